@@ -1,0 +1,107 @@
+# Everything a person or CI does here. `make help` lists it. Needs Python 3.11 and git.
+# Settings come from the environment or the command line: make run MODEL=echo PORT=9090
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell command -v $(name) 2>/dev/null)))
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv pip
+RUN := $(VENV)/.installed-run
+DEV := $(VENV)/.installed-dev
+PAGE := web/dist/.built
+PAGE_SOURCES := $(filter-out %/.built,$(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' 2>/dev/null))
+
+# Install a locked list. The marker outlives an interruption: the next time starts from scratch.
+define install
+	@echo "==> installing $(1) (the first time: a few minutes, 3 GB to fetch; torch brings CUDA)"
+	@again=$$(test -e $(VENV)/.installing && echo --reinstall); touch $(VENV)/.installing; \
+		VIRTUAL_ENV=$(VENV) $(UV) install $$again --require-hashes -r $(1)
+	@rm -f $(VENV)/.installing && touch $@
+endef
+
+.PHONY: help
+help: ## say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
+		while IFS="$$(printf '\t')" read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
+
+.PHONY: run
+run: $(RUN) $(PAGE) ## start everything on this machine; MODEL=builtin|echo|<hub repository>|<folder>
+	@exec $(BIN)/python -m deploy.run
+
+.PHONY: doctor
+doctor: $(RUN) ## what this machine has and lacks; ARGS=--json for scripts
+	@$(BIN)/python -m deploy.doctor $(ARGS)
+
+.PHONY: keys
+keys: $(RUN) ## keys of your own into .env; REPLACE=yes makes new ones over old ones
+	@$(BIN)/python -m deploy.keys $(if $(filter yes,$(REPLACE)),--replace)
+
+.PHONY: test
+test: $(DEV) $(PAGE) tests/clients/node_modules/.installed ## all tests: real servers, a real browser; ARGS="-k name" selects
+	@$(BIN)/python -m deploy.programs livekit-server redis-server node caddy chromium
+	$(BIN)/python -m deploy.npm test
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: $(DEV) web/node_modules/.installed ## format, lint, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/python -m deploy.npm run check
+
+.PHONY: page
+page: $(PAGE) ## build the page
+
+.PHONY: lock
+lock: $(VENV)/.uv ## pin what pyproject.toml asks for, with hashes
+	$(call compile,pyproject.toml,run.txt)
+	$(call compile,pyproject.toml --group dev -c requirements/run.txt,dev.txt)
+	for group in uv go node caddy; do $(call compile,--group $$group,$$group.txt) || exit 1; done
+
+define compile
+$(UV) compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --custom-compile-command "make lock" $(1) -o requirements/$(2)
+endef
+
+.PHONY: configuration
+configuration: $(RUN) ## write the settings into README.md and .env.example
+	@$(BIN)/python -m deploy.configuration
+
+.PHONY: clean
+clean: ## remove what was built here (not the programs in the user's cache)
+	rm -rf $(VENV) var web/dist web/node_modules tests/clients/node_modules .pytest_cache .ruff_cache .hypothesis test-results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.uv: requirements/uv.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 is missing; make PYTHON=<path> names one"; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v < (3, 13) and \
+		f"{sys.executable} is Python {v[0]}.{v[1]}; 3.11 or 3.12 is needed: make PYTHON=<path>")'
+	@echo "==> making the virtual environment $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+$(RUN): requirements/run.txt | $(VENV)/.uv
+	$(call install,requirements/run.txt)
+
+$(DEV): requirements/dev.txt | $(VENV)/.uv
+	$(call install,requirements/dev.txt)
+	@touch $(RUN)
+
+web/node_modules/.installed: web/package-lock.json | $(RUN)
+	@echo "==> installing what the page is built with"
+	@$(BIN)/python -m deploy.npm ci --no-audit --no-fund
+	@touch $@
+
+tests/clients/node_modules/.installed: tests/clients/package-lock.json | $(RUN)
+	@echo "==> installing the LiveKit clients that are tested"
+	@$(BIN)/python -m deploy.npm --prefix tests/clients ci --no-audit --no-fund
+	@touch $@
+
+$(PAGE): $(PAGE_SOURCES) | web/node_modules/.installed
+	@echo "==> building the page"
+	@$(BIN)/python -m deploy.npm run build
+	@touch $@

@@ -1,0 +1,210 @@
+"""What the bridge costs: hosts with job threads of their own, one engine thread, no model.
+
+Each host has a thread and an event loop, as a livekit-agents job has (`JobExecutorType.THREAD`).
+A paced thread plays the SDK's callback: every 80 ms it puts one real `audio_stream_event` for each
+host into the SDK's own event queue. The host's ear takes it, sums it into its slot's inbox on the
+grid; the engine's step is a sleep of 24 ms that releases the interpreter lock (what a GPU step of
+64 slots costs at least); delivery goes back to the host's loop. Printed: arrival in the engine's
+inbox → delivered on the host's loop, how many rows a step served, and what the SDK's queue costs
+with its own filter (by type), with a filter by handle, and routed by handle.
+
+    python -m bench.bridge --hosts 16 32 64 --seconds 10
+"""
+
+import argparse
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from livekit.rtc._ffi_client import FfiQueue
+from livekit.rtc._proto import ffi_pb2
+from livekit.rtc._utils import Queue
+
+from protocol.personas import Persona
+from worker.engine.engine import Engine
+from worker.engine.model import Mask, Model, Pcm, StepOut
+from worker.engine.slots import Frame
+from worker.grid import FRAME_S, next_tick
+from worker.ring import Ring
+from worker.track_stream import AudioEvents
+
+STEP_S = 0.024
+PERSONA = Persona(name="bench", label="Bench")
+
+
+class SleepStep:
+    """Takes as long as a GPU step and gives silence."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.rows: list[int] = []
+        self._silence = np.zeros((capacity, 1920), dtype=np.float32)
+        self._pad = np.full(capacity, 3, dtype=np.int64)
+
+    def join(self, slot: int, persona: Persona) -> None:
+        pass
+
+    def leave(self, slot: int) -> None:
+        pass
+
+    def hush(self, slot: int, on: bool) -> None:
+        pass
+
+    def say(self, slot: int, text: str) -> None:
+        pass
+
+    def forget(self, slot: int) -> None:
+        pass
+
+    def work(self, gap_s: float) -> bool:
+        return False
+
+    def run(self, pcm: Pcm, exec_mask: Mask) -> StepOut:
+        self.rows.append(int(exec_mask.sum()))
+        time.sleep(STEP_S)
+        return StepOut(self._silence, self._pad, self._pad, exec_mask.copy())
+
+
+class Host(threading.Thread):
+    """One room: an ear, a ring, a slot, on a loop of its own."""
+
+    def __init__(self, handle: int, engine: Engine, subscribe: Callable[..., Queue[Any]]) -> None:
+        super().__init__(name=f"host-{handle}", daemon=True)
+        self.handle, self.engine, self.subscribe = handle, engine, subscribe
+        self.latencies_s: list[float] = []
+        self.ready = threading.Event()
+
+    def run(self) -> None:
+        asyncio.run(self._main())
+
+    async def _main(self) -> None:
+        self.loop, self.ended = asyncio.get_running_loop(), asyncio.Event()
+        self.ring = Ring()
+        occupant = self.engine.join(PERSONA, self._deliver)
+        queue = self.subscribe(self.handle, self.loop)
+        hear = asyncio.create_task(self._hear(queue))
+        tick = asyncio.create_task(self._tick(occupant))
+        self.ready.set()
+        await self.ended.wait()
+        hear.cancel()
+        tick.cancel()
+
+    async def _hear(self, queue: Queue[Any]) -> None:
+        frame = np.zeros(1920, dtype=np.float32)
+        while True:
+            event = await queue.get()
+            if event.audio_stream_event.stream_handle == self.handle:
+                self.ring.put(frame)
+
+    async def _tick(self, occupant: Any) -> None:
+        silence = np.zeros(1920, dtype=np.float32)
+        while True:
+            await asyncio.sleep(next_tick(self.loop.time()) - self.loop.time())
+            frame = self.ring.take()
+            self.engine.push(occupant, silence if frame is None else frame)
+
+    def _deliver(self, frame: Frame) -> None:
+        self.loop.call_soon_threadsafe(self._heard, frame.arrived_s)
+
+    def _heard(self, arrived_s: float) -> None:
+        self.latencies_s.append(time.monotonic() - arrived_s)
+
+
+def subscriber(kind: str, queue: "FfiQueue[Any]") -> Callable[..., Queue[Any]]:
+    """How a stream gets its events: the SDK's way, a filter by handle, or routed."""
+    events = AudioEvents(queue)
+
+    def by_type(handle: int, loop: asyncio.AbstractEventLoop) -> Queue[Any]:
+        return queue.subscribe(loop, lambda e: e.WhichOneof("message") == "audio_stream_event")
+
+    def by_handle(handle: int, loop: asyncio.AbstractEventLoop) -> Queue[Any]:
+        return queue.subscribe(loop, lambda e: e.audio_stream_event.stream_handle == handle)
+
+    def routed(handle: int, loop: asyncio.AbstractEventLoop) -> Queue[Any]:
+        own: Queue[Any] = Queue()
+        events.add(handle, loop, own)
+        return own
+
+    return {"type": by_type, "handle": by_handle, "routed": routed}[kind]
+
+
+def pace(queue: "FfiQueue[Any]", handles: list[int], until_s: float) -> float:
+    """Play the SDK's callback thread; returns its own thread's CPU seconds."""
+    payloads: list[bytes] = []
+    for handle in handles:
+        event = ffi_pb2.FfiEvent()
+        event.audio_stream_event.stream_handle = handle
+        event.audio_stream_event.frame_received.frame.info.samples_per_channel = 1920
+        event.audio_stream_event.frame_received.frame.handle.id = 0
+        event.audio_stream_event.frame_received.frame.info.data_ptr = 0
+        event.audio_stream_event.frame_received.frame.info.num_channels = 1
+        event.audio_stream_event.frame_received.frame.info.sample_rate = 24_000
+        payloads.append(event.SerializePartialToString())
+    begun_s = time.thread_time()
+    while time.monotonic() < until_s:
+        now_s = time.monotonic()
+        time.sleep(max(next_tick(now_s + 0.012) - 0.012 - now_s, 0.0))  # 12 ms before the tick
+        for payload in payloads:
+            event = ffi_pb2.FfiEvent()
+            event.MergeFromString(payload)
+            queue.put(event)
+    return time.thread_time() - begun_s
+
+
+def measure(kind: str, hosts: int, seconds: float) -> dict[str, float | int | str]:
+    """One row of the table."""
+    step = SleepStep(hosts)
+    engine = Engine(Model("sleep", step, (), ()), on_failure=lambda error: None)
+    queue: FfiQueue[Any] = FfiQueue()
+    subscribe = subscriber(kind, queue)
+    engine.start()
+    threads = [Host(handle, engine, subscribe) for handle in range(1, hosts + 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.ready.wait()
+    step.rows.clear()
+    cpu_s, wall_s = time.process_time(), time.monotonic()
+    callback_s = pace(queue, [thread.handle for thread in threads], wall_s + seconds)
+    wall_s, cpu_s = time.monotonic() - wall_s, time.process_time() - cpu_s
+    for thread in threads:
+        thread.loop.call_soon_threadsafe(thread.ended.set)
+    for thread in threads:
+        thread.join()
+    engine.stop()
+    took_ms = np.array([t for thread in threads for t in thread.latencies_s]) * 1000
+    return {
+        "events": kind,
+        "hosts": hosts,
+        "p50_ms": round(float(np.percentile(took_ms, 50)), 1),
+        "p99_ms": round(float(np.percentile(took_ms, 99)), 1),
+        "late": int((took_ms > FRAME_S * 1000).sum()),
+        "rows_per_step": round(float(np.mean(step.rows)), 1),
+        "steps_per_80ms": round(len(step.rows) / (wall_s / FRAME_S), 2),
+        "queue_cpu_percent": round(100 * callback_s / wall_s, 1),
+        "cpu_percent": round(100 * cpu_s / wall_s, 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--hosts", type=int, nargs="+", default=[16, 32, 64])
+    parser.add_argument("--seconds", type=float, default=10.0)
+    arguments = parser.parse_args()
+    rows = []
+    for hosts in arguments.hosts:
+        for kind in ("type", "handle", "routed"):
+            row = measure(kind, hosts, arguments.seconds)
+            if not rows:
+                print("  ".join(f"{name:>17}" for name in row))
+            print("  ".join(f"{value:>17}" for value in row.values()), flush=True)
+            rows.append(row)
+    print(json.dumps({"bench": "bridge", "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()

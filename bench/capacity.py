@@ -1,0 +1,261 @@
+"""How many conversations hold in real time, with people who come and go all the while.
+
+Paced sessions push a frame every 80 ms into the engine; each leaves after a while and another joins
+at once. Measured per frame: arrival → delivered, on the engine's own thread (what the rooms' loops
+add is `bench.bridge`). A miss is a frame that was delivered more than 80 ms after it came, or was
+dropped, or never came. The search halves: the largest number of sessions whose 99th percentile is
+below 80 ms without a miss.
+
+In the same run, at that number (at least 4): steps per 80 ms and slots per step where all sessions
+cut their frames on one grid (the phase lock, as a worker does), and where each has its own phase.
+
+    python -m bench.capacity                                    # the built-in model on a CPU
+    python -m bench.capacity --arch moshi7b --random --most 96  # 7B in bf16 on CUDA
+
+A table, then one line of JSON.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import torch
+
+from bench import models
+from bench.models import PERSONA
+from worker.engine.engine import Engine
+from worker.engine.model import Mask, Model, Pcm, StepOut
+from worker.engine.slots import Frame, Occupant
+from worker.engine.step import MoshiStep
+
+FRAME_S = 0.080
+JITTER_S = 0.002  # arrivals on the grid spread over so much
+LEAD_S = 0.016  # before the tick, as ears deliver them
+SETTLE_S = 2.0  # not counted: the first steps of every size
+
+
+class CountedStep(MoshiStep):
+    """A step that remembers how many slots ran."""
+
+    rows: list[int]
+    times_s: list[float]
+
+    def run(self, pcm: Pcm, exec_mask: Mask) -> StepOut:
+        """Advance, and take note."""
+        begun_s = time.perf_counter()
+        out = super().run(pcm, exec_mask)
+        self.rows.append(int(exec_mask.sum()))
+        self.times_s.append(time.perf_counter() - begun_s)
+        return out
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One paced conversation."""
+
+    phase_s: float  # when in the 80 ms its frames come
+    leaves_s: float
+    occupant: Occupant | None = None
+    pushed: int = 0
+    delivered: int = 0
+    unfinished: int = 0
+    took_s: list[float] = field(default_factory=list)
+
+    def deliver(self, frame: Frame) -> None:
+        """Take note of a frame; on the engine thread."""
+        self.delivered += 1
+        self.took_s.append(time.monotonic() - frame.arrived_s)
+
+    @property
+    def lost(self) -> int:
+        """Frames that were due and never came, but for the first, which gives none."""
+        return max(0, self.pushed - 1 - self.delivered - self.dropped - self.unfinished)
+
+    def ends(self) -> None:
+        """Take note of what is on its way now: in the inbox, and in the step that runs."""
+        if self.occupant is not None:
+            self.unfinished = len(self.occupant.inbox) + 1
+
+    @property
+    def dropped(self) -> int:
+        """Frames that its inbox had no room for."""
+        return 0 if self.occupant is None else self.occupant.dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one trial gave."""
+
+    sessions: int
+    grid: bool
+    p50_ms: float
+    p99_ms: float
+    late: int
+    dropped: int
+    lost: int
+    frames: int
+    joins: int
+    step_p50_ms: float
+    step_p99_ms: float
+    steps_per_80ms: float
+    slots_per_step: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether everybody was served in time."""
+        return self.p99_ms < FRAME_S * 1000 and not self.late + self.dropped + self.lost
+
+
+class Trial:
+    """A number of sessions for a number of seconds."""
+
+    def __init__(self, engine: Engine, step: CountedStep, sessions: int, *, grid: bool) -> None:
+        self._engine, self._step, self._grid = engine, step, grid
+        self._rng = np.random.default_rng(sessions)
+        self._noise = self._rng.normal(size=(25, engine.model.frame_samples)).astype(np.float32)
+        self._here = [self._join(0.0) for _ in range(sessions)]
+        self._all = list(self._here)
+
+    def run(self, seconds: float, stay_s: float) -> Row:
+        """Pace everybody, let them come and go, and count what comes after settling."""
+        self._pace(SETTLE_S, stay_s)
+        self._dropped_before = sum(each.dropped for each in self._all)
+        self._step.rows.clear()
+        self._step.times_s.clear()
+        for session in self._all:
+            session.took_s.clear()
+        self._pace(seconds, stay_s)
+        for session in self._here:
+            self._leave(session)
+        return self._row(seconds)
+
+    def _pace(self, seconds: float, stay_s: float) -> None:
+        for session in self._here:
+            session.leaves_s = time.monotonic() + self._rng.exponential(stay_s)
+        for when_s, session in self._due(time.monotonic() + seconds):
+            time.sleep(max(0.0, when_s - time.monotonic()))
+            assert session.occupant is not None
+            session.pushed += 1
+            self._engine.push(session.occupant, self._noise[session.pushed % 25] * 0.1)
+            if time.monotonic() > session.leaves_s:
+                self._leave(session)
+                new = self._join(self._rng.exponential(stay_s))
+                self._here[self._here.index(session)] = new
+                self._all.append(new)
+
+    def _due(self, until_s: float) -> Iterator[tuple[float, Session]]:
+        """Every session once per 80 ms, in the order of their phases."""
+        tick_s = (time.monotonic() // FRAME_S + 2) * FRAME_S - LEAD_S
+        while tick_s < until_s:
+            for session in sorted(self._here, key=lambda each: each.phase_s):
+                yield tick_s + session.phase_s, session
+            tick_s += FRAME_S
+
+    def _join(self, stay_s: float) -> Session:
+        spread_s = JITTER_S if self._grid else FRAME_S
+        session = Session(self._rng.uniform(0.0, spread_s), time.monotonic() + stay_s)
+        session.occupant = self._engine.join(PERSONA, session.deliver)
+        return session
+
+    def _leave(self, session: Session) -> None:
+        assert session.occupant is not None
+        session.ends()
+        self._engine.leave(session.occupant)
+
+    def _row(self, seconds: float) -> Row:
+        took_ms = np.array([t for each in self._all for t in each.took_s]) * 1000
+        step_ms = np.array(self._step.times_s) * 1000
+        return Row(
+            sessions=len(self._here),
+            grid=self._grid,
+            p50_ms=round(float(np.percentile(took_ms, 50)), 1),
+            p99_ms=round(float(np.percentile(took_ms, 99)), 1),
+            late=int((took_ms > FRAME_S * 1000).sum()),
+            dropped=sum(each.dropped for each in self._all) - self._dropped_before,
+            lost=sum(each.lost for each in self._all),
+            frames=len(took_ms),
+            joins=len(self._all) - len(self._here),
+            step_p50_ms=round(float(np.percentile(step_ms, 50)), 1),
+            step_p99_ms=round(float(np.percentile(step_ms, 99)), 1),
+            steps_per_80ms=round(len(step_ms) / (seconds / FRAME_S), 2),
+            slots_per_step=round(float(np.mean(self._step.rows)), 1),
+        )
+
+
+def main() -> None:
+    options, device = read_options()
+    step, engine = start(options, device)
+    print(
+        f"{options.arch} on {models.name_of(options, device)}; context {options.context or 'own'}"
+    )
+    print("  ".join(f"{name:>14}" for name in Row.__dataclass_fields__))
+    rows: list[Row] = []
+
+    def trial(sessions: int, *, grid: bool = True) -> Row:
+        row = Trial(engine, step, sessions, grid=grid).run(options.seconds, options.stay)
+        print("  ".join(f"{value:>14}" for value in asdict(row).values()), flush=True)
+        rows.append(row)
+        return row
+
+    holds, fails = 0, options.most + 1
+    sessions = options.most
+    while holds + 1 < fails:
+        if trial(sessions).holds:
+            holds = sessions
+        else:
+            fails = sessions
+        sessions = (holds + fails) // 2
+    for grid in (True, False):
+        trial(max(holds, min(4, options.most)), grid=grid)
+    engine.stop()
+    print(
+        f"largest number of sessions with p99 < 80 ms and no miss: {holds} "
+        f"(load of the machine: {os.getloadavg()[0]:.1f})"
+    )
+    print(
+        json.dumps(
+            {
+                "bench": "capacity",
+                "arch": options.arch,
+                "device": models.name_of(options, device),
+                "context": options.context,
+                "most_tried": options.most,
+                "sessions": holds,
+                "load": round(os.getloadavg()[0], 1),
+                "torch": torch.__version__,
+                "rows": [asdict(row) for row in rows],
+            }
+        )
+    )
+
+
+def read_options() -> tuple[argparse.Namespace, torch.device]:
+    parser = models.options_of(__doc__)
+    parser.add_argument("--most", type=int, default=12, help="the most sessions to try")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each trial")
+    parser.add_argument("--stay", type=float, default=8.0, help="mean seconds of a session")
+    return models.read(parser)
+
+
+def start(options: argparse.Namespace, device: torch.device) -> tuple[CountedStep, Engine]:
+    """The engine with room for the most sessions; every batch size has run."""
+    step = CountedStep(*models.load(options, device), options.most)
+    step.rows, step.times_s = [], []
+    silence = np.zeros((step.capacity, 1920), dtype=np.float32)
+    for slots in range(step.capacity + 1):
+        step.run(silence, np.arange(step.capacity) < slots)
+
+    def failed(error: BaseException) -> None:
+        raise SystemExit(f"the engine failed: {error}")
+
+    engine = Engine(Model("bench", step, (), ()), on_failure=failed)
+    engine.start()
+    return step, engine
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""What a step costs against the number of slots, beside solo upstream runs in the same process.
+
+One session alone costs a step of upstream's `LMGen` and Mimi; N sessions, one after another, N such
+steps. In a batch the weights are read once for all, so a step grows slowly with its slots. The
+last column says how many times as many frames per second the batch gives. Rounds of both take
+turns, so that a busy machine slows both alike; medians are shown. With one torch thread on a CPU
+the clock is the thread's own, which stands still while other programs have the core.
+
+    python -m bench.step                             # the built-in model on a CPU
+    python -m bench.step --arch moshi7b --random     # Moshi's architecture in bf16 on CUDA
+
+`--random` is for where no weights are at hand: the cost does not depend on them.
+A table, then one line of JSON.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from moshi.models.compression import MimiModel
+from moshi.models.lm import LMGen, LMModel
+from moshi.utils.compile import no_compile
+
+from bench import models
+from bench.models import PERSONA
+from worker.engine.step import MoshiStep
+
+
+def main() -> None:
+    options, device = read_options()
+    lm, mimi = models.load(options, device)
+    tiers = None if device.type == "cpu" else sorted({*options.slots, max(options.slots)})
+    step = MoshiStep(lm, mimi, max(options.slots), tiers=tiers)
+    for slot in range(step.capacity):
+        step.join(slot, PERSONA)
+    solo = solo_frame(lm, mimi, device)
+    rows = {slots: batch_frame(step, slots) for slots in options.slots}
+    clock = time.thread_time if device.type == "cpu" and options.threads == 1 else time.perf_counter
+    times = take_turns({0: solo, **rows}, options.frames, options.rounds, clock)
+    report(options, step, times, join_ms(step), device)
+
+
+def read_options() -> tuple[argparse.Namespace, torch.device]:
+    parser = models.options_of(__doc__)
+    parser.add_argument("--slots", type=int, nargs="+", default=[1, 2, 4, 6, 8, 16])
+    parser.add_argument("--frames", type=int, default=25, help="frames per round")
+    parser.add_argument("--rounds", type=int, default=6)
+    return models.read(parser)
+
+
+def solo_frame(lm: LMModel, mimi: MimiModel, device: torch.device) -> Callable[[], None]:
+    """One frame of one session through upstream, sampled, with CUDA graphs where there is CUDA."""
+    lm_gen = LMGen(lm)
+    lm_gen.streaming_forever(1)
+    mimi.streaming_forever(1)
+    noise = torch.randn(1, 1, mimi.frame_size) * 0.1
+
+    @torch.no_grad()
+    def frame() -> None:
+        with no_compile():
+            tokens = lm_gen.step(mimi.encode(noise.to(device)))
+            if tokens is not None:
+                mimi.decode(tokens[:, 1:]).cpu()
+
+    return frame
+
+
+def batch_frame(step: MoshiStep, slots: int) -> Callable[[], None]:
+    """One frame of the first `slots` sessions."""
+    noise = np.random.default_rng(0).normal(size=(step.capacity, step.ports.pcm_in.host.shape[1]))
+    pcm = (noise * 0.1).astype(np.float32)
+    mask = np.arange(step.capacity) < slots
+
+    def frame() -> None:
+        step.run(pcm, mask)
+
+    return frame
+
+
+def join_ms(step: MoshiStep) -> float:
+    """What a join takes away from the others' time."""
+    begin = time.perf_counter()
+    for slot in range(step.capacity):
+        step.join(slot, PERSONA)
+    if step.memory.device.type == "cuda":
+        torch.cuda.synchronize()
+    return (time.perf_counter() - begin) / step.capacity * 1e3
+
+
+def take_turns(
+    runs: dict[int, Callable[[], None]],
+    frames: int,
+    rounds: int,
+    clock: Callable[[], float],
+) -> dict[int, list[float]]:
+    """Seconds per frame of every run, its first frames left out."""
+    times: dict[int, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        for _ in range(5):
+            run()
+    for _ in range(rounds):
+        for name, run in runs.items():
+            for _ in range(frames):
+                begin = clock()
+                run()
+                times[name].append(clock() - begin)
+    return times
+
+
+def report(
+    options: argparse.Namespace,
+    step: MoshiStep,
+    times: dict[int, list[float]],
+    join: float,
+    device: torch.device,
+) -> None:
+    median = {name: statistics.median(values) * 1e3 for name, values in times.items()}
+    name = models.name_of(options, device)
+    print(f"{options.arch} on {name}; a slot takes {step.memory.slot_bytes / 2**20:.1f} MiB")
+    print(f"solo upstream: {median[0]:.2f} ms per frame; a join costs {join:.2f} ms, once")
+    print(
+        f"{'slots':>5} {'ms/step':>8} {'p99 ms':>8} {'of 80 ms':>9} {'frames/s':>9} {'x solo':>7}"
+    )
+    rows: list[dict[str, float]] = []
+    for slots in options.slots:
+        ms = median[slots]
+        p99 = statistics.quantiles(times[slots], n=100)[98] * 1e3
+        ratio = slots * median[0] / ms
+        rows.append({"slots": slots, "ms": ms, "p99_ms": p99, "times_solo": ratio})
+        print(
+            f"{slots:5d} {ms:8.2f} {p99:8.2f} {ms / 80:9.0%} {1e3 * slots / ms:9.0f} {ratio:7.1f}"
+        )
+    result = {"bench": "step", "arch": options.arch, "device": name, "solo_ms": median[0]}
+    result["join_ms"] = join
+    print(json.dumps({**result, "torch": torch.__version__, "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What brings the product up: programs, the development launcher, the production files."""

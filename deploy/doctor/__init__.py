@@ -1,0 +1,1 @@
+"""`make doctor`: what this machine has and lacks. Looks, and changes nothing."""

@@ -1,0 +1,83 @@
+"""Python, C compiler, disk: what the machine itself must have."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from deploy.doctor.finding import Finding, fail, ok, warn
+
+PYTHONS = ((3, 11), (3, 12))
+SPARE_BYTES = 1 << 30  # logs, the built-in model, the page
+COMPILERS = ("gcc", "clang", "cc")
+# What triton builds at run time needs Python's own headers, which some systems pack separately.
+PROGRAM = "#include <Python.h>\nint main(void) { return 0; }\n"
+
+
+def python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Finding:
+    """The interpreter that runs everything."""
+    name = ".".join(map(str, version))
+    if version[:2] in PYTHONS:
+        return ok("python.ok", f"Python {name}, {sys.executable}")
+    advice = "install one, then `make clean run PYTHON=<path>`"
+    return fail("python.unsupported", f"Python {name}; 3.11 or 3.12 is needed", advice)
+
+
+def compiler(*, on_gpu: bool) -> Finding:
+    """A C compiler, for what torch and triton build at run time on a GPU."""
+    if not on_gpu:
+        return ok("compiler.unneeded", "no C compiler is needed: nothing is compiled on a CPU")
+    advice = "apt-get install gcc libc6-dev python3-dev (the image of Dockerfile.gpu has them)"
+    found = os.environ.get("CC") or next(filter(None, map(shutil.which, COMPILERS)), None)
+    if found is None:
+        return warn("compiler.missing", "no gcc, clang or cc on PATH, and CC is not set", advice)
+    if (complaint := _complaint(found)) is not None:
+        return warn("compiler.broken", f"{found} cannot build a program: {complaint}", advice)
+    return ok("compiler.ok", f"{found} builds programs with Python's headers")
+
+
+def disk(folder: Path, to_fetch_bytes: int) -> Finding:
+    """Room for what is still to be fetched, in the folder where it goes."""
+    there = next(each for each in (folder, *folder.parents) if each.is_dir())
+    advice = "CACHE_DIR=… and HF_HOME=… name other folders"
+    if (complaint := _unwritable(folder, there)) is not None:
+        return fail("disk.unwritable", f"{folder}: {complaint}", advice)
+    free, need = shutil.disk_usage(there).free, to_fetch_bytes + SPARE_BYTES
+    found = f"{gib(free)} free in {folder}, {gib(need)} needed"
+    if free < need:
+        return fail("disk.small", found, f"make room there; {advice}")
+    return ok("disk.ok", found)
+
+
+def gib(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / (1 << 30):.1f} GiB"
+
+
+def _unwritable(folder: Path, there: Path) -> str | None:
+    if there != folder and (there / folder.relative_to(there).parts[0]).exists():
+        return "a part of this path is no folder"
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return None
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def _complaint(program: str) -> str | None:
+    """Why a small program cannot be built, in the compiler's first words; None where it can."""
+    with tempfile.TemporaryDirectory() as scratch:
+        source = Path(scratch, "probe.c")
+        source.write_text(PROGRAM, encoding="utf-8")
+        include = sysconfig.get_paths()["include"]
+        command = [program, f"-I{include}", str(source), "-o", f"{scratch}/probe"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        except OSError as error:
+            return error.strerror or str(error)
+    if done.returncode == 0:
+        return None
+    return next(iter(done.stderr.splitlines()), f"exit status {done.returncode}")

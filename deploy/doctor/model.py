@@ -1,0 +1,84 @@
+"""The model that `MODEL` names: whole and readable, to be fetched, or not there."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import huggingface_hub
+
+from deploy.doctor import hub
+from deploy.doctor.finding import Finding, fail, ok
+from deploy.doctor.sizes import KNOWN, ModelSizes, sizes_of
+from protocol.errors import InvalidInput
+from protocol.settings import Settings
+from worker.engine.model_files import LM_NAME, ModelFiles, find_model
+from worker.engine.shapes import read_shapes
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen of the model."""
+
+    findings: list[Finding] = field(default_factory=list[Finding])
+    sizes: ModelSizes | None = None  # None: unknown, or it needs no memory to speak of
+    to_fetch_bytes: int = 0
+    folder: Path | None = None  # where files of the hub go
+
+
+def model(settings: Settings, *, on_gpu: bool) -> Look:
+    """Look at the model's files, without their weights."""
+    name = settings.model
+    if name == "echo":
+        return Look([ok("model.echo", "echo: repeats what it hears; nothing to load")])
+    if name == "builtin":
+        return Look([ok("model.builtin", "builtin: small, made here; it makes sounds, not sense")])
+    try:
+        if Path(name).expanduser().is_dir():
+            return _folder(find_model(name, _silent), settings, on_gpu=on_gpu)
+        if not _names_repository(name):
+            find_model(name, _silent)  # says what is wrong with the name
+    except InvalidInput as error:
+        advice = "give a whole folder; a download that was cut short is started again"
+        return Look([fail("model.incomplete", str(error), advice)])
+    return _repository(name, settings, on_gpu=on_gpu)
+
+
+def _folder(files: ModelFiles, settings: Settings, *, on_gpu: bool) -> Look:
+    shapes = read_shapes(files.lm)
+    read_shapes(files.codec)
+    sizes = sizes_of(files.config, shapes, value_bytes=2 if on_gpu else 4)
+    found = f"{files.name}: whole and readable, {len(shapes)} tensors"
+    return Look([ok("model.folder", found)], sizes.at_context(settings.context))
+
+
+def _repository(name: str, settings: Settings, *, on_gpu: bool) -> Look:
+    if (files := _in_cache(name)) is not None:
+        try:
+            return _folder(files, settings, on_gpu=on_gpu)
+        except InvalidInput as error:
+            advice = "fetch it again: hf download --force-download " + name
+            return Look([fail("model.damaged", str(error), advice)])
+    seen, sizes = hub.repository(name, settings), KNOWN.get(name)
+    return Look(
+        seen.findings,
+        sizes.at_context(settings.context) if sizes else None,
+        seen.to_fetch_bytes,
+        Path(huggingface_hub.constants.HF_HUB_CACHE),
+    )
+
+
+def _in_cache(name: str) -> ModelFiles | None:
+    """The files of a repository that was fetched as a whole."""
+    cached = huggingface_hub.try_to_load_from_cache(name, LM_NAME)
+    try:
+        return find_model(str(Path(cached).parent), _silent) if isinstance(cached, str) else None
+    except InvalidInput:  # some are missing still; the worker fetches those
+        return None
+
+
+def _names_repository(name: str) -> bool:
+    owner, _, repository = name.partition("/")
+    return bool(owner and repository) and owner[0] not in "./~" and "/" not in repository
+
+
+def _silent(_: str) -> None:
+    """Take a line of progress; the doctor tells what it found when it is done."""

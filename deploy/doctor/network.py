@@ -1,0 +1,81 @@
+"""Ports: who holds them, and whether UDP gets through to LiveKit's from this machine's address."""
+
+import errno
+import socket
+
+from deploy.doctor.finding import Finding, fail, ok, warn
+from deploy.ports import Port, holder, is_free
+
+UDP_WITHIN_S = 1.0
+PROBE = b"moshi-rooms doctor"
+
+# What the holder's command says where the port is held by what belongs there.
+HOLDERS = {
+    "redis": "redis-server",
+    "LiveKit": "livekit-server",
+    "LiveKit's media": "livekit-server",
+    "worker's health": "-m worker",
+    "page and token service": "-m token_service",
+    "page over https": "caddy",
+}
+
+
+def ports(wanted: list[Port]) -> list[Finding]:
+    """Each port that is held, and by whom; one line for all that are free."""
+    findings: list[Finding] = []
+    free: list[str] = []
+    for port in wanted:
+        name = f"{port.protocol} {port.number} ({port.use})"
+        try:
+            if is_free(port):
+                free.append(name)
+                continue
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+            found = f"{port.host} is no address of this machine, so {name} cannot be opened there"
+            findings.append(fail("ports.no_address", found, "HOST=… or NODE_IP=… name another"))
+            continue
+        findings.append(_held(port, name, holder(port)))
+    return [*findings, ok("ports.free", f"free: {', '.join(free)}")] if free else findings
+
+
+def udp(address: str, number: int) -> Finding:
+    """Send a datagram to the media port, from and to this machine's own address."""
+    found = f"{address}:{number}"
+    with _receiver() as receiver, socket.socket(type=socket.SOCK_DGRAM) as sender:
+        receiver.settimeout(UDP_WITHIN_S)
+        try:
+            receiver.bind((address, number))
+            sender.bind((address, 0))
+            sender.sendto(PROBE, (address, number))
+            if receiver.recv(len(PROBE)) == PROBE:
+                return ok("udp.ok", f"UDP gets through to {found} from this machine's own address")
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                advice = "behind NAT that is right, if the router hands UDP on; else NODE_IP=…"
+                return warn("udp.elsewhere", f"{address} is not on this machine", advice)
+            if error.errno == errno.EADDRINUSE:
+                return ok("udp.held", f"{found} is open already, so it was not tried")
+    advice = f"open udp {number} in the firewall; without UDP, media falls back to slower TCP"
+    return fail("udp.blocked", f"UDP to {found} does not arrive, even from this machine", advice)
+
+
+def own_address() -> str:
+    """This machine's address towards the network; sends nothing. The loopback without a network."""
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # TEST-NET-1 (RFC 5737): nobody is there
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
+
+
+def _receiver() -> socket.socket:
+    return socket.socket(type=socket.SOCK_DGRAM)
+
+
+def _held(port: Port, name: str, by: str) -> Finding:
+    if HOLDERS.get(port.use, "\0") in by:
+        return ok("ports.ours", f"{name} is held by what belongs there: {by}")
+    return fail("ports.taken", f"{name} is taken by {by}", f"end that, or {port.setting}=…")

@@ -1,0 +1,75 @@
+"""The plan: weights + memory of each session + margin → sessions; and what would fit instead."""
+
+from deploy.doctor.finding import Finding, fail, ok, warn
+from deploy.doctor.gpu import Card
+from deploy.doctor.sizes import EIGHT_BIT_MODEL, SEVEN_B_IN_8_BITS, ModelSizes
+from protocol.errors import InvalidInput
+from worker.engine.capacity import SHORTEST_CONTEXT
+
+REAL_TIME_BYTES = 200 << 20  # weights that a CPU core reads often enough; the worker warns alike
+PCIE_BYTES_S = 25e9  # what a card's bus carries in practice (PCIe 4.0 x16)
+FRAME_MS = 80
+
+
+def sessions(
+    sizes: ModelSizes, card: Card | None, cpu_free_bytes: int, capacity: int | None
+) -> Finding:
+    """How many conversations the model can hold here."""
+    if card is None:
+        return _on_cpu(sizes, cpu_free_bytes, capacity)
+    plan = sizes.plan(card.name, card.free_bytes, on_gpu=True)
+    try:
+        return ok("sessions.plan", plan.sum_line(plan.slots(capacity)))
+    except InvalidInput as error:
+        if capacity is not None and _fits(sizes, card):
+            return fail("sessions.too_many", str(error), "CAPACITY= leaves the choice open")
+        need = str(error).partition("; what would fit")[0]
+        return fail("sessions.no_room", need, _what_fits(sizes, card))
+
+
+def unknown(model: str) -> Finding:
+    """A model whose sizes nobody knows before it is here."""
+    advice = "start the worker once; it prints its plan before it loads, and refuses what won't fit"
+    return warn("sessions.unknown", f"MODEL={model!r}: its size is known when it is here", advice)
+
+
+def _on_cpu(sizes: ModelSizes, free_bytes: int, capacity: int | None) -> Finding:
+    plan = sizes.plan("cpu", free_bytes, on_gpu=False)
+    try:
+        line = plan.sum_line(plan.slots(capacity))
+    except InvalidInput as error:
+        return fail("sessions.no_memory", str(error), "MODEL=builtin fits everywhere; or a GPU")
+    if sizes.weights_bytes > REAL_TIME_BYTES:
+        advice = "MODEL=builtin keeps up on a CPU; this one needs a GPU"
+        return warn("sessions.too_slow", f"{line}, but a CPU is too slow for it", advice)
+    return ok("sessions.cpu", line)
+
+
+def _fits(sizes: ModelSizes, card: Card) -> int:
+    """Sessions that fit, 0 where none does."""
+    try:
+        return sizes.plan(card.name, card.free_bytes, on_gpu=True).slots(None)
+    except InvalidInput:
+        return 0
+
+
+def _what_fits(sizes: ModelSizes, card: Card) -> str:
+    """What would fit instead: 8 bits, a shorter context, or nothing of this size."""
+    asked = SEVEN_B_IN_8_BITS.at_context(sizes.context_frames)
+    shortest = asked.at_context(SHORTEST_CONTEXT)
+    if sizes.weights_bytes > asked.weights_bytes:
+        for each in (asked, shortest):
+            if count := _fits(each, card):
+                return (
+                    f"MODEL={EIGHT_BIT_MODEL} CONTEXT={each.context_frames} holds {count} sessions "
+                    "in 8 bits (pip install bitsandbytes; slower, and not tested here)"
+                )
+    tail = "what fits: MODEL=builtin, or a card from 24 GB on"
+    if _fits(sizes.at_context(SHORTEST_CONTEXT), card):
+        return f"CONTEXT={SHORTEST_CONTEXT} would fit; or a larger card"
+    copied_ms = sizes.weights_bytes / PCIE_BYTES_S * 1000
+    return (
+        "neither 8-bit weights nor a shorter context fit this card. Weights kept in the CPU's "
+        f"memory would have to be copied for every frame: {copied_ms:.0f} ms or more of "
+        f"{FRAME_MS}, so that is not offered; {tail}"
+    )

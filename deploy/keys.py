@@ -1,0 +1,96 @@
+"""`make keys`: LiveKit's key and secret into `.env`, and a first API key for callers.
+
+Never overwrites a key that is there, unless it is told to. `.env` becomes mode 600; what is kept of
+an API key is a hash of 256 random bits, which the container's user may read too.
+"""
+
+import argparse
+import re
+import secrets
+import sys
+from pathlib import Path
+
+from deploy.private_file import write_privately
+from deploy.programs import PROJECT
+from token_service.callers import Scope
+from token_service.keys import add_key, make_key
+
+LIVEKIT_NAMES = ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
+KEYS_FILE = "keys/callers.toml"  # below the project; docker-compose.yml mounts the folder
+READABLE_FOR_ALL, ENTERABLE_FOR_ALL = 0o644, 0o755
+
+
+class AlreadyThere(RuntimeError):
+    """There are keys, and nobody said that they may go."""
+
+
+def livekit_keys() -> dict[str, str]:
+    """A new name and a secret of 256 random bits."""
+    key, secret = LIVEKIT_NAMES
+    return {key: f"rooms-{secrets.token_hex(4)}", secret: secrets.token_hex(32)}
+
+
+def value_of(text: str, name: str) -> str:
+    """What an environment file sets; empty where it sets nothing."""
+    found = re.findall(rf"^(?:export )?{name}=(.*)$", text, re.MULTILINE)
+    return found[-1].strip().strip("'\"") if found else ""
+
+
+def with_value(text: str, name: str, value: str) -> str:
+    """The file's text with a setting: where it was, else where the example has it, else at last."""
+    line = f"{name}={value}"
+    for pattern in (rf"^(?:export )?{name}=.*$", rf"^#{name}=.*$"):
+        text, count = re.subn(pattern, line, text, count=1, flags=re.MULTILINE)
+        if count:
+            return text
+    return f"{text.rstrip()}\n{line}\n".lstrip()
+
+
+def write_keys(project: Path, *, replace: bool) -> list[str]:
+    """Make what is missing; gives sentences for the person. Raises `AlreadyThere`."""
+    path = project / ".env"
+    text = (path if path.exists() else project / ".env.example").read_text(encoding="utf-8")
+    held = [name for name in LIVEKIT_NAMES if value_of(text, name)]
+    if held and not replace:
+        raise AlreadyThere(
+            f"{path} holds {' and '.join(held)} already; nothing was changed. "
+            "`make keys REPLACE=yes` makes new ones: tokens and guest links end with the old"
+        )
+    for name, value in livekit_keys().items():
+        text = with_value(text, name, value)
+    if not value_of(text, "API_KEYS_FILE"):
+        text = with_value(text, "API_KEYS_FILE", KEYS_FILE)
+    write_privately(path, text)
+    return [f"{path} (mode 600): new {' and '.join(LIVEKIT_NAMES)}", *_first_caller(project)]
+
+
+def _first_caller(project: Path) -> list[str]:
+    """An API key for who deploys, where there is no file of them yet."""
+    path = project / KEYS_FILE
+    if path.exists():
+        return [f"{path}: left as it is; `python -m token_service.keys NAME` adds one"]
+    key, stored = make_key("operator", frozenset(Scope))
+    add_key(path, stored)
+    path.parent.chmod(ENTERABLE_FOR_ALL)
+    path.chmod(READABLE_FOR_ALL)
+    return [f"{path}: an API key, shown this once, its hash is kept:", f"    {key}"]
+
+
+def main() -> int:
+    """Write the keys and say what to do next; gives the exit status."""
+    parser = argparse.ArgumentParser(prog="make keys", description=main.__doc__)
+    parser.add_argument("--replace", action="store_true", help="make new keys over old ones")
+    parser.add_argument("--project", type=Path, default=PROJECT, help="where .env is")
+    given = parser.parse_args()
+    try:
+        lines = write_keys(given.project, replace=given.replace)
+    except AlreadyThere as error:
+        print(f"==> {error}", file=sys.stderr)
+        return 1
+    lines += ["Next: set DOMAIN, MODEL and AUTH_MODE (api_keys, jwt, or open) in .env"]
+    print("\n".join(f"==> {line}" for line in lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""LiveKit's configuration for development, made from settings; knows no file.
+
+Production has a file of its own, `livekit.yaml`. Unknown keys are fatal to the server.
+"""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from protocol.secret import reveal
+from protocol.settings import Settings
+
+LOOPBACK = "127.0.0.1"
+
+
+def tcp_port(livekit_port: int) -> int:
+    """Port for WebRTC over TCP, LiveKit's own choice (7881) beside its default 7880."""
+    return livekit_port + 1
+
+
+def udp_port(livekit_port: int) -> int:
+    """The one port that all WebRTC over UDP shares (7882)."""
+    return livekit_port + 2
+
+
+# Nobody answers at that address, nobody has to: without one LiveKit names public STUN servers, and
+# each connection starts threads that look their names up, for minutes where there is no DNS.
+ONLY_HERE: dict[str, Any] = {
+    "interfaces": {"includes": ["lo"]},
+    "stun_servers": ["127.0.0.1:3478"],
+}
+
+
+def development(
+    settings: Settings, *, port: int, node_ip: str = LOOPBACK, quiet: bool = True
+) -> dict[str, Any]:
+    """One node on this machine. With a `node_ip` of a network, media is reachable from there."""
+    secret = reveal(settings, "livekit_api_secret", "configuration of LiveKit")
+    return {
+        "port": port,
+        "bind_addresses": [LOOPBACK],
+        "rtc": {
+            "tcp_port": tcp_port(port),
+            "udp_port": udp_port(port),
+            "use_external_ip": False,
+            "node_ip": node_ip,
+            "enable_loopback_candidate": node_ip == LOOPBACK,
+        }
+        | (ONLY_HERE if node_ip == LOOPBACK else {}),
+        "keys": {settings.livekit_api_key: secret},
+        "redis": _redis(settings.redis_url),
+        # Later than our host leaves: a room that LiveKit closes leaks a thread per voice.
+        "room": {"departure_timeout": round(settings.empty_room_grace_s) + 20},
+        "agents": {"target_load": 1.0},  # below, the last slots of a worker would stay empty
+        "webhook": {
+            "api_key": settings.livekit_api_key,
+            "urls": [f"http://{LOOPBACK}:{settings.port}/webhook"],
+        },
+        "logging": {"level": "warn" if quiet else "info", "json": False},
+    }
+
+
+def _redis(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    given = {
+        "address": f"{parts.hostname or LOOPBACK}:{parts.port or 6379}",
+        "db": int(parts.path.strip("/") or 0),
+        "username": parts.username,
+        "password": parts.password,
+        "use_tls": parts.scheme == "rediss",
+    }
+    return {key: value for key, value in given.items() if value not in (None, "", False)}

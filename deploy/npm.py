@@ -1,0 +1,34 @@
+"""npm under the node that `programs.node` finds: `python -m deploy.npm run build`.
+
+In `web/`, or where `--prefix tests/clients` says.
+"""
+
+import os
+import subprocess
+import sys
+
+from deploy import programs
+
+WEB = "web"
+ELSEWHERE = "--prefix"
+
+
+def main(arguments: list[str]) -> int:
+    """Run npm with these arguments; scripts find the same node on their PATH."""
+    folder = WEB
+    if arguments[:1] == [ELSEWHERE]:
+        _, folder, *arguments = arguments
+    try:
+        node, command = programs.node(), programs.npm()
+    except programs.ProgramMissing as error:
+        print(f"==> {error}", file=sys.stderr)
+        return 1
+    path = f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    environment = os.environ | {"PATH": path}
+    return subprocess.run(
+        [*command, *arguments], cwd=programs.PROJECT / folder, env=environment, check=False
+    ).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

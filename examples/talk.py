@@ -1,0 +1,89 @@
+"""Ask a persona something from a WAV file, write what it says to another.
+
+pip install livekit==1.1.21
+python examples/talk.py http://localhost:8080/token question.wav answer.wav chef
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+import wave
+from urllib.request import Request, urlopen
+
+from livekit import rtc
+
+
+async def call(endpoint, persona, mouth, on_sound, on_words, on_state):
+    """Talk until cancelled. A call that breaks off is taken up again, in the same room."""
+    agent = {"agent_name": "moshi", "metadata": json.dumps({"persona": persona})}
+    asked = {"room_config": {"agents": [agent]}}
+
+    async def hear(track):
+        async for event in rtc.AudioStream(track, sample_rate=24_000, num_channels=1):
+            on_sound(event.frame.data)
+
+    async def read(words):
+        with contextlib.suppress(rtc.data_stream.StreamError):  # broken off in the middle
+            on_words(await words.read_all())
+
+    def see(attributes, _):
+        if state := attributes.get("lk.agent.state"):
+            on_state(state)
+
+    async with asyncio.TaskGroup() as run:
+        while True:
+            room, gone = rtc.Room(), asyncio.Event()
+            room.on("disconnected", lambda _, gone=gone: gone.set())
+            room.on("participant_attributes_changed", see)
+            room.on("track_subscribed", lambda track, *_: run.create_task(hear(track)))
+            room.register_text_stream_handler(
+                "lk.transcription", lambda words, _: run.create_task(read(words))
+            )
+            try:
+                answer = await asyncio.to_thread(ask, endpoint, asked)
+                asked["room_name"] = answer["room_name"]
+                await room.connect(answer["server_url"], answer["participant_token"])
+                track = rtc.LocalAudioTrack.create_audio_track("mouth", mouth)
+                options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+                await room.local_participant.publish_track(track, options)
+                await gone.wait()
+            except (OSError, rtc.ConnectError) as error:  # full, or away for a moment
+                on_state(f"trying again: {error}")
+                await asyncio.sleep(1)
+            finally:
+                await room.disconnect()
+
+
+def ask(endpoint, asked):
+    """LiveKit's standard token request."""
+    headers = {"Content-Type": "application/json"}
+    with urlopen(Request(endpoint, json.dumps(asked).encode(), headers), timeout=20) as answer:
+        return json.load(answer)
+
+
+async def main(endpoint, question, answer, persona="assistant", seconds="10"):
+    """Ask once the persona is there, hear it out for some seconds, hang up."""
+    there = asyncio.Event()
+
+    def show(state):
+        print(f"({state})", flush=True)
+        there.set()
+
+    with wave.open(question) as asking, wave.open(answer, "wb") as heard:
+        heard.setparams((1, 2, 24_000, 0, "NONE", ""))
+        rate_hz, channels = asking.getframerate(), asking.getnchannels()
+        mouth = rtc.AudioSource(rate_hz, channels)
+        talk = call(endpoint, persona, mouth, heard.writeframes, print, show)
+        calling = asyncio.create_task(talk)
+        await there.wait()
+        while pcm := asking.readframes(rate_hz // 50):
+            samples = len(pcm) // 2 // channels
+            await mouth.capture_frame(rtc.AudioFrame(pcm, rate_hz, channels, samples))
+        await asyncio.wait([calling], timeout=float(seconds))
+        calling.cancel()
+        await asyncio.wait([calling])
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,79 @@
+"""What keeps an unsafe installation from starting. Pure: reads settings, connects to nothing.
+
+Development works without any set-up, on this machine alone. `PRODUCTION=true` refuses what would
+let strangers in; a service that others can reach refuses the development key in any case.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+from protocol.addresses import is_loopback
+from protocol.errors import InvalidInput
+from protocol.secret import is_development_key
+from protocol.settings import Settings
+
+CHOSEN_MODES = frozenset({"open", "api_keys", "jwt"})
+
+What = Literal["keys", "auth", "tls"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One reason not to start, and what to do. Shows no secret."""
+
+    what: What
+    found: str
+    advice: str
+
+    @property
+    def sentence(self) -> str:
+        """Both in one line."""
+        return f"{self.found}; {self.advice}"
+
+
+def refusals(settings: Settings, *, serves_people: bool) -> list[Refusal]:
+    """Every reason not to start, none where all is well.
+
+    A worker does not serve people itself: how they come in is the token service's business.
+    """
+    found = _keys(settings, serves_people)
+    if settings.production and serves_people:
+        found += [*_auth(settings), *_tls(settings)]
+    return found
+
+
+def refuse_unsafe(settings: Settings, *, serves_people: bool) -> None:
+    """Raise `InvalidInput` with every reason not to start."""
+    if found := refusals(settings, serves_people=serves_people):
+        raise InvalidInput("; ".join(each.sentence for each in found))
+
+
+def _keys(settings: Settings, serves_people: bool) -> list[Refusal]:
+    if not is_development_key(settings):
+        return []
+    advice = "`make keys` writes keys of your own into .env"
+    if settings.production:
+        found = "LIVEKIT_API_KEY, LIVEKIT_API_SECRET: the development key, in PRODUCTION=true"
+        return [Refusal("keys", found, advice)]
+    if serves_people and not is_loopback(settings.host):
+        found = f"HOST={settings.host!r} with the development key: all who reach it know that key"
+        return [Refusal("keys", found, advice)]
+    return []
+
+
+def _auth(settings: Settings) -> list[Refusal]:
+    if CHOSEN_MODES & set(settings.auth_mode):
+        return []
+    chosen = ",".join(settings.auth_mode)
+    found = f"AUTH_MODE='{chosen}', in PRODUCTION=true: nobody said who may talk"
+    return [Refusal("auth", found, "expected api_keys, jwt or, for everybody, open")]
+
+
+def _tls(settings: Settings) -> list[Refusal]:
+    url = settings.livekit_public_url
+    if urlsplit(url).scheme == "wss":
+        return []
+    found = f"LIVEKIT_PUBLIC_URL={url!r}, in PRODUCTION=true: no TLS"
+    advice = "expected wss://…: browsers give a microphone only to https and connect only to wss"
+    return [Refusal("tls", found, advice)]

@@ -1,0 +1,117 @@
+"""The promise: what a room was promised, and which generation of host may serve it.
+
+The token service alone writes it, into redis; a dispatch's metadata is the promise of that moment,
+and where redis has lost everything, the host writes back the promise that it follows.
+The host reads it about once a second and makes the room equal to it: personas that are missing
+come, others leave, who is `muted` is not heard, a grown `forget` is a fresh memory, what is in
+`say` and was not yet said is said, and an `ended` room is left. No change of these needs a new
+generation: that is for a new host alone. A promise that names a `worker` is dispatched
+to that one alone, because the slots are held there. Pure.
+"""
+
+import secrets
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
+
+from protocol.errors import InvalidInput, explain
+from protocol.personas import PERSONAS_PER_ROOM, Persona
+
+PROMISE_KEY = "moshi:promise:{room}"
+SAYINGS_KEPT = 8  # of each persona, the last ones
+SAYING_LIMIT = 500  # characters
+SAYING_LIFE_S = 15.0  # an older one comes too late: a new host does not repeat its predecessor's
+
+Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{0,32}$")]
+
+
+def fresh_id() -> str:
+    """Give an id that nobody guesses and nobody had."""
+    return secrets.token_hex(8)
+
+
+class Saying(BaseModel):
+    """A line that a persona is to say once. `at_s`: when it was asked for, by the epoch."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: Id = Field(min_length=1)
+    text: str = Field(min_length=1, max_length=SAYING_LIMIT)
+    at_s: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+
+
+class PromisedPersona(Persona):
+    """One persona of a room, and what is wanted of it now. Its `id` is its own as long as it is."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
+
+    id: Id = ""  # never empty in a promise
+    muted: bool = False
+    forget: int = Field(default=0, ge=0)  # how often it was told to
+    say: tuple[Saying, ...] = Field(default=(), max_length=SAYINGS_KEPT)
+
+
+def promised(personas: Iterable[Persona]) -> tuple[PromisedPersona, ...]:
+    """Give each persona an id of its own: they are promised to a room from now on."""
+    return tuple(PromisedPersona(**dict(each), id=fresh_id()) for each in personas)
+
+
+class Promise(BaseModel):
+    """What a room was promised. `generation` is 0 until the first dispatch and grows with each.
+
+    Personas may be given as `Persona`. Those without an id, as older services write them, get
+    the one of their place, so that a promise is never without.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    room: str = Field(min_length=1, max_length=256)
+    generation: int = Field(default=0, ge=0)
+    personas: tuple[PromisedPersona, ...] = Field(min_length=1, max_length=PERSONAS_PER_ROOM)
+    ended: bool = False
+    worker: str = ""  # whose slots are held for this generation; empty: whoever has them
+    session: Id = ""
+    opened_s: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)  # epoch
+    ended_s: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    # The token service's own: who opened the session, and for which identity (none: by a token).
+    owner: str = ""
+    opener: str = ""
+
+    @field_validator("personas")
+    @classmethod
+    def _each_has_an_id(cls, personas: tuple[PromisedPersona, ...]) -> tuple[PromisedPersona, ...]:
+        named = tuple(
+            each if each.id else each.model_copy(update={"id": f"p{place}"})
+            for place, each in enumerate(personas)
+        )
+        if len({each.id for each in named}) < len(named):
+            raise ValueError("expected an id of its own for each persona")
+        return named
+
+    @classmethod
+    def from_metadata(cls, metadata: str) -> "Promise":
+        """Read a dispatch's metadata. Raises `InvalidInput`, whose text shows no prompt."""
+        try:
+            return cls.model_validate_json(metadata)
+        except ValidationError as error:
+            raise InvalidInput(f"job metadata: {explain(error, hide_values=True)}") from error
+
+    def metadata(self) -> str:
+        """Give what a dispatch carries: all but the lines to say, which come too late by then.
+
+        From it the promise is restored where redis has lost everything.
+        """
+        return self.model_dump_json(exclude={"personas": {"__all__": {"say"}}})
+
+
+def promise_key(room: str) -> str:
+    """Redis key that holds a room's promise as JSON."""
+    return PROMISE_KEY.format(room=room)

@@ -1,0 +1,25 @@
+"""The one way to a secret's value: each read is logged with who read it, never with the value."""
+
+from typing import Literal
+
+import structlog
+from pydantic import SecretStr
+
+from protocol.settings import DEVELOPMENT_KEY, DEVELOPMENT_SECRET, Settings
+
+log = structlog.stdlib.get_logger(__name__)
+
+Secret = Literal["livekit_api_secret", "hf_token"]
+
+
+def reveal(settings: Settings, secret: Secret, reader: str) -> str:
+    """Give a secret to `reader`, a phrase that says what it is read for. Empty where not set."""
+    held: SecretStr | None = getattr(settings, secret)
+    log.info("secret_read", secret=secret.upper(), reader=reader, is_set=held is not None)
+    return held.get_secret_value() if held is not None else ""
+
+
+def is_development_key(settings: Settings) -> bool:
+    """Whether key or secret is the one that everybody knows. Compares, and gives nothing away."""
+    secret = settings.livekit_api_secret.get_secret_value()
+    return settings.livekit_api_key == DEVELOPMENT_KEY or secret == DEVELOPMENT_SECRET

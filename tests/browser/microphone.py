@@ -1,0 +1,29 @@
+"""What the browser's microphone hears: a WAV file like a voice, made and not recorded."""
+
+import wave
+from pathlib import Path
+
+import numpy as np
+
+RATE_HZ = 48_000
+SECONDS = 6.0
+SPEECH_S = 4.0  # then a pause, so that an answer has a place
+PITCH_HZ = 140.0
+PEAK = 0.5
+
+
+def write_voice(path: Path) -> Path:
+    """Write syllables of a gliding voice, then silence; Chromium plays it over and over."""
+    t = np.arange(int(SECONDS * RATE_HZ)) / RATE_HZ
+    pitch_hz = PITCH_HZ + 30.0 * np.sin(2 * np.pi * 0.7 * t)
+    phase = 2 * np.pi * np.cumsum(pitch_hz) / RATE_HZ
+    harmonics = np.sum([np.sin(k * phase) / k for k in range(1, 18)], axis=0)
+    syllables = np.clip(np.sin(2 * np.pi * 2.3 * t) + 0.4, 0.0, 1.0) * (t < SPEECH_S)
+    voice = harmonics * syllables
+    pcm = (voice / np.abs(voice).max() * PEAK * 32_767).astype("<i2")
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(RATE_HZ)
+        out.writeframes(pcm.tobytes())
+    return path

@@ -1,0 +1,59 @@
+"""What the page says when it does not work: the reason in words and what to do."""
+
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import Browser
+
+from tests.browser.conftest import open_visit
+from tests.browser.visit import Visit
+from tests.stack import Stack
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+EVERYBODY = ("Assistant", "Chef", "Teacher")  # every place of the stack
+FULL = "All places are taken"
+
+
+async def test_who_finds_all_places_taken_waits_in_line(browser: Browser, stack: Stack) -> None:
+    """A full house has a line: one sees one's place in it, and is answered when it is free."""
+    async with open_visit(browser, stack) as first, open_visit(browser, stack) as second:
+        await first.call(*EVERYBODY)
+        await second.sees(FULL)
+        await second.pick("Chef")
+        await second.press("Wait in line")
+        await second.reaches("full")
+        await second.sees("You are next in line.")
+        await first.press("Hang up")
+
+        await second.reaches("live")
+
+
+async def test_a_refused_microphone_is_told(deaf_browser: Browser, stack: Stack) -> None:
+    """Without the microphone there is no call, and the page says how to allow it."""
+    async with open_visit(deaf_browser, stack) as visit:
+        await visit.press("Start talking")
+        await visit.reaches("error")
+
+        await visit.sees("The microphone is blocked")
+
+
+async def test_a_page_without_https_is_told(browser: Browser, stack: Stack) -> None:
+    """Where the browser gives no microphone for want of https, the page says so."""
+    url = f"http://rooms.test:{urlsplit(stack.url).port}"
+    async with open_visit(browser, stack, url) as visit:
+        await visit.press("Start talking")
+        await visit.reaches("error")
+
+        await visit.sees("This page is not secure")
+
+
+async def test_a_room_closed_by_the_server_is_told(visit: Visit) -> None:
+    """A call that the server ends shows why, keeps its words, and can be started again."""
+    await visit.call("Assistant")
+    await visit.sees_level(".seat[data-identity^=agent-]")
+    await visit.close_rooms()
+    await visit.reaches("disconnected")
+    await visit.sees("The room was closed")
+
+    await visit.call_again()

@@ -1,0 +1,143 @@
+"""One visit to the page in a real browser: what a person does there, and what they see and hear."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import urlsplit
+
+from livekit.protocol.room import DeleteRoomRequest, ListRoomsRequest
+from playwright.async_api import Page, expect
+
+from tests.stack import Stack
+
+CARDS = 6  # five personas and one of one's own
+WITHIN_MS = 30_000  # a deadline on a busy machine, no expectation
+
+# Measures every playing <audio> for itself, as the person's ears would; keeps the loudest 20 ms.
+LISTEN = """() => {
+  const heard = (window.heard ??= new Map());
+  const sound = (window.ears ??= new AudioContext());
+  for (const audio of document.querySelectorAll('audio')) {
+    if (heard.has(audio.srcObject?.id) || audio.paused || !audio.srcObject) continue;
+    const analyser = new AnalyserNode(sound, { fftSize: 1024 });
+    sound.createMediaStreamSource(audio.srcObject).connect(analyser);
+    heard.set(audio.srcObject.id, { analyser, loudest: 0 });
+  }
+  const samples = new Float32Array(1024);
+  for (const each of heard.values()) {
+    each.analyser.getFloatTimeDomainData(samples);
+    const rms = Math.sqrt(samples.reduce((sum, x) => sum + x * x, 0) / samples.length);
+    each.loudest = Math.max(each.loudest, rms);
+  }
+  return [...heard.values()].map(({ loudest }) => loudest);
+}"""
+AUDIBLE_RMS = 0.005  # -46 dBFS; the built-in model speaks between -35 and -15
+
+REFUSED = "the server responded with a status of 503"  # Chromium's own line; full is an answer
+
+
+@dataclass
+class Visit:
+    """A page that was opened, with everything it complained about and every origin it asked."""
+
+    page: Page
+    stack: Stack
+    complaints: list[str] = field(default_factory=list[str])
+    origins: set[str] = field(default_factory=set[str])
+
+    async def open(self, url: str | None = None) -> Self:
+        """Load the page and wait until it knows the personas."""
+        self.page.on("console", lambda message: self._note(message.type, message.text))
+        self.page.on("pageerror", lambda error: self._note("error", str(error)))
+        self.page.on("request", lambda request: self._ask(request.url))
+        self.page.on("websocket", lambda socket: self._ask(socket.url))
+        await self.page.goto(url or self.stack.url)
+        await expect(self.page.get_by_role("checkbox")).to_have_count(CARDS, timeout=WITHIN_MS)
+        return self
+
+    async def pick(self, *labels: str) -> None:
+        """Pick exactly these personas."""
+        for box in await self.page.get_by_role("checkbox").all():
+            await box.uncheck()
+        for label in labels:
+            await self.page.get_by_role("checkbox", name=label).check()
+
+    async def press(self, name: str) -> None:
+        """Press a button."""
+        await self.page.get_by_role("button", name=name, exact=True).click(timeout=WITHIN_MS)
+
+    async def call(self, *labels: str) -> None:
+        """Pick, start, and wait until the call is live."""
+        await self.pick(*labels)
+        await self.press("Start talking")
+        await self.is_answered()
+
+    async def call_again(self) -> None:
+        """Call the same personas once more, and wait until the call is live."""
+        await self.press("Call again")
+        await self.is_answered()
+
+    async def is_answered(self) -> None:
+        """Wait until a voice is there, if need be after a wait in line."""
+        await self.reaches("live")
+
+    async def may_start(self) -> None:
+        """Wait until the start button can be pressed."""
+        start = self.page.get_by_role("button", name="Start talking")
+        await expect(start).to_be_enabled(timeout=WITHIN_MS)
+
+    async def reaches(self, phase: str) -> None:
+        """Wait until the badge shows this phase."""
+        badge = self.page.locator(".badge")
+        await expect(badge).to_have_attribute("data-phase", phase, timeout=WITHIN_MS)
+
+    async def sees(self, text: str | re.Pattern[str]) -> None:
+        """Wait until a text can be read on the page."""
+        await expect(self.page.get_by_text(text).first).to_be_visible(timeout=WITHIN_MS)
+
+    async def hears(self, voices: int) -> None:
+        """Wait until so many tracks have each been audible."""
+        await self.page.wait_for_function(
+            f"([count, audible]) => ({LISTEN})().filter((rms) => rms > audible).length >= count",
+            arg=[voices, AUDIBLE_RMS],
+            polling=20,
+            timeout=WITHIN_MS,
+        )
+
+    async def sees_level(self, selector: str) -> None:
+        """Wait until the figure in an element swells with a sound."""
+        await self.page.wait_for_function(
+            "(selector) => document.querySelector(`${selector} .figure`)"
+            "?.style.getPropertyValue('--level') > 0.2",
+            arg=selector,
+            timeout=WITHIN_MS,
+        )
+
+    async def sees_words(self, count: int) -> None:
+        """Wait until so many words stand in the bubbles."""
+        await self.page.wait_for_function(
+            "(count) => [...document.querySelectorAll('.bubble p')]"
+            ".flatMap((bubble) => bubble.textContent.split(' ')).length >= count",
+            arg=count,
+            timeout=WITHIN_MS,
+        )
+
+    async def identity(self) -> str:
+        """The identity of the first persona on the stage."""
+        seat = self.page.locator(".seat[data-identity]").first
+        return await seat.get_attribute("data-identity", timeout=WITHIN_MS) or ""
+
+    async def close_rooms(self) -> None:
+        """Have the server end every room."""
+        async with self.stack.livekit.client() as lkapi:
+            for room in (await lkapi.room.list_rooms(ListRoomsRequest())).rooms:
+                await lkapi.room.delete_room(DeleteRoomRequest(room=room.name))
+
+    def _note(self, kind: str, text: str) -> None:
+        if kind in {"error", "warning"} and REFUSED not in text:
+            self.complaints.append(f"{kind}: {text}")
+
+    def _ask(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"data", "blob"}:
+            self.origins.add(f"{parts.scheme}://{parts.netloc}")

@@ -1,0 +1,42 @@
+"""What the processes of a stack hold: threads, file descriptors, memory. Reads /proc by psutil."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psutil
+
+from tests.stack import Stack
+
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What one process holds at a moment."""
+
+    threads: int
+    descriptors: int
+    rss_mib: float
+
+
+def held_by(pid: int) -> Held:
+    """Count one process."""
+    process = psutil.Process(pid)
+    with process.oneshot():
+        return Held(
+            process.num_threads(), process.num_fds(), round(process.memory_info().rss / MIB, 1)
+        )
+
+
+def processes_of(stack: Stack) -> Mapping[str, int]:
+    """The processes that serve rooms, by name."""
+    return {
+        "worker": stack.worker_pid,
+        "token_service": stack.service_pid,
+        "livekit": stack.livekit.pid,
+    }
+
+
+def census(stack: Stack) -> dict[str, Held]:
+    """Count each process of a stack."""
+    return {name: held_by(pid) for name, pid in processes_of(stack).items()}

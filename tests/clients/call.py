@@ -1,0 +1,98 @@
+"""A call made by LiveKit's own React hooks in a real browser, and what the hooks said about it."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from playwright.async_api import Browser, Page
+
+from tests.browser.visit import AUDIBLE_RMS, LISTEN, REFUSED, WITHIN_MS
+from tests.stack import Stack
+
+FULL = "received 503"  # TokenSource's words for it; a busy machine's worker says so for a moment
+AGENT_LIMIT_MS = 20_000  # useAgent gives up after it (components-react 2.9.24 useAgent.ts)
+
+
+@dataclass
+class Call:
+    """The page `page/call.jsx`, opened. `log` is its console, `complaints` its trouble there."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list[str])
+    log: list[str] = field(default_factory=list[str])
+
+    async def start(self) -> None:
+        """Call, as a start button would; press it again while the server says that it is full."""
+        async with asyncio.timeout(WITHIN_MS / 1000):
+            while error := await self._press_start():
+                assert FULL in error, error
+                await asyncio.sleep(0.5)
+
+    async def _press_start(self) -> str:
+        """What was wrong with it; nothing where nothing was."""
+        return await self.page.evaluate(
+            "() => window.session.start().then(() => '', (error) => error.message)"
+        )
+
+    async def end(self) -> None:
+        """Hang up, as an end button would."""
+        await self.page.evaluate("() => window.session.end()")
+        await self.sees("seen.connection.at(-1).state === 'disconnected'")
+
+    async def sees(self, condition: str) -> None:
+        """Wait until a condition on `seen` holds."""
+        await self.page.wait_for_function(f"() => {condition}", polling=50, timeout=WITHIN_MS)
+
+    async def is_answered(self) -> None:
+        """Wait until the agent can be talked with, as useAgent sees it."""
+        await self.sees("['listening', 'speaking'].includes(seen.agent.at(-1).state)")
+
+    async def logs(self, text: str) -> None:
+        """Wait until the page has logged something."""
+        async with asyncio.timeout(WITHIN_MS / 1000):
+            while not any(text in line for line in self.log):  # noqa: ASYNC110 - lines come by events of their own
+                await asyncio.sleep(0.05)
+
+    async def seen(self, what: str) -> Any:
+        """What the hooks said, by its name in `seen`."""
+        return await self.page.evaluate(f"() => seen.{what}")
+
+    async def states(self, of: str) -> list[str]:
+        """The states that a hook went through, in order."""
+        return [each["state"] for each in await self.seen(of)]
+
+    async def hears(self, voices: int) -> None:
+        """Wait until so many tracks have each been audible."""
+        await self.page.wait_for_function(
+            f"([count, audible]) => ({LISTEN})().filter((rms) => rms > audible).length >= count",
+            arg=[voices, AUDIBLE_RMS],
+            polling=20,
+            timeout=WITHIN_MS,
+        )
+
+    def note(self, kind: str, text: str) -> None:
+        """Keep a line of the console, and know complaints from others."""
+        self.log.append(text)
+        if kind in {"error", "warning"} and REFUSED not in text and FULL not in text:
+            self.complaints.append(f"{kind}: {text}")
+
+
+@asynccontextmanager
+async def open_call(
+    browser: Browser, stack: Stack, frontend: str, **options: str
+) -> AsyncGenerator[Call]:
+    """Open the frontend with these options of `useSession`; it asks our endpoint for tokens."""
+    context = await browser.new_context()
+    try:
+        call = Call(await context.new_page())
+        call.page.on("console", lambda message: call.note(message.type, message.text))
+        call.page.on("pageerror", lambda error: call.note("error", str(error)))
+        query = urlencode({"endpoint": f"{stack.url}/token", **options})
+        await call.page.goto(f"{frontend}/?{query}")
+        await call.sees("window.session")
+        yield call
+    finally:
+        await context.close()

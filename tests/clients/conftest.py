@@ -1,0 +1,54 @@
+"""The product, and a frontend at an origin of its own, for LiveKit's clients as they are."""
+
+import shutil
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from deploy import programs
+from tests import servers
+from tests.browser.conftest import browser as browser  # the same fixture
+from tests.clients.call import Call, open_call
+from tests.clients.packages import HERE, bundle, serving
+from tests.stack import Stack, start_stack
+
+PLACES = 2
+
+
+@pytest.fixture(scope="session")
+def frontend(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    """The origin of a page that is made of LiveKit's packages alone, and of the plain example."""
+    folder: Path = tmp_path_factory.mktemp("frontend")
+    bundle("call", folder)
+    shutil.copy(programs.PROJECT / "examples" / "talk.html", folder)
+    shutil.copy(HERE / "node_modules/livekit-client/dist/livekit-client.umd.js", folder)
+    with serving(folder, servers.free_port()) as origin:
+        yield origin
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, frontend: str) -> Generator[Stack]:
+    """The product with its built-in model, which lets the frontend ask for tokens."""
+    with start_stack(
+        tmp_path_factory.mktemp("clients"),
+        model="builtin",
+        capacity=PLACES,
+        cors_origins=frontend,
+    ) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def idle(stack: Stack) -> None:
+    """No test has to share the places with the call of an earlier one."""
+    await stack.slots_used_become(0)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def call(browser: Browser, stack: Stack, frontend: str, idle: None) -> AsyncGenerator[Call]:
+    """The frontend, just opened, in a browser with a microphone."""
+    async with open_call(browser, stack, frontend) as call:
+        yield call

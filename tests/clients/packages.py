@@ -1,0 +1,49 @@
+"""The pinned npm packages of this folder: run by Node, or bundled as they are for a browser."""
+
+import subprocess
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from deploy import programs
+
+HERE = Path(__file__).parent
+NODE_WITHIN_S = 60.0
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    """Serves files and says nothing."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Write no line for each request."""
+
+
+def bundle(page: str, folder: Path) -> None:
+    """Put a page of `page/` into a folder, its script bundled with the packages it imports."""
+    run_node("bundle.mjs", str(HERE / "page" / f"{page}.jsx"), str(folder / f"{page}.js"))
+    (folder / "index.html").write_text((HERE / "page" / "index.html").read_text())
+
+
+@contextmanager
+def serving(folder: Path, port: int) -> Generator[str]:
+    """Serve a folder at an origin of its own, as a frontend's developer would."""
+    handler = partial(_Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, name="pages")
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def run_node(script: str, *arguments: str) -> str:
+    """Run a script of this folder in Node and give what it prints."""
+    command = [str(programs.node()), str(HERE / script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=NODE_WITHIN_S)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

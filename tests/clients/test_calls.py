@@ -1,0 +1,79 @@
+"""Calls made by LiveKit's React hooks, unmodified: the next call, whom one talks with, no harm."""
+
+import json
+
+import pytest
+from playwright.async_api import Browser
+
+from tests.clients.call import Call, open_call
+from tests.stack import Stack
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("idle")]
+
+
+async def test_the_next_call_works_like_the_first(call: Call) -> None:
+    """Hanging up and starting again leads to another agent that is heard, in a room of its own."""
+    await call.start()
+    await call.is_answered()
+    first = await call.seen("agents")
+    await call.end()
+    await call.start()
+    await call.is_answered()
+
+    assert first != await call.seen("agents")
+    await call.hears(voices=1)
+
+
+async def test_the_persona_is_the_agents_metadata(
+    browser: Browser, stack: Stack, frontend: str
+) -> None:
+    """agentName and agentMetadata of useSession choose whom one talks with."""
+    metadata = json.dumps({"persona": "chef"})
+    async with open_call(
+        browser, stack, frontend, agentName="moshi", agentMetadata=metadata
+    ) as call:
+        await call.start()
+        await call.is_answered()
+
+        (agent,) = await call.seen("agents")
+        assert agent.startswith("agent-chef-")
+
+
+async def test_several_agents_are_all_played(browser: Browser, stack: Stack, frontend: str) -> None:
+    """In a room of two personas useAgent shows one, and the tracks of both are played."""
+    metadata = json.dumps({"personas": ["chef", "astronaut"]})
+    async with open_call(
+        browser, stack, frontend, agentName="moshi", agentMetadata=metadata
+    ) as call:
+        await call.start()
+        await call.is_answered()
+        await call.sees("seen.agents.length === 2")
+        await call.sees(
+            "[...document.querySelectorAll('audio')].filter((a) => !a.paused).length === 2"
+        )
+
+        await call.hears(voices=1)
+
+
+async def test_nothing_fails(call: Call) -> None:
+    """A call from its start to its end makes no failure and no line of warning in the console."""
+    await call.start()
+    await call.is_answered()
+    await call.hears(voices=1)
+    await call.end()
+
+    assert await call.seen("failures") == []
+    assert call.complaints == []
+
+
+async def test_speech_before_the_agent_came_does_no_harm(
+    browser: Browser, stack: Stack, frontend: str
+) -> None:
+    """What was recorded while it connected is sent to the agent, which lets it lie and goes on."""
+    async with open_call(browser, stack, frontend, preConnect="yes") as call:
+        await call.start()
+        await call.logs("preconnect buffer sent successfully")
+        await call.is_answered()
+
+        assert "pre-connect-buffering" in await call.states("agent")
+        await call.hears(voices=1)

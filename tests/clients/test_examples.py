@@ -1,0 +1,174 @@
+"""The examples, as they are: each holds a conversation with the stack."""
+
+import asyncio
+import shutil
+import signal
+import sys
+import wave
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytest_asyncio
+from livekit.protocol.room import DeleteRoomRequest, ListRoomsRequest
+from playwright.async_api import Browser, Page, expect
+
+from deploy import programs
+from tests.browser.microphone import write_voice
+from tests.browser.visit import WITHIN_MS
+from tests.clients.packages import HERE
+from tests.stack import Stack
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+EXAMPLES = programs.PROJECT / "examples"
+LANGUAGES = ("python", "node")
+LISTEN_S = 4.0  # the built-in model says some words in every other second
+AUDIBLE = 0.005
+ENDS_WITHIN_S = 60.0
+
+
+@dataclass(frozen=True)
+class Talk:
+    """What an example wrote: the lines, and the samples of the WAV file in [-1, 1]."""
+
+    lines: list[str]
+    heard: np.ndarray
+
+    @property
+    def words(self) -> list[str]:
+        """The lines that the persona said."""
+        return [line for line in self.lines if not line.startswith(("(", "{"))]
+
+
+@pytest.fixture(scope="module")
+def question(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A WAV file to talk from."""
+    return write_voice(tmp_path_factory.mktemp("question") / "question.wav")
+
+
+def command_of(language: str, folder: Path) -> list[str]:
+    """How an example is started; Node finds packages beside the script alone."""
+    if language == "python":
+        return [sys.executable, str(EXAMPLES / "talk.py")]
+    (folder / "node_modules").symlink_to(HERE / "node_modules")
+    return [str(programs.node()), shutil.copy(EXAMPLES / "talk.mjs", folder)]
+
+
+async def start(
+    language: str, stack: Stack, question: Path, folder: Path, listen_s: float
+) -> asyncio.subprocess.Process:
+    """Start an example; what it hears goes to `answer.wav`."""
+    command = [*command_of(language, folder), f"{stack.url}/token", str(question)]
+    return await asyncio.create_subprocess_exec(
+        *command,
+        str(folder / "answer.wav"),
+        "chef",
+        str(listen_s),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def hold(stack: Stack, question: Path, language: str, folder: Path) -> Talk:
+    """Let an example hold its conversation to the end."""
+    process = await start(language, stack, question, folder, LISTEN_S)
+    out, err = await asyncio.wait_for(process.communicate(), ENDS_WITHIN_S)
+
+    assert process.returncode == 0, err.decode()
+    with wave.open(str(folder / "answer.wav")) as wav:
+        assert (wav.getframerate(), wav.getnchannels(), wav.getsampwidth()) == (24_000, 1, 2)
+        pcm = np.frombuffer(wav.readframes(wav.getnframes()), dtype="<i2")
+    return Talk(out.decode().splitlines(), pcm / 32_768)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def talks(
+    stack: Stack, question: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Talk]:
+    """Whole conversations of the examples without a screen, at the same time."""
+    await stack.slots_used_become(0)
+    held = [hold(stack, question, each, tmp_path_factory.mktemp(each)) for each in LANGUAGES]
+    return dict(zip(LANGUAGES, await asyncio.gather(*held), strict=True))
+
+
+@pytest.fixture(params=LANGUAGES)
+def talk(request: pytest.FixtureRequest, talks: dict[str, Talk]) -> Talk:
+    """The conversation of each of them."""
+    return talks[request.param]
+
+
+async def test_it_hears_the_persona(talk: Talk) -> None:
+    """The WAV file has the length of the conversation, and a voice in it."""
+    assert len(talk.heard) / 24_000 > LISTEN_S
+    assert np.sqrt(np.mean(talk.heard**2)) > AUDIBLE
+
+
+async def test_it_reads_the_words(talk: Talk) -> None:
+    """What the persona said stands on lines of its own."""
+    assert len(" ".join(talk.words).split()) >= 2
+
+
+async def test_it_knows_the_state(talk: Talk) -> None:
+    """It is told when the persona listens and when it speaks."""
+    assert {"(listening)", "(speaking)"} <= set(talk.lines)
+
+
+async def close_rooms(stack: Stack) -> None:
+    """Have LiveKit end every room."""
+    async with stack.livekit.client() as lkapi:
+        for room in (await lkapi.room.list_rooms(ListRoomsRequest())).rooms:
+            await lkapi.room.delete_room(DeleteRoomRequest(room=room.name))
+
+
+async def test_the_headless_client_calls_again(
+    stack: Stack, question: Path, tmp_path: Path
+) -> None:
+    """Thrown out of its room, it comes back into one of the same name, and talks on."""
+    await stack.slots_used_become(0)
+    process = await start("python", stack, question, tmp_path, ENDS_WITHIN_S)
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(ENDS_WITHIN_S):
+            while b"(speaking)" not in await process.stdout.readline():
+                pass
+            await close_rooms(stack)
+            while b"(listening)" not in await process.stdout.readline():
+                pass
+            while b"(speaking)" not in await process.stdout.readline():
+                pass
+    finally:
+        process.send_signal(signal.SIGINT)
+        await process.communicate()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def plain(browser: Browser, frontend: str, stack: Stack) -> AsyncGenerator[Page]:
+    """The plain page, opened."""
+    await stack.slots_used_become(0)
+    page = await browser.new_page()
+    await page.goto(f"{frontend}/talk.html?endpoint={stack.url}/token&persona=teacher")
+    yield page
+    await page.close()
+
+
+async def test_the_plain_page_talks(plain: Page) -> None:
+    """One press, and the persona's state and words are on the page, its voice in the room."""
+    await plain.get_by_role("button", name="Talk").click()
+
+    speaking = "Teacher: speaking"
+    await expect(plain.locator("#state")).to_have_text(speaking, timeout=WITHIN_MS)
+    await expect(plain.locator("#words p").first).not_to_be_empty(timeout=WITHIN_MS)
+    assert await plain.locator("audio").count() == 1
+
+
+async def test_the_plain_page_hangs_up_and_calls_again(plain: Page) -> None:
+    """The same button ends the call and begins the next one."""
+    for name in ("Talk", "Talk again"):
+        await plain.get_by_role("button", name=name, exact=True).click()
+        state = plain.locator("#state")
+        await expect(state).to_contain_text("Teacher", timeout=WITHIN_MS)
+        await plain.get_by_role("button", name="Hang up").click(timeout=WITHIN_MS)
+        await expect(state).to_have_text("Talk again", timeout=WITHIN_MS)

@@ -1,0 +1,180 @@
+"""Doctor: GPUs and the memory plan, with an nvidia-smi of the test's own on PATH."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.doctor import sizes
+from deploy.doctor.finding import Finding, State
+from deploy.doctor.gpu import Card, gpu
+from deploy.doctor.sessions import sessions, unknown
+from deploy.doctor.sizes import SEVEN_B, SEVEN_B_IN_8_BITS, ModelSizes
+
+GIB = 1 << 30
+CPU_BYTES = 64 * GIB
+SMALL = ModelSizes(14 << 20, 3000, 4 << 20, 250)
+
+
+def told(finding: Finding) -> tuple[str, State]:
+    """What a finding comes to."""
+    return finding.code, finding.state
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The program's place on a PATH with nothing else; not there yet."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path / "nvidia-smi"
+
+
+def says(program: Path, *lines: str, status: int = 0) -> None:
+    """Let it say something and end."""
+    shown = "".join(f"echo '{line}'\n" for line in lines)
+    program.write_text(f"#!/bin/sh\n{shown}exit {status}\n")
+    program.chmod(0o755)
+
+
+def card(total_mib: int) -> Card:
+    """A card that nobody else uses, as nvidia-smi tells of it."""
+    return Card("NVIDIA X", "570.86", total_mib << 20, total_mib << 20)
+
+
+def test_a_card_is_told(nvidia_smi: Path) -> None:
+    """Name, driver, memory."""
+    says(nvidia_smi, "NVIDIA L4, 570.86.15, 23034, 22563")
+    [finding], found = gpu("auto")
+
+    assert told(finding) == ("gpu.ok", State.OK)
+    assert finding.found == "NVIDIA L4, driver 570.86.15, 22.0 of 22.5 GiB free"
+    assert found == Card("NVIDIA L4", "570.86.15", 23034 << 20, 22563 << 20)
+
+
+def test_more_cards_are_more_workers(nvidia_smi: Path) -> None:
+    """The first is planned for, the others are named."""
+    says(nvidia_smi, *["NVIDIA L4, 570.86.15, 23034, 22563"] * 3)
+    [finding], _ = gpu("auto")
+
+    assert finding.found.endswith("; 2 more, a worker each: CUDA_VISIBLE_DEVICES")
+
+
+def test_a_card_that_others_use(nvidia_smi: Path) -> None:
+    """What is taken is missing for sessions."""
+    says(nvidia_smi, "NVIDIA L4, 570.86.15, 23034, 8000")
+
+    assert told(gpu("cuda")[0][0]) == ("gpu.in_use", State.WARN)
+
+
+def test_a_driver_that_is_too_old(nvidia_smi: Path) -> None:
+    """Torch's CUDA would not start."""
+    says(nvidia_smi, "Tesla T4, 470.82.01, 15109, 15000")
+    [finding], _ = gpu("auto")
+
+    assert told(finding) == ("gpu.driver_old", State.FAIL)
+    assert finding.advice == "install driver 525.60.13 or newer"
+
+
+def test_a_driver_that_does_not_answer(nvidia_smi: Path) -> None:
+    """Its own words are told."""
+    says(nvidia_smi, "Failed to initialize NVML: Driver/library version mismatch", status=18)
+    [finding], found = gpu("auto")
+
+    assert told(finding) == ("gpu.driver_broken", State.FAIL)
+    assert finding.found.endswith("Driver/library version mismatch")
+    assert found is None
+
+
+def test_an_answer_that_is_no_list(nvidia_smi: Path) -> None:
+    """Cards with the CPU's memory say [N/A]: then nothing is guessed."""
+    says(nvidia_smi, "NVIDIA GB10, 580.95, [N/A], [N/A]")
+
+    assert told(gpu("auto")[0][0]) == ("gpu.unclear", State.FAIL)
+
+
+def test_no_gpu(nvidia_smi: Path) -> None:
+    """None asked for, none there, none there though asked for."""
+    assert [told(gpu(device)[0][0]) for device in ("cpu", "auto", "cuda")] == [
+        ("gpu.off", State.OK),
+        ("gpu.none", State.OK),
+        ("gpu.missing", State.FAIL),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("total_mib", "count", "need"),
+    [(24_210, 4, "22.27 GiB of 23.64"), (81_559, 40, "78.37 GiB of 79.65")],
+)
+def test_the_plan_of_a_7b(total_mib: int, count: int, need: str) -> None:
+    """Weights, memory of each session and margin, for a card of 24 GB and one of 80."""
+    finding = sessions(SEVEN_B, card(total_mib), CPU_BYTES, None)
+
+    assert told(finding) == ("sessions.plan", State.OK)
+    assert f"weights 14.32 GiB + {count} sessions of 1.48 GiB (CONTEXT=3000)" in finding.found
+    assert finding.found.endswith(f"= {need} GiB free")
+
+
+def test_a_card_of_8_gb_holds_no_7b() -> None:
+    """Neither in 8 bits nor with a short context; and offloading is answered honestly."""
+    finding = sessions(SEVEN_B, card(7_800), CPU_BYTES, None)
+
+    assert told(finding) == ("sessions.no_room", State.FAIL)
+    assert "needs 17.59 GiB" in finding.found
+    assert finding.advice == (
+        "neither 8-bit weights nor a shorter context fit this card. Weights kept in the CPU's "
+        "memory would have to be copied for every frame: 615 ms or more of 80, so that is not "
+        "offered; what fits: MODEL=builtin, or a card from 24 GB on"
+    )
+
+
+@pytest.mark.parametrize(
+    ("total_mib", "advice"),
+    [
+        (10_100, "MODEL=kyutai/moshiko-pytorch-q8 CONTEXT=250 holds 6 sessions in 8 bits"),
+        (15_900, "MODEL=kyutai/moshiko-pytorch-q8 CONTEXT=3000 holds 4 sessions in 8 bits"),
+    ],
+)
+def test_cards_between_hold_it_in_8_bits(total_mib: int, advice: str) -> None:
+    """With the context that fits beside it."""
+    finding = sessions(SEVEN_B, card(total_mib), CPU_BYTES, None)
+
+    assert told(finding) == ("sessions.no_room", State.FAIL)
+    assert finding.advice.startswith(advice)
+
+
+def test_a_shorter_context_may_be_enough() -> None:
+    """The 8-bit model itself on a card of 10 GB."""
+    finding = sessions(SEVEN_B_IN_8_BITS, card(10_100), CPU_BYTES, None)
+
+    assert finding.advice == "CONTEXT=250 would fit; or a larger card"
+
+
+def test_more_sessions_than_fit() -> None:
+    """CAPACITY is refused with the number that fits."""
+    finding = sessions(SEVEN_B, card(24_210), CPU_BYTES, 9)
+
+    assert told(finding) == ("sessions.too_many", State.FAIL)
+    assert "what would fit: CAPACITY=4 or CONTEXT=" in finding.found
+
+
+def test_a_7b_on_a_cpu_is_too_slow() -> None:
+    """It loads and talks, with gaps in every sentence."""
+    on_cpu = sizes.ModelSizes(4 * 7_687_729_152, 1 << 20, 24 << 20, 3000)
+
+    assert told(sessions(on_cpu, None, CPU_BYTES, None)) == ("sessions.too_slow", State.WARN)
+
+
+def test_a_small_model_on_a_cpu() -> None:
+    """The built-in one's like."""
+    finding = sessions(SMALL, None, CPU_BYTES, None)
+
+    assert told(finding) == ("sessions.cpu", State.OK)
+    assert finding.found.startswith("cpu: weights 14 MiB + 6 sessions of 5 MiB (CONTEXT=250)")
+
+
+def test_a_model_larger_than_memory() -> None:
+    """A CPU's memory has an end too."""
+    assert told(sessions(SEVEN_B, None, 8 * GIB, None)) == ("sessions.no_memory", State.FAIL)
+
+
+def test_a_model_that_nobody_measured() -> None:
+    """A repository that is not here and not known."""
+    assert told(unknown("somebody/model")) == ("sessions.unknown", State.WARN)

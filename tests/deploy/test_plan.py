@@ -1,0 +1,153 @@
+"""What `make run` decides to start, from settings alone."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import plan
+from deploy.plan import Plan
+from tests.servers import GivenSettings, free_port
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the developer reaches a test."""
+    for name in ("LIVEKIT_PORT", "REDIS_PORT", "NODE_IP"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setitem(plan.Launch.model_config, "env_file", None)
+
+
+def planned(monkeypatch: pytest.MonkeyPatch, **given: Any) -> Plan:
+    """The plan for these settings."""
+    monkeypatch.setattr(plan, "load_settings", lambda: GivenSettings(**given))
+    return plan.make_plan({"PATH": "/bin"}, Path("var"), terminal=True)
+
+
+def names(made: Plan) -> list[str]:
+    """The processes, in the order of starting."""
+    return [process.name for process in made.processes]
+
+
+def test_starts_everything_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four processes, servers first."""
+    assert names(planned(monkeypatch)) == ["redis", "livekit", "worker", "token_service"]
+
+
+def test_addresses_follow_the_livekit_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`LIVEKIT_PORT` moves the server, our processes' way to it and the browser's."""
+    monkeypatch.setenv("LIVEKIT_PORT", "17880")
+    made = planned(monkeypatch)
+
+    assert made.settings.livekit_url == "ws://127.0.0.1:17880"
+    assert made.settings.livekit_public_url == "ws://127.0.0.1:17880"
+    assert made.livekit_config is not None
+    assert made.livekit_config["port"] == 17880
+
+
+def test_addresses_follow_the_redis_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`REDIS_PORT` moves the server and everybody's way to it, LiveKit's too."""
+    monkeypatch.setenv("REDIS_PORT", "16379")
+    made = planned(monkeypatch)
+
+    assert made.settings.redis_url == "redis://127.0.0.1:16379/0"
+    assert made.livekit_config is not None
+    assert made.livekit_config["redis"] == {"address": "127.0.0.1:16379"}
+
+
+def test_redis_avoids_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no port is asked for, a redis of the machine's own is left alone."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        monkeypatch.setattr(plan, "REDIS_PORTS", (taken, taken + 1, taken + 2))
+        made = planned(monkeypatch)
+
+    assert made.settings.redis_url != f"redis://127.0.0.1:{taken}/0"
+    assert made.processes[0].name == "redis"
+
+
+def test_a_livekit_elsewhere_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A LiveKit on another machine is used; browsers are sent there too."""
+    made = planned(monkeypatch, livekit_url="wss://livekit.example.com")
+
+    assert names(made) == ["redis", "worker", "token_service"]
+    assert made.used == ["LiveKit at wss://livekit.example.com"]
+    assert made.settings.livekit_public_url == "wss://livekit.example.com"
+
+
+def test_the_public_url_of_an_http_address_is_a_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Browsers connect to wss where the operator wrote https."""
+    made = planned(monkeypatch, livekit_url="https://livekit.example.com")
+
+    assert made.settings.livekit_public_url == "wss://livekit.example.com"
+
+
+def test_a_redis_that_runs_already_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A redis that the person names and that listens is not started beside itself."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        made = planned(monkeypatch, redis_url=f"redis://:secret@127.0.0.1:{port}/1")
+
+    assert names(made) == ["livekit", "worker", "token_service"]
+    assert made.used == [f"redis at redis://127.0.0.1:{port}"]
+
+
+def test_a_named_redis_that_does_not_run_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address on this machine where nobody listens is ours to serve."""
+    port = free_port()
+    made = planned(monkeypatch, redis_url=f"redis://localhost:{port}/0")
+
+    assert names(made)[0] == "redis"
+    assert made.processes[0].ports[0].number == port
+
+
+def test_livekit_is_told_nothing_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """livekit-server reads variables of its own, which would overrule the file made for it."""
+    monkeypatch.setattr(plan, "load_settings", GivenSettings)
+    environment = {"LIVEKIT_KEYS": "a: b", "NODE_IP": "10.0.0.1", "HOME": "/home/me"}
+    made = plan.make_plan(environment, Path("var"), terminal=True)
+
+    assert made.processes[1].environment == {
+        "HOME": "/home/me",
+        "PYTHONUNBUFFERED": "1",
+        "LOG_FORMAT": "console",
+        "DRAIN_GRACE_S": "1.0",
+    }
+
+
+def test_what_the_person_set_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The launcher's own taste gives way to a setting."""
+    made = planned(monkeypatch, log_format="json", drain_grace_s=7.0)
+
+    assert "LOG_FORMAT" not in made.processes[-1].environment
+    assert "DRAIN_GRACE_S" not in made.processes[-1].environment
+
+
+def test_the_webhook_leads_to_the_token_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LiveKit tells the token service's own port who joined."""
+    made = planned(monkeypatch, port=9090)
+
+    assert made.livekit_config is not None
+    assert made.livekit_config["webhook"] == {
+        "api_key": "devkey",
+        "urls": ["http://127.0.0.1:9090/webhook"],
+    }
+
+
+def test_servers_end_after_those_who_need_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LiveKit waits for worker and token service, redis for LiveKit too: goodbyes arrive."""
+    monkeypatch.setenv("LIVEKIT_PORT", "9092")
+    made = planned(monkeypatch, port=9090, worker_port=9091)
+
+    assert [process.outlive for process in made.processes] == [
+        ("127.0.0.1:9092", "127.0.0.1:9091", "127.0.0.1:9090"),
+        ("127.0.0.1:9091", "127.0.0.1:9090"),
+        (),
+        (),
+    ]
+
+
+def test_the_address_of_a_service_for_all_is_localhost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listening everywhere, the page's address is still one that a browser can open."""
+    assert planned(monkeypatch, host="0.0.0.0", port=9090).address == "http://localhost:9090"

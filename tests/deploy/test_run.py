@@ -1,0 +1,241 @@
+"""The launcher over real small commands, and over the product itself."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from protocol import wire
+from tests.person import eventually, person
+from tests.servers import free_port, wait_until
+
+LAUNCH = """
+import os, signal, sys
+from deploy import run
+from deploy.plan import Process
+stay = [sys.executable, "-c", "import signal; print('up', flush=True); signal.pause()"]
+second = [sys.executable, "-c", sys.argv[1]]
+processes = [Process(name, command, dict(os.environ), []) for name, command in
+             (("first", stay), ("second", second))]
+sys.exit(run.supervise(processes, stay, ["--first-wait-s", "0.05"]))
+"""
+STAY = "import signal; print('second is up', flush=True); signal.pause()"
+CRASH = "raise SystemExit('no such model')"
+READY_WITHIN_S = 100.0
+
+
+class Launched:
+    """A launcher and all it says."""
+
+    def __init__(self, command: list[str], log: Path, environment: dict[str, str]) -> None:
+        self._log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | environment
+            )
+
+    def said(self) -> str:
+        """Everything in the log so far."""
+        return self._log.read_text(errors="replace")
+
+    def wait_until_said(self, words: str, within_s: float = 20.0) -> None:
+        """Wait for words in the log; a launcher that ended says no more."""
+        wait_until(lambda: words in self.said() or self.process.poll() is not None, words, within_s)
+
+        assert words in self.said(), self.said()[-3000:]
+
+    def family(self) -> list[psutil.Process]:
+        """Everything that descends from the launcher."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def end(self) -> None:
+        """Kill what is left."""
+        left = self.family() if self.process.poll() is None else []
+        self.process.kill()
+        self.process.wait()
+        for process in left:  # most have followed the launcher by now
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+Launch = Callable[[str], Launched]
+MakeRun = Callable[[], Launched]
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Generator[Launch]:
+    """Launch a command that stays and a second one; wait until both are there."""
+    with ExitStack() as stack:
+
+        def start(second: str) -> Launched:
+            log = tmp_path / "log"
+            launched = Launched([sys.executable, "-c", LAUNCH, second], log, {})
+            stack.callback(launched.end)
+            return launched
+
+        yield start
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    """Whether none of them runs any more."""
+    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_everything(launch: Launch, signum: signal.Signals, status: int) -> None:
+    """Ctrl-C and SIGTERM leave no process and are told by the exit status."""
+    launched = launch(STAY)
+    launched.wait_until_said("second is up")
+    family = launched.family()
+    launched.process.send_signal(signum)
+
+    assert launched.process.wait(20) == status
+    assert gone(family)
+
+
+def test_a_killed_launcher_leaves_nothing(launch: Launch) -> None:
+    """SIGKILL of the launcher ends everything it started."""
+    launched = launch(STAY)
+    launched.wait_until_said("second is up")
+    family = launched.family()
+    launched.process.kill()
+
+    wait_until(lambda: gone(family), "everything below a killed launcher is gone")
+
+
+def test_a_process_that_keeps_crashing_stops_everything_with_its_reason(launch: Launch) -> None:
+    """Five crashes in a row end all with status 3; the reason is in the log."""
+    launched = launch(CRASH)
+    launched.wait_until_said("giving up after 5 crashes in a row")
+
+    assert launched.process.wait(20) == 3
+    assert launched.said().count("| no such model") == 5
+
+
+def test_a_killed_process_comes_back(launch: Launch) -> None:
+    """One process that is killed starts again; the others stay."""
+    launched = launch(STAY)
+    launched.wait_until_said("second is up")
+    [kept] = [
+        process
+        for process in launched.family()
+        if process.cmdline()[-2:] == ["-c", STAY] and "deploy.keep" not in process.cmdline()
+    ]
+    kept.kill()
+    wait_until(lambda: launched.said().count("second is up") == 2, "the second start")
+
+    assert "(killed by SIGKILL)" in launched.said()
+    assert launched.process.poll() is None
+
+
+@pytest.fixture
+def addresses(tmp_path: Path) -> dict[str, str]:
+    """Settings for a product of the test's own: free ports, no user file, the echo."""
+    return {
+        "HOME": str(tmp_path),
+        "CACHE_DIR": os.environ.get("CACHE_DIR") or str(Path("~/.cache/moshi-rooms").expanduser()),
+        "MODEL": "echo",
+        "PORT": str(free_port()),
+        "WORKER_PORT": str(free_port()),
+        "LIVEKIT_PORT": str(_three_free_ports()),
+        "REDIS_PORT": str(free_port()),
+    }
+
+
+@pytest.fixture
+def make_run(addresses: dict[str, str], tmp_path: Path) -> Generator[MakeRun]:
+    """`make run`, without make."""
+    with ExitStack() as stack:
+
+        def start() -> Launched:
+            command = [sys.executable, "-m", "deploy.run"]
+            launched = Launched(command, tmp_path / "log", addresses)
+            stack.callback(launched.end)
+            return launched
+
+        yield start
+
+
+def test_make_run_prints_an_address_that_is_ready_and_ctrl_c_leaves_nothing(
+    make_run: MakeRun, addresses: dict[str, str]
+) -> None:
+    """The whole product: the printed address serves, and Ctrl-C leaves no process."""
+    product = make_run()
+    product.wait_until_said("Open http://", READY_WITHIN_S)
+    [address] = re.findall(r"Open (\S+) and talk", product.said())
+    ready = httpx.get(f"{address}/ready", trust_env=False)
+    family = product.family()
+    product.process.send_signal(signal.SIGINT)
+
+    assert f"http://localhost:{addresses['PORT']}" == address
+    assert ready.status_code == 200
+    assert product.process.wait(20) == 130
+    assert gone(family)
+
+
+async def test_a_call_goes_on_after_its_worker_was_killed(
+    make_run: MakeRun, addresses: dict[str, str]
+) -> None:
+    """The worker comes back by itself, the room gets a new host, and the person is heard again."""
+    product = make_run()
+    product.wait_until_said("Open http://", READY_WITHIN_S)
+    async with person(f"http://127.0.0.1:{addresses['PORT']}") as ann:
+        await eventually(lambda: bool(ann.personas), "a persona")
+        first = ann.personas[0].identity
+        for process in product.family():
+            command = process.cmdline()
+            if command[-2:] == ["-m", "worker"] and "deploy.keep" not in command:
+                process.kill()
+        await eventually(
+            lambda: [p.identity for p in ann.personas] not in ([], [first]), "a new host", 60
+        )
+        await eventually(lambda: len(ann.personas) == 1, "the dead persona is gone")
+        ann.tone_hz = 500.0
+        who = ann.personas[0].identity
+        await eventually(lambda: ann.rms(who) > 0.2, "the echo is heard again")
+
+    assert ann.personas[0].attributes[wire.ATTR_GENERATION] == "2"
+
+
+def test_a_taken_port_is_told_with_its_holder(make_run: MakeRun, addresses: dict[str, str]) -> None:
+    """Beside a process on the page's port, it says which port, what for, and who has it."""
+    with socket.create_server(("127.0.0.1", int(addresses["PORT"]))):
+        launched = make_run()
+        status = launched.process.wait(60)
+
+    assert status == 1
+    assert f"tcp port {addresses['PORT']} (page and token service) is taken by `" in launched.said()
+    assert f"(pid {os.getpid()}); PORT=… moves it" in launched.said()
+
+
+def test_a_wrong_setting_is_told(make_run: MakeRun, addresses: dict[str, str]) -> None:
+    """A bad value ends `make run` with its name, its value and what was expected."""
+    addresses["LIVEKIT_PORT"] = "seventy"
+    launched = make_run()
+
+    assert launched.process.wait(60) == 1
+    assert "livekit_port='seventy': Input should be a valid integer" in launched.said()
+
+
+def _three_free_ports() -> int:
+    """The first of three neighbours: LiveKit's HTTP, TCP and UDP."""
+    while True:
+        first = free_port()
+        try:
+            with (
+                socket.create_server(("127.0.0.1", first + 1)),
+                socket.socket(type=socket.SOCK_DGRAM) as udp,
+            ):
+                udp.bind(("127.0.0.1", first + 2))
+                return first
+        except OSError:
+            continue

@@ -1,0 +1,93 @@
+"""The servers that other tests stand on."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import redis.asyncio
+from livekit import api
+
+from protocol.settings import Settings
+from tests import servers
+from tests.conftest import SettingsFor, StartLiveKit
+
+
+async def test_livekit_answers_its_server_api(livekit: servers.LiveKit) -> None:
+    """The LiveKit fixture takes its own keys and has rooms."""
+    async with livekit.client() as lkapi:
+        room = await lkapi.room.create_room(api.CreateRoomRequest(name="fixture-room"))
+
+    assert room.name == "fixture-room"
+
+
+async def test_redis_keeps_what_it_is_told(redis_url: str) -> None:
+    """The redis fixture is a real one."""
+    async with redis.asyncio.from_url(redis_url) as client:
+        await client.set("fixture-key", "kept", ex=60)
+
+        assert await client.get("fixture-key") == b"kept"
+
+
+def test_settings_point_at_the_servers_and_nowhere_else(
+    livekit: servers.LiveKit,
+    redis_url: str,
+    settings_for: SettingsFor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Settings of a test come from the test, whatever the developer's environment says."""
+    monkeypatch.setenv("LIVEKIT_URL", "ws://elsewhere:1")
+    monkeypatch.setenv("CAPACITY", "3")
+
+    settings = settings_for(livekit=livekit, redis_url=redis_url, port=1234)
+
+    assert (livekit.url, redis_url, 1234, None) == (
+        settings.livekit_url,
+        settings.redis_url,
+        settings.port,
+        settings.capacity,
+    )
+    assert isinstance(settings, Settings)
+
+
+def test_a_livekit_of_its_own_is_gone_with_its_block(start_livekit: StartLiveKit) -> None:
+    """A server started in a test ends with the `with` block."""
+    with start_livekit() as livekit:
+        process = psutil.Process(livekit.pid)
+
+        assert process.name() == "livekit-server"
+    assert not process.is_running()
+
+
+def test_a_server_that_cannot_start_says_why(start_livekit: StartLiveKit) -> None:
+    """A wrong configuration fails with the server's own words."""
+    with (
+        pytest.raises(servers.ServerFailed, match="no_such_key"),
+        start_livekit(settings={"no_such_key": 1}),
+    ):
+        raise AssertionError("started with an unknown key")
+
+
+def test_a_killed_test_run_leaves_no_server(tmp_path: Path) -> None:
+    """Tethered servers die with the process that started them, also by SIGKILL."""
+    program = (
+        "import sys, pathlib\n"
+        "from tests import servers\n"
+        "with servers.start_redis(pathlib.Path(sys.argv[1])) as url:\n"
+        "    print(url, flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline().startswith("redis://")
+        [child] = psutil.Process(run.pid).children()
+        os.kill(run.pid, signal.SIGKILL)
+    servers.wait_until(lambda: not child.is_running(), "the redis of a killed run is gone")

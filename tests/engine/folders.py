@@ -1,0 +1,120 @@
+"""Small models written exactly as the released ones: folders of Moshi's and PersonaPlex's kind."""
+
+import io
+import json
+import re
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from moshi.models import loaders
+from moshi.models.lm import LMModel
+from safetensors.torch import save_file
+
+from worker.engine import builtin, larynx
+
+CARD = larynx.CARD
+TEXT_CARD = len(builtin._pieces())
+LM_NAME, CODEC_NAME, TOKENIZER_NAME = (
+    loaders.MOSHI_NAME,
+    loaders.MIMI_NAME,
+    loaders.TEXT_TOKENIZER_NAME,
+)
+
+
+def lm_kwargs(**sizes: Any) -> dict[str, Any]:
+    """A small model; heads, delays and all that shapes do not tell are those of moshi's own 7B."""
+    small = {
+        "dim": 64,
+        "text_card": TEXT_CARD,
+        "card": CARD,
+        "num_layers": 2,
+        "depformer_dim": 32,
+        "depformer_num_layers": 2,
+        "depformer_dim_feedforward": 132,
+    }
+    return loaders._lm_kwargs | small | sizes
+
+
+def random_lm(seed: int = 0, **sizes: Any) -> LMModel:
+    """A random model whose tokens vary: embeddings and logits are spread."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        lm = loaders.get_moshi_lm(None, lm_kwargs(**sizes), dtype=torch.float32)
+        for name, weights in lm.named_parameters():
+            if "emb" in name:
+                weights.data.normal_(std=1.0)
+            elif "linears" in name or "text_linear" in name:
+                weights.data.mul_(3.0)
+    return lm
+
+
+def released(lm: LMModel) -> dict[str, torch.Tensor]:
+    """The model's tensors by their released names: attention's steps stacked in one tensor."""
+    state: dict[str, torch.Tensor] = {}
+    stacks: dict[str, list[torch.Tensor]] = {}
+    for name, tensor in lm.state_dict().items():
+        match = re.fullmatch(r"(.*self_attn\.)(in|out)_projs\.\d+\.weight", name)
+        if match is None:
+            state[name] = tensor
+            continue
+        stacked = "in_proj_weight" if match[2] == "in" else "out_proj.weight"
+        stacks.setdefault(match[1] + stacked, []).append(tensor)
+    return state | {name: torch.cat(tensors) for name, tensors in stacks.items()}
+
+
+def moshi_folder(folder: Path, lm: LMModel, **config: Any) -> Path:
+    """A folder as `kyutai/moshiko-pytorch-bf16` is one: config.json, bfloat16 weights."""
+    _common(folder)
+    weights = {name: tensor.to(torch.bfloat16) for name, tensor in released(lm).items()}
+    save_file(weights, folder / LM_NAME)
+    names = {
+        "moshi_name": LM_NAME,
+        "mimi_name": CODEC_NAME,
+        "mimi_config_name": "mimi.json",
+        "tokenizer_name": TOKENIZER_NAME,
+        "model_type": "moshi",
+        "lm_gen_config": {"temp": 0.8, "temp_text": 0.7},
+    }
+    sizes = lm_kwargs(context=40)
+    (folder / "config.json").write_text(json.dumps(sizes | names | config))
+    return folder
+
+
+def personaplex_folder(folder: Path, lm: LMModel) -> Path:
+    """A folder as `nvidia/personaplex-7b-v1` is one; its config.json tells no size."""
+    _common(folder)
+    save_file(released(lm), folder / LM_NAME)
+    # The real one is empty and its codec full-sized; ours names a small codec and no more.
+    (folder / "config.json").write_text(json.dumps({"mimi_config_name": "mimi.json"}))
+    with tarfile.open(folder / "voices.tgz", "w:gz") as archive:
+        for name in ("NATM1", "NATF0", "VARF4"):
+            content = saved_voice(lm)
+            voice = tarfile.TarInfo(f"voices/{name}.pt")
+            voice.size = len(content)
+            archive.addfile(voice, io.BytesIO(content))
+    return folder
+
+
+def saved_voice(lm: LMModel) -> bytes:
+    """A voice of four frames as PersonaPlex saves one."""
+    file = io.BytesIO()
+    torch.save(
+        {
+            "embeddings": torch.zeros(3, 1, 1, lm.dim),
+            "cache": torch.ones(1, 1 + lm.n_q, 4, dtype=torch.long),
+        },
+        file,
+    )
+    return file.getvalue()
+
+
+def _common(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        mimi = loaders.get_mimi(None, larynx.codec_config())
+    save_file(mimi.state_dict(), folder / CODEC_NAME)
+    (folder / "mimi.json").write_text(json.dumps(larynx.codec_config()))
+    (folder / TOKENIZER_NAME).write_bytes(builtin._tokenizer(builtin._pieces()))

@@ -1,0 +1,277 @@
+"""The engine's loop, with a step that answers with slot and step number."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from protocol.personas import Persona
+from tests.servers import wait_until
+from worker.engine.engine import Engine
+from worker.engine.model import Mask, Model, Pcm, StepOut
+from worker.engine.slots import Frame, Full
+
+PERSONA = Persona(name="test", label="Test")
+SAMPLES = 4
+
+
+class FakeStep:
+    """Answers each row with what it was given plus how often its slot was run since its join."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.runs = np.zeros(capacity, dtype=np.int64)
+        self.calls: list[str] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.fail = False
+        self.pieces = 0
+        self.gaps_s: list[float] = []
+
+    def join(self, slot: int, persona: Persona) -> None:
+        self.calls.append(f"join {slot}")
+        self.runs[slot] = 0
+
+    def leave(self, slot: int) -> None:
+        self.calls.append(f"leave {slot}")
+
+    def hush(self, slot: int, on: bool) -> None:
+        self.calls.append(f"hush {slot} {on}")
+
+    def say(self, slot: int, text: str) -> None:
+        self.calls.append(f"say {slot} {text}")
+
+    def forget(self, slot: int) -> None:
+        self.calls.append(f"forget {slot}")
+
+    def work(self, gap_s: float) -> bool:
+        self.gaps_s.append(gap_s)
+        self.pieces = max(self.pieces - 1, 0)
+        return self.pieces > 0
+
+    def run(self, pcm: Pcm, exec_mask: Mask) -> StepOut:
+        self.gate.wait(10)
+        if self.fail:
+            raise ValueError("the step failed")
+        self.runs += exec_mask
+        return StepOut(pcm.copy(), self.runs.copy(), self.runs.copy(), exec_mask.copy())
+
+
+class Running:
+    """An engine over a fake step."""
+
+    def __init__(self, capacity: int = 2) -> None:
+        self.step = FakeStep(capacity)
+        self.failures: list[BaseException] = []
+        self.engine = Engine(
+            Model("fake", self.step, (), (), sample_rate_hz=50, frame_samples=SAMPLES),
+            self.failures.append,
+        )
+        self.engine.start()
+
+    def __enter__(self) -> "Running":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.step.gate.set()
+        self.engine.stop()
+
+
+def pcm(value: float) -> Pcm:
+    """A frame that can be told from others."""
+    return np.full(SAMPLES, value, dtype=np.float32)
+
+
+def into(frames: list[Frame]) -> Callable[[Frame], None]:
+    """A receiver that keeps what it gets."""
+    return frames.append
+
+
+def test_a_frame_in_is_a_frame_out() -> None:
+    """Each frame pushed is answered once, in order, with its own token and index."""
+    got: list[Frame] = []
+    with Running() as running:
+        occupant = running.engine.join(PERSONA, into(got))
+        for value in (1.0, 2.0):
+            running.engine.push(occupant, pcm(value))
+        wait_until(lambda: len(got) == 2, "two answers")
+
+    assert [(f.pcm[0], f.text, f.index) for f in got] == [(1.0, 1, 0), (2.0, 2, 1)]
+
+
+def test_a_new_occupant_never_hears_the_old_one() -> None:
+    """A step that was under way when its slot changed hands delivers to neither."""
+    old_frames: list[Frame] = []
+    new_frames: list[Frame] = []
+    with Running(capacity=1) as running:
+        old = running.engine.join(PERSONA, into(old_frames))
+        running.step.gate.clear()
+        running.engine.push(old, pcm(1.0))
+        wait_until(lambda: not old.inbox, "the step to begin")
+        running.engine.leave(old)
+        new = running.engine.join(PERSONA, into(new_frames))
+        running.step.gate.set()
+        running.engine.push(new, pcm(2.0))
+        wait_until(lambda: bool(new_frames), "the new occupant's answer")
+
+    assert old_frames == []
+    assert [(f.pcm[0], f.text) for f in new_frames] == [(2.0, 1)]
+
+
+def test_slot_changes_reach_the_step_in_order() -> None:
+    """A slot is left before it is joined again, also where both happen during one step."""
+    with Running(capacity=1) as running:
+        first = running.engine.join(PERSONA, into([]))
+        wait_until(lambda: running.step.calls == ["join 0"], "the first join")
+        running.step.gate.clear()
+        running.engine.push(first, pcm(1.0))
+        running.engine.leave(first)
+        second = running.engine.join(PERSONA, into([]))
+        running.step.gate.set()
+        wait_until(lambda: len(running.step.calls) == 3, "leave and join")
+        running.engine.leave(second)
+        wait_until(lambda: len(running.step.calls) == 4, "the last leave")
+
+    assert running.step.calls == ["join 0", "leave 0", "join 0", "leave 0"]
+
+
+def test_a_straggler_holds_nobody_up() -> None:
+    """A slot without a frame does not advance and does not keep the others waiting."""
+    got: list[Frame] = []
+    with Running() as running:
+        busy = running.engine.join(PERSONA, into(got))
+        running.engine.join(PERSONA, into([]))
+        running.engine.push(busy, pcm(1.0))
+        wait_until(lambda: bool(got), "the answer")
+
+        assert running.step.runs.tolist() == [1, 0]
+
+
+def test_a_failed_receiver_ends_alone() -> None:
+    """A receiver that raises loses its slot; the others go on."""
+    got: list[Frame] = []
+
+    def broken(frame: Frame) -> None:
+        raise RuntimeError("Event loop is closed")
+
+    with Running() as running:
+        bad = running.engine.join(PERSONA, broken)
+        good = running.engine.join(PERSONA, into(got))
+        running.engine.push(bad, pcm(1.0))
+        running.engine.push(good, pcm(2.0))
+        wait_until(lambda: bool(got) and running.engine.free == 1, "the answer and the free slot")
+
+    assert running.failures == []
+
+
+def test_a_failed_step_ends_the_engine() -> None:
+    """An error in the step is handed to `on_failure` once, and the engine takes nobody any more."""
+    with Running() as running:
+        occupant = running.engine.join(PERSONA, into([]))
+        running.step.fail = True
+        running.engine.push(occupant, pcm(1.0))
+        wait_until(lambda: bool(running.failures), "the failure")
+
+    assert [str(error) for error in running.failures] == ["the step failed"]
+
+
+def outlive(what: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own whose engine does `what` in a step, and that waits for its watchdog."""
+    program = f"""
+import threading
+from tests.engine import test_engine as t
+from worker.engine import engine
+
+engine.HANGS_S = 0.5
+with t.Running() as running:
+    {what}
+    occupant = running.engine.join(t.PERSONA, lambda _: None)
+    running.engine.push(occupant, t.pcm(1.0))
+    threading.Event().wait(2)
+print("alive")
+"""
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_hung_step_ends_the_process() -> None:
+    """A step that never ends ends the process, which shows where it stood."""
+    ended = outlive("running.step.gate.clear()")
+    assert ended.returncode == 1
+    assert "alive" not in ended.stdout
+    assert "in run" in ended.stderr
+
+
+def test_a_failed_step_leaves_no_watchdog() -> None:
+    """Whoever goes on after a failed step is not ended by the watchdog of that step."""
+    ended = outlive("running.step.fail = True")
+    assert ended.returncode == 0, ended.stderr
+    assert "alive" in ended.stdout
+
+
+def test_full_is_an_answer() -> None:
+    """A join beyond the capacity raises `Full` and changes nothing."""
+    with Running(capacity=1) as running:
+        running.engine.join(PERSONA, into([]))
+        with pytest.raises(Full, match=r"^all 1 slots are taken$"):
+            running.engine.join(PERSONA, into([]))
+
+        assert running.engine.used == 1
+
+
+def test_work_that_waits_is_done_in_the_gap() -> None:
+    """Pieces are worked off between steps, each told how long it may take; frames come first."""
+    got: list[Frame] = []
+    with Running() as running:
+        running.step.pieces = 5
+        occupant = running.engine.join(PERSONA, into(got))
+        for value in (1.0, 2.0, 3.0):
+            running.engine.push(occupant, pcm(value))
+        wait_until(lambda: len(got) == 3 and running.step.pieces == 0, "answers and pieces")
+
+    assert all(0 < gap_s <= running.engine.model.frame_s for gap_s in running.step.gaps_s)
+
+
+def test_work_is_left_alone_when_none_waits() -> None:
+    """Once nothing waits the engine sleeps: no piece is asked for before the next frame."""
+    got: list[Frame] = []
+    with Running() as running:
+        occupant = running.engine.join(PERSONA, into(got))
+        running.engine.push(occupant, pcm(1.0))
+        wait_until(lambda: bool(got), "the answer")
+        asked = len(running.step.gaps_s)
+        running.engine.push(occupant, pcm(2.0))
+        wait_until(lambda: len(got) == 2, "the next answer")
+
+    assert asked <= 3
+
+
+def test_slow_steps_close_the_door() -> None:
+    """Nobody is admitted while the 99th percentile of steps comes near a frame's time."""
+    with Running() as running:
+        for _ in range(200):
+            running.engine.window.add(0.9 * running.engine.model.frame_s + 0.001)
+        before = running.engine.too_slow
+        running.engine.join(PERSONA, into([]))
+
+        assert (before, running.engine.too_slow) == (False, True)
+
+
+def test_wishes_reach_the_slot_they_were_meant_for() -> None:
+    """Hush, say and forget reach the step in order, and never a slot that changed hands."""
+    with Running(capacity=1) as running:
+        old = running.engine.join(PERSONA, into([]))
+        running.engine.hush(old, True)
+        running.engine.say(old, "hello")
+        running.engine.forget(old)
+        wait_until(lambda: len(running.step.calls) == 4, "the wishes")
+        running.engine.leave(old)
+        running.engine.join(PERSONA, into([]))
+        running.engine.hush(old, False)
+        wait_until(lambda: len(running.step.calls) == 6, "the next join")
+
+    assert running.step.calls[1:4] == ["hush 0 True", "say 0 hello", "forget 0"]
+    assert running.step.calls[4:] == ["leave 0", "join 0"]

@@ -1,0 +1,260 @@
+"""Prompts and voices: in one pass, kept, in the gaps; always as if told frame by frame."""
+
+import numpy as np
+import pytest
+import torch
+from moshi.models.compression import MimiModel
+from moshi.models.lm import LMModel
+
+from protocol.errors import InvalidInput
+from protocol.personas import Persona, Sampling
+from tests.engine import folders
+from tests.engine.sequential import prompted
+from tests.engine.test_step import sounds, talk
+from tests.engine.tiny import TEXT_CARD, make_hearing, tiny_lm, tiny_mimi
+from worker.engine.checkpoint import load_codec
+from worker.engine.codec import CodecWeights
+from worker.engine.codes import encode, silence_codes, sine_codes
+from worker.engine.language import Weights
+from worker.engine.lm_weights import load_lm
+from worker.engine.model import Tokens
+from worker.engine.model_files import find_model
+from worker.engine.prompt import Prompts, Reading
+from worker.engine.step import MoshiStep
+from worker.engine.voices import RecordedVoice, SavedVoice
+
+CONTEXT = 120
+PAD = 3
+VOICE = RecordedVoice(sounds(31, 5)[:, 0].reshape(-1))
+
+
+def encode_text(text: str) -> list[int]:
+    """A tokenizer: a token per letter."""
+    return [4 + ord(letter) % (TEXT_CARD - 4) for letter in text]
+
+
+def persona(prompt: str = "be kind", voice: str = "own", seed: int | None = None) -> Persona:
+    """A greedy persona with this prompt."""
+    sampling = Sampling(text_temperature=0.0, audio_temperature=0.0, seed=seed)
+    return Persona(name="kind", label="Kind", prompt=prompt, voice=voice, sampling=sampling)
+
+
+@pytest.fixture(scope="module")
+def personaplex(tmp_path_factory: pytest.TempPathFactory) -> tuple[LMModel, MimiModel]:
+    """A small PersonaPlex: 16 depformer steps as published, cut to 8 as it is loaded."""
+    published = folders.random_lm(seed=5, dep_q=16)
+    folder = folders.personaplex_folder(tmp_path_factory.mktemp("models") / "pp", published)
+    files = find_model(str(folder), lambda line: None)
+    device = torch.device("cpu")
+    lm = load_lm(files, device, torch.float32, context=CONTEXT)
+    mimi = load_codec(files, lm, device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(6)
+        make_hearing(mimi)
+    return lm, mimi
+
+
+@pytest.fixture(params=["moshi", "personaplex"])
+def small(
+    request: pytest.FixtureRequest, personaplex: tuple[LMModel, MimiModel]
+) -> tuple[LMModel, MimiModel]:
+    """Small models of both kinds."""
+    if request.param == "personaplex":
+        return personaplex
+    return tiny_lm(context=CONTEXT), tiny_mimi()
+
+
+@pytest.fixture
+def lm(small: tuple[LMModel, MimiModel]) -> LMModel:
+    """A small language model of either kind."""
+    return small[0]
+
+
+@pytest.fixture
+def mimi(small: tuple[LMModel, MimiModel]) -> MimiModel:
+    """Its codec."""
+    return small[1]
+
+
+def step_of(lm: LMModel, mimi: MimiModel, slots: int = 2, **more: object) -> MoshiStep:
+    """A step over a model that is prompted."""
+    reading = Reading(encode_text, prompted=True, voices={"own": VOICE}, **more)  # type: ignore[arg-type]  # tests' own
+    return MoshiStep(lm, mimi, slots, reading=reading)
+
+
+def frames_of(step: MoshiStep, who: Persona) -> Tokens:
+    """The persona's prompt, frame by frame."""
+    return step.stage.prompts.opening(who).frames
+
+
+def test_prompt_is_voice_silence_text_silence(lm: LMModel, mimi: MimiModel) -> None:
+    """The agent says the voice, then silence; the user's sine runs all along; text is padded."""
+    codec = CodecWeights(mimi)
+    frames = frames_of(step_of(lm, mimi), persona("be  kind\n"))
+    text = encode_text("<system> be kind <system>")
+
+    assert frames[:, 0].tolist() == [PAD] * (5 + 6) + text + [PAD] * 6
+    assert frames[:5, 1:9].tolist() == encode(codec, VOICE.pcm).tolist()
+    silence, sine = (each(codec, released=False).tolist() for each in (silence_codes, sine_codes))
+    assert frames[5:, 1:9].tolist() == [silence] * (6 + len(text) + 6)
+    assert frames[:, 9:].tolist() == [sine] * len(frames)
+    assert silence != sine
+
+
+def test_prompt_without_text_has_no_text(lm: LMModel, mimi: MimiModel) -> None:
+    """An empty prompt is the voice and silence."""
+    assert len(frames_of(step_of(lm, mimi), persona(""))) == 5 + 12
+
+
+def test_cached_prompt_equals_sequential_prompt(lm: LMModel, mimi: MimiModel) -> None:
+    """A persona whose prompt was kept goes on as one that was told it frame by frame."""
+    heard = sounds(32, 20)[:, 0]
+    step = step_of(lm, mimi)
+    lines = list(step.warm([persona()]))
+    step.join(1, persona())
+    call = talk(step, 1, heard)
+    solo = prompted(lm, mimi, frames_of(step, persona()), list(heard))
+
+    assert lines == [f"Persona kind is prepared, {step.stage.prompts.size_bytes / 2**20:.1f} MiB"]
+    assert call.wrote == solo.wrote
+    assert len(set(call.wrote)) > 3
+    np.testing.assert_allclose(call.said, solo.said, atol=2e-5)
+
+
+def test_prompt_read_in_the_gaps_equals_sequential_prompt(lm: LMModel, mimi: MimiModel) -> None:
+    """A new prompt is read in pieces while the slot is silent; what it heard follows the prompt."""
+    heard = sounds(33, 24)[:, 0]
+    step = step_of(lm, mimi)
+    step.join(1, persona())
+    waiting = talk(step, 1, heard[:6])
+    while step.work(1.0):
+        pass
+    call = talk(step, 1, heard[6:])
+    solo = prompted(lm, mimi, frames_of(step, persona()), list(heard), waited=5)
+
+    assert waiting.wrote == [PAD] * 5
+    assert call.wrote == solo.wrote[: len(call.wrote)]
+    assert len(set(call.wrote)) > 3
+
+
+def test_neighbour_of_a_prompt_notices_nothing(lm: LMModel, mimi: MimiModel) -> None:
+    """A slot's tokens are the same whether or not prompts are read beside it."""
+    heard = sounds(34, 12)[:, 0]
+    calls = []
+    for busy in (False, True):
+        step = step_of(lm, mimi)
+        list(step.warm([persona()]))
+        step.join(0, persona())
+        if busy:
+            step.join(1, persona("something else"))
+        first = talk(step, 0, heard[:6], np.array([True, busy]))
+        while step.work(1.0):
+            pass
+        calls.append(first.wrote + talk(step, 0, heard[6:], np.array([True, busy])).wrote)
+
+    assert calls[0] == calls[1]
+
+
+def test_who_leaves_is_prompted_no_more(lm: LMModel, mimi: MimiModel) -> None:
+    """A prompt that is being read for a slot is dropped with its occupant."""
+    step = step_of(lm, mimi)
+    step.join(0, persona())
+    step.leave(0)
+
+    assert not step.work(1.0)
+    assert step.stage.prompts.get(persona()) is None
+
+
+def test_saved_voice_equals_recorded_voice(lm: LMModel, mimi: MimiModel) -> None:
+    """A voice saved as embeddings and a ring of 4 gives the conversation of the voice itself."""
+    heard = sounds(35, 16)[:, 0]
+    step = step_of(lm, mimi)
+    list(step.warm([persona()]))
+    prompts = step.stage.prompts
+    saved = saved_voice(lm, prompts, frames_of(step, persona())[:5])
+    again = MoshiStep(
+        lm, mimi, 1, reading=Reading(encode_text, prompted=True, voices={"own": saved})
+    )
+    list(again.warm([persona()]))
+    step.join(0, persona())
+    again.join(0, persona())
+
+    assert talk(step, 0, heard).wrote == talk(again, 0, heard).wrote
+
+
+def saved_voice(lm: LMModel, prompts: Prompts, frames: Tokens) -> SavedVoice:
+    """Save a voice as NVIDIA/personaplex 3428dfd lm.py `_step_voice_prompt_core` does.
+
+    After N frames it has read positions 0 to N - 2, and its ring holds N - 1 and, of those codes
+    that are delayed, N.
+    """
+    columns, count = prompts.columns(frames), len(frames)
+    embed = Weights(lm).embed
+    ring = np.full((columns.shape[1], 4), -2)
+    for position in range(max(0, count - 2), count + 1):
+        ring[:, position % 4] = columns[position]
+    return SavedVoice(embed(torch.from_numpy(columns[: count - 1])).detach(), ring)
+
+
+def test_least_used_opening_goes_first(lm: LMModel, mimi: MimiModel) -> None:
+    """Openings are kept within a budget; the one that was asked for longest ago is dropped."""
+    one = step_of(lm, mimi).stage.prompts
+    size = one.read(persona("aaa")).size_bytes
+    prompts = step_of(lm, mimi, budget_bytes=2 * size).stage.prompts
+    for prompt in ("aaa", "bbb"):
+        prompts.read(persona(prompt))
+    prompts.get(persona("aaa"))
+    prompts.read(persona("ccc"))
+
+    assert [prompts.get(persona(each)) is None for each in ("aaa", "bbb", "ccc")] == [
+        False,
+        True,
+        False,
+    ]
+    assert prompts.size_bytes <= 2 * size
+
+
+def test_long_prompt_is_cut(lm: LMModel, mimi: MimiModel) -> None:
+    """A prompt never fills more than half of what the model remembers."""
+    frames = frames_of(step_of(lm, mimi), persona("word " * 190))
+
+    assert len(frames) == CONTEXT // 2
+
+
+def test_context_without_room_for_a_voice_is_refused() -> None:
+    """A voice that does not fit into half the context is refused with the numbers."""
+    step = step_of(tiny_lm(context=30), tiny_mimi())
+    with pytest.raises(InvalidInput, match=r"CONTEXT=30: the voice own needs 17 .* at least 34"):
+        list(step.warm([]))
+
+
+def test_unknown_voice_is_the_usual_one(lm: LMModel, mimi: MimiModel) -> None:
+    """A name that is none of the voices is the usual voice, and never a path."""
+    prompts = step_of(lm, mimi).stage.prompts
+
+    assert prompts.read(persona(voice="nobody")) is prompts.get(persona(voice="own"))
+
+
+def test_moshi_has_no_prompt() -> None:
+    """A model without prompts begins with an empty mind, whatever the persona's prompt."""
+    heard = sounds(36, 12)[:, 0]
+    step = MoshiStep(tiny_lm(context=CONTEXT), tiny_mimi(), 2)
+    list(step.warm([persona()]))
+    step.join(0, persona())
+    step.join(1, persona(""))
+
+    assert not step.work(1.0)
+    assert talk(step, 0, heard).wrote == talk(step, 1, heard).wrote
+
+
+def test_a_slot_that_went_nan_begins_with_its_prompt(lm: LMModel, mimi: MimiModel) -> None:
+    """A slot whose memory is emptied has its prompt again, not an empty mind."""
+    step = step_of(lm, mimi)
+    list(step.warm([persona()]))
+    step.join(0, persona())
+    talk(step, 0, sounds(37, 5)[:, 0])
+    step.memory.tensors["mind.transformer.1.kv"][0] = np.nan
+    talk(step, 0, sounds(38, 1)[:, 0])
+
+    begun = len(frames_of(step, persona())) - 1
+    assert int(step.memory.tensors["mind.transformer.offset"][0]) == begun

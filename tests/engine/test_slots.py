@@ -1,0 +1,98 @@
+"""Slots: who holds which row, and what waits for the next step."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.personas import Persona
+from worker.engine.model import Pcm
+from worker.engine.slots import INBOX_FRAMES, Frame, Full, Occupant, Slots
+
+PERSONA = Persona(name="test", label="Test")
+
+
+def ignore(frame: Frame) -> None:
+    """A receiver that does not care."""
+
+
+def pcm(value: float) -> Pcm:
+    """A frame that can be told from others."""
+    return np.full(4, value, dtype=np.float32)
+
+
+def test_lowest_slot_first() -> None:
+    """A freed slot is taken again before a higher one, so that slots stay dense."""
+    slots = Slots(3)
+    first = slots.take(PERSONA, ignore)
+    slots.take(PERSONA, ignore)
+
+    slots.release(first)
+
+    assert slots.take(PERSONA, ignore).slot == 0
+
+
+def test_full() -> None:
+    """One occupant more than there are slots is refused."""
+    slots = Slots(1)
+    slots.take(PERSONA, ignore)
+
+    with pytest.raises(Full, match="all 1 slots are taken"):
+        slots.take(PERSONA, ignore)
+
+
+def test_frame_for_a_slot_that_changed_hands() -> None:
+    """A frame pushed by a former occupant never reaches the new one."""
+    slots = Slots(1)
+    old = slots.take(PERSONA, ignore)
+    slots.release(old)
+    new = slots.take(PERSONA, ignore)
+
+    slots.put(old, pcm(1), 0.0)
+
+    assert slots.gather() == []
+    assert old.id != new.id
+
+
+def test_second_release() -> None:
+    """Releasing twice does not free the slot of the next occupant."""
+    slots = Slots(1)
+    old = slots.take(PERSONA, ignore)
+    slots.release(old)
+    new = slots.take(PERSONA, ignore)
+
+    assert not slots.release(old)
+    assert slots.holds(new)
+
+
+def test_oldest_is_dropped() -> None:
+    """A full inbox loses its oldest frame, and says so."""
+    slots = Slots(1)
+    occupant = slots.take(PERSONA, ignore)
+
+    dropped = [slots.put(occupant, pcm(i), float(i)) for i in range(INBOX_FRAMES + 1)]
+
+    assert dropped == [False] * INBOX_FRAMES + [True]
+    assert occupant.dropped == 1
+    assert slots.gather()[0][2] == 1.0
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["take", "release", "put", "gather"]), st.integers(0, 9)))
+)
+def test_books_balance(moves: list[tuple[str, int]]) -> None:
+    """Used + free is the capacity, no slot has two occupants, frames keep their order."""
+    slots, held, seen = Slots(4), list[Occupant](), dict[int, float]()
+    for clock, (move, pick) in enumerate(moves):
+        if move == "take" and slots.free:
+            held.append(slots.take(PERSONA, ignore))
+        elif move == "release" and held:
+            slots.release(held.pop(pick % len(held)))
+        elif move == "put" and held:
+            slots.put(held[pick % len(held)], pcm(clock), float(clock))
+        elif move == "gather":
+            for occupant, _, arrived_s in slots.gather():
+                assert seen.get(occupant.id, -1.0) < arrived_s
+                seen[occupant.id] = arrived_s
+        assert slots.used + slots.free == slots.capacity
+        assert len({each.slot for each in held}) == len(held) == slots.used

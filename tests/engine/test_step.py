@@ -1,0 +1,295 @@
+"""The batched step: a conversation in a batch is the conversation alone."""
+
+import numpy as np
+import pytest
+from prometheus_client import REGISTRY
+
+from protocol.errors import InvalidInput
+from protocol.personas import Persona, Sampling
+from tests.engine.solo import Call, alone, sound
+from tests.engine.tiny import CARD, TEXT_CARD, tiny_lm, tiny_mimi
+from worker.engine.model import Mask, Pcm, Tokens
+from worker.engine.step import MoshiStep
+from worker.engine.transformer import UnsupportedModel
+
+CONTEXT = 12
+PAD, END_OF_PAD = 3, 0
+GREEDY = Persona(
+    name="greedy",
+    label="Greedy",
+    sampling=Sampling(text_temperature=0.0, audio_temperature=0.0),
+)
+
+
+def sampled(seed: int) -> Persona:
+    """A persona whose tokens are drawn, always the same ones."""
+    return Persona(name="sampled", label="Sampled", sampling=Sampling(seed=seed))
+
+
+def make(capacity: int) -> MoshiStep:
+    """A step over the tiny Moshi."""
+    return MoshiStep(tiny_lm(context=CONTEXT), tiny_mimi(), capacity)
+
+
+def sounds(seed: int, frames: int, slots: int = 1) -> Pcm:
+    """Frames `[frames, slots, 1920]` of what people say."""
+    rng = np.random.default_rng(seed)
+    return np.array([[sound(rng) for _ in range(slots)] for _ in range(frames)])
+
+
+def talk(step: MoshiStep, slot: int, heard: Pcm, others: Mask | None = None) -> Call:
+    """Run frames `[T, 1920]` through one slot, the same ones through the slots of `others`."""
+    call = Call()
+    mask = np.zeros(step.capacity, dtype=np.bool_) if others is None else others.copy()
+    mask[slot] = True
+    for frame in heard:
+        out = step.run(np.broadcast_to(frame, (step.capacity, 1920)), mask)
+        call.take(out, slot)
+    return call
+
+
+def converse(step: MoshiStep, seed: int, steps: int) -> list[Call]:
+    """Let calls join, stall, leave and reuse slots at random; return every call there was."""
+    rng = np.random.default_rng(seed)
+    slots: list[Call | None] = [None] * step.capacity
+    calls: list[Call] = []
+    for _ in range(steps):
+        for slot, call in enumerate(slots):
+            if call is None and rng.random() < 0.2:
+                step.join(slot, GREEDY)
+                calls.append(Call())
+                slots[slot] = calls[-1]
+            elif call is not None and rng.random() < 0.04:
+                step.leave(slot)
+                slots[slot] = None
+        pcm = np.stack([sound(rng) for _ in slots])
+        running = np.array([call is not None and rng.random() < 0.8 for call in slots])
+        out = step.run(pcm, running)
+        for slot, call in enumerate(slots):
+            if call is not None and running[slot]:
+                call.heard.append(pcm[slot])
+                call.take(out, slot)
+    return calls
+
+
+def test_mixed_calls_equal_solo_calls() -> None:
+    """Calls that join, stall, wrap the ring and reuse slots give upstream's tokens and PCM."""
+    calls = converse(make(3), seed=1, steps=70)
+
+    assert len(calls) > 3  # slots were reused
+    assert max(len(call.heard) for call in calls) > 2 * CONTEXT  # the ring wrapped twice
+    lm, mimi = tiny_lm(context=CONTEXT), tiny_mimi()
+    for call in calls:
+        solo = alone(lm, mimi, call.heard)
+        assert solo.wrote == call.wrote
+        np.testing.assert_allclose(call.said, solo.said, atol=2e-5)
+
+
+def test_tiers_change_nothing() -> None:
+    """A call gives the same tokens whether its batch runs in few sizes or in many."""
+    heard = sounds(13, 20)[:, 0]
+    calls: list[Call] = []
+    for tiers in ([1, 2, 3, 4], [2], []):
+        step = MoshiStep(tiny_lm(context=CONTEXT), tiny_mimi(), 5, tiers=tiers)
+        step.join(1, GREEDY)
+        calls.append(talk(step, 1, heard))
+
+    assert calls[0].wrote == calls[1].wrote == calls[2].wrote
+
+
+def test_masked_row_is_invalid() -> None:
+    """A masked row and a row that warms up come back invalid."""
+    step = make(2)
+    step.join(0, GREEDY)
+    step.join(1, GREEDY)
+    pcm = np.zeros((2, 1920), dtype=np.float32)
+
+    assert step.run(pcm, np.array([True, False])).valid.tolist() == [False, False]
+    assert step.run(pcm, np.array([True, True])).valid.tolist() == [True, False]
+    assert step.run(pcm, np.array([False, True])).valid.tolist() == [False, True]
+    assert step.run(pcm, np.array([False, False])).valid.tolist() == [False, False]
+
+
+def test_step_keeps_nothing_of_what_it_gave() -> None:
+    """A step's output stays as it was when the next step runs."""
+    step = make(1)
+    step.join(0, GREEDY)
+    heard = sounds(3, 3)
+    step.run(heard[0], np.array([True]))
+    out = step.run(heard[1], np.array([True]))
+    before = (out.pcm.copy(), out.text.copy(), out.will.copy(), out.valid.copy())
+    step.run(heard[2], np.array([True]))
+
+    for kept, now in zip(before, (out.pcm, out.text, out.will, out.valid), strict=True):
+        np.testing.assert_array_equal(kept, now)
+
+
+def test_moved_session_goes_on() -> None:
+    """A session that moves to another slot, its ring wrapped, goes on as if it had stayed."""
+    heard = sounds(4, 2 * CONTEXT)[:, 0]
+    stays, moves = make(3), make(3)
+    stays.join(2, sampled(seed=5))
+    moves.join(2, sampled(seed=5))
+    whole = talk(stays, 2, heard)
+    first = talk(moves, 2, heard[: CONTEXT + 3])
+    moves.move(2, 0)
+    rest = talk(moves, 0, heard[CONTEXT + 3 :])
+
+    assert whole.wrote == first.wrote + rest.wrote
+    np.testing.assert_allclose(whole.said, first.said + rest.said, atol=2e-5)
+
+
+def test_prefilled_mind_is_the_mind_that_listened() -> None:
+    """A mind that read a session's tokens in pieces of many goes on as the one that lived them."""
+    heard = sounds(12, 20)[:, 0]
+    step = make(2)
+    both = np.array([True, True])
+    for slot in (0, 1):
+        step.join(slot, GREEDY)
+    columns: list[Tokens] = []
+    for frame in heard[:10]:
+        step.run(np.broadcast_to(frame, (2, 1920)), both)
+        columns.append(step.column[0].copy())
+    step.memory.clear(1, deep=True, parts=("mind",))
+    prefill = step.prefill(frames=10)
+    prefill.read(np.stack(columns[:7]))
+    prefill.read(np.stack(columns[7:]))
+    step.memory.load(1, prefill.snapshot(step.ahead(0)))
+    pairs: list[list[int]] = []
+    for frame in heard[10:]:
+        pairs.append(step.run(np.broadcast_to(frame, (2, 1920)), both).text.tolist())
+
+    assert [one for one, _ in pairs] == [other for _, other in pairs]
+    assert len({one for one, _ in pairs}) > 3
+
+
+def test_prefill_has_no_room_beyond_the_context() -> None:
+    """More positions than the model remembers, or than room was made for, are refused."""
+    step = make(1)
+    with pytest.raises(InvalidInput, match="frames=13: expected 1 to the context, 12"):
+        step.prefill(frames=13)
+    with pytest.raises(InvalidInput, match=r"columns: 0 \+ 3; expected at most 2"):
+        step.prefill(frames=2).read(np.zeros((3, 17), dtype=np.int64))
+
+
+def test_same_seed_same_call() -> None:
+    """A sampled call with the same seed is the same call, whatever the other slots do."""
+    heard = sounds(6, 20)[:, 0]
+    quiet, busy = make(4), make(4)
+    quiet.join(1, sampled(seed=7))
+    busy.join(1, sampled(seed=7))
+    for slot in (0, 2, 3):
+        busy.join(slot, sampled(seed=100 + slot))
+    others = np.array([True, False, True, True])
+
+    assert talk(quiet, 1, heard).wrote == talk(busy, 1, heard, others).wrote
+
+
+def test_other_seed_other_call() -> None:
+    """Calls with different seeds differ."""
+    heard = sounds(6, 20)[:, 0]
+    step = make(1)
+    step.join(0, sampled(seed=7))
+    one = talk(step, 0, heard)
+    step.join(0, sampled(seed=8))
+
+    assert one.wrote != talk(step, 0, heard).wrote
+
+
+def renewed() -> float:
+    """How many slots went NaN so far."""
+    return REGISTRY.get_sample_value("moshi_renewed_slots_total", {"reason": "nan"}) or 0.0
+
+
+def test_nan_slot_is_renewed_alone() -> None:
+    """A slot that went NaN is invalid for that step, then new; its neighbour notices nothing."""
+    heard = sounds(8, 16)[:, 0]
+    sick, well = make(2), make(2)
+    both, before = np.array([True, True]), renewed()
+    for step in (sick, well):
+        step.join(0, GREEDY)
+        step.join(1, GREEDY)
+        talk(step, 0, heard[:4], both)
+    sick.memory.tensors["mind.transformer.1.kv"][1] = np.nan
+    out = sick.run(np.broadcast_to(heard[4], (2, 1920)), both)
+    talk(well, 0, heard[4:5], both)
+
+    assert out.valid.tolist() == [True, False]
+    assert renewed() == before + 1
+    assert talk(sick, 0, heard[5:], both).wrote == talk(well, 0, heard[5:], both).wrote
+    assert renewed() == before + 1
+
+
+def test_noise_that_is_no_number_is_silence() -> None:
+    """NaN from a microphone counts as silence and stays nowhere."""
+    heard = sounds(9, 12)[:, 0]
+    silent, broken = heard.copy(), heard.copy()
+    silent[5], broken[5] = 0.0, np.nan
+    calls: list[Call] = []
+    for frames in (silent, broken):
+        step = make(1)
+        step.join(0, GREEDY)
+        calls.append(talk(step, 0, frames))
+
+    assert calls[0].wrote == calls[1].wrote
+
+
+def test_forced_tokens_are_used() -> None:
+    """Forced text and codes are used until released; `will` is what the model would have said."""
+    step = make(1)
+    step.join(0, GREEDY)
+    heard = sounds(10, 10)[:, 0]
+    free = talk(step, 0, heard)
+    step.join(0, GREEDY)
+    step.force(0, text=3, audio=[5] * 8)
+    columns: list[list[int]] = []
+    for frame in heard[:6]:
+        out = step.run(frame[None], np.array([True]))
+        columns.append(step.column[0, :9].tolist())
+
+    assert int(out.text[0]) == 3
+    assert int(out.will[0]) != 3
+    assert columns[-1] == [3, *[5] * 8]
+    step.force(0)
+    assert talk(step, 0, heard).wrote[-1] != 3
+    assert free.wrote[0] != 3
+
+
+def test_forced_at_word_waits_for_a_word() -> None:
+    """`at_word`: padding stays the model's own, a word it begins becomes the forced one."""
+    step = make(1)
+    step.join(0, sampled(seed=0))
+    step.force(0, text=17, at_word=True)
+    said: list[tuple[int, int]] = []
+    for frame in sounds(11, 60)[:, 0]:
+        out = step.run(frame[None], np.array([True]))
+        if out.valid[0]:
+            said.append((int(out.will[0]), int(out.text[0])))
+
+    pads = [(will, text) for will, text in said if will in (PAD, END_OF_PAD)]
+    assert 0 < len(pads) < len(said)
+    assert [text for _, text in pads] == [will for will, _ in pads]
+    assert {text for will, text in said if will not in (PAD, END_OF_PAD)} == {17}
+
+
+@pytest.mark.parametrize(
+    ("text", "audio", "message"),
+    [
+        (TEXT_CARD, None, "text=40: expected 0 to 39"),
+        (None, [0, 1, -1, 3, 4, 5, 6, 7], "audio=-1: expected 0 to 23"),
+        (None, [CARD], "audio: got 1 codes; expected 8"),
+    ],
+)
+def test_forced_token_that_is_none(text: int | None, audio: list[int] | None, message: str) -> None:
+    """A forced token that the model does not have is refused, and nothing is forced."""
+    step = make(1)
+    with pytest.raises(InvalidInput, match=message):
+        step.force(0, text=text, audio=audio)
+
+    assert not step.memory.tensors["knobs.forced_text_mode"].any()
+
+
+def test_uncut_personaplex_is_refused() -> None:
+    """A depformer that would speak for the user, and drown what they say, is refused."""
+    with pytest.raises(UnsupportedModel, match="dep_q=16 of n_q=16"):
+        MoshiStep(tiny_lm(dep_q=16), tiny_mimi(), 1)

@@ -1,0 +1,95 @@
+"""A call during a fault: who is in the room, who is heard, and whether ever two of one persona."""
+
+import json
+from collections.abc import AsyncGenerator, Set
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from protocol import wire
+from tests.faults.cluster import Cluster
+from tests.person import Person, eventually, person
+
+TONE_HZ = 500.0
+PERSONAS = ("chef", "astronaut")
+WITHIN_S = 60.0  # of a machine that does other things, too
+
+
+@dataclass
+class Call:
+    """Ann, who says a tone all the time, and the personas that give it back."""
+
+    ann: Person
+    url: str
+    most_at_once: dict[str, int] = field(default_factory=dict[str, int])  # by persona id
+
+    @property
+    def room(self) -> str:
+        """Its name."""
+        return self.ann.room.name
+
+    @property
+    def identities(self) -> set[str]:
+        """The personas' participants, as Ann sees them."""
+        return {each.identity for each in self.ann.personas}
+
+    @property
+    def generations(self) -> set[str]:
+        """The generations of the hosts that they belong to."""
+        return {each.attributes[wire.ATTR_GENERATION] for each in self.ann.personas}
+
+    def watch(self) -> None:
+        """Count each persona's participants from now on."""
+        self.ann.room.on("participant_connected", lambda _: self._count())
+        self._count()
+
+    def _count(self) -> None:
+        ids = [each.attributes[wire.ATTR_PERSONA_ID] for each in self.ann.personas]
+        for persona_id in ids:
+            most = self.most_at_once.get(persona_id, 0)
+            self.most_at_once[persona_id] = max(most, ids.count(persona_id))
+
+    def told(self) -> dict[str, Any]:
+        """The session of this room, as the service tells it; nothing while that is away."""
+        try:
+            with httpx.Client(base_url=self.url, timeout=10.0, trust_env=False) as http:
+                listed: list[dict[str, Any]] = http.get("/sessions").json()
+                ids = [each["id"] for each in listed if each["room"] == self.room]
+                return http.get(f"/sessions/{ids[0]}").json() if ids else {}
+        except httpx.HTTPError:
+            return {}
+
+    def is_heard(self, identity: str) -> bool:
+        """Whether Ann hears her tone from there."""
+        loud = self.ann.rms(identity) > 0.05
+        return loud and abs(self.ann.loudest_hz(identity) - TONE_HZ) < 5.0
+
+    async def is_whole(self, personas: int, without: Set[str] = frozenset()) -> None:
+        """Wait until so many personas are heard from now on, none of those among them."""
+        for chunks in self.ann.heard.values():
+            chunks.clear()
+
+        def heard() -> bool:
+            there = self.identities - without
+            return len(there) == personas and all(self.is_heard(each) for each in there)
+
+        await eventually(heard, f"{personas} personas are heard", WITHIN_S)
+
+
+def asking_for(*personas: str) -> dict[str, Any]:
+    """A token request for these personas, in LiveKit's standard form."""
+    agent = {"agent_name": "moshi", "metadata": json.dumps({"personas": list(personas)})}
+    return {"room_config": {"agents": [agent]}}
+
+
+@asynccontextmanager
+async def calling(cluster: Cluster, *personas: str) -> AsyncGenerator[Call]:
+    """A call in which everybody is heard."""
+    async with person(cluster.url, asking_for(*personas)) as ann:
+        ann.tone_hz = TONE_HZ
+        call = Call(ann, cluster.url)
+        call.watch()
+        await call.is_whole(len(personas))
+        yield call

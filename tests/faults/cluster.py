@@ -1,0 +1,177 @@
+"""The product as processes that a test ends, freezes and starts again: several of each, if wanted.
+
+Knows nothing of rooms. Everything keeps its address over a restart, as behind a service manager.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import redis
+
+from protocol.heartbeat import HEARTBEAT_PATTERN, Heartbeat
+from tests import servers
+from tests.stack import environment, module
+
+READY_WITHIN_S = 90.0  # of a busy machine
+CAPACITY = 4
+Starting = Callable[[], AbstractContextManager[int]]
+
+
+class Part:
+    """One process, by whatever starts it, which gives its pid."""
+
+    def __init__(self, starting: Starting) -> None:
+        self._starting = starting
+        self._running = ExitStack()
+        self.pid = 0  # while it is not there
+
+    def start(self) -> None:
+        """Start it, unless it is there."""
+        if not self.pid:
+            self.pid = self._running.enter_context(self._starting())
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.stop()
+
+    def stop(self) -> None:
+        """Let it end in its own way, within a second."""
+        self._running.close()
+        self.pid = 0
+
+    @contextmanager
+    def frozen(self) -> Generator[None]:
+        """Stop its clock."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
+
+
+class Web(Part):
+    """A part that tells how it is over HTTP."""
+
+    def __init__(self, starting: Starting, health: str) -> None:
+        super().__init__(starting)
+        self._health = health
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return self._health.rpartition("/")[0]
+
+    def told(self) -> dict[str, Any]:
+        """What it says of itself; nothing while it is away."""
+        try:
+            return httpx.get(self._health, timeout=2.0, trust_env=False).json()
+        except httpx.HTTPError:
+            return {}
+
+    def reads(self, path: str) -> str:
+        """What is answered there."""
+        return httpx.get(self.url + path, timeout=10.0, trust_env=False).text
+
+
+class Cluster:
+    """A redis, a LiveKit, and as many token services and workers as are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._livekit_port = servers.free_port()
+        self._redis_port = servers.free_port()
+        self.redis_url = f"redis://127.0.0.1:{self._redis_port}/0"
+        self.redis = Part(self._redis)
+        self.livekit = Part(self._livekit)
+        self.sfu: servers.LiveKit  # from its first start on
+        self.services: list[Web] = []
+        self.workers: list[Web] = []
+
+    @property
+    def url(self) -> str:
+        """Where the first token service answers."""
+        return self.services[0].url
+
+    def become(self, *, services: int = 1, workers: int = 2) -> None:
+        """Have so many of each, well and idle."""
+        while len(self.services) < services:
+            self.services.append(self._service(f"service-{len(self.services)}"))
+        while len(self.workers) < workers:
+            self.workers.append(self._worker(f"worker-{len(self.workers)}"))
+        self.redis.start()
+        self.livekit.start()
+        for parts, wanted in ((self.services, services), (self.workers, workers)):
+            for part in parts[:wanted]:
+                part.start()
+            for part in parts[wanted:]:
+                part.stop()
+        servers.wait_until(lambda: self._idle(workers), "the cluster is well", READY_WITHIN_S)
+
+    def end(self) -> None:
+        """Stop everything."""
+        for part in (*self.services, *self.workers, self.livekit, self.redis):
+            part.stop()
+
+    def heartbeats(self) -> list[Heartbeat]:
+        """The workers as redis knows them."""
+        with redis.Redis.from_url(self.redis_url, decode_responses=True) as client:
+            keys = list(client.scan_iter(HEARTBEAT_PATTERN))
+            texts: Any = client.mget(keys) if keys else []
+        return [Heartbeat.model_validate_json(text) for text in texts if text]
+
+    def host_of(self, room: str) -> Web:
+        """The worker that hosts a room."""
+        [name] = [each.worker_id for each in self.heartbeats() if room in each.hosts]
+        [host] = [worker for worker in self.workers if worker.told().get("worker_id") == name]
+        return host
+
+    def _idle(self, workers: int) -> bool:
+        beats = self.heartbeats()
+        serving = all(part.told() for part in self.services if part.pid)
+        ready = [each for each in beats if each.state == "ready" and each.slots_free == CAPACITY]
+        return serving and len(beats) == len(ready) == workers
+
+    @contextmanager
+    def _redis(self) -> Generator[int]:
+        with servers.start_redis(self._folder, self._redis_port) as url:
+            with redis.Redis.from_url(url) as client:
+                about: Any = client.info("server")
+            yield int(about["process_id"])
+
+    @contextmanager
+    def _livekit(self) -> Generator[int]:
+        port, webhook = self._livekit_port, f"{self.url}/webhook"
+        with servers.start_livekit(self._folder, port=port, webhook_url=webhook) as livekit:
+            self.sfu = livekit
+            yield livekit.pid
+
+    def _service(self, name: str) -> Web:
+        port = servers.free_port()
+        health = f"http://127.0.0.1:{port}/health"
+        return self._web(
+            "token_service", name, {"PORT": str(port)}, health, lambda: servers.http_answers(health)
+        )
+
+    def _worker(self, name: str) -> Web:
+        port = servers.free_port()
+        env = {"WORKER_PORT": str(port), "MODEL": "echo", "CAPACITY": str(CAPACITY)}
+        return self._web("worker", name, env, f"http://127.0.0.1:{port}/", lambda: True)
+
+    def _web(
+        self, what: str, name: str, env: dict[str, str], health: str, ready: Callable[[], bool]
+    ) -> Web:
+        """Where it keeps its address: a part that is one of our processes."""
+
+        @contextmanager
+        def starting() -> Generator[int]:
+            told = environment(self.sfu, self.redis_url) | env
+            with module(what, ready, self._folder / f"{name}.log", told) as pid:
+                yield pid
+
+        return Web(starting, health)

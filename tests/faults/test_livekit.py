@@ -1,0 +1,30 @@
+"""LiveKit dies or freezes: the personas are back in the room when the people are."""
+
+from livekit import rtc
+
+from tests.faults.call import PERSONAS, WITHIN_S, calling
+from tests.faults.cluster import Cluster
+from tests.faults.conftest import Recovery
+from tests.person import eventually
+
+
+async def test_personas_come_back_when_people_do(cluster: Cluster, recovery: Recovery) -> None:
+    """LiveKit forgets every room; people come again, and so does whoever was promised to them."""
+    async with calling(cluster, *PERSONAS) as call:
+        before = call.told()["personas"]
+
+        def state() -> int:
+            return call.ann.room.connection_state
+
+        with recovery("livekit killed and started again"):
+            cluster.livekit.kill()
+            await eventually(lambda: state() == rtc.ConnectionState.CONN_RECONNECTING, "missed")
+            cluster.livekit.start()
+            await eventually(
+                lambda: state() == rtc.ConnectionState.CONN_CONNECTED, "Ann is back", WITHIN_S
+            )
+            await call.is_whole(len(PERSONAS))
+        after = call.told()["personas"]
+
+        assert [each["id"] for each in after] == [each["id"] for each in before]
+        assert set(call.most_at_once.values()) == {1}

@@ -1,0 +1,59 @@
+"""A worker dies or freezes in a call: another takes the room over, and nobody is heard twice."""
+
+from tests.faults.call import PERSONAS, calling
+from tests.faults.cluster import CAPACITY, Cluster
+from tests.faults.conftest import Recovery
+from tests.person import eventually
+
+
+async def test_a_killed_workers_room_speaks_again(cluster: Cluster, recovery: Recovery) -> None:
+    """Another worker takes over at once, with everything that was promised."""
+    async with calling(cluster, *PERSONAS) as call:
+        before, promised = call.identities, call.told()["personas"]
+        host = cluster.host_of(call.room)
+        with recovery("worker killed, another lives"):
+            host.kill()
+            await call.is_whole(len(PERSONAS), without=before)
+        after = call.told()
+
+        assert call.generations == {"2"}
+        assert set(call.most_at_once.values()) == {1}
+        assert [each["id"] for each in after["personas"]] == [each["id"] for each in promised]
+
+
+async def test_a_frozen_workers_room_speaks_again(cluster: Cluster, recovery: Recovery) -> None:
+    """Another takes over; who wakes up finds a newer generation, leaves, and serves the next."""
+    async with calling(cluster, *PERSONAS) as call:
+        before = call.identities
+        host = cluster.host_of(call.room)
+        with host.frozen(), recovery("worker frozen, another lives"):
+            await call.is_whole(len(PERSONAS), without=before)
+        after = call.identities
+        await eventually(lambda: host.told().get("slots_free") == CAPACITY, "the old host leaves")
+        await call.is_whole(len(PERSONAS), without=before)
+
+        assert call.identities == after
+        assert call.generations == {"2"}
+        assert set(call.most_at_once.values()) == {1}
+
+
+async def test_without_another_worker_the_room_waits_and_says_why(
+    cluster: Cluster, recovery: Recovery
+) -> None:
+    """Its state is `waiting` until a worker is there again; then it speaks by itself."""
+    cluster.become(workers=1)
+    async with calling(cluster, *PERSONAS) as call:
+        before = call.identities
+        [host] = (worker for worker in cluster.workers if worker.pid)
+        with recovery("the only worker killed, until the room waits"):
+            host.kill()
+            await eventually(lambda: call.told()["state"] == "waiting", "the room waits")
+        reason = call.told()["waiting"]["code"]
+        await eventually(lambda: not call.identities, "the dead are removed")
+        with recovery("the only worker started again"):
+            host.start()
+            await call.is_whole(len(PERSONAS), without=before)
+
+        assert reason == "no_worker"
+        assert call.told()["state"] == "live"
+        assert set(call.most_at_once.values()) == {1}

@@ -1,0 +1,66 @@
+"""Events of a room, as they travel through redis."""
+
+import json
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from protocol.events import EVENT, Event, StateEvent, TurnEvent, events_key, read_event
+
+TYPES = ["changed", "dispatched", "ended", "floor", "people", "state", "transcript"]
+TYPES += ["turn", "waiting", "warning"]
+
+
+def every(kind: type[BaseModel]) -> st.SearchStrategy[BaseModel]:
+    """Events of one kind, with times that a clock can show."""
+    times = {
+        name: st.floats(0, 2**33)
+        for name, field in kind.model_fields.items()
+        if field.annotation is float
+    }
+    return st.builds(kind, **times)
+
+
+@given(st.one_of(*(every(kind) for kind in get_args(get_args(Event)[0]))))
+def test_an_event_survives_the_way_through_redis(event: Event) -> None:
+    """What one side adds is what the other reads."""
+    assert read_event(EVENT.dump_json(event)) == event
+
+
+def test_the_type_tells_which_event_it_is() -> None:
+    """One union, told apart by `type`; each has a time."""
+    schema = EVENT.json_schema()
+
+    assert sorted(schema["discriminator"]["mapping"]) == TYPES
+
+
+def test_a_state_is_read() -> None:
+    """The JSON that a host writes by hand is enough."""
+    written = {"type": "state", "at_s": 5, "persona_id": "a", "persona": "chef"}
+    written |= {"identity": "agent-chef-a-1", "state": "speaking"}
+
+    assert read_event(json.dumps(written)) == StateEvent(
+        at_s=5.0, persona_id="a", persona="chef", identity="agent-chef-a-1", state="speaking"
+    )
+
+
+def test_a_newer_hosts_fields_are_ignored() -> None:
+    """Worker and token service may differ by a version while one is replaced."""
+    turn = TurnEvent(at_s=1, persona_id="a", persona="chef", identity="x", latency_ms=300)
+
+    assert read_event(json.dumps(turn.model_dump() | {"colour": "blue"})) == turn
+
+
+@pytest.mark.parametrize("text", ["", "x", "{}", '{"type": "party", "at_s": 1}'])
+def test_what_is_no_event_is_refused(text: str) -> None:
+    """A type that is not known here is refused, and so may be passed over."""
+    with pytest.raises(ValidationError):
+        read_event(text)
+
+
+def test_each_room_has_a_stream_of_its_own() -> None:
+    """The key holds the room's name as it is."""
+    assert events_key("{room}") == "moshi:events:{room}"

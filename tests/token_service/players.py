@@ -1,0 +1,133 @@
+"""Who plays along in the tests: people and agents in a real room, workers as their heartbeats."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+from livekit import api, rtc
+from redis.asyncio import Redis
+
+from protocol import wire
+from protocol.heartbeat import Heartbeat, heartbeat_key
+from protocol.promise import Promise
+from protocol.settings import Settings
+from tests.servers import LiveKit
+from token_service.app import create_app
+from token_service.grants import person_grant
+from token_service.promises import Promises
+
+WITHIN_S = 10.0
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Wait for a condition, with a deadline."""
+    deadline = time.monotonic() + WITHIN_S
+    while not await holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {WITHIN_S:g} s")
+        await asyncio.sleep(0.02)
+
+
+async def beat(redis: Redis, worker_id: str = "worker", **fields: Any) -> None:
+    """A worker says how it is; ready, with six free slots, unless told otherwise."""
+    fields = {"state": "ready", "model": "builtin", "slots_free": 6} | fields
+    heartbeat = Heartbeat(worker_id=worker_id, **fields)
+    await redis.set(heartbeat_key(worker_id), heartbeat.model_dump_json())
+
+
+async def die(redis: Redis, worker_id: str = "worker") -> None:
+    """A worker's heartbeat is gone."""
+    await redis.delete(heartbeat_key(worker_id))
+
+
+@asynccontextmanager
+async def served(settings: Settings, listening: socket.socket) -> AsyncGenerator[None]:
+    """The app behind a real uvicorn."""
+    config = uvicorn.Config(create_app(settings), log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve([listening]), name="uvicorn")
+
+    async def started() -> bool:
+        return server.started
+
+    await eventually(started, "uvicorn serves")
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+@asynccontextmanager
+async def joined(livekit: LiveKit, token: str) -> AsyncGenerator[rtc.Room]:
+    """Somebody is in the room that the token is for."""
+    room = rtc.Room()
+    await room.connect(livekit.url, token)
+    try:
+        yield room
+    finally:
+        await room.disconnect()
+
+
+def person_token(livekit: LiveKit, room: str, identity: str = "ann") -> str:
+    """A person's token, minted without the service."""
+    token = api.AccessToken(livekit.api_key, livekit.api_secret).with_identity(identity)
+    return token.with_grants(person_grant(room)).to_jwt()
+
+
+def agent_token(livekit: LiveKit, room: str, identity: str, generation: int | None) -> str:
+    """A token of one of our agents, or, without a generation, of somebody else's."""
+    attributes = {} if generation is None else {wire.ATTR_GENERATION: str(generation)}
+    token = api.AccessToken(livekit.api_key, livekit.api_secret).with_identity(identity)
+    token = token.with_kind("agent").with_attributes(attributes)
+    return token.with_grants(api.VideoGrants(room_join=True, room=room, agent=True)).to_jwt()
+
+
+def persona_token(livekit: LiveKit, room: str, persona_id: str, state: str) -> str:
+    """A token of the persona that the promise knows by this id."""
+    attributes = {wire.ATTR_PERSONA_ID: persona_id, wire.ATTR_AGENT_STATE: state}
+    token = api.AccessToken(livekit.api_key, livekit.api_secret).with_kind("agent")
+    token = token.with_identity(f"agent-{persona_id}").with_attributes(attributes)
+    return token.with_grants(api.VideoGrants(room_join=True, room=room, agent=True)).to_jwt()
+
+
+async def identities(livekit: LiveKit, room: str) -> set[str]:
+    """Who is in a room, by LiveKit."""
+    async with livekit.client() as lkapi:
+        found = await lkapi.room.list_participants(api.ListParticipantsRequest(room=room))
+    return {participant.identity for participant in found.participants}
+
+
+async def dispatched(livekit: LiveKit, room: str) -> list[Promise]:
+    """The promises that our dispatches in an existing room carry."""
+    async with livekit.client() as lkapi:
+        found = await lkapi.agent_dispatch.list_dispatch(room)
+    return [
+        Promise.from_metadata(dispatch.metadata)
+        for dispatch in found
+        if dispatch.agent_name.startswith(wire.agent_name(""))
+    ]
+
+
+async def opened(http: httpx.AsyncClient, **asked: Any) -> dict[str, Any]:
+    """A session that was opened."""
+    answer = await http.post("/sessions", json=asked)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+async def look(http: httpx.AsyncClient, session: str) -> dict[str, Any]:
+    """A session from close by."""
+    return (await http.get(f"/sessions/{session}")).json()
+
+
+async def promise_of(redis: Redis, room: str) -> Promise:
+    """What a room is promised."""
+    promise = await Promises(redis, 600).read(room)
+    assert promise is not None
+    return promise

@@ -1,0 +1,116 @@
+"""Who calls in the tests of the gate: apps in any mode, callers anywhere, an issuer of JWTs."""
+
+import json
+import threading
+import time
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from protocol.settings import Settings
+from token_service.app import create_app
+from token_service.callers import Scope
+from token_service.keys import add_key, make_key
+
+EVERY_SCOPE = frozenset(Scope)
+
+
+@asynccontextmanager
+async def app(
+    settings: Settings, address: str = "203.0.113.7", url: str = "https://rooms.example"
+) -> AsyncGenerator[httpx.AsyncClient]:
+    """A running app, and a client at an address that calls it by a name."""
+    running = create_app(settings)
+    transport = httpx.ASGITransport(running, client=(address, 1234))
+    async with (
+        running.router.lifespan_context(running),
+        httpx.AsyncClient(transport=transport, base_url=url) as client,
+    ):
+        yield client
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header of who has one."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+class Issuer:
+    """The operator's own: signs users' JWTs, publishes its key."""
+
+    audience = "moshi-rooms"
+    name = "https://users.example"
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.key = ec.generate_private_key(ec.SECP256R1())
+
+    def jwks(self) -> dict[str, Any]:
+        """What it publishes."""
+        public = jwt.algorithms.ECAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
+        return {"keys": [public | {"kid": "k1", "use": "sig", "alg": "ES256"}]}
+
+    def token(self, key: Any = None, algorithm: str = "ES256", **claims: Any) -> str:
+        """A user's JWT; good, unless told otherwise. A claim that is `None` is left out."""
+        usual = {"iss": self.name, "aud": self.audience, "sub": "ann", "exp": time.time() + 60}
+        said = {name: value for name, value in (usual | claims).items() if value is not None}
+        key = "" if algorithm == "none" else key or self.key
+        return jwt.encode(said, key, algorithm=algorithm, headers={"kid": "k1"})
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that make a service trust it."""
+        return {
+            "auth_mode": ("jwt",),
+            "jwt_issuer": self.name,
+            "jwt_audience": self.audience,
+            "jwt_jwks_url": self.url,
+        }
+
+
+@contextmanager
+def issuing() -> Generator[Issuer]:
+    """An issuer whose keys can be fetched."""
+
+    class Publishes(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(issuer.jwks()).encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Publishes)
+    issuer = Issuer(f"http://127.0.0.1:{server.server_address[1]}/jwks.json")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield issuer
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class Keys:
+    """A file of keys."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.touch()
+
+    def add(self, name: str, *scopes: Scope) -> dict[str, str]:
+        """Make a key; gives the header of who has it."""
+        key, stored = make_key(name, frozenset(scopes) or EVERY_SCOPE)
+        add_key(self.path, stored)
+        return bearer(key)
+
+
+def refused(answer: httpx.Response) -> tuple[int, str]:
+    """How somebody is refused."""
+    return answer.status_code, answer.json()["error"]

@@ -1,0 +1,115 @@
+"""When a room's promise stands, when it is replaced, and who is not let in."""
+
+import asyncio
+
+import pytest
+from redis.asyncio import Redis
+
+from protocol.personas import Persona
+from protocol.promise import Promise
+from tests.servers import LiveKit
+from tests.token_service.players import beat, die, joined, person_token
+from token_service.admission import Wish
+from token_service.callers import Caller
+from token_service.problems import Refused, Unavailable
+from token_service.service import Service
+
+CHEF = (Persona(name="chef", label="Chef"),)
+TEACHER = (Persona(name="teacher", label="Teacher"),)
+
+
+def names(promise: Promise) -> list[str]:
+    """Whom a room was promised."""
+    return [persona.name for persona in promise.personas]
+
+
+async def test_an_uncollected_promise_is_replaced(
+    service: Service, redis: Redis, room: str
+) -> None:
+    """While nobody is there, the last request decides whom the room gets."""
+    await beat(redis)
+    await service.admission.admit(Wish(room, CHEF))
+
+    assert names(await service.admission.admit(Wish(room, TEACHER))) == ["teacher"]
+
+
+async def test_a_promise_with_a_host_stands(service: Service, redis: Redis, room: str) -> None:
+    """Who comes to a hosted room gets whom it has, and needs no free slot."""
+    await beat(redis)
+    standing = await service.admission.admit(Wish(room, CHEF))
+    await beat(redis, slots_free=0, slots_used=6, hosts={room: 0})
+
+    assert await service.admission.admit(Wish(room, TEACHER)) == standing
+
+
+async def test_a_promise_whose_host_is_awaited_stands(
+    service: Service, redis: Redis, room: str
+) -> None:
+    """Between the dispatch and the host's first heartbeat nothing is replaced."""
+    await beat(redis)
+    promise = await service.admission.admit(Wish(room, CHEF))
+    upcoming = await service.dispatcher.promises.next_generation(promise, "worker")
+
+    assert await service.admission.admit(Wish(room, TEACHER)) == upcoming
+
+
+async def test_a_promise_with_people_stands(
+    service: Service, redis: Redis, livekit: LiveKit, room: str
+) -> None:
+    """Who comes to a room with people in it does not change whom they were promised."""
+    await beat(redis)
+    standing = await service.admission.admit(Wish(room, CHEF))
+    async with joined(livekit, person_token(livekit, room)):
+        assert await service.admission.admit(Wish(room, TEACHER)) == standing
+
+
+async def test_people_without_a_host_get_no_more_company_than_places(
+    service: Service, redis: Redis, livekit: LiveKit, room: str
+) -> None:
+    """While a room's host is lost and nobody could replace it, nobody else is let in."""
+    await beat(redis)
+    await service.admission.admit(Wish(room, CHEF))
+    await die(redis)
+    async with joined(livekit, person_token(livekit, room)):
+        with pytest.raises(Unavailable) as caught:
+            await service.admission.admit(Wish(room, CHEF))
+
+    assert caught.value.code == "no_worker"
+
+
+async def test_a_new_promise_outdates_late_hosts_of_the_old(
+    service: Service, redis: Redis, room: str
+) -> None:
+    """A promise that replaces a dispatched one has a generation that no old host has."""
+    await beat(redis)
+    promise = await service.admission.admit(Wish(room, CHEF))
+    upcoming = await service.dispatcher.promises.next_generation(promise, "worker")
+    await service.dispatcher.promises.await_no_more(upcoming)
+    replaced = await service.admission.admit(Wish(room, TEACHER))
+
+    assert (upcoming.generation, replaced.generation) == (1, 2)
+
+
+async def test_a_room_that_others_use_is_theirs(
+    service: Service, redis: Redis, livekit: LiveKit, room: str
+) -> None:
+    """Who has a name gets into no room of LiveKit's with people in it that we know nothing of."""
+    await beat(redis)
+    async with joined(livekit, person_token(livekit, room)):
+        with pytest.raises(Refused) as caught:
+            await service.admission.admit(Wish(room, CHEF, Caller("key:shop")))
+
+    assert caught.value.code == "not_yours"
+
+
+async def test_many_requests_at_once_make_one_promise(
+    service: Service, redis: Redis, room: str
+) -> None:
+    """Requests for one room take turns: each is answered, and one promise holds in the end."""
+    await beat(redis)
+    answers = await asyncio.gather(*(service.admission.admit(Wish(room, CHEF)) for _ in range(5)))
+
+    held = await service.admission.promises.read(room)
+
+    assert [names(answer) for answer in answers] == [["chef"]] * 5
+    assert held in answers

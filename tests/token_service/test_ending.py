@@ -1,0 +1,78 @@
+"""Sessions end for everybody, and tokens are revoked: nobody comes back by one."""
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from tests.servers import LiveKit
+from tests.token_service.players import (
+    beat,
+    eventually,
+    identities,
+    joined,
+    look,
+    opened,
+    promise_of,
+)
+
+
+async def test_a_session_ends_for_everybody(
+    http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str
+) -> None:
+    """People are removed, the place is free, the state is `ended`; ended twice is ended."""
+    await beat(redis, slots_free=1, slots_used=5)
+    said = await opened(http, room=room)
+    async with joined(livekit, said["participant_token"]):
+        statuses = [(await http.delete(f"/sessions/{said['id']}")).status_code for _ in range(2)]
+
+        async def empty() -> bool:
+            return await identities(livekit, room) == set()
+
+        await eventually(empty, "the room is empty")
+    session = await look(http, said["id"])
+
+    assert statuses == [204, 204]
+    assert (session["state"], (await promise_of(redis, room)).ended) == ("ended", True)
+    assert (await http.post("/sessions")).status_code == 201
+
+
+async def test_an_ended_sessions_token_is_good_for_nothing(
+    http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str
+) -> None:
+    """Who joins with it, after the end or in a new session of that room, is removed."""
+    await beat(redis)
+    said = await opened(http, room=room, identity="ann")
+    await http.delete(f"/sessions/{said['id']}")
+    again = await opened(http, room=room, identity="bob")
+    async with (
+        joined(livekit, again["participant_token"]),
+        joined(livekit, said["participant_token"]),
+    ):
+
+        async def bob_alone() -> bool:
+            return await identities(livekit, room) == {"bob"}
+
+        await eventually(bob_alone, "ann is removed")
+
+    assert again["id"] != said["id"]
+
+
+@pytest.mark.parametrize("by", ["tokens", "people"])
+async def test_a_token_can_be_revoked(
+    http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str, by: str
+) -> None:
+    """By its id or by the person: who came with it goes, and does not come back."""
+    await beat(redis)
+    said = await opened(http, room=room, identity="ann")
+    of = said["token_id"] if by == "tokens" else "ann"
+
+    async def removed() -> bool:
+        return "ann" not in await identities(livekit, room)
+
+    async with joined(livekit, said["participant_token"]):
+        answer = await http.delete(f"/sessions/{said['id']}/{by}/{of}")
+        await eventually(removed, "ann is removed")
+    async with joined(livekit, said["participant_token"]):
+        await eventually(removed, "ann is removed again")
+
+    assert answer.status_code == 204

@@ -1,0 +1,64 @@
+"""`python -m token_service`: starts, ends on a signal, and says what is wrong with its settings."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests import servers
+
+COMMAND = [sys.executable, "-m", "token_service"]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Generator[dict[str, str]]:
+    """Settings of a service whose redis and LiveKit are away."""
+    yield {
+        "HOST": "127.0.0.1",
+        "PORT": str(servers.free_port()),
+        "REDIS_URL": f"redis://127.0.0.1:{servers.free_port()}/0",
+        "LIVEKIT_URL": f"ws://127.0.0.1:{servers.free_port()}",
+        "LOG_FORMAT": "json",
+    }
+
+
+def answers(environment: dict[str, str]) -> bool:
+    """Whether the service is alive."""
+    url = f"http://127.0.0.1:{environment['PORT']}/health"
+    try:
+        return httpx.get(url, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def test_it_serves_until_a_signal_comes(environment: dict[str, str], tmp_path: Path) -> None:
+    """It is alive with everything else away, and SIGTERM ends it without a traceback."""
+    log = tmp_path / "service.log"
+    with servers.running(COMMAND, lambda: answers(environment), log, environment) as process:
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+
+    assert "Traceback" not in log.read_text()
+    assert "Application shutdown complete." in log.read_text()
+
+
+def test_a_wrong_setting_ends_it_with_a_sentence(environment: dict[str, str]) -> None:
+    """A setting that cannot be used ends it with 1 and one line that names it."""
+    done = subprocess.run(
+        COMMAND,
+        env=os.environ | environment | {"DEFAULT_PERSONA": "hal"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (
+        1,
+        "token_service: DEFAULT_PERSONA='hal': "
+        "choices: assistant, astronaut, chef, customer_service, teacher\n",
+    )

@@ -1,0 +1,37 @@
+"""What the pocket Moshi is to say: enough of it, by the catalogue's personas, in voices apart."""
+
+from itertools import pairwise
+
+from protocol.settings import Settings
+from training.repertoire import PERSONA_VOICES, PERSONAS, VOICES, Use, lines, voices_of
+
+
+def test_every_persona_of_the_catalogue_says_a_dozen_lines_of_its_own() -> None:
+    """Each persona that is shipped has twelve lines, and there are no lines of anybody else."""
+    counts = {name: sum(map(len, uses.values())) for name, uses in PERSONAS.items()}
+    shipped = {path.stem for path in Settings().personas_dir.glob("*.toml")}
+    assert counts == dict.fromkeys(shipped, 12)
+
+
+def test_no_line_is_said_twice() -> None:
+    """A recogniser can tell which line it heard: all texts differ."""
+    texts = [line.text for line in lines()]
+    assert len(texts) == len(set(texts)) >= 60
+
+
+def test_voices_are_apart_in_pitch() -> None:
+    """No two voices share a pitch."""
+    ranges = sorted(voice.range_hz for voice in VOICES.values())
+    assert all(low[1] < high[0] for low, high in pairwise(ranges))
+
+
+def test_every_voice_says_what_everybody_says() -> None:
+    """Greetings and back-channels are there in all voices, a persona's own lines in its own."""
+    for line in lines():
+        voices = set(voices_of(line))
+        assert voices == ({PERSONA_VOICES[line.persona]} if line.persona else set(VOICES))
+
+
+def test_everybody_has_a_line_for_every_occasion() -> None:
+    """Whatever was heard, there is something to say."""
+    assert {line.use for line in lines() if not line.persona} == set(Use)

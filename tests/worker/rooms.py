@@ -1,0 +1,54 @@
+"""What tests of rooms share: whom to ask for, and when all have come or gone."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+from redis.asyncio import Redis
+
+from protocol import wire
+from protocol.promise import Promise, promise_key
+from tests.person import WITHIN_S, Person, eventually
+from tests.stack import Stack
+
+
+def asking_for(*personas: str | dict[str, str], **fields: Any) -> dict[str, Any]:
+    """A token request for these personas, by name or whole, in LiveKit's standard form."""
+    agent = {"agent_name": "moshi", "metadata": json.dumps({"personas": list(personas)})}
+    return {"room_config": {"agents": [agent]}} | fields
+
+
+async def in_talk(somebody: Person, personas: int = 1) -> None:
+    """Wait until the personas are there and listen."""
+    await eventually(lambda: len(somebody.personas) == personas, "the personas join")
+    await eventually(
+        lambda: all(
+            p.attributes.get(wire.ATTR_AGENT_STATE) in ("listening", "speaking")
+            for p in somebody.personas
+        ),
+        "the personas listen",
+    )
+
+
+async def slots_used(stack: Stack) -> int:
+    """Slots taken, as the service's readers of heartbeats see it."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        return int((await http.get(stack.worker_url)).json()["slots_used"])
+
+
+async def all_free(stack: Stack) -> None:
+    """Wait until nobody holds a slot, so that tests do not meet."""
+    deadline_s = time.monotonic() + WITHIN_S
+    while await slots_used(stack):
+        assert time.monotonic() < deadline_s, "slots are still taken"
+        await asyncio.sleep(0.05)
+
+
+async def change_promise(stack: Stack, room: str, change: Callable[[Promise], Promise]) -> None:
+    """Change what a room is promised, as the token service does."""
+    async with Redis.from_url(stack.redis_url) as redis:
+        promise = Promise.from_metadata((await redis.get(promise_key(room))).decode())
+        await redis.set(promise_key(room), change(promise).model_dump_json())

@@ -1,0 +1,22 @@
+"""`python -m tests.worker.scripted`: the whole worker, with the model of the schedule."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from protocol.log import configure_logging
+from protocol.settings import load_settings
+from tests.worker.scripted.model import scripted_model
+from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule
+from worker.__main__ import Worker
+
+
+async def main() -> None:
+    """Run until a signal comes."""
+    settings = load_settings()
+    configure_logging(settings)
+    model = scripted_model(settings.capacity or 6, Schedule(Path(os.environ[SCHEDULE_FILE])))
+    await Worker(settings, load=lambda *_: model).run()
+
+
+asyncio.run(main())

@@ -1,0 +1,51 @@
+"""The schedule of wills: what each persona wants when, in a file that a test writes. Pure."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+SCHEDULE_FILE = "SCHEDULE_FILE"  # the environment's name of the file's path
+PAD = 0
+VOCABULARY = ("la", "Chef", "Astronaut", "Teacher")  # token 1, 2, …
+WORD_EVERY = 4  # frames
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """From frame `at` after the schedule was written it wants to speak, for `speaks` frames.
+
+    Hushed it goes on wanting, as a model does. Once it has spoken it is content for `rest` frames,
+    then it wants again; None: for ever.
+    """
+
+    at: int = 0
+    speaks: int | None = None
+    rest: int | None = None
+    word: str = "la"
+    hz: float = 440.0
+
+
+class Schedule:
+    """The file. The test writes it, the model reads it when it has changed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, wills: Mapping[str, Will]) -> None:
+        """From the next frame on each persona has this will, by its name; others have none."""
+        draft = self.path.with_suffix(".draft")
+        draft.write_text(json.dumps({name: asdict(will) for name, will in wills.items()}))
+        draft.replace(self.path)
+
+    def version(self) -> int:
+        """A number that changes with each writing; 0 before the first."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return 0
+        return status.st_ino ^ status.st_mtime_ns
+
+    def read(self) -> dict[str, Will]:
+        """The wills that were written last."""
+        return {name: Will(**will) for name, will in json.loads(self.path.read_text()).items()}

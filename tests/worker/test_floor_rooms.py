@@ -1,0 +1,220 @@
+"""The floor in a real room, by a model that wants to speak when a schedule says so."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+from redis.asyncio import Redis
+
+from protocol import wire
+from protocol.events import EVENT_FIELD, FloorEvent, events_key, read_event
+from protocol.promise import Promise
+from tests.babble import babble
+from tests.person import WITHIN_S, Person, eventually, person
+from tests.stack import Stack, start_stack
+from tests.worker.rooms import all_free, asking_for, change_promise, in_talk
+from tests.worker.scripted.schedule import Schedule, Will
+
+HOLD_S, TURNS_ALONE = 1.2, 3
+OVERLAP_MOST_S = 0.2
+TRIO = ("chef", "astronaut", "teacher")
+
+
+@pytest.fixture(scope="module")
+def schedule(tmp_path_factory: pytest.TempPathFactory) -> Schedule:
+    """What the personas want, to be written by the test."""
+    return Schedule(tmp_path_factory.mktemp("schedule") / "wills.json")
+
+
+@pytest.fixture(scope="module")
+def scripted(tmp_path_factory: pytest.TempPathFactory, schedule: Schedule) -> Generator[Stack]:
+    """The product with the model that follows the schedule, and a short patience."""
+    with start_stack(
+        tmp_path_factory.mktemp("scripted"),
+        model="echo",  # not loaded
+        capacity=4,
+        worker_module="tests.worker.scripted",
+        schedule_file=str(schedule.path),
+        floor_hold_s=str(HOLD_S),
+        floor_alone_turns=str(TURNS_ALONE),
+    ) as stack:
+        yield stack
+
+
+@dataclass
+class Scene:
+    """One person with some personas, and whom the floor was given."""
+
+    ann: Person
+    stack: Stack
+    schedule: Schedule
+
+    async def changes(self) -> list[tuple[str, str]]:
+        """Every change of the floor: to whom (nobody: empty) and why."""
+        async with Redis.from_url(self.stack.redis_url) as redis:
+            entries = await redis.xrange(events_key(self.ann.room.name))
+        events = [read_event(fields[EVENT_FIELD.encode()]) for _, fields in entries]
+        return [(each.persona, each.reason) for each in events if isinstance(each, FloorEvent)]
+
+    async def changed(self, to: str, reason: str, times: int = 1) -> None:
+        """Wait until the floor has changed so."""
+        deadline_s = time.monotonic() + WITHIN_S
+        while (changes := await self.changes()).count((to, reason)) < times:
+            assert time.monotonic() < deadline_s, f"never {times} times {to or 'nobody'}: {changes}"
+            await asyncio.sleep(0.05)
+
+    def who(self, name: str) -> str:
+        """A persona's identity."""
+        return next(p.identity for p in self.ann.personas if p.attributes["persona"] == name)
+
+    def told(self) -> set[str]:
+        """Who has the floor by its attribute."""
+        attributes = (p.attributes for p in self.ann.personas)
+        return {each["persona"] for each in attributes if each.get(wire.ATTR_FLOOR) == "true"}
+
+    def overlaps_s(self) -> float:
+        """The longest time that two personas were heard at once."""
+        return max(self.ann.timeline.overlaps_s(self.ann.heard), default=0.0)
+
+
+@asynccontextmanager
+async def scene(stack: Stack, schedule: Schedule, *personas: str) -> AsyncGenerator[Scene]:
+    """A room in which nobody wants anything yet; empty afterwards."""
+    schedule.write({})
+    async with person(stack.url, asking_for(*personas)) as ann:
+        await in_talk(ann, len(personas))
+        await eventually(lambda: len(ann.heard) == len(personas), "their voices are there")
+        yield Scene(ann, stack, schedule)
+    await all_free(stack)
+
+
+async def test_one_voice_at_a_time(scripted: Stack, schedule: Schedule) -> None:
+    """Three personas that all want to speak all the time are heard one after another."""
+    async with scene(scripted, schedule, *TRIO) as room:
+        schedule.write({name: Will(speaks=8, rest=12) for name in TRIO})
+        await eventually(
+            lambda: all(room.ann.timeline.spoke_s(who) > 0.5 for who in room.ann.heard),
+            "each is heard",
+        )
+
+        assert room.overlaps_s() <= OVERLAP_MOST_S
+
+
+async def test_the_first_to_want_it_gets_it(scripted: Stack, schedule: Schedule) -> None:
+    """Who wants the floor first has it, who wants it later waits for the silence."""
+    async with scene(scripted, schedule, *TRIO) as room:
+        schedule.write(
+            {
+                "teacher": Will(at=2, speaks=10),
+                "chef": Will(at=6, speaks=3),
+                "astronaut": Will(at=9),
+            }
+        )
+        await room.changed("astronaut", "wanted")
+
+        expected = [(name, "wanted") for name in ("teacher", "chef", "astronaut")]
+        assert await room.changes() == expected
+
+
+async def test_each_change_is_an_attribute(scripted: Stack, schedule: Schedule) -> None:
+    """The persona with the floor carries it as an attribute, and loses it with the floor."""
+    async with scene(scripted, schedule, "chef", "astronaut") as room:
+        schedule.write({"chef": Will(speaks=6)})
+        await eventually(lambda: room.told() == {"chef"}, "the chef has it")
+        await eventually(lambda: not room.told(), "nobody has it")
+
+        assert await room.changes() == [("chef", "wanted"), ("", "silent")]
+
+
+async def test_named_by_another_persona(scripted: Stack, schedule: Schedule) -> None:
+    """Whom the speaker named comes next, although another has waited longer."""
+    async with scene(scripted, schedule, *TRIO) as room:
+        schedule.write(
+            {
+                "chef": Will(speaks=9, word="Teacher"),
+                "astronaut": Will(at=4, speaks=4),
+                "teacher": Will(at=10, speaks=4),
+            }
+        )
+        await room.changed("astronaut", "wanted")
+
+        expected = [("chef", "wanted"), ("teacher", "named"), ("astronaut", "wanted")]
+        assert await room.changes() == expected
+
+
+async def test_named_in_a_typed_line(scripted: Stack, schedule: Schedule) -> None:
+    """Whom a person names in writing comes first."""
+    async with scene(scripted, schedule, *TRIO) as room:
+        await room.ann.room.local_participant.send_text(
+            "Astronaut or Teacher?", topic=wire.CHAT_TOPIC
+        )
+        await eventually(lambda: bool(room.ann.chat), "the line was read")
+        schedule.write({"chef": Will(), "astronaut": Will(), "teacher": Will(at=3)})
+        await room.changed("teacher", "named")
+
+        assert await room.changes() == [("teacher", "named")]
+
+
+async def test_who_holds_it_for_too_long(scripted: Stack, schedule: Schedule) -> None:
+    """A persona that does not end yields at a pause that would not have ended its turn."""
+    async with scene(scripted, schedule, "chef", "astronaut") as room:
+        held_long = round(HOLD_S / 0.08) + 10
+        schedule.write({"chef": Will(speaks=held_long, rest=4), "astronaut": Will(at=9)})
+        await room.changed("astronaut", "wanted")
+        spoke_s = room.ann.timeline.spoke_s(room.who("chef"))
+
+        assert await room.changes() == [("chef", "wanted"), ("astronaut", "wanted")]
+        assert spoke_s > HOLD_S
+        assert room.overlaps_s() <= OVERLAP_MOST_S
+
+
+async def test_a_person_speaks_over_it(scripted: Stack, schedule: Schedule) -> None:
+    """A persona that goes on is stopped, nobody talks into the person, and then it may go on."""
+    async with scene(scripted, schedule, "chef", "astronaut") as room:
+        schedule.write({"chef": Will()})
+        await room.changed("chef", "wanted")
+        room.ann.speech = babble(30.0, pauses=False)
+        schedule.write({"chef": Will(), "astronaut": Will(at=20)})
+        await room.changed("", "talked_over")
+        room.ann.speech = None
+        await room.changed("chef", "wanted", times=2)
+
+        assert [to for to, _ in await room.changes()] == ["chef", "", "chef"]
+
+
+async def test_talk_among_themselves(scripted: Stack, schedule: Schedule) -> None:
+    """Personas fall silent after some turns among themselves; a person's word starts them again."""
+    async with scene(scripted, schedule, "chef", "astronaut") as room:
+        schedule.write({name: Will(speaks=4, rest=12) for name in ("chef", "astronaut")})
+        await room.changed("", "silent")
+        alone = await room.changes()
+        room.ann.speech = babble(1.0, pauses=False)
+        await room.changed("", "silent", times=2)
+        spoken_to = (await room.changes())[len(alone) :]
+
+        assert [bool(to) for to, _ in alone] == [True] * TURNS_ALONE + [False]
+        # A turn that began while the person still spoke does not count.
+        assert [bool(to) for to, _ in spoken_to][-TURNS_ALONE - 1 :] == (
+            [True] * TURNS_ALONE + [False]
+        )
+
+
+async def test_a_muted_persona_takes_no_floor(scripted: Stack, schedule: Schedule) -> None:
+    """Who is muted wants nothing as far as the floor goes, so others need not wait for it."""
+
+    def chef_muted(old: Promise) -> Promise:
+        chef, astronaut = old.personas
+        return old.model_copy(
+            update={"personas": (chef.model_copy(update={"muted": True}), astronaut)}
+        )
+
+    async with scene(scripted, schedule, "chef", "astronaut") as room:
+        schedule.write({"chef": Will(), "astronaut": Will(at=9)})
+        await room.changed("chef", "wanted")
+        await change_promise(scripted, room.ann.room.name, chef_muted)
+        await room.changed("astronaut", "wanted")
+
+        assert await room.changes() == [("chef", "wanted"), ("astronaut", "wanted")]

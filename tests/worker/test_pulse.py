@@ -1,0 +1,142 @@
+"""The pulse over a real redis: what a host follows, what redis lost, which job comes too late."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from protocol.heartbeat import heartbeat_key
+from protocol.personas import Persona
+from protocol.promise import Promise, promise_key, promised
+from tests.conftest import SettingsFor
+from tests.person import WITHIN_S, eventually
+from tests.servers import free_port
+from worker.hosts import Hosting, Hosts
+from worker.pulse import Pulse
+from worker.status import Status
+
+PROMISE = Promise(
+    room=f"room-{uuid4().hex}",
+    generation=2,
+    personas=promised([Persona(name="chef", label="Chef")]),
+)
+
+
+@dataclass
+class Told:
+    """A host that does nothing but remember."""
+
+    left: list[str] = field(default_factory=list[str])
+    followed: list[Promise] = field(default_factory=list[Promise])
+
+    def hosting(self) -> Hosting:
+        """As the pulse sees it."""
+        return Hosting(PROMISE.room, 2, self.left.append, self.followed.append, lambda: PROMISE)
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncGenerator[Redis]:
+    """A client, in whose redis the room was promised nothing yet."""
+    async with Redis.from_url(redis_url, decode_responses=True) as client:
+        await client.delete(promise_key(PROMISE.room))
+        yield client
+
+
+@pytest.fixture
+async def pulse(
+    redis: Redis, redis_url: str, settings_for: SettingsFor
+) -> AsyncGenerator[tuple[Pulse, Told]]:
+    """A pulse that beats for one host."""
+    told, hosts, status = Told(), Hosts(), Status("echo")
+    hosts.add(told.hosting())
+    beating = Pulse(settings_for(redis_url=redis_url, promise_ttl_s=600), status, hosts)
+    task = asyncio.create_task(beating.run())
+    yield beating, told
+    beating.stop()
+    await task
+    assert not await redis.exists(heartbeat_key(status.worker_id))
+
+
+async def test_a_host_follows_what_is_promised(pulse: tuple[Pulse, Told], redis: Redis) -> None:
+    """Each change reaches the host with the next beat."""
+    _, told = pulse
+    muted = PROMISE.personas[0].model_copy(update={"muted": True})
+    changed = PROMISE.model_copy(update={"personas": (muted,)})
+    await redis.set(promise_key(PROMISE.room), changed.model_dump_json())
+
+    await eventually(lambda: changed in told.followed, "the change is followed")
+
+
+@pytest.mark.parametrize("newer", [{"generation": 3}, {"ended": True}])
+async def test_an_outdated_host_leaves(
+    pulse: tuple[Pulse, Told], redis: Redis, newer: dict[str, Any]
+) -> None:
+    """A newer generation, or the end, is a reason to go."""
+    _, told = pulse
+    changed = PROMISE.model_copy(update=newer)
+    await redis.set(promise_key(PROMISE.room), changed.model_dump_json())
+
+    await eventually(lambda: bool(told.left), "the host is told to leave")
+
+
+async def test_what_redis_lost_is_written_back(pulse: tuple[Pulse, Told], redis: Redis) -> None:
+    """The promise that a host follows is there again, to the last change, for its time."""
+    async with asyncio.timeout(WITHIN_S):
+        while (written := await redis.get(promise_key(PROMISE.room))) is None:
+            pulse[0].now()
+
+    assert Promise.from_metadata(written) == PROMISE
+    assert 590 < await redis.ttl(promise_key(PROMISE.room)) <= 600
+
+
+async def test_a_promise_that_cannot_be_read_ends_no_pulse(
+    pulse: tuple[Pulse, Told], redis: Redis
+) -> None:
+    """What another version wrote is passed over; what can be read later is followed."""
+    _, told = pulse
+    await redis.set(promise_key(PROMISE.room), '{"room": 1}')
+    told.followed.clear()
+    pulse[0].now()
+    await redis.set(promise_key(PROMISE.room), PROMISE.model_dump_json())
+
+    await eventually(lambda: PROMISE in told.followed, "the readable one is followed")
+
+
+@pytest.mark.parametrize(
+    ("latest", "outdated"),
+    [({"generation": 1}, False), ({}, False), ({"generation": 3}, True), ({"ended": True}, True)],
+)
+async def test_a_late_job_is_known(
+    pulse: tuple[Pulse, Told], redis: Redis, latest: dict[str, Any], outdated: bool
+) -> None:
+    """A dispatch whose room has a newer generation, or none to serve any more, is refused."""
+    beating, _ = pulse
+    stored = PROMISE.model_copy(update=latest)
+    await redis.set(promise_key(PROMISE.room), stored.model_dump_json())
+
+    assert await beating.is_outdated(PROMISE) is outdated
+
+
+async def test_without_redis_a_job_is_taken(settings_for: SettingsFor) -> None:
+    """Redis away is no reason to refuse: a newer generation is found when it is back."""
+    away = settings_for(redis_url=f"redis://127.0.0.1:{free_port()}/0")
+
+    assert await Pulse(away, Status("echo"), Hosts()).is_outdated(PROMISE) is False
+
+
+@pytest.mark.parametrize(("generation", "goes"), [(1, "new"), (3, "old")])
+def test_of_two_hosts_of_a_room_the_older_generation_goes(generation: int, goes: str) -> None:
+    """Whichever comes first: a late dispatch of the past does not end the present."""
+    old, new, hosts = Told(), Told(), Hosts()
+    hosts.add(old.hosting())
+    hosts.add(replace(new.hosting(), generation=generation))
+
+    assert {"old": bool(old.left), "new": bool(new.left)} == {
+        "old": goes == "old",
+        "new": goes == "new",
+    }
+    assert [each.generation for each in hosts.all()] == [max(2, generation)]

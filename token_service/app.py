@@ -1,0 +1,66 @@
+"""The HTTP application, as a table of contents. Reads no setting of its own; holds no state."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
+
+from protocol.settings import Settings
+from token_service import (
+    event_routes,
+    guest_routes,
+    persona_routes,
+    session_routes,
+    status,
+    status_routes,
+    tokens,
+    webhook,
+)
+from token_service.body import BodyLimit
+from token_service.gate import doors
+from token_service.page import AnswerHeaders, serve_page
+from token_service.problems import answer_problems
+from token_service.service import catalogue_of, open_service
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Put the service together. Raises `InvalidInput` for personas that cannot be used."""
+    catalogue, entrances = catalogue_of(settings), doors(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        async with open_service(settings, catalogue, entrances) as service:
+            app.state.service = service
+            stopping = asyncio.Event()
+            sweeps = asyncio.create_task(service.dispatcher.run(stopping), name="dispatcher")
+            try:
+                yield
+            finally:
+                stopping.set()
+                await sweeps
+
+    app = FastAPIOffline(title="moshi-rooms", redoc_url=None, lifespan=lifespan)
+    answer_problems(app)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(AnswerHeaders)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["Retry-After"],
+        )
+    app.include_router(tokens.router)
+    app.include_router(session_routes.router)
+    app.include_router(persona_routes.router)
+    app.include_router(event_routes.router)
+    app.include_router(guest_routes.router)
+    app.include_router(webhook.router)
+    app.include_router(status.router)
+    app.include_router(status_routes.router)
+    serve_page(app, settings)
+    return app

@@ -1,0 +1,67 @@
+"""A session's events over HTTP, as they come: server-sent events.
+
+The stream's ids are redis's own, so that `Last-Event-ID` goes on where a connection broke, on any
+replica. A comment keeps the connection alive each 15 s (FastAPI). It ends with the session.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Request
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from redis.exceptions import RedisError
+
+from protocol.events import EndedEvent
+from protocol.promise import Promise
+from token_service.gate import Observer
+from token_service.problems import Unavailable
+from token_service.service import OpenService, Service
+from token_service.session_routes import REFUSALS
+
+router = APIRouter(prefix="/sessions/{session_id}", tags=["sessions"])
+
+RETRY_MS = 1000
+STREAMS = 200  # of this process; each holds a connection to redis
+
+
+async def _followed(
+    session_id: str, service: OpenService, caller: Observer
+) -> AsyncGenerator[Promise]:
+    """Found and counted before the answer begins, so that a refusal is one."""
+    promise = await service.sessions.find(session_id, caller)
+    if service.streams >= STREAMS:
+        raise Unavailable("busy", "Too many follow sessions here. Try again soon.", 10)
+    service.streams += 1
+    try:
+        yield promise
+    finally:
+        service.streams -= 1
+
+
+@router.get("/events", response_class=EventSourceResponse, responses=REFUSALS)
+async def follow_events(
+    promise: Annotated[Promise, Depends(_followed)],
+    service: OpenService,
+    request: Request,
+    last_event_id: Annotated[str, Header(pattern=r"^\d{1,20}(-\d{1,20})?$")] = "0",
+) -> AsyncGenerator[ServerSentEvent]:
+    """Follow a session: states, transcripts, turns, the floor, people, warnings, and its end.
+
+    Begins with what is remembered, or after `Last-Event-ID`.
+    """
+    yield ServerSentEvent(comment=f"session {promise.session}", retry=RETRY_MS)
+    with suppress(RedisError):  # the client comes back, to another replica or later
+        async for told in service.events.follow(promise.room, last_event_id):
+            if told is not None:
+                yield ServerSentEvent(data=told.event, event=told.event.type, id=told.id)
+                if isinstance(told.event, EndedEvent):
+                    return
+            elif service.leaving or await _is_over(service, promise):
+                return
+
+
+async def _is_over(service: Service, promise: Promise) -> bool:
+    """Ended, and its end is no longer in the stream, or another session has the room."""
+    now = await service.promises.of_session(promise.session)
+    return now is None or now.ended

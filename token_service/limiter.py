@@ -1,0 +1,58 @@
+"""Rate limits: so many requests of a caller or an address, counted in redis for all replicas."""
+
+import time
+from http import HTTPStatus
+from typing import Any
+
+from limits import RateLimitItem, parse
+from limits.aio.storage import RedisStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from redis.asyncio import Redis
+
+from protocol.settings import Settings
+from token_service import metrics
+from token_service.problems import Refused
+
+KEY_PREFIX = "moshi:rate"
+FAILURES = parse("20/minute")  # keys and JWTs of one address that were not good
+
+
+class Limiter:
+    """Counts. Every call raises `RedisError` where redis is away."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        options: dict[str, Any] = {"connection_pool": redis.connection_pool}
+        storage = RedisStorage(
+            "async+redis://", implementation="redispy", key_prefix=KEY_PREFIX, **options
+        )
+        self._windows = SlidingWindowCounterRateLimiter(storage)
+        self._per_address = parse(settings.rate_per_address)
+        self._per_caller = parse(settings.rate_per_caller)
+
+    async def address(self, address: str) -> None:
+        """Count a request of an address, also of one whose keys failed. Raises `Refused`."""
+        if not await self._windows.test(FAILURES, "failed", address):
+            await self._refuse(FAILURES, "failed", address)
+        await self._count(self._per_address, "address", address)
+
+    async def failed(self, address: str) -> None:
+        """Count a key that was not good."""
+        await self._windows.hit(FAILURES, "failed", address)
+
+    async def caller(self, caller: str) -> None:
+        """Count a token or a change of a caller. Raises `Refused`."""
+        await self._count(self._per_caller, "caller", caller)
+
+    async def _count(self, limit: RateLimitItem, kind: str, who: str) -> None:
+        if not await self._windows.hit(limit, kind, who):
+            await self._refuse(limit, kind, who)
+
+    async def _refuse(self, limit: RateLimitItem, kind: str, who: str) -> None:
+        stats = await self._windows.get_window_stats(limit, kind, who)
+        metrics.RATE_LIMITED.labels(kind).inc()
+        raise Refused(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "too_many_requests",
+            f"At most {limit}. Slow down.",
+            {"Retry-After": str(max(int(stats.reset_time - time.time()) + 1, 1))},
+        )

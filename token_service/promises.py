@@ -1,0 +1,215 @@
+"""Promises in redis: what each room was promised, and which dispatches are still awaited.
+
+Keys: protocol's, and six of our own. Every call raises `RedisError` where redis is away.
+Who changes a promise holds the room's lock (`alone`); reading needs none.
+"""
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.asyncio.lock import Lock
+from redis.exceptions import LockNotOwnedError
+
+from protocol.errors import InvalidInput
+from protocol.promise import Promise, promise_key
+from token_service.problems import Unavailable
+
+log = structlog.stdlib.get_logger(__name__)
+
+AWAITED_KEY = "moshi:awaited:{room}:{generation}"  # a dispatch that may still become a host
+DISPATCHES_KEY = "moshi:dispatches:{room}"  # how many lately
+SESSION_KEY = "moshi:session:{id}"  # its room
+OWNED_KEY = "moshi:sessions:{owner}"  # its sessions by when they were opened
+MEMORY_KEY = "moshi:memory"  # there unless redis has lost everything
+LOCK_KEY = "moshi:lock:{room}"
+LOCK_S = 5.0  # who dies with it is waited for no longer; who only froze writes nothing any more
+WRITE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
+return 1
+"""
+DISPATCH_GRACE_S = 10.0  # a host is there within a second; a long prompt on a CPU takes longer
+DISPATCH_GRACE_MAX_S = 30.0
+DISPATCHES_REMEMBERED_S = 120
+CALM_DISPATCHES = 2  # after so many, the wait is kept also where a host had come: it does not last
+
+
+def grace_s(dispatches: int) -> float:
+    """How long the n-th dispatch in a row is awaited before the next; doubles up to a limit."""
+    return min(DISPATCH_GRACE_S * 2.0 ** min(dispatches - 1, 10), DISPATCH_GRACE_MAX_S)
+
+
+class LockLost(Unavailable):
+    """The room's lock ran out, and perhaps somebody else has changed the promise since."""
+
+    def __init__(self) -> None:
+        super().__init__("busy", "The room was changed meanwhile. Try again.", 1)
+
+
+class Promises:
+    """Reads and writes promises and the traces of dispatches."""
+
+    def __init__(self, redis: Redis, ttl_s: int) -> None:
+        self._redis = redis
+        self._ttl_s = ttl_s
+        self._write = redis.register_script(WRITE)
+
+    @asynccontextmanager
+    async def alone(self, room: str, wait_s: float) -> AsyncGenerator[Lock | None]:
+        """Hold a room's lock over all replicas; gives none where it was not free in time."""
+        lock = self._redis.lock(
+            LOCK_KEY.format(room=room), timeout=LOCK_S, sleep=0.02, thread_local=False
+        )
+        held = await lock.acquire(blocking=wait_s > 0, blocking_timeout=wait_s or None)
+        try:
+            yield lock if held else None
+        finally:
+            if held:
+                await _release(lock, room)
+
+    async def read(self, room: str) -> Promise | None:
+        """The room's promise, if there is one."""
+        return _read(await self._redis.get(promise_key(room)))
+
+    async def of(self, rooms: Iterable[str]) -> list[Promise]:
+        """The promises of those of the rooms that were promised something."""
+        keys = [promise_key(room) for room in rooms]
+        written = await self._redis.mget(keys) if keys else []
+        return [promise for text in written if (promise := _read(text)) is not None]
+
+    async def write(self, promise: Promise, lock: Lock | None = None) -> None:
+        """Give the room this promise, for as long as promises live.
+
+        With a lock only while that is still held: who was frozen or slow under it does not write
+        over what others promised since. Raises `LockLost`.
+        """
+        key, text = promise_key(promise.room), promise.model_dump_json()
+        if lock is None:
+            await self._redis.set(key, text, ex=self._ttl_s)
+        elif not await self._write(
+            keys=[lock.name, key], args=[lock.local.token or b"", text, self._ttl_s]
+        ):
+            raise LockLost
+        async with self._redis.pipeline() as pipe:
+            self._index(pipe, promise)
+            await pipe.execute()
+
+    def _index(self, pipe: Pipeline, promise: Promise) -> None:
+        """Let the session be found by its id and by its owner."""
+        if promise.session:
+            pipe.set(SESSION_KEY.format(id=promise.session), promise.room, ex=self._ttl_s)
+            owned = OWNED_KEY.format(owner=promise.owner)
+            pipe.zadd(owned, {promise.session: promise.opened_s})
+            pipe.expire(owned, self._ttl_s)
+
+    async def of_session(self, session: str) -> Promise | None:
+        """The promise of a session, also of one that has ended lately."""
+        room: Any = await self._redis.get(SESSION_KEY.format(id=session))
+        promise = await self.read(room) if room is not None else None
+        return promise if promise is not None and promise.session == session else None
+
+    async def owned(self, owner: str, most: int) -> list[Promise]:
+        """The promises of somebody's latest sessions, the latest first."""
+        owned = OWNED_KEY.format(owner=owner)
+        ids: Any = await self._redis.zrange(owned, 0, most - 1, desc=True)
+        keys = [SESSION_KEY.format(id=each) for each in ids]
+        rooms: Any = await self._redis.mget(keys) if keys else []
+        if gone := [each for each, room in zip(ids, rooms, strict=True) if room is None]:
+            await self._redis.zrem(owned, *gone)
+        wanted = {room: each for each, room in zip(ids, rooms, strict=True) if room is not None}
+        return [each for each in await self.of(wanted) if each.session == wanted[each.room]]
+
+    async def restore(self, promise: Promise) -> None:
+        """Write a promise that redis has lost, unless somebody was quicker."""
+        key, text = promise_key(promise.room), promise.model_dump_json()
+        if await self._redis.set(key, text, nx=True, ex=self._ttl_s):
+            log.warning("promise_restored", room=promise.room, generation=promise.generation)
+            await self.touch([promise])
+
+    async def lost_memory(self) -> bool:
+        """Whether redis knows nothing of us: it is new, or was restarted empty."""
+        return not await self._redis.exists(MEMORY_KEY)
+
+    async def remember(self) -> None:
+        """Mark redis as one that knows us."""
+        await self._redis.set(MEMORY_KEY, 1)
+
+    async def touch(self, promises: Iterable[Promise]) -> None:
+        """Let the promises of rooms in use live on, and what is kept for them."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for promise in promises:
+                pipe.expire(promise_key(promise.room), self._ttl_s)
+                self._index(pipe, promise)
+            await pipe.execute()
+
+    async def change(self, promise: Promise, lock: Lock | None = None, **fields: Any) -> Promise:
+        """Write the promise with other fields and give it. Raises `LockLost`."""
+        changed = promise.model_copy(update=fields)
+        await self.write(changed, lock)
+        return changed
+
+    async def next_generation(
+        self, promise: Promise, worker: str, lock: Lock | None = None
+    ) -> Promise:
+        """Write the promise with the next generation, for a worker, and begin to await its host.
+
+        Raises `LockLost`.
+        """
+        upcoming = promise.model_copy(
+            update={"generation": promise.generation + 1, "worker": worker}
+        )
+        dispatches = DISPATCHES_KEY.format(room=promise.room)
+        count = await self._redis.incr(dispatches)
+        await self._redis.expire(dispatches, DISPATCHES_REMEMBERED_S)
+        await self._redis.set(_awaited_key(upcoming), 1, px=int(grace_s(count) * 1000))
+        await self.write(upcoming, lock)
+        return upcoming
+
+    async def awaited(self, promise: Promise) -> bool:
+        """Whether this generation was dispatched so lately that its host may still come."""
+        return bool(await self._redis.exists(_awaited_key(promise)))
+
+    async def await_no_more(self, promise: Promise) -> None:
+        """The dispatch came to nothing: the next may be made at once."""
+        await self._redis.delete(_awaited_key(promise))
+
+    async def arrived(self, promises: Iterable[Promise]) -> None:
+        """Their hosts are there: if one is lost now, it is replaced at once."""
+        hosted = list(promises)
+        if not hosted:
+            return
+        counts = await self._redis.mget(
+            [DISPATCHES_KEY.format(room=promise.room) for promise in hosted]
+        )
+        calm = [
+            _awaited_key(promise)
+            for promise, count in zip(hosted, counts, strict=True)
+            if int(count or 0) <= CALM_DISPATCHES
+        ]
+        if calm:
+            await self._redis.delete(*calm)
+
+
+def _awaited_key(promise: Promise) -> str:
+    return AWAITED_KEY.format(room=promise.room, generation=promise.generation)
+
+
+def _read(text: str | bytes | None) -> Promise | None:
+    if text is None:
+        return None
+    try:
+        return Promise.from_metadata(text if isinstance(text, str) else text.decode())
+    except InvalidInput:
+        log.warning("promise_unreadable")
+        return None
+
+
+async def _release(lock: Lock, room: str) -> None:
+    try:
+        await lock.release()
+    except LockNotOwnedError:
+        log.warning("room_lock_expired", room=room)

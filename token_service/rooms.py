@@ -1,0 +1,144 @@
+"""The rooms as LiveKit knows them: who is in one, its dispatches, its old agents.
+
+LiveKit is the truth; nothing is kept here.
+Every call raises `LiveKitAway` where LiveKit does not answer.
+"""
+
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+
+import aiohttp
+import structlog
+from livekit import api
+
+from protocol import wire
+from protocol.errors import InvalidInput
+from protocol.promise import Promise
+from token_service.problems import LiveKitAway
+
+log = structlog.stdlib.get_logger(__name__)
+
+TIMEOUT = aiohttp.ClientTimeout(total=3.0)
+PROBE_ROOM = "moshi-rooms-readiness"  # asked for by /ready; never created
+Kind = api.ParticipantInfo.Kind
+PEOPLE = frozenset({Kind.STANDARD, Kind.SIP, Kind.CONNECTOR})
+PRESENT = frozenset({api.ParticipantInfo.State.JOINED, api.ParticipantInfo.State.ACTIVE})
+
+
+@contextmanager
+def _livekit_errors() -> Generator[None]:
+    """Translate the client's errors into one; what is already gone is no error."""
+    try:
+        yield
+    except api.ServerError as error:
+        if error.code == api.ServerErrorCode.NOT_FOUND:
+            return
+        if error.status in (401, 403):
+            raise LiveKitAway("LiveKit refuses LIVEKIT_API_KEY or its secret.") from error
+        raise LiveKitAway(f"LiveKit answered with the error {error.code!r}.") from error
+    except (TimeoutError, aiohttp.ClientError) as error:
+        raise LiveKitAway from error
+
+
+class Rooms:
+    """Asks LiveKit about rooms and changes who of us is in them."""
+
+    def __init__(self, livekit: api.LiveKitAPI) -> None:
+        self._livekit = livekit
+
+    async def ping(self) -> None:
+        """Ask for a room that is not there: LiveKit answers and our key is good, or it raises."""
+        with _livekit_errors():
+            await self._livekit.room.list_rooms(api.ListRoomsRequest(names=[PROBE_ROOM]))
+
+    async def names(self, of: Iterable[str] = ()) -> list[str]:
+        """Every room that exists, or those of some."""
+        with _livekit_errors():
+            found = await self._livekit.room.list_rooms(api.ListRoomsRequest(names=of))
+            return [room.name for room in found.rooms]
+        return []
+
+    async def people(self, room: str) -> int:
+        """How many people, not agents, are in a room."""
+        return sum(is_present(one) for one in await self.participants(room))
+
+    async def clear(self, promise: Promise) -> None:
+        """Remove what older generations left: their dispatches, then their participants."""
+        with _livekit_errors():
+            for dispatch in await self._livekit.agent_dispatch.list_dispatch(promise.room):
+                carried = _promise_of(dispatch)
+                if carried is not None and carried.generation < promise.generation:
+                    await self._delete_dispatch(dispatch.id, promise.room)
+        for participant in await self.participants(promise.room):
+            if generation_of(participant) < promise.generation:
+                log.info("old_agent_removed", room=promise.room, agent=participant.identity)
+                await self.remove(participant.identity, promise.room)
+
+    async def promise_of(self, room: str) -> Promise | None:
+        """The latest promise that a dispatch of ours carries, where there is one."""
+        with _livekit_errors():
+            found = await self._livekit.agent_dispatch.list_dispatch(room)
+            known = [carried for one in found if (carried := _promise_of(one)) is not None]
+            return max(known, key=lambda promise: promise.generation, default=None)
+        return None
+
+    async def asked_for(self, room: str) -> list[str]:
+        """The metadata of every dispatch in a room that asks for us by `AGENT_NAME`."""
+        with _livekit_errors():
+            found = await self._livekit.agent_dispatch.list_dispatch(room)
+            return [one.metadata for one in found if one.agent_name == wire.AGENT_NAME]
+        return []
+
+    async def dispatch(self, promise: Promise) -> None:
+        """Ask LiveKit for the promise's worker as host: one job whose metadata is the promise."""
+        request = api.CreateAgentDispatchRequest(
+            agent_name=wire.agent_name(promise.worker),
+            room=promise.room,
+            metadata=promise.metadata(),
+        )
+        with _livekit_errors():
+            await self._livekit.agent_dispatch.create_dispatch(request)
+
+    async def close(self, room: str) -> None:
+        """End a room for everybody who is still in it."""
+        with _livekit_errors():
+            await self._livekit.room.delete_room(api.DeleteRoomRequest(room=room))
+
+    async def participants(self, room: str) -> list[api.ParticipantInfo]:
+        """Everybody whom LiveKit counts to a room."""
+        with _livekit_errors():
+            request = api.ListParticipantsRequest(room=room)
+            return list((await self._livekit.room.list_participants(request)).participants)
+        return []
+
+    async def _delete_dispatch(self, dispatch_id: str, room: str) -> None:
+        with _livekit_errors():
+            await self._livekit.agent_dispatch.delete_dispatch(dispatch_id, room)
+
+    async def remove(self, identity: str, room: str) -> None:
+        """Remove somebody from a room."""
+        with _livekit_errors():
+            who = api.RoomParticipantIdentity(room=room, identity=identity)
+            await self._livekit.room.remove_participant(who)
+
+
+def _promise_of(dispatch: api.AgentDispatch) -> Promise | None:
+    """What a dispatch of ours carries; none of somebody else's."""
+    if not dispatch.agent_name.startswith(wire.agent_name("")):
+        return None
+    try:
+        return Promise.from_metadata(dispatch.metadata)
+    except InvalidInput:
+        return None
+
+
+def is_present(participant: api.ParticipantInfo) -> bool:
+    """Whether this is a person who has joined, not an agent."""
+    return participant.kind in PEOPLE and participant.state in PRESENT
+
+
+def generation_of(participant: api.ParticipantInfo) -> float:
+    """The generation of our agent; infinite for everybody else, who is none of our business."""
+    text = participant.attributes.get(wire.ATTR_GENERATION, "")
+    is_ours = participant.kind == Kind.AGENT and text.isdecimal()
+    return int(text) if is_ours else float("inf")

@@ -1,0 +1,143 @@
+"""The parts of the running service, opened with the app and closed with it."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from livekit import api
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+
+from protocol.errors import InvalidInput
+from protocol.personas import Catalogue, load_catalogue
+from protocol.secret import reveal
+from protocol.settings import Settings
+from token_service.admission import Admission
+from token_service.adoption import Adoption
+from token_service.audit import Audit
+from token_service.breakers import Breakers
+from token_service.dispatcher import Dispatcher
+from token_service.events import Events
+from token_service.gate import Entrances, Gate, doors
+from token_service.guests import Guests
+from token_service.limiter import Limiter
+from token_service.passes import Passes
+from token_service.places import Places
+from token_service.promises import Promises
+from token_service.rooms import TIMEOUT, Rooms
+from token_service.sessions import Sessions
+from token_service.workers import Workers
+
+REDIS_TIMEOUT_S = 2.0
+
+
+@dataclass(slots=True)
+class Service:
+    """Everything that a route may need."""
+
+    settings: Settings
+    catalogue: Catalogue
+    redis: Redis
+    rooms: Rooms
+    webhooks: api.WebhookReceiver
+    workers: Workers
+    admission: Admission
+    dispatcher: Dispatcher
+    places: Places
+    events: Events
+    promises: Promises
+    passes: Passes
+    sessions: Sessions
+    gate: Gate
+    guests: Guests
+    limiter: Limiter
+    audit: Audit
+    streams: int = 0  # of events, open now
+    leaving: bool = False  # the process was told to end: streams end by themselves
+
+
+def catalogue_of(settings: Settings) -> Catalogue:
+    """Read the personas and check the default one. Raises `InvalidInput`."""
+    catalogue = load_catalogue(settings.personas_dir)
+    if settings.default_persona not in catalogue:
+        raise InvalidInput(
+            f"DEFAULT_PERSONA={settings.default_persona!r}: choices: {', '.join(catalogue)}"
+        )
+    return catalogue
+
+
+@asynccontextmanager
+async def open_service(
+    settings: Settings, catalogue: Catalogue, entrances: Entrances | None = None
+) -> AsyncGenerator[Service]:
+    """Connect nothing yet, but make ready to: redis and LiveKit may be away and come later."""
+    ring, users = entrances or doors(settings)
+    redis = _redis(settings)
+    key = settings.livekit_api_key
+    secret = reveal(settings, "livekit_api_secret", "rooms and webhooks")
+    livekit = api.LiveKitAPI(settings.livekit_url, key, secret, timeout=TIMEOUT, failover=False)
+    guests, audit = Guests(redis, settings), Audit(settings.audit_log)
+    with closing(audit):
+        async with redis, livekit:
+            promises = Promises(redis, settings.promise_ttl_s)
+            breakers, places, events = Breakers(redis), Places(redis), Events(redis)
+            rooms, workers = Rooms(livekit), Workers(redis, breakers)
+            passes = Passes(redis, rooms, settings)
+            admission = Admission(
+                catalogue, promises, workers, rooms, places, events, settings.reservation_s
+            )
+            adoption = Adoption(catalogue, settings.default_persona, promises, rooms, events)
+            dispatcher = Dispatcher(
+                promises, workers, rooms, places, breakers, events, passes, adoption
+            )
+            yield Service(
+                settings=settings,
+                catalogue=catalogue,
+                redis=redis,
+                rooms=rooms,
+                webhooks=api.WebhookReceiver(api.TokenVerifier(key, secret)),
+                workers=workers,
+                admission=admission,
+                dispatcher=dispatcher,
+                places=places,
+                events=events,
+                promises=promises,
+                passes=passes,
+                gate=Gate(settings, ring, users, guests),
+                guests=guests,
+                limiter=Limiter(redis, settings),
+                audit=audit,
+                sessions=Sessions(
+                    redis,
+                    admission,
+                    promises,
+                    workers,
+                    rooms,
+                    places,
+                    events,
+                    passes,
+                    dispatcher,
+                ),
+            )
+
+
+def _redis(settings: Settings) -> Redis:
+    return Redis.from_url(
+        settings.redis_url,
+        decode_responses=True,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+        protocol=2,
+        retry=Retry(ConstantBackoff(0.05), 1),  # once: a pooled connection may be stale
+    )
+
+
+async def _of_request(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+OpenService = Annotated[Service, Depends(_of_request)]

@@ -1,0 +1,192 @@
+"""The body of LiveKit's standard token endpoint, validated once. Pure.
+
+Field names and defaults: livekit_token_source.proto. Every field is optional; what is missing or
+empty gets the default stated here. Unknown fields are ignored, also those of `room_config`:
+of it a client decides nothing but which of our personas it asks for.
+"""
+
+import secrets
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from protocol import wire
+from protocol.errors import InvalidInput, explain
+from protocol.personas import PERSONAS_PER_ROOM, Catalogue, Persona, personas_asked_for
+from token_service.grants import Person
+
+NAME_BYTES = 256  # LiveKit's own limit for rooms and identities (livekit-server 1.13.5 config.go)
+METADATA_BYTES = 4096
+ATTRIBUTES_BYTES = 4096
+OWN_ATTRIBUTES = frozenset(
+    {
+        wire.ATTR_PERSONA,
+        wire.ATTR_PERSONA_ID,
+        wire.ATTR_TOKEN_ID,
+        wire.ATTR_VOICE,
+        wire.ATTR_MODEL,
+        wire.ATTR_GENERATION,
+    }
+)
+
+
+def _at_most(limit: int) -> AfterValidator:
+    def check(text: str) -> str:
+        size = len(text.encode())
+        if size > limit:
+            raise ValueError(f"expected at most {limit} bytes, got {size}")
+        return text
+
+    return AfterValidator(check)
+
+
+def not_an_agents(identity: str) -> str:
+    """Refuse an identity that only an agent of ours has."""
+    if identity.startswith(wire.AGENT_IDENTITY_PREFIX):
+        raise ValueError(f"identities that begin with {wire.AGENT_IDENTITY_PREFIX!r} are agents'")
+    return identity
+
+
+def _ours_left_out(attributes: dict[str, str]) -> dict[str, str]:
+    """Drop LiveKit's own attributes and those by which our agents are known."""
+    kept = {
+        key: value
+        for key, value in attributes.items()
+        if not key.startswith("lk.") and key not in OWN_ATTRIBUTES
+    }
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in kept.items())
+    if size > ATTRIBUTES_BYTES:
+        raise ValueError(f"expected at most {ATTRIBUTES_BYTES} bytes in all, got {size}")
+    return kept
+
+
+def _without_empty(fields: object) -> object:
+    """Treat `null` and `""` as missing, as protobuf's JSON does."""
+    if isinstance(fields, Mapping):
+        return {key: value for key, value in fields.items() if value is not None and value != ""}
+    return fields
+
+
+def fresh_name(prefix: str) -> str:
+    """A name that nobody guesses."""
+    return f"{prefix}-{secrets.token_hex(8)}"
+
+
+# Control characters, and those that turn the direction of text: a name could look like another.
+NoControls = StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+$")
+Named = Annotated[str, NoControls, _at_most(NAME_BYTES)]
+
+
+class RequestedAgent(BaseModel):
+    """One entry of `room_config.agents`: whom the client wants in the room."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    agent_name: str = wire.AGENT_NAME
+    metadata: str = ""
+
+    _empty_is_missing = model_validator(mode="before")(_without_empty)
+
+
+class RoomConfig(BaseModel):
+    """What is read of LiveKit's `RoomConfiguration`: its agents."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    agents: tuple[RequestedAgent, ...] = Field(default=(), max_length=PERSONAS_PER_ROOM)
+
+    _empty_is_missing = model_validator(mode="before")(_without_empty)
+
+
+class TokenRequest(BaseModel):
+    """Who wants to join which room, and with whom in it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    room_name: Named = Field(default_factory=lambda: fresh_name("room"))
+    participant_identity: Annotated[Named, AfterValidator(not_an_agents)] = Field(
+        default_factory=lambda: fresh_name("person")
+    )
+    participant_name: Named = "Guest"
+    participant_metadata: Annotated[str, _at_most(METADATA_BYTES)] = ""
+    participant_attributes: Annotated[dict[str, str], AfterValidator(_ours_left_out)] = Field(
+        default_factory=dict[str, str]
+    )
+    room_config: RoomConfig = RoomConfig()
+
+    _empty_is_missing = model_validator(mode="before")(_without_empty)
+
+    @classmethod
+    def from_body(cls, body: bytes) -> Self:
+        """Read a request's body; nothing at all means every default. Raises `InvalidInput`."""
+        try:
+            return cls.model_validate_json(body.strip() or b"{}")
+        except ValidationError as error:
+            if error.errors()[0]["type"] == "json_invalid":
+                raise InvalidInput(f"body: {error.errors()[0]['msg']}") from error
+            raise InvalidInput(explain(error)) from error
+
+    def person(self) -> Person:
+        """Who is to join."""
+        return Person(
+            room=self.room_name,
+            identity=self.participant_identity,
+            name=self.participant_name,
+            metadata=self.participant_metadata,
+            attributes=self.participant_attributes,
+        )
+
+    def personas(self, catalogue: Catalogue, default: str) -> tuple[Persona, ...]:
+        """Whom the room is to have: all entries' personas in order. Raises `InvalidInput`."""
+        agents = self.room_config.agents or (RequestedAgent(),)
+        wanted = [
+            persona
+            for place, agent in enumerate(agents)
+            for persona in _personas_of(place, agent, catalogue, default)
+        ]
+        if len(wanted) > PERSONAS_PER_ROOM:
+            raise InvalidInput(
+                f"room_config.agents: {len(wanted)} personas; expected at most {PERSONAS_PER_ROOM}"
+            )
+        return tuple(wanted)
+
+
+def _personas_of(
+    place: int, agent: RequestedAgent, catalogue: Catalogue, default: str
+) -> tuple[Persona, ...]:
+    where = f"room_config.agents.{place}"
+    if agent.agent_name != wire.AGENT_NAME:
+        raise InvalidInput(
+            f"{where}.agent_name={agent.agent_name!r:.80}: expected {wire.AGENT_NAME!r}"
+        )
+    try:
+        return personas_asked_for(agent.metadata, catalogue, default)
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}.{error}") from error
+
+
+def request_schema() -> dict[str, Any]:
+    """The body as OpenAPI describes it: optional, because an empty one is a request too."""
+    schema = TokenRequest.model_json_schema()
+    schema = _inlined(schema, schema.pop("$defs"))
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """Put definitions where they are referred to: a reference would look in the whole document."""
+    if isinstance(schema, list):
+        return [_inlined(each, definitions) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if (name := schema.get("$ref", "").rpartition("/")[2]) in definitions:
+        return _inlined(definitions[name], definitions)
+    return {key: _inlined(value, definitions) for key, value in schema.items()}

@@ -1,0 +1,137 @@
+"""The speech that it learns from: the repertoire on the frame grid, and other people's.
+
+Made by espeak-ng in a minute or two, kept as one file in the state folder, never in git.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from training.espeak import Manner, speak
+from training.locked import lock
+from training.repertoire import PEOPLE, PEOPLES_VOICES, VOICES, AgentVoice, lines, voices_of
+from training.sound import RATE_HZ, Pcm, gain, whole_frames
+from worker.engine.loudness import at_loudness
+
+LOUDNESS_LUFS = -22.0
+AUDIBLE = 0.01
+LEAD_S, TAIL_S = 0.01, 0.02  # what is left of the silence around a sentence
+FILE = "corpus.npz"
+PEOPLE_PER_LINE = 6
+FADE = 96  # samples: no click at either end
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A sentence of an agent's voice, on the grid; or a person's."""
+
+    text: str
+    voice: str  # an agent's, or espeak-ng's of a person
+    pcm: Pcm  # [S] whole frames; a person's begins and ends with its speech
+    words_s: tuple[float, ...]  # when each word begins
+
+
+def agent_clip(text: str, voice: AgentVoice) -> Clip:
+    """Say a sentence in a voice of the model."""
+    spoken = speak(text, voice.manner)
+    pcm, cut_s = _trimmed(spoken.pcm)
+    sound = at_loudness(lock(pcm, voice.melody), RATE_HZ, LOUDNESS_LUFS)
+    words = tuple(max(0.0, at - cut_s) for at in spoken.words_s)
+    return Clip(text, voice.name, whole_frames(_faded(sound)), words)
+
+
+def person_clip(text: str, voice: str, rng: random.Random) -> Clip:
+    """Say something as a person would, in any pitch and rate."""
+    manner = Manner(voice, rng.randint(20, 80), rng.randint(20, 80), rng.randint(120, 200))
+    pcm, _ = _trimmed(speak(text, manner).pcm)
+    return Clip(text, voice, at_loudness(pcm, RATE_HZ, LOUDNESS_LUFS), ())
+
+
+def _trimmed(pcm: Pcm) -> tuple[Pcm, float]:
+    """Without the silence around it; and how many seconds went at the beginning."""
+    sounding = np.flatnonzero(np.abs(pcm) > AUDIBLE)
+    begin = max(0, int(sounding[0]) - int(LEAD_S * RATE_HZ))
+    return pcm[begin : int(sounding[-1]) + int(TAIL_S * RATE_HZ)], begin / RATE_HZ
+
+
+def _faded(pcm: Pcm) -> Pcm:
+    faded = pcm.copy()
+    ramp = np.linspace(0, 1, FADE, dtype=np.float32)
+    faded[:FADE] *= ramp
+    faded[-FADE:] *= ramp[::-1]
+    return faded
+
+
+def agents_speech() -> Iterator[Clip]:
+    """Every sentence in the voices that say it, and each voice's introduction."""
+    for voice in VOICES.values():
+        yield agent_clip(voice.introduction, voice)
+    for line in lines():
+        for name in voices_of(line):
+            yield agent_clip(line.text, VOICES[name])
+
+
+def peoples_speech(seed: int = 7) -> Iterator[Clip]:
+    """What people say, each sentence in some of their voices."""
+    rng = random.Random(seed)
+    for text in PEOPLE:
+        for voice in rng.sample(PEOPLES_VOICES, PEOPLE_PER_LINE):
+            yield person_clip(text, voice, rng)
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """All speech."""
+
+    agents: tuple[Clip, ...]
+    people: tuple[Clip, ...]
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """Seconds of agents' and of people's speech."""
+        agents, people = (
+            sum(len(clip.pcm) for clip in clips) / RATE_HZ for clips in (self.agents, self.people)
+        )
+        return agents, people
+
+
+def read_corpus(state: Path) -> Corpus:
+    """The speech in the state folder, made first where it is not there."""
+    path = state / FILE
+    if not path.exists():
+        _write(path, Corpus(tuple(agents_speech()), tuple(peoples_speech())))
+    with np.load(path, allow_pickle=False) as file:
+        return Corpus(tuple(_clips(file, "agent")), tuple(_clips(file, "person")))
+
+
+def _write(path: Path, corpus: Corpus) -> None:
+    columns: dict[str, np.ndarray] = {}
+    for kind, clips in (("agent", corpus.agents), ("person", corpus.people)):
+        columns[f"{kind}_texts"] = np.array([clip.text for clip in clips])
+        columns[f"{kind}_voices"] = np.array([clip.voice for clip in clips])
+        columns[f"{kind}_lengths"] = np.array([len(clip.pcm) for clip in clips])
+        columns[f"{kind}_counts"] = np.array([len(clip.words_s) for clip in clips])
+        columns[f"{kind}_words"] = np.array([at for clip in clips for at in clip.words_s])
+        sound = np.concatenate([clip.pcm for clip in clips])
+        columns[f"{kind}_sound"] = (sound.clip(-1, 1) * 32767).astype(np.int16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft.npz")
+    np.savez(draft, **columns)
+    draft.rename(path)
+
+
+def _clips(file: "np.lib.npyio.NpzFile", kind: str) -> Iterator[Clip]:
+    sound = file[f"{kind}_sound"].astype(np.float32) / 32767
+    pieces = np.split(sound, np.cumsum(file[f"{kind}_lengths"])[:-1])
+    words = np.split(file[f"{kind}_words"], np.cumsum(file[f"{kind}_counts"])[:-1])
+    texts, voices = file[f"{kind}_texts"], file[f"{kind}_voices"]
+    for text, voice, pcm, times in zip(texts, voices, pieces, words, strict=True):
+        yield Clip(str(text), str(voice), pcm, tuple(map(float, times)))
+
+
+def at_level(pcm: Pcm, level_db: float) -> Pcm:
+    """The same sound, louder or softer."""
+    return (pcm * gain(level_db)).astype(np.float32)

@@ -1,0 +1,31 @@
+"""What sound is here: mono at 24 kHz, in frames of 80 ms. Pure: numpy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Pcm = npt.NDArray[np.float32]
+Codes = npt.NDArray[np.int64]
+
+RATE_HZ = 24_000
+FRAME = 1920  # samples of a frame: 80 ms
+FRAMES_PER_S = 12.5
+
+
+@dataclass(frozen=True, slots=True)
+class Melody:
+    """How many pulses a voice's frames may have; the pitch around which espeak-ng speaks it."""
+
+    pulses: tuple[int, ...]
+    middle_hz: float
+
+
+def whole_frames(pcm: Pcm) -> Pcm:
+    """Fill the last frame with silence."""
+    return np.pad(pcm, (0, -len(pcm) % FRAME))
+
+
+def gain(level_db: float) -> float:
+    """The factor of a level in decibels."""
+    return float(10 ** (level_db / 20))

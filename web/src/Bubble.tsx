@@ -1,0 +1,31 @@
+/** What one speaker said before a pause, or before another one did. */
+
+import type { CSSProperties } from 'react';
+import './Bubble.css';
+import type { Face } from './face';
+import type { Turn } from './transcript';
+
+interface Props {
+  turn: Turn;
+  face: Face;
+  own: boolean;
+}
+
+export function Bubble({ turn, face, own }: Props) {
+  const open = turn.segments.some(({ final }) => !final);
+  return (
+    <article
+      className={face.hue === null ? 'bubble person' : 'bubble'}
+      data-identity={turn.identity}
+      data-open={open}
+      data-own={own}
+      style={{ '--hue': face.hue ?? 0 } as CSSProperties}
+    >
+      <span className="who">
+        {own ? 'You' : turn.label}
+        {turn.typed && <span className="how"> typed</span>}
+      </span>
+      <p>{turn.segments.map(({ text }) => text.trim()).join(' ')}</p>
+    </article>
+  );
+}

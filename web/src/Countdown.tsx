@@ -1,0 +1,26 @@
+/** Seconds until something is tried again, and a button for who does not want to wait. */
+
+import { useEffect, useState } from 'react';
+import './Countdown.css';
+
+const TICK_MS = 250;
+
+export function Countdown({ untilMs, onNow }: { untilMs: number; onNow: () => void }) {
+  const [nowMs, setNowMs] = useState(() => performance.now());
+  useEffect(() => {
+    const timer = setInterval(() => setNowMs(performance.now()), TICK_MS);
+    return () => clearInterval(timer);
+  }, []);
+  const seconds = Math.max(0, Math.ceil((untilMs - nowMs) / 1000));
+  return (
+    <span className="countdown">
+      <span>
+        Trying again in <b aria-hidden>{seconds} s</b>
+        <span className="unseen">a moment</span>
+      </span>
+      <button type="button" className="small" onClick={onNow}>
+        Now
+      </button>
+    </span>
+  );
+}

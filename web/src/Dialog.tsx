@@ -1,0 +1,40 @@
+/** A sheet above the page, for something that is over soon. The browser keeps the focus in it. */
+
+import { type ReactNode, useEffect, useRef } from 'react';
+import './Dialog.css';
+import { Cross } from './icons';
+
+interface Props {
+  title: string;
+  onClose: () => void;
+  children: ReactNode;
+}
+
+export function Dialog({ title, onClose, children }: Props) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const sheet = dialog.current;
+    sheet?.showModal();
+    return () => sheet?.close();
+  }, []);
+  return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: Escape closes a dialog by itself
+    <dialog
+      ref={dialog}
+      className="dialog"
+      aria-label={title}
+      onClose={onClose}
+      onClick={(event) => event.target === dialog.current && onClose()}
+    >
+      <div className="sheet">
+        <div className="top">
+          <h2>{title}</h2>
+          <button type="button" className="round" aria-label="Close" onClick={onClose}>
+            <Cross />
+          </button>
+        </div>
+        {children}
+      </div>
+    </dialog>
+  );
+}

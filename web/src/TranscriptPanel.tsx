@@ -1,0 +1,72 @@
+/** The words of the call as bubbles, one column, the newest at the bottom. */
+
+import { useLayoutEffect, useRef, useSyncExternalStore } from 'react';
+import { Bubble } from './Bubble';
+import type { Call } from './call';
+import { faceOf, PERSON } from './face';
+import type { Persona } from './service';
+import { TakeAway } from './TakeAway';
+import './TranscriptPanel.css';
+import { TypeLine } from './TypeLine';
+import { turnsOf } from './transcript';
+
+const NEAR_PX = 80;
+
+const EMPTY =
+  'What the voices say is written here as they say it. Your own words are heard, not written down.';
+
+interface Props {
+  call: Call;
+  catalogue: readonly Persona[];
+  over: boolean;
+}
+
+export function TranscriptPanel({ call, catalogue, over }: Props) {
+  const segments = useSyncExternalStore(call.transcript.subscribe, call.transcript.read);
+  const scroll = useRef<HTMLDivElement>(null);
+  const following = useRef(true);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: new words are the reason to scroll
+  useLayoutEffect(() => {
+    const box = scroll.current;
+    if (box && following.current) box.scrollTop = box.scrollHeight;
+  }, [segments]);
+
+  const look = () => {
+    const box = scroll.current;
+    if (!box) return;
+    following.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_PX;
+  };
+
+  const last = segments.findLast(({ final }) => final);
+  const own = call.room.localParticipant.identity;
+  return (
+    <div className="transcript">
+      <div
+        ref={scroll}
+        className="scroll"
+        onScroll={look}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling box must be reached by keys
+        tabIndex={0}
+        role="log"
+        aria-label="Transcript"
+        aria-live="off"
+      >
+        {segments.length === 0 && <p className="empty">{over ? 'No words were spoken.' : EMPTY}</p>}
+        {turnsOf(segments).map((turn) => (
+          <Bubble
+            key={turn.id}
+            turn={turn}
+            own={turn.identity === own}
+            face={turn.persona ? faceOf(turn.persona, catalogue) : PERSON}
+          />
+        ))}
+      </div>
+      <p className="unseen" aria-live="polite">
+        {last && `${last.label}: ${last.text}`}
+      </p>
+      {segments.length > 0 && <TakeAway segments={segments} />}
+      {!over && <TypeLine call={call} />}
+    </div>
+  );
+}

@@ -1,0 +1,16 @@
+import '@fontsource-variable/figtree/index.css';
+import './theme.css';
+import { StrictMode } from 'react';
+import { createRoot } from 'react-dom/client';
+import { App } from './App';
+import { journal } from './journal';
+import { overhear } from './livekitLog';
+
+overhear(journal);
+const root = document.getElementById('root');
+if (!root) throw new Error('index.html has no #root');
+createRoot(root).render(
+  <StrictMode>
+    <App />
+  </StrictMode>,
+);

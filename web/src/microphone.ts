@@ -1,0 +1,48 @@
+/** The microphone of a call: opened once, changed while one talks, stopped at the end. */
+
+import { createLocalAudioTrack, type LocalAudioTrack } from 'livekit-client';
+import { captureOf, type SoundWish } from './sound';
+import { MicrophoneFailed } from './trouble';
+
+export class Microphone {
+  private held: LocalAudioTrack | null = null;
+  private wish: SoundWish | null = null;
+
+  get track(): LocalAudioTrack | null {
+    return this.held;
+  }
+
+  /** Throws `MicrophoneFailed`. */
+  async open(wish: SoundWish): Promise<LocalAudioTrack> {
+    this.stop();
+    this.wish = wish;
+    this.held = await createLocalAudioTrack(captureOf(wish)).catch((reason) => {
+      throw new MicrophoneFailed(reason);
+    });
+    return this.held;
+  }
+
+  /** Follow a wish that changed; says whether the sound comes from somewhere else now. */
+  async follow(wish: SoundWish): Promise<boolean> {
+    const { held, wish: before } = this;
+    if (!held || !before || sameCapture(wish, before)) return false;
+    this.wish = wish;
+    await held.restartTrack(captureOf(wish)).catch((reason) => {
+      throw new MicrophoneFailed(reason);
+    });
+    return true;
+  }
+
+  stop(): void {
+    this.held?.stop();
+    this.held = null;
+  }
+}
+
+function sameCapture(one: SoundWish, other: SoundWish): boolean {
+  return (
+    one.microphone === other.microphone &&
+    one.echoCancellation === other.echoCancellation &&
+    one.noiseSuppression === other.noiseSuppression
+  );
+}

@@ -1,0 +1,67 @@
+import { expect, test } from 'vitest';
+import { type Segment, Transcript, turnsOf } from './transcript';
+
+const said = (
+  id: string,
+  identity: string,
+  text: string,
+  more: Partial<Segment> = {},
+): Segment => ({
+  id,
+  identity,
+  label: identity.toUpperCase(),
+  persona: identity,
+  text,
+  final: true,
+  typed: false,
+  startMs: 0,
+  endMs: 0,
+  ...more,
+});
+
+test('a segment that is put again replaces itself and keeps its place', () => {
+  const transcript = new Transcript();
+  transcript.put(said('1', 'a', 'hel', { final: false }));
+  transcript.put(said('2', 'b', 'hi'));
+  transcript.put(said('1', 'a', 'hello'));
+
+  expect(transcript.read().map(({ text }) => text)).toEqual(['hello', 'hi']);
+});
+
+test('every change gives a new list and tells those who asked for it', () => {
+  const transcript = new Transcript();
+  let told = 0;
+  const leave = transcript.subscribe(() => told++);
+  const before = transcript.read();
+  transcript.put(said('1', 'a', 'x'));
+  leave();
+  transcript.put(said('2', 'a', 'y'));
+
+  expect(transcript.read()).not.toBe(before);
+  expect(told).toBe(1);
+});
+
+test('consecutive segments of one speaker are one turn', () => {
+  const turns = turnsOf([said('1', 'a', 'x'), said('2', 'a', 'y'), said('3', 'b', 'z')]);
+
+  expect(turns.map(({ identity, segments }) => [identity, segments.length])).toEqual([
+    ['a', 2],
+    ['b', 1],
+  ]);
+});
+
+test('a long pause begins a new turn', () => {
+  const turns = turnsOf([
+    said('1', 'a', 'x', { endMs: 1_000 }),
+    said('2', 'a', 'y', { startMs: 2_000, endMs: 3_000 }),
+    said('3', 'a', 'z', { startMs: 9_000 }),
+  ]);
+
+  expect(turns.map(({ segments }) => segments.length)).toEqual([2, 1]);
+});
+
+test('what is typed stands apart from what is said', () => {
+  const turns = turnsOf([said('1', 'a', 'x'), said('2', 'a', 'y', { typed: true })]);
+
+  expect(turns.map(({ typed }) => typed)).toEqual([false, true]);
+});

@@ -1,0 +1,16 @@
+import react from '@vitejs/plugin-react';
+import { defineConfig } from 'vite';
+
+const TOKEN_SERVICE = 'http://127.0.0.1:8080';
+
+export default defineConfig({
+  plugins: [react()],
+  build: {
+    target: 'es2022',
+    // A page that asks no other host for anything needs no preload polyfill.
+    modulePreload: { polyfill: false },
+    // LiveKit's client is one library of this size; the budget is for what is sent, compressed.
+    chunkSizeWarningLimit: 1000,
+  },
+  server: { proxy: { '/token': TOKEN_SERVICE, '/api': TOKEN_SERVICE } },
+});

@@ -1,0 +1,219 @@
+"""The worker: settings → model → engine → AgentServer → run. A table of contents.
+
+The model loads before the worker registers with LiveKit; the health endpoint answers at once.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+import structlog
+from livekit.agents import AgentServer, JobContext, JobRequest
+
+from protocol import wire
+from protocol.errors import InvalidInput
+from protocol.log import configure_logging
+from protocol.production import refuse_unsafe
+from protocol.promise import Promise
+from protocol.secret import reveal
+from protocol.settings import Settings, load_settings
+from worker.admission import Admission
+from worker.engine.engine import Engine
+from worker.engine.model import Model
+from worker.events import Events
+from worker.health import Health
+from worker.host import Host
+from worker.hosts import Hosts
+from worker.house import House, attributes_of, identity_of
+from worker.pulse import Pulse
+from worker.registration import Registration
+from worker.status import Status
+
+log = structlog.get_logger(__name__)
+
+LoadModel = Callable[[Settings, Callable[[str], None]], Model]
+
+GOODBYE_S = 5  # for hosts to leave once the drain's grace is over
+
+
+class Worker:
+    """Everything that runs on the main loop."""
+
+    def __init__(self, settings: Settings, load: LoadModel | None = None) -> None:
+        self.settings = settings
+        self._load_model = load or _load_model
+        self.status = Status(settings.model)
+        self.hosts = Hosts()
+        self.pulse = Pulse(settings, self.status, self.hosts)
+        self.events = Events(settings.redis_url)
+        self.health = Health(self.pulse, settings.worker_host, settings.worker_port)
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Start, serve until a signal comes, drain, stop."""
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(signum, self._stopping.set)
+        await self.health.start()
+        beating = asyncio.create_task(self.pulse.run(), name="pulse")
+        telling = asyncio.create_task(self.events.run(), name="events")
+        beating.add_done_callback(_die_of)  # without heartbeat all rooms here would be replaced
+        try:
+            house = self._open_house(await self._load())
+            await self._serve(house)
+            house.engine.stop()
+        finally:
+            self.pulse.stop()
+            self.events.stop()
+            await asyncio.gather(beating, telling)
+            await self.health.aclose()
+
+    async def _load(self) -> Model:
+        """Load the model beside the loop, telling how far it is."""
+        self.status.change("loading_model")
+
+        def progress(line: str) -> None:
+            self._loop.call_soon_threadsafe(self.status.change, "loading_model", line)
+
+        model = await asyncio.to_thread(self._load_model, self.settings, progress)
+        self.status.model, self.status.model_note = model.name, model.note
+        self.status.model_prompts, self.status.voices = model.prompts, model.voices
+        if model.note:
+            log.info("model_note", note=model.note)
+        return model
+
+    def _open_house(self, model: Model) -> House:
+        engine = Engine(model, _die, self.settings.max_step_share)
+        engine.start()
+        admission = Admission(lambda: engine.free, lambda: engine.too_slow)
+        self.pulse.attach(engine, admission)
+
+        def changed() -> None:
+            self._loop.call_soon_threadsafe(self.pulse.now)
+
+        return House(self.settings, engine, admission, self.hosts, changed, self.events.emit)
+
+    async def _serve(self, house: House) -> None:
+        server = make_server(house, self.pulse, self.status.worker_id, self._lost)
+        server.on("worker_registered", lambda *_: self._registered())
+        serving = asyncio.create_task(server.run(), name="agent server")
+        stopping = asyncio.create_task(self._stopping.wait(), name="stop signal")
+        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if (
+            serving.done()
+        ):  # LiveKit stayed away: end with its reason, whoever started us restarts us
+            serving.result()
+            raise ConnectionError("the agent server ended by itself")
+        house.admission.open = False
+        self.status.change("draining", f"{len(self.hosts.all())} rooms")
+        self.pulse.now()
+        await self._drain(server)
+        await server.aclose()
+
+    async def _drain(self, server: AgentServer) -> None:
+        """Take no new job, give the running ones their grace, then have them say goodbye."""
+        try:
+            await asyncio.wait_for(server.drain(timeout=None), self.settings.drain_grace_s)
+        except TimeoutError:
+            for hosting in self.hosts.all():
+                hosting.leave("the worker stops")
+            for _ in range(GOODBYE_S * 10):
+                if not self.hosts.all():
+                    break
+                await asyncio.sleep(0.1)
+
+    def _registered(self) -> None:
+        self.status.change("ready")
+        self.pulse.now()
+
+    def _lost(self) -> None:
+        """LiveKit is away: until it is back, a dispatch to us would be lost."""
+        if not self._stopping.is_set():
+            self.status.change("connecting", "LiveKit is away")
+            self.pulse.now()
+
+
+def make_server(
+    house: House, pulse: Pulse, worker_id: str, on_lost: Callable[[], None]
+) -> AgentServer:
+    """The server of jobs, with what it does for each."""
+    server = Registration(house.settings, on_lost)
+
+    async def request(job: JobRequest) -> None:
+        try:
+            promise = Promise.from_metadata(job.job.metadata)
+        except InvalidInput as error:
+            log.warning("job_refused", job=job.id, reason=str(error))
+            return await job.reject(terminate=True)
+        if await pulse.is_outdated(promise):
+            log.info("job_outdated", job=job.id, room=promise.room, generation=promise.generation)
+            return await job.reject(terminate=True)
+        if not house.admission.reserve(job.id, len(promise.personas)):
+            log.info("job_refused", job=job.id, reason="not enough free slots")
+            return await job.reject(terminate=False)
+        first = promise.personas[0]
+        await job.accept(
+            identity=identity_of(first),
+            name=first.label,
+            attributes=attributes_of(first, promise, house.engine.model.name),
+        )
+
+    async def serve_room(ctx: JobContext) -> None:
+        promise = Promise.from_metadata(ctx.job.metadata)
+        with structlog.contextvars.bound_contextvars(
+            room=promise.room, generation=promise.generation
+        ):
+            await Host(ctx, promise, house).run()
+
+    server.rtc_session(serve_room, agent_name=wire.agent_name(worker_id), on_request=request)
+    return server
+
+
+def _load_model(settings: Settings, progress: Callable[[str], None]) -> Model:
+    """Imports torch here, on the loading thread: the health endpoint answers meanwhile."""
+    if settings.hf_token is not None:  # the hub's library looks there
+        os.environ["HF_TOKEN"] = reveal(settings, "hf_token", "download of the model")
+    if settings.model == "echo":  # starts in half the time without torch
+        from worker.engine.echo import echo_model
+
+        return echo_model(settings.capacity)
+    progress("importing torch")
+    from worker.engine.checkpoint import load_model
+
+    return load_model(settings, progress)
+
+
+def _die_of(task: asyncio.Task[None]) -> None:
+    """Without this task nothing is right, either."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("task_failed", task=task.get_name(), exc_info=error)
+        _die(error)
+
+
+def _die(error: BaseException) -> None:
+    """A failed step: nothing that this process could still do would be right."""
+    sys.stderr.flush()
+    os._exit(70)
+
+
+def main() -> int:
+    """Run the worker; the exit code says how it ended."""
+    try:
+        settings = load_settings()
+        configure_logging(settings)
+        refuse_unsafe(settings, serves_people=False)
+        asyncio.run(_main(settings))
+    except (InvalidInput, ConnectionError, OSError) as error:
+        sys.stderr.write(f"worker: {error}\n")
+        return 1
+    return 0
+
+
+async def _main(settings: Settings) -> None:
+    await Worker(settings).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""Which jobs may come: slots held between saying yes to a job and its start.
+
+Called from the main loop (reserve) and from job threads (claim); holds one lock, briefly.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+HOLD_S = 15.0  # LiveKit assigns within 7.5 s or never (livekit-agents 1.8.9 worker.py)
+
+
+class Admission:
+    """Free slots minus those that jobs on their way were promised."""
+
+    def __init__(
+        self,
+        free_slots: Callable[[], int],
+        too_slow: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._free_slots = free_slots
+        self._too_slow = too_slow
+        self._clock = clock
+        self._held: dict[str, tuple[int, float]] = {}
+        self._lock = threading.Lock()
+        self.open = True
+
+    def free(self) -> int:
+        """Slots that a new job could have now."""
+        with self._lock:
+            return self._free()
+
+    def reserve(self, job_id: str, slots: int) -> bool:
+        """Hold slots for a job that is about to be accepted. False: there are not that many."""
+        with self._lock:
+            if not self.open or self._free() < slots:
+                return False
+            self._held[job_id] = (slots, self._clock() + HOLD_S)
+            return True
+
+    def claim(self, job_id: str) -> None:
+        """The job has taken its slots from the engine, or given them up."""
+        with self._lock:
+            self._held.pop(job_id, None)
+
+    def _free(self) -> int:
+        if self._too_slow():
+            return 0
+        now_s = self._clock()
+        self._held = {job: held for job, held in self._held.items() if held[1] > now_s}
+        return max(self._free_slots() - sum(slots for slots, _ in self._held.values()), 0)

@@ -1,0 +1,229 @@
+"""The cast: the personas of one room, kept equal to what the room was promised.
+
+Runs on the room's event loop. Personas come, leave, fall silent, forget and say lines as the
+promise changes; who speaks among several is the floor's. Knows LiveKit only as rooms it opens.
+"""
+
+import asyncio
+import re
+import time
+from datetime import timedelta
+
+import structlog
+from livekit import api, rtc
+
+from protocol import wire
+from protocol.events import FloorEvent, WarningEvent
+from protocol.promise import SAYING_LIFE_S, Promise, PromisedPersona
+from protocol.secret import reveal
+from worker.engine.model import Pcm
+from worker.engine.slots import Full
+from worker.floor import Floor, FloorRules
+from worker.house import House, attributes_of, identity_of
+from worker.mix import heard_by_each
+from worker.persona import RoomPersona
+
+log = structlog.get_logger(__name__)
+
+
+def last_mention(label: str, text: str) -> int | None:
+    """Where a text names a persona last, by the first word of its label; None: it does not."""
+    first_name = re.escape(re.split(r"[\s,]", label.strip())[0])
+    places = [found.start() for found in re.finditer(rf"\b{first_name}\b", text, re.IGNORECASE)]
+    return places[-1] if places else None
+
+
+class Cast:
+    """Who is on in a room. `follow` makes it equal to a promise; `tick` feeds it."""
+
+    def __init__(self, ears_room: rtc.Room, promise: Promise, house: House) -> None:
+        self._ears_room = ears_room
+        self._promise = promise
+        self._house = house
+        self._first_id = promise.personas[0].id  # joined as the job's own participant
+        self._on: dict[str, RoomPersona] = {}
+        self._said: set[str] = set()
+        self._forgot: dict[str, int] = {}
+        self._floor = Floor(FloorRules.of(house.settings))
+        self._following = asyncio.Lock()
+        # A model without text shows no will: all may sound at once.
+        self._has_text = any(piece is not None for piece in house.engine.model.pieces)
+
+    @property
+    def personas(self) -> list[RoomPersona]:
+        """Everybody who is on."""
+        return list(self._on.values())
+
+    async def follow(self, promise: Promise) -> None:
+        """Make the cast equal to a promise. Raises only where the room's first cast cannot come."""
+        async with self._following:
+            first_time, self._promise = not self._on, promise
+            wanted = {each.id: each for each in promise.personas}
+            for persona_id in self._on.keys() - wanted.keys():
+                await self._dismiss(persona_id)
+            missing = [each for each in promise.personas if each.id not in self._on]
+            results = await asyncio.gather(
+                *(self._bring(each) for each in missing), return_exceptions=True
+            )
+            for each, error in zip(missing, results, strict=True):
+                if isinstance(error, BaseException):
+                    if first_time:
+                        raise error
+                    self._warn(each, error)
+            for persona_id, persona in self._on.items():
+                self._do(persona, wanted[persona_id])
+            if missing:
+                self._house.changed()
+
+    def tick(self, people: Pcm, person_speaks: bool) -> None:
+        """One frame for everybody: what each hears, and who may speak in the next."""
+        personas = self.personas
+        if self._has_text:  # before they hear: who may speak is settled for one and the same step
+            self._share_floor(personas, person_speaks)
+        heard = heard_by_each(people, [each.take_latest() for each in personas])
+        for persona, pcm in zip(personas, heard, strict=True):
+            persona.hear(pcm)
+
+    def address(self, text: str, speaker: str = "") -> None:
+        """Words that a persona said or, without a speaker, a person typed: the last named is first.
+
+        Words that are said come here again with each that is added.
+        """
+        if not speaker:
+            self._floor.reopen()
+        named = [
+            (place, persona_id)
+            for persona_id, persona in self._on.items()
+            if persona.identity != speaker
+            and (place := last_mention(persona.persona.label, text)) is not None
+        ]
+        if named:
+            self._floor.name(max(named)[1])
+
+    async def leave(self) -> None:
+        """Everybody leaves; the connection with the ears stays the host's."""
+        personas = self.personas
+        await asyncio.gather(*(each.leave() for each in personas), return_exceptions=True)
+        await asyncio.gather(
+            *(each.room.disconnect() for each in personas if each.room is not self._ears_room),
+            return_exceptions=True,
+        )
+        self._on.clear()
+
+    async def _bring(self, promised: PromisedPersona) -> None:
+        """One persona comes: the room's very first on the ears' connection, others on their own."""
+        room = self._ears_room
+        if promised.id != self._first_id:
+            room = rtc.Room()
+            settings = self._house.settings
+            # Never cancelled: a cancelled connect ends the whole process (python-sdks#785).
+            options = rtc.RoomOptions(auto_subscribe=False)
+            await room.connect(settings.livekit_url, self._token(promised), options)
+        there = RoomPersona(
+            promised,
+            room,
+            self._house,
+            self._promise.room,
+            self.address,
+            has_floor=self._all_may_sound,
+        )
+        try:
+            await there.start()
+        except Full:
+            await there.leave()
+            if room is not self._ears_room:
+                await room.disconnect()
+            raise
+        self._on[promised.id] = there
+        self._forgot[promised.id] = promised.forget
+
+    async def _dismiss(self, persona_id: str) -> None:
+        persona = self._on.pop(persona_id)
+        await persona.leave()
+        if persona.room is not self._ears_room:
+            await persona.room.disconnect()
+        elif self._on:
+            # The ears stay connected; frontends take them for another agent's worker.
+            other = next(iter(self._on.values())).identity
+            await self._ears_room.local_participant.set_attributes(
+                {wire.ATTR_ON_BEHALF: other, wire.ATTR_PERSONA_ID: ""}
+            )
+        self._house.changed()
+
+    def _do(self, persona: RoomPersona, promised: PromisedPersona) -> None:
+        """Mute, forget and say as promised; each line once, and none that comes too late."""
+        persona.mute(promised.muted)
+        if promised.forget > self._forgot[promised.id]:
+            self._forgot[promised.id] = promised.forget
+            persona.forget()
+        for saying in promised.say:
+            if saying.id not in self._said:
+                self._said.add(saying.id)
+                if time.time() - saying.at_s < SAYING_LIFE_S:
+                    persona.say(saying.text)
+                    if not self._all_may_sound:
+                        self._floor.call(promised.id)
+
+    @property
+    def _all_may_sound(self) -> bool:
+        """Whether there is no floor: one persona is alone, or the model shows no will."""
+        return not self._has_text or (len(self._promise.personas) < 2 and len(self._on) < 2)
+
+    def _share_floor(self, personas: list[RoomPersona], person_speaks: bool) -> None:
+        if self._all_may_sound:
+            for persona in personas:
+                persona.give_floor(True, shared=False)
+                self._floor.seat(persona.promised.id)
+            return
+        before = self._floor.holder
+        showing = {each.promised.id: each.showing() for each in personas}
+        holder = self._floor.tick(showing, person_speaks)
+        for persona in personas:
+            persona.give_floor(persona.promised.id == holder)
+        if holder != before:
+            self._tell_floor(holder)
+
+    def _tell_floor(self, holder: str | None) -> None:
+        reason = self._floor.reason
+        event = FloorEvent(at_s=time.time(), reason=reason)
+        if holder is not None:
+            persona = self._on[holder]
+            event = FloorEvent(
+                at_s=time.time(),
+                persona_id=holder,
+                persona=persona.persona.name,
+                identity=persona.identity,
+                reason=reason,
+            )
+        self._house.emit(self._promise.room, event)
+
+    def _warn(self, promised: PromisedPersona, error: BaseException) -> None:
+        log.warning("persona_missing", persona=promised.name, error=type(error).__name__)
+        code = "full" if isinstance(error, Full) else "persona_failed"
+        detail = str(error) if isinstance(error, Full) else "The persona could not join."
+        event = WarningEvent(at_s=time.time(), code=code, detail=detail, persona_id=promised.id)
+        self._house.emit(self._promise.room, event)
+
+    def _token(self, promised: PromisedPersona) -> str:
+        """A token for a persona's own connection: kind agent, publishes, hears nothing."""
+        settings = self._house.settings
+        secret = reveal(settings, "livekit_api_secret", "token for a persona")
+        grants = api.VideoGrants(
+            room_join=True,
+            room=self._promise.room,
+            agent=True,
+            can_publish=True,
+            can_subscribe=False,
+            can_publish_data=True,
+            can_update_own_metadata=True,
+        )
+        return (
+            api.AccessToken(settings.livekit_api_key, secret)
+            .with_kind("agent")
+            .with_identity(identity_of(promised))
+            .with_name(promised.label)
+            .with_attributes(attributes_of(promised, self._promise, self._house.engine.model.name))
+            .with_grants(grants)
+            .with_ttl(timedelta(minutes=5))
+            .to_jwt()
+        )

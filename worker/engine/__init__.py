@@ -1,0 +1,1 @@
+"""Frames in, frames and tokens out. Knows no room and no LiveKit."""

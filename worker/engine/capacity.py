@@ -1,0 +1,101 @@
+"""How many slots a model gets on a machine: the memory plan, made before any weight is loaded.
+
+Pure arithmetic: the numbers come from `checkpoint.py`.
+"""
+
+from dataclasses import dataclass
+
+from protocol.errors import InvalidInput
+
+MIB, GIB = 2**20, 2**30
+CPU_SLOTS = 6  # of the built-in model, in real time on half a core
+MOST_SLOTS = 64  # on a GPU, unasked; more may fit, but nobody has shown more in real time
+SHORTEST_CONTEXT = 250  # frames, 20 s: below that no shorter context is advised
+
+FIXED_MARGIN_BYTES = GIB  # the device's own context, libraries and their workspaces
+MARGIN_SHARE = 0.05  # activations and fragments, as a share of everything else
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """What a model asks of a device's memory, in bytes."""
+
+    device: str  # for people: "cuda (NVIDIA H200)"
+    on_gpu: bool
+    free_bytes: int
+    weights_bytes: int
+    frame_bytes: int  # of a slot, for every frame of context
+    slot_bytes: int  # of a slot, beside the context
+    context_frames: int
+    openings_bytes: int = 0  # of prompts that are kept beside the slots
+    renewal_bytes: int = 0  # of the mind that reads a renewed session's past
+
+    def slots(self, asked: int | None) -> int:
+        """How many slots to open: as asked, else as many as is wise.
+
+        Raises `InvalidInput` with the numbers and the settings that would fit.
+        """
+        fit = self._fitting_slots(self.context_frames)
+        if asked is None and fit >= 1:
+            return min(fit, MOST_SLOTS if self.on_gpu else CPU_SLOTS)
+        if asked is None or asked > fit:
+            raise InvalidInput(self._refusal(asked or 1, fit))
+        return asked
+
+    def line(self, slots: int) -> str:
+        """The plan in one line for people."""
+        return (
+            f"Memory plan for {self.device}: weights {_size(self.weights_bytes)}, a slot "
+            f"{_size(self._one_slot(self.context_frames))} at CONTEXT={self.context_frames}, "
+            f"{slots} slots need {_size(self._need(slots, self.context_frames))} "
+            f"of {_size(self.free_bytes)} free"
+        )
+
+    def sum_line(self, slots: int) -> str:
+        """The plan as a sum: weights, sessions, margin, and what is free."""
+        sessions = slots * self._one_slot(self.context_frames)
+        need = self._need(slots, self.context_frames)
+        margin = need - sessions - self.weights_bytes - self.openings_bytes
+        kept = f" + prompts {_size(self.openings_bytes)}" if self.openings_bytes else ""
+        slot = f"{_size(self._one_slot(self.context_frames))} (CONTEXT={self.context_frames})"
+        return (
+            f"{self.device}: weights {_size(self.weights_bytes)}{kept} + {slots} sessions of {slot}"
+            f" + margin {_size(margin)} = {_size(need)} of {_size(self.free_bytes)} free"
+        )
+
+    def _one_slot(self, context: int) -> int:
+        return self.slot_bytes + context * self.frame_bytes
+
+    def _need(self, slots: int, context: int) -> int:
+        bare = self._beside_slots() + slots * self._one_slot(context)
+        return int(bare * (1 + MARGIN_SHARE)) + FIXED_MARGIN_BYTES
+
+    def _beside_slots(self) -> int:
+        return self.weights_bytes + self.openings_bytes + self.renewal_bytes
+
+    def _room_for_slots(self) -> int:
+        spare = int((self.free_bytes - FIXED_MARGIN_BYTES) / (1 + MARGIN_SHARE))
+        return spare - self._beside_slots()
+
+    def _fitting_slots(self, context: int) -> int:
+        return max(0, self._room_for_slots() // self._one_slot(context))
+
+    def _fitting_context(self, slots: int) -> int:
+        return (self._room_for_slots() // slots - self.slot_bytes) // self.frame_bytes
+
+    def _refusal(self, slots: int, fit: int) -> str:
+        context = self._fitting_context(slots)
+        ways = [f"CAPACITY={fit}"] if fit >= 1 else []
+        if SHORTEST_CONTEXT <= context < self.context_frames:
+            ways.append(f"CONTEXT={context}")
+        advice = " or ".join(ways) or "a smaller or quantized model, or a larger device"
+        return (
+            f"CAPACITY={slots} with CONTEXT={self.context_frames} needs "
+            f"{_size(self._need(slots, self.context_frames))} on {self.device} (weights "
+            f"{_size(self.weights_bytes)}, a slot {_size(self._one_slot(self.context_frames))}), "
+            f"but {_size(self.free_bytes)} is free; what would fit: {advice}"
+        )
+
+
+def _size(count: int) -> str:
+    return f"{count / GIB:.2f} GiB" if count >= GIB else f"{count / MIB:.0f} MiB"

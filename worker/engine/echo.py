@@ -1,0 +1,65 @@
+"""The model that is no model: it repeats what it hears, by the same path, and says no word.
+
+Pure: numpy only. Tests a microphone, and measures what the transport alone costs.
+"""
+
+import numpy as np
+
+from protocol.personas import Persona
+from worker.engine.model import Mask, Model, Pcm, StepOut
+
+ECHO_CAPACITY = 64  # slots cost nothing here; as many as the largest GPU is asked to hold
+PAD = 0  # the only token there is
+
+
+class EchoStep:
+    """A step that gives every row its own frame back. It remembers nothing between frames."""
+
+    def __init__(self, capacity: int) -> None:
+        """Make room for `capacity` slots."""
+        self._capacity = capacity
+        self._loud = np.ones((capacity, 1), dtype=np.float32)  # 0: hushed
+
+    @property
+    def capacity(self) -> int:
+        """Slots in the batch, B."""
+        return self._capacity
+
+    def join(self, slot: int, persona: Persona) -> None:
+        """Begin unhushed; an echo has no memory and no character."""
+        self._loud[slot] = 1.0
+
+    def leave(self, slot: int) -> None:
+        """Nothing to free."""
+
+    def hush(self, slot: int, on: bool) -> None:
+        """Give silence back, or sound again."""
+        self._loud[slot] = 0.0 if on else 1.0
+
+    def say(self, slot: int, text: str) -> None:
+        """An echo has no words of its own."""
+
+    def forget(self, slot: int) -> None:
+        """Nothing is remembered."""
+
+    def work(self, gap_s: float) -> bool:
+        """Nothing ever waits."""
+        return False
+
+    def run(self, pcm: Pcm, exec_mask: Mask) -> StepOut:
+        """Give `pcm` `[B, frame_samples]` back; rows outside `exec_mask` are silent, not valid."""
+        silence = np.full(self._capacity, PAD, dtype=np.int64)
+        voice = np.where(exec_mask[:, None], pcm * self._loud, np.float32(0.0))
+        return StepOut(pcm=voice, text=silence, will=silence.copy(), valid=exec_mask.copy())
+
+
+def echo_model(capacity: int | None = None) -> Model:
+    """Make the echo, ready to run."""
+    return Model(
+        name="echo",
+        step=EchoStep(capacity or ECHO_CAPACITY),
+        pieces=(None,),
+        padding=PAD,
+        voices=(),
+        note="The echo repeats what it hears, to test a microphone and to measure the connection.",
+    )

@@ -1,0 +1,269 @@
+"""The engine: one thread that owns the model, and the two doors across it.
+
+In: `push` from any thread puts a frame into a bounded inbox. Out: `deliver` is called on the engine
+thread, once per frame; what it does must be quick (`loop.call_soon_threadsafe`).
+The loop is gather → step → deliver. It steps as soon as any slot has a frame and the last step is
+done; no lock is held during a step. Knows no room and no LiveKit.
+"""
+
+import faulthandler
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import numpy as np
+import structlog
+
+from protocol.personas import Persona
+from worker.engine import metrics
+from worker.engine.model import BatchedStep, Model, Pcm, StepOut
+from worker.engine.slots import Deliver, Frame, Full, Occupant, Slots
+
+log = structlog.get_logger(__name__)
+
+# All ears cut on one grid, so frames arrive together; this catches their jitter.
+GATHER_WINDOW_S = 0.004
+GAP_MARGIN_S = 0.005  # work in the gap ends this long before the next frames are due
+HANGS_S = 20.0  # a step that takes this long never ends
+
+Row = tuple[Occupant, Pcm, float]
+Wish = tuple[Occupant, Callable[[BatchedStep], None]]
+
+
+class Engine:
+    """Holds the model and its slots; runs from `start` to `stop`.
+
+    `on_failure` is called once, on the engine thread, with the error that ended it: a failed step
+    ends the process. Where the 99th percentile of steps takes more than `max_step_share` of a
+    frame, it is `too_slow` for one more session.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        on_failure: Callable[[BaseException], None],
+        max_step_share: float = 0.9,
+    ) -> None:
+        self.model = model
+        self.window = metrics.StepWindow()
+        self._on_failure = on_failure
+        self._max_step_ms = model.frame_s * 1000 * max_step_share
+        self._slots = Slots(model.step.capacity)
+        self._joining: list[Occupant] = []
+        self._leaving: list[Occupant] = []
+        self._wishes: list[Wish] = []
+        self._held_slots: set[int] = set()
+        self._wake = threading.Condition()
+        self._running = False
+        self._behind = False  # work for the gap is left over
+        self._gathered_s = 0.0
+        self._pcm = np.zeros((model.step.capacity, model.frame_samples), dtype=np.float32)
+        self._mask = np.zeros(model.step.capacity, dtype=np.bool_)
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    @property
+    def used(self) -> int:
+        """Slots taken. Any thread."""
+        return self._slots.used
+
+    @property
+    def free(self) -> int:
+        """Slots left. Any thread."""
+        return self._slots.free
+
+    @property
+    def too_slow(self) -> bool:
+        """Whether steps take so long that one more session would be heard by all. Any thread."""
+        p99_ms = self.window.p99_ms() if self.window.full_enough and self.used else None
+        return p99_ms is not None and p99_ms > self._max_step_ms
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._running = True
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after its current step. Any thread but the engine's own."""
+        with self._wake:
+            self._running = False
+            self._wake.notify()
+        self._thread.join()
+
+    def join(self, persona: Persona, deliver: Deliver) -> Occupant:
+        """Take a slot for a persona; frames may be pushed at once. Any thread. Raises `Full`."""
+        with self._wake:
+            if not self._running:
+                raise Full("the engine is not running")
+            occupant = self._slots.take(persona, deliver)
+            self._joining.append(occupant)
+            self._count_slots()
+            self._wake.notify()
+        return occupant
+
+    def leave(self, occupant: Occupant) -> None:
+        """Give a slot back at once; nothing is delivered to this occupant any more. Any thread."""
+        with self._wake:
+            if self._slots.release(occupant):
+                self._leaving.append(occupant)
+                self._count_slots()
+                self._wake.notify()
+
+    def push(self, occupant: Occupant, pcm: Pcm) -> None:
+        """Give a slot its next frame, `[frame_samples]` float32 in [-1, 1]. Any thread."""
+        with self._wake:
+            if self._slots.put(occupant, pcm, time.monotonic()):
+                metrics.DROPPED_FRAMES.inc()
+            self._wake.notify()
+
+    def hush(self, occupant: Occupant, on: bool) -> None:
+        """Keep a slot silent, or let it speak again; it goes on listening. Any thread."""
+        self._ask(occupant, lambda step: step.hush(occupant.slot, on))
+
+    def say(self, occupant: Occupant, text: str) -> None:
+        """Have a slot say a line at its next pause. Any thread."""
+        self._ask(occupant, lambda step: step.say(occupant.slot, text))
+
+    def forget(self, occupant: Occupant) -> None:
+        """Give a slot a fresh memory: its prompt and nothing else. Any thread."""
+        self._ask(occupant, lambda step: step.forget(occupant.slot))
+
+    def _ask(self, occupant: Occupant, wish: Callable[[BatchedStep], None]) -> None:
+        with self._wake:
+            if self._slots.holds(occupant):
+                self._wishes.append((occupant, wish))
+                self._wake.notify()
+
+    def _count_slots(self) -> None:
+        metrics.SLOTS_USED.set(self._slots.used)
+        metrics.SLOTS_FREE.set(self._slots.free)
+
+    def _run(self) -> None:
+        try:
+            while self._running:
+                joining, leaving, wishes, rows = self._gather()
+                self._change_slots(joining, leaving)
+                self._grant(wishes)
+                if rows:
+                    self._deliver(rows, self._step(rows))
+                self._use_gap()
+        except BaseException as error:  # whatever it was, the worker is of no use any more
+            log.exception("engine_failed")
+            self._on_failure(error)
+
+    def _gather(self) -> tuple[list[Occupant], list[Occupant], list[Wish], list[Row]]:
+        """Sleep until there is work, give the tick's other frames a moment, take what is there."""
+        with self._wake:
+            self._wake.wait_for(self._called, timeout=self.model.frame_s if self._behind else None)
+            if self._slots.waiting():
+                self._wake.wait_for(
+                    lambda: not self._running or self._slots.waiting() == self._slots.used,
+                    timeout=GATHER_WINDOW_S,
+                )
+            joining, self._joining = self._joining, []
+            leaving, self._leaving = self._leaving, []
+            rows = self._slots.gather()
+            if rows:
+                self._gathered_s = time.monotonic()
+            wishes, self._wishes = self._wishes, []
+            return joining, leaving, wishes, rows
+
+    def _called(self) -> bool:
+        """Whether something waits that cannot wait for the gap. Holds the lock."""
+        return bool(
+            not self._running
+            or self._joining
+            or self._leaving
+            or self._wishes
+            or self._slots.waiting()
+        )
+
+    def _use_gap(self) -> None:
+        """Prefill and renewal, piece by piece, until the next frames are due.
+
+        Asked once per gap: what is left over then did not fit, and asking again would be polling.
+        """
+        gap_s = self._gap_s()
+        self._behind = gap_s <= 0 or self.model.step.work(gap_s)
+
+    def _gap_s(self) -> float:
+        """Seconds that are free now: none while anything waits, much while nobody speaks."""
+        with self._wake:
+            if self._called():
+                return 0.0
+            since_s = time.monotonic() - self._gathered_s
+            if not self._slots.used or since_s > 2 * self.model.frame_s:
+                return self.model.frame_s
+        return self.model.frame_s - GAP_MARGIN_S - since_s
+
+    def _change_slots(self, joining: list[Occupant], leaving: list[Occupant]) -> None:
+        """Tell the step who left and who came, in an order that fits a slot that changed hands."""
+        for occupant in leaving:
+            if occupant.slot in self._held_slots:
+                self._held_slots.remove(occupant.slot)
+                self.model.step.leave(occupant.slot)
+        for occupant in joining:
+            if self._slots.holds(occupant):
+                self._held_slots.add(occupant.slot)
+                self.model.step.join(occupant.slot, occupant.persona)
+
+    def _grant(self, wishes: list[Wish]) -> None:
+        """Do what was asked of slots, unless they changed hands since."""
+        for occupant, wish in wishes:
+            if self._slots.holds(occupant):
+                wish(self.model.step)
+
+    def _step(self, rows: list[Row]) -> StepOut:
+        self._mask[:] = False
+        for occupant, pcm, _ in rows:
+            self._pcm[occupant.slot] = pcm
+            self._mask[occupant.slot] = True
+        begun_s = time.perf_counter()
+        with _watched():
+            out = self.model.step.run(self._pcm, self._mask)
+        took_s = time.perf_counter() - begun_s
+        metrics.STEP_S.observe(took_s)
+        metrics.STEP_ROWS.observe(len(rows))
+        self.window.add(took_s)
+        return out
+
+    def _deliver(self, rows: list[Row], out: StepOut) -> None:
+        """Hand each row to its occupant, unless the slot changed hands during the step."""
+        for occupant, _, arrived_s in rows:
+            if not self._slots.holds(occupant) or not out.valid[occupant.slot]:
+                continue
+            slot = occupant.slot
+            frame = Frame(
+                pcm=out.pcm[slot].copy(),
+                text=int(out.text[slot]),
+                will=int(out.will[slot]),
+                index=occupant.frames,
+                arrived_s=arrived_s,
+            )
+            occupant.frames += 1
+            self._hand_over(occupant, frame)
+            took_s = time.monotonic() - arrived_s
+            metrics.FRAME_S.observe(took_s)
+            if took_s > self.model.frame_s:
+                metrics.LATE_FRAMES.inc()
+
+    def _hand_over(self, occupant: Occupant, frame: Frame) -> None:
+        """Deliver; a receiver that fails (its room's loop is closed, say) loses its slot, alone."""
+        try:
+            occupant.deliver(frame)
+        except Exception:
+            log.exception("delivery_failed", occupant=occupant.id)
+            self.leave(occupant)
+
+
+@contextmanager
+def _watched() -> Generator[None]:
+    """The standard library's watchdog: it ends the process and shows where every thread stood.
+
+    Also where the step hangs in native code and holds the interpreter lock.
+    """
+    faulthandler.dump_traceback_later(HANGS_S, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()

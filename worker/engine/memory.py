@@ -1,0 +1,171 @@
+"""Where a slot's state lives: named tensors with a row for each slot, that never move.
+
+Owns every tensor that outlasts a step, and the ports of a step. Copies, clears, saves and loads
+the rows of one slot, all in place, so that captured graphs and views stay true. Knows no layer and
+no token: whoever computes takes its tensors from here by name. Called from the engine thread only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+# What lives and dies together: what the model remembers, what Mimi has in its filters,
+# and what was asked for (sampling, seed, forced tokens).
+Part = Literal["mind", "codec", "knobs"]
+ALL_PARTS: tuple[Part, ...] = ("mind", "codec", "knobs")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One slot's share of one part, by tensor name; ring tensors cut to the frames they hold."""
+
+    part: Part
+    rows: dict[str, torch.Tensor]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes it takes."""
+        return sum(row.numel() * row.element_size() for row in self.rows.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """A tensor `[capacity, *shape]`."""
+
+    tensor: torch.Tensor
+    part: Part
+    fill: float
+    frames_dim: int | None  # which dimension of a row runs over the ring's frames; None: none
+
+
+@dataclass(slots=True)
+class Memory:
+    """The state of all slots."""
+
+    capacity: int
+    device: torch.device
+    _cells: dict[str, _Cell] = field(default_factory=dict[str, _Cell])
+
+    def rows(self, count: int, part: Part) -> "Rows":
+        """Hand out views of the first `count` slots to whoever computes on them."""
+        return Rows(self, count, part)
+
+    def cell(
+        self,
+        name: str,
+        part: Part,
+        shape: Sequence[int],
+        dtype: torch.dtype,
+        fill: float,
+        frames_dim: int | None,
+    ) -> torch.Tensor:
+        """Return the tensor of that name for all slots, made on the first call."""
+        if name not in self._cells:
+            # Not under inference mode: such tensors could be changed nowhere else.
+            with torch.inference_mode(False), torch.no_grad():
+                tensor = torch.full((self.capacity, *shape), fill, dtype=dtype, device=self.device)
+            self._cells[name] = _Cell(tensor, part, fill, frames_dim)
+        cell = self._cells[name]
+        assert cell.tensor.shape[1:] == torch.Size(shape), (name, cell.tensor.shape, shape)
+        return cell.tensor
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Every tensor by name, `[capacity, …]`."""
+        return {name: cell.tensor for name, cell in self._cells.items()}
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes that one slot takes."""
+        return sum(tensor[0].numel() * tensor.element_size() for tensor in self.tensors.values())
+
+    @torch.inference_mode()
+    def clear(self, slot: int, *, deep: bool = False, parts: Sequence[Part] = ALL_PARTS) -> None:
+        """Make a slot's row as new. Rings are masked by their offset, so only `deep` zeroes them.
+
+        A NaN in a ring is not masked (0 times NaN is NaN): a slot that went NaN needs `deep`.
+        """
+        for cell in self._cells.values():
+            if cell.part in parts and (deep or cell.frames_dim is None):
+                cell.tensor[slot].fill_(cell.fill)
+
+    @torch.inference_mode()
+    def copy(self, source: int, target: int) -> None:
+        """Copy all of one slot's row over another's: the session goes on there."""
+        for cell in self._cells.values():
+            cell.tensor[target].copy_(cell.tensor[source])
+
+    @torch.inference_mode()
+    def save(self, slot: int, part: Part, frames: int | None = None) -> Snapshot:
+        """Copy one slot's share of a part out; rings only up to `frames`, where that is enough."""
+        rows: dict[str, torch.Tensor] = {}
+        for name, cell in self._cells.items():
+            if cell.part == part:
+                row = cell.tensor[slot]
+                if cell.frames_dim is not None and frames is not None:
+                    row = row.narrow(cell.frames_dim, 0, min(frames, row.shape[cell.frames_dim]))
+                rows[name] = row.clone()
+        return Snapshot(part, rows)
+
+    @torch.inference_mode()
+    def load(self, slot: int, snapshot: Snapshot) -> None:
+        """Copy a snapshot into a slot, in place; the slot's other parts stay as they are."""
+        for name, saved in snapshot.rows.items():
+            cell = self._cells[name]
+            row = cell.tensor[slot]
+            if cell.frames_dim is not None:
+                row = row.narrow(cell.frames_dim, 0, saved.shape[cell.frames_dim])
+            row.copy_(saved, non_blocking=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The first `count` slots of one part of a memory."""
+
+    memory: Memory
+    count: int
+    part: Part
+
+    def take(
+        self,
+        name: str,
+        *shape: int,
+        dtype: torch.dtype = torch.long,
+        fill: float = 0,
+        frames_dim: int | None = None,
+    ) -> torch.Tensor:
+        """View `[count, *shape]` of the tensor of that name; the same memory for every count."""
+        tensor = self.memory.cell(f"{self.part}.{name}", self.part, shape, dtype, fill, frames_dim)
+        return tensor[: self.count]
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A buffer of a step's input or output that never moves, and its twin on the host.
+
+    On CUDA the twin is pinned, so that copies run beside the host; on a CPU it is the same tensor.
+    """
+
+    device: torch.Tensor
+    host: torch.Tensor
+
+    @classmethod
+    def of(cls, device: torch.device, *shape: int, dtype: torch.dtype) -> "Port":
+        """Make one, a row for each slot."""
+        there = torch.zeros(shape, dtype=dtype, device=device)
+        if device.type == "cpu":
+            return cls(there, there)
+        pinned = device.type == "cuda"
+        return cls(there, torch.zeros(shape, dtype=dtype, pin_memory=pinned))
+
+    def send(self, rows: int) -> None:
+        """Queue the copy of the first rows to the device."""
+        if self.host is not self.device:
+            self.device[:rows].copy_(self.host[:rows], non_blocking=True)
+
+    def fetch(self, rows: int) -> None:
+        """Queue the copy of the first rows to the host; read them after a synchronisation."""
+        if self.host is not self.device:
+            self.host[:rows].copy_(self.device[:rows], non_blocking=True)

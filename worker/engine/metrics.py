@@ -1,0 +1,47 @@
+"""The engine's figures for Prometheus and the heartbeat. Written by the engine thread only."""
+
+from collections import deque
+
+from prometheus_client import Counter, Gauge, Histogram
+
+# Around the deadline: a step must end within one frame, 80 ms.
+BUCKETS_S = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.16, 0.32, 1.0)
+
+STEP_S = Histogram("moshi_step_seconds", "Time of one step of the batch", buckets=BUCKETS_S)
+STEP_ROWS = Histogram(
+    "moshi_step_rows",
+    "Slots that advanced in a step",
+    buckets=(1, 2, 4, 8, 16, 32, 48, 64, 96, 128),
+)
+FRAME_S = Histogram(
+    "moshi_frame_seconds", "Arrival of a frame to delivery of its answer", buckets=BUCKETS_S
+)
+LATE_FRAMES = Counter("moshi_late_frames", "Frames delivered after their 80 ms were over")
+DROPPED_FRAMES = Counter("moshi_dropped_frames", "Frames dropped because an inbox was full")
+RENEWED_SLOTS = Counter("moshi_renewed_slots", "Slots renewed alone", ["reason"])
+SLOTS_USED = Gauge("moshi_slots_used", "Slots taken")
+SLOTS_FREE = Gauge("moshi_slots_free", "Slots left")
+
+WINDOW_STEPS = 750  # a minute of steps
+ENOUGH_STEPS = 125  # ten seconds
+
+
+class StepWindow:
+    """Step times of the last minute, for the 99th percentile that the heartbeat carries."""
+
+    def __init__(self) -> None:
+        self._times_s: deque[float] = deque(maxlen=WINDOW_STEPS)
+
+    def add(self, seconds: float) -> None:
+        """Add one step. Engine thread."""
+        self._times_s.append(seconds)
+
+    @property
+    def full_enough(self) -> bool:
+        """Whether it holds enough steps to judge by. Any thread."""
+        return len(self._times_s) >= ENOUGH_STEPS
+
+    def p99_ms(self) -> float | None:
+        """99th percentile in milliseconds, None before the first step. Any thread."""
+        times = sorted(self._times_s.copy())
+        return round(times[int(len(times) * 0.99)] * 1000, 2) if times else None

@@ -1,0 +1,83 @@
+"""What the engine needs of a model, whatever it is: a batched step, and what its tokens say.
+
+Pure: numpy only. `checkpoint.py` makes one of Moshi or PersonaPlex, `echo.py` makes one of nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from protocol.personas import Persona
+
+Pcm = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+Tokens = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class StepOut:
+    """What one step gave, a row for each slot; rows outside `valid` mean nothing."""
+
+    pcm: Pcm  # [B, frame_samples] float32 in [-1, 1]
+    text: Tokens  # [B] the text token used
+    will: Tokens  # [B] the text token the model would have used, before forcing
+    valid: Mask  # [B] False where the row was masked or still warms up (acoustic delay)
+
+
+class BatchedStep(Protocol):
+    """One model call for all slots. Every method is called from the engine thread only."""
+
+    @property
+    def capacity(self) -> int:
+        """Slots in the batch, B."""
+        ...
+
+    def join(self, slot: int, persona: Persona) -> None:
+        """Make a slot new for this persona: memory emptied, prompt and sampling in place."""
+        ...
+
+    def leave(self, slot: int) -> None:
+        """Free a slot; it costs the other slots nothing."""
+        ...
+
+    def run(self, pcm: Pcm, exec_mask: Mask) -> StepOut:
+        """Advance the rows of `exec_mask` by one frame. pcm `[B, frame_samples]` in [-1, 1]."""
+        ...
+
+    def hush(self, slot: int, on: bool) -> None:
+        """Force silence in sound and text, or end it; the slot listens and remembers all along."""
+        ...
+
+    def say(self, slot: int, text: str) -> None:
+        """Have the slot say a text at its next pause."""
+        ...
+
+    def forget(self, slot: int) -> None:
+        """Fresh memory for the slot: the prompt alone."""
+        ...
+
+    def work(self, gap_s: float) -> bool:
+        """Do a piece of what may wait (prefill, renewal) within `gap_s`. True: more is left."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A loaded model."""
+
+    name: str
+    step: BatchedStep
+    pieces: tuple[str | None, ...]  # text token id → sentencepiece piece; None: not text
+    voices: tuple[str, ...]
+    prompts: bool = False  # it follows a persona's prompt and voice, not its sampling alone
+    padding: int = 3  # the text token that says nothing
+    note: str = ""  # one sentence for people, shown in log and page
+    sample_rate_hz: int = 24_000
+    frame_samples: int = 1920  # 80 ms
+
+    @property
+    def frame_s(self) -> float:
+        """Seconds per frame."""
+        return self.frame_samples / self.sample_rate_hz

@@ -1,0 +1,177 @@
+"""Where a model's files are: a local folder or a hub repository, of Moshi's kind or PersonaPlex's.
+
+Finds, fetches and names; loads no weights and knows no torch. Blocks while it downloads.
+Names where config.json says none: `moshi.models.loaders` (moshi 0.2.13), which are also
+those of nvidia/personaplex-7b-v1, whose config.json is empty.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+from huggingface_hub import errors as hub
+
+from protocol.errors import InvalidInput
+
+LM_NAME, LORA_NAME = "model.safetensors", "lora.safetensors"
+CODEC_NAME = "tokenizer-e351c8d8-checkpoint125.safetensors"
+TOKENIZER_NAME = "tokenizer_spm_32k_3.model"
+VOICES_NAME, VOICES_FOLDER = "voices.tgz", "voices"
+
+CHOICES = (
+    "expected builtin, echo, a hub repository such as kyutai/moshiko-pytorch-bf16 "
+    "or nvidia/personaplex-7b-v1, or a folder"
+)
+
+Config = Mapping[str, Any]
+Progress = Callable[[str], None]
+Fetch = Callable[[str], Path | None]  # a file's name → where it lies now, None: there is no such
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """The files of one model, all of them on this machine."""
+
+    name: str
+    config: Config  # config.json, empty where the model brings none
+    lm: Path
+    codec: Path
+    codec_config: dict[str, Any] | None  # None: Mimi's own
+    tokenizer: Path
+    lora: Path | None
+    voices: Path | None  # an archive or a folder
+
+
+def find_model(model: str, progress: Progress) -> ModelFiles:
+    """Find the files of the folder or repository `model`; missing ones are downloaded.
+
+    Raises `InvalidInput` that names the file and says what to do.
+    """
+    fetch = _source(model, progress)
+    path = fetch("config.json")
+    config = {} if path is None else _read_json(model, path)
+    _refuse_other_kinds(model, config)
+    codec_config = config.get("mimi_config_name")
+    lora = config.get("lora_name") or (LORA_NAME if config.get("lora") else None)
+    return ModelFiles(
+        name=model,
+        config=config,
+        lm=_language_model(model, fetch, config),
+        codec=_need(model, fetch, config.get("mimi_name", CODEC_NAME)),
+        codec_config=_read_json(model, _need(model, fetch, codec_config)) if codec_config else None,
+        tokenizer=_need(model, fetch, config.get("tokenizer_name", TOKENIZER_NAME)),
+        lora=_need(model, fetch, lora) if lora else None,
+        voices=fetch(VOICES_NAME) or fetch(VOICES_FOLDER),
+    )
+
+
+def _source(model: str, progress: Progress) -> Fetch:
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return lambda name: _local(folder, name, progress)
+    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", model):
+        return lambda name: None if name == VOICES_FOLDER else _download(model, name, progress)
+    if "/" in model or model.startswith((".", "~")):
+        raise InvalidInput(f"MODEL={model!r}: there is no such folder; {CHOICES}")
+    raise InvalidInput(f"MODEL={model!r}: {CHOICES}")
+
+
+def _local(folder: Path, name: str, progress: Progress) -> Path | None:
+    """A file of a folder; its config.json may also name one as `hf://owner/repository/file`."""
+    if name.startswith("hf://"):
+        owner, repository, file = name.removeprefix("hf://").split("/", 2)
+        return _download(f"{owner}/{repository}", file, progress)
+    path = folder / name
+    return path if path.exists() else None
+
+
+def _download(repository: str, name: str, progress: Progress) -> Path | None:
+    """A file of a hub repository: from the hub's cache, so that a start needs no network."""
+    cached = huggingface_hub.try_to_load_from_cache(repository, name)
+    if cached is not None:  # a path, or the mark of a file that the repository has not
+        return Path(cached) if isinstance(cached, str) else None
+    progress(f"{repository}: fetching {name}")
+    try:
+        return Path(huggingface_hub.hf_hub_download(repository, name))
+    except hub.LocalEntryNotFoundError as error:  # it hides what the hub answered, if it did
+        answer = error.__cause__
+        raise InvalidInput(_refused(repository, name, answer)) from error
+    except hub.EntryNotFoundError:
+        return None
+    except (hub.HfHubHTTPError, OSError) as error:  # no connection is an OSError too
+        raise InvalidInput(_refused(repository, name, error)) from error
+
+
+def _refused(repository: str, name: str, error: BaseException | None) -> str:
+    """What to do about a file that the hub does not give."""
+    if isinstance(error, hub.RepositoryNotFoundError) and not isinstance(error, hub.GatedRepoError):
+        return (
+            f"MODEL={repository!r}: the hub has no such repository, or shows it to members only "
+            "(then set HF_TOKEN); there is no folder of that name either"
+        )
+    if isinstance(error, hub.HfHubHTTPError):
+        if error.response is not None and error.response.status_code in (401, 403):
+            return _gated(repository)
+        return f"MODEL={repository!r}: the hub refused {name}: {error}"
+    return (
+        f"MODEL={repository!r}: {name} is not in the hub's cache and the hub cannot be reached "
+        f"({error}); connect to the network, or give a folder that holds the files"
+    )
+
+
+def _gated(repository: str) -> str:
+    return (
+        f"MODEL={repository!r}: this repository is gated. Sign in at "
+        f"https://huggingface.co/{repository}, accept its licence there, "
+        "and set HF_TOKEN to a token of that account that may read it"
+    )
+
+
+def _need(model: str, fetch: Fetch, name: str) -> Path:
+    path = fetch(name)
+    if path is None:
+        raise InvalidInput(
+            f"MODEL={model!r}: {name} is missing; a model is config.json and the files it names, "
+            f"by default {LM_NAME}, {CODEC_NAME} and {TOKENIZER_NAME}"
+        )
+    return path
+
+
+def _language_model(model: str, fetch: Fetch, config: Config) -> Path:
+    """The weights; a fine-tuning's folder often holds its LoRA alone, without what it adapts."""
+    name = config.get("moshi_name", LM_NAME)
+    path = fetch(name)
+    if path is None and config.get("lora"):
+        raise InvalidInput(
+            f"MODEL={model!r}: this LoRA adapts a model that is not here; set "
+            f'"moshi_name" in config.json to it, as in "hf://kyutai/moshiko-pytorch-bf16/{LM_NAME}"'
+            ' (and "mimi_name" and "tokenizer_name" likewise)'
+        )
+    return path or _need(model, fetch, name)
+
+
+def _read_json(model: str, path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8") or "{}")
+    except (ValueError, OSError) as error:
+        raise InvalidInput(f"MODEL={model!r}: {path.name} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InvalidInput(f"MODEL={model!r}: {path.name} holds no JSON object")
+    return content
+
+
+def _refuse_other_kinds(model: str, config: Config) -> None:
+    kind = config.get("model_type", "moshi")
+    if kind != "moshi":
+        raise InvalidInput(
+            f"MODEL={model!r}: model_type={kind!r} is no model for conversations; expected 'moshi'"
+        )
+    if config.get("conditioners"):
+        raise InvalidInput(
+            f"MODEL={model!r}: it wants conditions ({', '.join(config['conditioners'])}) that a "
+            "conversation does not give; use a model without conditioners"
+        )

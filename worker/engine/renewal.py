@@ -1,0 +1,275 @@
+"""Calls without end: a session's mind is made anew from its own tokens before it fades.
+
+The model's ring forgets after `context` frames and its quality fades before that. In the gaps
+between steps another mind reads the session's opening (its persona) and the last minute of its own
+columns, catches up with the call, and takes the old one's place between two steps, at a pause
+(`successor.py`).
+Owns the history and the vitals of every slot, the queue of those that are due, and the one mind
+that reads. Knows no persona, no room and no clock. Engine thread only.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal, Protocol
+
+import structlog
+
+from worker.engine import metrics
+from worker.engine.chores import Chore, Chores
+from worker.engine.history import History
+from worker.engine.language import Prefill, positions
+from worker.engine.memory import Snapshot
+from worker.engine.model import Mask, Pcm, Tokens
+from worker.engine.successor import Minds, Successor
+from worker.engine.vitals import Vitals
+
+log = structlog.get_logger(__name__)
+
+Reason = Literal["age", "latency", "request", "forget", "starved"]
+FRESH: tuple[Reason, ...] = ("forget", "starved")  # renewed from the opening alone
+
+LEAST_PIECE, MOST_PIECE = 4, 64  # columns read at a time, as many as fit into the gaps
+STUCK_STEPS = 8  # a piece that found no gap for so long is too large
+LATENCY_STEPS = 125  # ten seconds
+KEY = "renewal"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """When sessions are renewed, and from how much."""
+
+    at_share: float = 0.75  # of the context: the age at which a mind is renewed
+    keep_frames: int = 750  # of the session's own columns, a minute; at most half the context
+    patience_frames: int = 125  # for a pause; less where many wait; at most context / 8
+    starved_frames: int = 250  # spoken to for 20 s without an answer
+    slow_step_s: float = 0.072  # where the median step takes longer, the oldest mind is renewed
+
+
+class Step(Minds, Protocol):
+    """What is needed of the step."""
+
+    @property
+    def chores(self) -> Chores:
+        """Work for the gaps."""
+        ...
+
+    @property
+    def capacity(self) -> int:
+        """Slots in the batch."""
+        ...
+
+    @property
+    def column(self) -> Tokens:
+        """What the model read in the last step."""
+        ...
+
+    @property
+    def next_text(self) -> tuple[Tokens, Tokens]:
+        """Text used in the last step, and before forcing."""
+        ...
+
+    def prefill(self, frames: int) -> Prefill:
+        """Make a mind beside the slots."""
+        ...
+
+
+class Renewal:
+    """Keeps every slot's mind young; one is renewed at a time."""
+
+    def __init__(
+        self,
+        step: Step,
+        context: int,
+        no_words: tuple[int, int],
+        card: int,
+        rules: Rules,
+    ) -> None:
+        """`no_words` are the padding tokens, `card` the highest token of any stream."""
+        self._step, self._context, self._rules = step, context, rules
+        self._due_at = int(context * rules.at_share)
+        self._keep = min(rules.keep_frames, context // 2)
+        self._patience = min(rules.patience_frames, context // 8)
+        # What may pass by while a mind reads and waits for a pause.
+        self._slack = self._keep // 2 + self._patience + STUCK_STEPS
+        streams = step.column.shape[1]
+        self.history = History(step.capacity, self._keep + self._slack, streams, card)
+        self.vitals = Vitals(step.capacity, no_words)
+        self._openings: dict[int, Snapshot | None] = {}
+        self._due: dict[int, Reason] = {}
+        self._current: int | None = None
+        self._mind: Prefill | None = None
+        self._piece = LEAST_PIECE
+        self._steps = 0
+        self._look_every = max(1, context // 64)
+        self._times_s: deque[float] = deque(maxlen=LATENCY_STEPS)
+
+    @property
+    def keep_frames(self) -> int:
+        """How many of its own columns a session keeps, at most."""
+        return self._keep
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the mind that reads, from the first renewal on."""
+        return 0 if self._mind is None else self._mind.size_bytes
+
+    # Who is there.
+
+    def join(self, slot: int, opening: Snapshot | None = None) -> None:
+        """Begin with a new session, whose mind is `opening`, or empty."""
+        self.leave(slot)
+        self.open_with(slot, opening)
+
+    def open_with(self, slot: int, opening: Snapshot | None) -> None:
+        """A session's mind is now `opening`, and nothing else: a prompt that took its time."""
+        self._drop(slot)
+        self._openings[slot] = opening
+        self.history.clear(slot)
+        self.vitals.clear(slot)
+
+    def leave(self, slot: int) -> None:
+        """Forget a session."""
+        self._drop(slot)
+        self._openings.pop(slot, None)
+
+    def move(self, source: int, target: int) -> None:
+        """Follow a session to another slot."""
+        self.leave(target)
+        self._openings[target] = self._openings.pop(source, None)
+        self.history.move(source, target)
+        self.vitals.move(source, target)
+        reason = self._due.get(source)
+        self._drop(source)
+        if reason is not None:
+            self.ask(target, reason)
+
+    def heal(self, slot: int) -> None:
+        """A slot's mind was emptied since it went NaN: open it again, without what it read."""
+        opening = self._openings.get(slot)
+        if opening is not None:
+            self._step.memory.load(slot, opening)
+        self.open_with(slot, opening)
+
+    # When.
+
+    def ask(self, slot: int, reason: Reason) -> None:
+        """Renew a slot as soon as there is a gap and a pause; `forget` keeps the opening alone."""
+        waits = self._due.get(slot)
+        if slot not in self._openings or waits in FRESH or (waits and reason not in FRESH):
+            return
+        self._drop(slot)
+        self._due[slot] = reason
+        self._restart(unless_busy=True)
+
+    def watch(self, pcm: Pcm, running: Mask, took_s: float) -> None:
+        """Take note of a step: what was heard `[B, samples]`, who ran, how long it took."""
+        self.history.add(self._step.column, running)
+        self.vitals.watch(pcm, self._step.next_text[0], running)
+        self._times_s.append(took_s)
+        self._steps += 1
+        if self._steps % self._look_every == 0:
+            self._look()
+
+    def _look(self) -> None:
+        ages = self._step.memory.tensors["mind.transformer.offset"].cpu().numpy()
+        for slot in self._openings:
+            if ages[slot] >= self._due_at:
+                self.ask(slot, "age")
+        for slot in self.vitals.starved(self._rules.starved_frames):
+            self.vitals.feed(slot)
+            if not int(self._step.memory.tensors["knobs.forced_text_mode"][slot]):
+                self.ask(slot, "starved")
+        self._look_at_times({slot: int(ages[slot]) for slot in self._openings})
+
+    def _look_at_times(self, ages: dict[int, int]) -> None:
+        """Where steps have become slow, renew the oldest mind that gets shorter by it."""
+        if not ages or len(self._times_s) < LATENCY_STEPS:
+            return
+        oldest = max(ages, key=ages.__getitem__)
+        spared = ages[oldest] - self._kept(oldest) - self._opening_frames(oldest)
+        if median(self._times_s) > self._rules.slow_step_s and spared > self._context // 8:
+            self._times_s.clear()
+            self.ask(oldest, "latency")
+
+    # How.
+
+    def _drop(self, slot: int) -> None:
+        self._due.pop(slot, None)
+        if self._current == slot:
+            self._restart(unless_busy=False)
+
+    def _restart(self, *, unless_busy: bool) -> None:
+        if unless_busy and KEY in self._step.chores:
+            return
+        self._step.chores.cancel(KEY)
+        self._current = None
+        if self._due:
+            self._step.chores.add(KEY, self._work())
+
+    def _work(self) -> Chore:
+        """Renew whoever is due, those that pause first."""
+        while self._due:
+            slot = next(filter(self.vitals.pauses, self._due), next(iter(self._due)))
+            yield from self._renew(slot, self._due[slot])
+
+    def _renew(self, slot: int, reason: Reason) -> Chore:
+        self._current = slot
+        yield "renewal begins"
+        successor = self._succeed(slot, reason)
+        since: int | None = None  # the step in which the wait for a pause began
+        while not successor.lost:
+            if not successor.caught_up:
+                yield from self._read_piece(successor)
+                continue
+            since = self._steps if since is None else since
+            if not self._may_swap(slot, since):
+                yield None
+                continue
+            asked_at = self._steps
+            yield "renewal swaps"
+            if self._steps == asked_at:
+                successor.take_over(self._step)
+                self._done(slot, reason)
+                return
+        log.warning("renewal_fell_behind", slot=slot, reason=reason)
+
+    def _succeed(self, slot: int, reason: Reason) -> Successor:
+        frames = min(self._context, self._opening_frames(slot) + self._keep + self._slack)
+        if self._mind is None or self._mind.frames < frames:
+            self._mind = self._step.prefill(frames)
+        columns = None if reason in FRESH else self._kept(slot)
+        return Successor(slot, self._mind, self._openings[slot], self.history, columns)
+
+    def _opening_frames(self, slot: int) -> int:
+        opening = self._openings[slot]
+        return 1 if opening is None else positions(opening)
+
+    def _kept(self, slot: int) -> int:
+        """How many columns are read again: so few that the next renewal is not due at once."""
+        spare = self._due_at - self._opening_frames(slot) - self._context // 4
+        return max(0, min(self._keep, spare))
+
+    def _may_swap(self, slot: int, since: int) -> bool:
+        """Whether the slot pauses, or has been waited for long enough: the less, the more wait."""
+        patience = self._patience // len(self._due)
+        return self.vitals.pauses(slot) or self._steps - since >= patience
+
+    def _read_piece(self, successor: Successor) -> Chore:
+        """Read on, in pieces as large as the gaps allow."""
+        asked_at = self._steps
+        yield f"renewal of {self._piece}"
+        waited = self._steps - asked_at
+        if not successor.lost:
+            successor.read(self._piece)
+        if waited > STUCK_STEPS:
+            self._piece = max(LEAST_PIECE, self._piece // 2)
+        elif waited == 0:
+            self._piece = min(MOST_PIECE, self._piece * 2)
+
+    def _done(self, slot: int, reason: Reason) -> None:
+        self.vitals.feed(slot)
+        self._current = None
+        del self._due[slot]
+        metrics.RENEWED_SLOTS.labels(reason=reason).inc()
+        log.debug("slot_renewed", slot=slot, reason=reason)

@@ -1,0 +1,116 @@
+"""Slots and who occupies them: inboxes, drops, the rows of the next step. Pure.
+
+A slot is a row of the batch; an occupant is one use of a slot, with an id that is never used again.
+Knows no thread (the engine holds its lock around every call), no torch and no clock.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from protocol.personas import Persona
+from worker.engine.model import Pcm
+
+INBOX_FRAMES = 3  # 240 ms: what is older than this is no conversation any more
+
+
+class Full(RuntimeError):
+    """Every slot is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of one occupant on its way out: sound, tokens, and when it was due.
+
+    `index` counts the occupant's frames from 0; `arrived_s` is the monotonic time of its input.
+    """
+
+    pcm: Pcm  # [frame_samples] float32
+    text: int
+    will: int
+    index: int
+    arrived_s: float
+
+
+Deliver = Callable[[Frame], None]
+
+
+@dataclass(slots=True, eq=False)
+class Occupant:
+    """One use of a slot. Compare by identity: a new session never equals the old one."""
+
+    id: int
+    slot: int
+    persona: Persona
+    deliver: Deliver
+    inbox: deque[tuple[Pcm, float]] = field(default_factory=deque[tuple[Pcm, float]])
+    frames: int = 0
+    dropped: int = 0
+
+
+class Slots:
+    """Which slot belongs to whom, and what waits for the next step."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._occupants: list[Occupant | None] = [None] * capacity
+        self._next_id = 1
+
+    @property
+    def used(self) -> int:
+        """Slots that are taken."""
+        return sum(each is not None for each in self._occupants)
+
+    @property
+    def free(self) -> int:
+        """Slots that are left."""
+        return self.capacity - self.used
+
+    def take(self, persona: Persona, deliver: Deliver) -> Occupant:
+        """Give the lowest free slot to a new occupant, so that slots stay dense. Raises `Full`."""
+        for slot, taken in enumerate(self._occupants):
+            if taken is None:
+                occupant = Occupant(self._next_id, slot, persona, deliver)
+                self._next_id += 1
+                self._occupants[slot] = occupant
+                return occupant
+        raise Full(f"all {self.capacity} slots are taken")
+
+    def release(self, occupant: Occupant) -> bool:
+        """Free the occupant's slot. False if it was no longer its own."""
+        if not self.holds(occupant):
+            return False
+        self._occupants[occupant.slot] = None
+        occupant.inbox.clear()
+        return True
+
+    def holds(self, occupant: Occupant) -> bool:
+        """Whether the slot is still this occupant's."""
+        return self._occupants[occupant.slot] is occupant
+
+    def put(self, occupant: Occupant, pcm: Pcm, arrived_s: float) -> bool:
+        """Add a frame to an inbox; the oldest goes first when it is full. True if one was dropped.
+
+        A frame for a slot that changed hands is ignored.
+        """
+        if not self.holds(occupant):
+            return False
+        occupant.inbox.append((pcm, arrived_s))
+        if len(occupant.inbox) <= INBOX_FRAMES:
+            return False
+        occupant.inbox.popleft()
+        occupant.dropped += 1
+        return True
+
+    def waiting(self) -> int:
+        """How many occupants have a frame for the next step."""
+        return sum(1 for each in self._occupants if each is not None and each.inbox)
+
+    def gather(self) -> list[tuple[Occupant, Pcm, float]]:
+        """Take the oldest frame of every occupant that has one: the rows of the next step."""
+        rows: list[tuple[Occupant, Pcm, float]] = []
+        for occupant in self._occupants:
+            if occupant is not None and occupant.inbox:
+                pcm, arrived_s = occupant.inbox.popleft()
+                rows.append((occupant, pcm, arrived_s))
+        return rows

@@ -1,0 +1,127 @@
+"""One pass per batch size, from the ports to the ports: Mimi, language model, Mimi.
+
+On CUDA a pass is one captured graph; on a CPU the same code runs as it is, over no more rows than
+are needed. Engine thread only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from moshi.utils.compile import no_compile
+
+from worker.engine.codec import CodecWeights, Decoder, Encoder
+from worker.engine.language import Language, Weights
+from worker.engine.memory import Memory, Port
+from worker.engine.sampler import Widths
+
+WARM_UP_STEPS = 3
+
+# Columns of the port that carries every whole number out.
+TEXT, WILL, VALID, FINITE, NEXT_TEXT, NEXT_WILL, COLUMN = range(7)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything that goes into a step and comes out of it, a row for each slot."""
+
+    pcm_in: Port  # [B, frame_samples] float32
+    exec_in: Port  # [B] bool
+    pcm_out: Port  # [B, frame_samples] float32
+    numbers_out: Port  # [B, COLUMN + 1 + n_q]
+
+    @classmethod
+    def of(cls, device: torch.device, capacity: int, samples: int, numbers: int) -> "Ports":
+        """Make them for `capacity` slots, frames of `samples` and so many whole numbers out."""
+        return cls(
+            pcm_in=Port.of(device, capacity, samples, dtype=torch.float32),
+            exec_in=Port.of(device, capacity, dtype=torch.bool),
+            pcm_out=Port.of(device, capacity, samples, dtype=torch.float32),
+            numbers_out=Port.of(device, capacity, numbers, dtype=torch.long),
+        )
+
+
+class Pass:
+    """One step for the first `batch` slots, from the ports to the ports."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        ports: Ports,
+        widths: Widths,
+        weights: Weights,
+        codec_weights: CodecWeights,
+        batch: int,
+    ) -> None:
+        codec = memory.rows(batch, "codec")
+        self._pcm = ports.pcm_in.device[:batch, None]
+        self._exec = ports.exec_in.device[:batch]
+        self._sound, self._numbers = ports.pcm_out.device[:batch], ports.numbers_out.device[:batch]
+        self._heard = codec.take("heard")
+        self._encode, self._decode = Encoder(codec_weights, codec), Decoder(codec_weights, codec)
+        self._speak = Language(
+            weights,
+            memory.rows(batch, "mind"),
+            memory.rows(batch, "knobs"),
+            widths,
+        )
+        self._user_codebooks = weights.user_codebooks
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def run(self) -> None:
+        """Compute the step, or replay it."""
+        if self._graph is None:
+            self._compute()
+        else:
+            self._graph.replay()
+
+    def capture(self, first: "Pass") -> None:
+        """Record the step as one graph, in the memory pool of `first`, which may be this one.
+
+        No row may be set to run: recording must change nothing.
+        """
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP_STEPS):
+                self._compute()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        pool = None if first is self or first._graph is None else first._graph.pool()
+        with torch.cuda.graph(graph, pool=pool):
+            self._compute()
+        self._graph = graph
+
+    def forget_graph(self) -> None:
+        """Compute again what was replayed: to look for a fault."""
+        self._graph = None
+
+    @no_compile()  # which would need a C compiler at run time, and seconds at the first call
+    def _compute(self) -> None:
+        exec_mask = self._exec
+        # What is no number would stay in the encoder's filters for the rest of the call.
+        pcm = self._pcm.nan_to_num(nan=0.0, posinf=1.0, neginf=-1.0)
+        # The first frame leaves no trace in the encoder: see `MoshiStep`.
+        codes = self._encode(pcm, exec_mask & (self._heard > 0))
+        self._heard.add_(exec_mask.long())
+        frame = self._speak(codes[:, : self._user_codebooks], exec_mask)
+        sound = self._decode(frame.codes.clamp(min=0), frame.valid)
+        finite = frame.finite & sound.float().sum(dim=-1).isfinite()
+        self._sound.copy_(sound)
+        numbers = [
+            frame.text,
+            frame.will,
+            frame.valid.long(),
+            finite.long(),
+            frame.next_text,
+            frame.next_will,
+        ]
+        torch.stack(numbers, dim=1, out=self._numbers[:, :COLUMN])
+        self._numbers[:, COLUMN:] = frame.column
+
+
+def tiers_of(capacity: int, wanted: Sequence[int] | None, *, every: bool) -> list[int]:
+    """Batch sizes that have a pass: all on a CPU, doubling ones on CUDA, always the capacity."""
+    if wanted is None:
+        wanted = range(1, capacity) if every else [2**n for n in range(capacity.bit_length())]
+    return sorted({*(tier for tier in wanted if 0 < tier < capacity), capacity})

@@ -1,0 +1,40 @@
+"""The worker's health endpoint, there from the first second: `/`, `/status`, `/metrics`.
+
+Main loop. livekit-agents has one too, but only once the worker registers, after the model loaded.
+"""
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from worker.pulse import Pulse
+
+
+class Health:
+    """Serves 200 while the worker can serve or drains, else 503, with the heartbeat as JSON."""
+
+    def __init__(self, pulse: Pulse, host: str, port: int) -> None:
+        self._pulse = pulse
+        self._host, self._port = host, port
+        app = web.Application()
+        app.router.add_get("/", self._health)
+        app.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(app, access_log=None)
+
+    async def start(self) -> None:
+        """Listen. Raises `OSError` where the port is taken."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+
+    async def aclose(self) -> None:
+        """Stop listening."""
+        await self._runner.cleanup()
+
+    async def _health(self, _: web.Request) -> web.Response:
+        heartbeat = self._pulse.heartbeat()
+        well = heartbeat.state in ("ready", "draining")
+        return web.json_response(
+            text=heartbeat.model_dump_json(exclude={"hosts"}), status=200 if well else 503
+        )
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,190 @@
+"""One job: hosts one room with all its personas. Runs on the job's own thread and event loop.
+
+Ears and first persona share the job's connection; each further persona has one that only publishes.
+The host leaves by itself: when the last person has been gone for a while, when a newer generation
+was dispatched, when the worker drains, when the room ends.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Coroutine
+from typing import Literal
+
+import structlog
+from livekit import rtc
+from livekit.agents import AutoSubscribe, JobContext
+
+from protocol import wire
+from protocol.events import PeopleEvent
+from protocol.promise import Promise
+from worker.cast import Cast
+from worker.ears import Ears, is_person
+from worker.grid import next_tick
+from worker.hosts import Hosting
+from worker.house import House
+from worker.speech import Speech
+
+log = structlog.get_logger(__name__)
+
+CANNOT_READ = "I can hear you, but I cannot read yet. Please say it aloud."
+FAILED = "Something went wrong on this side and the call has to end. Please start it again."
+
+
+class Host:
+    """Serves one room until there is a reason to leave."""
+
+    def __init__(self, ctx: JobContext, promise: Promise, house: House) -> None:
+        self._ctx = ctx
+        self._promise = promise
+        self._house = house
+        self._loop = asyncio.get_running_loop()
+        self._leaving: asyncio.Future[str] = self._loop.create_future()
+        self._empty_timer: asyncio.TimerHandle | None = None
+        self._cast: Cast | None = None
+        self._person_speaks = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._hosting = Hosting(
+            promise.room, promise.generation, self.leave, self.follow, lambda: self._promise
+        )
+
+    def leave(self, reason: str) -> None:
+        """Ask the host to go. Any thread."""
+        with contextlib.suppress(RuntimeError):  # it has gone: its loop is closed
+            self._loop.call_soon_threadsafe(self._leave, reason)
+
+    def follow(self, promise: Promise) -> None:
+        """Make the room equal to this promise. Any thread."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._follow, promise)
+
+    async def run(self) -> None:
+        """Join, serve, leave. Errors end this room alone, after it was told."""
+        house, room = self._house, self._ctx.room
+        house.hosts.add(self._hosting)
+        house.changed()
+        try:
+            await self._ctx.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)
+            await self._serve(room)
+        except Exception:
+            log.exception("host_failed")
+            await self._say(FAILED)
+        finally:
+            house.admission.claim(self._ctx.job.id)
+            await self._goodbye(room)
+            house.hosts.remove(self._hosting)
+            house.changed()
+
+    async def _serve(self, room: rtc.Room) -> None:
+        room.on("participant_connected", lambda who: self._watch_people(who, "joined"))
+        room.on("participant_disconnected", lambda who: self._watch_people(who, "left"))
+        room.on("disconnected", lambda _: self._leave("the room ended"))
+        room.register_text_stream_handler(wire.CHAT_TOPIC, self._on_chat)
+        ears = Ears(room)
+        speech = Speech(self._person_started, self._person_ended)
+        cast = Cast(room, self._promise, self._house)
+        ticking = asyncio.create_task(self._tick(ears, speech, cast), name="tick")
+        try:
+            await cast.follow(self._promise)
+            self._house.admission.claim(self._ctx.job.id)
+            self._house.changed()
+            self._cast = cast
+            self._watch_people()
+            log.info("host_live", personas=len(cast.personas))
+            await asyncio.wait([self._leaving, ticking], return_when=asyncio.FIRST_COMPLETED)
+            if ticking.done():
+                ticking.result()
+            log.info("host_leaves", reason=self._leaving.result())
+        finally:
+            self._cast = None
+            await cast.leave()
+            self._house.changed()
+            ticking.cancel()
+            await ears.aclose()
+            await speech.aclose()
+
+    async def _tick(self, ears: Ears, speech: Speech, cast: Cast) -> None:
+        """Every 80 ms, on the worker's grid."""
+        while True:
+            now_s = self._loop.time()
+            await asyncio.sleep(next_tick(now_s) - now_s)
+            people = ears.take()
+            speech.push(people)
+            cast.tick(people, self._person_speaks)
+
+    def _follow(self, promise: Promise) -> None:
+        if self._cast is not None and promise != self._promise:
+            self._promise = promise
+            self._spawn(self._cast.follow(promise))
+
+    def _person_started(self) -> None:
+        self._person_speaks = True
+        for persona in self._cast.personas if self._cast else []:
+            persona.person_started()
+
+    def _person_ended(self, at_s: float) -> None:
+        self._person_speaks = False
+        for persona in self._cast.personas if self._cast else []:
+            persona.person_ended(at_s)
+
+    def _watch_people(
+        self,
+        who: rtc.RemoteParticipant | None = None,
+        change: Literal["joined", "left"] = "joined",
+    ) -> None:
+        """Start the clock when nobody is left, stop it when somebody comes."""
+        people = [p for p in self._ctx.room.remote_participants.values() if is_person(p)]
+        if who is not None and is_person(who):
+            event = PeopleEvent(
+                at_s=time.time(), identity=who.identity, change=change, people=len(people)
+            )
+            self._house.emit(self._promise.room, event)
+        if people and self._empty_timer is not None:
+            self._empty_timer.cancel()
+            self._empty_timer = None
+        elif not people and self._empty_timer is None:
+            grace_s = self._house.settings.empty_room_grace_s
+            self._empty_timer = self._loop.call_later(grace_s, self._leave, "nobody is here")
+
+    def _leave(self, reason: str) -> None:
+        if not self._leaving.done():
+            self._leaving.set_result(reason)
+
+    def _on_chat(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        if identity.startswith(wire.AGENT_IDENTITY_PREFIX):
+            reader.close()
+        else:
+            self._spawn(self._answer(reader))
+
+    async def _answer(self, reader: rtc.TextStreamReader) -> None:
+        """A typed line: who is named in it comes first; nobody can read the rest yet."""
+        text = await reader.read_all()
+        if self._cast is not None:
+            self._cast.address(text)
+        await self._say(CANNOT_READ)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run something small beside; its failure is logged and ends nothing."""
+        task = asyncio.create_task(work, name="host")
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("host_task_failed", error=type(error).__name__)
+
+    async def _say(self, text: str) -> None:
+        """One line of chat from the first persona, if the room can still be reached."""
+        if self._ctx.room.isconnected():
+            await self._ctx.room.local_participant.send_text(text, topic=wire.CHAT_TOPIC)
+
+    async def _goodbye(self, room: rtc.Room) -> None:
+        """Stop what runs beside, then disconnect."""
+        if self._empty_timer is not None:
+            self._empty_timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        if room.isconnected():
+            await room.disconnect()
+        self._ctx.shutdown(reason="host left")

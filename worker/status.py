@@ -1,0 +1,30 @@
+"""What this worker is doing, in one place for health endpoint, heartbeat and log.
+
+Changed by the main loop; read anywhere.
+"""
+
+import uuid
+
+import structlog
+
+from protocol.heartbeat import WorkerState
+
+log = structlog.get_logger(__name__)
+
+
+class Status:
+    """The worker's state and why."""
+
+    def __init__(self, model: str) -> None:
+        self.worker_id = f"worker-{uuid.uuid4().hex[:12]}"
+        self.state: WorkerState = "starting"
+        self.reason = ""
+        self.model = model
+        self.model_note = ""
+        self.model_prompts = False
+        self.voices: tuple[str, ...] = ()
+
+    def change(self, state: WorkerState, reason: str = "") -> None:
+        """Enter a state, or say something new about the present one."""
+        self.state, self.reason = state, reason
+        log.info("worker_state", state=state, reason=reason)

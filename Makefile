@@ -28,7 +28,7 @@ help: ## say what there is
 		while IFS="$$(printf '\t')" read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 .PHONY: run
-run: $(RUN) $(PAGE) ## start everything on this machine; MODEL=builtin|echo|<hub repository>|<folder>
+run: $(RUN) $(PAGE) ## start everything on this machine; MODEL=pocket|builtin|echo|<hub repository>|<folder>
 	@exec $(BIN)/python -m deploy.run
 
 .PHONY: doctor
@@ -44,6 +44,10 @@ test: $(DEV) $(PAGE) tests/clients/node_modules/.installed ## all tests: real se
 	@$(BIN)/python -m deploy.programs livekit-server redis-server node caddy chromium
 	$(BIN)/python -m deploy.npm test
 	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: pocket
+pocket: $(DEV) ## train the pocket Moshi from nothing (espeak-ng; 1 h on 2 cores); ARGS="speech codec language model"
+	$(BIN)/python -m training $(ARGS)
 
 .PHONY: check
 check: $(DEV) web/node_modules/.installed ## format, lint, types

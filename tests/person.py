@@ -21,7 +21,7 @@ from tests.timeline import Timeline
 WITHIN_S = 30.0
 RATE_HZ = 24_000
 CHUNK = RATE_HZ // 100  # 10 ms
-KEEP_CHUNKS = 300  # 3 s of what each persona said
+KEEP_CHUNKS = 300  # 3 s
 
 
 async def eventually(holds: Callable[[], bool], what: str, within_s: float = WITHIN_S) -> None:
@@ -58,6 +58,7 @@ class Person:
     states: list[tuple[str, str]] = field(default_factory=list)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     mouth: rtc.LocalTrackPublication | None = None
+    keep_chunks: int = KEEP_CHUNKS  # of what each persona said
 
     @property
     def personas(self) -> list[rtc.RemoteParticipant]:
@@ -137,7 +138,7 @@ class Person:
             samples = np.frombuffer(event.frame.data, dtype=np.int16)
             chunks.append(samples.astype(np.float32) / 32768)
             self.timeline.add(identity, chunks[-1])
-            del chunks[:-KEEP_CHUNKS]
+            del chunks[: -self.keep_chunks]
 
     async def _read(self, reader: rtc.TextStreamReader, identity: str) -> None:
         try:

@@ -1,14 +1,24 @@
-"""`python -m training [STAGE]`: what there is of the pocket Moshi's making, a stage at a time."""
+"""`python -m training [STAGE …]`: make the pocket Moshi from nothing, a stage at a time.
+
+Each stage goes on from what the state folder holds; the last writes the folder that is shipped.
+"""
 
 import argparse
+import os
 import sys
 from collections import Counter
 from pathlib import Path
 
+from training.codec import Codec, Place, read_codec, understood
 from training.corpus import Corpus, read_corpus
 from training.ears import Ears
 from training.espeak import EspeakMissing
-from training.repertoire import VOICES, lines
+from training.language import School, language_run, school, train_language
+from training.model import new_lm, write_model
+from training.report import write_curves
+from worker.engine import pocket
+
+DRAFT = "model"  # the folder with random weights: what prompts are read from
 
 
 def speech(state: Path) -> None:
@@ -18,30 +28,53 @@ def speech(state: Path) -> None:
     print(
         f"Agents' speech: {len(corpus.agents)} clips, {agents_s:.0f} s; people's: {people_s:.0f} s"
     )
-    known = [line.text for line in lines()] + [voice.introduction for voice in VOICES.values()]
-    for voice, (understood, count) in _understood(corpus, Ears(known)).items():
-        print(f"{voice}: {understood} of {count} sentences recognised")
-
-
-def _understood(corpus: Corpus, ears: Ears) -> dict[str, tuple[int, int]]:
-    right: Counter[str] = Counter()
-    count = Counter(clip.voice for clip in corpus.agents)
-    for clip in corpus.agents:
-        right[clip.voice] += ears.hear(clip.pcm) == clip.text
-    return {voice: (right[voice], count[voice]) for voice in sorted(count)}
+    ears = Ears([clip.text for clip in corpus.agents])
+    _tell(corpus, [ears.hear(clip.pcm) == clip.text for clip in corpus.agents])
 
 
 def codec(state: Path) -> None:
-    """Train the codec, from where it was."""
-    import torch
-
-    from training.codec import train_codec
-
-    torch.set_num_threads(1)
-    train_codec(state)
+    """Compute the codec, and tell how well a recogniser understands what it plays."""
+    corpus, made, _ = _codec(state)
+    _tell(corpus, understood(made, corpus.agents))
 
 
-STAGES = {"speech": speech, "codec": codec}
+def language(state: Path) -> None:
+    """Train the language model, from where it was."""
+    train_language(_school(state), state)
+
+
+def model(state: Path) -> None:
+    """Write the model's folder and its curves."""
+    corpus, made, _ = _codec(state)
+    run = language_run(state)
+    if not run.over:
+        sys.exit(f"the language model is at step {run.at} of {run.steps}: run its stage first")
+    write_model(pocket.FOLDER, made, corpus, run.model)
+    write_curves(run, pocket.FOLDER / "curves.svg")
+    size = sum(path.stat().st_size for path in pocket.FOLDER.rglob("*") if path.is_file())
+    print(f"written: {pocket.FOLDER}, {size / 1e6:.1f} MB")
+
+
+def _codec(state: Path) -> tuple[Corpus, Codec, list[Place]]:
+    corpus = read_corpus(state)
+    made, places = read_codec(state, corpus)
+    return corpus, made, places
+
+
+def _school(state: Path) -> School:
+    corpus, made, places = _codec(state)
+    write_model(state / DRAFT, made, corpus, new_lm())
+    return school(corpus, made, places, state / DRAFT, understood(made, corpus.agents))
+
+
+def _tell(corpus: Corpus, right: list[bool]) -> None:
+    count = Counter(clip.voice for clip in corpus.agents)
+    known = Counter(clip.voice for clip, ok in zip(corpus.agents, right, strict=True) if ok)
+    for voice in sorted(count):
+        print(f"{voice}: {known[voice]} of {count[voice]} sentences recognised")
+
+
+STAGES = {"speech": speech, "codec": codec, "language": language, "model": model}
 
 
 def main() -> None:
@@ -52,6 +85,7 @@ def main() -> None:
         "--state", type=Path, default=Path("var/pocket"), help="default: %(default)s"
     )
     options = parser.parse_args()
+    os.environ["NO_TORCH_COMPILE"] = "1"  # moshi compiles lazily, which needs a C compiler
     try:
         for stage in options.stages or STAGES:
             STAGES[stage](options.state)

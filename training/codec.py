@@ -1,193 +1,153 @@
-"""The codec's training: Mimi of moshi 0.2.13 learns to say the repertoire and to hear the rest.
+"""The codec's stage: from speech to the files of a Mimi, and to the tokens that agents speak.
 
-At first without codes, then with codebooks that begin with k-means and follow as moving averages
-(moshi's own training code). Most of each batch is agents' speech on the frame grid, where the
-waveform itself can be learned; others' only has to be told apart.
+Nothing is descended to: bases are principal components, codebooks k-means and least squares. The
+search for an agent's tokens keeps several ways open, so they sound better than those that the
+codec's own encoder finds; the language model learns the former.
 """
 
-import random
+import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from moshi.models import loaders
-from moshi.models.compression import MimiModel
+from safetensors.torch import save_file
 
-from training.codec_config import CODEBOOKS, codec_config
-from training.corpus import Clip, Corpus, read_corpus
-from training.run import Losses, Run
-from training.sound import FRAME, RATE_HZ, Codes, Pcm, gain, whole_frames
-from training.spectra import spectral_difference
+from training.analysis import Analysis, loudness
+from training.codebooks import Codebooks, k_means
+from training.codec_config import CARD, CODEBOOKS, codec_config
+from training.corpus import Clip, Corpus
+from training.ears import Ears
+from training.mimi import mimi_weights
+from training.sound import FRAME, FRAMES_PER_S, Codes, Pcm
+from training.surroundings import Heard, Surrounding, surroundings
 
-BATCH, CROP = 12, 8  # crops of a batch, frames of a crop
-OTHERS = 3  # crops of a batch that are no agent's
-STEPS, RATE = 4000, 2e-3
-FREE_STEPS = 300  # at first without codes
-WAVE, COMMITMENT, OTHERS_WEIGHT = 2.0, 0.25, 0.5
-SOUND_GAIN = 8.0  # speech has a level of about an eighth
-ELU_GAIN = 1.2
-LEAD = 12  # frames of silence before a sentence that is encoded
-
-
-def new_codec() -> MimiModel:
-    """A Mimi of this size, with random weights that neither fade nor grow a sound on its way.
-
-    torch's own first weights lose most of it in every layer: the codes of all sounds were the same.
-    """
-    codec = loaders.get_mimi(None, codec_config(), num_codebooks=CODEBOOKS)
-    for module in codec.modules():
-        if isinstance(module, torch.nn.Conv1d):
-            _draw(module, module.weight[0].numel())
-        elif isinstance(module, torch.nn.ConvTranspose1d):
-            taps = module.kernel_size[0] / module.stride[0]
-            _draw(module, module.weight.shape[0] * taps)
-    first, *_, last = (
-        m
-        for m in codec.modules()
-        if isinstance(m, torch.nn.Conv1d) and 1 in (m.in_channels, m.out_channels)
-    )
-    first.weight.data.mul_(SOUND_GAIN)
-    last.weight.data.div_(SOUND_GAIN)
-    return codec
+ROUNDS = 4  # of fitting and searching
+SILENT = 1e-3  # RMS
+SURROUNDINGS = 48
+LEARNED_FROM = 40_000  # frames that codebook 0 is fitted to
+CODEC_FILE, CODEC_CONFIG_FILE = "mimi.safetensors", "mimi.json"
 
 
-def _draw(module: torch.nn.Conv1d | torch.nn.ConvTranspose1d, inputs: float) -> None:
-    if module.groups > 1:  # up and down between 25 and 12.5 Hz
-        return
-    torch.nn.init.normal_(module.weight, std=ELU_GAIN * inputs**-0.5)
-    if module.bias is not None:
-        torch.nn.init.zeros_(module.bias)
+@dataclass(frozen=True, slots=True)
+class HeardCodes:
+    """What is heard, as codes `[8, T]`, and the frame in which it is over."""
+
+    codes: Codes
+    end: int
+    soft: bool = False
 
 
-def agents_crop(clips: tuple[Clip, ...], rng: random.Random) -> Pcm:
-    """A piece of an agent's speech, on the grid; some of it may be the silence around it."""
-    pcm = rng.choice(clips).pcm
-    frames = len(pcm) // FRAME
-    return _crop(pcm, rng.randint(-3, max(-3, frames - CROP // 2)) * FRAME)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A surrounding as codes."""
+
+    noise: Codes
+    speech: tuple[HeardCodes, ...]
+    bursts: tuple[HeardCodes, ...]
 
 
-def others_crop(clips: tuple[Clip, ...], rng: random.Random) -> Pcm:
-    """A piece of a person's speech, of any loudness, in noise; or noise, a tone, silence."""
-    kind = rng.random()
-    noise = np.random.default_rng(rng.getrandbits(32)).standard_normal(CROP * FRAME)
-    sound = noise * gain(rng.uniform(-80, -35))
-    if kind < 0.8:
-        pcm = rng.choice(clips).pcm
-        speech = _crop(pcm, rng.randint(-CROP * FRAME // 2, len(pcm) - CROP * FRAME // 2))
-        sound = sound + speech * gain(rng.uniform(-20, 3))
-    elif kind < 0.86:
-        time = np.arange(CROP * FRAME) / RATE_HZ
-        hz = 440.0 if rng.random() < 0.5 else rng.uniform(60, 2000)
-        sound = rng.uniform(0.05, 0.5) * np.sin(2 * np.pi * hz * time)
-    elif kind < 0.93:
-        sound = np.zeros(CROP * FRAME)
-    return sound.astype(np.float32)
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """What was computed."""
+
+    analysis: Analysis
+    waves: Codebooks
+    sounds: torch.Tensor  # [CARD, FRAME_LOUDNESS]
+    spoken: tuple[Codes, ...]  # of each clip of the agents, `[8, T]`
+
+    def hear(self, pcm: Pcm) -> Codes:
+        """Codes `[8, T]` of whole frames, as the Mimi written to files hears them."""
+        sound = frames_of(pcm)
+        first = nearest_sound(loudness(sound), self.sounds)
+        rest = self.waves.nearest(self.analysis.wave(sound))
+        return torch.cat([first[:, None], rest], dim=1).T.numpy()
+
+    def play(self, codes: Codes) -> Pcm:
+        """The sound of codes `[8, T]`."""
+        wave = self.waves.decode(torch.from_numpy(codes[1:].T.copy()))
+        return self.analysis.sound(wave).reshape(-1).numpy()
+
+    def place(self, here: Surrounding) -> Place:
+        """A surrounding as codes."""
+
+        def heard(each: Heard) -> HeardCodes:
+            return HeardCodes(self.hear(each.pcm), int(each.end_s * FRAMES_PER_S), each.soft)
+
+        return Place(
+            self.hear(here.noise),
+            tuple(map(heard, here.speech)),
+            tuple(map(heard, here.bursts)),
+        )
 
 
-def _crop(pcm: Pcm, begin: int) -> Pcm:
-    out = np.zeros(CROP * FRAME, np.float32)
-    first, last = max(0, begin), min(len(pcm), begin + len(out))
-    if last > first:
-        out[first - begin : last - begin] = pcm[first:last]
-    return out
+def frames_of(pcm: Pcm) -> torch.Tensor:
+    """Whole frames of sound, `[T, FRAME]`."""
+    return torch.from_numpy(np.ascontiguousarray(pcm)).reshape(-1, FRAME)
 
 
-def difference(wanted: torch.Tensor, given: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of agents' speech `[B, S]`: by spectra, and by the waveform itself."""
-    wave = (wanted - given).abs().mean() / (wanted.abs().mean() + 1e-3)
-    return spectral_difference(wanted, given), wave
+def nearest_sound(heard: torch.Tensor, sounds: torch.Tensor) -> torch.Tensor:
+    """Codes of codebook 0, `[T]`."""
+    return Codebooks([sounds]).nearest(heard)[:, 0]
 
 
-def through(
-    codec: MimiModel, sound: torch.Tensor, *, quantized: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sound `[B, S]` as the codec gives it back, and how far latents are from their codes.
-
-    The way of `MimiModel.forward`, where codes can be left out: they come once there is something
-    to tell apart.
-    """
-    latent = codec.encoder(sound[:, None])
-    (latent,) = codec.encoder_transformer(latent)
-    latent = codec._to_framerate(latent)
-    commitment = torch.zeros(())
-    if quantized:
-        result = codec.quantizer(latent, codec.frame_rate)
-        latent, commitment = result.x, result.penalty
-    latent = codec._to_encoder_framerate(latent)
-    (latent,) = codec.decoder_transformer(latent)
-    return codec.decoder(latent)[:, 0, : sound.shape[1]], commitment
+def all_heard(corpus: Corpus) -> list[Surrounding]:
+    """The places in which it learns to hear; agents are heard there like people."""
+    return list(surroundings(corpus.people + corpus.agents[::3], SURROUNDINGS))
 
 
-@dataclass(slots=True)
-class CodecStage:
-    """Everything learns together."""
-
-    corpus: Corpus
-    run: Run
-
-    def step(self, rng: random.Random) -> Losses:
-        """One batch."""
-        crops = [agents_crop(self.corpus.agents, rng) for _ in range(BATCH - OTHERS)]
-        crops += [others_crop(self.corpus.people, rng) for _ in range(OTHERS)]
-        sound = torch.from_numpy(np.stack(crops))
-        codec = self.run.model
-        assert isinstance(codec, MimiModel)
-        given, commitment = through(codec, sound, quantized=self.run.at >= FREE_STEPS)
-        own = BATCH - OTHERS
-        spectra, wave = difference(sound[:own], given[:own])
-        others = spectral_difference(sound[own:], given[own:])
-        loss = spectra + WAVE * wave + OTHERS_WEIGHT * others + COMMITMENT * commitment
-        _descend(self.run, loss)
-        return {
-            "spectra": spectra.item(),
-            "wave": wave.item(),
-            "others": others.item(),
-            "commitment": commitment.item(),
-        }
+def compute_codec(corpus: Corpus, places: list[Surrounding]) -> Codec:
+    """Compute bases, codebooks and the agents' tokens."""
+    sound = torch.cat([frames_of(clip.pcm) for clip in corpus.agents])
+    analysis = Analysis.of(sound)
+    wave = analysis.wave(sound)
+    waves = Codebooks.of(wave, CODEBOOKS - 1, CARD)
+    codes = waves.fit(wave, ROUNDS)
+    codes[sound.square().mean(dim=1).sqrt() < SILENT] = 0
+    sounds = _sounds(sound, places)
+    codes = torch.cat([nearest_sound(loudness(sound), sounds)[:, None], codes], dim=1)
+    lengths = [len(clip.pcm) // FRAME for clip in corpus.agents]
+    spoken = tuple(part.T.contiguous().numpy() for part in codes.split(lengths))
+    return Codec(analysis, waves, sounds, spoken)
 
 
-def _descend(run: Run, loss: torch.Tensor) -> None:
-    run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
-    run.optimizer.step()
+def _sounds(agents: torch.Tensor, places: list[Surrounding]) -> torch.Tensor:
+    """Codebook 0: what loudness there is among people, noise and agents."""
+    pieces = [loudness(agents)]
+    for place in places:
+        pieces += [loudness(frames_of(each.pcm)) for each in (*place.speech, *place.bursts)]
+        pieces.append(loudness(frames_of(place.noise)))
+    heard = torch.cat(pieces)
+    chance = torch.Generator().manual_seed(1)
+    return k_means(heard[torch.randperm(len(heard), generator=chance)[:LEARNED_FROM]], CARD)
 
 
-def codec_run(state: Path, steps: int = STEPS) -> Run:
-    """The first stage's run, where it was."""
-    torch.manual_seed(0)
-    codec = new_codec().train().requires_grad_(True)
-    optimizer = torch.optim.AdamW(codec.parameters(), RATE, betas=(0.8, 0.99), weight_decay=1e-4)
-    run = Run("codec", state, codec, optimizer, steps, RATE)
-    run.resume()
-    return run
+def write_codec(codec: Codec, folder: Path) -> None:
+    """Write the files of the Mimi."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = mimi_weights(codec.analysis, codec.waves, codec.sounds)
+    save_file({name: each.contiguous() for name, each in weights.items()}, folder / CODEC_FILE)
+    (folder / CODEC_CONFIG_FILE).write_text(json.dumps(codec_config(), indent=2) + "\n")
 
 
-def train_codec(state: Path, steps: int = STEPS) -> MimiModel:
-    """Run the first stage to its end."""
-    run = codec_run(state, steps)
-    if not run.over:
-        run.go(CodecStage(read_corpus(state), run).step)
-    codec = run.model
-    assert isinstance(codec, MimiModel)
-    return codec.eval()
+def understood(codec: Codec, clips: tuple[Clip, ...]) -> list[bool]:
+    """Whether a recogniser knows each sentence as the codec says it."""
+    ears = Ears([clip.text for clip in clips])
+    played = map(codec.play, codec.spoken)
+    return [ears.hear(pcm) == clip.text for clip, pcm in zip(clips, played, strict=True)]
 
 
-@torch.no_grad()
-def encode(codec: MimiModel, pcm: Pcm, lead: int = LEAD) -> Codes:
-    """Codes `[K, T]` of a sound, heard after so many frames of silence."""
-    sound = whole_frames(np.concatenate([np.zeros(lead * FRAME, np.float32), pcm]))
-    return codec.encode(torch.from_numpy(sound)[None, None])[0, :, lead:].numpy()
-
-
-@torch.no_grad()
-def decode(codec: MimiModel, codes: Codes, silence: Codes) -> Pcm:
-    """Sound of codes `[K, T]`, said after a second of silence `[K]`."""
-    whole = np.concatenate([np.tile(silence[:, None], (1, LEAD)), codes], axis=1)
-    return codec.decode(torch.from_numpy(whole)[None])[0, 0, LEAD * FRAME :].numpy()
-
-
-def silence_of(codec: MimiModel) -> Codes:
-    """The codes that silence settles on, `[K]`."""
-    return encode(codec, np.zeros(LEAD * FRAME, np.float32), 0)[:, -1]
+def read_codec(state: Path, corpus: Corpus) -> tuple[Codec, list[Place]]:
+    """The codec in the state folder, computed first where it is not there."""
+    path = state / "codec.pt"
+    if not path.exists():
+        began = time.monotonic()
+        heard = all_heard(corpus)
+        codec = compute_codec(corpus, heard)
+        places = [codec.place(each) for each in heard]
+        draft = path.with_suffix(".draft")
+        torch.save((codec, places), draft)
+        draft.rename(path)
+        print(f"codec: computed in {time.monotonic() - began:.0f} s", flush=True)
+    return torch.load(path, weights_only=False)

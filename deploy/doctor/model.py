@@ -10,6 +10,7 @@ from deploy.doctor.finding import Finding, fail, ok
 from deploy.doctor.sizes import KNOWN, ModelSizes, sizes_of
 from protocol.errors import InvalidInput
 from protocol.settings import Settings
+from worker.engine import pocket
 from worker.engine.model_files import LM_NAME, ModelFiles, find_model
 from worker.engine.shapes import read_shapes
 
@@ -32,7 +33,7 @@ def model(settings: Settings, *, on_gpu: bool) -> Look:
     if name == "builtin":
         return Look([ok("model.builtin", "builtin: small, made here; it makes sounds, not sense")])
     try:
-        if Path(name).expanduser().is_dir():
+        if name == pocket.NAME or Path(name).expanduser().is_dir():
             return _folder(find_model(name, _silent), settings, on_gpu=on_gpu)
         if not _names_repository(name):
             find_model(name, _silent)  # says what is wrong with the name

@@ -38,9 +38,9 @@ def _on_cpu(sizes: ModelSizes, free_bytes: int, capacity: int | None) -> Finding
     try:
         line = plan.sum_line(plan.slots(capacity))
     except InvalidInput as error:
-        return fail("sessions.no_memory", str(error), "MODEL=builtin fits everywhere; or a GPU")
+        return fail("sessions.no_memory", str(error), "MODEL=pocket fits everywhere; or a GPU")
     if sizes.weights_bytes > REAL_TIME_BYTES:
-        advice = "MODEL=builtin keeps up on a CPU; this one needs a GPU"
+        advice = "MODEL=pocket keeps up on a CPU; this one needs a GPU"
         return warn("sessions.too_slow", f"{line}, but a CPU is too slow for it", advice)
     return ok("sessions.cpu", line)
 
@@ -64,7 +64,7 @@ def _what_fits(sizes: ModelSizes, card: Card) -> str:
                     f"MODEL={EIGHT_BIT_MODEL} CONTEXT={each.context_frames} holds {count} sessions "
                     "in 8 bits (pip install bitsandbytes; slower, and not tested here)"
                 )
-    tail = "what fits: MODEL=builtin, or a card from 24 GB on"
+    tail = "what fits: MODEL=pocket, or a card from 24 GB on"
     if _fits(sizes.at_context(SHORTEST_CONTEXT), card):
         return f"CONTEXT={SHORTEST_CONTEXT} would fit; or a larger card"
     copied_ms = sizes.weights_bytes / PCIE_BYTES_S * 1000

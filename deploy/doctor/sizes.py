@@ -86,7 +86,7 @@ def sizes_of(config: Mapping[str, Any], shapes: Shapes, *, value_bytes: int) -> 
         frame_bytes=of_context * given["num_layers"] * given["dim"],
         slot_bytes=CODEC_SLOT_BYTES + of_context * depformer,
         context_frames=given["context"],
-        prompted=speaks_for_both(shapes),
+        prompted=bool(config.get("model_id", {}).get("prompted")) or speaks_for_both(shapes),
     )
 
 

@@ -121,7 +121,7 @@ def test_a_card_of_8_gb_holds_no_7b() -> None:
     assert finding.advice == (
         "neither 8-bit weights nor a shorter context fit this card. Weights kept in the CPU's "
         "memory would have to be copied for every frame: 615 ms or more of 80, so that is not "
-        "offered; what fits: MODEL=builtin, or a card from 24 GB on"
+        "offered; what fits: MODEL=pocket, or a card from 24 GB on"
     )
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from worker.engine import builtin, larynx
 
 CARD = larynx.CARD
-TEXT_CARD = len(builtin._pieces())
+TEXT_CARD = len(builtin.pieces_of(builtin.WORDS))
 LM_NAME, CODEC_NAME, TOKENIZER_NAME = (
     loaders.MOSHI_NAME,
     loaders.MIMI_NAME,
@@ -117,4 +117,4 @@ def _common(folder: Path) -> None:
         mimi = loaders.get_mimi(None, larynx.codec_config())
     save_file(mimi.state_dict(), folder / CODEC_NAME)
     (folder / "mimi.json").write_text(json.dumps(larynx.codec_config()))
-    (folder / TOKENIZER_NAME).write_bytes(builtin._tokenizer(builtin._pieces()))
+    (folder / TOKENIZER_NAME).write_bytes(builtin.tokenizer_of(builtin.pieces_of(builtin.WORDS)))

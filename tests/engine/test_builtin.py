@@ -112,7 +112,7 @@ def minute(request: pytest.FixtureRequest, minutes: list[Talk]) -> Talk:
 
 def test_the_weights_are_those_that_moshi_asks_for(folder: Path) -> None:
     """Both files load strictly: no name is missing, none is left over."""
-    config = builtin.babble.lm_config(len(builtin._pieces()))
+    config = builtin.babble.lm_config(len(builtin.pieces_of(builtin.WORDS)))
     lm = loaders.get_moshi_lm(folder / builtin.LM_FILE, config, dtype=torch.float32)
     mimi = loaders.get_mimi(folder / builtin.CODEC_FILE, builtin.larynx.codec_config())
 
@@ -182,7 +182,7 @@ def test_the_voice_is_not_harsh(minute: Talk) -> None:
 
 def test_words_come_two_to_four_a_second_in_talk(minute: Talk) -> None:
     """Each word is a real piece of the vocabulary; between words there is only padding."""
-    pieces = builtin._pieces()
+    pieces = builtin.pieces_of(builtin.WORDS)
     said = [pieces[token] for token in minute.text if token not in (EPAD, PAD)]
 
     assert set(said) <= {f"▁{word}" for word in builtin.WORDS}

@@ -68,10 +68,10 @@ def test_a_word_begins_where_the_model_begins_one() -> None:
 
 
 def test_padding_has_a_limit() -> None:
-    """After six frames of padding a word is announced and begun all the same."""
+    """After twelve frames of padding a word is announced and begun all the same."""
     text = paused([11], [12])
 
-    assert run(text, [PAD] * 16) == [*[PAD] * 6, END, 11, *[PAD] * 6, END, 12]
+    assert run(text, [PAD] * 28) == [*[PAD] * 12, END, 11, *[PAD] * 12, END, 12]
 
 
 def test_the_end_is_told_once() -> None:

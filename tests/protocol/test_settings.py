@@ -41,7 +41,7 @@ def test_without_any_layer_the_defaults_hold() -> None:
     """A fresh checkout needs no setting."""
     settings = load_settings()
 
-    assert (settings.port, settings.worker_port, settings.model) == (8080, 8081, "builtin")
+    assert (settings.port, settings.worker_port, settings.model) == (8080, 8081, "pocket")
     assert settings.livekit_api_secret.get_secret_value() == DEVELOPMENT_SECRET
 
 

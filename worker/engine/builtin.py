@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -82,13 +83,13 @@ def _format_version() -> str:
 
 def _write(folder: Path) -> None:
     """Write every file of the model."""
-    pieces = _pieces()
+    pieces = pieces_of(WORDS)
     words = [pieces.index(f"▁{word}") for word in WORDS]
     mind, throat = np.random.default_rng(SEED).spawn(2)
     voices = babble.voices(mind)
     save_file(babble.lm_weights(len(pieces), words, mind), folder / LM_FILE)
     save_file(larynx.codec_weights(voices, throat), folder / CODEC_FILE)
-    (folder / TOKENIZER_FILE).write_bytes(_tokenizer(pieces))
+    (folder / TOKENIZER_FILE).write_bytes(tokenizer_of(pieces))
     _write_json(folder / CODEC_CONFIG_FILE, larynx.codec_config())
     _write_json(folder / "config.json", _config(len(pieces)))
 
@@ -114,14 +115,14 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _pieces() -> list[str]:
+def pieces_of(words: Iterable[str]) -> list[str]:
     """Piece of every text id: control ids, bytes, characters, words."""
     control = ["<unk>", "<s>", "</s>", "<pad>"]
     single_bytes = [f"<0x{byte:02X}>" for byte in range(256)]
-    return [*control, *single_bytes, "▁", *MARKS, *(f"▁{word}" for word in WORDS)]
+    return [*control, *single_bytes, "▁", *MARKS, *(f"▁{word}" for word in words)]
 
 
-def _tokenizer(pieces: list[str]) -> bytes:
+def tokenizer_of(pieces: list[str]) -> bytes:
     """A sentencepiece model that reads any text: whole words where it knows them, else letters."""
     proto: Any = sentencepiece_model_pb2  # its classes are made at import: no checker sees them
     model = proto.ModelProto()

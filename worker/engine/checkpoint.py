@@ -20,7 +20,7 @@ from sentencepiece import SentencePieceProcessor
 from protocol.errors import InvalidInput
 from protocol.personas import load_catalogue
 from protocol.settings import Settings
-from worker.engine import builtin
+from worker.engine import builtin, pocket
 from worker.engine.capacity import MemoryPlan
 from worker.engine.echo import echo_model
 from worker.engine.language import UnsupportedModel
@@ -52,7 +52,10 @@ def load_model(settings: Settings, progress: Progress) -> Model:
         progress(builtin.NOTE)
         folder = _builtin_folder(settings)
         return _assemble(find_model(str(folder), progress), settings, progress, note=builtin.NOTE)
-    return _assemble(find_model(settings.model, progress), settings, progress)
+    note = pocket.NOTE if settings.model == pocket.NAME else ""
+    if note:
+        progress(note)
+    return _assemble(find_model(settings.model, progress), settings, progress, note)
 
 
 def _builtin_folder(settings: Settings) -> Path:
@@ -71,7 +74,7 @@ def _assemble(files: ModelFiles, settings: Settings, progress: Progress, note: s
         torch.set_num_threads(settings.torch_threads)
     bare = bare_lm(files, dtype, settings.context)
     tokenizer = _tokenizer(files, bare)
-    prompted = speaks_for_both(read_shapes(files.lm))
+    prompted = files.says_prompted or speaks_for_both(read_shapes(files.lm))
     try:
         mimi = load_codec(files, bare, device)
         voices = _voices(files, settings, mimi) if prompted else {}

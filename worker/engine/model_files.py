@@ -16,6 +16,7 @@ import huggingface_hub
 from huggingface_hub import errors as hub
 
 from protocol.errors import InvalidInput
+from worker.engine import pocket
 
 LM_NAME, LORA_NAME = "model.safetensors", "lora.safetensors"
 CODEC_NAME = "tokenizer-e351c8d8-checkpoint125.safetensors"
@@ -23,7 +24,7 @@ TOKENIZER_NAME = "tokenizer_spm_32k_3.model"
 VOICES_NAME, VOICES_FOLDER = "voices.tgz", "voices"
 
 CHOICES = (
-    "expected builtin, echo, a hub repository such as kyutai/moshiko-pytorch-bf16 "
+    "expected pocket, builtin, echo, a hub repository such as kyutai/moshiko-pytorch-bf16 "
     "or nvidia/personaplex-7b-v1, or a folder"
 )
 
@@ -44,6 +45,11 @@ class ModelFiles:
     tokenizer: Path
     lora: Path | None
     voices: Path | None  # an archive or a folder
+
+    @property
+    def says_prompted(self) -> bool:
+        """Whether config.json says that it is prompted as PersonaPlex is, which weights show."""
+        return bool(self.config.get("model_id", {}).get("prompted"))
 
 
 def find_model(model: str, progress: Progress) -> ModelFiles:
@@ -70,7 +76,7 @@ def find_model(model: str, progress: Progress) -> ModelFiles:
 
 
 def _source(model: str, progress: Progress) -> Fetch:
-    folder = Path(model).expanduser()
+    folder = pocket.FOLDER if model == pocket.NAME else Path(model).expanduser()
     if folder.is_dir():
         return lambda name: _local(folder, name, progress)
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", model):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 PAUSE_FRAMES = 4  # 320 ms without a word of its own is a pause
 PATIENCE_FRAMES = 125  # 10 s: who finds no pause by then is interrupted between two words
-MOST_PADDING_FRAMES = 6  # `StateMachine.max_padding`: then the next word begins all the same
+MOST_PADDING_FRAMES = 12  # twice `StateMachine.max_padding`: a comma may be a pause of 8
 WORD_GAP_FRAMES = 1  # padding after each word, or a word's continuation counts as a new word
 
 Words = Sequence[Sequence[int]]

@@ -1,0 +1,305 @@
+"""How well the pocket Moshi converses, over rooms: from a published track to a subscriber's ear.
+
+Needs a running stack (`make run`), espeak-ng and the `training` group. In a room for each persona a
+person whom it never heard speaks (espeak-ng's voices that training left out), interrupts every
+fourth answer, then is silent, then noisy. A recogniser that knows the repertoire hears what the
+room hears; its words are held against the transcript's. "Still there?" after a long silence is no
+false start, and is counted apart.
+
+    python -m bench.talk --turns 16 --quiet 60
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+from dataclasses import dataclass, field
+
+import httpx
+import numpy as np
+from livekit import rtc
+
+from protocol.settings import load_settings
+from training.corpus import person_clip
+from training.ears import Ears, spelled
+from training.locked import find_pitch
+from training.repertoire import COMMON, NEVER_TRAINED, PEOPLE, PERSONA_VOICES, VOICES, Use, lines
+
+RATE_HZ = 24_000
+CHUNK = RATE_HZ // 100  # 10 ms
+VOICED_DBFS = -45.0
+OVER_S = 0.7  # of silence: the answer is over
+PATIENCE_S = 5.0  # for an answer
+NOISE_DBFS = -45.0
+STILL = {spelled(text) for text in COMMON[Use.STILL]}
+
+
+@dataclass
+class Figures:
+    """What one person found out."""
+
+    persona: str
+    answers_ms: list[float] = field(default_factory=list)
+    silenced_ms: list[float] = field(default_factory=list)
+    turns: int = 0
+    interruptions: int = 0
+    sentences: int = 0
+    recognised: int = 0
+    right_pitch: int = 0
+    pitches: int = 0
+    quiet_s: float = 0.0
+    false_starts: int = 0
+    stills: int = 0
+
+
+class Room:
+    """A person's ears and mouth in a room with one persona, by LiveKit's names."""
+
+    def __init__(self) -> None:
+        self.room = rtc.Room()
+        self.sound: list[np.ndarray] = []  # 10 ms each
+        self.at_s: list[float] = []  # when each came
+        self.loud: list[bool] = []  # whether each sounds
+        self.texts: list[tuple[float, str]] = []  # of segments, by their end
+        self.background = 0.0
+        self._speech: np.ndarray = np.zeros(0, np.float32)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+
+    async def join(self, url: str, persona: str) -> None:
+        """Come in, publish, listen; back when the persona is live."""
+        agent = {"agent_name": "moshi", "metadata": json.dumps({"persona": persona})}
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http:
+            answer = await http.post("/token", json={"room_config": {"agents": [agent]}})
+        answer.raise_for_status()
+        self.room.on("track_subscribed", lambda track, *_: self._spawn(self._hear(track)))
+        self.room.register_text_stream_handler(
+            "lk.transcription", lambda reader, _: self._spawn(self._read(reader))
+        )
+        given = answer.json()
+        await self.room.connect(given["server_url"], given["participant_token"])
+        source = rtc.AudioSource(RATE_HZ, 1, queue_size_ms=100)
+        track = rtc.LocalAudioTrack.create_audio_track("mouth", source)
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        await self.room.local_participant.publish_track(track, options)
+        self._spawn(self._speak(source))
+        while len(self.sound) < 100:  # noqa: ASYNC110  LiveKit sends no event for it
+            await asyncio.sleep(0.1)
+
+    async def leave(self) -> None:
+        """Go."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.room.disconnect()
+
+    async def say(self, pcm: np.ndarray) -> float:
+        """Say it; when it was over, as heard by the room (without what waits in the source)."""
+        self._speech = pcm
+        while len(self._speech):  # noqa: ASYNC110  taken 10 ms at a time
+            await asyncio.sleep(0.005)
+        return self._loop.time() + 0.05
+
+    async def onset(self, within_s: float, since: int) -> int | None:
+        """The first piece from `since` on that sounds for 50 ms; None: there is none in time."""
+        deadline_s = self._loop.time() + within_s
+        while self._loop.time() < deadline_s:
+            loud = self.loud[since:]
+            runs = np.convolve(loud, np.ones(5), mode="valid") == 5 if len(loud) >= 5 else []
+            if np.any(runs):
+                return since + int(np.argmax(runs))
+            await asyncio.sleep(0.02)
+        return None
+
+    async def end(self, since: int) -> int:
+        """The piece after the last that sounds, once it has been silent for long enough."""
+        need = int(OVER_S * 100)
+        while True:
+            loud = np.flatnonzero(self.loud[since:])
+            last = since + int(loud[-1]) + 1 if len(loud) else since
+            if len(self.sound) - last >= need:
+                return last
+            await asyncio.sleep(0.02)
+
+    def _spawn(self, work) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _hear(self, track: rtc.Track) -> None:
+        stream = rtc.AudioStream(track, sample_rate=RATE_HZ, num_channels=1, frame_size_ms=10)
+        async for event in stream:
+            samples = np.frombuffer(event.frame.data, dtype=np.int16)
+            self.sound.append(samples.astype(np.float32) / 32768)
+            self.at_s.append(self._loop.time())
+            self.loud.append(bool(np.mean(self.sound[-1] ** 2) > 10 ** (VOICED_DBFS / 10)))
+
+    async def _read(self, reader: rtc.TextStreamReader) -> None:
+        text = await reader.read_all()
+        self.texts.append((self._loop.time(), text))
+
+    async def _speak(self, source: rtc.AudioSource) -> None:
+        chance = np.random.default_rng()
+        while True:
+            wave = self.background * chance.standard_normal(CHUNK)
+            said, self._speech = self._speech[:CHUNK], self._speech[CHUNK:]
+            wave[: len(said)] += said
+            samples = (wave.clip(-1, 1) * 32767).astype(np.int16)
+            await source.capture_frame(rtc.AudioFrame(samples.tobytes(), RATE_HZ, 1, CHUNK))
+
+
+class Talk:
+    """One person's talk with one persona."""
+
+    def __init__(self, room: Room, persona: str, ears: Ears, rng: random.Random) -> None:
+        self._room, self._ears, self._rng = room, ears, rng
+        self._voice = PERSONA_VOICES[persona]
+        self.figures = Figures(persona)
+
+    async def run(self, turns: int, quiet_s: float) -> Figures:
+        """Talk, then be silent, then noisy."""
+        await self._room.end(0)
+        for number in range(turns):
+            await self._turn(interrupts=number % 4 == 3)
+            await asyncio.sleep(self._rng.uniform(0.5, 2.0))
+        for background in (0.0, 10 ** (NOISE_DBFS / 20)):
+            self._room.background = background
+            await self._listen(quiet_s)
+        return self.figures
+
+    async def _turn(self, *, interrupts: bool) -> None:
+        room, figures = self._room, self.figures
+        since = await room.end(len(room.sound))
+        over_s = await room.say(self._speech())
+        figures.turns += 1
+        begin = await room.onset(PATIENCE_S, since)
+        if begin is None:
+            return
+        figures.answers_ms.append((room.at_s[begin] - over_s) * 1000)
+        if interrupts:
+            await asyncio.sleep(
+                max(0.0, room.at_s[begin] + 0.8 - asyncio.get_running_loop().time())
+            )
+            if any(room.loud[-10:]):
+                figures.interruptions += 1
+                await self._interrupt()
+                return
+        await self._understand(begin, await room.end(begin))
+
+    async def _interrupt(self) -> None:
+        """Speak over it; how long it goes on, or nothing where it does not stop meanwhile."""
+        room = self._room
+        begun_s, at = asyncio.get_running_loop().time() + 0.05, len(room.sound)
+        pcm = np.concatenate([self._speech(), np.zeros(1, np.float32)])
+        over_s = await room.say(pcm)
+        loud = np.array(room.loud[at:], dtype=bool)
+        times = np.array(room.at_s[at : at + len(loud)])
+        during = times[loud & (times < over_s)]
+        silenced_ms = (during[-1] - begun_s) * 1000 if len(during) else 0.0
+        self.figures.silenced_ms.append(max(0.0, silenced_ms))
+        begin = await room.onset(PATIENCE_S, len(room.sound))
+        if begin is not None:
+            await room.end(begin)
+
+    async def _understand(self, begin: int, end: int) -> None:
+        """Hold what is heard against what is read, and the pitch against the voice's."""
+        room, figures = self._room, self.figures
+        await asyncio.sleep(0.6)  # a segment is closed after a pause
+        texts = [text for at_s, text in room.texts if at_s > room.at_s[begin]]
+        room.texts.clear()
+        pcm = np.concatenate(room.sound[max(0, begin - 5) : end + 5])
+        figures.sentences += 1
+        heard, voice = await asyncio.to_thread(self._judge, pcm)
+        figures.recognised += heard is not None and spelled(heard) == spelled(" ".join(texts))
+        figures.pitches += voice is not None
+        figures.right_pitch += voice == self._voice
+
+    def _judge(self, pcm: np.ndarray) -> tuple[str | None, str | None]:
+        """The sentence, and the voice that is nearest in pitch."""
+        pitch = find_pitch(pcm.astype(np.float64), 160.0)
+        voice = None
+        if pitch.voiced.sum() > 10:
+            hz = float(np.median(pitch.hz[pitch.voiced]))
+            voice = min(VOICES.values(), key=lambda each: abs(each.range_hz[0] - hz)).name
+        return self._ears.hear(pcm), voice
+
+    async def _listen(self, quiet_s: float) -> None:
+        room, figures = self._room, self.figures
+        await room.end(len(room.sound))
+        until_s = asyncio.get_running_loop().time() + quiet_s
+        figures.quiet_s += quiet_s
+        while (left_s := until_s - asyncio.get_running_loop().time()) > 0:
+            begin = await room.onset(left_s, len(room.sound))
+            if begin is None:
+                return
+            end = await room.end(begin)
+            pcm = np.concatenate(room.sound[begin:end])
+            heard = await asyncio.to_thread(self._ears.hear, pcm)
+            still = heard is not None and spelled(heard) in STILL
+            figures.stills += still
+            figures.false_starts += not still
+
+    def _speech(self) -> np.ndarray:
+        rng = self._rng
+        return person_clip(rng.choice(PEOPLE), rng.choice(NEVER_TRAINED), rng).pcm
+
+
+def report(all_figures: list[Figures]) -> None:
+    """A table, then a line of JSON."""
+    print(
+        f"{'persona':18} {'turns':>5} {'answered':>8} {'ms':>6} {'understood':>10} {'voice':>7}"
+        f" {'stopped':>8} {'ms':>6} {'false/min':>9} {'still':>5}"
+    )
+    total = Figures("all")
+    for each in [*all_figures, total]:
+        stopped = sum(ms <= 500 for ms in each.silenced_ms)
+        answer = statistics.median(each.answers_ms) if each.answers_ms else 0.0
+        silenced = statistics.median(each.silenced_ms) if each.silenced_ms else 0.0
+        false = each.false_starts / max(each.quiet_s / 60, 1e-9)
+        print(
+            f"{each.persona:18} {each.turns:5} {len(each.answers_ms):8} {answer:6.0f}"
+            f" {each.recognised:4} of {each.sentences:<3} {each.right_pitch:3} of {each.pitches:<3}"
+            f" {stopped:2} of {each.interruptions:<2} {silenced:6.0f} {false:9.2f} {each.stills:5}"
+        )
+        if each is not total:
+            for name in vars(total):
+                if name != "persona":
+                    setattr(total, name, getattr(total, name) + getattr(each, name))
+    values = vars(total) | {"median_answer_ms": answer, "stopped": stopped}
+    print(
+        json.dumps(
+            {"bench": "talk", **{k: v for k, v in values.items() if not isinstance(v, list)}}
+        )
+    )
+
+
+async def talk(url: str, persona: str, options: argparse.Namespace) -> Figures:
+    """One room from joining to leaving."""
+    room = Room()
+    await room.join(url, persona)
+    try:
+        rng = random.Random(f"{options.seed} {persona}")
+        ears = Ears([line.text for line in lines()])
+        return await Talk(room, persona, ears, rng).run(options.turns, options.quiet)
+    finally:
+        await room.leave()
+
+
+async def main() -> None:
+    """All personas at once."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--url", default=f"http://127.0.0.1:{load_settings().port}")
+    parser.add_argument("--turns", type=int, default=16)
+    parser.add_argument(
+        "--quiet", type=float, default=60.0, help="seconds of silence, and of noise"
+    )
+    parser.add_argument("--personas", nargs="*", default=list(PERSONA_VOICES))
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    talks = [talk(options.url, each, options) for each in options.personas]
+    report(list(await asyncio.gather(*talks)))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

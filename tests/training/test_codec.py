@@ -1,0 +1,113 @@
+"""The codec: what is computed, what is written down as a Mimi, and that both are the same."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from moshi.models import loaders
+from moshi.models.compression import MimiModel
+
+from training.analysis import Analysis, loudness
+from training.codebooks import Codebooks, k_means
+from training.codec import CODEC_FILE, Codec, frames_of, nearest_sound, write_codec
+from training.codec_config import CARD, CODEBOOKS, codec_config
+from training.sound import FRAME, RATE_HZ, Pcm
+
+FRAMES = 700
+SILENT = np.zeros(4 * FRAME, np.float32)
+
+
+def _sound(frames: int, seed: int = 0) -> Pcm:
+    """Tones that come and go, and some hiss."""
+    chance = np.random.default_rng(seed)
+    time = np.arange(frames * FRAME) / RATE_HZ
+    hz = np.repeat(chance.integers(8, 100, size=(4, frames)) * 12.5, FRAME, axis=1)
+    level = np.repeat(chance.uniform(0, 0.1, size=(4, frames)), FRAME, axis=1)
+    sound = (level * np.sin(2 * np.pi * hz * time)).sum(axis=0)
+    return (sound + 0.003 * chance.standard_normal(len(sound))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    """A codec of that sound."""
+    sound = frames_of(_sound(FRAMES))
+    analysis = Analysis.of(sound)
+    wave = analysis.wave(sound)
+    waves = Codebooks.of(wave, CODEBOOKS - 1, CARD)
+    codes = waves.fit(wave, 1)
+    sounds = k_means(loudness(sound), CARD)
+    first = nearest_sound(loudness(sound), sounds)[:, None]
+    return Codec(analysis, waves, sounds, (torch.cat([first, codes], dim=1).T.numpy(),))
+
+
+@pytest.fixture(scope="module")
+def mimi(codec: Codec, tmp_path_factory: pytest.TempPathFactory) -> MimiModel:
+    """The same, written to files and read by moshi."""
+    folder: Path = tmp_path_factory.mktemp("codec")
+    write_codec(codec, folder)
+    return loaders.get_mimi(folder / CODEC_FILE, codec_config())
+
+
+@torch.no_grad()
+def test_mimi_plays_what_was_computed(codec: Codec, mimi: MimiModel) -> None:
+    """Moshi's decoder gives the computed sound, but for the rounding of weights."""
+    codes = codec.spoken[0][:, :50]
+    played = mimi.decode(torch.from_numpy(codes)[None])[0, 0].numpy()
+    computed = codec.play(codes)
+
+    assert np.abs(computed).max() > 0.05
+    assert np.abs(played - computed).max() < 0.02 * np.abs(computed).max() + 0.002
+
+
+@torch.no_grad()
+def test_mimi_hears_what_was_computed(codec: Codec, mimi: MimiModel) -> None:
+    """Moshi's encoder finds the computed codes, but for near ties, once a frame has gone by."""
+    pcm = _sound(40, seed=1)
+    heard = mimi.encode(torch.from_numpy(pcm)[None, None])[0].numpy()
+
+    assert (heard == codec.hear(pcm))[:, 1:].mean() > 0.9
+
+
+@torch.no_grad()
+def test_silence_is_all_zeros_both_ways(codec: Codec, mimi: MimiModel) -> None:
+    """Silence has the codes of zeros, and they play silence."""
+    heard = mimi.encode(torch.from_numpy(SILENT)[None, None])[0]
+    assert not heard[:, 1:].any()
+
+    played = mimi.decode(torch.zeros(1, CODEBOOKS, 4, dtype=torch.long))
+    assert played.abs().max() < 1e-4
+
+
+@torch.no_grad()
+def test_mimi_streams_as_it_runs_at_once(codec: Codec, mimi: MimiModel) -> None:
+    """Frame by frame the decoder gives what it gives of all frames together."""
+    codes = torch.from_numpy(codec.spoken[0][:, :6])[None]
+    whole = mimi.decode(codes)
+    with mimi.streaming(1):
+        parts = [mimi.decode(codes[:, :, n : n + 1]) for n in range(codes.shape[2])]
+
+    assert torch.allclose(torch.cat(parts, dim=-1), whole, atol=1e-3)
+
+
+def test_fitting_makes_codes_better(codec: Codec) -> None:
+    """Codebooks that were fitted together come closer than k-means of what is left over."""
+    wave = codec.analysis.wave(frames_of(_sound(FRAMES)))
+    plain = Codebooks.of(wave, CODEBOOKS - 1, CARD)
+
+    def error(books: Codebooks, codes: torch.Tensor) -> float:
+        return float((wave - books.decode(codes)).square().sum())
+
+    fitted = torch.from_numpy(codec.spoken[0][1:].T.copy())
+    assert error(codec.waves, fitted) < 0.8 * error(plain, plain.nearest(wave))
+
+
+def test_the_search_is_never_worse_than_the_first_choice(codec: Codec) -> None:
+    """Keeping several ways open finds codes as near as one book after the other, or nearer."""
+    wave = codec.analysis.wave(frames_of(_sound(60, seed=2)))
+    near, best = codec.waves.nearest(wave), codec.waves.best(wave)
+
+    def error(codes: torch.Tensor) -> torch.Tensor:
+        return (wave - codec.waves.decode(codes)).square().sum()
+
+    assert error(best) <= error(near)

@@ -1,0 +1,96 @@
+"""The dialogues that it learns from keep the rules of a conversation."""
+
+import random
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.codec import HeardCodes, Place
+from training.dialogue import ANSWERS, PAUSES, STOPS, Composer, Dialogue, Said, spread
+from training.repertoire import Use
+from training.sound import Codes
+from training.words import EPAD, PAD
+
+FRAMES = 400
+SILENCE = np.zeros(8, np.int64)
+AGENT, PERSON, BURST = 7, 9, 11  # codes that tell who sounds
+
+
+def _codes(value: int, frames: int) -> Codes:
+    return np.full((8, frames), value)
+
+
+def _said(use: Use, frames: int) -> Said:
+    word = 100 + list(Use).index(use)
+    return Said(_codes(AGENT, frames), (word, 50, 51), (0, 4, 9))
+
+
+LINES = {use: [_said(use, 12 + n) for n in range(3)] for use in Use}
+PLACE = Place(
+    _codes(0, 50),
+    tuple(HeardCodes(_codes(PERSON, frames), frames - 1) for frames in (6, 20, 45)),
+    (HeardCodes(_codes(BURST, 2), 1),),
+)
+
+
+def _compose(seed: int, *, fresh: bool = True) -> Dialogue:
+    composer = Composer(random.Random(seed), LINES, PLACE, SILENCE, FRAMES)
+    return composer.compose(fresh=fresh)
+
+
+def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int)))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+
+
+@given(st.integers(0, 10_000), st.booleans())
+@settings(max_examples=60)
+def test_it_stops_when_somebody_speaks_over_it(seed: int, fresh: bool) -> None:
+    """Who begins to speak over it hears it for 240 ms at most; a word while they go on is short."""
+    made = _compose(seed, fresh=fresh)
+    agent, person = (made.agent[0] == AGENT), (made.person[0] == PERSON)
+    for begin, end in _runs(person):
+        goes_on = person[max(0, begin - PAUSES[1]) : begin].any()  # a pause within a turn
+        if begin and agent[begin - 1] and not goes_on:
+            assert not agent[begin + STOPS[1] : min(end, begin + 20)].any()
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=60)
+def test_answers_come_in_time(seed: int) -> None:
+    """After the first turn the answer begins 320 to 480 ms after its end."""
+    made = _compose(seed)
+    turns = [run for run in _runs(made.person[0] == PERSON) if run[1] < FRAMES - 20]
+    if not turns or made.given:
+        return
+    starts = [begin for begin, _ in _runs(made.agent[0] == AGENT)]
+    gaps = [start - end for _, end in turns for start in starts if start >= end]
+    assert min(gaps, default=ANSWERS[0]) in range(0, ANSWERS[1] + 2)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=60)
+def test_it_says_nothing_in_silence_but_words_of_lines(seed: int) -> None:
+    """Text is padding where it is silent, but for the mark before a line's first word."""
+    made = _compose(seed)
+    silent = made.agent[0] != AGENT
+    assert set(made.text[silent]) <= {PAD, EPAD}
+
+
+def test_greetings_are_not_learned_to_be_begun() -> None:
+    """Where a call begins with a greeting, the frames in which that is decided do not count."""
+    greeting = 100 + list(Use).index(Use.GREETING)
+    for seed in range(100):
+        made = _compose(seed)
+        for frame in np.flatnonzero(made.text == greeting):
+            assert int(frame) in made.given
+
+
+@given(st.lists(st.integers(0, 40), max_size=8).map(sorted))
+def test_words_have_room(frames: list[int]) -> None:
+    """Words keep their order, none comes earlier, and a frame of padding follows each."""
+    moved = spread(frames)
+    assert all(new - old >= 2 for old, new in pairwise(moved))
+    assert all(new >= old for new, old in zip(moved, frames, strict=True))

@@ -1,0 +1,42 @@
+"""The pocket Moshi's text: a tokenizer with a piece for every word that it says or is told.
+
+Pieces are the built-in model's: control ids, bytes and characters, so that any text can be read;
+then words with their marks, as written. Pure.
+"""
+
+from collections.abc import Iterable
+
+from protocol.personas import load_catalogue
+from protocol.settings import Settings
+from training.repertoire import PEOPLE, VOICES, lines
+from worker.engine.builtin import WORDS, pieces_of
+
+EPAD, PAD = 0, 3
+
+
+def vocabulary() -> list[str]:
+    """Every word of the repertoire and of the catalogue's prompts, then common ones."""
+    texts = [line.text for line in lines()] + [voice.introduction for voice in VOICES.values()]
+    texts += [persona.prompt for persona in load_catalogue(Settings().personas_dir).values()]
+    return list(dict.fromkeys(_words([*texts, *PEOPLE, *WORDS])))
+
+
+def _words(texts: Iterable[str]) -> Iterable[str]:
+    for text in texts:
+        yield from text.split()
+
+
+def pieces() -> list[str]:
+    """Piece of every text id."""
+    return pieces_of(vocabulary())
+
+
+class Words:
+    """Words of the repertoire as ids: one each."""
+
+    def __init__(self) -> None:
+        self._ids = {piece.removeprefix("▁"): n for n, piece in enumerate(pieces()) if n > PAD}
+
+    def __call__(self, text: str) -> list[int]:
+        """The ids of a line, one for each word."""
+        return [self._ids[word] for word in text.split()]

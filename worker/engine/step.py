@@ -74,7 +74,7 @@ class MoshiStep:
         self.memory = Memory(capacity, device)
         self.chores = Chores()
         self._cuda = device.type == "cuda"
-        self._cards = Widths(text=lm.text_linear.out_features, audio=lm.card)
+        self._cards = Widths(text=len(lm.text_linear.get_parameter("weight")), audio=lm.card)
         self.widths = self._cards.at_most(GRAPH_TEXT_WIDTH, GRAPH_AUDIO_WIDTH)
         self._width_of: dict[int, tuple[int, int]] = {}
         self.ports = Ports.of(device, capacity, mimi.frame_size, COLUMN + 1 + lm.n_q)

@@ -20,9 +20,10 @@ from tests.engine import folders
 from tests.engine.solo import alone
 from tests.engine.test_step import GREEDY, sounds, talk
 from tests.servers import GivenSettings
+from worker.engine import lm_weights
 from worker.engine.builtin import NOTE
-from worker.engine.checkpoint import load_codec, load_model
-from worker.engine.lm_weights import load_lm
+from worker.engine.checkpoint import load_codec, load_model, plan_memory
+from worker.engine.lm_weights import bare_lm, load_lm
 from worker.engine.model_files import find_model
 from worker.engine.step import MoshiStep
 
@@ -229,6 +230,34 @@ def test_the_memory_plan_is_said_before_anything_is_loaded(moshi: Path) -> None:
     plan = next(at for at, line in enumerate(lines) if line.startswith("Memory plan for cpu"))
     assert "3 slots" in lines[plan]
     assert lines.index("Model loaded") > plan
+
+
+def test_a_large_model_says_how_far_it_is(moshi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each tenth of the weights is a line."""
+    monkeypatch.setattr(lm_weights, "TOLD_FROM_BYTES", 1)
+    lines: list[str] = []
+    load_lm(find_model(str(moshi), ignore), CPU, torch.float32, context=40, progress=lines.append)
+
+    assert 5 <= len(lines) <= 10
+    assert set(lines) == {"Loading weights: 0.0 of 0.0 GiB"}
+
+
+def test_a_session_of_a_prompted_model_has_its_opening_planned(
+    moshi: Path, personaplex: Path
+) -> None:
+    """A slot of PersonaPlex needs 300 frames more: its prompt is kept for its renewals.
+
+    Once that was in no plan, and a GPU full of custom prompts ran out of memory.
+    """
+    slots: list[int] = []
+    for folder in (moshi, personaplex):
+        files = find_model(str(folder), ignore)
+        lm = bare_lm(files, torch.float32, 40)
+        plan = plan_memory(lm, load_codec(files, lm, CPU), CPU, torch.float32, prompted=bool(slots))
+        slots.append(plan.slot_bytes)
+
+    frame_bytes = 2 * 2 * 64 * 4  # keys and values, layers, dim, float32
+    assert slots[1] - slots[0] == 300 * frame_bytes
 
 
 def test_loading_a_folder_prints_nothing(moshi: Path, capfd: pytest.CaptureFixture[str]) -> None:

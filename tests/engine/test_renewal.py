@@ -372,6 +372,22 @@ def test_renewals_go_with_their_sessions() -> None:
     assert not talk.step.work(GAP_S)
 
 
+def test_the_mind_that_renews_is_there_from_the_start() -> None:
+    """A step that was warmed takes no more memory for its first renewal, and has tried it."""
+    step = make(tiny_lm(context=96))
+    list(step.warm([]))
+    mind, size = step.renewal._mind, step.renewal.size_bytes
+    talk, before = Talk(step), renewals("request")
+    for n, frame in enumerate(sounds(16, 20)[:, 0]):
+        if n == 10:
+            step.renewal.ask(0, "request")
+        talk.hear(frame)
+
+    assert renewals("request") == before + 1
+    assert step.renewal._mind is mind
+    assert step.renewal.size_bytes == size > 0
+
+
 def test_chances_do_not_come_again() -> None:
     """A renewed mind draws other numbers than when it was as old before."""
     step = make()

@@ -39,7 +39,7 @@ def main() -> None:
         before, seen = seen, seen_bytes(device)
         rows.append((name, mib(plan), mib(exact), (seen - before) / MIB))
 
-    lm, mimi = models.load(options, device)
+    lm, mimi = models.load(options, device, options.slots)
     plan = plan_of(lm, mimi, device)
     weights = [*lm.parameters(), *mimi.parameters()]
     held = sum(each.numel() * each.element_size() for each in weights)

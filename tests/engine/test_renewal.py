@@ -84,9 +84,14 @@ def age(step: MoshiStep, slot: int = 0) -> int:
     return int(step.memory.tensors["mind.transformer.offset"][slot])
 
 
-def make(lm: LMModel | None = None, slots: int = 1, rules: Rules = RULES) -> MoshiStep:
+def make(
+    lm: LMModel | None = None,
+    slots: int = 1,
+    rules: Rules = RULES,
+    mimi: MimiModel | None = None,
+) -> MoshiStep:
     """A step whose slots are all joined."""
-    step = MoshiStep(lm or tiny_lm(context=CONTEXT), tiny_mimi(), slots, rules=rules)
+    step = MoshiStep(lm or tiny_lm(context=CONTEXT), mimi or tiny_mimi(), slots, rules=rules)
     for slot in range(slots):
         step.join(slot, GREEDY)
     return step

@@ -22,7 +22,7 @@ TOLD_PARTS = 10
 DRAWING = (torch.Tensor.uniform_, torch.Tensor.erfinv_, torch.Tensor.clamp_)  # in `trunc_normal_`
 
 
-class _Unfilled(TorchFunctionMode):
+class Unfilled(TorchFunctionMode):
     """No random values for weights that lie nowhere: to draw them, torch imports its compiler."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -41,7 +41,7 @@ def bare_lm(files: ModelFiles, dtype: torch.dtype, context: int | None) -> LMMod
     if context is not None:
         overrides["context"] = context
     try:
-        with _Unfilled():
+        with Unfilled():
             return loaders.get_moshi_lm(
                 None,
                 _lm_kwargs(files),

@@ -225,7 +225,7 @@ class Prefill:
         return self._memory.save(0, "mind", frames=self._read)
 
 
-def _ready_attention() -> AbstractContextManager[None]:
+def _ready_attention() -> AbstractContextManager[object]:
     """No cuDNN: it plans for every new shape, up to half a second, and each prompt is a new one."""
     return sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
 

@@ -51,6 +51,9 @@ class SleepStep:
     def leave(self, slot: int) -> None:
         pass
 
+    def move(self, source: int, target: int) -> None:
+        pass
+
     def hush(self, slot: int, on: bool) -> None:
         pass
 

@@ -243,8 +243,9 @@ def read_options() -> tuple[argparse.Namespace, torch.device]:
 
 def start(options: argparse.Namespace, device: torch.device) -> tuple[CountedStep, Engine]:
     """The engine with room for the most sessions; every batch size has run."""
-    step = CountedStep(*models.load(options, device), options.most)
+    step = CountedStep(*models.load(options, device, options.most), options.most)
     step.rows, step.times_s = [], []
+    list(step.warm([]))
     silence = np.zeros((step.capacity, 1920), dtype=np.float32)
     for slots in range(step.capacity + 1):
         step.run(silence, np.arange(step.capacity) < slots)

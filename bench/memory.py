@@ -39,7 +39,7 @@ def main() -> None:
         before, seen = seen, seen_bytes(device)
         rows.append((name, mib(plan), mib(exact), (seen - before) / MIB))
 
-    lm, mimi = models.load(options, device)
+    lm, mimi = models.load(options, device, options.slots)
     plan = plan_of(lm, mimi, device)
     weights = [*lm.parameters(), *mimi.parameters()]
     held = sum(each.numel() * each.element_size() for each in weights)
@@ -67,7 +67,7 @@ def read_options() -> tuple[argparse.Namespace, torch.device]:
 def plan_of(lm: torch.nn.Module, mimi: torch.nn.Module, device: torch.device) -> MemoryPlan:
     """What the worker would have planned."""
     dtype = next(lm.parameters()).dtype
-    return checkpoint._plan(lm, mimi, device, dtype, prompted=False)  # type: ignore[arg-type]
+    return checkpoint.plan_memory(lm, mimi, device, dtype, prompted=False)  # type: ignore[arg-type]
 
 
 def talk(step: MoshiStep, frames: int) -> None:

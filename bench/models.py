@@ -14,8 +14,12 @@ from moshi.models.compression import MimiModel
 from moshi.models.lm import LMModel
 from moshi.models.loaders import get_mimi, get_moshi_lm
 
+from protocol.errors import InvalidInput
 from protocol.personas import Persona
 from worker.engine.builtin import CODEC_CONFIG_FILE, CODEC_FILE, LM_FILE, builtin_folder
+from worker.engine.capacity import MemoryPlan
+from worker.engine.checkpoint import plan_memory
+from worker.engine.lm_weights import Unfilled
 
 CACHE = Path("~/.cache/moshi-rooms").expanduser()
 LM_KEYS_NOT = (
@@ -44,14 +48,31 @@ def read(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, torch.dev
     options = parser.parse_args()
     if options.arch == "moshi7b" and not options.random:
         parser.error("--arch moshi7b needs --random: this benchmark loads no weights of its own")
+    if options.arch == "moshi7b" and not torch.cuda.is_available():
+        parser.error("--arch moshi7b needs a CUDA device, and torch finds none")
     torch.set_num_threads(options.threads)
     return options, torch.device("cuda" if options.arch == "moshi7b" else "cpu")
 
 
-def load(options: argparse.Namespace, device: torch.device) -> tuple[LMModel, MimiModel]:
-    """Load what the options name."""
-    overrides = {"context": options.context} if options.context else {}
+def plan_7b(context: int | None, device: torch.device) -> MemoryPlan:
+    """The worker's own memory plan for Moshi's 7B, from sizes alone."""
+    meta = torch.device("meta")
+    with Unfilled():
+        lm = get_moshi_lm(None, None, meta, torch.bfloat16, lm_kwargs_overrides=_sizes(context))
+        mimi = get_mimi(None, None, meta)
+    return plan_memory(lm, mimi, device, torch.bfloat16, prompted=False)
+
+
+def load(
+    options: argparse.Namespace, device: torch.device, slots: int
+) -> tuple[LMModel, MimiModel]:
+    """Load what the options name, for so many slots; ends with a reason where they do not fit."""
+    overrides = _sizes(options.context)
     if options.arch == "moshi7b":
+        try:
+            plan_7b(options.context, device).slots(slots)
+        except InvalidInput as error:
+            raise SystemExit(f"{error} (CAPACITY is --slots or --most here)") from error
         lm = get_moshi_lm(None, None, device, torch.bfloat16, lm_kwargs_overrides=overrides)
         return lm, get_mimi(None, None, device)
     folder = builtin_folder(CACHE)
@@ -62,6 +83,10 @@ def load(options: argparse.Namespace, device: torch.device) -> tuple[LMModel, Mi
     )
     codec_config = json.loads((folder / CODEC_CONFIG_FILE).read_text())
     return lm, get_mimi(folder / CODEC_FILE, codec_config, device)
+
+
+def _sizes(context: int | None) -> dict[str, int]:
+    return {} if context is None else {"context": context}
 
 
 def name_of(options: argparse.Namespace, device: torch.device) -> str:

@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--text-frames", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=10)
     options, device = models.read(parser)
-    lm, mimi = models.load(options, device)
+    lm, mimi = models.load(options, device, options.slots)
     step = prompted_step(options, lm, mimi)
     on_thread = device.type == "cpu" and options.threads == 1
     clock = time.thread_time if on_thread else time.perf_counter

@@ -84,7 +84,8 @@ class Talk:
 def main() -> None:
     options, device = read_options()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
-    step = MoshiStep(*models.load(options, device), options.slots)
+    step = MoshiStep(*models.load(options, device, options.slots), options.slots)
+    list(step.warm([]))
     talk = Talk(step)
     one = one_renewal(talk)
     for kind, times_ms in one["pieces_ms"].items():

@@ -32,7 +32,7 @@ from worker.engine.step import MoshiStep
 
 def main() -> None:
     options, device = read_options()
-    lm, mimi = models.load(options, device)
+    lm, mimi = models.load(options, device, max(options.slots))
     tiers = None if device.type == "cpu" else sorted({*options.slots, max(options.slots)})
     step = MoshiStep(lm, mimi, max(options.slots), tiers=tiers)
     for slot in range(step.capacity):

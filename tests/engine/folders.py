@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from moshi.models import loaders
 from moshi.models.lm import LMModel
+from moshi.utils.quantize import replace_linear_with_qlinear
 from safetensors.torch import save_file
 
 from worker.engine import builtin, larynx
@@ -37,7 +38,7 @@ def lm_kwargs(**sizes: Any) -> dict[str, Any]:
     return loaders._lm_kwargs | small | sizes
 
 
-def random_lm(seed: int = 0, **sizes: Any) -> LMModel:
+def random_lm(seed: int = 0, *, eight_bit: bool = False, **sizes: Any) -> LMModel:
     """A random model whose tokens vary: embeddings and logits are spread."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -47,6 +48,8 @@ def random_lm(seed: int = 0, **sizes: Any) -> LMModel:
                 weights.data.normal_(std=1.0)
             elif "linears" in name or "text_linear" in name:
                 weights.data.mul_(3.0)
+    if eight_bit:
+        replace_linear_with_qlinear(lm)
     return lm
 
 

@@ -34,12 +34,12 @@ def alone(lm: LMModel, mimi: MimiModel, heard: list[Pcm]) -> Call:
     # Upstream compiles some parts at their first call, which needs a C compiler and many seconds.
     with no_compile(), lm_gen.streaming(1), mimi.streaming(1):
         for n, frame in enumerate(heard):
-            codes = mimi.encode(torch.from_numpy(frame)[None, None])
+            codes = mimi.encode(torch.from_numpy(frame)[None, None].to(lm.device))
             if n == 0:
                 mimi.reset_streaming()
             tokens = lm_gen.step(codes)
             if tokens is not None:
-                call.said.append(mimi.decode(tokens[:, 1:9])[0, 0].numpy())
+                call.said.append(mimi.decode(tokens[:, 1:9])[0, 0].cpu().numpy())
                 call.wrote.append(int(tokens[0, 0, 0]))
     return call
 

@@ -1,6 +1,7 @@
 """Loading: folders of both kinds in their released format, cut, adapted, overridden."""
 
 import json
+import shutil
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,21 @@ import pytest
 import torch
 from moshi.models.lm import LMGen, LMModel
 from moshi.utils.compile import no_compile
+from moshi.utils.quantize import QLinear
 from safetensors.torch import save_file
 
 from protocol.personas import Persona
 from protocol.settings import Settings
 from tests.engine import folders
+from tests.engine.solo import alone
+from tests.engine.test_step import GREEDY, sounds, talk
 from tests.servers import GivenSettings
+from worker.engine import lm_weights
 from worker.engine.builtin import NOTE
-from worker.engine.checkpoint import load_model
-from worker.engine.lm_weights import load_lm
+from worker.engine.checkpoint import load_codec, load_model, plan_memory
+from worker.engine.lm_weights import bare_lm, load_lm
 from worker.engine.model_files import find_model
+from worker.engine.step import MoshiStep
 
 ANNA = Persona(name="anna", label="Anna")
 CPU = torch.device("cpu")
@@ -187,6 +193,34 @@ def test_a_lora_is_fused_into_what_it_adapts(moshi: Path, tmp_path: Path) -> Non
         assert type(fused[name]) is torch.nn.Linear
 
 
+def test_eight_bit_weights_give_upstreams_tokens(
+    moshi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model of bitsandbytes' 8-bit weights says what upstream says with them.
+
+    Once the step could not be made of one: its linears have no sizes, and its keys are float16.
+    """
+    # bitsandbytes' optimizers import torch's compiler, for 10 s; nothing of them is used.
+    monkeypatch.setattr(torch, "compile", lambda fn, **_: fn)
+    folder = tmp_path / "q8"
+    shutil.copytree(moshi, folder)
+    config = json.loads((folder / "config.json").read_text()) | {"quantize": True}
+    (folder / "config.json").write_text(json.dumps(config))
+    published = folders.random_lm(seed=4, eight_bit=True)
+    save_file(published.state_dict(), folder / folders.LM_NAME)
+    files = find_model(str(folder), ignore)
+    lm = load_lm(files, CPU, torch.float32, context=40)
+    mimi = load_codec(files, lm, CPU)
+    step = MoshiStep(lm, mimi, 2)
+    step.join(1, GREEDY)
+    heard = sounds(61, 12)[:, 0]
+    call = talk(step, 1, heard)
+
+    assert sum(type(module) is QLinear for module in lm.modules()) > 10
+    assert call.wrote == alone(lm, mimi, list(heard)).wrote
+    assert len(set(call.wrote)) > 3
+
+
 def test_the_memory_plan_is_said_before_anything_is_loaded(moshi: Path) -> None:
     """People read first what will be needed, then that it is there."""
     lines: list[str] = []
@@ -196,6 +230,34 @@ def test_the_memory_plan_is_said_before_anything_is_loaded(moshi: Path) -> None:
     plan = next(at for at, line in enumerate(lines) if line.startswith("Memory plan for cpu"))
     assert "3 slots" in lines[plan]
     assert lines.index("Model loaded") > plan
+
+
+def test_a_large_model_says_how_far_it_is(moshi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each tenth of the weights is a line."""
+    monkeypatch.setattr(lm_weights, "TOLD_FROM_BYTES", 1)
+    lines: list[str] = []
+    load_lm(find_model(str(moshi), ignore), CPU, torch.float32, context=40, progress=lines.append)
+
+    assert 5 <= len(lines) <= 10
+    assert set(lines) == {"Loading weights: 0.0 of 0.0 GiB"}
+
+
+def test_a_session_of_a_prompted_model_has_its_opening_planned(
+    moshi: Path, personaplex: Path
+) -> None:
+    """A slot of PersonaPlex needs 300 frames more: its prompt is kept for its renewals.
+
+    Once that was in no plan, and a GPU full of custom prompts ran out of memory.
+    """
+    slots: list[int] = []
+    for folder in (moshi, personaplex):
+        files = find_model(str(folder), ignore)
+        lm = bare_lm(files, torch.float32, 40)
+        plan = plan_memory(lm, load_codec(files, lm, CPU), CPU, torch.float32, prompted=bool(slots))
+        slots.append(plan.slot_bytes)
+
+    frame_bytes = 2 * 2 * 64 * 4  # keys and values, layers, dim, float32
+    assert slots[1] - slots[0] == 300 * frame_bytes
 
 
 def test_loading_a_folder_prints_nothing(moshi: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -38,6 +38,10 @@ class FakeStep:
     def leave(self, slot: int) -> None:
         self.calls.append(f"leave {slot}")
 
+    def move(self, source: int, target: int) -> None:
+        self.calls.append(f"move {source} {target}")
+        self.runs[target] = self.runs[source]
+
     def hush(self, slot: int, on: bool) -> None:
         self.calls.append(f"hush {slot} {on}")
 
@@ -138,6 +142,29 @@ def test_slot_changes_reach_the_step_in_order() -> None:
     assert running.step.calls == ["join 0", "leave 0", "join 0", "leave 0"]
 
 
+def test_slots_are_dense_again_when_somebody_left() -> None:
+    """The highest session goes on in the slot that became free, with its frames in order.
+
+    Once the step had a `move` and nobody called it: who stayed in slot 63 cost 64 slots for ever.
+    """
+    got: list[Frame] = []
+    with Running(capacity=3) as running:
+        first, _, last = (running.engine.join(PERSONA, into(got)) for _ in range(3))
+        running.engine.push(last, pcm(1.0))
+        wait_until(lambda: len(got) == 1, "the first answer")
+        running.engine.leave(first)
+        wait_until(lambda: running.step.calls[-1] == "move 2 0", "the move")
+        running.engine.hush(last, True)
+        running.engine.push(last, pcm(2.0))
+        wait_until(lambda: len(got) == 2, "the second answer")
+        newcomer = running.engine.join(PERSONA, into([]))
+        wait_until(lambda: running.step.calls[-1] == "join 2", "the newcomer")
+
+    assert [(frame.pcm[0], frame.text) for frame in got] == [(1.0, 1), (2.0, 2)]
+    assert running.step.calls[3:] == ["leave 0", "move 2 0", "hush 0 True", "join 2"]
+    assert (last.slot, newcomer.slot) == (0, 2)
+
+
 def test_a_straggler_holds_nobody_up() -> None:
     """A slot without a frame does not advance and does not keep the others waiting."""
     got: list[Frame] = []
@@ -197,12 +224,19 @@ print("alive")
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_hung_step_ends_the_process() -> None:
-    """A step that never ends ends the process, which shows where it stood."""
-    ended = outlive("running.step.gate.clear()")
+@pytest.mark.parametrize(
+    ("what", "where"),
+    [
+        ("running.step.gate.clear()", "in run"),
+        ("running.step.work = lambda gap_s: threading.Event().wait()", "in _use_gap"),
+    ],
+)
+def test_a_hung_step_ends_the_process(what: str, where: str) -> None:
+    """A step or a gap that never ends ends the process, which shows where it stood."""
+    ended = outlive(what)
     assert ended.returncode == 1
     assert "alive" not in ended.stdout
-    assert "in run" in ended.stderr
+    assert where in ended.stderr
 
 
 def test_a_failed_step_leaves_no_watchdog() -> None:

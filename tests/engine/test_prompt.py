@@ -1,5 +1,7 @@
 """Prompts and voices: in one pass, kept, in the gaps; always as if told frame by frame."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -13,9 +15,10 @@ from tests.engine.sequential import prompted
 from tests.engine.test_step import sounds, talk
 from tests.engine.tiny import TEXT_CARD, make_hearing, tiny_lm, tiny_mimi
 from worker.engine.checkpoint import load_codec
+from worker.engine.chores import Chores
 from worker.engine.codec import CodecWeights
 from worker.engine.codes import encode, silence_codes, sine_codes
-from worker.engine.language import Weights
+from worker.engine.language import Prefill, Weights
 from worker.engine.lm_weights import load_lm
 from worker.engine.model import Tokens
 from worker.engine.model_files import find_model
@@ -153,6 +156,38 @@ def test_neighbour_of_a_prompt_notices_nothing(lm: LMModel, mimi: MimiModel) -> 
         calls.append(first.wrote + talk(step, 0, heard[6:], np.array([True, busy])).wrote)
 
     assert calls[0] == calls[1]
+
+
+def test_prompts_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many come at once, one mind reads at a time, and a prompt of two is read once.
+
+    Once each had a mind of its own: 64 that came together took 10 GB beside the slots.
+    """
+    minds: list[weakref.ref[Prefill]] = []
+    others: list[int] = []
+    clock_s = [0.0]
+
+    class Counted(Prefill):
+        def __init__(self, weights: Weights, frames: int) -> None:
+            super().__init__(weights, frames)
+            others.append(sum(mind() is not None for mind in minds))
+            minds.append(weakref.ref(self))
+
+        def read_embedded(self, embeddings: torch.Tensor) -> None:
+            super().read_embedded(embeddings)
+            clock_s[0] += 1.0
+
+    monkeypatch.setattr("worker.engine.prompt.Prefill", Counted)
+    step = step_of(tiny_lm(context=CONTEXT), tiny_mimi(), slots=4)
+    step.chores = Chores(lambda: clock_s[0])
+    for slot, text in enumerate(("first", "second", "second", "third")):
+        step.join(slot, persona(text))
+    step.leave(0)
+    while step.work(1.5):  # a piece and a half
+        pass
+
+    assert others == [0, 0]
+    assert not any(step.stage.waits(slot) for slot in (1, 2, 3))
 
 
 def test_who_leaves_is_prompted_no_more(lm: LMModel, mimi: MimiModel) -> None:

@@ -84,9 +84,14 @@ def age(step: MoshiStep, slot: int = 0) -> int:
     return int(step.memory.tensors["mind.transformer.offset"][slot])
 
 
-def make(lm: LMModel | None = None, slots: int = 1, rules: Rules = RULES) -> MoshiStep:
+def make(
+    lm: LMModel | None = None,
+    slots: int = 1,
+    rules: Rules = RULES,
+    mimi: MimiModel | None = None,
+) -> MoshiStep:
     """A step whose slots are all joined."""
-    step = MoshiStep(lm or tiny_lm(context=CONTEXT), tiny_mimi(), slots, rules=rules)
+    step = MoshiStep(lm or tiny_lm(context=CONTEXT), mimi or tiny_mimi(), slots, rules=rules)
     for slot in range(slots):
         step.join(slot, GREEDY)
     return step
@@ -370,6 +375,22 @@ def test_renewals_go_with_their_sessions() -> None:
 
     assert renewals("request") == before + 1
     assert not talk.step.work(GAP_S)
+
+
+def test_the_mind_that_renews_is_there_from_the_start() -> None:
+    """A step that was warmed takes no more memory for its first renewal, and has tried it."""
+    step = make(tiny_lm(context=96))
+    list(step.warm([]))
+    mind, size = step.renewal._mind, step.renewal.size_bytes
+    talk, before = Talk(step), renewals("request")
+    for n, frame in enumerate(sounds(16, 20)[:, 0]):
+        if n == 10:
+            step.renewal.ask(0, "request")
+        talk.hear(frame)
+
+    assert renewals("request") == before + 1
+    assert step.renewal._mind is mind
+    assert step.renewal.size_bytes == size > 0
 
 
 def test_chances_do_not_come_again() -> None:

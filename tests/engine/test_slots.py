@@ -78,10 +78,15 @@ def test_oldest_is_dropped() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(["take", "release", "put", "gather"]), st.integers(0, 9)))
+    st.lists(
+        st.tuples(st.sampled_from(["take", "release", "put", "gather", "move"]), st.integers(0, 9))
+    )
 )
 def test_books_balance(moves: list[tuple[str, int]]) -> None:
-    """Used + free is the capacity, no slot has two occupants, frames keep their order."""
+    """Used + free is the capacity, no slot has two occupants, frames keep their order.
+
+    Who moves into holes leaves none.
+    """
     slots, held, seen = Slots(4), list[Occupant](), dict[int, float]()
     for clock, (move, pick) in enumerate(moves):
         if move == "take" and slots.free:
@@ -94,5 +99,9 @@ def test_books_balance(moves: list[tuple[str, int]]) -> None:
             for occupant, _, arrived_s in slots.gather():
                 assert seen.get(occupant.id, -1.0) < arrived_s
                 seen[occupant.id] = arrived_s
+        elif move == "move":
+            while (hole := slots.hole()) is not None:
+                slots.move(*hole)
+            assert {each.slot for each in held} == set(range(slots.used))
         assert slots.used + slots.free == slots.capacity
         assert len({each.slot for each in held}) == len(held) == slots.used

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 from moshi.models.lm import LMGen
+from moshi.models.loaders import get_mimi, get_moshi_lm
 from moshi.utils.compile import no_compile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from protocol.personas import Persona
 from tests.engine.tiny import tiny_lm, tiny_mimi
+from worker.engine.checkpoint import plan_memory
+from worker.engine.lm_weights import Unfilled
 from worker.engine.step import MoshiStep
 
 # A read by the host, or a shape that depends on data.
@@ -137,6 +140,24 @@ def test_all_is_on_the_device(dtype: torch.dtype) -> None:
         step.passes[2].run()  # makes what is made once
         with OnOneDevice():
             step.passes[2].run()
+
+
+def test_moshis_own_7b_runs_in_the_memory_that_is_planned() -> None:
+    """The full architecture makes a step, and its slots take what the memory plan says.
+
+    Without memory and without a GPU: on torch's meta device tensors are shapes alone.
+    """
+    meta = torch.device("meta")
+    with Unfilled():
+        lm, mimi = get_moshi_lm(None, None, meta, torch.bfloat16), get_mimi(None, None, meta)
+    plan = plan_memory(lm, mimi, torch.device("cpu"), torch.bfloat16, prompted=False)
+    step = MoshiStep(lm, mimi, 2, tiers=[])
+    with torch.inference_mode():
+        step.passes[2].run()
+
+    assert (step.memory.slot_bytes, lm.context) == (pytest.approx(1.48 * 2**30, rel=0.005), 3000)
+    planned = plan.slot_bytes + plan.context_frames * plan.frame_bytes
+    assert step.memory.slot_bytes <= planned <= 1.01 * step.memory.slot_bytes
 
 
 def test_upstream_cannot_be_captured() -> None:

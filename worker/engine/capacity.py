@@ -30,12 +30,17 @@ class MemoryPlan:
     openings_bytes: int = 0  # of prompts that are kept beside the slots
     renewal_bytes: int = 0  # of the mind that reads a renewed session's past
 
+    @property
+    def most(self) -> int:
+        """How many slots there is memory for."""
+        return self._fitting_slots(self.context_frames)
+
     def slots(self, asked: int | None) -> int:
         """How many slots to open: as asked, else as many as is wise.
 
         Raises `InvalidInput` with the numbers and the settings that would fit.
         """
-        fit = self._fitting_slots(self.context_frames)
+        fit = self.most
         if asked is None and fit >= 1:
             return min(fit, MOST_SLOTS if self.on_gpu else CPU_SLOTS)
         if asked is None or asked > fit:

@@ -78,10 +78,10 @@ def _assemble(files: ModelFiles, settings: Settings, progress: Progress, note: s
     try:
         mimi = load_codec(files, bare, device)
         voices = _voices(files, settings, mimi) if prompted else {}
-        plan = _plan(bare, mimi, device, dtype, prompted=prompted)
+        plan = plan_memory(bare, mimi, device, dtype, prompted=prompted)
         slots = plan.slots(settings.capacity)
         _say(plan.line(slots), bare, device, dtype, progress)
-        lm = load_lm(files, device, dtype, context=settings.context)
+        lm = load_lm(files, device, dtype, context=settings.context, progress=progress)
         reading = Reading(
             encode=tokenizer.encode,
             pieces=_pieces(lm, tokenizer),
@@ -164,7 +164,7 @@ def _check_quantized(files: ModelFiles, on_gpu: bool) -> None:
         ) from error
 
 
-def _plan(
+def plan_memory(
     lm: LMModel, mimi: MimiModel, device: torch.device, dtype: torch.dtype, *, prompted: bool
 ) -> MemoryPlan:
     if device.type == "cuda":
@@ -175,15 +175,20 @@ def _plan(
     depformer_bytes = _attention_bytes(lm.depformer, dtype) if lm.depformer is not None else 0
     context = lm.context or 1
     frame_bytes = _attention_bytes(lm.transformer, dtype) // context
+    opening_bytes = OPENING_FRAMES * frame_bytes if prompted else 0
     return MemoryPlan(
         device=name,
         on_gpu=device.type == "cuda",
         free_bytes=free_bytes,
         weights_bytes=sum(each.numel() * each.element_size() for each in lm.parameters()),
         frame_bytes=frame_bytes,
-        slot_bytes=depformer_bytes + _attention_bytes(mimi, torch.float32) + CODEC_STATE_BYTES,
+        # A session holds its opening for its renewals, though no new one may want it any more.
+        slot_bytes=depformer_bytes
+        + _attention_bytes(mimi, torch.float32)
+        + CODEC_STATE_BYTES
+        + opening_bytes,
         context_frames=context,
-        openings_bytes=OPENINGS * OPENING_FRAMES * frame_bytes if prompted else 0,
+        openings_bytes=OPENINGS * opening_bytes,
         renewal_bytes=context * frame_bytes,
     )
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from worker.engine.memory import Rows
 from worker.engine.sampler import Draw
-from worker.engine.transformer import Op, feed, gate, norm, scale
+from worker.engine.transformer import Op, attended_in, feed, gate, norm, scale
 
 # hidden [B, dim] → the input of each weight set [B, depformer dim]
 Projections = Callable[[torch.Tensor], Sequence[torch.Tensor]]
@@ -103,7 +103,8 @@ class _Layer:
         self._schedule = schedule
         head_dim = attention.embed_dim // attention.num_heads
         shape = (batch, 2, self._heads, lm.dep_q, head_dim)
-        self._kv = torch.zeros(shape, dtype=lm.dtype, device=lm.device)
+        dtype = attended_in(attention, lm.dtype)
+        self._kv = torch.zeros(shape, dtype=dtype, device=lm.device)
         self._in, self._out = list(attention.in_projs), list(attention.out_projs)
         self._norm1, self._norm2 = norm(layer.norm1), norm(layer.norm2)
         self._scale1, self._scale2 = scale(layer.layer_scale_1), scale(layer.layer_scale_2)

@@ -32,6 +32,10 @@ class EchoStep:
     def leave(self, slot: int) -> None:
         """Nothing to free."""
 
+    def move(self, source: int, target: int) -> None:
+        """Only the hush has to follow."""
+        self._loud[target] = self._loud[source]
+
     def hush(self, slot: int, on: bool) -> None:
         """Give silence back, or sound again."""
         self._loud[slot] = 0.0 if on else 1.0

@@ -7,12 +7,14 @@ Knows no sound. Engine thread only.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from moshi.models.lm import LMModel
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from protocol.errors import InvalidInput
 from worker.engine.depformer import ALWAYS, AT_WORD, Depformer, Forced, Projections, table_of
@@ -201,7 +203,8 @@ class Prefill:
         if self._read + frames > self._frames:
             raise InvalidInput(f"columns: {self._read} + {frames}; expected at most {self._frames}")
         there = embeddings.to(self._tokens.device, self._weights.lm.dtype)
-        self._transformer(there[None], self._all)
+        with _ready_attention() if there.is_cuda else nullcontext():
+            self._transformer(there[None], self._all)
         self._read += frames
         if there.is_cuda:  # whoever plans the next piece must know what this one took
             torch.cuda.current_stream().synchronize()
@@ -220,6 +223,11 @@ class Prefill:
             self._tokens[0, :, place] = column
             self._wills[0, place] = column[0] if wills is None else int(wills[n])
         return self._memory.save(0, "mind", frames=self._read)
+
+
+def _ready_attention() -> AbstractContextManager[object]:
+    """No cuDNN: it plans for every new shape, up to half a second, and each prompt is a new one."""
+    return sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
 
 
 def positions(mind: Snapshot) -> int:

@@ -13,13 +13,16 @@ from safetensors import safe_open
 from torch.overrides import TorchFunctionMode
 
 from protocol.errors import InvalidInput
-from worker.engine.model_files import ModelFiles
+from worker.engine.model_files import ModelFiles, Progress
 from worker.engine.shapes import agent_steps, lm_sizes, read_shapes, rows_taken, takes
+
+TOLD_FROM_BYTES = 2**30  # smaller ones are there at once
+TOLD_PARTS = 10
 
 DRAWING = (torch.Tensor.uniform_, torch.Tensor.erfinv_, torch.Tensor.clamp_)  # in `trunc_normal_`
 
 
-class _Unfilled(TorchFunctionMode):
+class Unfilled(TorchFunctionMode):
     """No random values for weights that lie nowhere: to draw them, torch imports its compiler."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -38,7 +41,7 @@ def bare_lm(files: ModelFiles, dtype: torch.dtype, context: int | None) -> LMMod
     if context is not None:
         overrides["context"] = context
     try:
-        with _Unfilled():
+        with Unfilled():
             return loaders.get_moshi_lm(
                 None,
                 _lm_kwargs(files),
@@ -63,16 +66,22 @@ def _lm_kwargs(files: ModelFiles) -> dict[str, Any] | None:
 
 
 def load_lm(
-    files: ModelFiles, device: torch.device, dtype: torch.dtype, *, context: int | None = None
+    files: ModelFiles,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    context: int | None = None,
+    progress: Progress = lambda line: None,
 ) -> LMModel:
     """Load the language model, tensor by tensor straight to its device: nothing is held twice.
 
+    `progress` gets a line for every tenth of a large one.
     A depformer that also speaks for the user (PersonaPlex) is cut to the agent's codebooks.
     Raises `InvalidInput` where weights and config.json do not belong together.
     """
     lm = bare_lm(files, dtype, context)
     try:
-        lm.load_state_dict(_tensors(files, device, dtype), assign=True)
+        lm.load_state_dict(_tensors(files, device, dtype, progress), assign=True)
     except RuntimeError as error:  # load_state_dict's list of what differs, which may be long
         raise InvalidInput(
             f"MODEL={files.name!r}: {files.lm.name} does not fit config.json: {error!s:.500}"
@@ -102,12 +111,13 @@ def _adapted(
 
 
 def _tensors(
-    files: ModelFiles, device: torch.device, dtype: torch.dtype
+    files: ModelFiles, device: torch.device, dtype: torch.dtype, progress: Progress
 ) -> dict[str, torch.Tensor]:
     """The tensors that the model takes, each read to its device and set to its type on the way."""
     shapes = read_shapes(files.lm)
     steps = agent_steps(shapes)
     tensors: dict[str, torch.Tensor] = {}
+    told = _Told(files.lm.stat().st_size, progress)
     with safe_open(files.lm, framework="pt", device=str(device)) as file:
         for name, (rows, *_) in shapes.items():
             if not takes(name, steps):
@@ -117,4 +127,22 @@ def _tensors(
             # 8-bit weights keep their scales in float32 (moshi 0.2.13 quantize.py `QLinear`).
             as_it_is = name.endswith("_scb") or not tensor.is_floating_point()
             tensors[name] = tensor if as_it_is else tensor.to(dtype)
+            told.add(tensor.nbytes)
     return tensors
+
+
+class _Told:
+    """How far the reading of a large file is, in lines for people."""
+
+    def __init__(self, whole: int, progress: Progress) -> None:
+        self._whole, self._progress = whole, progress
+        self._read, self._parts = 0, 0
+
+    def add(self, count: int) -> None:
+        """So many bytes more were read."""
+        self._read += count
+        parts = self._read * TOLD_PARTS // self._whole
+        if parts > self._parts and self._whole >= TOLD_FROM_BYTES:
+            gib, whole_gib = self._read / 2**30, self._whole / 2**30
+            self._progress(f"Loading weights: {gib:.1f} of {whole_gib:.1f} GiB")
+        self._parts = parts

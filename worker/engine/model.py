@@ -42,6 +42,10 @@ class BatchedStep(Protocol):
         """Free a slot; it costs the other slots nothing."""
         ...
 
+    def move(self, source: int, target: int) -> None:
+        """Let a session go on in a free slot, as if it had always been there."""
+        ...
+
     def run(self, pcm: Pcm, exec_mask: Mask) -> StepOut:
         """Advance the rows of `exec_mask` by one frame. pcm `[B, frame_samples]` in [-1, 1]."""
         ...

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal, Protocol
 
+import numpy as np
 import structlog
 
 from worker.engine import metrics
@@ -113,6 +114,18 @@ class Renewal:
     def size_bytes(self) -> int:
         """Bytes of the mind that reads, from the first renewal on."""
         return 0 if self._mind is None else self._mind.size_bytes
+
+    def rehearse(self, opening_frames: int) -> None:
+        """Make the mind that reads, for openings of so many positions, and try pieces of all sizes.
+
+        Else the first renewal might find its memory taken, and all calls wait while kernels load.
+        """
+        mind = self._mind_for(opening_frames)
+        piece = LEAST_PIECE
+        while piece <= min(MOST_PIECE, mind.frames):
+            mind.begin()
+            mind.read(np.zeros((piece, mind.initial.shape[1]), dtype=np.int64))
+            piece *= 2
 
     # Who is there.
 
@@ -235,11 +248,16 @@ class Renewal:
         log.warning("renewal_fell_behind", slot=slot, reason=reason)
 
     def _succeed(self, slot: int, reason: Reason) -> Successor:
-        frames = min(self._context, self._opening_frames(slot) + self._keep + self._slack)
+        mind = self._mind_for(self._opening_frames(slot))
+        columns = None if reason in FRESH else self._kept(slot)
+        return Successor(slot, mind, self._openings[slot], self.history, columns)
+
+    def _mind_for(self, opening_frames: int) -> Prefill:
+        """The mind that reads, with room for such an opening."""
+        frames = min(self._context, opening_frames + self._keep + self._slack)
         if self._mind is None or self._mind.frames < frames:
             self._mind = self._step.prefill(frames)
-        columns = None if reason in FRESH else self._kept(slot)
-        return Successor(slot, self._mind, self._openings[slot], self.history, columns)
+        return self._mind
 
     def _opening_frames(self, slot: int) -> int:
         opening = self._openings[slot]

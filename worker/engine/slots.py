@@ -84,6 +84,19 @@ class Slots:
         occupant.inbox.clear()
         return True
 
+    def hole(self) -> tuple[Occupant, int] | None:
+        """The occupant of the highest slot and the lowest free slot, where that is below it."""
+        highest = next((each for each in reversed(self._occupants) if each is not None), None)
+        if highest is None or self.used > highest.slot:
+            return None
+        return highest, self._occupants.index(None)
+
+    def move(self, occupant: Occupant, slot: int) -> None:
+        """Let an occupant go on in a slot that is free."""
+        assert self.holds(occupant) and self._occupants[slot] is None, (occupant.slot, slot)
+        self._occupants[occupant.slot], self._occupants[slot] = None, occupant
+        occupant.slot = slot
+
     def holds(self, occupant: Occupant) -> bool:
         """Whether the slot is still this occupant's."""
         return self._occupants[occupant.slot] is occupant

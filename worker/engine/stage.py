@@ -73,6 +73,7 @@ class Stage:
         self._step, self._forced = step, forced
         self._lm = weights.lm
         self._seats: dict[int, _Seat] = {}
+        self._reading = False  # a prompt
 
     def join(self, slot: int, persona: Persona) -> None:
         """Begin with a new occupant, whose slot was emptied."""
@@ -174,12 +175,21 @@ class Stage:
         self._step.chores.add(seat, self._prompt(seat))
 
     def _prompt(self, seat: _Seat) -> Chore:
-        """Read a prompt and give it to whoever waits for it, wherever they sit by then."""
-        opening = self.prompts.get(seat.persona)  # another may have read it by now
-        if opening is None:
-            yield from self.prompts.pieces(seat.persona)
-            opening = self.prompts.get(seat.persona)
-            assert opening is not None
+        """Read a prompt and give it to whoever waits for it, wherever they sit by then.
+
+        One at a time: each is read by a mind of its own, which takes memory.
+        """
+        while self._reading:
+            yield None
+        self._reading = True
+        try:
+            opening = self.prompts.get(seat.persona)  # another may have read it by now
+            if opening is None:
+                yield from self.prompts.pieces(seat.persona)
+                opening = self.prompts.get(seat.persona)
+                assert opening is not None
+        finally:
+            self._reading = False
         yield "prompt is given"
         slot = next(slot for slot, each in self._seats.items() if each is seat)
         heard = self._heard(slot, seat)

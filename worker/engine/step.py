@@ -74,7 +74,7 @@ class MoshiStep:
         self.memory = Memory(capacity, device)
         self.chores = Chores()
         self._cuda = device.type == "cuda"
-        self._cards = Widths(text=lm.text_linear.out_features, audio=lm.card)
+        self._cards = Widths(text=len(lm.text_linear.get_parameter("weight")), audio=lm.card)
         self.widths = self._cards.at_most(GRAPH_TEXT_WIDTH, GRAPH_AUDIO_WIDTH)
         self._width_of: dict[int, tuple[int, int]] = {}
         self.ports = Ports.of(device, capacity, mimi.frame_size, COLUMN + 1 + lm.n_q)
@@ -94,11 +94,16 @@ class MoshiStep:
         self.stage = Stage(self, self._weights, self._forced, prompts, self.renewal.open_with)
 
     def warm(self, personas: Iterable[Persona]) -> Iterator[str]:
-        """Prepare what personas begin with, as far as it can be kept; a line for people at each.
+        """Prepare renewals, and what personas begin with as far as it can be kept.
+
+        Gives a line for people at each persona.
 
         Raises `InvalidInput` where the context is too short for it.
         """
-        return self.stage.prompts.warm(personas)
+        prompts = self.stage.prompts
+        longest = (self._weights.lm.context or 0) // 2 if prompts.reading.prompted else 1
+        self.renewal.rehearse(longest)
+        return prompts.warm(personas)
 
     @property
     def capacity(self) -> int:

@@ -13,9 +13,11 @@ import torch
 from moshi.modules.gating import ActivationGating
 from moshi.modules.transformer import (
     RMSNorm,
+    StreamingMultiheadAttention,
     StreamingTransformer,
     StreamingTransformerLayer,
 )
+from moshi.utils.quantize import QLinear
 from torch import nn
 from torch.nn import functional as F
 
@@ -58,7 +60,7 @@ class RingTransformer:
         assert attention.context is not None
         self._ring = ring or attention.context
         self.offset = rows.take(f"{name}.offset")  # [B] positions seen
-        self._dtype = dtype
+        dtype = attended_in(attention, dtype)
         device = self.offset.device
         self._ring_index = torch.arange(self._ring, device=device)
         self._steps = torch.arange(1, device=device)
@@ -73,11 +75,11 @@ class RingTransformer:
     def __call__(self, x: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
         """Advance the rows of `exec_mask` by the T positions of x `[B, T, C]`."""
         frames = x.shape[1]
-        shared = self._share(frames)
+        shared, dtype = self._share(frames), x.dtype
         for layer in self._layers:
             x = layer(x, shared)
         self.offset.add_(exec_mask.long(), alpha=frames)
-        return x
+        return x.to(dtype)  # 8-bit weights mix two halves, which makes a whole
 
     def _share(self, frames: int) -> _Shared:
         if self._steps.shape[0] < frames:
@@ -137,6 +139,11 @@ class _Layer:
         self._values.scatter_(2, shared.index, projected[:, 2])
         y = F.scaled_dot_product_attention(q, self._keys, self._values, shared.bias)
         return self._project_out(y.transpose(1, 2).reshape(batch, frames, -1))
+
+
+def attended_in(attention: StreamingMultiheadAttention, dtype: torch.dtype) -> torch.dtype:
+    """The type of keys and values: 8-bit weights give float16, whatever the model's own type."""
+    return torch.float16 if isinstance(attention.in_projs[0], QLinear) else dtype
 
 
 def rotate(qk: torch.Tensor, turn: torch.Tensor | None) -> torch.Tensor:

@@ -61,6 +61,10 @@ class ScriptedStep:
         """It goes."""
         del self._seats[slot]
 
+    def move(self, source: int, target: int) -> None:
+        """It goes on in another slot."""
+        self._seats[target] = self._seats.pop(source)
+
     def hush(self, slot: int, on: bool) -> None:
         """Silence it; it goes on wanting."""
         self._seats[slot].hushed = on

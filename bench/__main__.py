@@ -1,0 +1,164 @@
+"""Every benchmark of the engine in one run, and how far its goals are reached.
+
+Each benchmark runs in a process of its own, with as many slots as fit the device by the worker's
+memory plan, and prints its table. Then comes a table of goals, then one line of JSON that holds
+the lines of all. One that fails is told and leaves the others alone.
+
+    python -m bench                             # the built-in model on a CPU, some minutes
+    python -m bench --arch moshi7b --random     # Moshi's 7B in bf16 on CUDA, about an hour
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from bench import models
+
+CONTEXT, SHORT_CONTEXT = 3000, 1500  # frames: Moshi's own, and half of it
+MOST, SHORT_MOST = 80, 128  # sessions to try at these contexts, where they fit
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One benchmark with its options."""
+
+    name: str  # among the results
+    module: str
+    options: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What is to be reached, read off one result."""
+
+    text: str
+    run: str
+    reached: Callable[[Result], float]
+    holds: Callable[[float], bool]
+
+
+def main() -> None:
+    parser = models.options_of(__doc__)
+    parser.add_argument("--minutes", type=float, default=60.0, help="of simulated calls")
+    options, device = models.read(parser)
+    runs, goals = on_gpu(options, device) if device.type == "cuda" else on_cpu(options)
+    results = {run.name: measured(run, options) for run in runs}
+    print(f"\n{'goal':>45} {'reached':>10}")
+    reached = {goal.text: reach(goal, results[goal.run]) for goal in goals}
+    for text, (value, holds) in reached.items():
+        print(f"{text:>45} {'failed' if value is None else f'{value:.4g}':>10} {holds}")
+    print(json.dumps({"bench": "all", "torch": torch.__version__, "goals": reached} | results))
+
+
+def on_gpu(options: argparse.Namespace, device: torch.device) -> tuple[list[Run], list[Goal]]:
+    """Moshi's 7B: what a GPU is bought for."""
+    long = min(MOST, models.plan_7b(CONTEXT, device).most)
+    short = min(SHORT_MOST, models.plan_7b(SHORT_CONTEXT, device).most)
+    sizes = sorted({*(n for n in (1, 8, 16, 32, 48, 64) if n < long), long})
+    wide = ["--context", str(CONTEXT)]
+    narrow = ["--context", str(SHORT_CONTEXT)]
+    runs = [
+        Run("step", "step", ["--slots", *map(str, sizes), *wide]),
+        Run("long", "capacity", ["--most", str(long), *wide]),
+        Run("short", "capacity", ["--most", str(short), *narrow]),
+        Run("start", "persona_start", ["--slots", str(min(64, short)), *narrow]),
+        Run("memory", "memory", ["--slots", str(long), *wide]),
+        Run(
+            "renewal",
+            "renewal",
+            ["--slots", str(min(64, long)), "--minutes", str(options.minutes), *wide],
+        ),
+    ]
+    goals = [
+        Goal("a step of one session, ms: at most 15", "step", ms_of_one, lambda ms: ms <= 15),
+        Goal("sessions at context 3000: 64", "long", sessions, lambda count: count >= 64),
+        Goal("sessions at context 1500: 96", "short", sessions, lambda count: count >= 96),
+        Goal("a cached start, ms: less than 300", "start", cached_ms, lambda ms: ms < 300),
+        *unending(),
+    ]
+    return runs, goals
+
+
+def on_cpu(options: argparse.Namespace) -> tuple[list[Run], list[Goal]]:
+    """The built-in model: that everything runs, and what a batch is worth."""
+    runs = [
+        Run("step", "step", ["--slots", "1", "8"]),
+        Run("capacity", "capacity", ["--most", "4", "--seconds", "4"]),
+        Run("start", "persona_start", []),
+        Run("memory", "memory", []),
+        Run("renewal", "renewal", ["--minutes", str(options.minutes)]),
+    ]
+    goals = [
+        Goal("8 sessions in a batch, x 8 alone: 4", "step", times_of_8, lambda times: times >= 4),
+        Goal("a cached start, of the prompt: 0.05", "start", share, lambda part: part <= 0.05),
+        *unending(),
+    ]
+    return runs, goals
+
+
+def unending() -> list[Goal]:
+    """Calls without end."""
+    return [
+        Goal("renewals in these calls: 10", "renewal", renewals, lambda count: count >= 10),
+        Goal("frames missed in them: 0", "renewal", missed, lambda count: count == 0),
+    ]
+
+
+def measured(run: Run, options: argparse.Namespace) -> Result | None:
+    """The last line of a benchmark, which prints its table meanwhile; None: it failed."""
+    common = ["--arch", options.arch, *(["--random"] if options.random else [])]
+    command = [sys.executable, "-m", f"bench.{run.module}", *common, *run.options]
+    print(f"\n$ {' '.join(['python', *command[1:]])}", flush=True)
+    line = ""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+    return json.loads(line) if process.returncode == 0 else None
+
+
+def reach(goal: Goal, result: Result | None) -> tuple[float | None, bool]:
+    """The figure of a goal and whether that is enough."""
+    if result is None:
+        return None, False
+    value = goal.reached(result)
+    return value, goal.holds(value)
+
+
+def ms_of_one(result: Result) -> float:
+    return result["rows"][0]["ms"]
+
+
+def times_of_8(result: Result) -> float:
+    return next(row["times_solo"] for row in result["rows"] if row["slots"] == 8)
+
+
+def sessions(result: Result) -> float:
+    return result["sessions"]
+
+
+def cached_ms(result: Result) -> float:
+    return result["cached_ms"]
+
+
+def share(result: Result) -> float:
+    return result["cached_share"]
+
+
+def renewals(result: Result) -> float:
+    return result["call"]["renewals"]
+
+
+def missed(result: Result) -> float:
+    return result["call"]["missed"]
+
+
+if __name__ == "__main__":
+    main()

@@ -149,5 +149,7 @@ def test_servers_end_after_those_who_need_them(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_address_of_a_service_for_all_is_localhost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Listening everywhere, the page's address is still one that a browser can open."""
-    assert planned(monkeypatch, host="0.0.0.0", port=9090).address == "http://localhost:9090"
+    """Listening everywhere, behind TLS of one's own, it is still one that a browser can open."""
+    made = planned(monkeypatch, host="0.0.0.0", port=9090, livekit_public_url="wss://talk.example")
+
+    assert made.address == "http://localhost:9090"

@@ -15,17 +15,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import psutil
 import yaml
+from dotenv import dotenv_values
 
-from deploy import keys, programs
+from deploy import compose, keys, programs
 from deploy.private_file import write_privately
 from tests import servers
 
 PROJECT = programs.PROJECT
-COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())["services"]
+COMPOSE = compose.services()
 DOCKERFILE = (PROJECT / "Dockerfile.gpu").read_text()
 USER = 10001  # the image's own, by its Dockerfile
 ON_THIS_MACHINE = {
@@ -106,24 +106,11 @@ def _run(asked: list[str], folder: Path, env: dict[str, str]) -> subprocess.Comp
 
 def environment(host: Host, name: str) -> dict[str, str]:
     """What a service is told: `.env` and its own lines, filled in as compose does."""
-    lines = (host.folder / ".env").read_text().splitlines()
-    env_file = dict(line.split("=", 1) for line in lines if line and line[0] != "#")
-    own = {key: _filled(value, env_file) for key, value in COMPOSE[name]["environment"].items()}
+    read = dotenv_values(host.folder / ".env")
+    env_file = {key: value for key, value in read.items() if value is not None}
+    own = compose.environment(name, env_file)
     given = env_file if "env_file" in COMPOSE[name] else {}
     return given | {key: host.at(value) for key, value in own.items()}
-
-
-def _filled(value: str, variables: dict[str, str]) -> str:
-    """`${NAME}`, `${NAME:?why}` and `${NAME:-default}`."""
-
-    def fill(found: re.Match[str]) -> str:
-        name, rest = found[1], found[2] or ""
-        if name in variables:
-            return variables[name]
-        assert rest.startswith(":-"), f"{name} is not set: {rest}"
-        return rest[2:]
-
-    return re.sub(r"\$\{(\w+)(:[?-][^}]*)?\}", fill, value)
 
 
 def lay_out(host: Host, name: str) -> Path:

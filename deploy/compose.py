@@ -31,7 +31,7 @@ PORTS: tuple[tuple[str, int, str, Protocol], ...] = (
     ("token_service", 8080, "page and token service", "tcp"),
     ("worker", 8081, "worker's health", "tcp"),
 )
-EVERYWHERE = ("caddy", "LiveKit's media")  # the others listen on the loopback alone
+OPEN = ("page over https", "LiveKit's media")  # the others listen on the loopback alone
 
 
 def services() -> dict[str, dict[str, Any]]:
@@ -63,7 +63,7 @@ def plan(settings: Settings, address: str) -> Plan:
     """What compose starts; `address` is this host's own, for what browsers reach."""
     processes: dict[str, Process] = {}
     for name, number, use, protocol in PORTS:
-        host = address if name in EVERYWHERE or use in EVERYWHERE else "127.0.0.1"
+        host = address if use in OPEN else "127.0.0.1"
         process = processes.setdefault(name, Process(name, [], {}, []))
         process.ports.append(Port(number, use, "", host, protocol))
     return Plan(settings, list(processes.values()), [], address)

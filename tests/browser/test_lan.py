@@ -2,9 +2,10 @@
 
 import base64
 import hashlib
+import ssl
 from collections.abc import Generator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -33,7 +34,7 @@ class Network:
     page: str
     welcome: str
     authority: Path
-    secret: str
+    secret: str = field(repr=False)
 
     @property
     def pin(self) -> str:
@@ -45,7 +46,8 @@ class Network:
 
     def client(self) -> httpx.Client:
         """Somebody who trusts the authority that the welcome gave away."""
-        return httpx.Client(base_url=self.page, verify=str(self.authority), trust_env=False)
+        trusting = ssl.create_default_context(cafile=self.authority)
+        return httpx.Client(base_url=self.page, verify=trusting, trust_env=False)
 
     def shown(self) -> str:
         """What anybody on the machine sees: the log and every command line."""

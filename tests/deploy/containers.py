@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -75,8 +75,8 @@ class Host:
     moved: dict[int, int]
     https: str  # where Caddy has the domain
     authority: Path  # who signed for it
-    api_key: str  # that `make keys` showed
-    secret: str  # that it did not
+    api_key: str = field(repr=False)  # that `make keys` showed
+    secret: str = field(repr=False)  # that it did not
 
     def at(self, text: str) -> str:
         """A text of the files with the ports of this host."""

@@ -1,6 +1,7 @@
 """The pulse over a real redis: what a host follows, what redis lost, which job comes too late."""
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import structlog
 from redis.asyncio import Redis
 
+from protocol.errors import InvalidInput
 from protocol.heartbeat import HEARTBEAT_TTL_S, LAST_WORDS_TTL_S, Heartbeat, heartbeat_key
 from protocol.personas import Persona
 from protocol.promise import Promise, promise_key, promised
@@ -17,6 +19,7 @@ from tests.conftest import SettingsFor
 from tests.person import WITHIN_S, eventually
 from tests.servers import free_port
 from worker.admission import Admission
+from worker.health import Health
 from worker.hosts import Hosting, Hosts
 from worker.pulse import Pulse
 from worker.status import Status
@@ -169,6 +172,16 @@ async def test_slow_steps_are_told_once(redis_url: str, settings_for: SettingsFo
         ("steps_too_slow", 91.0),
         ("steps_in_time", 91.0),
     ]
+
+
+async def test_a_taken_health_port_is_told(settings_for: SettingsFor) -> None:
+    """A second worker beside the first ends with the setting that moves its port."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        health = Health(Pulse(settings_for(), Status("echo"), Hosts()), "127.0.0.1", port)
+        with pytest.raises(InvalidInput, match=f"WORKER_PORT={port}: expected"):
+            await health.start()
+        await health.aclose()
 
 
 async def test_without_redis_a_job_is_taken(settings_for: SettingsFor) -> None:

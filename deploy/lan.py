@@ -7,23 +7,18 @@ certificate of this machine's own authority; a plain page beside it says how to 
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from deploy.certificates import is_private, keep_authority, write_certificate
-from deploy.keys import livekit_keys
-from deploy.private_file import write_privately
+from deploy.livekit_keys import livekit_keys
 from deploy.programs import PROJECT
-from protocol.addresses import is_loopback
+from protocol.addresses import is_loopback, is_private
 from protocol.errors import InvalidInput
 from protocol.secret import is_development_key, reveal
-from protocol.settings import USER_FILE, Settings
+from protocol.settings import Settings
 
 CONFIGURATION = PROJECT / "deploy" / "lan.caddy"
-AUTHORITY = USER_FILE.parent / "authority"  # outlives a checkout: phones trust it once
-WELCOME = PROJECT / "deploy" / "welcome.html"
 EVERYWHERE = ("", "0.0.0.0", "::")
 
 
@@ -132,17 +127,3 @@ def own_address() -> str:
             return str(probe.getsockname()[0])
         except OSError:
             return "127.0.0.1"
-
-
-def lay_out(lan: Lan, folder: Path) -> str:
-    """Write certificate and welcome; gives the authority's fingerprint."""
-    own = lan.folder_in(folder)
-    (own / "welcome").mkdir(parents=True, exist_ok=True)
-    authority = keep_authority(AUTHORITY)
-    write_certificate(authority, lan.host, own / "tls.pem")
-    write_privately(own / "welcome" / "authority.crt", authority.pem)
-    text = Template(WELCOME.read_text(encoding="utf-8")).substitute(
-        address=lan.address, fingerprint=authority.fingerprint
-    )
-    write_privately(own / "welcome" / "index.html", text)
-    return authority.fingerprint

@@ -127,7 +127,10 @@ def make_plan(
 
 
 def _ordered(servers: list[Process], ours: list[Process]) -> list[Process]:
-    """Each server after those before it and until those behind it have ended; ours after all."""
+    """Each server after those before it and until those behind it have ended; ours after all.
+
+    But the worker at once: it imports for seconds before it needs any of them, and waits itself.
+    """
     chained = [
         replace(
             server,
@@ -136,7 +139,8 @@ def _ordered(servers: list[Process], ours: list[Process]) -> list[Process]:
         )
         for number, server in enumerate(servers)
     ]
-    return chained + [replace(each, after=tuple(_addresses(servers))) for each in ours]
+    worker, *rest = ours
+    return [*chained, worker, *(replace(each, after=tuple(_addresses(servers))) for each in rest)]
 
 
 def _launch() -> Launch:

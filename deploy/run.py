@@ -56,7 +56,11 @@ def main() -> int:
     configure_logging(plan.settings)
     if (config := plan.livekit_config) is not None:
         write_privately(livekit_config.file_in(FOLDER, config["port"]), yaml.safe_dump(config))
-    fingerprint = lan.lay_out(plan.lan, FOLDER) if plan.lan is not None else ""
+    fingerprint = ""
+    if plan.lan is not None:  # what makes certificates would keep every other start waiting
+        from deploy.welcome import lay_out
+
+        fingerprint = lay_out(plan.lan, FOLDER)
     for used in plan.used:
         print(f"==> using {used}", flush=True)
     return supervise(plan.processes, announcer(plan, fingerprint))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deploy import lan, plan
+from deploy import plan, welcome
 from deploy.announce import for_the_network
 from deploy.lan import Lan
 from deploy.plan import Plan
@@ -114,9 +114,9 @@ def test_what_cannot_work_is_refused(
 
 def test_what_caddy_serves_holds_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The welcome shows address and fingerprint; its folder has the certificate without its key."""
-    monkeypatch.setattr(lan, "AUTHORITY", tmp_path / "authority")
+    monkeypatch.setattr(welcome, "AUTHORITY", tmp_path / "authority")
     network = Lan(HOME, 8443, 8080)
-    fingerprint = lan.lay_out(network, tmp_path)
+    fingerprint = welcome.lay_out(network, tmp_path)
     served = network.folder_in(tmp_path) / "welcome"
     text = "".join(path.read_text() for path in served.iterdir())
 

@@ -5,6 +5,7 @@ told to end: the launcher takes the end of any process for the end of all.
 """
 
 import argparse
+import io
 import signal
 import sys
 import time
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from types import FrameType
 
 import httpx
+import segno
 
 LOOK_EVERY_S = 0.25
 REMIND_EVERY_S = 10.0
@@ -71,16 +73,39 @@ def banner(address: str) -> str:
     return f"╭{line}╮\n│{text}│\n╰{line}╯"
 
 
+def for_the_network(welcome: str, fingerprint: str, who_may: str) -> str:
+    """How other devices come in: a QR code of the page that says how to trust the certificate."""
+    code = io.StringIO()
+    segno.make_qr(welcome, error="l").terminal(code, compact=True, border=4)
+    everybody = who_may == "open"
+    return "\n".join(
+        [
+            code.getvalue().rstrip("\n"),
+            f"Phones and other computers: scan this, or open {welcome}",
+            "It says how to trust the certificate, once per device. SHA-256 of its authority:",
+            f"  {fingerprint}",
+            "Everybody in this network may talk (AUTH_MODE=api_keys asks for keys)."
+            if everybody
+            else f"Who may talk: AUTH_MODE={who_may}.",
+        ]
+    )
+
+
 def main() -> None:
     """Announce, then wait for the end."""
     parser = argparse.ArgumentParser(prog="announce", description=__doc__)
     parser.add_argument("--address", required=True)
     parser.add_argument("--ready-url", required=True)
     parser.add_argument("--worker-url", required=True)
+    parser.add_argument("--welcome", help="where the network's devices begin")
+    parser.add_argument("--fingerprint", default="")
+    parser.add_argument("--who-may", default="")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, _end)
     with httpx.Client(trust_env=False, timeout=2.0) as client:
         wait_for_ready(Look(given.ready_url, given.worker_url, client), _say)
+    if given.welcome:
+        _say(for_the_network(given.welcome, given.fingerprint, given.who_may))
     _say(banner(given.address))
     signal.pause()
 

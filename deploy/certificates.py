@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from deploy.private_file import write_privately
+from protocol.addresses import PRIVATE_NETWORKS, is_private
 from protocol.errors import InvalidInput
 
 AUTHORITY_LIFE = timedelta(days=3650)
@@ -23,14 +24,6 @@ CERTIFICATE_LIFE = timedelta(days=90)  # phones refuse more than 825; a new one 
 CLOCK_SLACK = timedelta(days=1)  # a phone's clock may be behind
 RENEW_BEFORE = timedelta(days=30)
 
-PRIVATE_NETWORKS = (
-    "10.0.0.0/8",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-    "169.254.0.0/16",
-    "100.64.0.0/10",  # carriers' and VPNs'
-    "127.0.0.0/8",
-)
 LOCAL_NAMES = ("localhost", "local", "lan", "internal", "home.arpa", "test")
 
 
@@ -104,15 +97,6 @@ def write_certificate(
         .sign(authority.key, hashes.SHA256())
     )
     write_privately(path, _pem(certificate) + _pem(issuer) + _key_pem(key))
-
-
-def is_private(address: str) -> bool:
-    """Whether the authority may vouch for this IPv4 address."""
-    try:
-        number = IPv4Address(address)
-    except ValueError:
-        return False
-    return any(number in IPv4Network(network) for network in PRIVATE_NETWORKS)
 
 
 def _alternatives(address: str, names: Sequence[str]) -> list[x509.GeneralName]:

@@ -6,28 +6,21 @@ an API key is a hash of 256 random bits, which the container's user may read too
 
 import argparse
 import re
-import secrets
 import sys
 from pathlib import Path
 
+from deploy.livekit_keys import LIVEKIT_NAMES, livekit_keys
 from deploy.private_file import write_privately
 from deploy.programs import PROJECT
 from token_service.callers import Scope
 from token_service.keys import add_key, make_key
 
-LIVEKIT_NAMES = ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
 KEYS_FILE = "keys/callers.toml"  # below the project; docker-compose.yml mounts the folder
 READABLE_FOR_ALL, ENTERABLE_FOR_ALL = 0o644, 0o755
 
 
 class AlreadyThere(RuntimeError):
     """There are keys, and nobody said that they may go."""
-
-
-def livekit_keys() -> dict[str, str]:
-    """A new name and a secret of 256 random bits."""
-    key, secret = LIVEKIT_NAMES
-    return {key: f"rooms-{secrets.token_hex(4)}", secret: secrets.token_hex(32)}
 
 
 def value_of(text: str, name: str) -> str:

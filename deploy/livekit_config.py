@@ -3,6 +3,7 @@
 Production has a file of its own, `livekit.yaml`. Unknown keys are fatal to the server.
 """
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,10 +25,12 @@ def udp_port(livekit_port: int) -> int:
 
 # Nobody answers at that address, nobody has to: without one LiveKit names public STUN servers, and
 # each connection starts threads that look their names up, for minutes where there is no DNS.
-ONLY_HERE: dict[str, Any] = {
-    "interfaces": {"includes": ["lo"]},
-    "stun_servers": ["127.0.0.1:3478"],
-}
+NOBODY = "127.0.0.1:3478"
+
+
+def file_in(folder: Path, livekit_port: int) -> Path:
+    """Where the configuration of the server on that port lies; two may run beside each other."""
+    return folder / f"livekit-{livekit_port}.yaml"
 
 
 def development(
@@ -44,8 +47,9 @@ def development(
             "use_external_ip": False,
             "node_ip": node_ip,
             "enable_loopback_candidate": node_ip == LOOPBACK,
+            "stun_servers": [NOBODY],
         }
-        | (ONLY_HERE if node_ip == LOOPBACK else {}),
+        | ({"interfaces": {"includes": ["lo"]}} if node_ip == LOOPBACK else {}),
         "keys": {settings.livekit_api_key: secret},
         "redis": _redis(settings.redis_url),
         # Later than our host leaves: a room that LiveKit closes leaks a thread per voice.

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from deploy import livekit_config, programs
+from deploy import lan, livekit_config, programs
+from deploy.lan import EVERYWHERE, Lan
 from deploy.ports import Port, is_free
 from protocol.addresses import without_password
 from protocol.errors import InvalidInput, explain
@@ -22,7 +23,6 @@ from protocol.settings import PROJECT, Settings, load_settings
 from protocol.settings import Port as PortNumber
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
-WILDCARD_HOSTS = ("", "0.0.0.0", "::")
 REDIS_PORTS = range(6379, 6400)  # the first free one: many machines run a redis of their own
 DRAIN_GRACE_S = 1.0  # in development nobody waits for a conversation to end
 LIVEKIT_VARIABLES = ("LIVEKIT_", "NODE_IP", "UDP_PORT", "REDIS_")  # livekit-server reads these too
@@ -35,7 +35,8 @@ class Launch(BaseSettings):
 
     livekit_port: PortNumber | None = None
     redis_port: PortNumber | None = None
-    node_ip: str = livekit_config.LOOPBACK  # what LiveKit tells clients to send media to
+    https_port: PortNumber = 8443  # of the page, where HOST is an address of a local network
+    node_ip: str | None = None  # what LiveKit tells clients to send media to; unset: follows HOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Plan:
     processes: list[Process]
     used: list[str]
     node_ip: str
+    lan: Lan | None = None  # None: for this machine, or behind TLS of the person's own
 
     @property
     def ports(self) -> list[Port]:
@@ -80,8 +82,10 @@ class Plan:
 
     @property
     def address(self) -> str:
-        """Where a browser on this machine finds the page."""
-        here = self.settings.host in (*LOOPBACK_HOSTS, *WILDCARD_HOSTS)
+        """Where a browser finds the page."""
+        if self.lan is not None:
+            return self.lan.address
+        here = self.settings.host in (*LOOPBACK_HOSTS, *EVERYWHERE)
         return f"http://{'localhost' if here else self.settings.host}:{self.settings.port}"
 
 
@@ -98,8 +102,13 @@ def make_plan(
     the programs, and may build them.
     """
     launch = _launch()
-    settings, starts_livekit, starts_redis = _follow(load_settings(), launch)
-    told = dict(environment) | _told(settings, terminal)
+    loaded = load_settings()
+    settings, starts_livekit, starts_redis = _follow(loaded, launch)
+    network = None
+    if loaded.host not in LOOPBACK_HOSTS and "livekit_public_url" not in loaded.model_fields_set:
+        settings, network = lan.open_to(settings, launch.https_port, starts_livekit=starts_livekit)
+    node_ip = launch.node_ip or (network.host if network else livekit_config.LOOPBACK)
+    told = dict(environment) | _told(settings, terminal) | lan.told(network, settings)
     processes: list[Process] = []
     used: list[str] = []
     if starts_redis:
@@ -108,15 +117,20 @@ def make_plan(
         used.append(f"redis at {without_password(settings.redis_url)}")
     if starts_livekit:
         port = port_of(settings.livekit_url, 7880)
-        processes.append(_livekit(port, launch, told, folder, find))
+        processes.append(_livekit(port, node_ip, told, folder, find))
     else:
         used.append(f"LiveKit at {settings.livekit_url}")
     ours = [_worker(settings, told), _token_service(settings, told)]
-    return Plan(settings, _ordered(processes, ours), used, launch.node_ip)
+    if network is not None:
+        ours.append(_caddy(network, settings, told, folder, find))
+    return Plan(settings, _ordered(processes, ours), used, node_ip, network)
 
 
 def _ordered(servers: list[Process], ours: list[Process]) -> list[Process]:
-    """Each server after those before it and until those behind it have ended; ours after all."""
+    """Each server after those before it and until those behind it have ended; ours after all.
+
+    But the worker at once: it imports for seconds before it needs any of them, and waits itself.
+    """
     chained = [
         replace(
             server,
@@ -125,7 +139,8 @@ def _ordered(servers: list[Process], ours: list[Process]) -> list[Process]:
         )
         for number, server in enumerate(servers)
     ]
-    return chained + [replace(each, after=tuple(_addresses(servers))) for each in ours]
+    worker, *rest = ours
+    return [*chained, worker, *(replace(each, after=tuple(_addresses(servers))) for each in rest)]
 
 
 def _launch() -> Launch:
@@ -190,22 +205,44 @@ def _redis(
     command = [str(find("redis-server")), "--port", str(number)]
     command += ["--bind", livekit_config.LOOPBACK, "--dir", str(folder)]
     command += ["--save", "", "--appendonly", "no", "--loglevel", "warning"]
-    return Process("redis", command, told, [Port(number, "redis", "REDIS_PORT")])
+    return Process("redis", command, _without_ours(told), [Port(number, "redis", "REDIS_PORT")])
 
 
 def _livekit(
-    port: int, launch: Launch, told: dict[str, str], folder: Path, find: Callable[[str], Path]
+    port: int, node_ip: str, told: dict[str, str], folder: Path, find: Callable[[str], Path]
 ) -> Process:
-    command = [str(find("livekit-server")), "--config", str(folder / "livekit.yaml")]
-    clean = {name: told[name] for name in told if not name.startswith(LIVEKIT_VARIABLES)}
+    command = [str(find("livekit-server")), "--config", str(livekit_config.file_in(folder, port))]
     moves = "LIVEKIT_PORT"
     tcp, udp = livekit_config.tcp_port(port), livekit_config.udp_port(port)
     ports = [
         Port(port, "LiveKit", moves),
-        Port(tcp, "LiveKit's media", moves, launch.node_ip),
-        Port(udp, "LiveKit's media", moves, launch.node_ip, "udp"),
+        Port(tcp, "LiveKit's media", moves, node_ip),
+        Port(udp, "LiveKit's media", moves, node_ip, "udp"),
     ]
-    return Process("livekit", command, clean, ports)
+    return Process("livekit", command, _without_ours(told), ports)
+
+
+def _caddy(
+    network: Lan,
+    settings: Settings,
+    told: dict[str, str],
+    folder: Path,
+    find: Callable[[str], Path],
+) -> Process:
+    command = [str(find("caddy")), "run", "--config", str(lan.CONFIGURATION)]
+    command += ["--adapter", "caddyfile"]
+    ports = [
+        Port(network.https_port, "page over https", "HTTPS_PORT", network.host),
+        Port(network.port, "how to trust it", "PORT", network.host),
+    ]
+    livekit_port = port_of(settings.livekit_url, 7880)
+    environment = _without_ours(told) | network.environment(folder, livekit_port)
+    return Process("caddy", command, environment, ports)
+
+
+def _without_ours(told: dict[str, str]) -> dict[str, str]:
+    """For programs that read such variables as theirs, and need no key of ours."""
+    return {name: told[name] for name in told if not name.startswith(LIVEKIT_VARIABLES)}
 
 
 def _worker(settings: Settings, told: dict[str, str]) -> Process:

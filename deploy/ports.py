@@ -9,6 +9,8 @@ import psutil
 
 Protocol = Literal["tcp", "udp"]
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+STRANGER = "a process of another user"
+SYSTEM = "the system (a port below 1024)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def holder(port: Port) -> str:
         listens = port.protocol == "udp" or connection.status == psutil.CONN_LISTEN
         if listens and connection.laddr and connection.laddr[1] == port.number:
             return _describe(connection.pid)
-    return "a process of another user" if port.number >= 1024 else "the system (a port below 1024)"
+    return STRANGER if port.number >= 1024 else SYSTEM
 
 
 def taken(ports: list[Port]) -> list[str]:
@@ -58,7 +60,7 @@ def taken(ports: list[Port]) -> list[str]:
 
 def _describe(pid: int | None) -> str:
     if pid is None:
-        return "a process of another user"
+        return STRANGER
     try:
         process = psutil.Process(pid)
         return f"`{' '.join(process.cmdline())[:80] or process.name()}` (pid {pid})"

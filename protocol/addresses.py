@@ -1,7 +1,16 @@
 """Which addresses are this machine's own, and how addresses are shown. Pure: asks no server."""
 
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv4Network, ip_address
 from urllib.parse import urlsplit
+
+PRIVATE_NETWORKS = (
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "169.254.0.0/16",
+    "100.64.0.0/10",  # carriers' and VPNs'
+    "127.0.0.0/8",
+)
 
 
 def is_loopback(host: str | None) -> bool:
@@ -14,6 +23,15 @@ def is_loopback(host: str | None) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_private(address: str) -> bool:
+    """Whether an IPv4 address is of a private network, or of this machine."""
+    try:
+        number = IPv4Address(address)
+    except ValueError:
+        return False
+    return any(number in IPv4Network(network) for network in PRIVATE_NETWORKS)
 
 
 def without_password(url: str) -> str:

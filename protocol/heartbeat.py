@@ -13,6 +13,7 @@ HEARTBEAT_PATTERN = "moshi:worker:*"
 # A lost host is replaced within 5 s: the time to live, a poll of 1 s, a join of 1 s.
 HEARTBEAT_PERIOD_S = 0.5
 HEARTBEAT_TTL_S = 3.0
+LAST_WORDS_TTL_S = 60.0  # of a worker that could not start: why, until it tries again
 
 # connecting: LiveKit does not know it, or no more.
 WorkerState = Literal["starting", "loading_model", "connecting", "ready", "draining", "error"]

@@ -181,9 +181,16 @@ async def fetch_token(url: str, body: dict[str, Any]) -> dict[str, str]:
 async def person(url: str, body: dict[str, Any] | None = None) -> AsyncGenerator[Person]:
     """Somebody who fetched a token at `url`, joined, listens and speaks; leaves at the end."""
     token = await fetch_token(url, body or {})
+    async with joined(token["server_url"], token["participant_token"]) as there:
+        yield there
+
+
+@asynccontextmanager
+async def joined(server_url: str, token: str) -> AsyncGenerator[Person]:
+    """Somebody who came with a token, listens and speaks; leaves at the end."""
     there = Person(rtc.Room())
     there.listen()
-    await there.room.connect(token["server_url"], token["participant_token"])
+    await there.room.connect(server_url, token)
     await there.publish()
     try:
         yield there

@@ -94,6 +94,7 @@ def running(
     ready: Callable[[], bool],
     log: Path,
     env: dict[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> Generator[subprocess.Popen[bytes]]:
     """A process from ready to gone: SIGTERM, then SIGKILL, by pid. Its output goes to `log`."""
     with log.open("wb") as output:
@@ -103,6 +104,7 @@ def running(
             stdout=output,
             stderr=subprocess.STDOUT,
             env=os.environ | (env or {}),
+            cwd=cwd,
             start_new_session=True,  # Ctrl-C is for pytest, which then ends this in its own order
         )
         try:

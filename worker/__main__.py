@@ -62,6 +62,10 @@ class Worker:
         beating.add_done_callback(_die_of)  # without heartbeat all rooms here would be replaced
         try:
             house = self._open_house(await self._load())
+        except Exception as error:
+            self.status.change("error", str(error) or type(error).__name__)
+            raise
+        else:
             await self._serve(house)
             house.engine.stop()
         finally:

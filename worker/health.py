@@ -6,6 +6,7 @@ Main loop. livekit-agents has one too, but only once the worker registers, after
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from protocol.errors import InvalidInput
 from worker.pulse import Pulse
 
 
@@ -21,9 +22,15 @@ class Health:
         self._runner = web.AppRunner(app, access_log=None)
 
     async def start(self) -> None:
-        """Listen. Raises `OSError` where the port is taken."""
+        """Listen. Raises `InvalidInput` where that is not possible."""
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError as error:
+            raise InvalidInput(
+                f"WORKER_HOST={self._host!r}, WORKER_PORT={self._port}: expected an address of "
+                f"this machine with a free port: {error.strerror}"
+            ) from error
 
     async def aclose(self) -> None:
         """Stop listening."""

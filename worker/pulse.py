@@ -16,6 +16,7 @@ from protocol.errors import InvalidInput
 from protocol.heartbeat import (
     HEARTBEAT_PERIOD_S,
     HEARTBEAT_TTL_S,
+    LAST_WORDS_TTL_S,
     Heartbeat,
     heartbeat_key,
 )
@@ -47,6 +48,7 @@ class Pulse:
         self._now = asyncio.Event()
         self._stopping = False
         self._lost = False
+        self._slow = False
 
     def attach(self, engine: Engine, admission: Admission) -> None:
         """From now on tell slots and step times."""
@@ -57,7 +59,10 @@ class Pulse:
         self._now.set()
 
     async def run(self) -> None:
-        """Beat until stopped; then take the heartbeat back, so that nobody waits for it."""
+        """Beat until stopped; then take the heartbeat back, so that nobody waits for it.
+
+        A worker that failed leaves its reason there for a while: the page shows it.
+        """
         while not self._stopping:
             await self._beat()
             with contextlib.suppress(TimeoutError):
@@ -92,7 +97,16 @@ class Pulse:
             return f"steps take {self._engine.window.p99_ms()} ms of 80: nobody is admitted"
         return self._status.reason
 
+    def _tell_slowness(self) -> None:
+        """Say in the log when the doors close because steps take too long, and when they open."""
+        slow = self._engine is not None and self._engine.too_slow
+        if slow != self._slow and self._engine is not None:
+            tell = log.warning if slow else log.info
+            tell("steps_too_slow" if slow else "steps_in_time", p99_ms=self._engine.window.p99_ms())
+        self._slow = slow
+
     async def _beat(self) -> None:
+        self._tell_slowness()
         try:
             payload = self.heartbeat().model_dump_json()
             key = heartbeat_key(self._status.worker_id)
@@ -143,8 +157,13 @@ class Pulse:
         return latest.ended or latest.generation > promise.generation
 
     async def _end(self) -> None:
+        key = heartbeat_key(self._status.worker_id)
         try:
-            await self._redis.delete(heartbeat_key(self._status.worker_id))
+            if self._status.state == "error":
+                last = self.heartbeat().model_dump_json()
+                await self._redis.set(key, last, px=int(LAST_WORDS_TTL_S * 1000))
+            else:
+                await self._redis.delete(key)
         except RedisError as error:
             log.warning("heartbeat_left_behind", error=type(error).__name__)
         await self._redis.aclose()

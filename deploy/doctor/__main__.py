@@ -8,42 +8,76 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import structlog
+from dotenv import dotenv_values
 
-from deploy.doctor import keys, machine, network, servers, tools
+from deploy import compose
+from deploy.doctor import docker, keys, machine, network, servers, tools
 from deploy.doctor import sessions as room_for
 from deploy.doctor.finding import Finding, State, fail, ok
 from deploy.doctor.gpu import Card, gpu
 from deploy.doctor.model import Look, model
 from deploy.doctor.public_url import public_url
+from deploy.lan import own_address
 from deploy.plan import Plan, make_plan
 from protocol.errors import InvalidInput
-from protocol.settings import PROJECT, Settings
+from protocol.settings import PROJECT, Settings, load_settings
 
 FIT, UNFIT, UNREADABLE = 0, 1, 2
-TO_START = "is started by make run"
 
 
-def look(plan: Plan) -> Iterator[Finding]:
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is to run here, and what will start it."""
+
+    plan: Plan
+    starter: str  # as the person would type it
+
+    @property
+    def compose(self) -> bool:
+        """Whether docker brings everything along."""
+        return self.starter == COMPOSE
+
+
+MAKE_RUN, COMPOSE = "make run", "docker compose up"
+
+
+def look(case: Case) -> Iterator[Finding]:
     """Every check, in the order in which somebody would mend things."""
-    settings = plan.settings
+    plan, settings = case.plan, case.plan.settings
     cards, card = gpu(settings.device)
     seen = model(settings, on_gpu=card is not None)
     yield machine.python()
-    yield machine.compiler(on_gpu=card is not None)
-    yield machine.disk(seen.folder or settings.cache_dir, seen.to_fetch_bytes)
-    yield from _programs(plan)
+    if case.compose:
+        yield from docker.docker()
+        yield docker.disk(seen.to_fetch_bytes)
+    else:
+        yield machine.compiler(on_gpu=card is not None)
+        yield machine.disk(seen.folder or settings.cache_dir, seen.to_fetch_bytes)
+        yield from _programs(plan)
     yield from network.ports(plan.ports)
     yield from _media(plan)
     yield from cards
     yield from seen.findings
     yield from _sessions(settings, seen, card)
-    yield from _servers(plan)
-    yield public_url(settings.livekit_public_url)
+    yield from _servers(case)
+    yield _public_url(plan)
     yield from keys.keys(settings, PROJECT / ".env")
+
+
+def make_case() -> Case:
+    """With a `DOMAIN`, the host that docker compose runs on; else `make run`."""
+    given = {name: value or "" for name, value in dotenv_values(PROJECT / ".env").items()}
+    given |= os.environ
+    if not given.get("DOMAIN"):
+        return Case(make_plan(os.environ, PROJECT / "var", terminal=False, find=Path), MAKE_RUN)
+    for name in compose.OURS:
+        os.environ.update(compose.environment(name, given))
+    return Case(compose.plan(load_settings(), own_address()), COMPOSE)
 
 
 def main() -> int:
@@ -52,15 +86,18 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     as_json = parser.parse_args().json
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    say: Callable[[Finding], None] = _nothing if as_json else _print
+    say: Callable[[str], None] = _nothing if as_json else _print
     findings: list[Finding] = []
     try:
-        for finding in look(make_plan(os.environ, PROJECT / "var", terminal=False, find=Path)):
+        case = make_case()
+        say(f"For `{case.starter}` on this machine:")
+        for finding in look(case):
             findings.append(finding)
-            say(finding)
+            say(finding.line())
     except InvalidInput as error:
         findings.append(fail("settings.wrong", str(error), "mend it in the environment or in .env"))
-        say(findings[-1])
+        say(findings[-1].line())
+    say(verdict(findings))
     fit = not any(each.state == State.FAIL for each in findings)
     if as_json:
         print(json.dumps({"fit": fit, "findings": [each.as_json() for each in findings]}))
@@ -69,20 +106,32 @@ def main() -> int:
     return FIT if fit else UNFIT
 
 
+def verdict(findings: list[Finding]) -> str:
+    """What it comes to, in a sentence."""
+    faults, doubts = (
+        sum(each.state == state for each in findings) for state in (State.FAIL, State.WARN)
+    )
+    if faults:
+        return f"{faults} to mend (FAIL), {doubts} to know of (WARN)."
+    return f"Nothing stands in the way; {doubts} to know of (WARN)."
+
+
 def _programs(plan: Plan) -> Iterator[Finding]:
     names = {process.name for process in plan.processes}
     if "livekit" in names:
         yield tools.livekit_server()
     if "redis" in names:
         yield tools.redis_server()
+    if "caddy" in names:
+        yield tools.caddy()
     yield tools.page(plan.settings.web_dir)
 
 
 def _media(plan: Plan) -> Iterator[Finding]:
-    """UDP on each port of LiveKit's, where it is ours to open."""
-    for port in plan.ports:
-        if port.protocol == "udp":
-            yield network.udp(port.host, port.number)
+    """UDP on LiveKit's first port, where it is ours to open."""
+    ports = [port for port in plan.ports if port.protocol == "udp"]
+    if ports:
+        yield network.udp(ports[0].host, ports[0].number)
 
 
 def _sessions(settings: Settings, seen: Look, card: Card | None) -> Iterator[Finding]:
@@ -93,21 +142,29 @@ def _sessions(settings: Settings, seen: Look, card: Card | None) -> Iterator[Fin
         yield room_for.unknown(settings.model)
 
 
-def _servers(plan: Plan) -> Iterator[Finding]:
+def _servers(case: Case) -> Iterator[Finding]:
     """Those that run already; the others are ours to start."""
-    names = {process.name for process in plan.processes}
+    names = {process.name for process in case.plan.processes}
     for name, check in (("redis", servers.redis_server), ("livekit", servers.livekit)):
         if name in names:
-            yield ok(f"{name}.to_start", f"{name} {TO_START}")
+            yield ok(f"{name}.to_start", f"{name} is started by {case.starter}")
         else:
-            yield check(plan.settings)
+            yield check(case.plan.settings)
 
 
-def _print(finding: Finding) -> None:
-    print(finding.line(), flush=True)
+def _public_url(plan: Plan) -> Finding:
+    """Asked where it is there already."""
+    if plan.lan is not None:
+        found = f"{plan.lan.address}: make run puts Caddy there, with its own certificate"
+        return ok("public_url.to_start", found)
+    return public_url(plan.settings.livekit_public_url)
 
 
-def _nothing(_: Finding) -> None:
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+def _nothing(_: str) -> None:
     """Say nothing: JSON comes at the end."""
 
 

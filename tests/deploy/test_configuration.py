@@ -1,8 +1,11 @@
 """The documents that are made from the settings."""
 
+import re
+
 import pytest
 
 from deploy import configuration
+from deploy.programs import PROJECT
 from protocol.settings import Settings
 
 
@@ -20,3 +23,39 @@ def test_every_setting_says_what_it_means() -> None:
     silent = [name for name, field in Settings.model_fields.items() if not field.description]
 
     assert silent == []
+
+
+DOCUMENTS = sorted(
+    path.relative_to(PROJECT).as_posix()
+    for path in [PROJECT / "README.md", *(PROJECT / "docs").glob("*.md")]
+)
+
+
+def headings(text: str) -> set[str]:
+    """The anchors of a document, as GitHub makes them."""
+    lines = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_somewhere(name: str) -> None:
+    """Every link to a file or a heading finds it."""
+    path = PROJECT / name
+    text = path.read_text()
+    lost: list[str] = []
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
+        file, _, anchor = link.partition("#")
+        target = (path.parent / file) if file else path
+        if not target.exists() or (anchor and anchor not in headings(target.read_text())):
+            lost.append(link)
+
+    assert lost == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_make_target_exists(name: str) -> None:
+    """What a document tells people to make, the Makefile can."""
+    known = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.M))
+    asked = set(re.findall(r"(?:`|^)make ([a-z-]+)", (PROJECT / name).read_text(), re.M))
+
+    assert asked - known == set()

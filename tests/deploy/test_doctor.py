@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
+from deploy.doctor.__main__ import verdict
 from deploy.doctor.finding import Finding, State
 from deploy.programs import PROJECT
 from tests.servers import free_port
 
 SECRET = secrets.token_hex(32)
-CODE = r'"((?:python|compiler|disk|\w+_server|page|ports|udp|gpu|model|sessions|redis|livekit|'
-CODE += r'public_url|keys|settings)\.[a-z_]+)"'
+CHECKS = "python|compiler|docker|disk|\\w+_server|caddy|page|ports|udp|gpu|model|sessions|redis"
+CODE = rf'"((?:{CHECKS}|livekit|public_url|keys|settings)\.[a-z_]+)"'
 
 
 def doctor(home: Path, *arguments: str, **given: str) -> subprocess.CompletedProcess[str]:
@@ -64,6 +65,38 @@ def test_for_people_it_prints_lines_and_tells_by_its_exit_status(tmp_path: Path)
         rf"^FAIL  ports +tcp {number} \(worker's health\) is taken by", done.stdout, re.M
     )
     assert re.search(r"^ +→ end that, or WORKER_PORT=…$", done.stdout, re.M)
+
+
+def test_a_host_with_a_domain_is_looked_at_for_compose(tmp_path: Path) -> None:
+    """Production's refusals, the domain and docker count; nothing that `make run` needs."""
+    done = doctor(
+        tmp_path, "--json", DOMAIN="rooms.invalid", AUTH_MODE="open", MODEL="echo", PATH="/nowhere"
+    )
+    found = codes(done)
+
+    assert done.returncode == 1
+    assert {"docker.missing", "public_url.no_name", "keys.keys", "gpu.missing"} <= set(found)
+    assert not {"livekit_server.ok", "page.ok", "compiler.unneeded"} & set(found)
+
+
+def test_a_local_network_is_looked_at_for_make_run(tmp_path: Path) -> None:
+    """With `HOST`, the page's TLS is make run's to start."""
+    found = codes(doctor(tmp_path, "--json", HOST="127.0.0.2", HTTPS_PORT=str(free_port())))
+
+    assert found["public_url.to_start"] == "ok"
+    assert {"caddy.ok", "caddy.to_install"} & set(found)
+
+
+@pytest.mark.parametrize(
+    ("states", "sentence"),
+    [
+        ((State.OK, State.WARN), "Nothing stands in the way; 1 to know of (WARN)."),
+        ((State.FAIL, State.FAIL, State.WARN), "2 to mend (FAIL), 1 to know of (WARN)."),
+    ],
+)
+def test_it_ends_with_a_verdict(states: tuple[State, ...], sentence: str) -> None:
+    """How much there is to do."""
+    assert verdict([Finding("x.y", state, "") for state in states]) == sentence
 
 
 def test_settings_that_cannot_be_read_have_a_status_of_their_own(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from deploy.doctor import network
 from deploy.doctor.finding import Finding, State
+from deploy.lan import own_address
 from deploy.ports import Port
 from tests import servers
 
@@ -70,7 +71,7 @@ def test_udp_that_gets_through() -> None:
     """A real datagram, from this machine's own address to itself."""
     port = servers.free_port(socket.SOCK_DGRAM)
 
-    assert told(network.udp(network.own_address(), port)) == ("udp.ok", State.OK)
+    assert told(network.udp(own_address(), port)) == ("udp.ok", State.OK)
 
 
 def test_udp_that_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,5 +101,5 @@ def test_udp_on_an_address_that_is_not_here() -> None:
 
 def test_own_address_is_one_of_this_machines(tmp_path: Path) -> None:
     """Something can be bound there."""
-    with socket.create_server((network.own_address(), 0)) as there:
+    with socket.create_server((own_address(), 0)) as there:
         assert there.getsockname()[1] > 0

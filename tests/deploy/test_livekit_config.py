@@ -112,10 +112,11 @@ def test_media_stay_on_this_machine_by_default(settings_for: SettingsFor) -> Non
 
 
 def test_a_node_address_opens_the_network(settings_for: SettingsFor) -> None:
-    """With a node address, media may come over any interface."""
+    """With a node address, media may come over any interface; nobody elsewhere is asked for one."""
     rtc = livekit_config.development(settings_for(), port=7880, node_ip="192.168.1.5")["rtc"]
 
     assert (rtc["node_ip"], "interfaces" in rtc) == ("192.168.1.5", False)
+    assert rtc["stun_servers"] == ["127.0.0.1:3478"]
 
 
 def test_redis_is_reached_as_the_settings_say(settings_for: SettingsFor) -> None:

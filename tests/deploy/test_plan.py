@@ -148,6 +148,22 @@ def test_servers_end_after_those_who_need_them(monkeypatch: pytest.MonkeyPatch) 
     ]
 
 
+def test_only_the_worker_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It imports for seconds before it needs a server; the token service would only fail to ask."""
+    monkeypatch.setenv("LIVEKIT_PORT", "9092")
+    monkeypatch.setenv("REDIS_PORT", "9093")
+    made = planned(monkeypatch)
+
+    assert [process.after for process in made.processes] == [
+        (),
+        ("127.0.0.1:9093",),
+        (),
+        ("127.0.0.1:9093", "127.0.0.1:9092"),
+    ]
+
+
 def test_the_address_of_a_service_for_all_is_localhost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Listening everywhere, the page's address is still one that a browser can open."""
-    assert planned(monkeypatch, host="0.0.0.0", port=9090).address == "http://localhost:9090"
+    """Listening everywhere, behind TLS of one's own, it is still one that a browser can open."""
+    made = planned(monkeypatch, host="0.0.0.0", port=9090, livekit_public_url="wss://talk.example")
+
+    assert made.address == "http://localhost:9090"

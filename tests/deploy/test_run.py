@@ -4,10 +4,9 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -15,8 +14,10 @@ import psutil
 import pytest
 
 from protocol import wire
+from tests import launched
+from tests.launched import READY_WITHIN_S, Launched, MakeRun
 from tests.person import eventually, person
-from tests.servers import free_port, wait_until
+from tests.servers import wait_until
 
 LAUNCH = """
 import os, signal, sys
@@ -30,45 +31,9 @@ sys.exit(run.supervise(processes, stay, ["--first-wait-s", "0.05"]))
 """
 STAY = "import signal; print('second is up', flush=True); signal.pause()"
 CRASH = "raise SystemExit('no such model')"
-READY_WITHIN_S = 100.0
-
-
-class Launched:
-    """A launcher and all it says."""
-
-    def __init__(self, command: list[str], log: Path, environment: dict[str, str]) -> None:
-        self._log = log
-        with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | environment
-            )
-
-    def said(self) -> str:
-        """Everything in the log so far."""
-        return self._log.read_text(errors="replace")
-
-    def wait_until_said(self, words: str, within_s: float = 20.0) -> None:
-        """Wait for words in the log; a launcher that ended says no more."""
-        wait_until(lambda: words in self.said() or self.process.poll() is not None, words, within_s)
-
-        assert words in self.said(), self.said()[-3000:]
-
-    def family(self) -> list[psutil.Process]:
-        """Everything that descends from the launcher."""
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-    def end(self) -> None:
-        """Kill what is left."""
-        left = self.family() if self.process.poll() is None else []
-        self.process.kill()
-        self.process.wait()
-        for process in left:  # most have followed the launcher by now
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
 
 
 Launch = Callable[[str], Launched]
-MakeRun = Callable[[], Launched]
 
 
 @pytest.fixture
@@ -139,16 +104,8 @@ def test_a_killed_process_comes_back(launch: Launch) -> None:
 
 @pytest.fixture
 def addresses(tmp_path: Path) -> dict[str, str]:
-    """Settings for a product of the test's own: free ports, no user file, the echo."""
-    return {
-        "HOME": str(tmp_path),
-        "CACHE_DIR": os.environ.get("CACHE_DIR") or str(Path("~/.cache/moshi-rooms").expanduser()),
-        "MODEL": "echo",
-        "PORT": str(free_port()),
-        "WORKER_PORT": str(free_port()),
-        "LIVEKIT_PORT": str(_three_free_ports()),
-        "REDIS_PORT": str(free_port()),
-    }
+    """Settings for a product of the test's own."""
+    return launched.addresses(tmp_path)
 
 
 @pytest.fixture
@@ -157,10 +114,7 @@ def make_run(addresses: dict[str, str], tmp_path: Path) -> Generator[MakeRun]:
     with ExitStack() as stack:
 
         def start() -> Launched:
-            command = [sys.executable, "-m", "deploy.run"]
-            launched = Launched(command, tmp_path / "log", addresses)
-            stack.callback(launched.end)
-            return launched
+            return stack.enter_context(launched.make_run(tmp_path / "log", addresses))
 
         yield start
 
@@ -224,18 +178,3 @@ def test_a_wrong_setting_is_told(make_run: MakeRun, addresses: dict[str, str]) -
 
     assert launched.process.wait(60) == 1
     assert "livekit_port='seventy': Input should be a valid integer" in launched.said()
-
-
-def _three_free_ports() -> int:
-    """The first of three neighbours: LiveKit's HTTP, TCP and UDP."""
-    while True:
-        first = free_port()
-        try:
-            with (
-                socket.create_server(("127.0.0.1", first + 1)),
-                socket.socket(type=socket.SOCK_DGRAM) as udp,
-            ):
-                udp.bind(("127.0.0.1", first + 2))
-                return first
-        except OSError:
-            continue

@@ -1,20 +1,25 @@
 """The pulse over a real redis: what a host follows, what redis lost, which job comes too late."""
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import structlog
 from redis.asyncio import Redis
 
-from protocol.heartbeat import heartbeat_key
+from protocol.errors import InvalidInput
+from protocol.heartbeat import HEARTBEAT_TTL_S, LAST_WORDS_TTL_S, Heartbeat, heartbeat_key
 from protocol.personas import Persona
 from protocol.promise import Promise, promise_key, promised
 from tests.conftest import SettingsFor
 from tests.person import WITHIN_S, eventually
 from tests.servers import free_port
+from worker.admission import Admission
+from worker.health import Health
 from worker.hosts import Hosting, Hosts
 from worker.pulse import Pulse
 from worker.status import Status
@@ -36,6 +41,21 @@ class Told:
     def hosting(self) -> Hosting:
         """As the pulse sees it."""
         return Hosting(PROMISE.room, 2, self.left.append, self.followed.append, lambda: PROMISE)
+
+
+class Sluggish:
+    """An engine whose steps take as long as a test says."""
+
+    too_slow = False
+
+    @property
+    def window(self) -> "Sluggish":
+        """Its own window."""
+        return self
+
+    def p99_ms(self) -> float:
+        """Over the 80 ms."""
+        return 91.0
 
 
 @pytest.fixture
@@ -119,6 +139,49 @@ async def test_a_late_job_is_known(
     await redis.set(promise_key(PROMISE.room), stored.model_dump_json())
 
     assert await beating.is_outdated(PROMISE) is outdated
+
+
+async def test_a_worker_that_failed_leaves_its_reason(
+    redis: Redis, redis_url: str, settings_for: SettingsFor
+) -> None:
+    """Its last heartbeat outlives it for a while, so that the page can say why nobody answers."""
+    status = Status("nvidia/model")
+    beating = Pulse(settings_for(redis_url=redis_url), status, Hosts())
+    task = asyncio.create_task(beating.run())
+    status.change("error", "its licence is not accepted")
+    beating.stop()
+    await task
+    left = await redis.get(heartbeat_key(status.worker_id))
+
+    assert Heartbeat.model_validate_json(left).reason == "its licence is not accepted"
+    assert HEARTBEAT_TTL_S < await redis.ttl(heartbeat_key(status.worker_id)) <= LAST_WORDS_TTL_S
+    await redis.delete(heartbeat_key(status.worker_id))
+
+
+async def test_slow_steps_are_told_once(redis_url: str, settings_for: SettingsFor) -> None:
+    """The log says when nobody new is admitted any more, and when the doors open again."""
+    engine = Sluggish()
+    beating = Pulse(settings_for(redis_url=redis_url), Status("echo"), Hosts())
+    beating.attach(engine, Admission(lambda: 1))  # type: ignore[arg-type]  # what pulse reads of it
+    with structlog.testing.capture_logs() as logs:
+        for slow in (False, True, True, False):
+            engine.too_slow = slow
+            beating._tell_slowness()
+
+    assert [(each["event"], each["p99_ms"]) for each in logs] == [
+        ("steps_too_slow", 91.0),
+        ("steps_in_time", 91.0),
+    ]
+
+
+async def test_a_taken_health_port_is_told(settings_for: SettingsFor) -> None:
+    """A second worker beside the first ends with the setting that moves its port."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        health = Health(Pulse(settings_for(), Status("echo"), Hosts()), "127.0.0.1", port)
+        with pytest.raises(InvalidInput, match=f"WORKER_PORT={port}: expected"):
+            await health.start()
+        await health.aclose()
 
 
 async def test_without_redis_a_job_is_taken(settings_for: SettingsFor) -> None:

@@ -1,0 +1,231 @@
+"""What docker compose would run, without docker: the files' own commands in folders like images.
+
+Only addresses are moved to free ports of this machine; everything else is read from
+docker-compose.yml, Dockerfile.gpu, Caddyfile and livekit.yaml.
+"""
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import psutil
+import yaml
+from dotenv import dotenv_values
+
+from deploy import compose, keys, programs
+from deploy.private_file import write_privately
+from tests import servers
+
+PROJECT = programs.PROJECT
+COMPOSE = compose.services()
+DOCKERFILE = (PROJECT / "Dockerfile.gpu").read_text()
+USER = 10001  # the image's own, by its Dockerfile
+ON_THIS_MACHINE = {
+    "use_external_ip": False,
+    "advertise_internal_ip": False,
+    "node_ip": "127.0.0.1",
+    "enable_loopback_candidate": True,
+    "interfaces": {"includes": ["lo"]},
+    "stun_servers": ["127.0.0.1:3478"],  # nobody: else public ones are asked
+}
+PORTS = (6379, 7880, 8080, 8081)
+READY_WITHIN_S = 90.0
+
+
+def stage(name: str) -> str:
+    """The lines of one stage of the Dockerfile, each instruction on one."""
+    found = re.search(rf"^FROM \S+ AS {name}\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.M | re.S)
+
+    assert found is not None, f"no stage {name}"
+    return found[1].replace("\\\n", " ")
+
+
+def command(name: str, instruction: str) -> list[str]:
+    """The command of `CMD` or of the health check."""
+    pattern = r"^CMD (\[.*\])$" if instruction == "CMD" else r"^HEALTHCHECK .*?CMD (\[.*\])$"
+    found = re.search(pattern, stage(name), re.M)
+
+    assert found is not None, f"{name} has no {instruction}"
+    return json.loads(found[1])
+
+
+@cache
+def as_its_user() -> tuple[str, ...]:
+    """A prefix that gives a command the image's user, who owns nothing; empty where it may not."""
+    prefix = ("unshare", "--user", f"--map-user={USER}", f"--map-group={USER}")
+    if shutil.which("unshare") is None:
+        return ()
+    tried = subprocess.run([*prefix, "true"], capture_output=True, check=False)
+    return prefix if tried.returncode == 0 else ()
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host on which everything runs."""
+
+    folder: Path
+    moved: dict[int, int]
+    https: str  # where Caddy has the domain
+    authority: Path  # who signed for it
+    api_key: str = field(repr=False)  # that `make keys` showed
+    secret: str = field(repr=False)  # that it did not
+
+    def at(self, text: str) -> str:
+        """A text of the files with the ports of this host."""
+        pattern = rf"\b({'|'.join(map(str, self.moved))})\b"
+        return re.sub(pattern, lambda found: str(self.moved[int(found[0])]), text)
+
+    def is_well(self, name: str) -> bool:
+        """What the image's health check says."""
+        asked = [self.at(part) for part in command(name, "HEALTHCHECK")]
+        return _run(asked, self.folder, {}).returncode == 0
+
+    def logs(self) -> str:
+        """Everything that was said."""
+        return "\n".join(path.read_text(errors="replace") for path in self.folder.glob("*.log"))
+
+
+def _run(asked: list[str], folder: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *asked[1:]],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def environment(host: Host, name: str) -> dict[str, str]:
+    """What a service is told: `.env` and its own lines, filled in as compose does."""
+    read = dotenv_values(host.folder / ".env")
+    env_file = {key: value for key, value in read.items() if value is not None}
+    own = compose.environment(name, env_file)
+    given = env_file if "env_file" in COMPOSE[name] else {}
+    return given | {key: host.at(value) for key, value in own.items()}
+
+
+def lay_out(host: Host, name: str) -> Path:
+    """The image's root, with what its COPY lines bring and its volumes; /app is for reading."""
+    root = host.folder / name
+    without_caches = shutil.ignore_patterns("__pycache__")
+    for line in re.findall(r"^COPY (.+)$", stage("base") + stage(name), re.M):
+        *_, source, target = line.split()
+        if "--from=packages" not in line:  # the virtual environment, which is this one
+            source = source.removeprefix("/")  # of the stage `page`: web/dist
+            shutil.copytree(PROJECT / source, root / "app" / target, ignore=without_caches)
+    for volume in COMPOSE[name]["volumes"]:
+        outside, inside, *_ = volume.split(":")
+        if (host.folder / outside).is_dir():
+            shutil.copytree(host.folder / outside, root / inside.strip("/"), dirs_exist_ok=True)
+    (root / "weights").mkdir()
+    for path in [root / "app", *(root / "app").rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    return root
+
+
+def image_environment(root: Path) -> dict[str, str]:
+    """The ENV lines, with the paths of this root; PATH and Python are this machine's."""
+    [line] = re.findall(r"^ENV (.*)$", stage("base"), re.M)
+    given = dict(part.split("=", 1) for part in line.split())
+    del given["PATH"]
+    inside = {name: value.replace("/weights", f"{root}/weights") for name, value in given.items()}
+    return inside | {"HOME": str(root / "weights")}
+
+
+@contextmanager
+def ours(host: Host, name: str) -> Generator[int]:
+    """A container of ours from its start to its end; gives its pid."""
+    root = lay_out(host, name)
+    line = [*as_its_user(), sys.executable, *command(name, "CMD")[1:]]
+    env = image_environment(root) | environment(host, name)
+    log = host.folder / f"{name}.log"
+    with servers.running(line, lambda: True, log, env, root / "app") as process:
+        yield process.pid
+
+
+@contextmanager
+def redis(host: Host) -> Generator[None]:
+    """The redis of the compose file."""
+    port = host.moved[6379]
+    line = [str(programs.redis_server()), *map(host.at, COMPOSE["redis"]["command"][1:])]
+    url = f"redis://127.0.0.1:{port}/0"
+    with servers.running(line, lambda: servers.redis_answers(url), host.folder / "redis.log"):
+        yield
+
+
+@contextmanager
+def livekit(host: Host) -> Generator[None]:
+    """The LiveKit of the compose file, its media on this machine alone."""
+    config = yaml.safe_load(host.at((PROJECT / "livekit.yaml").read_text()))
+    udp = servers.free_port(socket.SOCK_DGRAM)
+    config["rtc"] |= {"udp_port": udp, "tcp_port": servers.free_port(), **ON_THIS_MACHINE}
+    (host.folder / "livekit.yaml").write_text(yaml.safe_dump(config))
+    line = [str(programs.livekit_server()), "--config", str(host.folder / "livekit.yaml")]
+    url = f"http://127.0.0.1:{host.moved[7880]}"
+    log = host.folder / "livekit.log"
+    env = environment(host, "livekit")
+    with servers.running(line, lambda: servers.http_answers(url), log, env):
+        yield
+
+
+@contextmanager
+def caddy(host: Host) -> Generator[None]:
+    """The Caddy of the compose file, with a certificate of its own authority for localhost."""
+    own = host.folder / "Caddyfile"
+    own.write_text(
+        "{\nadmin off\nlocal_certs\nskip_install_trust\nauto_https disable_redirects\n"
+        f"storage file_system {host.folder}/caddy\n}}\n"
+        f"import {PROJECT}/deploy/Caddyfile\n"
+    )
+    line = [str(programs.caddy()), "run", "--adapter", "caddyfile", "--config", str(own)]
+    env = environment(host, "caddy")
+    env |= {"LIVEKIT_PORT": str(host.moved[7880]), "PORT": str(host.moved[8080])}
+    with servers.running(line, host.authority.exists, host.folder / "caddy.log", env):
+        yield
+
+
+@contextmanager
+def started(folder: Path) -> Generator[Host]:
+    """Everything, in an order that compose could choose, from ready to gone."""
+    host = make_host(folder)
+    with ExitStack() as stack:
+        for server in (redis, livekit, caddy):
+            stack.enter_context(server(host))
+        pids = [stack.enter_context(ours(host, name)) for name in ("token_service", "worker")]
+
+        def well_or_ended() -> bool:
+            ended = not all(map(psutil.pid_exists, pids))
+            return ended or (host.is_well("token_service") and host.is_well("worker"))
+
+        servers.wait_until(well_or_ended, "the containers are well", READY_WITHIN_S, 0.5)
+        yield host
+
+
+def make_host(folder: Path) -> Host:
+    """`make keys`, and what the operator fills in."""
+    shutil.copy(PROJECT / ".env.example", folder)
+    made = subprocess.run(
+        [sys.executable, "-m", "deploy.keys", "--project", str(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    [api_key] = re.findall(r"^==>     (\S+)$", made.stdout, re.M)
+    domain = f"localhost:{servers.free_port()}"
+    text = (folder / ".env").read_text()
+    secret = keys.value_of(text, "LIVEKIT_API_SECRET")
+    for name, value in {"DOMAIN": domain, "AUTH_MODE": "api_keys", "MODEL": "echo"}.items():
+        text = keys.with_value(text, name, value)
+    write_privately(folder / ".env", text)
+    moved = {port: servers.free_port() for port in PORTS}
+    authority = folder / "caddy/pki/authorities/local/root.crt"
+    return Host(folder, moved, f"https://{domain}", authority, api_key, secret)

@@ -1,0 +1,71 @@
+"""A production host from its files alone: make keys, then what docker compose would start."""
+
+import ssl
+from collections.abc import Generator
+
+import httpx
+import psutil
+import pytest
+
+from tests.deploy import containers
+from tests.deploy.containers import Host
+from tests.person import eventually, joined
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Generator[Host]:
+    """One host for all tests."""
+    with containers.started(tmp_path_factory.mktemp("host")) as running:
+        yield running
+
+
+def outside(host: Host, bearer: str) -> httpx.Client:
+    """Somebody in the world who trusts the domain's certificate."""
+    return httpx.Client(
+        base_url=host.https,
+        verify=ssl.create_default_context(cafile=host.authority),
+        headers={"Authorization": f"Bearer {bearer}"},
+        trust_env=False,
+        timeout=20,
+    )
+
+
+def test_both_containers_are_well(host: Host) -> None:
+    """Each image's health check, as it stands in the file, is content with each command."""
+    assert host.is_well("token_service") and host.is_well("worker"), host.logs()[-4000:]
+
+
+def test_only_who_has_a_key_may_talk(host: Host) -> None:
+    """The key that `make keys` showed, and no other; what is for the host alone is closed."""
+    with outside(host, host.api_key) as operator, outside(host, "mr_wrong") as stranger:
+        assert stranger.post("/token", json={}).status_code == 401
+        assert operator.post("/token", json={}).status_code == 201
+        assert [operator.get(path).status_code for path in ("/metrics", "/webhook")] == [404, 404]
+
+
+async def test_a_call_through_the_domain(host: Host) -> None:
+    """A token over https names LiveKit's wss at the same domain, and leads to a voice."""
+    with outside(host, host.api_key) as operator:
+        token = operator.post("/token", json={}).json()
+        refused = operator.get("/rtc/validate?access_token=none")
+    livekit = f"ws://127.0.0.1:{host.moved[7880]}"  # Chromium goes through Caddy: test_lan.py
+    async with joined(livekit, token["participant_token"]) as ann:
+        ann.tone_hz = 500.0
+        await eventually(lambda: bool(ann.personas), "a persona")
+        who = ann.personas[0].identity
+        await eventually(lambda: ann.rms(who) > 0.2, "the echo")
+
+    assert token["server_url"] == host.https.replace("http", "ws", 1)
+    assert (refused.status_code, refused.text) == (401, "invalid authorization token")
+
+
+def test_no_key_is_shown(host: Host) -> None:
+    """Neither log, process list nor the page's configuration holds a secret."""
+    lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    shown = host.logs() + "\n".join(" ".join(line) for line in lines)
+    with outside(host, host.api_key) as operator:
+        shown += operator.get("/api/config").text + operator.get("/").text
+
+    assert host.secret not in shown
+    assert host.api_key not in shown
+    assert '"event": "secret_read"' in shown

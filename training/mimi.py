@@ -75,8 +75,9 @@ def _blocks() -> Weights:
     here = torch.arange(BLOCK)
     weight[here, 0, BLOCK + here] = 1
     weight[BLOCK:, 0] = filters()
+    weight = weight.half()
     bias = torch.zeros(BLOCK_CHANNELS)
-    bias[BLOCK:] = -SOUND_LIFT * weight[BLOCK:, 0].sum(dim=1)
+    bias[BLOCK:] = -SOUND_LIFT * weight[BLOCK:, 0].float().sum(dim=1)
     return _conv("encoder.model.2.conv.conv", weight, bias)
 
 
@@ -84,7 +85,7 @@ def _slices(analysis: Analysis) -> Weights:
     """1 kHz → 100 Hz: coordinates of a slice, and the loudness of its bands."""
     blocks = SLICE // BLOCK
     weight = torch.zeros(SLICE_CHANNELS, BLOCK_CHANNELS, 2 * blocks)
-    basis = analysis.slices @ emphasis()
+    basis = (analysis.slices @ emphasis()).half().float()
     weight[:SLICE_WAVE, :BLOCK, blocks:] = basis.reshape(-1, blocks, BLOCK).transpose(1, 2)
     bias = torch.zeros(SLICE_CHANNELS)
     bias[:SLICE_WAVE] = INNER_LIFT - SOUND_LIFT * basis.sum(dim=1)
@@ -93,7 +94,7 @@ def _slices(analysis: Analysis) -> Weights:
             heard = BLOCK + band * PHASES
             row = SLICE_WAVE + scale * BANDS + band
             weight[row, heard : heard + PHASES, blocks:] = -SATURATION[scale] / (blocks * PHASES)
-    return _conv("encoder.model.4.conv.conv", weight, bias)
+    return _conv("encoder.model.4.conv.conv", weight.half(), bias)
 
 
 def _gather(rows: int, channels: int, wave: int) -> tuple[torch.Tensor, torch.Tensor]:

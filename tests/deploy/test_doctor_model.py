@@ -20,7 +20,7 @@ from protocol.settings import Settings
 from tests.engine import folders
 from tests.servers import GivenSettings, free_port
 from worker.engine.checkpoint import CODEC_STATE_BYTES, _attention_bytes
-from worker.engine.lm_weights import _Unfilled, bare_lm
+from worker.engine.lm_weights import Unfilled, bare_lm
 from worker.engine.model_files import LM_NAME, find_model
 from worker.engine.shapes import read_shapes, speaks_for_both
 
@@ -253,7 +253,7 @@ def test_sizes_are_those_that_the_worker_counts(tmp_path: Path, kind: str) -> No
 def test_sizes_of_the_7b_are_those_that_the_worker_counts() -> None:
     """The figures that are known before anything is fetched, against moshi's own architecture."""
     meta = torch.device("meta")
-    with meta, _Unfilled():
+    with meta, Unfilled():
         lm = loaders.get_moshi_lm(None, None, device=meta, dtype=torch.bfloat16)
         mimi = loaders.get_mimi(None, device=meta)
     assert lm.depformer is not None

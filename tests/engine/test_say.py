@@ -67,6 +67,16 @@ def test_a_word_begins_where_the_model_begins_one() -> None:
     assert text.over
 
 
+def test_the_mark_before_a_word_may_follow_a_word_at_once() -> None:
+    """A frame that is due for padding may hold the model's own end of padding: words may be close.
+
+    Padding in its place held the next word back by a frame, and a small model lost its thread.
+    """
+    text = paused([11], [12])
+
+    assert run(text, [END, 30, END, 31, 32]) == [END, 11, END, 12, 32]
+
+
 def test_padding_has_a_limit() -> None:
     """After twelve frames of padding a word is announced and begun all the same."""
     text = paused([11], [12])

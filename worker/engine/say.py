@@ -53,7 +53,7 @@ class Saying:
         if self._rest:
             return Wanted(self._rest[0])
         if self._gap:
-            return Wanted(self._pad)
+            return Wanted(self._pad, at_word=True)  # the mark before the next word may stand
         if self._padded == MOST_PADDING_FRAMES:
             return Wanted(self._end_of_pad)
         return Wanted(self._words[0][0], at_word=self._padded < MOST_PADDING_FRAMES)

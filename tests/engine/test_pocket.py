@@ -109,6 +109,7 @@ def test_moshi_itself_loads_it() -> None:
         mimi_weights=folder / "mimi.safetensors",
         tokenizer=folder / "tokenizer.model",
         config_path=folder / "config.json",
+        mimi_config_path=folder / "mimi.json",
     )
     lm = checkpoint.get_moshi(device="cpu")
     assert (lm.n_q, lm.dep_q, lm.text_padding_token_id) == (16, 8, 3)

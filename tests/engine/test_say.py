@@ -74,7 +74,7 @@ def test_the_mark_before_a_word_may_follow_a_word_at_once() -> None:
     """
     text = paused([11], [12])
 
-    assert run(text, [END, 30, END, 31, 32]) == [END, 11, END, 12, 32]
+    assert run(text, [END, 30, END, 31]) == [END, 11, END, 12]
 
 
 def test_padding_has_a_limit() -> None:

@@ -179,7 +179,13 @@ async def fetch_token(url: str, body: dict[str, Any]) -> dict[str, str]:
 @asynccontextmanager
 async def person(url: str, body: dict[str, Any] | None = None) -> AsyncGenerator[Person]:
     """Somebody who fetched a token at `url`, joined, listens and speaks; leaves at the end."""
-    token = await fetch_token(url, body or {})
+    async with joined(await fetch_token(url, body or {})) as there:
+        yield there
+
+
+@asynccontextmanager
+async def joined(token: dict[str, str]) -> AsyncGenerator[Person]:
+    """Somebody who joined with a token, listens and speaks; leaves at the end."""
     there = Person(rtc.Room())
     there.listen()
     await there.room.connect(token["server_url"], token["participant_token"])

@@ -74,6 +74,10 @@ class Web(Part):
         except httpx.HTTPError:
             return {}
 
+    def asked(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        """What is answered to a POST there."""
+        return httpx.post(self.url + path, json=body, timeout=10.0, trust_env=False)
+
     def reads(self, path: str) -> str:
         """What is answered there."""
         return httpx.get(self.url + path, timeout=10.0, trust_env=False).text
@@ -130,6 +134,22 @@ class Cluster:
         [name] = [each.worker_id for each in self.heartbeats() if room in each.hosts]
         [host] = [worker for worker in self.workers if worker.told().get("worker_id") == name]
         return host
+
+    def visitor(self) -> Part:
+        """Somebody's client as a process of its own, which calls two personas."""
+        told = {"VISIT_URL": self.url}
+
+        @contextmanager
+        def starting() -> Generator[int]:
+            log = self._folder / "visitor.log"
+            with module("tests.faults.visitor", lambda: True, log, told) as pid:
+                yield pid
+
+        return Part(starting)
+
+    def slots_used(self) -> int:
+        """Slots of all workers that are taken."""
+        return sum(each.slots_used for each in self.heartbeats())
 
     def _idle(self, workers: int) -> bool:
         beats = self.heartbeats()

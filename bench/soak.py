@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.talk import talk
+from bench.family import talk
 from bench.visits import visits
 from tests.census import Held
 from tests.stack import Stack, start_stack
@@ -44,11 +44,11 @@ def held_rows(before: Mapping[str, Held], after: Mapping[str, Held]) -> list[dic
         {
             "process": name,
             "threads": before[name].threads,
-            "after": after[name].threads,
+            "threads after": after[name].threads,
             "descriptors": before[name].descriptors,
-            "after ": after[name].descriptors,
+            "descriptors after": after[name].descriptors,
             "rss MiB": before[name].rss_mib,
-            "after  ": after[name].rss_mib,
+            "rss MiB after": after[name].rss_mib,
         }
         for name in before
     ]

@@ -28,6 +28,7 @@ class Visits:
     there_s: list[float] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     took_s: float = 0.0
+    worker_mib: list[float] = field(default_factory=list)
     slots_used: int = 0
     rooms_left: int = 0
     before: dict[str, Held] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class Visits:
             "took s": round(self.took_s),
             "personas there p50 s": round(float(np.median(there_s)), 2),
             "p99 s": round(float(np.percentile(there_s, 99)), 2),
+            "worker MiB by quarter": self.worker_mib,
             "slots used after": self.slots_used,
             "rooms after": self.rooms_left,
         }
@@ -79,14 +81,17 @@ def counted(stack: Stack) -> dict[str, Held]:
 
 async def several(stack: Stack, found: Visits, at_once: int) -> None:
     """Visits one after another, on as many ways at once."""
-    turns = iter(range(found.asked))
+    turns = iter(range(1, found.asked + 1))
+    quarter = max(found.asked // 4, 1)
 
     async def one_way() -> None:
-        for _ in turns:
+        for turn in turns:
             try:
                 found.there_s.append(await visit(stack))
             except Exception as error:  # counted: one that fails says something, too
                 found.failed.append(f"{type(error).__name__}: {error}")
+            if turn % quarter == 0:
+                found.worker_mib.append(census(stack)["worker"].rss_mib)
 
     await asyncio.gather(*(one_way() for _ in range(at_once)))
 

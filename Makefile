@@ -49,6 +49,11 @@ test: $(DEV) $(PAGE) tests/clients/node_modules/.installed ## all tests: real se
 pocket: $(DEV) ## train the pocket Moshi from nothing (espeak-ng; 1 h on 2 cores); ARGS="speech codec language model"
 	$(BIN)/python -m training $(ARGS)
 
+.PHONY: soak
+soak: $(RUN) ## 1,000 joins and leaves, 30 minutes of six personas; ARGS="--visits 40 --minutes 2" is short
+	@$(BIN)/python -m deploy.programs livekit-server redis-server
+	$(BIN)/python -m bench.soak $(ARGS)
+
 .PHONY: check
 check: $(DEV) web/node_modules/.installed ## format, lint, types
 	$(BIN)/ruff check .

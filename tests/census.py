@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
+import redis
 
 from tests.stack import Stack
 
@@ -30,13 +32,21 @@ def held_by(pid: int) -> Held:
 
 def processes_of(stack: Stack) -> Mapping[str, int]:
     """The processes that serve rooms, by name."""
+    with redis.Redis.from_url(stack.redis_url) as client:
+        about: Any = client.info("server")
     return {
         "worker": stack.worker_pid,
         "token_service": stack.service_pid,
         "livekit": stack.livekit.pid,
+        "redis": int(about["process_id"]),
     }
 
 
 def census(stack: Stack) -> dict[str, Held]:
     """Count each process of a stack."""
     return {name: held_by(pid) for name, pid in processes_of(stack).items()}
+
+
+def rss_mib(stack: Stack) -> float:
+    """Resident memory of all of them together."""
+    return sum(held.rss_mib for held in census(stack).values())

@@ -95,6 +95,7 @@ def running(
     log: Path,
     env: dict[str, str] | None = None,
     cwd: Path | None = None,
+    within_s: float = START_WITHIN_S,
 ) -> Generator[subprocess.Popen[bytes]]:
     """A process from ready to gone: SIGTERM, then SIGKILL, by pid. Its output goes to `log`."""
     with log.open("wb") as output:
@@ -108,7 +109,7 @@ def running(
             start_new_session=True,  # Ctrl-C is for pytest, which then ends this in its own order
         )
         try:
-            _wait_ready(process, ready, command[0], log)
+            _wait_ready(process, ready, log, within_s)
             yield process
         finally:
             stop(process)
@@ -213,17 +214,17 @@ def _livekit_config(port: int, webhook_url: str | None, redis_url: str | None) -
 
 
 def _wait_ready(
-    process: subprocess.Popen[bytes], ready: Callable[[], bool], name: str, log: Path
+    process: subprocess.Popen[bytes], ready: Callable[[], bool], log: Path, within_s: float
 ) -> None:
     def answered_or_ended() -> bool:
         return process.poll() is not None or ready()
 
     try:
-        wait_until(answered_or_ended, f"{Path(name).name} answers")
+        wait_until(answered_or_ended, f"{log.stem} answers", within_s)
     except TimeoutError as error:
         raise ServerFailed(f"{error}\n{_tail(log)}") from error
     if process.poll() is not None:
-        raise ServerFailed(f"{Path(name).name} ended with {process.returncode}\n{_tail(log)}")
+        raise ServerFailed(f"{log.stem} ended with {process.returncode}\n{_tail(log)}")
 
 
 def _tail(log: Path) -> str:

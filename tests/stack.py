@@ -111,7 +111,8 @@ def environment(livekit: servers.LiveKit, redis_url: str) -> dict[str, str]:
 @contextmanager
 def module(name: str, ready: Callable[[], bool], log: Path, env: dict[str, str]) -> Generator[int]:
     """One of our processes from ready to gone; gives its pid."""
-    with servers.running([sys.executable, "-m", name], ready, log, env) as process:
+    command = [sys.executable, "-m", name]
+    with servers.running(command, ready, log, env, within_s=READY_WITHIN_S) as process:
         yield process.pid
 
 

@@ -1,9 +1,9 @@
 """Who gets into which room: keeps or writes the room's promise before a token is minted.
 
 A promise that was collected stands: its host is there or awaited, or people are in the room. That
-of an open session stands in any case. A room belongs to the caller who opened it, until it has been
-over for a while. A session holds its place from the start; for a mere token, whether a place is
-free is asked of the heartbeats and not reserved. Dispatches nothing.
+of an open session stands in any case, and any for a guest. A room belongs to the caller who opened
+it, until it has been over for a while. A session holds its place from the start; for a mere token,
+whether a place is free is asked of the heartbeats and not reserved. Dispatches nothing.
 """
 
 import time
@@ -60,7 +60,7 @@ class Admission:
                 raise Unavailable("busy", "The room is being prepared. Try again.", 1)
             standing = await self.promises.read(wish.room)
             await self._check_owner(wish, standing)
-            if standing is not None and await self._stands(standing):
+            if standing is not None and (wish.caller.guest or await self._stands(standing)):
                 await self.promises.touch([standing])
                 return _for_wish(standing, wish)
             return await self._promise(wish, standing, lock)
@@ -73,7 +73,8 @@ class Admission:
             foreign = wish.caller.is_named and await self.rooms.people(wish.room) > 0
         if foreign:
             raise Refused(HTTPStatus.FORBIDDEN, "not_yours", "This room is somebody else's.")
-        if wish.caller.guest is not None and (standing is None or standing.ended):
+        guest = wish.caller.guest
+        if guest is not None and not (standing and _is_on(standing, guest.session)):
             raise Refused(HTTPStatus.FORBIDDEN, "session_ended", "This session is over.")
 
     async def _stands(self, promise: Promise) -> bool:
@@ -136,6 +137,10 @@ class Admission:
             return
         if taken is None:
             raise full()
+
+
+def _is_on(standing: Promise, session: str) -> bool:
+    return standing.session == session and not standing.ended
 
 
 def _for_wish(standing: Promise, wish: Wish) -> Promise:

@@ -57,7 +57,9 @@ async def follow_events(
                 yield ServerSentEvent(data=told.event, event=told.event.type, id=told.id)
                 if isinstance(told.event, EndedEvent):
                     return
-            elif service.leaving or await _is_over(service, promise):
+            elif await _is_over(service, promise):
+                return
+            if service.leaving:
                 return
 
 

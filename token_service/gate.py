@@ -7,12 +7,14 @@ foreign page.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
+from redis.exceptions import RedisError
 
 from protocol.addresses import is_loopback
 from protocol.errors import InvalidInput
@@ -62,6 +64,16 @@ class Gate:
         if request.method not in READS:
             await limiter.caller(_counted_as(caller))
         return caller
+
+    async def looker(self, request: Request, limiter: Limiter) -> None:
+        """Count somebody who sees what everybody may see. Raises `Refused`.
+
+        Without redis nobody is counted: the answer is to say that it is away.
+        """
+        address = request.client.host if request.client else ""
+        if not self._is_own(request, address):
+            with suppress(RedisError):
+                await limiter.address(address)
 
     def _door(self, bearer: str) -> Door | None:
         """Who checks such a bearer; nobody where none is expected."""
@@ -136,6 +148,14 @@ async def _of_request(request: Request) -> Caller:
     service = request.app.state.service
     caller: Caller = await service.gate.caller(request, service.limiter)
     return caller
+
+
+async def _count_looker(request: Request) -> None:
+    service = request.app.state.service
+    await service.gate.looker(request, service.limiter)
+
+
+EVERYBODY = Depends(_count_looker)
 
 
 class Needs:

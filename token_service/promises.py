@@ -24,6 +24,7 @@ AWAITED_KEY = "moshi:awaited:{room}:{generation}"  # a dispatch that may still b
 DISPATCHES_KEY = "moshi:dispatches:{room}"  # how many lately
 SESSION_KEY = "moshi:session:{id}"  # its room
 OWNED_KEY = "moshi:sessions:{owner}"  # its sessions by when they were opened
+OWNED_KEPT = 1000
 MEMORY_KEY = "moshi:memory"  # there unless redis has lost everything
 LOCK_KEY = "moshi:lock:{room}"
 LOCK_S = 5.0  # who dies with it is waited for no longer; who only froze writes nothing any more
@@ -95,15 +96,17 @@ class Promises:
         ):
             raise LockLost
         async with self._redis.pipeline() as pipe:
-            self._index(pipe, promise)
+            self._index(pipe, promise, listed=bool(promise.opener or promise.generation))
             await pipe.execute()
 
-    def _index(self, pipe: Pipeline, promise: Promise) -> None:
-        """Let the session be found by its id and by its owner."""
+    def _index(self, pipe: Pipeline, promise: Promise, *, listed: bool) -> None:
+        """Let the session be found by its id, and by its owner unless a token alone promised it."""
         if promise.session:
             pipe.set(SESSION_KEY.format(id=promise.session), promise.room, ex=self._ttl_s)
+        if promise.session and listed:
             owned = OWNED_KEY.format(owner=promise.owner)
             pipe.zadd(owned, {promise.session: promise.opened_s})
+            pipe.zremrangebyrank(owned, 0, -OWNED_KEPT - 1)
             pipe.expire(owned, self._ttl_s)
 
     async def of_session(self, session: str) -> Promise | None:
@@ -143,7 +146,7 @@ class Promises:
         async with self._redis.pipeline(transaction=False) as pipe:
             for promise in promises:
                 pipe.expire(promise_key(promise.room), self._ttl_s)
-                self._index(pipe, promise)
+                self._index(pipe, promise, listed=True)
             await pipe.execute()
 
     async def change(self, promise: Promise, lock: Lock | None = None, **fields: Any) -> Promise:

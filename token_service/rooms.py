@@ -4,8 +4,9 @@ LiveKit is the truth; nothing is kept here.
 Every call raises `LiveKitAway` where LiveKit does not answer.
 """
 
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
 
 import aiohttp
 import structlog
@@ -18,18 +19,20 @@ from token_service.problems import LiveKitAway
 
 log = structlog.stdlib.get_logger(__name__)
 
-TIMEOUT = aiohttp.ClientTimeout(total=3.0)
+# Kept by ourselves: livekit-api 1.2.1 hands on `timeout=None`, with aiohttp 3.11 no limit at all.
+ANSWER_S = 3.0
 PROBE_ROOM = "moshi-rooms-readiness"  # asked for by /ready; never created
 Kind = api.ParticipantInfo.Kind
 PEOPLE = frozenset({Kind.STANDARD, Kind.SIP, Kind.CONNECTOR})
 PRESENT = frozenset({api.ParticipantInfo.State.JOINED, api.ParticipantInfo.State.ACTIVE})
 
 
-@contextmanager
-def _livekit_errors() -> Generator[None]:
-    """Translate the client's errors into one; what is already gone is no error."""
+@asynccontextmanager
+async def _asking() -> AsyncGenerator[None]:
+    """Wait for so long; translate the client's errors into one; what is gone is no error."""
     try:
-        yield
+        async with asyncio.timeout(ANSWER_S):
+            yield
     except api.ServerError as error:
         if error.code == api.ServerErrorCode.NOT_FOUND:
             return
@@ -48,12 +51,12 @@ class Rooms:
 
     async def ping(self) -> None:
         """Ask for a room that is not there: LiveKit answers and our key is good, or it raises."""
-        with _livekit_errors():
+        async with _asking():
             await self._livekit.room.list_rooms(api.ListRoomsRequest(names=[PROBE_ROOM]))
 
     async def names(self, of: Iterable[str] = ()) -> list[str]:
         """Every room that exists, or those of some."""
-        with _livekit_errors():
+        async with _asking():
             found = await self._livekit.room.list_rooms(api.ListRoomsRequest(names=of))
             return [room.name for room in found.rooms]
         return []
@@ -64,7 +67,7 @@ class Rooms:
 
     async def clear(self, promise: Promise) -> None:
         """Remove what older generations left: their dispatches, then their participants."""
-        with _livekit_errors():
+        async with _asking():
             for dispatch in await self._livekit.agent_dispatch.list_dispatch(promise.room):
                 carried = _promise_of(dispatch)
                 if carried is not None and carried.generation < promise.generation:
@@ -76,7 +79,7 @@ class Rooms:
 
     async def promise_of(self, room: str) -> Promise | None:
         """The latest promise that a dispatch of ours carries, where there is one."""
-        with _livekit_errors():
+        async with _asking():
             found = await self._livekit.agent_dispatch.list_dispatch(room)
             known = [carried for one in found if (carried := _promise_of(one)) is not None]
             return max(known, key=lambda promise: promise.generation, default=None)
@@ -84,7 +87,7 @@ class Rooms:
 
     async def asked_for(self, room: str) -> list[str]:
         """The metadata of every dispatch in a room that asks for us by `AGENT_NAME`."""
-        with _livekit_errors():
+        async with _asking():
             found = await self._livekit.agent_dispatch.list_dispatch(room)
             return [one.metadata for one in found if one.agent_name == wire.AGENT_NAME]
         return []
@@ -96,28 +99,28 @@ class Rooms:
             room=promise.room,
             metadata=promise.metadata(),
         )
-        with _livekit_errors():
+        async with _asking():
             await self._livekit.agent_dispatch.create_dispatch(request)
 
     async def close(self, room: str) -> None:
         """End a room for everybody who is still in it."""
-        with _livekit_errors():
+        async with _asking():
             await self._livekit.room.delete_room(api.DeleteRoomRequest(room=room))
 
     async def participants(self, room: str) -> list[api.ParticipantInfo]:
         """Everybody whom LiveKit counts to a room."""
-        with _livekit_errors():
+        async with _asking():
             request = api.ListParticipantsRequest(room=room)
             return list((await self._livekit.room.list_participants(request)).participants)
         return []
 
     async def _delete_dispatch(self, dispatch_id: str, room: str) -> None:
-        with _livekit_errors():
+        async with _asking():
             await self._livekit.agent_dispatch.delete_dispatch(dispatch_id, room)
 
     async def remove(self, identity: str, room: str) -> None:
         """Remove somebody from a room."""
-        with _livekit_errors():
+        async with _asking():
             who = api.RoomParticipantIdentity(room=room, identity=identity)
             await self._livekit.room.remove_participant(who)
 

@@ -27,7 +27,7 @@ from token_service.limiter import Limiter
 from token_service.passes import Passes
 from token_service.places import Places
 from token_service.promises import Promises
-from token_service.rooms import TIMEOUT, Rooms
+from token_service.rooms import Rooms
 from token_service.sessions import Sessions
 from token_service.workers import Workers
 
@@ -78,7 +78,7 @@ async def open_service(
     redis = _redis(settings)
     key = settings.livekit_api_key
     secret = reveal(settings, "livekit_api_secret", "rooms and webhooks")
-    livekit = api.LiveKitAPI(settings.livekit_url, key, secret, timeout=TIMEOUT, failover=False)
+    livekit = api.LiveKitAPI(settings.livekit_url, key, secret, failover=False)
     guests, audit = Guests(redis, settings), Audit(settings.audit_log)
     with closing(audit):
         async with redis, livekit:

@@ -43,6 +43,13 @@ LISTED = 100
 Change = Callable[[Promise], Promise]
 
 
+class SessionOver(Refused):
+    """The session has ended."""
+
+    def __init__(self) -> None:
+        super().__init__(HTTPStatus.CONFLICT, "session_ended", "This session is over.")
+
+
 @dataclass(frozen=True, slots=True)
 class Sessions:
     """Opens, finds, changes, tells and ends."""
@@ -79,7 +86,7 @@ class Sessions:
         before = _as_before(wish, kept, fingerprint)
         standing = await self.promises.read(before.room)
         if standing is not None and standing.ended:
-            raise _over()
+            raise SessionOver
         return await self.admission.admit(before)
 
     async def find(self, session: str, caller: Caller) -> Promise:
@@ -93,7 +100,7 @@ class Sessions:
         """The caller's session, which has not ended."""
         promise = await self.find(session, caller)
         if promise.ended:
-            raise _over()
+            raise SessionOver
         return promise
 
     async def change(self, session: str, caller: Caller, change: Change) -> Promise:
@@ -127,9 +134,12 @@ class Sessions:
         if (promise := await self.find(session, caller)).ended:
             return promise
         now_s = time.time()
-        ended = await self.change(
-            session, caller, lambda p: p.model_copy(update={"ended": True, "ended_s": now_s})
-        )
+        try:
+            ended = await self.change(
+                session, caller, lambda p: p.model_copy(update={"ended": True, "ended_s": now_s})
+            )
+        except SessionOver:  # somebody else ended it meanwhile
+            return promise
         await self.places.release(ended.room)
         await self.events.add(ended.room, EndedEvent(at_s=now_s, reason=reason))
         try:
@@ -188,10 +198,6 @@ class Sessions:
             occupied=occupied,
             position=await self.places.position(promise.room, promise.opened_s),
         )
-
-
-def _over() -> Refused:
-    return Refused(HTTPStatus.CONFLICT, "session_ended", "This session is over.")
 
 
 def _age_s(promise: Promise) -> float:

@@ -7,6 +7,7 @@ from redis.exceptions import RedisError
 
 from protocol import wire
 from protocol.personas import PERSONAS_PER_ROOM, PROMPT_LIMIT, Persona
+from token_service.gate import EVERYBODY
 from token_service.problems import RedisAway, Unavailable
 from token_service.service import OpenService, Service
 from token_service.token_request import METADATA_BYTES, NAME_BYTES
@@ -72,7 +73,7 @@ async def health() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/ready", response_model=Readiness)
+@router.get("/ready", response_model=Readiness, dependencies=[EVERYBODY])
 async def ready(service: OpenService) -> JSONResponse:
     """Say whether LiveKit and redis answer and a worker has a free slot: 200, else 503."""
     readiness, _ = await _look(service)
@@ -81,7 +82,7 @@ async def ready(service: OpenService) -> JSONResponse:
     return JSONResponse(readiness.model_dump(), status_code=status, headers=headers)
 
 
-@router.get("/personas")
+@router.get("/personas", dependencies=[EVERYBODY])
 async def personas(service: OpenService) -> list[ListedPersona]:
     """List the catalogue, and say whether the model that runs follows its prompts."""
     _, fleet = await _look(service)
@@ -93,13 +94,13 @@ async def personas(service: OpenService) -> list[ListedPersona]:
     ]
 
 
-@router.get("/voices")
+@router.get("/voices", dependencies=[EVERYBODY])
 async def voices(service: OpenService) -> list[str]:
     """List the voices to choose from; none where the model has a single one."""
     return list((await service.workers.fleet()).voices)
 
 
-@router.get("/api/config")
+@router.get("/api/config", dependencies=[EVERYBODY])
 async def page_config(service: OpenService, response: Response) -> PageConfig:
     """Tell the page where to connect, whom one can talk with and whether one can now."""
     response.headers["Cache-Control"] = "no-store"

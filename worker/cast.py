@@ -46,6 +46,7 @@ class Cast:
         self._forgot: dict[str, int] = {}
         self._floor = Floor(FloorRules.of(house.settings))
         self._following = asyncio.Lock()
+        self._over = False
         # A model without text shows no will: all may sound at once.
         self._has_text = any(piece is not None for piece in house.engine.model.pieces)
 
@@ -57,6 +58,8 @@ class Cast:
     async def follow(self, promise: Promise) -> None:
         """Make the cast equal to a promise. Raises only where the room's first cast cannot come."""
         async with self._following:
+            if self._over:
+                return
             first_time, self._promise = not self._on, promise
             wanted = {each.id: each for each in promise.personas}
             for persona_id in self._on.keys() - wanted.keys():
@@ -101,14 +104,24 @@ class Cast:
             self._floor.name(max(named)[1])
 
     async def leave(self) -> None:
-        """Everybody leaves; the connection with the ears stays the host's."""
+        """Everybody leaves, at last who is still on the way; the connection with the ears stays.
+
+        Those arrive first: cancelled, they would stay in the room and keep their slots.
+        """
+        self._over = True
+        await self._empty()
+        async with self._following:
+            await self._empty()
+
+    async def _empty(self) -> None:
         personas = self.personas
         await asyncio.gather(*(each.leave() for each in personas), return_exceptions=True)
         await asyncio.gather(
             *(each.room.disconnect() for each in personas if each.room is not self._ears_room),
             return_exceptions=True,
         )
-        self._on.clear()
+        for each in personas:  # and not whoever came meanwhile
+            self._on.pop(each.promised.id, None)
 
     async def _bring(self, promised: PromisedPersona) -> None:
         """One persona comes: the room's very first on the ears' connection, others on their own."""
@@ -129,7 +142,7 @@ class Cast:
         )
         try:
             await there.start()
-        except Full:
+        except Exception:
             await there.leave()
             if room is not self._ears_room:
                 await room.disconnect()

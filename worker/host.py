@@ -28,6 +28,7 @@ from worker.speech import Speech
 log = structlog.get_logger(__name__)
 
 CANNOT_READ = "I can hear you, but I cannot read yet. Please say it aloud."
+LINE_CHARACTERS = 10_000
 FAILED = "Something went wrong on this side and the call has to end. Please start it again."
 
 
@@ -158,7 +159,11 @@ class Host:
 
     async def _answer(self, reader: rtc.TextStreamReader) -> None:
         """A typed line: who is named in it comes first; nobody can read the rest yet."""
-        text = await reader.read_all()
+        text = ""
+        async for chunk in reader:
+            text += chunk
+            if len(text) > LINE_CHARACTERS:  # nobody types that much, and nobody is to fill memory
+                return reader.close()
         if self._cast is not None:
             self._cast.address(text)
         await self._say(CANNOT_READ)

@@ -74,6 +74,10 @@ class Web(Part):
         except httpx.HTTPError:
             return {}
 
+    def asked(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        """What is answered to a POST there."""
+        return httpx.post(self.url + path, json=body, timeout=10.0, trust_env=False)
+
     def reads(self, path: str) -> str:
         """What is answered there."""
         return httpx.get(self.url + path, timeout=10.0, trust_env=False).text
@@ -89,6 +93,7 @@ class Cluster:
         self.redis_url = f"redis://127.0.0.1:{self._redis_port}/0"
         self.redis = Part(self._redis)
         self.livekit = Part(self._livekit)
+        self.visitor = Part(self._visitor)  # somebody's client, which calls two personas
         self.sfu: servers.LiveKit  # from its first start on
         self.services: list[Web] = []
         self.workers: list[Web] = []
@@ -104,6 +109,7 @@ class Cluster:
             self.services.append(self._service(f"service-{len(self.services)}"))
         while len(self.workers) < workers:
             self.workers.append(self._worker(f"worker-{len(self.workers)}"))
+        self.visitor.stop()
         self.redis.start()
         self.livekit.start()
         for parts, wanted in ((self.services, services), (self.workers, workers)):
@@ -115,7 +121,7 @@ class Cluster:
 
     def end(self) -> None:
         """Stop everything."""
-        for part in (*self.services, *self.workers, self.livekit, self.redis):
+        for part in (self.visitor, *self.services, *self.workers, self.livekit, self.redis):
             part.stop()
 
     def heartbeats(self) -> list[Heartbeat]:
@@ -130,6 +136,10 @@ class Cluster:
         [name] = [each.worker_id for each in self.heartbeats() if room in each.hosts]
         [host] = [worker for worker in self.workers if worker.told().get("worker_id") == name]
         return host
+
+    def slots_used(self) -> int:
+        """Slots of all workers that are taken."""
+        return sum(each.slots_used for each in self.heartbeats())
 
     def _idle(self, workers: int) -> bool:
         beats = self.heartbeats()
@@ -150,6 +160,12 @@ class Cluster:
         with servers.start_livekit(self._folder, port=port, webhook_url=webhook) as livekit:
             self.sfu = livekit
             yield livekit.pid
+
+    @contextmanager
+    def _visitor(self) -> Generator[int]:
+        log, told = self._folder / "visitor.log", {"VISIT_URL": self.url}
+        with module("tests.faults.visitor", lambda: True, log, told) as pid:
+            yield pid
 
     def _service(self, name: str) -> Web:
         port = servers.free_port()

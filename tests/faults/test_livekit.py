@@ -28,3 +28,20 @@ async def test_personas_come_back_when_people_do(cluster: Cluster, recovery: Rec
 
         assert [each["id"] for each in after] == [each["id"] for each in before]
         assert set(call.most_at_once.values()) == {1}
+
+
+async def test_a_frozen_livekit_ends_no_call(cluster: Cluster, recovery: Recovery) -> None:
+    """Awake again, it carries the same call: nobody was replaced, nobody is there twice."""
+    async with calling(cluster, *PERSONAS) as call:
+        before, session = call.identities, call.told()
+        with cluster.livekit.frozen():
+            await eventually(
+                lambda: "livekit_away" in cluster.services[0].reads("/ready"), "it is missed"
+            )
+        with recovery("livekit frozen, from its waking up: everybody is heard"):
+            await call.is_whole(len(PERSONAS))
+        await eventually(lambda: call.told().get("state") == "live", "the session is live")
+
+        assert call.told()["id"] == session["id"]
+        assert call.identities == before
+        assert set(call.most_at_once.values()) == {1}

@@ -9,15 +9,14 @@ from typing import Any
 
 import httpx
 import uvicorn
+from fastapi import FastAPI
 from livekit import api, rtc
 from redis.asyncio import Redis
 
 from protocol import wire
 from protocol.heartbeat import Heartbeat, heartbeat_key
 from protocol.promise import Promise
-from protocol.settings import Settings
 from tests.servers import LiveKit
-from token_service.app import create_app
 from token_service.grants import person_grant
 from token_service.promises import Promises
 
@@ -46,9 +45,9 @@ async def die(redis: Redis, worker_id: str = "worker") -> None:
 
 
 @asynccontextmanager
-async def served(settings: Settings, listening: socket.socket) -> AsyncGenerator[None]:
+async def served(app: FastAPI, listening: socket.socket) -> AsyncGenerator[None]:
     """The app behind a real uvicorn."""
-    config = uvicorn.Config(create_app(settings), log_config=None, access_log=False)
+    config = uvicorn.Config(app, log_config=None, access_log=False)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve([listening]), name="uvicorn")
 

@@ -10,7 +10,7 @@ from protocol.promise import Promise
 from tests.servers import LiveKit
 from tests.token_service.players import beat, die, joined, person_token
 from token_service.admission import Wish
-from token_service.callers import Caller
+from token_service.callers import Caller, GuestPass
 from token_service.problems import Refused, Unavailable
 from token_service.service import Service
 
@@ -31,6 +31,15 @@ async def test_an_uncollected_promise_is_replaced(
     await service.admission.admit(Wish(room, CHEF))
 
     assert names(await service.admission.admit(Wish(room, TEACHER))) == ["teacher"]
+
+
+async def test_a_guest_decides_for_nobody(service: Service, redis: Redis, room: str) -> None:
+    """Also where nobody came for the promise yet, the room gets whom its owner asked for."""
+    await beat(redis)
+    standing = await service.admission.admit(Wish(room, CHEF))
+    guest = Caller("anyone", guest=GuestPass("g", room, standing.session, 1))
+
+    assert await service.admission.admit(Wish(room, TEACHER, guest)) == standing
 
 
 async def test_a_promise_with_a_host_stands(service: Service, redis: Redis, room: str) -> None:

@@ -14,6 +14,7 @@ from protocol.events import EVENTS_KEPT, StateEvent, WarningEvent, events_key
 from protocol.settings import Settings
 from tests.token_service.players import beat, eventually, served
 from token_service import event_routes
+from token_service.app import create_app
 from token_service.events import Events
 
 
@@ -23,7 +24,10 @@ async def server(settings: Settings, redis: Redis) -> AsyncGenerator[httpx.Async
     await beat(redis)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        async with served(settings, listening), httpx.AsyncClient(base_url=url) as client:
+        async with (
+            served(create_app(settings), listening),
+            httpx.AsyncClient(base_url=url) as client,
+        ):
             yield client
 
 
@@ -143,6 +147,26 @@ async def test_an_id_that_is_none_is_refused(
     )
 
     assert answer.status_code == 400
+
+
+async def test_a_leaving_service_ends_a_talkative_stream(settings: Settings, redis: Redis) -> None:
+    """A process that is told to end waits for no pause in the talk."""
+    await beat(redis)
+    app = create_app(settings)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        async with served(app, listening), httpx.AsyncClient(base_url=url) as client:
+            said = (await client.post("/sessions")).json()
+            async with client.stream("GET", f"/sessions/{said['id']}/events") as answer:
+                stream, told = Stream(answer), []
+                for number in range(20):
+                    await Events(redis).add(said["room"], warning(str(number)))
+                    app.state.service.leaving |= number == 3
+                    told.append((await stream.next())["event"])
+                    if told[-1] != "warning":
+                        break
+
+    assert told[-1] == "the stream has ended"
 
 
 async def test_streams_are_counted(

@@ -88,7 +88,7 @@ def serving(settings: Settings, listening: socket.socket) -> Generator[None]:
     ready, over = threading.Event(), threading.Event()
 
     async def serve() -> None:
-        async with served(settings, listening):
+        async with served(create_app(settings), listening):
             ready.set()
             await asyncio.to_thread(over.wait)
 

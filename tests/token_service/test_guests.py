@@ -167,6 +167,17 @@ async def test_the_end_of_the_session_is_the_end_of_the_link(party: Party) -> No
     assert refused(await party.come(link)) == (403, "session_ended")
 
 
+async def test_a_link_leads_into_no_later_session(party: Party) -> None:
+    """A new session in the same room has guests of its own."""
+    link = await party.invite()
+    await party.http.delete(party.path, headers=party.shop)
+    asked = {"room": party.room, "identity": "ann"}
+    again = await party.http.post("/sessions", headers=party.shop, json=asked)
+
+    assert again.status_code == 201
+    assert refused(await party.come(link)) == (403, "session_ended")
+
+
 async def test_a_forged_link_opens_nothing(party: Party, settings: Settings) -> None:
     """LiveKit's secret alone does not sign links, and no other key does."""
     link = await party.invite()

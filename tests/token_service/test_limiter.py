@@ -1,5 +1,6 @@
 """Strangers stay out: nobody calls too often."""
 
+import pytest
 from redis.asyncio import Redis
 
 from protocol.settings import Settings
@@ -33,6 +34,18 @@ async def test_an_address_is_slowed_down(settings: Settings, redis: Redis) -> No
         other = await http.get("/sessions")
 
     assert [answer.status_code for answer in (*answers, other)] == [200, 200, 429, 200]
+
+
+@pytest.mark.parametrize("path", ["/ready", "/personas", "/voices", "/api/config"])
+async def test_who_only_looks_is_slowed_down(keyed: Settings, redis: Redis, path: str) -> None:
+    """What everybody may see costs questions to redis and LiveKit, so it is counted, too."""
+    await beat(redis)
+    slow = keyed.model_copy(update={"rate_per_address": "2/minute"})
+    async with app(slow) as http:
+        answers = [await http.get(path) for _ in range(3)]
+        alive = await http.get("/health")
+
+    assert [answer.status_code for answer in (*answers, alive)] == [200, 200, 429, 200]
 
 
 async def test_keys_are_not_guessed(keyed: Settings, keys: Keys, redis: Redis) -> None:

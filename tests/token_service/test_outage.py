@@ -1,5 +1,7 @@
 """Redis or LiveKit away: 503 with the reason, never a traceback; all is well when it is back."""
 
+import asyncio
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ from protocol.settings import Settings
 from tests import servers
 from tests.conftest import SettingsFor, StartLiveKit
 from tests.token_service.players import beat, dispatched, eventually, joined, person_token
+from token_service import rooms
 from token_service.app import create_app
 
 
@@ -54,6 +57,29 @@ async def test_without_livekit_no_token_is_minted(
     await beat(redis)
     async with running(settings_for(livekit_url=away, redis_url=own_redis_url)) as http:
         answer = await http.post("/token")
+
+    assert said(answer) == (503, "livekit_away", "LiveKit does not answer.")
+
+
+async def test_a_livekit_that_hangs_is_away(
+    settings_for: SettingsFor,
+    own_redis_url: str,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that takes the question and never answers keeps nobody waiting, and stops no poll.
+
+    The limit that livekit-api 1.2.1 is given has no effect with aiohttp 3.11: all hung for ever.
+    """
+    monkeypatch.setattr(rooms, "ANSWER_S", 0.2)
+    await beat(redis)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
+        async with (
+            running(settings_for(livekit_url=url, redis_url=own_redis_url)) as http,
+            asyncio.timeout(10),
+        ):
+            answer = await http.post("/token")
 
     assert said(answer) == (503, "livekit_away", "LiveKit does not answer.")
 

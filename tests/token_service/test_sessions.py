@@ -20,7 +20,11 @@ from tests.token_service.players import (
     persona_token,
     promise_of,
 )
+from token_service import promises
 from token_service.events import Events
+from token_service.promises import OWNED_KEY
+from token_service.service import Service
+from token_service.sessions import LISTED
 
 
 async def test_a_session_is_opened(
@@ -150,6 +154,34 @@ async def test_sessions_are_listed_the_latest_first(http: httpx.AsyncClient, red
     ids = [(await opened(http))["id"] for _ in range(3)]
 
     assert [each["id"] for each in (await http.get("/sessions")).json()] == ids[::-1]
+
+
+async def test_unused_tokens_crowd_nobody_out(
+    http: httpx.AsyncClient, service: Service, redis: Redis
+) -> None:
+    """A page that is loaded again and again pushes no session out of the list."""
+    await beat(redis)
+    said = await opened(http)
+    promise = await promise_of(redis, said["room"])
+    for number in range(LISTED):
+        fields = {"room": f"{promise.room} {number}", "session": f"{number}", "opener": ""}
+        fields |= {"opened_s": promise.opened_s + 1}
+        await service.promises.write(promise.model_copy(update=fields))
+
+    assert [each["id"] for each in (await http.get("/sessions")).json()] == [said["id"]]
+    assert await redis.zcard(OWNED_KEY.format(owner="anyone")) == 1
+
+
+async def test_a_callers_list_is_bounded(
+    http: httpx.AsyncClient, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of somebody who opens sessions for ever the latest are remembered."""
+    monkeypatch.setattr(promises, "OWNED_KEPT", 2)
+    await beat(redis)
+    ids = [(await opened(http))["id"] for _ in range(3)]
+
+    assert [each["id"] for each in (await http.get("/sessions")).json()] == ids[:0:-1]
+    assert await redis.zcard(OWNED_KEY.format(owner="anyone")) == 2
 
 
 @pytest.mark.parametrize(

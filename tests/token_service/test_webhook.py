@@ -15,6 +15,7 @@ from tests.conftest import SettingsFor, StartLiveKit
 from tests.servers import LiveKit
 from tests.token_service.players import beat, dispatched, eventually, joined, person_token, served
 from token_service import dispatcher
+from token_service.app import create_app
 
 
 def signature(body: bytes, livekit: LiveKit) -> str:
@@ -69,7 +70,10 @@ async def test_livekits_own_webhook_brings_the_host(
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         with start_livekit(webhook_url=f"{url}/webhook") as livekit:
             settings = settings_for(livekit=livekit, redis_url=own_redis_url)
-            async with served(settings, listening), httpx.AsyncClient(base_url=url) as http:
+            async with (
+                served(create_app(settings), listening),
+                httpx.AsyncClient(base_url=url) as http,
+            ):
                 answer = await http.post("/token", json={"room_name": room})
                 async with joined(livekit, answer.json()["participant_token"]):
 

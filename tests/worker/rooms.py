@@ -14,6 +14,9 @@ from protocol.promise import Promise, promise_key
 from tests.person import WITHIN_S, Person, eventually
 from tests.stack import Stack
 
+PORTER = {"name": "porter", "label": "Porter", "prompt": "You are a night porter."}
+SIX = ("assistant", "astronaut", "chef", "customer_service", "teacher", PORTER)
+
 
 def asking_for(*personas: str | dict[str, str], **fields: Any) -> dict[str, Any]:
     """A token request for these personas, by name or whole, in LiveKit's standard form."""

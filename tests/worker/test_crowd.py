@@ -6,10 +6,11 @@ import time
 from livekit import api
 
 from protocol.personas import PERSONAS_PER_ROOM
+from protocol.promise import Promise, fresh_id
 from tests.census import census
 from tests.person import WITHIN_S, eventually, person
 from tests.stack import Stack
-from tests.worker.rooms import all_free, asking_for, in_talk, slots_used
+from tests.worker.rooms import all_free, asking_for, change_promise, in_talk, slots_used
 
 
 async def visit(stack: Stack, personas: int) -> tuple[str, float]:
@@ -51,3 +52,28 @@ async def test_fourteen_come_and_go(roomy: Stack, measured: list[str]) -> None:
     assert there_s < WITHIN_S
     assert "was destroyed but it is pending" not in log  # asyncio's word for a task left behind
     assert "never retrieved" not in log
+
+
+async def test_who_is_on_the_way_leaves_too(roomy: Stack) -> None:
+    """A session that ends while personas join ends for them as well: no slot is kept for nobody.
+
+    The host had left without them: their slots stayed taken for as long as the worker lived.
+    """
+
+    def many_more(old: Promise) -> Promise:
+        ids = [fresh_id() for _ in range(PERSONAS_PER_ROOM - 1)]
+        newcomers = [old.personas[0].model_copy(update={"id": each}) for each in ids]
+        return old.model_copy(update={"personas": (*old.personas, *newcomers)})
+
+    def ended(old: Promise) -> Promise:
+        return old.model_copy(update={"ended": True, "ended_s": time.time()})
+
+    async with person(roomy.url, asking_for("chef")) as ann:
+        await in_talk(ann)
+        room = ann.room.name
+        await change_promise(roomy, room, many_more)
+        await eventually(lambda: len(ann.personas) > 1, "the first of many is there")
+        await change_promise(roomy, room, ended)
+        await eventually(lambda: not ann.room.isconnected(), "the room ends")
+    await all_free(roomy)
+    await nobody_in(roomy, room)

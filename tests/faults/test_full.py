@@ -1,0 +1,46 @@
+"""A full cluster of real workers, and a client that vanishes without a goodbye."""
+
+from tests.faults.call import PERSONAS, TONE_HZ, WITHIN_S, Call, calling
+from tests.faults.cluster import CAPACITY, Cluster
+from tests.faults.conftest import Recovery
+from tests.person import eventually, joined
+
+
+async def test_a_vanished_clients_place_goes_to_who_waits(
+    cluster: Cluster, recovery: Recovery
+) -> None:
+    """Who would not wait is told so; who waits goes live by itself; another call hears nothing."""
+    cluster.become(workers=1)
+    [service] = cluster.services
+    wish = {"personas": list(PERSONAS)}
+    async with calling(cluster, *PERSONAS) as call:
+        before = call.identities
+        cluster.visitor.start()
+        await eventually(lambda: cluster.slots_used() == CAPACITY, "all is full", WITHIN_S)
+        refused = service.asked("/sessions", wish)
+        opened = service.asked("/sessions", wish | {"wait": True}).json()
+        async with joined(opened["server_url"], opened["participant_token"]) as bob:
+            bob.tone_hz = TONE_HZ
+            second = Call(bob, cluster.url)
+            second.watch()
+            told = second.told()
+            with recovery("a client killed, until its place is another's"):
+                cluster.visitor.kill()
+                await eventually(
+                    lambda: second.told()["state"] != "waiting", "it is missed", WITHIN_S
+                )
+            with recovery("a full cluster: a place is free, until who waits is spoken with"):
+                await second.is_whole(len(PERSONAS))
+            live = second.told()["state"]
+        await call.is_whole(len(PERSONAS))
+
+    assert (refused.status_code, refused.json()["error"]) == (503, "full")
+    assert int(refused.headers["Retry-After"]) > 0
+    assert (told["state"], told["waiting"]["code"], told["waiting"]["position"]) == (
+        "waiting",
+        "full",
+        1,
+    )
+    assert live == "live"
+    assert call.identities == before
+    assert set(second.most_at_once.values()) == {1}

@@ -196,7 +196,7 @@ class Talk:
         loud = np.array(room.loud[at:], dtype=bool)
         times = np.array(room.at_s[at : at + len(loud)])
         during = times[loud & (times < over_s)]
-        silenced_ms = (during[-1] - begun_s) * 1000 if len(during) else 0.0
+        silenced_ms = float(during[-1] - begun_s) * 1000 if len(during) else 0.0
         self.figures.silenced_ms.append(max(0.0, silenced_ms))
         begin = await room.onset(PATIENCE_S, len(room.sound))
         if begin is not None:

@@ -11,7 +11,7 @@ async def test_a_vanished_clients_place_goes_to_who_waits(
 ) -> None:
     """Who would not wait is told so; who waits goes live by itself; another call hears nothing."""
     cluster.become(workers=1)
-    [service] = cluster.services
+    service = cluster.services[0]
     wish = {"personas": list(PERSONAS)}
     async with calling(cluster, *PERSONAS) as call:
         before = call.identities

@@ -10,7 +10,7 @@ async def test_what_falls_while_the_service_is_away_is_healed(
     cluster: Cluster, recovery: Recovery
 ) -> None:
     """A call needs no token service; one that comes back knows and keeps all promises."""
-    [service] = cluster.services
+    service = cluster.services[0]
     async with calling(cluster, *PERSONAS) as call:
         before, session = call.identities, call.told()
         service.kill()
@@ -29,7 +29,7 @@ async def test_what_falls_while_the_service_is_away_is_healed(
 
 async def test_a_service_that_wakes_up_disturbs_nobody(cluster: Cluster) -> None:
     """A frozen service delays no call; awake, it sees that all is well and changes nothing."""
-    [service] = cluster.services
+    service = cluster.services[0]
     async with calling(cluster, *PERSONAS) as call:
         before = call.identities
         with service.frozen():

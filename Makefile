@@ -64,6 +64,10 @@ check: $(DEV) web/node_modules/.installed ## format, lint, types
 .PHONY: page
 page: $(PAGE) ## build the page
 
+.PHONY: picture
+picture: $(DEV) $(PAGE) ## take the README's picture of the page anew
+	@$(BIN)/python -m bench.page --picture docs/page.png
+
 .PHONY: lock
 lock: $(VENV)/.uv ## pin what pyproject.toml asks for, with hashes
 	$(call compile,pyproject.toml,run.txt)

@@ -26,7 +26,7 @@ from protocol.settings import DEVELOPMENT_SECRET, Settings
 
 About = TypeVar("About")
 
-START_WITHIN_S = 20.0
+START_WITHIN_S = 60.0  # a deadline on a busy machine, no expectation
 STOP_WITHIN_S = 1.0  # LiveKit takes 5 s for a goodbye that no test reads
 ATTEMPTS = 3  # a free port may be taken between the look and the bind
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import httpx
 import psutil
+from livekit.api import TwirpError, TwirpErrorCode
+from livekit.protocol.room import DeleteRoomRequest, ListRoomsRequest
 
 from tests import servers
 
@@ -42,6 +44,16 @@ class Stack:
         async with asyncio.timeout(READY_WITHIN_S), httpx.AsyncClient(trust_env=False) as http:
             while (await http.get(f"{self.url}/api/config")).json()["slots_used"] != count:  # noqa: ASYNC110 - it sends no event
                 await asyncio.sleep(0.1)
+
+    async def close_rooms(self) -> None:
+        """Have LiveKit end every room."""
+        async with self.livekit.client() as lkapi:
+            for room in (await lkapi.room.list_rooms(ListRoomsRequest())).rooms:
+                try:
+                    await lkapi.room.delete_room(DeleteRoomRequest(room=room.name))
+                except TwirpError as error:
+                    if error.code != TwirpErrorCode.NOT_FOUND:  # it has ended by itself meanwhile
+                        raise
 
     @contextmanager
     def worker_frozen(self) -> Generator[None]:

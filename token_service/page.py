@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from protocol.settings import Settings
@@ -22,11 +23,21 @@ HEADERS = {
 }
 
 
+FOREVER = "public, max-age=31536000, immutable"
+
+
 class PageFiles(StaticFiles):
     """The page's files; a folder that is not there yet is no error, its files are not found."""
 
     async def check_config(self) -> None:
         """Check nothing: the folder may come later."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Have built files kept: their names carry a hash of what is in them."""
+        response = await super().get_response(path, scope)
+        if path.startswith("assets/"):
+            response.headers.setdefault("Cache-Control", FOREVER)
+        return response
 
 
 def serve_page(app: FastAPI, settings: Settings) -> None:
@@ -44,7 +55,8 @@ def serve_page(app: FastAPI, settings: Settings) -> None:
         return FileResponse(page, headers=headers)
 
     app.get("/", include_in_schema=False)(index)
-    app.mount("/", PageFiles(directory=settings.web_dir, check_dir=False), name="page")
+    files = PageFiles(directory=settings.web_dir, check_dir=False)
+    app.mount("/", GZipMiddleware(files, compresslevel=6), name="page")
 
 
 def content_policy(livekit_url: str) -> str:

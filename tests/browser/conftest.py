@@ -1,30 +1,18 @@
 """The product and a real Chromium with a microphone file, shared by the browser tests."""
 
 from collections.abc import AsyncGenerator, Generator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, ViewportSize, async_playwright
+from playwright.async_api import Browser, ViewportSize
 
-from deploy import programs
-from tests.browser.microphone import write_voice
+from tests.browser.chromium import chromium_that_hears, chromium_that_refuses
 from tests.browser.visit import Visit
 from tests.stack import Stack, start_stack
 
 DESKTOP = ViewportSize(width=1280, height=800)
-QUIET = [
-    "--no-sandbox",
-    "--autoplay-policy=no-user-gesture-required",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    # A name that is neither localhost nor https, and still this machine.
-    "--host-resolver-rules=MAP rooms.test 127.0.0.1",
-]
-
 PLACES = 3
 
 
@@ -44,14 +32,14 @@ async def idle(stack: Stack) -> None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Browser]:
     """A Chromium that allows every microphone; what it hears is a file."""
-    async with chromium(microphone(tmp_path_factory.mktemp("microphone"))) as running:
+    async with chromium_that_hears(tmp_path_factory.mktemp("microphone") / "voice.wav") as running:
         yield running
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def deaf_browser() -> AsyncGenerator[Browser]:
     """A Chromium that has a microphone and refuses it to every page."""
-    async with chromium(["--use-fake-device-for-media-stream"]) as running:
+    async with chromium_that_refuses() as running:
         yield running
 
 
@@ -62,39 +50,15 @@ async def visit(browser: Browser, stack: Stack) -> AsyncGenerator[Visit]:
         yield visit
 
 
-def open_visit(
-    browser: Browser, stack: Stack, url: str | None = None
-) -> AbstractAsyncContextManager[Visit]:
-    """Open a visit of its own: a context that shares nothing with others."""
-
-    @asynccontextmanager
-    async def opened() -> AsyncGenerator[Visit]:
-        context = await browser.new_context(viewport=DESKTOP)
-        try:
-            yield await Visit(await context.new_page(), stack).open(url)
-        finally:
-            await context.close()
-
-    return opened()
-
-
-def microphone(folder: Path) -> list[str]:
-    """Arguments of a browser that allows a microphone whose sound is a file."""
-    voice = write_voice(folder / "voice.wav")
-    return [
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={voice}",
-    ]
-
-
 @asynccontextmanager
-async def chromium(arguments: list[str]) -> AsyncGenerator[Browser]:
-    """A Chromium with further arguments, from its start to its end."""
-    program: Path = programs.chromium()
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=program, headless=True, args=[*QUIET, *arguments]
-        )
-        yield browser
-        await browser.close()
+async def open_visit(
+    browser: Browser, stack: Stack, url: str | None = None, script: Path | None = None
+) -> AsyncGenerator[Visit]:
+    """Open a visit of its own: a context that shares nothing with others. `script` comes first."""
+    context = await browser.new_context(viewport=DESKTOP)
+    try:
+        if script:
+            await context.add_init_script(path=script)
+        yield await Visit(await context.new_page(), url or stack.url).open()
+    finally:
+        await context.close()

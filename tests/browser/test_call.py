@@ -1,70 +1,20 @@
-"""The page against the real product: a person calls, hears, reads, hangs up."""
+"""The page against the real product: calls, from the click to the last trace of them."""
 
-import asyncio
-import re
-from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
-from livekit.protocol.models import ParticipantInfo
-from livekit.protocol.room import ListParticipantsRequest, ListRoomsRequest
 from playwright.async_api import Browser, expect
 
 from tests.browser.conftest import open_visit
+from tests.browser.rooms import nobody_with, people
 from tests.browser.visit import WITHIN_MS, Visit
 from tests.stack import Stack
 
+CENSUS = Path(__file__).with_name("census.js")
 MOST_TABS = 10
+CALLS = 10
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-async def people(stack: Stack, agent: str) -> list[ParticipantInfo]:
-    """The people in the room in which this agent is; none where it is in no room."""
-    async with stack.livekit.client() as lkapi:
-        for room in (await lkapi.room.list_rooms(ListRoomsRequest())).rooms:
-            found = await lkapi.room.list_participants(ListParticipantsRequest(room=room.name))
-            if agent in {each.identity for each in found.participants}:
-                return [p for p in found.participants if p.kind == ParticipantInfo.STANDARD]
-    return []
-
-
-async def becomes(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for a condition, for less long than LiveKit's own timeout for the silent."""
-    async with asyncio.timeout(10):
-        while not await holds():  # noqa: ASYNC110 - the server is asked, it sends no event here
-            await asyncio.sleep(0.1)
-
-
-async def nobody_with(stack: Stack, agent: str) -> None:
-    """Wait until no person is left with an agent."""
-
-    async def gone() -> bool:
-        return not await people(stack, agent)
-
-    await becomes(gone)
-
-
-async def test_the_persona_is_heard(visit: Visit) -> None:
-    """After one click, the sound of the persona's track reaches the person's loudspeaker."""
-    await visit.call("Assistant")
-
-    await visit.hears(voices=1)
-
-
-async def test_words_are_read_as_they_come(visit: Visit) -> None:
-    """What the persona says stands in a bubble under its label."""
-    await visit.call("Teacher")
-
-    bubble = visit.page.locator(".bubble", has_text="Teacher").first
-    await expect(bubble.locator("p")).to_have_text(re.compile(r"\w+ \w+"), timeout=WITHIN_MS)
-
-
-async def test_levels_come_from_the_sound(visit: Visit) -> None:
-    """The persona's figure and one's own swell with what their tracks carry."""
-    await visit.call("Chef")
-
-    await visit.sees_level(".seat[data-identity^=agent-chef-]")
-    await visit.sees_level(".own")
 
 
 async def test_two_personas_are_both_shown_and_heard(visit: Visit) -> None:
@@ -77,72 +27,61 @@ async def test_two_personas_are_both_shown_and_heard(visit: Visit) -> None:
     await visit.hears(voices=2)
 
 
-async def test_a_second_call_has_a_room_of_its_own(visit: Visit) -> None:
-    """Hanging up leaves the room, and calling again leads to another persona that is heard."""
-    await visit.call("Assistant")
-    first = await visit.identity()
-    await visit.press("Hang up")
-    await visit.reaches("ended")
-    await nobody_with(visit.stack, first)
-    await visit.call_again()
+async def test_ten_calls_leave_nothing_behind(browser: Browser, stack: Stack) -> None:
+    """Each has a room of its own; the tenth has open what the first had, and the end nothing.
 
-    assert first != await visit.identity()
-    await visit.hears(voices=1)
+    From loading to the end nothing is logged as warning or error, and the choice is kept.
+    """
+    async with open_visit(browser, stack, script=CENSUS) as visit:
+        await visit.call("Chef")
+        agents = [await visit.identity()]
+        first = await visit.left()
+        while len(agents) < CALLS:
+            await visit.press("Hang up")
+            await visit.call_again()
+            agents.append(await visit.identity())
+        await visit.hears(voices=1)
+        last = await visit.left()
+        await visit.press("Hang up")
+        await visit.reaches("ended")
+        await nobody_with(stack, agents[-1])
+        await visit.press("Choose voices")
+        picked = visit.page.locator(".card:has(:checked) .label")
+        await expect(picked).to_have_text(["Chef"], timeout=WITHIN_MS)
+
+        assert len(set(agents)) == CALLS
+        assert first == last
+        assert first["tracks"] == first["sockets"] == first["players"] == 1
+        assert set((await visit.left()).values()) == {0}
+        assert visit.complaints == []
 
 
-async def test_leaving_the_page_leaves_the_room(visit: Visit) -> None:
+async def test_two_tabs_meet_in_a_room(browser: Browser, stack: Stack) -> None:
+    """A link leads both to one persona; each sees and reads the other, and may stay alone."""
+    url = f"{stack.url}/?room=kitchen&persona=chef"
+    async with open_visit(browser, stack, url) as ann:
+        await ann.join("Ann")
+        bea = await Visit(await ann.page.context.new_page(), url).open()
+        await bea.join("Bea")
+        for visit, other in ((ann, "Bea"), (bea, "Ann")):
+            await expect(visit.page.locator(".seat .label")).to_have_text(["Chef", other])
+        await ann.type("Hello Bea")
+        await bea.sees("Hello Bea")
+        await ann.press("Hang up")
+        await expect(bea.page.locator(".seat .label")).to_have_text(["Chef"], timeout=WITHIN_MS)
+
+        assert len(await people(stack, await bea.identity())) == 1
+        await bea.hears(voices=1)
+
+
+async def test_leaving_the_page_leaves_the_room(visit: Visit, stack: Stack) -> None:
     """Whoever closes the page or follows a link is gone from the room at once."""
     await visit.call("Assistant")
     agent = await visit.identity()
-    assert len(await people(visit.stack, agent)) == 1
+    assert len(await people(stack, agent)) == 1
     await visit.page.goto("about:blank")
 
-    await nobody_with(visit.stack, agent)
-
-
-async def test_mute_silences_the_microphone_for_the_room(visit: Visit) -> None:
-    """Muting is known to the room, and the button then offers the way back."""
-    await visit.call("Assistant")
-    agent = await visit.identity()
-    await visit.press("Mute")
-    await expect(visit.page.get_by_role("button", name="Unmute")).to_be_visible(timeout=WITHIN_MS)
-
-    async def muted() -> bool:
-        return all(t.muted for person in await people(visit.stack, agent) for t in person.tracks)
-
-    await becomes(muted)
-
-
-async def test_a_whole_visit_without_a_complaint(browser: Browser, stack: Stack) -> None:
-    """From loading to the second call nothing is logged as warning or error."""
-    async with open_visit(browser, stack) as visit:
-        await visit.call("Assistant")
-        await visit.hears(voices=1)
-        await visit.press("Hang up")
-        await visit.call_again()
-        await visit.press("Hang up")
-        await visit.press("Choose voices")
-
-    assert visit.complaints == []
-
-
-async def test_nothing_is_asked_of_another_host(visit: Visit) -> None:
-    """The page talks with its own server and with LiveKit, and with nobody else."""
-    await visit.call("Assistant")
-    await visit.hears(voices=1)
-
-    assert visit.origins <= visit.stack.origins
-    assert visit.stack.url in visit.origins
-
-
-async def test_the_choice_is_kept(visit: Visit) -> None:
-    """After a call the same personas are still picked."""
-    await visit.call("Chef")
-    await visit.press("Hang up")
-    await visit.press("Choose voices")
-
-    picked = visit.page.locator(".card:has(:checked) .label")
-    await expect(picked).to_have_text(["Chef"], timeout=WITHIN_MS)
+    await nobody_with(stack, agent)
 
 
 async def test_a_call_needs_no_mouse(visit: Visit) -> None:

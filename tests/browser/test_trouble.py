@@ -48,11 +48,11 @@ async def test_a_page_without_https_is_told(browser: Browser, stack: Stack) -> N
         await visit.sees("This page is not secure")
 
 
-async def test_a_room_closed_by_the_server_is_told(visit: Visit) -> None:
+async def test_a_room_closed_by_the_server_is_told(visit: Visit, stack: Stack) -> None:
     """A call that the server ends shows why, keeps its words, and can be started again."""
     await visit.call("Assistant")
     await visit.sees_level(".seat[data-identity^=agent-]")
-    await visit.close_rooms()
+    await stack.close_rooms()
     await visit.reaches("disconnected")
     await visit.sees("The room was closed")
 

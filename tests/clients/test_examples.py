@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pytest_asyncio
-from livekit.protocol.room import DeleteRoomRequest, ListRoomsRequest
 from playwright.async_api import Browser, Page, expect
 
 from deploy import programs
@@ -116,13 +115,6 @@ async def test_it_knows_the_state(talk: Talk) -> None:
     assert {"(listening)", "(speaking)"} <= set(talk.lines)
 
 
-async def close_rooms(stack: Stack) -> None:
-    """Have LiveKit end every room."""
-    async with stack.livekit.client() as lkapi:
-        for room in (await lkapi.room.list_rooms(ListRoomsRequest())).rooms:
-            await lkapi.room.delete_room(DeleteRoomRequest(room=room.name))
-
-
 async def test_the_headless_client_calls_again(
     stack: Stack, question: Path, tmp_path: Path
 ) -> None:
@@ -134,7 +126,7 @@ async def test_the_headless_client_calls_again(
         async with asyncio.timeout(ENDS_WITHIN_S):
             while b"(speaking)" not in await process.stdout.readline():
                 pass
-            await close_rooms(stack)
+            await stack.close_rooms()
             while b"(listening)" not in await process.stdout.readline():
                 pass
             while b"(speaking)" not in await process.stdout.readline():

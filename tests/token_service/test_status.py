@@ -181,6 +181,19 @@ async def test_the_page_is_served(settings: Settings, tmp_path: Path) -> None:
     assert (await get(built, "/assets/page.js")).text == "1"
 
 
+async def test_what_is_built_is_sent_small_and_once(settings: Settings, tmp_path: Path) -> None:
+    """A built file comes compressed and may be kept, for its name changes with what is in it."""
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "page-1a2b.js").write_text("let a = 1;\n" * 1000)
+    built = settings.model_copy(update={"web_dir": tmp_path})
+    script = await get(built, "/assets/page-1a2b.js")
+
+    assert script.text == "let a = 1;\n" * 1000
+    assert script.headers["content-encoding"] == "gzip"
+    assert script.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert (await get(built, "/assets/gone.js")).headers["cache-control"] == "no-store"
+
+
 @pytest.mark.parametrize("path", ["/../pyproject.toml", "/%2e%2e/pyproject.toml", "/..%2fx"])
 async def test_nothing_but_the_page_is_served(
     settings: Settings, tmp_path: Path, path: str

@@ -87,7 +87,11 @@ export function Controls({ call, state, config }: Props) {
       )}
       {open === 'invite' && (
         <Dialog title="Invite somebody" onClose={close}>
-          <Invitation session={state.session} livekit={config?.livekit_url ?? ''} />
+          <Invitation
+            session={state.session}
+            room={state.room}
+            livekit={config?.livekit_url ?? ''}
+          />
         </Dialog>
       )}
     </>

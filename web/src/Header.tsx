@@ -18,7 +18,7 @@ export function Header({ call, model }: Props) {
       <Logo />
       <span className="wordmark">Moshi rooms</span>
       {model && (
-        <span className="model" title={`The model that speaks: ${model.name}`}>
+        <span className="model" title={`The model that speaks: ${model.name}. ${model.note}`}>
           {model.name}
           {model.note && <span className="kind"> · demonstration</span>}
         </span>

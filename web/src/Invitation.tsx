@@ -14,14 +14,15 @@ const LIVES_S = 3600;
 
 interface Props {
   session: string | null;
+  room: string | null;
   livekit: string;
 }
 
-export function Invitation({ session, livekit }: Props) {
+export function Invitation({ session, room, livekit }: Props) {
   const missing = missingFor(location.href, livekit);
   const { url, trouble } = useInvitation(missing.length ? null : session);
   const [copied, copy] = useCopy();
-  if (missing.length) return <Missing reasons={missing} />;
+  if (missing.length) return <Missing reasons={missing} room={room} />;
   if (!session) return <p>Whoever invited you can invite more people.</p>;
   if (trouble) return <p role="alert">{trouble.why}</p>;
   return (
@@ -43,7 +44,7 @@ export function Invitation({ session, livekit }: Props) {
   );
 }
 
-function Missing({ reasons }: { reasons: readonly string[] }) {
+function Missing({ reasons, room }: { reasons: readonly string[]; room: string | null }) {
   return (
     <div className="invitation">
       <p>Nobody else could come in yet:</p>
@@ -54,9 +55,17 @@ function Missing({ reasons }: { reasons: readonly string[] }) {
       </ul>
       <p className="soft">
         Page and LiveKit need addresses that others reach, with https and wss: the README tells how
-        under “On a GPU host with a domain”. On this machine, a second tab can join: open this page
-        with <code>?room=</code> and the room’s name.
+        under “On a GPU host with a domain”.
       </p>
+      {room && (
+        <p>
+          On this machine a second person can come in through{' '}
+          <a href={`/?${new URLSearchParams({ room })}`} target="_blank" rel="noopener">
+            another tab
+          </a>
+          .
+        </p>
+      )}
     </div>
   );
 }

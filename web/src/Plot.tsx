@@ -27,15 +27,13 @@ export function Plot({ title, about, gauge }: Props) {
         </span>
         <span className="now">{newest === undefined ? '–' : `${Math.round(newest)} ms`}</span>
       </figcaption>
+      <span className="top">{top} ms</span>
       <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden>
         <path className="grid" d={`M0 ${HEIGHT}H${WIDTH}M0 ${HEIGHT / 2}H${WIDTH}M0 0H${WIDTH}`} />
         <path className="curve" d={lineOf(readings, SLOTS, top)} />
       </svg>
-      <p className="scale">
-        <span>
-          {middle === null ? 'Nothing measured yet' : `half below ${Math.round(middle)} ms`}
-        </span>
-        <span>{top} ms</span>
+      <p className="middle">
+        {middle === null ? 'Nothing measured yet' : `median ${Math.round(middle)} ms`}
       </p>
     </figure>
   );

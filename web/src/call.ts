@@ -12,6 +12,7 @@ import {
   RoomEvent,
   Track,
 } from 'livekit-client';
+import { stayAwake } from './awake';
 import { follow } from './chronicle';
 import { comesBack, LIVEKITS_OWN, waitBefore } from './comeback';
 import { type AskedPersona, type Entry, enter, type Wish } from './entry';
@@ -117,6 +118,7 @@ export class Call extends Listeners {
     room.on(RoomEvent.Disconnected, this.left);
     room.on(RoomEvent.DataReceived, this.takeData);
     window.addEventListener('online', this.retryNow);
+    this.endings.push(stayAwake());
     this.endings.push(sound.subscribe(this.followSound));
     this.endings.push(() => window.removeEventListener('online', this.retryNow));
   }

@@ -14,12 +14,15 @@ export class Microphone {
 
   /** Throws `MicrophoneFailed`. */
   async open(wish: SoundWish): Promise<LocalAudioTrack> {
+    const muted = this.held?.isMuted ?? false; // who closed it opens it, and no lost connection
     this.stop();
     this.wish = wish;
-    this.held = await createLocalAudioTrack(captureOf(wish)).catch((reason) => {
+    const track = await createLocalAudioTrack(captureOf(wish)).catch((reason) => {
       throw new MicrophoneFailed(reason);
     });
-    return this.held;
+    if (muted) await track.mute();
+    this.held = track;
+    return track;
   }
 
   /** Follow a wish that changed; says whether the sound comes from somewhere else now. */

@@ -56,7 +56,7 @@ export function troubleOf(error: unknown): Trouble {
 export function refusalTrouble({ status, code, message: why }: Refusal): Trouble {
   if (code === 'full') {
     const todo = 'You can wait in line: your turn comes by itself.';
-    return { kind: 'full', title: 'All places are taken', why, todo };
+    return { kind: 'full', title: 'Everybody is talking', why, todo };
   }
   if (code === 'too_many_personas') {
     return { kind: 'full', title: 'Too many voices', why, todo: 'Pick fewer voices.' };

@@ -1,0 +1,147 @@
+"""What the page weighs, when it can be used, how soon a voice is heard, and who can use it.
+
+Starts the product with its built-in model and a real Chromium with a microphone file. "Ready" is
+the start button that can be pressed; "slow phone" is a network of 1.6 Mbit/s and 150 ms and a
+processor four times slower, as Lighthouse does it. Layout shift is the browser's own score (0.1 is
+good).
+
+    python -m bench.page
+    python -m bench.page --picture docs/page.png    # the README's picture, and nothing else
+
+A table, then one line of JSON.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from playwright.async_api import Browser, ViewportSize
+
+from tests.browser.axe import examined
+from tests.browser.chromium import chromium_that_hears
+from tests.browser.visit import Visit
+from tests.stack import Stack, start_stack
+
+SIZE = ViewportSize(width=1200, height=720)
+SHARPNESS = 1.5
+WORDS = 24
+VISITS = 3
+
+SLOW_NETWORK = {
+    "offline": False,
+    "latency": 150,
+    "downloadThroughput": 1.6e6 / 8,
+    "uploadThroughput": 750e3 / 8,
+}
+SLOWER = 4
+SHIFTS = """
+window.shifted = 0;
+new PerformanceObserver((list) => {
+  for (const each of list.getEntries()) if (!each.hadRecentInput) window.shifted += each.value;
+}).observe({ type: 'layout-shift', buffered: true });
+"""
+
+
+async def take_picture(browser: Browser, stack: Stack, path: Path) -> None:
+    """A call with two personas, as soon as there is something to read."""
+    page = await browser.new_page(
+        viewport=SIZE, device_scale_factor=SHARPNESS, color_scheme="light"
+    )
+    visit = await Visit(page, stack.url).open()
+    await visit.call("Assistant", "Chef")
+    await visit.sees_words(WORDS)
+    await visit.sees_level(".seat[data-state=speaking]")
+    size = len(await page.screenshot(path=path))
+    await page.close()
+    print(f"{path}: {size / 1000:.0f} kB")
+
+
+async def load(browser: Browser, stack: Stack, *, slow: bool) -> dict[str, float]:
+    """A new visitor's first load."""
+    context = await browser.new_context()
+    page = await context.new_page()
+    await page.add_init_script(SHIFTS)
+    if slow:
+        cdp = await context.new_cdp_session(page)
+        await cdp.send("Network.enable")
+        await cdp.send("Network.emulateNetworkConditions", SLOW_NETWORK)
+        await cdp.send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
+    visit = Visit(page, stack.url)
+    sent = await visit.counts_bytes()
+    await visit.open()
+    ready_ms = await page.evaluate("performance.now()")
+    shifted = await page.evaluate("window.shifted")
+    await context.close()
+    return {"sent_kb": sum(sent) / 1000, "ready_ms": ready_ms, "shifted": shifted}
+
+
+async def answer(browser: Browser, stack: Stack) -> float:
+    """Milliseconds from the click to the first sound of a voice."""
+    context = await browser.new_context()
+    visit = await Visit(await context.new_page(), stack.url).open()
+    clicked_ms = await visit.page.evaluate("performance.now()")
+    await visit.press("Start talking")
+    await visit.hears(voices=1)
+    heard_ms = await visit.page.evaluate("performance.now()")
+    await context.close()
+    await stack.slots_used_become(0)
+    return heard_ms - clicked_ms
+
+
+async def access(browser: Browser, stack: Stack) -> dict[str, str]:
+    """Rules broken and passed at the start and in a call, in each theme."""
+    found = {}
+    visit = await Visit(await browser.new_page(), stack.url).open()
+    for state in ("start", "call"):
+        if state == "call":
+            await visit.press("Start talking")
+            await visit.is_answered()
+            await visit.sees_words(3)
+        for theme in ("light", "dark"):
+            await visit.page.emulate_media(color_scheme=theme)
+            told = await examined(visit.page)
+            found[f"{state}, {theme}"] = f"{len(told['broken'])} of {told['passed']}"
+    await visit.page.close()
+    return found
+
+
+async def measure(browser: Browser, stack: Stack) -> None:
+    """Everything, as a table and as JSON."""
+    quick = [await load(browser, stack, slow=False) for _ in range(VISITS)]
+    slow = [await load(browser, stack, slow=True) for _ in range(VISITS)]
+    figures = {
+        "first_load_kb": round(quick[0]["sent_kb"]),
+        "ready_ms": round(median(each["ready_ms"] for each in quick)),
+        "ready_on_a_slow_phone_ms": round(median(each["ready_ms"] for each in slow)),
+        "layout_shift": round(max(each["shifted"] for each in quick + slow), 4),
+        "click_to_voice_ms": round(median([await answer(browser, stack) for _ in range(VISITS)])),
+        "rules_broken": await access(browser, stack),
+        "load": os.getloadavg()[0],
+    }
+    for name, value in figures.items():
+        print(f"{name:26} {value}")
+    print(json.dumps(figures))
+
+
+async def main() -> None:
+    """Take the picture, or measure."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--picture", type=Path, help="where to put the README's picture")
+    picture = arguments.parse_args().picture
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        start_stack(Path(folder), model="builtin", capacity=2) as stack,
+    ):
+        async with chromium_that_hears(Path(folder) / "voice.wav") as browser:
+            if picture:
+                await take_picture(browser, stack, picture)
+            else:
+                await measure(browser, stack)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

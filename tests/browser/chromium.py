@@ -1,0 +1,46 @@
+"""A real Chromium, with a microphone that is a file or with one that is refused."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from playwright.async_api import Browser, async_playwright
+
+from deploy import programs
+from tests.browser.microphone import write_voice
+
+QUIET = [
+    "--no-sandbox",
+    "--autoplay-policy=no-user-gesture-required",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    # A name that is neither localhost nor https, and still this machine.
+    "--host-resolver-rules=MAP rooms.test 127.0.0.1",
+]
+
+
+def chromium_that_hears(voice: Path, *arguments: str) -> AbstractAsyncContextManager[Browser]:
+    """It allows every microphone; what it hears is a voice, written into this file."""
+    return _chromium(
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={write_voice(voice)}",
+        *arguments,
+    )
+
+
+def chromium_that_refuses() -> AbstractAsyncContextManager[Browser]:
+    """It has a microphone and gives it to no page."""
+    return _chromium("--use-fake-device-for-media-stream")
+
+
+@asynccontextmanager
+async def _chromium(*arguments: str) -> AsyncGenerator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=programs.chromium(), headless=True, args=[*QUIET, *arguments]
+        )
+        yield browser
+        await browser.close()

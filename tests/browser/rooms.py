@@ -1,0 +1,35 @@
+"""Who is in the rooms, as LiveKit knows it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from livekit.protocol.models import ParticipantInfo
+from livekit.protocol.room import ListParticipantsRequest, ListRoomsRequest
+
+from tests.stack import Stack
+
+
+async def people(stack: Stack, agent: str) -> list[ParticipantInfo]:
+    """The people in the room in which this agent is; none where it is in no room."""
+    async with stack.livekit.client() as lkapi:
+        for room in (await lkapi.room.list_rooms(ListRoomsRequest())).rooms:
+            found = await lkapi.room.list_participants(ListParticipantsRequest(room=room.name))
+            if agent in {each.identity for each in found.participants}:
+                return [p for p in found.participants if p.kind == ParticipantInfo.STANDARD]
+    return []
+
+
+async def becomes(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for a condition, for less long than LiveKit's own timeout for the silent."""
+    async with asyncio.timeout(10):
+        while not await holds():  # noqa: ASYNC110 - the server is asked, it sends no event here
+            await asyncio.sleep(0.1)
+
+
+async def nobody_with(stack: Stack, agent: str) -> None:
+    """Wait until no person is left with an agent."""
+
+    async def gone() -> bool:
+        return not await people(stack, agent)
+
+    await becomes(gone)

@@ -1,0 +1,140 @@
+"""What a person has of a call that goes on: sound, words, levels, figures, a log, and oneself."""
+
+import re
+from collections.abc import AsyncGenerator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, expect
+
+from tests.browser.conftest import open_visit
+from tests.browser.rooms import becomes, people
+from tests.browser.visit import WITHIN_MS, Visit
+from tests.stack import Stack
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def live(browser: Browser, stack: Stack) -> AsyncGenerator[Visit]:
+    """A call that goes on while the tests of this file look at it."""
+    await stack.slots_used_become(0)
+    async with open_visit(browser, stack) as visit:
+        await visit.call("Teacher")
+        yield visit
+
+
+@pytest.fixture(autouse=True)
+def idle() -> None:
+    """In this file nothing is idle."""
+
+
+async def test_the_persona_is_heard(live: Visit) -> None:
+    """After one click, the sound of the persona's track reaches the person's loudspeaker."""
+    await live.hears(voices=1)
+
+
+async def test_words_are_read_as_they_come(live: Visit) -> None:
+    """What the persona says stands in a bubble under its label."""
+    bubble = live.page.locator(".bubble", has_text="Teacher").first
+    await expect(bubble.locator("p")).to_have_text(re.compile(r"\w+ \w+"), timeout=WITHIN_MS)
+
+
+async def test_levels_come_from_the_sound(live: Visit) -> None:
+    """The persona's figure and one's own swell with what their tracks carry."""
+    await live.sees_level(".seat[data-identity^=agent-teacher-]")
+    await live.sees_level(".own")
+
+
+async def test_nothing_is_asked_of_another_host(live: Visit, stack: Stack) -> None:
+    """The page talks with its own server and with LiveKit, and with nobody else."""
+    await live.hears(voices=1)
+
+    assert live.origins <= stack.origins
+    assert stack.url in live.origins
+
+
+async def test_mute_silences_the_microphone_for_the_room(live: Visit, stack: Stack) -> None:
+    """Muting is known to the room, and the button then offers the way back."""
+    agent = await live.identity()
+
+    async def muted() -> bool:
+        return all(t.muted for person in await people(stack, agent) for t in person.tracks)
+
+    async def heard() -> bool:
+        return not await muted()
+
+    await live.press("Mute")
+    await becomes(muted)
+    await live.press("Unmute")
+    await becomes(heard)
+
+
+async def test_a_muted_persona_is_silent_and_comes_back(live: Visit) -> None:
+    """A persona's own button hushes it for everybody, and says so until it is pressed again."""
+    seat = live.page.locator(".seat[data-identity^=agent-]")
+    await live.press("Mute Teacher")
+    await expect(seat.locator(".doing")).to_have_text("muted", timeout=WITHIN_MS)
+    await live.press("Unmute Teacher")
+
+    await expect(seat.locator(".doing")).to_have_text(
+        re.compile("listening|speaking"), timeout=WITHIN_MS
+    )
+
+
+async def test_a_typed_line_stands_among_the_words(live: Visit) -> None:
+    """Enter sends it, it stands as one's own, and the line is empty for the next."""
+    line = live.page.get_by_role("textbox", name="Type to the room")
+    await line.fill("Good morning")
+    await line.press("Enter")
+
+    own = live.page.locator(".bubble[data-own=true]")
+    await expect(own).to_contain_text("Good morning", timeout=WITHIN_MS)
+    await expect(line).to_have_value("")
+
+
+async def test_the_words_can_be_taken_away(live: Visit) -> None:
+    """As text with times and names, and as captions that a player reads."""
+    await live.sees_words(3)
+    kept = {}
+    for name in ("Text", "WebVTT"):
+        async with live.page.expect_download() as download:
+            await live.press(name)
+        kept[name] = (await (await download.value).path()).read_text()
+
+    assert re.search(r"^\[\d+:\d\d\] Teacher: \w+", kept["Text"], re.MULTILINE)
+    assert kept["WebVTT"].startswith("WEBVTT\n\n00:00:")
+    assert "<v Teacher>" in kept["WebVTT"]
+
+
+async def test_the_figures_are_measured(live: Visit) -> None:
+    """Round trip, way of the sound, taken places and the workers' steps stand in their tab."""
+    await live.press_tab("Figures")
+    for text in (r"^\d+ ms$", "UDP", r"step p99 \d+ ms", r"median \d+ ms"):
+        await live.sees(re.compile(text))
+    await expect(live.page.get_by_role("img", name="1 of 3 places are taken")).to_be_visible()
+    await live.press_tab("Words")
+
+
+async def test_the_log_tells_and_is_sifted(live: Visit) -> None:
+    """What happened stands there with its time, can be opened, searched, and cut to errors."""
+    await live.press_tab("Log")
+    line = live.page.locator(".log-line", has_text="You are in the room")
+    await line.locator("summary").click()
+    await expect(line.locator("pre")).to_contain_text('"room": "room-')
+    await live.page.get_by_role("searchbox", name="Search the log").fill("in the room")
+    await expect(live.page.locator(".log-line")).to_have_count(1)
+    await live.page.get_by_role("combobox", name="How grave").select_option("error")
+    await live.sees("Nothing of this kind.")
+    await live.press_tab("Words")
+
+
+async def test_echo_cancelling_is_switched_while_one_talks(live: Visit, stack: Stack) -> None:
+    """A changed switch takes the microphone anew, and the room still hears the person."""
+    await live.press("Sound settings")
+    await live.page.get_by_role("switch", name="Cancel echo").uncheck()
+    await live.press("Close")
+    [person] = await people(stack, await live.identity())
+
+    await live.sees_level(".own")
+    assert [track.muted for track in person.tracks] == [False]

@@ -1,0 +1,87 @@
+"""Faults as the person at the page lives through them: told in words, over by itself."""
+
+import re
+from collections.abc import AsyncGenerator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, expect
+
+from tests.browser.conftest import browser as browser  # the same fixture
+from tests.browser.visit import WITHIN_MS, Visit
+from tests.faults.cluster import Cluster
+from tests.faults.conftest import Recovery
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+VOICE = ".seat[data-identity^=agent-]"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visit(browser: Browser, cluster: Cluster) -> AsyncGenerator[Visit]:
+    """A call with the echo, which is heard."""
+    context = await browser.new_context()
+    try:
+        visit = await Visit(await context.new_page(), cluster.url).open()
+        await visit.call("Chef")
+        await visit.hears(voices=1)
+        yield visit
+    finally:
+        await context.close()
+
+
+async def test_a_killed_agent_is_replaced(
+    visit: Visit, cluster: Cluster, recovery: Recovery
+) -> None:
+    """The page says that the voice is gone; another worker's is heard without a click."""
+    [room] = {room for each in cluster.heartbeats() for room in each.hosts}
+    before = await visit.identity()
+    with recovery("page: worker killed, another lives, until the voice is heard"):
+        cluster.host_of(room).kill()
+        await visit.sees(re.compile("The voice is gone"))
+        await visit.reaches("live")
+        await visit.hears(voices=2)
+
+    assert before != await visit.identity()
+
+
+async def test_a_short_silence_of_the_network_is_nothing(visit: Visit, cluster: Cluster) -> None:
+    """A few seconds without a packet in either direction, and the same voice goes on."""
+    before = await visit.identity()
+    with cluster.livekit.frozen():
+        await visit.page.wait_for_timeout(4_000)
+    await visit.forget_sounds()
+    await visit.hears(voices=1)
+
+    assert before == await visit.identity()
+
+
+async def test_a_network_that_is_away_is_told_and_comes_back(
+    visit: Visit, cluster: Cluster, recovery: Recovery
+) -> None:
+    """LiveKit frozen is a network cut: a countdown, and a button for who does not want to wait."""
+    with cluster.livekit.frozen():
+        await visit.reaches("reconnecting", within_ms=60_000)
+        now = visit.page.get_by_role("button", name="Now", exact=True)
+        await expect(now).to_be_visible(timeout=WITHIN_MS)
+        await visit.sees("Trying again in")
+    with recovery("page: network back, until the voice is heard"):
+        await visit.press("Now")
+        await visit.reaches("live")
+        await visit.hears(voices=2)
+
+
+async def test_a_call_outlives_its_sfu(visit: Visit, cluster: Cluster, recovery: Recovery) -> None:
+    """LiveKit dies and comes back: the page comes back too, by itself, and whoever was muted is.
+
+    It once came back with a new microphone that was open although the person had closed it.
+    """
+    await visit.press("Mute")
+    cluster.livekit.kill()
+    await visit.reaches("reconnecting")
+    with recovery("page: LiveKit started again, until the page is back"):
+        cluster.livekit.start()
+        await visit.reaches("live")
+    await visit.press("Unmute")
+
+    await visit.hears(voices=2)

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from protocol.errors import InvalidInput
 from tests.engine import folders
-from worker.engine.lm_weights import _Unfilled
+from worker.engine.lm_weights import Unfilled
 from worker.engine.shapes import agent_steps, lm_sizes, read_shapes, rows_taken, takes
 
 
@@ -73,7 +73,7 @@ def test_sizes_are_those_that_made_the_weights() -> None:
 
 def published(**sizes: int) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a 7B as it is published, made without its weights."""
-    with _Unfilled():
+    with Unfilled():
         lm = loaders.get_moshi_lm(
             None, None, device=torch.device("meta"), lm_kwargs_overrides=sizes
         )

@@ -1,6 +1,6 @@
 """What the page weighs, when it can be used, how soon a voice is heard, and who can use it.
 
-Starts the product with its built-in model and a real Chromium with a microphone file. "Ready" is
+Starts the product with the pocket Moshi and a real Chromium with a microphone file. "Ready" is
 the start button that can be pressed; "slow phone" is a network of 1.6 Mbit/s and 150 ms and a
 processor four times slower, as Lighthouse does it. Layout shift is the browser's own score (0.1 is
 good).
@@ -28,7 +28,7 @@ from tests.stack import Stack, start_stack
 
 SIZE = ViewportSize(width=1200, height=720)
 SHARPNESS = 1.5
-WORDS = 24
+WORDS = 20
 VISITS = 3
 
 SLOW_NETWORK = {
@@ -134,7 +134,7 @@ async def main() -> None:
     picture = arguments.parse_args().picture
     with (
         tempfile.TemporaryDirectory() as folder,
-        start_stack(Path(folder), model="builtin", capacity=2) as stack,
+        start_stack(Path(folder), model="pocket", capacity=2) as stack,
     ):
         async with chromium_that_hears(Path(folder) / "voice.wav") as browser:
             if picture:

@@ -35,6 +35,7 @@ async def test_ten_calls_leave_nothing_behind(browser: Browser, stack: Stack) ->
     async with open_visit(browser, stack, script=CENSUS) as visit:
         await visit.call("Chef")
         agents = [await visit.identity()]
+        await visit.hears(voices=1)  # its player is there
         first = await visit.left()
         while len(agents) < CALLS:
             await visit.press("Hang up")

@@ -20,7 +20,7 @@ from worker.engine import babble, larynx
 
 NOTE = (
     "The built-in model makes sounds, not sense: "
-    "it is a demonstration, until a trained model takes its place."
+    "it is a demonstration; MODEL=pocket answers in sentences."
 )
 SEED = 20_250_301
 

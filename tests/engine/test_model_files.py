@@ -177,7 +177,9 @@ def test_a_config_may_take_files_of_a_repository(hub: HubOfATest, moshi: Path) -
 @pytest.mark.parametrize("name", ["moshiko", "built-in", ""])
 def test_a_name_that_is_nothing_gives_the_choices(name: str) -> None:
     """Neither word, repository nor folder: the answer lists what MODEL may be."""
-    with pytest.raises(InvalidInput, match=r"MODEL=.*expected pocket, builtin, echo, a hub repository"):
+    with pytest.raises(
+        InvalidInput, match=r"MODEL=.*expected pocket, builtin, echo, a hub repository"
+    ):
         find_model(name or "no-such-model", ignore)
 
 

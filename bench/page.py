@@ -1,9 +1,10 @@
 """What the page weighs, when it can be used, how soon a voice is heard, and who can use it.
 
-Starts the product with the pocket Moshi and a real Chromium with a microphone file. "Ready" is
-the start button that can be pressed; "slow phone" is a network of 1.6 Mbit/s and 150 ms and a
-processor four times slower, as Lighthouse does it. Layout shift is the browser's own score (0.1 is
-good).
+Starts the product with the pocket Moshi and a real Chromium, into whose microphone somebody says a
+sentence of 2 s every 8 s, from the moment when it opens. "Ready" is the start button that can be
+pressed, "live" a voice that listens, "answer" its first sound after the first sentence. The slow
+phone has 1.6 Mbit/s, 150 ms and a processor four times slower, as Lighthouse does it. Layout shift
+is the browser's own score (0.1 is good).
 
     python -m bench.page
     python -m bench.page --picture docs/page.png    # the README's picture, and nothing else
@@ -23,13 +24,17 @@ from playwright.async_api import Browser, ViewportSize
 
 from tests.browser.axe import examined
 from tests.browser.chromium import chromium_that_hears
+from tests.browser.microphone import write_turn
 from tests.browser.visit import Visit
 from tests.stack import Stack, start_stack
+from worker.engine import pocket
 
 SIZE = ViewportSize(width=1200, height=720)
 SHARPNESS = 1.5
-WORDS = 20
+WORDS = 14
 VISITS = 3
+SENTENCE = pocket.FOLDER / "voices" / "NATM1.wav"
+PAUSE_S = 6.0
 
 SLOW_NETWORK = {
     "offline": False,
@@ -79,17 +84,19 @@ async def load(browser: Browser, stack: Stack, *, slow: bool) -> dict[str, float
     return {"sent_kb": sum(sent) / 1000, "ready_ms": ready_ms, "shifted": shifted}
 
 
-async def answer(browser: Browser, stack: Stack) -> float:
-    """Milliseconds from the click to the first sound of a voice."""
+async def call(browser: Browser, stack: Stack) -> tuple[float, float]:
+    """Milliseconds from the click until a voice listens, and until it is heard."""
     context = await browser.new_context()
     visit = await Visit(await context.new_page(), stack.url).open()
     clicked_ms = await visit.page.evaluate("performance.now()")
     await visit.press("Start talking")
+    await visit.is_answered()
+    live_ms = await visit.page.evaluate("performance.now()")
     await visit.hears(voices=1)
     heard_ms = await visit.page.evaluate("performance.now()")
     await context.close()
     await stack.slots_used_become(0)
-    return heard_ms - clicked_ms
+    return live_ms - clicked_ms, heard_ms - clicked_ms
 
 
 async def access(browser: Browser, stack: Stack) -> dict[str, str]:
@@ -102,9 +109,11 @@ async def access(browser: Browser, stack: Stack) -> dict[str, str]:
             await visit.is_answered()
             await visit.sees_words(3)
         for theme in ("light", "dark"):
-            await visit.page.emulate_media(color_scheme=theme)
+            # without motion, for a colour that is on its way to another one has no contrast
+            await visit.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
             told = await examined(visit.page)
-            found[f"{state}, {theme}"] = f"{len(told['broken'])} of {told['passed']}"
+            broken = told["broken"]
+            found[f"{state}, {theme}"] = f"{broken or 'none'} of {len(broken) + told['passed']}"
     await visit.page.close()
     return found
 
@@ -113,12 +122,14 @@ async def measure(browser: Browser, stack: Stack) -> None:
     """Everything, as a table and as JSON."""
     quick = [await load(browser, stack, slow=False) for _ in range(VISITS)]
     slow = [await load(browser, stack, slow=True) for _ in range(VISITS)]
+    calls = [await call(browser, stack) for _ in range(VISITS)]
     figures = {
         "first_load_kb": round(quick[0]["sent_kb"]),
         "ready_ms": round(median(each["ready_ms"] for each in quick)),
         "ready_on_a_slow_phone_ms": round(median(each["ready_ms"] for each in slow)),
         "layout_shift": round(max(each["shifted"] for each in quick + slow), 4),
-        "click_to_voice_ms": round(median([await answer(browser, stack) for _ in range(VISITS)])),
+        "click_to_live_ms": round(median(live_ms for live_ms, _ in calls)),
+        "click_to_answer_ms": round(median(heard_ms for _, heard_ms in calls)),
         "rules_broken": await access(browser, stack),
         "load": os.getloadavg()[0],
     }
@@ -136,7 +147,8 @@ async def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         start_stack(Path(folder), model="pocket", capacity=2) as stack,
     ):
-        async with chromium_that_hears(Path(folder) / "voice.wav") as browser:
+        voice = write_turn(Path(folder) / "voice.wav", SENTENCE, PAUSE_S)
+        async with chromium_that_hears(voice) as browser:
             if picture:
                 await take_picture(browser, stack, picture)
             else:

@@ -7,7 +7,6 @@ from pathlib import Path
 from playwright.async_api import Browser, async_playwright
 
 from deploy import programs
-from tests.browser.microphone import write_voice
 
 QUIET = [
     "--no-sandbox",
@@ -22,11 +21,11 @@ QUIET = [
 
 
 def chromium_that_hears(voice: Path, *arguments: str) -> AbstractAsyncContextManager[Browser]:
-    """It allows every microphone; what it hears is a voice, written into this file."""
+    """It allows every microphone; what it hears is this WAV file, over and over."""
     return _chromium(
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={write_voice(voice)}",
+        f"--use-file-for-fake-audio-capture={voice}",
         *arguments,
     )
 

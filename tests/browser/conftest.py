@@ -9,6 +9,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, ViewportSize
 
 from tests.browser.chromium import chromium_that_hears, chromium_that_refuses
+from tests.browser.microphone import write_voice
 from tests.browser.visit import Visit
 from tests.stack import Stack, start_stack
 
@@ -32,7 +33,8 @@ async def idle(stack: Stack) -> None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Browser]:
     """A Chromium that allows every microphone; what it hears is a file."""
-    async with chromium_that_hears(tmp_path_factory.mktemp("microphone") / "voice.wav") as running:
+    voice = write_voice(tmp_path_factory.mktemp("microphone") / "voice.wav")
+    async with chromium_that_hears(voice) as running:
         yield running
 
 

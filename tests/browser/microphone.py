@@ -1,9 +1,10 @@
-"""What the browser's microphone hears: a WAV file like a voice, made and not recorded."""
+"""What the browser's microphone hears: a WAV file like a voice, or one with a recording."""
 
 import wave
 from pathlib import Path
 
 import numpy as np
+import sphn
 
 RATE_HZ = 48_000
 SECONDS = 6.0
@@ -19,7 +20,16 @@ def write_voice(path: Path) -> Path:
     phase = 2 * np.pi * np.cumsum(pitch_hz) / RATE_HZ
     harmonics = np.sum([np.sin(k * phase) / k for k in range(1, 18)], axis=0)
     syllables = np.clip(np.sin(2 * np.pi * 2.3 * t) + 0.4, 0.0, 1.0) * (t < SPEECH_S)
-    voice = harmonics * syllables
+    return _write(path, harmonics * syllables)
+
+
+def write_turn(path: Path, recording: Path, pause_s: float) -> Path:
+    """Write what somebody says, then a pause for the answer."""
+    said, _ = sphn.read(recording, sample_rate=RATE_HZ)
+    return _write(path, np.concatenate([said[0], np.zeros(int(pause_s * RATE_HZ))]))
+
+
+def _write(path: Path, voice: np.ndarray) -> Path:
     pcm = (voice / np.abs(voice).max() * PEAK * 32_767).astype("<i2")
     with wave.open(str(path), "wb") as out:
         out.setnchannels(1)

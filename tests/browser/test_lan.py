@@ -19,6 +19,7 @@ from deploy import livekit_config, run
 from tests import launched
 from tests.browser.chromium import chromium_that_hears
 from tests.browser.conftest import open_visit
+from tests.browser.microphone import write_voice
 from tests.launched import READY_WITHIN_S, Launched
 from tests.servers import free_port
 from tests.stack import Stack
@@ -96,7 +97,7 @@ def test_a_device_that_trusts_the_certificate_finds_the_page(network: Network) -
 async def test_a_call_in_a_local_network(network: Network, stack: Stack, tmp_path: Path) -> None:
     """Over https and wss alone, with a microphone, to a voice; no key in log or process list."""
     async with (
-        chromium_that_hears(tmp_path / "voice.wav", network.pin) as browser,
+        chromium_that_hears(write_voice(tmp_path / "voice.wav"), network.pin) as browser,
         open_visit(browser, stack, network.page) as visit,
     ):
         await visit.call("Assistant")

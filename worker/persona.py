@@ -1,6 +1,7 @@
 """One persona in a room: its participant, slot, voice, words and state.
 
-Runs on its room's event loop; only `_deliver` is called elsewhere, on the engine thread.
+Runs on its room's event loop; only `_deliver` and `_lose` are called elsewhere, on the engine
+thread.
 """
 
 import asyncio
@@ -13,10 +14,10 @@ import structlog
 from livekit import rtc
 
 from protocol import wire
-from protocol.events import Event, StateEvent, TranscriptEvent, TurnEvent
+from protocol.events import Event, StateEvent, TranscriptEvent, TurnEvent, WarningEvent
 from protocol.promise import PromisedPersona
 from worker.engine.model import Pcm
-from worker.engine.slots import Frame, Occupant
+from worker.engine.slots import Frame, Full, Occupant
 from worker.floor import Showing
 from worker.house import House
 from worker.metrics import TURN_S
@@ -29,6 +30,7 @@ from worker.words import Added, Closed, Words
 log = structlog.get_logger(__name__)
 
 QUIET = Showing(wants=False, sounds=False)
+COMES_BACK = 3  # times that it takes another slot after its own failed
 
 
 class RoomPersona:
@@ -69,6 +71,7 @@ class RoomPersona:
         self._tasks: set[asyncio.Task[None]] = set()
         self._transcript: Transcript | None = None
         self._occupant: Occupant | None = None
+        self._slots_lost = 0
 
     @property
     def identity(self) -> str:
@@ -80,9 +83,13 @@ class RoomPersona:
         await self._voice.publish()
         assert self._voice.publication is not None
         self._transcript = Transcript(self.room, self.persona.name, self._voice.publication.sid)
-        self._occupant = self._engine.join(self.persona, self._deliver)
-        self._apply_hush()
+        self._take_slot()
         await self._tell_state("listening")
+
+    def _take_slot(self) -> None:
+        self._occupant = self._engine.join(self.persona, self._deliver, self._lose)
+        self._hushed = False
+        self._apply_hush()
 
     def hear(self, pcm: Pcm) -> None:
         """Give the model its next frame, `[1920]` float32: everybody in the room but itself."""
@@ -146,6 +153,7 @@ class RoomPersona:
         await self._voice.fade_out()
         if self._occupant is not None:
             self._engine.leave(self._occupant)
+            self._occupant = None
         self._publish_words(self._words.close())
         if self._transcript is not None:
             await self._transcript.aclose()
@@ -157,6 +165,27 @@ class RoomPersona:
         """Engine thread."""
         with contextlib.suppress(RuntimeError):  # the loop may close between two frames
             self._loop.call_soon_threadsafe(self._take, frame)
+
+    def _lose(self) -> None:
+        """Engine thread."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._come_back)
+
+    def _come_back(self) -> None:
+        """Its slot failed: it goes on in another, with a fresh memory, unless that is of no use."""
+        if self._occupant is None:
+            return
+        self._occupant = None
+        self._publish_words(self._words.close())
+        self._slots_lost += 1
+        try:
+            if self._slots_lost > COMES_BACK:
+                raise Full("it failed too often")
+            self._take_slot()
+            detail = "It had to begin anew, and has forgotten what was said."
+        except Full as error:
+            detail = f"It cannot go on: {error}."
+        self._emit(WarningEvent(**self._about(), code="slot_failed", detail=detail))
 
     def _take(self, frame: Frame) -> None:
         self._latest, self._frame = frame.pcm, frame

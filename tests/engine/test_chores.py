@@ -2,6 +2,8 @@
 
 from collections.abc import Generator
 
+import pytest
+
 from worker.engine.chores import Chores
 
 
@@ -35,6 +37,25 @@ def test_pieces_run_while_they_fit() -> None:
 
     assert left
     assert log == ["a0", "a1", "a2"]
+
+
+def test_a_chore_that_fails_is_dropped() -> None:
+    """What a chore raises ends that chore alone, and whoever asked is told."""
+    clock, log = Clock(), list[str]()
+    chores = Chores(clock)
+
+    def failing() -> Generator[str]:
+        yield "piece"
+        raise ValueError("no memory")
+
+    chores.add("sick", failing())
+    chores.add("well", pieces(clock, log, "well", 0.01))
+    with pytest.raises(ValueError, match="no memory"):
+        chores.run(1.0)
+
+    assert "sick" not in chores
+    assert not chores.run(1.0)
+    assert log == ["well0"]
 
 
 def test_the_first_of_its_kind_runs_whatever_the_gap() -> None:

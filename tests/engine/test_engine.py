@@ -12,7 +12,7 @@ from protocol.personas import Persona
 from tests.servers import wait_until
 from worker.engine.engine import Engine
 from worker.engine.model import Mask, Model, Pcm, StepOut
-from worker.engine.slots import Frame, Full
+from worker.engine.slots import Frame, Full, SlotFailed
 
 PERSONA = Persona(name="test", label="Test")
 SAMPLES = 4
@@ -28,12 +28,18 @@ class FakeStep:
         self.gate = threading.Event()
         self.gate.set()
         self.fail = False
+        self.fails = ""  # the call that fails for its slot alone
         self.pieces = 0
         self.gaps_s: list[float] = []
 
     def join(self, slot: int, persona: Persona) -> None:
-        self.calls.append(f"join {slot}")
+        self._call(f"join {slot}")
         self.runs[slot] = 0
+
+    def _call(self, call: str) -> None:
+        self.calls.append(call)
+        if call == self.fails:
+            raise ValueError(f"{call} failed")
 
     def leave(self, slot: int) -> None:
         self.calls.append(f"leave {slot}")
@@ -43,7 +49,7 @@ class FakeStep:
         self.runs[target] = self.runs[source]
 
     def hush(self, slot: int, on: bool) -> None:
-        self.calls.append(f"hush {slot} {on}")
+        self._call(f"hush {slot} {on}")
 
     def say(self, slot: int, text: str) -> None:
         self.calls.append(f"say {slot} {text}")
@@ -53,6 +59,9 @@ class FakeStep:
 
     def work(self, gap_s: float) -> bool:
         self.gaps_s.append(gap_s)
+        if self.fails.startswith("work"):
+            slot, self.fails = int(self.fails[-1]), ""
+            raise SlotFailed(slot) from ValueError("a chore failed")
         self.pieces = max(self.pieces - 1, 0)
         return self.pieces > 0
 
@@ -286,12 +295,43 @@ def test_work_is_left_alone_when_none_waits() -> None:
 def test_slow_steps_close_the_door() -> None:
     """Nobody is admitted while the 99th percentile of steps comes near a frame's time."""
     with Running() as running:
-        for _ in range(200):
+        for _ in range(8):
             running.engine.window.add(0.9 * running.engine.model.frame_s + 0.001)
         before = running.engine.too_slow
         running.engine.join(PERSONA, into([]))
 
         assert (before, running.engine.too_slow) == (False, True)
+
+
+def test_a_hiccup_closes_no_door() -> None:
+    """A hundredth of a minute's steps may be slow, also while the first minute has only begun."""
+    with Running() as running:
+        for slow in [True] * 7 + [False] * 120:
+            running.engine.window.add(1.0 if slow else 0.01)
+        running.engine.join(PERSONA, into([]))
+
+        assert not running.engine.too_slow
+
+
+@pytest.mark.parametrize("fails", ["join 1", "hush 1 True", "work for 1"])
+def test_what_fails_for_one_slot_is_its_own_loss(fails: str) -> None:
+    """A slot whose join, wish or chore fails is free again and its occupant told; others go on."""
+    got, lost = list[Frame](), list[str]()
+    with Running() as running:
+        running.step.fails = fails
+        well = running.engine.join(PERSONA, into(got), lambda: lost.append("well"))
+        sick = running.engine.join(PERSONA, into([]), lambda: lost.append("sick"))
+        running.engine.hush(sick, True)
+        running.engine.push(well, pcm(1.0))
+        running.engine.push(sick, pcm(1.0))
+        wait_until(lambda: bool(lost and got and "leave 1" in running.step.calls), "the loss")
+        running.engine.push(well, pcm(2.0))
+        wait_until(lambda: len(got) == 2, "the other's next frame")
+        again = running.engine.join(PERSONA, into(got))
+
+    assert lost == ["sick"]
+    assert again.slot == 1
+    assert not running.failures
 
 
 def test_wishes_reach_the_slot_they_were_meant_for() -> None:

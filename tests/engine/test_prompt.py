@@ -23,6 +23,7 @@ from worker.engine.lm_weights import load_lm
 from worker.engine.model import Tokens
 from worker.engine.model_files import find_model
 from worker.engine.prompt import Prompts, Reading
+from worker.engine.slots import SlotFailed
 from worker.engine.step import MoshiStep
 from worker.engine.voices import RecordedVoice, SavedVoice
 
@@ -188,6 +189,27 @@ def test_prompts_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None
 
     assert others == [0, 0]
     assert not any(step.stage.waits(slot) for slot in (1, 2, 3))
+
+
+def test_a_prompt_that_fails_costs_its_own_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a prompt cannot be read its slot fails, and the next prompt is read all the same."""
+
+    def refuse(*_: object) -> None:
+        raise torch.OutOfMemoryError("no memory")
+
+    step = step_of(tiny_lm(context=CONTEXT), tiny_mimi())
+    with monkeypatch.context() as broken:
+        broken.setattr("worker.engine.prompt.Prefill", refuse)
+        step.join(1, persona("first"))
+        with pytest.raises(SlotFailed) as failed:
+            step.work(1.0)
+    step.leave(1)
+    step.join(0, persona("second"))
+    while step.work(1.0):
+        pass
+
+    assert failed.value.slot == 1
+    assert not step.stage.waits(0)
 
 
 def test_who_leaves_is_prompted_no_more(lm: LMModel, mimi: MimiModel) -> None:

@@ -19,6 +19,7 @@ from worker.engine.memory import Snapshot
 from worker.engine.model import Pcm, StepOut, Tokens
 from worker.engine.model_files import find_model
 from worker.engine.renewal import Rules
+from worker.engine.slots import SlotFailed
 from worker.engine.step import MoshiStep
 
 CONTEXT = 32
@@ -375,6 +376,29 @@ def test_renewals_go_with_their_sessions() -> None:
 
     assert renewals("request") == before + 1
     assert not talk.step.work(GAP_S)
+
+
+def test_a_renewal_that_fails_costs_its_own_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a renewal fails its slot does, and the next one is renewed all the same."""
+
+    def refuse(*_: object) -> None:
+        raise torch.OutOfMemoryError("no memory")
+
+    talk = Talk(make(slots=2, rules=Rules(patience_frames=0)))
+    for frame in sounds(17, 10)[:, 0]:
+        talk.hear(frame, gap=False)
+    before = renewals("request")
+    for slot in (0, 1):
+        talk.step.renewal.ask(slot, "request")
+    with monkeypatch.context() as broken:
+        broken.setattr("worker.engine.renewal.Successor", refuse)
+        with pytest.raises(SlotFailed) as failed:
+            talk.step.work(GAP_S)
+    talk.step.leave(failed.value.slot)
+    talk.step.work(GAP_S)
+
+    assert failed.value.slot == 0
+    assert renewals("request") == before + 1
 
 
 def test_the_mind_that_renews_is_there_from_the_start() -> None:

@@ -10,12 +10,20 @@ import pytest
 from redis.asyncio import Redis
 
 from protocol import wire
-from protocol.events import EVENT_FIELD, FloorEvent, events_key, read_event
-from protocol.promise import Promise
+from protocol.events import (
+    EVENT_FIELD,
+    Event,
+    FloorEvent,
+    WarningEvent,
+    events_key,
+    read_event,
+)
+from protocol.promise import Promise, Saying
 from tests.babble import babble
 from tests.person import WITHIN_S, Person, eventually, person
 from tests.stack import Stack, start_stack
 from tests.worker.rooms import all_free, asking_for, change_promise, in_talk
+from tests.worker.scripted.model import TOO_MUCH
 from tests.worker.scripted.schedule import Schedule, Will
 
 HOLD_S, TURNS_ALONE = 1.2, 3
@@ -52,12 +60,26 @@ class Scene:
     stack: Stack
     schedule: Schedule
 
-    async def changes(self) -> list[tuple[str, str]]:
-        """Every change of the floor: to whom (nobody: empty) and why."""
+    async def events(self) -> list[Event]:
+        """Every event of the room so far."""
         async with Redis.from_url(self.stack.redis_url) as redis:
             entries = await redis.xrange(events_key(self.ann.room.name))
-        events = [read_event(fields[EVENT_FIELD.encode()]) for _, fields in entries]
+        return [read_event(fields[EVENT_FIELD.encode()]) for _, fields in entries]
+
+    async def changes(self) -> list[tuple[str, str]]:
+        """Every change of the floor: to whom (nobody: empty) and why."""
+        events = await self.events()
         return [(each.persona, each.reason) for each in events if isinstance(each, FloorEvent)]
+
+    async def warned(self) -> WarningEvent:
+        """Wait for the room's warning."""
+        deadline_s = time.monotonic() + WITHIN_S
+        while True:
+            for each in await self.events():
+                if isinstance(each, WarningEvent):
+                    return each
+            assert time.monotonic() < deadline_s, "no warning"
+            await asyncio.sleep(0.05)
 
     async def changed(self, to: str, reason: str, times: int = 1) -> None:
         """Wait until the floor has changed so."""
@@ -200,6 +222,29 @@ async def test_talk_among_themselves(scripted: Stack, schedule: Schedule) -> Non
         assert [bool(to) for to, _ in spoken_to][-TURNS_ALONE - 1 :] == (
             [True] * TURNS_ALONE + [False]
         )
+
+
+async def test_a_persona_whose_slot_fails(scripted: Stack, schedule: Schedule) -> None:
+    """It goes on in another slot as the same participant, the room is told, nobody else is lost."""
+
+    def chef_fails(old: Promise) -> Promise:
+        chef, astronaut = old.personas
+        saying = Saying(id="1", text=TOO_MUCH, at_s=time.time())
+        return old.model_copy(
+            update={"personas": (chef.model_copy(update={"say": (saying,)}), astronaut)}
+        )
+
+    async with scene(scripted, schedule, "chef", "astronaut") as room:
+        before = {name: room.who(name) for name in ("chef", "astronaut")}
+        await change_promise(scripted, room.ann.room.name, chef_fails)
+        warning = await room.warned()
+        schedule.write({"chef": Will(speaks=9), "astronaut": Will(at=20, speaks=9)})
+        await room.changed("chef", "named")
+        await room.changed("astronaut", "wanted")
+        await eventually(lambda: all(map(room.ann.timeline.spoke_s, before.values())), "both")
+
+        assert (warning.code, warning.identity) == ("slot_failed", before["chef"])
+        assert {name: room.who(name) for name in before} == before
 
 
 async def test_a_muted_persona_takes_no_floor(scripted: Stack, schedule: Schedule) -> None:

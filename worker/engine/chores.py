@@ -42,13 +42,14 @@ class Chores:
         """Drop the chore of this key, if there is one; its generator is closed."""
         chore = self._chores.pop(key, None)
         if chore is not None:
-            del self._next[key]
+            self._next.pop(key, None)
             chore.close()
 
     def run(self, gap_s: float) -> bool:
         """Run pieces for as long as the next one should end within `gap_s`. True: some are left.
 
         The first piece of its kind, whose time nobody knows, runs whatever the gap.
+        Raises what a chore raises, which ends that chore alone.
         """
         ends_s = self._clock_s() + gap_s
         for key in list(self._chores):
@@ -73,8 +74,11 @@ class Chores:
         self._took_s[kind] = max(took_s, known_s + (took_s - known_s) * FOLLOW_SHARE)
 
     def _advance(self, key: Hashable) -> None:
-        """Run a chore up to its next yield."""
+        """Run a chore up to its next yield; one that fails is dropped."""
         try:
             self._next[key] = next(self._chores[key])
         except StopIteration:
             self.cancel(key)
+        except Exception:
+            self.cancel(key)
+            raise

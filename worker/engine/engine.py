@@ -18,7 +18,7 @@ import structlog
 from protocol.personas import Persona
 from worker.engine import metrics
 from worker.engine.model import BatchedStep, Model, Pcm, StepOut
-from worker.engine.slots import Deliver, Frame, Full, Occupant, Slots
+from worker.engine.slots import Deliver, Frame, Full, Occupant, SlotFailed, Slots
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ class Engine:
         self.model = model
         self.window = metrics.StepWindow()
         self._on_failure = on_failure
-        self._max_step_ms = model.frame_s * 1000 * max_step_share
+        self._max_step_s = model.frame_s * max_step_share
         self._slots = Slots(model.step.capacity)
         self._joining: list[Occupant] = []
         self._leaving: list[Occupant] = []
@@ -75,8 +75,7 @@ class Engine:
     @property
     def too_slow(self) -> bool:
         """Whether steps take so long that one more session would be heard by all. Any thread."""
-        p99_ms = self.window.p99_ms() if self.window.full_enough and self.used else None
-        return p99_ms is not None and p99_ms > self._max_step_ms
+        return self.used > 0 and self.window.slower_than(self._max_step_s)
 
     def start(self) -> None:
         """Start the thread."""
@@ -90,12 +89,18 @@ class Engine:
             self._wake.notify()
         self._thread.join()
 
-    def join(self, persona: Persona, deliver: Deliver) -> Occupant:
-        """Take a slot for a persona; frames may be pushed at once. Any thread. Raises `Full`."""
+    def join(
+        self, persona: Persona, deliver: Deliver, lost: Callable[[], None] = lambda: None
+    ) -> Occupant:
+        """Take a slot for a persona; frames may be pushed at once. Any thread. Raises `Full`.
+
+        `lost` is called on the engine thread if the slot fails: it is free then, and the worker
+        goes on.
+        """
         with self._wake:
             if not self._running:
                 raise Full("the engine is not running")
-            occupant = self._slots.take(persona, deliver)
+            occupant = self._slots.take(persona, deliver, lost)
             self._joining.append(occupant)
             self._count_slots()
             self._wake.notify()
@@ -187,7 +192,13 @@ class Engine:
         gap_s = self._gap_s()
         if gap_s > 0 and self._close_ranks():
             gap_s = self._gap_s()
-        self._behind = gap_s <= 0 or self.model.step.work(gap_s)
+        try:
+            self._behind = gap_s <= 0 or self.model.step.work(gap_s)
+        except SlotFailed as failed:
+            self._behind = True
+            occupant = self._slots.at(failed.slot)
+            if occupant is not None:
+                self._lose(occupant)
 
     def _close_ranks(self) -> bool:
         """Move the highest session into a hole below: a step costs what its highest slot costs.
@@ -225,13 +236,15 @@ class Engine:
         for occupant in joining:
             if self._slots.holds(occupant):
                 self._held_slots.add(occupant.slot)
-                self.model.step.join(occupant.slot, occupant.persona)
+                with self._alone(occupant):
+                    self.model.step.join(occupant.slot, occupant.persona)
 
     def _grant(self, wishes: list[Wish]) -> None:
         """Do what was asked of slots, unless they changed hands since."""
         for occupant, wish in wishes:
             if self._slots.holds(occupant):
-                wish(self.model.step)
+                with self._alone(occupant):
+                    wish(self.model.step)
 
     def _step(self, rows: list[Row]) -> StepOut:
         self._mask[:] = False
@@ -260,19 +273,26 @@ class Engine:
                 arrived_s=arrived_s,
             )
             occupant.frames += 1
-            self._hand_over(occupant, frame)
+            with self._alone(occupant):  # its room's loop may be closed
+                occupant.deliver(frame)
             took_s = time.monotonic() - arrived_s
             metrics.FRAME_S.observe(took_s)
             if took_s > self.model.frame_s:
                 metrics.LATE_FRAMES.inc()
 
-    def _hand_over(self, occupant: Occupant, frame: Frame) -> None:
-        """Deliver; a receiver that fails (its room's loop is closed, say) loses its slot, alone."""
+    @contextmanager
+    def _alone(self, occupant: Occupant) -> Generator[None]:
+        """What fails for one occupant costs it its slot, and the others nothing."""
         try:
-            occupant.deliver(frame)
+            yield
         except Exception:
-            log.exception("delivery_failed", occupant=occupant.id)
-            self.leave(occupant)
+            self._lose(occupant)
+
+    def _lose(self, occupant: Occupant) -> None:
+        log.exception("slot_failed", occupant=occupant.id, persona=occupant.persona.name)
+        metrics.FAILED_SLOTS.inc()
+        self.leave(occupant)
+        occupant.lost()
 
 
 @contextmanager

@@ -19,11 +19,14 @@ FRAME_S = Histogram(
 LATE_FRAMES = Counter("moshi_late_frames", "Frames delivered after their 80 ms were over")
 DROPPED_FRAMES = Counter("moshi_dropped_frames", "Frames dropped because an inbox was full")
 RENEWED_SLOTS = Counter("moshi_renewed_slots", "Slots renewed alone", ["reason"])
+FAILED_SLOTS = Counter(
+    "moshi_failed_slots", "Sessions that lost their slot to an error of their own"
+)
 SLOTS_USED = Gauge("moshi_slots_used", "Slots taken")
 SLOTS_FREE = Gauge("moshi_slots_free", "Slots left")
 
 WINDOW_STEPS = 750  # a minute of steps
-ENOUGH_STEPS = 125  # ten seconds
+FEW_STEPS = WINDOW_STEPS // 100
 
 
 class StepWindow:
@@ -36,10 +39,13 @@ class StepWindow:
         """Add one step. Engine thread."""
         self._times_s.append(seconds)
 
-    @property
-    def full_enough(self) -> bool:
-        """Whether it holds enough steps to judge by. Any thread."""
-        return len(self._times_s) >= ENOUGH_STEPS
+    def slower_than(self, limit_s: float) -> bool:
+        """Whether more than a hundredth of a minute's steps took longer. Any thread.
+
+        A minute that has only begun is no stricter: a hiccup at the start is not yet a slow worker,
+        while one whose every step is slow is found out within a second.
+        """
+        return sum(time_s > limit_s for time_s in self._times_s.copy()) > FEW_STEPS
 
     def p99_ms(self) -> float | None:
         """99th percentile in milliseconds, None before the first step. Any thread."""

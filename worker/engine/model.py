@@ -63,7 +63,10 @@ class BatchedStep(Protocol):
         ...
 
     def work(self, gap_s: float) -> bool:
-        """Do a piece of what may wait (prefill, renewal) within `gap_s`. True: more is left."""
+        """Do a piece of what may wait (prefill, renewal) within `gap_s`. True: more is left.
+
+        Raises `SlotFailed` where that failed for one slot alone.
+        """
         ...
 
 

@@ -22,6 +22,7 @@ from worker.engine.history import History
 from worker.engine.language import Prefill, positions
 from worker.engine.memory import Snapshot
 from worker.engine.model import Mask, Pcm, Tokens
+from worker.engine.slots import SlotFailed
 from worker.engine.successor import Minds, Successor
 from worker.engine.vitals import Vitals
 
@@ -224,7 +225,10 @@ class Renewal:
         """Renew whoever is due, those that pause first."""
         while self._due:
             slot = next(filter(self.vitals.pauses, self._due), next(iter(self._due)))
-            yield from self._renew(slot, self._due[slot])
+            try:
+                yield from self._renew(slot, self._due[slot])
+            except Exception as error:
+                raise SlotFailed(slot) from error
 
     def _renew(self, slot: int, reason: Reason) -> Chore:
         self._current = slot

@@ -18,6 +18,14 @@ class Full(RuntimeError):
     """Every slot is taken."""
 
 
+class SlotFailed(RuntimeError):
+    """What was done for one slot alone failed; its cause says why."""
+
+    def __init__(self, slot: int) -> None:
+        super().__init__(f"slot {slot}")
+        self.slot = slot
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One frame of one occupant on its way out: sound, tokens, and when it was due.
@@ -43,6 +51,7 @@ class Occupant:
     slot: int
     persona: Persona
     deliver: Deliver
+    lost: Callable[[], None]  # its slot failed; called once, by the engine thread
     inbox: deque[tuple[Pcm, float]] = field(default_factory=deque[tuple[Pcm, float]])
     frames: int = 0
     dropped: int = 0
@@ -66,11 +75,13 @@ class Slots:
         """Slots that are left."""
         return self.capacity - self.used
 
-    def take(self, persona: Persona, deliver: Deliver) -> Occupant:
+    def take(
+        self, persona: Persona, deliver: Deliver, lost: Callable[[], None] = lambda: None
+    ) -> Occupant:
         """Give the lowest free slot to a new occupant, so that slots stay dense. Raises `Full`."""
         for slot, taken in enumerate(self._occupants):
             if taken is None:
-                occupant = Occupant(self._next_id, slot, persona, deliver)
+                occupant = Occupant(self._next_id, slot, persona, deliver, lost)
                 self._next_id += 1
                 self._occupants[slot] = occupant
                 return occupant
@@ -83,6 +94,10 @@ class Slots:
         self._occupants[occupant.slot] = None
         occupant.inbox.clear()
         return True
+
+    def at(self, slot: int) -> Occupant | None:
+        """Who is in a slot."""
+        return self._occupants[slot]
 
     def hole(self) -> tuple[Occupant, int] | None:
         """The occupant of the highest slot and the lowest free slot, where that is below it."""

@@ -22,6 +22,7 @@ from worker.engine.model import Mask, Tokens
 from worker.engine.prompt import WAITED_FRAMES, Prompts
 from worker.engine.say import Done, Saying, spell
 from worker.engine.script import FREE, Orders, Script, Silence
+from worker.engine.slots import SlotFailed
 
 # Said at the first pause by a persona with `greeting`; it goes on in its own words.
 GREETING = "Hello, how can I help you?"
@@ -179,6 +180,12 @@ class Stage:
 
         One at a time: each is read by a mind of its own, which takes memory.
         """
+        try:
+            yield from self._read(seat)
+        except Exception as error:
+            raise SlotFailed(self._slot_of(seat)) from error
+
+    def _read(self, seat: _Seat) -> Chore:
         while self._reading:
             yield None
         self._reading = True
@@ -191,11 +198,14 @@ class Stage:
         finally:
             self._reading = False
         yield "prompt is given"
-        slot = next(slot for slot, each in self._seats.items() if each is seat)
+        slot = self._slot_of(seat)
         heard = self._heard(slot, seat)
         seat.heard = None
         self._script(slot).hush(False, "prompt")
         self._open(slot, self.prompts.caught_up(seat.persona, opening, heard), opening)
+
+    def _slot_of(self, seat: _Seat) -> int:
+        return next(slot for slot, each in self._seats.items() if each is seat)
 
     def _heard(self, slot: int, seat: _Seat) -> Tokens:
         """User codes `[T, K]` of what a waiting slot heard, but for its first frame.

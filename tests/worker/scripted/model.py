@@ -12,6 +12,7 @@ from tests.worker.scripted.schedule import PAD, VOCABULARY, WORD_EVERY, Schedule
 from worker.engine.model import Mask, Model, Pcm, StepOut
 
 FRAME_SAMPLES, RATE_HZ, LEVEL = 1920, 24_000, 0.3
+TOO_MUCH = "I fail."
 NONE = Will(at=0, speaks=0)
 
 
@@ -70,7 +71,9 @@ class ScriptedStep:
         self._seats[slot].hushed = on
 
     def say(self, slot: int, text: str) -> None:
-        """It has one word at a time, by its schedule."""
+        """It has one word at a time, by its schedule; one line is too much for it."""
+        if text == TOO_MUCH:
+            raise ValueError(text)
 
     def forget(self, slot: int) -> None:
         """It remembers nothing."""

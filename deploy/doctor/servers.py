@@ -40,8 +40,7 @@ def livekit(settings: Settings) -> Finding:
     try:
         answer = httpx.get(http_of(where), timeout=WITHIN_S, trust_env=False)
     except (httpx.HTTPError, OSError) as error:
-        found = f"LiveKit at {where} does not answer: {type(error).__name__}"
-        return fail("livekit.away", found, "start it, or LIVEKIT_URL=…")
+        return _away(where, error)
     if answer.text != GREETING:
         return _no_livekit(where, f"it answers with {answer.status_code}")
     return asyncio.run(_with_key(settings))
@@ -50,10 +49,12 @@ def livekit(settings: Settings) -> Finding:
 async def _with_key(settings: Settings) -> Finding:
     where, key = settings.livekit_url, settings.livekit_api_key
     secret = reveal(settings, "livekit_api_secret", "doctor")
-    timeout = api.livekit_api.aiohttp.ClientTimeout(total=WITHIN_S)
-    async with api.LiveKitAPI(where, key, secret, timeout=timeout, failover=False) as livekit:
+    async with api.LiveKitAPI(where, key, secret, failover=False) as livekit:
         try:
-            rooms = await livekit.room.list_rooms(api.ListRoomsRequest())
+            async with asyncio.timeout(WITHIN_S):  # the client's own has no effect (`rooms.py`)
+                rooms = await livekit.room.list_rooms(api.ListRoomsRequest())
+        except TimeoutError as error:
+            return _away(where, error)
         except api.TwirpError as error:
             if error.status == httpx.codes.UNAUTHORIZED.value:
                 advice = "give both the same LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
@@ -61,6 +62,11 @@ async def _with_key(settings: Settings) -> Finding:
                 return fail("livekit.wrong_key", found, advice)
             return _no_livekit(where, error.message)
     return ok("livekit.ok", f"LiveKit at {where} knows our key; {len(rooms.rooms)} rooms")
+
+
+def _away(where: str, error: Exception) -> Finding:
+    found = f"LiveKit at {where} does not answer: {type(error).__name__}"
+    return fail("livekit.away", found, "start it, or LIVEKIT_URL=…")
 
 
 def _no_livekit(where: str, said: str) -> Finding:

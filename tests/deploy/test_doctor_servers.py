@@ -4,8 +4,9 @@ import http.server
 import secrets
 import ssl
 import threading
+import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +32,27 @@ def told(finding: Finding) -> tuple[str, State]:
 
 
 @contextmanager
-def web(status: int, certificate: Path | None = None, host: str = "127.0.0.1") -> Generator[int]:
-    """Something that answers every request alike; gives its port."""
+def web(
+    status: int,
+    certificate: Path | None = None,
+    host: str = "127.0.0.1",
+    *,
+    says: bytes = b"",
+    hangs_s: float = 0.0,
+) -> Generator[int]:
+    """Something that answers every request alike, a POST after `hangs_s`; gives its port."""
 
     class Answer(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(says)))
             self.end_headers()
+            self.wfile.write(says)
 
-        do_POST = do_GET
+        def do_POST(self) -> None:
+            time.sleep(hangs_s)
+            with suppress(BrokenPipeError):
+                self.do_GET()
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
@@ -99,6 +111,18 @@ def test_a_livekit_with_another_secret(livekit: LiveKit, settings_for: SettingsF
 
     assert told(finding) == ("livekit.wrong_key", State.FAIL)
     assert secret not in finding.line()
+
+
+def test_a_livekit_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that greets and then says nothing more is away, as soon as patience is over."""
+    monkeypatch.setattr(servers, "WITHIN_S", 0.3)
+    with web(200, says=b"OK", hangs_s=3.0) as port:
+        begun_s = time.monotonic()
+        finding = servers.livekit(GivenSettings(livekit_url=f"ws://127.0.0.1:{port}"))
+        took_s = time.monotonic() - begun_s
+
+    assert told(finding) == ("livekit.away", State.FAIL)
+    assert took_s < 3.0
 
 
 def test_a_livekit_that_is_away() -> None:

@@ -219,9 +219,9 @@ def outlive(what: str) -> subprocess.CompletedProcess[str]:
     program = f"""
 import threading
 from tests.engine import test_engine as t
-from worker.engine import engine
+from worker.engine import watchdog
 
-engine.HANGS_S = 0.5
+watchdog.HANGS_S = 0.5
 with t.Running() as running:
     {what}
     occupant = running.engine.join(t.PERSONA, lambda _: None)

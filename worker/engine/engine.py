@@ -6,7 +6,6 @@ The loop is gather → step → deliver. It steps as soon as any slot has a fram
 done; no lock is held during a step. Knows no room and no LiveKit.
 """
 
-import faulthandler
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -19,13 +18,13 @@ from protocol.personas import Persona
 from worker.engine import metrics
 from worker.engine.model import BatchedStep, Model, Pcm, StepOut
 from worker.engine.slots import Deliver, Frame, Full, Occupant, SlotFailed, Slots
+from worker.engine.watchdog import watched
 
 log = structlog.get_logger(__name__)
 
 # All ears cut on one grid, so frames arrive together; this catches their jitter.
 GATHER_WINDOW_S = 0.004
 GAP_MARGIN_S = 0.005  # work in the gap ends this long before the next frames are due
-HANGS_S = 20.0  # a step, with its joins and its gap, that takes this long never ends
 
 Row = tuple[Occupant, Pcm, float]
 Wish = tuple[Occupant, Callable[[BatchedStep], None]]
@@ -147,7 +146,7 @@ class Engine:
         try:
             while self._running:
                 joining, leaving, wishes, rows = self._gather()
-                with _watched():
+                with watched():
                     self._change_slots(joining, leaving)
                     self._grant(wishes)
                     if rows:
@@ -293,16 +292,3 @@ class Engine:
         metrics.FAILED_SLOTS.inc()
         self.leave(occupant)
         occupant.lost()
-
-
-@contextmanager
-def _watched() -> Generator[None]:
-    """The standard library's watchdog: it ends the process and shows where every thread stood.
-
-    Also where the engine hangs in native code and holds the interpreter lock.
-    """
-    faulthandler.dump_traceback_later(HANGS_S, exit=True)
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()

@@ -1,7 +1,7 @@
 """Full-duplex dialogues, composed as tokens from what was encoded once. Pure: numpy.
 
 A person speaks; the pocket Moshi answers 320 to 480 ms after their turn is over, says a word while
-they go on for long, stops within 240 ms when they speak over it, asks once whether they are still
+they go on for long, stops a frame after they speak over it, asks once whether they are still
 there, and is quiet otherwise. Coughs, clicks and noise are no reason to speak or to stop.
 """
 
@@ -18,13 +18,13 @@ from training.words import EPAD, PAD
 from worker.engine.say import WORD_GAP_FRAMES
 
 ANSWERS = (4, 6)  # frames from the end of a turn to the answer: at least, at most
-STOPS = (2, 3)  # frames that it goes on when somebody speaks over it
+STOP = 1  # frames that it goes on, from the one in which somebody begins to speak over it
 GAPS = (4, 40)  # frames from the end of its answer to the person's next turn
 PAUSES = (1, 3)  # frames within a person's turn
 TOLD = (4, 16)  # frames of silence before a line that it is told to say
 STILL = (150, 190)  # frames of silence until it asks
 LONG = 42  # frames that make a turn a long one
-BACK_AFTER = 25  # frames of a turn before a back-channel
+BACK_AT, BACK_ROOM = 30, 16  # frames of a turn before a back-channel, and after its beginning
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Composer:
             if length < 10 or rng.random() > 0.25:
                 return self._say(answer, begins) + rng.randint(*GAPS)
             at = begins + rng.randint(5, length - 3)
-            self._say(answer, begins, until=at + rng.randint(*STOPS))
+            self._say(answer, begins, until=at + STOP)
             end, soft = self._speak(at, interrupts=True)
 
     def _speak(self, at: int, *, interrupts: bool) -> tuple[int, bool]:
@@ -122,8 +122,8 @@ class Composer:
         if rng.random() < 0.3 and not heard.soft:
             more = rng.choice([each for each in audible if not each.soft] or audible)
             end = self._hear(more, end + rng.randint(*PAUSES))
-        if end - begin > BACK_AFTER + 30 and not interrupts and rng.random() < 0.4:
-            self._say(self._pick(Use.BACK), rng.randint(begin + BACK_AFTER, end - 22))
+        if end - begin > BACK_AT + BACK_ROOM and not interrupts and rng.random() < 0.75:
+            self._say(self._pick(Use.BACK), begin + BACK_AT)
         return end, heard.soft
 
     def _hear(self, heard: HeardCodes, at: int) -> int:

@@ -1,4 +1,4 @@
-"""Who hears whether a sentence can be understood: a recogniser that knows the repertoire alone.
+"""Who hears what is said: a recogniser that knows the repertoire alone; and in which voice.
 
 pocketsphinx with the English model of its wheel, and a grammar of the sentences.
 """
@@ -12,10 +12,14 @@ import numpy as np
 import sphn
 from pocketsphinx import Decoder
 
+from training.locked import find_pitch
+from training.repertoire import VOICES
 from training.sound import RATE_HZ, Pcm
 
 HEARS_HZ = 16_000
 PADDING_S = 0.2
+MIDDLE_HZ = 160.0  # of all voices
+LEAST_VOICED = 10  # pieces of 5 ms
 SOUNDS_LIKE = {"moshi": "mo she"}  # words that its dictionary has not
 
 
@@ -23,6 +27,15 @@ def spelled(text: str) -> str:
     """A sentence as the recogniser writes it: small letters, no marks."""
     words = re.sub(r"[^a-z' ]", "", text.lower()).split()
     return " ".join(SOUNDS_LIKE.get(word, word) for word in words)
+
+
+def voice_of(pcm: Pcm) -> str | None:
+    """The model's voice that is nearest in pitch to this sound `[S]`; None: nothing is voiced."""
+    pitch = find_pitch(pcm.astype(np.float64), MIDDLE_HZ)
+    if pitch.voiced.sum() <= LEAST_VOICED:
+        return None
+    hz = float(np.median(pitch.hz[pitch.voiced]))
+    return min(VOICES.values(), key=lambda voice: abs(voice.range_hz[0] - hz)).name
 
 
 class Ears:

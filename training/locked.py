@@ -22,6 +22,7 @@ Flags = npt.NDArray[np.bool_]
 HOP = 120  # samples: pitch is looked for every 5 ms
 WINDOW = 240  # samples of a grain of noise, every quarter of it
 VOICED = 0.62  # how alike two periods are in voiced sound
+OCTAVE = 0.9  # of the likeness of two periods: then one is the period
 SILENT = 1e-3  # RMS below which nothing sounds
 LOWEST_HZ, HIGHEST_HZ = 60.0, 400.0
 
@@ -61,7 +62,11 @@ def find_pitch(sound: Floats, near_hz: float) -> Pitch:
     energy = power[:, held : held + long + 1] - power[:, : long + 1]
     alike /= np.sqrt(energy * energy[:, :1]) + 1e-9
     best = short + alike[:, short:].argmax(axis=1)
-    voiced = (alike[np.arange(count), best] > VOICED) & (energy[:, 0] > held * SILENT**2)
+    half = np.maximum(best // 2, 1)  # where two periods are alike, one may be
+    every = np.arange(count)
+    octave = (half >= short) & (alike[every, half] > OCTAVE * alike[every, best])
+    best = np.where(octave, half, best)
+    voiced = (alike[every, best] > VOICED) & (energy[:, 0] > held * SILENT**2)
     hz = np.where(voiced, RATE_HZ / best, near_hz)
     voiced = signal.medfilt(voiced.astype(float), 5) > 0.5
     return Pitch(signal.medfilt(hz, 5), voiced)

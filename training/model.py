@@ -26,7 +26,7 @@ from worker.engine.prompt import Prompts, Reading
 from worker.engine.voices import read_voices
 
 # A persona's tokens are drawn at 0.7 and 0.8 by default, which suits seven billion parameters.
-TEXT_SHARPER, AUDIO_SHARPER = 1.1, 2.0
+TEXT_SHARPER, AUDIO_SHARPER = 1.6, 2.0
 
 
 def new_lm() -> LMModel:

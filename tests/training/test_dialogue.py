@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.codec import HeardCodes, Place
-from training.dialogue import ANSWERS, PAUSES, STOPS, Composer, Dialogue, Said, spread
+from training.dialogue import ANSWERS, PAUSES, STOP, Composer, Dialogue, Said, spread
 from training.repertoire import Use
 from training.sound import Codes
 from training.words import EPAD, PAD
@@ -48,13 +48,13 @@ def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
 @given(st.integers(0, 10_000), st.booleans())
 @settings(max_examples=60)
 def test_it_stops_when_somebody_speaks_over_it(seed: int, fresh: bool) -> None:
-    """Who begins to speak over it hears it for 240 ms at most; a word while they go on is short."""
+    """Who begins to speak over it hears it for one frame at most, as it is laid out."""
     made = _compose(seed, fresh=fresh)
     agent, person = (made.agent[0] == AGENT), (made.person[0] == PERSON)
     for begin, end in _runs(person):
         goes_on = person[max(0, begin - PAUSES[1]) : begin].any()  # a pause within a turn
         if begin and agent[begin - 1] and not goes_on:
-            assert not agent[begin + STOPS[1] : min(end, begin + 20)].any()
+            assert not agent[begin + STOP : min(end, begin + 20)].any()
 
 
 @given(st.integers(0, 10_000))

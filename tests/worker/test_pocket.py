@@ -76,13 +76,20 @@ async def test_silence_and_noise_are_no_reason_to_speak(stack: Stack) -> None:
     """Three seconds of silence and three of soft noise that goes on pass without a word."""
     noise = np.random.default_rng(3).standard_normal(30 * RATE_HZ) * 10 ** (-50 / 20)
     async with person(stack.url, asking_for("teacher")) as ann:
-        await in_talk(ann)
-        await _quiet(ann)
+        await _greeted(ann)
         begin = ann.timeline.now
         ann.speech = np.concatenate([np.zeros(3 * RATE_HZ), noise]).astype(np.float32)
         await eventually(lambda: ann.timeline.now > begin + 600, "six seconds")
         assert ann.timeline.spoke_s(ann.personas[0].identity, begin) == 0
     await all_free(stack)
+
+
+async def _greeted(ann: Person) -> None:
+    """Wait until the persona has said its greeting."""
+    await in_talk(ann)
+    who = ann.personas[0].identity
+    await eventually(lambda: ann.timeline.spoke_s(who) > 0.2, "the greeting")
+    await _answered(ann)
 
 
 async def _turn(ann: Person, voice: str) -> tuple[np.ndarray, str]:

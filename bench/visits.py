@@ -92,6 +92,7 @@ async def several(stack: Stack, found: Visits, at_once: int) -> None:
                 found.failed.append(f"{type(error).__name__}: {error}")
             if turn % quarter == 0:
                 found.worker_mib.append(census(stack)["worker"].rss_mib)
+                print(f"{turn} visits, worker {found.worker_mib[-1]} MiB", flush=True)
 
     await asyncio.gather(*(one_way() for _ in range(at_once)))
 

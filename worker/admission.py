@@ -1,6 +1,6 @@
 """Which jobs may come: slots held between saying yes to a job and its start.
 
-Called from the main loop (reserve) and from job threads (claim); holds one lock, briefly.
+Called from the main loop (reserve) and from job threads (took, claim); holds one lock, briefly.
 """
 
 import threading
@@ -39,8 +39,17 @@ class Admission:
             self._held[job_id] = (slots, self._clock() + HOLD_S)
             return True
 
+    def took(self, job_id: str) -> None:
+        """The job took one of its slots from the engine, which counts it from now on."""
+        with self._lock:
+            slots, until_s = self._held.get(job_id, (0, 0.0))
+            if slots > 1:
+                self._held[job_id] = (slots - 1, until_s)
+            else:
+                self._held.pop(job_id, None)
+
     def claim(self, job_id: str) -> None:
-        """The job has taken its slots from the engine, or given them up."""
+        """Hold nothing for this job any more: it has all its slots, or gave them up."""
         with self._lock:
             self._held.pop(job_id, None)
 

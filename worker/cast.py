@@ -7,6 +7,7 @@ promise changes; who speaks among several is the floor's. Knows LiveKit only as 
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
@@ -36,10 +37,18 @@ def last_mention(label: str, text: str) -> int | None:
 class Cast:
     """Who is on in a room. `follow` makes it equal to a promise; `tick` feeds it."""
 
-    def __init__(self, ears_room: rtc.Room, promise: Promise, house: House) -> None:
+    def __init__(
+        self,
+        ears_room: rtc.Room,
+        promise: Promise,
+        house: House,
+        took: Callable[[], None],
+    ) -> None:
+        """`took` is called for each slot that is taken from the engine."""
         self._ears_room = ears_room
         self._promise = promise
         self._house = house
+        self._took = took
         self._first_id = promise.personas[0].id  # joined as the job's own participant
         self._on: dict[str, RoomPersona] = {}
         self._said: set[str] = set()
@@ -141,7 +150,7 @@ class Cast:
             has_floor=self._all_may_sound,
         )
         try:
-            await there.start()
+            await there.start(self._took)
         except Exception:
             await there.leave()
             if room is not self._ears_room:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Coroutine
+from functools import partial
 from typing import Literal
 
 import structlog
@@ -83,7 +84,8 @@ class Host:
         room.register_text_stream_handler(wire.CHAT_TOPIC, self._on_chat)
         ears = Ears(room)
         speech = Speech(self._person_started, self._person_ended)
-        cast = Cast(room, self._promise, self._house)
+        took = partial(self._house.admission.took, self._ctx.job.id)
+        cast = Cast(room, self._promise, self._house, took)
         ticking = asyncio.create_task(self._tick(ears, speech, cast), name="tick")
         try:
             await cast.follow(self._promise)

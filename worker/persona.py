@@ -78,12 +78,16 @@ class RoomPersona:
         """Identity of its participant."""
         return self.room.local_participant.identity
 
-    async def start(self) -> None:
-        """Publish the voice, take the slot, tell the room that it listens. Raises `Full`."""
+    async def start(self, took: Callable[[], None]) -> None:
+        """Publish the voice, take the slot, tell the room that it listens. Raises `Full`.
+
+        `took` is called as soon as the slot is taken.
+        """
         await self._voice.publish()
         assert self._voice.publication is not None
         self._transcript = Transcript(self.room, self.persona.name, self._voice.publication.sid)
         self._take_slot()
+        took()
         await self._tell_state("listening")
 
     def _take_slot(self) -> None:

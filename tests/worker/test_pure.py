@@ -201,6 +201,19 @@ class TestAdmission:
         assert [admission.reserve("a", 2), admission.reserve("b", 2)] == [True, False]
         assert admission.free() == 1
 
+    def test_a_slot_that_was_taken_counts_once(self) -> None:
+        """What a job took from the engine is held no more: others have what is really free."""
+        free = [4]
+        admission = Admission(lambda: free[0])
+        admission.reserve("a", 2)
+        seen = [admission.free()]
+        for _ in range(3):  # one more than was held
+            free[0] -= 1
+            admission.took("a")
+            seen.append(admission.free())
+
+        assert seen == [2, 2, 2, 1]
+
     def test_a_job_that_never_starts(self) -> None:
         """Its slots are free again after a while."""
         now = [0.0]

@@ -46,7 +46,7 @@ test: $(DEV) $(PAGE) tests/clients/node_modules/.installed ## all tests: real se
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: pocket
-pocket: $(DEV) ## train the pocket Moshi from nothing (espeak-ng; 1 h on 2 cores); ARGS="speech codec language model"
+pocket: $(DEV) ## train the pocket Moshi from nothing (espeak-ng; half an hour on 2 cores); ARGS="speech codec language model"
 	$(BIN)/python -m training $(ARGS)
 
 .PHONY: soak

@@ -18,6 +18,7 @@ import numpy as np
 from livekit import rtc
 
 from protocol.settings import load_settings
+from worker.native_log import leave_native_log_there
 
 RATE_HZ = 48_000
 CHUNK = RATE_HZ // 100  # 10 ms
@@ -129,6 +130,7 @@ async def measure(url: str, rooms: int, seconds: float) -> dict[str, float | int
 
 
 async def main() -> None:
+    leave_native_log_there()  # else the people take a core of their own
     settings = load_settings()
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rooms", type=int, nargs="+", default=[1, 8])

@@ -26,6 +26,7 @@ from bench.visits import visits
 from tests.census import Held
 from tests.stack import Stack, start_stack
 from tests.worker.rooms import SIX
+from worker.native_log import leave_native_log_there
 
 CAPACITY = max(len(SIX), 8)
 
@@ -81,6 +82,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=3, help="visits at the same time")
     parser.add_argument("--minutes", type=float, default=30.0)
     arguments = parser.parse_args()
+    leave_native_log_there()
     with (
         tempfile.TemporaryDirectory(prefix="soak-") as folder,
         start_stack(Path(folder), model="builtin", capacity=CAPACITY) as stack,

@@ -24,6 +24,7 @@ from protocol.settings import load_settings
 from training.corpus import person_clip
 from training.ears import Ears, spelled, voice_of
 from training.repertoire import COMMON, NEVER_TRAINED, PEOPLE, PERSONA_VOICES, Use, lines
+from worker.native_log import leave_native_log_there
 
 RATE_HZ = 24_000
 CHUNK = RATE_HZ // 100  # 10 ms
@@ -297,6 +298,7 @@ async def talk(url: str, persona: str, options: argparse.Namespace) -> Figures:
 
 async def main() -> None:
     """All personas at once."""
+    leave_native_log_there()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--url", default=f"http://127.0.0.1:{load_settings().port}")
     parser.add_argument("--turns", type=int, default=16)

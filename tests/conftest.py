@@ -10,6 +10,12 @@ import pytest
 
 from protocol.settings import Settings
 from tests import servers
+from worker.native_log import leave_native_log_there
+
+
+def pytest_sessionstart() -> None:
+    """The people of all tests are spared what LiveKit's native library logs, and so is the run."""
+    leave_native_log_there()
 
 
 class SettingsFor(Protocol):

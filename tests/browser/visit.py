@@ -117,6 +117,15 @@ class Visit:
         """Wait until a text can be read on the page."""
         await expect(self.page.get_by_text(text).first).to_be_visible(timeout=WITHIN_MS)
 
+    async def glimpses(self, text: str) -> None:
+        """Wait until a text was on the page, if for one frame only: `sees` looks once a second."""
+        await self.page.wait_for_function(
+            "(text) => document.body.innerText.includes(text)",
+            arg=text,
+            polling="raf",
+            timeout=WITHIN_MS,
+        )
+
     async def hears(self, voices: int) -> None:
         """Wait until so many tracks have each been audible."""
         await self.page.wait_for_function(

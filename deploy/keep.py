@@ -123,12 +123,22 @@ async def run(keeper: Keeper, after: list[str], launcher: int) -> int:
     """Keep the command until told to stop; gives the exit status."""
     loop = asyncio.get_running_loop()
     keeping = asyncio.create_task(_keep(keeper, after), name="keeping")
+
+    def stop() -> None:
+        if not keeping.cancelling():  # a second cancel would break off what the first began
+            keeping.cancel()
+
+    def stop_alone(launcher_fd: int) -> None:
+        loop.remove_reader(launcher_fd)  # of the dead it stays readable, and calls without an end
+        stop()
+
     for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, keeping.cancel)
+        loop.add_signal_handler(signum, stop)
     try:
-        loop.add_reader(os.pidfd_open(launcher), keeping.cancel)
+        launcher_fd = os.pidfd_open(launcher)
+        loop.add_reader(launcher_fd, stop_alone, launcher_fd)
     except ProcessLookupError:  # dead already
-        keeping.cancel()
+        stop()
     try:
         await keeping
     except asyncio.CancelledError:

@@ -17,9 +17,15 @@ from tests.servers import free_port, wait_until
 CRASH = "import sys; open(sys.argv[1], 'a').write('run\\n'); sys.exit(7)"
 STAY = "import sys, signal; open(sys.argv[1], 'a').write('run\\n'); signal.pause()"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + STAY
-PARENT = (
+CHILD = (
     "import subprocess, sys; subprocess.Popen([sys.executable, '-c', "
-    "'import signal; signal.signal(15, signal.SIG_IGN); signal.pause()']); " + STAY
+    "'import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)']); "
+)
+PARENT = CHILD + STAY
+LINGERS = CHILD + (
+    "import signal; log = open(sys.argv[1], 'a', buffering=1); "
+    "signal.signal(15, lambda *_: log.write('told\\n')); log.write('run\\n')\n"
+    "while True: signal.pause()"
 )
 FOUR_CRASHES = (
     "import sys, signal; log = open(sys.argv[1], 'a'); log.write('run\\n'); log.close(); "
@@ -36,7 +42,11 @@ class Kept:
 
     def runs(self) -> int:
         """How often the command was started."""
-        return len(self.runs_file.read_text().splitlines()) if self.runs_file.exists() else 0
+        return self.wrote().count("run")
+
+    def wrote(self) -> list[str]:
+        """Every line of the command so far."""
+        return self.runs_file.read_text().split() if self.runs_file.exists() else []
 
     def wait_for_runs(self, number: int) -> None:
         """Wait until the command was started so often."""
@@ -75,8 +85,8 @@ def keep(tmp_path: Path) -> Generator[Keep]:
 
     yield start
     for process in started:
-        process.kill()
-        process.communicate()
+        with process:  # closes its output, which a child left behind would hold open
+            process.kill()
 
 
 def gone(processes: list[psutil.Process]) -> bool:
@@ -175,16 +185,32 @@ def test_what_the_command_started_ends_with_it(keep: Keep) -> None:
 
 
 def test_ends_when_the_launcher_dies(keep: Keep) -> None:
-    """A launcher that was killed cannot tell anybody: the keeper sees it."""
+    """A launcher that was killed cannot tell anybody: the keeper sees it, asks and then kills."""
     with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as launcher:
-        kept = keep(STAY, launcher=launcher.pid)
+        kept = keep(LINGERS, "--grace-s", "0.5", launcher=launcher.pid)
         kept.wait_for_runs(1)
         family = kept.family()
         launcher.kill()
     kept.finish()
 
     assert kept.process.returncode == 0
-    assert gone(family)
+    assert kept.wrote() == ["run", "told"]
+    assert len(family) == 2
+    wait_until(lambda: gone(family), "the command and its child are gone")
+
+
+def test_a_second_signal_does_not_break_the_ending_off(keep: Keep) -> None:
+    """Told again while the command takes its time, the keeper leaves nothing behind either."""
+    kept = keep(LINGERS, "--grace-s", "1")
+    kept.wait_for_runs(1)
+    family = kept.family()
+    kept.process.terminate()
+    wait_until(lambda: "told" in kept.wrote(), "the command was asked to end")
+    kept.process.terminate()
+    kept.finish()
+
+    assert kept.process.returncode == 0
+    wait_until(lambda: gone(family), "the command and its child are gone")
 
 
 def test_a_killed_keeper_takes_the_command_with_it(keep: Keep) -> None:
@@ -206,7 +232,7 @@ def test_starts_only_after_what_it_needs_answers(keep: Keep) -> None:
         f"server = socket.create_server(('127.0.0.1', {port})); server.accept(); server.accept()"
     )
     with subprocess.Popen([sys.executable, "-c", listen, str(kept.runs_file)]) as listener:
-        kept.wait_for_runs(2)
+        kept.wait_for_runs(1)
         listener.kill()
 
     assert kept.runs_file.read_text().split() == ["listener", "run"]

@@ -11,6 +11,7 @@ from protocol.secret import reveal
 from protocol.settings import Settings
 
 LOOPBACK = "127.0.0.1"
+TCP_HOST = "0.0.0.0"  # where WebRTC over TCP is bound, whatever the address of the node
 
 
 def tcp_port(livekit_port: int) -> int:
@@ -21,6 +22,11 @@ def tcp_port(livekit_port: int) -> int:
 def udp_port(livekit_port: int) -> int:
     """The one port that all WebRTC over UDP shares (7882)."""
     return livekit_port + 2
+
+
+def udp_host(node_ip: str) -> str:
+    """Where that one is bound: a node's address is told to clients and may be a router's."""
+    return LOOPBACK if node_ip == LOOPBACK else "0.0.0.0"
 
 
 # Nobody answers at that address, nobody has to: without one LiveKit names public STUN servers, and

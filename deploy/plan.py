@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
+from pydantic import IPvAnyAddress, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deploy import lan, livekit_config, programs
@@ -31,12 +31,14 @@ LIVEKIT_VARIABLES = ("LIVEKIT_", "NODE_IP", "UDP_PORT", "REDIS_")  # livekit-ser
 class Launch(BaseSettings):
     """What only `make run` knows: ports and an address of the servers that it starts."""
 
-    model_config = SettingsConfigDict(env_file=PROJECT / ".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=PROJECT / ".env", extra="ignore", frozen=True, env_ignore_empty=True
+    )
 
     livekit_port: PortNumber | None = None
     redis_port: PortNumber | None = None
     https_port: PortNumber = 8443  # of the page, where HOST is an address of a local network
-    node_ip: str | None = None  # what LiveKit tells clients to send media to; unset: follows HOST
+    node_ip: IPvAnyAddress | None = None  # what LiveKit tells clients; unset: follows HOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def make_plan(
     network = None
     if loaded.host not in LOOPBACK_HOSTS and "livekit_public_url" not in loaded.model_fields_set:
         settings, network = lan.open_to(settings, launch.https_port, starts_livekit=starts_livekit)
-    node_ip = launch.node_ip or (network.host if network else livekit_config.LOOPBACK)
+    node_ip = str(launch.node_ip or (network.host if network else livekit_config.LOOPBACK))
     told = dict(environment) | _told(settings, terminal) | lan.told(network, settings)
     processes: list[Process] = []
     used: list[str] = []
@@ -216,8 +218,8 @@ def _livekit(
     tcp, udp = livekit_config.tcp_port(port), livekit_config.udp_port(port)
     ports = [
         Port(port, "LiveKit", moves),
-        Port(tcp, "LiveKit's media", moves, node_ip),
-        Port(udp, "LiveKit's media", moves, node_ip, "udp"),
+        Port(tcp, "LiveKit's media", moves, livekit_config.TCP_HOST),
+        Port(udp, "LiveKit's media", moves, livekit_config.udp_host(node_ip), "udp"),
     ]
     return Process("livekit", command, _without_ours(told), ports)
 
@@ -246,7 +248,15 @@ def _without_ours(told: dict[str, str]) -> dict[str, str]:
 
 
 def _worker(settings: Settings, told: dict[str, str]) -> Process:
-    ports = [Port(settings.worker_port, "worker's health", "WORKER_PORT", settings.worker_host)]
+    ports = [
+        Port(
+            settings.worker_port,
+            "worker's health",
+            "WORKER_PORT",
+            settings.worker_host,
+            host_setting="WORKER_HOST",
+        )
+    ]
     return Process("worker", [sys.executable, "-m", "worker"], told, ports)
 
 

@@ -7,6 +7,9 @@ from typing import Literal
 
 import psutil
 
+from deploy.lan import own_address
+from protocol.errors import InvalidInput
+
 Protocol = Literal["tcp", "udp"]
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 STRANGER = "a process of another user"
@@ -22,10 +25,11 @@ class Port:
     setting: str  # the setting that moves it
     host: str = "127.0.0.1"
     protocol: Protocol = "tcp"
+    host_setting: str = "HOST"  # the setting that names the host
 
 
 def is_free(port: Port) -> bool:
-    """Say whether the port could be bound now; other errors of the address are raised."""
+    """Say whether it could be bound now. Raises `InvalidInput` for a host that is not here."""
     family = socket.AF_INET6 if ":" in port.host else socket.AF_INET
     with socket.socket(family, _KINDS[port.protocol]) as probe:
         if port.protocol == "tcp":  # as servers do: a connection that lingers is no holder
@@ -33,9 +37,14 @@ def is_free(port: Port) -> bool:
         try:
             probe.bind((port.host, port.number))
         except OSError as error:
-            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                raise
-            return False
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return False
+            if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+                raise InvalidInput(
+                    f"{port.host_setting}={port.host!r}: expected an address of this machine, "
+                    f"here {own_address()}"
+                ) from error
+            raise
     return True
 
 
@@ -49,7 +58,10 @@ def holder(port: Port) -> str:
 
 
 def taken(ports: list[Port]) -> list[str]:
-    """One sentence for each port that is not free: which, what for, who has it, what to do."""
+    """One sentence for each port that is not free: which, what for, who has it, what to do.
+
+    Raises `InvalidInput` for a host that is not here.
+    """
     return [
         f"{port.protocol} port {port.number} ({port.use}) is taken by {holder(port)}; "
         f"{port.setting}=… moves it"

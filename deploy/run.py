@@ -49,9 +49,10 @@ def main() -> int:
     FOLDER.mkdir(exist_ok=True)
     try:
         plan = make_plan(os.environ, FOLDER, terminal=sys.stdout.isatty())
+        faults = taken(plan.ports)
     except (InvalidInput, ProgramMissing) as error:
         return _refuse([str(error)])
-    if faults := taken(plan.ports):
+    if faults:
         return _refuse(faults)
     configure_logging(plan.settings)
     if (config := plan.livekit_config) is not None:

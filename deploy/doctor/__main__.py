@@ -131,7 +131,7 @@ def _media(plan: Plan) -> Iterator[Finding]:
     """UDP on LiveKit's first port, where it is ours to open."""
     ports = [port for port in plan.ports if port.protocol == "udp"]
     if ports:
-        yield network.udp(ports[0].host, ports[0].number)
+        yield network.udp(plan.node_ip, ports[0].number)
 
 
 def _sessions(settings: Settings, seen: Look, card: Card | None) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ import socket
 
 from deploy.doctor.finding import Finding, fail, ok, warn
 from deploy.ports import STRANGER, SYSTEM, Port, holder, is_free
+from protocol.errors import InvalidInput
 
 UDP_WITHIN_S = 1.0
 PROBE = b"moshi-rooms doctor"
@@ -31,11 +32,9 @@ def ports(wanted: list[Port]) -> list[Finding]:
             if is_free(port):
                 free.append(name)
                 continue
-        except OSError as error:
-            if error.errno != errno.EADDRNOTAVAIL:
-                raise
-            found = f"{port.host} is no address of this machine, so {name} cannot be opened there"
-            findings.append(fail("ports.no_address", found, "HOST=… or NODE_IP=… name another"))
+        except InvalidInput as error:
+            found = f"{port.host} is no address of this machine: {name} cannot be opened there"
+            findings.append(fail("ports.no_address", found, str(error)))
             continue
         by = holder(port)
         if not port.setting and by == SYSTEM and not _answers(port):
@@ -46,7 +45,7 @@ def ports(wanted: list[Port]) -> list[Finding]:
 
 
 def udp(address: str, number: int) -> Finding:
-    """Send a datagram to the media port, from and to this machine's own address."""
+    """Send a datagram to the media port, from and to the address that clients are told."""
     found = f"{address}:{number}"
     with _receiver() as receiver, socket.socket(type=socket.SOCK_DGRAM) as sender:
         receiver.settimeout(UDP_WITHIN_S)
@@ -58,7 +57,7 @@ def udp(address: str, number: int) -> Finding:
                 return ok("udp.ok", f"UDP gets through to {found} from this machine's own address")
         except OSError as error:
             if error.errno == errno.EADDRNOTAVAIL:
-                advice = "behind NAT that is right, if the router hands UDP on; else NODE_IP=…"
+                advice = "right where it is a router's that hands UDP on; else mend HOST or NODE_IP"
                 return warn("udp.elsewhere", f"{address} is not on this machine", advice)
             if error.errno == errno.EADDRINUSE:
                 return ok("udp.held", f"{found} is open already, so it was not tried")

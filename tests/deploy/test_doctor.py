@@ -87,6 +87,14 @@ def test_a_local_network_is_looked_at_for_make_run(tmp_path: Path) -> None:
     assert {"caddy.ok", "caddy.to_install"} & set(found)
 
 
+def test_the_address_of_a_router_is_no_fault(tmp_path: Path) -> None:
+    """With `NODE_IP`, clients are told an address on which nothing is opened here."""
+    found = codes(doctor(tmp_path, "--json", NODE_IP="203.0.113.7"))
+
+    assert found["udp.elsewhere"] == "warn"
+    assert "ports.no_address" not in found
+
+
 @pytest.mark.parametrize(
     ("states", "sentence"),
     [

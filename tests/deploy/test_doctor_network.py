@@ -61,10 +61,12 @@ def test_a_port_that_its_own_server_holds_is_no_fault(redis_url: str) -> None:
 
 
 def test_an_address_that_is_not_here() -> None:
-    """A port cannot be opened on another machine's address."""
-    [finding] = network.ports([Port(servers.free_port(), "LiveKit", "X", NOBODY)])
+    """A port cannot be opened on another machine's address; the setting is named, and our own."""
+    [finding] = network.ports([Port(servers.free_port(), "page over https", "X", NOBODY)])
 
     assert told(finding) == ("ports.no_address", State.FAIL)
+    here = f"here {own_address()}"
+    assert finding.advice == f"HOST='{NOBODY}': expected an address of this machine, {here}"
 
 
 def test_udp_that_gets_through() -> None:

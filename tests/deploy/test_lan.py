@@ -7,13 +7,15 @@ import pytest
 
 from deploy import plan, welcome
 from deploy.announce import for_the_network
-from deploy.lan import Lan
+from deploy.lan import Lan, own_address
 from deploy.plan import Plan
+from deploy.ports import taken
 from protocol.errors import InvalidInput
 from protocol.settings import DEVELOPMENT_KEY, DEVELOPMENT_SECRET
 from tests.servers import GivenSettings
 
 HOME = "192.168.1.5"
+ELSEWHERE = "100.127.255.254"  # a carrier's: private, and hardly the one of a test's machine
 OWN = {"livekit_api_key": "rooms", "livekit_api_secret": "s" * 32}
 
 
@@ -110,6 +112,16 @@ def test_what_cannot_work_is_refused(
     """Each with its setting, its value and what was expected."""
     with pytest.raises(InvalidInput, match=words):
         planned(monkeypatch, **given)
+
+
+@pytest.mark.parametrize("name", ["HOST", "WORKER_HOST"])
+def test_an_address_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The setting is named, its value, and the address of this machine, to be written instead."""
+    made = planned(monkeypatch, **{name.lower(): ELSEWHERE})
+    words = f"{name}='{ELSEWHERE}': expected an address of this machine, here {own_address()}"
+
+    with pytest.raises(InvalidInput, match=words):
+        taken(made.ports)
 
 
 def test_what_caddy_serves_holds_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from aiohttp import web
 from livekit import api
 
 from deploy import livekit_config, programs
+from deploy.ports import Port, is_free
 from tests import servers
 from tests.conftest import SettingsFor
 
@@ -94,6 +95,22 @@ async def test_the_development_configuration_starts(
             room = await lkapi.room.create_room(api.CreateRoomRequest(name="development"))
 
     assert room.name == "development"
+
+
+@pytest.mark.parametrize("node_ip", [livekit_config.LOOPBACK, "203.0.113.7"])
+def test_the_ports_of_media_are_held_where_we_look(
+    tmp_path: Path, settings_for: SettingsFor, redis_url: str, node_ip: str
+) -> None:
+    """The real server binds the hosts that `make run` looks at, also beside a router's address."""
+    settings = settings_for(redis_url=redis_url)
+    config = livekit_config.development(settings, port=servers.free_port(), node_ip=node_ip)
+    config["rtc"] |= {"udp_port": _udp(), "tcp_port": servers.free_port()}
+    media = [
+        Port(config["rtc"]["tcp_port"], "", "", livekit_config.TCP_HOST),
+        Port(config["rtc"]["udp_port"], "", "", livekit_config.udp_host(node_ip), "udp"),
+    ]
+    with servers.start_livekit(tmp_path, settings=config):
+        assert [is_free(port) for port in media] == [False, False]
 
 
 def test_media_stay_on_this_machine_by_default(settings_for: SettingsFor) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from deploy import plan
 from deploy.plan import Plan
+from protocol.errors import InvalidInput
 from tests.servers import GivenSettings, free_port
 
 
@@ -122,6 +123,25 @@ def test_what_the_person_set_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert "LOG_FORMAT" not in made.processes[-1].environment
     assert "DRAIN_GRACE_S" not in made.processes[-1].environment
+
+
+def test_the_address_of_a_router_is_told_and_not_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind NAT LiveKit names an address that no port of this machine can have."""
+    monkeypatch.setenv("NODE_IP", "203.0.113.7")
+    made = planned(monkeypatch)
+    media = [port.host for port in made.processes[1].ports if port.use == "LiveKit's media"]
+
+    assert made.livekit_config is not None
+    assert made.livekit_config["rtc"]["node_ip"] == "203.0.113.7"
+    assert media == ["0.0.0.0", "0.0.0.0"]
+
+
+def test_a_name_is_no_node_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LiveKit would end five times for it, so the setting is named at once."""
+    monkeypatch.setenv("NODE_IP", "router")
+
+    with pytest.raises(InvalidInput, match="node_ip='router': value is not a valid IPv4 or IPv6"):
+        planned(monkeypatch)
 
 
 def test_the_webhook_leads_to_the_token_service(monkeypatch: pytest.MonkeyPatch) -> None:

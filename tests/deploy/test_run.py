@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from deploy.lan import own_address
 from protocol import wire
 from tests import launched
 from tests.launched import READY_WITHIN_S, Launched, MakeRun
@@ -169,6 +170,18 @@ def test_a_taken_port_is_told_with_its_holder(make_run: MakeRun, addresses: dict
     assert status == 1
     assert f"tcp port {addresses['PORT']} (page and token service) is taken by `" in launched.said()
     assert f"(pid {os.getpid()}); PORT=… moves it" in launched.said()
+
+
+def test_an_address_of_another_machine_is_told(
+    make_run: MakeRun, addresses: dict[str, str]
+) -> None:
+    """`HOST` as it stands in the README ends with what to write instead, not with a traceback."""
+    addresses["HOST"] = "100.127.255.254"
+    launched = make_run()
+
+    assert launched.process.wait(60) == 1
+    here = f"expected an address of this machine, here {own_address()}"
+    assert launched.said().endswith(f"==> HOST='100.127.255.254': {here}\n")
 
 
 def test_a_wrong_setting_is_told(make_run: MakeRun, addresses: dict[str, str]) -> None:

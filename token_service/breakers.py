@@ -1,7 +1,8 @@
 """A breaker per worker: one whose dispatches bring no host gets none for a while.
 
-Three failures within a minute open it for half a minute, twice as long each time it opens again
-within ten minutes. Afterwards one more failure is enough. All of it is in redis, for all replicas.
+Three failures with less than a minute between them open it for half a minute, twice as long each
+time it opens again within ten minutes. While it is open none is counted; afterwards one more is
+enough. All of it is in redis, for all replicas.
 """
 
 from collections.abc import Iterable
@@ -31,6 +32,8 @@ class Breakers:
 
     async def failed(self, worker: str) -> None:
         """Count a dispatch to this worker that brought no host, or one that did not last."""
+        if await self.opened([worker]):
+            return
         failures = FAILURES_KEY.format(worker=worker)
         count = await self._redis.incr(failures)
         await self._redis.expire(failures, FAILURES_WITHIN_S)

@@ -135,12 +135,17 @@ class Dispatcher:
             await self.promises.touch([promise])
             if await self.awaited(promise, fleet) or time.monotonic() < self.trusts_from:
                 return
+            had_place = bool(promise.worker)
             promise = await self._mourn(promise, inside, fleet, lock)
-            await self._place(promise, lock)
+            await self._place(promise, lock, FIRST if had_place else promise.opened_s)
 
     async def awaited(self, promise: Promise, fleet: Fleet) -> bool:
-        """Whether its host may still come. From a worker that is gone, none will."""
-        if promise.worker and not fleet.lives(promise.worker):
+        """Whether its host may still come. From a worker that is gone, or refused, none will.
+
+        A room that this happens to often waits all the same: it may be what its workers die of.
+        """
+        hopeless = promise.worker and (not fleet.lives(promise.worker) or fleet.refuses(promise))
+        if hopeless and await self.promises.calm([promise]):
             return False
         return await self.promises.awaited(promise)
 
@@ -149,27 +154,37 @@ class Dispatcher:
     ) -> Promise:
         """A dispatched generation has no host: nobody is to hear what it left, and it is counted.
 
-        Once only: afterwards the promise names no worker.
+        As a failure of its worker's where the host never came or ended with an error: one that
+        leaves an empty room does right. Once only: afterwards the promise names no worker.
         """
         if any(generation_of(one) <= promise.generation for one in inside):
             await self.rooms.clear(later(promise))
         if not promise.worker:
             return promise
-        if fleet.lives(promise.worker):
+        refused = fleet.refuses(promise)  # it was full after all
+        lasted = await self.promises.came(promise) and not fleet.failed(promise)
+        if fleet.lives(promise.worker) and not refused and not lasted:
             await self.breakers.failed(promise.worker)
-        mourned = await self.promises.change(promise, lock, worker="")
-        await self.places.release(promise.room)
-        log.warning("host_lost", room=promise.room, generation=promise.generation)
+        mourned = await self._give_up(promise, lock)
+        what = "host_refused" if refused else "host_lost"
+        log.warning(what, room=promise.room, generation=promise.generation)
         return mourned
 
-    async def _place(self, promise: Promise, lock: Lock) -> None:
+    async def _give_up(self, promise: Promise, lock: Lock) -> Promise:
+        """Expect nothing more of the promise's worker, and hold nothing there."""
+        await self.promises.await_no_more(promise)
+        promise = await self.promises.change(promise, lock, worker="")
+        await self.places.release(promise.room)
+        return promise
+
+    async def _place(self, promise: Promise, lock: Lock, since_s: float) -> None:
         """Dispatch where a worker has the slots, else let the room wait in the line."""
         fleet = await self.workers.fleet()
         room, personas = promise.room, len(promise.personas)
         worker = await self.places.take(room, personas, DISPATCH_GRACE_MAX_S, fleet)
         if worker is not None:
             return await self._dispatch(promise, worker, lock)
-        await self.places.wait(room, personas, FIRST if promise.generation else promise.opened_s)
+        await self.places.wait(room, personas, since_s)
         await self.events.waits(room, fleet.obstacle(personas) or full())
 
     async def _dispatch(self, promise: Promise, worker: str, lock: Lock) -> None:
@@ -177,8 +192,8 @@ class Dispatcher:
         try:
             await self.rooms.clear(upcoming)
             await self.rooms.dispatch(upcoming)
-        except Unavailable:
-            await self.promises.await_no_more(upcoming)
+        except Unavailable:  # LiveKit's fault and not the worker's
+            await self._give_up(upcoming, lock)
             raise
         metrics.DISPATCHES.labels("again" if promise.generation else "first").inc()
         personas = len(upcoming.personas)

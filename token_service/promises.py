@@ -1,6 +1,6 @@
 """Promises in redis: what each room was promised, and which dispatches are still awaited.
 
-Keys: protocol's, and six of our own. Every call raises `RedisError` where redis is away.
+Keys: protocol's, and seven of our own. Every call raises `RedisError` where redis is away.
 Who changes a promise holds the room's lock (`alone`); reading needs none.
 """
 
@@ -21,6 +21,7 @@ from token_service.problems import Unavailable
 log = structlog.stdlib.get_logger(__name__)
 
 AWAITED_KEY = "moshi:awaited:{room}:{generation}"  # a dispatch that may still become a host
+CAME_KEY = "moshi:came:{room}"  # the last generation whose host was there
 DISPATCHES_KEY = "moshi:dispatches:{room}"  # how many lately
 SESSION_KEY = "moshi:session:{id}"  # its room
 OWNED_KEY = "moshi:sessions:{owner}"  # its sessions by when they were opened
@@ -180,21 +181,34 @@ class Promises:
         """The dispatch came to nothing: the next may be made at once."""
         await self._redis.delete(_awaited_key(promise))
 
-    async def arrived(self, promises: Iterable[Promise]) -> None:
-        """Their hosts are there: if one is lost now, it is replaced at once."""
-        hosted = list(promises)
-        if not hosted:
-            return
-        counts = await self._redis.mget(
-            [DISPATCHES_KEY.format(room=promise.room) for promise in hosted]
-        )
-        calm = [
-            _awaited_key(promise)
-            for promise, count in zip(hosted, counts, strict=True)
+    async def calm(self, promises: Iterable[Promise]) -> list[Promise]:
+        """Those whose rooms were dispatched seldom enough lately to be dispatched again at once."""
+        asked = list(promises)
+        keys = [DISPATCHES_KEY.format(room=promise.room) for promise in asked]
+        counts: Any = await self._redis.mget(keys) if keys else []
+        return [
+            promise
+            for promise, count in zip(asked, counts, strict=True)
             if int(count or 0) <= CALM_DISPATCHES
         ]
-        if calm:
-            await self._redis.delete(*calm)
+
+    async def arrived(self, promises: Iterable[Promise]) -> None:
+        """Their hosts are there: if one is lost now, it is replaced at once, unless it was often.
+
+        A host that was there may leave; that is no failure of its worker's.
+        """
+        hosted = list(promises)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for promise in hosted:
+                pipe.set(CAME_KEY.format(room=promise.room), promise.generation, ex=self._ttl_s)
+            for promise in await self.calm(hosted):
+                pipe.delete(_awaited_key(promise))
+            await pipe.execute()
+
+    async def came(self, promise: Promise) -> bool:
+        """Whether the host of this generation was there."""
+        came: Any = await self._redis.get(CAME_KEY.format(room=promise.room))
+        return came == str(promise.generation)
 
 
 def _awaited_key(promise: Promise) -> str:

@@ -81,6 +81,22 @@ class Fleet:
         """Whether there is such a worker."""
         return any(worker.worker_id == worker_id for worker in self.workers)
 
+    def refuses(self, promise: Promise) -> bool:
+        """Whether the promise's worker did not take this dispatch."""
+        return any(
+            worker.worker_id == promise.worker
+            and worker.refused.get(promise.room) == promise.generation
+            for worker in self.workers
+        )
+
+    def failed(self, promise: Promise) -> bool:
+        """Whether the promise's worker took this dispatch, and its host ended with an error."""
+        return any(
+            worker.worker_id == promise.worker
+            and worker.failed.get(promise.room) == promise.generation
+            for worker in self.workers
+        )
+
     def obstacle(self, personas: int) -> Unavailable | None:
         """Why no worker can take a room with so many personas now; `None` where one can."""
         if not self.ready:

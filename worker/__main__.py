@@ -162,6 +162,8 @@ def make_server(
             return await job.reject(terminate=True)
         if not house.admission.reserve(job.id, len(promise.personas)):
             log.info("job_refused", job=job.id, reason="not enough free slots")
+            house.hosts.refused.add(promise)
+            pulse.now()
             return await job.reject(terminate=False)
         first = promise.personas[0]
         await job.accept(

@@ -1,4 +1,4 @@
-"""The worker's health endpoint, there from the first second: `/`, `/status`, `/metrics`.
+"""The worker's health endpoint, there from the first second: `/` and `/metrics`.
 
 Main loop. livekit-agents has one too, but only once the worker registers, after the model loaded.
 """
@@ -40,7 +40,8 @@ class Health:
         heartbeat = self._pulse.heartbeat()
         well = heartbeat.state in ("ready", "draining")
         return web.json_response(
-            text=heartbeat.model_dump_json(exclude={"hosts"}), status=200 if well else 503
+            text=heartbeat.model_dump_json(exclude={"hosts", "refused", "failed"}),
+            status=200 if well else 503,
         )
 
     async def _metrics(self, _: web.Request) -> web.Response:

@@ -1,14 +1,41 @@
-"""Which rooms this worker hosts, and in which generation.
+"""Which rooms this worker hosts, which it refused or failed lately, and in which generation.
 
 Written by job threads, read by the heartbeat on the main loop; holds one lock, briefly.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from protocol.promise import Promise
 from worker.metrics import ROOMS
+
+TOLD_S = 40.0  # longer than a host is awaited at most (token_service/promises.py)
+
+
+class Lately:
+    """Rooms with the generation of their dispatch, for so long as it is told what became of it.
+
+    Called from any thread.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._told: dict[str, tuple[int, float]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, promise: Promise) -> None:
+        """Tell of this room from now on."""
+        with self._lock:
+            self._told[promise.room] = (promise.generation, self._clock() + TOLD_S)
+
+    def all(self) -> dict[str, int]:
+        """Room → generation."""
+        with self._lock:
+            now_s = self._clock()
+            self._told = {room: told for room, told in self._told.items() if told[1] > now_s}
+            return {room: generation for room, (generation, _) in self._told.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +54,8 @@ class Hosts:
 
     def __init__(self) -> None:
         self._hosting: dict[str, Hosting] = {}
+        self.refused = Lately()  # jobs that were not taken: nobody need wait for their host
+        self.failed = Lately()  # hosts that ended with an error
         self._lock = threading.Lock()
 
     def add(self, hosting: Hosting) -> None:

@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 class Pulse:
-    """Beats once a second and when told to."""
+    """Beats each `HEARTBEAT_PERIOD_S` and when told to."""
 
     def __init__(self, settings: Settings, status: Status, hosts: Hosts) -> None:
         self._redis = Redis.from_url(
@@ -90,6 +90,8 @@ class Pulse:
             slots_free=self._admission.free() if self._admission else 0,
             step_p99_ms=self._engine.window.p99_ms() if self._engine else None,
             hosts={hosting.room: hosting.generation for hosting in self._hosts.all()},
+            refused=self._hosts.refused.all(),
+            failed=self._hosts.failed.all(),
         )
 
     def _reason(self) -> str:

@@ -25,6 +25,7 @@ from tests.token_service.players import (
 )
 from token_service.dispatcher import Dispatcher
 from token_service.problems import LiveKitAway
+from token_service.promises import CALM_DISPATCHES
 from token_service.rooms import Rooms
 from token_service.service import Service, catalogue_of, open_service
 
@@ -167,6 +168,25 @@ async def test_a_dispatch_that_brings_no_host_is_made_anew(
 
     assert before == [generation(promise, 1)]
     assert await dispatched(livekit, promise.room) == [generation(promise, 2)]
+
+
+@pytest.mark.usefixtures("person")
+async def test_a_worker_that_refuses_is_waited_for_no_longer(
+    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+) -> None:
+    """The room is dispatched again as soon as there is a place: full is no failure."""
+    full = {"slots_free": 0, "slots_used": 6}
+    for number in range(1, CALM_DISPATCHES + 1):
+        await beat(redis)
+        await dispatcher.sweep()
+        await beat(redis, **full, refused={promise.room: number})
+        await dispatcher.sweep()
+    await beat(redis, "another")
+    await dispatcher.sweep()
+
+    dispatches = await dispatched(livekit, promise.room)
+    assert dispatches == [generation(promise, CALM_DISPATCHES + 1, "another")]
+    assert await redis.get("moshi:failures:worker") is None
 
 
 @pytest.mark.usefixtures("person")

@@ -25,8 +25,10 @@ from tests.token_service.players import (
     joined,
     person_token,
 )
+from token_service.breakers import FAILURES
 from token_service.dispatcher import Dispatcher
-from token_service.promises import LOCK_KEY
+from token_service.problems import LiveKitAway
+from token_service.promises import CALM_DISPATCHES, LOCK_KEY
 from token_service.rooms import Rooms
 from token_service.service import Service
 
@@ -212,6 +214,83 @@ async def test_a_failure_is_counted_once(
         await dispatcher.sweep()
 
     assert await redis.get("moshi:failures:worker") == "1"
+
+
+async def test_a_host_that_left_is_no_failure(
+    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+) -> None:
+    """A worker whose hosts left empty rooms gets the rooms again when people come back."""
+    for generation in range(1, FAILURES + 2):
+        await dispatcher.sweep()
+        await beat(redis, hosts={promise.room: generation})
+        await dispatcher.sweep()
+        await beat(redis)
+        await redis.delete(f"moshi:awaited:{promise.room}:{generation}")
+
+    assert [each.generation for each in await dispatched(livekit, promise.room)] == [FAILURES + 1]
+    assert await redis.get("moshi:failures:worker") is None
+
+
+async def test_a_host_that_failed_is_a_failure(
+    dispatcher: Dispatcher, redis: Redis, promise: Promise
+) -> None:
+    """A host that was there and ended with an error is its worker's fault."""
+    await dispatcher.sweep()
+    await beat(redis, hosts={promise.room: 1})
+    await dispatcher.sweep()
+    await beat(redis, failed={promise.room: 1})
+    await dispatcher.sweep()
+
+    assert await redis.get("moshi:failures:worker") == "1"
+
+
+class DispatchesNothing(Rooms):
+    """LiveKit, which takes no dispatch."""
+
+    async def dispatch(self, promise: Promise) -> None:
+        """Fail."""
+        raise LiveKitAway
+
+
+async def test_what_livekit_refuses_is_not_the_workers_fault(
+    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+) -> None:
+    """A dispatch that could not be made holds no place and is no failure; it is made again."""
+    async with livekit.client() as lkapi:
+        await replace(dispatcher, rooms=DispatchesNothing(lkapi)).sweep()
+    held = (await dispatcher.workers.fleet()).held
+    await dispatcher.sweep()
+
+    assert held == {}
+    assert await redis.get("moshi:failures:worker") is None
+    assert [each.generation for each in await dispatched(livekit, promise.room)] == [2]
+
+
+async def test_a_room_that_kills_its_workers_waits(
+    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+) -> None:
+    """The first deaths heal at once; a room that workers go on dying of is not sent to all."""
+    await die(redis)
+    for number in range(CALM_DISPATCHES + 3):
+        await beat(redis, f"worker {number}")
+        await dispatcher.sweep()
+        await die(redis, f"worker {number}")
+
+    generations = [each.generation for each in await dispatched(livekit, promise.room)]
+    assert generations == [CALM_DISPATCHES + 1]
+
+
+async def test_who_begins_anew_waits_like_everybody(
+    service: Service, redis: Redis, promise: Promise
+) -> None:
+    """Only who lost a host comes first, not who opens another session in a room used before."""
+    await beat(redis, slots_free=0, slots_used=6)
+    again = promise.model_copy(update={"generation": 3})
+    await service.promises.write(again)
+    await service.places.wait("early", 1, promise.opened_s - 1)
+    await service.dispatcher.see_to(promise.room)
+
+    assert await service.places.line() == ["early", promise.room]
 
 
 async def test_heartbeats_are_given_time_after_an_outage(

@@ -191,6 +191,15 @@ async def test_a_breaker_closes_and_opens_for_longer(desk: Desk, redis: Redis) -
     assert 55 < await redis.ttl("moshi:breaker:w") <= 60
 
 
+async def test_an_open_breaker_counts_nothing(desk: Desk, redis: Redis) -> None:
+    """Failures of dispatches that were on their way make it neither longer nor worse."""
+    for _ in range(6):
+        await desk.breakers.failed("w")
+
+    assert 25 < await redis.ttl("moshi:breaker:w") <= 30
+    assert await redis.get("moshi:openings:w") == "1"
+
+
 async def test_all_workers_guarded_is_a_reason(desk: Desk, redis: Redis) -> None:
     """Nobody is told that places are taken where conversations fail."""
     await beat(redis)

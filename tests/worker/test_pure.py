@@ -7,14 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.personas import Persona
+from protocol.promise import Promise
 from worker.admission import HOLD_S, Admission
 from worker.engine.model import Pcm
 from worker.grid import FRAME_S, next_tick, until_opening
+from worker.hosts import TOLD_S, Lately
+from worker.retries import FIRST_S, MOST_S, Retries
 from worker.ring import RING_FRAMES, SETTLE_TICKS, Ring
 from worker.turns import Turns
 from worker.voice import FADE_SAMPLES, faded_in, faded_out
 from worker.voicing import QUIET_FRAMES, Voicing
 from worker.words import PAUSE_FRAMES, SEGMENT_CHARACTERS, Added, Closed, Words
+
+CHEF = Persona(name="chef", label="Chef")
 
 
 def pcm(value: float) -> Pcm:
@@ -189,6 +195,43 @@ def test_fades() -> None:
     assert (begins[0], begins[FADE_SAMPLES], begins[-1]) == (0.0, 1.0, 1.0)
     assert (ends[0], ends[-FADE_SAMPLES - 1], ends[-1]) == (1.0, 1.0, 0.0)
     assert frame.min() == 1.0
+
+
+class TestLately:
+    """Rooms of which is told what became of their dispatch."""
+
+    def test_told_for_a_while(self) -> None:
+        """The latest generation of each room, until its time is over."""
+        now = [0.0]
+        lately = Lately(clock=lambda: now[0])
+        lately.add(Promise(room="a", personas=(CHEF,), generation=1))
+        now[0] = TOLD_S / 2
+        lately.add(Promise(room="a", personas=(CHEF,), generation=2))
+        lately.add(Promise(room="b", personas=(CHEF,), generation=7))
+        now[0] = TOLD_S + 0.1
+        told = lately.all()
+        now[0] = TOLD_S * 2
+
+        assert told == {"a": 2, "b": 7}
+        assert lately.all() == {}
+
+
+class TestRetries:
+    """What failed and may be tried again."""
+
+    @given(failures=st.integers(1, 40))
+    def test_waits_double(self, failures: int) -> None:
+        """Each failure doubles the wait, up to the most; what never failed is due."""
+        now = [100.0]
+        retries = Retries(clock=lambda: now[0])
+        for _ in range(failures):
+            retries.failed("chef")
+        wait_s = min(FIRST_S * 2 ** (failures - 1), MOST_S)
+        now[0] += wait_s * 0.99
+        early = retries.due("chef")
+        now[0] += wait_s * 0.02
+
+        assert (early, retries.due("chef"), retries.due("teacher")) == (False, True, True)
 
 
 class TestAdmission:

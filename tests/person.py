@@ -190,7 +190,9 @@ async def joined(server_url: str, token: str) -> AsyncGenerator[Person]:
     """Somebody who came with a token, listens and speaks; leaves at the end."""
     there = Person(rtc.Room())
     there.listen()
-    await there.room.connect(server_url, token)
+    # As agents do: with one for both, LiveKit grows slow over many visits (docs/decisions.md).
+    options = rtc.RoomOptions(single_peer_connection=False)
+    await there.room.connect(server_url, token, options)
     await there.publish()
     try:
         yield there

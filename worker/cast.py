@@ -23,6 +23,7 @@ from worker.floor import Floor, FloorRules
 from worker.house import House, attributes_of, identity_of
 from worker.mix import heard_by_each
 from worker.persona import RoomPersona
+from worker.retries import Retries
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +56,8 @@ class Cast:
         self._forgot: dict[str, int] = {}
         self._floor = Floor(FloorRules.of(house.settings))
         self._following = asyncio.Lock()
+        self._retries = Retries()  # of personas that could not come, or lost their connection
+        self._begun = False
         self._over = False
         # A model without text shows no will: all may sound at once.
         self._has_text = any(piece is not None for piece in house.engine.model.pieces)
@@ -69,23 +72,39 @@ class Cast:
         async with self._following:
             if self._over:
                 return
-            first_time, self._promise = not self._on, promise
+            self._promise = promise
             wanted = {each.id: each for each in promise.personas}
             for persona_id in self._on.keys() - wanted.keys():
                 await self._dismiss(persona_id)
-            missing = [each for each in promise.personas if each.id not in self._on]
+            for persona in [each for each in self._on.values() if not each.room.isconnected()]:
+                await self._lose(persona)
+            missing = self._missing()
             results = await asyncio.gather(
                 *(self._bring(each) for each in missing), return_exceptions=True
             )
             for each, error in zip(missing, results, strict=True):
                 if isinstance(error, BaseException):
-                    if first_time:
+                    if not self._begun:
                         raise error
+                    self._retries.failed(each.id)
                     self._warn(each, error)
+            self._begun = True
             for persona_id, persona in self._on.items():
                 self._do(persona, wanted[persona_id])
             if missing:
                 self._house.changed()
+
+    def is_short(self) -> bool:
+        """Whether somebody who was promised is not on, or no more, and may come now."""
+        return not self._following.locked() and bool(self._missing())
+
+    def _missing(self) -> list[PromisedPersona]:
+        on = {each.promised.id for each in self._on.values() if each.room.isconnected()}
+        return [
+            each
+            for each in self._promise.personas
+            if each.id not in on and self._retries.due(each.id)
+        ]
 
     def tick(self, people: Pcm, person_speaks: bool) -> None:
         """One frame for everybody: what each hears, and who may speak in the next."""
@@ -139,7 +158,7 @@ class Cast:
             room = rtc.Room()
             settings = self._house.settings
             # Never cancelled: a cancelled connect ends the whole process (python-sdks#785).
-            options = rtc.RoomOptions(auto_subscribe=False)
+            options = rtc.RoomOptions(auto_subscribe=False, single_peer_connection=False)
             await room.connect(settings.livekit_url, self._token(promised), options)
         there = RoomPersona(
             promised,
@@ -171,6 +190,13 @@ class Cast:
                 {wire.ATTR_ON_BEHALF: other, wire.ATTR_PERSONA_ID: ""}
             )
         self._house.changed()
+
+    async def _lose(self, persona: RoomPersona) -> None:
+        """LiveKit has dropped it for good. It comes again, with a memory of its own."""
+        self._retries.failed(persona.promised.id)
+        await self._dismiss(persona.promised.id)
+        detail = "It lost its connection, and comes again with a fresh memory."
+        self._tell_trouble(persona.promised, "persona_lost", detail)
 
     def _do(self, persona: RoomPersona, promised: PromisedPersona) -> None:
         """Mute, forget and say as promised; each line once, and none that comes too late."""
@@ -223,6 +249,9 @@ class Cast:
         log.warning("persona_missing", persona=promised.name, error=type(error).__name__)
         code = "full" if isinstance(error, Full) else "persona_failed"
         detail = str(error) if isinstance(error, Full) else "The persona could not join."
+        self._tell_trouble(promised, code, detail)
+
+    def _tell_trouble(self, promised: PromisedPersona, code: str, detail: str) -> None:
         event = WarningEvent(at_s=time.time(), code=code, detail=detail, persona_id=promised.id)
         self._house.emit(self._promise.room, event)
 

@@ -66,10 +66,13 @@ class Host:
         house.hosts.add(self._hosting)
         house.changed()
         try:
-            await self._ctx.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)
+            await self._ctx.connect(
+                auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE, single_peer_connection=False
+            )
             await self._serve(room)
         except Exception:
             log.exception("host_failed")
+            house.hosts.failed.add(self._promise)
             await self._say(FAILED)
         finally:
             house.admission.claim(self._ctx.job.id)
@@ -116,7 +119,7 @@ class Host:
             cast.tick(people, self._person_speaks)
 
     def _follow(self, promise: Promise) -> None:
-        if self._cast is not None and promise != self._promise:
+        if self._cast is not None and (promise != self._promise or self._cast.is_short()):
             self._promise = promise
             self._spawn(self._cast.follow(promise))
 

@@ -1,5 +1,6 @@
 """Rooms: people and personas together, over a real LiveKit, redis, token service and worker."""
 
+import asyncio
 import time
 from collections.abc import Callable, Generator
 
@@ -8,16 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from livekit import rtc
+from livekit import api, rtc
 from redis.asyncio import Redis
 
 from protocol import wire
 from protocol.events import EVENT_FIELD, PeopleEvent, StateEvent, events_key, read_event
+from protocol.heartbeat import HEARTBEAT_PATTERN, Heartbeat
 from protocol.personas import Persona
 from protocol.promise import Promise, promised
-from tests.person import eventually, person
+from tests.person import WITHIN_S, eventually, person
 from tests.stack import Stack, start_stack
 from tests.worker.rooms import all_free, asking_for, change_promise, in_talk, slots_used
+from token_service.rooms import Rooms
 from worker.host import CANNOT_READ
 from worker.mix import heard_by_each
 
@@ -135,6 +138,27 @@ async def test_full_is_an_answer(echo: Stack) -> None:
     await all_free(echo)
 
 
+async def test_a_job_without_slots_is_refused_aloud(echo: Stack) -> None:
+    """Who dispatches to a full worker reads the refusal in its heartbeat, and need not wait."""
+    async with (
+        person(echo.url, asking_for("chef", "teacher", "astronaut")) as ann,
+        echo.livekit.client() as livekit,
+        Redis.from_url(echo.redis_url) as redis,
+    ):
+        await in_talk(ann, CAPACITY)
+        [key] = await redis.keys(HEARTBEAT_PATTERN)
+        worker = Heartbeat.model_validate_json(await redis.get(key)).worker_id
+        late = Promise(
+            room="late", personas=(Persona(name="chef", label="Chef"),), generation=1, worker=worker
+        )
+        await livekit.room.create_room(api.CreateRoomRequest(name=late.room, empty_timeout=1))
+        await Rooms(livekit).dispatch(late)
+        async with asyncio.timeout(WITHIN_S):
+            while late.room not in Heartbeat.model_validate_json(await redis.get(key)).refused:  # noqa: ASYNC110 - it sends no event
+                await asyncio.sleep(0.05)
+    await all_free(echo)
+
+
 async def test_slots_are_free_after_the_last_person(echo: Stack) -> None:
     """When the last person has been gone for the grace, host and slots are gone too."""
     async with person(echo.url, asking_for("chef", "teacher")) as ann:
@@ -165,6 +189,27 @@ async def test_personas_come_and_go_with_the_promise(echo: Stack) -> None:
 
         assert (newcomer.name, ann.personas[0].identity) == ("Teacher", chef)
         assert newcomer.attributes[wire.ATTR_PERSONA_ID] == teacher[0].id
+    await all_free(echo)
+
+
+async def test_a_persona_that_lost_its_connection_comes_again(echo: Stack) -> None:
+    """LiveKit dropped one of two: it comes again and answers, the other is not concerned."""
+    async with (
+        person(echo.url, asking_for("chef", "teacher")) as ann,
+        echo.livekit.client() as livekit,
+    ):
+        await in_talk(ann, 2)
+        chef, teacher = sorted(p.identity for p in ann.personas)
+        await livekit.room.remove_participant(
+            api.RoomParticipantIdentity(room=ann.room.name, identity=teacher)
+        )
+        await eventually(lambda: teacher not in {p.identity for p in ann.personas}, "it is gone")
+        await in_talk(ann, 2)
+        [again] = {p.identity for p in ann.personas} - {chef}
+        ann.tone_hz = 450.0
+        await eventually(lambda: ann.rms(again) > 0.05, "its voice is heard")
+
+        assert await slots_used(echo) == 2
     await all_free(echo)
 
 

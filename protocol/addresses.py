@@ -1,6 +1,6 @@
 """Which addresses are this machine's own, and how addresses are shown. Pure: asks no server."""
 
-from ipaddress import IPv4Address, IPv4Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 PRIVATE_NETWORKS = (
@@ -32,6 +32,17 @@ def is_private(address: str) -> bool:
     except ValueError:
         return False
     return any(number in IPv4Network(network) for network in PRIVATE_NETWORKS)
+
+
+def network_of(address: str) -> str:
+    """What one household has: an IPv4 address itself, of an IPv6 address its /64."""
+    try:
+        number = IPv6Address(address)
+    except ValueError:
+        return address
+    if number.ipv4_mapped is not None:
+        return str(number.ipv4_mapped)
+    return str(IPv6Network((int(number), 64), strict=False))
 
 
 def without_password(url: str) -> str:

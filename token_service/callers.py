@@ -1,13 +1,16 @@
 """Who calls: an identity, and what it may do. Pure.
 
 A caller reaches only its own sessions and rooms. Who calls without a name, where that is allowed,
-is one caller: nobody is told apart from anybody.
+is one caller: nobody is told apart from anybody. Strangers among them, who do not call from this
+machine, are given no list: they reach what they know the room or the id of. Those that are made up
+nobody guesses.
 """
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
 
+from protocol.addresses import network_of
 from token_service.problems import Refused
 
 
@@ -37,11 +40,19 @@ class Caller:
     scopes: frozenset[Scope] = field(default_factory=lambda: frozenset(Scope))
     guest: GuestPass | None = None
     address: str = ""
+    is_stranger: bool = False  # one of `ANYONE`, from elsewhere
 
     @property
     def is_named(self) -> bool:
         """Whether this is somebody in particular."""
         return self.id != ANYONE.id
+
+    @property
+    def counted_as(self) -> str:
+        """Whose share is used up: a guest's link's and not their host's, a stranger's address's."""
+        if self.guest is not None:
+            return f"guest {self.guest.id}"
+        return self.id if self.is_named else f"{self.id} {network_of(self.address)}"
 
     def require(self, scope: Scope) -> None:
         """Raise `Refused` where the caller may not do so."""

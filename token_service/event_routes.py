@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from redis.exceptions import RedisError
 
@@ -16,13 +16,13 @@ from protocol.events import EndedEvent
 from protocol.promise import Promise
 from token_service.gate import Observer
 from token_service.problems import Unavailable
-from token_service.service import OpenService, Service
+from token_service.service import STREAMS, OpenService, Service
 from token_service.session_routes import REFUSALS
 
 router = APIRouter(prefix="/sessions/{session_id}", tags=["sessions"])
 
 RETRY_MS = 1000
-STREAMS = 200  # of this process; each holds a connection to redis
+STREAMS_OF_ONE = 50  # nobody takes all of them
 
 
 async def _followed(
@@ -30,20 +30,22 @@ async def _followed(
 ) -> AsyncGenerator[Promise]:
     """Found and counted before the answer begins, so that a refusal is one."""
     promise = await service.sessions.find(session_id, caller)
-    if service.streams >= STREAMS:
+    streams, who = service.streams, caller.counted_as
+    if streams.total() >= STREAMS or streams[who] >= STREAMS_OF_ONE:
         raise Unavailable("busy", "Too many follow sessions here. Try again soon.", 10)
-    service.streams += 1
+    streams[who] += 1
     try:
         yield promise
     finally:
-        service.streams -= 1
+        streams[who] -= 1
+        if not streams[who]:
+            del streams[who]
 
 
 @router.get("/events", response_class=EventSourceResponse, responses=REFUSALS)
 async def follow_events(
     promise: Annotated[Promise, Depends(_followed)],
     service: OpenService,
-    request: Request,
     last_event_id: Annotated[str, Header(pattern=r"^\d{1,20}(-\d{1,20})?$")] = "0",
 ) -> AsyncGenerator[ServerSentEvent]:
     """Follow a session: states, transcripts, turns, the floor, people, warnings, and its end.

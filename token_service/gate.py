@@ -53,7 +53,7 @@ class Gate:
             return replace(ANYONE, address=address)
         await limiter.address(address)
         if door is None:
-            found = ANYONE if "open" in self._modes else None
+            found = replace(ANYONE, is_stranger=True) if "open" in self._modes else None
         else:
             found = await door(bearer)
         if found is None:
@@ -62,7 +62,7 @@ class Gate:
             raise _unauthorized(self._modes, bearer)
         caller = replace(found, address=address)
         if request.method not in READS:
-            await limiter.caller(_counted_as(caller))
+            await limiter.caller(caller.counted_as)
         return caller
 
     async def looker(self, request: Request, limiter: Limiter) -> None:
@@ -94,13 +94,6 @@ class Gate:
             and _is_here(f"//{request.headers.get('Host', '')}")
             and (origin is None or origin in self._origins or _is_here(origin))
         )
-
-
-def _counted_as(caller: Caller) -> str:
-    """Guests use up their link's number and not their host's; strangers each their address's."""
-    if caller.guest is not None:
-        return f"guest {caller.guest.id}"
-    return caller.id if caller.is_named else f"{caller.id} {caller.address}"
 
 
 def _bearer(request: Request) -> str:

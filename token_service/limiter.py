@@ -9,6 +9,7 @@ from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.asyncio import Redis
 
+from protocol.addresses import network_of
 from protocol.settings import Settings
 from token_service import metrics
 from token_service.problems import Refused
@@ -31,13 +32,14 @@ class Limiter:
 
     async def address(self, address: str) -> None:
         """Count a request of an address, also of one whose keys failed. Raises `Refused`."""
+        address = network_of(address)
         if not await self._windows.test(FAILURES, "failed", address):
             await self._refuse(FAILURES, "failed", address)
         await self._count(self._per_address, "address", address)
 
     async def failed(self, address: str) -> None:
         """Count a key that was not good."""
-        await self._windows.hit(FAILURES, "failed", address)
+        await self._windows.hit(FAILURES, "failed", network_of(address))
 
     async def caller(self, caller: str) -> None:
         """Count a token or a change of a caller. Raises `Refused`."""

@@ -62,6 +62,12 @@ class Passes:
             await pipe.execute()
         await self.remove_revoked(room)
 
+    async def revoke_all(self, room: str) -> None:
+        """Let every token of a room be good for nothing, and remember it as revoked only."""
+        ids = await self.of(room)
+        await self._redis.delete(TOKENS_KEY.format(room=room))
+        await self.revoke(room, ids)
+
     async def sweep(self, rooms: Iterable[str]) -> None:
         """Remove who came into one of these rooms with a revoked token."""
         await self._redis.zremrangebyscore(REVOKED_ROOMS_KEY, "-inf", time.time())

@@ -1,8 +1,9 @@
 """The parts of the running service, opened with the app and closed with it."""
 
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -32,6 +33,8 @@ from token_service.sessions import Sessions
 from token_service.workers import Workers
 
 REDIS_TIMEOUT_S = 2.0
+STREAMS = 200  # of events, in this process; each holds a connection to redis
+OTHER_CONNECTIONS = 100  # redis-py's own limit, which would be for all together
 
 
 @dataclass(slots=True)
@@ -55,7 +58,7 @@ class Service:
     guests: Guests
     limiter: Limiter
     audit: Audit
-    streams: int = 0  # of events, open now
+    streams: Counter[str] = field(default_factory=Counter[str])  # of events, open now, by caller
     leaving: bool = False  # the process was told to end: streams end by themselves
 
 
@@ -132,6 +135,7 @@ def _redis(settings: Settings) -> Redis:
         socket_connect_timeout=REDIS_TIMEOUT_S,
         protocol=2,
         retry=Retry(ConstantBackoff(0.05), 1),  # once: a pooled connection may be stale
+        max_connections=STREAMS + OTHER_CONNECTIONS,
     )
 
 

@@ -107,9 +107,11 @@ def _fingerprint(asked: SessionRequest) -> str:
 
 
 @router.get("", responses=REFUSALS)
-async def list_sessions(service: OpenService, caller: Observer) -> list[SessionSummary]:
-    """List the caller's sessions, the latest first; those that ended lately are among them."""
-    return await service.sessions.list(caller)
+async def list_sessions(
+    service: OpenService, caller: Observer, room: str | None = None
+) -> list[SessionSummary]:
+    """List the caller's sessions, the latest first, or a room's; ended ones are among them."""
+    return await service.sessions.list(caller, room)
 
 
 @router.get("/{session_id}", responses=REFUSALS)
@@ -139,7 +141,7 @@ async def revoke_token(
     return Response(status_code=204)
 
 
-@router.delete("/{session_id}/people/{identity}", status_code=204, responses=REFUSALS)
+@router.delete("/{session_id}/people/{identity:path}", status_code=204, responses=REFUSALS)
 async def remove_person(
     session_id: str, identity: str, service: OpenService, caller: Manager
 ) -> Response:

@@ -143,7 +143,7 @@ class Sessions:
         await self.places.release(ended.room)
         await self.events.add(ended.room, EndedEvent(at_s=now_s, reason=reason))
         try:
-            await self.passes.revoke(ended.room, await self.passes.of(ended.room))
+            await self.passes.revoke_all(ended.room)
             await self.dispatcher.see_to(ended.room, LOCK_WAIT_S)
         except (LiveKitAway, LockLost):
             return ended  # the poll removes them soon
@@ -171,9 +171,24 @@ class Sessions:
             turns=turn_figures(turns),
         )
 
-    async def list(self, caller: Caller) -> list[SessionSummary]:
-        """The caller's latest sessions; rooms that a token alone promised count once used."""
-        owned = await self.promises.owned(caller.id, LISTED)
+    async def _owned(self, caller: Caller, room: str | None) -> list[Promise]:
+        if room is not None:
+            promise = await self.promises.read(room)
+            return [promise] if promise is not None and promise.owner == caller.id else []
+        if caller.is_stranger:
+            raise Refused(
+                HTTPStatus.FORBIDDEN,
+                "not_listed",
+                "AUTH_MODE=open: nobody is shown everybody's sessions; expected ?room=….",
+            )
+        return await self.promises.owned(caller.id, LISTED)
+
+    async def list(self, caller: Caller, room: str | None) -> list[SessionSummary]:
+        """The caller's latest sessions, or that of a room.
+
+        Rooms that a token alone promised count once used.
+        """
+        owned = await self._owned(caller, room)
         fleet = await self.workers.fleet()
         occupied = set(await self.rooms.names([each.room for each in owned])) if owned else set()
         shown = [each for each in owned if each.opener or each.generation or each.room in occupied]

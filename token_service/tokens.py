@@ -104,7 +104,10 @@ async def _admit(service: Service, caller: Caller, asked: TokenRequest) -> Token
 
 
 async def _as_guest(service: Service, guest: GuestPass, asked: TokenRequest) -> Person:
-    """A guest comes into the link's room, and under nobody else's identity."""
+    """A guest comes into the link's room, and under no identity of who did not come by the link.
+
+    Those who did may come back, and are not told apart: a link is for people who trust each other.
+    """
     said = asked.model_fields_set
     if "room_name" in said and asked.room_name != guest.room:
         raise Refused(HTTPStatus.FORBIDDEN, "not_yours", "This link is for another room.")

@@ -48,7 +48,8 @@ class Users:
                 leeway=LEEWAY_S,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
-        except jwt.PyJWKClientConnectionError as error:
+        except (jwt.PyJWKClientConnectionError, jwt.PyJWKSetError, ValueError) as error:
+            # ValueError: an answer that is no JSON (pyjwt 2.15.1 hands on `json`'s own)
             log.warning("jwks_away", kind=type(error.__cause__ or error).__name__)
             raise Unavailable("jwks_away", "The issuer's keys cannot be fetched.", 5) from error
         except jwt.PyJWTError:

@@ -49,11 +49,14 @@ class Issuer:
     def __init__(self, url: str) -> None:
         self.url = url
         self.key = ec.generate_private_key(ec.SECP256R1())
+        self.answer: str | None = None  # instead of its keys
 
-    def jwks(self) -> dict[str, Any]:
+    def jwks(self) -> str:
         """What it publishes."""
+        if self.answer is not None:
+            return self.answer
         public = jwt.algorithms.ECAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
-        return {"keys": [public | {"kid": "k1", "use": "sig", "alg": "ES256"}]}
+        return json.dumps({"keys": [public | {"kid": "k1", "use": "sig", "alg": "ES256"}]})
 
     def token(self, key: Any = None, algorithm: str = "ES256", **claims: Any) -> str:
         """A user's JWT; good, unless told otherwise. A claim that is `None` is left out."""
@@ -80,7 +83,7 @@ def issuing() -> Generator[Issuer]:
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(json.dumps(issuer.jwks()).encode())
+            self.wfile.write(issuer.jwks().encode())
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""

@@ -1,5 +1,6 @@
 """A session's events over HTTP: as they come, from where a connection broke, until the end."""
 
+import asyncio
 import json
 import socket
 import time
@@ -16,6 +17,7 @@ from tests.token_service.players import beat, eventually, served
 from token_service import event_routes
 from token_service.app import create_app
 from token_service.events import Events
+from token_service.service import STREAMS, Service
 
 
 @pytest.fixture
@@ -169,11 +171,15 @@ async def test_a_leaving_service_ends_a_talkative_stream(settings: Settings, red
     assert told[-1] == "the stream has ended"
 
 
+@pytest.mark.parametrize("limit", ["STREAMS", "STREAMS_OF_ONE"])
 async def test_streams_are_counted(
-    server: httpx.AsyncClient, session: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    server: httpx.AsyncClient,
+    session: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
 ) -> None:
     """One too many is told to come back; a place that gets free is free."""
-    monkeypatch.setattr(event_routes, "STREAMS", 1)
+    monkeypatch.setattr(event_routes, limit, 1)
     path = f"/sessions/{session['id']}/events"
     async with server.stream("GET", path):
         refused = await server.get(path)
@@ -184,6 +190,18 @@ async def test_streams_are_counted(
 
     assert (refused.status_code, refused.json()["error"]) == (503, "busy")
     await eventually(free_again, "the first stream's place is free")
+
+
+async def test_as_many_as_may_follow_leave_redis_to_others(service: Service) -> None:
+    """Each stream holds a connection; a hundred of them once left none for anything else."""
+    following = [service.events.follow(f"followed {number}", "0") for number in range(STREAMS)]
+    waiting = [asyncio.ensure_future(anext(each)) for each in following]
+    await asyncio.sleep(0.5)
+    alive = await service.redis.ping()
+    told = await asyncio.gather(*waiting)
+
+    assert alive
+    assert told == [None] * STREAMS
 
 
 async def test_a_stream_is_bounded(redis: Redis) -> None:

@@ -195,6 +195,23 @@ async def test_a_room_of_a_token_is_its_callers(keyed: Settings, keys: Keys, red
     assert refused(answer) == (403, "not_yours")
 
 
+async def test_strangers_are_given_no_list(settings: Settings, redis: Redis) -> None:
+    """Where everybody may, a session is reached by who knows its room or id, and found by nobody.
+
+    All of them are one caller: whoever asked was once shown everybody's sessions.
+    """
+    await beat(redis)
+    async with app(settings.model_copy(update={"auth_mode": ("open",)})) as http:
+        session = (await http.post("/sessions", json={})).json()
+        everybodys = await http.get("/sessions")
+        asked = await http.get("/sessions", params={"room": session["room"]})
+        others = await http.get("/sessions", params={"room": "kitchen"})
+
+    assert refused(everybodys) == (403, "not_listed")
+    assert [each["id"] for each in asked.json()] == [session["id"]]
+    assert others.json() == []
+
+
 async def test_two_keys_of_one_name_are_one_caller(
     keyed: Settings, keys: Keys, redis: Redis
 ) -> None:

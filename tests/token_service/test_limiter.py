@@ -29,11 +29,23 @@ async def test_an_address_is_slowed_down(settings: Settings, redis: Redis) -> No
     await beat(redis)
     slow = settings.model_copy(update={"auth_mode": ("open",), "rate_per_address": "2/minute"})
     async with app(slow) as http:
-        answers = [await http.get("/sessions") for _ in range(3)]
+        answers = [await http.get("/status") for _ in range(3)]
     async with app(slow, "203.0.113.8") as http:
-        other = await http.get("/sessions")
+        other = await http.get("/status")
 
     assert [answer.status_code for answer in (*answers, other)] == [200, 200, 429, 200]
+
+
+async def test_a_household_of_addresses_is_one(settings: Settings, redis: Redis) -> None:
+    """Who has an IPv6 network, which has more addresses than there are stars, counts as one."""
+    await beat(redis)
+    slow = settings.model_copy(update={"auth_mode": ("open",), "rate_per_address": "1/minute"})
+    answers: list[int] = []
+    for address in ("2001:db8:0:1::a", "2001:db8:0:1:ffff::b", "2001:db8:0:2::a"):
+        async with app(slow, address) as http:
+            answers.append((await http.get("/status")).status_code)
+
+    assert answers == [200, 429, 200]
 
 
 @pytest.mark.parametrize("path", ["/ready", "/personas", "/voices", "/api/config"])

@@ -109,3 +109,17 @@ async def test_an_issuer_that_is_away_is_said(
         answer = await http.post("/token", headers=bearer(issuer.token()))
 
     assert refused(answer) == (503, "jwks_away")
+
+
+@pytest.mark.parametrize("answer", ["<html>Sign in</html>", '{"keys": []}'])
+async def test_an_issuer_that_publishes_no_keys_is_away(
+    jwted: Settings, redis: Redis, answer: str
+) -> None:
+    """A page of a proxy, or an empty list: good users are not told that their JWTs are bad."""
+    with issuing() as issuer:
+        issuer.answer = answer
+        elsewhere = jwted.model_copy(update={"jwt_jwks_url": issuer.url})
+        async with app(elsewhere) as http:
+            said = await http.post("/token", headers=bearer(issuer.token()))
+
+    assert refused(said) == (503, "jwks_away")

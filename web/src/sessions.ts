@@ -22,6 +22,8 @@ export interface SessionView {
   state: 'open' | 'waiting' | 'starting' | 'live' | 'ended';
   waiting: Why | null;
   personas: PersonaView[];
+  /** Who is in the room. */
+  people: { identity: string }[];
 }
 
 export interface GuestLink {
@@ -49,8 +51,7 @@ export const inviteGuests = (session: string, people: number, lives_s: number) =
 
 /** The session of a room, where the caller has one. */
 export async function sessionOf(room: string): Promise<SessionView | null> {
-  const found = (await ask<SessionView[]>('/sessions')).find(
-    (each) => each.room === room && each.state !== 'ended',
-  );
+  const rooms = await ask<SessionView[]>(`/sessions?room=${encodeURIComponent(room)}`);
+  const found = rooms.find((each) => each.state !== 'ended');
   return found ? viewSession(found.id) : null;
 }

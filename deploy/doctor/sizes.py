@@ -9,7 +9,7 @@ from math import prod
 from typing import Any
 
 from worker.engine.capacity import MemoryPlan
-from worker.engine.shapes import Shapes, agent_steps, lm_sizes, rows_taken, speaks_for_both, takes
+from worker.engine.shapes import Shapes, agent_steps, is_prompted, lm_sizes, rows_taken, takes
 
 MIB = 1 << 20
 # Mimi's keys and values (16 layers of 512, 250 frames, float32) and the worker's own 4 MiB.
@@ -86,7 +86,7 @@ def sizes_of(config: Mapping[str, Any], shapes: Shapes, *, value_bytes: int) -> 
         frame_bytes=of_context * given["num_layers"] * given["dim"],
         slot_bytes=CODEC_SLOT_BYTES + of_context * depformer,
         context_frames=given["context"],
-        prompted=bool(config.get("model_id", {}).get("prompted")) or speaks_for_both(shapes),
+        prompted=is_prompted(config, shapes),
     )
 
 

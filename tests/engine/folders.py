@@ -85,12 +85,19 @@ def moshi_folder(folder: Path, lm: LMModel, **config: Any) -> Path:
     return folder
 
 
+def configure(folder: Path, **changes: Any) -> None:
+    """Change some of a folder's config.json."""
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 def personaplex_folder(folder: Path, lm: LMModel) -> Path:
     """A folder as `nvidia/personaplex-7b-v1` is one; its config.json tells no size."""
     _common(folder)
     save_file(released(lm), folder / LM_NAME)
-    # The real one is empty and its codec full-sized; ours names a small codec and no more.
-    (folder / "config.json").write_text(json.dumps({"mimi_config_name": "mimi.json"}))
+    # All that the real one says; its codec is full-sized, ours is a small one that must be named.
+    config = {"model_type": "personaplex", "version": "7b-v1", "mimi_config_name": "mimi.json"}
+    (folder / "config.json").write_text(json.dumps(config))
     with tarfile.open(folder / "voices.tgz", "w:gz") as archive:
         for name in ("NATM1", "NATF0", "VARF4"):
             content = saved_voice(lm)

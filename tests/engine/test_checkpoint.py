@@ -114,14 +114,25 @@ def test_a_personaplex_folder_becomes_a_running_model(personaplex: Path) -> None
     assert load(personaplex).dep_q == 8
 
 
-def test_an_empty_config_means_the_sizes_of_the_weights(personaplex: Path) -> None:
-    """With nothing in config.json all that shapes tell is right, the rest as in moshi's own 7B."""
+def test_a_config_without_sizes_means_those_of_the_weights(personaplex: Path) -> None:
+    """PersonaPlex names its kind alone: shapes tell the sizes, the rest is as in moshi's own 7B."""
     lm = load(personaplex, context=None)
 
     assert (lm.dim, lm.card, lm.text_card, lm.n_q) == (64, 256, folders.TEXT_CARD, 16)
     assert (len(lm.transformer.layers), len(lm.depformer.layers)) == (2, 2)
     assert lm.delays == [0, 0, *[1] * 7, 0, *[1] * 7]
     assert lm.context == 3000
+
+
+def test_a_personaplex_is_known_by_its_weights(personaplex: Path, tmp_path: Path) -> None:
+    """An older PersonaPlex, whose config.json names no kind, is loaded and prompted as well."""
+    older = shutil.copytree(personaplex, tmp_path / "older")
+    (older / "config.json").write_text(json.dumps({"mimi_config_name": "mimi.json"}))
+
+    model = load_model(settings(older, capacity=1, context=40), ignore)
+
+    assert model.prompts
+    assert load(older).dep_q == 8
 
 
 def test_the_cut_gives_the_tokens_of_the_uncut(personaplex: Path, uncut: LMModel) -> None:

@@ -214,7 +214,7 @@ def test_a_folder_without_config_has_the_released_names(moshi: Path) -> None:
 
 
 def test_an_empty_config_is_no_config(moshi: Path) -> None:
-    """PersonaPlex's config.json is an empty file."""
+    """An empty file, as PersonaPlex's config.json once was, says nothing and is no error."""
     (moshi / "config.json").write_text("")
 
     assert find_model(str(moshi), ignore).config == {}

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,14 @@ from safetensors.numpy import save_file
 from protocol.errors import InvalidInput
 from tests.engine import folders
 from worker.engine.lm_weights import Unfilled
-from worker.engine.shapes import agent_steps, lm_sizes, read_shapes, rows_taken, takes
+from worker.engine.shapes import (
+    agent_steps,
+    is_prompted,
+    lm_sizes,
+    read_shapes,
+    rows_taken,
+    takes,
+)
 
 
 def shapes_of(**sizes: int) -> dict[str, tuple[int, ...]]:
@@ -59,6 +67,23 @@ def test_a_step_for_every_codebook_means_half_are_the_users() -> None:
     """PersonaPlex has 16 steps for 16 codebooks, Moshi 8 of 16."""
     assert agent_steps(shapes_of(dep_q=16)) == 8
     assert agent_steps(shapes_of(dep_q=8)) == 8
+
+
+@pytest.mark.parametrize(
+    ("config", "steps", "prompted"),
+    [
+        ({}, 8, False),
+        ({"model_type": "moshi"}, 8, False),
+        ({}, 16, True),
+        ({"model_type": "personaplex"}, 8, True),
+        ({"model_type": "moshi", "model_id": {"prompted": True}}, 8, True),
+    ],
+)
+def test_a_model_is_prompted_if_its_config_or_its_weights_say_so(
+    config: dict[str, Any], steps: int, prompted: bool
+) -> None:
+    """PersonaPlex by its kind or its 16 steps, the pocket Moshi by its own word; Moshi is not."""
+    assert is_prompted(config, shapes_of(dep_q=steps)) is prompted
 
 
 def test_sizes_are_those_that_made_the_weights() -> None:

@@ -29,7 +29,7 @@ from worker.engine.model import Model
 from worker.engine.model_files import CODEC_NAME, ModelFiles, find_model
 from worker.engine.prompt import Reading
 from worker.engine.renewal import Rules
-from worker.engine.shapes import read_shapes, speaks_for_both
+from worker.engine.shapes import is_prompted, read_shapes
 from worker.engine.step import MoshiStep
 from worker.engine.voices import Voice, read_voices
 
@@ -74,7 +74,7 @@ def _assemble(files: ModelFiles, settings: Settings, progress: Progress, note: s
         torch.set_num_threads(settings.torch_threads)
     bare = bare_lm(files, dtype, settings.context)
     tokenizer = _tokenizer(files, bare)
-    prompted = files.says_prompted or speaks_for_both(read_shapes(files.lm))
+    prompted = is_prompted(files.config, read_shapes(files.lm))
     try:
         mimi = load_codec(files, bare, device)
         voices = _voices(files, settings, mimi) if prompted else {}

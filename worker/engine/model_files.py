@@ -2,7 +2,7 @@
 
 Finds, fetches and names; loads no weights and knows no torch. Blocks while it downloads.
 Names where config.json says none: `moshi.models.loaders` (moshi 0.2.13), which are also
-those of nvidia/personaplex-7b-v1, whose config.json is empty.
+those of nvidia/personaplex-7b-v1, whose config.json tells its kind and no more.
 """
 
 import json
@@ -22,6 +22,8 @@ LM_NAME, LORA_NAME = "model.safetensors", "lora.safetensors"
 CODEC_NAME = "tokenizer-e351c8d8-checkpoint125.safetensors"
 TOKENIZER_NAME = "tokenizer_spm_32k_3.model"
 VOICES_NAME, VOICES_FOLDER = "voices.tgz", "voices"
+
+KINDS = ("moshi", "personaplex")  # of `model_type`; where it is absent the weights tell
 
 CHOICES = (
     "expected pocket, builtin, echo, a hub repository such as kyutai/moshiko-pytorch-bf16 "
@@ -45,11 +47,6 @@ class ModelFiles:
     tokenizer: Path
     lora: Path | None
     voices: Path | None  # an archive or a folder
-
-    @property
-    def says_prompted(self) -> bool:
-        """Whether config.json says that it is prompted as PersonaPlex is, which weights show."""
-        return bool(self.config.get("model_id", {}).get("prompted"))
 
 
 def find_model(model: str, progress: Progress) -> ModelFiles:
@@ -171,10 +168,11 @@ def _read_json(model: str, path: Path) -> dict[str, Any]:
 
 
 def _refuse_other_kinds(model: str, config: Config) -> None:
-    kind = config.get("model_type", "moshi")
-    if kind != "moshi":
+    kind = config.get("model_type") or KINDS[0]
+    if kind not in KINDS:
         raise InvalidInput(
-            f"MODEL={model!r}: model_type={kind!r} is no model for conversations; expected 'moshi'"
+            f"MODEL={model!r}: model_type={kind!r} is no model for conversations; "
+            f"expected {' or '.join(map(repr, KINDS))}"
         )
     if config.get("conditioners"):
         raise InvalidInput(

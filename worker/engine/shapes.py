@@ -44,6 +44,15 @@ def agent_steps(shapes: Shapes) -> int:
     return codebooks // 2 if steps == codebooks else steps
 
 
+def is_prompted(config: Mapping[str, Any], shapes: Shapes) -> bool:
+    """Whether the model follows prompts and voices as PersonaPlex does: config.json says so.
+
+    Or its weights do, for an older PersonaPlex has an empty one: its depformer predicts the user.
+    """
+    named = config.get("model_type") == "personaplex"
+    return named or bool(config.get("model_id", {}).get("prompted")) or speaks_for_both(shapes)
+
+
 def speaks_for_both(shapes: Shapes) -> bool:
     """Whether the depformer, as published, also predicts the user: so PersonaPlex does."""
     return _count(shapes, "linears") == _count(shapes, "emb")

@@ -21,6 +21,7 @@ from worker.engine.model_files import find_model
 from worker.engine.renewal import Rules
 from worker.engine.slots import SlotFailed
 from worker.engine.step import MoshiStep
+from worker.engine.vitals import QUIET_FRAMES
 
 CONTEXT = 32
 DUE_AT = 24  # three quarters of it
@@ -300,33 +301,82 @@ def test_slow_steps_renew_the_oldest() -> None:
     assert age(talk.step, 1) == 6
 
 
-def test_starved_slot_begins_again() -> None:
-    """A slot that is spoken to and says nothing begins again with its opening alone."""
-    lm = tiny_lm(context=CONTEXT)
-    lm.text_linear.weight.data.zero_()  # says END_OF_PAD for ever
-    talk = Talk(make(lm, rules=Rules(at_share=0.9, patience_frames=3, starved_frames=12)))
+SPOKEN, QUIET = np.full(1920, 0.1, dtype=np.float32), np.zeros(1920, dtype=np.float32)
+STARVING = Rules(at_share=0.9, keep_frames=20, patience_frames=3, starved_frames=12)
+
+
+@pytest.fixture
+def dumb() -> Talk:
+    """A call with a model that says nothing, ever; its mind began with an opening of 4."""
+    lm = tiny_lm(context=256)
+    lm.text_linear.weight.data.zero_()  # END_OF_PAD for ever
+    talk = Talk(make(lm, rules=STARVING))
     open_with(talk.step, 0, lm, 4)
+    return talk
+
+
+def turn(talk: Talk, spoken: int = 12, quiet: int = QUIET_FRAMES, *, gap: bool = True) -> None:
+    """Somebody speaks to the slot, and waits."""
+    for n in range(spoken + quiet):
+        talk.hear(SPOKEN if n < spoken else QUIET, gap=gap)
+
+
+def test_starved_slot_keeps_the_conversation(dumb: Talk) -> None:
+    """A slot that leaves a turn unanswered is renewed in the quiet, from the last of the call."""
     before = renewals("starved")
-    for _ in range(20):
-        talk.hear(np.full(1920, 0.1, dtype=np.float32))
+    turn(dumb)
 
     assert renewals("starved") == before + 1
-    [n] = talk.renewed_at
-    assert (talk.ages[n], n) == (4, 11 + 3)
-    assert all(out.valid[0] for out in talk.outs)
+    assert dumb.renewed_at == [11 + QUIET_FRAMES]
+    assert dumb.ages[-1] == 4 + 20
+    assert all(out.valid[0] for out in dumb.outs)
 
 
-def test_silence_between_people_starves_nobody() -> None:
-    """A slot that is not spoken to, or that is hushed, is not renewed for its silence."""
-    lm = tiny_lm(context=CONTEXT)
-    lm.text_linear.weight.data.zero_()
-    talk = Talk(make(lm, rules=Rules(at_share=0.9, patience_frames=3, starved_frames=12)))
+def test_starved_again_begins_again(dumb: Talk) -> None:
+    """Where that did not help, the next turn without an answer leaves the opening alone."""
+    before = renewals("starved"), renewals("starved_again")
+    turn(dumb)
+    turn(dumb)
+    assert (renewals("starved"), renewals("starved_again")) == (before[0] + 1, before[1] + 1)
+    assert dumb.ages[-1] == 4
+    turn(dumb)
+    assert (renewals("starved"), renewals("starved_again")) == (before[0] + 2, before[1] + 1)
+
+
+def test_an_answer_withdraws_the_renewal(dumb: Talk) -> None:
+    """A word that comes before the swap saves the slot from it, and from beginning again."""
+    before = renewals("starved"), renewals("starved_again")
+    turn(dumb, gap=False)
+    dumb.step.force(0, text=WORD)
+    dumb.hear(QUIET)
+    dumb.step.force(0)
+    turn(dumb)
+    dumb.step.force(0, text=WORD)
+    dumb.hear(QUIET)
+    dumb.step.force(0)
+    turn(dumb)
+
+    assert (renewals("starved"), renewals("starved_again")) == (before[0] + 2, before[1])
+
+
+def test_silence_and_noise_starve_nobody(dumb: Talk) -> None:
+    """A slot that is not spoken to, or hears noise without an end, is not renewed."""
     before = renewals("starved")
-    for _ in range(20):
-        talk.hear(np.zeros(1920, dtype=np.float32))
-    talk.step.hush(0, on=True)
-    for _ in range(20):
-        talk.hear(np.full(1920, 0.1, dtype=np.float32))
+    turn(dumb, spoken=0)
+    turn(dumb, spoken=60, quiet=QUIET_FRAMES - 1)
+    turn(dumb, spoken=60, quiet=0)
+
+    assert renewals("starved") == before
+
+
+def test_who_is_hushed_does_not_starve(dumb: Talk) -> None:
+    """Under forced silence no turn counts as unanswered, nor afterwards one that came before."""
+    before = renewals("starved")
+    dumb.step.hush(0, on=True)
+    turn(dumb)
+    turn(dumb, quiet=0)
+    dumb.step.hush(0, on=False)
+    turn(dumb, spoken=11)
 
     assert renewals("starved") == before
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from worker.engine.model import Pcm
-from worker.engine.vitals import PAUSE_FRAMES, Vitals
+from worker.engine.vitals import PAUSE_FRAMES, QUIET_FRAMES, Vitals
 
 PAD, END_OF_PAD, WORD = 3, 0, 17
 BOTH = np.array([True, True])
@@ -34,21 +34,60 @@ def test_a_word_or_a_voice_is_no_pause() -> None:
     assert not watched(PAUSE_FRAMES, 0.1, PAD).pauses(0)
 
 
-def test_who_gets_no_answer_is_starved() -> None:
-    """A slot starves by frames in which it is spoken to and writes nothing; silence counts not."""
-    assert watched(5, 0.1, PAD).starved(5) == [0]
-    assert watched(4, 0.1, PAD).starved(5) == []
-    assert watched(9, 0.0, PAD).starved(5) == []
+def go_on(vitals: Vitals, frames: int, loudness: float, text: int = PAD, **more: list[int]) -> None:
+    """The same two slots some frames later."""
+    for _ in range(frames):
+        vitals.watch(heard(loudness, 0.0), np.array([text, WORD]), BOTH, **more)
+
+
+def test_a_turn_without_an_answer_starves() -> None:
+    """A slot starves that was spoken to for long enough, once a quiet has followed."""
+    vitals = watched(5, 0.1, PAD)
+    go_on(vitals, QUIET_FRAMES - 1, 0.0)
+    assert vitals.starved(5) == []
+    go_on(vitals, 1, 0.0)
+    assert vitals.starved(5) == [0]
+    assert vitals.starved(6) == []
+
+
+def test_noise_that_goes_on_starves_nobody() -> None:
+    """Who is never left a quiet to answer in does not starve, nor who was not spoken to."""
+    assert watched(10 * QUIET_FRAMES, 0.1, PAD).starved(5) == []
+    assert watched(10 * QUIET_FRAMES, 0.0, PAD).starved(5) == []
 
 
 def test_a_word_ends_starving() -> None:
     """One word is an answer: the count begins anew."""
-    vitals = watched(4, 0.1, PAD)
-    vitals.watch(heard(0.1, 0.0), np.array([WORD, WORD]), BOTH)
-    vitals.watch(heard(0.1, 0.0), np.array([PAD, WORD]), BOTH)
+    vitals = watched(5, 0.1, PAD)
+    go_on(vitals, QUIET_FRAMES, 0.0)
+    go_on(vitals, 1, 0.0, WORD)
+    assert (vitals.starved(5), vitals.ignores(0)) == ([], False)
+    go_on(vitals, 4, 0.1)
+    go_on(vitals, QUIET_FRAMES, 0.0)
+    assert (vitals.starved(5), vitals.starved(4)) == ([], [0])
 
-    assert vitals.starved(2) == []
-    assert vitals.starved(1) == [0]
+
+def test_who_is_hushed_does_not_starve() -> None:
+    """While silence is forced nothing counts, and when it ends the count begins anew."""
+    vitals = watched(4, 0.1, PAD)
+    go_on(vitals, 5, 0.1, hushed=[0])
+    go_on(vitals, 4, 0.1)
+    go_on(vitals, QUIET_FRAMES, 0.0)
+
+    assert (vitals.starved(5), vitals.starved(4)) == ([], [0])
+
+
+def test_help_is_remembered_until_a_word() -> None:
+    """A slot that was helped starves only if it is spoken to again, and is then known for it."""
+    vitals = watched(5, 0.1, PAD)
+    go_on(vitals, QUIET_FRAMES, 0.0)
+    vitals.help(0)
+    assert (vitals.starved(5), vitals.was_helped(0)) == ([], True)
+    go_on(vitals, 5, 0.1)
+    go_on(vitals, QUIET_FRAMES, 0.0)
+    assert (vitals.starved(5), vitals.was_helped(0)) == ([0], True)
+    go_on(vitals, 1, 0.0, WORD)
+    assert not vitals.was_helped(0)
 
 
 def test_masked_slots_keep_their_streaks() -> None:

@@ -9,6 +9,7 @@ that reads. Knows no persona, no room and no clock. Engine thread only.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal, Protocol
@@ -28,8 +29,9 @@ from worker.engine.vitals import Vitals
 
 log = structlog.get_logger(__name__)
 
-Reason = Literal["age", "latency", "request", "forget", "starved"]
-FRESH: tuple[Reason, ...] = ("forget", "starved")  # renewed from the opening alone
+Reason = Literal["age", "latency", "request", "forget", "starved", "starved_again"]
+FRESH: tuple[Reason, ...] = ("forget", "starved_again")  # renewed from the opening alone
+STARVED: tuple[Reason, ...] = ("starved", "starved_again")
 
 LEAST_PIECE, MOST_PIECE = 4, 64  # columns read at a time, as many as fit into the gaps
 STUCK_STEPS = 8  # a piece that found no gap for so long is too large
@@ -44,7 +46,7 @@ class Rules:
     at_share: float = 0.75  # of the context: the age at which a mind is renewed
     keep_frames: int = 750  # of the session's own columns, a minute; at most half the context
     patience_frames: int = 125  # for a pause; less where many wait; at most context / 8
-    starved_frames: int = 250  # spoken to for 20 s without an answer
+    starved_frames: int = 250  # spoken to for 20 s, then a quiet without an answer
     slow_step_s: float = 0.072  # where the median step takes longer, the oldest mind is renewed
 
 
@@ -176,25 +178,30 @@ class Renewal:
         self._due[slot] = reason
         self._restart(unless_busy=True)
 
-    def watch(self, pcm: Pcm, running: Mask, took_s: float) -> None:
-        """Take note of a step: what was heard `[B, samples]`, who ran, how long it took."""
+    def watch(self, pcm: Pcm, running: Mask, hushed: Sequence[int], took_s: float) -> None:
+        """Take note of a step: what was heard `[B, samples]`, who ran, who was kept silent."""
         self.history.add(self._step.column, running)
-        self.vitals.watch(pcm, self._step.next_text[0], running)
+        self.vitals.watch(pcm, self._step.next_text[0], running, hushed)
         self._times_s.append(took_s)
         self._steps += 1
         if self._steps % self._look_every == 0:
             self._look()
+        self._look_at_starved()
 
     def _look(self) -> None:
         ages = self._step.memory.tensors["mind.transformer.offset"].cpu().numpy()
         for slot in self._openings:
             if ages[slot] >= self._due_at:
                 self.ask(slot, "age")
-        for slot in self.vitals.starved(self._rules.starved_frames):
-            self.vitals.feed(slot)
-            if not int(self._step.memory.tensors["knobs.forced_text_mode"][slot]):
-                self.ask(slot, "starved")
         self._look_at_times({slot: int(ages[slot]) for slot in self._openings})
+
+    def _look_at_starved(self) -> None:
+        """Renew who starves, unless a word comes first; who starves again forgets the call."""
+        for slot in [slot for slot, reason in self._due.items() if reason in STARVED]:
+            if not self.vitals.ignores(slot):
+                self._drop(slot)
+        for slot in self.vitals.starved(self._rules.starved_frames):
+            self.ask(slot, "starved_again" if self.vitals.was_helped(slot) else "starved")
 
     def _look_at_times(self, ages: dict[int, int]) -> None:
         """Where steps have become slow, renew the oldest mind that gets shorter by it."""
@@ -290,7 +297,10 @@ class Renewal:
             self._piece = min(MOST_PIECE, self._piece * 2)
 
     def _done(self, slot: int, reason: Reason) -> None:
-        self.vitals.feed(slot)
+        if reason in FRESH:
+            self.vitals.clear(slot)
+        elif reason == "starved":
+            self.vitals.help(slot)
         self._current = None
         del self._due[slot]
         metrics.RENEWED_SLOTS.labels(reason=reason).inc()

@@ -58,6 +58,11 @@ class Script:
         audio = tuple(code if self._silent[delay] else None for code, delay in delayed)
         return Orders(text, at_word, audio)
 
+    @property
+    def silent(self) -> bool:
+        """Whether silence is forced in the next step; until `used`, in the one that ran."""
+        return self._silent[0]
+
     def hush(self, on: bool, reason: str = "hush") -> None:
         """Be silent from the next frame on, for this reason, or no longer for it."""
         (self._reasons.add if on else self._reasons.discard)(reason)

@@ -118,6 +118,11 @@ class Stage:
         """Whether a slot's prompt is still being read."""
         return self._seats[slot].heard is not None
 
+    def hushed(self) -> list[int]:
+        """Slots on which silence is forced in the next step; until `used`, in the one that ran."""
+        scripts = ((slot, seat.script) for slot, seat in self._seats.items())
+        return [slot for slot, script in scripts if script is not None and script.silent]
+
     def forget(self, slot: int) -> None:
         """Forget what a slot heard while it waits for its prompt."""
         heard = self._seats[slot].heard

@@ -213,7 +213,7 @@ class MoshiStep:
         if rows:
             begun_s = time.perf_counter()
             self._run(pcm, exec_mask, rows)
-            self.renewal.watch(pcm, exec_mask, time.perf_counter() - begun_s)
+            self.renewal.watch(pcm, exec_mask, self.stage.hushed(), time.perf_counter() - begun_s)
         numbers = self.ports.numbers_out.host.numpy()
         self.stage.used(numbers[:, NEXT_TEXT], self.column, exec_mask)
         valid = exec_mask & (numbers[:, VALID] > 0)

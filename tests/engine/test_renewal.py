@@ -282,25 +282,6 @@ def test_old_minds_are_renewed() -> None:
     assert renewals("age") - before == len(talk.renewed_at) >= 6
 
 
-def test_slow_steps_renew_the_oldest() -> None:
-    """Where the median step is too slow, the oldest mind is renewed, and then not at once again."""
-    talk = Talk(make(slots=2, rules=Rules(at_share=1.0, patience_frames=0, slow_step_s=0.0)))
-    heard = sounds(9, 30)[:, 0]
-    for frame in heard:
-        talk.hear(frame, gap=False)
-    talk.step.join(1, GREEDY)
-    before = renewals("latency")
-    for n in range(100):
-        talk.step.renewal._times_s.append(1.0 + n)
-    talk.hear(heard[0])
-    for _ in range(5):
-        talk.hear(heard[1])
-
-    assert renewals("latency") == before + 1
-    assert talk.ages[-1] < 30
-    assert age(talk.step, 1) == 6
-
-
 SPOKEN, QUIET = np.full(1920, 0.1, dtype=np.float32), np.zeros(1920, dtype=np.float32)
 STARVING = Rules(at_share=0.9, keep_frames=20, patience_frames=3, starved_frames=12)
 

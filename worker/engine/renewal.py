@@ -8,10 +8,8 @@ Owns the history and the vitals of every slot, the queue of those that are due, 
 that reads. Knows no persona, no room and no clock. Engine thread only.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Literal, Protocol
 
 import numpy as np
@@ -29,13 +27,12 @@ from worker.engine.vitals import Vitals
 
 log = structlog.get_logger(__name__)
 
-Reason = Literal["age", "latency", "request", "forget", "starved", "starved_again"]
+Reason = Literal["age", "request", "forget", "starved", "starved_again"]
 FRESH: tuple[Reason, ...] = ("forget", "starved_again")  # renewed from the opening alone
 STARVED: tuple[Reason, ...] = ("starved", "starved_again")
 
 LEAST_PIECE, MOST_PIECE = 4, 64  # columns read at a time, as many as fit into the gaps
 STUCK_STEPS = 8  # a piece that found no gap for so long is too large
-LATENCY_STEPS = 125  # ten seconds
 KEY = "renewal"
 
 
@@ -47,7 +44,6 @@ class Rules:
     keep_frames: int = 750  # of the session's own columns, a minute; at most half the context
     patience_frames: int = 125  # for a pause; less where many wait; at most context / 8
     starved_frames: int = 250  # spoken to for 20 s, then a quiet without an answer
-    slow_step_s: float = 0.072  # where the median step takes longer, the oldest mind is renewed
 
 
 class Step(Minds, Protocol):
@@ -106,7 +102,6 @@ class Renewal:
         self._piece = LEAST_PIECE
         self._steps = 0
         self._look_every = max(1, context // 64)
-        self._times_s: deque[float] = deque(maxlen=LATENCY_STEPS)
 
     @property
     def keep_frames(self) -> int:
@@ -178,22 +173,20 @@ class Renewal:
         self._due[slot] = reason
         self._restart(unless_busy=True)
 
-    def watch(self, pcm: Pcm, running: Mask, hushed: Sequence[int], took_s: float) -> None:
+    def watch(self, pcm: Pcm, running: Mask, hushed: Sequence[int]) -> None:
         """Take note of a step: what was heard `[B, samples]`, who ran, who was kept silent."""
         self.history.add(self._step.column, running)
         self.vitals.watch(pcm, self._step.next_text[0], running, hushed)
-        self._times_s.append(took_s)
         self._steps += 1
         if self._steps % self._look_every == 0:
-            self._look()
+            self._look_at_ages()
         self._look_at_starved()
 
-    def _look(self) -> None:
+    def _look_at_ages(self) -> None:
         ages = self._step.memory.tensors["mind.transformer.offset"].cpu().numpy()
         for slot in self._openings:
             if ages[slot] >= self._due_at:
                 self.ask(slot, "age")
-        self._look_at_times({slot: int(ages[slot]) for slot in self._openings})
 
     def _look_at_starved(self) -> None:
         """Renew who starves, unless a word comes first; who starves again forgets the call."""
@@ -202,16 +195,6 @@ class Renewal:
                 self._drop(slot)
         for slot in self.vitals.starved(self._rules.starved_frames):
             self.ask(slot, "starved_again" if self.vitals.was_helped(slot) else "starved")
-
-    def _look_at_times(self, ages: dict[int, int]) -> None:
-        """Where steps have become slow, renew the oldest mind that gets shorter by it."""
-        if not ages or len(self._times_s) < LATENCY_STEPS:
-            return
-        oldest = max(ages, key=ages.__getitem__)
-        spared = ages[oldest] - self._kept(oldest) - self._opening_frames(oldest)
-        if median(self._times_s) > self._rules.slow_step_s and spared > self._context // 8:
-            self._times_s.clear()
-            self.ask(oldest, "latency")
 
     # How.
 

@@ -6,7 +6,6 @@ engine thread only.
 """
 
 import secrets
-import time
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -211,9 +210,8 @@ class MoshiStep:
         running = np.flatnonzero(exec_mask)
         rows = int(running[-1]) + 1 if running.size else 0
         if rows:
-            begun_s = time.perf_counter()
             self._run(pcm, exec_mask, rows)
-            self.renewal.watch(pcm, exec_mask, self.stage.hushed(), time.perf_counter() - begun_s)
+            self.renewal.watch(pcm, exec_mask, self.stage.hushed())
         numbers = self.ports.numbers_out.host.numpy()
         self.stage.used(numbers[:, NEXT_TEXT], self.column, exec_mask)
         valid = exec_mask & (numbers[:, VALID] > 0)

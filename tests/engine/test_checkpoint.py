@@ -22,6 +22,7 @@ from tests.engine.test_step import GREEDY, sounds, talk
 from tests.servers import GivenSettings
 from worker.engine import lm_weights
 from worker.engine.builtin import NOTE
+from worker.engine.capacity import OPENING_FRAMES
 from worker.engine.checkpoint import load_codec, load_model, plan_memory
 from worker.engine.lm_weights import bare_lm, load_lm
 from worker.engine.model_files import find_model
@@ -256,19 +257,19 @@ def test_a_large_model_says_how_far_it_is(moshi: Path, monkeypatch: pytest.Monke
 def test_a_session_of_a_prompted_model_has_its_opening_planned(
     moshi: Path, personaplex: Path
 ) -> None:
-    """A slot of PersonaPlex needs 300 frames more: its prompt is kept for its renewals.
+    """A slot of PersonaPlex needs its longest prompt more, which is kept for its renewals.
 
     Once that was in no plan, and a GPU full of custom prompts ran out of memory.
     """
     slots: list[int] = []
     for folder in (moshi, personaplex):
         files = find_model(str(folder), ignore)
-        lm = bare_lm(files, torch.float32, 40)
+        lm = bare_lm(files, torch.float32, 1000)
         plan = plan_memory(lm, load_codec(files, lm, CPU), CPU, torch.float32, prompted=bool(slots))
         slots.append(plan.slot_bytes)
 
     frame_bytes = 2 * 2 * 64 * 4  # keys and values, layers, dim, float32
-    assert slots[1] - slots[0] == 300 * frame_bytes
+    assert slots[1] - slots[0] == OPENING_FRAMES * frame_bytes
 
 
 def test_loading_a_folder_prints_nothing(moshi: Path, capfd: pytest.CaptureFixture[str]) -> None:

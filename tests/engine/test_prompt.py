@@ -14,6 +14,7 @@ from tests.engine import folders
 from tests.engine.sequential import prompted
 from tests.engine.test_step import sounds, talk
 from tests.engine.tiny import TEXT_CARD, make_hearing, tiny_lm, tiny_mimi
+from worker.engine.capacity import OPENING_FRAMES
 from worker.engine.checkpoint import load_codec
 from worker.engine.chores import Chores
 from worker.engine.codec import CodecWeights
@@ -33,8 +34,8 @@ VOICE = RecordedVoice(sounds(31, 5)[:, 0].reshape(-1))
 
 
 def encode_text(text: str) -> list[int]:
-    """A tokenizer: a token per letter."""
-    return [4 + ord(letter) % (TEXT_CARD - 4) for letter in text]
+    """A tokenizer that knows no piece: a token per byte."""
+    return [4 + byte % (TEXT_CARD - 4) for byte in text.encode()]
 
 
 def persona(prompt: str = "be kind", voice: str = "own", seed: int | None = None) -> Persona:
@@ -272,10 +273,30 @@ def test_least_used_opening_goes_first(lm: LMModel, mimi: MimiModel) -> None:
 
 
 def test_long_prompt_is_cut(lm: LMModel, mimi: MimiModel) -> None:
-    """A prompt never fills more than half of what the model remembers."""
+    """A prompt never fills more than half of what the model remembers; its beginning holds."""
     frames = frames_of(step_of(lm, mimi), persona("word " * 190))
 
     assert len(frames) == CONTEXT // 2
+    assert frames[11:20, 0].tolist() == encode_text("<system> ")
+
+
+def test_no_prompt_is_longer_than_planned() -> None:
+    """However large the context, an opening is cut at what the memory plan counts for a session.
+
+    Text that no piece knows is a token a byte: 1,000 characters once took thousands of frames.
+    """
+    frames = frames_of(step_of(tiny_lm(context=1000), tiny_mimi()), persona("\U0001f600" * 1000))
+
+    assert len(frames) == OPENING_FRAMES
+
+
+def test_voice_longer_than_planned_is_refused() -> None:
+    """A voice that fills an opening alone is refused before anybody asks for it."""
+    voice = SavedVoice(torch.zeros(300, 32), np.ones((17, 4), dtype=np.int64))
+    reading = Reading(encode_text, prompted=True, voices={"own": voice})
+    step = MoshiStep(tiny_lm(context=1000), tiny_mimi(), 1, reading=reading)
+    with pytest.raises(InvalidInput, match=r"the voice own needs 313 .* at most 300 frames"):
+        list(step.warm([]))
 
 
 def test_context_without_room_for_a_voice_is_refused() -> None:

@@ -11,9 +11,17 @@ MIB, GIB = 2**20, 2**30
 CPU_SLOTS = 6  # of the built-in model, in real time on half a core
 MOST_SLOTS = 64  # on a GPU, unasked; more may fit, but nobody has shown more in real time
 SHORTEST_CONTEXT = 250  # frames, 20 s: below that no shorter context is advised
+# Prompts that are kept for who comes next, and the longest that a persona may begin with: 24 s of
+# voice, silence and text. Longer ones are cut, for this is what is planned for each session too.
+OPENINGS, OPENING_FRAMES = 8, 300
 
 FIXED_MARGIN_BYTES = GIB  # the device's own context, libraries and their workspaces
 MARGIN_SHARE = 0.05  # activations and fragments, as a share of everything else
+
+
+def longest_opening(context_frames: int) -> int:
+    """Frames that a persona may begin with: as many as are planned, and half the context."""
+    return min(OPENING_FRAMES, context_frames // 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from protocol.errors import InvalidInput
 from protocol.personas import load_catalogue
 from protocol.settings import Settings
 from worker.engine import builtin, pocket
-from worker.engine.capacity import MemoryPlan
+from worker.engine.capacity import OPENINGS, MemoryPlan, longest_opening
 from worker.engine.echo import echo_model
 from worker.engine.language import UnsupportedModel
 from worker.engine.lm_weights import bare_lm, load_lm
@@ -36,7 +36,6 @@ from worker.engine.voices import Voice, read_voices
 Progress = Callable[[str], None]
 
 REAL_TIME_PARAMETERS = 50_000_000  # more than a CPU core computes in 80 ms
-OPENINGS, OPENING_FRAMES = 8, 300  # prompts that are kept, and the length of a long one
 CODEC_STATE_BYTES = 4 * 2**20  # of a slot: convolutions' memory, tokens, sound, beside attention
 
 
@@ -175,7 +174,7 @@ def plan_memory(
     depformer_bytes = _attention_bytes(lm.depformer, dtype) if lm.depformer is not None else 0
     context = lm.context or 1
     frame_bytes = _attention_bytes(lm.transformer, dtype) // context
-    opening_bytes = OPENING_FRAMES * frame_bytes if prompted else 0
+    opening_bytes = longest_opening(context) * frame_bytes if prompted else 0
     return MemoryPlan(
         device=name,
         on_gpu=device.type == "cuda",

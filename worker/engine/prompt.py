@@ -20,6 +20,7 @@ import torch
 
 from protocol.errors import InvalidInput
 from protocol.personas import Persona
+from worker.engine.capacity import OPENING_FRAMES, longest_opening
 from worker.engine.codec import CodecWeights
 from worker.engine.codes import encode, silence_codes, sine_codes
 from worker.engine.language import Prefill, Weights
@@ -78,17 +79,23 @@ class Prompts:
         """Bytes that the openings take."""
         return sum(mind.size_bytes for mind in self._kept.values())
 
+    @property
+    def longest(self) -> int:
+        """Frames of the longest opening."""
+        return longest_opening(self._lm.context or 0)
+
     def check(self) -> None:
-        """Raise `InvalidInput` for a voice of another model, or longer than the context allows."""
+        """Raise `InvalidInput` for a voice of another model, or longer than openings may be."""
         for name, voice in self.reading.voices.items():
             if isinstance(voice, SavedVoice) and not self._fits(voice):
                 raise InvalidInput(f"voice {name}: it was saved for another model")
         for name in self.reading.voices or [None]:
             need = 2 * SILENT_FRAMES + len(self._voice(name)[0])
-            if need > (self._lm.context or 0) // 2:
+            if need > self.longest:
                 raise InvalidInput(
                     f"CONTEXT={self._lm.context}: the voice {name} needs {need} frames to begin "
-                    f"with; expected at least {2 * need}"
+                    f"with; expected at least {2 * need}, and of a voice and its silence at most "
+                    f"{OPENING_FRAMES} frames"
                 )
 
     def get(self, persona: Persona) -> Snapshot | None:
@@ -153,15 +160,14 @@ class Prompts:
         return mind.snapshot(columns[end:])
 
     def opening(self, persona: Persona) -> Opening:
-        """Give a persona's prompt as tokens; a text that would fill half the context is cut."""
+        """Give a persona's prompt as tokens; the end of a text too long for an opening is cut."""
         voice, saved = self._voice(self._key(persona)[1])
         quiet = self._silent(np.tile(self._sine, (SILENT_FRAMES, 1)))
-        # The ring must hold it all, and leave half of it to the conversation.
-        room = (self._lm.context or 0) // 2 - len(voice) - 2 * len(quiet)
+        room = max(0, self.longest - len(voice) - 2 * len(quiet))
         tokens = self._text(persona.prompt)
-        if len(tokens) > max(room, 0):
-            log.warning("prompt_cut", persona=persona.name, tokens=len(tokens), room=max(room, 0))
-            tokens = tokens[: max(room, 0)]
+        if len(tokens) > room:
+            log.warning("prompt_cut", persona=persona.name, tokens=len(tokens), room=room)
+            tokens = tokens[:room]
         told = self._silent(np.tile(self._sine, (len(tokens), 1)))
         told[:, 0] = tokens
         return Opening(np.concatenate([voice, quiet, told, quiet]), saved)

@@ -100,8 +100,7 @@ class MoshiStep:
         Raises `InvalidInput` where the context is too short for it.
         """
         prompts = self.stage.prompts
-        longest = (self._weights.lm.context or 0) // 2 if prompts.reading.prompted else 1
-        self.renewal.rehearse(longest)
+        self.renewal.rehearse(prompts.longest if prompts.reading.prompted else 1)
         return prompts.warm(personas)
 
     @property

@@ -11,7 +11,7 @@ from deploy.doctor.sizes import KNOWN, ModelSizes, sizes_of
 from protocol.errors import InvalidInput
 from protocol.settings import Settings
 from worker.engine import pocket
-from worker.engine.model_files import LM_NAME, ModelFiles, find_model
+from worker.engine.model_files import MissingFile, ModelFiles, find_model
 from worker.engine.shapes import read_shapes
 
 
@@ -37,10 +37,12 @@ def model(settings: Settings, *, on_gpu: bool) -> Look:
             return _folder(find_model(name, _silent), settings, on_gpu=on_gpu)
         if not _names_repository(name):
             find_model(name, _silent)  # says what is wrong with the name
+        return _repository(name, settings, on_gpu=on_gpu)
     except InvalidInput as error:
-        advice = "give a whole folder; a download that was cut short is started again"
+        advice = (
+            "give a whole folder or another MODEL; a download that was cut short is started again"
+        )
         return Look([fail("model.incomplete", str(error), advice)])
-    return _repository(name, settings, on_gpu=on_gpu)
 
 
 def _folder(files: ModelFiles, settings: Settings, *, on_gpu: bool) -> Look:
@@ -68,11 +70,10 @@ def _repository(name: str, settings: Settings, *, on_gpu: bool) -> Look:
 
 
 def _in_cache(name: str) -> ModelFiles | None:
-    """The files of a repository that was fetched as a whole."""
-    cached = huggingface_hub.try_to_load_from_cache(name, LM_NAME)
+    """The files of a repository that was fetched as a whole; None: the worker fetches the rest."""
     try:
-        return find_model(str(Path(cached).parent), _silent) if isinstance(cached, str) else None
-    except InvalidInput:  # some are missing still; the worker fetches those
+        return find_model(name, _silent, download=False)
+    except MissingFile:
         return None
 
 

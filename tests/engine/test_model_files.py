@@ -16,7 +16,7 @@ from protocol.settings import Settings
 from tests.engine import folders
 from tests.servers import GivenSettings
 from worker.engine.checkpoint import load_model
-from worker.engine.model_files import find_model
+from worker.engine.model_files import MissingFile, find_model
 
 REVISION = "0" * 40
 
@@ -34,12 +34,6 @@ def settings(model: Path | str, **others: Any) -> Settings:
 def moshi(tmp_path: Path) -> Path:
     """A folder of Moshi's kind, whose config.json a test may change."""
     return folders.moshi_folder(tmp_path / "moshi", folders.random_lm())
-
-
-def configure(folder: Path, **changes: Any) -> None:
-    """Change some of config.json."""
-    path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -166,12 +160,40 @@ def test_a_config_may_take_files_of_a_repository(hub: HubOfATest, moshi: Path) -
     tuned = moshi.parent / "tuned"
     for name in ("config.json", "mimi.json", folders.CODEC_NAME, folders.TOKENIZER_NAME):
         (tuned / name).write_bytes((moshi / name).read_bytes())
-    configure(tuned, moshi_name=f"hf://kyutai/small/{folders.LM_NAME}")
+    folders.configure(tuned, moshi_name=f"hf://kyutai/small/{folders.LM_NAME}")
 
     files = find_model(str(tuned), ignore)
 
     assert files.lm.read_bytes() == (moshi / folders.LM_NAME).read_bytes()
     assert files.codec == tuned / folders.CODEC_NAME
+
+
+def test_a_repositorys_config_may_take_files_of_another(hub: HubOfATest, moshi: Path) -> None:
+    """Upstream's script for 8-bit models names codec and tokenizer as hf://owner/repository/file."""
+    folders.configure(
+        moshi,
+        mimi_name=f"hf://kyutai/whole/{folders.CODEC_NAME}",
+        tokenizer_name=f"hf://kyutai/whole/{folders.TOKENIZER_NAME}",
+    )
+
+    files = find_model("kyutai/small", ignore)
+
+    assert files.codec.read_bytes() == (moshi / folders.CODEC_NAME).read_bytes()
+    for path, repository in (
+        (files.lm, "small"),
+        (files.codec, "whole"),
+        (files.tokenizer, "whole"),
+    ):
+        assert f"models--kyutai--{repository}" in path.parts
+
+
+def test_without_download_only_the_cache_is_looked_at(hub: HubOfATest) -> None:
+    """Who may not fetch is told which file is missing, and finds what was fetched before."""
+    with pytest.raises(MissingFile, match=f"{folders.LM_NAME} is missing"):
+        find_model("kyutai/small", ignore, download=False)
+    fetched = find_model("kyutai/small", ignore)
+
+    assert find_model("kyutai/small", ignore, download=False) == fetched
 
 
 @pytest.mark.parametrize("name", ["moshiko", "built-in", ""])
@@ -231,7 +253,7 @@ def test_a_broken_config_is_refused(moshi: Path, content: str) -> None:
 
 def test_a_speech_model_of_another_kind_is_refused(moshi: Path) -> None:
     """Kyutai's recognizers and synthesizers have the same format, and hold no conversation."""
-    configure(moshi, model_type="stt")
+    folders.configure(moshi, model_type="stt")
 
     with pytest.raises(InvalidInput, match="model_type='stt' is no model for conversations"):
         find_model(str(moshi), ignore)
@@ -239,7 +261,7 @@ def test_a_speech_model_of_another_kind_is_refused(moshi: Path) -> None:
 
 def test_a_model_with_conditions_is_refused(moshi: Path) -> None:
     """It would wait for conditions that nobody gives."""
-    configure(moshi, conditioners={"description": {"type": "lut"}})
+    folders.configure(moshi, conditioners={"description": {"type": "lut"}})
 
     with pytest.raises(InvalidInput, match=r"it wants conditions \(description\)"):
         find_model(str(moshi), ignore)
@@ -247,7 +269,7 @@ def test_a_model_with_conditions_is_refused(moshi: Path) -> None:
 
 def test_a_lora_without_its_base_says_where_to_name_it(moshi: Path) -> None:
     """A fine-tuning's folder as the trainer leaves it: the base is named in config.json."""
-    configure(moshi, lora=True)
+    folders.configure(moshi, lora=True)
     (moshi / folders.LM_NAME).rename(moshi / "lora.safetensors")
 
     with pytest.raises(
@@ -258,7 +280,7 @@ def test_a_lora_without_its_base_says_where_to_name_it(moshi: Path) -> None:
 
 def test_a_lora_of_another_model_is_refused(moshi: Path) -> None:
     """Tensors that fit nothing are no adaptation."""
-    configure(moshi, lora=True, lora_name=folders.CODEC_NAME)
+    folders.configure(moshi, lora=True, lora_name=folders.CODEC_NAME)
 
     with pytest.raises(InvalidInput, match="adapts another model"):
         load_model(settings(moshi), ignore)
@@ -266,7 +288,7 @@ def test_a_lora_of_another_model_is_refused(moshi: Path) -> None:
 
 def test_weights_that_do_not_fit_their_config_are_refused(moshi: Path) -> None:
     """The error says which file and what differs."""
-    configure(moshi, num_layers=3)
+    folders.configure(moshi, num_layers=3)
 
     with pytest.raises(InvalidInput, match=r"model.safetensors does not fit config\.json"):
         load_model(settings(moshi), ignore)
@@ -274,7 +296,7 @@ def test_weights_that_do_not_fit_their_config_are_refused(moshi: Path) -> None:
 
 def test_a_config_of_something_else_is_refused(moshi: Path) -> None:
     """A size that no Moshi has is named."""
-    configure(moshi, experts=8)
+    folders.configure(moshi, experts=8)
 
     with pytest.raises(InvalidInput, match=r"config\.json describes no Moshi.*experts"):
         load_model(settings(moshi), ignore)
@@ -334,7 +356,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_eight_bit_weights_need_a_gpu(moshi: Path) -> None:
     """Quantized models run on CUDA only, and say so on a CPU."""
-    configure(moshi, quantize=True)
+    folders.configure(moshi, quantize=True)
 
     with pytest.raises(InvalidInput, match="8-bit weights need a CUDA device"):
         load_model(settings(moshi), ignore)
@@ -342,7 +364,7 @@ def test_eight_bit_weights_need_a_gpu(moshi: Path) -> None:
 
 def test_a_model_larger_than_memory_is_refused_before_loading(moshi: Path) -> None:
     """The plan is made from sizes alone: numbers come, and nothing is read."""
-    configure(moshi, dim=2**20)
+    folders.configure(moshi, dim=2**20)
     lines: list[str] = []
 
     with pytest.raises(InvalidInput, match=r"CAPACITY=1 .* needs .* GiB on cpu .* is free"):

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,11 @@ CHOICES = (
 Config = Mapping[str, Any]
 Progress = Callable[[str], None]
 Fetch = Callable[[str], Path | None]  # a file's name → where it lies now, None: there is no such
+OfHub = Callable[[str, str], Path | None]  # the same of a repository and a file's name
+
+
+class MissingFile(InvalidInput):
+    """A file that a model needs is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +55,13 @@ class ModelFiles:
     voices: Path | None  # an archive or a folder
 
 
-def find_model(model: str, progress: Progress) -> ModelFiles:
-    """Find the files of the folder or repository `model`; missing ones are downloaded.
+def find_model(model: str, progress: Progress, *, download: bool = True) -> ModelFiles:
+    """Find the files of the folder or repository `model`; missing ones are downloaded if allowed.
 
-    Raises `InvalidInput` that names the file and says what to do.
+    Raises `InvalidInput` that names the file and says what to do, `MissingFile` where one is not
+    there.
     """
-    fetch = _source(model, progress)
+    fetch = _source(model, partial(_download, progress) if download else _cached)
     path = fetch("config.json")
     config = {} if path is None else _read_json(model, path)
     _refuse_other_kinds(model, config)
@@ -72,27 +79,38 @@ def find_model(model: str, progress: Progress) -> ModelFiles:
     )
 
 
-def _source(model: str, progress: Progress) -> Fetch:
+def _source(model: str, of_hub: OfHub) -> Fetch:
+    """Where a name of config.json leads: to the model's own files, or as hf://… to a repository.
+
+    Upstream's `hf_get` (moshi 0.2.13 loaders.py) knows both, in folders and in repositories.
+    """
+    own = _own_files(model, of_hub)
+
+    def fetch(name: str) -> Path | None:
+        elsewhere = re.fullmatch(r"hf://([^/]+/[^/]+)/(.+)", name)
+        return of_hub(elsewhere[1], elsewhere[2]) if elsewhere else own(name)
+
+    return fetch
+
+
+def _own_files(model: str, of_hub: OfHub) -> Fetch:
     folder = pocket.FOLDER if model == pocket.NAME else Path(model).expanduser()
     if folder.is_dir():
-        return lambda name: _local(folder, name, progress)
+        return lambda name: folder / name if (folder / name).exists() else None
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", model):
-        return lambda name: None if name == VOICES_FOLDER else _download(model, name, progress)
+        return lambda name: None if name == VOICES_FOLDER else of_hub(model, name)
     if "/" in model or model.startswith((".", "~")):
         raise InvalidInput(f"MODEL={model!r}: there is no such folder; {CHOICES}")
     raise InvalidInput(f"MODEL={model!r}: {CHOICES}")
 
 
-def _local(folder: Path, name: str, progress: Progress) -> Path | None:
-    """A file of a folder; its config.json may also name one as `hf://owner/repository/file`."""
-    if name.startswith("hf://"):
-        owner, repository, file = name.removeprefix("hf://").split("/", 2)
-        return _download(f"{owner}/{repository}", file, progress)
-    path = folder / name
-    return path if path.exists() else None
+def _cached(repository: str, name: str) -> Path | None:
+    """A file of a hub repository that was fetched before."""
+    cached = huggingface_hub.try_to_load_from_cache(repository, name)
+    return Path(cached) if isinstance(cached, str) else None
 
 
-def _download(repository: str, name: str, progress: Progress) -> Path | None:
+def _download(progress: Progress, repository: str, name: str) -> Path | None:
     """A file of a hub repository: from the hub's cache, so that a start needs no network."""
     cached = huggingface_hub.try_to_load_from_cache(repository, name)
     if cached is not None:  # a path, or the mark of a file that the repository has not
@@ -137,7 +155,7 @@ def _gated(repository: str) -> str:
 def _need(model: str, fetch: Fetch, name: str) -> Path:
     path = fetch(name)
     if path is None:
-        raise InvalidInput(
+        raise MissingFile(
             f"MODEL={model!r}: {name} is missing; a model is config.json and the files it names, "
             f"by default {LM_NAME}, {CODEC_NAME} and {TOKENIZER_NAME}"
         )
@@ -149,7 +167,7 @@ def _language_model(model: str, fetch: Fetch, config: Config) -> Path:
     name = config.get("moshi_name", LM_NAME)
     path = fetch(name)
     if path is None and config.get("lora"):
-        raise InvalidInput(
+        raise MissingFile(
             f"MODEL={model!r}: this LoRA adapts a model that is not here; set "
             f'"moshi_name" in config.json to it, as in "hf://kyutai/moshiko-pytorch-bf16/{LM_NAME}"'
             ' (and "mimi_name" and "tokenizer_name" likewise)'

@@ -15,7 +15,6 @@ MIB = 1 << 20
 # Mimi's keys and values (16 layers of 512, 250 frames, float32) and the worker's own 4 MiB.
 CODEC_SLOT_BYTES = 2 * 16 * 512 * 250 * 4 + 4 * MIB
 KEYS_AND_VALUES = 2
-OPENING_FRAMES = 8 * 300  # prompts that the worker keeps for a model that follows them
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class ModelSizes:
 
     def plan(self, device: str, free_bytes: int, *, on_gpu: bool) -> MemoryPlan:
         """The worker's own plan for a device."""
-        return MemoryPlan(
+        plan = MemoryPlan(
             device=device,
             on_gpu=on_gpu,
             free_bytes=free_bytes,
@@ -38,8 +37,8 @@ class ModelSizes:
             frame_bytes=self.frame_bytes,
             slot_bytes=self.slot_bytes,
             context_frames=self.context_frames,
-            openings_bytes=OPENING_FRAMES * self.frame_bytes if self.prompted else 0,
         )
+        return plan.with_minds(prompted=self.prompted)
 
     def at_context(self, frames: int | None) -> "ModelSizes":
         """With the context that `CONTEXT` asks for."""

@@ -1,8 +1,10 @@
 """Doctor: the model's folder or repository, with a hub of the test's own that speaks real HTTP."""
 
 import json
+import shutil
 import threading
 from collections.abc import Generator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,18 +17,25 @@ from moshi.models import loaders
 
 from deploy.doctor.finding import Finding, State
 from deploy.doctor.model import Look, model
-from deploy.doctor.sizes import SEVEN_B, sizes_of
+from deploy.doctor.sizes import CODEC_SLOT_BYTES, KNOWN, SEVEN_B, sizes_of
 from protocol.settings import Settings
 from tests.engine import folders
 from tests.servers import GivenSettings, free_port
-from worker.engine.checkpoint import CODEC_STATE_BYTES, _attention_bytes
+from worker.engine.capacity import MemoryPlan
+from worker.engine.checkpoint import (
+    CODEC_STATE_BYTES,
+    _attention_bytes,
+    load_codec,
+    plan_memory,
+)
 from worker.engine.lm_weights import Unfilled, bare_lm
-from worker.engine.model_files import LM_NAME, find_model
-from worker.engine.shapes import read_shapes, speaks_for_both
+from worker.engine.model_files import LM_NAME, ModelFiles, find_model
+from worker.engine.shapes import is_prompted, read_shapes
 
 REVISION = "0" * 40
 SEVEN_B_NAME = "kyutai/moshiko-pytorch-bf16"
 WEIGHTS, PICTURE = 15_375_458_304, 1 << 40
+CPU = torch.device("cpu")
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -233,35 +242,62 @@ def test_a_repository_that_was_fetched_in_part(fetched: Path, hub: type[Hub]) ->
     assert only(seen("kyutai/small")).code == "model.to_fetch"
 
 
+def test_a_repository_of_another_kind_in_the_cache(fetched: Path) -> None:
+    """Fetching the rest of it would not help: it is refused as the worker refuses it."""
+    folders.configure(fetched, model_type="stt")
+    finding = only(seen("kyutai/small"))
+
+    assert (finding.code, finding.state) == ("model.incomplete", State.FAIL)
+    assert finding.found.startswith("MODEL='kyutai/small': model_type='stt' is no model for")
+
+
+def test_a_repository_that_takes_files_of_another(fetched: Path, hub: type[Hub]) -> None:
+    """Only with those it is whole."""
+    folders.configure(fetched, mimi_name=f"hf://kyutai/whole/{folders.CODEC_NAME}")
+    assert only(seen("kyutai/small")).code == "model.to_fetch"
+
+    whole = Path(str(fetched).replace("models--kyutai--small", "models--kyutai--whole"))
+    shutil.copytree(fetched.parents[1], whole.parents[1])
+    assert only(seen("kyutai/small")).code == "model.folder"
+
+
+def planned(files: ModelFiles, context: int | None = None) -> tuple[MemoryPlan, int]:
+    """The worker's plan for these files, and what it counts for their small codec."""
+    lm = bare_lm(files, torch.bfloat16, context)
+    mimi = load_codec(files, lm, CPU)
+    prompted = is_prompted(files.config, read_shapes(files.lm))
+    plan = plan_memory(lm, mimi, CPU, torch.bfloat16, prompted=prompted)
+    return plan, _attention_bytes(mimi, torch.float32) + CODEC_STATE_BYTES
+
+
 @pytest.mark.parametrize("kind", ["moshi", "personaplex"])
-def test_sizes_are_those_that_the_worker_counts(tmp_path: Path, kind: str) -> None:
-    """From headers alone, the same bytes as from the model itself."""
+@pytest.mark.parametrize("context", [None, 250])
+def test_the_plan_is_the_workers_own(tmp_path: Path, kind: str, context: int | None) -> None:
+    """From headers alone, the same plan as from the model itself, but for the codec's size."""
     if kind == "moshi":
         folder = folders.moshi_folder(tmp_path / kind, folders.random_lm())
     else:
         folder = folders.personaplex_folder(tmp_path / kind, folders.random_lm(dep_q=16))
     files = find_model(str(folder), lambda _: None)
-    lm, shapes = bare_lm(files, torch.bfloat16, None), read_shapes(files.lm)
-    sizes = sizes_of(files.config, shapes, value_bytes=2)
+    plan, codec_bytes = planned(files, context)
+    sizes = sizes_of(files.config, read_shapes(files.lm), value_bytes=2).at_context(context)
 
-    assert sizes.weights_bytes == sum(each.numel() * 2 for each in lm.parameters())
-    assert lm.context is not None
-    assert sizes.frame_bytes * lm.context == _attention_bytes(lm.transformer, torch.bfloat16)
-    assert (sizes.context_frames, sizes.prompted) == (lm.context, speaks_for_both(shapes))
+    ours = sizes.plan("cpu", plan.free_bytes, on_gpu=False)
+    assert ours == replace(plan, slot_bytes=plan.slot_bytes - codec_bytes + CODEC_SLOT_BYTES)
+    assert (ours.openings_bytes > 0) == (kind == "personaplex")
 
 
-def test_sizes_of_the_7b_are_those_that_the_worker_counts() -> None:
-    """The figures that are known before anything is fetched, against moshi's own architecture."""
+@pytest.mark.parametrize("name", [SEVEN_B_NAME, "nvidia/personaplex-7b-v1"])
+def test_the_plan_of_a_7b_is_the_workers_own(name: str) -> None:
+    """What is known before anything is fetched, against moshi's own architecture."""
     meta = torch.device("meta")
     with meta, Unfilled():
         lm = loaders.get_moshi_lm(None, None, device=meta, dtype=torch.bfloat16)
         mimi = loaders.get_mimi(None, device=meta)
-    assert lm.depformer is not None
-    codec = _attention_bytes(mimi, torch.float32) + CODEC_STATE_BYTES
+    sizes = KNOWN[name]
+    plan = plan_memory(lm, mimi, CPU, torch.bfloat16, prompted=sizes.prompted)
 
-    assert SEVEN_B.weights_bytes == sum(each.numel() * 2 for each in lm.parameters())
-    assert SEVEN_B.frame_bytes * 3000 == _attention_bytes(lm.transformer, torch.bfloat16)
-    assert SEVEN_B.slot_bytes == codec + _attention_bytes(lm.depformer, torch.bfloat16)
+    assert sizes.plan("cpu", plan.free_bytes, on_gpu=False) == plan
 
 
 def test_no_token_of_this_user_reaches_the_tests(cache: Path) -> None:

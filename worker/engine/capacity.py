@@ -3,7 +3,7 @@
 Pure arithmetic: the numbers come from `checkpoint.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from protocol.errors import InvalidInput
 
@@ -38,6 +38,17 @@ class MemoryPlan:
     openings_bytes: int = 0  # of prompts that are kept beside the slots
     renewal_bytes: int = 0  # of the mind that reads a renewed session's past
 
+    def with_minds(self, *, prompted: bool) -> "MemoryPlan":
+        """The same with what is remembered beside the slots: prompts, and the mind that renews."""
+        opening_bytes = longest_opening(self.context_frames) * self.frame_bytes if prompted else 0
+        return replace(
+            self,
+            # A session holds its opening for its renewals, though no new one may want it any more.
+            slot_bytes=self.slot_bytes + opening_bytes,
+            openings_bytes=OPENINGS * opening_bytes,
+            renewal_bytes=self.context_frames * self.frame_bytes,
+        )
+
     @property
     def most(self) -> int:
         """How many slots there is memory for."""
@@ -65,11 +76,12 @@ class MemoryPlan:
         )
 
     def sum_line(self, slots: int) -> str:
-        """The plan as a sum: weights, sessions, margin, and what is free."""
+        """The plan as a sum: weights, minds beside the sessions, sessions, margin; what is free."""
         sessions = slots * self._one_slot(self.context_frames)
         need = self._need(slots, self.context_frames)
-        margin = need - sessions - self.weights_bytes - self.openings_bytes
-        kept = f" + prompts {_size(self.openings_bytes)}" if self.openings_bytes else ""
+        margin = need - sessions - self._beside_slots()
+        minds = {"prompts": self.openings_bytes, "renewal": self.renewal_bytes}
+        kept = "".join(f" + {what} {_size(count)}" for what, count in minds.items() if count)
         slot = f"{_size(self._one_slot(self.context_frames))} (CONTEXT={self.context_frames})"
         return (
             f"{self.device}: weights {_size(self.weights_bytes)}{kept} + {slots} sessions of {slot}"

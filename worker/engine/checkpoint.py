@@ -21,7 +21,7 @@ from protocol.errors import InvalidInput
 from protocol.personas import load_catalogue
 from protocol.settings import Settings
 from worker.engine import builtin, pocket
-from worker.engine.capacity import OPENINGS, MemoryPlan, longest_opening
+from worker.engine.capacity import MemoryPlan
 from worker.engine.echo import echo_model
 from worker.engine.language import UnsupportedModel
 from worker.engine.lm_weights import bare_lm, load_lm
@@ -174,22 +174,16 @@ def plan_memory(
     depformer_bytes = _attention_bytes(lm.depformer, dtype) if lm.depformer is not None else 0
     context = lm.context or 1
     frame_bytes = _attention_bytes(lm.transformer, dtype) // context
-    opening_bytes = longest_opening(context) * frame_bytes if prompted else 0
-    return MemoryPlan(
+    plan = MemoryPlan(
         device=name,
         on_gpu=device.type == "cuda",
         free_bytes=free_bytes,
         weights_bytes=sum(each.numel() * each.element_size() for each in lm.parameters()),
         frame_bytes=frame_bytes,
-        # A session holds its opening for its renewals, though no new one may want it any more.
-        slot_bytes=depformer_bytes
-        + _attention_bytes(mimi, torch.float32)
-        + CODEC_STATE_BYTES
-        + opening_bytes,
+        slot_bytes=depformer_bytes + _attention_bytes(mimi, torch.float32) + CODEC_STATE_BYTES,
         context_frames=context,
-        openings_bytes=OPENINGS * opening_bytes,
-        renewal_bytes=context * frame_bytes,
     )
+    return plan.with_minds(prompted=prompted)
 
 
 def _attention_bytes(model: torch.nn.Module, dtype: torch.dtype) -> int:

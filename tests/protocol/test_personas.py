@@ -121,6 +121,14 @@ def test_a_new_persona_gets_a_label_from_its_name() -> None:
             {"persona": {"name": "chef", "mood": 1}},
             "persona: mood=1: Extra inputs are not permitted",
         ),
+        (
+            {"persona": {"name": "chef", "sampling": {"text_top_k": 129}}},
+            "persona: sampling.text_top_k=129: Input should be less than or equal to 128",
+        ),
+        (
+            {"persona": {"name": "chef", "sampling": {"audio_top_k": 257}}},
+            "persona: sampling.audio_top_k=257: Input should be less than or equal to 256",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_words(metadata: Any, reason: str) -> None:

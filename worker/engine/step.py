@@ -15,7 +15,7 @@ from moshi.models.compression import MimiModel
 from moshi.models.lm import LMModel
 
 from protocol.errors import InvalidInput
-from protocol.personas import Persona
+from protocol.personas import MOST_AUDIO_TOP_K, MOST_TEXT_TOP_K, Persona
 from worker.engine import metrics
 from worker.engine.chores import Chores
 from worker.engine.codec import CodecWeights
@@ -40,9 +40,6 @@ from worker.engine.tiers import (
     Ports,
     tiers_of,
 )
-
-# How many candidates a captured graph looks at; the defaults are 25 and 250 (moshi 0.2.13 lm.py).
-GRAPH_TEXT_WIDTH, GRAPH_AUDIO_WIDTH = 128, 256
 
 
 class MoshiStep:
@@ -74,7 +71,7 @@ class MoshiStep:
         self.chores = Chores()
         self._cuda = device.type == "cuda"
         self._cards = Widths(text=len(lm.text_linear.get_parameter("weight")), audio=lm.card)
-        self.widths = self._cards.at_most(GRAPH_TEXT_WIDTH, GRAPH_AUDIO_WIDTH)
+        self.widths = self._cards.at_most(MOST_TEXT_TOP_K, MOST_AUDIO_TOP_K)
         self._width_of: dict[int, tuple[int, int]] = {}
         self.ports = Ports.of(device, capacity, mimi.frame_size, COLUMN + 1 + lm.n_q)
         knobs = self.memory.rows(capacity, "knobs")

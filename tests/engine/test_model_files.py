@@ -196,6 +196,17 @@ def test_without_download_only_the_cache_is_looked_at(hub: HubOfATest) -> None:
     assert find_model("kyutai/small", ignore, download=False) == fetched
 
 
+def test_weights_too_large_for_the_device_are_not_fetched(hub: HubOfATest, moshi: Path) -> None:
+    """A device that cannot hold the weights is told of before they come, with both sizes."""
+    size = (moshi / folders.LM_NAME).stat().st_size
+    find_model("kyutai/small", ignore, most_bytes=2 * size)
+    with pytest.raises(InvalidInput, match=r"safetensors has 0\.00 GiB, but 0\.00 GiB is free"):
+        find_model("kyutai/other", ignore, most_bytes=size - 1)
+
+    with pytest.raises(MissingFile):
+        find_model("kyutai/other", ignore, download=False)
+
+
 @pytest.mark.parametrize("name", ["moshiko", "built-in", ""])
 def test_a_name_that_is_nothing_gives_the_choices(name: str) -> None:
     """Neither word, repository nor folder: the answer lists what MODEL may be."""

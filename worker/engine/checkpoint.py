@@ -47,14 +47,13 @@ def load_model(settings: Settings, progress: Progress) -> Model:
     if settings.model == "echo":
         progress("Model echo: nothing to load")
         return echo_model(settings.capacity)
-    if settings.model == "builtin":
-        progress(builtin.NOTE)
-        folder = _builtin_folder(settings)
-        return _assemble(find_model(str(folder), progress), settings, progress, note=builtin.NOTE)
-    note = pocket.NOTE if settings.model == pocket.NAME else ""
+    note = {"builtin": builtin.NOTE, pocket.NAME: pocket.NOTE}.get(settings.model, "")
     if note:
         progress(note)
-    return _assemble(find_model(settings.model, progress), settings, progress, note)
+    device = _device(settings)
+    name = str(_builtin_folder(settings)) if settings.model == "builtin" else settings.model
+    files = find_model(name, progress, most_bytes=_free(device)[1])
+    return _assemble(files, device, settings, progress, note)
 
 
 def _builtin_folder(settings: Settings) -> Path:
@@ -67,8 +66,12 @@ def _builtin_folder(settings: Settings) -> Path:
         ) from error
 
 
-def _assemble(files: ModelFiles, settings: Settings, progress: Progress, note: str = "") -> Model:
-    device, dtype = _device(settings, files)
+def _assemble(
+    files: ModelFiles, device: torch.device, settings: Settings, progress: Progress, note: str
+) -> Model:
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    if files.config.get("quantize"):
+        _check_quantized(files, on_gpu=device.type == "cuda")
     if device.type == "cpu":
         torch.set_num_threads(settings.torch_threads)
     bare = bare_lm(files, dtype, settings.context)
@@ -139,20 +142,22 @@ def load_codec(files: ModelFiles, lm: LMModel, device: torch.device) -> MimiMode
         ) from error
 
 
-def _device(settings: Settings, files: ModelFiles) -> tuple[torch.device, torch.dtype]:
-    """Where to run and in which precision: bfloat16 on a GPU, float32 on a CPU."""
+def _device(settings: Settings) -> torch.device:
+    """Where to run: on a GPU in bfloat16, on a CPU in float32."""
     has_cuda = torch.cuda.is_available()
     if settings.device == "cuda" and not has_cuda:
         raise InvalidInput("DEVICE='cuda': torch finds no CUDA device; set DEVICE=cpu or auto")
-    on_gpu = has_cuda and settings.device != "cpu"
-    if files.config.get("quantize"):
-        _check_quantized(files, on_gpu)
-    if on_gpu:
-        return torch.device("cuda"), torch.bfloat16
-    return torch.device("cpu"), torch.float32
+    return torch.device("cuda" if has_cuda and settings.device != "cpu" else "cpu")
 
 
-def _check_quantized(files: ModelFiles, on_gpu: bool) -> None:
+def _free(device: torch.device) -> tuple[str, int]:
+    """The device's name for people, and its free bytes."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})", torch.cuda.mem_get_info(device)[0]
+    return "cpu", psutil.virtual_memory().available
+
+
+def _check_quantized(files: ModelFiles, *, on_gpu: bool) -> None:
     if not on_gpu:
         raise InvalidInput(f"MODEL={files.name!r}: 8-bit weights need a CUDA device")
     try:
@@ -166,11 +171,7 @@ def _check_quantized(files: ModelFiles, on_gpu: bool) -> None:
 def plan_memory(
     lm: LMModel, mimi: MimiModel, device: torch.device, dtype: torch.dtype, *, prompted: bool
 ) -> MemoryPlan:
-    if device.type == "cuda":
-        name = f"cuda ({torch.cuda.get_device_name(device)})"
-        free_bytes = torch.cuda.mem_get_info(device)[0]
-    else:
-        name, free_bytes = "cpu", psutil.virtual_memory().available
+    name, free_bytes = _free(device)
     depformer_bytes = _attention_bytes(lm.depformer, dtype) if lm.depformer is not None else 0
     context = lm.context or 1
     frame_bytes = _attention_bytes(lm.transformer, dtype) // context

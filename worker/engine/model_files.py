@@ -23,6 +23,7 @@ LM_NAME, LORA_NAME = "model.safetensors", "lora.safetensors"
 CODEC_NAME = "tokenizer-e351c8d8-checkpoint125.safetensors"
 TOKENIZER_NAME = "tokenizer_spm_32k_3.model"
 VOICES_NAME, VOICES_FOLDER = "voices.tgz", "voices"
+WEIGHTS = ".safetensors"
 
 KINDS = ("moshi", "personaplex")  # of `model_type`; where it is absent the weights tell
 
@@ -55,13 +56,17 @@ class ModelFiles:
     voices: Path | None  # an archive or a folder
 
 
-def find_model(model: str, progress: Progress, *, download: bool = True) -> ModelFiles:
+def find_model(
+    model: str, progress: Progress, *, download: bool = True, most_bytes: int | None = None
+) -> ModelFiles:
     """Find the files of the folder or repository `model`; missing ones are downloaded if allowed.
+
+    Weights of more than `most_bytes` are not: there is no memory for them.
 
     Raises `InvalidInput` that names the file and says what to do, `MissingFile` where one is not
     there.
     """
-    fetch = _source(model, partial(_download, progress) if download else _cached)
+    fetch = _source(model, partial(_download, progress, most_bytes) if download else _cached)
     path = fetch("config.json")
     config = {} if path is None else _read_json(model, path)
     _refuse_other_kinds(model, config)
@@ -110,13 +115,17 @@ def _cached(repository: str, name: str) -> Path | None:
     return Path(cached) if isinstance(cached, str) else None
 
 
-def _download(progress: Progress, repository: str, name: str) -> Path | None:
+def _download(
+    progress: Progress, most_bytes: int | None, repository: str, name: str
+) -> Path | None:
     """A file of a hub repository: from the hub's cache, so that a start needs no network."""
     cached = huggingface_hub.try_to_load_from_cache(repository, name)
     if cached is not None:  # a path, or the mark of a file that the repository has not
         return Path(cached) if isinstance(cached, str) else None
     progress(f"{repository}: fetching {name}")
     try:
+        if most_bytes is not None and name.endswith(WEIGHTS):
+            _refuse_too_large(repository, name, most_bytes)
         return Path(huggingface_hub.hf_hub_download(repository, name))
     except hub.LocalEntryNotFoundError as error:  # it hides what the hub answered, if it did
         answer = error.__cause__
@@ -125,6 +134,18 @@ def _download(progress: Progress, repository: str, name: str) -> Path | None:
         return None
     except (hub.HfHubHTTPError, OSError) as error:  # no connection is an OSError too
         raise InvalidInput(_refused(repository, name, error)) from error
+
+
+def _refuse_too_large(repository: str, name: str, most_bytes: int) -> None:
+    """Ask for the size of weights first: a device that cannot hold them is no reason to wait."""
+    url = huggingface_hub.hf_hub_url(repository, name)
+    size = huggingface_hub.get_hf_file_metadata(url).size or 0
+    if size > most_bytes:
+        raise InvalidInput(
+            f"MODEL={repository!r}: {name} has {size / 2**30:.2f} GiB, but "
+            f"{most_bytes / 2**30:.2f} GiB is free where it would run, so it was not fetched; "
+            "expected a smaller or quantized model, or a larger device"
+        )
 
 
 def _refused(repository: str, name: str, error: BaseException | None) -> str:

@@ -46,7 +46,8 @@ writeSync(heard, wavHeader(bytes));
 
 const there = new Promise((resolve) => {
   room.on(rtc.RoomEvent.ParticipantAttributesChanged, ({ 'lk.agent.state': state }) => {
-    if (state) resolve(console.log(`(${state})`));
+    if (state) console.log(`(${state})`);
+    if (['listening', 'speaking'].includes(state)) resolve();
   });
 });
 room.on(rtc.RoomEvent.TrackSubscribed, async (track) => {

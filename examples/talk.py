@@ -9,13 +9,21 @@ import contextlib
 import json
 import sys
 import wave
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from livekit import rtc
 
 
+class Refused(Exception):
+    """There will be no answer, and why: asking again would not help."""
+
+
 async def call(endpoint, persona, mouth, on_sound, on_words, on_state):
-    """Talk until cancelled. A call that breaks off is taken up again, in the same room."""
+    """Talk until cancelled, or until the service refuses: gives its reason then.
+
+    A call that breaks off is taken up again, in the same room.
+    """
     agent = {"agent_name": "moshi", "metadata": json.dumps({"persona": persona})}
     asked = {"room_config": {"agents": [agent]}}
 
@@ -31,59 +39,84 @@ async def call(endpoint, persona, mouth, on_sound, on_words, on_state):
         if state := attributes.get("lk.agent.state"):
             on_state(state)
 
-    async with asyncio.TaskGroup() as run:
-        while True:
-            room, gone = rtc.Room(), asyncio.Event()
-            room.on("disconnected", lambda _, gone=gone: gone.set())
-            room.on("participant_attributes_changed", see)
-            room.on("track_subscribed", lambda track, *_: run.create_task(hear(track)))
-            room.register_text_stream_handler(
-                "lk.transcription", lambda words, _: run.create_task(read(words))
-            )
-            try:
-                answer = await asyncio.to_thread(ask, endpoint, asked)
-                asked["room_name"] = answer["room_name"]
-                await room.connect(answer["server_url"], answer["participant_token"])
-                track = rtc.LocalAudioTrack.create_audio_track("mouth", mouth)
-                options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-                await room.local_participant.publish_track(track, options)
-                await gone.wait()
-            except (OSError, rtc.ConnectError) as error:  # full, or away for a moment
-                on_state(f"trying again: {error}")
-                await asyncio.sleep(1)
-            finally:
-                await room.disconnect()
+    try:
+        async with asyncio.TaskGroup() as run:
+            while True:
+                room, gone = rtc.Room(), asyncio.Event()
+                room.on("disconnected", lambda _, gone=gone: gone.set())
+                room.on("participant_attributes_changed", see)
+                room.on("track_subscribed", lambda track, *_: run.create_task(hear(track)))
+                room.register_text_stream_handler(
+                    "lk.transcription", lambda words, _: run.create_task(read(words))
+                )
+                try:
+                    answer = await asyncio.to_thread(ask, endpoint, asked)
+                    asked["room_name"] = answer["room_name"]
+                    await room.connect(answer["server_url"], answer["participant_token"])
+                    track = rtc.LocalAudioTrack.create_audio_track("mouth", mouth)
+                    options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+                    await room.local_participant.publish_track(track, options)
+                    await gone.wait()
+                except (OSError, rtc.ConnectError, rtc.participant.PublishTrackError) as error:
+                    # full, or away for a moment
+                    on_state(f"trying again: {error}")
+                    await asyncio.sleep(1)
+                finally:
+                    await room.disconnect()
+    except* Refused as refused:
+        [why] = refused.exceptions
+    return str(why)
 
 
 def ask(endpoint, asked):
     """LiveKit's standard token request."""
+    if not endpoint.startswith(("http://", "https://")):
+        raise Refused(f"{endpoint!r}: expected http://… or https://…")
     headers = {"Content-Type": "application/json"}
-    with urlopen(Request(endpoint, json.dumps(asked).encode(), headers), timeout=20) as answer:
-        return json.load(answer)
+    try:
+        with urlopen(Request(endpoint, json.dumps(asked).encode(), headers), timeout=20) as answer:
+            return json.load(answer)
+    except HTTPError as error:
+        said = f"{error}: {error.read().decode()}"
+        later = error.code >= 500 or error.code == 429  # full, or asked too often
+        raise (OSError if later else Refused)(said) from error
 
 
 async def main(endpoint, question, answer, persona="assistant", seconds="10"):
-    """Ask once the persona is there, hear it out for some seconds, hang up."""
+    """Ask once the persona is there, hear it out for some seconds, hang up.
+
+    Gives the reason why there was no conversation.
+    """
     there = asyncio.Event()
 
     def show(state):
         print(f"({state})", flush=True)
-        there.set()
+        if state in ("listening", "speaking"):
+            there.set()
 
     with wave.open(question) as asking, wave.open(answer, "wb") as heard:
         heard.setparams((1, 2, 24_000, 0, "NONE", ""))
         rate_hz, channels = asking.getframerate(), asking.getnchannels()
         mouth = rtc.AudioSource(rate_hz, channels)
-        talk = call(endpoint, persona, mouth, heard.writeframes, print, show)
-        calling = asyncio.create_task(talk)
-        await there.wait()
-        while pcm := asking.readframes(rate_hz // 50):
-            samples = len(pcm) // 2 // channels
-            await mouth.capture_frame(rtc.AudioFrame(pcm, rate_hz, channels, samples))
-        await asyncio.wait([calling], timeout=float(seconds))
+
+        async def talk():
+            await there.wait()
+            while pcm := asking.readframes(rate_hz // 50):
+                samples = len(pcm) // 2 // channels
+                await mouth.capture_frame(rtc.AudioFrame(pcm, rate_hz, channels, samples))
+            await asyncio.sleep(float(seconds))
+
+        talking = asyncio.create_task(talk())
+        calling = asyncio.create_task(
+            call(endpoint, persona, mouth, heard.writeframes, print, show)
+        )
+        await asyncio.wait([calling, talking], return_when=asyncio.FIRST_COMPLETED)
+        if calling.done():  # refused, or failed
+            return calling.result()
         calling.cancel()
         await asyncio.wait([calling])
+        return talking.result()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    sys.exit(asyncio.run(main(*sys.argv[1:])))

@@ -10,7 +10,8 @@ from playwright.async_api import Browser
 
 from deploy import programs
 from tests import servers
-from tests.browser.conftest import browser as browser  # the same fixture
+from tests.browser.conftest import browser as browser  # the same fixtures
+from tests.browser.conftest import deaf_browser as deaf_browser
 from tests.clients.call import Call, open_call
 from tests.clients.packages import HERE, bundle, serving
 from tests.stack import Stack, start_stack

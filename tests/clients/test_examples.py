@@ -1,6 +1,7 @@
 """The examples, as they are: each holds a conversation with the stack."""
 
 import asyncio
+import re
 import shutil
 import signal
 import sys
@@ -17,6 +18,8 @@ from playwright.async_api import Browser, Page, expect
 from deploy import programs
 from tests.browser.microphone import write_voice
 from tests.browser.visit import WITHIN_MS
+from tests.clients.answering import answering
+from tests.clients.call import FULL
 from tests.clients.packages import HERE
 from tests.stack import Stack
 
@@ -57,14 +60,20 @@ def command_of(language: str, folder: Path) -> list[str]:
 
 
 async def start(
-    language: str, stack: Stack, question: Path, folder: Path, listen_s: float
+    language: str,
+    endpoint: str,
+    question: Path,
+    folder: Path,
+    listen_s: float,
+    persona: str = "chef",
 ) -> asyncio.subprocess.Process:
     """Start an example; what it hears goes to `answer.wav`."""
-    command = [*command_of(language, folder), f"{stack.url}/token", str(question)]
     return await asyncio.create_subprocess_exec(
-        *command,
+        *command_of(language, folder),
+        endpoint,
+        str(question),
         str(folder / "answer.wav"),
-        "chef",
+        persona,
         str(listen_s),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -73,7 +82,7 @@ async def start(
 
 async def hold(stack: Stack, question: Path, language: str, folder: Path) -> Talk:
     """Let an example hold its conversation to the end."""
-    process = await start(language, stack, question, folder, LISTEN_S)
+    process = await start(language, f"{stack.url}/token", question, folder, LISTEN_S)
     out, err = await asyncio.wait_for(process.communicate(), ENDS_WITHIN_S)
 
     assert process.returncode == 0, err.decode()
@@ -120,7 +129,7 @@ async def test_the_headless_client_calls_again(
 ) -> None:
     """Thrown out of its room, it comes back into one of the same name, and talks on."""
     await stack.slots_used_become(0)
-    process = await start("python", stack, question, tmp_path, ENDS_WITHIN_S)
+    process = await start("python", f"{stack.url}/token", question, tmp_path, ENDS_WITHIN_S)
     assert process.stdout is not None
     try:
         async with asyncio.timeout(ENDS_WITHIN_S):
@@ -136,6 +145,62 @@ async def test_the_headless_client_calls_again(
         await process.communicate()
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_refusal_ends_it_with_the_reason(
+    stack: Stack, question: Path, tmp_path: Path, language: str
+) -> None:
+    """Where asking again would not help, it says what the service said."""
+    endpoint = f"{stack.url}/token"
+    process = await start(language, endpoint, question, tmp_path, LISTEN_S, persona="nobody")
+    _, err = await asyncio.wait_for(process.communicate(), ENDS_WITHIN_S)
+
+    assert process.returncode == 1
+    assert "'nobody'" in err.decode()
+
+
+@pytest.mark.parametrize("endpoint", ["localhost:8080/token", "rooms.example.com/token"])
+async def test_an_address_that_is_none_is_told(
+    question: Path, tmp_path: Path, endpoint: str
+) -> None:
+    """It asks nobody, and says what was expected."""
+    process = await start("python", endpoint, question, tmp_path, LISTEN_S)
+    _, err = await asyncio.wait_for(process.communicate(), ENDS_WITHIN_S)
+
+    assert process.returncode == 1
+    assert err.decode() == f"{endpoint!r}: expected http://… or https://…\n"
+
+
+async def test_a_call_that_fails_ends_the_headless_client(question: Path, tmp_path: Path) -> None:
+    """What nobody foresaw is no reason to wait: here an answer without a token."""
+    with answering(200, "{}") as service:
+        process = await start("python", service.endpoint, question, tmp_path, LISTEN_S)
+        _, err = await asyncio.wait_for(process.communicate(), ENDS_WITHIN_S)
+
+    assert process.returncode == 1
+    assert "KeyError" in err.decode()
+
+
+async def test_a_full_server_is_not_talked_to(tmp_path: Path) -> None:
+    """While all places are taken it asks again, and keeps its question until somebody is there."""
+    question = tmp_path / "question.wav"
+    with wave.open(str(question), "wb") as short:
+        short.setparams((1, 2, 24_000, 0, "NONE", ""))
+        short.writeframes(bytes(4_800))
+    with answering(503, "All places are taken.") as service:
+        process = await start("python", service.endpoint, question, tmp_path, 0.0)
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(ENDS_WITHIN_S):
+                lines = [(await process.stdout.readline()).decode() for _ in range(4)]
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+    assert service.asked >= 4
+    assert all("All places are taken." in line for line in lines)
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def plain(browser: Browser, frontend: str, stack: Stack) -> AsyncGenerator[Page]:
     """The plain page, opened."""
@@ -146,9 +211,20 @@ async def plain(browser: Browser, frontend: str, stack: Stack) -> AsyncGenerator
     await page.close()
 
 
+async def press(page: Page, name: str, answer: str = "Teacher") -> None:
+    """Press the button until it has that answer: a busy machine's worker is full for a moment."""
+    state = page.locator("#state")
+    while True:
+        await page.get_by_role("button", name=name, exact=True).click()
+        await expect(state).to_have_text(re.compile(f"{answer}|{FULL}"), timeout=WITHIN_MS)
+        if answer in await state.inner_text():
+            return
+        await asyncio.sleep(0.5)
+
+
 async def test_the_plain_page_talks(plain: Page) -> None:
     """One press, and the persona's state and words are on the page, its voice in the room."""
-    await plain.get_by_role("button", name="Talk").click()
+    await press(plain, "Talk")
 
     speaking = "Teacher: speaking"
     await expect(plain.locator("#state")).to_have_text(speaking, timeout=WITHIN_MS)
@@ -159,8 +235,31 @@ async def test_the_plain_page_talks(plain: Page) -> None:
 async def test_the_plain_page_hangs_up_and_calls_again(plain: Page) -> None:
     """The same button ends the call and begins the next one."""
     for name in ("Talk", "Talk again"):
-        await plain.get_by_role("button", name=name, exact=True).click()
-        state = plain.locator("#state")
-        await expect(state).to_contain_text("Teacher", timeout=WITHIN_MS)
+        await press(plain, name)
         await plain.get_by_role("button", name="Hang up").click(timeout=WITHIN_MS)
-        await expect(state).to_have_text("Talk again", timeout=WITHIN_MS)
+        await expect(plain.locator("#state")).to_have_text("Talk again", timeout=WITHIN_MS)
+
+
+async def test_the_plain_page_says_why_it_is_refused(
+    browser: Browser, frontend: str, stack: Stack
+) -> None:
+    """The service's own words stand where the state stands, and the button is there again."""
+    page = await browser.new_page()
+    await page.goto(f"{frontend}/talk.html?endpoint={stack.url}/token&persona=nobody")
+    await page.get_by_role("button", name="Talk").click()
+
+    await expect(page.locator("#state")).to_contain_text("nobody", timeout=WITHIN_MS)
+    await expect(page.get_by_role("button", name="Talk")).to_be_visible()
+    await page.close()
+
+
+async def test_the_plain_page_says_that_it_has_no_microphone(
+    deaf_browser: Browser, frontend: str, stack: Stack, idle: None
+) -> None:
+    """Without one there is no call, and the browser's reason is on the page."""
+    page = await deaf_browser.new_page()
+    await page.goto(f"{frontend}/talk.html?endpoint={stack.url}/token&persona=teacher")
+    await press(page, "Talk", "Permission denied")
+
+    await expect(page.get_by_role("button", name="Talk again")).to_be_visible()
+    await page.close()

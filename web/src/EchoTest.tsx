@@ -2,17 +2,18 @@
 
 import { useEffect, useRef, useState } from 'react';
 import './EchoTest.css';
-import { type Echo, listen, play } from './echo';
+import { listen, play } from './echo';
 import { PERSON } from './face';
 import { Notice } from './Notice';
 import type { SoundWish } from './sound';
 import { InsecurePage, type Trouble, troubleOf } from './trouble';
 import { VoiceFigure } from './VoiceFigure';
 
-type Step = 'rest' | 'listening' | 'playing' | 'done';
+type Step = 'rest' | 'starting' | 'listening' | 'playing' | 'done';
 
 const WORDS: Record<Step, string> = {
   rest: 'Say something, and hear it back. It stays on this machine.',
+  starting: 'Your browser may ask for the microphone.',
   listening: 'Say something now…',
   playing: 'This is how you are heard.',
   done: 'Did you hear yourself? Then you are ready.',
@@ -22,29 +23,33 @@ export function EchoTest({ wish }: { wish: SoundWish }) {
   const [step, setStep] = useState<Step>('rest');
   const [track, setTrack] = useState<MediaStreamTrack>();
   const [trouble, setTrouble] = useState<Trouble | null>(null);
-  const echo = useRef<Echo | null>(null);
-  useEffect(() => () => echo.current?.stop(), []);
+  const leave = useRef<AbortController>(null);
+  useEffect(() => () => leave.current?.abort(), []); // a call that begins hears nothing of it
 
   const tryIt = async () => {
+    leave.current = new AbortController();
+    const { signal } = leave.current;
     setTrouble(null);
+    setStep('starting');
     try {
       if (!window.isSecureContext || !navigator.mediaDevices) throw new InsecurePage();
-      echo.current = await listen(wish);
-      setTrack(echo.current.track);
+      const { track, heard } = await listen(wish, signal);
+      setTrack(track);
       setStep('listening');
-      const sound = await echo.current.heard;
-      echo.current.stop();
+      const sound = await heard;
       setTrack(undefined);
       setStep('playing');
-      await play(sound, wish.speaker);
+      await play(sound, wish.speaker, signal);
       setStep('done');
     } catch (error) {
+      if (signal.aborted) return;
+      setTrack(undefined);
       setStep('rest');
       setTrouble(troubleOf(error));
     }
   };
 
-  const busy = step === 'listening' || step === 'playing';
+  const busy = step !== 'rest' && step !== 'done';
   return (
     <div className="echo-test" data-step={step}>
       <span className="echo-figure">

@@ -8,47 +8,57 @@ export const LISTEN_MS = 3_000;
 export interface Echo {
   /** What is heard while it listens. */
   track: MediaStreamTrack;
-  /** Once it has listened long enough. */
+  /** Once it has listened long enough; the microphone is closed then. */
   heard: Promise<Blob>;
-  stop: () => void;
 }
 
-/** Throws `MicrophoneFailed`. */
-export async function listen(wish: SoundWish): Promise<Echo> {
+/** Throws `MicrophoneFailed`, and the signal's reason where it says that nobody waits any more. */
+export async function listen(wish: SoundWish, signal: AbortSignal): Promise<Echo> {
   const audio = captureOf(wish) as MediaTrackConstraints;
   const stream = await navigator.mediaDevices.getUserMedia({ audio }).catch((reason) => {
     throw new MicrophoneFailed(reason);
   });
   const [track] = stream.getAudioTracks();
   if (!track) throw new MicrophoneFailed(new DOMException('no track', 'NotFoundError'));
-  const recorder = new MediaRecorder(stream);
-  const pieces: Blob[] = [];
-  const heard = new Promise<Blob>((resolve) => {
-    recorder.ondataavailable = ({ data }) => pieces.push(data);
-    recorder.onstop = () => resolve(new Blob(pieces, { type: recorder.mimeType }));
-  });
-  const timer = setTimeout(() => recorder.stop(), LISTEN_MS);
-  const stop = () => {
-    clearTimeout(timer);
-    if (recorder.state !== 'inactive') recorder.stop();
-    track.stop();
-  };
-  recorder.start();
-  return { track, heard, stop };
+  if (signal.aborted) track.stop(); // the browser asked for longer than the person stayed
+  signal.throwIfAborted();
+  return { track, heard: record(stream, track, signal) };
 }
 
-/** Play it where the person wants to hear; ends when it has been heard. */
-export async function play(sound: Blob, speaker: string): Promise<void> {
+function record(stream: MediaStream, track: MediaStreamTrack, signal: AbortSignal): Promise<Blob> {
+  return new Promise((resolve, reject) => {
+    const recorder = new MediaRecorder(stream);
+    const pieces: Blob[] = [];
+    recorder.ondataavailable = ({ data }) => pieces.push(data);
+    recorder.onstop = () => {
+      track.stop();
+      resolve(new Blob(pieces, { type: recorder.mimeType }));
+    };
+    signal.addEventListener('abort', () => {
+      track.stop();
+      reject(signal.reason);
+    });
+    recorder.start();
+    setTimeout(() => recorder.state !== 'inactive' && recorder.stop(), LISTEN_MS);
+  });
+}
+
+/** Play it where the person wants to hear; ends when it has been heard. Throws as `listen` does. */
+export async function play(sound: Blob, speaker: string, signal: AbortSignal): Promise<void> {
   const url = URL.createObjectURL(sound);
   const audio = new Audio(url);
   try {
     if (speaker && 'setSinkId' in audio) await audio.setSinkId(speaker);
-    const ended = new Promise((resolve) => {
+    signal.throwIfAborted();
+    const ended = new Promise((resolve, reject) => {
       audio.onended = resolve;
       audio.onerror = resolve;
+      signal.addEventListener('abort', () => {
+        audio.pause();
+        reject(signal.reason);
+      });
     });
-    await audio.play();
-    await ended;
+    await Promise.all([audio.play(), ended]);
   } finally {
     URL.revokeObjectURL(url);
   }

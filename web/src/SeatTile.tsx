@@ -1,6 +1,6 @@
 /** One participant on the stage: figure, name, what it does now, how loud it shall be. */
 
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import type { Face } from './face';
 import { Loudspeaker } from './icons';
 import { journal } from './journal';
@@ -32,6 +32,7 @@ interface Props {
 export function SeatTile({ seat, face, track, over, alone, muted, onMute }: Props) {
   const { participant, label } = seat;
   const [volume, setVolume] = useState(1);
+  useEffect(() => participant?.setVolume(volume), [participant, volume]); // also for who comes anew
   const person = participant !== null && !isVoice(participant);
   const state = person ? 'person' : voiceState(participant);
   const silent = onMute && !person ? muted : volume === 0;
@@ -43,12 +44,8 @@ export function SeatTile({ seat, face, track, over, alone, muted, onMute }: Prop
         ? 'in the room'
         : WORDS[voiceState(participant)];
 
-  const setLoudness = (next: number) => {
-    participant?.setVolume(next);
-    setVolume(next);
-  };
   const mute = () => {
-    if (!onMute || person) return setLoudness(volume === 0 ? 1 : 0);
+    if (!onMute || person) return setVolume(volume === 0 ? 1 : 0);
     onMute(!muted).catch((error) => {
       journal.add('error', 'page', `${label} could not be muted`, { ...troubleOf(error) });
     });
@@ -83,7 +80,7 @@ export function SeatTile({ seat, face, track, over, alone, muted, onMute }: Prop
           most={1}
           step={0.05}
           value={volume}
-          onSlide={setLoudness}
+          onSlide={setVolume}
         />
       </div>
     </li>

@@ -130,10 +130,14 @@ async def test_the_log_tells_and_is_sifted(live: Visit) -> None:
 
 
 async def test_echo_cancelling_is_switched_while_one_talks(live: Visit, stack: Stack) -> None:
-    """A changed switch takes the microphone anew, and the room still hears the person."""
+    """A changed switch takes the microphone anew, and the room still hears the person.
+
+    The sheet gives the focus back to the button that opened it.
+    """
     await live.press("Sound settings")
     await live.page.get_by_role("switch", name="Cancel echo").uncheck()
     await live.press("Close")
+    await expect(live.page.get_by_role("button", name="Sound settings")).to_be_focused()
     [person] = await people(stack, await live.identity())
 
     await live.sees_level(".own")

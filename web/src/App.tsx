@@ -11,6 +11,7 @@ import { linkOf } from './link';
 import { BEGINNING, type CallState, isOver } from './phase';
 import { StartScreen } from './StartScreen';
 import { useConfig } from './useConfig';
+import { useFocus } from './useFocus';
 
 const NO_CALL: CallState = { ...BEGINNING, phase: 'ended' };
 
@@ -34,6 +35,8 @@ export function App() {
 
   // A call that came to nothing leaves nothing to look at but its trouble.
   const inCall = call !== null && (!over || state.liveSinceMs !== null);
+  const counting = state.retryAtMs !== null;
+  useFocus(!inCall ? 'door' : over ? 'over' : counting ? 'countdown' : 'call');
   const before = { known, trouble: state.trouble, onStart: start };
   return (
     <>

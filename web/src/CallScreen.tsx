@@ -1,7 +1,6 @@
 /** In a call, and after it as long as its words are worth a look. */
 
 import { RoomAudioRenderer, RoomContext } from '@livekit/components-react';
-import { useEffect, useRef } from 'react';
 import type { Call } from './call';
 import './CallScreen.css';
 import { Controls } from './Controls';
@@ -20,14 +19,12 @@ interface Props {
 }
 
 export function CallScreen({ call, state, known, onAgain, onBack }: Props) {
-  const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => heading.current?.focus(), []); // the button that was pressed is gone
   const over = isOver(state.phase);
   const catalogue = known.config?.personas ?? [];
   return (
     <RoomContext.Provider value={call.room}>
       <main className="call">
-        <h1 ref={heading} tabIndex={-1} className="unseen">
+        <h1 tabIndex={-1} className="unseen">
           Call
         </h1>
         <Stage call={call} state={state} catalogue={catalogue} />

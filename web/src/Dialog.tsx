@@ -14,9 +14,9 @@ export function Dialog({ title, onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     const sheet = dialog.current;
-    sheet?.showModal();
-    return () => sheet?.close();
+    if (!sheet?.open) sheet?.showModal();
   }, []);
+  const close = () => dialog.current?.close(); // the focus goes back only from a sheet still there
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: Escape closes a dialog by itself
     <dialog
@@ -24,12 +24,12 @@ export function Dialog({ title, onClose, children }: Props) {
       className="dialog"
       aria-label={title}
       onClose={onClose}
-      onClick={(event) => event.target === dialog.current && onClose()}
+      onClick={(event) => event.target === dialog.current && close()}
     >
       <div className="sheet">
         <div className="top">
           <h2>{title}</h2>
-          <button type="button" className="round" aria-label="Close" onClick={onClose}>
+          <button type="button" className="round" aria-label="Close" onClick={close}>
             <Cross />
           </button>
         </div>

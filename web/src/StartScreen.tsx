@@ -46,7 +46,7 @@ export function StartScreen({ known, trouble, onStart }: Props) {
             <VoiceFigure key={name} face={faceOf(name, personas)} still />
           ))}
         </div>
-        <h1>It listens while it speaks.</h1>
+        <h1 tabIndex={-1}>It listens while it speaks.</h1>
         <p className="lead">
           Talk as you would with a person: interrupt, hum along, think aloud. Nobody waits for a
           beep.

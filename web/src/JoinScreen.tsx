@@ -14,6 +14,7 @@ import { useRemembered } from './remembered';
 import { SoundSettings } from './SoundSettings';
 import type { Trouble } from './trouble';
 import type { Known } from './useConfig';
+import { usePlaced } from './usePlaced';
 import { VoiceFigure } from './VoiceFigure';
 
 interface Props {
@@ -32,7 +33,8 @@ export function JoinScreen({ link, known, trouble, onStart }: Props) {
   const asked = link.personas.filter((each) => catalogue.some((one) => one.name === each));
   const names = asked.length || !config ? asked : pickedOf(wish, config);
   const shown = link.guest ? asked : names;
-  const readiness = readinessOf(known, Math.max(1, names.length), trouble);
+  const placed = usePlaced(link, known);
+  const readiness = readinessOf(known, Math.max(1, names.length), trouble, placed);
 
   const start = () => {
     if (!config) return;
@@ -50,7 +52,7 @@ export function JoinScreen({ link, known, trouble, onStart }: Props) {
           ))}
           {shown.length === 0 && <VoiceFigure face={PERSON} still />}
         </div>
-        <h1>{link.guest ? 'You are invited.' : `The room “${link.room}”`}</h1>
+        <h1 tabIndex={-1}>{link.guest ? 'You are invited.' : `The room “${link.room}”`}</h1>
         <p className="lead">
           {link.guest
             ? 'Somebody is in conversation with voices that listen while they speak, and would like you to join.'

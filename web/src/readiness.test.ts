@@ -35,6 +35,23 @@ test('a full service is told as full, in its own sentence, and offers its line',
   expect([trouble?.kind, trouble?.why]).toEqual(['full', 'All places are taken.']);
 });
 
+test.each(['full', 'draining'])(
+  'a room that has its place is open while others read “%s”',
+  (code) => {
+    const config = { ...FULL, code };
+    const { ready, line, trouble } = readinessOf({ config, reachable: true }, 1, null, true);
+
+    expect([ready, line, trouble]).toEqual([true, false, null]);
+  },
+);
+
+test.each([
+  { config: READY, reachable: false },
+  { config: null, reachable: true },
+])('also into a room that has its place the service must let one', (known) => {
+  expect(readinessOf(known, 1, null, true).ready).toBe(false);
+});
+
 test('a service that cannot answer says why, and there is no start', () => {
   const config = { ...FULL, code: 'loading_model', reason: 'The model is still loading.' };
   const { ready, trouble } = readinessOf({ config, reachable: true }, 1, null);

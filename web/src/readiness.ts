@@ -15,20 +15,26 @@ export interface Readiness {
 const NO = { ready: false, line: false, words: '', trouble: null };
 const YES = { ...NO, ready: true };
 
-/** Weigh what the service says now against how the last try ended. */
-export function readinessOf(known: Known, picked: number, last: Trouble | null): Readiness {
+/**
+ * Weigh what the service says now against how the last try ended.
+ *
+ * `placed`: one goes to a room that has its place, and takes none of those that the service counts.
+ */
+export function readinessOf(
+  known: Known,
+  picked: number,
+  last: Trouble | null,
+  placed = false,
+): Readiness {
   const { config, reachable } = known;
   if (!reachable) return { ...NO, trouble: unreachable() };
   if (!config) return { ...NO, words: 'Looking for the server…' };
   const { code, reason } = config;
-  const full = code === 'full';
-  if (!config.ready && !full) {
-    return { ...NO, trouble: refusalTrouble({ status: 503, code, message: reason }) };
-  }
+  const refused = !config.ready && !placed;
+  const refusal = refused ? refusalTrouble({ status: 503, code, message: reason }) : null;
+  if (refusal && code !== 'full') return { ...NO, trouble: refusal };
   if (picked === 0) return { ...NO, words: 'Pick at least one voice.', trouble: last };
-  if (full) {
-    return { ...YES, line: true, trouble: refusalTrouble({ status: 503, code, message: reason }) };
-  }
+  if (refusal) return { ...YES, line: true, trouble: refusal };
   if (last) return { ...YES, trouble: last };
   return { ...YES, words: 'Your browser will ask for the microphone.' };
 }

@@ -2,6 +2,7 @@ import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vite';
 
 const TOKEN_SERVICE = 'http://127.0.0.1:8080';
+const ASKED = ['/api', '/sessions', '/status', '/token']; // all that the page asks it
 
 export default defineConfig({
   plugins: [react()],
@@ -12,5 +13,5 @@ export default defineConfig({
     // LiveKit's client is one library of this size; the budget is for what is sent, compressed.
     chunkSizeWarningLimit: 1000,
   },
-  server: { proxy: { '/token': TOKEN_SERVICE, '/api': TOKEN_SERVICE } },
+  server: { proxy: Object.fromEntries(ASKED.map((path) => [path, TOKEN_SERVICE])) },
 });

@@ -45,6 +45,15 @@ test.each([
   expect(troubleOf(new Refused(status, code, 'Why.')).title).toBe(title);
 });
 
+test.each([
+  ['AUTH_MODE=loopback lets in only who calls localhost from this machine itself.', 'itself'],
+  ['Authorization: expected a bearer (AUTH_MODE=loopback,jwt).', 'itself'],
+  ['Authorization: expected a bearer (AUTH_MODE=api_keys).', 'ask whoever runs it for a link'],
+  ['Authorization: this bearer is not good, or not any more.', 'a new link'],
+])('“%s” of the gate is told with advice that helps there', (why, advice) => {
+  expect(troubleOf(new Refused(401, 'unauthorized', why)).todo).toContain(advice);
+});
+
 test('a question without an answer in time is told as a server that does not answer', () => {
   const timeout = new DOMException('', 'TimeoutError');
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import httpx
 from livekit.protocol.models import ParticipantInfo
 from livekit.protocol.room import ListParticipantsRequest, ListRoomsRequest
 
@@ -17,6 +18,13 @@ async def people(stack: Stack, agent: str) -> list[ParticipantInfo]:
             if agent in {each.identity for each in found.participants}:
                 return [p for p in found.participants if p.kind == ParticipantInfo.STANDARD]
     return []
+
+
+async def has_ended(stack: Stack) -> bool:
+    """Whether the latest session is over, and with it what it held."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        [latest, *_] = (await http.get(f"{stack.url}/sessions")).json()
+    return latest["state"] == "ended"
 
 
 async def becomes(holds: Callable[[], Awaitable[bool]]) -> None:

@@ -30,19 +30,21 @@ async def test_two_personas_are_both_shown_and_heard(visit: Visit) -> None:
 async def test_ten_calls_leave_nothing_behind(browser: Browser, stack: Stack) -> None:
     """Each has a room of its own; the tenth has open what the first had, and the end nothing.
 
-    From loading to the end nothing is logged as warning or error, and the choice is kept.
+    From loading to the end nothing is logged as warning or error, and choice and volume are kept.
     """
     async with open_visit(browser, stack, script=CENSUS) as visit:
+        await visit.tests_the_sound()
         await visit.call("Chef")
         agents = [await visit.identity()]
         await visit.hears(voices=1)  # its player is there
         first = await visit.left()
+        await visit.turns("Chef", 0.3)
         while len(agents) < CALLS:
             await visit.press("Hang up")
             await visit.call_again()
             agents.append(await visit.identity())
         await visit.hears(voices=1)
-        last = await visit.left()
+        last, volumes = await visit.left(), await visit.volumes()
         await visit.press("Hang up")
         await visit.reaches("ended")
         await nobody_with(stack, agents[-1])
@@ -52,22 +54,32 @@ async def test_ten_calls_leave_nothing_behind(browser: Browser, stack: Stack) ->
 
         assert len(set(agents)) == CALLS
         assert first == last
+        assert volumes == [0.3]
         assert first["tracks"] == first["sockets"] == first["players"] == 1
         assert set((await visit.left()).values()) == {0}
         assert visit.complaints == []
 
 
 async def test_two_tabs_meet_in_a_room(browser: Browser, stack: Stack) -> None:
-    """A link leads both to one persona; each sees and reads the other, and may stay alone."""
+    """A link leads both to one persona; each sees, reads and mutes for the other, and may stay.
+
+    Whoever turns back at the door ends nothing.
+    """
     url = f"{stack.url}/?room=kitchen&persona=chef"
     async with open_visit(browser, stack, url) as ann:
         await ann.join("Ann")
         bea = await Visit(await ann.page.context.new_page(), url).open()
+        await bea.hesitates_to_join()
         await bea.join("Bea")
         for visit, other in ((ann, "Bea"), (bea, "Ann")):
             await expect(visit.page.locator(".seat .label")).to_have_text(["Chef", other])
         await ann.type("Hello Bea")
         await bea.sees("Hello Bea")
+        await ann.press("Mute Chef")
+        await bea.press("Unmute Chef")
+        await expect(ann.page.get_by_role("button", name="Mute Chef")).to_be_visible(
+            timeout=WITHIN_MS
+        )
         await ann.press("Hang up")
         await expect(bea.page.locator(".seat .label")).to_have_text(["Chef"], timeout=WITHIN_MS)
 
@@ -86,7 +98,7 @@ async def test_leaving_the_page_leaves_the_room(visit: Visit, stack: Stack) -> N
 
 
 async def test_a_call_needs_no_mouse(visit: Visit) -> None:
-    """Keys alone pick, start, and hang up."""
+    """Keys alone pick, start, and hang up; they never begin at the page's top again."""
     await visit.page.get_by_role("checkbox", name="Teacher").focus()
     await visit.page.keyboard.press("Space")
     await visit.page.get_by_role("button", name="Start talking").focus()
@@ -101,3 +113,4 @@ async def test_a_call_needs_no_mouse(visit: Visit) -> None:
     await visit.page.keyboard.press("Enter")
 
     await visit.reaches("ended")
+    await visit.focus_is_kept()

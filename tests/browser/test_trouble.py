@@ -3,10 +3,11 @@
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, expect
 
 from tests.browser.conftest import open_visit
-from tests.browser.visit import Visit
+from tests.browser.rooms import becomes, has_ended
+from tests.browser.visit import WITHIN_MS, Visit
 from tests.stack import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -16,9 +17,18 @@ FULL = "All places are taken"
 
 
 async def test_who_finds_all_places_taken_waits_in_line(browser: Browser, stack: Stack) -> None:
-    """A full house has a line: one sees one's place in it, and is answered when it is free."""
-    async with open_visit(browser, stack) as first, open_visit(browser, stack) as second:
-        await first.call(*EVERYBODY)
+    """A full house has a line: one sees one's place in it, and is answered when it is free.
+
+    A link into a room that is there leads past it.
+    """
+    link = f"{stack.url}/?room=kitchen&persona={','.join(EVERYBODY).lower()}"
+    async with open_visit(browser, stack, link) as first, open_visit(browser, stack) as second:
+        await first.join("Ann")
+        await second.sees(FULL)
+        await second.page.goto(link)
+        join = second.page.get_by_role("button", name="Join the room")
+        await expect(join).to_be_enabled(timeout=WITHIN_MS)
+        await second.page.goto(stack.url)
         await second.sees(FULL)
         await second.pick("Chef")
         await second.press("Wait in line")
@@ -30,12 +40,14 @@ async def test_who_finds_all_places_taken_waits_in_line(browser: Browser, stack:
 
 
 async def test_a_refused_microphone_is_told(deaf_browser: Browser, stack: Stack) -> None:
-    """Without the microphone there is no call, and the page says how to allow it."""
+    """Without the microphone there is no call and no place taken; the page says how to allow it."""
     async with open_visit(deaf_browser, stack) as visit:
         await visit.press("Start talking")
         await visit.reaches("error")
 
         await visit.sees("The microphone is blocked")
+        await visit.focus_is_kept()
+        await becomes(lambda: has_ended(stack))
 
 
 async def test_a_page_without_https_is_told(browser: Browser, stack: Stack) -> None:

@@ -29,6 +29,9 @@ LISTEN = """() => {
 }"""
 AUDIBLE_RMS = 0.005  # -46 dBFS; the built-in model speaks between -35 and -15
 
+# The browser's question for the microphone, as it stands there until somebody answers.
+UNANSWERED = "() => { navigator.mediaDevices.getUserMedia = () => new Promise(() => {}) }"
+
 REFUSED = "the server responded with a status of 503"  # Chromium's own line; full is an answer
 
 
@@ -84,6 +87,35 @@ class Visit:
         await self.page.get_by_role("textbox", name="Your name").fill(name)
         await self.press("Join the room")
         await self.is_answered()
+
+    async def hesitates_to_join(self) -> None:
+        """Press the door's button, leave the browser's question open, and cancel."""
+        await self.page.evaluate(UNANSWERED)
+        await self.press("Join the room")
+        await self.sees("Waiting for your microphone")
+        await self.press("Cancel")
+        await self.may_start()
+        await self.page.reload()
+        await self.may_start()
+
+    async def tests_the_sound(self) -> None:
+        """Press, impatiently, for the microphone's test."""
+        await self.page.locator("summary", has_text="Microphone and sound").click()
+        await self.page.get_by_role("button", name="Test the sound").dblclick()
+
+    async def turns(self, label: str, volume: float) -> None:
+        """Move the slider of somebody's volume."""
+        await self.page.get_by_role("slider", name=f"Volume of {label}").fill(str(volume))
+
+    async def volumes(self) -> list[float]:
+        """How loud the page plays what it hears."""
+        return await self.page.evaluate(
+            "[...document.querySelectorAll('audio')].map(({ volume }) => volume)"
+        )
+
+    async def focus_is_kept(self) -> None:
+        """The keyboard goes on from the screen's heading."""
+        await expect(self.page.locator("h1")).to_be_focused(timeout=WITHIN_MS)
 
     async def left(self) -> dict[str, int]:
         """How much of each kind is open; for a visit that began with `census.js`."""

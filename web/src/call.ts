@@ -23,9 +23,10 @@ import { soundContext } from './meter';
 import { Microphone } from './microphone';
 import { BEGINNING, type CallState, isOver } from './phase';
 import { Pulse } from './pulse';
-import { isVoice, voiceState } from './roster';
-import { endSession, hushPersona, type SessionView } from './sessions';
+import { isLast, isVoice, personasAfter, voiceState } from './roster';
+import { endSession, hushPersona, type SessionView, viewSession } from './sessions';
 import { captureOf, sound } from './sound';
+import { type SessionEvent, storyOf } from './story';
 import { Transcript } from './transcript';
 import { departureTrouble, InsecurePage, RoomFailed, type Trouble, troubleOf } from './trouble';
 import { watch } from './waiting';
@@ -59,6 +60,9 @@ export class Call extends Listeners {
   private retry: ReturnType<typeof setTimeout> | undefined;
   private stopWaiting: (() => void) | null = null;
   private stopFollowing: (() => void) | null = null;
+  private followed: string | null = null;
+  /** A session that this call opened and has not come into. */
+  private unused: string | null = null;
   private readonly endings: (() => void)[] = [];
 
   constructor(wish: Wish) {
@@ -77,16 +81,16 @@ export class Call extends Listeners {
       if (!window.isSecureContext || !navigator.mediaDevices) throw new InsecurePage();
       await this.enter();
     } catch (error) {
-      if (!this.over) this.end(troubleOf(error));
+      if (!this.over) await this.end(troubleOf(error));
     }
   }
 
   /** Leave the room; the words stay. Who leaves nobody behind ends the session. */
   async hangUp(): Promise<void> {
-    const alone = [...this.room.remoteParticipants.values()].every(isVoice);
     const { session } = this.state;
+    const last = isLast(this.room);
     await this.end(null);
-    if (session && alone && !this.wish.guest) await endSession(session).catch(() => undefined);
+    if (session && last) await endSession(session).catch(() => undefined);
   }
 
   /** Wait no longer for the next try to come back. */
@@ -98,9 +102,10 @@ export class Call extends Listeners {
 
   /** Let a persona be heard no more, or again. Throws `Refused` where it is not allowed. */
   async hush(personaId: string, muted: boolean): Promise<void> {
-    const { session, personas } = this.state;
+    const { session } = this.state;
     if (!session) return;
     const changed = await hushPersona(session, personaId, muted);
+    const { personas } = this.state; // as others have left it meanwhile
     this.set({ personas: personas.map((one) => changed.find(({ id }) => id === one.id) ?? one) });
   }
 
@@ -127,7 +132,8 @@ export class Call extends Listeners {
   private async enter(): Promise<void> {
     this.set({ step: 'Asking for a place' });
     const entry = await enter(this.wish);
-    if (this.over) return;
+    if (entry.opened) this.unused = entry.session;
+    if (this.over) return this.giveBack();
     this.wish = { ...this.wish, room: entry.room };
     const { session, room, personas } = entry;
     this.set({ session, room, personas, step: 'Waiting for your microphone' });
@@ -141,14 +147,29 @@ export class Call extends Listeners {
 
   private async join({ serverUrl, token, session }: Entry, track: LocalAudioTrack): Promise<void> {
     await this.room.connect(serverUrl, token, CONNECT);
+    this.unused = null;
     if (this.over) return;
     await this.room.localParticipant.publishTrack(track, { source: Track.Source.Microphone });
     this.pulse.start(track);
     this.attempt = 0;
-    if (session) this.stopFollowing ??= follow(session, journal);
+    this.followEvents(session);
     journal.add('info', 'page', 'You are in the room', { room: this.state.room });
     this.look();
   }
+
+  /** One comes back into the same session, or, where that is over, into another one. */
+  private followEvents(session: string | null): void {
+    if (session === null || session === this.followed) return;
+    this.stopFollowing?.();
+    this.stopFollowing = follow(session, this.takeEvent);
+    this.followed = session;
+  }
+
+  private readonly takeEvent = (event: SessionEvent) => {
+    const story = storyOf(event);
+    if (story) journal.add(story.level, 'session', story.text, event, event.at_s * 1000);
+    this.set({ personas: personasAfter(event, this.state.personas) });
+  };
 
   private readonly look = () => {
     if (this.over || this.room.state === 'disconnected' || this.room.state === 'connecting') return;
@@ -244,6 +265,20 @@ export class Call extends Listeners {
     this.microphone.stop();
     this.set({ microphone: null });
     await this.room.disconnect();
+    await this.giveBack();
+  }
+
+  /** Places that nobody came to are free at once. Somebody else may have come by a link. */
+  private async giveBack(): Promise<void> {
+    const { unused: session, wish } = this;
+    this.unused = null;
+    if (session === null) return;
+    try {
+      const { people } = await viewSession(session);
+      if (people.every(({ identity }) => identity === wish.identity)) await endSession(session);
+    } catch {
+      // It ends by itself after a while.
+    }
   }
 
   private set(change: Partial<CallState>): void {

@@ -33,6 +33,8 @@ export interface Entry {
   room: string;
   /** `null` where the page may only talk and not look after the session. */
   session: string | null;
+  /** Whether the session is here for this entry, and nobody has been in it. */
+  opened: boolean;
   /** Whom to expect. */
   personas: readonly PersonaView[];
 }
@@ -71,6 +73,7 @@ async function bySession({ personas, room, identity, name }: Wish): Promise<Entr
     token: opened.participant_token,
     room: opened.room,
     session: opened.id,
+    opened: true,
     personas: opened.personas,
   };
 }
@@ -92,6 +95,7 @@ async function byToken({ room, identity, name, guest }: Wish): Promise<Entry> {
     token: answer.participant_token,
     room: answer.room_name,
     session: null,
+    opened: false,
     personas: [],
   };
 }

@@ -1,6 +1,6 @@
-import { ParticipantKind, type RemoteParticipant } from 'livekit-client';
+import { ConnectionState, ParticipantKind, type RemoteParticipant } from 'livekit-client';
 import { expect, test } from 'vitest';
-import { seatsOf, voiceState } from './roster';
+import { isLast, personasAfter, seatsOf, voiceState } from './roster';
 
 const PERSONAS = [
   { id: '', name: 'chef', label: 'Chef', muted: false },
@@ -74,6 +74,43 @@ test('another person gets a seat after the personas, under their own name', () =
   const last = seatsOf(PERSONAS, [person]).at(-1);
 
   expect([last?.label, last?.persona, last?.participant]).toEqual(['Name of ann', '', person]);
+});
+
+const roomOf = (...inside: RemoteParticipant[]) => ({
+  state: ConnectionState.Connected,
+  remoteParticipants: new Map(inside.map((each) => [each.identity, each])),
+});
+const CHEF = there('agent-chef-1', { persona: 'chef' });
+const ANN = there('ann', {}, ParticipantKind.STANDARD);
+
+test('the last person is who is there with voices alone', () => {
+  expect([roomOf(), roomOf(CHEF), roomOf(CHEF, ANN)].map(isLast)).toEqual([true, true, false]);
+});
+
+test.each([
+  ConnectionState.Disconnected,
+  ConnectionState.Connecting,
+  ConnectionState.Reconnecting,
+  ConnectionState.SignalReconnecting,
+])('who sees nobody because the connection is %s is not the last person', (state) => {
+  expect(isLast({ ...roomOf(), state })).toBe(false);
+});
+
+test('a persona that somebody hushes is shown as muted to everybody, until it is let speak', () => {
+  const personas = PERSONAS.map((each) => ({ ...each, id: each.name }));
+  const event = { type: 'changed', at_s: 0, persona_id: 'chef' };
+  const hushed = personasAfter({ ...event, change: 'muted' }, personas);
+  const freed = personasAfter({ ...event, change: 'unmuted' }, hushed);
+
+  expect(hushed.map(({ muted }) => muted)).toEqual([true, false]);
+  expect(freed).toEqual(personas);
+});
+
+test.each([
+  { type: 'changed', at_s: 0, change: 'say', persona_id: 'chef' },
+  { type: 'turn', at_s: 0, persona_id: 'chef' },
+])('%j leaves the personas as they are', (event) => {
+  expect(personasAfter(event, PERSONAS)).toBe(PERSONAS);
 });
 
 test.each([

@@ -1,7 +1,14 @@
 /** Who belongs on the stage: the personas asked for, in their order, then whoever else is there. */
 
-import { type Participant, ParticipantKind, type RemoteParticipant } from 'livekit-client';
+import {
+  ConnectionState,
+  type Participant,
+  ParticipantKind,
+  type RemoteParticipant,
+  type Room,
+} from 'livekit-client';
 import type { PersonaView } from './sessions';
+import type { SessionEvent } from './story';
 import {
   ATTR_AGENT_STATE,
   ATTR_FLOOR,
@@ -25,6 +32,24 @@ export interface Seat {
 /** Whether a participant is a persona and no person. */
 export function isVoice(participant: Participant): boolean {
   return participant.kind === ParticipantKind.AGENT;
+}
+
+/** Whether one is the only person there. Who is not connected sees nobody and knows nothing. */
+export function isLast({
+  state,
+  remoteParticipants,
+}: Pick<Room, 'state' | 'remoteParticipants'>): boolean {
+  return state === ConnectionState.Connected && [...remoteParticipants.values()].every(isVoice);
+}
+
+/** The personas after an event of the session: others in the room may hush one, too. */
+export function personasAfter(
+  { type, change, persona_id }: SessionEvent,
+  personas: readonly PersonaView[],
+): readonly PersonaView[] {
+  const muted = change === 'muted';
+  if (type !== 'changed' || !(muted || change === 'unmuted')) return personas;
+  return personas.map((one) => (one.id === persona_id ? { ...one, muted } : one));
 }
 
 /** What a persona does now, by LiveKit's own attribute. */

@@ -158,7 +158,11 @@ def redis(host: Host) -> Generator[None]:
     port = host.moved[6379]
     line = [str(programs.redis_server()), *map(host.at, COMPOSE["redis"]["command"][1:])]
     url = f"redis://127.0.0.1:{port}/0"
-    with servers.running(line, lambda: servers.redis_answers(url), host.folder / "redis.log"):
+    data = host.folder / "redis"
+    data.mkdir()
+    with servers.running(
+        line, lambda: servers.redis_answers(url), host.folder / "redis.log", cwd=data
+    ):
         yield
 
 

@@ -6,6 +6,11 @@ add is `bench.bridge`). A miss is a frame that was delivered more than 80 ms aft
 dropped, or never came. The search halves: the largest number of sessions whose 99th percentile is
 below 80 ms without a miss.
 
+A trial is shorter than any call that its sessions stand for, so they are made to be of all ages:
+whoever is renewed is taken for one that has talked for a minute, and one is renewed as often as
+that many long calls would ask for it. With `--prompted` the model is taken for a PersonaPlex, and
+every other session that joins brings a prompt that nobody had before.
+
 In the same run, at that number (at least 4): steps per 80 ms and slots per step where all sessions
 cut their frames on one grid (the phase lock, as a worker does), and where each has its own phase.
 
@@ -16,6 +21,7 @@ A table, then one line of JSON.
 """
 
 import argparse
+import itertools
 import json
 import os
 import time
@@ -23,12 +29,16 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
+import structlog
 import torch
 
 from bench import models
 from bench.models import PERSONA
+from bench.renewal import renewals
+from protocol.personas import Persona
 from worker.engine.engine import Engine
 from worker.engine.model import Mask, Model, Pcm, StepOut
+from worker.engine.renewal import Rules
 from worker.engine.slots import Frame, Occupant
 from worker.engine.step import MoshiStep
 
@@ -36,13 +46,15 @@ FRAME_S = 0.080
 JITTER_S = 0.002  # arrivals on the grid spread over so much
 LEAD_S = 0.016  # before the tick, as ears deliver them
 SETTLE_S = 2.0  # not counted: the first steps of every size
+VOICE_FRAMES, TEXT_FRAMES = 50, 100  # of a prompt
 
 
 class CountedStep(MoshiStep):
-    """A step that remembers how many slots ran."""
+    """A step that remembers how many slots ran, and renews them as if their calls were long."""
 
     rows: list[int]
     times_s: list[float]
+    renewed_every: int  # steps from one renewal of a session to its next
 
     def run(self, pcm: Pcm, exec_mask: Mask) -> StepOut:
         """Advance, and take note."""
@@ -50,7 +62,17 @@ class CountedStep(MoshiStep):
         out = super().run(pcm, exec_mask)
         self.rows.append(int(exec_mask.sum()))
         self.times_s.append(time.perf_counter() - begun_s)
+        self._renew_one(np.flatnonzero(exec_mask))
         return out
+
+    def _renew_one(self, running: np.ndarray) -> None:
+        """Ask for the next renewal, each slot in its turn; of a minute, whosever it was."""
+        turn, rest = divmod(len(self.rows), max(1, self.renewed_every // max(1, len(running))))
+        if rest == 0 and len(running):
+            slot = int(running[turn % len(running)])
+            counts = self.renewal.history._count
+            counts[slot] = max(counts[slot], self.renewal.keep_frames)
+            self.renewal.ask(slot, "request")
 
 
 @dataclass(slots=True, eq=False)
@@ -99,6 +121,7 @@ class Row:
     lost: int
     frames: int
     joins: int
+    renewals: int
     step_p50_ms: float
     step_p99_ms: float
     steps_per_80ms: float
@@ -113,8 +136,17 @@ class Row:
 class Trial:
     """A number of sessions for a number of seconds."""
 
-    def __init__(self, engine: Engine, step: CountedStep, sessions: int, *, grid: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        step: CountedStep,
+        sessions: int,
+        personas: Iterator[Persona],
+        *,
+        grid: bool,
+    ) -> None:
         self._engine, self._step, self._grid = engine, step, grid
+        self._personas = personas
         self._rng = np.random.default_rng(sessions)
         self._noise = self._rng.normal(size=(25, engine.model.frame_samples)).astype(np.float32)
         self._here = [self._join(0.0) for _ in range(sessions)]
@@ -124,6 +156,7 @@ class Trial:
         """Pace everybody, let them come and go, and count what comes after settling."""
         self._pace(SETTLE_S, stay_s)
         self._dropped_before = sum(each.dropped for each in self._all)
+        self._renewed_before = renewals()
         self._step.rows.clear()
         self._step.times_s.clear()
         for session in self._all:
@@ -158,7 +191,7 @@ class Trial:
     def _join(self, stay_s: float) -> Session:
         spread_s = JITTER_S if self._grid else FRAME_S
         session = Session(self._rng.uniform(0.0, spread_s), time.monotonic() + stay_s)
-        session.occupant = self._engine.join(PERSONA, session.deliver)
+        session.occupant = self._engine.join(next(self._personas), session.deliver)
         return session
 
     def _leave(self, session: Session) -> None:
@@ -179,6 +212,7 @@ class Trial:
             lost=sum(each.lost for each in self._all),
             frames=len(took_ms),
             joins=len(self._all) - len(self._here),
+            renewals=renewals() - self._renewed_before,
             step_p50_ms=round(float(np.percentile(step_ms, 50)), 1),
             step_p99_ms=round(float(np.percentile(step_ms, 99)), 1),
             steps_per_80ms=round(len(step_ms) / (seconds / FRAME_S), 2),
@@ -194,9 +228,10 @@ def main() -> None:
     )
     print("  ".join(f"{name:>14}" for name in Row.__dataclass_fields__))
     rows: list[Row] = []
+    personas = who_joins(prompted=options.prompted)
 
     def trial(sessions: int, *, grid: bool = True) -> Row:
-        row = Trial(engine, step, sessions, grid=grid).run(options.seconds, options.stay)
+        row = Trial(engine, step, sessions, personas, grid=grid).run(options.seconds, options.stay)
         print("  ".join(f"{value:>14}" for value in asdict(row).values()), flush=True)
         rows.append(row)
         return row
@@ -238,14 +273,25 @@ def read_options() -> tuple[argparse.Namespace, torch.device]:
     parser.add_argument("--most", type=int, default=12, help="the most sessions to try")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each trial")
     parser.add_argument("--stay", type=float, default=8.0, help="mean seconds of a session")
+    parser.add_argument("--prompted", action="store_true", help="as if it were a PersonaPlex")
     return models.read(parser)
+
+
+def who_joins(*, prompted: bool) -> Iterator[Persona]:
+    """Whoever comes next, without an end: with a prompt that is kept, then with a new one."""
+    for number in itertools.count():
+        yield models.with_prompt(number * (number % 2), TEXT_FRAMES) if prompted else PERSONA
 
 
 def start(options: argparse.Namespace, device: torch.device) -> tuple[CountedStep, Engine]:
     """The engine with room for the most sessions; every batch size has run."""
-    step = CountedStep(*models.load(options, device, options.most), options.most)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    lm, mimi = models.load(options, device, options.most, prompted=options.prompted)
+    reading = models.as_prompted(VOICE_FRAMES, mimi.frame_size) if options.prompted else None
+    step = CountedStep(lm, mimi, options.most, reading=reading)
     step.rows, step.times_s = [], []
-    list(step.warm([]))
+    step.renewed_every = int((lm.context or 0) * Rules().at_share) - step.renewal.keep_frames
+    list(step.warm([next(who_joins(prompted=options.prompted))]))
     silence = np.zeros((step.capacity, 1920), dtype=np.float32)
     for slots in range(step.capacity + 1):
         step.run(silence, np.arange(step.capacity) < slots)

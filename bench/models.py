@@ -1,14 +1,13 @@
 """The models that benchmarks run, and the options that all of them have.
 
-The built-in model on a CPU, or Moshi's 7B architecture with random weights in bf16 on CUDA: what a
-step costs does not depend on the weights.
+The built-in model or the pocket Moshi on a CPU, or Moshi's 7B architecture with random weights in
+bf16 on CUDA: what a step costs does not depend on the weights.
 """
 
 import argparse
-import json
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 from moshi.models.compression import MimiModel
 from moshi.models.lm import LMModel
@@ -16,27 +15,24 @@ from moshi.models.loaders import get_mimi, get_moshi_lm
 
 from protocol.errors import InvalidInput
 from protocol.personas import Persona
-from worker.engine.builtin import CODEC_CONFIG_FILE, CODEC_FILE, LM_FILE, builtin_folder
+from worker.engine import pocket
+from worker.engine.builtin import builtin_folder
 from worker.engine.capacity import MemoryPlan
-from worker.engine.checkpoint import plan_memory
-from worker.engine.lm_weights import Unfilled
+from worker.engine.checkpoint import load_codec, plan_memory
+from worker.engine.lm_weights import Unfilled, load_lm
+from worker.engine.model_files import find_model
+from worker.engine.prompt import Reading
+from worker.engine.voices import RecordedVoice
 
 CACHE = Path("~/.cache/moshi-rooms").expanduser()
-LM_KEYS_NOT = (
-    "moshi_name",
-    "mimi_name",
-    "mimi_config_name",
-    "tokenizer_name",
-    "model_type",
-    "lm_gen_config",
-)
+ARCHS = ("builtin", "pocket", "moshi7b")
 PERSONA = Persona(name="bench", label="Bench")  # sampled, with the default temperatures and top-k
 
 
 def options_of(doc: str | None) -> argparse.ArgumentParser:
     """A parser with the options of every benchmark; `doc` is the benchmark's own."""
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
-    parser.add_argument("--arch", choices=["builtin", "moshi7b"], default="builtin")
+    parser.add_argument("--arch", choices=ARCHS, default=ARCHS[0])
     parser.add_argument("--random", action="store_true", help="random weights (moshi7b only)")
     parser.add_argument("--context", type=int, help="frames of memory; unset: the model's own")
     parser.add_argument("--threads", type=int, default=1, help="torch threads on a CPU")
@@ -54,35 +50,48 @@ def read(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, torch.dev
     return options, torch.device("cuda" if options.arch == "moshi7b" else "cpu")
 
 
-def plan_7b(context: int | None, device: torch.device) -> MemoryPlan:
-    """The worker's own memory plan for Moshi's 7B, from sizes alone."""
+def plan_7b(context: int | None, device: torch.device, *, prompted: bool = False) -> MemoryPlan:
+    """The worker's own memory plan for Moshi's 7B or PersonaPlex's, from sizes alone."""
     meta = torch.device("meta")
     with Unfilled():
         lm = get_moshi_lm(None, None, meta, torch.bfloat16, lm_kwargs_overrides=_sizes(context))
         mimi = get_mimi(None, None, meta)
-    return plan_memory(lm, mimi, device, torch.bfloat16, prompted=False)
+    return plan_memory(lm, mimi, device, torch.bfloat16, prompted=prompted)
 
 
 def load(
-    options: argparse.Namespace, device: torch.device, slots: int
+    options: argparse.Namespace, device: torch.device, slots: int, *, prompted: bool = False
 ) -> tuple[LMModel, MimiModel]:
     """Load what the options name, for so many slots; ends with a reason where they do not fit."""
-    overrides = _sizes(options.context)
     if options.arch == "moshi7b":
         try:
-            plan_7b(options.context, device).slots(slots)
+            plan_7b(options.context, device, prompted=prompted).slots(slots)
         except InvalidInput as error:
             raise SystemExit(f"{error} (CAPACITY is --slots or --most here)") from error
-        lm = get_moshi_lm(None, None, device, torch.bfloat16, lm_kwargs_overrides=overrides)
+        sizes = _sizes(options.context)
+        lm = get_moshi_lm(None, None, device, torch.bfloat16, lm_kwargs_overrides=sizes)
         return lm, get_mimi(None, None, device)
-    folder = builtin_folder(CACHE)
-    config: dict[str, Any] = json.loads((folder / "config.json").read_text())
-    kwargs = {k: v for k, v in config.items() if k not in LM_KEYS_NOT}
-    lm = get_moshi_lm(
-        folder / LM_FILE, kwargs, device, torch.float32, lm_kwargs_overrides=overrides
+    folder = pocket.FOLDER if options.arch == pocket.NAME else builtin_folder(CACHE)
+    files = find_model(str(folder), lambda _: None)
+    lm = load_lm(files, device, torch.float32, context=options.context)
+    return lm, load_codec(files, lm, device)
+
+
+def as_prompted(voice_frames: int, frame_samples: int) -> Reading:
+    """What takes any model for a PersonaPlex: a voice of noise, and a token for each letter."""
+    noise = np.random.default_rng(1).normal(size=voice_frames * frame_samples) * 0.1
+    return Reading(
+        encode=lambda text: [10 + ord(letter) % 50 for letter in text],
+        prompted=True,
+        voices={"bench": RecordedVoice(noise.astype(np.float32))},
     )
-    codec_config = json.loads((folder / CODEC_CONFIG_FILE).read_text())
-    return lm, get_mimi(folder / CODEC_FILE, codec_config, device)
+
+
+def with_prompt(number: int, text_frames: int) -> Persona:
+    """A persona with a prompt of its own, that takes so many frames as `as_prompted` reads it."""
+    tags = len("<system>  <system>")
+    text = str(number).rjust(4, "x").ljust(max(4, text_frames - tags), "x")
+    return Persona(name="bench", label="Bench", voice="bench", prompt=text)
 
 
 def _sizes(context: int | None) -> dict[str, int]:

@@ -31,9 +31,7 @@ from moshi.utils.compile import no_compile
 from bench import models
 from protocol.personas import Persona
 from worker.engine.model import Pcm
-from worker.engine.prompt import Reading
 from worker.engine.step import MoshiStep
-from worker.engine.voices import RecordedVoice
 
 FRAME_S = 0.080
 MARGIN_S = 0.005  # as engine.py leaves it
@@ -47,8 +45,15 @@ def main() -> None:
     parser.add_argument("--text-frames", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=10)
     options, device = models.read(parser)
-    lm, mimi = models.load(options, device, options.slots)
-    step = prompted_step(options, lm, mimi)
+
+    def who(number: int) -> Persona:
+        return models.with_prompt(number, options.text_frames)
+
+    lm, mimi = models.load(options, device, options.slots, prompted=True)
+    reading = models.as_prompted(options.voice_frames, mimi.frame_size)
+    tiers = None if device.type == "cpu" else [options.slots]
+    step = MoshiStep(lm, mimi, options.slots, tiers=tiers, reading=reading)
+    list(step.warm([who(0)]))
     on_thread = device.type == "cpu" and options.threads == 1
     clock = time.thread_time if on_thread else time.perf_counter
     noise = np.random.default_rng(0).normal(size=(step.capacity, mimi.frame_size)) * 0.1
@@ -57,38 +62,15 @@ def main() -> None:
         step.join(slot, models.PERSONA)
         while step.work(1.0):
             pass
-    frames = len(step.stage.prompts.opening(who(options, 0)).frames)
+    frames = len(step.stage.prompts.opening(who(0)).frames)
     times = {
-        "cached": [cached_s(step, pcm, who(options, 0), clock) for _ in range(options.rounds + 1)],
-        "new": [new_s(step, pcm, who(options, n + 1)) for n in range(options.rounds)],
+        "cached": [cached_s(step, pcm, who(0), clock) for _ in range(options.rounds + 1)],
+        "new": [new_s(step, pcm, who(n + 1)) for n in range(options.rounds)],
         "sequential": [
             sequential_s(lm, mimi, frames, clock) for _ in range(max(1, options.rounds // 4))
         ],
     }
     report(options, models.name_of(options, device), frames, times)
-
-
-def prompted_step(options: argparse.Namespace, lm: LMModel, mimi: MimiModel) -> MoshiStep:
-    """A step whose model is taken for a PersonaPlex."""
-    noise = np.random.default_rng(1).normal(size=options.voice_frames * mimi.frame_size) * 0.1
-    reading = Reading(
-        encode=lambda text: [10 + ord(letter) % 50 for letter in text],
-        prompted=True,
-        voices={"bench": RecordedVoice(noise.astype(np.float32))},
-        budget_bytes=2**31,
-    )
-    tiers = None if lm.device.type == "cpu" else [options.slots]
-    step = MoshiStep(lm, mimi, options.slots, tiers=tiers, reading=reading)
-    for _ in step.warm([who(options, 0)]):
-        pass
-    return step
-
-
-def who(options: argparse.Namespace, number: int) -> Persona:
-    """A persona with a prompt of its own, of the length that was asked for."""
-    tags = len("<system>  <system>")
-    text = str(number).rjust(4, "x").ljust(max(4, options.text_frames - tags), "x")
-    return Persona(name="bench", label="Bench", voice="bench", prompt=text)
 
 
 def cached_s(step: MoshiStep, pcm: Pcm, persona: Persona, clock: Clock) -> float:

@@ -273,11 +273,12 @@ def test_least_used_opening_goes_first(lm: LMModel, mimi: MimiModel) -> None:
 
 
 def test_long_prompt_is_cut(lm: LMModel, mimi: MimiModel) -> None:
-    """A prompt never fills more than half of what the model remembers; its beginning holds."""
+    """A prompt never fills more than half of what the model remembers; its marks hold."""
     frames = frames_of(step_of(lm, mimi), persona("word " * 190))
 
     assert len(frames) == CONTEXT // 2
     assert frames[11:20, 0].tolist() == encode_text("<system> ")
+    assert frames[-15:-6, 0].tolist() == encode_text(" <system>")
 
 
 def test_no_prompt_is_longer_than_planned() -> None:

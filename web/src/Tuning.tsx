@@ -18,8 +18,8 @@ interface Knob {
 const KNOBS: Knob[] = [
   { key: 'text_temperature', label: 'Daring of words', least: 0, most: 1.5, step: 0.05 },
   { key: 'audio_temperature', label: 'Daring of sounds', least: 0, most: 1.5, step: 0.05 },
-  { key: 'text_top_k', label: 'Words to choose from', least: 1, most: 200, step: 1 },
-  { key: 'audio_top_k', label: 'Sounds to choose from', least: 1, most: 500, step: 1 },
+  { key: 'text_top_k', label: 'Words to choose from', least: 1, most: 128, step: 1 },
+  { key: 'audio_top_k', label: 'Sounds to choose from', least: 1, most: 256, step: 1 },
 ];
 
 interface Props {

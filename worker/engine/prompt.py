@@ -160,14 +160,10 @@ class Prompts:
         return mind.snapshot(columns[end:])
 
     def opening(self, persona: Persona) -> Opening:
-        """Give a persona's prompt as tokens; the end of a text too long for an opening is cut."""
+        """Give a persona's prompt as tokens; a text too long for an opening is cut at its end."""
         voice, saved = self._voice(self._key(persona)[1])
         quiet = self._silent(np.tile(self._sine, (SILENT_FRAMES, 1)))
-        room = max(0, self.longest - len(voice) - 2 * len(quiet))
-        tokens = self._text(persona.prompt)
-        if len(tokens) > room:
-            log.warning("prompt_cut", persona=persona.name, tokens=len(tokens), room=room)
-            tokens = tokens[:room]
+        tokens = self._text(persona, self.longest - len(voice) - 2 * len(quiet))
         told = self._silent(np.tile(self._sine, (len(tokens), 1)))
         told[:, 0] = tokens
         return Opening(np.concatenate([voice, quiet, told, quiet]), saved)
@@ -196,10 +192,17 @@ class Prompts:
         while len(self._kept) > 1 and self.size_bytes > self.reading.budget_bytes:
             self._kept.popitem(last=False)
 
-    def _text(self, prompt: str) -> list[int]:
-        if not prompt or self.reading.encode is None:
+    def _text(self, persona: Persona, room: int) -> list[int]:
+        """The prompt between its marks, the second of which follows also where it was cut."""
+        read = self.reading.encode
+        if not persona.prompt or read is None:
             return []
-        return self.reading.encode(f"<system> {' '.join(prompt.split())} <system>")
+        tokens = read(f"<system> {' '.join(persona.prompt.split())} <system>")
+        if len(tokens) > room:
+            log.warning("prompt_cut", persona=persona.name, tokens=len(tokens), room=room)
+            mark = read(" <system>")
+            tokens = [*tokens[: max(room - len(mark), 0)], *mark][: max(room, 0)]
+        return tokens
 
     def _silent(self, user: Tokens) -> Tokens:
         """Frames in which the agent is silent and the user says these codes `[T, K]`."""

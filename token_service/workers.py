@@ -77,25 +77,23 @@ class Fleet:
                 return worker
         return None
 
+    def worker(self, worker_id: str) -> Heartbeat | None:
+        """The live worker of this id."""
+        return next((each for each in self.workers if each.worker_id == worker_id), None)
+
     def lives(self, worker_id: str) -> bool:
         """Whether there is such a worker."""
-        return any(worker.worker_id == worker_id for worker in self.workers)
+        return self.worker(worker_id) is not None
 
     def refuses(self, promise: Promise) -> bool:
         """Whether the promise's worker did not take this dispatch."""
-        return any(
-            worker.worker_id == promise.worker
-            and worker.refused.get(promise.room) == promise.generation
-            for worker in self.workers
-        )
+        worker = self.worker(promise.worker)
+        return worker is not None and worker.refused.get(promise.room) == promise.generation
 
     def failed(self, promise: Promise) -> bool:
         """Whether the promise's worker took this dispatch, and its host ended with an error."""
-        return any(
-            worker.worker_id == promise.worker
-            and worker.failed.get(promise.room) == promise.generation
-            for worker in self.workers
-        )
+        worker = self.worker(promise.worker)
+        return worker is not None and worker.failed.get(promise.room) == promise.generation
 
     def obstacle(self, personas: int) -> Unavailable | None:
         """Why no worker can take a room with so many personas now; `None` where one can."""

@@ -157,7 +157,8 @@ class Cast:
         if promised.id != self._first_id:
             room = rtc.Room()
             settings = self._house.settings
-            # Never cancelled: a cancelled connect ends the whole process (python-sdks#785).
+            # Never cancelled: a cancelled connect ends the whole process (python-sdks#785). One
+            # connection for each direction: with one for both LiveKit grows slow (decisions.md).
             options = rtc.RoomOptions(auto_subscribe=False, single_peer_connection=False)
             await room.connect(settings.livekit_url, self._token(promised), options)
         there = RoomPersona(

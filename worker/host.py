@@ -66,7 +66,7 @@ class Host:
         house.hosts.add(self._hosting)
         house.changed()
         try:
-            await self._ctx.connect(
+            await self._ctx.connect(  # a connection for each direction: docs/decisions.md
                 auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE, single_peer_connection=False
             )
             await self._serve(room)

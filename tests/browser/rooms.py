@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import httpx
 from livekit.protocol.models import ParticipantInfo
@@ -20,11 +21,21 @@ async def people(stack: Stack, agent: str) -> list[ParticipantInfo]:
     return []
 
 
+def service_of(stack: Stack) -> httpx.AsyncClient:
+    """The token service, as an application asks it."""
+    return httpx.AsyncClient(base_url=stack.url, trust_env=False)
+
+
+async def latest_session(stack: Stack) -> dict[str, Any]:
+    """What the service tells of the session that was opened last."""
+    async with service_of(stack) as http:
+        [latest, *_] = (await http.get("/sessions")).json()
+    return latest
+
+
 async def has_ended(stack: Stack) -> bool:
     """Whether the latest session is over, and with it what it held."""
-    async with httpx.AsyncClient(trust_env=False) as http:
-        [latest, *_] = (await http.get(f"{stack.url}/sessions")).json()
-    return latest["state"] == "ended"
+    return (await latest_session(stack))["state"] == "ended"
 
 
 async def becomes(holds: Callable[[], Awaitable[bool]]) -> None:

@@ -6,11 +6,11 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.conftest import open_visit
-from tests.browser.rooms import nobody_with, people
+from tests.browser.rooms import latest_session, nobody_with, people, service_of
 from tests.browser.visit import WITHIN_MS, Visit
 from tests.stack import Stack
 
-CENSUS = Path(__file__).with_name("census.js")
+CENSUS, PHONE = (Path(__file__).with_name(name) for name in ("census.js", "phone.js"))
 MOST_TABS = 10
 CALLS = 10
 
@@ -85,6 +85,42 @@ async def test_two_tabs_meet_in_a_room(browser: Browser, stack: Stack) -> None:
 
         assert len(await people(stack, await bea.identity())) == 1
         await bea.hears(voices=1)
+
+
+async def test_the_stage_follows_who_is_added_and_sent_away(visit: Visit, stack: Stack) -> None:
+    """A persona that an application adds has its seat at once; one that it removes has none."""
+    await visit.call("Chef")
+    session = f"/sessions/{(await latest_session(stack))['id']}"
+    labels = visit.page.locator(".seat .label")
+    async with service_of(stack) as http:
+        [chef] = (await http.get(session)).json()["personas"]
+        added = await http.post(f"{session}/personas", json={"personas": ["teacher"]})
+        added.raise_for_status()
+        await expect(labels).to_have_text(["Chef", "Teacher"], timeout=WITHIN_MS)
+        await visit.hears(voices=2)
+        (await http.delete(f"{session}/personas/{chef['id']}")).raise_for_status()
+
+    await expect(labels).to_have_text(["Teacher"], timeout=WITHIN_MS)
+
+
+async def test_where_no_volume_can_be_set_one_can_mute(browser: Browser, stack: Stack) -> None:
+    """On iOS there is no slider; a person whom one mutes is not played, until one unmutes them."""
+    url = f"{stack.url}/?room=den&persona=chef"
+    async with (
+        open_visit(browser, stack, url, script=PHONE) as ann,
+        open_visit(browser, stack, url) as bea,
+    ):
+        await ann.join("Ann")
+        await bea.join("Bea")
+        await ann.press("Mute Chef")
+        await ann.forget_sounds()
+        await ann.hears(voices=1)
+        await ann.press("Mute Bea")
+        await ann.hears_nothing()
+        await ann.press("Unmute Bea")
+        await ann.hears(voices=1)
+
+        assert await ann.page.get_by_role("slider").count() == 0
 
 
 async def test_leaving_the_page_leaves_the_room(visit: Visit, stack: Stack) -> None:

@@ -167,6 +167,18 @@ class Visit:
             timeout=WITHIN_MS,
         )
 
+    async def hears_nothing(self) -> None:
+        """Wait for three seconds in which nothing is audible: people pause for two."""
+        await self.page.wait_for_function(
+            f"([audible, ms]) => {{ if (({LISTEN})().some((rms) => rms > audible))"
+            " { window.heard.clear(); window.quietSince = undefined }"
+            " window.quietSince ??= performance.now();"
+            " return performance.now() - window.quietSince > ms }",
+            arg=[AUDIBLE_RMS, 3_000],
+            polling=20,
+            timeout=WITHIN_MS,
+        )
+
     async def forget_sounds(self) -> None:
         """Hear anew: what was loud before does not count."""
         await self.page.evaluate("() => window.heard?.clear()")

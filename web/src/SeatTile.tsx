@@ -9,6 +9,7 @@ import './SeatTile.css';
 import { Slider } from './Slider';
 import { troubleOf } from './trouble';
 import { VoiceFigure } from './VoiceFigure';
+import { maySetVolume, play } from './volume';
 
 const WORDS = {
   awaited: 'on the way',
@@ -32,7 +33,10 @@ interface Props {
 export function SeatTile({ seat, face, track, over, alone, muted, onMute }: Props) {
   const { participant, label } = seat;
   const [volume, setVolume] = useState(1);
-  useEffect(() => participant?.setVolume(volume), [participant, volume]); // also for who comes anew
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a track that comes anew is played alike
+  useEffect(() => {
+    if (participant) play(participant, volume);
+  }, [participant, track, volume]);
   const person = participant !== null && !isVoice(participant);
   const state = person ? 'person' : voiceState(participant);
   const silent = onMute && !person ? muted : volume === 0;
@@ -74,14 +78,16 @@ export function SeatTile({ seat, face, track, over, alone, muted, onMute }: Prop
         >
           <Loudspeaker off={silent} />
         </button>
-        <Slider
-          label={`Volume of ${label}`}
-          least={0}
-          most={1}
-          step={0.05}
-          value={volume}
-          onSlide={setVolume}
-        />
+        {maySetVolume && (
+          <Slider
+            label={`Volume of ${label}`}
+            least={0}
+            most={1}
+            step={0.05}
+            value={volume}
+            onSlide={setVolume}
+          />
+        )}
       </div>
     </li>
   );

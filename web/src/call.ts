@@ -23,7 +23,7 @@ import { soundContext } from './meter';
 import { Microphone } from './microphone';
 import { BEGINNING, type CallState, isOver } from './phase';
 import { Pulse } from './pulse';
-import { isLast, isVoice, personasAfter, voiceState } from './roster';
+import { isLast, isVoice, personasAfter, tellsOfNewcomer, voiceState } from './roster';
 import { endSession, hushPersona, type SessionView, viewSession } from './sessions';
 import { captureOf, sound } from './sound';
 import { type SessionEvent, storyOf } from './story';
@@ -169,7 +169,14 @@ export class Call extends Listeners {
     const story = storyOf(event);
     if (story) journal.add(story.level, 'session', story.text, event, event.at_s * 1000);
     this.set({ personas: personasAfter(event, this.state.personas) });
+    if (tellsOfNewcomer(event, this.state.personas)) void this.lookWhoCame();
   };
+
+  private async lookWhoCame(): Promise<void> {
+    const { session } = this.state;
+    const view = session && (await viewSession(session).catch(() => null));
+    if (view && !this.over) this.set({ personas: view.personas }); // else seen as who it says it is
+  }
 
   private readonly look = () => {
     if (this.over || this.room.state === 'disconnected' || this.room.state === 'connecting') return;

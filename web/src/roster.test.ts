@@ -1,6 +1,6 @@
 import { ConnectionState, ParticipantKind, type RemoteParticipant } from 'livekit-client';
 import { expect, test } from 'vitest';
-import { isLast, personasAfter, seatsOf, voiceState } from './roster';
+import { isLast, personasAfter, seatsOf, tellsOfNewcomer, voiceState } from './roster';
 
 const PERSONAS = [
   { id: '', name: 'chef', label: 'Chef', muted: false },
@@ -28,7 +28,7 @@ test('a persona that has not come yet has its seat already', () => {
   const [seat] = seatsOf(PERSONAS, []);
 
   expect(seat).toEqual({
-    key: '0 chef',
+    key: 'chef 0',
     label: 'Chef',
     persona: 'chef',
     personaId: '',
@@ -104,6 +104,24 @@ test('a persona that somebody hushes is shown as muted to everybody, until it is
 
   expect(hushed.map(({ muted }) => muted)).toEqual([true, false]);
   expect(freed).toEqual(personas);
+});
+
+test('a persona that is sent away loses its seat, and the others keep theirs', () => {
+  const personas = PERSONAS.map((each) => ({ ...each, id: each.name }));
+  const event = { type: 'changed', at_s: 0, change: 'removed', persona_id: 'chef' };
+  const left = personasAfter(event, personas);
+
+  expect(left.map(({ name }) => name)).toEqual(['teacher']);
+  expect(seatsOf(left, [])[0]?.key).toBe(seatsOf(personas, [])[1]?.key);
+});
+
+test('a persona that is added is a newcomer as long as it is not known', () => {
+  const personas = PERSONAS.map((each) => ({ ...each, id: each.name }));
+  const event = { type: 'changed', at_s: 0, change: 'added', persona_id: 'astronaut' };
+
+  expect(tellsOfNewcomer(event, personas)).toBe(true);
+  expect(tellsOfNewcomer({ ...event, persona_id: 'chef' }, personas)).toBe(false);
+  expect(tellsOfNewcomer({ ...event, change: 'removed' }, personas)).toBe(false);
 });
 
 test.each([

@@ -42,14 +42,24 @@ export function isLast({
   return state === ConnectionState.Connected && [...remoteParticipants.values()].every(isVoice);
 }
 
-/** The personas after an event of the session: others in the room may hush one, too. */
+/** The personas after an event of the session: others may hush one, or send it away. */
 export function personasAfter(
   { type, change, persona_id }: SessionEvent,
   personas: readonly PersonaView[],
 ): readonly PersonaView[] {
+  if (type !== 'changed' || !personas.some(({ id }) => id === persona_id)) return personas;
+  if (change === 'removed') return personas.filter(({ id }) => id !== persona_id);
   const muted = change === 'muted';
-  if (type !== 'changed' || !(muted || change === 'unmuted')) return personas;
+  if (!muted && change !== 'unmuted') return personas;
   return personas.map((one) => (one.id === persona_id ? { ...one, muted } : one));
+}
+
+/** Whether an event tells of a persona that is not known yet: it carries an id and no label. */
+export function tellsOfNewcomer(
+  { type, change, persona_id }: SessionEvent,
+  personas: readonly PersonaView[],
+): boolean {
+  return type === 'changed' && change === 'added' && !personas.some(({ id }) => id === persona_id);
 }
 
 /** What a persona does now, by LiveKit's own attribute. */
@@ -80,7 +90,8 @@ export function seatsOf(
   const seats = expected.map(({ id, name, label }, place): Seat => {
     const taker = [...rest].find((each) => isVoice(each) && isPersona(each, id, name));
     if (taker) rest.delete(taker);
-    const key = `${place} ${name}`;
+    const twins = expected.slice(0, place).filter((one) => one.name === name).length;
+    const key = `${name} ${twins}`; // stays when others go, and when its id becomes known
     return { key, label, persona: name, personaId: id, participant: taker ?? null };
   });
   for (const participant of rest) seats.push(seatOf(participant));

@@ -38,9 +38,10 @@ class Heartbeat(BaseModel):
     slots_free: int = Field(default=0, ge=0)
     step_p99_ms: float | None = None
     hosts: dict[str, int] = Field(default_factory=dict[str, int])  # room → generation
-    # Lately, room → generation: dispatches that it did not take, and hosts that failed.
+    # Lately, room → generation: dispatches that it did not take, hosts that failed, that left.
     refused: dict[str, int] = Field(default_factory=dict[str, int])
     failed: dict[str, int] = Field(default_factory=dict[str, int])
+    left: dict[str, int] = Field(default_factory=dict[str, int])
 
 
 def heartbeat_key(worker_id: str) -> str:

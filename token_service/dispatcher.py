@@ -140,12 +140,11 @@ class Dispatcher:
             await self._place(promise, lock, FIRST if had_place else promise.opened_s)
 
     async def awaited(self, promise: Promise, fleet: Fleet) -> bool:
-        """Whether its host may still come. From a worker that is gone, or refused, none will.
+        """Whether its host may still come. From a worker that is gone, or done with it, none will.
 
         A room that this happens to often waits all the same: it may be what its workers die of.
         """
-        hopeless = promise.worker and (not fleet.lives(promise.worker) or fleet.refuses(promise))
-        if hopeless and await self.promises.calm([promise]):
+        if fleet.done(promise) and await self.promises.calm([promise]):
             return False
         return await self.promises.awaited(promise)
 
@@ -155,18 +154,20 @@ class Dispatcher:
         """A dispatched generation has no host: nobody is to hear what it left, and it is counted.
 
         As a failure of its worker's where the host never came or ended with an error: one that
-        leaves an empty room does right. Once only: afterwards the promise names no worker.
+        leaves an empty room, or one that ended and was made anew, does right. Once only:
+        afterwards the promise names no worker.
         """
         if any(generation_of(one) <= promise.generation for one in inside):
             await self.rooms.clear(later(promise))
         if not promise.worker:
             return promise
         refused = fleet.refuses(promise)  # it was full after all
-        lasted = await self.promises.came(promise) and not fleet.failed(promise)
+        left = fleet.left(promise)
+        lasted = left or (await self.promises.came(promise) and not fleet.failed(promise))
         if fleet.lives(promise.worker) and not refused and not lasted:
             await self.breakers.failed(promise.worker)
         mourned = await self._give_up(promise, lock)
-        what = "host_refused" if refused else "host_lost"
+        what = "host_refused" if refused else "host_left" if left else "host_lost"
         log.warning(what, room=promise.room, generation=promise.generation)
         return mourned
 

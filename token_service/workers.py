@@ -95,6 +95,16 @@ class Fleet:
         worker = self.worker(promise.worker)
         return worker is not None and worker.failed.get(promise.room) == promise.generation
 
+    def left(self, promise: Promise) -> bool:
+        """Whether the promise's host was there, and has left without an error."""
+        worker = self.worker(promise.worker)
+        return worker is not None and worker.left.get(promise.room) == promise.generation
+
+    def done(self, promise: Promise) -> bool:
+        """Whether nothing more comes of this dispatch: its worker is gone, or done with it."""
+        gone = bool(promise.worker) and not self.lives(promise.worker)
+        return gone or self.refuses(promise) or self.failed(promise) or self.left(promise)
+
     def obstacle(self, personas: int) -> Unavailable | None:
         """Why no worker can take a room with so many personas now; `None` where one can."""
         if not self.ready:

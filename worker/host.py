@@ -70,6 +70,7 @@ class Host:
                 auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE, single_peer_connection=False
             )
             await self._serve(room)
+            house.hosts.left.add(self._promise)
         except Exception:
             log.exception("host_failed")
             house.hosts.failed.add(self._promise)

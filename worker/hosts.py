@@ -1,4 +1,4 @@
-"""Which rooms this worker hosts, which it refused or failed lately, and in which generation.
+"""Which rooms this worker hosts, which it refused, failed or left lately, in which generation.
 
 Written by job threads, read by the heartbeat on the main loop; holds one lock, briefly.
 """
@@ -56,6 +56,7 @@ class Hosts:
         self._hosting: dict[str, Hosting] = {}
         self.refused = Lately()  # jobs that were not taken: nobody need wait for their host
         self.failed = Lately()  # hosts that ended with an error
+        self.left = Lately()  # hosts that ended as they should: perhaps between two heartbeats
         self._lock = threading.Lock()
 
     def add(self, hosting: Hosting) -> None:

@@ -92,6 +92,7 @@ class Pulse:
             hosts={hosting.room: hosting.generation for hosting in self._hosts.all()},
             refused=self._hosts.refused.all(),
             failed=self._hosts.failed.all(),
+            left=self._hosts.left.all(),
         )
 
     def _reason(self) -> str:

@@ -231,6 +231,20 @@ async def test_a_host_that_left_is_no_failure(
     assert await redis.get("moshi:failures:worker") is None
 
 
+async def test_a_host_between_two_looks_was_there(
+    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+) -> None:
+    """One that came and left unseen is no failure, and the next is not kept waiting for it."""
+    for generation in range(1, CALM_DISPATCHES + 1):
+        await dispatcher.sweep()
+        await beat(redis, left={promise.room: generation})
+    await dispatcher.sweep()
+
+    dispatches = await dispatched(livekit, promise.room)
+    assert [each.generation for each in dispatches] == [CALM_DISPATCHES + 1]
+    assert await redis.get("moshi:failures:worker") is None
+
+
 async def test_a_host_that_failed_is_a_failure(
     dispatcher: Dispatcher, redis: Redis, promise: Promise
 ) -> None:

@@ -20,6 +20,8 @@ from protocol.promise import Promise, promised
 from tests.person import WITHIN_S, eventually, person
 from tests.stack import Stack, start_stack
 from tests.worker.rooms import all_free, asking_for, change_promise, in_talk, slots_used
+from token_service.breakers import FAILURES_KEY
+from token_service.promises import CALM_DISPATCHES
 from token_service.rooms import Rooms
 from worker.host import CANNOT_READ
 from worker.mix import heard_by_each
@@ -167,6 +169,18 @@ async def test_slots_are_free_after_the_last_person(echo: Stack) -> None:
     await all_free(echo)
 
     assert during == 2
+
+
+async def test_a_room_that_is_closed_may_be_entered_again_at_once(echo: Stack) -> None:
+    """Its persona comes again, also where nobody had seen yet that it was there; no fault is it."""
+    async with Redis.from_url(echo.redis_url) as redis:
+        for _ in range(CALM_DISPATCHES + 1):
+            async with person(echo.url, asking_for("chef", room_name="again")) as ann:
+                await in_talk(ann)
+                await echo.close_rooms()
+        await all_free(echo)
+
+        assert await redis.keys(FAILURES_KEY.format(worker="*")) == []
 
 
 async def test_personas_come_and_go_with_the_promise(echo: Stack) -> None:

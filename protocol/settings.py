@@ -94,6 +94,8 @@ class Settings(BaseSettings):
     """Requests from one address; those that may do anything from this machine do not count."""
     rate_per_caller: str = Field(default="120/minute", pattern=RATE)
     """Tokens and changes of one caller."""
+    streams_per_caller: int = Field(default=50, ge=1, le=200)
+    """Event streams that one caller may follow at a time in one token service, which serves 200."""
     audit_log: Path | None = None
     """File of JSON lines: who minted or changed what for whom. Unset: none is kept."""
 

@@ -22,7 +22,6 @@ from token_service.session_routes import REFUSALS
 router = APIRouter(prefix="/sessions/{session_id}", tags=["sessions"])
 
 RETRY_MS = 1000
-STREAMS_OF_ONE = 50  # nobody takes all of them
 
 
 async def _followed(
@@ -31,7 +30,7 @@ async def _followed(
     """Found and counted before the answer begins, so that a refusal is one."""
     promise = await service.sessions.find(session_id, caller)
     streams, who = service.streams, caller.counted_as
-    if streams.total() >= STREAMS or streams[who] >= STREAMS_OF_ONE:
+    if streams.total() >= STREAMS or streams[who] >= service.settings.streams_per_caller:
         raise Unavailable("busy", "Too many follow sessions here. Try again soon.", 10)
     streams[who] += 1
     try:

@@ -171,15 +171,19 @@ async def test_a_leaving_service_ends_a_talkative_stream(settings: Settings, red
     assert told[-1] == "the stream has ended"
 
 
-@pytest.mark.parametrize("limit", ["STREAMS", "STREAMS_OF_ONE"])
+@pytest.mark.parametrize("all_of", ["the service's", "the caller's"])
 async def test_streams_are_counted(
     server: httpx.AsyncClient,
     session: dict[str, Any],
+    settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
-    limit: str,
+    all_of: str,
 ) -> None:
     """One too many is told to come back; a place that gets free is free."""
-    monkeypatch.setattr(event_routes, limit, 1)
+    if all_of == "the service's":
+        monkeypatch.setattr(event_routes, "STREAMS", 1)
+    else:
+        monkeypatch.setitem(settings.__dict__, "streams_per_caller", 1)
     path = f"/sessions/{session['id']}/events"
     async with server.stream("GET", path):
         refused = await server.get(path)

@@ -7,6 +7,7 @@ room hears; its words are held against the transcript's. What it says while the 
 back-channel; "Still there?" after a long silence is no false start. Both are counted apart.
 
     python -m bench.talk --turns 16 --quiet 60
+    python -m bench.talk --echo -30    # over loudspeakers: its own voice comes back so much softer
 """
 
 import argparse
@@ -14,6 +15,7 @@ import asyncio
 import json
 import random
 import statistics
+from collections import deque
 from dataclasses import dataclass, field
 
 import httpx
@@ -24,6 +26,7 @@ from protocol.settings import load_settings
 from training.corpus import person_clip
 from training.ears import Ears, spelled, voice_of
 from training.repertoire import COMMON, NEVER_TRAINED, PEOPLE, PERSONA_VOICES, Use, lines
+from training.sound import gain
 from worker.native_log import leave_native_log_there
 
 RATE_HZ = 24_000
@@ -32,6 +35,7 @@ VOICED_DBFS = -45.0
 OVER_S = 0.7  # of silence: the answer is over
 PATIENCE_S = 5.0  # for an answer
 NOISE_DBFS = -45.0
+LATEST_ECHO = 20  # pieces of 10 ms
 STILL = {spelled(text) for text in COMMON[Use.STILL]}
 
 
@@ -64,6 +68,8 @@ class Room:
         self.loud: list[bool] = []  # whether each sounds
         self.texts: list[tuple[float, str]] = []  # of segments, by their end
         self.background = 0.0
+        self.echo = 0.0  # how much of what is heard comes back into the microphone
+        self._coming_back: deque[np.ndarray] = deque(maxlen=LATEST_ECHO)
         self._speech: np.ndarray = np.zeros(0, np.float32)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -133,6 +139,7 @@ class Room:
         async for event in stream:
             samples = np.frombuffer(event.frame.data, dtype=np.int16)
             self.sound.append(samples.astype(np.float32) / 32768)
+            self._coming_back.append(self.sound[-1])
             self.at_s.append(self._loop.time())
             self.loud.append(bool(np.mean(self.sound[-1] ** 2) > 10 ** (VOICED_DBFS / 10)))
 
@@ -144,6 +151,8 @@ class Room:
         chance = np.random.default_rng()
         while True:
             wave = self.background * chance.standard_normal(CHUNK)
+            if self._coming_back:
+                wave += self.echo * self._coming_back.popleft()
             said, self._speech = self._speech[:CHUNK], self._speech[CHUNK:]
             wave[: len(said)] += said
             samples = (wave.clip(-1, 1) * 32767).astype(np.int16)
@@ -287,6 +296,7 @@ def report(all_figures: list[Figures]) -> None:
 async def talk(url: str, persona: str, options: argparse.Namespace) -> Figures:
     """One room from joining to leaving."""
     room = Room()
+    room.echo = gain(options.echo) if options.echo else 0.0
     await room.join(url, persona)
     try:
         rng = random.Random(f"{options.seed} {persona}")
@@ -305,6 +315,7 @@ async def main() -> None:
     parser.add_argument(
         "--quiet", type=float, default=60.0, help="seconds of silence, and of noise"
     )
+    parser.add_argument("--echo", type=float, help="dB; below 0")
     parser.add_argument("--personas", nargs="*", default=list(PERSONA_VOICES))
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

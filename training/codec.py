@@ -7,7 +7,9 @@ codec's own encoder finds; the language model learns the former.
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,8 @@ class Place:
     noise: Codes
     speech: tuple[HeardCodes, ...]
     bursts: tuple[HeardCodes, ...]
+    gusts: tuple[HeardCodes, ...]
+    echoes: tuple[Codes, ...] = ()  # of each clip of the agents, or none of any
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ class Codec:
             self.hear(here.noise),
             tuple(map(heard, here.speech)),
             tuple(map(heard, here.bursts)),
+            tuple(map(heard, here.gusts)),
+            tuple(map(self.hear, here.echoes)),
         )
 
 
@@ -94,7 +100,8 @@ def nearest_sound(heard: torch.Tensor, sounds: torch.Tensor) -> torch.Tensor:
 
 def all_heard(corpus: Corpus) -> list[Surrounding]:
     """The places in which it learns to hear; agents are heard there like people."""
-    return list(surroundings(corpus.people + corpus.agents[::3], SURROUNDINGS))
+    people = corpus.people + corpus.agents[::3]
+    return list(surroundings(people, corpus.agents, SURROUNDINGS))
 
 
 def compute_codec(corpus: Corpus, places: list[Surrounding]) -> Codec:
@@ -116,11 +123,15 @@ def _sounds(agents: torch.Tensor, places: list[Surrounding]) -> torch.Tensor:
     """Codebook 0: what loudness there is among people, noise and agents."""
     pieces = [loudness(agents)]
     for place in places:
-        pieces += [loudness(frames_of(each.pcm)) for each in (*place.speech, *place.bursts)]
-        pieces.append(loudness(frames_of(place.noise)))
+        pieces += [loudness(frames_of(each.pcm)) for each in _heard_in(place)]
+        pieces += [loudness(frames_of(pcm)) for pcm in (place.noise, *place.echoes[::10])]
     heard = torch.cat(pieces)
     chance = torch.Generator().manual_seed(1)
     return k_means(heard[torch.randperm(len(heard), generator=chance)[:LEARNED_FROM]], CARD)
+
+
+def _heard_in(place: Surrounding) -> Iterator[Heard]:
+    return chain(place.speech, place.bursts, place.gusts)
 
 
 def write_codec(codec: Codec, folder: Path) -> None:

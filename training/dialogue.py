@@ -2,7 +2,8 @@
 
 A person speaks; the pocket Moshi answers 320 to 480 ms after their turn is over, says a word while
 they go on for long, stops a frame after they speak over it, asks once whether they are still
-there, and is quiet otherwise. Coughs, clicks and noise are no reason to speak or to stop.
+there, and is quiet otherwise. Coughs, clicks, noise that comes and goes and its own voice out of
+a loudspeaker are no reason to speak or to stop.
 """
 
 import random
@@ -24,16 +25,22 @@ PAUSES = (1, 3)  # frames within a person's turn
 TOLD = (4, 16)  # frames of silence before a line that it is told to say
 STILL = (150, 190)  # frames of silence until it asks
 LONG = 42  # frames that make a turn a long one
+CUT_SHARE = 0.35  # of answers that somebody speaks over
+GUST_OVER_SHARE = 0.3  # of the gusts that would begin while it speaks; to stop for one is no harm
 BACK_AT, BACK_ROOM = 30, 16  # frames of a turn before a back-channel, and after its beginning
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A line in a voice as tokens: codes `[8, T]`, a text token for each word and its frame."""
+    """A line in a voice as tokens: codes `[8, T]`, a text token for each word and its frame.
+
+    `clip`: which of the agents' clips it is; a place has an echo of each, or of none.
+    """
 
     codes: Codes
     words: tuple[int, ...]
     at: tuple[int, ...]
+    clip: int = 0
 
 
 Lines = Mapping[Use, Sequence[Said]]
@@ -56,7 +63,7 @@ class Composer:
         self, rng: random.Random, lines: Lines, place: Place, silence: Codes, frames: int
     ) -> None:
         self._rng, self._lines, self._place = rng, lines, place
-        self._frames = frames
+        self._silence, self._frames = silence, frames
         begin = rng.randrange(place.noise.shape[1])
         around = np.arange(begin, begin + frames) % place.noise.shape[1]
         self.dialogue = Dialogue(
@@ -65,6 +72,7 @@ class Composer:
             place.noise[:, around],
             [],
         )
+        self._unheard = np.ones(frames, dtype=bool)  # where the person is silent
         self._last: list[Said] = []
         self._turns = 0
         self._cut = False  # its last line was interrupted
@@ -107,7 +115,7 @@ class Composer:
             answer = self._answer(end - at, soft=soft)
             begins = end + rng.randint(*ANSWERS)
             length = answer.codes.shape[1]
-            if length < 10 or rng.random() > 0.25:
+            if length < 10 or rng.random() > CUT_SHARE:
                 return self._say(answer, begins) + rng.randint(*GAPS)
             at = begins + rng.randint(5, length - 3)
             self._say(answer, begins, until=at + STOP)
@@ -128,6 +136,7 @@ class Composer:
 
     def _hear(self, heard: HeardCodes, at: int) -> int:
         self._put(self.dialogue.person, heard.codes, at)
+        self._unheard[at : at + heard.codes.shape[1]] = False
         return at + heard.end + 1
 
     def _answer(self, length: int, *, soft: bool) -> Said:
@@ -153,6 +162,10 @@ class Composer:
         stop = length if until is None else min(length, until - at)
         self._cut = stop < length
         self._put(self.dialogue.agent, line.codes[:, :stop], at)
+        if self._place.echoes:
+            echo = self._place.echoes[line.clip]
+            late = echo.shape[1] - length  # it is heard for so long after it was said
+            self._put_where_unheard(echo[:, : stop + late], at)
         text = self.dialogue.text
         for word, frame in zip(line.words, spread(line.at), strict=True):
             if frame < stop and 0 <= at + frame < self._frames:
@@ -166,20 +179,21 @@ class Composer:
         if at < last:
             track[:, at:last] = codes[:, : last - at]
 
-    def _disturb(self) -> None:
-        """Coughs and clicks, where the person is silent."""
-        rng = self._rng
-        for _ in range(rng.randint(0, self._frames // 100)):
-            at = rng.randrange(self._frames - 3)
-            burst = rng.choice(self._place.bursts).codes
-            if self._quiet(at):
-                self._put(self.dialogue.person, burst, at)
+    def _put_where_unheard(self, codes: Codes, at: int) -> None:
+        """What is softer than the person is heard where they are silent."""
+        last = min(self._frames, at + codes.shape[1])
+        there = np.flatnonzero(self._unheard[at:last])
+        self.dialogue.person[:, at + there] = codes[:, there]
 
-    def _quiet(self, at: int) -> bool:
-        """Whether the person's track has nothing but the noise of the place here."""
-        here = self.dialogue.person[:, at : at + 3]
-        noise = self._place.noise
-        return all((noise == here[:, n : n + 1]).all(axis=0).any() for n in range(here.shape[1]))
+    def _disturb(self) -> None:
+        """Coughs, clicks and noises, where the person is silent."""
+        rng = self._rng
+        for kind, share in ((self._place.bursts, 1.0), (self._place.gusts, GUST_OVER_SHARE)):
+            for _ in range(rng.randint(0, self._frames // 100)):
+                at = rng.randrange(self._frames - 3)
+                quiet = (self.dialogue.agent[:, at] == self._silence).all()
+                if quiet or rng.random() < share:
+                    self._put_where_unheard(rng.choice(kind).codes, at)
 
 
 def spread(frames: Sequence[int]) -> list[int]:

@@ -66,10 +66,10 @@ class School:
         return line.use is Use.GREETING or (line.text, voice) in self.understood
 
 
-def said_of(clip: Clip, codes: Codes, words: Words) -> Said:
-    """A clip as tokens."""
+def said_of(clip: Clip, number: int, codes: Codes, words: Words) -> Said:
+    """A clip of the agents, of this number, as tokens."""
     frames = tuple(int(at * FRAMES_PER_S) for at in clip.words_s)
-    return Said(codes, tuple(words(clip.text)), frames)
+    return Said(codes, tuple(words(clip.text)), frames, number)
 
 
 def school(
@@ -78,9 +78,12 @@ def school(
     """Gather it."""
     words = Words()
     mimi = mimi_of(folder)
-    pairs = list(zip(corpus.agents, codec.spoken, strict=True))
+    pairs = zip(corpus.agents, codec.spoken, strict=True)
     return School(
-        {(clip.text, clip.voice): said_of(clip, codes, words) for clip, codes in pairs},
+        {
+            (clip.text, clip.voice): said_of(clip, number, codes, words)
+            for number, (clip, codes) in enumerate(pairs)
+        },
         frozenset((c.text, c.voice) for c, good in zip(corpus.agents, ok, strict=True) if good),
         places,
         prompts_of(folder, mimi),

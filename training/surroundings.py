@@ -1,12 +1,14 @@
-"""What the pocket Moshi hears beside its own voice: people in rooms, noise, music, clicks.
+"""What the pocket Moshi hears: people in rooms, noise, music, clicks, and itself over loudspeakers.
 
-A surrounding is one kind of noise and one room; all that is said in it is heard with both.
-numpy; made from a seed, stored nowhere.
+A surrounding is one kind of noise and one room; all that is said in it is heard with both. In
+every third its own voice comes back, softer and later, as where a browser's echo cancellation
+leaves something. numpy; made from a seed, stored nowhere.
 """
 
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +21,12 @@ Floats = npt.NDArray[np.float64]
 
 NOISE_FRAMES = 250  # 20 s without speech
 CLIPS = 36  # of people in each surrounding
-BURSTS = 8  # coughs and clicks in each surrounding
+BURSTS, GUSTS = 8, 12  # coughs and clicks, and noises that come and go, in each surrounding
+GUST_S, GUST_DB, GUST_FADE_S = (0.3, 4.0), (-62.0, -40.0), 0.04
 LOUD_DB, SOFT_DB = (-10.0, 5.0), (-24.0, -17.0)  # against the corpus; soft: hardly heard
-SOFT_SHARE = 0.12
+SOFT_SHARE, SOFT_NOISE_DB = 0.15, -57.0  # in more noise than this, soft speech is not heard at all
 QUIETEST_DB, LOUDEST_DB = -80.0, -42.0  # of noise, RMS
+ECHO_EVERY, ECHO_DB, ECHO_S = 3, (-55.0, -18.0), (0.1, 0.55)  # its own voice: softer, later
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,37 +45,75 @@ class Surrounding:
     noise: Pcm
     speech: tuple[Heard, ...]
     bursts: tuple[Heard, ...]
+    gusts: tuple[Heard, ...]
+    echoes: tuple[Pcm, ...]  # of each clip of the agents, or none of any
 
 
-def surroundings(people: tuple[Clip, ...], count: int, seed: int = 11) -> Iterator[Surrounding]:
+def surroundings(
+    people: tuple[Clip, ...], agents: tuple[Clip, ...], count: int, seed: int = 11
+) -> Iterator[Surrounding]:
     """As many places; every fourth is perfectly quiet but for the people."""
     for number in range(count):
         rng = random.Random(seed * 1000 + number)
         chance = np.random.default_rng(seed * 1000 + number)
         kind = KINDS[number % len(KINDS)] if number % 4 else _silence
-        level = gain(rng.uniform(QUIETEST_DB, LOUDEST_DB))
-        echo = _echo(chance, rng.uniform(0.1, 0.5)) if rng.random() < 0.5 else None
+        level_db = rng.uniform(QUIETEST_DB, LOUDEST_DB) if number % 4 else QUIETEST_DB
+        room = _room(chance, rng.uniform(0.1, 0.5)) if rng.random() < 0.5 else None
 
         def noise(samples: int) -> Floats:
-            return _level(kind(chance, samples)) * level  # noqa: B023  used within this round
+            return _level(kind(chance, samples)) * gain(level_db)  # noqa: B023  used within this round
 
-        speech = tuple(_said(rng, rng.choice(people), echo, noise) for _ in range(CLIPS))
+        soft = SOFT_SHARE if level_db < SOFT_NOISE_DB else 0.0
+        speech = tuple(_said(rng, rng.choice(people), room, soft, noise) for _ in range(CLIPS))
         bursts = tuple(_burst(rng, chance, noise) for _ in range(BURSTS))
-        yield Surrounding(noise(NOISE_FRAMES * FRAME).astype(np.float32), speech, bursts)
+        gusts = tuple(_gust(rng, chance, noise) for _ in range(GUSTS))
+        echoes: tuple[Pcm, ...] = ()
+        if number % ECHO_EVERY == 1:
+            delay = int(rng.uniform(*ECHO_S) * RATE_HZ)
+            echoes = tuple(_come_back(rng, clip.pcm, delay, room, noise) for clip in agents)
+        still = noise(NOISE_FRAMES * FRAME).astype(np.float32)
+        yield Surrounding(still, speech, bursts, gusts, echoes)
 
 
 def _said(
-    rng: random.Random, clip: Clip, echo: Floats | None, noise: Callable[[int], Floats]
+    rng: random.Random,
+    clip: Clip,
+    room: Floats | None,
+    soft_share: float,
+    noise: Callable[[int], Floats],
 ) -> Heard:
-    soft = rng.random() < SOFT_SHARE
-    sound = clip.pcm * gain(rng.uniform(*(SOFT_DB if soft else LOUD_DB)))
-    if echo is not None:
-        sound = signal.fftconvolve(sound, echo)[: len(sound) + FRAME]
+    soft = rng.random() < soft_share
+    sound = _in_room(clip.pcm * gain(rng.uniform(*(SOFT_DB if soft else LOUD_DB))), room)
     begin = rng.randrange(FRAME)  # a person knows no frames
     end_s = (begin + len(clip.pcm)) / RATE_HZ
-    pcm = whole_frames(np.pad(sound, (begin, 0)).astype(np.float32))
-    mixed = (pcm + noise(len(pcm))).clip(-1, 1).astype(np.float32)
-    return Heard(mixed, end_s, soft)
+    return Heard(_mixed(np.pad(sound, (begin, 0)), noise), end_s, soft)
+
+
+def _come_back(
+    rng: random.Random, pcm: Pcm, delay: int, room: Floats | None, noise: Callable[[int], Floats]
+) -> Pcm:
+    """A clip of its own as it hears it, from the frame on in which it says it."""
+    return _mixed(np.pad(_in_room(pcm * gain(rng.uniform(*ECHO_DB)), room), (delay, 0)), noise)
+
+
+def _in_room(sound: npt.NDArray[Any], room: Floats | None) -> npt.NDArray[Any]:
+    return sound if room is None else signal.fftconvolve(sound, room)[: len(sound) + FRAME]
+
+
+def _mixed(sound: npt.NDArray[Any], noise: Callable[[int], Floats]) -> Pcm:
+    pcm = whole_frames(sound.astype(np.float32))
+    return (pcm + noise(len(pcm))).clip(-1, 1).astype(np.float32)
+
+
+def _gust(rng: random.Random, chance: np.random.Generator, noise: Callable[[int], Floats]) -> Heard:
+    """Noise that comes and goes: a tap, a chair, typing, a car, music next door."""
+    seconds = rng.uniform(*GUST_S)
+    samples, fade = int(seconds * RATE_HZ), int(GUST_FADE_S * RATE_HZ)
+    sound = _level(rng.choice(GUST_KINDS)(chance, samples)) * gain(rng.uniform(*GUST_DB))
+    ramp = np.linspace(0, 1, fade)
+    sound[:fade] *= ramp
+    sound[-fade:] *= ramp[::-1]
+    return Heard(_mixed(np.pad(sound, (rng.randrange(FRAME), 0)), noise), seconds)
 
 
 def _burst(
@@ -83,10 +125,10 @@ def _burst(
     begin = rng.randrange(FRAME // 2)
     fading = np.exp(-np.linspace(0, 4, length))
     sound[begin : begin + length] = chance.standard_normal(length) * fading * rng.uniform(0.02, 0.3)
-    return Heard((sound + noise(len(sound))).clip(-1, 1).astype(np.float32), length / RATE_HZ)
+    return Heard(_mixed(sound, noise), length / RATE_HZ)
 
 
-def _echo(chance: np.random.Generator, seconds: float) -> Floats:
+def _room(chance: np.random.Generator, seconds: float) -> Floats:
     """A room's answer to a click: the click, and noise that fades by 60 dB."""
     samples = int(seconds * RATE_HZ)
     tail = chance.standard_normal(samples) * 10 ** (-3 * np.arange(samples) / samples)
@@ -132,4 +174,16 @@ def _music(chance: np.random.Generator, samples: int) -> Floats:
     return np.concatenate(chords)[:samples]
 
 
+def _clicks(chance: np.random.Generator, samples: int) -> Floats:
+    """A keyboard: some ten clicks a second, no two alike."""
+    sound = np.zeros(samples)
+    length = RATE_HZ // 50
+    fading = np.exp(-np.linspace(0, 6, length))
+    for begin in chance.integers(0, samples - length, size=1 + samples * 10 // RATE_HZ):
+        click = chance.standard_normal(length) * fading * chance.uniform(0.2, 1.0)
+        sound[begin : begin + length] += click
+    return sound
+
+
 KINDS = (_white, _pink, _hum, _music)
+GUST_KINDS = (*KINDS, _clicks)

@@ -16,7 +16,7 @@ from protocol.personas import Persona, load_catalogue
 from protocol.settings import Settings
 from training.ears import Ears, spelled, voice_of
 from training.repertoire import PERSONA_VOICES, VOICES, lines
-from training.sound import FRAME, RATE_HZ, Pcm
+from training.sound import FRAME, RATE_HZ, Pcm, gain
 from worker.engine import pocket
 from worker.engine.checkpoint import load_model
 from worker.engine.model import Model
@@ -25,6 +25,7 @@ LARGEST = 20_000_000  # bytes in the repository
 WHO = list(PERSONA_VOICES)
 VOICED = 10 ** (-45 / 20)
 HOP = 240
+ECHO_FRAMES = 3  # later than it was said
 
 
 @dataclass
@@ -74,11 +75,16 @@ def _recording(name: str) -> Pcm:
     return np.pad(pcm[0], (0, -len(pcm[0]) % FRAME))
 
 
-def _hear(model: Model, calls: dict[str, Call], sound: Pcm) -> None:
-    """Let all hear this."""
+def _hear(model: Model, calls: dict[str, Call], sound: Pcm, echo_db: float | None = None) -> None:
+    """Let all hear this, and each its own voice of a while ago, softer by `echo_db`."""
     everybody = np.ones(len(WHO), dtype=np.bool_)
     for frame in sound.reshape(-1, FRAME):
-        out = model.step.run(np.tile(frame, (len(WHO), 1)), everybody)
+        heard = np.tile(frame, (len(WHO), 1))
+        if echo_db is not None:
+            for own, call in zip(heard, calls.values(), strict=True):
+                late = call.sound[-ECHO_FRAMES:][:1] or [np.zeros(FRAME, np.float32)]
+                own += gain(echo_db) * late[0]
+        out = model.step.run(heard, everybody)
         model.step.work(1.0)
         for slot, name in enumerate(WHO):
             call = calls[name]
@@ -123,14 +129,20 @@ def test_personas_speak_with_its_voices(model: Model) -> None:
     assert "demonstration" in model.note
 
 
-def test_everybody_answers_understandably(model: Model, calls: dict[str, Call]) -> None:
-    """After a turn each persona says a sentence of the repertoire: heard as it is written."""
+@pytest.mark.parametrize("echo_db", [None, -40.0, -25.0])
+def test_everybody_answers_understandably(
+    model: Model, calls: dict[str, Call], echo_db: float | None
+) -> None:
+    """After a turn each says a sentence of the repertoire, heard as it is written.
+
+    Also over loudspeakers, where a browser's echo cancellation leaves some of its voice.
+    """
     ears = Ears([line.text for line in lines()])
     right = told = 0
     for turn, voice in enumerate(["NATM0", "NATF0", "NATM1", "NATF2"]):
         begin = len(calls[WHO[0]].sound)
-        _hear(model, calls, np.concatenate([_silence(0.6 + turn / 10), _recording(voice)]))
-        _hear(model, calls, _silence(5.5))
+        said = np.concatenate([_silence(0.6 + turn / 10), _recording(voice), _silence(5.5)])
+        _hear(model, calls, said, echo_db)
         for call in calls.values():
             end = len(call.sound)
             heard = ears.hear(call.pcm(begin, end))
@@ -150,6 +162,16 @@ def test_nobody_speaks_into_silence_or_noise(model: Model, calls: dict[str, Call
     """Eight seconds of silence and five of soft noise are no reason to speak."""
     noise = np.random.default_rng(3).standard_normal(60 * FRAME) * 10 ** (-50 / 20)
     _hear(model, calls, np.concatenate([_silence(8.0), noise.astype(np.float32)]))
+    talkers = [name for name, call in calls.items() if call.words]
+    assert len(talkers) <= 1, talkers
+
+
+def test_noises_that_come_and_go_are_no_turns(model: Model, calls: dict[str, Call]) -> None:
+    """A chair, a tap, a car outside: none of them is answered as if somebody had spoken."""
+    chance = np.random.default_rng(5)
+    for seconds, db in ((0.4, -50), (1.2, -55), (2.4, -48), (0.8, -45)):
+        noise = chance.standard_normal(int(seconds * 12.5) * FRAME) * gain(db)
+        _hear(model, calls, np.concatenate([noise.astype(np.float32), _silence(1.6)]))
     talkers = [name for name, call in calls.items() if call.words]
     assert len(talkers) <= 1, talkers
 

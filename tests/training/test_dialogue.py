@@ -1,6 +1,7 @@
 """The dialogues that it learns from keep the rules of a conversation."""
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,28 +16,33 @@ from training.words import EPAD, PAD
 
 FRAMES = 400
 SILENCE = np.zeros(8, np.int64)
-AGENT, PERSON, BURST = 7, 9, 11  # codes that tell who sounds
+AGENT, PERSON, BURST, ECHO = 7, 9, 11, 13  # codes that tell who sounds
+LATE = 3  # frames after which its own voice comes back
 
 
 def _codes(value: int, frames: int) -> Codes:
     return np.full((8, frames), value)
 
 
-def _said(use: Use, frames: int) -> Said:
+def _said(use: Use, number: int) -> Said:
     word = 100 + list(Use).index(use)
-    return Said(_codes(AGENT, frames), (word, 50, 51), (0, 4, 9))
+    return Said(_codes(AGENT, 12 + number), (word, 50, 51), (0, 4, 9), number)
 
 
-LINES = {use: [_said(use, 12 + n) for n in range(3)] for use in Use}
+LINES = {use: [_said(use, number) for number in range(3)] for use in Use}
 PLACE = Place(
     _codes(0, 50),
     tuple(HeardCodes(_codes(PERSON, frames), frames - 1) for frames in (6, 20, 45)),
     (HeardCodes(_codes(BURST, 2), 1),),
+    (HeardCodes(_codes(BURST, 30), 29),),
 )
 
 
-def _compose(seed: int, *, fresh: bool = True) -> Dialogue:
-    composer = Composer(random.Random(seed), LINES, PLACE, SILENCE, FRAMES)
+ECHOING = replace(PLACE, echoes=tuple(_codes(ECHO, 12 + number + LATE) for number in range(3)))
+
+
+def _compose(seed: int, *, fresh: bool = True, place: Place = PLACE) -> Dialogue:
+    composer = Composer(random.Random(seed), LINES, place, SILENCE, FRAMES)
     return composer.compose(fresh=fresh)
 
 
@@ -77,6 +83,20 @@ def test_it_says_nothing_in_silence_but_words_of_lines(seed: int) -> None:
     made = _compose(seed)
     silent = made.agent[0] != AGENT
     assert set(made.text[silent]) <= {PAD, EPAD}
+
+
+@given(st.integers(0, 10_000), st.booleans())
+@settings(max_examples=60)
+def test_its_own_voice_comes_back_where_nobody_speaks(seed: int, fresh: bool) -> None:
+    """Over loudspeakers it hears itself from its first to its last word, and people above it."""
+    made, alone = (_compose(seed, fresh=fresh, place=place) for place in (ECHOING, PLACE))
+    person, heard = made.person[0], alone.person[0]
+    sounds = made.agent[0] == AGENT
+    lately = np.convolve(sounds, np.ones(LATE + 1))[:FRAMES] > 0  # now or up to LATE frames ago
+    assert (heard[person != ECHO] == person[person != ECHO]).all()
+    assert not (heard[person == ECHO] == PERSON).any()
+    assert (lately == np.isin(person, (ECHO, PERSON, BURST)))[lately].all()
+    assert lately[person == ECHO].all()
 
 
 def test_greetings_are_not_learned_to_be_begun() -> None:

@@ -8,13 +8,14 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import psutil
 import redis
 import yaml
 from livekit import api
@@ -86,6 +87,17 @@ def wait_until(
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {within_s:g} s")
         time.sleep(every_s)
+
+
+def gone(processes: Iterable[psutil.Process]) -> bool:
+    """Whether none of them runs any more. One may end between two looks at it."""
+
+    def runs(process: psutil.Process) -> bool:
+        with suppress(psutil.NoSuchProcess):
+            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return False
+
+    return not any(map(runs, processes))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.servers import free_port, wait_until
+from tests.servers import free_port, gone, wait_until
 
 CRASH = "import sys; open(sys.argv[1], 'a').write('run\\n'); sys.exit(7)"
 STAY = "import sys, signal; open(sys.argv[1], 'a').write('run\\n'); signal.pause()"
@@ -87,11 +87,6 @@ def keep(tmp_path: Path) -> Generator[Keep]:
     for process in started:
         with process:  # closes its output, which a child left behind would hold open
             process.kill()
-
-
-def gone(processes: list[psutil.Process]) -> bool:
-    """Whether none of them runs any more."""
-    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
 
 
 def test_gives_up_after_so_many_crashes_in_a_row(keep: Keep) -> None:

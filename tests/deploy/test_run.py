@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from deploy.lan import own_address
@@ -18,7 +17,7 @@ from protocol import wire
 from tests import launched
 from tests.launched import READY_WITHIN_S, Launched, MakeRun
 from tests.person import eventually, person
-from tests.servers import wait_until
+from tests.servers import gone, wait_until
 
 LAUNCH = """
 import os, signal, sys
@@ -49,11 +48,6 @@ def launch(tmp_path: Path) -> Generator[Launch]:
             return launched
 
         yield start
-
-
-def gone(processes: list[psutil.Process]) -> bool:
-    """Whether none of them runs any more."""
-    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
 
 
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

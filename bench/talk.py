@@ -13,6 +13,7 @@ back-channel; "Still there?" after a long silence is no false start. Both are co
 import argparse
 import asyncio
 import json
+import math
 import random
 import statistics
 from collections import deque
@@ -296,7 +297,7 @@ def report(all_figures: list[Figures]) -> None:
 async def talk(url: str, persona: str, options: argparse.Namespace) -> Figures:
     """One room from joining to leaving."""
     room = Room()
-    room.echo = gain(options.echo) if options.echo else 0.0
+    room.echo = gain(options.echo)
     await room.join(url, persona)
     try:
         rng = random.Random(f"{options.seed} {persona}")
@@ -315,7 +316,7 @@ async def main() -> None:
     parser.add_argument(
         "--quiet", type=float, default=60.0, help="seconds of silence, and of noise"
     )
-    parser.add_argument("--echo", type=float, help="dB; below 0")
+    parser.add_argument("--echo", type=float, default=-math.inf, help="dB; unset: none")
     parser.add_argument("--personas", nargs="*", default=list(PERSONA_VOICES))
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

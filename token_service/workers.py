@@ -4,7 +4,7 @@
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,23 +87,24 @@ class Fleet:
 
     def refuses(self, promise: Promise) -> bool:
         """Whether the promise's worker did not take this dispatch."""
-        worker = self.worker(promise.worker)
-        return worker is not None and worker.refused.get(promise.room) == promise.generation
+        return self._told(promise, lambda worker: worker.refused)
 
     def failed(self, promise: Promise) -> bool:
         """Whether the promise's worker took this dispatch, and its host ended with an error."""
-        worker = self.worker(promise.worker)
-        return worker is not None and worker.failed.get(promise.room) == promise.generation
+        return self._told(promise, lambda worker: worker.failed)
 
     def left(self, promise: Promise) -> bool:
         """Whether the promise's host was there, and has left without an error."""
-        worker = self.worker(promise.worker)
-        return worker is not None and worker.left.get(promise.room) == promise.generation
+        return self._told(promise, lambda worker: worker.left)
 
     def done(self, promise: Promise) -> bool:
         """Whether nothing more comes of this dispatch: its worker is gone, or done with it."""
         gone = bool(promise.worker) and not self.lives(promise.worker)
         return gone or self.refuses(promise) or self.failed(promise) or self.left(promise)
+
+    def _told(self, promise: Promise, of: Callable[[Heartbeat], Mapping[str, int]]) -> bool:
+        worker = self.worker(promise.worker)
+        return worker is not None and of(worker).get(promise.room) == promise.generation
 
     def obstacle(self, personas: int) -> Unavailable | None:
         """Why no worker can take a room with so many personas now; `None` where one can."""

@@ -7,7 +7,6 @@ codec's own encoder finds; the language model learns the former.
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -123,15 +122,12 @@ def _sounds(agents: torch.Tensor, places: list[Surrounding]) -> torch.Tensor:
     """Codebook 0: what loudness there is among people, noise and agents."""
     pieces = [loudness(agents)]
     for place in places:
-        pieces += [loudness(frames_of(each.pcm)) for each in _heard_in(place)]
+        heard_there = chain(place.speech, place.bursts, place.gusts)
+        pieces += [loudness(frames_of(each.pcm)) for each in heard_there]
         pieces += [loudness(frames_of(pcm)) for pcm in (place.noise, *place.echoes[::10])]
     heard = torch.cat(pieces)
     chance = torch.Generator().manual_seed(1)
     return k_means(heard[torch.randperm(len(heard), generator=chance)[:LEARNED_FROM]], CARD)
-
-
-def _heard_in(place: Surrounding) -> Iterator[Heard]:
-    return chain(place.speech, place.bursts, place.gusts)
 
 
 def write_codec(codec: Codec, folder: Path) -> None:

@@ -13,12 +13,13 @@ from livekit import rtc
 
 from worker.engine.model import Pcm
 from worker.grid import until_opening
+from worker.resample import Resampler
 from worker.ring import Ring
 from worker.track_stream import TrackStream
 
 log = structlog.get_logger(__name__)
 
-FRAME_SAMPLES = 1920
+TRACK_SAMPLES = 3840  # of a track's frame, at 48 kHz
 # The native side delivers a stream's frames at the phase at which it was opened: open it so that
 # they are there some 16 ms before each tick (measured: 6 more than asked), which jitter may eat.
 OPENING_LEAD_S = 0.010
@@ -35,6 +36,7 @@ class Ears:
     def __init__(self, room: rtc.Room) -> None:
         self._room = room
         self._rings: dict[str, Ring] = {}
+        self._to_model = Resampler(down=2)  # of the sum: a filter for each track gives the same
         self._listening: dict[str, asyncio.Task[None]] = {}
         room.on("track_published", self._on_published)
         room.on("track_subscribed", self._on_subscribed)
@@ -44,13 +46,13 @@ class Ears:
                 self._on_published(publication, participant)
 
     def take(self) -> Pcm:
-        """The sum of all tracks for this tick, `[1920]` float32; silence where nobody speaks."""
-        total = np.zeros(FRAME_SAMPLES, dtype=np.float32)
+        """Sum up all tracks for this tick, `[1920]` float32; silence where nobody speaks."""
+        total = np.zeros(TRACK_SAMPLES, dtype=np.float32)
         for ring in self._rings.values():
             frame = ring.take()
             if frame is not None:
                 total += frame
-        return total
+        return self._to_model.feed(total)
 
     async def aclose(self) -> None:
         """Stop listening to every track."""

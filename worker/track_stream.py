@@ -1,4 +1,4 @@
-"""One remote track as 80 ms frames, without the SDK's quadratic cost.
+"""One remote track as 80 ms frames at WebRTC's own 48 kHz, without the SDK's quadratic cost.
 
 `rtc.AudioStream` (livekit 1.1.21 audio_stream.py) subscribes to the process's event queue with a
 filter by type, so each audio event of any track is handed to every stream's event loop: 64 streams
@@ -17,7 +17,7 @@ from livekit.rtc._ffi_client import (
 )  # private; the package is pinned to an exact version
 from livekit.rtc._utils import Queue  # private, as above
 
-SAMPLE_RATE_HZ = 24_000
+SAMPLE_RATE_HZ = 48_000  # as WebRTC has it: any other is resampled badly (worker/resample.py)
 FRAME_MS = 80
 QUEUE_FRAMES = 3
 
@@ -61,7 +61,7 @@ _events = AudioEvents()
 
 
 class TrackStream(rtc.AudioStream):
-    """An `rtc.AudioStream` of 24 kHz mono 80 ms frames that gets its own events only."""
+    """An `rtc.AudioStream` of 48 kHz mono 80 ms frames that gets its own events only."""
 
     def __init__(self, track: rtc.Track) -> None:
         super().__init__(

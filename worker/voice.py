@@ -15,10 +15,12 @@ from livekit.rtc.participant import UnpublishTrackError
 from prometheus_client import Counter
 
 from worker.engine.model import Pcm
+from worker.resample import Resampler
 
 log = structlog.get_logger(__name__)
 
 SAMPLE_RATE_HZ = 24_000
+TRACK_RATE_HZ = 48_000  # as Opus has it: the SDK's way there loses 8 dB at 11 kHz
 QUEUE_MS = 200  # room in the source's queue; a multiple of 10, else the SDK's native code panics
 FADE_SAMPLES = 240  # 10 ms
 CUSHION_FIRST_MS = 10  # each gap adds a step, up to the most: a quiet machine pays no delay
@@ -46,10 +48,10 @@ def faded_out(pcm: Pcm) -> Pcm:
     return out
 
 
-def to_audio_frame(pcm: Pcm) -> rtc.AudioFrame:
-    """`[n]` float32 in [-1, 1] as the SDK's 16-bit frame."""
+def to_audio_frame(pcm: Pcm, rate_hz: int = SAMPLE_RATE_HZ) -> rtc.AudioFrame:
+    """Make the SDK's 16-bit frame of `[n]` float32 in [-1, 1]."""
     samples = (np.clip(pcm, -1.0, 1.0) * 32767.0).astype(np.int16)
-    return rtc.AudioFrame(samples.tobytes(), SAMPLE_RATE_HZ, 1, len(samples))
+    return rtc.AudioFrame(samples.tobytes(), rate_hz, 1, len(samples))
 
 
 class Voice:
@@ -58,7 +60,8 @@ class Voice:
     def __init__(self, room: rtc.Room, name: str) -> None:
         self._room = room
         self._name = name
-        self._source = rtc.AudioSource(SAMPLE_RATE_HZ, 1, queue_size_ms=QUEUE_MS)
+        self._source = rtc.AudioSource(TRACK_RATE_HZ, 1, queue_size_ms=QUEUE_MS)
+        self._to_track = Resampler(up=2)
         self._frames: deque[Pcm] = deque(maxlen=3)
         self._wake = asyncio.Event()
         self._cushion_ms = CUSHION_FIRST_MS
@@ -115,7 +118,7 @@ class Voice:
             pcm = np.concatenate([self._new_cushion(), faded_in(pcm)])
         if self._ending:
             pcm = faded_out(pcm)
-        await self._source.capture_frame(to_audio_frame(pcm))
+        await self._source.capture_frame(to_audio_frame(self._to_track.feed(pcm), TRACK_RATE_HZ))
 
     def _new_cushion(self) -> Pcm:
         """Silence to begin with, so that jitter finds something to eat; more after each gap."""

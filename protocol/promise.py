@@ -1,7 +1,7 @@
 """The promise: what a room was promised, and which generation of host may serve it.
 
-The token service alone writes it, into redis; a dispatch's metadata is the promise of that moment,
-and where redis has lost everything, the host writes back the promise that it follows.
+The token service alone writes it, into redis; a dispatch carries the promise of that moment under
+a seal (`protocol.seal`); where redis has lost everything, the host writes back what it follows.
 The host reads it about once a second and makes the room equal to it: personas that are missing
 come, others leave, who is `muted` is not heard, a grown `forget` is a fresh memory, what is in
 `say` and was not yet said is said, and an `ended` room is left. No change of these needs a new

@@ -2,7 +2,8 @@
 
 By a token's room configuration, minted with LiveKit's key; by a SIP dispatch rule; by
 `lk dispatch create`. Such a dispatch of `AGENT_NAME` reaches no worker, because those have names
-of their own. What it carries is read as the token endpoint reads it, once, when somebody is there.
+of their own. Whoever made it, what it carries is a client's wish: it is read as the token endpoint
+reads one (personas, voices, prompts, and nothing else), once, when a person is there.
 """
 
 import math

@@ -15,6 +15,7 @@ from livekit import api
 from protocol import wire
 from protocol.errors import InvalidInput
 from protocol.promise import Promise
+from protocol.seal import Seal
 from token_service.problems import LiveKitAway
 
 log = structlog.stdlib.get_logger(__name__)
@@ -46,8 +47,9 @@ async def _asking() -> AsyncGenerator[None]:
 class Rooms:
     """Asks LiveKit about rooms and changes who of us is in them."""
 
-    def __init__(self, livekit: api.LiveKitAPI) -> None:
+    def __init__(self, livekit: api.LiveKitAPI, seal: Seal) -> None:
         self._livekit = livekit
+        self._seal = seal
 
     async def ping(self) -> None:
         """Ask for a room that is not there: LiveKit answers and our key is good, or it raises."""
@@ -69,7 +71,7 @@ class Rooms:
         """Remove what older generations left: their dispatches, then their participants."""
         async with _asking():
             for dispatch in await self._livekit.agent_dispatch.list_dispatch(promise.room):
-                carried = _promise_of(dispatch)
+                carried = self._carried(dispatch)
                 if carried is not None and carried.generation < promise.generation:
                     await self._delete_dispatch(dispatch.id, promise.room)
         for participant in await self.participants(promise.room):
@@ -81,7 +83,7 @@ class Rooms:
         """The latest promise that a dispatch of ours carries, where there is one."""
         async with _asking():
             found = await self._livekit.agent_dispatch.list_dispatch(room)
-            known = [carried for one in found if (carried := _promise_of(one)) is not None]
+            known = [carried for one in found if (carried := self._carried(one)) is not None]
             return max(known, key=lambda promise: promise.generation, default=None)
         return None
 
@@ -93,11 +95,11 @@ class Rooms:
         return []
 
     async def dispatch(self, promise: Promise) -> None:
-        """Ask LiveKit for the promise's worker as host: one job whose metadata is the promise."""
+        """Ask LiveKit for the promise's worker as host: one job that carries the sealed promise."""
         request = api.CreateAgentDispatchRequest(
             agent_name=wire.agent_name(promise.worker),
             room=promise.room,
-            metadata=promise.metadata(),
+            metadata=self._seal.close(promise),
         )
         async with _asking():
             await self._livekit.agent_dispatch.create_dispatch(request)
@@ -114,6 +116,16 @@ class Rooms:
             return list((await self._livekit.room.list_participants(request)).participants)
         return []
 
+    def _carried(self, dispatch: api.AgentDispatch) -> Promise | None:
+        """Read what a dispatch of ours carries; none of one that somebody else made."""
+        if not dispatch.agent_name.startswith(wire.agent_name("")):
+            return None
+        try:
+            return self._seal.open(dispatch.metadata, dispatch.room)
+        except InvalidInput as error:
+            log.warning("dispatch_not_ours", room=dispatch.room, reason=str(error))
+            return None
+
     async def _delete_dispatch(self, dispatch_id: str, room: str) -> None:
         async with _asking():
             await self._livekit.agent_dispatch.delete_dispatch(dispatch_id, room)
@@ -123,16 +135,6 @@ class Rooms:
         async with _asking():
             who = api.RoomParticipantIdentity(room=room, identity=identity)
             await self._livekit.room.remove_participant(who)
-
-
-def _promise_of(dispatch: api.AgentDispatch) -> Promise | None:
-    """What a dispatch of ours carries; none of somebody else's."""
-    if not dispatch.agent_name.startswith(wire.agent_name("")):
-        return None
-    try:
-        return Promise.from_metadata(dispatch.metadata)
-    except InvalidInput:
-        return None
 
 
 def is_present(participant: api.ParticipantInfo) -> bool:

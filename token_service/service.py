@@ -14,6 +14,7 @@ from redis.backoff import ConstantBackoff
 
 from protocol.errors import InvalidInput
 from protocol.personas import Catalogue, load_catalogue
+from protocol.seal import Seal
 from protocol.secret import reveal
 from protocol.settings import Settings
 from token_service.admission import Admission
@@ -87,7 +88,7 @@ async def open_service(
         async with redis, livekit:
             promises = Promises(redis, settings.promise_ttl_s)
             breakers, places, events = Breakers(redis), Places(redis), Events(redis)
-            rooms, workers = Rooms(livekit), Workers(redis, breakers)
+            rooms, workers = Rooms(livekit, Seal(settings)), Workers(redis, breakers)
             passes = Passes(redis, rooms, settings)
             admission = Admission(
                 catalogue, promises, workers, rooms, places, events, settings.reservation_s

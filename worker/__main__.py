@@ -17,7 +17,7 @@ from protocol import wire
 from protocol.errors import InvalidInput
 from protocol.log import configure_logging
 from protocol.production import refuse_unsafe
-from protocol.promise import Promise
+from protocol.seal import Seal
 from protocol.secret import reveal
 from protocol.settings import Settings, load_settings
 from worker.admission import Admission
@@ -150,18 +150,19 @@ def make_server(
 ) -> AgentServer:
     """The server of jobs, with what it does for each."""
     server = Registration(house.settings, on_lost)
+    seal = Seal(house.settings)
 
     async def request(job: JobRequest) -> None:
         try:
-            promise = Promise.from_metadata(job.job.metadata)
+            promise = seal.open(job.job.metadata, job.room.name)
         except InvalidInput as error:
-            log.warning("job_refused", job=job.id, reason=str(error))
+            log.warning("job_refused", job=job.id, room=job.room.name, reason=str(error))
             return await job.reject(terminate=True)
         if await pulse.is_outdated(promise):
             log.info("job_outdated", job=job.id, room=promise.room, generation=promise.generation)
             return await job.reject(terminate=True)
         if not house.admission.reserve(job.id, len(promise.personas)):
-            log.info("job_refused", job=job.id, reason="not enough free slots")
+            log.info("job_refused", job=job.id, room=promise.room, reason="not enough free slots")
             house.hosts.refused.add(promise)
             pulse.now()
             return await job.reject(terminate=False)
@@ -173,7 +174,7 @@ def make_server(
         )
 
     async def serve_room(ctx: JobContext) -> None:
-        promise = Promise.from_metadata(ctx.job.metadata)
+        promise = seal.open(ctx.job.metadata, ctx.job.room.name)
         with structlog.contextvars.bound_contextvars(
             room=promise.room, generation=promise.generation
         ):

@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 from protocol import wire
 from protocol.heartbeat import Heartbeat, heartbeat_key
 from protocol.promise import Promise
-from tests.servers import LiveKit
+from protocol.seal import Seal
+from tests.servers import GivenSettings, LiveKit
 from token_service.grants import person_grant
 from token_service.promises import Promises
 
@@ -102,12 +103,17 @@ async def identities(livekit: LiveKit, room: str) -> set[str]:
     return {participant.identity for participant in found.participants}
 
 
+def seal_of(livekit: LiveKit) -> Seal:
+    """The seal of the services that share this LiveKit's secret."""
+    return Seal(GivenSettings(livekit_api_secret=livekit.api_secret))
+
+
 async def dispatched(livekit: LiveKit, room: str) -> list[Promise]:
     """The promises that our dispatches in an existing room carry."""
     async with livekit.client() as lkapi:
         found = await lkapi.agent_dispatch.list_dispatch(room)
     return [
-        Promise.from_metadata(dispatch.metadata)
+        seal_of(livekit).open(dispatch.metadata, room)
         for dispatch in found
         if dispatch.agent_name.startswith(wire.agent_name(""))
     ]

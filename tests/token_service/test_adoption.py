@@ -1,5 +1,8 @@
 """Rooms that LiveKit was asked to bring us into, without our token endpoint; in a real LiveKit."""
 
+import json
+from typing import Any
+
 import pytest
 from livekit import api
 from redis.asyncio import Redis
@@ -111,6 +114,32 @@ async def test_a_wish_that_cannot_be_met_is_left(
         assert await dispatched(livekit, room) == []
         assert await dispatcher.promises.read(room) is None
         assert dispatcher.adoption.look_at_s[room] == float("inf")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"room": "victim"},
+        {"generation": 999_999},
+        {"owner": "key:shop"},
+        {"worker": "worker"},
+        {"personas": [{"name": "chef", "id": "p0"}]},
+        {"personas": [{"name": "chef", "say": [{"id": "a", "text": "Dinner."}]}]},
+        {"personas": [{"name": "chef", "muted": True}]},
+    ],
+)
+async def test_a_wish_is_for_personas_alone(
+    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, room: str, more: dict[str, Any]
+) -> None:
+    """A client's own dispatch decides about no room, generation, owner, worker, id, line, mute."""
+    await beat(redis)
+    metadata = json.dumps({"personas": ["chef"]} | more)
+    async with joined(livekit, asking_token(livekit, room, metadata)):
+        await dispatcher.sweep()
+        await dispatcher.see_to(room)
+
+        assert await dispatched(livekit, room) == []
+        assert await dispatcher.promises.of([room, "victim"]) == []
 
 
 async def test_another_agents_room_is_none_of_ours(

@@ -22,6 +22,7 @@ from tests.token_service.players import (
     identities,
     joined,
     person_token,
+    seal_of,
 )
 from token_service.dispatcher import Dispatcher
 from token_service.problems import LiveKitAway
@@ -267,7 +268,7 @@ async def test_a_room_in_trouble_keeps_no_other_waiting(
         joined(livekit, person_token(livekit, rooms[0])),
         joined(livekit, person_token(livekit, rooms[1])),
     ):
-        dispatcher = replace(service.dispatcher, rooms=FirstFails(lkapi))
+        dispatcher = replace(service.dispatcher, rooms=FirstFails(lkapi, seal_of(livekit)))
         await dispatcher.sweep()
         served = [len(await dispatched(livekit, each)) for each in rooms]
         await dispatcher.sweep()

@@ -10,6 +10,7 @@ from livekit import api
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisGone
 
+from protocol import wire
 from protocol.events import DispatchedEvent, WaitingEvent
 from protocol.personas import Persona
 from protocol.promise import Promise, promised
@@ -24,6 +25,7 @@ from tests.token_service.players import (
     identities,
     joined,
     person_token,
+    seal_of,
 )
 from token_service.breakers import FAILURES
 from token_service.dispatcher import Dispatcher
@@ -271,7 +273,7 @@ async def test_what_livekit_refuses_is_not_the_workers_fault(
 ) -> None:
     """A dispatch that could not be made holds no place and is no failure; it is made again."""
     async with livekit.client() as lkapi:
-        await replace(dispatcher, rooms=DispatchesNothing(lkapi)).sweep()
+        await replace(dispatcher, rooms=DispatchesNothing(lkapi, seal_of(livekit))).sweep()
     held = (await dispatcher.workers.fleet()).held
     await dispatcher.sweep()
 
@@ -360,6 +362,27 @@ async def test_a_redis_that_lost_everything_learns_it_again(
     assert await service.promises.read(room) == promise
     assert await service.promises.of_session("5e55") == promise
     assert [each.generation for each in await dispatched(livekit, room)] == [1]
+
+
+@pytest.mark.parametrize("seal", ["", "0" * 64 + " "], ids=["without a seal", "with another seal"])
+async def test_what_a_stranger_dispatched_is_not_restored(
+    service: Service, redis: Redis, livekit: LiveKit, room: str, seal: str
+) -> None:
+    """A client's own dispatch for a worker's name makes no promise, no owner and no generation.
+
+    A frontend that copies a client's `room_config` into its token lets anybody make one.
+    """
+    forged = Promise(room=room, personas=promised([CHEF]), generation=999_999, owner="key:shop")
+    request = api.CreateAgentDispatchRequest(
+        agent_name=wire.agent_name("worker"), room=room, metadata=seal + forged.metadata()
+    )
+    async with livekit.client() as lkapi:
+        await lkapi.agent_dispatch.create_dispatch(request)
+    await redis.flushdb()
+    await beat(redis)
+    await service.dispatcher.sweep()
+
+    assert await service.promises.read(room) is None
 
 
 async def test_an_ended_room_is_cleared(

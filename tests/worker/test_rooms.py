@@ -19,6 +19,7 @@ from protocol.personas import Persona
 from protocol.promise import Promise, promised
 from tests.person import WITHIN_S, eventually, person
 from tests.stack import Stack, start_stack
+from tests.token_service.players import seal_of
 from tests.worker.rooms import all_free, asking_for, change_promise, in_talk, slots_used
 from token_service.breakers import FAILURES_KEY
 from token_service.promises import CALM_DISPATCHES
@@ -154,7 +155,7 @@ async def test_a_job_without_slots_is_refused_aloud(echo: Stack) -> None:
             room="late", personas=(Persona(name="chef", label="Chef"),), generation=1, worker=worker
         )
         await livekit.room.create_room(api.CreateRoomRequest(name=late.room, empty_timeout=1))
-        await Rooms(livekit).dispatch(late)
+        await Rooms(livekit, seal_of(echo.livekit)).dispatch(late)
         async with asyncio.timeout(WITHIN_S):
             while late.room not in Heartbeat.model_validate_json(await redis.get(key)).refused:  # noqa: ASYNC110 - it sends no event
                 await asyncio.sleep(0.05)

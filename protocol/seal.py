@@ -1,0 +1,46 @@
+"""The seal of a dispatch: its metadata is believed only with a signature, and for its own room.
+
+Everybody in a room reads the agent name of its worker (LiveKit's own attribute), and a frontend
+that copies a client's `room_config` into its token lets that client have a dispatch made for this
+name. Token service and worker share LiveKit's secret, which such a client does not have. Pure.
+"""
+
+import hashlib
+import hmac
+
+from protocol.errors import InvalidInput
+from protocol.promise import Promise
+from protocol.secret import key_for
+from protocol.settings import Settings
+
+PURPOSE = "moshi-rooms dispatch"
+
+
+class Seal:
+    """Writes and reads the metadata of dispatches: a signature, a space, the promise as JSON."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._key = key_for(settings, PURPOSE)
+
+    def close(self, promise: Promise) -> str:
+        """Give the metadata with which the promise is dispatched."""
+        text = promise.metadata()
+        return f"{self._signature(text)} {text}"
+
+    def open(self, metadata: str, room: str) -> Promise:
+        """Read the metadata of a dispatch that was made in `room`.
+
+        Raises `InvalidInput` for one that was not sealed with this secret, or for another room.
+        """
+        signature, _, text = metadata.partition(" ")
+        if not hmac.compare_digest(signature.encode(), self._signature(text).encode()):
+            raise InvalidInput(
+                "job metadata: expected what a token service with this LIVEKIT_API_SECRET sealed"
+            )
+        promise = Promise.from_metadata(text)
+        if promise.room != room:
+            raise InvalidInput(f"job metadata: room={promise.room!r:.80}: expected {room!r:.80}")
+        return promise
+
+    def _signature(self, text: str) -> str:
+        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()

@@ -45,8 +45,20 @@ def network_of(address: str) -> str:
     return str(IPv6Network((int(number), 64), strict=False))
 
 
+def netloc(host: str, port: int) -> str:
+    """Give host and port as a URL has them: an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def without_password(url: str) -> str:
-    """A URL as it may be shown: scheme, host and port."""
+    """Give a URL as it may be shown: scheme, host and port."""
     parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname or parts.path}{port}"
+    host = parts.hostname or parts.path
+    if parts.port:
+        return f"{parts.scheme}://{netloc(host, parts.port)}"
+    return f"{parts.scheme}://{f'[{host}]' if parts.hostname and ':' in host else host}"
+
+
+def http_of(url: str) -> str:
+    """Give the http address of a ws one."""
+    return url.replace("ws", "http", 1) if url.startswith("ws") else url

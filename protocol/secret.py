@@ -11,6 +11,7 @@ from protocol.settings import DEVELOPMENT_KEY, DEVELOPMENT_SECRET, Settings
 
 log = structlog.stdlib.get_logger(__name__)
 
+SHORTEST_SECRET = 32  # characters; a key's name is shorter
 Secret = Literal["livekit_api_secret", "hf_token"]
 
 
@@ -25,6 +26,13 @@ def key_for(settings: Settings, purpose: str) -> bytes:
     """Make a key for one purpose out of LiveKit's secret: what it signs is no LiveKit token."""
     secret = reveal(settings, "livekit_api_secret", f"key for {purpose}").encode()
     return hmac.new(secret, purpose.encode(), hashlib.sha256).digest()
+
+
+def shown_key(name: str) -> str:
+    """Show the name of a key, unless it is as long as a secret: the two may be swapped."""
+    if len(name) >= SHORTEST_SECRET:
+        return f"of {len(name)} characters (not shown: it may be a secret)"
+    return repr(name)
 
 
 def is_development_key(settings: Settings) -> bool:

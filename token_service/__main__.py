@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from protocol.errors import InvalidInput
 from protocol.log import configure_logging
 from protocol.production import refuse_unsafe
+from protocol.proxies import keep_loopback_direct
 from protocol.settings import load_settings
 from token_service.app import create_app
 
@@ -34,6 +35,7 @@ class Server(uvicorn.Server):
 def main() -> None:
     """Serve until a signal comes."""
     try:
+        keep_loopback_direct()
         settings = load_settings()
         configure_logging(settings)
         refuse_unsafe(settings, serves_people=True)

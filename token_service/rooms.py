@@ -37,8 +37,6 @@ async def _asking() -> AsyncGenerator[None]:
     except api.ServerError as error:
         if error.code == api.ServerErrorCode.NOT_FOUND:
             return
-        if error.status in (401, 403):
-            raise LiveKitAway("LiveKit refuses LIVEKIT_API_KEY or its secret.") from error
         raise LiveKitAway(f"LiveKit answered with the error {error.code!r}.") from error
     except (TimeoutError, aiohttp.ClientError) as error:
         raise LiveKitAway from error

@@ -26,6 +26,7 @@ from token_service.events import Events
 from token_service.gate import Entrances, Gate, doors
 from token_service.guests import Guests
 from token_service.limiter import Limiter
+from token_service.livekit_client import LiveKitClient
 from token_service.passes import Passes
 from token_service.places import Places
 from token_service.promises import Promises
@@ -82,7 +83,7 @@ async def open_service(
     redis = _redis(settings)
     key = settings.livekit_api_key
     secret = reveal(settings, "livekit_api_secret", "rooms and webhooks")
-    livekit = api.LiveKitAPI(settings.livekit_url, key, secret, failover=False)
+    livekit = LiveKitClient(settings.livekit_url, key, secret)
     guests, audit = Guests(redis, settings), Audit(settings.audit_log)
     with closing(audit):
         async with redis, livekit:

@@ -128,8 +128,9 @@ class Fleet:
         if loading := states.get("loading_model") or states.get("starting"):
             progress = f" ({loading.reason})" if loading.reason else ""
             return Unavailable("loading_model", f"The model is still loading{progress}.", 5)
-        if "connecting" in states:
-            return Unavailable("connecting", "The worker waits for LiveKit.", 5)
+        if connecting := states.get("connecting"):
+            sentence = f"{connecting.reason[:1].upper()}{connecting.reason[1:]}."
+            return Unavailable("connecting", sentence, 5)
         if "draining" in states:
             return Unavailable("draining", "The worker is about to restart.", 10)
         if "error" in states:

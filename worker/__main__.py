@@ -17,6 +17,7 @@ from protocol import wire
 from protocol.errors import InvalidInput
 from protocol.log import configure_logging
 from protocol.production import refuse_unsafe
+from protocol.proxies import keep_loopback_direct
 from protocol.seal import Seal
 from protocol.secret import reveal
 from protocol.settings import Settings, load_settings
@@ -64,12 +65,13 @@ class Worker:
         beating.add_done_callback(_die_of)  # without heartbeat all rooms here would be replaced
         try:
             house = self._open_house(await self._load())
+            try:
+                await self._serve(house)
+            finally:
+                house.engine.stop()
         except Exception as error:
             self.status.change("error", str(error) or type(error).__name__)
             raise
-        else:
-            await self._serve(house)
-            house.engine.stop()
         finally:
             self.pulse.stop()
             self.events.stop()
@@ -108,14 +110,14 @@ class Worker:
     async def _serve(self, house: House) -> None:
         server = make_server(house, self.pulse, self.status.worker_id, self._lost)
         server.on("worker_registered", lambda *_: self._registered())
+        self._lost("LiveKit was not asked yet")
         serving = asyncio.create_task(server.run(), name="agent server")
         stopping = asyncio.create_task(self._stopping.wait(), name="stop signal")
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
-        if (
-            serving.done()
-        ):  # LiveKit stayed away: end with its reason, whoever started us restarts us
-            serving.result()
-            raise ConnectionError("the agent server ended by itself")
+        if serving.done():  # LiveKit stayed away: end with the reason, to be started again
+            error = serving.exception()
+            await server.aclose()  # else its idle threads keep the process from ending
+            raise ConnectionError(f"{self.status.reason} ({error})") from error
         house.admission.open = False
         self.status.change("draining", f"{len(self.hosts.all())} rooms")
         self.pulse.now()
@@ -138,15 +140,17 @@ class Worker:
         self.status.change("ready")
         self.pulse.now()
 
-    def _lost(self) -> None:
+    def _lost(self, reason: str) -> None:
         """LiveKit is away: until it is back, a dispatch to us would be lost."""
         if not self._stopping.is_set():
-            self.status.change("connecting", "LiveKit is away")
+            self.status.change(
+                "connecting", f"the model is loaded, not connected to LiveKit: {reason}"
+            )
             self.pulse.now()
 
 
 def make_server(
-    house: House, pulse: Pulse, worker_id: str, on_lost: Callable[[], None]
+    house: House, pulse: Pulse, worker_id: str, on_lost: Callable[[str], None]
 ) -> AgentServer:
     """The server of jobs, with what it does for each."""
     server = Registration(house.settings, on_lost)
@@ -214,6 +218,7 @@ def _die(error: BaseException) -> None:
 def main() -> int:
     """Run the worker; the exit code says how it ended."""
     try:
+        keep_loopback_direct()
         settings = load_settings()
         configure_logging(settings)
         refuse_unsafe(settings, serves_people=False)

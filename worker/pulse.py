@@ -163,7 +163,8 @@ class Pulse:
         key = heartbeat_key(self._status.worker_id)
         try:
             if self._status.state == "error":
-                last = self.heartbeat().model_dump_json()
+                told = self.heartbeat()  # without rooms: those need another host now
+                last = told.model_copy(update={"hosts": {}}).model_dump_json()
                 await self._redis.set(key, last, px=int(LAST_WORDS_TTL_S * 1000))
             else:
                 await self._redis.delete(key)

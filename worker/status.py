@@ -25,6 +25,8 @@ class Status:
         self.voices: tuple[str, ...] = ()
 
     def change(self, state: WorkerState, reason: str = "") -> None:
-        """Enter a state, or say something new about the present one."""
+        """Enter a state, or say something new about the present one; log neither twice."""
+        if (state, reason) == (self.state, self.reason):
+            return
         self.state, self.reason = state, reason
         log.info("worker_state", state=state, reason=reason)

@@ -17,6 +17,7 @@ from protocol import wire
 from tests import launched
 from tests.launched import READY_WITHIN_S, Launched, MakeRun
 from tests.person import eventually, person
+from tests.proxy import forward_proxy, saying
 from tests.servers import gone, wait_until
 
 LAUNCH = """
@@ -129,6 +130,22 @@ def test_make_run_prints_an_address_that_is_ready_and_ctrl_c_leaves_nothing(
     assert ready.status_code == 200
     assert product.process.wait(20) == 130
     assert gone(family)
+
+
+async def test_make_run_needs_no_proxy(make_run: MakeRun, addresses: dict[str, str]) -> None:
+    """With every variable that names a proxy, all is ready, and a call goes past it."""
+    with forward_proxy(saying("403 Forbidden")) as proxy:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+            addresses[name] = proxy.url
+        product = make_run()
+        product.wait_until_said("Open http://", READY_WITHIN_S)
+        async with person(f"http://127.0.0.1:{addresses['PORT']}") as ann:
+            ann.tone_hz = 500.0
+            await eventually(lambda: bool(ann.personas), "a persona")
+            who = ann.personas[0].identity
+            await eventually(lambda: ann.rms(who) > 0.2, "the echo is heard")
+
+    assert proxy.targets == []
 
 
 async def test_a_call_goes_on_after_its_worker_was_killed(

@@ -96,7 +96,7 @@ async def test_a_key_that_livekit_refuses_is_said(
     assert answer == {
         "ready": False,
         "code": "livekit_away",
-        "reason": "LiveKit refuses LIVEKIT_API_KEY or its secret.",
+        "reason": f"LiveKit at {livekit.url} has another secret for the key 'devkey'.",
     }
 
 

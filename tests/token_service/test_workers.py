@@ -57,7 +57,10 @@ def test_more_personas_than_a_worker_has_slots_is_its_own_answer() -> None:
     [
         ({}, ("no_worker", "No worker is running.", 10)),
         ({"starting": ""}, ("loading_model", "The model is still loading.", 5)),
-        ({"connecting": ""}, ("connecting", "The worker waits for LiveKit.", 5)),
+        (
+            {"connecting": "the model is loaded, not connected to LiveKit: no route"},
+            ("connecting", "The model is loaded, not connected to LiveKit: no route.", 5),
+        ),
         (
             {"error": "no GPU", "loading_model": "3 of 16 GB"},
             ("loading_model", "The model is still loading (3 of 16 GB).", 5),

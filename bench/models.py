@@ -18,8 +18,9 @@ from protocol.personas import Persona
 from worker.engine import pocket
 from worker.engine.builtin import builtin_folder
 from worker.engine.capacity import MemoryPlan
-from worker.engine.checkpoint import load_codec, plan_memory
+from worker.engine.checkpoint import plan_memory
 from worker.engine.lm_weights import Unfilled, load_lm
+from worker.engine.mimi_weights import load_codec
 from worker.engine.model_files import find_model
 from worker.engine.prompt import Reading
 from worker.engine.voices import RecordedVoice

@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from protocol.sampling import UsualSampling
+
 HEARTBEAT_KEY = "moshi:worker:{worker_id}"
 HEARTBEAT_PATTERN = "moshi:worker:*"
 # A lost host is replaced within 5 s: the time to live, a poll of 1 s, a join of 1 s.
@@ -32,6 +34,7 @@ class Heartbeat(BaseModel):
         ""  # one sentence for people, e.g. that the built-in model makes sounds, not sense
     )
     model_prompts: bool = False  # it follows a persona's prompt, not its sampling alone
+    model_sampling: UsualSampling = UsualSampling()  # of a persona that asks for no other
     voices: tuple[str, ...] = ()
     slots_total: int = Field(default=0, ge=0)
     slots_used: int = Field(default=0, ge=0)

@@ -10,33 +10,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from protocol.errors import InvalidInput, explain
+from protocol.sampling import Sampling
 from protocol.text import Clean, CleanLine
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,31}$"
 PROMPT_LIMIT = 1000  # characters; PersonaPlex's own limit (NVIDIA/personaplex 3428dfd server.py)
 PERSONAS_PER_ROOM = 14
-# Candidates of a draw, as many as a captured step looks at: the same seed is the same everywhere.
-MOST_TEXT_TOP_K, MOST_AUDIO_TOP_K = 128, 256
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Line = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120), CleanLine
 ]
-
-
-class Sampling(BaseModel):
-    """How tokens are drawn. Defaults: moshi 0.2.13 lm.py `LMGen.__init__`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    text_temperature: float = Field(default=0.7, ge=0.0, le=2.0)
-    text_top_k: int = Field(default=25, ge=1, le=MOST_TEXT_TOP_K)
-    audio_temperature: float = Field(default=0.8, ge=0.0, le=2.0)
-    audio_top_k: int = Field(default=250, ge=1, le=MOST_AUDIO_TOP_K)
-    seed: int | None = Field(default=None, ge=0, lt=2**31)
 
 
 class Persona(BaseModel):

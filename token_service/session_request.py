@@ -12,10 +12,10 @@ from protocol.personas import (
     PERSONAS_PER_ROOM,
     Catalogue,
     Persona,
-    Sampling,
     chosen_personas,
 )
 from protocol.promise import SAYING_LIMIT
+from protocol.sampling import Sampling
 from protocol.text import Clean
 from token_service.token_request import Named, fresh_name, not_an_agents
 

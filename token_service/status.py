@@ -7,6 +7,7 @@ from redis.exceptions import RedisError
 
 from protocol import wire
 from protocol.personas import PERSONAS_PER_ROOM, PROMPT_LIMIT, Persona
+from protocol.sampling import UsualSampling
 from token_service.gate import EVERYBODY
 from token_service.problems import RedisAway, Unavailable
 from token_service.service import OpenService, Service
@@ -30,6 +31,7 @@ class Model(BaseModel):
     name: str
     note: str
     prompts: bool  # it follows a persona's prompt, not its sampling alone
+    sampling: UsualSampling  # of a persona that asks for no other
 
 
 class ListedPersona(Persona):
@@ -139,5 +141,10 @@ def _not_ready(obstacle: Unavailable) -> Readiness:
 
 def _model(fleet: Fleet) -> Model | None:
     for worker in (*fleet.ready, *fleet.workers):
-        return Model(name=worker.model, note=worker.model_note, prompts=worker.model_prompts)
+        return Model(
+            name=worker.model,
+            note=worker.model_note,
+            prompts=worker.model_prompts,
+            sampling=worker.model_sampling,
+        )
     return None

@@ -56,5 +56,5 @@ def config(text_card: int) -> dict[str, Any]:
         "tokenizer_name": TOKENIZER_FILE,
         "model_type": "moshi",
         "model_id": {"name": "pocket", "prompted": True},
-        "lm_gen_config": {"temp": 0.4, "temp_text": 0.7, "top_k": 50, "top_k_text": 25},
+        "lm_gen_config": {"temp": 0.8, "temp_text": 0.7, "top_k": 250, "top_k_text": 25},
     }

@@ -88,6 +88,7 @@ class Worker:
         model = await asyncio.to_thread(self._load_model, self.settings, progress)
         self.status.model, self.status.model_note = model.name, model.note
         self.status.model_prompts, self.status.voices = model.prompts, model.voices
+        self.status.model_sampling = model.sampling
         if model.note:
             log.info("model_note", note=model.note)
         # What is there now stays. Kept out of the collector, a full collection looks at the calls'

@@ -84,6 +84,7 @@ class Pulse:
             model=self._status.model,
             model_note=self._status.model_note,
             model_prompts=self._status.model_prompts,
+            model_sampling=self._status.model_sampling,
             voices=self._status.voices,
             slots_total=self._engine.model.step.capacity if self._engine else 0,
             slots_used=self._engine.used if self._engine else 0,

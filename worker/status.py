@@ -8,6 +8,7 @@ import uuid
 import structlog
 
 from protocol.heartbeat import WorkerState
+from protocol.sampling import UsualSampling
 
 log = structlog.get_logger(__name__)
 
@@ -22,6 +23,7 @@ class Status:
         self.model = model
         self.model_note = ""
         self.model_prompts = False
+        self.model_sampling = UsualSampling()
         self.voices: tuple[str, ...] = ()
 
     def change(self, state: WorkerState, reason: str = "") -> None:

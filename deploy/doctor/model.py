@@ -12,7 +12,8 @@ from protocol.errors import InvalidInput
 from protocol.settings import Settings
 from worker.engine import pocket
 from worker.engine.model_files import MissingFile, ModelFiles, find_model
-from worker.engine.shapes import read_shapes
+from worker.engine.other_formats import refuse_by_tensors
+from worker.engine.weight_files import read_shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ def model(settings: Settings, *, on_gpu: bool) -> Look:
 
 
 def _folder(files: ModelFiles, settings: Settings, *, on_gpu: bool) -> Look:
-    shapes = read_shapes(files.lm)
+    shapes = read_shapes(*files.lm)
+    refuse_by_tensors(files.name, shapes)
     read_shapes(files.codec)
     sizes = sizes_of(files.config, shapes, value_bytes=2 if on_gpu else 4)
     found = f"{files.name}: whole and readable, {len(shapes)} tensors"

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+from protocol.errors import InvalidInput
 from worker.engine.capacity import MemoryPlan
-from worker.engine.shapes import Shapes, agent_steps, is_prompted, lm_sizes, rows_taken, takes
+from worker.engine.shapes import agent_steps, is_prompted, lm_sizes, rows_taken, takes
+from worker.engine.weight_files import Shapes
 
 MIB = 1 << 20
 # Mimi's keys and values (16 layers of 512, 250 frames, float32) and the worker's own 4 MiB.
@@ -70,15 +72,24 @@ def sizes_of(config: Mapping[str, Any], shapes: Shapes, *, value_bytes: int) -> 
 
     Raises `InvalidInput` where they describe no Moshi.
     """
+    try:
+        return _sizes_of(config, shapes, value_bytes)
+    except (KeyError, TypeError, ValueError) as error:  # a size is missing, or is no number
+        raise InvalidInput(f"config.json describes no Moshi: {error}") from error
+
+
+def _sizes_of(config: Mapping[str, Any], shapes: Shapes, value_bytes: int) -> ModelSizes:
     given = {"num_layers": 32, "depformer_num_layers": 6, "context": 3000, **config}
     given |= lm_sizes(config, shapes)
-    steps = agent_steps(shapes)
+    steps = agent_steps(config, shapes)
     of_context = KEYS_AND_VALUES * value_bytes // given.get("kv_repeat", 1)
     depformer = given["depformer_num_layers"] * given["depformer_dim"] * steps
     weights = sum(
-        rows_taken(name, rows, steps, shapes) * prod(rest) * _bytes_of(name, shapes, value_bytes)
-        for name, (rows, *rest) in shapes.items()
-        if takes(name, steps)
+        rows_taken(name, shape[0], steps, shapes)
+        * prod(shape[1:])
+        * _bytes_of(name, shapes, value_bytes)
+        for name, shape in shapes.items()
+        if shape and takes(name, steps)
     )
     return ModelSizes(
         weights_bytes=weights,

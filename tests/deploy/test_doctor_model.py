@@ -25,12 +25,13 @@ from worker.engine.capacity import MemoryPlan
 from worker.engine.checkpoint import (
     CODEC_STATE_BYTES,
     _attention_bytes,
-    load_codec,
     plan_memory,
 )
 from worker.engine.lm_weights import Unfilled, bare_lm
+from worker.engine.mimi_weights import load_codec
 from worker.engine.model_files import LM_NAME, ModelFiles, find_model
-from worker.engine.shapes import is_prompted, read_shapes
+from worker.engine.shapes import is_prompted
+from worker.engine.weight_files import read_shapes
 
 REVISION = "0" * 40
 SEVEN_B_NAME = "kyutai/moshiko-pytorch-bf16"
@@ -265,7 +266,7 @@ def planned(files: ModelFiles, context: int | None = None) -> tuple[MemoryPlan, 
     """The worker's plan for these files, and what it counts for their small codec."""
     lm = bare_lm(files, torch.bfloat16, context)
     mimi = load_codec(files, lm, CPU)
-    prompted = is_prompted(files.config, read_shapes(files.lm))
+    prompted = is_prompted(files.config, read_shapes(*files.lm))
     plan = plan_memory(lm, mimi, CPU, torch.bfloat16, prompted=prompted)
     return plan, _attention_bytes(mimi, torch.float32) + CODEC_STATE_BYTES
 
@@ -280,7 +281,7 @@ def test_the_plan_is_the_workers_own(tmp_path: Path, kind: str, context: int | N
         folder = folders.personaplex_folder(tmp_path / kind, folders.random_lm(dep_q=16))
     files = find_model(str(folder), lambda _: None)
     plan, codec_bytes = planned(files, context)
-    sizes = sizes_of(files.config, read_shapes(files.lm), value_bytes=2).at_context(context)
+    sizes = sizes_of(files.config, read_shapes(*files.lm), value_bytes=2).at_context(context)
 
     ours = sizes.plan("cpu", plan.free_bytes, on_gpu=False)
     assert ours == replace(plan, slot_bytes=plan.slot_bytes - codec_bytes + CODEC_SLOT_BYTES)

@@ -23,8 +23,9 @@ from tests.servers import GivenSettings
 from worker.engine import lm_weights
 from worker.engine.builtin import NOTE
 from worker.engine.capacity import OPENING_FRAMES
-from worker.engine.checkpoint import load_codec, load_model, plan_memory
+from worker.engine.checkpoint import load_model, plan_memory
 from worker.engine.lm_weights import bare_lm, load_lm
+from worker.engine.mimi_weights import load_codec
 from worker.engine.model_files import find_model
 from worker.engine.step import MoshiStep
 

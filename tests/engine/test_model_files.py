@@ -164,7 +164,7 @@ def test_a_config_may_take_files_of_a_repository(hub: HubOfATest, moshi: Path) -
 
     files = find_model(str(tuned), ignore)
 
-    assert files.lm.read_bytes() == (moshi / folders.LM_NAME).read_bytes()
+    assert files.lm[0].read_bytes() == (moshi / folders.LM_NAME).read_bytes()
     assert files.codec == tuned / folders.CODEC_NAME
 
 
@@ -180,7 +180,7 @@ def test_a_repositorys_config_may_take_files_of_another(hub: HubOfATest, moshi: 
 
     assert files.codec.read_bytes() == (moshi / folders.CODEC_NAME).read_bytes()
     for path, repository in (
-        (files.lm, "small"),
+        (files.lm[0], "small"),
         (files.codec, "whole"),
         (files.tokenizer, "whole"),
     ):
@@ -241,7 +241,7 @@ def test_a_folder_without_config_has_the_released_names(moshi: Path) -> None:
     files = find_model(str(moshi), ignore)
 
     assert (files.config, files.codec_config) == ({}, None)
-    assert files.lm == moshi / "model.safetensors"
+    assert files.lm == (moshi / "model.safetensors",)
     assert files.codec == moshi / "tokenizer-e351c8d8-checkpoint125.safetensors"
     assert files.tokenizer == moshi / "tokenizer_spm_32k_3.model"
 

@@ -9,18 +9,19 @@ from moshi.models.compression import MimiModel
 from moshi.models.lm import LMModel
 
 from protocol.errors import InvalidInput
-from protocol.personas import Persona, Sampling
+from protocol.personas import Persona
+from protocol.sampling import Sampling
 from tests.engine import folders
 from tests.engine.sequential import prompted
 from tests.engine.test_step import sounds, talk
 from tests.engine.tiny import TEXT_CARD, make_hearing, tiny_lm, tiny_mimi
 from worker.engine.capacity import OPENING_FRAMES
-from worker.engine.checkpoint import load_codec
 from worker.engine.chores import Chores
 from worker.engine.codec import CodecWeights
 from worker.engine.codes import encode, silence_codes, sine_codes
 from worker.engine.language import Prefill, Weights
 from worker.engine.lm_weights import load_lm
+from worker.engine.mimi_weights import load_codec
 from worker.engine.model import Tokens
 from worker.engine.model_files import find_model
 from worker.engine.prompt import Prompts, Reading

@@ -13,9 +13,9 @@ from prometheus_client import REGISTRY
 from tests.engine import folders
 from tests.engine.test_step import GREEDY, sampled, sounds
 from tests.engine.tiny import tiny_lm, tiny_mimi
-from worker.engine.checkpoint import load_codec
 from worker.engine.lm_weights import load_lm
 from worker.engine.memory import Snapshot
+from worker.engine.mimi_weights import load_codec
 from worker.engine.model import Pcm, StepOut, Tokens
 from worker.engine.model_files import find_model
 from worker.engine.renewal import Rules

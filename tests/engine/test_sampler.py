@@ -7,7 +7,8 @@ import torch
 from moshi.modules.transformer import StreamingTransformer
 from moshi.utils.compile import no_compile
 
-from protocol.personas import Persona, Sampling
+from protocol.personas import Persona
+from protocol.sampling import Sampling
 from tests.engine.tiny import TEXT_CARD, tiny_lm, tiny_mimi
 from worker.engine.memory import Memory
 from worker.engine.sampler import Knobs, Sampler, Widths

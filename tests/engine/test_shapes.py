@@ -13,14 +13,8 @@ from safetensors.numpy import save_file
 from protocol.errors import InvalidInput
 from tests.engine import folders
 from worker.engine.lm_weights import Unfilled
-from worker.engine.shapes import (
-    agent_steps,
-    is_prompted,
-    lm_sizes,
-    read_shapes,
-    rows_taken,
-    takes,
-)
+from worker.engine.shapes import agent_steps, is_prompted, lm_sizes, rows_taken, takes
+from worker.engine.weight_files import read_shapes
 
 
 def shapes_of(**sizes: int) -> dict[str, tuple[int, ...]]:
@@ -65,8 +59,8 @@ def test_stacked_attention_gives_its_first_half() -> None:
 
 def test_a_step_for_every_codebook_means_half_are_the_users() -> None:
     """PersonaPlex has 16 steps for 16 codebooks, Moshi 8 of 16."""
-    assert agent_steps(shapes_of(dep_q=16)) == 8
-    assert agent_steps(shapes_of(dep_q=8)) == 8
+    assert agent_steps({}, shapes_of(dep_q=16)) == 8
+    assert agent_steps({}, shapes_of(dep_q=8)) == 8
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from protocol.personas import Persona, Sampling
+from protocol.personas import Persona
+from protocol.sampling import Sampling
 from tests.engine.test_step import GREEDY, sounds, talk
 from tests.engine.tiny import TEXT_CARD, tiny_lm, tiny_mimi
 from worker.engine import say, stage

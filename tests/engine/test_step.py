@@ -5,7 +5,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from protocol.errors import InvalidInput
-from protocol.personas import Persona, Sampling
+from protocol.personas import Persona
+from protocol.sampling import Sampling
 from tests.engine.solo import Call, alone, sound
 from tests.engine.tiny import CARD, TEXT_CARD, tiny_lm, tiny_mimi
 from worker.engine.model import Mask, Pcm, Tokens

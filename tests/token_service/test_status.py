@@ -7,6 +7,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from protocol.sampling import UsualSampling
 from protocol.settings import Settings
 from tests.token_service.players import beat
 from token_service.app import create_app
@@ -77,7 +78,14 @@ async def test_voices_are_the_workers(http: httpx.AsyncClient, redis: Redis) -> 
 
 async def test_the_page_learns_everything_at_once(http: httpx.AsyncClient, redis: Redis) -> None:
     """/api/config holds addresses, model, voices, limits and readiness."""
-    await beat(redis, model_note="It makes sounds, not sense.", voices=("anna",), slots_used=2)
+    sampling = UsualSampling(audio_temperature=0.6, audio_top_k=50)
+    await beat(
+        redis,
+        model_note="It makes sounds, not sense.",
+        model_sampling=sampling,
+        voices=("anna",),
+        slots_used=2,
+    )
     config = (await http.get("/api/config")).json()
     personas = config.pop("personas")
 
@@ -85,7 +93,17 @@ async def test_the_page_learns_everything_at_once(http: httpx.AsyncClient, redis
         "livekit_url": "wss://rooms.example",
         "agent_name": "moshi",
         "default_persona": "assistant",
-        "model": {"name": "builtin", "note": "It makes sounds, not sense.", "prompts": False},
+        "model": {
+            "name": "builtin",
+            "note": "It makes sounds, not sense.",
+            "prompts": False,
+            "sampling": {
+                "text_temperature": 0.7,
+                "text_top_k": 25,
+                "audio_temperature": 0.6,
+                "audio_top_k": 50,
+            },
+        },
         "voices": ["anna"],
         "slots_free": 6,
         "slots_used": 2,
@@ -110,6 +128,7 @@ async def test_the_page_learns_of_a_model_that_still_loads(
     config = (await http.get("/api/config")).json()
 
     assert (config["ready"], config["code"]) == (False, "loading_model")
+    assert config["model"].pop("sampling") == UsualSampling().model_dump()
     assert config["model"] == {"name": "builtin", "note": "", "prompts": False}
 
 

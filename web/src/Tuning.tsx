@@ -1,6 +1,6 @@
 /** The advanced part of a choice: voices, and how tokens are drawn. */
 
-import { type Choice, choice, OWN, USUAL_SAMPLING } from './choice';
+import { type Choice, choice, OWN, usualSampling } from './choice';
 import { Field } from './Field';
 import { Fold } from './Fold';
 import { Slider } from './Slider';
@@ -29,9 +29,9 @@ interface Props {
 }
 
 export function Tuning({ wish, picked, config }: Props) {
-  const { sampling } = wish;
+  const sampling = { ...usualSampling(config), ...wish.sampling };
   const tune = (key: keyof Sampling, value: number) =>
-    choice.set({ sampling: { ...sampling, [key]: value } });
+    choice.set({ sampling: { ...wish.sampling, [key]: value } });
   return (
     <Fold title="Voices and sampling" hint="advanced">
       {config.voices.length === 0 && <p className="soft">The model that runs has one voice.</p>}
@@ -68,7 +68,7 @@ export function Tuning({ wish, picked, config }: Props) {
       <button
         type="button"
         className="small"
-        onClick={() => choice.set({ sampling: USUAL_SAMPLING, voices: {} })}
+        onClick={() => choice.set({ sampling: {}, voices: {} })}
       >
         Back to the usual
       </button>

@@ -14,13 +14,14 @@ export interface Choice {
   ownPrompt: string;
   /** Voices that are not the persona's usual one, by its name. */
   voices: Record<string, string>;
-  sampling: Sampling;
+  /** What is not as the model usually does it. */
+  sampling: Partial<Sampling>;
   /** What the others in the room read. */
   name: string;
 }
 
-// moshi 0.2.13 lm.py `LMGen.__init__`, as in `protocol/personas.py`.
-export const USUAL_SAMPLING: Sampling = {
+// Until a worker tells its model's own: moshi 0.2.13 lm.py `LMGen`, as in `protocol/sampling.py`.
+const COMMON_SAMPLING: Sampling = {
   text_temperature: 0.7,
   text_top_k: 25,
   audio_temperature: 0.8,
@@ -33,7 +34,7 @@ export const choice = new Remembered<Choice>('choice', {
   ownLabel: '',
   ownPrompt: '',
   voices: {},
-  sampling: USUAL_SAMPLING,
+  sampling: {},
   name: '',
 });
 
@@ -44,11 +45,16 @@ export function pickedOf({ touched, picked }: Choice, config: Config): string[] 
   return names.filter((name) => picked.includes(name));
 }
 
+/** How the model that runs draws its tokens where nobody asks for anything else. */
+export function usualSampling(config: Config): Sampling {
+  return config.model?.sampling ?? COMMON_SAMPLING;
+}
+
 /** What to ask the service for. */
 export function askedFor(wish: Choice, names: readonly string[], config: Config): AskedPersona[] {
-  const { sampling } = wish;
-  const usual = (Object.keys(USUAL_SAMPLING) as (keyof Sampling)[]).every(
-    (key) => sampling[key] === USUAL_SAMPLING[key],
+  const usual = usualSampling(config);
+  const changed = Object.entries(wish.sampling).filter(
+    ([key, value]) => value !== usual[key as keyof Sampling],
   );
   return names.map((name) => {
     const voice = wish.voices[name];
@@ -56,7 +62,7 @@ export function askedFor(wish: Choice, names: readonly string[], config: Config)
       name,
       ...(name === OWN ? ownOf(wish) : {}),
       ...(voice && config.voices.includes(voice) ? { voice } : {}),
-      ...(usual ? {} : { sampling }),
+      ...(changed.length ? { sampling: Object.fromEntries(changed) } : {}),
     };
   });
 }

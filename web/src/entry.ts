@@ -14,7 +14,7 @@ export interface AskedPersona {
   label?: string;
   voice?: string;
   prompt?: string;
-  sampling?: Sampling;
+  sampling?: Partial<Sampling>;
 }
 
 export interface Wish {

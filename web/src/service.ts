@@ -22,6 +22,8 @@ export interface Model {
   note: string;
   /** Whether it follows a persona's prompt, and not its sampling alone. */
   prompts: boolean;
+  /** How its tokens are drawn where nobody asks for anything else. */
+  sampling: Sampling;
 }
 
 export interface Config {

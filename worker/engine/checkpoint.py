@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psutil
 import torch
-from moshi.models import loaders
 from moshi.models.compression import MimiModel
 from moshi.models.lm import LMModel
 from moshi.modules.transformer import StreamingMultiheadAttention
@@ -25,13 +24,16 @@ from worker.engine.capacity import MemoryPlan
 from worker.engine.echo import echo_model
 from worker.engine.language import UnsupportedModel
 from worker.engine.lm_weights import bare_lm, load_lm
+from worker.engine.mimi_weights import load_codec
 from worker.engine.model import Model
+from worker.engine.model_config import usual_sampling
 from worker.engine.model_files import CODEC_NAME, ModelFiles, find_model
 from worker.engine.prompt import Reading
 from worker.engine.renewal import Rules
-from worker.engine.shapes import is_prompted, read_shapes
+from worker.engine.shapes import is_prompted
 from worker.engine.step import MoshiStep
 from worker.engine.voices import Voice, read_voices
+from worker.engine.weight_files import read_shapes, what_is_wrong
 
 Progress = Callable[[str], None]
 
@@ -76,7 +78,10 @@ def _assemble(
         torch.set_num_threads(settings.torch_threads)
     bare = bare_lm(files, dtype, settings.context)
     tokenizer = _tokenizer(files, bare)
-    prompted = is_prompted(files.config, read_shapes(files.lm))
+    prompted = is_prompted(files.config, read_shapes(*files.lm))
+    usual, lines = usual_sampling(files.name, files.config)
+    for line in lines:
+        progress(line)
     try:
         mimi = load_codec(files, bare, device)
         voices = _voices(files, settings, mimi) if prompted else {}
@@ -92,7 +97,8 @@ def _assemble(
             voices=voices,
             budget_bytes=plan.openings_bytes,
         )
-        step = MoshiStep(lm, mimi, slots, reading=reading, rules=Rules(at_share=settings.renew_at))
+        rules = Rules(at_share=settings.renew_at)
+        step = MoshiStep(lm, mimi, slots, reading=reading, rules=rules, usual=usual)
         _warm(step, settings, progress)
     except (UnsupportedModel, SafetensorError) as error:
         raise InvalidInput(f"MODEL={files.name!r}: {error}") from error
@@ -104,6 +110,7 @@ def _assemble(
         padding=lm.text_padding_token_id,
         voices=tuple(voices),
         prompts=prompted,
+        sampling=usual,
         note=note,
         sample_rate_hz=mimi.sample_rate,
         frame_samples=mimi.frame_size,
@@ -125,21 +132,6 @@ def _warm(step: MoshiStep, settings: Settings, progress: Progress) -> None:
     catalogue = load_catalogue(settings.personas_dir) if prompted else {}
     for line in step.warm(catalogue.values()):
         progress(line)
-
-
-def load_codec(files: ModelFiles, lm: LMModel, device: torch.device) -> MimiModel:
-    """Load Mimi with as many codebooks as the language model hears or speaks."""
-    try:
-        return loaders.get_mimi(
-            files.codec,
-            files.codec_config,
-            device=device,
-            num_codebooks=max(lm.dep_q, lm.n_q - lm.dep_q),
-        )
-    except RuntimeError as error:
-        raise InvalidInput(
-            f"MODEL={files.name!r}: {files.codec.name} is no Mimi of this config: {error!s:.500}"
-        ) from error
 
 
 def _device(settings: Settings) -> torch.device:
@@ -214,8 +206,10 @@ def _tokenizer(files: ModelFiles, lm: LMModel) -> SentencePieceProcessor:
     try:
         tokenizer = SentencePieceProcessor(str(files.tokenizer))
     except (RuntimeError, OSError) as error:
+        why = what_is_wrong(files.tokenizer)
         raise InvalidInput(
             f"MODEL={files.name!r}: {files.tokenizer.name} is no sentencepiece model"
+            + (f": {why}" if why else "")
         ) from error
     if tokenizer.vocab_size() > lm.text_card:
         raise InvalidInput(

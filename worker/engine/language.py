@@ -22,6 +22,7 @@ from worker.engine.memory import Memory, Rows, Snapshot
 from worker.engine.model import Tokens
 from worker.engine.sampler import Sampler, Widths
 from worker.engine.transformer import Op, RingTransformer, UnsupportedModel, norm
+from worker.engine.unsupported import refuse_unsupported
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Weights:
     """What is made of a model's weights once, for all batch sizes."""
 
     def __init__(self, lm: LMModel) -> None:
-        _refuse_unsupported(lm)
+        refuse_unsupported(lm)
         self.lm = lm
         self.user_codebooks = lm.n_q - lm.dep_q
         device = lm.device
@@ -281,13 +282,3 @@ def _share_out(modules: Sequence[nn.Module], whole: torch.Tensor) -> list[int]:
         weight.data = whole[first : first + size]
         first += size
     return firsts
-
-
-def _refuse_unsupported(lm: LMModel) -> None:
-    if lm.dep_q >= lm.n_q:
-        raise UnsupportedModel(
-            f"dep_q={lm.dep_q} of n_q={lm.n_q}: the depformer would also speak for the user; "
-            "cut it to the agent's codebooks first"
-        )
-    if lm.depformer is None or lm.fuser is not None:
-        raise UnsupportedModel("expected a model with a depformer and without conditions")

@@ -3,23 +3,35 @@
 Blocks while it reads. `checkpoint.py` calls it, `shapes.py` says which tensors to take.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from moshi.models import loaders
 from moshi.models.lm import LMModel
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch.overrides import TorchFunctionMode
 
 from protocol.errors import InvalidInput
-from worker.engine.model_files import ModelFiles, Progress
-from worker.engine.shapes import agent_steps, lm_sizes, read_shapes, rows_taken, takes
+from worker.engine import other_formats
+from worker.engine.finite import refuse_not_finite
+from worker.engine.hub_files import Progress
+from worker.engine.model_files import ModelFiles
+from worker.engine.shapes import agent_steps, lm_sizes, rows_taken, takes
+from worker.engine.unsupported import refuse_unsupported
+from worker.engine.weight_files import read_shapes, shapes_by_file
 
 TOLD_FROM_BYTES = 2**30  # smaller ones are there at once
 TOLD_PARTS = 10
 
 DRAWING = (torch.Tensor.uniform_, torch.Tensor.erfinv_, torch.Tensor.clamp_)  # in `trunc_normal_`
+# Names of config.json that are not `LMModel`'s; "fuser" goes with the conditioners.
+OTHERS = {
+    *("moshi_name", "mimi_name", "mimi_config_name", "tokenizer_name", "model_type", "model_id"),
+    *("lm_gen_config", "tts_config", "stt_config", "conditioners", "fuser"),
+    *("lora", "lora_name", "lora_rank", "lora_scaling"),
+}
 
 
 class Unfilled(TorchFunctionMode):
@@ -33,36 +45,39 @@ class Unfilled(TorchFunctionMode):
 
 
 def bare_lm(files: ModelFiles, dtype: torch.dtype, context: int | None) -> LMModel:
-    """The language model without weights, on the meta device: its sizes, for free.
+    """Make the language model without weights, on the meta device: its sizes, for free.
 
-    Raises `InvalidInput` where config.json or the weights describe no Moshi.
+    Raises `InvalidInput` where config.json or the weights describe no Moshi, or one that this
+    engine does not compute.
     """
-    overrides = lm_sizes(files.config, read_shapes(files.lm))
-    if context is not None:
-        overrides["context"] = context
+    shapes = read_shapes(*files.lm)
+    other_formats.refuse_by_tensors(files.name, shapes)
     try:
+        overrides = lm_sizes(files.config, shapes)
+        if context is not None:
+            overrides["context"] = context
         with Unfilled():
-            return loaders.get_moshi_lm(
+            lm = loaders.get_moshi_lm(
                 None,
                 _lm_kwargs(files),
                 device=torch.device("meta"),
                 dtype=dtype,
                 lm_kwargs_overrides=overrides,
             )
-    except (TypeError, AssertionError) as error:
+        refuse_unsupported(lm)
+    except Exception as error:  # LMModel raises whatever a wrong value leads to
+        why = str(error) or type(error).__name__
         raise InvalidInput(
-            f"MODEL={files.name!r}: config.json describes no Moshi: {error}"
+            f"MODEL={files.name!r}: config.json describes no Moshi: {why:.500}"
         ) from error
+    return lm
 
 
 def _lm_kwargs(files: ModelFiles) -> dict[str, Any] | None:
     """What `LMModel` takes of config.json; None is moshi's own 7B."""
     if "dim" not in files.config:
         return None
-    others = {"moshi_name", "mimi_name", "mimi_config_name", "tokenizer_name", "model_type"}
-    others |= {"lm_gen_config", "tts_config", "stt_config", "model_id", "conditioners", "fuser"}
-    others |= {"lora", "lora_name", "lora_rank", "lora_scaling"}
-    return {name: value for name, value in files.config.items() if name not in others}
+    return {name: value for name, value in files.config.items() if name not in OTHERS}
 
 
 def load_lm(
@@ -77,14 +92,15 @@ def load_lm(
 
     `progress` gets a line for every tenth of a large one.
     A depformer that also speaks for the user (PersonaPlex) is cut to the agent's codebooks.
-    Raises `InvalidInput` where weights and config.json do not belong together.
+    Raises `InvalidInput` where weights and config.json do not belong together, or a weight is no
+    number.
     """
     lm = bare_lm(files, dtype, context)
     try:
-        lm.load_state_dict(_tensors(files, device, dtype, progress), assign=True)
-    except RuntimeError as error:  # load_state_dict's list of what differs, which may be long
+        lm.load_state_dict(dict(_tensors(files, device, dtype, progress)), assign=True)
+    except (RuntimeError, SafetensorError) as error:  # a list of what differs, which may be long
         raise InvalidInput(
-            f"MODEL={files.name!r}: {files.lm.name} does not fit config.json: {error!s:.500}"
+            f"MODEL={files.name!r}: {files.lm[0].name} does not fit config.json: {error!s:.500}"
         ) from error
     if files.lora is not None:
         lm = _adapted(lm, files, files.lora, device, dtype)
@@ -94,8 +110,9 @@ def load_lm(
 def _adapted(
     lm: LMModel, files: ModelFiles, lora: Path, device: torch.device, dtype: torch.dtype
 ) -> LMModel:
+    read_shapes(lora)  # names a file that is none
     try:
-        return loaders.get_lora_moshi(
+        lm = loaders.get_lora_moshi(
             lm,
             lora,
             lora_rank=files.config.get("lora_rank", 128),  # upstream's defaults
@@ -104,31 +121,39 @@ def _adapted(
             device=device,
             fuse_lora=True,  # a fused one costs nothing in a step
         )
-    except RuntimeError as error:
+    # NotImplementedError: a linear that the file does not adapt has no weights to be moved
+    except (RuntimeError, NotImplementedError) as error:
         raise InvalidInput(
-            f"MODEL={files.name!r}: {lora.name} adapts another model: {error!s:.500}"
+            f"MODEL={files.name!r}: {lora.name} adapts another model, or another lora_rank: "
+            f"{error!s:.500}"
         ) from error
+    for name, tensor in lm.state_dict().items():
+        refuse_not_finite(f"{files.name!r} with {lora.name}", name, tensor)
+    return lm
 
 
 def _tensors(
     files: ModelFiles, device: torch.device, dtype: torch.dtype, progress: Progress
-) -> dict[str, torch.Tensor]:
-    """The tensors that the model takes, each read to its device and set to its type on the way."""
-    shapes = read_shapes(files.lm)
-    steps = agent_steps(shapes)
-    tensors: dict[str, torch.Tensor] = {}
-    told = _Told(files.lm.stat().st_size, progress)
-    with safe_open(files.lm, framework="pt", device=str(device)) as file:
-        for name, (rows, *_) in shapes.items():
-            if not takes(name, steps):
-                continue
-            taken = rows_taken(name, rows, steps, shapes)
-            tensor = file.get_tensor(name) if taken == rows else file.get_slice(name)[:taken]
-            # 8-bit weights keep their scales in float32 (moshi 0.2.13 quantize.py `QLinear`).
-            as_it_is = name.endswith("_scb") or not tensor.is_floating_point()
-            tensors[name] = tensor if as_it_is else tensor.to(dtype)
-            told.add(tensor.nbytes)
-    return tensors
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Read the tensors that the model takes, each to its device, in its type."""
+    by_file = shapes_by_file(*files.lm)
+    shapes = {name: shape for shapes in by_file.values() for name, shape in shapes}
+    steps = agent_steps(files.config, shapes)
+    told = _Told(sum(path.stat().st_size for path in files.lm), progress)
+    for path, of_file in by_file.items():
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            for name, shape in of_file:
+                if not takes(name, steps):
+                    continue
+                rows = shape[0] if shape else 0
+                taken = rows_taken(name, rows, steps, shapes)
+                tensor = file.get_tensor(name) if taken == rows else file.get_slice(name)[:taken]
+                told.add(tensor.nbytes)
+                # 8-bit weights keep their scales in float32 (moshi 0.2.13 quantize.py `QLinear`).
+                as_it_is = name.endswith("_scb") or not tensor.is_floating_point()
+                tensor = tensor if as_it_is else tensor.to(dtype)
+                refuse_not_finite(f"{files.name!r}: {path.name}", name, tensor)
+                yield name, tensor
 
 
 class _Told:

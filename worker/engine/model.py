@@ -3,13 +3,14 @@
 Pure: numpy only. `checkpoint.py` makes one of Moshi or PersonaPlex, `echo.py` makes one of nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from protocol.personas import Persona
+from protocol.sampling import UsualSampling
 
 Pcm = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -79,6 +80,7 @@ class Model:
     pieces: tuple[str | None, ...]  # text token id → sentencepiece piece; None: not text
     voices: tuple[str, ...]
     prompts: bool = False  # it follows a persona's prompt and voice, not its sampling alone
+    sampling: UsualSampling = field(default_factory=UsualSampling)  # the model's own
     padding: int = 3  # the text token that says nothing
     note: str = ""  # one sentence for people, shown in log and page
     sample_rate_hz: int = 24_000

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from protocol.personas import Sampling
+from protocol.sampling import UsualSampling
 from worker.engine.memory import Rows
 
 _MASK_32 = 0xFFFFFFFF
@@ -52,7 +52,7 @@ class Knobs:
         )
 
     @torch.inference_mode()
-    def turn(self, slot: int, sampling: Sampling, seed: int) -> None:
+    def turn(self, slot: int, sampling: UsualSampling, seed: int) -> None:
         """Set one slot's knobs."""
         self.seed[slot] = seed
         self.text_temperature[slot] = sampling.text_temperature

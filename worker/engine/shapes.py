@@ -1,20 +1,18 @@
 """What a checkpoint's tensors say about the model: its sizes, and which of them we take.
 
-Pure: reads names and shapes from a safetensors header, never the weights. Names are those of
-`LMModel` (moshi 0.2.13). Where the depformer has a step for every codebook, the user's too, as in
-nvidia/personaplex-7b-v1, the user's come last, are given anyway, and are left out here.
+Pure. Names are those of `LMModel` (moshi 0.2.13). Where the depformer has a step for every
+codebook, the user's too, as in nvidia/personaplex-7b-v1, the user's come last, are given anyway,
+and are left out here.
 """
 
 import re
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
 from protocol.errors import InvalidInput
+from worker.engine.model_config import Config, is_marked_prompted
+from worker.engine.weight_files import Shapes
 
-Shapes = Mapping[str, tuple[int, ...]]
+TWO_SPEAKERS = 16  # codebooks of agent and user, in moshi's own 7B and all that are made of it
 
 _OF_STEP = re.compile(
     r"(?:linears|depformer_in|depformer_norms"
@@ -26,36 +24,34 @@ _ALL_STEPS = re.compile(
 )
 
 
-def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a safetensors file. Raises `InvalidInput` where it is not a whole one."""
-    try:
-        with safe_open(path, framework="np") as file:
-            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  a file is no dict
-    except (SafetensorError, OSError) as error:
-        raise InvalidInput(
-            f"{path}: not a whole safetensors file ({error}); was the download cut short, "
-            "or is it a git-lfs pointer?"
-        ) from error
-
-
-def agent_steps(shapes: Shapes) -> int:
+def agent_steps(config: Config, shapes: Shapes) -> int:
     """Depformer steps to keep: one for each codebook that the agent speaks."""
-    steps, codebooks = _count(shapes, "linears"), _count(shapes, "emb")
-    return codebooks // 2 if steps == codebooks else steps
+    steps = _count(shapes, "linears")
+    return steps // 2 if speaks_for_both(config, shapes) else steps
 
 
-def is_prompted(config: Mapping[str, Any], shapes: Shapes) -> bool:
+def is_prompted(config: Config, shapes: Shapes) -> bool:
     """Whether the model follows prompts and voices as PersonaPlex does: config.json says so.
 
     Or its weights do, for an older PersonaPlex has an empty one: its depformer predicts the user.
     """
-    named = config.get("model_type") == "personaplex"
-    return named or bool(config.get("model_id", {}).get("prompted")) or speaks_for_both(shapes)
+    return is_marked_prompted(config) or speaks_for_both(config, shapes)
 
 
-def speaks_for_both(shapes: Shapes) -> bool:
-    """Whether the depformer, as published, also predicts the user: so PersonaPlex does."""
-    return _count(shapes, "linears") == _count(shapes, "emb")
+def speaks_for_both(config: Config, shapes: Shapes) -> bool:
+    """Whether the depformer, as published, also predicts the user: so PersonaPlex does.
+
+    Its depformer has a step for every codebook. So has one of a single speaker, which must not be
+    halved: where config.json names no kind, two speakers are 16 codebooks of equal delays.
+    """
+    steps, codebooks = _count(shapes, "linears"), _count(shapes, "emb")
+    if steps != codebooks or codebooks % 2:
+        return False
+    if config.get("model_type") == "personaplex":
+        return True
+    half = 1 + codebooks // 2
+    delays = config.get("delays", [])
+    return codebooks == TWO_SPEAKERS and delays[1:half] == delays[half : 1 + codebooks]
 
 
 def takes(name: str, steps: int) -> bool:
@@ -72,13 +68,13 @@ def rows_taken(name: str, rows: int, steps: int, shapes: Shapes) -> int:
     return rows * steps // _count(shapes, "linears") if _ALL_STEPS.match(name) else rows
 
 
-def lm_sizes(config: Mapping[str, Any], shapes: Shapes) -> dict[str, Any]:
+def lm_sizes(config: Config, shapes: Shapes) -> dict[str, Any]:
     """What `LMModel` must be told beside config.json: all sizes where that is empty or missing.
 
     What shapes cannot tell (heads, delays, context) is then as in moshi's own 7B, of which
     PersonaPlex is one.
     """
-    sizes: dict[str, Any] = {"dep_q": agent_steps(shapes)}
+    sizes: dict[str, Any] = {"dep_q": agent_steps(config, shapes)}
     if "dim" in config:
         return sizes
     try:

@@ -15,7 +15,8 @@ from moshi.models.compression import MimiModel
 from moshi.models.lm import LMModel
 
 from protocol.errors import InvalidInput
-from protocol.personas import MOST_AUDIO_TOP_K, MOST_TEXT_TOP_K, Persona
+from protocol.personas import Persona
+from protocol.sampling import MOST_AUDIO_TOP_K, MOST_TEXT_TOP_K, UsualSampling
 from worker.engine import metrics
 from worker.engine.chores import Chores
 from worker.engine.codec import CodecWeights
@@ -65,8 +66,10 @@ class MoshiStep:
         tiers: Sequence[int] | None = None,
         rules: Rules | None = None,
         reading: Reading | None = None,
+        usual: UsualSampling | None = None,
     ) -> None:
         device = lm.device
+        self._usual = usual or UsualSampling()
         self.memory = Memory(capacity, device)
         self.chores = Chores()
         self._cuda = device.type == "cuda"
@@ -124,11 +127,12 @@ class MoshiStep:
 
     def join(self, slot: int, persona: Persona) -> None:
         """Make a slot new for this persona: its opening in memory, its sampling in place."""
-        sampling = persona.sampling
+        asked = persona.sampling
+        sampling = asked.over(self._usual)
         self.memory.clear(slot)
         self.renewal.join(slot)
         self.stage.join(slot, persona)
-        seed = secrets.randbits(31) if sampling.seed is None else sampling.seed
+        seed = secrets.randbits(31) if asked.seed is None else asked.seed
         self._knobs.turn(slot, sampling, seed)
         self._width_of[slot] = (
             sampling.text_top_k if sampling.text_temperature > 0 else 1,

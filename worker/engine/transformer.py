@@ -53,7 +53,7 @@ class RingTransformer:
         dtype: torch.dtype,
         ring: int | None = None,
     ) -> None:
-        _refuse_unsupported(module)
+        refuse_transformer(module)
         attention = _layers(module)[0].self_attn
         self._heads = attention.num_heads
         self._head_dim = attention.embed_dim // attention.num_heads
@@ -212,7 +212,8 @@ def _frequencies(
     return torch.exp(steps * (-math.log(module.max_period) * 2 / head_dim))
 
 
-def _refuse_unsupported(module: StreamingTransformer) -> None:
+def refuse_transformer(module: StreamingTransformer) -> None:
+    """Raise `UnsupportedModel` for a transformer that is not computed as upstream does it."""
     layers = _layers(module)
     if len(layers) != len(module.layers):
         raise UnsupportedModel("transformer: layers of another class")

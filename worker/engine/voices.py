@@ -20,10 +20,12 @@ import torch
 from protocol.errors import InvalidInput
 from worker.engine.loudness import at_loudness
 from worker.engine.model import Pcm, Tokens
+from worker.engine.weight_files import what_it_points_to
 
 DEFAULT_VOICE = "NATF0"  # NVIDIA/personaplex 3428dfd
 LOUDNESS_LUFS = -24.0  # of a voice prompt, ibid. lm.py `load_voice_prompt`
 LONGEST_S = 15.0  # of a recording: it is read at every start of a persona's memory
+NO_NUMBERS = "it holds NaN or infinity, which would make its personas mute; save it again"
 SUFFIXES = (".pt", ".wav")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # as a persona's `voice` may be
 
@@ -71,6 +73,8 @@ def _files(source: Path) -> Iterator[tuple[Path, bytes]]:
                 yield path, path.read_bytes()
         return
     try:
+        with source.open("rb") as file:
+            _refuse_pointer(source, file.read(1024))
         with tarfile.open(source) as archive:
             for member in archive:
                 file = archive.extractfile(member) if _is_voice(Path(member.name)) else None
@@ -87,7 +91,13 @@ def _is_voice(path: Path) -> bool:
 def _read(path: Path, content: bytes, rate_hz: int) -> Voice:
     if not NAME.fullmatch(path.stem):
         raise InvalidInput(f"{path.name}: a voice's name is letters, digits, - and _")
+    _refuse_pointer(path, content)
     return _saved(path, content) if path.suffix == ".pt" else _recorded(path, content, rate_hz)
+
+
+def _refuse_pointer(path: Path, content: bytes) -> None:
+    if pointer := what_it_points_to(content[:1024]):
+        raise InvalidInput(f"{path.name}: {pointer}")
 
 
 def _saved(path: Path, content: bytes) -> SavedVoice:
@@ -95,12 +105,16 @@ def _saved(path: Path, content: bytes) -> SavedVoice:
         saved: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         embeddings, ring = saved["embeddings"], saved["cache"]
         length, dim = embeddings.shape[0], embeddings.shape[-1]
-        return SavedVoice(embeddings.reshape(length, dim), ring[0].long().numpy())
+        ring[0, 1, 0]  # three dimensions
+        voice = SavedVoice(embeddings.reshape(length, dim), ring[0].long().numpy())
     except Exception as error:  # torch.load raises whatever its readers raise
         raise InvalidInput(
             f"{path.name}: not a voice of PersonaPlex, a dict of 'embeddings' [T, 1, 1, dim] "
             f"and 'cache' [1, 17, 4]: {error!s:.200}"
         ) from error
+    if not bool(voice.embeddings.isfinite().all()):
+        raise InvalidInput(f"{path.name}: {NO_NUMBERS}")
+    return voice
 
 
 def _decode(content: bytes) -> tuple[Pcm, int]:
@@ -119,6 +133,8 @@ def _recorded(path: Path, content: bytes, rate_hz: int) -> RecordedVoice:
     mono = pcm.mean(axis=0, dtype=np.float32)
     if own_rate_hz != rate_hz:
         mono = sphn.resample(mono, src_sample_rate=own_rate_hz, dst_sample_rate=rate_hz)
+    if not np.isfinite(mono).all():
+        raise InvalidInput(f"{path.name}: {NO_NUMBERS}")
     if not mono.any():
         raise InvalidInput(f"{path.name}: silence is no voice")
     return RecordedVoice(at_loudness(mono[: int(LONGEST_S * rate_hz)], rate_hz, LOUDNESS_LUFS))

@@ -1,0 +1,37 @@
+"""How tokens are drawn: what a persona asks for, and what a model usually takes. Pure."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# Candidates of a draw, as many as a captured step looks at: the same seed is the same everywhere.
+MOST_TEXT_TOP_K, MOST_AUDIO_TOP_K = 128, 256
+MOST_TEMPERATURE = 2.0
+
+
+class UsualSampling(BaseModel):
+    """How a model's tokens are drawn where a persona asks for nothing else.
+
+    Defaults: moshi 0.2.13 lm.py `LMGen.__init__`; a model's own stand in its config.json.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    text_temperature: float = Field(default=0.7, ge=0.0, le=MOST_TEMPERATURE)
+    text_top_k: int = Field(default=25, ge=1, le=MOST_TEXT_TOP_K)
+    audio_temperature: float = Field(default=0.8, ge=0.0, le=MOST_TEMPERATURE)
+    audio_top_k: int = Field(default=250, ge=1, le=MOST_AUDIO_TOP_K)
+
+
+class Sampling(BaseModel):
+    """How a persona's tokens are drawn; what is left out is as the model usually does it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text_temperature: float | None = Field(default=None, ge=0.0, le=MOST_TEMPERATURE)
+    text_top_k: int | None = Field(default=None, ge=1, le=MOST_TEXT_TOP_K)
+    audio_temperature: float | None = Field(default=None, ge=0.0, le=MOST_TEMPERATURE)
+    audio_top_k: int | None = Field(default=None, ge=1, le=MOST_AUDIO_TOP_K)
+    seed: int | None = Field(default=None, ge=0, lt=2**31)
+
+    def over(self, usual: UsualSampling) -> UsualSampling:
+        """Give the model's usual sampling with what was asked for in its place."""
+        return usual.model_copy(update=self.model_dump(exclude={"seed"}, exclude_none=True))

@@ -1,0 +1,88 @@
+"""Files of a hub repository: from the hub's cache, else fetched, else refused with what to do.
+
+Knows no model. Blocks while it downloads.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub import errors as hub
+
+from protocol.errors import InvalidInput
+
+Progress = Callable[[str], None]
+OfHub = Callable[[str, str], Path | None]  # a repository and a file's name → where it lies now
+
+WEIGHTS = ".safetensors"
+
+
+def cached(repository: str, name: str) -> Path | None:
+    """Give a file of a hub repository that was fetched before."""
+    found = huggingface_hub.try_to_load_from_cache(repository, name)
+    return Path(found) if isinstance(found, str) else None
+
+
+def download(progress: Progress, most_bytes: int | None, repository: str, name: str) -> Path | None:
+    """Give a file of a hub repository: from the hub's cache, so that a start needs no network.
+
+    None: the repository has no such file. Weights of more than `most_bytes` are not fetched.
+    Raises `InvalidInput` that says what to do.
+    """
+    found = huggingface_hub.try_to_load_from_cache(repository, name)
+    if found is not None:  # a path, or the mark of a file that the repository has not
+        return Path(found) if isinstance(found, str) else None
+    progress(f"{repository}: fetching {name}")
+    try:
+        if most_bytes is not None and name.endswith(WEIGHTS):
+            _refuse_too_large(repository, name, most_bytes)
+        return Path(huggingface_hub.hf_hub_download(repository, name))
+    except hub.LocalEntryNotFoundError as error:  # it hides what the hub answered, if it did
+        answer = error.__cause__
+        raise InvalidInput(_refused(repository, name, answer)) from error
+    except hub.EntryNotFoundError:
+        return None
+    except (hub.HfHubHTTPError, OSError) as error:  # no connection is an OSError too
+        raise InvalidInput(_refused(repository, name, error)) from error
+
+
+def _refuse_too_large(repository: str, name: str, most_bytes: int) -> None:
+    """Ask for the size of weights first: a device that cannot hold them is no reason to wait."""
+    url = huggingface_hub.hf_hub_url(repository, name)
+    size = huggingface_hub.get_hf_file_metadata(url).size or 0
+    if size > most_bytes:
+        raise too_large(repository, name, size, most_bytes)
+
+
+def too_large(repository: str, name: str, size: int, most_bytes: int) -> InvalidInput:
+    """Make the error for weights that the device has no memory for."""
+    return InvalidInput(
+        f"MODEL={repository!r}: {name} has {size / 2**30:.2f} GiB, but "
+        f"{most_bytes / 2**30:.2f} GiB is free where it would run, so it was not fetched; "
+        "expected a smaller or quantized model, or a larger device"
+    )
+
+
+def _refused(repository: str, name: str, error: BaseException | None) -> str:
+    """What to do about a file that the hub does not give."""
+    if isinstance(error, hub.RepositoryNotFoundError) and not isinstance(error, hub.GatedRepoError):
+        return (
+            f"MODEL={repository!r}: the hub has no such repository, or shows it to members only "
+            "(then set HF_TOKEN); there is no folder of that name either"
+        )
+    if isinstance(error, hub.HfHubHTTPError):
+        if error.response is not None and error.response.status_code in (401, 403):
+            return _gated(repository)
+        return f"MODEL={repository!r}: the hub refused {name}: {error}"
+    return (
+        f"MODEL={repository!r}: {name} is not in the hub's cache and the hub cannot be reached "
+        f"({error}); connect to the network, or give a folder that holds the files"
+    )
+
+
+def _gated(repository: str) -> str:
+    return (
+        f"MODEL={repository!r}: this repository is gated. Sign in at "
+        f"https://huggingface.co/{repository}, accept its licence there, "
+        "and set HF_TOKEN to a token of that account that may read it"
+    )

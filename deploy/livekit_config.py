@@ -40,11 +40,20 @@ def file_in(folder: Path, livekit_port: int) -> Path:
 
 
 def development(
-    settings: Settings, *, port: int, node_ip: str = LOOPBACK, quiet: bool = True
+    settings: Settings,
+    *,
+    port: int,
+    node_ip: str = LOOPBACK,
+    quiet: bool = True,
+    redis: bool = False,
 ) -> dict[str, Any]:
-    """One node on this machine. With a `node_ip` of a network, media is reachable from there."""
+    """One node on this machine. With a `node_ip` of a network, media is reachable from there.
+
+    It knows its rooms by itself: with a `redis`, which is for several nodes, SIP, ingress and
+    egress, it forgets whom its rooms hold when that loses its memory.
+    """
     secret = reveal(settings, "livekit_api_secret", "configuration of LiveKit")
-    return {
+    return ({"redis": _redis(settings.redis_url)} if redis else {}) | {
         "port": port,
         "bind_addresses": [LOOPBACK],
         "rtc": {
@@ -57,7 +66,6 @@ def development(
         }
         | ({"interfaces": {"includes": ["lo"]}} if node_ip == LOOPBACK else {}),
         "keys": {settings.livekit_api_key: secret},
-        "redis": _redis(settings.redis_url),
         # Later than our host leaves: a room that LiveKit closes leaks a thread per voice.
         "room": {"departure_timeout": round(settings.empty_room_grace_s) + 20},
         "agents": {"target_load": 1.0},  # below, the last slots of a worker would stay empty

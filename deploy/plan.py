@@ -36,6 +36,7 @@ class Launch(BaseSettings):
     )
 
     livekit_port: PortNumber | None = None
+    livekit_redis: bool = False  # LiveKit keeps its rooms in redis: for SIP, ingress and egress
     redis_port: PortNumber | None = None
     https_port: PortNumber = 8443  # of the page, where HOST is an address of a local network
     node_ip: IPvAnyAddress | None = None  # what LiveKit tells clients; unset: follows HOST
@@ -65,6 +66,7 @@ class Plan:
     used: list[str]
     node_ip: str
     lan: Lan | None = None  # None: for this machine, or behind TLS of the person's own
+    livekit_redis: bool = False
 
     @property
     def ports(self) -> list[Port]:
@@ -79,7 +81,7 @@ class Plan:
         quiet = self.settings.log_level != "debug"
         port = port_of(self.settings.livekit_url, 7880)
         return livekit_config.development(
-            self.settings, port=port, node_ip=self.node_ip, quiet=quiet
+            self.settings, port=port, node_ip=self.node_ip, quiet=quiet, redis=self.livekit_redis
         )
 
     @property
@@ -125,7 +127,8 @@ def make_plan(
     ours = [_worker(settings, told), _token_service(settings, told)]
     if network is not None:
         ours.append(_caddy(network, settings, told, folder, find))
-    return Plan(settings, _ordered(processes, ours), used, node_ip, network)
+    servers_and_ours = _ordered(processes, ours)
+    return Plan(settings, servers_and_ours, used, node_ip, network, launch.livekit_redis)
 
 
 def _ordered(servers: list[Process], ours: list[Process]) -> list[Process]:

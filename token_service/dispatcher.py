@@ -9,7 +9,7 @@ of the app. Several replicas may run it: a lock per room, and what was dispatche
 import asyncio
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from livekit import api
@@ -23,6 +23,7 @@ from token_service import metrics
 from token_service.adoption import Adoption
 from token_service.breakers import Breakers
 from token_service.events import Events
+from token_service.forgotten import Forgotten
 from token_service.passes import Passes
 from token_service.places import FIRST, Places
 from token_service.problems import LiveKitAway, Unavailable, full
@@ -49,7 +50,9 @@ class Dispatcher:
     events: Events
     passes: Passes
     adoption: Adoption
+    forgotten: Forgotten
     trusts_from: float = 0.0  # monotonic; before it, a heartbeat that is missing says nothing
+    troubles: dict[str, str] = field(default_factory=dict[str, str])  # room → the last one told
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Sweep each second until told to stop; what is away is waited for.
@@ -66,7 +69,7 @@ class Dispatcher:
                 was_away = False
             except (RedisError, Unavailable) as error:
                 if not was_away:
-                    log.warning("sweep_waits", reason=str(error))
+                    log.warning("sweep_waits", reason=str(error), livekit=_said(error))
                 was_away = True
                 self.trusts_from = time.monotonic() + HEARTBEAT_TTL_S
             except Exception:
@@ -79,9 +82,12 @@ class Dispatcher:
         names = await self.rooms.names()
         if await self.promises.lost_memory():
             await self._restore(names)
-        promises = await self.promises.of(names)
-        await self.passes.sweep(promise.room for promise in promises)
         fleet = await self.workers.fleet()
+        forgotten = await self.forgotten.look(fleet.rooms - set(names))
+        rooms = {*names, *forgotten}
+        self.troubles = {room: told for room, told in self.troubles.items() if room in rooms}
+        promises = await self.promises.of(rooms)
+        await self.passes.sweep(promise.room for promise in promises)
         hosted = [promise for promise in promises if fleet.hosts(promise)]
         await self.promises.touch(hosted)
         await self.promises.arrived(hosted)
@@ -110,11 +116,16 @@ class Dispatcher:
         return {room: place for place, room in enumerate(line)}
 
     async def _try(self, room: str) -> None:
-        """One room that there is trouble with keeps no other waiting."""
+        """See to one room. Trouble with it keeps no other waiting, and is told once."""
         try:
             await self.see_to(room)
         except (LiveKitAway, LockLost) as away:
-            log.warning("room_not_seen_to", room=room, reason=str(away))
+            reason, said = str(away), _said(away)
+            if self.troubles.get(room) != reason:
+                log.warning("room_not_seen_to", room=room, reason=reason, livekit=said)
+            self.troubles[room] = reason
+        else:
+            self.troubles.pop(room, None)
 
     async def see_to(self, room: str, wait_s: float = 0.0) -> None:
         """Apply the rule to one room. Raises `RedisError`, `LiveKitAway`, `LockLost`."""
@@ -124,13 +135,13 @@ class Dispatcher:
             promise = await self.promises.read(room) or await self.adoption.adopt(room, lock)
             if promise is None:
                 return
-            if promise.ended:
-                return await self._clear_ended(promise)
             fleet = await self.workers.fleet()
+            if promise.ended:
+                return await self._clear_ended(promise, fleet)
             if fleet.hosts(promise):
                 return
             inside = await self.rooms.participants(room)
-            if not any(is_present(one) for one in inside):
+            if not await self._is_occupied(promise, inside, fleet):
                 return await self.places.leave_line(room)
             await self.promises.touch([promise])
             if await self.awaited(promise, fleet) or time.monotonic() < self.trusts_from:
@@ -138,6 +149,16 @@ class Dispatcher:
             had_place = bool(promise.worker)
             promise = await self._mourn(promise, inside, fleet, lock)
             await self._place(promise, lock, FIRST if had_place else promise.opened_s)
+
+    async def _is_occupied(
+        self, promise: Promise, inside: list[api.ParticipantInfo], fleet: Fleet
+    ) -> bool:
+        """Whether a person is there; where LiveKit has forgotten who is, until a host has left."""
+        if any(is_present(one) for one in inside):
+            return True
+        if fleet.left(promise):
+            await self.forgotten.over(promise.room)
+        return await self.forgotten.has(promise.room)
 
     async def awaited(self, promise: Promise, fleet: Fleet) -> bool:
         """Whether its host may still come. From a worker that is gone, or done with it, none will.
@@ -209,17 +230,26 @@ class Dispatcher:
         await self.events.add(upcoming.room, event)
         await self.events.waits_no_more(upcoming.room)
 
-    async def _clear_ended(self, promise: Promise) -> None:
+    async def _clear_ended(self, promise: Promise, fleet: Fleet) -> None:
         """People go at once; the room when its host has left it, or should have."""
         inside = await self.rooms.participants(promise.room)
         for person in inside:
             if is_present(person):
                 await self.rooms.remove(person.identity, promise.room)
-        left_alone = not any(generation_of(one) < float("inf") for one in inside)
-        if left_alone or time.time() > promise.ended_s + ENDED_GRACE_S:
+        hosted = fleet.hosts(promise) or any(generation_of(one) < float("inf") for one in inside)
+        if hosted and time.time() <= promise.ended_s + ENDED_GRACE_S:
+            return
+        if not await self.forgotten.has(promise.room):
             await self.rooms.close(promise.room)
+        elif await self.rooms.close_forgotten(promise.room):
+            await self.forgotten.over(promise.room)
 
 
 def later(promise: Promise) -> Promise:
     """The generation after this one, which nobody has yet."""
     return promise.model_copy(update={"generation": promise.generation + 1})
+
+
+def _said(error: Exception) -> str:
+    """What LiveKit itself said of it: the log alone tells that."""
+    return error.said if isinstance(error, LiveKitAway) else ""

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from token_service.gate import Manager
 from token_service.service import OpenService
-from token_service.session_routes import REFUSALS
+from token_service.session_routes import REFUSALS, gone
 
 router = APIRouter(prefix="/sessions/{session_id}/guests", tags=["sessions"], responses=REFUSALS)
 
@@ -61,8 +61,8 @@ async def uninvite(
     """End a link; who came by it is removed."""
     promise = await service.sessions.find(session_id, caller)
     await service.guests.uninvite(session_id, guest_id)
-    for identity in await service.guests.came_by(guest_id):
-        tokens = await service.passes.of(promise.room, identity)
-        await service.passes.revoke(promise.room, tokens)
+    removed, came = 0, await service.guests.came_by(guest_id)
+    for identity in came:
+        removed += await service.passes.remove_person(promise.room, identity)
     service.audit.write("guest_uninvited", caller, session=session_id, guest_link=guest_id)
-    return Response(status_code=204)
+    return await gone(service, promise, removed) if came else Response(status_code=204)

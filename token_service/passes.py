@@ -49,10 +49,31 @@ class Passes:
         tokens: Any = await self._redis.hgetall(TOKENS_KEY.format(room=room))
         return [token for token, who in tokens.items() if identity in (None, who)]
 
-    async def revoke(self, room: str, token_ids: Iterable[str]) -> None:
-        """Let these tokens be good for nothing, and who came with them go."""
-        ids = list(token_ids)
-        if not ids:
+    async def revoke(self, room: str, token_ids: Iterable[str]) -> int:
+        """Let these tokens be good for nothing; gives how many people went who came with them."""
+        await self._note(room, token_ids)
+        return await self.remove_revoked(room)
+
+    async def revoke_all(self, room: str) -> None:
+        """Let every token of a room be good for nothing, and remember it as revoked only."""
+        await self._note(room, await self.of(room))
+        await self._redis.delete(TOKENS_KEY.format(room=room))
+        await self._note(room, await self._shown(room))
+        await self.remove_revoked(room)
+
+    async def remove_person(self, room: str, identity: str) -> int:
+        """Revoke a person's tokens and remove the person; gives how many people went."""
+        await self._note(room, await self.of(room, identity))
+        await self._note(room, await self._shown(room, identity))
+        removed = await self.remove_revoked(room)
+        for one in await self._people(room, identity):  # who came by a token of somebody else's
+            await self._rooms.remove(one.identity, room)
+            removed += 1
+        return removed
+
+    async def _note(self, room: str, token_ids: Iterable[str]) -> None:
+        """Remember these tokens as revoked."""
+        if not (ids := list(token_ids)):
             return
         key = REVOKED_KEY.format(room=room)
         async with self._redis.pipeline() as pipe:
@@ -60,13 +81,17 @@ class Passes:
             pipe.expire(key, REMEMBERED_S)
             pipe.zadd(REVOKED_ROOMS_KEY, {room: time.time() + REMEMBERED_S})
             await pipe.execute()
-        await self.remove_revoked(room)
 
-    async def revoke_all(self, room: str) -> None:
-        """Let every token of a room be good for nothing, and remember it as revoked only."""
-        ids = await self.of(room)
-        await self._redis.delete(TOKENS_KEY.format(room=room))
-        await self.revoke(room, ids)
+    async def _people(self, room: str, identity: str | None = None) -> list[api.ParticipantInfo]:
+        """The people of a room; with an identity, that one. Raises `LiveKitAway`."""
+        inside = await self._rooms.participants(room)
+        return [one for one in inside if is_present(one) and identity in (None, one.identity)]
+
+    async def _shown(self, room: str, identity: str | None = None) -> list[str]:
+        """The ids of the tokens that people came with: redis may have lost them."""
+        people = await self._people(room, identity)
+        shown = (one.attributes.get(wire.ATTR_TOKEN_ID) for one in people)
+        return [token_id for token_id in shown if token_id]
 
     async def sweep(self, rooms: Iterable[str]) -> None:
         """Remove who came into one of these rooms with a revoked token."""
@@ -75,13 +100,15 @@ class Passes:
         for room in set(guarded) & set(rooms):
             await self.remove_revoked(room)
 
-    async def remove_revoked(self, room: str) -> None:
-        """Look at everybody in a room. Raises `LiveKitAway`."""
+    async def remove_revoked(self, room: str) -> int:
+        """Remove the people who came with revoked tokens; gives how many. Raises `LiveKitAway`."""
         revoked: Any = await self._redis.smembers(REVOKED_KEY.format(room=room))
-        for one in await self._rooms.participants(room) if revoked else ():
-            if is_present(one) and one.attributes.get(wire.ATTR_TOKEN_ID) in revoked:
-                await self._rooms.remove(one.identity, room)
-                log.info("revoked_token_removed", room=room)
+        people = await self._people(room) if revoked else []
+        unwanted = [one for one in people if one.attributes.get(wire.ATTR_TOKEN_ID) in revoked]
+        for one in unwanted:
+            await self._rooms.remove(one.identity, room)
+            log.info("revoked_token_removed", room=room)
+        return len(unwanted)
 
     async def is_revoked(self, room: str, participant: api.ParticipantInfo) -> bool:
         """Whether somebody came with a revoked token."""

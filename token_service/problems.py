@@ -56,10 +56,11 @@ class Unavailable(Exception):
 
 
 class LiveKitAway(Unavailable):
-    """LiveKit does not answer, or refuses this service's key."""
+    """LiveKit does not answer, or refuses this service's key, or fails: `said` is for the log."""
 
-    def __init__(self, sentence: str = "LiveKit does not answer.") -> None:
+    def __init__(self, sentence: str = "LiveKit does not answer.", said: str = "") -> None:
         super().__init__("livekit_away", sentence, AWAY_RETRY_S)
+        self.said = said
 
 
 class RedisAway(Unavailable):

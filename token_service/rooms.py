@@ -22,6 +22,9 @@ log = structlog.stdlib.get_logger(__name__)
 
 # Kept by ourselves: livekit-api 1.2.1 hands on `timeout=None`, with aiohttp 3.11 no limit at all.
 ANSWER_S = 3.0
+LIVES_S = (
+    1.0  # a room's node answers at once; asked about a room that is nowhere, LiveKit waits 3 s
+)
 PROBE_ROOM = "moshi-rooms-readiness"  # asked for by /ready; never created
 Kind = api.ParticipantInfo.Kind
 PEOPLE = frozenset({Kind.STANDARD, Kind.SIP, Kind.CONNECTOR})
@@ -106,6 +109,26 @@ class Rooms:
         """End a room for everybody who is still in it."""
         async with _asking():
             await self._livekit.room.delete_room(api.DeleteRoomRequest(room=room))
+
+    async def lives(self, room: str) -> bool:
+        """Whether a room that LiveKit does not list is there all the same: its node answers."""
+        try:
+            async with asyncio.timeout(LIVES_S):
+                return bool(await self._livekit.agent_dispatch.list_dispatch(room))
+        except (TimeoutError, aiohttp.ClientError, api.ServerError):
+            return False
+
+    async def close_forgotten(self, room: str) -> bool:
+        """End a room that LiveKit does not list, for everybody in it; gives whether it is ended.
+
+        Created again, a room that is there gets its node back, which is asked to close it. LiveKit
+        does so as soon as it lists the room: when an agent has left it.
+        """
+        async with _asking():
+            await self._livekit.room.create_room(api.CreateRoomRequest(name=room))
+            await self._livekit.room.delete_room(api.DeleteRoomRequest(room=room))
+            return True
+        return False
 
     async def participants(self, room: str) -> list[api.ParticipantInfo]:
         """Everybody whom LiveKit counts to a room."""

@@ -23,6 +23,7 @@ from token_service.audit import Audit
 from token_service.breakers import Breakers
 from token_service.dispatcher import Dispatcher
 from token_service.events import Events
+from token_service.forgotten import Forgotten
 from token_service.gate import Entrances, Gate, doors
 from token_service.guests import Guests
 from token_service.limiter import Limiter
@@ -58,6 +59,7 @@ class Service:
     sessions: Sessions
     gate: Gate
     guests: Guests
+    forgotten: Forgotten
     limiter: Limiter
     audit: Audit
     streams: Counter[str] = field(default_factory=Counter[str])  # of events, open now, by caller
@@ -90,13 +92,13 @@ async def open_service(
             promises = Promises(redis, settings.promise_ttl_s)
             breakers, places, events = Breakers(redis), Places(redis), Events(redis)
             rooms, workers = Rooms(livekit, Seal(settings)), Workers(redis, breakers)
-            passes = Passes(redis, rooms, settings)
+            passes, forgotten = Passes(redis, rooms, settings), Forgotten(redis, rooms)
             admission = Admission(
                 catalogue, promises, workers, rooms, places, events, settings.reservation_s
             )
             adoption = Adoption(catalogue, settings.default_persona, promises, rooms, events)
             dispatcher = Dispatcher(
-                promises, workers, rooms, places, breakers, events, passes, adoption
+                promises, workers, rooms, places, breakers, events, passes, adoption, forgotten
             )
             yield Service(
                 settings=settings,
@@ -113,6 +115,7 @@ async def open_service(
                 passes=passes,
                 gate=Gate(settings, ring, users, guests),
                 guests=guests,
+                forgotten=forgotten,
                 limiter=Limiter(redis, settings),
                 audit=audit,
                 sessions=Sessions(
@@ -125,6 +128,7 @@ async def open_service(
                     events,
                     passes,
                     dispatcher,
+                    forgotten,
                 ),
             )
 

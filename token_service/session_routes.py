@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from protocol.promise import Promise
 from token_service import metrics
 from token_service.admission import Wish
+from token_service.forgotten import LiveKitForgot
 from token_service.gate import Manager, Observer, Talker
 from token_service.grants import Person
 from token_service.problems import Problem, Refused
@@ -136,9 +137,9 @@ async def revoke_token(
 ) -> Response:
     """Revoke one token by its `jti`: who came with it is removed."""
     promise = await service.sessions.find(session_id, caller)
-    await service.passes.revoke(promise.room, [token_id])
+    removed = await service.passes.revoke(promise.room, [token_id])
     service.audit.write("token_revoked", caller, session=session_id, token_id=token_id)
-    return Response(status_code=204)
+    return await gone(service, promise, removed)
 
 
 @router.delete("/{session_id}/people/{identity:path}", status_code=204, responses=REFUSALS)
@@ -147,7 +148,16 @@ async def remove_person(
 ) -> Response:
     """Revoke all tokens of a person, who is removed."""
     promise = await service.sessions.find(session_id, caller)
-    tokens = await service.passes.of(promise.room, identity)
-    await service.passes.revoke(promise.room, tokens)
+    removed = await service.passes.remove_person(promise.room, identity)
     service.audit.write("person_removed", caller, session=session_id, identity=identity)
+    return await gone(service, promise, removed)
+
+
+async def gone(service: Service, promise: Promise, removed: int) -> Response:
+    """Answer that nobody is there who was to be removed.
+
+    Raises `LiveKitForgot` where a person may be there whom LiveKit does not list.
+    """
+    if not removed and await service.forgotten.has(promise.room):
+        raise LiveKitForgot
     return Response(status_code=204)

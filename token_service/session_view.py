@@ -69,7 +69,11 @@ class SessionSummary(BaseModel):
 
 
 class SessionView(BaseModel):
-    """A session from close by. `open`: nobody came yet; `starting`: the host is on its way."""
+    """A session from close by. `open`: nobody came yet; `starting`: the host is on its way.
+
+    `people_known`: whether LiveKit lists everybody who is there (one whose own redis lost its
+    memory does not).
+    """
 
     id: str
     room: str
@@ -80,6 +84,7 @@ class SessionView(BaseModel):
     generation: int
     personas: list[PersonaView]
     people: list[PersonView]
+    people_known: bool
     turns: Turns
 
 

@@ -20,6 +20,7 @@ from token_service.admission import LOCK_WAIT_S, Admission, Wish
 from token_service.callers import Caller
 from token_service.dispatcher import Dispatcher
 from token_service.events import Events
+from token_service.forgotten import Forgotten
 from token_service.passes import Passes
 from token_service.places import Places
 from token_service.problems import LiveKitAway, Refused, Unavailable
@@ -63,6 +64,7 @@ class Sessions:
     events: Events
     passes: Passes
     dispatcher: Dispatcher
+    forgotten: Forgotten
 
     async def open(self, wish: Wish, key: str | None, fingerprint: str) -> Promise:
         """Open a session, or give the one that the same request opened before.
@@ -151,10 +153,11 @@ class Sessions:
 
     async def view(self, promise: Promise) -> SessionView:
         """Everything about a session."""
-        fleet, inside, turns = await asyncio.gather(
+        fleet, inside, turns, forgotten = await asyncio.gather(
             self.workers.fleet(),
             self.rooms.participants(promise.room),
             self.events.turns(promise.room),
+            self.forgotten.has(promise.room),
         )
         people = person_views(inside)
         state, waiting = state_of(promise, await self._around(promise, fleet, bool(people)))
@@ -168,6 +171,7 @@ class Sessions:
             generation=promise.generation,
             personas=[persona_view(each, inside) for each in promise.personas],
             people=people,
+            people_known=not forgotten,
             turns=turn_figures(turns),
         )
 

@@ -66,6 +66,11 @@ class Fleet:
             return ()
         return tuple(sorted(set[str]().union(*offers)))
 
+    @property
+    def rooms(self) -> frozenset[str]:
+        """Every room that a live worker hosts."""
+        return frozenset(room for worker in self.workers for room in worker.hosts)
+
     def hosts(self, promise: Promise) -> bool:
         """Whether a live worker hosts the promise's room in its current generation."""
         return self.host(promise) is not None

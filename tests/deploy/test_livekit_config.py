@@ -45,14 +45,13 @@ def unused_port() -> int:
 
 
 @pytest.fixture
-def production(tmp_path: Path, redis_url: str, unused_port: int) -> Generator[str]:
+def production(tmp_path: Path, unused_port: int) -> Generator[str]:
     """A server with livekit.yaml, only its addresses moved to free ports of this machine."""
     config: dict[str, Any] = yaml.safe_load((programs.PROJECT / "livekit.yaml").read_text())
     port = servers.free_port()
     config["port"] = port
     config["rtc"] |= {"udp_port": _udp(), "tcp_port": servers.free_port()}
     config["rtc"]["use_external_ip"] = False  # it would ask the internet
-    config["redis"]["address"] = redis_url.removeprefix("redis://").split("/")[0]
     config["webhook"]["urls"] = [f"http://127.0.0.1:{unused_port}/webhook"]
     path = tmp_path / "livekit.yaml"
     path.write_text(yaml.safe_dump(config))
@@ -83,12 +82,13 @@ async def test_webhooks_are_signed_with_the_operators_key(
     assert jwt.decode(signature, SECRET, algorithms=["HS256"])["iss"] == KEY
 
 
+@pytest.mark.parametrize("redis", [False, True], ids=["by itself", "with redis"])
 async def test_the_development_configuration_starts(
-    tmp_path: Path, redis_url: str, settings_for: SettingsFor
+    tmp_path: Path, redis_url: str, settings_for: SettingsFor, redis: bool
 ) -> None:
     """The real server takes what `make run` writes for it."""
     settings = settings_for(redis_url=redis_url)
-    config = livekit_config.development(settings, port=servers.free_port())
+    config = livekit_config.development(settings, port=servers.free_port(), redis=redis)
     config["rtc"] |= {"udp_port": _udp(), "tcp_port": servers.free_port()}
     with servers.start_livekit(tmp_path, settings=config) as livekit:
         async with livekit.client() as lkapi:
@@ -140,13 +140,22 @@ def test_redis_is_reached_as_the_settings_say(settings_for: SettingsFor) -> None
     """User, password, database and TLS of the redis URL reach LiveKit."""
     settings = settings_for(redis_url="rediss://me:secret@redis.example.com:6380/2")
 
-    assert livekit_config.development(settings, port=7880)["redis"] == {
+    assert livekit_config.development(settings, port=7880, redis=True)["redis"] == {
         "address": "redis.example.com:6380",
         "db": 2,
         "username": "me",
         "password": "secret",
         "use_tls": True,
     }
+
+
+@pytest.mark.parametrize("single", ["development", "production"])
+def test_a_single_livekit_needs_no_redis(settings_for: SettingsFor, single: str) -> None:
+    """It knows its rooms by itself, so a redis that loses its memory takes none of them along."""
+    production = yaml.safe_load((programs.PROJECT / "livekit.yaml").read_text())
+    development = livekit_config.development(settings_for(), port=7880)
+
+    assert "redis" not in {"development": development, "production": production}[single]
 
 
 def _udp() -> int:

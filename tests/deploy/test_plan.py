@@ -15,7 +15,7 @@ from tests.servers import GivenSettings, free_port
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the developer reaches a test."""
-    for name in ("LIVEKIT_PORT", "REDIS_PORT", "NODE_IP"):
+    for name in ("LIVEKIT_PORT", "LIVEKIT_REDIS", "REDIS_PORT", "NODE_IP"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setitem(plan.Launch.model_config, "env_file", None)
 
@@ -48,13 +48,22 @@ def test_addresses_follow_the_livekit_port(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_addresses_follow_the_redis_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`REDIS_PORT` moves the server and everybody's way to it, LiveKit's too."""
+    """`REDIS_PORT` moves the server and everybody's way to it, LiveKit's too where it has one."""
     monkeypatch.setenv("REDIS_PORT", "16379")
+    monkeypatch.setenv("LIVEKIT_REDIS", "true")
     made = planned(monkeypatch)
 
     assert made.settings.redis_url == "redis://127.0.0.1:16379/0"
     assert made.livekit_config is not None
     assert made.livekit_config["redis"] == {"address": "127.0.0.1:16379"}
+
+
+def test_livekit_has_no_redis_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`LIVEKIT_REDIS` is for who adds SIP, ingress or egress; a LiveKit alone needs none."""
+    made = planned(monkeypatch)
+
+    assert made.livekit_config is not None
+    assert "redis" not in made.livekit_config
 
 
 def test_redis_avoids_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

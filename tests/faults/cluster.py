@@ -78,6 +78,10 @@ class Web(Part):
         """What is answered to a POST there."""
         return httpx.post(self.url + path, json=body, timeout=10.0, trust_env=False)
 
+    def deletes(self, path: str) -> int:
+        """With which status a DELETE there is answered."""
+        return httpx.delete(self.url + path, timeout=10.0, trust_env=False).status_code
+
     def reads(self, path: str) -> str:
         """What is answered there."""
         return httpx.get(self.url + path, timeout=10.0, trust_env=False).text
@@ -95,6 +99,7 @@ class Cluster:
         self.livekit = Part(self._livekit)
         self.visitor = Part(self._visitor)  # somebody's client, which calls two personas
         self.sfu: servers.LiveKit  # from its first start on
+        self._livekit_redis = False
         self.services: list[Web] = []
         self.workers: list[Web] = []
 
@@ -103,13 +108,16 @@ class Cluster:
         """Where the first token service answers."""
         return self.services[0].url
 
-    def become(self, *, services: int = 1, workers: int = 2) -> None:
-        """Have so many of each, well and idle."""
+    def become(self, *, services: int = 1, workers: int = 2, livekit_redis: bool = False) -> None:
+        """Have so many of each, well and idle; a LiveKit that keeps its rooms in the same redis."""
         while len(self.services) < services:
             self.services.append(self._service(f"service-{len(self.services)}"))
         while len(self.workers) < workers:
             self.workers.append(self._worker(f"worker-{len(self.workers)}"))
         self.visitor.stop()
+        if self._livekit_redis != livekit_redis:
+            self.livekit.stop()
+            self._livekit_redis = livekit_redis
         self.redis.start()
         self.livekit.start()
         for parts, wanted in ((self.services, services), (self.workers, workers)):
@@ -123,6 +131,11 @@ class Cluster:
         """Stop everything."""
         for part in (self.visitor, *self.services, *self.workers, self.livekit, self.redis):
             part.stop()
+
+    def forget(self) -> None:
+        """Let redis lose everything, as after a start with an empty disk."""
+        with redis.Redis.from_url(self.redis_url) as client:
+            client.flushall()
 
     def heartbeats(self) -> list[Heartbeat]:
         """The workers as redis knows them."""
@@ -157,7 +170,10 @@ class Cluster:
     @contextmanager
     def _livekit(self) -> Generator[int]:
         port, webhook = self._livekit_port, f"{self.url}/webhook"
-        with servers.start_livekit(self._folder, port=port, webhook_url=webhook) as livekit:
+        redis_url = self.redis_url if self._livekit_redis else None
+        with servers.start_livekit(
+            self._folder, port=port, webhook_url=webhook, redis_url=redis_url
+        ) as livekit:
             self.sfu = livekit
             yield livekit.pid
 

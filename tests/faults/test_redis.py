@@ -1,9 +1,13 @@
-"""Redis dies or freezes in a call: the call goes on, and what was promised is learned again."""
+"""Redis dies, freezes or forgets in a call: the call goes on, what was promised is learned again.
+
+By itself LiveKit knows who is in its rooms. One that keeps that in redis too forgets it with redis:
+then a lost worker is replaced and a session ends all the same, and what cannot be known is said.
+"""
 
 import pytest
 import redis
 
-from tests.faults.call import PERSONAS, calling
+from tests.faults.call import PERSONAS, WITHIN_S, calling
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Recovery
 from tests.person import eventually
@@ -45,3 +49,61 @@ async def test_a_frozen_redis_changes_no_call(cluster: Cluster, recovery: Recove
         await call.is_whole(len(PERSONAS))
 
         assert call.identities == before
+
+
+LIVEKITS = pytest.mark.parametrize("livekit_redis", [False, True], ids=["by itself", "in redis"])
+
+
+@LIVEKITS
+async def test_a_worker_that_dies_after_redis_forgot_is_replaced(
+    cluster: Cluster, recovery: Recovery, livekit_redis: bool
+) -> None:
+    """Nobody has to join anew for it: LiveKit in redis lists no room, and its host was known."""
+    cluster.become(livekit_redis=livekit_redis)
+    async with calling(cluster, *PERSONAS) as call:
+        before, session = call.identities, call.told()
+        cluster.forget()
+        await eventually(lambda: call.told().get("state") == "live", "the session is live")
+        if livekit_redis:
+            await eventually(lambda: not call.told()["people_known"], "it is told")
+        undisturbed = call.identities
+        host = cluster.host_of(call.room)
+        too = " (LiveKit, too)" if livekit_redis else ""
+        with recovery(f"redis forgot{too}, then the worker was killed"):
+            host.kill()
+            await call.is_whole(len(PERSONAS), without=before)
+
+        # A LiveKit that forgot them removes the dead by itself, when it misses them (20 s).
+        await eventually(lambda: call.generations == {"2"}, "the dead are gone", WITHIN_S)
+
+        assert undisturbed == before
+        assert call.told()["id"] == session["id"]
+
+
+@LIVEKITS
+async def test_after_redis_forgot_nobody_stays_who_was_removed(
+    cluster: Cluster, livekit_redis: bool
+) -> None:
+    """A person is removed, or it is said that LiveKit cannot; the session's end is everybody's."""
+    cluster.become(livekit_redis=livekit_redis)
+    service = cluster.services[0]
+    async with calling(cluster, *PERSONAS) as call:
+        path = f"/sessions/{call.told()['id']}"
+        identity = call.ann.room.local_participant.identity
+        cluster.forget()
+        await eventually(lambda: call.told().get("state") == "live", "the session is live")
+        told = call.told()
+        answer = service.deletes(f"{path}/people/{identity}")
+        there = call.ann.room.isconnected()
+        ended = service.deletes(path)
+        await eventually(lambda: not call.ann.room.isconnected(), "Ann is gone", WITHIN_S)
+
+    if livekit_redis:
+        assert (told["people"], told["people_known"], answer, there) == ([], False, 503, True)
+    else:
+        assert ([each["identity"] for each in told["people"]], told["people_known"]) == (
+            [identity],
+            True,
+        )
+        assert answer == 204
+    assert ended == 204

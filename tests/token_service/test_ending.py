@@ -15,8 +15,10 @@ from tests.token_service.players import (
     joined,
     look,
     opened,
+    person_token,
     promise_of,
 )
+from token_service.passes import TOKENS_KEY
 
 
 async def test_a_session_ends_for_everybody(
@@ -60,6 +62,50 @@ async def test_an_ended_sessions_token_is_good_for_nothing(
         await eventually(bob_alone, "ann is removed")
 
     assert again["id"] != said["id"]
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["by our token", "by a token of another's"])
+async def test_a_person_is_removed_though_redis_lost_the_tokens(
+    http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str, own: bool
+) -> None:
+    """LiveKit says who is there and by which token: who came by one of ours does not come back."""
+    await beat(redis)
+    said = await opened(http, room=room, identity="ann")
+    token = said["participant_token"] if own else person_token(livekit, room, "ann")
+
+    async def removed() -> bool:
+        return "ann" not in await identities(livekit, room)
+
+    async with joined(livekit, token):
+        await redis.delete(TOKENS_KEY.format(room=room))
+        answer = await http.delete(f"/sessions/{said['id']}/people/ann")
+        await eventually(removed, "ann is removed")
+    if own:
+        async with joined(livekit, token):
+            await eventually(removed, "ann is removed again")
+
+    assert answer.status_code == 204
+
+
+async def test_a_session_ends_though_redis_lost_the_tokens(
+    http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str
+) -> None:
+    """Who was inside comes into no later session of the room by the same token."""
+    await beat(redis)
+    said = await opened(http, room=room, identity="ann")
+    async with joined(livekit, said["participant_token"]):
+        await redis.delete(TOKENS_KEY.format(room=room))
+        await http.delete(f"/sessions/{said['id']}")
+    again = await opened(http, room=room, identity="bob")
+    async with (
+        joined(livekit, again["participant_token"]),
+        joined(livekit, said["participant_token"]),
+    ):
+
+        async def bob_alone() -> bool:
+            return await identities(livekit, room) == {"bob"}
+
+        await eventually(bob_alone, "ann is removed")
 
 
 @pytest.mark.parametrize(

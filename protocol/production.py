@@ -5,17 +5,18 @@ let strangers in; a service that others can reach refuses the development key in
 """
 
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Literal
 from urllib.parse import urlsplit
 
 from protocol.addresses import is_loopback
 from protocol.errors import InvalidInput
-from protocol.secret import is_development_key
+from protocol.secret import is_development_key, is_secret_its_name
 from protocol.settings import Settings
 
 CHOSEN_MODES = frozenset({"open", "api_keys", "jwt"})
 
-What = Literal["keys", "auth", "tls"]
+What = Literal["keys", "auth", "tls", "proxies"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ def refusals(settings: Settings, *, serves_people: bool) -> list[Refusal]:
     A worker does not serve people itself: how they come in is the token service's business.
     """
     found = _keys(settings, serves_people)
+    if serves_people:
+        found += _forwarded(settings)
     if settings.production and serves_people:
         found += [*_auth(settings), *_tls(settings)]
     return found
@@ -50,6 +53,9 @@ def refuse_unsafe(settings: Settings, *, serves_people: bool) -> None:
 
 
 def _keys(settings: Settings, serves_people: bool) -> list[Refusal]:
+    if is_secret_its_name(settings):
+        found = "LIVEKIT_API_KEY is the secret itself (not shown): every token would tell it"
+        return [Refusal("keys", found, "expected the name of the key; make another secret too")]
     if not is_development_key(settings):
         return []
     advice = "`make keys` writes keys of your own into .env"
@@ -60,6 +66,27 @@ def _keys(settings: Settings, serves_people: bool) -> list[Refusal]:
         found = f"HOST={settings.host!r} with the development key: all who reach it know that key"
         return [Refusal("keys", found, advice)]
     return []
+
+
+def _forwarded(settings: Settings) -> list[Refusal]:
+    """Refuse proxies that are strangers: each of them could forward 127.0.0.1 as its client."""
+    entries = [entry.strip() for entry in settings.trusted_proxies.split(",")]
+    wide = ", ".join(entry for entry in entries if _trusts_strangers(entry))
+    if "loopback" not in settings.auth_mode or not wide:
+        return []
+    found = f"TRUSTED_PROXIES='{wide}' with AUTH_MODE='{','.join(settings.auth_mode)}': "
+    found += "whoever forwards 127.0.0.1 as its address would be taken for this machine"
+    advice = "expected the addresses of your proxies, one by one, or an AUTH_MODE without loopback"
+    return [Refusal("proxies", found, advice)]
+
+
+def _trusts_strangers(entry: str) -> bool:
+    """Whether an entry of TRUSTED_PROXIES is everybody, or a network of other machines."""
+    try:
+        network = ip_network(entry, strict=False)
+    except ValueError:
+        return entry == "*"
+    return network.num_addresses > 1 and not network.is_loopback
 
 
 def _auth(settings: Settings) -> list[Refusal]:

@@ -39,3 +39,8 @@ def is_development_key(settings: Settings) -> bool:
     """Whether key or secret is the one that everybody knows. Compares, and gives nothing away."""
     secret = settings.livekit_api_secret.get_secret_value()
     return settings.livekit_api_key == DEVELOPMENT_KEY or secret == DEVELOPMENT_SECRET
+
+
+def is_secret_its_name(settings: Settings) -> bool:
+    """Whether the key's name, which every token tells, is its secret."""
+    return settings.livekit_api_key == settings.livekit_api_secret.get_secret_value()

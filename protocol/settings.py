@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     jwt_jwks_url: str | None = Field(default=None, pattern=r"^https?://.+")
     """Where the issuer publishes its keys."""
     trusted_proxies: str = "127.0.0.1"
-    """Addresses, separated by commas, whose `X-Forwarded-For` is believed."""
+    """Addresses whose `X-Forwarded-For` is believed, with commas; one by one beside `loopback`."""
     rate_per_address: str = Field(default="300/minute", pattern=RATE)
     """Requests from one address; those that may do anything from this machine do not count."""
     rate_per_caller: str = Field(default="120/minute", pattern=RATE)

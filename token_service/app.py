@@ -23,6 +23,7 @@ from token_service.body import BodyLimit
 from token_service.gate import doors
 from token_service.page import AnswerHeaders, serve_page
 from token_service.problems import answer_problems
+from token_service.redis_check import tell_what_redis_forgets
 from token_service.service import catalogue_of, open_service
 
 
@@ -36,11 +37,13 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.service = service
             stopping = asyncio.Event()
             sweeps = asyncio.create_task(service.dispatcher.run(stopping), name="dispatcher")
+            check = tell_what_redis_forgets(service.redis, stopping)
+            checking = asyncio.create_task(check, name="redis check")
             try:
                 yield
             finally:
                 stopping.set()
-                await sweeps
+                await asyncio.gather(sweeps, checking)
 
     app = FastAPIOffline(title="moshi-rooms", redoc_url=None, lifespan=lifespan)
     answer_problems(app)

@@ -9,6 +9,7 @@ from protocol.heartbeat import Heartbeat, WorkerState
 from token_service import metrics
 from token_service.gate import Observer
 from token_service.problems import RedisAway, Unavailable
+from token_service.redis_check import forgotten
 from token_service.service import OpenService, Service
 from token_service.session_routes import REFUSALS
 from token_service.workers import Fleet
@@ -49,6 +50,7 @@ async def status(service: OpenService, caller: Observer, response: Response) -> 
     try:
         fleet = await service.workers.fleet()
         waiting = len(await service.places.line())
+        redis = await forgotten(service.redis) or "ok"
     except RedisError:
         redis = str(RedisAway())
     workers = [worker_status(worker, fleet) for worker in fleet.workers]

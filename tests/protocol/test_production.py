@@ -80,6 +80,52 @@ def test_production_refuses_a_public_url_without_tls() -> None:
     assert refusal.found == "LIVEKIT_PUBLIC_URL='ws://talk.example', in PRODUCTION=true: no TLS"
 
 
+@pytest.mark.parametrize(
+    "trusted", ["*", "127.0.0.1,*", "0.0.0.0/0", "::/0", "10.0.0.7, 10.0.0.0/8", "172.17.0.0/16"]
+)
+@pytest.mark.parametrize("production", [True, False])
+def test_loopback_is_not_for_who_is_forwarded_by_strangers(trusted: str, production: bool) -> None:
+    """Everybody trusted could forward 127.0.0.1 and would be let in as this machine."""
+    [refusal] = found(
+        trusted_proxies=trusted, auth_mode=("api_keys", "loopback"), production=production
+    )
+
+    assert refusal.what == "proxies"
+    wide = trusted.rpartition(",")[2].strip()
+    assert refusal.found.startswith(
+        f"TRUSTED_PROXIES='{wide}' with AUTH_MODE='api_keys,loopback': whoever forwards 127.0.0.1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("trusted", "modes"),
+    [
+        ("127.0.0.1", ("loopback", "open")),
+        ("10.0.0.7,10.0.0.8,fd00::5", ("loopback", "open")),
+        ("127.0.0.0/8,::1", ("loopback", "open")),
+        ("*", ("open",)),
+        ("10.0.0.0/8", ("api_keys",)),
+    ],
+)
+def test_proxies_that_are_known_are_trusted(trusted: str, modes: tuple[str, ...]) -> None:
+    """Single addresses, this machine itself, and anybody where loopback lets nobody in."""
+    assert found(trusted_proxies=trusted, auth_mode=modes) == []
+
+
+def test_a_worker_trusts_no_proxy() -> None:
+    """Who calls is the token service's business."""
+    assert found(False, trusted_proxies="*", auth_mode=("loopback",)) == []
+
+
+@pytest.mark.parametrize("serves_people", [True, False])
+def test_a_secret_is_no_name_of_a_key(serves_people: bool) -> None:
+    """Pasted twice, the secret would stand in every token; the refusal does not show it."""
+    [refusal] = found(serves_people, livekit_api_key=OWN_SECRET)
+
+    assert refusal.what == "keys"
+    assert OWN_SECRET not in refusal.sentence
+
+
 def test_a_worker_is_not_asked_how_people_come_in() -> None:
     """The public URL and who may talk are the token service's business."""
     assert found(False, auth_mode=("loopback",), livekit_public_url="ws://x") == []
@@ -118,6 +164,21 @@ def test_both_processes_end_with_the_reason(module: str, tmp_path: Path) -> None
     assert done.returncode == 1
     assert line.startswith(f"{module}: LIVEKIT_API_KEY, LIVEKIT_API_SECRET: the development key")
     assert DEVELOPMENT_SECRET not in done.stderr
+
+
+def test_the_token_service_ends_where_strangers_are_trusted(tmp_path: Path) -> None:
+    """At once, with the setting that lets them in."""
+    environment = {"TRUSTED_PROXIES": "*", "HOME": str(tmp_path), "PORT": str(free_port())}
+    done = subprocess.run(
+        [sys.executable, "-m", "token_service"],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("token_service: TRUSTED_PROXIES='*' with AUTH_MODE='loopback':")
 
 
 @pytest.mark.parametrize("module", ["token_service", "worker"])

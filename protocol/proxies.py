@@ -58,7 +58,7 @@ def proxy_url_for(url: str) -> str | None:
 def keep_loopback_direct() -> None:
     """Add this machine to `NO_PROXY`, for libraries that read it themselves. For a main.
 
-    Those are urllib (pyjwt's fetch of keys) and requests (the hub's library).
+    Those are requests and urllib, of the hub's library.
     """
     given = getproxies_environment().get("no", "")
     if given.strip() == "*":

@@ -1,5 +1,6 @@
 """`python -m token_service`: settings → logging → HTTP."""
 
+import socket
 import sys
 from contextlib import suppress
 from types import FrameType
@@ -13,17 +14,42 @@ from protocol.production import refuse_unsafe
 from protocol.proxies import keep_loopback_direct
 from protocol.settings import load_settings
 from token_service.app import create_app
+from token_service.connection import Connection
+from token_service.descriptors import ACCEPTED, connections
+from token_service.sparse_log import thin_out
 
 SHUTDOWN_S = 5
+BACKLOG = 2048  # uvicorn's own
 STARTUP_FAILED = 3  # uvicorn's own
+# What strangers can have logged as often as they like.
+CAUSED_BY_REQUESTS = (
+    "asyncio",
+    "uvicorn.error",
+    "token_service.audit",
+    "token_service.issuer_keys",
+    "token_service.problems",
+    "token_service.users",
+)
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, which waits for every answer to end, so endless ones must learn of a signal."""
+    """Uvicorn, which waits for every answer to end, so endless ones must learn of a signal.
+
+    For asyncio the backlog is also how many connections it accepts at a time, which is few here:
+    a burst would take all descriptors before a connection was looked at. The kernel's is longer.
+    """
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
         self._app = app
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and have the kernel keep those who wait to be accepted."""
+        await super().startup(sockets)
+        for server in self.servers:
+            for listening in server.sockets:
+                with listening.dup() as same:
+                    same.listen(BACKLOG)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Tell the streams, then do as uvicorn does. Runs as a signal handler."""
@@ -38,12 +64,18 @@ def main() -> None:
         keep_loopback_direct()
         settings = load_settings()
         configure_logging(settings)
+        thin_out(*CAUSED_BY_REQUESTS)
         refuse_unsafe(settings, serves_people=True)
         app = create_app(settings)
+        limit = connections()
     except InvalidInput as error:
         sys.exit(f"token_service: {error}")
     config = uvicorn.Config(
         app,
+        http=Connection,
+        ws="none",
+        limit_concurrency=limit,
+        backlog=ACCEPTED,
         host=settings.host,
         port=settings.port,
         log_config=None,

@@ -20,7 +20,9 @@ from token_service import (
     webhook,
 )
 from token_service.body import BodyLimit
+from token_service.document import describe
 from token_service.gate import doors
+from token_service.head import HeadAsGet
 from token_service.page import AnswerHeaders, serve_page
 from token_service.problems import answer_problems
 from token_service.redis_check import tell_what_redis_forgets
@@ -45,8 +47,11 @@ def create_app(settings: Settings) -> FastAPI:
                 stopping.set()
                 await asyncio.gather(sweeps, checking)
 
-    app = FastAPIOffline(title="moshi-rooms", redoc_url=None, lifespan=lifespan)
+    app = FastAPIOffline(
+        title="moshi-rooms", redoc_url=None, lifespan=lifespan, redirect_slashes=False
+    )
     answer_problems(app)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit)
     app.add_middleware(AnswerHeaders)
     if settings.cors_origins:
@@ -66,4 +71,5 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(status.router)
     app.include_router(status_routes.router)
     serve_page(app, settings)
+    describe(app, settings.auth_mode)
     return app

@@ -16,10 +16,11 @@ from protocol.events import EndedEvent
 from protocol.promise import Promise
 from token_service.gate import Observer
 from token_service.problems import Unavailable
+from token_service.route import CountedRoute
 from token_service.service import STREAMS, OpenService, Service
 from token_service.session_routes import REFUSALS
 
-router = APIRouter(prefix="/sessions/{session_id}", tags=["sessions"])
+router = APIRouter(prefix="/sessions/{session_id}", tags=["sessions"], route_class=CountedRoute)
 
 RETRY_MS = 1000
 

@@ -13,7 +13,8 @@ from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
 from redis.exceptions import RedisError
 
 from protocol.addresses import is_loopback
@@ -25,7 +26,7 @@ from token_service.guests import Guests
 from token_service.keys import KeyRing
 from token_service.limiter import Limiter
 from token_service.problems import Refused
-from token_service.users import Users
+from token_service.users import UnknownKey, Users
 
 Door = Callable[[str], Awaitable[Caller | None]]
 
@@ -51,19 +52,37 @@ class Gate:
         door = self._door(bearer)
         if door is None and self._is_own(request, address):
             return replace(ANYONE, address=address)
-        await limiter.address(address)
-        if door is None:
-            found = replace(ANYONE, is_stranger=True) if "open" in self._modes else None
+        if door is not None:
+            found = await self._known(door, bearer, address, limiter)
+        elif "open" in self._modes:
+            found = replace(ANYONE, is_stranger=True)
         else:
-            found = await door(bearer)
-        if found is None:
-            if bearer:
-                await limiter.failed(address)
+            await (limiter.failed(address) if bearer else limiter.nobody(address))
             raise _unauthorized(self._modes, bearer)
         caller = replace(found, address=address)
+        await limiter.let_in(caller)
         if request.method not in READS:
-            await limiter.caller(caller.counted_as)
+            await limiter.caller(caller)
         return caller
+
+    async def _known(self, door: Door, bearer: str, address: str, limiter: Limiter) -> Caller:
+        """Give whom the bearer is for; one that is not good is counted. Raises `Refused`.
+
+        What is cheap to check comes before the count, so that good callers are never shut out with
+        bad ones of their address; a question to the issuer comes after it.
+        """
+        counted = False
+        try:
+            found = await door(bearer)
+        except UnknownKey as unknown:
+            if counted := unknown.users.has_keys:
+                await limiter.failed(address)
+            found = await unknown.users.new_caller(bearer)
+        if found is None:
+            if not counted:
+                await limiter.failed(address)
+            raise _unauthorized(self._modes, bearer)
+        return found
 
     async def looker(self, request: Request, limiter: Limiter) -> None:
         """Count somebody who sees what everybody may see. Raises `Refused`.
@@ -73,7 +92,7 @@ class Gate:
         address = request.client.host if request.client else ""
         if not self._is_own(request, address):
             with suppress(RedisError):
-                await limiter.address(address)
+                await limiter.looker(address)
 
     def _door(self, bearer: str) -> Door | None:
         """Who checks such a bearer; nobody where none is expected."""
@@ -137,9 +156,24 @@ def doors(settings: Settings) -> Entrances:
     return ring, Users(settings) if "jwt" in modes else None
 
 
-async def _of_request(request: Request) -> Caller:
+BEARER = HTTPBearer(
+    scheme_name="bearer",
+    description="An API key (`mrk_…`), a guest link's bearer (`mrg_…`), or a JWT of the operator's "
+    "issuer. Which of them are good, and whether none is needed, is `AUTH_MODE`.",
+    auto_error=False,
+)
+
+
+async def caller_of(request: Request, _: Annotated[object, Security(BEARER)] = None) -> Caller:
+    """Let a request in and count it, once. Raises `Refused`, and `AuditAway` for a change."""
+    found: Caller | None = getattr(request.state, "caller", None)
+    if found is not None:
+        return found
     service = request.app.state.service
     caller: Caller = await service.gate.caller(request, service.limiter)
+    if request.method not in READS:
+        service.audit.require()
+    request.state.caller = caller
     return caller
 
 
@@ -157,12 +191,12 @@ class Needs:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
 
-    async def __call__(self, caller: Annotated[Caller, Depends(_of_request)]) -> Caller:
+    async def __call__(self, caller: Annotated[Caller, Depends(caller_of)]) -> Caller:
         """Raise `Refused` where the caller may not."""
         caller.require(self._scope)
         return caller
 
 
-Talker = Annotated[Caller, Depends(Needs(Scope.TALK))]
-Manager = Annotated[Caller, Depends(Needs(Scope.MANAGE))]
-Observer = Annotated[Caller, Depends(Needs(Scope.OBSERVE))]
+Talker = Annotated[Caller, Security(Needs(Scope.TALK), scopes=[Scope.TALK])]
+Manager = Annotated[Caller, Security(Needs(Scope.MANAGE), scopes=[Scope.MANAGE])]
+Observer = Annotated[Caller, Security(Needs(Scope.OBSERVE), scopes=[Scope.OBSERVE])]

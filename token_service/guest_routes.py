@@ -6,10 +6,16 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from token_service.gate import Manager
+from token_service.route import CountedRoute
 from token_service.service import OpenService
 from token_service.session_routes import REFUSALS, gone
 
-router = APIRouter(prefix="/sessions/{session_id}/guests", tags=["sessions"], responses=REFUSALS)
+router = APIRouter(
+    prefix="/sessions/{session_id}/guests",
+    tags=["sessions"],
+    responses=REFUSALS,
+    route_class=CountedRoute,
+)
 
 
 class Invitation(BaseModel):

@@ -12,10 +12,11 @@ from redis.asyncio import Redis
 from protocol.addresses import network_of
 from protocol.settings import Settings
 from token_service import metrics
+from token_service.callers import Caller
 from token_service.problems import Refused
 
 KEY_PREFIX = "moshi:rate"
-FAILURES = parse("20/minute")  # keys and JWTs of one address that were not good
+FAILURES = parse("20/minute")  # bearers of one address that were not good
 
 
 class Limiter:
@@ -30,20 +31,29 @@ class Limiter:
         self._per_address = parse(settings.rate_per_address)
         self._per_caller = parse(settings.rate_per_caller)
 
-    async def address(self, address: str) -> None:
-        """Count a request of an address, also of one whose keys failed. Raises `Refused`."""
-        address = network_of(address)
-        if not await self._windows.test(FAILURES, "failed", address):
-            await self._refuse(FAILURES, "failed", address)
-        await self._count(self._per_address, "address", address)
+    async def looker(self, address: str) -> None:
+        """Count a request for what everybody may see. Raises `Refused`."""
+        await self._count(self._per_address, "address", network_of(address))
+
+    async def let_in(self, caller: Caller) -> None:
+        """Count a request of a caller at an address. Raises `Refused`.
+
+        Apart from all others at that address: strangers who fail there keep nobody good out.
+        """
+        at = network_of(caller.address)
+        await self._count(self._per_address, "address", f"{caller.counted_as} {at}")
+
+    async def nobody(self, address: str) -> None:
+        """Count a request without a bearer that needs one. Raises `Refused`."""
+        await self._count(self._per_address, "nobody", network_of(address))
 
     async def failed(self, address: str) -> None:
-        """Count a key that was not good."""
-        await self._windows.hit(FAILURES, "failed", network_of(address))
+        """Count a bearer that is not good, or that the issuer is asked for. Raises `Refused`."""
+        await self._count(FAILURES, "failed", network_of(address))
 
-    async def caller(self, caller: str) -> None:
+    async def caller(self, caller: Caller) -> None:
         """Count a token or a change of a caller. Raises `Refused`."""
-        await self._count(self._per_caller, "caller", caller)
+        await self._count(self._per_caller, "caller", caller.counted_as)
 
     async def _count(self, limit: RateLimitItem, kind: str, who: str) -> None:
         if not await self._windows.hit(limit, kind, who):

@@ -41,7 +41,10 @@ class PageFiles(StaticFiles):
 
 
 def serve_page(app: FastAPI, settings: Settings) -> None:
-    """Serve the page at `/` and its files below. Call last: it takes every path that is left."""
+    """Serve the page at `/`, and its files on every path that no route has.
+
+    A mount at `/` would have them all: it answered `GET /token` with 404 in place of 405.
+    """
 
     headers = {
         "Cache-Control": "no-cache",
@@ -56,7 +59,7 @@ def serve_page(app: FastAPI, settings: Settings) -> None:
 
     app.get("/", include_in_schema=False)(index)
     files = PageFiles(directory=settings.web_dir, check_dir=False)
-    app.mount("/", GZipMiddleware(files, compresslevel=6), name="page")
+    app.router.default = GZipMiddleware(files, compresslevel=6)
 
 
 def content_policy(livekit_url: str) -> str:

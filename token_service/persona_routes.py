@@ -12,12 +12,15 @@ from protocol.promise import Promise, Saying, fresh_id, promised
 from token_service import changes
 from token_service.callers import Caller
 from token_service.gate import Manager
+from token_service.route import CountedRoute
 from token_service.service import OpenService, Service
 from token_service.session_request import MuteRequest, PersonaRequest, PersonasRequest, SayRequest
 from token_service.session_routes import REFUSALS
 from token_service.session_view import PersonaView
 
-router = APIRouter(prefix="/sessions/{session_id}", tags=["sessions"], responses=REFUSALS)
+router = APIRouter(
+    prefix="/sessions/{session_id}", tags=["sessions"], responses=REFUSALS, route_class=CountedRoute
+)
 
 
 class Said(BaseModel):

@@ -14,6 +14,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Match
 
 from protocol.errors import InvalidInput
 
@@ -78,6 +80,9 @@ def full() -> Unavailable:
 class BadSignature(Exception):
     """A webhook that LiveKit did not sign with our key."""
 
+    def __init__(self) -> None:
+        super().__init__("Authorization: expected LiveKit's signature of this body.")
+
 
 def problem_answer(
     status: int, code: str, sentence: str, headers: dict[str, str] | None = None
@@ -107,6 +112,7 @@ def answer_problems(app: FastAPI) -> None:
     app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(RedisError, _redis_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _failure)
 
 
@@ -114,13 +120,17 @@ async def _invalid_input(_: Request, error: Exception) -> JSONResponse:
     return problem_answer(400, "invalid_input", str(error))
 
 
-async def _invalid_request(_: Request, error: Exception) -> JSONResponse:
+async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     """Name the fields; their values stay out, a prompt may be among them."""
     assert isinstance(error, RequestValidationError)
-    faults = (
+    faults = [
         f"{'.'.join(str(part) for part in fault['loc'][1:]) or 'body'}: {fault['msg']}"
         for fault in error.errors()
-    )
+    ]
+    if isinstance(error.body, bytes):  # it was not read as JSON
+        found = request.headers.get("Content-Type")
+        given = "none was given" if found is None else f"got {found[:100]!r}"
+        faults = [f"Content-Type: {given}; expected application/json"]
     return problem_answer(400, "invalid_input", "; ".join(faults)[:2000])
 
 
@@ -144,13 +154,32 @@ async def _redis_error(request: Request, error: Exception) -> JSONResponse:
     return await _unavailable(request, RedisAway())
 
 
-async def _http_error(_: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
     """What the framework itself refuses: unknown paths, wrong methods, bodies too long."""
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     headers = dict(error.headers or {})
+    if status is HTTPStatus.METHOD_NOT_ALLOWED and (allowed := _methods_of(request)):
+        headers["Allow"] = ", ".join(allowed)
     code = CODES.get(status, status.name.lower())
     return problem_answer(status, code, str(error.detail), headers)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """List the methods of a request's path: the framework names those of one route alone."""
+    routes: list[BaseRoute] = request.app.routes
+
+    def is_one(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in routes)
+
+    found = [method for method in ("GET", "POST", "DELETE") if is_one(method)]
+    return [*found, "HEAD"] if "GET" in found else found
+
+
+async def _gone(_: Request, error: Exception) -> JSONResponse:
+    """A body that was not sent to its end; the answer reaches nobody."""
+    return problem_answer(400, "aborted", "body: ended before its end.")
 
 
 async def _failure(_: Request, error: Exception) -> JSONResponse:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -48,7 +48,7 @@ class Service:
     catalogue: Catalogue
     redis: Redis
     rooms: Rooms
-    webhooks: api.WebhookReceiver
+    verifier: api.TokenVerifier  # of what LiveKit signs
     workers: Workers
     admission: Admission
     dispatcher: Dispatcher
@@ -87,7 +87,9 @@ async def open_service(
     secret = reveal(settings, "livekit_api_secret", "rooms and webhooks")
     livekit = LiveKitClient(settings.livekit_url, key, secret)
     guests, audit = Guests(redis, settings), Audit(settings.audit_log)
-    with closing(audit):
+    async with AsyncExitStack() as open_parts:
+        if users is not None:
+            open_parts.push_async_callback(users.close)
         async with redis, livekit:
             promises = Promises(redis, settings.promise_ttl_s)
             breakers, places, events = Breakers(redis), Places(redis), Events(redis)
@@ -105,7 +107,7 @@ async def open_service(
                 catalogue=catalogue,
                 redis=redis,
                 rooms=rooms,
-                webhooks=api.WebhookReceiver(api.TokenVerifier(key, secret)),
+                verifier=api.TokenVerifier(key, secret),
                 workers=workers,
                 admission=admission,
                 dispatcher=dispatcher,

@@ -15,12 +15,13 @@ from token_service.forgotten import LiveKitForgot
 from token_service.gate import Manager, Observer, Talker
 from token_service.grants import Person
 from token_service.problems import Problem, Refused
+from token_service.route import CountedRoute
 from token_service.service import OpenService, Service
 from token_service.session_request import SessionRequest
 from token_service.session_view import PersonaView, SessionState, SessionSummary, SessionView, Why
 
 log = structlog.stdlib.get_logger(__name__)
-router = APIRouter(prefix="/sessions", tags=["sessions"])
+router = APIRouter(prefix="/sessions", tags=["sessions"], route_class=CountedRoute)
 
 PROBLEM: dict[str, Any] = {"model": Problem}
 REFUSALS: dict[int | str, dict[str, Any]] = {

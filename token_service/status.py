@@ -125,6 +125,7 @@ async def _look(service: Service) -> tuple[Readiness, Fleet]:
     """Ask redis, LiveKit and the workers; the first that is not ready is the reason."""
     fleet = Fleet()
     try:
+        service.audit.require()
         fleet = await service.workers.fleet()
         await service.rooms.ping()
     except RedisError:

@@ -10,15 +10,19 @@ from token_service import metrics
 from token_service.gate import Observer
 from token_service.problems import RedisAway, Unavailable
 from token_service.redis_check import forgotten
+from token_service.route import CountedRoute
 from token_service.service import OpenService, Service
 from token_service.session_routes import REFUSALS
 from token_service.workers import Fleet
 
-router = APIRouter(tags=["status"])
+router = APIRouter(tags=["status"], route_class=CountedRoute)
 
 
 class WorkerStatus(BaseModel):
-    """One worker. `slots_held`: for rooms on their way to it; `guarded`: it failed too often."""
+    """One worker. `slots_held`: for rooms on their way to it; `guarded`: it failed too often.
+
+    `id`: the worker's own, by which it can be dispatched; for strangers (`open`) a number.
+    """
 
     id: str
     state: WorkerState
@@ -54,6 +58,8 @@ async def status(service: OpenService, caller: Observer, response: Response) -> 
     except RedisError:
         redis = str(RedisAway())
     workers = [worker_status(worker, fleet) for worker in fleet.workers]
+    if caller.is_stranger:
+        workers = [each.model_copy(update={"id": str(n)}) for n, each in enumerate(workers, 1)]
     livekit = await _livekit(service)
     return Status(livekit=livekit, redis=redis, workers=workers, rooms_waiting=waiting)
 

@@ -1,12 +1,14 @@
 """The body of LiveKit's standard token endpoint, validated once. Pure.
 
 Field names and defaults: livekit_token_source.proto. Every field is optional; what is missing or
-empty gets the default stated here. Unknown fields are ignored, also those of `room_config`:
-of it a client decides nothing but which of our personas it asks for.
+empty gets the default stated here. Unknown fields change nothing, so that a newer SDK's request is
+one; those at the top are named in the answer. Of `room_config` a client decides nothing but which
+of our personas it asks for.
 """
 
 import secrets
 from collections.abc import Mapping
+from itertools import islice
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -18,6 +20,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.alias_generators import to_camel
 
 from protocol import wire
 from protocol.errors import InvalidInput, explain
@@ -27,6 +30,8 @@ from token_service.grants import Person
 NAME_BYTES = 256  # LiveKit's own limit for rooms and identities (livekit-server 1.13.5 config.go)
 METADATA_BYTES = 4096
 ATTRIBUTES_BYTES = 4096
+NAMED_FIELDS = 8  # of those that are unknown
+NAMED_CHARACTERS = 80
 OWN_ATTRIBUTES = frozenset(
     {
         wire.ATTR_PERSONA,
@@ -69,13 +74,6 @@ def _ours_left_out(attributes: dict[str, str]) -> dict[str, str]:
     return kept
 
 
-def _without_empty(fields: object) -> object:
-    """Treat `null` and `""` as missing, as protobuf's JSON does."""
-    if isinstance(fields, Mapping):
-        return {key: value for key, value in fields.items() if value is not None and value != ""}
-    return fields
-
-
 def fresh_name(prefix: str) -> str:
     """A name that nobody guesses."""
     return f"{prefix}-{secrets.token_hex(8)}"
@@ -86,31 +84,46 @@ NoControls = StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u206
 Named = Annotated[str, NoControls, _at_most(NAME_BYTES)]
 
 
-class RequestedAgent(BaseModel):
-    """One entry of `room_config.agents`: whom the client wants in the room."""
+class Message(BaseModel):
+    """A message as protobuf's JSON has it: its fields in snake_case or in camelCase."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_as_protobuf_does(cls, fields: object) -> object:
+        """Take either spelling, and `null` and `""` as missing. Refuses a field in both."""
+        if not isinstance(fields, Mapping):
+            return fields
+        names = {to_camel(name): name for name in cls.model_fields}
+        read: dict[str, Any] = {}
+        for key, value in fields.items():
+            if value is None or value == "":
+                continue
+            name = names.get(str(key), str(key))
+            if name in read:
+                raise ValueError(f"{name} and {to_camel(name)} are one field; expected one of them")
+            read[name] = value
+        return read
+
+
+class RequestedAgent(Message):
+    """One entry of `room_config.agents`: whom the client wants in the room."""
 
     agent_name: str = wire.AGENT_NAME
     metadata: str = ""
 
-    _empty_is_missing = model_validator(mode="before")(_without_empty)
 
-
-class RoomConfig(BaseModel):
+class RoomConfig(Message):
     """What is read of LiveKit's `RoomConfiguration`: its agents."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     agents: tuple[RequestedAgent, ...] = Field(default=(), max_length=PERSONAS_PER_ROOM)
 
-    _empty_is_missing = model_validator(mode="before")(_without_empty)
 
-
-class TokenRequest(BaseModel):
+class TokenRequest(Message):
     """Who wants to join which room, and with whom in it."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(extra="allow")  # to name them
 
     room_name: Named = Field(default_factory=lambda: fresh_name("room"))
     participant_identity: Annotated[Named, AfterValidator(not_an_agents)] = Field(
@@ -123,8 +136,6 @@ class TokenRequest(BaseModel):
     )
     room_config: RoomConfig = RoomConfig()
 
-    _empty_is_missing = model_validator(mode="before")(_without_empty)
-
     @classmethod
     def from_body(cls, body: bytes) -> Self:
         """Read a request's body; nothing at all means every default. Raises `InvalidInput`."""
@@ -134,6 +145,11 @@ class TokenRequest(BaseModel):
             if error.errors()[0]["type"] == "json_invalid":
                 raise InvalidInput(f"body: {error.errors()[0]['msg']}") from error
             raise InvalidInput(explain(error)) from error
+
+    @property
+    def unknown_fields(self) -> list[str]:
+        """Name the fields that changed nothing, the first few."""
+        return [name[:NAMED_CHARACTERS] for name in islice(self.model_extra or {}, NAMED_FIELDS)]
 
     def person(self) -> Person:
         """Who is to join."""

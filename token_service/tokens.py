@@ -16,20 +16,25 @@ from token_service.callers import Caller, GuestPass
 from token_service.gate import Talker
 from token_service.grants import Person
 from token_service.problems import Problem, Refused, Unavailable
+from token_service.route import CountedRoute
 from token_service.service import OpenService, Service
 from token_service.token_request import TokenRequest, fresh_name, request_schema
 
 log = structlog.stdlib.get_logger(__name__)
-router = APIRouter(tags=["token"])
+router = APIRouter(tags=["token"], route_class=CountedRoute)
 
 
 class TokenAnswer(BaseModel):
-    """Where to connect, and the JWT to connect with."""
+    """Where to connect, and the JWT to connect with.
+
+    `unknown_fields`: those of the request that changed nothing; absent where there are none.
+    """
 
     server_url: str
     participant_token: str
     room_name: str
     participant_name: str
+    unknown_fields: list[str] | None = None
 
 
 ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -74,7 +79,8 @@ async def mint_token(request: Request, service: OpenService, caller: Talker) -> 
         raise
     metrics.TOKENS.labels("minted").inc()
     headers = {"Cache-Control": "no-store"}
-    return JSONResponse(answer.model_dump(), status_code=201, headers=headers)
+    said = answer.model_dump(exclude_none=True)
+    return JSONResponse(said, status_code=201, headers=headers)
 
 
 async def _admit(service: Service, caller: Caller, asked: TokenRequest) -> TokenAnswer:
@@ -100,6 +106,7 @@ async def _admit(service: Service, caller: Caller, asked: TokenRequest) -> Token
         participant_token=token,
         room_name=person.room,
         participant_name=person.name,
+        unknown_fields=asked.unknown_fields or None,
     )
 
 

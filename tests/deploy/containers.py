@@ -185,11 +185,12 @@ def livekit(host: Host) -> Generator[None]:
 def caddy(host: Host) -> Generator[None]:
     """The Caddy of the compose file, with a certificate of its own authority for localhost."""
     own = host.folder / "Caddyfile"
-    own.write_text(
+    of_this_machine = (
         "{\nadmin off\nlocal_certs\nskip_install_trust\nauto_https disable_redirects\n"
-        f"storage file_system {host.folder}/caddy\n}}\n"
-        f"import {PROJECT}/deploy/Caddyfile\n"
+        f"storage file_system {host.folder}/caddy\n"
     )
+    text = (PROJECT / "deploy" / "Caddyfile").read_text().replace("{\n", of_this_machine, 1)
+    own.write_text(text.replace("import ", f"import {PROJECT}/deploy/"))
     line = [str(programs.caddy()), "run", "--adapter", "caddyfile", "--config", str(own)]
     env = environment(host, "caddy")
     env |= {"LIVEKIT_PORT": str(host.moved[7880]), "PORT": str(host.moved[8080])}

@@ -107,7 +107,7 @@ def test_the_ports_of_the_token_service_agree() -> None:
     port = SERVICES["token_service"]["environment"]["PORT"]
 
     assert asked_for("token_service") == f"{port}/health"
-    assert f"reverse_proxy 127.0.0.1:{{$PORT:{port}}}\n" in ROUTES
+    assert f"reverse_proxy 127.0.0.1:{{$PORT:{port}}} {{\n" in ROUTES
     assert LIVEKIT["webhook"]["urls"] == [f"http://127.0.0.1:{port}/webhook"]
 
 

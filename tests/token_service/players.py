@@ -1,6 +1,8 @@
 """Who plays along in the tests: people and agents in a real room, workers as their heartbeats."""
 
 import asyncio
+import base64
+import hashlib
 import socket
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -18,6 +20,7 @@ from protocol.heartbeat import Heartbeat, heartbeat_key
 from protocol.promise import Promise
 from protocol.seal import Seal
 from tests.servers import GivenSettings, LiveKit
+from token_service.connection import Connection
 from token_service.grants import person_grant
 from token_service.promises import Promises
 
@@ -47,8 +50,8 @@ async def die(redis: Redis, worker_id: str = "worker") -> None:
 
 @asynccontextmanager
 async def served(app: FastAPI, listening: socket.socket) -> AsyncGenerator[None]:
-    """The app behind a real uvicorn."""
-    config = uvicorn.Config(app, log_config=None, access_log=False)
+    """The app behind a real uvicorn, with connections as the service has them."""
+    config = uvicorn.Config(app, log_config=None, access_log=False, http=Connection)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve([listening]), name="uvicorn")
 
@@ -94,6 +97,12 @@ def persona_token(livekit: LiveKit, room: str, persona_id: str, state: str) -> s
     token = api.AccessToken(livekit.api_key, livekit.api_secret).with_kind("agent")
     token = token.with_identity(f"agent-{persona_id}").with_attributes(attributes)
     return token.with_grants(api.VideoGrants(room_join=True, room=room, agent=True)).to_jwt()
+
+
+def signature(body: bytes, livekit: LiveKit) -> str:
+    """What LiveKit puts into `Authorization` for a body."""
+    digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
+    return api.AccessToken(livekit.api_key, livekit.api_secret).with_sha256(digest).to_jwt()
 
 
 async def identities(livekit: LiveKit, room: str) -> set[str]:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import jwt
@@ -49,21 +50,31 @@ class Issuer:
     def __init__(self, url: str) -> None:
         self.url = url
         self.key = ec.generate_private_key(ec.SECP256R1())
+        self.key_id = "k1"
         self.answer: str | None = None  # instead of its keys
+        self.delay_s = 0.0  # before it answers
+        self.asked = 0  # times that its keys were fetched
 
     def jwks(self) -> str:
         """What it publishes."""
         if self.answer is not None:
             return self.answer
         public = jwt.algorithms.ECAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
-        return json.dumps({"keys": [public | {"kid": "k1", "use": "sig", "alg": "ES256"}]})
+        return json.dumps({"keys": [public | {"kid": self.key_id, "use": "sig", "alg": "ES256"}]})
 
-    def token(self, key: Any = None, algorithm: str = "ES256", **claims: Any) -> str:
+    def rotate(self) -> None:
+        """Sign with another key from now on, and publish that."""
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.key_id = f"k{uuid4()}"
+
+    def token(
+        self, key: Any = None, algorithm: str = "ES256", key_id: str | None = None, **claims: Any
+    ) -> str:
         """A user's JWT; good, unless told otherwise. A claim that is `None` is left out."""
         usual = {"iss": self.name, "aud": self.audience, "sub": "ann", "exp": time.time() + 60}
         said = {name: value for name, value in (usual | claims).items() if value is not None}
         key = "" if algorithm == "none" else key or self.key
-        return jwt.encode(said, key, algorithm=algorithm, headers={"kid": "k1"})
+        return jwt.encode(said, key, algorithm=algorithm, headers={"kid": key_id or self.key_id})
 
     def settings(self) -> dict[str, Any]:
         """The settings that make a service trust it."""
@@ -81,6 +92,8 @@ def issuing() -> Generator[Issuer]:
 
     class Publishes(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            issuer.asked += 1
+            time.sleep(issuer.delay_s)
             self.send_response(200)
             self.end_headers()
             self.wfile.write(issuer.jwks().encode())

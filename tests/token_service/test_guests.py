@@ -87,7 +87,8 @@ async def test_guests_do_not_use_up_their_hosts_number(party: Party, redis: Redi
     link = await party.invite(people=3)
     for _ in range(3):
         await party.come(link)
-    counted = [key for key in await redis.keys("moshi:rate*") if f"guest {link['id']}" in key]
+    of_link = f"*/caller/guest {link['id']}/*"
+    counted = [key for key in await redis.keys(f"moshi:rate{of_link}")]
 
     assert [await redis.get(key) for key in counted] == ["3"]
 

@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 
 from protocol.log import configure_logging
 from protocol.settings import Settings
-from tests.token_service.players import beat
+from tests.servers import LiveKit
+from tests.token_service.players import beat, signature
 from tests.token_service.strangers import app
 from token_service.app import create_app
 from token_service.body import BODY_BYTES
@@ -75,7 +76,9 @@ async def test_a_refusal_shows_no_prompt(http: httpx.AsyncClient, redis: Redis) 
 
 
 @pytest.mark.parametrize("path", ["/token", "/sessions", "/sessions/x/say", "/webhook"])
-async def test_no_body_fills_the_memory(http: httpx.AsyncClient, redis: Redis, path: str) -> None:
+async def test_no_body_fills_the_memory(
+    http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, path: str
+) -> None:
     """A body that is too long is not read to its end, said or sent in pieces."""
     await beat(redis)
     pieces = [b"{" + b" " * 65_536] * (BODY_BYTES // 65_536 + 1)
@@ -85,6 +88,8 @@ async def test_no_body_fills_the_memory(http: httpx.AsyncClient, redis: Redis, p
             yield piece
 
     headers = {"Content-Type": "application/json"}
+    if path == "/webhook":  # read only where LiveKit signed it
+        headers["Authorization"] = signature(b"", livekit)
     whole = await http.post(path, content=b"".join(pieces), headers=headers)
     chunked = await http.post(path, content=in_pieces(), headers=headers)
 
@@ -204,6 +209,16 @@ async def test_status_tells_each_worker(http: httpx.AsyncClient, redis: Redis) -
             "guarded": False,
         },
     ]
+
+
+async def test_strangers_learn_no_workers_id(settings: Settings, redis: Redis) -> None:
+    """By its id a worker can be dispatched; an open service's strangers see numbers."""
+    await beat(redis, "one")
+    await beat(redis, "two")
+    async with app(settings.model_copy(update={"auth_mode": ("open",)})) as http:
+        answer = await http.get("/status")
+
+    assert [worker["id"] for worker in answer.json()["workers"]] == ["1", "2"]
 
 
 async def test_status_tells_who_is_away(settings: Settings) -> None:

@@ -74,6 +74,28 @@ async def test_an_empty_body_without_a_content_type_is_enough(
     assert await promised(redis, said["room_name"]) == ["assistant"]
 
 
+async def test_a_body_in_camel_case_leads_where_it_says(
+    http: httpx.AsyncClient, redis: Redis, room: str
+) -> None:
+    """As protobuf's JSON spells it by default: the room that is named, with who is asked for."""
+    await beat(redis)
+    answer = await http.post("/token", json={"roomName": room, "roomConfig": agents("chef")})
+
+    assert answer.json()["room_name"] == room
+    assert "unknown_fields" not in answer.json()
+    assert await promised(redis, room) == ["chef"]
+
+
+async def test_unknown_fields_are_named_in_the_answer(
+    http: httpx.AsyncClient, redis: Redis, room: str
+) -> None:
+    """Who mistypes a field learns why the room is another; a newer SDK's field refuses nobody."""
+    await beat(redis)
+    answer = await http.post("/token", json={"roomNmae": room, "participant_name": "Ann"})
+
+    assert (answer.status_code, answer.json()["unknown_fields"]) == (201, ["roomNmae"])
+
+
 async def test_the_personas_asked_for_are_promised(
     http: httpx.AsyncClient, redis: Redis, room: str
 ) -> None:

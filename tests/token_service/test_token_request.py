@@ -117,6 +117,53 @@ def test_unknown_fields_are_ignored() -> None:
     }
 
 
+def test_either_spelling_of_protobufs_json_is_read() -> None:
+    """camelCase means what snake_case means, in `roomConfig`, too; a mixture is fine."""
+    request = read(
+        roomName="kitchen",
+        participantIdentity="ann",
+        participant_name="Ann",
+        participantMetadata="m",
+        participantAttributes={"someKey": "b"},
+        roomConfig={"agents": [{"agentName": "moshi", "metadata": '{"persona": "chef"}'}]},
+    )
+
+    assert request.model_dump(exclude={"room_config"}) == {
+        "room_name": "kitchen",
+        "participant_identity": "ann",
+        "participant_name": "Ann",
+        "participant_metadata": "m",
+        "participant_attributes": {"someKey": "b"},
+    }
+    assert names(request) == ["chef"]
+    assert request.unknown_fields == []
+    assert request.model_fields_set >= {"room_name", "participant_identity"}
+
+
+def test_another_agents_name_is_refused_in_camel_case_too() -> None:
+    """`agentName` is no field that is passed over."""
+    with pytest.raises(InvalidInput) as caught:
+        read(roomConfig={"agents": [{"agentName": "siri"}]}).personas(CATALOGUE, "assistant")
+
+    assert str(caught.value) == "room_config.agents.0.agent_name='siri': expected 'moshi'"
+
+
+def test_a_field_in_both_spellings_is_refused() -> None:
+    """Which of the two is meant is not guessed; one that is empty is not there."""
+    both = refusal(room_name="kitchen", roomName="cellar")
+
+    assert both.endswith("room_name and roomName are one field; expected one of them")
+    assert read(room_name="", roomName="cellar").room_name == "cellar"
+
+
+def test_unknown_fields_are_named() -> None:
+    """The first few, cut where they are long; an empty one is not there."""
+    request = read(roomNmae="kitchen", room="kitchen", empty="", **{"x" * 99: 1})
+
+    assert request.unknown_fields == ["roomNmae", "room", "x" * 80]
+    assert len(read(**{f"field{n}": n for n in range(99)}).unknown_fields) == 8
+
+
 def test_livekits_and_our_own_attributes_are_left_out() -> None:
     """A person cannot wear an agent's attributes: frontends and hosts trust them."""
     request = read(

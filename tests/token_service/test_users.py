@@ -1,14 +1,18 @@
 """Strangers stay out: the operator's own users come with a JWT of their issuer."""
 
+import asyncio
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from protocol.settings import Settings
 from tests.token_service.players import beat
 from tests.token_service.strangers import Issuer, app, bearer, issuing, refused
+from token_service import issuer_keys
+from token_service.users import scopes_of
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +67,163 @@ async def test_users_do_not_reach_each_other(jwted: Settings, issuer: Issuer, re
         answer = await http.get(f"/sessions/{session}", headers=bob)
 
     assert refused(answer) == (404, "session_unknown")
+
+
+@pytest.mark.parametrize(
+    ("claims", "scopes"),
+    [
+        ({}, {"talk"}),
+        ({"scope": "openid profile email"}, {"talk"}),
+        ({"scope": ""}, {"talk"}),
+        ({"scp": ["email"]}, {"talk"}),
+        ({"scope": "openid observe"}, {"observe"}),
+        ({"scope": "openid", "scp": ["manage", 7]}, {"manage"}),
+        ({"scope": "talk manage observe"}, {"talk", "manage", "observe"}),
+        ({"scope": 7}, set()),
+    ],
+    ids=str,
+)
+def test_scopes_of_others_say_nothing_of_ours(claims: dict[str, Any], scopes: set[str]) -> None:
+    """`talk` is what a user has whose JWT names none of ours, as OpenID Connect's do."""
+    assert {scope.value for scope in scopes_of(claims)} == scopes
+
+
+async def test_an_openid_connect_token_may_talk(
+    jwted: Settings, issuer: Issuer, redis: Redis
+) -> None:
+    """As an identity provider gives it by default."""
+    await beat(redis)
+    async with app(jwted) as http:
+        ann = bearer(issuer.token(scope="openid profile email"))
+
+        assert (await http.post("/token", headers=ann)).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("claims", "told"),
+    [
+        ({"aud": "another"}, {"reason": "audience", "expected": "moshi-rooms", "found": "another"}),
+        (
+            {"iss": "https://evil.example"},
+            {
+                "reason": "issuer",
+                "expected": "https://users.example",
+                "found": "https://evil.example",
+            },
+        ),
+        ({"exp": 1}, {"reason": "expired"}),
+        ({"nbf": 33_000_000_000}, {"reason": "not_yet_valid"}),
+        ({"sub": None}, {"reason": "claim_missing"}),
+        ({"sub": "x" * 257}, {"reason": "subject"}),
+        (
+            {"key": "x" * 32, "algorithm": "HS256"},
+            {"reason": "algorithm"},
+        ),
+        ({"key": Issuer("").key}, {"reason": "signature"}),
+        ({"key_id": "unknown"}, {"reason": "key"}),
+    ],
+    ids=str,
+)
+async def test_why_a_jwt_is_refused_is_logged(
+    jwted: Settings, issuer: Issuer, redis: Redis, claims: dict[str, Any], told: dict[str, str]
+) -> None:
+    """The operator learns audience, issuer, expiry and the rest; the caller learns nothing."""
+    with capture_logs() as logged:
+        async with app(jwted) as http:
+            answer = await http.post("/token", headers=bearer(issuer.token(**claims)))
+    lines = [line for line in logged if line["event"] == "jwt_refused"]
+
+    assert refused(answer) == (401, "unauthorized")
+    assert len(lines) == 1
+    assert lines[0]["log_level"] == "warning"
+    assert told.items() <= lines[0].items()
+
+
+async def test_what_is_no_jwt_is_refused_and_logged(jwted: Settings, redis: Redis) -> None:
+    """Neither is the issuer asked for it."""
+    with capture_logs() as logged:
+        async with app(jwted) as http:
+            answer = await http.post("/token", headers=bearer("nonsense"))
+
+    assert refused(answer) == (401, "unauthorized")
+    assert [line["reason"] for line in logged if line["event"] == "jwt_refused"] == ["malformed"]
+
+
+async def test_a_key_that_was_just_published_is_good(jwted: Settings, redis: Redis) -> None:
+    """An issuer that changes its key does not wait for us, however recently we asked."""
+    await beat(redis)
+    with issuing() as issuer:
+        async with app(jwted.model_copy(update=issuer.settings())) as http:
+            before = await http.post("/token", headers=bearer(issuer.token()))
+            issuer.rotate()
+            after = await http.post("/token", headers=bearer(issuer.token()))
+
+    assert (before.status_code, after.status_code, issuer.asked) == (201, 201, 2)
+
+
+async def test_a_slow_issuer_delays_nobody_whose_key_is_held(
+    jwted: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unknown keys wait for one request together, which has an end; known ones go past them."""
+    await beat(redis)
+    order: list[str] = []
+    with issuing() as issuer:
+        good, settings = bearer(issuer.token()), jwted.model_copy(update=issuer.settings())
+        async with app(settings) as http:
+            assert (await http.post("/token", headers=good)).status_code == 201
+            issuer.delay_s = 4.0  # longer than a fetch may take
+
+            async def ask(kind: str, headers: dict[str, str]) -> int:
+                answer = await http.post("/token", headers=headers)
+                order.append(kind)
+                return answer.status_code
+
+            unknown = [bearer(issuer.token(key_id=f"unknown{n}")) for n in range(12)]
+            waiting = [asyncio.create_task(ask("unknown", each)) for each in unknown]
+            await asyncio.sleep(0.1)
+            known = await ask("known", good)
+            answers = await asyncio.gather(*waiting)
+
+    assert (known, order[0]) == (201, "known")
+    assert set(answers) == {503}
+    assert issuer.asked == 2, "the first, and one for all twelve"
+
+
+async def test_unknown_keys_are_counted_before_the_issuer_is_asked(
+    jwted: Settings, redis: Redis
+) -> None:
+    """After twenty in a minute an address gets no more questions asked; good tokens are let in."""
+    await beat(redis)
+    with issuing() as issuer:
+        good, settings = bearer(issuer.token()), jwted.model_copy(update=issuer.settings())
+        async with app(settings) as http:
+            await http.post("/token", headers=good)
+            unknown = [bearer(issuer.token(key_id=f"unknown{n}")) for n in range(25)]
+            answers = await asyncio.gather(*(http.post("/token", headers=each) for each in unknown))
+            after = await http.post("/token", headers=good)
+
+    assert sorted(answer.status_code for answer in answers) == [401] * 20 + [429] * 5
+    assert after.status_code == 201
+    assert issuer.asked <= 3
+
+
+async def test_an_issuer_that_went_away_shuts_nobody_out_whose_key_is_held(
+    jwted: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys that are no longer fresh are used while they are fetched anew, for a while."""
+    await beat(redis)
+    with issuing() as issuer:
+        good, settings = bearer(issuer.token()), jwted.model_copy(update=issuer.settings())
+        async with app(settings) as http:
+            await http.post("/token", headers=good)
+            issuer.answer = "<html>Sign in</html>"
+            monkeypatch.setattr(issuer_keys, "FRESH_S", 0.0)
+            stale = await http.post("/token", headers=good)
+            monkeypatch.setattr(issuer_keys, "USABLE_S", 0.0)
+            over = await http.post("/token", headers=good)
+
+    assert stale.status_code == 201
+    assert refused(over) == (503, "jwks_away")
 
 
 @pytest.mark.parametrize(

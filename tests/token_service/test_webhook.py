@@ -1,27 +1,26 @@
 """LiveKit's webhooks: signed by LiveKit or refused; somebody who joins gets the room's host."""
 
-import base64
-import hashlib
 import json
 import socket
 from typing import Any
 
 import httpx
 import pytest
-from livekit import api
 from redis.asyncio import Redis
 
 from tests.conftest import SettingsFor, StartLiveKit
 from tests.servers import LiveKit
-from tests.token_service.players import beat, dispatched, eventually, joined, person_token, served
+from tests.token_service.players import (
+    beat,
+    dispatched,
+    eventually,
+    joined,
+    person_token,
+    served,
+    signature,
+)
 from token_service import dispatcher
 from token_service.app import create_app
-
-
-def signature(body: bytes, livekit: LiveKit) -> str:
-    """What LiveKit puts into `Authorization` for a body."""
-    digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
-    return api.AccessToken(livekit.api_key, livekit.api_secret).with_sha256(digest).to_jwt()
 
 
 def joining(room: str, **participant: Any) -> bytes:
@@ -53,6 +52,19 @@ async def test_a_webhook_without_its_signature_is_refused(
     answer = await http.post("/webhook", content=joining("r"), headers={"Authorization": signed})
 
     assert (answer.status_code, answer.json()["error"]) == (401, "bad_signature")
+
+
+async def test_unsigned_webhooks_are_counted(http: httpx.AsyncClient, livekit: LiveKit) -> None:
+    """After twenty in a minute an address is slowed down; LiveKit's own are taken, also there."""
+    a_persons = person_token(livekit, "r")
+    forged = [await http.post("/webhook", headers={"Authorization": a_persons}) for _ in range(21)]
+    body = joining("r")
+    signed = await http.post(
+        "/webhook", content=body, headers={"Authorization": signature(body, livekit)}
+    )
+
+    assert [answer.status_code for answer in forged] == [401] * 20 + [429]
+    assert signed.status_code == 204
 
 
 async def test_livekits_own_webhook_brings_the_host(

@@ -1,0 +1,30 @@
+"""An attack that sends half of many requests and waits; it ends by itself."""
+
+import socket
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+
+HEAD = b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+BODY = HEAD + b"Content-Length: 100\r\n\r\n" + b'{"room_name":'
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n" + b'{"a":'
+KINDS = {"head": HEAD, "body": BODY, "chunked": CHUNKED, "nothing": b""}
+PATHS = (b"/token", b"/sessions", b"/webhook")
+
+
+def halves(kind: str) -> list[bytes]:
+    """Half a request of a kind for each path that reads bodies."""
+    half = KINDS[kind]
+    return [half % path if half else half for path in PATHS]
+
+
+@contextmanager
+def held(port: int, requests: Sequence[bytes], many: int) -> Generator[list[socket.socket]]:
+    """Keep so many connections open, each of which has sent one of these, and nothing more."""
+    with ExitStack() as connections:
+        opened: list[socket.socket] = []
+        for number in range(many):
+            connection = connections.enter_context(socket.create_connection(("127.0.0.1", port)))
+            with suppress(OSError):  # closed already
+                connection.sendall(requests[number % len(requests)])
+            opened.append(connection)
+        yield opened

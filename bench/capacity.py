@@ -46,7 +46,7 @@ FRAME_S = 0.080
 JITTER_S = 0.002  # arrivals on the grid spread over so much
 LEAD_S = 0.016  # before the tick, as ears deliver them
 SETTLE_S = 2.0  # not counted: the first steps of every size
-VOICE_FRAMES, TEXT_FRAMES = 50, 100  # of a prompt
+TEXT_FRAMES = 100  # of a prompt
 
 
 class CountedStep(MoshiStep):
@@ -287,7 +287,7 @@ def start(options: argparse.Namespace, device: torch.device) -> tuple[CountedSte
     """The engine with room for the most sessions; every batch size has run."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     lm, mimi = models.load(options, device, options.most, prompted=options.prompted)
-    reading = models.as_prompted(VOICE_FRAMES, mimi.frame_size) if options.prompted else None
+    reading = models.as_prompted(models.VOICE_FRAMES, mimi.frame_size) if options.prompted else None
     step = CountedStep(lm, mimi, options.most, reading=reading)
     step.rows, step.times_s = [], []
     step.renewed_every = int((lm.context or 0) * Rules().at_share) - step.renewal.keep_frames

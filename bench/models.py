@@ -27,6 +27,7 @@ from worker.engine.voices import RecordedVoice
 
 CACHE = Path("~/.cache/moshi-rooms").expanduser()
 ARCHS = ("builtin", "pocket", "moshi7b")
+VOICE_FRAMES = 50  # of the voice that a prompt begins with
 PERSONA = Persona(name="bench", label="Bench")  # sampled, with the default temperatures and top-k
 
 
@@ -57,7 +58,8 @@ def plan_7b(context: int | None, device: torch.device, *, prompted: bool = False
     with Unfilled():
         lm = get_moshi_lm(None, None, meta, torch.bfloat16, lm_kwargs_overrides=_sizes(context))
         mimi = get_mimi(None, None, meta)
-    return plan_memory(lm, mimi, device, torch.bfloat16, prompted=prompted)
+    voice_frames = VOICE_FRAMES if prompted else None
+    return plan_memory(lm, mimi, device, torch.bfloat16, voice_frames)
 
 
 def load(

@@ -41,7 +41,7 @@ Clock = Callable[[], float]
 def main() -> None:
     parser = models.options_of(__doc__)
     parser.add_argument("--slots", type=int, default=4, help="of which all but one are talking")
-    parser.add_argument("--voice-frames", type=int, default=50)
+    parser.add_argument("--voice-frames", type=int, default=models.VOICE_FRAMES)
     parser.add_argument("--text-frames", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=10)
     options, device = models.read(parser)

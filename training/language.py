@@ -101,9 +101,8 @@ def dialogue(school: School, rng: random.Random) -> tuple[np.ndarray, np.ndarray
     fresh = rng.random() < FRESH
     made = composer.compose(fresh=fresh)
     talk = np.concatenate([made.text[None], made.agent, made.person])
-    opening[9:, -1] = place.noise[:, 0]
     if fresh:  # a stream's first frame sounds different: nothing was before it
-        opening[9, -1] = school.first_sound
+        talk[9, 0] = school.first_sound
     counts = np.ones(talk.shape[1], dtype=bool)
     counts[made.given] = False
     counts = np.concatenate([np.zeros(opening.shape[1], dtype=bool), counts])

@@ -51,6 +51,7 @@ def _folder(files: ModelFiles, settings: Settings, *, on_gpu: bool) -> Look:
     refuse_by_tensors(files.name, shapes)
     read_shapes(files.codec)
     sizes = sizes_of(files.config, shapes, value_bytes=2 if on_gpu else 4)
+    sizes = sizes.with_voices(files.voices, settings.voices_dir)
     found = f"{files.name}: whole and readable, {len(shapes)} tensors"
     return Look([ok("model.folder", found)], sizes.at_context(settings.context))
 
@@ -63,9 +64,11 @@ def _repository(name: str, settings: Settings, *, on_gpu: bool) -> Look:
             advice = "fetch it again: hf download --force-download " + name
             return Look([fail("model.damaged", str(error), advice)])
     seen, sizes = hub.repository(name, settings), KNOWN.get(name)
+    if sizes is not None:
+        sizes = sizes.with_voices(None, settings.voices_dir).at_context(settings.context)
     return Look(
         seen.findings,
-        sizes.at_context(settings.context) if sizes else None,
+        sizes,
         seen.to_fetch_bytes,
         Path(huggingface_hub.constants.HF_HUB_CACHE),
     )

@@ -1,4 +1,4 @@
-"""What a model asks of memory, from its configuration and its files' headers. Pure arithmetic.
+"""What a model asks of memory: its configuration, its files' headers, its voices' lengths.
 
 The worker counts the same from the model itself (`worker.engine.checkpoint`); a test compares.
 """
@@ -6,6 +6,7 @@ The worker counts the same from the model itself (`worker.engine.checkpoint`); a
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
+from pathlib import Path
 from typing import Any
 
 from protocol.errors import InvalidInput
@@ -27,7 +28,7 @@ class ModelSizes:
     frame_bytes: int
     slot_bytes: int
     context_frames: int
-    prompted: bool = False
+    voice_frames: int | None = None  # of the longest voice; None: it follows no prompts
 
     def plan(self, device: str, free_bytes: int, *, on_gpu: bool) -> MemoryPlan:
         """The worker's own plan for a device."""
@@ -40,11 +41,23 @@ class ModelSizes:
             slot_bytes=self.slot_bytes,
             context_frames=self.context_frames,
         )
-        return plan.with_minds(prompted=self.prompted)
+        return plan.with_minds(self.voice_frames)
 
     def at_context(self, frames: int | None) -> "ModelSizes":
         """With the context that `CONTEXT` asks for."""
         return self if frames is None else replace(self, context_frames=frames)
+
+    def with_voices(self, model: Path | None, operator: Path) -> "ModelSizes":
+        """With the longest of a model's voices and an operator's, where it follows prompts.
+
+        Raises `InvalidInput` for a file that is no voice.
+        """
+        if self.voice_frames is None:
+            return self
+        from worker.engine.voices import longest_of, read_voices  # takes torch: seconds
+
+        longest = longest_of(read_voices(model, operator, SAMPLE_RATE_HZ), FRAME_SAMPLES)
+        return replace(self, voice_frames=max(longest, self.voice_frames))
 
 
 # moshi's own 7B (moshi 0.2.13 loaders.py `_lm_kwargs`): 7,687,729,152 parameters.
@@ -58,10 +71,13 @@ SEVEN_B = ModelSizes(
 SEVEN_B_IN_8_BITS = replace(SEVEN_B, weights_bytes=8_008_619_008)
 EIGHT_BIT_MODEL = "kyutai/moshiko-pytorch-q8"
 
+PERSONAPLEX_VOICE_FRAMES = 51  # 4 s, each of its own voices
+SAMPLE_RATE_HZ, FRAME_SAMPLES = 24_000, 1920  # of Mimi
+
 KNOWN = {
     "kyutai/moshiko-pytorch-bf16": SEVEN_B,
     "kyutai/moshika-pytorch-bf16": SEVEN_B,
-    "nvidia/personaplex-7b-v1": replace(SEVEN_B, prompted=True),
+    "nvidia/personaplex-7b-v1": replace(SEVEN_B, voice_frames=PERSONAPLEX_VOICE_FRAMES),
     "kyutai/moshiko-pytorch-q8": SEVEN_B_IN_8_BITS,
     "kyutai/moshika-pytorch-q8": SEVEN_B_IN_8_BITS,
 }
@@ -96,7 +112,7 @@ def _sizes_of(config: Mapping[str, Any], shapes: Shapes, value_bytes: int) -> Mo
         frame_bytes=of_context * given["num_layers"] * given["dim"],
         slot_bytes=CODEC_SLOT_BYTES + of_context * depformer,
         context_frames=given["context"],
-        prompted=is_prompted(config, shapes),
+        voice_frames=0 if is_prompted(config, shapes) else None,
     )
 
 

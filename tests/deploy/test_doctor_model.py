@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sphn
 import torch
 from huggingface_hub import constants
 from huggingface_hub.utils import build_hf_headers
@@ -20,6 +21,7 @@ from deploy.doctor.model import Look, model
 from deploy.doctor.sizes import CODEC_SLOT_BYTES, KNOWN, SEVEN_B, sizes_of
 from protocol.settings import Settings
 from tests.engine import folders
+from tests.engine.test_voices import tone
 from tests.servers import GivenSettings, free_port
 from worker.engine.capacity import MemoryPlan
 from worker.engine.checkpoint import (
@@ -31,12 +33,14 @@ from worker.engine.lm_weights import Unfilled, bare_lm
 from worker.engine.mimi_weights import load_codec
 from worker.engine.model_files import LM_NAME, ModelFiles, find_model
 from worker.engine.shapes import is_prompted
+from worker.engine.voices import longest_of, read_voices
 from worker.engine.weight_files import read_shapes
 
 REVISION = "0" * 40
 SEVEN_B_NAME = "kyutai/moshiko-pytorch-bf16"
 WEIGHTS, PICTURE = 15_375_458_304, 1 << 40
 CPU = torch.device("cpu")
+NO_VOICES = Path("no such folder")
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -266,8 +270,10 @@ def planned(files: ModelFiles, context: int | None = None) -> tuple[MemoryPlan, 
     """The worker's plan for these files, and what it counts for their small codec."""
     lm = bare_lm(files, torch.bfloat16, context)
     mimi = load_codec(files, lm, CPU)
-    prompted = is_prompted(files.config, read_shapes(*files.lm))
-    plan = plan_memory(lm, mimi, CPU, torch.bfloat16, prompted=prompted)
+    voice_frames = None
+    if is_prompted(files.config, read_shapes(*files.lm)):
+        voice_frames = longest_of(read_voices(files.voices, NO_VOICES, 24_000), mimi.frame_size)
+    plan = plan_memory(lm, mimi, CPU, torch.bfloat16, voice_frames)
     return plan, _attention_bytes(mimi, torch.float32) + CODEC_STATE_BYTES
 
 
@@ -282,10 +288,36 @@ def test_the_plan_is_the_workers_own(tmp_path: Path, kind: str, context: int | N
     files = find_model(str(folder), lambda _: None)
     plan, codec_bytes = planned(files, context)
     sizes = sizes_of(files.config, read_shapes(*files.lm), value_bytes=2).at_context(context)
+    sizes = sizes.with_voices(files.voices, NO_VOICES)
 
     ours = sizes.plan("cpu", plan.free_bytes, on_gpu=False)
     assert ours == replace(plan, slot_bytes=plan.slot_bytes - codec_bytes + CODEC_SLOT_BYTES)
     assert (ours.openings_bytes > 0) == (kind == "personaplex")
+
+
+def test_the_plan_counts_an_operators_voice(tmp_path: Path) -> None:
+    """A long recording of the operator's makes every session larger, and doctor's sum with it."""
+    folder = folders.personaplex_folder(tmp_path / "pp", folders.random_lm(dep_q=16))
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    own = seen(folder, voices_dir=mine)
+    sphn.write_wav(str(mine / "anna.wav"), tone(8.0), 24_000)
+    longer = seen(folder, voices_dir=mine)
+    assert own.sizes is not None and longer.sizes is not None
+
+    assert (own.sizes.voice_frames, longer.sizes.voice_frames) == (4, 100)
+    plans = [look.sizes.plan("cpu", 0, on_gpu=True) for look in (own, longer) if look.sizes]
+    assert plans[1].slot_bytes - plans[0].slot_bytes == 96 * plans[0].frame_bytes
+
+
+def test_a_file_that_is_no_voice(tmp_path: Path) -> None:
+    """The worker would not start with it; doctor says so before."""
+    folder = folders.personaplex_folder(tmp_path / "pp", folders.random_lm(dep_q=16))
+    (tmp_path / "anna.wav").write_bytes(b"nonsense")
+    finding = only(seen(folder, voices_dir=tmp_path))
+
+    assert (finding.code, finding.state) == ("model.incomplete", State.FAIL)
+    assert finding.found.startswith("anna.wav: not a sound file")
 
 
 @pytest.mark.parametrize("name", [SEVEN_B_NAME, "nvidia/personaplex-7b-v1"])
@@ -296,7 +328,7 @@ def test_the_plan_of_a_7b_is_the_workers_own(name: str) -> None:
         lm = loaders.get_moshi_lm(None, None, device=meta, dtype=torch.bfloat16)
         mimi = loaders.get_mimi(None, device=meta)
     sizes = KNOWN[name]
-    plan = plan_memory(lm, mimi, CPU, torch.bfloat16, prompted=sizes.prompted)
+    plan = plan_memory(lm, mimi, CPU, torch.bfloat16, sizes.voice_frames)
 
     assert sizes.plan("cpu", plan.free_bytes, on_gpu=False) == plan
 

@@ -1,7 +1,9 @@
-"""A prompted conversation alone, as upstream would run it: one frame per step, greedy.
+"""A prompted conversation alone, as upstream runs it: one frame per step, greedy.
 
-moshi 0.2.13 `LMGen` with its hooks: call n sees codebook 0 of frame n + 1 and the delayed codebooks
-of frame n, so a frame's tokens are forced in two calls.
+NVIDIA/personaplex 3428dfd: lm.py `step_system_prompts`, then server.py `opus_loop`, whose encoder
+counts from the first frame. On moshi 0.2.13 `LMGen` with its hooks, which reads a frame one call
+sooner than NVIDIA's: call n sees codebook 0 of frame n + 1 and the delayed codebooks of frame n, so
+a frame's tokens are forced in two calls.
 """
 
 from collections.abc import Sequence
@@ -27,9 +29,11 @@ def prompted(
 ) -> Call:
     """Force `frames` `[P, 1 + n_q]`, then let the model go on freely, hearing `heard`.
 
-    The person is heard from the last frame of the prompt on. `waited`: after the first frame of
-    `heard`, which is lost, the agent is silent for so many more, as in the prompt's last frame.
+    The first frame that is told is the one after the prompt; the silence that ends the prompt is
+    played before it. `waited`: for so many frames of `heard` the agent is silent, as in the
+    prompt's last frame, and they are not told.
     """
+    count = len(frames)
     frames = np.concatenate([frames, np.tile(frames[-1:], (waited, 1))])
     call = Call()
     lm_gen = LMGen(lm, use_sampling=False)
@@ -47,24 +51,15 @@ def prompted(
 
     lm_gen.on_text_hook, lm_gen.on_audio_hook = force_text, force_audio
     with no_compile(), lm_gen.streaming(1), mimi.streaming(1):
-        live = [_encode(mimi, frame, n) for n, frame in enumerate(heard)]
-        if waited:
-            live = live[1:]
-        alone = len(frames) - 1 - waited
-        for n in range(alone + len(live)):
-            call_number = n
-            user = torch.from_numpy(frames[min(n, alone), 1 + lm.dep_q :])[None, :, None]
-            tokens = lm_gen.step(live[n - alone] if n >= alone else user)
-            if n >= alone + waited:
-                assert tokens is not None
+        told = [torch.from_numpy(frame)[None, :, None] for frame in frames[:count, 1 + lm.dep_q :]]
+        live = [mimi.encode(torch.from_numpy(frame)[None, None]) for frame in heard]
+        for call_number, user in enumerate([*told, *live]):
+            tokens = lm_gen.step(user)
+            if call_number < count - 1:
+                continue
+            assert tokens is not None
+            pcm = mimi.decode(tokens[:, 1:])[0, 0].numpy()
+            if call_number >= len(frames):
                 call.wrote.append(int(tokens[0, 0, 0]))
-                call.said.append(mimi.decode(tokens[:, 1:])[0, 0].numpy())
+                call.said.append(pcm)
     return call
-
-
-def _encode(mimi: MimiModel, frame: Pcm, n: int) -> torch.Tensor:
-    """As moshi 0.2.13 server.py `recv_loop`: the first frame leaves no trace."""
-    codes = mimi.encode(torch.from_numpy(frame)[None, None])
-    if n == 0:
-        mimi.reset_streaming()
-    return codes

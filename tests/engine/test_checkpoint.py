@@ -8,21 +8,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sphn
 import torch
 from moshi.models.lm import LMGen, LMModel
 from moshi.utils.compile import no_compile
 from moshi.utils.quantize import QLinear
 from safetensors.torch import save_file
+from sentencepiece import SentencePieceProcessor
 
 from protocol.personas import Persona
 from protocol.settings import Settings
 from tests.engine import folders
 from tests.engine.solo import alone
 from tests.engine.test_step import GREEDY, sounds, talk
+from tests.engine.test_voices import tone
 from tests.servers import GivenSettings
 from worker.engine import lm_weights
 from worker.engine.builtin import NOTE
-from worker.engine.capacity import OPENING_FRAMES
+from worker.engine.capacity import longest_opening
 from worker.engine.checkpoint import load_model, plan_memory
 from worker.engine.lm_weights import bare_lm, load_lm
 from worker.engine.mimi_weights import load_codec
@@ -104,7 +107,7 @@ def test_weights_arrive_as_they_are_in_the_file(moshi: Path) -> None:
 
 def test_a_personaplex_folder_becomes_a_running_model(personaplex: Path) -> None:
     """Sizes come from the weights, voices from the archive, the user's steps are gone."""
-    model = load_model(settings(personaplex, capacity=1, context=40), ignore)
+    model = load_model(settings(personaplex, capacity=1, context=400), ignore)
     model.step.join(0, ANNA)
 
     for _ in range(3):
@@ -131,7 +134,7 @@ def test_a_personaplex_is_known_by_its_weights(personaplex: Path, tmp_path: Path
     older = shutil.copytree(personaplex, tmp_path / "older")
     (older / "config.json").write_text(json.dumps({"mimi_config_name": "mimi.json"}))
 
-    model = load_model(settings(older, capacity=1, context=40), ignore)
+    model = load_model(settings(older, capacity=1, context=400), ignore)
 
     assert model.prompts
     assert load(older).dep_q == 8
@@ -255,22 +258,37 @@ def test_a_large_model_says_how_far_it_is(moshi: Path, monkeypatch: pytest.Monke
     assert set(lines) == {"Loading weights: 0.0 of 0.0 GiB"}
 
 
-def test_a_session_of_a_prompted_model_has_its_opening_planned(
-    moshi: Path, personaplex: Path
-) -> None:
+def test_a_session_of_a_prompted_model_has_its_opening_planned(moshi: Path) -> None:
     """A slot of PersonaPlex needs its longest prompt more, which is kept for its renewals.
 
-    Once that was in no plan, and a GPU full of custom prompts ran out of memory.
+    Once that was in no plan, and a GPU full of custom prompts ran out of memory; then it was 300
+    frames whatever the voice, and prompts were cut.
     """
-    slots: list[int] = []
-    for folder in (moshi, personaplex):
-        files = find_model(str(folder), ignore)
-        lm = bare_lm(files, torch.float32, 1000)
-        plan = plan_memory(lm, load_codec(files, lm, CPU), CPU, torch.float32, prompted=bool(slots))
-        slots.append(plan.slot_bytes)
+    files = find_model(str(moshi), ignore)
+    lm = bare_lm(files, torch.float32, 3000)
+    mimi = load_codec(files, lm, CPU)
+    bare, short, long = (
+        plan_memory(lm, mimi, CPU, torch.float32, voice_frames).slot_bytes
+        for voice_frames in (None, 51, 188)
+    )
 
     frame_bytes = 2 * 2 * 64 * 4  # keys and values, layers, dim, float32
-    assert slots[1] - slots[0] == OPENING_FRAMES * frame_bytes
+    assert short - bare == (51 + 6 + 500 + 6) * frame_bytes
+    assert long - bare == (188 + 6 + 500 + 6) * frame_bytes
+    assert longest_opening(3000, 188) == 188 + 6 + 500 + 6
+
+
+def test_a_prompted_model_tells_how_long_a_prompt_it_reads(
+    personaplex: Path, moshi: Path, tmp_path: Path
+) -> None:
+    """Its limit in tokens, from the longest voice, and the tokenizer that counts them."""
+    sphn.write_wav(str(tmp_path / "anna.wav"), tone(8.0), 24_000)  # 100 frames
+    model = load_model(settings(personaplex, context=800, voices_dir=tmp_path), ignore)
+    unprompted = load_model(settings(moshi), ignore)
+
+    assert model.prompt_tokens == 800 // 2 - 100 - 12
+    assert SentencePieceProcessor(model_proto=model.tokenizer).vocab_size() == folders.TEXT_CARD
+    assert unprompted.prompt_tokens == 0
 
 
 def test_loading_a_folder_prints_nothing(moshi: Path, capfd: pytest.CaptureFixture[str]) -> None:

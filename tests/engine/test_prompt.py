@@ -15,7 +15,7 @@ from tests.engine import folders
 from tests.engine.sequential import prompted
 from tests.engine.test_step import sounds, talk
 from tests.engine.tiny import TEXT_CARD, make_hearing, tiny_lm, tiny_mimi
-from worker.engine.capacity import OPENING_FRAMES
+from worker.engine.capacity import TEXT_TOKENS
 from worker.engine.chores import Chores
 from worker.engine.codec import CodecWeights
 from worker.engine.codes import encode, silence_codes, sine_codes
@@ -97,7 +97,7 @@ def test_prompt_is_voice_silence_text_silence(lm: LMModel, mimi: MimiModel) -> N
     """The agent says the voice, then silence; the user's sine runs all along; text is padded."""
     codec = CodecWeights(mimi)
     frames = frames_of(step_of(lm, mimi), persona("be  kind\n"))
-    text = encode_text("<system> be kind <system>")
+    text = encode_text("<system> be  kind <system>")
 
     assert frames[:, 0].tolist() == [PAD] * (5 + 6) + text + [PAD] * 6
     assert frames[:5, 1:9].tolist() == encode(codec, VOICE.pcm).tolist()
@@ -127,6 +127,58 @@ def test_cached_prompt_equals_sequential_prompt(lm: LMModel, mimi: MimiModel) ->
     np.testing.assert_allclose(call.said, solo.said, atol=2e-5)
 
 
+def test_nothing_of_a_prompt_or_of_a_person_is_left_out(lm: LMModel, mimi: MimiModel) -> None:
+    """All frames of the prompt are read, and the person's codes are those of a whole recording.
+
+    moshi's server keeps a first frame out of the encoder, NVIDIA's does not; and the person's first
+    frame once took the place of the last sine.
+    """
+    heard = sounds(40, 8)[:, 0]
+    step = step_of(lm, mimi)
+    list(step.warm([persona()]))
+    step.join(1, persona())
+    begun = step.memory.tensors["mind.transformer.offset"].tolist()
+    sine = frames_of(step, persona())[-1, 9:].tolist()
+    columns: list[list[int]] = []
+    for frame in heard:
+        talk(step, 1, frame[None])
+        columns.append(step.column[1, 9:].tolist())
+    codes = encode(CodecWeights(mimi), heard.reshape(-1)).tolist()
+
+    assert begun == [0, len(frames_of(step, persona()))]
+    assert [column[0] for column in columns] == [code[0] for code in codes]
+    assert [column[1:] for column in columns] == [sine[1:], *[code[1:] for code in codes[:-1]]]
+
+
+def test_the_first_tokens_are_drawn_as_the_persona_asks(lm: LMModel, mimi: MimiModel) -> None:
+    """What follows the prompt depends on the session's own seed, and is the same with the same."""
+    step = step_of(lm, mimi)
+    list(step.warm([persona()]))
+    firsts: list[tuple[int, ...]] = []
+    for seed in [*range(12), *range(12)]:
+        step.join(1, Persona(**{**dict(persona()), "sampling": Sampling(seed=seed)}))
+        talk(step, 1, sounds(41, 1)[:, 0])
+        firsts.append(tuple(step.column[1, :2].tolist()))  # text, and the code without a delay
+
+    assert firsts[:12] == firsts[12:]
+    assert len(set(firsts)) > 2
+
+
+def test_who_is_hushed_before_the_first_frame_says_nothing(lm: LMModel, mimi: MimiModel) -> None:
+    """Silence that is asked for between the join and the first frame holds from that frame on."""
+    step = step_of(lm, mimi)
+    list(step.warm([persona()]))
+    silence = step.stage.prompts.silence.tolist()
+    step.join(1, persona())
+    step.hush(1, True)
+    read: list[list[int]] = []
+    for frame in sounds(42, 4)[:, 0]:
+        talk(step, 1, frame[None])
+        read.append(step.column[1, :9].tolist())
+
+    assert read == [[PAD, *silence]] * 4
+
+
 def test_prompt_read_in_the_gaps_equals_sequential_prompt(lm: LMModel, mimi: MimiModel) -> None:
     """A new prompt is read in pieces while the slot is silent; what it heard follows the prompt."""
     heard = sounds(33, 24)[:, 0]
@@ -136,7 +188,7 @@ def test_prompt_read_in_the_gaps_equals_sequential_prompt(lm: LMModel, mimi: Mim
     while step.work(1.0):
         pass
     call = talk(step, 1, heard[6:])
-    solo = prompted(lm, mimi, frames_of(step, persona()), list(heard), waited=5)
+    solo = prompted(lm, mimi, frames_of(step, persona()), list(heard), waited=6)
 
     assert waiting.wrote == [PAD] * 5
     assert call.wrote == solo.wrote[: len(call.wrote)]
@@ -258,7 +310,7 @@ def saved_voice(lm: LMModel, prompts: Prompts, frames: Tokens) -> SavedVoice:
 def test_least_used_opening_goes_first(lm: LMModel, mimi: MimiModel) -> None:
     """Openings are kept within a budget; the one that was asked for longest ago is dropped."""
     one = step_of(lm, mimi).stage.prompts
-    size = one.read(persona("aaa")).size_bytes
+    size = one.read(persona("aaa")).mind.size_bytes
     prompts = step_of(lm, mimi, budget_bytes=2 * size).stage.prompts
     for prompt in ("aaa", "bbb"):
         prompts.read(persona(prompt))
@@ -273,38 +325,66 @@ def test_least_used_opening_goes_first(lm: LMModel, mimi: MimiModel) -> None:
     assert prompts.size_bytes <= 2 * size
 
 
-def test_long_prompt_is_cut(lm: LMModel, mimi: MimiModel) -> None:
-    """A prompt never fills more than half of what the model remembers; its marks hold."""
-    frames = frames_of(step_of(lm, mimi), persona("word " * 190))
+@pytest.mark.parametrize("voice_frames", [5, 188])
+def test_a_long_prompt_is_read_to_its_end(voice_frames: int) -> None:
+    """As many tokens as are planned are read whatever the voice, the prices at the end among them.
 
-    assert len(frames) == CONTEXT // 2
-    assert frames[11:20, 0].tolist() == encode_text("<system> ")
-    assert frames[-15:-6, 0].tolist() == encode_text(" <system>")
-
-
-def test_no_prompt_is_longer_than_planned() -> None:
-    """However large the context, an opening is cut at what the memory plan counts for a session.
-
-    Text that no piece knows is a token a byte: 1,000 characters once took thousands of frames.
+    An opening once ended at 300 frames: a voice of 15 s left 100 tokens.
     """
-    frames = frames_of(step_of(tiny_lm(context=1000), tiny_mimi()), persona("\U0001f600" * 1000))
-
-    assert len(frames) == OPENING_FRAMES
-
-
-def test_voice_longer_than_planned_is_refused() -> None:
-    """A voice that fills an opening alone is refused before anybody asks for it."""
-    voice = SavedVoice(torch.zeros(300, 32), np.ones((17, 4), dtype=np.int64))
+    voice = RecordedVoice(np.tile(VOICE.pcm, 40)[: voice_frames * 1920])
     reading = Reading(encode_text, prompted=True, voices={"own": voice})
-    step = MoshiStep(tiny_lm(context=1000), tiny_mimi(), 1, reading=reading)
-    with pytest.raises(InvalidInput, match=r"the voice own needs 313 .* at most 300 frames"):
-        list(step.warm([]))
+    step = MoshiStep(tiny_lm(context=1500), tiny_mimi(), 1, reading=reading)
+    price = " 5 euros."
+    text = "x" * (TEXT_TOKENS - len(f"<system> {price} <system>")) + price
+    list(step.warm([persona(text)]))
+    step.join(0, persona(text))
+    frames = frames_of(step, persona(text))
+
+    assert len(frames) == voice_frames + 6 + TEXT_TOKENS + 6
+    assert frames[-24:-6, 0].tolist() == encode_text(f"{price} <system>")
+    assert step.memory.tensors["mind.transformer.offset"].tolist() == [len(frames)]
+
+
+@pytest.mark.parametrize(
+    ("context", "text", "refusal"),
+    [
+        (
+            120,
+            "word " * 9,
+            "persona.prompt: kind's has 62 tokens with its marks; expected at most 43",
+        ),
+        (3000, "\U0001f600" * 121, "kind's has 502 tokens with its marks; expected at most 500"),
+    ],
+)
+def test_a_prompt_that_is_too_long_is_refused(context: int, text: str, refusal: str) -> None:
+    """More than is planned, or half the context, is refused with both numbers, and never cut."""
+    step = step_of(tiny_lm(context=context), tiny_mimi())
+    step.join(1, persona(text))
+    with pytest.raises(SlotFailed) as failed:
+        step.work(1.0)
+
+    assert failed.value.slot == 1
+    assert isinstance(failed.value.__cause__, InvalidInput)
+    assert refusal in str(failed.value.__cause__)
+
+
+def test_a_catalogue_whose_prompt_is_too_long_is_refused() -> None:
+    """Before anybody asks for it, with the context that would be long enough."""
+    step = step_of(tiny_lm(context=120), tiny_mimi())
+    with pytest.raises(InvalidInput) as refusal:
+        list(step.warm([persona(), persona("word " * 9)]))
+
+    assert str(refusal.value) == (
+        "CONTEXT=120: persona.prompt: kind's has 62 tokens with its marks; expected at most 43, "
+        "which is what the model here reads: shorten it, or set CONTEXT=1034, with which 500 are "
+        "read"
+    )
 
 
 def test_context_without_room_for_a_voice_is_refused() -> None:
     """A voice that does not fit into half the context is refused with the numbers."""
     step = step_of(tiny_lm(context=30), tiny_mimi())
-    with pytest.raises(InvalidInput, match=r"CONTEXT=30: the voice own needs 17 .* at least 34"):
+    with pytest.raises(InvalidInput, match=r"CONTEXT=30: .* take 17 frames, .* at least 34"):
         list(step.warm([]))
 
 
@@ -328,13 +408,16 @@ def test_moshi_has_no_prompt() -> None:
 
 
 def test_a_slot_that_went_nan_begins_with_its_prompt(lm: LMModel, mimi: MimiModel) -> None:
-    """A slot whose memory is emptied has its prompt again, not an empty mind."""
+    """A slot whose memory is emptied goes on as one that has just joined with its prompt."""
+    heard = sounds(38, 12)[:, 0]
     step = step_of(lm, mimi)
     list(step.warm([persona()]))
     step.join(0, persona())
     talk(step, 0, sounds(37, 5)[:, 0])
     step.memory.tensors["mind.transformer.1.kv"][0] = np.nan
-    talk(step, 0, sounds(38, 1)[:, 0])
+    talk(step, 0, sounds(39, 1)[:, 0])
+    again = talk(step, 0, heard)
+    step.join(1, persona())
 
-    begun = len(frames_of(step, persona())) - 1
-    assert int(step.memory.tensors["mind.transformer.offset"][0]) == begun
+    assert again.wrote == talk(step, 1, heard).wrote
+    assert len(set(again.wrote)) > 3

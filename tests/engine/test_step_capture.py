@@ -150,7 +150,7 @@ def test_moshis_own_7b_runs_in_the_memory_that_is_planned() -> None:
     meta = torch.device("meta")
     with Unfilled():
         lm, mimi = get_moshi_lm(None, None, meta, torch.bfloat16), get_mimi(None, None, meta)
-    plan = plan_memory(lm, mimi, torch.device("cpu"), torch.bfloat16, prompted=False)
+    plan = plan_memory(lm, mimi, torch.device("cpu"), torch.bfloat16)
     step = MoshiStep(lm, mimi, 2, tiers=[])
     with torch.inference_mode():
         step.passes[2].run()

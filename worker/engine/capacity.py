@@ -6,22 +6,31 @@ Pure arithmetic: the numbers come from `checkpoint.py`.
 from dataclasses import dataclass, replace
 
 from protocol.errors import InvalidInput
+from protocol.personas import PROMPT_LIMIT
 
 MIB, GIB = 2**20, 2**30
 CPU_SLOTS = 6  # of the built-in model, in real time on half a core
 MOST_SLOTS = 64  # on a GPU, unasked; more may fit, but nobody has shown more in real time
 SHORTEST_CONTEXT = 250  # frames, 20 s: below that no shorter context is advised
-# Prompts that are kept for who comes next, and the longest that a persona may begin with: 24 s of
-# voice, silence and text. Longer ones are cut, for this is what is planned for each session too.
-OPENINGS, OPENING_FRAMES = 8, 300
+OPENINGS = 8  # prompts that are kept for who comes next
+SILENT_FRAMES = 6  # before and after a prompt's text (prompt.py)
+# The longest text, in tokens and frames, its marks among them: a prompt of 1,000 characters of
+# prices and hours has some 320. Longer ones are refused, for so much is planned for each session.
+TEXT_TOKENS = PROMPT_LIMIT // 2
 
 FIXED_MARGIN_BYTES = GIB  # the device's own context, libraries and their workspaces
 MARGIN_SHARE = 0.05  # activations and fragments, as a share of everything else
 
 
-def longest_opening(context_frames: int) -> int:
-    """Frames that a persona may begin with: as many as are planned, and half the context."""
-    return min(OPENING_FRAMES, context_frames // 2)
+def longest_text(context_frames: int, voice_frames: int) -> int:
+    """Tokens of text that a persona may begin with, after the longest voice: half the context."""
+    spare = context_frames // 2 - voice_frames - 2 * SILENT_FRAMES
+    return max(0, min(TEXT_TOKENS, spare))
+
+
+def longest_opening(context_frames: int, voice_frames: int) -> int:
+    """Frames that a persona may begin with: the longest voice, silence, the longest text."""
+    return voice_frames + 2 * SILENT_FRAMES + longest_text(context_frames, voice_frames)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +47,14 @@ class MemoryPlan:
     openings_bytes: int = 0  # of prompts that are kept beside the slots
     renewal_bytes: int = 0  # of the mind that reads a renewed session's past
 
-    def with_minds(self, *, prompted: bool) -> "MemoryPlan":
-        """The same with what is remembered beside the slots: prompts, and the mind that renews."""
-        opening_bytes = longest_opening(self.context_frames) * self.frame_bytes if prompted else 0
+    def with_minds(self, voice_frames: int | None) -> "MemoryPlan":
+        """The same with what is remembered beside the slots: prompts, and the mind that renews.
+
+        `voice_frames` are those of the longest voice; None: the model follows no prompts.
+        """
+        opening_bytes = 0
+        if voice_frames is not None:
+            opening_bytes = longest_opening(self.context_frames, voice_frames) * self.frame_bytes
         return replace(
             self,
             # A session holds its opening for its renewals, though no new one may want it any more.

@@ -32,7 +32,7 @@ from worker.engine.prompt import Reading
 from worker.engine.renewal import Rules
 from worker.engine.shapes import is_prompted
 from worker.engine.step import MoshiStep
-from worker.engine.voices import Voice, read_voices
+from worker.engine.voices import Voice, longest_of, read_voices
 from worker.engine.weight_files import read_shapes, what_is_wrong
 
 Progress = Callable[[str], None]
@@ -85,7 +85,8 @@ def _assemble(
     try:
         mimi = load_codec(files, bare, device)
         voices = _voices(files, settings, mimi) if prompted else {}
-        plan = plan_memory(bare, mimi, device, dtype, prompted=prompted)
+        voice_frames = longest_of(voices, mimi.frame_size) if prompted else None
+        plan = plan_memory(bare, mimi, device, dtype, voice_frames)
         slots = plan.slots(settings.capacity)
         _say(plan.line(slots), bare, device, dtype, progress)
         lm = load_lm(files, device, dtype, context=settings.context, progress=progress)
@@ -111,6 +112,8 @@ def _assemble(
         voices=tuple(voices),
         prompts=prompted,
         sampling=usual,
+        prompt_tokens=step.stage.prompts.most_tokens if prompted else 0,
+        tokenizer=tokenizer.serialized_model_proto(),
         note=note,
         sample_rate_hz=mimi.sample_rate,
         frame_samples=mimi.frame_size,
@@ -161,8 +164,13 @@ def _check_quantized(files: ModelFiles, *, on_gpu: bool) -> None:
 
 
 def plan_memory(
-    lm: LMModel, mimi: MimiModel, device: torch.device, dtype: torch.dtype, *, prompted: bool
+    lm: LMModel,
+    mimi: MimiModel,
+    device: torch.device,
+    dtype: torch.dtype,
+    voice_frames: int | None = None,
 ) -> MemoryPlan:
+    """Plan for a device; `voice_frames` of the longest voice where the model follows prompts."""
     name, free_bytes = _free(device)
     depformer_bytes = _attention_bytes(lm.depformer, dtype) if lm.depformer is not None else 0
     context = lm.context or 1
@@ -176,7 +184,7 @@ def plan_memory(
         slot_bytes=depformer_bytes + _attention_bytes(mimi, torch.float32) + CODEC_STATE_BYTES,
         context_frames=context,
     )
-    return plan.with_minds(prompted=prompted)
+    return plan.with_minds(voice_frames)
 
 
 def _attention_bytes(model: torch.nn.Module, dtype: torch.dtype) -> int:

@@ -8,8 +8,8 @@ import structlog
 import torch
 from moshi.utils.compile import no_compile
 
-from worker.engine.codec import CodecWeights, Encoder
-from worker.engine.memory import Memory
+from worker.engine.codec import CodecWeights, Decoder, Encoder
+from worker.engine.memory import Memory, Snapshot
 from worker.engine.model import Pcm, Tokens
 
 log = structlog.get_logger(__name__)
@@ -37,6 +37,18 @@ def encode(weights: CodecWeights, pcm: Pcm) -> Tokens:
     sound = torch.from_numpy(frames).to(device)
     codes = [encoder(frame[None, None], always) for frame in sound]
     return torch.cat(codes).cpu().numpy() if codes else np.zeros((0, 0), dtype=np.int64)
+
+
+@torch.inference_mode()
+@no_compile()
+def decoded_once(weights: CodecWeights, codes: Tokens) -> Snapshot:
+    """Give the decoder as it is after one frame of these codes `[K]`, for any slot."""
+    device = weights.table.device
+    memory = Memory(1, device)
+    decoder = Decoder(weights, memory.rows(1, "codec"))
+    always = torch.ones(1, dtype=torch.bool, device=device)
+    decoder(torch.from_numpy(codes).to(device)[None], always)
+    return memory.save(0, "codec")
 
 
 def silence_codes(weights: CodecWeights, *, released: bool) -> Tokens:

@@ -1,8 +1,9 @@
 """The language model over slots: user codes in; text token and agent codes of a frame out.
 
-Owns the token ring with its acoustic delays, sampling, forcing and the depformer. Equal to
-moshi 0.2.13 models/lm.py `LMGen._step` with `support_out_of_sync`, without its host reads, its
-boolean-mask write (line 782) and its re-bound offsets (line 762), so it can be captured.
+Owns the transformer and the token ring with its acoustic delays; what is drawn from them is
+`drawing.py`. Equal to moshi 0.2.13 models/lm.py `LMGen._step` with `support_out_of_sync`, without
+its host reads, its boolean-mask write (line 782) and its re-bound offsets (line 762), so it can be
+captured.
 Knows no sound. Engine thread only.
 """
 
@@ -17,10 +18,11 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from protocol.errors import InvalidInput
-from worker.engine.depformer import ALWAYS, AT_WORD, Depformer, Forced, Projections, table_of
+from worker.engine.depformer import Depformer, Projections, table_of
+from worker.engine.drawing import Drawer, Drawn, TokenRing
 from worker.engine.memory import Memory, Rows, Snapshot
 from worker.engine.model import Tokens
-from worker.engine.sampler import Sampler, Widths
+from worker.engine.sampler import Widths
 from worker.engine.transformer import Op, RingTransformer, UnsupportedModel, norm
 from worker.engine.unsupported import refuse_unsupported
 
@@ -60,19 +62,13 @@ class Language:
 
     def __init__(self, weights: Weights, mind: Rows, knobs: Rows, widths: Widths) -> None:
         lm = weights.lm
-        self._weights, self._lm = weights, lm
+        self._weights = weights
         self._gen = 1 + lm.dep_q
         self._max_delay = max(lm.delays)
-        self._tokens, self._wills = _token_ring(lm, mind)
-        self._ring = self._wills.shape[1]
+        self._ring = TokenRing.of(lm, mind)
         self.transformer = RingTransformer(lm.transformer, mind, "transformer", lm.dtype)
         self.offset = self.transformer.offset
-        self._forced = Forced.of(knobs, lm.dep_q)
-        self._sampler = Sampler(knobs, widths, lm.dep_q)
-        # Frames since the session joined: the ring's offset goes back when a mind is renewed, and
-        # the same chances would come again.
-        self._frame = knobs.take("frame")
-        self._depformer = Depformer(lm, weights.depformer_in, mind.count)
+        self._draw = Drawer(lm, Depformer(lm, weights.depformer_in, mind.count), knobs, widths)
 
     def __call__(self, user_codes: torch.Tensor, exec_mask: torch.Tensor) -> Frame:
         """Advance the rows of `exec_mask` by one frame. user_codes `[B, user codebooks]`.
@@ -81,61 +77,48 @@ class Language:
         """
         offset = self.offset.clone()
         column = self._read(user_codes, offset)
-        text_draw, audio_draw = self._sampler.draws(self._frame)
-        self._frame.add_(exec_mask.long())
         hidden = self._weights.norm(
             self.transformer(self._weights.embed(column)[:, None], exec_mask)
         )
-        logits = self._lm.text_linear(hidden)[:, 0]
-        will = text_draw.token(logits, 0)
-        text = self._force_text(will)
-        codes = self._depformer(text, hidden[:, 0], audio_draw, self._forced)
-        return self._write(offset, column, text, will, codes, exec_mask, logits)
+        drawn = self._draw(hidden, exec_mask)
+        after = offset + 1
+        self._ring.write(after, drawn)
+        return self._frame(after, column, drawn, exec_mask)
 
     def _read(self, user_codes: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
         """Write the user's codes, each at its delay, and read this position's tokens."""
-        places = (offset[:, None] + self._weights.delays[self._gen :]) % self._ring
-        self._tokens[:, self._gen :].scatter_(2, places[:, :, None], user_codes[:, :, None])
-        here = (offset % self._ring)[:, None, None].expand(-1, self._tokens.shape[1], 1)
-        column = self._tokens.gather(2, here)[:, :, 0]
+        tokens, size = self._ring.tokens, self._ring.size
+        places = (offset[:, None] + self._weights.delays[self._gen :]) % size
+        tokens[:, self._gen :].scatter_(2, places[:, :, None], user_codes[:, :, None])
+        here = (offset % size)[:, None, None].expand(-1, tokens.shape[1], 1)
+        column = tokens.gather(2, here)[:, :, 0]
         return torch.where(offset[:, None] <= self._weights.delays, self._weights.initial, column)
 
-    def _force_text(self, will: torch.Tensor) -> torch.Tensor:
-        lm, forced = self._lm, self._forced
-        word = (will != lm.text_padding_token_id) & (will != lm.end_of_text_padding_id)
-        mode = forced.text_mode
-        return torch.where((mode == ALWAYS) | ((mode == AT_WORD) & word), forced.text, will)
-
-    def _write(
-        self,
-        offset: torch.Tensor,
-        column: torch.Tensor,
-        text: torch.Tensor,
-        will: torch.Tensor,
-        codes: torch.Tensor,
-        exec_mask: torch.Tensor,
-        logits: torch.Tensor,
+    def _frame(
+        self, after: torch.Tensor, column: torch.Tensor, drawn: Drawn, exec_mask: torch.Tensor
     ) -> Frame:
-        """Write this step's tokens and read the frame whose codebooks are all there."""
-        after = offset + 1
-        used = torch.cat([text[:, None], codes], dim=1)[:, :, None]
-        there = (after % self._ring)[:, None]
-        ours = self._tokens[:, : self._gen]
-        ours.scatter_(2, there[:, None].expand(-1, self._gen, 1), used)
-        self._wills.scatter_(1, there, will[:, None])
+        """Read the frame whose codebooks are all there."""
         delays = self._weights.delays[: self._gen]
-        places = (after[:, None] - self._max_delay + delays) % self._ring
-        out = ours.gather(2, places[:, :, None])[:, :, 0]
+        places = (after[:, None] - self._max_delay + delays) % self._ring.size
+        out = self._ring.tokens[:, : self._gen].gather(2, places[:, :, None])[:, :, 0]
         return Frame(
             text=out[:, 0],
-            will=self._wills.gather(1, places[:, :1])[:, 0],
+            will=self._ring.wills.gather(1, places[:, :1])[:, 0],
             codes=out[:, 1:],
             valid=exec_mask & (after > self._max_delay),
             column=column,
-            next_text=text,
-            next_will=will,
-            finite=logits.float().sum(dim=-1).isfinite(),
+            next_text=drawn.text,
+            next_will=drawn.will,
+            finite=drawn.finite,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOpening:
+    """A mind for sessions to begin with; what follows is drawn from what it made of its end."""
+
+    mind: Snapshot
+    hidden: torch.Tensor  # [1, 1, dim] of the last position
 
 
 class Prefill:
@@ -154,11 +137,12 @@ class Prefill:
         self._frames = frames
         self._memory = Memory(1, lm.device)
         mind = self._memory.rows(1, "mind")
-        self._tokens, self._wills = _token_ring(lm, mind)
+        self._ring = TokenRing.of(lm, mind)
         self._transformer = RingTransformer(
             lm.transformer, mind, "transformer", lm.dtype, ring=frames
         )
         self._read = 0
+        self._hidden: torch.Tensor | None = None
         self._all = torch.ones(1, dtype=torch.bool, device=lm.device)
 
     @property
@@ -194,7 +178,7 @@ class Prefill:
     def read(self, columns: Tokens) -> None:
         """Read on: `[T, 1 + n_q]`, one row for each position, as `MoshiStep.column` gives them."""
         if len(columns):
-            there = torch.from_numpy(columns).to(self._tokens.device)
+            there = torch.from_numpy(columns).to(self._all.device)
             self.read_embedded(self._weights.embed(there))
 
     @torch.inference_mode()
@@ -203,9 +187,10 @@ class Prefill:
         frames = len(embeddings)
         if self._read + frames > self._frames:
             raise InvalidInput(f"columns: {self._read} + {frames}; expected at most {self._frames}")
-        there = embeddings.to(self._tokens.device, self._weights.lm.dtype)
+        there = embeddings.to(self._all.device, self._weights.lm.dtype)
         with _ready_attention() if there.is_cuda else nullcontext():
-            self._transformer(there[None], self._all)
+            hidden = self._transformer(there[None], self._all)
+        self._hidden = self._weights.norm(hidden[:, -1:])
         self._read += frames
         if there.is_cuda:  # whoever plans the next piece must know what this one took
             torch.cuda.current_stream().synchronize()
@@ -217,13 +202,18 @@ class Prefill:
         The slot's next step reads the first of them, with what the user says then. `wills` `[T]`
         are the text tokens before forcing, where they are others.
         """
-        ring = self._wills.shape[1]
-        there = torch.from_numpy(ahead).to(self._tokens.device)
-        for n, column in enumerate(there[:ring]):
-            place = (self._read + n) % ring
-            self._tokens[0, :, place] = column
-            self._wills[0, place] = column[0] if wills is None else int(wills[n])
+        ring = self._ring
+        there = torch.from_numpy(ahead).to(self._all.device)
+        for n, column in enumerate(there[: ring.size]):
+            place = (self._read + n) % ring.size
+            ring.tokens[0, :, place] = column
+            ring.wills[0, place] = column[0] if wills is None else int(wills[n])
         return self._memory.save(0, "mind", frames=self._read)
+
+    def opening(self, ahead: Tokens) -> ReadOpening:
+        """Give the mind as it is, for sessions that begin with it; `ahead` as in `snapshot`."""
+        assert self._hidden is not None
+        return ReadOpening(self.snapshot(ahead), self._hidden)
 
 
 def _ready_attention() -> AbstractContextManager[object]:
@@ -234,12 +224,6 @@ def _ready_attention() -> AbstractContextManager[object]:
 def positions(mind: Snapshot) -> int:
     """How many positions a saved mind has read."""
     return int(mind.rows["mind.transformer.offset"])
-
-
-def _token_ring(lm: LMModel, mind: Rows) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens `[B, 1 + n_q, ring]` and unforced text tokens `[B, ring]` by position modulo ring."""
-    ring, fill = max(lm.delays) + 2, lm.ungenerated_token_id
-    return mind.take("tokens", 1 + lm.n_q, ring, fill=fill), mind.take("wills", ring, fill=fill)
 
 
 def _embedder(lm: LMModel) -> Op:

@@ -48,9 +48,9 @@ class Memory:
     device: torch.device
     _cells: dict[str, _Cell] = field(default_factory=dict[str, _Cell])
 
-    def rows(self, count: int, part: Part) -> "Rows":
-        """Hand out views of the first `count` slots to whoever computes on them."""
-        return Rows(self, count, part)
+    def rows(self, count: int, part: Part, first: int = 0) -> "Rows":
+        """Hand out views of `count` slots, from `first` on, to whoever computes on them."""
+        return Rows(self, count, part, first)
 
     def cell(
         self,
@@ -122,11 +122,12 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The first `count` slots of one part of a memory."""
+    """`count` slots of one part of a memory, from the slot `first` on."""
 
     memory: Memory
     count: int
     part: Part
+    first: int = 0
 
     def take(
         self,
@@ -138,7 +139,7 @@ class Rows:
     ) -> torch.Tensor:
         """View `[count, *shape]` of the tensor of that name; the same memory for every count."""
         tensor = self.memory.cell(f"{self.part}.{name}", self.part, shape, dtype, fill, frames_dim)
-        return tensor[: self.count]
+        return tensor[self.first : self.first + self.count]
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,8 @@ class Model:
     pieces: tuple[str | None, ...]  # text token id → sentencepiece piece; None: not text
     voices: tuple[str, ...]
     prompts: bool = False  # it follows a persona's prompt and voice, not its sampling alone
+    prompt_tokens: int = 0  # of such a prompt with its marks, at most
+    tokenizer: bytes = b""  # that counts them, a sentencepiece model
     sampling: UsualSampling = field(default_factory=UsualSampling)  # the model's own
     padding: int = 3  # the text token that says nothing
     note: str = ""  # one sentence for people, shown in log and page

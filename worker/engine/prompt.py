@@ -3,8 +3,8 @@
 PersonaPlex is prompted as NVIDIA/personaplex 3428dfd lm.py `step_system_prompts` does: the voice,
 6 frames of silence, `<system> text <system>` at one token per frame, 6 frames of silence. All
 along the user's channel hears a sine, and outside the text the text is padding. All of it is known
-beforehand, so it needs no sampling and no sequence of steps. The last frame of silence is the
-conversation's first: there the person is heard instead of the sine, one frame sooner than upstream.
+beforehand, so it needs no sampling and no sequence of steps; the first tokens after it are drawn
+for each session from what the mind made of the last position.
 Moshi has no text prompt and no voices: there is nothing to open with.
 Knows no slot. Engine thread, or the loading one before there is an engine.
 """
@@ -15,22 +15,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import structlog
 import torch
 
 from protocol.errors import InvalidInput
 from protocol.personas import Persona
-from worker.engine.capacity import OPENING_FRAMES, longest_opening
+from protocol.prompt import marked, too_long
+from worker.engine.capacity import SILENT_FRAMES, TEXT_TOKENS, longest_opening, longest_text
 from worker.engine.codec import CodecWeights
-from worker.engine.codes import encode, silence_codes, sine_codes
-from worker.engine.language import Prefill, Weights
+from worker.engine.codes import decoded_once, encode, silence_codes, sine_codes
+from worker.engine.language import Prefill, ReadOpening, Weights
 from worker.engine.memory import Snapshot
 from worker.engine.model import Tokens
-from worker.engine.voices import RecordedVoice, SavedVoice, Voice, usual_voice
+from worker.engine.voices import RecordedVoice, SavedVoice, Voice, longest_of, usual_voice
 
-log = structlog.get_logger(__name__)
-
-SILENT_FRAMES = 6  # 0.5 s before and after the text (ibid. server.py `audio_silence_frame_cnt`)
 PIECE_FRAMES = 16  # positions read at a time in the gaps between steps
 WAITED_FRAMES = 50  # 4 s: what is heard while a prompt is being read, and not lost
 
@@ -62,12 +59,17 @@ class Prompts:
         self.reading = reading
         self._weights, self._codec, self._lm = weights, codec, weights.lm
         self._delays = np.array(weights.lm.delays)
-        self._kept: OrderedDict[tuple[str, str | None], Snapshot] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str | None], ReadOpening] = OrderedDict()
 
     @cached_property
     def silence(self) -> Tokens:
         """The agent's codes of silence, `[dep_q]`."""
         return silence_codes(self._codec, released=self.reading.released)[: self._lm.dep_q]
+
+    @cached_property
+    def mouth(self) -> Snapshot:
+        """Mimi's decoder after the silence that ends an opening, which upstream plays."""
+        return decoded_once(self._codec, self.silence)
 
     @cached_property
     def _sine(self) -> Tokens:
@@ -77,49 +79,59 @@ class Prompts:
     @property
     def size_bytes(self) -> int:
         """Bytes that the openings take."""
-        return sum(mind.size_bytes for mind in self._kept.values())
+        return sum(read.mind.size_bytes for read in self._kept.values())
 
     @property
     def longest(self) -> int:
         """Frames of the longest opening."""
-        return longest_opening(self._lm.context or 0)
+        return longest_opening(self._lm.context or 0, self._voice_frames)
 
-    def check(self) -> None:
-        """Raise `InvalidInput` for a voice of another model, or longer than openings may be."""
+    @property
+    def most_tokens(self) -> int:
+        """Tokens of the longest text that is read, whatever the voice."""
+        return longest_text(self._lm.context or 0, self._voice_frames)
+
+    def check(self, personas: Iterable[Persona]) -> None:
+        """Raise `InvalidInput` for a voice of another model, or what is too long to begin with."""
         for name, voice in self.reading.voices.items():
             if isinstance(voice, SavedVoice) and not self._fits(voice):
                 raise InvalidInput(f"voice {name}: it was saved for another model")
-        for name in self.reading.voices or [None]:
-            need = 2 * SILENT_FRAMES + len(self._voice(name)[0])
-            if need > self.longest:
-                raise InvalidInput(
-                    f"CONTEXT={self._lm.context}: the voice {name} needs {need} frames to begin "
-                    f"with; expected at least {2 * need}, and of a voice and its silence at most "
-                    f"{OPENING_FRAMES} frames"
-                )
+        context, need = self._lm.context or 0, 2 * SILENT_FRAMES + self._voice_frames
+        if 2 * need > context:
+            raise InvalidInput(
+                f"CONTEXT={context}: the longest voice and its silence take {need} frames, and "
+                f"prompts may take half the context; expected at least {2 * need}"
+            )
+        for persona in personas:
+            self._check_text(persona)
 
-    def get(self, persona: Persona) -> Snapshot | None:
+    def get(self, persona: Persona) -> ReadOpening | None:
         """Give the persona's opening if it is kept; it is then the last one to go."""
         key = self._key(persona)
         if key in self._kept:
             self._kept.move_to_end(key)
         return self._kept.get(key)
 
-    def read(self, persona: Persona) -> Snapshot:
+    def read(self, persona: Persona) -> ReadOpening:
         """Read a persona's opening now, and keep it."""
         for _ in self.pieces(persona, PIECE_FRAMES):
             pass
         return self._kept[self._key(persona)]
 
     def warm(self, personas: Iterable[Persona]) -> Iterator[str]:
-        """Prepare silence and the openings of these personas, a line for people at each."""
+        """Prepare silence and the openings of these personas, a line for people at each.
+
+        Raises `InvalidInput` where one of them, or a voice, is not for this model or context.
+        """
         self.silence  # noqa: B018  computed here, not at the first hush
         if not self.reading.prompted:
             return
-        self.check()
+        personas = list(personas)
+        self.check(personas)
+        self.mouth  # noqa: B018  as the silence
         for persona in personas:
             if self.get(persona) is None:
-                size = self.read(persona).size_bytes
+                size = self.read(persona).mind.size_bytes
                 yield f"Persona {persona.name} is prepared, {size / 2**20:.1f} MiB"
                 if self.size_bytes + size > self.reading.budget_bytes:
                     yield "No room to prepare more personas: the others take a moment to begin"
@@ -129,41 +141,39 @@ class Prompts:
         """Read a persona's opening in pieces of up to `most` positions, and keep it."""
         yield "prompt begins"
         opening = self.opening(persona)
-        columns = self.columns(opening.frames)
-        last = len(opening.frames) - 1
-        mind = Prefill(self._weights, last)
+        columns, count = self.columns(opening.frames), len(opening.frames)
+        mind = Prefill(self._weights, count)
         first = 0
         if opening.embeddings is not None:
             first = len(opening.embeddings)
             for piece in opening.embeddings.split(most):
                 yield "prompt"
                 mind.read_embedded(piece)
-        for begin in range(first, last, most):
+        for begin in range(first, count, most):
             yield "prompt"
-            mind.read(columns[begin : min(begin + most, last)])
+            mind.read(columns[begin : min(begin + most, count)])
         yield "prompt ends"
-        self._keep(self._key(persona), mind.snapshot(columns[last:]))
+        self._keep(self._key(persona), mind.opening(columns[count:]))
 
-    def caught_up(self, persona: Persona, opening: Snapshot, heard: Tokens) -> Snapshot:
+    def caught_up(self, persona: Persona, opening: ReadOpening, heard: Tokens) -> ReadOpening:
         """Go on from an opening with what was heard since then, in silence: user codes `[T, K]`."""
         frames = self.opening(persona).frames
-        begin = len(frames) - 1
+        begin = len(frames)
         heard = heard[max(0, begin + len(heard) - (self._lm.context or 0)) :]
         if not len(heard):
             return opening
-        frames = np.concatenate([frames[:begin], self._silent(heard), frames[begin:]])
         end = begin + len(heard)
-        columns = self.columns(frames)
+        columns = self.columns(np.concatenate([frames, self._silent(heard)]))
         mind = Prefill(self._weights, end)
-        mind.begin(opening)
+        mind.begin(opening.mind)
         mind.read(columns[begin:end])
-        return mind.snapshot(columns[end:])
+        return mind.opening(columns[end:])
 
     def opening(self, persona: Persona) -> Opening:
-        """Give a persona's prompt as tokens; a text too long for an opening is cut at its end."""
+        """Give a persona's prompt as tokens. Raises `InvalidInput` where its text is too long."""
         voice, saved = self._voice(self._key(persona)[1])
         quiet = self._silent(np.tile(self._sine, (SILENT_FRAMES, 1)))
-        tokens = self._text(persona, self.longest - len(voice) - 2 * len(quiet))
+        tokens = self._text(persona)
         told = self._silent(np.tile(self._sine, (len(tokens), 1)))
         told[:, 0] = tokens
         return Opening(np.concatenate([voice, quiet, told, quiet]), saved)
@@ -186,23 +196,36 @@ class Prompts:
         voice = persona.voice if persona.voice in voices else usual_voice(voices)
         return persona.prompt, voice
 
-    def _keep(self, key: tuple[str, str | None], mind: Snapshot) -> None:
-        self._kept[key] = mind
+    def _keep(self, key: tuple[str, str | None], read: ReadOpening) -> None:
+        self._kept[key] = read
         self._kept.move_to_end(key)
         while len(self._kept) > 1 and self.size_bytes > self.reading.budget_bytes:
             self._kept.popitem(last=False)
 
-    def _text(self, persona: Persona, room: int) -> list[int]:
-        """The prompt between its marks, the second of which follows also where it was cut."""
-        read = self.reading.encode
-        if not persona.prompt or read is None:
-            return []
-        tokens = read(f"<system> {' '.join(persona.prompt.split())} <system>")
-        if len(tokens) > room:
-            log.warning("prompt_cut", persona=persona.name, tokens=len(tokens), room=room)
-            mark = read(" <system>")
-            tokens = [*tokens[: max(room - len(mark), 0)], *mark][: max(room, 0)]
+    def _text(self, persona: Persona) -> list[int]:
+        """The prompt between its marks."""
+        text, read = marked(persona.prompt), self.reading.encode
+        tokens = read(text) if text and read is not None else []
+        if len(tokens) > self.most_tokens:
+            raise InvalidInput(too_long(persona.name, len(tokens), self.most_tokens))
         return tokens
+
+    def _check_text(self, persona: Persona) -> None:
+        """Raise `InvalidInput` that also says which context would be long enough."""
+        try:
+            self._text(persona)
+        except InvalidInput as error:
+            if self.most_tokens == TEXT_TOKENS:
+                raise
+            whole = 2 * (self._voice_frames + 2 * SILENT_FRAMES + TEXT_TOKENS)
+            raise InvalidInput(
+                f"CONTEXT={self._lm.context}: {error}, or set CONTEXT={whole}, with which "
+                f"{TEXT_TOKENS} are read"
+            ) from error
+
+    @cached_property
+    def _voice_frames(self) -> int:
+        return longest_of(self.reading.voices, self._codec.mimi.frame_size)
 
     def _silent(self, user: Tokens) -> Tokens:
         """Frames in which the agent is silent and the user says these codes `[T, K]`."""

@@ -16,7 +16,7 @@ import numpy as np
 from protocol.personas import Persona
 from worker.engine.chores import Chore, Chores
 from worker.engine.depformer import Forced
-from worker.engine.language import Weights
+from worker.engine.language import ReadOpening, Weights
 from worker.engine.memory import Memory, Snapshot
 from worker.engine.model import Mask, Tokens
 from worker.engine.prompt import WAITED_FRAMES, Prompts
@@ -41,8 +41,8 @@ class Step(Protocol):
         """Work for the gaps."""
         ...
 
-    def ahead(self, slot: int) -> Tokens:
-        """What a slot's next steps will read."""
+    def draw_first(self, slot: int, read: ReadOpening) -> int:
+        """Draw what follows the opening that a slot's mind has read; give the text token."""
         ...
 
 
@@ -53,8 +53,9 @@ class _Seat:
     persona: Persona
     script: Script | None = None  # made when it is told something
     told: Orders = FREE
-    heard: deque[Tokens] | None = None  # columns since it waits for its prompt
-    opened: bool = False  # its mind has read its prompt
+    heard: deque[Tokens] | None = None  # the user's codes [K] since it waits for its prompt
+    opening: ReadOpening | None = None  # its mind has read it
+    follows: ReadOpening | None = None  # what comes after it is drawn before the next step
 
 
 class Stage:
@@ -81,6 +82,7 @@ class Stage:
         self.leave(slot)
         seat = self._seats[slot] = _Seat(persona)
         if self.prompts.reading.prompted:
+            self._step.memory.load(slot, self.prompts.mouth)
             opening = self.prompts.get(persona)
             if opening is not None:
                 self._open(slot, opening, opening)
@@ -130,17 +132,32 @@ class Stage:
             heard.clear()
 
     def reopened(self, slot: int) -> None:
-        """Note that an emptied slot was given its opening again."""
-        if self._seats[slot].opened:
-            self._script(slot).after_silence()
-            self._tell(slot)
+        """Go on with a slot that was emptied and given its opening again."""
+        seat = self._seats[slot]
+        if seat.opening is not None:
+            self._step.memory.load(slot, self.prompts.mouth)
+            seat.follows = seat.opening
 
-    def used(self, text: Tokens, columns: Tokens, running: Mask) -> None:
-        """Take notice of a step: the text tokens it used `[B]`, what it read `[B, 1 + n_q]`."""
+    def begin(self, running: Mask) -> None:
+        """Draw what follows the openings of slots that run for the first time since.
+
+        Not sooner: who is hushed or given words meanwhile is so from the first frame on.
+        """
+        for slot, seat in self._seats.items():
+            if running[slot] and seat.follows is not None:
+                script = self._script(slot)
+                script.after_silence()
+                self._tell(slot)
+                script.used(self._step.draw_first(slot, seat.follows))
+                self._tell(slot)
+                seat.follows = None
+
+    def used(self, text: Tokens, heard: Tokens, running: Mask) -> None:
+        """Take notice of a step: the text tokens it used `[B]`, the user's codes `[B, K]`."""
         for slot, seat in self._seats.items():
             if running[slot] and seat.script is not None:
                 if seat.heard is not None:
-                    seat.heard.append(columns[slot].copy())
+                    seat.heard.append(heard[slot].copy())
                 seat.script.used(int(text[slot]))
                 self._tell(slot)
 
@@ -166,13 +183,12 @@ class Stage:
             self._forced.turn(slot, orders.text, audio, at_word=orders.at_word)
             seat.told = orders
 
-    def _open(self, slot: int, mind: Snapshot, opening: Snapshot) -> None:
-        """Give a slot a mind that has read its opening and perhaps more."""
-        self._step.memory.load(slot, mind)
-        self._opened(slot, opening)
-        self._seats[slot].opened = True
-        self._script(slot).after_silence()
-        self._tell(slot)
+    def _open(self, slot: int, read: ReadOpening, opening: ReadOpening) -> None:
+        """Give a slot a mind that has read its opening, and perhaps more."""
+        self._step.memory.load(slot, read.mind)
+        self._opened(slot, opening.mind)
+        seat = self._seats[slot]
+        seat.opening, seat.follows = opening, read
 
     def _wait(self, slot: int, seat: _Seat) -> None:
         self._script(slot).hush(True, "prompt")
@@ -204,25 +220,10 @@ class Stage:
             self._reading = False
         yield "prompt is given"
         slot = self._slot_of(seat)
-        heard = self._heard(slot, seat)
+        heard = np.array(seat.heard, dtype=np.int64).reshape(-1, self._lm.n_q - self._lm.dep_q)
         seat.heard = None
         self._script(slot).hush(False, "prompt")
         self._open(slot, self.prompts.caught_up(seat.persona, opening, heard), opening)
 
     def _slot_of(self, seat: _Seat) -> int:
         return next(slot for slot, each in self._seats.items() if each is seat)
-
-    def _heard(self, slot: int, seat: _Seat) -> Tokens:
-        """User codes `[T, K]` of what a waiting slot heard, but for its first frame.
-
-        The codes of a frame are read at different positions (acoustic delay), the last ones not
-        yet; the first frame of a session is not read at all.
-        """
-        assert seat.heard is not None
-        delays = self._lm.delays[1 + self._lm.dep_q :]
-        if len(seat.heard) < 2:
-            return np.zeros((0, len(delays)), dtype=np.int64)
-        columns = np.concatenate([np.stack(seat.heard), self._step.ahead(slot)])
-        users = columns[:, 1 + self._lm.dep_q :]
-        frames = [users[1 + delay : len(seat.heard) + delay, k] for k, delay in enumerate(delays)]
-        return np.stack(frames, axis=1)

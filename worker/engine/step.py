@@ -21,7 +21,8 @@ from worker.engine import metrics
 from worker.engine.chores import Chores
 from worker.engine.codec import CodecWeights
 from worker.engine.depformer import Forced
-from worker.engine.language import Prefill, Weights
+from worker.engine.drawing import FirstTokens
+from worker.engine.language import Prefill, ReadOpening, Weights
 from worker.engine.memory import Memory
 from worker.engine.model import Mask, Pcm, StepOut, Tokens
 from worker.engine.prompt import Prompts, Reading
@@ -46,10 +47,14 @@ from worker.engine.tiers import (
 class MoshiStep:
     """A `BatchedStep` over an `LMModel` and a `MimiModel` of moshi 0.2.13.
 
-    An occupant's first frame goes as in moshi 0.2.13 server.py `recv_loop`: it is encoded, then the
-    encoder is as new, so that the second frame is padded on the left as a first one again. Here the
-    encoder simply does not advance at the first frame. A row gives its first frame out at its
-    second frame in (acoustic delay 1).
+    Without prompts an occupant's first frame goes as in moshi 0.2.13 server.py `recv_loop`: it is
+    encoded, then the encoder is as new, so that the second frame is padded on the left as a first
+    one again. Here the encoder simply does not advance at the first frame. A row gives its first
+    frame out at its second frame in (acoustic delay 1).
+
+    With prompts it goes as in NVIDIA/personaplex 3428dfd server.py `opus_loop`: the encoder counts
+    from the first frame on, and what follows the prompt was drawn before it (`draw_first`), so a
+    row gives a frame out at its first frame in.
 
     A row whose logits or sound went NaN comes back invalid, its memory is zeroed and its session
     goes on as it began, counted in `metrics.RENEWED_SLOTS`; others are renewed before their memory
@@ -68,7 +73,7 @@ class MoshiStep:
         reading: Reading | None = None,
         usual: UsualSampling | None = None,
     ) -> None:
-        device = lm.device
+        device, reading = lm.device, reading or Reading()
         self._usual = usual or UsualSampling()
         self.memory = Memory(capacity, device)
         self.chores = Chores()
@@ -76,20 +81,25 @@ class MoshiStep:
         self._cards = Widths(text=len(lm.text_linear.get_parameter("weight")), audio=lm.card)
         self.widths = self._cards.at_most(MOST_TEXT_TOP_K, MOST_AUDIO_TOP_K)
         self._width_of: dict[int, tuple[int, int]] = {}
-        self.ports = Ports.of(device, capacity, mimi.frame_size, COLUMN + 1 + lm.n_q)
+        self._streams = 1 + lm.n_q
+        numbers = COLUMN + self._streams + lm.n_q - lm.dep_q
+        self.ports = Ports.of(device, capacity, mimi.frame_size, numbers)
         knobs = self.memory.rows(capacity, "knobs")
         self._knobs, self._forced = Knobs.of(knobs), Forced.of(knobs, lm.dep_q)
         self._tiers = tiers_of(capacity, tiers, every=not self._cuda)
         with torch.no_grad():  # not inference mode: the weights stay of use to others
             self._weights, codec = Weights(lm), CodecWeights(mimi)
             shared = (self.memory, self.ports, self.widths, self._weights, codec)
-            self.passes = {n: Pass(*shared, n) for n in self._tiers}
+            first = reading.prompted
+            self.passes = {n: Pass(*shared, n, keeps_first=first) for n in self._tiers}
+            inputs = self._weights.depformer_in
+            self._first = FirstTokens(lm, inputs, self.memory, self.widths)
             if self._cuda:
                 self._capture()
         no_words = (lm.text_padding_token_id, lm.end_of_text_padding_id)
         card = max(lm.text_card, lm.card)
         self.renewal = Renewal(self, lm.context or 0, no_words, card, rules or Rules())
-        prompts = Prompts(self._weights, codec, reading or Reading())
+        prompts = Prompts(self._weights, codec, reading)
         self.stage = Stage(self, self._weights, self._forced, prompts, self.renewal.open_with)
 
     def warm(self, personas: Iterable[Persona]) -> Iterator[str]:
@@ -99,8 +109,11 @@ class MoshiStep:
 
         Raises `InvalidInput` where the context is too short for it.
         """
-        prompts = self.stage.prompts
+        prompts, lm = self.stage.prompts, self._weights.lm
         self.renewal.rehearse(prompts.longest if prompts.reading.prompted else 1)
+        if prompts.reading.prompted:  # else the first join waits while kernels load
+            self._first.draw(0, torch.zeros(1, 1, lm.dim, dtype=lm.dtype, device=lm.device))
+            self.memory.clear(0)
         return prompts.warm(personas)
 
     @property
@@ -114,7 +127,7 @@ class MoshiStep:
 
         Rows that did not run mean nothing; the next step overwrites it.
         """
-        return self.ports.numbers_out.host[:, COLUMN:].numpy()
+        return self.ports.numbers_out.host[:, COLUMN : COLUMN + self._streams].numpy()
 
     @property
     def next_text(self) -> tuple[Tokens, Tokens]:
@@ -130,8 +143,6 @@ class MoshiStep:
         asked = persona.sampling
         sampling = asked.over(self._usual)
         self.memory.clear(slot)
-        self.renewal.join(slot)
-        self.stage.join(slot, persona)
         seed = secrets.randbits(31) if asked.seed is None else asked.seed
         self._knobs.turn(slot, sampling, seed)
         self._width_of[slot] = (
@@ -139,6 +150,8 @@ class MoshiStep:
             sampling.audio_top_k if sampling.audio_temperature > 0 else 1,
         )
         self._fit_widths()
+        self.renewal.join(slot)
+        self.stage.join(slot, persona)
 
     def leave(self, slot: int) -> None:
         """Free a slot. A masked row is neither read nor written; `join` empties it."""
@@ -190,6 +203,10 @@ class MoshiStep:
             _check_token("audio", code, lm.card)
         self._forced.turn(slot, text, codes, at_word=at_word)
 
+    def draw_first(self, slot: int, read: ReadOpening) -> int:
+        """Draw what follows the opening that a slot's mind has read; give the text token."""
+        return self._first.draw(slot, read.hidden)
+
     def prefill(self, frames: int) -> Prefill:
         """Read up to `frames` known positions beside the slots; `memory.load` takes the result."""
         return Prefill(self._weights, frames)
@@ -210,10 +227,12 @@ class MoshiStep:
         running = np.flatnonzero(exec_mask)
         rows = int(running[-1]) + 1 if running.size else 0
         if rows:
+            self.stage.begin(exec_mask)
             self._run(pcm, exec_mask, rows)
             self.renewal.watch(pcm, exec_mask, self.stage.hushed())
         numbers = self.ports.numbers_out.host.numpy()
-        self.stage.used(numbers[:, NEXT_TEXT], self.column, exec_mask)
+        heard = numbers[:, COLUMN + self._streams :]
+        self.stage.used(numbers[:, NEXT_TEXT], heard, exec_mask)
         valid = exec_mask & (numbers[:, VALID] > 0)
         self._renew(exec_mask & (numbers[:, FINITE] == 0), valid)
         return StepOut(

@@ -17,7 +17,8 @@ from worker.engine.sampler import Widths
 
 WARM_UP_STEPS = 3
 
-# Columns of the port that carries every whole number out.
+# Columns of the port that carries every whole number out: what the model read comes last, and
+# behind it the user's codes of the frame that came in.
 TEXT, WILL, VALID, FINITE, NEXT_TEXT, NEXT_WILL, COLUMN = range(7)
 
 
@@ -28,7 +29,7 @@ class Ports:
     pcm_in: Port  # [B, frame_samples] float32
     exec_in: Port  # [B] bool
     pcm_out: Port  # [B, frame_samples] float32
-    numbers_out: Port  # [B, COLUMN + 1 + n_q]
+    numbers_out: Port  # [B, COLUMN + 1 + n_q + user codebooks]
 
     @classmethod
     def of(cls, device: torch.device, capacity: int, samples: int, numbers: int) -> "Ports":
@@ -52,12 +53,15 @@ class Pass:
         weights: Weights,
         codec_weights: CodecWeights,
         batch: int,
+        *,
+        keeps_first: bool,
     ) -> None:
+        """`keeps_first`: a session's first frame counts for the encoder, see `MoshiStep`."""
         codec = memory.rows(batch, "codec")
         self._pcm = ports.pcm_in.device[:batch, None]
         self._exec = ports.exec_in.device[:batch]
         self._sound, self._numbers = ports.pcm_out.device[:batch], ports.numbers_out.device[:batch]
-        self._heard = codec.take("heard")
+        self._heard = None if keeps_first else codec.take("heard")
         self._encode, self._decode = Encoder(codec_weights, codec), Decoder(codec_weights, codec)
         self._speak = Language(
             weights,
@@ -65,7 +69,7 @@ class Pass:
             memory.rows(batch, "knobs"),
             widths,
         )
-        self._user_codebooks = weights.user_codebooks
+        self._users, self._streams = weights.user_codebooks, 1 + weights.lm.n_q
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def run(self) -> None:
@@ -101,10 +105,8 @@ class Pass:
         exec_mask = self._exec
         # What is no number would stay in the encoder's filters for the rest of the call.
         pcm = self._pcm.nan_to_num(nan=0.0, posinf=1.0, neginf=-1.0)
-        # The first frame leaves no trace in the encoder: see `MoshiStep`.
-        codes = self._encode(pcm, exec_mask & (self._heard > 0))
-        self._heard.add_(exec_mask.long())
-        frame = self._speak(codes[:, : self._user_codebooks], exec_mask)
+        codes = self._encode(pcm, self._encodes(exec_mask))[:, : self._users]
+        frame = self._speak(codes, exec_mask)
         sound = self._decode(frame.codes.clamp(min=0), frame.valid)
         finite = frame.finite & sound.float().sum(dim=-1).isfinite()
         self._sound.copy_(sound)
@@ -117,7 +119,16 @@ class Pass:
             frame.next_will,
         ]
         torch.stack(numbers, dim=1, out=self._numbers[:, :COLUMN])
-        self._numbers[:, COLUMN:] = frame.column
+        self._numbers[:, COLUMN : COLUMN + self._streams] = frame.column
+        self._numbers[:, COLUMN + self._streams :] = codes
+
+    def _encodes(self, exec_mask: torch.Tensor) -> torch.Tensor:
+        """Which rows' encoders advance: not at a first frame that is to leave no trace there."""
+        if self._heard is None:
+            return exec_mask
+        again = exec_mask & (self._heard > 0)
+        self._heard.add_(exec_mask.long())
+        return again
 
 
 def tiers_of(capacity: int, wanted: Sequence[int] | None, *, every: bool) -> list[int]:

@@ -61,6 +61,18 @@ def read_voices(model: Path | None, operator: Path, rate_hz: int) -> dict[str, V
     return dict(sorted(voices.items()))
 
 
+def frames_of(voice: Voice, frame_samples: int) -> int:
+    """How many frames of 80 ms a voice takes at the beginning of a prompt."""
+    if isinstance(voice, SavedVoice):
+        return len(voice.embeddings) + 1
+    return -(-len(voice.pcm) // frame_samples)
+
+
+def longest_of(voices: Mapping[str, Voice], frame_samples: int) -> int:
+    """Frames of the longest voice; none where there is none."""
+    return max((frames_of(voice, frame_samples) for voice in voices.values()), default=0)
+
+
 def usual_voice(voices: Mapping[str, Voice]) -> str | None:
     """Name of the voice of who asks for none, or for one that is not there."""
     return DEFAULT_VOICE if DEFAULT_VOICE in voices else next(iter(voices), None)

@@ -35,6 +35,8 @@ class Heartbeat(BaseModel):
     )
     model_prompts: bool = False  # it follows a persona's prompt, not its sampling alone
     model_sampling: UsualSampling = UsualSampling()  # of a persona that asks for no other
+    prompt_tokens: int = Field(default=0, ge=0)  # of such a prompt with its marks, at most
+    tokenizer: str = ""  # that counts them: its name in redis (protocol/prompt.py)
     voices: tuple[str, ...] = ()
     slots_total: int = Field(default=0, ge=0)
     slots_used: int = Field(default=0, ge=0)

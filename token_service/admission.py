@@ -19,6 +19,7 @@ from token_service.events import Events
 from token_service.places import Places
 from token_service.problems import Refused, Unavailable, full
 from token_service.promises import Promises
+from token_service.prompts import PromptLimits
 from token_service.rooms import Rooms
 from token_service.workers import Fleet, Workers
 
@@ -47,13 +48,14 @@ class Admission:
     rooms: Rooms
     places: Places
     events: Events
+    prompts: PromptLimits
     hold_s: float
 
     async def admit(self, wish: Wish) -> Promise:
         """Make sure that the room has a promise and a place, and give the promise that holds.
 
-        Raises `InvalidInput` for a voice that nobody has, `Unavailable` where no place is free,
-        `Refused` for a room of somebody else's or one that has another session.
+        Raises `InvalidInput` for a voice or a prompt that no worker can take, `Unavailable` where
+        no place is free, `Refused` for a room of somebody else's or one that has another session.
         """
         async with self.promises.alone(wish.room, LOCK_WAIT_S) as lock:
             if lock is None:
@@ -94,6 +96,7 @@ class Admission:
     async def _promise(self, wish: Wish, old: Promise | None, lock: Lock) -> Promise:
         fleet = await self.workers.fleet()
         fleet.check_voices(wish.personas, self.catalogue)
+        await self.prompts.check(wish.personas, fleet)
         await self._check_place(wish, fleet)
         await self.rooms.ping()
         # A host of the old promise that comes late must find itself outdated.

@@ -19,7 +19,9 @@ from protocol.personas import PERSONAS_PER_ROOM, Catalogue, personas_asked_for
 from protocol.promise import Promise, PromisedPersona, fresh_id, promised
 from token_service.events import Events
 from token_service.promises import Promises
+from token_service.prompts import PromptLimits
 from token_service.rooms import Rooms
+from token_service.workers import Workers
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -36,6 +38,8 @@ class Adoption:
     promises: Promises
     rooms: Rooms
     events: Events
+    workers: Workers
+    prompts: PromptLimits
     look_at_s: dict[str, float] = field(default_factory=dict[str, float])  # room → monotonic
 
     async def found(self, strangers: Iterable[str]) -> list[str]:
@@ -56,9 +60,11 @@ class Adoption:
         try:
             personas = self._personas(asked)
         except InvalidInput:  # its text may show what somebody wrote
-            log.warning("dispatch_refused", room=room, expected="metadata as /token takes it")
-            self.look_at_s[room] = math.inf
-            return None
+            return self._refuse(room, "metadata as /token takes it")
+        try:
+            await self.prompts.check(personas, await self.workers.fleet())
+        except InvalidInput as error:
+            return self._refuse(room, str(error))
         promise = Promise(
             room=room, personas=personas, session=fresh_id(), opened_s=time.time(), owner=OWNER
         )
@@ -66,6 +72,11 @@ class Adoption:
         await self.events.forget(room)
         log.info("room_adopted", room=room, personas=len(personas))
         return promise
+
+    def _refuse(self, room: str, expected: str) -> None:
+        """Say what was expected, and look at this room's dispatches no more."""
+        log.warning("dispatch_refused", room=room, expected=expected)
+        self.look_at_s[room] = math.inf
 
     def _personas(self, asked: Iterable[str]) -> tuple[PromisedPersona, ...]:
         wanted = [

@@ -16,6 +16,7 @@ from livekit import api
 from redis.asyncio.lock import Lock
 from redis.exceptions import RedisError
 
+from protocol.errors import InvalidInput
 from protocol.events import DispatchedEvent
 from protocol.heartbeat import HEARTBEAT_TTL_S
 from protocol.promise import Promise
@@ -28,6 +29,7 @@ from token_service.passes import Passes
 from token_service.places import FIRST, Places
 from token_service.problems import LiveKitAway, Unavailable, full
 from token_service.promises import DISPATCH_GRACE_MAX_S, LockLost, Promises
+from token_service.prompts import PromptLimits
 from token_service.rooms import Rooms, generation_of, is_present
 from token_service.workers import Fleet, Workers
 
@@ -51,6 +53,7 @@ class Dispatcher:
     passes: Passes
     adoption: Adoption
     forgotten: Forgotten
+    prompts: PromptLimits
     trusts_from: float = 0.0  # monotonic; before it, a heartbeat that is missing says nothing
     troubles: dict[str, str] = field(default_factory=dict[str, str])  # room → the last one told
 
@@ -203,6 +206,11 @@ class Dispatcher:
         """Dispatch where a worker has the slots, else let the room wait in the line."""
         fleet = await self.workers.fleet()
         room, personas = promise.room, len(promise.personas)
+        try:
+            await self.prompts.check(promise.personas, fleet)
+        except InvalidInput as error:  # no worker was there to ask when it was promised
+            too_long = Unavailable("prompt_too_long", str(error), 60)
+            return await self.events.waits(room, too_long)
         worker = await self.places.take(room, personas, DISPATCH_GRACE_MAX_S, fleet)
         if worker is not None:
             return await self._dispatch(promise, worker, lock)

@@ -36,7 +36,9 @@ async def add_personas(
 ) -> list[PersonaView]:
     """Add personas; they come while the conversation goes on."""
     personas = asked.chosen(service.catalogue)
-    (await service.workers.fleet()).check_voices(personas, service.catalogue)
+    fleet = await service.workers.fleet()
+    fleet.check_voices(personas, service.catalogue)
+    await service.admission.prompts.check(personas, fleet)
     newcomers = promised(personas)
     promise = await service.sessions.change(
         session_id, caller, lambda p: changes.with_more(p, newcomers)

@@ -31,6 +31,7 @@ from token_service.livekit_client import LiveKitClient
 from token_service.passes import Passes
 from token_service.places import Places
 from token_service.promises import Promises
+from token_service.prompts import PromptLimits
 from token_service.rooms import Rooms
 from token_service.sessions import Sessions
 from token_service.workers import Workers
@@ -95,12 +96,24 @@ async def open_service(
             breakers, places, events = Breakers(redis), Places(redis), Events(redis)
             rooms, workers = Rooms(livekit, Seal(settings)), Workers(redis, breakers)
             passes, forgotten = Passes(redis, rooms, settings), Forgotten(redis, rooms)
+            prompts = PromptLimits(redis)
             admission = Admission(
-                catalogue, promises, workers, rooms, places, events, settings.reservation_s
+                catalogue, promises, workers, rooms, places, events, prompts, settings.reservation_s
             )
-            adoption = Adoption(catalogue, settings.default_persona, promises, rooms, events)
+            adoption = Adoption(
+                catalogue, settings.default_persona, promises, rooms, events, workers, prompts
+            )
             dispatcher = Dispatcher(
-                promises, workers, rooms, places, breakers, events, passes, adoption, forgotten
+                promises,
+                workers,
+                rooms,
+                places,
+                breakers,
+                events,
+                passes,
+                adoption,
+                forgotten,
+                prompts,
             )
             yield Service(
                 settings=settings,

@@ -10,6 +10,7 @@ from protocol.personas import PERSONAS_PER_ROOM, PROMPT_LIMIT, Persona
 from protocol.sampling import UsualSampling
 from token_service.gate import EVERYBODY
 from token_service.problems import RedisAway, Unavailable
+from token_service.prompts import limit_of
 from token_service.service import OpenService, Service
 from token_service.token_request import METADATA_BYTES, NAME_BYTES
 from token_service.workers import Fleet
@@ -47,6 +48,7 @@ class Limits(BaseModel):
     """What a request may ask for at most."""
 
     prompt_characters: int = PROMPT_LIMIT
+    prompt_tokens: int | None = None  # as the model at hand counts; None: it follows no prompts
     personas_per_room: int = PERSONAS_PER_ROOM
     name_bytes: int = NAME_BYTES
     metadata_bytes: int = METADATA_BYTES
@@ -116,7 +118,7 @@ async def page_config(service: OpenService, response: Response) -> PageConfig:
         voices=list(fleet.voices),
         slots_free=fleet.slots_free,
         slots_used=fleet.slots_used,
-        limits=Limits(),
+        limits=Limits(prompt_tokens=limit_of(fleet)),
         **readiness.model_dump(),
     )
 

@@ -88,6 +88,7 @@ class Worker:
         model = await asyncio.to_thread(self._load_model, self.settings, progress)
         self.status.model, self.status.model_note = model.name, model.note
         self.status.model_prompts, self.status.voices = model.prompts, model.voices
+        self.status.prompt_tokens, self.status.tokenizer = model.prompt_tokens, model.tokenizer
         self.status.model_sampling = model.sampling
         if model.note:
             log.info("model_note", note=model.note)

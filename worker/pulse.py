@@ -5,6 +5,7 @@ meanwhile of the rooms that are hosted here it gets back.
 """
 
 import asyncio
+import base64
 import contextlib
 from typing import Any
 
@@ -21,6 +22,7 @@ from protocol.heartbeat import (
     heartbeat_key,
 )
 from protocol.promise import Promise, promise_key
+from protocol.prompt import TOKENIZER_TTL_S, digest_of, tokenizer_key
 from protocol.settings import Settings
 from worker.admission import Admission
 from worker.engine.engine import Engine
@@ -85,6 +87,8 @@ class Pulse:
             model_note=self._status.model_note,
             model_prompts=self._status.model_prompts,
             model_sampling=self._status.model_sampling,
+            prompt_tokens=self._status.prompt_tokens,
+            tokenizer=digest_of(self._status.tokenizer) if self._status.tokenizer else "",
             voices=self._status.voices,
             slots_total=self._engine.model.step.capacity if self._engine else 0,
             slots_used=self._engine.used if self._engine else 0,
@@ -112,6 +116,7 @@ class Pulse:
     async def _beat(self) -> None:
         self._tell_slowness()
         try:
+            await self._leave_tokenizer()
             payload = self.heartbeat().model_dump_json()
             key = heartbeat_key(self._status.worker_id)
             await self._redis.set(key, payload, px=int(HEARTBEAT_TTL_S * 1000))
@@ -124,6 +129,15 @@ class Pulse:
         if self._lost:
             log.info("redis_found")
         self._lost = False
+
+    async def _leave_tokenizer(self) -> None:
+        """Leave in redis what counts a prompt's tokens, before a heartbeat names it."""
+        tokenizer = self._status.tokenizer
+        if not tokenizer or not self._status.model_prompts:
+            return
+        key = tokenizer_key(digest_of(tokenizer))
+        if not await self._redis.expire(key, TOKENIZER_TTL_S):
+            await self._redis.set(key, base64.b64encode(tokenizer), ex=TOKENIZER_TTL_S)
 
     async def _follow_promises(self) -> None:
         """Tell each host what its room is promised now, or that it is no longer the one."""

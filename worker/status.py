@@ -23,6 +23,8 @@ class Status:
         self.model = model
         self.model_note = ""
         self.model_prompts = False
+        self.prompt_tokens = 0
+        self.tokenizer = b""
         self.model_sampling = UsualSampling()
         self.voices: tuple[str, ...] = ()
 

@@ -1,6 +1,7 @@
 """The pulse over a real redis: what a host follows, what redis lost, which job comes too late."""
 
 import asyncio
+import base64
 import socket
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from protocol.errors import InvalidInput
 from protocol.heartbeat import HEARTBEAT_TTL_S, LAST_WORDS_TTL_S, Heartbeat, heartbeat_key
 from protocol.personas import Persona
 from protocol.promise import Promise, promise_key, promised
+from protocol.prompt import TOKENIZER_TTL_S, digest_of, tokenizer_key
 from tests.conftest import SettingsFor
 from tests.person import WITHIN_S, eventually
 from tests.servers import free_port
@@ -101,6 +103,28 @@ async def test_an_outdated_host_leaves(
     await redis.set(promise_key(PROMISE.room), changed.model_dump_json())
 
     await eventually(lambda: bool(told.left), "the host is told to leave")
+
+
+async def test_what_counts_prompts_is_in_redis(
+    redis: Redis, redis_url: str, settings_for: SettingsFor
+) -> None:
+    """A worker that follows prompts leaves its tokenizer, again where redis lost it."""
+    status = Status("pocket")
+    status.model_prompts, status.prompt_tokens, status.tokenizer = True, 211, b"a tokenizer"
+    beating = Pulse(settings_for(redis_url=redis_url), status, Hosts())
+    digest = beating.heartbeat().tokenizer
+    kept: list[str] = []
+    for _ in range(2):
+        await redis.delete(tokenizer_key(digest))
+        await beating._beat()
+        kept.append(base64.b64decode(await redis.get(tokenizer_key(digest)) or "").decode())
+    left_s = await redis.ttl(tokenizer_key(digest))
+    beating.stop()
+    await beating.run()
+
+    assert (digest, beating.heartbeat().prompt_tokens) == (digest_of(b"a tokenizer"), 211)
+    assert kept == ["a tokenizer"] * 2
+    assert 0 < left_s <= TOKENIZER_TTL_S
 
 
 async def test_what_redis_lost_is_written_back(pulse: tuple[Pulse, Told], redis: Redis) -> None:

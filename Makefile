@@ -18,7 +18,7 @@ PAGE_SOURCES := $(filter-out %/.built,$(shell find web -type f -not -path 'web/n
 define install
 	@echo "==> installing $(1) (the first time: a few minutes, 3 GB to fetch; torch brings CUDA)"
 	@again=$$(test -e $(VENV)/.installing && echo --reinstall); touch $(VENV)/.installing; \
-		VIRTUAL_ENV=$(VENV) $(UV) install $$again --require-hashes -r $(1)
+		VIRTUAL_ENV=$(VENV) $(UV) install $$again --no-deps --require-hashes -r $(1)
 	@rm -f $(VENV)/.installing && touch $@
 endef
 
@@ -55,10 +55,11 @@ soak: $(RUN) ## 1,000 joins and leaves, 30 minutes of six personas; ARGS="--visi
 	$(BIN)/python -m bench.soak $(ARGS)
 
 .PHONY: check
-check: $(DEV) web/node_modules/.installed ## format, lint, types
+check: $(DEV) web/node_modules/.installed ## format, lint, types, known faults of what is locked
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	$(BIN)/python -m deploy.advisories
 	$(BIN)/python -m deploy.npm run check
 
 .PHONY: page

@@ -3,6 +3,7 @@
 import errno
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import psutil
@@ -75,6 +76,8 @@ def _describe(pid: int | None) -> str:
         return STRANGER
     try:
         process = psutil.Process(pid)
-        return f"`{' '.join(process.cmdline())[:80] or process.name()}` (pid {pid})"
+        program, *arguments = process.cmdline() or [process.name()]
+        command = " ".join([Path(program).name, *arguments]).strip()  # its folder says little
+        return f"`{command[:80]}` (pid {pid})"
     except psutil.Error:
         return f"pid {pid}"

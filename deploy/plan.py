@@ -18,6 +18,7 @@ from deploy import lan, livekit_config, programs
 from deploy.lan import EVERYWHERE, Lan
 from deploy.ports import Port, is_free
 from protocol.addresses import without_password
+from protocol.env_file import ENCODING
 from protocol.errors import InvalidInput, explain
 from protocol.settings import PROJECT, Settings, load_settings
 from protocol.settings import Port as PortNumber
@@ -32,7 +33,11 @@ class Launch(BaseSettings):
     """What only `make run` knows: ports and an address of the servers that it starts."""
 
     model_config = SettingsConfigDict(
-        env_file=PROJECT / ".env", extra="ignore", frozen=True, env_ignore_empty=True
+        env_file=PROJECT / ".env",
+        env_file_encoding=ENCODING,
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
     )
 
     livekit_port: PortNumber | None = None
@@ -105,8 +110,7 @@ def make_plan(
     `folder` is where servers write; on a `terminal` the log is for people, else JSON; `find` gives
     the programs, and may build them.
     """
-    launch = _launch()
-    loaded = load_settings()
+    loaded, launch = load_settings(), _launch()
     settings, starts_livekit, starts_redis = _follow(loaded, launch)
     network = None
     if loaded.host not in LOOPBACK_HOSTS and "livekit_public_url" not in loaded.model_fields_set:

@@ -22,7 +22,7 @@ from protocol.secret import shown_key
 
 ANSWER_S = 5.0
 REFUSED = (401, 403)
-Kind = Literal["key", "secret", "clock", "other"]
+Kind = Literal["key", "secret", "clock", "away", "other"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,9 +42,9 @@ def proxy_for(url: str) -> Proxy | None:
     parts = urlsplit(url)
     kind = "https" if parts.scheme in SECURE else "http"
     named = getproxies_environment()
-    proxy = named.get(kind, "")
+    proxy, exceptions = named.get(kind, ""), named.get("no", "")
     host = parts.hostname or ""
-    if not proxy or is_loopback(host) or _is_excepted(host, parts.port, named.get("no", "")):
+    if not proxy or not host or is_loopback(host) or _is_excepted(host, parts.port, exceptions):
         return None
     return Proxy(proxy if "://" in proxy else f"http://{proxy}", f"{kind.upper()}_PROXY")
 

@@ -7,11 +7,10 @@ from typing import Literal
 import structlog
 from pydantic import SecretStr
 
-from protocol.settings import DEVELOPMENT_KEY, DEVELOPMENT_SECRET, Settings
+from protocol.settings import DEVELOPMENT_KEY, DEVELOPMENT_SECRET, SHORTEST_SECRET, Settings
 
 log = structlog.stdlib.get_logger(__name__)
 
-SHORTEST_SECRET = 32  # characters; a key's name is shorter
 Secret = Literal["livekit_api_secret", "hf_token"]
 
 

@@ -7,6 +7,7 @@ Errors name the key, the value and what was expected.
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -17,6 +18,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from protocol.env_file import ENCODING, read_env_file
 from protocol.errors import InvalidInput, explain
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -25,6 +27,7 @@ DEVELOPMENT_KEY = "devkey"
 DEVELOPMENT_SECRET = "development-secret-at-least-32-bytes"
 
 AuthMode = Literal["loopback", "open", "api_keys", "jwt"]
+SHORTEST_SECRET = 32  # bytes; a key's name is shorter
 RATE = r"^[1-9]\d{0,6}/(second|minute|hour|day)$"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -35,6 +38,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_file=PROJECT / ".env",
+        env_file_encoding=ENCODING,
         toml_file=USER_FILE,
         frozen=True,
         extra="ignore",
@@ -52,7 +56,9 @@ class Settings(BaseSettings):
     """LiveKit for browsers; wss wherever they are not on this machine."""
     livekit_api_key: str = Field(default=DEVELOPMENT_KEY, min_length=1)
     """Name of the key that LiveKit and we share."""
-    livekit_api_secret: SecretStr = Field(default=SecretStr(DEVELOPMENT_SECRET), min_length=32)
+    livekit_api_secret: SecretStr = Field(
+        default=SecretStr(DEVELOPMENT_SECRET), min_length=SHORTEST_SECRET
+    )
     """Secret of that key, at least 32 bytes. The default is for development only."""
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", pattern=r"^(redis|rediss|unix)://.+")
     """Redis for promises and heartbeats."""
@@ -148,6 +154,19 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("livekit_url", "livekit_public_url", "redis_url", "jwt_jwks_url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        """Raise `ValueError` for a host or a port that nothing could be reached by."""
+        try:
+            parts = urlsplit(url or "unix:")
+            whole = parts.scheme == "unix" or (bool(parts.hostname) and parts.port != 0)
+        except ValueError:
+            whole = False
+        if not whole:
+            raise ValueError("expected scheme://host:port, an IPv6 address in [brackets]")
+        return url
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -168,6 +187,8 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """Read all layers. Raises `InvalidInput` naming each key and what was expected, no secret."""
+    if (env_file := Settings.model_config.get("env_file")) is not None:
+        read_env_file(Path(str(env_file)))
     try:
         return Settings()
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -175,8 +196,18 @@ def load_settings() -> Settings:
     except ValidationError as error:
         faulty = {fault["loc"][0] for fault in error.errors() if fault["loc"]}
         if "livekit_api_secret" in faulty:
-            raise InvalidInput(
-                "LIVEKIT_API_SECRET: expected at least 32 bytes (value not shown)"
-            ) from None
+            raise InvalidInput(_short_secret()) from None
         hide_values = "redis_url" in faulty  # it may hold a password
         raise InvalidInput(f"settings: {explain(error, hide_values=hide_values)}") from None
+
+
+def _short_secret() -> str:
+    """Say what is expected of the secret; where the key's name is as long as one, that too."""
+    try:
+        name = Settings(livekit_api_secret=SecretStr(DEVELOPMENT_SECRET)).livekit_api_key
+    except ValidationError:
+        name = ""
+    expected = "LIVEKIT_API_SECRET: expected at least 32 bytes (value not shown)"
+    if len(name) < SHORTEST_SECRET:
+        return expected
+    return f"{expected}; LIVEKIT_API_KEY is as long as a secret: the two seem to be swapped"

@@ -4,6 +4,7 @@ Exit status: 0 nothing stands in the way, 1 something does, 2 the settings canno
 """
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -16,7 +17,7 @@ import structlog
 from dotenv import dotenv_values
 
 from deploy import compose
-from deploy.doctor import docker, keys, machine, network, servers, tools
+from deploy.doctor import docker, keys, machine, network, proxies, servers, tools
 from deploy.doctor import sessions as room_for
 from deploy.doctor.finding import Finding, State, fail, ok
 from deploy.doctor.gpu import Card, gpu
@@ -24,7 +25,10 @@ from deploy.doctor.model import Look, model
 from deploy.doctor.public_url import public_url
 from deploy.lan import own_address
 from deploy.plan import Plan, make_plan
+from protocol.env_file import read_env_file
 from protocol.errors import InvalidInput
+from protocol.proxies import keep_loopback_direct
+from protocol.secret import reveal
 from protocol.settings import PROJECT, Settings, load_settings
 
 FIT, UNFIT, UNREADABLE = 0, 1, 2
@@ -64,14 +68,16 @@ def look(case: Case) -> Iterator[Finding]:
     yield from cards
     yield from seen.findings
     yield from _sessions(settings, seen, card)
+    yield from proxies.proxies(settings)
     yield from _servers(case)
-    yield _public_url(plan)
+    yield _public_url(case)
     yield from keys.keys(settings, PROJECT / ".env")
 
 
 def make_case() -> Case:
     """With a `DOMAIN`, the host that docker compose runs on; else `make run`."""
-    given = {name: value or "" for name, value in dotenv_values(PROJECT / ".env").items()}
+    text = io.StringIO(read_env_file(PROJECT / ".env"))
+    given = {name: value or "" for name, value in dotenv_values(stream=text).items()}
     given |= os.environ
     if not given.get("DOMAIN"):
         return Case(make_plan(os.environ, PROJECT / "var", terminal=False, find=Path), MAKE_RUN)
@@ -88,6 +94,7 @@ def main() -> int:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     say: Callable[[str], None] = _nothing if as_json else _print
     findings: list[Finding] = []
+    keep_loopback_direct()
     try:
         case = make_case()
         say(f"For `{case.starter}` on this machine:")
@@ -152,12 +159,18 @@ def _servers(case: Case) -> Iterator[Finding]:
             yield check(case.plan.settings)
 
 
-def _public_url(plan: Plan) -> Finding:
+def _public_url(case: Case) -> Finding:
     """Asked where it is there already."""
+    plan = case.plan
     if plan.lan is not None:
         found = f"{plan.lan.address}: make run puts Caddy there, with its own certificate"
         return ok("public_url.to_start", found)
-    return public_url(plan.settings.livekit_public_url)
+    keys = (
+        plan.settings.livekit_api_key,
+        reveal(plan.settings, "livekit_api_secret", "doctor's join"),
+    )
+    runs = all(process.name != "livekit" for process in plan.processes)
+    return public_url(plan.settings.livekit_public_url, keys, runs=runs)
 
 
 def _print(line: str) -> None:

@@ -7,25 +7,35 @@ from urllib.parse import urlsplit
 import httpx
 
 from deploy.doctor.finding import Finding, fail, ok, warn
-from deploy.doctor.servers import http_of
+from deploy.doctor.proxies import asked
+from deploy.doctor.upgrade import as_browser
 from protocol.addresses import is_loopback
+from protocol.livekit_trouble import way_past_proxy
 
 WITHIN_S = 5.0
 OUTSIDE = "seen from this machine; a phone on mobile data tells about the world"
 
 
-def public_url(url: str) -> Finding:
-    """Whether browsers find LiveKit there, over TLS where they need it."""
+Keys = tuple[str, str]
+
+
+def public_url(url: str, keys: Keys | None = None, *, runs: bool = True) -> Finding:
+    """Whether browsers find LiveKit there, over TLS where they need it, and are let in.
+
+    `keys` are LiveKit's key and secret, to join with; without them nobody joins. `runs` says
+    whether LiveKit is there already, where the URL leads to this machine.
+    """
     parts = urlsplit(url)
     if is_loopback(parts.hostname):
-        return ok("public_url.local", f"{url}: browsers on this machine alone")
+        found = ok("public_url.local", f"{url}: browsers on this machine alone")
+        return (_joined(url, keys) if runs else None) or found
     if parts.scheme == "ws":
         advice = "wss:// behind Caddy (docker compose), or make run HOST=… in a LAN"
         return warn("public_url.plain", f"{url}: browsers there will give no microphone", advice)
-    return _asked(url, parts.hostname or "")
+    return _asked(url, parts.hostname or "", keys)
 
 
-def _asked(url: str, host: str) -> Finding:
+def _asked(url: str, host: str, keys: Keys | None) -> Finding:
     try:
         socket.getaddrinfo(host, None)
     except OSError as error:
@@ -33,7 +43,7 @@ def _asked(url: str, host: str) -> Finding:
         return fail("public_url.no_name", f"{url}: {host} is no name: {error.strerror}", advice)
     try:
         trusted = ssl.create_default_context()
-        answer = httpx.get(http_of(url), verify=trusted, timeout=WITHIN_S, trust_env=False)
+        answer = asked(url, verify=trusted, timeout=WITHIN_S)
     except httpx.ConnectError as error:
         if _certificate_fault(error):
             advice = "look at Caddy's log: it fetches a certificate once 80 and 443 are open"
@@ -44,12 +54,24 @@ def _asked(url: str, host: str) -> Finding:
     if not answer.is_success:
         found = f"{url}: answers with {answer.status_code}"
         return warn("public_url.strange", found, "Caddy's log says which service it asked")
-    return ok("public_url.ok", f"{url} answers over TLS ({OUTSIDE})")
+    return _joined(url, keys) or ok("public_url.ok", f"{url} answers over TLS ({OUTSIDE})")
+
+
+def _joined(url: str, keys: Keys | None) -> Finding | None:
+    """Join as a browser does; give why that fails."""
+    refusal = as_browser(url, *keys) if keys is not None else None
+    if refusal is None:
+        return None
+    if refusal.kind in ("key", "secret", "clock"):
+        advice = "LIVEKIT_PUBLIC_URL=… leads to the LiveKit of LIVEKIT_URL, with the same key"
+        return fail("public_url.refused", refusal.sentence, advice)
+    advice = "have the server in front pass WebSockets on (deploy/routes.caddy does), to LiveKit"
+    return fail("public_url.no_upgrade", refusal.sentence, advice)
 
 
 def _away(url: str, error: httpx.HTTPError) -> Finding:
     advice = "start Caddy and open 80 and 443/tcp; many routers do not lead back to themselves"
-    found = f"{url} does not answer: {type(error).__name__} ({OUTSIDE})"
+    found = f"{url} does not answer: {type(error).__name__} ({OUTSIDE}){way_past_proxy(url)}"
     return warn("public_url.away", found, advice)
 
 

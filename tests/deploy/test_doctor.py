@@ -19,7 +19,7 @@ from tests.servers import free_port
 
 SECRET = secrets.token_hex(32)
 CHECKS = "python|compiler|docker|disk|\\w+_server|caddy|page|ports|udp|gpu|model|sessions|redis"
-CODE = rf'"((?:{CHECKS}|livekit|public_url|keys|settings)\.[a-z_]+)"'
+CODE = rf'"((?:{CHECKS}|livekit|proxy|public_url|keys|settings)\.[a-z_]+)"'
 
 
 def doctor(home: Path, *arguments: str, **given: str) -> subprocess.CompletedProcess[str]:
@@ -143,7 +143,8 @@ def test_every_line_that_can_be_printed_is_seen_in_a_test() -> None:
     tests = "".join(
         path.read_text() for path in (PROJECT / "tests" / "deploy").glob("test_doctor*.py")
     )
-    made_of_names = {"keys.keys", "keys.auth", "keys.tls", "redis.to_start", "livekit.to_start"}
+    made_of_names = {f"keys.{what}" for what in ("keys", "auth", "tls", "proxies")}
+    made_of_names |= {"redis.to_start", "livekit.to_start"}
     can_be_printed = set(re.findall(CODE, source)) | made_of_names
     seen = set(re.findall(r"(\w+\.[a-z_]+)", tests)) | {"model.echo", "model.builtin"}
 

@@ -1,26 +1,34 @@
 """Doctor: redis, LiveKit, the public URL, keys; real servers, right and wrong ones."""
 
+import asyncio
 import http.server
 import secrets
 import ssl
 import threading
 import time
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from livekit import api
 from redis import Redis
 
 from deploy.certificates import Authority, make_authority, write_certificate
-from deploy.doctor import servers
+from deploy.doctor import servers, upgrade
 from deploy.doctor.finding import Finding, State
 from deploy.doctor.keys import keys
+from deploy.doctor.proxies import proxies
 from deploy.doctor.public_url import public_url
 from protocol.settings import Settings
+from tests.clock import set_ahead
 from tests.conftest import SettingsFor
+from tests.proxy import forward_proxy, saying
 from tests.servers import GivenSettings, LiveKit, free_port, start_redis
+from tests.token_service.players import eventually
 
 OWN = {"livekit_api_key": "rooms", "livekit_api_secret": secrets.token_hex(32)}
 SAFE = OWN | {"livekit_public_url": "wss://talk.example", "auth_mode": ("open",)}
@@ -40,19 +48,17 @@ def web(
     says: bytes = b"",
     hangs_s: float = 0.0,
 ) -> Generator[int]:
-    """Something that answers every request alike, a POST after `hangs_s`; gives its port."""
+    """Something that answers every request alike, but for `/` after `hangs_s`; gives its port."""
 
     class Answer(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(says)))
-            self.end_headers()
-            self.wfile.write(says)
-
-        def do_POST(self) -> None:
-            time.sleep(hangs_s)
+            if self.path != "/":
+                time.sleep(hangs_s)
             with suppress(BrokenPipeError):
-                self.do_GET()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(says)))
+                self.end_headers()
+                self.wfile.write(says)
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
@@ -89,6 +95,18 @@ def test_a_redis_that_is_away() -> None:
     assert "hush" not in finding.line()
 
 
+def test_a_redis_that_forgets(tmp_path: Path) -> None:
+    """With a limit and an evicting policy; the policy and the right one are told."""
+    with start_redis(tmp_path) as url:
+        with Redis.from_url(url) as client:
+            client.config_set("maxmemory", "64mb")
+            client.config_set("maxmemory-policy", "allkeys-lru")
+        finding = servers.redis_server(GivenSettings(redis_url=url))
+
+    assert told(finding) == ("redis.forgets", State.FAIL)
+    assert "maxmemory-policy allkeys-lru" in finding.found and "noeviction" in finding.advice
+
+
 def test_a_redis_that_wants_a_password(tmp_path: Path) -> None:
     """It answers, and refuses us."""
     with start_redis(tmp_path) as url:
@@ -113,9 +131,53 @@ def test_a_livekit_with_another_secret(livekit: LiveKit, settings_for: SettingsF
     assert secret not in finding.line()
 
 
+def test_a_livekit_that_does_not_know_the_key(livekit: LiveKit, settings_for: SettingsFor) -> None:
+    """The key is named; a secret in its place is not."""
+    named = servers.livekit(settings_for(livekit=livekit, livekit_api_key="rooms"))
+    secret = secrets.token_hex(32)
+    swapped = servers.livekit(settings_for(livekit=livekit, livekit_api_key=secret))
+
+    assert told(named) == told(swapped) == ("livekit.wrong_key", State.FAIL)
+    assert "does not know the key 'rooms'" in named.found
+    assert secret not in swapped.line()
+
+
+def test_a_clock_that_is_two_minutes_ahead(
+    livekit: LiveKit, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LiveKit refuses every token, and the key is right."""
+    set_ahead(monkeypatch, 120)
+    finding = servers.livekit(settings_for(livekit=livekit))
+
+    assert told(finding) == ("livekit.clock", State.FAIL)
+    assert "this machine's clock is 1" in finding.found
+
+
+def test_a_clock_that_is_half_a_minute_ahead(
+    livekit: LiveKit, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LiveKit bears it, and what is timed is late or early: told before it grows."""
+    ahead = SimpleNamespace(time=lambda: time.time() + 30)
+    monkeypatch.setattr(servers, "time", ahead)
+
+    assert told(servers.livekit(settings_for(livekit=livekit))) == (
+        "livekit.clock_differs",
+        State.WARN,
+    )
+
+
+def test_a_livekit_behind_what_passes_no_websocket_on() -> None:
+    """It greets as LiveKit does, and answers 200 where a worker wants 101."""
+    with web(200, says=b"OK") as port:
+        finding = servers.livekit(GivenSettings(livekit_url=f"ws://127.0.0.1:{port}"))
+
+    assert told(finding) == ("livekit.no_upgrade", State.FAIL)
+    assert "answered 200 instead of 101" in finding.found
+
+
 def test_a_livekit_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that greets and then says nothing more is away, as soon as patience is over."""
-    monkeypatch.setattr(servers, "WITHIN_S", 0.3)
+    monkeypatch.setattr(upgrade, "WITHIN_S", 0.3)
     with web(200, says=b"OK", hangs_s=3.0) as port:
         begun_s = time.monotonic()
         finding = servers.livekit(GivenSettings(livekit_url=f"ws://127.0.0.1:{port}"))
@@ -203,6 +265,107 @@ def test_a_public_url_that_answers_with_an_error(certificate: Path) -> None:
     assert told(finding) == ("public_url.strange", State.WARN)
 
 
+async def test_a_public_url_is_joined_as_a_browser_does(
+    livekit: LiveKit, certificate: Path
+) -> None:
+    """Over TLS to the real LiveKit; the room is gone soon after."""
+    keys_of = (livekit.api_key, livekit.api_secret)
+    async with tls_front(certificate, livekit.port) as port:
+        finding = await asyncio.to_thread(public_url, f"wss://localhost:{port}", keys_of)
+
+    assert told(finding) == ("public_url.ok", State.OK)
+    async with livekit.client() as client:
+        asked = partial(client.room.list_rooms, api.ListRoomsRequest())
+
+        async def gone() -> bool:
+            names = [room.name for room in (await asked()).rooms]
+            return not any(name.startswith("moshi-rooms-doctor") for name in names)
+
+        await eventually(gone, "the room ends by itself")
+
+
+@asynccontextmanager
+async def tls_front(certificate: Path, to: int) -> AsyncGenerator[int]:
+    """Something that takes TLS and passes on what comes, as Caddy does; gives its port."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    passing: set[asyncio.Task[None]] = set()
+
+    async def copy(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await source.read(65_536):
+                to.write(data)
+                await to.drain()
+
+    async def serve(here: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        there, forth = await asyncio.open_connection("127.0.0.1", to)
+        ways = {asyncio.create_task(copy(here, forth)), asyncio.create_task(copy(there, back))}
+        passing.update(ways)
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        for writer in (forth, back):
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls) as server:
+        yield server.sockets[0].getsockname()[1]
+        await asyncio.wait_for(asyncio.gather(*passing, return_exceptions=True), 20)
+
+
+def test_a_public_url_that_passes_no_websocket_on(certificate: Path) -> None:
+    """A web server in front answers pages, and no call can begin."""
+    with web(200, certificate) as port:
+        finding = public_url(f"wss://localhost:{port}", ("rooms", "s" * 32))
+
+    assert told(finding) == ("public_url.no_upgrade", State.FAIL)
+    assert "instead of 101" in finding.found
+
+
+def test_a_public_url_on_this_machine_is_joined_where_livekit_runs(livekit: LiveKit) -> None:
+    """With another secret nobody gets in; where LiveKit is still to start nobody tries."""
+    good, wrong = (livekit.api_key, livekit.api_secret), (livekit.api_key, secrets.token_hex(32))
+
+    assert told(public_url(livekit.url, good)) == ("public_url.local", State.OK)
+    assert told(public_url(livekit.url, wrong)) == ("public_url.refused", State.FAIL)
+    assert told(public_url(livekit.url, wrong, runs=False)) == ("public_url.local", State.OK)
+
+
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy of this machine."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_a_proxy_in_the_way_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where LiveKit is elsewhere, and in the finding about LiveKit itself."""
+    settings = GivenSettings(livekit_url="ws://livekit.example:7880")
+    assert proxies(settings) == []
+    with forward_proxy(saying("200 OK", "<html>")) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        [named], asked = proxies(settings), servers.livekit(settings)
+        monkeypatch.setenv("NO_PROXY", "livekit.example")
+        [past] = proxies(settings)
+
+    assert told(named) == ("proxy.in_between", State.WARN)
+    assert f"leads through the proxy {proxy.url} (HTTP_PROXY)" in named.found
+    assert told(asked) == ("livekit.other", State.FAIL)
+    assert f"the proxy {proxy.url} (HTTP_PROXY), and past it with NO_PROXY" in asked.found
+    assert told(past) == ("proxy.past", State.OK)
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_a_proxy_without_http_is_no_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SOCKS is spoken by none of our clients: said, and no traceback."""
+    monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1080")
+    settings = GivenSettings(livekit_url="ws://livekit.example:7880")
+
+    assert [told(each) for each in proxies(settings)] == [("proxy.unusable", State.FAIL)]
+    assert told(servers.livekit(settings)) == ("livekit.away", State.FAIL)
+
+
 def looked_at(env_file: Path, **given: Any) -> list[tuple[str, State]]:
     """What is found of keys and modes."""
     settings: Settings = GivenSettings(**given)
@@ -226,6 +389,11 @@ def test_each_refusal_of_production_is_told(tmp_path: Path) -> None:
         ("keys.auth", State.FAIL),
         ("keys.tls", State.FAIL),
     ]
+
+
+def test_strangers_that_are_trusted_beside_loopback(tmp_path: Path) -> None:
+    """What the token service would not start with."""
+    assert looked_at(tmp_path / ".env", trusted_proxies="*") == [("keys.proxies", State.FAIL)]
 
 
 def test_secrets_that_others_can_read(tmp_path: Path) -> None:

@@ -57,6 +57,29 @@ def test_no_key_is_overwritten_silently(project: Path) -> None:
     assert (project / ".env").read_text() == before
 
 
+def test_a_mark_at_the_beginning_hides_no_key(project: Path) -> None:
+    """What an editor wrote before the first line is no part of its name."""
+    (project / ".env").write_bytes(b"\xef\xbb\xbfLIVEKIT_API_KEY=rooms\nMODEL=echo\n")
+    with pytest.raises(AlreadyThere, match="holds LIVEKIT_API_KEY already"):
+        write_keys(project, replace=False)
+    write_keys(project, replace=True)
+    text = (project / ".env").read_text()
+
+    assert text.startswith("LIVEKIT_API_KEY=rooms-")
+    assert text.count("LIVEKIT_API_KEY=") == 1
+
+
+def test_an_env_file_that_cannot_be_read_is_told(project: Path) -> None:
+    """The command ends with 1 and names the file; nothing is written over it."""
+    (project / ".env").write_bytes("MODEL=echo\n".encode("utf-16"))
+    command = [sys.executable, "-m", "deploy.keys", "--project", str(project)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert f"{project}/.env: is UTF-16; expected UTF-8" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_keys_are_replaced_when_told_to(project: Path) -> None:
     """New keys for LiveKit; the callers' keys stay."""
     first = key_in(write_keys(project, replace=False))
@@ -101,6 +124,7 @@ def test_it_says_what_is_next_and_how_it_ended(project: Path) -> None:
         ("A=1\nB=2\n", "A=9\nB=2\n"),
         ("# about\n#A=1\nB=2\n", "# about\nA=9\nB=2\n"),
         ("export A=1\n#A=0\n", "A=9\n#A=0\n"),
+        ("A=1\nB=2\nA=3\n", "B=2\nA=9\n"),
         ("B=2", "B=2\nA=9\n"),
         ("", "A=9\n"),
     ],

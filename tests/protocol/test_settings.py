@@ -106,6 +106,39 @@ def test_a_short_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal() == "LIVEKIT_API_SECRET: expected at least 32 bytes (value not shown)"
 
 
+def test_swapped_key_and_secret_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the name is as long as a secret and the secret is too short; neither is shown."""
+    monkeypatch.setenv("LIVEKIT_API_KEY", "5" * 64)
+    monkeypatch.setenv("LIVEKIT_API_SECRET", "rooms-1a2b")
+
+    assert refusal() == (
+        "LIVEKIT_API_SECRET: expected at least 32 bytes (value not shown); "
+        "LIVEKIT_API_KEY is as long as a secret: the two seem to be swapped"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("LIVEKIT_URL", "ws://::1:7880"),
+        ("LIVEKIT_URL", "ws://host:seven"),
+        ("LIVEKIT_PUBLIC_URL", "wss://host:99999"),
+        ("LIVEKIT_PUBLIC_URL", "wss://:7880"),
+        ("LIVEKIT_URL", "ws://[::1"),
+    ],
+)
+def test_a_url_that_leads_nowhere_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, url: str
+) -> None:
+    """An IPv6 address without brackets, a port that is none: told here, not by a traceback."""
+    monkeypatch.setenv(name, url)
+
+    assert refusal() == (
+        f"settings: {name.lower()}={url!r}: "
+        "expected scheme://host:port, an IPv6 address in [brackets]"
+    )
+
+
 def test_a_wrong_redis_url_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """A URL may hold a password, so only its key and its rule are told."""
     monkeypatch.setenv("REDIS_URL", "http://:hush@redis")

@@ -1,0 +1,43 @@
+"""The proxies that the environment names, and which of our ways lead through one."""
+
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment
+
+import httpx
+
+from deploy.doctor.finding import Finding, fail, ok, warn
+from protocol.addresses import http_of
+from protocol.proxies import Proxy, proxy_for, proxy_url_for
+from protocol.settings import Settings
+
+
+def proxies(settings: Settings) -> list[Finding]:
+    """A finding for each way that leads through a proxy; nothing where no proxy is named."""
+    named = [f"{kind.upper()}_PROXY" for kind in getproxies_environment() if kind != "no"]
+    if not named:
+        return []
+    ways = {"LIVEKIT_URL": settings.livekit_url, "JWT_JWKS_URL": settings.jwt_jwks_url or ""}
+    through = [
+        _through(name, url, proxy) for name, url in ways.items() if (proxy := proxy_for(url))
+    ]
+    past = f"{', '.join(sorted(named))} set; LiveKit is reached past it"
+    return through or [ok("proxy.past", past)]
+
+
+def _through(name: str, url: str, proxy: Proxy) -> Finding:
+    host = urlsplit(url).hostname
+    found = f"{name}: the way to {host} leads through {proxy.shown}"
+    if not proxy.usable:
+        advice = f"give an http:// proxy, or NO_PROXY={host}"
+        return fail("proxy.unusable", f"{found}, which speaks no HTTP", advice)
+    advice = f"right where {host} is outside your network; else NO_PROXY={host}"
+    return warn("proxy.in_between", found, advice)
+
+
+def asked(url: str, **options: Any) -> httpx.Response:
+    """GET by the way that our processes take, ws or http. Raises `httpx.HTTPError`."""
+    try:
+        return httpx.get(http_of(url), trust_env=False, proxy=proxy_url_for(url), **options)
+    except (ImportError, ValueError) as error:  # a proxy that speaks something else, as SOCKS
+        raise httpx.ProxyError(str(error)) from error

@@ -29,8 +29,8 @@ from worker.engine.engine import Engine
 from worker.engine.model import Mask, Model, Pcm, StepOut
 from worker.engine.slots import Frame
 from worker.grid import FRAME_S, next_tick
+from worker.native_events import NativeEvents, Target
 from worker.ring import Ring
-from worker.track_stream import AudioEvents
 
 STEP_S = 0.024
 PERSONA = Persona(name="bench", label="Bench")
@@ -119,7 +119,6 @@ class Host(threading.Thread):
 
 def subscriber(kind: str, queue: "FfiQueue[Any]") -> Callable[..., Queue[Any]]:
     """How a stream gets its events: the SDK's way, a filter by handle, or routed."""
-    events = AudioEvents(queue)
 
     def by_type(handle: int, loop: asyncio.AbstractEventLoop) -> Queue[Any]:
         return queue.subscribe(loop, lambda e: e.WhichOneof("message") == "audio_stream_event")
@@ -129,7 +128,8 @@ def subscriber(kind: str, queue: "FfiQueue[Any]") -> Callable[..., Queue[Any]]:
 
     def routed(handle: int, loop: asyncio.AbstractEventLoop) -> Queue[Any]:
         own: Queue[Any] = Queue()
-        events.add(handle, loop, own)
+        assert isinstance(queue, NativeEvents)
+        queue.add_stream(handle, Target(loop, own))
         return own
 
     return {"type": by_type, "handle": by_handle, "routed": routed}[kind]
@@ -162,7 +162,7 @@ def measure(kind: str, hosts: int, seconds: float) -> dict[str, float | int | st
     """One row of the table."""
     step = SleepStep(hosts)
     engine = Engine(Model("sleep", step, (), ()), on_failure=lambda error: None)
-    queue: FfiQueue[Any] = FfiQueue()
+    queue: FfiQueue[Any] = NativeEvents() if kind == "routed" else FfiQueue()
     subscribe = subscriber(kind, queue)
     engine.start()
     threads = [Host(handle, engine, subscribe) for handle in range(1, hosts + 1)]

@@ -29,6 +29,7 @@ from worker.health import Health
 from worker.host import Host
 from worker.hosts import Hosts
 from worker.house import House, attributes_of, identity_of
+from worker.native_events import native_events
 from worker.native_log import leave_native_log_there
 from worker.pulse import Pulse
 from worker.registration import Registration
@@ -225,6 +226,7 @@ def main() -> int:
         configure_logging(settings)
         refuse_unsafe(settings, serves_people=False)
         leave_native_log_there()
+        native_events()
         asyncio.run(_main(settings))
     except (InvalidInput, ConnectionError, OSError) as error:
         sys.stderr.write(f"worker: {error}\n")

@@ -21,7 +21,9 @@ from worker.engine.model import Pcm
 from worker.engine.slots import Full
 from worker.floor import Floor, FloorRules
 from worker.house import House, attributes_of, identity_of
+from worker.incoming import read_nothing
 from worker.mix import heard_by_each
+from worker.native_events import native_events
 from worker.persona import RoomPersona
 from worker.retries import Retries
 
@@ -161,6 +163,7 @@ class Cast:
             # connection for each direction: with one for both LiveKit grows slow (decisions.md).
             options = rtc.RoomOptions(auto_subscribe=False, single_peer_connection=False)
             await room.connect(settings.livekit_url, self._token(promised), options)
+            native_events().attach(room, read_nothing)
         there = RoomPersona(
             promised,
             room,

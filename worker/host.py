@@ -13,13 +13,13 @@ from functools import partial
 from typing import Literal
 
 import structlog
-from livekit import rtc
+from livekit import api, rtc
 from livekit.agents import AutoSubscribe, JobContext
 
-from protocol import wire
 from protocol.events import PeopleEvent
 from protocol.promise import Promise
 from worker.cast import Cast
+from worker.chat import Chat
 from worker.ears import Ears, is_person
 from worker.grid import next_tick
 from worker.hosts import Hosting
@@ -28,8 +28,7 @@ from worker.speech import Speech
 
 log = structlog.get_logger(__name__)
 
-CANNOT_READ = "I can hear you, but I cannot read yet. Please say it aloud."
-LINE_CHARACTERS = 10_000
+REMOVE_WITHIN_S = 3.0
 FAILED = "Something went wrong on this side and the call has to end. Please start it again."
 
 
@@ -44,6 +43,7 @@ class Host:
         self._leaving: asyncio.Future[str] = self._loop.create_future()
         self._empty_timer: asyncio.TimerHandle | None = None
         self._cast: Cast | None = None
+        self._chat: Chat | None = None
         self._person_speaks = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._hosting = Hosting(
@@ -69,12 +69,14 @@ class Host:
             await self._ctx.connect(  # a connection for each direction: docs/decisions.md
                 auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE, single_peer_connection=False
             )
+            self._chat = Chat(room, self._read, self._remove)
             await self._serve(room)
             house.hosts.left.add(self._promise)
         except Exception:
             log.exception("host_failed")
             house.hosts.failed.add(self._promise)
-            await self._say(FAILED)
+            if self._chat is not None:
+                await self._chat.say(FAILED)
         finally:
             house.admission.claim(self._ctx.job.id)
             await self._goodbye(room)
@@ -85,7 +87,6 @@ class Host:
         room.on("participant_connected", lambda who: self._watch_people(who, "joined"))
         room.on("participant_disconnected", lambda who: self._watch_people(who, "left"))
         room.on("disconnected", lambda _: self._leave("the room ended"))
-        room.register_text_stream_handler(wire.CHAT_TOPIC, self._on_chat)
         ears = Ears(room)
         speech = Speech(self._person_started, self._person_ended)
         took = partial(self._house.admission.took, self._ctx.job.id)
@@ -157,22 +158,16 @@ class Host:
         if not self._leaving.done():
             self._leaving.set_result(reason)
 
-    def _on_chat(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        if identity.startswith(wire.AGENT_IDENTITY_PREFIX):
-            reader.close()
-        else:
-            self._spawn(self._answer(reader))
-
-    async def _answer(self, reader: rtc.TextStreamReader) -> None:
+    def _read(self, line: str) -> None:
         """A typed line: who is named in it comes first; nobody can read the rest yet."""
-        text = ""
-        async for chunk in reader:
-            text += chunk
-            if len(text) > LINE_CHARACTERS:  # nobody types that much, and nobody is to fill memory
-                return reader.close()
         if self._cast is not None:
-            self._cast.address(text)
-        await self._say(CANNOT_READ)
+            self._cast.address(line)
+
+    async def _remove(self, identity: str) -> None:
+        """Have LiveKit remove a participant."""
+        who = api.RoomParticipantIdentity(room=self._promise.room, identity=identity)
+        async with asyncio.timeout(REMOVE_WITHIN_S):
+            await self._ctx.api.room.remove_participant(who)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run something small beside; its failure is logged and ends nothing."""
@@ -185,17 +180,14 @@ class Host:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.warning("host_task_failed", error=type(error).__name__)
 
-    async def _say(self, text: str) -> None:
-        """One line of chat from the first persona, if the room can still be reached."""
-        if self._ctx.room.isconnected():
-            await self._ctx.room.local_participant.send_text(text, topic=wire.CHAT_TOPIC)
-
     async def _goodbye(self, room: rtc.Room) -> None:
         """Stop what runs beside, then disconnect."""
         if self._empty_timer is not None:
             self._empty_timer.cancel()
         for task in self._tasks:
             task.cancel()
+        if self._chat is not None:
+            await self._chat.aclose()
         if room.isconnected():
             await room.disconnect()
         self._ctx.shutdown(reason="host left")

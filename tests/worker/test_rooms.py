@@ -24,7 +24,7 @@ from tests.worker.rooms import all_free, asking_for, change_promise, in_talk, sl
 from token_service.breakers import FAILURES_KEY
 from token_service.promises import CALM_DISPATCHES
 from token_service.rooms import Rooms
-from worker.host import CANNOT_READ
+from worker.chat import CANNOT_READ
 from worker.mix import heard_by_each
 
 CAPACITY = 3

@@ -17,7 +17,7 @@ from protocol.promise import Promise, fresh_id, promised
 from token_service.callers import ANYONE, Caller
 from token_service.events import Events
 from token_service.places import Places
-from token_service.problems import Refused, Unavailable, full
+from token_service.problems import Refused, Unavailable, full, over
 from token_service.promises import Promises
 from token_service.prompts import PromptLimits
 from token_service.rooms import Rooms
@@ -68,16 +68,18 @@ class Admission:
             return await self._promise(wish, standing, lock)
 
     async def _check_owner(self, wish: Wish, standing: Promise | None) -> None:
-        """A room is its owner's; one that LiveKit knows and we do not is somebody's, too."""
+        """A room is its owner's; one in use that we promised nothing is another application's."""
         if standing is not None:
             foreign = standing.owner not in ("", wish.caller.id)
         else:
-            foreign = wish.caller.is_named and await self.rooms.people(wish.room) > 0
+            foreign = await self.rooms.is_used(wish.room)
+            if foreign and await self.promises.lost_memory():
+                raise Unavailable("busy", "Redis was emptied, and is told again. Try again.", 2)
         if foreign:
             raise Refused(HTTPStatus.FORBIDDEN, "not_yours", "This room is somebody else's.")
         guest = wish.caller.guest
         if guest is not None and not (standing and _is_on(standing, guest.session)):
-            raise Refused(HTTPStatus.FORBIDDEN, "session_ended", "This session is over.")
+            raise over()
 
     async def _stands(self, promise: Promise) -> bool:
         if promise.ended:

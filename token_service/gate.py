@@ -25,7 +25,7 @@ from token_service.callers import ANYONE, Caller, Scope
 from token_service.guests import Guests
 from token_service.keys import KeyRing
 from token_service.limiter import Limiter
-from token_service.problems import Refused
+from token_service.problems import Refused, bad_bearer
 from token_service.users import UnknownKey, Users
 
 Door = Callable[[str], Awaitable[Caller | None]]
@@ -128,10 +128,10 @@ def _is_here(url: str) -> bool:
 
 
 def _unauthorized(modes: tuple[str, ...], bearer: str) -> Refused:
-    sentence = f"Authorization: expected a bearer (AUTH_MODE={','.join(modes)})."
     if bearer:
-        sentence = "Authorization: this bearer is not good, or not any more."
-    elif modes == ("loopback",):
+        return bad_bearer()
+    sentence = f"Authorization: expected a bearer (AUTH_MODE={','.join(modes)})."
+    if modes == ("loopback",):
         sentence = "AUTH_MODE=loopback lets in only who calls localhost from this machine itself."
     return Refused(
         HTTPStatus.UNAUTHORIZED, "unauthorized", sentence, {"WWW-Authenticate": "Bearer"}

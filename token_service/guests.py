@@ -57,9 +57,13 @@ class Guests:
         except jwt.PyJWTError:
             return None
         guest = GuestPass(claims["jti"], claims["room"], claims["session"], claims["people"])
-        if not await self._redis.exists(LINK_KEY.format(id=guest.id)):
+        if not await self.is_good(guest):
             return None
         return Caller(claims["owner"], frozenset({Scope.TALK}), guest)
+
+    async def is_good(self, guest: GuestPass) -> bool:
+        """Whether a link was neither taken back nor is over."""
+        return bool(await self._redis.exists(LINK_KEY.format(id=guest.id)))
 
     async def count(self, guest: GuestPass, identity: str) -> None:
         """Let one more person in by a link; who comes again counts once. Raises `Refused`."""

@@ -13,9 +13,13 @@ from livekit import api
 from redis.asyncio import Redis
 
 from protocol import wire
-from protocol.promise import fresh_id
+from protocol.promise import Promise, fresh_id
 from protocol.settings import Settings
+from token_service.callers import GuestPass
 from token_service.grants import Person, participant_token
+from token_service.guests import Guests
+from token_service.problems import bad_bearer, over
+from token_service.promises import Promises
 from token_service.rooms import Rooms, is_present
 
 log = structlog.stdlib.get_logger(__name__)
@@ -29,19 +33,37 @@ REMEMBERED_S = 86_400  # LiveKit renews the tokens of those who are in a room, f
 class Passes:
     """Gives out, revokes, and removes who should not be there."""
 
-    def __init__(self, redis: Redis, rooms: Rooms, settings: Settings) -> None:
+    def __init__(
+        self, redis: Redis, rooms: Rooms, promises: Promises, guests: Guests, settings: Settings
+    ) -> None:
         self._redis = redis
         self._rooms = rooms
+        self._promises = promises
+        self._guests = guests
         self._settings = settings
 
-    async def mint(self, person: Person) -> tuple[str, str]:
-        """Give a token and its id."""
+    async def mint(
+        self, person: Person, promise: Promise, guest: GuestPass | None = None
+    ) -> tuple[str, str]:
+        """Give a token for a promise's room, and its id; `guest`: the link that it is given for.
+
+        Raises `Refused` where session or link ended while the request was on its way. That is
+        looked at when the token is noted already: an end that comes later finds it and revokes it.
+        """
         token_id = fresh_id()
         key = TOKENS_KEY.format(room=person.room)
         async with self._redis.pipeline() as pipe:
             pipe.hset(key, token_id, person.identity)
             pipe.expire(key, REMEMBERED_S)
             await pipe.execute()
+        refusal = None
+        if await self._promises.is_over(promise):
+            refusal = over()
+        elif guest is not None and not await self._guests.is_good(guest):
+            refusal = bad_bearer()
+        if refusal is not None:
+            await self._note(person.room, [token_id])
+            raise refusal
         return participant_token(person, token_id, self._settings), token_id
 
     async def of(self, room: str, identity: str | None = None) -> list[str]:

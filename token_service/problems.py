@@ -77,6 +77,18 @@ def full() -> Unavailable:
     return Unavailable("full", "All places are taken at the moment. Try again soon.", 15)
 
 
+def over() -> Refused:
+    """A session that has ended lets nobody in."""
+    return Refused(HTTPStatus.FORBIDDEN, "session_ended", "This session is over.")
+
+
+def bad_bearer() -> Refused:
+    """A bearer that is not known, or not any more."""
+    sentence = "Authorization: this bearer is not good, or not any more."
+    headers = {"WWW-Authenticate": "Bearer"}
+    return Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", sentence, headers)
+
+
 class BadSignature(Exception):
     """A webhook that LiveKit did not sign with our key."""
 

@@ -1,6 +1,6 @@
 """Promises in redis: what each room was promised, and which dispatches are still awaited.
 
-Keys: protocol's, and seven of our own. Every call raises `RedisError` where redis is away.
+Keys: protocol's, and eight of our own. Every call raises `RedisError` where redis is away.
 Who changes a promise holds the room's lock (`alone`); reading needs none.
 """
 
@@ -24,6 +24,7 @@ AWAITED_KEY = "moshi:awaited:{room}:{generation}"  # a dispatch that may still b
 CAME_KEY = "moshi:came:{room}"  # the last generation whose host was there
 DISPATCHES_KEY = "moshi:dispatches:{room}"  # how many lately
 SESSION_KEY = "moshi:session:{id}"  # its room
+OVER_KEY = "moshi:over:{id}"  # there once the session has ended
 OWNED_KEY = "moshi:sessions:{owner}"  # its sessions by when they were opened
 OWNED_KEPT = 1000
 MEMORY_KEY = "moshi:memory"  # there unless redis has lost everything
@@ -115,6 +116,14 @@ class Promises:
         room: Any = await self._redis.get(SESSION_KEY.format(id=session))
         promise = await self.read(room) if room is not None else None
         return promise if promise is not None and promise.session == session else None
+
+    async def end(self, promise: Promise) -> None:
+        """Remember that a session has ended, also when its room is promised to the next one."""
+        await self._redis.set(OVER_KEY.format(id=promise.session), 1, ex=self._ttl_s)
+
+    async def is_over(self, promise: Promise) -> bool:
+        """Whether a session has ended."""
+        return bool(await self._redis.exists(OVER_KEY.format(id=promise.session)))
 
     async def owned(self, owner: str, most: int) -> list[Promise]:
         """The promises of somebody's latest sessions, the latest first."""

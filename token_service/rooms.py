@@ -68,6 +68,13 @@ class Rooms:
         """How many people, not agents, are in a room."""
         return sum(is_present(one) for one in await self.participants(room))
 
+    async def is_used(self, room: str) -> bool:
+        """Whether a participant is in a room who is no agent of ours: a person, a bot, a bridge."""
+        if not await self.names([room]):  # asked about a room that is not, some LiveKits wait 3 s
+            return False
+        inside = await self.participants(room)
+        return any(one.state in PRESENT and generation_of(one) == float("inf") for one in inside)
+
     async def clear(self, promise: Promise) -> None:
         """Remove what older generations left: their dispatches, then their participants."""
         async with _asking():

@@ -95,8 +95,8 @@ async def open_service(
             promises = Promises(redis, settings.promise_ttl_s)
             breakers, places, events = Breakers(redis), Places(redis), Events(redis)
             rooms, workers = Rooms(livekit, Seal(settings)), Workers(redis, breakers)
-            passes, forgotten = Passes(redis, rooms, settings), Forgotten(redis, rooms)
-            prompts = PromptLimits(redis)
+            passes = Passes(redis, rooms, promises, guests, settings)
+            forgotten, prompts = Forgotten(redis, rooms), PromptLimits(redis)
             admission = Admission(
                 catalogue, promises, workers, rooms, places, events, prompts, settings.reservation_s
             )

@@ -76,7 +76,7 @@ async def open_session(
     metrics.SESSIONS.labels("opened").inc()
     log.info("session_opened", session=promise.session, personas=len(promise.personas))
     person = Person(promise.room, promise.opener, asked.name)
-    token, token_id = await service.passes.mint(person)
+    token, token_id = await service.passes.mint(person, promise)
     service.audit.write(
         "session_opened",
         caller,

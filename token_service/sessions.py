@@ -142,6 +142,7 @@ class Sessions:
             )
         except SessionOver:  # somebody else ended it meanwhile
             return promise
+        await self.promises.end(ended)  # before its tokens are revoked: see `Passes.mint`
         await self.places.release(ended.room)
         await self.events.add(ended.room, EndedEvent(at_s=now_s, reason=reason))
         try:

@@ -91,7 +91,7 @@ async def _admit(service: Service, caller: Caller, asked: TokenRequest) -> Token
     promise = await service.admission.admit(Wish(person.room, personas, caller))
     if caller.guest is not None:
         await service.guests.count(caller.guest, person.identity)
-    token, token_id = await service.passes.mint(person)
+    token, token_id = await service.passes.mint(person, promise, caller.guest)
     log.info("token_minted", room=promise.room, personas=len(promise.personas))
     service.audit.write(
         "token_minted",

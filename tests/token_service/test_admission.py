@@ -1,16 +1,18 @@
 """When a room's promise stands, when it is replaced, and who is not let in."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
+from livekit import api
 from redis.asyncio import Redis
 
 from protocol.personas import Persona
 from protocol.promise import Promise
 from tests.servers import LiveKit
-from tests.token_service.players import beat, die, joined, person_token
+from tests.token_service.players import agent_token, beat, die, joined, person_token
 from token_service.admission import Wish
-from token_service.callers import Caller, GuestPass
+from token_service.callers import ANYONE, Caller, GuestPass
 from token_service.problems import Refused, Unavailable
 from token_service.service import Service
 
@@ -99,16 +101,57 @@ async def test_a_new_promise_outdates_late_hosts_of_the_old(
     assert (upcoming.generation, replaced.generation) == (1, 2)
 
 
-async def test_a_room_that_others_use_is_theirs(
+STRANGER = replace(ANYONE, address="203.0.113.7", is_stranger=True)
+
+
+@pytest.mark.parametrize(
+    "caller", [Caller("key:shop"), ANYONE, STRANGER], ids=["named", "this machine", "a stranger"]
+)
+@pytest.mark.parametrize("kind", ["person", "agent"])
+async def test_a_room_that_another_application_uses_is_its_own(
+    service: Service, redis: Redis, livekit: LiveKit, room: str, caller: Caller, kind: str
+) -> None:
+    """Whoever calls gets into no room in use that we promised nothing, with a name or without.
+
+    Callers without a name once entered such a room, and their session ended it.
+    """
+    await beat(redis)
+    token = person_token(livekit, room)
+    if kind == "agent":
+        token = agent_token(livekit, room, "somebodys-agent", None)
+    async with joined(livekit, token):
+        with pytest.raises(Refused) as caught:
+            await service.admission.admit(Wish(room, CHEF, caller))
+        with pytest.raises(Refused) as opening:
+            await service.admission.admit(Wish(room, CHEF, caller, opener="ann"))
+
+        assert await service.promises.read(room) is None
+    assert {caught.value.code, opening.value.code} == {"not_yours"}
+
+
+async def test_a_room_whose_promise_redis_has_just_lost_is_not_another_applications(
     service: Service, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """Who has a name gets into no room of LiveKit's with people in it that we know nothing of."""
+    """Until redis was told again, whoever comes back into the room is asked to wait a moment."""
     await beat(redis)
     async with joined(livekit, person_token(livekit, room)):
-        with pytest.raises(Refused) as caught:
-            await service.admission.admit(Wish(room, CHEF, Caller("key:shop")))
+        await redis.flushdb()
+        await beat(redis)
+        with pytest.raises(Unavailable) as caught:
+            await service.admission.admit(Wish(room, CHEF))
 
-    assert caught.value.code == "not_yours"
+    assert caught.value.code == "busy"
+
+
+async def test_an_empty_room_of_another_application_may_be_entered(
+    service: Service, redis: Redis, livekit: LiveKit, room: str
+) -> None:
+    """A room that was made beforehand and that nobody uses is whoever's comes first."""
+    await beat(redis)
+    async with livekit.client() as lkapi:
+        await lkapi.room.create_room(api.CreateRoomRequest(name=room))
+
+    assert names(await service.admission.admit(Wish(room, CHEF))) == ["chef"]
 
 
 async def test_many_requests_at_once_make_one_promise(

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from protocol.promise import Promise
 from tests.servers import LiveKit
 from tests.token_service.players import (
     beat,
@@ -18,7 +19,8 @@ from tests.token_service.players import (
     person_token,
     promise_of,
 )
-from token_service.passes import TOKENS_KEY
+from token_service.admission import Admission, Wish
+from token_service.passes import REVOKED_KEY, TOKENS_KEY
 
 
 async def test_a_session_ends_for_everybody(
@@ -106,6 +108,27 @@ async def test_a_session_ends_though_redis_lost_the_tokens(
             return await identities(livekit, room) == {"bob"}
 
         await eventually(bob_alone, "ann is removed")
+
+
+async def test_a_token_that_is_minted_while_the_session_ends_is_none(
+    http: httpx.AsyncClient, redis: Redis, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever was admitted before the end is refused after it: the token would open a later one."""
+    await beat(redis)
+    said = await opened(http, room=room)
+    admit = Admission.admit
+
+    async def ended_meanwhile(self: Admission, wish: Wish) -> Promise:
+        promise = await admit(self, wish)
+        assert (await http.delete(f"/sessions/{said['id']}")).status_code == 204
+        return promise
+
+    monkeypatch.setattr(Admission, "admit", ended_meanwhile)
+    answer = await http.post("/token", json={"room_name": room, "participant_identity": "bob"})
+    known = await redis.hgetall(TOKENS_KEY.format(room=room))
+
+    assert (answer.status_code, answer.json()["error"]) == (403, "session_ended")
+    assert set(known) <= await redis.smembers(REVOKED_KEY.format(room=room))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Guest links: one room, so many people, an end; and nothing else."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
 import httpx
@@ -14,6 +15,8 @@ from tests.token_service.players import beat, eventually, identities, joined
 from tests.token_service.strangers import app, bearer
 from token_service.callers import Scope
 from token_service.keys import add_key, make_key
+from token_service.passes import REVOKED_KEY
+from token_service.promises import LOCK_KEY
 
 
 class Party:
@@ -158,6 +161,50 @@ async def test_a_link_is_taken_back(party: Party, livekit: LiveKit) -> None:
     assert answer.status_code == 204
     assert refused(await party.come(link)) == (401, "unauthorized")
     assert refused(await party.http.delete(path, headers=party.shop)) == (404, "guest_unknown")
+
+
+async def token_ids(answers: Iterable[httpx.Response], settings: Settings) -> set[str]:
+    """The ids of the tokens that were given out."""
+    secret = settings.livekit_api_secret.get_secret_value()
+    given = [each.json()["participant_token"] for each in answers if each.status_code == 201]
+    return {jwt.decode(each, secret, algorithms=["HS256"])["jti"] for each in given}
+
+
+async def test_a_link_that_is_taken_back_lets_nobody_in_who_was_on_the_way(
+    party: Party, redis: Redis, settings: Settings
+) -> None:
+    """Of forty requests in flight each is refused, or its token is revoked with the link.
+
+    Up to 36 good tokens once came after the 204.
+    """
+    for _ in range(3):
+        link = await party.invite(people=100)
+        coming = [asyncio.create_task(party.come(link)) for _ in range(40)]
+        await asyncio.wait(coming, return_when=asyncio.FIRST_COMPLETED)
+        path = f"{party.path}/guests/{link['id']}"
+        answer = await party.http.delete(path, headers=party.shop)
+        answers = await asyncio.gather(*coming)
+        given = await token_ids(answers, settings)
+        late = {refused(each) for each in answers if each.status_code != 201}
+
+        assert answer.status_code == 204
+        assert given - await redis.smembers(REVOKED_KEY.format(room=party.room)) == set()
+        assert late <= {(401, "unauthorized")}
+
+
+async def test_a_guest_who_waits_for_the_room_while_the_link_is_taken_back_is_refused(
+    party: Party, redis: Redis
+) -> None:
+    """The link is looked at again once the token is made: it was good when the request came."""
+    link = await party.invite()
+    lock = LOCK_KEY.format(room=party.room)
+    await redis.set(lock, "another request's")
+    coming = asyncio.create_task(party.come(link))
+    await asyncio.sleep(0.3)
+    await party.http.delete(f"{party.path}/guests/{link['id']}", headers=party.shop)
+    await redis.delete(lock)
+
+    assert refused(await coming) == (401, "unauthorized")
 
 
 async def test_the_end_of_the_session_is_the_end_of_the_link(party: Party) -> None:

@@ -10,17 +10,43 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
 from protocol.errors import InvalidInput, explain
+from protocol.patterns import Matching
 from protocol.sampling import Sampling
 from protocol.text import Clean, CleanLine
 
-NAME_PATTERN = r"^[a-z][a-z0-9_]{0,31}$"
 PROMPT_LIMIT = 1000  # characters; PersonaPlex's own limit (NVIDIA/personaplex 3428dfd server.py)
 PERSONAS_PER_ROOM = 14
 
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+Name = Annotated[
+    str,
+    Matching(
+        r"[a-z][a-z0-9_]{0,31}",
+        "a lowercase letter, then up to 31 lowercase letters, digits and _, as customer_service",
+    ),
+]
+VOICE_SUFFIXES = (".pt", ".wav")
+
+
+def _without_suffix(voice: object) -> object:
+    """Take a voice's file name, as NVIDIA/personaplex asks for it, for the voice's name."""
+    for suffix in VOICE_SUFFIXES:
+        if isinstance(voice, str) and voice.endswith(suffix):
+            return voice.removesuffix(suffix)
+    return voice
+
+
+VoiceName = Annotated[
+    str,
+    Matching(
+        r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
+        "a voice's name or its file's: up to 64 letters, digits, - and _, as NATF2 or NATF2.pt; "
+        "the choices are those of GET /voices, and default",
+    ),
+    BeforeValidator(_without_suffix),
+]
 Line = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120), CleanLine
 ]
@@ -34,9 +60,7 @@ class Persona(BaseModel):
     name: Name
     label: Line
     line: Annotated[str, StringConstraints(strip_whitespace=True, max_length=120), CleanLine] = ""
-    voice: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")] = (
-        "default"
-    )
+    voice: VoiceName = "default"
     prompt: Annotated[
         str, StringConstraints(strip_whitespace=True, max_length=PROMPT_LIMIT), Clean
     ] = ""

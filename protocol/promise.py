@@ -17,12 +17,12 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
     field_validator,
 )
 
 from protocol.errors import InvalidInput, explain
+from protocol.patterns import Matching
 from protocol.personas import PERSONAS_PER_ROOM, Persona
 
 PROMISE_KEY = "moshi:promise:{room}"
@@ -30,7 +30,7 @@ SAYINGS_KEPT = 8  # of each persona, the last ones
 SAYING_LIMIT = 500  # characters
 SAYING_LIFE_S = 15.0  # an older one comes too late: a new host does not repeat its predecessor's
 
-Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{0,32}$")]
+Id = Annotated[str, Matching(r"[a-z0-9]{0,32}", "up to 32 lowercase letters and digits")]
 
 
 def fresh_id() -> str:

@@ -20,6 +20,7 @@ from pydantic_settings import (
 
 from protocol.env_file import ENCODING, read_env_file
 from protocol.errors import InvalidInput, explain
+from protocol.patterns import Matching
 
 PROJECT = Path(__file__).resolve().parent.parent
 USER_FILE = Path("~/.config/moshi-rooms/settings.toml").expanduser()
@@ -28,7 +29,25 @@ DEVELOPMENT_SECRET = "development-secret-at-least-32-bytes"
 
 AuthMode = Literal["loopback", "open", "api_keys", "jwt"]
 SHORTEST_SECRET = 32  # bytes; a key's name is shorter
-RATE = r"^[1-9]\d{0,6}/(second|minute|hour|day)$"
+Rate = Annotated[
+    str,
+    Matching(
+        r"[1-9]\d{0,6}/(second|minute|hour|day)",
+        "a number and a period, as 300/minute; periods: second, minute, hour, day",
+    ),
+]
+
+
+def _begins(*schemes: str) -> Matching:
+    """An address with one of these schemes."""
+    choices = " or ".join(f"{scheme}://" for scheme in schemes)
+    return Matching(f"({'|'.join(schemes)})://.+", f"an address that begins with {choices}")
+
+
+LiveKitUrl = Annotated[str, _begins("ws", "wss", "http", "https")]
+BrowserUrl = Annotated[str, _begins("ws", "wss")]
+RedisUrl = Annotated[str, _begins("redis", "rediss", "unix")]
+WebUrl = Annotated[str, _begins("http", "https")]
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -50,9 +69,9 @@ class Settings(BaseSettings):
     """Refuse to start with development keys, without an `AUTH_MODE` chosen, or without TLS."""
 
     # LiveKit. The browser's way in and the processes' own are two addresses.
-    livekit_url: str = Field(default="ws://127.0.0.1:7880", pattern=r"^(ws|wss|http|https)://.+")
+    livekit_url: LiveKitUrl = "ws://127.0.0.1:7880"
     """LiveKit for our own processes."""
-    livekit_public_url: str = Field(default="ws://127.0.0.1:7880", pattern=r"^(ws|wss)://.+")
+    livekit_public_url: BrowserUrl = "ws://127.0.0.1:7880"
     """LiveKit for browsers; wss wherever they are not on this machine."""
     livekit_api_key: str = Field(default=DEVELOPMENT_KEY, min_length=1)
     """Name of the key that LiveKit and we share."""
@@ -60,7 +79,7 @@ class Settings(BaseSettings):
         default=SecretStr(DEVELOPMENT_SECRET), min_length=SHORTEST_SECRET
     )
     """Secret of that key, at least 32 bytes. The default is for development only."""
-    redis_url: str = Field(default="redis://127.0.0.1:6379/0", pattern=r"^(redis|rediss|unix)://.+")
+    redis_url: RedisUrl = "redis://127.0.0.1:6379/0"
     """Redis for promises and heartbeats."""
 
     # Token service.
@@ -92,13 +111,13 @@ class Settings(BaseSettings):
     """Issuer of the operator's own users' JWTs."""
     jwt_audience: str | None = None
     """Audience that they must be for."""
-    jwt_jwks_url: str | None = Field(default=None, pattern=r"^https?://.+")
+    jwt_jwks_url: WebUrl | None = None
     """Where the issuer publishes its keys."""
     trusted_proxies: str = "127.0.0.1"
     """Addresses whose `X-Forwarded-For` is believed, with commas; one by one beside `loopback`."""
-    rate_per_address: str = Field(default="300/minute", pattern=RATE)
+    rate_per_address: Rate = "300/minute"
     """Requests from one address; those that may do anything from this machine do not count."""
-    rate_per_caller: str = Field(default="120/minute", pattern=RATE)
+    rate_per_caller: Rate = "120/minute"
     """Tokens and changes of one caller."""
     streams_per_caller: int = Field(default=50, ge=1, le=200)
     """Event streams that one caller may follow at a time in one token service, which serves 200."""

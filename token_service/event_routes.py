@@ -13,6 +13,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from redis.exceptions import RedisError
 
 from protocol.events import EndedEvent
+from protocol.patterns import Matching
 from protocol.promise import Promise
 from token_service.gate import Observer
 from token_service.problems import Unavailable
@@ -21,6 +22,7 @@ from token_service.service import STREAMS, OpenService, Service
 from token_service.session_routes import REFUSALS
 
 router = APIRouter(prefix="/sessions/{session_id}", tags=["sessions"], route_class=CountedRoute)
+EVENT_ID = Matching(r"\d{1,20}(-\d{1,20})?", "the id of an event, as 1732804800000-0")
 
 RETRY_MS = 1000
 
@@ -46,7 +48,7 @@ async def _followed(
 async def follow_events(
     promise: Annotated[Promise, Depends(_followed)],
     service: OpenService,
-    last_event_id: Annotated[str, Header(pattern=r"^\d{1,20}(-\d{1,20})?$")] = "0",
+    last_event_id: Annotated[str, Header(), EVENT_ID] = "0",
 ) -> AsyncGenerator[ServerSentEvent]:
     """Follow a session: states, transcripts, turns, the floor, people, warnings, and its end.
 

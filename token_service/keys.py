@@ -13,11 +13,13 @@ import secrets
 import sys
 import tomllib
 from pathlib import Path
+from typing import Annotated
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from protocol.errors import InvalidInput, explain
+from protocol.patterns import Matching
 from protocol.settings import load_settings
 from token_service.callers import Caller, Scope
 
@@ -31,8 +33,10 @@ class StoredKey(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str = Field(pattern=r"^[0-9a-f]{16}$")
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    id: Annotated[str, Matching(r"[0-9a-f]{16}", "16 of the digits 0 to 9 and a to f")]
+    name: Annotated[
+        str, Matching(r"[A-Za-z0-9._-]{1,64}", "1 to 64 letters, digits, dots, - and _")
+    ]
     scopes: frozenset[Scope] = Field(min_length=1)
     salt: str
     hash: str

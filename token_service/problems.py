@@ -136,7 +136,8 @@ async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     """Name the fields; their values stay out, a prompt may be among them."""
     assert isinstance(error, RequestValidationError)
     faults = [
-        f"{'.'.join(str(part) for part in fault['loc'][1:]) or 'body'}: {fault['msg']}"
+        f"{'.'.join(str(part) for part in fault['loc'][1:]) or 'body'}: "
+        f"{fault['msg'].removeprefix('Value error, ')}"
         for fault in error.errors()
     ]
     if isinstance(error.body, bytes):  # it was not read as JSON

@@ -16,7 +16,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
     model_validator,
 )
@@ -24,6 +23,7 @@ from pydantic.alias_generators import to_camel
 
 from protocol import wire
 from protocol.errors import InvalidInput, explain
+from protocol.patterns import Matching
 from protocol.personas import PERSONAS_PER_ROOM, Catalogue, Persona, personas_asked_for
 from token_service.grants import Person
 
@@ -80,7 +80,10 @@ def fresh_name(prefix: str) -> str:
 
 
 # Control characters, and those that turn the direction of text: a name could look like another.
-NoControls = StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+$")
+NoControls = Matching(
+    r"[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+",
+    "a text without control characters, line ends and marks that turn its direction",
+)
 Named = Annotated[str, NoControls, _at_most(NAME_BYTES)]
 
 

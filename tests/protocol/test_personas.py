@@ -115,7 +115,9 @@ def test_a_new_persona_gets_a_label_from_its_name() -> None:
         ({"persona": {"prompt": "x", "line": ""}}, "persona: name: Field required"),
         (
             {"persona": {"name": "chef", "voice": "../x"}},
-            "persona: voice='../x': String should match pattern '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$'",
+            "persona: voice='../x': expected a voice's name or its file's: up to 64 letters, "
+            "digits, - and _, as NATF2 or NATF2.pt; the choices are those of GET /voices, and "
+            "default",
         ),
         (
             {"persona": {"name": "chef", "mood": 1}},
@@ -218,7 +220,11 @@ def test_a_file_is_a_persona(tmp_path: Path) -> None:
         ("chef", 'label = ""', "chef.toml: label='': "),
         ("chef", 'label = "C"\nmood = 1', "chef.toml: mood=1: Extra inputs are not permitted"),
         ("chef", 'label = "C"\nname = "x"', "chef.toml: 'name' is the file's own name, leave"),
-        ("Chef", 'label = "C"', "Chef.toml: name='Chef': String should match pattern"),
+        (
+            "Chef",
+            'label = "C"',
+            "Chef.toml: name='Chef': expected a lowercase letter, then",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(
@@ -262,3 +268,12 @@ def test_the_catalogue_that_comes_along_is_good() -> None:
     catalogue = load_catalogue(Path(__file__).parents[2] / "personas")
 
     assert {"assistant", "astronaut", "chef", "customer_service", "teacher"} <= catalogue.keys()
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [("NATF2.pt", "NATF2"), ("anna.wav", "anna"), ("NATF2", "NATF2"), ("default", "default")],
+)
+def test_a_voice_may_be_named_by_its_file(written: str, name: str) -> None:
+    """As NVIDIA's page and command line name voices."""
+    assert asked({"persona": {"name": "chef", "voice": written}})[0].voice == name

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from protocol.addresses import netloc
 from protocol.secret import reveal
 from protocol.settings import Settings
 
@@ -71,16 +72,21 @@ def development(
         "agents": {"target_load": 1.0},  # below, the last slots of a worker would stay empty
         "webhook": {
             "api_key": settings.livekit_api_key,
-            "urls": [f"http://{LOOPBACK}:{settings.port}/webhook"],
+            "urls": [f"http://{_webhook_at(settings)}/webhook"],
         },
         "logging": {"level": "warn" if quiet else "info", "json": False},
     }
 
 
+def _webhook_at(settings: Settings) -> str:
+    """Where the token service listens for this machine's own LiveKit."""
+    return netloc("::1" if settings.host == "::1" else LOOPBACK, settings.port)
+
+
 def _redis(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
     given = {
-        "address": f"{parts.hostname or LOOPBACK}:{parts.port or 6379}",
+        "address": netloc(parts.hostname or LOOPBACK, parts.port or 6379),
         "db": int(parts.path.strip("/") or 0),
         "username": parts.username,
         "password": parts.password,

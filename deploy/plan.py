@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from deploy import lan, livekit_config, programs
 from deploy.lan import EVERYWHERE, Lan
 from deploy.ports import Port, is_free
-from protocol.addresses import without_password
+from protocol.addresses import netloc, without_password
 from protocol.env_file import ENCODING
 from protocol.errors import InvalidInput, explain
 from protocol.settings import PROJECT, Settings, load_settings
@@ -94,8 +94,8 @@ class Plan:
         """Where a browser finds the page."""
         if self.lan is not None:
             return self.lan.address
-        here = self.settings.host in (*LOOPBACK_HOSTS, *EVERYWHERE)
-        return f"http://{'localhost' if here else self.settings.host}:{self.settings.port}"
+        here = self.settings.host in ("127.0.0.1", "localhost", *EVERYWHERE)
+        return f"http://{netloc('localhost' if here else self.settings.host, self.settings.port)}"
 
 
 def make_plan(
@@ -181,8 +181,13 @@ def _follow(settings: Settings, launch: Launch) -> tuple[Settings, bool, bool]:
 def _ours(url: str, default_port: int) -> bool:
     """An address on this machine where nobody listens yet."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    return host in LOOPBACK_HOSTS and is_free(Port(port_of(url, default_port), "", ""))
+    host, port = parts.hostname or "", port_of(url, default_port)
+    if host == "::1" and is_free(Port(port, "", "", host)):
+        raise InvalidInput(
+            f"{without_password(url)}: make run starts that server on 127.0.0.1; "
+            f"expected {parts.scheme}://127.0.0.1:{port}"
+        )
+    return host in LOOPBACK_HOSTS and host != "::1" and is_free(Port(port, "", ""))
 
 
 def _redis_port(launch: Launch) -> int:

@@ -20,6 +20,7 @@ from deploy.ports import taken
 from deploy.private_file import write_privately
 from deploy.programs import PROJECT, ProgramMissing
 from deploy.tether import tie_to
+from protocol.addresses import netloc
 from protocol.errors import InvalidInput
 from protocol.log import configure_logging
 
@@ -95,8 +96,8 @@ def announcer(plan: Plan, fingerprint: str) -> list[str]:
         for each in (settings.host, settings.worker_host)
     )
     command = [sys.executable, "-m", "deploy.announce", "--address", plan.address]
-    command += ["--ready-url", f"http://{host}:{settings.port}/ready"]
-    command += ["--worker-url", f"http://{worker_host}:{settings.worker_port}/"]
+    command += ["--ready-url", f"http://{netloc(host, settings.port)}/ready"]
+    command += ["--worker-url", f"http://{netloc(worker_host, settings.worker_port)}/"]
     if plan.lan is not None:
         command += ["--welcome", plan.lan.welcome, "--fingerprint", fingerprint]
         command += ["--who-may", ",".join(settings.auth_mode)]

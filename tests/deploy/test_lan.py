@@ -114,6 +114,34 @@ def test_what_cannot_work_is_refused(
         planned(monkeypatch, **given)
 
 
+@pytest.mark.parametrize(
+    ("name", "url", "expected"),
+    [
+        ("livekit_url", "ws://[::1]:17880", "ws://127.0.0.1:17880"),
+        ("redis_url", "redis://:hush@[::1]:16379", "redis://127.0.0.1:16379"),
+    ],
+)
+def test_what_make_run_starts_is_on_127(
+    monkeypatch: pytest.MonkeyPatch, name: str, url: str, expected: str
+) -> None:
+    """A server that would be started elsewhere than it is looked for is refused, not awaited."""
+    with pytest.raises(InvalidInput) as caught:
+        planned(monkeypatch, **{name: url})
+
+    shown = url.replace(":hush@", "")
+    assert str(caught.value) == (
+        f"{shown}: make run starts that server on 127.0.0.1; expected {expected}"
+    )
+
+
+def test_livekit_finds_the_service_on_the_other_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Webhooks go to where the token service listens."""
+    config = planned(monkeypatch, host="::1").livekit_config
+
+    assert config is not None
+    assert config["webhook"]["urls"] == ["http://[::1]:8080/webhook"]
+
+
 @pytest.mark.parametrize("name", ["HOST", "WORKER_HOST"])
 def test_an_address_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """The setting is named, its value, and the address of this machine, to be written instead."""

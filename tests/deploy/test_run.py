@@ -132,6 +132,18 @@ def test_make_run_prints_an_address_that_is_ready_and_ctrl_c_leaves_nothing(
     assert gone(family)
 
 
+def test_make_run_serves_the_other_loopback(make_run: MakeRun, addresses: dict[str, str]) -> None:
+    """`HOST=::1` is this machine, too: the printed address has its brackets and is ready."""
+    addresses["HOST"] = addresses["WORKER_HOST"] = "::1"
+    product = make_run()
+    product.wait_until_said("Open http://", READY_WITHIN_S)
+    [address] = re.findall(r"Open (\S+) and talk", product.said())
+
+    assert address == f"http://[::1]:{addresses['PORT']}"
+    assert httpx.get(f"{address}/ready", trust_env=False).status_code == 200
+    assert "Traceback" not in product.said()
+
+
 async def test_make_run_needs_no_proxy(make_run: MakeRun, addresses: dict[str, str]) -> None:
     """With every variable that names a proxy, all is ready, and a call goes past it."""
     with forward_proxy(saying("403 Forbidden")) as proxy:

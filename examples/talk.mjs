@@ -44,12 +44,14 @@ const heard = openSync(answer, 'w');
 let bytes = 0;
 writeSync(heard, wavHeader(bytes));
 
-const there = new Promise((resolve) => {
-  room.on(rtc.RoomEvent.ParticipantAttributesChanged, ({ 'lk.agent.state': state }) => {
-    if (state) console.log(`(${state})`);
-    if (['listening', 'speaking'].includes(state)) resolve();
-  });
-});
+let arrive;
+const there = new Promise((resolve) => { arrive = resolve; });
+function see({ 'lk.agent.state': state }) {
+  if (state) console.log(`(${state})`);
+  if (['listening', 'speaking'].includes(state)) arrive();
+}
+room.on(rtc.RoomEvent.ParticipantAttributesChanged, see);
+room.on(rtc.RoomEvent.ParticipantConnected, (other) => see(other.attributes));
 room.on(rtc.RoomEvent.TrackSubscribed, async (track) => {
   for await (const frame of new rtc.AudioStream(track, RATE_HZ, 1)) {
     bytes += writeSync(heard, new Uint8Array(frame.data.buffer));
@@ -61,6 +63,7 @@ room.registerTextStreamHandler('lk.transcription', (words) => {
 
 const { server_url, participant_token } = await ask();
 await room.connect(server_url, participant_token);
+for (const other of room.remoteParticipants.values()) see(other.attributes); // there before us
 const { rateHz, pcm } = readWav(question);
 const mouth = new rtc.AudioSource(rateHz, 1);
 const track = rtc.LocalAudioTrack.createAudioTrack('mouth', mouth);

@@ -45,6 +45,7 @@ async def call(endpoint, persona, mouth, on_sound, on_words, on_state):
                 room, gone = rtc.Room(), asyncio.Event()
                 room.on("disconnected", lambda _, gone=gone: gone.set())
                 room.on("participant_attributes_changed", see)
+                room.on("participant_connected", lambda other: see(other.attributes, other))
                 room.on("track_subscribed", lambda track, *_: run.create_task(hear(track)))
                 room.register_text_stream_handler(
                     "lk.transcription", lambda words, _: run.create_task(read(words))
@@ -53,6 +54,8 @@ async def call(endpoint, persona, mouth, on_sound, on_words, on_state):
                     answer = await asyncio.to_thread(ask, endpoint, asked)
                     asked["room_name"] = answer["room_name"]
                     await room.connect(answer["server_url"], answer["participant_token"])
+                    for other in room.remote_participants.values():  # there before us
+                        see(other.attributes, other)
                     track = rtc.LocalAudioTrack.create_audio_track("mouth", mouth)
                     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
                     await room.local_participant.publish_track(track, options)

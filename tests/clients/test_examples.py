@@ -6,10 +6,12 @@ import shutil
 import signal
 import sys
 import wave
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import pytest_asyncio
@@ -18,10 +20,12 @@ from playwright.async_api import Browser, Page, expect
 from deploy import programs
 from tests.browser.microphone import write_voice
 from tests.browser.visit import WITHIN_MS
-from tests.clients.answering import answering
+from tests.clients.answering import Answering, answering
 from tests.clients.call import FULL
 from tests.clients.packages import HERE
-from tests.stack import Stack
+from tests.person import person
+from tests.stack import Stack, start_stack
+from tests.worker.rooms import in_talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -143,6 +147,53 @@ async def test_the_headless_client_calls_again(
     finally:
         process.send_signal(signal.SIGINT)
         await process.communicate()
+
+
+@pytest.fixture(scope="module")
+def echoing(tmp_path_factory: pytest.TempPathFactory, frontend: str) -> Generator[Stack]:
+    """The product with the echo, whose state changes for no reason of its own."""
+    folder = tmp_path_factory.mktemp("echoing")
+    with start_stack(folder, model="echo", capacity=2, cors_origins=frontend) as running:
+        yield running
+
+
+@contextmanager
+def service_for(stack: Stack, room: str) -> Generator[Answering]:
+    """A token endpoint that lets everybody into this room."""
+    token = httpx.post(f"{stack.url}/token", json={"room_name": room}, trust_env=False)
+    with answering(200, token.text) as service:
+        yield service
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_it_sees_a_persona_that_waits_in_the_room(
+    echoing: Stack, question: Path, tmp_path: Path, language: str
+) -> None:
+    """It begins to talk where the persona listened before it came, and says that it listens."""
+    async with person(echoing.url) as ann:
+        await in_talk(ann)
+        with service_for(echoing, ann.room.name) as service:
+            process = await start(language, service.endpoint, question, tmp_path, LISTEN_S)
+            out, err = await asyncio.wait_for(process.communicate(), ENDS_WITHIN_S)
+
+    assert process.returncode == 0, err.decode()
+    assert out.decode().splitlines()[0] == "(listening)"
+
+
+async def test_the_plain_page_sees_a_persona_that_waits_in_the_room(
+    browser: Browser, frontend: str, echoing: Stack
+) -> None:
+    """The page shows the state that the persona had before the page came."""
+    async with person(echoing.url) as ann:
+        await in_talk(ann)
+        page = await browser.new_page()
+        endpoint = f"{echoing.url}/token"
+        await page.goto(f"{frontend}/talk.html?endpoint={endpoint}&room={ann.room.name}")
+        await page.get_by_role("button", name="Talk").click()
+        await expect(page.locator("#state")).to_have_text(
+            re.compile(r": (listening|speaking)$"), timeout=WITHIN_MS
+        )
+        await page.close()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

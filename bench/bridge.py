@@ -27,6 +27,7 @@ from livekit.rtc._utils import Queue
 from protocol.personas import Persona
 from worker.engine.engine import Engine
 from worker.engine.model import Mask, Model, Pcm, StepOut
+from worker.engine.say import Done
 from worker.engine.slots import Frame
 from worker.grid import FRAME_S, next_tick
 from worker.native_events import NativeEvents, Target
@@ -57,7 +58,10 @@ class SleepStep:
     def hush(self, slot: int, on: bool) -> None:
         pass
 
-    def say(self, slot: int, text: str) -> None:
+    def say(self, slot: int, text: str, done: Done) -> None:
+        pass
+
+    def drop_lines(self, slot: int) -> None:
         pass
 
     def forget(self, slot: int) -> None:

@@ -60,6 +60,17 @@ class TurnEvent(_PersonaEvent):
     latency_ms: int
 
 
+class SaidEvent(_PersonaEvent):
+    """A line that a persona was told to say has ended; `whole`: all of it was said. Host.
+
+    A line whose host was lost has no such event before the next `dispatched`: it was not said.
+    """
+
+    type: Literal["said"] = "said"
+    line_id: str
+    whole: bool
+
+
 class FloorEvent(_Event):
     """The floor changes hands; nobody has it where the persona is empty. Host."""
 
@@ -124,6 +135,7 @@ Event = Annotated[
     StateEvent
     | TranscriptEvent
     | TurnEvent
+    | SaidEvent
     | FloorEvent
     | WarningEvent
     | PeopleEvent

@@ -38,6 +38,8 @@ class Heartbeat(BaseModel):
     prompt_tokens: int = Field(default=0, ge=0)  # of such a prompt with its marks, at most
     tokenizer: str = ""  # that counts them: its name in redis (protocol/prompt.py)
     voices: tuple[str, ...] = ()
+    # The only lines that its model can be told to say, by voice; `*`: in every voice. None: any.
+    lines: dict[str, tuple[str, ...]] | None = None
     slots_total: int = Field(default=0, ge=0)
     slots_used: int = Field(default=0, ge=0)
     slots_free: int = Field(default=0, ge=0)

@@ -3,10 +3,10 @@
 The token service alone writes it, into redis; a dispatch carries the promise of that moment under
 a seal (`protocol.seal`); where redis has lost everything, the host writes back what it follows.
 The host reads it about once a second and makes the room equal to it: personas that are missing
-come, others leave, who is `muted` is not heard, a grown `forget` is a fresh memory, what is in
-`say` and was not yet said is said, and an `ended` room is left. No change of these needs a new
-generation: that is for a new host alone. A promise that names a `worker` is dispatched
-to that one alone, because the slots are held there. Pure.
+come, others leave, who is `muted` is not heard, and an `ended` room is left. No change of these
+needs a new generation: that is for a new host alone. A promise that names a `worker` is dispatched
+to that one alone, because the slots are held there. What is to be done once is a command
+(`commands.py`). Pure.
 """
 
 import secrets
@@ -26,9 +26,6 @@ from protocol.patterns import Matching
 from protocol.personas import PERSONAS_PER_ROOM, Persona
 
 PROMISE_KEY = "moshi:promise:{room}"
-SAYINGS_KEPT = 8  # of each persona, the last ones
-SAYING_LIMIT = 500  # characters
-SAYING_LIFE_S = 15.0  # an older one comes too late: a new host does not repeat its predecessor's
 
 Id = Annotated[str, Matching(r"[a-z0-9]{0,32}", "up to 32 lowercase letters and digits")]
 
@@ -38,16 +35,6 @@ def fresh_id() -> str:
     return secrets.token_hex(8)
 
 
-class Saying(BaseModel):
-    """A line that a persona is to say once. `at_s`: when it was asked for, by the epoch."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    id: Id = Field(min_length=1)
-    text: str = Field(min_length=1, max_length=SAYING_LIMIT)
-    at_s: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-
-
 class PromisedPersona(Persona):
     """One persona of a room, and what is wanted of it now. Its `id` is its own as long as it is."""
 
@@ -55,8 +42,6 @@ class PromisedPersona(Persona):
 
     id: Id = ""  # never empty in a promise
     muted: bool = False
-    forget: int = Field(default=0, ge=0)  # how often it was told to
-    say: tuple[Saying, ...] = Field(default=(), max_length=SAYINGS_KEPT)
 
 
 def promised(personas: Iterable[Persona]) -> tuple[PromisedPersona, ...]:
@@ -105,11 +90,11 @@ class Promise(BaseModel):
             raise InvalidInput(f"job metadata: {explain(error, hide_values=True)}") from error
 
     def metadata(self) -> str:
-        """Give what a dispatch carries: all but the lines to say, which come too late by then.
+        """Give what a dispatch carries.
 
         From it the promise is restored where redis has lost everything.
         """
-        return self.model_dump_json(exclude={"personas": {"__all__": {"say"}}})
+        return self.model_dump_json()
 
 
 def promise_key(room: str) -> str:

@@ -3,18 +3,11 @@
 Raises `Refused` where the promise has no such persona, or would have none or too many.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any
 
 from protocol.personas import PERSONAS_PER_ROOM
-from protocol.promise import (
-    SAYING_LIFE_S,
-    SAYINGS_KEPT,
-    Promise,
-    PromisedPersona,
-    Saying,
-)
+from protocol.promise import Promise, PromisedPersona
 from token_service.problems import Refused
 
 
@@ -55,36 +48,14 @@ def without(promise: Promise, persona_id: str) -> Promise:
 
 def muted(promise: Promise, persona_id: str | None, is_muted: bool) -> Promise:
     """The promise with one persona, or all, heard no more or again."""
-    return _each(promise, persona_id, lambda each: {"muted": is_muted})
-
-
-def forgetting(promise: Promise, persona_id: str | None) -> Promise:
-    """The promise with a fresh memory for one persona, or all."""
-    return _each(promise, persona_id, lambda each: {"forget": each.forget + 1})
-
-
-def saying(promise: Promise, persona_id: str | None, line: Saying) -> Promise:
-    """The promise with one more line to say; those that are too old to be said go."""
-    speaker = persona_of(promise, persona_id)
-
-    def lines(each: PromisedPersona) -> dict[str, Any]:
-        fresh = [old for old in each.say if old.at_s > line.at_s - SAYING_LIFE_S]
-        return {"say": (*fresh, line)[-SAYINGS_KEPT:]}
-
-    return _each(promise, speaker.id, lines)
+    meant = {each.id for each in those_meant(promise, persona_id)}
+    personas = tuple(
+        each.model_copy(update={"muted": is_muted}) if each.id in meant else each
+        for each in promise.personas
+    )
+    return promise.model_copy(update={"personas": personas})
 
 
 def those_meant(promise: Promise, persona_id: str | None) -> Iterable[PromisedPersona]:
     """One persona, or all where none is given."""
     return promise.personas if persona_id is None else (persona_of(promise, persona_id),)
-
-
-def _each(
-    promise: Promise, persona_id: str | None, update: Callable[[PromisedPersona], dict[str, Any]]
-) -> Promise:
-    meant = {each.id for each in those_meant(promise, persona_id)}
-    personas = tuple(
-        each.model_copy(update=update(each)) if each.id in meant else each
-        for each in promise.personas
-    )
-    return promise.model_copy(update={"personas": personas})

@@ -1,14 +1,16 @@
 """A session's personas over HTTP: add, remove, have them say, forget and be muted.
 
-Each is a change of the promise; the host makes the room equal to it within a second.
+`say` and `forget` are commands, which the host takes or refuses at once. The others are changes of
+the promise; the host makes the room equal to it within a second.
 """
 
-import time
+from typing import Any
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from protocol.promise import Promise, Saying, fresh_id, promised
+from protocol.commands import Command
+from protocol.promise import Promise, fresh_id, promised
 from token_service import changes
 from token_service.callers import Caller
 from token_service.gate import Manager
@@ -24,7 +26,7 @@ router = APIRouter(
 
 
 class Said(BaseModel):
-    """A line that was passed on. `id`: the line's own."""
+    """A line that the persona is about to say. Its end is the event `said` with this `id`."""
 
     id: str
     persona_id: str
@@ -62,24 +64,31 @@ async def remove_persona(
 
 @router.post("/say", status_code=202)
 async def say(session_id: str, asked: SayRequest, service: OpenService, caller: Manager) -> Said:
-    """Have a persona say a line, soon and once, in its own voice."""
-    line = Saying(id=fresh_id(), text=asked.text, at_s=time.time())
-    promise = await service.sessions.change(
-        session_id, caller, lambda p: changes.saying(p, asked.persona_id, line)
-    )
+    """Have a persona say a line, once, at its next pause. 202: its host took the line.
+
+    409 where it cannot be said (`not_live`, `persona_muted`, `cannot_say` with what can be), 503
+    where it may be tried again. A person who speaks over the line, or a mute, cuts it off for good.
+    """
+    promise = await service.sessions.find_running(session_id, caller)
     speaker = changes.persona_of(promise, asked.persona_id)
+    command = _command(promise, do="say", persona_id=speaker.id, text=asked.text)
+    await service.commands.send(promise, command)
     await _tell(service, caller, promise, "say", speaker.id)
-    return Said(id=line.id, persona_id=speaker.id)
+    return Said(id=command.id, persona_id=speaker.id)
 
 
 @router.post("/forget", status_code=202)
 async def forget(
     session_id: str, asked: PersonaRequest, service: OpenService, caller: Manager
 ) -> list[PersonaView]:
-    """Give one persona, or all, a fresh memory; nobody leaves."""
-    promise = await service.sessions.change(
-        session_id, caller, lambda p: changes.forgetting(p, asked.persona_id)
-    )
+    """Give one persona, or all, a fresh memory, after the lines that it is saying. No one leaves.
+
+    202: its host took the command. 409 and 503 as for a line.
+    """
+    promise = await service.sessions.find_running(session_id, caller)
+    changes.those_meant(promise, asked.persona_id)
+    command = _command(promise, do="forget", persona_id=asked.persona_id or "")
+    await service.commands.send(promise, command)
     return await _told(service, caller, promise, asked.persona_id, "forget")
 
 
@@ -93,6 +102,10 @@ async def mute(
     )
     change = "muted" if asked.muted else "unmuted"
     return await _told(service, caller, promise, asked.persona_id, change)
+
+
+def _command(promise: Promise, **what: Any) -> Command:
+    return Command(id=fresh_id(), room=promise.room, generation=promise.generation, **what)
 
 
 async def _told(

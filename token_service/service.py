@@ -21,6 +21,7 @@ from token_service.admission import Admission
 from token_service.adoption import Adoption
 from token_service.audit import Audit
 from token_service.breakers import Breakers
+from token_service.commands import Commands
 from token_service.dispatcher import Dispatcher
 from token_service.events import Events
 from token_service.forgotten import Forgotten
@@ -58,6 +59,7 @@ class Service:
     promises: Promises
     passes: Passes
     sessions: Sessions
+    commands: Commands
     gate: Gate
     guests: Guests
     forgotten: Forgotten
@@ -128,6 +130,7 @@ async def open_service(
                 events=events,
                 promises=promises,
                 passes=passes,
+                commands=Commands(redis, workers),
                 gate=Gate(settings, ring, users, guests),
                 guests=guests,
                 forgotten=forgotten,

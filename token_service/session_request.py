@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from protocol.commands import LINE_LIMIT
 from protocol.personas import (
     PERSONAS_PER_ROOM,
     Catalogue,
     Persona,
     chosen_personas,
 )
-from protocol.promise import SAYING_LIMIT
 from protocol.sampling import Sampling
 from protocol.text import Clean
 from token_service.token_request import Named, fresh_name, not_an_agents
@@ -74,7 +74,7 @@ class SayRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     text: Annotated[
-        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=SAYING_LIMIT), Clean
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LINE_LIMIT), Clean
     ]
     persona_id: str | None = None
 

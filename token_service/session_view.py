@@ -37,7 +37,6 @@ class PersonaView(BaseModel):
     state: PersonaState
     identity: str | None
     muted: bool
-    forget: int
 
 
 class PersonView(BaseModel):
@@ -135,7 +134,6 @@ def persona_view(persona: PromisedPersona, inside: Iterable[api.ParticipantInfo]
         state=known.get(state, "initializing") if there else "absent",
         identity=there.identity if there else None,
         muted=persona.muted,
-        forget=persona.forget,
     )
 
 

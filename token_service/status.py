@@ -39,9 +39,11 @@ class ListedPersona(Persona):
     """A persona of the catalogue. `followed`: whether the model at hand follows its prompt.
 
     Moshi has no prompts: there a persona is its sampling alone. None: no worker says.
+    `lines`: the only ones that it can be told to say. None: any line, or no worker says.
     """
 
     followed: bool | None
+    lines: list[str] | None
 
 
 class Limits(BaseModel):
@@ -93,7 +95,7 @@ async def personas(service: OpenService) -> list[ListedPersona]:
     model = _model(fleet)
     followed = model.prompts if model is not None else None
     return [
-        ListedPersona(**persona.model_dump(), followed=followed)
+        ListedPersona(**persona.model_dump(), followed=followed, lines=fleet.lines(persona.voice))
         for persona in service.catalogue.values()
     ]
 

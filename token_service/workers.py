@@ -71,6 +71,13 @@ class Fleet:
         """Every room that a live worker hosts."""
         return frozenset(room for worker in self.workers for room in worker.hosts)
 
+    def lines(self, voice: str) -> list[str] | None:
+        """Give the only lines that can be said in a voice; None where a worker says any line."""
+        by_voice = next((worker.lines for worker in self.ready if worker.lines is not None), None)
+        if by_voice is None or any(worker.lines is None for worker in self.ready):
+            return None
+        return [*by_voice.get(voice, ()), *by_voice.get("*", ())]
+
     def hosts(self, promise: Promise) -> bool:
         """Whether a live worker hosts the promise's room in its current generation."""
         return self.host(promise) is not None

@@ -4,6 +4,7 @@ from typing import Any
 
 from training.codec import CODEC_CONFIG_FILE, CODEC_FILE
 from training.codec_config import CARD, CODEBOOKS
+from training.repertoire import lines_by_voice
 from training.words import PAD
 
 LM_FILE, TOKENIZER_FILE = "model.safetensors", "tokenizer.model"
@@ -55,6 +56,6 @@ def config(text_card: int) -> dict[str, Any]:
         "mimi_config_name": CODEC_CONFIG_FILE,
         "tokenizer_name": TOKENIZER_FILE,
         "model_type": "moshi",
-        "model_id": {"name": "pocket", "prompted": True},
+        "model_id": {"name": "pocket", "prompted": True, "lines": lines_by_voice()},
         "lm_gen_config": {"temp": 0.8, "temp_text": 0.7, "top_k": 250, "top_k_text": 25},
     }

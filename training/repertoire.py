@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from training.espeak import Manner
 from training.sound import FRAMES_PER_S, Melody
+from worker.engine.repertoire import EVERY_VOICE
 
 
 class Use(StrEnum):
@@ -260,6 +261,15 @@ def lines() -> Iterator[Line]:
         for use, texts in uses.items():
             for text in texts:
                 yield Line(text, use, persona)
+
+
+def lines_by_voice() -> dict[str, list[str]]:
+    """Give what `say` may ask for: each voice's own lines, and under `*` those of every voice."""
+    by_voice: dict[str, list[str]] = {}
+    for line in lines():
+        voice = PERSONA_VOICES[line.persona] if line.persona else EVERY_VOICE
+        by_voice.setdefault(voice, []).append(line.text)
+    return by_voice
 
 
 def voices_of(line: Line) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from protocol.seal import Seal
 from protocol.secret import reveal
 from protocol.settings import Settings, load_settings
 from worker.admission import Admission
+from worker.commands import Commands
 from worker.engine.engine import Engine
 from worker.engine.model import Model
 from worker.events import Events
@@ -52,6 +53,7 @@ class Worker:
         self.hosts = Hosts()
         self.pulse = Pulse(settings, self.status, self.hosts)
         self.events = Events(settings.redis_url)
+        self.commands = Commands(settings.redis_url, self.status.worker_id, self.hosts)
         self.health = Health(self.pulse, settings.worker_host, settings.worker_port)
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
@@ -63,6 +65,7 @@ class Worker:
         await self.health.start()
         beating = asyncio.create_task(self.pulse.run(), name="pulse")
         telling = asyncio.create_task(self.events.run(), name="events")
+        obeying = asyncio.create_task(self.commands.run(), name="commands")
         beating.add_done_callback(_die_of)  # without heartbeat all rooms here would be replaced
         try:
             house = self._open_house(await self._load())
@@ -75,6 +78,8 @@ class Worker:
             raise
         finally:
             self.pulse.stop()
+            self.commands.stop()
+            await obeying
             self.events.stop()
             await asyncio.gather(beating, telling)
             await self.health.aclose()
@@ -91,6 +96,7 @@ class Worker:
         self.status.model_prompts, self.status.voices = model.prompts, model.voices
         self.status.prompt_tokens, self.status.tokenizer = model.prompt_tokens, model.tokenizer
         self.status.model_sampling = model.sampling
+        self.status.lines = model.repertoire.by_voice if model.repertoire is not None else None
         if model.note:
             log.info("model_note", note=model.note)
         # What is there now stays. Kept out of the collector, a full collection looks at the calls'

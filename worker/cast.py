@@ -1,7 +1,8 @@
 """The cast: the personas of one room, kept equal to what the room was promised.
 
-Runs on the room's event loop. Personas come, leave, fall silent, forget and say lines as the
-promise changes; who speaks among several is the floor's. Knows LiveKit only as rooms it opens.
+Runs on the room's event loop. Personas come, leave and fall silent as the promise changes; they
+forget and say lines by commands; who speaks among several is the floor's. Knows LiveKit only as
+rooms it opens.
 """
 
 import asyncio
@@ -14,14 +15,16 @@ import structlog
 from livekit import api, rtc
 
 from protocol import wire
+from protocol.commands import TAKEN, Answer, Command
 from protocol.events import FloorEvent, WarningEvent
-from protocol.promise import SAYING_LIFE_S, Promise, PromisedPersona
+from protocol.promise import Promise, PromisedPersona
 from protocol.secret import reveal
 from worker.engine.model import Pcm
 from worker.engine.slots import Full
 from worker.floor import Floor, FloorRules
 from worker.house import House, attributes_of, identity_of
 from worker.incoming import read_nothing
+from worker.lines import Line
 from worker.mix import heard_by_each
 from worker.native_events import native_events
 from worker.persona import RoomPersona
@@ -54,8 +57,6 @@ class Cast:
         self._took = took
         self._first_id = promise.personas[0].id  # joined as the job's own participant
         self._on: dict[str, RoomPersona] = {}
-        self._said: set[str] = set()
-        self._forgot: dict[str, int] = {}
         self._floor = Floor(FloorRules.of(house.settings))
         self._following = asyncio.Lock()
         self._retries = Retries()  # of personas that could not come, or lost their connection
@@ -92,9 +93,25 @@ class Cast:
                     self._warn(each, error)
             self._begun = True
             for persona_id, persona in self._on.items():
-                self._do(persona, wanted[persona_id])
+                persona.mute(wanted[persona_id].muted)
             if missing:
                 self._house.changed()
+
+    def obey(self, command: Command) -> Answer:
+        """Do a command, or refuse it with the reason."""
+        there = [each for each in self._on.values() if each.room.isconnected()]
+        meant = [each for each in there if command.persona_id in ("", each.promised.id)]
+        if not meant:
+            detail = "The persona is not in the room at the moment."
+            return Answer(refusal="persona_absent", detail=detail)
+        if command.do == "forget":
+            for persona in meant:
+                persona.forget()
+            return TAKEN
+        answer = meant[0].say(Line(command.id, command.text))
+        if answer == TAKEN:
+            self._floor.reopen()
+        return answer
 
     def is_short(self) -> bool:
         """Whether somebody who was promised is not on, or no more, and may come now."""
@@ -180,7 +197,6 @@ class Cast:
                 await room.disconnect()
             raise
         self._on[promised.id] = there
-        self._forgot[promised.id] = promised.forget
 
     async def _dismiss(self, persona_id: str) -> None:
         persona = self._on.pop(persona_id)
@@ -201,20 +217,6 @@ class Cast:
         await self._dismiss(persona.promised.id)
         detail = "It lost its connection, and comes again with a fresh memory."
         self._tell_trouble(persona.promised, "persona_lost", detail)
-
-    def _do(self, persona: RoomPersona, promised: PromisedPersona) -> None:
-        """Mute, forget and say as promised; each line once, and none that comes too late."""
-        persona.mute(promised.muted)
-        if promised.forget > self._forgot[promised.id]:
-            self._forgot[promised.id] = promised.forget
-            persona.forget()
-        for saying in promised.say:
-            if saying.id not in self._said:
-                self._said.add(saying.id)
-                if time.time() - saying.at_s < SAYING_LIFE_S:
-                    persona.say(saying.text)
-                    if not self._all_may_sound:
-                        self._floor.call(promised.id)
 
     @property
     def _all_may_sound(self) -> bool:

@@ -2,7 +2,8 @@
 
 Fed once per tick with what each persona's own model wants and does; says who may speak. No language
 model arbitrates: a persona wants the floor when the text token it would have used is not padding in
-two of its last three frames. Times are frames of 80 ms.
+two of its last three frames. One that was given a line to say comes before all others, and keeps
+the floor until its lines are said or a person talks it down. Times are frames of 80 ms.
 """
 
 from collections import deque
@@ -22,7 +23,6 @@ class FloorRules:
 
     free_after: int = 8  # 0.64 s of silence: its sentence is over
     hold_most: int = 250  # 20 s: after that it yields at its next pause
-    called_for: int = 25  # 2 s of the floor for one that has a line to say to begin it
     yield_pause: int = 3  # 0.24 s: what counts as a pause then
     talked_over_most: int = 25  # 2 s: so long the model may decide by itself to stop
     person_breathes: int = 6  # 0.48 s: a shorter silence of the people is inside their speech
@@ -46,17 +46,18 @@ class Showing:
 
     wants: bool  # the text token it would have used is not padding
     sounds: bool  # its frame was voiced or carried text
+    line: bool = False  # it was given a line to say, which is not over
 
 
 @dataclass(slots=True)
 class _Persona:
     wills: deque[bool] = field(default_factory=lambda: deque(maxlen=WILL_WINDOW))
-    called: int = 0  # frames that it may have the floor to begin a line
+    line: bool = False
     waits: int = 0  # frames for which it has wanted the floor
 
     @property
     def wants(self) -> bool:
-        return self.called > 0 or sum(self.wills) >= WILL_ENOUGH
+        return self.line or sum(self.wills) >= WILL_ENOUGH
 
 
 class Floor:
@@ -91,14 +92,8 @@ class Floor:
         if persona != self.holder:
             self._named, self._named_left = persona, self.rules.named_first
 
-    def call(self, persona: str) -> None:
-        """Give a persona the floor next, for it has a line to say, whatever its model wants."""
-        self.reopen()
-        self.name(persona)
-        self._personas.setdefault(persona, _Persona()).called = self.rules.called_for
-
     def reopen(self) -> None:
-        """A person took part: the personas may go on among themselves."""
+        """A person or an application took part: the personas may go on among themselves."""
         self._turns_alone = self._frames_alone = 0
 
     def seat(self, persona: str) -> None:
@@ -122,6 +117,7 @@ class Floor:
         for who, shown in showing.items():
             persona = self._personas[who]
             persona.wills.append(shown.wants)
+            persona.line = shown.line
             persona.waits = persona.waits + 1 if persona.wants else 0
         if self.holder is not None and self.holder not in self._personas:
             self._lose("left")
@@ -139,11 +135,8 @@ class Floor:
     def _may_lose(self, shown: Showing, person_speaks: bool) -> None:
         """Take the floor from its holder where it has fallen silent or a person talks over it."""
         rules = self.rules
-        assert self.holder is not None
-        persona = self._personas[self.holder]
         self._held += 1
-        self._quiet = 0 if shown.sounds or shown.wants or persona.called else self._quiet + 1
-        persona.called = max(persona.called - 1, 0)
+        self._quiet = 0 if shown.sounds or shown.wants or shown.line else self._quiet + 1
         self._talked_over += person_speaks or self._talked_over > 0
         if self._talked_over >= rules.talked_over_most:
             self._cut_off = True
@@ -157,20 +150,24 @@ class Floor:
         self.holder, self.reason = None, reason
 
     def _grant(self) -> None:
-        """Give the free floor to the persona that was named, else to who has wanted it longest."""
+        """Give the free floor to a persona with a line, else to the one that was named.
+
+        Else, and among several with a line, the one that has wanted it longest gets it.
+        """
         if self._cut_off:
             return
-        wanting = {
-            who: each.waits
-            for who, each in self._personas.items()
-            if each.wants and (self.open or each.called)
-        }
-        if self._named_left and self._named in self._personas:
+        wanting = {who: each.waits for who, each in self._personas.items() if each.wants}
+        lines = {who: waits for who, waits in wanting.items() if self._personas[who].line}
+        reason = "wanted"
+        if lines:
+            wanting, reason = lines, "line"
+        elif not self.open:
+            return
+        elif self._named_left and self._named in self._personas:
             wanting = {who: waits for who, waits in wanting.items() if who == self._named}
+            reason = "named"
         if wanting:
-            first = max(wanting, key=wanting.__getitem__)
-            named = bool(self._named_left) and first == self._named
-            self._take(first, "named" if named else "wanted")
+            self._take(max(wanting, key=wanting.__getitem__), reason)
             self._turns_alone += 1
 
     def _take(self, persona: str, reason: str) -> None:

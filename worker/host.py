@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from functools import partial
 from typing import Literal
 
@@ -16,6 +17,7 @@ import structlog
 from livekit import api, rtc
 from livekit.agents import AutoSubscribe, JobContext
 
+from protocol.commands import Answer, Command
 from protocol.events import PeopleEvent
 from protocol.promise import Promise
 from worker.cast import Cast
@@ -47,7 +49,12 @@ class Host:
         self._person_speaks = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._hosting = Hosting(
-            promise.room, promise.generation, self.leave, self.follow, lambda: self._promise
+            promise.room,
+            promise.generation,
+            self.leave,
+            self.follow,
+            self.obey,
+            lambda: self._promise,
         )
 
     def leave(self, reason: str) -> None:
@@ -59,6 +66,15 @@ class Host:
         """Make the room equal to this promise. Any thread."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._follow, promise)
+
+    def obey(self, command: Command) -> Future[Answer]:
+        """Do a command and give its answer; cancelled before, it is not done. Any thread."""
+        answer: Future[Answer] = Future()
+        try:
+            self._loop.call_soon_threadsafe(self._obey, command, answer)
+        except RuntimeError:  # the host has gone: its loop is closed
+            answer.set_result(Answer(refusal="not_live", detail="The session's host has left."))
+        return answer
 
     async def run(self) -> None:
         """Join, serve, leave. Errors end this room alone, after it was told."""
@@ -124,6 +140,18 @@ class Host:
         if self._cast is not None and (promise != self._promise or self._cast.is_short()):
             self._promise = promise
             self._spawn(self._cast.follow(promise))
+
+    def _obey(self, command: Command, answer: Future[Answer]) -> None:
+        if not answer.set_running_or_notify_cancel():
+            return
+        if self._cast is None:
+            starting = Answer(refusal="starting", detail="The personas are on their way.")
+            return answer.set_result(starting)
+        try:
+            answer.set_result(self._cast.obey(command))
+        except Exception as error:  # the caller is told, and the log has its traceback
+            answer.set_exception(error)
+            raise
 
     def _person_started(self) -> None:
         self._person_speaks = True

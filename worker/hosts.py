@@ -6,8 +6,10 @@ Written by job threads, read by the heartbeat on the main loop; holds one lock, 
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 
+from protocol.commands import Answer, Command
 from protocol.promise import Promise
 from worker.metrics import ROOMS
 
@@ -46,6 +48,7 @@ class Hosting:
     generation: int
     leave: Callable[[str], None]
     follow: Callable[[Promise], None]
+    obey: Callable[[Command], Future[Answer]]
     promise: Callable[[], Promise]  # the one that it follows now
 
 
@@ -77,6 +80,12 @@ class Hosts:
             if self._hosting.get(hosting.room) is hosting:
                 del self._hosting[hosting.room]
                 ROOMS.set(len(self._hosting))
+
+    def of(self, room: str, generation: int) -> Hosting | None:
+        """Give the host of a room where it is of this generation."""
+        with self._lock:
+            hosting = self._hosting.get(room)
+        return hosting if hosting is not None and hosting.generation == generation else None
 
     def all(self) -> list[Hosting]:
         """Every room hosted now."""

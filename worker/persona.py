@@ -7,19 +7,23 @@ thread.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import structlog
 from livekit import rtc
 
 from protocol import wire
-from protocol.events import Event, StateEvent, TranscriptEvent, TurnEvent, WarningEvent
+from protocol.commands import Answer
+from protocol.events import Event, SaidEvent, StateEvent, TranscriptEvent, TurnEvent, WarningEvent
 from protocol.promise import PromisedPersona
+from worker.background import Background
 from worker.engine.model import Pcm
 from worker.engine.slots import Frame, Full, Occupant
 from worker.floor import Showing
 from worker.house import House
+from worker.lines import Line, Lines
 from worker.metrics import TURN_S
 from worker.transcript import Transcript
 from worker.turns import Turns
@@ -63,12 +67,15 @@ class RoomPersona:
         self._latest: Pcm | None = None
         self._frame: Frame | None = None
         self._shown = QUIET
+        self._lines = Lines(
+            promised, engine.model.repertoire, self._give_line, self._forget, self._line_ended
+        )
         self._muted = False
         self._has_floor = has_floor
         self._floor_told = ""
         self._hushed = False
         self._telling = asyncio.Lock()  # attributes reach the server in the order of their changes
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background("persona", promised.name)
         self._transcript: Transcript | None = None
         self._occupant: Occupant | None = None
         self._slots_lost = 0
@@ -88,6 +95,7 @@ class RoomPersona:
         self._transcript = Transcript(self.room, self.persona.name, self._voice.publication.sid)
         self._take_slot()
         took()
+        self._lines.greet()
         await self._tell_state("listening")
 
     def _take_slot(self) -> None:
@@ -120,12 +128,16 @@ class RoomPersona:
             padding = self._engine.model.padding
             sounds = self._voicing.voiced or frame.text != padding
             self._shown = Showing(wants=frame.will != padding, sounds=sounds)
-        return QUIET if self._muted else self._shown
+        return QUIET if self._muted else replace(self._shown, line=bool(self._lines))
 
     def mute(self, muted: bool) -> None:
-        """Silence it, or let it speak again; it goes on listening."""
+        """Silence it and drop what it was to say, or let it speak again; it goes on listening."""
         self._muted = muted
         self._apply_hush()
+        if muted and self._lines:
+            self._lines.drop()
+            if self._occupant is not None:
+                self._engine.drop_lines(self._occupant)
 
     def give_floor(self, has_floor: bool, *, shared: bool = True) -> None:
         """Give it the floor or take it; the room is told where it is `shared` with others."""
@@ -134,17 +146,20 @@ class RoomPersona:
         value = "true" if has_floor and shared else ""
         if value != self._floor_told:
             self._floor_told = value
-            self._spawn(self._set_attributes({wire.ATTR_FLOOR: value}))
+            self._background.spawn(self._set_attributes({wire.ATTR_FLOOR: value}))
 
     def forget(self) -> None:
-        """Fresh memory, without a new connection."""
-        if self._occupant is not None:
-            self._engine.forget(self._occupant)
+        """Get a fresh memory, without a new connection, after the lines that it is to say."""
+        self._lines.forget()
 
-    def say(self, text: str) -> None:
-        """Say a line at its next pause."""
-        if self._occupant is not None:
-            self._engine.say(self._occupant, text)
+    def say(self, line: Line) -> Answer:
+        """Say a line as soon as it has the floor and pauses; or refuse, with the reason."""
+        if self._occupant is None:
+            return Answer(refusal="persona_absent", detail=f"{self.persona.label} has no slot.")
+        if self._muted:
+            detail = f"{self.persona.label} is muted. Unmute it first."
+            return Answer(refusal="persona_muted", detail=detail)
+        return self._lines.ask(line)
 
     def _apply_hush(self) -> None:
         hushed = self._muted or not self._has_floor
@@ -152,18 +167,38 @@ class RoomPersona:
             self._hushed = hushed
             self._engine.hush(self._occupant, hushed)
 
+    def _give_line(self, line: Line) -> None:
+        """Have the engine say a line. It tells the end on its own thread."""
+
+        def done(whole: bool) -> None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._lines.over, line, whole)
+
+        if self._occupant is None:
+            self._lines.over(line, whole=False)
+        else:
+            self._engine.say(self._occupant, line.text, done)
+
+    def _forget(self) -> None:
+        if self._occupant is not None:
+            self._engine.forget(self._occupant)
+
+    def _line_ended(self, line: Line, whole: bool) -> None:
+        if line.id:
+            self._emit(SaidEvent(**self._about(), line_id=line.id, whole=whole))
+
     async def leave(self) -> None:
         """Fade out, free the slot, finish the words, unpublish."""
         await self._voice.fade_out()
         if self._occupant is not None:
             self._engine.leave(self._occupant)
             self._occupant = None
+        self._lines.drop()
         self._publish_words(self._words.close())
         if self._transcript is not None:
             await self._transcript.aclose()
         await self._voice.unpublish()
-        for task in self._tasks:
-            task.cancel()
+        self._background.cancel()
 
     def _deliver(self, frame: Frame) -> None:
         """Engine thread."""
@@ -189,6 +224,7 @@ class RoomPersona:
             detail = "It had to begin anew, and has forgotten what was said."
         except Full as error:
             detail = f"It cannot go on: {error}."
+        self._lines.cut()
         self._emit(WarningEvent(**self._about(), code="slot_failed", detail=detail))
 
     def _take(self, frame: Frame) -> None:
@@ -234,10 +270,10 @@ class RoomPersona:
     def _change_state(self) -> None:
         if self._voicing.speaking:
             self._count_turn(self._turns.persona_started(self._loop.time()))
-            self._spawn(self._tell_state("speaking"))
+            self._background.spawn(self._tell_state("speaking"))
         else:
             self._turns.persona_paused()
-            self._spawn(self._tell_state("listening"))
+            self._background.spawn(self._tell_state("listening"))
 
     def _count_turn(self, latency_s: float | None) -> None:
         if latency_s is None:
@@ -247,7 +283,7 @@ class RoomPersona:
             identity=self.identity, persona=self.persona.name, latency_ms=round(latency_s * 1000)
         )
         log.info("turn", identity=self.identity, latency_ms=message.latency_ms)
-        self._spawn(self._publish(message.model_dump_json(), wire.TURN_TOPIC))
+        self._background.spawn(self._publish(message.model_dump_json(), wire.TURN_TOPIC))
         self._emit(TurnEvent(**self._about(), latency_ms=message.latency_ms))
 
     async def _tell_state(self, state: wire.AgentState) -> None:
@@ -260,14 +296,3 @@ class RoomPersona:
 
     async def _publish(self, payload: str, topic: str) -> None:
         await self.room.local_participant.publish_data(payload, topic=topic)
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Run something small in the background; its failure is logged and ends nothing."""
-        task = asyncio.create_task(work, name=f"persona {self.persona.name}")
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("persona_task_failed", identity=self.identity, error=type(error).__name__)

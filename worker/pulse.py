@@ -90,6 +90,7 @@ class Pulse:
             prompt_tokens=self._status.prompt_tokens,
             tokenizer=digest_of(self._status.tokenizer) if self._status.tokenizer else "",
             voices=self._status.voices,
+            lines=self._status.lines,
             slots_total=self._engine.model.step.capacity if self._engine else 0,
             slots_used=self._engine.used if self._engine else 0,
             slots_free=self._admission.free() if self._admission else 0,

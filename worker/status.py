@@ -27,6 +27,7 @@ class Status:
         self.tokenizer = b""
         self.model_sampling = UsualSampling()
         self.voices: tuple[str, ...] = ()
+        self.lines: dict[str, tuple[str, ...]] | None = None
 
     def change(self, state: WorkerState, reason: str = "") -> None:
         """Enter a state, or say something new about the present one; log neither twice."""

@@ -177,7 +177,8 @@ async def test_it_sees_a_persona_that_waits_in_the_room(
             out, err = await asyncio.wait_for(process.communicate(), ENDS_WITHIN_S)
 
     assert process.returncode == 0, err.decode()
-    assert out.decode().splitlines()[0] == "(listening)"
+    told = [line for line in out.decode().splitlines() if not line.startswith("{")]
+    assert told[0] == "(listening)"
 
 
 async def test_the_plain_page_sees_a_persona_that_waits_in_the_room(

@@ -12,6 +12,7 @@ from protocol.personas import Persona
 from tests.servers import wait_until
 from worker.engine.engine import Engine
 from worker.engine.model import Mask, Model, Pcm, StepOut
+from worker.engine.say import Done
 from worker.engine.slots import Frame, Full, SlotFailed
 
 PERSONA = Persona(name="test", label="Test")
@@ -51,8 +52,11 @@ class FakeStep:
     def hush(self, slot: int, on: bool) -> None:
         self._call(f"hush {slot} {on}")
 
-    def say(self, slot: int, text: str) -> None:
+    def say(self, slot: int, text: str, done: Done) -> None:
         self.calls.append(f"say {slot} {text}")
+
+    def drop_lines(self, slot: int) -> None:
+        self.calls.append(f"drop_lines {slot}")
 
     def forget(self, slot: int) -> None:
         self.calls.append(f"forget {slot}")
@@ -335,17 +339,19 @@ def test_what_fails_for_one_slot_is_its_own_loss(fails: str) -> None:
 
 
 def test_wishes_reach_the_slot_they_were_meant_for() -> None:
-    """Hush, say and forget reach the step in order, and never a slot that changed hands."""
+    """Hush, say, drop and forget reach the step in order, and never a slot that changed hands."""
     with Running(capacity=1) as running:
         old = running.engine.join(PERSONA, into([]))
         running.engine.hush(old, True)
-        running.engine.say(old, "hello")
+        running.engine.say(old, "hello", lambda whole: None)
+        running.engine.drop_lines(old)
         running.engine.forget(old)
-        wait_until(lambda: len(running.step.calls) == 4, "the wishes")
+        wait_until(lambda: len(running.step.calls) == 5, "the wishes")
         running.engine.leave(old)
         running.engine.join(PERSONA, into([]))
         running.engine.hush(old, False)
-        wait_until(lambda: len(running.step.calls) == 6, "the next join")
+        wait_until(lambda: len(running.step.calls) == 7, "the next join")
 
-    assert running.step.calls[1:4] == ["hush 0 True", "say 0 hello", "forget 0"]
-    assert running.step.calls[4:] == ["leave 0", "join 0"]
+    wishes = ["hush 0 True", "say 0 hello", "drop_lines 0", "forget 0"]
+    assert running.step.calls[1:5] == wishes
+    assert running.step.calls[5:] == ["leave 0", "join 0"]

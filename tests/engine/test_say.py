@@ -168,6 +168,26 @@ def test_a_hushed_slot_says_its_text_later() -> None:
     assert (hushed, script.orders.text, script.orders.at_word) == (PAD, 11, True)
 
 
+def test_a_text_that_is_cut_off_is_not_finished_later() -> None:
+    """A hush ends a text that has begun; what was not begun is said after the hush, whole."""
+    ends: list[bool] = []
+    script = Script(SILENCE)
+    script.say(saying([11], [12], ends=ends))
+    script.say(saying([13], [14]))
+    for token in (PAD, PAD, PAD, PAD, 11):
+        script.used(token)
+    script.hush(True)
+    at_once = list(ends)
+    script.used(PAD)
+    script.hush(False)
+    used = [PAD] * 4
+    for token in used:
+        script.used(token)
+
+    assert at_once == [False]
+    assert (script.orders.text, script.orders.at_word) == (13, True)
+
+
 def test_texts_follow_one_another() -> None:
     """What is asked for later is said later, after a pause of its own."""
     ends: list[bool] = []

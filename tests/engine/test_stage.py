@@ -1,4 +1,4 @@
-"""What slots are told, in the batch: hushed, given words, greeting, forgetting."""
+"""What slots are told, in the batch: hushed, given words, forgetting."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from protocol.personas import Persona
 from protocol.sampling import Sampling
 from tests.engine.test_step import GREEDY, sounds, talk
 from tests.engine.tiny import TEXT_CARD, tiny_lm, tiny_mimi
-from worker.engine import say, stage
+from worker.engine import say
 from worker.engine.model import Pcm, Tokens
 from worker.engine.prompt import Reading
 from worker.engine.step import MoshiStep
@@ -146,18 +146,15 @@ def test_a_moved_slot_is_told_on() -> None:
 
 
 @pytest.mark.usefixtures("impatience")
-def test_a_persona_may_greet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A persona with a greeting says one at its first pause; others say what they like."""
-    monkeypatch.setattr(stage, "GREETING", "hi")
-    heard = sounds(50, 40)[:, 0]
-    heard_greeting: list[bool] = []
-    for greeting in (True, False):
-        step = make(1)
-        sampling = Sampling(seed=2)
-        step.join(0, Persona(name="a", label="A", greeting=greeting, sampling=sampling))
-        heard_greeting.append(contains(said(step, 0, heard), encode("hi")))
+def test_dropped_lines_are_not_said() -> None:
+    """What a slot was given and has not begun is never said, and its end is told."""
+    step, ends = make(1), list[bool]()
+    step.join(0, GREEDY)
+    step.say(0, "hi", ends.append)
+    step.drop_lines(0)
 
-    assert heard_greeting == [True, False]
+    assert ends == [False]
+    assert not contains(said(step, 0, sounds(50, 40)[:, 0]), encode("hi"))
 
 
 def positions(step: MoshiStep) -> Tokens:

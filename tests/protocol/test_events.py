@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from protocol.events import EVENT, Event, StateEvent, TurnEvent, events_key, read_event
 
-TYPES = ["changed", "dispatched", "ended", "floor", "people", "state", "transcript"]
+TYPES = ["changed", "dispatched", "ended", "floor", "people", "said", "state", "transcript"]
 TYPES += ["turn", "waiting", "warning"]
 
 

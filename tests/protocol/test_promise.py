@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from protocol.errors import InvalidInput
 from protocol.heartbeat import Heartbeat, heartbeat_key
 from protocol.personas import Persona
-from protocol.promise import Promise, PromisedPersona, Saying, promise_key, promised
+from protocol.promise import Promise, PromisedPersona, promise_key, promised
 from protocol.wire import persona_identity
 
 CHEF = Persona(name="chef", label="Chef", prompt="You have a secret recipe.")
@@ -57,7 +57,7 @@ def test_an_older_services_personas_get_the_ids_of_their_places() -> None:
     first = promise.personas[0]
 
     assert [each.id for each in promise.personas] == ["p0", "p1"]
-    assert (first.muted, first.forget, first.say, promise.ended) == (False, 0, (), False)
+    assert (first.muted, promise.ended) == (False, False)
 
 
 def test_two_personas_of_one_id_are_refused() -> None:
@@ -78,17 +78,12 @@ def test_who_is_promised_gets_an_id_nobody_guesses() -> None:
 
 
 IDS = st.text(alphabet="abcdef0123456789", min_size=1, max_size=32)
-SAYINGS = st.builds(
-    Saying, id=IDS, text=st.text(min_size=1, max_size=500), at_s=st.floats(0, 2**33)
-)
 PERSONAS = st.builds(
     PromisedPersona,
     name=st.just("chef"),
     label=st.just("Chef"),
     id=IDS,
     muted=st.booleans(),
-    forget=st.integers(0, 2**31),
-    say=st.lists(SAYINGS, max_size=8).map(tuple),
 )
 
 
@@ -96,7 +91,7 @@ PERSONAS = st.builds(
 def test_every_wish_survives_the_way_to_the_host(
     personas: list[PromisedPersona], ended: bool
 ) -> None:
-    """Ids, mutes, fresh memories, lines to say and the end are read as they were written."""
+    """Ids, mutes and the end are read as they were written."""
     promise = Promise(room="r", personas=tuple(personas), ended=ended)
 
     assert Promise.from_metadata(promise.model_dump_json()) == promise

@@ -6,6 +6,7 @@ import hashlib
 import socket
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,6 +17,7 @@ from livekit import api, rtc
 from redis.asyncio import Redis
 
 from protocol import wire
+from protocol.commands import Answer, Command
 from protocol.heartbeat import Heartbeat, heartbeat_key
 from protocol.promise import Promise
 from protocol.seal import Seal
@@ -23,6 +25,8 @@ from tests.servers import GivenSettings, LiveKit
 from token_service.connection import Connection
 from token_service.grants import person_grant
 from token_service.promises import Promises
+from worker.commands import Commands
+from worker.hosts import Hosting, Hosts
 
 WITHIN_S = 10.0
 
@@ -46,6 +50,35 @@ async def beat(redis: Redis, worker_id: str = "worker", **fields: Any) -> None:
 async def die(redis: Redis, worker_id: str = "worker") -> None:
     """A worker's heartbeat is gone."""
     await redis.delete(heartbeat_key(worker_id))
+
+
+@asynccontextmanager
+async def hosting(
+    redis_url: str, promise: Promise, obey: Callable[[Command], Future[Answer]]
+) -> AsyncGenerator[None]:
+    """A worker's real mailbox, and a host of a room that obeys commands so."""
+
+    def pass_over(_: Any) -> None:
+        """Do nothing."""
+
+    hosts = Hosts()
+    hosts.add(
+        Hosting(
+            room=promise.room,
+            generation=promise.generation,
+            leave=pass_over,
+            follow=pass_over,
+            obey=obey,
+            promise=lambda: promise,
+        )
+    )
+    commands = Commands(redis_url, "worker", hosts)
+    running = asyncio.create_task(commands.run(), name="commands")
+    try:
+        yield
+    finally:
+        commands.stop()
+        await running
 
 
 @asynccontextmanager

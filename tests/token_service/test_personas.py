@@ -1,14 +1,17 @@
 """A session's personas over HTTP: each call is a change of the promise, and an event."""
 
+from collections.abc import AsyncGenerator
+from concurrent.futures import Future
 from typing import Any
 
 import httpx
 import pytest
 from redis.asyncio import Redis
 
+from protocol.commands import TAKEN, Answer, Command, mailbox_key
 from protocol.events import ChangedEvent
 from protocol.promise import Promise
-from tests.token_service.players import beat
+from tests.token_service.players import beat, hosting
 from token_service.events import Events
 from token_service.promises import Promises
 
@@ -46,6 +49,35 @@ async def session(http: httpx.AsyncClient, redis: Redis) -> Session:
     await beat(redis)
     answer = await http.post("/sessions", json={"personas": ["chef", "teacher"]})
     return Session(http, redis, answer.json())
+
+
+class Live:
+    """A session with a host, which answers every command so; `None`: it never answers."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.answer: Answer | None = TAKEN
+        self.commands: list[Command] = []
+        self.futures: list[Future[Answer]] = []
+
+    def obey(self, command: Command) -> Future[Answer]:
+        """Take note of a command."""
+        future: Future[Answer] = Future()
+        self.commands.append(command)
+        self.futures.append(future)
+        if self.answer is not None:
+            future.set_result(self.answer)
+        return future
+
+
+@pytest.fixture
+async def live(session: Session, own_redis_url: str) -> AsyncGenerator[Live]:
+    """The session's host is there."""
+    promise = await session.promise()
+    await beat(session.redis, hosts={session.room: promise.generation})
+    live = Live(session)
+    async with hosting(own_redis_url, promise, live.obey):
+        yield live
 
 
 async def test_personas_are_added(session: Session) -> None:
@@ -119,29 +151,76 @@ async def test_the_last_persona_stays(session: Session) -> None:
     assert (answer.status_code, answer.json()["error"]) == (409, "last_persona")
 
 
-async def test_a_line_is_said(session: Session) -> None:
-    """The promise holds the line with its own id; unseen characters are gone."""
-    answer = await session.post("say", persona_id=session.chef, text="Hello\x07 there.")
-    chef, teacher = (await session.promise()).personas
+async def test_a_line_is_said(live: Live) -> None:
+    """The host gets the line with an id of its own; unseen characters are gone."""
+    answer = await live.session.post("say", persona_id=live.session.chef, text="Hello\x07 there.")
+    [command] = live.commands
 
     assert answer.status_code == 202
-    assert answer.json() == {"id": chef.say[0].id, "persona_id": session.chef}
-    assert ([line.text for line in chef.say], teacher.say) == (["Hello there."], ())
-    assert await session.changes() == [("say", session.chef)]
+    assert answer.json() == {"id": command.id, "persona_id": live.session.chef}
+    assert (command.do, command.persona_id, command.text) == (
+        "say",
+        live.session.chef,
+        "Hello there.",
+    )
+    assert await live.session.changes() == [("say", live.session.chef)]
 
 
-async def test_the_last_lines_are_kept(session: Session) -> None:
-    """Of ten lines in a row eight wait to be said, each with an id of its own."""
-    for number in range(10):
-        await session.post("say", persona_id=session.chef, text=str(number))
-    lines = (await session.promise()).personas[0].say
+@pytest.mark.parametrize(
+    ("refusal", "status"),
+    [
+        ("not_live", 409),
+        ("starting", 503),
+        ("persona_absent", 503),
+        ("persona_muted", 409),
+        ("cannot_say", 409),
+        ("too_many_lines", 503),
+    ],
+)
+async def test_what_the_host_refuses_is_refused(live: Live, refusal: Any, status: int) -> None:
+    """The host's reason is the answer, and no event says that a line was given."""
+    live.answer = Answer(refusal=refusal, detail="Because.")
+    answer = await live.session.post("say", persona_id=live.session.chef, text="Hello.")
 
-    assert [line.text for line in lines] == list("23456789")
-    assert len({line.id for line in lines}) == 8
+    assert (answer.status_code, answer.json()["error"]) == (status, refusal)
+    assert answer.json()["detail"] == "Because."
+    assert ("Retry-After" in answer.headers) == (status == 503)
+    assert await live.session.changes() == []
 
 
-async def test_a_line_needs_a_speaker(session: Session) -> None:
+@pytest.mark.parametrize("path", ["say", "forget"])
+async def test_without_a_host_there_is_no_command(session: Session, path: str) -> None:
+    """Where no person has come yet, or the worker is gone, the caller is told what to wait for."""
+    text = {"text": "Hello."} if path == "say" else {}
+    answer = await session.post(path, persona_id=session.chef, **text)
+
+    assert (answer.status_code, answer.json()["error"]) == (409, "not_live")
+    assert "once a person has joined" in answer.json()["detail"]
+
+
+async def test_a_worker_that_does_not_look_gets_no_command_later(session: Session) -> None:
+    """A command that was not taken in time is taken back: nothing is left to be done."""
+    promise = await session.promise()
+    await beat(session.redis, hosts={session.room: promise.generation})
+    answer = await session.post("say", persona_id=session.chef, text="Hello.")
+
+    assert (answer.status_code, answer.json()["error"]) == (503, "no_answer")
+    assert "taken back" in answer.json()["detail"]
+    assert not await session.redis.exists(mailbox_key("worker"))
+
+
+async def test_a_host_that_hangs_does_nothing_later(live: Live) -> None:
+    """The worker answers for a host that does not, and calls the command off."""
+    live.answer = None
+    answer = await live.session.post("say", persona_id=live.session.chef, text="Hello.")
+
+    assert (answer.status_code, answer.json()["error"]) == (503, "no_answer")
+    assert [future.cancelled() for future in live.futures] == [True]
+
+
+async def test_a_line_needs_a_speaker(live: Live) -> None:
     """With two personas one must be named; with one it is clear."""
+    session = live.session
     nobody = await session.post("say", text="Hello.")
     await session.http.delete(f"{session.path}/personas/{session.chef}")
     clear = await session.post("say", text="Hello.")
@@ -159,13 +238,17 @@ async def test_no_line_and_too_long_a_line_are_refused(session: Session, text: s
     assert answer.json()["detail"].startswith("text: ")
 
 
-async def test_a_memory_is_made_fresh(session: Session) -> None:
-    """Each time the counter grows; without a name, everybody's."""
+async def test_a_memory_is_made_fresh(live: Live) -> None:
+    """One persona's or, without a name, everybody's, by one command."""
+    session = live.session
     await session.post("forget", persona_id=session.chef)
     answer = await session.post("forget")
 
-    assert [each["forget"] for each in answer.json()] == [2, 1]
-    assert [each.forget for each in (await session.promise()).personas] == [2, 1]
+    assert [each["id"] for each in answer.json()] == [session.chef, session.teacher]
+    assert [(each.do, each.persona_id) for each in live.commands] == [
+        ("forget", session.chef),
+        ("forget", ""),
+    ]
 
 
 async def test_a_persona_is_muted_and_heard_again(session: Session) -> None:

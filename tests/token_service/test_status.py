@@ -56,6 +56,20 @@ async def test_personas_are_the_catalogue(http: httpx.AsyncClient) -> None:
     assert names == ["assistant", "astronaut", "chef", "customer_service", "teacher"]
 
 
+async def test_personas_say_what_they_can_be_told_to_say(
+    http: httpx.AsyncClient, redis: Redis
+) -> None:
+    """A small model's lines are listed by persona; a large one's are any."""
+    lines = {"*": ["Yes, I see."], "VARF1": ["Are you hungry already?"]}
+    told: list[list[str] | None] = []
+    for known in (lines, None):
+        await beat(redis, lines=known)
+        personas = (await http.get("/personas")).json()
+        told.append(next(each["lines"] for each in personas if each["name"] == "chef"))
+
+    assert told == [["Are you hungry already?", "Yes, I see."], None]
+
+
 async def test_personas_say_whether_their_prompts_are_followed(
     http: httpx.AsyncClient, redis: Redis
 ) -> None:

@@ -1,4 +1,4 @@
-"""What tests of rooms share: one stack with the echo, and the figures that they measure by the way.
+"""What tests of rooms share: a stack with the echo, one that follows a schedule, and figures.
 
 A figure decides no test; it is for whoever reads the run's last lines.
 """
@@ -9,7 +9,9 @@ import pytest
 
 from protocol.personas import PERSONAS_PER_ROOM
 from tests.stack import Stack, start_stack
+from tests.worker.scripted.schedule import Schedule
 
+HOLD_S, TURNS_ALONE = 1.2, 3  # patience of the floor in the stack of the schedule
 MEASURED = pytest.StashKey[list[str]]()
 
 
@@ -18,6 +20,27 @@ def roomy(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     """The product with the model that repeats what it hears, and room for the largest cast."""
     with start_stack(
         tmp_path_factory.mktemp("roomy"), model="echo", capacity=PERSONAS_PER_ROOM
+    ) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def schedule(tmp_path_factory: pytest.TempPathFactory) -> Schedule:
+    """What the personas want, to be written by the test."""
+    return Schedule(tmp_path_factory.mktemp("schedule") / "wills.json")
+
+
+@pytest.fixture(scope="session")
+def scripted(tmp_path_factory: pytest.TempPathFactory, schedule: Schedule) -> Generator[Stack]:
+    """The product with the model that follows the schedule, and a short patience."""
+    with start_stack(
+        tmp_path_factory.mktemp("scripted"),
+        model="echo",  # not loaded
+        capacity=4,
+        worker_module="tests.worker.scripted",
+        schedule_file=str(schedule.path),
+        floor_hold_s=str(HOLD_S),
+        floor_alone_turns=str(TURNS_ALONE),
     ) as stack:
         yield stack
 

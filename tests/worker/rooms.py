@@ -18,7 +18,7 @@ PORTER = {"name": "porter", "label": "Porter", "prompt": "You are a night porter
 SIX = ("assistant", "astronaut", "chef", "customer_service", "teacher", PORTER)
 
 
-def asking_for(*personas: str | dict[str, str], **fields: Any) -> dict[str, Any]:
+def asking_for(*personas: str | dict[str, Any], **fields: Any) -> dict[str, Any]:
     """A token request for these personas, by name or whole, in LiveKit's standard form."""
     agent = {"agent_name": "moshi", "metadata": json.dumps({"personas": list(personas)})}
     return {"room_config": {"agents": [agent]}} | fields

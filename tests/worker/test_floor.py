@@ -8,6 +8,7 @@ from worker.floor import Floor, FloorRules, Showing
 QUIET = Showing(wants=False, sounds=False)
 WANTS = Showing(wants=True, sounds=False)
 TALKS = Showing(wants=True, sounds=True)
+LINE = Showing(wants=False, sounds=False, line=True)
 RULES = FloorRules()
 
 
@@ -106,10 +107,50 @@ def test_one_with_a_line_to_say() -> None:
     """A persona that is told to say something gets the floor unasked, also in a closed talk."""
     floor = Floor(FloorRules(without_person_turns=0))
     before = run(floor, 3, a=WANTS, b=QUIET)
-    floor.call("b")
-    after = run(floor, RULES.called_for, a=WANTS, b=QUIET)
+    after = run(floor, 10, a=WANTS, b=LINE)
 
-    assert (set(before), set(after)) == ({None}, {"b"})
+    assert (set(before), set(after), floor.reason) == ({None}, {"b"}, "line")
+
+
+def test_a_line_comes_before_wishes_and_names() -> None:
+    """A persona with a line comes before one that has waited longer and one that was named."""
+    floor = Floor()
+    run(floor, 2, a=WANTS, b=QUIET, c=QUIET)
+    run(floor, 4, a=TALKS, b=WANTS, c=QUIET)
+    floor.name("b")
+    after = run(floor, RULES.free_after, a=QUIET, b=WANTS, c=LINE)
+
+    assert after[-1] == "c"
+
+
+def test_lines_are_said_in_the_order_of_their_coming() -> None:
+    """Of two personas with a line the first to get it is the first to say it."""
+    floor = Floor()
+    run(floor, 2, a=WANTS, b=QUIET, c=QUIET)
+    run(floor, 1, a=TALKS, b=QUIET, c=LINE)
+    run(floor, 1, a=TALKS, b=LINE, c=LINE)
+    after = run(floor, RULES.free_after, a=QUIET, b=LINE, c=LINE)
+
+    assert after[-1] == "c"
+
+
+def test_a_line_keeps_the_floor_until_it_is_said() -> None:
+    """Pauses inside a line free no floor, however long it takes and who else wants it."""
+    floor = Floor()
+    said = run(floor, RULES.hold_most + RULES.free_after, a=LINE, b=WANTS)
+    after = run(floor, RULES.free_after, a=QUIET, b=WANTS)
+
+    assert (set(said), after[-1]) == ({"a"}, "b")
+
+
+def test_a_person_talks_a_line_down() -> None:
+    """Two seconds of a person's talk end a line, too; others wait until the person has ended."""
+    floor = Floor()
+    run(floor, 2, a=LINE, b=WANTS)
+    over = run(floor, RULES.talked_over_most, person=True, a=LINE, b=WANTS)
+
+    assert over == ["a"] * (RULES.talked_over_most - 1) + [None]
+    assert run(floor, 5, person=True, a=QUIET, b=LINE) == [None] * 5
 
 
 def test_nobody_talks_into_the_person_who_cut_one_off() -> None:
@@ -167,7 +208,7 @@ def test_one_that_left() -> None:
     assert run(floor, 2, b=WANTS)[-1] == "b"
 
 
-showings = st.builds(Showing, wants=st.booleans(), sounds=st.booleans())
+showings = st.builds(Showing, wants=st.booleans(), sounds=st.booleans(), line=st.booleans())
 
 
 @given(st.lists(st.tuples(st.fixed_dictionaries({"a": showings, "b": showings}), st.booleans())))
@@ -180,7 +221,8 @@ def test_no_persona_is_talked_over_by_another(
     quiet = 0
     for shown, person in ticks:
         if holder is not None:
-            silent = not (shown[holder].sounds or shown[holder].wants)
+            now = shown[holder]
+            silent = not (now.sounds or now.wants or now.line)
             quiet = quiet + 1 if silent else 0
         after = floor.tick(shown, person)
         if holder is not None and after not in (holder, None):

@@ -1,122 +1,26 @@
 """The floor in a real room, by a model that wants to speak when a schedule says so."""
 
-import asyncio
-import time
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-
-import pytest
-from redis.asyncio import Redis
-
 from protocol import wire
-from protocol.events import (
-    EVENT_FIELD,
-    Event,
-    FloorEvent,
-    WarningEvent,
-    events_key,
-    read_event,
-)
-from protocol.promise import Promise, Saying
+from protocol.promise import Promise
 from tests.babble import babble
-from tests.person import WITHIN_S, Person, eventually, person
-from tests.stack import Stack, start_stack
-from tests.worker.rooms import all_free, asking_for, change_promise, in_talk
+from tests.person import eventually
+from tests.stack import Stack
+from tests.worker.conftest import HOLD_S, TURNS_ALONE
+from tests.worker.rooms import change_promise
+from tests.worker.scenes import scene
 from tests.worker.scripted.model import TOO_MUCH
 from tests.worker.scripted.schedule import Schedule, Will
 
-HOLD_S, TURNS_ALONE = 1.2, 3
 OVERLAP_MOST_S = 0.2
-TRIO = ("chef", "astronaut", "teacher")
-
-
-@pytest.fixture(scope="module")
-def schedule(tmp_path_factory: pytest.TempPathFactory) -> Schedule:
-    """What the personas want, to be written by the test."""
-    return Schedule(tmp_path_factory.mktemp("schedule") / "wills.json")
-
-
-@pytest.fixture(scope="module")
-def scripted(tmp_path_factory: pytest.TempPathFactory, schedule: Schedule) -> Generator[Stack]:
-    """The product with the model that follows the schedule, and a short patience."""
-    with start_stack(
-        tmp_path_factory.mktemp("scripted"),
-        model="echo",  # not loaded
-        capacity=4,
-        worker_module="tests.worker.scripted",
-        schedule_file=str(schedule.path),
-        floor_hold_s=str(HOLD_S),
-        floor_alone_turns=str(TURNS_ALONE),
-    ) as stack:
-        yield stack
-
-
-@dataclass
-class Scene:
-    """One person with some personas, and whom the floor was given."""
-
-    ann: Person
-    stack: Stack
-    schedule: Schedule
-
-    async def events(self) -> list[Event]:
-        """Every event of the room so far."""
-        async with Redis.from_url(self.stack.redis_url) as redis:
-            entries = await redis.xrange(events_key(self.ann.room.name))
-        return [read_event(fields[EVENT_FIELD.encode()]) for _, fields in entries]
-
-    async def changes(self) -> list[tuple[str, str]]:
-        """Every change of the floor: to whom (nobody: empty) and why."""
-        events = await self.events()
-        return [(each.persona, each.reason) for each in events if isinstance(each, FloorEvent)]
-
-    async def warned(self) -> WarningEvent:
-        """Wait for the room's warning."""
-        deadline_s = time.monotonic() + WITHIN_S
-        while True:
-            for each in await self.events():
-                if isinstance(each, WarningEvent):
-                    return each
-            assert time.monotonic() < deadline_s, "no warning"
-            await asyncio.sleep(0.05)
-
-    async def changed(self, to: str, reason: str, times: int = 1) -> None:
-        """Wait until the floor has changed so."""
-        deadline_s = time.monotonic() + WITHIN_S
-        while (changes := await self.changes()).count((to, reason)) < times:
-            assert time.monotonic() < deadline_s, f"never {times} times {to or 'nobody'}: {changes}"
-            await asyncio.sleep(0.05)
-
-    def who(self, name: str) -> str:
-        """A persona's identity."""
-        return next(p.identity for p in self.ann.personas if p.attributes["persona"] == name)
-
-    def told(self) -> set[str]:
-        """Who has the floor by its attribute."""
-        attributes = (p.attributes for p in self.ann.personas)
-        return {each["persona"] for each in attributes if each.get(wire.ATTR_FLOOR) == "true"}
-
-    def overlaps_s(self) -> float:
-        """The longest time that two personas were heard at once."""
-        return max(self.ann.timeline.overlaps_s(self.ann.heard), default=0.0)
-
-
-@asynccontextmanager
-async def scene(stack: Stack, schedule: Schedule, *personas: str) -> AsyncGenerator[Scene]:
-    """A room in which nobody wants anything yet; empty afterwards."""
-    schedule.write({})
-    async with person(stack.url, asking_for(*personas)) as ann:
-        await in_talk(ann, len(personas))
-        await eventually(lambda: len(ann.heard) == len(personas), "their voices are there")
-        yield Scene(ann, stack, schedule)
-    await all_free(stack)
+TEACHER = {"name": "teacher", "greeting": False}
+TRIO = ("chef", "astronaut", TEACHER)
+NAMES = ("chef", "astronaut", "teacher")
 
 
 async def test_one_voice_at_a_time(scripted: Stack, schedule: Schedule) -> None:
     """Three personas that all want to speak all the time are heard one after another."""
     async with scene(scripted, schedule, *TRIO) as room:
-        schedule.write({name: Will(speaks=8, rest=12) for name in TRIO})
+        schedule.write({name: Will(speaks=8, rest=12) for name in NAMES})
         await eventually(
             lambda: all(room.ann.timeline.spoke_s(who) > 0.5 for who in room.ann.heard),
             "each is heard",
@@ -226,24 +130,18 @@ async def test_talk_among_themselves(scripted: Stack, schedule: Schedule) -> Non
 
 async def test_a_persona_whose_slot_fails(scripted: Stack, schedule: Schedule) -> None:
     """It goes on in another slot as the same participant, the room is told, nobody else is lost."""
-
-    def chef_fails(old: Promise) -> Promise:
-        chef, astronaut = old.personas
-        saying = Saying(id="1", text=TOO_MUCH, at_s=time.time())
-        return old.model_copy(
-            update={"personas": (chef.model_copy(update={"say": (saying,)}), astronaut)}
-        )
-
     async with scene(scripted, schedule, "chef", "astronaut") as room:
         before = {name: room.who(name) for name in ("chef", "astronaut")}
-        await change_promise(scripted, room.ann.room.name, chef_fails)
+        line = await room.say("chef", TOO_MUCH)
         warning = await room.warned()
+        said = await room.said(line)
         schedule.write({"chef": Will(speaks=9), "astronaut": Will(at=20, speaks=9)})
-        await room.changed("chef", "named")
+        await room.changed("chef", "wanted")
         await room.changed("astronaut", "wanted")
         await eventually(lambda: all(map(room.ann.timeline.spoke_s, before.values())), "both")
 
         assert (warning.code, warning.identity) == ("slot_failed", before["chef"])
+        assert not said.whole
         assert {name: room.who(name) for name in before} == before
 
 

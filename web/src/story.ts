@@ -12,6 +12,7 @@ export const EVENT_TYPES = [
   'state',
   'transcript',
   'turn',
+  'said',
   'floor',
   'warning',
   'people',
@@ -46,6 +47,8 @@ export function storyOf(event: SessionEvent): Story | null {
       return info(`${who} is ${event.state}`);
     case 'turn':
       return info(`${who} answered after ${event.latency_ms} ms`);
+    case 'said':
+      return info(event.whole ? `${who} has said a line` : `${who} was cut off in a line`);
     case 'floor':
       return info(who ? `${who} has the floor` : 'Nobody has the floor');
     case 'people':

@@ -30,9 +30,10 @@ from worker.engine.model_config import usual_sampling
 from worker.engine.model_files import CODEC_NAME, ModelFiles, find_model
 from worker.engine.prompt import Reading
 from worker.engine.renewal import Rules
+from worker.engine.repertoire import read_repertoire
 from worker.engine.shapes import is_prompted
 from worker.engine.step import MoshiStep
-from worker.engine.voices import Voice, longest_of, read_voices
+from worker.engine.voices import Voice, longest_of, read_voices, usual_voice
 from worker.engine.weight_files import read_shapes, what_is_wrong
 
 Progress = Callable[[str], None]
@@ -110,6 +111,7 @@ def _assemble(
         pieces=reading.pieces,
         padding=lm.text_padding_token_id,
         voices=tuple(voices),
+        repertoire=read_repertoire(files.config, usual_voice(voices) or ""),
         prompts=prompted,
         sampling=usual,
         prompt_tokens=step.stage.prompts.most_tokens if prompted else 0,

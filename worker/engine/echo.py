@@ -7,6 +7,8 @@ import numpy as np
 
 from protocol.personas import Persona
 from worker.engine.model import Mask, Model, Pcm, StepOut
+from worker.engine.repertoire import Repertoire
+from worker.engine.say import Done
 
 ECHO_CAPACITY = 64  # slots cost nothing here; as many as the largest GPU is asked to hold
 PAD = 0  # the only token there is
@@ -40,8 +42,12 @@ class EchoStep:
         """Give silence back, or sound again."""
         self._loud[slot] = 0.0 if on else 1.0
 
-    def say(self, slot: int, text: str) -> None:
-        """An echo has no words of its own."""
+    def say(self, slot: int, text: str, done: Done) -> None:
+        """Say nothing: an echo has no words of its own."""
+        done(False)
+
+    def drop_lines(self, slot: int) -> None:
+        """Nothing to drop."""
 
     def forget(self, slot: int) -> None:
         """Nothing is remembered."""
@@ -65,5 +71,6 @@ def echo_model(capacity: int | None = None) -> Model:
         pieces=(None,),
         padding=PAD,
         voices=(),
+        repertoire=Repertoire({}),
         note="The echo repeats what it hears, to test a microphone and to measure the connection.",
     )

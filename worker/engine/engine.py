@@ -17,6 +17,7 @@ import structlog
 from protocol.personas import Persona
 from worker.engine import metrics
 from worker.engine.model import BatchedStep, Model, Pcm, StepOut
+from worker.engine.say import Done
 from worker.engine.slots import Deliver, Frame, Full, Occupant, SlotFailed, Slots
 from worker.engine.watchdog import watched
 
@@ -124,9 +125,16 @@ class Engine:
         """Keep a slot silent, or let it speak again; it goes on listening. Any thread."""
         self._ask(occupant, lambda step: step.hush(occupant.slot, on))
 
-    def say(self, occupant: Occupant, text: str) -> None:
-        """Have a slot say a line at its next pause. Any thread."""
-        self._ask(occupant, lambda step: step.say(occupant.slot, text))
+    def say(self, occupant: Occupant, text: str, done: Done) -> None:
+        """Have a slot say a line at its next pause. Any thread.
+
+        `done` is told on the engine thread whether all of it was said, unless the slot is lost.
+        """
+        self._ask(occupant, lambda step: step.say(occupant.slot, text, done))
+
+    def drop_lines(self, occupant: Occupant) -> None:
+        """Drop every line that a slot was given and has not said yet. Any thread."""
+        self._ask(occupant, lambda step: step.drop_lines(occupant.slot))
 
     def forget(self, occupant: Occupant) -> None:
         """Give a slot a fresh memory: its prompt and nothing else. Any thread."""

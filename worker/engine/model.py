@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from protocol.personas import Persona
 from protocol.sampling import UsualSampling
+from worker.engine.repertoire import Repertoire
+from worker.engine.say import Done
 
 Pcm = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -55,8 +57,15 @@ class BatchedStep(Protocol):
         """Force silence in sound and text, or end it; the slot listens and remembers all along."""
         ...
 
-    def say(self, slot: int, text: str) -> None:
-        """Have the slot say a text at its next pause."""
+    def say(self, slot: int, text: str, done: Done) -> None:
+        """Have the slot say a text at its next pause; `done` is told whether all of it was said.
+
+        A hush cuts off a text that has begun; one that has not begun waits until the hush is over.
+        """
+        ...
+
+    def drop_lines(self, slot: int) -> None:
+        """Drop every text that the slot was given and has not said yet."""
         ...
 
     def forget(self, slot: int) -> None:
@@ -79,6 +88,7 @@ class Model:
     step: BatchedStep
     pieces: tuple[str | None, ...]  # text token id → sentencepiece piece; None: not text
     voices: tuple[str, ...]
+    repertoire: Repertoire | None = None  # the only lines that it can say; None: it can say any
     prompts: bool = False  # it follows a persona's prompt and voice, not its sampling alone
     prompt_tokens: int = 0  # of such a prompt with its marks, at most
     tokenizer: bytes = b""  # that counts them, a sentencepiece model

@@ -16,7 +16,7 @@ MOST_PADDING_FRAMES = 12  # twice `StateMachine.max_padding`: a comma may be a p
 WORD_GAP_FRAMES = 1  # padding after each word, or a word's continuation counts as a new word
 
 Words = Sequence[Sequence[int]]
-Done = Callable[[bool], None]  # True: all of it was said; False: cut off
+Done = Callable[[bool], None]  # True: all of it was said; False: cut off, or dropped before
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ class Saying:
         self._pad, self._end_of_pad = pad, end_of_pad
         self._done = done
         self._waited = self._quiet = 0  # frames since it was asked for, and of the model's pause
-        self._begun = False
+        self._paused = False  # the pause has come
+        self.begun = False  # a word of it was said
         self._padded = 0  # frames since the last word
         self._gap = 0  # frames of padding that are still due
         self._rest: deque[int] = deque()  # of the word that has begun
@@ -48,7 +49,7 @@ class Saying:
     @property
     def wanted(self) -> Wanted | None:
         """What the next step's text is to be; None: the model's own."""
-        if not self._begun or self.over:
+        if not self._paused or self.over:
             return None
         if self._rest:
             return Wanted(self._rest[0])
@@ -60,7 +61,7 @@ class Saying:
 
     def used(self, token: int) -> None:
         """Take notice of the text token that a step used."""
-        if not self._begun:
+        if not self._paused:
             self._look_for_pause(token)
         elif self._rest:
             self._rest.popleft()
@@ -69,6 +70,7 @@ class Saying:
             self._padded += 1
             self._gap = max(0, self._gap - 1)
         else:
+            self.begun = True
             self._rest.extend(self._words.popleft()[1:])
             self._end_word()
 
@@ -81,7 +83,7 @@ class Saying:
     def _look_for_pause(self, token: int) -> None:
         self._waited += 1
         self._quiet = self._quiet + 1 if token in (self._pad, self._end_of_pad) else 0
-        self._begun = self._quiet >= PAUSE_FRAMES or self._waited >= PATIENCE_FRAMES
+        self._paused = self._quiet >= PAUSE_FRAMES or self._waited >= PATIENCE_FRAMES
 
     def _end_word(self) -> None:
         if not self._rest:

@@ -64,9 +64,14 @@ class Script:
         return self._silent[0]
 
     def hush(self, on: bool, reason: str = "hush") -> None:
-        """Be silent from the next frame on, for this reason, or no longer for it."""
+        """Be silent from the next frame on, for this reason, or no longer for it.
+
+        A text that has begun is cut off for good: its rest would come later, as a fragment.
+        """
         (self._reasons.add if on else self._reasons.discard)(reason)
         self._silent[0] = bool(self._reasons)
+        if on and self._sayings and self._sayings[0].begun:
+            self._sayings.popleft().end()
 
     def after_silence(self) -> None:
         """The mind has just read that it was silent: so were the frames that are being made."""
@@ -87,7 +92,7 @@ class Script:
         self._silent.appendleft(bool(self._reasons))
 
     def drop_sayings(self) -> None:
-        """Say nothing of what was asked any more."""
+        """Drop every text that is not said yet."""
         while self._sayings:
             self._sayings.popleft().end()
 

@@ -24,9 +24,6 @@ from worker.engine.say import Done, Saying, spell
 from worker.engine.script import FREE, Orders, Script, Silence
 from worker.engine.slots import SlotFailed
 
-# Said at the first pause by a persona with `greeting`; it goes on in its own words.
-GREETING = "Hello, how can I help you?"
-
 
 class Step(Protocol):
     """What is needed of the step."""
@@ -88,8 +85,6 @@ class Stage:
                 self._open(slot, opening, opening)
             else:
                 self._wait(slot, seat)
-        if persona.greeting:
-            self.say(slot, GREETING)
 
     def leave(self, slot: int) -> None:
         """Tell this occupant nothing more."""
@@ -109,12 +104,19 @@ class Stage:
         self._tell(slot)
 
     def say(self, slot: int, text: str, done: Done | None = None) -> None:
-        """Have a slot say a text at its next pause; then `done` is told whether all was said."""
+        """Have a slot say a text at its next pause; `done` is told whether all of it was said."""
         reading, lm = self.prompts.reading, self._lm
         words = [] if reading.encode is None else spell(text, reading.encode, reading.pieces)
         saying = Saying(words, lm.text_padding_token_id, lm.end_of_text_padding_id, done)
         self._script(slot).say(saying)
         self._tell(slot)
+
+    def drop_lines(self, slot: int) -> None:
+        """Drop every text that a slot was given and has not said yet."""
+        script = self._seats[slot].script
+        if script is not None:
+            script.drop_sayings()
+            self._tell(slot)
 
     def waits(self, slot: int) -> bool:
         """Whether a slot's prompt is still being read."""

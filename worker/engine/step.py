@@ -172,8 +172,12 @@ class MoshiStep:
         self.stage.hush(slot, on)
 
     def say(self, slot: int, text: str, done: Done | None = None) -> None:
-        """Have a slot say a text at its next pause; then `done` is told whether all was said."""
+        """Have a slot say a text at its next pause; `done` is told whether all of it was said."""
         self.stage.say(slot, text, done)
+
+    def drop_lines(self, slot: int) -> None:
+        """Drop every text that a slot was given and has not said yet."""
+        self.stage.drop_lines(slot)
 
     def forget(self, slot: int) -> None:
         """Fresh memory at the slot's next pause: what it began with, and nothing else."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from pathlib import Path
 
 from protocol.log import configure_logging
@@ -9,6 +10,12 @@ from protocol.settings import load_settings
 from tests.worker.scripted.model import scripted_model
 from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule
 from worker.__main__ import Worker
+
+
+def shift_clock(ahead_s: float) -> None:
+    """Let this process take another time for the present one."""
+    true_time = time.time
+    time.time = lambda: true_time() + ahead_s
 
 
 async def main() -> None:
@@ -19,4 +26,5 @@ async def main() -> None:
     await Worker(settings, load=lambda *_: model).run()
 
 
+shift_clock(float(os.environ.get("CLOCK_AHEAD_S", "0")))
 asyncio.run(main())

@@ -1,19 +1,30 @@
 """The model that follows a schedule: tone and word while it speaks, silence while it is hushed.
 
+Lines that it is told to say go through the engine's own `Script`, a word each `WORD_EVERY` frames.
 Numpy only. Engine thread.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from protocol.personas import Persona
-from tests.worker.scripted.schedule import PAD, VOCABULARY, WORD_EVERY, Schedule, Will
+from tests.worker.scripted.schedule import (
+    END_OF_PAD,
+    PAD,
+    VOCABULARY,
+    WORD_EVERY,
+    Schedule,
+    Will,
+)
 from worker.engine.model import Mask, Model, Pcm, StepOut
+from worker.engine.say import Done, Saying
+from worker.engine.script import Script, Silence
 
 FRAME_SAMPLES, RATE_HZ, LEVEL = 1920, 24_000, 0.3
 TOO_MUCH = "I fail."
 NONE = Will(at=0, speaks=0)
+SILENCE = Silence(pad=PAD, codes=(0,), delays=(0,))
 
 
 @dataclass(slots=True)
@@ -21,11 +32,12 @@ class Seat:
     """One persona: how far it is in its will."""
 
     name: str
-    hushed: bool = False
+    script: Script = field(default_factory=lambda: Script(SILENCE))
     frame: int = 0  # since the schedule was written
     spoken: int = 0  # frames of this turn
     content_since: int | None = None
     phase: int = 0
+    sounds_until: int = 0  # frame at which the last word of a line is over
 
     def wants(self, will: Will) -> bool:
         """Whether it wants to speak in this frame."""
@@ -37,6 +49,19 @@ class Seat:
             self.content_since = self.frame
             return False
         return self.frame >= will.at
+
+    def text(self, wanted: Will, wants: bool) -> int:
+        """The text token that is used in this frame."""
+        orders = self.script.orders
+        if orders.text is None:
+            word = wants and self.spoken % WORD_EVERY == 0
+            self.spoken += wants
+            return token_of(wanted.word) if word else PAD
+        if orders.at_word and self.frame % WORD_EVERY:  # it begins a word now and then
+            return PAD
+        if orders.text not in (PAD, END_OF_PAD):
+            self.sounds_until = self.frame + WORD_EVERY
+        return orders.text
 
 
 class ScriptedStep:
@@ -60,7 +85,7 @@ class ScriptedStep:
 
     def leave(self, slot: int) -> None:
         """It goes."""
-        del self._seats[slot]
+        self._seats.pop(slot).script.drop_sayings()
 
     def move(self, source: int, target: int) -> None:
         """It goes on in another slot."""
@@ -68,12 +93,18 @@ class ScriptedStep:
 
     def hush(self, slot: int, on: bool) -> None:
         """Silence it; it goes on wanting."""
-        self._seats[slot].hushed = on
+        self._seats[slot].script.hush(on)
 
-    def say(self, slot: int, text: str) -> None:
-        """It has one word at a time, by its schedule; one line is too much for it."""
+    def say(self, slot: int, text: str, done: Done) -> None:
+        """Say a line of words of the vocabulary; one line is too much for it."""
         if text == TOO_MUCH:
             raise ValueError(text)
+        words = [[token_of(word)] for word in text.split()]
+        self._seats[slot].script.say(Saying(words, PAD, END_OF_PAD, done))
+
+    def drop_lines(self, slot: int) -> None:
+        """Say nothing of what it was told."""
+        self._seats[slot].script.drop_sayings()
 
     def forget(self, slot: int) -> None:
         """It remembers nothing."""
@@ -92,12 +123,13 @@ class ScriptedStep:
             if not exec_mask[slot]:
                 continue
             wanted = self._wills.get(seat.name, NONE)
-            if seat.wants(wanted):
-                will[slot] = 1 + VOCABULARY.index(wanted.word)
-                if not seat.hushed:
-                    text[slot] = will[slot] if seat.spoken % WORD_EVERY == 0 else PAD
-                    sound[slot] = _tone(seat.phase, wanted.hz)
-                    seat.spoken += 1
+            wants, hushed = seat.wants(wanted), seat.script.silent
+            if wants:
+                will[slot] = token_of(wanted.word)
+            text[slot] = seat.text(wanted, wants and not hushed)
+            if not hushed and (wants or seat.frame < seat.sounds_until):
+                sound[slot] = _tone(seat.phase, wanted.hz)
+            seat.script.used(int(text[slot]))
             seat.frame += 1
             seat.phase += FRAME_SAMPLES
         return StepOut(pcm=sound, text=text, will=will, valid=exec_mask.copy())
@@ -107,7 +139,12 @@ class ScriptedStep:
         if version != self._version:
             self._version, self._wills = version, self._schedule.read()
             for slot, seat in self._seats.items():
-                self._seats[slot] = Seat(seat.name, seat.hushed)
+                self._seats[slot] = Seat(seat.name, seat.script)
+
+
+def token_of(word: str) -> int:
+    """The text token of a word of the vocabulary."""
+    return END_OF_PAD + 1 + VOCABULARY.index(word)
 
 
 def _tone(phase: int, hz: float) -> Pcm:
@@ -120,7 +157,7 @@ def scripted_model(capacity: int, schedule: Schedule) -> Model:
     return Model(
         name="scripted",
         step=ScriptedStep(capacity, schedule),
-        pieces=(None, *(f"▁{word}" for word in VOCABULARY)),
+        pieces=(None, None, *(f"▁{word}" for word in VOCABULARY)),
         padding=PAD,
         voices=(),
     )

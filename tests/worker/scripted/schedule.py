@@ -6,8 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 SCHEDULE_FILE = "SCHEDULE_FILE"  # the environment's name of the file's path
-PAD = 0
-VOCABULARY = ("la", "Chef", "Astronaut", "Teacher")  # token 1, 2, …
+PAD, END_OF_PAD = 0, 1
+VOCABULARY = (  # token 2, 3, …
+    *("la", "Chef", "Astronaut", "Teacher"),
+    *("Hello,", "how", "can", "I", "help", "you?"),  # the greeting
+    *("Dinner", "is", "ready.", "We", "have", "soup", "and", "bread."),
+)
 WORD_EVERY = 4  # frames
 
 

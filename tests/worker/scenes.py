@@ -1,0 +1,138 @@
+"""A person with some personas whose model follows a schedule, and what the events tell of it."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx
+from redis.asyncio import Redis
+
+from protocol import wire
+from protocol.events import (
+    EVENT_FIELD,
+    Event,
+    FloorEvent,
+    SaidEvent,
+    TranscriptEvent,
+    WarningEvent,
+    events_key,
+    read_event,
+)
+from tests.person import WITHIN_S, Person, eventually, person
+from tests.stack import Stack
+from tests.worker.rooms import all_free, asking_for, in_talk
+from tests.worker.scripted.schedule import Schedule
+
+E = TypeVar("E", bound=Event)
+
+
+@dataclass
+class Scene:
+    """One person with some personas, and what happened."""
+
+    ann: Person
+    stack: Stack
+    schedule: Schedule
+
+    async def events(self) -> list[Event]:
+        """Every event of the room so far."""
+        async with Redis.from_url(self.stack.redis_url) as redis:
+            entries = await redis.xrange(events_key(self.ann.room.name))
+        return [read_event(fields[EVENT_FIELD.encode()]) for _, fields in entries]
+
+    async def changes(self) -> list[tuple[str, str]]:
+        """Every change of the floor: to whom (nobody: empty) and why."""
+        events = await self.events()
+        return [(each.persona, each.reason) for each in events if isinstance(each, FloorEvent)]
+
+    async def read(self, persona: str) -> list[str]:
+        """The final segments of what a persona said."""
+        return [
+            each.text
+            for each in await self.events()
+            if isinstance(each, TranscriptEvent) and each.final and each.persona == persona
+        ]
+
+    async def reads(self, persona: str, *expected: str) -> None:
+        """Wait for as many segments as are expected: a segment is closed after a pause."""
+        deadline_s = time.monotonic() + WITHIN_S
+        while len(read := await self.read(persona)) < len(expected):
+            assert time.monotonic() < deadline_s, f"{persona} said only {read}"
+            await asyncio.sleep(0.05)
+        assert read == list(expected)
+
+    async def warned(self) -> WarningEvent:
+        """Wait for the room's warning."""
+        return await self._event(WarningEvent, lambda _: True)
+
+    async def said(self, line_id: str) -> SaidEvent:
+        """Wait for the end of a line."""
+        return await self._event(SaidEvent, lambda event: event.line_id == line_id)
+
+    async def _event(self, kind: type[E], holds: Callable[[E], bool]) -> E:
+        deadline_s = time.monotonic() + WITHIN_S
+        while True:
+            for each in await self.events():
+                if isinstance(each, kind) and holds(each):
+                    return each
+            assert time.monotonic() < deadline_s, f"no {kind.__name__}"
+            await asyncio.sleep(0.05)
+
+    async def changed(self, to: str, reason: str, times: int = 1) -> None:
+        """Wait until the floor has changed so."""
+        deadline_s = time.monotonic() + WITHIN_S
+        while (changes := await self.changes()).count((to, reason)) < times:
+            assert time.monotonic() < deadline_s, f"never {times} times {to or 'nobody'}: {changes}"
+            await asyncio.sleep(0.05)
+
+    async def session(self) -> dict[str, Any]:
+        """The session as the service tells it."""
+        async with self._http() as http:
+            [found] = (await http.get("/sessions", params={"room": self.ann.room.name})).json()
+            return (await http.get(f"/sessions/{found['id']}")).json()
+
+    async def post(self, path: str, persona: str, **asked: Any) -> httpx.Response:
+        """Ask for something of one persona, as an application does."""
+        session = await self.session()
+        persona_id = next(each["id"] for each in session["personas"] if each["name"] == persona)
+        asked["persona_id"] = persona_id
+        async with self._http() as http:
+            return await http.post(f"/sessions/{session['id']}/{path}", json=asked)
+
+    async def say(self, persona: str, text: str) -> str:
+        """Have a persona say a line; the line's id."""
+        answer = await self.post("say", persona, text=text)
+        assert answer.status_code == httpx.codes.ACCEPTED, answer.text
+        return answer.json()["id"]
+
+    def _http(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.stack.url, trust_env=False, timeout=20)
+
+    def who(self, name: str) -> str:
+        """A persona's identity."""
+        return next(p.identity for p in self.ann.personas if p.attributes["persona"] == name)
+
+    def told(self) -> set[str]:
+        """Who has the floor by its attribute."""
+        attributes = (p.attributes for p in self.ann.personas)
+        return {each["persona"] for each in attributes if each.get(wire.ATTR_FLOOR) == "true"}
+
+    def overlaps_s(self) -> float:
+        """The longest time that two personas were heard at once."""
+        return max(self.ann.timeline.overlaps_s(self.ann.heard), default=0.0)
+
+
+@asynccontextmanager
+async def scene(
+    stack: Stack, schedule: Schedule, *personas: str | dict[str, Any]
+) -> AsyncGenerator[Scene]:
+    """A room in which nobody wants anything yet; empty afterwards."""
+    schedule.write({})
+    async with person(stack.url, asking_for(*personas)) as ann:
+        await in_talk(ann, len(personas))
+        await eventually(lambda: len(ann.heard) == len(personas), "their voices are there")
+        yield Scene(ann, stack, schedule)
+    await all_free(stack)

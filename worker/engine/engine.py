@@ -126,10 +126,7 @@ class Engine:
         self._ask(occupant, lambda step: step.hush(occupant.slot, on))
 
     def say(self, occupant: Occupant, text: str, done: Done) -> None:
-        """Have a slot say a line at its next pause. Any thread.
-
-        `done` is told on the engine thread whether all of it was said, unless the slot is lost.
-        """
+        """Have a slot say a line; `done` is told on the engine thread how it ended. Any thread."""
         self._ask(occupant, lambda step: step.say(occupant.slot, text, done))
 
     def drop_lines(self, occupant: Occupant) -> None:

@@ -48,6 +48,14 @@ LiveKitUrl = Annotated[str, _begins("ws", "wss", "http", "https")]
 BrowserUrl = Annotated[str, _begins("ws", "wss")]
 RedisUrl = Annotated[str, _begins("redis", "rediss", "unix")]
 WebUrl = Annotated[str, _begins("http", "https")]
+ROOT_PATH = r"(/[A-Za-z0-9._~-]+)+"
+ROOT_PATH_LIMIT = 200
+
+RootPath = Annotated[
+    str,
+    Matching(f"|{ROOT_PATH}", "a path that begins with / and ends without it, as /voice"),
+    Field(max_length=ROOT_PATH_LIMIT),
+]
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -87,6 +95,8 @@ class Settings(BaseSettings):
     """Address that the token service listens on."""
     port: Port = 8080
     """Port of the page and the token service."""
+    root_path: RootPath = ""
+    """Path under which a proxy serves page and API, as `/voice`, unless it says so itself."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Other origins whose pages may ask for tokens, separated by commas."""
     token_ttl_s: int = Field(default=600, ge=30, le=86_400)
@@ -114,7 +124,7 @@ class Settings(BaseSettings):
     jwt_jwks_url: WebUrl | None = None
     """Where the issuer publishes its keys."""
     trusted_proxies: str = "127.0.0.1"
-    """Addresses whose `X-Forwarded-For` is believed, with commas; one by one beside `loopback`."""
+    """Addresses whose `X-Forwarded-…` are believed, with commas; one by one beside `loopback`."""
     rate_per_address: Rate = "300/minute"
     """Requests from one address; those that may do anything from this machine do not count."""
     rate_per_caller: Rate = "120/minute"

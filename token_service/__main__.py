@@ -16,6 +16,7 @@ from protocol.settings import load_settings
 from token_service.app import create_app
 from token_service.connection import Connection
 from token_service.descriptors import ACCEPTED, connections
+from token_service.forwarded import Forwarded
 from token_service.sparse_log import thin_out
 
 SHUTDOWN_S = 5
@@ -71,7 +72,7 @@ def main() -> None:
     except InvalidInput as error:
         sys.exit(f"token_service: {error}")
     config = uvicorn.Config(
-        app,
+        Forwarded(app, settings),
         http=Connection,
         ws="none",
         limit_concurrency=limit,
@@ -81,7 +82,7 @@ def main() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        forwarded_allow_ips=settings.trusted_proxies,
+        proxy_headers=False,  # `Forwarded` reads them
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
     server = Server(config, app)

@@ -3,6 +3,8 @@
 Also the headers that every answer carries.
 """
 
+from urllib.parse import urlsplit
+
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse, Response
 from fastapi.staticfiles import StaticFiles
@@ -64,7 +66,9 @@ def serve_page(app: FastAPI, settings: Settings) -> None:
 
 def content_policy(livekit_url: str) -> str:
     """What the page may load: its own files, and LiveKit, which it asks over http and ws alike."""
-    livekit = f"{livekit_url} {livekit_url.replace('ws', 'http', 1)}"
+    parts = urlsplit(livekit_url)
+    origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"  # a path would be that alone
+    livekit = f"{origin} {origin.replace('ws', 'http', 1)}"
     rules = {
         "default-src": "'self'",
         "connect-src": f"'self' {livekit}",

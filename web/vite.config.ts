@@ -6,6 +6,7 @@ const ASKED = ['/api', '/sessions', '/status', '/token']; // all that the page a
 
 export default defineConfig({
   plugins: [react()],
+  base: './', // the page may lie under a path, which it does not know
   build: {
     target: 'es2022',
     // A page that asks no other host for anything needs no preload polyfill.

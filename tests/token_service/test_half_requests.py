@@ -1,5 +1,6 @@
 """Attacks with half requests: everybody else is answered, nothing is held, little is logged."""
 
+import asyncio
 import resource
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from livekit import rtc
 from redis import Redis
 
 from deploy import programs
@@ -18,6 +20,7 @@ from tests.token_service.half_requests import KINDS, halves, held
 
 MANY = 1100  # with 1,024 descriptors for the service
 ANSWERED_WITHIN_S = 60.0  # on a busy machine; without deadlines it is never
+PAST_DEADLINES_S = 13.0  # of limits.caddy
 OVER_WITHIN_S = 60.0
 LOG_BYTES = 50_000
 SHELL = 'ulimit -n 1024 && exec "$@"'
@@ -61,7 +64,8 @@ def attacked(
     log = folder / "token_service.log"
     caddy = [str(programs.caddy()), "run", "--adapter", "caddyfile"]
     caddy += ["--config", str(programs.PROJECT / "deploy" / "Caddyfile")]
-    site = env | {"DOMAIN": f"http://127.0.0.1:{caddy_port}", "CADDY_ADMIN": f"unix/{folder}/admin"}
+    site = env | {"DOMAIN": f"http://127.0.0.1:{caddy_port}", "LIVEKIT_PORT": str(livekit.port)}
+    site |= {"CADDY_ADMIN": f"unix/{folder}/admin"}
     site |= {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
     with (
         servers.running(service, lambda: alive(port), log, env) as process,
@@ -98,3 +102,25 @@ def test_half_requests_stop_nobody(attacked: Attacked, kind: str, through_caddy:
     assert attacked.answers(port) == [200, 201]
     assert attacked.log.stat().st_size - logged < LOG_BYTES
     assert "Traceback" not in attacked.log.read_text()
+
+
+async def test_what_is_long_goes_on_past_the_deadlines(attacked: Attacked) -> None:
+    """Through Caddy: a stream of events and a connection to LiveKit outlive `read_body`."""
+    url = f"http://127.0.0.1:{attacked.caddy_port}"
+    async with httpx.AsyncClient(base_url=url, timeout=60.0, trust_env=False) as http:
+        session = (await http.post("/sessions")).json()
+        room = rtc.Room()
+        await room.connect(url.replace("http", "ws"), session["participant_token"])
+        try:
+            async with http.stream("GET", f"/sessions/{session['id']}/events") as events:
+                lines = events.aiter_lines()
+                await anext(lines)
+                await asyncio.sleep(PAST_DEADLINES_S)
+                await http.post(f"/sessions/{session['id']}/mute", json={"muted": True})
+                async with asyncio.timeout(ANSWERED_WITHIN_S):
+                    while "muted" not in await anext(lines):
+                        continue
+
+            assert room.isconnected()
+        finally:
+            await room.disconnect()

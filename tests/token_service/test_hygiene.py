@@ -151,10 +151,11 @@ async def test_no_other_origin_may_ask(http: httpx.AsyncClient, redis: Redis) ->
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_the_page_loads_nothing_from_elsewhere() -> None:
-    """Its own files, and LiveKit by the address that browsers are told."""
+@pytest.mark.parametrize("path", ["", "/", "/livekit", "/livekit/"])
+def test_the_page_loads_nothing_from_elsewhere(path: str) -> None:
+    """Its own files, and LiveKit by its origin alone: with a path nothing else would be allowed."""
     policy = dict(
-        rule.split(" ", 1) for rule in content_policy("wss://rooms.example:7880").split("; ")
+        rule.split(" ", 1) for rule in content_policy(f"wss://rooms.example:7880{path}").split("; ")
     )
 
     assert policy["default-src"] == "'self'"

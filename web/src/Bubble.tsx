@@ -1,9 +1,9 @@
 /** What one speaker said before a pause, or before another one did. */
 
-import type { CSSProperties } from 'react';
+import { type CSSProperties, memo } from 'react';
 import './Bubble.css';
 import type { Face } from './face';
-import type { Turn } from './transcript';
+import { isSame, type Turn } from './transcript';
 
 interface Props {
   turn: Turn;
@@ -11,7 +11,13 @@ interface Props {
   own: boolean;
 }
 
-export function Bubble({ turn, face, own }: Props) {
+/** Drawn anew only where its words have changed: there are many, and words come all the time. */
+export const Bubble = memo(
+  Words,
+  (was, is) => was.own === is.own && was.face.hue === is.face.hue && isSame(was.turn, is.turn),
+);
+
+function Words({ turn, face, own }: Props) {
   const open = turn.segments.some(({ final }) => !final);
   return (
     <article

@@ -60,7 +60,7 @@ function Missing({ reasons, room }: { reasons: readonly string[]; room: string |
       {room && (
         <p>
           On this machine a second person can come in through{' '}
-          <a href={`/?${new URLSearchParams({ room })}`} target="_blank" rel="noopener">
+          <a href={`./?${new URLSearchParams({ room })}`} target="_blank" rel="noopener">
             another tab
           </a>
           .

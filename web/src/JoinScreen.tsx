@@ -75,7 +75,7 @@ export function JoinScreen({ link, known, trouble, onStart }: Props) {
         </Fold>
         {!link.guest && (
           <p className="soft">
-            <a href="/">Choose other voices</a>
+            <a href="./">Choose other voices</a>
           </p>
         )}
       </section>

@@ -1,9 +1,10 @@
 /** The words of the call as bubbles, one column, the newest at the bottom. */
 
-import { useLayoutEffect, useRef, useSyncExternalStore } from 'react';
+import { useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import { Bubble } from './Bubble';
 import type { Call } from './call';
 import { faceOf, PERSON } from './face';
+import { paced } from './paced';
 import type { Persona } from './service';
 import { TakeAway } from './TakeAway';
 import './TranscriptPanel.css';
@@ -11,6 +12,7 @@ import { TypeLine } from './TypeLine';
 import { turnsOf } from './transcript';
 
 const NEAR_PX = 80;
+const SHOWN = 150; // bubbles; earlier ones are shown where somebody asks for them
 
 const EMPTY =
   'What the voices say is written here as they say it. Your own words are heard, not written down.';
@@ -22,9 +24,12 @@ interface Props {
 }
 
 export function TranscriptPanel({ call, catalogue, over }: Props) {
-  const segments = useSyncExternalStore(call.transcript.subscribe, call.transcript.read);
+  const subscribe = useMemo(() => paced(call.transcript.subscribe), [call.transcript]);
+  const segments = useSyncExternalStore(subscribe, call.transcript.read);
+  const [shown, setShown] = useState(SHOWN);
   const scroll = useRef<HTMLDivElement>(null);
   const following = useRef(true);
+  const belowPx = useRef(0); // what lay below the view when earlier words were asked for
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: new words are the reason to scroll
   useLayoutEffect(() => {
@@ -32,12 +37,27 @@ export function TranscriptPanel({ call, catalogue, over }: Props) {
     if (box && following.current) box.scrollTop = box.scrollHeight;
   }, [segments]);
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the words in view stay where they are
+  useLayoutEffect(() => {
+    const box = scroll.current;
+    if (box && !following.current) box.scrollTop = box.scrollHeight - belowPx.current;
+  }, [shown]);
+
+  const showEarlier = () => {
+    const box = scroll.current;
+    if (!box) return;
+    following.current = false;
+    belowPx.current = box.scrollHeight - box.scrollTop;
+    setShown(shown + SHOWN);
+  };
+
   const look = () => {
     const box = scroll.current;
     if (!box) return;
     following.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_PX;
   };
 
+  const turns = turnsOf(segments);
   const last = segments.findLast(({ final }) => final);
   const own = call.room.localParticipant.identity;
   return (
@@ -53,7 +73,12 @@ export function TranscriptPanel({ call, catalogue, over }: Props) {
         aria-live="off"
       >
         {segments.length === 0 && <p className="empty">{over ? 'No words were spoken.' : EMPTY}</p>}
-        {turnsOf(segments).map((turn) => (
+        {turns.length > shown && (
+          <button type="button" className="link" onClick={showEarlier}>
+            Earlier words
+          </button>
+        )}
+        {turns.slice(-shown).map((turn) => (
           <Bubble
             key={turn.id}
             turn={turn}

@@ -24,7 +24,7 @@ interface Question {
   keepalive?: boolean;
 }
 
-/** Throws `Refused`, or `TypeError` where nobody answers. */
+/** Ask a path, which counts from the page's own. Throws `Refused`, or `TypeError` where nobody answers. */
 export async function ask<T>(path: string, question: Question = {}): Promise<T> {
   const { method = 'GET', body, bearer, keepalive = false } = question;
   const headers: Record<string, string> = {};

@@ -8,6 +8,7 @@
 import {
   type DisconnectReason,
   type LocalAudioTrack,
+  type RemoteParticipant,
   Room,
   RoomEvent,
   Track,
@@ -29,6 +30,7 @@ import { captureOf, sound } from './sound';
 import { type SessionEvent, storyOf } from './story';
 import { Transcript } from './transcript';
 import { departureTrouble, InsecurePage, RoomFailed, type Trouble, troubleOf } from './trouble';
+import { latencyOf } from './turn';
 import { watch } from './waiting';
 import { TURN_TOPIC } from './wire';
 
@@ -206,9 +208,14 @@ export class Call extends Listeners {
     this.set({ phase, reason: waiting?.detail ?? '', position, personas });
   };
 
-  private readonly takeData = (payload: Uint8Array, ...[, , topic]: unknown[]) => {
-    if (topic !== TURN_TOPIC) return;
-    this.turns.add(JSON.parse(new TextDecoder().decode(payload)).latency_ms);
+  private readonly takeData = (
+    payload: Uint8Array,
+    from?: RemoteParticipant,
+    ...[, topic]: unknown[]
+  ) => {
+    if (topic !== TURN_TOPIC || !from?.isAgent) return;
+    const latencyMs = latencyOf(payload);
+    if (latencyMs !== null) this.turns.add(latencyMs);
   };
 
   private readonly followSound = async () => {

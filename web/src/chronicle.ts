@@ -22,7 +22,7 @@ export function follow(session: string, take: (event: SessionEvent) => void): ()
     if (event.type === 'ended') events.close();
   };
   const open = () => {
-    events = new EventSource(`/sessions/${encodeURIComponent(session)}/events`);
+    events = new EventSource(`sessions/${encodeURIComponent(session)}/events`);
     for (const type of EVENT_TYPES) events.addEventListener(type, hear);
     events.onerror = () => {
       if (events.readyState === EventSource.CLOSED) again = setTimeout(open, AGAIN_MS);

@@ -67,7 +67,7 @@ export async function enter(wish: Wish): Promise<Entry> {
 
 async function bySession({ personas, room, identity, name }: Wish): Promise<Entry> {
   const body = { personas, identity, name, wait: true, ...(room === null ? {} : { room }) };
-  const opened = await ask<OpenedSession>('/sessions', { method: 'POST', body });
+  const opened = await ask<OpenedSession>('sessions', { method: 'POST', body });
   return {
     serverUrl: opened.server_url,
     token: opened.participant_token,
@@ -85,7 +85,7 @@ async function byToken({ room, identity, name, guest }: Wish): Promise<Entry> {
     participant_name: name,
     ...(room === null ? {} : { room_name: room }),
   };
-  const answer = await ask<TokenAnswer>('/token', {
+  const answer = await ask<TokenAnswer>('token', {
     method: 'POST',
     body,
     ...(guest === null ? {} : { bearer: guest }),

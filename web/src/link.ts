@@ -23,7 +23,7 @@ export function linkOf({ search, hash }: { search: string; hash: string }): Link
 
 /** The address that leads a guest here. */
 export function invitationUrl(page: string, room: string, bearer: string): string {
-  const url = new URL('/', page);
+  const url = new URL('./', page);
   url.searchParams.set('room', room);
   url.hash = new URLSearchParams({ guest: bearer }).toString();
   return url.href;

@@ -55,5 +55,5 @@ export interface Status {
   rooms_waiting: number;
 }
 
-export const fetchConfig = () => ask<Config>('/api/config');
-export const fetchStatus = () => ask<Status>('/status');
+export const fetchConfig = () => ask<Config>('api/config');
+export const fetchStatus = () => ask<Status>('status');

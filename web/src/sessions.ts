@@ -33,7 +33,7 @@ export interface GuestLink {
   ends_at_s: number;
 }
 
-const path = (session: string, what = '') => `/sessions/${encodeURIComponent(session)}${what}`;
+const path = (session: string, what = '') => `sessions/${encodeURIComponent(session)}${what}`;
 
 export const viewSession = (session: string) => ask<SessionView>(path(session));
 
@@ -51,7 +51,7 @@ export const inviteGuests = (session: string, people: number, lives_s: number) =
 
 /** The session of a room, where the caller has one. */
 export async function sessionOf(room: string): Promise<SessionView | null> {
-  const rooms = await ask<SessionView[]>(`/sessions?room=${encodeURIComponent(room)}`);
+  const rooms = await ask<SessionView[]>(`sessions?room=${encodeURIComponent(room)}`);
   const found = rooms.find((each) => each.state !== 'ended');
   return found ? viewSession(found.id) : null;
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { type Segment, Transcript, turnsOf } from './transcript';
+import { isSame, type Segment, Transcript, turnsOf } from './transcript';
 
 const said = (
   id: string,
@@ -64,4 +64,36 @@ test('what is typed stands apart from what is said', () => {
   const turns = turnsOf([said('1', 'a', 'x'), said('2', 'a', 'y', { typed: true })]);
 
   expect(turns.map(({ typed }) => typed)).toEqual([false, true]);
+});
+
+test('a turn that never pauses is cut, so that a word more costs no more with time', () => {
+  const lines = Array.from({ length: 100 }, (_, n) => said(`${n}`, 'a', 'x'));
+
+  expect(turnsOf(lines).map(({ segments }) => segments.length)).toEqual([40, 40, 20]);
+});
+
+test('a turn looks the same until one of its segments is replaced', () => {
+  const [one, two] = [said('1', 'a', 'x'), said('2', 'a', 'y')];
+  const [before, after] = [turnsOf([one, two]), turnsOf([one, two])];
+  const changed = turnsOf([one, { ...two, text: 'z' }]);
+  const [turn] = before;
+  if (!turn || !after[0] || !changed[0]) throw new Error('no turn');
+
+  expect([isSame(turn, after[0]), isSame(turn, changed[0])]).toEqual([true, false]);
+});
+
+test('between two changes the list is the same one', () => {
+  const transcript = new Transcript();
+  transcript.put(said('1', 'a', 'x'));
+
+  expect(transcript.read()).toBe(transcript.read());
+});
+
+test('the oldest of very many segments go', () => {
+  const transcript = new Transcript();
+  for (let n = 0; n <= 20_000; n++) transcript.put(said(`${n}`, 'a', `${n}`));
+  transcript.put(said('20000', 'a', 'again'));
+  const kept = transcript.read();
+
+  expect([kept.length, kept[0]?.text, kept.at(-1)?.text]).toEqual([10_001, '10000', 'again']);
 });

@@ -40,11 +40,20 @@ export interface Turn {
 }
 
 const PAUSE_MS = 4_000;
+const TURN_SEGMENTS = 40; // then a new turn begins, so that a word more costs no more with time
+const LINE_CHARACTERS = 10_000; // as a worker reads
+const KEPT = 20_000; // segments; an hour of four voices has some 3,000
 
 export class Transcript extends Listeners {
-  private segments: readonly Segment[] = [];
+  private readonly segments: Segment[] = [];
+  private readonly places = new Map<string, number>(); // of segments by their ids
+  private list: readonly Segment[] | null = [];
 
-  readonly read = () => this.segments;
+  /** The segments so far: another list after each change, the same one until then. */
+  readonly read = (): readonly Segment[] => {
+    this.list ??= [...this.segments];
+    return this.list;
+  };
 
   /** Take the words of this room. Call before connecting: a stream that has begun is not seen. */
   listen(room: Room): void {
@@ -67,9 +76,26 @@ export class Transcript extends Listeners {
 
   /** Put one segment in its place: a known id is replaced, a new one comes last. */
   put(segment: Segment): void {
-    const at = this.segments.findIndex((each) => each.id === segment.id);
-    this.segments = at < 0 ? [...this.segments, segment] : this.segments.with(at, segment);
+    const at = this.places.get(segment.id);
+    if (at !== undefined) this.segments[at] = segment;
+    else {
+      if (this.segments.length >= KEPT) this.forget();
+      this.places.set(segment.id, this.segments.push(segment) - 1);
+    }
+    this.list = null;
     this.tell();
+  }
+
+  /** Drop the older half of what is kept. */
+  private forget(): void {
+    this.segments.splice(0, KEPT / 2);
+    this.places.clear();
+    this.segments.forEach(({ id }, at) => void this.places.set(id, at));
+  }
+
+  private find(id: string): Segment | undefined {
+    const at = this.places.get(id);
+    return at === undefined ? undefined : this.segments[at];
   }
 
   private async take(
@@ -86,18 +112,19 @@ export class Transcript extends Listeners {
       label: speaker?.name || identity,
       persona: speaker?.attributes[ATTR_PERSONA] ?? '',
       typed,
-      startMs: this.segments.find((each) => each.id === id)?.startMs ?? performance.now(),
+      startMs: this.find(id)?.startMs ?? performance.now(),
     };
     let text = '';
     for await (const chunk of reader) {
-      text += chunk;
+      text = (text + chunk).slice(0, LINE_CHARACTERS);
       this.put({ ...about, text, final: false, endMs: performance.now() });
+      if (text.length === LINE_CHARACTERS) break;
     }
     if (reader.info.attributes?.[ATTR_SEGMENT_FINAL] !== 'false') this.finish(id);
   }
 
   private finish(id: string): void {
-    const segment = this.segments.find((each) => each.id === id);
+    const segment = this.find(id);
     if (segment) this.put({ ...segment, final: true });
   }
 }
@@ -109,13 +136,23 @@ export function turnsOf(segments: readonly Segment[]): Turn[] {
     const { id, identity, label, persona, typed } = segment;
     const last = turns.at(-1);
     const pauseMs = segment.startMs - (last?.segments.at(-1)?.endMs ?? 0);
-    if (last?.identity === identity && last.typed === typed && pauseMs < PAUSE_MS) {
+    const goesOn = pauseMs < PAUSE_MS && (last?.segments.length ?? 0) < TURN_SEGMENTS;
+    if (last?.identity === identity && last.typed === typed && goesOn) {
       last.segments.push(segment);
     } else {
       turns.push({ id, identity, label, persona, typed, segments: [segment] });
     }
   }
   return turns;
+}
+
+/** Whether two turns look the same: segments are never changed, only replaced. */
+export function isSame(one: Turn, other: Turn): boolean {
+  return (
+    one.id === other.id &&
+    one.segments.length === other.segments.length &&
+    one.segments.every((segment, at) => segment === other.segments[at])
+  );
 }
 
 function segmentId(reader: TextStreamReader): string {

@@ -1,0 +1,90 @@
+"""Under a path: a proxy serves page, documentation and LiveKit below `/voice/`."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from deploy import programs
+from tests import servers
+from tests.browser.conftest import open_visit
+from tests.browser.visit import WITHIN_MS
+from tests.stack import Stack, start_stack
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PROXY = """{{
+	admin off
+	auto_https off
+	persist_config off
+}}
+http://127.0.0.1:{port} {{
+	redir /voice /voice/
+	handle_path /voice/livekit/* {{
+		reverse_proxy {livekit}
+	}}
+	handle_path /voice/* {{
+		reverse_proxy {service} {{
+			header_up X-Forwarded-Prefix /voice
+		}}
+	}}
+	respond 404
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Below:
+    """The product below a path."""
+
+    stack: Stack
+    url: str
+
+
+@pytest.fixture(scope="module")
+def below(tmp_path_factory: pytest.TempPathFactory) -> Generator[Below]:
+    """The product, and the Caddy in front of it."""
+    folder, port = tmp_path_factory.mktemp("path"), servers.free_port()
+    at = f"127.0.0.1:{port}/voice"
+    with start_stack(
+        folder, model="echo", capacity=2, livekit_public_url=f"ws://{at}/livekit"
+    ) as stack:
+        config = folder / "Caddyfile"
+        livekit, service = stack.livekit.http_url, stack.url
+        config.write_text(PROXY.format(port=port, livekit=livekit, service=service))
+        line = [str(programs.caddy()), "run", "--adapter", "caddyfile", "--config", str(config)]
+        answers = f"http://{at}/health"
+        with servers.running(line, lambda: servers.http_answers(answers), folder / "caddy.log"):
+            yield Below(stack, f"http://{at}")
+
+
+async def test_a_call_under_a_path(below: Below, browser: Browser) -> None:
+    """The page loads, calls and hears; what it refers to lies under the path, as invitations do."""
+    async with open_visit(browser, below.stack, below.url) as visit:
+        await visit.call("Assistant")
+        await visit.hears(voices=1)
+        await visit.press("Invite somebody")
+        link = visit.page.get_by_role("link", name="another tab")
+        await expect(link).to_be_visible(timeout=WITHIN_MS)
+        href = await link.evaluate("link => link.href")
+
+        assert visit.page.url == f"{below.url}/"
+        assert href.startswith(f"{below.url}/?room=")
+        assert visit.complaints == []
+        assert {origin.partition("://")[2] for origin in visit.origins} == {
+            below.url.partition("://")[2].partition("/")[0]
+        }
+
+
+async def test_the_documentation_under_a_path(below: Below, browser: Browser) -> None:
+    """It finds its own files and the document."""
+    page = await browser.new_page()
+    failed: list[str] = []
+    page.on("requestfailed", lambda request: failed.append(request.url))
+    page.on("response", lambda answer: failed.append(answer.url) if answer.status > 399 else None)
+    await page.goto(f"{below.url}/docs")
+    await expect(page.get_by_text("/sessions/{session_id}/say")).to_be_visible(timeout=WITHIN_MS)
+    await page.close()
+
+    assert failed == []

@@ -1,0 +1,84 @@
+"""The words beside the stage: many of them, and what is none."""
+
+import asyncio
+
+import pytest
+from livekit import rtc
+from playwright.async_api import expect
+
+from tests.browser.rooms import latest_session, people
+from tests.browser.visit import WITHIN_MS, Visit
+from tests.stack import Stack
+from tests.token_service.players import joined, person_token
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+LINES = 5_000
+AT_ONCE = 50
+BUBBLES = 150
+WRITTEN_PER_LINE = 500  # letters: a bubble of 40 lines is written anew; all lines were, 50,000
+WATCH = """() => {
+  window.written = 0;
+  new MutationObserver((changes) => {
+    for (const { type, target, addedNodes } of changes)
+      for (const node of type === 'characterData' ? [target] : addedNodes)
+        window.written += node.textContent.length;
+  }).observe(document.body, { subtree: true, childList: true, characterData: true });
+}"""
+
+
+async def identity_of_visitor(visit: Visit, stack: Stack) -> str:
+    """Who the page is in its room."""
+    [person] = await people(stack, await visit.identity())
+    return person.identity
+
+
+async def write(mate: rtc.Room, to: str, count: int) -> None:
+    """Type so many lines to one person, as fast as they go."""
+    for first in range(0, count, AT_ONCE):
+        sent = [
+            mate.local_participant.send_text(
+                f"line {number}", topic="lk.chat", destination_identities=[to]
+            )
+            for number in range(first, first + AT_ONCE)
+        ]
+        await asyncio.gather(*sent)
+
+
+async def test_the_page_stays_smooth_while_somebody_floods_it(visit: Visit, stack: Stack) -> None:
+    """Five thousand lines of a room-mate: no long freeze, few bubbles, and the last line is there.
+
+    Earlier ones come where they are asked for.
+    """
+    await visit.call("Assistant")
+    room = (await latest_session(stack))["room"]
+    reader = await identity_of_visitor(visit, stack)
+    await visit.page.evaluate(WATCH)
+    async with joined(stack.livekit, person_token(stack.livekit, room, "flood")) as mate:
+        await write(mate, reader, LINES)
+        newest = visit.page.locator(".bubble").last
+        await expect(newest).to_contain_text(f"line {LINES - 1}", timeout=WITHIN_MS)
+        await visit.type("Still here?")
+        await expect(newest).to_contain_text("Still here?", timeout=WITHIN_MS)
+    bubbles = visit.page.locator(".bubble")
+    written = await visit.page.evaluate("window.written")
+
+    assert await bubbles.count() <= BUBBLES
+    assert written < LINES * WRITTEN_PER_LINE
+    assert visit.complaints == []
+
+
+async def test_what_is_no_turn_is_passed_over(visit: Visit, stack: Stack) -> None:
+    """Anybody may send anything on the topic `turn`: no error, and no figure of theirs."""
+    await visit.call("Assistant")
+    room = (await latest_session(stack))["room"]
+    async with joined(stack.livekit, person_token(stack.livekit, room, "joker")) as mate:
+        for payload in (b"nonsense", b"null", b"\xff\xfe", b'{"latency_ms": 98765}'):
+            await mate.local_participant.publish_data(payload, topic="turn")
+        await mate.local_participant.send_text("That was all.", topic="lk.chat")
+        await visit.sees("That was all.")
+    await visit.press_tab("Figures")
+    await visit.sees("Voice to voice")
+
+    assert visit.complaints == []
+    assert "98" not in await visit.page.locator("#panel .plot").first.inner_text()

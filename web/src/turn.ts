@@ -1,0 +1,12 @@
+/** What a persona's agent tells of a turn on the topic `turn`. Pure. */
+
+/** How long a turn took from voice to voice; `null` for what is no such message: anybody may send. */
+export function latencyOf(payload: Uint8Array): number | null {
+  try {
+    const told: unknown = JSON.parse(new TextDecoder().decode(payload));
+    const latency = (told as { latency_ms?: unknown } | null)?.latency_ms;
+    return typeof latency === 'number' && Number.isFinite(latency) ? latency : null;
+  } catch {
+    return null;
+  }
+}

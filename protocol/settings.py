@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     token_ttl_s: int = Field(default=600, ge=30, le=86_400)
     """Seconds in which a token must be used to connect."""
     promise_ttl_s: int = Field(default=3600, ge=60)
-    """Seconds that a promise waits for somebody to come."""
+    """Seconds that a named caller's session waits for a person, and that a used one is kept."""
     reservation_s: float = Field(default=30.0, ge=1.0, le=600.0)
     """Seconds that a new session's slots are held for the first person to come."""
     default_persona: str = "assistant"

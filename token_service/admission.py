@@ -16,11 +16,14 @@ from protocol.personas import Catalogue, Persona
 from protocol.promise import Promise, fresh_id, promised
 from token_service.callers import ANYONE, Caller
 from token_service.events import Events
+from token_service.holds import Holds
+from token_service.limiter import Limiter
 from token_service.places import Places
 from token_service.problems import Refused, Unavailable, full, over
 from token_service.promises import Promises
 from token_service.prompts import PromptLimits
 from token_service.rooms import Rooms
+from token_service.space import Space
 from token_service.workers import Fleet, Workers
 
 LOCK_WAIT_S = 3.0
@@ -49,6 +52,9 @@ class Admission:
     places: Places
     events: Events
     prompts: PromptLimits
+    holds: Holds
+    limiter: Limiter
+    space: Space
     hold_s: float
 
     async def admit(self, wish: Wish) -> Promise:
@@ -99,8 +105,7 @@ class Admission:
         fleet = await self.workers.fleet()
         fleet.check_voices(wish.personas, self.catalogue)
         await self.prompts.check(wish.personas, fleet)
-        await self._check_place(wish, fleet)
-        await self.rooms.ping()
+        await self.space.check()
         # A host of the old promise that comes late must find itself outdated.
         generation = old.generation + 1 if old and old.generation else 0
         promise = Promise(
@@ -112,32 +117,50 @@ class Admission:
             owner=wish.caller.id,
             opener=wish.opener,
         )
+        await self.limiter.written(wish.caller, len(promise.model_dump_json().encode()))
+        await self._check_place(wish, fleet)
+        await self.rooms.ping()
         await self.promises.write(promise, lock)
         await self.events.forget(wish.room)
         return promise
 
     async def _check_place(self, wish: Wish, fleet: Fleet) -> None:
-        """Hold a session's place, or see that it may wait for one. Raises `Unavailable`."""
-        obstacle = fleet.obstacle(len(wish.personas))
-        if wish.opener and not obstacle:
-            slots = len(wish.personas)
-            if not await self.places.take(wish.room, slots, self.hold_s, fleet):
-                obstacle = full()
+        """Hold a session's place, or see that it may wait for one. Raises `Unavailable`.
+
+        A caller that holds its share for people who have not come holds no more.
+        """
+        slots = len(wish.personas)
+        obstacle = fleet.obstacle(slots)
+        holds = bool(wish.opener) and not obstacle
+        if holds and await self._may_hold(wish.caller, wish.room, slots, fleet):
+            obstacle = await self._hold(wish.room, slots, fleet)
         if obstacle and not (wish.wait and obstacle.code != "too_many_personas"):
             raise obstacle
 
-    async def hold_more(self, promise: Promise, changed: Promise, fleet: Fleet) -> None:
+    async def _hold(self, room: str, slots: int, fleet: Fleet) -> Unavailable | None:
+        if await self.places.take(room, slots, self.hold_s, fleet):
+            return None
+        await self.holds.forget(room)
+        return full()
+
+    async def _may_hold(self, caller: Caller, room: str, slots: int, fleet: Fleet) -> bool:
+        return await self.holds.grant(caller, room, slots, self.hold_s, fleet)
+
+    async def hold_more(
+        self, caller: Caller, promise: Promise, changed: Promise, fleet: Fleet
+    ) -> None:
         """Hold slots for a running session's newcomers where its host is, or for all of a new one.
 
-        A room that waits holds nothing. Raises `Unavailable`.
+        That is no longer than before. A room that waits, or whose caller holds its share, holds
+        nothing more. Raises `Unavailable`.
         """
         room, slots = promise.room, len(changed.personas)
         if (host := fleet.host(promise)) is not None:
             name = f"{room} + {changed.personas[-1].id}"  # in no heartbeat, so its time ends it
             slots -= len(promise.personas)
             taken = await self.places.take(name, slots, MORE_S, replace(fleet, workers=(host,)))
-        elif room in fleet.placed:
-            taken = await self.places.take(room, slots, self.hold_s, fleet)
+        elif room in fleet.placed and await self._may_hold(caller, room, slots, fleet):
+            taken = await self.places.take(room, slots, 0.0, fleet)
         else:
             return
         if taken is None:

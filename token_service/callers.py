@@ -48,6 +48,11 @@ class Caller:
         return self.id != ANYONE.id
 
     @property
+    def is_own(self) -> bool:
+        """Whether this machine itself calls, where that needs no name: its share has no limit."""
+        return not self.is_named and not self.is_stranger
+
+    @property
     def counted_as(self) -> str:
         """Whose share is used up: a guest's link's and not their host's, a stranger's address's."""
         if self.guest is not None:

@@ -49,6 +49,7 @@ async def invite(
     response.headers["Cache-Control"] = "no-store"
     asked = asked or Invitation()
     promise = await service.sessions.find_running(session_id, caller)
+    await service.space.check()
     bearer, guest = await service.guests.invite(promise, asked.people, asked.lives_s)
     service.audit.write("guest_invited", caller, session=session_id, guest_link=guest.id)
     return GuestLink(

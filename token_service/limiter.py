@@ -16,6 +16,8 @@ from token_service.callers import Caller
 from token_service.problems import Refused
 
 KEY_PREFIX = "moshi:rate"
+# Of what one caller's rooms are promised, in JSON: 55 rooms of the largest kind, 7,000 plain ones.
+WRITTEN = parse(f"{4 * 2**20}/10 minutes")
 FAILURES = parse("20/minute")  # bearers of one address that were not good
 
 
@@ -55,16 +57,28 @@ class Limiter:
         """Count a token or a change of a caller. Raises `Refused`."""
         await self._count(self._per_caller, "caller", caller.counted_as)
 
+    async def written(self, caller: Caller, count: int) -> None:
+        """Count bytes that are kept for a caller. Raises `Refused`."""
+        if caller.is_own or await self._windows.hit(
+            WRITTEN, "written", caller.counted_as, cost=count
+        ):
+            return
+        sentence = (
+            f"Rooms that this caller asked for in the last ten minutes take more than "
+            f"{WRITTEN.amount} bytes. Shorten the personas' prompts, or slow down."
+        )
+        await self._refuse(WRITTEN, "written", caller.counted_as, sentence)
+
     async def _count(self, limit: RateLimitItem, kind: str, who: str) -> None:
         if not await self._windows.hit(limit, kind, who):
             await self._refuse(limit, kind, who)
 
-    async def _refuse(self, limit: RateLimitItem, kind: str, who: str) -> None:
+    async def _refuse(self, limit: RateLimitItem, kind: str, who: str, sentence: str = "") -> None:
         stats = await self._windows.get_window_stats(limit, kind, who)
         metrics.RATE_LIMITED.labels(kind).inc()
         raise Refused(
             HTTPStatus.TOO_MANY_REQUESTS,
             "too_many_requests",
-            f"At most {limit}. Slow down.",
+            sentence or f"At most {limit}. Slow down.",
             {"Retry-After": str(max(int(stats.reset_time - time.time()) + 1, 1))},
         )

@@ -27,7 +27,8 @@ log = structlog.stdlib.get_logger(__name__)
 TOKENS_KEY = "moshi:tokens:{room}"  # token id → identity
 REVOKED_KEY = "moshi:revoked:{room}"  # token ids
 REVOKED_ROOMS_KEY = "moshi:revoked"  # rooms by when their revoked tokens may be forgotten
-REMEMBERED_S = 86_400  # LiveKit renews the tokens of those who are in a room, for as long as that
+SLACK_S = 60  # beyond a token's life, for clocks
+REMEMBERED_S = 86_400  # of rooms in use: LiveKit renews the tokens of their people for so long
 
 
 class Passes:
@@ -52,9 +53,10 @@ class Passes:
         """
         token_id = fresh_id()
         key = TOKENS_KEY.format(room=person.room)
+        left_s = await self._redis.ttl(key)
         async with self._redis.pipeline() as pipe:
             pipe.hset(key, token_id, person.identity)
-            pipe.expire(key, REMEMBERED_S)
+            pipe.expire(key, max(left_s, self._settings.token_ttl_s + SLACK_S))
             await pipe.execute()
         refusal = None
         if await self._promises.is_over(promise):
@@ -116,10 +118,18 @@ class Passes:
         return [token_id for token_id in shown if token_id]
 
     async def sweep(self, rooms: Iterable[str]) -> None:
-        """Remove who came into one of these rooms with a revoked token."""
+        """Remove the people who came into one of these rooms with a revoked token.
+
+        The rooms exist at LiveKit: their tokens are remembered for as long as it renews them.
+        """
+        rooms = set(rooms)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for room in rooms:
+                pipe.expire(TOKENS_KEY.format(room=room), REMEMBERED_S)
+            await pipe.execute()
         await self._redis.zremrangebyscore(REVOKED_ROOMS_KEY, "-inf", time.time())
         guarded: Any = await self._redis.zrange(REVOKED_ROOMS_KEY, 0, -1)
-        for room in set(guarded) & set(rooms):
+        for room in set(guarded) & rooms:
             await self.remove_revoked(room)
 
     async def remove_revoked(self, room: str) -> int:

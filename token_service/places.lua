@@ -27,7 +27,7 @@ for i = 1, #held, 2 do
   if tonumber(until_ms) <= now_ms or (worker and worker.hosts[held[i]]) then
     redis.call('HDEL', KEYS[1], held[i])
   elseif held[i] == room then
-    own = {name = name, slots = tonumber(count)}
+    own = {name = name, until_ms = tonumber(until_ms)}
   elseif worker then
     worker.free = worker.free - tonumber(count)
   end
@@ -52,7 +52,9 @@ else
 end
 
 if not chosen then return '' end
-redis.call('HSET', KEYS[1], room, string.format('%d %d %s', now_ms + hold_ms, slots, chosen))
+local until_ms = now_ms + hold_ms
+if own then until_ms = math.max(until_ms, own.until_ms) end
+redis.call('HSET', KEYS[1], room, string.format('%d %d %s', until_ms, slots, chosen))
 redis.call('ZREM', KEYS[2], room)
 redis.call('HDEL', KEYS[3], room)
 return chosen

@@ -12,6 +12,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from protocol.heartbeat import heartbeat_key
+from token_service.holds import HOLDS_KEY
 from token_service.workers import PLACES_KEY, Fleet
 
 LINE_KEY = "moshi:line"  # rooms by when they came
@@ -30,7 +31,7 @@ class Places:
     async def take(self, room: str, slots: int, hold_s: float, fleet: Fleet) -> str | None:
         """Hold slots for a room; gives the worker that has them, `None` where none has.
 
-        A room that holds a place keeps it, with more slots where they are free, for a new time.
+        A room that holds a place keeps it, with more slots where they are free, and no shorter.
         """
         workers = [heartbeat_key(worker.worker_id) for worker in fleet.takers]
         chosen = await self._take(
@@ -51,6 +52,7 @@ class Places:
         """
         if names := list(rooms):
             await self._redis.hdel(PLACES_KEY, *names)
+            await self._redis.hdel(HOLDS_KEY, *names)  # somebody came
 
     async def leave_line(self, room: str) -> None:
         """Let a room wait no longer."""

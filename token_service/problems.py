@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
@@ -70,6 +70,22 @@ class RedisAway(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("redis_away", "Redis does not answer.", AWAY_RETRY_S)
+
+
+def redis_full() -> Unavailable:
+    """Redis has no memory left."""
+    sentence = "Redis is full: there is no room for another conversation. Try again soon."
+    return Unavailable("redis_full", sentence, 30)
+
+
+def redis_trouble(error: RedisError) -> Unavailable:
+    """Tell a redis that is full from one that refuses and one that is away."""
+    if not isinstance(error, ResponseError):
+        return RedisAway()
+    if isinstance(error, OutOfMemoryError) or "OOM" in str(error):  # a script's has no class
+        return redis_full()
+    kind = str(error).partition(" ")[0]
+    return Unavailable("redis_refuses", f"Redis refuses what it is asked: {kind:.40}.", 10)
 
 
 def full() -> Unavailable:
@@ -163,8 +179,9 @@ async def _unavailable(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _redis_error(request: Request, error: Exception) -> JSONResponse:
-    log.warning("redis_error", kind=type(error).__name__)
-    return await _unavailable(request, RedisAway())
+    assert isinstance(error, RedisError)
+    log.warning("redis_error", kind=type(error).__name__, said=str(error))
+    return await _unavailable(request, redis_trouble(error))
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

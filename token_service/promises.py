@@ -16,6 +16,7 @@ from redis.exceptions import LockNotOwnedError
 
 from protocol.errors import InvalidInput
 from protocol.promise import Promise, promise_key
+from token_service.callers import ANYONE
 from token_service.problems import Unavailable
 
 log = structlog.stdlib.get_logger(__name__)
@@ -35,6 +36,7 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
 return 1
 """
+NAMELESS = frozenset({"", ANYONE.id})  # owners
 DISPATCH_GRACE_S = 10.0  # a host is there within a second; a long prompt on a CPU takes longer
 DISPATCH_GRACE_MAX_S = 30.0
 DISPATCHES_REMEMBERED_S = 120
@@ -56,10 +58,21 @@ class LockLost(Unavailable):
 class Promises:
     """Reads and writes promises and the traces of dispatches."""
 
-    def __init__(self, redis: Redis, ttl_s: int) -> None:
+    def __init__(self, redis: Redis, ttl_s: int, unclaimed_s: int | None = None) -> None:
+        """Let promises live for `ttl_s`, and those that nobody may come for later `unclaimed_s`."""
         self._redis = redis
         self._ttl_s = ttl_s
+        self._unclaimed_s = min(ttl_s, unclaimed_s or ttl_s)
         self._write = redis.register_script(WRITE)
+
+    def _life_s(self, promise: Promise) -> int:
+        """How long a promise is kept from now on.
+
+        Until a host was dispatched a mere token's is of no use to anybody once the token is over;
+        nor is a nameless caller's session, of which anybody may open any number.
+        """
+        claimed = promise.generation > 0 or (promise.opener and promise.owner not in NAMELESS)
+        return self._ttl_s if claimed else self._unclaimed_s
 
     @asynccontextmanager
     async def alone(self, room: str, wait_s: float) -> AsyncGenerator[Lock | None]:
@@ -91,10 +104,11 @@ class Promises:
         over what others promised since. Raises `LockLost`.
         """
         key, text = promise_key(promise.room), promise.model_dump_json()
+        life_s = self._life_s(promise)
         if lock is None:
-            await self._redis.set(key, text, ex=self._ttl_s)
+            await self._redis.set(key, text, ex=life_s)
         elif not await self._write(
-            keys=[lock.name, key], args=[lock.local.token or b"", text, self._ttl_s]
+            keys=[lock.name, key], args=[lock.local.token or b"", text, life_s]
         ):
             raise LockLost
         async with self._redis.pipeline() as pipe:
@@ -104,7 +118,8 @@ class Promises:
     def _index(self, pipe: Pipeline, promise: Promise, *, listed: bool) -> None:
         """Let the session be found by its id, and by its owner unless a token alone promised it."""
         if promise.session:
-            pipe.set(SESSION_KEY.format(id=promise.session), promise.room, ex=self._ttl_s)
+            life_s = self._life_s(promise)
+            pipe.set(SESSION_KEY.format(id=promise.session), promise.room, ex=life_s)
         if promise.session and listed:
             owned = OWNED_KEY.format(owner=promise.owner)
             pipe.zadd(owned, {promise.session: promise.opened_s})
@@ -155,7 +170,7 @@ class Promises:
         """Let the promises of rooms in use live on, and what is kept for them."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for promise in promises:
-                pipe.expire(promise_key(promise.room), self._ttl_s)
+                pipe.expire(promise_key(promise.room), self._life_s(promise))
                 self._index(pipe, promise, listed=True)
             await pipe.execute()
 

@@ -27,14 +27,16 @@ from token_service.events import Events
 from token_service.forgotten import Forgotten
 from token_service.gate import Entrances, Gate, doors
 from token_service.guests import Guests
+from token_service.holds import Holds
 from token_service.limiter import Limiter
 from token_service.livekit_client import LiveKitClient
-from token_service.passes import Passes
+from token_service.passes import SLACK_S, Passes
 from token_service.places import Places
 from token_service.promises import Promises
 from token_service.prompts import PromptLimits
 from token_service.rooms import Rooms
 from token_service.sessions import Sessions
+from token_service.space import Space
 from token_service.workers import Workers
 
 REDIS_TIMEOUT_S = 2.0
@@ -64,6 +66,7 @@ class Service:
     guests: Guests
     forgotten: Forgotten
     limiter: Limiter
+    space: Space
     audit: Audit
     streams: Counter[str] = field(default_factory=Counter[str])  # of events, open now, by caller
     leaving: bool = False  # the process was told to end: streams end by themselves
@@ -94,13 +97,25 @@ async def open_service(
         if users is not None:
             open_parts.push_async_callback(users.close)
         async with redis, livekit:
-            promises = Promises(redis, settings.promise_ttl_s)
+            unclaimed_s = settings.token_ttl_s + SLACK_S
+            promises = Promises(redis, settings.promise_ttl_s, unclaimed_s)
+            limiter, space = Limiter(redis, settings), Space(redis)
             breakers, places, events = Breakers(redis), Places(redis), Events(redis)
             rooms, workers = Rooms(livekit, Seal(settings)), Workers(redis, breakers)
             passes = Passes(redis, rooms, promises, guests, settings)
             forgotten, prompts = Forgotten(redis, rooms), PromptLimits(redis)
             admission = Admission(
-                catalogue, promises, workers, rooms, places, events, prompts, settings.reservation_s
+                catalogue,
+                promises,
+                workers,
+                rooms,
+                places,
+                events,
+                prompts,
+                Holds(redis),
+                limiter,
+                space,
+                settings.reservation_s,
             )
             adoption = Adoption(
                 catalogue, settings.default_persona, promises, rooms, events, workers, prompts
@@ -134,7 +149,8 @@ async def open_service(
                 gate=Gate(settings, ring, users, guests),
                 guests=guests,
                 forgotten=forgotten,
-                limiter=Limiter(redis, settings),
+                limiter=limiter,
+                space=space,
                 audit=audit,
                 sessions=Sessions(
                     redis,

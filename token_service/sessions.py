@@ -39,6 +39,7 @@ from token_service.workers import Fleet, Workers
 
 IDEMPOTENCY_KEY = "moshi:idempotency:{digest}"  # → fingerprint of the request, room, identity
 IDEMPOTENCY_S = 86_400
+STRANGERS_IDEMPOTENCY_S = 600
 LISTED = 100
 
 Change = Callable[[Promise], Promise]
@@ -76,7 +77,8 @@ class Sessions:
         digest = hashlib.sha256(f"{wish.caller.id}\n{key}".encode()).hexdigest()
         name = IDEMPOTENCY_KEY.format(digest=digest)
         value = f"{fingerprint}\n{wish.opener}\n{wish.room}"
-        if await self.redis.set(name, value, nx=True, ex=IDEMPOTENCY_S):
+        life_s = STRANGERS_IDEMPOTENCY_S if wish.caller.is_stranger else IDEMPOTENCY_S
+        if await self.redis.set(name, value, nx=True, ex=life_s):
             try:
                 return await self.admission.admit(wish)
             except BaseException:
@@ -113,16 +115,18 @@ class Sessions:
                 raise Unavailable("busy", "The session is being changed. Try again.", 1)
             promise = await self.find_running(session, caller)
             changed = change(promise)
-            await self._hold_places(promise, changed)
+            growth = _bytes(changed) - _bytes(promise)
+            await self.admission.limiter.written(caller, max(growth, 0))
+            await self._hold_places(caller, promise, changed)
             await self.promises.write(changed, lock)
         return changed
 
-    async def _hold_places(self, promise: Promise, changed: Promise) -> None:
+    async def _hold_places(self, caller: Caller, promise: Promise, changed: Promise) -> None:
         """Newcomers need slots where the others are. Raises `Unavailable`."""
         if len(changed.personas) <= len(promise.personas):
             return
         fleet = await self.workers.fleet()
-        await self.admission.hold_more(promise, changed, fleet)
+        await self.admission.hold_more(caller, promise, changed, fleet)
 
     async def tell_change(self, promise: Promise, change: str, persona_id: str) -> None:
         """Add the change to the session's events."""
@@ -218,6 +222,10 @@ class Sessions:
             occupied=occupied,
             position=await self.places.position(promise.room, promise.opened_s),
         )
+
+
+def _bytes(promise: Promise) -> int:
+    return len(promise.model_dump_json().encode())
 
 
 def _age_s(promise: Promise) -> float:

@@ -9,7 +9,7 @@ from protocol import wire
 from protocol.personas import PERSONAS_PER_ROOM, PROMPT_LIMIT, Persona
 from protocol.sampling import UsualSampling
 from token_service.gate import EVERYBODY
-from token_service.problems import RedisAway, Unavailable
+from token_service.problems import Unavailable, redis_trouble
 from token_service.prompts import limit_of
 from token_service.service import OpenService, Service
 from token_service.token_request import METADATA_BYTES, NAME_BYTES
@@ -132,8 +132,9 @@ async def _look(service: Service) -> tuple[Readiness, Fleet]:
         service.audit.require()
         fleet = await service.workers.fleet()
         await service.rooms.ping()
-    except RedisError:
-        return _not_ready(RedisAway()), fleet
+        await service.space.check()
+    except RedisError as error:
+        return _not_ready(redis_trouble(error)), fleet
     except Unavailable as away:
         return _not_ready(away), fleet
     obstacle = fleet.obstacle(1)

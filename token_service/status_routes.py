@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from protocol.heartbeat import Heartbeat, WorkerState
 from token_service import metrics
 from token_service.gate import Observer
-from token_service.problems import RedisAway, Unavailable
+from token_service.problems import Unavailable, redis_trouble
 from token_service.redis_check import forgotten
 from token_service.route import CountedRoute
 from token_service.service import OpenService, Service
@@ -55,8 +55,11 @@ async def status(service: OpenService, caller: Observer, response: Response) -> 
         fleet = await service.workers.fleet()
         waiting = len(await service.places.line())
         redis = await forgotten(service.redis) or "ok"
-    except RedisError:
-        redis = str(RedisAway())
+        await service.space.check()
+    except RedisError as error:
+        redis = str(redis_trouble(error))
+    except Unavailable as full:
+        redis = str(full)
     workers = [worker_status(worker, fleet) for worker in fleet.workers]
     if caller.is_stranger:
         workers = [each.model_copy(update={"id": str(n)}) for n, each in enumerate(workers, 1)]

@@ -54,6 +54,11 @@ class Fleet:
         return max(worker.slots_free - self.held.get(worker.worker_id, 0), 0)
 
     @property
+    def slots_total(self) -> int:
+        """Slots of all takers, whatever their state."""
+        return sum(max(w.slots_total, w.slots_free + w.slots_used) for w in self.takers)
+
+    @property
     def slots_used(self) -> int:
         """Used slots of all live workers."""
         return sum(worker.slots_used for worker in self.workers)

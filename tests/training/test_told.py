@@ -1,0 +1,30 @@
+"""The lines that the shipped pocket Moshi may be told to say, by its config.json."""
+
+import json
+
+from training.repertoire import COMMON, PERSONA_VOICES, Use
+from training.told import texts_of
+from worker.engine import pocket
+from worker.engine.repertoire import read_repertoire
+from worker.lines import GREETING
+
+CONFIG = json.loads((pocket.FOLDER / "config.json").read_text(encoding="utf-8"))
+
+
+def test_each_voice_has_lines_that_it_learned() -> None:
+    """What a persona may be told is among what its voice learned, and it is not little."""
+    repertoire = read_repertoire(CONFIG, "NATF0")
+    assert repertoire is not None
+    for persona, voice in PERSONA_VOICES.items():
+        assert set(repertoire.of(voice)) <= set(texts_of(persona))
+        assert len(repertoire.of(voice)) >= 8
+
+
+def test_greetings_may_be_told_to_all() -> None:
+    """A persona with a greeting greets in each voice; a line nobody learned is none's."""
+    repertoire = read_repertoire(CONFIG, "NATF0")
+    assert repertoire is not None
+    for voice in PERSONA_VOICES.values():
+        assert set(COMMON[Use.GREETING]) <= set(repertoire.of(voice))
+        assert repertoire.find(GREETING, voice) == GREETING
+        assert repertoire.find("Dinner is ready.", voice) is None

@@ -53,8 +53,26 @@ def test_recording_changes_nothing() -> None:
         assert step.memory.tensors[name].tolist() == [0, 0, 0]
 
 
+@pytest.fixture
+def plain_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No TF32, as in upstream's own test of its convolutions (moshi 0.2.13 modules/conv.py:374).
+
+    Products use none by default.
+    """
+    assert torch.get_float32_matmul_precision() == "highest"
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
+@pytest.mark.usefixtures("plain_float32")
 def test_a_call_is_upstreams_call() -> None:
-    """In float32 a greedy call has upstream's tokens, computed on the same device."""
+    """In float32 a greedy call has upstream's tokens, and its sound within 1e-4, on one device.
+
+    What may differ: cuDNN chooses kernels by shape, here for a batch of 4 and upstream for one, and
+    each adds up in its own order. On a CPU that leaves 2e-6 (`test_float32.py`); 1e-4 is what
+    replays are held to above. torch's default lets cuDNN round to TF32, which moves sound by
+    thousandths of its own: one H200 gave 0.0012 with it (torch 2.11, 2026-11-27), more than the
+    1e-3 that this test allowed then. Without TF32 it has not been run on a GPU since.
+    """
     heard = sounds(71, 30)[:, 0]
     step = step_on_gpu(4, [])
     step.join(2, GREEDY)
@@ -62,7 +80,7 @@ def test_a_call_is_upstreams_call() -> None:
     solo = alone(tiny_lm(context=CONTEXT).to(DEVICE), tiny_mimi().to(DEVICE), list(heard))
 
     assert call.wrote == solo.wrote
-    np.testing.assert_allclose(call.said, solo.said, atol=1e-3)  # cuDNN's TF32
+    np.testing.assert_allclose(call.said, solo.said, atol=1e-4)
 
 
 def test_same_seed_same_call_within_a_tier() -> None:

@@ -1,0 +1,72 @@
+"""What cuDNN's TF32 does to Mimi, shown on a CPU: why the test against upstream on CUDA forbids it.
+
+TF32 keeps 10 bits of a float32's mantissa. torch lets cuDNN use it for convolutions unless told
+otherwise (`torch.backends.cudnn.allow_tf32`), so on CUDA Mimi rounds what goes into each of them.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.overrides import TorchFunctionMode
+
+from tests.engine.solo import Call, alone
+from tests.engine.test_step import CONTEXT, GREEDY, make, sounds, talk
+from tests.engine.tiny import tiny_lm, tiny_mimi
+
+CONVOLUTIONS = (torch.conv1d, torch.conv_transpose1d)
+
+
+class Tf32(TorchFunctionMode):
+    """Rounds what goes into every convolution to TF32, as cuDNN's tensor cores do."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Call a function of torch, with what it is given rounded if it is a convolution."""
+        if func in CONVOLUTIONS:
+            args = (*map(to_tf32, args[:2]), *args[2:])
+        return func(*args, **(kwargs or {}))
+
+
+def to_tf32(x: torch.Tensor) -> torch.Tensor:
+    """Round float32 numbers to 10 bits of mantissa, ties away from zero."""
+    bits = x.detach().contiguous().view(torch.int32)
+    return ((bits + 0x1000) & ~0x1FFF).view(torch.float32)
+
+
+def both() -> tuple[Call, Call]:
+    """The same greedy call in a slot of ours, and alone in upstream."""
+    heard = sounds(71, 30)[:, 0]
+    step = make(4)
+    step.join(2, GREEDY)
+    ours = talk(step, 2, heard)
+    return ours, alone(tiny_lm(context=CONTEXT), tiny_mimi(), list(heard))
+
+
+def test_float32_gives_upstreams_sound() -> None:
+    """Without rounding our sound is upstream's within 1e-5, 100 times less than TF32 costs."""
+    ours, upstreams = both()
+
+    assert ours.wrote == upstreams.wrote
+    np.testing.assert_allclose(ours.said, upstreams.said, atol=1e-5)
+
+
+def test_tf32_moves_sound_by_thousandths() -> None:
+    """Rounding in convolutions alone moves our sound by over 1e-3 from upstream's; no token.
+
+    Ours projects codes to Mimi's width once, by a product (`codec.py`); upstream does so in every
+    frame, by a convolution, which is rounded. And sums that differ in their last bit may be rounded
+    apart.
+    """
+    with Tf32():
+        ours, upstreams = both()
+
+    apart = np.abs(np.array(ours.said) - np.array(upstreams.said)).max()
+    assert ours.wrote == upstreams.wrote
+    assert 1e-3 < apart < 1e-2

@@ -7,9 +7,9 @@ dropped, or never came. The search halves: the largest number of sessions whose 
 below 80 ms without a miss.
 
 A trial is shorter than any call that its sessions stand for, so they are made to be of all ages:
-whoever is renewed is taken for one that has talked for a minute, and one is renewed as often as
-that many long calls would ask for it. With `--prompted` the model is taken for a PersonaPlex, and
-every other session that joins brings a prompt that nobody had before.
+whoever is renewed is taken for one that has talked for half a context, and one is renewed as often
+as that many long calls would ask for it. With `--prompted` the model is taken for a PersonaPlex,
+and every other session that joins brings a prompt that nobody had before.
 
 In the same run, at that number (at least 4): steps per 80 ms and slots per step where all sessions
 cut their frames on one grid (the phase lock, as a worker does), and where each has its own phase.
@@ -66,7 +66,7 @@ class CountedStep(MoshiStep):
         return out
 
     def _renew_one(self, running: np.ndarray) -> None:
-        """Ask for the next renewal, each slot in its turn; of a minute, whosever it was."""
+        """Ask for the next renewal, each slot in its turn; of half a context, whosever it was."""
         turn, rest = divmod(len(self.rows), max(1, self.renewed_every // max(1, len(running))))
         if rest == 0 and len(running):
             slot = int(running[turn % len(running)])

@@ -1,8 +1,9 @@
 """What calls without end cost: one renewal taken apart, then an hour of calls, faster than time.
 
-First: a renewal reads a minute of a session's own tokens in pieces and swaps. Printed: the time of
-each piece by its size (a piece must fit into what a step leaves of 80 ms), of the swap, and the
-sum, beside the same tokens through steps one by one, which is what a replay without prefill costs.
+First: a renewal reads half a context of a session's own tokens in pieces and swaps. Printed: the
+time of each piece by its size (a piece must fit into what a step leaves of 80 ms), of the swap, and
+the sum, beside the same tokens through steps one by one, which is what a replay without prefill
+costs.
 
 Then: sessions talk for `--minutes`, every step followed by the gap that a live engine would have
 (80 ms less the step). Counted: renewals, frames missed, steps that alone took longer than 80 ms,

@@ -149,8 +149,8 @@ class Settings(BaseSettings):
     """Slots: conversations at a time. Unset: the model's own choice for the device."""
     context: int | None = Field(default=None, ge=16, le=65_536)
     """Frames of 80 ms that the model remembers. Unset: the model's own."""
-    renew_at: float = Field(default=0.75, ge=0.5, le=0.9)
-    """Share of the context at which a conversation's memory is renewed from its last minute."""
+    renew_at: float = Field(default=0.92, ge=0.5, le=0.95)
+    """Share of the context at which a conversation's memory is renewed; it keeps up to half."""
     torch_threads: int = Field(default=1, ge=1)
     """Threads of torch on a CPU."""
     voices_dir: Path = PROJECT / "voices"

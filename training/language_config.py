@@ -10,7 +10,7 @@ from training.words import PAD
 LM_FILE, TOKENIZER_FILE = "model.safetensors", "tokenizer.model"
 DIM, HEADS, LAYERS, HIDDEN_SCALE = 192, 6, 4, 4
 DEP_DIM, DEP_HEADS, DEP_HIDDEN = 96, 3, 288
-CONTEXT = 500  # 40 s
+CONTEXT = 400  # 32 s: an opening and the dialogues of 24 s that it is trained on
 DELAYS = [0, 1, 1, 1, 1, 1, 1, 1]  # of the agent's codebooks, and of the user's
 
 

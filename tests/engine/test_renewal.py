@@ -1,5 +1,6 @@
 """Calls without end: a renewed mind is one that read the same tokens one by one, unheard."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,8 +12,9 @@ from moshi.utils.compile import no_compile
 from prometheus_client import REGISTRY
 
 from tests.engine import folders
+from tests.engine.solo import Call, alone
 from tests.engine.test_step import GREEDY, sampled, sounds
-from tests.engine.tiny import tiny_lm, tiny_mimi
+from tests.engine.tiny import TEXT_CARD, tiny_lm, tiny_mimi
 from worker.engine.lm_weights import load_lm
 from worker.engine.memory import Snapshot
 from worker.engine.mimi_weights import load_codec
@@ -24,9 +26,9 @@ from worker.engine.step import MoshiStep
 from worker.engine.vitals import QUIET_FRAMES
 
 CONTEXT = 32
-DUE_AT = 24  # three quarters of it
+DUE_AT = 24  # three quarters of it: room for what the tests do between two renewals
 PATIENCE = 3
-RULES = Rules(patience_frames=PATIENCE)
+RULES = Rules(at_share=0.75, patience_frames=PATIENCE)
 WORD = 17
 GAP_S = 10.0  # so long that every piece fits: what is tested is not the clock
 
@@ -235,7 +237,7 @@ def test_neighbours_notice_nothing() -> None:
 
 def test_swap_waits_for_a_pause() -> None:
     """Who talks is renewed at their first pause, and not before."""
-    talk = Talk(make(tiny_lm(context=128), rules=Rules()))
+    talk = Talk(make(tiny_lm(context=128), rules=Rules(at_share=0.75)))
     silence = np.zeros(1920, dtype=np.float32)
     talk.step.force(0, text=WORD)
     for _ in range(10):
@@ -255,7 +257,7 @@ def test_swap_waits_for_a_pause() -> None:
 
 def test_patience_ends() -> None:
     """Who never pauses is renewed after the limit all the same."""
-    talk = Talk(make(tiny_lm(context=128), rules=Rules(patience_frames=5)))
+    talk = Talk(make(tiny_lm(context=128), rules=Rules(at_share=0.75, patience_frames=5)))
     talk.step.force(0, text=WORD)
     heard = sounds(7, 15)[:, 0]
     for frame in heard[:9]:
@@ -283,17 +285,30 @@ def test_old_minds_are_renewed() -> None:
 
 
 SPOKEN, QUIET = np.full(1920, 0.1, dtype=np.float32), np.zeros(1920, dtype=np.float32)
-STARVING = Rules(at_share=0.9, keep_frames=20, patience_frames=3, starved_frames=12)
+HUSHED_CONTEXT = 2 * QUIET_FRAMES
+LOSING = Rules(spoken_frames=12)
 
 
-@pytest.fixture
-def dumb() -> Talk:
-    """A call with a model that says nothing, ever; its mind began with an opening of 4."""
-    lm = tiny_lm(context=256)
-    lm.text_linear.weight.data.zero_()  # END_OF_PAD for ever
-    talk = Talk(make(lm, rules=STARVING))
+def mute_lm(context: int, word_odds: float) -> LMModel:
+    """A tiny Moshi that says nothing, ever, but gives each word these odds against padding."""
+    lm = tiny_lm(context=context)
+    head = torch.nn.Linear(lm.dim, TEXT_CARD)
+    head.weight.data.zero_()
+    head.bias.data.fill_(math.log(word_odds))
+    head.bias.data[lm.text_padding_token_id] = 0.0
+    lm.text_linear = head
+    return lm.eval()
+
+
+def mute(word_odds: float, rules: Rules = LOSING, context: int = HUSHED_CONTEXT) -> Talk:
+    """A call with such a model, whose mind began with an opening of 4."""
+    lm = mute_lm(context, word_odds)
+    talk = Talk(make(lm, rules=rules))
     open_with(talk.step, 0, lm, 4)
     return talk
+
+
+SOUND, LOST = 0.001, 1e-9  # odds of a word
 
 
 def turn(talk: Talk, spoken: int = 12, quiet: int = QUIET_FRAMES, *, gap: bool = True) -> None:
@@ -302,64 +317,106 @@ def turn(talk: Talk, spoken: int = 12, quiet: int = QUIET_FRAMES, *, gap: bool =
         talk.hear(SPOKEN if n < spoken else QUIET, gap=gap)
 
 
-def test_starved_slot_keeps_the_conversation(dumb: Talk) -> None:
-    """A slot that leaves a turn unanswered is renewed in the quiet, from the last of the call."""
-    before = renewals("starved")
-    turn(dumb)
+def test_a_listener_is_left_as_it_is() -> None:
+    """Who listens for 90 s, a pause of 4 s, and all of it again, at upstream's context of 3,000.
 
-    assert renewals("starved") == before + 1
-    assert dumb.renewed_at == [11 + QUIET_FRAMES]
-    assert dumb.ages[-1] == 4 + 20
-    assert all(out.valid[0] for out in dumb.outs)
+    No mind is renewed, let alone wiped: every frame is one more that it remembers.
+    """
+    talk = mute(SOUND, Rules(), context=3000)
+    for _ in range(2):
+        turn(talk, spoken=1125)
 
-
-def test_starved_again_begins_again(dumb: Talk) -> None:
-    """Where that did not help, the next turn without an answer leaves the opening alone."""
-    before = renewals("starved"), renewals("starved_again")
-    turn(dumb)
-    turn(dumb)
-    assert (renewals("starved"), renewals("starved_again")) == (before[0] + 1, before[1] + 1)
-    assert dumb.ages[-1] == 4
-    turn(dumb)
-    assert (renewals("starved"), renewals("starved_again")) == (before[0] + 2, before[1] + 1)
+    assert talk.ages == [4 + n + 1 for n in range(2 * (1125 + QUIET_FRAMES))]
 
 
-def test_an_answer_withdraws_the_renewal(dumb: Talk) -> None:
-    """A word that comes before the swap saves the slot from it, and from beginning again."""
-    before = renewals("starved"), renewals("starved_again")
-    turn(dumb, gap=False)
-    dumb.step.force(0, text=WORD)
-    dumb.hear(QUIET)
-    dumb.step.force(0)
-    turn(dumb)
-    dumb.step.force(0, text=WORD)
-    dumb.hear(QUIET)
-    dumb.step.force(0)
-    turn(dumb)
+def test_a_call_is_upstreams_until_the_ring_is_nearly_full() -> None:
+    """Up to 0.92 of the context the default rules leave a call as upstream has it."""
+    heard = sounds(18, 91)[:, 0]
+    talk = Talk(make(tiny_lm(context=100), rules=Rules()))
+    call = Call()
+    for frame in heard:
+        talk.hear(frame)
+        call.take(talk.outs[-1], 0)
+    solo = alone(tiny_lm(context=100), tiny_mimi(), list(heard))
 
-    assert (renewals("starved"), renewals("starved_again")) == (before[0] + 2, before[1])
+    assert talk.renewed_at == []
+    assert call.wrote == solo.wrote
 
 
-def test_silence_and_noise_starve_nobody(dumb: Talk) -> None:
-    """A slot that is not spoken to, or hears noise without an end, is not renewed."""
-    before = renewals("starved")
-    turn(dumb, spoken=0)
-    turn(dumb, spoken=60, quiet=QUIET_FRAMES - 1)
-    turn(dumb, spoken=60, quiet=0)
+def test_a_sound_listener_keeps_half_the_context() -> None:
+    """Who says nothing for a whole context, but weighs to, is renewed by age and forgets nothing.
 
-    assert renewals("starved") == before
+    It has half a context of the call again, for ever.
+    """
+    before = renewals("age"), renewals("lost")
+    talk = mute(SOUND, context=200)
+    for _ in range(8):
+        turn(talk, spoken=30)
+
+    assert renewals("lost") == before[1]
+    assert renewals("age") - before[0] == len(talk.renewed_at) >= 4
+    assert min(talk.ages[n] for n in talk.renewed_at) >= 4 + 100
 
 
-def test_who_is_hushed_does_not_starve(dumb: Talk) -> None:
+def test_who_makes_others_wait_keeps_less() -> None:
+    """Of two that are renewed the first keeps a quarter of the context, the second half of it."""
+    talk = Talk(make(tiny_lm(context=96), slots=2, rules=Rules(patience_frames=0)))
+    for frame in sounds(19, 60)[:, 0]:
+        talk.hear(frame, gap=False)
+    for slot in (0, 1):
+        talk.step.renewal.ask(slot, "request")
+    talk.step.work(GAP_S)
+
+    assert [age(talk.step, slot) for slot in (0, 1)] == [1 + 24, 1 + 48]
+
+
+def test_a_lost_model_begins_again() -> None:
+    """Who said nothing for a whole context and gives words no chance has its opening alone."""
+    before = renewals("lost")
+    talk = mute(LOST)
+    turn(talk)
+    assert renewals("lost") == before
+    turn(talk)
+    assert renewals("lost") == before + 1
+    assert talk.ages[-1] < 4 + HUSHED_CONTEXT // 2
+    assert min(talk.ages[QUIET_FRAMES:]) == 4
+    assert all(out.valid[0] for out in talk.outs)
+
+
+def test_a_word_withdraws_forgetting() -> None:
+    """A word that comes before the swap saves the call."""
+    before = renewals("lost")
+    talk = mute(LOST)
+    turn(talk)
+    turn(talk, gap=False)
+    talk.step.force(0, text=WORD)
+    talk.hear(QUIET)
+    talk.step.force(0)
+    talk.hear(QUIET)
+    turn(talk, spoken=0, quiet=20)
+
+    assert renewals("lost") == before
+
+
+def test_who_is_hushed_is_not_lost() -> None:
     """Under forced silence no turn counts as unanswered, nor afterwards one that came before."""
-    before = renewals("starved")
-    dumb.step.hush(0, on=True)
-    turn(dumb)
-    turn(dumb, quiet=0)
-    dumb.step.hush(0, on=False)
-    turn(dumb, spoken=11)
+    before = renewals("lost")
+    talk = mute(LOST)
+    talk.step.hush(0, on=True)
+    for _ in range(3):
+        turn(talk)
+    talk.step.hush(0, on=False)
+    turn(talk)
 
-    assert renewals("starved") == before
+    assert renewals("lost") == before
+
+
+def test_the_mind_that_renews_is_within_the_plan() -> None:
+    """Whatever the opening, the mind that reads holds no more frames than the plan counts: all."""
+    step = make(tiny_lm(context=96), rules=Rules())
+    for opening in (1, 30, 48, 90):
+        step.renewal.rehearse(opening)
+        assert step.renewal._mind_for(opening).frames <= 96
 
 
 def test_forget_leaves_the_opening() -> None:

@@ -14,7 +14,7 @@ from moshi.utils.compile import no_compile
 
 from worker.engine.depformer import ALWAYS, AT_WORD, Depformer, Forced, Projections
 from worker.engine.memory import Memory, Rows
-from worker.engine.sampler import Sampler, Widths
+from worker.engine.sampler import Sampler, Widths, chance_beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Drawn:
     text: torch.Tensor  # [B]
     will: torch.Tensor  # [B] the text token before forcing
     codes: torch.Tensor  # [B, dep_q] those with a delay belong to the frame before
+    word_chance: torch.Tensor  # [B] float32, what the model gave to all words
     finite: torch.Tensor  # [B] False where the logits went NaN
 
 
@@ -66,6 +67,8 @@ class Drawer:
         # Draws since the session joined: the ring's offset goes back when a mind is renewed, and
         # the same chances would come again.
         self._frame = knobs.take("frame")
+        no_words = [lm.text_padding_token_id, lm.end_of_text_padding_id]
+        self._no_words = torch.tensor(no_words, device=lm.device)
 
     def __call__(self, hidden: torch.Tensor, exec_mask: torch.Tensor) -> Drawn:
         """Draw from `[B, 1, dim]`; the chances of the rows of `exec_mask` move on."""
@@ -75,7 +78,8 @@ class Drawer:
         will = text_draw.token(logits, 0)
         text = self._force_text(will)
         codes = self._depformer(text, hidden[:, 0], audio_draw, self._forced)
-        return Drawn(text, will, codes, logits.float().sum(dim=-1).isfinite())
+        chance = chance_beside(self._no_words, logits)
+        return Drawn(text, will, codes, chance, logits.float().sum(dim=-1).isfinite())
 
     def _force_text(self, will: torch.Tensor) -> torch.Tensor:
         lm, forced = self._lm, self._forced

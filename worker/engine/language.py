@@ -38,6 +38,7 @@ class Frame:
     column: torch.Tensor  # [B, 1 + n_q] what the model read in this step
     next_text: torch.Tensor  # [B] text token used in this step, heard one delay later
     next_will: torch.Tensor  # [B] the same before forcing
+    word_chance: torch.Tensor  # [B] float32, what the model gave to all words in this step
     finite: torch.Tensor  # [B] False where the logits went NaN
 
 
@@ -109,6 +110,7 @@ class Language:
             column=column,
             next_text=drawn.text,
             next_will=drawn.will,
+            word_chance=drawn.word_chance,
             finite=drawn.finite,
         )
 

@@ -1,9 +1,10 @@
-"""Calls without end: a session's mind is made anew from its own tokens before it fades.
+"""Calls without end: a session's mind is made anew from its own tokens before its ring is full.
 
-The model's ring forgets after `context` frames and its quality fades before that. In the gaps
-between steps another mind reads the session's opening (its persona) and the last minute of its own
-columns, catches up with the call, and takes the old one's place between two steps, at a pause
-(`successor.py`).
+Upstream's ring then slides: it loses the opening (the persona) and goes on past the length that the
+model was trained at, where quality falls (docs/decisions.md). Until then nothing is changed. Before
+that, in the gaps between steps, another mind reads the session's opening and up to half a context
+of its own columns, catches up with the call, and takes the old one's place between two steps, at a
+pause (`successor.py`). A model that is lost (`vitals.py`) gets its opening alone.
 Owns the history and the vitals of every slot, the queue of those that are due, and the one mind
 that reads. Knows no persona, no room and no clock. Engine thread only.
 """
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import structlog
 
 from worker.engine import metrics
@@ -27,9 +29,8 @@ from worker.engine.vitals import Vitals
 
 log = structlog.get_logger(__name__)
 
-Reason = Literal["age", "request", "forget", "starved", "starved_again"]
-FRESH: tuple[Reason, ...] = ("forget", "starved_again")  # renewed from the opening alone
-STARVED: tuple[Reason, ...] = ("starved", "starved_again")
+Reason = Literal["age", "request", "forget", "lost"]
+FRESH: tuple[Reason, ...] = ("forget", "lost")  # renewed from the opening alone
 
 LEAST_PIECE, MOST_PIECE = 4, 64  # columns read at a time, as many as fit into the gaps
 STUCK_STEPS = 8  # a piece that found no gap for so long is too large
@@ -40,10 +41,11 @@ KEY = "renewal"
 class Rules:
     """When sessions are renewed, and from how much."""
 
-    at_share: float = 0.75  # of the context: the age at which a mind is renewed
-    keep_frames: int = 750  # of the session's own columns, a minute; at most half the context
-    patience_frames: int = 125  # for a pause; less where many wait; at most context / 8
-    starved_frames: int = 250  # spoken to for 20 s, then a quiet without an answer
+    at_share: float = 0.92  # of the context: the age at which a mind is renewed
+    keep_share: float = 0.5  # of the context: the most of its own columns that a session keeps
+    # For a pause; less where many wait, and at most half of what is left until the ring is full.
+    patience_frames: int = 125
+    spoken_frames: int = 250  # 20 s; a model that is lost was spoken to for so long
 
 
 class Step(Minds, Protocol):
@@ -69,6 +71,11 @@ class Step(Minds, Protocol):
         """Text used in the last step, and before forcing."""
         ...
 
+    @property
+    def word_chance(self) -> npt.NDArray[np.float64]:
+        """What the model gave to words in the last step."""
+        ...
+
     def prefill(self, frames: int) -> Prefill:
         """Make a mind beside the slots."""
         ...
@@ -88,8 +95,8 @@ class Renewal:
         """`no_words` are the padding tokens, `card` the highest token of any stream."""
         self._step, self._context, self._rules = step, context, rules
         self._due_at = int(context * rules.at_share)
-        self._keep = min(rules.keep_frames, context // 2)
-        self._patience = min(rules.patience_frames, context // 8)
+        self._keep = int(context * rules.keep_share)
+        self._patience = min(rules.patience_frames, (context - self._due_at) // 2)
         # What may pass by while a mind reads and waits for a pause.
         self._slack = self._keep // 2 + self._patience + STUCK_STEPS
         streams = step.column.shape[1]
@@ -176,11 +183,11 @@ class Renewal:
     def watch(self, pcm: Pcm, running: Mask, hushed: Sequence[int]) -> None:
         """Take note of a step: what was heard `[B, samples]`, who ran, who was kept silent."""
         self.history.add(self._step.column, running)
-        self.vitals.watch(pcm, self._step.next_text[0], running, hushed)
+        self.vitals.watch(pcm, self._step.next_text[0], self._step.word_chance, running, hushed)
         self._steps += 1
         if self._steps % self._look_every == 0:
             self._look_at_ages()
-        self._look_at_starved()
+        self._look_for_lost()
 
     def _look_at_ages(self) -> None:
         ages = self._step.memory.tensors["mind.transformer.offset"].cpu().numpy()
@@ -188,13 +195,13 @@ class Renewal:
             if ages[slot] >= self._due_at:
                 self.ask(slot, "age")
 
-    def _look_at_starved(self) -> None:
-        """Renew who starves, unless a word comes first; who starves again forgets the call."""
-        for slot in [slot for slot, reason in self._due.items() if reason in STARVED]:
-            if not self.vitals.ignores(slot):
+    def _look_for_lost(self) -> None:
+        """Have a model forget the call in whose whole context no word came, unless one does now."""
+        for slot in [slot for slot, reason in self._due.items() if reason == "lost"]:
+            if self.vitals.mute_frames(slot) < self._context:
                 self._drop(slot)
-        for slot in self.vitals.starved(self._rules.starved_frames):
-            self.ask(slot, "starved_again" if self.vitals.was_helped(slot) else "starved")
+        for slot in self.vitals.lost(self._context, self._rules.spoken_frames):
+            self.ask(slot, "lost")
 
     # How.
 
@@ -225,7 +232,7 @@ class Renewal:
         yield "renewal begins"
         successor = self._succeed(slot, reason)
         since: int | None = None  # the step in which the wait for a pause began
-        while not successor.lost:
+        while not successor.outrun:
             if not successor.caught_up:
                 yield from self._read_piece(successor)
                 continue
@@ -258,9 +265,13 @@ class Renewal:
         return 1 if opening is None else positions(opening)
 
     def _kept(self, slot: int) -> int:
-        """How many columns are read again: so few that the next renewal is not due at once."""
+        """How many columns are read again: half as many where others wait for the mind that reads.
+
+        Never so many that the next renewal is due before a quarter of the context has passed.
+        """
+        most = self._keep // min(2, len(self._due))
         spare = self._due_at - self._opening_frames(slot) - self._context // 4
-        return max(0, min(self._keep, spare))
+        return max(0, min(most, spare))
 
     def _may_swap(self, slot: int, since: int) -> bool:
         """Whether the slot pauses, or has been waited for long enough: the less, the more wait."""
@@ -272,7 +283,7 @@ class Renewal:
         asked_at = self._steps
         yield f"renewal of {self._piece}"
         waited = self._steps - asked_at
-        if not successor.lost:
+        if not successor.outrun:
             successor.read(self._piece)
         if waited > STUCK_STEPS:
             self._piece = max(LEAST_PIECE, self._piece // 2)
@@ -282,9 +293,7 @@ class Renewal:
     def _done(self, slot: int, reason: Reason) -> None:
         if reason in FRESH:
             self.vitals.clear(slot)
-        elif reason == "starved":
-            self.vitals.help(slot)
         self._current = None
         del self._due[slot]
         metrics.RENEWED_SLOTS.labels(reason=reason).inc()
-        log.debug("slot_renewed", slot=slot, reason=reason)
+        (log.warning if reason == "lost" else log.debug)("slot_renewed", slot=slot, reason=reason)

@@ -4,6 +4,7 @@ A draw is a function of the slot's seed, its frame and the codebook alone, so th
 again gives the same call, whatever the other slots do. Knows no model. Engine thread only.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -119,6 +120,16 @@ class Sampler:
         cold = torch.where(warm, temperature[:, None], 1.0).reciprocal()
         kept = (self._ranks[:width] < top_k[:, None]).float()
         return Draw(width, cold, kept, chance * warm)
+
+
+def chance_beside(tokens: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """What all but these tokens have together, at temperature 1: logits `[B, card]` → `[B]`.
+
+    Summed without them and not as 1 less theirs, which has no digits left where it is small.
+    """
+    logits = logits.float()
+    others = logits.index_fill(-1, tokens, -math.inf)
+    return (others.logsumexp(dim=-1) - logits.logsumexp(dim=-1)).exp()
 
 
 def scramble(number: torch.Tensor) -> torch.Tensor:

@@ -31,6 +31,8 @@ from worker.engine.sampler import Knobs, Widths
 from worker.engine.say import Done
 from worker.engine.stage import Stage
 from worker.engine.tiers import (
+    CHANCE,
+    CHANCES,
     COLUMN,
     FINITE,
     NEXT_TEXT,
@@ -57,9 +59,9 @@ class MoshiStep:
     row gives a frame out at its first frame in.
 
     A row whose logits or sound went NaN comes back invalid, its memory is zeroed and its session
-    goes on as it began, counted in `metrics.RENEWED_SLOTS`; others are renewed before their memory
-    fades (`renewal.py`). On a CPU a step costs what its highest
-    running slot costs, so keep slots dense; on CUDA what the next of `tiers` costs.
+    goes on as it began, counted in `metrics.RENEWED_SLOTS`; others are renewed before their ring
+    is full (`renewal.py`). On a CPU a step costs what its highest running slot costs, so keep slots
+    dense; on CUDA what the next of `tiers` costs.
     """
 
     def __init__(
@@ -137,6 +139,14 @@ class MoshiStep:
         """
         numbers = self.ports.numbers_out.host.numpy()
         return numbers[:, NEXT_TEXT], numbers[:, NEXT_WILL]
+
+    @property
+    def word_chance(self) -> npt.NDArray[np.float64]:
+        """What the model gave to all words together in the last step, `[B]`, in billionths at best.
+
+        Of the text of `next_text`, before temperature, top-k and forcing.
+        """
+        return self.ports.numbers_out.host.numpy()[:, CHANCE] / CHANCES
 
     def join(self, slot: int, persona: Persona) -> None:
         """Make a slot new for this persona: its opening in memory, its sampling in place."""

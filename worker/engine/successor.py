@@ -58,11 +58,11 @@ class Successor:
     @property
     def caught_up(self) -> bool:
         """Whether the rest can be read in the gap of the swap."""
-        return self.behind < CAUGHT_UP_FRAMES and not self.lost
+        return self.behind < CAUGHT_UP_FRAMES and not self.outrun
 
     @property
-    def lost(self) -> bool:
-        """Whether the session ran away from it: no room left, or columns that are gone."""
+    def outrun(self) -> bool:
+        """Whether it can catch up no more: no room is left, or columns are gone."""
         if self._fresh:
             return False
         return self._next < self._history.oldest(self.slot) or self.behind > self._mind.room

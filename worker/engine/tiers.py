@@ -19,7 +19,8 @@ WARM_UP_STEPS = 3
 
 # Columns of the port that carries every whole number out: what the model read comes last, and
 # behind it the user's codes of the frame that came in.
-TEXT, WILL, VALID, FINITE, NEXT_TEXT, NEXT_WILL, COLUMN = range(7)
+TEXT, WILL, VALID, FINITE, NEXT_TEXT, NEXT_WILL, CHANCE, COLUMN = range(8)
+CHANCES = 1_000_000_000  # a chance is carried out as a whole number of billionths
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class Pass:
             finite.long(),
             frame.next_text,
             frame.next_will,
+            (frame.word_chance * CHANCES).long(),
         ]
         torch.stack(numbers, dim=1, out=self._numbers[:, :COLUMN])
         self._numbers[:, COLUMN : COLUMN + self._streams] = frame.column

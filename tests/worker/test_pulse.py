@@ -4,6 +4,7 @@ import asyncio
 import base64
 import socket
 from collections.abc import AsyncGenerator
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ import pytest
 import structlog
 from redis.asyncio import Redis
 
+from protocol.commands import Answer
 from protocol.errors import InvalidInput
 from protocol.heartbeat import HEARTBEAT_TTL_S, LAST_WORDS_TTL_S, Heartbeat, heartbeat_key
 from protocol.personas import Persona
@@ -42,7 +44,14 @@ class Told:
 
     def hosting(self) -> Hosting:
         """As the pulse sees it."""
-        return Hosting(PROMISE.room, 2, self.left.append, self.followed.append, lambda: PROMISE)
+        return Hosting(
+            room=PROMISE.room,
+            generation=2,
+            leave=self.left.append,
+            follow=self.followed.append,
+            obey=lambda command: Future[Answer](),
+            promise=lambda: PROMISE,
+        )
 
 
 class Sluggish:

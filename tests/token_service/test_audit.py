@@ -31,7 +31,8 @@ async def test_who_minted_what_is_written_down(
         asked = {"identity": "ann", "personas": [{"name": "chef", "prompt": "The recipe."}]}
         opened = (await http.post("/sessions", json=asked)).json()
         at = f"/sessions/{opened['id']}"
-        await http.post(f"{at}/say", json={"text": "Hello world."})
+        await http.post(f"{at}/say", json={"text": "Hello world."})  # refused: no host is there
+        await http.post(f"{at}/mute", json={"muted": True})
         guest = (await http.post(f"{at}/guests")).json()
         await http.delete(f"{at}/guests/{guest['id']}")
         await http.delete(f"{at}/tokens/{opened['token_id']}")
@@ -42,7 +43,7 @@ async def test_who_minted_what_is_written_down(
     assert [line["action"] for line in lines] == [
         "token_minted",
         "session_opened",
-        "persona_say",
+        "persona_muted",
         "guest_invited",
         "guest_uninvited",
         "token_revoked",

@@ -27,6 +27,18 @@ ATTR_TOKEN_ID = "token_id"  # by which a person's token can be revoked
 ATTR_MODEL = "model"
 ATTR_GENERATION = "generation"
 ATTR_FLOOR = "floor"  # "true" on the persona that has it, in rooms with several
+# What only we say of a participant: whoever asks for a token has none of them.
+OWN_ATTRIBUTES = frozenset(
+    {
+        ATTR_PERSONA,
+        ATTR_PERSONA_ID,
+        ATTR_VOICE,
+        ATTR_TOKEN_ID,
+        ATTR_MODEL,
+        ATTR_GENERATION,
+        ATTR_FLOOR,
+    }
+)
 SEGMENT_TOPIC = "transcription"
 TURN_TOPIC = "turn"
 

@@ -79,13 +79,15 @@ class Person:
         spectrum = np.abs(np.fft.rfft(np.concatenate(chunks) * np.hanning(40 * CHUNK)))
         return float(np.argmax(spectrum) * RATE_HZ / (40 * CHUNK))
 
-    async def publish(self) -> None:
-        """Publish a microphone that says `tone_hz`."""
+    async def publish(
+        self, source_kind: rtc.TrackSource.ValueType = rtc.TrackSource.SOURCE_MICROPHONE
+    ) -> None:
+        """Publish a microphone, or sound of another source, that says `tone_hz`."""
         source = rtc.AudioSource(RATE_HZ, 1, queue_size_ms=100)
         track = rtc.LocalAudioTrack.create_audio_track("mouth", source)
-        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        options = rtc.TrackPublishOptions(source=source_kind)
         self.mouth = await self.room.local_participant.publish_track(track, options)
-        self.spawn(self._speak(source))
+        self.spawn(self.say_tone(source, lambda: self.tone_hz))
 
     async def unpublish(self) -> None:
         """Take the microphone back."""
@@ -112,13 +114,14 @@ class Person:
             wire.CHAT_TOPIC, lambda reader, who: self.spawn(self._read_chat(reader, who))
         )
 
-    async def _speak(self, source: rtc.AudioSource) -> None:
+    async def say_tone(self, source: rtc.AudioSource, hz: Callable[[], float]) -> None:
+        """Say what `speech` holds, then a tone, until the person leaves."""
         index = 0
         while True:
             wave = self._next_speech()
             if wave is None:
                 t = (np.arange(CHUNK) + index * CHUNK) / RATE_HZ
-                wave = 0.4 * np.sin(2 * np.pi * self.tone_hz * t)
+                wave = 0.4 * np.sin(2 * np.pi * hz() * t)
             samples = (wave * 32767).astype(np.int16)
             await source.capture_frame(rtc.AudioFrame(samples.tobytes(), RATE_HZ, 1, CHUNK))
             index += 1

@@ -1,7 +1,7 @@
 """Who may do what: a person → a LiveKit JWT. Pure but for clock and log.
 
-A person joins one room under one identity, publishes a microphone, hears and sends data.
-Nothing else: no other room, no administration, no attribute changes (frontends trust attributes).
+A person joins one room under one identity, publishes sound, hears and sends data. Nothing else: no
+camera, no other room, no administration, no attribute changes (frontends trust attributes).
 The token's id is its `jti` and an attribute of the participant, so that one can be revoked.
 """
 
@@ -15,6 +15,9 @@ from livekit import api
 from protocol import wire
 from protocol.secret import reveal
 from protocol.settings import Settings
+
+# Several SDKs name no source unless told to, and LiveKit then lets them wait 10 s for a refusal.
+SOURCES = ("microphone", "screen_share_audio", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def person_grant(room: str) -> api.VideoGrants:
         room_join=True,
         room=room,
         can_publish=True,
-        can_publish_sources=["microphone"],
+        can_publish_sources=list(SOURCES),
         can_subscribe=True,
         can_publish_data=True,
         can_update_own_metadata=False,

@@ -14,6 +14,7 @@ from livekit import api
 
 from protocol import wire
 from protocol.errors import InvalidInput
+from protocol.presence import is_persons_kind
 from protocol.promise import Promise
 from protocol.seal import Seal
 from token_service.problems import LiveKitAway
@@ -27,7 +28,7 @@ LIVES_S = (
 )
 PROBE_ROOM = "moshi-rooms-readiness"  # asked for by /ready; never created
 Kind = api.ParticipantInfo.Kind
-PEOPLE = frozenset({Kind.STANDARD, Kind.SIP, Kind.CONNECTOR})
+PEOPLE = frozenset(number for name, number in Kind.items() if is_persons_kind(name))
 PRESENT = frozenset({api.ParticipantInfo.State.JOINED, api.ParticipantInfo.State.ACTIVE})
 
 
@@ -166,7 +167,7 @@ class Rooms:
 
 
 def is_present(participant: api.ParticipantInfo) -> bool:
-    """Whether this is a person who has joined, not an agent."""
+    """Tell whether this is one of the room's people (`protocol.presence`), and has joined."""
     return participant.kind in PEOPLE and participant.state in PRESENT
 
 

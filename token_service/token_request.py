@@ -32,16 +32,6 @@ METADATA_BYTES = 4096
 ATTRIBUTES_BYTES = 4096
 NAMED_FIELDS = 8  # of those that are unknown
 NAMED_CHARACTERS = 80
-OWN_ATTRIBUTES = frozenset(
-    {
-        wire.ATTR_PERSONA,
-        wire.ATTR_PERSONA_ID,
-        wire.ATTR_TOKEN_ID,
-        wire.ATTR_VOICE,
-        wire.ATTR_MODEL,
-        wire.ATTR_GENERATION,
-    }
-)
 
 
 def _at_most(limit: int) -> AfterValidator:
@@ -66,7 +56,7 @@ def _ours_left_out(attributes: dict[str, str]) -> dict[str, str]:
     kept = {
         key: value
         for key, value in attributes.items()
-        if not key.startswith("lk.") and key not in OWN_ATTRIBUTES
+        if not key.startswith("lk.") and key not in wire.OWN_ATTRIBUTES
     }
     size = sum(len(key.encode()) + len(value.encode()) for key, value in kept.items())
     if size > ATTRIBUTES_BYTES:

@@ -9,9 +9,26 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from protocol.errors import InvalidInput
 from worker.pulse import Pulse
 
+# Of the heartbeat; the rest names rooms, and whoever knows an open room's name may enter it.
+SHOWN = {
+    "worker_id",
+    "state",
+    "reason",
+    "model",
+    "model_note",
+    "model_prompts",
+    "model_sampling",
+    "prompt_tokens",
+    "voices",
+    "slots_total",
+    "slots_used",
+    "slots_free",
+    "step_p99_ms",
+}
+
 
 class Health:
-    """Serves 200 while the worker can serve or drains, else 503, with the heartbeat as JSON."""
+    """Serves 200 while the worker can serve or drains, else 503, with what is shown as JSON."""
 
     def __init__(self, pulse: Pulse, host: str, port: int) -> None:
         self._pulse = pulse
@@ -40,7 +57,7 @@ class Health:
         heartbeat = self._pulse.heartbeat()
         well = heartbeat.state in ("ready", "draining")
         return web.json_response(
-            text=heartbeat.model_dump_json(exclude={"hosts", "refused", "failed"}),
+            text=heartbeat.model_dump_json(include=SHOWN),
             status=200 if well else 503,
         )
 

@@ -20,9 +20,10 @@ from livekit.agents import AutoSubscribe, JobContext
 from protocol.commands import Answer, Command
 from protocol.events import PeopleEvent
 from protocol.promise import Promise
+from worker.audience import is_person
 from worker.cast import Cast
 from worker.chat import Chat
-from worker.ears import Ears, is_person
+from worker.ears import Ears
 from worker.grid import next_tick
 from worker.hosts import Hosting
 from worker.house import House

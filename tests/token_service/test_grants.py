@@ -50,7 +50,7 @@ def test_a_token_grants_one_room_and_nothing_more(settings: Settings) -> None:
             "roomJoin": True,
             "room": "kitchen",
             "canPublish": True,
-            "canPublishSources": ["microphone"],
+            "canPublishSources": ["microphone", "screen_share_audio", "unknown"],
             "canSubscribe": True,
             "canPublishData": True,
             "canUpdateOwnMetadata": False,

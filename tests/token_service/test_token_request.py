@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from protocol import wire
 from protocol.errors import InvalidInput
 from protocol.personas import PERSONAS_PER_ROOM, load_catalogue
 from token_service.token_request import TokenRequest
@@ -174,8 +175,10 @@ def test_livekits_and_our_own_attributes_are_left_out() -> None:
             "voice": "v",
             "model": "m",
             "generation": "7",
+            "floor": "true",
             "seat": "3",
         }
+        | dict.fromkeys(wire.OWN_ATTRIBUTES, "x")
     )
 
     assert request.participant_attributes == {"seat": "3"}

@@ -25,7 +25,7 @@ async def test_the_command_makes_a_key(tmp_path: Path) -> None:
     text = path.read_text()
 
     assert await KeyRing(path).caller(key) == Caller("key:shop", frozenset({"talk", "observe"}))
-    assert key.rpartition("_")[2] not in text
+    assert key.split("_", 2)[2] not in text  # which may have underscores of its own
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 

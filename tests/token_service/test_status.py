@@ -123,6 +123,7 @@ async def test_the_page_learns_everything_at_once(http: httpx.AsyncClient, redis
         "slots_used": 2,
         "limits": {
             "prompt_characters": 1000,
+            "prompt_tokens": None,
             "personas_per_room": 14,
             "name_bytes": 256,
             "metadata_bytes": 4096,

@@ -1,0 +1,171 @@
+"""What attacks on one room and on the HTTP port leave of another room's echo, and of the memory.
+
+Starts a stack of its own with the echo model. One person talks in a room for the whole time. In
+another room six participants attack together (`tests/worker/attacker.py`: typed lines without end,
+streams on unknown topics, one stream again and again, whole lines, data packets, idle
+microphones), while a thousand connections send half requests and 400 bad keys are tried.
+Bounded, on loopback, ends by itself.
+
+    python -m bench.attacks               # 20 s of attacks
+    python -m bench.attacks --seconds 5
+
+Two tables, then one line of JSON. The attackers share the machine's cores with the product.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bench.soak import held_rows, table
+from tests.census import census
+from tests.person import Person, eventually, fetch_token, person
+from tests.stack import Stack, start_stack
+from tests.token_service.half_requests import halves, held
+from tests.worker.attacker import KINDS
+from worker.native_log import leave_native_log_there
+
+COUNTS = {"tracks": 40}  # more are too many for the client's own SDK
+COUNT = 3_000
+BAD_KEYS = 400
+HALF_REQUESTS = 1_000
+QUIET_S = 5.0  # what is over may be given back before memory is read
+
+
+@asynccontextmanager
+async def attacker(stack: Stack, kind: str, room: str) -> AsyncGenerator[None]:
+    """Run one attacking participant in a process of its own, as long as the context lasts."""
+    token = await fetch_token(stack.url, {"room_name": room})
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.worker.attacker",
+        token["server_url"],
+        token["participant_token"],
+        kind,
+        str(COUNTS.get(kind, COUNT)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    assert process.stdin is not None
+    try:
+        yield
+    finally:
+        process.stdin.close()
+        try:
+            await asyncio.wait_for(process.wait(), 10)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+async def try_bad_keys(stack: Stack, until_s: float) -> int:
+    """Send so many requests with keys that do not exist, spread over the time; count answers."""
+    answered = 0
+    async with httpx.AsyncClient(base_url=stack.url, trust_env=False, timeout=5) as http:
+        for number in range(BAD_KEYS):
+            if time.monotonic() > until_s:
+                break
+            headers = {"Authorization": f"Bearer mrk_0_{number}"}
+            try:
+                await http.post("/token", json={}, headers=headers)
+                answered += 1
+            except httpx.HTTPError:
+                pass
+            await asyncio.sleep(0.02)
+    return answered
+
+
+async def attack(stack: Stack, room: str, seconds: float) -> int:
+    """Attack with everything at once for so long; give how many bad keys were answered."""
+    until_s = time.monotonic() + seconds
+    port = httpx.URL(stack.url).port or 80
+    requests = halves("body") + halves("head") + halves("chunked")
+    opening = [attacker(stack, kind, room) for kind in KINDS]
+    for each in opening:
+        await each.__aenter__()
+    try:
+        with held(port, requests, HALF_REQUESTS):
+            answered = await try_bad_keys(stack, until_s)
+            await asyncio.sleep(max(until_s - time.monotonic(), 0))
+    finally:
+        await asyncio.gather(*(each.__aexit__(None, None, None) for each in opening))
+    return answered
+
+
+def whole(ann: Person, since: int) -> float:
+    """Give the share of the echo since a moment that was heard, in percent."""
+    return round(100 * float(ann.timeline.voiced(ann.personas[0].identity, since).mean()), 2)
+
+
+async def measure(stack: Stack, seconds: float) -> dict[str, Any]:
+    """Have one person talk before, while and after another room is attacked; print the tables."""
+    async with person(stack.url) as ann:
+        ann.tone_hz = 440.0
+        await eventually(lambda: len(ann.personas) == 1, "a persona is there")
+        await eventually(lambda: ann.rms(ann.personas[0].identity) > 0.1, "the echo is heard")
+        async with person(stack.url) as bob:
+            await eventually(lambda: len(bob.personas) == 1, "a persona is in the other room")
+            room = bob.room.name
+            warm_up = min(seconds, 3.0)  # what a first attack makes the libraries load once
+            await attack(stack, room, warm_up)
+            await asyncio.sleep(QUIET_S)
+            before, marks = census(stack), [ann.timeline.now]
+            await asyncio.sleep(QUIET_S)
+            marks.append(ann.timeline.now)
+            answered = await attack(stack, room, seconds)
+            marks.append(ann.timeline.now)
+        await asyncio.sleep(QUIET_S)
+        heard = {
+            "before, %": whole_between(ann, marks[0], marks[1]),
+            "meanwhile, %": whole_between(ann, marks[1], marks[2]),
+            "after, %": whole(ann, marks[2]),
+            "bad keys answered": answered,
+        }
+        after = census(stack)
+    table([heard])
+    rows = held_rows(before, after)
+    table(rows)
+    return {"bench": "attacks", "cores": os.cpu_count(), "load": os.getloadavg()} | {
+        "echo": heard,
+        "held": rows,
+    }
+
+
+def whole_between(ann: Person, since: int, until: int) -> float:
+    """Give the share of the echo between two moments that was heard, in percent."""
+    voiced = ann.timeline.voiced(ann.personas[0].identity, since)[: until - since]
+    return round(100 * float(voiced.mean()), 2)
+
+
+def main() -> None:
+    """Start the stack, attack, print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seconds", type=float, default=20.0)
+    arguments = parser.parse_args()
+    leave_native_log_there()
+    with (
+        tempfile.TemporaryDirectory(prefix="attacks-") as folder,
+        start_stack(
+            Path(folder),
+            model="echo",
+            capacity=8,
+            auth_mode="loopback,open",
+            rate_per_address="100000/minute",
+        ) as stack,
+    ):
+        found = asyncio.run(measure(stack, arguments.seconds))
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

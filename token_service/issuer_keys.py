@@ -8,6 +8,7 @@ import asyncio
 import math
 import ssl
 import time
+from contextlib import suppress
 
 import httpx
 import jwt
@@ -61,12 +62,10 @@ class IssuerKeys:
     async def asked_for(self, key_id: object) -> jwt.PyJWK | None:
         """Give a key as the issuer publishes it now. Raises `Unavailable` where it does not say."""
         now_s = time.monotonic()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(WAIT_S):
                 while self._asked_since_s < now_s:
                     await asyncio.shield(self._fetch())
-        except TimeoutError:
-            pass
         if self._held_since_s < now_s:
             raise Unavailable("jwks_away", "The issuer's keys cannot be fetched.", 5)
         return self._keys.get(key_id) if isinstance(key_id, str) else None

@@ -89,82 +89,74 @@ async def open_service(
     """Connect nothing yet, but make ready to: redis and LiveKit may be away and come later."""
     ring, users = entrances or doors(settings)
     redis = _redis(settings)
-    key = settings.livekit_api_key
     secret = reveal(settings, "livekit_api_secret", "rooms and webhooks")
-    livekit = LiveKitClient(settings.livekit_url, key, secret)
-    guests, audit = Guests(redis, settings), Audit(settings.audit_log)
+    livekit = LiveKitClient(settings.livekit_url, settings.livekit_api_key, secret)
+    verifier = api.TokenVerifier(settings.livekit_api_key, secret)
+    guests = Guests(redis, settings)
     async with AsyncExitStack() as open_parts:
         if users is not None:
             open_parts.push_async_callback(users.close)
         async with redis, livekit:
-            unclaimed_s = settings.token_ttl_s + SLACK_S
-            promises = Promises(redis, settings.promise_ttl_s, unclaimed_s)
-            limiter, space = Limiter(redis, settings), Space(redis)
-            breakers, places, events = Breakers(redis), Places(redis), Events(redis)
-            rooms, workers = Rooms(livekit, Seal(settings)), Workers(redis, breakers)
-            passes = Passes(redis, rooms, promises, guests, settings)
-            forgotten, prompts = Forgotten(redis, rooms), PromptLimits(redis)
-            admission = Admission(
+            yield _assemble(
+                settings,
                 catalogue,
-                promises,
-                workers,
-                rooms,
-                places,
-                events,
-                prompts,
-                Holds(redis),
-                limiter,
-                space,
-                settings.reservation_s,
+                redis,
+                Rooms(livekit, Seal(settings)),
+                verifier,
+                Gate(settings, ring, users, guests),
+                guests,
             )
-            adoption = Adoption(
-                catalogue, settings.default_persona, promises, rooms, events, workers, prompts
-            )
-            dispatcher = Dispatcher(
-                promises,
-                workers,
-                rooms,
-                places,
-                breakers,
-                events,
-                passes,
-                adoption,
-                forgotten,
-                prompts,
-            )
-            yield Service(
-                settings=settings,
-                catalogue=catalogue,
-                redis=redis,
-                rooms=rooms,
-                verifier=api.TokenVerifier(key, secret),
-                workers=workers,
-                admission=admission,
-                dispatcher=dispatcher,
-                places=places,
-                events=events,
-                promises=promises,
-                passes=passes,
-                commands=Commands(redis, workers),
-                gate=Gate(settings, ring, users, guests),
-                guests=guests,
-                forgotten=forgotten,
-                limiter=limiter,
-                space=space,
-                audit=audit,
-                sessions=Sessions(
-                    redis,
-                    admission,
-                    promises,
-                    workers,
-                    rooms,
-                    places,
-                    events,
-                    passes,
-                    dispatcher,
-                    forgotten,
-                ),
-            )
+
+
+def _assemble(
+    settings: Settings,
+    catalogue: Catalogue,
+    redis: Redis,
+    rooms: Rooms,
+    verifier: api.TokenVerifier,
+    gate: Gate,
+    guests: Guests,
+) -> Service:
+    """Make every part of the service, each of those that it needs."""
+    promises = Promises(redis, settings.promise_ttl_s, settings.token_ttl_s + SLACK_S)
+    limiter, space, holds = Limiter(redis, settings), Space(redis), Holds(redis)
+    breakers, places, events = Breakers(redis), Places(redis), Events(redis)
+    workers = Workers(redis, breakers)
+    passes = Passes(redis, rooms, promises, guests, settings)
+    forgotten, prompts = Forgotten(redis, rooms), PromptLimits(redis)
+    hold_s, usual = settings.reservation_s, settings.default_persona
+    admission = Admission(
+        catalogue, promises, workers, rooms, places, events, prompts, holds, limiter, space, hold_s
+    )
+    adoption = Adoption(catalogue, usual, promises, rooms, events, workers, prompts)
+    dispatcher = Dispatcher(
+        promises, workers, rooms, places, breakers, events, passes, adoption, forgotten, prompts
+    )
+    sessions = Sessions(
+        redis, admission, promises, workers, rooms, places, events, passes, dispatcher, forgotten
+    )
+    return Service(
+        settings=settings,
+        catalogue=catalogue,
+        redis=redis,
+        rooms=rooms,
+        verifier=verifier,
+        workers=workers,
+        admission=admission,
+        dispatcher=dispatcher,
+        places=places,
+        events=events,
+        promises=promises,
+        passes=passes,
+        commands=Commands(redis, workers),
+        gate=gate,
+        guests=guests,
+        forgotten=forgotten,
+        limiter=limiter,
+        space=space,
+        audit=Audit(settings.audit_log),
+        sessions=sessions,
+    )
 
 
 def _redis(settings: Settings) -> Redis:

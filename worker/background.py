@@ -27,6 +27,11 @@ class Background:
         for task in self._tasks:
             task.cancel()
 
+    async def aclose(self) -> None:
+        """Cancel what still runs, and wait for its end."""
+        self.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:

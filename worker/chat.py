@@ -15,6 +15,7 @@ from prometheus_client import Counter
 
 from protocol import wire
 from worker.allowance import Allowance
+from worker.background import Background
 from worker.incoming import Incoming
 from worker.native_events import native_events
 
@@ -43,16 +44,14 @@ class Chat:
         self._on_line = on_line
         self._remove = remove
         self._answers: dict[str, Allowance] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Background("chat", room.name)
         self._incoming = Incoming(self._begun, self._flooded)
         room.on("participant_disconnected", self._left)
         native_events().attach(room, self._incoming.wants)
 
     async def aclose(self) -> None:
         """Read and answer no more."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.aclose()
 
     async def say(self, text: str) -> None:
         """Send one line from the first persona, if the room can still be reached."""
@@ -64,7 +63,7 @@ class Chat:
         self._answers.pop(participant.identity, None)
 
     def _begun(self, identity: str, handle: int) -> None:
-        self._spawn(self._serve(identity, handle))
+        self._tasks.spawn(self._serve(identity, handle))
 
     async def _serve(self, identity: str, handle: int) -> None:
         """Read a line and answer it. It counts as open for as long as its sender keeps it so."""
@@ -86,18 +85,7 @@ class Chat:
     def _flooded(self, identity: str) -> None:
         REMOVED.inc()
         log.warning("participant_removed", identity=identity, reason="flood")
-        self._spawn(self._remove(identity))
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Run something small beside; its failure is logged and ends nothing."""
-        task = asyncio.create_task(work, name="chat")
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("chat_failed", error=type(error).__name__)
+        self._tasks.spawn(self._remove(identity))
 
 
 async def _text(handle: int) -> str:

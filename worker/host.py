@@ -8,7 +8,6 @@ was dispatched, when the worker drains, when the room ends.
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine
 from concurrent.futures import Future
 from functools import partial
 from typing import Literal
@@ -21,6 +20,7 @@ from protocol.commands import Answer, Command
 from protocol.events import PeopleEvent
 from protocol.promise import Promise
 from worker.audience import is_person
+from worker.background import Background
 from worker.cast import Cast
 from worker.chat import Chat
 from worker.ears import Ears
@@ -48,7 +48,7 @@ class Host:
         self._cast: Cast | None = None
         self._chat: Chat | None = None
         self._person_speaks = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Background("host", promise.room)
         self._hosting = Hosting(
             promise.room,
             promise.generation,
@@ -140,7 +140,7 @@ class Host:
     def _follow(self, promise: Promise) -> None:
         if self._cast is not None and (promise != self._promise or self._cast.is_short()):
             self._promise = promise
-            self._spawn(self._cast.follow(promise))
+            self._tasks.spawn(self._cast.follow(promise))
 
     def _obey(self, command: Command, answer: Future[Answer]) -> None:
         if not answer.set_running_or_notify_cancel():
@@ -198,23 +198,11 @@ class Host:
         async with asyncio.timeout(REMOVE_WITHIN_S):
             await self._ctx.api.room.remove_participant(who)
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Run something small beside; its failure is logged and ends nothing."""
-        task = asyncio.create_task(work, name="host")
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("host_task_failed", error=type(error).__name__)
-
     async def _goodbye(self, room: rtc.Room) -> None:
         """Stop what runs beside, then disconnect."""
         if self._empty_timer is not None:
             self._empty_timer.cancel()
-        for task in self._tasks:
-            task.cancel()
+        self._tasks.cancel()
         if self._chat is not None:
             await self._chat.aclose()
         if room.isconnected():

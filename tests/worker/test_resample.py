@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from livekit import rtc
 
-from tests.person import Person, person
+from tests.person import Person, eventually, person
 from tests.stack import Stack
 from tests.worker.rooms import all_free, in_talk
 from worker.engine.model import Pcm
@@ -84,7 +84,9 @@ async def heard_back(ann: Person, hz: int) -> npt.NDArray[np.float32]:
     track = rtc.LocalAudioTrack.create_audio_track("tone", source)
     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
     publication = await ann.room.local_participant.publish_track(track, options)
-    voice = next(iter(ann.personas[0].track_publications.values())).track
+    said = next(iter(ann.personas[0].track_publications.values()))
+    await eventually(lambda: said.track is not None, "the persona's track is subscribed to")
+    voice = said.track
     assert voice is not None
     stream = rtc.AudioStream(voice, sample_rate=HIGH_HZ, num_channels=1, frame_size_ms=10)
     saying = asyncio.create_task(_say(source, tone(hz, HIGH_HZ, 60)))
@@ -103,6 +105,12 @@ async def heard_back(ann: Person, hz: int) -> npt.NDArray[np.float32]:
     return np.concatenate([*chunks[50:], np.zeros(1, dtype=np.float32)])
 
 
+def loudest_db(wave: npt.NDArray[np.float32], hz: float) -> float:
+    """How loud a frequency is in the loudest 100 ms: a busy machine leaves gaps in others."""
+    size = HIGH_HZ // 10
+    return max(level_db(wave[at : at + size], hz, HIGH_HZ) for at in range(0, len(wave), size)[:-1])
+
+
 async def _say(source: rtc.AudioSource, frames: list[Pcm]) -> None:
     for pcm in frames:
         samples = (pcm * 32767).astype(np.int16)
@@ -118,7 +126,7 @@ async def test_the_echo_is_not_soft(roomy: Stack, measured: list[str]) -> None:
     async with person(roomy.url) as ann:
         await in_talk(ann)
         await ann.unpublish()
-        low, high = [level_db(await heard_back(ann, hz), hz, HIGH_HZ) for hz in (1_000, 10_500)]
+        low, high = [loudest_db(await heard_back(ann, hz), hz) for hz in (1_000, 10_500)]
     await all_free(roomy)
     measured.append(f"the echo of 10.5 kHz is {high - low:+.1f} dB against 1 kHz")
 

@@ -4,7 +4,8 @@ Starts a stack of its own with the echo model. One person talks in a room for th
 another room six participants attack together (`tests/worker/attacker.py`: typed lines without end,
 streams on unknown topics, one stream again and again, whole lines, data packets, idle
 microphones), while a thousand connections send half requests and 400 bad keys are tried.
-Bounded, on loopback, ends by itself.
+Before that the same six attack a LiveKit without a worker: what is missing of the echo then is
+missing because they take this machine's cores. Bounded, on loopback, ends by itself.
 
     python -m bench.attacks               # 20 s of attacks
     python -m bench.attacks --seconds 5
@@ -20,20 +21,23 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from bench.soak import held_rows, table
+from tests import servers
 from tests.census import census
 from tests.person import Person, eventually, fetch_token, person
 from tests.stack import Stack, start_stack
 from tests.token_service.half_requests import halves, held
+from tests.token_service.players import person_token
 from tests.worker.attacker import KINDS
 from worker.native_log import leave_native_log_there
 
+ATTACKED = "attacked"
 COUNTS = {"tracks": 40}  # more are too many for the client's own SDK
 COUNT = 3_000
 BAD_KEYS = 400
@@ -41,16 +45,21 @@ HALF_REQUESTS = 1_000
 QUIET_S = 5.0  # what is over may be given back before memory is read
 
 
+async def way_in(stack: Stack) -> tuple[str, str]:
+    """Fetch what an attacker enters the attacked room with: LiveKit's address and a token."""
+    token = await fetch_token(stack.url, {"room_name": ATTACKED})
+    return token["server_url"], token["participant_token"]
+
+
 @asynccontextmanager
-async def attacker(stack: Stack, kind: str, room: str) -> AsyncGenerator[None]:
+async def attacker(url: str, token: str, kind: str) -> AsyncGenerator[None]:
     """Run one attacking participant in a process of its own, as long as the context lasts."""
-    token = await fetch_token(stack.url, {"room_name": room})
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "tests.worker.attacker",
-        token["server_url"],
-        token["participant_token"],
+        url,
+        token,
         kind,
         str(COUNTS.get(kind, COUNT)),
         stdin=asyncio.subprocess.PIPE,
@@ -83,21 +92,35 @@ async def try_bad_keys(stack: Stack, until_s: float) -> int:
     return answered
 
 
-async def attack(stack: Stack, room: str, seconds: float) -> int:
+@asynccontextmanager
+async def attackers(ways: dict[str, tuple[str, str]]) -> AsyncGenerator[None]:
+    """Run an attacker of each kind at the same time."""
+    async with AsyncExitStack() as running:
+        for kind, (url, token) in ways.items():
+            await running.enter_async_context(attacker(url, token, kind))
+        yield
+
+
+async def attack(stack: Stack, seconds: float) -> int:
     """Attack with everything at once for so long; give how many bad keys were answered."""
     until_s = time.monotonic() + seconds
     port = httpx.URL(stack.url).port or 80
     requests = halves("body") + halves("head") + halves("chunked")
-    opening = [attacker(stack, kind, room) for kind in KINDS]
-    for each in opening:
-        await each.__aenter__()
-    try:
-        with held(port, requests, HALF_REQUESTS):
+    ways = {kind: await way_in(stack) for kind in KINDS}
+    async with attackers(ways):
+        with ExitStack() as connections:  # opened beside the loop on which the listener hears
+            opening = held(port, requests, HALF_REQUESTS)
+            await asyncio.to_thread(connections.enter_context, opening)
             answered = await try_bad_keys(stack, until_s)
             await asyncio.sleep(max(until_s - time.monotonic(), 0))
-    finally:
-        await asyncio.gather(*(each.__aexit__(None, None, None) for each in opening))
     return answered
+
+
+async def attack_another(livekit: servers.LiveKit, seconds: float) -> None:
+    """Attack a LiveKit that has no worker: what this costs Ann is the machine's cores alone."""
+    ways = {kind: (livekit.url, person_token(livekit, ATTACKED, kind)) for kind in KINDS}
+    async with attackers(ways):
+        await asyncio.sleep(seconds)
 
 
 def whole(ann: Person, since: int) -> float:
@@ -105,28 +128,30 @@ def whole(ann: Person, since: int) -> float:
     return round(100 * float(ann.timeline.voiced(ann.personas[0].identity, since).mean()), 2)
 
 
-async def measure(stack: Stack, seconds: float) -> dict[str, Any]:
+async def measure(stack: Stack, another: servers.LiveKit, seconds: float) -> dict[str, Any]:
     """Have one person talk before, while and after another room is attacked; print the tables."""
     async with person(stack.url) as ann:
         ann.tone_hz = 440.0
         await eventually(lambda: len(ann.personas) == 1, "a persona is there")
         await eventually(lambda: ann.rms(ann.personas[0].identity) > 0.1, "the echo is heard")
-        async with person(stack.url) as bob:
-            await eventually(lambda: len(bob.personas) == 1, "a persona is in the other room")
-            room = bob.room.name
-            warm_up = min(seconds, 3.0)  # what a first attack makes the libraries load once
-            await attack(stack, room, warm_up)
-            await asyncio.sleep(QUIET_S)
-            before, marks = census(stack), [ann.timeline.now]
-            await asyncio.sleep(QUIET_S)
-            marks.append(ann.timeline.now)
-            answered = await attack(stack, room, seconds)
-            marks.append(ann.timeline.now)
+        # No person of this process is in the attacked room: it would have to read the floods.
+        await attack(stack, min(seconds, 3.0))  # what a first attack makes the libraries load once
+        await asyncio.sleep(QUIET_S)
+        before, marks = census(stack), [ann.timeline.now]
+        await asyncio.sleep(QUIET_S)
+        marks.append(ann.timeline.now)
+        await attack_another(another, seconds)
+        marks.append(ann.timeline.now)
+        await asyncio.sleep(QUIET_S)
+        marks.append(ann.timeline.now)
+        answered = await attack(stack, seconds)
+        marks.append(ann.timeline.now)
         await asyncio.sleep(QUIET_S)
         heard = {
             "before, %": whole_between(ann, marks[0], marks[1]),
-            "meanwhile, %": whole_between(ann, marks[1], marks[2]),
-            "after, %": whole(ann, marks[2]),
+            "attack elsewhere, %": whole_between(ann, marks[1], marks[2]),
+            "attack, %": whole_between(ann, marks[3], marks[4]),
+            "after, %": whole(ann, marks[4]),
             "bad keys answered": answered,
         }
         after = census(stack)
@@ -160,8 +185,9 @@ def main() -> None:
             auth_mode="loopback,open",
             rate_per_address="100000/minute",
         ) as stack,
+        servers.start_livekit(Path(folder)) as another,
     ):
-        found = asyncio.run(measure(stack, arguments.seconds))
+        found = asyncio.run(measure(stack, another, arguments.seconds))
     print(json.dumps(found))
 
 

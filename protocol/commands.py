@@ -31,7 +31,7 @@ Refusal = Literal[
 
 
 class Command(BaseModel):
-    """What one persona is to do; without `persona_id`: all personas of the room."""
+    """A command to one persona; without `persona_id`: all personas of the room."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -44,7 +44,7 @@ class Command(BaseModel):
 
 
 class Answer(BaseModel):
-    """What the host answers: the command is taken, or `refusal` says why not."""
+    """The host's answer: the command is taken, or `refusal` says why not."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

@@ -27,7 +27,7 @@ Kind = Literal["key", "secret", "clock", "away", "other"]
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What LiveKit does not like about a token of ours."""
+    """The fault that LiveKit finds in a token of ours."""
 
     kind: Kind
     sentence: str

@@ -61,7 +61,7 @@ class Forgotten:
         return bool(await self._redis.sismember(FORGOTTEN_KEY, room))
 
     async def over(self, *rooms: str) -> None:
-        """Nobody is in these rooms any more."""
+        """Note that these rooms are empty."""
         await self._redis.srem(FORGOTTEN_KEY, *rooms)
 
     async def _all(self) -> set[str]:

@@ -1,5 +1,6 @@
 """Fixtures that every test may use: real servers, one of each per run, and settings for them."""
 
+import os
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from functools import partial
@@ -16,6 +17,21 @@ from worker.native_log import leave_native_log_there
 def pytest_sessionstart() -> None:
     """The people of all tests are spared what LiveKit's native library logs, and so is the run."""
     leave_native_log_there()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Restore the environment after each test.
+
+    `livekit.agents.AgentServer.run` writes LIVEKIT_URL and its key into `os.environ`; a command
+    that a later test starts would take them for settings of its user.
+    """
+    before = dict(os.environ)
+    try:
+        return (yield)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 class SettingsFor(Protocol):

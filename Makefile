@@ -29,7 +29,7 @@ help: ## say what there is
 
 .PHONY: run
 run: $(RUN) $(PAGE) ## start everything on this machine; MODEL=pocket|builtin|echo|<hub repository>|<folder>
-	@exec $(BIN)/python -m deploy.run
+	@exec $(BIN)/python -m deploy.launch.run
 
 .PHONY: doctor
 doctor: $(RUN) ## what this machine has and lacks; ARGS=--json for scripts
@@ -41,7 +41,7 @@ keys: $(RUN) ## keys of your own into .env; REPLACE=yes makes new ones over old 
 
 .PHONY: test
 test: $(DEV) $(PAGE) tests/clients/node_modules/.installed ## all tests: real servers, a real browser; ARGS="-k name" selects
-	@$(BIN)/python -m deploy.programs livekit-server redis-server node caddy chromium
+	@$(BIN)/python -m deploy.installers livekit-server redis-server node caddy chromium
 	$(BIN)/python -m deploy.npm test
 	$(BIN)/python -m pytest $(ARGS)
 
@@ -51,7 +51,7 @@ pocket: $(DEV) ## train the pocket Moshi from nothing (espeak-ng; half an hour o
 
 .PHONY: soak
 soak: $(RUN) ## 1,000 joins and leaves, 30 minutes of six personas; ARGS="--visits 40 --minutes 2" is short
-	@$(BIN)/python -m deploy.programs livekit-server redis-server
+	@$(BIN)/python -m deploy.installers livekit-server redis-server
 	$(BIN)/python -m bench.soak $(ARGS)
 
 .PHONY: check

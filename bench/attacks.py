@@ -1,7 +1,7 @@
 """What attacks on one room and on the HTTP port leave of another room's echo, and of the memory.
 
 Starts a stack of its own with the echo model. One person talks in a room for the whole time. In
-another room six participants attack together (`tests/worker/attacker.py`: typed lines without end,
+another room six participants attack together (`tests/worker/room/attacker.py`: typed lines without end,
 streams on unknown topics, one stream again and again, whole lines, data packets, idle
 microphones), while a thousand connections send half requests and 400 bad keys are tried.
 Before that the same six attack a LiveKit without a worker: what is missing of the echo then is
@@ -28,14 +28,14 @@ from typing import Any
 import httpx
 
 from bench.soak import held_rows, table
-from tests import servers
-from tests.census import census
-from tests.person import Person, eventually, fetch_token, person
-from tests.stack import Stack, start_stack
-from tests.token_service.half_requests import halves, held
+from harness import servers
+from harness.census import census
+from harness.person import Person, eventually, fetch_token, person
+from harness.stack import Stack, start_stack
 from tests.token_service.players import person_token
-from tests.worker.attacker import KINDS
-from worker.native_log import leave_native_log_there
+from tests.token_service.server.half_requests import halves, held
+from tests.worker.room.attacker import KINDS
+from worker.livekit_private.native_log import leave_native_log_there
 
 ATTACKED = "attacked"
 COUNTS = {"tracks": 40}  # more are too many for the client's own SDK
@@ -57,7 +57,7 @@ async def attacker(url: str, token: str, kind: str) -> AsyncGenerator[None]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tests.worker.attacker",
+        "tests.worker.room.attacker",
         url,
         token,
         kind,

@@ -25,13 +25,13 @@ from livekit.rtc._proto import ffi_pb2
 from livekit.rtc._utils import Queue
 
 from protocol.personas import Persona
+from worker.engine.conversation.say import Done
 from worker.engine.engine import Engine
 from worker.engine.model import Mask, Model, Pcm, StepOut
-from worker.engine.say import Done
 from worker.engine.slots import Frame
 from worker.grid import FRAME_S, next_tick
-from worker.native_events import NativeEvents, Target
-from worker.ring import Ring
+from worker.livekit_private.native_events import NativeEvents, Target
+from worker.sound.ring import Ring
 
 STEP_S = 0.024
 PERSONA = Persona(name="bench", label="Bench")

@@ -36,9 +36,9 @@ from bench import models
 from bench.models import PERSONA
 from bench.renewal import renewals
 from protocol.personas import Persona
+from worker.engine.conversation.renewal import Rules
 from worker.engine.engine import Engine
 from worker.engine.model import Mask, Model, Pcm, StepOut
-from worker.engine.renewal import Rules
 from worker.engine.slots import Frame, Occupant
 from worker.engine.step import MoshiStep
 

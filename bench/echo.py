@@ -17,8 +17,8 @@ import httpx
 import numpy as np
 from livekit import rtc
 
-from protocol.settings import load_settings
-from worker.native_log import leave_native_log_there
+from protocol.config.settings import load_settings
+from worker.livekit_private.native_log import leave_native_log_there
 
 RATE_HZ = 48_000
 CHUNK = RATE_HZ // 100  # 10 ms

@@ -16,11 +16,11 @@ import httpx
 from livekit import rtc
 
 from bench.visits import counted
+from harness.babble import babble
+from harness.census import Held, rss_mib
+from harness.person import Person, eventually, person
+from harness.stack import Stack
 from protocol import wire
-from tests.babble import babble
-from tests.census import Held, rss_mib
-from tests.person import Person, eventually, person
-from tests.stack import Stack
 from tests.worker.rooms import SIX, all_free, asking_for, in_talk
 
 ROOM = "soak"

@@ -21,7 +21,7 @@ import torch
 
 from bench import models
 from bench.models import PERSONA
-from worker.engine import checkpoint
+from worker.engine import load
 from worker.engine.capacity import MemoryPlan
 from worker.engine.step import MoshiStep
 
@@ -67,7 +67,7 @@ def read_options() -> tuple[argparse.Namespace, torch.device]:
 def plan_of(lm: torch.nn.Module, mimi: torch.nn.Module, device: torch.device) -> MemoryPlan:
     """What the worker would have planned."""
     dtype = next(lm.parameters()).dtype
-    return checkpoint.plan_memory(lm, mimi, device, dtype)  # type: ignore[arg-type]
+    return load.plan_memory(lm, mimi, device, dtype)  # type: ignore[arg-type]
 
 
 def talk(step: MoshiStep, frames: int) -> None:

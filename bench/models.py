@@ -18,12 +18,12 @@ from protocol.personas import Persona
 from worker.engine import pocket
 from worker.engine.builtin import builtin_folder
 from worker.engine.capacity import MemoryPlan
-from worker.engine.checkpoint import plan_memory
-from worker.engine.lm_weights import Unfilled, load_lm
-from worker.engine.mimi_weights import load_codec
-from worker.engine.model_files import find_model
-from worker.engine.prompt import Reading
-from worker.engine.voices import RecordedVoice
+from worker.engine.conversation.prompt_state import Reading
+from worker.engine.conversation.voices import RecordedVoice
+from worker.engine.files.lm_weights import Unfilled, load_lm
+from worker.engine.files.mimi_weights import load_codec
+from worker.engine.files.model_files import find_model
+from worker.engine.load import plan_memory
 
 CACHE = Path("~/.cache/moshi-rooms").expanduser()
 ARCHS = ("builtin", "pocket", "moshi7b")

@@ -22,11 +22,11 @@ from statistics import median
 
 from playwright.async_api import Browser, ViewportSize
 
+from harness.stack import Stack, start_stack
 from tests.browser.axe import examined
 from tests.browser.chromium import chromium_that_hears
 from tests.browser.microphone import write_turn
 from tests.browser.visit import Visit
-from tests.stack import Stack, start_stack
 from worker.engine import pocket
 
 SIZE = ViewportSize(width=1200, height=720)

@@ -30,7 +30,7 @@ from prometheus_client import REGISTRY
 
 from bench import models
 from bench.models import PERSONA
-from worker.engine.chores import Chores
+from worker.engine.background import Chores
 from worker.engine.model import Pcm
 from worker.engine.step import MoshiStep
 

@@ -23,10 +23,10 @@ from typing import Any
 
 from bench.family import talk
 from bench.visits import visits
-from tests.census import Held
-from tests.stack import Stack, start_stack
+from harness.census import Held
+from harness.stack import Stack, start_stack
 from tests.worker.rooms import SIX
-from worker.native_log import leave_native_log_there
+from worker.livekit_private.native_log import leave_native_log_there
 
 CAPACITY = max(len(SIX), 8)
 

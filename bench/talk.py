@@ -23,12 +23,12 @@ import httpx
 import numpy as np
 from livekit import rtc
 
-from protocol.settings import load_settings
+from protocol.config.settings import load_settings
 from training.corpus import person_clip
 from training.ears import Ears, spelled, voice_of
 from training.repertoire import COMMON, NEVER_TRAINED, PEOPLE, PERSONA_VOICES, Use, lines
 from training.sound import gain
-from worker.native_log import leave_native_log_there
+from worker.livekit_private.native_log import leave_native_log_there
 
 RATE_HZ = 24_000
 CHUNK = RATE_HZ // 100  # 10 ms

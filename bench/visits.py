@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from livekit import api
 
-from tests.census import Held, census, held_by
-from tests.person import eventually, person
-from tests.stack import Stack
+from harness.census import Held, census, held_by
+from harness.person import eventually, person
+from harness.stack import Stack
 from tests.worker.rooms import asking_for, in_talk, slots_used
 
 PERSONAS = ("chef", "astronaut")

@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from deploy.plan import Plan, Process
-from deploy.ports import Port, Protocol
-from deploy.programs import PROJECT
+from deploy.installers import PROJECT
+from deploy.launch.plan import Plan, Process
+from deploy.launch.ports import Port, Protocol
+from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
-from protocol.settings import Settings
 
 FILE = PROJECT / "docker-compose.yml"
 OURS = ("token_service", "worker")

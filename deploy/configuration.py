@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from deploy.programs import PROJECT
-from protocol.settings import Settings
+from deploy.installers import PROJECT
+from protocol.config.settings import Settings
 
 BEGIN, END = "settings begin", "settings end"
 

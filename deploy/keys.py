@@ -9,13 +9,13 @@ import re
 import sys
 from pathlib import Path
 
+from deploy.installers import PROJECT
 from deploy.livekit_keys import LIVEKIT_NAMES, livekit_keys
 from deploy.private_file import write_privately
-from deploy.programs import PROJECT
-from protocol.env_file import read_env_file
+from protocol.config.env_file import read_env_file
 from protocol.errors import InvalidInput
-from token_service.callers import Scope
-from token_service.keys import add_key, make_key
+from token_service.auth.api_keys import add_key, make_key
+from token_service.auth.callers import Scope
 
 KEYS_FILE = "keys/callers.toml"  # below the project; docker-compose.yml mounts the folder
 READABLE_FOR_ALL, ENTERABLE_FOR_ALL = 0o644, 0o755
@@ -68,7 +68,7 @@ def _first_caller(project: Path) -> list[str]:
     """An API key for who deploys, where there is no file of them yet."""
     path = project / KEYS_FILE
     if path.exists():
-        return [f"{path}: left as it is; `python -m token_service.keys NAME` adds one"]
+        return [f"{path}: left as it is; `python -m token_service.auth.api_keys NAME` adds one"]
     key, stored = make_key("operator", frozenset(Scope))
     add_key(path, stored)
     path.parent.chmod(ENTERABLE_FOR_ALL)

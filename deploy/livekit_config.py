@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from protocol.addresses import netloc
-from protocol.secret import reveal
-from protocol.settings import Settings
+from protocol.config.addresses import netloc
+from protocol.config.secret import reveal
+from protocol.config.settings import Settings
 
 LOOPBACK = "127.0.0.1"
 TCP_HOST = "0.0.0.0"  # where WebRTC over TCP is bound, whatever the address of the node

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from deploy import programs
+from deploy import installers
 
 WEB = "web"
 ELSEWHERE = "--prefix"
@@ -19,14 +19,14 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == [ELSEWHERE]:
         _, folder, *arguments = arguments
     try:
-        node, command = programs.node(), programs.npm()
-    except programs.ProgramMissing as error:
+        node, command = installers.node(), installers.npm()
+    except installers.ProgramMissing as error:
         print(f"==> {error}", file=sys.stderr)
         return 1
     path = f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"
     environment = os.environ | {"PATH": path}
     return subprocess.run(
-        [*command, *arguments], cwd=programs.PROJECT / folder, env=environment, check=False
+        [*command, *arguments], cwd=installers.PROJECT / folder, env=environment, check=False
     ).returncode
 
 

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 import aiohttp
 import jwt
 
-from protocol.addresses import http_of, without_password
-from protocol.proxies import proxy_for
-from protocol.secret import shown_key
+from protocol.config.addresses import http_of, without_password
+from protocol.config.proxies import proxy_for
+from protocol.config.secret import shown_key
 
 ANSWER_S = 5.0
 REFUSED = (401, 403)

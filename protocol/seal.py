@@ -8,10 +8,10 @@ name. Token service and worker share LiveKit's secret, which such a client does 
 import hashlib
 import hmac
 
+from protocol.config.secret import key_for
+from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
-from protocol.promise import Promise
-from protocol.secret import key_for
-from protocol.settings import Settings
+from protocol.room_spec import Promise
 
 PURPOSE = "moshi-rooms dispatch"
 

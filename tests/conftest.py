@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import pytest
 
-from protocol.settings import Settings
-from tests import servers
-from worker.native_log import leave_native_log_there
+from harness import servers
+from protocol.config.settings import Settings
+from worker.livekit_private.native_log import leave_native_log_there
 
 
 def pytest_sessionstart() -> None:

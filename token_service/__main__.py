@@ -8,16 +8,16 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from protocol.config.log import configure_logging
+from protocol.config.production import refuse_unsafe
+from protocol.config.proxies import keep_loopback_direct
+from protocol.config.settings import load_settings
 from protocol.errors import InvalidInput
-from protocol.log import configure_logging
-from protocol.production import refuse_unsafe
-from protocol.proxies import keep_loopback_direct
-from protocol.settings import load_settings
 from token_service.app import create_app
-from token_service.connection import Connection
-from token_service.descriptors import ACCEPTED, connections
-from token_service.forwarded import Forwarded
-from token_service.sparse_log import thin_out
+from token_service.server.connection import Connection
+from token_service.server.descriptors import ACCEPTED, connections
+from token_service.server.forwarded import Forwarded
+from token_service.server.sparse_log import thin_out
 
 SHUTDOWN_S = 5
 BACKLOG = 2048  # uvicorn's own
@@ -26,10 +26,10 @@ STARTUP_FAILED = 3  # uvicorn's own
 CAUSED_BY_REQUESTS = (
     "asyncio",
     "uvicorn.error",
-    "token_service.audit",
-    "token_service.issuer_keys",
-    "token_service.problems",
-    "token_service.users",
+    "token_service.auth.audit",
+    "token_service.auth.issuer_keys",
+    "token_service.errors",
+    "token_service.auth.jwt_users",
 )
 
 

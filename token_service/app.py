@@ -8,24 +8,15 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
-from protocol.settings import Settings
-from token_service import (
-    event_routes,
-    guest_routes,
-    persona_routes,
-    session_routes,
-    status,
-    status_routes,
-    tokens,
-    webhook,
-)
-from token_service.body import BodyLimit
-from token_service.document import describe
-from token_service.gate import doors
-from token_service.head import HeadAsGet
-from token_service.page import AnswerHeaders, serve_page
-from token_service.problems import answer_problems
+from protocol.config.settings import Settings
+from token_service.auth.authenticator import doors
+from token_service.errors import answer_problems
+from token_service.http import events, guests, personas, sessions, status, token, webhook, workers
+from token_service.http.body import BodyLimit
+from token_service.http.page import AnswerHeaders, serve_page
 from token_service.redis_check import tell_what_redis_forgets
+from token_service.server.document import describe
+from token_service.server.head import HeadAsGet
 from token_service.service import catalogue_of, open_service
 
 
@@ -62,14 +53,14 @@ def create_app(settings: Settings) -> FastAPI:
             allow_headers=["*"],
             expose_headers=["Retry-After"],
         )
-    app.include_router(tokens.router)
-    app.include_router(session_routes.router)
-    app.include_router(persona_routes.router)
-    app.include_router(event_routes.router)
-    app.include_router(guest_routes.router)
+    app.include_router(token.router)
+    app.include_router(sessions.router)
+    app.include_router(personas.router)
+    app.include_router(events.router)
+    app.include_router(guests.router)
     app.include_router(webhook.router)
     app.include_router(status.router)
-    app.include_router(status_routes.router)
+    app.include_router(workers.router)
     serve_page(app, settings)
     describe(app, settings.auth_mode)
     return app

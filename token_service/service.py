@@ -12,32 +12,32 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
+from protocol.config.secret import reveal
+from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.personas import Catalogue, load_catalogue
 from protocol.seal import Seal
-from protocol.secret import reveal
-from protocol.settings import Settings
-from token_service.admission import Admission
-from token_service.adoption import Adoption
-from token_service.audit import Audit
-from token_service.breakers import Breakers
-from token_service.commands import Commands
-from token_service.dispatcher import Dispatcher
-from token_service.events import Events
-from token_service.forgotten import Forgotten
-from token_service.gate import Entrances, Gate, doors
-from token_service.guests import Guests
-from token_service.holds import Holds
-from token_service.limiter import Limiter
-from token_service.livekit_client import LiveKitClient
-from token_service.passes import SLACK_S, Passes
-from token_service.places import Places
-from token_service.promises import Promises
-from token_service.prompts import PromptLimits
-from token_service.rooms import Rooms
-from token_service.sessions import Sessions
-from token_service.space import Space
-from token_service.workers import Workers
+from token_service.auth.audit import Audit
+from token_service.auth.authenticator import Entrances, Gate, doors
+from token_service.auth.guest_links import Guests
+from token_service.auth.rate_limit import Limiter
+from token_service.fleet.forgotten import Forgotten
+from token_service.fleet.holds import Holds
+from token_service.fleet.prompt_limits import PromptLimits
+from token_service.fleet.reader import Workers
+from token_service.fleet.reservations import Places
+from token_service.fleet.space import Space
+from token_service.rooms.admission import Admission
+from token_service.rooms.breakers import Breakers
+from token_service.rooms.commands import Commands
+from token_service.rooms.dispatch_import import Adoption
+from token_service.rooms.events import Events
+from token_service.rooms.issued_tokens import SLACK_S, Passes
+from token_service.rooms.livekit import Rooms
+from token_service.rooms.livekit_client import LiveKitClient
+from token_service.rooms.reconciler import Dispatcher
+from token_service.rooms.sessions import Sessions
+from token_service.rooms.store import Promises
 
 REDIS_TIMEOUT_S = 2.0
 STREAMS = 200  # of events, in this process; each holds a connection to redis

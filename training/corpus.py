@@ -14,7 +14,7 @@ from training.espeak import Manner, speak
 from training.locked import lock
 from training.repertoire import PEOPLE, PEOPLES_VOICES, VOICES, AgentVoice, lines, voices_of
 from training.sound import RATE_HZ, Pcm, gain, whole_frames
-from worker.engine.loudness import at_loudness
+from worker.engine.conversation.loudness import at_loudness
 
 LOUDNESS_LUFS = -22.0
 AUDIBLE = 0.01

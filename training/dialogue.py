@@ -16,7 +16,7 @@ from training.codec import HeardCodes, Place
 from training.repertoire import Use
 from training.sound import Codes
 from training.words import EPAD, PAD
-from worker.engine.say import WORD_GAP_FRAMES
+from worker.engine.conversation.say import WORD_GAP_FRAMES
 
 ANSWERS = (4, 6)  # frames from the end of a turn to the answer: at least, at most
 STOP = 1  # frames that it goes on, from the one in which somebody begins to speak over it

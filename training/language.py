@@ -15,8 +15,8 @@ from moshi.models.lm import LMModel
 from moshi.models.lm_utils import _delay_sequence  # moshi's own, not exported
 from torch.nn import functional as F
 
+from protocol.config.settings import Settings
 from protocol.personas import Persona, load_catalogue
-from protocol.settings import Settings
 from training.codec import Codec, Place
 from training.corpus import Clip, Corpus
 from training.dialogue import Composer, Lines, Said
@@ -25,8 +25,8 @@ from training.repertoire import PEOPLE, PERSONA_VOICES, VOICES, Line, Use, lines
 from training.run import Losses, Run
 from training.sound import FRAME, FRAMES_PER_S, Codes
 from training.words import Words
-from worker.engine.codes import encode
-from worker.engine.prompt import Prompts
+from worker.engine.conversation.audio_tokens import encode
+from worker.engine.conversation.prompt_state import Prompts
 
 STEPS, RATE = 2000, 2e-3
 BATCH, FRAMES = 8, 300  # dialogues of a batch, frames of each after its prompt

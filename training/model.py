@@ -19,11 +19,11 @@ from training.repertoire import VOICES
 from training.sound import RATE_HZ
 from training.words import pieces
 from worker.engine.builtin import tokenizer_of
-from worker.engine.codec import CodecWeights
-from worker.engine.language import Weights
-from worker.engine.model_files import VOICES_FOLDER
-from worker.engine.prompt import Prompts, Reading
-from worker.engine.voices import read_voices
+from worker.engine.conversation.prompt_state import Prompts, Reading
+from worker.engine.conversation.voices import read_voices
+from worker.engine.files.model_files import VOICES_FOLDER
+from worker.engine.network.codec import CodecWeights
+from worker.engine.network.language import Weights
 
 # A persona's tokens are drawn at 0.7 and 0.8 by default, which suits seven billion parameters.
 TEXT_SHARPER, AUDIO_SHARPER = 1.6, 2.0

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from training.espeak import Manner
 from training.sound import FRAMES_PER_S, Melody
-from worker.engine.repertoire import EVERY_VOICE
+from worker.engine.conversation.repertoire import EVERY_VOICE
 
 
 class Use(StrEnum):

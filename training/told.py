@@ -11,13 +11,13 @@ from functools import partial
 
 import numpy as np
 
+from protocol.config.settings import Settings
 from protocol.personas import Persona, load_catalogue
-from protocol.settings import Settings
 from training.ears import Ears, spelled
 from training.repertoire import COMMON, PERSONA_VOICES, PERSONAS, Use, lines
 from training.sound import FRAME, Pcm
 from worker.engine import pocket
-from worker.engine.checkpoint import load_model
+from worker.engine.load import load_model
 from worker.engine.model import Model
 
 TRIALS = 3

@@ -6,8 +6,8 @@ then words with their marks, as written. Pure.
 
 from collections.abc import Iterable
 
+from protocol.config.settings import Settings
 from protocol.personas import load_catalogue
-from protocol.settings import Settings
 from training.repertoire import PEOPLE, VOICES, lines
 from worker.engine.builtin import WORDS, pieces_of
 

@@ -14,26 +14,26 @@ import structlog
 from livekit.agents import AgentServer, JobContext, JobRequest
 
 from protocol import wire
+from protocol.config.log import configure_logging
+from protocol.config.production import refuse_unsafe
+from protocol.config.proxies import keep_loopback_direct
+from protocol.config.secret import reveal
+from protocol.config.settings import Settings, load_settings
 from protocol.errors import InvalidInput
-from protocol.log import configure_logging
-from protocol.production import refuse_unsafe
-from protocol.proxies import keep_loopback_direct
 from protocol.seal import Seal
-from protocol.secret import reveal
-from protocol.settings import Settings, load_settings
 from worker.admission import Admission
-from worker.commands import Commands
+from worker.context import House, attributes_of, identity_of
 from worker.engine.engine import Engine
 from worker.engine.model import Model
 from worker.events import Events
 from worker.health import Health
-from worker.host import Host
+from worker.heartbeat import Pulse
 from worker.hosts import Hosts
-from worker.house import House, attributes_of, identity_of
-from worker.native_events import native_events
-from worker.native_log import leave_native_log_there
-from worker.pulse import Pulse
-from worker.registration import Registration
+from worker.livekit_private.native_events import native_events
+from worker.livekit_private.native_log import leave_native_log_there
+from worker.livekit_private.registration import Registration
+from worker.room.commands import Commands
+from worker.room.host import Host
 from worker.status import Status
 
 log = structlog.get_logger(__name__)
@@ -206,7 +206,7 @@ def _load_model(settings: Settings, progress: Callable[[str], None]) -> Model:
 
         return echo_model(settings.capacity)
     progress("importing torch")
-    from worker.engine.checkpoint import load_model
+    from worker.engine.load import load_model
 
     return load_model(settings, progress)
 

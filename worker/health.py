@@ -7,7 +7,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from protocol.errors import InvalidInput
-from worker.pulse import Pulse
+from worker.heartbeat import Pulse
 
 # Of the heartbeat; the rest names rooms, and whoever knows an open room's name may enter it.
 SHOWN = {

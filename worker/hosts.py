@@ -10,10 +10,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from protocol.commands import Answer, Command
-from protocol.promise import Promise
+from protocol.room_spec import Promise
 from worker.metrics import ROOMS
 
-TOLD_S = 40.0  # longer than a host is awaited at most (token_service/promises.py)
+TOLD_S = 40.0  # longer than a host is awaited at most (token_service/rooms/store.py)
 
 
 class Lately:

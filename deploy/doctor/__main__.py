@@ -23,13 +23,13 @@ from deploy.doctor.finding import Finding, State, fail, ok
 from deploy.doctor.gpu import Card, gpu
 from deploy.doctor.model import Look, model
 from deploy.doctor.public_url import public_url
-from deploy.lan import own_address
-from deploy.plan import Plan, make_plan
-from protocol.env_file import read_env_file
+from deploy.lan.local_network import own_address
+from deploy.launch.plan import Plan, make_plan
+from protocol.config.env_file import read_env_file
+from protocol.config.proxies import keep_loopback_direct
+from protocol.config.secret import reveal
+from protocol.config.settings import PROJECT, Settings, load_settings
 from protocol.errors import InvalidInput
-from protocol.proxies import keep_loopback_direct
-from protocol.secret import reveal
-from protocol.settings import PROJECT, Settings, load_settings
 
 FIT, UNFIT, UNREADABLE = 0, 1, 2
 

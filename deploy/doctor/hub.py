@@ -8,8 +8,8 @@ from huggingface_hub.hf_api import ModelInfo
 
 from deploy.doctor.finding import Finding, fail, warn
 from deploy.doctor.machine import gib
-from protocol.secret import reveal
-from protocol.settings import Settings
+from protocol.config.secret import reveal
+from protocol.config.settings import Settings
 
 WITHIN_S = 10.0
 PARTS = (".safetensors", ".model", ".json", ".tgz")  # of a model; not its pictures and readme

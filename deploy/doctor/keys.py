@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from deploy.doctor.finding import Finding, fail, ok, warn
-from protocol.production import refusals
-from protocol.secret import is_development_key
-from protocol.settings import Settings
+from protocol.config.production import refusals
+from protocol.config.secret import is_development_key
+from protocol.config.settings import Settings
 
 OTHERS = 0o077
 

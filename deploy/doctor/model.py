@@ -8,12 +8,12 @@ import huggingface_hub
 from deploy.doctor import hub
 from deploy.doctor.finding import Finding, fail, ok
 from deploy.doctor.sizes import KNOWN, ModelSizes, sizes_of
+from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
-from protocol.settings import Settings
 from worker.engine import pocket
-from worker.engine.model_files import MissingFile, ModelFiles, find_model
-from worker.engine.other_formats import refuse_by_tensors
-from worker.engine.weight_files import read_shapes
+from worker.engine.files.model_files import MissingFile, ModelFiles, find_model
+from worker.engine.files.other_formats import refuse_by_tensors
+from worker.engine.files.weight_files import read_shapes
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import errno
 import socket
 
 from deploy.doctor.finding import Finding, fail, ok, warn
-from deploy.ports import STRANGER, SYSTEM, Port, holder, is_free
+from deploy.launch.ports import STRANGER, SYSTEM, Port, holder, is_free
 from protocol.errors import InvalidInput
 
 UDP_WITHIN_S = 1.0

@@ -7,9 +7,9 @@ from urllib.request import getproxies_environment
 import httpx
 
 from deploy.doctor.finding import Finding, fail, ok, warn
-from protocol.addresses import http_of
-from protocol.proxies import Proxy, proxy_for, proxy_url_for
-from protocol.settings import Settings
+from protocol.config.addresses import http_of
+from protocol.config.proxies import Proxy, proxy_for, proxy_url_for
+from protocol.config.settings import Settings
 
 
 def proxies(settings: Settings) -> list[Finding]:

@@ -9,7 +9,7 @@ import httpx
 from deploy.doctor.finding import Finding, fail, ok, warn
 from deploy.doctor.proxies import asked
 from deploy.doctor.upgrade import as_browser
-from protocol.addresses import is_loopback
+from protocol.config.addresses import is_loopback
 from protocol.livekit_trouble import way_past_proxy
 
 WITHIN_S = 5.0

@@ -8,11 +8,11 @@ import redis
 from deploy.doctor.finding import Finding, fail, ok, warn
 from deploy.doctor.proxies import asked
 from deploy.doctor.upgrade import as_worker
-from protocol.addresses import without_password
+from protocol.config.addresses import without_password
+from protocol.config.secret import reveal
+from protocol.config.settings import Settings
 from protocol.livekit_trouble import Refusal, ahead_s, clock_words, way_past_proxy
 from protocol.redis_memory import ADVICE, forgetting
-from protocol.secret import reveal
-from protocol.settings import Settings
 
 WITHIN_S = 3.0
 CLOCK_S = 10.0  # tokens and promises are timed; LiveKit itself refuses after a minute

@@ -1,6 +1,6 @@
 """What a model asks of memory: its configuration, its files' headers, its voices' lengths.
 
-The worker counts the same from the model itself (`worker.engine.checkpoint`); a test compares.
+The worker counts the same from the model itself (`worker.engine.load`); a test compares.
 """
 
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from typing import Any
 
 from protocol.errors import InvalidInput
 from worker.engine.capacity import MemoryPlan
-from worker.engine.shapes import agent_steps, is_prompted, lm_sizes, rows_taken, takes
-from worker.engine.weight_files import Shapes
+from worker.engine.files.shapes import agent_steps, is_prompted, lm_sizes, rows_taken, takes
+from worker.engine.files.weight_files import Shapes
 
 MIB = 1 << 20
 # Mimi's keys and values (16 layers of 512, 250 frames, float32) and the worker's own 4 MiB.
@@ -54,7 +54,10 @@ class ModelSizes:
         """
         if self.voice_frames is None:
             return self
-        from worker.engine.voices import longest_of, read_voices  # takes torch: seconds
+        from worker.engine.conversation.voices import (  # takes torch: seconds
+            longest_of,
+            read_voices,
+        )
 
         longest = longest_of(read_voices(model, operator, SAMPLE_RATE_HZ), FRAME_SAMPLES)
         return replace(self, voice_frames=max(longest, self.voice_frames))

@@ -3,16 +3,16 @@
 import shutil
 from pathlib import Path
 
-from deploy import programs
+from deploy import installers
 from deploy.doctor.finding import Finding, fail, ok, warn
 
 
 def livekit_server() -> Finding:
     """Here, or to be built."""
-    if (there := programs.livekit_server_there()) is not None:
+    if (there := installers.livekit_server_there()) is not None:
         return ok("livekit_server.ok", f"livekit-server: {there}")
-    version = ".".join(map(str, programs.LIVEKIT_VERSION))
-    found = f"livekit-server {version} is neither on PATH nor in {programs.cache_dir()}"
+    version = ".".join(map(str, installers.LIVEKIT_VERSION))
+    found = f"livekit-server {version} is neither on PATH nor in {installers.cache_dir()}"
     maker = shutil.which("go") or "Go from PyPI"
     advice = f"`make run` builds it once with {maker} (2 to 4 minutes, needs the network)"
     return warn("livekit_server.to_build", found, advice)
@@ -20,12 +20,12 @@ def livekit_server() -> Finding:
 
 def redis_server() -> Finding:
     """On PATH without known faults, or the one that a package of ours carries."""
-    found, faulty = programs.redis_on_path()
+    found, faulty = installers.redis_on_path()
     if found is not None:
         return ok("redis_server.ok", f"redis-server: {found}")
     try:
-        packaged = programs.packaged_valkey()
-    except programs.ProgramMissing as error:
+        packaged = installers.packaged_valkey()
+    except installers.ProgramMissing as error:
         advice = "`make clean run` installs the package again; or apt-get install redis-server"
         return fail("redis_server.missing", "; ".join([str(error), *faulty]), advice)
     if faulty:
@@ -36,10 +36,10 @@ def redis_server() -> Finding:
 
 def caddy() -> Finding:
     """On PATH, or to be installed; `make run HOST=…` alone needs it."""
-    if (there := programs.caddy_there()) is not None:
+    if (there := installers.caddy_there()) is not None:
         return ok("caddy.ok", f"caddy, for https: {there}")
     advice = "`make run HOST=…` installs it from PyPI (40 MB, needs the network)"
-    return warn("caddy.to_install", f"caddy is not on PATH nor in {programs.cache_dir()}", advice)
+    return warn("caddy.to_install", f"caddy is not on PATH nor in {installers.cache_dir()}", advice)
 
 
 def page(web_dir: Path) -> Finding:

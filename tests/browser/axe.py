@@ -2,7 +2,7 @@
 
 from playwright.async_api import Page
 
-from deploy.programs import PROJECT
+from deploy.installers import PROJECT
 
 SCRIPT = PROJECT / "web/node_modules/axe-core/axe.min.js"
 RUN = """async () => {

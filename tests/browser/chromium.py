@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.async_api import Browser, async_playwright
 
-from deploy import programs
+from deploy import installers
 
 QUIET = [
     "--no-sandbox",
@@ -39,7 +39,7 @@ def chromium_that_refuses() -> AbstractAsyncContextManager[Browser]:
 async def _chromium(*arguments: str) -> AsyncGenerator[Browser]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=programs.chromium(), headless=True, args=[*QUIET, *arguments]
+            executable_path=installers.chromium(), headless=True, args=[*QUIET, *arguments]
         )
         yield browser
         await browser.close()

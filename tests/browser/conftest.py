@@ -8,10 +8,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, ViewportSize
 
+from harness.stack import Stack, start_stack
 from tests.browser.chromium import chromium_that_hears, chromium_that_refuses
 from tests.browser.microphone import write_voice
 from tests.browser.visit import Visit
-from tests.stack import Stack, start_stack
 
 DESKTOP = ViewportSize(width=1280, height=800)
 PLACES = 3

@@ -8,7 +8,7 @@ import httpx
 from livekit.protocol.models import ParticipantInfo
 from livekit.protocol.room import ListParticipantsRequest, ListRoomsRequest
 
-from tests.stack import Stack
+from harness.stack import Stack
 
 
 async def people(stack: Stack, agent: str) -> list[ParticipantInfo]:

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
+from harness.stack import Stack
 from tests.browser.conftest import open_visit
 from tests.browser.rooms import latest_session, nobody_with, people, service_of
 from tests.browser.visit import WITHIN_MS, Visit
-from tests.stack import Stack
 
 CENSUS, PHONE = (Path(__file__).with_name(name) for name in ("census.js", "phone.js"))
 MOST_TABS = 10

@@ -15,14 +15,15 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from deploy import livekit_config, run
-from tests import launched
+from deploy import livekit_config
+from deploy.launch import run
+from harness import launched
+from harness.launched import READY_WITHIN_S, Launched
+from harness.servers import free_port
+from harness.stack import Stack
 from tests.browser.chromium import chromium_that_hears
 from tests.browser.conftest import open_visit
 from tests.browser.microphone import write_voice
-from tests.launched import READY_WITHIN_S, Launched
-from tests.servers import free_port
-from tests.stack import Stack
 
 # An address that every machine has and that is not the launcher's own. Media stay on 127.0.0.1.
 HOST = "127.0.0.2"

@@ -7,10 +7,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
+from harness.stack import Stack
 from tests.browser.conftest import open_visit
 from tests.browser.rooms import becomes, people
 from tests.browser.visit import WITHIN_MS, Visit
-from tests.stack import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -3,8 +3,8 @@
 import pytest
 from playwright.async_api import Browser
 
+from harness.stack import Stack
 from tests.browser.visit import Visit
-from tests.stack import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

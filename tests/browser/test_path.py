@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import pytest
 from playwright.async_api import Browser, expect
 
-from deploy import programs
-from tests import servers
+from deploy import installers
+from harness import servers
+from harness.stack import Stack, start_stack
 from tests.browser.conftest import open_visit
 from tests.browser.visit import WITHIN_MS
-from tests.stack import Stack, start_stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -53,7 +53,7 @@ def below(tmp_path_factory: pytest.TempPathFactory) -> Generator[Below]:
         config = folder / "Caddyfile"
         livekit, service = stack.livekit.http_url, stack.url
         config.write_text(PROXY.format(port=port, livekit=livekit, service=service))
-        line = [str(programs.caddy()), "run", "--adapter", "caddyfile", "--config", str(config)]
+        line = [str(installers.caddy()), "run", "--adapter", "caddyfile", "--config", str(config)]
         answers = f"http://{at}/health"
         with servers.running(line, lambda: servers.http_answers(answers), folder / "caddy.log"):
             yield Below(stack, f"http://{at}")

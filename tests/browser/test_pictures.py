@@ -7,11 +7,11 @@ does not fit a narrow phone is the failure; how it looks is for people to judge.
 import pytest
 from playwright.async_api import Browser, ViewportSize
 
-from protocol.settings import PROJECT
+from harness.stack import Stack
+from protocol.config.settings import PROJECT
 from tests.browser.axe import violations
 from tests.browser.conftest import DESKTOP, open_visit
 from tests.browser.visit import Visit
-from tests.stack import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -5,10 +5,10 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import Browser, expect
 
+from harness.stack import Stack
 from tests.browser.conftest import open_visit
 from tests.browser.rooms import becomes, has_ended
 from tests.browser.visit import WITHIN_MS, Visit
-from tests.stack import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -6,9 +6,9 @@ import pytest
 from livekit import rtc
 from playwright.async_api import expect
 
+from harness.stack import Stack
 from tests.browser.rooms import latest_session, people
 from tests.browser.visit import WITHIN_MS, Visit
-from tests.stack import Stack
 from tests.token_service.players import joined, person_token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

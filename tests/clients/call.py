@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from playwright.async_api import Browser, Page
 
+from harness.stack import Stack
 from tests.browser.visit import AUDIBLE_RMS, LISTEN, REFUSED, WITHIN_MS
-from tests.stack import Stack
 
 # livekit-client ends open text streams so when one hangs up while words come, and the hooks of
 # components-react 2.9.24 (core textStream.ts) read them without a catch.

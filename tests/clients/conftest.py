@@ -8,13 +8,13 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from deploy import programs
-from tests import servers
+from deploy import installers
+from harness import servers
+from harness.stack import Stack, start_stack
 from tests.browser.conftest import browser as browser  # the same fixtures
 from tests.browser.conftest import deaf_browser as deaf_browser
 from tests.clients.call import Call, open_call
 from tests.clients.packages import HERE, bundle, serving
-from tests.stack import Stack, start_stack
 
 PLACES = 2
 
@@ -24,7 +24,7 @@ def frontend(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
     """The origin of a page that is made of LiveKit's packages alone, and of the plain example."""
     folder: Path = tmp_path_factory.mktemp("frontend")
     bundle("call", folder)
-    shutil.copy(programs.PROJECT / "examples" / "talk.html", folder)
+    shutil.copy(installers.PROJECT / "examples" / "talk.html", folder)
     shutil.copy(HERE / "node_modules/livekit-client/dist/livekit-client.umd.js", folder)
     with serving(folder, servers.free_port()) as origin:
         yield origin

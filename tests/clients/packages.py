@@ -8,7 +8,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from deploy import programs
+from deploy import installers
 
 HERE = Path(__file__).parent
 NODE_WITHIN_S = 60.0
@@ -43,7 +43,7 @@ def serving(folder: Path, port: int) -> Generator[str]:
 
 def run_node(script: str, *arguments: str) -> str:
     """Run a script of this folder in Node and give what it prints."""
-    command = [str(programs.node()), str(HERE / script), *arguments]
+    command = [str(installers.node()), str(HERE / script), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=NODE_WITHIN_S)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -5,8 +5,8 @@ import json
 import pytest
 from playwright.async_api import Browser
 
+from harness.stack import Stack
 from tests.clients.call import Call, open_call
-from tests.stack import Stack
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("idle")]
 

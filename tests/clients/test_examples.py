@@ -17,19 +17,19 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from deploy import programs
+from deploy import installers
+from harness.person import person
+from harness.stack import Stack, start_stack
 from tests.browser.microphone import write_voice
 from tests.browser.visit import WITHIN_MS
 from tests.clients.answering import Answering, answering
 from tests.clients.call import FULL
 from tests.clients.packages import HERE
-from tests.person import person
-from tests.stack import Stack, start_stack
 from tests.worker.rooms import in_talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-EXAMPLES = programs.PROJECT / "examples"
+EXAMPLES = installers.PROJECT / "examples"
 LANGUAGES = ("python", "node")
 LISTEN_S = 4.0  # the built-in model says some words in every other second
 AUDIBLE = 0.005
@@ -60,7 +60,7 @@ def command_of(language: str, folder: Path) -> list[str]:
     if language == "python":
         return [sys.executable, str(EXAMPLES / "talk.py")]
     (folder / "node_modules").symlink_to(HERE / "node_modules")
-    return [str(programs.node()), shutil.copy(EXAMPLES / "talk.mjs", folder)]
+    return [str(installers.node()), shutil.copy(EXAMPLES / "talk.mjs", folder)]
 
 
 async def start(

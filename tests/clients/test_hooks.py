@@ -6,8 +6,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
+from harness.stack import Stack
 from tests.clients.call import AGENT_LIMIT_MS, Call, open_call
-from tests.stack import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

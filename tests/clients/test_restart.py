@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser
 
-from tests import servers
+from harness import servers
+from harness.stack import Stack, start_stack
 from tests.clients.call import open_call
-from tests.stack import Stack, start_stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

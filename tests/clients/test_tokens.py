@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser
 
+from harness.stack import Stack
 from tests.clients.packages import run_node
-from tests.stack import Stack
 
 Answers = dict[str, Any]
 

@@ -20,11 +20,11 @@ import psutil
 import yaml
 from dotenv import dotenv_values
 
-from deploy import compose, keys, programs
+from deploy import compose, installers, keys
 from deploy.private_file import write_privately
-from tests import servers
+from harness import servers
 
-PROJECT = programs.PROJECT
+PROJECT = installers.PROJECT
 COMPOSE = compose.services()
 DOCKERFILE = (PROJECT / "Dockerfile.gpu").read_text()
 USER = 10001  # the image's own, by its Dockerfile
@@ -156,7 +156,7 @@ def ours(host: Host, name: str) -> Generator[int]:
 def redis(host: Host) -> Generator[None]:
     """The redis of the compose file."""
     port = host.moved[6379]
-    line = [str(programs.redis_server()), *map(host.at, COMPOSE["redis"]["command"][1:])]
+    line = [str(installers.redis_server()), *map(host.at, COMPOSE["redis"]["command"][1:])]
     url = f"redis://127.0.0.1:{port}/0"
     data = host.folder / "redis"
     data.mkdir()
@@ -173,7 +173,7 @@ def livekit(host: Host) -> Generator[None]:
     udp = servers.free_port(socket.SOCK_DGRAM)
     config["rtc"] |= {"udp_port": udp, "tcp_port": servers.free_port(), **ON_THIS_MACHINE}
     (host.folder / "livekit.yaml").write_text(yaml.safe_dump(config))
-    line = [str(programs.livekit_server()), "--config", str(host.folder / "livekit.yaml")]
+    line = [str(installers.livekit_server()), "--config", str(host.folder / "livekit.yaml")]
     url = f"http://127.0.0.1:{host.moved[7880]}"
     log = host.folder / "livekit.log"
     env = environment(host, "livekit")
@@ -191,7 +191,7 @@ def caddy(host: Host) -> Generator[None]:
     )
     text = (PROJECT / "deploy" / "Caddyfile").read_text().replace("{\n", of_this_machine, 1)
     own.write_text(text.replace("import ", f"import {PROJECT}/deploy/"))
-    line = [str(programs.caddy()), "run", "--adapter", "caddyfile", "--config", str(own)]
+    line = [str(installers.caddy()), "run", "--adapter", "caddyfile", "--config", str(own)]
     env = environment(host, "caddy")
     env |= {"LIVEKIT_PORT": str(host.moved[7880]), "PORT": str(host.moved[8080])}
     with servers.running(line, host.authority.exists, host.folder / "caddy.log", env):

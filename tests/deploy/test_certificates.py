@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from deploy import certificates
-from deploy.certificates import Authority, keep_authority, make_authority, write_certificate
+from deploy.lan import certificates
+from deploy.lan.certificates import Authority, keep_authority, make_authority, write_certificate
 from protocol.errors import InvalidInput
 
 IOS_LONGEST_LIFE = timedelta(days=825)

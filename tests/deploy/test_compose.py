@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy import programs
-from protocol.settings import Settings
+from deploy import installers
+from protocol.config.settings import Settings
 from tests.conftest import SettingsFor
 from tests.deploy.containers import COMPOSE as SERVICES
 from tests.deploy.containers import DOCKERFILE, command, stage
 from token_service.app import create_app
 
-PROJECT = programs.PROJECT
+PROJECT = installers.PROJECT
 COMPOSE = (PROJECT / "docker-compose.yml").read_text()
 CADDYFILE = (PROJECT / "deploy" / "Caddyfile").read_text()
 ROUTES = (PROJECT / "deploy" / "routes.caddy").read_text()
@@ -56,7 +56,7 @@ def test_our_containers_are_told_settings_that_exist(name: str) -> None:
 def test_livekit_is_told_variables_that_it_reads() -> None:
     """Keys come from the environment, under the names that livekit-server lists."""
     done = subprocess.run(
-        [programs.livekit_server(), "help-verbose"], capture_output=True, text=True, check=True
+        [installers.livekit_server(), "help-verbose"], capture_output=True, text=True, check=True
     )
     known = set(re.findall(r"\[\$(\w+)\]", done.stdout))
 
@@ -142,8 +142,8 @@ def test_paths_that_others_ask_for_exist(settings_for: SettingsFor) -> None:
 
 
 def test_livekit_is_the_version_that_the_tests_run() -> None:
-    """The image's tag is the version of `deploy.programs`."""
-    version = ".".join(map(str, programs.LIVEKIT_VERSION))
+    """The image's tag is the version of `deploy.installers`."""
+    version = ".".join(map(str, installers.LIVEKIT_VERSION))
 
     assert SERVICES["livekit"]["image"] == f"livekit/livekit-server:v{version}"
 

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from deploy import configuration
-from deploy.programs import PROJECT
-from protocol.settings import Settings
+from deploy.installers import PROJECT
+from protocol.config.settings import Settings
 
 
 @pytest.mark.parametrize("name", ["README.md", ".env.example"])

@@ -7,9 +7,9 @@ import httpx
 import psutil
 import pytest
 
+from harness.person import eventually, joined
 from tests.deploy import containers
 from tests.deploy.containers import Host
-from tests.person import eventually, joined
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from deploy.installers import PROJECT
 from deploy.keys import KEYS_FILE, AlreadyThere, value_of, with_value, write_keys
-from deploy.programs import PROJECT
-from protocol.production import refusals
-from protocol.settings import Settings
-from token_service.keys import KeyRing
+from protocol.config.production import refusals
+from protocol.config.settings import Settings
+from token_service.auth.api_keys import KeyRing
 
 
 @pytest.fixture

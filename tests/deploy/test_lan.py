@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 
-from deploy import plan, welcome
-from deploy.announce import for_the_network
-from deploy.lan import Lan, own_address
-from deploy.plan import Plan
-from deploy.ports import taken
+from deploy.lan import welcome
+from deploy.lan.local_network import Lan, own_address
+from deploy.launch import plan
+from deploy.launch.announce import for_the_network
+from deploy.launch.plan import Plan
+from deploy.launch.ports import taken
+from harness.servers import GivenSettings
+from protocol.config.settings import DEVELOPMENT_KEY, DEVELOPMENT_SECRET
 from protocol.errors import InvalidInput
-from protocol.settings import DEVELOPMENT_KEY, DEVELOPMENT_SECRET
-from tests.servers import GivenSettings
 
 HOME = "192.168.1.5"
 ELSEWHERE = "100.127.255.254"  # a carrier's: private, and hardly the one of a test's machine

@@ -12,9 +12,9 @@ import yaml
 from aiohttp import web
 from livekit import api
 
-from deploy import livekit_config, programs
-from deploy.ports import Port, is_free
-from tests import servers
+from deploy import installers, livekit_config
+from deploy.launch.ports import Port, is_free
+from harness import servers
 from tests.conftest import SettingsFor
 
 KEY, SECRET = "operator", secrets.token_hex(32)
@@ -47,7 +47,7 @@ def unused_port() -> int:
 @pytest.fixture
 def production(tmp_path: Path, unused_port: int) -> Generator[str]:
     """A server with livekit.yaml, only its addresses moved to free ports of this machine."""
-    config: dict[str, Any] = yaml.safe_load((programs.PROJECT / "livekit.yaml").read_text())
+    config: dict[str, Any] = yaml.safe_load((installers.PROJECT / "livekit.yaml").read_text())
     port = servers.free_port()
     config["port"] = port
     config["rtc"] |= {"udp_port": _udp(), "tcp_port": servers.free_port()}
@@ -56,7 +56,7 @@ def production(tmp_path: Path, unused_port: int) -> Generator[str]:
     path = tmp_path / "livekit.yaml"
     path.write_text(yaml.safe_dump(config))
     url = f"http://127.0.0.1:{port}"
-    command = [str(programs.livekit_server()), "--config", str(path)]
+    command = [str(installers.livekit_server()), "--config", str(path)]
     keys = {"LIVEKIT_KEYS": f"{KEY}: {SECRET}", "LIVEKIT_WEBHOOK_API_KEY": KEY}
     log = tmp_path / "livekit.log"
     with servers.running(command, lambda: servers.http_answers(url), log, keys):
@@ -152,7 +152,7 @@ def test_redis_is_reached_as_the_settings_say(settings_for: SettingsFor) -> None
 @pytest.mark.parametrize("single", ["development", "production"])
 def test_a_single_livekit_needs_no_redis(settings_for: SettingsFor, single: str) -> None:
     """It knows its rooms by itself, so a redis that loses its memory takes none of them along."""
-    production = yaml.safe_load((programs.PROJECT / "livekit.yaml").read_text())
+    production = yaml.safe_load((installers.PROJECT / "livekit.yaml").read_text())
     development = livekit_config.development(settings_for(), port=7880)
 
     assert "redis" not in {"development": development, "production": production}[single]

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from deploy import plan
-from deploy.plan import Plan
+from deploy.launch import plan
+from deploy.launch.plan import Plan
+from harness.servers import GivenSettings, free_port
 from protocol.errors import InvalidInput
-from tests.servers import GivenSettings, free_port
 
 
 @pytest.fixture(autouse=True)

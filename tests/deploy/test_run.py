@@ -12,18 +12,18 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.lan import own_address
+from deploy.lan.local_network import own_address
+from harness import launched
+from harness.launched import READY_WITHIN_S, Launched, MakeRun
+from harness.person import eventually, person
+from harness.proxy import forward_proxy, saying
+from harness.servers import gone, wait_until
 from protocol import wire
-from tests import launched
-from tests.launched import READY_WITHIN_S, Launched, MakeRun
-from tests.person import eventually, person
-from tests.proxy import forward_proxy, saying
-from tests.servers import gone, wait_until
 
 LAUNCH = """
 import os, signal, sys
 from deploy import run
-from deploy.plan import Process
+from deploy.launch.plan import Process
 stay = [sys.executable, "-c", "import signal; print('up', flush=True); signal.pause()"]
 second = [sys.executable, "-c", sys.argv[1]]
 processes = [Process(name, command, dict(os.environ), []) for name, command in
@@ -89,7 +89,8 @@ def test_a_killed_process_comes_back(launch: Launch) -> None:
     [kept] = [
         process
         for process in launched.family()
-        if process.cmdline()[-2:] == ["-c", STAY] and "deploy.keep" not in process.cmdline()
+        if process.cmdline()[-2:] == ["-c", STAY]
+        and "deploy.launch.supervise" not in process.cmdline()
     ]
     kept.kill()
     wait_until(lambda: launched.said().count("second is up") == 2, "the second start")
@@ -171,7 +172,7 @@ async def test_a_call_goes_on_after_its_worker_was_killed(
         first = ann.personas[0].identity
         for process in product.family():
             command = process.cmdline()
-            if command[-2:] == ["-m", "worker"] and "deploy.keep" not in command:
+            if command[-2:] == ["-m", "worker"] and "deploy.launch.supervise" not in command:
                 process.kill()
         await eventually(
             lambda: [p.identity for p in ann.personas] not in ([], [first]), "a new host", 60

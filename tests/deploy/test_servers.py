@@ -11,8 +11,8 @@ import pytest
 import redis.asyncio
 from livekit import api
 
-from protocol.settings import Settings
-from tests import servers
+from harness import servers
+from protocol.config.settings import Settings
 from tests.conftest import SettingsFor, StartLiveKit
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from deploy.programs import PROJECT
+from deploy.installers import PROJECT
 
 TEXT = (PROJECT / "docs" / "troubleshooting.md").read_text()
 FENCES = re.findall(r"^```(log|text)\n(.*?)^```$", TEXT, re.M | re.S)

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from harness.servers import wait_until
 from protocol.personas import Persona
-from tests.servers import wait_until
+from worker.engine.conversation.say import Done
 from worker.engine.engine import Engine
 from worker.engine.model import Mask, Model, Pcm, StepOut
-from worker.engine.say import Done
 from worker.engine.slots import Frame, Full, SlotFailed
 
 PERSONA = Persona(name="test", label="Test")

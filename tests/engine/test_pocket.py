@@ -12,13 +12,13 @@ import pytest
 import sphn
 from moshi.models import loaders
 
+from protocol.config.settings import Settings
 from protocol.personas import Persona, load_catalogue
-from protocol.settings import Settings
 from training.ears import Ears, spelled, voice_of
 from training.repertoire import PERSONA_VOICES, VOICES, lines
 from training.sound import FRAME, RATE_HZ, Pcm, gain
 from worker.engine import pocket
-from worker.engine.checkpoint import load_model
+from worker.engine.load import load_model
 from worker.engine.model import Model
 
 LARGEST = 20_000_000  # bytes in the repository

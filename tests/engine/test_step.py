@@ -10,8 +10,8 @@ from protocol.sampling import Sampling
 from tests.engine.solo import Call, alone, sound
 from tests.engine.tiny import CARD, TEXT_CARD, tiny_lm, tiny_mimi
 from worker.engine.model import Mask, Pcm, Tokens
+from worker.engine.network.transformer import UnsupportedModel
 from worker.engine.step import MoshiStep
-from worker.engine.transformer import UnsupportedModel
 
 CONTEXT = 12
 PAD, END_OF_PAD = 3, 0

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 
+from harness.person import Person, eventually, person
 from protocol import wire
 from tests.faults.cluster import Cluster
-from tests.person import Person, eventually, person
 
 TONE_HZ = 500.0
 PERSONAS = ("chef", "astronaut")

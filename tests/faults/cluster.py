@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import redis
 
+from harness import servers
+from harness.stack import environment, module
 from protocol.heartbeat import HEARTBEAT_PATTERN, Heartbeat
-from tests import servers
-from tests.stack import environment, module
 
 READY_WITHIN_S = 90.0  # of a busy machine
 CAPACITY = 4

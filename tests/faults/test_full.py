@@ -1,9 +1,9 @@
 """A full cluster of real workers, and a client that vanishes without a goodbye."""
 
+from harness.person import eventually, joined
 from tests.faults.call import PERSONAS, TONE_HZ, WITHIN_S, Call, calling
 from tests.faults.cluster import CAPACITY, Cluster
 from tests.faults.conftest import Recovery
-from tests.person import eventually, joined
 
 
 async def test_a_vanished_clients_place_goes_to_who_waits(

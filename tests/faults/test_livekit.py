@@ -2,10 +2,10 @@
 
 from livekit import rtc
 
+from harness.person import eventually
 from tests.faults.call import PERSONAS, WITHIN_S, calling
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Recovery
-from tests.person import eventually
 
 
 async def test_personas_come_back_when_people_do(cluster: Cluster, recovery: Recovery) -> None:

@@ -7,10 +7,10 @@ then a lost worker is replaced and a session ends all the same, and what cannot 
 import pytest
 import redis
 
+from harness.person import eventually
 from tests.faults.call import PERSONAS, WITHIN_S, calling
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Recovery
-from tests.person import eventually
 
 
 @pytest.mark.parametrize("keeps", [True, False], ids=["with its data", "empty"])

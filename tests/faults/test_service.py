@@ -1,9 +1,9 @@
 """The token service dies or freezes in a call: the call goes on, and nothing is forgotten."""
 
+from harness.person import eventually
 from tests.faults.call import PERSONAS, calling
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Recovery
-from tests.person import eventually
 
 
 async def test_what_falls_while_the_service_is_away_is_healed(

@@ -1,9 +1,9 @@
 """A worker dies or freezes in a call: another takes the room over, and nobody is heard twice."""
 
+from harness.person import eventually
 from tests.faults.call import PERSONAS, calling
 from tests.faults.cluster import CAPACITY, Cluster
 from tests.faults.conftest import Recovery
-from tests.person import eventually
 
 
 async def test_a_killed_workers_room_speaks_again(cluster: Cluster, recovery: Recovery) -> None:

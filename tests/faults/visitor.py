@@ -3,8 +3,8 @@
 import asyncio
 import os
 
+from harness.person import person
 from tests.faults.call import PERSONAS, asking_for
-from tests.person import person
 
 
 async def main() -> None:

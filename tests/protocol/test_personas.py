@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from protocol.errors import InvalidInput
 from protocol.personas import PERSONAS_PER_ROOM, Persona, load_catalogue, personas_asked_for
-from protocol.promise import Promise
+from protocol.room_spec import Promise
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 CHEF = Persona(name="chef", label="Chef", line="Cooks", voice="NATM1", prompt="You cook.")

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.servers import GivenSettings
 from protocol.errors import InvalidInput
 from protocol.personas import Persona
-from protocol.promise import Promise
+from protocol.room_spec import Promise
 from protocol.seal import Seal
-from tests.servers import GivenSettings
 
 SEAL = Seal(GivenSettings(livekit_api_secret="one secret of at least 32 bytes!"))
 FOREIGN = Seal(GivenSettings(livekit_api_secret="another secret of at least 32 by"))

@@ -8,12 +8,12 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from protocol.settings import Settings
+from harness.servers import LiveKit
+from protocol.config.settings import Settings
 from tests.conftest import SettingsFor
-from tests.servers import LiveKit
-from tests.token_service.strangers import Keys
+from tests.token_service.auth.strangers import Keys
 from token_service.app import create_app
-from token_service.promises import MEMORY_KEY
+from token_service.rooms.store import MEMORY_KEY
 from token_service.service import Service, catalogue_of, open_service
 
 FUZZ_DATABASE = 8

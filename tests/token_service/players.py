@@ -16,17 +16,17 @@ from fastapi import FastAPI
 from livekit import api, rtc
 from redis.asyncio import Redis
 
+from harness.servers import GivenSettings, LiveKit
 from protocol import wire
 from protocol.commands import Answer, Command
 from protocol.heartbeat import Heartbeat, heartbeat_key
-from protocol.promise import Promise
+from protocol.room_spec import Promise
 from protocol.seal import Seal
-from tests.servers import GivenSettings, LiveKit
-from token_service.connection import Connection
-from token_service.grants import person_grant
-from token_service.promises import Promises
-from worker.commands import Commands
+from token_service.auth.grants import person_grant
+from token_service.rooms.store import Promises
+from token_service.server.connection import Connection
 from worker.hosts import Hosting, Hosts
+from worker.room.commands import Commands
 
 WITHIN_S = 10.0
 

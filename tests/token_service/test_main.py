@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests import servers
+from harness import servers
 
 COMMAND = [sys.executable, "-m", "token_service"]
 

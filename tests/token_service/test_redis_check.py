@@ -9,10 +9,10 @@ import pytest
 import structlog
 from redis.asyncio import Redis
 
-from deploy import programs
+from deploy import installers
+from harness.servers import free_port, redis_answers, running, start_redis
+from protocol.config.settings import Settings
 from protocol.redis_memory import forgetting
-from protocol.settings import Settings
-from tests.servers import free_port, redis_answers, running, start_redis
 from tests.token_service.players import eventually
 from token_service.app import create_app
 from token_service.redis_check import tell_what_redis_forgets
@@ -57,7 +57,7 @@ async def test_a_redis_that_comes_later_is_looked_at_then(tmp_path: Path) -> Non
     """The check waits for it, and ends with the service where it never comes."""
     port, stopping = free_port(), asyncio.Event()
     url = f"redis://127.0.0.1:{port}/0"
-    command = [str(programs.redis_server()), "--port", str(port), "--save", ""]
+    command = [str(installers.redis_server()), "--port", str(port), "--save", ""]
     command += ["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"]
     async with Redis.from_url(url) as redis:
         with structlog.testing.capture_logs() as logs:

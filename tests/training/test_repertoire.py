@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from protocol.settings import Settings
+from protocol.config.settings import Settings
 from training.repertoire import PERSONA_VOICES, PERSONAS, VOICES, Use, lines, voices_of
 
 

@@ -7,8 +7,8 @@ from collections.abc import Generator
 
 import pytest
 
+from harness.stack import Stack, start_stack
 from protocol.personas import PERSONAS_PER_ROOM
-from tests.stack import Stack, start_stack
 from tests.worker.scripted.schedule import Schedule
 
 HOLD_S, TURNS_ALONE = 1.2, 3  # patience of the floor in the stack of the schedule

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 from redis.asyncio import Redis
 
+from harness.person import WITHIN_S, Person, eventually
+from harness.stack import Stack
 from protocol import wire
-from protocol.promise import Promise, promise_key
-from tests.person import WITHIN_S, Person, eventually
-from tests.stack import Stack
+from protocol.room_spec import Promise, promise_key
 
 PORTER = {"name": "porter", "label": "Porter", "prompt": "You are a night porter."}
 SIX = ("assistant", "astronaut", "chef", "customer_service", "teacher", PORTER)

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import httpx
 from redis.asyncio import Redis
 
+from harness.person import WITHIN_S, Person, eventually, person
+from harness.stack import Stack
 from protocol import wire
 from protocol.events import (
     EVENT_FIELD,
@@ -21,8 +23,6 @@ from protocol.events import (
     events_key,
     read_event,
 )
-from tests.person import WITHIN_S, Person, eventually, person
-from tests.stack import Stack
 from tests.worker.rooms import all_free, asking_for, in_talk
 from tests.worker.scripted.schedule import Schedule
 

@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pytest
 import sphn
 
-from tests.person import Person, eventually, person
-from tests.stack import start_stack
-from tests.timeline import PIECE_S, Flags
+from harness.person import Person, eventually, person
+from harness.stack import start_stack
+from harness.timeline import PIECE_S, Flags
 from tests.worker.rooms import asking_for, in_talk
 from training.ears import Ears, spelled, voice_of
 from training.repertoire import PERSONA_VOICES, lines

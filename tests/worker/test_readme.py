@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.person import eventually, joined
+from harness.stack import Stack, start_stack
 from protocol.events import SaidEvent, TranscriptEvent, read_event
-from tests.person import eventually, joined
-from tests.stack import Stack, start_stack
 
 README = Path("README.md").read_text(encoding="utf-8")
 STATUS_TOLD = 'curl() { command curl -w "%{stderr}%{http_code}\\n" "$@"; }\n'

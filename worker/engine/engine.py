@@ -16,8 +16,8 @@ import structlog
 
 from protocol.personas import Persona
 from worker.engine import metrics
+from worker.engine.conversation.say import Done
 from worker.engine.model import BatchedStep, Model, Pcm, StepOut
-from worker.engine.say import Done
 from worker.engine.slots import Deliver, Frame, Full, Occupant, SlotFailed, Slots
 from worker.engine.watchdog import watched
 

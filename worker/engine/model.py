@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from protocol.personas import Persona
 from protocol.sampling import UsualSampling
-from worker.engine.repertoire import Repertoire
-from worker.engine.say import Done
+from worker.engine.conversation.repertoire import Repertoire
+from worker.engine.conversation.say import Done
 
 Pcm = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]

@@ -18,19 +18,16 @@ from protocol.errors import InvalidInput
 from protocol.personas import Persona
 from protocol.sampling import MOST_AUDIO_TOP_K, MOST_TEXT_TOP_K, UsualSampling
 from worker.engine import metrics
-from worker.engine.chores import Chores
-from worker.engine.codec import CodecWeights
-from worker.engine.depformer import Forced
-from worker.engine.drawing import FirstTokens
-from worker.engine.language import Prefill, ReadOpening, Weights
-from worker.engine.memory import Memory
+from worker.engine.background import Chores
+from worker.engine.conversation.drawing import FirstTokens
+from worker.engine.conversation.forcing import Stage
+from worker.engine.conversation.prompt_state import Prompts, Reading
+from worker.engine.conversation.renewal import Renewal, Rules
+from worker.engine.conversation.say import Done
 from worker.engine.model import Mask, Pcm, StepOut, Tokens
-from worker.engine.prompt import Prompts, Reading
-from worker.engine.renewal import Renewal, Rules
-from worker.engine.sampler import Knobs, Widths
-from worker.engine.say import Done
-from worker.engine.stage import Stage
-from worker.engine.tiers import (
+from worker.engine.network.codec import CodecWeights
+from worker.engine.network.depformer import Forced
+from worker.engine.network.graphs import (
     CHANCE,
     CHANCES,
     COLUMN,
@@ -44,6 +41,9 @@ from worker.engine.tiers import (
     Ports,
     tiers_of,
 )
+from worker.engine.network.language import Prefill, ReadOpening, Weights
+from worker.engine.network.memory import Memory
+from worker.engine.network.sampler import Knobs, Widths
 
 
 class MoshiStep:

@@ -5,8 +5,8 @@ import os
 import time
 from pathlib import Path
 
-from protocol.log import configure_logging
-from protocol.settings import load_settings
+from protocol.config.log import configure_logging
+from protocol.config.settings import load_settings
 from tests.worker.scripted.model import scripted_model
 from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule
 from worker.__main__ import Worker

@@ -17,9 +17,9 @@ from tests.worker.scripted.schedule import (
     Schedule,
     Will,
 )
+from worker.engine.conversation.say import Done, Saying
+from worker.engine.conversation.script import Script, Silence
 from worker.engine.model import Mask, Model, Pcm, StepOut
-from worker.engine.say import Done, Saying
-from worker.engine.script import Script, Silence
 
 FRAME_SAMPLES, RATE_HZ, LEVEL = 1920, 24_000, 0.3
 TOO_MUCH = "I fail."

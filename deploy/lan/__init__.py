@@ -1,0 +1,1 @@
+"""`make run HOST=…`: TLS for a local network, with a certificate authority of this machine."""

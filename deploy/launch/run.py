@@ -1,0 +1,137 @@
+"""`make run`: everything on this machine under one log, until Ctrl-C. A table of contents.
+
+Honcho shows and stops the processes; `deploy.launch.supervise` restarts each of them and gives up on it.
+"""
+
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Sequence
+
+import honcho.manager
+import honcho.process
+import yaml
+
+from deploy import livekit_config
+from deploy.installers import PROJECT, ProgramMissing
+from deploy.lan import local_network
+from deploy.launch import die_with_parent
+from deploy.launch.die_with_parent import tie_to
+from deploy.launch.plan import Plan, Process, make_plan
+from deploy.launch.ports import taken
+from deploy.private_file import write_privately
+from protocol.config.addresses import netloc
+from protocol.config.log import configure_logging
+from protocol.errors import InvalidInput
+
+FOLDER = PROJECT / "var"
+KILL_AFTER_S = (
+    30  # longer than all graces of `deploy.launch.supervise`, which kills what does not end
+)
+
+
+class TiedProcess(honcho.process.Process):
+    """Honcho's reader of one process, gone with the launcher however that dies."""
+
+    def run(self, events: object = None, ignore_signals: bool = False) -> None:
+        """Runs in a fork of the launcher."""
+        tie_to(os.getppid())
+        super().run(events, ignore_signals)
+
+
+class Manager(honcho.manager.Manager):
+    """Honcho's manager over tied processes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._process_ctor = TiedProcess
+
+
+def main() -> int:
+    """Start, show, stop; the exit status says how it ended."""
+    FOLDER.mkdir(exist_ok=True)
+    try:
+        plan = make_plan(os.environ, FOLDER, terminal=sys.stdout.isatty())
+        faults = taken(plan.ports)
+    except (InvalidInput, ProgramMissing) as error:
+        return _refuse([str(error)])
+    if faults:
+        return _refuse(faults)
+    configure_logging(plan.settings)
+    if (config := plan.livekit_config) is not None:
+        write_privately(livekit_config.file_in(FOLDER, config["port"]), yaml.safe_dump(config))
+    fingerprint = ""
+    if plan.lan is not None:  # what makes certificates would keep every other start waiting
+        from deploy.lan.welcome import lay_out
+
+        fingerprint = lay_out(plan.lan, FOLDER)
+    for used in plan.used:
+        print(f"==> using {used}", flush=True)
+    return supervise(plan.processes, announcer(plan, fingerprint))
+
+
+def supervise(
+    processes: Sequence[Process], announcer: Sequence[str], keeping: Sequence[str] = ()
+) -> int:
+    """Run all processes until one gives up or a signal comes; gives the exit status.
+
+    `keeping` are options of `deploy.launch.supervise`.
+    """
+    honcho.manager.KILL_WAIT = KILL_AFTER_S
+    manager = Manager()
+    for process in processes:
+        manager.add_process(process.name, _shell(_kept(process, keeping)), env=process.environment)
+    manager.add_process("ready", _tied(announcer), env=dict(os.environ))
+    try:
+        manager.loop()
+    except BaseException:  # whatever it was: nothing may stay behind
+        traceback.print_exc()
+        os._exit(1)  # the kernel and `deploy.launch.supervise` end what was tied to this process
+    return int(manager.returncode or 0)
+
+
+def announcer(plan: Plan, fingerprint: str) -> list[str]:
+    """The command that tells the person how far the start is, and who may come in."""
+    settings = plan.settings
+    host, worker_host = (
+        "127.0.0.1" if each in local_network.EVERYWHERE else each
+        for each in (settings.host, settings.worker_host)
+    )
+    command = [sys.executable, "-m", "deploy.launch.announce", "--address", plan.address]
+    command += ["--ready-url", f"http://{netloc(host, settings.port)}/ready"]
+    command += ["--worker-url", f"http://{netloc(worker_host, settings.worker_port)}/"]
+    if plan.lan is not None:
+        command += ["--welcome", plan.lan.welcome, "--fingerprint", fingerprint]
+        command += ["--who-may", ",".join(settings.auth_mode)]
+    return command
+
+
+def _kept(process: Process, keeping: Sequence[str]) -> list[str]:
+    front = [sys.executable, "-m", "deploy.launch.supervise", "--name", process.name]
+    front += ["--launcher", str(os.getpid())]
+    for address in process.after:
+        front += ["--after", address]
+    for address in process.outlive:
+        front += ["--outlive", address]
+    return [*front, *keeping, "--", *process.command]
+
+
+def _shell(command: Sequence[str]) -> str:
+    return f"exec {shlex.join(command)}"
+
+
+def _tied(command: Sequence[str]) -> str:
+    """Like `_shell`, killed when honcho's reader of it dies; `$PPID` is that reader."""
+    tether = [sys.executable, "-I", "-S", die_with_parent.__file__]
+    return f"exec {shlex.join(tether)} $PPID {shlex.join(command)}"
+
+
+def _refuse(faults: list[str]) -> int:
+    for fault in faults:
+        print(f"==> {fault}", file=sys.stderr, flush=True)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

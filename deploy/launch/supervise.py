@@ -1,0 +1,184 @@
+"""Keep one command running: start it again after a crash, later each time, and give up at last.
+
+`python -m deploy.launch.supervise --name worker --launcher 4711 -- python -m worker`. One process per kept
+command, on asyncio's loop. Ends the command and what it started when it gets SIGTERM or SIGINT, or
+when the launcher dies; dies itself only after that. Backoff is tenacity's. Prints, logs nothing:
+the launcher shows both outputs under one name.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass, fields
+
+from tenacity import AsyncRetrying, RetryCallState, stop_after_attempt, wait_exponential
+
+from deploy.launch.die_with_parent import tethered
+
+GAVE_UP = 3  # exit status
+LOOK_EVERY_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a crash counts and how long to wait."""
+
+    crashes: int = 5  # in a row, then it gives up
+    steady_s: float = 30.0  # a run that lasted this long begins a new row
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 8.0
+    grace_s: float = 8.0  # between SIGTERM and SIGKILL
+    outlive_s: float = 16.0  # at most, for those who need the command
+
+
+class Crashed(RuntimeError):
+    """The command ended by itself; the text says how."""
+
+
+class Keeper:
+    """Runs one command again and again."""
+
+    def __init__(
+        self, name: str, command: list[str], limits: Limits, outlive: list[str] | None = None
+    ) -> None:
+        """`outlive`: addresses of those who need the command until they have ended."""
+        self._name, self._command, self.limits = name, command, limits
+        self._outlive = outlive or []
+
+    async def keep(self) -> None:
+        """Run until cancelled. Raises `Crashed` with the last reason once it gives up."""
+        limits = self.limits
+        while True:
+            async for attempt in AsyncRetrying(
+                sleep=asyncio.sleep,
+                stop=stop_after_attempt(limits.crashes),
+                wait=wait_exponential(limits.first_wait_s, max=limits.longest_wait_s),
+                before_sleep=self._tell,
+                reraise=True,
+            ):
+                with attempt:
+                    await self._run_once()
+
+    async def _run_once(self) -> None:
+        """One run. Raises `Crashed` unless it lasted long enough to begin a new row."""
+        started = time.monotonic()
+        process = await asyncio.create_subprocess_exec(
+            *tethered(self._command), stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            status = await process.wait()
+        finally:
+            await self._end(process)
+        lasted_s = time.monotonic() - started
+        ending = f"{self._name} ended by itself ({_reason(status)}) after {lasted_s:.1f} s"
+        if lasted_s < self.limits.steady_s:
+            raise Crashed(ending)
+        _say(f"{ending}; starting it again")
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        """Ask, wait, then kill the command and whatever it left in its group."""
+        if process.returncode is None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._outlived(), self.limits.outlive_s)
+            process.terminate()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), self.limits.grace_s)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+    async def _outlived(self) -> None:
+        for address in self._outlive:
+            await listening(address, wanted=False)
+
+    def _tell(self, state: RetryCallState) -> None:
+        wait_s = state.next_action.sleep if state.next_action else 0.0
+        reason = state.outcome.exception() if state.outcome else None
+        _say(
+            f"{reason}; again in {wait_s:g} s "
+            f"(crash {state.attempt_number} of at most {self.limits.crashes} in a row)"
+        )
+
+
+async def listening(address: str, *, wanted: bool) -> None:
+    """Wait until somebody listens on `host:port`, or until nobody does."""
+    host, _, port = address.rpartition(":")
+    while True:
+        try:
+            with socket.create_connection((host, int(port)), timeout=1.0):
+                listens = True
+        except OSError:
+            listens = False
+        if listens == wanted:
+            return
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def run(keeper: Keeper, after: list[str], launcher: int) -> int:
+    """Keep the command until told to stop; gives the exit status."""
+    loop = asyncio.get_running_loop()
+    keeping = asyncio.create_task(_keep(keeper, after), name="keeping")
+
+    def stop() -> None:
+        if not keeping.cancelling():  # a second cancel would break off what the first began
+            keeping.cancel()
+
+    def stop_alone(launcher_fd: int) -> None:
+        loop.remove_reader(launcher_fd)  # of the dead it stays readable, and calls without an end
+        stop()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop)
+    try:
+        launcher_fd = os.pidfd_open(launcher)
+        loop.add_reader(launcher_fd, stop_alone, launcher_fd)
+    except ProcessLookupError:  # dead already
+        stop()
+    try:
+        await keeping
+    except asyncio.CancelledError:
+        return 0
+    except Crashed as error:
+        _say(f"{error}; giving up after {keeper.limits.crashes} crashes in a row")
+    return GAVE_UP
+
+
+async def _keep(keeper: Keeper, after: list[str]) -> None:
+    for address in after:
+        await listening(address, wanted=True)
+    await keeper.keep()
+
+
+def _reason(status: int) -> str:
+    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+
+
+def _say(text: str) -> None:
+    with suppress(BrokenPipeError):  # the launcher is gone and reads no more; the end is near
+        print(text, flush=True)
+
+
+def main() -> int:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="keep", description=__doc__)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--launcher", type=int, required=True, help="end when this process does")
+    parser.add_argument("--after", action="append", default=[], metavar="HOST:PORT")
+    parser.add_argument("--outlive", action="append", default=[], metavar="HOST:PORT")
+    for limit in fields(Limits):
+        name = f"--{limit.name.replace('_', '-')}"
+        parser.add_argument(name, type=type(limit.default), default=limit.default)
+    parser.add_argument("command", nargs="+")
+    given = parser.parse_args()
+    limits = Limits(**{limit.name: getattr(given, limit.name) for limit in fields(Limits)})
+    keeper = Keeper(given.name, given.command, limits, given.outlive)
+    return asyncio.run(run(keeper, given.after, given.launcher))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

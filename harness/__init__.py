@@ -1,0 +1,1 @@
+"""Real servers, people and the whole product as processes, for tests and benchmarks."""

@@ -1,0 +1,90 @@
+"""`make run` without make, on ports of the test's own: what it says, what descends from it."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from harness.servers import free_port, wait_until
+
+READY_WITHIN_S = 100.0
+
+
+class Launched:
+    """A launcher and all it says."""
+
+    def __init__(self, command: list[str], log: Path, environment: dict[str, str]) -> None:
+        self._log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | environment
+            )
+
+    def said(self) -> str:
+        """Everything in the log so far."""
+        return self._log.read_text(errors="replace")
+
+    def wait_until_said(self, words: str, within_s: float = 20.0) -> None:
+        """Wait for words in the log; a launcher that ended says no more."""
+        wait_until(lambda: words in self.said() or self.process.poll() is not None, words, within_s)
+
+        assert words in self.said(), self.said()[-3000:]
+
+    def family(self) -> list[psutil.Process]:
+        """Everything that descends from the launcher."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def end(self) -> None:
+        """Kill what is left."""
+        left = self.family() if self.process.poll() is None else []
+        self.process.kill()
+        self.process.wait()
+        for process in left:  # most have followed the launcher by now
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+MakeRun = Callable[[], Launched]
+
+
+@contextmanager
+def make_run(log: Path, settings: dict[str, str]) -> Generator[Launched]:
+    """The product from its first line to its end."""
+    launched = Launched([sys.executable, "-m", "deploy.launch.run"], log, settings)
+    try:
+        yield launched
+    finally:
+        launched.end()
+
+
+def addresses(home: Path) -> dict[str, str]:
+    """Settings for a product of the test's own: free ports, no user file, the echo."""
+    return {
+        "HOME": str(home),
+        "CACHE_DIR": os.environ.get("CACHE_DIR") or str(Path("~/.cache/moshi-rooms").expanduser()),
+        "MODEL": "echo",
+        "PORT": str(free_port()),
+        "WORKER_PORT": str(free_port()),
+        "LIVEKIT_PORT": str(_three_free_ports()),
+        "REDIS_PORT": str(free_port()),
+    }
+
+
+def _three_free_ports() -> int:
+    """The first of three neighbours: LiveKit's HTTP, TCP and UDP."""
+    while True:
+        first = free_port()
+        try:
+            with (
+                socket.create_server(("127.0.0.1", first + 1)),
+                socket.socket(type=socket.SOCK_DGRAM) as udp,
+            ):
+                udp.bind(("127.0.0.1", first + 2))
+                return first
+        except OSError:
+            continue

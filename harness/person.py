@@ -1,0 +1,206 @@
+"""A person in a room, by LiveKit's Python SDK: speaks a tone, hears, reads, as any client would.
+
+Uses LiveKit's own names only, so what it finds every LiveKit client finds.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+from livekit import rtc
+
+from harness.timeline import Timeline
+from protocol import wire
+
+WITHIN_S = 30.0
+RATE_HZ = 24_000
+CHUNK = RATE_HZ // 100  # 10 ms
+KEEP_CHUNKS = 300  # 3 s
+
+
+async def eventually(holds: Callable[[], bool], what: str, within_s: float = WITHIN_S) -> None:
+    """Wait for a condition, with a deadline."""
+    deadline_s = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > deadline_s:
+            raise TimeoutError(f"{what}: not within {within_s:g} s")
+        await asyncio.sleep(0.02)
+
+
+@dataclass
+class Words:
+    """One text stream as it was read."""
+
+    identity: str
+    text: str
+    attributes: dict[str, str]
+
+
+@dataclass
+class Person:
+    """What one person says, hears and reads in a room."""
+
+    room: rtc.Room
+    tone_hz: float = 0.0  # 0: silent
+    speech: npt.NDArray[np.float32] | None = None  # said once instead of the tone, 24 kHz
+    heard: dict[str, list[npt.NDArray[np.float32]]] = field(default_factory=dict)
+    timeline: Timeline = field(default_factory=Timeline)
+    words: list[Words] = field(default_factory=list)
+    packets: dict[str, rtc.TranscriptionSegment] = field(default_factory=dict)
+    messages: list[wire.SegmentMessage] = field(default_factory=list)
+    chat: list[tuple[str, str]] = field(default_factory=list)
+    states: list[tuple[str, str]] = field(default_factory=list)
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    mouth: rtc.LocalTrackPublication | None = None
+    keep_chunks: int = KEEP_CHUNKS  # of what each persona said
+
+    @property
+    def personas(self) -> list[rtc.RemoteParticipant]:
+        """The AI participants, as LiveKit's frontends know them."""
+        kind = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+        return [p for p in self.room.remote_participants.values() if p.kind == kind]
+
+    def rms(self, identity: str) -> float:
+        """Loudness of the last 200 ms that were heard of somebody."""
+        chunks = self.heard.get(identity, [])[-20:]
+        return float(np.sqrt(np.mean(np.concatenate(chunks) ** 2))) if chunks else 0.0
+
+    def loudest_hz(self, identity: str) -> float:
+        """The strongest frequency in the last 400 ms that were heard of somebody."""
+        chunks = self.heard.get(identity, [])[-40:]
+        if len(chunks) < 40:
+            return 0.0
+        spectrum = np.abs(np.fft.rfft(np.concatenate(chunks) * np.hanning(40 * CHUNK)))
+        return float(np.argmax(spectrum) * RATE_HZ / (40 * CHUNK))
+
+    async def publish(
+        self, source_kind: rtc.TrackSource.ValueType = rtc.TrackSource.SOURCE_MICROPHONE
+    ) -> None:
+        """Publish a microphone, or sound of another source, that says `tone_hz`."""
+        source = rtc.AudioSource(RATE_HZ, 1, queue_size_ms=100)
+        track = rtc.LocalAudioTrack.create_audio_track("mouth", source)
+        options = rtc.TrackPublishOptions(source=source_kind)
+        self.mouth = await self.room.local_participant.publish_track(track, options)
+        self.spawn(self.say_tone(source, lambda: self.tone_hz))
+
+    async def unpublish(self) -> None:
+        """Take the microphone back."""
+        assert self.mouth is not None
+        await self.room.local_participant.unpublish_track(self.mouth.sid)
+
+    def spawn(self, work: Any) -> None:
+        """Run until the person leaves."""
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def listen(self) -> None:
+        """Attach to everything that a client can attach to."""
+        room = self.room
+        room.on("track_subscribed", lambda track, _, p: self.spawn(self._hear(track, p.identity)))
+        room.on("data_received", self._on_data)
+        room.on("transcription_received", self._on_packets)
+        room.on("participant_attributes_changed", self._on_attributes)
+        room.register_text_stream_handler(
+            wire.TRANSCRIPTION_TOPIC, lambda reader, who: self.spawn(self._read(reader, who))
+        )
+        room.register_text_stream_handler(
+            wire.CHAT_TOPIC, lambda reader, who: self.spawn(self._read_chat(reader, who))
+        )
+
+    async def say_tone(self, source: rtc.AudioSource, hz: Callable[[], float]) -> None:
+        """Say what `speech` holds, then a tone, until the person leaves."""
+        index = 0
+        while True:
+            wave = self._next_speech()
+            if wave is None:
+                t = (np.arange(CHUNK) + index * CHUNK) / RATE_HZ
+                wave = 0.4 * np.sin(2 * np.pi * hz() * t)
+            samples = (wave * 32767).astype(np.int16)
+            await source.capture_frame(rtc.AudioFrame(samples.tobytes(), RATE_HZ, 1, CHUNK))
+            index += 1
+
+    def _next_speech(self) -> npt.NDArray[np.float32] | None:
+        """The next 10 ms of what is to be said; None: it is said."""
+        if self.speech is None:
+            return None
+        wave, rest = self.speech[:CHUNK], self.speech[CHUNK:]
+        self.speech = rest if len(rest) >= CHUNK else None
+        return wave
+
+    async def _hear(self, track: rtc.Track, identity: str) -> None:
+        chunks = self.heard.setdefault(identity, [])
+        stream = rtc.AudioStream(track, sample_rate=RATE_HZ, num_channels=1, frame_size_ms=10)
+        async for event in stream:
+            samples = np.frombuffer(event.frame.data, dtype=np.int16)
+            chunks.append(samples.astype(np.float32) / 32768)
+            self.timeline.add(identity, chunks[-1])
+            del chunks[: -self.keep_chunks]
+
+    async def _read(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        try:
+            text = await reader.read_all()
+        except rtc.data_stream.StreamError:  # its sender was killed in the middle of a segment
+            return
+        self.words.append(Words(identity, text, dict(reader.info.attributes or {})))
+
+    async def _read_chat(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        self.chat.append((identity, await reader.read_all()))
+
+    def _on_data(self, packet: rtc.DataPacket) -> None:
+        if packet.topic == wire.SEGMENT_TOPIC:
+            self.messages.append(wire.SegmentMessage.model_validate_json(packet.data))
+
+    def _on_packets(self, segments: list[rtc.TranscriptionSegment], *_: object) -> None:
+        for segment in segments:
+            self.packets[segment.id] = segment
+
+    def _on_attributes(self, changed: dict[str, str], who: rtc.Participant) -> None:
+        if wire.ATTR_AGENT_STATE in changed:
+            self.states.append((who.identity, changed[wire.ATTR_AGENT_STATE]))
+
+
+async def fetch_token(url: str, body: dict[str, Any]) -> dict[str, str]:
+    """A token, as a client gets it that tries again while it is told that all is full."""
+    deadline_s = time.monotonic() + WITHIN_S
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http:
+        answer = await http.post("/token", json=body)
+        while answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(answer.text)
+            await asyncio.sleep(0.1)
+            answer = await http.post("/token", json=body)
+    answer.raise_for_status()
+    return answer.json()
+
+
+@asynccontextmanager
+async def person(url: str, body: dict[str, Any] | None = None) -> AsyncGenerator[Person]:
+    """Somebody who fetched a token at `url`, joined, listens and speaks; leaves at the end."""
+    token = await fetch_token(url, body or {})
+    async with joined(token["server_url"], token["participant_token"]) as there:
+        yield there
+
+
+@asynccontextmanager
+async def joined(server_url: str, token: str) -> AsyncGenerator[Person]:
+    """Somebody who came with a token, listens and speaks; leaves at the end."""
+    there = Person(rtc.Room())
+    there.listen()
+    # As agents do: with one for both, LiveKit grows slow over many visits (docs/decisions.md).
+    options = rtc.RoomOptions(single_peer_connection=False)
+    await there.room.connect(server_url, token, options)
+    await there.publish()
+    try:
+        yield there
+    finally:
+        for task in list(there.tasks):
+            task.cancel()
+        await asyncio.gather(*there.tasks, return_exceptions=True)
+        await there.room.disconnect()

@@ -1,0 +1,139 @@
+"""The whole product as real processes: redis, LiveKit, token service, worker. Context manager only.
+
+What `make run` starts, on free ports and without the launcher; the page is the built one.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+from livekit.api import TwirpError, TwirpErrorCode
+from livekit.protocol.room import DeleteRoomRequest, ListRoomsRequest
+
+from harness import servers
+
+READY_WITHIN_S = 90.0  # a busy machine loads torch and makes the built-in model the first time
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The running product."""
+
+    url: str
+    worker_url: str
+    livekit: servers.LiveKit
+    redis_url: str
+    worker_pid: int
+    service_pid: int
+    folder: Path  # of the logs: worker.log, token_service.log
+
+    @property
+    def origins(self) -> set[str]:
+        """Every origin that the page may talk with."""
+        return {self.url, self.livekit.url, self.livekit.http_url}
+
+    async def slots_used_become(self, count: int) -> None:
+        """Wait until the service knows of so many used slots."""
+        async with asyncio.timeout(READY_WITHIN_S), httpx.AsyncClient(trust_env=False) as http:
+            while (await http.get(f"{self.url}/api/config")).json()["slots_used"] != count:  # noqa: ASYNC110 - it sends no event
+                await asyncio.sleep(0.1)
+
+    async def close_rooms(self) -> None:
+        """Have LiveKit end every room."""
+        async with self.livekit.client() as lkapi:
+            for room in (await lkapi.room.list_rooms(ListRoomsRequest())).rooms:
+                try:
+                    await lkapi.room.delete_room(DeleteRoomRequest(room=room.name))
+                except TwirpError as error:
+                    if error.code != TwirpErrorCode.NOT_FOUND:  # it has ended by itself meanwhile
+                        raise
+
+    @contextmanager
+    def worker_frozen(self) -> Generator[None]:
+        """Stop the worker's clock, so that no persona comes meanwhile."""
+        os.kill(self.worker_pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.worker_pid, signal.SIGCONT)
+
+
+@contextmanager
+def start_stack(
+    folder: Path, *, model: str, capacity: int, worker_module: str = "worker", **settings: str
+) -> Generator[Stack]:
+    """Everything from ready to gone. Further settings are given by their names in small letters."""
+    port, worker_port = servers.free_port(), servers.free_port()
+    url = f"http://127.0.0.1:{port}"
+    with ExitStack() as running:
+        redis_url = running.enter_context(servers.start_redis(folder))
+        livekit = running.enter_context(servers.start_livekit(folder, webhook_url=f"{url}/webhook"))
+        env = environment(livekit, redis_url) | {
+            "PORT": str(port),
+            "WORKER_PORT": str(worker_port),
+            "MODEL": model,
+            "CAPACITY": str(capacity),
+        }
+        env |= {name.upper(): value for name, value in settings.items()}
+        worker = running.enter_context(
+            module(worker_module, lambda: True, folder / "worker.log", env)
+        )
+        log = folder / "token_service.log"
+        service = module("token_service", lambda: _answers(url), log, env)
+        service_pid = running.enter_context(service)
+        servers.wait_until(
+            lambda: _status(f"{url}/ready") == httpx.codes.OK or not psutil.pid_exists(worker),
+            "the product is ready",
+            READY_WITHIN_S,
+        )
+        yield Stack(
+            url,
+            f"http://127.0.0.1:{worker_port}",
+            livekit,
+            redis_url,
+            worker,
+            service_pid,
+            folder,
+        )
+
+
+def environment(livekit: servers.LiveKit, redis_url: str) -> dict[str, str]:
+    """What both our processes are told, whatever the test; rooms and workers end quickly."""
+    return {
+        "LIVEKIT_URL": livekit.url,
+        "LIVEKIT_PUBLIC_URL": livekit.url,
+        "LIVEKIT_API_KEY": livekit.api_key,
+        "LIVEKIT_API_SECRET": livekit.api_secret,
+        "REDIS_URL": redis_url,
+        "HOST": "127.0.0.1",
+        "MAX_STEP_SHARE": "1000",  # a slow machine's timings decide no test
+        "EMPTY_ROOM_GRACE_S": "0.5",
+        "DRAIN_GRACE_S": "1",
+        "LOG_FORMAT": "json",
+    }
+
+
+@contextmanager
+def module(name: str, ready: Callable[[], bool], log: Path, env: dict[str, str]) -> Generator[int]:
+    """One of our processes from ready to gone; gives its pid."""
+    command = [sys.executable, "-m", name]
+    with servers.running(command, ready, log, env, within_s=READY_WITHIN_S) as process:
+        yield process.pid
+
+
+def _answers(url: str) -> bool:
+    return _status(f"{url}/health") == httpx.codes.OK
+
+
+def _status(url: str) -> int | None:
+    try:
+        return httpx.get(url, timeout=2.0, trust_env=False).status_code
+    except httpx.HTTPError:
+        return None

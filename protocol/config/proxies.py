@@ -1,0 +1,105 @@
+"""Which proxy the environment names for a URL: none for this machine, nor where `NO_PROXY` says so.
+
+The libraries differ: livekit-agents 1.8.9 (worker.py `AgentServer.__init__`) and LiveKit's native
+library (livekit/rust-sdks livekit-net/src/native/proxy.rs `connect_ws`) read `HTTPS_PROXY` and
+`HTTP_PROXY` and never `NO_PROXY`; aiohttp reads none of them unless told to; urllib and requests
+read all. So each client of ours is told, or its environment is made to say the same.
+"""
+
+import os
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment
+
+from protocol.config.addresses import is_loopback, without_password
+
+SECURE = frozenset({"https", "wss"})
+LOOPBACK = ("localhost", "127.0.0.1", "::1")  # in the notation that urllib and requests understand
+USABLE = ("http://", "https://")  # aiohttp knows no others, LiveKit's native library only the first
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy and the variable that names it. `url` may hold a password."""
+
+    url: str
+    variable: str
+
+    @property
+    def shown(self) -> str:
+        """The proxy in words, without its password."""
+        return f"the proxy {without_password(self.url)} ({self.variable})"
+
+    @property
+    def usable(self) -> bool:
+        """Whether our clients can speak with such a proxy."""
+        return self.url.startswith(USABLE)
+
+
+def proxy_for(url: str) -> Proxy | None:
+    """Give the proxy that leads to a URL; None where the way is direct."""
+    parts = urlsplit(url)
+    kind = "https" if parts.scheme in SECURE else "http"
+    named = getproxies_environment()
+    proxy, exceptions = named.get(kind, ""), named.get("no", "")
+    host = parts.hostname or ""
+    if not proxy or not host or is_loopback(host) or _is_excepted(host, parts.port, exceptions):
+        return None
+    return Proxy(proxy if "://" in proxy else f"http://{proxy}", f"{kind.upper()}_PROXY")
+
+
+def proxy_url_for(url: str) -> str | None:
+    """Give the same as a URL, as aiohttp and httpx take it."""
+    proxy = proxy_for(url)
+    return proxy.url if proxy is not None else None
+
+
+def keep_loopback_direct() -> None:
+    """Add this machine to `NO_PROXY`, for libraries that read it themselves. For a main.
+
+    Those are requests and urllib, of the hub's library.
+    """
+    given = getproxies_environment().get("no", "")
+    if given.strip() == "*":
+        return
+    entries = [entry for entry in given.split(",") if entry.strip()]
+    entries += [name for name in LOOPBACK if name not in entries]
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(entries)
+
+
+def lead_native_library(url: str) -> None:
+    """Make this process's environment say `proxy_for(url)` to LiveKit's native library.
+
+    It reads no exceptions, so where the way is direct the variables go. Call when nothing else of
+    this process needs them any more.
+    """
+    proxy = proxy_url_for(url)
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+        if proxy is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = proxy
+
+
+def _is_excepted(host: str, port: int | None, exceptions: str) -> bool:
+    """Whether `NO_PROXY` names a host: itself, a domain above it, its network, or `*`."""
+    return any(_names(entry.strip().lower(), host, port) for entry in exceptions.split(","))
+
+
+def _names(entry: str, host: str, port: int | None) -> bool:
+    if entry == "*":
+        return True
+    name, _, wanted = entry.rpartition(":")
+    if name and wanted.isdigit() and (name.endswith("]") or ":" not in name):  # with a port
+        return port == int(wanted) and _names(name, host, None)
+    try:
+        address = ip_address(host)
+    except ValueError:
+        domain = entry.removeprefix("*").removeprefix(".")
+        return bool(domain) and (host == domain or host.endswith(f".{domain}"))
+    try:
+        return address in ip_network(entry.strip("[]"), strict=False)
+    except ValueError:  # the exception is a name, or nothing
+        return False

@@ -1,0 +1,242 @@
+"""Every setting of every process, read once: environment > `.env` > user file > defaults.
+
+Reads files at `load_settings` and at no other time.
+Errors name the key, the value and what was expected.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from protocol.config.env_file import ENCODING, read_env_file
+from protocol.errors import InvalidInput, explain
+from protocol.patterns import Matching
+
+PROJECT = Path(__file__).resolve().parents[2]
+USER_FILE = Path("~/.config/moshi-rooms/settings.toml").expanduser()
+DEVELOPMENT_KEY = "devkey"
+DEVELOPMENT_SECRET = "development-secret-at-least-32-bytes"
+
+AuthMode = Literal["loopback", "open", "api_keys", "jwt"]
+SHORTEST_SECRET = 32  # bytes; a key's name is shorter
+Rate = Annotated[
+    str,
+    Matching(
+        r"[1-9]\d{0,6}/(second|minute|hour|day)",
+        "a number and a period, as 300/minute; periods: second, minute, hour, day",
+    ),
+]
+
+
+def _begins(*schemes: str) -> Matching:
+    """An address with one of these schemes."""
+    choices = " or ".join(f"{scheme}://" for scheme in schemes)
+    return Matching(f"({'|'.join(schemes)})://.+", f"an address that begins with {choices}")
+
+
+LiveKitUrl = Annotated[str, _begins("ws", "wss", "http", "https")]
+BrowserUrl = Annotated[str, _begins("ws", "wss")]
+RedisUrl = Annotated[str, _begins("redis", "rediss", "unix")]
+WebUrl = Annotated[str, _begins("http", "https")]
+ROOT_PATH = r"(/[A-Za-z0-9._~-]+)+"
+ROOT_PATH_LIMIT = 200
+
+RootPath = Annotated[
+    str,
+    Matching(f"|{ROOT_PATH}", "a path that begins with / and ends without it, as /voice"),
+    Field(max_length=ROOT_PATH_LIMIT),
+]
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(BaseSettings):
+    """The settings. Environment names are the field names in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_file=PROJECT / ".env",
+        env_file_encoding=ENCODING,
+        toml_file=USER_FILE,
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        use_attribute_docstrings=True,  # deploy.configuration makes the README of them
+    )
+
+    production: bool = False
+    """Refuse to start with development keys, without an `AUTH_MODE` chosen, or without TLS."""
+
+    # LiveKit. The browser's way in and the processes' own are two addresses.
+    livekit_url: LiveKitUrl = "ws://127.0.0.1:7880"
+    """LiveKit for our own processes."""
+    livekit_public_url: BrowserUrl = "ws://127.0.0.1:7880"
+    """LiveKit for browsers; wss wherever they are not on this machine."""
+    livekit_api_key: str = Field(default=DEVELOPMENT_KEY, min_length=1)
+    """Name of the key that LiveKit and we share."""
+    livekit_api_secret: SecretStr = Field(
+        default=SecretStr(DEVELOPMENT_SECRET), min_length=SHORTEST_SECRET
+    )
+    """Secret of that key, at least 32 bytes. The default is for development only."""
+    redis_url: RedisUrl = "redis://127.0.0.1:6379/0"
+    """Redis for promises and heartbeats."""
+
+    # Token service.
+    host: str = "127.0.0.1"
+    """Address that the token service listens on."""
+    port: Port = 8080
+    """Port of the page and the token service."""
+    root_path: RootPath = ""
+    """Path under which a proxy serves page and API, as `/voice`, unless it says so itself."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Other origins whose pages may ask for tokens, separated by commas."""
+    token_ttl_s: int = Field(default=600, ge=30, le=86_400)
+    """Seconds in which a token must be used to connect."""
+    promise_ttl_s: int = Field(default=3600, ge=60)
+    """Seconds that a named caller's session waits for a person, and that a used one is kept."""
+    reservation_s: float = Field(default=30.0, ge=1.0, le=600.0)
+    """Seconds that a new session's slots are held for the first person to come."""
+    default_persona: str = "assistant"
+    """Persona of a request that names none."""
+    personas_dir: Path = PROJECT / "personas"
+    """Folder of the persona files."""
+    web_dir: Path = PROJECT / "web" / "dist"
+    """Folder of the built page."""
+
+    # Who may call the token service.
+    auth_mode: Annotated[tuple[AuthMode, ...], NoDecode] = ("loopback",)
+    """Who may: `loopback` (this machine alone), `open`, `api_keys`, `jwt`, or several of them."""
+    api_keys_file: Path | None = None
+    """TOML file of hashed API keys; `python -m token_service.auth.api_keys` adds one."""
+    jwt_issuer: str | None = None
+    """Issuer of the operator's own users' JWTs."""
+    jwt_audience: str | None = None
+    """Audience that they must be for."""
+    jwt_jwks_url: WebUrl | None = None
+    """Where the issuer publishes its keys."""
+    trusted_proxies: str = "127.0.0.1"
+    """Addresses whose `X-Forwarded-…` are believed, with commas; one by one beside `loopback`."""
+    rate_per_address: Rate = "300/minute"
+    """Requests from one address; those that may do anything from this machine do not count."""
+    rate_per_caller: Rate = "120/minute"
+    """Tokens and changes of one caller."""
+    streams_per_caller: int = Field(default=50, ge=1, le=200)
+    """Event streams that one caller may follow at a time in one token service, which serves 200."""
+    audit_log: Path | None = None
+    """File of JSON lines: who minted or changed what for whom. Unset: none is kept."""
+
+    # Worker.
+    worker_host: str = "127.0.0.1"
+    """Address that the worker's health endpoint listens on."""
+    worker_port: Port = 8081
+    """Port of the worker's health endpoint and metrics."""
+    model: str = Field(default="pocket", min_length=1)
+    """`pocket`, `builtin`, `echo`, a hub repository, or a folder."""
+    hf_token: SecretStr | None = None
+    """Token of the hub, for repositories whose licence has to be accepted."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model runs; auto takes a GPU where there is one."""
+    capacity: int | None = Field(default=None, ge=1, le=512)
+    """Slots: conversations at a time. Unset: the model's own choice for the device."""
+    context: int | None = Field(default=None, ge=16, le=65_536)
+    """Frames of 80 ms that the model remembers. Unset: the model's own."""
+    renew_at: float = Field(default=0.92, ge=0.5, le=0.95)
+    """Share of the context at which a conversation's memory is renewed; it keeps up to half."""
+    torch_threads: int = Field(default=1, ge=1)
+    """Threads of torch on a CPU."""
+    voices_dir: Path = PROJECT / "voices"
+    """Folder of voices, WAV or .pt."""
+    cache_dir: Path = Path("~/.cache/moshi-rooms").expanduser()
+    """Folder for what is downloaded or built once."""
+    max_step_share: float = Field(default=0.9, gt=0.0)
+    """Share of a frame's 80 ms; where the 99th percentile of steps takes more, nobody new comes."""
+    empty_room_grace_s: float = Field(default=20.0, ge=0.0)
+    """Seconds that a host waits after the last person left."""
+    floor_hold_s: float = Field(default=20.0, ge=0.0)
+    """Seconds that one of several personas has the floor before it yields at its next pause."""
+    floor_alone_turns: int = Field(default=8, ge=0)
+    """Turns that personas take among themselves before a person has to speak."""
+    floor_alone_s: float = Field(default=60.0, ge=0.0)
+    """Seconds that they do so."""
+    drain_grace_s: float = Field(default=60.0, ge=0.0)
+    """Seconds that conversations may go on once the worker is told to stop."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """How much is logged."""
+    log_format: Literal["auto", "console", "json"] = "auto"
+    """auto: for people on a terminal, else JSON."""
+
+    @field_validator("cors_origins", "auth_mode", mode="before")
+    @classmethod
+    def _split_list(cls, value: object) -> object:
+        """`CORS_ORIGINS=https://a.example,https://b.example`."""
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("livekit_url", "livekit_public_url", "redis_url", "jwt_jwks_url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        """Raise `ValueError` for a host or a port that nothing could be reached by."""
+        try:
+            parts = urlsplit(url or "unix:")
+            whole = parts.scheme == "unix" or (bool(parts.hostname) and parts.port != 0)
+        except ValueError:
+            whole = False
+        if not whole:
+            raise ValueError("expected scheme://host:port, an IPv6 address in [brackets]")
+        return url
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the layers; the first that knows a key wins."""
+        return (
+            init_settings,
+            env_settings,
+            dotenv_settings,
+            TomlConfigSettingsSource(settings_cls),
+        )
+
+
+def load_settings() -> Settings:
+    """Read all layers. Raises `InvalidInput` naming each key and what was expected, no secret."""
+    if (env_file := Settings.model_config.get("env_file")) is not None:
+        read_env_file(Path(str(env_file)))
+    try:
+        return Settings()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{Settings.model_config.get('toml_file')}: not TOML: {error}") from None
+    except ValidationError as error:
+        faulty = {fault["loc"][0] for fault in error.errors() if fault["loc"]}
+        if "livekit_api_secret" in faulty:
+            raise InvalidInput(_short_secret()) from None
+        hide_values = "redis_url" in faulty  # it may hold a password
+        raise InvalidInput(f"settings: {explain(error, hide_values=hide_values)}") from None
+
+
+def _short_secret() -> str:
+    """Say what is expected of the secret; where the key's name is as long as one, that too."""
+    try:
+        name = Settings(livekit_api_secret=SecretStr(DEVELOPMENT_SECRET)).livekit_api_key
+    except ValidationError:
+        name = ""
+    expected = "LIVEKIT_API_SECRET: expected at least 32 bytes (value not shown)"
+    if len(name) < SHORTEST_SECRET:
+        return expected
+    return f"{expected}; LIVEKIT_API_KEY is as long as a secret: the two seem to be swapped"

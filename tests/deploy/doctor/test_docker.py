@@ -1,0 +1,138 @@
+"""Doctor: a host for docker compose, with a docker of the test's own on PATH."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy import compose
+from deploy.doctor import docker, network, tools
+from deploy.doctor.finding import Finding, State
+from deploy.installers import PROJECT
+from deploy.launch.ports import Port
+from harness.servers import GivenSettings, free_port
+from protocol.errors import InvalidInput
+
+INFO = '{"runc":{},"nvidia":{}}'
+
+
+def told(findings: list[Finding]) -> list[tuple[str, State]]:
+    """What the findings come to."""
+    return [(each.code, each.state) for each in findings]
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A PATH with nothing on it."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
+
+
+def program(path: Path, script: str) -> None:
+    """A docker that answers as a script says."""
+    (path / "docker").write_text(f"#!/bin/sh\n{script}\n")
+    (path / "docker").chmod(0o755)
+
+
+def test_a_docker_that_hands_on_gpus(path: Path) -> None:
+    """Engine, compose and NVIDIA's runtime."""
+    program(path, f"case $1 in compose) echo 2.39.1;; info) echo '{INFO}';; esac")
+
+    assert told(docker.docker()) == [("docker.ok", State.OK)]
+
+
+@pytest.mark.parametrize("runtimes", ['{"runc":{}}', "null", "no json"])
+def test_a_docker_without_nvidias_toolkit(path: Path, runtimes: str) -> None:
+    """The worker would get no GPU."""
+    program(path, f"case $1 in compose) echo 2.39.1;; info) echo '{runtimes}';; esac")
+
+    assert told(docker.docker()) == [("docker.ok", State.OK), ("docker.no_gpu", State.WARN)]
+
+
+def test_a_toolkit_without_a_runtime_is_enough(path: Path) -> None:
+    """Its hook is how docker hands on a reserved GPU."""
+    program(path, "case $1 in compose) echo 2.39.1;; info) echo '{}';; esac")
+    (path / docker.HOOK).touch(mode=0o755)
+
+    assert told(docker.docker()) == [("docker.ok", State.OK)]
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        (None, "docker.missing"),
+        ("exit 1", "docker.no_compose"),
+        ("[ $1 = compose ]", "docker.away"),
+        ("while :; do :; done", "docker.away"),
+    ],
+)
+def test_a_docker_that_is_of_no_use(
+    path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, code: str
+) -> None:
+    """Not there, without compose, without an engine for this user, or hanging."""
+    monkeypatch.setattr(docker, "WITHIN_S", 0.3)
+    if script is not None:
+        program(path, script)
+
+    assert told(docker.docker()) == [(code, State.FAIL)]
+
+
+def test_room_for_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where docker keeps them."""
+    monkeypatch.setattr(docker, "IMAGES_BYTES", 1)
+
+    assert told([docker.disk(0), docker.disk(1 << 60)]) == [
+        ("disk.ok", State.OK),
+        ("disk.small", State.FAIL),
+    ]
+
+
+def test_caddy_is_there_or_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For https in a local network."""
+    monkeypatch.setenv("CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    to_come = tools.caddy()
+    [installed] = [tmp_path / "caddy-2.11.7" / "bin"]
+    installed.mkdir(parents=True)
+    (installed / "caddy").touch()
+
+    assert told([to_come, tools.caddy()]) == [
+        ("caddy.to_install", State.WARN),
+        ("caddy.ok", State.OK),
+    ]
+
+
+def test_a_port_that_compose_may_hold_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who does not see the holder is not told to end it."""
+    monkeypatch.setattr(network, "is_free", lambda _: False)
+    monkeypatch.setattr(network, "holder", lambda _: network.STRANGER)
+
+    assert told(network.ports([Port(free_port(), "LiveKit", "")])) == [("ports.unseen", State.WARN)]
+
+
+def test_a_port_that_only_root_may_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens, so it is free."""
+    monkeypatch.setattr(network, "is_free", lambda _: False)
+    monkeypatch.setattr(network, "holder", lambda _: network.SYSTEM)
+
+    assert told(network.ports([Port(free_port(), "page over https", "")])) == [
+        ("ports.free", State.OK)
+    ]
+
+
+def test_what_compose_leaves_open_is_asked_for() -> None:
+    """A variable that has to be set is named with what it is for."""
+    with pytest.raises(InvalidInput, match=r"AUTH_MODE is not set: .* who may talk"):
+        compose.environment("token_service", {"DOMAIN": "talk.example"})
+
+
+def test_the_ports_of_the_plan_are_those_of_the_files() -> None:
+    """Numbers in docker-compose.yml, Caddyfile and livekit.yaml, and no others."""
+    names = ("docker-compose.yml", "livekit.yaml", "README.md")
+    text = "".join((PROJECT / name).read_text() for name in names)
+    made = compose.plan(GivenSettings(), "192.0.2.7")
+    tcp = {port.number for port in made.ports if port.protocol == "tcp"}
+    udp = [port.number for port in made.ports if port.protocol == "udp"]
+
+    assert [number for number in tcp if str(number) not in text] == []
+    assert f"udp_port: {udp[0]}-{udp[-1]} " in text.replace("\n", " ")
+    assert {process.name for process in made.processes} == set(compose.services())

@@ -1,0 +1,152 @@
+"""`make doctor` as a command: what it prints, its exit status, and that every line was seen."""
+
+import json
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.doctor.__main__ import verdict
+from deploy.doctor.finding import Finding, State
+from deploy.installers import PROJECT
+from harness.servers import free_port
+
+SECRET = secrets.token_hex(32)
+CHECKS = "python|compiler|docker|disk|\\w+_server|caddy|page|ports|udp|gpu|model|sessions|redis"
+CODE = rf'"((?:{CHECKS}|livekit|proxy|public_url|keys|settings)\.[a-z_]+)"'
+
+
+def doctor(home: Path, *arguments: str, **given: str) -> subprocess.CompletedProcess[str]:
+    """Run it with settings of the test's own, on free ports."""
+    ports = ("PORT", "WORKER_PORT", "LIVEKIT_PORT", "REDIS_PORT")
+    environment = {"HOME": str(home), **{name: str(free_port()) for name in ports}, **given}
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.doctor", *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def codes(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """Code → state, of what was printed as JSON."""
+    told: dict[str, Any] = json.loads(done.stdout)
+    return {each["code"]: each["state"] for each in told["findings"]}
+
+
+def test_for_scripts_it_prints_json_and_tells_by_its_exit_status(tmp_path: Path) -> None:
+    """A machine that can run the product: 0, and no secret in either output."""
+    done = doctor(
+        tmp_path, "--json", CACHE_DIR=str(tmp_path), LIVEKIT_API_KEY="k", LIVEKIT_API_SECRET=SECRET
+    )
+    found = codes(done)
+
+    assert (done.returncode, json.loads(done.stdout)["fit"]) == (0, True)
+    assert found["redis.to_start"] == found["livekit.to_start"] == "ok"
+    assert found["keys.own"] == "ok"
+    assert SECRET not in done.stdout + done.stderr
+
+
+def test_for_people_it_prints_lines_and_tells_by_its_exit_status(tmp_path: Path) -> None:
+    """With a port that is taken: 1, the line, and what to do below it."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        number = held.getsockname()[1]
+        done = doctor(tmp_path, WORKER_PORT=str(number))
+
+    assert done.returncode == 1
+    assert re.search(
+        rf"^FAIL  ports +tcp {number} \(worker's health\) is taken by", done.stdout, re.M
+    )
+    assert re.search(r"^ +→ end that, or WORKER_PORT=…$", done.stdout, re.M)
+
+
+def test_a_host_with_a_domain_is_looked_at_for_compose(tmp_path: Path) -> None:
+    """Production's refusals, the domain and docker count; nothing that `make run` needs."""
+    done = doctor(
+        tmp_path, "--json", DOMAIN="rooms.invalid", AUTH_MODE="open", MODEL="echo", PATH="/nowhere"
+    )
+    found = codes(done)
+
+    assert done.returncode == 1
+    assert {"docker.missing", "public_url.no_name", "keys.keys", "gpu.missing"} <= set(found)
+    assert not {"livekit_server.ok", "page.ok", "compiler.unneeded"} & set(found)
+
+
+def test_a_local_network_is_looked_at_for_make_run(tmp_path: Path) -> None:
+    """With `HOST`, the page's TLS is make run's to start."""
+    found = codes(doctor(tmp_path, "--json", HOST="127.0.0.2", HTTPS_PORT=str(free_port())))
+
+    assert found["public_url.to_start"] == "ok"
+    assert {"caddy.ok", "caddy.to_install"} & set(found)
+
+
+def test_the_address_of_a_router_is_no_fault(tmp_path: Path) -> None:
+    """With `NODE_IP`, clients are told an address on which nothing is opened here."""
+    found = codes(doctor(tmp_path, "--json", NODE_IP="203.0.113.7"))
+
+    assert found["udp.elsewhere"] == "warn"
+    assert "ports.no_address" not in found
+
+
+@pytest.mark.parametrize(
+    ("states", "sentence"),
+    [
+        ((State.OK, State.WARN), "Nothing stands in the way; 1 to know of (WARN)."),
+        ((State.FAIL, State.FAIL, State.WARN), "2 to mend (FAIL), 1 to know of (WARN)."),
+    ],
+)
+def test_it_ends_with_a_verdict(states: tuple[State, ...], sentence: str) -> None:
+    """How much there is to do."""
+    assert verdict([Finding("x.y", state, "") for state in states]) == sentence
+
+
+def test_settings_that_cannot_be_read_have_a_status_of_their_own(tmp_path: Path) -> None:
+    """2, and the name of the setting."""
+    done = doctor(tmp_path, "--json", CAPACITY="many")
+
+    assert done.returncode == 2
+    assert codes(done) == {"settings.wrong": "fail"}
+
+
+def test_servers_elsewhere_are_asked(tmp_path: Path, redis_url: str) -> None:
+    """What `make run` would not start is looked at where it is."""
+    done = doctor(tmp_path, "--json", REDIS_URL=redis_url)
+
+    assert codes(done)["redis.ok"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("finding", "line"),
+    [
+        (Finding("disk.ok", State.OK, "room"), "OK    disk           room"),
+        (
+            Finding("redis.away", State.FAIL, "gone", "start it"),
+            "FAIL  redis          gone\n                     → start it",
+        ),
+    ],
+)
+def test_a_line_says_what_was_found_and_what_to_do(finding: Finding, line: str) -> None:
+    """State, check, finding; the advice below it."""
+    assert finding.line() == line
+
+
+def test_every_line_that_can_be_printed_is_seen_in_a_test() -> None:
+    """Each code of the source stands in a test that made it happen."""
+    source = "".join(path.read_text() for path in (PROJECT / "deploy" / "doctor").glob("*.py"))
+    tests = "".join(
+        path.read_text() for path in (PROJECT / "tests" / "deploy").glob("test_doctor*.py")
+    )
+    made_of_names = {f"keys.{what}" for what in ("keys", "auth", "tls", "proxies")}
+    made_of_names |= {"redis.to_start", "livekit.to_start"}
+    can_be_printed = set(re.findall(CODE, source)) | made_of_names
+    seen = set(re.findall(r"(\w+\.[a-z_]+)", tests)) | {"model.echo", "model.builtin"}
+
+    assert len(can_be_printed) > 60
+    assert sorted(can_be_printed - seen) == []

@@ -1,0 +1,107 @@
+"""Doctor: ports and UDP; sockets of the test's own hold and block."""
+
+import ctypes
+import os
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+
+from deploy.doctor import network
+from deploy.doctor.finding import Finding, State
+from deploy.lan.local_network import own_address
+from deploy.launch.ports import Port
+from harness import servers
+
+SO_ATTACH_FILTER = 26  # asm-generic/socket.h
+NOBODY = "192.0.2.7"  # TEST-NET-1: no machine's address
+
+
+def told(finding: Finding) -> tuple[str, State]:
+    """What a finding comes to."""
+    return finding.code, finding.state
+
+
+def deaf_socket() -> socket.socket:
+    """A UDP socket to which the kernel hands no datagram: its filter's one line takes 0 bytes."""
+    deaf = socket.socket(type=socket.SOCK_DGRAM)
+    refuse_all = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF: ret 0
+    program = struct.pack("HL", 1, ctypes.addressof(refuse_all))
+    deaf.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+    return deaf
+
+
+def test_free_ports_are_told_in_one_line() -> None:
+    """All that are free, and what for."""
+    numbers = [servers.free_port(), servers.free_port()]
+    [finding] = network.ports([Port(number, "LiveKit", "X") for number in numbers])
+
+    assert told(finding) == ("ports.free", State.OK)
+    assert finding.found == f"free: tcp {numbers[0]} (LiveKit), tcp {numbers[1]} (LiveKit)"
+
+
+def test_a_taken_port_is_told_with_its_holder() -> None:
+    """Who has it, and the setting that moves it."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        number = held.getsockname()[1]
+        [finding] = network.ports([Port(number, "worker's health", "WORKER_PORT")])
+
+    assert told(finding) == ("ports.taken", State.FAIL)
+    assert f"(pid {os.getpid()})" in finding.found
+    assert finding.advice == "end that, or WORKER_PORT=…"
+
+
+def test_a_port_that_its_own_server_holds_is_no_fault(redis_url: str) -> None:
+    """While the product runs, doctor says so and goes on."""
+    number = int(redis_url.rsplit(":", 1)[1].split("/")[0])
+    [finding] = network.ports([Port(number, "redis", "REDIS_PORT")])
+
+    assert told(finding) == ("ports.ours", State.OK)
+
+
+def test_an_address_that_is_not_here() -> None:
+    """A port cannot be opened on another machine's address; the setting is named, and our own."""
+    [finding] = network.ports([Port(servers.free_port(), "page over https", "X", NOBODY)])
+
+    assert told(finding) == ("ports.no_address", State.FAIL)
+    here = f"here {own_address()}"
+    assert finding.advice == f"HOST='{NOBODY}': expected an address of this machine, {here}"
+
+
+def test_udp_that_gets_through() -> None:
+    """A real datagram, from this machine's own address to itself."""
+    port = servers.free_port(socket.SOCK_DGRAM)
+
+    assert told(network.udp(own_address(), port)) == ("udp.ok", State.OK)
+
+
+def test_udp_that_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel drops it, as a firewall does."""
+    monkeypatch.setattr(network, "_receiver", deaf_socket)
+    monkeypatch.setattr(network, "UDP_WITHIN_S", 0.05)
+    finding = network.udp("127.0.0.1", servers.free_port(socket.SOCK_DGRAM))
+
+    assert told(finding) == ("udp.blocked", State.FAIL)
+    assert "in the firewall" in finding.advice
+
+
+def test_udp_of_a_server_that_runs() -> None:
+    """A port that is open already is not tried."""
+    with socket.socket(type=socket.SOCK_DGRAM) as held:
+        held.bind(("127.0.0.1", 0))
+
+        assert told(network.udp(*held.getsockname())) == ("udp.held", State.OK)
+
+
+def test_udp_on_an_address_that_is_not_here() -> None:
+    """The router's public address cannot be tried from inside."""
+    finding = network.udp(NOBODY, servers.free_port(socket.SOCK_DGRAM))
+
+    assert told(finding) == ("udp.elsewhere", State.WARN)
+
+
+def test_own_address_is_one_of_this_machines(tmp_path: Path) -> None:
+    """Something can be bound there."""
+    with socket.create_server((own_address(), 0)) as there:
+        assert there.getsockname()[1] > 0

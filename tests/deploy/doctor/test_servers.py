@@ -1,0 +1,408 @@
+"""Doctor: redis, LiveKit, the public URL, keys; real servers, right and wrong ones."""
+
+import asyncio
+import http.server
+import secrets
+import ssl
+import threading
+import time
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from livekit import api
+from redis import Redis
+
+from deploy.doctor import servers, upgrade
+from deploy.doctor.finding import Finding, State
+from deploy.doctor.keys import keys
+from deploy.doctor.proxies import proxies
+from deploy.doctor.public_url import public_url
+from deploy.lan.certificates import Authority, make_authority, write_certificate
+from harness.clock import set_ahead
+from harness.proxy import forward_proxy, saying
+from harness.servers import GivenSettings, LiveKit, free_port, start_redis
+from protocol.config.settings import Settings
+from tests.conftest import SettingsFor
+from tests.token_service.players import eventually
+
+OWN = {"livekit_api_key": "rooms", "livekit_api_secret": secrets.token_hex(32)}
+SAFE = OWN | {"livekit_public_url": "wss://talk.example", "auth_mode": ("open",)}
+
+
+def told(finding: Finding) -> tuple[str, State]:
+    """What a finding comes to."""
+    return finding.code, finding.state
+
+
+@contextmanager
+def web(
+    status: int,
+    certificate: Path | None = None,
+    host: str = "127.0.0.1",
+    *,
+    says: bytes = b"",
+    hangs_s: float = 0.0,
+) -> Generator[int]:
+    """Something that answers every request alike, but for `/` after `hangs_s`; gives its port."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path != "/":
+                time.sleep(hangs_s)
+            with suppress(BrokenPipeError):
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(says)))
+                self.end_headers()
+                self.wfile.write(says)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer((host, 0), Answer)
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+    serving.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        serving.join()
+
+
+def test_a_redis_that_answers(redis_url: str) -> None:
+    """Its version is told."""
+    finding = servers.redis_server(GivenSettings(redis_url=redis_url))
+
+    assert told(finding) == ("redis.ok", State.OK)
+    assert finding.found.startswith("redis ")
+
+
+def test_a_redis_that_is_away() -> None:
+    """The address is told without its password."""
+    url = f"redis://:hush@127.0.0.1:{free_port()}/0"
+    finding = servers.redis_server(GivenSettings(redis_url=url))
+
+    assert told(finding) == ("redis.away", State.FAIL)
+    assert "hush" not in finding.line()
+
+
+def test_a_redis_that_forgets(tmp_path: Path) -> None:
+    """With a limit and an evicting policy; the policy and the right one are told."""
+    with start_redis(tmp_path) as url:
+        with Redis.from_url(url) as client:
+            client.config_set("maxmemory", "64mb")
+            client.config_set("maxmemory-policy", "allkeys-lru")
+        finding = servers.redis_server(GivenSettings(redis_url=url))
+
+    assert told(finding) == ("redis.forgets", State.FAIL)
+    assert "maxmemory-policy allkeys-lru" in finding.found and "noeviction" in finding.advice
+
+
+def test_a_redis_that_wants_a_password(tmp_path: Path) -> None:
+    """It answers, and refuses us."""
+    with start_redis(tmp_path) as url:
+        with Redis.from_url(url) as client:
+            client.config_set("requirepass", "hush")
+        finding = servers.redis_server(GivenSettings(redis_url=url))
+
+    assert told(finding) == ("redis.refused", State.FAIL)
+
+
+def test_a_livekit_that_knows_our_key(livekit: LiveKit, settings_for: SettingsFor) -> None:
+    """Asked for its rooms with our key."""
+    assert told(servers.livekit(settings_for(livekit=livekit))) == ("livekit.ok", State.OK)
+
+
+def test_a_livekit_with_another_secret(livekit: LiveKit, settings_for: SettingsFor) -> None:
+    """It answers, and does not let us in; no secret is told."""
+    secret = secrets.token_hex(32)
+    finding = servers.livekit(settings_for(livekit=livekit, livekit_api_secret=secret))
+
+    assert told(finding) == ("livekit.wrong_key", State.FAIL)
+    assert secret not in finding.line()
+
+
+def test_a_livekit_that_does_not_know_the_key(livekit: LiveKit, settings_for: SettingsFor) -> None:
+    """The key is named; a secret in its place is not."""
+    named = servers.livekit(settings_for(livekit=livekit, livekit_api_key="rooms"))
+    secret = secrets.token_hex(32)
+    swapped = servers.livekit(settings_for(livekit=livekit, livekit_api_key=secret))
+
+    assert told(named) == told(swapped) == ("livekit.wrong_key", State.FAIL)
+    assert "does not know the key 'rooms'" in named.found
+    assert secret not in swapped.line()
+
+
+def test_a_clock_that_is_two_minutes_ahead(
+    livekit: LiveKit, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LiveKit refuses every token, and the key is right."""
+    set_ahead(monkeypatch, 120)
+    finding = servers.livekit(settings_for(livekit=livekit))
+
+    assert told(finding) == ("livekit.clock", State.FAIL)
+    assert "this machine's clock is 1" in finding.found
+
+
+def test_a_clock_that_is_half_a_minute_ahead(
+    livekit: LiveKit, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LiveKit bears it, and what is timed is late or early: told before it grows."""
+    ahead = SimpleNamespace(time=lambda: time.time() + 30)
+    monkeypatch.setattr(servers, "time", ahead)
+
+    assert told(servers.livekit(settings_for(livekit=livekit))) == (
+        "livekit.clock_differs",
+        State.WARN,
+    )
+
+
+def test_a_livekit_behind_what_passes_no_websocket_on() -> None:
+    """It greets as LiveKit does, and answers 200 where a worker wants 101."""
+    with web(200, says=b"OK") as port:
+        finding = servers.livekit(GivenSettings(livekit_url=f"ws://127.0.0.1:{port}"))
+
+    assert told(finding) == ("livekit.no_upgrade", State.FAIL)
+    assert "answered 200 instead of 101" in finding.found
+
+
+def test_a_livekit_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that greets and then says nothing more is away, as soon as patience is over."""
+    monkeypatch.setattr(upgrade, "WITHIN_S", 0.3)
+    with web(200, says=b"OK", hangs_s=3.0) as port:
+        begun_s = time.monotonic()
+        finding = servers.livekit(GivenSettings(livekit_url=f"ws://127.0.0.1:{port}"))
+        took_s = time.monotonic() - begun_s
+
+    assert told(finding) == ("livekit.away", State.FAIL)
+    assert took_s < 3.0
+
+
+def test_a_livekit_that_is_away() -> None:
+    """Nobody listens."""
+    settings = GivenSettings(livekit_url=f"ws://127.0.0.1:{free_port()}")
+
+    assert told(servers.livekit(settings)) == ("livekit.away", State.FAIL)
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_something_else_on_livekits_port(status: int) -> None:
+    """A server that is no LiveKit is told from one."""
+    with web(status) as port:
+        settings = GivenSettings(livekit_url=f"ws://127.0.0.1:{port}")
+
+        assert told(servers.livekit(settings)) == ("livekit.other", State.FAIL)
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    """Whom the machine trusts."""
+    return make_authority()
+
+
+@pytest.fixture
+def certificate(authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A certificate for a name that leads here and is not localhost to doctor's eyes."""
+    (tmp_path / "authority.pem").write_text(authority.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    monkeypatch.setattr("deploy.doctor.public_url.is_loopback", lambda host: host is None)
+    write_certificate(authority, "127.0.0.1", tmp_path / "tls.pem")
+    return tmp_path / "tls.pem"
+
+
+def test_a_public_url_on_this_machine() -> None:
+    """Right for development."""
+    assert told(public_url("ws://localhost:7880")) == ("public_url.local", State.OK)
+
+
+def test_a_public_url_without_tls() -> None:
+    """Browsers elsewhere give no microphone."""
+    assert told(public_url("ws://192.168.1.5:7880")) == ("public_url.plain", State.WARN)
+
+
+def test_a_public_url_that_is_no_name() -> None:
+    """The domain leads nowhere."""
+    assert told(public_url("wss://rooms.invalid")) == ("public_url.no_name", State.FAIL)
+
+
+def test_a_public_url_that_answers_over_tls(certificate: Path) -> None:
+    """With a certificate that this machine trusts; it says from where it looked."""
+    with web(200, certificate) as port:
+        finding = public_url(f"wss://localhost:{port}")
+
+    assert told(finding) == ("public_url.ok", State.OK)
+    assert "seen from this machine" in finding.found
+
+
+def test_a_public_url_whose_certificate_is_for_another_name(certificate: Path) -> None:
+    """Browsers would refuse it; the reason is told."""
+    with web(200, certificate, "127.0.0.2") as port:
+        finding = public_url(f"wss://127.0.0.2:{port}")
+
+    assert told(finding) == ("public_url.certificate", State.FAIL)
+    assert "certificate is not valid for '127.0.0.2'" in finding.found
+
+
+def test_a_public_url_that_does_not_answer(certificate: Path) -> None:
+    """Nobody listens, as far as this machine sees."""
+    assert told(public_url(f"wss://127.0.0.1:{free_port()}")) == ("public_url.away", State.WARN)
+
+
+def test_a_public_url_that_answers_with_an_error(certificate: Path) -> None:
+    """Caddy is there, and what is behind it is not."""
+    with web(502, certificate) as port:
+        finding = public_url(f"wss://localhost:{port}")
+
+    assert told(finding) == ("public_url.strange", State.WARN)
+
+
+async def test_a_public_url_is_joined_as_a_browser_does(
+    livekit: LiveKit, certificate: Path
+) -> None:
+    """Over TLS to the real LiveKit; the room is gone soon after."""
+    keys_of = (livekit.api_key, livekit.api_secret)
+    async with tls_front(certificate, livekit.port) as port:
+        finding = await asyncio.to_thread(public_url, f"wss://localhost:{port}", keys_of)
+
+    assert told(finding) == ("public_url.ok", State.OK)
+    async with livekit.client() as client:
+        asked = partial(client.room.list_rooms, api.ListRoomsRequest())
+
+        async def gone() -> bool:
+            names = [room.name for room in (await asked()).rooms]
+            return not any(name.startswith("moshi-rooms-doctor") for name in names)
+
+        await eventually(gone, "the room ends by itself")
+
+
+@asynccontextmanager
+async def tls_front(certificate: Path, to: int) -> AsyncGenerator[int]:
+    """Something that takes TLS and passes on what comes, as Caddy does; gives its port."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    passing: set[asyncio.Task[None]] = set()
+
+    async def copy(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await source.read(65_536):
+                to.write(data)
+                await to.drain()
+
+    async def serve(here: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        there, forth = await asyncio.open_connection("127.0.0.1", to)
+        ways = {asyncio.create_task(copy(here, forth)), asyncio.create_task(copy(there, back))}
+        passing.update(ways)
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        for writer in (forth, back):
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls) as server:
+        yield server.sockets[0].getsockname()[1]
+        await asyncio.wait_for(asyncio.gather(*passing, return_exceptions=True), 20)
+
+
+def test_a_public_url_that_passes_no_websocket_on(certificate: Path) -> None:
+    """A web server in front answers pages, and no call can begin."""
+    with web(200, certificate) as port:
+        finding = public_url(f"wss://localhost:{port}", ("rooms", "s" * 32))
+
+    assert told(finding) == ("public_url.no_upgrade", State.FAIL)
+    assert "instead of 101" in finding.found
+
+
+def test_a_public_url_on_this_machine_is_joined_where_livekit_runs(livekit: LiveKit) -> None:
+    """With another secret nobody gets in; where LiveKit is still to start nobody tries."""
+    good, wrong = (livekit.api_key, livekit.api_secret), (livekit.api_key, secrets.token_hex(32))
+
+    assert told(public_url(livekit.url, good)) == ("public_url.local", State.OK)
+    assert told(public_url(livekit.url, wrong)) == ("public_url.refused", State.FAIL)
+    assert told(public_url(livekit.url, wrong, runs=False)) == ("public_url.local", State.OK)
+
+
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy of this machine."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_a_proxy_in_the_way_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where LiveKit is elsewhere, and in the finding about LiveKit itself."""
+    settings = GivenSettings(livekit_url="ws://livekit.example:7880")
+    assert proxies(settings) == []
+    with forward_proxy(saying("200 OK", "<html>")) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        [named], asked = proxies(settings), servers.livekit(settings)
+        monkeypatch.setenv("NO_PROXY", "livekit.example")
+        [past] = proxies(settings)
+
+    assert told(named) == ("proxy.in_between", State.WARN)
+    assert f"leads through the proxy {proxy.url} (HTTP_PROXY)" in named.found
+    assert told(asked) == ("livekit.other", State.FAIL)
+    assert f"the proxy {proxy.url} (HTTP_PROXY), and past it with NO_PROXY" in asked.found
+    assert told(past) == ("proxy.past", State.OK)
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_a_proxy_without_http_is_no_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SOCKS is spoken by none of our clients: said, and no traceback."""
+    monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1080")
+    settings = GivenSettings(livekit_url="ws://livekit.example:7880")
+
+    assert [told(each) for each in proxies(settings)] == [("proxy.unusable", State.FAIL)]
+    assert told(servers.livekit(settings)) == ("livekit.away", State.FAIL)
+
+
+def looked_at(env_file: Path, **given: Any) -> list[tuple[str, State]]:
+    """What is found of keys and modes."""
+    settings: Settings = GivenSettings(**given)
+    return [told(finding) for finding in keys(settings, env_file)]
+
+
+def test_development_keys_on_this_machine(tmp_path: Path) -> None:
+    """Right there, and said so."""
+    assert looked_at(tmp_path / ".env") == [("keys.development", State.OK)]
+
+
+def test_keys_of_ones_own(tmp_path: Path) -> None:
+    """Nothing to do."""
+    assert looked_at(tmp_path / ".env", production=True, **SAFE) == [("keys.own", State.OK)]
+
+
+def test_each_refusal_of_production_is_told(tmp_path: Path) -> None:
+    """Development key, nobody chose, no TLS: three lines."""
+    assert looked_at(tmp_path / ".env", production=True) == [
+        ("keys.keys", State.FAIL),
+        ("keys.auth", State.FAIL),
+        ("keys.tls", State.FAIL),
+    ]
+
+
+def test_strangers_that_are_trusted_beside_loopback(tmp_path: Path) -> None:
+    """What the token service would not start with."""
+    assert looked_at(tmp_path / ".env", trusted_proxies="*") == [("keys.proxies", State.FAIL)]
+
+
+def test_secrets_that_others_can_read(tmp_path: Path) -> None:
+    """The mode is told, and what to do."""
+    (tmp_path / ".env").touch(mode=0o644)
+    findings = keys(GivenSettings(**OWN), tmp_path / ".env")
+
+    assert [told(each) for each in findings] == [
+        ("keys.own", State.OK),
+        ("keys.readable", State.WARN),
+    ]
+    assert findings[1].advice == f"chmod 600 {tmp_path}/.env"

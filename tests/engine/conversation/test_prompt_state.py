@@ -1,0 +1,423 @@
+"""Prompts and voices: in one pass, kept, in the gaps; always as if told frame by frame."""
+
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from moshi.models.compression import MimiModel
+from moshi.models.lm import LMModel
+
+from protocol.errors import InvalidInput
+from protocol.personas import Persona
+from protocol.sampling import Sampling
+from tests.engine import folders
+from tests.engine.sequential import prompted
+from tests.engine.test_step import sounds, talk
+from tests.engine.tiny import TEXT_CARD, make_hearing, tiny_lm, tiny_mimi
+from worker.engine.background import Chores
+from worker.engine.capacity import TEXT_TOKENS
+from worker.engine.conversation.audio_tokens import encode, silence_codes, sine_codes
+from worker.engine.conversation.prompt_state import Prompts, Reading
+from worker.engine.conversation.voices import RecordedVoice, SavedVoice
+from worker.engine.files.lm_weights import load_lm
+from worker.engine.files.mimi_weights import load_codec
+from worker.engine.files.model_files import find_model
+from worker.engine.model import Tokens
+from worker.engine.network.codec import CodecWeights
+from worker.engine.network.language import Prefill, Weights
+from worker.engine.slots import SlotFailed
+from worker.engine.step import MoshiStep
+
+CONTEXT = 120
+PAD = 3
+VOICE = RecordedVoice(sounds(31, 5)[:, 0].reshape(-1))
+
+
+def encode_text(text: str) -> list[int]:
+    """A tokenizer that knows no piece: a token per byte."""
+    return [4 + byte % (TEXT_CARD - 4) for byte in text.encode()]
+
+
+def persona(prompt: str = "be kind", voice: str = "own", seed: int | None = None) -> Persona:
+    """A greedy persona with this prompt."""
+    sampling = Sampling(text_temperature=0.0, audio_temperature=0.0, seed=seed)
+    return Persona(name="kind", label="Kind", prompt=prompt, voice=voice, sampling=sampling)
+
+
+@pytest.fixture(scope="module")
+def personaplex(tmp_path_factory: pytest.TempPathFactory) -> tuple[LMModel, MimiModel]:
+    """A small PersonaPlex: 16 depformer steps as published, cut to 8 as it is loaded."""
+    published = folders.random_lm(seed=5, dep_q=16)
+    folder = folders.personaplex_folder(tmp_path_factory.mktemp("models") / "pp", published)
+    files = find_model(str(folder), lambda line: None)
+    device = torch.device("cpu")
+    lm = load_lm(files, device, torch.float32, context=CONTEXT)
+    mimi = load_codec(files, lm, device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(6)
+        make_hearing(mimi)
+    return lm, mimi
+
+
+@pytest.fixture(params=["moshi", "personaplex"])
+def small(
+    request: pytest.FixtureRequest, personaplex: tuple[LMModel, MimiModel]
+) -> tuple[LMModel, MimiModel]:
+    """Small models of both kinds."""
+    if request.param == "personaplex":
+        return personaplex
+    return tiny_lm(context=CONTEXT), tiny_mimi()
+
+
+@pytest.fixture
+def lm(small: tuple[LMModel, MimiModel]) -> LMModel:
+    """A small language model of either kind."""
+    return small[0]
+
+
+@pytest.fixture
+def mimi(small: tuple[LMModel, MimiModel]) -> MimiModel:
+    """Its codec."""
+    return small[1]
+
+
+def step_of(lm: LMModel, mimi: MimiModel, slots: int = 2, **more: object) -> MoshiStep:
+    """A step over a model that is prompted."""
+    reading = Reading(encode_text, prompted=True, voices={"own": VOICE}, **more)  # type: ignore[arg-type]  # tests' own
+    return MoshiStep(lm, mimi, slots, reading=reading)
+
+
+def frames_of(step: MoshiStep, who: Persona) -> Tokens:
+    """The persona's prompt, frame by frame."""
+    return step.stage.prompts.opening(who).frames
+
+
+def test_prompt_is_voice_silence_text_silence(lm: LMModel, mimi: MimiModel) -> None:
+    """The agent says the voice, then silence; the user's sine runs all along; text is padded."""
+    codec = CodecWeights(mimi)
+    frames = frames_of(step_of(lm, mimi), persona("be  kind\n"))
+    text = encode_text("<system> be  kind <system>")
+
+    assert frames[:, 0].tolist() == [PAD] * (5 + 6) + text + [PAD] * 6
+    assert frames[:5, 1:9].tolist() == encode(codec, VOICE.pcm).tolist()
+    silence, sine = (each(codec, released=False).tolist() for each in (silence_codes, sine_codes))
+    assert frames[5:, 1:9].tolist() == [silence] * (6 + len(text) + 6)
+    assert frames[:, 9:].tolist() == [sine] * len(frames)
+    assert silence != sine
+
+
+def test_prompt_without_text_has_no_text(lm: LMModel, mimi: MimiModel) -> None:
+    """An empty prompt is the voice and silence."""
+    assert len(frames_of(step_of(lm, mimi), persona(""))) == 5 + 12
+
+
+def test_cached_prompt_equals_sequential_prompt(lm: LMModel, mimi: MimiModel) -> None:
+    """A persona whose prompt was kept goes on as one that was told it frame by frame."""
+    heard = sounds(32, 20)[:, 0]
+    step = step_of(lm, mimi)
+    lines = list(step.warm([persona()]))
+    step.join(1, persona())
+    call = talk(step, 1, heard)
+    solo = prompted(lm, mimi, frames_of(step, persona()), list(heard))
+
+    assert lines == [f"Persona kind is prepared, {step.stage.prompts.size_bytes / 2**20:.1f} MiB"]
+    assert call.wrote == solo.wrote
+    assert len(set(call.wrote)) > 3
+    np.testing.assert_allclose(call.said, solo.said, atol=2e-5)
+
+
+def test_nothing_of_a_prompt_or_of_a_person_is_left_out(lm: LMModel, mimi: MimiModel) -> None:
+    """All frames of the prompt are read, and the person's codes are those of a whole recording.
+
+    moshi's server keeps a first frame out of the encoder, NVIDIA's does not; and the person's first
+    frame once took the place of the last sine.
+    """
+    heard = sounds(40, 8)[:, 0]
+    step = step_of(lm, mimi)
+    list(step.warm([persona()]))
+    step.join(1, persona())
+    begun = step.memory.tensors["mind.transformer.offset"].tolist()
+    sine = frames_of(step, persona())[-1, 9:].tolist()
+    columns: list[list[int]] = []
+    for frame in heard:
+        talk(step, 1, frame[None])
+        columns.append(step.column[1, 9:].tolist())
+    codes = encode(CodecWeights(mimi), heard.reshape(-1)).tolist()
+
+    assert begun == [0, len(frames_of(step, persona()))]
+    assert [column[0] for column in columns] == [code[0] for code in codes]
+    assert [column[1:] for column in columns] == [sine[1:], *[code[1:] for code in codes[:-1]]]
+
+
+def test_the_first_tokens_are_drawn_as_the_persona_asks(lm: LMModel, mimi: MimiModel) -> None:
+    """What follows the prompt depends on the session's own seed, and is the same with the same."""
+    step = step_of(lm, mimi)
+    list(step.warm([persona()]))
+    firsts: list[tuple[int, ...]] = []
+    for seed in [*range(12), *range(12)]:
+        step.join(1, Persona(**{**dict(persona()), "sampling": Sampling(seed=seed)}))
+        talk(step, 1, sounds(41, 1)[:, 0])
+        firsts.append(tuple(step.column[1, :2].tolist()))  # text, and the code without a delay
+
+    assert firsts[:12] == firsts[12:]
+    assert len(set(firsts)) > 2
+
+
+def test_who_is_hushed_before_the_first_frame_says_nothing(lm: LMModel, mimi: MimiModel) -> None:
+    """Silence that is asked for between the join and the first frame holds from that frame on."""
+    step = step_of(lm, mimi)
+    list(step.warm([persona()]))
+    silence = step.stage.prompts.silence.tolist()
+    step.join(1, persona())
+    step.hush(1, True)
+    read: list[list[int]] = []
+    for frame in sounds(42, 4)[:, 0]:
+        talk(step, 1, frame[None])
+        read.append(step.column[1, :9].tolist())
+
+    assert read == [[PAD, *silence]] * 4
+
+
+def test_prompt_read_in_the_gaps_equals_sequential_prompt(lm: LMModel, mimi: MimiModel) -> None:
+    """A new prompt is read in pieces while the slot is silent; what it heard follows the prompt."""
+    heard = sounds(33, 24)[:, 0]
+    step = step_of(lm, mimi)
+    step.join(1, persona())
+    waiting = talk(step, 1, heard[:6])
+    while step.work(1.0):
+        pass
+    call = talk(step, 1, heard[6:])
+    solo = prompted(lm, mimi, frames_of(step, persona()), list(heard), waited=6)
+
+    assert waiting.wrote == [PAD] * 5
+    assert call.wrote == solo.wrote[: len(call.wrote)]
+    assert len(set(call.wrote)) > 3
+
+
+def test_neighbour_of_a_prompt_notices_nothing(lm: LMModel, mimi: MimiModel) -> None:
+    """A slot's tokens are the same whether or not prompts are read beside it."""
+    heard = sounds(34, 12)[:, 0]
+    calls = []
+    for busy in (False, True):
+        step = step_of(lm, mimi)
+        list(step.warm([persona()]))
+        step.join(0, persona())
+        if busy:
+            step.join(1, persona("something else"))
+        first = talk(step, 0, heard[:6], np.array([True, busy]))
+        while step.work(1.0):
+            pass
+        calls.append(first.wrote + talk(step, 0, heard[6:], np.array([True, busy])).wrote)
+
+    assert calls[0] == calls[1]
+
+
+def test_prompts_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many come at once, one mind reads at a time, and a prompt of two is read once.
+
+    Once each had a mind of its own: 64 that came together took 10 GB beside the slots.
+    """
+    minds: list[weakref.ref[Prefill]] = []
+    others: list[int] = []
+    clock_s = [0.0]
+
+    class Counted(Prefill):
+        def __init__(self, weights: Weights, frames: int) -> None:
+            super().__init__(weights, frames)
+            others.append(sum(mind() is not None for mind in minds))
+            minds.append(weakref.ref(self))
+
+        def read_embedded(self, embeddings: torch.Tensor) -> None:
+            super().read_embedded(embeddings)
+            clock_s[0] += 1.0
+
+    monkeypatch.setattr("worker.engine.conversation.prompt_state.Prefill", Counted)
+    step = step_of(tiny_lm(context=CONTEXT), tiny_mimi(), slots=4)
+    step.chores = Chores(lambda: clock_s[0])
+    for slot, text in enumerate(("first", "second", "second", "third")):
+        step.join(slot, persona(text))
+    step.leave(0)
+    while step.work(1.5):  # a piece and a half
+        pass
+
+    assert others == [0, 0]
+    assert not any(step.stage.waits(slot) for slot in (1, 2, 3))
+
+
+def test_a_prompt_that_fails_costs_its_own_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a prompt cannot be read its slot fails, and the next prompt is read all the same."""
+
+    def refuse(*_: object) -> None:
+        raise torch.OutOfMemoryError("no memory")
+
+    step = step_of(tiny_lm(context=CONTEXT), tiny_mimi())
+    with monkeypatch.context() as broken:
+        broken.setattr("worker.engine.conversation.prompt_state.Prefill", refuse)
+        step.join(1, persona("first"))
+        with pytest.raises(SlotFailed) as failed:
+            step.work(1.0)
+    step.leave(1)
+    step.join(0, persona("second"))
+    while step.work(1.0):
+        pass
+
+    assert failed.value.slot == 1
+    assert not step.stage.waits(0)
+
+
+def test_who_leaves_is_prompted_no_more(lm: LMModel, mimi: MimiModel) -> None:
+    """A prompt that is being read for a slot is dropped with its occupant."""
+    step = step_of(lm, mimi)
+    step.join(0, persona())
+    step.leave(0)
+
+    assert not step.work(1.0)
+    assert step.stage.prompts.get(persona()) is None
+
+
+def test_saved_voice_equals_recorded_voice(lm: LMModel, mimi: MimiModel) -> None:
+    """A voice saved as embeddings and a ring of 4 gives the conversation of the voice itself."""
+    heard = sounds(35, 16)[:, 0]
+    step = step_of(lm, mimi)
+    list(step.warm([persona()]))
+    prompts = step.stage.prompts
+    saved = saved_voice(lm, prompts, frames_of(step, persona())[:5])
+    again = MoshiStep(
+        lm, mimi, 1, reading=Reading(encode_text, prompted=True, voices={"own": saved})
+    )
+    list(again.warm([persona()]))
+    step.join(0, persona())
+    again.join(0, persona())
+
+    assert talk(step, 0, heard).wrote == talk(again, 0, heard).wrote
+
+
+def saved_voice(lm: LMModel, prompts: Prompts, frames: Tokens) -> SavedVoice:
+    """Save a voice as NVIDIA/personaplex 3428dfd lm.py `_step_voice_prompt_core` does.
+
+    After N frames it has read positions 0 to N - 2, and its ring holds N - 1 and, of those codes
+    that are delayed, N.
+    """
+    columns, count = prompts.columns(frames), len(frames)
+    embed = Weights(lm).embed
+    ring = np.full((columns.shape[1], 4), -2)
+    for position in range(max(0, count - 2), count + 1):
+        ring[:, position % 4] = columns[position]
+    return SavedVoice(embed(torch.from_numpy(columns[: count - 1])).detach(), ring)
+
+
+def test_least_used_opening_goes_first(lm: LMModel, mimi: MimiModel) -> None:
+    """Openings are kept within a budget; the one that was asked for longest ago is dropped."""
+    one = step_of(lm, mimi).stage.prompts
+    size = one.read(persona("aaa")).mind.size_bytes
+    prompts = step_of(lm, mimi, budget_bytes=2 * size).stage.prompts
+    for prompt in ("aaa", "bbb"):
+        prompts.read(persona(prompt))
+    prompts.get(persona("aaa"))
+    prompts.read(persona("ccc"))
+
+    assert [prompts.get(persona(each)) is None for each in ("aaa", "bbb", "ccc")] == [
+        False,
+        True,
+        False,
+    ]
+    assert prompts.size_bytes <= 2 * size
+
+
+@pytest.mark.parametrize("voice_frames", [5, 188])
+def test_a_long_prompt_is_read_to_its_end(voice_frames: int) -> None:
+    """As many tokens as are planned are read whatever the voice, the prices at the end among them.
+
+    An opening once ended at 300 frames: a voice of 15 s left 100 tokens.
+    """
+    voice = RecordedVoice(np.tile(VOICE.pcm, 40)[: voice_frames * 1920])
+    reading = Reading(encode_text, prompted=True, voices={"own": voice})
+    step = MoshiStep(tiny_lm(context=1500), tiny_mimi(), 1, reading=reading)
+    price = " 5 euros."
+    text = "x" * (TEXT_TOKENS - len(f"<system> {price} <system>")) + price
+    list(step.warm([persona(text)]))
+    step.join(0, persona(text))
+    frames = frames_of(step, persona(text))
+
+    assert len(frames) == voice_frames + 6 + TEXT_TOKENS + 6
+    assert frames[-24:-6, 0].tolist() == encode_text(f"{price} <system>")
+    assert step.memory.tensors["mind.transformer.offset"].tolist() == [len(frames)]
+
+
+@pytest.mark.parametrize(
+    ("context", "text", "refusal"),
+    [
+        (
+            120,
+            "word " * 9,
+            "persona.prompt: kind's has 62 tokens with its marks; expected at most 43",
+        ),
+        (3000, "\U0001f600" * 121, "kind's has 502 tokens with its marks; expected at most 500"),
+    ],
+)
+def test_a_prompt_that_is_too_long_is_refused(context: int, text: str, refusal: str) -> None:
+    """More than is planned, or half the context, is refused with both numbers, and never cut."""
+    step = step_of(tiny_lm(context=context), tiny_mimi())
+    step.join(1, persona(text))
+    with pytest.raises(SlotFailed) as failed:
+        step.work(1.0)
+
+    assert failed.value.slot == 1
+    assert isinstance(failed.value.__cause__, InvalidInput)
+    assert refusal in str(failed.value.__cause__)
+
+
+def test_a_catalogue_whose_prompt_is_too_long_is_refused() -> None:
+    """Before anybody asks for it, with the context that would be long enough."""
+    step = step_of(tiny_lm(context=120), tiny_mimi())
+    with pytest.raises(InvalidInput) as refusal:
+        list(step.warm([persona(), persona("word " * 9)]))
+
+    assert str(refusal.value) == (
+        "CONTEXT=120: persona.prompt: kind's has 62 tokens with its marks; expected at most 43, "
+        "which is what the model here reads: shorten it, or set CONTEXT=1034, with which 500 are "
+        "read"
+    )
+
+
+def test_context_without_room_for_a_voice_is_refused() -> None:
+    """A voice that does not fit into half the context is refused with the numbers."""
+    step = step_of(tiny_lm(context=30), tiny_mimi())
+    with pytest.raises(InvalidInput, match=r"CONTEXT=30: .* take 17 frames, .* at least 34"):
+        list(step.warm([]))
+
+
+def test_unknown_voice_is_the_usual_one(lm: LMModel, mimi: MimiModel) -> None:
+    """A name that is none of the voices is the usual voice, and never a path."""
+    prompts = step_of(lm, mimi).stage.prompts
+
+    assert prompts.read(persona(voice="nobody")) is prompts.get(persona(voice="own"))
+
+
+def test_moshi_has_no_prompt() -> None:
+    """A model without prompts begins with an empty mind, whatever the persona's prompt."""
+    heard = sounds(36, 12)[:, 0]
+    step = MoshiStep(tiny_lm(context=CONTEXT), tiny_mimi(), 2)
+    list(step.warm([persona()]))
+    step.join(0, persona())
+    step.join(1, persona(""))
+
+    assert not step.work(1.0)
+    assert talk(step, 0, heard).wrote == talk(step, 1, heard).wrote
+
+
+def test_a_slot_that_went_nan_begins_with_its_prompt(lm: LMModel, mimi: MimiModel) -> None:
+    """A slot whose memory is emptied goes on as one that has just joined with its prompt."""
+    heard = sounds(38, 12)[:, 0]
+    step = step_of(lm, mimi)
+    list(step.warm([persona()]))
+    step.join(0, persona())
+    talk(step, 0, sounds(37, 5)[:, 0])
+    step.memory.tensors["mind.transformer.1.kv"][0] = np.nan
+    talk(step, 0, sounds(39, 1)[:, 0])
+    again = talk(step, 0, heard)
+    step.join(1, persona())
+
+    assert again.wrote == talk(step, 1, heard).wrote
+    assert len(set(again.wrote)) > 3

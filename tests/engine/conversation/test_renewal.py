@@ -1,0 +1,540 @@
+"""Calls without end: a renewed mind is one that read the same tokens one by one, unheard."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from moshi.models.compression import MimiModel
+from moshi.models.lm import LMGen, LMModel
+from moshi.utils.compile import no_compile
+from prometheus_client import REGISTRY
+
+from tests.engine import folders
+from tests.engine.solo import Call, alone
+from tests.engine.test_step import GREEDY, sampled, sounds
+from tests.engine.tiny import TEXT_CARD, tiny_lm, tiny_mimi
+from worker.engine.conversation.renewal import Rules
+from worker.engine.conversation.responsiveness import QUIET_FRAMES
+from worker.engine.files.lm_weights import load_lm
+from worker.engine.files.mimi_weights import load_codec
+from worker.engine.files.model_files import find_model
+from worker.engine.model import Pcm, StepOut, Tokens
+from worker.engine.network.memory import Snapshot
+from worker.engine.slots import SlotFailed
+from worker.engine.step import MoshiStep
+
+CONTEXT = 32
+DUE_AT = 24  # three quarters of it: room for what the tests do between two renewals
+PATIENCE = 3
+RULES = Rules(at_share=0.75, patience_frames=PATIENCE)
+WORD = 17
+GAP_S = 10.0  # so long that every piece fits: what is tested is not the clock
+
+
+@pytest.fixture(scope="module")
+def personaplex(tmp_path_factory: pytest.TempPathFactory) -> tuple[LMModel, MimiModel]:
+    """A small PersonaPlex: 16 depformer steps as published, cut to 8 as it is loaded."""
+    published = folders.random_lm(seed=5, dep_q=16)
+    folder = folders.personaplex_folder(tmp_path_factory.mktemp("models") / "pp", published)
+    files = find_model(str(folder), lambda line: None)
+    lm = load_lm(files, torch.device("cpu"), torch.float32, context=CONTEXT)
+    return lm, load_codec(files, lm, torch.device("cpu"))
+
+
+@pytest.fixture(params=["moshi", "personaplex"])
+def small(
+    request: pytest.FixtureRequest, personaplex: tuple[LMModel, MimiModel]
+) -> tuple[LMModel, MimiModel]:
+    """Small models of both kinds."""
+    if request.param == "personaplex":
+        return personaplex
+    return tiny_lm(context=CONTEXT), tiny_mimi()
+
+
+def renewals(reason: str) -> int:
+    """How many slots were renewed for this reason so far."""
+    return int(REGISTRY.get_sample_value("moshi_renewed_slots_total", {"reason": reason}) or 0)
+
+
+@dataclass
+class Talk:
+    """A call in slot 0 of a step, frame by frame, with a gap after each."""
+
+    step: MoshiStep
+    columns: list[Tokens] = field(default_factory=list)
+    outs: list[StepOut] = field(default_factory=list)
+    ages: list[int] = field(default_factory=list)  # what the mind has read, after each gap
+
+    def hear(self, pcm: Pcm, *, gap: bool = True) -> None:
+        """Go on for one frame, all slots hearing the same."""
+        slots = self.step.capacity
+        out = self.step.run(np.broadcast_to(pcm, (slots, 1920)), np.ones(slots, dtype=np.bool_))
+        self.outs.append(out)
+        self.columns.append(self.step.column[0].copy())
+        if gap:
+            self.step.work(GAP_S)
+        self.ages.append(age(self.step))
+
+    @property
+    def renewed_at(self) -> list[int]:
+        """After which frames the mind was younger than before."""
+        return [n for n in range(1, len(self.ages)) if self.ages[n] <= self.ages[n - 1]]
+
+
+def age(step: MoshiStep, slot: int = 0) -> int:
+    """How many positions a slot's mind has read."""
+    return int(step.memory.tensors["mind.transformer.offset"][slot])
+
+
+def make(
+    lm: LMModel | None = None,
+    slots: int = 1,
+    rules: Rules = RULES,
+    mimi: MimiModel | None = None,
+) -> MoshiStep:
+    """A step whose slots are all joined."""
+    step = MoshiStep(lm or tiny_lm(context=CONTEXT), mimi or tiny_mimi(), slots, rules=rules)
+    for slot in range(slots):
+        step.join(slot, GREEDY)
+    return step
+
+
+def open_with(step: MoshiStep, slot: int, lm: LMModel, frames: int) -> Tokens:
+    """Let a slot's mind begin with made-up columns `[frames, 1 + n_q]`, which are returned."""
+    rng = np.random.default_rng(4)
+    mind = step.prefill(frames)
+    columns = rng.integers(0, lm.card, size=(frames, 1 + lm.n_q))
+    columns[0] = mind.initial[0]
+    mind.read(columns)
+    ahead = rng.integers(0, lm.card, size=(2, 1 + lm.n_q))
+    opening: Snapshot = mind.snapshot(ahead)
+    step.memory.load(slot, opening)
+    step.renewal.open_with(slot, opening)
+    return columns
+
+
+@torch.inference_mode()
+def said_by_upstream(lm: LMModel, read: Tokens) -> Tokens:
+    """What moshi says after each column `[T, 1 + n_q]`, having read them one by one: `[T, 9]`."""
+    lm_gen = LMGen(lm, use_sampling=False)
+    said: list[Tokens] = []
+    with no_compile(), lm_gen.streaming(1):
+        for column in torch.from_numpy(read):
+            hidden, logits = lm.forward_text(column[None, :, None])
+            text = logits[0, 0].argmax(dim=-1)
+            codes = lm_gen.depformer_step(text, hidden)
+            said.append(torch.cat([text, codes[0]]).numpy())
+    return np.stack(said)
+
+
+@pytest.mark.parametrize("opening_frames", [0, 5])
+def test_renewed_mind_is_a_sequential_replay(
+    small: tuple[LMModel, MimiModel], opening_frames: int
+) -> None:
+    """After a renewal the slot says what upstream says, which read opening and columns in turn."""
+    lm, mimi = small
+    step = MoshiStep(lm, mimi, 1, rules=RULES)
+    step.join(0, GREEDY)
+    opening = step.prefill(1).initial
+    if opening_frames:
+        opening = open_with(step, 0, lm, opening_frames)
+    talk = Talk(step)
+    for frame in sounds(1, 70)[:, 0]:
+        talk.hear(frame)
+
+    assert len(talk.renewed_at) >= 3
+    columns = np.stack(talk.columns)
+    tokens: set[int] = set()
+    for n, until in zip(talk.renewed_at, [*talk.renewed_at[1:], len(columns) - 1], strict=True):
+        own = talk.ages[n] - len(opening)
+        assert 0 <= talk.ages[n] - CONTEXT // 2 <= PATIENCE
+        replay = np.concatenate([opening, columns[n + 1 - own : until]])
+        said = said_by_upstream(lm, replay)[len(opening) + own :]
+        np.testing.assert_array_equal(said, columns[n + 2 : until + 1, : 1 + lm.dep_q])
+        tokens.update(said.flat)
+    assert len(tokens) > 10
+
+
+def test_first_columns_are_replayed_as_they_were() -> None:
+    """A session that is renewed while all it read is kept goes on as if nothing had happened."""
+    calls: list[Talk] = []
+    for renew in (False, True):
+        talk = Talk(make())
+        for n, frame in enumerate(sounds(2, 20)[:, 0]):
+            if renew and n == 11:
+                talk.step.renewal.ask(0, "request")
+            talk.hear(frame)
+        calls.append(talk)
+
+    assert calls[0].ages == calls[1].ages
+    for one, other in zip(calls[0].outs, calls[1].outs, strict=True):
+        assert one.text.tolist() == other.text.tolist()
+        assert one.will.tolist() == other.will.tolist()
+        np.testing.assert_allclose(one.pcm, other.pcm, atol=2e-5)
+
+
+def test_keys_and_values_are_those_of_reading_one_by_one() -> None:
+    """What the mind remembers after a renewal differs from a sequential replay by rounding."""
+    heard = sounds(2, 12)[:, 0]
+    stays, renewed = Talk(make()), Talk(make())
+    for frame in heard:
+        stays.hear(frame)
+        renewed.hear(frame, gap=False)
+    before = renewals("request")
+    renewed.step.renewal.ask(0, "request")
+    for _ in range(2):
+        renewed.step.work(GAP_S)
+        for talk in (stays, renewed):
+            talk.hear(np.zeros(1920, dtype=np.float32), gap=talk is renewed)
+    for frame in sounds(3, 8)[:, 0]:
+        stays.hear(frame)
+        renewed.hear(frame)
+
+    assert renewals("request") == before + 1
+    for name, tensor in stays.step.memory.tensors.items():
+        if name.startswith("mind."):
+            torch.testing.assert_close(renewed.step.memory.tensors[name], tensor)
+
+
+def test_no_frame_is_missed_and_the_sound_goes_on() -> None:
+    """Through renewals every frame comes, its text is the one announced, Mimi stays untouched."""
+    talk = Talk(make())
+    announced: list[int] = []
+    for frame in sounds(5, 60)[:, 0]:
+        talk.hear(frame, gap=False)
+        announced.append(int(talk.step.next_text[0][0]))
+        codec = {
+            name: tensor.clone()
+            for name, tensor in talk.step.memory.tensors.items()
+            if not name.startswith("mind.")
+        }
+        talk.step.work(GAP_S)
+        for name, tensor in codec.items():
+            assert torch.equal(talk.step.memory.tensors[name], tensor), name
+        talk.ages[-1] = age(talk.step)
+
+    assert len(talk.renewed_at) >= 3
+    assert [bool(out.valid[0]) for out in talk.outs] == [False, *[True] * 59]
+    assert [int(out.text[0]) for out in talk.outs[1:]] == announced[:-1]
+
+
+def test_neighbours_notice_nothing() -> None:
+    """While one slot is renewed, the others' minds stay as they are, to the bit."""
+    talk = Talk(make(slots=2, rules=Rules(patience_frames=0)))
+    for frame in sounds(6, 10)[:, 0]:
+        talk.hear(frame, gap=False)
+    before = renewals("request")
+    neighbour = {name: each[1].clone() for name, each in talk.step.memory.tensors.items()}
+    talk.step.renewal.ask(0, "request")
+    talk.step.work(GAP_S)
+
+    assert renewals("request") == before + 1
+    for name, tensor in neighbour.items():
+        assert torch.equal(talk.step.memory.tensors[name][1], tensor), name
+
+
+def test_swap_waits_for_a_pause() -> None:
+    """Who talks is renewed at their first pause, and not before."""
+    talk = Talk(make(tiny_lm(context=128), rules=Rules(at_share=0.75)))
+    silence = np.zeros(1920, dtype=np.float32)
+    talk.step.force(0, text=WORD)
+    for _ in range(10):
+        talk.hear(silence)
+    talk.step.renewal.ask(0, "request")
+    for _ in range(10):
+        talk.hear(silence)
+    assert talk.renewed_at == []
+    talk.step.force(0, text=3)
+    before = renewals("request")
+    for _ in range(3):
+        talk.hear(silence)
+    assert renewals("request") == before
+    talk.hear(silence)
+    assert renewals("request") == before + 1
+
+
+def test_patience_ends() -> None:
+    """Who never pauses is renewed after the limit all the same."""
+    talk = Talk(make(tiny_lm(context=128), rules=Rules(at_share=0.75, patience_frames=5)))
+    talk.step.force(0, text=WORD)
+    heard = sounds(7, 15)[:, 0]
+    for frame in heard[:9]:
+        talk.hear(frame)
+    before = renewals("request")
+    talk.step.renewal.ask(0, "request")
+    talk.step.work(GAP_S)  # it catches up here
+    for frame in heard[9:13]:
+        talk.hear(frame)
+    assert renewals("request") == before
+    talk.hear(heard[13])
+    assert renewals("request") == before + 1
+
+
+def test_old_minds_are_renewed() -> None:
+    """A mind is renewed at its age, before the ring wraps."""
+    talk = Talk(make())
+    before = renewals("age")
+    for frame in sounds(8, 100)[:, 0]:
+        talk.hear(frame)
+
+    assert max(talk.ages) < CONTEXT
+    assert min(talk.ages[DUE_AT:]) >= CONTEXT // 2
+    assert renewals("age") - before == len(talk.renewed_at) >= 6
+
+
+SPOKEN, QUIET = np.full(1920, 0.1, dtype=np.float32), np.zeros(1920, dtype=np.float32)
+HUSHED_CONTEXT = 2 * QUIET_FRAMES
+LOSING = Rules(spoken_frames=12)
+
+
+def mute_lm(context: int, word_odds: float) -> LMModel:
+    """A tiny Moshi that says nothing, ever, but gives each word these odds against padding."""
+    lm = tiny_lm(context=context)
+    head = torch.nn.Linear(lm.dim, TEXT_CARD)
+    head.weight.data.zero_()
+    head.bias.data.fill_(math.log(word_odds))
+    head.bias.data[lm.text_padding_token_id] = 0.0
+    lm.text_linear = head
+    return lm.eval()
+
+
+def mute(word_odds: float, rules: Rules = LOSING, context: int = HUSHED_CONTEXT) -> Talk:
+    """A call with such a model, whose mind began with an opening of 4."""
+    lm = mute_lm(context, word_odds)
+    talk = Talk(make(lm, rules=rules))
+    open_with(talk.step, 0, lm, 4)
+    return talk
+
+
+SOUND, LOST = 0.001, 1e-9  # odds of a word
+
+
+def turn(talk: Talk, spoken: int = 12, quiet: int = QUIET_FRAMES, *, gap: bool = True) -> None:
+    """Somebody speaks to the slot, and waits."""
+    for n in range(spoken + quiet):
+        talk.hear(SPOKEN if n < spoken else QUIET, gap=gap)
+
+
+def test_a_listener_is_left_as_it_is() -> None:
+    """Who listens for 90 s, a pause of 4 s, and all of it again, at upstream's context of 3,000.
+
+    No mind is renewed, let alone wiped: every frame is one more that it remembers.
+    """
+    talk = mute(SOUND, Rules(), context=3000)
+    for _ in range(2):
+        turn(talk, spoken=1125)
+
+    assert talk.ages == [4 + n + 1 for n in range(2 * (1125 + QUIET_FRAMES))]
+
+
+def test_a_call_is_upstreams_until_the_ring_is_nearly_full() -> None:
+    """Up to 0.92 of the context the default rules leave a call as upstream has it."""
+    heard = sounds(18, 91)[:, 0]
+    talk = Talk(make(tiny_lm(context=100), rules=Rules()))
+    call = Call()
+    for frame in heard:
+        talk.hear(frame)
+        call.take(talk.outs[-1], 0)
+    solo = alone(tiny_lm(context=100), tiny_mimi(), list(heard))
+
+    assert talk.renewed_at == []
+    assert call.wrote == solo.wrote
+
+
+def test_a_sound_listener_keeps_half_the_context() -> None:
+    """Who says nothing for a whole context, but weighs to, is renewed by age and forgets nothing.
+
+    It has half a context of the call again, for ever.
+    """
+    before = renewals("age"), renewals("lost")
+    talk = mute(SOUND, context=200)
+    for _ in range(8):
+        turn(talk, spoken=30)
+
+    assert renewals("lost") == before[1]
+    assert renewals("age") - before[0] == len(talk.renewed_at) >= 4
+    assert min(talk.ages[n] for n in talk.renewed_at) >= 4 + 100
+
+
+def test_who_makes_others_wait_keeps_less() -> None:
+    """Of two that are renewed the first keeps a quarter of the context, the second half of it."""
+    talk = Talk(make(tiny_lm(context=96), slots=2, rules=Rules(patience_frames=0)))
+    for frame in sounds(19, 60)[:, 0]:
+        talk.hear(frame, gap=False)
+    for slot in (0, 1):
+        talk.step.renewal.ask(slot, "request")
+    talk.step.work(GAP_S)
+
+    assert [age(talk.step, slot) for slot in (0, 1)] == [1 + 24, 1 + 48]
+
+
+def test_a_lost_model_begins_again() -> None:
+    """Who said nothing for a whole context and gives words no chance has its opening alone."""
+    before = renewals("lost")
+    talk = mute(LOST)
+    turn(talk)
+    assert renewals("lost") == before
+    turn(talk)
+    assert renewals("lost") == before + 1
+    assert talk.ages[-1] < 4 + HUSHED_CONTEXT // 2
+    assert min(talk.ages[QUIET_FRAMES:]) == 4
+    assert all(out.valid[0] for out in talk.outs)
+
+
+def test_a_word_withdraws_forgetting() -> None:
+    """A word that comes before the swap saves the call."""
+    before = renewals("lost")
+    talk = mute(LOST)
+    turn(talk)
+    turn(talk, gap=False)
+    talk.step.force(0, text=WORD)
+    talk.hear(QUIET)
+    talk.step.force(0)
+    talk.hear(QUIET)
+    turn(talk, spoken=0, quiet=20)
+
+    assert renewals("lost") == before
+
+
+def test_who_is_hushed_is_not_lost() -> None:
+    """Under forced silence no turn counts as unanswered, nor afterwards one that came before."""
+    before = renewals("lost")
+    talk = mute(LOST)
+    talk.step.hush(0, on=True)
+    for _ in range(3):
+        turn(talk)
+    talk.step.hush(0, on=False)
+    turn(talk)
+
+    assert renewals("lost") == before
+
+
+def test_the_mind_that_renews_is_within_the_plan() -> None:
+    """Whatever the opening, the mind that reads holds no more frames than the plan counts: all."""
+    step = make(tiny_lm(context=96), rules=Rules())
+    for opening in (1, 30, 48, 90):
+        step.renewal.rehearse(opening)
+        assert step.renewal._mind_for(opening).frames <= 96
+
+
+def test_forget_leaves_the_opening() -> None:
+    """A slot that is to forget has its opening and nothing else, and misses no frame."""
+    talk = Talk(make())
+    for frame in sounds(10, 10)[:, 0]:
+        talk.hear(frame)
+    talk.step.forget(0)
+    for frame in sounds(11, 8)[:, 0]:
+        talk.hear(frame)
+
+    [n] = talk.renewed_at
+    assert talk.ages[n] == 1
+    assert all(out.valid[0] for out in talk.outs[1:])
+
+
+def test_nan_slot_gets_its_opening_again() -> None:
+    """A slot that went NaN goes on with its opening, and its history does not carry over."""
+    talk = Talk(make())
+    open_with(talk.step, 0, tiny_lm(), 6)
+    heard = sounds(12, 4)[:, 0]
+    for frame in heard:
+        talk.hear(frame)
+    talk.step.memory.tensors["mind.transformer.1.kv"][0] = np.nan
+    talk.hear(heard[0])
+    assert talk.ages == [7, 8, 9, 10, 6]
+    talk.hear(heard[1])
+
+    assert [bool(out.valid[0]) for out in talk.outs] == [True] * 4 + [False, True]
+    assert talk.step.renewal.history.count(0) == 1
+
+
+def test_renewals_go_with_their_sessions() -> None:
+    """A session that leaves takes its renewal along; one that moves is renewed where it is then."""
+    talk = Talk(make(slots=3, rules=Rules(patience_frames=0)))
+    for frame in sounds(13, 10)[:, 0]:
+        talk.hear(frame, gap=False)
+    before = renewals("request")
+    for slot in (0, 2):
+        talk.step.renewal.ask(slot, "request")
+    talk.step.leave(0)
+    talk.step.move(2, 0)
+    talk.step.work(GAP_S)
+    talk.step.work(GAP_S)
+
+    assert renewals("request") == before + 1
+    assert not talk.step.work(GAP_S)
+
+
+def test_a_renewal_that_fails_costs_its_own_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a renewal fails its slot does, and the next one is renewed all the same."""
+
+    def refuse(*_: object) -> None:
+        raise torch.OutOfMemoryError("no memory")
+
+    talk = Talk(make(slots=2, rules=Rules(patience_frames=0)))
+    for frame in sounds(17, 10)[:, 0]:
+        talk.hear(frame, gap=False)
+    before = renewals("request")
+    for slot in (0, 1):
+        talk.step.renewal.ask(slot, "request")
+    with monkeypatch.context() as broken:
+        broken.setattr("worker.engine.conversation.renewal.Successor", refuse)
+        with pytest.raises(SlotFailed) as failed:
+            talk.step.work(GAP_S)
+    talk.step.leave(failed.value.slot)
+    talk.step.work(GAP_S)
+
+    assert failed.value.slot == 0
+    assert renewals("request") == before + 1
+
+
+def test_the_mind_that_renews_is_there_from_the_start() -> None:
+    """A step that was warmed takes no more memory for its first renewal, and has tried it."""
+    step = make(tiny_lm(context=96))
+    list(step.warm([]))
+    mind, size = step.renewal._mind, step.renewal.size_bytes
+    talk, before = Talk(step), renewals("request")
+    for n, frame in enumerate(sounds(16, 20)[:, 0]):
+        if n == 10:
+            step.renewal.ask(0, "request")
+        talk.hear(frame)
+
+    assert renewals("request") == before + 1
+    assert step.renewal._mind is mind
+    assert step.renewal.size_bytes == size > 0
+
+
+def test_chances_do_not_come_again() -> None:
+    """A renewed mind draws other numbers than when it was as old before."""
+    step = make()
+    step.join(0, sampled(seed=3))
+    talk = Talk(step)
+    frames = step.memory.tensors["knobs.frame"]
+    for n, frame in enumerate(sounds(14, 40)[:, 0]):
+        talk.hear(frame)
+        assert int(frames[0]) == n + 1
+
+    assert talk.renewed_at
+
+
+def test_long_call() -> None:
+    """Dozens of renewals pass in the memory of the beginning, and no frame is missed.
+
+    An hour at the context that an hour asks for is `bench/renewal.py`.
+    """
+    step = MoshiStep(tiny_lm(context=96), tiny_mimi(), 1)
+    step.join(0, sampled(seed=1))
+    talk = Talk(step)
+    heard = sounds(15, 50)[:, 0]
+    before = renewals("age")
+    for frame in heard:
+        talk.hear(frame)
+    where = {name: tensor.data_ptr() for name, tensor in step.memory.tensors.items()}
+    for n in range(1150):
+        talk.hear(heard[n % 50])
+
+    assert renewals("age") - before >= 24
+    assert all(out.valid[0] for out in talk.outs[1:])
+    assert max(talk.ages) < 96
+    assert {name: tensor.data_ptr() for name, tensor in step.memory.tensors.items()} == where

@@ -1,0 +1,214 @@
+"""A given text on its way into a slot's mouth: pauses, words, padding, silence."""
+
+from worker.engine.conversation.say import Saying, Wanted, spell
+from worker.engine.conversation.script import FREE, Orders, Script, Silence
+
+PAD, END = 3, 0
+SILENCE = Silence(pad=PAD, codes=(7, 8, 9), delays=(0, 1, 1))
+
+
+def saying(*words: list[int], ends: list[bool] | None = None) -> Saying:
+    """A text of these words; how it ends goes to `ends`."""
+    return Saying(words, PAD, END, None if ends is None else ends.append)
+
+
+def paused(*words: list[int]) -> Saying:
+    """A text whose pause has come."""
+    text = saying(*words)
+    for _ in range(4):
+        text.used(PAD)
+    return text
+
+
+def run(text: Saying, will: list[int]) -> list[int]:
+    """The tokens used by a model that would say `will`."""
+    used: list[int] = []
+    for token in will:
+        wanted = text.wanted
+        word = token not in (PAD, END)
+        if wanted is not None and (word or not wanted.at_word):
+            token = wanted.token
+        text.used(token)
+        used.append(token)
+    return used
+
+
+def test_a_text_waits_for_a_pause() -> None:
+    """Four frames without a word in a row are a pause; until then the model says what it likes."""
+    text = saying([11])
+
+    assert run(text, [21, PAD, PAD, PAD, 22, PAD, END, PAD, PAD]) == [
+        21,
+        *[PAD] * 3,
+        22,
+        PAD,
+        END,
+        PAD,
+        PAD,
+    ]
+    assert text.wanted == Wanted(11, at_word=True)
+
+
+def test_a_text_waits_no_longer_than_ten_seconds() -> None:
+    """A model that never pauses is interrupted after 125 frames."""
+    text = saying([11])
+    run(text, [21] * 124)
+    before = text.wanted
+    text.used(21)
+
+    assert (before, text.wanted) == (None, Wanted(11, at_word=True))
+
+
+def test_a_word_begins_where_the_model_begins_one() -> None:
+    """Its other tokens follow one per frame, then a frame of padding, then the model decides."""
+    text = paused([11, 12, 13], [14])
+
+    assert run(text, [PAD, END, 30, 31, PAD, 32, PAD, 33]) == [PAD, END, 11, 12, 13, PAD, PAD, 14]
+    assert text.over
+
+
+def test_the_mark_before_a_word_may_follow_a_word_at_once() -> None:
+    """A frame that is due for padding may hold the model's own end of padding: words may be close.
+
+    Padding in its place held the next word back by a frame, and a small model lost its thread.
+    """
+    text = paused([11], [12])
+
+    assert run(text, [END, 30, END, 31]) == [END, 11, END, 12]
+
+
+def test_padding_has_a_limit() -> None:
+    """After twelve frames of padding a word is announced and begun all the same."""
+    text = paused([11], [12])
+
+    assert run(text, [PAD] * 28) == [*[PAD] * 12, END, 11, *[PAD] * 12, END, 12]
+
+
+def test_the_end_is_told_once() -> None:
+    """Who asked hears whether all of it was said."""
+    ends: list[bool] = []
+    whole = saying([11], ends=ends)
+    run(whole, [PAD] * 4 + [40])
+    whole.end()
+    whole.end()
+    cut = saying([11], [12], ends=ends)
+    run(cut, [PAD] * 4 + [40])
+    cut.end()
+
+    assert ends == [True, False]
+
+
+def test_words_begin_with_a_space() -> None:
+    """Pieces of a word stay together; what is no text is left out."""
+    pieces = (None, "▁hel", "lo", "▁you", "!")
+
+    assert spell("", lambda text: [1, 2, 0, 3, 4], pieces) == [[1, 2], [3, 4]]
+    assert spell("", lambda text: [2, 1], pieces) == [[2], [1]]
+    assert spell("", lambda text: [0], pieces) == []
+
+
+def test_a_free_script_orders_nothing() -> None:
+    """A slot that was told nothing says what it likes."""
+    assert Script(SILENCE).orders == FREE
+
+
+def test_silence_begins_and_ends_with_a_frame() -> None:
+    """Codes with a delay belong to the frame before: they fall silent, and speak, a step later."""
+    script = Script(SILENCE)
+    orders: list[Orders] = []
+    for step, on in enumerate([True, None, False, None, None]):
+        if on is not None:
+            script.hush(on)
+        orders.append(script.orders)
+        script.used(PAD if step < 2 else 20)
+
+    assert orders == [
+        Orders(PAD, audio=(7, None, None)),
+        Orders(PAD, audio=(7, 8, 9)),
+        Orders(audio=(None, 8, 9)),
+        FREE,
+        FREE,
+    ]
+
+
+def test_silence_has_reasons() -> None:
+    """A slot speaks again when the last reason for its silence is gone."""
+    script = Script(SILENCE)
+    script.hush(True)
+    script.hush(True, "prompt")
+    script.hush(False)
+    still = script.orders.text
+    script.hush(False, "prompt")
+
+    assert (still, script.orders) == (PAD, FREE)
+
+
+def test_after_a_prompt_delayed_codes_are_silent() -> None:
+    """A mind that has just read silence finishes its silent frame, and is free."""
+    script = Script(SILENCE)
+    script.after_silence()
+    first = script.orders
+    script.used(20)
+
+    assert (first, script.orders) == (Orders(audio=(None, 8, 9)), FREE)
+
+
+def test_a_hushed_slot_says_its_text_later() -> None:
+    """A text waits while its slot is hushed."""
+    script = Script(SILENCE)
+    script.say(saying([11]))
+    for _ in range(4):
+        script.used(PAD)
+    script.hush(True)
+    hushed = script.orders.text
+    for _ in range(10):
+        script.used(PAD)
+    script.hush(False)
+
+    assert (hushed, script.orders.text, script.orders.at_word) == (PAD, 11, True)
+
+
+def test_a_text_that_is_cut_off_is_not_finished_later() -> None:
+    """A hush ends a text that has begun; what was not begun is said after the hush, whole."""
+    ends: list[bool] = []
+    script = Script(SILENCE)
+    script.say(saying([11], [12], ends=ends))
+    script.say(saying([13], [14]))
+    for token in (PAD, PAD, PAD, PAD, 11):
+        script.used(token)
+    script.hush(True)
+    at_once = list(ends)
+    script.used(PAD)
+    script.hush(False)
+    used = [PAD] * 4
+    for token in used:
+        script.used(token)
+
+    assert at_once == [False]
+    assert (script.orders.text, script.orders.at_word) == (13, True)
+
+
+def test_texts_follow_one_another() -> None:
+    """What is asked for later is said later, after a pause of its own."""
+    ends: list[bool] = []
+    script = Script(SILENCE)
+    script.say(saying([11], ends=ends))
+    script.say(saying([12], ends=ends))
+    for token in (PAD, PAD, PAD, PAD, 11):
+        script.used(token)
+    between = script.orders
+    for _ in range(4):
+        script.used(PAD)
+
+    assert (between, script.orders.text, ends) == (FREE, 12, [True])
+    script.drop_sayings()
+    assert ends == [True, False]
+    assert script.orders == FREE
+
+
+def test_a_text_without_words_ends_at_once() -> None:
+    """Nothing to say is said already."""
+    ends: list[bool] = []
+    Script(SILENCE).say(saying(ends=ends))
+
+    assert ends == [True]

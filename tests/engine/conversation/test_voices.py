@@ -1,0 +1,146 @@
+"""Voices by name: which files are voices, which are refused, how loud they are."""
+
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sphn
+import torch
+
+from protocol.errors import InvalidInput
+from tests.engine import folders
+from tests.engine.tiny import tiny_lm
+from worker.engine.conversation.loudness import at_loudness, loudness_lufs
+from worker.engine.conversation.voices import RecordedVoice, SavedVoice, read_voices, usual_voice
+from worker.engine.model import Pcm
+
+RATE_HZ = 24_000
+
+
+def tone(seconds: float, rate_hz: int = RATE_HZ, hz: float = 997.0, level: float = 1.0) -> Pcm:
+    """A sine."""
+    times = np.arange(int(seconds * rate_hz)) / rate_hz
+    return (level * np.sin(2 * np.pi * hz * times)).astype(np.float32)
+
+
+def test_voices_of_model_and_operator(tmp_path: Path) -> None:
+    """Recordings and saved voices are voices by their names; other files are not."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    sphn.write_wav(str(mine / "anna.wav"), tone(1.0, 16_000), 16_000)
+    (mine / "readme.md").write_text("about")
+    (mine / "._anna.wav").write_text("what macOS leaves behind")
+    (tmp_path / "bert.pt").write_bytes(folders.saved_voice(tiny_lm()))
+    with tarfile.open(tmp_path / "voices.tgz", "w:gz") as archive:
+        archive.add(tmp_path / "bert.pt", "voices/bert.pt")
+    voices = read_voices(tmp_path / "voices.tgz", mine, RATE_HZ)
+
+    assert list(voices) == ["anna", "bert"]
+    anna, bert = voices["anna"], voices["bert"]
+    assert isinstance(anna, RecordedVoice)
+    assert isinstance(bert, SavedVoice)
+    assert loudness_lufs(anna.pcm, RATE_HZ) == pytest.approx(-24.0, abs=0.1)
+    assert abs(len(anna.pcm) - RATE_HZ) < 0.1 * RATE_HZ
+    assert bert.embeddings.shape == (3, 32)
+    assert bert.ring.shape == (17, 4)
+
+
+def test_the_operators_voice_wins(tmp_path: Path) -> None:
+    """A voice of the operator takes the place of the model's voice of that name."""
+    for folder in ("model", "operator"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "model" / "anna.pt").write_bytes(folders.saved_voice(tiny_lm()))
+    sphn.write_wav(str(tmp_path / "operator" / "anna.wav"), tone(0.5), RATE_HZ)
+
+    voices = read_voices(tmp_path / "model", tmp_path / "operator", RATE_HZ)
+    assert isinstance(voices["anna"], RecordedVoice)
+
+
+def test_a_long_recording_is_cut(tmp_path: Path) -> None:
+    """Fifteen seconds of a voice are read, and no more."""
+    sphn.write_wav(str(tmp_path / "anna.wav"), tone(16.0), RATE_HZ)
+    anna = read_voices(None, tmp_path, RATE_HZ)["anna"]
+
+    assert isinstance(anna, RecordedVoice)
+    assert len(anna.pcm) == 15 * RATE_HZ
+
+
+class Trap:
+    """What a file must not run."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (Path("sprung"),)
+
+
+def test_a_saved_voice_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file with anything but tensors in it is refused, and nothing in it is called."""
+    monkeypatch.chdir(tmp_path)
+    torch.save({"embeddings": Trap(), "cache": torch.zeros(1)}, tmp_path / "anna.pt")
+
+    with pytest.raises(InvalidInput, match=r"anna\.pt: not a voice of PersonaPlex"):
+        read_voices(None, tmp_path, RATE_HZ)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("anna.wav", r"anna\.wav: not a sound file"),
+        ("anna.pt", r"anna\.pt: not a voice of PersonaPlex"),
+        ("..anna.wav", None),
+        ("an na.wav", r"an na\.wav: a voice's name is letters, digits, - and _"),
+    ],
+)
+def test_files_that_are_no_voices(tmp_path: Path, name: str, message: str | None) -> None:
+    """A broken file is named; a hidden one is nobody's voice."""
+    (tmp_path / name).write_bytes(b"nonsense")
+
+    if message is None:
+        assert read_voices(None, tmp_path, RATE_HZ) == {}
+        return
+    with pytest.raises(InvalidInput, match=message):
+        read_voices(None, tmp_path, RATE_HZ)
+
+
+def test_silence_is_no_voice(tmp_path: Path) -> None:
+    """A recording of nothing is refused."""
+    sphn.write_wav(str(tmp_path / "anna.wav"), np.zeros(RATE_HZ, dtype=np.float32), RATE_HZ)
+
+    with pytest.raises(InvalidInput, match=r"anna\.wav: silence is no voice"):
+        read_voices(None, tmp_path, RATE_HZ)
+
+
+def test_the_usual_voice() -> None:
+    """It is PersonaPlex's own default where there is one, else the first, else none."""
+    voice = RecordedVoice(tone(0.1))
+
+    assert usual_voice({"AAA": voice, "NATF0": voice}) == "NATF0"
+    assert usual_voice({"AAA": voice}) == "AAA"
+    assert usual_voice({}) is None
+
+
+@pytest.mark.parametrize("rate_hz", [24_000, 48_000])
+def test_loudness_of_the_standards_tone(rate_hz: int) -> None:
+    """A full-scale sine of 997 Hz in one channel is -3.01 LUFS (BS.1770-4)."""
+    assert loudness_lufs(tone(5.0, rate_hz), rate_hz) == pytest.approx(-3.01, abs=0.04)
+
+
+def test_pauses_do_not_count_as_loudness() -> None:
+    """What is far below the speech is gated: pauses make a recording no softer."""
+    speech = tone(2.0)
+    pause = tone(4.0, level=0.001)
+    with_pause = np.concatenate([speech, pause])
+
+    assert loudness_lufs(with_pause, RATE_HZ) == pytest.approx(-3.0, abs=0.5)
+    assert loudness_lufs(np.zeros(RATE_HZ, dtype=np.float32), RATE_HZ) is None
+
+
+def test_loudness_is_set_exactly() -> None:
+    """Scaled to a loudness a recording has it; silence stays silence."""
+    silence = np.zeros(100, dtype=np.float32)
+
+    assert loudness_lufs(at_loudness(tone(3.0, level=0.02), RATE_HZ, -24.0), RATE_HZ) == (
+        pytest.approx(-24.0, abs=0.01)
+    )
+    assert at_loudness(silence, RATE_HZ, -24.0) is silence

@@ -1,0 +1,417 @@
+"""Loading what others publish: each layout that upstream loads, a sentence for what cannot run."""
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from protocol.errors import InvalidInput
+from protocol.personas import Persona
+from protocol.sampling import Sampling, UsualSampling
+from tests.engine import folders
+from tests.engine.test_load import ANNA, CPU, ignore, settings
+from tests.engine.test_step import sounds, talk
+from worker.engine import larynx
+from worker.engine.files.lm_weights import load_lm
+from worker.engine.files.model_files import MissingFile, find_model
+from worker.engine.load import load_model
+from worker.engine.step import MoshiStep
+
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 384644900\n"
+INDEX = folders.LM_NAME + ".index.json"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def threads() -> Generator[None]:
+    """Loading sets torch's threads; other tests get theirs back."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of Moshi's kind, which no test changes."""
+    return folders.moshi_folder(tmp_path_factory.mktemp("models") / "moshi", folders.random_lm())
+
+
+@pytest.fixture
+def moshi(published: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may change."""
+    return shutil.copytree(published, tmp_path / "moshi")
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The language model's tensors as they are loaded."""
+    return load_lm(find_model(str(folder), ignore), CPU, torch.float32, context=40).state_dict()
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    """The same tensors by the same names."""
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def shard(folder: Path, pieces: int = 3) -> None:
+    """Lay the weights out as `huggingface_hub.save_torch_model` does: pieces and an index."""
+    tensors = load_file(folder / folders.LM_NAME)
+    (folder / folders.LM_NAME).unlink()
+    places: dict[str, str] = {}
+    for piece in range(pieces):
+        file = f"model-{piece + 1:05}-of-{pieces:05}.safetensors"
+        part = {name: tensors[name] for name in sorted(tensors)[piece::pieces]}
+        save_file(part, folder / file, metadata={"format": "pt"})
+        places |= dict.fromkeys(part, file)
+    total = sum(tensor.nbytes for tensor in tensors.values())
+    index = {"metadata": {"total_size": total}, "weight_map": places}
+    (folder / INDEX).write_text(json.dumps(index))
+
+
+def test_weights_in_several_files_are_one_model(moshi: Path, published: Path) -> None:
+    """`model.safetensors.index.json` is followed, whether config.json names it or not."""
+    shard(moshi)
+    assert_equal(weights(moshi), weights(published))
+
+    folders.configure(moshi, moshi_name=INDEX)
+    assert_equal(weights(moshi), weights(published))
+
+
+def test_a_personaplex_in_several_files_is_cut_all_the_same(tmp_path: Path) -> None:
+    """Which rows are the agent's is told by all pieces together."""
+    whole = folders.personaplex_folder(tmp_path / "whole", folders.random_lm(dep_q=16))
+    pieces = shutil.copytree(whole, tmp_path / "pieces")
+    shard(pieces)
+
+    assert_equal(weights(pieces), weights(whole))
+
+
+def test_a_piece_that_is_not_there_is_named(moshi: Path) -> None:
+    """As one that was cut short is."""
+    shard(moshi)
+    piece = moshi / "model-00002-of-00003.safetensors"
+    content = piece.read_bytes()
+    piece.write_bytes(content[:-1])
+    with pytest.raises(InvalidInput, match=rf"{piece.name}: .* has {len(content) - 1} of"):
+        weights(moshi)
+    piece.unlink()
+
+    with pytest.raises(MissingFile, match=f"{piece.name} is missing"):
+        weights(moshi)
+
+
+@pytest.mark.parametrize(
+    "places", [{"weight_map": {"a": "../a.safetensors"}}, {"weight_map": ["a"]}, {}]
+)
+def test_an_index_leads_to_files_beside_it(moshi: Path, places: dict[str, Any]) -> None:
+    """It is somebody's file: a path in it is refused, and so is one that is no index."""
+    shard(moshi)
+    (moshi / INDEX).write_text(json.dumps(places))
+
+    with pytest.raises(InvalidInput, match=r"index\.json: expected 'weight_map'"):
+        weights(moshi)
+
+
+def test_a_full_fine_tunings_folder_loads(moshi: Path, published: Path) -> None:
+    """moshi-finetune writes consolidated.safetensors, attention's steps in tensors of their own."""
+    (moshi / folders.LM_NAME).unlink()
+    split = {
+        name: tensor.to(torch.bfloat16) for name, tensor in folders.random_lm().state_dict().items()
+    }
+    save_file(split, moshi / "consolidated.safetensors")
+    folders.configure(moshi, lora=False, lora_rank=64, lora_scaling=2.0)
+
+    assert_equal(weights(moshi), weights(published))
+
+
+def test_a_lora_that_was_merged_in_needs_no_file(moshi: Path, published: Path) -> None:
+    """moshi-finetune merges it where `save_adapters` is off, and writes lora=true all the same."""
+    (moshi / folders.LM_NAME).rename(moshi / "consolidated.safetensors")
+    folders.configure(moshi, lora=True, lora_rank=64, lora_scaling=2.0)
+
+    assert_equal(weights(moshi), weights(published))
+
+
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [(folders.CODEC_NAME, "mimi_name"), (folders.TOKENIZER_NAME, "tokenizer_name")],
+)
+def test_a_fine_tuning_is_told_where_codec_and_tokenizer_are(
+    moshi: Path, file: str, key: str
+) -> None:
+    """A training's folder has neither; config.json may name the released ones."""
+    (moshi / file).unlink()
+
+    with pytest.raises(MissingFile, match=rf'set "{key}" in .* "hf://kyutai/.*/{file}"'):
+        find_model(str(moshi), ignore)
+
+
+def test_a_file_anywhere_on_this_machine_may_be_named(moshi: Path, tmp_path: Path) -> None:
+    """file:// and an absolute path, as upstream reads it."""
+    elsewhere = tmp_path / "elsewhere.safetensors"
+    (moshi / folders.LM_NAME).rename(elsewhere)
+    folders.configure(moshi, moshi_name=f"file://{elsewhere}")
+
+    assert find_model(str(moshi), ignore).lm == (elsewhere,)
+    elsewhere.unlink()
+    with pytest.raises(MissingFile, match=f"file://{elsewhere} is missing"):
+        find_model(str(moshi), ignore)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("file://model.safetensors", r"expected file:// and an absolute path"),
+        ("hf://kyutai/model.safetensors", r"expected hf://owner/repository/file"),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_refused(moshi: Path, name: str, message: str) -> None:
+    """The error quotes it, and says how it is written."""
+    folders.configure(moshi, moshi_name=name)
+
+    with pytest.raises(InvalidInput, match=f"config.json names '{name}': {message}"):
+        find_model(str(moshi), ignore)
+
+
+@pytest.mark.parametrize("about", [None, "0f1e", {"sig": "0f1e", "epoch": 1}])
+def test_a_model_loads_whatever_its_id_is(moshi: Path, about: object) -> None:
+    """Upstream keeps `model_id` for people; once null or a string was a traceback here."""
+    folders.configure(moshi, model_id=about, moshi_name=None, lora_name=None)
+
+    assert not load_model(settings(moshi, capacity=1), ignore).prompts
+
+
+def broken_mimi(folder: Path, **sizes: Any) -> None:
+    """Give a folder a codec of other sizes, whole in itself."""
+    config = larynx.codec_config()
+    for part, changes in sizes.items():
+        config[part] = config[part] | changes if isinstance(changes, dict) else changes
+    with torch.random.fork_rng(devices=[]):
+        mimi = folders.loaders.get_mimi(None, config, num_codebooks=1)
+    save_file(mimi.state_dict(), folder / folders.CODEC_NAME)
+    (folder / "mimi.json").write_text(json.dumps(config))
+
+
+def cut(file: str) -> Callable[[Path], None]:
+    """Cut a file of the folder short."""
+
+    def change(folder: Path) -> None:
+        path = folder / file
+        path.write_bytes(path.read_bytes()[:-100])
+
+    return change
+
+
+def point(file: str) -> Callable[[Path], None]:
+    """Put git-lfs's pointer in a file's place."""
+    return lambda folder: (folder / file).write_text(LFS) and None
+
+
+def spoil(file: str, value: float) -> Callable[[Path], None]:
+    """Put one weight that is no number into a file."""
+
+    def change(folder: Path) -> None:
+        tensors = load_file(folder / file)
+        name = next(name for name, tensor in tensors.items() if tensor.is_floating_point())
+        tensors[name].view(-1)[-1] = value
+        save_file(tensors, folder / file)
+
+    return change
+
+
+def rename_tensors(old: str, new: str) -> Callable[[Path], None]:
+    """Give the language model's tensors the names of another program."""
+
+    def change(folder: Path) -> None:
+        tensors = load_file(folder / folders.LM_NAME)
+        save_file(
+            {name.replace(old, new): tensor for name, tensor in tensors.items()},
+            folder / folders.LM_NAME,
+        )
+
+    return change
+
+
+def to_gguf(folder: Path) -> None:
+    """Leave what kyutai/moshiko-candle-q8 has."""
+    (folder / folders.LM_NAME).unlink()
+    (folder / "model.q8.gguf").write_bytes(b"GGUF\x03\x00")
+
+
+def with_lora(folder: Path, **tensors: torch.Tensor) -> None:
+    """Let a folder name a LoRA of these tensors."""
+    folders.configure(folder, lora=True, lora_rank=4)
+    save_file(tensors or {"a": torch.zeros(1)}, folder / "lora.safetensors")
+
+
+def with_part_of_a_lora(folder: Path) -> None:
+    """A LoRA that adapts one linear of many."""
+    with_lora(
+        folder,
+        **{
+            "text_linear.lora_A.weight": torch.zeros(4, 64),
+            "text_linear.lora_B.weight": torch.zeros(folders.TEXT_CARD, 4),
+        },
+    )
+
+
+def with_broken_lora(folder: Path) -> None:
+    """A LoRA whose download broke off."""
+    with_lora(folder)
+    cut_by_one = (folder / "lora.safetensors").read_bytes()[:-1]
+    (folder / "lora.safetensors").write_bytes(cut_by_one)
+
+
+def one_speaker(folder: Path) -> None:
+    """A model of eight codebooks that speaks all of them."""
+    lm = folders.random_lm(n_q=8, dep_q=8, delays=[0, 0, *[1] * 7])
+    folders.moshi_folder(folder, lm, n_q=8, dep_q=8, delays=[0, 0, *[1] * 7])
+    content = json.loads((folder / "config.json").read_text())
+    del content["model_type"]
+    (folder / "config.json").write_text(json.dumps(content))
+
+
+def configured(**changes: Any) -> Callable[[Path], None]:
+    """Change config.json."""
+    return lambda folder: folders.configure(folder, **changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (cut(folders.LM_NAME), r"model\.safetensors: not a whole .*: it has \d+ of \d+ bytes"),
+        (cut(folders.CODEC_NAME), r"checkpoint125\.safetensors: not a whole .* of \d+ bytes"),
+        (point(folders.LM_NAME), r"model\.safetensors: .*a git-lfs pointer to a file of 366\.8"),
+        (point(folders.CODEC_NAME), r"checkpoint125\.safetensors: .*a git-lfs pointer"),
+        (point(folders.TOKENIZER_NAME), r"spm_32k_3\.model is no .*: a git-lfs pointer"),
+        (point("mimi.json"), r"mimi\.json: a git-lfs pointer"),
+        (point("config.json"), r"config\.json: a git-lfs pointer"),
+        (spoil(folders.LM_NAME, math.nan), r"model\.safetensors: the tensor .* holds NaN"),
+        (spoil(folders.LM_NAME, math.inf), r"model\.safetensors: the tensor .* or infinity"),
+        (spoil(folders.CODEC_NAME, math.nan), r"checkpoint125\.safetensors: the tensor .* NaN"),
+        (to_gguf, r"model\.q8\.gguf is for Moshi's Rust server.*kyutai/moshiko-pytorch-bf16"),
+        (rename_tensors("depformer.layers", "depformer.slices.0"), r"weights are for MLX"),
+        (rename_tensors("depformer.layers", "depformer.0"), r"weights are for Moshi's Rust"),
+        (configured(moshi_name="model.pt"), r"model\.pt is missing"),
+        (configured(depformer_pos_emb="sin"), r"depformer_pos_emb='sin'.*expected 'none'"),
+        (configured(depformer_kv_repeat=2), r"depformer_kv_repeat=2"),
+        (configured(lm_gen_config={"cfg_coef": 1.5}), r"cfg_coef=1\.5"),
+        (configured(lora=False, lora_name="lora.safetensors"), r"lora=false, but lora_name="),
+        (configured(num_heads=0), r"config\.json describes no Moshi: "),
+        (configured(dim="large"), r"config\.json describes no Moshi: "),
+        (configured(norm="unknown"), r"config\.json describes no Moshi: .*unknown"),
+        (configured(context=None), r"expected causal, kv_repeat=1 and a context"),
+        (configured(cross_attention=True), r"only plain self-attention layers"),
+        (one_speaker, r"dep_q=8 of n_q=8: the model speaks all codebooks and hears none"),
+        (with_lora, r"lora\.safetensors adapts another model"),
+        (with_part_of_a_lora, r"lora\.safetensors adapts another model, or another lora_rank"),
+        (with_broken_lora, r"lora\.safetensors: not a whole safetensors file"),
+        (
+            lambda folder: broken_mimi(folder, quantizer={"n_q": 4}),
+            r"has 4 codebooks, but the language model uses 8",
+        ),
+        (
+            lambda folder: broken_mimi(folder, quantizer={"bins": 16}),
+            r"has 16 codes a codebook, but the language model knows 256",
+        ),
+        (
+            lambda folder: broken_mimi(folder, frame_rate=25.0),
+            r"frames of 960 samples at 24000 Hz in 1 channels; expected 1920 at 24000 Hz",
+        ),
+        (
+            lambda folder: (folder / "mimi.json").write_text("{}") and None,
+            r"is no Mimi of this config: 'seanet'",
+        ),
+    ],
+)
+def test_what_cannot_run_is_one_sentence(
+    moshi: Path, change: Callable[[Path], None], message: str
+) -> None:
+    """Whatever is wrong with a folder, the error names the file or field and what was expected."""
+    change(moshi)
+
+    with pytest.raises(InvalidInput, match=message) as refused:
+        load_model(settings(moshi, capacity=1), ignore)
+    assert str(moshi) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("kyutai/moshika-mlx-q4", r"for MLX, .*kyutai/moshika-pytorch-bf16"),
+        ("kyutai/moshiko-candle-q8", r"for Moshi's Rust server .*kyutai/moshiko-pytorch-bf16"),
+    ],
+)
+def test_kyutais_other_formats_are_not_fetched(model: str, message: str) -> None:
+    """Their names tell the format; the PyTorch repository of the same voice is named instead."""
+    with pytest.raises(InvalidInput, match=message):
+        find_model(model, ignore)
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    """MODEL may be a gguf file by mistake."""
+    (tmp_path / "model.q8.gguf").write_bytes(b"GGUF\x03")
+
+    with pytest.raises(InvalidInput, match=r"is a file, a gguf file, .*; give the folder"):
+        find_model(str(tmp_path / "model.q8.gguf"), ignore)
+
+
+def test_a_voice_with_no_numbers_is_refused(tmp_path: Path) -> None:
+    """Its personas would be mute for ever."""
+    folder = folders.personaplex_folder(tmp_path / "personaplex", folders.random_lm(dep_q=16))
+    voices = tmp_path / "voices"
+    voices.mkdir()
+    ring = torch.ones(1, 17, 4, dtype=torch.long)
+    torch.save({"embeddings": torch.full((3, 1, 1, 64), math.nan), "cache": ring}, voices / "a.pt")
+
+    with pytest.raises(InvalidInput, match=r"a\.pt: it holds NaN or infinity"):
+        load_model(settings(folder, capacity=1, context=40, voices_dir=voices), ignore)
+    (voices / "a.pt").write_text(LFS)
+    with pytest.raises(InvalidInput, match=r"a\.pt: a git-lfs pointer"):
+        load_model(settings(folder, capacity=1, context=40, voices_dir=voices), ignore)
+
+
+def said(folder: Path, persona: Persona) -> list[int]:
+    """What a persona of this model writes over 20 frames."""
+    step = load_model(settings(folder, capacity=1), ignore).step
+    assert isinstance(step, MoshiStep)
+    step.join(0, persona)
+    return talk(step, 0, sounds(7, 20)[:, 0]).wrote
+
+
+def test_the_models_own_sampling_is_what_a_persona_has_that_asks_for_none(moshi: Path) -> None:
+    """Token by token: as for a persona that asks for the same; one that asks is not touched."""
+    asked = Sampling(
+        text_temperature=0.5, text_top_k=3, audio_temperature=1.2, audio_top_k=2, seed=4
+    )
+    asks = ANNA.model_copy(update={"sampling": asked})
+    plain = ANNA.model_copy(update={"sampling": Sampling(seed=4)})
+    before = said(moshi, asks)
+    assert said(moshi, plain) != before
+    folders.configure(
+        moshi, lm_gen_config={"temp": 1.2, "temp_text": 0.5, "top_k": 2, "top_k_text": 3}
+    )
+
+    assert said(moshi, plain) == before
+    model = load_model(settings(moshi, capacity=1), ignore)
+    assert model.sampling == UsualSampling(**asked.model_dump(exclude={"seed"}))
+    folders.configure(moshi, lm_gen_config={"use_sampling": False})
+    assert said(moshi, asks) == before
+
+
+def test_a_model_as_the_hub_has_it_says_what_its_sampling_is(moshi: Path) -> None:
+    """Kyutai's config.json names two of four: the others are upstream's."""
+    lines: list[str] = []
+    model = load_model(settings(moshi, capacity=1), lines.append)
+    assert model.sampling == UsualSampling()
+    assert np.isclose(model.sampling.audio_temperature, 0.8)
+
+    folders.configure(moshi, lm_gen_config={"top_k": 1000})
+    load_model(settings(moshi, capacity=1), lines.append)
+    assert "config.json asks for top_k=1000; at most 256 are looked at" in lines

@@ -1,0 +1,60 @@
+"""The log: one line of JSON per event, libraries included."""
+
+import json
+import logging
+from collections.abc import Generator
+
+import pytest
+import structlog
+
+from protocol.config.log import configure_logging
+from tests.conftest import SettingsFor
+
+
+@pytest.fixture(autouse=True)
+def same_logging_afterwards() -> Generator[None]:
+    """Put back what the process's one logging was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    """What was logged, as data, without the time."""
+    read = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    return [{key: value for key, value in each.items() if key != "timestamp"} for each in read]
+
+
+def test_an_event_is_a_line_of_json(
+    settings_for: SettingsFor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Event, fields, level and logger, and nothing else."""
+    configure_logging(settings_for(log_format="json"))
+    structlog.stdlib.get_logger("ours").info("room_dispatched", room="r")
+
+    assert lines(capsys) == [
+        {"event": "room_dispatched", "room": "r", "level": "info", "logger": "ours"}
+    ]
+
+
+def test_libraries_log_in_the_same_format(
+    settings_for: SettingsFor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The standard library's loggers write the same lines."""
+    configure_logging(settings_for(log_format="json"))
+    logging.getLogger("theirs").warning("late by %d ms", 7)
+
+    assert lines(capsys) == [{"event": "late by 7 ms", "level": "warning", "logger": "theirs"}]
+
+
+def test_the_level_is_the_settings(
+    settings_for: SettingsFor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What lies below LOG_LEVEL is not written."""
+    configure_logging(settings_for(log_format="json", log_level="warning"))
+    structlog.stdlib.get_logger("ours").info("quiet")
+
+    assert lines(capsys) == []

@@ -1,0 +1,132 @@
+"""Who calls in the tests of the gate: apps in any mode, callers anywhere, an issuer of JWTs."""
+
+import json
+import threading
+import time
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from protocol.config.settings import Settings
+from token_service.app import create_app
+from token_service.auth.api_keys import add_key, make_key
+from token_service.auth.callers import Scope
+
+EVERY_SCOPE = frozenset(Scope)
+
+
+@asynccontextmanager
+async def app(
+    settings: Settings, address: str = "203.0.113.7", url: str = "https://rooms.example"
+) -> AsyncGenerator[httpx.AsyncClient]:
+    """A running app, and a client at an address that calls it by a name."""
+    running = create_app(settings)
+    transport = httpx.ASGITransport(running, client=(address, 1234))
+    async with (
+        running.router.lifespan_context(running),
+        httpx.AsyncClient(transport=transport, base_url=url) as client,
+    ):
+        yield client
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header of who has one."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+class Issuer:
+    """The operator's own: signs users' JWTs, publishes its key."""
+
+    audience = "moshi-rooms"
+    name = "https://users.example"
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.key_id = "k1"
+        self.answer: str | None = None  # instead of its keys
+        self.delay_s = 0.0  # before it answers
+        self.asked = 0  # times that its keys were fetched
+
+    def jwks(self) -> str:
+        """What it publishes."""
+        if self.answer is not None:
+            return self.answer
+        public = jwt.algorithms.ECAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
+        return json.dumps({"keys": [public | {"kid": self.key_id, "use": "sig", "alg": "ES256"}]})
+
+    def rotate(self) -> None:
+        """Sign with another key from now on, and publish that."""
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.key_id = f"k{uuid4()}"
+
+    def token(
+        self, key: Any = None, algorithm: str = "ES256", key_id: str | None = None, **claims: Any
+    ) -> str:
+        """A user's JWT; good, unless told otherwise. A claim that is `None` is left out."""
+        usual = {"iss": self.name, "aud": self.audience, "sub": "ann", "exp": time.time() + 60}
+        said = {name: value for name, value in (usual | claims).items() if value is not None}
+        key = "" if algorithm == "none" else key or self.key
+        return jwt.encode(said, key, algorithm=algorithm, headers={"kid": key_id or self.key_id})
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that make a service trust it."""
+        return {
+            "auth_mode": ("jwt",),
+            "jwt_issuer": self.name,
+            "jwt_audience": self.audience,
+            "jwt_jwks_url": self.url,
+        }
+
+
+@contextmanager
+def issuing() -> Generator[Issuer]:
+    """An issuer whose keys can be fetched."""
+
+    class Publishes(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            issuer.asked += 1
+            time.sleep(issuer.delay_s)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(issuer.jwks().encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Publishes)
+    issuer = Issuer(f"http://127.0.0.1:{server.server_address[1]}/jwks.json")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield issuer
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class Keys:
+    """A file of keys."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.touch()
+
+    def add(self, name: str, *scopes: Scope) -> dict[str, str]:
+        """Make a key; gives the header of who has it."""
+        key, stored = make_key(name, frozenset(scopes) or EVERY_SCOPE)
+        add_key(self.path, stored)
+        return bearer(key)
+
+
+def refused(answer: httpx.Response) -> tuple[int, str]:
+    """How somebody is refused."""
+    return answer.status_code, answer.json()["error"]

@@ -1,0 +1,61 @@
+"""The command that makes a key, and what is kept of it."""
+
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import InvalidInput
+from token_service.auth.api_keys import KeyRing, make_key, read_keys
+from token_service.auth.callers import Caller, Scope
+
+
+def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command."""
+    command = [sys.executable, "-m", "token_service.auth.api_keys", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+async def test_the_command_makes_a_key(tmp_path: Path) -> None:
+    """The key is shown once and opens; the file, which nobody else can read, holds its hash."""
+    path = tmp_path / "keys.toml"
+    key = make("shop", "--scopes", "talk,observe", "--file", str(path)).stdout.strip()
+    text = path.read_text()
+
+    assert await KeyRing(path).caller(key) == Caller("key:shop", frozenset({"talk", "observe"}))
+    assert key.split("_", 2)[2] not in text  # which may have underscores of its own
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["shop", "--scopes", "rule"], "'rule' is not a valid Scope; choices: talk, manage"),
+        (["a b"], "name='a b': "),
+    ],
+)
+def test_the_command_says_what_is_wrong(tmp_path: Path, arguments: list[str], said: str) -> None:
+    """One line, no traceback, and no file."""
+    done = make(*arguments, "--file", str(tmp_path / "keys.toml"))
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("token_service.auth.api_keys: ") and said in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_keys_have_two_salts() -> None:
+    """Nothing that is kept tells that two are alike."""
+    (_, one), (_, two) = (make_key("shop", frozenset(Scope)) for _ in range(2))
+
+    assert one.salt != two.salt and one.hash != two.hash
+
+
+@pytest.mark.parametrize("text", ["nonsense", "[[keys]]\nid = 'x'\n", "colour = 1\n"])
+def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, text: str) -> None:
+    """The refusal names the setting and shows no value."""
+    path = tmp_path / "keys.toml"
+    path.write_text(text)
+    with pytest.raises(InvalidInput, match=r"^API_KEYS_FILE"):
+        read_keys(path)

@@ -1,0 +1,226 @@
+"""Strangers stay out: by key, by scope, and of what is others'."""
+
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from protocol.config.settings import Settings
+from tests.token_service.auth.strangers import EVERY_SCOPE, Keys, app, refused
+from tests.token_service.players import beat
+from token_service.app import create_app
+from token_service.auth.callers import Scope
+
+GUARDED = [
+    ("POST", "/token"),
+    ("POST", "/api/v2/sandbox/connection-details"),
+    ("POST", "/sessions"),
+    ("GET", "/sessions"),
+    ("GET", "/sessions/x"),
+    ("DELETE", "/sessions/x"),
+    ("POST", "/sessions/x/personas"),
+    ("DELETE", "/sessions/x/personas/y"),
+    ("POST", "/sessions/x/say"),
+    ("POST", "/sessions/x/forget"),
+    ("POST", "/sessions/x/mute"),
+    ("POST", "/sessions/x/guests"),
+    ("DELETE", "/sessions/x/guests/y"),
+    ("DELETE", "/sessions/x/tokens/y"),
+    ("DELETE", "/sessions/x/people/y"),
+    ("GET", "/sessions/x/events"),
+    ("GET", "/status"),
+    ("GET", "/metrics"),
+]
+
+
+async def test_every_guarded_path_wants_a_key(keyed: Settings, redis: Redis) -> None:
+    """Without a bearer each path that does or shows anything is 401, and says what is missing."""
+    async with app(keyed) as http:
+        answers = [await http.request(method, path) for method, path in GUARDED]
+
+    assert {refused(answer) for answer in answers} == {(401, "unauthorized")}
+    assert {answer.headers["www-authenticate"] for answer in answers} == {"Bearer"}
+
+
+def test_no_path_is_forgotten(settings: Settings) -> None:
+    """What is open to everybody is this list; everything else is in the list above."""
+    open_paths = {"/personas", "/voices", "/health", "/ready", "/api/config", "/webhook"}
+    document = create_app(settings).openapi()
+    described = {path for path in document["paths"] if path not in open_paths}
+    guarded = {path.replace("/x", "/{session_id}") for _, path in GUARDED}
+    names = ("persona_id", "guest_id", "token_id", "identity")
+    guarded = {path.rpartition("/y")[0] or path for path in guarded} - {"/metrics"}
+
+    assert {
+        path.rpartition("/{")[0] if path.endswith(tuple(f"{{{n}}}" for n in names)) else path
+        for path in described
+    } == guarded
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/ready", "/api/config", "/personas", "/docs"])
+async def test_the_page_and_its_choices_are_everybodys(
+    keyed: Settings, redis: Redis, path: str
+) -> None:
+    """Who may not call may still see whom one could talk with."""
+    async with app(keyed) as http:
+        assert (await http.get(path)).status_code in (200, 503)
+
+
+async def test_a_key_opens(keyed: Settings, keys: Keys, redis: Redis) -> None:
+    """Who has a good key gets a token."""
+    await beat(redis)
+    shop = keys.add("shop")
+    async with app(keyed) as http:
+        assert (await http.post("/token", headers=shop)).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "mrk_",
+        "mrk_x_y",
+        "mrk_0000000000000000_",
+        "nonsense",
+        "",
+        "mrg_",
+        "a.b.c",
+        "mrk_\u00fc_\u00fc",
+    ],
+)
+async def test_a_bad_key_opens_nothing(keyed: Settings, keys: Keys, redis: Redis, bad: str) -> None:
+    """Half keys, others' keys and no keys are refused alike."""
+    keys.add("shop")
+    async with app(keyed) as http:
+        header = {"Authorization": f"Bearer {bad}".encode()}
+        assert refused(await http.post("/token", headers=header)) == (401, "unauthorized")
+
+
+async def test_a_good_id_with_a_wrong_secret_opens_nothing(
+    keyed: Settings, keys: Keys, redis: Redis
+) -> None:
+    """The id is no secret."""
+    good = keys.add("shop")["Authorization"]
+    async with app(keyed) as http:
+        wrong = {"Authorization": good[:-1] + ("A" if good[-1] != "A" else "B")}
+        assert refused(await http.post("/token", headers=wrong)) == (401, "unauthorized")
+
+
+async def test_a_removed_key_is_revoked_at_once(keyed: Settings, keys: Keys, redis: Redis) -> None:
+    """The file is read again when it changes; one that cannot be read holds no key."""
+    await beat(redis)
+    async with app(keyed) as http:
+        shop = keys.add("shop")
+        statuses = [(await http.post("/token", headers=shop)).status_code]
+        keys.path.write_text("")
+        statuses.append((await http.post("/token", headers=shop)).status_code)
+        shop = keys.add("shop")
+        statuses.append((await http.post("/token", headers=shop)).status_code)
+        keys.path.write_text("nonsense")
+        statuses.append((await http.post("/token", headers=shop)).status_code)
+
+    assert statuses == [201, 401, 201, 401]
+
+
+@pytest.mark.parametrize(
+    ("scope", "method", "path"),
+    [
+        (Scope.TALK, "POST", "/token"),
+        (Scope.TALK, "POST", "/sessions"),
+        (Scope.OBSERVE, "GET", "/sessions"),
+        (Scope.OBSERVE, "GET", "/sessions/x/events"),
+        (Scope.OBSERVE, "GET", "/status"),
+        (Scope.OBSERVE, "GET", "/metrics"),
+        (Scope.MANAGE, "DELETE", "/sessions/x"),
+        (Scope.MANAGE, "POST", "/sessions/x/mute"),
+        (Scope.MANAGE, "POST", "/sessions/x/guests"),
+        (Scope.MANAGE, "DELETE", "/sessions/x/tokens/y"),
+    ],
+)
+async def test_a_key_opens_its_scopes_alone(
+    keyed: Settings, keys: Keys, redis: Redis, scope: Scope, method: str, path: str
+) -> None:
+    """All other scopes together are not enough."""
+    others = keys.add("shop", *(EVERY_SCOPE - {scope}))
+    async with app(keyed) as http:
+        answer = await http.request(method, path, headers=others, json={})
+
+    assert refused(answer) == (403, "scope_missing")
+    assert scope.value in answer.json()["detail"]
+
+
+async def test_a_caller_reaches_only_its_own(keyed: Settings, keys: Keys, redis: Redis) -> None:
+    """Another's session is not found, on no path, and its room is not entered."""
+    await beat(redis)
+    shop, bank = keys.add("shop"), keys.add("bank")
+    async with app(keyed) as http:
+        session = (await http.post("/sessions", headers=shop)).json()
+        path = f"/sessions/{session['id']}"
+        tries = [
+            (method, guarded.replace("/sessions/x", path))
+            for method, guarded in GUARDED
+            if guarded.startswith("/sessions/x")
+        ]
+        body: dict[str, Any] = {"text": "x"}
+        answers = [
+            await http.request(
+                method,
+                each,
+                headers=bank,
+                json=body
+                if each.endswith("say")
+                else {"personas": ["chef"]}
+                if each.endswith("personas")
+                else {},
+            )
+            for method, each in tries
+        ]
+        token = await http.post("/token", headers=bank, json={"room_name": session["room"]})
+        again = await http.post("/sessions", headers=bank, json={"room": session["room"]})
+        listed = (await http.get("/sessions", headers=bank)).json()
+        own = await http.get(path, headers=shop)
+
+    assert {refused(answer) for answer in answers} == {(404, "session_unknown")}
+    assert refused(token) == refused(again) == (403, "not_yours")
+    assert (listed, own.status_code) == ([], 200)
+
+
+async def test_a_room_of_a_token_is_its_callers(keyed: Settings, keys: Keys, redis: Redis) -> None:
+    """Also a room that was made by `/token` is nobody else's."""
+    await beat(redis)
+    shop, bank = keys.add("shop"), keys.add("bank")
+    async with app(keyed) as http:
+        await http.post("/token", headers=shop, json={"room_name": "kitchen"})
+        answer = await http.post("/token", headers=bank, json={"room_name": "kitchen"})
+
+    assert refused(answer) == (403, "not_yours")
+
+
+async def test_strangers_are_given_no_list(settings: Settings, redis: Redis) -> None:
+    """Where everybody may, a session is reached by who knows its room or id, and found by nobody.
+
+    All of them are one caller: whoever asked was once shown everybody's sessions.
+    """
+    await beat(redis)
+    async with app(settings.model_copy(update={"auth_mode": ("open",)})) as http:
+        session = (await http.post("/sessions", json={})).json()
+        everybodys = await http.get("/sessions")
+        asked = await http.get("/sessions", params={"room": session["room"]})
+        others = await http.get("/sessions", params={"room": "kitchen"})
+
+    assert refused(everybodys) == (403, "not_listed")
+    assert [each["id"] for each in asked.json()] == [session["id"]]
+    assert others.json() == []
+
+
+async def test_two_keys_of_one_name_are_one_caller(
+    keyed: Settings, keys: Keys, redis: Redis
+) -> None:
+    """A key is replaced without a break: the new one reaches what the old one opened."""
+    await beat(redis)
+    old = keys.add("shop")
+    async with app(keyed) as http:
+        session = (await http.post("/sessions", headers=old)).json()
+        new = keys.add("shop")
+        answer = await http.get(f"/sessions/{session['id']}", headers=new)
+
+    assert answer.status_code == 200

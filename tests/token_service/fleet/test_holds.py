@@ -1,0 +1,143 @@
+"""Holds: one caller, and one address of strangers, holds a share of the slots without coming."""
+
+import asyncio
+
+import pytest
+from redis.asyncio import Redis
+
+from protocol.config.settings import Settings
+from tests.token_service.auth.strangers import app
+from tests.token_service.players import beat, opened
+from token_service.auth.callers import ANYONE, Caller
+from token_service.fleet.holds import Holds
+from token_service.fleet.reader import Fleet, Workers
+from token_service.fleet.reservations import Places
+from token_service.rooms.breakers import Breakers
+
+FOUR = ["chef", "teacher", "astronaut", "assistant"]
+STRANGER = Caller(ANYONE.id, address="203.0.113.7", is_stranger=True)
+NEIGHBOUR = Caller(ANYONE.id, address="198.51.100.7", is_stranger=True)
+SHOP = Caller("key:shop", address="203.0.113.7")
+
+
+@pytest.fixture
+def open_to_all(settings: Settings) -> Settings:
+    """Settings of a service that everybody may call."""
+    return settings.model_copy(update={"auth_mode": ("open",)})
+
+
+async def fleet(redis: Redis) -> Fleet:
+    """What the workers' heartbeats and places say now."""
+    return await Workers(redis, Breakers(redis)).fleet()
+
+
+async def grant(
+    redis: Redis, caller: Caller, room: str, slots: int = 1, hold_s: float = 30.0
+) -> bool:
+    """Whether a caller may hold these slots too."""
+    return await Holds(redis).grant(caller, room, slots, hold_s, await fleet(redis))
+
+
+async def test_one_address_does_not_hold_all_places(open_to_all: Settings, redis: Redis) -> None:
+    """Whoever opens sessions and comes to none keeps nobody else out.
+
+    Four requests once filled 64 slots, and another address was refused 32 of 44 times.
+    """
+    await beat(redis, slots_total=64, slots_free=64)
+    async with app(open_to_all, "203.0.113.7") as mallory:
+        for _ in range(8):
+            await opened(mallory, personas=FOUR * 3)
+    held = sum((await fleet(redis)).held.values())
+    async with app(open_to_all, "198.51.100.7") as ann:
+        answers = [await ann.post("/sessions", json={"personas": FOUR}) for _ in range(10)]
+
+    assert held == 12
+    assert {answer.status_code for answer in answers} == {201}
+
+
+async def test_a_session_beyond_the_share_is_opened_without_a_place(
+    open_to_all: Settings, redis: Redis
+) -> None:
+    """It gets its place when somebody comes, as long as there is one."""
+    await beat(redis, slots_total=8, slots_free=8)
+    async with app(open_to_all) as http:
+        first = await opened(http, personas=FOUR[:2])
+        second = await opened(http, personas=FOUR[:2])
+    placed = (await fleet(redis)).placed
+
+    assert (first["state"], second["state"]) == ("open", "open")
+    assert placed == {first["room"]}
+
+
+async def test_strangers_are_told_apart_by_their_address(redis: Redis) -> None:
+    """One who holds his share takes nothing of another's."""
+    await beat(redis, slots_total=8, slots_free=8)
+    given = [await grant(redis, who, who.address, 2) for who in (STRANGER, NEIGHBOUR)]
+
+    assert [*given, await grant(redis, STRANGER, "more")] == [True, True, False]
+
+
+async def test_a_named_caller_may_hold_half(redis: Redis) -> None:
+    """An application opens sessions for many people; it is not counted with its address."""
+    await beat(redis, slots_total=8, slots_free=8)
+    await grant(redis, STRANGER, "a stranger's", 2)
+    given = [await grant(redis, SHOP, f"room {number}") for number in range(6)]
+
+    assert given == [True] * 4 + [False] * 2
+
+
+async def test_a_named_callers_only_session_may_be_any_size(redis: Redis) -> None:
+    """A room of many personas on a small fleet holds its place; a stranger's does not."""
+    await beat(redis, slots_total=4, slots_free=4)
+
+    assert await grant(redis, SHOP, "a", 4) is True
+    assert await grant(redis, STRANGER, "b", 4) is False
+
+
+async def test_this_machine_holds_what_it_likes(redis: Redis) -> None:
+    """In development nobody is counted."""
+    await beat(redis, slots_total=4, slots_free=4)
+
+    assert [await grant(redis, ANYONE, room, 4) for room in "abc"] == [True] * 3
+
+
+@pytest.mark.parametrize(("caller", "again"), [(STRANGER, False), (SHOP, True)])
+async def test_a_strangers_hold_counts_when_it_is_over(
+    redis: Redis, caller: Caller, again: bool
+) -> None:
+    """The same address does not hold the same slots again and again; a named caller may."""
+    await beat(redis, slots_total=4, slots_free=4)
+    await grant(redis, caller, "a", 2, hold_s=0.05)
+    await asyncio.sleep(0.1)
+
+    assert await grant(redis, caller, "b", 2, hold_s=0.05) is again
+
+
+async def test_who_was_come_to_counts_no_more(redis: Redis) -> None:
+    """A room that is hosted is no hold."""
+    await beat(redis, slots_total=8, slots_free=8)
+    await grant(redis, STRANGER, "a", 2)
+    await Places(redis).settle(["a"])
+
+    assert await grant(redis, STRANGER, "b", 2) is True
+
+
+async def test_many_at_once_hold_no_more_than_the_share(redis: Redis) -> None:
+    """Requests at the same moment are counted one after the other."""
+    await beat(redis, slots_total=16, slots_free=16)
+    given = await asyncio.gather(*(grant(redis, STRANGER, f"room {each}") for each in range(20)))
+
+    assert given.count(True) == 4
+
+
+async def test_changing_personas_lengthens_no_hold(open_to_all: Settings, redis: Redis) -> None:
+    """A session that nobody comes to loses its place in time, however often it is changed."""
+    await beat(redis, slots_total=16, slots_free=16)
+    async with app(open_to_all) as http:
+        said = await opened(http, personas=["chef"])
+        before = str(await redis.hget("moshi:places", said["room"])).split()
+        path = f"/sessions/{said['id']}/personas"
+        assert (await http.post(path, json={"personas": ["teacher"]})).status_code == 201
+        after = str(await redis.hget("moshi:places", said["room"])).split()
+
+    assert (before[0], before[1], after[1]) == (after[0], "1", "2")

@@ -1,0 +1,153 @@
+"""The fleet: what heartbeats say about ready workers, free slots, hosts and voices."""
+
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from protocol.errors import InvalidInput
+from protocol.heartbeat import Heartbeat, heartbeat_key
+from protocol.personas import Persona
+from protocol.room_spec import Promise
+from tests.token_service.players import beat, die
+from token_service.fleet.reader import Fleet
+from token_service.service import Service
+
+CHEF = Persona(name="chef", label="Chef", voice="NATM1")
+CATALOGUE = {"chef": CHEF}
+
+
+def worker(**fields: Any) -> Heartbeat:
+    """A ready worker with six slots, two of them used."""
+    usual = {"state": "ready", "model": "builtin", "slots_free": 4, "slots_used": 2}
+    return Heartbeat.model_validate({"worker_id": "w"} | usual | fields)
+
+
+def why_not(personas: int, *workers: Heartbeat) -> tuple[str, str, int] | None:
+    """The obstacle's code, sentence and time to retry."""
+    obstacle = Fleet(workers).obstacle(personas)
+    return obstacle and (obstacle.code, str(obstacle), obstacle.retry_after_s)
+
+
+def test_a_ready_worker_with_enough_free_slots_is_no_obstacle() -> None:
+    """One worker that can take all the personas is enough."""
+    assert why_not(4, worker(state="draining"), worker()) is None
+
+
+def test_a_room_is_never_split_over_workers() -> None:
+    """Two workers with four free slots each have no place for five personas."""
+    assert why_not(5, worker(), worker()) == (
+        "full",
+        "All places are taken at the moment. Try again soon.",
+        15,
+    )
+
+
+def test_more_personas_than_a_worker_has_slots_is_its_own_answer() -> None:
+    """Waiting does not help who asks for more than any worker has at all."""
+    assert why_not(7, worker(), worker()) == (
+        "too_many_personas",
+        "7 personas were asked for; a worker here has room for 6.",
+        60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("states", "answer"),
+    [
+        ({}, ("no_worker", "No worker is running.", 10)),
+        ({"starting": ""}, ("loading_model", "The model is still loading.", 5)),
+        (
+            {"connecting": "the model is loaded, not connected to LiveKit: no route"},
+            ("connecting", "The model is loaded, not connected to LiveKit: no route.", 5),
+        ),
+        (
+            {"error": "no GPU", "loading_model": "3 of 16 GB"},
+            ("loading_model", "The model is still loading (3 of 16 GB).", 5),
+        ),
+        (
+            {"draining": "1 room", "error": "no GPU"},
+            ("draining", "The worker is about to restart.", 10),
+        ),
+        ({"error": "no GPU"}, ("worker_failed", "The worker failed: no GPU", 30)),
+    ],
+)
+def test_who_finds_no_ready_worker_learns_why(
+    states: dict[str, str], answer: tuple[str, str, int]
+) -> None:
+    """No worker, a loading one, a leaving one and a failed one are four different answers."""
+    workers = [worker(state=state, reason=reason) for state, reason in states.items()]
+
+    assert why_not(1, *workers) == answer
+
+
+@pytest.mark.parametrize(
+    ("hosts", "hosted"), [({"r": 3}, True), ({"r": 2}, False), ({"q": 3}, False), ({}, False)]
+)
+def test_a_host_is_one_of_the_promises_generation(hosts: dict[str, int], hosted: bool) -> None:
+    """A host of another generation or of another room does not count."""
+    promise = Promise(room="r", generation=3, personas=(CHEF,))
+
+    assert Fleet((worker(state="draining", hosts=hosts),)).hosts(promise) is hosted
+
+
+def test_voices_are_those_of_all_ready_workers() -> None:
+    """The choice is what some ready worker has, each voice once, in order."""
+    fleet = Fleet(
+        (worker(voices=("b", "a")), worker(voices=("c", "a")), worker(state="error", voices=("x",)))
+    )
+
+    assert fleet.voices == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("voices", [(), ("default",)])
+def test_a_model_with_one_voice_offers_no_choice(voices: tuple[str, ...]) -> None:
+    """No voices, or the default one alone, are no choice."""
+    assert Fleet((worker(voices=voices),)).voices == ()
+
+
+def test_a_voice_that_nobody_has_is_refused_with_the_choices() -> None:
+    """A voice that the client named must exist."""
+    with pytest.raises(InvalidInput) as caught:
+        Fleet((worker(voices=("a", "b")),)).check_voices(
+            [CHEF.model_copy(update={"voice": "z"})], CATALOGUE
+        )
+
+    assert str(caught.value) == "persona.voice='z': choices: a, b"
+
+
+@pytest.mark.parametrize("voice", ["NATM1", "default", "b"])
+def test_the_catalogues_the_default_and_an_offered_voice_pass(voice: str) -> None:
+    """What the catalogue says falls back to the model's own voice and is no mistake of a client."""
+    personas = [CHEF.model_copy(update={"voice": voice})]
+
+    assert Fleet((worker(voices=("a", "b")),)).check_voices(personas, CATALOGUE) is None
+
+
+def test_any_voice_passes_where_there_is_no_choice() -> None:
+    """A model of one voice takes any name."""
+    personas = [CHEF.model_copy(update={"voice": "z"})]
+
+    assert Fleet((worker(voices=("default",)),)).check_voices(personas, CATALOGUE) is None
+
+
+async def test_a_worker_is_there_while_its_heartbeat_is(service: Service, redis: Redis) -> None:
+    """A heartbeat that is gone is a worker that is gone."""
+    await beat(redis, "one", slots_free=3, slots_used=1)
+    await beat(redis, "two", slots_free=2)
+    both = await service.workers.fleet()
+    await die(redis, "one")
+    one = await service.workers.fleet()
+
+    assert (both.slots_free, both.slots_used, len(both.workers)) == (5, 1, 2)
+    assert [worker.worker_id for worker in one.workers] == ["two"]
+
+
+async def test_a_heartbeat_that_cannot_be_read_is_passed_over(
+    service: Service, redis: Redis
+) -> None:
+    """One broken worker does not hide the others."""
+    await beat(redis, "good")
+    await redis.set(heartbeat_key("broken"), '{"state": "asleep"}')
+
+    assert [each.worker_id for each in (await service.workers.fleet()).workers] == ["good"]

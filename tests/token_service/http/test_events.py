@@ -1,0 +1,218 @@
+"""A session's events over HTTP: as they come, from where a connection broke, until the end."""
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from protocol.config.settings import Settings
+from protocol.events import EVENTS_KEPT, StateEvent, WarningEvent, events_key
+from tests.token_service.players import beat, eventually, served
+from token_service.app import create_app
+from token_service.http import events
+from token_service.rooms.events import Events
+from token_service.service import STREAMS, Service
+
+
+@pytest.fixture
+async def server(settings: Settings, redis: Redis) -> AsyncGenerator[httpx.AsyncClient]:
+    """A client of the app behind a real uvicorn, which streams."""
+    await beat(redis)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        async with (
+            served(create_app(settings), listening),
+            httpx.AsyncClient(base_url=url) as client,
+        ):
+            yield client
+
+
+@pytest.fixture
+async def session(server: httpx.AsyncClient) -> dict[str, Any]:
+    """A session that was opened."""
+    return (await server.post("/sessions")).json()
+
+
+def warning(code: str) -> WarningEvent:
+    """An event of a host's."""
+    return WarningEvent(at_s=time.time(), code=code, detail="Oh.")
+
+
+class Stream:
+    """Server-sent events, read one by one."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self.answer = answer
+        self._lines = answer.aiter_lines()
+
+    async def next(self) -> dict[str, str]:
+        """The next event's fields; comments count as none."""
+        fields: dict[str, str] = {}
+        async for line in self._lines:
+            if line.startswith((":", "retry")):
+                continue
+            if line:
+                name, _, value = line.partition(": ")
+                fields[name] = value
+            elif fields:
+                return fields
+        return {"event": "the stream has ended"}
+
+
+async def test_events_come_as_they_happen(
+    server: httpx.AsyncClient, redis: Redis, session: dict[str, Any]
+) -> None:
+    """What a host adds is sent under redis's id, with its type and the same JSON."""
+    state = StateEvent(
+        at_s=1.5, persona_id="a", persona="chef", identity="agent-chef-a-1", state="speaking"
+    )
+    async with server.stream("GET", f"/sessions/{session['id']}/events") as answer:
+        await Events(redis).add(session["room"], state)
+        event = await Stream(answer).next()
+    entry = (await redis.xrange(events_key(session["room"])))[0][0]
+
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert (event["id"], event["event"]) == (entry, "state")
+    assert json.loads(event["data"]) == state.model_dump()
+
+
+async def test_a_broken_connection_goes_on(
+    server: httpx.AsyncClient, redis: Redis, session: dict[str, Any]
+) -> None:
+    """`Last-Event-ID` is where it broke: nothing is lost and nothing comes twice."""
+    path = f"/sessions/{session['id']}/events"
+    for code in ("one", "two", "three"):
+        await Events(redis).add(session["room"], warning(code))
+    async with server.stream("GET", path) as answer:
+        first = await Stream(answer).next()
+    async with server.stream("GET", path, headers={"Last-Event-ID": first["id"]}) as answer:
+        stream = Stream(answer)
+        rest = [json.loads((await stream.next())["data"])["code"] for _ in range(2)]
+
+    assert json.loads(first["data"])["code"] == "one"
+    assert rest == ["two", "three"]
+
+
+async def test_the_end_ends_the_stream(server: httpx.AsyncClient, session: dict[str, Any]) -> None:
+    """The last event is the end; who asks later gets what is remembered, and the same end."""
+    path = f"/sessions/{session['id']}"
+    async with server.stream("GET", f"{path}/events") as answer:
+        await server.delete(path)
+        stream = Stream(answer)
+        live = [(await stream.next())["event"] for _ in range(2)]
+    async with server.stream("GET", f"{path}/events") as answer:
+        stream = Stream(answer)
+        later = [(await stream.next())["event"] for _ in range(2)]
+
+    assert live == later == ["ended", "the stream has ended"]
+
+
+async def test_another_sessions_events_are_not_told(
+    server: httpx.AsyncClient, redis: Redis, session: dict[str, Any]
+) -> None:
+    """A new session in the same room begins with an empty stream."""
+    await Events(redis).add(session["room"], warning("old"))
+    await server.delete(f"/sessions/{session['id']}")
+    again = (await server.post("/sessions", json={"room": session["room"]})).json()
+    await Events(redis).add(again["room"], warning("new"))
+    async with server.stream("GET", f"/sessions/{again['id']}/events") as answer:
+        event = await Stream(answer).next()
+
+    assert json.loads(event["data"])["code"] == "new"
+
+
+async def test_what_cannot_be_read_is_passed_over(
+    server: httpx.AsyncClient, redis: Redis, session: dict[str, Any]
+) -> None:
+    """A newer host's events of a type that is not known here are left out."""
+    await redis.xadd(events_key(session["room"]), {"event": '{"type": "party", "at_s": 1}'})
+    await redis.xadd(events_key(session["room"]), {"colour": "blue"})
+    await Events(redis).add(session["room"], warning("known"))
+    async with server.stream("GET", f"/sessions/{session['id']}/events") as answer:
+        event = await Stream(answer).next()
+
+    assert json.loads(event["data"])["code"] == "known"
+
+
+async def test_an_id_that_is_none_is_refused(
+    server: httpx.AsyncClient, session: dict[str, Any]
+) -> None:
+    """`Last-Event-ID` goes to redis, so it must look like redis's own."""
+    answer = await server.get(
+        f"/sessions/{session['id']}/events", headers={"Last-Event-ID": "$; FLUSHALL"}
+    )
+
+    assert answer.status_code == 400
+
+
+async def test_a_leaving_service_ends_a_talkative_stream(settings: Settings, redis: Redis) -> None:
+    """A process that is told to end waits for no pause in the talk."""
+    await beat(redis)
+    app = create_app(settings)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        async with served(app, listening), httpx.AsyncClient(base_url=url) as client:
+            said = (await client.post("/sessions")).json()
+            async with client.stream("GET", f"/sessions/{said['id']}/events") as answer:
+                stream, told = Stream(answer), []
+                for number in range(20):
+                    await Events(redis).add(said["room"], warning(str(number)))
+                    app.state.service.leaving |= number == 3
+                    told.append((await stream.next())["event"])
+                    if told[-1] != "warning":
+                        break
+
+    assert told[-1] == "the stream has ended"
+
+
+@pytest.mark.parametrize("all_of", ["the service's", "the caller's"])
+async def test_streams_are_counted(
+    server: httpx.AsyncClient,
+    session: dict[str, Any],
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    all_of: str,
+) -> None:
+    """One too many is told to come back; a place that gets free is free."""
+    if all_of == "the service's":
+        monkeypatch.setattr(events, "STREAMS", 1)
+    else:
+        monkeypatch.setitem(settings.__dict__, "streams_per_caller", 1)
+    path = f"/sessions/{session['id']}/events"
+    async with server.stream("GET", path):
+        refused = await server.get(path)
+
+    async def free_again() -> bool:
+        async with server.stream("GET", path) as answer:
+            return answer.status_code == 200
+
+    assert (refused.status_code, refused.json()["error"]) == (503, "busy")
+    await eventually(free_again, "the first stream's place is free")
+
+
+async def test_as_many_as_may_follow_leave_redis_to_others(service: Service) -> None:
+    """Each stream holds a connection; a hundred of them once left none for anything else."""
+    following = [service.events.follow(f"followed {number}", "0") for number in range(STREAMS)]
+    waiting = [asyncio.ensure_future(anext(each)) for each in following]
+    await asyncio.sleep(0.5)
+    alive = await service.redis.ping()
+    told = await asyncio.gather(*waiting)
+
+    assert alive
+    assert told == [None] * STREAMS
+
+
+async def test_a_stream_is_bounded(redis: Redis) -> None:
+    """A long talk does not fill redis: about the last 500 events are kept, for an hour."""
+    events = Events(redis)
+    for number in range(EVENTS_KEPT + 150):
+        await events.add("long", warning(str(number)))
+
+    assert EVENTS_KEPT <= await redis.xlen(events_key("long")) < EVENTS_KEPT + 150
+    assert 3590 < await redis.ttl(events_key("long")) <= 3600

@@ -1,0 +1,132 @@
+"""The OpenAPI document, fuzzed: whatever is sent, as it allows or not, nothing is a fault of ours.
+
+Cases come from schemathesis. Once as a stranger, whose sessions do not exist, and once as the owner
+of a session, whose personas do.
+"""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+import requests
+import schemathesis
+import schemathesis.openapi
+from hypothesis import HealthCheck
+from hypothesis import settings as patience
+from redis import Redis
+from schemathesis import Config
+
+from harness.servers import GivenSettings, LiveKit
+from protocol.config.settings import Settings
+from protocol.heartbeat import Heartbeat, heartbeat_key
+from tests.token_service.conftest import FUZZ_DATABASE
+from tests.token_service.players import served
+from token_service.app import create_app
+
+FEW = patience(
+    max_examples=6,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.filter_too_much,
+        HealthCheck.function_scoped_fixture,
+    ],
+)
+ENDLESS = "/sessions/{session_id}/events"
+RANDOM = Config.from_dict({"phases": {"coverage": {"enabled": False}}})
+DOCUMENT = schemathesis.openapi.from_dict(create_app(GivenSettings()).openapi(), config=RANDOM)
+
+
+class Target:
+    """A running service with places for everybody."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.http = httpx.Client(base_url=url)
+        self.requests = requests.Session()
+        self._session: dict[str, Any] | None = None
+
+    def session(self) -> dict[str, Any]:
+        """A session of two personas that has not ended."""
+        if self._session is not None:
+            state = self.http.get(f"/sessions/{self._session['id']}").json()
+            if state["state"] != "ended" and len(state["personas"]) > 1:
+                return self._session | {"personas": state["personas"]}
+        asked = {"personas": ["chef", "teacher"]}
+        self._session = self.http.post("/sessions", json=asked).json()
+        return self._session
+
+
+@pytest.fixture(scope="module")
+def target(livekit: LiveKit, redis_url: str) -> Generator[Target]:
+    """The service behind a real uvicorn, on a loop of its own."""
+    url = redis_url.removesuffix("/0") + f"/{FUZZ_DATABASE}"
+    heartbeat = Heartbeat(worker_id="w", state="ready", model="m", slots_free=10**6)
+    with Redis.from_url(url) as redis:
+        redis.set(heartbeat_key("w"), heartbeat.model_dump_json())
+    settings = GivenSettings(
+        livekit_url=livekit.url,
+        livekit_api_key=livekit.api_key,
+        livekit_api_secret=livekit.api_secret,
+        redis_url=url,
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listening, serving(settings, listening):
+        target = Target(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        with target.http, target.requests:
+            yield target
+
+
+@contextmanager
+def serving(settings: Settings, listening: socket.socket) -> Generator[None]:
+    """A service on a thread of its own."""
+    ready, over = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with served(create_app(settings), listening):
+            ready.set()
+            await asyncio.to_thread(over.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    try:
+        assert ready.wait(20)
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def check(answer: Any) -> None:
+    """No failure of ours; what is refused is refused as RFC 9457 has it."""
+    assert answer.status_code < 500, answer.text
+    if answer.status_code >= 400:
+        problem = answer.json()
+        assert answer.headers["content-type"] == ["application/problem+json"]
+        assert problem["status"] == answer.status_code
+        assert problem["error"] and problem["title"]
+
+
+@DOCUMENT.parametrize()
+@FEW
+def test_no_request_of_a_strangers_is_a_failure(case: schemathesis.Case, target: Target) -> None:
+    """Sessions that do not exist, bodies of any kind."""
+    check(case.call(base_url=target.url, session=target.requests, timeout=10))
+
+
+@DOCUMENT.include(path_regex=r"session_id").exclude(path=ENDLESS).parametrize()
+@FEW
+def test_no_request_of_an_owners_is_a_failure(case: schemathesis.Case, target: Target) -> None:
+    """A session that exists, and one of its personas."""
+    session = target.session()
+    case.path_parameters["session_id"] = session["id"]
+    if "persona_id" in case.path_parameters:
+        case.path_parameters["persona_id"] = session["personas"][0]["id"]
+    if isinstance(case.body, dict) and "persona_id" in case.body:
+        case.body["persona_id"] = session["personas"][0]["id"]
+    check(case.call(base_url=target.url, session=target.requests, timeout=10))

@@ -1,0 +1,245 @@
+"""What no answer and no log gives away; headers, origins, sizes, shapes; and the status."""
+
+import io
+import json
+import logging
+from collections.abc import AsyncGenerator, Generator
+
+import httpx
+import pytest
+import structlog
+from redis.asyncio import Redis
+
+from harness.servers import LiveKit
+from protocol.config.log import configure_logging
+from protocol.config.settings import Settings
+from tests.token_service.auth.strangers import app
+from tests.token_service.players import beat, signature
+from token_service.app import create_app
+from token_service.fleet.reservations import Places
+from token_service.http.body import BODY_BYTES
+from token_service.http.page import content_policy
+
+
+@pytest.fixture
+def logged(settings: Settings) -> Generator[io.StringIO]:
+    """Everything that the service logs, at its most talkative, as JSON."""
+    root, written = logging.getLogger(), io.StringIO()
+    handlers, level = root.handlers[:], root.level
+    configure_logging(settings.model_copy(update={"log_level": "debug", "log_format": "json"}))
+    formatter = root.handlers[0].formatter
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(formatter)
+    root.handlers[:] = [handler]
+    yield written
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
+
+
+async def test_no_secret_prompt_or_word_is_logged(
+    settings: Settings, redis: Redis, logged: io.StringIO
+) -> None:
+    """Through a session's whole life, refusals included, at level debug."""
+    await beat(redis)
+    persona = {"name": "chef", "prompt": "The recipe is love."}
+    bad = {"name": "chef", "prompt": "The recipe is love." * 100}
+    async with app(settings, "127.0.0.1", "http://localhost") as http:
+        said = (await http.post("/sessions", json={"personas": [persona]})).json()
+        at = f"/sessions/{said['id']}"
+        await http.post("/sessions", json={"personas": [bad]})
+        await http.post(f"{at}/say", json={"text": "Spoken aloud."})
+        guest = (await http.post(f"{at}/guests")).json()
+        await http.post("/token", headers={"Authorization": f"Bearer {guest['bearer']}"})
+        await http.get("/sessions", headers={"Authorization": "Bearer mrk_aa_topsecret"})
+        await http.delete(at)
+    text = logged.getvalue()
+
+    assert "session_opened" in text
+    for secret in (
+        "recipe",
+        "Spoken",
+        "topsecret",
+        said["participant_token"],
+        guest["bearer"],
+        settings.livekit_api_secret.get_secret_value(),
+    ):
+        assert secret not in text
+
+
+async def test_a_refusal_shows_no_prompt(http: httpx.AsyncClient, redis: Redis) -> None:
+    """A fault of a persona's field is named, and a long value is not repeated."""
+    await beat(redis)
+    answer = await http.post("/sessions", json={"personas": [{"name": "chef", "prompt": 7}]})
+
+    assert answer.status_code == 400
+    assert len(answer.content) < 1000
+
+
+@pytest.mark.parametrize("path", ["/token", "/sessions", "/sessions/x/say", "/webhook"])
+async def test_no_body_fills_the_memory(
+    http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, path: str
+) -> None:
+    """A body that is too long is not read to its end, said or sent in pieces."""
+    await beat(redis)
+    pieces = [b"{" + b" " * 65_536] * (BODY_BYTES // 65_536 + 1)
+
+    async def in_pieces() -> AsyncGenerator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    headers = {"Content-Type": "application/json"}
+    if path == "/webhook":  # read only where LiveKit signed it
+        headers["Authorization"] = signature(b"", livekit)
+    whole = await http.post(path, content=b"".join(pieces), headers=headers)
+    chunked = await http.post(path, content=in_pieces(), headers=headers)
+
+    for answer in (whole, chunked):
+        assert (answer.status_code, answer.json()["error"]) == (413, "too_long")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "error"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("PUT", "/token", 405, "method_not_allowed"),
+        ("POST", "/sessions", 400, "invalid_input"),
+        ("GET", "/sessions/x", 404, "session_unknown"),
+    ],
+)
+async def test_every_refusal_has_one_shape(
+    http: httpx.AsyncClient, redis: Redis, method: str, path: str, status: int, error: str
+) -> None:
+    """RFC 9457, also where the framework itself refuses."""
+    await beat(redis)
+    answer = await http.request(method, path, content=b"[")
+    problem = answer.json()
+
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.status_code, problem["status"], problem["error"]) == (status, status, error)
+    assert problem["type"] == f"urn:moshi-rooms:{error}"
+
+
+async def test_a_fault_of_ours_tells_nothing(
+    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The traceback is for the log."""
+
+    async def broken(self: Places) -> list[str]:
+        raise ZeroDivisionError("secret")
+
+    running = create_app(settings)
+    monkeypatch.setattr(Places, "line", broken)
+    transport = httpx.ASGITransport(running, raise_app_exceptions=False)
+    async with (
+        running.router.lifespan_context(running),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as http,
+    ):
+        answer = await http.get("/status")
+
+    assert (answer.status_code, answer.json()["error"]) == (500, "failure")
+    assert "secret" not in answer.text
+
+
+async def test_no_other_origin_may_ask(http: httpx.AsyncClient, redis: Redis) -> None:
+    """CORS is closed until CORS_ORIGINS opens it, also for a page that is let in."""
+    await beat(redis)
+    asking = {"Origin": "http://localhost:5173", "Access-Control-Request-Method": "DELETE"}
+    preflight = await http.options("/sessions/x", headers=asking)
+    answer = await http.get("/sessions", headers={"Origin": "http://localhost:5173"})
+
+    assert preflight.status_code == 405
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize("path", ["", "/", "/livekit", "/livekit/"])
+def test_the_page_loads_nothing_from_elsewhere(path: str) -> None:
+    """Its own files, and LiveKit by its origin alone: with a path nothing else would be allowed."""
+    policy = dict(
+        rule.split(" ", 1) for rule in content_policy(f"wss://rooms.example:7880{path}").split("; ")
+    )
+
+    assert policy["default-src"] == "'self'"
+    assert policy["connect-src"] == "'self' wss://rooms.example:7880 https://rooms.example:7880"
+    assert "script-src" not in policy
+
+
+async def test_metrics_show_the_fleet(http: httpx.AsyncClient, redis: Redis) -> None:
+    """What a dashboard needs of all workers, and how many rooms wait."""
+    await beat(redis, "one", slots_free=4, slots_used=2)
+    await beat(redis, "two", state="draining", slots_used=3)
+    await redis.zadd("moshi:line", {"r": 1})
+    lines = (await http.get("/metrics")).text.splitlines()
+
+    assert "moshi_fleet_slots_free 4.0" in lines
+    assert "moshi_fleet_slots_used 5.0" in lines
+    assert "moshi_fleet_workers_ready 1.0" in lines
+
+
+async def test_status_tells_each_worker(http: httpx.AsyncClient, redis: Redis) -> None:
+    """State, model, slots, step time, rooms; and whether LiveKit and redis answer."""
+    await beat(redis, "one", slots_free=4, slots_used=2, step_p99_ms=31.5, hosts={"a": 1, "b": 1})
+    await beat(redis, "two", state="error", reason="no such model", slots_free=0)
+    said = (await http.get("/status")).json()
+
+    assert (said["livekit"], said["redis"], said["rooms_waiting"]) == ("ok", "ok", 0)
+    assert said["workers"] == [
+        {
+            "id": "one",
+            "state": "ready",
+            "reason": "",
+            "model": "builtin",
+            "slots_total": 6,
+            "slots_used": 2,
+            "slots_free": 4,
+            "slots_held": 0,
+            "step_p99_ms": 31.5,
+            "rooms": 2,
+            "guarded": False,
+        },
+        {
+            "id": "two",
+            "state": "error",
+            "reason": "no such model",
+            "model": "builtin",
+            "slots_total": 0,
+            "slots_used": 0,
+            "slots_free": 0,
+            "slots_held": 0,
+            "step_p99_ms": None,
+            "rooms": 0,
+            "guarded": False,
+        },
+    ]
+
+
+async def test_strangers_learn_no_workers_id(settings: Settings, redis: Redis) -> None:
+    """By its id a worker can be dispatched; an open service's strangers see numbers."""
+    await beat(redis, "one")
+    await beat(redis, "two")
+    async with app(settings.model_copy(update={"auth_mode": ("open",)})) as http:
+        answer = await http.get("/status")
+
+    assert [worker["id"] for worker in answer.json()["workers"]] == ["1", "2"]
+
+
+async def test_status_tells_who_is_away(settings: Settings) -> None:
+    """An operator learns it from the status, which answers all the same."""
+    away = {"redis_url": "redis://127.0.0.1:9/0", "livekit_url": "ws://127.0.0.1:9"}
+    async with app(settings.model_copy(update=away), "127.0.0.1", "http://localhost") as http:
+        answer = await http.get("/status")
+
+    assert answer.json() | {"workers": None} == {
+        "livekit": "LiveKit does not answer.",
+        "redis": "Redis does not answer.",
+        "workers": None,
+        "rooms_waiting": 0,
+    }
+
+
+def test_problems_are_described(settings: Settings) -> None:
+    """The OpenAPI document gives each session path its refusals, in their shape."""
+    document = create_app(settings).openapi()
+    answers = document["paths"]["/sessions"]["post"]["responses"]
+
+    assert {"201", "400", "401", "403", "409", "413", "422", "429", "503"} <= set(answers)
+    assert "Problem" in json.dumps(answers["503"])

@@ -1,0 +1,251 @@
+"""What the service tells about itself: alive, ready or why not, personas, the page's config."""
+
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from protocol.config.settings import Settings
+from protocol.sampling import UsualSampling
+from tests.token_service.players import beat
+from token_service.app import create_app
+
+
+async def get(settings: Settings, path: str) -> httpx.Response:
+    """One answer of an app that needs neither redis nor LiveKit for it."""
+    transport = httpx.ASGITransport(create_app(settings))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        return await client.get(path)
+
+
+async def test_alive_needs_nobody_else(settings: Settings) -> None:
+    """/health says that the process lives, whatever else is away."""
+    answer = await get(settings, "/health")
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+async def test_ready_with_a_free_slot(http: httpx.AsyncClient, redis: Redis) -> None:
+    """LiveKit and redis answer and a slot is free: 200."""
+    await beat(redis)
+    answer = await http.get("/ready")
+
+    assert answer.status_code == 200
+    assert answer.json() == {"ready": True, "code": "", "reason": ""}
+
+
+async def test_not_ready_says_why(http: httpx.AsyncClient, redis: Redis) -> None:
+    """Without a ready worker: 503 with the reason for programs and for people."""
+    await beat(redis, state="loading_model")
+    answer = await http.get("/ready")
+
+    assert answer.status_code == 503
+    assert answer.json() == {
+        "ready": False,
+        "code": "loading_model",
+        "reason": "The model is still loading.",
+    }
+
+
+async def test_personas_are_the_catalogue(http: httpx.AsyncClient) -> None:
+    """/personas lists whom one can talk with, by name."""
+    names = [persona["name"] for persona in (await http.get("/personas")).json()]
+
+    assert names == ["assistant", "astronaut", "chef", "customer_service", "teacher"]
+
+
+async def test_personas_say_what_they_can_be_told_to_say(
+    http: httpx.AsyncClient, redis: Redis
+) -> None:
+    """A small model's lines are listed by persona; a large one's are any."""
+    lines = {"*": ["Yes, I see."], "VARF1": ["Are you hungry already?"]}
+    told: list[list[str] | None] = []
+    for known in (lines, None):
+        await beat(redis, lines=known)
+        personas = (await http.get("/personas")).json()
+        told.append(next(each["lines"] for each in personas if each["name"] == "chef"))
+
+    assert told == [["Are you hungry already?", "Yes, I see."], None]
+
+
+async def test_personas_say_whether_their_prompts_are_followed(
+    http: httpx.AsyncClient, redis: Redis
+) -> None:
+    """A model without prompts does not pretend; without a worker nobody knows."""
+    told: list[set[bool | None]] = []
+    for prompts in (None, False, True):
+        if prompts is not None:
+            await beat(redis, model_prompts=prompts)
+        told.append({persona["followed"] for persona in (await http.get("/personas")).json()})
+
+    assert told == [{None}, {False}, {True}]
+
+
+async def test_voices_are_the_workers(http: httpx.AsyncClient, redis: Redis) -> None:
+    """/voices lists what the running model offers."""
+    await beat(redis, voices=("ben", "anna"))
+
+    assert (await http.get("/voices")).json() == ["anna", "ben"]
+
+
+async def test_the_page_learns_everything_at_once(http: httpx.AsyncClient, redis: Redis) -> None:
+    """/api/config holds addresses, model, voices, limits and readiness."""
+    sampling = UsualSampling(audio_temperature=0.6, audio_top_k=50)
+    await beat(
+        redis,
+        model_note="It makes sounds, not sense.",
+        model_sampling=sampling,
+        voices=("anna",),
+        slots_used=2,
+    )
+    config = (await http.get("/api/config")).json()
+    personas = config.pop("personas")
+
+    assert config == {
+        "livekit_url": "wss://rooms.example",
+        "agent_name": "moshi",
+        "default_persona": "assistant",
+        "model": {
+            "name": "builtin",
+            "note": "It makes sounds, not sense.",
+            "prompts": False,
+            "sampling": {
+                "text_temperature": 0.7,
+                "text_top_k": 25,
+                "audio_temperature": 0.6,
+                "audio_top_k": 50,
+            },
+        },
+        "voices": ["anna"],
+        "slots_free": 6,
+        "slots_used": 2,
+        "limits": {
+            "prompt_characters": 1000,
+            "prompt_tokens": None,
+            "personas_per_room": 14,
+            "name_bytes": 256,
+            "metadata_bytes": 4096,
+        },
+        "ready": True,
+        "code": "",
+        "reason": "",
+    }
+    assert [persona["label"] for persona in personas][:2] == ["Assistant", "Astronaut"]
+
+
+async def test_the_page_learns_of_a_model_that_still_loads(
+    http: httpx.AsyncClient, redis: Redis
+) -> None:
+    """The page loads and says what is loading, before anything is ready."""
+    await beat(redis, state="loading_model", slots_free=0)
+    config = (await http.get("/api/config")).json()
+
+    assert (config["ready"], config["code"]) == (False, "loading_model")
+    assert config["model"].pop("sampling") == UsualSampling().model_dump()
+    assert config["model"] == {"name": "builtin", "note": "", "prompts": False}
+
+
+async def test_counters_are_told(http: httpx.AsyncClient) -> None:
+    """/metrics counts token requests by outcome."""
+    await http.post("/token", content=b"nonsense")
+
+    assert re.search(
+        r'^moshi_tokens_total\{outcome="invalid_input"\} [1-9]',
+        (await http.get("/metrics")).text,
+        re.MULTILINE,
+    )
+
+
+async def test_the_documentation_needs_no_other_host(settings: Settings) -> None:
+    """/docs names no address of anybody else, so it works on a closed network."""
+    answer = await get(settings, "/docs")
+
+    assert answer.status_code == 200
+    assert re.findall(r"https?://[^\"' ]+", answer.text) == []
+
+
+async def test_the_documentations_files_are_here(settings: Settings) -> None:
+    """Every script and style sheet that /docs names is served."""
+    named = re.findall(r'(?:src|href)="([^"]+)"', (await get(settings, "/docs")).text)
+    statuses = [(await get(settings, path)).status_code for path in named]
+
+    assert len(named) >= 2
+    assert statuses == [200] * len(named)
+
+
+async def test_openapi_describes_the_standard_body(settings: Settings) -> None:
+    """The token endpoint's fields, all optional, and its answers are in the OpenAPI document."""
+    document = (await get(settings, "/openapi.json")).json()
+    operation = document["paths"]["/token"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+
+    assert sorted(schema["properties"]) == [
+        "participant_attributes",
+        "participant_identity",
+        "participant_metadata",
+        "participant_name",
+        "room_config",
+        "room_name",
+    ]
+    assert schema.get("required", []) == []
+    assert "$ref" not in str(schema)
+    assert sorted(operation["responses"]) == ["201", "400", "401", "403", "413", "429", "503"]
+
+
+async def test_a_page_that_is_not_built_says_so(settings: Settings, tmp_path: Path) -> None:
+    """Before the page is built, / says how to get it, and its files are not found."""
+    unbuilt = settings.model_copy(update={"web_dir": tmp_path / "dist"})
+
+    assert (await get(unbuilt, "/")).status_code == 503
+    assert "`make run` builds it" in (await get(unbuilt, "/")).text
+    assert (await get(unbuilt, "/assets/page.js")).status_code == 404
+
+
+async def test_the_page_is_served(settings: Settings, tmp_path: Path) -> None:
+    """/ is the built page, asked for anew each time, and its files lie below."""
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "index.html").write_text("<p>page</p>")
+    (tmp_path / "assets" / "page.js").write_text("1")
+    built = settings.model_copy(update={"web_dir": tmp_path})
+    page = await get(built, "/")
+
+    assert (page.text, page.headers["cache-control"]) == ("<p>page</p>", "no-cache")
+    assert (await get(built, "/assets/page.js")).text == "1"
+
+
+async def test_what_is_built_is_sent_small_and_once(settings: Settings, tmp_path: Path) -> None:
+    """A built file comes compressed and may be kept, for its name changes with what is in it."""
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "page-1a2b.js").write_text("let a = 1;\n" * 1000)
+    built = settings.model_copy(update={"web_dir": tmp_path})
+    script = await get(built, "/assets/page-1a2b.js")
+
+    assert script.text == "let a = 1;\n" * 1000
+    assert script.headers["content-encoding"] == "gzip"
+    assert script.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert (await get(built, "/assets/gone.js")).headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", ["/../pyproject.toml", "/%2e%2e/pyproject.toml", "/..%2fx"])
+async def test_nothing_but_the_page_is_served(
+    settings: Settings, tmp_path: Path, path: str
+) -> None:
+    """No path leads out of the page's folder."""
+    folder = tmp_path / "dist"
+    folder.mkdir()
+    (tmp_path / "pyproject.toml").write_text("secret")
+    (tmp_path / "x").write_text("secret")
+
+    assert (await get(settings.model_copy(update={"web_dir": folder}), path)).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/health", "/", "/nothing"])
+async def test_every_answer_carries_the_headers(settings: Settings, path: str) -> None:
+    """No answer may be sniffed, framed elsewhere, or tell others where the reader was."""
+    headers = (await get(settings, path)).headers
+
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "SAMEORIGIN"
+    assert headers["referrer-policy"] == "no-referrer"

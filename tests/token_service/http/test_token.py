@@ -1,0 +1,242 @@
+"""`POST /token` over HTTP: the answer's shape, admission, and what it promises to the room."""
+
+import json
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as patience
+from hypothesis import strategies as st
+from livekit import api
+from redis.asyncio import Redis
+
+from harness.servers import LiveKit
+from protocol.config.settings import Settings
+from tests.token_service.players import beat
+from token_service.app import create_app
+from token_service.http.body import BODY_BYTES
+from token_service.rooms.store import Promises
+
+FIELDS = st.sampled_from(
+    ["room_name", "participant_identity", "participant_metadata", "participant_attributes", "x"]
+)
+VALUES = (
+    st.none()
+    | st.integers()
+    | st.text(max_size=300)
+    | st.dictionaries(st.text(max_size=9), st.text(max_size=9))
+)
+PATHS = ("/token", "/api/v2/sandbox/connection-details")
+
+
+def agents(*personas: str) -> dict[str, Any]:
+    """A room_config that asks for personas."""
+    return {"agents": [{"agent_name": "moshi", "metadata": json.dumps({"personas": personas})}]}
+
+
+async def promised(redis: Redis, room: str) -> list[str]:
+    """The names of the personas that a room was promised."""
+    promise = await Promises(redis, 600).read(room)
+    return [persona.name for persona in promise.personas] if promise else []
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_token_is_created(http: httpx.AsyncClient, redis: Redis, path: str) -> None:
+    """Both paths answer 201 with the standard's fields in snake case and the browsers' address."""
+    await beat(redis)
+    answer = await http.post(path, json={"room_name": "kitchen", "participant_name": "Ann"})
+    said = answer.json()
+
+    assert answer.status_code == 201
+    assert answer.headers["cache-control"] == "no-store"
+    assert said == {
+        "server_url": "wss://rooms.example",
+        "participant_token": said["participant_token"],
+        "room_name": "kitchen",
+        "participant_name": "Ann",
+    }
+
+
+async def test_an_empty_body_without_a_content_type_is_enough(
+    http: httpx.AsyncClient, redis: Redis, settings: Settings
+) -> None:
+    """A bare POST gets a token for a fresh room with the default persona promised to it."""
+    await beat(redis)
+    answer = await http.post("/token")
+    said = answer.json()
+    secret = settings.livekit_api_secret.get_secret_value()
+    claims = jwt.decode(said["participant_token"], secret, algorithms=["HS256"])
+
+    assert answer.status_code == 201
+    assert claims["video"]["room"] == said["room_name"]
+    assert await promised(redis, said["room_name"]) == ["assistant"]
+
+
+async def test_a_body_in_camel_case_leads_where_it_says(
+    http: httpx.AsyncClient, redis: Redis, room: str
+) -> None:
+    """As protobuf's JSON spells it by default: the room that is named, with who is asked for."""
+    await beat(redis)
+    answer = await http.post("/token", json={"roomName": room, "roomConfig": agents("chef")})
+
+    assert answer.json()["room_name"] == room
+    assert "unknown_fields" not in answer.json()
+    assert await promised(redis, room) == ["chef"]
+
+
+async def test_unknown_fields_are_named_in_the_answer(
+    http: httpx.AsyncClient, redis: Redis, room: str
+) -> None:
+    """Who mistypes a field learns why the room is another; a newer SDK's field refuses nobody."""
+    await beat(redis)
+    answer = await http.post("/token", json={"roomNmae": room, "participant_name": "Ann"})
+
+    assert (answer.status_code, answer.json()["unknown_fields"]) == (201, ["roomNmae"])
+
+
+async def test_the_personas_asked_for_are_promised(
+    http: httpx.AsyncClient, redis: Redis, room: str
+) -> None:
+    """What the client asked for is written down for the room, to live as long as the token."""
+    await beat(redis)
+    await http.post("/token", json={"room_name": room, "room_config": agents("chef", "teacher")})
+
+    assert await promised(redis, room) == ["chef", "teacher"]
+    assert 600 < await redis.ttl(f"moshi:promise:{room}") <= 660
+
+
+async def test_bad_input_is_answered_in_words(http: httpx.AsyncClient, redis: Redis) -> None:
+    """What cannot be used is 400 with the field, the value and what was expected."""
+    await beat(redis)
+    answer = await http.post("/token", json={"participant_identity": "agent-1"})
+
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json() == {
+        "type": "urn:moshi-rooms:invalid_input",
+        "title": "Bad Request",
+        "status": 400,
+        "error": "invalid_input",
+        "detail": "participant_identity='agent-1': identities that begin with 'agent-' are agents'",
+    }
+
+
+async def test_a_body_too_long_is_refused(http: httpx.AsyncClient, redis: Redis) -> None:
+    """Nobody fills the memory: a longer body than any request needs is 413."""
+    await beat(redis)
+    answer = await http.post("/token", content=b" " * (BODY_BYTES + 1))
+
+    assert (answer.status_code, answer.json()["detail"]) == (
+        413,
+        "body: expected at most 262144 bytes",
+    )
+
+
+async def test_a_voice_that_nobody_has_is_refused(http: httpx.AsyncClient, redis: Redis) -> None:
+    """A voice that the client named and no worker offers is 400 with the choices."""
+    await beat(redis, voices=("anna", "ben"))
+    metadata = json.dumps({"persona": {"name": "chef", "voice": "zoe"}})
+    answer = await http.post("/token", json={"room_config": {"agents": [{"metadata": metadata}]}})
+
+    assert (answer.status_code, answer.json()["detail"]) == (
+        400,
+        "persona.voice='zoe': choices: anna, ben",
+    )
+
+
+async def test_the_catalogues_voices_pass_on_any_model(
+    http: httpx.AsyncClient, redis: Redis
+) -> None:
+    """A persona of the catalogue whose voice the model lacks is no error of the client's."""
+    await beat(redis, voices=("anna", "ben"))
+    answer = await http.post("/token", json={"room_config": agents("chef")})
+
+    assert answer.status_code == 201
+
+
+async def test_no_free_slot_is_said_with_a_time_to_retry(
+    http: httpx.AsyncClient, redis: Redis
+) -> None:
+    """Full is an answer: 503, Retry-After, a code and a sentence, and nothing is promised."""
+    await beat(redis, slots_free=1, slots_used=5)
+    answer = await http.post(
+        "/token", json={"room_name": "full", "room_config": agents("chef", "teacher")}
+    )
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "15")
+    assert answer.json() == {
+        "type": "urn:moshi-rooms:full",
+        "title": "Service Unavailable",
+        "status": 503,
+        "error": "full",
+        "detail": "All places are taken at the moment. Try again soon.",
+    }
+    assert await promised(redis, "full") == []
+
+
+async def test_no_worker_is_said(http: httpx.AsyncClient, redis: Redis) -> None:
+    """Without any worker the answer is 503 and says so."""
+    answer = await http.post("/token")
+
+    assert (answer.status_code, answer.json()["error"]) == (503, "no_worker")
+
+
+async def test_tokens_that_nobody_uses_leave_nothing(
+    http: httpx.AsyncClient, redis: Redis, livekit: LiveKit
+) -> None:
+    """Ten tokens minted and never used make no room, so no dispatch and no job either."""
+    await beat(redis)
+    answers = [(await http.post("/token")).json() for _ in range(10)]
+    rooms = [answer["room_name"] for answer in answers]
+    async with livekit.client() as lkapi:
+        found = await lkapi.room.list_rooms(api.ListRoomsRequest(names=rooms))
+
+    assert len(set(rooms)) == 10
+    assert list(found.rooms) == []
+
+
+async def cross_origin(settings: Settings, origin: str, method: str) -> httpx.Headers:
+    """What a browser at another origin is told when it asks whether it may."""
+    app = create_app(settings.model_copy(update={"cors_origins": ("https://app.example",)}))
+    transport = httpx.ASGITransport(app)
+    asking = {
+        "Origin": origin,
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": "content-type,x-sandbox-id",
+    }
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        return (await client.options("/token", headers=asking)).headers
+
+
+async def test_an_origin_that_is_set_may_ask(settings: Settings) -> None:
+    """CORS_ORIGINS opens the endpoint to a page elsewhere, with any header of its own."""
+    headers = await cross_origin(settings, "https://app.example", "POST")
+
+    assert headers["access-control-allow-origin"] == "https://app.example"
+    assert headers["access-control-allow-headers"] == "content-type,x-sandbox-id"
+
+
+async def test_another_origin_may_not(settings: Settings) -> None:
+    """An origin that is not set gets no leave."""
+    headers = await cross_origin(settings, "https://evil.example", "POST")
+
+    assert "access-control-allow-origin" not in headers
+
+
+@patience(
+    deadline=None,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(st.binary(max_size=40) | st.dictionaries(FIELDS, VALUES).map(json.dumps).map(str.encode))
+async def test_no_body_is_a_failure_of_the_server(
+    http: httpx.AsyncClient, redis: Redis, body: bytes
+) -> None:
+    """Whatever a client sends, with a place free: a token or a refusal in words, never a 5xx."""
+    await beat(redis, slots_free=64)
+    answer = await http.post("/token", content=body)
+
+    assert answer.status_code in (201, 400)
+    assert answer.json().get("detail", "x")

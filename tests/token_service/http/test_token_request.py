@@ -1,0 +1,318 @@
+"""The body of the token endpoint: defaults, what is left out, what is refused and how."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from protocol.settings import PROJECT
+
+from protocol import wire
+from protocol.errors import InvalidInput
+from protocol.personas import PERSONAS_PER_ROOM, load_catalogue
+from token_service.http.token_request import TokenRequest
+
+CATALOGUE = load_catalogue(PROJECT / "personas")
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FIELDS = (
+    "room_name",
+    "participant_name",
+    "participant_identity",
+    "participant_metadata",
+    "participant_attributes",
+    "room_config",
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+def read(**fields: Any) -> TokenRequest:
+    """A request as a client sends it."""
+    return TokenRequest.from_body(json.dumps(fields).encode())
+
+
+def asking(*agents: dict[str, Any]) -> TokenRequest:
+    """A request that asks for agents."""
+    return read(room_config={"agents": agents})
+
+
+def refusal(**fields: Any) -> str:
+    """How a request is refused."""
+    with pytest.raises(InvalidInput) as caught:
+        read(**fields)
+    return str(caught.value)
+
+
+def names(request: TokenRequest) -> list[str]:
+    """Whom a request asks for."""
+    return [persona.name for persona in request.personas(CATALOGUE, "assistant")]
+
+
+@pytest.mark.parametrize("body", [b"", b"  \n", b"{}", b'{"room_name": null, "room_config": {}}'])
+def test_nothing_asked_means_every_default(body: bytes) -> None:
+    """An empty body, an empty object, nulls and empty messages all mean the stated defaults."""
+    request = TokenRequest.from_body(body)
+
+    assert request.room_name.startswith("room-")
+    assert request.participant_identity.startswith("person-")
+    assert request.participant_name == "Guest"
+    assert request.participant_metadata == ""
+    assert request.participant_attributes == {}
+    assert names(request) == ["assistant"]
+
+
+def test_an_empty_text_is_a_missing_one() -> None:
+    """An empty text gets the default, as protobuf's JSON means it."""
+    assert read(participant_name="").participant_name == "Guest"
+
+
+@pytest.mark.parametrize("field", ["room_name", "participant_identity"])
+def test_generated_names_are_never_the_same(field: str) -> None:
+    """A generated room or identity is 64 random bits, so nobody guesses or meets it."""
+    generated = {getattr(read(), field) for _ in range(100)}
+
+    assert len(generated) == 100
+
+
+def test_what_is_asked_is_taken() -> None:
+    """Every field of the standard body is honoured."""
+    request = read(
+        room_name="kitchen",
+        participant_identity="ann",
+        participant_name="Ann",
+        participant_metadata="m",
+        participant_attributes={"a": "b"},
+        room_config={"agents": [{"agent_name": "moshi", "metadata": '{"persona": "chef"}'}]},
+    )
+
+    assert request.model_dump(exclude={"room_config"}) == {
+        "room_name": "kitchen",
+        "participant_identity": "ann",
+        "participant_name": "Ann",
+        "participant_metadata": "m",
+        "participant_attributes": {"a": "b"},
+    }
+    assert names(request) == ["chef"]
+
+
+def test_unknown_fields_are_ignored() -> None:
+    """What this service does not know changes nothing, also inside room_config."""
+    request = read(
+        nonsense=1,
+        room_config={
+            "egress": {},
+            "departure_timeout": 9,
+            "max_participants": 1,
+            "agents": [{"agent_name": "moshi", "deployment": "x", "attributes": {"a": "b"}}],
+        },
+    )
+
+    assert request.room_config.model_dump() == {
+        "agents": ({"agent_name": "moshi", "metadata": ""},)
+    }
+
+
+def test_either_spelling_of_protobufs_json_is_read() -> None:
+    """camelCase means what snake_case means, in `roomConfig`, too; a mixture is fine."""
+    request = read(
+        roomName="kitchen",
+        participantIdentity="ann",
+        participant_name="Ann",
+        participantMetadata="m",
+        participantAttributes={"someKey": "b"},
+        roomConfig={"agents": [{"agentName": "moshi", "metadata": '{"persona": "chef"}'}]},
+    )
+
+    assert request.model_dump(exclude={"room_config"}) == {
+        "room_name": "kitchen",
+        "participant_identity": "ann",
+        "participant_name": "Ann",
+        "participant_metadata": "m",
+        "participant_attributes": {"someKey": "b"},
+    }
+    assert names(request) == ["chef"]
+    assert request.unknown_fields == []
+    assert request.model_fields_set >= {"room_name", "participant_identity"}
+
+
+def test_another_agents_name_is_refused_in_camel_case_too() -> None:
+    """`agentName` is no field that is passed over."""
+    with pytest.raises(InvalidInput) as caught:
+        read(roomConfig={"agents": [{"agentName": "siri"}]}).personas(CATALOGUE, "assistant")
+
+    assert str(caught.value) == "room_config.agents.0.agent_name='siri': expected 'moshi'"
+
+
+def test_a_field_in_both_spellings_is_refused() -> None:
+    """Which of the two is meant is not guessed; one that is empty is not there."""
+    both = refusal(room_name="kitchen", roomName="cellar")
+
+    assert both.endswith("room_name and roomName are one field; expected one of them")
+    assert read(room_name="", roomName="cellar").room_name == "cellar"
+
+
+def test_unknown_fields_are_named() -> None:
+    """The first few, cut where they are long; an empty one is not there."""
+    request = read(roomNmae="kitchen", room="kitchen", empty="", **{"x" * 99: 1})
+
+    assert request.unknown_fields == ["roomNmae", "room", "x" * 80]
+    assert len(read(**{f"field{n}": n for n in range(99)}).unknown_fields) == 8
+
+
+def test_livekits_and_our_own_attributes_are_left_out() -> None:
+    """A person cannot wear an agent's attributes: frontends and hosts trust them."""
+    request = read(
+        participant_attributes={
+            "lk.agent.state": "speaking",
+            "lk.publish_on_behalf": "ann",
+            "persona": "chef",
+            "voice": "v",
+            "model": "m",
+            "generation": "7",
+            "floor": "true",
+            "seat": "3",
+        }
+        | dict.fromkeys(wire.OWN_ATTRIBUTES, "x")
+    )
+
+    assert request.participant_attributes == {"seat": "3"}
+
+
+def test_an_agents_identity_is_refused() -> None:
+    """Identities that begin like our agents' are refused: a duplicate would kick the agent."""
+    assert refusal(participant_identity="agent-chef-1") == (
+        "participant_identity='agent-chef-1': identities that begin with 'agent-' are agents'"
+    )
+
+
+@pytest.mark.parametrize("field", ["room_name", "participant_identity", "participant_name"])
+def test_a_name_has_at_most_256_bytes(field: str) -> None:
+    """LiveKit counts a name's bytes, so 129 letters of two bytes are too long."""
+    at_most = "ä" * 128
+
+    assert getattr(read(**{field: at_most}), field) == at_most
+    assert refusal(**{field: at_most + "x"}).endswith(": expected at most 256 bytes, got 257")
+
+
+@pytest.mark.parametrize("field", ["room_name", "participant_identity", "participant_name"])
+def test_a_name_has_no_control_characters(field: str) -> None:
+    """A line break in a name is refused: it would forge lines in logs."""
+    assert refusal(**{field: "a\nb"}).startswith(f"{field}='a\\nb': ")
+
+
+def test_metadata_has_at_most_4_kib() -> None:
+    """Participant metadata goes to everybody in the room: 4096 bytes, no more."""
+    at_most = "x" * 4096
+
+    assert read(participant_metadata=at_most).participant_metadata == at_most
+    assert refusal(participant_metadata=at_most + "x").endswith(
+        ": expected at most 4096 bytes, got 4097"
+    )
+
+
+def test_attributes_have_at_most_4_kib_in_all() -> None:
+    """Keys and values together: 4096 bytes, no more."""
+    assert len(read(participant_attributes={"key": "x" * 4093}).participant_attributes) == 1
+    assert refusal(participant_attributes={"key": "x" * 4094}).endswith(
+        ": expected at most 4096 bytes in all, got 4097"
+    )
+
+
+def test_several_agents_personas_come_in_order() -> None:
+    """Every entry of room_config.agents adds its personas."""
+    request = asking(
+        {"agent_name": "moshi", "metadata": '{"personas": ["chef", "teacher"]}'},
+        {"metadata": '{"persona": "astronaut"}'},
+        {},
+    )
+
+    assert names(request) == ["chef", "teacher", "astronaut", "assistant"]
+
+
+def test_personas_of_all_agents_together_are_limited() -> None:
+    """Two entries of eight are sixteen personas, and a room has at most fourteen."""
+    eight = {"metadata": json.dumps({"personas": ["chef"] * 8})}
+
+    with pytest.raises(InvalidInput) as caught:
+        asking(eight, eight).personas(CATALOGUE, "assistant")
+
+    assert (
+        str(caught.value)
+        == f"room_config.agents: 16 personas; expected at most {PERSONAS_PER_ROOM}"
+    )
+
+
+def test_another_agents_name_is_refused() -> None:
+    """Only our agent is dispatched here, and the refusal says its name."""
+    with pytest.raises(InvalidInput) as caught:
+        asking({}, {"agent_name": "siri"}).personas(CATALOGUE, "assistant")
+
+    assert str(caught.value) == "room_config.agents.1.agent_name='siri': expected 'moshi'"
+
+
+def test_a_refused_persona_names_its_entry() -> None:
+    """An unknown persona is refused with its place and the choices."""
+    with pytest.raises(InvalidInput) as caught:
+        asking({"metadata": '{"persona": "hal"}'}).personas(CATALOGUE, "assistant")
+
+    assert str(caught.value) == (
+        "room_config.agents.0.persona: 'hal' is unknown; "
+        "choices: assistant, astronaut, chef, customer_service, teacher"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"nope", "body: Invalid JSON: expected ident at line 1 column 2"),
+        (b"[1]", "input=[1]: Input should be an object"),
+        (b'{"room_name": 7}', "room_name=7: Input should be a valid string"),
+        (
+            b'{"participant_attributes": {"a": 1}}',
+            "participant_attributes.a=1: Input should be a valid string",
+        ),
+    ],
+)
+def test_a_body_of_the_wrong_shape_names_field_value_and_type(body: bytes, reason: str) -> None:
+    """What cannot be read is refused by field, value and what was expected."""
+    with pytest.raises(InvalidInput) as caught:
+        TokenRequest.from_body(body)
+
+    assert str(caught.value) == reason
+
+
+def answer_to(body: bytes) -> str | list[str]:
+    """The personas asked for, or the refusal; anything else raised is a fault."""
+    try:
+        return names(TokenRequest.from_body(body))
+    except InvalidInput as refusal:
+        return str(refusal)
+
+
+@PATIENT
+@given(st.binary())
+def test_any_bytes_are_a_request_or_refused_in_words(body: bytes) -> None:
+    """No bytes whatsoever raise anything but InvalidInput with a reason."""
+    assert answer_to(body)
+
+
+@PATIENT
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, JSON)))
+def test_any_json_in_any_field_is_a_request_or_refused_in_words(fields: dict[str, Any]) -> None:
+    """No JSON value in any field raises anything but InvalidInput with a reason."""
+    assert answer_to(json.dumps(fields).encode())
+
+
+@PATIENT
+@given(JSON | st.fixed_dictionaries({}, optional={"persona": JSON, "personas": JSON}))
+def test_any_metadata_is_a_request_or_refused_in_words(metadata: Any) -> None:
+    """No agent metadata raises anything but InvalidInput with a reason."""
+    agents = {"agents": [{"metadata": json.dumps(metadata)}]}
+
+    assert answer_to(json.dumps({"room_config": agents}).encode())

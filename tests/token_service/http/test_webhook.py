@@ -1,0 +1,135 @@
+"""LiveKit's webhooks: signed by LiveKit or refused; somebody who joins gets the room's host."""
+
+import json
+import socket
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from harness.servers import LiveKit
+from tests.conftest import SettingsFor, StartLiveKit
+from tests.token_service.players import (
+    beat,
+    dispatched,
+    eventually,
+    joined,
+    person_token,
+    served,
+    signature,
+)
+from token_service.app import create_app
+from token_service.rooms import reconciler
+
+
+def joining(room: str, **participant: Any) -> bytes:
+    """The event of somebody who joined."""
+    event = {
+        "event": "participant_joined",
+        "room": {"name": room},
+        "participant": {"identity": "ann"} | participant,
+    }
+    return json.dumps(event, ensure_ascii=False).encode()
+
+
+async def test_a_signed_webhook_is_taken(http: httpx.AsyncClient, livekit: LiveKit) -> None:
+    """The signature covers the raw body, umlauts included."""
+    body = joining("küche")
+    answer = await http.post(
+        "/webhook", content=body, headers={"Authorization": signature(body, livekit)}
+    )
+
+    assert answer.status_code == 204
+
+
+@pytest.mark.parametrize("forgery", ["", "nonsense", "of another body"])
+async def test_a_webhook_without_its_signature_is_refused(
+    http: httpx.AsyncClient, livekit: LiveKit, forgery: str
+) -> None:
+    """No signature, no JWT or that of another body: 401."""
+    signed = signature(b"{}", livekit) if forgery == "of another body" else forgery
+    answer = await http.post("/webhook", content=joining("r"), headers={"Authorization": signed})
+
+    assert (answer.status_code, answer.json()["error"]) == (401, "bad_signature")
+
+
+async def test_unsigned_webhooks_are_counted(http: httpx.AsyncClient, livekit: LiveKit) -> None:
+    """After twenty in a minute an address is slowed down; LiveKit's own are taken, also there."""
+    a_persons = person_token(livekit, "r")
+    forged = [await http.post("/webhook", headers={"Authorization": a_persons}) for _ in range(21)]
+    body = joining("r")
+    signed = await http.post(
+        "/webhook", content=body, headers={"Authorization": signature(body, livekit)}
+    )
+
+    assert [answer.status_code for answer in forged] == [401] * 20 + [429]
+    assert signed.status_code == 204
+
+
+async def test_livekits_own_webhook_brings_the_host(
+    settings_for: SettingsFor,
+    start_livekit: StartLiveKit,
+    own_redis_url: str,
+    redis: Redis,
+    room: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the poll asleep, a person's joining alone leads to the dispatch."""
+    monkeypatch.setattr(reconciler, "POLL_PERIOD_S", 3600.0)
+    await beat(redis)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with start_livekit(webhook_url=f"{url}/webhook") as livekit:
+            settings = settings_for(livekit=livekit, redis_url=own_redis_url)
+            async with (
+                served(create_app(settings), listening),
+                httpx.AsyncClient(base_url=url) as http,
+            ):
+                answer = await http.post("/token", json={"room_name": room})
+                async with joined(livekit, answer.json()["participant_token"]):
+
+                    async def has_dispatch() -> bool:
+                        return bool(await dispatched(livekit, room))
+
+                    await eventually(has_dispatch, "the webhook led to a dispatch")
+                    promises = await dispatched(livekit, room)
+
+    assert [(promise.room, promise.generation) for promise in promises] == [(room, 1)]
+
+
+async def test_the_poll_alone_brings_the_host(
+    http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str
+) -> None:
+    """Where no webhook comes through, the poll sees the person."""
+    await beat(redis)
+    await http.post("/token", json={"room_name": room})
+    async with joined(livekit, person_token(livekit, room)):
+
+        async def has_dispatch() -> bool:
+            return bool(await dispatched(livekit, room))
+
+        await eventually(has_dispatch, "the poll led to a dispatch")
+
+
+@pytest.mark.parametrize("kind", ["AGENT", "EGRESS"])
+async def test_only_people_are_a_reason_to_look(
+    http: httpx.AsyncClient,
+    livekit: LiveKit,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An agent's joining is no reason to look after the room."""
+    looked: list[str] = []
+
+    async def look(self: reconciler.Dispatcher, room: str, wait_s: float = 0.0) -> None:
+        looked.append(room)
+
+    monkeypatch.setattr(reconciler.Dispatcher, "see_to", look)
+    for who in (kind, "STANDARD"):
+        body = joining(who.lower(), kind=who)
+        await http.post(
+            "/webhook", content=body, headers={"Authorization": signature(body, livekit)}
+        )
+
+    assert looked == ["standard"]

@@ -1,0 +1,154 @@
+"""Sessions end for everybody, and tokens are revoked: nobody comes back by one."""
+
+import asyncio
+from urllib.parse import quote
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from harness.servers import LiveKit
+from protocol.room_spec import Promise
+from tests.token_service.players import (
+    beat,
+    eventually,
+    identities,
+    joined,
+    look,
+    opened,
+    person_token,
+    promise_of,
+)
+from token_service.rooms.admission import Admission, Wish
+from token_service.rooms.issued_tokens import REVOKED_KEY, TOKENS_KEY
+
+
+async def test_a_session_ends_for_everybody(
+    http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str
+) -> None:
+    """People are removed, the place is free; ended twice, at once or later, is ended."""
+    await beat(redis, slots_free=1, slots_used=5)
+    said = await opened(http, room=room)
+    path = f"/sessions/{said['id']}"
+    async with joined(livekit, said["participant_token"]):
+        answers = await asyncio.gather(http.delete(path), http.delete(path))
+        answers.append(await http.delete(path))
+
+        async def empty() -> bool:
+            return await identities(livekit, room) == set()
+
+        await eventually(empty, "the room is empty")
+    session = await look(http, said["id"])
+
+    assert [answer.status_code for answer in answers] == [204] * 3
+    assert (session["state"], (await promise_of(redis, room)).ended) == ("ended", True)
+    assert (await http.post("/sessions")).status_code == 201
+
+
+async def test_an_ended_sessions_token_is_good_for_nothing(
+    http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str
+) -> None:
+    """Who joins with it, after the end or in a new session of that room, is removed."""
+    await beat(redis)
+    said = await opened(http, room=room, identity="ann")
+    await http.delete(f"/sessions/{said['id']}")
+    again = await opened(http, room=room, identity="bob")
+    async with (
+        joined(livekit, again["participant_token"]),
+        joined(livekit, said["participant_token"]),
+    ):
+
+        async def bob_alone() -> bool:
+            return await identities(livekit, room) == {"bob"}
+
+        await eventually(bob_alone, "ann is removed")
+
+    assert again["id"] != said["id"]
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["by our token", "by a token of another's"])
+async def test_a_person_is_removed_though_redis_lost_the_tokens(
+    http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str, own: bool
+) -> None:
+    """LiveKit says who is there and by which token: who came by one of ours does not come back."""
+    await beat(redis)
+    said = await opened(http, room=room, identity="ann")
+    token = said["participant_token"] if own else person_token(livekit, room, "ann")
+
+    async def removed() -> bool:
+        return "ann" not in await identities(livekit, room)
+
+    async with joined(livekit, token):
+        await redis.delete(TOKENS_KEY.format(room=room))
+        answer = await http.delete(f"/sessions/{said['id']}/people/ann")
+        await eventually(removed, "ann is removed")
+    if own:
+        async with joined(livekit, token):
+            await eventually(removed, "ann is removed again")
+
+    assert answer.status_code == 204
+
+
+async def test_a_session_ends_though_redis_lost_the_tokens(
+    http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str
+) -> None:
+    """Who was inside comes into no later session of the room by the same token."""
+    await beat(redis)
+    said = await opened(http, room=room, identity="ann")
+    async with joined(livekit, said["participant_token"]):
+        await redis.delete(TOKENS_KEY.format(room=room))
+        await http.delete(f"/sessions/{said['id']}")
+    again = await opened(http, room=room, identity="bob")
+    async with (
+        joined(livekit, again["participant_token"]),
+        joined(livekit, said["participant_token"]),
+    ):
+
+        async def bob_alone() -> bool:
+            return await identities(livekit, room) == {"bob"}
+
+        await eventually(bob_alone, "ann is removed")
+
+
+async def test_a_token_that_is_minted_while_the_session_ends_is_none(
+    http: httpx.AsyncClient, redis: Redis, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever was admitted before the end is refused after it: the token would open a later one."""
+    await beat(redis)
+    said = await opened(http, room=room)
+    admit = Admission.admit
+
+    async def ended_meanwhile(self: Admission, wish: Wish) -> Promise:
+        promise = await admit(self, wish)
+        assert (await http.delete(f"/sessions/{said['id']}")).status_code == 204
+        return promise
+
+    monkeypatch.setattr(Admission, "admit", ended_meanwhile)
+    answer = await http.post("/token", json={"room_name": room, "participant_identity": "bob"})
+    known = await redis.hgetall(TOKENS_KEY.format(room=room))
+
+    assert (answer.status_code, answer.json()["error"]) == (403, "session_ended")
+    assert set(known) <= await redis.smembers(REVOKED_KEY.format(room=room))
+
+
+@pytest.mark.parametrize(
+    ("by", "identity"), [("tokens", "ann"), ("people", "ann"), ("people", "ann/her phone")]
+)
+async def test_a_token_can_be_revoked(
+    http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str, by: str, identity: str
+) -> None:
+    """By its id or by the person: who came with it goes, and does not come back."""
+    await beat(redis)
+    said = await opened(http, room=room, identity=identity)
+    of = said["token_id"] if by == "tokens" else identity
+
+    async def removed() -> bool:
+        return identity not in await identities(livekit, room)
+
+    async with joined(livekit, said["participant_token"]):
+        answer = await http.delete(f"/sessions/{said['id']}/{by}/{quote(of, safe='')}")
+        await eventually(removed, "ann is removed")
+    async with joined(livekit, said["participant_token"]):
+        await eventually(removed, "ann is removed again")
+
+    assert answer.status_code == 204

@@ -1,0 +1,406 @@
+"""Promises kept: what is lost is cleared and replaced at once, waits in line, and says why."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+
+import pytest
+from livekit import api
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisGone
+
+from harness.servers import LiveKit
+from protocol import wire
+from protocol.config.settings import Settings
+from protocol.events import DispatchedEvent, WaitingEvent
+from protocol.personas import Persona
+from protocol.room_spec import Promise, promised
+from tests.token_service.players import (
+    agent_token,
+    beat,
+    die,
+    dispatched,
+    eventually,
+    identities,
+    joined,
+    person_token,
+    seal_of,
+)
+from token_service.errors import LiveKitAway
+from token_service.rooms.breakers import FAILURES
+from token_service.rooms.livekit import Rooms
+from token_service.rooms.reconciler import Dispatcher
+from token_service.rooms.store import CALM_DISPATCHES, LOCK_KEY
+from token_service.service import Service
+
+CHEF = Persona(name="chef", label="Chef", voice="anna", prompt="You cook.")
+
+
+@pytest.fixture
+def dispatcher(service: Service) -> Dispatcher:
+    """The rule, applied when the test says so."""
+    return service.dispatcher
+
+
+@pytest.fixture
+async def promise(dispatcher: Dispatcher, redis: Redis, room: str) -> Promise:
+    """The room is promised two personas, and a worker is ready."""
+    await beat(redis)
+    promise = Promise(room=room, personas=promised([CHEF, CHEF]), opened_s=time.time())
+    await dispatcher.promises.write(promise)
+    return promise
+
+
+@pytest.fixture(autouse=True)
+async def person(livekit: LiveKit, room: str) -> AsyncGenerator[None]:
+    """Ann is in the room."""
+    async with joined(livekit, person_token(livekit, room)):
+        yield
+
+
+async def hosted_then_lost(dispatcher: Dispatcher, redis: Redis, room: str) -> None:
+    """The first host came and its worker is gone."""
+    await dispatcher.sweep()
+    await beat(redis, hosts={room: 1})
+    await dispatcher.sweep()
+    await die(redis)
+
+
+async def test_the_next_host_gets_everything_that_was_promised(
+    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+) -> None:
+    """Personas with their ids, voices and prompts go on to the next worker."""
+    await hosted_then_lost(dispatcher, redis, promise.room)
+    await beat(redis, "another")
+    await dispatcher.sweep()
+    dispatches = await dispatched(livekit, promise.room)
+
+    assert [(each.generation, each.worker) for each in dispatches] == [(2, "another")]
+    assert dispatches[0].personas == promise.personas
+
+
+async def test_a_dead_hosts_participants_go_at_once(
+    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+) -> None:
+    """Though nobody can replace it yet, the silent participants are removed."""
+    await hosted_then_lost(dispatcher, redis, promise.room)
+    async with joined(livekit, agent_token(livekit, promise.room, "agent-chef-dead", 1)):
+        await dispatcher.sweep()
+
+        async def gone() -> bool:
+            return await identities(livekit, promise.room) == {"ann"}
+
+        await eventually(gone, "the dead agent is gone")
+
+
+async def test_a_host_from_a_worker_that_died_is_not_awaited(
+    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+) -> None:
+    """A worker that dies between dispatch and arrival costs no time-out."""
+    await dispatcher.sweep()
+    await die(redis)
+    await beat(redis, "another")
+    await dispatcher.sweep()
+
+    assert [each.worker for each in await dispatched(livekit, promise.room)] == ["another"]
+
+
+async def test_a_replica_that_froze_while_it_healed_heals_no_more(
+    dispatcher: Dispatcher,
+    redis: Redis,
+    livekit: LiveKit,
+    promise: Promise,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Awake again, it dispatches nothing, and leaves alone what another dispatched meanwhile."""
+    await hosted_then_lost(dispatcher, redis, promise.room)
+    await beat(redis, "another")
+    look = Rooms.participants
+
+    async def frozen_meanwhile(rooms: Rooms, room: str) -> list[api.ParticipantInfo]:
+        monkeypatch.setattr(Rooms, "participants", look)
+        inside = await look(rooms, room)
+        await redis.delete(LOCK_KEY.format(room=room))  # its time is over
+        await dispatcher.see_to(room)  # of another replica
+        return inside
+
+    monkeypatch.setattr(Rooms, "participants", frozen_meanwhile)
+    await dispatcher.sweep()
+
+    assert [each.generation for each in await dispatched(livekit, promise.room)] == [2]
+
+
+async def test_a_room_waits_and_says_why_once(
+    service: Service, redis: Redis, promise: Promise
+) -> None:
+    """Each reason is one event, however often it is found; the dispatch ends the waiting."""
+    await beat(redis, slots_free=1, slots_used=5)
+    for _ in range(3):
+        await service.dispatcher.sweep()
+    await die(redis)
+    await service.dispatcher.sweep()
+    waiting = await service.events.why_waiting(promise.room)
+    await beat(redis)
+    await service.dispatcher.sweep()
+    events = await service.events.so_far(promise.room)
+
+    assert [each.code for each in events if isinstance(each, WaitingEvent)] == ["full", "no_worker"]
+    assert isinstance(events[-1], DispatchedEvent)
+    assert (waiting, await service.events.why_waiting(promise.room)) == ("no_worker", None)
+
+
+async def test_rooms_are_served_in_the_order_they_came(
+    service: Service, redis: Redis, livekit: LiveKit, room: str
+) -> None:
+    """The session that was opened first gets the first place, whoever is seen first."""
+    await beat(redis, slots_free=0, slots_used=6)
+    rooms = [f"{room}-{number}" for number in range(3)]
+    for age, each in enumerate(rooms):
+        promise = Promise(room=each, personas=promised([CHEF]), opened_s=100.0 - age)
+        await service.promises.write(promise)
+    people = [joined(livekit, person_token(livekit, each)) for each in rooms]
+    async with people[0], people[1], people[2]:
+        await service.dispatcher.sweep()
+        line = await service.places.line()
+        await beat(redis, slots_free=1, slots_used=5)
+        await service.dispatcher.sweep()
+        served = [len(await dispatched(livekit, each)) for each in rooms]
+
+    assert line == rooms[::-1]
+    assert served == [0, 0, 1]
+
+
+async def test_who_left_the_room_left_the_line(
+    service: Service, redis: Redis, livekit: LiveKit, room: str
+) -> None:
+    """A place in the line is kept by being there."""
+    await beat(redis, slots_free=0)
+    other = f"{room}-2"
+    await service.promises.write(Promise(room=other, personas=promised([CHEF]), opened_s=1.0))
+    async with joined(livekit, person_token(livekit, other)):
+        await service.dispatcher.sweep()
+        line = await service.places.line()
+    await eventually(lambda: _empty(service, other), "the person is gone")
+    await service.dispatcher.sweep()
+
+    assert line == [other]
+    assert await service.places.line() == []
+
+
+async def _empty(service: Service, room: str) -> bool:
+    return await service.rooms.people(room) == 0
+
+
+async def test_a_worker_that_brings_no_host_gets_nothing_more(
+    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+) -> None:
+    """After three dispatches in vain to a live worker the next goes to another."""
+    for generation in range(1, 4):
+        await dispatcher.sweep()
+        await redis.delete(f"moshi:awaited:{promise.room}:{generation}")
+    await beat(redis, "another", slots_free=2)
+    await dispatcher.sweep()
+
+    assert [each.worker for each in await dispatched(livekit, promise.room)] == ["another"]
+
+
+async def test_a_failure_is_counted_once(
+    dispatcher: Dispatcher, redis: Redis, promise: Promise
+) -> None:
+    """A lost host is one failure, however long the room waits for the next."""
+    await dispatcher.sweep()
+    await redis.delete(f"moshi:awaited:{promise.room}:1")
+    await beat(redis, slots_free=0)
+    for _ in range(4):
+        await dispatcher.sweep()
+
+    assert await redis.get("moshi:failures:worker") == "1"
+
+
+async def test_a_host_that_left_is_no_failure(
+    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+) -> None:
+    """A worker whose hosts left empty rooms gets the rooms again when people come back."""
+    for generation in range(1, FAILURES + 2):
+        await dispatcher.sweep()
+        await beat(redis, hosts={promise.room: generation})
+        await dispatcher.sweep()
+        await beat(redis)
+        await redis.delete(f"moshi:awaited:{promise.room}:{generation}")
+
+    assert [each.generation for each in await dispatched(livekit, promise.room)] == [FAILURES + 1]
+    assert await redis.get("moshi:failures:worker") is None
+
+
+async def test_a_host_between_two_looks_was_there(
+    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+) -> None:
+    """One that came and left unseen is no failure, and the next is not kept waiting for it."""
+    for generation in range(1, CALM_DISPATCHES + 1):
+        await dispatcher.sweep()
+        await beat(redis, left={promise.room: generation})
+    await dispatcher.sweep()
+
+    dispatches = await dispatched(livekit, promise.room)
+    assert [each.generation for each in dispatches] == [CALM_DISPATCHES + 1]
+    assert await redis.get("moshi:failures:worker") is None
+
+
+async def test_a_host_that_failed_is_a_failure(
+    dispatcher: Dispatcher, redis: Redis, promise: Promise
+) -> None:
+    """A host that was there and ended with an error is its worker's fault."""
+    await dispatcher.sweep()
+    await beat(redis, hosts={promise.room: 1})
+    await dispatcher.sweep()
+    await beat(redis, failed={promise.room: 1})
+    await dispatcher.sweep()
+
+    assert await redis.get("moshi:failures:worker") == "1"
+
+
+class DispatchesNothing(Rooms):
+    """LiveKit, which takes no dispatch."""
+
+    async def dispatch(self, promise: Promise) -> None:
+        """Fail."""
+        raise LiveKitAway
+
+
+async def test_what_livekit_refuses_is_not_the_workers_fault(
+    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+) -> None:
+    """A dispatch that could not be made holds no place and is no failure; it is made again."""
+    async with livekit.client() as lkapi:
+        await replace(dispatcher, rooms=DispatchesNothing(lkapi, seal_of(livekit))).sweep()
+    held = (await dispatcher.workers.fleet()).held
+    await dispatcher.sweep()
+
+    assert held == {}
+    assert await redis.get("moshi:failures:worker") is None
+    assert [each.generation for each in await dispatched(livekit, promise.room)] == [2]
+
+
+async def test_a_room_that_kills_its_workers_waits(
+    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+) -> None:
+    """The first deaths heal at once; a room that workers go on dying of is not sent to all."""
+    await die(redis)
+    for number in range(CALM_DISPATCHES + 3):
+        await beat(redis, f"worker {number}")
+        await dispatcher.sweep()
+        await die(redis, f"worker {number}")
+
+    generations = [each.generation for each in await dispatched(livekit, promise.room)]
+    assert generations == [CALM_DISPATCHES + 1]
+
+
+async def test_who_begins_anew_waits_like_everybody(
+    service: Service, redis: Redis, promise: Promise
+) -> None:
+    """Only who lost a host comes first, not who opens another session in a room used before."""
+    await beat(redis, slots_free=0, slots_used=6)
+    again = promise.model_copy(update={"generation": 3})
+    await service.promises.write(again)
+    await service.places.wait("early", 1, promise.opened_s - 1)
+    await service.dispatcher.see_to(promise.room)
+
+    assert await service.places.line() == ["early", promise.room]
+
+
+async def test_heartbeats_are_given_time_after_an_outage(
+    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+) -> None:
+    """Redis was away, heartbeats with it: nobody is replaced before they can be back."""
+    await hosted_then_lost(dispatcher, redis, promise.room)
+    await beat(redis, "another")
+    careful = replace(dispatcher, trusts_from=time.monotonic() + 60)
+    await careful.sweep()
+
+    assert [each.generation for each in await dispatched(livekit, promise.room)] == [1]
+
+
+async def test_an_outage_is_such_a_reason(
+    service: Service, settings: Settings, promise: Promise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep that finds redis away trusts heartbeats again one lifetime later, not before."""
+    stopping = asyncio.Event()
+
+    async def away(self: Dispatcher) -> None:
+        stopping.set()
+        raise RedisGone
+
+    monkeypatch.setattr(Dispatcher, "sweep", away)
+    before_s = time.monotonic()
+    await service.dispatcher.run(stopping)
+
+    assert service.dispatcher.trusts_from >= before_s + 3.0
+
+
+async def test_a_redis_that_lost_everything_learns_it_again(
+    service: Service, redis: Redis, livekit: LiveKit, room: str
+) -> None:
+    """What a room was promised, to whom and in which generation, LiveKit's dispatch still says."""
+    await beat(redis)
+    opened = Promise(
+        room=room,
+        personas=promised([CHEF, CHEF]),
+        session="5e55",
+        opened_s=100.0,
+        owner="key:shop",
+        opener="ann",
+    )
+    await service.promises.write(opened)
+    await service.dispatcher.sweep()
+    promise = await service.promises.read(room)
+    await redis.flushdb()
+    await beat(redis, hosts={room: 1})
+    await service.dispatcher.sweep()
+
+    assert promise is not None and promise.generation == 1
+    assert await service.promises.read(room) == promise
+    assert await service.promises.of_session("5e55") == promise
+    assert [each.generation for each in await dispatched(livekit, room)] == [1]
+
+
+@pytest.mark.parametrize("seal", ["", "0" * 64 + " "], ids=["without a seal", "with another seal"])
+async def test_what_a_stranger_dispatched_is_not_restored(
+    service: Service, redis: Redis, livekit: LiveKit, room: str, seal: str
+) -> None:
+    """A client's own dispatch for a worker's name makes no promise, no owner and no generation.
+
+    A frontend that copies a client's `room_config` into its token lets anybody make one.
+    """
+    forged = Promise(room=room, personas=promised([CHEF]), generation=999_999, owner="key:shop")
+    request = api.CreateAgentDispatchRequest(
+        agent_name=wire.agent_name("worker"), room=room, metadata=seal + forged.metadata()
+    )
+    async with livekit.client() as lkapi:
+        await lkapi.agent_dispatch.create_dispatch(request)
+    await redis.flushdb()
+    await beat(redis)
+    await service.dispatcher.sweep()
+
+    assert await service.promises.read(room) is None
+
+
+async def test_an_ended_room_is_cleared(
+    service: Service, livekit: LiveKit, promise: Promise, redis: Redis
+) -> None:
+    """People are removed at once; the room goes when no persona is in it any more."""
+    await service.promises.change(promise, ended=True, ended_s=time.time())
+    async with joined(livekit, agent_token(livekit, promise.room, "agent-chef-1", 1)):
+        await service.dispatcher.sweep()
+
+        async def alone() -> bool:
+            return await identities(livekit, promise.room) == {"agent-chef-1"}
+
+        await eventually(alone, "the person is gone")
+    await service.dispatcher.sweep()
+
+    async def closed() -> bool:
+        await service.dispatcher.sweep()
+        return promise.room not in await service.rooms.names()
+
+    await eventually(closed, "the room is gone")

@@ -1,0 +1,128 @@
+"""How the token service reaches LiveKit, and what it says where that fails: real servers."""
+
+import re
+import secrets
+
+import pytest
+
+from harness.clock import set_ahead
+from harness.proxy import forward_proxy, saying
+from harness.servers import LiveKit, free_port
+from protocol.config.settings import Settings
+from protocol.seal import Seal
+from tests.conftest import SettingsFor
+from token_service.errors import LiveKitAway
+from token_service.rooms.livekit import Rooms
+from token_service.rooms.livekit_client import LiveKitClient
+
+NOWHERE = "livekit.invalid"  # RFC 6761: no resolver knows it, so only a proxy leads there
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy of this machine."""
+    for name in ("http_proxy", "https_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+async def ping(settings: Settings) -> str:
+    """Ask LiveKit as `/ready` does; give why it cannot be asked, or nothing."""
+    secret = settings.livekit_api_secret.get_secret_value()
+    async with LiveKitClient(settings.livekit_url, settings.livekit_api_key, secret) as livekit:
+        try:
+            await Rooms(livekit, Seal(settings)).ping()
+        except LiveKitAway as away:
+            return str(away)
+    return ""
+
+
+async def test_livekit_on_this_machine_is_asked_past_every_proxy(
+    livekit: LiveKit, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No proxy leads back to this machine."""
+    with forward_proxy(saying("403 Forbidden")) as proxy:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+
+        assert await ping(settings_for(livekit=livekit)) == ""
+    assert proxy.targets == []
+
+
+async def test_livekit_elsewhere_is_asked_through_the_proxy(
+    livekit: LiveKit, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the worker reaches it; unless `NO_PROXY` names it."""
+    elsewhere = settings_for(livekit=livekit, livekit_url=f"ws://{NOWHERE}:{livekit.port}")
+    with forward_proxy() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        assert await ping(elsewhere) == ""
+        assert set(proxy.targets) == {f"{NOWHERE}:{livekit.port}"}
+
+        proxy.targets.clear()
+        monkeypatch.setenv("NO_PROXY", NOWHERE)
+        assert await ping(elsewhere) == "LiveKit does not answer."
+        assert proxy.targets == []
+
+
+@pytest.mark.parametrize("status", ["200 OK", "403 Forbidden", "502 Bad Gateway"])
+async def test_a_proxy_that_answers_instead_of_livekit_is_named(
+    status: str, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer is not taken for LiveKit's, nor for a wrong key."""
+    with forward_proxy(saying(status, "<html>")) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        why = await ping(settings_for(livekit_url="ws://livekit.example:7880"))
+
+    assert status[:3] in why
+    assert f"the proxy {proxy.url} (HTTP_PROXY), and past it with NO_PROXY=livekit.example." in why
+
+
+async def test_a_proxy_that_is_away_is_named(
+    settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not LiveKit that does not answer."""
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    why = await ping(settings_for(livekit_url="ws://livekit.example:7880"))
+
+    assert re.match(
+        r"LiveKit does not answer: the proxy http://127\S+ \(HTTP_PROXY\) does not", why
+    )
+
+
+async def test_something_else_on_livekits_port_is_no_livekit(settings_for: SettingsFor) -> None:
+    """A web server's page is not read as an empty list of rooms."""
+    with forward_proxy(saying("200 OK", "<html>")) as server:
+        why = await ping(settings_for(livekit_url=server.url))
+
+    assert why == "What answers is no LiveKit (status 200)."
+
+
+async def test_an_unknown_key_and_another_secret_are_two_things(
+    livekit: LiveKit, settings_for: SettingsFor
+) -> None:
+    """The sentence says which of the two settings is wrong."""
+    key = await ping(settings_for(livekit=livekit, livekit_api_key="rooms"))
+    secret = await ping(settings_for(livekit=livekit, livekit_api_secret=secrets.token_hex(32)))
+
+    assert key == f"LiveKit at {livekit.url} does not know the key 'rooms'."
+    assert secret == f"LiveKit at {livekit.url} has another secret for the key 'devkey'."
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "words"), [(120, "ahead of LiveKit's"), (-7 * 3600, "behind LiveKit's")]
+)
+async def test_a_wrong_clock_is_told_from_a_wrong_key(
+    ahead_s: int,
+    words: str,
+    livekit: LiveKit,
+    settings_for: SettingsFor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two minutes ahead, or hours behind: the clock, and by how much."""
+    set_ahead(monkeypatch, ahead_s)
+    why = await ping(settings_for(livekit=livekit))
+    told = re.match(r"This machine's clock is (\d+) s", why)
+
+    assert told is not None and abs(int(told[1]) - abs(ahead_s)) < 60
+    assert words in why

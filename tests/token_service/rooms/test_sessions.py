@@ -1,0 +1,233 @@
+"""Sessions over HTTP: opened, looked at, listed, refused."""
+
+import json
+import time
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from redis.asyncio import Redis
+
+from harness.servers import LiveKit
+from protocol.config.settings import Settings
+from protocol.events import TurnEvent
+from tests.token_service.players import (
+    beat,
+    joined,
+    look,
+    opened,
+    persona_token,
+    promise_of,
+)
+from token_service.rooms import store
+from token_service.rooms.events import Events
+from token_service.rooms.sessions import LISTED
+from token_service.rooms.store import OWNED_KEY
+from token_service.service import Service
+
+
+async def test_a_session_is_opened(
+    http: httpx.AsyncClient, redis: Redis, settings: Settings, room: str
+) -> None:
+    """The answer holds everything that a client needs to join and to manage."""
+    await beat(redis)
+    said = await opened(http, room=room, identity="ann", name="Ann", personas=["chef", "teacher"])
+    secret = settings.livekit_api_secret.get_secret_value()
+    claims = jwt.decode(said["participant_token"], secret, algorithms=["HS256"])
+    ids = [persona["id"] for persona in said["personas"]]
+
+    assert said | {"personas": None, "participant_token": None} == {
+        "id": said["id"],
+        "room": room,
+        "identity": "ann",
+        "server_url": "wss://rooms.example",
+        "participant_token": None,
+        "token_id": claims["jti"],
+        "state": "open",
+        "waiting": None,
+        "personas": None,
+    }
+    assert (claims["sub"], claims["name"], claims["video"]["room"]) == ("ann", "Ann", room)
+    assert [persona["name"] for persona in said["personas"]] == ["chef", "teacher"]
+    assert [each.id for each in (await promise_of(redis, room)).personas] == ids
+
+
+async def test_nothing_needs_to_be_said(http: httpx.AsyncClient, redis: Redis) -> None:
+    """A bare POST opens a fresh room with the default persona for a fresh identity."""
+    await beat(redis)
+    answer = await http.post("/sessions")
+    said = answer.json()
+
+    assert (answer.status_code, answer.headers["cache-control"]) == (201, "no-store")
+    assert said["room"].startswith("room-")
+    assert said["identity"].startswith("person-")
+    assert [persona["name"] for persona in said["personas"]] == ["assistant"]
+
+
+async def test_a_persona_may_be_the_callers_own(
+    http: httpx.AsyncClient, redis: Redis, room: str
+) -> None:
+    """Voice, prompt and sampling go over the catalogue's, and unseen characters out of them."""
+    await beat(redis, voices=("anna",))
+    persona = {
+        "name": "chef",
+        "voice": "anna",
+        "prompt": "You\u202e cook.\x00\nWell.",
+        "sampling": {"seed": 7},
+    }
+    await opened(http, room=room, personas=[persona])
+    promised = (await promise_of(redis, room)).personas[0]
+
+    assert (promised.label, promised.voice, promised.prompt) == ("Chef", "anna", "You cook.\nWell.")
+    assert promised.sampling.seed == 7
+
+
+async def test_a_room_has_one_session(http: httpx.AsyncClient, redis: Redis, room: str) -> None:
+    """Another identity does not open a second one in the same room."""
+    await beat(redis)
+    await opened(http, room=room, identity="ann")
+    answer = await http.post("/sessions", json={"room": room, "identity": "bob"})
+
+    assert (answer.status_code, answer.json()["error"]) == (409, "room_in_use")
+
+
+async def test_a_token_leads_into_a_session_and_changes_nothing(
+    http: httpx.AsyncClient, redis: Redis, room: str
+) -> None:
+    """`POST /token` for a session's room joins whom the session has, though nobody is there."""
+    await beat(redis, slots_free=1, slots_used=5)
+    session = await opened(http, room=room, personas=["chef"])
+    answer = await http.post("/token", json={"room_name": room})
+    promise = await promise_of(redis, room)
+
+    assert answer.status_code == 201
+    assert (promise.session, [each.name for each in promise.personas]) == (session["id"], ["chef"])
+
+
+async def test_a_live_session_tells_everything(
+    http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str
+) -> None:
+    """State, people, turns, and each persona as its participant shows it."""
+    await beat(redis)
+    said = await opened(http, room=room, identity="ann", name="Ann", personas=["chef", "teacher"])
+    chef, teacher = (persona["id"] for persona in said["personas"])
+    for latency_ms in (300, 500, 800):
+        turn = TurnEvent(
+            at_s=time.time(), persona_id=chef, persona="chef", identity="x", latency_ms=latency_ms
+        )
+        await Events(redis).add(room, turn)
+    await beat(redis, hosts={room: 0})
+    async with (
+        joined(livekit, said["participant_token"]),
+        joined(livekit, persona_token(livekit, room, chef, "speaking")),
+    ):
+        session = await look(http, said["id"])
+        listed = (await http.get("/sessions")).json()
+
+    assert (session["state"], session["turns"]) == (
+        "live",
+        {"count": 3, "last_ms": 800, "median_ms": 500},
+    )
+    assert [(each["identity"], each["name"]) for each in session["people"]] == [("ann", "Ann")]
+    assert [(each["id"], each["state"], each["identity"]) for each in session["personas"]] == [
+        (chef, "speaking", f"agent-{chef}"),
+        (teacher, "absent", None),
+    ]
+    assert [(each["id"], each["state"], each["personas"]) for each in listed] == [
+        (said["id"], "live", ["chef", "teacher"])
+    ]
+
+
+async def test_a_prompt_is_not_told(http: httpx.AsyncClient, redis: Redis) -> None:
+    """What a persona was told stays between its owner and the model."""
+    await beat(redis)
+    said = await opened(http, personas=[{"name": "chef", "prompt": "The recipe is love."}])
+
+    assert "love" not in json.dumps([said, await look(http, said["id"])])
+
+
+async def test_sessions_are_listed_the_latest_first(http: httpx.AsyncClient, redis: Redis) -> None:
+    """A token that nobody used is no session worth telling."""
+    await beat(redis)
+    await http.post("/token")
+    ids = [(await opened(http))["id"] for _ in range(3)]
+
+    assert [each["id"] for each in (await http.get("/sessions")).json()] == ids[::-1]
+
+
+async def test_unused_tokens_crowd_nobody_out(
+    http: httpx.AsyncClient, service: Service, redis: Redis
+) -> None:
+    """A page that is loaded again and again pushes no session out of the list."""
+    await beat(redis)
+    said = await opened(http)
+    promise = await promise_of(redis, said["room"])
+    for number in range(LISTED):
+        fields = {"room": f"{promise.room} {number}", "session": f"{number}", "opener": ""}
+        fields |= {"opened_s": promise.opened_s + 1}
+        await service.promises.write(promise.model_copy(update=fields))
+
+    assert [each["id"] for each in (await http.get("/sessions")).json()] == [said["id"]]
+    assert await redis.zcard(OWNED_KEY.format(owner="anyone")) == 1
+
+
+async def test_a_callers_list_is_bounded(
+    http: httpx.AsyncClient, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of somebody who opens sessions for ever the latest are remembered."""
+    monkeypatch.setattr(store, "OWNED_KEPT", 2)
+    await beat(redis)
+    ids = [(await opened(http))["id"] for _ in range(3)]
+
+    assert [each["id"] for each in (await http.get("/sessions")).json()] == ids[:0:-1]
+    assert await redis.zcard(OWNED_KEY.format(owner="anyone")) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", ""),
+        ("DELETE", ""),
+        ("GET", "/events"),
+        ("POST", "/say"),
+        ("POST", "/personas"),
+        ("DELETE", "/personas/x"),
+        ("DELETE", "/tokens/x"),
+        ("DELETE", "/people/x"),
+    ],
+)
+async def test_what_is_not_there_is_not_found(
+    http: httpx.AsyncClient, redis: Redis, method: str, path: str
+) -> None:
+    """A session that nobody opened is 404 on every path."""
+    body = {"text": "x"} if path == "/say" else {"personas": ["chef"]}
+    await beat(redis)
+    answer = await http.request(method, f"/sessions/nonsense{path}", json=body)
+
+    assert (answer.status_code, answer.json()["error"]) == (404, "session_unknown")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"room": "a\nb"}, "room"),
+        ({"room": "x" * 257}, "room"),
+        ({"identity": "agent-chef-1"}, "identity"),
+        ({"name": "Ann\u202e"}, "name"),
+        ({"personas": ["nobody"]}, "persona"),
+        ({"personas": ["chef"] * 15}, "personas"),
+        ({"personas": [{"name": "chef", "prompt": "x" * 1001}]}, "persona: prompt"),
+        ({"colour": "blue"}, "colour"),
+    ],
+)
+async def test_bad_input_is_named(
+    http: httpx.AsyncClient, redis: Redis, asked: dict[str, Any], field: str
+) -> None:
+    """What cannot be used is 400 and names the field."""
+    await beat(redis, slots_free=99)
+    answer = await http.post("/sessions", json=asked)
+
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_input")
+    assert answer.json()["detail"].startswith(field)

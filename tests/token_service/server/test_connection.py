@@ -1,0 +1,163 @@
+"""What a connection owes: a request in time, and the reading of its answer. Over real sockets."""
+
+import asyncio
+import json
+import logging
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from redis.asyncio import Redis
+
+from harness.servers import LiveKit
+from protocol.config.settings import Settings
+from tests.token_service.players import beat, served, signature
+from tests.token_service.server.half_requests import BODY, HEAD, halves
+from token_service.app import create_app
+from token_service.http import body
+from token_service.server import connection
+from token_service.server.sparse_log import OnePerSecond
+
+LARGE, LARGE_BYTES = b"/static-offline-docs/swagger-ui-bundle.js", 1_000_000  # at least
+MANY = 20  # more than the kernel buffers
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncGenerator[Streams]:
+    """A bare connection to a running service."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        async with served(create_app(settings), listening):
+            streams = await asyncio.open_connection(*listening.getsockname())
+            yield streams
+            streams[1].close()
+            with suppress(OSError):  # it was cut
+                await streams[1].wait_closed()
+
+
+async def status(reader: asyncio.StreamReader) -> int:
+    """The status of the next answer."""
+    return int((await reader.readline()).split(b" ")[1])
+
+
+async def test_a_head_has_to_come_in_time(
+    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sends one letter after the other is not waited for."""
+    monkeypatch.setattr(connection, "HEAD_S", 0.5)
+    async with connected(settings) as (reader, writer):
+        ended = asyncio.create_task(reader.read())
+        while not ended.done():
+            writer.write(b"a")
+            await asyncio.sleep(0.05)
+
+        assert ended.exception() is not None or ended.result() == b""
+
+
+@pytest.mark.parametrize("path", [b"/token", b"/sessions"])
+async def test_a_body_has_to_come_in_time(
+    settings: Settings, redis: Redis, path: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told so, 408, and the connection ends with it."""
+    monkeypatch.setattr(body, "BODY_S", 0.5)
+    await beat(redis)
+    async with connected(settings) as (reader, writer):
+        writer.write(BODY % path)
+        answer = await reader.read()
+    head, _, problem = answer.partition(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert b"connection: close" in head
+    assert json.loads(problem)["detail"] == "body: expected within 0.5 seconds"
+
+
+async def test_an_answer_has_to_be_read_in_time(
+    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks for much and reads nothing is not waited for."""
+    monkeypatch.setattr(connection, "READ_S", 0.5)
+    async with connected(settings) as (reader, writer):
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % LARGE * MANY)
+        await asyncio.sleep(1.5)
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        read = 0
+        with suppress(ConnectionError):
+            while piece := await reader.read(65_536):
+                read += len(piece)
+
+    assert read < MANY * LARGE_BYTES
+
+
+async def test_a_refusal_waits_for_no_body(keyed: Settings, redis: Redis) -> None:
+    """Keys and counts come before the body: half of one is answered, and the connection ends."""
+    for half in halves("body"):
+        async with connected(keyed) as (reader, writer):
+            writer.write(half)
+            answer = await reader.read()
+
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        assert b"connection: close" in answer
+
+
+async def test_a_refusal_keeps_the_connection_of_who_sent_a_whole_request(
+    keyed: Settings, redis: Redis
+) -> None:
+    """A client with a wrong key may ask again on it."""
+    whole = HEAD % b"/token" + b"Content-Length: 2\r\n\r\n{}"
+    async with connected(keyed) as (reader, writer):
+        for _ in range(2):
+            writer.write(whole)
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+            await reader.readexactly(length)
+
+            assert head.startswith(b"HTTP/1.1 401 ")
+            assert b"connection: close" not in head
+
+
+@pytest.mark.parametrize("path", [b"/token", b"/sessions", b"/webhook"])
+async def test_an_aborted_body_is_no_fault_of_ours(
+    settings: Settings,
+    redis: Redis,
+    livekit: LiveKit,
+    path: bytes,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whoever hangs up in the middle of a body writes nothing into the log."""
+    await beat(redis)
+    signed = b"\r\nAuthorization: " + signature(b"{}", livekit).encode() + b"\r\nHost:"
+    half = (BODY % path).replace(b"\r\nHost:", signed)
+    with caplog.at_level(logging.WARNING):
+        async with connected(settings) as (_, writer):
+            writer.write(half)
+            await asyncio.sleep(0.3)
+            writer.close()
+            await asyncio.sleep(0.3)
+
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+def test_a_kind_of_line_is_written_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others are counted, and told with the next one; another kind is a line of its own."""
+    now_s = 100.0
+    monkeypatch.setattr("token_service.server.sparse_log.time.monotonic", lambda: now_s)
+    sparse, written = OnePerSecond(), list[str]()
+
+    def say(text: str, *about: object) -> None:
+        record = logging.LogRecord("uvicorn.error", logging.WARNING, "", 0, text, about, None)
+        if sparse.filter(record):
+            written.append(record.getMessage())
+
+    for number in range(5):
+        say("Invalid request %d", number)
+    say("Another")
+    now_s += 1.5
+    say("Invalid request %d", 9)
+
+    assert written == [
+        "Invalid request 0",
+        "Another",
+        "Invalid request 9 (4 more like it were left out)",
+    ]

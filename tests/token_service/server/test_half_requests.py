@@ -1,0 +1,126 @@
+"""Attacks with half requests: everybody else is answered, nothing is held, little is logged."""
+
+import asyncio
+import resource
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from livekit import rtc
+from redis import Redis
+
+from deploy import installers
+from harness import servers
+from harness.stack import environment
+from protocol.heartbeat import Heartbeat, heartbeat_key
+from tests.token_service.server.half_requests import KINDS, halves, held
+
+MANY = 1100  # with 1,024 descriptors for the service
+ANSWERED_WITHIN_S = 60.0  # on a busy machine; without deadlines it is never
+PAST_DEADLINES_S = 13.0  # of limits.caddy
+OVER_WITHIN_S = 60.0
+LOG_BYTES = 50_000
+SHELL = 'ulimit -n 1024 && exec "$@"'
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """A service with few descriptors, and the Caddy before it."""
+
+    port: int
+    caddy_port: int
+    process: psutil.Process
+    log: Path
+
+    def held(self) -> int:
+        """How many connections the service holds; those to redis stay open for the next request."""
+        found = self.process.net_connections("tcp")
+        return sum(each.laddr.port == self.port and bool(each.raddr) for each in found)
+
+    def answers(self, port: int) -> list[int]:
+        """How somebody else is answered meanwhile: who looks, and who asks for a token."""
+        url = f"http://127.0.0.1:{port}"
+        with httpx.Client(base_url=url, timeout=ANSWERED_WITHIN_S, trust_env=False) as http:
+            return [http.get("/health").status_code, http.post("/token").status_code]
+
+
+@pytest.fixture(scope="module")
+def attacked(
+    livekit: servers.LiveKit, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[Attacked]:
+    """`python -m token_service`, and the Caddy of production in front of it."""
+    folder = tmp_path_factory.mktemp("attacked")
+    port, caddy_port = servers.free_port(), servers.free_port()
+    url = redis_url.removesuffix("/0") + "/7"
+    with Redis.from_url(url) as redis:
+        beat = Heartbeat(worker_id="w", state="ready", model="m", slots_free=1000)
+        redis.set(heartbeat_key("w"), beat.model_dump_json())
+    service = ["bash", "-c", SHELL, "limited", str(installers.PROJECT / ".venv/bin/python")]
+    service += ["-m", "token_service"]
+    env = environment(livekit, url) | {"PORT": str(port)}
+    log = folder / "token_service.log"
+    caddy = [str(installers.caddy()), "run", "--adapter", "caddyfile"]
+    caddy += ["--config", str(installers.PROJECT / "deploy" / "Caddyfile")]
+    site = env | {"DOMAIN": f"http://127.0.0.1:{caddy_port}", "LIVEKIT_PORT": str(livekit.port)}
+    site |= {"CADDY_ADMIN": f"unix/{folder}/admin"}
+    site |= {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    with (
+        servers.running(service, lambda: alive(port), log, env) as process,
+        servers.running(caddy, lambda: alive(caddy_port), folder / "caddy.log", site),
+    ):
+        yield Attacked(port, caddy_port, psutil.Process(process.pid), log)
+
+
+def alive(port: int) -> bool:
+    """Whether somebody answers there."""
+    return servers.http_answers(f"http://127.0.0.1:{port}/health")
+
+
+@pytest.fixture(autouse=True)
+def descriptors() -> None:
+    """The attacker needs as many as the attack has connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MANY + 1000
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("through_caddy", [False, True], ids=["direct", "caddy"])
+def test_half_requests_stop_nobody(attacked: Attacked, kind: str, through_caddy: bool) -> None:
+    """Whoever sends a whole request is answered at once, and the halves are gone after a while."""
+    port = attacked.caddy_port if through_caddy else attacked.port
+    logged = attacked.log.stat().st_size
+    with held(port, halves(kind), MANY):
+        assert attacked.answers(port) == [200, 201]
+        assert attacked.answers(attacked.port) == [200, 201]
+        servers.wait_until(lambda: attacked.held() <= 10, "the halves are gone", OVER_WITHIN_S)
+
+    assert attacked.answers(port) == [200, 201]
+    assert attacked.log.stat().st_size - logged < LOG_BYTES
+    assert "Traceback" not in attacked.log.read_text()
+
+
+async def test_what_is_long_goes_on_past_the_deadlines(attacked: Attacked) -> None:
+    """Through Caddy: a stream of events and a connection to LiveKit outlive `read_body`."""
+    url = f"http://127.0.0.1:{attacked.caddy_port}"
+    async with httpx.AsyncClient(base_url=url, timeout=60.0, trust_env=False) as http:
+        session = (await http.post("/sessions")).json()
+        room = rtc.Room()
+        await room.connect(url.replace("http", "ws"), session["participant_token"])
+        try:
+            async with http.stream("GET", f"/sessions/{session['id']}/events") as events:
+                lines = events.aiter_lines()
+                await anext(lines)
+                await asyncio.sleep(PAST_DEADLINES_S)
+                await http.post(f"/sessions/{session['id']}/mute", json={"muted": True})
+                async with asyncio.timeout(ANSWERED_WITHIN_S):
+                    while "muted" not in await anext(lines):
+                        continue
+
+            assert room.isconnected()
+        finally:
+            await room.disconnect()

@@ -1,0 +1,108 @@
+"""Methods: HEAD is answered wherever GET is, and a wrong method is told which one is right."""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from protocol.config.settings import Settings
+from tests.token_service.players import beat, opened, served
+from token_service.app import create_app
+
+READS = (
+    "/",
+    "/health",
+    "/ready",
+    "/status",
+    "/metrics",
+    "/personas",
+    "/voices",
+    "/api/config",
+    "/docs",
+    "/openapi.json",
+    "/sessions",
+    "/sessions/unknown",
+    "/icon.svg",
+    "/nowhere",
+)
+ENDED_WITHIN_S = 10.0
+
+
+@pytest.fixture
+async def web(
+    settings: Settings, redis: Redis, tmp_path: Path
+) -> AsyncGenerator[httpx.AsyncClient]:
+    """A client of the service behind a real uvicorn, with a page."""
+    (tmp_path / "index.html").write_text("<p>the page</p>")
+    (tmp_path / "icon.svg").write_text("<svg/>")
+    app = create_app(settings.model_copy(update={"web_dir": tmp_path}))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        async with served(app, listening), httpx.AsyncClient(base_url=url) as client:
+            yield client
+
+
+@pytest.mark.parametrize("path", READS)
+async def test_head_is_answered_as_get_is(web: httpx.AsyncClient, redis: Redis, path: str) -> None:
+    """The same status and the same headers, and no body."""
+    await beat(redis)
+    head, get = await web.head(path), await web.get(path)
+
+    def shown(answer: httpx.Response) -> dict[str, str]:
+        changing = {"date"} | ({"content-length"} if path == "/metrics" else set[str]())
+        return {key: value for key, value in answer.headers.items() if key not in changing}
+
+    assert (head.status_code, shown(head), head.content) == (get.status_code, shown(get), b"")
+
+
+def test_every_path_that_is_read_is_among_these(settings: Settings) -> None:
+    """A new path without parameters is added above."""
+    paths = create_app(settings).openapi()["paths"]
+    read = {path for path, methods in paths.items() if "get" in methods and "{" not in path}
+
+    assert read <= set(READS)
+
+
+async def test_head_of_a_stream_ends(web: httpx.AsyncClient, redis: Redis) -> None:
+    """Events go on until the session ends; their head comes at once and keeps no place."""
+    await beat(redis)
+    session = (await opened(web))["id"]
+    async with asyncio.timeout(ENDED_WITHIN_S):
+        heads = [await web.head(f"/sessions/{session}/events") for _ in range(60)]
+
+    assert {head.status_code for head in heads} == {200}, "50 streams are the limit"
+    assert heads[0].headers["content-type"].startswith("text/event-stream")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/token", {"POST"}),
+        ("HEAD", "/token", {"POST"}),
+        ("GET", "/webhook", {"POST"}),
+        ("GET", "/sessions/x/say", {"POST"}),
+        ("POST", "/health", {"GET", "HEAD"}),
+        ("POST", "/", {"GET", "HEAD"}),
+        ("PUT", "/sessions", {"GET", "HEAD", "POST"}),
+        ("PUT", "/sessions/x", {"GET", "HEAD", "DELETE"}),
+        ("POST", "/icon.svg", {"GET", "HEAD"}),
+    ],
+)
+async def test_a_wrong_method_is_told_the_right_ones(
+    web: httpx.AsyncClient, method: str, path: str, allowed: set[str]
+) -> None:
+    """405 with `Allow`, not 404 for a path that is there."""
+    answer = await web.request(method, path)
+
+    assert answer.status_code == 405
+    assert {name.strip() for name in answer.headers["allow"].split(",")} == allowed
+
+
+@pytest.mark.parametrize("path", ["/token/", "/health/", "/nowhere"])
+async def test_a_path_that_is_not_there_is_not_found(web: httpx.AsyncClient, path: str) -> None:
+    """Also one that only resembles another: nobody is sent elsewhere."""
+    assert (await web.get(path)).status_code == 404

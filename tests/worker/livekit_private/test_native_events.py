@@ -1,0 +1,185 @@
+"""Native events find the queue that waits for them; what participants send has its measure."""
+
+import asyncio
+from typing import Any
+
+from livekit.rtc._ffi_client import FfiQueue
+from livekit.rtc._proto import ffi_pb2, room_pb2
+from livekit.rtc._utils import Queue
+
+from protocol import wire
+from worker.livekit_private.incoming import (
+    LINES_AT_ONCE,
+    OPEN_PER_PERSON,
+    UNREAD_AT_ONCE,
+    Incoming,
+    read_nothing,
+)
+from worker.livekit_private.native_events import STREAM_BYTES, NativeEvents, Target
+from worker.room.allowance import Allowance
+
+
+def answer(request_id: int) -> Any:
+    """The native library's answer to a frame that was captured."""
+    event = ffi_pb2.FfiEvent()
+    event.capture_audio_frame.async_id = request_id
+    return event
+
+
+def sound(handle: int) -> Any:
+    """An event of an audio stream."""
+    event = ffi_pb2.FfiEvent()
+    event.audio_stream_event.stream_handle = handle
+    event.audio_stream_event.eos.SetInParent()
+    return event
+
+
+def opened(topic: str, identity: str = "ann") -> Any:
+    """A text stream that was begun, with no part in the native library."""
+    event = room_pb2.RoomEvent()
+    event.text_stream_opened.participant_identity = identity
+    event.text_stream_opened.reader.info.topic = topic
+    return event
+
+
+async def taken(queue: "Queue[Any]") -> list[Any]:
+    """What is in a queue once the loop has turned."""
+    await asyncio.sleep(0)
+    return [queue.get_nowait() for _ in range(queue.qsize())]
+
+
+def capture(events: NativeEvents, request_id: int, early: bool = False) -> "Queue[Any]":
+    """Ask as `AudioSource.capture_frame` does; `early`: the answer is there before the response."""
+
+    def send(_: Any) -> Any:
+        if early:
+            events.put(answer(request_id))
+        response = ffi_pb2.FfiResponse()
+        response.capture_audio_frame.async_id = request_id
+        return response
+
+    queue = events.subscribe()
+    request = ffi_pb2.FfiRequest()
+    request.capture_audio_frame.source_handle = 1
+    events.asking(send)(request)
+    return queue
+
+
+async def test_an_answer_comes_to_its_asker_alone() -> None:
+    """Of two that wait, each gets the answer to its own request and none of the other's."""
+    events = NativeEvents()
+    first, second = capture(events, 1), capture(events, 2)
+    events.put(answer(2))
+    events.put(answer(1))
+
+    assert [each.capture_audio_frame.async_id for each in await taken(first)] == [1]
+    assert [each.capture_audio_frame.async_id for each in await taken(second)] == [2]
+
+
+async def test_an_answer_that_is_quicker_than_the_response_is_not_lost() -> None:
+    """The native library may answer before its request returns."""
+    queue = capture(NativeEvents(), 7, early=True)
+
+    assert [each.capture_audio_frame.async_id for each in await taken(queue)] == [7]
+
+
+async def test_sound_comes_to_its_stream_alone_until_that_is_closed() -> None:
+    """Neither another stream nor a general subscriber sees it; closed, a stream gets no more."""
+    events, loop = NativeEvents(), asyncio.get_running_loop()
+    own, other = Queue[Any](), Queue[Any]()
+    events.add_stream(1, Target(loop, own))
+    events.add_stream(2, Target(loop, other))
+    general = FfiQueue.subscribe(events, loop)
+    events.put(sound(1))
+
+    assert [len(await taken(queue)) for queue in (own, other, general)] == [1, 0, 0]
+    events.unsubscribe(own)
+    events.put(sound(1))
+    assert len(await taken(own)) == 0
+
+
+async def test_every_connection_has_a_limit_for_streams() -> None:
+    """A connection is asked for with the most that one stream may hold."""
+    asked: list[Any] = []
+
+    def send(request: Any) -> Any:
+        asked.append(request)
+        response = ffi_pb2.FfiResponse()
+        response.connect.async_id = 1
+        return response
+
+    request = ffi_pb2.FfiRequest()
+    request.connect.url = "ws://127.0.0.1"
+    NativeEvents().asking(send)(request)
+
+    limit = asked[0].connect.options.data_stream.max_payload_byte_length
+    assert limit == STREAM_BYTES
+
+
+class TestIncoming:
+    """What is looked at of what participants send."""
+
+    def incoming(self) -> tuple[Incoming, list[str], list[str]]:
+        """One room's, and whose lines were begun and who flooded."""
+        begun: list[str] = []
+        flooded: list[str] = []
+        return Incoming(lambda who, _: begun.append(who), flooded.append), begun, flooded
+
+    async def test_a_person_has_a_few_open_lines(self) -> None:
+        """One person's lines that do not end take no place from another's."""
+        incoming, begun, _ = self.incoming()
+        for _ in range(50):
+            assert not incoming.wants(opened(wire.CHAT_TOPIC))
+        incoming.wants(opened(wire.CHAT_TOPIC, "ben"))
+        await asyncio.sleep(0)
+
+        assert begun == ["ann"] * OPEN_PER_PERSON + ["ben"]
+
+    async def test_a_person_has_a_few_lines_a_second(self) -> None:
+        """Lines that end at once have a rate of their own."""
+        incoming, begun, _ = self.incoming()
+        for _ in range(200):
+            before = len(begun)
+            incoming.wants(opened(wire.CHAT_TOPIC))
+            await asyncio.sleep(0)
+            if len(begun) > before:
+                incoming.ended("ann")
+
+        assert LINES_AT_ONCE <= len(begun) <= LINES_AT_ONCE + 10
+
+    async def test_a_flood_is_told_once(self) -> None:
+        """Far more unread messages than an app sends are told, with the sender, one time."""
+        incoming, _, flooded = self.incoming()
+        for _ in range(UNREAD_AT_ONCE // 2):
+            incoming.wants(opened("an app's own"))
+        await asyncio.sleep(0)
+        early = list(flooded)
+        for _ in range(4 * UNREAD_AT_ONCE):
+            incoming.wants(opened("unknown"))
+        await asyncio.sleep(0)
+
+        assert (early, flooded) == ([], ["ann"])
+
+    async def test_what_livekit_tells_is_wanted(self) -> None:
+        """Events of the room itself pass, also where nothing of participants is read."""
+        incoming, _, _ = self.incoming()
+        event = room_pb2.RoomEvent()
+        event.participant_connected.SetInParent()
+
+        assert incoming.wants(event)
+        assert read_nothing(event)
+        assert not read_nothing(opened(wire.CHAT_TOPIC))
+
+
+def test_an_allowance_fills_up_again() -> None:
+    """So much at once, then so much a second, never more than the most."""
+    now = [0.0]
+    allowance = Allowance(2, 0.5, clock=lambda: now[0])
+    at_once = [allowance.take() for _ in range(3)]
+    now[0] = 2.0
+    later = [allowance.take() for _ in range(2)]
+    now[0] = 1_000.0
+    much_later = [allowance.take() for _ in range(3)]
+
+    assert at_once == much_later == [True, True, False]
+    assert later == [True, False]

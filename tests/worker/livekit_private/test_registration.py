@@ -1,0 +1,235 @@
+"""How the worker reaches LiveKit, and how it says why it does not: real servers, real proxies."""
+
+import asyncio
+import re
+import secrets
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from livekit.agents import JobContext
+
+from harness.clock import set_ahead
+from harness.person import eventually
+from harness.proxy import forward_proxy, saying
+from harness.servers import LiveKit, free_port
+from protocol.config.settings import Settings
+from tests.conftest import SettingsFor
+from worker.livekit_private.registration import Registration
+
+VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+NOWHERE = "livekit.invalid"  # RFC 6761: no resolver knows it, so only a proxy leads there
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy of this machine; what the registration does to the environment is undone."""
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+class Told:
+    """What a registration said of its connection."""
+
+    def __init__(self) -> None:
+        self.registered = False
+        self.reasons: list[str] = []
+
+
+@asynccontextmanager
+async def registering(settings: Settings) -> AsyncGenerator[Told]:
+    """A registration from its start to its end."""
+    told = Told()
+    server = Registration(settings, told.reasons.append)
+
+    def registered(*_: Any) -> None:
+        told.registered = True
+
+    async def nothing(_: JobContext) -> None:
+        """No job comes."""
+
+    server.on("worker_registered", registered)
+    server.rtc_session(nothing, agent_name=f"test-{secrets.token_hex(4)}")
+    running = asyncio.create_task(server.run())
+    try:
+        yield told
+    finally:
+        await server.aclose()
+        await running
+
+
+async def reason(settings: Settings) -> str:
+    """Why a registration does not come about."""
+    async with registering(settings) as told:
+        await eventually(lambda: bool(told.reasons) or told.registered, "it says why")
+
+    assert not told.registered
+    return told.reasons[0]
+
+
+async def test_livekit_on_this_machine_is_reached_past_every_proxy(
+    livekit: LiveKit, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all variables set and no `NO_PROXY`, the proxy is not asked for anything."""
+    with forward_proxy(saying("403 Forbidden")) as proxy:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        async with registering(settings_for(livekit=livekit)) as told:
+            await eventually(lambda: told.registered, "it is registered")
+
+    assert proxy.targets == []
+
+
+async def test_livekit_elsewhere_is_reached_through_the_proxy(
+    livekit: LiveKit, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that only the proxy knows is reached, so the proxy was taken."""
+    url = f"ws://{NOWHERE}:{livekit.port}"
+    with forward_proxy() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        async with registering(settings_for(livekit=livekit, livekit_url=url)) as told:
+            await eventually(lambda: told.registered, "it is registered")
+
+    assert proxy.targets == [f"{NOWHERE}:{livekit.port}"]
+
+
+async def test_a_proxy_that_is_not_for_livekit_is_left_out(
+    livekit: LiveKit, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`NO_PROXY` holds in capitals and otherwise."""
+    with forward_proxy() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", f"other,{NOWHERE}")
+        url = f"ws://{NOWHERE}:{livekit.port}"
+
+        assert await reason(settings_for(livekit=livekit, livekit_url=url)) == (
+            f"{url}: the name leads nowhere"
+        )
+    assert proxy.targets == []
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("200 OK", "answered 200 instead of 101 (no WebSocket)"),
+        ("403 Forbidden", "answered 403 to a token of the key 'devkey'"),
+        ("502 Bad Gateway", "answered 502 instead of 101 (no WebSocket)"),
+    ],
+)
+async def test_a_proxy_that_passes_no_websocket_on_is_named(
+    status: str, said: str, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it answered, the proxy, its variable, and how to go past it."""
+    with forward_proxy(saying(status, "<html>")) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        why = await reason(settings_for(livekit_url="ws://livekit.example:7880"))
+
+    assert why == (
+        f"ws://livekit.example:7880 {said}; the way leads through the proxy {proxy.url} "
+        "(HTTP_PROXY), and past it with NO_PROXY=livekit.example"
+    )
+
+
+async def test_a_proxy_that_is_away_is_named(
+    settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the proxy that does not answer, not LiveKit."""
+    proxy = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    why = await reason(settings_for(livekit_url="wss://livekit.example"))
+
+    assert why.startswith(f"the proxy {proxy} (HTTPS_PROXY) does not answer: Connection refused;")
+
+
+async def test_a_proxy_that_refuses_to_connect_is_named(
+    settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For TLS it is asked to CONNECT first."""
+    with forward_proxy(saying("403 Forbidden")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        why = await reason(settings_for(livekit_url="wss://livekit.example"))
+
+    assert why.startswith(
+        f"the proxy {proxy.url} (HTTPS_PROXY) answered 403 to CONNECT for wss://livekit.example;"
+    )
+
+
+async def test_a_web_server_instead_of_livekit_is_told(settings_for: SettingsFor) -> None:
+    """A reverse proxy or another service on that port answers 200 instead of 101."""
+    with forward_proxy(saying("200 OK", "hello")) as server:
+        url = server.url.replace("http", "ws")
+
+        assert await reason(settings_for(livekit_url=url)) == (
+            f"{url} answered 200 instead of 101 (no WebSocket)"
+        )
+
+
+async def test_a_livekit_that_is_away_is_told(settings_for: SettingsFor) -> None:
+    """Nobody listens there."""
+    url = f"ws://127.0.0.1:{free_port()}"
+
+    assert await reason(settings_for(livekit_url=url)) == (
+        f"{url} does not answer: Connection refused"
+    )
+
+
+async def test_a_server_that_says_nothing_is_told(
+    settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that is taken and never answered has a deadline."""
+    monkeypatch.setattr("worker.livekit_private.registration.CONNECT_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
+
+        assert await reason(settings_for(livekit_url=url)) == f"{url} does not answer in time"
+
+
+async def test_another_secret_is_told(livekit: LiveKit, settings_for: SettingsFor) -> None:
+    """LiveKit knows the key; neither of the two secrets is shown."""
+    secret = secrets.token_hex(32)
+    why = await reason(settings_for(livekit=livekit, livekit_api_secret=secret))
+
+    assert why == f"LiveKit at {livekit.url} has another secret for the key 'devkey'"
+
+
+async def test_an_unknown_key_is_told(livekit: LiveKit, settings_for: SettingsFor) -> None:
+    """LiveKit was given another key."""
+    why = await reason(settings_for(livekit=livekit, livekit_api_key="rooms"))
+
+    assert why == f"LiveKit at {livekit.url} does not know the key 'rooms'"
+
+
+async def test_a_secret_in_place_of_the_key_is_not_shown(
+    livekit: LiveKit, settings_for: SettingsFor
+) -> None:
+    """Swapped or pasted twice, a secret is in no sentence."""
+    secret = secrets.token_hex(32)
+    why = await reason(
+        settings_for(livekit=livekit, livekit_api_key=secret, livekit_api_secret=secret)
+    )
+
+    assert secret not in why
+    assert "of 64 characters (not shown: it may be a secret)" in why
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "words"),
+    [(120, r"is 1\d\d s ahead of LiveKit's"), (-7 * 3600, r"is 25\d\d\d s behind LiveKit's")],
+)
+async def test_a_clock_is_told_from_a_wrong_key(
+    ahead_s: int,
+    words: str,
+    livekit: LiveKit,
+    settings_for: SettingsFor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tokens that are not valid yet, or not any more, are refused for the clock alone."""
+    set_ahead(monkeypatch, ahead_s)
+    why = await reason(settings_for(livekit=livekit))
+
+    assert re.fullmatch(
+        rf"this machine's clock {words} at {livekit.url}, which refuses its tokens", why
+    )

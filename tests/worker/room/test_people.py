@@ -1,0 +1,198 @@
+"""Who is heard in a room and counts there: people of every kind, others, and what they publish."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import cast
+
+import httpx
+import pytest
+from livekit import api, rtc
+
+from harness.person import Person, eventually, fetch_token, joined, person
+from harness.servers import LiveKit
+from harness.stack import Stack
+from protocol import wire
+from tests.worker.rooms import all_free, in_talk, slots_used
+from token_service.http.token_request import fresh_name
+
+TONE_HZ = 700.0
+
+
+@asynccontextmanager
+async def stranger(
+    livekit: LiveKit,
+    room: str,
+    kind: str,
+    attributes: dict[str, str] | None = None,
+    *,
+    hears: bool = True,
+) -> AsyncGenerator[Person]:
+    """A participant whose token the token service did not make, and who says a tone."""
+    token = (
+        api.AccessToken(livekit.api_key, livekit.api_secret)
+        .with_identity(fresh_name("stranger"))
+        .with_kind(cast(api.AccessToken.ParticipantKind, kind))  # its list is not whole
+        .with_attributes(attributes or {})
+        .with_grants(api.VideoGrants(room_join=True, room=room, can_subscribe=hears))
+    )
+    async with joined(livekit.url, token.to_jwt()) as there:
+        there.tone_hz = TONE_HZ
+        yield there
+
+
+def echoes(there: Person, hz: float = TONE_HZ) -> bool:
+    """Whether a persona repeats the tone to somebody."""
+    who = there.personas[0].identity
+    return there.rms(who) > 0.05 and abs(there.loudest_hz(who) - hz) < 15
+
+
+async def somebody_is_served(stack: Stack) -> None:
+    """Wait until a persona has a slot."""
+    async with asyncio.timeout(30):
+        while not await slots_used(stack):  # noqa: ASYNC110 - it sends no event
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("kind", ["ingress", "sip", "connector"])
+async def test_who_only_publishes_gets_a_persona(roomy: Stack, kind: str) -> None:
+    """An ingress or a telephone alone in a room is served like anybody, until it leaves."""
+    room = fresh_name("room")
+    await fetch_token(roomy.url, {"room_name": room})
+    async with stranger(roomy.livekit, room, kind, hears=False):
+        await somebody_is_served(roomy)
+    await all_free(roomy)
+
+
+async def test_an_ingress_is_heard(roomy: Stack) -> None:
+    """What an ingress says reaches the persona: who counts is heard."""
+    room = fresh_name("room")
+    await fetch_token(roomy.url, {"room_name": room})
+    async with stranger(roomy.livekit, room, "ingress") as line:
+        await in_talk(line)
+        await eventually(lambda: echoes(line), "its tone comes back")
+    await all_free(roomy)
+
+
+@pytest.mark.parametrize("kind", ["egress", "bridge", "agent"])
+async def test_who_stays_behind_keeps_no_slot(roomy: Stack, kind: str) -> None:
+    """A recorder, a bridge to a camera or another program's agent is no reason to stay."""
+    room = fresh_name("room")
+    async with person(roomy.url, {"room_name": room}) as ann:
+        await in_talk(ann)
+        staying = stranger(roomy.livekit, room, kind)
+        async with staying:
+            await eventually(lambda: len(ann.room.remote_participants) > 1, "it is there")
+            await ann.room.disconnect()
+            await all_free(roomy)
+
+
+async def test_another_programs_agent_is_heard(roomy: Stack) -> None:
+    """An agent of another framework talks with the persona as a person does."""
+    room = fresh_name("room")
+    async with person(roomy.url, {"room_name": room}) as ann:
+        await in_talk(ann)
+        async with stranger(roomy.livekit, room, "agent"):
+            mine = next(p.identity for p in ann.personas if _is_persona(p))
+            await eventually(lambda: abs(ann.loudest_hz(mine) - TONE_HZ) < 15, "the agent's tone")
+    await all_free(roomy)
+
+
+def _is_persona(participant: rtc.RemoteParticipant) -> bool:
+    return wire.ATTR_PERSONA_ID in participant.attributes
+
+
+async def test_an_avatar_of_a_persona_is_not_heard(roomy: Stack) -> None:
+    """Who speaks for a persona says what it has said: heard again, it would answer itself."""
+    room = fresh_name("room")
+    async with person(roomy.url, {"room_name": room}) as ann:
+        await in_talk(ann)
+        mine = ann.personas[0].identity
+        avatar = stranger(roomy.livekit, room, "agent", {wire.ATTR_ON_BEHALF: mine})
+        async with avatar as face:
+            who = face.room.local_participant.identity
+            await eventually(lambda: ann.rms(who) > 0.05, "Ann hears the avatar")
+            since = ann.timeline.now
+            await asyncio.sleep(2.0)
+            assert ann.timeline.spoke_s(mine, since) == 0.0
+    await all_free(roomy)
+
+
+@pytest.mark.parametrize(
+    "source", [rtc.TrackSource.SOURCE_UNKNOWN, rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO]
+)
+async def test_sound_of_other_sources_is_heard(
+    roomy: Stack, source: rtc.TrackSource.ValueType
+) -> None:
+    """A track that is published without a source, or with a shared screen, is sound like any.
+
+    Publishing it ended after ten seconds, with a message about a server that did not answer.
+    """
+    async with person(roomy.url) as ann:
+        await in_talk(ann)
+        await ann.unpublish()
+        ann.tone_hz = TONE_HZ
+        await ann.publish(source)
+        await eventually(lambda: echoes(ann), "the tone comes back")
+    await all_free(roomy)
+
+
+async def test_two_tracks_of_a_person_are_heard(roomy: Stack) -> None:
+    """Of many tracks two are heard, and the next one when one of them goes."""
+    async with person(roomy.url) as ann:  # whose first track is silent
+        await in_talk(ann)
+        silent = ann.mouth
+        assert silent is not None
+        others = [await _hum(ann, hz) for hz in (500.0, TONE_HZ)]
+        await eventually(lambda: echoes(ann, 500.0), "the second track comes back")
+        await asyncio.sleep(1.0)
+        second_alone = echoes(ann, 500.0)
+        await ann.room.local_participant.unpublish_track(others[0].sid)
+        await eventually(lambda: echoes(ann), "the third track comes back in its place")
+    await all_free(roomy)
+    assert second_alone
+
+
+async def _hum(ann: Person, hz: float) -> rtc.LocalTrackPublication:
+    """Another microphone, which says a tone that is louder the higher it is."""
+    source = rtc.AudioSource(24_000, 1, queue_size_ms=100)
+    track = rtc.LocalAudioTrack.create_audio_track(f"{hz}", source)
+    options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+    publication = await ann.room.local_participant.publish_track(track, options)
+    ann.spawn(ann.say_tone(source, lambda: hz))
+    return publication
+
+
+async def test_nobody_changes_their_own_attributes(roomy: Stack) -> None:
+    """What says who a persona is, or who has the floor, LiveKit takes from no person."""
+    async with person(roomy.url, {"participant_attributes": {"floor": "true", "seat": "3"}}) as ann:
+        await in_talk(ann)
+        me = ann.room.local_participant
+        asked = asyncio.create_task(
+            me.set_attributes({wire.ATTR_FLOOR: "true", wire.ATTR_PERSONA_ID: "x"})
+        )
+        await asyncio.wait([asked], timeout=3)  # the SDK may say nothing
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        asking = api.ListParticipantsRequest(room=ann.room.name)
+        async with roomy.livekit.client() as lkapi:
+            inside = (await lkapi.room.list_participants(asking)).participants
+        known = next(dict(one.attributes) for one in inside if one.identity == me.identity)
+    await all_free(roomy)
+    assert known.keys() == {"seat", wire.ATTR_TOKEN_ID}
+
+
+async def test_the_workers_own_page_names_no_room(roomy: Stack) -> None:
+    """Whoever reaches the worker's port learns no room's name, of now or of before."""
+    async with person(roomy.url) as ann:
+        await in_talk(ann)
+        room = ann.room.name
+        async with httpx.AsyncClient(trust_env=False) as http:
+            meanwhile = (await http.get(roomy.worker_url)).text
+    await all_free(roomy)
+    async with httpx.AsyncClient(trust_env=False) as http:
+        afterwards = (await http.get(roomy.worker_url)).text
+        metrics = (await http.get(f"{roomy.worker_url}/metrics")).text
+
+    assert room not in meanwhile + afterwards + metrics
+    assert '"slots_used":1' in meanwhile

@@ -1,0 +1,325 @@
+"""Rooms: people and personas together, over a real LiveKit, redis, token service and worker."""
+
+import asyncio
+import time
+from collections.abc import Callable, Generator
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from livekit import api, rtc
+from redis.asyncio import Redis
+
+from harness.person import WITHIN_S, eventually, person
+from harness.stack import Stack, start_stack
+from protocol import wire
+from protocol.events import EVENT_FIELD, PeopleEvent, StateEvent, events_key, read_event
+from protocol.heartbeat import HEARTBEAT_PATTERN, Heartbeat
+from protocol.personas import Persona
+from protocol.room_spec import Promise, promised
+from tests.token_service.players import seal_of
+from tests.worker.rooms import all_free, asking_for, change_promise, in_talk, slots_used
+from token_service.rooms.breakers import FAILURES_KEY
+from token_service.rooms.livekit import Rooms
+from token_service.rooms.store import CALM_DISPATCHES
+from worker.room.chat import CANNOT_READ
+from worker.sound.mix import heard_by_each
+
+CAPACITY = 3
+
+
+@pytest.fixture(scope="module")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """The product with the model that repeats what it hears."""
+    with start_stack(tmp_path_factory.mktemp("echo"), model="echo", capacity=CAPACITY) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """The product with the built-in model, which talks."""
+    with start_stack(tmp_path_factory.mktemp("talk"), model="builtin", capacity=CAPACITY) as stack:
+        yield stack
+
+
+async def test_what_is_said_comes_back(echo: Stack) -> None:
+    """What a person says reaches the model and its answer reaches the person, at the same pitch."""
+    async with person(echo.url) as ann:
+        await in_talk(ann)
+        ann.tone_hz = 500.0
+        who = ann.personas[0].identity
+        await eventually(lambda: abs(ann.loudest_hz(who) - 500.0) < 5.0, "the tone comes back")
+
+        await eventually(lambda: ann.rms(who) > 0.2, "as loud as it was said")
+    await all_free(echo)
+
+
+async def test_a_persona_is_known_by_livekits_names(echo: Stack) -> None:
+    """An agent by kind, its label as name, its state and persona as attributes, a microphone."""
+    async with person(echo.url, asking_for("chef")) as ann:
+        await in_talk(ann)
+        chef = ann.personas[0]
+        await eventually(lambda: bool(chef.track_publications), "its track")
+
+        assert chef.name == "Chef"
+        assert chef.identity.startswith("agent-chef-")
+        assert (chef.attributes["persona"], chef.attributes["model"]) == ("chef", "echo")
+        sources = [publication.source for publication in chef.track_publications.values()]
+        assert sources == [rtc.TrackSource.SOURCE_MICROPHONE]
+    await all_free(echo)
+
+
+async def test_state_follows_the_voice(echo: Stack) -> None:
+    """The state is speaking while the persona sounds and listening when it has paused."""
+    async with person(echo.url) as ann:
+        await in_talk(ann)
+        who = ann.personas[0].identity
+        ann.tone_hz = 400.0
+        await eventually(lambda: (who, "speaking") in ann.states, "it speaks")
+        ann.tone_hz = 0.0
+        await eventually(lambda: ann.states[-1] == (who, "listening"), "it listens again")
+    await all_free(echo)
+
+
+async def test_a_microphone_that_comes_back(echo: Stack) -> None:
+    """Unpublishing and publishing again is no event: the persona stays and hears the new track."""
+    async with person(echo.url) as ann:
+        await in_talk(ann)
+        who = ann.personas[0].identity
+        await ann.unpublish()
+        ann.tone_hz = 700.0
+        await ann.publish()
+        await eventually(lambda: abs(ann.loudest_hz(who) - 700.0) < 5.0, "the new track is heard")
+
+        assert [p.identity for p in ann.personas] == [who]
+    await all_free(echo)
+
+
+async def test_two_people_are_heard_in_one_room(echo: Stack) -> None:
+    """A persona hears everybody in the room, not only who came first."""
+    async with (
+        person(echo.url, {"room_name": "pair"}) as ann,
+        person(echo.url, {"room_name": "pair"}) as bob,
+    ):
+        await in_talk(ann)
+        who = ann.personas[0].identity
+        bob.tone_hz = 600.0
+        await eventually(lambda: abs(ann.loudest_hz(who) - 600.0) < 5.0, "bob is heard")
+        bob.tone_hz, ann.tone_hz = 0.0, 300.0
+        await eventually(lambda: abs(bob.loudest_hz(who) - 300.0) < 5.0, "ann is heard")
+
+        assert [p.identity for p in bob.personas] == [who]
+    await all_free(echo)
+
+
+async def test_a_typed_line_is_answered(echo: Stack) -> None:
+    """One persona says that it cannot read yet."""
+    async with person(echo.url, asking_for("chef", "teacher")) as ann:
+        await in_talk(ann, 2)
+        await ann.room.local_participant.send_text("hello?", topic=wire.CHAT_TOPIC)
+        await eventually(lambda: bool(ann.chat), "an answer")
+
+        assert [text for _, text in ann.chat] == [CANNOT_READ]
+        assert ann.chat[0][0] in {p.identity for p in ann.personas}
+    await all_free(echo)
+
+
+async def test_full_is_an_answer(echo: Stack) -> None:
+    """At capacity the next room is told so, and who is there goes on."""
+    async with person(echo.url, asking_for("chef", "teacher", "astronaut")) as ann:
+        await in_talk(ann, CAPACITY)
+        async with httpx.AsyncClient(base_url=echo.url, trust_env=False) as http:
+            answer = await http.post("/token", json={})
+        ann.tone_hz = 450.0
+        who = ann.personas[0].identity
+        await eventually(lambda: ann.rms(who) > 0.05, "the voice goes on")
+
+        assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+        assert int(answer.headers["Retry-After"]) > 0
+    await all_free(echo)
+
+
+async def test_a_job_without_slots_is_refused_aloud(echo: Stack) -> None:
+    """Who dispatches to a full worker reads the refusal in its heartbeat, and need not wait."""
+    async with (
+        person(echo.url, asking_for("chef", "teacher", "astronaut")) as ann,
+        echo.livekit.client() as livekit,
+        Redis.from_url(echo.redis_url) as redis,
+    ):
+        await in_talk(ann, CAPACITY)
+        [key] = await redis.keys(HEARTBEAT_PATTERN)
+        worker = Heartbeat.model_validate_json(await redis.get(key)).worker_id
+        late = Promise(
+            room="late", personas=(Persona(name="chef", label="Chef"),), generation=1, worker=worker
+        )
+        await livekit.room.create_room(api.CreateRoomRequest(name=late.room, empty_timeout=1))
+        await Rooms(livekit, seal_of(echo.livekit)).dispatch(late)
+        async with asyncio.timeout(WITHIN_S):
+            while late.room not in Heartbeat.model_validate_json(await redis.get(key)).refused:  # noqa: ASYNC110 - it sends no event
+                await asyncio.sleep(0.05)
+    await all_free(echo)
+
+
+async def test_slots_are_free_after_the_last_person(echo: Stack) -> None:
+    """When the last person has been gone for the grace, host and slots are gone too."""
+    async with person(echo.url, asking_for("chef", "teacher")) as ann:
+        await in_talk(ann, 2)
+        during = await slots_used(echo)
+    await all_free(echo)
+
+    assert during == 2
+
+
+async def test_a_room_that_is_closed_may_be_entered_again_at_once(echo: Stack) -> None:
+    """Its persona comes again, also where nobody had seen yet that it was there; no fault is it."""
+    async with Redis.from_url(echo.redis_url) as redis:
+        for _ in range(CALM_DISPATCHES + 1):
+            async with person(echo.url, asking_for("chef", room_name="again")) as ann:
+                await in_talk(ann)
+                await echo.close_rooms()
+        await all_free(echo)
+
+        assert await redis.keys(FAILURES_KEY.format(worker="*")) == []
+
+
+async def test_personas_come_and_go_with_the_promise(echo: Stack) -> None:
+    """A persona that is promised later comes, one that is promised no more leaves, others stay."""
+    async with person(echo.url, asking_for("chef")) as ann:
+        await in_talk(ann)
+        room, chef = ann.room.name, ann.personas[0].identity
+        teacher = promised([Persona(name="teacher", label="Teacher")])
+
+        def with_teacher(old: Promise) -> Promise:
+            return old.model_copy(update={"personas": old.personas + teacher})
+
+        await change_promise(echo, room, with_teacher)
+        await in_talk(ann, 2)
+        newcomer = next(p for p in ann.personas if p.identity != chef)
+        await change_promise(
+            echo, room, lambda old: old.model_copy(update={"personas": old.personas[:1]})
+        )
+        await eventually(lambda: len(ann.personas) == 1, "the teacher leaves")
+
+        assert (newcomer.name, ann.personas[0].identity) == ("Teacher", chef)
+        assert newcomer.attributes[wire.ATTR_PERSONA_ID] == teacher[0].id
+    await all_free(echo)
+
+
+async def test_a_persona_that_lost_its_connection_comes_again(echo: Stack) -> None:
+    """LiveKit dropped one of two: it comes again and answers, the other is not concerned."""
+    async with (
+        person(echo.url, asking_for("chef", "teacher")) as ann,
+        echo.livekit.client() as livekit,
+    ):
+        await in_talk(ann, 2)
+        chef, teacher = sorted(p.identity for p in ann.personas)
+        await livekit.room.remove_participant(
+            api.RoomParticipantIdentity(room=ann.room.name, identity=teacher)
+        )
+        await eventually(lambda: teacher not in {p.identity for p in ann.personas}, "it is gone")
+        await in_talk(ann, 2)
+        [again] = {p.identity for p in ann.personas} - {chef}
+        ann.tone_hz = 450.0
+        await eventually(lambda: ann.rms(again) > 0.05, "its voice is heard")
+
+        assert await slots_used(echo) == 2
+    await all_free(echo)
+
+
+async def test_a_muted_persona_is_silent(echo: Stack) -> None:
+    """Mute takes its voice and nothing else; unmuted it is heard again."""
+    async with person(echo.url) as ann:
+        await in_talk(ann)
+        ann.tone_hz = 500.0
+        who = ann.personas[0].identity
+
+        def muted(on: bool) -> Callable[[Promise], Promise]:
+            return lambda old: old.model_copy(
+                update={"personas": tuple(p.model_copy(update={"muted": on}) for p in old.personas)}
+            )
+
+        await eventually(lambda: ann.rms(who) > 0.2, "it sounds")
+        await change_promise(echo, ann.room.name, muted(True))
+        await eventually(lambda: ann.rms(who) < 0.001, "it is silent")
+        await change_promise(echo, ann.room.name, muted(False))
+        await eventually(lambda: ann.rms(who) > 0.2, "it sounds again")
+    await all_free(echo)
+
+
+async def test_an_ended_session_is_left(echo: Stack) -> None:
+    """Personas and people leave a room whose session was ended, and its slots are free."""
+    async with person(echo.url) as ann:
+        await in_talk(ann)
+        ended = {"ended": True, "ended_s": time.time()}
+        await change_promise(echo, ann.room.name, lambda old: old.model_copy(update=ended))
+        await all_free(echo)
+        await eventually(lambda: not ann.room.isconnected(), "the person is shown out")
+
+
+async def test_what_happens_is_told(echo: Stack) -> None:
+    """States and people of a room are events in its stream, in order."""
+    async with person(echo.url) as ann:
+        await in_talk(ann)
+        ann.tone_hz = 400.0
+        who = ann.personas[0].identity
+        await eventually(lambda: (who, "speaking") in ann.states, "it speaks")
+        room = ann.room.name
+    await all_free(echo)
+    async with Redis.from_url(echo.redis_url) as redis:
+        entries = await redis.xrange(events_key(room))
+    events = [read_event(fields[EVENT_FIELD.encode()]) for _, fields in entries]
+    states = [e.state for e in events if isinstance(e, StateEvent) and e.identity == who]
+    people = [(e.change, e.people) for e in events if isinstance(e, PeopleEvent)]
+
+    assert states[:2] == ["listening", "speaking"]
+    assert people[-1] == ("left", 0)
+
+
+async def test_words_reach_every_kind_of_client(talk: Stack) -> None:
+    """A final segment reads the same in text stream, older packet and JSON message."""
+    async with person(talk.url) as ann:
+        await in_talk(ann)
+        await eventually(lambda: bool(ann.words and ann.messages and ann.packets), "words")
+        message = ann.messages[0]
+        await eventually(lambda: ann.packets[message.id].final, "the packet is final")
+        stream = next(w for w in ann.words if w.attributes[wire.ATTR_SEGMENT_ID] == message.id)
+        track = next(iter(ann.personas[0].track_publications.values())).sid
+
+        assert stream.text == message.text == ann.packets[message.id].text
+        assert stream.attributes[wire.ATTR_SEGMENT_FINAL] == "true"
+        assert stream.attributes[wire.ATTR_TRACK_ID] == track
+        assert stream.identity == message.identity == ann.personas[0].identity
+        assert message.start_s < message.end_s
+    await all_free(talk)
+
+
+async def test_two_personas_both_speak(talk: Stack) -> None:
+    """Two personas asked for in one request are two participants with sound and words each."""
+    async with person(talk.url, asking_for("chef", "astronaut")) as ann:
+        await in_talk(ann, 2)
+        both = {p.identity for p in ann.personas}
+        loud: set[str] = set()
+
+        def heard() -> bool:
+            loud.update(who for who in both if ann.rms(who) > 0.01)
+            return loud == both and {m.identity for m in ann.messages} == both
+
+        await eventually(heard, "sound and words of both")
+    await all_free(talk)
+
+
+waves = st.lists(st.floats(-1, 1, width=32), min_size=4, max_size=4)
+
+
+@given(waves, st.lists(st.none() | waves, max_size=4))
+def test_everybody_but_oneself(people: list[float], voices: list[list[float] | None]) -> None:
+    """Each persona hears the people and the others, and nothing of its own voice."""
+    frames = [None if v is None else np.array(v, dtype=np.float32) for v in voices]
+    heard = heard_by_each(np.array(people, dtype=np.float32), frames)
+
+    for index, pcm in enumerate(heard):
+        others = [f for i, f in enumerate(frames) if i != index and f is not None]
+        expected = np.clip(np.sum([np.array(people), *others], axis=0), -1, 1)
+        np.testing.assert_allclose(pcm, expected, atol=1e-6)

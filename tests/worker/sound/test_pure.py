@@ -1,0 +1,274 @@
+"""Rings, grid, words, turns, voicing, admission: the worker's pure parts."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.personas import Persona
+from protocol.room_spec import Promise
+from worker.admission import HOLD_S, Admission
+from worker.engine.model import Pcm
+from worker.grid import FRAME_S, next_tick, until_opening
+from worker.hosts import TOLD_S, Lately
+from worker.retries import FIRST_S, MOST_S, Retries
+from worker.room.words import PAUSE_FRAMES, SEGMENT_CHARACTERS, Added, Closed, Words
+from worker.sound.ring import RING_FRAMES, SETTLE_TICKS, Ring
+from worker.sound.turns import Turns
+from worker.sound.voice import FADE_SAMPLES, faded_in, faded_out
+from worker.sound.voicing import QUIET_FRAMES, Voicing
+
+CHEF = Persona(name="chef", label="Chef")
+
+
+def pcm(value: float) -> Pcm:
+    """A frame that can be told from others."""
+    return np.full(8, value, dtype=np.float32)
+
+
+def taken(ring: Ring) -> float | None:
+    """The next frame's value."""
+    frame = ring.take()
+    return None if frame is None else float(frame[0])
+
+
+class TestRing:
+    """A track's short ring."""
+
+    def test_nothing_to_give_is_silence(self) -> None:
+        """An empty ring gives None and keeps no debt."""
+        ring = Ring()
+
+        assert [taken(ring), taken(ring)] == [None, None]
+
+    def test_the_oldest_goes_first(self) -> None:
+        """More frames than fit push the oldest out."""
+        ring = Ring()
+        for value in range(RING_FRAMES + 2):
+            ring.put(pcm(value))
+
+        assert [taken(ring) for _ in range(4)] == [2.0, 3.0, 4.0, None]
+        assert ring.dropped == 2
+
+    def test_lag_does_not_stay(self) -> None:
+        """A frame that lies in the ring tick after tick is dropped within two seconds."""
+        ring = Ring()
+        ring.put(pcm(-1))
+        lags: list[float] = []
+        for tick in range(2 * SETTLE_TICKS):
+            ring.put(pcm(tick))
+            value = taken(ring)
+            assert value is not None
+            lags.append(tick - value)
+
+        assert lags[0] == 1.0
+        assert lags[-SETTLE_TICKS:] == [0.0] * SETTLE_TICKS
+
+
+class TestGrid:
+    """The 80 ms grid."""
+
+    @given(st.floats(0, 1e7))
+    def test_ticks_lie_ahead(self, now_s: float) -> None:
+        """The next tick is ahead, at most a frame away, and on the grid."""
+        tick_s = next_tick(now_s)
+
+        assert 0 < tick_s - now_s <= FRAME_S + 0.001
+        assert math.isclose(tick_s / FRAME_S, round(tick_s / FRAME_S), abs_tol=1e-6)
+
+    @given(st.floats(0, 1e6), st.floats(0, 0.079))
+    def test_a_stream_opened_then_is_in_time(self, now_s: float, lead_s: float) -> None:
+        """A stream that is opened when told delivers `lead_s` before a tick."""
+        delivers_s = now_s + until_opening(now_s, lead_s) + FRAME_S
+
+        missing_s = (next_tick(delivers_s + lead_s - 0.001)) - (delivers_s + lead_s)
+        assert abs(missing_s) < 1e-3
+
+
+PIECES = (None, "\u2581hello", "\u2581wor", "ld", None, "<0xC3>", "<0xA9>", ".")
+
+
+def said(words: Words, tokens: list[int]) -> list[Added | Closed]:
+    """Feed one token a frame."""
+    return [change for index, token in enumerate(tokens) for change in words.feed(token, index)]
+
+
+class TestWords:
+    """Tokens → words → segments."""
+
+    def test_words_come_as_they_are_said(self) -> None:
+        """Pieces become text at once, without the space before the first word."""
+        added = said(Words(PIECES, 0.08), [0, 1, 0, 2, 3])
+
+        assert [a.text for a in added] == ["hello", " wor", "ld"]
+        assert isinstance(added[-1], Added)
+        assert (added[-1].so_far, added[-1].start_s) == ("hello world", 0.08)
+
+    def test_a_pause_ends_a_segment(self) -> None:
+        """A segment is final after the pause, timed from its first to its last text frame."""
+        changes = said(Words(PIECES, 0.08), [1, 3] + [0] * PAUSE_FRAMES + [1])
+
+        closed = [c for c in changes if isinstance(c, Closed)]
+        assert [(c.text, c.start_s, c.end_s) for c in closed] == [("hellold", 0.0, 0.16)]
+        assert changes[0].segment_id != changes[-1].segment_id
+
+    def test_letters_spelled_as_bytes(self) -> None:
+        """A letter of several bytes appears once it is whole."""
+        assert [c.text for c in said(Words(PIECES, 0.08), [5, 6])] == ["\u00e9"]
+
+    def test_a_long_segment_is_cut_at_a_word(self) -> None:
+        """Endless talk is closed at a word's beginning, and nothing is lost."""
+        tokens = [1] * 100
+        words = Words(PIECES, 0.08)
+        changes = said(words, tokens) + words.close()
+
+        texts = [c.text for c in changes if isinstance(c, Closed)]
+        assert " ".join(["hello"] * 100) == " ".join(texts)
+        assert all(len(text) <= SEGMENT_CHARACTERS + len(" hello") for text in texts)
+
+    @given(st.lists(st.integers(-3, 12), max_size=60))
+    def test_any_token_is_survived(self, tokens: list[int]) -> None:
+        """Whatever the model samples, added texts make up exactly the segments' texts."""
+        words = Words(PIECES, 0.08)
+        changes = said(words, tokens) + words.close()
+
+        added: dict[str, str] = {}
+        for change in changes:
+            if isinstance(change, Added):
+                added[change.segment_id] = added.get(change.segment_id, "") + change.text
+        closed = {c.segment_id: c.text for c in changes if isinstance(c, Closed)}
+        assert added == closed
+
+
+class TestTurns:
+    """The turn figure."""
+
+    def test_an_answer_after_the_end(self) -> None:
+        """An answer that begins after the end was known is timed from the end."""
+        turns = Turns()
+        turns.person_ended(10.0)
+
+        assert turns.persona_started(10.5) == 0.5
+
+    def test_an_answer_before_the_end_was_known(self) -> None:
+        """The VAD tells the end late; an answer that began in between counts."""
+        turns = Turns()
+        turns.persona_started(10.1)
+
+        assert turns.person_ended(10.0) == pytest.approx(0.1)
+
+    def test_talk_over_the_person_is_no_answer(self) -> None:
+        """A persona that spoke before the person ended has not answered."""
+        turns = Turns()
+        turns.persona_started(9.0)
+
+        assert turns.person_ended(10.0) is None
+
+    def test_the_person_goes_on(self) -> None:
+        """Who speaks again before the answer is not answered for the first part."""
+        turns = Turns()
+        turns.person_ended(10.0)
+        turns.person_started()
+
+        assert turns.persona_started(12.0) is None
+
+
+def test_speaking_begins_at_once_and_ends_after_a_pause() -> None:
+    """A voiced frame makes a persona speak; it listens again after the pause, not before."""
+    voicing = Voicing()
+    loud, quiet = pcm(0.1), pcm(0.0)
+
+    changes = [voicing.feed(f) for f in [quiet, loud] + [quiet] * QUIET_FRAMES]
+
+    assert changes == [False, True] + [False] * (QUIET_FRAMES - 1) + [True]
+    assert not voicing.speaking
+
+
+def test_fades() -> None:
+    """A fade begins or ends at nothing, changes 10 ms and leaves its input alone."""
+    frame = np.ones(1920, dtype=np.float32)
+
+    begins, ends = faded_in(frame), faded_out(frame)
+
+    assert (begins[0], begins[FADE_SAMPLES], begins[-1]) == (0.0, 1.0, 1.0)
+    assert (ends[0], ends[-FADE_SAMPLES - 1], ends[-1]) == (1.0, 1.0, 0.0)
+    assert frame.min() == 1.0
+
+
+class TestLately:
+    """Rooms of which is told what became of their dispatch."""
+
+    def test_told_for_a_while(self) -> None:
+        """The latest generation of each room, until its time is over."""
+        now = [0.0]
+        lately = Lately(clock=lambda: now[0])
+        lately.add(Promise(room="a", personas=(CHEF,), generation=1))
+        now[0] = TOLD_S / 2
+        lately.add(Promise(room="a", personas=(CHEF,), generation=2))
+        lately.add(Promise(room="b", personas=(CHEF,), generation=7))
+        now[0] = TOLD_S + 0.1
+        told = lately.all()
+        now[0] = TOLD_S * 2
+
+        assert told == {"a": 2, "b": 7}
+        assert lately.all() == {}
+
+
+class TestRetries:
+    """What failed and may be tried again."""
+
+    @given(failures=st.integers(1, 40))
+    def test_waits_double(self, failures: int) -> None:
+        """Each failure doubles the wait, up to the most; what never failed is due."""
+        now = [100.0]
+        retries = Retries(clock=lambda: now[0])
+        for _ in range(failures):
+            retries.failed("chef")
+        wait_s = min(FIRST_S * 2 ** (failures - 1), MOST_S)
+        now[0] += wait_s * 0.99
+        early = retries.due("chef")
+        now[0] += wait_s * 0.02
+
+        assert (early, retries.due("chef"), retries.due("teacher")) == (False, True, True)
+
+
+class TestAdmission:
+    """Slots held for jobs on their way."""
+
+    def test_held_slots_are_not_free(self) -> None:
+        """Two jobs at one moment cannot have the same slot."""
+        admission = Admission(lambda: 3)
+
+        assert [admission.reserve("a", 2), admission.reserve("b", 2)] == [True, False]
+        assert admission.free() == 1
+
+    def test_a_slot_that_was_taken_counts_once(self) -> None:
+        """What a job took from the engine is held no more: others have what is really free."""
+        free = [4]
+        admission = Admission(lambda: free[0])
+        admission.reserve("a", 2)
+        seen = [admission.free()]
+        for _ in range(3):  # one more than was held
+            free[0] -= 1
+            admission.took("a")
+            seen.append(admission.free())
+
+        assert seen == [2, 2, 2, 1]
+
+    def test_a_job_that_never_starts(self) -> None:
+        """Its slots are free again after a while."""
+        now = [0.0]
+        admission = Admission(lambda: 2, clock=lambda: now[0])
+        admission.reserve("a", 2)
+        now[0] = HOLD_S + 0.1
+
+        assert admission.reserve("b", 2)
+
+    def test_draining(self) -> None:
+        """A worker that drains takes no job."""
+        admission = Admission(lambda: 2)
+        admission.open = False
+
+        assert not admission.reserve("a", 1)

@@ -1,0 +1,83 @@
+"""The audit log: who minted or changed what for whom, one JSON line each, never a token.
+
+The file may be moved away while the service runs: each line opens it anew. Where a line cannot be
+written, its request is refused, and so are the next ones before they do anything.
+"""
+
+import errno
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from protocol.errors import InvalidInput
+from token_service.auth.callers import Caller
+from token_service.errors import Unavailable
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class AuditAway(Unavailable):
+    """A line of the audit log cannot be written."""
+
+    def __init__(self) -> None:
+        super().__init__("audit_away", "The audit log cannot be written, so nothing is done.", 10)
+
+
+class Audit:
+    """Writes lines, or nothing where no file is set."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Open the file, which its owner alone can read. Raises `InvalidInput`."""
+        self._path = path
+        self._is_away = False
+        self._is_torn = False  # the last line was written in part
+        try:
+            if path is not None:
+                os.close(_opened(path))
+        except OSError as error:
+            raise InvalidInput(f"AUDIT_LOG={str(path)!r}: {error.strerror}") from error
+
+    def write(self, action: str, caller: Caller, **about: str) -> None:
+        """Add one line: what was done, by whom, from where, and what it was about.
+
+        Raises `AuditAway`.
+        """
+        said = {"caller": caller.id, "address": caller.address}
+        if caller.guest is not None:
+            said["guest_link"] = caller.guest.id
+        self._append(action, said | about)
+
+    def require(self) -> None:
+        """Raise `AuditAway` where the last line could not be written and none can be now."""
+        if self._is_away:
+            self._append("audit_resumed", {})
+
+    def _append(self, action: str, about: dict[str, str]) -> None:
+        if self._path is None:
+            return
+        line = {"at": datetime.now(UTC).isoformat(), "action": action} | about
+        text = "\n" * self._is_torn + json.dumps(line, ensure_ascii=False) + "\n"
+        try:
+            self._write(self._path, text.encode())
+        except OSError as error:
+            self._is_away = True
+            log.error("audit_away", reason=error.strerror)
+            raise AuditAway from error
+        self._is_away = self._is_torn = False
+
+    def _write(self, path: Path, line: bytes) -> None:
+        file = _opened(path)
+        try:
+            written = os.write(file, line)
+        finally:
+            os.close(file)
+        if written < len(line):
+            self._is_torn = True
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

@@ -1,0 +1,1 @@
+"""What all workers together offer: heartbeats, slots and their reservations, limits."""

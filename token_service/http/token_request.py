@@ -1,0 +1,201 @@
+"""The body of LiveKit's standard token endpoint, validated once. Pure.
+
+Field names and defaults: livekit_token_source.proto. Every field is optional; what is missing or
+empty gets the default stated here. Unknown fields change nothing, so that a newer SDK's request is
+one; those at the top are named in the answer. Of `room_config` a client decides nothing but which
+of our personas it asks for.
+"""
+
+import secrets
+from collections.abc import Mapping
+from itertools import islice
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from protocol import wire
+from protocol.errors import InvalidInput, explain
+from protocol.patterns import Matching
+from protocol.personas import PERSONAS_PER_ROOM, Catalogue, Persona, personas_asked_for
+from token_service.auth.grants import Person
+
+NAME_BYTES = 256  # LiveKit's own limit for rooms and identities (livekit-server 1.13.5 config.go)
+METADATA_BYTES = 4096
+ATTRIBUTES_BYTES = 4096
+NAMED_FIELDS = 8  # of those that are unknown
+NAMED_CHARACTERS = 80
+
+
+def _at_most(limit: int) -> AfterValidator:
+    def check(text: str) -> str:
+        size = len(text.encode())
+        if size > limit:
+            raise ValueError(f"expected at most {limit} bytes, got {size}")
+        return text
+
+    return AfterValidator(check)
+
+
+def not_an_agents(identity: str) -> str:
+    """Refuse an identity that only an agent of ours has."""
+    if identity.startswith(wire.AGENT_IDENTITY_PREFIX):
+        raise ValueError(f"identities that begin with {wire.AGENT_IDENTITY_PREFIX!r} are agents'")
+    return identity
+
+
+def _ours_left_out(attributes: dict[str, str]) -> dict[str, str]:
+    """Drop LiveKit's own attributes and those by which our agents are known."""
+    kept = {
+        key: value
+        for key, value in attributes.items()
+        if not key.startswith("lk.") and key not in wire.OWN_ATTRIBUTES
+    }
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in kept.items())
+    if size > ATTRIBUTES_BYTES:
+        raise ValueError(f"expected at most {ATTRIBUTES_BYTES} bytes in all, got {size}")
+    return kept
+
+
+def fresh_name(prefix: str) -> str:
+    """A name that nobody guesses."""
+    return f"{prefix}-{secrets.token_hex(8)}"
+
+
+# Control characters, and those that turn the direction of text: a name could look like another.
+NoControls = Matching(
+    r"[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+",
+    "a text without control characters, line ends and marks that turn its direction",
+)
+Named = Annotated[str, NoControls, _at_most(NAME_BYTES)]
+
+
+class Message(BaseModel):
+    """A message as protobuf's JSON has it: its fields in snake_case or in camelCase."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_as_protobuf_does(cls, fields: object) -> object:
+        """Take either spelling, and `null` and `""` as missing. Refuses a field in both."""
+        if not isinstance(fields, Mapping):
+            return fields
+        names = {to_camel(name): name for name in cls.model_fields}
+        read: dict[str, Any] = {}
+        for key, value in fields.items():
+            if value is None or value == "":
+                continue
+            name = names.get(str(key), str(key))
+            if name in read:
+                raise ValueError(f"{name} and {to_camel(name)} are one field; expected one of them")
+            read[name] = value
+        return read
+
+
+class RequestedAgent(Message):
+    """One entry of `room_config.agents`: whom the client wants in the room."""
+
+    agent_name: str = wire.AGENT_NAME
+    metadata: str = ""
+
+
+class RoomConfig(Message):
+    """What is read of LiveKit's `RoomConfiguration`: its agents."""
+
+    agents: tuple[RequestedAgent, ...] = Field(default=(), max_length=PERSONAS_PER_ROOM)
+
+
+class TokenRequest(Message):
+    """Who wants to join which room, and with whom in it."""
+
+    model_config = ConfigDict(extra="allow")  # to name them
+
+    room_name: Named = Field(default_factory=lambda: fresh_name("room"))
+    participant_identity: Annotated[Named, AfterValidator(not_an_agents)] = Field(
+        default_factory=lambda: fresh_name("person")
+    )
+    participant_name: Named = "Guest"
+    participant_metadata: Annotated[str, _at_most(METADATA_BYTES)] = ""
+    participant_attributes: Annotated[dict[str, str], AfterValidator(_ours_left_out)] = Field(
+        default_factory=dict[str, str]
+    )
+    room_config: RoomConfig = RoomConfig()
+
+    @classmethod
+    def from_body(cls, body: bytes) -> Self:
+        """Read a request's body; nothing at all means every default. Raises `InvalidInput`."""
+        try:
+            return cls.model_validate_json(body.strip() or b"{}")
+        except ValidationError as error:
+            if error.errors()[0]["type"] == "json_invalid":
+                raise InvalidInput(f"body: {error.errors()[0]['msg']}") from error
+            raise InvalidInput(explain(error)) from error
+
+    @property
+    def unknown_fields(self) -> list[str]:
+        """Name the fields that changed nothing, the first few."""
+        return [name[:NAMED_CHARACTERS] for name in islice(self.model_extra or {}, NAMED_FIELDS)]
+
+    def person(self) -> Person:
+        """Who is to join."""
+        return Person(
+            room=self.room_name,
+            identity=self.participant_identity,
+            name=self.participant_name,
+            metadata=self.participant_metadata,
+            attributes=self.participant_attributes,
+        )
+
+    def personas(self, catalogue: Catalogue, default: str) -> tuple[Persona, ...]:
+        """Whom the room is to have: all entries' personas in order. Raises `InvalidInput`."""
+        agents = self.room_config.agents or (RequestedAgent(),)
+        wanted = [
+            persona
+            for place, agent in enumerate(agents)
+            for persona in _personas_of(place, agent, catalogue, default)
+        ]
+        if len(wanted) > PERSONAS_PER_ROOM:
+            raise InvalidInput(
+                f"room_config.agents: {len(wanted)} personas; expected at most {PERSONAS_PER_ROOM}"
+            )
+        return tuple(wanted)
+
+
+def _personas_of(
+    place: int, agent: RequestedAgent, catalogue: Catalogue, default: str
+) -> tuple[Persona, ...]:
+    where = f"room_config.agents.{place}"
+    if agent.agent_name != wire.AGENT_NAME:
+        raise InvalidInput(
+            f"{where}.agent_name={agent.agent_name!r:.80}: expected {wire.AGENT_NAME!r}"
+        )
+    try:
+        return personas_asked_for(agent.metadata, catalogue, default)
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}.{error}") from error
+
+
+def request_schema() -> dict[str, Any]:
+    """The body as OpenAPI describes it: optional, because an empty one is a request too."""
+    schema = TokenRequest.model_json_schema()
+    schema = _inlined(schema, schema.pop("$defs"))
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """Put definitions where they are referred to: a reference would look in the whole document."""
+    if isinstance(schema, list):
+        return [_inlined(each, definitions) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if (name := schema.get("$ref", "").rpartition("/")[2]) in definitions:
+        return _inlined(definitions[name], definitions)
+    return {key: _inlined(value, definitions) for key, value in schema.items()}

@@ -1,0 +1,1 @@
+"""What a room is to have and has: specs in redis, dispatches, sessions, events."""

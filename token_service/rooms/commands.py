@@ -1,0 +1,94 @@
+"""Commands to the hosts of sessions: sent through redis, answered within some seconds.
+
+Raises `RedisError` where redis is away.
+"""
+
+import time
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+
+from protocol.commands import (
+    ANSWER_WITHIN_S,
+    LIFE_S,
+    Answer,
+    Command,
+    Refusal,
+    answer_key,
+    bell_channel,
+    mailbox_key,
+)
+from protocol.room_spec import Promise
+from token_service.errors import Refused, Unavailable
+from token_service.fleet.reader import Workers
+
+log = structlog.stdlib.get_logger(__name__)
+
+BLOCK_S = 1.0  # shorter than the connection's time-out
+TAKEN_WAIT_S = 1.5  # for the answer to a command that was taken at the last moment
+RETRY_S: dict[Refusal, int] = {  # the rest stays refused until something is changed
+    "starting": 1,
+    "persona_absent": 2,
+    "too_many_lines": 5,
+    "no_answer": 2,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """Sends commands, each to the worker that hosts its session."""
+
+    redis: Redis
+    workers: Workers
+
+    async def send(self, promise: Promise, command: Command) -> None:
+        """Have the session's host do a command. Returns once the host has taken it.
+
+        Raises `Refused` or `Unavailable` with the reason where it is not done.
+        """
+        host = (await self.workers.fleet()).host(promise)
+        if host is None:
+            raise Refused(
+                HTTPStatus.CONFLICT,
+                "not_live",
+                "No persona is in the room. Personas come once a person has joined; try again "
+                "when the session's state is 'live'.",
+            )
+        answer = await self._ask(host.worker_id, command)
+        if answer.refusal is None:
+            return
+        log.info("command_refused", do=command.do, refusal=answer.refusal)
+        if (retry_s := RETRY_S.get(answer.refusal)) is not None:
+            raise Unavailable(answer.refusal, answer.detail, retry_s)
+        raise Refused(HTTPStatus.CONFLICT, answer.refusal, answer.detail)
+
+    async def _ask(self, worker_id: str, command: Command) -> Answer:
+        mailbox, letter = mailbox_key(worker_id), command.model_dump_json()
+        async with self.redis.pipeline() as pipe:
+            pipe.rpush(mailbox, letter)
+            pipe.expire(mailbox, LIFE_S)
+            pipe.publish(bell_channel(worker_id), command.id)
+            await pipe.execute()
+        answer = await self._answer(command.id, ANSWER_WITHIN_S)
+        if answer is not None:
+            return answer
+        if await self.redis.lrem(mailbox, 1, letter):
+            return Answer(
+                refusal="no_answer",
+                detail="The session's worker does not answer. The command was taken back.",
+            )
+        return await self._answer(command.id, TAKEN_WAIT_S) or Answer(
+            refusal="no_answer",
+            detail="The session's worker was lost with the command. Look at the session's events.",
+        )
+
+    async def _answer(self, command_id: str, within_s: float) -> Answer | None:
+        deadline_s = time.monotonic() + within_s
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            found: Any = await self.redis.blpop([answer_key(command_id)], min(left_s, BLOCK_S))
+            if found is not None:
+                return Answer.model_validate_json(found[1])
+        return None

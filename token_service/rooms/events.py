@@ -1,0 +1,105 @@
+"""A room's stream of events in redis: this service adds its own and reads everybody's.
+
+Spoken words go through here and nowhere into a log. Calls raise `RedisError` where redis is away.
+"""
+
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+from redis.asyncio import Redis
+
+from protocol.events import (
+    EVENT,
+    EVENT_FIELD,
+    EVENTS_KEPT,
+    EVENTS_TTL_S,
+    Event,
+    TurnEvent,
+    WaitingEvent,
+    events_key,
+    read_event,
+)
+from token_service.errors import Unavailable
+
+log = structlog.stdlib.get_logger(__name__)
+
+WAITING_KEY = "moshi:waiting:{room}"  # the reason that was told last
+BLOCK_MS = 1000  # shorter than the connection's time-out
+AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One event and its id in the stream."""
+
+    id: str
+    event: Event
+
+
+class Events:
+    """Adds and reads."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def add(self, room: str, event: Event) -> None:
+        """Add an event to a room's stream."""
+        key = events_key(room)
+        async with self._redis.pipeline() as pipe:
+            entry: dict[Any, Any] = {EVENT_FIELD: EVENT.dump_json(event).decode()}
+            pipe.xadd(key, entry, maxlen=EVENTS_KEPT, approximate=True)
+            pipe.expire(key, EVENTS_TTL_S)
+            await pipe.execute()
+
+    async def waits(self, room: str, why: Unavailable) -> None:
+        """Tell that a room waits and why, once for each reason in a row."""
+        key = WAITING_KEY.format(room=room)
+        if await self._redis.set(key, why.code, ex=EVENTS_TTL_S, get=True) != why.code:
+            event = WaitingEvent(at_s=time.time(), code=why.code, detail=str(why))
+            await self.add(room, event)
+            log.info("room_waits", room=room, code=why.code)
+
+    async def waits_no_more(self, room: str) -> None:
+        """The next reason is told again."""
+        await self._redis.delete(WAITING_KEY.format(room=room))
+
+    async def why_waiting(self, room: str) -> str | None:
+        """The code of the reason that was told last, while the room waits."""
+        code: Any = await self._redis.get(WAITING_KEY.format(room=room))
+        return code
+
+    async def follow(self, room: str, after: str) -> AsyncGenerator[Told | None]:
+        """Give events after an id as they come; `None` each second in which none came."""
+        while True:
+            entries: Any = await self._redis.xread({events_key(room): after}, AT_ONCE, BLOCK_MS)
+            if not entries:
+                yield None
+            for after, fields in entries[0][1] if entries else ():
+                if (event := _read(fields)) is not None:
+                    yield Told(after, event)
+
+    async def so_far(self, room: str) -> list[Event]:
+        """The events that the stream still holds."""
+        entries: Any = await self._redis.xrange(events_key(room))
+        events = [_read(fields) for _, fields in entries]
+        return [event for event in events if event is not None]
+
+    async def turns(self, room: str) -> list[TurnEvent]:
+        """The turns among them."""
+        return [event for event in await self.so_far(room) if isinstance(event, TurnEvent)]
+
+    async def forget(self, room: str) -> None:
+        """Begin anew: what happened in an older session is nobody's business."""
+        await self._redis.delete(events_key(room), WAITING_KEY.format(room=room))
+
+
+def _read(fields: dict[str, str]) -> Event | None:
+    try:
+        return read_event(fields.get(EVENT_FIELD, ""))
+    except ValidationError:
+        log.warning("event_unreadable")
+        return None

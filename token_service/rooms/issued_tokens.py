@@ -1,0 +1,149 @@
+"""Tokens that were given out, by room, and those that were revoked.
+
+LiveKit knows a token's signature and end only, so whoever joins with a revoked one is removed: on
+the webhook, and on the poll behind it. Every call raises `RedisError` where redis is away.
+"""
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+from livekit import api
+from redis.asyncio import Redis
+
+from protocol import wire
+from protocol.config.settings import Settings
+from protocol.room_spec import Promise, fresh_id
+from token_service.auth.callers import GuestPass
+from token_service.auth.grants import Person, participant_token
+from token_service.auth.guest_links import Guests
+from token_service.errors import bad_bearer, over
+from token_service.rooms.livekit import Rooms, is_present
+from token_service.rooms.store import Promises
+
+log = structlog.stdlib.get_logger(__name__)
+
+TOKENS_KEY = "moshi:tokens:{room}"  # token id → identity
+REVOKED_KEY = "moshi:revoked:{room}"  # token ids
+REVOKED_ROOMS_KEY = "moshi:revoked"  # rooms by when their revoked tokens may be forgotten
+SLACK_S = 60  # beyond a token's life, for clocks
+REMEMBERED_S = 86_400  # of rooms in use: LiveKit renews the tokens of their people for so long
+
+
+class Passes:
+    """Gives out, revokes, and removes who should not be there."""
+
+    def __init__(
+        self, redis: Redis, rooms: Rooms, promises: Promises, guests: Guests, settings: Settings
+    ) -> None:
+        self._redis = redis
+        self._rooms = rooms
+        self._promises = promises
+        self._guests = guests
+        self._settings = settings
+
+    async def mint(
+        self, person: Person, promise: Promise, guest: GuestPass | None = None
+    ) -> tuple[str, str]:
+        """Give a token for a promise's room, and its id; `guest`: the link that it is given for.
+
+        Raises `Refused` where session or link ended while the request was on its way. That is
+        looked at when the token is noted already: an end that comes later finds it and revokes it.
+        """
+        token_id = fresh_id()
+        key = TOKENS_KEY.format(room=person.room)
+        left_s = await self._redis.ttl(key)
+        async with self._redis.pipeline() as pipe:
+            pipe.hset(key, token_id, person.identity)
+            pipe.expire(key, max(left_s, self._settings.token_ttl_s + SLACK_S))
+            await pipe.execute()
+        refusal = None
+        if await self._promises.is_over(promise):
+            refusal = over()
+        elif guest is not None and not await self._guests.is_good(guest):
+            refusal = bad_bearer()
+        if refusal is not None:
+            await self._note(person.room, [token_id])
+            raise refusal
+        return participant_token(person, token_id, self._settings), token_id
+
+    async def of(self, room: str, identity: str | None = None) -> list[str]:
+        """The ids of a room's tokens; with an identity, of that person's."""
+        tokens: Any = await self._redis.hgetall(TOKENS_KEY.format(room=room))
+        return [token for token, who in tokens.items() if identity in (None, who)]
+
+    async def revoke(self, room: str, token_ids: Iterable[str]) -> int:
+        """Let these tokens be good for nothing; gives how many people went who came with them."""
+        await self._note(room, token_ids)
+        return await self.remove_revoked(room)
+
+    async def revoke_all(self, room: str) -> None:
+        """Let every token of a room be good for nothing, and remember it as revoked only."""
+        await self._note(room, await self.of(room))
+        await self._redis.delete(TOKENS_KEY.format(room=room))
+        await self._note(room, await self._shown(room))
+        await self.remove_revoked(room)
+
+    async def remove_person(self, room: str, identity: str) -> int:
+        """Revoke a person's tokens and remove the person; gives how many people went."""
+        await self._note(room, await self.of(room, identity))
+        await self._note(room, await self._shown(room, identity))
+        removed = await self.remove_revoked(room)
+        for one in await self._people(room, identity):  # who came by a token of somebody else's
+            await self._rooms.remove(one.identity, room)
+            removed += 1
+        return removed
+
+    async def _note(self, room: str, token_ids: Iterable[str]) -> None:
+        """Remember these tokens as revoked."""
+        if not (ids := list(token_ids)):
+            return
+        key = REVOKED_KEY.format(room=room)
+        async with self._redis.pipeline() as pipe:
+            pipe.sadd(key, *ids)
+            pipe.expire(key, REMEMBERED_S)
+            pipe.zadd(REVOKED_ROOMS_KEY, {room: time.time() + REMEMBERED_S})
+            await pipe.execute()
+
+    async def _people(self, room: str, identity: str | None = None) -> list[api.ParticipantInfo]:
+        """The people of a room; with an identity, that one. Raises `LiveKitAway`."""
+        inside = await self._rooms.participants(room)
+        return [one for one in inside if is_present(one) and identity in (None, one.identity)]
+
+    async def _shown(self, room: str, identity: str | None = None) -> list[str]:
+        """The ids of the tokens that people came with: redis may have lost them."""
+        people = await self._people(room, identity)
+        shown = (one.attributes.get(wire.ATTR_TOKEN_ID) for one in people)
+        return [token_id for token_id in shown if token_id]
+
+    async def sweep(self, rooms: Iterable[str]) -> None:
+        """Remove the people who came into one of these rooms with a revoked token.
+
+        The rooms exist at LiveKit: their tokens are remembered for as long as it renews them.
+        """
+        rooms = set(rooms)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for room in rooms:
+                pipe.expire(TOKENS_KEY.format(room=room), REMEMBERED_S)
+            await pipe.execute()
+        await self._redis.zremrangebyscore(REVOKED_ROOMS_KEY, "-inf", time.time())
+        guarded: Any = await self._redis.zrange(REVOKED_ROOMS_KEY, 0, -1)
+        for room in set(guarded) & rooms:
+            await self.remove_revoked(room)
+
+    async def remove_revoked(self, room: str) -> int:
+        """Remove the people who came with revoked tokens; gives how many. Raises `LiveKitAway`."""
+        revoked: Any = await self._redis.smembers(REVOKED_KEY.format(room=room))
+        people = await self._people(room) if revoked else []
+        unwanted = [one for one in people if one.attributes.get(wire.ATTR_TOKEN_ID) in revoked]
+        for one in unwanted:
+            await self._rooms.remove(one.identity, room)
+            log.info("revoked_token_removed", room=room)
+        return len(unwanted)
+
+    async def is_revoked(self, room: str, participant: api.ParticipantInfo) -> bool:
+        """Whether somebody came with a revoked token."""
+        token_id = participant.attributes.get(wire.ATTR_TOKEN_ID, "")
+        found = await self._redis.sismember(REVOKED_KEY.format(room=room), token_id)
+        return bool(found)

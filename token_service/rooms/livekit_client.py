@@ -1,0 +1,62 @@
+"""LiveKit's server API, by the way that the environment says, with its refusals in words.
+
+livekit-api 1.2.1 alone takes no proxy, and throws away what LiveKit says about a token that it does
+not like: an unknown key, another secret and a wrong clock would be one and the same error.
+"""
+
+from types import SimpleNamespace
+
+import aiohttp
+from livekit import api
+
+from protocol.config.proxies import proxy_for, proxy_url_for
+from protocol.livekit_trouble import REFUSED, refusal_of, trouble_with, way_past_proxy
+from token_service.errors import LiveKitAway
+
+OWN_TYPES = ("application/protobuf", "application/json")  # of Twirp's answers and errors
+
+
+class LiveKitClient(api.LiveKitAPI):
+    """The client, which raises `LiveKitAway` with the reason where LiveKit refuses our tokens."""
+
+    def __init__(self, url: str, key: str, secret: str) -> None:
+        """Connect nothing yet; needs a running loop."""
+        self._own_session = aiohttp.ClientSession(
+            proxy=proxy_url_for(url), trace_configs=[_explaining(url)]
+        )
+        super().__init__(url, key, secret, session=self._own_session, failover=False)
+
+    async def aclose(self) -> None:
+        """Close the session; `LiveKitAPI` closes none that it was given."""
+        await self._own_session.close()
+
+
+def _explaining(url: str) -> aiohttp.TraceConfig:
+    """Make a trace that raises the reason instead of what the client would make of an answer."""
+
+    async def answered(
+        _: aiohttp.ClientSession, __: SimpleNamespace, end: aiohttp.TraceRequestEndParams
+    ) -> None:
+        answer = end.response
+        if answer.status in REFUSED:
+            token = end.headers["Authorization"].removeprefix("Bearer ")
+            refusal = refusal_of(
+                answer.status, await answer.text(errors="replace"), answer.headers, token, url
+            )
+            raise LiveKitAway(f"{refusal.sentence[0].upper()}{refusal.sentence[1:]}.")
+        if answer.content_type not in OWN_TYPES and (answer.ok or proxy_for(url) is not None):
+            answer.close()
+            raise LiveKitAway(
+                f"What answers is no LiveKit (status {answer.status}){way_past_proxy(url)}."
+            )
+
+    async def failed(
+        _: aiohttp.ClientSession, __: SimpleNamespace, end: aiohttp.TraceRequestExceptionParams
+    ) -> None:
+        if isinstance(end.exception, aiohttp.ClientError) and proxy_for(url) is not None:
+            raise LiveKitAway(f"LiveKit does not answer: {trouble_with(end.exception, url)}.")
+
+    trace = aiohttp.TraceConfig()  # whose types know one parameter of the three
+    trace.on_request_end.append(answered)  # pyright: ignore[reportArgumentType]
+    trace.on_request_exception.append(failed)  # pyright: ignore[reportArgumentType]
+    return trace

@@ -1,0 +1,162 @@
+"""A session as it is told: its state, its personas and people, how quickly they answer. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+from livekit import api
+from pydantic import BaseModel
+
+from protocol import wire
+from protocol.events import TurnEvent
+from protocol.room_spec import Promise, PromisedPersona
+from token_service.errors import Unavailable
+from token_service.fleet.reader import Fleet
+from token_service.rooms.livekit import is_present
+
+SessionState = Literal["open", "waiting", "starting", "live", "ended"]
+PersonaState = Literal["absent", "initializing", "listening", "speaking"]
+
+
+class Why(BaseModel):
+    """Why a room waits: a code for programs, a sentence for people, the place in the line."""
+
+    code: str
+    detail: str
+    position: int
+
+
+class PersonaView(BaseModel):
+    """One persona: who it is, what is wanted of it, what it does. Its prompt is not told."""
+
+    id: str
+    name: str
+    label: str
+    voice: str
+    state: PersonaState
+    identity: str | None
+    muted: bool
+
+
+class PersonView(BaseModel):
+    """One person who is in the room."""
+
+    identity: str
+    name: str
+    joined_at_s: float
+
+
+class Turns(BaseModel):
+    """How quickly the personas answered lately."""
+
+    count: int
+    last_ms: int | None = None
+    median_ms: int | None = None
+
+
+class SessionSummary(BaseModel):
+    """A session in a list. Times are seconds of the epoch."""
+
+    id: str
+    room: str
+    state: SessionState
+    waiting: Why | None
+    opened_at_s: float
+    age_s: float
+    personas: list[str]
+
+
+class SessionView(BaseModel):
+    """A session from close by. `open`: nobody came yet; `starting`: the host is on its way.
+
+    `people_known`: whether LiveKit lists everybody who is there (one whose own redis lost its
+    memory does not).
+    """
+
+    id: str
+    room: str
+    state: SessionState
+    waiting: Why | None
+    opened_at_s: float
+    age_s: float
+    generation: int
+    personas: list[PersonaView]
+    people: list[PersonView]
+    people_known: bool
+    turns: Turns
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What is known about a session's room beside its promise."""
+
+    fleet: Fleet
+    awaited: bool
+    occupied: bool  # somebody is there
+    position: int
+
+
+def state_of(promise: Promise, around: Circumstances) -> tuple[SessionState, Why | None]:
+    """What the session does now, and why it waits where it does."""
+    if promise.ended:
+        return "ended", None
+    if around.fleet.hosts(promise):
+        return "live", None
+    if around.awaited:
+        return "starting", None
+    obstacle = around.fleet.obstacle(len(promise.personas))
+    if promise.room in around.fleet.placed or (obstacle is None and around.position == 1):
+        return ("starting" if around.occupied else "open"), None
+    return "waiting", _why(obstacle, around.position)
+
+
+def _why(obstacle: Unavailable | None, position: int) -> Why:
+    if obstacle is None:
+        return Why(code="in_line", detail="Others came first.", position=position)
+    return Why(code=obstacle.code, detail=str(obstacle), position=position)
+
+
+def persona_view(persona: PromisedPersona, inside: Iterable[api.ParticipantInfo]) -> PersonaView:
+    """One persona with what its participant tells, if it is there."""
+    there = next((one for one in inside if is_persona(one, persona)), None)
+    state = there.attributes.get(wire.ATTR_AGENT_STATE, "initializing") if there else "absent"
+    known: dict[str, PersonaState] = {
+        "initializing": "initializing",
+        "listening": "listening",
+        "speaking": "speaking",
+    }
+    return PersonaView(
+        id=persona.id,
+        name=persona.name,
+        label=persona.label,
+        voice=persona.voice,
+        state=known.get(state, "initializing") if there else "absent",
+        identity=there.identity if there else None,
+        muted=persona.muted,
+    )
+
+
+def is_persona(participant: api.ParticipantInfo, persona: PromisedPersona) -> bool:
+    """Whether this participant is that persona. People's attributes are never believed."""
+    return (
+        participant.kind == api.ParticipantInfo.Kind.AGENT
+        and participant.attributes.get(wire.ATTR_PERSONA_ID) == persona.id
+    )
+
+
+def person_views(inside: Iterable[api.ParticipantInfo]) -> list[PersonView]:
+    """The people, first come first."""
+    people = sorted((one for one in inside if is_present(one)), key=lambda one: one.joined_at_ms)
+    return [
+        PersonView(identity=one.identity, name=one.name, joined_at_s=one.joined_at_ms / 1000)
+        for one in people
+    ]
+
+
+def turn_figures(turns: Sequence[TurnEvent]) -> Turns:
+    """The figures of the turns that are still remembered."""
+    if not turns:
+        return Turns(count=0)
+    middle = round(median(turn.latency_ms for turn in turns))
+    return Turns(count=len(turns), last_ms=turns[-1].latency_ms, median_ms=middle)

@@ -1,0 +1,1 @@
+"""What each session is told, says and remembers: prompts, forced text, renewal, voices."""

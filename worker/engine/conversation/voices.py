@@ -1,0 +1,152 @@
+"""Voices: PersonaPlex's own (`.pt`) and an operator's recordings (`.wav`), by name.
+
+Every file is read once, before the model is ready, so a request's name is looked up among names and
+never becomes a path. Knows no slot. Blocks while it reads.
+"""
+
+import io
+import re
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sphn
+import torch
+
+from protocol.errors import InvalidInput
+from worker.engine.conversation.loudness import at_loudness
+from worker.engine.files.weight_files import what_it_points_to
+from worker.engine.model import Pcm, Tokens
+
+DEFAULT_VOICE = "NATF0"  # NVIDIA/personaplex 3428dfd
+LOUDNESS_LUFS = -24.0  # of a voice prompt, ibid. lm.py `load_voice_prompt`
+LONGEST_S = 15.0  # of a recording: it is read at every start of a persona's memory
+NO_NUMBERS = "it holds NaN or infinity, which would make its personas mute; save it again"
+SUFFIXES = (".pt", ".wav")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # as a persona's `voice` may be
+
+
+@dataclass(frozen=True, slots=True)
+class SavedVoice:
+    """A voice that was read before: embeddings of its positions, and the tokens after them."""
+
+    embeddings: torch.Tensor  # [T, dim] of positions 0 to T - 1
+    ring: Tokens  # [1 + n_q, R] tokens of positions from T on, by position modulo R
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedVoice:
+    """A voice as it sounds."""
+
+    pcm: Pcm  # [S] mono at the model's rate, at `LOUDNESS_LUFS`
+
+
+Voice = SavedVoice | RecordedVoice
+
+
+def read_voices(model: Path | None, operator: Path, rate_hz: int) -> dict[str, Voice]:
+    """Read a model's voices (archive or folder) and an operator's; the operator's win.
+
+    Raises `InvalidInput` that names the file.
+    """
+    voices: dict[str, Voice] = {}
+    for source in (model, operator):
+        if source is not None and source.exists():
+            for path, content in _files(source):
+                voices[path.stem] = _read(path, content, rate_hz)
+    return dict(sorted(voices.items()))
+
+
+def frames_of(voice: Voice, frame_samples: int) -> int:
+    """How many frames of 80 ms a voice takes at the beginning of a prompt."""
+    if isinstance(voice, SavedVoice):
+        return len(voice.embeddings) + 1
+    return -(-len(voice.pcm) // frame_samples)
+
+
+def longest_of(voices: Mapping[str, Voice], frame_samples: int) -> int:
+    """Frames of the longest voice; none where there is none."""
+    return max((frames_of(voice, frame_samples) for voice in voices.values()), default=0)
+
+
+def usual_voice(voices: Mapping[str, Voice]) -> str | None:
+    """Name of the voice of who asks for none, or for one that is not there."""
+    return DEFAULT_VOICE if DEFAULT_VOICE in voices else next(iter(voices), None)
+
+
+def _files(source: Path) -> Iterator[tuple[Path, bytes]]:
+    if source.is_dir():
+        for path in sorted(source.iterdir()):
+            if _is_voice(path):
+                yield path, path.read_bytes()
+        return
+    try:
+        with source.open("rb") as file:
+            _refuse_pointer(source, file.read(1024))
+        with tarfile.open(source) as archive:
+            for member in archive:
+                file = archive.extractfile(member) if _is_voice(Path(member.name)) else None
+                if file is not None:
+                    yield Path(member.name), file.read()
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise InvalidInput(f"{source}: not a whole tar archive of voices: {error}") from error
+
+
+def _is_voice(path: Path) -> bool:
+    return path.suffix in SUFFIXES and not path.name.startswith(".")
+
+
+def _read(path: Path, content: bytes, rate_hz: int) -> Voice:
+    if not NAME.fullmatch(path.stem):
+        raise InvalidInput(f"{path.name}: a voice's name is letters, digits, - and _")
+    _refuse_pointer(path, content)
+    return _saved(path, content) if path.suffix == ".pt" else _recorded(path, content, rate_hz)
+
+
+def _refuse_pointer(path: Path, content: bytes) -> None:
+    if pointer := what_it_points_to(content[:1024]):
+        raise InvalidInput(f"{path.name}: {pointer}")
+
+
+def _saved(path: Path, content: bytes) -> SavedVoice:
+    try:
+        saved: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        embeddings, ring = saved["embeddings"], saved["cache"]
+        length, dim = embeddings.shape[0], embeddings.shape[-1]
+        ring[0, 1, 0]  # three dimensions
+        voice = SavedVoice(embeddings.reshape(length, dim), ring[0].long().numpy())
+    except Exception as error:  # torch.load raises whatever its readers raise
+        raise InvalidInput(
+            f"{path.name}: not a voice of PersonaPlex, a dict of 'embeddings' [T, 1, 1, dim] "
+            f"and 'cache' [1, 17, 4]: {error!s:.200}"
+        ) from error
+    if not bool(voice.embeddings.isfinite().all()):
+        raise InvalidInput(f"{path.name}: {NO_NUMBERS}")
+    return voice
+
+
+def _decode(content: bytes) -> tuple[Pcm, int]:
+    """Samples `[channels, S]` and their rate; sphn reads files alone."""
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        file.write(content)
+        file.flush()
+        return sphn.read(file.name)
+
+
+def _recorded(path: Path, content: bytes, rate_hz: int) -> RecordedVoice:
+    try:
+        pcm, own_rate_hz = _decode(content)
+    except Exception as error:  # sphn raises a bare exception for whatever it cannot read
+        raise InvalidInput(f"{path.name}: not a sound file: {error!s:.200}") from error
+    mono = pcm.mean(axis=0, dtype=np.float32)
+    if own_rate_hz != rate_hz:
+        mono = sphn.resample(mono, src_sample_rate=own_rate_hz, dst_sample_rate=rate_hz)
+    if not np.isfinite(mono).all():
+        raise InvalidInput(f"{path.name}: {NO_NUMBERS}")
+    if not mono.any():
+        raise InvalidInput(f"{path.name}: silence is no voice")
+    return RecordedVoice(at_loudness(mono[: int(LONGEST_S * rate_hz)], rate_hz, LOUDNESS_LUFS))

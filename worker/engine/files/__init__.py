@@ -1,0 +1,1 @@
+"""Which files make a model: where they are, their sizes, their weights."""

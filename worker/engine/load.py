@@ -1,0 +1,244 @@
+"""From files to a model that is ready to run: Moshi's kind, PersonaPlex's, the built-in, the echo.
+
+Runs once, before the worker registers, on the thread that called; the engine thread gets the model.
+Finding the files is `model_files.py`, reading the language model `lm_weights.py`, deciding how many
+slots fit `capacity.py`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import torch
+from moshi.models.compression import MimiModel
+from moshi.models.lm import LMModel
+from moshi.modules.transformer import StreamingMultiheadAttention
+from safetensors import SafetensorError
+from sentencepiece import SentencePieceProcessor
+
+from protocol.config.settings import Settings
+from protocol.errors import InvalidInput
+from protocol.personas import load_catalogue
+from worker.engine import builtin, pocket
+from worker.engine.capacity import MemoryPlan
+from worker.engine.conversation.prompt_state import Reading
+from worker.engine.conversation.renewal import Rules
+from worker.engine.conversation.repertoire import read_repertoire
+from worker.engine.conversation.voices import Voice, longest_of, read_voices, usual_voice
+from worker.engine.echo import echo_model
+from worker.engine.files.lm_weights import bare_lm, load_lm
+from worker.engine.files.mimi_weights import load_codec
+from worker.engine.files.model_config import usual_sampling
+from worker.engine.files.model_files import CODEC_NAME, ModelFiles, find_model
+from worker.engine.files.shapes import is_prompted
+from worker.engine.files.weight_files import read_shapes, what_is_wrong
+from worker.engine.model import Model
+from worker.engine.network.language import UnsupportedModel
+from worker.engine.step import MoshiStep
+
+Progress = Callable[[str], None]
+
+REAL_TIME_PARAMETERS = 50_000_000  # more than a CPU core computes in 80 ms
+CODEC_STATE_BYTES = 4 * 2**20  # of a slot: convolutions' memory, tokens, sound, beside attention
+
+
+def load_model(settings: Settings, progress: Progress) -> Model:
+    """Load the model that `MODEL` names, ready to run; blocks, for minutes where it is large.
+
+    `progress` gets lines for people. Raises `InvalidInput` that says what to do.
+    """
+    if settings.model == "echo":
+        progress("Model echo: nothing to load")
+        return echo_model(settings.capacity)
+    note = {"builtin": builtin.NOTE, pocket.NAME: pocket.NOTE}.get(settings.model, "")
+    if note:
+        progress(note)
+    device = _device(settings)
+    name = str(_builtin_folder(settings)) if settings.model == "builtin" else settings.model
+    files = find_model(name, progress, most_bytes=_free(device)[1])
+    return _assemble(files, device, settings, progress, note)
+
+
+def _builtin_folder(settings: Settings) -> Path:
+    try:
+        return builtin.builtin_folder(settings.cache_dir)
+    except OSError as error:
+        raise InvalidInput(
+            f"CACHE_DIR={str(settings.cache_dir)!r}: the built-in model cannot be written there: "
+            f"{error}"
+        ) from error
+
+
+def _assemble(
+    files: ModelFiles, device: torch.device, settings: Settings, progress: Progress, note: str
+) -> Model:
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    if files.config.get("quantize"):
+        _check_quantized(files, on_gpu=device.type == "cuda")
+    if device.type == "cpu":
+        torch.set_num_threads(settings.torch_threads)
+    bare = bare_lm(files, dtype, settings.context)
+    tokenizer = _tokenizer(files, bare)
+    prompted = is_prompted(files.config, read_shapes(*files.lm))
+    usual, lines = usual_sampling(files.name, files.config)
+    for line in lines:
+        progress(line)
+    try:
+        mimi = load_codec(files, bare, device)
+        voices = _voices(files, settings, mimi) if prompted else {}
+        voice_frames = longest_of(voices, mimi.frame_size) if prompted else None
+        plan = plan_memory(bare, mimi, device, dtype, voice_frames)
+        slots = plan.slots(settings.capacity)
+        _say(plan.line(slots), bare, device, dtype, progress)
+        lm = load_lm(files, device, dtype, context=settings.context, progress=progress)
+        reading = Reading(
+            encode=tokenizer.encode,
+            pieces=_pieces(lm, tokenizer),
+            prompted=prompted,
+            released=_is_released(files),
+            voices=voices,
+            budget_bytes=plan.openings_bytes,
+        )
+        rules = Rules(at_share=settings.renew_at)
+        step = MoshiStep(lm, mimi, slots, reading=reading, rules=rules, usual=usual)
+        _warm(step, settings, progress)
+    except (UnsupportedModel, SafetensorError) as error:
+        raise InvalidInput(f"MODEL={files.name!r}: {error}") from error
+    progress("Model loaded")
+    return Model(
+        name="builtin" if settings.model == "builtin" else files.name,
+        step=step,
+        pieces=reading.pieces,
+        padding=lm.text_padding_token_id,
+        voices=tuple(voices),
+        repertoire=read_repertoire(files.config, usual_voice(voices) or ""),
+        prompts=prompted,
+        sampling=usual,
+        prompt_tokens=step.stage.prompts.most_tokens if prompted else 0,
+        tokenizer=tokenizer.serialized_model_proto(),
+        note=note,
+        sample_rate_hz=mimi.sample_rate,
+        frame_samples=mimi.frame_size,
+    )
+
+
+def _is_released(files: ModelFiles) -> bool:
+    """Whether the codec is the one that Kyutai released and all its models share."""
+    return files.codec.name == CODEC_NAME and files.codec_config is None
+
+
+def _voices(files: ModelFiles, settings: Settings, mimi: MimiModel) -> dict[str, Voice]:
+    return read_voices(files.voices, settings.voices_dir, mimi.sample_rate)
+
+
+def _warm(step: MoshiStep, settings: Settings, progress: Progress) -> None:
+    """Prepare the catalogue's personas; who comes with a prompt of their own waits a moment."""
+    prompted = step.stage.prompts.reading.prompted
+    catalogue = load_catalogue(settings.personas_dir) if prompted else {}
+    for line in step.warm(catalogue.values()):
+        progress(line)
+
+
+def _device(settings: Settings) -> torch.device:
+    """Where to run: on a GPU in bfloat16, on a CPU in float32."""
+    has_cuda = torch.cuda.is_available()
+    if settings.device == "cuda" and not has_cuda:
+        raise InvalidInput("DEVICE='cuda': torch finds no CUDA device; set DEVICE=cpu or auto")
+    return torch.device("cuda" if has_cuda and settings.device != "cpu" else "cpu")
+
+
+def _free(device: torch.device) -> tuple[str, int]:
+    """The device's name for people, and its free bytes."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})", torch.cuda.mem_get_info(device)[0]
+    return "cpu", psutil.virtual_memory().available
+
+
+def _check_quantized(files: ModelFiles, *, on_gpu: bool) -> None:
+    if not on_gpu:
+        raise InvalidInput(f"MODEL={files.name!r}: 8-bit weights need a CUDA device")
+    try:
+        import bitsandbytes  # type: ignore[import-untyped]  # noqa: F401  optional, GPU only
+    except ImportError as error:
+        raise InvalidInput(
+            f"MODEL={files.name!r}: 8-bit weights need bitsandbytes: pip install bitsandbytes"
+        ) from error
+
+
+def plan_memory(
+    lm: LMModel,
+    mimi: MimiModel,
+    device: torch.device,
+    dtype: torch.dtype,
+    voice_frames: int | None = None,
+) -> MemoryPlan:
+    """Plan for a device; `voice_frames` of the longest voice where the model follows prompts."""
+    name, free_bytes = _free(device)
+    depformer_bytes = _attention_bytes(lm.depformer, dtype) if lm.depformer is not None else 0
+    context = lm.context or 1
+    frame_bytes = _attention_bytes(lm.transformer, dtype) // context
+    plan = MemoryPlan(
+        device=name,
+        on_gpu=device.type == "cuda",
+        free_bytes=free_bytes,
+        weights_bytes=sum(each.numel() * each.element_size() for each in lm.parameters()),
+        frame_bytes=frame_bytes,
+        slot_bytes=depformer_bytes + _attention_bytes(mimi, torch.float32) + CODEC_STATE_BYTES,
+        context_frames=context,
+    )
+    return plan.with_minds(voice_frames)
+
+
+def _attention_bytes(model: torch.nn.Module, dtype: torch.dtype) -> int:
+    """Keys and values that one slot remembers (moshi 0.2.13 transformer.py `RingKVCache`)."""
+    return (
+        sum(
+            2 * (each.context or each.weights_per_step) * (each.embed_dim // each.kv_repeat)
+            for each in model.modules()
+            if isinstance(each, StreamingMultiheadAttention)
+        )
+        * torch.finfo(dtype).bits
+        // 8
+    )
+
+
+def _say(
+    plan: str, lm: LMModel, device: torch.device, dtype: torch.dtype, progress: Progress
+) -> None:
+    parameters = sum(each.numel() for each in lm.parameters())
+    progress(plan)
+    progress(f"{parameters / 1e6:.1f} M parameters in {str(dtype).removeprefix('torch.')}")
+    if device.type == "cpu" and parameters > REAL_TIME_PARAMETERS:
+        progress("This model is too large to keep up on a CPU: expect gaps in every sentence")
+
+
+def _tokenizer(files: ModelFiles, lm: LMModel) -> SentencePieceProcessor:
+    try:
+        tokenizer = SentencePieceProcessor(str(files.tokenizer))
+    except (RuntimeError, OSError) as error:
+        why = what_is_wrong(files.tokenizer)
+        raise InvalidInput(
+            f"MODEL={files.name!r}: {files.tokenizer.name} is no sentencepiece model"
+            + (f": {why}" if why else "")
+        ) from error
+    if tokenizer.vocab_size() > lm.text_card:
+        raise InvalidInput(
+            f"MODEL={files.name!r}: {files.tokenizer.name} has {tokenizer.vocab_size()} pieces, "
+            f"but the model knows {lm.text_card}: they belong to different models"
+        )
+    return tokenizer
+
+
+def _pieces(lm: LMModel, tokenizer: SentencePieceProcessor) -> tuple[str | None, ...]:
+    """Text token id → piece; None where it is not text: padding, control, unknown."""
+    padding = {lm.text_padding_token_id, lm.end_of_text_padding_id}
+    known = tokenizer.vocab_size()
+    return tuple(
+        None
+        if token in padding
+        or token >= known
+        or tokenizer.is_control(token)
+        or tokenizer.is_unknown(token)
+        else tokenizer.id_to_piece(token)
+        for token in range(lm.text_card)
+    )

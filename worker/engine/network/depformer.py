@@ -1,0 +1,144 @@
+"""The depformer: the codebooks of one frame, one after another, inside one step.
+
+Equal to moshi 0.2.13 models/lm.py `LMGen.depformer_step`, without a streaming state made anew in
+every step. Its keys and values live for one step, so they are scratch and no slot's memory.
+Knows no sound and no frames but the present one. Engine thread only.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from moshi.models.lm import LMModel
+from moshi.models.lm_utils import ScaledEmbedding
+from moshi.modules.transformer import StreamingTransformerLayer
+from torch import nn
+from torch.nn import functional as F
+
+from worker.engine.network.memory import Rows
+from worker.engine.network.sampler import Draw
+from worker.engine.network.transformer import Op, attended_in, feed, gate, norm, scale
+
+# hidden [B, dim] → the input of each weight set [B, depformer dim]
+Projections = Callable[[torch.Tensor], Sequence[torch.Tensor]]
+
+
+# How a slot's text is forced (`Forced.text_mode`).
+FREE, ALWAYS, AT_WORD = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Forced:
+    """Tokens that are to be used instead of sampled ones, a row for each slot."""
+
+    text: torch.Tensor  # [B]
+    text_mode: torch.Tensor  # [B] FREE, ALWAYS, or AT_WORD: where the model begins a word itself
+    audio: torch.Tensor  # [B, dep_q]
+    audio_mask: torch.Tensor  # [B, dep_q]
+
+    @classmethod
+    def of(cls, rows: Rows, dep_q: int) -> "Forced":
+        """Take the tensors from memory."""
+        return cls(
+            text=rows.take("forced_text"),
+            text_mode=rows.take("forced_text_mode"),
+            audio=rows.take("forced_audio", dep_q),
+            audio_mask=rows.take("forced_audio_mask", dep_q, dtype=torch.bool),
+        )
+
+    @torch.inference_mode()
+    def turn(
+        self, slot: int, text: int | None, audio: Sequence[int | None], *, at_word: bool
+    ) -> None:
+        """Set what one slot is forced to; None: sampled."""
+        self.text[slot] = text or 0
+        self.text_mode[slot] = FREE if text is None else AT_WORD if at_word else ALWAYS
+        self.audio[slot] = torch.tensor([code or 0 for code in audio])
+        self.audio_mask[slot] = torch.tensor([code is not None for code in audio])
+
+
+class Depformer:
+    """The codebooks of one frame, one after another: eight small steps inside a step.
+
+    Its keys and values live for one step only, so they are scratch and not a slot's memory.
+    """
+
+    def __init__(self, lm: LMModel, inputs: Projections, batch: int) -> None:
+        assert lm.depformer is not None and lm.depformer_text_emb is not None
+        self._lm, self._inputs = lm, inputs
+        schedule = lm.depformer_weights_per_step_schedule or list(range(lm.dep_q))
+        self._in_index = schedule if lm.depformer_multi_linear else [0] * lm.dep_q
+        self._embed = [plain(lm.depformer_text_emb), *map(plain, lm.depformer_emb or [])]
+        self._norms = [norm(module) for module in lm.depformer_norms]
+        self._layers = [
+            _Layer(layer, schedule, batch, lm)
+            for layer in lm.depformer.layers
+            if isinstance(layer, StreamingTransformerLayer)
+        ]
+
+    def __call__(
+        self, text: torch.Tensor, hidden: torch.Tensor, draw: Draw, forced: Forced
+    ) -> torch.Tensor:
+        """Draw the agent's codes `[B, dep_q]` after the text token `[B]` and hidden `[B, dim]`."""
+        inputs = self._inputs(hidden)
+        token, codes = text, []
+        for k in range(self._lm.dep_q):
+            x = inputs[self._in_index[k]] + self._embed[k](token)
+            for layer in self._layers:
+                x = layer(x, k)
+            drawn = draw.token(self._lm.linears[k](self._norms[k](x)), k)
+            token = torch.where(forced.audio_mask[:, k], forced.audio[:, k], drawn)
+            codes.append(token)
+        return torch.stack(codes, dim=1)
+
+
+class _Layer:
+    """One layer of the depformer: weights of its own for each codebook, no positions."""
+
+    def __init__(
+        self, layer: StreamingTransformerLayer, schedule: list[int], batch: int, lm: LMModel
+    ) -> None:
+        attention = layer.self_attn
+        self._heads = attention.num_heads
+        self._schedule = schedule
+        head_dim = attention.embed_dim // attention.num_heads
+        shape = (batch, 2, self._heads, lm.dep_q, head_dim)
+        dtype = attended_in(attention, lm.dtype)
+        self._kv = torch.zeros(shape, dtype=dtype, device=lm.device)
+        self._in, self._out = list(attention.in_projs), list(attention.out_projs)
+        self._norm1, self._norm2 = norm(layer.norm1), norm(layer.norm2)
+        self._scale1, self._scale2 = scale(layer.layer_scale_1), scale(layer.layer_scale_2)
+        gating = layer.gating
+        several = isinstance(gating, nn.ModuleList)
+        self._feeds = [gate(each) for each in gating] if several else [feed(layer)]
+
+    def __call__(self, x: torch.Tensor, k: int) -> torch.Tensor:
+        x = x + self._scale1(self._attend(self._norm1(x), k))
+        return x + self._scale2(_of(self._feeds, self._schedule, k)(self._norm2(x)))
+
+    def _attend(self, x: torch.Tensor, k: int) -> torch.Tensor:
+        qkv = _of(self._in, self._schedule, k)(x).view(x.shape[0], 3, self._heads, 1, -1)
+        self._kv[:, :, :, k : k + 1] = qkv[:, 1:]
+        if k == 0:
+            y = qkv[:, 2]  # nothing else to attend to
+        else:
+            keys, values = self._kv[:, 0, :, : k + 1], self._kv[:, 1, :, : k + 1]
+            y = F.scaled_dot_product_attention(qkv[:, 0], keys, values)
+        return _of(self._out, self._schedule, k)(y.reshape(x.shape[0], -1))
+
+
+def _of(modules: list[Op], schedule: list[int], k: int) -> Op:
+    return modules[0] if len(modules) == 1 else modules[schedule[k]]
+
+
+def plain(module: nn.Module) -> Op:
+    """A table look-up where the embedding is no more than that."""
+    table = table_of(module)
+    return module if table is None else lambda token: F.embedding(token, table)
+
+
+def table_of(module: nn.Module) -> torch.Tensor | None:
+    """The embedding's table, if looking up is all it does to tokens of at least 0."""
+    assert isinstance(module, ScaledEmbedding)
+    more = module.norm is not None or module.low_rank is not None or module.demux_second_stream
+    return None if more else module.weight.detach()

@@ -1,0 +1,140 @@
+"""One pass per batch size, from the ports to the ports: Mimi, language model, Mimi.
+
+On CUDA a pass is one captured graph; on a CPU the same code runs as it is, over no more rows than
+are needed. Engine thread only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from moshi.utils.compile import no_compile
+
+from worker.engine.network.codec import CodecWeights, Decoder, Encoder
+from worker.engine.network.language import Language, Weights
+from worker.engine.network.memory import Memory, Port
+from worker.engine.network.sampler import Widths
+
+WARM_UP_STEPS = 3
+
+# Columns of the port that carries every whole number out: what the model read comes last, and
+# behind it the user's codes of the frame that came in.
+TEXT, WILL, VALID, FINITE, NEXT_TEXT, NEXT_WILL, CHANCE, COLUMN = range(8)
+CHANCES = 1_000_000_000  # a chance is carried out as a whole number of billionths
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything that goes into a step and comes out of it, a row for each slot."""
+
+    pcm_in: Port  # [B, frame_samples] float32
+    exec_in: Port  # [B] bool
+    pcm_out: Port  # [B, frame_samples] float32
+    numbers_out: Port  # [B, COLUMN + 1 + n_q + user codebooks]
+
+    @classmethod
+    def of(cls, device: torch.device, capacity: int, samples: int, numbers: int) -> "Ports":
+        """Make them for `capacity` slots, frames of `samples` and so many whole numbers out."""
+        return cls(
+            pcm_in=Port.of(device, capacity, samples, dtype=torch.float32),
+            exec_in=Port.of(device, capacity, dtype=torch.bool),
+            pcm_out=Port.of(device, capacity, samples, dtype=torch.float32),
+            numbers_out=Port.of(device, capacity, numbers, dtype=torch.long),
+        )
+
+
+class Pass:
+    """One step for the first `batch` slots, from the ports to the ports."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        ports: Ports,
+        widths: Widths,
+        weights: Weights,
+        codec_weights: CodecWeights,
+        batch: int,
+        *,
+        keeps_first: bool,
+    ) -> None:
+        """`keeps_first`: a session's first frame counts for the encoder, see `MoshiStep`."""
+        codec = memory.rows(batch, "codec")
+        self._pcm = ports.pcm_in.device[:batch, None]
+        self._exec = ports.exec_in.device[:batch]
+        self._sound, self._numbers = ports.pcm_out.device[:batch], ports.numbers_out.device[:batch]
+        self._heard = None if keeps_first else codec.take("heard")
+        self._encode, self._decode = Encoder(codec_weights, codec), Decoder(codec_weights, codec)
+        self._speak = Language(
+            weights,
+            memory.rows(batch, "mind"),
+            memory.rows(batch, "knobs"),
+            widths,
+        )
+        self._users, self._streams = weights.user_codebooks, 1 + weights.lm.n_q
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def run(self) -> None:
+        """Compute the step, or replay it."""
+        if self._graph is None:
+            self._compute()
+        else:
+            self._graph.replay()
+
+    def capture(self, first: "Pass") -> None:
+        """Record the step as one graph, in the memory pool of `first`, which may be this one.
+
+        No row may be set to run: recording must change nothing.
+        """
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP_STEPS):
+                self._compute()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        pool = None if first is self or first._graph is None else first._graph.pool()
+        with torch.cuda.graph(graph, pool=pool):
+            self._compute()
+        self._graph = graph
+
+    def forget_graph(self) -> None:
+        """Compute again what was replayed: to look for a fault."""
+        self._graph = None
+
+    @no_compile()  # which would need a C compiler at run time, and seconds at the first call
+    def _compute(self) -> None:
+        exec_mask = self._exec
+        # What is no number would stay in the encoder's filters for the rest of the call.
+        pcm = self._pcm.nan_to_num(nan=0.0, posinf=1.0, neginf=-1.0)
+        codes = self._encode(pcm, self._encodes(exec_mask))[:, : self._users]
+        frame = self._speak(codes, exec_mask)
+        sound = self._decode(frame.codes.clamp(min=0), frame.valid)
+        finite = frame.finite & sound.float().sum(dim=-1).isfinite()
+        self._sound.copy_(sound)
+        numbers = [
+            frame.text,
+            frame.will,
+            frame.valid.long(),
+            finite.long(),
+            frame.next_text,
+            frame.next_will,
+            (frame.word_chance * CHANCES).long(),
+        ]
+        torch.stack(numbers, dim=1, out=self._numbers[:, :COLUMN])
+        self._numbers[:, COLUMN : COLUMN + self._streams] = frame.column
+        self._numbers[:, COLUMN + self._streams :] = codes
+
+    def _encodes(self, exec_mask: torch.Tensor) -> torch.Tensor:
+        """Which rows' encoders advance: not at a first frame that is to leave no trace there."""
+        if self._heard is None:
+            return exec_mask
+        again = exec_mask & (self._heard > 0)
+        self._heard.add_(exec_mask.long())
+        return again
+
+
+def tiers_of(capacity: int, wanted: Sequence[int] | None, *, every: bool) -> list[int]:
+    """Batch sizes that have a pass: all on a CPU, doubling ones on CUDA, always the capacity."""
+    if wanted is None:
+        wanted = range(1, capacity) if every else [2**n for n in range(capacity.bit_length())]
+    return sorted({*(tier for tier in wanted if 0 < tier < capacity), capacity})

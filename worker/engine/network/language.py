@@ -1,0 +1,270 @@
+"""The language model over slots: user codes in; text token and agent codes of a frame out.
+
+Owns the transformer and the token ring with its acoustic delays; what is drawn from them is
+`drawing.py`. Equal to moshi 0.2.13 models/lm.py `LMGen._step` with `support_out_of_sync`, without
+its host reads, its boolean-mask write (line 782) and its re-bound offsets (line 762), so it can be
+captured.
+Knows no sound. Engine thread only.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from moshi.models.lm import LMModel
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from protocol.errors import InvalidInput
+from worker.engine.conversation.drawing import Drawer, Drawn, TokenRing
+from worker.engine.files.unsupported import refuse_unsupported
+from worker.engine.model import Tokens
+from worker.engine.network.depformer import Depformer, Projections, table_of
+from worker.engine.network.memory import Memory, Rows, Snapshot
+from worker.engine.network.sampler import Widths
+from worker.engine.network.transformer import Op, RingTransformer, UnsupportedModel, norm
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What the model said in one step, a row for each slot; times are those of the frame out."""
+
+    text: torch.Tensor  # [B] text token of the frame
+    will: torch.Tensor  # [B] what it would have been, before forcing
+    codes: torch.Tensor  # [B, dep_q] agent codes of the frame
+    valid: torch.Tensor  # [B] False where masked or still warming up
+    column: torch.Tensor  # [B, 1 + n_q] what the model read in this step
+    next_text: torch.Tensor  # [B] text token used in this step, heard one delay later
+    next_will: torch.Tensor  # [B] the same before forcing
+    word_chance: torch.Tensor  # [B] float32, what the model gave to all words in this step
+    finite: torch.Tensor  # [B] False where the logits went NaN
+
+
+class Weights:
+    """What is made of a model's weights once, for all batch sizes."""
+
+    def __init__(self, lm: LMModel) -> None:
+        refuse_unsupported(lm)
+        self.lm = lm
+        self.user_codebooks = lm.n_q - lm.dep_q
+        device = lm.device
+        self.delays = torch.tensor(lm.delays, device=device)
+        initial = [lm.text_initial_token_id, *[lm.initial_token_id] * lm.n_q]
+        self.initial = torch.tensor(initial, device=device)  # [1 + n_q]
+        self.embed = _embedder(lm)
+        self.norm = norm(lm.out_norm)
+        self.depformer_in: Projections = _stacked(list(lm.depformer_in))
+
+
+class Language:
+    """One step of the language model for the first rows of a memory."""
+
+    def __init__(self, weights: Weights, mind: Rows, knobs: Rows, widths: Widths) -> None:
+        lm = weights.lm
+        self._weights = weights
+        self._gen = 1 + lm.dep_q
+        self._max_delay = max(lm.delays)
+        self._ring = TokenRing.of(lm, mind)
+        self.transformer = RingTransformer(lm.transformer, mind, "transformer", lm.dtype)
+        self.offset = self.transformer.offset
+        self._draw = Drawer(lm, Depformer(lm, weights.depformer_in, mind.count), knobs, widths)
+
+    def __call__(self, user_codes: torch.Tensor, exec_mask: torch.Tensor) -> Frame:
+        """Advance the rows of `exec_mask` by one frame. user_codes `[B, user codebooks]`.
+
+        Masked rows write garbage only where their own next frame writes again.
+        """
+        offset = self.offset.clone()
+        column = self._read(user_codes, offset)
+        hidden = self._weights.norm(
+            self.transformer(self._weights.embed(column)[:, None], exec_mask)
+        )
+        drawn = self._draw(hidden, exec_mask)
+        after = offset + 1
+        self._ring.write(after, drawn)
+        return self._frame(after, column, drawn, exec_mask)
+
+    def _read(self, user_codes: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+        """Write the user's codes, each at its delay, and read this position's tokens."""
+        tokens, size = self._ring.tokens, self._ring.size
+        places = (offset[:, None] + self._weights.delays[self._gen :]) % size
+        tokens[:, self._gen :].scatter_(2, places[:, :, None], user_codes[:, :, None])
+        here = (offset % size)[:, None, None].expand(-1, tokens.shape[1], 1)
+        column = tokens.gather(2, here)[:, :, 0]
+        return torch.where(offset[:, None] <= self._weights.delays, self._weights.initial, column)
+
+    def _frame(
+        self, after: torch.Tensor, column: torch.Tensor, drawn: Drawn, exec_mask: torch.Tensor
+    ) -> Frame:
+        """Read the frame whose codebooks are all there."""
+        delays = self._weights.delays[: self._gen]
+        places = (after[:, None] - self._max_delay + delays) % self._ring.size
+        out = self._ring.tokens[:, : self._gen].gather(2, places[:, :, None])[:, :, 0]
+        return Frame(
+            text=out[:, 0],
+            will=self._ring.wills.gather(1, places[:, :1])[:, 0],
+            codes=out[:, 1:],
+            valid=exec_mask & (after > self._max_delay),
+            column=column,
+            next_text=drawn.text,
+            next_will=drawn.will,
+            word_chance=drawn.word_chance,
+            finite=drawn.finite,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOpening:
+    """A mind for sessions to begin with; what follows is drawn from what it made of its end."""
+
+    mind: Snapshot
+    hidden: torch.Tensor  # [1, 1, dim] of the last position
+
+
+class Prefill:
+    """A mind that reads tokens which are all known, many positions in one pass.
+
+    For prompts, and for renewing a session from its own tokens. It has a memory of its own over the
+    same weights; the result is a snapshot for any slot, equal to having read one by one.
+    """
+
+    def __init__(self, weights: Weights, frames: int) -> None:
+        """Make room for `frames` positions, at most the model's context."""
+        lm = weights.lm
+        if not 0 < frames <= (lm.context or 0):
+            raise InvalidInput(f"frames={frames}: expected 1 to the context, {lm.context}")
+        self._weights = weights
+        self._frames = frames
+        self._memory = Memory(1, lm.device)
+        mind = self._memory.rows(1, "mind")
+        self._ring = TokenRing.of(lm, mind)
+        self._transformer = RingTransformer(
+            lm.transformer, mind, "transformer", lm.dtype, ring=frames
+        )
+        self._read = 0
+        self._hidden: torch.Tensor | None = None
+        self._all = torch.ones(1, dtype=torch.bool, device=lm.device)
+
+    @property
+    def frames(self) -> int:
+        """How many positions there is room for."""
+        return self._frames
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of its memory."""
+        return self._memory.slot_bytes
+
+    @property
+    def room(self) -> int:
+        """How many more positions there is room for."""
+        return self._frames - self._read
+
+    @property
+    def initial(self) -> Tokens:
+        """What a session reads at its very first position, `[1, 1 + n_q]`."""
+        return self._weights.initial[None].cpu().numpy()
+
+    @torch.inference_mode()
+    def begin(self, opening: Snapshot | None = None) -> None:
+        """Be as new, or go on from a mind that was saved, of at most `frames` positions."""
+        self._memory.clear(0, deep=True)
+        self._read = 0
+        if opening is not None:
+            self._memory.load(0, opening)
+            self._read = positions(opening)
+
+    @torch.inference_mode()
+    def read(self, columns: Tokens) -> None:
+        """Read on: `[T, 1 + n_q]`, one row for each position, as `MoshiStep.column` gives them."""
+        if len(columns):
+            there = torch.from_numpy(columns).to(self._all.device)
+            self.read_embedded(self._weights.embed(there))
+
+    @torch.inference_mode()
+    def read_embedded(self, embeddings: torch.Tensor) -> None:
+        """Read on positions by their embeddings `[T, dim]`, where no tokens are known."""
+        frames = len(embeddings)
+        if self._read + frames > self._frames:
+            raise InvalidInput(f"columns: {self._read} + {frames}; expected at most {self._frames}")
+        there = embeddings.to(self._all.device, self._weights.lm.dtype)
+        with _ready_attention() if there.is_cuda else nullcontext():
+            hidden = self._transformer(there[None], self._all)
+        self._hidden = self._weights.norm(hidden[:, -1:])
+        self._read += frames
+        if there.is_cuda:  # whoever plans the next piece must know what this one took
+            torch.cuda.current_stream().synchronize()
+
+    @torch.inference_mode()
+    def snapshot(self, ahead: Tokens, wills: Tokens | None = None) -> Snapshot:
+        """Give the mind as it is, with the tokens of the next positions `[T, 1 + n_q]` in its ring.
+
+        The slot's next step reads the first of them, with what the user says then. `wills` `[T]`
+        are the text tokens before forcing, where they are others.
+        """
+        ring = self._ring
+        there = torch.from_numpy(ahead).to(self._all.device)
+        for n, column in enumerate(there[: ring.size]):
+            place = (self._read + n) % ring.size
+            ring.tokens[0, :, place] = column
+            ring.wills[0, place] = column[0] if wills is None else int(wills[n])
+        return self._memory.save(0, "mind", frames=self._read)
+
+    def opening(self, ahead: Tokens) -> ReadOpening:
+        """Give the mind as it is, for sessions that begin with it; `ahead` as in `snapshot`."""
+        assert self._hidden is not None
+        return ReadOpening(self.snapshot(ahead), self._hidden)
+
+
+def _ready_attention() -> AbstractContextManager[object]:
+    """No cuDNN: it plans for every new shape, up to half a second, and each prompt is a new one."""
+    return sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
+
+
+def positions(mind: Snapshot) -> int:
+    """How many positions a saved mind has read."""
+    return int(mind.rows["mind.transformer.offset"])
+
+
+def _embedder(lm: LMModel) -> Op:
+    """Sum of a position's embeddings, `[…, 1 + n_q]` → `[…, dim]`; negative tokens add nothing.
+
+    One look-up in one table for all streams. The model's own tables become views of it.
+    """
+    modules = [lm.text_emb, *lm.emb]
+    tables = [table for table in map(table_of, modules) if table is not None]
+    if len(tables) < len(modules):
+        raise UnsupportedModel("embeddings with a norm, low rank or a second text stream")
+    whole = torch.cat([*tables, tables[0].new_zeros(1, lm.dim)])
+    firsts = _share_out(modules, whole)
+    first = torch.tensor(firsts, device=whole.device)
+    nothing = torch.tensor(whole.shape[0] - 1, device=whole.device)
+    return lambda column: F.embedding(torch.where(column < 0, nothing, column + first), whole).sum(
+        dim=-2
+    )
+
+
+def _stacked(modules: list[nn.Module]) -> Projections:
+    """All projections of one input: one product where they are plain linears."""
+    linears = [module for module in modules if type(module) is nn.Linear]
+    if len(linears) < len(modules):  # quantized, or with LoRA
+        return lambda x: [module(x) for module in modules]
+    whole = torch.cat([linear.weight.detach() for linear in linears])
+    _share_out(linears, whole)
+    sizes = [linear.out_features for linear in linears]
+    return lambda x: F.linear(x, whole).split(sizes, dim=-1)
+
+
+def _share_out(modules: Sequence[nn.Module], whole: torch.Tensor) -> list[int]:
+    """Let each module's weight be its piece of `whole`, so that nothing is held twice."""
+    firsts: list[int] = []
+    first = 0
+    for module in modules:
+        weight = module.get_parameter("weight")
+        firsts.append(first)
+        size = weight.shape[0]
+        weight.data = whole[first : first + size]
+        first += size
+    return firsts

@@ -1,0 +1,141 @@
+"""How tokens are drawn, row by row: temperature, top-k and seed are tensors, greedy is T = 0.
+
+A draw is a function of the slot's seed, its frame and the codebook alone, so that the same call
+again gives the same call, whatever the other slots do. Knows no model. Engine thread only.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from protocol.sampling import UsualSampling
+from worker.engine.network.memory import Rows
+
+_MASK_32 = 0xFFFFFFFF
+_GOLDEN = 0x9E3779B9  # 2^32 / golden ratio, spreads neighbouring numbers (Knuth, TAOCP 6.4)
+
+
+@dataclass(slots=True)
+class Widths:
+    """How many candidates are looked at: host numbers, frozen into a captured graph.
+
+    A row's own top-k may be anything up to them; beyond, it counts as the width.
+    """
+
+    text: int
+    audio: int
+
+    def at_most(self, text: int, audio: int) -> "Widths":
+        """These, or less."""
+        return Widths(text=min(self.text, text), audio=min(self.audio, audio))
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """What a persona asked for, a row for each slot."""
+
+    seed: torch.Tensor  # [B]
+    text_temperature: torch.Tensor  # [B] float32
+    text_top_k: torch.Tensor  # [B]
+    audio_temperature: torch.Tensor  # [B] float32
+    audio_top_k: torch.Tensor  # [B]
+
+    @classmethod
+    def of(cls, rows: Rows) -> "Knobs":
+        """Take the knobs' tensors from memory."""
+        return cls(
+            seed=rows.take("seed"),
+            text_temperature=rows.take("text_temperature", dtype=torch.float32),
+            text_top_k=rows.take("text_top_k", fill=1),
+            audio_temperature=rows.take("audio_temperature", dtype=torch.float32),
+            audio_top_k=rows.take("audio_top_k", fill=1),
+        )
+
+    @torch.inference_mode()
+    def turn(self, slot: int, sampling: UsualSampling, seed: int) -> None:
+        """Set one slot's knobs."""
+        self.seed[slot] = seed
+        self.text_temperature[slot] = sampling.text_temperature
+        self.text_top_k[slot] = sampling.text_top_k
+        self.audio_temperature[slot] = sampling.audio_temperature
+        self.audio_top_k[slot] = sampling.audio_top_k
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Everything needed to draw one stream's token in this step, for all rows."""
+
+    width: int
+    cold: torch.Tensor  # [B, 1] 1 / temperature, 1 where greedy
+    kept: torch.Tensor  # [B, width] 1.0 for ranks within the row's top-k
+    chance: torch.Tensor  # [B, streams] in [0, 1); 0, the first rank, where greedy
+
+    def token(self, logits: torch.Tensor, stream: int) -> torch.Tensor:
+        """Draw from `[B, card]` logits: `[B]`.
+
+        Inverse of the cumulated probabilities of the ranks, so one random number is enough.
+        They are summed from the best rank on: what lies beyond a row's own top-k adds exact
+        zeros, and a wider neighbour changes nothing.
+        """
+        if self.width == 1:
+            return logits.argmax(dim=-1)
+        best, ids = logits.float().topk(self.width, dim=-1)  # sorted, best first
+        weights = ((best - best[:, :1]) * self.cold).exp_().mul_(self.kept)
+        upto = weights.cumsum(dim=-1)
+        rank = (upto <= upto[:, -1:] * self.chance[:, stream, None]).sum(dim=-1, keepdim=True)
+        return ids.gather(-1, rank)[:, 0]
+
+
+class Sampler:
+    """Draws text and audio tokens for the rows of one batch size."""
+
+    def __init__(self, rows: Rows, widths: Widths, audio_streams: int) -> None:
+        self._knobs = Knobs.of(rows)
+        self._widths = widths
+        device = self._knobs.seed.device
+        self._streams = torch.arange(1 + audio_streams, device=device) * _GOLDEN
+        self._ranks = torch.arange(0, device=device)
+
+    def draws(self, offset: torch.Tensor) -> tuple[Draw, Draw]:
+        """Prepare this step's text and audio draws; `offset` `[B]` is each row's frame number."""
+        knobs = self._knobs
+        key = scramble(scramble(knobs.seed & _MASK_32) ^ offset)
+        chance = scramble((key[:, None] ^ self._streams) & _MASK_32)
+        chance = (chance >> 8).float() * 2.0**-24  # [B, 1 + audio streams]
+        text = self._draw(
+            self._widths.text, knobs.text_temperature, knobs.text_top_k, chance[:, :1]
+        )
+        audio = self._draw(
+            self._widths.audio, knobs.audio_temperature, knobs.audio_top_k, chance[:, 1:]
+        )
+        return text, audio
+
+    def _draw(
+        self, width: int, temperature: torch.Tensor, top_k: torch.Tensor, chance: torch.Tensor
+    ) -> Draw:
+        if self._ranks.shape[0] < width:
+            self._ranks = torch.arange(width, device=self._ranks.device)
+        warm = (temperature > 0)[:, None]
+        cold = torch.where(warm, temperature[:, None], 1.0).reciprocal()
+        kept = (self._ranks[:width] < top_k[:, None]).float()
+        return Draw(width, cold, kept, chance * warm)
+
+
+def chance_beside(tokens: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """What all but these tokens have together, at temperature 1: logits `[B, card]` → `[B]`.
+
+    Summed without them and not as 1 less theirs, which has no digits left where it is small.
+    """
+    logits = logits.float()
+    others = logits.index_fill(-1, tokens, -math.inf)
+    return (others.logsumexp(dim=-1) - logits.logsumexp(dim=-1)).exp()
+
+
+def scramble(number: torch.Tensor) -> torch.Tensor:
+    """Mix the bits of 32-bit numbers held in int64 (Wellons, lowbias32; a bijection)."""
+    number = number ^ (number >> 16)
+    number = (number * 0x7FEB352D) & _MASK_32
+    number = number ^ (number >> 15)
+    number = (number * 0x846CA68B) & _MASK_32
+    return number ^ (number >> 16)

@@ -1,0 +1,229 @@
+"""moshi's `StreamingTransformer` over slots: the same weights and results, far fewer operations.
+
+What all layers of a step share (ring positions, rotation, mask) is computed once per step and not
+once per layer, and nothing re-binds state, so a step can be captured as one CUDA graph.
+Equal to moshi 0.2.13 modules/transformer.py and rope.py. Knows no tokens. Engine thread only.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from moshi.modules.gating import ActivationGating
+from moshi.modules.transformer import (
+    RMSNorm,
+    StreamingMultiheadAttention,
+    StreamingTransformer,
+    StreamingTransformerLayer,
+)
+from moshi.utils.quantize import QLinear
+from torch import nn
+from torch.nn import functional as F
+
+from worker.engine.network.memory import Rows
+
+Op = Callable[[torch.Tensor], torch.Tensor]
+
+
+class UnsupportedModel(ValueError):
+    """The model has a part that this engine does not compute."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What the layers of one step share."""
+
+    turn: torch.Tensor | None  # [B, 1, 1, T, D/2] complex rotation; None: no rope
+    index: torch.Tensor  # [B, H, T, D] where keys and values go in the ring
+    bias: torch.Tensor  # [B, 1, T, ring] 0 or -inf
+
+
+class RingTransformer:
+    """A streaming transformer over the first rows of a memory.
+
+    Its ring holds `context` frames, or `ring` of them where never more are read.
+    """
+
+    def __init__(
+        self,
+        module: StreamingTransformer,
+        rows: Rows,
+        name: str,
+        dtype: torch.dtype,
+        ring: int | None = None,
+    ) -> None:
+        refuse_transformer(module)
+        attention = _layers(module)[0].self_attn
+        self._heads = attention.num_heads
+        self._head_dim = attention.embed_dim // attention.num_heads
+        assert attention.context is not None
+        self._ring = ring or attention.context
+        self.offset = rows.take(f"{name}.offset")  # [B] positions seen
+        dtype = attended_in(attention, dtype)
+        device = self.offset.device
+        self._ring_index = torch.arange(self._ring, device=device)
+        self._steps = torch.arange(1, device=device)
+        self._zero = torch.zeros((), dtype=dtype, device=device)
+        self._never = torch.full((), -math.inf, dtype=dtype, device=device)
+        self._freqs = _frequencies(module, self._head_dim, device)
+        self._layers = [
+            _Layer(layer, rows, f"{name}.{n}", self._ring, dtype)
+            for n, layer in enumerate(_layers(module))
+        ]
+
+    def __call__(self, x: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
+        """Advance the rows of `exec_mask` by the T positions of x `[B, T, C]`."""
+        frames = x.shape[1]
+        shared, dtype = self._share(frames), x.dtype
+        for layer in self._layers:
+            x = layer(x, shared)
+        self.offset.add_(exec_mask.long(), alpha=frames)
+        return x.to(dtype)  # 8-bit weights mix two halves, which makes a whole
+
+    def _share(self, frames: int) -> _Shared:
+        if self._steps.shape[0] < frames:
+            self._steps = torch.arange(frames, device=self._steps.device)
+        steps = self._steps[:frames]
+        positions = self.offset[:, None] + steps  # [B, T]
+        last = positions[:, -1:]
+        held = last - (last - self._ring_index) % self._ring  # [B, ring] position in each place
+        seen = (held >= 0)[:, None]
+        if frames > 1:
+            seen = seen & (held[:, None] <= positions[:, :, None])
+        index = (positions % self._ring)[:, None, :, None]
+        return _Shared(
+            turn=self._turn(positions),
+            index=index.expand(-1, self._heads, -1, self._head_dim),
+            bias=torch.where(seen, self._zero, self._never)[:, None],
+        )
+
+    def _turn(self, positions: torch.Tensor) -> torch.Tensor | None:
+        if self._freqs is None:
+            return None
+        angle = positions[:, None, None, :, None].float() * self._freqs
+        return torch.complex(angle.cos(), angle.sin())
+
+
+class _Layer:
+    """One layer: attention over the slot's ring, then the feed-forward part."""
+
+    def __init__(
+        self,
+        layer: StreamingTransformerLayer,
+        rows: Rows,
+        name: str,
+        ring: int,
+        dtype: torch.dtype,
+    ) -> None:
+        attention = layer.self_attn
+        self._heads = attention.num_heads
+        head_dim = attention.embed_dim // attention.num_heads
+        ring_kv = rows.take(f"{name}.kv", 2, self._heads, ring, head_dim, dtype=dtype, frames_dim=2)
+        self._keys, self._values = ring_kv[:, 0], ring_kv[:, 1]  # [B, H, ring, D]
+        self._norm1, self._norm2 = norm(layer.norm1), norm(layer.norm2)
+        self._project_in, self._project_out = attention.in_projs[0], attention.out_projs[0]
+        self._scale1, self._scale2 = scale(layer.layer_scale_1), scale(layer.layer_scale_2)
+        self._feed = feed(layer)
+
+    def __call__(self, x: torch.Tensor, shared: _Shared) -> torch.Tensor:
+        x = x + self._scale1(self._attend(self._norm1(x), shared))
+        return x + self._scale2(self._feed(self._norm2(x)))
+
+    def _attend(self, x: torch.Tensor, shared: _Shared) -> torch.Tensor:
+        batch, frames, _ = x.shape
+        projected = self._project_in(x).view(batch, frames, 3, self._heads, -1)
+        projected = projected.permute(0, 2, 3, 1, 4)  # [B, 3, H, T, D]
+        q, k = rotate(projected[:, :2], shared.turn).unbind(1)
+        self._keys.scatter_(2, shared.index, k)
+        self._values.scatter_(2, shared.index, projected[:, 2])
+        y = F.scaled_dot_product_attention(q, self._keys, self._values, shared.bias)
+        return self._project_out(y.transpose(1, 2).reshape(batch, frames, -1))
+
+
+def attended_in(attention: StreamingMultiheadAttention, dtype: torch.dtype) -> torch.dtype:
+    """The type of keys and values: 8-bit weights give float16, whatever the model's own type."""
+    return torch.float16 if isinstance(attention.in_projs[0], QLinear) else dtype
+
+
+def rotate(qk: torch.Tensor, turn: torch.Tensor | None) -> torch.Tensor:
+    """Rotary embedding of `[B, 2, H, T, D]`, neighbouring numbers as pairs, in float32."""
+    if turn is None:
+        return qk
+    pairs = torch.view_as_complex(qk.float().unflatten(-1, (-1, 2)).contiguous())
+    return torch.view_as_real(pairs * turn).flatten(-2).to(qk.dtype)
+
+
+def norm(module: nn.Module) -> Op:
+    """One fused operation for moshi's RMSNorm (eight upstream); other norms as they are."""
+    if not isinstance(module, RMSNorm):
+        return module
+    # The model's weights may be bfloat16; the norm is computed in `module.dtype` all the same.
+    alpha = module.alpha.detach().flatten()
+    alpha = alpha.to(module.dtype or alpha.dtype)
+    shape, eps = alpha.shape, module.eps
+
+    def rms_norm(x: torch.Tensor) -> torch.Tensor:
+        return F.rms_norm(x.to(alpha.dtype), shape, alpha, eps).to(x.dtype)
+
+    return rms_norm
+
+
+def scale(module: nn.Module) -> Op:
+    """Layer scale, or nothing at no cost."""
+    return _same if isinstance(module, nn.Identity) else module
+
+
+def feed(layer: StreamingTransformerLayer) -> Op:
+    """The feed-forward part, gated or not."""
+    if layer.gating is not None:
+        return gate(layer.gating)
+    inward, outward, activation = layer.linear1, layer.linear2, layer.activation
+    assert inward is not None and outward is not None
+    return lambda x: outward(activation(inward(x)))
+
+
+def gate(module: nn.Module) -> Op:
+    """moshi's gated feed-forward part (modules/gating.py), for inputs of any shape."""
+    assert isinstance(module, ActivationGating)
+    inward, outward, activation = module.linear_in, module.linear_out, module.activation
+
+    def gated(x: torch.Tensor) -> torch.Tensor:
+        opening, value = inward(x).chunk(2, dim=-1)
+        return outward(activation(opening).mul_(value))
+
+    return gated
+
+
+def _same(x: torch.Tensor) -> torch.Tensor:
+    return x
+
+
+def _layers(module: StreamingTransformer) -> list[StreamingTransformerLayer]:
+    return [layer for layer in module.layers if isinstance(layer, StreamingTransformerLayer)]
+
+
+def _frequencies(
+    module: StreamingTransformer, head_dim: int, device: torch.device
+) -> torch.Tensor | None:
+    if module.rope is None:
+        return None
+    steps = torch.arange(head_dim // 2, device=device, dtype=torch.float32)
+    return torch.exp(steps * (-math.log(module.max_period) * 2 / head_dim))
+
+
+def refuse_transformer(module: StreamingTransformer) -> None:
+    """Raise `UnsupportedModel` for a transformer that is not computed as upstream does it."""
+    layers = _layers(module)
+    if len(layers) != len(module.layers):
+        raise UnsupportedModel("transformer: layers of another class")
+    if module.positional_embedding not in {"rope", "none"}:
+        raise UnsupportedModel(
+            f"positional_embedding={module.positional_embedding!r}: expected 'rope' or 'none'"
+        )
+    for layer in layers:
+        if layer.skip_self_attn or layer.cross_attention is not None or layer.weights_per_step:
+            raise UnsupportedModel("transformer: only plain self-attention layers")
+        attention = layer.self_attn
+        if not attention.causal or attention.kv_repeat != 1 or attention.context is None:
+            raise UnsupportedModel("transformer: expected causal, kv_repeat=1 and a context")

@@ -1,0 +1,198 @@
+"""The worker's pulse: heartbeat into redis, what rooms are promised out of it.
+
+Runs on the main loop. Redis away is no reason to end a call: it keeps trying, and what redis lost
+meanwhile of the rooms that are hosted here it gets back.
+"""
+
+import asyncio
+import base64
+import contextlib
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from protocol.config.settings import Settings
+from protocol.errors import InvalidInput
+from protocol.heartbeat import (
+    HEARTBEAT_PERIOD_S,
+    HEARTBEAT_TTL_S,
+    LAST_WORDS_TTL_S,
+    Heartbeat,
+    heartbeat_key,
+)
+from protocol.prompt import TOKENIZER_TTL_S, digest_of, tokenizer_key
+from protocol.room_spec import Promise, promise_key
+from worker.admission import Admission
+from worker.engine.engine import Engine
+from worker.hosts import Hosts
+from worker.status import Status
+
+log = structlog.get_logger(__name__)
+
+
+class Pulse:
+    """Beats each `HEARTBEAT_PERIOD_S` and when told to."""
+
+    def __init__(self, settings: Settings, status: Status, hosts: Hosts) -> None:
+        self._redis = Redis.from_url(
+            settings.redis_url,
+            decode_responses=True,
+            socket_timeout=1.0,
+            socket_connect_timeout=1.0,
+        )
+        self._promise_ttl_s = settings.promise_ttl_s
+        self._status = status
+        self._hosts = hosts
+        self._engine: Engine | None = None
+        self._admission: Admission | None = None
+        self._now = asyncio.Event()
+        self._stopping = False
+        self._lost = False
+        self._slow = False
+
+    def attach(self, engine: Engine, admission: Admission) -> None:
+        """From now on tell slots and step times."""
+        self._engine, self._admission = engine, admission
+
+    def now(self) -> None:
+        """Beat at once. Main loop."""
+        self._now.set()
+
+    async def run(self) -> None:
+        """Beat until stopped; then take the heartbeat back, so that nobody waits for it.
+
+        A worker that failed leaves its reason there for a while: the page shows it.
+        """
+        while not self._stopping:
+            await self._beat()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._now.wait(), HEARTBEAT_PERIOD_S)
+            self._now.clear()
+        await self._end()
+
+    def stop(self) -> None:
+        """End `run`. By a flag: redis-py swallows a cancellation that comes while it connects."""
+        self._stopping = True
+        self._now.set()
+
+    def heartbeat(self) -> Heartbeat:
+        """What would be told now."""
+        return Heartbeat(
+            worker_id=self._status.worker_id,
+            state=self._status.state,
+            reason=self._reason(),
+            model=self._status.model,
+            model_note=self._status.model_note,
+            model_prompts=self._status.model_prompts,
+            model_sampling=self._status.model_sampling,
+            prompt_tokens=self._status.prompt_tokens,
+            tokenizer=digest_of(self._status.tokenizer) if self._status.tokenizer else "",
+            voices=self._status.voices,
+            lines=self._status.lines,
+            slots_total=self._engine.model.step.capacity if self._engine else 0,
+            slots_used=self._engine.used if self._engine else 0,
+            slots_free=self._admission.free() if self._admission else 0,
+            step_p99_ms=self._engine.window.p99_ms() if self._engine else None,
+            hosts={hosting.room: hosting.generation for hosting in self._hosts.all()},
+            refused=self._hosts.refused.all(),
+            failed=self._hosts.failed.all(),
+            left=self._hosts.left.all(),
+        )
+
+    def _reason(self) -> str:
+        if self._engine is not None and self._engine.too_slow and not self._status.reason:
+            return f"steps take {self._engine.window.p99_ms()} ms of 80: nobody is admitted"
+        return self._status.reason
+
+    def _tell_slowness(self) -> None:
+        """Say in the log when the doors close because steps take too long, and when they open."""
+        slow = self._engine is not None and self._engine.too_slow
+        if slow != self._slow and self._engine is not None:
+            tell = log.warning if slow else log.info
+            tell("steps_too_slow" if slow else "steps_in_time", p99_ms=self._engine.window.p99_ms())
+        self._slow = slow
+
+    async def _beat(self) -> None:
+        self._tell_slowness()
+        try:
+            await self._leave_tokenizer()
+            payload = self.heartbeat().model_dump_json()
+            key = heartbeat_key(self._status.worker_id)
+            await self._redis.set(key, payload, px=int(HEARTBEAT_TTL_S * 1000))
+            await self._follow_promises()
+        except RedisError as error:
+            if not self._lost:
+                log.warning("redis_lost", error=type(error).__name__)
+            self._lost = True
+            return
+        if self._lost:
+            log.info("redis_found")
+        self._lost = False
+
+    async def _leave_tokenizer(self) -> None:
+        """Leave in redis what counts a prompt's tokens, before a heartbeat names it."""
+        tokenizer = self._status.tokenizer
+        if not tokenizer or not self._status.model_prompts:
+            return
+        key = tokenizer_key(digest_of(tokenizer))
+        if not await self._redis.expire(key, TOKENIZER_TTL_S):
+            await self._redis.set(key, base64.b64encode(tokenizer), ex=TOKENIZER_TTL_S)
+
+    async def _follow_promises(self) -> None:
+        """Tell each host what its room is promised now, or that it is no longer the one."""
+        hosting = self._hosts.all()
+        if not hosting:
+            return
+        promises = await self._redis.mget([promise_key(each.room) for each in hosting])
+        for each, payload in zip(hosting, promises, strict=True):
+            if not payload:
+                await self._restore(each.promise())
+                continue
+            promise = _read(payload)
+            if promise is None:
+                continue
+            if promise.generation > each.generation:
+                each.leave("a newer generation was dispatched")
+            elif promise.ended:
+                each.leave("the session was ended")
+            else:
+                each.follow(promise)
+
+    async def _restore(self, promise: Promise) -> None:
+        """Redis lost what a room was promised, and nobody knows it better than its host."""
+        text = promise.model_dump_json()
+        await self._redis.set(promise_key(promise.room), text, nx=True, ex=self._promise_ttl_s)
+        log.warning("promise_restored", room=promise.room, generation=promise.generation)
+
+    async def is_outdated(self, promise: Promise) -> bool:
+        """Whether a dispatch comes too late: its room has a newer one, or has ended."""
+        try:
+            payload = await self._redis.get(promise_key(promise.room))
+        except RedisError:  # as good as it was; a newer one would be found with the next beats
+            return False
+        latest = _read(payload) or promise
+        return latest.ended or latest.generation > promise.generation
+
+    async def _end(self) -> None:
+        key = heartbeat_key(self._status.worker_id)
+        try:
+            if self._status.state == "error":
+                told = self.heartbeat()  # without rooms: those need another host now
+                last = told.model_copy(update={"hosts": {}}).model_dump_json()
+                await self._redis.set(key, last, px=int(LAST_WORDS_TTL_S * 1000))
+            else:
+                await self._redis.delete(key)
+        except RedisError as error:
+            log.warning("heartbeat_left_behind", error=type(error).__name__)
+        await self._redis.aclose()
+
+
+def _read(payload: Any) -> Promise | None:
+    """A promise, unless there is none or it cannot be read: that ends no call."""
+    try:
+        return Promise.from_metadata(payload) if payload else None
+    except InvalidInput:
+        log.warning("promise_unreadable")
+        return None

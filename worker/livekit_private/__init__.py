@@ -1,0 +1,1 @@
+"""Everything that reaches into private parts of LiveKit's Python SDK, pinned to its version."""

@@ -1,0 +1,38 @@
+"""One remote track as 80 ms frames at WebRTC's own 48 kHz, of which no other stream hears.
+
+`rtc.AudioStream` (livekit 1.1.21 audio_stream.py) asks for all audio events of the process: 64
+streams take a whole core for what is not theirs (docs/benchmarks.md).
+"""
+
+from typing import Any
+
+from livekit import rtc
+from livekit.rtc._utils import Queue  # private; the package is pinned to an exact version
+
+from worker.livekit_private.native_events import Target, native_events
+
+SAMPLE_RATE_HZ = 48_000  # as WebRTC has it: any other is resampled badly (worker/sound/resample.py)
+FRAME_MS = 80
+QUEUE_FRAMES = 3
+
+
+class TrackStream(rtc.AudioStream):
+    """An `rtc.AudioStream` of 48 kHz mono 80 ms frames that gets its own events only."""
+
+    def __init__(self, track: rtc.Track) -> None:
+        super().__init__(
+            track,
+            capacity=QUEUE_FRAMES,
+            sample_rate=SAMPLE_RATE_HZ,
+            num_channels=1,
+            frame_size_ms=FRAME_MS,
+        )
+        # The base class reads its queue only once its task runs, so the swap loses nothing.
+        native_events().unsubscribe(self._ffi_queue)
+        self._ffi_queue = Queue[Any]()
+        native_events().add_stream(self._ffi_handle.handle, Target(self._loop, self._ffi_queue))
+
+    async def aclose(self) -> None:
+        """Close the stream and stop its events."""
+        await super().aclose()
+        native_events().unsubscribe(self._ffi_queue)

@@ -1,0 +1,1 @@
+"""One job hosts one room: its people and personas, the floor, words and typed lines."""

@@ -45,6 +45,15 @@ test: $(DEV) $(PAGE) tests/clients/node_modules/.installed ## all tests: real se
 	$(BIN)/python -m deploy.npm test
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: test-fast
+test-fast: $(DEV) ## the protocol and the engine on small models, for the inner loop; starts no LiveKit, no browser
+	@$(BIN)/python -m deploy.installers redis-server
+	$(BIN)/python -m pytest -m "not gpu" tests/protocol tests/engine $(ARGS)
+
+.PHONY: tree
+tree: $(DEV) ## every folder and file with its sentence; ARGS=worker/engine for one folder
+	@$(BIN)/python -m harness.tree $(ARGS)
+
 .PHONY: pocket
 pocket: $(DEV) ## train the pocket Moshi from nothing (espeak-ng; half an hour on 2 cores); ARGS="speech codec language model"
 	$(BIN)/python -m training $(ARGS)
@@ -59,6 +68,7 @@ check: $(DEV) web/node_modules/.installed ## format, lint, types, known faults o
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	$(BIN)/lint-imports
 	$(BIN)/python -m deploy.advisories
 	$(BIN)/python -m deploy.npm run check
 

@@ -1,8 +1,8 @@
 """What attacks on one room and on the HTTP port leave of another room's echo, and of the memory.
 
 Starts a stack of its own with the echo model. One person talks in a room for the whole time. In
-another room six participants attack together (`tests/worker/room/attacker.py`: typed lines without end,
-streams on unknown topics, one stream again and again, whole lines, data packets, idle
+another room six participants attack together (`tests/worker/room/attacker.py`: typed lines
+without end, streams on unknown topics, one stream again and again, whole lines, data packets, idle
 microphones), while a thousand connections send half requests and 400 bad keys are tried.
 Before that the same six attack a LiveKit without a worker: what is missing of the echo then is
 missing because they take this machine's cores. Bounded, on loopback, ends by itself.
@@ -35,7 +35,7 @@ from harness.stack import Stack, start_stack
 from tests.token_service.players import person_token
 from tests.token_service.server.half_requests import halves, held
 from tests.worker.room.attacker import KINDS
-from worker.livekit_private.native_log import leave_native_log_there
+from worker.livekit_private.native_log import disable_native_log_capture
 
 ATTACKED = "attacked"
 COUNTS = {"tracks": 40}  # more are too many for the client's own SDK
@@ -175,7 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=20.0)
     arguments = parser.parse_args()
-    leave_native_log_there()
+    disable_native_log_capture()
     with (
         tempfile.TemporaryDirectory(prefix="attacks-") as folder,
         start_stack(

@@ -25,10 +25,11 @@ from livekit.rtc._proto import ffi_pb2
 from livekit.rtc._utils import Queue
 
 from protocol.personas import Persona
+from worker.engine.arrays import Mask, Pcm
 from worker.engine.conversation.say import Done
 from worker.engine.engine import Engine
-from worker.engine.model import Mask, Model, Pcm, StepOut
-from worker.engine.slots import Frame
+from worker.engine.model import Model, StepOut
+from worker.engine.slots import SlotFrame
 from worker.grid import FRAME_S, next_tick
 from worker.livekit_private.native_events import NativeEvents, Target
 from worker.sound.ring import Ring
@@ -114,7 +115,7 @@ class Host(threading.Thread):
             frame = self.ring.take()
             self.engine.push(occupant, silence if frame is None else frame)
 
-    def _deliver(self, frame: Frame) -> None:
+    def _deliver(self, frame: SlotFrame) -> None:
         self.loop.call_soon_threadsafe(self._heard, frame.arrived_s)
 
     def _heard(self, arrived_s: float) -> None:

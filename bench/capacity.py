@@ -36,10 +36,11 @@ from bench import models
 from bench.models import PERSONA
 from bench.renewal import renewals
 from protocol.personas import Persona
-from worker.engine.conversation.renewal import Rules
+from worker.engine.arrays import Mask, Pcm
+from worker.engine.conversation.renewal import RenewalRules
 from worker.engine.engine import Engine
-from worker.engine.model import Mask, Model, Pcm, StepOut
-from worker.engine.slots import Frame, Occupant
+from worker.engine.model import Model, StepOut
+from worker.engine.slots import Occupant, SlotFrame
 from worker.engine.step import MoshiStep
 
 FRAME_S = 0.080
@@ -87,7 +88,7 @@ class Session:
     unfinished: int = 0
     took_s: list[float] = field(default_factory=list)
 
-    def deliver(self, frame: Frame) -> None:
+    def deliver(self, frame: SlotFrame) -> None:
         """Take note of a frame; on the engine thread."""
         self.delivered += 1
         self.took_s.append(time.monotonic() - frame.arrived_s)
@@ -290,7 +291,7 @@ def start(options: argparse.Namespace, device: torch.device) -> tuple[CountedSte
     reading = models.as_prompted(models.VOICE_FRAMES, mimi.frame_size) if options.prompted else None
     step = CountedStep(lm, mimi, options.most, reading=reading)
     step.rows, step.times_s = [], []
-    step.renewed_every = int((lm.context or 0) * Rules().at_share) - step.renewal.keep_frames
+    step.renewed_every = int((lm.context or 0) * RenewalRules().at_share) - step.renewal.keep_frames
     list(step.warm([next(who_joins(prompted=options.prompted))]))
     silence = np.zeros((step.capacity, 1920), dtype=np.float32)
     for slots in range(step.capacity + 1):

@@ -18,7 +18,7 @@ import numpy as np
 from livekit import rtc
 
 from protocol.config.settings import load_settings
-from worker.livekit_private.native_log import leave_native_log_there
+from worker.livekit_private.native_log import disable_native_log_capture
 
 RATE_HZ = 48_000
 CHUNK = RATE_HZ // 100  # 10 ms
@@ -130,7 +130,7 @@ async def measure(url: str, rooms: int, seconds: float) -> dict[str, float | int
 
 
 async def main() -> None:
-    leave_native_log_there()  # else the people take a core of their own
+    disable_native_log_capture()  # else the people take a core of their own
     settings = load_settings()
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rooms", type=int, nargs="+", default=[1, 8])

@@ -15,11 +15,11 @@ from moshi.models.loaders import get_mimi, get_moshi_lm
 
 from protocol.errors import InvalidInput
 from protocol.personas import Persona
-from worker.engine import pocket
 from worker.engine.builtin import builtin_folder
 from worker.engine.capacity import MemoryPlan
-from worker.engine.conversation.prompt_state import Reading
+from worker.engine.conversation.prompt_state import PromptReading
 from worker.engine.conversation.voices import RecordedVoice
+from worker.engine.files import pocket
 from worker.engine.files.lm_weights import Unfilled, load_lm
 from worker.engine.files.mimi_weights import load_codec
 from worker.engine.files.model_files import find_model
@@ -80,10 +80,10 @@ def load(
     return lm, load_codec(files, lm, device)
 
 
-def as_prompted(voice_frames: int, frame_samples: int) -> Reading:
+def as_prompted(voice_frames: int, frame_samples: int) -> PromptReading:
     """What takes any model for a PersonaPlex: a voice of noise, and a token for each letter."""
     noise = np.random.default_rng(1).normal(size=voice_frames * frame_samples) * 0.1
-    return Reading(
+    return PromptReading(
         encode=lambda text: [10 + ord(letter) % 50 for letter in text],
         prompted=True,
         voices={"bench": RecordedVoice(noise.astype(np.float32))},

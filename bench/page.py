@@ -27,7 +27,7 @@ from tests.browser.axe import examined
 from tests.browser.chromium import chromium_that_hears
 from tests.browser.microphone import write_turn
 from tests.browser.visit import Visit
-from worker.engine import pocket
+from worker.engine.files import pocket
 
 SIZE = ViewportSize(width=1200, height=720)
 SHARPNESS = 1.5

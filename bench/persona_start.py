@@ -30,7 +30,7 @@ from moshi.utils.compile import no_compile
 
 from bench import models
 from protocol.personas import Persona
-from worker.engine.model import Pcm
+from worker.engine.arrays import Pcm
 from worker.engine.step import MoshiStep
 
 FRAME_S = 0.080

@@ -30,8 +30,8 @@ from prometheus_client import REGISTRY
 
 from bench import models
 from bench.models import PERSONA
-from worker.engine.background import Chores
-from worker.engine.model import Pcm
+from worker.engine.arrays import Pcm
+from worker.engine.background import BackgroundWork
 from worker.engine.step import MoshiStep
 
 FRAME_S = 0.080
@@ -39,7 +39,7 @@ MARGIN_S = 0.005  # as engine.py leaves it
 WHOLE_GAP_S = 60.0
 
 
-class TimedChores(Chores):
+class TimedChores(BackgroundWork):
     """Remembers how long the pieces of each kind took."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Talk:
 
     def __init__(self, step: MoshiStep) -> None:
         self.step = step
-        step.chores = self.chores = TimedChores()
+        step.background = self.background = TimedChores()
         for slot in range(step.capacity):
             step.join(slot, PERSONA)
         noise = np.random.default_rng(0).normal(size=(25, step.capacity, 1920))
@@ -116,7 +116,7 @@ def one_renewal(talk: Talk) -> dict[str, Any]:
     while talk.frames < talk.step.renewal.keep_frames:
         steps_s.append(talk.frame(lambda took_s: 0.0))
     for _ in range(2):
-        talk.chores.pieces_s.clear()
+        talk.background.pieces_s.clear()
         before = renewals()
         talk.step.renewal.ask(0, "request")
         while renewals() == before:
@@ -125,7 +125,7 @@ def one_renewal(talk: Talk) -> dict[str, Any]:
                 talk.frame(lambda took_s: 0.0)
     pieces = {
         kind: [round(each * 1e3, 2) for each in times_s]
-        for kind, times_s in talk.chores.pieces_s.items()
+        for kind, times_s in talk.background.pieces_s.items()
     }
     columns = int(talk.step.memory.tensors["mind.transformer.offset"][0])
     flat = [each for times_ms in pieces.values() for each in times_ms]

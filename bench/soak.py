@@ -26,7 +26,7 @@ from bench.visits import visits
 from harness.census import Held
 from harness.stack import Stack, start_stack
 from tests.worker.rooms import SIX
-from worker.livekit_private.native_log import leave_native_log_there
+from worker.livekit_private.native_log import disable_native_log_capture
 
 CAPACITY = max(len(SIX), 8)
 
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=3, help="visits at the same time")
     parser.add_argument("--minutes", type=float, default=30.0)
     arguments = parser.parse_args()
-    leave_native_log_there()
+    disable_native_log_capture()
     with (
         tempfile.TemporaryDirectory(prefix="soak-") as folder,
         start_stack(Path(folder), model="builtin", capacity=CAPACITY) as stack,

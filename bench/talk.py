@@ -28,7 +28,7 @@ from training.corpus import person_clip
 from training.ears import Ears, spelled, voice_of
 from training.repertoire import COMMON, NEVER_TRAINED, PEOPLE, PERSONA_VOICES, Use, lines
 from training.sound import gain
-from worker.livekit_private.native_log import leave_native_log_there
+from worker.livekit_private.native_log import disable_native_log_capture
 
 RATE_HZ = 24_000
 CHUNK = RATE_HZ // 100  # 10 ms
@@ -309,7 +309,7 @@ async def talk(url: str, persona: str, options: argparse.Namespace) -> Figures:
 
 async def main() -> None:
     """All personas at once."""
-    leave_native_log_there()
+    disable_native_log_capture()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--url", default=f"http://127.0.0.1:{load_settings().port}")
     parser.add_argument("--turns", type=int, default=16)

@@ -68,7 +68,7 @@ def _first_caller(project: Path) -> list[str]:
     """An API key for who deploys, where there is no file of them yet."""
     path = project / KEYS_FILE
     if path.exists():
-        return [f"{path}: left as it is; `python -m token_service.auth.api_keys NAME` adds one"]
+        return [f"{path}: left as it is; `python -m token_service.keys NAME` adds one"]
     key, stored = make_key("operator", frozenset(Scope))
     add_key(path, stored)
     path.parent.chmod(ENTERABLE_FOR_ALL)

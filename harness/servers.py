@@ -1,7 +1,7 @@
 """Real servers for tests: redis and LiveKit on free loopback ports, gone when the test run is.
 
 Context managers only; `conftest.py` makes fixtures of them. Reads no `.env` and no user file.
-Started tethered (`deploy.launch.die_with_parent`), so that a killed pytest leaves nothing behind either.
+Started by `deploy.launch.die_with_parent`, so that a killed pytest leaves nothing behind either.
 """
 
 import os

@@ -25,7 +25,7 @@ from protocol.errors import InvalidInput, explain
 from protocol.patterns import Matching
 from protocol.personas import PERSONAS_PER_ROOM, Persona
 
-PROMISE_KEY = "moshi:promise:{room}"
+SPEC_KEY = "moshi:promise:{room}"
 
 Id = Annotated[str, Matching(r"[a-z0-9]{0,32}", "up to 32 lowercase letters and digits")]
 
@@ -35,7 +35,7 @@ def fresh_id() -> str:
     return secrets.token_hex(8)
 
 
-class PromisedPersona(Persona):
+class PersonaSpec(Persona):
     """One persona of a room, and what is wanted of it now. Its `id` is its own as long as it is."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
@@ -44,12 +44,12 @@ class PromisedPersona(Persona):
     muted: bool = False
 
 
-def promised(personas: Iterable[Persona]) -> tuple[PromisedPersona, ...]:
+def persona_specs(personas: Iterable[Persona]) -> tuple[PersonaSpec, ...]:
     """Give each persona an id of its own: they are promised to a room from now on."""
-    return tuple(PromisedPersona(**dict(each), id=fresh_id()) for each in personas)
+    return tuple(PersonaSpec(**dict(each), id=fresh_id()) for each in personas)
 
 
-class Promise(BaseModel):
+class RoomSpec(BaseModel):
     """What a room was promised. `generation` is 0 until the first dispatch and grows with each.
 
     Personas may be given as `Persona`. Those without an id, as older services write them, get
@@ -60,7 +60,7 @@ class Promise(BaseModel):
 
     room: str = Field(min_length=1, max_length=256)
     generation: int = Field(default=0, ge=0)
-    personas: tuple[PromisedPersona, ...] = Field(min_length=1, max_length=PERSONAS_PER_ROOM)
+    personas: tuple[PersonaSpec, ...] = Field(min_length=1, max_length=PERSONAS_PER_ROOM)
     ended: bool = False
     worker: str = ""  # whose slots are held for this generation; empty: whoever has them
     session: Id = ""
@@ -72,7 +72,7 @@ class Promise(BaseModel):
 
     @field_validator("personas")
     @classmethod
-    def _each_has_an_id(cls, personas: tuple[PromisedPersona, ...]) -> tuple[PromisedPersona, ...]:
+    def _each_has_an_id(cls, personas: tuple[PersonaSpec, ...]) -> tuple[PersonaSpec, ...]:
         named = tuple(
             each if each.id else each.model_copy(update={"id": f"p{place}"})
             for place, each in enumerate(personas)
@@ -82,7 +82,7 @@ class Promise(BaseModel):
         return named
 
     @classmethod
-    def from_metadata(cls, metadata: str) -> "Promise":
+    def from_metadata(cls, metadata: str) -> "RoomSpec":
         """Read a dispatch's metadata. Raises `InvalidInput`, whose text shows no prompt."""
         try:
             return cls.model_validate_json(metadata)
@@ -97,6 +97,6 @@ class Promise(BaseModel):
         return self.model_dump_json()
 
 
-def promise_key(room: str) -> str:
+def spec_key(room: str) -> str:
     """Redis key that holds a room's promise as JSON."""
-    return PROMISE_KEY.format(room=room)
+    return SPEC_KEY.format(room=room)

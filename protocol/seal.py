@@ -11,7 +11,7 @@ import hmac
 from protocol.config.secret import key_for
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
-from protocol.room_spec import Promise
+from protocol.room_spec import RoomSpec
 
 PURPOSE = "moshi-rooms dispatch"
 
@@ -22,12 +22,12 @@ class Seal:
     def __init__(self, settings: Settings) -> None:
         self._key = key_for(settings, PURPOSE)
 
-    def close(self, promise: Promise) -> str:
+    def close(self, spec: RoomSpec) -> str:
         """Give the metadata with which the promise is dispatched."""
-        text = promise.metadata()
+        text = spec.metadata()
         return f"{self._signature(text)} {text}"
 
-    def open(self, metadata: str, room: str) -> Promise:
+    def open(self, metadata: str, room: str) -> RoomSpec:
         """Read the metadata of a dispatch that was made in `room`.
 
         Raises `InvalidInput` for one that was not sealed with this secret, or for another room.
@@ -37,10 +37,10 @@ class Seal:
             raise InvalidInput(
                 "job metadata: expected what a token service with this LIVEKIT_API_SECRET sealed"
             )
-        promise = Promise.from_metadata(text)
-        if promise.room != room:
-            raise InvalidInput(f"job metadata: room={promise.room!r:.80}: expected {room!r:.80}")
-        return promise
+        spec = RoomSpec.from_metadata(text)
+        if spec.room != room:
+            raise InvalidInput(f"job metadata: room={spec.room!r:.80}: expected {room!r:.80}")
+        return spec
 
     def _signature(self, text: str) -> str:
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()

@@ -11,12 +11,12 @@ import pytest
 
 from harness import servers
 from protocol.config.settings import Settings
-from worker.livekit_private.native_log import leave_native_log_there
+from worker.livekit_private.native_log import disable_native_log_capture
 
 
 def pytest_sessionstart() -> None:
     """The people of all tests are spared what LiveKit's native library logs, and so is the run."""
-    leave_native_log_there()
+    disable_native_log_capture()
 
 
 @pytest.hookimpl(wrapper=True)

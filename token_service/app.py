@@ -9,7 +9,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from protocol.config.settings import Settings
-from token_service.auth.authenticator import doors
+from token_service.auth.authenticator import authenticators
 from token_service.errors import answer_problems
 from token_service.http import events, guests, personas, sessions, status, token, webhook, workers
 from token_service.http.body import BodyLimit
@@ -22,7 +22,7 @@ from token_service.service import catalogue_of, open_service
 
 def create_app(settings: Settings) -> FastAPI:
     """Put the service together. Raises `InvalidInput` for personas that cannot be used."""
-    catalogue, entrances = catalogue_of(settings), doors(settings)
+    catalogue, entrances = catalogue_of(settings), authenticators(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:

@@ -18,26 +18,26 @@ from protocol.errors import InvalidInput
 from protocol.personas import Catalogue, load_catalogue
 from protocol.seal import Seal
 from token_service.auth.audit import Audit
-from token_service.auth.authenticator import Entrances, Gate, doors
-from token_service.auth.guest_links import Guests
-from token_service.auth.rate_limit import Limiter
-from token_service.fleet.forgotten import Forgotten
+from token_service.auth.authenticator import Authenticator, Authenticators, authenticators
+from token_service.auth.guest_links import GuestLinks
+from token_service.auth.rate_limit import RateLimiter
+from token_service.fleet.breakers import Breakers
 from token_service.fleet.holds import Holds
 from token_service.fleet.prompt_limits import PromptLimits
-from token_service.fleet.reader import Workers
-from token_service.fleet.reservations import Places
+from token_service.fleet.reader import FleetReader
+from token_service.fleet.reservations import Reservations
 from token_service.fleet.space import Space
-from token_service.rooms.admission import Admission
-from token_service.rooms.breakers import Breakers
+from token_service.rooms.admission import RoomAdmission
 from token_service.rooms.commands import Commands
-from token_service.rooms.dispatch_import import Adoption
-from token_service.rooms.events import Events
-from token_service.rooms.issued_tokens import SLACK_S, Passes
-from token_service.rooms.livekit import Rooms
+from token_service.rooms.dispatch_import import DispatchImport
+from token_service.rooms.events import EventStore
+from token_service.rooms.forgotten import Forgotten
+from token_service.rooms.issued_tokens import SLACK_S, IssuedTokens
+from token_service.rooms.livekit import LiveKitRooms
 from token_service.rooms.livekit_client import LiveKitClient
-from token_service.rooms.reconciler import Dispatcher
+from token_service.rooms.reconciler import Reconciler
 from token_service.rooms.sessions import Sessions
-from token_service.rooms.store import Promises
+from token_service.rooms.store import SpecStore
 
 REDIS_TIMEOUT_S = 2.0
 STREAMS = 200  # of events, in this process; each holds a connection to redis
@@ -51,21 +51,21 @@ class Service:
     settings: Settings
     catalogue: Catalogue
     redis: Redis
-    rooms: Rooms
+    rooms: LiveKitRooms
     verifier: api.TokenVerifier  # of what LiveKit signs
-    workers: Workers
-    admission: Admission
-    dispatcher: Dispatcher
-    places: Places
-    events: Events
-    promises: Promises
-    passes: Passes
+    workers: FleetReader
+    admission: RoomAdmission
+    dispatcher: Reconciler
+    places: Reservations
+    events: EventStore
+    specs: SpecStore
+    passes: IssuedTokens
     sessions: Sessions
     commands: Commands
-    gate: Gate
-    guests: Guests
+    gate: Authenticator
+    guests: GuestLinks
     forgotten: Forgotten
-    limiter: Limiter
+    limiter: RateLimiter
     space: Space
     audit: Audit
     streams: Counter[str] = field(default_factory=Counter[str])  # of events, open now, by caller
@@ -84,15 +84,15 @@ def catalogue_of(settings: Settings) -> Catalogue:
 
 @asynccontextmanager
 async def open_service(
-    settings: Settings, catalogue: Catalogue, entrances: Entrances | None = None
+    settings: Settings, catalogue: Catalogue, entrances: Authenticators | None = None
 ) -> AsyncGenerator[Service]:
     """Connect nothing yet, but make ready to: redis and LiveKit may be away and come later."""
-    ring, users = entrances or doors(settings)
+    ring, users = entrances or authenticators(settings)
     redis = _redis(settings)
     secret = reveal(settings, "livekit_api_secret", "rooms and webhooks")
     livekit = LiveKitClient(settings.livekit_url, settings.livekit_api_key, secret)
     verifier = api.TokenVerifier(settings.livekit_api_key, secret)
-    guests = Guests(redis, settings)
+    guests = GuestLinks(redis, settings)
     async with AsyncExitStack() as open_parts:
         if users is not None:
             open_parts.push_async_callback(users.close)
@@ -101,9 +101,9 @@ async def open_service(
                 settings,
                 catalogue,
                 redis,
-                Rooms(livekit, Seal(settings)),
+                LiveKitRooms(livekit, Seal(settings)),
                 verifier,
-                Gate(settings, ring, users, guests),
+                Authenticator(settings, ring, users, guests),
                 guests,
             )
 
@@ -112,28 +112,28 @@ def _assemble(
     settings: Settings,
     catalogue: Catalogue,
     redis: Redis,
-    rooms: Rooms,
+    rooms: LiveKitRooms,
     verifier: api.TokenVerifier,
-    gate: Gate,
-    guests: Guests,
+    gate: Authenticator,
+    guests: GuestLinks,
 ) -> Service:
     """Make every part of the service, each of those that it needs."""
-    promises = Promises(redis, settings.promise_ttl_s, settings.token_ttl_s + SLACK_S)
-    limiter, space, holds = Limiter(redis, settings), Space(redis), Holds(redis)
-    breakers, places, events = Breakers(redis), Places(redis), Events(redis)
-    workers = Workers(redis, breakers)
-    passes = Passes(redis, rooms, promises, guests, settings)
+    specs = SpecStore(redis, settings.promise_ttl_s, settings.token_ttl_s + SLACK_S)
+    limiter, space, holds = RateLimiter(redis, settings), Space(redis), Holds(redis)
+    breakers, places, events = Breakers(redis), Reservations(redis), EventStore(redis)
+    workers = FleetReader(redis, breakers)
+    passes = IssuedTokens(redis, rooms, specs, guests, settings)
     forgotten, prompts = Forgotten(redis, rooms), PromptLimits(redis)
     hold_s, usual = settings.reservation_s, settings.default_persona
-    admission = Admission(
-        catalogue, promises, workers, rooms, places, events, prompts, holds, limiter, space, hold_s
+    admission = RoomAdmission(
+        catalogue, specs, workers, rooms, places, events, prompts, holds, limiter, space, hold_s
     )
-    adoption = Adoption(catalogue, usual, promises, rooms, events, workers, prompts)
-    dispatcher = Dispatcher(
-        promises, workers, rooms, places, breakers, events, passes, adoption, forgotten, prompts
+    dispatch_import = DispatchImport(catalogue, usual, specs, rooms, events, workers, prompts)
+    dispatcher = Reconciler(
+        specs, workers, rooms, places, breakers, events, passes, dispatch_import, forgotten, prompts
     )
     sessions = Sessions(
-        redis, admission, promises, workers, rooms, places, events, passes, dispatcher, forgotten
+        redis, admission, specs, workers, rooms, places, events, passes, dispatcher, forgotten
     )
     return Service(
         settings=settings,
@@ -146,7 +146,7 @@ def _assemble(
         dispatcher=dispatcher,
         places=places,
         events=events,
-        promises=promises,
+        specs=specs,
         passes=passes,
         commands=Commands(redis, workers),
         gate=gate,

@@ -16,7 +16,7 @@ from training.espeak import EspeakMissing
 from training.language import School, language_run, school, train_language
 from training.model import new_lm, write_model
 from training.report import write_curves
-from worker.engine import pocket
+from worker.engine.files import pocket
 
 DRAFT = "model"  # the folder with random weights: what prompts are read from
 

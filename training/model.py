@@ -19,7 +19,7 @@ from training.repertoire import VOICES
 from training.sound import RATE_HZ
 from training.words import pieces
 from worker.engine.builtin import tokenizer_of
-from worker.engine.conversation.prompt_state import Prompts, Reading
+from worker.engine.conversation.prompt_state import PromptReading, Prompts
 from worker.engine.conversation.voices import read_voices
 from worker.engine.files.model_files import VOICES_FOLDER
 from worker.engine.network.codec import CodecWeights
@@ -77,7 +77,7 @@ def mimi_of(folder: Path) -> CodecWeights:
 
 def prompts_of(folder: Path, codec: CodecWeights) -> Prompts:
     """What the engine makes of personas, before there is an engine."""
-    reading = Reading(
+    reading = PromptReading(
         encode=SentencePieceProcessor(str(folder / TOKENIZER_FILE)).encode,
         prompted=True,
         voices=read_voices(folder / VOICES_FOLDER, folder / "none", RATE_HZ),

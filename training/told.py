@@ -16,7 +16,7 @@ from protocol.personas import Persona, load_catalogue
 from training.ears import Ears, spelled
 from training.repertoire import COMMON, PERSONA_VOICES, PERSONAS, Use, lines
 from training.sound import FRAME, Pcm
-from worker.engine import pocket
+from worker.engine.files import pocket
 from worker.engine.load import load_model
 from worker.engine.model import Model
 

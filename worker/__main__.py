@@ -21,20 +21,20 @@ from protocol.config.secret import reveal
 from protocol.config.settings import Settings, load_settings
 from protocol.errors import InvalidInput
 from protocol.seal import Seal
-from worker.admission import Admission
-from worker.context import House, attributes_of, identity_of
+from worker.admission import JobAdmission
+from worker.context import WorkerContext, attributes_of, identity_of
 from worker.engine.engine import Engine
 from worker.engine.model import Model
-from worker.events import Events
+from worker.events import EventWriter
 from worker.health import Health
-from worker.heartbeat import Pulse
+from worker.heartbeat import HeartbeatPublisher
 from worker.hosts import Hosts
 from worker.livekit_private.native_events import native_events
-from worker.livekit_private.native_log import leave_native_log_there
+from worker.livekit_private.native_log import disable_native_log_capture
 from worker.livekit_private.registration import Registration
 from worker.room.commands import Commands
 from worker.room.host import Host
-from worker.status import Status
+from worker.status import WorkerStatus
 
 log = structlog.get_logger(__name__)
 
@@ -49,10 +49,10 @@ class Worker:
     def __init__(self, settings: Settings, load: LoadModel | None = None) -> None:
         self.settings = settings
         self._load_model = load or _load_model
-        self.status = Status(settings.model)
+        self.status = WorkerStatus(settings.model)
         self.hosts = Hosts()
-        self.pulse = Pulse(settings, self.status, self.hosts)
-        self.events = Events(settings.redis_url)
+        self.pulse = HeartbeatPublisher(settings, self.status, self.hosts)
+        self.events = EventWriter(settings.redis_url)
         self.commands = Commands(settings.redis_url, self.status.worker_id, self.hosts)
         self.health = Health(self.pulse, settings.worker_host, settings.worker_port)
         self._loop = asyncio.get_running_loop()
@@ -68,11 +68,11 @@ class Worker:
         obeying = asyncio.create_task(self.commands.run(), name="commands")
         beating.add_done_callback(_die_of)  # without heartbeat all rooms here would be replaced
         try:
-            house = self._open_house(await self._load())
+            context = self._open_context(await self._load())
             try:
-                await self._serve(house)
+                await self._serve(context)
             finally:
-                house.engine.stop()
+                context.engine.stop()
         except Exception as error:
             self.status.change("error", str(error) or type(error).__name__)
             raise
@@ -105,19 +105,21 @@ class Worker:
         gc.freeze()
         return model
 
-    def _open_house(self, model: Model) -> House:
+    def _open_context(self, model: Model) -> WorkerContext:
         engine = Engine(model, _die, self.settings.max_step_share)
         engine.start()
-        admission = Admission(lambda: engine.free, lambda: engine.too_slow)
+        admission = JobAdmission(lambda: engine.free, lambda: engine.too_slow)
         self.pulse.attach(engine, admission)
 
         def changed() -> None:
             self._loop.call_soon_threadsafe(self.pulse.now)
 
-        return House(self.settings, engine, admission, self.hosts, changed, self.events.emit)
+        return WorkerContext(
+            self.settings, engine, admission, self.hosts, changed, self.events.emit
+        )
 
-    async def _serve(self, house: House) -> None:
-        server = make_server(house, self.pulse, self.status.worker_id, self._lost)
+    async def _serve(self, context: WorkerContext) -> None:
+        server = make_server(context, self.pulse, self.status.worker_id, self._lost)
         server.on("worker_registered", lambda *_: self._registered())
         self._lost("LiveKit was not asked yet")
         serving = asyncio.create_task(server.run(), name="agent server")
@@ -127,7 +129,7 @@ class Worker:
             error = serving.exception()
             await server.aclose()  # else its idle threads keep the process from ending
             raise ConnectionError(f"{self.status.reason} ({error})") from error
-        house.admission.open = False
+        context.admission.open = False
         self.status.change("draining", f"{len(self.hosts.all())} rooms")
         self.pulse.now()
         await self._drain(server)
@@ -159,39 +161,40 @@ class Worker:
 
 
 def make_server(
-    house: House, pulse: Pulse, worker_id: str, on_lost: Callable[[str], None]
+    context: WorkerContext,
+    pulse: HeartbeatPublisher,
+    worker_id: str,
+    on_lost: Callable[[str], None],
 ) -> AgentServer:
     """The server of jobs, with what it does for each."""
-    server = Registration(house.settings, on_lost)
-    seal = Seal(house.settings)
+    server = Registration(context.settings, on_lost)
+    seal = Seal(context.settings)
 
     async def request(job: JobRequest) -> None:
         try:
-            promise = seal.open(job.job.metadata, job.room.name)
+            spec = seal.open(job.job.metadata, job.room.name)
         except InvalidInput as error:
             log.warning("job_refused", job=job.id, room=job.room.name, reason=str(error))
             return await job.reject(terminate=True)
-        if await pulse.is_outdated(promise):
-            log.info("job_outdated", job=job.id, room=promise.room, generation=promise.generation)
+        if await pulse.is_outdated(spec):
+            log.info("job_outdated", job=job.id, room=spec.room, generation=spec.generation)
             return await job.reject(terminate=True)
-        if not house.admission.reserve(job.id, len(promise.personas)):
-            log.info("job_refused", job=job.id, room=promise.room, reason="not enough free slots")
-            house.hosts.refused.add(promise)
+        if not context.admission.reserve(job.id, len(spec.personas)):
+            log.info("job_refused", job=job.id, room=spec.room, reason="not enough free slots")
+            context.hosts.refused.add(spec)
             pulse.now()
             return await job.reject(terminate=False)
-        first = promise.personas[0]
+        first = spec.personas[0]
         await job.accept(
             identity=identity_of(first),
             name=first.label,
-            attributes=attributes_of(first, promise, house.engine.model.name),
+            attributes=attributes_of(first, spec, context.engine.model.name),
         )
 
     async def serve_room(ctx: JobContext) -> None:
-        promise = seal.open(ctx.job.metadata, ctx.job.room.name)
-        with structlog.contextvars.bound_contextvars(
-            room=promise.room, generation=promise.generation
-        ):
-            await Host(ctx, promise, house).run()
+        spec = seal.open(ctx.job.metadata, ctx.job.room.name)
+        with structlog.contextvars.bound_contextvars(room=spec.room, generation=spec.generation):
+            await Host(ctx, spec, context).run()
 
     server.rtc_session(serve_room, agent_name=wire.agent_name(worker_id), on_request=request)
     return server
@@ -231,7 +234,7 @@ def main() -> int:
         settings = load_settings()
         configure_logging(settings)
         refuse_unsafe(settings, serves_people=False)
-        leave_native_log_there()
+        disable_native_log_capture()
         native_events()
         asyncio.run(_main(settings))
     except (InvalidInput, ConnectionError, OSError) as error:

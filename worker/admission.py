@@ -10,7 +10,7 @@ from collections.abc import Callable
 HOLD_S = 15.0  # LiveKit assigns within 7.5 s or never (livekit-agents 1.8.9 worker.py)
 
 
-class Admission:
+class JobAdmission:
     """Free slots minus those that jobs on their way were promised."""
 
     def __init__(

@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 WAITING_MOST = 1000
 
 
-class Events:
+class EventWriter:
     """Writes events to each room's stream."""
 
     def __init__(self, redis_url: str) -> None:

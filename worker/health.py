@@ -7,7 +7,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from protocol.errors import InvalidInput
-from worker.heartbeat import Pulse
+from worker.heartbeat import HeartbeatPublisher
 
 # Of the heartbeat; the rest names rooms, and whoever knows an open room's name may enter it.
 SHOWN = {
@@ -30,7 +30,7 @@ SHOWN = {
 class Health:
     """Serves 200 while the worker can serve or drains, else 503, with what is shown as JSON."""
 
-    def __init__(self, pulse: Pulse, host: str, port: int) -> None:
+    def __init__(self, pulse: HeartbeatPublisher, host: str, port: int) -> None:
         self._pulse = pulse
         self._host, self._port = host, port
         app = web.Application()

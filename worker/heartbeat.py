@@ -23,19 +23,19 @@ from protocol.heartbeat import (
     heartbeat_key,
 )
 from protocol.prompt import TOKENIZER_TTL_S, digest_of, tokenizer_key
-from protocol.room_spec import Promise, promise_key
-from worker.admission import Admission
+from protocol.room_spec import RoomSpec, spec_key
+from worker.admission import JobAdmission
 from worker.engine.engine import Engine
 from worker.hosts import Hosts
-from worker.status import Status
+from worker.status import WorkerStatus
 
 log = structlog.get_logger(__name__)
 
 
-class Pulse:
+class HeartbeatPublisher:
     """Beats each `HEARTBEAT_PERIOD_S` and when told to."""
 
-    def __init__(self, settings: Settings, status: Status, hosts: Hosts) -> None:
+    def __init__(self, settings: Settings, status: WorkerStatus, hosts: Hosts) -> None:
         self._redis = Redis.from_url(
             settings.redis_url,
             decode_responses=True,
@@ -46,13 +46,13 @@ class Pulse:
         self._status = status
         self._hosts = hosts
         self._engine: Engine | None = None
-        self._admission: Admission | None = None
+        self._admission: JobAdmission | None = None
         self._now = asyncio.Event()
         self._stopping = False
         self._lost = False
         self._slow = False
 
-    def attach(self, engine: Engine, admission: Admission) -> None:
+    def attach(self, engine: Engine, admission: JobAdmission) -> None:
         """From now on tell slots and step times."""
         self._engine, self._admission = engine, admission
 
@@ -121,7 +121,7 @@ class Pulse:
             payload = self.heartbeat().model_dump_json()
             key = heartbeat_key(self._status.worker_id)
             await self._redis.set(key, payload, px=int(HEARTBEAT_TTL_S * 1000))
-            await self._follow_promises()
+            await self._follow_specs()
         except RedisError as error:
             if not self._lost:
                 log.warning("redis_lost", error=type(error).__name__)
@@ -140,40 +140,40 @@ class Pulse:
         if not await self._redis.expire(key, TOKENIZER_TTL_S):
             await self._redis.set(key, base64.b64encode(tokenizer), ex=TOKENIZER_TTL_S)
 
-    async def _follow_promises(self) -> None:
+    async def _follow_specs(self) -> None:
         """Tell each host what its room is promised now, or that it is no longer the one."""
         hosting = self._hosts.all()
         if not hosting:
             return
-        promises = await self._redis.mget([promise_key(each.room) for each in hosting])
-        for each, payload in zip(hosting, promises, strict=True):
+        specs = await self._redis.mget([spec_key(each.room) for each in hosting])
+        for each, payload in zip(hosting, specs, strict=True):
             if not payload:
-                await self._restore(each.promise())
+                await self._restore(each.spec())
                 continue
-            promise = _read(payload)
-            if promise is None:
+            spec = _read(payload)
+            if spec is None:
                 continue
-            if promise.generation > each.generation:
+            if spec.generation > each.generation:
                 each.leave("a newer generation was dispatched")
-            elif promise.ended:
+            elif spec.ended:
                 each.leave("the session was ended")
             else:
-                each.follow(promise)
+                each.follow(spec)
 
-    async def _restore(self, promise: Promise) -> None:
+    async def _restore(self, spec: RoomSpec) -> None:
         """Redis lost what a room was promised, and nobody knows it better than its host."""
-        text = promise.model_dump_json()
-        await self._redis.set(promise_key(promise.room), text, nx=True, ex=self._promise_ttl_s)
-        log.warning("promise_restored", room=promise.room, generation=promise.generation)
+        text = spec.model_dump_json()
+        await self._redis.set(spec_key(spec.room), text, nx=True, ex=self._promise_ttl_s)
+        log.warning("promise_restored", room=spec.room, generation=spec.generation)
 
-    async def is_outdated(self, promise: Promise) -> bool:
+    async def is_outdated(self, spec: RoomSpec) -> bool:
         """Whether a dispatch comes too late: its room has a newer one, or has ended."""
         try:
-            payload = await self._redis.get(promise_key(promise.room))
+            payload = await self._redis.get(spec_key(spec.room))
         except RedisError:  # as good as it was; a newer one would be found with the next beats
             return False
-        latest = _read(payload) or promise
-        return latest.ended or latest.generation > promise.generation
+        latest = _read(payload) or spec
+        return latest.ended or latest.generation > spec.generation
 
     async def _end(self) -> None:
         key = heartbeat_key(self._status.worker_id)
@@ -189,10 +189,10 @@ class Pulse:
         await self._redis.aclose()
 
 
-def _read(payload: Any) -> Promise | None:
+def _read(payload: Any) -> RoomSpec | None:
     """A promise, unless there is none or it cannot be read: that ends no call."""
     try:
-        return Promise.from_metadata(payload) if payload else None
+        return RoomSpec.from_metadata(payload) if payload else None
     except InvalidInput:
         log.warning("promise_unreadable")
         return None

@@ -10,13 +10,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from protocol.commands import Answer, Command
-from protocol.room_spec import Promise
+from protocol.room_spec import RoomSpec
 from worker.metrics import ROOMS
 
 TOLD_S = 40.0  # longer than a host is awaited at most (token_service/rooms/store.py)
 
 
-class Lately:
+class Outcomes:
     """Rooms with the generation of their dispatch, for so long as it is told what became of it.
 
     Called from any thread.
@@ -27,10 +27,10 @@ class Lately:
         self._told: dict[str, tuple[int, float]] = {}
         self._lock = threading.Lock()
 
-    def add(self, promise: Promise) -> None:
+    def add(self, spec: RoomSpec) -> None:
         """Tell of this room from now on."""
         with self._lock:
-            self._told[promise.room] = (promise.generation, self._clock() + TOLD_S)
+            self._told[spec.room] = (spec.generation, self._clock() + TOLD_S)
 
     def all(self) -> dict[str, int]:
         """Room → generation."""
@@ -47,9 +47,9 @@ class Hosting:
     room: str
     generation: int
     leave: Callable[[str], None]
-    follow: Callable[[Promise], None]
+    follow: Callable[[RoomSpec], None]
     obey: Callable[[Command], Future[Answer]]
-    promise: Callable[[], Promise]  # the one that it follows now
+    spec: Callable[[], RoomSpec]  # the one that it follows now
 
 
 class Hosts:
@@ -57,9 +57,9 @@ class Hosts:
 
     def __init__(self) -> None:
         self._hosting: dict[str, Hosting] = {}
-        self.refused = Lately()  # jobs that were not taken: nobody need wait for their host
-        self.failed = Lately()  # hosts that ended with an error
-        self.left = Lately()  # hosts that ended as they should: perhaps between two heartbeats
+        self.refused = Outcomes()  # jobs that were not taken: nobody need wait for their host
+        self.failed = Outcomes()  # hosts that ended with an error
+        self.left = Outcomes()  # hosts that ended as they should: perhaps between two heartbeats
         self._lock = threading.Lock()
 
     def add(self, hosting: Hosting) -> None:

@@ -13,7 +13,7 @@ from protocol.sampling import UsualSampling
 log = structlog.get_logger(__name__)
 
 
-class Status:
+class WorkerStatus:
     """The worker's state and why."""
 
     def __init__(self, model: str) -> None:

@@ -21,7 +21,7 @@ from deploy.doctor import docker, keys, machine, network, proxies, servers, tool
 from deploy.doctor import sessions as room_for
 from deploy.doctor.finding import Finding, State, fail, ok
 from deploy.doctor.gpu import Card, gpu
-from deploy.doctor.model import Look, model
+from deploy.doctor.model import ModelCheck, model
 from deploy.doctor.public_url import public_url
 from deploy.lan.local_network import own_address
 from deploy.launch.plan import Plan, make_plan
@@ -141,7 +141,7 @@ def _media(plan: Plan) -> Iterator[Finding]:
         yield network.udp(plan.node_ip, ports[0].number)
 
 
-def _sessions(settings: Settings, seen: Look, card: Card | None) -> Iterator[Finding]:
+def _sessions(settings: Settings, seen: ModelCheck, card: Card | None) -> Iterator[Finding]:
     if seen.sizes is not None:
         free = psutil.virtual_memory().available
         yield room_for.sessions(seen.sizes, card, free, settings.capacity)

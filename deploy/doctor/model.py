@@ -10,14 +10,14 @@ from deploy.doctor.finding import Finding, fail, ok
 from deploy.doctor.sizes import KNOWN, ModelSizes, sizes_of
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
-from worker.engine import pocket
+from worker.engine.files import pocket
 from worker.engine.files.model_files import MissingFile, ModelFiles, find_model
 from worker.engine.files.other_formats import refuse_by_tensors
 from worker.engine.files.weight_files import read_shapes
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ModelCheck:
     """What was seen of the model."""
 
     findings: list[Finding] = field(default_factory=list[Finding])
@@ -26,13 +26,15 @@ class Look:
     folder: Path | None = None  # where files of the hub go
 
 
-def model(settings: Settings, *, on_gpu: bool) -> Look:
+def model(settings: Settings, *, on_gpu: bool) -> ModelCheck:
     """Look at the model's files, without their weights."""
     name = settings.model
     if name == "echo":
-        return Look([ok("model.echo", "echo: repeats what it hears; nothing to load")])
+        return ModelCheck([ok("model.echo", "echo: repeats what it hears; nothing to load")])
     if name == "builtin":
-        return Look([ok("model.builtin", "builtin: small, made here; it makes sounds, not sense")])
+        return ModelCheck(
+            [ok("model.builtin", "builtin: small, made here; it makes sounds, not sense")]
+        )
     try:
         if name == pocket.NAME or Path(name).expanduser().is_dir():
             return _folder(find_model(name, _silent), settings, on_gpu=on_gpu)
@@ -43,30 +45,30 @@ def model(settings: Settings, *, on_gpu: bool) -> Look:
         advice = (
             "give a whole folder or another MODEL; a download that was cut short is started again"
         )
-        return Look([fail("model.incomplete", str(error), advice)])
+        return ModelCheck([fail("model.incomplete", str(error), advice)])
 
 
-def _folder(files: ModelFiles, settings: Settings, *, on_gpu: bool) -> Look:
+def _folder(files: ModelFiles, settings: Settings, *, on_gpu: bool) -> ModelCheck:
     shapes = read_shapes(*files.lm)
     refuse_by_tensors(files.name, shapes)
     read_shapes(files.codec)
     sizes = sizes_of(files.config, shapes, value_bytes=2 if on_gpu else 4)
     sizes = sizes.with_voices(files.voices, settings.voices_dir)
     found = f"{files.name}: whole and readable, {len(shapes)} tensors"
-    return Look([ok("model.folder", found)], sizes.at_context(settings.context))
+    return ModelCheck([ok("model.folder", found)], sizes.at_context(settings.context))
 
 
-def _repository(name: str, settings: Settings, *, on_gpu: bool) -> Look:
+def _repository(name: str, settings: Settings, *, on_gpu: bool) -> ModelCheck:
     if (files := _in_cache(name)) is not None:
         try:
             return _folder(files, settings, on_gpu=on_gpu)
         except InvalidInput as error:
             advice = "fetch it again: hf download --force-download " + name
-            return Look([fail("model.damaged", str(error), advice)])
+            return ModelCheck([fail("model.damaged", str(error), advice)])
     seen, sizes = hub.repository(name, settings), KNOWN.get(name)
     if sizes is not None:
         sizes = sizes.with_voices(None, settings.voices_dir).at_context(settings.context)
-    return Look(
+    return ModelCheck(
         seen.findings,
         sizes,
         seen.to_fetch_bytes,

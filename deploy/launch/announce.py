@@ -19,7 +19,7 @@ LOOK_EVERY_S = 0.25
 REMIND_EVERY_S = 10.0
 
 
-class Look:
+class ReadinessPoll:
     """How far the processes are, in a sentence; `None` when a person can begin."""
 
     def __init__(self, ready_url: str, worker_url: str, client: httpx.Client) -> None:
@@ -103,7 +103,7 @@ def main() -> None:
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, _end)
     with httpx.Client(trust_env=False, timeout=2.0) as client:
-        wait_for_ready(Look(given.ready_url, given.worker_url, client), _say)
+        wait_for_ready(ReadinessPoll(given.ready_url, given.worker_url, client), _say)
     if given.welcome:
         _say(for_the_network(given.welcome, given.fingerprint, given.who_may))
     _say(banner(given.address))

@@ -1,6 +1,7 @@
 """`make run`: everything on this machine under one log, until Ctrl-C. A table of contents.
 
-Honcho shows and stops the processes; `deploy.launch.supervise` restarts each of them and gives up on it.
+Honcho shows and stops the processes; `deploy.launch.supervise` restarts each of them, and gives up
+on one that does not stay.
 """
 
 import os

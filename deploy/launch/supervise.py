@@ -1,9 +1,9 @@
 """Keep one command running: start it again after a crash, later each time, and give up at last.
 
-`python -m deploy.launch.supervise --name worker --launcher 4711 -- python -m worker`. One process per kept
-command, on asyncio's loop. Ends the command and what it started when it gets SIGTERM or SIGINT, or
-when the launcher dies; dies itself only after that. Backoff is tenacity's. Prints, logs nothing:
-the launcher shows both outputs under one name.
+`python -m deploy.launch.supervise --name worker --launcher 4711 -- python -m worker`. One process
+per kept command, on asyncio's loop. Ends the command and what it started when it gets SIGTERM or
+SIGINT, or when the launcher dies; dies itself only after that. Backoff is tenacity's. Prints, logs
+nothing: the launcher shows both outputs under one name.
 """
 
 import argparse
@@ -40,7 +40,7 @@ class Crashed(RuntimeError):
     """The command ended by itself; the text says how."""
 
 
-class Keeper:
+class Supervisor:
     """Runs one command again and again."""
 
     def __init__(
@@ -119,7 +119,7 @@ async def listening(address: str, *, wanted: bool) -> None:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def run(keeper: Keeper, after: list[str], launcher: int) -> int:
+async def run(keeper: Supervisor, after: list[str], launcher: int) -> int:
     """Keep the command until told to stop; gives the exit status."""
     loop = asyncio.get_running_loop()
     keeping = asyncio.create_task(_keep(keeper, after), name="keeping")
@@ -148,7 +148,7 @@ async def run(keeper: Keeper, after: list[str], launcher: int) -> int:
     return GAVE_UP
 
 
-async def _keep(keeper: Keeper, after: list[str]) -> None:
+async def _keep(keeper: Supervisor, after: list[str]) -> None:
     for address in after:
         await listening(address, wanted=True)
     await keeper.keep()
@@ -176,7 +176,7 @@ def main() -> int:
     parser.add_argument("command", nargs="+")
     given = parser.parse_args()
     limits = Limits(**{limit.name: getattr(given, limit.name) for limit in fields(Limits)})
-    keeper = Keeper(given.name, given.command, limits, given.outlive)
+    keeper = Supervisor(given.name, given.command, limits, given.outlive)
     return asyncio.run(run(keeper, given.after, given.launcher))
 
 

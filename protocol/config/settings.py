@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     auth_mode: Annotated[tuple[AuthMode, ...], NoDecode] = ("loopback",)
     """Who may: `loopback` (this machine alone), `open`, `api_keys`, `jwt`, or several of them."""
     api_keys_file: Path | None = None
-    """TOML file of hashed API keys; `python -m token_service.auth.api_keys` adds one."""
+    """TOML file of hashed API keys; `python -m token_service.keys` adds one."""
     jwt_issuer: str | None = None
     """Issuer of the operator's own users' JWTs."""
     jwt_audience: str | None = None

@@ -10,7 +10,7 @@ from deploy.installers import PROJECT
 from deploy.keys import KEYS_FILE, AlreadyThere, value_of, with_value, write_keys
 from protocol.config.production import refusals
 from protocol.config.settings import Settings
-from token_service.auth.api_keys import KeyRing
+from token_service.auth.api_keys import ApiKeys
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_keys_are_replaced_when_told_to(project: Path) -> None:
 async def test_the_first_api_key_opens_the_door(project: Path) -> None:
     """The key that is shown is the operator's, and the container's user may read its hash."""
     key = key_in(write_keys(project, replace=False))
-    caller = await KeyRing(project / KEYS_FILE).caller(key)
+    caller = await ApiKeys(project / KEYS_FILE).caller(key)
 
     assert caller is not None
     assert caller.id == "key:operator"

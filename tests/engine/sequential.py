@@ -15,7 +15,7 @@ from moshi.models.lm import LMGen, LMModel
 from moshi.utils.compile import no_compile
 
 from tests.engine.solo import Call
-from worker.engine.model import Pcm, Tokens
+from worker.engine.arrays import Pcm, Tokens
 
 
 @torch.inference_mode()

@@ -8,7 +8,8 @@ from moshi.models.compression import MimiModel
 from moshi.models.lm import LMGen, LMModel
 from moshi.utils.compile import no_compile
 
-from worker.engine.model import Pcm, StepOut
+from worker.engine.arrays import Pcm
+from worker.engine.model import StepOut
 
 
 @dataclass(slots=True)

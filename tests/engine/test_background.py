@@ -4,7 +4,7 @@ from collections.abc import Generator
 
 import pytest
 
-from worker.engine.background import Chores
+from worker.engine.background import BackgroundWork
 
 
 class Clock:
@@ -30,10 +30,10 @@ def pieces(
 def test_pieces_run_while_they_fit() -> None:
     """As many pieces run as end within the gap, by what the last ones took."""
     clock, log = Clock(), list[str]()
-    chores = Chores(clock)
-    chores.add("a", pieces(clock, log, "a", *[0.02] * 5))
+    background = BackgroundWork(clock)
+    background.add("a", pieces(clock, log, "a", *[0.02] * 5))
 
-    left = chores.run(0.07)
+    left = background.run(0.07)
 
     assert left
     assert log == ["a0", "a1", "a2"]
@@ -42,30 +42,30 @@ def test_pieces_run_while_they_fit() -> None:
 def test_a_chore_that_fails_is_dropped() -> None:
     """What a chore raises ends that chore alone, and whoever asked is told."""
     clock, log = Clock(), list[str]()
-    chores = Chores(clock)
+    background = BackgroundWork(clock)
 
     def failing() -> Generator[str]:
         yield "piece"
         raise ValueError("no memory")
 
-    chores.add("sick", failing())
-    chores.add("well", pieces(clock, log, "well", 0.01))
+    background.add("sick", failing())
+    background.add("well", pieces(clock, log, "well", 0.01))
     with pytest.raises(ValueError, match="no memory"):
-        chores.run(1.0)
+        background.run(1.0)
 
-    assert "sick" not in chores
-    assert not chores.run(1.0)
+    assert "sick" not in background
+    assert not background.run(1.0)
     assert log == ["well0"]
 
 
 def test_the_first_of_its_kind_runs_whatever_the_gap() -> None:
     """A piece whose time nobody knows runs once, and the next one of its kind has to fit."""
     clock, log = Clock(), list[str]()
-    chores = Chores(clock)
-    chores.add("a", pieces(clock, log, "a", 0.5, 0.5))
+    background = BackgroundWork(clock)
+    background.add("a", pieces(clock, log, "a", 0.5, 0.5))
 
-    chores.run(0.01)
-    chores.run(0.01)
+    background.run(0.01)
+    background.run(0.01)
 
     assert log == ["a0"]
 
@@ -73,11 +73,11 @@ def test_the_first_of_its_kind_runs_whatever_the_gap() -> None:
 def test_a_piece_that_never_fits_is_tried_again() -> None:
     """One slow measurement does not keep a kind out for good."""
     clock, log = Clock(), list[str]()
-    chores = Chores(clock)
-    chores.add("a", pieces(clock, log, "a", 0.1, 0.01, 0.01))
+    background = BackgroundWork(clock)
+    background.add("a", pieces(clock, log, "a", 0.1, 0.01, 0.01))
     gaps = 0
 
-    while chores.run(0.05):
+    while background.run(0.05):
         gaps += 1
 
     assert log == ["a0", "a1", "a2"]
@@ -87,11 +87,11 @@ def test_a_piece_that_never_fits_is_tried_again() -> None:
 def test_a_short_chore_fills_what_a_long_piece_leaves() -> None:
     """Where the oldest chore's next piece does not fit, the next chore's may."""
     clock, log = Clock(), list[str]()
-    chores = Chores(clock)
-    chores.add("a", pieces(clock, log, "a", 0.06, 0.06, kind="long"))
-    chores.add("b", pieces(clock, log, "b", 0.01, 0.01, kind="short"))
+    background = BackgroundWork(clock)
+    background.add("a", pieces(clock, log, "a", 0.06, 0.06, kind="long"))
+    background.add("b", pieces(clock, log, "b", 0.01, 0.01, kind="short"))
 
-    chores.run(0.09)
+    background.run(0.09)
 
     assert log == ["a0", "b0", "b1"]
 
@@ -105,10 +105,10 @@ def test_a_chore_may_wait_for_the_next_gap() -> None:
             log.append(f"asked{n}")
             yield None
 
-    chores = Chores(Clock())
-    chores.add("a", patient())
+    background = BackgroundWork(Clock())
+    background.add("a", patient())
 
-    left = [chores.run(0.08) for _ in range(3)]
+    left = [background.run(0.08) for _ in range(3)]
 
     assert log == ["asked0", "asked1", "asked2"]
     assert left == [True, True, False]
@@ -125,13 +125,13 @@ def test_a_cancelled_chore_runs_no_more() -> None:
         finally:
             closed.append(True)
 
-    chores = Chores(clock)
-    chores.add(3, chore())
-    chores.run(0.03)
+    background = BackgroundWork(clock)
+    background.add(3, chore())
+    background.run(0.03)
 
-    chores.cancel(3)
+    background.cancel(3)
 
-    assert not chores.run(1.0)
+    assert not background.run(1.0)
     assert log == ["a0"]
     assert closed == [True]
 
@@ -139,11 +139,11 @@ def test_a_cancelled_chore_runs_no_more() -> None:
 def test_a_key_holds_one_chore() -> None:
     """Adding under a key that is taken replaces the chore that was there."""
     clock, log = Clock(), list[str]()
-    chores = Chores(clock)
-    chores.add(3, pieces(clock, log, "old", 0.01))
-    chores.add(3, pieces(clock, log, "new", 0.01))
+    background = BackgroundWork(clock)
+    background.add(3, pieces(clock, log, "old", 0.01))
+    background.add(3, pieces(clock, log, "new", 0.01))
 
-    chores.run(1.0)
+    background.run(1.0)
 
     assert log == ["new0"]
-    assert 3 not in chores
+    assert 3 not in background

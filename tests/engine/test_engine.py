@@ -10,10 +10,11 @@ import pytest
 
 from harness.servers import wait_until
 from protocol.personas import Persona
+from worker.engine.arrays import Mask, Pcm
 from worker.engine.conversation.say import Done
 from worker.engine.engine import Engine
-from worker.engine.model import Mask, Model, Pcm, StepOut
-from worker.engine.slots import Frame, Full, SlotFailed
+from worker.engine.model import Model, StepOut
+from worker.engine.slots import Full, SlotFailed, SlotFrame
 
 PERSONA = Persona(name="test", label="Test")
 SAMPLES = 4
@@ -102,14 +103,14 @@ def pcm(value: float) -> Pcm:
     return np.full(SAMPLES, value, dtype=np.float32)
 
 
-def into(frames: list[Frame]) -> Callable[[Frame], None]:
+def into(frames: list[SlotFrame]) -> Callable[[SlotFrame], None]:
     """A receiver that keeps what it gets."""
     return frames.append
 
 
 def test_a_frame_in_is_a_frame_out() -> None:
     """Each frame pushed is answered once, in order, with its own token and index."""
-    got: list[Frame] = []
+    got: list[SlotFrame] = []
     with Running() as running:
         occupant = running.engine.join(PERSONA, into(got))
         for value in (1.0, 2.0):
@@ -121,8 +122,8 @@ def test_a_frame_in_is_a_frame_out() -> None:
 
 def test_a_new_occupant_never_hears_the_old_one() -> None:
     """A step that was under way when its slot changed hands delivers to neither."""
-    old_frames: list[Frame] = []
-    new_frames: list[Frame] = []
+    old_frames: list[SlotFrame] = []
+    new_frames: list[SlotFrame] = []
     with Running(capacity=1) as running:
         old = running.engine.join(PERSONA, into(old_frames))
         running.step.gate.clear()
@@ -160,7 +161,7 @@ def test_slots_are_dense_again_when_somebody_left() -> None:
 
     Once the step had a `move` and nobody called it: who stayed in slot 63 cost 64 slots for ever.
     """
-    got: list[Frame] = []
+    got: list[SlotFrame] = []
     with Running(capacity=3) as running:
         first, _, last = (running.engine.join(PERSONA, into(got)) for _ in range(3))
         running.engine.push(last, pcm(1.0))
@@ -180,7 +181,7 @@ def test_slots_are_dense_again_when_somebody_left() -> None:
 
 def test_a_straggler_holds_nobody_up() -> None:
     """A slot without a frame does not advance and does not keep the others waiting."""
-    got: list[Frame] = []
+    got: list[SlotFrame] = []
     with Running() as running:
         busy = running.engine.join(PERSONA, into(got))
         running.engine.join(PERSONA, into([]))
@@ -192,9 +193,9 @@ def test_a_straggler_holds_nobody_up() -> None:
 
 def test_a_failed_receiver_ends_alone() -> None:
     """A receiver that raises loses its slot; the others go on."""
-    got: list[Frame] = []
+    got: list[SlotFrame] = []
 
-    def broken(frame: Frame) -> None:
+    def broken(frame: SlotFrame) -> None:
         raise RuntimeError("Event loop is closed")
 
     with Running() as running:
@@ -271,7 +272,7 @@ def test_full_is_an_answer() -> None:
 
 def test_work_that_waits_is_done_in_the_gap() -> None:
     """Pieces are worked off between steps, each told how long it may take; frames come first."""
-    got: list[Frame] = []
+    got: list[SlotFrame] = []
     with Running() as running:
         running.step.pieces = 5
         occupant = running.engine.join(PERSONA, into(got))
@@ -284,7 +285,7 @@ def test_work_that_waits_is_done_in_the_gap() -> None:
 
 def test_work_is_left_alone_when_none_waits() -> None:
     """Once nothing waits the engine sleeps: no piece is asked for before the next frame."""
-    got: list[Frame] = []
+    got: list[SlotFrame] = []
     with Running() as running:
         occupant = running.engine.join(PERSONA, into(got))
         running.engine.push(occupant, pcm(1.0))
@@ -320,7 +321,7 @@ def test_a_hiccup_closes_no_door() -> None:
 @pytest.mark.parametrize("fails", ["join 1", "hush 1 True", "work for 1"])
 def test_what_fails_for_one_slot_is_its_own_loss(fails: str) -> None:
     """A slot whose join, wish or chore fails is free again and its occupant told; others go on."""
-    got, lost = list[Frame](), list[str]()
+    got, lost = list[SlotFrame](), list[str]()
     with Running() as running:
         running.step.fails = fails
         well = running.engine.join(PERSONA, into(got), lambda: lost.append("well"))

@@ -17,7 +17,7 @@ from protocol.personas import Persona, load_catalogue
 from training.ears import Ears, spelled, voice_of
 from training.repertoire import PERSONA_VOICES, VOICES, lines
 from training.sound import FRAME, RATE_HZ, Pcm, gain
-from worker.engine import pocket
+from worker.engine.files import pocket
 from worker.engine.load import load_model
 from worker.engine.model import Model
 

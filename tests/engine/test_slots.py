@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.personas import Persona
-from worker.engine.model import Pcm
-from worker.engine.slots import INBOX_FRAMES, Frame, Full, Occupant, Slots
+from worker.engine.arrays import Pcm
+from worker.engine.slots import INBOX_FRAMES, Full, Occupant, SlotFrame, Slots
 
 PERSONA = Persona(name="test", label="Test")
 
 
-def ignore(frame: Frame) -> None:
+def ignore(frame: SlotFrame) -> None:
     """A receiver that does not care."""
 
 

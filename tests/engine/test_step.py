@@ -9,7 +9,7 @@ from protocol.personas import Persona
 from protocol.sampling import Sampling
 from tests.engine.solo import Call, alone, sound
 from tests.engine.tiny import CARD, TEXT_CARD, tiny_lm, tiny_mimi
-from worker.engine.model import Mask, Pcm, Tokens
+from worker.engine.arrays import Mask, Pcm, Tokens
 from worker.engine.network.transformer import UnsupportedModel
 from worker.engine.step import MoshiStep
 

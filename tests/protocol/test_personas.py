@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from protocol.errors import InvalidInput
 from protocol.personas import PERSONAS_PER_ROOM, Persona, load_catalogue, personas_asked_for
-from protocol.room_spec import Promise
+from protocol.room_spec import RoomSpec
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 CHEF = Persona(name="chef", label="Chef", line="Cooks", voice="NATM1", prompt="You cook.")
@@ -188,11 +188,11 @@ def test_any_text_is_personas_or_refused(text: str) -> None:
 def test_whoever_is_promised_can_be_read_back(metadata: Any) -> None:
     """What metadata asks for is refused, or survives the way through redis and the dispatch."""
     try:
-        promise = Promise(room="r", personas=asked(metadata))
+        spec = RoomSpec(room="r", personas=asked(metadata))
     except InvalidInput as error:
         assert str(error)
     else:
-        assert Promise.from_metadata(promise.model_dump_json()) == promise
+        assert RoomSpec.from_metadata(spec.model_dump_json()) == spec
 
 
 def write(folder: Path, **files: str) -> Path:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from protocol.errors import InvalidInput
 from protocol.heartbeat import Heartbeat, heartbeat_key
 from protocol.personas import Persona
-from protocol.room_spec import Promise, PromisedPersona, promise_key, promised
+from protocol.room_spec import PersonaSpec, RoomSpec, persona_specs, spec_key
 from protocol.wire import persona_identity
 
 CHEF = Persona(name="chef", label="Chef", prompt="You have a secret recipe.")
@@ -17,34 +17,34 @@ CHEF = Persona(name="chef", label="Chef", prompt="You have a secret recipe.")
 
 def test_a_promise_survives_the_way_to_the_worker() -> None:
     """What the token service writes is what the host reads."""
-    promise = Promise(room="küche", generation=3, personas=(CHEF, CHEF))
+    spec = RoomSpec(room="küche", generation=3, personas=(CHEF, CHEF))
 
-    assert Promise.from_metadata(promise.model_dump_json()) == promise
+    assert RoomSpec.from_metadata(spec.model_dump_json()) == spec
 
 
 def test_a_newer_services_fields_are_ignored() -> None:
     """Worker and token service may differ by a version while one is replaced."""
-    promise = Promise(room="r", personas=(CHEF,))
-    newer = promise.model_dump_json()[:-1] + ', "colour": "blue"}'
+    spec = RoomSpec(room="r", personas=(CHEF,))
+    newer = spec.model_dump_json()[:-1] + ', "colour": "blue"}'
 
-    assert Promise.from_metadata(newer) == promise
+    assert RoomSpec.from_metadata(newer) == spec
 
 
 @pytest.mark.parametrize("metadata", ["", "x", "{}", '{"room": "r", "personas": []}'])
 def test_metadata_that_is_no_promise_is_refused(metadata: str) -> None:
     """A dispatch of somebody else's is refused in words."""
     with pytest.raises(InvalidInput) as caught:
-        Promise.from_metadata(metadata)
+        RoomSpec.from_metadata(metadata)
 
     assert str(caught.value).startswith("job metadata: ")
 
 
 def test_a_refused_promise_does_not_tell_its_prompts() -> None:
     """The refusal may be logged, so it holds no value of the promise."""
-    metadata = Promise(room="r", personas=(CHEF,)).model_dump_json().replace("You", "You" * 999)
+    metadata = RoomSpec(room="r", personas=(CHEF,)).model_dump_json().replace("You", "You" * 999)
 
     with pytest.raises(InvalidInput) as caught:
-        Promise.from_metadata(metadata)
+        RoomSpec.from_metadata(metadata)
 
     assert "personas.0.prompt" in str(caught.value)
     assert "You" not in str(caught.value)
@@ -53,11 +53,11 @@ def test_a_refused_promise_does_not_tell_its_prompts() -> None:
 def test_an_older_services_personas_get_the_ids_of_their_places() -> None:
     """A promise without ids, wishes and end is read: each persona has an id, and wants nothing."""
     older = {"room": "r", "generation": 1, "personas": [CHEF.model_dump(), CHEF.model_dump()]}
-    promise = Promise.from_metadata(json.dumps(older))
-    first = promise.personas[0]
+    spec = RoomSpec.from_metadata(json.dumps(older))
+    first = spec.personas[0]
 
-    assert [each.id for each in promise.personas] == ["p0", "p1"]
-    assert (first.muted, promise.ended) == (False, False)
+    assert [each.id for each in spec.personas] == ["p0", "p1"]
+    assert (first.muted, spec.ended) == (False, False)
 
 
 def test_two_personas_of_one_id_are_refused() -> None:
@@ -65,12 +65,12 @@ def test_two_personas_of_one_id_are_refused() -> None:
     twins = [CHEF.model_dump() | {"id": "a"}] * 2
 
     with pytest.raises(InvalidInput, match="an id of its own for each persona"):
-        Promise.from_metadata(json.dumps({"room": "r", "personas": twins}))
+        RoomSpec.from_metadata(json.dumps({"room": "r", "personas": twins}))
 
 
 def test_who_is_promised_gets_an_id_nobody_guesses() -> None:
     """The same persona twice is two, each with 64 random bits."""
-    first, second = promised([CHEF, CHEF])
+    first, second = persona_specs([CHEF, CHEF])
 
     assert first.id != second.id
     assert [len(first.id), len(second.id)] == [16, 16]
@@ -79,7 +79,7 @@ def test_who_is_promised_gets_an_id_nobody_guesses() -> None:
 
 IDS = st.text(alphabet="abcdef0123456789", min_size=1, max_size=32)
 PERSONAS = st.builds(
-    PromisedPersona,
+    PersonaSpec,
     name=st.just("chef"),
     label=st.just("Chef"),
     id=IDS,
@@ -88,13 +88,11 @@ PERSONAS = st.builds(
 
 
 @given(st.lists(PERSONAS, min_size=1, max_size=14, unique_by=lambda each: each.id), st.booleans())
-def test_every_wish_survives_the_way_to_the_host(
-    personas: list[PromisedPersona], ended: bool
-) -> None:
+def test_every_wish_survives_the_way_to_the_host(personas: list[PersonaSpec], ended: bool) -> None:
     """Ids, mutes and the end are read as they were written."""
-    promise = Promise(room="r", personas=tuple(personas), ended=ended)
+    spec = RoomSpec(room="r", personas=tuple(personas), ended=ended)
 
-    assert Promise.from_metadata(promise.model_dump_json()) == promise
+    assert RoomSpec.from_metadata(spec.model_dump_json()) == spec
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60))
@@ -102,7 +100,7 @@ def test_no_metadata_is_a_failure(metadata: str | bytes) -> None:
     """Whatever a dispatch carries is a promise or a refusal in words."""
     text = metadata if isinstance(metadata, str) else metadata.decode(errors="replace")
     with pytest.raises(InvalidInput, match=r"^job metadata: "):
-        Promise.from_metadata(text)
+        RoomSpec.from_metadata(text)
 
 
 def test_an_identity_tells_the_persona_and_its_id() -> None:
@@ -119,5 +117,5 @@ def test_a_heartbeat_survives_the_way_to_the_service() -> None:
 
 def test_keys_take_any_name() -> None:
     """A room may be called like a format's field."""
-    assert promise_key("{room}") == "moshi:promise:{room}"
+    assert spec_key("{room}") == "moshi:promise:{room}"
     assert heartbeat_key("w:1") == "moshi:worker:w:1"

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from harness.servers import GivenSettings
 from protocol.errors import InvalidInput
 from protocol.personas import Persona
-from protocol.room_spec import Promise
+from protocol.room_spec import RoomSpec
 from protocol.seal import Seal
 
 SEAL = Seal(GivenSettings(livekit_api_secret="one secret of at least 32 bytes!"))
 FOREIGN = Seal(GivenSettings(livekit_api_secret="another secret of at least 32 by"))
-PROMISE = Promise(
+PROMISE = RoomSpec(
     room="küche",
     generation=3,
     personas=(Persona(name="chef", label="Chef", prompt="You have a secret recipe."),),

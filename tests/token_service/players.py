@@ -20,10 +20,10 @@ from harness.servers import GivenSettings, LiveKit
 from protocol import wire
 from protocol.commands import Answer, Command
 from protocol.heartbeat import Heartbeat, heartbeat_key
-from protocol.room_spec import Promise
+from protocol.room_spec import RoomSpec
 from protocol.seal import Seal
 from token_service.auth.grants import person_grant
-from token_service.rooms.store import Promises
+from token_service.rooms.store import SpecStore
 from token_service.server.connection import Connection
 from worker.hosts import Hosting, Hosts
 from worker.room.commands import Commands
@@ -54,7 +54,7 @@ async def die(redis: Redis, worker_id: str = "worker") -> None:
 
 @asynccontextmanager
 async def hosting(
-    redis_url: str, promise: Promise, obey: Callable[[Command], Future[Answer]]
+    redis_url: str, spec: RoomSpec, obey: Callable[[Command], Future[Answer]]
 ) -> AsyncGenerator[None]:
     """A worker's real mailbox, and a host of a room that obeys commands so."""
 
@@ -64,12 +64,12 @@ async def hosting(
     hosts = Hosts()
     hosts.add(
         Hosting(
-            room=promise.room,
-            generation=promise.generation,
+            room=spec.room,
+            generation=spec.generation,
             leave=pass_over,
             follow=pass_over,
             obey=obey,
-            promise=lambda: promise,
+            spec=lambda: spec,
         )
     )
     commands = Commands(redis_url, "worker", hosts)
@@ -150,7 +150,7 @@ def seal_of(livekit: LiveKit) -> Seal:
     return Seal(GivenSettings(livekit_api_secret=livekit.api_secret))
 
 
-async def dispatched(livekit: LiveKit, room: str) -> list[Promise]:
+async def dispatched(livekit: LiveKit, room: str) -> list[RoomSpec]:
     """The promises that our dispatches in an existing room carry."""
     async with livekit.client() as lkapi:
         found = await lkapi.agent_dispatch.list_dispatch(room)
@@ -173,8 +173,8 @@ async def look(http: httpx.AsyncClient, session: str) -> dict[str, Any]:
     return (await http.get(f"/sessions/{session}")).json()
 
 
-async def promise_of(redis: Redis, room: str) -> Promise:
+async def spec_of(redis: Redis, room: str) -> RoomSpec:
     """What a room is promised."""
-    promise = await Promises(redis, 600).read(room)
-    assert promise is not None
-    return promise
+    spec = await SpecStore(redis, 600).read(room)
+    assert spec is not None
+    return spec

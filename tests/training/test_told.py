@@ -4,8 +4,8 @@ import json
 
 from training.repertoire import COMMON, PERSONA_VOICES, Use
 from training.told import texts_of
-from worker.engine import pocket
 from worker.engine.conversation.repertoire import read_repertoire
+from worker.engine.files import pocket
 from worker.room.lines import GREETING
 
 CONFIG = json.loads((pocket.FOLDER / "config.json").read_text(encoding="utf-8"))

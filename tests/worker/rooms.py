@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from harness.person import WITHIN_S, Person, eventually
 from harness.stack import Stack
 from protocol import wire
-from protocol.room_spec import Promise, promise_key
+from protocol.room_spec import RoomSpec, spec_key
 
 PORTER = {"name": "porter", "label": "Porter", "prompt": "You are a night porter."}
 SIX = ("assistant", "astronaut", "chef", "customer_service", "teacher", PORTER)
@@ -50,8 +50,8 @@ async def all_free(stack: Stack) -> None:
         await asyncio.sleep(0.05)
 
 
-async def change_promise(stack: Stack, room: str, change: Callable[[Promise], Promise]) -> None:
+async def change_promise(stack: Stack, room: str, change: Callable[[RoomSpec], RoomSpec]) -> None:
     """Change what a room is promised, as the token service does."""
     async with Redis.from_url(stack.redis_url) as redis:
-        promise = Promise.from_metadata((await redis.get(promise_key(room))).decode())
-        await redis.set(promise_key(room), change(promise).model_dump_json())
+        spec = RoomSpec.from_metadata((await redis.get(spec_key(room))).decode())
+        await redis.set(spec_key(room), change(spec).model_dump_json())

@@ -20,18 +20,18 @@ from protocol.errors import InvalidInput
 from protocol.heartbeat import HEARTBEAT_TTL_S, LAST_WORDS_TTL_S, Heartbeat, heartbeat_key
 from protocol.personas import Persona
 from protocol.prompt import TOKENIZER_TTL_S, digest_of, tokenizer_key
-from protocol.room_spec import Promise, promise_key, promised
+from protocol.room_spec import RoomSpec, persona_specs, spec_key
 from tests.conftest import SettingsFor
-from worker.admission import Admission
+from worker.admission import JobAdmission
 from worker.health import Health
-from worker.heartbeat import Pulse
+from worker.heartbeat import HeartbeatPublisher
 from worker.hosts import Hosting, Hosts
-from worker.status import Status
+from worker.status import WorkerStatus
 
-PROMISE = Promise(
+PROMISE = RoomSpec(
     room=f"room-{uuid4().hex}",
     generation=2,
-    personas=promised([Persona(name="chef", label="Chef")]),
+    personas=persona_specs([Persona(name="chef", label="Chef")]),
 )
 
 
@@ -40,7 +40,7 @@ class Told:
     """A host that does nothing but remember."""
 
     left: list[str] = field(default_factory=list[str])
-    followed: list[Promise] = field(default_factory=list[Promise])
+    followed: list[RoomSpec] = field(default_factory=list[RoomSpec])
 
     def hosting(self) -> Hosting:
         """As the pulse sees it."""
@@ -50,7 +50,7 @@ class Told:
             leave=self.left.append,
             follow=self.followed.append,
             obey=lambda command: Future[Answer](),
-            promise=lambda: PROMISE,
+            spec=lambda: PROMISE,
         )
 
 
@@ -73,18 +73,20 @@ class Sluggish:
 async def redis(redis_url: str) -> AsyncGenerator[Redis]:
     """A client, in whose redis the room was promised nothing yet."""
     async with Redis.from_url(redis_url, decode_responses=True) as client:
-        await client.delete(promise_key(PROMISE.room))
+        await client.delete(spec_key(PROMISE.room))
         yield client
 
 
 @pytest.fixture
 async def pulse(
     redis: Redis, redis_url: str, settings_for: SettingsFor
-) -> AsyncGenerator[tuple[Pulse, Told]]:
+) -> AsyncGenerator[tuple[HeartbeatPublisher, Told]]:
     """A pulse that beats for one host."""
-    told, hosts, status = Told(), Hosts(), Status("echo")
+    told, hosts, status = Told(), Hosts(), WorkerStatus("echo")
     hosts.add(told.hosting())
-    beating = Pulse(settings_for(redis_url=redis_url, promise_ttl_s=600), status, hosts)
+    beating = HeartbeatPublisher(
+        settings_for(redis_url=redis_url, promise_ttl_s=600), status, hosts
+    )
     task = asyncio.create_task(beating.run())
     yield beating, told
     beating.stop()
@@ -92,24 +94,26 @@ async def pulse(
     assert not await redis.exists(heartbeat_key(status.worker_id))
 
 
-async def test_a_host_follows_what_is_promised(pulse: tuple[Pulse, Told], redis: Redis) -> None:
+async def test_a_host_follows_what_is_promised(
+    pulse: tuple[HeartbeatPublisher, Told], redis: Redis
+) -> None:
     """Each change reaches the host with the next beat."""
     _, told = pulse
     muted = PROMISE.personas[0].model_copy(update={"muted": True})
     changed = PROMISE.model_copy(update={"personas": (muted,)})
-    await redis.set(promise_key(PROMISE.room), changed.model_dump_json())
+    await redis.set(spec_key(PROMISE.room), changed.model_dump_json())
 
     await eventually(lambda: changed in told.followed, "the change is followed")
 
 
 @pytest.mark.parametrize("newer", [{"generation": 3}, {"ended": True}])
 async def test_an_outdated_host_leaves(
-    pulse: tuple[Pulse, Told], redis: Redis, newer: dict[str, Any]
+    pulse: tuple[HeartbeatPublisher, Told], redis: Redis, newer: dict[str, Any]
 ) -> None:
     """A newer generation, or the end, is a reason to go."""
     _, told = pulse
     changed = PROMISE.model_copy(update=newer)
-    await redis.set(promise_key(PROMISE.room), changed.model_dump_json())
+    await redis.set(spec_key(PROMISE.room), changed.model_dump_json())
 
     await eventually(lambda: bool(told.left), "the host is told to leave")
 
@@ -118,9 +122,9 @@ async def test_what_counts_prompts_is_in_redis(
     redis: Redis, redis_url: str, settings_for: SettingsFor
 ) -> None:
     """A worker that follows prompts leaves its tokenizer, again where redis lost it."""
-    status = Status("pocket")
+    status = WorkerStatus("pocket")
     status.model_prompts, status.prompt_tokens, status.tokenizer = True, 211, b"a tokenizer"
-    beating = Pulse(settings_for(redis_url=redis_url), status, Hosts())
+    beating = HeartbeatPublisher(settings_for(redis_url=redis_url), status, Hosts())
     digest = beating.heartbeat().tokenizer
     kept: list[str] = []
     for _ in range(2):
@@ -136,25 +140,27 @@ async def test_what_counts_prompts_is_in_redis(
     assert 0 < left_s <= TOKENIZER_TTL_S
 
 
-async def test_what_redis_lost_is_written_back(pulse: tuple[Pulse, Told], redis: Redis) -> None:
+async def test_what_redis_lost_is_written_back(
+    pulse: tuple[HeartbeatPublisher, Told], redis: Redis
+) -> None:
     """The promise that a host follows is there again, to the last change, for its time."""
     async with asyncio.timeout(WITHIN_S):
-        while (written := await redis.get(promise_key(PROMISE.room))) is None:
+        while (written := await redis.get(spec_key(PROMISE.room))) is None:
             pulse[0].now()
 
-    assert Promise.from_metadata(written) == PROMISE
-    assert 590 < await redis.ttl(promise_key(PROMISE.room)) <= 600
+    assert RoomSpec.from_metadata(written) == PROMISE
+    assert 590 < await redis.ttl(spec_key(PROMISE.room)) <= 600
 
 
 async def test_a_promise_that_cannot_be_read_ends_no_pulse(
-    pulse: tuple[Pulse, Told], redis: Redis
+    pulse: tuple[HeartbeatPublisher, Told], redis: Redis
 ) -> None:
     """What another version wrote is passed over; what can be read later is followed."""
     _, told = pulse
-    await redis.set(promise_key(PROMISE.room), '{"room": 1}')
+    await redis.set(spec_key(PROMISE.room), '{"room": 1}')
     told.followed.clear()
     pulse[0].now()
-    await redis.set(promise_key(PROMISE.room), PROMISE.model_dump_json())
+    await redis.set(spec_key(PROMISE.room), PROMISE.model_dump_json())
 
     await eventually(lambda: PROMISE in told.followed, "the readable one is followed")
 
@@ -164,12 +170,12 @@ async def test_a_promise_that_cannot_be_read_ends_no_pulse(
     [({"generation": 1}, False), ({}, False), ({"generation": 3}, True), ({"ended": True}, True)],
 )
 async def test_a_late_job_is_known(
-    pulse: tuple[Pulse, Told], redis: Redis, latest: dict[str, Any], outdated: bool
+    pulse: tuple[HeartbeatPublisher, Told], redis: Redis, latest: dict[str, Any], outdated: bool
 ) -> None:
     """A dispatch whose room has a newer generation, or none to serve any more, is refused."""
     beating, _ = pulse
     stored = PROMISE.model_copy(update=latest)
-    await redis.set(promise_key(PROMISE.room), stored.model_dump_json())
+    await redis.set(spec_key(PROMISE.room), stored.model_dump_json())
 
     assert await beating.is_outdated(PROMISE) is outdated
 
@@ -178,8 +184,8 @@ async def test_a_worker_that_failed_leaves_its_reason(
     redis: Redis, redis_url: str, settings_for: SettingsFor
 ) -> None:
     """Its last heartbeat outlives it for a while, so that the page can say why nobody answers."""
-    status = Status("nvidia/model")
-    beating = Pulse(settings_for(redis_url=redis_url), status, Hosts())
+    status = WorkerStatus("nvidia/model")
+    beating = HeartbeatPublisher(settings_for(redis_url=redis_url), status, Hosts())
     task = asyncio.create_task(beating.run())
     status.change("error", "its licence is not accepted")
     beating.stop()
@@ -194,8 +200,8 @@ async def test_a_worker_that_failed_leaves_its_reason(
 async def test_slow_steps_are_told_once(redis_url: str, settings_for: SettingsFor) -> None:
     """The log says when nobody new is admitted any more, and when the doors open again."""
     engine = Sluggish()
-    beating = Pulse(settings_for(redis_url=redis_url), Status("echo"), Hosts())
-    beating.attach(engine, Admission(lambda: 1))  # type: ignore[arg-type]  # what pulse reads of it
+    beating = HeartbeatPublisher(settings_for(redis_url=redis_url), WorkerStatus("echo"), Hosts())
+    beating.attach(engine, JobAdmission(lambda: 1))  # type: ignore[arg-type]  # what pulse reads of it
     with structlog.testing.capture_logs() as logs:
         for slow in (False, True, True, False):
             engine.too_slow = slow
@@ -211,7 +217,9 @@ async def test_a_taken_health_port_is_told(settings_for: SettingsFor) -> None:
     """A second worker beside the first ends with the setting that moves its port."""
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
-        health = Health(Pulse(settings_for(), Status("echo"), Hosts()), "127.0.0.1", port)
+        health = Health(
+            HeartbeatPublisher(settings_for(), WorkerStatus("echo"), Hosts()), "127.0.0.1", port
+        )
         with pytest.raises(InvalidInput, match=f"WORKER_PORT={port}: expected"):
             await health.start()
         await health.aclose()
@@ -221,7 +229,9 @@ async def test_without_redis_a_job_is_taken(settings_for: SettingsFor) -> None:
     """Redis away is no reason to refuse: a newer generation is found when it is back."""
     away = settings_for(redis_url=f"redis://127.0.0.1:{free_port()}/0")
 
-    assert await Pulse(away, Status("echo"), Hosts()).is_outdated(PROMISE) is False
+    assert (
+        await HeartbeatPublisher(away, WorkerStatus("echo"), Hosts()).is_outdated(PROMISE) is False
+    )
 
 
 @pytest.mark.parametrize(("generation", "goes"), [(1, "new"), (3, "old")])

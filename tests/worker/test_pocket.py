@@ -21,7 +21,7 @@ from tests.worker.rooms import asking_for, in_talk
 from training.ears import Ears, spelled, voice_of
 from training.repertoire import PERSONA_VOICES, lines
 from training.sound import RATE_HZ, Pcm
-from worker.engine import pocket
+from worker.engine.files import pocket
 
 PERSONA = "astronaut"  # who waits to be spoken to
 TURNS = ("NATM0", "NATF2", "NATM1")  # recordings that the person plays

@@ -1,16 +1,14 @@
-"""API keys: a file of salted hashes, read again when it changes. `python -m token_service.auth.api_keys`.
+"""API keys: a file of salted hashes, read again when it changes.
 
 A key is `mrk_<id>_<secret>`: the id finds its line, the secret has 256 random bits, so one round of
 SHA-256 guards it. Keys of one name are one caller: a new key replaces an old one without a break.
 """
 
-import argparse
 import hashlib
 import hmac
 import json
 import os
 import secrets
-import sys
 import tomllib
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +16,6 @@ from typing import Annotated
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from protocol.config.settings import load_settings
 from protocol.errors import InvalidInput, explain
 from protocol.patterns import Matching
 from token_service.auth.callers import Caller, Scope
@@ -93,7 +90,7 @@ def add_key(path: Path, stored: StoredKey) -> None:
         file.write("\n".join(lines))
 
 
-class KeyRing:
+class ApiKeys:
     """The keys of one file, which may change while the service runs: removed is revoked."""
 
     def __init__(self, path: Path) -> None:
@@ -130,36 +127,3 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size
-
-
-def main() -> None:
-    """Make a key, add it to the file, show it once."""
-    parser = argparse.ArgumentParser(
-        prog="python -m token_service.auth.api_keys", description=main.__doc__
-    )
-    parser.add_argument("name", help="who will use it; keys of one name are one caller")
-    parser.add_argument("--scopes", default="talk,manage,observe", help="default: %(default)s")
-    parser.add_argument("--file", type=Path, help="default: API_KEYS_FILE")
-    options = parser.parse_args()
-    try:
-        path = options.file or load_settings().api_keys_file
-        if path is None:
-            raise InvalidInput("API_KEYS_FILE is not set; name a file with --file")
-        key, stored = make_key(options.name, _scopes(options.scopes))
-        add_key(path, stored)
-        read_keys(path)
-    except InvalidInput as error:
-        sys.exit(f"token_service.auth.api_keys: {error}")
-    sys.stderr.write(f"Added to {path}. This is the only time that the key is shown:\n")
-    sys.stdout.write(f"{key}\n")
-
-
-def _scopes(text: str) -> frozenset[Scope]:
-    try:
-        return frozenset(Scope(part.strip()) for part in text.split(",") if part.strip())
-    except ValueError as error:
-        raise InvalidInput(f"--scopes: {error}; choices: {', '.join(Scope)}") from error
-
-
-if __name__ == "__main__":
-    main()

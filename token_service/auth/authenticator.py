@@ -21,31 +21,31 @@ from protocol.config.addresses import is_loopback
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from token_service.auth import api_keys, guest_links
-from token_service.auth.api_keys import KeyRing
+from token_service.auth.api_keys import ApiKeys
 from token_service.auth.callers import ANYONE, Caller, Scope
-from token_service.auth.guest_links import Guests
-from token_service.auth.jwt_users import UnknownKey, Users
-from token_service.auth.rate_limit import Limiter
+from token_service.auth.guest_links import GuestLinks
+from token_service.auth.jwt_users import JwtUsers, UnknownKey
+from token_service.auth.rate_limit import RateLimiter
 from token_service.errors import Refused, bad_bearer
 
-Door = Callable[[str], Awaitable[Caller | None]]
+Authenticate = Callable[[str], Awaitable[Caller | None]]
 
-Entrances = tuple[KeyRing | None, Users | None]
+Authenticators = tuple[ApiKeys | None, JwtUsers | None]
 
 READS = frozenset({"GET", "HEAD"})
 
 
-class Gate:
+class Authenticator:
     """Tells who calls."""
 
     def __init__(
-        self, settings: Settings, ring: KeyRing | None, users: Users | None, guests: Guests
+        self, settings: Settings, ring: ApiKeys | None, users: JwtUsers | None, guests: GuestLinks
     ) -> None:
         self._modes = settings.auth_mode
         self._origins = settings.cors_origins
         self._ring, self._users, self._guests = ring, users, guests
 
-    async def caller(self, request: Request, limiter: Limiter) -> Caller:
+    async def caller(self, request: Request, limiter: RateLimiter) -> Caller:
         """Give the caller, who has not called too often. Raises `Refused`."""
         address = request.client.host if request.client else ""
         bearer = _bearer(request)
@@ -65,7 +65,9 @@ class Gate:
             await limiter.caller(caller)
         return caller
 
-    async def _known(self, door: Door, bearer: str, address: str, limiter: Limiter) -> Caller:
+    async def _known(
+        self, door: Authenticate, bearer: str, address: str, limiter: RateLimiter
+    ) -> Caller:
         """Give whom the bearer is for; one that is not good is counted. Raises `Refused`.
 
         What is cheap to check comes before the count, so that good callers are never shut out with
@@ -84,7 +86,7 @@ class Gate:
             raise _unauthorized(self._modes, bearer)
         return found
 
-    async def looker(self, request: Request, limiter: Limiter) -> None:
+    async def count_anonymous(self, request: Request, limiter: RateLimiter) -> None:
         """Count somebody who sees what everybody may see. Raises `Refused`.
 
         Without redis nobody is counted: the answer is to say that it is away.
@@ -92,9 +94,9 @@ class Gate:
         address = request.client.host if request.client else ""
         if not self._is_own(request, address):
             with suppress(RedisError):
-                await limiter.looker(address)
+                await limiter.count_anonymous(address)
 
-    def _door(self, bearer: str) -> Door | None:
+    def _door(self, bearer: str) -> Authenticate | None:
         """Who checks such a bearer; nobody where none is expected."""
         if bearer.startswith(guest_links.PREFIX):
             return self._guests.caller
@@ -138,7 +140,7 @@ def _unauthorized(modes: tuple[str, ...], bearer: str) -> Refused:
     )
 
 
-def doors(settings: Settings) -> Entrances:
+def authenticators(settings: Settings) -> Authenticators:
     """Read what the modes need. Raises `InvalidInput` for settings that do not go together."""
     modes = settings.auth_mode
     if not modes:
@@ -152,8 +154,8 @@ def doors(settings: Settings) -> Entrances:
     if "api_keys" in modes:
         if settings.api_keys_file is None:
             raise InvalidInput("API_KEYS_FILE: expected with AUTH_MODE=api_keys")
-        ring = KeyRing(settings.api_keys_file)
-    return ring, Users(settings) if "jwt" in modes else None
+        ring = ApiKeys(settings.api_keys_file)
+    return ring, JwtUsers(settings) if "jwt" in modes else None
 
 
 BEARER = HTTPBearer(
@@ -177,12 +179,12 @@ async def caller_of(request: Request, _: Annotated[object, Security(BEARER)] = N
     return caller
 
 
-async def _count_looker(request: Request) -> None:
+async def _count_anonymous(request: Request) -> None:
     service = request.app.state.service
-    await service.gate.looker(request, service.limiter)
+    await service.gate.count_anonymous(request, service.limiter)
 
 
-EVERYBODY = Depends(_count_looker)
+ANONYMOUS = Depends(_count_anonymous)
 
 
 class Needs:

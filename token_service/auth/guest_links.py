@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from protocol.config.secret import key_for
 from protocol.config.settings import Settings
-from protocol.room_spec import Promise, fresh_id
+from protocol.room_spec import RoomSpec, fresh_id
 from token_service.auth.callers import Caller, GuestPass, Scope
 from token_service.errors import Refused
 
@@ -22,20 +22,20 @@ LINK_KEY = "moshi:guest:{id}"  # there as long as the link is good
 COMERS_KEY = "moshi:guests:{id}"  # the identities that came by it
 
 
-class Guests:
+class GuestLinks:
     """Makes links, reads them, counts who comes by them."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
         self._key = key_for(settings, AUDIENCE)
 
-    async def invite(self, promise: Promise, people: int, lives_s: int) -> tuple[str, GuestPass]:
+    async def invite(self, spec: RoomSpec, people: int, lives_s: int) -> tuple[str, GuestPass]:
         """Make a link into a session's room; gives what its bearer shows."""
-        guest = GuestPass(fresh_id(), promise.room, promise.session, people)
+        guest = GuestPass(fresh_id(), spec.room, spec.session, people)
         claims = {
             "aud": AUDIENCE,
             "jti": guest.id,
-            "owner": promise.owner,
+            "owner": spec.owner,
             "room": guest.room,
             "session": guest.session,
             "people": people,
@@ -82,7 +82,7 @@ class Guests:
                 f"This link was for {guest.people} people, and they have come.",
             )
 
-    async def came_by(self, guest_id: str) -> set[str]:
+    async def joined_by(self, guest_id: str) -> set[str]:
         """Who came by a link."""
         comers: Any = await self._redis.smembers(COMERS_KEY.format(id=guest_id))
         return set(comers)

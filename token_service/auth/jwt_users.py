@@ -34,12 +34,12 @@ REASONS: dict[type[jwt.PyJWTError], str] = {
 class UnknownKey(Exception):
     """A JWT names a key that is not held: the issuer has to be asked, which takes time."""
 
-    def __init__(self, users: "Users") -> None:
+    def __init__(self, users: "JwtUsers") -> None:
         super().__init__()
         self.users = users
 
 
-class Users:
+class JwtUsers:
     """Checks JWTs."""
 
     def __init__(self, settings: Settings) -> None:

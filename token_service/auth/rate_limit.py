@@ -21,7 +21,7 @@ WRITTEN = parse(f"{4 * 2**20}/10 minutes")
 FAILURES = parse("20/minute")  # bearers of one address that were not good
 
 
-class Limiter:
+class RateLimiter:
     """Counts. Every call raises `RedisError` where redis is away."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
@@ -33,7 +33,7 @@ class Limiter:
         self._per_address = parse(settings.rate_per_address)
         self._per_caller = parse(settings.rate_per_caller)
 
-    async def looker(self, address: str) -> None:
+    async def count_anonymous(self, address: str) -> None:
         """Count a request for what everybody may see. Raises `Refused`."""
         await self._count(self._per_address, "address", network_of(address))
 

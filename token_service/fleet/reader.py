@@ -1,6 +1,6 @@
 """The workers as their heartbeats show them: who is ready, free slots, who hosts which room.
 
-`Fleet` is pure; `Workers` reads redis. A worker whose heartbeat is gone does not exist here.
+`Fleet` is pure; `FleetReader` reads redis. A worker whose heartbeat is gone does not exist here.
 """
 
 import time
@@ -15,9 +15,9 @@ from redis.asyncio import Redis
 from protocol.errors import InvalidInput
 from protocol.heartbeat import HEARTBEAT_PATTERN, Heartbeat
 from protocol.personas import Catalogue, Persona
-from protocol.room_spec import Promise
+from protocol.room_spec import RoomSpec
 from token_service.errors import Unavailable, full
-from token_service.rooms.breakers import Breakers
+from token_service.fleet.breakers import Breakers
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -83,14 +83,14 @@ class Fleet:
             return None
         return [*by_voice.get(voice, ()), *by_voice.get("*", ())]
 
-    def hosts(self, promise: Promise) -> bool:
+    def hosts(self, spec: RoomSpec) -> bool:
         """Whether a live worker hosts the promise's room in its current generation."""
-        return self.host(promise) is not None
+        return self.host(spec) is not None
 
-    def host(self, promise: Promise) -> Heartbeat | None:
+    def host(self, spec: RoomSpec) -> Heartbeat | None:
         """The live worker that hosts the promise's room in its current generation."""
         for worker in self.workers:
-            if worker.hosts.get(promise.room) == promise.generation:
+            if worker.hosts.get(spec.room) == spec.generation:
                 return worker
         return None
 
@@ -102,26 +102,26 @@ class Fleet:
         """Whether there is such a worker."""
         return self.worker(worker_id) is not None
 
-    def refuses(self, promise: Promise) -> bool:
+    def refuses(self, spec: RoomSpec) -> bool:
         """Whether the promise's worker did not take this dispatch."""
-        return self._told(promise, lambda worker: worker.refused)
+        return self._told(spec, lambda worker: worker.refused)
 
-    def failed(self, promise: Promise) -> bool:
+    def failed(self, spec: RoomSpec) -> bool:
         """Whether the promise's worker took this dispatch, and its host ended with an error."""
-        return self._told(promise, lambda worker: worker.failed)
+        return self._told(spec, lambda worker: worker.failed)
 
-    def left(self, promise: Promise) -> bool:
+    def left(self, spec: RoomSpec) -> bool:
         """Whether the promise's host was there, and has left without an error."""
-        return self._told(promise, lambda worker: worker.left)
+        return self._told(spec, lambda worker: worker.left)
 
-    def done(self, promise: Promise) -> bool:
+    def done(self, spec: RoomSpec) -> bool:
         """Whether nothing more comes of this dispatch: its worker is gone, or done with it."""
-        gone = bool(promise.worker) and not self.lives(promise.worker)
-        return gone or self.refuses(promise) or self.failed(promise) or self.left(promise)
+        gone = bool(spec.worker) and not self.lives(spec.worker)
+        return gone or self.refuses(spec) or self.failed(spec) or self.left(spec)
 
-    def _told(self, promise: Promise, of: Callable[[Heartbeat], Mapping[str, int]]) -> bool:
-        worker = self.worker(promise.worker)
-        return worker is not None and of(worker).get(promise.room) == promise.generation
+    def _told(self, spec: RoomSpec, of: Callable[[Heartbeat], Mapping[str, int]]) -> bool:
+        worker = self.worker(spec.worker)
+        return worker is not None and of(worker).get(spec.room) == spec.generation
 
     def obstacle(self, personas: int) -> Unavailable | None:
         """Why no worker can take a room with so many personas now; `None` where one can."""
@@ -168,7 +168,7 @@ class Fleet:
                 )
 
 
-class Workers:
+class FleetReader:
     """Reads heartbeats, held places and breakers."""
 
     def __init__(self, redis: Redis, breakers: Breakers) -> None:

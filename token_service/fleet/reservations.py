@@ -21,7 +21,7 @@ TAKE = Path(__file__).with_name("reservations.lua").read_text(encoding="utf-8")
 FIRST = 0.0  # in the line: who had a host and lost it comes before everybody else
 
 
-class Places:
+class Reservations:
     """Holds places and keeps the line. Every call raises `RedisError` where redis is away."""
 
     def __init__(self, redis: Redis) -> None:

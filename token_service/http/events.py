@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from protocol.events import EndedEvent
 from protocol.patterns import Matching
-from protocol.room_spec import Promise
+from protocol.room_spec import RoomSpec
 from token_service.auth.authenticator import Observer
 from token_service.errors import Unavailable
 from token_service.http.sessions import REFUSALS
@@ -29,15 +29,15 @@ RETRY_MS = 1000
 
 async def _followed(
     session_id: str, service: OpenService, caller: Observer
-) -> AsyncGenerator[Promise]:
+) -> AsyncGenerator[RoomSpec]:
     """Found and counted before the answer begins, so that a refusal is one."""
-    promise = await service.sessions.find(session_id, caller)
+    spec = await service.sessions.find(session_id, caller)
     streams, who = service.streams, caller.counted_as
     if streams.total() >= STREAMS or streams[who] >= service.settings.streams_per_caller:
         raise Unavailable("busy", "Too many follow sessions here. Try again soon.", 10)
     streams[who] += 1
     try:
-        yield promise
+        yield spec
     finally:
         streams[who] -= 1
         if not streams[who]:
@@ -46,7 +46,7 @@ async def _followed(
 
 @router.get("/events", response_class=EventSourceResponse, responses=REFUSALS)
 async def follow_events(
-    promise: Annotated[Promise, Depends(_followed)],
+    spec: Annotated[RoomSpec, Depends(_followed)],
     service: OpenService,
     last_event_id: Annotated[str, Header(), EVENT_ID] = "0",
 ) -> AsyncGenerator[ServerSentEvent]:
@@ -54,20 +54,20 @@ async def follow_events(
 
     Begins with what is remembered, or after `Last-Event-ID`.
     """
-    yield ServerSentEvent(comment=f"session {promise.session}", retry=RETRY_MS)
+    yield ServerSentEvent(comment=f"session {spec.session}", retry=RETRY_MS)
     with suppress(RedisError):  # the client comes back, to another replica or later
-        async for told in service.events.follow(promise.room, last_event_id):
+        async for told in service.events.follow(spec.room, last_event_id):
             if told is not None:
                 yield ServerSentEvent(data=told.event, event=told.event.type, id=told.id)
                 if isinstance(told.event, EndedEvent):
                     return
-            elif await _is_over(service, promise):
+            elif await _is_over(service, spec):
                 return
             if service.leaving:
                 return
 
 
-async def _is_over(service: Service, promise: Promise) -> bool:
+async def _is_over(service: Service, spec: RoomSpec) -> bool:
     """Ended, and its end is no longer in the stream, or another session has the room."""
-    now = await service.promises.of_session(promise.session)
+    now = await service.specs.of_session(spec.session)
     return now is None or now.ended

@@ -48,9 +48,9 @@ async def invite(
     """Make a bearer with which guests get tokens for this session's room, and nothing else."""
     response.headers["Cache-Control"] = "no-store"
     asked = asked or Invitation()
-    promise = await service.sessions.find_running(session_id, caller)
+    spec = await service.sessions.find_running(session_id, caller)
     await service.space.check()
-    bearer, guest = await service.guests.invite(promise, asked.people, asked.lives_s)
+    bearer, guest = await service.guests.invite(spec, asked.people, asked.lives_s)
     service.audit.write("guest_invited", caller, session=session_id, guest_link=guest.id)
     return GuestLink(
         id=guest.id,
@@ -66,10 +66,10 @@ async def uninvite(
     session_id: str, guest_id: str, service: OpenService, caller: Manager
 ) -> Response:
     """End a link; who came by it is removed."""
-    promise = await service.sessions.find(session_id, caller)
+    spec = await service.sessions.find(session_id, caller)
     await service.guests.uninvite(session_id, guest_id)
-    removed, came = 0, await service.guests.came_by(guest_id)
+    removed, came = 0, await service.guests.joined_by(guest_id)
     for identity in came:
-        removed += await service.passes.remove_person(promise.room, identity)
+        removed += await service.passes.remove_person(spec.room, identity)
     service.audit.write("guest_uninvited", caller, session=session_id, guest_link=guest_id)
-    return await gone(service, promise, removed) if came else Response(status_code=204)
+    return await gone(service, spec, removed) if came else Response(status_code=204)

@@ -8,14 +8,14 @@ import structlog
 from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel
 
-from protocol.room_spec import Promise
+from protocol.room_spec import RoomSpec
 from token_service import metrics
 from token_service.auth.authenticator import Manager, Observer, Talker
 from token_service.auth.grants import Person
 from token_service.errors import Problem, Refused
-from token_service.fleet.forgotten import LiveKitForgot
 from token_service.http.session_request import SessionRequest
-from token_service.rooms.admission import Wish
+from token_service.rooms.admission import AdmissionRequest
+from token_service.rooms.forgotten import LiveKitForgot
 from token_service.rooms.session_view import (
     PersonaView,
     SessionState,
@@ -77,29 +77,29 @@ async def open_session(
         raise Refused(HTTPStatus.FORBIDDEN, "guests_open_nothing", "A guest's link opens nothing.")
     asked = asked or SessionRequest()
     personas = asked.chosen(service.catalogue, service.settings.default_persona)
-    wish = Wish(asked.room, personas, caller, asked.identity, asked.wait)
-    promise = await service.sessions.open(wish, key, _fingerprint(asked))
+    wish = AdmissionRequest(asked.room, personas, caller, asked.identity, asked.wait)
+    spec = await service.sessions.open(wish, key, _fingerprint(asked))
     metrics.SESSIONS.labels("opened").inc()
-    log.info("session_opened", session=promise.session, personas=len(promise.personas))
-    person = Person(promise.room, promise.opener, asked.name)
-    token, token_id = await service.passes.mint(person, promise)
+    log.info("session_opened", session=spec.session, personas=len(spec.personas))
+    person = Person(spec.room, spec.opener, asked.name)
+    token, token_id = await service.passes.mint(person, spec)
     service.audit.write(
         "session_opened",
         caller,
-        session=promise.session,
-        room=promise.room,
+        session=spec.session,
+        room=spec.room,
         identity=person.identity,
         token_id=token_id,
     )
-    return await _opened(service, promise, token, token_id)
+    return await _opened(service, spec, token, token_id)
 
 
-async def _opened(service: Service, promise: Promise, token: str, token_id: str) -> OpenedSession:
-    view = await service.sessions.view(promise)
+async def _opened(service: Service, spec: RoomSpec, token: str, token_id: str) -> OpenedSession:
+    view = await service.sessions.view(spec)
     return OpenedSession(
-        id=promise.session,
-        room=promise.room,
-        identity=promise.opener,
+        id=spec.session,
+        room=spec.room,
+        identity=spec.opener,
         server_url=service.settings.livekit_public_url,
         participant_token=token,
         token_id=token_id,
@@ -131,10 +131,10 @@ async def get_session(session_id: str, service: OpenService, caller: Observer) -
 @router.delete("/{session_id}", status_code=204, responses=REFUSALS)
 async def end_session(session_id: str, service: OpenService, caller: Manager) -> Response:
     """End a session: everybody leaves, and its tokens are good for nothing."""
-    promise = await service.sessions.end(session_id, caller, "ended by its owner")
+    spec = await service.sessions.end(session_id, caller, "ended by its owner")
     metrics.SESSIONS.labels("ended").inc()
-    log.info("session_ended", session=promise.session)
-    service.audit.write("session_ended", caller, session=session_id, room=promise.room)
+    log.info("session_ended", session=spec.session)
+    service.audit.write("session_ended", caller, session=session_id, room=spec.room)
     return Response(status_code=204)
 
 
@@ -143,10 +143,10 @@ async def revoke_token(
     session_id: str, token_id: str, service: OpenService, caller: Manager
 ) -> Response:
     """Revoke one token by its `jti`: who came with it is removed."""
-    promise = await service.sessions.find(session_id, caller)
-    removed = await service.passes.revoke(promise.room, [token_id])
+    spec = await service.sessions.find(session_id, caller)
+    removed = await service.passes.revoke(spec.room, [token_id])
     service.audit.write("token_revoked", caller, session=session_id, token_id=token_id)
-    return await gone(service, promise, removed)
+    return await gone(service, spec, removed)
 
 
 @router.delete("/{session_id}/people/{identity:path}", status_code=204, responses=REFUSALS)
@@ -154,17 +154,17 @@ async def remove_person(
     session_id: str, identity: str, service: OpenService, caller: Manager
 ) -> Response:
     """Revoke all tokens of a person, who is removed."""
-    promise = await service.sessions.find(session_id, caller)
-    removed = await service.passes.remove_person(promise.room, identity)
+    spec = await service.sessions.find(session_id, caller)
+    removed = await service.passes.remove_person(spec.room, identity)
     service.audit.write("person_removed", caller, session=session_id, identity=identity)
-    return await gone(service, promise, removed)
+    return await gone(service, spec, removed)
 
 
-async def gone(service: Service, promise: Promise, removed: int) -> Response:
+async def gone(service: Service, spec: RoomSpec, removed: int) -> Response:
     """Answer that nobody is there who was to be removed.
 
     Raises `LiveKitForgot` where a person may be there whom LiveKit does not list.
     """
-    if not removed and await service.forgotten.has(promise.room):
+    if not removed and await service.forgotten.has(spec.room):
         raise LiveKitForgot
     return Response(status_code=204)

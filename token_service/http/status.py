@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from protocol import wire
 from protocol.personas import PERSONAS_PER_ROOM, PROMPT_LIMIT, Persona
 from protocol.sampling import UsualSampling
-from token_service.auth.authenticator import EVERYBODY
+from token_service.auth.authenticator import ANONYMOUS
 from token_service.errors import Unavailable, redis_trouble
 from token_service.fleet.prompt_limits import limit_of
 from token_service.fleet.reader import Fleet
@@ -26,7 +26,7 @@ class Readiness(BaseModel):
     reason: str = ""
 
 
-class Model(BaseModel):
+class ModelView(BaseModel):
     """The model that the workers run."""
 
     name: str
@@ -46,7 +46,7 @@ class ListedPersona(Persona):
     lines: list[str] | None
 
 
-class Limits(BaseModel):
+class RequestLimits(BaseModel):
     """What a request may ask for at most."""
 
     prompt_characters: int = PROMPT_LIMIT
@@ -63,11 +63,11 @@ class PageConfig(BaseModel):
     agent_name: str
     default_persona: str
     personas: list[Persona]
-    model: Model | None
+    model: ModelView | None
     voices: list[str]
     slots_free: int
     slots_used: int
-    limits: Limits
+    limits: RequestLimits
     ready: bool
     code: str
     reason: str
@@ -79,7 +79,7 @@ async def health() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/ready", response_model=Readiness, dependencies=[EVERYBODY])
+@router.get("/ready", response_model=Readiness, dependencies=[ANONYMOUS])
 async def ready(service: OpenService) -> JSONResponse:
     """Say whether LiveKit and redis answer and a worker has a free slot: 200, else 503."""
     readiness, _ = await _look(service)
@@ -88,7 +88,7 @@ async def ready(service: OpenService) -> JSONResponse:
     return JSONResponse(readiness.model_dump(), status_code=status, headers=headers)
 
 
-@router.get("/personas", dependencies=[EVERYBODY])
+@router.get("/personas", dependencies=[ANONYMOUS])
 async def personas(service: OpenService) -> list[ListedPersona]:
     """List the catalogue, and say whether the model that runs follows its prompts."""
     _, fleet = await _look(service)
@@ -100,13 +100,13 @@ async def personas(service: OpenService) -> list[ListedPersona]:
     ]
 
 
-@router.get("/voices", dependencies=[EVERYBODY])
+@router.get("/voices", dependencies=[ANONYMOUS])
 async def voices(service: OpenService) -> list[str]:
     """List the voices to choose from; none where the model has a single one."""
     return list((await service.workers.fleet()).voices)
 
 
-@router.get("/api/config", dependencies=[EVERYBODY])
+@router.get("/api/config", dependencies=[ANONYMOUS])
 async def page_config(service: OpenService, response: Response) -> PageConfig:
     """Tell the page where to connect, whom one can talk with and whether one can now."""
     response.headers["Cache-Control"] = "no-store"
@@ -120,7 +120,7 @@ async def page_config(service: OpenService, response: Response) -> PageConfig:
         voices=list(fleet.voices),
         slots_free=fleet.slots_free,
         slots_used=fleet.slots_used,
-        limits=Limits(prompt_tokens=limit_of(fleet)),
+        limits=RequestLimits(prompt_tokens=limit_of(fleet)),
         **readiness.model_dump(),
     )
 
@@ -145,9 +145,9 @@ def _not_ready(obstacle: Unavailable) -> Readiness:
     return Readiness(ready=False, code=obstacle.code, reason=str(obstacle))
 
 
-def _model(fleet: Fleet) -> Model | None:
+def _model(fleet: Fleet) -> ModelView | None:
     for worker in (*fleet.ready, *fleet.workers):
-        return Model(
+        return ModelView(
             name=worker.model,
             note=worker.model_note,
             prompts=worker.model_prompts,

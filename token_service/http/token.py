@@ -16,7 +16,7 @@ from token_service.auth.callers import Caller, GuestPass
 from token_service.auth.grants import Person
 from token_service.errors import Problem, Refused, Unavailable
 from token_service.http.token_request import TokenRequest, fresh_name, request_schema
-from token_service.rooms.admission import Wish
+from token_service.rooms.admission import AdmissionRequest
 from token_service.server.route import CountedRoute
 from token_service.service import OpenService, Service
 
@@ -88,15 +88,15 @@ async def _admit(service: Service, caller: Caller, asked: TokenRequest) -> Token
     personas = asked.personas(service.catalogue, service.settings.default_persona)
     if caller.guest is not None:
         person = await _as_guest(service, caller.guest, asked)
-    promise = await service.admission.admit(Wish(person.room, personas, caller))
+    spec = await service.admission.admit(AdmissionRequest(person.room, personas, caller))
     if caller.guest is not None:
         await service.guests.count(caller.guest, person.identity)
-    token, token_id = await service.passes.mint(person, promise, caller.guest)
-    log.info("token_minted", room=promise.room, personas=len(promise.personas))
+    token, token_id = await service.passes.mint(person, spec, caller.guest)
+    log.info("token_minted", room=spec.room, personas=len(spec.personas))
     service.audit.write(
         "token_minted",
         caller,
-        session=promise.session,
+        session=spec.session,
         room=person.room,
         identity=person.identity,
         token_id=token_id,
@@ -120,7 +120,7 @@ async def _as_guest(service: Service, guest: GuestPass, asked: TokenRequest) -> 
         raise Refused(HTTPStatus.FORBIDDEN, "not_yours", "This link is for another room.")
     identity = asked.participant_identity if "participant_identity" in said else fresh_name("guest")
     if await service.passes.of(guest.room, identity):
-        came = await service.guests.came_by(guest.id)
+        came = await service.guests.joined_by(guest.id)
         if identity not in came:
             raise Refused(HTTPStatus.FORBIDDEN, "identity_taken", "This identity is another's.")
     return replace(asked.person(), room=guest.room, identity=identity)

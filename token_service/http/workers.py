@@ -37,7 +37,7 @@ class WorkerStatus(BaseModel):
     guarded: bool
 
 
-class Status(BaseModel):
+class ServiceStatus(BaseModel):
     """The whole service. `livekit` and `redis` are `ok` or a sentence."""
 
     livekit: str
@@ -47,7 +47,7 @@ class Status(BaseModel):
 
 
 @router.get("/status", responses=REFUSALS)
-async def status(service: OpenService, caller: Observer, response: Response) -> Status:
+async def status(service: OpenService, caller: Observer, response: Response) -> ServiceStatus:
     """Tell how LiveKit, redis and each worker are."""
     response.headers["Cache-Control"] = "no-store"
     redis, fleet, waiting = "ok", Fleet(), 0
@@ -64,7 +64,7 @@ async def status(service: OpenService, caller: Observer, response: Response) -> 
     if caller.is_stranger:
         workers = [each.model_copy(update={"id": str(n)}) for n, each in enumerate(workers, 1)]
     livekit = await _livekit(service)
-    return Status(livekit=livekit, redis=redis, workers=workers, rooms_waiting=waiting)
+    return ServiceStatus(livekit=livekit, redis=redis, workers=workers, rooms_waiting=waiting)
 
 
 async def _livekit(service: Service) -> str:

@@ -13,25 +13,25 @@ from http import HTTPStatus
 from redis.asyncio.lock import Lock
 
 from protocol.personas import Catalogue, Persona
-from protocol.room_spec import Promise, fresh_id, promised
+from protocol.room_spec import RoomSpec, fresh_id, persona_specs
 from token_service.auth.callers import ANYONE, Caller
-from token_service.auth.rate_limit import Limiter
+from token_service.auth.rate_limit import RateLimiter
 from token_service.errors import Refused, Unavailable, full, over
 from token_service.fleet.holds import Holds
 from token_service.fleet.prompt_limits import PromptLimits
-from token_service.fleet.reader import Fleet, Workers
-from token_service.fleet.reservations import Places
+from token_service.fleet.reader import Fleet, FleetReader
+from token_service.fleet.reservations import Reservations
 from token_service.fleet.space import Space
-from token_service.rooms.events import Events
-from token_service.rooms.livekit import Rooms
-from token_service.rooms.store import Promises
+from token_service.rooms.events import EventStore
+from token_service.rooms.livekit import LiveKitRooms
+from token_service.rooms.store import SpecStore
 
 LOCK_WAIT_S = 3.0
 MORE_S = 3.0  # within it a host sees the newcomers and its heartbeat counts them
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class AdmissionRequest:
     """Whom somebody wants in which room. `opener`: the identity that a session is opened for."""
 
     room: str
@@ -42,44 +42,44 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class RoomAdmission:
     """The rule that `/token` and `/sessions` apply."""
 
     catalogue: Catalogue
-    promises: Promises
-    workers: Workers
-    rooms: Rooms
-    places: Places
-    events: Events
+    specs: SpecStore
+    workers: FleetReader
+    rooms: LiveKitRooms
+    places: Reservations
+    events: EventStore
     prompts: PromptLimits
     holds: Holds
-    limiter: Limiter
+    limiter: RateLimiter
     space: Space
     hold_s: float
 
-    async def admit(self, wish: Wish) -> Promise:
+    async def admit(self, wish: AdmissionRequest) -> RoomSpec:
         """Make sure that the room has a promise and a place, and give the promise that holds.
 
         Raises `InvalidInput` for a voice or a prompt that no worker can take, `Unavailable` where
         no place is free, `Refused` for a room of somebody else's or one that has another session.
         """
-        async with self.promises.alone(wish.room, LOCK_WAIT_S) as lock:
+        async with self.specs.alone(wish.room, LOCK_WAIT_S) as lock:
             if lock is None:
                 raise Unavailable("busy", "The room is being prepared. Try again.", 1)
-            standing = await self.promises.read(wish.room)
+            standing = await self.specs.read(wish.room)
             await self._check_owner(wish, standing)
             if standing is not None and (wish.caller.guest or await self._stands(standing)):
-                await self.promises.touch([standing])
+                await self.specs.touch([standing])
                 return _for_wish(standing, wish)
-            return await self._promise(wish, standing, lock)
+            return await self._spec(wish, standing, lock)
 
-    async def _check_owner(self, wish: Wish, standing: Promise | None) -> None:
+    async def _check_owner(self, wish: AdmissionRequest, standing: RoomSpec | None) -> None:
         """A room is its owner's; one in use that we promised nothing is another application's."""
         if standing is not None:
             foreign = standing.owner not in ("", wish.caller.id)
         else:
             foreign = await self.rooms.is_used(wish.room)
-            if foreign and await self.promises.lost_memory():
+            if foreign and await self.specs.lost_memory():
                 raise Unavailable("busy", "Redis was emptied, and is told again. Try again.", 2)
         if foreign:
             raise Refused(HTTPStatus.FORBIDDEN, "not_yours", "This room is somebody else's.")
@@ -87,44 +87,44 @@ class Admission:
         if guest is not None and not (standing and _is_on(standing, guest.session)):
             raise over()
 
-    async def _stands(self, promise: Promise) -> bool:
-        if promise.ended:
+    async def _stands(self, spec: RoomSpec) -> bool:
+        if spec.ended:
             return False
-        if promise.opener:
+        if spec.opener:
             return True
         fleet = await self.workers.fleet()
-        if fleet.hosts(promise) or await self.promises.awaited(promise):
+        if fleet.hosts(spec) or await self.specs.awaited(spec):
             return True
-        if not await self.rooms.people(promise.room):
+        if not await self.rooms.people(spec.room):
             return False
-        if obstacle := fleet.obstacle(len(promise.personas)):
+        if obstacle := fleet.obstacle(len(spec.personas)):
             raise obstacle
         return True
 
-    async def _promise(self, wish: Wish, old: Promise | None, lock: Lock) -> Promise:
+    async def _spec(self, wish: AdmissionRequest, old: RoomSpec | None, lock: Lock) -> RoomSpec:
         fleet = await self.workers.fleet()
         fleet.check_voices(wish.personas, self.catalogue)
         await self.prompts.check(wish.personas, fleet)
         await self.space.check()
         # A host of the old promise that comes late must find itself outdated.
         generation = old.generation + 1 if old and old.generation else 0
-        promise = Promise(
+        spec = RoomSpec(
             room=wish.room,
             generation=generation,
-            personas=promised(wish.personas),
+            personas=persona_specs(wish.personas),
             session=fresh_id(),
             opened_s=time.time(),
             owner=wish.caller.id,
             opener=wish.opener,
         )
-        await self.limiter.written(wish.caller, len(promise.model_dump_json().encode()))
+        await self.limiter.written(wish.caller, len(spec.model_dump_json().encode()))
         await self._check_place(wish, fleet)
         await self.rooms.ping()
-        await self.promises.write(promise, lock)
+        await self.specs.write(spec, lock)
         await self.events.forget(wish.room)
-        return promise
+        return spec
 
-    async def _check_place(self, wish: Wish, fleet: Fleet) -> None:
+    async def _check_place(self, wish: AdmissionRequest, fleet: Fleet) -> None:
         """Hold a session's place, or see that it may wait for one. Raises `Unavailable`.
 
         A caller that holds its share for people who have not come holds no more.
@@ -147,17 +147,17 @@ class Admission:
         return await self.holds.grant(caller, room, slots, self.hold_s, fleet)
 
     async def hold_more(
-        self, caller: Caller, promise: Promise, changed: Promise, fleet: Fleet
+        self, caller: Caller, spec: RoomSpec, changed: RoomSpec, fleet: Fleet
     ) -> None:
         """Hold slots for a running session's newcomers where its host is, or for all of a new one.
 
         That is no longer than before. A room that waits, or whose caller holds its share, holds
         nothing more. Raises `Unavailable`.
         """
-        room, slots = promise.room, len(changed.personas)
-        if (host := fleet.host(promise)) is not None:
+        room, slots = spec.room, len(changed.personas)
+        if (host := fleet.host(spec)) is not None:
             name = f"{room} + {changed.personas[-1].id}"  # in no heartbeat, so its time ends it
-            slots -= len(promise.personas)
+            slots -= len(spec.personas)
             taken = await self.places.take(name, slots, MORE_S, replace(fleet, workers=(host,)))
         elif room in fleet.placed and await self._may_hold(caller, room, slots, fleet):
             taken = await self.places.take(room, slots, 0.0, fleet)
@@ -167,11 +167,11 @@ class Admission:
             raise full()
 
 
-def _is_on(standing: Promise, session: str) -> bool:
+def _is_on(standing: RoomSpec, session: str) -> bool:
     return standing.session == session and not standing.ended
 
 
-def _for_wish(standing: Promise, wish: Wish) -> Promise:
+def _for_wish(standing: RoomSpec, wish: AdmissionRequest) -> RoomSpec:
     """A token joins whatever stands; a session only its own, opened twice."""
     if wish.opener and standing.opener != wish.opener:
         raise Refused(

@@ -7,55 +7,54 @@ from collections.abc import Iterable
 from http import HTTPStatus
 
 from protocol.personas import PERSONAS_PER_ROOM
-from protocol.room_spec import Promise, PromisedPersona
+from protocol.room_spec import PersonaSpec, RoomSpec
 from token_service.errors import Refused
 
 
-def persona_of(promise: Promise, persona_id: str | None) -> PromisedPersona:
+def persona_of(spec: RoomSpec, persona_id: str | None) -> PersonaSpec:
     """The persona with this id, or the only one where none is given."""
-    if persona_id is None and len(promise.personas) == 1:
-        return promise.personas[0]
-    for persona in promise.personas:
+    if persona_id is None and len(spec.personas) == 1:
+        return spec.personas[0]
+    for persona in spec.personas:
         if persona.id == persona_id:
             return persona
-    choices = ", ".join(persona.id for persona in promise.personas)
+    choices = ", ".join(persona.id for persona in spec.personas)
     code, status = "persona_unknown", HTTPStatus.NOT_FOUND
     raise Refused(status, code, f"persona_id={persona_id!r:.80}: choices: {choices}")
 
 
-def with_more(promise: Promise, newcomers: tuple[PromisedPersona, ...]) -> Promise:
+def with_more(spec: RoomSpec, newcomers: tuple[PersonaSpec, ...]) -> RoomSpec:
     """The promise with more personas."""
-    if len(promise.personas) + len(newcomers) > PERSONAS_PER_ROOM:
+    if len(spec.personas) + len(newcomers) > PERSONAS_PER_ROOM:
         raise Refused(
             HTTPStatus.CONFLICT,
             "too_many_personas",
-            f"A room has at most {PERSONAS_PER_ROOM} personas; this one has "
-            f"{len(promise.personas)}.",
+            f"A room has at most {PERSONAS_PER_ROOM} personas; this one has {len(spec.personas)}.",
         )
-    return promise.model_copy(update={"personas": promise.personas + newcomers})
+    return spec.model_copy(update={"personas": spec.personas + newcomers})
 
 
-def without(promise: Promise, persona_id: str) -> Promise:
+def without(spec: RoomSpec, persona_id: str) -> RoomSpec:
     """The promise without one of its personas."""
-    leaver = persona_of(promise, persona_id)
-    rest = tuple(each for each in promise.personas if each is not leaver)
+    leaver = persona_of(spec, persona_id)
+    rest = tuple(each for each in spec.personas if each is not leaver)
     if not rest:
         raise Refused(
             HTTPStatus.CONFLICT, "last_persona", "A session has a persona; end the session instead."
         )
-    return promise.model_copy(update={"personas": rest})
+    return spec.model_copy(update={"personas": rest})
 
 
-def muted(promise: Promise, persona_id: str | None, is_muted: bool) -> Promise:
+def muted(spec: RoomSpec, persona_id: str | None, is_muted: bool) -> RoomSpec:
     """The promise with one persona, or all, heard no more or again."""
-    meant = {each.id for each in those_meant(promise, persona_id)}
+    meant = {each.id for each in those_meant(spec, persona_id)}
     personas = tuple(
         each.model_copy(update={"muted": is_muted}) if each.id in meant else each
-        for each in promise.personas
+        for each in spec.personas
     )
-    return promise.model_copy(update={"personas": personas})
+    return spec.model_copy(update={"personas": personas})
 
 
-def those_meant(promise: Promise, persona_id: str | None) -> Iterable[PromisedPersona]:
+def those_meant(spec: RoomSpec, persona_id: str | None) -> Iterable[PersonaSpec]:
     """One persona, or all where none is given."""
-    return promise.personas if persona_id is None else (persona_of(promise, persona_id),)
+    return spec.personas if persona_id is None else (persona_of(spec, persona_id),)

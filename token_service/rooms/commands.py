@@ -21,9 +21,9 @@ from protocol.commands import (
     bell_channel,
     mailbox_key,
 )
-from protocol.room_spec import Promise
+from protocol.room_spec import RoomSpec
 from token_service.errors import Refused, Unavailable
-from token_service.fleet.reader import Workers
+from token_service.fleet.reader import FleetReader
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -42,14 +42,14 @@ class Commands:
     """Sends commands, each to the worker that hosts its session."""
 
     redis: Redis
-    workers: Workers
+    workers: FleetReader
 
-    async def send(self, promise: Promise, command: Command) -> None:
+    async def send(self, spec: RoomSpec, command: Command) -> None:
         """Have the session's host do a command. Returns once the host has taken it.
 
         Raises `Refused` or `Unavailable` with the reason where it is not done.
         """
-        host = (await self.workers.fleet()).host(promise)
+        host = (await self.workers.fleet()).host(spec)
         if host is None:
             raise Refused(
                 HTTPStatus.CONFLICT,

@@ -16,12 +16,12 @@ from redis.asyncio.lock import Lock
 
 from protocol.errors import InvalidInput
 from protocol.personas import PERSONAS_PER_ROOM, Catalogue, personas_asked_for
-from protocol.room_spec import Promise, PromisedPersona, fresh_id, promised
+from protocol.room_spec import PersonaSpec, RoomSpec, fresh_id, persona_specs
 from token_service.fleet.prompt_limits import PromptLimits
-from token_service.fleet.reader import Workers
-from token_service.rooms.events import Events
-from token_service.rooms.livekit import Rooms
-from token_service.rooms.store import Promises
+from token_service.fleet.reader import FleetReader
+from token_service.rooms.events import EventStore
+from token_service.rooms.livekit import LiveKitRooms
+from token_service.rooms.store import SpecStore
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -30,15 +30,15 @@ LOOK_AGAIN_S = 10.0  # for a dispatch made into a room that is there already; no
 
 
 @dataclass(slots=True)
-class Adoption:
+class DispatchImport:
     """Finds such rooms and promises them what was asked for."""
 
     catalogue: Catalogue
     default: str
-    promises: Promises
-    rooms: Rooms
-    events: Events
-    workers: Workers
+    specs: SpecStore
+    rooms: LiveKitRooms
+    events: EventStore
+    workers: FleetReader
     prompts: PromptLimits
     look_at_s: dict[str, float] = field(default_factory=dict[str, float])  # room → monotonic
 
@@ -50,7 +50,7 @@ class Adoption:
         self.look_at_s |= dict.fromkeys(due, now_s + LOOK_AGAIN_S)
         return [room for room in due if await self.rooms.asked_for(room)]
 
-    async def adopt(self, room: str, lock: Lock) -> Promise | None:
+    async def import_dispatch(self, room: str, lock: Lock) -> RoomSpec | None:
         """Promise a room what it was asked for; nothing where nobody asked for us in it."""
         if not await self.rooms.names([room]):  # asked about a room that is not, LiveKit hangs
             return None
@@ -65,20 +65,20 @@ class Adoption:
             await self.prompts.check(personas, await self.workers.fleet())
         except InvalidInput as error:
             return self._refuse(room, str(error))
-        promise = Promise(
+        spec = RoomSpec(
             room=room, personas=personas, session=fresh_id(), opened_s=time.time(), owner=OWNER
         )
-        await self.promises.write(promise, lock)
+        await self.specs.write(spec, lock)
         await self.events.forget(room)
         log.info("room_adopted", room=room, personas=len(personas))
-        return promise
+        return spec
 
     def _refuse(self, room: str, expected: str) -> None:
         """Say what was expected, and look at this room's dispatches no more."""
         log.warning("dispatch_refused", room=room, expected=expected)
         self.look_at_s[room] = math.inf
 
-    def _personas(self, asked: Iterable[str]) -> tuple[PromisedPersona, ...]:
+    def _personas(self, asked: Iterable[str]) -> tuple[PersonaSpec, ...]:
         wanted = [
             persona
             for metadata in asked
@@ -86,4 +86,4 @@ class Adoption:
         ]
         if len(wanted) > PERSONAS_PER_ROOM:
             raise InvalidInput(f"{len(wanted)} personas; expected at most {PERSONAS_PER_ROOM}")
-        return promised(wanted)
+        return persona_specs(wanted)

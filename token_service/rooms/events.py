@@ -33,14 +33,14 @@ AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class StoredEvent:
     """One event and its id in the stream."""
 
     id: str
     event: Event
 
 
-class Events:
+class EventStore:
     """Adds and reads."""
 
     def __init__(self, redis: Redis) -> None:
@@ -67,12 +67,12 @@ class Events:
         """The next reason is told again."""
         await self._redis.delete(WAITING_KEY.format(room=room))
 
-    async def why_waiting(self, room: str) -> str | None:
+    async def waiting_reason(self, room: str) -> str | None:
         """The code of the reason that was told last, while the room waits."""
         code: Any = await self._redis.get(WAITING_KEY.format(room=room))
         return code
 
-    async def follow(self, room: str, after: str) -> AsyncGenerator[Told | None]:
+    async def follow(self, room: str, after: str) -> AsyncGenerator[StoredEvent | None]:
         """Give events after an id as they come; `None` each second in which none came."""
         while True:
             entries: Any = await self._redis.xread({events_key(room): after}, AT_ONCE, BLOCK_MS)
@@ -80,7 +80,7 @@ class Events:
                 yield None
             for after, fields in entries[0][1] if entries else ():
                 if (event := _read(fields)) is not None:
-                    yield Told(after, event)
+                    yield StoredEvent(after, event)
 
     async def so_far(self, room: str) -> list[Event]:
         """The events that the stream still holds."""

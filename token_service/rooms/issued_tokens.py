@@ -14,13 +14,13 @@ from redis.asyncio import Redis
 
 from protocol import wire
 from protocol.config.settings import Settings
-from protocol.room_spec import Promise, fresh_id
+from protocol.room_spec import RoomSpec, fresh_id
 from token_service.auth.callers import GuestPass
 from token_service.auth.grants import Person, participant_token
-from token_service.auth.guest_links import Guests
+from token_service.auth.guest_links import GuestLinks
 from token_service.errors import bad_bearer, over
-from token_service.rooms.livekit import Rooms, is_present
-from token_service.rooms.store import Promises
+from token_service.rooms.livekit import LiveKitRooms, is_present
+from token_service.rooms.store import SpecStore
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -31,20 +31,25 @@ SLACK_S = 60  # beyond a token's life, for clocks
 REMEMBERED_S = 86_400  # of rooms in use: LiveKit renews the tokens of their people for so long
 
 
-class Passes:
+class IssuedTokens:
     """Gives out, revokes, and removes who should not be there."""
 
     def __init__(
-        self, redis: Redis, rooms: Rooms, promises: Promises, guests: Guests, settings: Settings
+        self,
+        redis: Redis,
+        rooms: LiveKitRooms,
+        specs: SpecStore,
+        guests: GuestLinks,
+        settings: Settings,
     ) -> None:
         self._redis = redis
         self._rooms = rooms
-        self._promises = promises
+        self._specs = specs
         self._guests = guests
         self._settings = settings
 
     async def mint(
-        self, person: Person, promise: Promise, guest: GuestPass | None = None
+        self, person: Person, spec: RoomSpec, guest: GuestPass | None = None
     ) -> tuple[str, str]:
         """Give a token for a promise's room, and its id; `guest`: the link that it is given for.
 
@@ -59,7 +64,7 @@ class Passes:
             pipe.expire(key, max(left_s, self._settings.token_ttl_s + SLACK_S))
             await pipe.execute()
         refusal = None
-        if await self._promises.is_over(promise):
+        if await self._specs.is_over(spec):
             refusal = over()
         elif guest is not None and not await self._guests.is_good(guest):
             refusal = bad_bearer()

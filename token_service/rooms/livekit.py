@@ -15,7 +15,7 @@ from livekit import api
 from protocol import wire
 from protocol.errors import InvalidInput
 from protocol.presence import is_persons_kind
-from protocol.room_spec import Promise
+from protocol.room_spec import RoomSpec
 from protocol.seal import Seal
 from token_service.errors import LiveKitAway
 
@@ -46,7 +46,7 @@ async def _asking() -> AsyncGenerator[None]:
         raise LiveKitAway from error
 
 
-class Rooms:
+class LiveKitRooms:
     """Asks LiveKit about rooms and changes who of us is in them."""
 
     def __init__(self, livekit: api.LiveKitAPI, seal: Seal) -> None:
@@ -76,24 +76,24 @@ class Rooms:
         inside = await self.participants(room)
         return any(one.state in PRESENT and generation_of(one) == float("inf") for one in inside)
 
-    async def clear(self, promise: Promise) -> None:
+    async def clear(self, spec: RoomSpec) -> None:
         """Remove what older generations left: their dispatches, then their participants."""
         async with _asking():
-            for dispatch in await self._livekit.agent_dispatch.list_dispatch(promise.room):
+            for dispatch in await self._livekit.agent_dispatch.list_dispatch(spec.room):
                 carried = self._carried(dispatch)
-                if carried is not None and carried.generation < promise.generation:
-                    await self._delete_dispatch(dispatch.id, promise.room)
-        for participant in await self.participants(promise.room):
-            if generation_of(participant) < promise.generation:
-                log.info("old_agent_removed", room=promise.room, agent=participant.identity)
-                await self.remove(participant.identity, promise.room)
+                if carried is not None and carried.generation < spec.generation:
+                    await self._delete_dispatch(dispatch.id, spec.room)
+        for participant in await self.participants(spec.room):
+            if generation_of(participant) < spec.generation:
+                log.info("old_agent_removed", room=spec.room, agent=participant.identity)
+                await self.remove(participant.identity, spec.room)
 
-    async def promise_of(self, room: str) -> Promise | None:
+    async def spec_of(self, room: str) -> RoomSpec | None:
         """The latest promise that a dispatch of ours carries, where there is one."""
         async with _asking():
             found = await self._livekit.agent_dispatch.list_dispatch(room)
             known = [carried for one in found if (carried := self._carried(one)) is not None]
-            return max(known, key=lambda promise: promise.generation, default=None)
+            return max(known, key=lambda spec: spec.generation, default=None)
         return None
 
     async def asked_for(self, room: str) -> list[str]:
@@ -103,12 +103,12 @@ class Rooms:
             return [one.metadata for one in found if one.agent_name == wire.AGENT_NAME]
         return []
 
-    async def dispatch(self, promise: Promise) -> None:
+    async def dispatch(self, spec: RoomSpec) -> None:
         """Ask LiveKit for the promise's worker as host: one job that carries the sealed promise."""
         request = api.CreateAgentDispatchRequest(
-            agent_name=wire.agent_name(promise.worker),
-            room=promise.room,
-            metadata=self._seal.close(promise),
+            agent_name=wire.agent_name(spec.worker),
+            room=spec.room,
+            metadata=self._seal.close(spec),
         )
         async with _asking():
             await self._livekit.agent_dispatch.create_dispatch(request)
@@ -145,7 +145,7 @@ class Rooms:
             return list((await self._livekit.room.list_participants(request)).participants)
         return []
 
-    def _carried(self, dispatch: api.AgentDispatch) -> Promise | None:
+    def _carried(self, dispatch: api.AgentDispatch) -> RoomSpec | None:
         """Read what a dispatch of ours carries; none of one that somebody else made."""
         if not dispatch.agent_name.startswith(wire.agent_name("")):
             return None

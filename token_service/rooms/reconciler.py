@@ -19,19 +19,19 @@ from redis.exceptions import RedisError
 from protocol.errors import InvalidInput
 from protocol.events import DispatchedEvent
 from protocol.heartbeat import HEARTBEAT_TTL_S
-from protocol.room_spec import Promise
+from protocol.room_spec import RoomSpec
 from token_service import metrics
 from token_service.errors import LiveKitAway, Unavailable, full
-from token_service.fleet.forgotten import Forgotten
+from token_service.fleet.breakers import Breakers
 from token_service.fleet.prompt_limits import PromptLimits
-from token_service.fleet.reader import Fleet, Workers
-from token_service.fleet.reservations import FIRST, Places
-from token_service.rooms.breakers import Breakers
-from token_service.rooms.dispatch_import import Adoption
-from token_service.rooms.events import Events
-from token_service.rooms.issued_tokens import Passes
-from token_service.rooms.livekit import Rooms, generation_of, is_present
-from token_service.rooms.store import DISPATCH_GRACE_MAX_S, LockLost, Promises
+from token_service.fleet.reader import Fleet, FleetReader
+from token_service.fleet.reservations import FIRST, Reservations
+from token_service.rooms.dispatch_import import DispatchImport
+from token_service.rooms.events import EventStore
+from token_service.rooms.forgotten import Forgotten
+from token_service.rooms.issued_tokens import IssuedTokens
+from token_service.rooms.livekit import LiveKitRooms, generation_of, is_present
+from token_service.rooms.store import DISPATCH_GRACE_MAX_S, LockLost, SpecStore
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -41,17 +41,17 @@ ENDED_GRACE_S = 5.0  # a host leaves an ended room by itself, which costs no thr
 
 
 @dataclass(slots=True)
-class Dispatcher:
+class Reconciler:
     """Sees to it that every room that needs a host has one."""
 
-    promises: Promises
-    workers: Workers
-    rooms: Rooms
-    places: Places
+    specs: SpecStore
+    workers: FleetReader
+    rooms: LiveKitRooms
+    places: Reservations
     breakers: Breakers
-    events: Events
-    passes: Passes
-    adoption: Adoption
+    events: EventStore
+    passes: IssuedTokens
+    dispatch_import: DispatchImport
     forgotten: Forgotten
     prompts: PromptLimits
     trusts_from: float = 0.0  # monotonic; before it, a heartbeat that is missing says nothing
@@ -83,32 +83,32 @@ class Dispatcher:
     async def sweep(self) -> None:
         """Apply the rule to every room that exists and was promised something."""
         names = await self.rooms.names()
-        if await self.promises.lost_memory():
+        if await self.specs.lost_memory():
             await self._restore(names)
         fleet = await self.workers.fleet()
         forgotten = await self.forgotten.look(fleet.rooms - set(names))
         rooms = {*names, *forgotten}
         self.troubles = {room: told for room, told in self.troubles.items() if room in rooms}
-        promises = await self.promises.of(rooms)
-        await self.passes.sweep(promise.room for promise in promises)
-        hosted = [promise for promise in promises if fleet.hosts(promise)]
-        await self.promises.touch(hosted)
-        await self.promises.arrived(hosted)
-        await self.places.settle(promise.room for promise in hosted)
-        line = await self._line({promise.room for promise in promises} - {p.room for p in hosted})
-        unhosted = [promise for promise in promises if promise.ended or not fleet.hosts(promise)]
-        for promise in sorted(unhosted, key=lambda each: line.get(each.room, len(line))):
-            await self._try(promise.room)
-        for room in await self.adoption.found(set(names) - {p.room for p in promises}):
+        specs = await self.specs.of(rooms)
+        await self.passes.sweep(spec.room for spec in specs)
+        hosted = [spec for spec in specs if fleet.hosts(spec)]
+        await self.specs.touch(hosted)
+        await self.specs.arrived(hosted)
+        await self.places.settle(spec.room for spec in hosted)
+        line = await self._line({spec.room for spec in specs} - {p.room for p in hosted})
+        unhosted = [spec for spec in specs if spec.ended or not fleet.hosts(spec)]
+        for spec in sorted(unhosted, key=lambda each: line.get(each.room, len(line))):
+            await self._try(spec.room)
+        for room in await self.dispatch_import.found(set(names) - {p.room for p in specs}):
             await self._try(room)
 
     async def _restore(self, rooms: list[str]) -> None:
         """Redis lost everything: what was promised is read out of LiveKit's dispatches."""
         self.trusts_from = time.monotonic() + HEARTBEAT_TTL_S
         for room in rooms:
-            if (promise := await self.rooms.promise_of(room)) is not None:
-                await self.promises.restore(promise)
-        await self.promises.remember()
+            if (spec := await self.rooms.spec_of(room)) is not None:
+                await self.specs.restore(spec)
+        await self.specs.remember()
 
     async def _line(self, waiting: set[str]) -> dict[str, int]:
         """Each waiting room's place in the line; who waits no more is taken out of it."""
@@ -132,100 +132,102 @@ class Dispatcher:
 
     async def see_to(self, room: str, wait_s: float = 0.0) -> None:
         """Apply the rule to one room. Raises `RedisError`, `LiveKitAway`, `LockLost`."""
-        async with self.promises.alone(room, wait_s) as lock:
+        async with self.specs.alone(room, wait_s) as lock:
             if lock is None:
                 return
-            promise = await self.promises.read(room) or await self.adoption.adopt(room, lock)
-            if promise is None:
+            spec = await self.specs.read(room) or await self.dispatch_import.import_dispatch(
+                room, lock
+            )
+            if spec is None:
                 return
             fleet = await self.workers.fleet()
-            if promise.ended:
-                return await self._clear_ended(promise, fleet)
-            if fleet.hosts(promise):
+            if spec.ended:
+                return await self._clear_ended(spec, fleet)
+            if fleet.hosts(spec):
                 return
             inside = await self.rooms.participants(room)
-            if not await self._is_occupied(promise, inside, fleet):
+            if not await self._is_occupied(spec, inside, fleet):
                 return await self.places.leave_line(room)
-            await self.promises.touch([promise])
-            if await self.awaited(promise, fleet) or time.monotonic() < self.trusts_from:
+            await self.specs.touch([spec])
+            if await self.awaited(spec, fleet) or time.monotonic() < self.trusts_from:
                 return
-            had_place = bool(promise.worker)
-            promise = await self._mourn(promise, inside, fleet, lock)
-            await self._place(promise, lock, FIRST if had_place else promise.opened_s)
+            had_place = bool(spec.worker)
+            spec = await self._handle_lost_host(spec, inside, fleet, lock)
+            await self._place(spec, lock, FIRST if had_place else spec.opened_s)
 
     async def _is_occupied(
-        self, promise: Promise, inside: list[api.ParticipantInfo], fleet: Fleet
+        self, spec: RoomSpec, inside: list[api.ParticipantInfo], fleet: Fleet
     ) -> bool:
         """Whether a person is there; where LiveKit has forgotten who is, until a host has left."""
         if any(is_present(one) for one in inside):
             return True
-        if fleet.left(promise):
-            await self.forgotten.over(promise.room)
-        return await self.forgotten.has(promise.room)
+        if fleet.left(spec):
+            await self.forgotten.over(spec.room)
+        return await self.forgotten.has(spec.room)
 
-    async def awaited(self, promise: Promise, fleet: Fleet) -> bool:
+    async def awaited(self, spec: RoomSpec, fleet: Fleet) -> bool:
         """Whether its host may still come. From a worker that is gone, or done with it, none will.
 
         A room that this happens to often waits all the same: it may be what its workers die of.
         """
-        if fleet.done(promise) and await self.promises.calm([promise]):
+        if fleet.done(spec) and await self.specs.dispatched_rarely([spec]):
             return False
-        return await self.promises.awaited(promise)
+        return await self.specs.awaited(spec)
 
-    async def _mourn(
-        self, promise: Promise, inside: list[api.ParticipantInfo], fleet: Fleet, lock: Lock
-    ) -> Promise:
+    async def _handle_lost_host(
+        self, spec: RoomSpec, inside: list[api.ParticipantInfo], fleet: Fleet, lock: Lock
+    ) -> RoomSpec:
         """A dispatched generation has no host: nobody is to hear what it left, and it is counted.
 
         As a failure of its worker's where the host never came or ended with an error: one that
         leaves an empty room, or one that ended and was made anew, does right. Once only:
         afterwards the promise names no worker.
         """
-        if any(generation_of(one) <= promise.generation for one in inside):
-            await self.rooms.clear(later(promise))
-        if not promise.worker:
-            return promise
-        refused = fleet.refuses(promise)  # it was full after all
-        left = fleet.left(promise)
-        lasted = left or (await self.promises.came(promise) and not fleet.failed(promise))
-        if fleet.lives(promise.worker) and not refused and not lasted:
-            await self.breakers.failed(promise.worker)
-        mourned = await self._give_up(promise, lock)
+        if any(generation_of(one) <= spec.generation for one in inside):
+            await self.rooms.clear(later(spec))
+        if not spec.worker:
+            return spec
+        refused = fleet.refuses(spec)  # it was full after all
+        left = fleet.left(spec)
+        lasted = left or (await self.specs.came(spec) and not fleet.failed(spec))
+        if fleet.lives(spec.worker) and not refused and not lasted:
+            await self.breakers.failed(spec.worker)
+        mourned = await self._give_up(spec, lock)
         what = "host_refused" if refused else "host_left" if left else "host_lost"
-        log.warning(what, room=promise.room, generation=promise.generation)
+        log.warning(what, room=spec.room, generation=spec.generation)
         return mourned
 
-    async def _give_up(self, promise: Promise, lock: Lock) -> Promise:
+    async def _give_up(self, spec: RoomSpec, lock: Lock) -> RoomSpec:
         """Expect nothing more of the promise's worker, and hold nothing there."""
-        await self.promises.await_no_more(promise)
-        promise = await self.promises.change(promise, lock, worker="")
-        await self.places.release(promise.room)
-        return promise
+        await self.specs.await_no_more(spec)
+        spec = await self.specs.change(spec, lock, worker="")
+        await self.places.release(spec.room)
+        return spec
 
-    async def _place(self, promise: Promise, lock: Lock, since_s: float) -> None:
+    async def _place(self, spec: RoomSpec, lock: Lock, since_s: float) -> None:
         """Dispatch where a worker has the slots, else let the room wait in the line."""
         fleet = await self.workers.fleet()
-        room, personas = promise.room, len(promise.personas)
+        room, personas = spec.room, len(spec.personas)
         try:
-            await self.prompts.check(promise.personas, fleet)
+            await self.prompts.check(spec.personas, fleet)
         except InvalidInput as error:  # no worker was there to ask when it was promised
             too_long = Unavailable("prompt_too_long", str(error), 60)
             return await self.events.waits(room, too_long)
         worker = await self.places.take(room, personas, DISPATCH_GRACE_MAX_S, fleet)
         if worker is not None:
-            return await self._dispatch(promise, worker, lock)
+            return await self._dispatch(spec, worker, lock)
         await self.places.wait(room, personas, since_s)
         await self.events.waits(room, fleet.obstacle(personas) or full())
 
-    async def _dispatch(self, promise: Promise, worker: str, lock: Lock) -> None:
-        upcoming = await self.promises.next_generation(promise, worker, lock)
+    async def _dispatch(self, spec: RoomSpec, worker: str, lock: Lock) -> None:
+        upcoming = await self.specs.next_generation(spec, worker, lock)
         try:
             await self.rooms.clear(upcoming)
             await self.rooms.dispatch(upcoming)
         except Unavailable:  # LiveKit's fault and not the worker's
             await self._give_up(upcoming, lock)
             raise
-        metrics.DISPATCHES.labels("again" if promise.generation else "first").inc()
+        metrics.DISPATCHES.labels("again" if spec.generation else "first").inc()
         personas = len(upcoming.personas)
         log.info(
             "room_dispatched",
@@ -238,24 +240,24 @@ class Dispatcher:
         await self.events.add(upcoming.room, event)
         await self.events.waits_no_more(upcoming.room)
 
-    async def _clear_ended(self, promise: Promise, fleet: Fleet) -> None:
+    async def _clear_ended(self, spec: RoomSpec, fleet: Fleet) -> None:
         """People go at once; the room when its host has left it, or should have."""
-        inside = await self.rooms.participants(promise.room)
+        inside = await self.rooms.participants(spec.room)
         for person in inside:
             if is_present(person):
-                await self.rooms.remove(person.identity, promise.room)
-        hosted = fleet.hosts(promise) or any(generation_of(one) < float("inf") for one in inside)
-        if hosted and time.time() <= promise.ended_s + ENDED_GRACE_S:
+                await self.rooms.remove(person.identity, spec.room)
+        hosted = fleet.hosts(spec) or any(generation_of(one) < float("inf") for one in inside)
+        if hosted and time.time() <= spec.ended_s + ENDED_GRACE_S:
             return
-        if not await self.forgotten.has(promise.room):
-            await self.rooms.close(promise.room)
-        elif await self.rooms.close_forgotten(promise.room):
-            await self.forgotten.over(promise.room)
+        if not await self.forgotten.has(spec.room):
+            await self.rooms.close(spec.room)
+        elif await self.rooms.close_forgotten(spec.room):
+            await self.forgotten.over(spec.room)
 
 
-def later(promise: Promise) -> Promise:
+def later(spec: RoomSpec) -> RoomSpec:
     """The generation after this one, which nobody has yet."""
-    return promise.model_copy(update={"generation": promise.generation + 1})
+    return spec.model_copy(update={"generation": spec.generation + 1})
 
 
 def _said(error: Exception) -> str:

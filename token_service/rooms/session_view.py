@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from protocol import wire
 from protocol.events import TurnEvent
-from protocol.room_spec import Promise, PromisedPersona
+from protocol.room_spec import PersonaSpec, RoomSpec
 from token_service.errors import Unavailable
 from token_service.fleet.reader import Fleet
 from token_service.rooms.livekit import is_present
@@ -47,7 +47,7 @@ class PersonView(BaseModel):
     joined_at_s: float
 
 
-class Turns(BaseModel):
+class TurnFigures(BaseModel):
     """How quickly the personas answered lately."""
 
     count: int
@@ -84,11 +84,11 @@ class SessionView(BaseModel):
     personas: list[PersonaView]
     people: list[PersonView]
     people_known: bool
-    turns: Turns
+    turns: TurnFigures
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class SessionSurroundings:
     """What is known about a session's room beside its promise."""
 
     fleet: Fleet
@@ -97,16 +97,16 @@ class Circumstances:
     position: int
 
 
-def state_of(promise: Promise, around: Circumstances) -> tuple[SessionState, Why | None]:
+def state_of(spec: RoomSpec, around: SessionSurroundings) -> tuple[SessionState, Why | None]:
     """What the session does now, and why it waits where it does."""
-    if promise.ended:
+    if spec.ended:
         return "ended", None
-    if around.fleet.hosts(promise):
+    if around.fleet.hosts(spec):
         return "live", None
     if around.awaited:
         return "starting", None
-    obstacle = around.fleet.obstacle(len(promise.personas))
-    if promise.room in around.fleet.placed or (obstacle is None and around.position == 1):
+    obstacle = around.fleet.obstacle(len(spec.personas))
+    if spec.room in around.fleet.placed or (obstacle is None and around.position == 1):
         return ("starting" if around.occupied else "open"), None
     return "waiting", _why(obstacle, around.position)
 
@@ -117,7 +117,7 @@ def _why(obstacle: Unavailable | None, position: int) -> Why:
     return Why(code=obstacle.code, detail=str(obstacle), position=position)
 
 
-def persona_view(persona: PromisedPersona, inside: Iterable[api.ParticipantInfo]) -> PersonaView:
+def persona_view(persona: PersonaSpec, inside: Iterable[api.ParticipantInfo]) -> PersonaView:
     """One persona with what its participant tells, if it is there."""
     there = next((one for one in inside if is_persona(one, persona)), None)
     state = there.attributes.get(wire.ATTR_AGENT_STATE, "initializing") if there else "absent"
@@ -137,7 +137,7 @@ def persona_view(persona: PromisedPersona, inside: Iterable[api.ParticipantInfo]
     )
 
 
-def is_persona(participant: api.ParticipantInfo, persona: PromisedPersona) -> bool:
+def is_persona(participant: api.ParticipantInfo, persona: PersonaSpec) -> bool:
     """Whether this participant is that persona. People's attributes are never believed."""
     return (
         participant.kind == api.ParticipantInfo.Kind.AGENT
@@ -154,9 +154,9 @@ def person_views(inside: Iterable[api.ParticipantInfo]) -> list[PersonView]:
     ]
 
 
-def turn_figures(turns: Sequence[TurnEvent]) -> Turns:
+def turn_figures(turns: Sequence[TurnEvent]) -> TurnFigures:
     """The figures of the turns that are still remembered."""
     if not turns:
-        return Turns(count=0)
+        return TurnFigures(count=0)
     middle = round(median(turn.latency_ms for turn in turns))
-    return Turns(count=len(turns), last_ms=turns[-1].latency_ms, median_ms=middle)
+    return TurnFigures(count=len(turns), last_ms=turns[-1].latency_ms, median_ms=middle)

@@ -15,7 +15,7 @@ from redis.asyncio.lock import Lock
 from redis.exceptions import LockNotOwnedError
 
 from protocol.errors import InvalidInput
-from protocol.room_spec import Promise, promise_key
+from protocol.room_spec import RoomSpec, spec_key
 from token_service.auth.callers import ANYONE
 from token_service.errors import Unavailable
 
@@ -55,7 +55,7 @@ class LockLost(Unavailable):
         super().__init__("busy", "The room was changed meanwhile. Try again.", 1)
 
 
-class Promises:
+class SpecStore:
     """Reads and writes promises and the traces of dispatches."""
 
     def __init__(self, redis: Redis, ttl_s: int, unclaimed_s: int | None = None) -> None:
@@ -65,13 +65,13 @@ class Promises:
         self._unclaimed_s = min(ttl_s, unclaimed_s or ttl_s)
         self._write = redis.register_script(WRITE)
 
-    def _life_s(self, promise: Promise) -> int:
+    def _life_s(self, spec: RoomSpec) -> int:
         """How long a promise is kept from now on.
 
         Until a host was dispatched a mere token's is of no use to anybody once the token is over;
         nor is a nameless caller's session, of which anybody may open any number.
         """
-        claimed = promise.generation > 0 or (promise.opener and promise.owner not in NAMELESS)
+        claimed = spec.generation > 0 or (spec.opener and spec.owner not in NAMELESS)
         return self._ttl_s if claimed else self._unclaimed_s
 
     @asynccontextmanager
@@ -87,24 +87,24 @@ class Promises:
             if held:
                 await _release(lock, room)
 
-    async def read(self, room: str) -> Promise | None:
+    async def read(self, room: str) -> RoomSpec | None:
         """The room's promise, if there is one."""
-        return _read(await self._redis.get(promise_key(room)))
+        return _read(await self._redis.get(spec_key(room)))
 
-    async def of(self, rooms: Iterable[str]) -> list[Promise]:
+    async def of(self, rooms: Iterable[str]) -> list[RoomSpec]:
         """The promises of those of the rooms that were promised something."""
-        keys = [promise_key(room) for room in rooms]
+        keys = [spec_key(room) for room in rooms]
         written = await self._redis.mget(keys) if keys else []
-        return [promise for text in written if (promise := _read(text)) is not None]
+        return [spec for text in written if (spec := _read(text)) is not None]
 
-    async def write(self, promise: Promise, lock: Lock | None = None) -> None:
+    async def write(self, spec: RoomSpec, lock: Lock | None = None) -> None:
         """Give the room this promise, for as long as promises live.
 
         With a lock only while that is still held: who was frozen or slow under it does not write
         over what others promised since. Raises `LockLost`.
         """
-        key, text = promise_key(promise.room), promise.model_dump_json()
-        life_s = self._life_s(promise)
+        key, text = spec_key(spec.room), spec.model_dump_json()
+        life_s = self._life_s(spec)
         if lock is None:
             await self._redis.set(key, text, ex=life_s)
         elif not await self._write(
@@ -112,35 +112,35 @@ class Promises:
         ):
             raise LockLost
         async with self._redis.pipeline() as pipe:
-            self._index(pipe, promise, listed=bool(promise.opener or promise.generation))
+            self._index(pipe, spec, listed=bool(spec.opener or spec.generation))
             await pipe.execute()
 
-    def _index(self, pipe: Pipeline, promise: Promise, *, listed: bool) -> None:
+    def _index(self, pipe: Pipeline, spec: RoomSpec, *, listed: bool) -> None:
         """Let the session be found by its id, and by its owner unless a token alone promised it."""
-        if promise.session:
-            life_s = self._life_s(promise)
-            pipe.set(SESSION_KEY.format(id=promise.session), promise.room, ex=life_s)
-        if promise.session and listed:
-            owned = OWNED_KEY.format(owner=promise.owner)
-            pipe.zadd(owned, {promise.session: promise.opened_s})
+        if spec.session:
+            life_s = self._life_s(spec)
+            pipe.set(SESSION_KEY.format(id=spec.session), spec.room, ex=life_s)
+        if spec.session and listed:
+            owned = OWNED_KEY.format(owner=spec.owner)
+            pipe.zadd(owned, {spec.session: spec.opened_s})
             pipe.zremrangebyrank(owned, 0, -OWNED_KEPT - 1)
             pipe.expire(owned, self._ttl_s)
 
-    async def of_session(self, session: str) -> Promise | None:
+    async def of_session(self, session: str) -> RoomSpec | None:
         """The promise of a session, also of one that has ended lately."""
         room: Any = await self._redis.get(SESSION_KEY.format(id=session))
-        promise = await self.read(room) if room is not None else None
-        return promise if promise is not None and promise.session == session else None
+        spec = await self.read(room) if room is not None else None
+        return spec if spec is not None and spec.session == session else None
 
-    async def end(self, promise: Promise) -> None:
+    async def end(self, spec: RoomSpec) -> None:
         """Remember that a session has ended, also when its room is promised to the next one."""
-        await self._redis.set(OVER_KEY.format(id=promise.session), 1, ex=self._ttl_s)
+        await self._redis.set(OVER_KEY.format(id=spec.session), 1, ex=self._ttl_s)
 
-    async def is_over(self, promise: Promise) -> bool:
+    async def is_over(self, spec: RoomSpec) -> bool:
         """Whether a session has ended."""
-        return bool(await self._redis.exists(OVER_KEY.format(id=promise.session)))
+        return bool(await self._redis.exists(OVER_KEY.format(id=spec.session)))
 
-    async def owned(self, owner: str, most: int) -> list[Promise]:
+    async def owned(self, owner: str, most: int) -> list[RoomSpec]:
         """The promises of somebody's latest sessions, the latest first."""
         owned = OWNED_KEY.format(owner=owner)
         ids: Any = await self._redis.zrange(owned, 0, most - 1, desc=True)
@@ -151,12 +151,12 @@ class Promises:
         wanted = {room: each for each, room in zip(ids, rooms, strict=True) if room is not None}
         return [each for each in await self.of(wanted) if each.session == wanted[each.room]]
 
-    async def restore(self, promise: Promise) -> None:
+    async def restore(self, spec: RoomSpec) -> None:
         """Write a promise that redis has lost, unless somebody was quicker."""
-        key, text = promise_key(promise.room), promise.model_dump_json()
+        key, text = spec_key(spec.room), spec.model_dump_json()
         if await self._redis.set(key, text, nx=True, ex=self._ttl_s):
-            log.warning("promise_restored", room=promise.room, generation=promise.generation)
-            await self.touch([promise])
+            log.warning("promise_restored", room=spec.room, generation=spec.generation)
+            await self.touch([spec])
 
     async def lost_memory(self) -> bool:
         """Whether redis knows nothing of us: it is new, or was restarted empty."""
@@ -166,84 +166,82 @@ class Promises:
         """Mark redis as one that knows us."""
         await self._redis.set(MEMORY_KEY, 1)
 
-    async def touch(self, promises: Iterable[Promise]) -> None:
+    async def touch(self, specs: Iterable[RoomSpec]) -> None:
         """Let the promises of rooms in use live on, and what is kept for them."""
         async with self._redis.pipeline(transaction=False) as pipe:
-            for promise in promises:
-                pipe.expire(promise_key(promise.room), self._life_s(promise))
-                self._index(pipe, promise, listed=True)
+            for spec in specs:
+                pipe.expire(spec_key(spec.room), self._life_s(spec))
+                self._index(pipe, spec, listed=True)
             await pipe.execute()
 
-    async def change(self, promise: Promise, lock: Lock | None = None, **fields: Any) -> Promise:
+    async def change(self, spec: RoomSpec, lock: Lock | None = None, **fields: Any) -> RoomSpec:
         """Write the promise with other fields and give it. Raises `LockLost`."""
-        changed = promise.model_copy(update=fields)
+        changed = spec.model_copy(update=fields)
         await self.write(changed, lock)
         return changed
 
     async def next_generation(
-        self, promise: Promise, worker: str, lock: Lock | None = None
-    ) -> Promise:
+        self, spec: RoomSpec, worker: str, lock: Lock | None = None
+    ) -> RoomSpec:
         """Write the promise with the next generation, for a worker, and begin to await its host.
 
         Raises `LockLost`.
         """
-        upcoming = promise.model_copy(
-            update={"generation": promise.generation + 1, "worker": worker}
-        )
-        dispatches = DISPATCHES_KEY.format(room=promise.room)
+        upcoming = spec.model_copy(update={"generation": spec.generation + 1, "worker": worker})
+        dispatches = DISPATCHES_KEY.format(room=spec.room)
         count = await self._redis.incr(dispatches)
         await self._redis.expire(dispatches, DISPATCHES_REMEMBERED_S)
         await self._redis.set(_awaited_key(upcoming), 1, px=int(grace_s(count) * 1000))
         await self.write(upcoming, lock)
         return upcoming
 
-    async def awaited(self, promise: Promise) -> bool:
+    async def awaited(self, spec: RoomSpec) -> bool:
         """Whether this generation was dispatched so lately that its host may still come."""
-        return bool(await self._redis.exists(_awaited_key(promise)))
+        return bool(await self._redis.exists(_awaited_key(spec)))
 
-    async def await_no_more(self, promise: Promise) -> None:
+    async def await_no_more(self, spec: RoomSpec) -> None:
         """The dispatch came to nothing: the next may be made at once."""
-        await self._redis.delete(_awaited_key(promise))
+        await self._redis.delete(_awaited_key(spec))
 
-    async def calm(self, promises: Iterable[Promise]) -> list[Promise]:
+    async def dispatched_rarely(self, specs: Iterable[RoomSpec]) -> list[RoomSpec]:
         """Those whose rooms were dispatched seldom enough lately to be dispatched again at once."""
-        asked = list(promises)
-        keys = [DISPATCHES_KEY.format(room=promise.room) for promise in asked]
+        asked = list(specs)
+        keys = [DISPATCHES_KEY.format(room=spec.room) for spec in asked]
         counts: Any = await self._redis.mget(keys) if keys else []
         return [
-            promise
-            for promise, count in zip(asked, counts, strict=True)
+            spec
+            for spec, count in zip(asked, counts, strict=True)
             if int(count or 0) <= CALM_DISPATCHES
         ]
 
-    async def arrived(self, promises: Iterable[Promise]) -> None:
+    async def arrived(self, specs: Iterable[RoomSpec]) -> None:
         """Their hosts are there: if one is lost now, it is replaced at once, unless it was often.
 
         A host that was there may leave; that is no failure of its worker's.
         """
-        hosted = list(promises)
+        hosted = list(specs)
         async with self._redis.pipeline(transaction=False) as pipe:
-            for promise in hosted:
-                pipe.set(CAME_KEY.format(room=promise.room), promise.generation, ex=self._ttl_s)
-            for promise in await self.calm(hosted):
-                pipe.delete(_awaited_key(promise))
+            for spec in hosted:
+                pipe.set(CAME_KEY.format(room=spec.room), spec.generation, ex=self._ttl_s)
+            for spec in await self.dispatched_rarely(hosted):
+                pipe.delete(_awaited_key(spec))
             await pipe.execute()
 
-    async def came(self, promise: Promise) -> bool:
+    async def came(self, spec: RoomSpec) -> bool:
         """Whether the host of this generation was there."""
-        came: Any = await self._redis.get(CAME_KEY.format(room=promise.room))
-        return came == str(promise.generation)
+        came: Any = await self._redis.get(CAME_KEY.format(room=spec.room))
+        return came == str(spec.generation)
 
 
-def _awaited_key(promise: Promise) -> str:
-    return AWAITED_KEY.format(room=promise.room, generation=promise.generation)
+def _awaited_key(spec: RoomSpec) -> str:
+    return AWAITED_KEY.format(room=spec.room, generation=spec.generation)
 
 
-def _read(text: str | bytes | None) -> Promise | None:
+def _read(text: str | bytes | None) -> RoomSpec | None:
     if text is None:
         return None
     try:
-        return Promise.from_metadata(text if isinstance(text, str) else text.decode())
+        return RoomSpec.from_metadata(text if isinstance(text, str) else text.decode())
     except InvalidInput:
         log.warning("promise_unreadable")
         return None

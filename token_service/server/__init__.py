@@ -1,1 +1,1 @@
-"""The HTTP server itself: deadlines, descriptors, methods, forwarded headers, the OpenAPI document."""
+"""The HTTP server itself: deadlines, descriptors, methods, forwarded headers, OpenAPI."""

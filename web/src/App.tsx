@@ -1,17 +1,17 @@
 /** The page: the choice of voices, a link's door, or a call. */
 
 import { useState, useSyncExternalStore } from 'react';
-import { CallScreen } from './CallScreen';
-import { Call } from './call';
-import type { Wish } from './entry';
-import { Header } from './Header';
-import { identity } from './identity';
-import { JoinScreen } from './JoinScreen';
-import { linkOf } from './link';
-import { BEGINNING, type CallState, isOver } from './phase';
-import { StartScreen } from './StartScreen';
-import { useConfig } from './useConfig';
-import { useFocus } from './useFocus';
+import { CallScreen } from './call/CallScreen';
+import { identity } from './service/identity';
+import { useConfig } from './service/useConfig';
+import { Call } from './session/call';
+import type { Wish } from './session/entry';
+import { BEGINNING, type CallState, isOver } from './session/phase';
+import { JoinScreen } from './start/JoinScreen';
+import { linkOf } from './start/link';
+import { StartScreen } from './start/StartScreen';
+import { Header } from './ui/Header';
+import { useFocus } from './ui/useFocus';
 
 const NO_CALL: CallState = { ...BEGINNING, phase: 'ended' };
 

@@ -1,10 +1,10 @@
 import '@fontsource-variable/figtree/index.css';
-import './theme.css';
+import './ui/theme.css';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { App } from './App';
-import { journal } from './journal';
-import { overhear } from './livekitLog';
+import { journal } from './service/eventLog';
+import { overhear } from './session/livekitLog';
 
 overhear(journal);
 const root = document.getElementById('root');

@@ -18,7 +18,7 @@ FORGIVEN_SHARE = 0.97
 FOLLOW_SHARE = 0.25
 
 
-class Chores:
+class BackgroundWork:
     """Chores in the order they came; the oldest goes first, the others fill what it leaves."""
 
     def __init__(self, clock_s: Callable[[], float] = time.perf_counter) -> None:

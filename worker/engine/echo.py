@@ -6,9 +6,10 @@ Pure: numpy only. Tests a microphone, and measures what the transport alone cost
 import numpy as np
 
 from protocol.personas import Persona
+from worker.engine.arrays import Mask, Pcm
 from worker.engine.conversation.repertoire import Repertoire
 from worker.engine.conversation.say import Done
-from worker.engine.model import Mask, Model, Pcm, StepOut
+from worker.engine.model import Model, StepOut
 
 ECHO_CAPACITY = 64  # slots cost nothing here; as many as the largest GPU is asked to hold
 PAD = 0  # the only token there is

@@ -16,9 +16,10 @@ import structlog
 
 from protocol.personas import Persona
 from worker.engine import metrics
+from worker.engine.arrays import Pcm
 from worker.engine.conversation.say import Done
-from worker.engine.model import BatchedStep, Model, Pcm, StepOut
-from worker.engine.slots import Deliver, Frame, Full, Occupant, SlotFailed, Slots
+from worker.engine.model import BatchedStep, Model, StepOut
+from worker.engine.slots import Deliver, Full, Occupant, SlotFailed, SlotFrame, Slots
 from worker.engine.watchdog import watched
 
 log = structlog.get_logger(__name__)
@@ -269,7 +270,7 @@ class Engine:
             if not self._slots.holds(occupant) or not out.valid[occupant.slot]:
                 continue
             slot = occupant.slot
-            frame = Frame(
+            frame = SlotFrame(
                 pcm=out.pcm[slot].copy(),
                 text=int(out.text[slot]),
                 will=int(out.will[slot]),

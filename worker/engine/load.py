@@ -19,13 +19,14 @@ from sentencepiece import SentencePieceProcessor
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.personas import load_catalogue
-from worker.engine import builtin, pocket
+from worker.engine import builtin
 from worker.engine.capacity import MemoryPlan
-from worker.engine.conversation.prompt_state import Reading
-from worker.engine.conversation.renewal import Rules
+from worker.engine.conversation.prompt_state import PromptReading
+from worker.engine.conversation.renewal import RenewalRules
 from worker.engine.conversation.repertoire import read_repertoire
 from worker.engine.conversation.voices import Voice, longest_of, read_voices, usual_voice
 from worker.engine.echo import echo_model
+from worker.engine.files import pocket
 from worker.engine.files.lm_weights import bare_lm, load_lm
 from worker.engine.files.mimi_weights import load_codec
 from worker.engine.files.model_config import usual_sampling
@@ -91,7 +92,7 @@ def _assemble(
         slots = plan.slots(settings.capacity)
         _say(plan.line(slots), bare, device, dtype, progress)
         lm = load_lm(files, device, dtype, context=settings.context, progress=progress)
-        reading = Reading(
+        reading = PromptReading(
             encode=tokenizer.encode,
             pieces=_pieces(lm, tokenizer),
             prompted=prompted,
@@ -99,7 +100,7 @@ def _assemble(
             voices=voices,
             budget_bytes=plan.openings_bytes,
         )
-        rules = Rules(at_share=settings.renew_at)
+        rules = RenewalRules(at_share=settings.renew_at)
         step = MoshiStep(lm, mimi, slots, reading=reading, rules=rules, usual=usual)
         _warm(step, settings, progress)
     except (UnsupportedModel, SafetensorError) as error:

@@ -6,17 +6,11 @@ Pure: numpy only. `checkpoint.py` makes one of Moshi or PersonaPlex, `echo.py` m
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from protocol.personas import Persona
 from protocol.sampling import UsualSampling
+from worker.engine.arrays import Mask, Pcm, Tokens
 from worker.engine.conversation.repertoire import Repertoire
 from worker.engine.conversation.say import Done
-
-Pcm = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
-Tokens = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from protocol.personas import Persona
-from worker.engine.model import Pcm
+from worker.engine.arrays import Pcm
 
 INBOX_FRAMES = 3  # 240 ms: what is older than this is no conversation any more
 
@@ -27,7 +27,7 @@ class SlotFailed(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class SlotFrame:
     """One frame of one occupant on its way out: sound, tokens, and when it was due.
 
     `index` counts the occupant's frames from 0; `arrived_s` is the monotonic time of its input.
@@ -40,7 +40,7 @@ class Frame:
     arrived_s: float
 
 
-Deliver = Callable[[Frame], None]
+Deliver = Callable[[SlotFrame], None]
 
 
 @dataclass(slots=True, eq=False)

@@ -18,15 +18,16 @@ from protocol.errors import InvalidInput
 from protocol.personas import Persona
 from protocol.sampling import MOST_AUDIO_TOP_K, MOST_TEXT_TOP_K, UsualSampling
 from worker.engine import metrics
-from worker.engine.background import Chores
-from worker.engine.conversation.drawing import FirstTokens
-from worker.engine.conversation.forcing import Stage
-from worker.engine.conversation.prompt_state import Prompts, Reading
-from worker.engine.conversation.renewal import Renewal, Rules
+from worker.engine.arrays import Mask, Pcm, Tokens
+from worker.engine.background import BackgroundWork
+from worker.engine.conversation.forcing import Forcing
+from worker.engine.conversation.prompt_state import PromptReading, Prompts
+from worker.engine.conversation.renewal import Renewal, RenewalRules
 from worker.engine.conversation.say import Done
-from worker.engine.model import Mask, Pcm, StepOut, Tokens
+from worker.engine.model import StepOut
 from worker.engine.network.codec import CodecWeights
 from worker.engine.network.depformer import Forced
+from worker.engine.network.drawing import FirstTokens
 from worker.engine.network.graphs import (
     CHANCE,
     CHANCES,
@@ -37,13 +38,13 @@ from worker.engine.network.graphs import (
     TEXT,
     VALID,
     WILL,
-    Pass,
     Ports,
-    tiers_of,
+    StepGraph,
+    graph_sizes,
 )
 from worker.engine.network.language import Prefill, ReadOpening, Weights
 from worker.engine.network.memory import Memory
-from worker.engine.network.sampler import Knobs, Widths
+from worker.engine.network.sampler import SamplingState, Widths
 
 
 class MoshiStep:
@@ -71,14 +72,14 @@ class MoshiStep:
         capacity: int,
         *,
         tiers: Sequence[int] | None = None,
-        rules: Rules | None = None,
-        reading: Reading | None = None,
+        rules: RenewalRules | None = None,
+        reading: PromptReading | None = None,
         usual: UsualSampling | None = None,
     ) -> None:
-        device, reading = lm.device, reading or Reading()
+        device, reading = lm.device, reading or PromptReading()
         self._usual = usual or UsualSampling()
         self.memory = Memory(capacity, device)
-        self.chores = Chores()
+        self.background = BackgroundWork()
         self._cuda = device.type == "cuda"
         self._cards = Widths(text=len(lm.text_linear.get_parameter("weight")), audio=lm.card)
         self.widths = self._cards.at_most(MOST_TEXT_TOP_K, MOST_AUDIO_TOP_K)
@@ -86,23 +87,26 @@ class MoshiStep:
         self._streams = 1 + lm.n_q
         numbers = COLUMN + self._streams + lm.n_q - lm.dep_q
         self.ports = Ports.of(device, capacity, mimi.frame_size, numbers)
-        knobs = self.memory.rows(capacity, "knobs")
-        self._knobs, self._forced = Knobs.of(knobs), Forced.of(knobs, lm.dep_q)
-        self._tiers = tiers_of(capacity, tiers, every=not self._cuda)
+        sampling_state = self.memory.rows(capacity, "knobs")
+        self._knobs, self._forced = (
+            SamplingState.of(sampling_state),
+            Forced.of(sampling_state, lm.dep_q),
+        )
+        self._tiers = graph_sizes(capacity, tiers, every=not self._cuda)
         with torch.no_grad():  # not inference mode: the weights stay of use to others
             self._weights, codec = Weights(lm), CodecWeights(mimi)
             shared = (self.memory, self.ports, self.widths, self._weights, codec)
             first = reading.prompted
-            self.passes = {n: Pass(*shared, n, keeps_first=first) for n in self._tiers}
+            self.passes = {n: StepGraph(*shared, n, keeps_first=first) for n in self._tiers}
             inputs = self._weights.depformer_in
             self._first = FirstTokens(lm, inputs, self.memory, self.widths)
             if self._cuda:
                 self._capture()
         no_words = (lm.text_padding_token_id, lm.end_of_text_padding_id)
         card = max(lm.text_card, lm.card)
-        self.renewal = Renewal(self, lm.context or 0, no_words, card, rules or Rules())
+        self.renewal = Renewal(self, lm.context or 0, no_words, card, rules or RenewalRules())
         prompts = Prompts(self._weights, codec, reading)
-        self.stage = Stage(self, self._weights, self._forced, prompts, self.renewal.open_with)
+        self.stage = Forcing(self, self._weights, self._forced, prompts, self.renewal.open_with)
 
     def warm(self, personas: Iterable[Persona]) -> Iterator[str]:
         """Prepare renewals, and what personas begin with as far as it can be kept.
@@ -258,7 +262,7 @@ class MoshiStep:
 
     def work(self, gap_s: float) -> bool:
         """Do pieces of what waits in `chores` within `gap_s`. True: more is left."""
-        return self.chores.run(gap_s)
+        return self.background.run(gap_s)
 
     def _run(self, pcm: Pcm, exec_mask: Mask, rows: int) -> None:
         rows = next(tier for tier in self._tiers if tier >= rows)

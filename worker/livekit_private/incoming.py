@@ -15,7 +15,7 @@ from livekit.rtc._ffi_client import FfiHandle  # private; the package is pinned 
 from prometheus_client import Counter
 
 from protocol import wire
-from worker.room.allowance import Allowance
+from worker.allowance import Allowance
 
 LINES_AT_ONCE, LINES_PER_S = 10, 2  # typed by one person
 OPEN_PER_PERSON = 4  # lines that have not ended yet

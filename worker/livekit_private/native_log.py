@@ -15,7 +15,7 @@ from livekit.rtc.version import __version__
 LEVELS = "error,livekit_data_stream=off"
 
 
-def leave_native_log_there() -> None:
+def disable_native_log_capture() -> None:
     """Let the native library write its log itself, to stderr, as `RUST_LOG` says or `LEVELS`.
 
     Initializing again is how the library takes another answer to `capture_logs`; the rest stays.

@@ -14,9 +14,9 @@ from livekit.rtc._proto.ffi_pb2 import FfiRequest
 from prometheus_client import Counter
 
 from protocol import wire
+from worker.allowance import Allowance
 from worker.livekit_private.incoming import Incoming
 from worker.livekit_private.native_events import native_events
-from worker.room.allowance import Allowance
 from worker.room.background_tasks import Background
 
 log = structlog.get_logger(__name__)

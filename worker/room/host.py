@@ -18,14 +18,14 @@ from livekit.agents import AutoSubscribe, JobContext
 
 from protocol.commands import Answer, Command
 from protocol.events import PeopleEvent
-from protocol.room_spec import Promise
-from worker.context import House
+from protocol.room_spec import RoomSpec
+from worker.context import WorkerContext
 from worker.grid import next_tick
 from worker.hosts import Hosting
-from worker.room.audience import is_person
 from worker.room.background_tasks import Background
 from worker.room.chat import Chat
-from worker.room.personas import Cast
+from worker.room.personas import RoomPersonas
+from worker.sound.audience import is_person
 from worker.sound.ears import Ears
 from worker.sound.speech import Speech
 
@@ -38,24 +38,24 @@ FAILED = "Something went wrong on this side and the call has to end. Please star
 class Host:
     """Serves one room until there is a reason to leave."""
 
-    def __init__(self, ctx: JobContext, promise: Promise, house: House) -> None:
+    def __init__(self, ctx: JobContext, spec: RoomSpec, context: WorkerContext) -> None:
         self._ctx = ctx
-        self._promise = promise
-        self._house = house
+        self._spec = spec
+        self._context = context
         self._loop = asyncio.get_running_loop()
         self._leaving: asyncio.Future[str] = self._loop.create_future()
         self._empty_timer: asyncio.TimerHandle | None = None
-        self._cast: Cast | None = None
+        self._cast: RoomPersonas | None = None
         self._chat: Chat | None = None
         self._person_speaks = False
-        self._tasks = Background("host", promise.room)
+        self._tasks = Background("host", spec.room)
         self._hosting = Hosting(
-            promise.room,
-            promise.generation,
+            spec.room,
+            spec.generation,
             self.leave,
             self.follow,
             self.obey,
-            lambda: self._promise,
+            lambda: self._spec,
         )
 
     def leave(self, reason: str) -> None:
@@ -63,10 +63,10 @@ class Host:
         with contextlib.suppress(RuntimeError):  # it has gone: its loop is closed
             self._loop.call_soon_threadsafe(self._leave, reason)
 
-    def follow(self, promise: Promise) -> None:
+    def follow(self, spec: RoomSpec) -> None:
         """Make the room equal to this promise. Any thread."""
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._follow, promise)
+            self._loop.call_soon_threadsafe(self._follow, spec)
 
     def obey(self, command: Command) -> Future[Answer]:
         """Do a command and give its answer; cancelled before, it is not done. Any thread."""
@@ -79,26 +79,26 @@ class Host:
 
     async def run(self) -> None:
         """Join, serve, leave. Errors end this room alone, after it was told."""
-        house, room = self._house, self._ctx.room
-        house.hosts.add(self._hosting)
-        house.changed()
+        context, room = self._context, self._ctx.room
+        context.hosts.add(self._hosting)
+        context.changed()
         try:
             await self._ctx.connect(  # a connection for each direction: docs/decisions.md
                 auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE, single_peer_connection=False
             )
             self._chat = Chat(room, self._read, self._remove)
             await self._serve(room)
-            house.hosts.left.add(self._promise)
+            context.hosts.left.add(self._spec)
         except Exception:
             log.exception("host_failed")
-            house.hosts.failed.add(self._promise)
+            context.hosts.failed.add(self._spec)
             if self._chat is not None:
                 await self._chat.say(FAILED)
         finally:
-            house.admission.claim(self._ctx.job.id)
+            context.admission.claim(self._ctx.job.id)
             await self._goodbye(room)
-            house.hosts.remove(self._hosting)
-            house.changed()
+            context.hosts.remove(self._hosting)
+            context.changed()
 
     async def _serve(self, room: rtc.Room) -> None:
         room.on("participant_connected", lambda who: self._watch_people(who, "joined"))
@@ -106,13 +106,13 @@ class Host:
         room.on("disconnected", lambda _: self._leave("the room ended"))
         ears = Ears(room)
         speech = Speech(self._person_started, self._person_ended)
-        took = partial(self._house.admission.took, self._ctx.job.id)
-        cast = Cast(room, self._promise, self._house, took)
+        took = partial(self._context.admission.took, self._ctx.job.id)
+        cast = RoomPersonas(room, self._spec, self._context, took)
         ticking = asyncio.create_task(self._tick(ears, speech, cast), name="tick")
         try:
-            await cast.follow(self._promise)
-            self._house.admission.claim(self._ctx.job.id)
-            self._house.changed()
+            await cast.follow(self._spec)
+            self._context.admission.claim(self._ctx.job.id)
+            self._context.changed()
             self._cast = cast
             self._watch_people()
             log.info("host_live", personas=len(cast.personas))
@@ -123,12 +123,12 @@ class Host:
         finally:
             self._cast = None
             await cast.leave()
-            self._house.changed()
+            self._context.changed()
             ticking.cancel()
             await ears.aclose()
             await speech.aclose()
 
-    async def _tick(self, ears: Ears, speech: Speech, cast: Cast) -> None:
+    async def _tick(self, ears: Ears, speech: Speech, cast: RoomPersonas) -> None:
         """Every 80 ms, on the worker's grid."""
         while True:
             now_s = self._loop.time()
@@ -137,10 +137,10 @@ class Host:
             speech.push(people)
             cast.tick(people, self._person_speaks)
 
-    def _follow(self, promise: Promise) -> None:
-        if self._cast is not None and (promise != self._promise or self._cast.is_short()):
-            self._promise = promise
-            self._tasks.spawn(self._cast.follow(promise))
+    def _follow(self, spec: RoomSpec) -> None:
+        if self._cast is not None and (spec != self._spec or self._cast.is_short()):
+            self._spec = spec
+            self._tasks.spawn(self._cast.follow(spec))
 
     def _obey(self, command: Command, answer: Future[Answer]) -> None:
         if not answer.set_running_or_notify_cancel():
@@ -175,12 +175,12 @@ class Host:
             event = PeopleEvent(
                 at_s=time.time(), identity=who.identity, change=change, people=len(people)
             )
-            self._house.emit(self._promise.room, event)
+            self._context.emit(self._spec.room, event)
         if people and self._empty_timer is not None:
             self._empty_timer.cancel()
             self._empty_timer = None
         elif not people and self._empty_timer is None:
-            grace_s = self._house.settings.empty_room_grace_s
+            grace_s = self._context.settings.empty_room_grace_s
             self._empty_timer = self._loop.call_later(grace_s, self._leave, "nobody is here")
 
     def _leave(self, reason: str) -> None:
@@ -194,7 +194,7 @@ class Host:
 
     async def _remove(self, identity: str) -> None:
         """Have LiveKit remove a participant."""
-        who = api.RoomParticipantIdentity(room=self._promise.room, identity=identity)
+        who = api.RoomParticipantIdentity(room=self._spec.room, identity=identity)
         async with asyncio.timeout(REMOVE_WITHIN_S):
             await self._ctx.api.room.remove_participant(who)
 

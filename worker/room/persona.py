@@ -17,17 +17,17 @@ from livekit import rtc
 from protocol import wire
 from protocol.commands import Answer
 from protocol.events import Event, SaidEvent, StateEvent, TranscriptEvent, TurnEvent, WarningEvent
-from protocol.room_spec import PromisedPersona
-from worker.context import House
-from worker.engine.model import Pcm
-from worker.engine.slots import Frame, Full, Occupant
+from protocol.room_spec import PersonaSpec
+from worker.context import WorkerContext
+from worker.engine.arrays import Pcm
+from worker.engine.slots import Full, Occupant, SlotFrame
 from worker.metrics import TURN_S
 from worker.room.background_tasks import Background
 from worker.room.floor import Showing
 from worker.room.lines import Line, Lines
 from worker.room.transcript import Transcript
 from worker.room.words import Added, Closed, Words
-from worker.sound.turns import Turns
+from worker.sound.turns import TurnTimer
 from worker.sound.voice import Voice
 from worker.sound.voicing import Voicing
 
@@ -45,9 +45,9 @@ class RoomPersona:
 
     def __init__(
         self,
-        promised: PromisedPersona,
+        promised: PersonaSpec,
         room: rtc.Room,
-        house: House,
+        context: WorkerContext,
         room_name: str,
         on_words: Callable[[str, str], None],
         *,
@@ -55,17 +55,17 @@ class RoomPersona:
     ) -> None:
         self.persona = self.promised = promised
         self.room = room
-        self._house = house
+        self._context = context
         self._room_name = room_name
         self._on_words = on_words
-        self._engine = engine = house.engine
+        self._engine = engine = context.engine
         self._loop = asyncio.get_running_loop()
         self._voice = Voice(room, promised.name)
         self._words = Words(engine.model.pieces, engine.model.frame_s)
         self._voicing = Voicing()
-        self._turns = Turns()
+        self._turns = TurnTimer()
         self._latest: Pcm | None = None
-        self._frame: Frame | None = None
+        self._frame: SlotFrame | None = None
         self._shown = QUIET
         self._lines = Lines(
             promised, engine.model.repertoire, self._give_line, self._forget, self._line_ended
@@ -200,7 +200,7 @@ class RoomPersona:
         await self._voice.unpublish()
         self._background.cancel()
 
-    def _deliver(self, frame: Frame) -> None:
+    def _deliver(self, frame: SlotFrame) -> None:
         """Engine thread."""
         with contextlib.suppress(RuntimeError):  # the loop may close between two frames
             self._loop.call_soon_threadsafe(self._take, frame)
@@ -227,7 +227,7 @@ class RoomPersona:
         self._lines.cut()
         self._emit(WarningEvent(**self._about(), code="slot_failed", detail=detail))
 
-    def _take(self, frame: Frame) -> None:
+    def _take(self, frame: SlotFrame) -> None:
         self._latest, self._frame = frame.pcm, frame
         self._voice.play(frame.pcm)
         self._publish_words(self._words.feed(frame.text, frame.index))
@@ -265,7 +265,7 @@ class RoomPersona:
         }
 
     def _emit(self, event: Event) -> None:
-        self._house.emit(self._room_name, event)
+        self._context.emit(self._room_name, event)
 
     def _change_state(self) -> None:
         if self._voicing.speaking:

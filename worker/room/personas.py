@@ -18,9 +18,9 @@ from protocol import wire
 from protocol.commands import TAKEN, Answer, Command
 from protocol.config.secret import reveal
 from protocol.events import FloorEvent, WarningEvent
-from protocol.room_spec import Promise, PromisedPersona
-from worker.context import House, attributes_of, identity_of
-from worker.engine.model import Pcm
+from protocol.room_spec import PersonaSpec, RoomSpec
+from worker.context import WorkerContext, attributes_of, identity_of
+from worker.engine.arrays import Pcm
 from worker.engine.slots import Full
 from worker.livekit_private.incoming import read_nothing
 from worker.livekit_private.native_events import native_events
@@ -40,43 +40,43 @@ def last_mention(label: str, text: str) -> int | None:
     return places[-1] if places else None
 
 
-class Cast:
+class RoomPersonas:
     """Who is on in a room. `follow` makes it equal to a promise; `tick` feeds it."""
 
     def __init__(
         self,
         ears_room: rtc.Room,
-        promise: Promise,
-        house: House,
+        spec: RoomSpec,
+        context: WorkerContext,
         took: Callable[[], None],
     ) -> None:
         """`took` is called for each slot that is taken from the engine."""
         self._ears_room = ears_room
-        self._promise = promise
-        self._house = house
+        self._spec = spec
+        self._context = context
         self._took = took
-        self._first_id = promise.personas[0].id  # joined as the job's own participant
+        self._first_id = spec.personas[0].id  # joined as the job's own participant
         self._on: dict[str, RoomPersona] = {}
-        self._floor = Floor(FloorRules.of(house.settings))
+        self._floor = Floor(FloorRules.of(context.settings))
         self._following = asyncio.Lock()
         self._retries = Retries()  # of personas that could not come, or lost their connection
         self._begun = False
         self._over = False
         # A model without text shows no will: all may sound at once.
-        self._has_text = any(piece is not None for piece in house.engine.model.pieces)
+        self._has_text = any(piece is not None for piece in context.engine.model.pieces)
 
     @property
     def personas(self) -> list[RoomPersona]:
         """Everybody who is on."""
         return list(self._on.values())
 
-    async def follow(self, promise: Promise) -> None:
+    async def follow(self, spec: RoomSpec) -> None:
         """Make the cast equal to a promise. Raises only where the room's first cast cannot come."""
         async with self._following:
             if self._over:
                 return
-            self._promise = promise
-            wanted = {each.id: each for each in promise.personas}
+            self._spec = spec
+            wanted = {each.id: each for each in spec.personas}
             for persona_id in self._on.keys() - wanted.keys():
                 await self._dismiss(persona_id)
             for persona in [each for each in self._on.values() if not each.room.isconnected()]:
@@ -95,7 +95,7 @@ class Cast:
             for persona_id, persona in self._on.items():
                 persona.mute(wanted[persona_id].muted)
             if missing:
-                self._house.changed()
+                self._context.changed()
 
     def obey(self, command: Command) -> Answer:
         """Do a command, or refuse it with the reason."""
@@ -117,12 +117,10 @@ class Cast:
         """Whether somebody who was promised is not on, or no more, and may come now."""
         return not self._following.locked() and bool(self._missing())
 
-    def _missing(self) -> list[PromisedPersona]:
+    def _missing(self) -> list[PersonaSpec]:
         on = {each.promised.id for each in self._on.values() if each.room.isconnected()}
         return [
-            each
-            for each in self._promise.personas
-            if each.id not in on and self._retries.due(each.id)
+            each for each in self._spec.personas if each.id not in on and self._retries.due(each.id)
         ]
 
     def tick(self, people: Pcm, person_speaks: bool) -> None:
@@ -170,12 +168,12 @@ class Cast:
         for each in personas:  # and not whoever came meanwhile
             self._on.pop(each.promised.id, None)
 
-    async def _bring(self, promised: PromisedPersona) -> None:
+    async def _bring(self, promised: PersonaSpec) -> None:
         """One persona comes: the room's very first on the ears' connection, others on their own."""
         room = self._ears_room
         if promised.id != self._first_id:
             room = rtc.Room()
-            settings = self._house.settings
+            settings = self._context.settings
             # Never cancelled: a cancelled connect ends the whole process (python-sdks#785). One
             # connection for each direction: with one for both LiveKit grows slow (decisions.md).
             options = rtc.RoomOptions(auto_subscribe=False, single_peer_connection=False)
@@ -184,8 +182,8 @@ class Cast:
         there = RoomPersona(
             promised,
             room,
-            self._house,
-            self._promise.room,
+            self._context,
+            self._spec.room,
             self.address,
             has_floor=self._all_may_sound,
         )
@@ -209,7 +207,7 @@ class Cast:
             await self._ears_room.local_participant.set_attributes(
                 {wire.ATTR_ON_BEHALF: other, wire.ATTR_PERSONA_ID: ""}
             )
-        self._house.changed()
+        self._context.changed()
 
     async def _lose(self, persona: RoomPersona) -> None:
         """LiveKit has dropped it for good. It comes again, with a memory of its own."""
@@ -221,7 +219,7 @@ class Cast:
     @property
     def _all_may_sound(self) -> bool:
         """Whether there is no floor: one persona is alone, or the model shows no will."""
-        return not self._has_text or (len(self._promise.personas) < 2 and len(self._on) < 2)
+        return not self._has_text or (len(self._spec.personas) < 2 and len(self._on) < 2)
 
     def _share_floor(self, personas: list[RoomPersona], person_speaks: bool) -> None:
         if self._all_may_sound:
@@ -249,25 +247,25 @@ class Cast:
                 identity=persona.identity,
                 reason=reason,
             )
-        self._house.emit(self._promise.room, event)
+        self._context.emit(self._spec.room, event)
 
-    def _warn(self, promised: PromisedPersona, error: BaseException) -> None:
+    def _warn(self, promised: PersonaSpec, error: BaseException) -> None:
         log.warning("persona_missing", persona=promised.name, error=type(error).__name__)
         code = "full" if isinstance(error, Full) else "persona_failed"
         detail = str(error) if isinstance(error, Full) else "The persona could not join."
         self._tell_trouble(promised, code, detail)
 
-    def _tell_trouble(self, promised: PromisedPersona, code: str, detail: str) -> None:
+    def _tell_trouble(self, promised: PersonaSpec, code: str, detail: str) -> None:
         event = WarningEvent(at_s=time.time(), code=code, detail=detail, persona_id=promised.id)
-        self._house.emit(self._promise.room, event)
+        self._context.emit(self._spec.room, event)
 
-    def _token(self, promised: PromisedPersona) -> str:
+    def _token(self, promised: PersonaSpec) -> str:
         """A token for a persona's own connection: kind agent, publishes, hears nothing."""
-        settings = self._house.settings
+        settings = self._context.settings
         secret = reveal(settings, "livekit_api_secret", "token for a persona")
         grants = api.VideoGrants(
             room_join=True,
-            room=self._promise.room,
+            room=self._spec.room,
             agent=True,
             can_publish=True,
             can_subscribe=False,
@@ -279,7 +277,7 @@ class Cast:
             .with_kind("agent")
             .with_identity(identity_of(promised))
             .with_name(promised.label)
-            .with_attributes(attributes_of(promised, self._promise, self._house.engine.model.name))
+            .with_attributes(attributes_of(promised, self._spec, self._context.engine.model.name))
             .with_grants(grants)
             .with_ttl(timedelta(minutes=5))
             .to_jwt()

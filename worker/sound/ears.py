@@ -1,7 +1,7 @@
 """What the people of one room say, as one frame per tick. Runs on the room's event loop.
 
 People come, go, mute, unpublish and reconnect: none of it is an event for the model, a track with
-nothing to give counts as silence. Who and what is heard: `worker.room.audience`.
+nothing to give counts as silence. Who and what is heard: `worker.sound.audience`.
 """
 
 import asyncio
@@ -10,11 +10,11 @@ import numpy as np
 import structlog
 from livekit import rtc
 
-from worker.engine.model import Pcm
+from worker.allowance import Allowance
+from worker.engine.arrays import Pcm
 from worker.grid import until_opening
 from worker.livekit_private.track_stream import TrackStream
-from worker.room.allowance import Allowance
-from worker.room.audience import heard_of, is_heard
+from worker.sound.audience import heard_of, is_heard
 from worker.sound.resample import Resampler
 from worker.sound.ring import Ring
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from worker.engine.model import Pcm
+from worker.engine.arrays import Pcm
 
 
 def heard_by_each(people: Pcm, voices: Sequence[Pcm | None]) -> list[Pcm]:

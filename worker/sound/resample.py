@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from worker.engine.model import Pcm
+from worker.engine.arrays import Pcm
 
 HIGH_HZ: Final = 48_000
 TAPS: Final = 241

@@ -6,7 +6,7 @@ a busy machine do to each other must never become lasting delay.
 
 from collections import deque
 
-from worker.engine.model import Pcm
+from worker.engine.arrays import Pcm
 
 RING_FRAMES = 3
 SETTLE_TICKS = 25  # 2 s: a frame that has lain there that long is lag, not jitter

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from livekit.agents import inference
 from livekit.agents.vad import VADEventType
 
-from worker.engine.model import Pcm
+from worker.engine.arrays import Pcm
 from worker.sound.voice import to_audio_frame
 
 # One executor for all rooms: by default each stream would start a thread of its own.

@@ -5,7 +5,7 @@ silence), so the persona may have begun before it is reported.
 """
 
 
-class Turns:
+class TurnTimer:
     """Pairs the person's ends of speech with one persona's beginnings."""
 
     def __init__(self) -> None:

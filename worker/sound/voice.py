@@ -14,7 +14,7 @@ from livekit import rtc
 from livekit.rtc.participant import UnpublishTrackError
 from prometheus_client import Counter
 
-from worker.engine.model import Pcm
+from worker.engine.arrays import Pcm
 from worker.sound.resample import Resampler
 
 log = structlog.get_logger(__name__)

@@ -5,7 +5,7 @@ The model sounds without end, so turns come from energy: a voiced frame begins o
 
 import numpy as np
 
-from worker.engine.model import Pcm
+from worker.engine.arrays import Pcm
 
 VOICED_DBFS = -45.0  # Moshi's idle sound lies some 20 dB below, its voice 15 dB above
 QUIET_FRAMES = 6  # 480 ms without a voiced frame is a pause

@@ -17,7 +17,7 @@ from huggingface_hub.utils import build_hf_headers
 from moshi.models import loaders
 
 from deploy.doctor.finding import Finding, State
-from deploy.doctor.model import Look, model
+from deploy.doctor.model import ModelCheck, model
 from deploy.doctor.sizes import CODEC_SLOT_BYTES, KNOWN, SEVEN_B, sizes_of
 from harness.servers import GivenSettings, free_port
 from protocol.config.settings import Settings
@@ -104,13 +104,13 @@ def whole(tmp_path: Path) -> Path:
     return folders.moshi_folder(tmp_path / "moshi", folders.random_lm())
 
 
-def seen(name: Path | str, **given: Any) -> Look:
+def seen(name: Path | str, **given: Any) -> ModelCheck:
     """What doctor sees of a model on a machine with a GPU."""
     settings: Settings = GivenSettings(model=str(name), **given)
     return model(settings, on_gpu=True)
 
 
-def only(look: Look) -> Finding:
+def only(look: ModelCheck) -> Finding:
     """The one finding."""
     [finding] = look.findings
     return finding

@@ -7,9 +7,9 @@ from protocol.personas import Persona
 from protocol.sampling import Sampling
 from tests.engine.test_step import GREEDY, sounds, talk
 from tests.engine.tiny import TEXT_CARD, tiny_lm, tiny_mimi
+from worker.engine.arrays import Pcm, Tokens
 from worker.engine.conversation import say
-from worker.engine.conversation.prompt_state import Reading
-from worker.engine.model import Pcm, Tokens
+from worker.engine.conversation.prompt_state import PromptReading
 from worker.engine.step import MoshiStep
 
 PAD = 3
@@ -23,7 +23,7 @@ def encode(text: str) -> list[int]:
 
 def make(slots: int = 2, context: int = 60) -> MoshiStep:
     """A step over a small Moshi that can be given words."""
-    reading = Reading(encode, PIECES)
+    reading = PromptReading(encode, PIECES)
     return MoshiStep(tiny_lm(context=context), tiny_mimi(), slots, reading=reading)
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from worker.engine.arrays import Tokens
 from worker.engine.conversation.history import History
-from worker.engine.model import Tokens
 
 
 def columns(number: int) -> Tokens:

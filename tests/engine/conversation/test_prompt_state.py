@@ -15,15 +15,15 @@ from tests.engine import folders
 from tests.engine.sequential import prompted
 from tests.engine.test_step import sounds, talk
 from tests.engine.tiny import TEXT_CARD, make_hearing, tiny_lm, tiny_mimi
-from worker.engine.background import Chores
+from worker.engine.arrays import Tokens
+from worker.engine.background import BackgroundWork
 from worker.engine.capacity import TEXT_TOKENS
 from worker.engine.conversation.audio_tokens import encode, silence_codes, sine_codes
-from worker.engine.conversation.prompt_state import Prompts, Reading
+from worker.engine.conversation.prompt_state import PromptReading, Prompts
 from worker.engine.conversation.voices import RecordedVoice, SavedVoice
 from worker.engine.files.lm_weights import load_lm
 from worker.engine.files.mimi_weights import load_codec
 from worker.engine.files.model_files import find_model
-from worker.engine.model import Tokens
 from worker.engine.network.codec import CodecWeights
 from worker.engine.network.language import Prefill, Weights
 from worker.engine.slots import SlotFailed
@@ -84,7 +84,7 @@ def mimi(small: tuple[LMModel, MimiModel]) -> MimiModel:
 
 def step_of(lm: LMModel, mimi: MimiModel, slots: int = 2, **more: object) -> MoshiStep:
     """A step over a model that is prompted."""
-    reading = Reading(encode_text, prompted=True, voices={"own": VOICE}, **more)  # type: ignore[arg-type]  # tests' own
+    reading = PromptReading(encode_text, prompted=True, voices={"own": VOICE}, **more)  # type: ignore[arg-type]  # tests' own
     return MoshiStep(lm, mimi, slots, reading=reading)
 
 
@@ -234,7 +234,7 @@ def test_prompts_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr("worker.engine.conversation.prompt_state.Prefill", Counted)
     step = step_of(tiny_lm(context=CONTEXT), tiny_mimi(), slots=4)
-    step.chores = Chores(lambda: clock_s[0])
+    step.background = BackgroundWork(lambda: clock_s[0])
     for slot, text in enumerate(("first", "second", "second", "third")):
         step.join(slot, persona(text))
     step.leave(0)
@@ -284,7 +284,7 @@ def test_saved_voice_equals_recorded_voice(lm: LMModel, mimi: MimiModel) -> None
     prompts = step.stage.prompts
     saved = saved_voice(lm, prompts, frames_of(step, persona())[:5])
     again = MoshiStep(
-        lm, mimi, 1, reading=Reading(encode_text, prompted=True, voices={"own": saved})
+        lm, mimi, 1, reading=PromptReading(encode_text, prompted=True, voices={"own": saved})
     )
     list(again.warm([persona()]))
     step.join(0, persona())
@@ -332,7 +332,7 @@ def test_a_long_prompt_is_read_to_its_end(voice_frames: int) -> None:
     An opening once ended at 300 frames: a voice of 15 s left 100 tokens.
     """
     voice = RecordedVoice(np.tile(VOICE.pcm, 40)[: voice_frames * 1920])
-    reading = Reading(encode_text, prompted=True, voices={"own": voice})
+    reading = PromptReading(encode_text, prompted=True, voices={"own": voice})
     step = MoshiStep(tiny_lm(context=1500), tiny_mimi(), 1, reading=reading)
     price = " 5 euros."
     text = "x" * (TEXT_TOKENS - len(f"<system> {price} <system>")) + price

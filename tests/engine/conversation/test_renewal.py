@@ -15,12 +15,13 @@ from tests.engine import folders
 from tests.engine.solo import Call, alone
 from tests.engine.test_step import GREEDY, sampled, sounds
 from tests.engine.tiny import TEXT_CARD, tiny_lm, tiny_mimi
-from worker.engine.conversation.renewal import Rules
+from worker.engine.arrays import Pcm, Tokens
+from worker.engine.conversation.renewal import RenewalRules
 from worker.engine.conversation.responsiveness import QUIET_FRAMES
 from worker.engine.files.lm_weights import load_lm
 from worker.engine.files.mimi_weights import load_codec
 from worker.engine.files.model_files import find_model
-from worker.engine.model import Pcm, StepOut, Tokens
+from worker.engine.model import StepOut
 from worker.engine.network.memory import Snapshot
 from worker.engine.slots import SlotFailed
 from worker.engine.step import MoshiStep
@@ -28,7 +29,7 @@ from worker.engine.step import MoshiStep
 CONTEXT = 32
 DUE_AT = 24  # three quarters of it: room for what the tests do between two renewals
 PATIENCE = 3
-RULES = Rules(at_share=0.75, patience_frames=PATIENCE)
+RULES = RenewalRules(at_share=0.75, patience_frames=PATIENCE)
 WORD = 17
 GAP_S = 10.0  # so long that every piece fits: what is tested is not the clock
 
@@ -91,7 +92,7 @@ def age(step: MoshiStep, slot: int = 0) -> int:
 def make(
     lm: LMModel | None = None,
     slots: int = 1,
-    rules: Rules = RULES,
+    rules: RenewalRules = RULES,
     mimi: MimiModel | None = None,
 ) -> MoshiStep:
     """A step whose slots are all joined."""
@@ -222,7 +223,7 @@ def test_no_frame_is_missed_and_the_sound_goes_on() -> None:
 
 def test_neighbours_notice_nothing() -> None:
     """While one slot is renewed, the others' minds stay as they are, to the bit."""
-    talk = Talk(make(slots=2, rules=Rules(patience_frames=0)))
+    talk = Talk(make(slots=2, rules=RenewalRules(patience_frames=0)))
     for frame in sounds(6, 10)[:, 0]:
         talk.hear(frame, gap=False)
     before = renewals("request")
@@ -237,7 +238,7 @@ def test_neighbours_notice_nothing() -> None:
 
 def test_swap_waits_for_a_pause() -> None:
     """Who talks is renewed at their first pause, and not before."""
-    talk = Talk(make(tiny_lm(context=128), rules=Rules(at_share=0.75)))
+    talk = Talk(make(tiny_lm(context=128), rules=RenewalRules(at_share=0.75)))
     silence = np.zeros(1920, dtype=np.float32)
     talk.step.force(0, text=WORD)
     for _ in range(10):
@@ -257,7 +258,7 @@ def test_swap_waits_for_a_pause() -> None:
 
 def test_patience_ends() -> None:
     """Who never pauses is renewed after the limit all the same."""
-    talk = Talk(make(tiny_lm(context=128), rules=Rules(at_share=0.75, patience_frames=5)))
+    talk = Talk(make(tiny_lm(context=128), rules=RenewalRules(at_share=0.75, patience_frames=5)))
     talk.step.force(0, text=WORD)
     heard = sounds(7, 15)[:, 0]
     for frame in heard[:9]:
@@ -286,7 +287,7 @@ def test_old_minds_are_renewed() -> None:
 
 SPOKEN, QUIET = np.full(1920, 0.1, dtype=np.float32), np.zeros(1920, dtype=np.float32)
 HUSHED_CONTEXT = 2 * QUIET_FRAMES
-LOSING = Rules(spoken_frames=12)
+LOSING = RenewalRules(spoken_frames=12)
 
 
 def mute_lm(context: int, word_odds: float) -> LMModel:
@@ -300,7 +301,7 @@ def mute_lm(context: int, word_odds: float) -> LMModel:
     return lm.eval()
 
 
-def mute(word_odds: float, rules: Rules = LOSING, context: int = HUSHED_CONTEXT) -> Talk:
+def mute(word_odds: float, rules: RenewalRules = LOSING, context: int = HUSHED_CONTEXT) -> Talk:
     """A call with such a model, whose mind began with an opening of 4."""
     lm = mute_lm(context, word_odds)
     talk = Talk(make(lm, rules=rules))
@@ -322,7 +323,7 @@ def test_a_listener_is_left_as_it_is() -> None:
 
     No mind is renewed, let alone wiped: every frame is one more that it remembers.
     """
-    talk = mute(SOUND, Rules(), context=3000)
+    talk = mute(SOUND, RenewalRules(), context=3000)
     for _ in range(2):
         turn(talk, spoken=1125)
 
@@ -332,7 +333,7 @@ def test_a_listener_is_left_as_it_is() -> None:
 def test_a_call_is_upstreams_until_the_ring_is_nearly_full() -> None:
     """Up to 0.92 of the context the default rules leave a call as upstream has it."""
     heard = sounds(18, 91)[:, 0]
-    talk = Talk(make(tiny_lm(context=100), rules=Rules()))
+    talk = Talk(make(tiny_lm(context=100), rules=RenewalRules()))
     call = Call()
     for frame in heard:
         talk.hear(frame)
@@ -360,7 +361,7 @@ def test_a_sound_listener_keeps_half_the_context() -> None:
 
 def test_who_makes_others_wait_keeps_less() -> None:
     """Of two that are renewed the first keeps a quarter of the context, the second half of it."""
-    talk = Talk(make(tiny_lm(context=96), slots=2, rules=Rules(patience_frames=0)))
+    talk = Talk(make(tiny_lm(context=96), slots=2, rules=RenewalRules(patience_frames=0)))
     for frame in sounds(19, 60)[:, 0]:
         talk.hear(frame, gap=False)
     for slot in (0, 1):
@@ -413,7 +414,7 @@ def test_who_is_hushed_is_not_lost() -> None:
 
 def test_the_mind_that_renews_is_within_the_plan() -> None:
     """Whatever the opening, the mind that reads holds no more frames than the plan counts: all."""
-    step = make(tiny_lm(context=96), rules=Rules())
+    step = make(tiny_lm(context=96), rules=RenewalRules())
     for opening in (1, 30, 48, 90):
         step.renewal.rehearse(opening)
         assert step.renewal._mind_for(opening).frames <= 96
@@ -451,7 +452,7 @@ def test_nan_slot_gets_its_opening_again() -> None:
 
 def test_renewals_go_with_their_sessions() -> None:
     """A session that leaves takes its renewal along; one that moves is renewed where it is then."""
-    talk = Talk(make(slots=3, rules=Rules(patience_frames=0)))
+    talk = Talk(make(slots=3, rules=RenewalRules(patience_frames=0)))
     for frame in sounds(13, 10)[:, 0]:
         talk.hear(frame, gap=False)
     before = renewals("request")
@@ -472,14 +473,14 @@ def test_a_renewal_that_fails_costs_its_own_slot(monkeypatch: pytest.MonkeyPatch
     def refuse(*_: object) -> None:
         raise torch.OutOfMemoryError("no memory")
 
-    talk = Talk(make(slots=2, rules=Rules(patience_frames=0)))
+    talk = Talk(make(slots=2, rules=RenewalRules(patience_frames=0)))
     for frame in sounds(17, 10)[:, 0]:
         talk.hear(frame, gap=False)
     before = renewals("request")
     for slot in (0, 1):
         talk.step.renewal.ask(slot, "request")
     with monkeypatch.context() as broken:
-        broken.setattr("worker.engine.conversation.renewal.Successor", refuse)
+        broken.setattr("worker.engine.conversation.renewal.Replay", refuse)
         with pytest.raises(SlotFailed) as failed:
             talk.step.work(GAP_S)
     talk.step.leave(failed.value.slot)

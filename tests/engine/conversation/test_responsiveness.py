@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from worker.engine.arrays import Pcm
 from worker.engine.conversation.responsiveness import (
     LEAST_CHANCE,
     PAUSE_FRAMES,
     QUIET_FRAMES,
-    Vitals,
+    Responsiveness,
 )
-from worker.engine.model import Pcm
 
 PAD, END_OF_PAD, WORD = 3, 0, 17
 BOTH = np.array([True, True])
@@ -22,7 +22,7 @@ def heard(*loudness: float) -> Pcm:
 
 
 def go_on(
-    vitals: Vitals,
+    vitals: Responsiveness,
     frames: int,
     loudness: float,
     text: int = PAD,
@@ -35,9 +35,9 @@ def go_on(
         vitals.watch(heard(loudness, 0.0), texts, chances, BOTH, hushed)
 
 
-def watched(frames: int, loudness: float, text: int) -> Vitals:
+def watched(frames: int, loudness: float, text: int) -> Responsiveness:
     """Two slots after so many frames."""
-    vitals = Vitals(2, (PAD, END_OF_PAD))
+    vitals = Responsiveness(2, (PAD, END_OF_PAD))
     go_on(vitals, frames, loudness, text)
     return vitals
 
@@ -57,7 +57,7 @@ def test_a_word_or_a_voice_is_no_pause() -> None:
 MUTE, SPOKEN = 2 * QUIET_FRAMES, 5  # frames without a word, and of speech, that the tests ask for
 
 
-def listening(chance: float = 0.0) -> Vitals:
+def listening(chance: float = 0.0) -> Responsiveness:
     """A slot that was spoken to for long and said nothing; then a quiet in which it weighs to."""
     vitals = watched(MUTE - QUIET_FRAMES, 0.1, PAD)
     go_on(vitals, QUIET_FRAMES, 0.0, chance=chance)

@@ -1,18 +1,18 @@
 """A given text on its way into a slot's mouth: pauses, words, padding, silence."""
 
-from worker.engine.conversation.say import Saying, Wanted, spell
-from worker.engine.conversation.script import FREE, Orders, Script, Silence
+from worker.engine.conversation.say import SpokenLine, WantedToken, spell
+from worker.engine.conversation.script import FREE, ForcedFrame, Script, Silence
 
 PAD, END = 3, 0
 SILENCE = Silence(pad=PAD, codes=(7, 8, 9), delays=(0, 1, 1))
 
 
-def saying(*words: list[int], ends: list[bool] | None = None) -> Saying:
+def saying(*words: list[int], ends: list[bool] | None = None) -> SpokenLine:
     """A text of these words; how it ends goes to `ends`."""
-    return Saying(words, PAD, END, None if ends is None else ends.append)
+    return SpokenLine(words, PAD, END, None if ends is None else ends.append)
 
 
-def paused(*words: list[int]) -> Saying:
+def paused(*words: list[int]) -> SpokenLine:
     """A text whose pause has come."""
     text = saying(*words)
     for _ in range(4):
@@ -20,7 +20,7 @@ def paused(*words: list[int]) -> Saying:
     return text
 
 
-def run(text: Saying, will: list[int]) -> list[int]:
+def run(text: SpokenLine, will: list[int]) -> list[int]:
     """The tokens used by a model that would say `will`."""
     used: list[int] = []
     for token in will:
@@ -46,7 +46,7 @@ def test_a_text_waits_for_a_pause() -> None:
         PAD,
         PAD,
     ]
-    assert text.wanted == Wanted(11, at_word=True)
+    assert text.wanted == WantedToken(11, at_word=True)
 
 
 def test_a_text_waits_no_longer_than_ten_seconds() -> None:
@@ -56,7 +56,7 @@ def test_a_text_waits_no_longer_than_ten_seconds() -> None:
     before = text.wanted
     text.used(21)
 
-    assert (before, text.wanted) == (None, Wanted(11, at_word=True))
+    assert (before, text.wanted) == (None, WantedToken(11, at_word=True))
 
 
 def test_a_word_begins_where_the_model_begins_one() -> None:
@@ -115,7 +115,7 @@ def test_a_free_script_orders_nothing() -> None:
 def test_silence_begins_and_ends_with_a_frame() -> None:
     """Codes with a delay belong to the frame before: they fall silent, and speak, a step later."""
     script = Script(SILENCE)
-    orders: list[Orders] = []
+    orders: list[ForcedFrame] = []
     for step, on in enumerate([True, None, False, None, None]):
         if on is not None:
             script.hush(on)
@@ -123,9 +123,9 @@ def test_silence_begins_and_ends_with_a_frame() -> None:
         script.used(PAD if step < 2 else 20)
 
     assert orders == [
-        Orders(PAD, audio=(7, None, None)),
-        Orders(PAD, audio=(7, 8, 9)),
-        Orders(audio=(None, 8, 9)),
+        ForcedFrame(PAD, audio=(7, None, None)),
+        ForcedFrame(PAD, audio=(7, 8, 9)),
+        ForcedFrame(audio=(None, 8, 9)),
         FREE,
         FREE,
     ]
@@ -150,7 +150,7 @@ def test_after_a_prompt_delayed_codes_are_silent() -> None:
     first = script.orders
     script.used(20)
 
-    assert (first, script.orders) == (Orders(audio=(None, 8, 9)), FREE)
+    assert (first, script.orders) == (ForcedFrame(audio=(None, 8, 9)), FREE)
 
 
 def test_a_hushed_slot_says_its_text_later() -> None:

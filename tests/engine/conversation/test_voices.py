@@ -11,9 +11,9 @@ import torch
 from protocol.errors import InvalidInput
 from tests.engine import folders
 from tests.engine.tiny import tiny_lm
+from worker.engine.arrays import Pcm
 from worker.engine.conversation.loudness import at_loudness, loudness_lufs
 from worker.engine.conversation.voices import RecordedVoice, SavedVoice, read_voices, usual_voice
-from worker.engine.model import Pcm
 
 RATE_HZ = 24_000
 

@@ -11,7 +11,7 @@ from protocol.personas import Persona
 from protocol.sampling import Sampling
 from tests.engine.tiny import TEXT_CARD, tiny_lm, tiny_mimi
 from worker.engine.network.memory import Memory
-from worker.engine.network.sampler import Knobs, Sampler, Widths
+from worker.engine.network.sampler import Sampler, SamplingState, Widths
 from worker.engine.step import MoshiStep
 
 CARD = 40
@@ -26,10 +26,13 @@ def draw(
 ) -> torch.Tensor:
     """Draw a text token from the same logits `[card]` for every seed."""
     rows = Memory(len(seeds), torch.device("cpu")).rows(len(seeds), "knobs")
-    sampler, knobs = Sampler(rows, Widths(text=width, audio=width), 8), Knobs.of(rows)
-    knobs.seed.copy_(seeds)
-    knobs.text_temperature.fill_(sampling.text_temperature)
-    knobs.text_top_k.fill_(sampling.text_top_k)
+    sampler, sampling_state = (
+        Sampler(rows, Widths(text=width, audio=width), 8),
+        SamplingState.of(rows),
+    )
+    sampling_state.seed.copy_(seeds)
+    sampling_state.text_temperature.fill_(sampling.text_temperature)
+    sampling_state.text_top_k.fill_(sampling.text_top_k)
     text, _ = sampler.draws(torch.full_like(seeds, offset))
     return text.token(logits.expand(len(seeds), -1), 0)
 
@@ -67,10 +70,13 @@ def test_frames_of_one_call_have_it_too() -> None:
     logits = torch.randn(CARD, generator=torch.Generator().manual_seed(1))
     sampling = Sampling(text_temperature=1.3, text_top_k=CARD)
     rows = Memory(20_000, torch.device("cpu")).rows(20_000, "knobs")
-    sampler, knobs = Sampler(rows, Widths(text=CARD, audio=CARD), 8), Knobs.of(rows)
-    knobs.seed.fill_(4711)
-    knobs.text_temperature.fill_(1.3)
-    knobs.text_top_k.fill_(CARD)
+    sampler, sampling_state = (
+        Sampler(rows, Widths(text=CARD, audio=CARD), 8),
+        SamplingState.of(rows),
+    )
+    sampling_state.seed.fill_(4711)
+    sampling_state.text_temperature.fill_(1.3)
+    sampling_state.text_top_k.fill_(CARD)
     text, _ = sampler.draws(torch.arange(20_000))
 
     assert_fits(text.token(logits.expand(20_000, -1), 0), expected(logits, sampling))
@@ -79,10 +85,10 @@ def test_frames_of_one_call_have_it_too() -> None:
 def test_streams_of_one_frame_are_drawn_apart() -> None:
     """The chances of text and of each codebook are even and have nothing to do with each other."""
     rows = Memory(20_000, torch.device("cpu")).rows(20_000, "knobs")
-    knobs = Knobs.of(rows)
-    knobs.seed.copy_(torch.arange(20_000))
-    knobs.text_temperature.fill_(1.0)
-    knobs.audio_temperature.fill_(1.0)
+    sampling_state = SamplingState.of(rows)
+    sampling_state.seed.copy_(torch.arange(20_000))
+    sampling_state.text_temperature.fill_(1.0)
+    sampling_state.audio_temperature.fill_(1.0)
     text, audio = Sampler(rows, Widths(text=CARD, audio=CARD), 8).draws(torch.full((20_000,), 9))
     chances = torch.cat([text.chance, audio.chance], dim=1).double().numpy()
 

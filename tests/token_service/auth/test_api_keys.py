@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import InvalidInput
-from token_service.auth.api_keys import KeyRing, make_key, read_keys
+from token_service.auth.api_keys import ApiKeys, make_key, read_keys
 from token_service.auth.callers import Caller, Scope
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command."""
-    command = [sys.executable, "-m", "token_service.auth.api_keys", *arguments]
+    command = [sys.executable, "-m", "token_service.keys", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -24,7 +24,7 @@ async def test_the_command_makes_a_key(tmp_path: Path) -> None:
     key = make("shop", "--scopes", "talk,observe", "--file", str(path)).stdout.strip()
     text = path.read_text()
 
-    assert await KeyRing(path).caller(key) == Caller("key:shop", frozenset({"talk", "observe"}))
+    assert await ApiKeys(path).caller(key) == Caller("key:shop", frozenset({"talk", "observe"}))
     assert key.split("_", 2)[2] not in text  # which may have underscores of its own
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -41,7 +41,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, arguments: list[str], sa
     done = make(*arguments, "--file", str(tmp_path / "keys.toml"))
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("token_service.auth.api_keys: ") and said in done.stderr
+    assert done.stderr.startswith("token_service.keys: ") and said in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

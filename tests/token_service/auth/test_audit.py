@@ -93,7 +93,7 @@ async def test_nothing_is_done_without_the_log(
         ended = await http.delete(f"/sessions/{session}")
         minted = await http.post("/token", json={"room_name": "kitchen"})
         ready, looked = await http.get("/ready"), await http.get("/sessions")
-        promises = await redis.keys("moshi:promise:kitchen")
+        specs = await redis.keys("moshi:promise:kitchen")
         path.unlink()
         again = await http.delete(f"/sessions/{session}")
         ready_again = await http.get("/ready")
@@ -101,7 +101,7 @@ async def test_nothing_is_done_without_the_log(
 
     assert refused(ended) == refused(minted) == (503, "audit_away")
     assert (ready.status_code, ready.json()["code"]) == (503, "audit_away")
-    assert (looked.status_code, promises) == (200, [])
+    assert (looked.status_code, specs) == (200, [])
     assert (again.status_code, ready_again.status_code) == (204, 200)
     assert actions == ["audit_resumed", "session_ended"]
 

@@ -9,10 +9,10 @@ from protocol.config.settings import Settings
 from tests.token_service.auth.strangers import app
 from tests.token_service.players import beat, opened
 from token_service.auth.callers import ANYONE, Caller
+from token_service.fleet.breakers import Breakers
 from token_service.fleet.holds import Holds
-from token_service.fleet.reader import Fleet, Workers
-from token_service.fleet.reservations import Places
-from token_service.rooms.breakers import Breakers
+from token_service.fleet.reader import Fleet, FleetReader
+from token_service.fleet.reservations import Reservations
 
 FOUR = ["chef", "teacher", "astronaut", "assistant"]
 STRANGER = Caller(ANYONE.id, address="203.0.113.7", is_stranger=True)
@@ -28,7 +28,7 @@ def open_to_all(settings: Settings) -> Settings:
 
 async def fleet(redis: Redis) -> Fleet:
     """What the workers' heartbeats and places say now."""
-    return await Workers(redis, Breakers(redis)).fleet()
+    return await FleetReader(redis, Breakers(redis)).fleet()
 
 
 async def grant(
@@ -117,7 +117,7 @@ async def test_who_was_come_to_counts_no_more(redis: Redis) -> None:
     """A room that is hosted is no hold."""
     await beat(redis, slots_total=8, slots_free=8)
     await grant(redis, STRANGER, "a", 2)
-    await Places(redis).settle(["a"])
+    await Reservations(redis).settle(["a"])
 
     assert await grant(redis, STRANGER, "b", 2) is True
 

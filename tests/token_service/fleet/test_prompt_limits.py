@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from harness.servers import LiveKit
 from protocol.prompt import digest_of, marked, tokenizer_key
-from tests.token_service.players import beat, dispatched, joined, opened, promise_of
+from tests.token_service.players import beat, dispatched, joined, opened, spec_of
 from tests.token_service.rooms.test_dispatch_import import asking_token
 from token_service.service import Service
 from worker.engine.builtin import WORDS, pieces_of, tokenizer_of
@@ -156,5 +156,5 @@ async def test_what_was_promised_without_a_worker_waits_with_the_reason(
         waiting = await service.events.so_far(session["room"])
 
         assert await dispatched(livekit, session["room"]) == []
-        assert not (await promise_of(redis, session["room"])).worker
+        assert not (await spec_of(redis, session["room"])).worker
     assert refusal(100) in str(waiting)

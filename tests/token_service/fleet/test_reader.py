@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from protocol.errors import InvalidInput
 from protocol.heartbeat import Heartbeat, heartbeat_key
 from protocol.personas import Persona
-from protocol.room_spec import Promise
+from protocol.room_spec import RoomSpec
 from tests.token_service.players import beat, die
 from token_service.fleet.reader import Fleet
 from token_service.service import Service
@@ -86,9 +86,9 @@ def test_who_finds_no_ready_worker_learns_why(
 )
 def test_a_host_is_one_of_the_promises_generation(hosts: dict[str, int], hosted: bool) -> None:
     """A host of another generation or of another room does not count."""
-    promise = Promise(room="r", generation=3, personas=(CHEF,))
+    spec = RoomSpec(room="r", generation=3, personas=(CHEF,))
 
-    assert Fleet((worker(state="draining", hosts=hosts),)).hosts(promise) is hosted
+    assert Fleet((worker(state="draining", hosts=hosts),)).hosts(spec) is hosted
 
 
 def test_voices_are_those_of_all_ready_workers() -> None:

@@ -6,9 +6,9 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.token_service.players import beat, eventually
-from token_service.fleet.reader import Workers
-from token_service.fleet.reservations import FIRST, Places
-from token_service.rooms.breakers import Breakers
+from token_service.fleet.breakers import Breakers
+from token_service.fleet.reader import FleetReader
+from token_service.fleet.reservations import FIRST, Reservations
 
 HOLD_S = 30.0
 
@@ -17,9 +17,9 @@ class Desk:
     """Takes places of the workers that beat."""
 
     def __init__(self, redis: Redis) -> None:
-        self.places = Places(redis)
+        self.places = Reservations(redis)
         self.breakers = Breakers(redis)
-        self.workers = Workers(redis, self.breakers)
+        self.workers = FleetReader(redis, self.breakers)
 
     async def take(self, room: str, slots: int = 1, hold_s: float = HOLD_S) -> str | None:
         """Take a place as the service does."""

@@ -12,7 +12,7 @@ from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from harness import servers
 from protocol.config.settings import Settings
-from protocol.room_spec import promise_key
+from protocol.room_spec import spec_key
 from tests.token_service.auth.strangers import Keys, app, refused
 from tests.token_service.players import beat, joined, opened
 from token_service.auth.rate_limit import WRITTEN
@@ -37,7 +37,7 @@ def open_to_all(settings: Settings) -> Settings:
 
 async def bytes_kept(redis: Redis) -> int:
     """How much promises take in redis."""
-    keys = [key async for key in redis.scan_iter(match=promise_key("*"))]
+    keys = [key async for key in redis.scan_iter(match=spec_key("*"))]
     return sum([await redis.strlen(key) for key in keys])
 
 
@@ -87,7 +87,7 @@ async def test_what_nobody_came_for_is_kept_as_long_as_its_token(
     async with app(open_to_all) as http:
         await http.post("/token", json={"room_name": room})
         session = await opened(http)
-    keys = [promise_key(room), promise_key(session["room"]), TOKENS_KEY.format(room=room)]
+    keys = [spec_key(room), spec_key(session["room"]), TOKENS_KEY.format(room=room)]
     lives = [await redis.ttl(key) for key in keys]
 
     assert all(600 <= life <= 660 for life in lives), lives
@@ -101,7 +101,7 @@ async def test_a_named_callers_session_waits_longer(
     async with app(keyed) as http:
         answer = await http.post("/sessions", headers=keys.add("shop"))
 
-    assert 3590 < await redis.ttl(promise_key(answer.json()["room"])) <= 3600
+    assert 3590 < await redis.ttl(spec_key(answer.json()["room"])) <= 3600
 
 
 async def test_who_came_is_remembered_longer(

@@ -16,7 +16,7 @@ from protocol.events import EVENTS_KEPT, StateEvent, WarningEvent, events_key
 from tests.token_service.players import beat, eventually, served
 from token_service.app import create_app
 from token_service.http import events
-from token_service.rooms.events import Events
+from token_service.rooms.events import EventStore
 from token_service.service import STREAMS, Service
 
 
@@ -73,7 +73,7 @@ async def test_events_come_as_they_happen(
         at_s=1.5, persona_id="a", persona="chef", identity="agent-chef-a-1", state="speaking"
     )
     async with server.stream("GET", f"/sessions/{session['id']}/events") as answer:
-        await Events(redis).add(session["room"], state)
+        await EventStore(redis).add(session["room"], state)
         event = await Stream(answer).next()
     entry = (await redis.xrange(events_key(session["room"])))[0][0]
 
@@ -88,7 +88,7 @@ async def test_a_broken_connection_goes_on(
     """`Last-Event-ID` is where it broke: nothing is lost and nothing comes twice."""
     path = f"/sessions/{session['id']}/events"
     for code in ("one", "two", "three"):
-        await Events(redis).add(session["room"], warning(code))
+        await EventStore(redis).add(session["room"], warning(code))
     async with server.stream("GET", path) as answer:
         first = await Stream(answer).next()
     async with server.stream("GET", path, headers={"Last-Event-ID": first["id"]}) as answer:
@@ -117,10 +117,10 @@ async def test_another_sessions_events_are_not_told(
     server: httpx.AsyncClient, redis: Redis, session: dict[str, Any]
 ) -> None:
     """A new session in the same room begins with an empty stream."""
-    await Events(redis).add(session["room"], warning("old"))
+    await EventStore(redis).add(session["room"], warning("old"))
     await server.delete(f"/sessions/{session['id']}")
     again = (await server.post("/sessions", json={"room": session["room"]})).json()
-    await Events(redis).add(again["room"], warning("new"))
+    await EventStore(redis).add(again["room"], warning("new"))
     async with server.stream("GET", f"/sessions/{again['id']}/events") as answer:
         event = await Stream(answer).next()
 
@@ -133,7 +133,7 @@ async def test_what_cannot_be_read_is_passed_over(
     """A newer host's events of a type that is not known here are left out."""
     await redis.xadd(events_key(session["room"]), {"event": '{"type": "party", "at_s": 1}'})
     await redis.xadd(events_key(session["room"]), {"colour": "blue"})
-    await Events(redis).add(session["room"], warning("known"))
+    await EventStore(redis).add(session["room"], warning("known"))
     async with server.stream("GET", f"/sessions/{session['id']}/events") as answer:
         event = await Stream(answer).next()
 
@@ -162,7 +162,7 @@ async def test_a_leaving_service_ends_a_talkative_stream(settings: Settings, red
             async with client.stream("GET", f"/sessions/{said['id']}/events") as answer:
                 stream, told = Stream(answer), []
                 for number in range(20):
-                    await Events(redis).add(said["room"], warning(str(number)))
+                    await EventStore(redis).add(said["room"], warning(str(number)))
                     app.state.service.leaving |= number == 3
                     told.append((await stream.next())["event"])
                     if told[-1] != "warning":
@@ -210,7 +210,7 @@ async def test_as_many_as_may_follow_leave_redis_to_others(service: Service) -> 
 
 async def test_a_stream_is_bounded(redis: Redis) -> None:
     """A long talk does not fill redis: about the last 500 events are kept, for an hour."""
-    events = Events(redis)
+    events = EventStore(redis)
     for number in range(EVENTS_KEPT + 150):
         await events.add("long", warning(str(number)))
 

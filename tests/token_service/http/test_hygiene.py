@@ -16,7 +16,7 @@ from protocol.config.settings import Settings
 from tests.token_service.auth.strangers import app
 from tests.token_service.players import beat, signature
 from token_service.app import create_app
-from token_service.fleet.reservations import Places
+from token_service.fleet.reservations import Reservations
 from token_service.http.body import BODY_BYTES
 from token_service.http.page import content_policy
 
@@ -124,11 +124,11 @@ async def test_a_fault_of_ours_tells_nothing(
 ) -> None:
     """The traceback is for the log."""
 
-    async def broken(self: Places) -> list[str]:
+    async def broken(self: Reservations) -> list[str]:
         raise ZeroDivisionError("secret")
 
     running = create_app(settings)
-    monkeypatch.setattr(Places, "line", broken)
+    monkeypatch.setattr(Reservations, "line", broken)
     transport = httpx.ASGITransport(running, raise_app_exceptions=False)
     async with (
         running.router.lifespan_context(running),

@@ -10,10 +10,10 @@ from redis.asyncio import Redis
 
 from protocol.commands import TAKEN, Answer, Command, mailbox_key
 from protocol.events import ChangedEvent
-from protocol.room_spec import Promise
+from protocol.room_spec import RoomSpec
 from tests.token_service.players import beat, hosting
-from token_service.rooms.events import Events
-from token_service.rooms.store import Promises
+from token_service.rooms.events import EventStore
+from token_service.rooms.store import SpecStore
 
 
 class Session:
@@ -28,17 +28,17 @@ class Session:
         """Ask for a change."""
         return await self.http.post(f"{self.path}/{path}", json=asked)
 
-    async def promise(self) -> Promise:
+    async def spec(self) -> RoomSpec:
         """What the host reads."""
-        promise = await Promises(self.redis, 600).read(self.room)
-        assert promise is not None
-        return promise
+        spec = await SpecStore(self.redis, 600).read(self.room)
+        assert spec is not None
+        return spec
 
     async def changes(self) -> list[tuple[str, str]]:
         """The changes that the events tell."""
         return [
             (event.change, event.persona_id)
-            for event in await Events(self.redis).so_far(self.room)
+            for event in await EventStore(self.redis).so_far(self.room)
             if isinstance(event, ChangedEvent)
         ]
 
@@ -73,26 +73,26 @@ class Live:
 @pytest.fixture
 async def live(session: Session, own_redis_url: str) -> AsyncGenerator[Live]:
     """The session's host is there."""
-    promise = await session.promise()
-    await beat(session.redis, hosts={session.room: promise.generation})
+    spec = await session.spec()
+    await beat(session.redis, hosts={session.room: spec.generation})
     live = Live(session)
-    async with hosting(own_redis_url, promise, live.obey):
+    async with hosting(own_redis_url, spec, live.obey):
         yield live
 
 
 async def test_personas_are_added(session: Session) -> None:
     """The others keep their ids, and no new host is needed."""
     answer = await session.post("personas", personas=["astronaut"])
-    promise = await session.promise()
+    spec = await session.spec()
     newcomer = answer.json()[0]
 
     assert (answer.status_code, newcomer["name"], newcomer["state"]) == (201, "astronaut", "absent")
-    assert [each.id for each in promise.personas] == [
+    assert [each.id for each in spec.personas] == [
         session.chef,
         session.teacher,
         newcomer["id"],
     ]
-    assert promise.generation == 0
+    assert spec.generation == 0
     assert await session.changes() == [("added", newcomer["id"])]
 
 
@@ -104,7 +104,7 @@ async def test_a_newcomer_needs_a_place(session: Session) -> None:
     live = await session.post("personas", personas=["astronaut"])
 
     assert [each.json()["error"] for each in (before, live)] == ["full", "full"]
-    assert len((await session.promise()).personas) == 2
+    assert len((await session.spec()).personas) == 2
 
 
 async def test_newcomers_do_not_take_each_others_place(session: Session) -> None:
@@ -139,7 +139,7 @@ async def test_a_persona_is_removed(session: Session) -> None:
     answer = await session.http.delete(f"{session.path}/personas/{session.chef}")
 
     assert answer.status_code == 204
-    assert [each.id for each in (await session.promise()).personas] == [session.teacher]
+    assert [each.id for each in (await session.spec()).personas] == [session.teacher]
     assert await session.changes() == [("removed", session.chef)]
 
 
@@ -200,8 +200,8 @@ async def test_without_a_host_there_is_no_command(session: Session, path: str) -
 
 async def test_a_worker_that_does_not_look_gets_no_command_later(session: Session) -> None:
     """A command that was not taken in time is taken back: nothing is left to be done."""
-    promise = await session.promise()
-    await beat(session.redis, hosts={session.room: promise.generation})
+    spec = await session.spec()
+    await beat(session.redis, hosts={session.room: spec.generation})
     answer = await session.post("say", persona_id=session.chef, text="Hello.")
 
     assert (answer.status_code, answer.json()["error"]) == (503, "no_answer")
@@ -256,7 +256,7 @@ async def test_a_persona_is_muted_and_heard_again(session: Session) -> None:
     await session.post("mute")
     await session.post("mute", persona_id=session.teacher, muted=False)
 
-    assert [each.muted for each in (await session.promise()).personas] == [True, False]
+    assert [each.muted for each in (await session.spec()).personas] == [True, False]
     assert sorted(await session.changes()) == sorted(
         [("muted", session.chef), ("muted", session.teacher), ("unmuted", session.teacher)]
     )

@@ -17,7 +17,7 @@ from protocol.config.settings import Settings
 from tests.token_service.players import beat
 from token_service.app import create_app
 from token_service.http.body import BODY_BYTES
-from token_service.rooms.store import Promises
+from token_service.rooms.store import SpecStore
 
 FIELDS = st.sampled_from(
     ["room_name", "participant_identity", "participant_metadata", "participant_attributes", "x"]
@@ -38,8 +38,8 @@ def agents(*personas: str) -> dict[str, Any]:
 
 async def promised(redis: Redis, room: str) -> list[str]:
     """The names of the personas that a room was promised."""
-    promise = await Promises(redis, 600).read(room)
-    return [persona.name for persona in promise.personas] if promise else []
+    spec = await SpecStore(redis, 600).read(room)
+    return [persona.name for persona in spec.personas] if spec else []
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from protocol.settings import PROJECT
 
 from protocol import wire
+from protocol.config.settings import PROJECT
 from protocol.errors import InvalidInput
 from protocol.personas import PERSONAS_PER_ROOM, load_catalogue
 from token_service.http.token_request import TokenRequest

@@ -93,9 +93,9 @@ async def test_livekits_own_webhook_brings_the_host(
                         return bool(await dispatched(livekit, room))
 
                     await eventually(has_dispatch, "the webhook led to a dispatch")
-                    promises = await dispatched(livekit, room)
+                    specs = await dispatched(livekit, room)
 
-    assert [(promise.room, promise.generation) for promise in promises] == [(room, 1)]
+    assert [(spec.room, spec.generation) for spec in specs] == [(room, 1)]
 
 
 async def test_the_poll_alone_brings_the_host(
@@ -122,10 +122,10 @@ async def test_only_people_are_a_reason_to_look(
     """An agent's joining is no reason to look after the room."""
     looked: list[str] = []
 
-    async def look(self: reconciler.Dispatcher, room: str, wait_s: float = 0.0) -> None:
+    async def look(self: reconciler.Reconciler, room: str, wait_s: float = 0.0) -> None:
         looked.append(room)
 
-    monkeypatch.setattr(reconciler.Dispatcher, "see_to", look)
+    monkeypatch.setattr(reconciler.Reconciler, "see_to", look)
     for who in (kind, "STANDARD"):
         body = joining(who.lower(), kind=who)
         await http.post(

@@ -9,20 +9,20 @@ from redis.asyncio import Redis
 
 from harness.servers import LiveKit
 from protocol.personas import Persona
-from protocol.room_spec import Promise
+from protocol.room_spec import RoomSpec
 from tests.token_service.players import agent_token, beat, die, joined, person_token
 from token_service.auth.callers import ANYONE, Caller, GuestPass
 from token_service.errors import Refused, Unavailable
-from token_service.rooms.admission import Wish
+from token_service.rooms.admission import AdmissionRequest
 from token_service.service import Service
 
 CHEF = (Persona(name="chef", label="Chef"),)
 TEACHER = (Persona(name="teacher", label="Teacher"),)
 
 
-def names(promise: Promise) -> list[str]:
+def names(spec: RoomSpec) -> list[str]:
     """Whom a room was promised."""
-    return [persona.name for persona in promise.personas]
+    return [persona.name for persona in spec.personas]
 
 
 async def test_an_uncollected_promise_is_replaced(
@@ -30,27 +30,27 @@ async def test_an_uncollected_promise_is_replaced(
 ) -> None:
     """While nobody is there, the last request decides whom the room gets."""
     await beat(redis)
-    await service.admission.admit(Wish(room, CHEF))
+    await service.admission.admit(AdmissionRequest(room, CHEF))
 
-    assert names(await service.admission.admit(Wish(room, TEACHER))) == ["teacher"]
+    assert names(await service.admission.admit(AdmissionRequest(room, TEACHER))) == ["teacher"]
 
 
 async def test_a_guest_decides_for_nobody(service: Service, redis: Redis, room: str) -> None:
     """Also where nobody came for the promise yet, the room gets whom its owner asked for."""
     await beat(redis)
-    standing = await service.admission.admit(Wish(room, CHEF))
+    standing = await service.admission.admit(AdmissionRequest(room, CHEF))
     guest = Caller("anyone", guest=GuestPass("g", room, standing.session, 1))
 
-    assert await service.admission.admit(Wish(room, TEACHER, guest)) == standing
+    assert await service.admission.admit(AdmissionRequest(room, TEACHER, guest)) == standing
 
 
 async def test_a_promise_with_a_host_stands(service: Service, redis: Redis, room: str) -> None:
     """Who comes to a hosted room gets whom it has, and needs no free slot."""
     await beat(redis)
-    standing = await service.admission.admit(Wish(room, CHEF))
+    standing = await service.admission.admit(AdmissionRequest(room, CHEF))
     await beat(redis, slots_free=0, slots_used=6, hosts={room: 0})
 
-    assert await service.admission.admit(Wish(room, TEACHER)) == standing
+    assert await service.admission.admit(AdmissionRequest(room, TEACHER)) == standing
 
 
 async def test_a_promise_whose_host_is_awaited_stands(
@@ -58,10 +58,10 @@ async def test_a_promise_whose_host_is_awaited_stands(
 ) -> None:
     """Between the dispatch and the host's first heartbeat nothing is replaced."""
     await beat(redis)
-    promise = await service.admission.admit(Wish(room, CHEF))
-    upcoming = await service.dispatcher.promises.next_generation(promise, "worker")
+    spec = await service.admission.admit(AdmissionRequest(room, CHEF))
+    upcoming = await service.dispatcher.specs.next_generation(spec, "worker")
 
-    assert await service.admission.admit(Wish(room, TEACHER)) == upcoming
+    assert await service.admission.admit(AdmissionRequest(room, TEACHER)) == upcoming
 
 
 async def test_a_promise_with_people_stands(
@@ -69,9 +69,9 @@ async def test_a_promise_with_people_stands(
 ) -> None:
     """Who comes to a room with people in it does not change whom they were promised."""
     await beat(redis)
-    standing = await service.admission.admit(Wish(room, CHEF))
+    standing = await service.admission.admit(AdmissionRequest(room, CHEF))
     async with joined(livekit, person_token(livekit, room)):
-        assert await service.admission.admit(Wish(room, TEACHER)) == standing
+        assert await service.admission.admit(AdmissionRequest(room, TEACHER)) == standing
 
 
 async def test_people_without_a_host_get_no_more_company_than_places(
@@ -79,11 +79,11 @@ async def test_people_without_a_host_get_no_more_company_than_places(
 ) -> None:
     """While a room's host is lost and nobody could replace it, nobody else is let in."""
     await beat(redis)
-    await service.admission.admit(Wish(room, CHEF))
+    await service.admission.admit(AdmissionRequest(room, CHEF))
     await die(redis)
     async with joined(livekit, person_token(livekit, room)):
         with pytest.raises(Unavailable) as caught:
-            await service.admission.admit(Wish(room, CHEF))
+            await service.admission.admit(AdmissionRequest(room, CHEF))
 
     assert caught.value.code == "no_worker"
 
@@ -93,10 +93,10 @@ async def test_a_new_promise_outdates_late_hosts_of_the_old(
 ) -> None:
     """A promise that replaces a dispatched one has a generation that no old host has."""
     await beat(redis)
-    promise = await service.admission.admit(Wish(room, CHEF))
-    upcoming = await service.dispatcher.promises.next_generation(promise, "worker")
-    await service.dispatcher.promises.await_no_more(upcoming)
-    replaced = await service.admission.admit(Wish(room, TEACHER))
+    spec = await service.admission.admit(AdmissionRequest(room, CHEF))
+    upcoming = await service.dispatcher.specs.next_generation(spec, "worker")
+    await service.dispatcher.specs.await_no_more(upcoming)
+    replaced = await service.admission.admit(AdmissionRequest(room, TEACHER))
 
     assert (upcoming.generation, replaced.generation) == (1, 2)
 
@@ -121,11 +121,11 @@ async def test_a_room_that_another_application_uses_is_its_own(
         token = agent_token(livekit, room, "somebodys-agent", None)
     async with joined(livekit, token):
         with pytest.raises(Refused) as caught:
-            await service.admission.admit(Wish(room, CHEF, caller))
+            await service.admission.admit(AdmissionRequest(room, CHEF, caller))
         with pytest.raises(Refused) as opening:
-            await service.admission.admit(Wish(room, CHEF, caller, opener="ann"))
+            await service.admission.admit(AdmissionRequest(room, CHEF, caller, opener="ann"))
 
-        assert await service.promises.read(room) is None
+        assert await service.specs.read(room) is None
     assert {caught.value.code, opening.value.code} == {"not_yours"}
 
 
@@ -138,7 +138,7 @@ async def test_a_room_whose_promise_redis_has_just_lost_is_not_another_applicati
         await redis.flushdb()
         await beat(redis)
         with pytest.raises(Unavailable) as caught:
-            await service.admission.admit(Wish(room, CHEF))
+            await service.admission.admit(AdmissionRequest(room, CHEF))
 
     assert caught.value.code == "busy"
 
@@ -151,7 +151,7 @@ async def test_an_empty_room_of_another_application_may_be_entered(
     async with livekit.client() as lkapi:
         await lkapi.room.create_room(api.CreateRoomRequest(name=room))
 
-    assert names(await service.admission.admit(Wish(room, CHEF))) == ["chef"]
+    assert names(await service.admission.admit(AdmissionRequest(room, CHEF))) == ["chef"]
 
 
 async def test_many_requests_at_once_make_one_promise(
@@ -159,9 +159,11 @@ async def test_many_requests_at_once_make_one_promise(
 ) -> None:
     """Requests for one room take turns: each is answered, and one promise holds in the end."""
     await beat(redis)
-    answers = await asyncio.gather(*(service.admission.admit(Wish(room, CHEF)) for _ in range(5)))
+    answers = await asyncio.gather(
+        *(service.admission.admit(AdmissionRequest(room, CHEF)) for _ in range(5))
+    )
 
-    held = await service.admission.promises.read(room)
+    held = await service.admission.specs.read(room)
 
     assert [names(answer) for answer in answers] == [["chef"]] * 5
     assert held in answers

@@ -8,17 +8,17 @@ from livekit import api
 from redis.asyncio import Redis
 
 from harness.servers import LiveKit
-from tests.token_service.players import beat, dispatched, joined, promise_of
+from tests.token_service.players import beat, dispatched, joined, spec_of
 from token_service.auth.grants import person_grant
 from token_service.rooms.dispatch_import import OWNER
-from token_service.rooms.reconciler import Dispatcher
+from token_service.rooms.reconciler import Reconciler
 from token_service.service import Service
 
 CHEF = '{"persona": "chef"}'
 
 
 @pytest.fixture
-def dispatcher(service: Service) -> Dispatcher:
+def dispatcher(service: Service) -> Reconciler:
     """The rule, applied when the test says so."""
     return service.dispatcher
 
@@ -33,11 +33,11 @@ def asking_token(livekit: LiveKit, room: str, *metadata: str, agent: str = "mosh
 
 async def promised_names(redis: Redis, room: str) -> list[str]:
     """The personas that a room was promised."""
-    return [persona.name for persona in (await promise_of(redis, room)).personas]
+    return [persona.name for persona in (await spec_of(redis, room)).personas]
 
 
 async def test_a_tokens_room_configuration_is_a_wish(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, room: str
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
     """Somebody joins with a token that asks LiveKit for us: the room gets the persona it named."""
     await beat(redis)
@@ -50,7 +50,7 @@ async def test_a_tokens_room_configuration_is_a_wish(
 
 
 async def test_several_agents_asked_for_are_several_personas(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, room: str
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
     """Each entry of the configuration names personas; one without metadata, the default one."""
     await beat(redis)
@@ -61,7 +61,7 @@ async def test_several_agents_asked_for_are_several_personas(
 
 
 async def test_a_later_dispatch_is_found(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, room: str
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
     """A dispatch made into a room that has people already is found by the sweep."""
     await beat(redis)
@@ -69,42 +69,42 @@ async def test_a_later_dispatch_is_found(
         await dispatcher.sweep()
         request = api.CreateAgentDispatchRequest(agent_name="moshi", room=room, metadata=CHEF)
         await lkapi.agent_dispatch.create_dispatch(request)
-        dispatcher.adoption.look_at_s.clear()  # ten seconds later
+        dispatcher.dispatch_import.look_at_s.clear()  # ten seconds later
         await dispatcher.sweep()
 
     assert await promised_names(redis, room) == ["chef"]
 
 
 async def test_a_room_is_adopted_once(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, room: str
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
     """The promise stands; the wish is not read again."""
     await beat(redis)
     async with joined(livekit, asking_token(livekit, room, CHEF)):
         await dispatcher.see_to(room)
-        first = await promise_of(redis, room)
-        dispatcher.adoption.look_at_s.clear()
+        first = await spec_of(redis, room)
+        dispatcher.dispatch_import.look_at_s.clear()
         await dispatcher.sweep()
         await dispatcher.see_to(room)
 
-        assert await promise_of(redis, room) == first
+        assert await spec_of(redis, room) == first
         assert len(await dispatched(livekit, room)) == 1
 
 
 async def test_an_adopted_room_is_no_callers(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, room: str
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
     """It belongs to who has LiveKit's key: our endpoint lets nobody else into it."""
     await beat(redis)
     async with joined(livekit, asking_token(livekit, room, CHEF)):
         await dispatcher.see_to(room)
 
-    assert (await promise_of(redis, room)).owner == OWNER
+    assert (await spec_of(redis, room)).owner == OWNER
 
 
 @pytest.mark.parametrize("metadata", ['{"persona": "nobody"}', "not JSON"])
 async def test_a_wish_that_cannot_be_met_is_left(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, room: str, metadata: str
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str, metadata: str
 ) -> None:
     """Metadata that our endpoint would refuse brings nobody, and the sweep asks no more."""
     await beat(redis)
@@ -112,8 +112,8 @@ async def test_a_wish_that_cannot_be_met_is_left(
         await dispatcher.sweep()
 
         assert await dispatched(livekit, room) == []
-        assert await dispatcher.promises.read(room) is None
-        assert dispatcher.adoption.look_at_s[room] == float("inf")
+        assert await dispatcher.specs.read(room) is None
+        assert dispatcher.dispatch_import.look_at_s[room] == float("inf")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ async def test_a_wish_that_cannot_be_met_is_left(
     ],
 )
 async def test_a_wish_is_for_personas_alone(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, room: str, more: dict[str, Any]
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str, more: dict[str, Any]
 ) -> None:
     """A client's own dispatch decides about no room, generation, owner, worker, id, line, mute."""
     await beat(redis)
@@ -139,11 +139,11 @@ async def test_a_wish_is_for_personas_alone(
         await dispatcher.see_to(room)
 
         assert await dispatched(livekit, room) == []
-        assert await dispatcher.promises.of([room, "victim"]) == []
+        assert await dispatcher.specs.of([room, "victim"]) == []
 
 
 async def test_another_agents_room_is_none_of_ours(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, room: str
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
     """Who asks LiveKit for somebody else gets nobody from us."""
     await beat(redis)
@@ -151,4 +151,4 @@ async def test_another_agents_room_is_none_of_ours(
         await dispatcher.sweep()
         await dispatcher.see_to(room)
 
-    assert await dispatcher.promises.read(room) is None
+    assert await dispatcher.specs.read(room) is None

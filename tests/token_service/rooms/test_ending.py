@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from harness.servers import LiveKit
-from protocol.room_spec import Promise
+from protocol.room_spec import RoomSpec
 from tests.token_service.players import (
     beat,
     eventually,
@@ -17,9 +17,9 @@ from tests.token_service.players import (
     look,
     opened,
     person_token,
-    promise_of,
+    spec_of,
 )
-from token_service.rooms.admission import Admission, Wish
+from token_service.rooms.admission import AdmissionRequest, RoomAdmission
 from token_service.rooms.issued_tokens import REVOKED_KEY, TOKENS_KEY
 
 
@@ -41,7 +41,7 @@ async def test_a_session_ends_for_everybody(
     session = await look(http, said["id"])
 
     assert [answer.status_code for answer in answers] == [204] * 3
-    assert (session["state"], (await promise_of(redis, room)).ended) == ("ended", True)
+    assert (session["state"], (await spec_of(redis, room)).ended) == ("ended", True)
     assert (await http.post("/sessions")).status_code == 201
 
 
@@ -116,14 +116,14 @@ async def test_a_token_that_is_minted_while_the_session_ends_is_none(
     """Whoever was admitted before the end is refused after it: the token would open a later one."""
     await beat(redis)
     said = await opened(http, room=room)
-    admit = Admission.admit
+    admit = RoomAdmission.admit
 
-    async def ended_meanwhile(self: Admission, wish: Wish) -> Promise:
-        promise = await admit(self, wish)
+    async def ended_meanwhile(self: RoomAdmission, wish: AdmissionRequest) -> RoomSpec:
+        spec = await admit(self, wish)
         assert (await http.delete(f"/sessions/{said['id']}")).status_code == 204
-        return promise
+        return spec
 
-    monkeypatch.setattr(Admission, "admit", ended_meanwhile)
+    monkeypatch.setattr(RoomAdmission, "admit", ended_meanwhile)
     answer = await http.post("/token", json={"room_name": room, "participant_identity": "bob"})
     known = await redis.hgetall(TOKENS_KEY.format(room=room))
 

@@ -15,7 +15,7 @@ from protocol import wire
 from protocol.config.settings import Settings
 from protocol.events import DispatchedEvent, WaitingEvent
 from protocol.personas import Persona
-from protocol.room_spec import Promise, promised
+from protocol.room_spec import RoomSpec, persona_specs
 from tests.token_service.players import (
     agent_token,
     beat,
@@ -28,9 +28,9 @@ from tests.token_service.players import (
     seal_of,
 )
 from token_service.errors import LiveKitAway
-from token_service.rooms.breakers import FAILURES
-from token_service.rooms.livekit import Rooms
-from token_service.rooms.reconciler import Dispatcher
+from token_service.fleet.breakers import FAILURES
+from token_service.rooms.livekit import LiveKitRooms
+from token_service.rooms.reconciler import Reconciler
 from token_service.rooms.store import CALM_DISPATCHES, LOCK_KEY
 from token_service.service import Service
 
@@ -38,18 +38,18 @@ CHEF = Persona(name="chef", label="Chef", voice="anna", prompt="You cook.")
 
 
 @pytest.fixture
-def dispatcher(service: Service) -> Dispatcher:
+def dispatcher(service: Service) -> Reconciler:
     """The rule, applied when the test says so."""
     return service.dispatcher
 
 
 @pytest.fixture
-async def promise(dispatcher: Dispatcher, redis: Redis, room: str) -> Promise:
+async def spec(dispatcher: Reconciler, redis: Redis, room: str) -> RoomSpec:
     """The room is promised two personas, and a worker is ready."""
     await beat(redis)
-    promise = Promise(room=room, personas=promised([CHEF, CHEF]), opened_s=time.time())
-    await dispatcher.promises.write(promise)
-    return promise
+    spec = RoomSpec(room=room, personas=persona_specs([CHEF, CHEF]), opened_s=time.time())
+    await dispatcher.specs.write(spec)
+    return spec
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ async def person(livekit: LiveKit, room: str) -> AsyncGenerator[None]:
         yield
 
 
-async def hosted_then_lost(dispatcher: Dispatcher, redis: Redis, room: str) -> None:
+async def hosted_then_lost(dispatcher: Reconciler, redis: Redis, room: str) -> None:
     """The first host came and its worker is gone."""
     await dispatcher.sweep()
     await beat(redis, hosts={room: 1})
@@ -68,34 +68,34 @@ async def hosted_then_lost(dispatcher: Dispatcher, redis: Redis, room: str) -> N
 
 
 async def test_the_next_host_gets_everything_that_was_promised(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """Personas with their ids, voices and prompts go on to the next worker."""
-    await hosted_then_lost(dispatcher, redis, promise.room)
+    await hosted_then_lost(dispatcher, redis, spec.room)
     await beat(redis, "another")
     await dispatcher.sweep()
-    dispatches = await dispatched(livekit, promise.room)
+    dispatches = await dispatched(livekit, spec.room)
 
     assert [(each.generation, each.worker) for each in dispatches] == [(2, "another")]
-    assert dispatches[0].personas == promise.personas
+    assert dispatches[0].personas == spec.personas
 
 
 async def test_a_dead_hosts_participants_go_at_once(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """Though nobody can replace it yet, the silent participants are removed."""
-    await hosted_then_lost(dispatcher, redis, promise.room)
-    async with joined(livekit, agent_token(livekit, promise.room, "agent-chef-dead", 1)):
+    await hosted_then_lost(dispatcher, redis, spec.room)
+    async with joined(livekit, agent_token(livekit, spec.room, "agent-chef-dead", 1)):
         await dispatcher.sweep()
 
         async def gone() -> bool:
-            return await identities(livekit, promise.room) == {"ann"}
+            return await identities(livekit, spec.room) == {"ann"}
 
         await eventually(gone, "the dead agent is gone")
 
 
 async def test_a_host_from_a_worker_that_died_is_not_awaited(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A worker that dies between dispatch and arrival costs no time-out."""
     await dispatcher.sweep()
@@ -103,36 +103,36 @@ async def test_a_host_from_a_worker_that_died_is_not_awaited(
     await beat(redis, "another")
     await dispatcher.sweep()
 
-    assert [each.worker for each in await dispatched(livekit, promise.room)] == ["another"]
+    assert [each.worker for each in await dispatched(livekit, spec.room)] == ["another"]
 
 
 async def test_a_replica_that_froze_while_it_healed_heals_no_more(
-    dispatcher: Dispatcher,
+    dispatcher: Reconciler,
     redis: Redis,
     livekit: LiveKit,
-    promise: Promise,
+    spec: RoomSpec,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Awake again, it dispatches nothing, and leaves alone what another dispatched meanwhile."""
-    await hosted_then_lost(dispatcher, redis, promise.room)
+    await hosted_then_lost(dispatcher, redis, spec.room)
     await beat(redis, "another")
-    look = Rooms.participants
+    look = LiveKitRooms.participants
 
-    async def frozen_meanwhile(rooms: Rooms, room: str) -> list[api.ParticipantInfo]:
-        monkeypatch.setattr(Rooms, "participants", look)
+    async def frozen_meanwhile(rooms: LiveKitRooms, room: str) -> list[api.ParticipantInfo]:
+        monkeypatch.setattr(LiveKitRooms, "participants", look)
         inside = await look(rooms, room)
         await redis.delete(LOCK_KEY.format(room=room))  # its time is over
         await dispatcher.see_to(room)  # of another replica
         return inside
 
-    monkeypatch.setattr(Rooms, "participants", frozen_meanwhile)
+    monkeypatch.setattr(LiveKitRooms, "participants", frozen_meanwhile)
     await dispatcher.sweep()
 
-    assert [each.generation for each in await dispatched(livekit, promise.room)] == [2]
+    assert [each.generation for each in await dispatched(livekit, spec.room)] == [2]
 
 
 async def test_a_room_waits_and_says_why_once(
-    service: Service, redis: Redis, promise: Promise
+    service: Service, redis: Redis, spec: RoomSpec
 ) -> None:
     """Each reason is one event, however often it is found; the dispatch ends the waiting."""
     await beat(redis, slots_free=1, slots_used=5)
@@ -140,14 +140,14 @@ async def test_a_room_waits_and_says_why_once(
         await service.dispatcher.sweep()
     await die(redis)
     await service.dispatcher.sweep()
-    waiting = await service.events.why_waiting(promise.room)
+    waiting = await service.events.waiting_reason(spec.room)
     await beat(redis)
     await service.dispatcher.sweep()
-    events = await service.events.so_far(promise.room)
+    events = await service.events.so_far(spec.room)
 
     assert [each.code for each in events if isinstance(each, WaitingEvent)] == ["full", "no_worker"]
     assert isinstance(events[-1], DispatchedEvent)
-    assert (waiting, await service.events.why_waiting(promise.room)) == ("no_worker", None)
+    assert (waiting, await service.events.waiting_reason(spec.room)) == ("no_worker", None)
 
 
 async def test_rooms_are_served_in_the_order_they_came(
@@ -157,8 +157,8 @@ async def test_rooms_are_served_in_the_order_they_came(
     await beat(redis, slots_free=0, slots_used=6)
     rooms = [f"{room}-{number}" for number in range(3)]
     for age, each in enumerate(rooms):
-        promise = Promise(room=each, personas=promised([CHEF]), opened_s=100.0 - age)
-        await service.promises.write(promise)
+        spec = RoomSpec(room=each, personas=persona_specs([CHEF]), opened_s=100.0 - age)
+        await service.specs.write(spec)
     people = [joined(livekit, person_token(livekit, each)) for each in rooms]
     async with people[0], people[1], people[2]:
         await service.dispatcher.sweep()
@@ -177,7 +177,7 @@ async def test_who_left_the_room_left_the_line(
     """A place in the line is kept by being there."""
     await beat(redis, slots_free=0)
     other = f"{room}-2"
-    await service.promises.write(Promise(room=other, personas=promised([CHEF]), opened_s=1.0))
+    await service.specs.write(RoomSpec(room=other, personas=persona_specs([CHEF]), opened_s=1.0))
     async with joined(livekit, person_token(livekit, other)):
         await service.dispatcher.sweep()
         line = await service.places.line()
@@ -193,24 +193,24 @@ async def _empty(service: Service, room: str) -> bool:
 
 
 async def test_a_worker_that_brings_no_host_gets_nothing_more(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """After three dispatches in vain to a live worker the next goes to another."""
     for generation in range(1, 4):
         await dispatcher.sweep()
-        await redis.delete(f"moshi:awaited:{promise.room}:{generation}")
+        await redis.delete(f"moshi:awaited:{spec.room}:{generation}")
     await beat(redis, "another", slots_free=2)
     await dispatcher.sweep()
 
-    assert [each.worker for each in await dispatched(livekit, promise.room)] == ["another"]
+    assert [each.worker for each in await dispatched(livekit, spec.room)] == ["another"]
 
 
 async def test_a_failure_is_counted_once(
-    dispatcher: Dispatcher, redis: Redis, promise: Promise
+    dispatcher: Reconciler, redis: Redis, spec: RoomSpec
 ) -> None:
     """A lost host is one failure, however long the room waits for the next."""
     await dispatcher.sweep()
-    await redis.delete(f"moshi:awaited:{promise.room}:1")
+    await redis.delete(f"moshi:awaited:{spec.room}:1")
     await beat(redis, slots_free=0)
     for _ in range(4):
         await dispatcher.sweep()
@@ -219,57 +219,57 @@ async def test_a_failure_is_counted_once(
 
 
 async def test_a_host_that_left_is_no_failure(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A worker whose hosts left empty rooms gets the rooms again when people come back."""
     for generation in range(1, FAILURES + 2):
         await dispatcher.sweep()
-        await beat(redis, hosts={promise.room: generation})
+        await beat(redis, hosts={spec.room: generation})
         await dispatcher.sweep()
         await beat(redis)
-        await redis.delete(f"moshi:awaited:{promise.room}:{generation}")
+        await redis.delete(f"moshi:awaited:{spec.room}:{generation}")
 
-    assert [each.generation for each in await dispatched(livekit, promise.room)] == [FAILURES + 1]
+    assert [each.generation for each in await dispatched(livekit, spec.room)] == [FAILURES + 1]
     assert await redis.get("moshi:failures:worker") is None
 
 
 async def test_a_host_between_two_looks_was_there(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """One that came and left unseen is no failure, and the next is not kept waiting for it."""
     for generation in range(1, CALM_DISPATCHES + 1):
         await dispatcher.sweep()
-        await beat(redis, left={promise.room: generation})
+        await beat(redis, left={spec.room: generation})
     await dispatcher.sweep()
 
-    dispatches = await dispatched(livekit, promise.room)
+    dispatches = await dispatched(livekit, spec.room)
     assert [each.generation for each in dispatches] == [CALM_DISPATCHES + 1]
     assert await redis.get("moshi:failures:worker") is None
 
 
 async def test_a_host_that_failed_is_a_failure(
-    dispatcher: Dispatcher, redis: Redis, promise: Promise
+    dispatcher: Reconciler, redis: Redis, spec: RoomSpec
 ) -> None:
     """A host that was there and ended with an error is its worker's fault."""
     await dispatcher.sweep()
-    await beat(redis, hosts={promise.room: 1})
+    await beat(redis, hosts={spec.room: 1})
     await dispatcher.sweep()
-    await beat(redis, failed={promise.room: 1})
+    await beat(redis, failed={spec.room: 1})
     await dispatcher.sweep()
 
     assert await redis.get("moshi:failures:worker") == "1"
 
 
-class DispatchesNothing(Rooms):
+class DispatchesNothing(LiveKitRooms):
     """LiveKit, which takes no dispatch."""
 
-    async def dispatch(self, promise: Promise) -> None:
+    async def dispatch(self, spec: RoomSpec) -> None:
         """Fail."""
         raise LiveKitAway
 
 
 async def test_what_livekit_refuses_is_not_the_workers_fault(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A dispatch that could not be made holds no place and is no failure; it is made again."""
     async with livekit.client() as lkapi:
@@ -279,11 +279,11 @@ async def test_what_livekit_refuses_is_not_the_workers_fault(
 
     assert held == {}
     assert await redis.get("moshi:failures:worker") is None
-    assert [each.generation for each in await dispatched(livekit, promise.room)] == [2]
+    assert [each.generation for each in await dispatched(livekit, spec.room)] == [2]
 
 
 async def test_a_room_that_kills_its_workers_waits(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """The first deaths heal at once; a room that workers go on dying of is not sent to all."""
     await die(redis)
@@ -292,46 +292,46 @@ async def test_a_room_that_kills_its_workers_waits(
         await dispatcher.sweep()
         await die(redis, f"worker {number}")
 
-    generations = [each.generation for each in await dispatched(livekit, promise.room)]
+    generations = [each.generation for each in await dispatched(livekit, spec.room)]
     assert generations == [CALM_DISPATCHES + 1]
 
 
 async def test_who_begins_anew_waits_like_everybody(
-    service: Service, redis: Redis, promise: Promise
+    service: Service, redis: Redis, spec: RoomSpec
 ) -> None:
     """Only who lost a host comes first, not who opens another session in a room used before."""
     await beat(redis, slots_free=0, slots_used=6)
-    again = promise.model_copy(update={"generation": 3})
-    await service.promises.write(again)
-    await service.places.wait("early", 1, promise.opened_s - 1)
-    await service.dispatcher.see_to(promise.room)
+    again = spec.model_copy(update={"generation": 3})
+    await service.specs.write(again)
+    await service.places.wait("early", 1, spec.opened_s - 1)
+    await service.dispatcher.see_to(spec.room)
 
-    assert await service.places.line() == ["early", promise.room]
+    assert await service.places.line() == ["early", spec.room]
 
 
 async def test_heartbeats_are_given_time_after_an_outage(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """Redis was away, heartbeats with it: nobody is replaced before they can be back."""
-    await hosted_then_lost(dispatcher, redis, promise.room)
+    await hosted_then_lost(dispatcher, redis, spec.room)
     await beat(redis, "another")
     careful = replace(dispatcher, trusts_from=time.monotonic() + 60)
     await careful.sweep()
 
-    assert [each.generation for each in await dispatched(livekit, promise.room)] == [1]
+    assert [each.generation for each in await dispatched(livekit, spec.room)] == [1]
 
 
 async def test_an_outage_is_such_a_reason(
-    service: Service, settings: Settings, promise: Promise, monkeypatch: pytest.MonkeyPatch
+    service: Service, settings: Settings, spec: RoomSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sweep that finds redis away trusts heartbeats again one lifetime later, not before."""
     stopping = asyncio.Event()
 
-    async def away(self: Dispatcher) -> None:
+    async def away(self: Reconciler) -> None:
         stopping.set()
         raise RedisGone
 
-    monkeypatch.setattr(Dispatcher, "sweep", away)
+    monkeypatch.setattr(Reconciler, "sweep", away)
     before_s = time.monotonic()
     await service.dispatcher.run(stopping)
 
@@ -343,24 +343,24 @@ async def test_a_redis_that_lost_everything_learns_it_again(
 ) -> None:
     """What a room was promised, to whom and in which generation, LiveKit's dispatch still says."""
     await beat(redis)
-    opened = Promise(
+    opened = RoomSpec(
         room=room,
-        personas=promised([CHEF, CHEF]),
+        personas=persona_specs([CHEF, CHEF]),
         session="5e55",
         opened_s=100.0,
         owner="key:shop",
         opener="ann",
     )
-    await service.promises.write(opened)
+    await service.specs.write(opened)
     await service.dispatcher.sweep()
-    promise = await service.promises.read(room)
+    spec = await service.specs.read(room)
     await redis.flushdb()
     await beat(redis, hosts={room: 1})
     await service.dispatcher.sweep()
 
-    assert promise is not None and promise.generation == 1
-    assert await service.promises.read(room) == promise
-    assert await service.promises.of_session("5e55") == promise
+    assert spec is not None and spec.generation == 1
+    assert await service.specs.read(room) == spec
+    assert await service.specs.of_session("5e55") == spec
     assert [each.generation for each in await dispatched(livekit, room)] == [1]
 
 
@@ -372,7 +372,9 @@ async def test_what_a_stranger_dispatched_is_not_restored(
 
     A frontend that copies a client's `room_config` into its token lets anybody make one.
     """
-    forged = Promise(room=room, personas=promised([CHEF]), generation=999_999, owner="key:shop")
+    forged = RoomSpec(
+        room=room, personas=persona_specs([CHEF]), generation=999_999, owner="key:shop"
+    )
     request = api.CreateAgentDispatchRequest(
         agent_name=wire.agent_name("worker"), room=room, metadata=seal + forged.metadata()
     )
@@ -382,25 +384,25 @@ async def test_what_a_stranger_dispatched_is_not_restored(
     await beat(redis)
     await service.dispatcher.sweep()
 
-    assert await service.promises.read(room) is None
+    assert await service.specs.read(room) is None
 
 
 async def test_an_ended_room_is_cleared(
-    service: Service, livekit: LiveKit, promise: Promise, redis: Redis
+    service: Service, livekit: LiveKit, spec: RoomSpec, redis: Redis
 ) -> None:
     """People are removed at once; the room goes when no persona is in it any more."""
-    await service.promises.change(promise, ended=True, ended_s=time.time())
-    async with joined(livekit, agent_token(livekit, promise.room, "agent-chef-1", 1)):
+    await service.specs.change(spec, ended=True, ended_s=time.time())
+    async with joined(livekit, agent_token(livekit, spec.room, "agent-chef-1", 1)):
         await service.dispatcher.sweep()
 
         async def alone() -> bool:
-            return await identities(livekit, promise.room) == {"agent-chef-1"}
+            return await identities(livekit, spec.room) == {"agent-chef-1"}
 
         await eventually(alone, "the person is gone")
     await service.dispatcher.sweep()
 
     async def closed() -> bool:
         await service.dispatcher.sweep()
-        return promise.room not in await service.rooms.names()
+        return spec.room not in await service.rooms.names()
 
     await eventually(closed, "the room is gone")

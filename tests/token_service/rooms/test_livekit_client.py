@@ -12,7 +12,7 @@ from protocol.config.settings import Settings
 from protocol.seal import Seal
 from tests.conftest import SettingsFor
 from token_service.errors import LiveKitAway
-from token_service.rooms.livekit import Rooms
+from token_service.rooms.livekit import LiveKitRooms
 from token_service.rooms.livekit_client import LiveKitClient
 
 NOWHERE = "livekit.invalid"  # RFC 6761: no resolver knows it, so only a proxy leads there
@@ -31,7 +31,7 @@ async def ping(settings: Settings) -> str:
     secret = settings.livekit_api_secret.get_secret_value()
     async with LiveKitClient(settings.livekit_url, settings.livekit_api_key, secret) as livekit:
         try:
-            await Rooms(livekit, Seal(settings)).ping()
+            await LiveKitRooms(livekit, Seal(settings)).ping()
         except LiveKitAway as away:
             return str(away)
     return ""

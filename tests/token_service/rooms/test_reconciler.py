@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from harness.servers import LiveKit
 from protocol.config.settings import Settings
 from protocol.personas import Persona
-from protocol.room_spec import Promise
+from protocol.room_spec import RoomSpec
 from tests.token_service.players import (
     agent_token,
     beat,
@@ -25,8 +25,8 @@ from tests.token_service.players import (
     seal_of,
 )
 from token_service.errors import LiveKitAway
-from token_service.rooms.livekit import Rooms
-from token_service.rooms.reconciler import Dispatcher
+from token_service.rooms.livekit import LiveKitRooms
+from token_service.rooms.reconciler import Reconciler
 from token_service.rooms.store import CALM_DISPATCHES
 from token_service.service import Service, catalogue_of, open_service
 
@@ -34,25 +34,25 @@ CHEF = Persona(name="chef", label="Chef")
 
 
 @pytest.fixture
-def dispatcher(service: Service) -> Dispatcher:
+def dispatcher(service: Service) -> Reconciler:
     """The rule, applied when the test says so."""
     return service.dispatcher
 
 
 @pytest.fixture
-async def replica(settings: Settings) -> AsyncGenerator[Dispatcher]:
+async def replica(settings: Settings) -> AsyncGenerator[Reconciler]:
     """A second service on the same redis and LiveKit."""
     async with open_service(settings, catalogue_of(settings)) as service:
         yield service.dispatcher
 
 
 @pytest.fixture
-async def promise(dispatcher: Dispatcher, redis: Redis, room: str) -> Promise:
+async def spec(dispatcher: Reconciler, redis: Redis, room: str) -> RoomSpec:
     """The room is promised a persona, and a worker is ready."""
     await beat(redis)
-    promise = Promise(room=room, personas=(CHEF,))
-    await dispatcher.promises.write(promise)
-    return promise
+    spec = RoomSpec(room=room, personas=(CHEF,))
+    await dispatcher.specs.write(spec)
+    return spec
 
 
 @pytest.fixture
@@ -62,63 +62,61 @@ async def person(livekit: LiveKit, room: str) -> AsyncGenerator[None]:
         yield
 
 
-def generation(promise: Promise, number: int, worker: str = "worker") -> Promise:
+def generation(spec: RoomSpec, number: int, worker: str = "worker") -> RoomSpec:
     """The same promise, dispatched so many times, now to this worker."""
-    return promise.model_copy(update={"generation": number, "worker": worker})
+    return spec.model_copy(update={"generation": number, "worker": worker})
 
 
 @pytest.mark.usefixtures("person")
 async def test_a_room_with_people_gets_its_host(
-    dispatcher: Dispatcher, livekit: LiveKit, promise: Promise
+    dispatcher: Reconciler, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """The dispatch carries the promise with the first generation, and redis says the same."""
     await dispatcher.sweep()
 
-    assert await dispatched(livekit, promise.room) == [generation(promise, 1)]
-    assert await dispatcher.promises.read(promise.room) == generation(promise, 1)
+    assert await dispatched(livekit, spec.room) == [generation(spec, 1)]
+    assert await dispatcher.specs.read(spec.room) == generation(spec, 1)
 
 
 async def test_a_dispatch_is_made_once(
-    dispatcher: Dispatcher, replica: Dispatcher, livekit: LiveKit, promise: Promise
+    dispatcher: Reconciler, replica: Reconciler, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """Two people who come at the same moment, seen by two replicas' webhooks and polls: one."""
 
-    async def come_and_be_seen(identity: str, seen_by: Dispatcher) -> None:
-        await stack.enter_async_context(
-            joined(livekit, person_token(livekit, promise.room, identity))
-        )
-        await asyncio.gather(seen_by.see_to(promise.room, 5), seen_by.sweep())
+    async def come_and_be_seen(identity: str, seen_by: Reconciler) -> None:
+        await stack.enter_async_context(joined(livekit, person_token(livekit, spec.room, identity)))
+        await asyncio.gather(seen_by.see_to(spec.room, 5), seen_by.sweep())
 
     async with AsyncExitStack() as stack:
         await asyncio.gather(come_and_be_seen("ann", dispatcher), come_and_be_seen("bob", replica))
         await dispatcher.sweep()
 
-        assert await dispatched(livekit, promise.room) == [generation(promise, 1)]
+        assert await dispatched(livekit, spec.room) == [generation(spec, 1)]
 
 
 async def test_an_empty_room_gets_none(
-    dispatcher: Dispatcher, livekit: LiveKit, promise: Promise
+    dispatcher: Reconciler, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A promise that nobody collects makes no dispatch: none is written, so none was made."""
     await dispatcher.sweep()
-    await dispatcher.see_to(promise.room)
+    await dispatcher.see_to(spec.room)
 
-    assert await dispatcher.promises.read(promise.room) == promise
+    assert await dispatcher.specs.read(spec.room) == spec
 
 
 async def test_an_agent_is_not_a_person(
-    dispatcher: Dispatcher, livekit: LiveKit, promise: Promise
+    dispatcher: Reconciler, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """Agents alone in a room need no host."""
-    async with joined(livekit, agent_token(livekit, promise.room, "agent-chef-1", 1)):
+    async with joined(livekit, agent_token(livekit, spec.room, "agent-chef-1", 1)):
         await dispatcher.sweep()
 
-    assert await dispatcher.promises.read(promise.room) == promise
+    assert await dispatcher.specs.read(spec.room) == spec
 
 
 @pytest.mark.usefixtures("person")
 async def test_a_room_that_was_promised_nothing_gets_none(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, room: str
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
     """People in a room of somebody else's are none of our business."""
     await beat(redis)
@@ -130,88 +128,88 @@ async def test_a_room_that_was_promised_nothing_gets_none(
 
 @pytest.mark.usefixtures("person")
 async def test_a_hosted_room_gets_no_second_host(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """While a heartbeat says that the current generation is hosted, nothing is dispatched."""
     await dispatcher.sweep()
-    await beat(redis, hosts={promise.room: 1})
+    await beat(redis, hosts={spec.room: 1})
     await dispatcher.sweep()
-    await dispatcher.see_to(promise.room)
+    await dispatcher.see_to(spec.room)
 
-    assert await dispatched(livekit, promise.room) == [generation(promise, 1)]
+    assert await dispatched(livekit, spec.room) == [generation(spec, 1)]
 
 
 @pytest.mark.usefixtures("person")
 async def test_a_lost_host_is_replaced_by_the_next_generation(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """The worker's heartbeat is gone, another is ready: one dispatch of generation 2."""
     await dispatcher.sweep()
-    await beat(redis, hosts={promise.room: 1})
+    await beat(redis, hosts={spec.room: 1})
     await dispatcher.sweep()
     await die(redis)
     await beat(redis, "another")
     await dispatcher.sweep()
 
-    assert await dispatched(livekit, promise.room) == [generation(promise, 2, "another")]
+    assert await dispatched(livekit, spec.room) == [generation(spec, 2, "another")]
 
 
 @pytest.mark.usefixtures("person")
 async def test_a_dispatch_that_brings_no_host_is_made_anew(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """After the time for which a host is awaited, and not before, the next dispatch is made."""
     await dispatcher.sweep()
     await dispatcher.sweep()
-    before = await dispatched(livekit, promise.room)
-    await redis.delete(f"moshi:awaited:{promise.room}:1")
+    before = await dispatched(livekit, spec.room)
+    await redis.delete(f"moshi:awaited:{spec.room}:1")
     await dispatcher.sweep()
 
-    assert before == [generation(promise, 1)]
-    assert await dispatched(livekit, promise.room) == [generation(promise, 2)]
+    assert before == [generation(spec, 1)]
+    assert await dispatched(livekit, spec.room) == [generation(spec, 2)]
 
 
 @pytest.mark.usefixtures("person")
 async def test_a_worker_that_refuses_is_waited_for_no_longer(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """The room is dispatched again as soon as there is a place: full is no failure."""
     full = {"slots_free": 0, "slots_used": 6}
     for number in range(1, CALM_DISPATCHES + 1):
         await beat(redis)
         await dispatcher.sweep()
-        await beat(redis, **full, refused={promise.room: number})
+        await beat(redis, **full, refused={spec.room: number})
         await dispatcher.sweep()
     await beat(redis, "another")
     await dispatcher.sweep()
 
-    dispatches = await dispatched(livekit, promise.room)
-    assert dispatches == [generation(promise, CALM_DISPATCHES + 1, "another")]
+    dispatches = await dispatched(livekit, spec.room)
+    assert dispatches == [generation(spec, CALM_DISPATCHES + 1, "another")]
     assert await redis.get("moshi:failures:worker") is None
 
 
 @pytest.mark.usefixtures("person")
 async def test_no_dispatch_is_made_that_nobody_can_take(
-    dispatcher: Dispatcher, redis: Redis, livekit: LiveKit, promise: Promise
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """LiveKit dispatches once and never again, so a dispatch waits until a worker has the slots."""
     await beat(redis, slots_free=0)
     await dispatcher.sweep()
-    full = await dispatched(livekit, promise.room)
+    full = await dispatched(livekit, spec.room)
     await beat(redis, slots_free=1)
     await dispatcher.sweep()
 
     assert full == []
-    assert await dispatched(livekit, promise.room) == [generation(promise, 1)]
+    assert await dispatched(livekit, spec.room) == [generation(spec, 1)]
 
 
 @pytest.mark.usefixtures("person")
 async def test_agents_of_older_generations_are_removed(
-    dispatcher: Dispatcher, livekit: LiveKit, promise: Promise
+    dispatcher: Reconciler, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A new dispatch clears our old agents away and nobody else: no persona speaks twice."""
-    await dispatcher.promises.write(generation(promise, 4))
-    room = promise.room
+    await dispatcher.specs.write(generation(spec, 4))
+    room = spec.room
     async with (
         joined(livekit, agent_token(livekit, room, "agent-chef-old", 4)),
         joined(livekit, agent_token(livekit, room, "agent-chef-new", 5)),
@@ -228,21 +226,21 @@ async def test_agents_of_older_generations_are_removed(
 
 @pytest.mark.usefixtures("person")
 async def test_a_promise_lives_while_people_are_there(
-    dispatcher: Dispatcher, redis: Redis, promise: Promise
+    dispatcher: Reconciler, redis: Redis, spec: RoomSpec
 ) -> None:
     """Each sweep over a room with people in it starts the promise's time anew."""
-    await redis.expire(f"moshi:promise:{promise.room}", 60)
+    await redis.expire(f"moshi:promise:{spec.room}", 60)
     await dispatcher.sweep()
-    unhosted = await redis.ttl(f"moshi:promise:{promise.room}")
-    await beat(redis, hosts={promise.room: 1})
-    await redis.expire(f"moshi:promise:{promise.room}", 60)
+    unhosted = await redis.ttl(f"moshi:promise:{spec.room}")
+    await beat(redis, hosts={spec.room: 1})
+    await redis.expire(f"moshi:promise:{spec.room}", 60)
     await dispatcher.sweep()
 
     assert unhosted > 3000
-    assert await redis.ttl(f"moshi:promise:{promise.room}") > 3000
+    assert await redis.ttl(f"moshi:promise:{spec.room}") > 3000
 
 
-class FirstFails(Rooms):
+class FirstFails(LiveKitRooms):
     """LiveKit, which has trouble with the first room that it is asked about."""
 
     asked = 0
@@ -262,7 +260,7 @@ async def test_a_room_in_trouble_keeps_no_other_waiting(
     await beat(redis)
     rooms = [f"{room}-1", f"{room}-2"]
     for each in rooms:
-        await service.dispatcher.promises.write(Promise(room=each, personas=(CHEF,)))
+        await service.dispatcher.specs.write(RoomSpec(room=each, personas=(CHEF,)))
     async with (
         livekit.client() as lkapi,
         joined(livekit, person_token(livekit, rooms[0])),

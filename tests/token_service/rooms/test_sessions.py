@@ -18,10 +18,10 @@ from tests.token_service.players import (
     look,
     opened,
     persona_token,
-    promise_of,
+    spec_of,
 )
 from token_service.rooms import store
-from token_service.rooms.events import Events
+from token_service.rooms.events import EventStore
 from token_service.rooms.sessions import LISTED
 from token_service.rooms.store import OWNED_KEY
 from token_service.service import Service
@@ -50,7 +50,7 @@ async def test_a_session_is_opened(
     }
     assert (claims["sub"], claims["name"], claims["video"]["room"]) == ("ann", "Ann", room)
     assert [persona["name"] for persona in said["personas"]] == ["chef", "teacher"]
-    assert [each.id for each in (await promise_of(redis, room)).personas] == ids
+    assert [each.id for each in (await spec_of(redis, room)).personas] == ids
 
 
 async def test_nothing_needs_to_be_said(http: httpx.AsyncClient, redis: Redis) -> None:
@@ -77,7 +77,7 @@ async def test_a_persona_may_be_the_callers_own(
         "sampling": {"seed": 7},
     }
     await opened(http, room=room, personas=[persona])
-    promised = (await promise_of(redis, room)).personas[0]
+    promised = (await spec_of(redis, room)).personas[0]
 
     assert (promised.label, promised.voice, promised.prompt) == ("Chef", "anna", "You cook.\nWell.")
     assert promised.sampling.seed == 7
@@ -99,10 +99,10 @@ async def test_a_token_leads_into_a_session_and_changes_nothing(
     await beat(redis, slots_free=1, slots_used=5)
     session = await opened(http, room=room, personas=["chef"])
     answer = await http.post("/token", json={"room_name": room})
-    promise = await promise_of(redis, room)
+    spec = await spec_of(redis, room)
 
     assert answer.status_code == 201
-    assert (promise.session, [each.name for each in promise.personas]) == (session["id"], ["chef"])
+    assert (spec.session, [each.name for each in spec.personas]) == (session["id"], ["chef"])
 
 
 async def test_a_live_session_tells_everything(
@@ -116,7 +116,7 @@ async def test_a_live_session_tells_everything(
         turn = TurnEvent(
             at_s=time.time(), persona_id=chef, persona="chef", identity="x", latency_ms=latency_ms
         )
-        await Events(redis).add(room, turn)
+        await EventStore(redis).add(room, turn)
     await beat(redis, hosts={room: 0})
     async with (
         joined(livekit, said["participant_token"]),
@@ -162,11 +162,11 @@ async def test_unused_tokens_crowd_nobody_out(
     """A page that is loaded again and again pushes no session out of the list."""
     await beat(redis)
     said = await opened(http)
-    promise = await promise_of(redis, said["room"])
+    spec = await spec_of(redis, said["room"])
     for number in range(LISTED):
-        fields = {"room": f"{promise.room} {number}", "session": f"{number}", "opener": ""}
-        fields |= {"opened_s": promise.opened_s + 1}
-        await service.promises.write(promise.model_copy(update=fields))
+        fields = {"room": f"{spec.room} {number}", "session": f"{number}", "opener": ""}
+        fields |= {"opened_s": spec.opened_s + 1}
+        await service.specs.write(spec.model_copy(update=fields))
 
     assert [each["id"] for each in (await http.get("/sessions")).json()] == [said["id"]]
     assert await redis.zcard(OWNED_KEY.format(owner="anyone")) == 1

@@ -8,6 +8,7 @@ from livekit.rtc._proto import ffi_pb2, room_pb2
 from livekit.rtc._utils import Queue
 
 from protocol import wire
+from worker.allowance import Allowance
 from worker.livekit_private.incoming import (
     LINES_AT_ONCE,
     OPEN_PER_PERSON,
@@ -16,7 +17,6 @@ from worker.livekit_private.incoming import (
     read_nothing,
 )
 from worker.livekit_private.native_events import STREAM_BYTES, NativeEvents, Target
-from worker.room.allowance import Allowance
 
 
 def answer(request_id: int) -> Any:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from livekit import rtc
 
 from protocol import wire
-from worker.livekit_private.native_log import leave_native_log_there
+from worker.livekit_private.native_log import disable_native_log_capture
 
 AT_ONCE = 200
 
@@ -67,7 +67,7 @@ KINDS: dict[str, tuple[Do, int]] = {  # what is done, and how much of it at once
 async def attack(server_url: str, token: str, kind: str, count: int) -> None:
     """Join, do it so many times, stay until told to go."""
     do, at_once = KINDS[kind]
-    leave_native_log_there()
+    disable_native_log_capture()
     room = rtc.Room()
     await room.connect(server_url, token, rtc.RoomOptions(single_peer_connection=False))
     _tell("begun")

@@ -9,7 +9,7 @@ from harness.census import census
 from harness.person import WITHIN_S, eventually, person
 from harness.stack import Stack
 from protocol.personas import PERSONAS_PER_ROOM
-from protocol.room_spec import Promise, fresh_id
+from protocol.room_spec import RoomSpec, fresh_id
 from tests.worker.rooms import all_free, asking_for, change_promise, in_talk, slots_used
 
 
@@ -60,12 +60,12 @@ async def test_who_is_on_the_way_leaves_too(roomy: Stack) -> None:
     The host had left without them: their slots stayed taken for as long as the worker lived.
     """
 
-    def many_more(old: Promise) -> Promise:
+    def many_more(old: RoomSpec) -> RoomSpec:
         ids = [fresh_id() for _ in range(PERSONAS_PER_ROOM - 1)]
         newcomers = [old.personas[0].model_copy(update={"id": each}) for each in ids]
         return old.model_copy(update={"personas": (*old.personas, *newcomers)})
 
-    def ended(old: Promise) -> Promise:
+    def ended(old: RoomSpec) -> RoomSpec:
         return old.model_copy(update={"ended": True, "ended_s": time.time()})
 
     async with person(roomy.url, asking_for("chef")) as ann:

@@ -4,7 +4,7 @@ from harness.babble import babble
 from harness.person import eventually
 from harness.stack import Stack
 from protocol import wire
-from protocol.room_spec import Promise
+from protocol.room_spec import RoomSpec
 from tests.worker.conftest import HOLD_S, TURNS_ALONE
 from tests.worker.rooms import change_promise
 from tests.worker.scenes import scene
@@ -148,7 +148,7 @@ async def test_a_persona_whose_slot_fails(scripted: Stack, schedule: Schedule) -
 async def test_a_muted_persona_takes_no_floor(scripted: Stack, schedule: Schedule) -> None:
     """Who is muted wants nothing as far as the floor goes, so others need not wait for it."""
 
-    def chef_muted(old: Promise) -> Promise:
+    def chef_muted(old: RoomSpec) -> RoomSpec:
         chef, astronaut = old.personas
         return old.model_copy(
             update={"personas": (chef.model_copy(update={"muted": True}), astronaut)}

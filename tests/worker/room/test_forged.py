@@ -17,7 +17,7 @@ from harness.stack import Stack, start_stack
 from protocol import wire
 from protocol.events import events_key
 from protocol.heartbeat import HEARTBEAT_PATTERN, Heartbeat
-from protocol.room_spec import Promise, promise_key
+from protocol.room_spec import RoomSpec, spec_key
 from tests.worker.rooms import all_free, asking_for, in_talk
 from token_service.auth.grants import person_grant
 
@@ -65,7 +65,7 @@ async def attack(stack: Stack, redis: Redis, metadata: str) -> None:
     try:
         await eventually(refused, "the worker refuses", WITHIN_S)
         assert not [each for each in room.remote_participants.values()]
-        assert await redis.get(promise_key(own)) is None
+        assert await redis.get(spec_key(own)) is None
     finally:
         await room.disconnect()
 
@@ -90,9 +90,9 @@ async def test_a_clients_own_dispatch_reaches_no_other_room(echo: Stack, forgery
         await in_talk(ann)
         victim, identity = ann.room.name, ann.personas[0].identity
         ann.tone_hz = TONE_HZ
-        before = str(await redis.get(promise_key(victim)))
+        before = str(await redis.get(spec_key(victim)))
         events = await redis.xlen(events_key(victim))
-        own = Promise.from_metadata(before)
+        own = RoomSpec.from_metadata(before)
         forged = own.model_copy(update={"generation": 999_999, "owner": "mallory"}).metadata()
         sealed = await sealed_metadata(echo, victim)
         metadata = {
@@ -103,7 +103,7 @@ async def test_a_clients_own_dispatch_reaches_no_other_room(echo: Stack, forgery
         await attack(echo, redis, metadata)
         await still_served(ann, identity)
 
-        assert await redis.get(promise_key(victim)) == before
+        assert await redis.get(spec_key(victim)) == before
         told: Any = await redis.xrange(events_key(victim))
         assert not [entry for entry in told[events:] if "mallory" in str(entry)]
     await all_free(echo)

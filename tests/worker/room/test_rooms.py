@@ -18,11 +18,11 @@ from protocol import wire
 from protocol.events import EVENT_FIELD, PeopleEvent, StateEvent, events_key, read_event
 from protocol.heartbeat import HEARTBEAT_PATTERN, Heartbeat
 from protocol.personas import Persona
-from protocol.room_spec import Promise, promised
+from protocol.room_spec import RoomSpec, persona_specs
 from tests.token_service.players import seal_of
 from tests.worker.rooms import all_free, asking_for, change_promise, in_talk, slots_used
-from token_service.rooms.breakers import FAILURES_KEY
-from token_service.rooms.livekit import Rooms
+from token_service.fleet.breakers import FAILURES_KEY
+from token_service.rooms.livekit import LiveKitRooms
 from token_service.rooms.store import CALM_DISPATCHES
 from worker.room.chat import CANNOT_READ
 from worker.sound.mix import heard_by_each
@@ -151,11 +151,11 @@ async def test_a_job_without_slots_is_refused_aloud(echo: Stack) -> None:
         await in_talk(ann, CAPACITY)
         [key] = await redis.keys(HEARTBEAT_PATTERN)
         worker = Heartbeat.model_validate_json(await redis.get(key)).worker_id
-        late = Promise(
+        late = RoomSpec(
             room="late", personas=(Persona(name="chef", label="Chef"),), generation=1, worker=worker
         )
         await livekit.room.create_room(api.CreateRoomRequest(name=late.room, empty_timeout=1))
-        await Rooms(livekit, seal_of(echo.livekit)).dispatch(late)
+        await LiveKitRooms(livekit, seal_of(echo.livekit)).dispatch(late)
         async with asyncio.timeout(WITHIN_S):
             while late.room not in Heartbeat.model_validate_json(await redis.get(key)).refused:  # noqa: ASYNC110 - it sends no event
                 await asyncio.sleep(0.05)
@@ -189,9 +189,9 @@ async def test_personas_come_and_go_with_the_promise(echo: Stack) -> None:
     async with person(echo.url, asking_for("chef")) as ann:
         await in_talk(ann)
         room, chef = ann.room.name, ann.personas[0].identity
-        teacher = promised([Persona(name="teacher", label="Teacher")])
+        teacher = persona_specs([Persona(name="teacher", label="Teacher")])
 
-        def with_teacher(old: Promise) -> Promise:
+        def with_teacher(old: RoomSpec) -> RoomSpec:
             return old.model_copy(update={"personas": old.personas + teacher})
 
         await change_promise(echo, room, with_teacher)
@@ -235,7 +235,7 @@ async def test_a_muted_persona_is_silent(echo: Stack) -> None:
         ann.tone_hz = 500.0
         who = ann.personas[0].identity
 
-        def muted(on: bool) -> Callable[[Promise], Promise]:
+        def muted(on: bool) -> Callable[[RoomSpec], RoomSpec]:
             return lambda old: old.model_copy(
                 update={"personas": tuple(p.model_copy(update={"muted": on}) for p in old.personas)}
             )

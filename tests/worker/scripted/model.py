@@ -17,9 +17,10 @@ from tests.worker.scripted.schedule import (
     Schedule,
     Will,
 )
-from worker.engine.conversation.say import Done, Saying
+from worker.engine.arrays import Mask, Pcm
+from worker.engine.conversation.say import Done, SpokenLine
 from worker.engine.conversation.script import Script, Silence
-from worker.engine.model import Mask, Model, Pcm, StepOut
+from worker.engine.model import Model, StepOut
 
 FRAME_SAMPLES, RATE_HZ, LEVEL = 1920, 24_000, 0.3
 TOO_MUCH = "I fail."
@@ -100,7 +101,7 @@ class ScriptedStep:
         if text == TOO_MUCH:
             raise ValueError(text)
         words = [[token_of(word)] for word in text.split()]
-        self._seats[slot].script.say(Saying(words, PAD, END_OF_PAD, done))
+        self._seats[slot].script.say(SpokenLine(words, PAD, END_OF_PAD, done))
 
     def drop_lines(self, slot: int) -> None:
         """Say nothing of what it was told."""

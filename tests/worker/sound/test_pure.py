@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.personas import Persona
-from protocol.room_spec import Promise
-from worker.admission import HOLD_S, Admission
-from worker.engine.model import Pcm
+from protocol.room_spec import RoomSpec
+from worker.admission import HOLD_S, JobAdmission
+from worker.engine.arrays import Pcm
 from worker.grid import FRAME_S, next_tick, until_opening
-from worker.hosts import TOLD_S, Lately
+from worker.hosts import TOLD_S, Outcomes
 from worker.retries import FIRST_S, MOST_S, Retries
 from worker.room.words import PAUSE_FRAMES, SEGMENT_CHARACTERS, Added, Closed, Words
 from worker.sound.ring import RING_FRAMES, SETTLE_TICKS, Ring
-from worker.sound.turns import Turns
+from worker.sound.turns import TurnTimer
 from worker.sound.voice import FADE_SAMPLES, faded_in, faded_out
 from worker.sound.voicing import QUIET_FRAMES, Voicing
 
@@ -147,28 +147,28 @@ class TestTurns:
 
     def test_an_answer_after_the_end(self) -> None:
         """An answer that begins after the end was known is timed from the end."""
-        turns = Turns()
+        turns = TurnTimer()
         turns.person_ended(10.0)
 
         assert turns.persona_started(10.5) == 0.5
 
     def test_an_answer_before_the_end_was_known(self) -> None:
         """The VAD tells the end late; an answer that began in between counts."""
-        turns = Turns()
+        turns = TurnTimer()
         turns.persona_started(10.1)
 
         assert turns.person_ended(10.0) == pytest.approx(0.1)
 
     def test_talk_over_the_person_is_no_answer(self) -> None:
         """A persona that spoke before the person ended has not answered."""
-        turns = Turns()
+        turns = TurnTimer()
         turns.persona_started(9.0)
 
         assert turns.person_ended(10.0) is None
 
     def test_the_person_goes_on(self) -> None:
         """Who speaks again before the answer is not answered for the first part."""
-        turns = Turns()
+        turns = TurnTimer()
         turns.person_ended(10.0)
         turns.person_started()
 
@@ -203,11 +203,11 @@ class TestLately:
     def test_told_for_a_while(self) -> None:
         """The latest generation of each room, until its time is over."""
         now = [0.0]
-        lately = Lately(clock=lambda: now[0])
-        lately.add(Promise(room="a", personas=(CHEF,), generation=1))
+        lately = Outcomes(clock=lambda: now[0])
+        lately.add(RoomSpec(room="a", personas=(CHEF,), generation=1))
         now[0] = TOLD_S / 2
-        lately.add(Promise(room="a", personas=(CHEF,), generation=2))
-        lately.add(Promise(room="b", personas=(CHEF,), generation=7))
+        lately.add(RoomSpec(room="a", personas=(CHEF,), generation=2))
+        lately.add(RoomSpec(room="b", personas=(CHEF,), generation=7))
         now[0] = TOLD_S + 0.1
         told = lately.all()
         now[0] = TOLD_S * 2
@@ -239,7 +239,7 @@ class TestAdmission:
 
     def test_held_slots_are_not_free(self) -> None:
         """Two jobs at one moment cannot have the same slot."""
-        admission = Admission(lambda: 3)
+        admission = JobAdmission(lambda: 3)
 
         assert [admission.reserve("a", 2), admission.reserve("b", 2)] == [True, False]
         assert admission.free() == 1
@@ -247,7 +247,7 @@ class TestAdmission:
     def test_a_slot_that_was_taken_counts_once(self) -> None:
         """What a job took from the engine is held no more: others have what is really free."""
         free = [4]
-        admission = Admission(lambda: free[0])
+        admission = JobAdmission(lambda: free[0])
         admission.reserve("a", 2)
         seen = [admission.free()]
         for _ in range(3):  # one more than was held
@@ -260,7 +260,7 @@ class TestAdmission:
     def test_a_job_that_never_starts(self) -> None:
         """Its slots are free again after a while."""
         now = [0.0]
-        admission = Admission(lambda: 2, clock=lambda: now[0])
+        admission = JobAdmission(lambda: 2, clock=lambda: now[0])
         admission.reserve("a", 2)
         now[0] = HOLD_S + 0.1
 
@@ -268,7 +268,7 @@ class TestAdmission:
 
     def test_draining(self) -> None:
         """A worker that drains takes no job."""
-        admission = Admission(lambda: 2)
+        admission = JobAdmission(lambda: 2)
         admission.open = False
 
         assert not admission.reserve("a", 1)

@@ -10,7 +10,7 @@ from livekit import rtc
 from harness.person import Person, eventually, person
 from harness.stack import Stack
 from tests.worker.rooms import all_free, in_talk
-from worker.engine.model import Pcm
+from worker.engine.arrays import Pcm
 from worker.sound.resample import HIGH_HZ, Resampler
 
 LOW_HZ = 24_000

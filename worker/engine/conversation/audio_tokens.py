@@ -8,7 +8,7 @@ import structlog
 import torch
 from moshi.utils.compile import no_compile
 
-from worker.engine.model import Pcm, Tokens
+from worker.engine.arrays import Pcm, Tokens
 from worker.engine.network.codec import CodecWeights, Decoder, Encoder
 from worker.engine.network.memory import Memory, Snapshot
 

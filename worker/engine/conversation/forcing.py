@@ -14,18 +14,18 @@ from typing import Protocol
 import numpy as np
 
 from protocol.personas import Persona
-from worker.engine.background import Chore, Chores
+from worker.engine.arrays import Mask, Tokens
+from worker.engine.background import BackgroundWork, Chore
 from worker.engine.conversation.prompt_state import WAITED_FRAMES, Prompts
-from worker.engine.conversation.say import Done, Saying, spell
-from worker.engine.conversation.script import FREE, Orders, Script, Silence
-from worker.engine.model import Mask, Tokens
+from worker.engine.conversation.say import Done, SpokenLine, spell
+from worker.engine.conversation.script import FREE, ForcedFrame, Script, Silence
 from worker.engine.network.depformer import Forced
 from worker.engine.network.language import ReadOpening, Weights
 from worker.engine.network.memory import Memory, Snapshot
 from worker.engine.slots import SlotFailed
 
 
-class Step(Protocol):
+class ForcingStep(Protocol):
     """What is needed of the step."""
 
     @property
@@ -34,7 +34,7 @@ class Step(Protocol):
         ...
 
     @property
-    def chores(self) -> Chores:
+    def background(self) -> BackgroundWork:
         """Work for the gaps."""
         ...
 
@@ -44,23 +44,23 @@ class Step(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class _Seat:
+class _SlotForcing:
     """One occupant of a slot."""
 
     persona: Persona
     script: Script | None = None  # made when it is told something
-    told: Orders = FREE
+    told: ForcedFrame = FREE
     heard: deque[Tokens] | None = None  # the user's codes [K] since it waits for its prompt
     opening: ReadOpening | None = None  # its mind has read it
     follows: ReadOpening | None = None  # what comes after it is drawn before the next step
 
 
-class Stage:
+class Forcing:
     """Tells every slot what it has to say in its next step."""
 
     def __init__(
         self,
-        step: Step,
+        step: ForcingStep,
         weights: Weights,
         forced: Forced,
         prompts: Prompts,
@@ -71,13 +71,13 @@ class Stage:
         self._opened = opened
         self._step, self._forced = step, forced
         self._lm = weights.lm
-        self._seats: dict[int, _Seat] = {}
+        self._seats: dict[int, _SlotForcing] = {}
         self._reading = False  # a prompt
 
     def join(self, slot: int, persona: Persona) -> None:
         """Begin with a new occupant, whose slot was emptied."""
         self.leave(slot)
-        seat = self._seats[slot] = _Seat(persona)
+        seat = self._seats[slot] = _SlotForcing(persona)
         if self.prompts.reading.prompted:
             self._step.memory.load(slot, self.prompts.mouth)
             opening = self.prompts.get(persona)
@@ -90,7 +90,7 @@ class Stage:
         """Tell this occupant nothing more."""
         seat = self._seats.pop(slot, None)
         if seat is not None:
-            self._step.chores.cancel(seat)
+            self._step.background.cancel(seat)
             if seat.script is not None:
                 seat.script.drop_sayings()
 
@@ -107,7 +107,7 @@ class Stage:
         """Have a slot say a text at its next pause; `done` is told whether all of it was said."""
         reading, lm = self.prompts.reading, self._lm
         words = [] if reading.encode is None else spell(text, reading.encode, reading.pieces)
-        saying = Saying(words, lm.text_padding_token_id, lm.end_of_text_padding_id, done)
+        saying = SpokenLine(words, lm.text_padding_token_id, lm.end_of_text_padding_id, done)
         self._script(slot).say(saying)
         self._tell(slot)
 
@@ -192,13 +192,13 @@ class Stage:
         seat = self._seats[slot]
         seat.opening, seat.follows = opening, read
 
-    def _wait(self, slot: int, seat: _Seat) -> None:
+    def _wait(self, slot: int, seat: _SlotForcing) -> None:
         self._script(slot).hush(True, "prompt")
         self._tell(slot)
         seat.heard = deque(maxlen=WAITED_FRAMES)
-        self._step.chores.add(seat, self._prompt(seat))
+        self._step.background.add(seat, self._prompt(seat))
 
-    def _prompt(self, seat: _Seat) -> Chore:
+    def _prompt(self, seat: _SlotForcing) -> Chore:
         """Read a prompt and give it to whoever waits for it, wherever they sit by then.
 
         One at a time: each is read by a mind of its own, which takes memory.
@@ -208,7 +208,7 @@ class Stage:
         except Exception as error:
             raise SlotFailed(self._slot_of(seat)) from error
 
-    def _read(self, seat: _Seat) -> Chore:
+    def _read(self, seat: _SlotForcing) -> Chore:
         while self._reading:
             yield None
         self._reading = True
@@ -227,5 +227,5 @@ class Stage:
         self._script(slot).hush(False, "prompt")
         self._open(slot, self.prompts.caught_up(seat.persona, opening, heard), opening)
 
-    def _slot_of(self, seat: _Seat) -> int:
+    def _slot_of(self, seat: _SlotForcing) -> int:
         return next(slot for slot, each in self._seats.items() if each is seat)

@@ -7,7 +7,7 @@ Pure: numpy only, no clock. Kept on the host, so that a session can be read agai
 import numpy as np
 import numpy.typing as npt
 
-from worker.engine.model import Mask, Tokens
+from worker.engine.arrays import Mask, Tokens
 
 
 class History:

@@ -7,7 +7,7 @@ are two factors.
 import numpy as np
 import numpy.typing as npt
 
-from worker.engine.model import Pcm
+from worker.engine.arrays import Pcm
 
 BLOCK_S, HOP_S = 0.4, 0.1
 SILENT_LUFS = -70.0  # the absolute gate

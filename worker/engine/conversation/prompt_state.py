@@ -20,6 +20,7 @@ import torch
 from protocol.errors import InvalidInput
 from protocol.personas import Persona
 from protocol.prompt import marked, too_long
+from worker.engine.arrays import Tokens
 from worker.engine.capacity import SILENT_FRAMES, TEXT_TOKENS, longest_opening, longest_text
 from worker.engine.conversation.audio_tokens import decoded_once, encode, silence_codes, sine_codes
 from worker.engine.conversation.voices import (
@@ -29,7 +30,6 @@ from worker.engine.conversation.voices import (
     longest_of,
     usual_voice,
 )
-from worker.engine.model import Tokens
 from worker.engine.network.codec import CodecWeights
 from worker.engine.network.language import Prefill, ReadOpening, Weights
 from worker.engine.network.memory import Snapshot
@@ -39,7 +39,7 @@ WAITED_FRAMES = 50  # 4 s: what is heard while a prompt is being read, and not l
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class PromptReading:
     """What a model can be told in words, beside its weights."""
 
     encode: Callable[[str], list[int]] | None = None  # text → token ids
@@ -51,7 +51,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class PromptState:
     """A prompt as tokens of frames, and as embeddings where no tokens are known."""
 
     frames: Tokens  # [P, 1 + n_q]
@@ -61,7 +61,7 @@ class Opening:
 class Prompts:
     """Openings by prompt and voice, those used last within a budget of bytes."""
 
-    def __init__(self, weights: Weights, codec: CodecWeights, reading: Reading) -> None:
+    def __init__(self, weights: Weights, codec: CodecWeights, reading: PromptReading) -> None:
         self.reading = reading
         self._weights, self._codec, self._lm = weights, codec, weights.lm
         self._delays = np.array(weights.lm.delays)
@@ -175,14 +175,14 @@ class Prompts:
         mind.read(columns[begin:end])
         return mind.opening(columns[end:])
 
-    def opening(self, persona: Persona) -> Opening:
+    def opening(self, persona: Persona) -> PromptState:
         """Give a persona's prompt as tokens. Raises `InvalidInput` where its text is too long."""
         voice, saved = self._voice(self._key(persona)[1])
         quiet = self._silent(np.tile(self._sine, (SILENT_FRAMES, 1)))
         tokens = self._text(persona)
         told = self._silent(np.tile(self._sine, (len(tokens), 1)))
         told[:, 0] = tokens
-        return Opening(np.concatenate([voice, quiet, told, quiet]), saved)
+        return PromptState(np.concatenate([voice, quiet, told, quiet]), saved)
 
     def columns(self, frames: Tokens) -> Tokens:
         """Shift frames `[T, 1 + n_q]` by their delays: what is read, `[T + max delay, 1 + n_q]`.

@@ -18,11 +18,11 @@ import numpy.typing as npt
 import structlog
 
 from worker.engine import metrics
-from worker.engine.background import Chore, Chores
+from worker.engine.arrays import Mask, Pcm, Tokens
+from worker.engine.background import BackgroundWork, Chore
 from worker.engine.conversation.history import History
-from worker.engine.conversation.replay import Minds, Successor
-from worker.engine.conversation.responsiveness import Vitals
-from worker.engine.model import Mask, Pcm, Tokens
+from worker.engine.conversation.replay import LmStates, Replay
+from worker.engine.conversation.responsiveness import Responsiveness
 from worker.engine.network.language import Prefill, positions
 from worker.engine.network.memory import Snapshot
 from worker.engine.slots import SlotFailed
@@ -38,7 +38,7 @@ KEY = "renewal"
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RenewalRules:
     """When sessions are renewed, and from how much."""
 
     at_share: float = 0.92  # of the context: the age at which a mind is renewed
@@ -48,11 +48,11 @@ class Rules:
     spoken_frames: int = 250  # 20 s; a model that is lost was spoken to for so long
 
 
-class Step(Minds, Protocol):
+class RenewalStep(LmStates, Protocol):
     """What is needed of the step."""
 
     @property
-    def chores(self) -> Chores:
+    def background(self) -> BackgroundWork:
         """Work for the gaps."""
         ...
 
@@ -86,11 +86,11 @@ class Renewal:
 
     def __init__(
         self,
-        step: Step,
+        step: RenewalStep,
         context: int,
         no_words: tuple[int, int],
         card: int,
-        rules: Rules,
+        rules: RenewalRules,
     ) -> None:
         """`no_words` are the padding tokens, `card` the highest token of any stream."""
         self._step, self._context, self._rules = step, context, rules
@@ -101,7 +101,7 @@ class Renewal:
         self._slack = self._keep // 2 + self._patience + STUCK_STEPS
         streams = step.column.shape[1]
         self.history = History(step.capacity, self._keep + self._slack, streams, card)
-        self.vitals = Vitals(step.capacity, no_words)
+        self.vitals = Responsiveness(step.capacity, no_words)
         self._openings: dict[int, Snapshot | None] = {}
         self._due: dict[int, Reason] = {}
         self._current: int | None = None
@@ -211,12 +211,12 @@ class Renewal:
             self._restart(unless_busy=False)
 
     def _restart(self, *, unless_busy: bool) -> None:
-        if unless_busy and KEY in self._step.chores:
+        if unless_busy and KEY in self._step.background:
             return
-        self._step.chores.cancel(KEY)
+        self._step.background.cancel(KEY)
         self._current = None
         if self._due:
-            self._step.chores.add(KEY, self._work())
+            self._step.background.add(KEY, self._work())
 
     def _work(self) -> Chore:
         """Renew whoever is due, those that pause first."""
@@ -248,10 +248,10 @@ class Renewal:
                 return
         log.warning("renewal_fell_behind", slot=slot, reason=reason)
 
-    def _succeed(self, slot: int, reason: Reason) -> Successor:
+    def _succeed(self, slot: int, reason: Reason) -> Replay:
         mind = self._mind_for(self._opening_frames(slot))
         columns = None if reason in FRESH else self._kept(slot)
-        return Successor(slot, mind, self._openings[slot], self.history, columns)
+        return Replay(slot, mind, self._openings[slot], self.history, columns)
 
     def _mind_for(self, opening_frames: int) -> Prefill:
         """The mind that reads, with room for such an opening."""
@@ -278,7 +278,7 @@ class Renewal:
         patience = self._patience // len(self._due)
         return self.vitals.pauses(slot) or self._steps - since >= patience
 
-    def _read_piece(self, successor: Successor) -> Chore:
+    def _read_piece(self, successor: Replay) -> Chore:
         """Read on, in pieces as large as the gaps allow."""
         asked_at = self._steps
         yield f"renewal of {self._piece}"

@@ -9,15 +9,15 @@ from typing import Protocol
 
 import numpy as np
 
+from worker.engine.arrays import Tokens
 from worker.engine.conversation.history import History
-from worker.engine.model import Tokens
 from worker.engine.network.language import Prefill
 from worker.engine.network.memory import Memory, Snapshot
 
 CAUGHT_UP_FRAMES = 3  # what is missed by fewer than this is read in the gap of the swap
 
 
-class Minds(Protocol):
+class LmStates(Protocol):
     """What is needed of the step."""
 
     @property
@@ -30,7 +30,7 @@ class Minds(Protocol):
         ...
 
 
-class Successor:
+class Replay:
     """Reads the last `columns` of a slot's history after its opening; None: the opening alone."""
 
     def __init__(
@@ -74,7 +74,7 @@ class Successor:
             self._mind.read(self._history.read(self.slot, self._next, last))
             self._next = last
 
-    def take_over(self, step: Minds) -> None:
+    def take_over(self, step: LmStates) -> None:
         """Read the rest and be the session's mind from its next frame on."""
         self.read(CAUGHT_UP_FRAMES)
         if self._fresh:

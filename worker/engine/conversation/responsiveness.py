@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from worker.engine.model import Mask, Pcm, Tokens
+from worker.engine.arrays import Mask, Pcm, Tokens
 
 # Sound above this is somebody speaking: -40 dBFS, between a quiet room and soft speech. No more
 # than a hint is needed here; the floor's speech detector lives with the microphones.
@@ -28,7 +28,7 @@ QUIET_FRAMES = 50  # 4 s: longer than anybody thinks before they answer
 LEAST_CHANCE = 1e-6  # in a frame: such a model says a word once in a million frames, 22 hours
 
 
-class Vitals:
+class Responsiveness:
     """Streaks of frames, one of each kind for every slot."""
 
     def __init__(self, capacity: int, no_words: Sequence[int]) -> None:

@@ -20,14 +20,14 @@ Done = Callable[[bool], None]  # True: all of it was said; False: cut off, or dr
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedToken:
     """What a step's text is to be; `at_word`: only where the model begins a word itself."""
 
     token: int
     at_word: bool = False
 
 
-class Saying:
+class SpokenLine:
     """One text that is to be said; `wanted` before a step, `used` after it."""
 
     def __init__(self, words: Words, pad: int, end_of_pad: int, done: Done | None = None) -> None:
@@ -47,17 +47,17 @@ class Saying:
         return not self._words and not self._rest
 
     @property
-    def wanted(self) -> Wanted | None:
+    def wanted(self) -> WantedToken | None:
         """What the next step's text is to be; None: the model's own."""
         if not self._paused or self.over:
             return None
         if self._rest:
-            return Wanted(self._rest[0])
+            return WantedToken(self._rest[0])
         if self._gap:
-            return Wanted(self._pad, at_word=True)  # the mark before the next word may stand
+            return WantedToken(self._pad, at_word=True)  # the mark before the next word may stand
         if self._padded == MOST_PADDING_FRAMES:
-            return Wanted(self._end_of_pad)
-        return Wanted(self._words[0][0], at_word=self._padded < MOST_PADDING_FRAMES)
+            return WantedToken(self._end_of_pad)
+        return WantedToken(self._words[0][0], at_word=self._padded < MOST_PADDING_FRAMES)
 
     def used(self, token: int) -> None:
         """Take notice of the text token that a step used."""

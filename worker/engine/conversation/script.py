@@ -8,7 +8,7 @@ Knows no tensor and no slot. Engine thread only.
 from collections import deque
 from dataclasses import dataclass
 
-from worker.engine.conversation.say import Saying
+from worker.engine.conversation.say import SpokenLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class ForcedFrame:
     """Tokens of a slot's next step; None: the model's own."""
 
     text: int | None = None
@@ -29,7 +29,7 @@ class Orders:
     audio: tuple[int | None, ...] | None = None
 
 
-FREE = Orders()
+FREE = ForcedFrame()
 
 
 class Script:
@@ -41,10 +41,10 @@ class Script:
         # Whether a frame is silent: first the next step's own, then those whose delayed codes
         # are not made yet.
         self._silent = deque([False] * (max(silence.delays) + 1))
-        self._sayings: deque[Saying] = deque()
+        self._sayings: deque[SpokenLine] = deque()
 
     @property
-    def orders(self) -> Orders:
+    def orders(self) -> ForcedFrame:
         """What the next step is told."""
         codes = self._silence.codes
         if self._silent[0]:
@@ -53,10 +53,10 @@ class Script:
             wanted = self._sayings[0].wanted if self._sayings else None
             text, at_word = (wanted.token, wanted.at_word) if wanted else (None, False)
         if not any(self._silent):
-            return FREE if text is None else Orders(text, at_word)
+            return FREE if text is None else ForcedFrame(text, at_word)
         delayed = zip(codes, self._silence.delays, strict=True)
         audio = tuple(code if self._silent[delay] else None for code, delay in delayed)
-        return Orders(text, at_word, audio)
+        return ForcedFrame(text, at_word, audio)
 
     @property
     def silent(self) -> bool:
@@ -78,7 +78,7 @@ class Script:
         for n in range(1, len(self._silent)):
             self._silent[n] = True
 
-    def say(self, saying: Saying) -> None:
+    def say(self, saying: SpokenLine) -> None:
         """Say something once what was asked before is said."""
         self._sayings.append(saying)
         self._drop_ended()

@@ -18,9 +18,9 @@ import sphn
 import torch
 
 from protocol.errors import InvalidInput
+from worker.engine.arrays import Pcm, Tokens
 from worker.engine.conversation.loudness import at_loudness
 from worker.engine.files.weight_files import what_it_points_to
-from worker.engine.model import Pcm, Tokens
 
 DEFAULT_VOICE = "NATF0"  # NVIDIA/personaplex 3428dfd
 LOUDNESS_LUFS = -24.0  # of a voice prompt, ibid. lm.py `load_voice_prompt`

@@ -19,8 +19,8 @@ from worker.engine.files.finite import refuse_not_finite
 from worker.engine.files.hub_files import Progress
 from worker.engine.files.model_files import ModelFiles
 from worker.engine.files.shapes import agent_steps, lm_sizes, rows_taken, takes
-from worker.engine.files.unsupported import refuse_unsupported
 from worker.engine.files.weight_files import read_shapes, shapes_by_file
+from worker.engine.network.unsupported import refuse_unsupported
 
 TOLD_FROM_BYTES = 2**30  # smaller ones are there at once
 TOLD_PARTS = 10

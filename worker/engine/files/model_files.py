@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import InvalidInput
-from worker.engine import pocket
-from worker.engine.files import hub_files, other_formats
+from worker.engine.files import hub_files, other_formats, pocket
 from worker.engine.files.hub_files import OfHub, Progress
 from worker.engine.files.model_config import Config, checked
 from worker.engine.files.weight_files import what_is_wrong

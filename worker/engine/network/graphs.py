@@ -43,7 +43,7 @@ class Ports:
         )
 
 
-class Pass:
+class StepGraph:
     """One step for the first `batch` slots, from the ports to the ports."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Pass:
         else:
             self._graph.replay()
 
-    def capture(self, first: "Pass") -> None:
+    def capture(self, first: "StepGraph") -> None:
         """Record the step as one graph, in the memory pool of `first`, which may be this one.
 
         No row may be set to run: recording must change nothing.
@@ -133,7 +133,7 @@ class Pass:
         return again
 
 
-def tiers_of(capacity: int, wanted: Sequence[int] | None, *, every: bool) -> list[int]:
+def graph_sizes(capacity: int, wanted: Sequence[int] | None, *, every: bool) -> list[int]:
     """Batch sizes that have a pass: all on a CPU, doubling ones on CUDA, always the capacity."""
     if wanted is None:
         wanted = range(1, capacity) if every else [2**n for n in range(capacity.bit_length())]

@@ -18,17 +18,17 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from protocol.errors import InvalidInput
-from worker.engine.conversation.drawing import Drawer, Drawn, TokenRing
-from worker.engine.files.unsupported import refuse_unsupported
-from worker.engine.model import Tokens
+from worker.engine.arrays import Tokens
 from worker.engine.network.depformer import Depformer, Projections, table_of
+from worker.engine.network.drawing import Drawer, Drawn, TokenRing
 from worker.engine.network.memory import Memory, Rows, Snapshot
 from worker.engine.network.sampler import Widths
 from worker.engine.network.transformer import Op, RingTransformer, UnsupportedModel, norm
+from worker.engine.network.unsupported import refuse_unsupported
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class LmFrame:
     """What the model said in one step, a row for each slot; times are those of the frame out."""
 
     text: torch.Tensor  # [B] text token of the frame
@@ -61,7 +61,7 @@ class Weights:
 class Language:
     """One step of the language model for the first rows of a memory."""
 
-    def __init__(self, weights: Weights, mind: Rows, knobs: Rows, widths: Widths) -> None:
+    def __init__(self, weights: Weights, mind: Rows, sampling_state: Rows, widths: Widths) -> None:
         lm = weights.lm
         self._weights = weights
         self._gen = 1 + lm.dep_q
@@ -69,9 +69,11 @@ class Language:
         self._ring = TokenRing.of(lm, mind)
         self.transformer = RingTransformer(lm.transformer, mind, "transformer", lm.dtype)
         self.offset = self.transformer.offset
-        self._draw = Drawer(lm, Depformer(lm, weights.depformer_in, mind.count), knobs, widths)
+        self._draw = Drawer(
+            lm, Depformer(lm, weights.depformer_in, mind.count), sampling_state, widths
+        )
 
-    def __call__(self, user_codes: torch.Tensor, exec_mask: torch.Tensor) -> Frame:
+    def __call__(self, user_codes: torch.Tensor, exec_mask: torch.Tensor) -> LmFrame:
         """Advance the rows of `exec_mask` by one frame. user_codes `[B, user codebooks]`.
 
         Masked rows write garbage only where their own next frame writes again.
@@ -97,12 +99,12 @@ class Language:
 
     def _frame(
         self, after: torch.Tensor, column: torch.Tensor, drawn: Drawn, exec_mask: torch.Tensor
-    ) -> Frame:
+    ) -> LmFrame:
         """Read the frame whose codebooks are all there."""
         delays = self._weights.delays[: self._gen]
         places = (after[:, None] - self._max_delay + delays) % self._ring.size
         out = self._ring.tokens[:, : self._gen].gather(2, places[:, :, None])[:, :, 0]
-        return Frame(
+        return LmFrame(
             text=out[:, 0],
             will=self._ring.wills.gather(1, places[:, :1])[:, 0],
             codes=out[:, 1:],

@@ -32,7 +32,7 @@ class Widths:
 
 
 @dataclass(frozen=True, slots=True)
-class Knobs:
+class SamplingState:
     """What a persona asked for, a row for each slot."""
 
     seed: torch.Tensor  # [B]
@@ -42,7 +42,7 @@ class Knobs:
     audio_top_k: torch.Tensor  # [B]
 
     @classmethod
-    def of(cls, rows: Rows) -> "Knobs":
+    def of(cls, rows: Rows) -> "SamplingState":
         """Take the knobs' tensors from memory."""
         return cls(
             seed=rows.take("seed"),
@@ -91,7 +91,7 @@ class Sampler:
     """Draws text and audio tokens for the rows of one batch size."""
 
     def __init__(self, rows: Rows, widths: Widths, audio_streams: int) -> None:
-        self._knobs = Knobs.of(rows)
+        self._knobs = SamplingState.of(rows)
         self._widths = widths
         device = self._knobs.seed.device
         self._streams = torch.arange(1 + audio_streams, device=device) * _GOLDEN
@@ -99,15 +99,21 @@ class Sampler:
 
     def draws(self, offset: torch.Tensor) -> tuple[Draw, Draw]:
         """Prepare this step's text and audio draws; `offset` `[B]` is each row's frame number."""
-        knobs = self._knobs
-        key = scramble(scramble(knobs.seed & _MASK_32) ^ offset)
+        sampling_state = self._knobs
+        key = scramble(scramble(sampling_state.seed & _MASK_32) ^ offset)
         chance = scramble((key[:, None] ^ self._streams) & _MASK_32)
         chance = (chance >> 8).float() * 2.0**-24  # [B, 1 + audio streams]
         text = self._draw(
-            self._widths.text, knobs.text_temperature, knobs.text_top_k, chance[:, :1]
+            self._widths.text,
+            sampling_state.text_temperature,
+            sampling_state.text_top_k,
+            chance[:, :1],
         )
         audio = self._draw(
-            self._widths.audio, knobs.audio_temperature, knobs.audio_top_k, chance[:, 1:]
+            self._widths.audio,
+            sampling_state.audio_temperature,
+            sampling_state.audio_top_k,
+            chance[:, 1:],
         )
         return text, audio
 

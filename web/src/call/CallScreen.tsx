@@ -1,0 +1,52 @@
+/** In a call, and after it as long as its words are worth a look. */
+
+import { RoomAudioRenderer, RoomContext } from '@livekit/components-react';
+import type { Call } from '../session/call';
+import './CallScreen.css';
+import { SidePanel } from '../panels/SidePanel';
+import type { Known } from '../service/useConfig';
+import { type CallState, isOver } from '../session/phase';
+import { Notice } from '../ui/Notice';
+import { Controls } from './Controls';
+import { Stage } from './Stage';
+
+interface Props {
+  call: Call;
+  state: CallState;
+  known: Known;
+  onAgain: () => void;
+  onBack: () => void;
+}
+
+export function CallScreen({ call, state, known, onAgain, onBack }: Props) {
+  const over = isOver(state.phase);
+  const catalogue = known.config?.personas ?? [];
+  return (
+    <RoomContext.Provider value={call.room}>
+      <main className="call">
+        <h1 tabIndex={-1} className="unseen">
+          Call
+        </h1>
+        <Stage call={call} state={state} catalogue={catalogue} />
+        <section className="foot" aria-label="Controls">
+          {state.trouble && <Notice trouble={state.trouble} />}
+          {over && !state.trouble && <p className="expect">You hung up.</p>}
+          {over ? (
+            <div className="after">
+              <button type="button" className="go" onClick={onAgain} disabled={!known.reachable}>
+                Call again
+              </button>
+              <button type="button" className="plain" onClick={onBack}>
+                Choose voices
+              </button>
+            </div>
+          ) : (
+            <Controls call={call} state={state} config={known.config} />
+          )}
+        </section>
+        <SidePanel call={call} catalogue={catalogue} over={over} />
+      </main>
+      {!over && <RoomAudioRenderer />}
+    </RoomContext.Provider>
+  );
+}

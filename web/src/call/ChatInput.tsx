@@ -1,0 +1,37 @@
+/** A line to type to the room. */
+
+import { type SubmitEvent, useState } from 'react';
+import { journal } from '../service/eventLog';
+import type { Call } from '../session/call';
+import { Send } from '../ui/icons';
+import './ChatInput.css';
+
+export function TypeLine({ call }: { call: Call }) {
+  const [text, setText] = useState('');
+  const send = (event: SubmitEvent) => {
+    event.preventDefault();
+    const line = text.trim();
+    if (!line) return;
+    setText('');
+    call.transcript.type(call.room, line).catch((error) => {
+      setText(line);
+      journal.add('warning', 'page', 'The line was not sent', { reason: String(error) });
+    });
+  };
+  return (
+    <form className="type-line" onSubmit={send}>
+      <input
+        value={text}
+        maxLength={1000}
+        placeholder="Type to the room"
+        aria-label="Type to the room"
+        enterKeyHint="send"
+        autoComplete="off"
+        onChange={(event) => setText(event.target.value)}
+      />
+      <button type="submit" className="round" aria-label="Send" disabled={!text.trim()}>
+        <Send />
+      </button>
+    </form>
+  );
+}

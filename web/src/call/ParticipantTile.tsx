@@ -1,0 +1,94 @@
+/** One participant on the stage: figure, name, what it does now, how loud it shall be. */
+
+import { useEffect, useState } from 'react';
+import { journal } from '../service/eventLog';
+import { Loudspeaker } from '../ui/icons';
+import type { Face } from './figureStyle';
+import { hasFloor, isVoice, type Seat, voiceState } from './participants';
+import './ParticipantTile.css';
+import { troubleOf } from '../session/trouble';
+import { Slider } from '../ui/Slider';
+import { VoiceFigure } from './VoiceFigure';
+import { maySetVolume, play } from './volume';
+
+const WORDS = {
+  awaited: 'on the way',
+  warming: 'warming up',
+  listening: 'listening',
+  speaking: 'speaking',
+};
+
+interface Props {
+  seat: Seat;
+  face: Face;
+  track: MediaStreamTrack | undefined;
+  over: boolean;
+  /** Nobody else is there to have the floor. */
+  alone: boolean;
+  muted: boolean;
+  /** Let it be heard no more by anybody, or again; `null` where only oneself can be spared. */
+  onMute: ((muted: boolean) => Promise<void>) | null;
+}
+
+export function SeatTile({ seat, face, track, over, alone, muted, onMute }: Props) {
+  const { participant, label } = seat;
+  const [volume, setVolume] = useState(1);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a track that comes anew is played alike
+  useEffect(() => {
+    if (participant) play(participant, volume);
+  }, [participant, track, volume]);
+  const person = participant !== null && !isVoice(participant);
+  const state = person ? 'person' : voiceState(participant);
+  const silent = onMute && !person ? muted : volume === 0;
+  const doing = over
+    ? 'gone'
+    : silent
+      ? 'muted'
+      : person
+        ? 'in the room'
+        : WORDS[voiceState(participant)];
+
+  const mute = () => {
+    if (!onMute || person) return setVolume(volume === 0 ? 1 : 0);
+    onMute(!muted).catch((error) => {
+      journal.add('error', 'page', `${label} could not be muted`, { ...troubleOf(error) });
+    });
+  };
+
+  return (
+    <li
+      className="seat"
+      data-state={over ? 'over' : state}
+      data-silent={silent}
+      data-floor={!alone && hasFloor(participant)}
+      data-identity={participant?.identity}
+    >
+      <div className="portrait">
+        <VoiceFigure face={face} track={track} />
+      </div>
+      <span className="label">{label}</span>
+      <span className="doing">{doing}</span>
+      <div className="loudness" data-shown={participant !== null && !over}>
+        <button
+          type="button"
+          className="round"
+          aria-label={silent ? `Unmute ${label}` : `Mute ${label}`}
+          title={silent ? `Unmute ${label}` : `Mute ${label}`}
+          onClick={mute}
+        >
+          <Loudspeaker off={silent} />
+        </button>
+        {maySetVolume && (
+          <Slider
+            label={`Volume of ${label}`}
+            least={0}
+            most={1}
+            step={0.05}
+            value={volume}
+            onSlide={setVolume}
+          />
+        )}
+      </div>
+    </li>
+  );
+}

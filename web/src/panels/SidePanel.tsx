@@ -1,0 +1,57 @@
+/** Beside the stage: the words, the figures, the log; one at a time, as tabs. */
+
+import { type KeyboardEvent, useRef, useState } from 'react';
+import type { Persona } from '../service/service';
+import type { Call } from '../session/call';
+import { LogPanel } from './LogPanel';
+import { FiguresPanel } from './PerformancePanel';
+import './SidePanel.css';
+import { TranscriptPanel } from './TranscriptPanel';
+
+const TABS = ['Words', 'Figures', 'Log'] as const;
+type Tab = (typeof TABS)[number];
+
+interface Props {
+  call: Call;
+  catalogue: readonly Persona[];
+  over: boolean;
+}
+
+export function SidePanel({ call, catalogue, over }: Props) {
+  const [tab, setTab] = useState<Tab>('Words');
+  const list = useRef<HTMLDivElement>(null);
+
+  const move = ({ key }: KeyboardEvent) => {
+    const step = key === 'ArrowRight' ? 1 : key === 'ArrowLeft' ? -1 : 0;
+    if (!step) return;
+    const next = TABS[(TABS.indexOf(tab) + step + TABS.length) % TABS.length] ?? tab;
+    setTab(next);
+    list.current?.querySelector<HTMLElement>(`#tab-${next}`)?.focus();
+  };
+
+  return (
+    <section className="side" aria-label="What is said and measured">
+      <div ref={list} className="tabs" role="tablist" onKeyDown={move} tabIndex={-1}>
+        {TABS.map((each) => (
+          <button
+            key={each}
+            type="button"
+            role="tab"
+            id={`tab-${each}`}
+            aria-selected={each === tab}
+            aria-controls="panel"
+            tabIndex={each === tab ? 0 : -1}
+            onClick={() => setTab(each)}
+          >
+            {each}
+          </button>
+        ))}
+      </div>
+      <div className="panel" role="tabpanel" id="panel" aria-labelledby={`tab-${tab}`}>
+        {tab === 'Words' && <TranscriptPanel call={call} catalogue={catalogue} over={over} />}
+        {tab === 'Figures' && <FiguresPanel call={call} over={over} />}
+        {tab === 'Log' && <LogPanel />}
+      </div>
+    </section>
+  );
+}

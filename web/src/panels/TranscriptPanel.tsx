@@ -1,0 +1,97 @@
+/** The words of the call as bubbles, one column, the newest at the bottom. */
+
+import { useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
+import { faceOf, PERSON } from '../call/figureStyle';
+import type { Persona } from '../service/service';
+import type { Call } from '../session/call';
+import { paced } from '../session/paced';
+import { Bubble } from './Bubble';
+import { TakeAway } from './SaveTranscript';
+import './TranscriptPanel.css';
+import { TypeLine } from '../call/ChatInput';
+import { turnsOf } from '../session/transcript';
+
+const NEAR_PX = 80;
+const SHOWN = 150; // bubbles; earlier ones are shown where somebody asks for them
+
+const EMPTY =
+  'What the voices say is written here as they say it. Your own words are heard, not written down.';
+
+interface Props {
+  call: Call;
+  catalogue: readonly Persona[];
+  over: boolean;
+}
+
+export function TranscriptPanel({ call, catalogue, over }: Props) {
+  const subscribe = useMemo(() => paced(call.transcript.subscribe), [call.transcript]);
+  const segments = useSyncExternalStore(subscribe, call.transcript.read);
+  const [shown, setShown] = useState(SHOWN);
+  const scroll = useRef<HTMLDivElement>(null);
+  const following = useRef(true);
+  const belowPx = useRef(0); // what lay below the view when earlier words were asked for
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: new words are the reason to scroll
+  useLayoutEffect(() => {
+    const box = scroll.current;
+    if (box && following.current) box.scrollTop = box.scrollHeight;
+  }, [segments]);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the words in view stay where they are
+  useLayoutEffect(() => {
+    const box = scroll.current;
+    if (box && !following.current) box.scrollTop = box.scrollHeight - belowPx.current;
+  }, [shown]);
+
+  const showEarlier = () => {
+    const box = scroll.current;
+    if (!box) return;
+    following.current = false;
+    belowPx.current = box.scrollHeight - box.scrollTop;
+    setShown(shown + SHOWN);
+  };
+
+  const look = () => {
+    const box = scroll.current;
+    if (!box) return;
+    following.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_PX;
+  };
+
+  const turns = turnsOf(segments);
+  const last = segments.findLast(({ final }) => final);
+  const own = call.room.localParticipant.identity;
+  return (
+    <div className="transcript">
+      <div
+        ref={scroll}
+        className="scroll"
+        onScroll={look}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling box must be reached by keys
+        tabIndex={0}
+        role="log"
+        aria-label="Transcript"
+        aria-live="off"
+      >
+        {segments.length === 0 && <p className="empty">{over ? 'No words were spoken.' : EMPTY}</p>}
+        {turns.length > shown && (
+          <button type="button" className="link" onClick={showEarlier}>
+            Earlier words
+          </button>
+        )}
+        {turns.slice(-shown).map((turn) => (
+          <Bubble
+            key={turn.id}
+            turn={turn}
+            own={turn.identity === own}
+            face={turn.persona ? faceOf(turn.persona, catalogue) : PERSON}
+          />
+        ))}
+      </div>
+      <p className="unseen" aria-live="polite">
+        {last && `${last.label}: ${last.text}`}
+      </p>
+      {segments.length > 0 && <TakeAway segments={segments} />}
+      {!over && <TypeLine call={call} />}
+    </div>
+  );
+}

@@ -1,0 +1,48 @@
+import { expect, test } from 'vitest';
+import { pathOf } from '../session/connectionQuality';
+import { lineOf, topOf } from './plot';
+import { Gauge, medianOf } from './readings';
+
+const of = (...values: number[]) => values.map((value, atMs) => ({ atMs, value }));
+
+test('a gauge keeps the latest sixty readings', () => {
+  const gauge = new Gauge();
+  for (let at = 0; at < 70; at++) gauge.add(at);
+
+  expect([gauge.read().length, gauge.read()[0]?.value]).toEqual([60, 10]);
+});
+
+test('the median is the middle, or between the two in the middle', () => {
+  expect([medianOf([]), medianOf(of(9, 1, 5)), medianOf(of(1, 3))]).toEqual([null, 5, 2]);
+});
+
+test('the newest reading is at the right end of a plot', () => {
+  expect(lineOf(of(0, 100), 3, 100)).toBe('M50.00 32.00L100.00 0.00');
+  expect(lineOf(of(50), 3, 100)).toBe('M100.00 16.00h0');
+});
+
+test('a scale ends with a round number above every value', () => {
+  expect([topOf([]), topOf(of(230)), topOf(of(1_999))]).toEqual([50, 300, 2_000]);
+});
+
+test('the round trip is read from the pair of addresses that is in use', () => {
+  const report = new Map<string, unknown>([
+    [
+      'a',
+      { type: 'candidate-pair', nominated: false, state: 'succeeded', currentRoundTripTime: 9 },
+    ],
+    [
+      'b',
+      {
+        type: 'candidate-pair',
+        nominated: true,
+        state: 'succeeded',
+        currentRoundTripTime: 0.012,
+        localCandidateId: 'c',
+      },
+    ],
+    ['c', { type: 'local-candidate', id: 'c', protocol: 'udp' }],
+  ]);
+
+  expect(pathOf(report as unknown as RTCStatsReport)).toEqual({ roundTripMs: 12, protocol: 'udp' });
+});

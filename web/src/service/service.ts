@@ -1,0 +1,59 @@
+/** The token service as the page sees it: who can be talked with, and whether one can now. */
+
+import { ask } from './request';
+
+export interface Sampling {
+  text_temperature: number;
+  text_top_k: number;
+  audio_temperature: number;
+  audio_top_k: number;
+}
+
+/** A persona of the catalogue; the service gives more fields than the page shows. */
+export interface Persona {
+  name: string;
+  label: string;
+  line: string;
+  voice: string;
+}
+
+export interface Model {
+  name: string;
+  note: string;
+  /** Whether it follows a persona's prompt, and not its sampling alone. */
+  prompts: boolean;
+  /** How its tokens are drawn where nobody asks for anything else. */
+  sampling: Sampling;
+}
+
+export interface Config {
+  livekit_url: string;
+  default_persona: string;
+  personas: Persona[];
+  /** Unknown until a worker has registered. */
+  model: Model | null;
+  /** None where the model has a single one. */
+  voices: string[];
+  limits: { personas_per_room: number; prompt_characters: number };
+  slots_free: number;
+  ready: boolean;
+  /** Why not ready: a code for the page and a sentence for people. Both empty when ready. */
+  code: string;
+  reason: string;
+}
+
+export interface WorkerStatus {
+  id: string;
+  state: string;
+  slots_total: number;
+  slots_used: number;
+  step_p99_ms: number | null;
+}
+
+export interface Status {
+  workers: WorkerStatus[];
+  rooms_waiting: number;
+}
+
+export const fetchConfig = () => ask<Config>('api/config');
+export const fetchStatus = () => ask<Status>('status');

@@ -1,0 +1,101 @@
+/**
+ * The way into a room: a session of one's own, a token for one that is there, or a guest's pass.
+ *
+ * Asked again with the same room and identity it leads back to the same place.
+ */
+
+import { ask } from '../service/request';
+import type { Sampling } from '../service/service';
+import { type PersonaView, sessionOf } from '../service/sessions';
+
+/** A persona by its name in the catalogue, with what shall be different, or one of one's own. */
+export interface AskedPersona {
+  name: string;
+  label?: string;
+  voice?: string;
+  prompt?: string;
+  sampling?: Partial<Sampling>;
+}
+
+export interface Wish {
+  personas: readonly AskedPersona[];
+  /** A room by name; else a fresh one. */
+  room: string | null;
+  identity: string;
+  name: string;
+  /** A guest's pass, which says the room by itself. */
+  guest: string | null;
+}
+
+export interface Entry {
+  serverUrl: string;
+  token: string;
+  room: string;
+  /** `null` where the page may only talk and not look after the session. */
+  session: string | null;
+  /** Whether the session is here for this entry, and nobody has been in it. */
+  opened: boolean;
+  /** Whom to expect. */
+  personas: readonly PersonaView[];
+}
+
+interface OpenedSession {
+  id: string;
+  room: string;
+  server_url: string;
+  participant_token: string;
+  personas: PersonaView[];
+}
+
+interface TokenAnswer {
+  server_url: string;
+  participant_token: string;
+  room_name: string;
+}
+
+/**
+ * A room that has a session is joined as it is, whoever opened it; else one is opened.
+ *
+ * Throws `Refused`, or `TypeError` where nobody answers.
+ */
+export async function enter(wish: Wish): Promise<Entry> {
+  if (wish.guest !== null) return byToken(wish);
+  const session = wish.room === null ? null : await sessionOf(wish.room).catch(() => null);
+  if (session === null) return bySession(wish);
+  return { ...(await byToken(wish)), session: session.id, personas: session.personas };
+}
+
+async function bySession({ personas, room, identity, name }: Wish): Promise<Entry> {
+  const body = { personas, identity, name, wait: true, ...(room === null ? {} : { room }) };
+  const opened = await ask<OpenedSession>('sessions', { method: 'POST', body });
+  return {
+    serverUrl: opened.server_url,
+    token: opened.participant_token,
+    room: opened.room,
+    session: opened.id,
+    opened: true,
+    personas: opened.personas,
+  };
+}
+
+/** LiveKit's standard token endpoint. */
+async function byToken({ room, identity, name, guest }: Wish): Promise<Entry> {
+  const body = {
+    participant_identity: identity,
+    participant_name: name,
+    ...(room === null ? {} : { room_name: room }),
+  };
+  const answer = await ask<TokenAnswer>('token', {
+    method: 'POST',
+    body,
+    ...(guest === null ? {} : { bearer: guest }),
+  });
+  return {
+    serverUrl: answer.server_url,
+    token: answer.participant_token,
+    room: answer.room_name,
+    session: null,
+    opened: false,
+    personas: [],
+  };
+}

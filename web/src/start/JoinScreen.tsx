@@ -1,0 +1,85 @@
+/** The door that a link leads to: which room, who is there, and one button. */
+
+import { useState } from 'react';
+import { faceOf, PERSON } from '../call/figureStyle';
+import type { Wish } from '../session/entry';
+import { Fold } from '../ui/Disclosure';
+import { Field } from '../ui/Field';
+import { askedFor, choice, pickedOf } from './choice';
+import './JoinScreen.css';
+import { VoiceFigure } from '../call/VoiceFigure';
+import { useRemembered } from '../service/stored';
+import type { Known } from '../service/useConfig';
+import type { Trouble } from '../session/trouble';
+import type { Link } from './link';
+import { readinessOf } from './readiness';
+import { SoundSettings } from './SoundSettings';
+import { Launch } from './StartButton';
+import { usePlaced } from './useReservation';
+
+interface Props {
+  link: Link;
+  known: Known;
+  /** Why the last try came to nothing. */
+  trouble: Trouble | null;
+  onStart: (wish: Omit<Wish, 'identity'>) => void;
+}
+
+export function JoinScreen({ link, known, trouble, onStart }: Props) {
+  const { config } = known;
+  const wish = useRemembered(choice);
+  const [name, setName] = useState(wish.name);
+  const catalogue = config?.personas ?? [];
+  const asked = link.personas.filter((each) => catalogue.some((one) => one.name === each));
+  const names = asked.length || !config ? asked : pickedOf(wish, config);
+  const shown = link.guest ? asked : names;
+  const placed = usePlaced(link, known);
+  const readiness = readinessOf(known, Math.max(1, names.length), trouble, placed);
+
+  const start = () => {
+    if (!config) return;
+    choice.set({ name });
+    const { room, guest } = link;
+    onStart({ personas: askedFor(wish, names, config), room, guest, name: name.trim() || 'Guest' });
+  };
+
+  return (
+    <main className="start join">
+      <section className="pitch">
+        <div className="bouquet">
+          {shown.slice(0, 3).map((each) => (
+            <VoiceFigure key={each} face={faceOf(each, catalogue)} still />
+          ))}
+          {shown.length === 0 && <VoiceFigure face={PERSON} still />}
+        </div>
+        <h1 tabIndex={-1}>{link.guest ? 'You are invited.' : `The room “${link.room}”`}</h1>
+        <p className="lead">
+          {link.guest
+            ? 'Somebody is in conversation with voices that listen while they speak, and would like you to join.'
+            : 'Voices that listen while they speak. Interrupt, hum along, think aloud.'}
+        </p>
+        {config?.model?.note && <p className="note">{config.model.note}</p>}
+      </section>
+      <section className="choosing" aria-label="You">
+        <Field label="Your name">
+          <input
+            value={name}
+            maxLength={60}
+            placeholder="Guest"
+            autoComplete="nickname"
+            onChange={(event) => setName(event.target.value)}
+          />
+        </Field>
+        <Fold title="Microphone and sound" hint="try it first">
+          <SoundSettings />
+        </Fold>
+        {!link.guest && (
+          <p className="soft">
+            <a href="./">Choose other voices</a>
+          </p>
+        )}
+      </section>
+      <Launch readiness={readiness} label="Join the room" onStart={start} />
+    </main>
+  );
+}

@@ -1,0 +1,51 @@
+/** Everybody one can talk with, as cards, and one of one's own. */
+
+import './PersonaCards.css';
+import { faceOf } from '../call/figureStyle';
+import type { Config } from '../service/service';
+import { type Choice, choice, OWN } from './choice';
+import { OwnPersona } from './OwnPersona';
+import { PersonaCard } from './PersonaCard';
+import { labelOf } from './voices';
+
+interface Props {
+  wish: Choice;
+  picked: readonly string[];
+  config: Config;
+}
+
+export function Cards({ wish, picked, config }: Props) {
+  const most = config.limits.personas_per_room;
+  const pick = (name: string, on: boolean) => {
+    const others = picked.filter((each) => each !== name);
+    choice.set({ touched: true, picked: on ? [...others, name] : others });
+  };
+  const voiceOf = (name: string, usual: string) => {
+    const voice = wish.voices[name] || usual;
+    return config.voices.includes(voice) ? labelOf(voice) : '';
+  };
+  const card = (name: string, label: string, line: string, voice: string) => (
+    <PersonaCard
+      key={name}
+      name={name}
+      label={label}
+      line={line}
+      voice={voiceOf(name, voice)}
+      face={faceOf(name, config.personas)}
+      picked={picked.includes(name)}
+      disabled={!picked.includes(name) && picked.length >= most}
+      onPick={(on) => pick(name, on)}
+    />
+  );
+  return (
+    <fieldset className="choice">
+      <legend>Who should answer?</legend>
+      <div className="cards">
+        {config.personas.map(({ name, label, line, voice }) => card(name, label, line, voice))}
+        {card(OWN, wish.ownLabel || 'Your own', 'Write who it is, in your words', '')}
+      </div>
+      {picked.includes(OWN) && <OwnPersona wish={wish} config={config} />}
+      <p className="hint">Pick several, and they hear each other too.</p>
+    </fieldset>
+  );
+}

@@ -1,0 +1,83 @@
+/** Before a call: who shall answer, how, and whether one can start now. */
+
+import { faceOf } from '../call/figureStyle';
+import { useRemembered } from '../service/stored';
+import type { Wish } from '../session/entry';
+import { Fold } from '../ui/Disclosure';
+import { Field } from '../ui/Field';
+import { askedFor, choice, pickedOf } from './choice';
+import { Cards } from './PersonaCards';
+import { readinessOf } from './readiness';
+import { SoundSettings } from './SoundSettings';
+import { Launch } from './StartButton';
+import './StartScreen.css';
+import { VoiceFigure } from '../call/VoiceFigure';
+import type { Known } from '../service/useConfig';
+import type { Trouble } from '../session/trouble';
+import { Tuning } from './Tuning';
+
+interface Props {
+  known: Known;
+  /** Why the last try came to nothing. */
+  trouble: Trouble | null;
+  onStart: (wish: Omit<Wish, 'identity'>) => void;
+}
+
+const GUEST = 'Guest';
+
+export function StartScreen({ known, trouble, onStart }: Props) {
+  const { config } = known;
+  const wish = useRemembered(choice);
+  const picked = config ? pickedOf(wish, config) : [];
+  const readiness = readinessOf(known, picked.length, trouble);
+  const personas = config?.personas ?? [];
+
+  const start = () => {
+    if (!config) return;
+    const asked = askedFor(wish, picked, config);
+    onStart({ personas: asked, room: null, guest: null, name: wish.name.trim() || GUEST });
+  };
+
+  return (
+    <main className="start">
+      <section className="pitch">
+        <div className="bouquet">
+          {picked.slice(0, 3).map((name) => (
+            <VoiceFigure key={name} face={faceOf(name, personas)} still />
+          ))}
+        </div>
+        <h1 tabIndex={-1}>It listens while it speaks.</h1>
+        <p className="lead">
+          Talk as you would with a person: interrupt, hum along, think aloud. Nobody waits for a
+          beep.
+        </p>
+        {config?.model?.note && <p className="note">{config.model.note}</p>}
+      </section>
+      <section className="choosing" aria-label="Choice">
+        {config && (
+          <>
+            <Cards wish={wish} picked={picked} config={config} />
+            <div className="folds">
+              <Fold title="Microphone and sound" hint="try it before you call">
+                <SoundSettings />
+              </Fold>
+              <Tuning wish={wish} picked={picked} config={config} />
+              <Fold title="Your name" hint={wish.name || 'Guest'}>
+                <Field label="What others in the room read">
+                  <input
+                    value={wish.name}
+                    maxLength={60}
+                    placeholder={GUEST}
+                    autoComplete="nickname"
+                    onChange={(event) => choice.set({ name: event.target.value })}
+                  />
+                </Field>
+              </Fold>
+            </div>
+          </>
+        )}
+      </section>
+      <Launch readiness={readiness} label="Start talking" onStart={start} />
+    </main>
+  );
+}

@@ -1,0 +1,77 @@
+/** The advanced part of a choice: voices, and how tokens are drawn. */
+
+import type { Config, Sampling } from '../service/service';
+import { Fold } from '../ui/Disclosure';
+import { Field } from '../ui/Field';
+import { Slider } from '../ui/Slider';
+import { type Choice, choice, OWN, usualSampling } from './choice';
+import { VoiceSelect } from './VoiceSelect';
+
+interface Knob {
+  key: keyof Sampling;
+  label: string;
+  most: number;
+  step: number;
+  least: number;
+}
+
+const KNOBS: Knob[] = [
+  { key: 'text_temperature', label: 'Daring of words', least: 0, most: 1.5, step: 0.05 },
+  { key: 'audio_temperature', label: 'Daring of sounds', least: 0, most: 1.5, step: 0.05 },
+  { key: 'text_top_k', label: 'Words to choose from', least: 1, most: 128, step: 1 },
+  { key: 'audio_top_k', label: 'Sounds to choose from', least: 1, most: 256, step: 1 },
+];
+
+interface Props {
+  wish: Choice;
+  picked: readonly string[];
+  config: Config;
+}
+
+export function Tuning({ wish, picked, config }: Props) {
+  const sampling = { ...usualSampling(config), ...wish.sampling };
+  const tune = (key: keyof Sampling, value: number) =>
+    choice.set({ sampling: { ...wish.sampling, [key]: value } });
+  return (
+    <Fold title="Voices and sampling" hint="advanced">
+      {config.voices.length === 0 && <p className="soft">The model that runs has one voice.</p>}
+      {config.voices.length > 0 && (
+        <div className="fields">
+          {picked.map((name) => {
+            const persona = config.personas.find((each) => each.name === name);
+            return (
+              <VoiceSelect
+                key={name}
+                label={`Voice of ${name === OWN ? wish.ownLabel || 'your own' : persona?.label}`}
+                voices={config.voices}
+                usual={persona?.voice ?? null}
+                chosen={wish.voices[name] ?? ''}
+                onChoose={(voice) => choice.set({ voices: { ...wish.voices, [name]: voice } })}
+              />
+            );
+          })}
+        </div>
+      )}
+      <div className="fields">
+        {KNOBS.map(({ key, label, least, most, step }) => (
+          <Field key={key} label={label} value={String(sampling[key])}>
+            <Slider
+              least={least}
+              most={most}
+              step={step}
+              value={sampling[key]}
+              onSlide={(value) => tune(key, value)}
+            />
+          </Field>
+        ))}
+      </div>
+      <button
+        type="button"
+        className="small"
+        onClick={() => choice.set({ sampling: {}, voices: {} })}
+      >
+        Back to the usual
+      </button>
+    </Fold>
+  );
+}

@@ -1,0 +1,34 @@
+/** One voice out of the model's own, in groups. */
+
+import { Field } from '../ui/Field';
+import { groupsOf, labelOf } from './voices';
+
+interface Props {
+  label: string;
+  voices: readonly string[];
+  /** The voice that it has unless another one is chosen. */
+  usual: string | null;
+  /** Empty: the usual one. */
+  chosen: string;
+  onChoose: (voice: string) => void;
+}
+
+export function VoiceSelect({ label, voices, usual, chosen, onChoose }: Props) {
+  const known = usual !== null && voices.includes(usual);
+  return (
+    <Field label={label}>
+      <select value={chosen} onChange={(event) => onChoose(event.target.value)}>
+        <option value="">{known ? `Usual (${labelOf(usual)})` : 'Usual'}</option>
+        {groupsOf(voices).map((group) => (
+          <optgroup key={group.label} label={group.label}>
+            {group.voices.map((voice) => (
+              <option key={voice.name} value={voice.name}>
+                {voice.label}
+              </option>
+            ))}
+          </optgroup>
+        ))}
+      </select>
+    </Field>
+  );
+}

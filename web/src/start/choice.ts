@@ -1,0 +1,72 @@
+/** Whom a person chose and how they shall be; this browser remembers it. */
+
+import type { Config, Sampling } from '../service/service';
+import { Remembered } from '../service/stored';
+import type { AskedPersona } from '../session/entry';
+
+export const OWN = 'my_own';
+
+export interface Choice {
+  /** False until the person has picked anything: then the default persona is. */
+  touched: boolean;
+  picked: string[];
+  ownLabel: string;
+  ownPrompt: string;
+  /** Voices that are not the persona's usual one, by its name. */
+  voices: Record<string, string>;
+  /** What is not as the model usually does it. */
+  sampling: Partial<Sampling>;
+  /** What the others in the room read. */
+  name: string;
+}
+
+// Until a worker tells its model's own: moshi 0.2.13 lm.py `LMGen`, as in `protocol/sampling.py`.
+const COMMON_SAMPLING: Sampling = {
+  text_temperature: 0.7,
+  text_top_k: 25,
+  audio_temperature: 0.8,
+  audio_top_k: 250,
+};
+
+export const choice = new Remembered<Choice>('choice', {
+  touched: false,
+  picked: [],
+  ownLabel: '',
+  ownPrompt: '',
+  voices: {},
+  sampling: {},
+  name: '',
+});
+
+/** Who is picked and exists, in the order of the catalogue. */
+export function pickedOf({ touched, picked }: Choice, config: Config): string[] {
+  if (!touched) return [config.default_persona];
+  const names = [...config.personas.map(({ name }) => name), OWN];
+  return names.filter((name) => picked.includes(name));
+}
+
+/** How the model that runs draws its tokens where nobody asks for anything else. */
+export function usualSampling(config: Config): Sampling {
+  return config.model?.sampling ?? COMMON_SAMPLING;
+}
+
+/** What to ask the service for. */
+export function askedFor(wish: Choice, names: readonly string[], config: Config): AskedPersona[] {
+  const usual = usualSampling(config);
+  const changed = Object.entries(wish.sampling).filter(
+    ([key, value]) => value !== usual[key as keyof Sampling],
+  );
+  return names.map((name) => {
+    const voice = wish.voices[name];
+    return {
+      name,
+      ...(name === OWN ? ownOf(wish) : {}),
+      ...(voice && config.voices.includes(voice) ? { voice } : {}),
+      ...(changed.length ? { sampling: Object.fromEntries(changed) } : {}),
+    };
+  });
+}
+
+function ownOf({ ownLabel, ownPrompt }: Choice): { label: string; prompt: string } {
+  return { label: ownLabel.trim() || 'Your own', prompt: ownPrompt.trim() };
+}

@@ -1,0 +1,72 @@
+import { expect, test } from 'vitest';
+import type { Config } from '../service/service';
+import { readinessOf } from './readiness';
+
+const READY: Config = {
+  default_persona: 'chef',
+  livekit_url: 'ws://localhost',
+  personas: [{ name: 'chef', label: 'Chef', line: '', voice: 'default' }],
+  model: null,
+  voices: [],
+  slots_free: 1,
+  limits: { personas_per_room: 14, prompt_characters: 1000 },
+  ready: true,
+  code: '',
+  reason: '',
+};
+const FULL = { ...READY, ready: false, code: 'full', reason: 'All places are taken.' };
+
+test('a ready service and a voice make a start possible', () => {
+  const { ready, trouble } = readinessOf({ config: READY, reachable: true }, 1, null);
+
+  expect([ready, trouble]).toEqual([true, null]);
+});
+
+test('no voice, no start', () => {
+  const { ready, words } = readinessOf({ config: READY, reachable: true }, 0, null);
+
+  expect([ready, words]).toEqual([false, 'Pick at least one voice.']);
+});
+
+test('a full service is told as full, in its own sentence, and offers its line', () => {
+  const { ready, line, trouble } = readinessOf({ config: FULL, reachable: true }, 1, null);
+
+  expect([ready, line]).toEqual([true, true]);
+  expect([trouble?.kind, trouble?.why]).toEqual(['full', 'All places are taken.']);
+});
+
+test.each(['full', 'draining'])(
+  'a room that has its place is open while others read “%s”',
+  (code) => {
+    const config = { ...FULL, code };
+    const { ready, line, trouble } = readinessOf({ config, reachable: true }, 1, null, true);
+
+    expect([ready, line, trouble]).toEqual([true, false, null]);
+  },
+);
+
+test.each([
+  { config: READY, reachable: false },
+  { config: null, reachable: true },
+])('also into a room that has its place the service must let one', (known) => {
+  expect(readinessOf(known, 1, null, true).ready).toBe(false);
+});
+
+test('a service that cannot answer says why, and there is no start', () => {
+  const config = { ...FULL, code: 'loading_model', reason: 'The model is still loading.' };
+  const { ready, trouble } = readinessOf({ config, reachable: true }, 1, null);
+
+  expect([ready, trouble?.why]).toEqual([false, 'The model is still loading.']);
+});
+
+test('a service that stopped answering allows no start, whatever it said last', () => {
+  const { ready, trouble } = readinessOf({ config: READY, reachable: false }, 1, null);
+
+  expect([ready, trouble?.title]).toEqual([false, 'The server does not answer']);
+});
+
+test('the trouble of the last try stays until the next one', () => {
+  const last = { kind: 'error', title: 'Blocked', why: '', todo: '' } as const;
+
+  expect(readinessOf({ config: READY, reachable: true }, 1, last).trouble).toBe(last);
+});

@@ -22,7 +22,7 @@ from protocol import wire
 
 LAUNCH = """
 import os, signal, sys
-from deploy import run
+from deploy.launch import run
 from deploy.launch.plan import Process
 stay = [sys.executable, "-c", "import signal; print('up', flush=True); signal.pause()"]
 second = [sys.executable, "-c", sys.argv[1]]

@@ -75,7 +75,7 @@ def test_a_killed_test_run_leaves_no_server(tmp_path: Path) -> None:
     """Tethered servers die with the process that started them, also by SIGKILL."""
     program = (
         "import sys, pathlib\n"
-        "from tests import servers\n"
+        "from harness import servers\n"
         "with servers.start_redis(pathlib.Path(sys.argv[1])) as url:\n"
         "    print(url, flush=True)\n"
         "    sys.stdin.read()\n"

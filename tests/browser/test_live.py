@@ -37,7 +37,7 @@ async def test_the_persona_is_heard(live: Visit) -> None:
 async def test_words_are_read_as_they_come(live: Visit) -> None:
     """What the persona says stands in a bubble under its label."""
     bubble = live.page.locator(".bubble", has_text="Teacher").first
-    await expect(bubble.locator("p")).to_have_text(re.compile(r"\w+ \w+"), timeout=WITHIN_MS)
+    await expect(bubble.locator("p")).to_have_text(re.compile(r"\w+\W+\w+"), timeout=WITHIN_MS)
 
 
 async def test_levels_come_from_the_sound(live: Visit) -> None:

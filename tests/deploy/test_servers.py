@@ -72,7 +72,7 @@ def test_a_server_that_cannot_start_says_why(start_livekit: StartLiveKit) -> Non
 
 
 def test_a_killed_test_run_leaves_no_server(tmp_path: Path) -> None:
-    """Tethered servers die with the process that started them, also by SIGKILL."""
+    """Servers die with the process that started them, also by SIGKILL."""
     program = (
         "import sys, pathlib\n"
         "from harness import servers\n"

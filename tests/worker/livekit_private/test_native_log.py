@@ -10,7 +10,7 @@ CALL = """
 import asyncio, logging, sys
 logging.basicConfig(stream=sys.stdout, level=logging.DEBUG)
 from livekit import rtc
-from worker.livekit_private.native_log import leave_native_log_there
+from worker.livekit_private.native_log import disable_native_log_capture
 {first}
 async def call():
     try:
@@ -36,7 +36,7 @@ def _call(first: str) -> subprocess.CompletedProcess[str]:
 
 def test_native_records_do_not_come_into_python() -> None:
     """The library writes its log itself, to stderr, as RUST_LOG says; Python sees nothing of it."""
-    before, after = _call(""), _call("leave_native_log_there()")
+    before, after = _call(""), _call("disable_native_log_capture()")
 
     assert "livekit:" in before.stdout
     assert "livekit:" not in after.stdout

@@ -28,7 +28,7 @@ help: ## say what there is
 		while IFS="$$(printf '\t')" read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 .PHONY: run
-run: $(RUN) $(PAGE) ## start everything on this machine; MODEL=pocket|builtin|echo|<hub repository>|<folder>
+run: $(RUN) $(PAGE) ## start everything on this machine; MODEL=pocket|echo|<hub repository>|<folder>
 	@exec $(BIN)/python -m deploy.launch.run
 
 .PHONY: doctor

@@ -4,7 +4,7 @@ Each benchmark runs in a process of its own, with as many slots as fit the devic
 memory plan, and prints its table. Then comes a table of goals, then one line of JSON that holds
 the lines of all. One that fails is told and leaves the others alone.
 
-    python -m bench                             # the built-in model on a CPU, some minutes
+    python -m bench                             # the talker on a CPU, some minutes
     python -m bench --arch moshi7b --random     # Moshi's 7B in bf16 on CUDA, about an hour
 """
 
@@ -91,7 +91,7 @@ def on_gpu(options: argparse.Namespace, device: torch.device) -> tuple[list[Run]
 
 
 def on_cpu(options: argparse.Namespace) -> tuple[list[Run], list[Goal]]:
-    """The built-in model: that everything runs, and what a batch is worth."""
+    """The talker: that everything runs, and what a batch is worth."""
     runs = [
         Run("step", "step", ["--slots", "1", "8"]),
         Run("capacity", "capacity", ["--most", "4", "--seconds", "4", "--prompted"]),

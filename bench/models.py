@@ -1,11 +1,10 @@
 """The models that benchmarks run, and the options that all of them have.
 
-The built-in model or the pocket Moshi on a CPU, or Moshi's 7B architecture with random weights in
-bf16 on CUDA: what a step costs does not depend on the weights.
+The talker (`harness/talker`) or the pocket Moshi on a CPU, or Moshi's 7B architecture with random
+weights in bf16 on CUDA: what a step costs does not depend on the weights.
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,9 +12,9 @@ from moshi.models.compression import MimiModel
 from moshi.models.lm import LMModel
 from moshi.models.loaders import get_mimi, get_moshi_lm
 
+from harness.talker.folder import talker_folder
 from protocol.errors import InvalidInput
 from protocol.personas import Persona
-from worker.engine.builtin import builtin_folder
 from worker.engine.capacity import MemoryPlan
 from worker.engine.conversation.prompt_state import PromptReading
 from worker.engine.conversation.voices import RecordedVoice
@@ -25,8 +24,7 @@ from worker.engine.files.mimi_weights import load_codec
 from worker.engine.files.model_files import find_model
 from worker.engine.load import plan_memory
 
-CACHE = Path("~/.cache/moshi-rooms").expanduser()
-ARCHS = ("builtin", "pocket", "moshi7b")
+ARCHS = ("talker", "pocket", "moshi7b")
 VOICE_FRAMES = 50  # of the voice that a prompt begins with
 PERSONA = Persona(name="bench", label="Bench")  # sampled, with the default temperatures and top-k
 
@@ -74,7 +72,7 @@ def load(
         sizes = _sizes(options.context)
         lm = get_moshi_lm(None, None, device, torch.bfloat16, lm_kwargs_overrides=sizes)
         return lm, get_mimi(None, None, device)
-    folder = pocket.FOLDER if options.arch == pocket.NAME else builtin_folder(CACHE)
+    folder = pocket.FOLDER if options.arch == pocket.NAME else talker_folder()
     files = find_model(str(folder), lambda _: None)
     lm = load_lm(files, device, torch.float32, context=options.context)
     return lm, load_codec(files, lm, device)

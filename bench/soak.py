@@ -1,6 +1,6 @@
 """What hours do to the product: many joins and leaves, then a long talk of many, counted.
 
-Starts a stack of its own with the built-in model: redis, LiveKit, worker, token service, as `make
+Starts a stack of its own with the talker: redis, LiveKit, worker, token service, as `make
 run` does. First so many visits: somebody comes, meets two personas, hears each of them, leaves.
 Threads, file descriptors and memory of every process are counted before and after, slots and rooms
 afterwards. Then two people and six personas in one room for so many minutes: who was heard, for how
@@ -25,6 +25,7 @@ from bench.family import talk
 from bench.visits import visits
 from harness.census import Held
 from harness.stack import Stack, start_stack
+from harness.talker.folder import talker_folder
 from tests.worker.rooms import SIX
 from worker.livekit_private.native_log import disable_native_log_capture
 
@@ -85,7 +86,7 @@ def main() -> None:
     disable_native_log_capture()
     with (
         tempfile.TemporaryDirectory(prefix="soak-") as folder,
-        start_stack(Path(folder), model="builtin", capacity=CAPACITY) as stack,
+        start_stack(Path(folder), model=str(talker_folder()), capacity=CAPACITY) as stack,
     ):
         found = asyncio.run(soak(stack, arguments))
     print(json.dumps(found))

@@ -19,7 +19,7 @@ from livekit.protocol.room import DeleteRoomRequest, ListRoomsRequest
 
 from harness import servers
 
-READY_WITHIN_S = 90.0  # a busy machine loads torch and makes the built-in model the first time
+READY_WITHIN_S = 90.0  # a busy machine loads torch
 
 
 @dataclass(frozen=True)

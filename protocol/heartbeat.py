@@ -30,9 +30,7 @@ class Heartbeat(BaseModel):
     state: WorkerState
     reason: str = ""
     model: str
-    model_note: str = (
-        ""  # one sentence for people, e.g. that the built-in model makes sounds, not sense
-    )
+    model_note: str = ""  # one sentence for people, e.g. that the pocket Moshi is a demonstration
     model_prompts: bool = False  # it follows a persona's prompt, not its sampling alone
     model_sampling: UsualSampling = UsualSampling()  # of a persona that asks for no other
     prompt_tokens: int = Field(default=0, ge=0)  # of such a prompt with its marks, at most

@@ -17,8 +17,8 @@ from training.corpus import Corpus
 from training.language_config import LM_FILE, TOKENIZER_FILE, config, lm_config
 from training.repertoire import VOICES
 from training.sound import RATE_HZ
+from training.tokenizer import tokenizer_of
 from training.words import pieces
-from worker.engine.builtin import tokenizer_of
 from worker.engine.conversation.prompt_state import PromptReading, Prompts
 from worker.engine.conversation.voices import read_voices
 from worker.engine.files.model_files import VOICES_FOLDER

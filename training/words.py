@@ -1,6 +1,6 @@
 """The pocket Moshi's text: a tokenizer with a piece for every word that it says or is told.
 
-Pieces are the built-in model's: control ids, bytes and characters, so that any text can be read;
+Pieces are those of `tokenizer.py`: control ids, bytes and characters, so that any text can be read;
 then words with their marks, as written. Pure.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from protocol.config.settings import Settings
 from protocol.personas import load_catalogue
 from training.repertoire import PEOPLE, VOICES, lines
-from worker.engine.builtin import WORDS, pieces_of
+from training.tokenizer import WORDS, pieces_of
 
 EPAD, PAD = 0, 3
 

@@ -145,7 +145,7 @@ def _sessions(settings: Settings, seen: ModelCheck, card: Card | None) -> Iterat
     if seen.sizes is not None:
         free = psutil.virtual_memory().available
         yield room_for.sessions(seen.sizes, card, free, settings.capacity)
-    elif settings.model not in ("echo", "builtin"):
+    elif settings.model != "echo":
         yield room_for.unknown(settings.model)
 
 

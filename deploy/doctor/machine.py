@@ -11,7 +11,7 @@ from pathlib import Path
 from deploy.doctor.finding import Finding, fail, ok, warn
 
 PYTHONS = ((3, 11), (3, 12))
-SPARE_BYTES = 1 << 30  # logs, the built-in model, the page
+SPARE_BYTES = 1 << 30  # logs, programs, the page
 COMPILERS = ("gcc", "clang", "cc")
 # What triton builds at run time needs Python's own headers, which some systems pack separately.
 PROGRAM = "#include <Python.h>\nint main(void) { return 0; }\n"

@@ -31,10 +31,6 @@ def model(settings: Settings, *, on_gpu: bool) -> ModelCheck:
     name = settings.model
     if name == "echo":
         return ModelCheck([ok("model.echo", "echo: repeats what it hears; nothing to load")])
-    if name == "builtin":
-        return ModelCheck(
-            [ok("model.builtin", "builtin: small, made here; it makes sounds, not sense")]
-        )
     try:
         if name == pocket.NAME or Path(name).expanduser().is_dir():
             return _folder(find_model(name, _silent), settings, on_gpu=on_gpu)

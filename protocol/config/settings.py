@@ -140,7 +140,7 @@ class Settings(BaseSettings):
     worker_port: Port = 8081
     """Port of the worker's health endpoint and metrics."""
     model: str = Field(default="pocket", min_length=1)
-    """`pocket`, `builtin`, `echo`, a hub repository, or a folder."""
+    """`pocket`, `echo`, a hub repository, or a folder."""
     hf_token: SecretStr | None = None
     """Token of the hub, for repositories whose licence has to be accepted."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -9,6 +9,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, ViewportSize
 
 from harness.stack import Stack, start_stack
+from harness.talker.folder import talker_folder
 from tests.browser.chromium import chromium_that_hears, chromium_that_refuses
 from tests.browser.microphone import write_voice
 from tests.browser.visit import Visit
@@ -19,8 +20,10 @@ PLACES = 3
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """The product with its built-in model."""
-    with start_stack(tmp_path_factory.mktemp("stack"), model="builtin", capacity=PLACES) as running:
+    """The product with the talker."""
+    with start_stack(
+        tmp_path_factory.mktemp("stack"), model=str(talker_folder()), capacity=PLACES
+    ) as running:
         yield running
 
 

@@ -27,7 +27,7 @@ LISTEN = """() => {
   }
   return [...heard.values()].map(({ loudest }) => loudest);
 }"""
-AUDIBLE_RMS = 0.005  # -46 dBFS; the built-in model speaks between -35 and -15
+AUDIBLE_RMS = 0.005  # -46 dBFS; the talker speaks between -35 and -15
 
 # The browser's question for the microphone, as it stands there until somebody answers.
 UNANSWERED = "() => { navigator.mediaDevices.getUserMedia = () => new Promise(() => {}) }"

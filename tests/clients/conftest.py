@@ -11,6 +11,7 @@ from playwright.async_api import Browser
 from deploy import installers
 from harness import servers
 from harness.stack import Stack, start_stack
+from harness.talker.folder import talker_folder
 from tests.browser.conftest import browser as browser  # the same fixtures
 from tests.browser.conftest import deaf_browser as deaf_browser
 from tests.clients.call import Call, open_call
@@ -32,10 +33,10 @@ def frontend(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, frontend: str) -> Generator[Stack]:
-    """The product with its built-in model, which lets the frontend ask for tokens."""
+    """The product with the talker, which lets the frontend ask for tokens."""
     with start_stack(
         tmp_path_factory.mktemp("clients"),
-        model="builtin",
+        model=str(talker_folder()),
         capacity=PLACES,
         cors_origins=frontend,
     ) as running:

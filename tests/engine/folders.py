@@ -13,10 +13,11 @@ from moshi.models.lm import LMModel
 from moshi.utils.quantize import replace_linear_with_qlinear
 from safetensors.torch import save_file
 
-from worker.engine import builtin, larynx
+from harness.talker import codec
+from training.tokenizer import WORDS, pieces_of, tokenizer_of
 
-CARD = larynx.CARD
-TEXT_CARD = len(builtin.pieces_of(builtin.WORDS))
+CARD = codec.CARD
+TEXT_CARD = len(pieces_of(WORDS))
 LM_NAME, CODEC_NAME, TOKENIZER_NAME = (
     loaders.MOSHI_NAME,
     loaders.MIMI_NAME,
@@ -124,7 +125,7 @@ def _common(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        mimi = loaders.get_mimi(None, larynx.codec_config())
+        mimi = loaders.get_mimi(None, codec.codec_config())
     save_file(mimi.state_dict(), folder / CODEC_NAME)
-    (folder / "mimi.json").write_text(json.dumps(larynx.codec_config()))
-    (folder / TOKENIZER_NAME).write_bytes(builtin.tokenizer_of(builtin.pieces_of(builtin.WORDS)))
+    (folder / "mimi.json").write_text(json.dumps(codec.codec_config()))
+    (folder / TOKENIZER_NAME).write_bytes(tokenizer_of(pieces_of(WORDS)))

@@ -23,7 +23,6 @@ from tests.engine import folders
 from tests.engine.conversation.test_voices import tone
 from tests.engine.solo import alone
 from tests.engine.test_step import GREEDY, sounds, talk
-from worker.engine.builtin import NOTE
 from worker.engine.capacity import longest_opening
 from worker.engine.files import lm_weights
 from worker.engine.files.lm_weights import bare_lm, load_lm
@@ -305,14 +304,6 @@ def test_loading_uses_the_threads_of_the_settings(moshi: Path) -> None:
     load_model(settings(moshi, capacity=1, torch_threads=1), ignore)
 
     assert (two, torch.get_num_threads()) == (2, 1)
-
-
-def test_the_built_in_model_says_what_it_is(tmp_path: Path) -> None:
-    """Its note is one sentence for people, and it has six slots unasked."""
-    model = load_model(settings("builtin", cache_dir=tmp_path), ignore)
-
-    assert (model.name, model.note, model.step.capacity) == ("builtin", NOTE, 6)
-    assert "sounds, not sense" in NOTE
 
 
 def test_the_echo_needs_no_file() -> None:

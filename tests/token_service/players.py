@@ -42,7 +42,7 @@ async def eventually(holds: Callable[[], Awaitable[bool]], what: str) -> None:
 
 async def beat(redis: Redis, worker_id: str = "worker", **fields: Any) -> None:
     """A worker says how it is; ready, with six free slots, unless told otherwise."""
-    fields = {"state": "ready", "model": "builtin", "slots_free": 6} | fields
+    fields = {"state": "ready", "model": "pocket", "slots_free": 6} | fields
     heartbeat = Heartbeat(worker_id=worker_id, **fields)
     await redis.set(heartbeat_key(worker_id), heartbeat.model_dump_json())
 

@@ -9,7 +9,7 @@ from protocol.errors import InvalidInput
 from protocol.personas import PROMPT_LIMIT
 
 MIB, GIB = 2**20, 2**30
-CPU_SLOTS = 6  # of the built-in model, in real time on half a core
+CPU_SLOTS = 6  # of a small model, in real time on half a core
 MOST_SLOTS = 64  # on a GPU, unasked; more may fit, but nobody has shown more in real time
 SHORTEST_CONTEXT = 250  # frames, 20 s: below that no shorter context is advised
 OPENINGS = 8  # prompts that are kept for who comes next

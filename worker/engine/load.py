@@ -1,4 +1,4 @@
-"""From files to a model that is ready to run: Moshi's kind, PersonaPlex's, the built-in, the echo.
+"""From files to a model that is ready to run: Moshi's kind, PersonaPlex's, the echo.
 
 Runs once, before the worker registers, on the thread that called; the engine thread gets the model.
 Finding the files is `model_files.py`, reading the language model `lm_weights.py`, deciding how many
@@ -6,7 +6,6 @@ slots fit `capacity.py`.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 import psutil
 import torch
@@ -19,7 +18,6 @@ from sentencepiece import SentencePieceProcessor
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.personas import load_catalogue
-from worker.engine import builtin
 from worker.engine.capacity import MemoryPlan
 from worker.engine.conversation.prompt_state import PromptReading
 from worker.engine.conversation.renewal import RenewalRules
@@ -51,23 +49,12 @@ def load_model(settings: Settings, progress: Progress) -> Model:
     if settings.model == "echo":
         progress("Model echo: nothing to load")
         return echo_model(settings.capacity)
-    note = {"builtin": builtin.NOTE, pocket.NAME: pocket.NOTE}.get(settings.model, "")
+    note = pocket.NOTE if settings.model == pocket.NAME else ""
     if note:
         progress(note)
     device = _device(settings)
-    name = str(_builtin_folder(settings)) if settings.model == "builtin" else settings.model
-    files = find_model(name, progress, most_bytes=_free(device)[1])
+    files = find_model(settings.model, progress, most_bytes=_free(device)[1])
     return _assemble(files, device, settings, progress, note)
-
-
-def _builtin_folder(settings: Settings) -> Path:
-    try:
-        return builtin.builtin_folder(settings.cache_dir)
-    except OSError as error:
-        raise InvalidInput(
-            f"CACHE_DIR={str(settings.cache_dir)!r}: the built-in model cannot be written there: "
-            f"{error}"
-        ) from error
 
 
 def _assemble(
@@ -107,7 +94,7 @@ def _assemble(
         raise InvalidInput(f"MODEL={files.name!r}: {error}") from error
     progress("Model loaded")
     return Model(
-        name="builtin" if settings.model == "builtin" else files.name,
+        name=files.name,
         step=step,
         pieces=reading.pieces,
         padding=lm.text_padding_token_id,

@@ -164,7 +164,7 @@ def test_a_7b_on_a_cpu_is_too_slow() -> None:
 
 
 def test_a_small_model_on_a_cpu() -> None:
-    """The built-in one's like."""
+    """A small model's."""
     finding = sessions(SMALL, None, CPU_BYTES, None)
 
     assert told(finding) == ("sessions.cpu", State.OK)

@@ -207,12 +207,10 @@ def test_weights_too_large_for_the_device_are_not_fetched(hub: HubOfATest, moshi
         find_model("kyutai/other", ignore, download=False)
 
 
-@pytest.mark.parametrize("name", ["moshiko", "built-in", ""])
+@pytest.mark.parametrize("name", ["moshiko", "builtin", ""])
 def test_a_name_that_is_nothing_gives_the_choices(name: str) -> None:
     """Neither word, repository nor folder: the answer lists what MODEL may be."""
-    with pytest.raises(
-        InvalidInput, match=r"MODEL=.*expected pocket, builtin, echo, a hub repository"
-    ):
+    with pytest.raises(InvalidInput, match=r"MODEL=.*expected pocket, echo, a hub repository"):
         find_model(name or "no-such-model", ignore)
 
 
@@ -355,14 +353,6 @@ def test_a_cuda_that_is_not_there_is_refused(moshi: Path, monkeypatch: pytest.Mo
 
     with pytest.raises(InvalidInput, match="DEVICE='cuda': torch finds no CUDA device"):
         load_model(GivenSettings(model=str(moshi), device="cuda"), ignore)
-
-
-def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    """The built-in model is written into CACHE_DIR, which may be somebody's file."""
-    (tmp_path / "cache").write_text("")
-
-    with pytest.raises(InvalidInput, match=r"CACHE_DIR=.*the built-in model cannot be written"):
-        load_model(settings("builtin", cache_dir=tmp_path / "cache"), ignore)
 
 
 def test_eight_bit_weights_need_a_gpu(moshi: Path) -> None:

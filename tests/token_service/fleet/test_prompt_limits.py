@@ -15,7 +15,7 @@ from protocol.prompt import digest_of, marked, tokenizer_key
 from tests.token_service.players import beat, dispatched, joined, opened, spec_of
 from tests.token_service.rooms.test_dispatch_import import asking_token
 from token_service.service import Service
-from worker.engine.builtin import WORDS, pieces_of, tokenizer_of
+from training.tokenizer import WORDS, pieces_of, tokenizer_of
 
 TOKENIZER = tokenizer_of(pieces_of(WORDS))  # reads letters where it knows no word
 LETTERS = tokenizer_of(pieces_of(()))

@@ -19,7 +19,7 @@ CATALOGUE = {"chef": CHEF}
 
 def worker(**fields: Any) -> Heartbeat:
     """A ready worker with six slots, two of them used."""
-    usual = {"state": "ready", "model": "builtin", "slots_free": 4, "slots_used": 2}
+    usual = {"state": "ready", "model": "pocket", "slots_free": 4, "slots_used": 2}
     return Heartbeat.model_validate({"worker_id": "w"} | usual | fields)
 
 

@@ -95,7 +95,7 @@ async def test_the_page_learns_everything_at_once(http: httpx.AsyncClient, redis
     sampling = UsualSampling(audio_temperature=0.6, audio_top_k=50)
     await beat(
         redis,
-        model_note="It makes sounds, not sense.",
+        model_note="It is a demonstration.",
         model_sampling=sampling,
         voices=("anna",),
         slots_used=2,
@@ -108,8 +108,8 @@ async def test_the_page_learns_everything_at_once(http: httpx.AsyncClient, redis
         "agent_name": "moshi",
         "default_persona": "assistant",
         "model": {
-            "name": "builtin",
-            "note": "It makes sounds, not sense.",
+            "name": "pocket",
+            "note": "It is a demonstration.",
             "prompts": False,
             "sampling": {
                 "text_temperature": 0.7,
@@ -144,7 +144,7 @@ async def test_the_page_learns_of_a_model_that_still_loads(
 
     assert (config["ready"], config["code"]) == (False, "loading_model")
     assert config["model"].pop("sampling") == UsualSampling().model_dump()
-    assert config["model"] == {"name": "builtin", "note": "", "prompts": False}
+    assert config["model"] == {"name": "pocket", "note": "", "prompts": False}
 
 
 async def test_counters_are_told(http: httpx.AsyncClient) -> None:

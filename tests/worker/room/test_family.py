@@ -1,4 +1,4 @@
-"""Two people and six personas in one room, with the built-in model. Long: `bench/soak.py`."""
+"""Two people and six personas in one room, with the talker. Long: `bench/soak.py`."""
 
 from collections.abc import Generator
 from contextlib import suppress
@@ -9,6 +9,7 @@ from harness.babble import babble
 from harness.census import rss_mib
 from harness.person import Person, eventually, person
 from harness.stack import Stack, start_stack
+from harness.talker.folder import talker_folder
 from protocol import wire
 from tests.worker.rooms import PORTER, SIX, all_free, asking_for, in_talk
 
@@ -20,9 +21,9 @@ ASKED_TIMES, ANSWERS_WITHIN_S = 6, 10.0
 
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """The product with the built-in model, which talks."""
+    """The product with the talker."""
     with start_stack(
-        tmp_path_factory.mktemp("family"), model="builtin", capacity=len(SIX)
+        tmp_path_factory.mktemp("family"), model=str(talker_folder()), capacity=len(SIX)
     ) as stack:
         yield stack
 

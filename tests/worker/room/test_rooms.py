@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from harness.person import WITHIN_S, eventually, person
 from harness.stack import Stack, start_stack
+from harness.talker.folder import talker_folder
 from protocol import wire
 from protocol.events import EVENT_FIELD, PeopleEvent, StateEvent, events_key, read_event
 from protocol.heartbeat import HEARTBEAT_PATTERN, Heartbeat
@@ -39,8 +40,10 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
 
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """The product with the built-in model, which talks."""
-    with start_stack(tmp_path_factory.mktemp("talk"), model="builtin", capacity=CAPACITY) as stack:
+    """The product with the talker."""
+    with start_stack(
+        tmp_path_factory.mktemp("talk"), model=str(talker_folder()), capacity=CAPACITY
+    ) as stack:
         yield stack
 
 

@@ -29,7 +29,7 @@ VOICES_NAME, VOICES_FOLDER = "voices.tgz", "voices"
 RELEASED = "hf://kyutai/moshiko-pytorch-bf16/"  # whose codec and tokenizer fine-tunings share
 
 CHOICES = (
-    "expected pocket, builtin, echo, a hub repository such as kyutai/moshiko-pytorch-bf16 "
+    "expected pocket, echo, a hub repository such as kyutai/moshiko-pytorch-bf16 "
     "or nvidia/personaplex-7b-v1, or a folder"
 )
 

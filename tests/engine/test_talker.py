@@ -1,4 +1,4 @@
-"""The built-in model: in the real format, read by moshi's own loaders, and it behaves like talk."""
+"""The talker: in the real format, read by moshi's own loaders, and it behaves like talk."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -12,8 +12,10 @@ import torch
 from moshi.models import LMGen, loaders
 from moshi.utils.compile import no_compile
 
-from worker.engine import builtin
-from worker.engine.babble import EPAD, PAD, TALK, phase_of
+from harness.talker import codec, language
+from harness.talker import folder as talker
+from harness.talker.language import EPAD, PAD, TALK, phase_of
+from training.tokenizer import WORDS, pieces_of
 
 pytestmark = pytest.mark.timeout(300)  # a minute of talk takes its time on a busy machine
 
@@ -53,7 +55,7 @@ def one_thread() -> Generator[None]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model's folder."""
-    return builtin.builtin_folder(tmp_path_factory.mktemp("cache"))
+    return talker.talker_folder(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +63,11 @@ def checkpoint(folder: Path) -> loaders.CheckpointInfo:
     """The folder as moshi's own loader reads it."""
     return loaders.CheckpointInfo.from_hf_repo(
         "no/repository",
-        moshi_weights=folder / builtin.LM_FILE,
-        mimi_weights=folder / builtin.CODEC_FILE,
-        tokenizer=folder / builtin.TOKENIZER_FILE,
+        moshi_weights=folder / talker.LM_FILE,
+        mimi_weights=folder / talker.CODEC_FILE,
+        tokenizer=folder / talker.TOKENIZER_FILE,
         config_path=folder / "config.json",
-        mimi_config_path=folder / builtin.CODEC_CONFIG_FILE,
+        mimi_config_path=folder / talker.CODEC_CONFIG_FILE,
     )
 
 
@@ -112,9 +114,9 @@ def minute(request: pytest.FixtureRequest, minutes: list[Talk]) -> Talk:
 
 def test_the_weights_are_those_that_moshi_asks_for(folder: Path) -> None:
     """Both files load strictly: no name is missing, none is left over."""
-    config = builtin.babble.lm_config(len(builtin.pieces_of(builtin.WORDS)))
-    lm = loaders.get_moshi_lm(folder / builtin.LM_FILE, config, dtype=torch.float32)
-    mimi = loaders.get_mimi(folder / builtin.CODEC_FILE, builtin.larynx.codec_config())
+    config = language.lm_config(len(pieces_of(WORDS)))
+    lm = loaders.get_moshi_lm(folder / talker.LM_FILE, config, dtype=torch.float32)
+    mimi = loaders.get_mimi(folder / talker.CODEC_FILE, codec.codec_config())
 
     assert not any(parameter.is_meta for parameter in lm.parameters())
     assert mimi.num_codebooks == lm.dep_q == 8
@@ -131,7 +133,7 @@ def test_it_is_small(checkpoint: loaders.CheckpointInfo) -> None:
 
 def test_the_same_code_writes_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     """A folder made anew is equal, byte by byte."""
-    again = builtin.builtin_folder(tmp_path)
+    again = talker.talker_folder(tmp_path)
 
     assert again.name == folder.name
     for path in folder.iterdir():
@@ -140,11 +142,11 @@ def test_the_same_code_writes_the_same_bytes(folder: Path, tmp_path: Path) -> No
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     """The second call finds the first one's folder, and no draft is left behind."""
-    first = builtin.builtin_folder(tmp_path)
-    written = (first / builtin.LM_FILE).stat().st_mtime_ns
+    first = talker.talker_folder(tmp_path)
+    written = (first / talker.LM_FILE).stat().st_mtime_ns
 
-    assert builtin.builtin_folder(tmp_path) == first
-    assert (first / builtin.LM_FILE).stat().st_mtime_ns == written
+    assert talker.talker_folder(tmp_path) == first
+    assert (first / talker.LM_FILE).stat().st_mtime_ns == written
     assert [each.name for each in first.parent.iterdir()] == [first.name]
 
 
@@ -182,10 +184,10 @@ def test_the_voice_is_not_harsh(minute: Talk) -> None:
 
 def test_words_come_two_to_four_a_second_in_talk(minute: Talk) -> None:
     """Each word is a real piece of the vocabulary; between words there is only padding."""
-    pieces = builtin.pieces_of(builtin.WORDS)
+    pieces = pieces_of(WORDS)
     said = [pieces[token] for token in minute.text if token not in (EPAD, PAD)]
 
-    assert set(said) <= {f"▁{word}" for word in builtin.WORDS}
+    assert set(said) <= {f"▁{word}" for word in WORDS}
     assert 2.0 <= len(said) / (sum(minute.talking) * FRAME_S) <= 4.0
 
 

@@ -1,4 +1,4 @@
-"""The built-in model's codec: Mimi weights, made by hand, that turn its tokens into a soft voice.
+"""The talker's codec: Mimi weights, made by hand, that turn its tokens into a soft voice.
 
 Source and filter, as in a throat: a latent channel for each pitch and vowel, pulses of that pitch
 at 1200 Hz, each pulse answered by 5 ms of that vowel at 6 kHz, smoothed up to 24 kHz. Biases are

@@ -1,4 +1,4 @@
-"""The built-in model's mind: language model weights, made by hand, that talk and pause in turns.
+"""The talker's language model: weights, made by hand, that talk and pause in turns.
 
 The clock is agent codebook 0: its token says where in the talk or in the pause we are, and at which
 pitch. Each state has an axis of its own in the residual stream, the branches of the transformer
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from worker.engine.larynx import (
+from harness.talker.codec import (
     CARD,
     CODE,
     CODEBOOKS,

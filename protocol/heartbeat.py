@@ -1,4 +1,4 @@
-"""The worker's heartbeat in redis: its state, its slots, the rooms it hosts. Pure.
+"""The worker's heartbeat in redis: its state, its slots, what became of its dispatches. Pure.
 
 A worker writes it every `HEARTBEAT_PERIOD_S` and on every change, with a time to live:
 a heartbeat that is gone means a worker that is gone.
@@ -17,12 +17,24 @@ HEARTBEAT_PERIOD_S = 0.5
 HEARTBEAT_TTL_S = 3.0
 LAST_WORDS_TTL_S = 60.0  # of a worker that could not start: why, until it tries again
 
-# connecting: LiveKit does not know it, or no more.
+# connecting: the worker is not registered with LiveKit.
 WorkerState = Literal["starting", "loading_model", "connecting", "ready", "draining", "error"]
+# hosted: the room has its host now. refused: the worker had no free slots for the dispatch.
+# failed: the host ended with an error. left: the host ended without one.
+Outcome = Literal["hosted", "refused", "failed", "left"]
+
+
+class RoomOutcome(BaseModel):
+    """What became of a room's latest dispatch to one worker."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    generation: int
+    outcome: Outcome
 
 
 class Heartbeat(BaseModel):
-    """One worker as the token service sees it."""
+    """The state of one worker."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -30,23 +42,29 @@ class Heartbeat(BaseModel):
     state: WorkerState
     reason: str = ""
     model: str
-    model_note: str = ""  # one sentence for people, e.g. that the pocket Moshi is a demonstration
-    model_prompts: bool = False  # it follows a persona's prompt, not its sampling alone
-    model_sampling: UsualSampling = UsualSampling()  # of a persona that asks for no other
-    prompt_tokens: int = Field(default=0, ge=0)  # of such a prompt with its marks, at most
-    tokenizer: str = ""  # that counts them: its name in redis (protocol/prompt.py)
+    model_note: str = ""  # one sentence for users, e.g. that the pocket Moshi is a demonstration
+    model_prompts: bool = False  # the model follows a persona's prompt
+    model_sampling: UsualSampling = UsualSampling()  # of a persona that sets none itself
+    prompt_tokens: int = Field(default=0, ge=0)  # the most that a prompt may have with its marks
+    tokenizer: str = ""  # digest of the tokenizer that counts them (protocol/prompt.py)
     voices: tuple[str, ...] = ()
-    # The only lines that its model can be told to say, by voice; `*`: in every voice. None: any.
+    # The only lines that the model can say on command, by voice; `*`: in every voice. None: any.
     lines: dict[str, tuple[str, ...]] | None = None
     slots_total: int = Field(default=0, ge=0)
     slots_used: int = Field(default=0, ge=0)
     slots_free: int = Field(default=0, ge=0)
     step_p99_ms: float | None = None
-    hosts: dict[str, int] = Field(default_factory=dict[str, int])  # room → generation
-    # Lately, room → generation: dispatches that it did not take, hosts that failed, that left.
-    refused: dict[str, int] = Field(default_factory=dict[str, int])
-    failed: dict[str, int] = Field(default_factory=dict[str, int])
-    left: dict[str, int] = Field(default_factory=dict[str, int])
+    # By room, of the latest dispatch to this worker; dropped 40 s after the host ended.
+    outcomes: dict[str, RoomOutcome] = Field(default_factory=dict[str, RoomOutcome])
+
+    @property
+    def hosts(self) -> dict[str, int]:
+        """The generation of each room that the worker hosts now."""
+        return {
+            room: each.generation
+            for room, each in self.outcomes.items()
+            if each.outcome == "hosted"
+        }
 
 
 def heartbeat_key(worker_id: str) -> str:

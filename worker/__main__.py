@@ -181,7 +181,7 @@ def make_server(
             return await job.reject(terminate=True)
         if not context.admission.reserve(job.id, len(spec.personas)):
             log.info("job_refused", job=job.id, room=spec.room, reason="not enough free slots")
-            context.hosts.refused.add(spec)
+            context.hosts.refuse(spec)
             pulse.now()
             return await job.reject(terminate=False)
         first = spec.personas[0]

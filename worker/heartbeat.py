@@ -95,10 +95,7 @@ class HeartbeatPublisher:
             slots_used=self._engine.used if self._engine else 0,
             slots_free=self._admission.free() if self._admission else 0,
             step_p99_ms=self._engine.window.p99_ms() if self._engine else None,
-            hosts={hosting.room: hosting.generation for hosting in self._hosts.all()},
-            refused=self._hosts.refused.all(),
-            failed=self._hosts.failed.all(),
-            left=self._hosts.left.all(),
+            outcomes=self._hosts.outcomes(),
         )
 
     def _reason(self) -> str:
@@ -161,7 +158,7 @@ class HeartbeatPublisher:
                 each.follow(spec)
 
     async def _restore(self, spec: RoomSpec) -> None:
-        """Redis lost what a room was promised, and nobody knows it better than its host."""
+        """Write the spec of a hosted room back into a redis that lost it."""
         text = spec.model_dump_json()
         await self._redis.set(spec_key(spec.room), text, nx=True, ex=self._promise_ttl_s)
         log.warning("promise_restored", room=spec.room, generation=spec.generation)
@@ -180,7 +177,7 @@ class HeartbeatPublisher:
         try:
             if self._status.state == "error":
                 told = self.heartbeat()  # without rooms: those need another host now
-                last = told.model_copy(update={"hosts": {}}).model_dump_json()
+                last = told.model_copy(update={"outcomes": {}}).model_dump_json()
                 await self._redis.set(key, last, px=int(LAST_WORDS_TTL_S * 1000))
             else:
                 await self._redis.delete(key)

@@ -1,6 +1,6 @@
-"""Which rooms this worker hosts, which it refused, failed or left lately, in which generation.
+"""The rooms that this worker hosts, and what became of its latest dispatches.
 
-Written by job threads, read by the heartbeat on the main loop; holds one lock, briefly.
+Written by job threads, read by the heartbeat on the main loop. One lock, held briefly.
 """
 
 import threading
@@ -10,34 +10,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from protocol.commands import Answer, Command
+from protocol.heartbeat import Outcome, RoomOutcome
 from protocol.room_spec import RoomSpec
 from worker.metrics import ROOMS
 
-TOLD_S = 40.0  # longer than a host is awaited at most (token_service/rooms/store.py)
-
-
-class Outcomes:
-    """Rooms with the generation of their dispatch, for so long as it is told what became of it.
-
-    Called from any thread.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._told: dict[str, tuple[int, float]] = {}
-        self._lock = threading.Lock()
-
-    def add(self, spec: RoomSpec) -> None:
-        """Tell of this room from now on."""
-        with self._lock:
-            self._told[spec.room] = (spec.generation, self._clock() + TOLD_S)
-
-    def all(self) -> dict[str, int]:
-        """Room → generation."""
-        with self._lock:
-            now_s = self._clock()
-            self._told = {room: told for room, told in self._told.items() if told[1] > now_s}
-            return {room: generation for room, (generation, _) in self._told.items()}
+OUTCOME_KEPT_S = 40.0  # longer than the token service waits for a host (at most 30 s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +26,20 @@ class Hosting:
     leave: Callable[[str], None]
     follow: Callable[[RoomSpec], None]
     obey: Callable[[Command], Future[Answer]]
-    spec: Callable[[], RoomSpec]  # the one that it follows now
+    spec: Callable[[], RoomSpec]  # the spec that the host follows now
 
 
 class Hosts:
-    """The rooms of this process."""
+    """The hosted rooms of this process and the outcomes of its latest dispatches."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._hosting: dict[str, Hosting] = {}
-        self.refused = Outcomes()  # jobs that were not taken: nobody need wait for their host
-        self.failed = Outcomes()  # hosts that ended with an error
-        self.left = Outcomes()  # hosts that ended as they should: perhaps between two heartbeats
+        self._over: dict[str, tuple[RoomOutcome, float]] = {}  # by room, with the time to forget it
         self._lock = threading.Lock()
 
     def add(self, hosting: Hosting) -> None:
-        """A host has begun. Of two of the same room the older generation is told to leave."""
+        """Add a host that has begun. Of two hosts of one room, tell the older one to leave."""
         with self._lock:
             other = self._hosting.get(hosting.room)
             is_newer = other is None or other.generation <= hosting.generation
@@ -74,20 +50,43 @@ class Hosts:
         if outdated is not None:
             outdated.leave("a newer host is here")
 
-    def remove(self, hosting: Hosting) -> None:
-        """A host has ended."""
+    def remove(self, hosting: Hosting, outcome: Outcome) -> None:
+        """Remove a host that has ended, and keep how it ended."""
         with self._lock:
             if self._hosting.get(hosting.room) is hosting:
                 del self._hosting[hosting.room]
                 ROOMS.set(len(self._hosting))
+            self._keep(hosting.room, hosting.generation, outcome)
+
+    def refuse(self, spec: RoomSpec) -> None:
+        """Keep that this worker did not take a dispatch."""
+        with self._lock:
+            self._keep(spec.room, spec.generation, "refused")
+
+    def _keep(self, room: str, generation: int, outcome: Outcome) -> None:
+        known = self._over.get(room)
+        if known is None or known[0].generation <= generation:
+            ended = RoomOutcome(generation=generation, outcome=outcome)
+            self._over[room] = (ended, self._clock() + OUTCOME_KEPT_S)
+
+    def outcomes(self) -> dict[str, RoomOutcome]:
+        """Return the outcome of each room's newest dispatch to this worker."""
+        with self._lock:
+            now_s = self._clock()
+            self._over = {room: each for room, each in self._over.items() if each[1] > now_s}
+            known = {room: outcome for room, (outcome, _) in self._over.items()}
+            for room, each in self._hosting.items():
+                if room not in known or known[room].generation <= each.generation:
+                    known[room] = RoomOutcome(generation=each.generation, outcome="hosted")
+            return known
 
     def of(self, room: str, generation: int) -> Hosting | None:
-        """Give the host of a room where it is of this generation."""
+        """Return the host of a room where it has this generation."""
         with self._lock:
             hosting = self._hosting.get(room)
         return hosting if hosting is not None and hosting.generation == generation else None
 
     def all(self) -> list[Hosting]:
-        """Every room hosted now."""
+        """Return every room that is hosted now."""
         with self._lock:
             return list(self._hosting.values())

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import InvalidInput
-from protocol.heartbeat import Heartbeat, heartbeat_key
+from protocol.heartbeat import Heartbeat, RoomOutcome, heartbeat_key
 from protocol.personas import Persona
 from protocol.room_spec import PersonaSpec, RoomSpec, persona_specs, spec_key
 from protocol.wire import persona_identity
@@ -110,7 +110,8 @@ def test_an_identity_tells_the_persona_and_its_id() -> None:
 
 def test_a_heartbeat_survives_the_way_to_the_service() -> None:
     """What the worker writes is what the token service reads."""
-    heartbeat = Heartbeat(worker_id="w", state="ready", model="m", hosts={"r": 2})
+    outcomes = {"r": RoomOutcome(generation=2, outcome="hosted")}
+    heartbeat = Heartbeat(worker_id="w", state="ready", model="m", outcomes=outcomes)
 
     assert Heartbeat.model_validate_json(heartbeat.model_dump_json()) == heartbeat
 

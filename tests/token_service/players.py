@@ -29,6 +29,8 @@ from worker.hosts import Hosting, Hosts
 from worker.room.commands import Commands
 
 WITHIN_S = 10.0
+# The argument of `beat` that gives the rooms, each with its generation, of an outcome.
+OUTCOMES = {"hosted": "hosts", "refused": "refused", "failed": "failed", "left": "left"}
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]], what: str) -> None:
@@ -41,8 +43,14 @@ async def eventually(holds: Callable[[], Awaitable[bool]], what: str) -> None:
 
 
 async def beat(redis: Redis, worker_id: str = "worker", **fields: Any) -> None:
-    """A worker says how it is; ready, with six free slots, unless told otherwise."""
+    """Write a worker's heartbeat; it is ready and has six free slots, unless `fields` differ."""
+    outcomes = {
+        room: {"generation": generation, "outcome": outcome}
+        for outcome, given in OUTCOMES.items()
+        for room, generation in fields.pop(given, {}).items()
+    }
     fields = {"state": "ready", "model": "pocket", "slots_free": 6} | fields
+    fields = {"outcomes": outcomes} | fields
     heartbeat = Heartbeat(worker_id=worker_id, **fields)
     await redis.set(heartbeat_key(worker_id), heartbeat.model_dump_json())
 

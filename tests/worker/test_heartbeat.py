@@ -17,7 +17,13 @@ from harness.person import WITHIN_S, eventually
 from harness.servers import free_port
 from protocol.commands import Answer
 from protocol.errors import InvalidInput
-from protocol.heartbeat import HEARTBEAT_TTL_S, LAST_WORDS_TTL_S, Heartbeat, heartbeat_key
+from protocol.heartbeat import (
+    HEARTBEAT_TTL_S,
+    LAST_WORDS_TTL_S,
+    Heartbeat,
+    RoomOutcome,
+    heartbeat_key,
+)
 from protocol.personas import Persona
 from protocol.prompt import TOKENIZER_TTL_S, digest_of, tokenizer_key
 from protocol.room_spec import RoomSpec, persona_specs, spec_key
@@ -25,7 +31,7 @@ from tests.conftest import SettingsFor
 from worker.admission import JobAdmission
 from worker.health import Health
 from worker.heartbeat import HeartbeatPublisher
-from worker.hosts import Hosting, Hosts
+from worker.hosts import OUTCOME_KEPT_S, Hosting, Hosts
 from worker.status import WorkerStatus
 
 PROMISE = RoomSpec(
@@ -246,3 +252,43 @@ def test_of_two_hosts_of_a_room_the_older_generation_goes(generation: int, goes:
         "new": goes == "new",
     }
     assert [each.generation for each in hosts.all()] == [max(2, generation)]
+
+
+def test_outcomes_are_kept_for_a_while() -> None:
+    """Each room has the outcome of its newest dispatch, until 40 s after that is over."""
+    now = [0.0]
+    hosts = Hosts(clock=lambda: now[0])
+    hosts.refuse(PROMISE.model_copy(update={"room": "a", "generation": 1}))
+    now[0] = OUTCOME_KEPT_S / 2
+    hosts.refuse(PROMISE.model_copy(update={"room": "a", "generation": 2}))
+    hosts.refuse(PROMISE.model_copy(update={"room": "a", "generation": 1}))
+    hosts.refuse(PROMISE.model_copy(update={"room": "b", "generation": 7}))
+    now[0] = OUTCOME_KEPT_S + 0.1
+    kept = hosts.outcomes()
+    now[0] = OUTCOME_KEPT_S * 2
+
+    assert kept == {
+        "a": RoomOutcome(generation=2, outcome="refused"),
+        "b": RoomOutcome(generation=7, outcome="refused"),
+    }
+    assert hosts.outcomes() == {}
+
+
+@pytest.mark.parametrize(("refused", "outcome"), [(1, "hosted"), (2, "hosted"), (3, "refused")])
+def test_the_newest_dispatch_of_a_room_counts(refused: int, outcome: str) -> None:
+    """A hosted room is told as hosted, unless a newer dispatch of it was refused."""
+    hosts = Hosts()
+    hosts.add(Told().hosting())
+    hosts.refuse(PROMISE.model_copy(update={"generation": refused}))
+
+    assert hosts.outcomes()[PROMISE.room].outcome == outcome
+
+
+def test_a_host_ends_with_its_outcome() -> None:
+    """A host that ended with an error is told as failed, and hosted no more."""
+    hosts, hosting = Hosts(), Told().hosting()
+    hosts.add(hosting)
+    hosts.remove(hosting, "failed")
+
+    assert hosts.outcomes() == {PROMISE.room: RoomOutcome(generation=2, outcome="failed")}
+    assert hosts.all() == []

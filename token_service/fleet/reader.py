@@ -4,7 +4,7 @@
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from protocol.errors import InvalidInput
-from protocol.heartbeat import HEARTBEAT_PATTERN, Heartbeat
+from protocol.heartbeat import HEARTBEAT_PATTERN, Heartbeat, Outcome
 from protocol.personas import Catalogue, Persona
 from protocol.room_spec import RoomSpec
 from token_service.errors import Unavailable, full
@@ -102,26 +102,16 @@ class Fleet:
         """Whether there is such a worker."""
         return self.worker(worker_id) is not None
 
-    def refuses(self, spec: RoomSpec) -> bool:
-        """Whether the promise's worker did not take this dispatch."""
-        return self._told(spec, lambda worker: worker.refused)
-
-    def failed(self, spec: RoomSpec) -> bool:
-        """Whether the promise's worker took this dispatch, and its host ended with an error."""
-        return self._told(spec, lambda worker: worker.failed)
-
-    def left(self, spec: RoomSpec) -> bool:
-        """Whether the promise's host was there, and has left without an error."""
-        return self._told(spec, lambda worker: worker.left)
+    def outcome(self, spec: RoomSpec) -> Outcome | None:
+        """Return what became of the spec's dispatch, by its worker; None: that is not known."""
+        worker = self.worker(spec.worker)
+        found = worker.outcomes.get(spec.room) if worker is not None else None
+        return found.outcome if found is not None and found.generation == spec.generation else None
 
     def done(self, spec: RoomSpec) -> bool:
-        """Whether nothing more comes of this dispatch: its worker is gone, or done with it."""
+        """Return whether no host will come of this dispatch: its worker is gone, or it is over."""
         gone = bool(spec.worker) and not self.lives(spec.worker)
-        return gone or self.refuses(spec) or self.failed(spec) or self.left(spec)
-
-    def _told(self, spec: RoomSpec, of: Callable[[Heartbeat], Mapping[str, int]]) -> bool:
-        worker = self.worker(spec.worker)
-        return worker is not None and of(worker).get(spec.room) == spec.generation
+        return gone or self.outcome(spec) in ("refused", "failed", "left")
 
     def obstacle(self, personas: int) -> Unavailable | None:
         """Why no worker can take a room with so many personas now; `None` where one can."""

@@ -11,7 +11,9 @@ for i = 4, #KEYS do
   local text = redis.call('GET', KEYS[i])
   local beat = text and cjson.decode(text)
   if beat and beat.state == 'ready' then
-    workers[beat.worker_id] = {free = beat.slots_free, hosts = beat.hosts}
+    local hosts = {}
+    for hosted, each in pairs(beat.outcomes or {}) do hosts[hosted] = each.outcome == 'hosted' end
+    workers[beat.worker_id] = {free = beat.slots_free, hosts = hosts}
     names[#names + 1] = beat.worker_id
     largest = math.max(largest, beat.slots_total or 0, beat.slots_free + beat.slots_used)
   end

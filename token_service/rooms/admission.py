@@ -79,8 +79,8 @@ class RoomAdmission:
             foreign = standing.owner not in ("", wish.caller.id)
         else:
             foreign = await self.rooms.is_used(wish.room)
-            if foreign and await self.specs.lost_memory():
-                raise Unavailable("busy", "Redis was emptied, and is told again. Try again.", 2)
+            if foreign and await self.specs.is_restoring():
+                raise Unavailable("busy", "Redis was emptied; sessions are restored. Try again.", 2)
         if foreign:
             raise Refused(HTTPStatus.FORBIDDEN, "not_yours", "This room is somebody else's.")
         guest = wish.caller.guest

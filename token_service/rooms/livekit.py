@@ -88,14 +88,6 @@ class LiveKitRooms:
                 log.info("old_agent_removed", room=spec.room, agent=participant.identity)
                 await self.remove(participant.identity, spec.room)
 
-    async def spec_of(self, room: str) -> RoomSpec | None:
-        """The latest promise that a dispatch of ours carries, where there is one."""
-        async with _asking():
-            found = await self._livekit.agent_dispatch.list_dispatch(room)
-            known = [carried for one in found if (carried := self._carried(one)) is not None]
-            return max(known, key=lambda spec: spec.generation, default=None)
-        return None
-
     async def asked_for(self, room: str) -> list[str]:
         """The metadata of every dispatch in a room that asks for us by `AGENT_NAME`."""
         async with _asking():

@@ -83,8 +83,9 @@ class Reconciler:
     async def sweep(self) -> None:
         """Apply the rule to every room that exists and was promised something."""
         names = await self.rooms.names()
-        if await self.specs.lost_memory():
-            await self._restore(names)
+        restoring = await self.specs.is_restoring()
+        if restoring:
+            self.trusts_from = time.monotonic() + POLL_PERIOD_S
         fleet = await self.workers.fleet()
         forgotten = await self.forgotten.look(fleet.rooms - set(names))
         rooms = {*names, *forgotten}
@@ -99,16 +100,10 @@ class Reconciler:
         unhosted = [spec for spec in specs if spec.ended or not fleet.hosts(spec)]
         for spec in sorted(unhosted, key=lambda each: line.get(each.room, len(line))):
             await self._try(spec.room)
+        if restoring:  # a room without a spec may be one whose host has not written it back yet
+            return
         for room in await self.dispatch_import.found(set(names) - {p.room for p in specs}):
             await self._try(room)
-
-    async def _restore(self, rooms: list[str]) -> None:
-        """Redis lost everything: what was promised is read out of LiveKit's dispatches."""
-        self.trusts_from = time.monotonic() + HEARTBEAT_TTL_S
-        for room in rooms:
-            if (spec := await self.rooms.spec_of(room)) is not None:
-                await self.specs.restore(spec)
-        await self.specs.remember()
 
     async def _line(self, waiting: set[str]) -> dict[str, int]:
         """Each waiting room's place in the line; who waits no more is taken out of it."""
@@ -135,9 +130,9 @@ class Reconciler:
         async with self.specs.alone(room, wait_s) as lock:
             if lock is None:
                 return
-            spec = await self.specs.read(room) or await self.dispatch_import.import_dispatch(
-                room, lock
-            )
+            spec = await self.specs.read(room)
+            if spec is None and not await self.specs.is_restoring():
+                spec = await self.dispatch_import.import_dispatch(room, lock)
             if spec is None:
                 return
             fleet = await self.workers.fleet()
@@ -161,7 +156,7 @@ class Reconciler:
         """Whether a person is there; where LiveKit has forgotten who is, until a host has left."""
         if any(is_present(one) for one in inside):
             return True
-        if fleet.left(spec):
+        if fleet.outcome(spec) == "left":
             await self.forgotten.over(spec.room)
         return await self.forgotten.has(spec.room)
 
@@ -187,15 +182,14 @@ class Reconciler:
             await self.rooms.clear(later(spec))
         if not spec.worker:
             return spec
-        refused = fleet.refuses(spec)  # it was full after all
-        left = fleet.left(spec)
-        lasted = left or (await self.specs.came(spec) and not fleet.failed(spec))
-        if fleet.lives(spec.worker) and not refused and not lasted:
+        outcome = fleet.outcome(spec)
+        came = outcome == "left" or (outcome != "failed" and await self.specs.came(spec))
+        if fleet.lives(spec.worker) and outcome != "refused" and not came:
             await self.breakers.failed(spec.worker)
-        mourned = await self._give_up(spec, lock)
-        what = "host_refused" if refused else "host_left" if left else "host_lost"
-        log.warning(what, room=spec.room, generation=spec.generation)
-        return mourned
+        without_worker = await self._give_up(spec, lock)
+        event = {"refused": "host_refused", "left": "host_left"}.get(outcome or "", "host_lost")
+        log.warning(event, room=spec.room, generation=spec.generation)
+        return without_worker
 
     async def _give_up(self, spec: RoomSpec, lock: Lock) -> RoomSpec:
         """Expect nothing more of the promise's worker, and hold nothing there."""

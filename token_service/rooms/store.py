@@ -4,6 +4,7 @@ Keys: protocol's, and eight of our own. Every call raises `RedisError` where red
 Who changes a promise holds the room's lock (`alone`); reading needs none.
 """
 
+import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from redis.asyncio.lock import Lock
 from redis.exceptions import LockNotOwnedError
 
 from protocol.errors import InvalidInput
+from protocol.heartbeat import HEARTBEAT_TTL_S
 from protocol.room_spec import RoomSpec, spec_key
 from token_service.auth.callers import ANYONE
 from token_service.errors import Unavailable
@@ -28,7 +30,7 @@ SESSION_KEY = "moshi:session:{id}"  # its room
 OVER_KEY = "moshi:over:{id}"  # there once the session has ended
 OWNED_KEY = "moshi:sessions:{owner}"  # its sessions by when they were opened
 OWNED_KEPT = 1000
-MEMORY_KEY = "moshi:memory"  # there unless redis has lost everything
+MEMORY_KEY = "moshi:memory"  # since when redis holds our keys, epoch in seconds
 LOCK_KEY = "moshi:lock:{room}"
 LOCK_S = 5.0  # who dies with it is waited for no longer; who only froze writes nothing any more
 WRITE = """
@@ -151,20 +153,14 @@ class SpecStore:
         wanted = {room: each for each, room in zip(ids, rooms, strict=True) if room is not None}
         return [each for each in await self.of(wanted) if each.session == wanted[each.room]]
 
-    async def restore(self, spec: RoomSpec) -> None:
-        """Write a promise that redis has lost, unless somebody was quicker."""
-        key, text = spec_key(spec.room), spec.model_dump_json()
-        if await self._redis.set(key, text, nx=True, ex=self._ttl_s):
-            log.warning("promise_restored", room=spec.room, generation=spec.generation)
-            await self.touch([spec])
+    async def is_restoring(self) -> bool:
+        """Return whether redis was found empty so lately that hosts still write their specs back.
 
-    async def lost_memory(self) -> bool:
-        """Whether redis knows nothing of us: it is new, or was restarted empty."""
-        return not await self._redis.exists(MEMORY_KEY)
-
-    async def remember(self) -> None:
-        """Mark redis as one that knows us."""
-        await self._redis.set(MEMORY_KEY, 1)
+        A worker does so with its next heartbeat. The first call that finds redis empty notes when.
+        """
+        now_s = time.time()
+        since: Any = await self._redis.set(MEMORY_KEY, now_s, nx=True, get=True)
+        return now_s - float(since or now_s) < HEARTBEAT_TTL_S
 
     async def touch(self, specs: Iterable[RoomSpec]) -> None:
         """Let the promises of rooms in use live on, and what is kept for them."""

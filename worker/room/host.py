@@ -18,6 +18,7 @@ from livekit.agents import AutoSubscribe, JobContext
 
 from protocol.commands import Answer, Command
 from protocol.events import PeopleEvent
+from protocol.heartbeat import Outcome
 from protocol.room_spec import RoomSpec
 from worker.context import WorkerContext
 from worker.grid import next_tick
@@ -80,6 +81,7 @@ class Host:
     async def run(self) -> None:
         """Join, serve, leave. Errors end this room alone, after it was told."""
         context, room = self._context, self._ctx.room
+        outcome: Outcome = "left"
         context.hosts.add(self._hosting)
         context.changed()
         try:
@@ -88,16 +90,15 @@ class Host:
             )
             self._chat = Chat(room, self._read, self._remove)
             await self._serve(room)
-            context.hosts.left.add(self._spec)
         except Exception:
             log.exception("host_failed")
-            context.hosts.failed.add(self._spec)
+            outcome = "failed"
             if self._chat is not None:
                 await self._chat.say(FAILED)
         finally:
             context.admission.claim(self._ctx.job.id)
             await self._goodbye(room)
-            context.hosts.remove(self._hosting)
+            context.hosts.remove(self._hosting, outcome)
             context.changed()
 
     async def _serve(self, room: rtc.Room) -> None:

@@ -88,7 +88,9 @@ def test_a_host_is_one_of_the_promises_generation(hosts: dict[str, int], hosted:
     """A host of another generation or of another room does not count."""
     spec = RoomSpec(room="r", generation=3, personas=(CHEF,))
 
-    assert Fleet((worker(state="draining", hosts=hosts),)).hosts(spec) is hosted
+    outcomes = {room: {"generation": each, "outcome": "hosted"} for room, each in hosts.items()}
+
+    assert Fleet((worker(state="draining", outcomes=outcomes),)).hosts(spec) is hosted
 
 
 def test_voices_are_those_of_all_ready_workers() -> None:

@@ -8,11 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.personas import Persona
-from protocol.room_spec import RoomSpec
 from worker.admission import HOLD_S, JobAdmission
 from worker.engine.arrays import Pcm
 from worker.grid import FRAME_S, next_tick, until_opening
-from worker.hosts import TOLD_S, Outcomes
 from worker.retries import FIRST_S, MOST_S, Retries
 from worker.room.words import PAUSE_FRAMES, SEGMENT_CHARACTERS, Added, Closed, Words
 from worker.sound.ring import RING_FRAMES, SETTLE_TICKS, Ring
@@ -195,25 +193,6 @@ def test_fades() -> None:
     assert (begins[0], begins[FADE_SAMPLES], begins[-1]) == (0.0, 1.0, 1.0)
     assert (ends[0], ends[-FADE_SAMPLES - 1], ends[-1]) == (1.0, 1.0, 0.0)
     assert frame.min() == 1.0
-
-
-class TestLately:
-    """Rooms of which is told what became of their dispatch."""
-
-    def test_told_for_a_while(self) -> None:
-        """The latest generation of each room, until its time is over."""
-        now = [0.0]
-        lately = Outcomes(clock=lambda: now[0])
-        lately.add(RoomSpec(room="a", personas=(CHEF,), generation=1))
-        now[0] = TOLD_S / 2
-        lately.add(RoomSpec(room="a", personas=(CHEF,), generation=2))
-        lately.add(RoomSpec(room="b", personas=(CHEF,), generation=7))
-        now[0] = TOLD_S + 0.1
-        told = lately.all()
-        now[0] = TOLD_S * 2
-
-        assert told == {"a": 2, "b": 7}
-        assert lately.all() == {}
 
 
 class TestRetries:

@@ -69,6 +69,7 @@ class RoomSpec(BaseModel):
     # The token service's own: who opened the session, and for which identity (none: by a token).
     owner: str = ""
     opener: str = ""
+    max_people: int = Field(default=0, ge=0)  # at once, by LiveKit; 0: no limit
 
     @field_validator("personas")
     @classmethod

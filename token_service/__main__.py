@@ -1,5 +1,7 @@
 """`python -m token_service`: settings → logging → HTTP."""
 
+import logging
+import resource
 import socket
 import sys
 from contextlib import suppress
@@ -15,14 +17,18 @@ from protocol.config.settings import load_settings
 from protocol.errors import InvalidInput
 from token_service.app import create_app
 from token_service.server.connection import Connection
-from token_service.server.descriptors import ACCEPTED, connections
 from token_service.server.forwarded import Forwarded
-from token_service.server.sparse_log import thin_out
+from token_service.server.sparse_log import OnePerSecond
+from token_service.service import OTHER_CONNECTIONS, STREAMS
 
 SHUTDOWN_S = 5
 BACKLOG = 2048  # uvicorn's own
 STARTUP_FAILED = 3  # uvicorn's own
-# What strangers can have logged as often as they like.
+CONNECTIONS = 1000
+ACCEPTED = 32  # at a time: asyncio accepts so many before it reads from any of them
+OTHERS = STREAMS + OTHER_CONNECTIONS + 8 * ACCEPTED + 50  # redis, accepted connections, files
+LEAST = 50  # connections
+# Loggers whose records requests can cause at any rate.
 CAUSED_BY_REQUESTS = (
     "asyncio",
     "uvicorn.error",
@@ -34,10 +40,10 @@ CAUSED_BY_REQUESTS = (
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, which waits for every answer to end, so endless ones must learn of a signal.
+    """Uvicorn with a long kernel backlog, that tells endless answers about a signal.
 
-    For asyncio the backlog is also how many connections it accepts at a time, which is few here:
-    a burst would take all descriptors before a connection was looked at. The kernel's is longer.
+    asyncio also takes the backlog for the number of connections that it accepts at a time. That is
+    low here: a burst would use all descriptors before any connection was read.
     """
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
@@ -45,7 +51,7 @@ class Server(uvicorn.Server):
         self._app = app
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and have the kernel keep those who wait to be accepted."""
+        """Listen with the long backlog."""
         await super().startup(sockets)
         for server in self.servers:
             for listening in server.sockets:
@@ -53,10 +59,26 @@ class Server(uvicorn.Server):
                     same.listen(BACKLOG)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Tell the streams, then do as uvicorn does. Runs as a signal handler."""
+        """Tell the event streams, then exit as uvicorn does. Runs as a signal handler."""
         if (service := getattr(self._app.state, "service", None)) is not None:
             service.leaving = True
         super().handle_exit(sig, frame)
+
+
+def connections() -> int:
+    """Raise the limit of descriptors if needed; return the number of connections that fit.
+
+    Raises `InvalidInput` for too few descriptors.
+    """
+    wanted = CONNECTIONS + OTHERS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    fit = CONNECTIONS if soft == resource.RLIM_INFINITY else min(CONNECTIONS, soft - OTHERS)
+    if fit < LEAST:
+        raise InvalidInput(f"ulimit -n is {soft}: expected at least {OTHERS + LEAST}")
+    return fit
 
 
 def main() -> None:
@@ -65,7 +87,8 @@ def main() -> None:
         keep_loopback_direct()
         settings = load_settings()
         configure_logging(settings)
-        thin_out(*CAUSED_BY_REQUESTS)
+        for name in CAUSED_BY_REQUESTS:
+            logging.getLogger(name).addFilter(OnePerSecond())
         refuse_unsafe(settings, serves_people=True)
         app = create_app(settings)
         limit = connections()

@@ -1,11 +1,11 @@
-"""What goes wrong, as HTTP says it: RFC 9457 problem details, on every path.
+"""Errors as HTTP answers: RFC 9457 problem details on every path.
 
-`error` is a code for programs and `detail` a sentence for people, as they always were; `type`,
-`title` and `status` are the standard's. Owns the shape and the mapping from exceptions to
-statuses. Knows no route.
+`error` is a code for programs and `detail` a sentence for people; `type`, `title` and `status` are
+the standard's. Maps exceptions to answers; knows no route.
 """
 
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -36,8 +36,25 @@ class Problem(BaseModel):
     error: str
 
 
+def _described(sentence: str) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": sentence, "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: _described("A field is invalid; `detail` names it."),
+    401: _described("The bearer is missing, invalid or expired."),
+    403: _described("The caller lacks the right: a scope, the room, or the identity."),
+    404: _described("The caller has no such session, or the session has no such persona."),
+    409: _described("The session is in a state that does not allow this."),
+    413: _described("The body is too long."),
+    429: _described("The caller sent too many requests; retry after `Retry-After` seconds."),
+    503: _described("The service cannot do this now; retry after `Retry-After` seconds."),
+}
+
+
 class Refused(Exception):
-    """Not so: answered with a status of its own, a code for programs and a sentence for people."""
+    """A refusal: an HTTP status, a code for programs and a sentence for people."""
 
     def __init__(
         self, status: HTTPStatus, code: str, sentence: str, headers: dict[str, str] | None = None
@@ -48,74 +65,65 @@ class Refused(Exception):
         self.headers = headers or {}
 
 
-class Unavailable(Exception):
-    """Not now: answered as 503 with `Retry-After`; `code` says which of the reasons."""
+class Unavailable(Refused):
+    """A temporary refusal: 503 with `Retry-After`."""
 
     def __init__(self, code: str, sentence: str, retry_after_s: int) -> None:
-        super().__init__(sentence)
-        self.code = code
+        headers = {"Retry-After": str(retry_after_s)}
+        super().__init__(HTTPStatus.SERVICE_UNAVAILABLE, code, sentence, headers)
         self.retry_after_s = retry_after_s
 
 
 class LiveKitAway(Unavailable):
-    """LiveKit does not answer, or refuses this service's key, or fails: `said` is for the log."""
+    """LiveKit does not answer, refuses this service's key, or fails. `said` is for the log."""
 
     def __init__(self, sentence: str = "LiveKit does not answer.", said: str = "") -> None:
         super().__init__("livekit_away", sentence, AWAY_RETRY_S)
         self.said = said
 
 
-class RedisAway(Unavailable):
-    """Redis does not answer."""
-
-    def __init__(self) -> None:
-        super().__init__("redis_away", "Redis does not answer.", AWAY_RETRY_S)
-
-
 def redis_full() -> Unavailable:
-    """Redis has no memory left."""
-    sentence = "Redis is full: there is no room for another conversation. Try again soon."
-    return Unavailable("redis_full", sentence, 30)
+    """Return the refusal for a redis without free memory."""
+    return Unavailable("redis_full", "Redis is full, so no new room can open. Try again soon.", 30)
 
 
 def redis_trouble(error: RedisError) -> Unavailable:
-    """Tell a redis that is full from one that refuses and one that is away."""
+    """Return the refusal for an error of redis: full, refusing or away."""
     if not isinstance(error, ResponseError):
-        return RedisAway()
+        return Unavailable("redis_away", "Redis does not answer.", AWAY_RETRY_S)
     if isinstance(error, OutOfMemoryError) or "OOM" in str(error):  # a script's has no class
         return redis_full()
     kind = str(error).partition(" ")[0]
-    return Unavailable("redis_refuses", f"Redis refuses what it is asked: {kind:.40}.", 10)
+    return Unavailable("redis_refuses", f"Redis refuses a command: {kind:.40}.", 10)
 
 
 def full() -> Unavailable:
-    """No worker has the slots at the moment."""
+    """Return the refusal while no worker has the slots."""
     return Unavailable("full", "All places are taken at the moment. Try again soon.", 15)
 
 
 def over() -> Refused:
-    """A session that has ended lets nobody in."""
-    return Refused(HTTPStatus.FORBIDDEN, "session_ended", "This session is over.")
+    """Return the refusal to enter a session that has ended."""
+    return Refused(HTTPStatus.FORBIDDEN, "session_ended", "This session has ended.")
 
 
 def bad_bearer() -> Refused:
-    """A bearer that is not known, or not any more."""
-    sentence = "Authorization: this bearer is not good, or not any more."
+    """Return the refusal of an invalid bearer."""
+    sentence = "Authorization: invalid or expired token."
     headers = {"WWW-Authenticate": "Bearer"}
     return Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", sentence, headers)
 
 
-class BadSignature(Exception):
-    """A webhook that LiveKit did not sign with our key."""
-
-    def __init__(self) -> None:
-        super().__init__("Authorization: expected LiveKit's signature of this body.")
+def bad_signature() -> Refused:
+    """Return the refusal of a webhook that LiveKit did not sign with our key."""
+    sentence = "Authorization: expected LiveKit's signature of this body."
+    return Refused(HTTPStatus.UNAUTHORIZED, "bad_signature", sentence)
 
 
 def problem_answer(
     status: int, code: str, sentence: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:
-    """One problem as an answer that nobody keeps."""
+    """Return a problem as an answer that no cache stores."""
     body = Problem(
         type=f"urn:moshi-rooms:{code}",
         title=HTTPStatus(status).phrase,
@@ -123,24 +131,18 @@ def problem_answer(
         detail=sentence,
         error=code,
     )
-    return JSONResponse(
-        body.model_dump(),
-        status_code=status,
-        headers={"Cache-Control": "no-store"} | (headers or {}),
-        media_type=MEDIA_TYPE,
-    )
+    headers = {"Cache-Control": "no-store"} | (headers or {})
+    return JSONResponse(body.model_dump(), status, headers, MEDIA_TYPE)
 
 
 def answer_problems(app: FastAPI) -> None:
-    """Teach an app the mapping."""
+    """Register a handler for each kind of exception."""
     app.add_exception_handler(InvalidInput, _invalid_input)
     app.add_exception_handler(RequestValidationError, _invalid_request)
-    app.add_exception_handler(BadSignature, _bad_signature)
     app.add_exception_handler(Refused, _refused)
-    app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(RedisError, _redis_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(ClientDisconnect, _client_gone)
     app.add_exception_handler(Exception, _failure)
 
 
@@ -149,7 +151,7 @@ async def _invalid_input(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
-    """Name the fields; their values stay out, a prompt may be among them."""
+    """Name the invalid fields; their values stay out, because one may be a prompt."""
     assert isinstance(error, RequestValidationError)
     faults = [
         f"{'.'.join(str(part) for part in fault['loc'][1:]) or 'body'}: "
@@ -163,29 +165,21 @@ async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     return problem_answer(400, "invalid_input", "; ".join(faults)[:2000])
 
 
-async def _bad_signature(_: Request, error: Exception) -> JSONResponse:
-    return problem_answer(401, "bad_signature", str(error))
-
-
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)
+    if isinstance(error, Unavailable):
+        log.warning("request_unavailable", code=error.code)
     return problem_answer(error.status, error.code, str(error), error.headers)
-
-
-async def _unavailable(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Unavailable)
-    log.warning("request_unavailable", code=error.code)
-    return problem_answer(503, error.code, str(error), {"Retry-After": str(error.retry_after_s)})
 
 
 async def _redis_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RedisError)
     log.warning("redis_error", kind=type(error).__name__, said=str(error))
-    return await _unavailable(request, redis_trouble(error))
+    return await _refused(request, redis_trouble(error))
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
-    """What the framework itself refuses: unknown paths, wrong methods, bodies too long."""
+    """Answer the framework's own refusals: unknown paths, wrong methods, bodies too long."""
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     headers = dict(error.headers or {})
@@ -199,19 +193,19 @@ def _methods_of(request: Request) -> list[str]:
     """List the methods of a request's path: the framework names those of one route alone."""
     routes: list[BaseRoute] = request.app.routes
 
-    def is_one(method: str) -> bool:
+    def has(method: str) -> bool:
         scope = {**request.scope, "method": method}
         return any(route.matches(scope)[0] is Match.FULL for route in routes)
 
-    found = [method for method in ("GET", "POST", "DELETE") if is_one(method)]
+    found = [method for method in ("GET", "POST", "DELETE") if has(method)]
     return [*found, "HEAD"] if "GET" in found else found
 
 
-async def _gone(_: Request, error: Exception) -> JSONResponse:
-    """A body that was not sent to its end; the answer reaches nobody."""
-    return problem_answer(400, "aborted", "body: ended before its end.")
+async def _client_gone(_: Request, error: Exception) -> JSONResponse:
+    """End a request whose client hung up before the end of the body."""
+    return problem_answer(400, "aborted", "The body ended early.")
 
 
 async def _failure(_: Request, error: Exception) -> JSONResponse:
-    """A fault of ours; the framework logs it with its traceback."""
-    return problem_answer(500, "failure", "Something went wrong on this side.")
+    """Answer for a fault of this service; the framework logs the traceback."""
+    return problem_answer(500, "failure", "The service failed; its log has the reason.")

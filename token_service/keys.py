@@ -11,22 +11,22 @@ from token_service.auth.callers import Scope
 
 
 def main() -> None:
-    """Make a key, add it to the file, show it once."""
+    """Make an API key, add its hash to the file, and show the key once."""
     parser = argparse.ArgumentParser(prog="python -m token_service.keys", description=main.__doc__)
-    parser.add_argument("name", help="who will use it; keys of one name are one caller")
+    parser.add_argument("name", help="the caller's name; keys with the same name are one caller")
     parser.add_argument("--scopes", default="talk,manage,observe", help="default: %(default)s")
     parser.add_argument("--file", type=Path, help="default: API_KEYS_FILE")
     options = parser.parse_args()
     try:
         path = options.file or load_settings().api_keys_file
         if path is None:
-            raise InvalidInput("API_KEYS_FILE is not set; name a file with --file")
+            raise InvalidInput("API_KEYS_FILE is not set; give a file with --file")
         key, stored = make_key(options.name, _scopes(options.scopes))
         add_key(path, stored)
         read_keys(path)
     except InvalidInput as error:
         sys.exit(f"token_service.keys: {error}")
-    sys.stderr.write(f"Added to {path}. This is the only time that the key is shown:\n")
+    sys.stderr.write(f"Added to {path}. The key is shown only now:\n")
     sys.stdout.write(f"{key}\n")
 
 

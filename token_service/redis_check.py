@@ -1,4 +1,4 @@
-"""Whether redis keeps what it is told: asked once, as soon as it answers."""
+"""A check at the start whether redis evicts keys."""
 
 import asyncio
 from contextlib import suppress
@@ -11,20 +11,20 @@ from protocol.redis_memory import ADVICE, forgetting
 
 log = structlog.stdlib.get_logger(__name__)
 
-LOOK_EVERY_S = 1.0
+RETRY_S = 1.0
 
 
-async def tell_what_redis_forgets(redis: Redis, stopping: asyncio.Event) -> None:
-    """Log it where redis evicts keys. Waits for a redis that is away until told to stop."""
+async def log_redis_eviction(redis: Redis, stopping: asyncio.Event) -> None:
+    """Log an error if redis evicts keys. Waits for a redis that is away."""
     while not stopping.is_set():
         with suppress(RedisError):
-            if (sentence := await forgotten(redis)) is not None:
+            if (sentence := await eviction(redis)) is not None:
                 log.error("redis_forgets", reason=sentence, advice=ADVICE)
             return
         with suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), LOOK_EVERY_S)
+            await asyncio.wait_for(stopping.wait(), RETRY_S)
 
 
-async def forgotten(redis: Redis) -> str | None:
-    """Say what redis forgets when it is full; None where it keeps all. Raises `RedisError`."""
+async def eviction(redis: Redis) -> str | None:
+    """Return a sentence if a full redis evicts keys. Raises `RedisError`."""
     return forgetting(await redis.info("memory"))

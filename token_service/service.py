@@ -1,4 +1,4 @@
-"""The parts of the running service, opened with the app and closed with it."""
+"""The parts of the running service, opened and closed with the app."""
 
 from collections import Counter
 from collections.abc import AsyncGenerator
@@ -18,7 +18,7 @@ from protocol.errors import InvalidInput
 from protocol.personas import Catalogue, load_catalogue
 from protocol.seal import Seal
 from token_service.auth.audit import Audit
-from token_service.auth.authenticator import Authenticator, Authenticators, authenticators
+from token_service.auth.authenticator import Authenticator, Credentials, credentials_of
 from token_service.auth.guest_links import GuestLinks
 from token_service.auth.rate_limit import RateLimiter
 from token_service.fleet.breakers import Breakers
@@ -40,19 +40,19 @@ from token_service.rooms.sessions import Sessions
 from token_service.rooms.store import SpecStore
 
 REDIS_TIMEOUT_S = 2.0
-STREAMS = 200  # of events, in this process; each holds a connection to redis
-OTHER_CONNECTIONS = 100  # redis-py's own limit, which would be for all together
+STREAMS = 200  # event streams of this process; each holds a connection to redis
+OTHER_CONNECTIONS = 100  # to redis: redis-py's own limit, which would be for all together
 
 
 @dataclass(slots=True)
 class Service:
-    """Everything that a route may need."""
+    """The parts that routes use."""
 
     settings: Settings
     catalogue: Catalogue
     redis: Redis
     rooms: LiveKitRooms
-    verifier: api.TokenVerifier  # of what LiveKit signs
+    verifier: api.TokenVerifier  # of webhooks that LiveKit signed
     workers: FleetReader
     admission: RoomAdmission
     dispatcher: Reconciler
@@ -62,14 +62,14 @@ class Service:
     passes: IssuedTokens
     sessions: Sessions
     commands: Commands
-    gate: Authenticator
-    guests: GuestLinks
+    authenticator: Authenticator
+    links: GuestLinks
     forgotten: Forgotten
     limiter: RateLimiter
     space: Space
     audit: Audit
-    streams: Counter[str] = field(default_factory=Counter[str])  # of events, open now, by caller
-    leaving: bool = False  # the process was told to end: streams end by themselves
+    streams: Counter[str] = field(default_factory=Counter[str])  # open event streams, by caller
+    leaving: bool = False  # after a signal to end: event streams then end by themselves
 
 
 def catalogue_of(settings: Settings) -> Catalogue:
@@ -84,45 +84,35 @@ def catalogue_of(settings: Settings) -> Catalogue:
 
 @asynccontextmanager
 async def open_service(
-    settings: Settings, catalogue: Catalogue, entrances: Authenticators | None = None
+    settings: Settings, catalogue: Catalogue, credentials: Credentials | None = None
 ) -> AsyncGenerator[Service]:
-    """Connect nothing yet, but make ready to: redis and LiveKit may be away and come later."""
-    ring, users = entrances or authenticators(settings)
-    redis = _redis(settings)
+    """Open the service. It connects to redis and LiveKit later, with the first requests."""
+    credentials = credentials or credentials_of(settings)
     secret = reveal(settings, "livekit_api_secret", "rooms and webhooks")
     livekit = LiveKitClient(settings.livekit_url, settings.livekit_api_key, secret)
     verifier = api.TokenVerifier(settings.livekit_api_key, secret)
-    guests = GuestLinks(redis, settings)
-    async with AsyncExitStack() as open_parts:
-        if users is not None:
+    rooms = LiveKitRooms(livekit, Seal(settings))
+    async with AsyncExitStack() as open_parts, _redis(settings) as redis, livekit:
+        if (users := credentials[1]) is not None:
             open_parts.push_async_callback(users.close)
-        async with redis, livekit:
-            yield _assemble(
-                settings,
-                catalogue,
-                redis,
-                LiveKitRooms(livekit, Seal(settings)),
-                verifier,
-                Authenticator(settings, ring, users, guests),
-                guests,
-            )
+        yield _assemble(settings, catalogue, credentials, redis, rooms, verifier)
 
 
 def _assemble(
     settings: Settings,
     catalogue: Catalogue,
+    credentials: Credentials,
     redis: Redis,
     rooms: LiveKitRooms,
     verifier: api.TokenVerifier,
-    gate: Authenticator,
-    guests: GuestLinks,
 ) -> Service:
-    """Make every part of the service, each of those that it needs."""
+    """Construct the parts of the service, each with its dependencies."""
     specs = SpecStore(redis, settings.promise_ttl_s, settings.token_ttl_s + SLACK_S)
+    links = GuestLinks(settings)
     limiter, space, holds = RateLimiter(redis, settings), Space(redis), Holds(redis)
     breakers, places, events = Breakers(redis), Reservations(redis), EventStore(redis)
     workers = FleetReader(redis, breakers)
-    passes = IssuedTokens(redis, rooms, specs, guests, settings)
+    passes = IssuedTokens(redis, rooms, specs, settings)
     forgotten, prompts = Forgotten(redis, rooms), PromptLimits(redis)
     hold_s, usual = settings.reservation_s, settings.default_persona
     admission = RoomAdmission(
@@ -133,7 +123,7 @@ def _assemble(
         specs, workers, rooms, places, breakers, events, passes, dispatch_import, forgotten, prompts
     )
     sessions = Sessions(
-        redis, admission, specs, workers, rooms, places, events, passes, dispatcher, forgotten
+        admission, specs, workers, rooms, places, events, passes, dispatcher, forgotten
     )
     return Service(
         settings=settings,
@@ -149,8 +139,8 @@ def _assemble(
         specs=specs,
         passes=passes,
         commands=Commands(redis, workers),
-        gate=gate,
-        guests=guests,
+        authenticator=Authenticator(settings, credentials, links, limiter),
+        links=links,
         forgotten=forgotten,
         limiter=limiter,
         space=space,
@@ -171,9 +161,10 @@ def _redis(settings: Settings) -> Redis:
     )
 
 
-async def _of_request(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
+    """Return the service of a request's app."""
     service: Service = request.app.state.service
     return service
 
 
-OpenService = Annotated[Service, Depends(_of_request)]
+OpenService = Annotated[Service, Depends(service_of)]

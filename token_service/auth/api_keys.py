@@ -1,11 +1,10 @@
-"""API keys: a file of salted hashes, read again when it changes.
+"""API keys: a file of names and hashes, read again when it changes.
 
-A key is `mrk_<id>_<secret>`: the id finds its line, the secret has 256 random bits, so one round of
-SHA-256 guards it. Keys of one name are one caller: a new key replaces an old one without a break.
+A key is `mrk_` and 256 random bits; one round of SHA-256 protects those. Keys with the same name
+are one caller, so a new key can replace an old one without an interruption.
 """
 
 import hashlib
-import hmac
 import json
 import os
 import secrets
@@ -23,55 +22,47 @@ from token_service.auth.callers import Caller, Scope
 log = structlog.stdlib.get_logger(__name__)
 
 PREFIX = "mrk_"
+Name = Annotated[str, Matching(r"[A-Za-z0-9._-]{1,64}", "1 to 64 letters, digits, dots, - and _")]
+Hash = Annotated[str, Matching(r"[0-9a-f]{64}", "64 of the digits 0 to 9 and a to f")]
 
 
 class StoredKey(BaseModel):
-    """One key at rest."""
+    """One key as the file stores it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: Annotated[str, Matching(r"[0-9a-f]{16}", "16 of the digits 0 to 9 and a to f")]
-    name: Annotated[
-        str, Matching(r"[A-Za-z0-9._-]{1,64}", "1 to 64 letters, digits, dots, - and _")
-    ]
+    name: Name
     scopes: frozenset[Scope] = Field(min_length=1)
-    salt: str
-    hash: str
+    hash: Hash
 
 
 class KeyFile(BaseModel):
-    """The file."""
+    """The content of a key file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     keys: tuple[StoredKey, ...] = ()
 
 
-NOBODY = StoredKey(id="0" * 16, name="nobody", scopes=frozenset(Scope), salt="", hash="0" * 64)
-
-
-def hashed(salt: str, secret: str) -> str:
-    """What is kept of a secret."""
-    return hashlib.sha256(f"{salt}:{secret}".encode()).hexdigest()
+def hashed(key: str) -> str:
+    """Return a key's SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def make_key(name: str, scopes: frozenset[Scope]) -> tuple[str, StoredKey]:
-    """Make a key, which is shown once, and what is kept of it. Raises `InvalidInput`."""
-    key_id, secret, salt = secrets.token_hex(8), secrets.token_urlsafe(32), secrets.token_hex(16)
+    """Make a key and its stored form. Raises `InvalidInput`."""
+    key = PREFIX + secrets.token_urlsafe(32)
     try:
-        stored = StoredKey(
-            id=key_id, name=name, scopes=scopes, salt=salt, hash=hashed(salt, secret)
-        )
+        return key, StoredKey(name=name, scopes=scopes, hash=hashed(key))
     except ValidationError as error:
         raise InvalidInput(explain(error)) from error
-    return f"{PREFIX}{key_id}_{secret}", stored
 
 
 def read_keys(path: Path) -> dict[str, StoredKey]:
-    """Every key of a file by its id. Raises `InvalidInput`, whose text shows no value."""
+    """Read a file's keys, by hash. Raises `InvalidInput`; its text shows no value."""
     try:
         fields = tomllib.loads(path.read_text(encoding="utf-8"))
-        return {key.id: key for key in KeyFile.model_validate(fields).keys}
+        return {key.hash: key for key in KeyFile.model_validate(fields).keys}
     except OSError as error:
         raise InvalidInput(f"API_KEYS_FILE={str(path)!r}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -81,17 +72,16 @@ def read_keys(path: Path) -> dict[str, StoredKey]:
 
 
 def add_key(path: Path, stored: StoredKey) -> None:
-    """Append a key to a file that its owner alone can read."""
-    lines = ["[[keys]]", f'id = "{stored.id}"', f'name = "{stored.name}"']
-    lines += [f"scopes = {json.dumps(sorted(stored.scopes))}"]
-    lines += [f'salt = "{stored.salt}"', f'hash = "{stored.hash}"', "", ""]
+    """Append a key to a file; a new file is readable by its owner only."""
+    scopes = json.dumps(sorted(stored.scopes))
+    text = f'[[keys]]\nname = "{stored.name}"\nscopes = {scopes}\nhash = "{stored.hash}"\n\n'
     path.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w") as file:
-        file.write("\n".join(lines))
+        file.write(text)
 
 
 class ApiKeys:
-    """The keys of one file, which may change while the service runs: removed is revoked."""
+    """The keys of one file. A key that is removed from the file is revoked at once."""
 
     def __init__(self, path: Path) -> None:
         """Read the file. Raises `InvalidInput`."""
@@ -99,16 +89,17 @@ class ApiKeys:
         self._stamp = _stamp(path)
         self._keys = read_keys(path)
 
-    async def caller(self, key: str) -> Caller | None:
-        """Whose key this is; `None` where it is none. Takes as long for either."""
-        self._read_again()
-        key_id, _, secret = key.removeprefix(PREFIX).partition("_")
-        stored = self._keys.get(key_id, NOBODY)
-        good = hmac.compare_digest(stored.hash, hashed(stored.salt, secret))
-        return Caller(f"key:{stored.name}", stored.scopes) if good else None
+    def caller(self, key: str) -> Caller | None:
+        """Return the caller that a key identifies; `None` for an unknown key.
 
-    def _read_again(self) -> None:
-        """A file that changed is read; one that cannot be read holds no key."""
+        The lookup is by hash: its duration tells nothing about the keys themselves.
+        """
+        self._reload()
+        stored = self._keys.get(hashed(key))
+        return Caller(f"key:{stored.name}", stored.scopes) if stored is not None else None
+
+    def _reload(self) -> None:
+        """Read the file if it has changed; an unreadable file has no keys."""
         stamp = _stamp(self._path)
         if stamp == self._stamp:
             return
@@ -121,7 +112,7 @@ class ApiKeys:
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """What changes when a file does."""
+    """Return a value that differs after every change of the file; `None` if it is missing."""
     try:
         found = path.stat()
     except OSError:

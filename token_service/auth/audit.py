@@ -1,7 +1,7 @@
-"""The audit log: who minted or changed what for whom, one JSON line each, never a token.
+"""The audit log: one JSON line for each token and change, with its caller; never a token.
 
-The file may be moved away while the service runs: each line opens it anew. Where a line cannot be
-written, its request is refused, and so are the next ones before they do anything.
+Each write opens the file again, so that it can be rotated. If a line cannot be written, its request
+is refused, and the next ones are refused before they change anything.
 """
 
 import errno
@@ -20,17 +20,19 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class AuditAway(Unavailable):
-    """A line of the audit log cannot be written."""
+    """The audit log cannot be written."""
 
     def __init__(self) -> None:
-        super().__init__("audit_away", "The audit log cannot be written, so nothing is done.", 10)
+        super().__init__(
+            "audit_away", "The audit log cannot be written, so changes are refused.", 10
+        )
 
 
 class Audit:
-    """Writes lines, or nothing where no file is set."""
+    """Writes the log, if a file is set."""
 
     def __init__(self, path: Path | None) -> None:
-        """Open the file, which its owner alone can read. Raises `InvalidInput`."""
+        """Open the file; a new one is readable by its owner only. Raises `InvalidInput`."""
         self._path = path
         self._is_away = False
         self._is_torn = False  # the last line was written in part
@@ -41,17 +43,14 @@ class Audit:
             raise InvalidInput(f"AUDIT_LOG={str(path)!r}: {error.strerror}") from error
 
     def write(self, action: str, caller: Caller, **about: str) -> None:
-        """Add one line: what was done, by whom, from where, and what it was about.
-
-        Raises `AuditAway`.
-        """
-        said = {"caller": caller.id, "address": caller.address}
+        """Add one line: the action, its caller and address, and its objects. Raises `AuditAway`."""
+        line = {"caller": caller.id, "address": caller.address}
         if caller.guest is not None:
-            said["guest_link"] = caller.guest.id
-        self._append(action, said | about)
+            line["guest_link"] = caller.guest.id
+        self._append(action, line | about)
 
     def require(self) -> None:
-        """Raise `AuditAway` where the last line could not be written and none can be now."""
+        """Raise `AuditAway` if the last line could not be written and still none can."""
         if self._is_away:
             self._append("audit_resumed", {})
 

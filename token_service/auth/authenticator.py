@@ -1,20 +1,18 @@
-"""Who is let in: from a request to a caller with the scopes that a route needs.
+"""Authentication: from a request to its caller.
 
-A bearer is an API key, a guest's pass or a user's JWT, told apart by how it begins. Without one
-nobody gets in, unless `AUTH_MODE` has `open`, or `loopback` and the request is this machine's own:
-from a loopback address, to a loopback name (a foreign name that points here is an attack), from no
-foreign page.
+A bearer is an API key, a guest link's or a user's JWT; its prefix tells which. Requests without a
+bearer are refused, unless `AUTH_MODE` has `open`, or `loopback` and the request is this machine's
+own: from a loopback address, to a loopback name (a foreign name that resolves to this machine is an
+attack), from no foreign page.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Request, Security
-from fastapi.security import HTTPBearer
+from fastapi import Request
 from redis.exceptions import RedisError
 
 from protocol.config.addresses import is_loopback
@@ -22,89 +20,87 @@ from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from token_service.auth import api_keys, guest_links
 from token_service.auth.api_keys import ApiKeys
-from token_service.auth.callers import ANYONE, Caller, Scope
+from token_service.auth.callers import ANYONE, Caller
 from token_service.auth.guest_links import GuestLinks
 from token_service.auth.jwt_users import JwtUsers, UnknownKey
 from token_service.auth.rate_limit import RateLimiter
 from token_service.errors import Refused, bad_bearer
 
-Authenticate = Callable[[str], Awaitable[Caller | None]]
-
-Authenticators = tuple[ApiKeys | None, JwtUsers | None]
+Credentials = tuple[ApiKeys | None, JwtUsers | None]
 
 READS = frozenset({"GET", "HEAD"})
 
 
 class Authenticator:
-    """Tells who calls."""
+    """Finds the caller of a request, and counts the request."""
 
     def __init__(
-        self, settings: Settings, ring: ApiKeys | None, users: JwtUsers | None, guests: GuestLinks
+        self, settings: Settings, credentials: Credentials, links: GuestLinks, limiter: RateLimiter
     ) -> None:
         self._modes = settings.auth_mode
         self._origins = settings.cors_origins
-        self._ring, self._users, self._guests = ring, users, guests
+        self._keys, self._users = credentials
+        self._links = links
+        self._limiter = limiter
 
-    async def caller(self, request: Request, limiter: RateLimiter) -> Caller:
-        """Give the caller, who has not called too often. Raises `Refused`."""
-        address = request.client.host if request.client else ""
+    async def caller(self, request: Request) -> Caller:
+        """Return the caller and count the request. Raises `Refused`."""
+        address = address_of(request)
         bearer = _bearer(request)
-        door = self._door(bearer)
-        if door is None and self._is_own(request, address):
+        verify = self._verifier(bearer)
+        if verify is not None:
+            found = await self._verified(verify, bearer, address)
+        elif self._is_own(request, address):
             return replace(ANYONE, address=address)
-        if door is not None:
-            found = await self._known(door, bearer, address, limiter)
         elif "open" in self._modes:
             found = replace(ANYONE, is_stranger=True)
         else:
-            await (limiter.failed(address) if bearer else limiter.nobody(address))
-            raise _unauthorized(self._modes, bearer)
+            limiter = self._limiter
+            await (limiter.failed(address) if bearer else limiter.without_bearer(address))
+            raise bad_bearer() if bearer else _bearer_missing(self._modes)
         caller = replace(found, address=address)
-        await limiter.let_in(caller)
+        await self._limiter.request(caller)
         if request.method not in READS:
-            await limiter.caller(caller)
+            await self._limiter.change(caller)
         return caller
 
-    async def _known(
-        self, door: Authenticate, bearer: str, address: str, limiter: RateLimiter
-    ) -> Caller:
-        """Give whom the bearer is for; one that is not good is counted. Raises `Refused`.
+    async def count_anonymous(self, request: Request) -> None:
+        """Rate-limit a public request. Trusted local requests are exempt. Raises `Refused`.
 
-        What is cheap to check comes before the count, so that good callers are never shut out with
-        bad ones of their address; a question to the issuer comes after it.
+        Without redis nothing is counted: the answer then says that redis is away.
+        """
+        address = address_of(request)
+        if not self._is_own(request, address):
+            with suppress(RedisError):
+                await self._limiter.anonymous(address)
+
+    async def _verified(
+        self, verify: Callable[[str], Caller | None], bearer: str, address: str
+    ) -> Caller:
+        """Return a bearer's caller. Raises `Refused` for an invalid one, which is counted.
+
+        Local checks come before the count, so that invalid bearers of an address do not lock out
+        its valid callers; the question to the issuer comes after it.
         """
         counted = False
         try:
-            found = await door(bearer)
+            found = verify(bearer)
         except UnknownKey as unknown:
             if counted := unknown.users.has_keys:
-                await limiter.failed(address)
-            found = await unknown.users.new_caller(bearer)
+                await self._limiter.failed(address)
+            found = await unknown.users.caller_by_new_key(bearer)
         if found is None:
             if not counted:
-                await limiter.failed(address)
-            raise _unauthorized(self._modes, bearer)
+                await self._limiter.failed(address)
+            raise bad_bearer()
         return found
 
-    async def count_anonymous(self, request: Request, limiter: RateLimiter) -> None:
-        """Count somebody who sees what everybody may see. Raises `Refused`.
-
-        Without redis nobody is counted: the answer is to say that it is away.
-        """
-        address = request.client.host if request.client else ""
-        if not self._is_own(request, address):
-            with suppress(RedisError):
-                await limiter.count_anonymous(address)
-
-    def _door(self, bearer: str) -> Authenticate | None:
-        """Who checks such a bearer; nobody where none is expected."""
+    def _verifier(self, bearer: str) -> Callable[[str], Caller | None] | None:
         if bearer.startswith(guest_links.PREFIX):
-            return self._guests.caller
-        if self._ring is not None and bearer.startswith(api_keys.PREFIX):
-            return self._ring.caller
-        if self._users is not None and bearer:
-            return self._users.caller
-        return None
+            return self._links.caller
+        if self._keys is not None and bearer.startswith(api_keys.PREFIX):
+            return self._keys.caller
+        return self._users.caller if self._users is not None and bearer else None
 
     def _is_own(self, request: Request, address: str) -> bool:
         if "loopback" not in self._modes:
@@ -115,6 +111,11 @@ class Authenticator:
             and _is_here(f"//{request.headers.get('Host', '')}")
             and (origin is None or origin in self._origins or _is_here(origin))
         )
+
+
+def address_of(request: Request) -> str:
+    """Return the address of a request's sender."""
+    return request.client.host if request.client else ""
 
 
 def _bearer(request: Request) -> str:
@@ -129,76 +130,27 @@ def _is_here(url: str) -> bool:
         return False
 
 
-def _unauthorized(modes: tuple[str, ...], bearer: str) -> Refused:
-    if bearer:
-        return bad_bearer()
+def _bearer_missing(modes: tuple[str, ...]) -> Refused:
     sentence = f"Authorization: expected a bearer (AUTH_MODE={','.join(modes)})."
     if modes == ("loopback",):
-        sentence = "AUTH_MODE=loopback lets in only who calls localhost from this machine itself."
-    return Refused(
-        HTTPStatus.UNAUTHORIZED, "unauthorized", sentence, {"WWW-Authenticate": "Bearer"}
-    )
+        sentence = "AUTH_MODE=loopback admits only requests to localhost from this machine."
+    headers = {"WWW-Authenticate": "Bearer"}
+    return Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", sentence, headers)
 
 
-def authenticators(settings: Settings) -> Authenticators:
-    """Read what the modes need. Raises `InvalidInput` for settings that do not go together."""
+def credentials_of(settings: Settings) -> Credentials:
+    """Read the API keys and the JWT settings. Raises `InvalidInput` for contradicting settings."""
     modes = settings.auth_mode
     if not modes:
         raise InvalidInput("AUTH_MODE: expected at least one of loopback, open, api_keys, jwt")
     if modes == ("loopback",) and not is_loopback(settings.host):
         raise InvalidInput(
-            f"AUTH_MODE='loopback' with HOST={settings.host!r}: nobody could get in; "
+            f"AUTH_MODE='loopback' with HOST={settings.host!r} admits no caller; "
             "expected api_keys, jwt or open"
         )
-    ring = None
+    keys = None
     if "api_keys" in modes:
         if settings.api_keys_file is None:
             raise InvalidInput("API_KEYS_FILE: expected with AUTH_MODE=api_keys")
-        ring = ApiKeys(settings.api_keys_file)
-    return ring, JwtUsers(settings) if "jwt" in modes else None
-
-
-BEARER = HTTPBearer(
-    scheme_name="bearer",
-    description="An API key (`mrk_…`), a guest link's bearer (`mrg_…`), or a JWT of the operator's "
-    "issuer. Which of them are good, and whether none is needed, is `AUTH_MODE`.",
-    auto_error=False,
-)
-
-
-async def caller_of(request: Request, _: Annotated[object, Security(BEARER)] = None) -> Caller:
-    """Let a request in and count it, once. Raises `Refused`, and `AuditAway` for a change."""
-    found: Caller | None = getattr(request.state, "caller", None)
-    if found is not None:
-        return found
-    service = request.app.state.service
-    caller: Caller = await service.gate.caller(request, service.limiter)
-    if request.method not in READS:
-        service.audit.require()
-    request.state.caller = caller
-    return caller
-
-
-async def _count_anonymous(request: Request) -> None:
-    service = request.app.state.service
-    await service.gate.count_anonymous(request, service.limiter)
-
-
-ANONYMOUS = Depends(_count_anonymous)
-
-
-class Needs:
-    """A dependency: the caller, who has a scope."""
-
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
-
-    async def __call__(self, caller: Annotated[Caller, Depends(caller_of)]) -> Caller:
-        """Raise `Refused` where the caller may not."""
-        caller.require(self._scope)
-        return caller
-
-
-Talker = Annotated[Caller, Security(Needs(Scope.TALK), scopes=[Scope.TALK])]
-Manager = Annotated[Caller, Security(Needs(Scope.MANAGE), scopes=[Scope.MANAGE])]
-Observer = Annotated[Caller, Security(Needs(Scope.OBSERVE), scopes=[Scope.OBSERVE])]
+        keys = ApiKeys(settings.api_keys_file)
+    return keys, JwtUsers(settings) if "jwt" in modes else None

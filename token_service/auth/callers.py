@@ -1,9 +1,8 @@
-"""Who calls: an identity, and what it may do. Pure.
+"""Callers: an identity with scopes. Pure.
 
-A caller reaches only its own sessions and rooms. Who calls without a name, where that is allowed,
-is one caller: nobody is told apart from anybody. Strangers among them, who do not call from this
-machine, are given no list: they reach what they know the room or the id of. Those that are made up
-nobody guesses.
+A caller reaches only its own sessions and rooms. All callers without a name are one caller,
+`ANYONE`. Strangers among them (from another machine) may not list sessions: they reach a session
+only by its id or its room's name, and the service makes up names that cannot be guessed.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from token_service.errors import Refused
 
 
 class Scope(StrEnum):
-    """What a caller may do with its own sessions; `observe` also sees the service's figures."""
+    """The rights of a caller over its own sessions; `observe` includes the service's figures."""
 
     TALK = "talk"  # mint tokens, open sessions
     MANAGE = "manage"  # change and end them, invite guests, revoke tokens
@@ -24,47 +23,45 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GuestPass:
-    """What a guest's link allows: one room, so many people."""
+    """The session and room that a guest link leads to, and the link's id."""
 
     id: str
     room: str
     session: str
-    people: int
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody who calls. `id` owns what is opened; a guest acts for the one who invited."""
+    """The sender of a request. `id` owns the sessions; a guest acts for the session's owner."""
 
     id: str
     scopes: frozenset[Scope] = field(default_factory=lambda: frozenset(Scope))
     guest: GuestPass | None = None
     address: str = ""
-    is_stranger: bool = False  # one of `ANYONE`, from elsewhere
+    is_stranger: bool = False  # one of `ANYONE`, from another machine
 
     @property
     def is_named(self) -> bool:
-        """Whether this is somebody in particular."""
+        """Tell whether the caller has an identity of its own."""
         return self.id != ANYONE.id
 
     @property
     def is_own(self) -> bool:
-        """Whether this machine itself calls, where that needs no name: its share has no limit."""
+        """Tell whether this machine calls without a name; such callers have no quotas."""
         return not self.is_named and not self.is_stranger
 
     @property
     def counted_as(self) -> str:
-        """Whose share is used up: a guest's link's and not their host's, a stranger's address's."""
+        """Return the key of the caller's quotas: guests count by link, strangers by address."""
         if self.guest is not None:
             return f"guest {self.guest.id}"
         return self.id if self.is_named else f"{self.id} {network_of(self.address)}"
 
     def require(self, scope: Scope) -> None:
-        """Raise `Refused` where the caller may not do so."""
+        """Raise `Refused` if the caller lacks the scope."""
         if scope not in self.scopes:
-            raise Refused(
-                HTTPStatus.FORBIDDEN, "scope_missing", f"This needs the scope {scope.value!r}."
-            )
+            sentence = f"The scope {scope.value!r} is required."
+            raise Refused(HTTPStatus.FORBIDDEN, "scope_missing", sentence)
 
 
 ANYONE = Caller("anyone")

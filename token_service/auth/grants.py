@@ -1,8 +1,8 @@
-"""Who may do what: a person → a LiveKit JWT. Pure but for clock and log.
+"""LiveKit tokens (JWTs) for participants. Pure but for the clock and the log of secret reads.
 
-A person joins one room under one identity, publishes sound, hears and sends data. Nothing else: no
-camera, no other room, no administration, no attribute changes (frontends trust attributes).
-The token's id is its `jti` and an attribute of the participant, so that one can be revoked.
+A participant may join one room under one identity, publish sound, subscribe and send data: no
+camera, no other room, no administration, no change of its attributes (frontends trust those).
+The token's id is its `jti` and an attribute of the participant, so that it can be revoked.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ SOURCES = ("microphone", "screen_share_audio", "unknown")
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who joins which room, and how they are shown."""
+    """A participant's room, identity and appearance."""
 
     room: str
     identity: str
@@ -31,8 +31,14 @@ class Person:
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def participant_token(person: Person, token_id: str, settings: Settings) -> str:
-    """Mint the JWT. It gates the joining only: LiveKit renews it for who is in the room."""
+def participant_token(
+    person: Person, token_id: str, settings: Settings, max_people: int = 0
+) -> str:
+    """Sign a token. It is needed to join only: LiveKit renews it for connected participants.
+
+    With `max_people`, LiveKit admits no more people to the room; agents do not count. LiveKit reads
+    the limit when the first participant joins.
+    """
     secret = reveal(settings, "livekit_api_secret", "token for a person")
     token = (
         api.AccessToken(settings.livekit_api_key, secret)
@@ -42,15 +48,16 @@ def participant_token(person: Person, token_id: str, settings: Settings) -> str:
         .with_attributes({**person.attributes, wire.ATTR_TOKEN_ID: token_id})
         .with_ttl(timedelta(seconds=settings.token_ttl_s))
         .with_grants(person_grant(person.room))
-        .to_jwt()
     )
+    if max_people:
+        token = token.with_room_config(api.RoomConfiguration(max_participants=max_people))
     # livekit-api 1.2.1 has no way to set `jti`
-    claims = jwt.decode(token, secret, algorithms=["HS256"]) | {"jti": token_id}
+    claims = jwt.decode(token.to_jwt(), secret, algorithms=["HS256"]) | {"jti": token_id}
     return jwt.encode(claims, secret, algorithm="HS256")
 
 
 def person_grant(room: str) -> api.VideoGrants:
-    """What a person may do in a room."""
+    """Return a participant's permissions in a room."""
     return api.VideoGrants(
         room_join=True,
         room=room,

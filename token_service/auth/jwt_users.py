@@ -1,4 +1,4 @@
-"""The operator's own users: JWTs of one issuer, for one audience, by the keys that it publishes."""
+"""The operator's users: JWTs of one issuer for one audience, verified by its published keys."""
 
 import time
 from typing import Any
@@ -17,8 +17,8 @@ ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 LEEWAY_S = 10
 SUBJECT_LIMIT = 256
 SHOWN_CHARACTERS = 200  # of a claim, in the log
-UNSAID = frozenset({Scope.TALK})  # what a user may do whose JWT names no scope of ours
-REASONS: dict[type[jwt.PyJWTError], str] = {
+DEFAULT_SCOPES = frozenset({Scope.TALK})  # of a JWT that names no scope of ours
+REASONS: dict[type[Exception], str] = {
     jwt.InvalidAudienceError: "audience",
     jwt.InvalidIssuerError: "issuer",
     jwt.ExpiredSignatureError: "expired",
@@ -32,7 +32,7 @@ REASONS: dict[type[jwt.PyJWTError], str] = {
 
 
 class UnknownKey(Exception):
-    """A JWT names a key that is not held: the issuer has to be asked, which takes time."""
+    """Raised for a JWT whose key is not cached: the issuer has to be asked."""
 
     def __init__(self, users: "JwtUsers") -> None:
         super().__init__()
@@ -40,10 +40,10 @@ class UnknownKey(Exception):
 
 
 class JwtUsers:
-    """Checks JWTs."""
+    """Verifies the JWTs of users."""
 
     def __init__(self, settings: Settings) -> None:
-        """Fetch nothing yet. Raises `InvalidInput` where a setting is missing."""
+        """Fetch nothing yet. Raises `InvalidInput` for a missing setting."""
         for name in ("jwt_issuer", "jwt_audience", "jwt_jwks_url"):
             if getattr(settings, name) is None:
                 raise InvalidInput(f"{name.upper()}: expected with AUTH_MODE=jwt")
@@ -52,29 +52,26 @@ class JwtUsers:
 
     @property
     def has_keys(self) -> bool:
-        """Whether the issuer has been asked, so that an unknown key is one out of turn."""
+        """Tell whether usable keys are cached."""
         return self._keys.are_held
 
-    async def caller(self, token: str) -> Caller | None:
-        """Give the user by the keys that are held; `None` for a JWT that is not good.
-
-        Raises `UnknownKey`.
-        """
+    def caller(self, token: str) -> Caller | None:
+        """Return the user by a cached key; `None` for an invalid JWT. Raises `UnknownKey`."""
         key_id = _key_id(token)
         key = self._keys.held(key_id)
         if key is None and key_id is not None:
             raise UnknownKey(self)
-        return self._checked(token, key)
+        return self._verified(token, key)
 
-    async def new_caller(self, token: str) -> Caller | None:
-        """Ask the issuer for the key first. Raises `Unavailable` where it does not say."""
-        return self._checked(token, await self._keys.asked_for(_key_id(token)))
+    async def caller_by_new_key(self, token: str) -> Caller | None:
+        """Ask the issuer for the key, then return the user. Raises `Unavailable`."""
+        return self._verified(token, await self._keys.fetched(_key_id(token)))
 
     async def close(self) -> None:
-        """Ask no more."""
+        """Close the connections to the issuer."""
         await self._keys.close()
 
-    def _checked(self, token: str, key: jwt.PyJWK | None) -> Caller | None:
+    def _verified(self, token: str, key: jwt.PyJWK | None) -> Caller | None:
         if key is None:
             reason = "malformed" if _key_id(token) is None else "key"
             log.warning("jwt_refused", reason=reason, expected="a JWT with a key of the issuer")
@@ -90,35 +87,33 @@ class JwtUsers:
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
         except jwt.PyJWTError as error:
-            self._tell(token, error)
+            self._log_refusal(token, error)
             return None
-        return _of_claims(claims)
+        subject = claims["sub"]
+        if not isinstance(subject, str) or not 1 <= len(subject) <= SUBJECT_LIMIT:
+            expected = f"1 to {SUBJECT_LIMIT} characters"
+            log.warning("jwt_refused", reason="subject", expected=expected)
+            return None
+        return Caller(f"user:{subject}", scopes_of(claims))
 
-    def _tell(self, token: str, error: jwt.PyJWTError) -> None:
-        """Log why a JWT is refused. Its claims are shown only where its signature was good."""
-        reason = next((name for kind, name in REASONS.items() if type(error) is kind), "malformed")
-        about: dict[str, str] = {}
+    def _log_refusal(self, token: str, error: jwt.PyJWTError) -> None:
+        """Log why a JWT was refused. Only claims with a valid signature are shown."""
+        reason = REASONS.get(type(error), "malformed")
+        about = {"detail": str(error)}
         if reason in ("audience", "issuer", "expired", "not_yet_valid"):
             claims = jwt.decode(token, options={"verify_signature": False})
-            about = _about(reason, claims, self._audience, self._issuer)
-        elif reason == "claim_missing":
-            about = {"detail": str(error)}
+            shown = {
+                "audience": (self._audience, claims.get("aud")),
+                "issuer": (self._issuer, claims.get("iss")),
+            }
+            times = {name: claims.get(name) for name in ("iat", "nbf", "exp")}
+            expected, found = shown.get(reason, (f"now is {time.time():.0f}", times))
+            about |= {"expected": str(expected), "found": str(found)[:SHOWN_CHARACTERS]}
         log.warning("jwt_refused", reason=reason, **about)
 
 
-def _about(
-    reason: str, claims: dict[str, Any], audience: str | None, issuer: str | None
-) -> dict[str, str]:
-    if reason == "audience":
-        return {"expected": str(audience), "found": f"{claims.get('aud')}"[:SHOWN_CHARACTERS]}
-    if reason == "issuer":
-        return {"expected": str(issuer), "found": f"{claims.get('iss')}"[:SHOWN_CHARACTERS]}
-    times = {name: claims.get(name) for name in ("iat", "nbf", "exp")}
-    return {"found": f"{times}"[:SHOWN_CHARACTERS], "now": f"{time.time():.0f}"}
-
-
 def _key_id(token: str) -> str | None:
-    """Give the id of the key that a JWT names; `None` where it names none, or is no JWT."""
+    """Return the key id in a JWT's header; `None` if the token has none or is no JWT."""
     try:
         found = jwt.get_unverified_header(token).get("kid")
     except jwt.PyJWTError:
@@ -126,22 +121,14 @@ def _key_id(token: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _of_claims(claims: dict[str, Any]) -> Caller | None:
-    subject = claims["sub"]
-    if not isinstance(subject, str) or not 1 <= len(subject) <= SUBJECT_LIMIT:
-        log.warning("jwt_refused", reason="subject", expected=f"1 to {SUBJECT_LIMIT} characters")
-        return None
-    return Caller(f"user:{subject}", scopes_of(claims))
-
-
 def scopes_of(claims: dict[str, Any]) -> frozenset[Scope]:
-    """Give our scopes among those in `scope` and `scp`; `talk` where none of them is ours."""
+    """Return our scopes in the claims `scope` and `scp`; `talk` if they name none of ours."""
     named: set[object] = set()
-    for said in (claims.get("scope"), claims.get("scp")):
-        if isinstance(said, str):
-            named.update(said.split())
-        elif isinstance(said, list):
-            named.update(each for each in said if isinstance(each, str))
-        elif said is not None:
+    for value in (claims.get("scope"), claims.get("scp")):
+        if isinstance(value, str):
+            named.update(value.split())
+        elif isinstance(value, list):
+            named.update(each for each in value if isinstance(each, str))
+        elif value is not None:
             return frozenset()
-    return frozenset(scope for scope in Scope if scope.value in named) or UNSAID
+    return frozenset(scope for scope in Scope if scope.value in named) or DEFAULT_SCOPES

@@ -1,10 +1,13 @@
-"""Rate limits: so many requests of a caller or an address, counted in redis for all replicas."""
+"""Rate limits per caller and address, counted in redis for all replicas.
+
+Every call raises `RedisError` if redis is away, and `Refused` over a limit.
+"""
 
 import time
 from http import HTTPStatus
 from typing import Any
 
-from limits import RateLimitItem, parse
+from limits import parse
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.asyncio import Redis
@@ -16,13 +19,13 @@ from token_service.auth.callers import Caller
 from token_service.errors import Refused
 
 KEY_PREFIX = "moshi:rate"
-# Of what one caller's rooms are promised, in JSON: 55 rooms of the largest kind, 7,000 plain ones.
+# JSON bytes of one caller's room specs: 55 rooms of the largest kind, 7,000 plain ones.
 WRITTEN = parse(f"{4 * 2**20}/10 minutes")
-FAILURES = parse("20/minute")  # bearers of one address that were not good
+FAILURES = parse("20/minute")  # invalid bearers of one address
 
 
 class RateLimiter:
-    """Counts. Every call raises `RedisError` where redis is away."""
+    """Counts requests and written bytes in sliding windows."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         options: dict[str, Any] = {"connection_pool": redis.connection_pool}
@@ -30,51 +33,52 @@ class RateLimiter:
             "async+redis://", implementation="redispy", key_prefix=KEY_PREFIX, **options
         )
         self._windows = SlidingWindowCounterRateLimiter(storage)
-        self._per_address = parse(settings.rate_per_address)
-        self._per_caller = parse(settings.rate_per_caller)
+        per_address = parse(settings.rate_per_address)
+        self._limits = {
+            "address": per_address,
+            "nobody": per_address,
+            "failed": FAILURES,
+            "caller": parse(settings.rate_per_caller),
+            "written": WRITTEN,
+        }
 
-    async def count_anonymous(self, address: str) -> None:
-        """Count a request for what everybody may see. Raises `Refused`."""
-        await self._count(self._per_address, "address", network_of(address))
+    async def anonymous(self, address: str) -> None:
+        """Count a request for public data."""
+        await self._count("address", network_of(address))
 
-    async def let_in(self, caller: Caller) -> None:
-        """Count a request of a caller at an address. Raises `Refused`.
+    async def request(self, caller: Caller) -> None:
+        """Count a request of a verified caller, separately from others of its address.
 
-        Apart from all others at that address: strangers who fail there keep nobody good out.
+        Thus invalid requests from an address cannot lock out its valid callers.
         """
-        at = network_of(caller.address)
-        await self._count(self._per_address, "address", f"{caller.counted_as} {at}")
+        await self._count("address", f"{caller.counted_as} {network_of(caller.address)}")
 
-    async def nobody(self, address: str) -> None:
-        """Count a request without a bearer that needs one. Raises `Refused`."""
-        await self._count(self._per_address, "nobody", network_of(address))
+    async def change(self, caller: Caller) -> None:
+        """Count a caller's token request or change."""
+        await self._count("caller", caller.counted_as)
+
+    async def without_bearer(self, address: str) -> None:
+        """Count a request that lacks a required bearer."""
+        await self._count("nobody", network_of(address))
 
     async def failed(self, address: str) -> None:
-        """Count a bearer that is not good, or that the issuer is asked for. Raises `Refused`."""
-        await self._count(FAILURES, "failed", network_of(address))
-
-    async def caller(self, caller: Caller) -> None:
-        """Count a token or a change of a caller. Raises `Refused`."""
-        await self._count(self._per_caller, "caller", caller.counted_as)
+        """Count an invalid bearer, or a JWT for which the issuer must be asked."""
+        await self._count("failed", network_of(address))
 
     async def written(self, caller: Caller, count: int) -> None:
-        """Count bytes that are kept for a caller. Raises `Refused`."""
-        if caller.is_own or await self._windows.hit(
-            WRITTEN, "written", caller.counted_as, cost=count
-        ):
+        """Count bytes that redis stores for a caller."""
+        if not caller.is_own:
+            sentence = (
+                f"The rooms of this caller took more than {WRITTEN.amount} bytes in ten minutes. "
+                "Shorten the personas' prompts, or slow down."
+            )
+            await self._count("written", caller.counted_as, count, sentence)
+
+    async def _count(self, kind: str, key: str, cost: int = 1, sentence: str = "") -> None:
+        limit = self._limits[kind]
+        if await self._windows.hit(limit, kind, key, cost=cost):
             return
-        sentence = (
-            f"Rooms that this caller asked for in the last ten minutes take more than "
-            f"{WRITTEN.amount} bytes. Shorten the personas' prompts, or slow down."
-        )
-        await self._refuse(WRITTEN, "written", caller.counted_as, sentence)
-
-    async def _count(self, limit: RateLimitItem, kind: str, who: str) -> None:
-        if not await self._windows.hit(limit, kind, who):
-            await self._refuse(limit, kind, who)
-
-    async def _refuse(self, limit: RateLimitItem, kind: str, who: str, sentence: str = "") -> None:
-        stats = await self._windows.get_window_stats(limit, kind, who)
+        stats = await self._windows.get_window_stats(limit, kind, key)
         metrics.RATE_LIMITED.labels(kind).inc()
         raise Refused(
             HTTPStatus.TOO_MANY_REQUESTS,

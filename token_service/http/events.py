@@ -1,7 +1,7 @@
-"""A session's events over HTTP, as they come: server-sent events.
+"""A session's events over HTTP, as server-sent events.
 
-The stream's ids are redis's own, so that `Last-Event-ID` goes on where a connection broke, on any
-replica. A comment keeps the connection alive each 15 s (FastAPI). It ends with the session.
+Their ids are redis's own, so `Last-Event-ID` continues a broken stream on any replica. FastAPI
+sends a comment every 15 s to keep the connection open. The stream ends with the session.
 """
 
 from collections.abc import AsyncGenerator
@@ -15,11 +15,9 @@ from redis.exceptions import RedisError
 from protocol.events import EndedEvent
 from protocol.patterns import Matching
 from protocol.room_spec import RoomSpec
-from token_service.auth.authenticator import Observer
-from token_service.errors import Unavailable
-from token_service.http.sessions import REFUSALS
-from token_service.server.route import CountedRoute
-from token_service.service import STREAMS, OpenService, Service
+from token_service.errors import REFUSALS, Unavailable
+from token_service.http.access import CountedRoute, Observer
+from token_service.service import STREAMS, OpenService
 
 router = APIRouter(prefix="/sessions/{session_id}", tags=["sessions"], route_class=CountedRoute)
 EVENT_ID = Matching(r"\d{1,20}(-\d{1,20})?", "the id of an event, as 1732804800000-0")
@@ -30,18 +28,18 @@ RETRY_MS = 1000
 async def _followed(
     session_id: str, service: OpenService, caller: Observer
 ) -> AsyncGenerator[RoomSpec]:
-    """Found and counted before the answer begins, so that a refusal is one."""
+    """Find the session and count the stream before the answer begins, so that it can be refused."""
     spec = await service.sessions.find(session_id, caller)
-    streams, who = service.streams, caller.counted_as
-    if streams.total() >= STREAMS or streams[who] >= service.settings.streams_per_caller:
-        raise Unavailable("busy", "Too many follow sessions here. Try again soon.", 10)
-    streams[who] += 1
+    streams, key = service.streams, caller.counted_as
+    if streams.total() >= STREAMS or streams[key] >= service.settings.streams_per_caller:
+        raise Unavailable("busy", "Too many event streams are open. Try again soon.", 10)
+    streams[key] += 1
     try:
         yield spec
     finally:
-        streams[who] -= 1
-        if not streams[who]:
-            del streams[who]
+        streams[key] -= 1
+        if not streams[key]:
+            del streams[key]
 
 
 @router.get("/events", response_class=EventSourceResponse, responses=REFUSALS)
@@ -52,22 +50,18 @@ async def follow_events(
 ) -> AsyncGenerator[ServerSentEvent]:
     """Follow a session: states, transcripts, turns, the floor, people, warnings, and its end.
 
-    Begins with what is remembered, or after `Last-Event-ID`.
+    Begins with the stored events, or after `Last-Event-ID`.
     """
     yield ServerSentEvent(comment=f"session {spec.session}", retry=RETRY_MS)
-    with suppress(RedisError):  # the client comes back, to another replica or later
-        async for told in service.events.follow(spec.room, last_event_id):
-            if told is not None:
-                yield ServerSentEvent(data=told.event, event=told.event.type, id=told.id)
-                if isinstance(told.event, EndedEvent):
+    with suppress(RedisError):  # the client reconnects, to another replica or later
+        async for stored in service.events.follow(spec.room, last_event_id):
+            if stored is not None:
+                yield ServerSentEvent(data=stored.event, event=stored.event.type, id=stored.id)
+                if isinstance(stored.event, EndedEvent):
                     return
-            elif await _is_over(service, spec):
-                return
+            else:  # has the session ended, and its last event left the stream?
+                current = await service.specs.of_session(spec.session)
+                if current is None or current.ended:
+                    return
             if service.leaving:
                 return
-
-
-async def _is_over(service: Service, spec: RoomSpec) -> bool:
-    """Ended, and its end is no longer in the stream, or another session has the room."""
-    now = await service.specs.of_session(spec.session)
-    return now is None or now.ended

@@ -1,7 +1,7 @@
-"""A session's personas over HTTP: add, remove, have them say, forget and be muted.
+"""A session's personas over HTTP: add, remove, mute, let one say a line or forget.
 
-`say` and `forget` are commands, which the host takes or refuses at once. The others are changes of
-the promise; the host makes the room equal to it within a second.
+`say` and `forget` are commands, which the host accepts or refuses at once. The others change the
+room spec; the host applies it within a second.
 """
 
 from typing import Any
@@ -11,18 +11,17 @@ from pydantic import BaseModel
 
 from protocol.commands import Command
 from protocol.room_spec import RoomSpec, fresh_id, persona_specs
-from token_service.auth.authenticator import Manager
 from token_service.auth.callers import Caller
+from token_service.errors import REFUSALS
+from token_service.http.access import CountedRoute, Manager
 from token_service.http.session_request import (
     MuteRequest,
     PersonaRequest,
     PersonasRequest,
     SayRequest,
 )
-from token_service.http.sessions import REFUSALS
 from token_service.rooms import changes
 from token_service.rooms.session_view import PersonaView
-from token_service.server.route import CountedRoute
 from token_service.service import OpenService, Service
 
 router = APIRouter(
@@ -31,7 +30,7 @@ router = APIRouter(
 
 
 class SayAnswer(BaseModel):
-    """A line that the persona is about to say. Its end is the event `said` with this `id`."""
+    """An accepted line. The event `said` with this `id` tells its end."""
 
     id: str
     persona_id: str
@@ -41,29 +40,27 @@ class SayAnswer(BaseModel):
 async def add_personas(
     session_id: str, asked: PersonasRequest, service: OpenService, caller: Manager
 ) -> list[PersonaView]:
-    """Add personas; they come while the conversation goes on."""
+    """Add personas; the conversation of the others continues."""
     personas = asked.chosen(service.catalogue)
     fleet = await service.workers.fleet()
     fleet.check_voices(personas, service.catalogue)
     await service.admission.prompts.check(personas, fleet)
     newcomers = persona_specs(personas)
     spec = await service.sessions.change(
-        session_id, caller, lambda p: changes.with_more(p, newcomers)
+        session_id, caller, lambda spec: changes.with_more(spec, newcomers)
     )
-    for each in newcomers:
-        await _tell(service, caller, spec, "added", each.id)
-    return await _views(service, spec, {each.id for each in newcomers})
+    return await _record(service, caller, spec, "added", [each.id for each in newcomers])
 
 
 @router.delete("/personas/{persona_id}", status_code=204)
 async def remove_persona(
     session_id: str, persona_id: str, service: OpenService, caller: Manager
 ) -> Response:
-    """Remove a persona, which leaves the room. The last one stays: end the session instead."""
+    """Remove a persona from the room. The last one cannot be removed: end the session instead."""
     spec = await service.sessions.change(
-        session_id, caller, lambda p: changes.without(p, persona_id)
+        session_id, caller, lambda spec: changes.without(spec, persona_id)
     )
-    await _tell(service, caller, spec, "removed", persona_id)
+    await _record(service, caller, spec, "removed", [persona_id])
     return Response(status_code=204)
 
 
@@ -71,16 +68,16 @@ async def remove_persona(
 async def say(
     session_id: str, asked: SayRequest, service: OpenService, caller: Manager
 ) -> SayAnswer:
-    """Have a persona say a line, once, at its next pause. 202: its host took the line.
+    """Let a persona say a line, once, at its next pause. 202: its host accepted the line.
 
-    409 where it cannot be said (`not_live`, `persona_muted`, `cannot_say` with what can be), 503
-    where it may be tried again. A person who speaks over the line, or a mute, cuts it off for good.
+    409: it cannot be said (`not_live`, `persona_muted`, `cannot_say` with the possible lines).
+    503: try again. A person who speaks over the line, or a mute, ends it.
     """
     spec = await service.sessions.find_running(session_id, caller)
     speaker = changes.persona_of(spec, asked.persona_id)
     command = _command(spec, do="say", persona_id=speaker.id, text=asked.text)
     await service.commands.send(spec, command)
-    await _tell(service, caller, spec, "say", speaker.id)
+    await _record(service, caller, spec, "say", [speaker.id])
     return SayAnswer(id=command.id, persona_id=speaker.id)
 
 
@@ -88,49 +85,39 @@ async def say(
 async def forget(
     session_id: str, asked: PersonaRequest, service: OpenService, caller: Manager
 ) -> list[PersonaView]:
-    """Give one persona, or all, a fresh memory, after the lines that it is saying. No one leaves.
+    """Clear the memory of one persona, or of all, after the lines that it is saying.
 
-    202: its host took the command. 409 and 503 as for a line.
+    202: the host accepted the command. 409 and 503 as for `say`.
     """
     spec = await service.sessions.find_running(session_id, caller)
-    changes.those_meant(spec, asked.persona_id)
+    meant = [each.id for each in changes.those_meant(spec, asked.persona_id)]
     command = _command(spec, do="forget", persona_id=asked.persona_id or "")
     await service.commands.send(spec, command)
-    return await _told(service, caller, spec, asked.persona_id, "forget")
+    return await _record(service, caller, spec, "forget", meant)
 
 
 @router.post("/mute", status_code=202)
 async def mute(
     session_id: str, asked: MuteRequest, service: OpenService, caller: Manager
 ) -> list[PersonaView]:
-    """Let one persona, or all, be heard no more, or again."""
+    """Mute or unmute one persona, or all."""
     spec = await service.sessions.change(
-        session_id, caller, lambda p: changes.muted(p, asked.persona_id, asked.muted)
+        session_id, caller, lambda spec: changes.muted(spec, asked.persona_id, asked.muted)
     )
-    change = "muted" if asked.muted else "unmuted"
-    return await _told(service, caller, spec, asked.persona_id, change)
+    meant = [each.id for each in changes.those_meant(spec, asked.persona_id)]
+    return await _record(service, caller, spec, "muted" if asked.muted else "unmuted", meant)
 
 
-def _command(spec: RoomSpec, **what: Any) -> Command:
-    return Command(id=fresh_id(), room=spec.room, generation=spec.generation, **what)
+def _command(spec: RoomSpec, **fields: Any) -> Command:
+    return Command(id=fresh_id(), room=spec.room, generation=spec.generation, **fields)
 
 
-async def _told(
-    service: Service, caller: Caller, spec: RoomSpec, persona_id: str | None, change: str
+async def _record(
+    service: Service, caller: Caller, spec: RoomSpec, change: str, persona_ids: list[str]
 ) -> list[PersonaView]:
-    meant = [each.id for each in changes.those_meant(spec, persona_id)]
-    for each in meant:
-        await _tell(service, caller, spec, change, each)
-    return await _views(service, spec, set(meant))
-
-
-async def _tell(
-    service: Service, caller: Caller, spec: RoomSpec, change: str, persona_id: str
-) -> None:
-    await service.sessions.tell_change(spec, change, persona_id)
-    service.audit.write(f"persona_{change}", caller, session=spec.session, persona_id=persona_id)
-
-
-async def _views(service: Service, spec: RoomSpec, meant: set[str]) -> list[PersonaView]:
+    """Add a change of personas to events and audit log; return the personas as they are now."""
+    for each in persona_ids:
+        await service.sessions.tell_change(spec, change, each)
+        service.audit.write(f"persona_{change}", caller, session=spec.session, persona_id=each)
     view = await service.sessions.view(spec)
-    return [each for each in view.personas if each.id in meant]
+    return [each for each in view.personas if each.id in persona_ids]

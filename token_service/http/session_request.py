@@ -1,7 +1,7 @@
-"""The bodies of the session endpoints, validated once. Pure.
+"""The bodies of the session endpoints. Pure.
 
-Text of people is cleaned of control characters and capped; the catalogue decides which personas
-there are and an object's other fields go over it.
+Text is cleaned of control characters and capped. A persona names one of the catalogue; its other
+fields replace the catalogue's.
 """
 
 from typing import Annotated, Any
@@ -9,12 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from protocol.commands import LINE_LIMIT
-from protocol.personas import (
-    PERSONAS_PER_ROOM,
-    Catalogue,
-    Persona,
-    chosen_personas,
-)
+from protocol.personas import PERSONAS_PER_ROOM, Catalogue, Persona, chosen_personas
 from protocol.sampling import Sampling
 from protocol.text import Clean
 from token_service.http.token_request import Named, fresh_name, not_an_agents
@@ -22,10 +17,14 @@ from token_service.http.token_request import Named, fresh_name, not_an_agents
 Identity = Annotated[Named, AfterValidator(not_an_agents)]
 
 
-class AskedPersona(BaseModel):
-    """A persona of the catalogue by its name, with other fields, or one of the caller's own."""
+class Body(BaseModel):
+    """A request's body; unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AskedPersona(Body):
+    """A persona of the catalogue by its name, with other fields, or one of the caller's own."""
 
     name: str
     label: str | None = None
@@ -36,15 +35,13 @@ class AskedPersona(BaseModel):
     sampling: Sampling | None = None
 
 
-class PersonasRequest(BaseModel):
-    """Personas by name, or as objects."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class PersonasRequest(Body):
+    """Personas, by name or as objects."""
 
     personas: tuple[str | AskedPersona, ...] = Field(min_length=1, max_length=PERSONAS_PER_ROOM)
 
     def chosen(self, catalogue: Catalogue) -> tuple[Persona, ...]:
-        """Who is meant. Raises `InvalidInput` naming field, value and choices."""
+        """Return the personas. Raises `InvalidInput` that names field, value and choices."""
         return chosen_personas([_fields(each) for each in self.personas], catalogue)
 
 
@@ -52,26 +49,28 @@ def _fields(asked: str | AskedPersona) -> str | dict[str, Any]:
     return asked if isinstance(asked, str) else asked.model_dump(exclude_none=True)
 
 
-class SessionRequest(BaseModel):
-    """What is to be opened, and for whom. Every field has a default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class SessionRequest(Body):
+    """A new session: its room, first participant and personas. Every field has a default."""
 
     room: Named = Field(default_factory=lambda: fresh_name("room"))
     identity: Identity = Field(default_factory=lambda: fresh_name("person"))
     name: Named = "Guest"
     personas: tuple[str | AskedPersona, ...] = Field(default=(), max_length=PERSONAS_PER_ROOM)
-    wait: bool = Field(default=False, description="Wait in line where no place is free.")
+    wait: bool = Field(default=False, description="Wait in line if no slots are free.")
+    max_people: int | None = Field(
+        default=None,
+        ge=1,
+        le=100,
+        description="How many people may be in the room at once; LiveKit refuses more.",
+    )
 
     def chosen(self, catalogue: Catalogue, default: str) -> tuple[Persona, ...]:
-        """Who is meant. Raises `InvalidInput` naming field, value and choices."""
+        """Return the personas. Raises `InvalidInput` that names field, value and choices."""
         return PersonasRequest(personas=self.personas or (default,)).chosen(catalogue)
 
 
-class SayRequest(BaseModel):
-    """A line for one persona, which may be left out where there is only one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class SayRequest(Body):
+    """A line for one persona; `persona_id` may be omitted if there is only one."""
 
     text: Annotated[
         str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LINE_LIMIT), Clean
@@ -79,15 +78,13 @@ class SayRequest(BaseModel):
     persona_id: str | None = None
 
 
-class PersonaRequest(BaseModel):
-    """Who is meant: everybody where nobody is named."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class PersonaRequest(Body):
+    """One persona, or all if `persona_id` is omitted."""
 
     persona_id: str | None = None
 
 
 class MuteRequest(PersonaRequest):
-    """Who is to be heard no more, or again."""
+    """One persona, or all, to mute or unmute."""
 
     muted: bool = True

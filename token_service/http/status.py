@@ -1,17 +1,17 @@
-"""What the service tells about itself: alive, ready, who can be talked with."""
+"""Public data about the service: liveness, readiness, personas, voices, configuration."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
 
 from protocol import wire
 from protocol.personas import PERSONAS_PER_ROOM, PROMPT_LIMIT, Persona
 from protocol.sampling import UsualSampling
-from token_service.auth.authenticator import ANONYMOUS
 from token_service.errors import Unavailable, redis_trouble
 from token_service.fleet.prompt_limits import limit_of
 from token_service.fleet.reader import Fleet
+from token_service.http.access import ANONYMOUS
 from token_service.http.token_request import METADATA_BYTES, NAME_BYTES
 from token_service.service import OpenService, Service
 
@@ -19,7 +19,7 @@ router = APIRouter(tags=["status"])
 
 
 class Readiness(BaseModel):
-    """Whether a person could begin to talk now, and if not, why: a code and a sentence."""
+    """Whether a new conversation can begin now; else the reason, as a code and a sentence."""
 
     ready: bool
     code: str = ""
@@ -31,33 +31,35 @@ class ModelView(BaseModel):
 
     name: str
     note: str
-    prompts: bool  # it follows a persona's prompt, not its sampling alone
-    sampling: UsualSampling  # of a persona that asks for no other
+    prompts: bool = Field(description="Whether the model follows a persona's prompt.")
+    sampling: UsualSampling = Field(description="The default sampling.")
 
 
 class ListedPersona(Persona):
-    """A persona of the catalogue. `followed`: whether the model at hand follows its prompt.
+    """A persona of the catalogue."""
 
-    Moshi has no prompts: there a persona is its sampling alone. None: no worker says.
-    `lines`: the only ones that it can be told to say. None: any line, or no worker says.
-    """
-
-    followed: bool | None
-    lines: list[str] | None
+    followed: bool | None = Field(
+        description="Whether the running model follows the prompt; null while no worker runs."
+    )
+    lines: list[str] | None = Field(
+        description="The only lines that the persona can be told to say; null: any line."
+    )
 
 
 class RequestLimits(BaseModel):
-    """What a request may ask for at most."""
+    """The limits of a request."""
 
     prompt_characters: int = PROMPT_LIMIT
-    prompt_tokens: int | None = None  # as the model at hand counts; None: it follows no prompts
+    prompt_tokens: int | None = Field(
+        default=None, description="Of the running model; null: it follows no prompts."
+    )
     personas_per_room: int = PERSONAS_PER_ROOM
     name_bytes: int = NAME_BYTES
     metadata_bytes: int = METADATA_BYTES
 
 
-class PageConfig(BaseModel):
-    """Everything that the page asks for when it loads."""
+class PageConfig(Readiness):
+    """The configuration that the page reads when it loads."""
 
     livekit_url: str
     agent_name: str
@@ -68,30 +70,25 @@ class PageConfig(BaseModel):
     slots_free: int
     slots_used: int
     limits: RequestLimits
-    ready: bool
-    code: str
-    reason: str
 
 
 @router.get("/health")
 async def health() -> dict[str, str]:
-    """Say that the process is alive."""
+    """Answer 200 while the process lives."""
     return {"status": "ok"}
 
 
 @router.get("/ready", response_model=Readiness, dependencies=[ANONYMOUS])
 async def ready(service: OpenService) -> JSONResponse:
-    """Say whether LiveKit and redis answer and a worker has a free slot: 200, else 503."""
-    readiness, _ = await _look(service)
-    status = 200 if readiness.ready else 503
-    headers = {"Cache-Control": "no-store"}
-    return JSONResponse(readiness.model_dump(), status_code=status, headers=headers)
+    """Answer 200 if LiveKit and redis answer and a worker has a free slot, else 503."""
+    readiness, _ = await _readiness(service)
+    return JSONResponse(readiness.model_dump(), 200 if readiness.ready else 503)
 
 
 @router.get("/personas", dependencies=[ANONYMOUS])
 async def personas(service: OpenService) -> list[ListedPersona]:
-    """List the catalogue, and say whether the model that runs follows its prompts."""
-    _, fleet = await _look(service)
+    """List the catalogue, and tell whether the running model follows the prompts."""
+    _, fleet = await _readiness(service)
     model = _model(fleet)
     followed = model.prompts if model is not None else None
     return [
@@ -102,15 +99,14 @@ async def personas(service: OpenService) -> list[ListedPersona]:
 
 @router.get("/voices", dependencies=[ANONYMOUS])
 async def voices(service: OpenService) -> list[str]:
-    """List the voices to choose from; none where the model has a single one."""
+    """List the voices to choose from; the list is empty if the model has a single one."""
     return list((await service.workers.fleet()).voices)
 
 
 @router.get("/api/config", dependencies=[ANONYMOUS])
-async def page_config(service: OpenService, response: Response) -> PageConfig:
-    """Tell the page where to connect, whom one can talk with and whether one can now."""
-    response.headers["Cache-Control"] = "no-store"
-    readiness, fleet = await _look(service)
+async def page_config(service: OpenService) -> PageConfig:
+    """Return the page's configuration: addresses, personas, voices, limits and readiness."""
+    readiness, fleet = await _readiness(service)
     return PageConfig(
         livekit_url=service.settings.livekit_public_url,
         agent_name=wire.AGENT_NAME,
@@ -125,24 +121,22 @@ async def page_config(service: OpenService, response: Response) -> PageConfig:
     )
 
 
-async def _look(service: Service) -> tuple[Readiness, Fleet]:
-    """Ask redis, LiveKit and the workers; the first that is not ready is the reason."""
+async def _readiness(service: Service) -> tuple[Readiness, Fleet]:
+    """Check the audit log, redis, LiveKit and the workers; the first failure is the reason."""
     fleet = Fleet()
     try:
         service.audit.require()
         fleet = await service.workers.fleet()
         await service.rooms.ping()
         await service.space.check()
+        obstacle = fleet.obstacle(1)
     except RedisError as error:
-        return _not_ready(redis_trouble(error)), fleet
-    except Unavailable as away:
-        return _not_ready(away), fleet
-    obstacle = fleet.obstacle(1)
-    return (_not_ready(obstacle) if obstacle else Readiness(ready=True)), fleet
-
-
-def _not_ready(obstacle: Unavailable) -> Readiness:
-    return Readiness(ready=False, code=obstacle.code, reason=str(obstacle))
+        obstacle = redis_trouble(error)
+    except Unavailable as error:
+        obstacle = error
+    if obstacle is None:
+        return Readiness(ready=True), fleet
+    return Readiness(ready=False, code=obstacle.code, reason=str(obstacle)), fleet
 
 
 def _model(fleet: Fleet) -> ModelView | None:

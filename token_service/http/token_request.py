@@ -1,9 +1,8 @@
-"""The body of LiveKit's standard token endpoint, validated once. Pure.
+"""The body of LiveKit's standard token endpoint. Pure.
 
-Field names and defaults: livekit_token_source.proto. Every field is optional; what is missing or
-empty gets the default stated here. Unknown fields change nothing, so that a newer SDK's request is
-one; those at the top are named in the answer. Of `room_config` a client decides nothing but which
-of our personas it asks for.
+Field names and defaults: livekit_token_source.proto. Every field is optional; missing and empty
+fields get the default stated here. Unknown fields change nothing, so that newer SDKs work; the
+answer names those at the top level. Only the personas are read from `room_config`.
 """
 
 import secrets
@@ -11,14 +10,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Annotated, Any, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from protocol import wire
@@ -30,7 +22,7 @@ from token_service.auth.grants import Person
 NAME_BYTES = 256  # LiveKit's own limit for rooms and identities (livekit-server 1.13.5 config.go)
 METADATA_BYTES = 4096
 ATTRIBUTES_BYTES = 4096
-NAMED_FIELDS = 8  # of those that are unknown
+NAMED_FIELDS = 8  # of the unknown ones
 NAMED_CHARACTERS = 80
 
 
@@ -45,14 +37,14 @@ def _at_most(limit: int) -> AfterValidator:
 
 
 def not_an_agents(identity: str) -> str:
-    """Refuse an identity that only an agent of ours has."""
+    """Refuse an identity that is reserved for our agents."""
     if identity.startswith(wire.AGENT_IDENTITY_PREFIX):
         raise ValueError(f"identities that begin with {wire.AGENT_IDENTITY_PREFIX!r} are agents'")
     return identity
 
 
 def _ours_left_out(attributes: dict[str, str]) -> dict[str, str]:
-    """Drop LiveKit's own attributes and those by which our agents are known."""
+    """Drop LiveKit's own attributes and those that identify our agents."""
     kept = {
         key: value
         for key, value in attributes.items()
@@ -65,11 +57,11 @@ def _ours_left_out(attributes: dict[str, str]) -> dict[str, str]:
 
 
 def fresh_name(prefix: str) -> str:
-    """A name that nobody guesses."""
+    """Return a name with 64 random bits."""
     return f"{prefix}-{secrets.token_hex(8)}"
 
 
-# Control characters, and those that turn the direction of text: a name could look like another.
+# Control characters forge log lines; marks of direction make a name look like another.
 NoControls = Matching(
     r"[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+",
     "a text without control characters, line ends and marks that turn its direction",
@@ -78,14 +70,14 @@ Named = Annotated[str, NoControls, _at_most(NAME_BYTES)]
 
 
 class Message(BaseModel):
-    """A message as protobuf's JSON has it: its fields in snake_case or in camelCase."""
+    """A message in protobuf's JSON: its fields are in snake_case or in camelCase."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     @model_validator(mode="before")
     @classmethod
     def _read_as_protobuf_does(cls, fields: object) -> object:
-        """Take either spelling, and `null` and `""` as missing. Refuses a field in both."""
+        """Read either spelling, and `null` and `""` as missing. Refuses a field in both."""
         if not isinstance(fields, Mapping):
             return fields
         names = {to_camel(name): name for name in cls.model_fields}
@@ -101,22 +93,22 @@ class Message(BaseModel):
 
 
 class RequestedAgent(Message):
-    """One entry of `room_config.agents`: whom the client wants in the room."""
+    """One entry of `room_config.agents`: personas in its metadata."""
 
     agent_name: str = wire.AGENT_NAME
     metadata: str = ""
 
 
 class RoomConfig(Message):
-    """What is read of LiveKit's `RoomConfiguration`: its agents."""
+    """The part of LiveKit's `RoomConfiguration` that this service reads."""
 
     agents: tuple[RequestedAgent, ...] = Field(default=(), max_length=PERSONAS_PER_ROOM)
 
 
 class TokenRequest(Message):
-    """Who wants to join which room, and with whom in it."""
+    """A participant, a room and its personas."""
 
-    model_config = ConfigDict(extra="allow")  # to name them
+    model_config = ConfigDict(extra="allow")  # to name unknown fields
 
     room_name: Named = Field(default_factory=lambda: fresh_name("room"))
     participant_identity: Annotated[Named, AfterValidator(not_an_agents)] = Field(
@@ -131,7 +123,7 @@ class TokenRequest(Message):
 
     @classmethod
     def from_body(cls, body: bytes) -> Self:
-        """Read a request's body; nothing at all means every default. Raises `InvalidInput`."""
+        """Read a body; an empty one means all defaults. Raises `InvalidInput`."""
         try:
             return cls.model_validate_json(body.strip() or b"{}")
         except ValidationError as error:
@@ -141,11 +133,11 @@ class TokenRequest(Message):
 
     @property
     def unknown_fields(self) -> list[str]:
-        """Name the fields that changed nothing, the first few."""
+        """Return the names of the first unknown fields."""
         return [name[:NAMED_CHARACTERS] for name in islice(self.model_extra or {}, NAMED_FIELDS)]
 
     def person(self) -> Person:
-        """Who is to join."""
+        """Return the participant."""
         return Person(
             room=self.room_name,
             identity=self.participant_identity,
@@ -155,7 +147,7 @@ class TokenRequest(Message):
         )
 
     def personas(self, catalogue: Catalogue, default: str) -> tuple[Persona, ...]:
-        """Whom the room is to have: all entries' personas in order. Raises `InvalidInput`."""
+        """Return the personas of all entries in order. Raises `InvalidInput`."""
         agents = self.room_config.agents or (RequestedAgent(),)
         wanted = [
             persona
@@ -184,14 +176,14 @@ def _personas_of(
 
 
 def request_schema() -> dict[str, Any]:
-    """The body as OpenAPI describes it: optional, because an empty one is a request too."""
+    """Return the body's OpenAPI description; the body is optional."""
     schema = TokenRequest.model_json_schema()
     schema = _inlined(schema, schema.pop("$defs"))
     return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    """Put definitions where they are referred to: a reference would look in the whole document."""
+    """Replace references by their definitions: they would point into the whole document."""
     if isinstance(schema, list):
         return [_inlined(each, definitions) for each in schema]
     if not isinstance(schema, dict):

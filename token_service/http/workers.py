@@ -1,40 +1,35 @@
-"""What an operator asks: is LiveKit there, is redis, what does each worker do; and the counters."""
+"""Data for operators: the state of LiveKit, redis and each worker, and Prometheus metrics."""
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
 
 from protocol.heartbeat import Heartbeat, WorkerState
 from token_service import metrics
-from token_service.auth.authenticator import Observer
-from token_service.errors import Unavailable, redis_trouble
+from token_service.errors import REFUSALS, Unavailable, redis_trouble
 from token_service.fleet.reader import Fleet
-from token_service.http.sessions import REFUSALS
-from token_service.redis_check import forgotten
-from token_service.server.route import CountedRoute
-from token_service.service import OpenService, Service
+from token_service.http.access import CountedRoute, Observer
+from token_service.redis_check import eviction
+from token_service.service import OpenService
 
-router = APIRouter(tags=["status"], route_class=CountedRoute)
+router = APIRouter(tags=["status"], route_class=CountedRoute, responses=REFUSALS)
 
 
 class WorkerStatus(BaseModel):
-    """One worker. `slots_held`: for rooms on their way to it; `guarded`: it failed too often.
+    """One worker."""
 
-    `id`: the worker's own, by which it can be dispatched; for strangers (`open`) a number.
-    """
-
-    id: str
+    id: str = Field(description="The worker's id; strangers (`open`) see a number instead.")
     state: WorkerState
     reason: str
     model: str
     slots_total: int
     slots_used: int
     slots_free: int
-    slots_held: int
+    slots_held: int = Field(description="Slots reserved for rooms whose host has not come yet.")
     step_p99_ms: float | None
     rooms: int
-    guarded: bool
+    guarded: bool = Field(description="Whether the worker gets no rooms because it failed often.")
 
 
 class ServiceStatus(BaseModel):
@@ -46,39 +41,33 @@ class ServiceStatus(BaseModel):
     rooms_waiting: int
 
 
-@router.get("/status", responses=REFUSALS)
-async def status(service: OpenService, caller: Observer, response: Response) -> ServiceStatus:
-    """Tell how LiveKit, redis and each worker are."""
-    response.headers["Cache-Control"] = "no-store"
-    redis, fleet, waiting = "ok", Fleet(), 0
+@router.get("/status")
+async def status(service: OpenService, caller: Observer) -> ServiceStatus:
+    """Return the state of LiveKit, redis and each worker."""
+    livekit, redis, fleet, waiting = "ok", "ok", Fleet(), 0
     try:
         fleet = await service.workers.fleet()
         waiting = len(await service.places.line())
-        redis = await forgotten(service.redis) or "ok"
+        redis = await eviction(service.redis) or "ok"
         await service.space.check()
     except RedisError as error:
         redis = str(redis_trouble(error))
     except Unavailable as full:
         redis = str(full)
-    workers = [worker_status(worker, fleet) for worker in fleet.workers]
-    if caller.is_stranger:
-        workers = [each.model_copy(update={"id": str(n)}) for n, each in enumerate(workers, 1)]
-    livekit = await _livekit(service)
-    return ServiceStatus(livekit=livekit, redis=redis, workers=workers, rooms_waiting=waiting)
-
-
-async def _livekit(service: Service) -> str:
     try:
         await service.rooms.ping()
     except Unavailable as away:
-        return str(away)
-    return "ok"
+        livekit = str(away)
+    workers = [
+        _worker_status(worker, fleet, str(number) if caller.is_stranger else worker.worker_id)
+        for number, worker in enumerate(fleet.workers, 1)
+    ]
+    return ServiceStatus(livekit=livekit, redis=redis, workers=workers, rooms_waiting=waiting)
 
 
-def worker_status(worker: Heartbeat, fleet: Fleet) -> WorkerStatus:
-    """One worker as its heartbeat and the places show it."""
+def _worker_status(worker: Heartbeat, fleet: Fleet, shown_id: str) -> WorkerStatus:
     return WorkerStatus(
-        id=worker.worker_id,
+        id=shown_id,
         state=worker.state,
         reason=worker.reason,
         model=worker.model,
@@ -94,7 +83,7 @@ def worker_status(worker: Heartbeat, fleet: Fleet) -> WorkerStatus:
 
 @router.get("/metrics", include_in_schema=False)
 async def prometheus(service: OpenService, caller: Observer) -> Response:
-    """Give this process's counters and the fleet's figures in Prometheus' format."""
+    """Return this process's counters and the fleet's figures in Prometheus' format."""
     try:
         fleet = await service.workers.fleet()
         metrics.SLOTS_FREE.set(fleet.slots_free)

@@ -39,6 +39,7 @@ class AdmissionRequest:
     caller: Caller = ANYONE
     opener: str = ""
     wait: bool = False
+    max_people: int = 0  # at once; 0: no limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ class RoomAdmission:
             opened_s=time.time(),
             owner=wish.caller.id,
             opener=wish.opener,
+            max_people=wish.max_people,
         )
         await self.limiter.written(wish.caller, len(spec.model_dump_json().encode()))
         await self._check_place(wish, fleet)

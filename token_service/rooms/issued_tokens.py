@@ -6,6 +6,7 @@ the webhook, and on the poll behind it. Every call raises `RedisError` where red
 
 import time
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -17,8 +18,7 @@ from protocol.config.settings import Settings
 from protocol.room_spec import RoomSpec, fresh_id
 from token_service.auth.callers import GuestPass
 from token_service.auth.grants import Person, participant_token
-from token_service.auth.guest_links import GuestLinks
-from token_service.errors import bad_bearer, over
+from token_service.errors import Refused, bad_bearer, over
 from token_service.rooms.livekit import LiveKitRooms, is_present
 from token_service.rooms.store import SpecStore
 
@@ -39,24 +39,28 @@ class IssuedTokens:
         redis: Redis,
         rooms: LiveKitRooms,
         specs: SpecStore,
-        guests: GuestLinks,
         settings: Settings,
     ) -> None:
         self._redis = redis
         self._rooms = rooms
         self._specs = specs
-        self._guests = guests
         self._settings = settings
 
     async def mint(
         self, person: Person, spec: RoomSpec, guest: GuestPass | None = None
     ) -> tuple[str, str]:
-        """Give a token for a promise's room, and its id; `guest`: the link that it is given for.
+        """Sign a token for a spec's room and return it with its id, which begins with the link's.
 
-        Raises `Refused` where session or link ended while the request was on its way. That is
-        looked at when the token is noted already: an end that comes later finds it and revokes it.
+        Raises `Refused` if the session has ended, the link was revoked, or a guest asks for the
+        identity of another participant. The first two are checked after the token was recorded: an
+        end or a revocation that comes later finds the record and revokes the token.
         """
         token_id = fresh_id()
+        if guest is not None:
+            token_id = f"{guest.id}-{token_id}"
+            if await self._is_foreign(person, guest):
+                sentence = "This identity belongs to another participant."
+                raise Refused(HTTPStatus.FORBIDDEN, "identity_taken", sentence)
         key = TOKENS_KEY.format(room=person.room)
         left_s = await self._redis.ttl(key)
         async with self._redis.pipeline() as pipe:
@@ -66,12 +70,12 @@ class IssuedTokens:
         refusal = None
         if await self._specs.is_over(spec):
             refusal = over()
-        elif guest is not None and not await self._guests.is_good(guest):
+        elif guest is not None and await self.is_link_revoked(guest):
             refusal = bad_bearer()
         if refusal is not None:
             await self._note(person.room, [token_id])
             raise refusal
-        return participant_token(person, token_id, self._settings), token_id
+        return participant_token(person, token_id, self._settings, spec.max_people), token_id
 
     async def of(self, room: str, identity: str | None = None) -> list[str]:
         """The ids of a room's tokens; with an identity, of that person's."""
@@ -82,6 +86,16 @@ class IssuedTokens:
         """Let these tokens be good for nothing; gives how many people went who came with them."""
         await self._note(room, token_ids)
         return await self.remove_revoked(room)
+
+    async def revoke_link(self, room: str, link_id: str) -> tuple[list[str], int]:
+        """Revoke a guest link; return the ids of its tokens and how many people were removed."""
+        await self._note(room, [link_id])
+        given = [each for each in await self.of(room) if each.startswith(f"{link_id}-")]
+        return given, await self.revoke(room, given)
+
+    async def is_link_revoked(self, guest: GuestPass) -> bool:
+        """Tell whether a guest link was revoked."""
+        return await self._is_noted(guest.room, guest.id)
 
     async def revoke_all(self, room: str) -> None:
         """Let every token of a room be good for nothing, and remember it as revoked only."""
@@ -149,6 +163,13 @@ class IssuedTokens:
 
     async def is_revoked(self, room: str, participant: api.ParticipantInfo) -> bool:
         """Whether somebody came with a revoked token."""
-        token_id = participant.attributes.get(wire.ATTR_TOKEN_ID, "")
-        found = await self._redis.sismember(REVOKED_KEY.format(room=room), token_id)
-        return bool(found)
+        return await self._is_noted(room, participant.attributes.get(wire.ATTR_TOKEN_ID, ""))
+
+    async def _is_noted(self, room: str, revoked_id: str) -> bool:
+        """Tell whether a token or a guest link was revoked."""
+        return bool(await self._redis.sismember(REVOKED_KEY.format(room=room), revoked_id))
+
+    async def _is_foreign(self, person: Person, guest: GuestPass) -> bool:
+        """Tell whether a guest's identity has a token that did not come from the same link."""
+        tokens = await self.of(person.room, person.identity)
+        return not all(token_id.startswith(f"{guest.id}-") for token_id in tokens)

@@ -5,14 +5,10 @@ that changes one happens under its room's lock. Calls raise `RedisError`, `Unava
 """
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
-
-from redis.asyncio import Redis
 
 from protocol.events import ChangedEvent, EndedEvent
 from protocol.room_spec import RoomSpec
@@ -20,7 +16,7 @@ from token_service.auth.callers import Caller
 from token_service.errors import LiveKitAway, Refused, Unavailable
 from token_service.fleet.reader import Fleet, FleetReader
 from token_service.fleet.reservations import Reservations
-from token_service.rooms.admission import LOCK_WAIT_S, AdmissionRequest, RoomAdmission
+from token_service.rooms.admission import LOCK_WAIT_S, RoomAdmission
 from token_service.rooms.events import EventStore
 from token_service.rooms.forgotten import Forgotten
 from token_service.rooms.issued_tokens import IssuedTokens
@@ -37,9 +33,6 @@ from token_service.rooms.session_view import (
 )
 from token_service.rooms.store import LockLost, SpecStore
 
-IDEMPOTENCY_KEY = "moshi:idempotency:{digest}"  # → fingerprint of the request, room, identity
-IDEMPOTENCY_S = 86_400
-STRANGERS_IDEMPOTENCY_S = 600
 LISTED = 100
 
 Change = Callable[[RoomSpec], RoomSpec]
@@ -49,14 +42,13 @@ class SessionOver(Refused):
     """The session has ended."""
 
     def __init__(self) -> None:
-        super().__init__(HTTPStatus.CONFLICT, "session_ended", "This session is over.")
+        super().__init__(HTTPStatus.CONFLICT, "session_ended", "This session has ended.")
 
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
     """Opens, finds, changes, tells and ends."""
 
-    redis: Redis
     admission: RoomAdmission
     specs: SpecStore
     workers: FleetReader
@@ -66,32 +58,6 @@ class Sessions:
     passes: IssuedTokens
     dispatcher: Reconciler
     forgotten: Forgotten
-
-    async def open(self, wish: AdmissionRequest, key: str | None, fingerprint: str) -> RoomSpec:
-        """Open a session, or give the one that the same request opened before.
-
-        With a key, the first request's room and identity hold for all of its repetitions.
-        """
-        if key is None:
-            return await self.admission.admit(wish)
-        digest = hashlib.sha256(f"{wish.caller.id}\n{key}".encode()).hexdigest()
-        name = IDEMPOTENCY_KEY.format(digest=digest)
-        value = f"{fingerprint}\n{wish.opener}\n{wish.room}"
-        life_s = STRANGERS_IDEMPOTENCY_S if wish.caller.is_stranger else IDEMPOTENCY_S
-        if await self.redis.set(name, value, nx=True, ex=life_s):
-            try:
-                return await self.admission.admit(wish)
-            except BaseException:
-                await self.redis.delete(name)  # nothing was opened: the key is free again
-                raise
-        kept: Any = await self.redis.get(name)
-        if kept is None:
-            raise Unavailable("busy", "The same request has just failed. Try again.", 1)
-        before = _as_before(wish, kept, fingerprint)
-        standing = await self.specs.read(before.room)
-        if standing is not None and standing.ended:
-            raise SessionOver
-        return await self.admission.admit(before)
 
     async def find(self, session: str, caller: Caller) -> RoomSpec:
         """The caller's session. One of somebody else's is as good as none."""
@@ -230,15 +196,3 @@ def _bytes(spec: RoomSpec) -> int:
 
 def _age_s(spec: RoomSpec) -> float:
     return round((spec.ended_s or time.time()) - spec.opened_s, 3)
-
-
-def _as_before(wish: AdmissionRequest, kept: str, fingerprint: str) -> AdmissionRequest:
-    """The wish as it was made the first time under its key."""
-    first, opener, room = kept.split("\n", 2)
-    if first != fingerprint:
-        raise Refused(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "idempotency_key_reused",
-            "Idempotency-Key: expected the request that it was first used with.",
-        )
-    return AdmissionRequest(room, wish.personas, wish.caller, opener, wish.wait)

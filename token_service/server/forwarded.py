@@ -1,4 +1,4 @@
-"""What a trusted proxy says of a request: who asked, and under which path the service lies."""
+"""The headers of trusted proxies: the address of the client, and the path of the service."""
 
 import re
 from typing import Any
@@ -14,9 +14,9 @@ PREFIX = "X-Forwarded-Prefix"
 
 
 class Forwarded:
-    """Puts both into the scope. Around the app: inside it every address is the client's own.
+    """Writes both into the ASGI scope. It wraps the app, which thus sees only real addresses.
 
-    A proxy may take the path off or leave it there; both lead to the same route.
+    A proxy may remove the path from a request or leave it; both lead to the same route.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -25,7 +25,7 @@ class Forwarded:
         self._root_path = settings.root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer below the path; the path itself without a slash leads to the page."""
+        """Answer a request; redirect the bare path to the page."""
         if scope["type"] == "http" and (root := self._root(scope)):
             path: str = scope["path"]
             if path == root:
@@ -38,7 +38,7 @@ class Forwarded:
         await proxied(scope, receive, send)
 
     def _root(self, scope: Scope) -> str:
-        """Give the path that a trusted proxy names, else the setting's."""
+        """Return the path that a trusted proxy names, else the setting's."""
         client = scope.get("client")
         named = Headers(scope=scope).get(PREFIX, "").rstrip("/")
         is_trusted = client is not None and client[0] in self._app.trusted_hosts

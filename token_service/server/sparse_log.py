@@ -1,4 +1,4 @@
-"""One line a second of each kind: nobody fills the disk with what they send."""
+"""A log filter: at most one record of a kind per second, so that requests cannot fill the disk."""
 
 import logging
 import time
@@ -7,7 +7,7 @@ KINDS = 1000  # remembered; they come from code, so there are some dozens
 
 
 class OnePerSecond(logging.Filter):
-    """Passes the first record of a kind in each second, and says how many more there were."""
+    """Passes the first record of a kind in each second, with the number of those left out."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -15,7 +15,7 @@ class OnePerSecond(logging.Filter):
         self._left_out: dict[object, int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a record is to be written; add to it what was left out before it."""
+        """Tell whether to write a record; add to it how many of its kind were left out."""
         kind = _kind(record)
         now_s = time.monotonic()
         if now_s < self._until_s.get(kind, 0.0):
@@ -24,29 +24,20 @@ class OnePerSecond(logging.Filter):
         if len(self._until_s) > KINDS:
             self._until_s.clear()
         self._until_s[kind] = now_s + 1.0
-        if left_out := self._left_out.pop(kind, 0):
-            _add(record, left_out)
+        if not (left_out := self._left_out.pop(kind, 0)):
+            return True
+        if isinstance(record.msg, dict):
+            record.msg = record.msg | {"left_out": left_out}
+        else:
+            record.msg = f"{record.getMessage().rstrip()} ({left_out} more like it were left out)"
+            record.args = ()
         return True
 
 
 def _kind(record: logging.LogRecord) -> object:
-    """structlog's event with its reason; else the text before it is filled in, and the error."""
+    """Return structlog's event with its reason, else the unformatted text with the exception."""
     if isinstance(record.msg, dict):
-        said = record.msg
-        return record.name, said.get("event"), said.get("reason"), said.get("code")
+        event = record.msg
+        return record.name, event.get("event"), event.get("reason"), event.get("code")
     error = record.exc_info[0] if isinstance(record.exc_info, tuple) else None
     return record.name, str(record.msg), error
-
-
-def _add(record: logging.LogRecord, left_out: int) -> None:
-    if isinstance(record.msg, dict):
-        record.msg = record.msg | {"left_out": left_out}
-    else:
-        record.msg = f"{record.getMessage().rstrip()} ({left_out} more like it were left out)"
-        record.args = ()
-
-
-def thin_out(*loggers: str) -> None:
-    """Have these loggers write one line of a kind a second."""
-    for name in loggers:
-        logging.getLogger(name).addFilter(OnePerSecond())

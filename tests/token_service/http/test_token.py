@@ -16,8 +16,8 @@ from harness.servers import LiveKit
 from protocol.config.settings import Settings
 from tests.token_service.players import beat
 from token_service.app import create_app
-from token_service.http.body import BODY_BYTES
 from token_service.rooms.store import SpecStore
+from token_service.server.middleware import BODY_BYTES
 
 FIELDS = st.sampled_from(
     ["room_name", "participant_identity", "participant_metadata", "participant_attributes", "x"]

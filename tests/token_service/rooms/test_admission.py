@@ -39,7 +39,7 @@ async def test_a_guest_decides_for_nobody(service: Service, redis: Redis, room: 
     """Also where nobody came for the promise yet, the room gets whom its owner asked for."""
     await beat(redis)
     standing = await service.admission.admit(AdmissionRequest(room, CHEF))
-    guest = Caller("anyone", guest=GuestPass("g", room, standing.session, 1))
+    guest = Caller("anyone", guest=GuestPass("g", room, standing.session))
 
     assert await service.admission.admit(AdmissionRequest(room, TEACHER, guest)) == standing
 

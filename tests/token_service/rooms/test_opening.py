@@ -30,49 +30,6 @@ async def test_started_twice_is_one_session(
     assert len({each["token_id"] for each in said}) == 5
 
 
-async def test_an_idempotency_key_makes_one_session(http: httpx.AsyncClient, redis: Redis) -> None:
-    """Without a room and identity of its own, the same request under the same key is one."""
-    await beat(redis)
-    headers = {"Idempotency-Key": "order-66"}
-    answers = await asyncio.gather(*(http.post("/sessions", headers=headers) for _ in range(5)))
-
-    assert len({answer.json()["id"] for answer in answers}) == 1
-    assert len({answer.json()["identity"] for answer in answers}) == 1
-
-
-async def test_a_key_belongs_to_its_request(http: httpx.AsyncClient, redis: Redis) -> None:
-    """Another request under a used key is refused."""
-    await beat(redis)
-    headers = {"Idempotency-Key": "k"}
-    await http.post("/sessions", headers=headers)
-    answer = await http.post("/sessions", headers=headers, json={"name": "Bob"})
-
-    assert (answer.status_code, answer.json()["error"]) == (422, "idempotency_key_reused")
-
-
-async def test_a_key_of_a_failure_is_free(http: httpx.AsyncClient, redis: Redis) -> None:
-    """Who got no place may try again under the same key."""
-    headers = {"Idempotency-Key": "k"}
-    refused = await http.post("/sessions", headers=headers)
-    await beat(redis)
-    answer = await http.post("/sessions", headers=headers)
-
-    assert (refused.status_code, answer.status_code) == (503, 201)
-
-
-async def test_a_key_does_not_bring_an_ended_session_back(
-    http: httpx.AsyncClient, redis: Redis
-) -> None:
-    """A repetition that comes after the end is told so and opens nothing."""
-    await beat(redis)
-    headers = {"Idempotency-Key": "k"}
-    session = (await http.post("/sessions", headers=headers)).json()["id"]
-    await http.delete(f"/sessions/{session}")
-    answer = await http.post("/sessions", headers=headers)
-
-    assert (answer.status_code, answer.json()["error"]) == (409, "session_ended")
-
-
 async def test_the_last_place_goes_to_one(http: httpx.AsyncClient, redis: Redis) -> None:
     """Two sessions at once for the last slot: one is opened, one is told when to come back."""
     await beat(redis, slots_free=1, slots_used=5)

@@ -15,8 +15,7 @@ from protocol.config.settings import Settings
 from tests.token_service.players import beat, served, signature
 from tests.token_service.server.half_requests import BODY, HEAD, halves
 from token_service.app import create_app
-from token_service.http import body
-from token_service.server import connection
+from token_service.server import connection, middleware
 from token_service.server.sparse_log import OnePerSecond
 
 LARGE, LARGE_BYTES = b"/static-offline-docs/swagger-ui-bundle.js", 1_000_000  # at least
@@ -60,7 +59,7 @@ async def test_a_body_has_to_come_in_time(
     settings: Settings, redis: Redis, path: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told so, 408, and the connection ends with it."""
-    monkeypatch.setattr(body, "BODY_S", 0.5)
+    monkeypatch.setattr(middleware, "BODY_S", 0.5)
     await beat(redis)
     async with connected(settings) as (reader, writer):
         writer.write(BODY % path)

@@ -9,7 +9,6 @@ import { useCopy } from '../ui/useCopy';
 
 const QrCode = lazy(() => import('./QrCode'));
 
-const PEOPLE = 3;
 const LIVES_S = 3600;
 
 interface Props {
@@ -31,8 +30,7 @@ export function Invitation({ session, room, livekit }: Props) {
         <Suspense>{url && <QrCode text={url} />}</Suspense>
       </div>
       <p>
-        For up to {PEOPLE} people, for an hour, into this room only. Point a phone at the code, or
-        send the link.
+        For an hour, into this room only. Point a phone at the code, or send the link.
       </p>
       <div className="link">
         <input readOnly value={url} aria-label="Link" onFocus={(event) => event.target.select()} />
@@ -78,7 +76,7 @@ function useInvitation(session: string | null) {
   });
   useEffect(() => {
     if (!session) return;
-    inviteGuests(session, PEOPLE, LIVES_S).then(
+    inviteGuests(session, LIVES_S).then(
       ({ room, bearer }) =>
         setFound({ url: invitationUrl(location.href, room, bearer), trouble: null }),
       (error) => setFound({ url: '', trouble: troubleOf(error) }),

@@ -29,7 +29,6 @@ export interface SessionView {
 export interface GuestLink {
   bearer: string;
   room: string;
-  people: number;
   ends_at_s: number;
 }
 
@@ -45,9 +44,9 @@ export const endSession = (session: string) =>
 export const hushPersona = (session: string, persona_id: string, muted: boolean) =>
   ask<PersonaView[]>(path(session, '/mute'), { method: 'POST', body: { persona_id, muted } });
 
-/** Make a pass with which so many people come into this session's room, for so long. */
-export const inviteGuests = (session: string, people: number, lives_s: number) =>
-  ask<GuestLink>(path(session, '/guests'), { method: 'POST', body: { people, lives_s } });
+/** Sign a guest link to this session's room. */
+export const inviteGuests = (session: string, lives_s: number) =>
+  ask<GuestLink>(path(session, '/guests'), { method: 'POST', body: { lives_s } });
 
 /** The session of a room, where the caller has one. */
 export async function sessionOf(room: string): Promise<SessionView | null> {

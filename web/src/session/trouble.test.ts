@@ -36,7 +36,6 @@ test('a page without https is told how to open it', () => {
 
 test.each([
   [401, 'unauthorized', 'This server does not know you'],
-  [403, 'guest_link_used_up', 'This link leads nowhere'],
   [400, 'invalid_input', 'Something chosen cannot be used'],
   [429, 'too_many_requests', 'Too many tries'],
   [503, 'loading_model', 'Nobody can answer yet'],
@@ -49,7 +48,7 @@ test.each([
   ['AUTH_MODE=loopback lets in only who calls localhost from this machine itself.', 'itself'],
   ['Authorization: expected a bearer (AUTH_MODE=loopback,jwt).', 'itself'],
   ['Authorization: expected a bearer (AUTH_MODE=api_keys).', 'ask whoever runs it for a link'],
-  ['Authorization: this bearer is not good, or not any more.', 'a new link'],
+  ['Authorization: invalid or expired token.', 'a new link'],
 ])('“%s” of the gate is told with advice that helps there', (why, advice) => {
   expect(troubleOf(new Refused(401, 'unauthorized', why)).todo).toContain(advice);
 });

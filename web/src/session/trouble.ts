@@ -43,7 +43,7 @@ type Refusal = Pick<Refused, 'status' | 'code' | 'message'>;
 const AGAIN = 'Try again.';
 const OWN_MACHINE = 'Open the page on the machine itself, or ask for an invitation link.';
 const NO_KEY = 'It lets in only who has a key or an invitation: ask whoever runs it for a link.';
-const OF_LINKS: ReadonlySet<string> = new Set(['session_ended', 'guest_link_used_up', 'not_yours']);
+const OF_LINKS: ReadonlySet<string> = new Set(['session_ended', 'not_yours']);
 
 /** Explain whatever ended the way into a room. */
 export function troubleOf(error: unknown): Trouble {
@@ -64,7 +64,7 @@ export function refusalTrouble({ status, code, message: why }: Refusal): Trouble
   if (code === 'too_many_personas') {
     return { kind: 'full', title: 'Too many voices', why, todo: 'Pick fewer voices.' };
   }
-  const badPass = status === 401 && why.includes('not good'); // only guests come with a bearer
+  const badPass = status === 401 && why.includes('invalid or expired'); // only guests come with a bearer
   if (badPass || OF_LINKS.has(code)) {
     const todo = 'Ask whoever invited you for a new link.';
     return { kind: 'error', title: 'This link leads nowhere', why, todo };

@@ -1,0 +1,123 @@
+"""ASGI middleware for every request: a limit for the body, HEAD as GET, headers of the answer."""
+
+import asyncio
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BODY_BYTES = 256 * 1024  # 14 personas with prompts of 1000 escaped characters
+BODY_S = 10.0  # for a whole body; on a slow mobile connection it takes one second
+SENT_WITHIN_S = 0.01  # the time to read the rest of a body that the client has sent already
+HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class AnswerHeaders:
+    """Adds `HEADERS` to an answer, except those that it has."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with the additional headers."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+
+class HeadAsGet:
+    """Answers HEAD as GET without the body; monitors and link checkers send HEAD."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the head of GET's answer and end the answer there, even an endless one."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        complete = False
+
+        async def send_head(message: Message) -> None:
+            nonlocal complete
+            if complete:
+                return
+            if message["type"] == "http.response.body":
+                complete = True
+                message = {"type": "http.response.body", "body": b""}
+            await send(message)
+
+        await self._app({**scope, "method": "GET"}, receive, send_head)
+
+
+class BodyLimit:
+    """Refuses a body that is longer than `BODY_BYTES` (413) or takes longer than `BODY_S` (408)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; limit its body if it has one."""
+        if scope["type"] == "http" and _has_body(Headers(scope=scope)):
+            body = _LimitedBody(receive, send)
+            receive, send = body.receive, body.send
+        await self._app(scope, receive, send)
+
+
+class _LimitedBody:
+    """The body of one request while it arrives."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        self._received = 0
+        self._is_whole = False
+        self._deadline_s = asyncio.get_running_loop().time() + BODY_S
+
+    async def receive(self) -> Message:
+        """Return the next piece. Raises `HTTPException`."""
+        if self._is_whole:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._deadline_s):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise HTTPException(408, f"body: expected within {BODY_S:g} seconds") from error
+        self._received += len(message.get("body", b""))
+        if self._received > BODY_BYTES:
+            raise HTTPException(413, f"body: expected at most {BODY_BYTES} bytes")
+        self._is_whole = not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer; close the connection if the body is still incomplete."""
+        if message["type"] == "http.response.start" and not await self._is_read():
+            MutableHeaders(scope=message)["Connection"] = "close"
+        await self._send(message)
+
+    async def _is_read(self) -> bool:
+        """Tell whether the whole body was read, after reading what has arrived."""
+        try:
+            async with asyncio.timeout(SENT_WITHIN_S):
+                while not self._is_whole:
+                    await self.receive()
+        except (TimeoutError, HTTPException):
+            return False
+        return True
+
+
+def _has_body(headers: Headers) -> bool:
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"

@@ -22,7 +22,7 @@ class UsualSampling(BaseModel):
 
 
 class Sampling(BaseModel):
-    """How a persona's tokens are drawn; what is left out is as the model usually does it."""
+    """The sampling of a persona's tokens; missing fields take the defaults of the model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

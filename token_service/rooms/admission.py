@@ -83,7 +83,7 @@ class RoomAdmission:
             if foreign and await self.specs.is_restoring():
                 raise Unavailable("busy", "Redis was emptied; sessions are restored. Try again.", 2)
         if foreign:
-            raise Refused(HTTPStatus.FORBIDDEN, "not_yours", "This room is somebody else's.")
+            raise Refused(HTTPStatus.FORBIDDEN, "not_yours", "This room belongs to another caller.")
         guest = wish.caller.guest
         if guest is not None and not (standing and _is_on(standing, guest.session)):
             raise over()

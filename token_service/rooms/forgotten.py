@@ -29,7 +29,7 @@ class LiveKitForgot(Unavailable):
         super().__init__(
             "livekit_forgot",
             "LiveKit's own redis lost its memory: it does not list who is in this room, and cannot "
-            "remove a person whom it does not list. End the session: that closes the room.",
+            "remove an unlisted person. End the session: that closes the room.",
             10,
         )
 

@@ -20,7 +20,7 @@ PersonaState = Literal["absent", "initializing", "listening", "speaking"]
 
 
 class Why(BaseModel):
-    """Why a room waits: a code for programs, a sentence for people, the place in the line."""
+    """The reason that a room waits: a code, a sentence, and the position in the line."""
 
     code: str
     detail: str
@@ -28,7 +28,7 @@ class Why(BaseModel):
 
 
 class PersonaView(BaseModel):
-    """One persona: who it is, what is wanted of it, what it does. Its prompt is not told."""
+    """One persona and its state, without its prompt."""
 
     id: str
     name: str
@@ -40,7 +40,7 @@ class PersonaView(BaseModel):
 
 
 class PersonView(BaseModel):
-    """One person who is in the room."""
+    """One person in the room."""
 
     identity: str
     name: str
@@ -48,7 +48,7 @@ class PersonView(BaseModel):
 
 
 class TurnFigures(BaseModel):
-    """How quickly the personas answered lately."""
+    """The response times of the personas in the stored turns."""
 
     count: int
     last_ms: int | None = None
@@ -68,10 +68,9 @@ class SessionSummary(BaseModel):
 
 
 class SessionView(BaseModel):
-    """A session from close by. `open`: nobody came yet; `starting`: the host is on its way.
+    """A session. `open`: no person has joined yet; `starting`: its host was dispatched.
 
-    `people_known`: whether LiveKit lists everybody who is there (one whose own redis lost its
-    memory does not).
+    `people_known` is false if `people` may be incomplete: LiveKit's own redis lost its memory.
     """
 
     id: str

@@ -154,7 +154,7 @@ class Sessions:
             raise Refused(
                 HTTPStatus.FORBIDDEN,
                 "not_listed",
-                "AUTH_MODE=open: nobody is shown everybody's sessions; expected ?room=….",
+                "AUTH_MODE=open gives strangers no list of sessions; expected ?room=….",
             )
         return await self.specs.owned(caller.id, LISTED)
 

@@ -1,5 +1,8 @@
 """The OpenAPI document: valid, and what it says of bearers, refusals and bodies is so."""
 
+import ast
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -8,9 +11,16 @@ import pytest
 from redis.asyncio import Redis
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
-from protocol.config.settings import Settings
+from protocol.config.settings import PROJECT, Settings
 from tests.token_service.players import beat
 from token_service.app import create_app
+
+REFUSALS = {"Refused", "Unavailable", "InvalidInput", "HTTPException", "_described"}
+RIDDLE = re.compile(
+    r"^(who|whom|whose|what)\b|\b(nobody|somebody|anybody|everybody|whoever|those who|whom)\b"
+    r"|\bwhat (is|was|it|a|the)\b",
+    re.IGNORECASE,
+)
 
 
 @pytest.fixture
@@ -77,6 +87,34 @@ def test_refusals_have_their_own_media_type(document: dict[str, Any]) -> None:
                     "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
                 }
     assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def texts(schema: Any) -> Iterator[str]:
+    """Every summary and description of an OpenAPI document."""
+    if isinstance(schema, dict):
+        yield from (schema[key] for key in ("summary", "description") if key in schema)
+    for inner in schema.values() if isinstance(schema, dict) else schema:
+        if isinstance(inner, dict | list):
+            yield from texts(inner)
+
+
+def sentences() -> Iterator[str]:
+    """Every text that the service's code passes to a refusal."""
+    for path in (PROJECT / "token_service").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in REFUSALS:
+                yield from (
+                    text.value
+                    for text in ast.walk(node)
+                    if isinstance(text, ast.Constant) and isinstance(text.value, str)
+                )
+
+
+def test_descriptions_and_refusals_name_their_subject(document: dict[str, Any]) -> None:
+    """A session, a caller or a persona; "somebody" and "what is" make a reader guess."""
+    said = [*filter(None, texts(document)), *sentences()]
+
+    assert [text for text in said if RIDDLE.search(text)] == []
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,7 @@ export function Invitation({ session, room, livekit }: Props) {
       <div className="qr">
         <Suspense>{url && <QrCode text={url} />}</Suspense>
       </div>
-      <p>
-        For an hour, into this room only. Point a phone at the code, or send the link.
-      </p>
+      <p>For an hour, into this room only. Point a phone at the code, or send the link.</p>
       <div className="link">
         <input readOnly value={url} aria-label="Link" onFocus={(event) => event.target.select()} />
         <button type="button" className="small" disabled={!url} onClick={() => copy(url)}>

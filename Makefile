@@ -1,4 +1,4 @@
-# Everything a person or CI does here. `make help` lists it. Needs Python 3.11 and git.
+# Every command of this project; `make help` lists them. Needs Python 3.11 and git.
 # Settings come from the environment or the command line: make run MODEL=echo PORT=9090
 
 .DEFAULT_GOAL := help
@@ -9,21 +9,23 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell comma
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
+# On two cores: most tests wait for servers.
+TEST_PROCESSES ?= 3
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 PAGE := web/dist/.built
 PAGE_SOURCES := $(filter-out %/.built,$(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' 2>/dev/null))
 
-# Install a locked list. The marker outlives an interruption: the next time starts from scratch.
+# Install a locked list. After an interruption a marker remains, and the next call starts over.
 define install
-	@echo "==> installing $(1) (the first time: a few minutes, 3 GB to fetch; torch brings CUDA)"
+	@echo "==> installing $(1) (the first time: a few minutes and 3 GB of downloads, as torch includes CUDA)"
 	@again=$$(test -e $(VENV)/.installing && echo --reinstall); touch $(VENV)/.installing; \
 		VIRTUAL_ENV=$(VENV) $(UV) install $$again --no-deps --require-hashes -r $(1)
 	@rm -f $(VENV)/.installing && touch $@
 endef
 
 .PHONY: help
-help: ## say what there is
+help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
 		while IFS="$$(printf '\t')" read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
@@ -32,39 +34,39 @@ run: $(RUN) $(PAGE) ## start everything on this machine; MODEL=pocket|echo|<hub 
 	@exec $(BIN)/python -m deploy.launch.run
 
 .PHONY: doctor
-doctor: $(RUN) ## what this machine has and lacks; ARGS=--json for scripts
+doctor: $(RUN) ## check what this machine has and lacks; ARGS=--json for scripts
 	@$(BIN)/python -m deploy.doctor $(ARGS)
 
 .PHONY: keys
-keys: $(RUN) ## keys of your own into .env; REPLACE=yes makes new ones over old ones
+keys: $(RUN) ## write new keys into .env; REPLACE=yes replaces existing ones
 	@$(BIN)/python -m deploy.keys $(if $(filter yes,$(REPLACE)),--replace)
 
 .PHONY: test
-test: $(DEV) $(PAGE) tests/clients/node_modules/.installed ## all tests: real servers, a real browser; ARGS="-k name" selects
+test: $(DEV) $(PAGE) tests/clients/node_modules/.installed ## run all tests with real servers and a real browser; ARGS="-k name" selects
 	@$(BIN)/python -m deploy.installers livekit-server redis-server node caddy chromium
 	$(BIN)/python -m deploy.npm test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) $(ARGS)
 
 .PHONY: test-fast
-test-fast: $(DEV) ## the protocol and the engine on small models, for the inner loop; starts no LiveKit, no browser
+test-fast: $(DEV) ## run the quick tests of protocol and engine, without LiveKit and browser
 	@$(BIN)/python -m deploy.installers redis-server
-	$(BIN)/python -m pytest -m "not gpu" tests/protocol tests/engine $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not gpu and not slow" tests/protocol tests/engine $(ARGS)
 
 .PHONY: tree
-tree: $(DEV) ## every folder and file with its sentence; ARGS=worker/engine for one folder
+tree: $(DEV) ## print every folder and file with its sentence; ARGS=worker/engine for one folder
 	@$(BIN)/python -m harness.tree $(ARGS)
 
 .PHONY: pocket
-pocket: $(DEV) ## train the pocket Moshi from nothing (espeak-ng; half an hour on 2 cores); ARGS="speech codec language model"
+pocket: $(DEV) ## train the pocket Moshi from scratch (needs espeak-ng; half an hour on 2 cores); ARGS="speech codec language model"
 	$(BIN)/python -m training $(ARGS)
 
 .PHONY: soak
-soak: $(RUN) ## 1,000 joins and leaves, 30 minutes of six personas; ARGS="--visits 40 --minutes 2" is short
+soak: $(RUN) ## join and leave 1,000 times, then run six personas for 30 minutes; ARGS="--visits 40 --minutes 2" is short
 	@$(BIN)/python -m deploy.installers livekit-server redis-server
 	$(BIN)/python -m bench.soak $(ARGS)
 
 .PHONY: check
-check: $(DEV) web/node_modules/.installed ## format, lint, types, known faults of what is locked
+check: $(DEV) web/node_modules/.installed ## check format, lint, types, imports and the known faults of locked packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
@@ -76,11 +78,11 @@ check: $(DEV) web/node_modules/.installed ## format, lint, types, known faults o
 page: $(PAGE) ## build the page
 
 .PHONY: picture
-picture: $(DEV) $(PAGE) ## take the README's picture of the page anew
+picture: $(DEV) $(PAGE) ## take a new picture of the page for the README
 	@$(BIN)/python -m bench.page --picture docs/page.png
 
 .PHONY: lock
-lock: $(VENV)/.uv ## pin what pyproject.toml asks for, with hashes
+lock: $(VENV)/.uv ## pin the dependencies of pyproject.toml, with hashes
 	$(call compile,pyproject.toml,run.txt)
 	$(call compile,pyproject.toml --group dev -c requirements/run.txt,dev.txt)
 	for group in uv go node caddy; do $(call compile,--group $$group,$$group.txt) || exit 1; done
@@ -95,7 +97,7 @@ configuration: $(RUN) ## write the settings into README.md and .env.example
 	@$(BIN)/python -m deploy.configuration
 
 .PHONY: clean
-clean: ## remove what was built here (not the programs in the user's cache)
+clean: ## remove everything built here (not the programs in the user's cache)
 	rm -rf $(VENV) var web/dist web/node_modules tests/clients/node_modules .pytest_cache .ruff_cache .hypothesis test-results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -116,12 +118,12 @@ $(DEV): requirements/dev.txt | $(VENV)/.uv
 	@touch $(RUN)
 
 web/node_modules/.installed: web/package-lock.json | $(RUN)
-	@echo "==> installing what the page is built with"
+	@echo "==> installing the tools that build the page"
 	@$(BIN)/python -m deploy.npm ci --no-audit --no-fund
 	@touch $@
 
 tests/clients/node_modules/.installed: tests/clients/package-lock.json | $(RUN)
-	@echo "==> installing the LiveKit clients that are tested"
+	@echo "==> installing the LiveKit clients for the tests"
 	@$(BIN)/python -m deploy.npm --prefix tests/clients ci --no-audit --no-fund
 	@touch $@
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from deploy.installers import PROJECT
-from deploy.livekit_keys import LIVEKIT_NAMES, livekit_keys
+from deploy.livekit_config import LIVEKIT_NAMES, livekit_keys
 from deploy.private_file import write_privately
 from protocol.config.env_file import read_env_file
 from protocol.errors import InvalidInput

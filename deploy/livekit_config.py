@@ -3,6 +3,7 @@
 Production has a file of its own, `livekit.yaml`. Unknown keys are fatal to the server.
 """
 
+import secrets
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,8 +12,15 @@ from protocol.config.addresses import netloc
 from protocol.config.secret import reveal
 from protocol.config.settings import Settings
 
+LIVEKIT_NAMES = ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
 LOOPBACK = "127.0.0.1"
 TCP_HOST = "0.0.0.0"  # where WebRTC over TCP is bound, whatever the address of the node
+
+
+def livekit_keys() -> dict[str, str]:
+    """Return a new key name and a secret of 256 random bits, by the names of their settings."""
+    key, secret = LIVEKIT_NAMES
+    return {key: f"rooms-{secrets.token_hex(4)}", secret: secrets.token_hex(32)}
 
 
 def tcp_port(livekit_port: int) -> int:

@@ -1,7 +1,7 @@
-"""A little forward proxy on the loopback, for tests: counts who is asked for, and leads there.
+"""A forward proxy on the loopback for tests. It records the hosts that clients ask for.
 
-Whatever host is named, the connection goes to 127.0.0.1 at the named port: so a name that no
-resolver knows is reached through the proxy and in no other way. Ends with its test.
+Every connection goes to 127.0.0.1 at the requested port, so a client reaches a name that no
+resolver knows through the proxy only.
 """
 
 import socket
@@ -13,13 +13,13 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import cast
 from urllib.parse import urlsplit
 
-PATIENCE_S = 20.0  # of a connection on which nothing is said
+IDLE_S = 20.0  # then a connection without data is closed
 CHUNK = 65_536
 
 
 @dataclass
-class Asked:
-    """A running proxy and whom it was asked for, as `host:port`."""
+class ForwardProxy:
+    """A running proxy: its URL, and each `host:port` that a client asked it for."""
 
     url: str = ""
     targets: list[str] = field(default_factory=list[str])
@@ -32,15 +32,15 @@ class _Server(ThreadingTCPServer):
     def __init__(self, answer: bytes | None) -> None:
         super().__init__(("127.0.0.1", 0), _Connection)
         self.answer = answer
-        self.asked = Asked(f"http://127.0.0.1:{self.server_address[1]}")
+        self.asked = ForwardProxy(f"http://127.0.0.1:{self.server_address[1]}")
 
 
 class _Connection(StreamRequestHandler):
     def handle(self) -> None:
-        """Read a request's head; lead where it says, or give the one answer that there is."""
+        """Read a request's head; connect to its target, or send the fixed answer."""
         server = cast("_Server", self.server)
         with suppress(OSError):
-            self.connection.settimeout(PATIENCE_S)
+            self.connection.settimeout(IDLE_S)
             head = self._head()
             method, target, *_ = head.split(b"\r\n", 1)[0].split(b" ")
             where = urlsplit(f"//{target.decode()}" if method == b"CONNECT" else target.decode())
@@ -48,7 +48,7 @@ class _Connection(StreamRequestHandler):
             if server.answer is not None:
                 self.connection.sendall(server.answer)
                 return
-            with socket.create_connection(("127.0.0.1", where.port or 80), PATIENCE_S) as there:
+            with socket.create_connection(("127.0.0.1", where.port or 80), IDLE_S) as there:
                 if method == b"CONNECT":
                     self.connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 else:
@@ -65,11 +65,11 @@ class _Connection(StreamRequestHandler):
         return head
 
     def _pass_on(self, there: socket.socket) -> None:
-        """Both directions, until either side is done."""
+        """Copy both directions until one side closes."""
         back = threading.Thread(target=_copy, args=(there.recv, self.connection), daemon=True)
         back.start()
         _copy(self.rfile.read1, there)
-        back.join(PATIENCE_S)
+        back.join(IDLE_S)
 
 
 def _copy(read: "object", to: socket.socket) -> None:
@@ -81,8 +81,8 @@ def _copy(read: "object", to: socket.socket) -> None:
 
 
 @contextmanager
-def forward_proxy(answers: bytes | None = None) -> Generator[Asked]:
-    """A proxy from open to closed. With `answers` it leads nowhere and always says that."""
+def forward_proxy(answers: bytes | None = None) -> Generator[ForwardProxy]:
+    """Run a proxy. With `answers` it connects nowhere and always sends that answer."""
     with _Server(answers) as server:
         serving = threading.Thread(target=server.serve_forever, args=(0.05,), name="proxy")
         serving.start()
@@ -94,6 +94,6 @@ def forward_proxy(answers: bytes | None = None) -> Generator[Asked]:
 
 
 def saying(status: str, body: str = "") -> bytes:
-    """A whole answer of a proxy or web server that leads nowhere."""
+    """Return a complete HTTP answer."""
     head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     return head.encode() + body.encode()

@@ -8,15 +8,46 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from xdist.remote import Producer
 
 from harness import servers
 from protocol.config.settings import Settings
+from tests.distribution import FolderScheduling, longest_first
 from worker.livekit_private.native_log import disable_native_log_capture
+
+MEASURED = "measured"  # the name of a line for the summary among a report's properties
 
 
 def pytest_sessionstart() -> None:
-    """The people of all tests are spared what LiveKit's native library logs, and so is the run."""
+    """Keep the records of LiveKit's native library out of Python, in this process too."""
     disable_native_log_capture()
+
+
+@pytest.hookimpl(trylast=True)  # after pytest-randomly
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the tests for `pytest -n`."""
+    longest_first(items)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FolderScheduling:
+    """Return the scheduler of `pytest -n`."""
+    return FolderScheduling(config, log)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures of all tests, from every process of the run."""
+    finished = [each for reports in terminalreporter.stats.values() for each in reports]
+    lines = [
+        str(line)
+        for report in finished
+        if isinstance(report, pytest.TestReport) and report.when == "teardown"
+        for name, line in report.user_properties
+        if name == MEASURED
+    ]
+    if lines:
+        terminalreporter.section("measured")
+        for line in sorted(lines):
+            terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -34,8 +65,16 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
         os.environ.update(before)
 
 
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Generator[list[str]]:
+    """Lines for the run's summary. A figure decides no test, so a busy machine fails none."""
+    lines: list[str] = []
+    yield lines
+    request.node.user_properties += [(MEASURED, line) for line in lines]
+
+
 class SettingsFor(Protocol):
-    """Makes settings for a test's servers; what it is not told is the product's default."""
+    """Make settings for a test's servers; every other setting has the product's default."""
 
     def __call__(
         self,
@@ -44,7 +83,7 @@ class SettingsFor(Protocol):
         redis_url: str | None = None,
         **settings: Any,
     ) -> Settings:
-        """Give settings that read no environment, no `.env` and no user file."""
+        """Return settings that read no environment, no `.env` and no user file."""
         ...
 
 
@@ -53,33 +92,33 @@ StartLiveKit = Callable[..., AbstractContextManager[servers.LiveKit]]
 
 @pytest.fixture(scope="session")
 def servers_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the servers' configurations and logs lie."""
+    """Return the folder of the servers' configurations and logs."""
     return tmp_path_factory.mktemp("servers")
 
 
 @pytest.fixture(scope="session")
 def redis_url(servers_dir: Path) -> Generator[str]:
-    """One real redis for the whole run; a test that writes keys uses names of its own."""
+    """Start one real redis for the whole run; a test that writes keys uses names of its own."""
     with servers.start_redis(servers_dir) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def livekit(servers_dir: Path) -> Generator[servers.LiveKit]:
-    """One real LiveKit for the whole run, without redis and webhook; rooms have their own names."""
+    """Start one real LiveKit for the run, without redis and webhook; rooms have unique names."""
     with servers.start_livekit(servers_dir) as server:
         yield server
 
 
 @pytest.fixture
 def start_livekit(tmp_path: Path) -> StartLiveKit:
-    """A LiveKit of the test's own: `with start_livekit(webhook_url=…) as livekit`."""
+    """Return a starter of separate LiveKits: `with start_livekit(webhook_url=…) as livekit`."""
     return partial(servers.start_livekit, tmp_path)
 
 
 @pytest.fixture
 def settings_for() -> SettingsFor:
-    """A factory of settings that point at the test's servers."""
+    """Return a factory of settings that point at the test's servers."""
 
     def make(
         *,

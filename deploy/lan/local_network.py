@@ -1,7 +1,7 @@
-"""`make run HOST=…`: what a local network needs beyond this machine, above all TLS.
+"""`make run HOST=…`: the settings of a product that a local network reaches, above all TLS.
 
-Browsers give a microphone only to https, so Caddy stands in front of page and LiveKit with a
-certificate of this machine's own authority; a plain page beside it says how to trust that.
+Browsers allow a microphone only over https, so Caddy serves page and LiveKit with a certificate of
+this machine's own authority. A page over http explains how to trust it.
 """
 
 import socket
@@ -11,20 +11,19 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from deploy.installers import PROJECT
-from deploy.livekit_keys import livekit_keys
+from deploy.livekit_config import livekit_keys
 from protocol.config.addresses import is_loopback, is_private
 from protocol.config.secret import is_development_key, reveal
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 
-CONFIGURATION = PROJECT / "deploy" / "lan.caddy"
+CONFIGURATION = Path(__file__).with_name("lan.caddy")
 EVERYWHERE = ("", "0.0.0.0", "::")
 
 
 @dataclass(frozen=True, slots=True)
 class Lan:
-    """The addresses in the network: https for the page and wss, http for how to trust it."""
+    """The addresses in the network: https for page and LiveKit, http for the welcome page."""
 
     host: str
     https_port: int
@@ -32,25 +31,25 @@ class Lan:
 
     @property
     def address(self) -> str:
-        """The page."""
+        """The page's address."""
         return f"https://{self.host}:{self.https_port}"
 
     @property
     def welcome(self) -> str:
-        """How to trust the certificate, for a device that does not yet."""
+        """The page that explains how to trust the certificate."""
         return f"http://{self.host}:{self.port}"
 
     @property
     def livekit_url(self) -> str:
-        """LiveKit, for browsers."""
+        """LiveKit's address for browsers."""
         return f"wss://{self.host}:{self.https_port}"
 
     def folder_in(self, folder: Path) -> Path:
-        """Where Caddy's files lie below the launcher's folder."""
+        """Return the folder of Caddy's files below the launcher's folder."""
         return folder.resolve() / f"lan-{self.https_port}"
 
     def environment(self, folder: Path, livekit_port: int) -> dict[str, str]:
-        """The variables of lan.caddy."""
+        """Return the variables of lan.caddy."""
         return {
             "LAN_HOST": self.host,
             "LAN_HTTPS_PORT": str(self.https_port),
@@ -61,10 +60,10 @@ class Lan:
 
 
 def open_to(settings: Settings, https_port: int, *, starts_livekit: bool) -> tuple[Settings, Lan]:
-    """Settings for services that stay on the loopback while the network comes through Caddy.
+    """Return settings for services on the loopback, and the network's addresses at Caddy.
 
-    A LiveKit that is ours to start gets a key for this run instead of the one that everybody knows;
-    where nobody chose who may talk, the network may. Raises `InvalidInput`.
+    A LiveKit that we start gets a new key instead of the public development key. Without an
+    AUTH_MODE everybody in the network may talk. Raises `InvalidInput`.
     """
     _check(settings.host)
     lan = Lan(settings.host, https_port, settings.port)
@@ -77,7 +76,7 @@ def open_to(settings: Settings, https_port: int, *, starts_livekit: bool) -> tup
         change["auth_mode"] = ("open",)
     elif settings.auth_mode == ("loopback",):
         raise InvalidInput(
-            f"AUTH_MODE='loopback' with HOST={settings.host!r}: nobody could get in; "
+            f"AUTH_MODE='loopback' with HOST={settings.host!r}: no device could join; "
             "expected open, api_keys or jwt"
         )
     return settings.model_copy(update=change), lan
@@ -93,8 +92,8 @@ def _key_for_this_run(settings: Settings, starts_livekit: bool) -> dict[str, obj
     return {"livekit_api_key": key, "livekit_api_secret": SecretStr(secret)}
 
 
-def told(lan: Lan | None, settings: Settings) -> dict[str, str]:
-    """What our processes are told where the network comes in."""
+def environment_of(lan: Lan | None, settings: Settings) -> dict[str, str]:
+    """Return the variables that our processes get when a network comes through Caddy."""
     if lan is None:
         return {}
     return {
@@ -106,7 +105,7 @@ def told(lan: Lan | None, settings: Settings) -> dict[str, str]:
 
 
 def _check(host: str) -> None:
-    """Raise `InvalidInput` for an address that gets no certificate here."""
+    """Raise `InvalidInput` for an address that Caddy cannot sign a certificate for here."""
     if is_private(host):
         return
     own = own_address()
@@ -120,10 +119,10 @@ def _check(host: str) -> None:
 
 
 def own_address() -> str:
-    """This machine's address towards the network; sends nothing. The loopback without a network."""
+    """Return this machine's address in its network, or the loopback without one. Sends nothing."""
     with socket.socket(type=socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # TEST-NET-1 (RFC 5737): nobody is there
+            probe.connect(("192.0.2.1", 9))  # TEST-NET-1 (RFC 5737), an unused network
             return str(probe.getsockname()[0])
         except OSError:
             return "127.0.0.1"

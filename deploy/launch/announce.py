@@ -1,7 +1,7 @@
-"""Tell the person how far the start is, then where the page is; after that, only wait.
+"""Report the progress of the start, then print the page's address, then wait for the end.
 
-A process of its own under the launcher, so that its lines are in the one log. Stays until it is
-told to end: the launcher takes the end of any process for the end of all.
+A process of its own under honcho, so that its lines are in the same log. It stays until SIGTERM,
+because honcho stops all processes when one of them ends.
 """
 
 import argparse
@@ -20,102 +20,100 @@ REMIND_EVERY_S = 10.0
 
 
 class ReadinessPoll:
-    """How far the processes are, in a sentence; `None` when a person can begin."""
+    """Asks for the state of the start; a call returns it in words, or `None` when all is ready."""
 
     def __init__(self, ready_url: str, worker_url: str, client: httpx.Client) -> None:
         self._ready_url, self._worker_url, self._client = ready_url, worker_url, client
 
     def __call__(self) -> str | None:
-        """Ask both; the token service has the last word, as it also asks LiveKit and redis."""
-        ready = self._ask(self._ready_url)
+        """Ask both services; the token service decides, as it also asks LiveKit and redis."""
+        ready = self._get(self._ready_url)
         if ready is not None and ready.is_success:
             return None
-        worker = self._worker()
-        if worker is not None:
+        if (worker := self._worker_state()) is not None:
             return worker
         if ready is None:
             return "the token service starts"
         return str(ready.json().get("reason") or "the token service is not ready")
 
-    def _worker(self) -> str | None:
-        answer = self._ask(self._worker_url)
+    def _worker_state(self) -> str | None:
+        answer = self._get(self._worker_url)
         if answer is None:
             return "the worker starts"
-        told = answer.json()
-        if told["state"] == "ready":
+        health = answer.json()
+        if health["state"] == "ready":
             return None
-        words = f"the worker: {told['state'].replace('_', ' ')}"
-        return f"{words}, {told['reason']}" if told.get("reason") else words
+        words = f"the worker: {health['state'].replace('_', ' ')}"
+        return f"{words}, {health['reason']}" if health.get("reason") else words
 
-    def _ask(self, url: str) -> httpx.Response | None:
+    def _get(self, url: str) -> httpx.Response | None:
         try:
             return self._client.get(url)
         except httpx.TransportError:
             return None
 
 
-def wait_for_ready(look: Callable[[], str | None], say: Callable[[str], None]) -> None:
-    """Say what is waited for, when it changes and now and then, until nothing is."""
-    began = said_at = time.monotonic()
-    said = ""
-    while (missing := look()) is not None:
+def wait_for_ready(poll: Callable[[], str | None]) -> None:
+    """Wait until `poll` returns `None`; print what it returns, on change and every 10 s."""
+    began = printed_at = time.monotonic()
+    printed = ""
+    while (missing := poll()) is not None:
         now = time.monotonic()
-        if missing != said or now - said_at > REMIND_EVERY_S:
-            say(f"{missing} ({now - began:.0f} s)")
-            said, said_at = missing, now
+        if missing != printed or now - printed_at > REMIND_EVERY_S:
+            print(f"{missing} ({now - began:.0f} s)", flush=True)
+            printed, printed_at = missing, now
         time.sleep(LOOK_EVERY_S)
 
 
 def banner(address: str) -> str:
-    """Where the page is, not to be overlooked."""
+    """Return the page's address in a box."""
     text = f"  Open {address} and talk. Ctrl-C stops everything.  "
     line = "─" * len(text)
     return f"╭{line}╮\n│{text}│\n╰{line}╯"
 
 
-def for_the_network(welcome: str, fingerprint: str, who_may: str) -> str:
-    """How other devices come in: a QR code of the page that says how to trust the certificate."""
+def for_the_network(welcome: str, fingerprint: str, auth_mode: str) -> str:
+    """Return instructions for other devices, with a QR code of the welcome page."""
     code = io.StringIO()
     segno.make_qr(welcome, error="l").terminal(code, compact=True, border=4)
-    everybody = who_may == "open"
+    access = (
+        "Everybody in this network may talk (AUTH_MODE=api_keys requires keys)."
+        if auth_mode == "open"
+        else f"Who may talk: AUTH_MODE={auth_mode}."
+    )
     return "\n".join(
         [
             code.getvalue().rstrip("\n"),
             f"Phones and other computers: scan this, or open {welcome}",
-            "It says how to trust the certificate, once per device. SHA-256 of its authority:",
+            "The page explains how to trust the certificate, once per device. Its authority's "
+            "SHA-256:",
             f"  {fingerprint}",
-            "Everybody in this network may talk (AUTH_MODE=api_keys asks for keys)."
-            if everybody
-            else f"Who may talk: AUTH_MODE={who_may}.",
+            access,
         ]
     )
 
 
 def main() -> None:
-    """Announce, then wait for the end."""
+    """Announce, then wait for SIGTERM."""
     parser = argparse.ArgumentParser(prog="announce", description=__doc__)
     parser.add_argument("--address", required=True)
     parser.add_argument("--ready-url", required=True)
     parser.add_argument("--worker-url", required=True)
-    parser.add_argument("--welcome", help="where the network's devices begin")
+    parser.add_argument("--welcome", help="the first page for devices in the network")
     parser.add_argument("--fingerprint", default="")
-    parser.add_argument("--who-may", default="")
+    parser.add_argument("--auth-mode", default="")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, _end)
     with httpx.Client(trust_env=False, timeout=2.0) as client:
-        wait_for_ready(ReadinessPoll(given.ready_url, given.worker_url, client), _say)
+        wait_for_ready(ReadinessPoll(given.ready_url, given.worker_url, client))
     if given.welcome:
-        _say(for_the_network(given.welcome, given.fingerprint, given.who_may))
-    _say(banner(given.address))
+        print(for_the_network(given.welcome, given.fingerprint, given.auth_mode), flush=True)
+    print(banner(given.address), flush=True)
     signal.pause()
 
 
 def _end(signum: int, frame: FrameType | None) -> None:
     sys.exit(0)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Become another command that the kernel kills when its parent dies, however the parent dies.
+"""Run another command that the kernel kills when its parent dies, however the parent dies.
 
-Linux only (PR_SET_PDEATHSIG survives exec). Standard library only, so that it starts at once.
-A wrapper and not `preexec_fn`, which may deadlock in a parent that has threads.
-The signal follows the parent's *thread*: start tethered commands from a thread that stays.
+Linux only: PR_SET_PDEATHSIG survives exec. A wrapper and not `preexec_fn`, which may deadlock in a
+parent with threads. Standard library only, so that it starts at once. The signal follows the
+parent's *thread*: start tethered commands from a thread that does not end.
 """
 
 import ctypes
@@ -15,21 +15,21 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def tethered(command: Sequence[str]) -> list[str]:
-    """The command line that runs `command`, killed when the calling process dies."""
+    """Return the command line that runs `command`, killed when the calling process dies."""
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *command]
 
 
-def tie_to(parent: int, with_signal: signal.Signals = signal.SIGKILL) -> None:
-    """Let the kernel send this process a signal when `parent` dies; exit if it is dead already."""
+def tie_to(parent: int) -> None:
+    """Have the kernel kill this process when `parent` dies; exit if it is dead already."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0) != 0:
+    if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
-    if os.getppid() != parent:  # it died before the tie was made
+    if os.getppid() != parent:  # it died before the call
         sys.exit(1)
 
 
 def main(arguments: list[str]) -> None:
-    """`tether.py <parent pid> <command> …`."""
+    """Run `<parent pid> <command> …`."""
     parent, *command = arguments
     tie_to(int(parent))
     try:

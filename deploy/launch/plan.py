@@ -1,7 +1,7 @@
-"""What `make run` starts: processes, their order, their ports and what each is told.
+"""What `make run` starts: processes, their order, their ports and their environment.
 
-Made from settings alone; starts nothing. A LiveKit or redis that the person names and that runs
-already, or lies on another machine, is used and not started.
+Made from settings alone; starts nothing. A LiveKit or redis that the settings name is used and not
+started if it runs already or is on another machine.
 """
 
 import sys
@@ -25,13 +25,13 @@ from protocol.config.settings import Port as PortNumber
 from protocol.errors import InvalidInput, explain
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
-REDIS_PORTS = range(6379, 6400)  # the first free one: many machines run a redis of their own
-DRAIN_GRACE_S = 1.0  # in development nobody waits for a conversation to end
+REDIS_PORTS = range(6379, 6400)  # the first free one: many machines run another redis
+DRAIN_GRACE_S = 1.0  # in development no conversation has to end in peace
 LIVEKIT_VARIABLES = ("LIVEKIT_", "NODE_IP", "UDP_PORT", "REDIS_")  # livekit-server reads these too
 
 
 class Launch(BaseSettings):
-    """What only `make run` knows: ports and an address of the servers that it starts."""
+    """Settings of `make run` alone: ports and an address of the servers that it starts."""
 
     model_config = SettingsConfigDict(
         env_file=PROJECT / ".env",
@@ -42,17 +42,19 @@ class Launch(BaseSettings):
     )
 
     livekit_port: PortNumber | None = None
-    livekit_redis: bool = False  # LiveKit keeps its rooms in redis: for SIP, ingress and egress
+    livekit_redis: bool = False  # keep LiveKit's rooms in redis: for SIP, ingress and egress
     redis_port: PortNumber | None = None
-    https_port: PortNumber = 8443  # of the page, where HOST is an address of a local network
-    node_ip: IPvAnyAddress | None = None  # what LiveKit tells clients; unset: follows HOST
+    https_port: PortNumber = 8443  # of the page if HOST is an address of a local network
+    node_ip: IPvAnyAddress | None = (
+        None  # what LiveKit tells clients; default: follows HOST
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One supervised command, its ports the first of which says whether it is there.
+    """One supervised command. The first of its ports shows whether it runs.
 
-    `after` are addresses that must answer first, `outlive` those that must be gone first.
+    Addresses in `after` must answer before it starts, those in `outlive` be gone before it ends.
     """
 
     name: str
@@ -65,13 +67,13 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that runs, in the order of starting; what is used but not started."""
+    """The processes in the order of starting, and the servers that are used but not started."""
 
     settings: Settings
     processes: list[Process]
     used: list[str]
     node_ip: str
-    lan: Lan | None = None  # None: for this machine, or behind TLS of the person's own
+    lan: Lan | None = None  # None: for this machine, or behind the operator's own TLS
     livekit_redis: bool = False
 
     @property
@@ -81,7 +83,7 @@ class Plan:
 
     @property
     def livekit_config(self) -> dict[str, Any] | None:
-        """The configuration of the LiveKit that is started, its secret in it; None: none is."""
+        """The configuration of the LiveKit that is started, with its secret; None: none is."""
         if not any(process.name == "livekit" for process in self.processes):
             return None
         quiet = self.settings.log_level != "debug"
@@ -92,7 +94,7 @@ class Plan:
 
     @property
     def address(self) -> str:
-        """Where a browser finds the page."""
+        """The page's address for a browser."""
         if self.lan is not None:
             return self.lan.address
         here = self.settings.host in ("127.0.0.1", "localhost", *EVERYWHERE)
@@ -106,83 +108,84 @@ def make_plan(
     terminal: bool,
     find: Callable[[str], Path] = installers.find,
 ) -> Plan:
-    """Read all settings and decide. Raises `InvalidInput`, and `ProgramMissing` with `find`.
+    """Read all settings and plan the start. Raises `InvalidInput`; `find` may raise too.
 
-    `folder` is where servers write; on a `terminal` the log is for people, else JSON; `find` gives
-    the programs, and may build them.
+    Servers write into `folder`. The log is for people on a `terminal`, else JSON. `find` returns a
+    program and may build it.
     """
-    loaded, launch = load_settings(), _launch()
-    settings, starts_livekit, starts_redis = _follow(loaded, launch)
-    network = None
+    loaded, launch = load_settings(), _launch_settings()
+    settings, starts_livekit, starts_redis = _with_addresses(loaded, launch)
+    lan = None
     if loaded.host not in LOOPBACK_HOSTS and "livekit_public_url" not in loaded.model_fields_set:
-        settings, network = local_network.open_to(
+        settings, lan = local_network.open_to(
             settings, launch.https_port, starts_livekit=starts_livekit
         )
-    node_ip = str(launch.node_ip or (network.host if network else livekit_config.LOOPBACK))
-    told = dict(environment) | _told(settings, terminal) | local_network.told(network, settings)
-    processes: list[Process] = []
+    node_ip = str(launch.node_ip or (lan.host if lan else livekit_config.LOOPBACK))
+    ours = dict(environment) | _environment(settings, terminal)
+    ours |= local_network.environment_of(lan, settings)
+    theirs = {name: ours[name] for name in ours if not name.startswith(LIVEKIT_VARIABLES)}
+    servers: list[Process] = []
     used: list[str] = []
     if starts_redis:
-        processes.append(_redis(settings, told, folder, find))
+        servers.append(_redis(settings, theirs, folder, find))
     else:
         used.append(f"redis at {without_password(settings.redis_url)}")
     if starts_livekit:
-        port = port_of(settings.livekit_url, 7880)
-        processes.append(_livekit(port, node_ip, told, folder, find))
+        servers.append(_livekit(settings, node_ip, theirs, folder, find))
     else:
         used.append(f"LiveKit at {settings.livekit_url}")
-    ours = [_worker(settings, told), _token_service(settings, told)]
-    if network is not None:
-        ours.append(_caddy(network, settings, told, folder, find))
-    servers_and_ours = _ordered(processes, ours)
-    return Plan(settings, servers_and_ours, used, node_ip, network, launch.livekit_redis)
+    services = [_worker(settings, ours), _token_service(settings, ours)]
+    if lan is not None:
+        services.append(_caddy(lan, settings, theirs, folder, find))
+    return Plan(settings, _ordered(servers, services), used, node_ip, lan, launch.livekit_redis)
 
 
-def _ordered(servers: list[Process], ours: list[Process]) -> list[Process]:
-    """Each server after those before it and until those behind it have ended; ours after all.
+def _ordered(servers: list[Process], services: list[Process]) -> list[Process]:
+    """Start each server after the servers before it, and end it after everything behind it.
 
-    But the worker at once: it imports for seconds before it needs any of them, and waits itself.
+    Services start after all servers. Only the worker starts at once: it imports for seconds before
+    it needs a server, and waits by itself.
     """
     chained = [
         replace(
             server,
             after=tuple(_addresses(servers[:number])),
-            outlive=tuple(_addresses([*servers[number + 1 :], *ours])),
+            outlive=tuple(_addresses([*servers[number + 1 :], *services])),
         )
         for number, server in enumerate(servers)
     ]
-    worker, *rest = ours
+    worker, *rest = services
     return [*chained, worker, *(replace(each, after=tuple(_addresses(servers))) for each in rest)]
 
 
-def _launch() -> Launch:
+def _launch_settings() -> Launch:
     try:
         return Launch()
     except ValidationError as error:
         raise InvalidInput(f"settings: {explain(error)}") from error
 
 
-def _follow(settings: Settings, launch: Launch) -> tuple[Settings, bool, bool]:
-    """Let addresses follow the ports; say whether LiveKit and redis are ours to start."""
+def _with_addresses(settings: Settings, launch: Launch) -> tuple[Settings, bool, bool]:
+    """Return settings whose addresses follow the ports, and whether to start LiveKit and redis."""
     given = settings.model_fields_set
     change: dict[str, str] = {}
     starts_livekit = starts_redis = True
     if launch.livekit_port is not None and "livekit_url" not in given:
         change["livekit_url"] = f"ws://{livekit_config.LOOPBACK}:{launch.livekit_port}"
     elif "livekit_url" in given:
-        starts_livekit = _ours(settings.livekit_url, 7880)
+        starts_livekit = _is_free_here(settings.livekit_url, 7880)
     if "livekit_public_url" not in given:
         url = change.get("livekit_url", settings.livekit_url)
         change["livekit_public_url"] = url.replace("http", "ws", 1) if url[0] == "h" else url
     if "redis_url" in given:
-        starts_redis = _ours(settings.redis_url, 6379)
+        starts_redis = _is_free_here(settings.redis_url, 6379)
     else:
         change["redis_url"] = f"redis://{livekit_config.LOOPBACK}:{_redis_port(launch)}/0"
     return settings.model_copy(update=change), starts_livekit, starts_redis
 
 
-def _ours(url: str, default_port: int) -> bool:
-    """An address on this machine where nobody listens yet."""
+def _is_free_here(url: str, default_port: int) -> bool:
+    """Return whether a URL names a port of this machine on which no process listens."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", port_of(url, default_port)
     if host == "::1" and is_free(Port(port, "", "", host)):
@@ -200,85 +203,77 @@ def _redis_port(launch: Launch) -> int:
     return next(free, REDIS_PORTS[0])
 
 
-def _told(settings: Settings, terminal: bool) -> dict[str, str]:
-    """What every process of ours is told beyond what the person set."""
-    told = {
+def _environment(settings: Settings, terminal: bool) -> dict[str, str]:
+    """Return the variables that every process of ours gets beyond the user's."""
+    variables = {
         "LIVEKIT_URL": settings.livekit_url,
         "LIVEKIT_PUBLIC_URL": settings.livekit_public_url,
         "REDIS_URL": settings.redis_url,
         "PYTHONUNBUFFERED": "1",
     }
     if terminal and "log_format" not in settings.model_fields_set:
-        told["LOG_FORMAT"] = "console"
+        variables["LOG_FORMAT"] = "console"
     if "drain_grace_s" not in settings.model_fields_set:
-        told["DRAIN_GRACE_S"] = str(DRAIN_GRACE_S)
-    return told
+        variables["DRAIN_GRACE_S"] = str(DRAIN_GRACE_S)
+    return variables
 
 
 def _redis(
-    settings: Settings, told: dict[str, str], folder: Path, find: Callable[[str], Path]
+    settings: Settings, environment: dict[str, str], folder: Path, find: Callable[[str], Path]
 ) -> Process:
     number = port_of(settings.redis_url, 6379)
     command = [str(find("redis-server")), "--port", str(number)]
     command += ["--bind", livekit_config.LOOPBACK, "--dir", str(folder)]
     command += ["--save", "", "--appendonly", "no", "--loglevel", "warning"]
-    return Process("redis", command, _without_ours(told), [Port(number, "redis", "REDIS_PORT")])
+    return Process("redis", command, environment, [Port(number, "redis", "REDIS_PORT")])
 
 
 def _livekit(
-    port: int, node_ip: str, told: dict[str, str], folder: Path, find: Callable[[str], Path]
+    settings: Settings,
+    node_ip: str,
+    environment: dict[str, str],
+    folder: Path,
+    find: Callable[[str], Path],
 ) -> Process:
-    command = [str(find("livekit-server")), "--config", str(livekit_config.file_in(folder, port))]
-    moves = "LIVEKIT_PORT"
-    tcp, udp = livekit_config.tcp_port(port), livekit_config.udp_port(port)
+    number, setting = port_of(settings.livekit_url, 7880), "LIVEKIT_PORT"
+    config = livekit_config.file_in(folder, number)
+    tcp, udp = livekit_config.tcp_port(number), livekit_config.udp_port(number)
     ports = [
-        Port(port, "LiveKit", moves),
-        Port(tcp, "LiveKit's media", moves, livekit_config.TCP_HOST),
-        Port(udp, "LiveKit's media", moves, livekit_config.udp_host(node_ip), "udp"),
+        Port(number, "LiveKit", setting),
+        Port(tcp, "LiveKit's media", setting, livekit_config.TCP_HOST),
+        Port(udp, "LiveKit's media", setting, livekit_config.udp_host(node_ip), "udp"),
     ]
-    return Process("livekit", command, _without_ours(told), ports)
+    command = [str(find("livekit-server")), "--config", str(config)]
+    return Process("livekit", command, environment, ports)
 
 
 def _caddy(
-    network: Lan,
+    lan: Lan,
     settings: Settings,
-    told: dict[str, str],
+    environment: dict[str, str],
     folder: Path,
     find: Callable[[str], Path],
 ) -> Process:
     command = [str(find("caddy")), "run", "--config", str(local_network.CONFIGURATION)]
     command += ["--adapter", "caddyfile"]
     ports = [
-        Port(network.https_port, "page over https", "HTTPS_PORT", network.host),
-        Port(network.port, "how to trust it", "PORT", network.host),
+        Port(lan.https_port, "page over https", "HTTPS_PORT", lan.host),
+        Port(lan.port, "how to trust it", "PORT", lan.host),
     ]
-    livekit_port = port_of(settings.livekit_url, 7880)
-    environment = _without_ours(told) | network.environment(folder, livekit_port)
+    environment = environment | lan.environment(folder, port_of(settings.livekit_url, 7880))
     return Process("caddy", command, environment, ports)
 
 
-def _without_ours(told: dict[str, str]) -> dict[str, str]:
-    """For programs that read such variables as theirs, and need no key of ours."""
-    return {name: told[name] for name in told if not name.startswith(LIVEKIT_VARIABLES)}
+def _worker(settings: Settings, environment: dict[str, str]) -> Process:
+    host, use = settings.worker_host, "worker's health"
+    ports = [Port(settings.worker_port, use, "WORKER_PORT", host, host_setting="WORKER_HOST")]
+    return Process("worker", [sys.executable, "-m", "worker"], environment, ports)
 
 
-def _worker(settings: Settings, told: dict[str, str]) -> Process:
-    ports = [
-        Port(
-            settings.worker_port,
-            "worker's health",
-            "WORKER_PORT",
-            settings.worker_host,
-            host_setting="WORKER_HOST",
-        )
-    ]
-    return Process("worker", [sys.executable, "-m", "worker"], told, ports)
-
-
-def _token_service(settings: Settings, told: dict[str, str]) -> Process:
+def _token_service(settings: Settings, environment: dict[str, str]) -> Process:
     ports = [Port(settings.port, "page and token service", "PORT", settings.host)]
     command = [sys.executable, "-m", "token_service"]
-    return Process("token_service", command, told, ports)
+    return Process("token_service", command, environment, ports)
 
 
 def _addresses(processes: list[Process]) -> list[str]:
@@ -286,4 +281,5 @@ def _addresses(processes: list[Process]) -> list[str]:
 
 
 def port_of(url: str, default: int) -> int:
+    """Return the port that a URL names."""
     return urlsplit(url).port or default

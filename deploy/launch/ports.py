@@ -1,4 +1,4 @@
-"""Who holds a port of this machine. Knows no process of ours by name."""
+"""Ports of this machine: whether one is free, and which process holds it."""
 
 import errno
 import socket
@@ -19,10 +19,10 @@ SYSTEM = "the system (a port below 1024)"
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port that a process of ours is about to bind."""
+    """A port that one of our processes will bind."""
 
     number: int
-    use: str  # what for, in a person's words
+    use: str  # its purpose, in words
     setting: str  # the setting that moves it
     host: str = "127.0.0.1"
     protocol: Protocol = "tcp"
@@ -30,10 +30,10 @@ class Port:
 
 
 def is_free(port: Port) -> bool:
-    """Say whether it could be bound now. Raises `InvalidInput` for a host that is not here."""
+    """Return whether a port can be bound now. Raises `InvalidInput` for a foreign host."""
     family = socket.AF_INET6 if ":" in port.host else socket.AF_INET
     with socket.socket(family, _KINDS[port.protocol]) as probe:
-        if port.protocol == "tcp":  # as servers do: a connection that lingers is no holder
+        if port.protocol == "tcp":  # as servers do: a closed connection may linger
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((port.host, port.number))
@@ -50,7 +50,7 @@ def is_free(port: Port) -> bool:
 
 
 def holder(port: Port) -> str:
-    """The process that holds the port: its command and pid, as far as this user may see."""
+    """Return command and pid of the process that holds a port, as far as this user may see."""
     for connection in psutil.net_connections(kind=port.protocol):
         listens = port.protocol == "udp" or connection.status == psutil.CONN_LISTEN
         if listens and connection.laddr and connection.laddr[1] == port.number:
@@ -59,9 +59,9 @@ def holder(port: Port) -> str:
 
 
 def taken(ports: list[Port]) -> list[str]:
-    """One sentence for each port that is not free: which, what for, who has it, what to do.
+    """Return a sentence for each port in use: its number, use, holder and setting.
 
-    Raises `InvalidInput` for a host that is not here.
+    Raises `InvalidInput` for a host that is not this machine's.
     """
     return [
         f"{port.protocol} port {port.number} ({port.use}) is taken by {holder(port)}; "
@@ -77,7 +77,7 @@ def _describe(pid: int | None) -> str:
     try:
         process = psutil.Process(pid)
         program, *arguments = process.cmdline() or [process.name()]
-        command = " ".join([Path(program).name, *arguments]).strip()  # its folder says little
+        command = " ".join([Path(program).name, *arguments]).strip()  # without the folder
         return f"`{command[:80]}` (pid {pid})"
     except psutil.Error:
         return f"pid {pid}"

@@ -1,7 +1,6 @@
-"""`make run`: everything on this machine under one log, until Ctrl-C. A table of contents.
+"""`make run`: start everything on this machine under one log, until Ctrl-C.
 
-Honcho shows and stops the processes; `deploy.launch.supervise` restarts each of them, and gives up
-on one that does not stay.
+Honcho shows and stops the processes; `deploy.launch.supervise` restarts each of them.
 """
 
 import os
@@ -18,7 +17,6 @@ from deploy import livekit_config
 from deploy.installers import PROJECT, ProgramMissing
 from deploy.lan import local_network
 from deploy.launch import die_with_parent
-from deploy.launch.die_with_parent import tie_to
 from deploy.launch.plan import Plan, Process, make_plan
 from deploy.launch.ports import taken
 from deploy.private_file import write_privately
@@ -27,22 +25,20 @@ from protocol.config.log import configure_logging
 from protocol.errors import InvalidInput
 
 FOLDER = PROJECT / "var"
-KILL_AFTER_S = (
-    30  # longer than all graces of `deploy.launch.supervise`, which kills what does not end
-)
+KILL_AFTER_S = 30  # longer than all waits of `deploy.launch.supervise`, which kills by itself
 
 
 class TiedProcess(honcho.process.Process):
-    """Honcho's reader of one process, gone with the launcher however that dies."""
+    """Honcho's reader of one process, which dies with the launcher."""
 
     def run(self, events: object = None, ignore_signals: bool = False) -> None:
-        """Runs in a fork of the launcher."""
-        tie_to(os.getppid())
+        """Run in a fork of the launcher."""
+        die_with_parent.tie_to(os.getppid())
         super().run(events, ignore_signals)
 
 
 class Manager(honcho.manager.Manager):
-    """Honcho's manager over tied processes."""
+    """Honcho's manager with tied readers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +46,7 @@ class Manager(honcho.manager.Manager):
 
 
 def main() -> int:
-    """Start, show, stop; the exit status says how it ended."""
+    """Start, show and stop everything; return the exit status."""
     FOLDER.mkdir(exist_ok=True)
     try:
         plan = make_plan(os.environ, FOLDER, terminal=sys.stdout.isatty())
@@ -63,37 +59,38 @@ def main() -> int:
     if (config := plan.livekit_config) is not None:
         write_privately(livekit_config.file_in(FOLDER, config["port"]), yaml.safe_dump(config))
     fingerprint = ""
-    if plan.lan is not None:  # what makes certificates would keep every other start waiting
-        from deploy.lan.welcome import lay_out
+    if plan.lan is not None:  # imports `cryptography`, which no other start needs
+        from deploy.lan.welcome import write_welcome
 
-        fingerprint = lay_out(plan.lan, FOLDER)
+        fingerprint = write_welcome(plan.lan, FOLDER)
     for used in plan.used:
         print(f"==> using {used}", flush=True)
     return supervise(plan.processes, announcer(plan, fingerprint))
 
 
 def supervise(
-    processes: Sequence[Process], announcer: Sequence[str], keeping: Sequence[str] = ()
+    processes: Sequence[Process], announcer: Sequence[str], options: Sequence[str] = ()
 ) -> int:
-    """Run all processes until one gives up or a signal comes; gives the exit status.
+    """Run all processes until one gives up or a signal comes; return the exit status.
 
-    `keeping` are options of `deploy.launch.supervise`.
+    `options` are passed to `deploy.launch.supervise`.
     """
     honcho.manager.KILL_WAIT = KILL_AFTER_S
     manager = Manager()
     for process in processes:
-        manager.add_process(process.name, _shell(_kept(process, keeping)), env=process.environment)
+        command = f"exec {shlex.join(_supervised(process, options))}"
+        manager.add_process(process.name, command, env=process.environment)
     manager.add_process("ready", _tied(announcer), env=dict(os.environ))
     try:
         manager.loop()
-    except BaseException:  # whatever it was: nothing may stay behind
+    except BaseException:  # whatever it was, no process may stay
         traceback.print_exc()
-        os._exit(1)  # the kernel and `deploy.launch.supervise` end what was tied to this process
+        os._exit(1)  # the kernel and `deploy.launch.supervise` end the processes
     return int(manager.returncode or 0)
 
 
 def announcer(plan: Plan, fingerprint: str) -> list[str]:
-    """The command that tells the person how far the start is, and who may come in."""
+    """Return the command that reports the progress of the start and the address."""
     settings = plan.settings
     host, worker_host = (
         "127.0.0.1" if each in local_network.EVERYWHERE else each
@@ -104,34 +101,30 @@ def announcer(plan: Plan, fingerprint: str) -> list[str]:
     command += ["--worker-url", f"http://{netloc(worker_host, settings.worker_port)}/"]
     if plan.lan is not None:
         command += ["--welcome", plan.lan.welcome, "--fingerprint", fingerprint]
-        command += ["--who-may", ",".join(settings.auth_mode)]
+        command += ["--auth-mode", ",".join(settings.auth_mode)]
     return command
-
-
-def _kept(process: Process, keeping: Sequence[str]) -> list[str]:
-    front = [sys.executable, "-m", "deploy.launch.supervise", "--name", process.name]
-    front += ["--launcher", str(os.getpid())]
-    for address in process.after:
-        front += ["--after", address]
-    for address in process.outlive:
-        front += ["--outlive", address]
-    return [*front, *keeping, "--", *process.command]
-
-
-def _shell(command: Sequence[str]) -> str:
-    return f"exec {shlex.join(command)}"
-
-
-def _tied(command: Sequence[str]) -> str:
-    """Like `_shell`, killed when honcho's reader of it dies; `$PPID` is that reader."""
-    tether = [sys.executable, "-I", "-S", die_with_parent.__file__]
-    return f"exec {shlex.join(tether)} $PPID {shlex.join(command)}"
 
 
 def _refuse(faults: list[str]) -> int:
     for fault in faults:
         print(f"==> {fault}", file=sys.stderr, flush=True)
     return 1
+
+
+def _supervised(process: Process, options: Sequence[str]) -> list[str]:
+    command = [sys.executable, "-m", "deploy.launch.supervise", "--name", process.name]
+    command += ["--launcher", str(os.getpid())]
+    for address in process.after:
+        command += ["--after", address]
+    for address in process.outlive:
+        command += ["--outlive", address]
+    return [*command, *options, "--", *process.command]
+
+
+def _tied(command: Sequence[str]) -> str:
+    """Return a shell line whose command dies with honcho's reader of it, which is `$PPID`."""
+    tether = [sys.executable, "-I", "-S", die_with_parent.__file__]
+    return f"exec {shlex.join(tether)} $PPID {shlex.join(command)}"
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""Keep one command running: start it again after a crash, later each time, and give up at last.
+"""Keep one command running: restart it after a crash, later each time, and give up at last.
 
-`python -m deploy.launch.supervise --name worker --launcher 4711 -- python -m worker`. One process
-per kept command, on asyncio's loop. Ends the command and what it started when it gets SIGTERM or
-SIGINT, or when the launcher dies; dies itself only after that. Backoff is tenacity's. Prints, logs
-nothing: the launcher shows both outputs under one name.
+`python -m deploy.launch.supervise --name worker --launcher 4711 -- python -m worker`. Honcho shows
+the output of all commands but restarts none. One supervisor per command, in a process of its own:
+it survives a launcher that is killed, and then ends the command with everything it started.
 """
 
 import argparse
@@ -26,14 +25,14 @@ LOOK_EVERY_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a crash counts and how long to wait."""
+    """Which runs count as crashes, and how long to wait."""
 
-    crashes: int = 5  # in a row, then it gives up
-    steady_s: float = 30.0  # a run that lasted this long begins a new row
+    crashes: int = 5  # in a row, then the supervisor gives up
+    steady_s: float = 30.0  # a run of this length or longer resets the count
     first_wait_s: float = 0.5
     longest_wait_s: float = 8.0
     grace_s: float = 8.0  # between SIGTERM and SIGKILL
-    outlive_s: float = 16.0  # at most, for those who need the command
+    outlive_s: float = 16.0  # the longest wait for the processes that need the command
 
 
 class Crashed(RuntimeError):
@@ -43,29 +42,32 @@ class Crashed(RuntimeError):
 class Supervisor:
     """Runs one command again and again."""
 
-    def __init__(
-        self, name: str, command: list[str], limits: Limits, outlive: list[str] | None = None
-    ) -> None:
-        """`outlive`: addresses of those who need the command until they have ended."""
-        self._name, self._command, self.limits = name, command, limits
-        self._outlive = outlive or []
+    def __init__(self, name: str, command: list[str], limits: Limits, outlive: list[str]) -> None:
+        """`outlive`: addresses of processes that need the command until they have ended."""
+        self._name, self._command, self._outlive = name, command, outlive
+        self.limits = limits
 
-    async def keep(self) -> None:
-        """Run until cancelled. Raises `Crashed` with the last reason once it gives up."""
+    async def keep(self, after: list[str]) -> None:
+        """Wait for the addresses in `after`, then run the command until cancelled.
+
+        Raises `Crashed` with the last reason after too many crashes in a row.
+        """
         limits = self.limits
+        for address in after:
+            await listening(address, wanted=True)
         while True:
             async for attempt in AsyncRetrying(
                 sleep=asyncio.sleep,
                 stop=stop_after_attempt(limits.crashes),
                 wait=wait_exponential(limits.first_wait_s, max=limits.longest_wait_s),
-                before_sleep=self._tell,
+                before_sleep=self._report_crash,
                 reraise=True,
             ):
                 with attempt:
                     await self._run_once()
 
     async def _run_once(self) -> None:
-        """One run. Raises `Crashed` unless it lasted long enough to begin a new row."""
+        """Run the command once. Raises `Crashed` if it ended before `steady_s`."""
         started = time.monotonic()
         process = await asyncio.create_subprocess_exec(
             *tethered(self._command), stdin=asyncio.subprocess.DEVNULL, start_new_session=True
@@ -78,13 +80,15 @@ class Supervisor:
         ending = f"{self._name} ended by itself ({_reason(status)}) after {lasted_s:.1f} s"
         if lasted_s < self.limits.steady_s:
             raise Crashed(ending)
-        _say(f"{ending}; starting it again")
+        _print(f"{ending}; restarting it")
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
-        """Ask, wait, then kill the command and whatever it left in its group."""
+        """Send SIGTERM, wait, then kill the command and the rest of its process group."""
         if process.returncode is None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._outlived(), self.limits.outlive_s)
+                async with asyncio.timeout(self.limits.outlive_s):
+                    for address in self._outlive:
+                        await listening(address, wanted=False)
             process.terminate()
             with suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), self.limits.grace_s)
@@ -92,21 +96,17 @@ class Supervisor:
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
-    async def _outlived(self) -> None:
-        for address in self._outlive:
-            await listening(address, wanted=False)
-
-    def _tell(self, state: RetryCallState) -> None:
+    def _report_crash(self, state: RetryCallState) -> None:
         wait_s = state.next_action.sleep if state.next_action else 0.0
         reason = state.outcome.exception() if state.outcome else None
-        _say(
+        _print(
             f"{reason}; again in {wait_s:g} s "
             f"(crash {state.attempt_number} of at most {self.limits.crashes} in a row)"
         )
 
 
 async def listening(address: str, *, wanted: bool) -> None:
-    """Wait until somebody listens on `host:port`, or until nobody does."""
+    """Wait until a process listens on `host:port`, or until none does."""
     host, _, port = address.rpartition(":")
     while True:
         try:
@@ -119,17 +119,17 @@ async def listening(address: str, *, wanted: bool) -> None:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def run(keeper: Supervisor, after: list[str], launcher: int) -> int:
-    """Keep the command until told to stop; gives the exit status."""
+async def run(supervisor: Supervisor, after: list[str], launcher: int) -> int:
+    """Keep the command until SIGTERM, SIGINT or the launcher's death; return the exit status."""
     loop = asyncio.get_running_loop()
-    keeping = asyncio.create_task(_keep(keeper, after), name="keeping")
+    keeping = asyncio.create_task(supervisor.keep(after), name="keeping")
 
     def stop() -> None:
-        if not keeping.cancelling():  # a second cancel would break off what the first began
+        if not keeping.cancelling():  # a second cancel would interrupt the orderly end
             keeping.cancel()
 
     def stop_alone(launcher_fd: int) -> None:
-        loop.remove_reader(launcher_fd)  # of the dead it stays readable, and calls without an end
+        loop.remove_reader(launcher_fd)  # it stays readable and would call again and again
         stop()
 
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -144,30 +144,24 @@ async def run(keeper: Supervisor, after: list[str], launcher: int) -> int:
     except asyncio.CancelledError:
         return 0
     except Crashed as error:
-        _say(f"{error}; giving up after {keeper.limits.crashes} crashes in a row")
+        _print(f"{error}; giving up after {supervisor.limits.crashes} crashes in a row")
     return GAVE_UP
-
-
-async def _keep(keeper: Supervisor, after: list[str]) -> None:
-    for address in after:
-        await listening(address, wanted=True)
-    await keeper.keep()
 
 
 def _reason(status: int) -> str:
     return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
 
-def _say(text: str) -> None:
-    with suppress(BrokenPipeError):  # the launcher is gone and reads no more; the end is near
+def _print(text: str) -> None:
+    with suppress(BrokenPipeError):  # the launcher is dead and reads no more
         print(text, flush=True)
 
 
 def main() -> int:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(prog="keep", description=__doc__)
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(prog="supervise", description=__doc__)
     parser.add_argument("--name", required=True)
-    parser.add_argument("--launcher", type=int, required=True, help="end when this process does")
+    parser.add_argument("--launcher", type=int, required=True, help="end when this process ends")
     parser.add_argument("--after", action="append", default=[], metavar="HOST:PORT")
     parser.add_argument("--outlive", action="append", default=[], metavar="HOST:PORT")
     for limit in fields(Limits):
@@ -176,8 +170,8 @@ def main() -> int:
     parser.add_argument("command", nargs="+")
     given = parser.parse_args()
     limits = Limits(**{limit.name: getattr(given, limit.name) for limit in fields(Limits)})
-    keeper = Supervisor(given.name, given.command, limits, given.outlive)
-    return asyncio.run(run(keeper, given.after, given.launcher))
+    supervisor = Supervisor(given.name, given.command, limits, given.outlive)
+    return asyncio.run(run(supervisor, given.after, given.launcher))
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def test_what_caddy_serves_holds_no_key(tmp_path: Path, monkeypatch: pytest.Monk
     """The welcome shows address and fingerprint; its folder has the certificate without its key."""
     monkeypatch.setattr(welcome, "AUTHORITY", tmp_path / "authority")
     network = Lan(HOME, 8443, 8080)
-    fingerprint = welcome.lay_out(network, tmp_path)
+    fingerprint = welcome.write_welcome(network, tmp_path)
     served = network.folder_in(tmp_path) / "welcome"
     text = "".join(path.read_text() for path in served.iterdir())
 

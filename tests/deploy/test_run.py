@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -16,7 +17,7 @@ from deploy.lan.local_network import own_address
 from harness import launched
 from harness.launched import READY_WITHIN_S, Launched, MakeRun
 from harness.person import eventually, person
-from harness.proxy import forward_proxy, saying
+from harness.proxy import ForwardProxy, forward_proxy, saying
 from harness.servers import gone, wait_until
 from protocol import wire
 
@@ -99,78 +100,52 @@ def test_a_killed_process_comes_back(launch: Launch) -> None:
     assert launched.process.poll() is None
 
 
-@pytest.fixture
-def addresses(tmp_path: Path) -> dict[str, str]:
-    """Settings for a product of the test's own."""
-    return launched.addresses(tmp_path)
+@dataclass(frozen=True)
+class Product:
+    """A running `make run`, its settings, and the proxy that its environment names."""
+
+    launched: Launched
+    addresses: dict[str, str]
+    proxy: ForwardProxy
 
 
-@pytest.fixture
-def make_run(addresses: dict[str, str], tmp_path: Path) -> Generator[MakeRun]:
-    """`make run`, without make."""
-    with ExitStack() as stack:
-
-        def start() -> Launched:
-            return stack.enter_context(launched.make_run(tmp_path / "log", addresses))
-
-        yield start
-
-
-def test_make_run_prints_an_address_that_is_ready_and_ctrl_c_leaves_nothing(
-    make_run: MakeRun, addresses: dict[str, str]
-) -> None:
-    """The whole product: the printed address serves, and Ctrl-C leaves no process."""
-    product = make_run()
-    product.wait_until_said("Open http://", READY_WITHIN_S)
-    [address] = re.findall(r"Open (\S+) and talk", product.said())
-    ready = httpx.get(f"{address}/ready", trust_env=False)
-    family = product.family()
-    product.process.send_signal(signal.SIGINT)
-
-    assert f"http://localhost:{addresses['PORT']}" == address
-    assert ready.status_code == 200
-    assert product.process.wait(20) == 130
-    assert gone(family)
-
-
-def test_make_run_serves_the_other_loopback(make_run: MakeRun, addresses: dict[str, str]) -> None:
-    """`HOST=::1` is this machine, too: the printed address has its brackets and is ready."""
-    addresses["HOST"] = addresses["WORKER_HOST"] = "::1"
-    product = make_run()
-    product.wait_until_said("Open http://", READY_WITHIN_S)
-    [address] = re.findall(r"Open (\S+) and talk", product.said())
-
-    assert address == f"http://[::1]:{addresses['PORT']}"
-    assert httpx.get(f"{address}/ready", trust_env=False).status_code == 200
-    assert "Traceback" not in product.said()
-
-
-async def test_make_run_needs_no_proxy(make_run: MakeRun, addresses: dict[str, str]) -> None:
-    """With every variable that names a proxy, all is ready, and a call goes past it."""
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Generator[Product]:
+    """Start one product for several tests, with every variable that names a proxy."""
+    folder = tmp_path_factory.mktemp("run")
     with forward_proxy(saying("403 Forbidden")) as proxy:
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
-            addresses[name] = proxy.url
-        product = make_run()
-        product.wait_until_said("Open http://", READY_WITHIN_S)
-        async with person(f"http://127.0.0.1:{addresses['PORT']}") as ann:
-            ann.tone_hz = 500.0
-            await eventually(lambda: bool(ann.personas), "a persona")
-            who = ann.personas[0].identity
-            await eventually(lambda: ann.rms(who) > 0.2, "the echo is heard")
-
-    assert proxy.targets == []
+        names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+        addresses = launched.addresses(folder) | dict.fromkeys(names, proxy.url)
+        with launched.make_run(folder / "log", addresses) as running:
+            running.wait_until_said("Open http://", READY_WITHIN_S)
+            yield Product(running, addresses, proxy)
 
 
-async def test_a_call_goes_on_after_its_worker_was_killed(
-    make_run: MakeRun, addresses: dict[str, str]
+def address_of(product: Launched) -> str:
+    """Return the address that the product printed."""
+    [address] = re.findall(r"Open (\S+) and talk", product.said())
+    return address
+
+
+def test_make_run_prints_an_address_that_is_ready(product: Product) -> None:
+    """The printed address is the page's port on this machine, and it serves."""
+    address = address_of(product.launched)
+
+    assert address == f"http://localhost:{product.addresses['PORT']}"
+    assert httpx.get(f"{address}/ready", trust_env=False).status_code == 200
+
+
+async def test_a_call_goes_past_a_proxy_and_on_after_its_worker_was_killed(
+    product: Product,
 ) -> None:
     """The worker comes back by itself, the room gets a new host, and the person is heard again."""
-    product = make_run()
-    product.wait_until_said("Open http://", READY_WITHIN_S)
-    async with person(f"http://127.0.0.1:{addresses['PORT']}") as ann:
+    async with person(f"http://127.0.0.1:{product.addresses['PORT']}") as ann:
+        ann.tone_hz = 500.0
         await eventually(lambda: bool(ann.personas), "a persona")
         first = ann.personas[0].identity
-        for process in product.family():
+        await eventually(lambda: ann.rms(first) > 0.2, "the echo is heard")
+        ann.tone_hz = 0.0
+        for process in product.launched.family():
             command = process.cmdline()
             if command[-2:] == ["-m", "worker"] and "deploy.launch.supervise" not in command:
                 process.kill()
@@ -179,10 +154,47 @@ async def test_a_call_goes_on_after_its_worker_was_killed(
         )
         await eventually(lambda: len(ann.personas) == 1, "the dead persona is gone")
         ann.tone_hz = 500.0
-        who = ann.personas[0].identity
-        await eventually(lambda: ann.rms(who) > 0.2, "the echo is heard again")
+        second = ann.personas[0].identity
+        await eventually(lambda: ann.rms(second) > 0.2, "the echo is heard again")
 
     assert ann.personas[0].attributes[wire.ATTR_GENERATION] == "2"
+    assert product.proxy.targets == []
+
+
+@pytest.fixture
+def addresses(tmp_path: Path) -> dict[str, str]:
+    """Return settings for a product of the test's own."""
+    return launched.addresses(tmp_path)
+
+
+@pytest.fixture
+def make_run(addresses: dict[str, str], tmp_path: Path) -> Generator[MakeRun]:
+    """Return a starter of `make run`, without make."""
+    with ExitStack() as stack:
+
+        def start() -> Launched:
+            return stack.enter_context(launched.make_run(tmp_path / "log", addresses))
+
+        yield start
+
+
+def test_make_run_serves_the_other_loopback_and_ctrl_c_leaves_nothing(
+    make_run: MakeRun, addresses: dict[str, str]
+) -> None:
+    """With `HOST=::1` the printed address has brackets and serves; Ctrl-C leaves no process."""
+    addresses["HOST"] = addresses["WORKER_HOST"] = "::1"
+    product = make_run()
+    product.wait_until_said("Open http://", READY_WITHIN_S)
+    address = address_of(product)
+    ready = httpx.get(f"{address}/ready", trust_env=False)
+    family = product.family()
+    product.process.send_signal(signal.SIGINT)
+
+    assert address == f"http://[::1]:{addresses['PORT']}"
+    assert ready.status_code == 200
+    assert product.process.wait(20) == 130
+    assert gone(family)
+    assert "Traceback" not in product.said()
 
 
 def test_a_taken_port_is_told_with_its_holder(make_run: MakeRun, addresses: dict[str, str]) -> None:

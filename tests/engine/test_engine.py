@@ -238,6 +238,7 @@ print("alive")
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "where"),
     [
@@ -253,6 +254,7 @@ def test_a_hung_step_ends_the_process(what: str, where: str) -> None:
     assert where in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_failed_step_leaves_no_watchdog() -> None:
     """Whoever goes on after a failed step is not ended by the watchdog of that step."""
     ended = outlive("running.step.fail = True")

@@ -21,6 +21,8 @@ from worker.engine.files import pocket
 from worker.engine.load import load_model
 from worker.engine.model import Model
 
+pytestmark = pytest.mark.slow
+
 LARGEST = 20_000_000  # bytes in the repository
 WHO = list(PERSONA_VOICES)
 VOICED = 10 ** (-45 / 20)

@@ -73,6 +73,7 @@ def converse(step: MoshiStep, seed: int, steps: int) -> list[Call]:
     return calls
 
 
+@pytest.mark.slow
 def test_mixed_calls_equal_solo_calls() -> None:
     """Calls that join, stall, wrap the ring and reuse slots give upstream's tokens and PCM."""
     calls = converse(make(3), seed=1, steps=70)

@@ -1,7 +1,4 @@
-"""What tests of rooms share: a stack with the echo, one that follows a schedule, and figures.
-
-A figure decides no test; it is for whoever reads the run's last lines.
-"""
+"""Servers that the tests of rooms share: one with the echo, one that follows a schedule."""
 
 from collections.abc import Generator
 
@@ -11,13 +8,12 @@ from harness.stack import Stack, start_stack
 from protocol.personas import PERSONAS_PER_ROOM
 from tests.worker.scripted.schedule import Schedule
 
-HOLD_S, TURNS_ALONE = 1.2, 3  # patience of the floor in the stack of the schedule
-MEASURED = pytest.StashKey[list[str]]()
+HOLD_S, TURNS_ALONE = 1.2, 3  # the floor's limits in the `scripted` stack
 
 
 @pytest.fixture(scope="session")
 def roomy(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """The product with the model that repeats what it hears, and room for the largest cast."""
+    """Start the product with the echo and a slot for each persona of the largest room."""
     with start_stack(
         tmp_path_factory.mktemp("roomy"), model="echo", capacity=PERSONAS_PER_ROOM
     ) as stack:
@@ -26,13 +22,13 @@ def roomy(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
 
 @pytest.fixture(scope="session")
 def schedule(tmp_path_factory: pytest.TempPathFactory) -> Schedule:
-    """What the personas want, to be written by the test."""
+    """Return the schedule of what each persona says, which a test writes."""
     return Schedule(tmp_path_factory.mktemp("schedule") / "wills.json")
 
 
 @pytest.fixture(scope="session")
 def scripted(tmp_path_factory: pytest.TempPathFactory, schedule: Schedule) -> Generator[Stack]:
-    """The product with the model that follows the schedule, and a short patience."""
+    """Start the product with the model that follows the schedule, and short waits for a turn."""
     with start_stack(
         tmp_path_factory.mktemp("scripted"),
         model="echo",  # not loaded
@@ -43,19 +39,3 @@ def scripted(tmp_path_factory: pytest.TempPathFactory, schedule: Schedule) -> Ge
         floor_alone_turns=str(TURNS_ALONE),
     ) as stack:
         yield stack
-
-
-@pytest.fixture
-def measured(pytestconfig: pytest.Config) -> list[str]:
-    """Lines for the summary."""
-    return pytestconfig.stash.setdefault(MEASURED, [])
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """Print what was measured."""
-    if lines := config.stash.get(MEASURED, []):
-        terminalreporter.section("measured in rooms")
-        for line in lines:
-            terminalreporter.write_line(line)

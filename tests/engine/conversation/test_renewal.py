@@ -318,6 +318,7 @@ def turn(talk: Talk, spoken: int = 12, quiet: int = QUIET_FRAMES, *, gap: bool =
         talk.hear(SPOKEN if n < spoken else QUIET, gap=gap)
 
 
+@pytest.mark.slow
 def test_a_listener_is_left_as_it_is() -> None:
     """Who listens for 90 s, a pause of 4 s, and all of it again, at upstream's context of 3,000.
 
@@ -519,6 +520,7 @@ def test_chances_do_not_come_again() -> None:
     assert talk.renewed_at
 
 
+@pytest.mark.slow
 def test_long_call() -> None:
     """Dozens of renewals pass in the memory of the beginning, and no frame is missed.
 

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 import torch
 from moshi.modules.transformer import StreamingTransformer
 from moshi.utils.compile import no_compile
@@ -124,6 +125,7 @@ def test_offset_changes_the_draw() -> None:
     assert abs(float(same.float().mean()) - 1 / CARD) < 0.02
 
 
+@pytest.mark.slow
 def test_first_frame_has_upstreams_distribution() -> None:
     """A whole step draws text, then the first code given the text, as upstream's model says."""
     sampling = Sampling(text_temperature=0.8, text_top_k=20, audio_temperature=0.7, audio_top_k=6)

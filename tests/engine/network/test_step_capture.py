@@ -131,6 +131,7 @@ class OnOneDevice(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_all_is_on_the_device(dtype: torch.dtype) -> None:
     """On a device that is not the host no tensor of the host takes part, and types agree."""

@@ -148,6 +148,7 @@ def test_all_reasons_are_told_at_once() -> None:
     assert [each in str(caught.value) for each in ("LIVEKIT_API_KEY", "AUTH_MODE", "PUBLIC_URL")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["token_service", "worker"])
 def test_both_processes_end_with_the_reason(module: str, tmp_path: Path) -> None:
     """In production with the development key they end with 1 and one line, at once."""
@@ -166,6 +167,7 @@ def test_both_processes_end_with_the_reason(module: str, tmp_path: Path) -> None
     assert DEVELOPMENT_SECRET not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_token_service_ends_where_strangers_are_trusted(tmp_path: Path) -> None:
     """At once, with the setting that lets them in."""
     environment = {"TRUSTED_PROXIES": "*", "HOME": str(tmp_path), "PORT": str(free_port())}
@@ -181,6 +183,7 @@ def test_the_token_service_ends_where_strangers_are_trusted(tmp_path: Path) -> N
     assert done.stderr.startswith("token_service: TRUSTED_PROXIES='*' with AUTH_MODE='loopback':")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["token_service", "worker"])
 def test_both_processes_refuse_a_short_secret(module: str, tmp_path: Path) -> None:
     """Under 32 bytes, LiveKit's signatures could be guessed; the secret is not shown."""

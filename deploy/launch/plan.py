@@ -45,9 +45,7 @@ class Launch(BaseSettings):
     livekit_redis: bool = False  # keep LiveKit's rooms in redis: for SIP, ingress and egress
     redis_port: PortNumber | None = None
     https_port: PortNumber = 8443  # of the page if HOST is an address of a local network
-    node_ip: IPvAnyAddress | None = (
-        None  # what LiveKit tells clients; default: follows HOST
-    )
+    node_ip: IPvAnyAddress | None = None  # what LiveKit tells clients; default: follows HOST
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
 import json
 
+import pytest
+
 from training.repertoire import COMMON, PERSONA_VOICES, Use
-from training.told import texts_of
+from training.told import is_late, texts_of
 from worker.engine.conversation.repertoire import read_repertoire
 from worker.engine.files import pocket
 from worker.room.lines import GREETING
@@ -28,3 +30,11 @@ def test_greetings_may_be_told_to_all() -> None:
         assert set(COMMON[Use.GREETING]) <= set(repertoire.of(voice))
         assert repertoire.find(GREETING, voice) == GREETING
         assert repertoire.find("Dinner is ready.", voice) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "late"), [((2, 3, 4), False), ((3, 3), False), ((2, 5, 3), True), ((14,), True)]
+)
+def test_a_word_that_comes_late_is_seen(said: tuple[int, ...], late: bool) -> None:
+    """A word is late more than a frame after the place that it was learned at."""
+    assert is_late(said, (2, 3, 3)) is late

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from deploy.lan.certificates import Authority, make_authority, write_certificate
 from livekit import api
 from redis import Redis
 
@@ -22,7 +23,6 @@ from deploy.doctor.finding import Finding, State
 from deploy.doctor.keys import keys
 from deploy.doctor.proxies import proxies
 from deploy.doctor.public_url import public_url
-from deploy.lan.certificates import Authority, make_authority, write_certificate
 from harness.clock import set_ahead
 from harness.proxy import forward_proxy, saying
 from harness.servers import GivenSettings, LiveKit, free_port, start_redis

@@ -1,1 +1,1 @@
-"""What brings the product up: programs, the development launcher, the production files."""
+"""Bring the product up: programs, the development launcher, the production files."""

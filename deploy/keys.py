@@ -1,4 +1,4 @@
-"""`make keys`: LiveKit's key and secret into `.env`, and a first API key for callers.
+"""`make keys`: write LiveKit's key and secret into `.env`, and a first API key for callers.
 
 Never overwrites a key that is there, unless it is told to. `.env` becomes mode 600; what is kept of
 an API key is a hash of 256 random bits, which the container's user may read too.
@@ -22,21 +22,21 @@ READABLE_FOR_ALL, ENTERABLE_FOR_ALL = 0o644, 0o755
 
 
 class AlreadyThere(RuntimeError):
-    """There are keys, and nobody said that they may go."""
+    """The file has keys, and replacing them was not requested."""
 
 
 def value_of(text: str, name: str) -> str:
-    """What an environment file sets; empty where it sets nothing."""
+    """Return a setting of an environment file, or an empty string."""
     found = re.findall(rf"^(?:export )?{name}=(.*)$", text, re.MULTILINE)
     return found[-1].strip().strip("'\"") if found else ""
 
 
 def with_value(text: str, name: str, value: str) -> str:
-    """The file's text with a setting: where it was, else where the example has it, else at last."""
+    """Return the file's text with a setting: in its old place, else in the example's, else last."""
     line = f"{name}={value}"
     for pattern in (rf"^(?:export )?{name}=.*$", rf"^#{name}=.*$"):
         found = re.findall(pattern, text, re.MULTILINE)
-        if found:  # the last one counts for whoever reads the file, so it is the one that stays
+        if found:  # readers take the last one, so it stays
             if older := len(found) - 1:
                 text = re.sub(rf"{pattern}\n", "", text, count=older, flags=re.MULTILINE)
             return re.sub(pattern, line, text, count=1, flags=re.MULTILINE)
@@ -44,7 +44,7 @@ def with_value(text: str, name: str, value: str) -> str:
 
 
 def write_keys(project: Path, *, replace: bool) -> list[str]:
-    """Make what is missing; gives sentences for the person.
+    """Write missing keys; return sentences about them.
 
     Raises `AlreadyThere`, and `InvalidInput` for a `.env` that cannot be read.
     """
@@ -54,7 +54,7 @@ def write_keys(project: Path, *, replace: bool) -> list[str]:
     if held and not replace:
         raise AlreadyThere(
             f"{path} holds {' and '.join(held)} already; nothing was changed. "
-            "`make keys REPLACE=yes` makes new ones: tokens and guest links end with the old"
+            "`make keys REPLACE=yes` makes new ones and ends all tokens and guest links"
         )
     for name, value in livekit_keys().items():
         text = with_value(text, name, value)
@@ -65,19 +65,19 @@ def write_keys(project: Path, *, replace: bool) -> list[str]:
 
 
 def _first_caller(project: Path) -> list[str]:
-    """An API key for who deploys, where there is no file of them yet."""
+    """Make an API key for the operator if there is no file of keys."""
     path = project / KEYS_FILE
     if path.exists():
-        return [f"{path}: left as it is; `python -m token_service.keys NAME` adds one"]
+        return [f"{path}: unchanged; `python -m token_service.keys NAME` adds one"]
     key, stored = make_key("operator", frozenset(Scope))
     add_key(path, stored)
     path.parent.chmod(ENTERABLE_FOR_ALL)
     path.chmod(READABLE_FOR_ALL)
-    return [f"{path}: an API key, shown this once, its hash is kept:", f"    {key}"]
+    return [f"{path}: an API key, shown only now; the file has its hash:", f"    {key}"]
 
 
 def main() -> int:
-    """Write the keys and say what to do next; gives the exit status."""
+    """Write the keys and print what to do next; return the exit status."""
     parser = argparse.ArgumentParser(prog="make keys", description=main.__doc__)
     parser.add_argument("--replace", action="store_true", help="make new keys over old ones")
     parser.add_argument("--project", type=Path, default=PROJECT, help="where .env is")

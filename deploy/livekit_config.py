@@ -1,4 +1,4 @@
-"""LiveKit's configuration for development, made from settings; knows no file.
+"""LiveKit's configuration for development, made from settings.
 
 Production has a file of its own, `livekit.yaml`. Unknown keys are fatal to the server.
 """
@@ -24,17 +24,17 @@ def livekit_keys() -> dict[str, str]:
 
 
 def tcp_port(livekit_port: int) -> int:
-    """Port for WebRTC over TCP, LiveKit's own choice (7881) beside its default 7880."""
+    """Return the port for WebRTC over TCP: 7881 for the default 7880, as LiveKit does."""
     return livekit_port + 1
 
 
 def udp_port(livekit_port: int) -> int:
-    """The one port that all WebRTC over UDP shares (7882)."""
+    """Return the port for all WebRTC over UDP (7882)."""
     return livekit_port + 2
 
 
 def udp_host(node_ip: str) -> str:
-    """Where that one is bound: a node's address is told to clients and may be a router's."""
+    """Return the address to bind for UDP; the node's address may be a router's."""
     return LOOPBACK if node_ip == LOOPBACK else "0.0.0.0"
 
 
@@ -44,7 +44,7 @@ NOBODY = "127.0.0.1:3478"
 
 
 def file_in(folder: Path, livekit_port: int) -> Path:
-    """Where the configuration of the server on that port lies; two may run beside each other."""
+    """Return the path of a server's configuration; each port has its own."""
     return folder / f"livekit-{livekit_port}.yaml"
 
 
@@ -56,7 +56,7 @@ def development(
     quiet: bool = True,
     redis: bool = False,
 ) -> dict[str, Any]:
-    """One node on this machine. With a `node_ip` of a network, media is reachable from there.
+    """Return the configuration of one node. Media is reachable at `node_ip`.
 
     It knows its rooms by itself: with a `redis`, which is for several nodes, SIP, ingress and
     egress, it forgets whom its rooms hold when that loses its memory.
@@ -87,7 +87,7 @@ def development(
 
 
 def _webhook_at(settings: Settings) -> str:
-    """Where the token service listens for this machine's own LiveKit."""
+    """Return the address of the token service for LiveKit on this machine."""
     return netloc("::1" if settings.host == "::1" else LOOPBACK, settings.port)
 
 

@@ -1,4 +1,4 @@
-"""npm under the node that `programs.node` finds: `python -m deploy.npm run build`.
+"""Run npm under the node of `deploy.installers`: `python -m deploy.npm run build`.
 
 In `web/`, or where `--prefix tests/clients` says.
 """
@@ -14,7 +14,7 @@ ELSEWHERE = "--prefix"
 
 
 def main(arguments: list[str]) -> int:
-    """Run npm with these arguments; scripts find the same node on their PATH."""
+    """Run npm; its scripts find the same node on their PATH."""
     folder = WEB
     if arguments[:1] == [ELSEWHERE]:
         _, folder, *arguments = arguments

@@ -1,4 +1,4 @@
-"""Files with secrets in them: for this user alone, from the first byte, whole or not at all."""
+"""Files with secrets: readable by this user alone, written whole or not at all."""
 
 import os
 from pathlib import Path

@@ -5,7 +5,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 # Session fixtures exist once per process, so these folders stay whole. Long ones start first.
-WHOLE_FOLDERS = ("tests/faults", "tests/worker/room", "tests/clients", "tests/browser")
+WHOLE_FOLDERS = ("tests/faults", "tests/worker", "tests/clients", "tests/browser")
 
 
 class FolderScheduling(LoadScopeScheduling):

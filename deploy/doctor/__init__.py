@@ -1,1 +1,1 @@
-"""`make doctor`: what this machine has and lacks. Looks, and changes nothing."""
+"""`make doctor`: checks of this machine. They change nothing."""

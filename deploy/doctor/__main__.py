@@ -1,6 +1,6 @@
-"""`make doctor`: every check, a line each; `--json` for dashboards.
+"""`make doctor`: run every check and print a line for each; `--json` for dashboards.
 
-Exit status: 0 nothing stands in the way, 1 something does, 2 the settings cannot be read.
+Exit status: 0 no failure, 1 failures, 2 the settings cannot be read.
 """
 
 import argparse
@@ -36,14 +36,14 @@ FIT, UNFIT, UNREADABLE = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is to run here, and what will start it."""
+    """The processes that will run here, and the command that starts them."""
 
     plan: Plan
-    starter: str  # as the person would type it
+    starter: str  # as it is typed
 
     @property
     def compose(self) -> bool:
-        """Whether docker brings everything along."""
+        """Whether docker compose starts everything."""
         return self.starter == COMPOSE
 
 
@@ -51,7 +51,7 @@ MAKE_RUN, COMPOSE = "make run", "docker compose up"
 
 
 def look(case: Case) -> Iterator[Finding]:
-    """Every check, in the order in which somebody would mend things."""
+    """Run every check, in the order in which an operator would repair things."""
     plan, settings = case.plan, case.plan.settings
     cards, card = gpu(settings.device)
     seen = model(settings, on_gpu=card is not None)
@@ -75,7 +75,7 @@ def look(case: Case) -> Iterator[Finding]:
 
 
 def make_case() -> Case:
-    """With a `DOMAIN`, the host that docker compose runs on; else `make run`."""
+    """Return the case of docker compose if `DOMAIN` is set, else of `make run`."""
     text = io.StringIO(read_env_file(PROJECT / ".env"))
     given = {name: value or "" for name, value in dotenv_values(stream=text).items()}
     given |= os.environ
@@ -87,7 +87,7 @@ def make_case() -> Case:
 
 
 def main() -> int:
-    """Look, print, judge."""
+    """Run the checks, print the findings and return the exit status."""
     parser = argparse.ArgumentParser(prog="make doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     as_json = parser.parse_args().json
@@ -102,7 +102,8 @@ def main() -> int:
             findings.append(finding)
             say(finding.line())
     except InvalidInput as error:
-        findings.append(fail("settings.wrong", str(error), "mend it in the environment or in .env"))
+        advice = "correct it in the environment or in .env"
+        findings.append(fail("settings.wrong", str(error), advice))
         say(findings[-1].line())
     say(verdict(findings))
     fit = not any(each.state == State.FAIL for each in findings)
@@ -114,13 +115,13 @@ def main() -> int:
 
 
 def verdict(findings: list[Finding]) -> str:
-    """What it comes to, in a sentence."""
+    """Return the summary of all findings."""
     faults, doubts = (
         sum(each.state == state for each in findings) for state in (State.FAIL, State.WARN)
     )
     if faults:
-        return f"{faults} to mend (FAIL), {doubts} to know of (WARN)."
-    return f"Nothing stands in the way; {doubts} to know of (WARN)."
+        return f"{faults} failures (FAIL), {doubts} warnings (WARN)."
+    return f"No failures; {doubts} warnings (WARN)."
 
 
 def _programs(plan: Plan) -> Iterator[Finding]:
@@ -135,7 +136,7 @@ def _programs(plan: Plan) -> Iterator[Finding]:
 
 
 def _media(plan: Plan) -> Iterator[Finding]:
-    """UDP on LiveKit's first port, where it is ours to open."""
+    """Check UDP on LiveKit's first port if we are to open it."""
     ports = [port for port in plan.ports if port.protocol == "udp"]
     if ports:
         yield network.udp(plan.node_ip, ports[0].number)
@@ -150,7 +151,7 @@ def _sessions(settings: Settings, seen: ModelCheck, card: Card | None) -> Iterat
 
 
 def _servers(case: Case) -> Iterator[Finding]:
-    """Those that run already; the others are ours to start."""
+    """Check the servers that run already; we start the others."""
     names = {process.name for process in case.plan.processes}
     for name, check in (("redis", servers.redis_server), ("livekit", servers.livekit)):
         if name in names:
@@ -160,7 +161,7 @@ def _servers(case: Case) -> Iterator[Finding]:
 
 
 def _public_url(case: Case) -> Finding:
-    """Asked where it is there already."""
+    """Check the public address, if it is served already."""
     plan = case.plan
     if plan.lan is not None:
         found = f"{plan.lan.address}: make run puts Caddy there, with its own certificate"
@@ -178,7 +179,7 @@ def _print(line: str) -> None:
 
 
 def _nothing(_: str) -> None:
-    """Say nothing: JSON comes at the end."""
+    """Print nothing: JSON follows at the end."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What one look at the machine found. Pure."""
+"""The result of one check. Pure."""
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -6,16 +6,16 @@ from typing import Any
 
 
 class State(StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     OK = "ok"
-    WARN = "warn"  # it works, but not as well as it could, or not for everybody
-    FAIL = "fail"  # it does not work until somebody does something
+    WARN = "warn"  # it works with limitations
+    FAIL = "fail"  # it does not work until it is repaired
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was checked (before the dot of `code`), what was found, what to do about it."""
+    """The result of a check, and advice. The check's name is before the dot of `code`."""
 
     code: str
     state: State
@@ -24,29 +24,29 @@ class Finding:
 
     @property
     def check(self) -> str:
-        """What was checked."""
+        """The name of the check."""
         return self.code.partition(".")[0]
 
     def line(self) -> str:
-        """For people; the advice on a line of its own."""
+        """Return the finding as text, the advice on a second line."""
         text = f"{self.state.upper():<4}  {self.check:<14} {self.found}"
         return f"{text}\n{'':21}→ {self.advice}" if self.advice else text
 
     def as_json(self) -> dict[str, Any]:
-        """For dashboards."""
+        """Return the finding as JSON for dashboards."""
         return {"check": self.check, **asdict(self)}
 
 
 def ok(code: str, found: str) -> Finding:
-    """All is well."""
+    """Return a finding without fault."""
     return Finding(code, State.OK, found)
 
 
 def warn(code: str, found: str, advice: str) -> Finding:
-    """It could be better."""
+    """Return a finding with a limitation."""
     return Finding(code, State.WARN, found, advice)
 
 
 def fail(code: str, found: str, advice: str) -> Finding:
-    """It does not work."""
+    """Return a finding with a fault."""
     return Finding(code, State.FAIL, found, advice)

@@ -1,4 +1,4 @@
-"""The GPUs as nvidia-smi tells of them: card, driver, memory. Torch would take seconds to ask."""
+"""The GPUs that nvidia-smi lists: card, driver, memory. Importing torch would take seconds."""
 
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ QUERY = "name,driver_version,memory.total,memory.free"
 MIB = 1 << 20
 # For every CUDA 12 of torch's wheels (NVIDIA, CUDA Compatibility, minor version compatibility).
 OLDEST_DRIVER = (525, 60, 13)
-SOMEBODY_ELSE_SHARE = 0.1  # a desktop takes less
+IN_USE_SHARE = 0.1  # a desktop takes less
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class Card:
 
 
 def gpu(device: str) -> tuple[list[Finding], Card | None]:
-    """What there is, and the card that the worker would take: the first."""
+    """Check the GPUs; also return the first card, which the worker uses."""
     if device == "cpu":
-        return [ok("gpu.off", "DEVICE=cpu: no GPU is asked for")], None
+        return [ok("gpu.off", "DEVICE=cpu: no GPU is needed")], None
     program = shutil.which("nvidia-smi")
     if program is None:
         return [_none(device)], None
@@ -40,10 +40,12 @@ def gpu(device: str) -> tuple[list[Finding], Card | None]:
         cards = [_card(line) for line in done.stdout.splitlines() if line.strip()]
     except subprocess.CalledProcessError as error:
         said = (error.stdout or error.stderr).strip() or f"exit status {error.returncode}"
-        advice = "mend the driver (often: reboot after its update); in a container, reserve the GPU"
+        advice = (
+            "repair the driver (often: reboot after an update); in a container, reserve the GPU"
+        )
         return [fail("gpu.driver_broken", f"nvidia-smi: {said}", advice)], None
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        advice = f"look at `{' '.join(command)}`"
+        advice = f"see what fails: `{' '.join(command)}`"
         return [fail("gpu.unclear", f"nvidia-smi gave no list: {error}", advice)], None
     return ([_none(device)], None) if not cards else (_told(cards), cards[0])
 
@@ -55,7 +57,7 @@ def _told(cards: list[Card]) -> list[Finding]:
         oldest = ".".join(map(str, OLDEST_DRIVER))
         found = f"{first}: too old for torch's CUDA 12"
         return [fail("gpu.driver_old", found, f"install driver {oldest} or newer")]
-    if first.free_bytes < (1 - SOMEBODY_ELSE_SHARE) * first.total_bytes:
+    if first.free_bytes < (1 - IN_USE_SHARE) * first.total_bytes:
         advice = "a worker that runs already, or another program: nvidia-smi lists them"
         return [warn("gpu.in_use", f"{first}{others}", advice)]
     return [ok("gpu.ok", f"{first}{others}")]

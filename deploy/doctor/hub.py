@@ -1,4 +1,4 @@
-"""A hub repository that is not in the cache: to be fetched, gated, or out of reach."""
+"""A hub repository that is not in the cache: to be downloaded, gated, or out of reach."""
 
 from dataclasses import dataclass
 
@@ -17,14 +17,14 @@ PARTS = (".safetensors", ".model", ".json", ".tgz")  # of a model; not its pictu
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """What is known of a repository, and what is still to be fetched of it."""
+    """Findings about a repository, and the size of its missing files."""
 
     findings: list[Finding]
     to_fetch_bytes: int = 0
 
 
 def repository(name: str, settings: Settings) -> Repository:
-    """Ask the hub."""
+    """Ask the hub about a repository."""
     token = reveal(settings, "hf_token", "doctor") if settings.hf_token else None
     hub_api = huggingface_hub.HfApi(token=token)
     try:
@@ -34,7 +34,7 @@ def repository(name: str, settings: Settings) -> Repository:
     except hub.GatedRepoError:
         return Repository([_gated(name, has_token=_has_token(hub_api))])
     except hub.RepositoryNotFoundError:
-        advice = "look at the name; a repository for members only needs HF_TOKEN"
+        advice = "check the name; a private repository needs HF_TOKEN"
         return Repository([fail("model.unknown", f"the hub has no repository {name}", advice)])
     except (hub.HfHubHTTPError, OSError) as error:  # no connection is an OSError too
         advice = "connect to the network, or give a folder that holds the files"

@@ -1,4 +1,4 @@
-"""Keys and modes: what a start would be refused for, and who can read `.env`."""
+"""Keys and modes: reasons to refuse a start, and the permissions of `.env`."""
 
 from pathlib import Path
 
@@ -11,14 +11,14 @@ OTHERS = 0o077
 
 
 def keys(settings: Settings, env_file: Path) -> list[Finding]:
-    """One finding for each refusal, or a word about the keys; one more where others read them."""
+    """Return a finding per refusal, else one about the keys; one more if `.env` is readable."""
     refused = refusals(settings, serves_people=True)
     findings = [fail(f"keys.{each.what}", each.found, each.advice) for each in refused]
     if not refused and is_development_key(settings):
-        found = "the development key, which is right on this machine alone"
+        found = "the development key, which is safe on this machine only"
         findings = [ok("keys.development", found)]
     elif not refused:
-        findings = [ok("keys.own", "keys of your own, 32 bytes or more")]
+        findings = [ok("keys.own", "own keys of 32 bytes or more")]
     if env_file.exists() and env_file.stat().st_mode & OTHERS:
         mode = f"{env_file.stat().st_mode & 0o777:o}"
         found = f"{env_file} has mode {mode}: others on this machine can read the secrets in it"

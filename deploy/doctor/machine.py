@@ -1,4 +1,4 @@
-"""Python, C compiler, disk: what the machine itself must have."""
+"""Python, C compiler and disk of this machine."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ PROGRAM = "#include <Python.h>\nint main(void) { return 0; }\n"
 
 
 def python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Finding:
-    """The interpreter that runs everything."""
+    """Check the version of Python."""
     name = ".".join(map(str, version))
     if version[:2] in PYTHONS:
         return ok("python.ok", f"Python {name}, {sys.executable}")
@@ -27,7 +27,7 @@ def python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Finding:
 
 
 def compiler(*, on_gpu: bool) -> Finding:
-    """A C compiler, for what torch and triton build at run time on a GPU."""
+    """Check the C compiler, which torch and triton need at run time on a GPU."""
     if not on_gpu:
         return ok("compiler.unneeded", "no C compiler is needed: nothing is compiled on a CPU")
     advice = "apt-get install gcc libc6-dev python3-dev (the image of Dockerfile.gpu has them)"
@@ -40,29 +40,29 @@ def compiler(*, on_gpu: bool) -> Finding:
 
 
 def disk(folder: Path, to_fetch_bytes: int) -> Finding:
-    """Room for what is still to be fetched, in the folder where it goes."""
+    """Check that a folder is writable and has space for the coming downloads."""
     there = next(each for each in (folder, *folder.parents) if each.is_dir())
     advice = "CACHE_DIR=… and HF_HOME=… name other folders"
     if (complaint := _unwritable(folder, there)) is not None:
         return fail("disk.unwritable", f"{folder}: {complaint}", advice)
-    return space(there, folder, to_fetch_bytes + SPARE_BYTES, f"make room there; {advice}")
+    return space(there, folder, to_fetch_bytes + SPARE_BYTES, f"free space there; {advice}")
 
 
 def space(there: Path, folder: Path, need: int, advice: str) -> Finding:
-    """Whether a folder has so much room; `there` is what exists of it."""
+    """Check the free space of a folder; `there` is its closest existing parent."""
     free = shutil.disk_usage(there).free
     found = f"{gib(free)} free in {folder}, {gib(need)} needed"
     return ok("disk.ok", found) if free >= need else fail("disk.small", found, advice)
 
 
 def gib(count: int) -> str:
-    """Bytes for people."""
+    """Return bytes in GiB, as text."""
     return f"{count / (1 << 30):.1f} GiB"
 
 
 def _unwritable(folder: Path, there: Path) -> str | None:
     if there != folder and (there / folder.relative_to(there).parts[0]).exists():
-        return "a part of this path is no folder"
+        return "a part of this path is not a folder"
     try:
         with tempfile.TemporaryFile(dir=there):
             return None
@@ -71,7 +71,7 @@ def _unwritable(folder: Path, there: Path) -> str | None:
 
 
 def _complaint(program: str) -> str | None:
-    """Why a small program cannot be built, in the compiler's first words; None where it can."""
+    """Build a small program; return the first line of the compiler's error, or `None`."""
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch, "probe.c")
         source.write_text(PROGRAM, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The model that `MODEL` names: whole and readable, to be fetched, or not there."""
+"""The model that `MODEL` names: complete, to be downloaded, or missing."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,16 +18,16 @@ from worker.engine.files.weight_files import read_shapes
 
 @dataclass(frozen=True, slots=True)
 class ModelCheck:
-    """What was seen of the model."""
+    """The findings about a model, and its sizes."""
 
     findings: list[Finding] = field(default_factory=list[Finding])
-    sizes: ModelSizes | None = None  # None: unknown, or it needs no memory to speak of
+    sizes: ModelSizes | None = None  # None: unknown, or it needs little memory
     to_fetch_bytes: int = 0
     folder: Path | None = None  # where files of the hub go
 
 
 def model(settings: Settings, *, on_gpu: bool) -> ModelCheck:
-    """Look at the model's files, without their weights."""
+    """Check the model's files without loading weights."""
     name = settings.model
     if name == "echo":
         return ModelCheck([ok("model.echo", "echo: repeats what it hears; nothing to load")])
@@ -35,12 +35,10 @@ def model(settings: Settings, *, on_gpu: bool) -> ModelCheck:
         if name == pocket.NAME or Path(name).expanduser().is_dir():
             return _folder(find_model(name, _silent), settings, on_gpu=on_gpu)
         if not _names_repository(name):
-            find_model(name, _silent)  # says what is wrong with the name
+            find_model(name, _silent)  # raises an error about the name
         return _repository(name, settings, on_gpu=on_gpu)
     except InvalidInput as error:
-        advice = (
-            "give a whole folder or another MODEL; a download that was cut short is started again"
-        )
+        advice = "give a complete folder or another MODEL; restart a download that was interrupted"
         return ModelCheck([fail("model.incomplete", str(error), advice)])
 
 
@@ -73,7 +71,7 @@ def _repository(name: str, settings: Settings, *, on_gpu: bool) -> ModelCheck:
 
 
 def _in_cache(name: str) -> ModelFiles | None:
-    """The files of a repository that was fetched as a whole; None: the worker fetches the rest."""
+    """Return the files of a repository if all are in the cache."""
     try:
         return find_model(name, _silent, download=False)
     except MissingFile:
@@ -86,4 +84,4 @@ def _names_repository(name: str) -> bool:
 
 
 def _silent(_: str) -> None:
-    """Take a line of progress; the doctor tells what it found when it is done."""
+    """Discard a line of progress: the doctor prints only findings."""

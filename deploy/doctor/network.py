@@ -1,4 +1,4 @@
-"""Ports: who holds them, and whether UDP gets through to LiveKit's from this machine's address."""
+"""Ports: which process holds each, and whether UDP reaches LiveKit's from this machine."""
 
 import errno
 import socket
@@ -10,7 +10,7 @@ from protocol.errors import InvalidInput
 UDP_WITHIN_S = 1.0
 PROBE = b"moshi-rooms doctor"
 
-# What the holder's command says where the port is held by what belongs there.
+# Parts of the command of the process that normally has the port.
 HOLDERS = {
     "redis": ("redis-server", "valkey-server"),
     "LiveKit": ("livekit-server",),
@@ -23,7 +23,7 @@ HOLDERS = {
 
 
 def ports(wanted: list[Port]) -> list[Finding]:
-    """Each port that is held, and by whom; one line for all that are free."""
+    """Return a finding for each port in use, and one for all free ports."""
     findings: list[Finding] = []
     free: list[str] = []
     for port in wanted:
@@ -33,19 +33,19 @@ def ports(wanted: list[Port]) -> list[Finding]:
                 free.append(name)
                 continue
         except InvalidInput as error:
-            found = f"{port.host} is no address of this machine: {name} cannot be opened there"
+            found = f"{port.host} is not an address of this machine: {name} cannot be opened there"
             findings.append(fail("ports.no_address", found, str(error)))
             continue
         by = holder(port)
         if not port.setting and by == SYSTEM and not _answers(port):
-            free.append(name)  # only root may try it, and nobody listens
+            free.append(name)  # only root may bind it, and no process listens
             continue
         findings.append(_held(port, name, by))
     return [*findings, ok("ports.free", f"free: {', '.join(free)}")] if free else findings
 
 
 def udp(address: str, number: int) -> Finding:
-    """Send a datagram to the media port, from and to the address that clients are told."""
+    """Send a datagram to the media port, from and to the address that clients get."""
     found = f"{address}:{number}"
     with _receiver() as receiver, socket.socket(type=socket.SOCK_DGRAM) as sender:
         receiver.settimeout(UDP_WITHIN_S)
@@ -57,10 +57,10 @@ def udp(address: str, number: int) -> Finding:
                 return ok("udp.ok", f"UDP gets through to {found} from this machine's own address")
         except OSError as error:
             if error.errno == errno.EADDRNOTAVAIL:
-                advice = "right where it is a router's that hands UDP on; else mend HOST or NODE_IP"
+                advice = "correct for a router that forwards UDP; else correct HOST or NODE_IP"
                 return warn("udp.elsewhere", f"{address} is not on this machine", advice)
             if error.errno == errno.EADDRINUSE:
-                return ok("udp.held", f"{found} is open already, so it was not tried")
+                return ok("udp.held", f"{found} is open already, so it was not tested")
     advice = f"open udp {number} in the firewall; without UDP, media falls back to slower TCP"
     return fail("udp.blocked", f"UDP to {found} does not arrive, even from this machine", advice)
 
@@ -71,16 +71,16 @@ def _receiver() -> socket.socket:
 
 def _held(port: Port, name: str, by: str) -> Finding:
     if any(command in by for command in HOLDERS.get(port.use, ())):
-        return ok("ports.ours", f"{name} is held by what belongs there: {by}")
+        return ok("ports.ours", f"{name} is held by its own program: {by}")
     if not port.setting and by == STRANGER:
-        advice = "compose itself, if it runs already; as root, doctor tells who it is"
+        advice = "compose itself, if it runs already; run doctor as root to see the process"
         return warn("ports.unseen", f"{name} is held by {by}", advice)
-    advice = f"end that, or {port.setting}=…" if port.setting else "end that: compose needs it"
+    advice = f"end that, or set {port.setting}=…" if port.setting else "end that: compose needs it"
     return fail("ports.taken", f"{name} is taken by {by}", advice)
 
 
 def _answers(port: Port) -> bool:
-    """Whether somebody listens there, for ports that only root may bind."""
+    """Return whether a process listens on a port that only root may bind."""
     with socket.socket() as probe:
         probe.settimeout(UDP_WITHIN_S)
         return probe.connect_ex((port.host, port.number)) == 0

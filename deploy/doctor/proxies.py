@@ -1,4 +1,4 @@
-"""The proxies that the environment names, and which of our ways lead through one."""
+"""The proxies of the environment, and which of our connections use one."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ from protocol.config.settings import Settings
 
 
 def proxies(settings: Settings) -> list[Finding]:
-    """A finding for each way that leads through a proxy; nothing where no proxy is named."""
+    """Return a finding for each connection through a proxy; none if no proxy is set."""
     named = [f"{kind.upper()}_PROXY" for kind in getproxies_environment() if kind != "no"]
     if not named:
         return []
@@ -21,23 +21,23 @@ def proxies(settings: Settings) -> list[Finding]:
     through = [
         _through(name, url, proxy) for name, url in ways.items() if (proxy := proxy_for(url))
     ]
-    past = f"{', '.join(sorted(named))} set; LiveKit is reached past it"
+    past = f"{', '.join(sorted(named))} set; LiveKit is reached without it"
     return through or [ok("proxy.past", past)]
 
 
 def _through(name: str, url: str, proxy: Proxy) -> Finding:
     host = urlsplit(url).hostname
-    found = f"{name}: the way to {host} leads through {proxy.shown}"
+    found = f"{name}: the connection to {host} leads through {proxy.shown}"
     if not proxy.usable:
-        advice = f"give an http:// proxy, or NO_PROXY={host}"
-        return fail("proxy.unusable", f"{found}, which speaks no HTTP", advice)
-    advice = f"right where {host} is outside your network; else NO_PROXY={host}"
+        advice = f"set an http:// proxy, or NO_PROXY={host}"
+        return fail("proxy.unusable", f"{found}, which is not an HTTP proxy", advice)
+    advice = f"correct if {host} is outside your network; else set NO_PROXY={host}"
     return warn("proxy.in_between", found, advice)
 
 
 def asked(url: str, **options: Any) -> httpx.Response:
-    """GET by the way that our processes take, ws or http. Raises `httpx.HTTPError`."""
+    """GET a ws or http URL through the proxy that our processes use. Raises `httpx.HTTPError`."""
     try:
         return httpx.get(http_of(url), trust_env=False, proxy=proxy_url_for(url), **options)
-    except (ImportError, ValueError) as error:  # a proxy that speaks something else, as SOCKS
+    except (ImportError, ValueError) as error:  # a proxy of another protocol, such as SOCKS
         raise httpx.ProxyError(str(error)) from error

@@ -1,4 +1,4 @@
-"""The address that browsers use. Asked from this machine, which is not quite the world."""
+"""The address that browsers use, checked from this machine and not from the internet."""
 
 import socket
 import ssl
@@ -13,25 +13,25 @@ from protocol.config.addresses import is_loopback
 from protocol.livekit_trouble import way_past_proxy
 
 WITHIN_S = 5.0
-OUTSIDE = "seen from this machine; a phone on mobile data tells about the world"
+OUTSIDE = "seen from this machine; try a phone on mobile data"
 
 
 Keys = tuple[str, str]
 
 
 def public_url(url: str, keys: Keys | None = None, *, runs: bool = True) -> Finding:
-    """Whether browsers find LiveKit there, over TLS where they need it, and are let in.
+    """Check that browsers reach LiveKit at a URL, over TLS if they need it, and can join.
 
     `keys` are LiveKit's key and secret, to join with; without them nobody joins. `runs` says
     whether LiveKit is there already, where the URL leads to this machine.
     """
     parts = urlsplit(url)
     if is_loopback(parts.hostname):
-        found = ok("public_url.local", f"{url}: browsers on this machine alone")
+        found = ok("public_url.local", f"{url}: for browsers on this machine only")
         return (_joined(url, keys) if runs else None) or found
     if parts.scheme == "ws":
         advice = "wss:// behind Caddy (docker compose), or make run HOST=… in a LAN"
-        return warn("public_url.plain", f"{url}: browsers there will give no microphone", advice)
+        return warn("public_url.plain", f"{url}: browsers there allow no microphone", advice)
     return _asked(url, parts.hostname or "", keys)
 
 
@@ -40,7 +40,8 @@ def _asked(url: str, host: str, keys: Keys | None) -> Finding:
         socket.getaddrinfo(host, None)
     except OSError as error:
         advice = "set the domain's A record to this host's public address; LIVEKIT_PUBLIC_URL=…"
-        return fail("public_url.no_name", f"{url}: {host} is no name: {error.strerror}", advice)
+        found = f"{url}: {host} cannot be resolved: {error.strerror}"
+        return fail("public_url.no_name", found, advice)
     try:
         trusted = ssl.create_default_context()
         answer = asked(url, verify=trusted, timeout=WITHIN_S)
@@ -53,24 +54,24 @@ def _asked(url: str, host: str, keys: Keys | None) -> Finding:
         return _away(url, error)
     if not answer.is_success:
         found = f"{url}: answers with {answer.status_code}"
-        return warn("public_url.strange", found, "Caddy's log says which service it asked")
+        return warn("public_url.strange", found, "Caddy's log shows which service it asked")
     return _joined(url, keys) or ok("public_url.ok", f"{url} answers over TLS ({OUTSIDE})")
 
 
 def _joined(url: str, keys: Keys | None) -> Finding | None:
-    """Join as a browser does; give why that fails."""
+    """Join as a browser does; return a finding if that fails."""
     refusal = as_browser(url, *keys) if keys is not None else None
     if refusal is None:
         return None
     if refusal.kind in ("key", "secret", "clock"):
         advice = "LIVEKIT_PUBLIC_URL=… leads to the LiveKit of LIVEKIT_URL, with the same key"
         return fail("public_url.refused", refusal.sentence, advice)
-    advice = "have the server in front pass WebSockets on (deploy/routes.caddy does), to LiveKit"
+    advice = "have the server in front pass WebSockets on to LiveKit (deploy/routes.caddy does)"
     return fail("public_url.no_upgrade", refusal.sentence, advice)
 
 
 def _away(url: str, error: httpx.HTTPError) -> Finding:
-    advice = "start Caddy and open 80 and 443/tcp; many routers do not lead back to themselves"
+    advice = "start Caddy, open 80 and 443/tcp; many routers cannot reach their own public address"
     found = f"{url} does not answer: {type(error).__name__} ({OUTSIDE}){way_past_proxy(url)}"
     return warn("public_url.away", found, advice)
 

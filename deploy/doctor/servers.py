@@ -1,4 +1,4 @@
-"""LiveKit and redis, as our own processes reach them. Asks the real servers; waits for seconds."""
+"""LiveKit and redis, as our processes reach them. Asks the real servers, with timeouts."""
 
 import time
 
@@ -15,14 +15,14 @@ from protocol.livekit_trouble import Refusal, ahead_s, clock_words, way_past_pro
 from protocol.redis_memory import ADVICE, forgetting
 
 WITHIN_S = 3.0
-CLOCK_S = 10.0  # tokens and promises are timed; LiveKit itself refuses after a minute
-SET_CLOCKS = "have both machines take the time from the network (timedatectl set-ntp true)"
+CLOCK_S = 10.0  # tokens and room specs have times; LiveKit refuses after a minute
+SET_CLOCKS = "synchronize the clocks of both machines (timedatectl set-ntp true)"
 GREETING = "OK"  # livekit-server 1.13 to GET /
-FIND_REDIS = "start it, or REDIS_URL=…; promises, heartbeats and free places are told through it"
+FIND_REDIS = "start it, or set REDIS_URL=…; room specs and heartbeats are kept there"
 
 
 def redis_server(settings: Settings) -> Finding:
-    """Whether redis answers, takes our password, and keeps what it is told."""
+    """Check that redis answers, accepts our password and never evicts keys."""
     where = without_password(settings.redis_url)
     client = redis.Redis.from_url(
         settings.redis_url, socket_connect_timeout=WITHIN_S, socket_timeout=WITHIN_S
@@ -33,7 +33,7 @@ def redis_server(settings: Settings) -> Finding:
             forgets = forgetting(client.info("memory"))
     except (redis.AuthenticationError, redis.ResponseError) as error:
         advice = "set user and password in REDIS_URL=redis://user:password@host:port/0"
-        return fail("redis.refused", f"redis at {where} refuses us: {error}", advice)
+        return fail("redis.refused", f"redis at {where} refuses our connection: {error}", advice)
     except (redis.RedisError, OSError, ValueError) as error:
         found = f"redis at {where} does not answer: {type(error).__name__}"
         return fail("redis.away", found, FIND_REDIS)
@@ -43,7 +43,7 @@ def redis_server(settings: Settings) -> Finding:
 
 
 def livekit(settings: Settings) -> Finding:
-    """Whether LiveKit answers, is LiveKit, knows our key and opens a WebSocket for a worker."""
+    """Check that LiveKit answers, knows our key and opens a WebSocket for a worker."""
     where = settings.livekit_url
     try:
         answer = asked(where, timeout=WITHIN_S)
@@ -71,16 +71,16 @@ def _refused(where: str, refusal: Refusal) -> Finding:
         case "clock":
             return fail("livekit.clock", refusal.sentence, SET_CLOCKS)
         case "away":
-            return _away(where, "greets, and then says nothing more")
+            return _away(where, "answers HTTP but opens no WebSocket")
         case "other":
-            advice = "mend what stands between, so that it passes WebSockets on; or LIVEKIT_URL=…"
+            advice = "have the server in between pass WebSockets on; or set LIVEKIT_URL=…"
             return fail("livekit.no_upgrade", refusal.sentence, advice)
 
 
 def _away(where: str, how: str) -> Finding:
-    return fail("livekit.away", f"LiveKit at {where} {how}", "start it, or LIVEKIT_URL=…")
+    return fail("livekit.away", f"LiveKit at {where} {how}", "start it, or set LIVEKIT_URL=…")
 
 
 def _no_livekit(where: str, said: str) -> Finding:
-    found = f"what answers at {where} is no LiveKit: {said}"
+    found = f"the server at {where} is not LiveKit: {said}"
     return fail("livekit.other", found, "LIVEKIT_URL=… names the right port")

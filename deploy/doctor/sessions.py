@@ -1,4 +1,4 @@
-"""The plan: weights + memory of each session + margin → sessions; and what would fit instead."""
+"""The memory plan: weights + sessions + margin, and what would fit instead."""
 
 from deploy.doctor.finding import Finding, fail, ok, warn
 from deploy.doctor.gpu import Card
@@ -6,7 +6,7 @@ from deploy.doctor.sizes import EIGHT_BIT_MODEL, SEVEN_B_IN_8_BITS, ModelSizes
 from protocol.errors import InvalidInput
 from worker.engine.capacity import SHORTEST_CONTEXT
 
-REAL_TIME_BYTES = 200 << 20  # weights that a CPU core reads often enough; the worker warns alike
+REAL_TIME_BYTES = 200 << 20  # weights that a CPU core reads in time; the worker warns too
 PCIE_BYTES_S = 25e9  # what a card's bus carries in practice (PCIe 4.0 x16)
 FRAME_MS = 80
 
@@ -14,7 +14,7 @@ FRAME_MS = 80
 def sessions(
     sizes: ModelSizes, card: Card | None, cpu_free_bytes: int, capacity: int | None
 ) -> Finding:
-    """How many conversations the model can hold here."""
+    """Check how many sessions of the model fit into memory."""
     if card is None:
         return _on_cpu(sizes, cpu_free_bytes, capacity)
     plan = sizes.plan(card.name, card.free_bytes, on_gpu=True)
@@ -22,15 +22,17 @@ def sessions(
         return ok("sessions.plan", plan.sum_line(plan.slots(capacity)))
     except InvalidInput as error:
         if capacity is not None and _fits(sizes, card):
-            return fail("sessions.too_many", str(error), "CAPACITY= leaves the choice open")
+            return fail("sessions.too_many", str(error), "an empty CAPACITY= takes as many as fit")
         need = str(error).partition("; what would fit")[0]
         return fail("sessions.no_room", need, _what_fits(sizes, card))
 
 
 def unknown(model: str) -> Finding:
-    """A model whose sizes nobody knows before it is here."""
-    advice = "start the worker once; it prints its plan before it loads, and refuses what won't fit"
-    return warn("sessions.unknown", f"MODEL={model!r}: its size is known when it is here", advice)
+    """Return a finding for a model of unknown size."""
+    advice = "start the worker once; it prints its plan before it loads the model"
+    return warn(
+        "sessions.unknown", f"MODEL={model!r}: its size is unknown until it is here", advice
+    )
 
 
 def _on_cpu(sizes: ModelSizes, free_bytes: int, capacity: int | None) -> Finding:
@@ -46,7 +48,7 @@ def _on_cpu(sizes: ModelSizes, free_bytes: int, capacity: int | None) -> Finding
 
 
 def _fits(sizes: ModelSizes, card: Card) -> int:
-    """Sessions that fit, 0 where none does."""
+    """Return how many sessions fit."""
     try:
         return sizes.plan(card.name, card.free_bytes, on_gpu=True).slots(None)
     except InvalidInput:
@@ -54,7 +56,7 @@ def _fits(sizes: ModelSizes, card: Card) -> int:
 
 
 def _what_fits(sizes: ModelSizes, card: Card) -> str:
-    """What would fit instead: 8 bits, a shorter context, or nothing of this size."""
+    """Return advice on what would fit: 8-bit weights, a shorter context, or a smaller model."""
     asked = SEVEN_B_IN_8_BITS.at_context(sizes.context_frames)
     shortest = asked.at_context(SHORTEST_CONTEXT)
     if sizes.weights_bytes > asked.weights_bytes:

@@ -1,4 +1,4 @@
-"""What a model asks of memory: its configuration, its files' headers, its voices' lengths.
+"""The memory that a model needs, from its configuration, headers of files and voices.
 
 The worker counts the same from the model itself (`worker.engine.load`); a test compares.
 """
@@ -22,7 +22,7 @@ KEYS_AND_VALUES = 2
 
 @dataclass(frozen=True, slots=True)
 class ModelSizes:
-    """One model at one precision."""
+    """The sizes of a model at one precision."""
 
     weights_bytes: int
     frame_bytes: int
@@ -31,7 +31,7 @@ class ModelSizes:
     voice_frames: int | None = None  # of the longest voice; None: it follows no prompts
 
     def plan(self, device: str, free_bytes: int, *, on_gpu: bool) -> MemoryPlan:
-        """The worker's own plan for a device."""
+        """Return the worker's plan for a device."""
         plan = MemoryPlan(
             device=device,
             on_gpu=on_gpu,
@@ -44,11 +44,11 @@ class ModelSizes:
         return plan.with_minds(self.voice_frames)
 
     def at_context(self, frames: int | None) -> "ModelSizes":
-        """With the context that `CONTEXT` asks for."""
+        """Return the sizes with the context of `CONTEXT`."""
         return self if frames is None else replace(self, context_frames=frames)
 
     def with_voices(self, model: Path | None, operator: Path) -> "ModelSizes":
-        """With the longest of a model's voices and an operator's, where it follows prompts.
+        """Return the sizes with the longest voice, if the model follows prompts.
 
         Raises `InvalidInput` for a file that is no voice.
         """
@@ -87,7 +87,7 @@ KNOWN = {
 
 
 def sizes_of(config: Mapping[str, Any], shapes: Shapes, *, value_bytes: int) -> ModelSizes:
-    """From config.json and the tensors' shapes, at so many bytes a value (2 on a GPU, 4 on a CPU).
+    """Compute sizes from config.json and the tensors' shapes; 2 bytes a value on a GPU, 4 on a CPU.
 
     Raises `InvalidInput` where they describe no Moshi.
     """
@@ -120,7 +120,7 @@ def _sizes_of(config: Mapping[str, Any], shapes: Shapes, value_bytes: int) -> Mo
 
 
 def _bytes_of(name: str, shapes: Shapes, value_bytes: int) -> int:
-    """8-bit weights lie beside their scales (moshi 0.2.13 quantize.py `QLinear`)."""
+    """Return the bytes of a value; 8-bit weights have scales (moshi 0.2.13 `QLinear`)."""
     if name.endswith("_scb"):
         return 4
     return 1 if f"{name}_scb" in shapes else value_bytes

@@ -1,4 +1,4 @@
-"""The programs that `make run` starts: here, to be built, or out of reach. Builds none of them."""
+"""The programs that `make run` starts: installed, to be built, or missing. Builds none."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,7 @@ from deploy.doctor.finding import Finding, fail, ok, warn
 
 
 def livekit_server() -> Finding:
-    """Here, or to be built."""
+    """Check livekit-server."""
     if (there := installers.livekit_server_there()) is not None:
         return ok("livekit_server.ok", f"livekit-server: {there}")
     version = ".".join(map(str, installers.LIVEKIT_VERSION))
@@ -19,7 +19,7 @@ def livekit_server() -> Finding:
 
 
 def redis_server() -> Finding:
-    """On PATH without known faults, or the one that a package of ours carries."""
+    """Check redis: on PATH without known faults, or the packaged valkey."""
     found, faulty = installers.redis_on_path()
     if found is not None:
         return ok("redis_server.ok", f"redis-server: {found}")
@@ -35,7 +35,7 @@ def redis_server() -> Finding:
 
 
 def caddy() -> Finding:
-    """On PATH, or to be installed; `make run HOST=…` alone needs it."""
+    """Check caddy, which only `make run HOST=…` needs."""
     if (there := installers.caddy_there()) is not None:
         return ok("caddy.ok", f"caddy, for https: {there}")
     advice = "`make run HOST=…` installs it from PyPI (40 MB, needs the network)"
@@ -43,7 +43,7 @@ def caddy() -> Finding:
 
 
 def page(web_dir: Path) -> Finding:
-    """Built, or to be built."""
+    """Check that the page is built."""
     if (web_dir / "index.html").is_file():
         return ok("page.ok", f"the page is built: {web_dir}")
     return warn("page.to_build", f"{web_dir} holds no page", "`make page` builds it (or make run)")

@@ -1,4 +1,4 @@
-"""A real WebSocket to LiveKit, as a worker and as a browser open one; it is closed at once.
+"""A WebSocket to LiveKit, as a worker and as a browser open it; closed at once.
 
 A browser's is a join, so it makes a room for a second, hidden and with a name that no other has.
 """
@@ -20,14 +20,14 @@ ROOM_ENDS_AFTER_S = 1
 
 
 def as_worker(url: str, key: str, secret: str) -> Refusal | None:
-    """Open what workers register through, without registering; give why that fails."""
+    """Open the WebSocket through which workers register; return why that fails."""
     grants = api.VideoGrants(agent=True)
     token = api.AccessToken(key, secret).with_ttl(GOOD_FOR).with_grants(grants)
     return asyncio.run(_opened(url, "agent", token.to_jwt(), {}))
 
 
 def as_browser(url: str, key: str, secret: str) -> Refusal | None:
-    """Join a room for a moment; give why that fails."""
+    """Join a room for a moment; return why that fails."""
     room = f"moshi-rooms-doctor-{secrets.token_hex(6)}"
     grants = api.VideoGrants(
         room_join=True, room=room, hidden=True, can_publish=False, can_subscribe=False

@@ -90,7 +90,7 @@ def test_keys_are_replaced_when_told_to(project: Path) -> None:
     assert value_of(before, "LIVEKIT_API_SECRET") != value_of(after, "LIVEKIT_API_SECRET")
     assert before.count("\n") == after.count("\n")
     assert first not in "".join(lines)
-    assert "left as it is" in lines[-1]
+    assert "unchanged" in lines[-1]
 
 
 def test_the_first_api_key_opens_the_door(project: Path) -> None:

@@ -1,13 +1,16 @@
-"""Servers that the tests of rooms share: one with the echo, one that follows a schedule."""
+"""Servers that the tests of rooms share: with the echo, the talker, or a schedule as the model."""
 
 from collections.abc import Generator
 
 import pytest
 
 from harness.stack import Stack, start_stack
+from harness.talker.folder import talker_folder
 from protocol.personas import PERSONAS_PER_ROOM
+from tests.worker.rooms import SIX
 from tests.worker.scripted.schedule import Schedule
 
+ECHO_CAPACITY = 3
 HOLD_S, TURNS_ALONE = 1.2, 3  # the floor's limits in the `scripted` stack
 
 
@@ -16,6 +19,24 @@ def roomy(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     """Start the product with the echo and a slot for each persona of the largest room."""
     with start_stack(
         tmp_path_factory.mktemp("roomy"), model="echo", capacity=PERSONAS_PER_ROOM
+    ) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """Start the product with the model that repeats what it hears."""
+    with start_stack(
+        tmp_path_factory.mktemp("echo"), model="echo", capacity=ECHO_CAPACITY
+    ) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """Start the product with the talker and a slot for each persona of the largest family."""
+    with start_stack(
+        tmp_path_factory.mktemp("talk"), model=str(talker_folder()), capacity=len(SIX)
     ) as stack:
         yield stack
 

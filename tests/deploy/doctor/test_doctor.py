@@ -64,7 +64,7 @@ def test_for_people_it_prints_lines_and_tells_by_its_exit_status(tmp_path: Path)
     assert re.search(
         rf"^FAIL  ports +tcp {number} \(worker's health\) is taken by", done.stdout, re.M
     )
-    assert re.search(r"^ +→ end that, or WORKER_PORT=…$", done.stdout, re.M)
+    assert re.search(r"^ +→ end that, or set WORKER_PORT=…$", done.stdout, re.M)
 
 
 def test_a_host_with_a_domain_is_looked_at_for_compose(tmp_path: Path) -> None:
@@ -98,8 +98,8 @@ def test_the_address_of_a_router_is_no_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("states", "sentence"),
     [
-        ((State.OK, State.WARN), "Nothing stands in the way; 1 to know of (WARN)."),
-        ((State.FAIL, State.FAIL, State.WARN), "2 to mend (FAIL), 1 to know of (WARN)."),
+        ((State.OK, State.WARN), "No failures; 1 warnings (WARN)."),
+        ((State.FAIL, State.FAIL, State.WARN), "2 failures (FAIL), 1 warnings (WARN)."),
     ],
 )
 def test_it_ends_with_a_verdict(states: tuple[State, ...], sentence: str) -> None:

@@ -49,7 +49,7 @@ def test_a_taken_port_is_told_with_its_holder() -> None:
 
     assert told(finding) == ("ports.taken", State.FAIL)
     assert f"(pid {os.getpid()})" in finding.found
-    assert finding.advice == "end that, or WORKER_PORT=…"
+    assert finding.advice == "end that, or set WORKER_PORT=…"
 
 
 def test_a_port_that_its_own_server_holds_is_no_fault(redis_url: str) -> None:

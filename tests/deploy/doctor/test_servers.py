@@ -14,7 +14,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from deploy.lan.certificates import Authority, make_authority, write_certificate
 from livekit import api
 from redis import Redis
 
@@ -23,6 +22,8 @@ from deploy.doctor.finding import Finding, State
 from deploy.doctor.keys import keys
 from deploy.doctor.proxies import proxies
 from deploy.doctor.public_url import public_url
+from deploy.lan.authority import Authority, make_authority
+from harness.certificate import write_certificate
 from harness.clock import set_ahead
 from harness.proxy import forward_proxy, saying
 from harness.servers import GivenSettings, LiveKit, free_port, start_redis
@@ -215,7 +216,7 @@ def certificate(authority: Authority, tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "authority.pem").write_text(authority.pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     monkeypatch.setattr("deploy.doctor.public_url.is_loopback", lambda host: host is None)
-    write_certificate(authority, "127.0.0.1", tmp_path / "tls.pem")
+    write_certificate(authority, "localhost", tmp_path / "tls.pem")
     return tmp_path / "tls.pem"
 
 

@@ -1,15 +1,11 @@
 """Two people and six personas in one room, with the talker. Long: `bench/soak.py`."""
 
-from collections.abc import Generator
 from contextlib import suppress
-
-import pytest
 
 from harness.babble import babble
 from harness.census import rss_mib
 from harness.person import Person, eventually, person
-from harness.stack import Stack, start_stack
-from harness.talker.folder import talker_folder
+from harness.stack import Stack
 from protocol import wire
 from tests.worker.rooms import PORTER, SIX, all_free, asking_for, in_talk
 
@@ -17,15 +13,6 @@ OVERLAP_MOST_S = 0.2
 A_WORD = 15  # characters: a shorter line may be in a log by chance
 MEMORY_MOST_MIB = 8 * 1024
 ASKED_TIMES, ANSWERS_WITHIN_S = 6, 10.0
-
-
-@pytest.fixture(scope="module")
-def talk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """The product with the talker."""
-    with start_stack(
-        tmp_path_factory.mktemp("family"), model=str(talker_folder()), capacity=len(SIX)
-    ) as stack:
-        yield stack
 
 
 async def each_speaks(ann: Person) -> None:

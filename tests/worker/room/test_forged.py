@@ -4,7 +4,6 @@ A frontend that copies a client's `room_config` into its token (LiveKit's starte
 client have a dispatch made, for any agent name and with any metadata, in the room that it creates.
 """
 
-from collections.abc import Generator
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +12,7 @@ from livekit import api, rtc
 from redis.asyncio import Redis
 
 from harness.person import WITHIN_S, Person, eventually, person
-from harness.stack import Stack, start_stack
+from harness.stack import Stack
 from protocol import wire
 from protocol.events import events_key
 from protocol.heartbeat import HEARTBEAT_PATTERN, Heartbeat
@@ -22,13 +21,6 @@ from tests.worker.rooms import all_free, asking_for, in_talk
 from token_service.auth.grants import person_grant
 
 TONE_HZ = 500.0
-
-
-@pytest.fixture(scope="module")
-def echo(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """The product with the model that repeats what it hears."""
-    with start_stack(tmp_path_factory.mktemp("forged"), model="echo", capacity=3) as stack:
-        yield stack
 
 
 def asking_token(stack: Stack, room: str, agent_name: str, metadata: str) -> str:

@@ -2,49 +2,30 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 
 import httpx
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from livekit import api, rtc
 from redis.asyncio import Redis
 
 from harness.person import WITHIN_S, eventually, person
-from harness.stack import Stack, start_stack
-from harness.talker.folder import talker_folder
+from harness.stack import Stack
 from protocol import wire
 from protocol.events import EVENT_FIELD, PeopleEvent, StateEvent, events_key, read_event
 from protocol.heartbeat import HEARTBEAT_PATTERN, Heartbeat
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec, persona_specs
 from tests.token_service.players import seal_of
+from tests.worker.conftest import ECHO_CAPACITY
 from tests.worker.rooms import all_free, asking_for, change_promise, in_talk, slots_used
 from token_service.fleet.breakers import FAILURES_KEY
 from token_service.rooms.livekit import LiveKitRooms
 from token_service.rooms.store import CALM_DISPATCHES
 from worker.room.chat import CANNOT_READ
 from worker.sound.mix import heard_by_each
-
-CAPACITY = 3
-
-
-@pytest.fixture(scope="module")
-def echo(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """The product with the model that repeats what it hears."""
-    with start_stack(tmp_path_factory.mktemp("echo"), model="echo", capacity=CAPACITY) as stack:
-        yield stack
-
-
-@pytest.fixture(scope="module")
-def talk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """The product with the talker."""
-    with start_stack(
-        tmp_path_factory.mktemp("talk"), model=str(talker_folder()), capacity=CAPACITY
-    ) as stack:
-        yield stack
 
 
 async def test_what_is_said_comes_back(echo: Stack) -> None:
@@ -132,7 +113,7 @@ async def test_a_typed_line_is_answered(echo: Stack) -> None:
 async def test_full_is_an_answer(echo: Stack) -> None:
     """At capacity the next room is told so, and who is there goes on."""
     async with person(echo.url, asking_for("chef", "teacher", "astronaut")) as ann:
-        await in_talk(ann, CAPACITY)
+        await in_talk(ann, ECHO_CAPACITY)
         async with httpx.AsyncClient(base_url=echo.url, trust_env=False) as http:
             answer = await http.post("/token", json={})
         ann.tone_hz = 450.0
@@ -151,7 +132,7 @@ async def test_a_job_without_slots_is_refused_aloud(echo: Stack) -> None:
         echo.livekit.client() as livekit,
         Redis.from_url(echo.redis_url) as redis,
     ):
-        await in_talk(ann, CAPACITY)
+        await in_talk(ann, ECHO_CAPACITY)
         [key] = await redis.keys(HEARTBEAT_PATTERN)
         worker = Heartbeat.model_validate_json(await redis.get(key)).worker_id
         late = RoomSpec(

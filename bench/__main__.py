@@ -1,4 +1,4 @@
-"""Every benchmark of the engine in one run, and how far its goals are reached.
+"""Run every benchmark of the engine and compare the results with the goals.
 
 Each benchmark runs in a process of its own, with as many slots as fit the device by the worker's
 memory plan, and prints its table. Then comes a table of goals, then one line of JSON that holds
@@ -36,7 +36,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What is to be reached, read off one result."""
+    """A goal for one figure of one result."""
 
     text: str
     run: str
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def on_gpu(options: argparse.Namespace, device: torch.device) -> tuple[list[Run], list[Goal]]:
-    """Moshi's 7B: what a GPU is bought for."""
+    """Return the benchmarks for a GPU, with Moshi's 7B."""
     long = min(MOST, models.plan_7b(CONTEXT, device).most)
     short = min(SHORT_MOST, models.plan_7b(SHORT_CONTEXT, device).most)
     prompted = min(MOST, models.plan_7b(CONTEXT, device, prompted=True).most)
@@ -91,7 +91,7 @@ def on_gpu(options: argparse.Namespace, device: torch.device) -> tuple[list[Run]
 
 
 def on_cpu(options: argparse.Namespace) -> tuple[list[Run], list[Goal]]:
-    """The talker: that everything runs, and what a batch is worth."""
+    """Return the benchmarks for a CPU, with the talker: all parts run, and a batch pays."""
     runs = [
         Run("step", "step", ["--slots", "1", "8"]),
         Run("capacity", "capacity", ["--most", "4", "--seconds", "4", "--prompted"]),
@@ -108,7 +108,7 @@ def on_cpu(options: argparse.Namespace) -> tuple[list[Run], list[Goal]]:
 
 
 def unending() -> list[Goal]:
-    """Calls without end."""
+    """Return the benchmarks of calls without end."""
     return [
         Goal("renewals in these calls: 10", "renewal", renewals, lambda count: count >= 10),
         Goal("frames late or missed in them: 0", "renewal", late, lambda count: count == 0),
@@ -116,7 +116,7 @@ def unending() -> list[Goal]:
 
 
 def measured(run: Run, options: argparse.Namespace) -> Result | None:
-    """The last line of a benchmark, which prints its table meanwhile; None: it failed."""
+    """Run a benchmark, which prints its table; return its last line, or `None` if it failed."""
     common = ["--arch", options.arch, *(["--random"] if options.random else [])]
     command = [sys.executable, "-m", f"bench.{run.module}", *common, *run.options]
     print(f"\n$ {' '.join(['python', *command[1:]])}", flush=True)
@@ -129,7 +129,7 @@ def measured(run: Run, options: argparse.Namespace) -> Result | None:
 
 
 def reach(goal: Goal, result: Result | None) -> tuple[float | None, bool]:
-    """The figure of a goal and whether that is enough."""
+    """Return the figure of a goal, and whether it is reached."""
     if result is None:
         return None, False
     value = goal.reached(result)
@@ -161,7 +161,7 @@ def renewals(result: Result) -> float:
 
 
 def late(result: Result) -> float:
-    """Frames that never came, and steps whose frames came late by themselves or by their gap."""
+    """Return lost frames, and steps whose frames were late by the step or by its gap."""
     call = result["call"]
     return call["missed"] + call["slow_steps"] + call["late_gaps"]
 

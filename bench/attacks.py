@@ -1,4 +1,4 @@
-"""What attacks on one room and on the HTTP port leave of another room's echo, and of the memory.
+"""Measure how attacks on one room and on the HTTP port affect another room's echo and the memory.
 
 Starts a stack of its own with the echo model. One person talks in a room for the whole time. In
 another room six participants attack together (`tests/worker/room/attacker.py`: typed lines
@@ -117,14 +117,14 @@ async def attack(stack: Stack, seconds: float) -> int:
 
 
 async def attack_another(livekit: servers.LiveKit, seconds: float) -> None:
-    """Attack a LiveKit that has no worker: what this costs Ann is the machine's cores alone."""
+    """Attack a LiveKit that has no worker, as a control: it costs the room CPU time only."""
     ways = {kind: (livekit.url, person_token(livekit, ATTACKED, kind)) for kind in KINDS}
     async with attackers(ways):
         await asyncio.sleep(seconds)
 
 
 def whole(ann: Person, since: int) -> float:
-    """Give the share of the echo since a moment that was heard, in percent."""
+    """Return the share of the echo that was heard since a moment, in percent."""
     return round(100 * float(ann.timeline.voiced(ann.personas[0].identity, since).mean()), 2)
 
 
@@ -165,7 +165,7 @@ async def measure(stack: Stack, another: servers.LiveKit, seconds: float) -> dic
 
 
 def whole_between(ann: Person, since: int, until: int) -> float:
-    """Give the share of the echo between two moments that was heard, in percent."""
+    """Return the share of the echo that was heard between two moments, in percent."""
     voiced = ann.timeline.voiced(ann.personas[0].identity, since)[: until - since]
     return round(100 * float(voiced.mean()), 2)
 

@@ -1,4 +1,4 @@
-"""What the bridge costs: hosts with job threads of their own, one engine thread, no model.
+"""Measure the bridge between rooms and engine: hosts with job threads, one engine thread, no model.
 
 Each host has a thread and an event loop, as a livekit-agents job has (`JobExecutorType.THREAD`).
 A paced thread plays the SDK's callback: every 80 ms it puts one real `audio_stream_event` for each
@@ -39,7 +39,7 @@ PERSONA = Persona(name="bench", label="Bench")
 
 
 class SleepStep:
-    """Takes as long as a GPU step and gives silence."""
+    """A step that takes as long as on a GPU and returns silence."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -78,7 +78,7 @@ class SleepStep:
 
 
 class Host(threading.Thread):
-    """One room: an ear, a ring, a slot, on a loop of its own."""
+    """One room with an ear, a ring and a slot, on its own event loop."""
 
     def __init__(self, handle: int, engine: Engine, subscribe: Callable[..., Queue[Any]]) -> None:
         super().__init__(name=f"host-{handle}", daemon=True)
@@ -123,7 +123,7 @@ class Host(threading.Thread):
 
 
 def subscriber(kind: str, queue: "FfiQueue[Any]") -> Callable[..., Queue[Any]]:
-    """How a stream gets its events: the SDK's way, a filter by handle, or routed."""
+    """Return how a stream gets its events: as in the SDK, filtered by handle, or routed."""
 
     def by_type(handle: int, loop: asyncio.AbstractEventLoop) -> Queue[Any]:
         return queue.subscribe(loop, lambda e: e.WhichOneof("message") == "audio_stream_event")
@@ -141,7 +141,7 @@ def subscriber(kind: str, queue: "FfiQueue[Any]") -> Callable[..., Queue[Any]]:
 
 
 def pace(queue: "FfiQueue[Any]", handles: list[int], until_s: float) -> float:
-    """Play the SDK's callback thread; returns its own thread's CPU seconds."""
+    """Act as the SDK's callback thread; return the CPU seconds of this thread."""
     payloads: list[bytes] = []
     for handle in handles:
         event = ffi_pb2.FfiEvent()
@@ -164,7 +164,7 @@ def pace(queue: "FfiQueue[Any]", handles: list[int], until_s: float) -> float:
 
 
 def measure(kind: str, hosts: int, seconds: float) -> dict[str, float | int | str]:
-    """One row of the table."""
+    """Measure one row of the table."""
     step = SleepStep(hosts)
     engine = Engine(Model("sleep", step, (), ()), on_failure=lambda error: None)
     queue: FfiQueue[Any] = NativeEvents() if kind == "routed" else FfiQueue()

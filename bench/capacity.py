@@ -1,4 +1,4 @@
-"""How many conversations hold in real time, with people who come and go all the while.
+"""Measure how many sessions run in real time while sessions join and leave.
 
 Paced sessions push a frame every 80 ms into the engine; each leaves after a while and another joins
 at once. Measured per frame: arrival → delivered, on the engine's own thread (what the rooms' loops
@@ -51,14 +51,14 @@ TEXT_FRAMES = 100  # of a prompt
 
 
 class CountedStep(MoshiStep):
-    """A step that remembers how many slots ran, and renews them as if their calls were long."""
+    """A step that counts running slots and renews them as in long calls."""
 
     rows: list[int]
     times_s: list[float]
     renewed_every: int  # steps from one renewal of a session to its next
 
     def run(self, pcm: Pcm, exec_mask: Mask) -> StepOut:
-        """Advance, and take note."""
+        """Run a step and record it."""
         begun_s = time.perf_counter()
         out = super().run(pcm, exec_mask)
         self.rows.append(int(exec_mask.sum()))
@@ -67,7 +67,7 @@ class CountedStep(MoshiStep):
         return out
 
     def _renew_one(self, running: np.ndarray) -> None:
-        """Ask for the next renewal, each slot in its turn; of half a context, whosever it was."""
+        """Request the next renewal, of half a context, slot by slot."""
         turn, rest = divmod(len(self.rows), max(1, self.renewed_every // max(1, len(running))))
         if rest == 0 and len(running):
             slot = int(running[turn % len(running)])
@@ -89,29 +89,29 @@ class Session:
     took_s: list[float] = field(default_factory=list)
 
     def deliver(self, frame: SlotFrame) -> None:
-        """Take note of a frame; on the engine thread."""
+        """Record a frame. Called on the engine thread."""
         self.delivered += 1
         self.took_s.append(time.monotonic() - frame.arrived_s)
 
     @property
     def lost(self) -> int:
-        """Frames that were due and never came, but for the first, which gives none."""
+        """Return how many frames were due and never came; the first gives none."""
         return max(0, self.pushed - 1 - self.delivered - self.dropped - self.unfinished)
 
     def ends(self) -> None:
-        """Take note of what is on its way now: in the inbox, and in the step that runs."""
+        """Record the frames under way: in the inbox, and in the current step."""
         if self.occupant is not None:
             self.unfinished = len(self.occupant.inbox) + 1
 
     @property
     def dropped(self) -> int:
-        """Frames that its inbox had no room for."""
+        """Return how many frames its full inbox dropped."""
         return 0 if self.occupant is None else self.occupant.dropped
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one trial gave."""
+    """The results of one trial."""
 
     sessions: int
     grid: bool
@@ -130,7 +130,7 @@ class Row:
 
     @property
     def holds(self) -> bool:
-        """Whether everybody was served in time."""
+        """Return whether every session was served in time."""
         return self.p99_ms < FRAME_S * 1000 and not self.late + self.dropped + self.lost
 
 
@@ -154,7 +154,7 @@ class Trial:
         self._all = list(self._here)
 
     def run(self, seconds: float, stay_s: float) -> Row:
-        """Pace everybody, let them come and go, and count what comes after settling."""
+        """Pace all sessions, let them join and leave, and count after the settling time."""
         self._pace(SETTLE_S, stay_s)
         self._dropped_before = sum(each.dropped for each in self._all)
         self._renewed_before = renewals()
@@ -182,7 +182,7 @@ class Trial:
                 self._all.append(new)
 
     def _due(self, until_s: float) -> Iterator[tuple[float, Session]]:
-        """Every session once per 80 ms, in the order of their phases."""
+        """Yield every session once per 80 ms, in the order of their phases."""
         tick_s = (time.monotonic() // FRAME_S + 2) * FRAME_S - LEAD_S
         while tick_s < until_s:
             for session in sorted(self._here, key=lambda each: each.phase_s):
@@ -279,13 +279,13 @@ def read_options() -> tuple[argparse.Namespace, torch.device]:
 
 
 def who_joins(*, prompted: bool) -> Iterator[Persona]:
-    """Whoever comes next, without an end: with a prompt that is kept, then with a new one."""
+    """Yield occupants without end: with a cached prompt, then with a new one, in turn."""
     for number in itertools.count():
         yield models.with_prompt(number * (number % 2), TEXT_FRAMES) if prompted else PERSONA
 
 
 def start(options: argparse.Namespace, device: torch.device) -> tuple[CountedStep, Engine]:
-    """The engine with room for the most sessions; every batch size has run."""
+    """Start the engine for the largest number of sessions, and run every batch size once."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     lm, mimi = models.load(options, device, options.most, prompted=options.prompted)
     reading = models.as_prompted(models.VOICE_FRAMES, mimi.frame_size) if options.prompted else None

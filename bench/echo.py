@@ -1,4 +1,4 @@
-"""Mouth to ear through the whole product: token, room, SFU, ears, engine, voice, SFU, ear.
+"""Measure the delay from a person's microphone through the whole product to the person's ear.
 
 Needs a running stack whose model is `echo` (`make run MODEL=echo`). A person in each room publishes
 a quiet 300 Hz hum with a 1 kHz burst each second, 10 ms at a time, and listens to what comes back.
@@ -31,7 +31,7 @@ SILENT = 0.008
 
 @dataclass
 class Ear:
-    """What one person found out."""
+    """The results of one person."""
 
     joined_ms: float = 0.0
     heard_ms: float = 0.0
@@ -41,7 +41,7 @@ class Ear:
 
 
 def chunk_of(index: int) -> np.ndarray:
-    """The 10 ms at `index`: hum, and each second a burst."""
+    """Return the 10 ms at `index`: a hum, and a burst every second."""
     t = (np.arange(CHUNK) + index * CHUNK) / RATE_HZ
     wave = HUM * np.sin(2 * np.pi * 300 * t)
     if index % 100 < BURST_CHUNKS:
@@ -50,7 +50,7 @@ def chunk_of(index: int) -> np.ndarray:
 
 
 async def speak(source: rtc.AudioSource, bursts: list[float], until_s: float) -> None:
-    """Publish on this loop's clock, noting when each burst's first sample was captured."""
+    """Publish on this loop's clock; record when each burst's first sample was captured."""
     loop = asyncio.get_running_loop()
     begun_s, index = loop.time(), 0
     while loop.time() < until_s:
@@ -64,7 +64,7 @@ async def speak(source: rtc.AudioSource, bursts: list[float], until_s: float) ->
 
 
 async def listen(track: rtc.Track, ear: Ear, bursts: list[float], settle_s: float) -> None:
-    """Find the bursts and the gaps in what comes back."""
+    """Find the bursts and the gaps in the received sound."""
     loop = asyncio.get_running_loop()
     stream = rtc.AudioStream(track, sample_rate=RATE_HZ, num_channels=1, frame_size_ms=10)
     since_burst, silent_run = 1000, 0
@@ -89,7 +89,7 @@ async def listen(track: rtc.Track, ear: Ear, bursts: list[float], settle_s: floa
 
 
 async def person(http: httpx.AsyncClient, seconds: float) -> Ear:
-    """One person in a room of its own."""
+    """Run one person in a room of its own."""
     loop = asyncio.get_running_loop()
     answer = await http.post("/token", json={})
     answer.raise_for_status()
@@ -114,7 +114,7 @@ async def person(http: httpx.AsyncClient, seconds: float) -> Ear:
 
 
 async def measure(url: str, rooms: int, seconds: float) -> dict[str, float | int]:
-    """One row of the table."""
+    """Measure one row of the table."""
     async with httpx.AsyncClient(base_url=url, timeout=10) as http:
         ears = await asyncio.gather(*(person(http, seconds) for _ in range(rooms)))
     delays = np.array([delay for ear in ears for delay in ear.delays_ms])

@@ -1,4 +1,4 @@
-"""Two people and six personas in one room for long, as one of them hears it. For `bench.soak`.
+"""Run two people and six personas in one room for long, as one of them hears it. For `bench.soak`.
 
 The people say something each few seconds, so that the personas' talk goes on; a persona that was
 not heard for long is addressed by its name.
@@ -33,7 +33,7 @@ LIMIT_MIB = 8 * 1024
 
 @dataclass
 class Talk:
-    """What was found."""
+    """The results."""
 
     minutes: float
     overlaps_s: list[float] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Talk:
     after: dict[str, Held] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
-        """One row."""
+        """Return the row of the table."""
         return {
             "minutes": self.minutes,
             "longest overlap ms": round(max(self.overlaps_s, default=0.0) * 1000),
@@ -62,7 +62,7 @@ class Talk:
 
 
 async def talk(stack: Stack, minutes: float) -> Talk:
-    """Bring all together, let them talk, look at what Ann heard and read."""
+    """Join everyone, let them talk, and check what Ann heard and read."""
     found, turns = Talk(minutes), Counter[str]()
     request = asking_for(*SIX) | {"room_name": ROOM}
     async with (
@@ -87,7 +87,7 @@ async def talk(stack: Stack, minutes: float) -> Talk:
 
 
 async def converse(stack: Stack, found: Talk, ann: Person, bob: Person) -> None:
-    """Ann and Bob say something in turn; who was heard least is addressed now and then."""
+    """Let Ann and Bob speak in turn, and sometimes address the persona that was heard least."""
     until_s = time.monotonic() + found.minutes * 60
     for turn, speaker in enumerate(itertools.cycle((ann, bob))):
         if time.monotonic() >= until_s:
@@ -103,7 +103,7 @@ async def converse(stack: Stack, found: Talk, ann: Person, bob: Person) -> None:
 
 
 def look_back(found: Talk, ann: Person, turns: Counter[str]) -> None:
-    """Overlaps, lines and what each persona had of the time."""
+    """Compute overlaps, lines and each persona's share of the time."""
     names = {each.identity: each.attributes[wire.ATTR_PERSONA] for each in ann.personas}
     found.overlaps_s = ann.timeline.overlaps_s(names)
     found.skew_s = ann.timeline.skew_s()
@@ -121,7 +121,7 @@ def look_back(found: Talk, ann: Person, turns: Counter[str]) -> None:
 
 
 async def voice_counters(stack: Stack) -> dict[str, float]:
-    """Gaps and skips of all voices so far."""
+    """Return the gaps and skips of all voices so far."""
     async with httpx.AsyncClient(trust_env=False) as http:
         text = (await http.get(f"{stack.worker_url}/metrics")).text
     return {
@@ -131,7 +131,7 @@ async def voice_counters(stack: Stack) -> dict[str, float]:
 
 
 async def worker_figures(stack: Stack, before: dict[str, float]) -> dict[str, Any]:
-    """Step times now, and the gaps and skips since."""
+    """Return the current step times, and the gaps and skips since."""
     async with httpx.AsyncClient(trust_env=False) as http:
         heartbeat = (await http.get(stack.worker_url)).json()
     now = await voice_counters(stack)

@@ -1,4 +1,4 @@
-"""The memory plan that is made before any weight is loaded, against what is taken in the end.
+"""Compare the memory plan, made before any weight is loaded, with the memory used.
 
 The plan is `checkpoint.py`'s own, for the model without its weights. Measured, one after another:
 the weights, the slots as the step holds them (exact) and as the process or device sees them, the
@@ -65,13 +65,13 @@ def read_options() -> tuple[argparse.Namespace, torch.device]:
 
 
 def plan_of(lm: torch.nn.Module, mimi: torch.nn.Module, device: torch.device) -> MemoryPlan:
-    """What the worker would have planned."""
+    """Return the worker's memory plan."""
     dtype = next(lm.parameters()).dtype
     return load.plan_memory(lm, mimi, device, dtype)  # type: ignore[arg-type]
 
 
 def talk(step: MoshiStep, frames: int) -> None:
-    """Run every slot for so long."""
+    """Run every slot for a time."""
     for slot in range(step.capacity):
         step.join(slot, PERSONA)
     silence = np.zeros((step.capacity, 1920), dtype=np.float32)
@@ -80,7 +80,7 @@ def talk(step: MoshiStep, frames: int) -> None:
 
 
 def renew(step: MoshiStep) -> None:
-    """Renew slot 0; whoever is silent for long enough pauses."""
+    """Renew slot 0, after a pause of its conversation."""
     step.renewal.ask(0, "request")
     silence = np.zeros((step.capacity, 1920), dtype=np.float32)
     while step.work(60.0):
@@ -88,7 +88,7 @@ def renew(step: MoshiStep) -> None:
 
 
 def seen_bytes(device: torch.device) -> int:
-    """What the process, or torch on the device, takes."""
+    """Return the memory of the process, or of torch on the device."""
     if device.type == "cuda":
         torch.cuda.synchronize()
         return torch.cuda.memory_reserved()

@@ -1,4 +1,4 @@
-"""The models that benchmarks run, and the options that all of them have.
+"""The models of the benchmarks, and the options that all benchmarks have.
 
 The talker (`harness/talker`) or the pocket Moshi on a CPU, or Moshi's 7B architecture with random
 weights in bf16 on CUDA: what a step costs does not depend on the weights.
@@ -30,7 +30,7 @@ PERSONA = Persona(name="bench", label="Bench")  # sampled, with the default temp
 
 
 def options_of(doc: str | None) -> argparse.ArgumentParser:
-    """A parser with the options of every benchmark; `doc` is the benchmark's own."""
+    """Return a parser with the common options; `doc` is the benchmark's docstring."""
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("--arch", choices=ARCHS, default=ARCHS[0])
     parser.add_argument("--random", action="store_true", help="random weights (moshi7b only)")
@@ -40,7 +40,7 @@ def options_of(doc: str | None) -> argparse.ArgumentParser:
 
 
 def read(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, torch.device]:
-    """Read the options, and what they mean for torch."""
+    """Read the options and set torch up."""
     options = parser.parse_args()
     if options.arch == "moshi7b" and not options.random:
         parser.error("--arch moshi7b needs --random: this benchmark loads no weights of its own")
@@ -51,7 +51,7 @@ def read(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, torch.dev
 
 
 def plan_7b(context: int | None, device: torch.device, *, prompted: bool = False) -> MemoryPlan:
-    """The worker's own memory plan for Moshi's 7B or PersonaPlex's, from sizes alone."""
+    """Return the worker's memory plan for Moshi's 7B or PersonaPlex's, from sizes alone."""
     meta = torch.device("meta")
     with Unfilled():
         lm = get_moshi_lm(None, None, meta, torch.bfloat16, lm_kwargs_overrides=_sizes(context))
@@ -63,7 +63,7 @@ def plan_7b(context: int | None, device: torch.device, *, prompted: bool = False
 def load(
     options: argparse.Namespace, device: torch.device, slots: int, *, prompted: bool = False
 ) -> tuple[LMModel, MimiModel]:
-    """Load what the options name, for so many slots; ends with a reason where they do not fit."""
+    """Load the model of the options for a number of slots; exit with a reason if they do not fit."""
     if options.arch == "moshi7b":
         try:
             plan_7b(options.context, device, prompted=prompted).slots(slots)
@@ -79,7 +79,7 @@ def load(
 
 
 def as_prompted(voice_frames: int, frame_samples: int) -> PromptReading:
-    """What takes any model for a PersonaPlex: a voice of noise, and a token for each letter."""
+    """Return prompt parts that make a model a PersonaPlex: a voice of noise, a token per letter."""
     noise = np.random.default_rng(1).normal(size=voice_frames * frame_samples) * 0.1
     return PromptReading(
         encode=lambda text: [10 + ord(letter) % 50 for letter in text],
@@ -89,7 +89,7 @@ def as_prompted(voice_frames: int, frame_samples: int) -> PromptReading:
 
 
 def with_prompt(number: int, text_frames: int) -> Persona:
-    """A persona with a prompt of its own, that takes so many frames as `as_prompted` reads it."""
+    """Return a persona whose own prompt takes a number of frames."""
     tags = len("<system>  <system>")
     text = str(number).rjust(4, "x").ljust(max(4, text_frames - tags), "x")
     return Persona(name="bench", label="Bench", voice="bench", prompt=text)
@@ -100,7 +100,7 @@ def _sizes(context: int | None) -> dict[str, int]:
 
 
 def name_of(options: argparse.Namespace, device: torch.device) -> str:
-    """The device, for people."""
+    """Return the device's name."""
     if device.type == "cuda":
         return torch.cuda.get_device_name()
     return f"CPU, {options.threads} thread"

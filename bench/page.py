@@ -1,4 +1,4 @@
-"""What the page weighs, when it can be used, how soon a voice is heard, and who can use it.
+"""Measure the page: size, time until usable, time until a voice is heard, accessibility.
 
 Starts the product with the pocket Moshi and a real Chromium, into whose microphone somebody says a
 sentence of 2 s every 8 s, from the moment when it opens. "Ready" is the start button that can be
@@ -52,7 +52,7 @@ new PerformanceObserver((list) => {
 
 
 async def take_picture(browser: Browser, stack: Stack, path: Path) -> None:
-    """A call with two personas, as soon as there is something to read."""
+    """Take a picture of a call with two personas once there are words."""
     page = await browser.new_page(
         viewport=SIZE, device_scale_factor=SHARPNESS, color_scheme="light"
     )
@@ -66,7 +66,7 @@ async def take_picture(browser: Browser, stack: Stack, path: Path) -> None:
 
 
 async def load(browser: Browser, stack: Stack, *, slow: bool) -> dict[str, float]:
-    """A new visitor's first load."""
+    """Measure a new visitor's first load."""
     context = await browser.new_context()
     page = await context.new_page()
     await page.add_init_script(SHIFTS)
@@ -85,7 +85,7 @@ async def load(browser: Browser, stack: Stack, *, slow: bool) -> dict[str, float
 
 
 async def call(browser: Browser, stack: Stack) -> tuple[float, float]:
-    """Milliseconds from the click until a voice listens, and until it is heard."""
+    """Measure the milliseconds from the click until a voice listens, and until it is heard."""
     context = await browser.new_context()
     visit = await Visit(await context.new_page(), stack.url).open()
     clicked_ms = await visit.page.evaluate("performance.now()")
@@ -100,7 +100,7 @@ async def call(browser: Browser, stack: Stack) -> tuple[float, float]:
 
 
 async def access(browser: Browser, stack: Stack) -> dict[str, str]:
-    """Rules broken and passed at the start and in a call, in each theme."""
+    """Count accessibility rules broken and passed, at the start and in a call, in each theme."""
     found = {}
     visit = await Visit(await browser.new_page(), stack.url).open()
     for state in ("start", "call"):
@@ -119,7 +119,7 @@ async def access(browser: Browser, stack: Stack) -> dict[str, str]:
 
 
 async def measure(browser: Browser, stack: Stack) -> None:
-    """Everything, as a table and as JSON."""
+    """Measure everything; print a table and JSON."""
     quick = [await load(browser, stack, slow=False) for _ in range(VISITS)]
     slow = [await load(browser, stack, slow=True) for _ in range(VISITS)]
     calls = [await call(browser, stack) for _ in range(VISITS)]

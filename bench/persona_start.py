@@ -1,4 +1,4 @@
-"""How long a persona takes to begin: from its join to its first frame, with others in the batch.
+"""Measure the time from a persona's join to its first frame, with others in the batch.
 
 Three ways with the same prompt (voice, silence, text, silence). Cached: the prompt was read before,
 so a join is one copy, and the next step gives a frame. New: nobody had this prompt, so it is read
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def cached_s(step: MoshiStep, pcm: Pcm, persona: Persona, clock: Clock) -> float:
-    """Seconds from the join to the first frame, the others' frames being computed along."""
+    """Return the seconds from the join to the first frame, while others compute theirs."""
     begun_s = clock()
     step.join(0, persona)
     out = step.run(pcm, np.ones(step.capacity, dtype=np.bool_))
@@ -84,7 +84,7 @@ def cached_s(step: MoshiStep, pcm: Pcm, persona: Persona, clock: Clock) -> float
 
 
 def new_s(step: MoshiStep, pcm: Pcm, persona: Persona) -> float:
-    """Seconds until the slot is free to speak, a step and its gap every 80 ms."""
+    """Return the seconds until the slot may speak, with a step and its gap every 80 ms."""
     step.join(0, persona)
     frames = 0
     while step.stage.waits(0):
@@ -98,7 +98,7 @@ def new_s(step: MoshiStep, pcm: Pcm, persona: Persona) -> float:
 
 
 def sequential_s(lm: LMModel, mimi: MimiModel, frames: int, clock: Clock) -> float:
-    """Seconds of upstream's prompt and of its first frame."""
+    """Return the seconds of upstream's prompt and of its first frame."""
     lm_gen = LMGen(lm)
     codes = torch.zeros(1, lm.n_q - lm.dep_q, 1, dtype=torch.long, device=lm.device)
     noise = torch.randn(1, 1, mimi.frame_size).to(lm.device) * 0.1

@@ -1,4 +1,4 @@
-"""What calls without end cost: one renewal taken apart, then an hour of calls, faster than time.
+"""Measure calls without end: the parts of one renewal, then an hour of calls.
 
 First: a renewal reads half a context of a session's own tokens in pieces and swaps. Printed: the
 time of each piece by its size (a piece must fit into what a step leaves of 80 ms), of the swap, and
@@ -40,7 +40,7 @@ WHOLE_GAP_S = 60.0
 
 
 class TimedChores(BackgroundWork):
-    """Remembers how long the pieces of each kind took."""
+    """Background work that records how long the pieces of each kind took."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class TimedChores(BackgroundWork):
 
 
 class Talk:
-    """All slots of a step, talking."""
+    """A step whose slots all talk."""
 
     def __init__(self, step: MoshiStep) -> None:
         self.step = step
@@ -66,7 +66,7 @@ class Talk:
         self.frames = self.missed = self.slow = self.over = 0
 
     def frame(self, gap_s: Callable[[float], float]) -> float:
-        """One step and its gap; seconds of the step."""
+        """Run one step and its gap; return the seconds of the step."""
         begun_s = time.perf_counter()
         talks = self.frames % 100 < 75  # then a pause
         out = self.step.run(self._noise[self.frames % 25] * talks, self._all)
@@ -111,7 +111,7 @@ def read_options() -> tuple[argparse.Namespace, torch.device]:
 
 
 def one_renewal(talk: Talk) -> dict[str, Any]:
-    """Renew slot 0 twice in a gap without end; the second time everything is warm."""
+    """Renew slot 0 twice in a gap without end; the second run is warm."""
     steps_s: list[float] = []
     while talk.frames < talk.step.renewal.keep_frames:
         steps_s.append(talk.frame(lambda took_s: 0.0))
@@ -139,7 +139,7 @@ def one_renewal(talk: Talk) -> dict[str, Any]:
 
 
 def long_call(talk: Talk, minutes: float) -> dict[str, float | int]:
-    """Talk on for so long."""
+    """Talk for a time."""
     talk.missed = talk.slow = talk.over = 0
     before, frames = renewals(), int(minutes * 60 / FRAME_S)
     steps_s: list[float] = []
@@ -164,14 +164,14 @@ def long_call(talk: Talk, minutes: float) -> dict[str, float | int]:
 
 
 def memory_mib(step: MoshiStep) -> float:
-    """The process's memory, or what torch holds of the device's."""
+    """Return the memory of the process, or of torch on the device."""
     if step.memory.device.type == "cuda":
         return round(torch.cuda.memory_reserved() / 2**20, 1)
     return round(psutil.Process().memory_info().rss / 2**20, 1)
 
 
 def renewals() -> int:
-    """How many slots were renewed so far, for any reason."""
+    """Return how many slots were renewed so far."""
     return sum(
         int(sample.value)
         for metric in REGISTRY.collect()

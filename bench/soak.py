@@ -1,4 +1,4 @@
-"""What hours do to the product: many joins and leaves, then a long talk of many, counted.
+"""Run the product for hours: many joins and leaves, then a long talk; count what is left behind.
 
 Starts a stack of its own with the talker: redis, LiveKit, worker, token service, as `make
 run` does. First so many visits: somebody comes, meets two personas, hears each of them, leaves.
@@ -33,7 +33,7 @@ CAPACITY = max(len(SIX), 8)
 
 
 def table(rows: list[dict[str, Any]]) -> None:
-    """Print rows under their names."""
+    """Print rows with their headings."""
     widths = [max(len(name), *(len(str(row[name])) for row in rows)) for name in rows[0]]
     for cells in (rows[0].keys(), *(row.values() for row in rows)):
         print("  ".join(f"{cell!s:>{width}}" for cell, width in zip(cells, widths, strict=True)))
@@ -41,7 +41,7 @@ def table(rows: list[dict[str, Any]]) -> None:
 
 
 def held_rows(before: Mapping[str, Held], after: Mapping[str, Held]) -> list[dict[str, Any]]:
-    """Each process before and after, side by side."""
+    """Return each process before and after, side by side."""
     return [
         {
             "process": name,
@@ -57,7 +57,7 @@ def held_rows(before: Mapping[str, Held], after: Mapping[str, Held]) -> list[dic
 
 
 async def soak(stack: Stack, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Both parts, as far as they are asked for; prints the tables."""
+    """Run the requested parts; print the tables."""
     found: dict[str, Any] = {"bench": "soak", "cores": os.cpu_count(), "load": os.getloadavg()}
     if arguments.visits:
         visited = await visits(stack, arguments.visits, arguments.at_once)

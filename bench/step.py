@@ -1,4 +1,4 @@
-"""What a step costs against the number of slots, beside solo upstream runs in the same process.
+"""Measure a step against the number of slots, beside solo upstream runs in the same process.
 
 One session alone costs a step of upstream's `LMGen` and Mimi; N sessions, one after another, N such
 steps. In a batch the weights are read once for all, so a step grows slowly with its slots. The
@@ -53,7 +53,7 @@ def read_options() -> tuple[argparse.Namespace, torch.device]:
 
 
 def solo_frame(lm: LMModel, mimi: MimiModel, device: torch.device) -> Callable[[], None]:
-    """One frame of one session through upstream, sampled, with CUDA graphs where there is CUDA."""
+    """Compute one sampled frame of one session with upstream, with CUDA graphs on CUDA."""
     lm_gen = LMGen(lm)
     lm_gen.streaming_forever(1)
     mimi.streaming_forever(1)
@@ -70,7 +70,7 @@ def solo_frame(lm: LMModel, mimi: MimiModel, device: torch.device) -> Callable[[
 
 
 def batch_frame(step: MoshiStep, slots: int) -> Callable[[], None]:
-    """One frame of the first `slots` sessions."""
+    """Compute one frame of the first `slots` sessions."""
     noise = np.random.default_rng(0).normal(size=(step.capacity, step.ports.pcm_in.host.shape[1]))
     pcm = (noise * 0.1).astype(np.float32)
     mask = np.arange(step.capacity) < slots
@@ -82,7 +82,7 @@ def batch_frame(step: MoshiStep, slots: int) -> Callable[[], None]:
 
 
 def join_ms(step: MoshiStep) -> float:
-    """What a join takes away from the others' time."""
+    """Return how long a join delays the others, in ms."""
     begin = time.perf_counter()
     for slot in range(step.capacity):
         step.join(slot, PERSONA)
@@ -97,7 +97,7 @@ def take_turns(
     rounds: int,
     clock: Callable[[], float],
 ) -> dict[int, list[float]]:
-    """Seconds per frame of every run, its first frames left out."""
+    """Return the seconds per frame of every run, without its first frames."""
     times: dict[int, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         for _ in range(5):

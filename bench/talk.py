@@ -1,4 +1,4 @@
-"""How well the pocket Moshi converses, over rooms: from a published track to a subscriber's ear.
+"""Measure the pocket Moshi's conversations in rooms, from a published track to a subscriber.
 
 Needs a running stack (`make run`), espeak-ng and the `training` group. In a room for each persona a
 person whom it never heard speaks (espeak-ng's voices that training left out), interrupts every
@@ -42,7 +42,7 @@ STILL = {spelled(text) for text in COMMON[Use.STILL]}
 
 @dataclass
 class Figures:
-    """What one person found out."""
+    """The results of one person."""
 
     persona: str
     answers_ms: list[float] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Figures:
 
 
 class Room:
-    """A person's ears and mouth in a room with one persona, by LiveKit's names."""
+    """A person in a room with one persona, using LiveKit's names."""
 
     def __init__(self) -> None:
         self.room = rtc.Room()
@@ -76,7 +76,7 @@ class Room:
         self._loop = asyncio.get_running_loop()
 
     async def join(self, url: str, persona: str) -> None:
-        """Come in, publish, listen; back when the persona is live."""
+        """Join, publish and listen; return when the persona is live."""
         agent = {"agent_name": "moshi", "metadata": json.dumps({"persona": persona})}
         async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http:
             answer = await http.post("/token", json={"room_config": {"agents": [agent]}})
@@ -103,14 +103,14 @@ class Room:
         await self.room.disconnect()
 
     async def say(self, pcm: np.ndarray) -> float:
-        """Say it; when it was over, as heard by the room (without what waits in the source)."""
+        """Say a sound; return when the room heard its end, without the source's queue."""
         self._speech = pcm
         while len(self._speech):  # noqa: ASYNC110  taken 10 ms at a time
             await asyncio.sleep(0.005)
         return self._loop.time() + 0.05
 
     async def onset(self, within_s: float, since: int) -> int | None:
-        """The first piece from `since` on that sounds for 50 ms; None: there is none in time."""
+        """Return the first piece from `since` on that sounds for 50 ms, or `None` in time."""
         deadline_s = self._loop.time() + within_s
         while self._loop.time() < deadline_s:
             loud = self.loud[since:]
@@ -121,7 +121,7 @@ class Room:
         return None
 
     async def end(self, since: int) -> int:
-        """The piece after the last that sounds, once it has been silent for long enough."""
+        """Return the piece after the last that sounds, after enough silence."""
         need = int(OVER_S * 100)
         while True:
             loud = np.flatnonzero(self.loud[since:])
@@ -161,7 +161,7 @@ class Room:
 
 
 class Talk:
-    """One person's talk with one persona."""
+    """One person's conversation with one persona."""
 
     def __init__(self, room: Room, persona: str, ears: Ears, rng: random.Random) -> None:
         self._room, self._ears, self._rng = room, ears, rng
@@ -169,7 +169,7 @@ class Talk:
         self.figures = Figures(persona)
 
     async def run(self, turns: int, quiet_s: float) -> Figures:
-        """Talk, then be silent, then noisy."""
+        """Talk, then be silent, then make noise."""
         await self._room.end(0)
         for number in range(turns):
             await self._turn(interrupts=number % 4 == 3)
@@ -203,7 +203,7 @@ class Talk:
         await self._understand(begin, await room.end(begin), backed=backed)
 
     async def _interrupt(self) -> None:
-        """Speak over it; how long it goes on, or nothing where it does not stop meanwhile."""
+        """Speak over the persona; return how long it continues, or `None` if it does not stop."""
         room = self._room
         begun_s, at = asyncio.get_running_loop().time() + 0.05, len(room.sound)
         pcm = np.concatenate([self._speech(), np.zeros(1, np.float32)])
@@ -218,7 +218,7 @@ class Talk:
             await room.end(begin)
 
     async def _understand(self, begin: int, end: int, *, backed: bool) -> None:
-        """Hold what is heard against what is read, and the pitch against the voice's.
+        """Compare the heard words with the transcript, and the pitch with the voice's.
 
         A back-channel just before it stands in the same segment.
         """
@@ -240,7 +240,7 @@ class Talk:
         figures.right_pitch += voice == self._voice
 
     def _judge(self, pcm: np.ndarray) -> tuple[str | None, str | None]:
-        """The sentence, and the voice that is nearest in pitch."""
+        """Return the recognized sentence, and the voice of the nearest pitch."""
         return self._ears.hear(pcm), voice_of(pcm)
 
     async def _listen(self, quiet_s: float) -> None:
@@ -265,7 +265,7 @@ class Talk:
 
 
 def report(all_figures: list[Figures]) -> None:
-    """A table, then a line of JSON."""
+    """Print a table, then a line of JSON."""
     print(
         f"{'persona':18} {'turns':>5} {'answered':>8} {'ms':>6} {'understood':>10} {'voice':>7}"
         f" {'stopped':>8} {'ms':>6} {'back':>4} {'false/min':>9} {'still':>5}"
@@ -295,7 +295,7 @@ def report(all_figures: list[Figures]) -> None:
 
 
 async def talk(url: str, persona: str, options: argparse.Namespace) -> Figures:
-    """One room from joining to leaving."""
+    """Run one room from joining to leaving."""
     room = Room()
     room.echo = gain(options.echo)
     await room.join(url, persona)
@@ -308,7 +308,7 @@ async def talk(url: str, persona: str, options: argparse.Namespace) -> Figures:
 
 
 async def main() -> None:
-    """All personas at once."""
+    """Run all personas at once."""
     disable_native_log_capture()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--url", default=f"http://127.0.0.1:{load_settings().port}")

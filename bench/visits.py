@@ -1,4 +1,4 @@
-"""Many joins and leaves against a running stack, and what they left behind. For `bench.soak`."""
+"""Join and leave a running stack many times; count what is left behind. For `bench.soak`."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ WITHIN_S = 60.0
 
 @dataclass
 class Visits:
-    """What was found."""
+    """The results."""
 
     asked: int
     there_s: list[float] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Visits:
     after: dict[str, Held] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
-        """One row: how many came, how quickly their personas did, what is left of them."""
+        """Return a row: the visits, how quickly personas came, what is left behind."""
         there_s = self.there_s or [float("nan")]
         return {
             "visits": len(self.there_s),
@@ -50,7 +50,7 @@ class Visits:
 
 
 async def visits(stack: Stack, count: int, at_once: int) -> Visits:
-    """So many visits, so many at a time. The first ones start what a process keeps."""
+    """Make a number of visits, several at a time. The first ones fill caches."""
     await several(stack, Visits(at_once), at_once)
     await settled(stack, lambda: True)
     found = Visits(count, before=counted(stack))
@@ -75,12 +75,12 @@ async def visits(stack: Stack, count: int, at_once: int) -> Visits:
 
 
 def counted(stack: Stack) -> dict[str, Held]:
-    """Every process of the stack, and this one, in which the people are."""
+    """Count every process of the stack, and this one, which has the people."""
     return census(stack) | {"people": held_by(os.getpid())}
 
 
 async def several(stack: Stack, found: Visits, at_once: int) -> None:
-    """Visits one after another, on as many ways at once."""
+    """Make visits one after another, in several tasks."""
     turns = iter(range(1, found.asked + 1))
     quarter = max(found.asked // 4, 1)
 
@@ -98,7 +98,7 @@ async def several(stack: Stack, found: Visits, at_once: int) -> None:
 
 
 async def visit(stack: Stack) -> float:
-    """Come, meet two personas, hear them, leave. Gives the seconds until both were there."""
+    """Join, hear two personas and leave; return the seconds until both were there."""
     begun_s = time.monotonic()
     async with person(stack.url, asking_for(*PERSONAS)) as ann:
         await in_talk(ann, len(PERSONAS))
@@ -108,13 +108,13 @@ async def visit(stack: Stack) -> float:
 
 
 async def rooms(stack: Stack) -> list[str]:
-    """The rooms that LiveKit knows."""
+    """Return LiveKit's rooms."""
     async with stack.livekit.client() as livekit:
         return [room.name for room in (await livekit.room.list_rooms(api.ListRoomsRequest())).rooms]
 
 
 async def settled(stack: Stack, holds: Callable[[], bool]) -> None:
-    """Wait until no slot and no room is left and this holds, too; or for long enough."""
+    """Wait until no slot and no room is left and a condition holds, or for a time."""
     until_s = time.monotonic() + SETTLE_S
     while time.monotonic() < until_s:
         if not await slots_used(stack) and not await rooms(stack) and holds():

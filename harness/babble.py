@@ -1,4 +1,4 @@
-"""A sound like speech, made on the spot: syllables of a consonant and a vowel, in sentences.
+"""Make a sound like speech: sentences of syllables, each a consonant and a vowel.
 
 Pure: numpy, a seed. No word in it, but a voice activity detector takes it for speech, and two
 pieces of it are as unlike as two pieces of talk, so that a delay can be found by correlation.
@@ -29,7 +29,7 @@ Curve = npt.NDArray[np.float64]
 
 
 def babble(seconds: float, seed: int = 1, *, pauses: bool = True) -> Sound:
-    """Speech-like sound `[seconds · 24000]`, peak 0.5; without `pauses` it takes no breath."""
+    """Return speech-like sound `[seconds · 24000]`, peak 0.5, with or without pauses."""
     rng = np.random.default_rng(seed)
     at = np.arange(round(seconds * RATE_HZ)) / (SYLLABLE_S * RATE_HZ)  # in syllables
     count = int(at[-1]) + 2
@@ -49,14 +49,14 @@ def babble(seconds: float, seed: int = 1, *, pauses: bool = True) -> Sound:
 
 
 def noisy(sound: Sound, snr_db: float, seed: int = 2) -> Sound:
-    """The sound with white noise so many dB below it, not louder than it was."""
+    """Add white noise that is some dB below the sound, at the same loudness."""
     power = float(np.mean(sound**2)) / 10 ** (snr_db / 10)
     mixed = sound + np.random.default_rng(seed).normal(scale=power**0.5, size=len(sound))
     return (mixed * 0.5 / max(0.5, float(np.abs(mixed).max()))).astype(np.float32)
 
 
 def _vowels(at: Curve, vowels: Curve, pitch: Curve, rng: np.random.Generator) -> Curve:
-    """Harmonics of a voice whose pitch and formants glide from syllable to syllable."""
+    """Return the harmonics of a voice whose pitch and formants glide between syllables."""
     syllables = np.arange(len(pitch))
     pitch_hz = np.interp(at, syllables, pitch) * (1 + 0.01 * _slow_noise(len(at), rng))
     phase = 2 * np.pi * np.cumsum(pitch_hz) / RATE_HZ
@@ -73,7 +73,7 @@ def _vowels(at: Curve, vowels: Curve, pitch: Curve, rng: np.random.Generator) ->
 
 
 def _hiss(samples: int, rng: np.random.Generator) -> Curve:
-    """Noise of the height of an s."""
+    """Return noise in the frequencies of an s."""
     spectrum = np.fft.rfft(rng.normal(size=samples))
     hz = np.fft.rfftfreq(samples, 1 / RATE_HZ)
     spectrum[(hz < HISS_HZ[0]) | (hz > HISS_HZ[1])] = 0
@@ -81,6 +81,6 @@ def _hiss(samples: int, rng: np.random.Generator) -> Curve:
 
 
 def _slow_noise(samples: int, rng: np.random.Generator) -> Curve:
-    """What no throat holds still: a new value each 10 ms."""
+    """Return slow random changes, a new value each 10 ms."""
     values = rng.normal(size=samples // 240 + 2)
     return np.interp(np.arange(samples) / 240, np.arange(len(values)), values)

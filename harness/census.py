@@ -1,4 +1,4 @@
-"""What the processes of a stack hold: threads, file descriptors, memory. Reads /proc by psutil."""
+"""Count threads, file descriptors and memory of the processes of a stack, with psutil."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ MIB = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What one process holds at a moment."""
+    """The resources of one process at a moment."""
 
     threads: int
     descriptors: int
@@ -22,7 +22,7 @@ class Held:
 
 
 def held_by(pid: int) -> Held:
-    """Count one process."""
+    """Count the resources of one process."""
     process = psutil.Process(pid)
     with process.oneshot():
         return Held(
@@ -31,7 +31,7 @@ def held_by(pid: int) -> Held:
 
 
 def processes_of(stack: Stack) -> Mapping[str, int]:
-    """The processes that serve rooms, by name."""
+    """Return the processes of a stack by name."""
     with redis.Redis.from_url(stack.redis_url) as client:
         about: Any = client.info("server")
     return {
@@ -43,10 +43,10 @@ def processes_of(stack: Stack) -> Mapping[str, int]:
 
 
 def census(stack: Stack) -> dict[str, Held]:
-    """Count each process of a stack."""
+    """Count the resources of each process of a stack."""
     return {name: held_by(pid) for name, pid in processes_of(stack).items()}
 
 
 def rss_mib(stack: Stack) -> float:
-    """Resident memory of all of them together."""
+    """Return the resident memory of all processes of a stack."""
     return sum(held.rss_mib for held in census(stack).values())

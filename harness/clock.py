@@ -1,4 +1,4 @@
-"""A clock of ours that goes wrong, for tests: the one by which livekit-api 1.2.1 mints tokens."""
+"""Shift a clock for tests: the one with which livekit-api 1.2.1 makes tokens."""
 
 import datetime as real
 from types import SimpleNamespace
@@ -8,7 +8,7 @@ from livekit.api import access_token
 
 
 def set_ahead(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Mint tokens so many seconds in the future, or the past; LiveKit's own clock goes right."""
+    """Make tokens some seconds in the future or the past; LiveKit's own clock is right."""
 
     class Shifted(real.datetime):
         @classmethod

@@ -1,4 +1,4 @@
-"""`make run` without make, on ports of the test's own: what it says, what descends from it."""
+"""Run `make run` without make, on free ports; read its log and its processes."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ READY_WITHIN_S = 100.0
 
 
 class Launched:
-    """A launcher and all it says."""
+    """A launcher and its log."""
 
     def __init__(self, command: list[str], log: Path, environment: dict[str, str]) -> None:
         self._log = log
@@ -26,21 +26,21 @@ class Launched:
             )
 
     def said(self) -> str:
-        """Everything in the log so far."""
+        """Return the log so far."""
         return self._log.read_text(errors="replace")
 
     def wait_until_said(self, words: str, within_s: float = 20.0) -> None:
-        """Wait for words in the log; a launcher that ended says no more."""
+        """Wait for words in the log, or for the launcher's end."""
         wait_until(lambda: words in self.said() or self.process.poll() is not None, words, within_s)
 
         assert words in self.said(), self.said()[-3000:]
 
     def family(self) -> list[psutil.Process]:
-        """Everything that descends from the launcher."""
+        """Return all descendants of the launcher."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def end(self) -> None:
-        """Kill what is left."""
+        """Kill the launcher and the remaining processes."""
         left = self.family() if self.process.poll() is None else []
         self.process.kill()
         self.process.wait()
@@ -54,7 +54,7 @@ MakeRun = Callable[[], Launched]
 
 @contextmanager
 def make_run(log: Path, settings: dict[str, str]) -> Generator[Launched]:
-    """The product from its first line to its end."""
+    """Run the product."""
     launched = Launched([sys.executable, "-m", "deploy.launch.run"], log, settings)
     try:
         yield launched
@@ -63,7 +63,7 @@ def make_run(log: Path, settings: dict[str, str]) -> Generator[Launched]:
 
 
 def addresses(home: Path) -> dict[str, str]:
-    """Settings for a product of the test's own: free ports, no user file, the echo."""
+    """Return settings with free ports, without a user file, with the echo."""
     return {
         "HOME": str(home),
         "CACHE_DIR": os.environ.get("CACHE_DIR") or str(Path("~/.cache/moshi-rooms").expanduser()),
@@ -76,7 +76,7 @@ def addresses(home: Path) -> dict[str, str]:
 
 
 def _three_free_ports() -> int:
-    """The first of three neighbours: LiveKit's HTTP, TCP and UDP."""
+    """Return the first of three free neighbouring ports for LiveKit's HTTP, TCP and UDP."""
     while True:
         first = free_port()
         try:

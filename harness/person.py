@@ -1,4 +1,4 @@
-"""A person in a room, by LiveKit's Python SDK: speaks a tone, hears, reads, as any client would.
+"""A person in a room, with LiveKit's Python SDK: speaks a tone, hears and reads as any client.
 
 Uses LiveKit's own names only, so what it finds every LiveKit client finds.
 """
@@ -35,7 +35,7 @@ async def eventually(holds: Callable[[], bool], what: str, within_s: float = WIT
 
 @dataclass
 class Words:
-    """One text stream as it was read."""
+    """One text stream that a person read."""
 
     identity: str
     text: str
@@ -62,17 +62,17 @@ class Person:
 
     @property
     def personas(self) -> list[rtc.RemoteParticipant]:
-        """The AI participants, as LiveKit's frontends know them."""
+        """The AI participants, as LiveKit's frontends recognize them."""
         kind = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
         return [p for p in self.room.remote_participants.values() if p.kind == kind]
 
     def rms(self, identity: str) -> float:
-        """Loudness of the last 200 ms that were heard of somebody."""
+        """Return the loudness of the last 200 ms of a participant."""
         chunks = self.heard.get(identity, [])[-20:]
         return float(np.sqrt(np.mean(np.concatenate(chunks) ** 2))) if chunks else 0.0
 
     def loudest_hz(self, identity: str) -> float:
-        """The strongest frequency in the last 400 ms that were heard of somebody."""
+        """Return the strongest frequency in the last 400 ms of a participant."""
         chunks = self.heard.get(identity, [])[-40:]
         if len(chunks) < 40:
             return 0.0
@@ -82,7 +82,7 @@ class Person:
     async def publish(
         self, source_kind: rtc.TrackSource.ValueType = rtc.TrackSource.SOURCE_MICROPHONE
     ) -> None:
-        """Publish a microphone, or sound of another source, that says `tone_hz`."""
+        """Publish a microphone, or another source, with a tone of `tone_hz`."""
         source = rtc.AudioSource(RATE_HZ, 1, queue_size_ms=100)
         track = rtc.LocalAudioTrack.create_audio_track("mouth", source)
         options = rtc.TrackPublishOptions(source=source_kind)
@@ -90,18 +90,18 @@ class Person:
         self.spawn(self.say_tone(source, lambda: self.tone_hz))
 
     async def unpublish(self) -> None:
-        """Take the microphone back."""
+        """Unpublish the microphone."""
         assert self.mouth is not None
         await self.room.local_participant.unpublish_track(self.mouth.sid)
 
     def spawn(self, work: Any) -> None:
-        """Run until the person leaves."""
+        """Run a task until the person leaves."""
         task = asyncio.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
     def listen(self) -> None:
-        """Attach to everything that a client can attach to."""
+        """Attach handlers for everything that a client can receive."""
         room = self.room
         room.on("track_subscribed", lambda track, _, p: self.spawn(self._hear(track, p.identity)))
         room.on("data_received", self._on_data)
@@ -115,7 +115,7 @@ class Person:
         )
 
     async def say_tone(self, source: rtc.AudioSource, hz: Callable[[], float]) -> None:
-        """Say what `speech` holds, then a tone, until the person leaves."""
+        """Say `speech`, then a tone, until the person leaves."""
         index = 0
         while True:
             wave = self._next_speech()
@@ -127,7 +127,7 @@ class Person:
             index += 1
 
     def _next_speech(self) -> npt.NDArray[np.float32] | None:
-        """The next 10 ms of what is to be said; None: it is said."""
+        """Return the next 10 ms of `speech`, or `None` at its end."""
         if self.speech is None:
             return None
         wave, rest = self.speech[:CHUNK], self.speech[CHUNK:]
@@ -167,7 +167,7 @@ class Person:
 
 
 async def fetch_token(url: str, body: dict[str, Any]) -> dict[str, str]:
-    """A token, as a client gets it that tries again while it is told that all is full."""
+    """Fetch a token; retry while the service is full."""
     deadline_s = time.monotonic() + WITHIN_S
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http:
         answer = await http.post("/token", json=body)
@@ -182,7 +182,7 @@ async def fetch_token(url: str, body: dict[str, Any]) -> dict[str, str]:
 
 @asynccontextmanager
 async def person(url: str, body: dict[str, Any] | None = None) -> AsyncGenerator[Person]:
-    """Somebody who fetched a token at `url`, joined, listens and speaks; leaves at the end."""
+    """Fetch a token at `url`, join, listen and speak; leave at the end."""
     token = await fetch_token(url, body or {})
     async with joined(token["server_url"], token["participant_token"]) as there:
         yield there
@@ -190,7 +190,7 @@ async def person(url: str, body: dict[str, Any] | None = None) -> AsyncGenerator
 
 @asynccontextmanager
 async def joined(server_url: str, token: str) -> AsyncGenerator[Person]:
-    """Somebody who came with a token, listens and speaks; leaves at the end."""
+    """Join with a token, listen and speak; leave at the end."""
     there = Person(rtc.Room())
     there.listen()
     # As agents do: with one for both, LiveKit grows slow over many visits (docs/decisions.md).

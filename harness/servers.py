@@ -1,4 +1,4 @@
-"""Real servers for tests: redis and LiveKit on free loopback ports, gone when the test run is.
+"""Start real servers for tests: redis and LiveKit on free loopback ports.
 
 Context managers only; `conftest.py` makes fixtures of them. Reads no `.env` and no user file.
 Started by `deploy.launch.die_with_parent`, so that a killed pytest leaves nothing behind either.
@@ -49,7 +49,7 @@ class LiveKit:
     log: Path
 
     def client(self) -> api.LiveKitAPI:
-        """A client of its server API; use it as `async with livekit.client() as lkapi`."""
+        """Return a client of its server API: `async with livekit.client() as lkapi`."""
         return api.LiveKitAPI(self.http_url, self.api_key, self.api_secret)
 
 
@@ -67,12 +67,12 @@ class GivenSettings(Settings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what the test says."""
+        """Use the arguments only."""
         return (init_settings,)
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port of the loopback that nobody holds at this moment."""
+    """Return a loopback port that is free at this moment."""
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -90,7 +90,7 @@ def wait_until(
 
 
 def gone(processes: Iterable[psutil.Process]) -> bool:
-    """Whether none of them runs any more. One may end between two looks at it."""
+    """Return whether no process runs any more."""
 
     def runs(process: psutil.Process) -> bool:
         with suppress(psutil.NoSuchProcess):
@@ -109,7 +109,7 @@ def running(
     cwd: Path | None = None,
     within_s: float = START_WITHIN_S,
 ) -> Generator[subprocess.Popen[bytes]]:
-    """A process from ready to gone: SIGTERM, then SIGKILL, by pid. Its output goes to `log`."""
+    """Run a process until it is ready; at the end SIGTERM, then SIGKILL. Its output goes to `log`."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             tethered(command),
@@ -140,7 +140,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def start_redis(folder: Path, port: int | None = None) -> Generator[str]:
-    """A redis that keeps nothing on disk; gives its URL. `port` fixes the address."""
+    """Run a redis without files; yield its URL. `port` fixes the address."""
 
     def server() -> tuple[AbstractContextManager[subprocess.Popen[bytes]], str]:
         at = port or free_port()
@@ -163,7 +163,7 @@ def start_livekit(
     port: int | None = None,
     settings: dict[str, Any] | None = None,
 ) -> Generator[LiveKit]:
-    """A LiveKit server; `settings` are laid over its configuration, key by key.
+    """Run a LiveKit server; `settings` replace keys of its configuration.
 
     `port` fixes the address, for a server that comes back where it was.
     """
@@ -189,7 +189,7 @@ def _started(
     stack: ExitStack,
     server: Callable[[], tuple[AbstractContextManager[subprocess.Popen[bytes]], About]],
 ) -> tuple[subprocess.Popen[bytes], About]:
-    """Enter the first server that starts; each attempt has ports of its own."""
+    """Enter the first server that starts; each attempt has new ports."""
     for _ in range(ATTEMPTS - 1):
         starting, about = server()
         try:
@@ -244,7 +244,7 @@ def _tail(log: Path) -> str:
 
 
 def redis_answers(url: str) -> bool:
-    """Whether a redis answers there."""
+    """Return whether a redis answers."""
     try:
         with redis.Redis.from_url(url) as client:
             return bool(client.ping())
@@ -253,7 +253,7 @@ def redis_answers(url: str) -> bool:
 
 
 def http_answers(url: str) -> bool:
-    """Whether a GET there is answered with 200."""
+    """Return whether a GET is answered with 200."""
     try:
         return httpx.get(url, timeout=1.0, trust_env=False).status_code == httpx.codes.OK
     except httpx.HTTPError:

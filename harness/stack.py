@@ -1,4 +1,4 @@
-"""The whole product as real processes: redis, LiveKit, token service, worker. Context manager only.
+"""Run the whole product as real processes: redis, LiveKit, token service, worker.
 
 What `make run` starts, on free ports and without the launcher; the page is the built one.
 """
@@ -36,17 +36,17 @@ class Stack:
 
     @property
     def origins(self) -> set[str]:
-        """Every origin that the page may talk with."""
+        """Every origin that the page may connect to."""
         return {self.url, self.livekit.url, self.livekit.http_url}
 
     async def slots_used_become(self, count: int) -> None:
-        """Wait until the service knows of so many used slots."""
+        """Wait until the service counts this number of used slots."""
         async with asyncio.timeout(READY_WITHIN_S), httpx.AsyncClient(trust_env=False) as http:
             while (await http.get(f"{self.url}/api/config")).json()["slots_used"] != count:  # noqa: ASYNC110 - it sends no event
                 await asyncio.sleep(0.1)
 
     async def close_rooms(self) -> None:
-        """Have LiveKit end every room."""
+        """Close every room of LiveKit."""
         async with self.livekit.client() as lkapi:
             for room in (await lkapi.room.list_rooms(ListRoomsRequest())).rooms:
                 try:
@@ -57,7 +57,7 @@ class Stack:
 
     @contextmanager
     def worker_frozen(self) -> Generator[None]:
-        """Stop the worker's clock, so that no persona comes meanwhile."""
+        """Freeze the worker, so that no persona joins meanwhile."""
         os.kill(self.worker_pid, signal.SIGSTOP)
         try:
             yield
@@ -69,7 +69,7 @@ class Stack:
 def start_stack(
     folder: Path, *, model: str, capacity: int, worker_module: str = "worker", **settings: str
 ) -> Generator[Stack]:
-    """Everything from ready to gone. Further settings are given by their names in small letters."""
+    """Run the product. Further settings are keyword arguments in lower case."""
     port, worker_port = servers.free_port(), servers.free_port()
     url = f"http://127.0.0.1:{port}"
     with ExitStack() as running:
@@ -105,7 +105,7 @@ def start_stack(
 
 
 def environment(livekit: servers.LiveKit, redis_url: str) -> dict[str, str]:
-    """What both our processes are told, whatever the test; rooms and workers end quickly."""
+    """Return the variables of both our processes in every test; rooms and workers end quickly."""
     return {
         "LIVEKIT_URL": livekit.url,
         "LIVEKIT_PUBLIC_URL": livekit.url,
@@ -122,7 +122,7 @@ def environment(livekit: servers.LiveKit, redis_url: str) -> dict[str, str]:
 
 @contextmanager
 def module(name: str, ready: Callable[[], bool], log: Path, env: dict[str, str]) -> Generator[int]:
-    """One of our processes from ready to gone; gives its pid."""
+    """Run one of our processes; yield its pid."""
     command = [sys.executable, "-m", name]
     with servers.running(command, ready, log, env, within_s=READY_WITHIN_S) as process:
         yield process.pid

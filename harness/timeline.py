@@ -1,4 +1,4 @@
-"""Who sounded when, as one listener heard it: a level for each 10 ms of each voice. Pure.
+"""When each voice sounded, as one listener heard it: a level for each 10 ms. Pure.
 
 WebRTC plays all of a listener's tracks by one clock, so the clock here is counted in pieces of
 sound and not in arrivals: a busy machine that delivers late shifts nothing. A voice that comes
@@ -44,7 +44,7 @@ class Timeline:
         self.now = max(self.now, line.ends)
 
     def voiced(self, who: str, since: int = 0) -> Flags:
-        """In which pieces from `since` on somebody sounded; short dips are part of a word."""
+        """Return in which pieces from `since` on a voice sounded; short dips are part of a word."""
         flags = np.zeros(max(self.now - since, 0), dtype=np.bool_)
         line = self._lines.get(who)
         if line is None:
@@ -56,11 +56,11 @@ class Timeline:
         return flags
 
     def spoke_s(self, who: str, since: int = 0) -> float:
-        """Seconds that somebody sounded."""
+        """Return the seconds that a voice sounded."""
         return float(self.voiced(who, since).sum() * PIECE_S)
 
     def overlaps_s(self, whose: Iterable[str], since: int = 0) -> list[float]:
-        """Each time that two or more of these voices sounded at once: how long, in seconds."""
+        """Return the duration in seconds of each overlap of two or more voices."""
         voices = [self.voiced(who, since) for who in whose]
         if not voices:
             return []
@@ -68,7 +68,7 @@ class Timeline:
         return [(end - begin) * PIECE_S for begin, end in _runs(together)]
 
     def skew_s(self) -> float:
-        """How far the voices that are still there drifted apart on the clock; near 0 in truth."""
+        """Return how far the current voices drifted apart, in seconds; near 0 if correct."""
         ends = [line.ends for line in self._lines.values()]
         live = [end for end in ends if self.now - end < 100]
         return (max(live) - min(live)) * PIECE_S if live else 0.0
@@ -83,6 +83,6 @@ def _without_dips(loud: Flags) -> Flags:
 
 
 def _runs(flags: Flags) -> list[tuple[int, int]]:
-    """Begin and end of each run of True."""
+    """Return begin and end of each run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return [(int(begin), int(end)) for begin, end in edges.reshape(-1, 2)]

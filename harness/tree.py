@@ -14,7 +14,7 @@ WIDTH = 34
 
 
 def lines(folder: str = ".") -> Iterator[str]:
-    """Give a line for each folder and Python file below `folder` that git knows."""
+    """Yield a line for each folder and Python file below `folder` that git tracks."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", folder]
     listed = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
     files = sorted(map(Path, filter(_is_python, listed.stdout.split())), key=_folders_last)

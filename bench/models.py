@@ -63,7 +63,7 @@ def plan_7b(context: int | None, device: torch.device, *, prompted: bool = False
 def load(
     options: argparse.Namespace, device: torch.device, slots: int, *, prompted: bool = False
 ) -> tuple[LMModel, MimiModel]:
-    """Load the model of the options for a number of slots; exit with a reason if they do not fit."""
+    """Load the model of the options for a number of slots; exit if they do not fit."""
     if options.arch == "moshi7b":
         try:
             plan_7b(options.context, device, prompted=prompted).slots(slots)

@@ -109,7 +109,7 @@ def running(
     cwd: Path | None = None,
     within_s: float = START_WITHIN_S,
 ) -> Generator[subprocess.Popen[bytes]]:
-    """Run a process until it is ready; at the end SIGTERM, then SIGKILL. Its output goes to `log`."""
+    """Run a process; at the end send SIGTERM, then SIGKILL. Its output goes to `log`."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             tethered(command),

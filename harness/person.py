@@ -44,7 +44,7 @@ class Words:
 
 @dataclass
 class Person:
-    """What one person says, hears and reads in a room."""
+    """One person in a room: says, hears and reads."""
 
     room: rtc.Room
     tone_hz: float = 0.0  # 0: silent

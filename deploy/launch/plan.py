@@ -1,4 +1,4 @@
-"""What `make run` starts: processes, their order, their ports and their environment.
+"""The plan of `make run`: processes, their order, their ports and their environment.
 
 Made from settings alone; starts nothing. A LiveKit or redis that the settings name is used and not
 started if it runs already or is on another machine.

@@ -104,7 +104,7 @@ def lm_config(text_card: int) -> dict[str, Any]:
 
 
 def voices(rng: np.random.Generator) -> Array:
-    """What each token of codebook 0 sounds like `[CARD, CODE]`; a pause sounds like nothing."""
+    """Return the sound of each token of codebook 0, `[CARD, CODE]`; a pause is silent."""
     vowels = rng.integers(len(VOWELS_HZ), size=TALK // WORD_EVERY)
     sounds = np.zeros((CARD, CODE), np.float32)
     for token in range(TALK * PITCHES):
@@ -127,7 +127,7 @@ def lm_weights(text_card: int, words: Sequence[int], rng: np.random.Generator) -
 
 
 def _embeddings(text_card: int, words: Sequence[int], rng: np.random.Generator) -> Weights:
-    """What each token adds to the residual stream; row `card` is the token before the first."""
+    """Return each token's share of the residual stream; row `card` precedes the first token."""
     weights: Weights = {}
     for book in range(2 * CODEBOOKS):
         weights[f"emb.{book}.weight"] = _free_noise(rng, CARD + 1, DIM, FREE, length=0.3)

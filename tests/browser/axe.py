@@ -20,7 +20,7 @@ async def violations(page: Page) -> list[str]:
 
 
 async def examined(page: Page) -> dict:
-    """What is `broken`, and how many rules the page has `passed`."""
+    """The rules `broken`, and the number of rules `passed`."""
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(SCRIPT.read_text())
     return await page.evaluate(RUN)

@@ -21,7 +21,7 @@ QUIET = [
 
 
 def chromium_that_hears(voice: Path, *arguments: str) -> AbstractAsyncContextManager[Browser]:
-    """It allows every microphone; what it hears is this WAV file, over and over."""
+    """Run a Chromium that allows every microphone, which hears this WAV file over and over."""
     return _chromium(
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
@@ -31,7 +31,7 @@ def chromium_that_hears(voice: Path, *arguments: str) -> AbstractAsyncContextMan
 
 
 def chromium_that_refuses() -> AbstractAsyncContextManager[Browser]:
-    """It has a microphone and gives it to no page."""
+    """Run a Chromium that has a microphone and refuses it to every page."""
     return _chromium("--use-fake-device-for-media-stream")
 
 

@@ -1,4 +1,4 @@
-"""What the browser's microphone hears: a WAV file like a voice, or one with a recording."""
+"""Sound files for the browser's microphone: like a voice, or with a recording."""
 
 import wave
 from pathlib import Path

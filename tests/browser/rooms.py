@@ -1,4 +1,4 @@
-"""Who is in the rooms, as LiveKit knows it."""
+"""The participants of rooms, as LiveKit knows them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -27,7 +27,7 @@ def service_of(stack: Stack) -> httpx.AsyncClient:
 
 
 async def latest_session(stack: Stack) -> dict[str, Any]:
-    """What the service tells of the session that was opened last."""
+    """Return the service's view of the latest session."""
     async with service_of(stack) as http:
         [latest, *_] = (await http.get("/sessions")).json()
     return latest

@@ -124,7 +124,7 @@ async def test_where_no_volume_can_be_set_one_can_mute(browser: Browser, stack: 
 
 
 async def test_leaving_the_page_leaves_the_room(visit: Visit, stack: Stack) -> None:
-    """Whoever closes the page or follows a link is gone from the room at once."""
+    """A person who closes the page or follows a link leaves the room at once."""
     await visit.call("Assistant")
     agent = await visit.identity()
     assert len(await people(stack, agent)) == 1

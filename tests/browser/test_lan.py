@@ -48,12 +48,12 @@ class Network:
         return f"--ignore-certificate-errors-spki-list={pin}"
 
     def client(self) -> httpx.Client:
-        """Somebody who trusts the authority that the welcome gave away."""
+        """Return a client that trusts the authority from the welcome page."""
         trusting = ssl.create_default_context(cafile=self.authority)
         return httpx.Client(base_url=self.page, verify=trusting, trust_env=False)
 
     def shown(self) -> str:
-        """What anybody on the machine sees: the log and every command line."""
+        """Return the log and every command line, which any user of the machine can see."""
         lines: list[str] = []
         for process in self.product.family():
             with suppress(psutil.NoSuchProcess):

@@ -1,4 +1,4 @@
-"""What a person has of a call that goes on: sound, words, levels, figures, a log, and oneself."""
+"""A running call on the page: sound, words, levels, figures, a log, and oneself."""
 
 import re
 from collections.abc import AsyncGenerator
@@ -35,7 +35,7 @@ async def test_the_persona_is_heard(live: Visit) -> None:
 
 
 async def test_words_are_read_as_they_come(live: Visit) -> None:
-    """What the persona says stands in a bubble under its label."""
+    """A persona's words appear in a bubble under its label."""
     bubble = live.page.locator(".bubble", has_text="Teacher").first
     await expect(bubble.locator("p")).to_have_text(re.compile(r"\w+\W+\w+"), timeout=WITHIN_MS)
 
@@ -117,7 +117,7 @@ async def test_the_figures_are_measured(live: Visit) -> None:
 
 
 async def test_the_log_tells_and_is_sifted(live: Visit) -> None:
-    """What happened stands there with its time, can be opened, searched, and cut to errors."""
+    """The log lists events with their times; a person can open, search and filter them."""
     await live.press_tab("Log")
     line = live.page.locator(".log-line", has_text="You are in the room")
     await line.locator("summary").click()

@@ -1,4 +1,4 @@
-"""What a person waits for before anything can be pressed."""
+"""The download before the page can be used."""
 
 import pytest
 from playwright.async_api import Browser

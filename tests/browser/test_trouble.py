@@ -1,4 +1,4 @@
-"""What the page says when it does not work: the reason in words and what to do."""
+"""The page's messages about faults: the reason in words, and what to do."""
 
 from urllib.parse import urlsplit
 

@@ -28,7 +28,7 @@ WATCH = """() => {
 
 
 async def identity_of_visitor(visit: Visit, stack: Stack) -> str:
-    """Who the page is in its room."""
+    """Return the page's identity in its room."""
     [person] = await people(stack, await visit.identity())
     return person.identity
 

@@ -1,4 +1,4 @@
-"""One visit to the page in a real browser: what a person does there, and what they see and hear."""
+"""One visit to the page in a real browser: the actions, sights and sounds of a person."""
 
 import re
 from dataclasses import dataclass, field
@@ -180,7 +180,7 @@ class Visit:
         )
 
     async def forget_sounds(self) -> None:
-        """Hear anew: what was loud before does not count."""
+        """Forget the tracks that were loud so far."""
         await self.page.evaluate("() => window.heard?.clear()")
 
     async def sees_level(self, selector: str) -> None:

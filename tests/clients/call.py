@@ -35,7 +35,7 @@ class Call:
                 await asyncio.sleep(0.5)
 
     async def _press_start(self) -> str:
-        """What was wrong with it; nothing where nothing was."""
+        """The page's errors and warnings; empty without any."""
         return await self.page.evaluate(
             "() => window.session.start().then(() => '', (error) => error.message)"
         )
@@ -60,7 +60,7 @@ class Call:
                 await asyncio.sleep(0.05)
 
     async def seen(self, what: str) -> Any:
-        """What the hooks said, by its name in `seen`."""
+        """Return a value of the hooks by its name in `seen`."""
         return await self.page.evaluate(f"() => seen.{what}")
 
     async def states(self, of: str) -> list[str]:

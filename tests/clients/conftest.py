@@ -45,7 +45,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, frontend: str) -> Generator[
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def idle(stack: Stack) -> None:
-    """No test has to share the places with the call of an earlier one."""
+    """Wait until the call of an earlier test has left its slots."""
     await stack.slots_used_become(0)
 
 

@@ -69,7 +69,7 @@ async def test_nothing_fails(call: Call) -> None:
 async def test_speech_before_the_agent_came_does_no_harm(
     browser: Browser, stack: Stack, frontend: str
 ) -> None:
-    """What was recorded while it connected is sent to the agent, which lets it lie and goes on."""
+    """The agent ignores the sound that was recorded while the client connected."""
     async with open_call(browser, stack, frontend, preConnect="yes") as call:
         await call.start()
         await call.logs("preconnect buffer sent successfully")

@@ -38,7 +38,7 @@ ENDS_WITHIN_S = 60.0
 
 @dataclass(frozen=True)
 class Talk:
-    """What an example wrote: the lines, and the samples of the WAV file in [-1, 1]."""
+    """The output of an example: the lines, and the samples of the WAV file in [-1, 1]."""
 
     lines: list[str]
     heard: np.ndarray
@@ -119,7 +119,7 @@ async def test_it_hears_the_persona(talk: Talk) -> None:
 
 
 async def test_it_reads_the_words(talk: Talk) -> None:
-    """What the persona said stands on lines of its own."""
+    """The persona's words are on separate lines."""
     assert len(" ".join(talk.words).split()) >= 2
 
 
@@ -223,7 +223,7 @@ async def test_an_address_that_is_none_is_told(
 
 
 async def test_a_call_that_fails_ends_the_headless_client(question: Path, tmp_path: Path) -> None:
-    """What nobody foresaw is no reason to wait: here an answer without a token."""
+    """An unexpected error ends it at once: here an answer without a token."""
     with answering(200, "{}") as service:
         process = await start("python", service.endpoint, question, tmp_path, LISTEN_S)
         _, err = await asyncio.wait_for(process.communicate(), ENDS_WITHIN_S)

@@ -1,4 +1,4 @@
-"""livekit-client's TokenSource, unmodified, in Node: what it keeps, and when it asks again."""
+"""livekit-client's TokenSource, unmodified, in Node: its cache, and when it asks again."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ Answers = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def answers(stack: Stack) -> Answers:
-    """What `tokens.mjs` got from the token service, by the way of asking."""
+    """Return the answers that `tokens.mjs` got, by the way of asking."""
     answers: Answers = json.loads(run_node("tokens.mjs", stack.url))
     return answers
 
@@ -31,7 +31,7 @@ def test_a_token_is_renewed_in_time(answers: Answers) -> None:
 
 
 def test_a_forced_token_leads_to_a_fresh_room(answers: Answers) -> None:
-    """What useSession asks for when it hangs up: agents do not come back into an old room."""
+    """useSession asks for a new room after hanging up, as agents do not return to an old one."""
     assert answers["forced"]["room"] != answers["whenItRunsOut"]["room"]
     assert answers["forced"]["identity"] != answers["whenItRunsOut"]["identity"]
 

@@ -1,4 +1,4 @@
-"""What docker compose would run, without docker: the files' own commands in folders like images.
+"""Run the services of docker compose without docker: their commands in folders like images.
 
 Only addresses are moved to free ports of this machine; everything else is read from
 docker-compose.yml, Dockerfile.gpu, Caddyfile and livekit.yaml.
@@ -84,7 +84,7 @@ class Host:
         return re.sub(pattern, lambda found: str(self.moved[int(found[0])]), text)
 
     def is_well(self, name: str) -> bool:
-        """What the image's health check says."""
+        """Return whether the image's health check passes."""
         asked = [self.at(part) for part in command(name, "HEALTHCHECK")]
         return _run(asked, self.folder, {}).returncode == 0
 
@@ -105,7 +105,7 @@ def _run(asked: list[str], folder: Path, env: dict[str, str]) -> subprocess.Comp
 
 
 def environment(host: Host, name: str) -> dict[str, str]:
-    """What a service is told: `.env` and its own lines, filled in as compose does."""
+    """Return a service's environment: `.env` and its own lines, filled in as compose does."""
     read = dotenv_values(host.folder / ".env")
     env_file = {key: value for key, value in read.items() if value is not None}
     own = compose.environment(name, env_file)

@@ -1,4 +1,4 @@
-"""Known faults: what is locked has none that reach us, and a version that has one is found."""
+"""Known faults: no locked package has one that affects us, and a version with one is found."""
 
 import json
 from datetime import date, timedelta
@@ -25,7 +25,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_is_locked_has_no_fault_that_reaches_us(capsys: pytest.CaptureFixture[str]) -> None:
-    """What `make check` runs; a fault that does not reach us is told with its reason."""
+    """`make check` prints a fault that does not affect us with the reason."""
     assert advisories.main() == 0
     told = capsys.readouterr().out
     assert "not reached: nothing here loads .pt2" in told

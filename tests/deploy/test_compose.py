@@ -27,7 +27,7 @@ GOODBYE_S = 5  # worker.__main__, on top of the drain's grace
 
 
 def asked_for(name: str) -> str:
-    """What the health check of one of our images asks for."""
+    """Return the URL of an image's health check."""
     found = re.search(r"urlopen\('http://127\.0\.0\.1:([^']+)'\)", command(name, "HEALTHCHECK")[-1])
 
     assert found is not None
@@ -161,7 +161,7 @@ def test_the_worker_starts_again_whatever_its_status() -> None:
 
 
 def test_caddy_has_every_file_that_it_imports() -> None:
-    """What the Caddyfile imports is mounted beside it."""
+    """Files that the Caddyfile imports are mounted beside it."""
     imported = re.findall(r"^\s*import (\S+)$", CADDYFILE, re.M)
     mounted = {line.split(":")[1] for line in SERVICES["caddy"]["volumes"]}
 

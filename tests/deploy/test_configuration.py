@@ -54,7 +54,7 @@ def test_links_lead_somewhere(name: str) -> None:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_make_target_exists(name: str) -> None:
-    """What a document tells people to make, the Makefile can."""
+    """Every make target in the documents exists in the Makefile."""
     known = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.M))
     asked = set(re.findall(r"(?:`|^)make ([a-z-]+)", (PROJECT / name).read_text(), re.M))
 

@@ -20,7 +20,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Generator[Host]:
 
 
 def outside(host: Host, bearer: str) -> httpx.Client:
-    """Somebody in the world who trusts the domain's certificate."""
+    """Return a client that trusts the domain's certificate."""
     return httpx.Client(
         base_url=host.https,
         verify=ssl.create_default_context(cafile=host.authority),

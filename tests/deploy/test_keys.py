@@ -1,4 +1,4 @@
-"""`make keys`: what it writes, what it leaves, who can read it."""
+"""`make keys`: the files that it writes or keeps, and their permissions."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ def key_in(lines: list[str]) -> str:
 
 
 def test_the_keys_are_good_for_production(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written is no development key and long enough."""
+    """The new key is not the development key, and long enough."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     write_keys(project, replace=False)
@@ -58,7 +58,7 @@ def test_no_key_is_overwritten_silently(project: Path) -> None:
 
 
 def test_a_mark_at_the_beginning_hides_no_key(project: Path) -> None:
-    """What an editor wrote before the first line is no part of its name."""
+    """A byte order mark before the first line is not part of its name."""
     (project / ".env").write_bytes(b"\xef\xbb\xbfLIVEKIT_API_KEY=rooms\nMODEL=echo\n")
     with pytest.raises(AlreadyThere, match="holds LIVEKIT_API_KEY already"):
         write_keys(project, replace=False)

@@ -1,4 +1,4 @@
-"""`make run HOST=…`: what a plan becomes for a local network, and what is laid out for it."""
+"""`make run HOST=…`: the plan for a local network, and the files for it."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ OWN = {"livekit_api_key": "rooms", "livekit_api_secret": "s" * 32}
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the developer reaches a test."""
+    """Keep the developer's settings out of the tests."""
     for name in ("LIVEKIT_PORT", "REDIS_PORT", "NODE_IP", "HTTPS_PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setitem(plan.Launch.model_config, "env_file", None)
@@ -68,7 +68,7 @@ def test_a_network_never_gets_the_development_key(monkeypatch: pytest.MonkeyPatc
 
 
 def test_keys_of_ones_own_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever ran `make keys` goes on with those."""
+    """Keys of `make keys` stay in use."""
     made = planned(monkeypatch, host=HOME, **OWN)
 
     assert told(made, "worker")["LIVEKIT_API_SECRET"] == OWN["livekit_api_secret"]
@@ -90,7 +90,7 @@ def test_a_livekit_elsewhere_is_reached_where_it_is(monkeypatch: pytest.MonkeyPa
 
 
 def test_tls_of_ones_own_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever says where browsers find LiveKit has TLS in front already."""
+    """With LIVEKIT_PUBLIC_URL set, the operator has TLS in front already."""
     made = planned(monkeypatch, host=HOME, livekit_public_url="wss://talk.example", **OWN)
 
     assert made.lan is None

@@ -74,7 +74,7 @@ async def test_livekit_yaml_takes_its_keys_from_the_environment(production: str)
 async def test_webhooks_are_signed_with_the_operators_key(
     webhooks: asyncio.Queue[str], production: str
 ) -> None:
-    """What the token service gets bears the key that both know."""
+    """Webhooks to the token service are signed with the shared key."""
     async with api.LiveKitAPI(production, KEY, SECRET) as lkapi:
         await lkapi.room.create_room(api.CreateRoomRequest(name="signed"))
         signature = await asyncio.wait_for(webhooks.get(), 20)

@@ -1,4 +1,4 @@
-"""What `make run` decides to start, from settings alone."""
+"""The plan of `make run`, from settings alone."""
 
 import socket
 from pathlib import Path
@@ -14,7 +14,7 @@ from protocol.errors import InvalidInput
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the developer reaches a test."""
+    """Keep the developer's settings out of the tests."""
     for name in ("LIVEKIT_PORT", "LIVEKIT_REDIS", "REDIS_PORT", "NODE_IP"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setitem(plan.Launch.model_config, "env_file", None)

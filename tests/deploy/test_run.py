@@ -54,7 +54,7 @@ def launch(tmp_path: Path) -> Generator[Launch]:
 
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_everything(launch: Launch, signum: signal.Signals, status: int) -> None:
-    """Ctrl-C and SIGTERM leave no process and are told by the exit status."""
+    """Ctrl-C and SIGTERM leave no process; the exit status names the signal."""
     launched = launch(STAY)
     launched.wait_until_said("second is up")
     family = launched.family()
@@ -198,7 +198,7 @@ def test_make_run_serves_the_other_loopback_and_ctrl_c_leaves_nothing(
 
 
 def test_a_taken_port_is_told_with_its_holder(make_run: MakeRun, addresses: dict[str, str]) -> None:
-    """Beside a process on the page's port, it says which port, what for, and who has it."""
+    """If the page's port is taken, it prints the port, its use and its holder."""
     with socket.create_server(("127.0.0.1", int(addresses["PORT"]))):
         launched = make_run()
         status = launched.process.wait(60)

@@ -35,30 +35,30 @@ FOUR_CRASHES = (
 
 @dataclass
 class Kept:
-    """A running keeper and where its command writes a line per run."""
+    """A running supervisor, and the file in which its command writes a line per run."""
 
     process: subprocess.Popen[str]
     runs_file: Path
 
     def runs(self) -> int:
-        """How often the command was started."""
+        """Return how often the command was started."""
         return self.wrote().count("run")
 
     def wrote(self) -> list[str]:
-        """Every line of the command so far."""
+        """Return every line of the command so far."""
         return self.runs_file.read_text().split() if self.runs_file.exists() else []
 
     def wait_for_runs(self, number: int) -> None:
-        """Wait until the command was started so often."""
+        """Wait until the command was started this often."""
         wait_until(lambda: self.runs() >= number, f"run {number} of the command")
 
     def finish(self) -> str:
-        """Wait for its end; gives what it printed."""
+        """Wait for the supervisor's end; return its output."""
         printed, _ = self.process.communicate(timeout=20)
         return printed
 
     def family(self) -> list[psutil.Process]:
-        """Everything below the keeper."""
+        """Return all descendants of the supervisor."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
 
@@ -67,7 +67,7 @@ Keep = Callable[..., Kept]
 
 @pytest.fixture
 def keep(tmp_path: Path) -> Generator[Keep]:
-    """Start a keeper over a piece of Python."""
+    """Start a supervisor of a Python program."""
     started: list[subprocess.Popen[str]] = []
 
     def start(program: str, *options: str, launcher: int | None = None) -> Kept:
@@ -90,7 +90,7 @@ def keep(tmp_path: Path) -> Generator[Keep]:
 
 
 def test_gives_up_after_so_many_crashes_in_a_row(keep: Keep) -> None:
-    """The last crash of a row ends the keeper, with status 3."""
+    """The last crash of a row ends the supervisor, with status 3."""
     kept = keep(CRASH, "--crashes", "3", "--first-wait-s", "0.01")
     kept.finish()
 
@@ -153,7 +153,7 @@ def test_a_command_that_does_not_exist_is_a_crash(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_keeper_and_command(keep: Keep, signum: signal.Signals) -> None:
-    """Told to stop, it stops the command and ends with success."""
+    """On a signal it stops the command and ends with status 0."""
     kept = keep(STAY)
     kept.wait_for_runs(1)
     family = kept.family()
@@ -188,7 +188,7 @@ def test_what_the_command_started_ends_with_it(keep: Keep) -> None:
 
 
 def test_ends_when_the_launcher_dies(keep: Keep) -> None:
-    """A launcher that was killed cannot tell anybody: the keeper sees it, asks and then kills."""
+    """The supervisor notices a killed launcher, sends SIGTERM and then SIGKILL."""
     with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as launcher:
         kept = keep(LINGERS, "--grace-s", "0.5", launcher=launcher.pid)
         kept.wait_for_runs(1)
@@ -203,7 +203,7 @@ def test_ends_when_the_launcher_dies(keep: Keep) -> None:
 
 
 def test_a_second_signal_does_not_break_the_ending_off(keep: Keep) -> None:
-    """Told again while the command takes its time, the keeper leaves nothing behind either."""
+    """After a second signal while the command ends, no process stays either."""
     kept = keep(LINGERS, "--grace-s", "1")
     kept.wait_for_runs(1)
     family = kept.family()
@@ -217,7 +217,7 @@ def test_a_second_signal_does_not_break_the_ending_off(keep: Keep) -> None:
 
 
 def test_a_killed_keeper_takes_the_command_with_it(keep: Keep) -> None:
-    """SIGKILL of the keeper reaches the command through the kernel."""
+    """When the supervisor is killed, the kernel kills the command."""
     kept = keep(STAY)
     kept.wait_for_runs(1)
     family = kept.family()
@@ -227,7 +227,7 @@ def test_a_killed_keeper_takes_the_command_with_it(keep: Keep) -> None:
 
 
 def test_starts_only_after_what_it_needs_answers(keep: Keep) -> None:
-    """With `--after`, the command waits for somebody to listen there."""
+    """With `--after`, the command starts once a process listens there."""
     port = free_port()
     kept = keep(STAY, "--after", f"127.0.0.1:{port}")
     listen = (
@@ -242,7 +242,7 @@ def test_starts_only_after_what_it_needs_answers(keep: Keep) -> None:
 
 
 def test_outlives_those_who_need_it(keep: Keep) -> None:
-    """With `--outlive`, the command stays until nobody listens there any more."""
+    """With `--outlive`, the command stays until no process listens there any more."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         kept = keep(STAY, "--outlive", f"127.0.0.1:{server.getsockname()[1]}")
         kept.wait_for_runs(1)

@@ -58,7 +58,7 @@ def test_every_event_is_logged_with_its_fields(line: str) -> None:
 
 
 def test_each_symptom_has_a_section() -> None:
-    """What operators and people run into is there, and the table leads to every section."""
+    """Every symptom has a section, and the table links to all sections."""
     sections = set(re.findall(r"^## (.+)$", TEXT, re.M))
     linked = set(re.findall(r"\| \[([^\]]+)\]\(#", TEXT))
 

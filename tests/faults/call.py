@@ -1,4 +1,4 @@
-"""A call during a fault: who is in the room, who is heard, and whether ever two of one persona."""
+"""A call during a fault: the participants, the voices heard, and duplicates of a persona."""
 
 import json
 from collections.abc import AsyncGenerator, Set
@@ -27,7 +27,7 @@ class Call:
 
     @property
     def room(self) -> str:
-        """Its name."""
+        """The room's name."""
         return self.ann.room.name
 
     @property

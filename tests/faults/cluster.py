@@ -23,7 +23,7 @@ Starting = Callable[[], AbstractContextManager[int]]
 
 
 class Part:
-    """One process, by whatever starts it, which gives its pid."""
+    """One process that a test starts and stops; `starting` yields its pid."""
 
     def __init__(self, starting: Starting) -> None:
         self._starting = starting
@@ -36,18 +36,18 @@ class Part:
             self.pid = self._running.enter_context(self._starting())
 
     def kill(self) -> None:
-        """`kill -9`."""
+        """Kill it with SIGKILL."""
         os.kill(self.pid, signal.SIGKILL)
         self.stop()
 
     def stop(self) -> None:
-        """Let it end in its own way, within a second."""
+        """Stop it with SIGTERM, and after a second with SIGKILL."""
         self._running.close()
         self.pid = 0
 
     @contextmanager
     def frozen(self) -> Generator[None]:
-        """Stop its clock."""
+        """Freeze the process."""
         os.kill(self.pid, signal.SIGSTOP)
         try:
             yield
@@ -56,7 +56,7 @@ class Part:
 
 
 class Web(Part):
-    """A part that tells how it is over HTTP."""
+    """A process with a health report over HTTP."""
 
     def __init__(self, starting: Starting, health: str) -> None:
         super().__init__(starting)
@@ -64,26 +64,26 @@ class Web(Part):
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """The base URL."""
         return self._health.rpartition("/")[0]
 
     def told(self) -> dict[str, Any]:
-        """What it says of itself; nothing while it is away."""
+        """Return its health report; empty while it is away."""
         try:
             return httpx.get(self._health, timeout=2.0, trust_env=False).json()
         except httpx.HTTPError:
             return {}
 
     def asked(self, path: str, body: dict[str, Any]) -> httpx.Response:
-        """What is answered to a POST there."""
+        """Return the answer to a POST."""
         return httpx.post(self.url + path, json=body, timeout=10.0, trust_env=False)
 
     def deletes(self, path: str) -> int:
-        """With which status a DELETE there is answered."""
+        """Return the status of the answer to a DELETE."""
         return httpx.delete(self.url + path, timeout=10.0, trust_env=False).status_code
 
     def reads(self, path: str) -> str:
-        """What is answered there."""
+        """Return the text of the answer to a GET."""
         return httpx.get(self.url + path, timeout=10.0, trust_env=False).text
 
 
@@ -109,7 +109,7 @@ class Cluster:
         return self.services[0].url
 
     def become(self, *, services: int = 1, workers: int = 2, livekit_redis: bool = False) -> None:
-        """Have so many of each, well and idle; a LiveKit that keeps its rooms in the same redis."""
+        """Start or stop processes until this many run and are idle."""
         while len(self.services) < services:
             self.services.append(self._service(f"service-{len(self.services)}"))
         while len(self.workers) < workers:
@@ -138,20 +138,20 @@ class Cluster:
             client.flushall()
 
     def heartbeats(self) -> list[Heartbeat]:
-        """The workers as redis knows them."""
+        """Return the workers' heartbeats in redis."""
         with redis.Redis.from_url(self.redis_url, decode_responses=True) as client:
             keys = list(client.scan_iter(HEARTBEAT_PATTERN))
             texts: Any = client.mget(keys) if keys else []
         return [Heartbeat.model_validate_json(text) for text in texts if text]
 
     def host_of(self, room: str) -> Web:
-        """The worker that hosts a room."""
+        """Return the worker that hosts a room."""
         [name] = [each.worker_id for each in self.heartbeats() if room in each.hosts]
         [host] = [worker for worker in self.workers if worker.told().get("worker_id") == name]
         return host
 
     def slots_used(self) -> int:
-        """Slots of all workers that are taken."""
+        """Return the number of slots in use."""
         return sum(each.slots_used for each in self.heartbeats())
 
     def _idle(self, workers: int) -> bool:
@@ -198,7 +198,7 @@ class Cluster:
     def _web(
         self, what: str, name: str, env: dict[str, str], health: str, ready: Callable[[], bool]
     ) -> Web:
-        """Where it keeps its address: a part that is one of our processes."""
+        """Return a part that is one of our processes, with a fixed address."""
 
         @contextmanager
         def starting() -> Generator[int]:

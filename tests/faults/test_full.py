@@ -9,7 +9,7 @@ from tests.faults.conftest import Recovery
 async def test_a_vanished_clients_place_goes_to_who_waits(
     cluster: Cluster, recovery: Recovery
 ) -> None:
-    """Who would not wait is told so; who waits goes live by itself; another call hears nothing."""
+    """Without `wait` a request is refused; a waiting session goes live; other calls go on."""
     cluster.become(workers=1)
     service = cluster.services[0]
     wish = {"personas": list(PERSONAS)}

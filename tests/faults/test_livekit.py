@@ -31,7 +31,7 @@ async def test_personas_come_back_when_people_do(cluster: Cluster, recovery: Rec
 
 
 async def test_a_frozen_livekit_ends_no_call(cluster: Cluster, recovery: Recovery) -> None:
-    """Awake again, it carries the same call: nobody was replaced, nobody is there twice."""
+    """After it wakes up the call continues: no persona was replaced, and none is there twice."""
     async with calling(cluster, *PERSONAS) as call:
         before, session = call.identities, call.told()
         with cluster.livekit.frozen():

@@ -58,7 +58,7 @@ LIVEKITS = pytest.mark.parametrize("livekit_redis", [False, True], ids=["by itse
 async def test_a_worker_that_dies_after_redis_forgot_is_replaced(
     cluster: Cluster, recovery: Recovery, livekit_redis: bool
 ) -> None:
-    """Nobody has to join anew for it: LiveKit in redis lists no room, and its host was known."""
+    """No person has to rejoin: LiveKit in redis lists no room, but its host was known."""
     cluster.become(livekit_redis=livekit_redis)
     async with calling(cluster, *PERSONAS) as call:
         before, session = call.identities, call.told()

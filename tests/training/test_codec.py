@@ -1,4 +1,4 @@
-"""The codec: what is computed, what is written down as a Mimi, and that both are the same."""
+"""The codec as computed and as written in Mimi's format: both are equal."""
 
 from pathlib import Path
 

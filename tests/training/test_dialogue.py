@@ -54,7 +54,7 @@ def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
 @given(st.integers(0, 10_000), st.booleans())
 @settings(max_examples=60)
 def test_it_stops_when_somebody_speaks_over_it(seed: int, fresh: bool) -> None:
-    """Who begins to speak over it hears it for one frame at most, as it is laid out."""
+    """A person who interrupts hears the persona for one more frame at most."""
     made = _compose(seed, fresh=fresh)
     agent, person = (made.agent[0] == AGENT), (made.person[0] == PERSON)
     for begin, end in _runs(person):

@@ -1,4 +1,4 @@
-"""What the pocket Moshi is to say: enough of it, by the catalogue's personas, in voices apart."""
+"""The lines that the pocket Moshi learns: enough of them, by the catalogue's personas."""
 
 from itertools import pairwise
 

@@ -14,7 +14,7 @@ CONFIG = json.loads((pocket.FOLDER / "config.json").read_text(encoding="utf-8"))
 
 
 def test_each_voice_has_lines_that_it_learned() -> None:
-    """What a persona may be told is among what its voice learned, and it is not little."""
+    """The lines that a persona may be told are among those that its voice learned, and are many."""
     repertoire = read_repertoire(CONFIG, "NATF0")
     assert repertoire is not None
     for persona, voice in PERSONA_VOICES.items():

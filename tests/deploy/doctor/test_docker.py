@@ -16,7 +16,7 @@ INFO = '{"runc":{},"nvidia":{}}'
 
 
 def told(findings: list[Finding]) -> list[tuple[str, State]]:
-    """What the findings come to."""
+    """Return code and state of each finding."""
     return [(each.code, each.state) for each in findings]
 
 
@@ -102,7 +102,7 @@ def test_caddy_is_there_or_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_port_that_compose_may_hold_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who does not see the holder is not told to end it."""
+    """A user who cannot see the holder is not told to end it."""
     monkeypatch.setattr(network, "is_free", lambda _: False)
     monkeypatch.setattr(network, "holder", lambda _: network.STRANGER)
 
@@ -110,7 +110,7 @@ def test_a_port_that_compose_may_hold_itself(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_port_that_only_root_may_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody listens, so it is free."""
+    """Without a listener the port is free."""
     monkeypatch.setattr(network, "is_free", lambda _: False)
     monkeypatch.setattr(network, "holder", lambda _: network.SYSTEM)
 

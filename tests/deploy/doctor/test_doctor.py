@@ -116,7 +116,7 @@ def test_settings_that_cannot_be_read_have_a_status_of_their_own(tmp_path: Path)
 
 
 def test_servers_elsewhere_are_asked(tmp_path: Path, redis_url: str) -> None:
-    """What `make run` would not start is looked at where it is."""
+    """A server that `make run` would not start is checked at its address."""
     done = doctor(tmp_path, "--json", REDIS_URL=redis_url)
 
     assert codes(done)["redis.ok"] == "ok"

@@ -16,7 +16,7 @@ SMALL = ModelSizes(14 << 20, 3000, 4 << 20, 250)
 
 
 def told(finding: Finding) -> tuple[str, State]:
-    """What a finding comes to."""
+    """Return a finding's code and state."""
     return finding.code, finding.state
 
 
@@ -58,7 +58,7 @@ def test_more_cards_are_more_workers(nvidia_smi: Path) -> None:
 
 
 def test_a_card_that_others_use(nvidia_smi: Path) -> None:
-    """What is taken is missing for sessions."""
+    """Memory in use is not available to sessions."""
     says(nvidia_smi, "NVIDIA L4, 570.86.15, 23034, 8000")
 
     assert told(gpu("cuda")[0][0]) == ("gpu.in_use", State.WARN)

@@ -29,7 +29,7 @@ def bare_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def told(finding: Finding) -> tuple[str, State]:
-    """What a finding comes to."""
+    """Return a finding's code and state."""
     return finding.code, finding.state
 
 
@@ -79,7 +79,7 @@ def test_a_disk_with_room(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_too_small(tmp_path: Path) -> None:
-    """What is free and what is needed are told."""
+    """The finding names the free and the needed space."""
     finding = machine.disk(tmp_path, EVERYTHING)
 
     assert told(finding) == ("disk.small", State.FAIL)

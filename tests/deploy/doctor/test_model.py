@@ -105,7 +105,7 @@ def whole(tmp_path: Path) -> Path:
 
 
 def seen(name: Path | str, **given: Any) -> ModelCheck:
-    """What doctor sees of a model on a machine with a GPU."""
+    """Return doctor's check of a model on a machine with a GPU."""
     settings: Settings = GivenSettings(model=str(name), **given)
     return model(settings, on_gpu=True)
 
@@ -321,7 +321,7 @@ def test_a_file_that_is_no_voice(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [SEVEN_B_NAME, "nvidia/personaplex-7b-v1"])
 def test_the_plan_of_a_7b_is_the_workers_own(name: str) -> None:
-    """What is known before anything is fetched, against moshi's own architecture."""
+    """The sizes known before a download equal those of moshi's own architecture."""
     meta = torch.device("meta")
     with meta, Unfilled():
         lm = loaders.get_moshi_lm(None, None, device=meta, dtype=torch.bfloat16)

@@ -19,7 +19,7 @@ NOBODY = "192.0.2.7"  # TEST-NET-1: no machine's address
 
 
 def told(finding: Finding) -> tuple[str, State]:
-    """What a finding comes to."""
+    """Return a finding's code and state."""
     return finding.code, finding.state
 
 
@@ -42,7 +42,7 @@ def test_free_ports_are_told_in_one_line() -> None:
 
 
 def test_a_taken_port_is_told_with_its_holder() -> None:
-    """Who has it, and the setting that moves it."""
+    """The finding names the holder and the setting of the port."""
     with socket.create_server(("127.0.0.1", 0)) as held:
         number = held.getsockname()[1]
         [finding] = network.ports([Port(number, "worker's health", "WORKER_PORT")])

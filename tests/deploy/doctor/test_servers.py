@@ -36,7 +36,7 @@ SAFE = OWN | {"livekit_public_url": "wss://talk.example", "auth_mode": ("open",)
 
 
 def told(finding: Finding) -> tuple[str, State]:
-    """What a finding comes to."""
+    """Return a finding's code and state."""
     return finding.code, finding.state
 
 
@@ -177,7 +177,7 @@ def test_a_livekit_behind_what_passes_no_websocket_on() -> None:
 
 
 def test_a_livekit_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that greets and then says nothing more is away, as soon as patience is over."""
+    """A LiveKit that answers HTTP and then nothing more is away after the timeout."""
     monkeypatch.setattr(upgrade, "WITHIN_S", 0.3)
     with web(200, says=b"OK", hangs_s=3.0) as port:
         begun_s = time.monotonic()
@@ -189,7 +189,7 @@ def test_a_livekit_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_livekit_that_is_away() -> None:
-    """Nobody listens."""
+    """Without a listener, redis is away."""
     settings = GivenSettings(livekit_url=f"ws://127.0.0.1:{free_port()}")
 
     assert told(servers.livekit(settings)) == ("livekit.away", State.FAIL)
@@ -206,7 +206,7 @@ def test_something_else_on_livekits_port(status: int) -> None:
 
 @pytest.fixture(scope="module")
 def authority() -> Authority:
-    """Whom the machine trusts."""
+    """Return the authority that the machine trusts."""
     return make_authority()
 
 
@@ -254,7 +254,7 @@ def test_a_public_url_whose_certificate_is_for_another_name(certificate: Path) -
 
 
 def test_a_public_url_that_does_not_answer(certificate: Path) -> None:
-    """Nobody listens, as far as this machine sees."""
+    """Without a listener, the public URL is away."""
     assert told(public_url(f"wss://127.0.0.1:{free_port()}")) == ("public_url.away", State.WARN)
 
 
@@ -368,7 +368,7 @@ def test_a_proxy_without_http_is_no_way(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def looked_at(env_file: Path, **given: Any) -> list[tuple[str, State]]:
-    """What is found of keys and modes."""
+    """Return the findings about keys and modes."""
     settings: Settings = GivenSettings(**given)
     return [told(finding) for finding in keys(settings, env_file)]
 
@@ -393,7 +393,7 @@ def test_each_refusal_of_production_is_told(tmp_path: Path) -> None:
 
 
 def test_strangers_that_are_trusted_beside_loopback(tmp_path: Path) -> None:
-    """What the token service would not start with."""
+    """Settings with which the token service refuses to start are failures."""
     assert looked_at(tmp_path / ".env", trusted_proxies="*") == [("keys.proxies", State.FAIL)]
 
 

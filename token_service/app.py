@@ -13,7 +13,6 @@ from token_service.auth.authenticator import credentials_of
 from token_service.errors import answer_problems
 from token_service.http import events, guests, personas, sessions, status, token, webhook, workers
 from token_service.http.page import serve_page
-from token_service.redis_check import log_redis_eviction
 from token_service.server.document import describe
 from token_service.server.middleware import AnswerHeaders, BodyLimit, HeadAsGet
 from token_service.service import catalogue_of, open_service
@@ -31,7 +30,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.service = service
             stopping = asyncio.Event()
             sweeps = asyncio.create_task(service.dispatcher.run(stopping), name="dispatcher")
-            check = log_redis_eviction(service.redis, stopping)
+            check = service.space.log_eviction(stopping)
             checking = asyncio.create_task(check, name="redis check")
             try:
                 yield

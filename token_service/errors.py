@@ -136,51 +136,57 @@ def problem_answer(
 
 
 def answer_problems(app: FastAPI) -> None:
-    """Register a handler for each kind of exception."""
-    app.add_exception_handler(InvalidInput, _invalid_input)
-    app.add_exception_handler(RequestValidationError, _invalid_request)
-    app.add_exception_handler(Refused, _refused)
-    app.add_exception_handler(RedisError, _redis_error)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(ClientDisconnect, _client_gone)
-    app.add_exception_handler(Exception, _failure)
+    """Let the app answer exceptions with problems."""
+    for kind in (
+        InvalidInput,
+        RequestValidationError,
+        Refused,
+        RedisError,
+        HTTPException,
+        ClientDisconnect,
+        Exception,
+    ):
+        app.add_exception_handler(kind, _answer)
 
 
-async def _invalid_input(_: Request, error: Exception) -> JSONResponse:
-    return problem_answer(400, "invalid_input", str(error))
+async def _answer(request: Request, error: Exception) -> JSONResponse:
+    """Return the problem for an exception. For unknown ones the framework logs a traceback."""
+    if isinstance(error, RedisError):
+        log.warning("redis_error", kind=type(error).__name__, said=str(error))
+        error = redis_trouble(error)
+    if isinstance(error, Unavailable):
+        log.warning("request_unavailable", code=error.code)
+    match error:
+        case Refused():
+            return problem_answer(error.status, error.code, str(error), error.headers)
+        case InvalidInput():
+            return problem_answer(400, "invalid_input", str(error))
+        case RequestValidationError():
+            return problem_answer(400, "invalid_input", _faults(request, error))
+        case HTTPException():
+            return _http_error(request, error)
+        case ClientDisconnect():
+            return problem_answer(400, "aborted", "The body ended early.")
+        case _:
+            return problem_answer(500, "failure", "The service failed; its log has the reason.")
 
 
-async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
+def _faults(request: Request, error: RequestValidationError) -> str:
     """Name the invalid fields; their values stay out, because one may be a prompt."""
-    assert isinstance(error, RequestValidationError)
+    if isinstance(error.body, bytes):  # it was not read as JSON
+        found = request.headers.get("Content-Type")
+        given = "none was given" if found is None else f"got {found[:100]!r}"
+        return f"Content-Type: {given}; expected application/json"
     faults = [
         f"{'.'.join(str(part) for part in fault['loc'][1:]) or 'body'}: "
         f"{fault['msg'].removeprefix('Value error, ')}"
         for fault in error.errors()
     ]
-    if isinstance(error.body, bytes):  # it was not read as JSON
-        found = request.headers.get("Content-Type")
-        given = "none was given" if found is None else f"got {found[:100]!r}"
-        faults = [f"Content-Type: {given}; expected application/json"]
-    return problem_answer(400, "invalid_input", "; ".join(faults)[:2000])
+    return "; ".join(faults)[:2000]
 
 
-async def _refused(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Refused)
-    if isinstance(error, Unavailable):
-        log.warning("request_unavailable", code=error.code)
-    return problem_answer(error.status, error.code, str(error), error.headers)
-
-
-async def _redis_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RedisError)
-    log.warning("redis_error", kind=type(error).__name__, said=str(error))
-    return await _refused(request, redis_trouble(error))
-
-
-async def _http_error(request: Request, error: Exception) -> JSONResponse:
+def _http_error(request: Request, error: HTTPException) -> JSONResponse:
     """Answer the framework's own refusals: unknown paths, wrong methods, bodies too long."""
-    assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     headers = dict(error.headers or {})
     if status is HTTPStatus.METHOD_NOT_ALLOWED and (allowed := _methods_of(request)):
@@ -199,13 +205,3 @@ def _methods_of(request: Request) -> list[str]:
 
     found = [method for method in ("GET", "POST", "DELETE") if has(method)]
     return [*found, "HEAD"] if "GET" in found else found
-
-
-async def _client_gone(_: Request, error: Exception) -> JSONResponse:
-    """End a request whose client hung up before the end of the body."""
-    return problem_answer(400, "aborted", "The body ended early.")
-
-
-async def _failure(_: Request, error: Exception) -> JSONResponse:
-    """Answer for a fault of this service; the framework logs the traceback."""
-    return problem_answer(500, "failure", "The service failed; its log has the reason.")

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -44,32 +43,50 @@ STREAMS = 200  # event streams of this process; each holds a connection to redis
 OTHER_CONNECTIONS = 100  # to redis: redis-py's own limit, which would be for all together
 
 
-@dataclass(slots=True)
 class Service:
-    """The parts that routes use."""
+    """The parts of the service, which routes use. None of them connects before its first use."""
 
-    settings: Settings
-    catalogue: Catalogue
-    redis: Redis
-    rooms: LiveKitRooms
-    verifier: api.TokenVerifier  # of webhooks that LiveKit signed
-    workers: FleetReader
-    admission: RoomAdmission
-    dispatcher: Reconciler
-    places: Reservations
-    events: EventStore
-    specs: SpecStore
-    passes: IssuedTokens
-    sessions: Sessions
-    commands: Commands
-    authenticator: Authenticator
-    links: GuestLinks
-    forgotten: Forgotten
-    limiter: RateLimiter
-    space: Space
-    audit: Audit
-    streams: Counter[str] = field(default_factory=Counter[str])  # open event streams, by caller
-    leaving: bool = False  # after a signal to end: event streams then end by themselves
+    def __init__(
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        credentials: Credentials,
+        redis: Redis,
+        livekit: LiveKitClient,
+    ) -> None:
+        secret = reveal(settings, "livekit_api_secret", "webhooks")
+        self.verifier = api.TokenVerifier(settings.livekit_api_key, secret)
+        self.settings, self.catalogue, self.redis = settings, catalogue, redis
+        self.audit = Audit(settings.audit_log)
+        self.streams = Counter[str]()  # open event streams, by caller
+        self.leaving = False  # after a signal to end: event streams then end by themselves
+        links = self.links = GuestLinks(settings)
+        limiter = self.limiter = RateLimiter(redis, settings)
+        self.authenticator = Authenticator(settings, credentials, links, limiter)
+
+        rooms = self.rooms = LiveKitRooms(livekit, Seal(settings))
+        specs = self.specs = SpecStore(
+            redis, settings.promise_ttl_s, settings.token_ttl_s + SLACK_S
+        )
+        space, holds = Space(redis), Holds(redis)
+        breakers, places, events = Breakers(redis), Reservations(redis), EventStore(redis)
+        workers = FleetReader(redis, breakers)
+        passes = IssuedTokens(redis, rooms, specs, settings)
+        forgotten, prompts = Forgotten(redis, rooms), PromptLimits(redis)
+        hold_s, usual = settings.reservation_s, settings.default_persona
+        admission = RoomAdmission(
+            catalogue, specs, workers, rooms, places, events, prompts, holds, limiter, space, hold_s
+        )
+        imports = DispatchImport(catalogue, usual, specs, rooms, events, workers, prompts)
+        dispatcher = Reconciler(
+            specs, workers, rooms, places, breakers, events, passes, imports, forgotten, prompts
+        )
+        self.space, self.places, self.events, self.workers = space, places, events, workers
+        self.passes, self.forgotten, self.admission = passes, forgotten, admission
+        self.dispatcher, self.commands = dispatcher, Commands(redis, workers)
+        self.sessions = Sessions(
+            admission, specs, workers, rooms, places, events, passes, dispatcher, forgotten
+        )
 
 
 def catalogue_of(settings: Settings) -> Catalogue:
@@ -86,67 +103,14 @@ def catalogue_of(settings: Settings) -> Catalogue:
 async def open_service(
     settings: Settings, catalogue: Catalogue, credentials: Credentials | None = None
 ) -> AsyncGenerator[Service]:
-    """Open the service. It connects to redis and LiveKit later, with the first requests."""
+    """Open the service, and close its connections at the end."""
     credentials = credentials or credentials_of(settings)
-    secret = reveal(settings, "livekit_api_secret", "rooms and webhooks")
+    secret = reveal(settings, "livekit_api_secret", "rooms")
     livekit = LiveKitClient(settings.livekit_url, settings.livekit_api_key, secret)
-    verifier = api.TokenVerifier(settings.livekit_api_key, secret)
-    rooms = LiveKitRooms(livekit, Seal(settings))
     async with AsyncExitStack() as open_parts, _redis(settings) as redis, livekit:
         if (users := credentials[1]) is not None:
             open_parts.push_async_callback(users.close)
-        yield _assemble(settings, catalogue, credentials, redis, rooms, verifier)
-
-
-def _assemble(
-    settings: Settings,
-    catalogue: Catalogue,
-    credentials: Credentials,
-    redis: Redis,
-    rooms: LiveKitRooms,
-    verifier: api.TokenVerifier,
-) -> Service:
-    """Construct the parts of the service, each with its dependencies."""
-    specs = SpecStore(redis, settings.promise_ttl_s, settings.token_ttl_s + SLACK_S)
-    links = GuestLinks(settings)
-    limiter, space, holds = RateLimiter(redis, settings), Space(redis), Holds(redis)
-    breakers, places, events = Breakers(redis), Reservations(redis), EventStore(redis)
-    workers = FleetReader(redis, breakers)
-    passes = IssuedTokens(redis, rooms, specs, settings)
-    forgotten, prompts = Forgotten(redis, rooms), PromptLimits(redis)
-    hold_s, usual = settings.reservation_s, settings.default_persona
-    admission = RoomAdmission(
-        catalogue, specs, workers, rooms, places, events, prompts, holds, limiter, space, hold_s
-    )
-    dispatch_import = DispatchImport(catalogue, usual, specs, rooms, events, workers, prompts)
-    dispatcher = Reconciler(
-        specs, workers, rooms, places, breakers, events, passes, dispatch_import, forgotten, prompts
-    )
-    sessions = Sessions(
-        admission, specs, workers, rooms, places, events, passes, dispatcher, forgotten
-    )
-    return Service(
-        settings=settings,
-        catalogue=catalogue,
-        redis=redis,
-        rooms=rooms,
-        verifier=verifier,
-        workers=workers,
-        admission=admission,
-        dispatcher=dispatcher,
-        places=places,
-        events=events,
-        specs=specs,
-        passes=passes,
-        commands=Commands(redis, workers),
-        authenticator=Authenticator(settings, credentials, links, limiter),
-        links=links,
-        forgotten=forgotten,
-        limiter=limiter,
-        space=space,
-        audit=Audit(settings.audit_log),
-        sessions=sessions,
-    )
+        yield Service(settings, catalogue, credentials, redis, livekit)
 
 
 def _redis(settings: Settings) -> Redis:

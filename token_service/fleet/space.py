@@ -1,35 +1,55 @@
-"""Space: whether redis has the memory for another room.
+"""The memory of redis: whether there is space for a new room, and whether it evicts keys.
 
-New rooms are refused before redis refuses to write, so that heartbeats, locks and the rooms that
-are in use go on. Raises `RedisError` where redis is away.
+New rooms are refused before redis refuses to write, so that heartbeats, locks and the rooms in use
+continue. Raises `RedisError` if redis is away.
 """
 
+import asyncio
 import time
-from typing import Any
+from contextlib import suppress
 
+import structlog
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
+from protocol.redis_memory import ADVICE, forgetting
 from token_service.errors import redis_full
 
+log = structlog.stdlib.get_logger(__name__)
+
 FULL_AT = 0.9  # of `maxmemory`
-LOOK_EVERY_S = 1.0
+CHECK_EVERY_S = 1.0
 
 
 class Space:
-    """Asks redis, at most once a second."""
+    """Checks the memory of redis, at most once a second."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._looked_s = float("-inf")
+        self._checked_s = float("-inf")
         self._is_full = False
 
     async def check(self) -> None:
-        """Raise `Unavailable` where redis has no memory left for another room."""
+        """Raise `Unavailable` if redis has no memory left for another room."""
         now_s = time.monotonic()
-        if now_s - self._looked_s > LOOK_EVERY_S:
-            memory: Any = await self._redis.info("memory")
-            most = int(memory.get("maxmemory", 0))  # 0: no limit
-            self._is_full = bool(most) and memory["used_memory"] > FULL_AT * most
-            self._looked_s = now_s
+        if now_s - self._checked_s > CHECK_EVERY_S:
+            memory = await self._redis.info("memory")
+            limit = int(memory.get("maxmemory", 0))  # 0: no limit
+            self._is_full = bool(limit) and memory["used_memory"] > FULL_AT * limit
+            self._checked_s = now_s
         if self._is_full:
             raise redis_full()
+
+    async def eviction(self) -> str | None:
+        """Return a sentence if a full redis evicts keys."""
+        return forgetting(await self._redis.info("memory"))
+
+    async def log_eviction(self, stopping: asyncio.Event) -> None:
+        """Log an error if redis evicts keys. Waits for a redis that is away."""
+        while not stopping.is_set():
+            with suppress(RedisError):
+                if (sentence := await self.eviction()) is not None:
+                    log.error("redis_forgets", reason=sentence, advice=ADVICE)
+                return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), CHECK_EVERY_S)

@@ -10,7 +10,6 @@ from token_service import metrics
 from token_service.errors import REFUSALS, Unavailable, redis_trouble
 from token_service.fleet.reader import Fleet
 from token_service.http.access import CountedRoute, Observer
-from token_service.redis_check import eviction
 from token_service.service import OpenService
 
 router = APIRouter(tags=["status"], route_class=CountedRoute, responses=REFUSALS)
@@ -48,7 +47,7 @@ async def status(service: OpenService, caller: Observer) -> ServiceStatus:
     try:
         fleet = await service.workers.fleet()
         waiting = len(await service.places.line())
-        redis = await eviction(service.redis) or "ok"
+        redis = await service.space.eviction() or "ok"
         await service.space.check()
     except RedisError as error:
         redis = str(redis_trouble(error))

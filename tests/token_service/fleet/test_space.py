@@ -142,7 +142,7 @@ async def test_a_redis_that_is_full_is_said_to_be_full(
         assert (await http.post("/token")).status_code == 201
         memory: Any = await small_redis.info("memory")
         await small_redis.config_set("maxmemory", int(memory["used_memory"] / share))
-        http._transport.app.state.service.space._looked_s = 0.0  # type: ignore[attr-defined]
+        http._transport.app.state.service.space._checked_s = 0.0  # type: ignore[attr-defined]
         answer = await http.post("/token")
         ready = (await http.get("/ready")).json()
 

@@ -15,7 +15,7 @@ from protocol.config.settings import Settings
 from protocol.redis_memory import forgetting
 from tests.token_service.players import eventually
 from token_service.app import create_app
-from token_service.redis_check import log_redis_eviction
+from token_service.fleet.space import Space
 
 LIMIT = {"maxmemory": 64 << 20}
 
@@ -61,13 +61,13 @@ async def test_a_redis_that_comes_later_is_looked_at_then(tmp_path: Path) -> Non
     command += ["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"]
     async with Redis.from_url(url) as redis:
         with structlog.testing.capture_logs() as logs:
-            checking = asyncio.create_task(log_redis_eviction(redis, stopping))
+            checking = asyncio.create_task(Space(redis).log_eviction(stopping))
             await asyncio.sleep(0.1)
             assert not checking.done()
             with running(command, lambda: redis_answers(url), tmp_path / "redis.log", cwd=tmp_path):
                 await checking
             assert [each["event"] for each in logs] == ["redis_forgets"]
-            checking = asyncio.create_task(log_redis_eviction(redis, stopping))
+            checking = asyncio.create_task(Space(redis).log_eviction(stopping))
             stopping.set()
             await checking
 

@@ -119,9 +119,7 @@ def verdict(findings: list[Finding]) -> str:
     faults, doubts = (
         sum(each.state == state for each in findings) for state in (State.FAIL, State.WARN)
     )
-    if faults:
-        return f"{faults} failures (FAIL), {doubts} warnings (WARN)."
-    return f"No failures; {doubts} warnings (WARN)."
+    return f"Result: {faults} FAIL, {doubts} WARN."
 
 
 def _programs(plan: Plan) -> Iterator[Finding]:

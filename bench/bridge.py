@@ -31,7 +31,7 @@ from worker.engine.engine import Engine
 from worker.engine.model import Model, StepOut
 from worker.engine.slots import SlotFrame
 from worker.grid import FRAME_S, next_tick
-from worker.livekit_private.native_events import NativeEvents, Target
+from worker.livekit_private.native_events import NativeEvents, Route
 from worker.sound.ring import Ring
 
 STEP_S = 0.024
@@ -134,7 +134,7 @@ def subscriber(kind: str, queue: "FfiQueue[Any]") -> Callable[..., Queue[Any]]:
     def routed(handle: int, loop: asyncio.AbstractEventLoop) -> Queue[Any]:
         own: Queue[Any] = Queue()
         assert isinstance(queue, NativeEvents)
-        queue.add_stream(handle, Target(loop, own))
+        queue.add_audio_stream(handle, Route(loop, own))
         return own
 
     return {"type": by_type, "handle": by_handle, "routed": routed}[kind]

@@ -1,1 +1,1 @@
-"""The GPU process: joins rooms as agent participants and runs the model in its own process."""
+"""The GPU process: joins rooms as agent participants and runs the model."""

@@ -1,4 +1,4 @@
-"""How much of something is allowed: so much at once, and so much more with time. Pure."""
+"""A limit on how often something may happen. Pure."""
 
 import time
 from collections.abc import Callable
@@ -10,18 +10,18 @@ class Allowance:
     def __init__(
         self, most: float, per_s: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Begin full."""
+        """Begin with `most` tokens; `per_s` are added each second, up to `most`."""
         self._most = most
         self._per_s = per_s
         self._clock = clock
         self._left = most
-        self._seen_s = clock()
+        self._updated_s = clock()
 
     def take(self, amount: float = 1.0) -> bool:
-        """Take so much if it is there; False, and nothing is taken, if it is not."""
+        """Take tokens and return True; take none and return False if there are too few."""
         now_s = self._clock()
-        self._left = min(self._most, self._left + (now_s - self._seen_s) * self._per_s)
-        self._seen_s = now_s
+        self._left = min(self._most, self._left + (now_s - self._updated_s) * self._per_s)
+        self._updated_s = now_s
         if self._left < amount:
             return False
         self._left -= amount

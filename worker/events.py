@@ -1,7 +1,6 @@
-"""Events of rooms on their way into redis, where the token service reads them.
+"""Writes the events of rooms into redis, where the token service reads them.
 
-`emit` may be called from any thread; `run` writes on the main loop. Events are news, not truth:
-when redis is away for long, the oldest are dropped and calls go on.
+Calls go on without redis: while it is away, the oldest events are dropped.
 """
 
 import asyncio
@@ -18,31 +17,31 @@ WAITING_MOST = 1000
 
 
 class EventWriter:
-    """Writes events to each room's stream."""
+    """Adds events to each room's stream. `emit` may be called from any thread."""
 
     def __init__(self, redis_url: str) -> None:
         self._redis = Redis.from_url(redis_url, socket_timeout=1.0, socket_connect_timeout=1.0)
         self._loop = asyncio.get_running_loop()
-        self._stopping = False
+        self._is_stopping = False
         self._waiting: asyncio.Queue[tuple[str, Event] | None] = asyncio.Queue()
 
     def emit(self, room: str, event: Event) -> None:
-        """Write an event when its turn comes. Any thread."""
+        """Write an event after those before it. Any thread."""
         self._loop.call_soon_threadsafe(self._put, (room, event))
 
     def stop(self) -> None:
-        """End `run` once everything before is written, or redis is away."""
-        self._stopping = True
+        """End `run` once all events are written, or one cannot be written."""
+        self._is_stopping = True
         self._waiting.put_nowait(None)
 
     async def run(self) -> None:
-        """Write until stopped."""
+        """Write events until stopped."""
         while (item := await self._waiting.get()) is not None:
             try:
                 await self._write(*item)
             except RedisError as error:
                 log.warning("event_lost", error=type(error).__name__)
-                if self._stopping:
+                if self._is_stopping:
                     break
         await self._redis.aclose()
 

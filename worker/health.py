@@ -1,6 +1,6 @@
-"""The worker's health endpoint, there from the first second: `/` and `/metrics`.
+"""The worker's HTTP endpoint: health at `/`, Prometheus metrics at `/metrics`. Main loop.
 
-Main loop. livekit-agents has one too, but only once the worker registers, after the model loaded.
+It answers before the model is loaded; livekit-agents' own starts only when the worker registers.
 """
 
 from aiohttp import web
@@ -9,8 +9,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from protocol.errors import InvalidInput
 from worker.heartbeat import HeartbeatPublisher
 
-# Of the heartbeat; the rest names rooms, and whoever knows an open room's name may enter it.
-SHOWN = {
+# Fields of the heartbeat. Others name rooms: anybody may join an open room whose name they know.
+SHOWN_FIELDS = {
     "worker_id",
     "state",
     "reason",
@@ -28,10 +28,10 @@ SHOWN = {
 
 
 class Health:
-    """Serves 200 while the worker can serve or drains, else 503, with what is shown as JSON."""
+    """Serves the heartbeat as JSON: status 200 while the worker is ready or drains, else 503."""
 
-    def __init__(self, pulse: HeartbeatPublisher, host: str, port: int) -> None:
-        self._pulse = pulse
+    def __init__(self, publisher: HeartbeatPublisher, host: str, port: int) -> None:
+        self._publisher = publisher
         self._host, self._port = host, port
         app = web.Application()
         app.router.add_get("/", self._health)
@@ -39,7 +39,7 @@ class Health:
         self._runner = web.AppRunner(app, access_log=None)
 
     async def start(self) -> None:
-        """Listen. Raises `InvalidInput` where that is not possible."""
+        """Listen. Raises `InvalidInput` if the address cannot be used."""
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()
@@ -54,11 +54,11 @@ class Health:
         await self._runner.cleanup()
 
     async def _health(self, _: web.Request) -> web.Response:
-        heartbeat = self._pulse.heartbeat()
-        well = heartbeat.state in ("ready", "draining")
+        heartbeat = self._publisher.heartbeat()
+        is_healthy = heartbeat.state in ("ready", "draining")
         return web.json_response(
-            text=heartbeat.model_dump_json(include=SHOWN),
-            status=200 if well else 503,
+            text=heartbeat.model_dump_json(include=SHOWN_FIELDS),
+            status=200 if is_healthy else 503,
         )
 
     async def _metrics(self, _: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""The rooms' figures for Prometheus; the engine's are in `worker.engine.metrics`."""
+"""Prometheus metrics of rooms; the engine's are in `worker.engine.metrics`."""
 
 from prometheus_client import Gauge, Histogram
 

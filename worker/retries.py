@@ -1,4 +1,4 @@
-"""When what failed may be tried again: at once, then after waits that double. Not thread-safe."""
+"""The times at which what has failed may be tried again, after waits that double."""
 
 import time
 from collections.abc import Callable
@@ -8,18 +8,18 @@ MOST_S = 30.0
 
 
 class Retries:
-    """Counts the failures of each, by name."""
+    """Counts failures by name. Not thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._failed: dict[str, tuple[int, float]] = {}  # name → times, when it may be tried again
+        self._failures: dict[str, tuple[int, float]] = {}  # name → count, time of the next try
 
     def failed(self, name: str) -> None:
-        """It failed just now."""
-        times = self._failed.get(name, (0, 0.0))[0] + 1
-        wait_s = min(FIRST_S * 2.0 ** min(times - 1, 10), MOST_S)
-        self._failed[name] = (times, self._clock() + wait_s)
+        """Note a failure: the next try is due after 1 s, 2 s, 4 s … 30 s."""
+        count = self._failures.get(name, (0, 0.0))[0] + 1
+        wait_s = min(FIRST_S * 2.0 ** min(count - 1, 10), MOST_S)
+        self._failures[name] = (count, self._clock() + wait_s)
 
     def due(self, name: str) -> bool:
-        """Whether it may be tried now."""
-        return self._clock() >= self._failed.get(name, (0, 0.0))[1]
+        """Return whether a try is due; one that never failed is."""
+        return self._clock() >= self._failures.get(name, (0, 0.0))[1]

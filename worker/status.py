@@ -1,7 +1,4 @@
-"""What this worker is doing, in one place for health endpoint, heartbeat and log.
-
-Changed by the main loop; read anywhere.
-"""
+"""The state of this worker, for its health endpoint, heartbeat and log."""
 
 import uuid
 
@@ -14,7 +11,10 @@ log = structlog.get_logger(__name__)
 
 
 class WorkerStatus:
-    """The worker's state and why."""
+    """The worker's state with its reason, and what is known of its model.
+
+    Written on the main loop, read on any thread.
+    """
 
     def __init__(self, model: str) -> None:
         self.worker_id = f"worker-{uuid.uuid4().hex[:12]}"
@@ -30,7 +30,7 @@ class WorkerStatus:
         self.lines: dict[str, tuple[str, ...]] | None = None
 
     def change(self, state: WorkerState, reason: str = "") -> None:
-        """Enter a state, or say something new about the present one; log neither twice."""
+        """Set state and reason, and log them where they differ from before."""
         if (state, reason) == (self.state, self.reason):
             return
         self.state, self.reason = state, reason

@@ -26,7 +26,7 @@ from token_service.auth.grants import person_grant
 from token_service.rooms.store import SpecStore
 from token_service.server.connection import Connection
 from worker.hosts import Hosting, Hosts
-from worker.room.commands import Commands
+from worker.room.commands import CommandReceiver
 
 WITHIN_S = 10.0
 # The argument of `beat` that gives the rooms, each with its generation, of an outcome.
@@ -80,7 +80,7 @@ async def hosting(
             spec=lambda: spec,
         )
     )
-    commands = Commands(redis_url, "worker", hosts)
+    commands = CommandReceiver(redis_url, "worker", hosts)
     running = asyncio.create_task(commands.run(), name="commands")
     try:
         yield

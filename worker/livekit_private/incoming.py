@@ -1,7 +1,7 @@
-"""What participants send into a room beside sound, and how much of it is looked at.
+"""Decides which messages of participants are read. Only typed lines are; sound takes another way.
 
-`wants` runs on the SDK's own thread, before any loop of ours wakes up: what is not read here must
-cost next to nothing, however much of it comes. Only typed lines are read.
+`MessageFilter.accepts` runs on LiveKit's own thread, before any event loop wakes up: discarding a
+message must cost next to nothing, however many there are.
 """
 
 import asyncio
@@ -11,7 +11,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from livekit.rtc._ffi_client import FfiHandle  # private; the package is pinned to an exact version
+# Private; the package is pinned to an exact version.
+from livekit.rtc._ffi_client import FfiClient, FfiHandle
+from livekit.rtc._proto.ffi_pb2 import FfiRequest
 from prometheus_client import Counter
 
 from protocol import wire
@@ -19,17 +21,19 @@ from worker.allowance import Allowance
 
 LINES_AT_ONCE, LINES_PER_S = 10, 2  # typed by one person
 OPEN_PER_PERSON = 4  # lines that have not ended yet
-CALLS_AT_ONCE, CALLS_PER_S = 10, 1  # RPC; none is offered, which is what they are answered
-# Messages that are not read, of one participant: an app's own go through the room as well. Beyond,
-# it is removed: of a stream that never ends, the native library keeps its part until its sender
-# leaves, and each message takes the interpreter lock for 20 µs.
-UNREAD_AT_ONCE, UNREAD_PER_S = 1_000, 100
-CHUNK_COSTS = 0.1  # a part of a stream, against a message: large files are sent in many
+CALLS_AT_ONCE, CALLS_PER_S = 10, 1  # RPC; LiveKit answers each that no method is registered
+# Discarded messages of one participant, since an app's own messages go through the room as well.
+# One who sends more is removed: the native library keeps its part of a stream that never ends
+# until the sender leaves, and each message takes the interpreter lock for 20 µs.
+DISCARDED_AT_ONCE, DISCARDED_PER_S = 1_000, 100
+CHUNK_COST = 0.1  # of a part of a stream, in messages: a large file has many
 
-UNREAD = Counter("moshi_unread_messages", "Messages of participants that were not read", ["kind"])
+DISCARDED = Counter(
+    "moshi_unread_messages", "Messages of participants that were not read", ["kind"]
+)
 
-# The fields of room events that nothing here reads, and what of the native library's they hold.
-_DROPPED: dict[str, Callable[[Any], Any]] = {
+# The room events that participants cause and nothing here reads, with their native handle.
+_NATIVE_HANDLES: dict[str, Callable[[Any], int]] = {
     "byte_stream_opened": lambda event: event.reader.handle.id,
     "text_stream_opened": lambda event: event.reader.handle.id,
     "data_packet_received": lambda event: event.user.data.handle.id,
@@ -42,98 +46,112 @@ _DROPPED: dict[str, Callable[[Any], Any]] = {
 }
 
 
-class Sender:
-    """How much one participant may still send."""
+class _Sender:
+    """The allowances of one participant."""
 
     def __init__(self) -> None:
         self.lines = Allowance(LINES_AT_ONCE, LINES_PER_S)
-        self.unread = Allowance(UNREAD_AT_ONCE, UNREAD_PER_S)
-        self.open = 0
+        self.discarded = Allowance(DISCARDED_AT_ONCE, DISCARDED_PER_S)
+        self.open_lines = 0
         self.is_flooding = False
 
 
-def read_nothing(event: Any) -> bool:
-    """Want what LiveKit itself tells a connection, and nothing that participants send to it."""
-    if hasattr(event, "invocation_id"):  # an RPC
-        return False
-    return not _drop(event)
+def accepts_no_messages(event: Any) -> bool:
+    """Accept room events of LiveKit itself; discard messages of participants."""
+    return not _is_call(event) and not _discard(event)
 
 
-def _drop(event: Any) -> bool:
-    """Give back what a message holds natively; False where it is none that participants send."""
-    kind = event.WhichOneof("message")
-    holds = _DROPPED.get(kind)
-    if holds is None:
-        return False
-    if handle := holds(getattr(event, kind)):
-        FfiHandle(handle).dispose()
-    return True
-
-
-class Incoming:
-    """The messages of one room's participants. All but `wants` is called on the room's loop."""
+class MessageFilter:
+    """Filters the messages of one room. All but `accepts` is called on the room's loop."""
 
     def __init__(
         self, on_line: Callable[[str, int], None], on_flood: Callable[[str], None]
     ) -> None:
-        """`on_line(identity, handle)`: a line was begun, to be read and then `ended(identity)`.
+        """`on_line(identity, handle)`: a line began; `read_text` reads it, `line_ended` ends it.
 
-        `on_flood(identity)`: one participant sends far more than anybody reads.
+        `on_flood(identity)`: a participant has exceeded its allowance of discarded messages.
         """
         self._loop = asyncio.get_running_loop()
-        self._context = contextvars.copy_context()  # the SDK's thread has none of the job's
+        self._context = contextvars.copy_context()  # the job's; LiveKit's thread has none
         self._on_line = on_line
         self._on_flood = on_flood
         self._calls = Allowance(CALLS_AT_ONCE, CALLS_PER_S)
-        self._senders: dict[str, Sender] = {}
+        self._senders: dict[str, _Sender] = {}
         self._lock = threading.Lock()
 
-    def wants(self, event: Any) -> bool:
-        """Decide about a room event or an RPC invocation. On the SDK's thread."""
+    def accepts(self, event: Any) -> bool:
+        """Return whether the room is to get a room event or RPC. On LiveKit's thread."""
         with self._lock:
-            if hasattr(event, "invocation_id"):
-                return self._calls.take() or self._unread("call", event.caller_identity)
+            if _is_call(event):
+                return self._calls.take() or self._count("call", event.caller_identity)
             kind = event.WhichOneof("message")
-            if kind not in _DROPPED:
+            if kind not in _NATIVE_HANDLES:
                 return True
             message = getattr(event, kind)
             if kind == "text_stream_opened" and self._begins_line(message):
-                self._tell(self._on_line, message.participant_identity, message.reader.handle.id)
+                self._call(self._on_line, message.participant_identity, message.reader.handle.id)
                 return False
-            _drop(event)
-            return self._unread(kind, getattr(message, "participant_identity", ""))
+            _discard(event)
+            return self._count(kind, getattr(message, "participant_identity", ""))
 
-    def ended(self, identity: str) -> None:
-        """A line that was begun has ended, or was given up."""
+    def line_ended(self, identity: str) -> None:
+        """Note that a participant's line was read or given up."""
         with self._lock:
             if identity in self._senders:
-                self._senders[identity].open -= 1
+                self._senders[identity].open_lines -= 1
 
-    def left(self, identity: str) -> None:
-        """A participant has left."""
+    def participant_left(self, identity: str) -> None:
+        """Forget a participant's allowances."""
         with self._lock:
             self._senders.pop(identity, None)
 
     def _begins_line(self, opened: Any) -> bool:
         if opened.reader.info.topic != wire.CHAT_TOPIC:
             return False
-        sender = self._senders.setdefault(opened.participant_identity, Sender())
-        if sender.open >= OPEN_PER_PERSON or not sender.lines.take():
+        sender = self._senders.setdefault(opened.participant_identity, _Sender())
+        if sender.open_lines >= OPEN_PER_PERSON or not sender.lines.take():
             return False
-        sender.open += 1
+        sender.open_lines += 1
         return True
 
-    def _unread(self, kind: str, identity: str) -> bool:
-        """Count a message that is not read; always False."""
-        UNREAD.labels(kind).inc()
+    def _count(self, kind: str, identity: str) -> bool:
+        """Count a discarded message, report a flood once, and return False."""
+        DISCARDED.labels(kind).inc()
         if identity:
-            sender = self._senders.setdefault(identity, Sender())
-            cost = CHUNK_COSTS if kind == "stream_chunk_received" else 1.0
-            if not sender.unread.take(cost) and not sender.is_flooding:
+            sender = self._senders.setdefault(identity, _Sender())
+            cost = CHUNK_COST if kind == "stream_chunk_received" else 1.0
+            if not sender.discarded.take(cost) and not sender.is_flooding:
                 sender.is_flooding = True
-                self._tell(self._on_flood, identity)
+                self._call(self._on_flood, identity)
         return False
 
-    def _tell(self, call: Callable[..., None], *about: str | int) -> None:
-        with contextlib.suppress(RuntimeError):  # the room has ended
-            self._loop.call_soon_threadsafe(call, *about, context=self._context)
+    def _call(self, callback: Callable[..., None], *arguments: str | int) -> None:
+        with contextlib.suppress(RuntimeError):  # the room's loop is closed
+            self._loop.call_soon_threadsafe(callback, *arguments, context=self._context)
+
+
+async def read_text(handle: int) -> str:
+    """Read a text stream whole; return nothing if its sender broke it off or it is too long."""
+    queue = FfiClient.instance.queue.subscribe()
+    try:
+        request = FfiRequest()
+        request.text_read_all.reader_handle = handle
+        request_id = FfiClient.instance.request(request).text_read_all.async_id
+        event = await queue.wait_for(lambda e: e.text_stream_reader_read_all.async_id == request_id)
+    finally:
+        FfiClient.instance.queue.unsubscribe(queue)
+    return event.text_stream_reader_read_all.content
+
+
+def _is_call(event: Any) -> bool:
+    return hasattr(event, "invocation_id")
+
+
+def _discard(event: Any) -> bool:
+    """Release the native part of a participant's message; return False for any other event."""
+    kind = event.WhichOneof("message")
+    if kind not in _NATIVE_HANDLES:
+        return False
+    if handle := _NATIVE_HANDLES[kind](getattr(event, kind)):
+        FfiHandle(handle).dispose()
+    return True

@@ -1,7 +1,7 @@
-"""One remote track as 80 ms frames at WebRTC's own 48 kHz, of which no other stream hears.
+"""One remote track as 80 ms frames at WebRTC's own 48 kHz.
 
-`rtc.AudioStream` (livekit 1.1.21 audio_stream.py) asks for all audio events of the process: 64
-streams take a whole core for what is not theirs (docs/benchmarks.md).
+`rtc.AudioStream` (livekit 1.1.21 audio_stream.py) subscribes to all audio events of the process: 64
+streams take a whole core to discard each other's (docs/benchmarks.md).
 """
 
 from typing import Any
@@ -9,9 +9,9 @@ from typing import Any
 from livekit import rtc
 from livekit.rtc._utils import Queue  # private; the package is pinned to an exact version
 
-from worker.livekit_private.native_events import Target, native_events
+from worker.livekit_private.native_events import Route, native_events
 
-SAMPLE_RATE_HZ = 48_000  # as WebRTC has it: any other is resampled badly (worker/sound/resample.py)
+SAMPLE_RATE_HZ = 48_000  # WebRTC's own: LiveKit resamples badly (worker/sound/resample.py)
 FRAME_MS = 80
 QUEUE_FRAMES = 3
 
@@ -30,7 +30,8 @@ class TrackStream(rtc.AudioStream):
         # The base class reads its queue only once its task runs, so the swap loses nothing.
         native_events().unsubscribe(self._ffi_queue)
         self._ffi_queue = Queue[Any]()
-        native_events().add_stream(self._ffi_handle.handle, Target(self._loop, self._ffi_queue))
+        route = Route(self._loop, self._ffi_queue)
+        native_events().add_audio_stream(self._ffi_handle.handle, route)
 
     async def aclose(self) -> None:
         """Close the stream and stop its events."""

@@ -1,1 +1,1 @@
-"""One job hosts one room: its people and personas, the floor, words and typed lines."""
+"""The host of one room: its personas, the floor, transcripts, typed lines and commands."""

@@ -1,4 +1,4 @@
-"""Small work beside a room's frames: its failure is logged and ends nothing. One event loop."""
+"""Small tasks beside a room's frames: a failure is logged and ends nothing. One event loop."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,7 +8,7 @@ import structlog
 log = structlog.get_logger(__name__)
 
 
-class Background:
+class BackgroundTasks:
     """Tasks that run until they are done or cancelled together."""
 
     def __init__(self, kind: str, name: str) -> None:
@@ -17,19 +17,18 @@ class Background:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Run something small in the background."""
+        """Start a task."""
         task = asyncio.create_task(work, name=f"{self._kind} {self._name}")
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
     def cancel(self) -> None:
-        """Cancel what still runs."""
+        """Cancel the tasks that still run."""
         for task in self._tasks:
             task.cancel()
 
-    async def aclose(self) -> None:
-        """Cancel what still runs, and wait for its end."""
-        self.cancel()
+    async def join(self) -> None:
+        """Wait for the end of the tasks that still run."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _done(self, task: asyncio.Task[None]) -> None:

@@ -1,7 +1,7 @@
-"""The worker's mailbox: takes commands out of redis and passes them to the hosts of their rooms.
+"""Takes commands from the worker's mailbox in redis and passes them to the hosts of their rooms.
 
-Runs on the main loop. A lost connection is made again; what waited meanwhile has been taken back by
-the token service, or is done now.
+Runs on the main loop. After a lost connection it connects again; the token service has taken back
+the commands that waited meanwhile, or they are carried out now.
 """
 
 import asyncio
@@ -12,24 +12,18 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from protocol.commands import (
-    LIFE_S,
-    Answer,
-    Command,
-    answer_key,
-    bell_channel,
-    mailbox_key,
-)
+from protocol.commands import LIFE_S, Answer, Command, answer_key, bell_channel, mailbox_key
 from worker.hosts import Hosts
+from worker.room.background_tasks import BackgroundTasks
 
 log = structlog.get_logger(__name__)
 
-LOOK_S = 0.5  # between two looks where the bell is not heard
-HOST_ANSWERS_S = 1.0  # a host's thread that does not answer in this time does not do it either
-AT_ONCE = 100
+POLL_S = 0.5  # between two looks into the mailbox without a message on the bell channel
+HOST_ANSWERS_S = 1.0  # a host that does not answer in this time does not carry out the command
+COMMANDS_AT_ONCE = 100
 
 
-class Commands:
+class CommandReceiver:
     """Reads one worker's mailbox until stopped."""
 
     def __init__(self, redis_url: str, worker_id: str, hosts: Hosts) -> None:
@@ -38,46 +32,44 @@ class Commands:
         )
         self._mailbox, self._bell = mailbox_key(worker_id), bell_channel(worker_id)
         self._hosts = hosts
-        self._stopping = False
-        self._answering: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+        self._tasks = BackgroundTasks("command", worker_id)
 
     def stop(self) -> None:
-        """End `run` within `LOOK_S`."""
-        self._stopping = True
+        """End `run` within `POLL_S`."""
+        self._is_stopping = True
 
     async def run(self) -> None:
-        """Listen for the bell and look into the mailbox until stopped."""
-        while not self._stopping:
+        """Receive commands until stopped."""
+        while not self._is_stopping:
             try:
-                await self._listen()
+                await self._receive()
             except RedisError as error:
                 log.debug("commands_interrupted", error=type(error).__name__)
-                await asyncio.sleep(LOOK_S)
-        await asyncio.gather(*self._answering, return_exceptions=True)
+                await asyncio.sleep(POLL_S)
+        await self._tasks.join()
         await self._redis.aclose()
 
-    async def _listen(self) -> None:
+    async def _receive(self) -> None:
         async with self._redis.pubsub(ignore_subscribe_messages=True) as bell:
             await bell.subscribe(self._bell)
-            while not self._stopping:
-                await self._look()
-                await bell.get_message(timeout=LOOK_S)
+            while not self._is_stopping:
+                await self._empty_mailbox()
+                await bell.get_message(timeout=POLL_S)
 
-    async def _look(self) -> None:
-        """Take every command out of the mailbox and begin to have it done."""
-        letters: Any = await self._redis.lpop(self._mailbox, AT_ONCE)
-        for text in letters or ():
+    async def _empty_mailbox(self) -> None:
+        commands: Any = await self._redis.lpop(self._mailbox, COMMANDS_AT_ONCE)
+        for text in commands or ():
             try:
                 command = Command.model_validate_json(text)
             except ValidationError:
                 log.warning("command_unreadable")
-                continue
-            task = asyncio.create_task(self._answer(command), name=f"command {command.id}")
-            self._answering.add(task)
-            task.add_done_callback(self._answering.discard)
+            else:
+                self._tasks.spawn(self._execute(command))
 
-    async def _answer(self, command: Command) -> None:
-        answer = await self._have_done(command)
+    async def _execute(self, command: Command) -> None:
+        """Have the room's host carry out a command, and write its answer into redis."""
+        answer = await self._host_answer(command)
         log.info("command", do=command.do, room=command.room, refusal=answer.refusal)
         key = answer_key(command.id)
         try:
@@ -88,12 +80,12 @@ class Commands:
         except RedisError as error:
             log.warning("answer_lost", error=type(error).__name__)
 
-    async def _have_done(self, command: Command) -> Answer:
+    async def _host_answer(self, command: Command) -> Answer:
         hosting = self._hosts.of(command.room, command.generation)
         if hosting is None:
             return Answer(refusal="not_live", detail="This worker does not host the session now.")
         answer = hosting.obey(command)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(answer), HOST_ANSWERS_S)
-        except TimeoutError:  # and cancelled: the host does not do it later
+        except TimeoutError:  # the future is cancelled: the host does not carry it out later
             return Answer(refusal="no_answer", detail="The session's host does not answer.")

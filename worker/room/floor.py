@@ -1,9 +1,9 @@
-"""The floor: at most one persona of a room speaks at a time, people whenever they like. Pure.
+"""The floor: at most one persona of a room may speak at a time; people may always speak. Pure.
 
-Fed once per tick with what each persona's own model wants and does; says who may speak. No language
-model arbitrates: a persona wants the floor when the text token it would have used is not padding in
-two of its last three frames. One that was given a line to say comes before all others, and keeps
-the floor until its lines are said or a person talks it down. Times are frames of 80 ms.
+`Floor.tick` takes what each persona's model does in a frame and returns the persona that may speak
+in the next. A persona wants to speak when the text token that its model would emit is not padding
+in two of its last three frames. A persona with a line to say comes before all others, and keeps the
+floor until its lines are said or a person talks over it. Times are frames of 80 ms.
 """
 
 from collections import deque
@@ -13,167 +13,174 @@ from dataclasses import dataclass, field
 from protocol.config.settings import Settings
 from worker.grid import FRAME_S
 
-WILL_WINDOW = 3
-WILL_ENOUGH = 2
+WANTS_WINDOW = 3
+WANTS_NEEDED = 2
 
 
 @dataclass(frozen=True, slots=True)
 class FloorRules:
-    """How long is what, in frames; `without_person_*` bound the personas' talk by themselves."""
+    """Durations of the floor, in frames; `without_person_*` limit talk among personas alone."""
 
-    free_after: int = 8  # 0.64 s of silence: its sentence is over
-    hold_most: int = 250  # 20 s: after that it yields at its next pause
-    yield_pause: int = 3  # 0.24 s: what counts as a pause then
-    talked_over_most: int = 25  # 2 s: so long the model may decide by itself to stop
-    person_breathes: int = 6  # 0.48 s: a shorter silence of the people is inside their speech
-    named_first: int = 25  # 2 s of a free floor: so long others let one that was named come first
+    silent_frames: int = 8  # 0.64 s without sound: the holder's sentence is over
+    hold_frames: int = 250  # 20 s: after that the holder loses the floor at its next pause
+    yield_pause_frames: int = 3  # 0.24 s: such a pause
+    talked_over_frames: int = 25  # 2 s in which the model may stop by itself
+    person_pause_frames: int = 6  # 0.48 s: a shorter silence of the people is within their speech
+    named_first_frames: int = 25  # 2 s of a free floor for a persona that was named
     without_person_turns: int = 8
     without_person_frames: int = 750  # 60 s
 
     @classmethod
     def of(cls, settings: Settings) -> "FloorRules":
-        """The rules that an operator may set, in frames."""
+        """Return the rules with what an operator has set."""
         return cls(
-            hold_most=round(settings.floor_hold_s / FRAME_S),
+            hold_frames=round(settings.floor_hold_s / FRAME_S),
             without_person_turns=settings.floor_alone_turns,
             without_person_frames=round(settings.floor_alone_s / FRAME_S),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Showing:
-    """What one persona shows in a tick."""
+class PersonaFrame:
+    """What one persona does in a frame, as far as the floor is concerned."""
 
-    wants: bool  # the text token it would have used is not padding
-    sounds: bool  # its frame was voiced or carried text
-    line: bool = False  # it was given a line to say, which is not over
+    wants_to_speak: bool  # the text token that its model would emit is not padding
+    is_sounding: bool  # its frame was voiced or carried text
+    has_line: bool = False  # it was given a line that is not said yet
 
 
 @dataclass(slots=True)
-class _Persona:
-    wills: deque[bool] = field(default_factory=lambda: deque(maxlen=WILL_WINDOW))
-    line: bool = False
-    waits: int = 0  # frames for which it has wanted the floor
+class _Candidate:
+    recent_wants: deque[bool] = field(default_factory=lambda: deque(maxlen=WANTS_WINDOW))
+    has_line: bool = False
+    waited_frames: int = 0  # for which it has wanted the floor
 
     @property
-    def wants(self) -> bool:
-        return self.line or sum(self.wills) >= WILL_ENOUGH
+    def wants_floor(self) -> bool:
+        return self.has_line or sum(self.recent_wants) >= WANTS_NEEDED
 
 
 class Floor:
-    """Who has the floor. Called from one thread, once per tick."""
+    """Decides which persona may speak. Called from one thread, once per tick."""
 
     def __init__(self, rules: FloorRules | None = None) -> None:
         self.rules = rules or FloorRules()
         self.holder: str | None = None
         self.reason = ""  # of the last change
-        self._personas: dict[str, _Persona] = {}
-        self._held = 0
-        self._quiet = 0
-        self._talked_over = 0
-        self._people_quiet = 0
-        self._cut_off = False  # by a person who still speaks: nobody talks into it
-        self._turns_alone = 0
-        self._frames_alone = 0
+        self._candidates: dict[str, _Candidate] = {}
+        self._held_frames = 0
+        self._silent_frames = 0
+        self._talked_over_frames = 0
+        self._people_silent_frames = 0
+        self._is_cut_off = False  # by a person who still speaks: no persona may speak
+        self._turns_without_person = 0
+        self._frames_without_person = 0
         self._named: str | None = None
-        self._named_left = 0
+        self._named_frames_left = 0
 
     @property
-    def open(self) -> bool:
-        """Whether personas may still talk among themselves without a person."""
+    def may_talk_without_person(self) -> bool:
+        """Return whether personas may still talk among themselves."""
         rules = self.rules
         return (
-            self._turns_alone < rules.without_person_turns
-            and self._frames_alone < rules.without_person_frames
+            self._turns_without_person < rules.without_person_turns
+            and self._frames_without_person < rules.without_person_frames
         )
 
     def name(self, persona: str) -> None:
-        """Somebody addressed a persona: it comes first for a while."""
+        """Let a persona that was named come before others for a while."""
         if persona != self.holder:
-            self._named, self._named_left = persona, self.rules.named_first
+            self._named, self._named_frames_left = persona, self.rules.named_first_frames
 
-    def reopen(self) -> None:
-        """A person or an application took part: the personas may go on among themselves."""
-        self._turns_alone = self._frames_alone = 0
+    def person_took_part(self) -> None:
+        """Start the limits of talk without a person again."""
+        self._turns_without_person = self._frames_without_person = 0
 
-    def seat(self, persona: str) -> None:
-        """Begin with a persona that speaks already: it was alone and now is not."""
-        self._take(persona, "alone")
+    def give_to_only(self, persona: str) -> None:
+        """Give the floor to the only persona, which speaks freely until a second one joins."""
+        self._give(persona, "alone")
 
-    def tick(self, showing: Mapping[str, Showing], person_speaks: bool) -> str | None:
-        """Take what every persona showed in this frame; give who may speak in the next."""
-        self._meet(showing)
-        self._count_alone(person_speaks)
+    def tick(self, frames: Mapping[str, PersonaFrame], person_speaks: bool) -> str | None:
+        """Take every persona's frame; return the persona that may speak in the next frame."""
+        self._update_candidates(frames)
+        self._update_people(person_speaks)
         if self.holder is not None:
-            self._may_lose(showing[self.holder], person_speaks)
+            self._update_holder(frames[self.holder], person_speaks)
         if self.holder is None:
             self._grant()
-            self._named_left = max(self._named_left - 1, 0)
+            self._named_frames_left = max(self._named_frames_left - 1, 0)
         return self.holder
 
-    def _meet(self, showing: Mapping[str, Showing]) -> None:
-        """Remember who is here and what they want."""
-        self._personas = {who: self._personas.get(who, _Persona()) for who in showing}
-        for who, shown in showing.items():
-            persona = self._personas[who]
-            persona.wills.append(shown.wants)
-            persona.line = shown.line
-            persona.waits = persona.waits + 1 if persona.wants else 0
-        if self.holder is not None and self.holder not in self._personas:
-            self._lose("left")
+    def _update_candidates(self, frames: Mapping[str, PersonaFrame]) -> None:
+        self._candidates = {each: self._candidates.get(each, _Candidate()) for each in frames}
+        for persona, frame in frames.items():
+            candidate = self._candidates[persona]
+            candidate.recent_wants.append(frame.wants_to_speak)
+            candidate.has_line = frame.has_line
+            candidate.waited_frames = candidate.waited_frames + 1 if candidate.wants_floor else 0
+        if self.holder is not None and self.holder not in self._candidates:
+            self._take_away("left")
 
-    def _count_alone(self, person_speaks: bool) -> None:
+    def _update_people(self, person_speaks: bool) -> None:
         if person_speaks:
-            self._people_quiet = 0
-            self.reopen()
+            self._people_silent_frames = 0
+            self.person_took_part()
         else:
-            self._people_quiet += 1
-            self._frames_alone += self.holder is not None
-        if self._people_quiet > self.rules.person_breathes:
-            self._talked_over, self._cut_off = 0, False
+            self._people_silent_frames += 1
+            self._frames_without_person += self.holder is not None
+        if self._people_silent_frames > self.rules.person_pause_frames:
+            self._talked_over_frames, self._is_cut_off = 0, False
 
-    def _may_lose(self, shown: Showing, person_speaks: bool) -> None:
-        """Take the floor from its holder where it has fallen silent or a person talks over it."""
+    def _update_holder(self, frame: PersonaFrame, person_speaks: bool) -> None:
+        """Take the floor from a holder that is silent, held it long, or is talked over."""
         rules = self.rules
-        self._held += 1
-        self._quiet = 0 if shown.sounds or shown.wants or shown.line else self._quiet + 1
-        self._talked_over += person_speaks or self._talked_over > 0
-        if self._talked_over >= rules.talked_over_most:
-            self._cut_off = True
-            self._lose("talked_over")
-        elif self._quiet >= rules.free_after:
-            self._lose("silent")
-        elif self._held >= rules.hold_most and self._quiet >= rules.yield_pause:
-            self._lose("held_long")
+        is_active = frame.is_sounding or frame.wants_to_speak or frame.has_line
+        self._held_frames += 1
+        self._silent_frames = 0 if is_active else self._silent_frames + 1
+        self._talked_over_frames += person_speaks or self._talked_over_frames > 0
+        if self._talked_over_frames >= rules.talked_over_frames:
+            self._is_cut_off = True
+            self._take_away("talked_over")
+        elif self._silent_frames >= rules.silent_frames:
+            self._take_away("silent")
+        elif (
+            self._held_frames >= rules.hold_frames
+            and self._silent_frames >= rules.yield_pause_frames
+        ):
+            self._take_away("held_long")
 
-    def _lose(self, reason: str) -> None:
+    def _take_away(self, reason: str) -> None:
         self.holder, self.reason = None, reason
 
     def _grant(self) -> None:
         """Give the free floor to a persona with a line, else to the one that was named.
 
-        Else, and among several with a line, the one that has wanted it longest gets it.
+        Otherwise, and among several with a line, give it to the one that has waited longest.
         """
-        if self._cut_off:
+        if self._is_cut_off:
             return
-        wanting = {who: each.waits for who, each in self._personas.items() if each.wants}
-        lines = {who: waits for who, waits in wanting.items() if self._personas[who].line}
+        waited = {
+            persona: each.waited_frames
+            for persona, each in self._candidates.items()
+            if each.wants_floor
+        }
+        with_line = {each: waited[each] for each in waited if self._candidates[each].has_line}
         reason = "wanted"
-        if lines:
-            wanting, reason = lines, "line"
-        elif not self.open:
+        if with_line:
+            waited, reason = with_line, "line"
+        elif not self.may_talk_without_person:
             return
-        elif self._named_left and self._named in self._personas:
-            wanting = {who: waits for who, waits in wanting.items() if who == self._named}
+        elif self._named_frames_left and self._named in self._candidates:
+            waited = {each: waited[each] for each in waited if each == self._named}
             reason = "named"
-        if wanting:
-            self._take(max(wanting, key=wanting.__getitem__), reason)
-            self._turns_alone += 1
+        if waited:
+            self._give(max(waited, key=waited.__getitem__), reason)
+            self._turns_without_person += 1
 
-    def _take(self, persona: str, reason: str) -> None:
+    def _give(self, persona: str, reason: str) -> None:
         self.holder, self.reason = persona, reason
-        taker = self._personas.setdefault(persona, _Persona())
-        taker.wills.clear()
-        taker.waits = 0
-        self._named_left = 0 if persona == self._named else self._named_left
-        self._held = self._quiet = self._talked_over = 0
+        candidate = self._candidates.setdefault(persona, _Candidate())
+        candidate.recent_wants.clear()
+        candidate.waited_frames = 0
+        self._named_frames_left = 0 if persona == self._named else self._named_frames_left
+        self._held_frames = self._silent_frames = self._talked_over_frames = 0

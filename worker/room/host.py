@@ -1,13 +1,15 @@
-"""One job: hosts one room with all its personas. Runs on the job's own thread and event loop.
+"""One job: the host of one room. Runs on the job's own thread and event loop.
 
-Ears and first persona share the job's connection; each further persona has one that only publishes.
-The host leaves by itself: when the last person has been gone for a while, when a newer generation
-was dispatched, when the worker drains, when the room ends.
+The job's connection hears the people and is the first persona's; each further persona has one that
+only publishes. Every tick (`_tick`) passes the people's sound to the personas. The host leaves when
+the room is empty for a while, when a newer generation was dispatched, when the worker drains, or
+when the room ends.
 """
 
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from typing import Literal
@@ -23,17 +25,17 @@ from protocol.room_spec import RoomSpec
 from worker.context import WorkerContext
 from worker.grid import next_tick
 from worker.hosts import Hosting
-from worker.room.background_tasks import Background
+from worker.room.background_tasks import BackgroundTasks
 from worker.room.chat import Chat
 from worker.room.personas import RoomPersonas
+from worker.sound.activity import PeopleSpeech
 from worker.sound.audience import is_person
 from worker.sound.ears import Ears
-from worker.sound.speech import Speech
 
 log = structlog.get_logger(__name__)
 
 REMOVE_WITHIN_S = 3.0
-FAILED = "Something went wrong on this side and the call has to end. Please start it again."
+FAILED = "Something went wrong and the call has to end. Please start it again."
 
 
 class Host:
@@ -41,46 +43,27 @@ class Host:
 
     def __init__(self, ctx: JobContext, spec: RoomSpec, context: WorkerContext) -> None:
         self._ctx = ctx
+        self._room = ctx.room
         self._spec = spec
         self._context = context
         self._loop = asyncio.get_running_loop()
-        self._leaving: asyncio.Future[str] = self._loop.create_future()
+        self._leave_reason: asyncio.Future[str] = self._loop.create_future()
         self._empty_timer: asyncio.TimerHandle | None = None
-        self._cast: RoomPersonas | None = None
+        self._personas: RoomPersonas | None = None  # once all have joined
         self._chat: Chat | None = None
-        self._person_speaks = False
-        self._tasks = Background("host", spec.room)
+        self._tasks = BackgroundTasks("host", spec.room)
         self._hosting = Hosting(
             spec.room,
             spec.generation,
-            self.leave,
-            self.follow,
-            self.obey,
+            partial(self._call_on_loop, self._leave),
+            partial(self._call_on_loop, self._apply_spec),
+            self.execute,
             lambda: self._spec,
         )
 
-    def leave(self, reason: str) -> None:
-        """Ask the host to go. Any thread."""
-        with contextlib.suppress(RuntimeError):  # it has gone: its loop is closed
-            self._loop.call_soon_threadsafe(self._leave, reason)
-
-    def follow(self, spec: RoomSpec) -> None:
-        """Make the room equal to this promise. Any thread."""
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._follow, spec)
-
-    def obey(self, command: Command) -> Future[Answer]:
-        """Do a command and give its answer; cancelled before, it is not done. Any thread."""
-        answer: Future[Answer] = Future()
-        try:
-            self._loop.call_soon_threadsafe(self._obey, command, answer)
-        except RuntimeError:  # the host has gone: its loop is closed
-            answer.set_result(Answer(refusal="not_live", detail="The session's host has left."))
-        return answer
-
     async def run(self) -> None:
-        """Join, serve, leave. Errors end this room alone, after it was told."""
-        context, room = self._context, self._ctx.room
+        """Join, serve, leave. An error ends this room alone, after a message to the people."""
+        context = self._context
         outcome: Outcome = "left"
         context.hosts.add(self._hosting)
         context.changed()
@@ -88,124 +71,137 @@ class Host:
             await self._ctx.connect(  # a connection for each direction: docs/decisions.md
                 auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE, single_peer_connection=False
             )
-            self._chat = Chat(room, self._read, self._remove)
-            await self._serve(room)
+            self._chat = Chat(self._room, self._on_typed_line, self._remove_participant)
+            await self._serve()
         except Exception:
             log.exception("host_failed")
             outcome = "failed"
             if self._chat is not None:
-                await self._chat.say(FAILED)
+                await self._chat.send(FAILED)
         finally:
             context.admission.claim(self._ctx.job.id)
-            await self._goodbye(room)
+            await self._disconnect()
             context.hosts.remove(self._hosting, outcome)
             context.changed()
 
-    async def _serve(self, room: rtc.Room) -> None:
-        room.on("participant_connected", lambda who: self._watch_people(who, "joined"))
-        room.on("participant_disconnected", lambda who: self._watch_people(who, "left"))
-        room.on("disconnected", lambda _: self._leave("the room ended"))
-        ears = Ears(room)
-        speech = Speech(self._person_started, self._person_ended)
-        took = partial(self._context.admission.took, self._ctx.job.id)
-        cast = RoomPersonas(room, self._spec, self._context, took)
-        ticking = asyncio.create_task(self._tick(ears, speech, cast), name="tick")
+    def execute(self, command: Command) -> Future[Answer]:
+        """Carry out a command unless the future is cancelled before. Any thread."""
+        answer: Future[Answer] = Future()
         try:
-            await cast.follow(self._spec)
-            self._context.admission.claim(self._ctx.job.id)
-            self._context.changed()
-            self._cast = cast
-            self._watch_people()
-            log.info("host_live", personas=len(cast.personas))
-            await asyncio.wait([self._leaving, ticking], return_when=asyncio.FIRST_COMPLETED)
+            self._loop.call_soon_threadsafe(self._execute, command, answer)
+        except RuntimeError:  # the loop is closed
+            answer.set_result(Answer(refusal="not_live", detail="The session's host has left."))
+        return answer
+
+    def _call_on_loop(self, function: Callable[..., None], *arguments: object) -> None:
+        """Call a function on the room's loop, unless that is closed. Any thread."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    async def _serve(self) -> None:
+        context, room = self._context, self._room
+        room.on("participant_connected", lambda person: self._on_presence(person, "joined"))
+        room.on("participant_disconnected", lambda person: self._on_presence(person, "left"))
+        room.on("disconnected", lambda _: self._leave("the room ended"))
+        on_slot_taken = partial(context.admission.took, self._ctx.job.id)
+        personas = RoomPersonas(room, self._spec, context, on_slot_taken)
+        ears = Ears(room)
+        speech = PeopleSpeech(self._on_people_started, self._on_people_ended)
+        ticking = asyncio.create_task(self._tick(ears, speech, personas), name="tick")
+        try:
+            await personas.apply_spec(self._spec)
+            context.admission.claim(self._ctx.job.id)
+            context.changed()
+            self._personas = personas
+            self._update_empty_timer()
+            log.info("host_live", personas=len(personas.present))
+            await asyncio.wait([self._leave_reason, ticking], return_when=asyncio.FIRST_COMPLETED)
             if ticking.done():
                 ticking.result()
-            log.info("host_leaves", reason=self._leaving.result())
+            log.info("host_leaves", reason=self._leave_reason.result())
         finally:
-            self._cast = None
-            await cast.leave()
-            self._context.changed()
+            self._personas = None
+            await personas.leave()
+            context.changed()
             ticking.cancel()
             await ears.aclose()
             await speech.aclose()
 
-    async def _tick(self, ears: Ears, speech: Speech, cast: RoomPersonas) -> None:
-        """Every 80 ms, on the worker's grid."""
+    async def _tick(self, ears: Ears, speech: PeopleSpeech, personas: RoomPersonas) -> None:
+        """Pass on one frame every 80 ms, on the worker's grid."""
         while True:
             now_s = self._loop.time()
             await asyncio.sleep(next_tick(now_s) - now_s)
-            people = ears.take()
+            people = ears.next_frame()
             speech.push(people)
-            cast.tick(people, self._person_speaks)
+            personas.tick(people, speech.is_active)
 
-    def _follow(self, spec: RoomSpec) -> None:
-        if self._cast is not None and (spec != self._spec or self._cast.is_short()):
+    def _leave(self, reason: str) -> None:
+        if not self._leave_reason.done():
+            self._leave_reason.set_result(reason)
+
+    def _apply_spec(self, spec: RoomSpec) -> None:
+        if self._personas is not None and (spec != self._spec or self._personas.needs_joins()):
             self._spec = spec
-            self._tasks.spawn(self._cast.follow(spec))
+            self._tasks.spawn(self._personas.apply_spec(spec))
 
-    def _obey(self, command: Command, answer: Future[Answer]) -> None:
+    def _execute(self, command: Command, answer: Future[Answer]) -> None:
         if not answer.set_running_or_notify_cancel():
             return
-        if self._cast is None:
-            starting = Answer(refusal="starting", detail="The personas are on their way.")
-            return answer.set_result(starting)
+        if self._personas is None:
+            answer.set_result(Answer(refusal="starting", detail="The personas are still joining."))
+            return
         try:
-            answer.set_result(self._cast.obey(command))
-        except Exception as error:  # the caller is told, and the log has its traceback
+            answer.set_result(self._personas.execute(command))
+        except Exception as error:  # for the caller, and for the log with its traceback
             answer.set_exception(error)
             raise
 
-    def _person_started(self) -> None:
-        self._person_speaks = True
-        for persona in self._cast.personas if self._cast else []:
-            persona.person_started()
+    def _on_people_started(self) -> None:
+        for persona in self._personas.present if self._personas else []:
+            persona.people_started()
 
-    def _person_ended(self, at_s: float) -> None:
-        self._person_speaks = False
-        for persona in self._cast.personas if self._cast else []:
-            persona.person_ended(at_s)
+    def _on_people_ended(self, at_s: float) -> None:
+        for persona in self._personas.present if self._personas else []:
+            persona.people_ended(at_s)
 
-    def _watch_people(
-        self,
-        who: rtc.RemoteParticipant | None = None,
-        change: Literal["joined", "left"] = "joined",
+    def _on_presence(
+        self, participant: rtc.RemoteParticipant, change: Literal["joined", "left"]
     ) -> None:
-        """Start the clock when nobody is left, stop it when somebody comes."""
-        people = [p for p in self._ctx.room.remote_participants.values() if is_person(p)]
-        if who is not None and is_person(who):
+        people = self._update_empty_timer()
+        if is_person(participant):
             event = PeopleEvent(
-                at_s=time.time(), identity=who.identity, change=change, people=len(people)
+                at_s=time.time(), identity=participant.identity, change=change, people=people
             )
             self._context.emit(self._spec.room, event)
+
+    def _update_empty_timer(self) -> int:
+        """Leave after a while if the room has no people; return how many it has."""
+        people = sum(map(is_person, self._room.remote_participants.values()))
         if people and self._empty_timer is not None:
             self._empty_timer.cancel()
             self._empty_timer = None
         elif not people and self._empty_timer is None:
             grace_s = self._context.settings.empty_room_grace_s
-            self._empty_timer = self._loop.call_later(grace_s, self._leave, "nobody is here")
+            self._empty_timer = self._loop.call_later(grace_s, self._leave, "the room is empty")
+        return people
 
-    def _leave(self, reason: str) -> None:
-        if not self._leaving.done():
-            self._leaving.set_result(reason)
+    def _on_typed_line(self, text: str) -> None:
+        if self._personas is not None:
+            self._personas.on_typed_line(text)
 
-    def _read(self, line: str) -> None:
-        """A typed line: who is named in it comes first; nobody can read the rest yet."""
-        if self._cast is not None:
-            self._cast.address(line)
-
-    async def _remove(self, identity: str) -> None:
-        """Have LiveKit remove a participant."""
-        who = api.RoomParticipantIdentity(room=self._spec.room, identity=identity)
+    async def _remove_participant(self, identity: str) -> None:
+        participant = api.RoomParticipantIdentity(room=self._spec.room, identity=identity)
         async with asyncio.timeout(REMOVE_WITHIN_S):
-            await self._ctx.api.room.remove_participant(who)
+            await self._ctx.api.room.remove_participant(participant)
 
-    async def _goodbye(self, room: rtc.Room) -> None:
-        """Stop what runs beside, then disconnect."""
+    async def _disconnect(self) -> None:
+        """Stop timers and background tasks, then disconnect."""
         if self._empty_timer is not None:
             self._empty_timer.cancel()
         self._tasks.cancel()
         if self._chat is not None:
-            await self._chat.aclose()
-        if room.isconnected():
-            await room.disconnect()
+            self._chat.close()
+        if self._room.isconnected():
+            await self._room.disconnect()
         self._ctx.shutdown(reason="host left")

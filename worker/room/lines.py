@@ -1,7 +1,7 @@
-"""The lines that one persona is to say, in order, each whole or not at all. Room's event loop.
+"""The queue of lines that one persona is to say, each whole or not at all. Room's event loop.
 
-The engine is given one line at a time, the next when that one is over. A wish for a fresh memory
-waits for its turn, so that no line loses its memory in the middle.
+The engine gets one line at a time, and the next when that one has ended. A `forget` waits for its
+turn in the same queue, so that no line loses its memory in the middle.
 """
 
 from collections import deque
@@ -17,20 +17,14 @@ GREETING = "Hello, how can I help you?"  # of a persona with `greeting`, at its 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Line:
-    """A line to say. `id`: of the command that asked for it; a greeting has none.
+    """A line to say. Compared by identity: the same words may be said twice."""
 
-    Compared by identity: the same words may be said twice.
-    """
-
-    id: str
+    id: str  # of the command that asked for it; empty for a greeting
     text: str
 
 
-FORGET = Line("", "")
-
-
-class Lines:
-    """What a persona is still to say."""
+class LineQueue:
+    """Gives a persona's lines to the engine one after another."""
 
     def __init__(
         self,
@@ -38,84 +32,89 @@ class Lines:
         repertoire: Repertoire | None,
         say: Callable[[Line], None],
         forget: Callable[[], None],
-        ended: Callable[[Line, bool], None],
+        on_ended: Callable[[Line, bool], None],
     ) -> None:
-        """`say` and `forget` have it done; `ended` is told of each line whether all was said."""
+        """`say` and `forget` have the engine do it.
+
+        `on_ended(line, was_whole)` is called once for each line that was added.
+        """
         self._persona, self._repertoire = persona, repertoire
-        self._say, self._forget, self._ended = say, forget, ended
-        self._now: Line | None = None
-        self._next: deque[Line] = deque()
+        self._say, self._forget, self._on_ended = say, forget, on_ended
+        self._current: Line | None = None
+        self._waiting: deque[Line | None] = deque()  # None: forget
 
-    def __bool__(self) -> bool:
-        """Tell whether a line is being said, or waits for its pause."""
-        return self._now is not None
+    @property
+    def is_active(self) -> bool:
+        """Return whether the engine has a line that has not ended."""
+        return self._current is not None
 
-    def greet(self) -> None:
-        """Say the greeting, where the persona has one and the model can say it."""
+    def add_greeting(self) -> None:
+        """Add the greeting, where the persona has one and the model can say it."""
         if self._persona.greeting and (text := self._sayable(GREETING)) is not None:
             self._add(Line("", text))
 
-    def ask(self, line: Line) -> Answer:
-        """Say a line once those before it are over; or refuse, with the reason."""
-        label = self._persona.label
-        if len(self._next) >= LINES_WAITING:
-            detail = f"{len(self._next)} lines wait to be said by {label}. Try again later."
-            return Answer(refusal="too_many_lines", detail=detail)
+    def add(self, line: Line) -> Answer:
+        """Say a line after those before it, or refuse it with the reason."""
+        if len(self._waiting) >= LINES_WAITING:
+            return Answer(
+                refusal="too_many_lines",
+                detail=f"{len(self._waiting)} lines wait to be said by {self._persona.label}. "
+                "Try again later.",
+            )
         text = self._sayable(line.text)
         if text is None:
-            return Answer(refusal="cannot_say", detail=self._choices())
+            return Answer(refusal="cannot_say", detail=self._refusal_detail())
         self._add(Line(line.id, text))
         return TAKEN
 
-    def forget(self) -> None:
-        """Get a fresh memory once the lines before it are over."""
-        self._add(FORGET)
+    def add_forget(self) -> None:
+        """Renew the model's memory after the lines before it."""
+        self._add(None)
 
-    def over(self, line: Line, whole: bool) -> None:
-        """Note that a line has ended; that of one which was dropped before is no news."""
-        if line is self._now:
-            self._now = None
-            self._ended(line, whole)
-            self._go_on()
+    def end(self, line: Line, was_whole: bool) -> None:
+        """Note that the engine has ended a line, and go on; ignore a line that was dropped."""
+        if line is self._current:
+            self._current = None
+            self._on_ended(line, was_whole)
+            self._give_next()
 
-    def cut(self) -> None:
-        """Note that the slot which said the present line was lost."""
-        if self._now is not None:
-            self.over(self._now, whole=False)
+    def cut_off_current(self) -> None:
+        """Note that the slot which said the current line was lost, and go on."""
+        if self._current is not None:
+            self.end(self._current, was_whole=False)
 
-    def drop(self) -> None:
-        """Drop all lines. A memory that was to be fresh after them is made so now."""
-        waiting = [*self._next] if self._now is None else [self._now, *self._next]
-        self._now = None
-        self._next.clear()
-        for line in waiting:
-            if line is FORGET:
+    def drop_all(self) -> None:
+        """Drop all lines; a `forget` that waited for them is done now."""
+        dropped = [self._current, *self._waiting] if self._current else [*self._waiting]
+        self._current = None
+        self._waiting.clear()
+        for line in dropped:
+            if line is None:
                 self._forget()
             else:
-                self._ended(line, False)
+                self._on_ended(line, False)
 
-    def _add(self, line: Line) -> None:
-        self._next.append(line)
-        self._go_on()
+    def _add(self, line: Line | None) -> None:
+        self._waiting.append(line)
+        self._give_next()
 
-    def _go_on(self) -> None:
-        while self._now is None and self._next:
-            line = self._next.popleft()
-            if line is FORGET:
+    def _give_next(self) -> None:
+        while self._current is None and self._waiting:
+            line = self._waiting.popleft()
+            if line is None:
                 self._forget()
             else:
-                self._now = line
+                self._current = line
                 self._say(line)
 
     def _sayable(self, text: str) -> str | None:
-        """Give the text as the model can say it; None: it cannot."""
+        """Return the text as the model can say it; None where it cannot."""
         if self._repertoire is None:
             return text
         return self._repertoire.find(text, self._persona.voice)
 
-    def _choices(self) -> str:
+    def _refusal_detail(self) -> str:
         lines = self._repertoire.of(self._persona.voice) if self._repertoire else ()
         if not lines:
-            return "text: this model has no words of its own and can say nothing that it is told."
-        choices = " | ".join(lines)
-        return f"text: this model can say only what it has learned. Choices: {choices}"
+            return "text: this model cannot say any given line."
+        return f"text: this model can only say lines that it learned. Choices: {' | '.join(lines)}"

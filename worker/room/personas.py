@@ -1,32 +1,30 @@
-"""The cast: the personas of one room, kept equal to what the room was promised.
+"""The personas of one room, kept equal to its spec. Runs on the room's event loop.
 
-Runs on the room's event loop. Personas come, leave and fall silent as the promise changes; they
-forget and say lines by commands; who speaks among several is the floor's. Knows LiveKit only as
-rooms it opens.
+Each tick, `RoomPersonas.tick` lets the floor decide which persona may speak next, and gives each
+persona the sound of the people and of the other personas. `apply_spec` lets personas join, leave
+and fall silent; `execute` carries out a command to say a line or to forget.
 """
 
 import asyncio
 import re
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from functools import partial
 
 import structlog
-from livekit import api, rtc
+from livekit import rtc
 
 from protocol import wire
 from protocol.commands import TAKEN, Answer, Command
-from protocol.config.secret import reveal
 from protocol.events import FloorEvent, WarningEvent
 from protocol.room_spec import PersonaSpec, RoomSpec
-from worker.context import WorkerContext, attributes_of, identity_of
+from worker.context import WorkerContext
 from worker.engine.arrays import Pcm
 from worker.engine.slots import Full
-from worker.livekit_private.incoming import read_nothing
-from worker.livekit_private.native_events import native_events
 from worker.retries import Retries
 from worker.room.floor import Floor, FloorRules
 from worker.room.lines import Line
+from worker.room.participant import connect
 from worker.room.persona import RoomPersona
 from worker.sound.mix import heard_by_each
 
@@ -34,73 +32,79 @@ log = structlog.get_logger(__name__)
 
 
 def last_mention(label: str, text: str) -> int | None:
-    """Where a text names a persona last, by the first word of its label; None: it does not."""
+    """Return where a text last has the first word of a label; None where it has not."""
     first_name = re.escape(re.split(r"[\s,]", label.strip())[0])
-    places = [found.start() for found in re.finditer(rf"\b{first_name}\b", text, re.IGNORECASE)]
-    return places[-1] if places else None
+    starts = [found.start() for found in re.finditer(rf"\b{first_name}\b", text, re.IGNORECASE)]
+    return starts[-1] if starts else None
 
 
 class RoomPersonas:
-    """Who is on in a room. `follow` makes it equal to a promise; `tick` feeds it."""
+    """The personas that are in a room."""
 
     def __init__(
         self,
-        ears_room: rtc.Room,
+        job_room: rtc.Room,
         spec: RoomSpec,
         context: WorkerContext,
-        took: Callable[[], None],
+        on_slot_taken: Callable[[], None],
     ) -> None:
-        """`took` is called for each slot that is taken from the engine."""
-        self._ears_room = ears_room
+        """`job_room` is the job's connection: the first persona's, and the one that hears people.
+
+        `on_slot_taken` is called for each slot that a persona takes from the engine.
+        """
+        self._job_room = job_room
         self._spec = spec
         self._context = context
-        self._took = took
-        self._first_id = spec.personas[0].id  # joined as the job's own participant
-        self._on: dict[str, RoomPersona] = {}
+        self._emit = partial(context.emit, spec.room)
+        self._on_slot_taken = on_slot_taken
+        self._first_id = spec.personas[0].id  # joined with the job's connection
+        self._present: dict[str, RoomPersona] = {}  # by the persona's id
         self._floor = Floor(FloorRules.of(context.settings))
-        self._following = asyncio.Lock()
-        self._retries = Retries()  # of personas that could not come, or lost their connection
-        self._begun = False
-        self._over = False
-        # A model without text shows no will: all may sound at once.
+        self._changing = asyncio.Lock()
+        self._retries = Retries()  # of personas that could not join, or lost their connection
+        self._has_started = False
+        self._is_closed = False
+        # A model without text tokens never shows that it wants to speak: it has no floor.
         self._has_text = any(piece is not None for piece in context.engine.model.pieces)
 
     @property
-    def personas(self) -> list[RoomPersona]:
-        """Everybody who is on."""
-        return list(self._on.values())
+    def present(self) -> list[RoomPersona]:
+        """The personas that have joined and not left."""
+        return list(self._present.values())
 
-    async def follow(self, spec: RoomSpec) -> None:
-        """Make the cast equal to a promise. Raises only where the room's first cast cannot come."""
-        async with self._following:
-            if self._over:
+    async def apply_spec(self, spec: RoomSpec) -> None:
+        """Make the personas equal to a spec. Raises only if the first spec's cannot all join."""
+        async with self._changing:
+            if self._is_closed:
                 return
             self._spec = spec
             wanted = {each.id: each for each in spec.personas}
-            for persona_id in self._on.keys() - wanted.keys():
-                await self._dismiss(persona_id)
-            for persona in [each for each in self._on.values() if not each.room.isconnected()]:
-                await self._lose(persona)
+            for persona_id in self._present.keys() - wanted.keys():
+                await self._remove(persona_id)
+            for persona in self.present:
+                if not persona.room.isconnected():
+                    await self._remove_disconnected(persona)
             missing = self._missing()
-            results = await asyncio.gather(
-                *(self._bring(each) for each in missing), return_exceptions=True
-            )
-            for each, error in zip(missing, results, strict=True):
+            results = await asyncio.gather(*map(self._join, missing), return_exceptions=True)
+            for persona_spec, error in zip(missing, results, strict=True):
                 if isinstance(error, BaseException):
-                    if not self._begun:
+                    if not self._has_started:
                         raise error
-                    self._retries.failed(each.id)
-                    self._warn(each, error)
-            self._begun = True
-            for persona_id, persona in self._on.items():
+                    self._report_join_failed(persona_spec, error)
+            self._has_started = True
+            for persona_id, persona in self._present.items():
                 persona.mute(wanted[persona_id].muted)
             if missing:
                 self._context.changed()
 
-    def obey(self, command: Command) -> Answer:
-        """Do a command, or refuse it with the reason."""
-        there = [each for each in self._on.values() if each.room.isconnected()]
-        meant = [each for each in there if command.persona_id in ("", each.promised.id)]
+    def needs_joins(self) -> bool:
+        """Return whether a persona of the spec is missing and may join now."""
+        return not self._changing.locked() and bool(self._missing())
+
+    def execute(self, command: Command) -> Answer:
+        """Carry out a command, or refuse it with the reason."""
+        connected = [each for each in self.present if each.room.isconnected()]
+        meant = [each for each in connected if command.persona_id in ("", each.spec.id)]
         if not meant:
             detail = "The persona is not in the room at the moment."
             return Answer(refusal="persona_absent", detail=detail)
@@ -110,175 +114,146 @@ class RoomPersonas:
             return TAKEN
         answer = meant[0].say(Line(command.id, command.text))
         if answer == TAKEN:
-            self._floor.reopen()
+            self._floor.person_took_part()
         return answer
 
-    def is_short(self) -> bool:
-        """Whether somebody who was promised is not on, or no more, and may come now."""
-        return not self._following.locked() and bool(self._missing())
-
-    def _missing(self) -> list[PersonaSpec]:
-        on = {each.promised.id for each in self._on.values() if each.room.isconnected()}
-        return [
-            each for each in self._spec.personas if each.id not in on and self._retries.due(each.id)
-        ]
-
     def tick(self, people: Pcm, person_speaks: bool) -> None:
-        """One frame for everybody: what each hears, and who may speak in the next."""
-        personas = self.personas
-        if self._has_text:  # before they hear: who may speak is settled for one and the same step
-            self._share_floor(personas, person_speaks)
-        heard = heard_by_each(people, [each.take_latest() for each in personas])
-        for persona, pcm in zip(personas, heard, strict=True):
-            persona.hear(pcm)
+        """Decide who may speak in the next frame, then give each persona what it hears in this.
 
-    def address(self, text: str, speaker: str = "") -> None:
-        """Words that a persona said or, without a speaker, a person typed: the last named is first.
-
-        Words that are said come here again with each that is added.
+        `people` is the people's sound, `[1920]` float32. All personas are in one engine step, which
+        starts once their frames are pushed: the floor comes first.
         """
-        if not speaker:
-            self._floor.reopen()
-        named = [
-            (place, persona_id)
-            for persona_id, persona in self._on.items()
-            if persona.identity != speaker
-            and (place := last_mention(persona.persona.label, text)) is not None
-        ]
-        if named:
-            self._floor.name(max(named)[1])
+        if self._has_text:
+            self._decide_floor(person_speaks)
+        present = self.present
+        heard = heard_by_each(people, [each.take_sound() for each in present])
+        for persona, pcm in zip(present, heard, strict=True):
+            persona.push_frame(pcm)
+
+    def on_typed_line(self, text: str) -> None:
+        """Take a line that a person typed: the persona that it names last may speak first."""
+        self._floor.person_took_part()
+        self._name_last_mentioned(text, "")
 
     async def leave(self) -> None:
-        """Everybody leaves, at last who is still on the way; the connection with the ears stays.
+        """Remove all personas; the job's connection stays.
 
-        Those arrive first: cancelled, they would stay in the room and keep their slots.
+        Personas that are joining finish first: if cancelled, they would stay and keep their slots.
         """
-        self._over = True
-        await self._empty()
-        async with self._following:
-            await self._empty()
+        self._is_closed = True
+        await self._remove_all()
+        async with self._changing:
+            await self._remove_all()
 
-    async def _empty(self) -> None:
-        personas = self.personas
-        await asyncio.gather(*(each.leave() for each in personas), return_exceptions=True)
+    async def _remove_all(self) -> None:
+        leaving = self.present
+        await asyncio.gather(*(each.leave() for each in leaving), return_exceptions=True)
         await asyncio.gather(
-            *(each.room.disconnect() for each in personas if each.room is not self._ears_room),
+            *(each.room.disconnect() for each in leaving if each.room is not self._job_room),
             return_exceptions=True,
         )
-        for each in personas:  # and not whoever came meanwhile
-            self._on.pop(each.promised.id, None)
+        for each in leaving:  # and not those that joined meanwhile
+            self._present.pop(each.spec.id, None)
 
-    async def _bring(self, promised: PersonaSpec) -> None:
-        """One persona comes: the room's very first on the ears' connection, others on their own."""
-        room = self._ears_room
-        if promised.id != self._first_id:
-            room = rtc.Room()
-            settings = self._context.settings
-            # Never cancelled: a cancelled connect ends the whole process (python-sdks#785). One
-            # connection for each direction: with one for both LiveKit grows slow (decisions.md).
-            options = rtc.RoomOptions(auto_subscribe=False, single_peer_connection=False)
-            await room.connect(settings.livekit_url, self._token(promised), options)
-            native_events().attach(room, read_nothing)
-        there = RoomPersona(
-            promised,
+    def _missing(self) -> list[PersonaSpec]:
+        connected = {each.spec.id for each in self.present if each.room.isconnected()}
+        return [
+            each
+            for each in self._spec.personas
+            if each.id not in connected and self._retries.due(each.id)
+        ]
+
+    async def _join(self, spec: PersonaSpec) -> None:
+        """Let a persona join: the first with the job's connection, others with their own."""
+        engine, settings = self._context.engine, self._context.settings
+        room = self._job_room
+        if spec.id != self._first_id:
+            room = await connect(spec, self._spec, engine.model.name, settings)
+        persona = RoomPersona(
+            spec,
             room,
-            self._context,
-            self._spec.room,
-            self.address,
-            has_floor=self._all_may_sound,
+            engine,
+            self._emit,
+            self._name_last_mentioned,
+            has_floor=self._all_may_speak,
         )
         try:
-            await there.start(self._took)
+            await persona.start(self._on_slot_taken)
         except Exception:
-            await there.leave()
-            if room is not self._ears_room:
+            await persona.leave()
+            if room is not self._job_room:
                 await room.disconnect()
             raise
-        self._on[promised.id] = there
+        self._present[spec.id] = persona
 
-    async def _dismiss(self, persona_id: str) -> None:
-        persona = self._on.pop(persona_id)
+    async def _remove(self, persona_id: str) -> None:
+        persona = self._present.pop(persona_id)
         await persona.leave()
-        if persona.room is not self._ears_room:
+        if persona.room is not self._job_room:
             await persona.room.disconnect()
-        elif self._on:
-            # The ears stay connected; frontends take them for another agent's worker.
-            other = next(iter(self._on.values())).identity
-            await self._ears_room.local_participant.set_attributes(
+        elif self._present:
+            # The job's participant stays; frontends take it for the worker of another agent.
+            other = self.present[0].identity
+            await self._job_room.local_participant.set_attributes(
                 {wire.ATTR_ON_BEHALF: other, wire.ATTR_PERSONA_ID: ""}
             )
         self._context.changed()
 
-    async def _lose(self, persona: RoomPersona) -> None:
-        """LiveKit has dropped it for good. It comes again, with a memory of its own."""
-        self._retries.failed(persona.promised.id)
-        await self._dismiss(persona.promised.id)
-        detail = "It lost its connection, and comes again with a fresh memory."
-        self._tell_trouble(persona.promised, "persona_lost", detail)
+    async def _remove_disconnected(self, persona: RoomPersona) -> None:
+        """Remove a persona whose connection LiveKit has ended; it joins again later."""
+        self._retries.failed(persona.spec.id)
+        await self._remove(persona.spec.id)
+        detail = "The persona lost its connection and will return with a fresh memory."
+        self._warn(persona.spec, "persona_lost", detail)
 
     @property
-    def _all_may_sound(self) -> bool:
-        """Whether there is no floor: one persona is alone, or the model shows no will."""
-        return not self._has_text or (len(self._spec.personas) < 2 and len(self._on) < 2)
+    def _all_may_speak(self) -> bool:
+        """Return whether there is no floor: for one persona, or a model without text."""
+        return not self._has_text or (len(self._spec.personas) < 2 and len(self._present) < 2)
 
-    def _share_floor(self, personas: list[RoomPersona], person_speaks: bool) -> None:
-        if self._all_may_sound:
-            for persona in personas:
-                persona.give_floor(True, shared=False)
-                self._floor.seat(persona.promised.id)
+    def _decide_floor(self, person_speaks: bool) -> None:
+        if self._all_may_speak:
+            for persona in self.present:
+                persona.give_floor(True, is_shared=False)
+                self._floor.give_to_only(persona.spec.id)
             return
-        before = self._floor.holder
-        showing = {each.promised.id: each.showing() for each in personas}
-        holder = self._floor.tick(showing, person_speaks)
-        for persona in personas:
-            persona.give_floor(persona.promised.id == holder)
-        if holder != before:
-            self._tell_floor(holder)
+        previous = self._floor.holder
+        frames = {each.spec.id: each.floor_frame() for each in self.present}
+        holder = self._floor.tick(frames, person_speaks)
+        for persona in self.present:
+            persona.give_floor(persona.spec.id == holder)
+        if holder != previous:
+            self._emit(self._floor_event(holder))
 
-    def _tell_floor(self, holder: str | None) -> None:
-        reason = self._floor.reason
-        event = FloorEvent(at_s=time.time(), reason=reason)
-        if holder is not None:
-            persona = self._on[holder]
-            event = FloorEvent(
-                at_s=time.time(),
-                persona_id=holder,
-                persona=persona.persona.name,
-                identity=persona.identity,
-                reason=reason,
-            )
-        self._context.emit(self._spec.room, event)
+    def _floor_event(self, holder: str | None) -> FloorEvent:
+        event = FloorEvent(at_s=time.time(), reason=self._floor.reason)
+        if holder is None:
+            return event
+        persona = self._present[holder]
+        about = {"persona": persona.spec.name, "identity": persona.identity}
+        return event.model_copy(update={"persona_id": holder, **about})
 
-    def _warn(self, promised: PersonaSpec, error: BaseException) -> None:
-        log.warning("persona_missing", persona=promised.name, error=type(error).__name__)
-        code = "full" if isinstance(error, Full) else "persona_failed"
-        detail = str(error) if isinstance(error, Full) else "The persona could not join."
-        self._tell_trouble(promised, code, detail)
+    def _name_last_mentioned(self, text: str, speaker: str) -> None:
+        """Let the persona that a text mentions last come first, unless it is the speaker.
 
-    def _tell_trouble(self, promised: PersonaSpec, code: str, detail: str) -> None:
-        event = WarningEvent(at_s=time.time(), code=code, detail=detail, persona_id=promised.id)
-        self._context.emit(self._spec.room, event)
+        The text of a segment comes here again each time that it grows.
+        """
+        mentions = [
+            (start, persona_id)
+            for persona_id, persona in self._present.items()
+            if persona.identity != speaker
+            and (start := last_mention(persona.spec.label, text)) is not None
+        ]
+        if mentions:
+            self._floor.name(max(mentions)[1])
 
-    def _token(self, promised: PersonaSpec) -> str:
-        """A token for a persona's own connection: kind agent, publishes, hears nothing."""
-        settings = self._context.settings
-        secret = reveal(settings, "livekit_api_secret", "token for a persona")
-        grants = api.VideoGrants(
-            room_join=True,
-            room=self._spec.room,
-            agent=True,
-            can_publish=True,
-            can_subscribe=False,
-            can_publish_data=True,
-            can_update_own_metadata=True,
-        )
-        return (
-            api.AccessToken(settings.livekit_api_key, secret)
-            .with_kind("agent")
-            .with_identity(identity_of(promised))
-            .with_name(promised.label)
-            .with_attributes(attributes_of(promised, self._spec, self._context.engine.model.name))
-            .with_grants(grants)
-            .with_ttl(timedelta(minutes=5))
-            .to_jwt()
-        )
+    def _report_join_failed(self, spec: PersonaSpec, error: BaseException) -> None:
+        self._retries.failed(spec.id)
+        log.warning("persona_missing", persona=spec.name, error=type(error).__name__)
+        if isinstance(error, Full):
+            self._warn(spec, "full", str(error))
+        else:
+            self._warn(spec, "persona_failed", "The persona could not join.")
+
+    def _warn(self, spec: PersonaSpec, code: str, detail: str) -> None:
+        self._emit(WarningEvent(at_s=time.time(), code=code, detail=detail, persona_id=spec.id))

@@ -1,8 +1,8 @@
 """Publishes a persona's words to its room. Runs on the room's event loop.
 
-Three forms of the same words: LiveKit's text streams (`lk.transcription`), LiveKit's older
-transcription packets while somebody in the room may still need them, and one JSON message per
-final segment (`protocol.wire.SegmentMessage`) for clients with neither.
+Each segment goes out in three forms: as a LiveKit text stream (`lk.transcription`), as LiveKit's
+older transcription packets while a participant may still need them, and, once final, as one JSON
+message (`protocol.wire.SegmentMessage`) for clients that read neither.
 """
 
 import asyncio
@@ -10,96 +10,83 @@ import asyncio
 import structlog
 from livekit import rtc
 
-# Private, and the package is pinned: the same rule as every other LiveKit agent's.
+# Private; the package is pinned. It decides as every other LiveKit agent does.
 from livekit.agents.voice.room_io import _output as room_io  # pyright: ignore[reportPrivateUsage]
 
 from protocol import wire
-from worker.room.words import Added, Closed
+from worker.room.words import SegmentUpdate
 
 log = structlog.get_logger(__name__)
 
+CLOSE_WITHIN_S = 1.0
+
 
 class Transcript:
-    """One persona's words on their way out, in order."""
+    """Publishes one persona's segments, in order."""
 
     def __init__(self, room: rtc.Room, persona: str, track_sid: str) -> None:
         self._room = room
         self._persona = persona
         self._track_sid = track_sid
-        self._changes: asyncio.Queue[Added | Closed] = asyncio.Queue()
+        self._updates: asyncio.Queue[SegmentUpdate] = asyncio.Queue()
         self._writer: rtc.TextStreamWriter | None = None
         self._task = asyncio.create_task(self._run(), name=f"transcript {persona}")
 
-    def feed(self, changes: list[Added | Closed]) -> None:
-        """Publish these next."""
-        for change in changes:
-            self._changes.put_nowait(change)
+    def publish(self, update: SegmentUpdate) -> None:
+        """Publish an update after those before it."""
+        self._updates.put_nowait(update)
 
     async def aclose(self) -> None:
-        """Publish what is left, then stop."""
+        """Publish what is queued, then stop."""
         if not self._task.done():
-            flushed = asyncio.create_task(self._changes.join())
-            await asyncio.wait([flushed, self._task], timeout=1.0, return_when="FIRST_COMPLETED")
+            flushed = asyncio.create_task(self._updates.join())
+            await asyncio.wait(
+                [flushed, self._task], timeout=CLOSE_WITHIN_S, return_when="FIRST_COMPLETED"
+            )
             flushed.cancel()
         self._task.cancel()
 
     async def _run(self) -> None:
         while True:
-            change = await self._changes.get()
+            update = await self._updates.get()
             try:
-                await self._publish(change)
-            except Exception as error:  # the SDK raises several kinds; a lost word ends no call
+                await self._publish_stream(update)
+                if room_io._legacy_transcription_needed(self._room):  # pyright: ignore[reportPrivateUsage]
+                    await self._publish_packet(update)
+                if update.is_final:
+                    await self._publish_message(update)
+            except Exception as error:  # livekit raises several kinds; a lost word ends no call
                 log.warning("transcript_failed", error=type(error).__name__)
                 self._writer = None
             finally:
-                self._changes.task_done()
+                self._updates.task_done()
 
-    async def _publish(self, change: Added | Closed) -> None:
-        if isinstance(change, Added):
-            await self._add(change)
-            await self._publish_packet(change.segment_id, change.so_far, change.start_s, None)
-        else:
-            await self._close(change)
-            await self._publish_packet(change.segment_id, change.text, change.start_s, change.end_s)
-            await self._publish_message(change)
-
-    async def _add(self, added: Added) -> None:
+    async def _publish_stream(self, update: SegmentUpdate) -> None:
+        attributes = {
+            wire.ATTR_SEGMENT_ID: update.segment_id,
+            wire.ATTR_SEGMENT_FINAL: "true" if update.is_final else "false",
+            wire.ATTR_TRACK_ID: self._track_sid,
+        }
+        if update.is_final:
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                await writer.aclose(attributes=attributes)
+            return
         if self._writer is None:
-            attributes = {
-                wire.ATTR_SEGMENT_ID: added.segment_id,
-                wire.ATTR_SEGMENT_FINAL: "false",
-                wire.ATTR_TRACK_ID: self._track_sid,
-            }
             self._writer = await self._room.local_participant.stream_text(
                 topic=wire.TRANSCRIPTION_TOPIC, attributes=attributes
             )
-        await self._writer.write(added.text)
+        await self._writer.write(update.added)
 
-    async def _close(self, closed: Closed) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            await writer.aclose(
-                attributes={
-                    wire.ATTR_SEGMENT_ID: closed.segment_id,
-                    wire.ATTR_SEGMENT_FINAL: "true",
-                    wire.ATTR_TRACK_ID: self._track_sid,
-                }
-            )
-
-    async def _publish_packet(
-        self, segment_id: str, text: str, start_s: float, end_s: float | None
-    ) -> None:
-        """The older form: the whole text so far under a stable id (livekit-agents room_io)."""
-        needed = room_io._legacy_transcription_needed(self._room)  # pyright: ignore[reportPrivateUsage]
-        if not needed:
-            return
+    async def _publish_packet(self, update: SegmentUpdate) -> None:
+        """Publish the whole text so far under a stable id, as livekit-agents' room_io does."""
         segment = rtc.TranscriptionSegment(
-            id=segment_id,
-            text=text,
-            start_time=int(start_s * 1000),
-            end_time=int((end_s or start_s) * 1000),
+            id=update.segment_id,
+            text=update.text,
+            start_time=int(update.start_s * 1000),
+            end_time=int((update.end_s if update.is_final else update.start_s) * 1000),
             language="",
-            final=end_s is not None,
+            final=update.is_final,
         )
         await self._room.local_participant.publish_transcription(
             rtc.Transcription(
@@ -109,14 +96,14 @@ class Transcript:
             )
         )
 
-    async def _publish_message(self, closed: Closed) -> None:
+    async def _publish_message(self, update: SegmentUpdate) -> None:
         message = wire.SegmentMessage(
-            id=closed.segment_id,
+            id=update.segment_id,
             identity=self._room.local_participant.identity,
             persona=self._persona,
-            text=closed.text,
-            start_s=closed.start_s,
-            end_s=closed.end_s,
+            text=update.text,
+            start_s=update.start_s,
+            end_s=update.end_s,
         )
         await self._room.local_participant.publish_data(
             message.model_dump_json(), topic=wire.SEGMENT_TOPIC

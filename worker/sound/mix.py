@@ -1,4 +1,4 @@
-"""Who hears what in a room: everybody but oneself. Pure."""
+"""The sound that each persona of a room hears. Pure."""
 
 from collections.abc import Sequence
 
@@ -8,16 +8,15 @@ from worker.engine.arrays import Pcm
 
 
 def heard_by_each(people: Pcm, voices: Sequence[Pcm | None]) -> list[Pcm]:
-    """What each persona hears: the people and the other personas, never itself.
+    """Return for each persona the sum of the people and of all other personas, in [-1, 1].
 
-    `people` and each voice are `[n]` float32; None is a persona that said nothing. Clipped to
-    [-1, 1].
+    `people` and each voice are `[n]` float32; a voice is None where the persona gave no frame.
     """
-    everybody = people.astype(np.float64)  # so that taking one's own voice out leaves no trace
+    total = people.astype(np.float64)  # subtracting a persona's own voice then leaves no residue
     for voice in voices:
         if voice is not None:
-            everybody = everybody + voice
+            total = total + voice
     return [
-        np.clip(everybody if own is None else everybody - own, -1.0, 1.0).astype(np.float32)
+        np.clip(total if own is None else total - own, -1.0, 1.0).astype(np.float32)
         for own in voices
     ]

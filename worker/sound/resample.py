@@ -1,8 +1,8 @@
-"""Changes the sample rate of a stream between WebRTC's 48 kHz and the model's 24 kHz. Pure.
+"""Converts a stream between WebRTC's 48 kHz and the model's 24 kHz. Pure.
 
-The SDK's own resampler loses 2.9 dB at 10 kHz and 7 at 11 and folds 12.2 kHz down at -16 dB
-(livekit 1.1.21); soxr, which the SDK has too, gives its samples in blocks of 36 ms, so that frames
-of 80 ms would come 44 ms later. This filter delays by 2.5 ms (docs/benchmarks.md).
+LiveKit's resampler loses 2.9 dB at 10 kHz and 7 dB at 11 kHz and folds 12.2 kHz down at -16 dB
+(livekit 1.1.21); soxr, which LiveKit has too, returns its samples in blocks of 36 ms, so that
+frames of 80 ms would come 44 ms later. This filter delays by 2.5 ms (docs/benchmarks.md).
 """
 
 from typing import Final
@@ -17,11 +17,11 @@ TAPS: Final = 241
 CUTOFF_HZ: Final = 11_600  # flat to 11 kHz, -95 dB at 12.2 kHz
 KAISER_BETA: Final = 8.0
 BLOCK: Final = 48  # samples at 24 kHz that one row of the product makes or takes
-ROWS: Final = 5  # 10 ms: as large as a product may be before BLAS starts threads for it
+ROWS: Final = 5  # 10 ms: the largest product for which BLAS starts no threads
 
 
 class Resampler:
-    """One stream's filter and its memory. Called from one thread, with multiples of 10 ms."""
+    """One stream's filter and its state. Called from one thread, with multiples of 10 ms."""
 
     def __init__(self, *, up: int = 1, down: int = 1) -> None:
         """`up=2`: 24 to 48 kHz. `down=2`: 48 to 24 kHz."""
@@ -30,7 +30,7 @@ class Resampler:
         self._tail = np.zeros(len(self._matrix) - self._step, dtype=np.float32)
 
     def feed(self, pcm: Pcm) -> Pcm:
-        """The next samples at the other rate: `[n]` float32 → `[n * up / down]` float32."""
+        """Convert the next samples: `[n]` float32 → `[n * up / down]` float32."""
         samples = np.concatenate([self._tail, pcm])
         self._tail = samples[len(pcm) :]
         windows = np.lib.stride_tricks.as_strided(
@@ -42,8 +42,10 @@ class Resampler:
 
 
 def _matrix(up: int, down: int) -> npt.NDArray[np.float32]:
-    """What each sample of a window adds to each of the block: `[window, block]` float32."""
-    low_pass = _low_pass()
+    """Return the weight of each sample of a window in each of a block, `[window, block]`."""
+    times = np.arange(TAPS) - (TAPS - 1) / 2
+    low_pass = np.sinc(2 * CUTOFF_HZ / HIGH_HZ * times) * np.kaiser(TAPS, KAISER_BETA)
+    low_pass /= low_pass.sum()
     block = BLOCK * up
     window = ((block - 1) * down + TAPS - 1) // up + 1
     matrix = np.zeros((window, block), dtype=np.float32)
@@ -52,10 +54,3 @@ def _matrix(up: int, down: int) -> npt.NDArray[np.float32]:
         inside = (taps >= 0) & (taps < TAPS)
         matrix[inside, out] = up * low_pass[taps[inside]]
     return matrix
-
-
-def _low_pass() -> npt.NDArray[np.float64]:
-    """A windowed sinc at 48 kHz, `[TAPS]`."""
-    times = np.arange(TAPS) - (TAPS - 1) / 2
-    taps = np.sinc(2 * CUTOFF_HZ / HIGH_HZ * times) * np.kaiser(TAPS, KAISER_BETA)
-    return taps / taps.sum()

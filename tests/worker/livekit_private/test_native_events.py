@@ -10,13 +10,13 @@ from livekit.rtc._utils import Queue
 from protocol import wire
 from worker.allowance import Allowance
 from worker.livekit_private.incoming import (
+    DISCARDED_AT_ONCE,
     LINES_AT_ONCE,
     OPEN_PER_PERSON,
-    UNREAD_AT_ONCE,
-    Incoming,
-    read_nothing,
+    MessageFilter,
+    accepts_no_messages,
 )
-from worker.livekit_private.native_events import STREAM_BYTES, NativeEvents, Target
+from worker.livekit_private.native_events import STREAM_BYTES, NativeEvents, Route
 
 
 def answer(request_id: int) -> Any:
@@ -61,7 +61,7 @@ def capture(events: NativeEvents, request_id: int, early: bool = False) -> "Queu
     queue = events.subscribe()
     request = ffi_pb2.FfiRequest()
     request.capture_audio_frame.source_handle = 1
-    events.asking(send)(request)
+    events.wrap_request(send)(request)
     return queue
 
 
@@ -87,8 +87,8 @@ async def test_sound_comes_to_its_stream_alone_until_that_is_closed() -> None:
     """Neither another stream nor a general subscriber sees it; closed, a stream gets no more."""
     events, loop = NativeEvents(), asyncio.get_running_loop()
     own, other = Queue[Any](), Queue[Any]()
-    events.add_stream(1, Target(loop, own))
-    events.add_stream(2, Target(loop, other))
+    events.add_audio_stream(1, Route(loop, own))
+    events.add_audio_stream(2, Route(loop, other))
     general = FfiQueue.subscribe(events, loop)
     events.put(sound(1))
 
@@ -110,7 +110,7 @@ async def test_every_connection_has_a_limit_for_streams() -> None:
 
     request = ffi_pb2.FfiRequest()
     request.connect.url = "ws://127.0.0.1"
-    NativeEvents().asking(send)(request)
+    NativeEvents().wrap_request(send)(request)
 
     limit = asked[0].connect.options.data_stream.max_payload_byte_length
     assert limit == STREAM_BYTES
@@ -119,18 +119,18 @@ async def test_every_connection_has_a_limit_for_streams() -> None:
 class TestIncoming:
     """What is looked at of what participants send."""
 
-    def incoming(self) -> tuple[Incoming, list[str], list[str]]:
+    def incoming(self) -> tuple[MessageFilter, list[str], list[str]]:
         """One room's, and whose lines were begun and who flooded."""
         begun: list[str] = []
         flooded: list[str] = []
-        return Incoming(lambda who, _: begun.append(who), flooded.append), begun, flooded
+        return MessageFilter(lambda who, _: begun.append(who), flooded.append), begun, flooded
 
     async def test_a_person_has_a_few_open_lines(self) -> None:
         """One person's lines that do not end take no place from another's."""
         incoming, begun, _ = self.incoming()
         for _ in range(50):
-            assert not incoming.wants(opened(wire.CHAT_TOPIC))
-        incoming.wants(opened(wire.CHAT_TOPIC, "ben"))
+            assert not incoming.accepts(opened(wire.CHAT_TOPIC))
+        incoming.accepts(opened(wire.CHAT_TOPIC, "ben"))
         await asyncio.sleep(0)
 
         assert begun == ["ann"] * OPEN_PER_PERSON + ["ben"]
@@ -140,22 +140,22 @@ class TestIncoming:
         incoming, begun, _ = self.incoming()
         for _ in range(200):
             before = len(begun)
-            incoming.wants(opened(wire.CHAT_TOPIC))
+            incoming.accepts(opened(wire.CHAT_TOPIC))
             await asyncio.sleep(0)
             if len(begun) > before:
-                incoming.ended("ann")
+                incoming.line_ended("ann")
 
         assert LINES_AT_ONCE <= len(begun) <= LINES_AT_ONCE + 10
 
     async def test_a_flood_is_told_once(self) -> None:
         """Far more unread messages than an app sends are told, with the sender, one time."""
         incoming, _, flooded = self.incoming()
-        for _ in range(UNREAD_AT_ONCE // 2):
-            incoming.wants(opened("an app's own"))
+        for _ in range(DISCARDED_AT_ONCE // 2):
+            incoming.accepts(opened("an app's own"))
         await asyncio.sleep(0)
         early = list(flooded)
-        for _ in range(4 * UNREAD_AT_ONCE):
-            incoming.wants(opened("unknown"))
+        for _ in range(4 * DISCARDED_AT_ONCE):
+            incoming.accepts(opened("unknown"))
         await asyncio.sleep(0)
 
         assert (early, flooded) == ([], ["ann"])
@@ -166,9 +166,9 @@ class TestIncoming:
         event = room_pb2.RoomEvent()
         event.participant_connected.SetInParent()
 
-        assert incoming.wants(event)
-        assert read_nothing(event)
-        assert not read_nothing(opened(wire.CHAT_TOPIC))
+        assert incoming.accepts(event)
+        assert accepts_no_messages(event)
+        assert not accepts_no_messages(opened(wire.CHAT_TOPIC))
 
 
 def test_an_allowance_fills_up_again() -> None:

@@ -3,7 +3,7 @@
 from protocol.commands import LINES_WAITING, TAKEN
 from protocol.personas import Persona
 from worker.engine.conversation.repertoire import Repertoire
-from worker.room.lines import GREETING, Line, Lines
+from worker.room.lines import GREETING, Line, LineQueue
 
 
 class Mouth:
@@ -14,7 +14,7 @@ class Mouth:
         self.did: list[str] = []
         self.given: list[Line] = []
         self.ended: list[tuple[str, bool]] = []
-        self.lines = Lines(
+        self.lines = LineQueue(
             persona,
             repertoire,
             self._say,
@@ -30,45 +30,45 @@ class Mouth:
 def test_lines_are_given_one_at_a_time() -> None:
     """The second is given when the first is over, and a wish to forget comes between them."""
     mouth = Mouth()
-    mouth.lines.ask(Line("1", "One."))
-    mouth.lines.forget()
-    mouth.lines.ask(Line("2", "Two."))
+    mouth.lines.add(Line("1", "One."))
+    mouth.lines.add_forget()
+    mouth.lines.add(Line("2", "Two."))
     before = list(mouth.did)
-    mouth.lines.over(mouth.given[0], whole=True)
+    mouth.lines.end(mouth.given[0], was_whole=True)
 
     assert before == ["One."]
     assert mouth.did == ["One.", "forget", "Two."]
-    assert (mouth.ended, bool(mouth.lines)) == ([("1", True)], True)
+    assert (mouth.ended, mouth.lines.is_active) == ([("1", True)], True)
 
 
 def test_nothing_to_say_forgets_at_once() -> None:
     """Without a line there is nothing to wait for."""
     mouth = Mouth()
-    mouth.lines.forget()
+    mouth.lines.add_forget()
 
-    assert (mouth.did, bool(mouth.lines)) == (["forget"], False)
+    assert (mouth.did, mouth.lines.is_active) == (["forget"], False)
 
 
 def test_what_is_dropped_is_told_once() -> None:
     """Each dropped line has ended; that the engine tells it, too, ends no later line."""
     mouth = Mouth()
-    mouth.lines.ask(Line("1", "One."))
-    mouth.lines.ask(Line("2", "Two."))
-    mouth.lines.forget()
-    mouth.lines.drop()
-    mouth.lines.ask(Line("3", "Three."))
-    mouth.lines.over(mouth.given[0], whole=False)
+    mouth.lines.add(Line("1", "One."))
+    mouth.lines.add(Line("2", "Two."))
+    mouth.lines.add_forget()
+    mouth.lines.drop_all()
+    mouth.lines.add(Line("3", "Three."))
+    mouth.lines.end(mouth.given[0], was_whole=False)
 
     assert mouth.ended == [("1", False), ("2", False)]
-    assert (mouth.did, bool(mouth.lines)) == (["One.", "forget", "Three."], True)
+    assert (mouth.did, mouth.lines.is_active) == (["One.", "forget", "Three."], True)
 
 
 def test_a_lost_slot_loses_one_line() -> None:
     """The line that was being said is cut off, the next one is said in the new slot."""
     mouth = Mouth()
-    mouth.lines.ask(Line("1", "One."))
-    mouth.lines.ask(Line("2", "Two."))
-    mouth.lines.cut()
+    mouth.lines.add(Line("1", "One."))
+    mouth.lines.add(Line("2", "Two."))
+    mouth.lines.cut_off_current()
 
     assert (mouth.ended, mouth.did) == ([("1", False)], ["One.", "Two."])
 
@@ -76,8 +76,8 @@ def test_a_lost_slot_loses_one_line() -> None:
 def test_so_many_lines_wait_at_most() -> None:
     """One is said and some wait; one more is refused with their number and the persona's label."""
     mouth = Mouth()
-    taken = [mouth.lines.ask(Line(str(n), "Hi.")) for n in range(LINES_WAITING + 1)]
-    refused = mouth.lines.ask(Line("x", "Hi."))
+    taken = [mouth.lines.add(Line(str(n), "Hi.")) for n in range(LINES_WAITING + 1)]
+    refused = mouth.lines.add(Line("x", "Hi."))
 
     assert taken == [TAKEN] * (LINES_WAITING + 1)
     assert refused.refusal == "too_many_lines"
@@ -87,8 +87,8 @@ def test_so_many_lines_wait_at_most() -> None:
 def test_a_model_with_a_repertoire_says_nothing_else() -> None:
     """A line is said as the model learned it; any other is refused with the choices."""
     mouth = Mouth(repertoire=Repertoire({"*": ["Yes, I see.", "All right."]}))
-    taken = mouth.lines.ask(Line("1", "yes i see"))
-    refused = mouth.lines.ask(Line("2", "Dinner is ready."))
+    taken = mouth.lines.add(Line("1", "yes i see"))
+    refused = mouth.lines.add(Line("2", "Dinner is ready."))
 
     assert (taken, mouth.did) == (TAKEN, ["Yes, I see."])
     assert refused.refusal == "cannot_say"
@@ -98,10 +98,10 @@ def test_a_model_with_a_repertoire_says_nothing_else() -> None:
 def test_a_greeting_is_a_line() -> None:
     """A persona with a greeting says it; one without, or whose model cannot, says nothing."""
     greets = Mouth(greeting=True)
-    greets.lines.greet()
+    greets.lines.add_greeting()
     others = [Mouth(), Mouth(greeting=True, repertoire=Repertoire({}))]
     for each in others:
-        each.lines.greet()
+        each.lines.add_greeting()
 
     assert greets.did == [GREETING]
     assert [each.did for each in others] == [[], []]

@@ -1,4 +1,4 @@
-"""Rings, grid, words, turns, voicing, admission: the worker's pure parts."""
+"""Rings, grid, words, turns, activity, admission: the worker's pure parts."""
 
 import math
 
@@ -12,11 +12,10 @@ from worker.admission import HOLD_S, JobAdmission
 from worker.engine.arrays import Pcm
 from worker.grid import FRAME_S, next_tick, until_opening
 from worker.retries import FIRST_S, MOST_S, Retries
-from worker.room.words import PAUSE_FRAMES, SEGMENT_CHARACTERS, Added, Closed, Words
+from worker.room.words import PAUSE_FRAMES, SEGMENT_CHARACTERS, SegmentUpdate, Words
+from worker.sound.activity import QUIET_FRAMES, TurnTimer, VoiceActivity
 from worker.sound.ring import RING_FRAMES, SETTLE_TICKS, Ring
-from worker.sound.turns import TurnTimer
 from worker.sound.voice import FADE_SAMPLES, faded_in, faded_out
-from worker.sound.voicing import QUIET_FRAMES, Voicing
 
 CHEF = Persona(name="chef", label="Chef")
 
@@ -48,7 +47,6 @@ class TestRing:
             ring.put(pcm(value))
 
         assert [taken(ring) for _ in range(4)] == [2.0, 3.0, 4.0, None]
-        assert ring.dropped == 2
 
     def test_lag_does_not_stay(self) -> None:
         """A frame that lies in the ring tick after tick is dropped within two seconds."""
@@ -88,7 +86,7 @@ class TestGrid:
 PIECES = (None, "\u2581hello", "\u2581wor", "ld", None, "<0xC3>", "<0xA9>", ".")
 
 
-def said(words: Words, tokens: list[int]) -> list[Added | Closed]:
+def said(words: Words, tokens: list[int]) -> list[SegmentUpdate]:
     """Feed one token a frame."""
     return [change for index, token in enumerate(tokens) for change in words.feed(token, index)]
 
@@ -100,21 +98,21 @@ class TestWords:
         """Pieces become text at once, without the space before the first word."""
         added = said(Words(PIECES, 0.08), [0, 1, 0, 2, 3])
 
-        assert [a.text for a in added] == ["hello", " wor", "ld"]
-        assert isinstance(added[-1], Added)
-        assert (added[-1].so_far, added[-1].start_s) == ("hello world", 0.08)
+        assert [a.added for a in added] == ["hello", " wor", "ld"]
+        assert not added[-1].is_final
+        assert (added[-1].text, added[-1].start_s) == ("hello world", 0.08)
 
     def test_a_pause_ends_a_segment(self) -> None:
         """A segment is final after the pause, timed from its first to its last text frame."""
         changes = said(Words(PIECES, 0.08), [1, 3] + [0] * PAUSE_FRAMES + [1])
 
-        closed = [c for c in changes if isinstance(c, Closed)]
+        closed = [c for c in changes if c.is_final]
         assert [(c.text, c.start_s, c.end_s) for c in closed] == [("hellold", 0.0, 0.16)]
         assert changes[0].segment_id != changes[-1].segment_id
 
     def test_letters_spelled_as_bytes(self) -> None:
         """A letter of several bytes appears once it is whole."""
-        assert [c.text for c in said(Words(PIECES, 0.08), [5, 6])] == ["\u00e9"]
+        assert [c.added for c in said(Words(PIECES, 0.08), [5, 6])] == ["\u00e9"]
 
     def test_a_long_segment_is_cut_at_a_word(self) -> None:
         """Endless talk is closed at a word's beginning, and nothing is lost."""
@@ -122,7 +120,7 @@ class TestWords:
         words = Words(PIECES, 0.08)
         changes = said(words, tokens) + words.close()
 
-        texts = [c.text for c in changes if isinstance(c, Closed)]
+        texts = [c.text for c in changes if c.is_final]
         assert " ".join(["hello"] * 100) == " ".join(texts)
         assert all(len(text) <= SEGMENT_CHARACTERS + len(" hello") for text in texts)
 
@@ -134,9 +132,8 @@ class TestWords:
 
         added: dict[str, str] = {}
         for change in changes:
-            if isinstance(change, Added):
-                added[change.segment_id] = added.get(change.segment_id, "") + change.text
-        closed = {c.segment_id: c.text for c in changes if isinstance(c, Closed)}
+            added[change.segment_id] = added.get(change.segment_id, "") + change.added
+        closed = {c.segment_id: c.text for c in changes if c.is_final}
         assert added == closed
 
 
@@ -146,7 +143,7 @@ class TestTurns:
     def test_an_answer_after_the_end(self) -> None:
         """An answer that begins after the end was known is timed from the end."""
         turns = TurnTimer()
-        turns.person_ended(10.0)
+        turns.people_ended(10.0)
 
         assert turns.persona_started(10.5) == 0.5
 
@@ -155,33 +152,33 @@ class TestTurns:
         turns = TurnTimer()
         turns.persona_started(10.1)
 
-        assert turns.person_ended(10.0) == pytest.approx(0.1)
+        assert turns.people_ended(10.0) == pytest.approx(0.1)
 
     def test_talk_over_the_person_is_no_answer(self) -> None:
         """A persona that spoke before the person ended has not answered."""
         turns = TurnTimer()
         turns.persona_started(9.0)
 
-        assert turns.person_ended(10.0) is None
+        assert turns.people_ended(10.0) is None
 
     def test_the_person_goes_on(self) -> None:
         """Who speaks again before the answer is not answered for the first part."""
         turns = TurnTimer()
-        turns.person_ended(10.0)
-        turns.person_started()
+        turns.people_ended(10.0)
+        turns.people_started()
 
         assert turns.persona_started(12.0) is None
 
 
 def test_speaking_begins_at_once_and_ends_after_a_pause() -> None:
     """A voiced frame makes a persona speak; it listens again after the pause, not before."""
-    voicing = Voicing()
+    activity = VoiceActivity()
     loud, quiet = pcm(0.1), pcm(0.0)
 
-    changes = [voicing.feed(f) for f in [quiet, loud] + [quiet] * QUIET_FRAMES]
+    changes = [activity.push(f) for f in [quiet, loud] + [quiet] * QUIET_FRAMES]
 
     assert changes == [False, True] + [False] * (QUIET_FRAMES - 1) + [True]
-    assert not voicing.speaking
+    assert not activity.is_speaking
 
 
 def test_fades() -> None:

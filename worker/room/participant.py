@@ -1,0 +1,66 @@
+"""The participants of personas: identity, attributes, and a connection that only publishes."""
+
+import uuid
+from datetime import timedelta
+
+from livekit import api, rtc
+
+from protocol import wire
+from protocol.config.secret import reveal
+from protocol.config.settings import Settings
+from protocol.room_spec import PersonaSpec, RoomSpec
+from worker.livekit_private.incoming import accepts_no_messages
+from worker.livekit_private.native_events import native_events
+
+TOKEN_TTL = timedelta(minutes=5)
+
+
+def identity_of(persona: PersonaSpec) -> str:
+    """Return a new identity: one used twice ends both connections (livekit-server 1.13.5)."""
+    return wire.persona_identity(persona.name, persona.id, uuid.uuid4().hex[:10])
+
+
+def attributes_of(persona: PersonaSpec, spec: RoomSpec, model: str) -> dict[str, str]:
+    """Return the attributes that a persona's participant joins with."""
+    return {
+        wire.ATTR_AGENT_STATE: "initializing",
+        wire.ATTR_PERSONA: persona.name,
+        wire.ATTR_PERSONA_ID: persona.id,
+        wire.ATTR_VOICE: persona.voice,
+        wire.ATTR_MODEL: model,
+        wire.ATTR_GENERATION: str(spec.generation),
+    }
+
+
+async def connect(persona: PersonaSpec, spec: RoomSpec, model: str, settings: Settings) -> rtc.Room:
+    """Connect a persona to its room. Never cancel this: it ends the process (python-sdks#785)."""
+    room = rtc.Room()
+    # A connection for each direction: with one for both LiveKit grows slow (docs/decisions.md).
+    options = rtc.RoomOptions(auto_subscribe=False, single_peer_connection=False)
+    await room.connect(settings.livekit_url, _token(persona, spec, model, settings), options)
+    native_events().add_room(room, accepts_no_messages)
+    return room
+
+
+def _token(persona: PersonaSpec, spec: RoomSpec, model: str, settings: Settings) -> str:
+    """Return a token for an agent that publishes and hears nothing."""
+    secret = reveal(settings, "livekit_api_secret", "token for a persona")
+    grants = api.VideoGrants(
+        room_join=True,
+        room=spec.room,
+        agent=True,
+        can_publish=True,
+        can_subscribe=False,
+        can_publish_data=True,
+        can_update_own_metadata=True,
+    )
+    return (
+        api.AccessToken(settings.livekit_api_key, secret)
+        .with_kind("agent")
+        .with_identity(identity_of(persona))
+        .with_name(persona.label)
+        .with_attributes(attributes_of(persona, spec, model))
+        .with_grants(grants)
+        .with_ttl(TOKEN_TTL)
+        .to_jwt()
+    )

@@ -1,0 +1,96 @@
+"""Reports what one persona does, to its room and to the event stream. Room's event loop."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from livekit import rtc
+
+from protocol import wire
+from protocol.events import Event, SaidEvent, StateEvent, TranscriptEvent, TurnEvent, WarningEvent
+from protocol.room_spec import PersonaSpec
+from worker.metrics import TURN_S
+from worker.room.transcript import Transcript
+from worker.room.words import SegmentUpdate
+
+log = structlog.get_logger(__name__)
+
+
+class PersonaReporter:
+    """Sets the attributes of a persona's participant, publishes its messages, emits its events."""
+
+    def __init__(self, spec: PersonaSpec, room: rtc.Room, emit: Callable[[Event], None]) -> None:
+        self._spec = spec
+        self._participant = room.local_participant
+        self._emit = emit
+        self._room = room
+        self._transcript: Transcript | None = None
+        self._attributes_lock = asyncio.Lock()  # keeps the order of changes
+
+    def start_transcript(self, track_sid: str) -> None:
+        """Publish words from now on, as those of the persona's track."""
+        self._transcript = Transcript(self._room, self._spec.name, track_sid)
+
+    async def aclose(self) -> None:
+        """Publish the words that wait, then stop."""
+        if self._transcript is not None:
+            await self._transcript.aclose()
+
+    async def report_state(self, state: wire.AgentState) -> None:
+        """Report that the persona listens or speaks."""
+        self._emit(StateEvent(**self._common_fields(), state=state))
+        await self._set_attribute(wire.ATTR_AGENT_STATE, state)
+
+    async def report_floor(self, has_floor: bool) -> None:
+        """Report that the persona got or lost the floor."""
+        await self._set_attribute(wire.ATTR_FLOOR, "true" if has_floor else "")
+
+    async def report_turn(self, latency_s: float) -> None:
+        """Report that the persona has answered."""
+        TURN_S.observe(latency_s)
+        message = wire.TurnMessage(
+            identity=self._participant.identity,
+            persona=self._spec.name,
+            latency_ms=round(latency_s * 1000),
+        )
+        log.info("turn", identity=message.identity, latency_ms=message.latency_ms)
+        self._emit(TurnEvent(**self._common_fields(), latency_ms=message.latency_ms))
+        await self._participant.publish_data(message.model_dump_json(), topic=wire.TURN_TOPIC)
+
+    def report_words(self, update: SegmentUpdate) -> None:
+        """Report words that the persona says."""
+        if self._transcript is None:
+            return
+        self._transcript.publish(update)
+        self._emit(
+            TranscriptEvent(
+                **self._common_fields(),
+                segment_id=update.segment_id,
+                text=update.text,
+                final=update.is_final,
+                start_s=update.start_s,
+                end_s=update.end_s,
+            )
+        )
+
+    def report_line_ended(self, line_id: str, was_whole: bool) -> None:
+        """Report the end of a line that the persona was to say."""
+        self._emit(SaidEvent(**self._common_fields(), line_id=line_id, whole=was_whole))
+
+    def warn(self, code: str, detail: str) -> None:
+        """Report that something is wrong."""
+        self._emit(WarningEvent(**self._common_fields(), code=code, detail=detail))
+
+    def _common_fields(self) -> dict[str, Any]:
+        return {
+            "at_s": time.time(),
+            "persona_id": self._spec.id,
+            "persona": self._spec.name,
+            "identity": self._participant.identity,
+        }
+
+    async def _set_attribute(self, name: str, value: str) -> None:
+        async with self._attributes_lock:
+            await self._participant.set_attributes({name: value})

@@ -84,7 +84,7 @@ class Transcript:
             id=update.segment_id,
             text=update.text,
             start_time=int(update.start_s * 1000),
-            end_time=int((update.end_s if update.is_final else update.start_s) * 1000),
+            end_time=int(update.end_s * 1000),
             language="",
             final=update.is_final,
         )

@@ -21,7 +21,7 @@ class SegmentUpdate:
     text: str  # the whole segment so far
     added: str  # the end of `text` that came with this frame; empty where the segment is final
     start_s: float
-    end_s: float
+    end_s: float  # equal to `start_s` until the segment is final
     is_final: bool = False
 
 
@@ -67,7 +67,7 @@ class Words:
 
     def _update(self, added: str, *, is_final: bool = False) -> SegmentUpdate:
         start_s = round(self._first_index * self._frame_s, 3)
-        end_s = round((self._last_index + 1) * self._frame_s, 3)
+        end_s = round((self._last_index + 1) * self._frame_s, 3) if is_final else start_s
         return SegmentUpdate(self._segment_id, self._text, added, start_s, end_s, is_final)
 
     def _decode(self, piece: str) -> str:

@@ -1,8 +1,9 @@
-"""What happens in a room, as a stream in redis: the host adds, the token service adds and reads.
+"""The events of a room, as a stream in redis. Pure.
 
-One entry of the stream `events_key(room)` is one event: its JSON in the field `EVENT_FIELD`. Who
-adds one trims the stream to about `EVENTS_KEPT` and lets it live for `EVENTS_TTL_S` from then on.
-Applications get the same JSON as server-sent events, under the entry's id. Pure.
+One entry of the stream `events_key(room)` has one event as JSON in the field `EVENT_FIELD`. Each
+writer trims the stream to about `EVENTS_KEPT` and renews its `EVENTS_TTL_S`. Applications get the
+same JSON as server-sent events under the entry's id. The host of a room and the token service both
+write; each class names its writer.
 """
 
 from typing import Annotated, Literal
@@ -30,16 +31,17 @@ class _PersonaEvent(_Event):
 
 
 class StateEvent(_PersonaEvent):
-    """A persona begins to do something else. Host."""
+    """A persona listens or speaks from now on. Host."""
 
     type: Literal["state"] = "state"
     state: AgentState
 
 
 class TranscriptEvent(_Event):
-    """Words of a speaker; a person has no `persona_id` and no `persona`. Host.
+    """The text so far of a segment that a persona or a person says. Host.
 
-    Not final: the segment's text so far. `start_s`, `end_s`: seconds since the slot went live.
+    A person has no `persona_id` and no `persona`. `start_s`, `end_s`: seconds since the persona's
+    slot went live, equal until the segment is `final`.
     """
 
     type: Literal["transcript"] = "transcript"
@@ -54,16 +56,17 @@ class TranscriptEvent(_Event):
 
 
 class TurnEvent(_PersonaEvent):
-    """A persona answered, so long after the person's last sound. Host."""
+    """A persona has answered, `latency_ms` after the end of a person's speech. Host."""
 
     type: Literal["turn"] = "turn"
     latency_ms: int
 
 
 class SaidEvent(_PersonaEvent):
-    """A line that a persona was told to say has ended; `whole`: all of it was said. Host.
+    """A line of a `say` command has ended; `whole`: all of it was said. Host.
 
-    A line whose host was lost has no such event before the next `dispatched`: it was not said.
+    If the host is lost, its lines have no such event before the next `dispatched`; they were not
+    said.
     """
 
     type: Literal["said"] = "said"
@@ -72,7 +75,7 @@ class SaidEvent(_PersonaEvent):
 
 
 class FloorEvent(_Event):
-    """The floor changes hands; nobody has it where the persona is empty. Host."""
+    """A persona got the floor, or, if `persona` is empty, lost it. Host."""
 
     type: Literal["floor"] = "floor"
     persona_id: str = ""
@@ -82,7 +85,7 @@ class FloorEvent(_Event):
 
 
 class WarningEvent(_Event):
-    """Something is not as it should be: a code for programs, a sentence for people. Both sides."""
+    """Something is wrong: `code` for programs, `detail` for people. Host and token service."""
 
     type: Literal["warning"] = "warning"
     code: str
@@ -92,7 +95,7 @@ class WarningEvent(_Event):
 
 
 class PeopleEvent(_Event):
-    """A person came or left; `people` are there now. Host."""
+    """A person joined or left; `people` are in the room now. Host."""
 
     type: Literal["people"] = "people"
     identity: str
@@ -101,7 +104,7 @@ class PeopleEvent(_Event):
 
 
 class DispatchedEvent(_Event):
-    """A host was asked for. Token service."""
+    """A host was dispatched. Token service."""
 
     type: Literal["dispatched"] = "dispatched"
     generation: int
@@ -109,7 +112,7 @@ class DispatchedEvent(_Event):
 
 
 class WaitingEvent(_Event):
-    """The room waits, and why. Token service."""
+    """The room waits for a host, for the reason given. Token service."""
 
     type: Literal["waiting"] = "waiting"
     code: str
@@ -117,7 +120,7 @@ class WaitingEvent(_Event):
 
 
 class ChangedEvent(_Event):
-    """The promise was changed: what the room is to be now. Token service."""
+    """The room spec was changed, or a command was taken. Token service."""
 
     type: Literal["changed"] = "changed"
     change: Literal["added", "removed", "muted", "unmuted", "forget", "say"]
@@ -125,7 +128,7 @@ class ChangedEvent(_Event):
 
 
 class EndedEvent(_Event):
-    """The session is over; no event follows. Token service."""
+    """The session has ended; it is the last event. Token service."""
 
     type: Literal["ended"] = "ended"
     reason: str
@@ -149,10 +152,10 @@ EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 def events_key(room: str) -> str:
-    """Redis key of a room's stream of events."""
+    """Return the redis key of a room's stream of events."""
     return EVENTS_KEY.format(room=room)
 
 
 def read_event(text: str | bytes) -> Event:
-    """Read one event's JSON. Raises `ValidationError`, also for a type not yet known here."""
+    """Read one event's JSON. Raises `ValidationError`, also for an unknown type."""
     return EVENT.validate_json(text)

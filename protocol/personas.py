@@ -1,23 +1,21 @@
-"""Personas: who speaks. One TOML file each in `personas/`, or an object in a request.
+"""Personas: one TOML file each in `personas/`, or an object in a request.
 
-Pure but for `load_catalogue`, which reads a folder.
-Knows no model: whether a voice exists is asked of the worker.
+Reads no file but in `load_catalogue`. The worker, and not this module, knows which voices exist.
 """
 
-import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
 from protocol.errors import InvalidInput, explain
-from protocol.patterns import Matching
 from protocol.sampling import Sampling
-from protocol.text import Clean, CleanLine
+from protocol.text import Clean, CleanLine, Matching
 
 PROMPT_LIMIT = 1000  # characters; PersonaPlex's own limit (NVIDIA/personaplex 3428dfd server.py)
+LABEL_LIMIT = 120  # characters of a label or a line
 PERSONAS_PER_ROOM = 14
 
 Name = Annotated[
@@ -31,7 +29,7 @@ VOICE_SUFFIXES = (".pt", ".wav")
 
 
 def _without_suffix(voice: object) -> object:
-    """Take a voice's file name, as NVIDIA/personaplex asks for it, for the voice's name."""
+    """Accept a voice's file name, as NVIDIA/personaplex has it, for the voice's name."""
     for suffix in VOICE_SUFFIXES:
         if isinstance(voice, str) and voice.endswith(suffix):
             return voice.removesuffix(suffix)
@@ -47,32 +45,35 @@ VoiceName = Annotated[
     ),
     BeforeValidator(_without_suffix),
 ]
-Line = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120), CleanLine
+Label = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=LABEL_LIMIT),
+    CleanLine,
 ]
+Prompt = Annotated[str, StringConstraints(strip_whitespace=True, max_length=PROMPT_LIMIT), Clean]
 
 
 class Persona(BaseModel):
-    """One AI participant as it was asked for: name, face, voice, prompt, sampling."""
+    """One AI participant: its name, label, voice, prompt and sampling."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Name
-    label: Line
-    line: Annotated[str, StringConstraints(strip_whitespace=True, max_length=120), CleanLine] = ""
-    voice: VoiceName = "default"
-    prompt: Annotated[
-        str, StringConstraints(strip_whitespace=True, max_length=PROMPT_LIMIT), Clean
+    label: Label
+    line: Annotated[
+        str, StringConstraints(strip_whitespace=True, max_length=LABEL_LIMIT), CleanLine
     ] = ""
+    voice: VoiceName = "default"
+    prompt: Prompt = ""
     greeting: bool = False
     sampling: Sampling = Sampling()
 
 
-Catalogue = Mapping[str, Persona]
+Catalogue = Mapping[str, Persona]  # by name
 
 
 def load_catalogue(folder: Path) -> dict[str, Persona]:
-    """Read every `*.toml` of a folder, by name; the file's stem is the persona's name.
+    """Read every `*.toml` of a folder; the file's stem is the persona's name.
 
     Raises `InvalidInput` naming the file and the field.
     """
@@ -94,63 +95,3 @@ def load_catalogue(folder: Path) -> dict[str, Persona]:
     if not catalogue:
         raise InvalidInput(f"PERSONAS_DIR={str(folder)!r} holds no persona (expected *.toml files)")
     return catalogue
-
-
-def personas_asked_for(metadata: str, catalogue: Catalogue, default: str) -> tuple[Persona, ...]:
-    """Read the JSON metadata of a dispatch request: `{"persona": …}` or `{"personas": […]}`.
-
-    Each is a catalogue name, or an object whose `name` may be one (its other fields then override).
-    Empty metadata means the default persona. Raises `InvalidInput` naming field, value and choices.
-    """
-    fields = _json_object(metadata)
-    unknown = fields.keys() - {"persona", "personas"}
-    if unknown:
-        raise InvalidInput(
-            f"metadata: unknown field {sorted(unknown)[0]!r}; expected 'persona' or 'personas'"
-        )
-    if len(fields) == 2:
-        raise InvalidInput("metadata: give 'persona' or 'personas', not both")
-    wanted = fields.get("personas", [fields.get("persona", default)])
-    if not isinstance(wanted, list) or not 1 <= len(wanted) <= PERSONAS_PER_ROOM:
-        raise InvalidInput(
-            f"metadata.personas: expected a list of 1 to {PERSONAS_PER_ROOM} personas"
-        )
-    return chosen_personas(wanted, catalogue)
-
-
-def chosen_personas(wanted: Sequence[object], catalogue: Catalogue) -> tuple[Persona, ...]:
-    """Read names and objects as `personas_asked_for` does. Raises `InvalidInput`."""
-    return tuple(_one_persona(each, catalogue) for each in wanted)
-
-
-def _json_object(metadata: str) -> dict[str, Any]:
-    if not metadata.strip():
-        return {}
-    try:
-        fields = json.loads(metadata)
-    except (ValueError, RecursionError) as error:  # ValueError: a number of over 4300 digits
-        raise InvalidInput(f"metadata: not JSON ({error}); expected an object") from error
-    if not isinstance(fields, dict):
-        raise InvalidInput(f"metadata: got {type(fields).__name__}; expected a JSON object")
-    return fields
-
-
-def _one_persona(wanted: object, catalogue: Catalogue) -> Persona:
-    fields = {"name": wanted} if isinstance(wanted, str) else wanted
-    if not isinstance(fields, dict):
-        raise InvalidInput(f"persona: got {wanted!r:.80}; expected a name or an object with a name")
-    name = fields.get("name")
-    known = catalogue.get(name) if isinstance(name, str) else None
-    if known is None and len(fields) == 1:
-        raise InvalidInput(f"persona: {name!r:.80} is unknown; choices: {_choices(catalogue)}")
-    base = (
-        known.model_dump() if known else {"label": str(name).replace("_", " ").capitalize()[:120]}
-    )
-    try:
-        return Persona.model_validate(base | fields)
-    except ValidationError as error:
-        raise InvalidInput(f"persona: {explain(error)}") from error
-
-
-def _choices(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))

@@ -1,21 +1,20 @@
-"""A persona's prompt as its model reads it: marked, counted in tokens, of so many at most. Pure.
+"""A persona's prompt as its model reads it: with marks, and limited in tokens. Pure.
 
-A worker that follows prompts leaves its text tokenizer in redis, under the hash of its bytes, and
-names hash and limit in its heartbeat: so the token service counts exactly as that worker's model
-does, without the model.
+A worker whose model reads prompts writes the model's tokenizer into redis, under the hash of its
+bytes, and names hash and limit in its heartbeat. The token service counts tokens with it.
 """
 
 import hashlib
 
 MARK = "<system>"  # PersonaPlex's, before and after the text
 TOKENIZER_KEY = "moshi:tokenizer:{digest}"  # → base64 of a sentencepiece model
-TOKENIZER_TTL_S = 600  # each heartbeat of a worker that names it begins it anew
+TOKENIZER_TTL_S = 600  # renewed with each heartbeat that names it
 
 
 def marked(prompt: str) -> str:
-    """Put the marks around a prompt, unless it has them (NVIDIA/personaplex 3428dfd server.py).
+    """Put marks around a prompt that has none (NVIDIA/personaplex 3428dfd server.py).
 
-    An empty prompt stays empty; inner spaces and line ends are the tokenizer's.
+    An empty prompt stays empty.
     """
     text = prompt.strip()
     if not text or (text.startswith(MARK) and text.endswith(MARK)):
@@ -24,7 +23,7 @@ def marked(prompt: str) -> str:
 
 
 def too_long(persona: str, tokens: int, limit: int) -> str:
-    """Say that a persona's prompt is too long, without showing it."""
+    """Return the refusal of a prompt that has too many tokens; it does not show the prompt."""
     return (
         f"persona.prompt: {persona}'s has {tokens} tokens with its marks; "
         f"expected at most {limit}, which is what the model here reads: shorten it"
@@ -32,10 +31,10 @@ def too_long(persona: str, tokens: int, limit: int) -> str:
 
 
 def digest_of(tokenizer: bytes) -> str:
-    """Name of a tokenizer: the hash of its bytes."""
+    """Return the name of a tokenizer: the hash of its bytes."""
     return hashlib.sha256(tokenizer).hexdigest()
 
 
 def tokenizer_key(digest: str) -> str:
-    """Redis key that holds a tokenizer."""
+    """Return the redis key of a tokenizer."""
     return TOKENIZER_KEY.format(digest=digest)

@@ -22,8 +22,8 @@ from pydantic import (
 )
 
 from protocol.errors import InvalidInput, explain
-from protocol.patterns import Matching
 from protocol.personas import PERSONAS_PER_ROOM, Persona
+from protocol.text import Matching
 
 SPEC_KEY = "moshi:promise:{room}"
 

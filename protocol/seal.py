@@ -1,8 +1,8 @@
-"""The seal of a dispatch: its metadata is believed only with a signature, and for its own room.
+"""The signature of a dispatch: its metadata is valid only with a seal, and for one room. Pure.
 
-Everybody in a room reads the agent name of its worker (LiveKit's own attribute), and a frontend
-that copies a client's `room_config` into its token lets that client have a dispatch made for this
-name. Token service and worker share LiveKit's secret, which such a client does not have. Pure.
+Every participant can read the agent name of a worker (an attribute that LiveKit sets), and a
+frontend that copies a client's `room_config` into its token lets that client dispatch to this name.
+Token service and worker share LiveKit's secret, which such a client does not have.
 """
 
 import hashlib
@@ -17,21 +17,18 @@ PURPOSE = "moshi-rooms dispatch"
 
 
 class Seal:
-    """Writes and reads the metadata of dispatches: a signature, a space, the promise as JSON."""
+    """Writes and reads the metadata of dispatches: a signature, a space, the room spec as JSON."""
 
     def __init__(self, settings: Settings) -> None:
         self._key = key_for(settings, PURPOSE)
 
     def close(self, spec: RoomSpec) -> str:
-        """Give the metadata with which the promise is dispatched."""
+        """Return the sealed metadata of a dispatch."""
         text = spec.metadata()
         return f"{self._signature(text)} {text}"
 
     def open(self, metadata: str, room: str) -> RoomSpec:
-        """Read the metadata of a dispatch that was made in `room`.
-
-        Raises `InvalidInput` for one that was not sealed with this secret, or for another room.
-        """
+        """Return the spec of a dispatch to `room`. Raises `InvalidInput` for an invalid seal."""
         signature, _, text = metadata.partition(" ")
         if not hmac.compare_digest(signature.encode(), self._signature(text).encode()):
             raise InvalidInput(

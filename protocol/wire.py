@@ -1,7 +1,6 @@
-"""The names on the wire. LiveKit's own wherever one exists: every LiveKit client works unmodified.
+"""Names that clients see: topics, attributes, identities, and two JSON messages. Pure.
 
-Pure: constants, identities, and the two JSON messages that clients may read beside LiveKit's own
-text streams.
+A name of LiveKit's is used wherever one exists, so that every LiveKit client works unmodified.
 """
 
 from typing import Literal
@@ -18,16 +17,16 @@ ATTR_AGENT_STATE = "lk.agent.state"
 ATTR_ON_BEHALF = "lk.publish_on_behalf"
 
 # Ours, where LiveKit has none.
-AGENT_NAME = "moshi"  # by which clients ask for us
+AGENT_NAME = "moshi"  # by which clients ask for personas
 AGENT_IDENTITY_PREFIX = "agent-"
 ATTR_PERSONA = "persona"
-ATTR_PERSONA_ID = "persona_id"  # which of the promise's personas a participant is
+ATTR_PERSONA_ID = "persona_id"  # of the room spec
 ATTR_VOICE = "voice"
 ATTR_TOKEN_ID = "token_id"  # by which a person's token can be revoked
 ATTR_MODEL = "model"
 ATTR_GENERATION = "generation"
 ATTR_FLOOR = "floor"  # "true" on the persona that has it, in rooms with several
-# What only we say of a participant: whoever asks for a token has none of them.
+# A request for a token cannot set these.
 OWN_ATTRIBUTES = frozenset(
     {
         ATTR_PERSONA,
@@ -46,12 +45,12 @@ AgentState = Literal["initializing", "listening", "speaking"]
 
 
 def agent_name(worker_id: str) -> str:
-    """Name by which LiveKit knows one worker: a dispatch is for the worker that it names."""
+    """Return the name by which a dispatch addresses one worker."""
     return f"{AGENT_NAME}-{worker_id}"
 
 
 def persona_identity(name: str, persona_id: str, unique: str) -> str:
-    """Identity of a persona's participant; `unique` is the host's own: none is used twice."""
+    """Return the identity of a persona's participant; `unique` differs at each join."""
     return f"{AGENT_IDENTITY_PREFIX}{name}-{persona_id}-{unique}"
 
 

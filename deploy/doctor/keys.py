@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from deploy.doctor.finding import Finding, fail, ok, warn
-from protocol.config.production import refusals
+from protocol.config.production import unsafe_settings
 from protocol.config.secret import is_development_key
 from protocol.config.settings import Settings
 
@@ -12,8 +12,8 @@ OTHERS = 0o077
 
 def keys(settings: Settings, env_file: Path) -> list[Finding]:
     """Return a finding per refusal, else one about the keys; one more if `.env` is readable."""
-    refused = refusals(settings, serves_people=True)
-    findings = [fail(f"keys.{each.what}", each.found, each.advice) for each in refused]
+    refused = unsafe_settings(settings, serves_people=True)
+    findings = [fail(f"keys.{each.area}", each.found, each.advice) for each in refused]
     if not refused and is_development_key(settings):
         found = "the development key, which is safe on this machine only"
         findings = [ok("keys.development", found)]

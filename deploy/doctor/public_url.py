@@ -10,7 +10,7 @@ from deploy.doctor.finding import Finding, fail, ok, warn
 from deploy.doctor.proxies import asked
 from deploy.doctor.upgrade import as_browser
 from protocol.config.addresses import is_loopback
-from protocol.livekit_trouble import way_past_proxy
+from protocol.livekit_trouble import proxy_hint
 
 WITHIN_S = 5.0
 OUTSIDE = "seen from this machine; try a phone on mobile data"
@@ -72,7 +72,7 @@ def _joined(url: str, keys: Keys | None) -> Finding | None:
 
 def _away(url: str, error: httpx.HTTPError) -> Finding:
     advice = "start Caddy, open 80 and 443/tcp; many routers cannot reach their own public address"
-    found = f"{url} does not answer: {type(error).__name__} ({OUTSIDE}){way_past_proxy(url)}"
+    found = f"{url} does not answer: {type(error).__name__} ({OUTSIDE}){proxy_hint(url)}"
     return warn("public_url.away", found, advice)
 
 

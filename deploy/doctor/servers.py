@@ -11,7 +11,7 @@ from deploy.doctor.upgrade import as_worker
 from protocol.config.addresses import without_password
 from protocol.config.secret import reveal
 from protocol.config.settings import Settings
-from protocol.livekit_trouble import Refusal, ahead_s, clock_words, way_past_proxy
+from protocol.livekit_trouble import TokenRefusal, clock_ahead_s, clock_difference, proxy_hint
 from protocol.redis_memory import ADVICE, forgetting
 
 WITHIN_S = 3.0
@@ -48,22 +48,22 @@ def livekit(settings: Settings) -> Finding:
     try:
         answer = asked(where, timeout=WITHIN_S)
     except (httpx.HTTPError, OSError) as error:
-        return _away(where, f"does not answer: {type(error).__name__}{way_past_proxy(where)}")
+        return _away(where, f"does not answer: {type(error).__name__}{proxy_hint(where)}")
     if answer.text != GREETING:
-        return _no_livekit(where, f"it answers with {answer.status_code}{way_past_proxy(where)}")
-    ahead = ahead_s(answer.headers, time.time())
+        return _no_livekit(where, f"it answers with {answer.status_code}{proxy_hint(where)}")
+    ahead = clock_ahead_s(answer.headers, time.time())
     secret = reveal(settings, "livekit_api_secret", "doctor")
     refusal = as_worker(where, settings.livekit_api_key, secret)
     if refusal is not None:
         return _refused(where, refusal)
     found = f"LiveKit at {where} knows our key and opens a WebSocket"
     if ahead is not None and abs(ahead) > CLOCK_S:
-        found = f"{found}, but {clock_words(ahead)} LiveKit's"
+        found = f"{found}, but {clock_difference(ahead)} LiveKit's"
         return warn("livekit.clock_differs", found, SET_CLOCKS)
     return ok("livekit.ok", found)
 
 
-def _refused(where: str, refusal: Refusal) -> Finding:
+def _refused(where: str, refusal: TokenRefusal) -> Finding:
     match refusal.kind:
         case "key" | "secret":
             advice = "give both the same LIVEKIT_API_KEY and LIVEKIT_API_SECRET"

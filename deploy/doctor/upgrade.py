@@ -12,21 +12,21 @@ import aiohttp
 from livekit import api
 
 from protocol.config.proxies import proxy_url_for
-from protocol.livekit_trouble import REFUSED, Refusal, ask_why, trouble_with
+from protocol.livekit_trouble import REFUSED, TokenRefusal, ask_refusal, connection_failure
 
 WITHIN_S = 5.0
 GOOD_FOR = timedelta(minutes=1)
 ROOM_ENDS_AFTER_S = 1
 
 
-def as_worker(url: str, key: str, secret: str) -> Refusal | None:
+def as_worker(url: str, key: str, secret: str) -> TokenRefusal | None:
     """Open the WebSocket through which workers register; return why that fails."""
     grants = api.VideoGrants(agent=True)
     token = api.AccessToken(key, secret).with_ttl(GOOD_FOR).with_grants(grants)
     return asyncio.run(_opened(url, "agent", token.to_jwt(), {}))
 
 
-def as_browser(url: str, key: str, secret: str) -> Refusal | None:
+def as_browser(url: str, key: str, secret: str) -> TokenRefusal | None:
     """Join a room for a moment; return why that fails."""
     room = f"moshi-rooms-doctor-{secrets.token_hex(6)}"
     grants = api.VideoGrants(
@@ -40,7 +40,7 @@ def as_browser(url: str, key: str, secret: str) -> Refusal | None:
     return asyncio.run(_opened(url, "rtc", signed, {"access_token": signed, "protocol": "15"}))
 
 
-async def _opened(url: str, path: str, token: str, query: dict[str, str]) -> Refusal | None:
+async def _opened(url: str, path: str, token: str, query: dict[str, str]) -> TokenRefusal | None:
     connector = aiohttp.TCPConnector(ssl=ssl.create_default_context())
     headers = {} if query else {"Authorization": f"Bearer {token}"}
     async with aiohttp.ClientSession(connector=connector, proxy=proxy_url_for(url)) as session:
@@ -52,6 +52,6 @@ async def _opened(url: str, path: str, token: str, query: dict[str, str]) -> Ref
                 return None
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, aiohttp.WSServerHandshakeError) and error.status in REFUSED:
-                return await ask_why(session, url, token)
+                return await ask_refusal(session, url, token)
             kind = "away" if isinstance(error, TimeoutError) else "other"
-            return Refusal(kind, trouble_with(error, url))
+            return TokenRefusal(kind, connection_failure(error, url))

@@ -85,7 +85,7 @@ def open_to(settings: Settings, https_port: int, *, starts_livekit: bool) -> tup
 def _key_for_this_run(settings: Settings, starts_livekit: bool) -> dict[str, object]:
     if settings.production or not starts_livekit:
         raise InvalidInput(
-            f"HOST={settings.host!r} with the development key: all who reach it know that key; "
+            f"HOST={settings.host!r} with the development key, which is public; "
             "`make keys` writes keys of your own into .env"
         )
     key, secret = livekit_keys().values()

@@ -1,4 +1,4 @@
-"""Which addresses are this machine's own, and how addresses are shown. Pure: asks no server."""
+"""Addresses: which are this machine's own or a network's, and how URLs are shown. Pure."""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ PRIVATE_NETWORKS = (
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether an address or a name is this machine's own, without asking any server."""
+    """Return whether an address or a name is this machine's own; asks no name server."""
     if host is None:
         return False
     if host == "localhost" or host.endswith(".localhost"):
@@ -26,7 +26,7 @@ def is_loopback(host: str | None) -> bool:
 
 
 def is_private(address: str) -> bool:
-    """Whether an IPv4 address is of a private network, or of this machine."""
+    """Return whether an IPv4 address is of a private network or of this machine."""
     try:
         number = IPv4Address(address)
     except ValueError:
@@ -35,7 +35,7 @@ def is_private(address: str) -> bool:
 
 
 def network_of(address: str) -> str:
-    """What one household has: an IPv4 address itself, of an IPv6 address its /64."""
+    """Return what one household has: an IPv4 address, or the /64 of an IPv6 address."""
     try:
         number = IPv6Address(address)
     except ValueError:
@@ -46,12 +46,12 @@ def network_of(address: str) -> str:
 
 
 def netloc(host: str, port: int) -> str:
-    """Give host and port as a URL has them: an IPv6 address in brackets."""
+    """Return host and port as in a URL: an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def without_password(url: str) -> str:
-    """Give a URL as it may be shown: scheme, host and port."""
+    """Return a URL as it may be shown: scheme, host and port."""
     parts = urlsplit(url)
     host = parts.hostname or parts.path
     if parts.port:
@@ -60,5 +60,5 @@ def without_password(url: str) -> str:
 
 
 def http_of(url: str) -> str:
-    """Give the http address of a ws one."""
+    """Return the http address of a ws one."""
     return url.replace("ws", "http", 1) if url.startswith("ws") else url

@@ -1,8 +1,7 @@
-"""`.env` as text that docker compose and our own processes read alike, or a refusal with the line.
+"""Reads `.env`, and refuses lines that docker compose would read differently.
 
-Both read the file: compose by compose-go (dotenv/parser.go), we by python-dotenv 1.2.4. They differ
-in `$`, backslashes in quotes, `#` and lines without `=`; a secret would be two secrets. Reads one
-file, and writes nothing.
+Compose reads it by compose-go (dotenv/parser.go), our processes by python-dotenv 1.2.4. They differ
+in `$`, backslashes in quotes, `#` and lines without `=`: one secret would become two.
 """
 
 import io
@@ -13,21 +12,22 @@ from dotenv.parser import Binding, parse_stream
 
 from protocol.errors import InvalidInput
 
-ENCODING = "utf-8-sig"  # with the mark at the beginning that some editors write, or without
+ENCODING = "utf-8-sig"  # with or without the byte order mark that some editors write
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 NAME = re.compile(r"[A-Za-z_][\w.-]*")
 FILLED_IN_ALIKE = re.compile(r"\$\{[A-Za-z_]\w*(:-[^${}]*)?\}")
 
 
 def read_env_file(path: Path) -> str:
-    """Give the text, empty where there is no file. Raises `InvalidInput` naming file and line."""
+    """Return the text; empty if there is no file. Raises `InvalidInput` naming file and line."""
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
         return ""
     except OSError as error:
-        expected = "expected a file that this user may read"
-        raise InvalidInput(f"{path}: {error.strerror}; {expected}") from None
+        raise InvalidInput(
+            f"{path}: {error.strerror}; expected a file that this user may read"
+        ) from None
     if raw.startswith(UTF_16):
         raise InvalidInput(f"{path}: is UTF-16; expected UTF-8: save it again as that")
     try:
@@ -52,12 +52,14 @@ def _check(path: Path, binding: Binding) -> None:
     if binding.key is None or binding.value is None:
         return
     raw = original[blank:].partition("=")[2].strip()
-    if (why := _difference(raw, binding.value)) is not None:
-        raise InvalidInput(f"{where}: {binding.key} {why}; docker compose reads it differently")
+    if (difference := _difference(raw, binding.value)) is not None:
+        raise InvalidInput(
+            f"{where}: {binding.key} {difference}; docker compose reads it differently"
+        )
 
 
 def _difference(raw: str, value: str) -> str | None:
-    """Why compose would read a value differently; None where it would not. Shows no value."""
+    """Return why compose would read a value differently, if it would. Shows no value."""
     if raw.startswith(("'", '"')):
         if "\\" in value or "\\" in raw:
             return "has a backslash in quotes: expected a value without, or no quotes"

@@ -1,7 +1,7 @@
-"""One log format for every process: structlog, console on a terminal, JSON elsewhere.
+"""The log of every process: structlog, as text on a terminal, as JSON elsewhere.
 
-No secret, prompt or spoken word goes into an event: log names, counts and times; tracebacks come
-without local variables, which would hold all three.
+Never log a secret, a prompt or a spoken word; log names, counts and times. Tracebacks are without
+local variables, which hold all three.
 """
 
 import logging
@@ -13,7 +13,7 @@ from protocol.config.settings import Settings
 
 
 def configure_logging(settings: Settings) -> None:
-    """Route structlog and the standard library's loggers to one stream. Call once, from a main."""
+    """Send structlog and the standard library's loggers to stderr. Call once, from a main."""
     console = settings.log_format == "console" or (
         settings.log_format == "auto" and sys.stderr.isatty()
     )
@@ -29,10 +29,8 @@ def configure_logging(settings: Settings) -> None:
         if console
         else structlog.processors.JSONRenderer()
     )
-    if console:
-        shared.remove(
-            structlog.processors.format_exc_info
-        )  # the console renderer draws tracebacks itself
+    if console:  # its renderer formats tracebacks itself
+        shared.remove(structlog.processors.format_exc_info)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

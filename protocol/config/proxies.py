@@ -1,9 +1,9 @@
-"""Which proxy the environment names for a URL: none for this machine, nor where `NO_PROXY` says so.
+"""The proxy to a URL, as the environment names it. None leads to this machine or past `NO_PROXY`.
 
 The libraries differ: livekit-agents 1.8.9 (worker.py `AgentServer.__init__`) and LiveKit's native
 library (livekit/rust-sdks livekit-net/src/native/proxy.rs `connect_ws`) read `HTTPS_PROXY` and
-`HTTP_PROXY` and never `NO_PROXY`; aiohttp reads none of them unless told to; urllib and requests
-read all. So each client of ours is told, or its environment is made to say the same.
+`HTTP_PROXY` but not `NO_PROXY`; aiohttp reads none of them by default; urllib and requests read
+all. Each client gets the proxy as an argument, or its environment is changed to say the same.
 """
 
 import os
@@ -15,8 +15,8 @@ from urllib.request import getproxies_environment
 from protocol.config.addresses import is_loopback, without_password
 
 SECURE = frozenset({"https", "wss"})
-LOOPBACK = ("localhost", "127.0.0.1", "::1")  # in the notation that urllib and requests understand
-USABLE = ("http://", "https://")  # aiohttp knows no others, LiveKit's native library only the first
+LOOPBACK = ("localhost", "127.0.0.1", "::1")  # as urllib and requests write them
+USABLE = ("http://", "https://")  # aiohttp takes both, LiveKit's native library the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,12 @@ class Proxy:
 
     @property
     def usable(self) -> bool:
-        """Whether our clients can speak with such a proxy."""
+        """Whether our clients support the proxy's scheme."""
         return self.url.startswith(USABLE)
 
 
 def proxy_for(url: str) -> Proxy | None:
-    """Give the proxy that leads to a URL; None where the way is direct."""
+    """Return the proxy to a URL; None if the connection is direct."""
     parts = urlsplit(url)
     kind = "https" if parts.scheme in SECURE else "http"
     named = getproxies_environment()
@@ -50,16 +50,13 @@ def proxy_for(url: str) -> Proxy | None:
 
 
 def proxy_url_for(url: str) -> str | None:
-    """Give the same as a URL, as aiohttp and httpx take it."""
+    """Return the URL of the proxy, as aiohttp and httpx take it."""
     proxy = proxy_for(url)
     return proxy.url if proxy is not None else None
 
 
 def keep_loopback_direct() -> None:
-    """Add this machine to `NO_PROXY`, for libraries that read it themselves. For a main.
-
-    Those are requests and urllib, of the hub's library.
-    """
+    """Add this machine to `NO_PROXY`, which requests and urllib read. Call once, from a main."""
     given = getproxies_environment().get("no", "")
     if given.strip() == "*":
         return
@@ -70,10 +67,10 @@ def keep_loopback_direct() -> None:
 
 
 def lead_native_library(url: str) -> None:
-    """Make this process's environment say `proxy_for(url)` to LiveKit's native library.
+    """Set the environment so that LiveKit's native library takes the proxy to a URL.
 
-    It reads no exceptions, so where the way is direct the variables go. Call when nothing else of
-    this process needs them any more.
+    It ignores `NO_PROXY`: for a direct connection the variables are removed. Call this when nothing
+    else of the process reads them any more.
     """
     proxy = proxy_url_for(url)
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
@@ -84,7 +81,7 @@ def lead_native_library(url: str) -> None:
 
 
 def _is_excepted(host: str, port: int | None, exceptions: str) -> bool:
-    """Whether `NO_PROXY` names a host: itself, a domain above it, its network, or `*`."""
+    """Return whether `NO_PROXY` has the host, a domain above it, its network, or `*`."""
     return any(_names(entry.strip().lower(), host, port) for entry in exceptions.split(","))
 
 
@@ -101,5 +98,5 @@ def _names(entry: str, host: str, port: int | None) -> bool:
         return bool(domain) and (host == domain or host.endswith(f".{domain}"))
     try:
         return address in ip_network(entry.strip("[]"), strict=False)
-    except ValueError:  # the exception is a name, or nothing
+    except ValueError:  # the entry is a name, or empty
         return False

@@ -1,8 +1,4 @@
-"""Every setting of every process, read once: environment > `.env` > user file > defaults.
-
-Reads files at `load_settings` and at no other time.
-Errors name the key, the value and what was expected.
-"""
+"""The settings of all processes, in this order: environment, `.env`, user file, defaults."""
 
 import tomllib
 from pathlib import Path
@@ -20,7 +16,7 @@ from pydantic_settings import (
 
 from protocol.config.env_file import ENCODING, read_env_file
 from protocol.errors import InvalidInput, explain
-from protocol.patterns import Matching
+from protocol.text import Matching
 
 PROJECT = Path(__file__).resolve().parents[2]
 USER_FILE = Path("~/.config/moshi-rooms/settings.toml").expanduser()
@@ -38,16 +34,16 @@ Rate = Annotated[
 ]
 
 
-def _begins(*schemes: str) -> Matching:
-    """An address with one of these schemes."""
+def _url(*schemes: str) -> Matching:
+    """Return the type of a URL with one of these schemes."""
     choices = " or ".join(f"{scheme}://" for scheme in schemes)
     return Matching(f"({'|'.join(schemes)})://.+", f"an address that begins with {choices}")
 
 
-LiveKitUrl = Annotated[str, _begins("ws", "wss", "http", "https")]
-BrowserUrl = Annotated[str, _begins("ws", "wss")]
-RedisUrl = Annotated[str, _begins("redis", "rediss", "unix")]
-WebUrl = Annotated[str, _begins("http", "https")]
+LiveKitUrl = Annotated[str, _url("ws", "wss", "http", "https")]
+BrowserUrl = Annotated[str, _url("ws", "wss")]
+RedisUrl = Annotated[str, _url("redis", "rediss", "unix")]
+WebUrl = Annotated[str, _url("http", "https")]
 ROOT_PATH = r"(/[A-Za-z0-9._~-]+)+"
 ROOT_PATH_LIMIT = 200
 
@@ -61,7 +57,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Settings(BaseSettings):
-    """The settings. Environment names are the field names in capitals."""
+    """The settings. An environment variable has the field's name in capitals."""
 
     model_config = SettingsConfigDict(
         env_file=PROJECT / ".env",
@@ -76,19 +72,19 @@ class Settings(BaseSettings):
     production: bool = False
     """Refuse to start with development keys, without an `AUTH_MODE` chosen, or without TLS."""
 
-    # LiveKit. The browser's way in and the processes' own are two addresses.
+    # LiveKit. Browsers and our own processes may need different addresses.
     livekit_url: LiveKitUrl = "ws://127.0.0.1:7880"
-    """LiveKit for our own processes."""
+    """Address of LiveKit for our own processes."""
     livekit_public_url: BrowserUrl = "ws://127.0.0.1:7880"
-    """LiveKit for browsers; wss wherever they are not on this machine."""
+    """Address of LiveKit for browsers; wss unless they run on this machine."""
     livekit_api_key: str = Field(default=DEVELOPMENT_KEY, min_length=1)
-    """Name of the key that LiveKit and we share."""
+    """Name of the API key of LiveKit."""
     livekit_api_secret: SecretStr = Field(
         default=SecretStr(DEVELOPMENT_SECRET), min_length=SHORTEST_SECRET
     )
     """Secret of that key, at least 32 bytes. The default is for development only."""
     redis_url: RedisUrl = "redis://127.0.0.1:6379/0"
-    """Redis for promises and heartbeats."""
+    """Redis, for room specs, heartbeats and events."""
 
     # Token service.
     host: str = "127.0.0.1"
@@ -96,9 +92,9 @@ class Settings(BaseSettings):
     port: Port = 8080
     """Port of the page and the token service."""
     root_path: RootPath = ""
-    """Path under which a proxy serves page and API, as `/voice`, unless it says so itself."""
+    """Path under which a proxy serves page and API, as `/voice`, unless the proxy sends it."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    """Other origins whose pages may ask for tokens, separated by commas."""
+    """Other origins whose pages may request tokens, separated by commas."""
     token_ttl_s: int = Field(default=600, ge=30, le=86_400)
     """Seconds in which a token must be used to connect."""
     promise_ttl_s: int = Field(default=3600, ge=60)
@@ -106,7 +102,7 @@ class Settings(BaseSettings):
     reservation_s: float = Field(default=30.0, ge=1.0, le=600.0)
     """Seconds that a new session's slots are held for the first person to come."""
     default_persona: str = "assistant"
-    """Persona of a request that names none."""
+    """Persona of a request without one."""
     personas_dir: Path = PROJECT / "personas"
     """Folder of the persona files."""
     web_dir: Path = PROJECT / "web" / "dist"
@@ -114,25 +110,25 @@ class Settings(BaseSettings):
 
     # Who may call the token service.
     auth_mode: Annotated[tuple[AuthMode, ...], NoDecode] = ("loopback",)
-    """Who may: `loopback` (this machine alone), `open`, `api_keys`, `jwt`, or several of them."""
+    """Callers: `loopback` (this machine only), `open` (all), `api_keys`, `jwt`; or several."""
     api_keys_file: Path | None = None
     """TOML file of hashed API keys; `python -m token_service.keys` adds one."""
     jwt_issuer: str | None = None
-    """Issuer of the operator's own users' JWTs."""
+    """Issuer of JWTs of the operator's own users."""
     jwt_audience: str | None = None
-    """Audience that they must be for."""
+    """Audience that these JWTs must have."""
     jwt_jwks_url: WebUrl | None = None
     """Where the issuer publishes its keys."""
     trusted_proxies: str = "127.0.0.1"
-    """Addresses whose `X-Forwarded-…` are believed, with commas; one by one beside `loopback`."""
+    """Proxies whose `X-Forwarded-…` is trusted; with `loopback`, single addresses only."""
     rate_per_address: Rate = "300/minute"
-    """Requests from one address; those that may do anything from this machine do not count."""
+    """Most requests from one address; trusted local requests are exempt."""
     rate_per_caller: Rate = "120/minute"
-    """Tokens and changes of one caller."""
+    """Most tokens and changes of one caller."""
     streams_per_caller: int = Field(default=50, ge=1, le=200)
-    """Event streams that one caller may follow at a time in one token service, which serves 200."""
+    """Most event streams of one caller at a time; a token service serves 200 in all."""
     audit_log: Path | None = None
-    """File of JSON lines: who minted or changed what for whom. Unset: none is kept."""
+    """File of JSON lines, one for each token and change, with its caller. Unset: none is kept."""
 
     # Worker.
     worker_host: str = "127.0.0.1"
@@ -144,9 +140,9 @@ class Settings(BaseSettings):
     hf_token: SecretStr | None = None
     """Token of the hub, for repositories whose licence has to be accepted."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the model runs; auto takes a GPU where there is one."""
+    """Where the model runs; auto takes a GPU if there is one."""
     capacity: int | None = Field(default=None, ge=1, le=512)
-    """Slots: conversations at a time. Unset: the model's own choice for the device."""
+    """Slots: personas at a time. Unset: the model's own choice for the device."""
     context: int | None = Field(default=None, ge=16, le=65_536)
     """Frames of 80 ms that the model remembers. Unset: the model's own."""
     renew_at: float = Field(default=0.92, ge=0.5, le=0.95)
@@ -158,27 +154,27 @@ class Settings(BaseSettings):
     cache_dir: Path = Path("~/.cache/moshi-rooms").expanduser()
     """Folder for what is downloaded or built once."""
     max_step_share: float = Field(default=0.9, gt=0.0)
-    """Share of a frame's 80 ms; where the 99th percentile of steps takes more, nobody new comes."""
+    """Share of a frame's 80 ms; while the 99th percentile of steps takes more, new rooms wait."""
     empty_room_grace_s: float = Field(default=20.0, ge=0.0)
     """Seconds that a host waits after the last person left."""
     floor_hold_s: float = Field(default=20.0, ge=0.0)
     """Seconds that one of several personas has the floor before it yields at its next pause."""
     floor_alone_turns: int = Field(default=8, ge=0)
-    """Turns that personas take among themselves before a person has to speak."""
+    """Turns that personas take among themselves until a person speaks."""
     floor_alone_s: float = Field(default=60.0, ge=0.0)
-    """Seconds that they do so."""
+    """Seconds that personas talk among themselves until a person speaks."""
     drain_grace_s: float = Field(default=60.0, ge=0.0)
     """Seconds that conversations may go on once the worker is told to stop."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much is logged."""
     log_format: Literal["auto", "console", "json"] = "auto"
-    """auto: for people on a terminal, else JSON."""
+    """auto: text on a terminal, else JSON."""
 
     @field_validator("cors_origins", "auth_mode", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
-        """`CORS_ORIGINS=https://a.example,https://b.example`."""
+        """Split a list such as `CORS_ORIGINS=https://a.example,https://b.example`."""
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
@@ -186,13 +182,13 @@ class Settings(BaseSettings):
     @field_validator("livekit_url", "livekit_public_url", "redis_url", "jwt_jwks_url")
     @classmethod
     def _check_url(cls, url: str | None) -> str | None:
-        """Raise `ValueError` for a host or a port that nothing could be reached by."""
+        """Raise `ValueError` for a URL without a host, or with a port that cannot exist."""
         try:
             parts = urlsplit(url or "unix:")
-            whole = parts.scheme == "unix" or (bool(parts.hostname) and parts.port != 0)
+            is_complete = parts.scheme == "unix" or (bool(parts.hostname) and parts.port != 0)
         except ValueError:
-            whole = False
-        if not whole:
+            is_complete = False
+        if not is_complete:
             raise ValueError("expected scheme://host:port, an IPv6 address in [brackets]")
         return url
 
@@ -205,7 +201,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order the layers; the first that knows a key wins."""
+        """Return the sources; the first that has a key wins."""
         return (
             init_settings,
             env_settings,
@@ -215,7 +211,7 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read all layers. Raises `InvalidInput` naming each key and what was expected, no secret."""
+    """Read all sources. Raises `InvalidInput` naming each key and what was expected, no secret."""
     if (env_file := Settings.model_config.get("env_file")) is not None:
         read_env_file(Path(str(env_file)))
     try:
@@ -231,7 +227,7 @@ def load_settings() -> Settings:
 
 
 def _short_secret() -> str:
-    """Say what is expected of the secret; where the key's name is as long as one, that too."""
+    """Return the refusal of a short secret; it tells where name and secret seem swapped."""
     try:
         name = Settings(livekit_api_secret=SecretStr(DEVELOPMENT_SECRET)).livekit_api_key
     except ValidationError:

@@ -8,7 +8,7 @@ import pytest
 
 from deploy.installers import PROJECT
 from deploy.keys import KEYS_FILE, AlreadyThere, value_of, with_value, write_keys
-from protocol.config.production import refusals
+from protocol.config.production import unsafe_settings
 from protocol.config.settings import Settings
 from token_service.auth.api_keys import ApiKeys
 
@@ -33,7 +33,7 @@ def test_the_keys_are_good_for_production(project: Path, monkeypatch: pytest.Mon
     write_keys(project, replace=False)
     settings = Settings(_env_file=project / ".env", production=True)  # type: ignore[call-arg]
 
-    assert [each.what for each in refusals(settings, serves_people=True)] == ["auth", "tls"]
+    assert [each.area for each in unsafe_settings(settings, serves_people=True)] == ["auth", "tls"]
     assert len(settings.livekit_api_secret.get_secret_value()) == 64
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from protocol.patterns import Matching
+from protocol.text import Matching
 
 FOLDERS = ("protocol", "token_service", "worker")
 PROJECT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from protocol.errors import InvalidInput, explain
-from protocol.patterns import Matching
+from protocol.text import Matching
 from token_service.auth.callers import Caller, Scope
 
 log = structlog.stdlib.get_logger(__name__)

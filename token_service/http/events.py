@@ -13,8 +13,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from redis.exceptions import RedisError
 
 from protocol.events import EndedEvent
-from protocol.patterns import Matching
 from protocol.room_spec import RoomSpec
+from protocol.text import Matching
 from token_service.errors import REFUSALS, Unavailable
 from token_service.http.access import CountedRoute, Observer
 from token_service.service import STREAMS, OpenService

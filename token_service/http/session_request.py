@@ -9,10 +9,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from protocol.commands import LINE_LIMIT
-from protocol.personas import PERSONAS_PER_ROOM, Catalogue, Persona, chosen_personas
+from protocol.personas import PERSONAS_PER_ROOM, Catalogue, Persona
 from protocol.sampling import Sampling
 from protocol.text import Clean
 from token_service.http.token_request import Named, fresh_name, not_an_agents
+from token_service.rooms.persona_request import chosen_personas
 
 Identity = Annotated[Named, AfterValidator(not_an_agents)]
 

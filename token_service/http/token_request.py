@@ -15,9 +15,10 @@ from pydantic.alias_generators import to_camel
 
 from protocol import wire
 from protocol.errors import InvalidInput, explain
-from protocol.patterns import Matching
-from protocol.personas import PERSONAS_PER_ROOM, Catalogue, Persona, personas_asked_for
+from protocol.personas import PERSONAS_PER_ROOM, Catalogue, Persona
+from protocol.text import Matching
 from token_service.auth.grants import Person
+from token_service.rooms.persona_request import personas_asked_for
 
 NAME_BYTES = 256  # LiveKit's own limit for rooms and identities (livekit-server 1.13.5 config.go)
 METADATA_BYTES = 4096

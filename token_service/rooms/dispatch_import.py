@@ -15,12 +15,13 @@ import structlog
 from redis.asyncio.lock import Lock
 
 from protocol.errors import InvalidInput
-from protocol.personas import PERSONAS_PER_ROOM, Catalogue, personas_asked_for
+from protocol.personas import PERSONAS_PER_ROOM, Catalogue
 from protocol.room_spec import PersonaSpec, RoomSpec, fresh_id, persona_specs
 from token_service.fleet.prompt_limits import PromptLimits
 from token_service.fleet.reader import FleetReader
 from token_service.rooms.events import EventStore
 from token_service.rooms.livekit import LiveKitRooms
+from token_service.rooms.persona_request import personas_asked_for
 from token_service.rooms.store import SpecStore
 
 log = structlog.stdlib.get_logger(__name__)

@@ -10,7 +10,7 @@ import aiohttp
 from livekit import api
 
 from protocol.config.proxies import proxy_for, proxy_url_for
-from protocol.livekit_trouble import REFUSED, refusal_of, trouble_with, way_past_proxy
+from protocol.livekit_trouble import REFUSED, connection_failure, proxy_hint, refusal_of
 from token_service.errors import LiveKitAway
 
 OWN_TYPES = ("application/protobuf", "application/json")  # of Twirp's answers and errors
@@ -47,14 +47,14 @@ def _explaining(url: str) -> aiohttp.TraceConfig:
         if answer.content_type not in OWN_TYPES and (answer.ok or proxy_for(url) is not None):
             answer.close()
             raise LiveKitAway(
-                f"What answers is no LiveKit (status {answer.status}){way_past_proxy(url)}."
+                f"What answers is no LiveKit (status {answer.status}){proxy_hint(url)}."
             )
 
     async def failed(
         _: aiohttp.ClientSession, __: SimpleNamespace, end: aiohttp.TraceRequestExceptionParams
     ) -> None:
         if isinstance(end.exception, aiohttp.ClientError) and proxy_for(url) is not None:
-            raise LiveKitAway(f"LiveKit does not answer: {trouble_with(end.exception, url)}.")
+            raise LiveKitAway(f"LiveKit does not answer: {connection_failure(end.exception, url)}.")
 
     trace = aiohttp.TraceConfig()  # whose types know one parameter of the three
     trace.on_request_end.append(answered)  # pyright: ignore[reportArgumentType]

@@ -15,7 +15,7 @@ from livekit.agents import AgentServer, JobExecutorType
 from protocol.config.proxies import lead_native_library, proxy_url_for
 from protocol.config.secret import reveal
 from protocol.config.settings import Settings
-from protocol.livekit_trouble import REFUSED, ask_why, trouble_with
+from protocol.livekit_trouble import REFUSED, ask_refusal, connection_failure
 
 IDLE_THREADS = 2  # job threads that are started in advance
 CONNECT_S = 10.0  # aiohttp's own limit of 300 s would hide the reason for so long
@@ -81,5 +81,5 @@ class _ReportingSession:
     async def _reason(self, error: Exception, headers: dict[str, str]) -> str:
         if isinstance(error, aiohttp.WSServerHandshakeError) and error.status in REFUSED:
             token = headers["Authorization"].removeprefix("Bearer ")
-            return (await ask_why(self._session, self._url, token)).sentence
-        return trouble_with(error, self._url)
+            return (await ask_refusal(self._session, self._url, token)).sentence
+        return connection_failure(error, self._url)

@@ -353,7 +353,7 @@ def test_a_proxy_in_the_way_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told(named) == ("proxy.in_between", State.WARN)
     assert f"leads through the proxy {proxy.url} (HTTP_PROXY)" in named.found
     assert told(asked) == ("livekit.other", State.FAIL)
-    assert f"the proxy {proxy.url} (HTTP_PROXY), and past it with NO_PROXY" in asked.found
+    assert f"the proxy {proxy.url} (HTTP_PROXY); NO_PROXY=" in asked.found
     assert told(past) == ("proxy.past", State.OK)
 
 

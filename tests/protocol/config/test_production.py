@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.servers import GivenSettings, free_port
-from protocol.config.production import Refusal, refusals, refuse_unsafe
+from protocol.config.production import UnsafeSetting, refuse_unsafe, unsafe_settings
 from protocol.config.settings import DEVELOPMENT_SECRET, Settings
 from protocol.errors import InvalidInput
 
@@ -31,9 +31,9 @@ def settings(**changed: Any) -> Settings:
     return GivenSettings(**(SAFE | changed))
 
 
-def found(serves_people: bool = True, **changed: Any) -> list[Refusal]:
+def found(serves_people: bool = True, **changed: Any) -> list[UnsafeSetting]:
     """Why such an installation does not start."""
-    return refusals(settings(**changed), serves_people=serves_people)
+    return unsafe_settings(settings(**changed), serves_people=serves_people)
 
 
 def test_a_safe_production_starts() -> None:
@@ -43,7 +43,7 @@ def test_a_safe_production_starts() -> None:
 
 def test_development_needs_no_set_up() -> None:
     """The defaults start: they serve this machine alone."""
-    assert refusals(GivenSettings(), serves_people=True) == []
+    assert unsafe_settings(GivenSettings(), serves_people=True) == []
 
 
 @pytest.mark.parametrize(
@@ -54,15 +54,15 @@ def test_production_refuses_the_development_key(given: dict[str, str], serves_pe
     """Key or secret that everybody knows: neither service nor worker starts."""
     what = "LIVEKIT_API_KEY, LIVEKIT_API_SECRET: the development key, in PRODUCTION=true"
 
-    assert found(serves_people, **given) == [Refusal("keys", what, MAKE_KEYS)]
+    assert found(serves_people, **given) == [UnsafeSetting("keys", what, MAKE_KEYS)]
 
 
 def test_production_refuses_that_nobody_chose_who_may_talk() -> None:
     """Loopback is the default of development, and no choice for people elsewhere."""
-    what = "AUTH_MODE='loopback', in PRODUCTION=true: nobody said who may talk"
+    what = "AUTH_MODE='loopback', in PRODUCTION=true: it does not say who may call"
 
     assert found(auth_mode=("loopback",)) == [
-        Refusal("auth", what, "expected api_keys, jwt or, for everybody, open")
+        UnsafeSetting("auth", what, "expected api_keys, jwt or, for all callers, open")
     ]
 
 
@@ -76,7 +76,7 @@ def test_production_refuses_a_public_url_without_tls() -> None:
     """Browsers would give no microphone."""
     [refusal] = found(livekit_public_url="ws://talk.example")
 
-    assert refusal.what == "tls"
+    assert refusal.area == "tls"
     assert refusal.found == "LIVEKIT_PUBLIC_URL='ws://talk.example', in PRODUCTION=true: no TLS"
 
 
@@ -90,10 +90,10 @@ def test_loopback_is_not_for_who_is_forwarded_by_strangers(trusted: str, product
         trusted_proxies=trusted, auth_mode=("api_keys", "loopback"), production=production
     )
 
-    assert refusal.what == "proxies"
+    assert refusal.area == "proxies"
     wide = trusted.rpartition(",")[2].strip()
     assert refusal.found.startswith(
-        f"TRUSTED_PROXIES='{wide}' with AUTH_MODE='api_keys,loopback': whoever forwards 127.0.0.1"
+        f"TRUSTED_PROXIES='{wide}' with AUTH_MODE='api_keys,loopback': a machine there that forwards 127.0.0.1"
     )
 
 
@@ -122,7 +122,7 @@ def test_a_secret_is_no_name_of_a_key(serves_people: bool) -> None:
     """Pasted twice, the secret would stand in every token; the refusal does not show it."""
     [refusal] = found(serves_people, livekit_api_key=OWN_SECRET)
 
-    assert refusal.what == "keys"
+    assert refusal.area == "keys"
     assert OWN_SECRET not in refusal.sentence
 
 
@@ -135,8 +135,8 @@ def test_development_beyond_this_machine_refuses_the_development_key() -> None:
     """Who can reach the service knows that key, and could make any token."""
     reachable = GivenSettings(host="192.168.1.5", auth_mode=("open",))
 
-    assert [each.sentence for each in refusals(reachable, serves_people=True)] == [
-        "HOST='192.168.1.5' with the development key: all who reach it know that key; " + MAKE_KEYS
+    assert [each.sentence for each in unsafe_settings(reachable, serves_people=True)] == [
+        "HOST='192.168.1.5' with the development key, which is public; " + MAKE_KEYS
     ]
 
 

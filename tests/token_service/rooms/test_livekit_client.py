@@ -75,7 +75,7 @@ async def test_a_proxy_that_answers_instead_of_livekit_is_named(
         why = await ping(settings_for(livekit_url="ws://livekit.example:7880"))
 
     assert status[:3] in why
-    assert f"the proxy {proxy.url} (HTTP_PROXY), and past it with NO_PROXY=livekit.example." in why
+    assert f"the proxy {proxy.url} (HTTP_PROXY); NO_PROXY=livekit.example bypasses it." in why
 
 
 async def test_a_proxy_that_is_away_is_named(

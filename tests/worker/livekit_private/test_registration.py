@@ -106,7 +106,7 @@ async def test_a_proxy_that_is_not_for_livekit_is_left_out(
         url = f"ws://{NOWHERE}:{livekit.port}"
 
         assert await reason(settings_for(livekit=livekit, livekit_url=url)) == (
-            f"{url}: the name leads nowhere"
+            f"{url}: the name cannot be resolved"
         )
     assert proxy.targets == []
 
@@ -128,8 +128,8 @@ async def test_a_proxy_that_passes_no_websocket_on_is_named(
         why = await reason(settings_for(livekit_url="ws://livekit.example:7880"))
 
     assert why == (
-        f"ws://livekit.example:7880 {said}; the way leads through the proxy {proxy.url} "
-        "(HTTP_PROXY), and past it with NO_PROXY=livekit.example"
+        f"ws://livekit.example:7880 {said}; the connection goes through the proxy {proxy.url} "
+        "(HTTP_PROXY); NO_PROXY=livekit.example bypasses it"
     )
 
 

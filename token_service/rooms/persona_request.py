@@ -1,0 +1,69 @@
+"""Reads which personas a request asks for. Pure."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from protocol.errors import InvalidInput, explain
+from protocol.personas import LABEL_LIMIT, PERSONAS_PER_ROOM, Catalogue, Persona
+
+
+def personas_asked_for(metadata: str, catalogue: Catalogue, default: str) -> tuple[Persona, ...]:
+    """Read the JSON metadata of a dispatch request: `{"persona": …}` or `{"personas": […]}`.
+
+    Empty metadata means the default persona. Raises `InvalidInput` naming field, value and choices.
+    """
+    fields = _json_object(metadata)
+    unknown = fields.keys() - {"persona", "personas"}
+    if unknown:
+        raise InvalidInput(
+            f"metadata: unknown field {sorted(unknown)[0]!r}; expected 'persona' or 'personas'"
+        )
+    if len(fields) == 2:
+        raise InvalidInput("metadata: give 'persona' or 'personas', not both")
+    wanted = fields.get("personas", [fields.get("persona", default)])
+    if not isinstance(wanted, list) or not 1 <= len(wanted) <= PERSONAS_PER_ROOM:
+        raise InvalidInput(
+            f"metadata.personas: expected a list of 1 to {PERSONAS_PER_ROOM} personas"
+        )
+    return chosen_personas(wanted, catalogue)
+
+
+def chosen_personas(wanted: Sequence[object], catalogue: Catalogue) -> tuple[Persona, ...]:
+    """Read a list of personas. Raises `InvalidInput`.
+
+    Each is a name of the catalogue, or an object; if its `name` is one of the catalogue, its other
+    fields override that persona's.
+    """
+    return tuple(_chosen_persona(each, catalogue) for each in wanted)
+
+
+def _json_object(metadata: str) -> dict[str, Any]:
+    if not metadata.strip():
+        return {}
+    try:
+        fields = json.loads(metadata)
+    except (ValueError, RecursionError) as error:  # ValueError: a number of over 4300 digits
+        raise InvalidInput(f"metadata: not JSON ({error}); expected an object") from error
+    if not isinstance(fields, dict):
+        raise InvalidInput(f"metadata: got {type(fields).__name__}; expected a JSON object")
+    return fields
+
+
+def _chosen_persona(wanted: object, catalogue: Catalogue) -> Persona:
+    fields = {"name": wanted} if isinstance(wanted, str) else wanted
+    if not isinstance(fields, dict):
+        raise InvalidInput(f"persona: got {wanted!r:.80}; expected a name or an object with a name")
+    name = fields.get("name")
+    known = catalogue.get(name) if isinstance(name, str) else None
+    if known is None and len(fields) == 1:
+        choices = ", ".join(sorted(catalogue))
+        raise InvalidInput(f"persona: {name!r:.80} is unknown; choices: {choices}")
+    label = str(name).replace("_", " ").capitalize()[:LABEL_LIMIT]
+    base = known.model_dump() if known else {"label": label}
+    try:
+        return Persona.model_validate(base | fields)
+    except ValidationError as error:
+        raise InvalidInput(f"persona: {explain(error)}") from error

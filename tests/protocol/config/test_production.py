@@ -93,7 +93,8 @@ def test_loopback_is_not_for_who_is_forwarded_by_strangers(trusted: str, product
     assert refusal.area == "proxies"
     wide = trusted.rpartition(",")[2].strip()
     assert refusal.found.startswith(
-        f"TRUSTED_PROXIES='{wide}' with AUTH_MODE='api_keys,loopback': a machine there that forwards 127.0.0.1"
+        f"TRUSTED_PROXIES='{wide}' with AUTH_MODE='api_keys,loopback': "
+        "a machine there that forwards 127.0.0.1"
     )
 
 

@@ -1,0 +1,204 @@
+"""The personas that a dispatch request's metadata may ask for."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from protocol.errors import InvalidInput
+from protocol.personas import PERSONAS_PER_ROOM, Persona
+from protocol.room_spec import RoomSpec
+from token_service.rooms.persona_request import personas_asked_for
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+CHEF = Persona(name="chef", label="Chef", line="Cooks", voice="NATM1", prompt="You cook.")
+GUIDE = Persona(name="guide", label="Guide")
+CATALOGUE = {"chef": CHEF, "guide": GUIDE}
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+SAMPLINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "text_temperature": SCALARS,
+        "audio_temperature": SCALARS,
+        "text_top_k": SCALARS,
+        "audio_top_k": SCALARS,
+        "seed": SCALARS,
+    },
+)
+WANTED = (
+    SCALARS
+    | st.sampled_from(["chef", "guide"])
+    | st.fixed_dictionaries(
+        {},
+        optional={
+            "name": st.sampled_from(["chef", "robot"]) | SCALARS,
+            "label": SCALARS,
+            "voice": SCALARS,
+            "prompt": SCALARS,
+            "greeting": SCALARS,
+            "sampling": SAMPLINGS | SCALARS,
+            "x": SCALARS,
+        },
+    )
+)
+
+
+def asked(metadata: Any) -> tuple[Persona, ...]:
+    """Whom metadata asks for, `guide` being the default."""
+    text = metadata if isinstance(metadata, str) else json.dumps(metadata)
+    return personas_asked_for(text, CATALOGUE, "guide")
+
+
+def refusal(metadata: Any) -> str:
+    """How metadata is refused."""
+    with pytest.raises(InvalidInput) as caught:
+        asked(metadata)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("metadata", ["", "  ", {}])
+def test_nothing_asked_means_the_default(metadata: Any) -> None:
+    """Empty metadata is a request for the default persona."""
+    assert asked(metadata) == (GUIDE,)
+
+
+def test_a_persona_is_asked_for_by_name() -> None:
+    """A catalogue name gives the catalogue's persona as it is."""
+    assert asked({"persona": "chef"}) == (CHEF,)
+
+
+def test_several_personas_are_asked_for_in_order() -> None:
+    """A list gives each in its order, the same one twice if asked so."""
+    assert asked({"personas": ["guide", "chef", "guide"]}) == (GUIDE, CHEF, GUIDE)
+
+
+def test_fields_override_the_catalogues() -> None:
+    """An object with a known name keeps the catalogue's other fields."""
+    persona = {"name": "chef", "prompt": "You bake."}
+
+    assert asked({"persona": persona}) == (CHEF.model_copy(update={"prompt": "You bake."}),)
+
+
+def test_a_new_persona_gets_a_label_from_its_name() -> None:
+    """An object with an unknown name is a persona of its own, readable for people."""
+    persona = {"name": "night_porter", "prompt": "You are a porter."}
+
+    assert asked({"persona": persona}) == (
+        Persona(name="night_porter", label="Night porter", prompt="You are a porter."),
+    )
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        ({"persona": "hal"}, "persona: 'hal' is unknown; choices: chef, guide"),
+        ({"persona": {"name": "hal"}}, "persona: 'hal' is unknown; choices: chef, guide"),
+        ({"persona": 7}, "persona: got 7; expected a name or an object with a name"),
+        ({"person": "x"}, "metadata: unknown field 'person'; expected 'persona' or 'personas'"),
+        (
+            {"persona": "chef", "personas": ["chef"]},
+            "metadata: give 'persona' or 'personas', not both",
+        ),
+        ({"personas": []}, "metadata.personas: expected a list of 1 to 14 personas"),
+        ({"personas": ["chef"] * 15}, "metadata.personas: expected a list of 1 to 14 personas"),
+        ({"personas": "chef"}, "metadata.personas: expected a list of 1 to 14 personas"),
+        ([], "metadata: got list; expected a JSON object"),
+        ({"persona": {"prompt": "x", "line": ""}}, "persona: name: Field required"),
+        (
+            {"persona": {"name": "chef", "voice": "../x"}},
+            "persona: voice='../x': expected a voice's name or its file's: up to 64 letters, "
+            "digits, - and _, as NATF2 or NATF2.pt; the choices are those of GET /voices, and "
+            "default",
+        ),
+        (
+            {"persona": {"name": "chef", "mood": 1}},
+            "persona: mood=1: Extra inputs are not permitted",
+        ),
+        (
+            {"persona": {"name": "chef", "sampling": {"text_top_k": 129}}},
+            "persona: sampling.text_top_k=129: Input should be less than or equal to 128",
+        ),
+        (
+            {"persona": {"name": "chef", "sampling": {"audio_top_k": 257}}},
+            "persona: sampling.audio_top_k=257: Input should be less than or equal to 256",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_words(metadata: Any, reason: str) -> None:
+    """A refusal names the field, the value and what was expected."""
+    assert refusal(metadata) == reason
+
+
+def test_text_that_is_no_json_is_refused() -> None:
+    """Metadata of somebody else's format is refused, not guessed at."""
+    assert refusal("chef").startswith("metadata: not JSON (")
+
+
+def test_a_number_longer_than_python_reads_is_refused() -> None:
+    """json.loads raises a bare ValueError beyond 4300 digits; that was a server error once."""
+    assert refusal('{"persona": ' + "9" * 5000 + "}").startswith("metadata: not JSON (")
+
+
+@pytest.mark.parametrize("temperature", [float("nan"), float("inf")])
+def test_a_temperature_is_a_number(temperature: float) -> None:
+    """Python's JSON reads NaN; a promise with one could be written and never read again."""
+    persona = {"name": "chef", "sampling": {"text_temperature": temperature}}
+
+    assert refusal({"persona": persona}).startswith("persona: sampling.text_temperature=")
+
+
+def test_half_a_character_is_refused() -> None:
+    """A lone surrogate is no text: it could not be written anywhere."""
+    assert refusal('{"persona": {"name": "chef", "prompt": "\\ud800"}}').startswith(
+        "persona: prompt='\\ud800': "
+    )
+
+
+def test_a_prompt_has_at_most_a_thousand_characters() -> None:
+    """The limit counts characters after the blanks around are gone."""
+    longest = "x" * 1000
+
+    assert asked({"persona": {"name": "chef", "prompt": f" {longest}\n"}})[0].prompt == longest
+    assert refusal({"persona": {"name": "chef", "prompt": longest + "x"}}).endswith(
+        "String should have at most 1000 characters"
+    )
+
+
+@PATIENT
+@given(st.text())
+def test_any_text_is_personas_or_refused(text: str) -> None:
+    """No text raises anything but InvalidInput with a reason."""
+    try:
+        assert asked(text)
+    except InvalidInput as error:
+        assert str(error)
+
+
+@PATIENT
+@given(JSON | st.fixed_dictionaries({"personas": st.lists(WANTED, max_size=PERSONAS_PER_ROOM)}))
+def test_whoever_is_promised_can_be_read_back(metadata: Any) -> None:
+    """What metadata asks for is refused, or survives the way through redis and the dispatch."""
+    try:
+        spec = RoomSpec(room="r", personas=asked(metadata))
+    except InvalidInput as error:
+        assert str(error)
+    else:
+        assert RoomSpec.from_metadata(spec.model_dump_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [("NATF2.pt", "NATF2"), ("anna.wav", "anna"), ("NATF2", "NATF2"), ("default", "default")],
+)
+def test_a_voice_may_be_named_by_its_file(written: str, name: str) -> None:
+    """As NVIDIA's page and command line name voices."""
+    assert asked({"persona": {"name": "chef", "voice": written}})[0].voice == name

@@ -31,7 +31,7 @@ from worker.jobs import make_server
 from worker.livekit_private.native_events import native_events
 from worker.livekit_private.native_log import disable_native_log_capture
 from worker.room.commands import CommandReceiver
-from worker.status import WorkerStatus
+from worker.status import PublishedStatus
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ class Worker:
     def __init__(self, settings: Settings, load: LoadModel | None = None) -> None:
         self.settings = settings
         self._load_model = load or _load_model
-        self.status = WorkerStatus(settings.model)
+        self.status = PublishedStatus(settings.model)
         self.hosts = Hosts()
         self.publisher = HeartbeatPublisher(settings, self.status, self.hosts)
         self.events = EventWriter(settings.redis_url)

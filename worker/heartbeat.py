@@ -27,7 +27,7 @@ from protocol.room_spec import RoomSpec, spec_key
 from worker.admission import JobAdmission
 from worker.engine.engine import Engine
 from worker.hosts import Hosts
-from worker.status import WorkerStatus
+from worker.status import PublishedStatus
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 class HeartbeatPublisher:
     """Beats each `HEARTBEAT_PERIOD_S` and when told to."""
 
-    def __init__(self, settings: Settings, status: WorkerStatus, hosts: Hosts) -> None:
+    def __init__(self, settings: Settings, status: PublishedStatus, hosts: Hosts) -> None:
         self._redis = Redis.from_url(
             settings.redis_url,
             decode_responses=True,

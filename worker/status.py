@@ -10,7 +10,7 @@ from protocol.sampling import UsualSampling
 log = structlog.get_logger(__name__)
 
 
-class WorkerStatus:
+class PublishedStatus:
     """The worker's state with its reason, and what is known of its model.
 
     Written on the main loop, read on any thread.

@@ -32,7 +32,7 @@ from worker.admission import JobAdmission
 from worker.health import Health
 from worker.heartbeat import HeartbeatPublisher
 from worker.hosts import OUTCOME_KEPT_S, Hosting, Hosts
-from worker.status import WorkerStatus
+from worker.status import PublishedStatus
 
 PROMISE = RoomSpec(
     room=f"room-{uuid4().hex}",
@@ -88,7 +88,7 @@ async def pulse(
     redis: Redis, redis_url: str, settings_for: SettingsFor
 ) -> AsyncGenerator[tuple[HeartbeatPublisher, Told]]:
     """A pulse that beats for one host."""
-    told, hosts, status = Told(), Hosts(), WorkerStatus("echo")
+    told, hosts, status = Told(), Hosts(), PublishedStatus("echo")
     hosts.add(told.hosting())
     beating = HeartbeatPublisher(
         settings_for(redis_url=redis_url, promise_ttl_s=600), status, hosts
@@ -128,7 +128,7 @@ async def test_what_counts_prompts_is_in_redis(
     redis: Redis, redis_url: str, settings_for: SettingsFor
 ) -> None:
     """A worker that follows prompts leaves its tokenizer, again where redis lost it."""
-    status = WorkerStatus("pocket")
+    status = PublishedStatus("pocket")
     status.model_prompts, status.prompt_tokens, status.tokenizer = True, 211, b"a tokenizer"
     beating = HeartbeatPublisher(settings_for(redis_url=redis_url), status, Hosts())
     digest = beating.heartbeat().tokenizer
@@ -190,7 +190,7 @@ async def test_a_worker_that_failed_leaves_its_reason(
     redis: Redis, redis_url: str, settings_for: SettingsFor
 ) -> None:
     """Its last heartbeat outlives it for a while, so that the page can say why nobody answers."""
-    status = WorkerStatus("nvidia/model")
+    status = PublishedStatus("nvidia/model")
     beating = HeartbeatPublisher(settings_for(redis_url=redis_url), status, Hosts())
     task = asyncio.create_task(beating.run())
     status.change("error", "its licence is not accepted")
@@ -206,7 +206,9 @@ async def test_a_worker_that_failed_leaves_its_reason(
 async def test_slow_steps_are_told_once(redis_url: str, settings_for: SettingsFor) -> None:
     """The log says when nobody new is admitted any more, and when the doors open again."""
     engine = Sluggish()
-    beating = HeartbeatPublisher(settings_for(redis_url=redis_url), WorkerStatus("echo"), Hosts())
+    beating = HeartbeatPublisher(
+        settings_for(redis_url=redis_url), PublishedStatus("echo"), Hosts()
+    )
     beating.attach(engine, JobAdmission(lambda: 1))  # type: ignore[arg-type]  # what pulse reads of it
     with structlog.testing.capture_logs() as logs:
         for slow in (False, True, True, False):
@@ -224,7 +226,7 @@ async def test_a_taken_health_port_is_told(settings_for: SettingsFor) -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
         health = Health(
-            HeartbeatPublisher(settings_for(), WorkerStatus("echo"), Hosts()), "127.0.0.1", port
+            HeartbeatPublisher(settings_for(), PublishedStatus("echo"), Hosts()), "127.0.0.1", port
         )
         with pytest.raises(InvalidInput, match=f"WORKER_PORT={port}: expected"):
             await health.start()
@@ -236,7 +238,8 @@ async def test_without_redis_a_job_is_taken(settings_for: SettingsFor) -> None:
     away = settings_for(redis_url=f"redis://127.0.0.1:{free_port()}/0")
 
     assert (
-        await HeartbeatPublisher(away, WorkerStatus("echo"), Hosts()).is_outdated(PROMISE) is False
+        await HeartbeatPublisher(away, PublishedStatus("echo"), Hosts()).is_outdated(PROMISE)
+        is False
     )
 
 

@@ -18,7 +18,6 @@ from protocol.commands import (
     Command,
     Refusal,
     answer_key,
-    bell_channel,
     mailbox_key,
 )
 from protocol.room_spec import RoomSpec
@@ -70,7 +69,6 @@ class Commands:
         async with self.redis.pipeline() as pipe:
             pipe.rpush(mailbox, letter)
             pipe.expire(mailbox, LIFE_S)
-            pipe.publish(bell_channel(worker_id), command.id)
             await pipe.execute()
         answer = await self._answer(command.id, ANSWER_WITHIN_S)
         if answer is not None:

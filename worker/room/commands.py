@@ -1,7 +1,7 @@
 """Takes commands from the worker's mailbox in redis and passes them to the hosts of their rooms.
 
-Runs on the main loop. After a lost connection it connects again; the token service has taken back
-the commands that waited meanwhile, or they are carried out now.
+Runs on the main loop. While redis is away, commands wait in the mailbox until the token service
+takes them back.
 """
 
 import asyncio
@@ -12,13 +12,15 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from protocol.commands import LIFE_S, Answer, Command, answer_key, bell_channel, mailbox_key
+from protocol.commands import LIFE_S, Answer, Command, answer_key, mailbox_key
 from worker.hosts import Hosts
 from worker.room.background_tasks import BackgroundTasks
 
 log = structlog.get_logger(__name__)
 
-POLL_S = 0.5  # between two looks into the mailbox without a message on the bell channel
+# Between two looks into the mailbox. A blocking pop would hand a command to a frozen worker, which
+# would carry it out later, after the token service has said that it was not.
+POLL_S = 0.1
 HOST_ANSWERS_S = 1.0  # a host that does not answer in this time does not carry out the command
 COMMANDS_AT_ONCE = 100
 
@@ -30,7 +32,7 @@ class CommandReceiver:
         self._redis = Redis.from_url(
             redis_url, decode_responses=True, socket_timeout=1.0, socket_connect_timeout=1.0
         )
-        self._mailbox, self._bell = mailbox_key(worker_id), bell_channel(worker_id)
+        self._mailbox = mailbox_key(worker_id)
         self._hosts = hosts
         self._is_stopping = False
         self._tasks = BackgroundTasks("command", worker_id)
@@ -43,19 +45,12 @@ class CommandReceiver:
         """Receive commands until stopped."""
         while not self._is_stopping:
             try:
-                await self._receive()
+                await self._empty_mailbox()
             except RedisError as error:
                 log.debug("commands_interrupted", error=type(error).__name__)
-                await asyncio.sleep(POLL_S)
+            await asyncio.sleep(POLL_S)
         await self._tasks.join()
         await self._redis.aclose()
-
-    async def _receive(self) -> None:
-        async with self._redis.pubsub(ignore_subscribe_messages=True) as bell:
-            await bell.subscribe(self._bell)
-            while not self._is_stopping:
-                await self._empty_mailbox()
-                await bell.get_message(timeout=POLL_S)
 
     async def _empty_mailbox(self) -> None:
         commands: Any = await self._redis.lpop(self._mailbox, COMMANDS_AT_ONCE)

@@ -7,7 +7,7 @@ Caddy signs with this one.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 
 from cryptography import x509
@@ -16,11 +16,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from deploy.private_file import write_privately
-from protocol.config.addresses import PRIVATE_NETWORKS
 
 LIFE = timedelta(days=3650)
 CLOCK_SLACK = timedelta(days=1)  # a phone's clock may be behind
 RENEW_BEFORE = timedelta(days=30)
+PRIVATE_NETWORKS = (
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "169.254.0.0/16",
+    "100.64.0.0/10",  # carriers' and VPNs'
+    "127.0.0.0/8",
+)
 LOCAL_NAMES = ("localhost", "local", "lan", "internal", "home.arpa", "test")
 
 
@@ -83,6 +90,15 @@ def make_authority() -> Authority:
         .sign(key, hashes.SHA256())
     )
     return Authority(certificate, key)
+
+
+def is_private(address: str) -> bool:
+    """Return whether an IPv4 address is of a private network or of this machine."""
+    try:
+        number = IPv4Address(address)
+    except ValueError:
+        return False
+    return any(number in IPv4Network(network) for network in PRIVATE_NETWORKS)
 
 
 def _private_only() -> x509.NameConstraints:

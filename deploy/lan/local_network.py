@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from deploy.lan.authority import is_private
 from deploy.livekit_config import livekit_keys
-from protocol.config.addresses import is_loopback, is_private
+from protocol.config.addresses import is_loopback
 from protocol.config.secret import is_development_key, reveal
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput

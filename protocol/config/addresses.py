@@ -1,16 +1,7 @@
 """Addresses: which are this machine's own or a network's, and how URLs are shown. Pure."""
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
-
-PRIVATE_NETWORKS = (
-    "10.0.0.0/8",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-    "169.254.0.0/16",
-    "100.64.0.0/10",  # carriers' and VPNs'
-    "127.0.0.0/8",
-)
 
 
 def is_loopback(host: str | None) -> bool:
@@ -23,15 +14,6 @@ def is_loopback(host: str | None) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def is_private(address: str) -> bool:
-    """Return whether an IPv4 address is of a private network or of this machine."""
-    try:
-        number = IPv4Address(address)
-    except ValueError:
-        return False
-    return any(number in IPv4Network(network) for network in PRIVATE_NETWORKS)
 
 
 def network_of(address: str) -> str:

@@ -1,4 +1,4 @@
-"""What tests of rooms share: whom to ask for, and when all have come or gone."""
+"""Helpers of tests of rooms: token requests, and waits for personas to join or leave."""
 
 import asyncio
 import json
@@ -19,13 +19,13 @@ SIX = ("assistant", "astronaut", "chef", "customer_service", "teacher", PORTER)
 
 
 def asking_for(*personas: str | dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """A token request for these personas, by name or whole, in LiveKit's standard form."""
+    """Return a token request for personas, by name or as objects, in LiveKit's standard form."""
     agent = {"agent_name": "moshi", "metadata": json.dumps({"personas": list(personas)})}
     return {"room_config": {"agents": [agent]}} | fields
 
 
 async def in_talk(somebody: Person, personas: int = 1) -> None:
-    """Wait until the personas are there and listen."""
+    """Wait until the personas have joined and listen."""
     await eventually(lambda: len(somebody.personas) == personas, "the personas join")
     await eventually(
         lambda: all(
@@ -37,13 +37,13 @@ async def in_talk(somebody: Person, personas: int = 1) -> None:
 
 
 async def slots_used(stack: Stack) -> int:
-    """Slots taken, as the service's readers of heartbeats see it."""
+    """Return how many slots of the worker are taken."""
     async with httpx.AsyncClient(trust_env=False) as http:
         return int((await http.get(stack.worker_url)).json()["slots_used"])
 
 
 async def all_free(stack: Stack) -> None:
-    """Wait until nobody holds a slot, so that tests do not meet."""
+    """Wait until all slots are free, so that tests do not affect each other."""
     deadline_s = time.monotonic() + WITHIN_S
     while await slots_used(stack):
         assert time.monotonic() < deadline_s, "slots are still taken"
@@ -51,7 +51,7 @@ async def all_free(stack: Stack) -> None:
 
 
 async def change_promise(stack: Stack, room: str, change: Callable[[RoomSpec], RoomSpec]) -> None:
-    """Change what a room is promised, as the token service does."""
+    """Change a room's spec in redis, as the token service does."""
     async with Redis.from_url(stack.redis_url) as redis:
         spec = RoomSpec.from_metadata((await redis.get(spec_key(room))).decode())
         await redis.set(spec_key(room), change(spec).model_dump_json())

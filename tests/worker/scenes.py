@@ -1,4 +1,4 @@
-"""A person with some personas whose model follows a schedule, and what the events tell of it."""
+"""A person in a room with personas whose model follows a schedule."""
 
 import asyncio
 import time
@@ -31,25 +31,25 @@ E = TypeVar("E", bound=Event)
 
 @dataclass
 class Scene:
-    """One person with some personas, and what happened."""
+    """One person with some personas, and the room's events."""
 
     ann: Person
     stack: Stack
     schedule: Schedule
 
     async def events(self) -> list[Event]:
-        """Every event of the room so far."""
+        """Return every event of the room so far."""
         async with Redis.from_url(self.stack.redis_url) as redis:
             entries = await redis.xrange(events_key(self.ann.room.name))
         return [read_event(fields[EVENT_FIELD.encode()]) for _, fields in entries]
 
     async def changes(self) -> list[tuple[str, str]]:
-        """Every change of the floor: to whom (nobody: empty) and why."""
+        """Return the holder after each change of the floor (empty: none), with the reason."""
         events = await self.events()
         return [(each.persona, each.reason) for each in events if isinstance(each, FloorEvent)]
 
     async def read(self, persona: str) -> list[str]:
-        """The final segments of what a persona said."""
+        """Return the final segments of a persona's words."""
         return [
             each.text
             for each in await self.events()
@@ -57,7 +57,7 @@ class Scene:
         ]
 
     async def reads(self, persona: str, *expected: str) -> None:
-        """Wait for as many segments as are expected: a segment is closed after a pause."""
+        """Wait for a persona's segments: each ends after a pause."""
         deadline_s = time.monotonic() + WITHIN_S
         while len(read := await self.read(persona)) < len(expected):
             assert time.monotonic() < deadline_s, f"{persona} said only {read}"
@@ -82,20 +82,20 @@ class Scene:
             await asyncio.sleep(0.05)
 
     async def changed(self, to: str, reason: str, times: int = 1) -> None:
-        """Wait until the floor has changed so."""
+        """Wait until the floor has changed so, as many times."""
         deadline_s = time.monotonic() + WITHIN_S
         while (changes := await self.changes()).count((to, reason)) < times:
             assert time.monotonic() < deadline_s, f"never {times} times {to or 'nobody'}: {changes}"
             await asyncio.sleep(0.05)
 
     async def session(self) -> dict[str, Any]:
-        """The session as the service tells it."""
+        """Return the session from the token service."""
         async with self._http() as http:
             [found] = (await http.get("/sessions", params={"room": self.ann.room.name})).json()
             return (await http.get(f"/sessions/{found['id']}")).json()
 
     async def post(self, path: str, persona: str, **asked: Any) -> httpx.Response:
-        """Ask for something of one persona, as an application does."""
+        """Send a request about one persona, as an application does."""
         session = await self.session()
         persona_id = next(each["id"] for each in session["personas"] if each["name"] == persona)
         asked["persona_id"] = persona_id
@@ -103,7 +103,7 @@ class Scene:
             return await http.post(f"/sessions/{session['id']}/{path}", json=asked)
 
     async def say(self, persona: str, text: str) -> str:
-        """Have a persona say a line; the line's id."""
+        """Have a persona say a line; return the line's id."""
         answer = await self.post("say", persona, text=text)
         assert answer.status_code == httpx.codes.ACCEPTED, answer.text
         return answer.json()["id"]
@@ -112,16 +112,16 @@ class Scene:
         return httpx.AsyncClient(base_url=self.stack.url, trust_env=False, timeout=20)
 
     def who(self, name: str) -> str:
-        """A persona's identity."""
+        """Return a persona's identity."""
         return next(p.identity for p in self.ann.personas if p.attributes["persona"] == name)
 
     def told(self) -> set[str]:
-        """Who has the floor by its attribute."""
+        """Return the personas that have the floor by their attribute."""
         attributes = (p.attributes for p in self.ann.personas)
         return {each["persona"] for each in attributes if each.get(wire.ATTR_FLOOR) == "true"}
 
     def overlaps_s(self) -> float:
-        """The longest time that two personas were heard at once."""
+        """Return the longest time in which two personas were heard at once."""
         return max(self.ann.timeline.overlaps_s(self.ann.heard), default=0.0)
 
 
@@ -129,7 +129,7 @@ class Scene:
 async def scene(
     stack: Stack, schedule: Schedule, *personas: str | dict[str, Any]
 ) -> AsyncGenerator[Scene]:
-    """A room in which nobody wants anything yet; empty afterwards."""
+    """Open a room in which no persona wants to speak yet; wait until it is empty."""
     schedule.write({})
     async with person(stack.url, asking_for(*personas)) as ann:
         await in_talk(ann, len(personas))

@@ -1,1 +1,1 @@
-"""A worker whose model does as a schedule says: random weights prove nothing about the floor."""
+"""A worker whose model follows a schedule: random weights prove nothing about the floor."""

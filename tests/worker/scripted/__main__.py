@@ -1,4 +1,4 @@
-"""`python -m tests.worker.scripted`: the whole worker, with the model of the schedule."""
+"""`python -m tests.worker.scripted`: the whole worker, with the model that follows a schedule."""
 
 import asyncio
 import os
@@ -13,13 +13,13 @@ from worker.__main__ import Worker
 
 
 def shift_clock(ahead_s: float) -> None:
-    """Let this process take another time for the present one."""
+    """Shift the clock of this process."""
     true_time = time.time
     time.time = lambda: true_time() + ahead_s
 
 
 async def main() -> None:
-    """Run until a signal comes."""
+    """Run the worker until a signal comes."""
     settings = load_settings()
     configure_logging(settings)
     model = scripted_model(settings.capacity or 6, Schedule(Path(os.environ[SCHEDULE_FILE])))

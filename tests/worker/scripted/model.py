@@ -30,7 +30,7 @@ SILENCE = Silence(pad=PAD, codes=(0,), delays=(0,))
 
 @dataclass(slots=True)
 class Seat:
-    """One persona: how far it is in its will."""
+    """One persona and its position in the schedule."""
 
     name: str
     script: Script = field(default_factory=lambda: Script(SILENCE))
@@ -41,7 +41,7 @@ class Seat:
     sounds_until: int = 0  # frame at which the last word of a line is over
 
     def wants(self, will: Will) -> bool:
-        """Whether it wants to speak in this frame."""
+        """Return whether the persona wants to speak in this frame."""
         if self.content_since is not None:
             if will.rest is None or self.frame - self.content_since < will.rest:
                 return False
@@ -52,7 +52,7 @@ class Seat:
         return self.frame >= will.at
 
     def text(self, wanted: Will, wants: bool) -> int:
-        """The text token that is used in this frame."""
+        """Return the text token of this frame."""
         orders = self.script.orders
         if orders.text is None:
             word = wants and self.spoken % WORD_EVERY == 0
@@ -77,23 +77,23 @@ class ScriptedStep:
 
     @property
     def capacity(self) -> int:
-        """Slots in the batch, B."""
+        """The number of slots, B."""
         return self._capacity
 
     def join(self, slot: int, persona: Persona) -> None:
-        """A persona comes, and begins its will."""
+        """Start a persona in a slot, at the beginning of its schedule."""
         self._seats[slot] = Seat(persona.name)
 
     def leave(self, slot: int) -> None:
-        """It goes."""
+        """Stop the persona of a slot."""
         self._seats.pop(slot).script.drop_sayings()
 
     def move(self, source: int, target: int) -> None:
-        """It goes on in another slot."""
+        """Move a persona to another slot."""
         self._seats[target] = self._seats.pop(source)
 
     def hush(self, slot: int, on: bool) -> None:
-        """Silence it; it goes on wanting."""
+        """Silence a persona, which goes on wanting to speak."""
         self._seats[slot].script.hush(on)
 
     def say(self, slot: int, text: str, done: Done) -> None:
@@ -104,18 +104,18 @@ class ScriptedStep:
         self._seats[slot].script.say(SpokenLine(words, PAD, END_OF_PAD, done))
 
     def drop_lines(self, slot: int) -> None:
-        """Say nothing of what it was told."""
+        """Drop the lines of a slot."""
         self._seats[slot].script.drop_sayings()
 
     def forget(self, slot: int) -> None:
-        """It remembers nothing."""
+        """Do nothing: there is no memory."""
 
     def work(self, gap_s: float) -> bool:
-        """Nothing waits."""
+        """Return that no work waits."""
         return False
 
     def run(self, pcm: Pcm, exec_mask: Mask) -> StepOut:
-        """One frame of everybody's will; what is heard changes nothing."""
+        """Compute one frame of every persona; its input has no effect."""
         self._follow()
         sound = np.zeros((self._capacity, FRAME_SAMPLES), dtype=np.float32)
         text = np.full(self._capacity, PAD, dtype=np.int64)
@@ -144,7 +144,7 @@ class ScriptedStep:
 
 
 def token_of(word: str) -> int:
-    """The text token of a word of the vocabulary."""
+    """Return the text token of a word."""
     return END_OF_PAD + 1 + VOCABULARY.index(word)
 
 
@@ -154,7 +154,7 @@ def _tone(phase: int, hz: float) -> Pcm:
 
 
 def scripted_model(capacity: int, schedule: Schedule) -> Model:
-    """Make it, ready to run."""
+    """Return the model, ready to run."""
     return Model(
         name="scripted",
         step=ScriptedStep(capacity, schedule),

@@ -1,4 +1,4 @@
-"""The schedule of wills: what each persona wants when, in a file that a test writes. Pure."""
+"""The schedule: when each persona wants to speak, in a file that a test writes."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ WORD_EVERY = 4  # frames
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """From frame `at` after the schedule was written it wants to speak, for `speaks` frames.
+    """A persona wants to speak from frame `at` after the schedule was written, for `speaks` frames.
 
     Hushed it goes on wanting, as a model does. Once it has spoken it is content for `rest` frames,
     then it wants again; None: for ever.
@@ -31,19 +31,19 @@ class Will:
 
 
 class Schedule:
-    """The file. The test writes it, the model reads it when it has changed."""
+    """The schedule's file: the test writes it, the model reads it when it has changed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def write(self, wills: Mapping[str, Will]) -> None:
-        """From the next frame on each persona has this will, by its name; others have none."""
+        """Write when each persona, by name, wants to speak; others never do."""
         draft = self.path.with_suffix(".draft")
         draft.write_text(json.dumps({name: asdict(will) for name, will in wills.items()}))
         draft.replace(self.path)
 
     def version(self) -> int:
-        """A number that changes with each writing; 0 before the first."""
+        """Return a number that changes with each writing; 0 before the first."""
         try:
             status = self.path.stat()
         except FileNotFoundError:
@@ -51,5 +51,5 @@ class Schedule:
         return status.st_ino ^ status.st_mtime_ns
 
     def read(self) -> dict[str, Will]:
-        """The wills that were written last."""
+        """Return the schedule that was written last."""
         return {name: Will(**will) for name, will in json.loads(self.path.read_text()).items()}

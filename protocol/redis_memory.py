@@ -1,7 +1,7 @@
-"""What redis does when it is full, as its `INFO memory` tells. Pure: asks no server.
+"""Whether a full redis evicts keys, by its `INFO memory`. Pure.
 
-Only `noeviction` keeps what nobody else knows: revoked tokens and guests' links have a time to live
-like everything of ours, so the `volatile-` policies forget them too.
+Only `noeviction` keeps revoked tokens: they have a time to live like all keys here, so that the
+`volatile-` policies evict them too.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ ADVICE = "redis-cli CONFIG SET maxmemory-policy noeviction, and the same in its 
 
 
 def forgetting(memory: Mapping[str, Any]) -> str | None:
-    """Say that redis forgets keys when it is full; None where it does not, or has no limit."""
+    """Return a warning if redis evicts keys when it is full."""
     limit_bytes = int(memory.get("maxmemory", 0))
     policy = str(memory.get("maxmemory_policy", "noeviction"))
     if policy == "noeviction" or limit_bytes == 0:

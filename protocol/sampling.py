@@ -1,16 +1,16 @@
-"""How tokens are drawn: what a persona asks for, and what a model usually takes. Pure."""
+"""How tokens are sampled: a model's defaults, and what a persona sets instead. Pure."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
-# Candidates of a draw, as many as a captured step looks at: the same seed is the same everywhere.
+# As many candidates as a CUDA graph captures: a seed then gives the same tokens everywhere.
 MOST_TEXT_TOP_K, MOST_AUDIO_TOP_K = 128, 256
 MOST_TEMPERATURE = 2.0
 
 
 class UsualSampling(BaseModel):
-    """How a model's tokens are drawn where a persona asks for nothing else.
+    """A model's own sampling.
 
-    Defaults: moshi 0.2.13 lm.py `LMGen.__init__`; a model's own stand in its config.json.
+    Defaults: moshi 0.2.13 lm.py `LMGen.__init__`; a model's config.json may have others.
     """
 
     model_config = ConfigDict(frozen=True, strict=True)
@@ -33,5 +33,5 @@ class Sampling(BaseModel):
     seed: int | None = Field(default=None, ge=0, lt=2**31)
 
     def over(self, usual: UsualSampling) -> UsualSampling:
-        """Give the model's usual sampling with what was asked for in its place."""
+        """Return a model's sampling with the persona's values in place of its own."""
         return usual.model_copy(update=self.model_dump(exclude={"seed"}, exclude_none=True))

@@ -33,7 +33,7 @@ class Proxy:
 
     @property
     def usable(self) -> bool:
-        """Whether our clients support the proxy's scheme."""
+        """Return whether our clients support the proxy's scheme."""
         return self.url.startswith(USABLE)
 
 

@@ -64,7 +64,7 @@ async def test_a_worker_that_gives_up_leaves_its_reason(
             super().__init__(settings, on_lost)
             self.update_options(max_retry=0)
 
-    monkeypatch.setattr(main, "Registration", Impatient)
+    monkeypatch.setattr("worker.jobs.Registration", Impatient)
     url = f"ws://127.0.0.1:{free_port()}"
     settings = settings_for(
         livekit_url=url, redis_url=redis_url, worker_port=free_port(), model="echo", capacity=1

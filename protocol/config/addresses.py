@@ -1,6 +1,6 @@
-"""Addresses: which are this machine's own or a network's, and how URLs are shown. Pure."""
+"""Addresses: which are this machine's own, and how URLs are written and shown. Pure."""
 
-from ipaddress import IPv6Address, IPv6Network, ip_address
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 
@@ -14,17 +14,6 @@ def is_loopback(host: str | None) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def network_of(address: str) -> str:
-    """Return what one household has: an IPv4 address, or the /64 of an IPv6 address."""
-    try:
-        number = IPv6Address(address)
-    except ValueError:
-        return address
-    if number.ipv4_mapped is not None:
-        return str(number.ipv4_mapped)
-    return str(IPv6Network((int(number), 64), strict=False))
 
 
 def netloc(host: str, port: int) -> str:

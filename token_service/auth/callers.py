@@ -8,8 +8,8 @@ only by its id or its room's name, and the service makes up names that cannot be
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
+from ipaddress import IPv6Address, IPv6Network
 
-from protocol.config.addresses import network_of
 from token_service.errors import Refused
 
 
@@ -65,3 +65,14 @@ class Caller:
 
 
 ANYONE = Caller("anyone")
+
+
+def network_of(address: str) -> str:
+    """Return what one household has: an IPv4 address, or the /64 of an IPv6 address."""
+    try:
+        number = IPv6Address(address)
+    except ValueError:
+        return address
+    if number.ipv4_mapped is not None:
+        return str(number.ipv4_mapped)
+    return str(IPv6Network((int(number), 64), strict=False))

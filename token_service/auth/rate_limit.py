@@ -12,10 +12,9 @@ from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.asyncio import Redis
 
-from protocol.config.addresses import network_of
 from protocol.config.settings import Settings
 from token_service import metrics
-from token_service.auth.callers import Caller
+from token_service.auth.callers import Caller, network_of
 from token_service.errors import Refused
 
 KEY_PREFIX = "moshi:rate"

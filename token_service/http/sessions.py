@@ -57,10 +57,10 @@ async def open_session(
         raise Refused(HTTPStatus.FORBIDDEN, "guests_open_nothing", sentence)
     asked = asked or SessionRequest()
     personas = asked.chosen(service.catalogue, service.settings.default_persona)
-    wish = AdmissionRequest(
+    request = AdmissionRequest(
         asked.room, personas, caller, asked.identity, asked.wait, asked.max_people or 0
     )
-    spec = await service.admission.admit(wish)
+    spec = await service.admission.admit(request)
     metrics.SESSIONS.labels("opened").inc()
     log.info("session_opened", session=spec.session, personas=len(spec.personas))
     token, token_id = await service.passes.mint(Person(spec.room, spec.opener, asked.name), spec)

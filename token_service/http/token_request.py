@@ -44,7 +44,7 @@ def not_an_agents(identity: str) -> str:
     return identity
 
 
-def _ours_left_out(attributes: dict[str, str]) -> dict[str, str]:
+def _without_reserved(attributes: dict[str, str]) -> dict[str, str]:
     """Drop LiveKit's own attributes and those that identify our agents."""
     kept = {
         key: value
@@ -117,7 +117,7 @@ class TokenRequest(Message):
     )
     participant_name: Named = "Guest"
     participant_metadata: Annotated[str, _at_most(METADATA_BYTES)] = ""
-    participant_attributes: Annotated[dict[str, str], AfterValidator(_ours_left_out)] = Field(
+    participant_attributes: Annotated[dict[str, str], AfterValidator(_without_reserved)] = Field(
         default_factory=dict[str, str]
     )
     room_config: RoomConfig = RoomConfig()

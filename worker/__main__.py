@@ -20,6 +20,7 @@ from protocol.config.secret import reveal
 from protocol.config.settings import Settings, load_settings
 from protocol.errors import InvalidInput
 from worker.admission import JobAdmission
+from worker.commands import CommandReceiver
 from worker.context import WorkerContext
 from worker.engine.engine import Engine
 from worker.engine.model import Model
@@ -30,7 +31,6 @@ from worker.hosts import Hosts
 from worker.jobs import make_server
 from worker.livekit_private.native_events import native_events
 from worker.livekit_private.native_log import disable_native_log_capture
-from worker.room.commands import CommandReceiver
 from worker.status import PublishedStatus
 
 log = structlog.get_logger(__name__)

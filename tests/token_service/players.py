@@ -25,8 +25,8 @@ from protocol.seal import Seal
 from token_service.auth.grants import person_grant
 from token_service.rooms.store import SpecStore
 from token_service.server.connection import Connection
+from worker.commands import CommandReceiver
 from worker.hosts import Hosting, Hosts
-from worker.room.commands import CommandReceiver
 
 WITHIN_S = 10.0
 # The argument of `beat` that gives the rooms, each with its generation, of an outcome.

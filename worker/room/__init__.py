@@ -1,1 +1,1 @@
-"""The host of one room: its personas, the floor, transcripts, typed lines and commands."""
+"""The host of one room: its personas, the floor, transcripts and typed lines."""

@@ -8,7 +8,8 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,20 +93,20 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     as_json = parser.parse_args().json
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    say: Callable[[str], None] = _nothing if as_json else _print
     findings: list[Finding] = []
     keep_loopback_direct()
-    try:
-        case = make_case()
-        say(f"For `{case.starter}` on this machine:")
-        for finding in look(case):
-            findings.append(finding)
-            say(finding.line())
-    except InvalidInput as error:
-        advice = "correct it in the environment or in .env"
-        findings.append(fail("settings.wrong", str(error), advice))
-        say(findings[-1].line())
-    say(verdict(findings))
+    with open(os.devnull, "w") if as_json else nullcontext(sys.stdout) as shown:
+        try:
+            case = make_case()
+            print(f"For `{case.starter}` on this machine:", file=shown, flush=True)
+            for finding in look(case):
+                findings.append(finding)
+                print(finding.line(), file=shown, flush=True)
+        except InvalidInput as error:
+            advice = "correct it in the environment or in .env"
+            findings.append(fail("settings.wrong", str(error), advice))
+            print(findings[-1].line(), file=shown)
+        print(verdict(findings), file=shown)
     fit = not any(each.state == State.FAIL for each in findings)
     if as_json:
         print(json.dumps({"fit": fit, "findings": [each.as_json() for each in findings]}))
@@ -170,14 +171,6 @@ def _public_url(case: Case) -> Finding:
     )
     runs = all(process.name != "livekit" for process in plan.processes)
     return public_url(plan.settings.livekit_public_url, keys, runs=runs)
-
-
-def _print(line: str) -> None:
-    print(line, flush=True)
-
-
-def _nothing(_: str) -> None:
-    """Print nothing: JSON follows at the end."""
 
 
 if __name__ == "__main__":

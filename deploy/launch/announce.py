@@ -9,8 +9,6 @@ import io
 import signal
 import sys
 import time
-from collections.abc import Callable
-from types import FrameType
 
 import httpx
 import segno
@@ -19,50 +17,44 @@ LOOK_EVERY_S = 0.25
 REMIND_EVERY_S = 10.0
 
 
-class ReadinessPoll:
-    """Asks for the state of the start; a call returns it in words, or `None` when all is ready."""
+def missing(ready_url: str, worker_url: str, client: httpx.Client) -> str | None:
+    """Return in words which part is not ready yet, or `None`.
 
-    def __init__(self, ready_url: str, worker_url: str, client: httpx.Client) -> None:
-        self._ready_url, self._worker_url, self._client = ready_url, worker_url, client
-
-    def __call__(self) -> str | None:
-        """Ask both services; the token service decides, as it also asks LiveKit and redis."""
-        ready = self._get(self._ready_url)
-        if ready is not None and ready.is_success:
-            return None
-        if (worker := self._worker_state()) is not None:
-            return worker
-        if ready is None:
-            return "the token service starts"
-        return str(ready.json().get("reason") or "the token service is not ready")
-
-    def _worker_state(self) -> str | None:
-        answer = self._get(self._worker_url)
-        if answer is None:
-            return "the worker starts"
-        health = answer.json()
-        if health["state"] == "ready":
-            return None
-        words = f"the worker: {health['state'].replace('_', ' ')}"
-        return f"{words}, {health['reason']}" if health.get("reason") else words
-
-    def _get(self, url: str) -> httpx.Response | None:
-        try:
-            return self._client.get(url)
-        except httpx.TransportError:
-            return None
+    The token service decides, as it also asks LiveKit and redis.
+    """
+    ready = _get(client, ready_url)
+    if ready is not None and ready.is_success:
+        return None
+    answer = _get(client, worker_url)
+    if answer is None:
+        return "the worker starts"
+    worker = answer.json()
+    if worker["state"] != "ready":
+        words = f"the worker: {worker['state'].replace('_', ' ')}"
+        return f"{words}, {worker['reason']}" if worker.get("reason") else words
+    if ready is None:
+        return "the token service starts"
+    return str(ready.json().get("reason") or "the token service is not ready")
 
 
-def wait_for_ready(poll: Callable[[], str | None]) -> None:
-    """Wait until `poll` returns `None`; print what it returns, on change and every 10 s."""
+def _get(client: httpx.Client, url: str) -> httpx.Response | None:
+    try:
+        return client.get(url)
+    except httpx.TransportError:
+        return None
+
+
+def wait_for_ready(ready_url: str, worker_url: str) -> None:
+    """Wait until all is ready; print what is missing, on change and every 10 s."""
     began = printed_at = time.monotonic()
     printed = ""
-    while (missing := poll()) is not None:
-        now = time.monotonic()
-        if missing != printed or now - printed_at > REMIND_EVERY_S:
-            print(f"{missing} ({now - began:.0f} s)", flush=True)
-            printed, printed_at = missing, now
-        time.sleep(LOOK_EVERY_S)
+    with httpx.Client(trust_env=False, timeout=2.0) as client:
+        while (words := missing(ready_url, worker_url, client)) is not None:
+            now = time.monotonic()
+            if words != printed or now - printed_at > REMIND_EVERY_S:
+                print(f"{words} ({now - began:.0f} s)", flush=True)
+                printed, printed_at = words, now
+            time.sleep(LOOK_EVERY_S)
 
 
 def banner(address: str) -> str:
@@ -103,17 +95,12 @@ def main() -> None:
     parser.add_argument("--fingerprint", default="")
     parser.add_argument("--auth-mode", default="")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, _end)
-    with httpx.Client(trust_env=False, timeout=2.0) as client:
-        wait_for_ready(ReadinessPoll(given.ready_url, given.worker_url, client))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    wait_for_ready(given.ready_url, given.worker_url)
     if given.welcome:
         print(for_the_network(given.welcome, given.fingerprint, given.auth_mode), flush=True)
     print(banner(given.address), flush=True)
     signal.pause()
-
-
-def _end(signum: int, frame: FrameType | None) -> None:
-    sys.exit(0)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Each benchmark runs in a process of its own, with as many slots as fit the device by the worker's
 memory plan, and prints its table. Then comes a table of goals, then one line of JSON that holds
-the lines of all. One that fails is told and leaves the others alone.
+the lines of all. A failed one is reported; the others go on.
 
     python -m bench                             # the talker on a CPU, some minutes
     python -m bench --arch moshi7b --random     # Moshi's 7B in bf16 on CUDA, about an hour

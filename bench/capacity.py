@@ -9,7 +9,7 @@ below 80 ms without a miss.
 A trial is shorter than any call that its sessions stand for, so they are made to be of all ages:
 whoever is renewed is taken for one that has talked for half a context, and one is renewed as often
 as that many long calls would ask for it. With `--prompted` the model is taken for a PersonaPlex,
-and every other session that joins brings a prompt that nobody had before.
+and every other session that joins brings a new prompt.
 
 In the same run, at that number (at least 4): steps per 80 ms and slots per step where all sessions
 cut their frames on one grid (the phase lock, as a worker does), and where each has its own phase.

@@ -26,7 +26,7 @@ from tests.worker.rooms import SIX, all_free, asking_for, in_talk
 ROOM = "soak"
 SAY_EVERY_S = 8.0
 SAY_S = 1.0
-ADDRESS_EVERY = 3  # times that somebody speaks
+ADDRESS_EVERY = 3  # times that a person speaks
 OVERLAP_S = 0.2  # what two voices may share at a change of the floor
 LIMIT_MIB = 8 * 1024
 

@@ -1,7 +1,7 @@
 """Measure the time from a persona's join to its first frame, with others in the batch.
 
 Three ways with the same prompt (voice, silence, text, silence). Cached: the prompt was read before,
-so a join is one copy, and the next step gives a frame. New: nobody had this prompt, so it is read
+so a join is one copy, and the next step gives a frame. New: the prompt is not cached, so it is read
 in pieces in the gaps between steps, 80 ms less the step each; the slot is silent until then.
 Sequential: upstream's way, `LMGen` of moshi 0.2.13 alone, one step per frame of the prompt, then
 Mimi, `LMGen` and Mimi for the first frame. Its model is PersonaPlex's after the cut to 8 depformer

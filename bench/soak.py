@@ -1,7 +1,7 @@
 """Run the product for hours: many joins and leaves, then a long talk; count what is left behind.
 
 Starts a stack of its own with the talker: redis, LiveKit, worker, token service, as `make
-run` does. First so many visits: somebody comes, meets two personas, hears each of them, leaves.
+run` does. First visits: a person joins, hears two personas and leaves.
 Threads, file descriptors and memory of every process are counted before and after, slots and rooms
 afterwards. Then two people and six personas in one room for so many minutes: who was heard, for how
 long two AI voices sounded at once, whether each line of the transcript names its speaker.

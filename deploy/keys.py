@@ -1,6 +1,6 @@
 """`make keys`: write LiveKit's key and secret into `.env`, and a first API key for callers.
 
-Never overwrites a key that is there, unless it is told to. `.env` becomes mode 600; what is kept of
+Overwrites existing keys only with `--replace`. `.env` gets mode 600; the stored part of
 an API key is a hash of 256 random bits, which the container's user may read too.
 """
 

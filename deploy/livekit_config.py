@@ -38,9 +38,9 @@ def udp_host(node_ip: str) -> str:
     return LOOPBACK if node_ip == LOOPBACK else "0.0.0.0"
 
 
-# Nobody answers at that address, nobody has to: without one LiveKit names public STUN servers, and
+# No server answers there, and none has to: without a value LiveKit names public STUN servers, and
 # each connection starts threads that look their names up, for minutes where there is no DNS.
-NOBODY = "127.0.0.1:3478"
+UNUSED_STUN = "127.0.0.1:3478"
 
 
 def file_in(folder: Path, livekit_port: int) -> Path:
@@ -71,7 +71,7 @@ def development(
             "use_external_ip": False,
             "node_ip": node_ip,
             "enable_loopback_candidate": node_ip == LOOPBACK,
-            "stun_servers": [NOBODY],
+            "stun_servers": [UNUSED_STUN],
         }
         | ({"interfaces": {"includes": ["lo"]}} if node_ip == LOOPBACK else {}),
         "keys": {settings.livekit_api_key: secret},

@@ -211,7 +211,7 @@ def _livekit_config(port: int, webhook_url: str | None, redis_url: str | None) -
             "node_ip": "127.0.0.1",
             "enable_loopback_candidate": True,
             "interfaces": {"includes": ["lo"]},
-            "stun_servers": ["127.0.0.1:3478"],  # nobody: else clients ask public ones
+            "stun_servers": ["127.0.0.1:3478"],  # unused: by default clients ask public ones
         },
         "keys": {"devkey": DEVELOPMENT_SECRET},
         "agents": {"target_load": 1.0},

@@ -22,7 +22,7 @@ Keys = tuple[str, str]
 def public_url(url: str, keys: Keys | None = None, *, runs: bool = True) -> Finding:
     """Check that browsers reach LiveKit at a URL, over TLS if they need it, and can join.
 
-    `keys` are LiveKit's key and secret, to join with; without them nobody joins. `runs` says
+    `keys` are LiveKit's key and secret for a join; without them none is tried. `runs` says
     whether LiveKit is there already, where the URL leads to this machine.
     """
     parts = urlsplit(url)

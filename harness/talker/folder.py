@@ -42,7 +42,7 @@ def talker_folder(cache_dir: Path = CACHE) -> Path:
         draft.chmod(0o755)
         draft.rename(folder)
     except OSError:
-        if not folder.is_dir():  # nobody else was faster: this one is ours to report
+        if not folder.is_dir():  # no other process was faster
             raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)

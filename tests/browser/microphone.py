@@ -24,7 +24,7 @@ def write_voice(path: Path) -> Path:
 
 
 def write_turn(path: Path, recording: Path, pause_s: float) -> Path:
-    """Write what somebody says, then a pause for the answer."""
+    """Write a spoken sentence, then a pause for the answer."""
     said, _ = sphn.read(recording, sample_rate=RATE_HZ)
     return _write(path, np.concatenate([said[0], np.zeros(int(pause_s * RATE_HZ))]))
 

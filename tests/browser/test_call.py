@@ -63,7 +63,7 @@ async def test_ten_calls_leave_nothing_behind(browser: Browser, stack: Stack) ->
 async def test_two_tabs_meet_in_a_room(browser: Browser, stack: Stack) -> None:
     """A link leads both to one persona; each sees, reads and mutes for the other, and may stay.
 
-    Whoever turns back at the door ends nothing.
+    A person who cancels at the door ends nothing.
     """
     url = f"{stack.url}/?room=kitchen&persona=chef"
     async with open_visit(browser, stack, url) as ann:

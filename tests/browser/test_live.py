@@ -47,7 +47,7 @@ async def test_levels_come_from_the_sound(live: Visit) -> None:
 
 
 async def test_nothing_is_asked_of_another_host(live: Visit, stack: Stack) -> None:
-    """The page talks with its own server and with LiveKit, and with nobody else."""
+    """The page connects to its own server and to LiveKit only."""
     await live.hears(voices=1)
 
     assert live.origins <= stack.origins
@@ -71,7 +71,7 @@ async def test_mute_silences_the_microphone_for_the_room(live: Visit, stack: Sta
 
 
 async def test_a_muted_persona_is_silent_and_comes_back(live: Visit) -> None:
-    """A persona's own button hushes it for everybody, and says so until it is pressed again."""
+    """A persona's own button mutes it for all, and says so until it is pressed again."""
     seat = live.page.locator(".seat[data-identity^=agent-]")
     await live.press("Mute Teacher")
     await expect(seat.locator(".doing")).to_have_text("muted", timeout=WITHIN_MS)
@@ -130,7 +130,7 @@ async def test_the_log_tells_and_is_sifted(live: Visit) -> None:
 
 
 async def test_echo_cancelling_is_switched_while_one_talks(live: Visit, stack: Stack) -> None:
-    """A changed switch takes the microphone anew, and the room still hears the person.
+    """A changed switch reopens the microphone, and the room still hears the person.
 
     The sheet gives the focus back to the button that opened it.
     """

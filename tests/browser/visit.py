@@ -29,7 +29,7 @@ LISTEN = """() => {
 }"""
 AUDIBLE_RMS = 0.005  # -46 dBFS; the talker speaks between -35 and -15
 
-# The browser's question for the microphone, as it stands there until somebody answers.
+# The browser's question for the microphone, until a person answers.
 UNANSWERED = "() => { navigator.mediaDevices.getUserMedia = () => new Promise(() => {}) }"
 
 REFUSED = "the server responded with a status of 503"  # Chromium's own line; full is an answer
@@ -104,7 +104,7 @@ class Visit:
         await self.page.get_by_role("button", name="Test the sound").dblclick()
 
     async def turns(self, label: str, volume: float) -> None:
-        """Move the slider of somebody's volume."""
+        """Move the slider of a participant's volume."""
         await self.page.get_by_role("slider", name=f"Volume of {label}").fill(str(volume))
 
     async def volumes(self) -> list[float]:

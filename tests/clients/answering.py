@@ -1,4 +1,4 @@
-"""A token service that gives everybody the same answer; counts who asks."""
+"""A token service that gives every request the same answer, and counts requests."""
 
 import threading
 from collections.abc import Generator

@@ -124,7 +124,7 @@ async def test_it_reads_the_words(talk: Talk) -> None:
 
 
 async def test_it_knows_the_state(talk: Talk) -> None:
-    """It is told when the persona listens and when it speaks."""
+    """It receives when the persona listens and when it speaks."""
     assert {"(listening)", "(speaking)"} <= set(talk.lines)
 
 
@@ -159,7 +159,7 @@ def echoing(tmp_path_factory: pytest.TempPathFactory, frontend: str) -> Generato
 
 @contextmanager
 def service_for(stack: Stack, room: str) -> Generator[Answering]:
-    """A token endpoint that lets everybody into this room."""
+    """Run a token endpoint for this room."""
     token = httpx.post(f"{stack.url}/token", json={"room_name": room}, trust_env=False)
     with answering(200, token.text) as service:
         yield service
@@ -214,7 +214,7 @@ async def test_a_refusal_ends_it_with_the_reason(
 async def test_an_address_that_is_none_is_told(
     question: Path, tmp_path: Path, endpoint: str
 ) -> None:
-    """It asks nobody, and says what was expected."""
+    """It sends no request and prints what was expected."""
     process = await start("python", endpoint, question, tmp_path, LISTEN_S)
     _, err = await asyncio.wait_for(process.communicate(), ENDS_WITHIN_S)
 
@@ -233,7 +233,7 @@ async def test_a_call_that_fails_ends_the_headless_client(question: Path, tmp_pa
 
 
 async def test_a_full_server_is_not_talked_to(tmp_path: Path) -> None:
-    """While all places are taken it asks again, and keeps its question until somebody is there."""
+    """While all slots are taken it asks again, and keeps its question until a persona is there."""
     question = tmp_path / "question.wav"
     with wave.open(str(question), "wb") as short:
         short.setparams((1, 2, 24_000, 0, "NONE", ""))

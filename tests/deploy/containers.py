@@ -34,7 +34,7 @@ ON_THIS_MACHINE = {
     "node_ip": "127.0.0.1",
     "enable_loopback_candidate": True,
     "interfaces": {"includes": ["lo"]},
-    "stun_servers": ["127.0.0.1:3478"],  # nobody: else public ones are asked
+    "stun_servers": ["127.0.0.1:3478"],  # unused: by default clients ask public ones
 }
 PORTS = (6379, 7880, 8080, 8081)
 READY_WITHIN_S = 90.0

@@ -86,7 +86,7 @@ def test_a_version_with_a_fault_fails_the_check(
     [("6.2.14", True), ("6.2.20", False), ("7.0.15", True), ("7.2.11", True), ("8.6.3", False)],
 )
 def test_a_branch_that_was_mended_has_a_range_of_its_own(version: str, is_faulty: bool) -> None:
-    """From a range's first version on, until the one that was mended."""
+    """A range begins with its first version and ends before the fixed one."""
     assert bool(faults_of("redis-server", parsed(version))) is is_faulty
 
 
@@ -100,7 +100,7 @@ def test_the_list_is_well_formed() -> None:
 def test_a_list_that_nobody_looked_at_for_long_says_so(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It fails nothing: the code did not get worse. But it is told."""
+    """An old list fails nothing, as the code did not get worse, but it is reported."""
     old = project / "advisories.toml"
     day = date.today() - timedelta(days=advisories.OLD_DAYS + 1)
     old.write_text(f"looked = {day}\nadvisory = []\n")

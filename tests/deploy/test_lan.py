@@ -78,7 +78,7 @@ def test_keys_of_ones_own_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     ("chosen", "who"), [({}, "open"), ({"auth_mode": "loopback,open"}, "loopback,open")]
 )
 def test_who_may_talk(monkeypatch: pytest.MonkeyPatch, chosen: dict[str, str], who: str) -> None:
-    """The network, where nobody chose otherwise."""
+    """The network may talk unless AUTH_MODE says otherwise."""
     assert told(planned(monkeypatch, host=HOME, **chosen), "token_service")["AUTH_MODE"] == who
 
 

@@ -129,7 +129,7 @@ def test_media_stay_on_this_machine_by_default(settings_for: SettingsFor) -> Non
 
 
 def test_a_node_address_opens_the_network(settings_for: SettingsFor) -> None:
-    """With a node address, media may come over any interface; nobody elsewhere is asked for one."""
+    """With a node address, media may use any interface; no server elsewhere is asked."""
     rtc = livekit_config.development(settings_for(), port=7880, node_ip="192.168.1.5")["rtc"]
 
     assert (rtc["node_ip"], "interfaces" in rtc) == ("192.168.1.5", False)

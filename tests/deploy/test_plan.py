@@ -48,7 +48,7 @@ def test_addresses_follow_the_livekit_port(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_addresses_follow_the_redis_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`REDIS_PORT` moves the server and everybody's way to it, LiveKit's too where it has one."""
+    """`REDIS_PORT` moves the server and its address for all processes, LiveKit's too if set."""
     monkeypatch.setenv("REDIS_PORT", "16379")
     monkeypatch.setenv("LIVEKIT_REDIS", "true")
     made = planned(monkeypatch)
@@ -104,7 +104,7 @@ def test_a_redis_that_runs_already_is_used(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_named_redis_that_does_not_run_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address on this machine where nobody listens is ours to serve."""
+    """A server is started for an address on this machine without a listener."""
     port = free_port()
     made = planned(monkeypatch, redis_url=f"redis://localhost:{port}/0")
 

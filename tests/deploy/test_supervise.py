@@ -124,14 +124,14 @@ def test_a_run_that_lasted_begins_a_new_row(keep: Keep) -> None:
 
 
 def test_names_the_signal_that_killed_the_command(keep: Keep) -> None:
-    """A killed command is told by the signal's name."""
+    """A killed command is reported with the signal's name."""
     kept = keep("import os; os.kill(os.getpid(), 9)", "--crashes", "1")
 
     assert "(killed by SIGKILL)" in kept.finish()
 
 
 def test_a_command_that_does_not_exist_is_a_crash(tmp_path: Path) -> None:
-    """A missing program is told by name."""
+    """A missing program is reported by name."""
     command = [
         sys.executable,
         "-m",

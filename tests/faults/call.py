@@ -86,7 +86,7 @@ def asking_for(*personas: str) -> dict[str, Any]:
 
 @asynccontextmanager
 async def calling(cluster: Cluster, *personas: str) -> AsyncGenerator[Call]:
-    """A call in which everybody is heard."""
+    """Run a call in which every persona is heard."""
     async with person(cluster.url, asking_for(*personas)) as ann:
         ann.tone_hz = TONE_HZ
         call = Call(ann, cluster.url)

@@ -97,7 +97,7 @@ class Cluster:
         self.redis_url = f"redis://127.0.0.1:{self._redis_port}/0"
         self.redis = Part(self._redis)
         self.livekit = Part(self._livekit)
-        self.visitor = Part(self._visitor)  # somebody's client, which calls two personas
+        self.visitor = Part(self._visitor)  # a client that calls two personas
         self.sfu: servers.LiveKit  # from its first start on
         self._livekit_redis = False
         self.services: list[Web] = []

@@ -9,7 +9,7 @@ from tests.faults.conftest import Recovery
 
 
 async def test_personas_come_back_when_people_do(cluster: Cluster, recovery: Recovery) -> None:
-    """LiveKit forgets every room; people come again, and so does whoever was promised to them."""
+    """LiveKit forgets every room; people join again, and so do their personas."""
     async with calling(cluster, *PERSONAS) as call:
         before = call.told()["personas"]
 

@@ -71,7 +71,7 @@ async def test_a_network_that_is_away_is_told_and_comes_back(
 
 
 async def test_a_call_outlives_its_sfu(visit: Visit, cluster: Cluster, recovery: Recovery) -> None:
-    """LiveKit dies and comes back: the page comes back too, by itself, and whoever was muted is.
+    """LiveKit dies and comes back: the page returns by itself, and a muted persona stays muted.
 
     It once came back with a new microphone that was open although the person had closed it.
     """

@@ -17,7 +17,7 @@ from tests.faults.conftest import Recovery
 async def test_a_redis_that_comes_back_changes_no_call(
     cluster: Cluster, recovery: Recovery, keeps: bool
 ) -> None:
-    """While it is away everybody is heard; afterwards the session is the same and is live."""
+    """While it is away all are heard; afterwards the session is the same and live."""
     async with calling(cluster, *PERSONAS) as call:
         before, session = call.identities, call.told()
         if keeps:
@@ -84,7 +84,7 @@ async def test_a_worker_that_dies_after_redis_forgot_is_replaced(
 async def test_after_redis_forgot_nobody_stays_who_was_removed(
     cluster: Cluster, livekit_redis: bool
 ) -> None:
-    """A person is removed, or it is said that LiveKit cannot; the session's end is everybody's."""
+    """A person is removed, or the refusal says that LiveKit cannot; the session ends for all."""
     cluster.become(livekit_redis=livekit_redis)
     service = cluster.services[0]
     async with calling(cluster, *PERSONAS) as call:

@@ -1,4 +1,4 @@
-"""A worker dies or freezes in a call: another takes the room over, and nobody is heard twice."""
+"""A worker dies or freezes in a call: another takes over, and no persona is heard twice."""
 
 from harness.person import eventually
 from tests.faults.call import PERSONAS, calling

@@ -35,7 +35,7 @@ def says(program: Path, *lines: str, status: int = 0) -> None:
 
 
 def card(total_mib: int) -> Card:
-    """A card that nobody else uses, as nvidia-smi tells of it."""
+    """Return a free card as nvidia-smi lists it."""
     return Card("NVIDIA X", "570.86", total_mib << 20, total_mib << 20)
 
 
@@ -74,7 +74,7 @@ def test_a_driver_that_is_too_old(nvidia_smi: Path) -> None:
 
 
 def test_a_driver_that_does_not_answer(nvidia_smi: Path) -> None:
-    """Its own words are told."""
+    """The finding has nvidia-smi's own words."""
     says(nvidia_smi, "Failed to initialize NVML: Driver/library version mismatch", status=18)
     [finding], found = gpu("auto")
 

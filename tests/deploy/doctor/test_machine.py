@@ -52,7 +52,7 @@ def test_no_compiler_is_asked_for_on_a_cpu(bare_path: Path) -> None:
 
 
 def test_no_compiler_on_path(bare_path: Path) -> None:
-    """On a GPU its absence is told, with the packages."""
+    """On a GPU a missing compiler is a warning with the packages."""
     finding = machine.compiler(on_gpu=True)
 
     assert told(finding) == ("compiler.missing", State.WARN)
@@ -60,7 +60,7 @@ def test_no_compiler_on_path(bare_path: Path) -> None:
 
 
 def test_a_compiler_that_lacks_headers(bare_path: Path) -> None:
-    """It is tried, and its own first words are told."""
+    """It is tried; the finding has the first line of its error."""
     cc = program(bare_path, "gcc", "echo 'Python.h: No such file or directory' >&2; exit 1")
     finding = machine.compiler(on_gpu=True)
 

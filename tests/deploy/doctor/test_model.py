@@ -152,7 +152,7 @@ def test_a_folder_with_a_file_that_was_cut_short(whole: Path) -> None:
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "moshiko"])
 def test_a_name_that_names_nothing(name: str) -> None:
-    """Neither a folder nor a repository; the choices are told."""
+    """A name that is neither folder nor repository is refused with the choices."""
     finding = only(seen(name))
 
     assert (finding.code, finding.state) == ("model.incomplete", State.FAIL)

@@ -40,7 +40,7 @@ def test_the_machines_own_is_taken(path: Path, name: str, says: str) -> None:
 
 
 def test_a_faulty_one_is_passed_over(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The packaged one is taken; people read why, and what to do if their own was mended."""
+    """The packaged one is taken; the finding says why, and how to use a fixed one."""
     program = put(path, "redis-server", REDIS.format("6.2.14"))
     taken = installers.redis_server()
 

@@ -80,7 +80,7 @@ def web(
 
 
 def test_a_redis_that_answers(redis_url: str) -> None:
-    """Its version is told."""
+    """The finding has its version."""
     finding = servers.redis_server(GivenSettings(redis_url=redis_url))
 
     assert told(finding) == ("redis.ok", State.OK)
@@ -88,7 +88,7 @@ def test_a_redis_that_answers(redis_url: str) -> None:
 
 
 def test_a_redis_that_is_away() -> None:
-    """The address is told without its password."""
+    """The finding has the address without its password."""
     url = f"redis://:hush@127.0.0.1:{free_port()}/0"
     finding = servers.redis_server(GivenSettings(redis_url=url))
 
@@ -97,7 +97,7 @@ def test_a_redis_that_is_away() -> None:
 
 
 def test_a_redis_that_forgets(tmp_path: Path) -> None:
-    """With a limit and an evicting policy; the policy and the right one are told."""
+    """With a limit and an evicting policy; the finding has the policy and the right one."""
     with start_redis(tmp_path) as url:
         with Redis.from_url(url) as client:
             client.config_set("maxmemory", "64mb")
@@ -124,7 +124,7 @@ def test_a_livekit_that_knows_our_key(livekit: LiveKit, settings_for: SettingsFo
 
 
 def test_a_livekit_with_another_secret(livekit: LiveKit, settings_for: SettingsFor) -> None:
-    """It answers, and does not let us in; no secret is told."""
+    """It answers and refuses our key; the finding has no secret."""
     secret = secrets.token_hex(32)
     finding = servers.livekit(settings_for(livekit=livekit, livekit_api_secret=secret))
 
@@ -197,7 +197,7 @@ def test_a_livekit_that_is_away() -> None:
 
 @pytest.mark.parametrize("status", [200, 404])
 def test_something_else_on_livekits_port(status: int) -> None:
-    """A server that is no LiveKit is told from one."""
+    """A server that is not LiveKit is recognized."""
     with web(status) as port:
         settings = GivenSettings(livekit_url=f"ws://127.0.0.1:{port}")
 
@@ -245,7 +245,7 @@ def test_a_public_url_that_answers_over_tls(certificate: Path) -> None:
 
 
 def test_a_public_url_whose_certificate_is_for_another_name(certificate: Path) -> None:
-    """Browsers would refuse it; the reason is told."""
+    """Browsers would refuse it; the finding has the reason."""
     with web(200, certificate, "127.0.0.2") as port:
         finding = public_url(f"wss://127.0.0.2:{port}")
 
@@ -323,7 +323,7 @@ def test_a_public_url_that_passes_no_websocket_on(certificate: Path) -> None:
 
 
 def test_a_public_url_on_this_machine_is_joined_where_livekit_runs(livekit: LiveKit) -> None:
-    """With another secret nobody gets in; where LiveKit is still to start nobody tries."""
+    """With another secret no join succeeds; none is tried before LiveKit is started."""
     good, wrong = (livekit.api_key, livekit.api_secret), (livekit.api_key, secrets.token_hex(32))
 
     assert told(public_url(livekit.url, good)) == ("public_url.local", State.OK)
@@ -384,7 +384,7 @@ def test_keys_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_each_refusal_of_production_is_told(tmp_path: Path) -> None:
-    """Development key, nobody chose, no TLS: three lines."""
+    """The development key, no AUTH_MODE and no TLS are three findings."""
     assert looked_at(tmp_path / ".env", production=True) == [
         ("keys.keys", State.FAIL),
         ("keys.auth", State.FAIL),
@@ -398,7 +398,7 @@ def test_strangers_that_are_trusted_beside_loopback(tmp_path: Path) -> None:
 
 
 def test_secrets_that_others_can_read(tmp_path: Path) -> None:
-    """The mode is told, and what to do."""
+    """The finding has the mode and the advice."""
     (tmp_path / ".env").touch(mode=0o644)
     findings = keys(GivenSettings(**OWN), tmp_path / ".env")
 

@@ -9,8 +9,23 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from protocol.errors import InvalidInput
 from worker.heartbeat import HeartbeatPublisher
 
-# `outcomes` names rooms, and anybody may join an open room whose name they know.
-HIDDEN_FIELDS = {"outcomes", "tokenizer", "lines"}
+# The heartbeat's other fields stay inside: `outcomes` names rooms, and a stranger may join an open
+# room by its name. A list of hidden fields would show a new field that names rooms.
+SHOWN_FIELDS = {
+    "worker_id",
+    "state",
+    "reason",
+    "model",
+    "model_note",
+    "model_prompts",
+    "model_sampling",
+    "prompt_tokens",
+    "voices",
+    "slots_total",
+    "slots_used",
+    "slots_free",
+    "step_p99_ms",
+}
 
 
 class Health:
@@ -43,7 +58,7 @@ class Health:
         heartbeat = self._publisher.heartbeat()
         is_healthy = heartbeat.state in ("ready", "draining")
         return web.json_response(
-            text=heartbeat.model_dump_json(exclude=HIDDEN_FIELDS),
+            text=heartbeat.model_dump_json(include=SHOWN_FIELDS),
             status=200 if is_healthy else 503,
         )
 

@@ -71,7 +71,7 @@ class CountedStep(MoshiStep):
         turn, rest = divmod(len(self.rows), max(1, self.renewed_every // max(1, len(running))))
         if rest == 0 and len(running):
             slot = int(running[turn % len(running)])
-            counts = self.renewal.history._count
+            counts = self.renewal.history.counts
             counts[slot] = max(counts[slot], self.renewal.keep_frames)
             self.renewal.ask(slot, "request")
 

@@ -2,7 +2,7 @@
 
 The plan is `checkpoint.py`'s own, for the model without its weights. Measured, one after another:
 the weights, the slots as the step holds them (exact) and as the process or device sees them, the
-first steps (workspaces, captured graphs), a renewal's second mind. On a CPU "seen" is resident
+first steps (workspaces, captured graphs), a renewal's second LM state. On a CPU "seen" is resident
 memory, which includes what libraries keep for themselves; on CUDA what torch has reserved.
 
     python -m bench.memory                                     # the talker on a CPU
@@ -50,9 +50,13 @@ def main() -> None:
         f"{options.slots} slots", options.slots * slot_bytes, options.slots * step.memory.slot_bytes
     )
     talk(step, step.renewal.keep_frames)
-    row("first steps", None, step.renewal.history.size_bytes)
+    row("first steps", None, step.renewal.history.columns.nbytes)
     renew(step)
-    row("second mind", plan.renewal_bytes, step.renewal.size_bytes)
+    row(
+        "second LM state",
+        plan.renewal_bytes,
+        step.renewal.reader.memory.slot_bytes if step.renewal.reader else 0,
+    )
     talk(step, 50)
     row("more steps", None, None)
     report(options, device, rows, plan, step)

@@ -19,9 +19,8 @@ from worker.engine.capacity import MemoryPlan
 from worker.engine.conversation.prompt_state import PromptReading
 from worker.engine.conversation.voices import RecordedVoice
 from worker.engine.files import pocket
-from worker.engine.files.lm_weights import Unfilled, load_lm
-from worker.engine.files.mimi_weights import load_codec
 from worker.engine.files.model_files import find_model
+from worker.engine.files.weights import Unfilled, load_codec, load_lm
 from worker.engine.load import plan_memory
 
 ARCHS = ("talker", "pocket", "moshi7b")

@@ -51,8 +51,8 @@ def main() -> None:
 
     lm, mimi = models.load(options, device, options.slots, prompted=True)
     reading = models.as_prompted(options.voice_frames, mimi.frame_size)
-    tiers = None if device.type == "cpu" else [options.slots]
-    step = MoshiStep(lm, mimi, options.slots, tiers=tiers, reading=reading)
+    sizes = None if device.type == "cpu" else [options.slots]
+    step = MoshiStep(lm, mimi, options.slots, batch_sizes=sizes, reading=reading)
     list(step.warm([who(0)]))
     on_thread = device.type == "cpu" and options.threads == 1
     clock = time.thread_time if on_thread else time.perf_counter
@@ -62,7 +62,7 @@ def main() -> None:
         step.join(slot, models.PERSONA)
         while step.work(1.0):
             pass
-    frames = len(step.stage.prompts.opening(who(0)).frames)
+    frames = len(step.forcing.prompts.tokens(who(0)).frames)
     times = {
         "cached": [cached_s(step, pcm, who(0), clock) for _ in range(options.rounds + 1)],
         "new": [new_s(step, pcm, who(n + 1)) for n in range(options.rounds)],
@@ -87,7 +87,7 @@ def new_s(step: MoshiStep, pcm: Pcm, persona: Persona) -> float:
     """Return the seconds until the slot may speak, with a step and its gap every 80 ms."""
     step.join(0, persona)
     frames = 0
-    while step.stage.waits(0):
+    while 0 in step.forcing.hushed():
         begun_s = time.perf_counter()
         step.run(pcm, np.ones(step.capacity, dtype=np.bool_))
         gap_s = FRAME_S - MARGIN_S - (time.perf_counter() - begun_s)

@@ -39,17 +39,18 @@ MARGIN_S = 0.005  # as engine.py leaves it
 WHOLE_GAP_S = 60.0
 
 
-class TimedChores(BackgroundWork):
-    """Background work that records how long the pieces of each kind took."""
+def time_pieces(work: BackgroundWork) -> dict[str, list[float]]:
+    """Record from now on how long the pieces of each kind take."""
+    pieces_s: dict[str, list[float]] = {}
+    measure = work._measure
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.pieces_s: dict[str, list[float]] = {}
-
-    def _measure(self, key: Hashable, kind: str) -> None:
+    def timed(key: Hashable, kind: str) -> None:
         begun_s = time.perf_counter()
-        super()._measure(key, kind)
-        self.pieces_s.setdefault(kind, []).append(time.perf_counter() - begun_s)
+        measure(key, kind)
+        pieces_s.setdefault(kind, []).append(time.perf_counter() - begun_s)
+
+    work._measure = timed
+    return pieces_s
 
 
 class Talk:
@@ -57,7 +58,7 @@ class Talk:
 
     def __init__(self, step: MoshiStep) -> None:
         self.step = step
-        step.background = self.background = TimedChores()
+        self.pieces_s = time_pieces(step.background)
         for slot in range(step.capacity):
             step.join(slot, PERSONA)
         noise = np.random.default_rng(0).normal(size=(25, step.capacity, 1920))
@@ -116,7 +117,7 @@ def one_renewal(talk: Talk) -> dict[str, Any]:
     while talk.frames < talk.step.renewal.keep_frames:
         steps_s.append(talk.frame(lambda took_s: 0.0))
     for _ in range(2):
-        talk.background.pieces_s.clear()
+        talk.pieces_s.clear()
         before = renewals()
         talk.step.renewal.ask(0, "request")
         while renewals() == before:
@@ -124,10 +125,9 @@ def one_renewal(talk: Talk) -> dict[str, Any]:
             if renewals() == before:
                 talk.frame(lambda took_s: 0.0)
     pieces = {
-        kind: [round(each * 1e3, 2) for each in times_s]
-        for kind, times_s in talk.background.pieces_s.items()
+        kind: [round(each * 1e3, 2) for each in times_s] for kind, times_s in talk.pieces_s.items()
     }
-    columns = int(talk.step.memory.tensors["mind.transformer.offset"][0])
+    columns = int(talk.step.memory.tensors["lm.transformer.offset"][0])
     flat = [each for times_ms in pieces.values() for each in times_ms]
     return {
         "columns": columns,

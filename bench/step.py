@@ -33,8 +33,8 @@ from worker.engine.step import MoshiStep
 def main() -> None:
     options, device = read_options()
     lm, mimi = models.load(options, device, max(options.slots))
-    tiers = None if device.type == "cpu" else sorted({*options.slots, max(options.slots)})
-    step = MoshiStep(lm, mimi, max(options.slots), tiers=tiers)
+    sizes = None if device.type == "cpu" else sorted({*options.slots, max(options.slots)})
+    step = MoshiStep(lm, mimi, max(options.slots), batch_sizes=sizes)
     for slot in range(step.capacity):
         step.join(slot, PERSONA)
     solo = solo_frame(lm, mimi, device)

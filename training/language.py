@@ -95,7 +95,7 @@ def school(
 def dialogue(school: School, rng: random.Random) -> tuple[np.ndarray, np.ndarray]:
     """Tokens of a prompt and a dialogue `[17, T]`, and whose text counts `[T]`."""
     persona, name, voice = _persona(school, rng)
-    opening = school.prompts.opening(persona).frames.T
+    opening = school.prompts.tokens(persona).frames.T
     place = rng.choice(school.places)
     composer = Composer(rng, school.lines(name, voice), place, school.silence, FRAMES)
     fresh = rng.random() < FRESH

@@ -19,7 +19,7 @@ def sessions(
         return _on_cpu(sizes, cpu_free_bytes, capacity)
     plan = sizes.plan(card.name, card.free_bytes, on_gpu=True)
     try:
-        return ok("sessions.plan", plan.sum_line(plan.slots(capacity)))
+        return ok("sessions.plan", plan.line(plan.slots(capacity)))
     except InvalidInput as error:
         if capacity is not None and _fits(sizes, card):
             return fail("sessions.too_many", str(error), "an empty CAPACITY= takes as many as fit")
@@ -38,7 +38,7 @@ def unknown(model: str) -> Finding:
 def _on_cpu(sizes: ModelSizes, free_bytes: int, capacity: int | None) -> Finding:
     plan = sizes.plan("cpu", free_bytes, on_gpu=False)
     try:
-        line = plan.sum_line(plan.slots(capacity))
+        line = plan.line(plan.slots(capacity))
     except InvalidInput as error:
         return fail("sessions.no_memory", str(error), "MODEL=pocket fits everywhere; or a GPU")
     if sizes.weights_bytes > REAL_TIME_BYTES:

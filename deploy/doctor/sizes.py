@@ -41,7 +41,7 @@ class ModelSizes:
             slot_bytes=self.slot_bytes,
             context_frames=self.context_frames,
         )
-        return plan.with_minds(self.voice_frames)
+        return plan.with_lm_states(self.voice_frames)
 
     def at_context(self, frames: int | None) -> "ModelSizes":
         """Return the sizes with the context of `CONTEXT`."""

@@ -1,4 +1,4 @@
-"""The queue of chores: what fits, what waits, what is dropped."""
+"""The queue of work: what fits, what waits, what is dropped."""
 
 from collections.abc import Generator
 
@@ -20,7 +20,7 @@ class Clock:
 def pieces(
     clock: Clock, log: list[str], name: str, *costs_s: float, kind: str = "piece"
 ) -> Generator[str]:
-    """A chore of pieces that take so long."""
+    """Work of pieces that take so long."""
     for n, cost_s in enumerate(costs_s):
         yield kind
         clock.now_s += cost_s
@@ -39,8 +39,8 @@ def test_pieces_run_while_they_fit() -> None:
     assert log == ["a0", "a1", "a2"]
 
 
-def test_a_chore_that_fails_is_dropped() -> None:
-    """What a chore raises ends that chore alone, and whoever asked is told."""
+def test_work_that_fails_is_dropped() -> None:
+    """What a generator raises ends that generator alone, and whoever asked is told."""
     clock, log = Clock(), list[str]()
     background = BackgroundWork(clock)
 
@@ -84,8 +84,8 @@ def test_a_piece_that_never_fits_is_tried_again() -> None:
     assert 20 < gaps < 40
 
 
-def test_a_short_chore_fills_what_a_long_piece_leaves() -> None:
-    """Where the oldest chore's next piece does not fit, the next chore's may."""
+def test_short_work_fills_what_a_long_piece_leaves() -> None:
+    """Where the oldest work's next piece does not fit, the next one's may."""
     clock, log = Clock(), list[str]()
     background = BackgroundWork(clock)
     background.add("a", pieces(clock, log, "a", 0.06, 0.06, kind="long"))
@@ -96,8 +96,8 @@ def test_a_short_chore_fills_what_a_long_piece_leaves() -> None:
     assert log == ["a0", "b0", "b1"]
 
 
-def test_a_chore_may_wait_for_the_next_gap() -> None:
-    """A chore that yields None is asked again once per gap, and holds nothing up."""
+def test_work_may_wait_for_the_next_gap() -> None:
+    """Work that yields None is asked again once per gap, and holds nothing up."""
     log = list[str]()
 
     def patient() -> Generator[str | None]:
@@ -114,19 +114,19 @@ def test_a_chore_may_wait_for_the_next_gap() -> None:
     assert left == [True, True, False]
 
 
-def test_a_cancelled_chore_runs_no_more() -> None:
-    """A chore whose key is cancelled is closed where it stood."""
+def test_cancelled_work_runs_no_more() -> None:
+    """Work whose key is cancelled is closed where it stood."""
     clock, log = Clock(), list[str]()
     closed = list[bool]()
 
-    def chore() -> Generator[str]:
+    def work() -> Generator[str]:
         try:
             yield from pieces(clock, log, "a", 0.02, 0.02, 0.02)
         finally:
             closed.append(True)
 
     background = BackgroundWork(clock)
-    background.add(3, chore())
+    background.add(3, work())
     background.run(0.03)
 
     background.cancel(3)
@@ -136,8 +136,8 @@ def test_a_cancelled_chore_runs_no_more() -> None:
     assert closed == [True]
 
 
-def test_a_key_holds_one_chore() -> None:
-    """Adding under a key that is taken replaces the chore that was there."""
+def test_a_key_holds_one_generator() -> None:
+    """Adding under a key that is taken replaces the generator that was there."""
     clock, log = Clock(), list[str]()
     background = BackgroundWork(clock)
     background.add(3, pieces(clock, log, "old", 0.01))

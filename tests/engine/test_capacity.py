@@ -67,8 +67,8 @@ def test_a_shorter_context_is_advised_where_one_slot_does_not_fit() -> None:
 
 
 def test_what_is_kept_beside_the_slots_takes_its_place() -> None:
-    """Prompts and the mind that renews a session cost slots."""
-    beside = replace(MOSHI, openings_bytes=GIB, renewal_bytes=int(1.5 * GIB))
+    """Prompts and the LM state that renews a session cost slots."""
+    beside = replace(MOSHI, prompts_bytes=GIB, renewal_bytes=int(1.5 * GIB))
     assert beside.slots(None) == 37
 
 
@@ -90,6 +90,6 @@ def test_the_line_for_people_names_all_numbers() -> None:
     plan = replace(MOSHI, weights_bytes=15 * 2**20, context_frames=250)
 
     assert plan.line(6) == (
-        "Memory plan for cuda (NVIDIA H100): weights 15 MiB, a slot 165 MiB at CONTEXT=250, "
-        "6 slots need 2.03 GiB of 78.00 GiB free"
+        "cuda (NVIDIA H100): weights 15 MiB + 6 sessions of 165 MiB (CONTEXT=250) "
+        "+ margin 1.05 GiB = 2.03 GiB of 78.00 GiB free"
     )

@@ -57,7 +57,7 @@ def test_it_says_no_word() -> None:
     out = model.step.run(frames(4), np.ones(4, dtype=np.bool_))
 
     assert [model.pieces[token] for token in out.text] == [None] * 4
-    assert [model.pieces[token] for token in out.will] == [None] * 4
+    assert [model.pieces[token] for token in out.unforced_text] == [None] * 4
 
 
 def test_capacity_is_the_settings_or_large() -> None:

@@ -66,7 +66,7 @@ class FakeStep:
         self.gaps_s.append(gap_s)
         if self.fails.startswith("work"):
             slot, self.fails = int(self.fails[-1]), ""
-            raise SlotFailed(slot) from ValueError("a chore failed")
+            raise SlotFailed(slot) from ValueError("the work failed")
         self.pieces = max(self.pieces - 1, 0)
         return self.pieces > 0
 
@@ -224,9 +224,9 @@ def outlive(what: str) -> subprocess.CompletedProcess[str]:
     program = f"""
 import threading
 from tests.engine import test_engine as t
-from worker.engine import watchdog
+from worker.engine import engine
 
-watchdog.HANGS_S = 0.5
+engine.HANGS_S = 0.5
 with t.Running() as running:
     {what}
     occupant = running.engine.join(t.PERSONA, lambda _: None)
@@ -322,7 +322,7 @@ def test_a_hiccup_closes_no_door() -> None:
 
 @pytest.mark.parametrize("fails", ["join 1", "hush 1 True", "work for 1"])
 def test_what_fails_for_one_slot_is_its_own_loss(fails: str) -> None:
-    """A slot whose join, wish or chore fails is free again and its occupant told; others go on."""
+    """A slot whose join, command or work fails is freed and its occupant told; others go on."""
     got, lost = list[SlotFrame](), list[str]()
     with Running() as running:
         running.step.fails = fails
@@ -341,7 +341,7 @@ def test_what_fails_for_one_slot_is_its_own_loss(fails: str) -> None:
     assert not running.failures
 
 
-def test_wishes_reach_the_slot_they_were_meant_for() -> None:
+def test_commands_reach_the_slot_they_were_meant_for() -> None:
     """Hush, say, drop and forget reach the step in order, and never a slot that changed hands."""
     with Running(capacity=1) as running:
         old = running.engine.join(PERSONA, into([]))
@@ -349,12 +349,12 @@ def test_wishes_reach_the_slot_they_were_meant_for() -> None:
         running.engine.say(old, "hello", lambda whole: None)
         running.engine.drop_lines(old)
         running.engine.forget(old)
-        wait_until(lambda: len(running.step.calls) == 5, "the wishes")
+        wait_until(lambda: len(running.step.calls) == 5, "the commands")
         running.engine.leave(old)
         running.engine.join(PERSONA, into([]))
         running.engine.hush(old, False)
         wait_until(lambda: len(running.step.calls) == 7, "the next join")
 
-    wishes = ["hush 0 True", "say 0 hello", "drop_lines 0", "forget 0"]
-    assert running.step.calls[1:5] == wishes
+    commands = ["hush 0 True", "say 0 hello", "drop_lines 0", "forget 0"]
+    assert running.step.calls[1:5] == commands
     assert running.step.calls[5:] == ["leave 0", "join 0"]

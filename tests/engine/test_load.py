@@ -23,11 +23,10 @@ from tests.engine import folders
 from tests.engine.conversation.test_voices import tone
 from tests.engine.solo import alone
 from tests.engine.test_step import GREEDY, sounds, talk
-from worker.engine.capacity import longest_opening
-from worker.engine.files import lm_weights
-from worker.engine.files.lm_weights import bare_lm, load_lm
-from worker.engine.files.mimi_weights import load_codec
+from worker.engine.capacity import longest_prompt
+from worker.engine.files import weights
 from worker.engine.files.model_files import find_model
+from worker.engine.files.weights import bare_lm, load_codec, load_lm
 from worker.engine.load import load_model, plan_memory
 from worker.engine.step import MoshiStep
 
@@ -243,13 +242,13 @@ def test_the_memory_plan_is_said_before_anything_is_loaded(moshi: Path) -> None:
     load_model(settings(moshi, capacity=3), lines.append)
 
     plan = next(at for at, line in enumerate(lines) if line.startswith("Memory plan for cpu"))
-    assert "3 slots" in lines[plan]
+    assert "3 sessions" in lines[plan]
     assert lines.index("Model loaded") > plan
 
 
 def test_a_large_model_says_how_far_it_is(moshi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each tenth of the weights is a line."""
-    monkeypatch.setattr(lm_weights, "TOLD_FROM_BYTES", 1)
+    monkeypatch.setattr(weights, "REPORTED_FROM_BYTES", 1)
     lines: list[str] = []
     load_lm(find_model(str(moshi), ignore), CPU, torch.float32, context=40, progress=lines.append)
 
@@ -274,7 +273,7 @@ def test_a_session_of_a_prompted_model_has_its_opening_planned(moshi: Path) -> N
     frame_bytes = 2 * 2 * 64 * 4  # keys and values, layers, dim, float32
     assert short - bare == (51 + 6 + 500 + 6) * frame_bytes
     assert long - bare == (188 + 6 + 500 + 6) * frame_bytes
-    assert longest_opening(3000, 188) == 188 + 6 + 500 + 6
+    assert longest_prompt(3000, 188) == 188 + 6 + 500 + 6
 
 
 def test_a_prompted_model_tells_how_long_a_prompt_it_reads(

@@ -8,9 +8,11 @@ from protocol.errors import InvalidInput
 from protocol.personas import Persona
 from protocol.sampling import Sampling
 from tests.engine.solo import Call, alone, sound
-from tests.engine.tiny import CARD, TEXT_CARD, tiny_lm, tiny_mimi
+from tests.engine.tiny import force, tiny_lm, tiny_mimi
 from worker.engine.arrays import Mask, Pcm, Tokens
-from worker.engine.network.transformer import UnsupportedModel
+from worker.engine.conversation.replay import tokens_ahead
+from worker.engine.network.language import Prefill
+from worker.engine.network.unsupported import UnsupportedModel
 from worker.engine.step import MoshiStep
 
 CONTEXT = 12
@@ -91,8 +93,8 @@ def test_tiers_change_nothing() -> None:
     """A call gives the same tokens whether its batch runs in few sizes or in many."""
     heard = sounds(13, 20)[:, 0]
     calls: list[Call] = []
-    for tiers in ([1, 2, 3, 4], [2], []):
-        step = MoshiStep(tiny_lm(context=CONTEXT), tiny_mimi(), 5, tiers=tiers)
+    for sizes in ([1, 2, 3, 4], [2], []):
+        step = MoshiStep(tiny_lm(context=CONTEXT), tiny_mimi(), 5, batch_sizes=sizes)
         step.join(1, GREEDY)
         calls.append(talk(step, 1, heard))
 
@@ -119,10 +121,10 @@ def test_step_keeps_nothing_of_what_it_gave() -> None:
     heard = sounds(3, 3)
     step.run(heard[0], np.array([True]))
     out = step.run(heard[1], np.array([True]))
-    before = (out.pcm.copy(), out.text.copy(), out.will.copy(), out.valid.copy())
+    before = (out.pcm.copy(), out.text.copy(), out.unforced_text.copy(), out.valid.copy())
     step.run(heard[2], np.array([True]))
 
-    for kept, now in zip(before, (out.pcm, out.text, out.will, out.valid), strict=True):
+    for kept, now in zip(before, (out.pcm, out.text, out.unforced_text, out.valid), strict=True):
         np.testing.assert_array_equal(kept, now)
 
 
@@ -142,7 +144,7 @@ def test_moved_session_goes_on() -> None:
 
 
 def test_prefilled_mind_is_the_mind_that_listened() -> None:
-    """A mind that read a session's tokens in pieces of many goes on as the one that lived them."""
+    """An LM state that read a session's tokens in pieces goes on as the session's own."""
     heard = sounds(12, 20)[:, 0]
     step = make(2)
     both = np.array([True, True])
@@ -151,12 +153,12 @@ def test_prefilled_mind_is_the_mind_that_listened() -> None:
     columns: list[Tokens] = []
     for frame in heard[:10]:
         step.run(np.broadcast_to(frame, (2, 1920)), both)
-        columns.append(step.column[0].copy())
-    step.memory.clear(1, deep=True, parts=("mind",))
-    prefill = step.prefill(frames=10)
+        columns.append(step.columns[0].copy())
+    step.memory.clear(1, deep=True, parts=("lm",))
+    prefill = Prefill(step.weights, frames=10)
     prefill.read(np.stack(columns[:7]))
     prefill.read(np.stack(columns[7:]))
-    step.memory.load(1, prefill.snapshot(step.ahead(0)))
+    step.memory.load(1, prefill.snapshot(*tokens_ahead(step.memory, 0)))
     pairs: list[list[int]] = []
     for frame in heard[10:]:
         pairs.append(step.run(np.broadcast_to(frame, (2, 1920)), both).text.tolist())
@@ -169,9 +171,9 @@ def test_prefill_has_no_room_beyond_the_context() -> None:
     """More positions than the model remembers, or than room was made for, are refused."""
     step = make(1)
     with pytest.raises(InvalidInput, match="frames=13: expected 1 to the context, 12"):
-        step.prefill(frames=13)
+        Prefill(step.weights, frames=13)
     with pytest.raises(InvalidInput, match=r"columns: 0 \+ 3; expected at most 2"):
-        step.prefill(frames=2).read(np.zeros((3, 17), dtype=np.int64))
+        Prefill(step.weights, frames=2).read(np.zeros((3, 17), dtype=np.int64))
 
 
 def test_same_seed_same_call() -> None:
@@ -212,7 +214,7 @@ def test_nan_slot_is_renewed_alone() -> None:
         step.join(0, GREEDY)
         step.join(1, GREEDY)
         talk(step, 0, heard[:4], both)
-    sick.memory.tensors["mind.transformer.1.kv"][1] = np.nan
+    sick.memory.tensors["lm.transformer.1.kv"][1] = np.nan
     out = sick.run(np.broadcast_to(heard[4], (2, 1920)), both)
     talk(well, 0, heard[4:5], both)
 
@@ -237,22 +239,22 @@ def test_noise_that_is_no_number_is_silence() -> None:
 
 
 def test_forced_tokens_are_used() -> None:
-    """Forced text and codes are used until released; `will` is what the model would have said."""
+    """Forced text and codes are used until released; `unforced_text` is the model's own."""
     step = make(1)
     step.join(0, GREEDY)
     heard = sounds(10, 10)[:, 0]
     free = talk(step, 0, heard)
     step.join(0, GREEDY)
-    step.force(0, text=3, audio=[5] * 8)
+    force(step, 0, text=3, audio=[5] * 8)
     columns: list[list[int]] = []
     for frame in heard[:6]:
         out = step.run(frame[None], np.array([True]))
-        columns.append(step.column[0, :9].tolist())
+        columns.append(step.columns[0, :9].tolist())
 
     assert int(out.text[0]) == 3
-    assert int(out.will[0]) != 3
+    assert int(out.unforced_text[0]) != 3
     assert columns[-1] == [3, *[5] * 8]
-    step.force(0)
+    force(step, 0)
     assert talk(step, 0, heard).wrote[-1] != 3
     assert free.wrote[0] != 3
 
@@ -261,34 +263,17 @@ def test_forced_at_word_waits_for_a_word() -> None:
     """`at_word`: padding stays the model's own, a word it begins becomes the forced one."""
     step = make(1)
     step.join(0, sampled(seed=0))
-    step.force(0, text=17, at_word=True)
+    force(step, 0, text=17, at_word=True)
     said: list[tuple[int, int]] = []
     for frame in sounds(11, 60)[:, 0]:
         out = step.run(frame[None], np.array([True]))
         if out.valid[0]:
-            said.append((int(out.will[0]), int(out.text[0])))
+            said.append((int(out.unforced_text[0]), int(out.text[0])))
 
-    pads = [(will, text) for will, text in said if will in (PAD, END_OF_PAD)]
+    pads = [(own, text) for own, text in said if own in (PAD, END_OF_PAD)]
     assert 0 < len(pads) < len(said)
-    assert [text for _, text in pads] == [will for will, _ in pads]
-    assert {text for will, text in said if will not in (PAD, END_OF_PAD)} == {17}
-
-
-@pytest.mark.parametrize(
-    ("text", "audio", "message"),
-    [
-        (TEXT_CARD, None, "text=40: expected 0 to 39"),
-        (None, [0, 1, -1, 3, 4, 5, 6, 7], "audio=-1: expected 0 to 23"),
-        (None, [CARD], "audio: got 1 codes; expected 8"),
-    ],
-)
-def test_forced_token_that_is_none(text: int | None, audio: list[int] | None, message: str) -> None:
-    """A forced token that the model does not have is refused, and nothing is forced."""
-    step = make(1)
-    with pytest.raises(InvalidInput, match=message):
-        step.force(0, text=text, audio=audio)
-
-    assert not step.memory.tensors["knobs.forced_text_mode"].any()
+    assert [text for _, text in pads] == [own for own, _ in pads]
+    assert {text for own, text in said if own not in (PAD, END_OF_PAD)} == {17}
 
 
 def test_uncut_personaplex_is_refused() -> None:

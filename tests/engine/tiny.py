@@ -4,11 +4,15 @@ Small enough that a step takes a few milliseconds, sized so that every mechanism
 acoustic delay, ring wrap, text, agent and user channels, eight depformer steps.
 """
 
+from collections.abc import Sequence
+
 import torch
 from moshi.models.compression import MimiModel
 from moshi.models.lm import LMModel
 from moshi.models.loaders import get_mimi
 from moshi.quantization.core_vq import EuclideanCodebook
+
+from worker.engine.step import MoshiStep
 
 CARD = 24
 TEXT_CARD = 40
@@ -126,3 +130,15 @@ def make_hearing(mimi: MimiModel) -> None:
     for module in mimi.modules():
         if isinstance(module, EuclideanCodebook):
             module.embedding_sum.normal_(std=0.3)
+
+
+def force(
+    step: MoshiStep,
+    slot: int,
+    *,
+    text: int | None = None,
+    audio: Sequence[int] | None = None,
+    at_word: bool = False,
+) -> None:
+    """Use these tokens instead of sampled ones until the next call for the slot; None: sampled."""
+    step.forced.set(slot, text, audio or [None] * step.weights.lm.dep_q, at_word=at_word)

@@ -44,7 +44,7 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
 @pytest.fixture(scope="session")
 def schedule(tmp_path_factory: pytest.TempPathFactory) -> Schedule:
     """Return the schedule of what each persona says, which a test writes."""
-    return Schedule(tmp_path_factory.mktemp("schedule") / "wills.json")
+    return Schedule(tmp_path_factory.mktemp("schedule") / "wishes.json")
 
 
 @pytest.fixture(scope="session")

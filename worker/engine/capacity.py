@@ -1,6 +1,6 @@
 """How many slots a model gets on a machine: the memory plan, made before any weight is loaded.
 
-Pure arithmetic: the numbers come from `checkpoint.py`.
+Pure arithmetic; `load.py` supplies the numbers.
 """
 
 from dataclasses import dataclass, replace
@@ -10,12 +10,12 @@ from protocol.personas import PROMPT_LIMIT
 
 MIB, GIB = 2**20, 2**30
 CPU_SLOTS = 6  # of a small model, in real time on half a core
-MOST_SLOTS = 64  # on a GPU, unasked; more may fit, but nobody has shown more in real time
+MOST_SLOTS = 64  # on a GPU, unasked; more may fit, but no more were measured in real time
 SHORTEST_CONTEXT = 250  # frames, 20 s: below that no shorter context is advised
-OPENINGS = 8  # prompts that are kept for who comes next
-SILENT_FRAMES = 6  # before and after a prompt's text (prompt.py)
-# The longest text, in tokens and frames, its marks among them: a prompt of 1,000 characters of
-# prices and hours has some 320. Longer ones are refused, for so much is planned for each session.
+KEPT_PROMPTS = 8  # prompt states kept for new sessions
+SILENT_FRAMES = 6  # before and after a prompt's text (`prompt_state.py`)
+# The longest text, in tokens and frames, with its marks. 1,000 characters of prices and hours have
+# some 320; a longer one is refused, since each session's memory is planned for this many.
 TEXT_TOKENS = PROMPT_LIMIT // 2
 
 FIXED_MARGIN_BYTES = GIB  # the device's own context, libraries and their workspaces
@@ -23,19 +23,19 @@ MARGIN_SHARE = 0.05  # activations and fragments, as a share of everything else
 
 
 def longest_text(context_frames: int, voice_frames: int) -> int:
-    """Tokens of text that a persona may begin with, after the longest voice: half the context."""
+    """Return the most tokens of a prompt's text: with the longest voice, half the context."""
     spare = context_frames // 2 - voice_frames - 2 * SILENT_FRAMES
     return max(0, min(TEXT_TOKENS, spare))
 
 
-def longest_opening(context_frames: int, voice_frames: int) -> int:
-    """Frames that a persona may begin with: the longest voice, silence, the longest text."""
+def longest_prompt(context_frames: int, voice_frames: int) -> int:
+    """Return the frames of the longest prompt: the longest voice, silence, the longest text."""
     return voice_frames + 2 * SILENT_FRAMES + longest_text(context_frames, voice_frames)
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """What a model asks of a device's memory, in bytes."""
+    """The memory that a model needs on a device, in bytes."""
 
     device: str  # for people: "cuda (NVIDIA H200)"
     on_gpu: bool
@@ -44,32 +44,32 @@ class MemoryPlan:
     frame_bytes: int  # of a slot, for every frame of context
     slot_bytes: int  # of a slot, beside the context
     context_frames: int
-    openings_bytes: int = 0  # of prompts that are kept beside the slots
-    renewal_bytes: int = 0  # of the mind that reads a renewed session's past
+    prompts_bytes: int = 0  # of prompts that are kept beside the slots
+    renewal_bytes: int = 0  # of the LM state that reads a session's columns again
 
-    def with_minds(self, voice_frames: int | None) -> "MemoryPlan":
-        """The same with what is remembered beside the slots: prompts, and the mind that renews.
+    def with_lm_states(self, voice_frames: int | None) -> "MemoryPlan":
+        """Add the LM states beside the slots: kept prompts, and the one that renews.
 
         `voice_frames` are those of the longest voice; None: the model follows no prompts.
         """
-        opening_bytes = 0
+        prompt_bytes = 0
         if voice_frames is not None:
-            opening_bytes = longest_opening(self.context_frames, voice_frames) * self.frame_bytes
+            prompt_bytes = longest_prompt(self.context_frames, voice_frames) * self.frame_bytes
         return replace(
             self,
-            # A session holds its opening for its renewals, though no new one may want it any more.
-            slot_bytes=self.slot_bytes + opening_bytes,
-            openings_bytes=OPENINGS * opening_bytes,
+            # A session holds its prompt state for its renewals, though it may no longer be kept.
+            slot_bytes=self.slot_bytes + prompt_bytes,
+            prompts_bytes=KEPT_PROMPTS * prompt_bytes,
             renewal_bytes=self.context_frames * self.frame_bytes,
         )
 
     @property
     def most(self) -> int:
-        """How many slots there is memory for."""
+        """Slots that there is memory for."""
         return self._fitting_slots(self.context_frames)
 
     def slots(self, asked: int | None) -> int:
-        """How many slots to open: as asked, else as many as is wise.
+        """Return how many slots to open: as asked, otherwise `most` within a limit.
 
         Raises `InvalidInput` with the numbers and the settings that would fit.
         """
@@ -81,21 +81,12 @@ class MemoryPlan:
         return asked
 
     def line(self, slots: int) -> str:
-        """The plan in one line for people."""
-        return (
-            f"Memory plan for {self.device}: weights {_size(self.weights_bytes)}, a slot "
-            f"{_size(self._one_slot(self.context_frames))} at CONTEXT={self.context_frames}, "
-            f"{slots} slots need {_size(self._need(slots, self.context_frames))} "
-            f"of {_size(self.free_bytes)} free"
-        )
-
-    def sum_line(self, slots: int) -> str:
-        """The plan as a sum: weights, minds beside the sessions, sessions, margin; what is free."""
+        """Return the plan as a sum: weights, LM states beside the sessions, sessions, margin."""
         sessions = slots * self._one_slot(self.context_frames)
         need = self._need(slots, self.context_frames)
         margin = need - sessions - self._beside_slots()
-        minds = {"prompts": self.openings_bytes, "renewal": self.renewal_bytes}
-        kept = "".join(f" + {what} {_size(count)}" for what, count in minds.items() if count)
+        beside = {"prompts": self.prompts_bytes, "renewal": self.renewal_bytes}
+        kept = "".join(f" + {what} {_size(count)}" for what, count in beside.items() if count)
         slot = f"{_size(self._one_slot(self.context_frames))} (CONTEXT={self.context_frames})"
         return (
             f"{self.device}: weights {_size(self.weights_bytes)}{kept} + {slots} sessions of {slot}"
@@ -110,7 +101,7 @@ class MemoryPlan:
         return int(bare * (1 + MARGIN_SHARE)) + FIXED_MARGIN_BYTES
 
     def _beside_slots(self) -> int:
-        return self.weights_bytes + self.openings_bytes + self.renewal_bytes
+        return self.weights_bytes + self.prompts_bytes + self.renewal_bytes
 
     def _room_for_slots(self) -> int:
         spare = int((self.free_bytes - FIXED_MARGIN_BYTES) / (1 + MARGIN_SHARE))

@@ -1,4 +1,4 @@
-"""The model that is no model: it repeats what it hears, by the same path, and says no word.
+"""The echo: a model that repeats what it hears and says no word.
 
 Pure: numpy only. Tests a microphone, and measures what the transport alone costs.
 """
@@ -19,7 +19,7 @@ class EchoStep:
     """A step that gives every row its own frame back. It remembers nothing between frames."""
 
     def __init__(self, capacity: int) -> None:
-        """Make room for `capacity` slots."""
+        """Make the step for `capacity` slots."""
         self._capacity = capacity
         self._loud = np.ones((capacity, 1), dtype=np.float32)  # 0: hushed
 
@@ -33,10 +33,10 @@ class EchoStep:
         self._loud[slot] = 1.0
 
     def leave(self, slot: int) -> None:
-        """Nothing to free."""
+        """Do nothing: there is nothing to free."""
 
     def move(self, source: int, target: int) -> None:
-        """Only the hush has to follow."""
+        """Copy the hush, all that a slot has."""
         self._loud[target] = self._loud[source]
 
     def hush(self, slot: int, on: bool) -> None:
@@ -48,20 +48,22 @@ class EchoStep:
         done(False)
 
     def drop_lines(self, slot: int) -> None:
-        """Nothing to drop."""
+        """Do nothing: there are no lines."""
 
     def forget(self, slot: int) -> None:
-        """Nothing is remembered."""
+        """Do nothing: there is no memory."""
 
     def work(self, gap_s: float) -> bool:
-        """Nothing ever waits."""
+        """Do nothing: no work ever waits."""
         return False
 
     def run(self, pcm: Pcm, exec_mask: Mask) -> StepOut:
         """Give `pcm` `[B, frame_samples]` back; rows outside `exec_mask` are silent, not valid."""
         silence = np.full(self._capacity, PAD, dtype=np.int64)
         voice = np.where(exec_mask[:, None], pcm * self._loud, np.float32(0.0))
-        return StepOut(pcm=voice, text=silence, will=silence.copy(), valid=exec_mask.copy())
+        return StepOut(
+            pcm=voice, text=silence, unforced_text=silence.copy(), valid=exec_mask.copy()
+        )
 
 
 def echo_model(capacity: int | None = None) -> Model:

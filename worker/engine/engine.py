@@ -1,11 +1,12 @@
-"""The engine: one thread that owns the model, and the two doors across it.
+"""The engine: one thread that runs the model for all sessions.
 
 In: `push` from any thread puts a frame into a bounded inbox. Out: `deliver` is called on the engine
-thread, once per frame; what it does must be quick (`loop.call_soon_threadsafe`).
+thread, once per frame, and must be quick (`loop.call_soon_threadsafe`).
 The loop is gather → step → deliver. It steps as soon as any slot has a frame and the last step is
-done; no lock is held during a step. Knows no room and no LiveKit.
+done; no lock is held during a step.
 """
 
+import faulthandler
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -20,24 +21,24 @@ from worker.engine.arrays import Pcm
 from worker.engine.conversation.say import Done
 from worker.engine.model import BatchedStep, Model, StepOut
 from worker.engine.slots import Deliver, Full, Occupant, SlotFailed, SlotFrame, Slots
-from worker.engine.watchdog import watched
 
 log = structlog.get_logger(__name__)
 
-# All ears cut on one grid, so frames arrive together; this catches their jitter.
+# All rooms cut frames on one grid, so frames arrive together; this catches their jitter.
 GATHER_WINDOW_S = 0.004
 GAP_MARGIN_S = 0.005  # work in the gap ends this long before the next frames are due
+HANGS_S = 20.0  # a step, with its joins and its gap, that takes this long never ends
 
 Row = tuple[Occupant, Pcm, float]
-Wish = tuple[Occupant, Callable[[BatchedStep], None]]
+Command = tuple[Occupant, Callable[[BatchedStep], None]]
 
 
 class Engine:
-    """Holds the model and its slots; runs from `start` to `stop`.
+    """Runs the model for its slots, from `start` to `stop`.
 
     `on_failure` is called once, on the engine thread, with the error that ended it: a failed step
     ends the process. Where the 99th percentile of steps takes more than `max_step_share` of a
-    frame, it is `too_slow` for one more session.
+    frame, the engine is `too_slow` for one more session.
     """
 
     def __init__(
@@ -53,14 +54,16 @@ class Engine:
         self._slots = Slots(model.step.capacity)
         self._joining: list[Occupant] = []
         self._leaving: list[Occupant] = []
-        self._wishes: list[Wish] = []
+        self._commands: list[Command] = []
         self._held_slots: set[int] = set()
         self._wake = threading.Condition()
         self._running = False
-        self._behind = False  # work for the gap is left over
+        self._work_left = False  # for the next gap
         self._gathered_s = 0.0
         self._pcm = np.zeros((model.step.capacity, model.frame_samples), dtype=np.float32)
         self._mask = np.zeros(model.step.capacity, dtype=np.bool_)
+        metrics.SLOTS_USED.set_function(lambda: self.used)
+        metrics.SLOTS_FREE.set_function(lambda: self.free)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     @property
@@ -75,7 +78,7 @@ class Engine:
 
     @property
     def too_slow(self) -> bool:
-        """Whether steps take so long that one more session would be heard by all. Any thread."""
+        """Whether steps take too long for one more session. Any thread."""
         return self.used > 0 and self.window.slower_than(self._max_step_s)
 
     def start(self) -> None:
@@ -95,77 +98,74 @@ class Engine:
     ) -> Occupant:
         """Take a slot for a persona; frames may be pushed at once. Any thread. Raises `Full`.
 
-        `lost` is called on the engine thread if the slot fails: it is free then, and the worker
-        goes on.
+        `lost` is called on the engine thread if the slot fails, once the slot is free again.
         """
         with self._wake:
             if not self._running:
                 raise Full("the engine is not running")
             occupant = self._slots.take(persona, deliver, lost)
             self._joining.append(occupant)
-            self._count_slots()
             self._wake.notify()
         return occupant
 
     def leave(self, occupant: Occupant) -> None:
-        """Give a slot back at once; nothing is delivered to this occupant any more. Any thread."""
+        """Free a slot at once; nothing more is delivered to this occupant. Any thread."""
         with self._wake:
             if self._slots.release(occupant):
                 self._leaving.append(occupant)
-                self._count_slots()
                 self._wake.notify()
 
     def push(self, occupant: Occupant, pcm: Pcm) -> None:
-        """Give a slot its next frame, `[frame_samples]` float32 in [-1, 1]. Any thread."""
+        """Queue a slot's next frame, `[frame_samples]` float32 in [-1, 1]. Any thread."""
         with self._wake:
             if self._slots.put(occupant, pcm, time.monotonic()):
                 metrics.DROPPED_FRAMES.inc()
             self._wake.notify()
 
     def hush(self, occupant: Occupant, on: bool) -> None:
-        """Keep a slot silent, or let it speak again; it goes on listening. Any thread."""
-        self._ask(occupant, lambda step: step.hush(occupant.slot, on))
+        """Force silence on a slot, or end it; the slot goes on listening. Any thread."""
+        self._command(occupant, lambda step: step.hush(occupant.slot, on))
 
     def say(self, occupant: Occupant, text: str, done: Done) -> None:
-        """Have a slot say a line; `done` is told on the engine thread how it ended. Any thread."""
-        self._ask(occupant, lambda step: step.say(occupant.slot, text, done))
+        """Say a line; `done` is called on the engine thread with how it ended. Any thread."""
+        self._command(occupant, lambda step: step.say(occupant.slot, text, done))
 
     def drop_lines(self, occupant: Occupant) -> None:
-        """Drop every line that a slot was given and has not said yet. Any thread."""
-        self._ask(occupant, lambda step: step.drop_lines(occupant.slot))
+        """Drop every line that the slot was given and has not said yet. Any thread."""
+        self._command(occupant, lambda step: step.drop_lines(occupant.slot))
 
     def forget(self, occupant: Occupant) -> None:
-        """Give a slot a fresh memory: its prompt and nothing else. Any thread."""
-        self._ask(occupant, lambda step: step.forget(occupant.slot))
+        """Empty a slot's memory but for its prompt. Any thread."""
+        self._command(occupant, lambda step: step.forget(occupant.slot))
 
-    def _ask(self, occupant: Occupant, wish: Callable[[BatchedStep], None]) -> None:
+    def _command(self, occupant: Occupant, command: Callable[[BatchedStep], None]) -> None:
         with self._wake:
             if self._slots.holds(occupant):
-                self._wishes.append((occupant, wish))
+                self._commands.append((occupant, command))
                 self._wake.notify()
-
-    def _count_slots(self) -> None:
-        metrics.SLOTS_USED.set(self._slots.used)
-        metrics.SLOTS_FREE.set(self._slots.free)
 
     def _run(self) -> None:
         try:
             while self._running:
-                joining, leaving, wishes, rows = self._gather()
-                with watched():
-                    self._change_slots(joining, leaving)
-                    self._grant(wishes)
-                    if rows:
-                        self._deliver(rows, self._step(rows))
-                    self._use_gap()
-        except BaseException as error:  # whatever it was, the worker is of no use any more
+                joining, leaving, commands, rows = self._gather()
+                # Native code may hang and hold the interpreter lock.
+                faulthandler.dump_traceback_later(HANGS_S, exit=True)
+                self._change_slots(joining, leaving)
+                self._execute(commands)
+                if rows:
+                    self._deliver(rows, self._step(rows))
+                self._use_gap()
+                faulthandler.cancel_dump_traceback_later()
+        except BaseException as error:  # without its engine the worker cannot go on
+            faulthandler.cancel_dump_traceback_later()
             log.exception("engine_failed")
             self._on_failure(error)
 
-    def _gather(self) -> tuple[list[Occupant], list[Occupant], list[Wish], list[Row]]:
-        """Sleep until there is work, give the tick's other frames a moment, take what is there."""
+    def _gather(self) -> tuple[list[Occupant], list[Occupant], list[Command], list[Row]]:
+        """Sleep until there is work, wait a moment for the tick's other frames, take them all."""
         with self._wake:
-            self._wake.wait_for(self._called, timeout=self.model.frame_s if self._behind else None)
+            timeout_s = self.model.frame_s if self._work_left else None
+            self._wake.wait_for(self._has_calls, timeout=timeout_s)
             if self._slots.waiting():
                 self._wake.wait_for(
                     lambda: not self._running or self._slots.waiting() == self._slots.used,
@@ -176,39 +176,39 @@ class Engine:
             rows = self._slots.gather()
             if rows:
                 self._gathered_s = time.monotonic()
-            wishes, self._wishes = self._wishes, []
-            return joining, leaving, wishes, rows
+            commands, self._commands = self._commands, []
+            return joining, leaving, commands, rows
 
-    def _called(self) -> bool:
-        """Whether something waits that cannot wait for the gap. Holds the lock."""
+    def _has_calls(self) -> bool:
+        """Whether a frame or a call waits, which must not wait for the gap. Holds the lock."""
         return bool(
             not self._running
             or self._joining
             or self._leaving
-            or self._wishes
+            or self._commands
             or self._slots.waiting()
         )
 
     def _use_gap(self) -> None:
-        """Prefill and renewal, piece by piece, until the next frames are due.
+        """Do background work until the next frames are due.
 
-        Asked once per gap: what is left over then did not fit, and asking again would be polling.
+        Once per gap: what is left then did not fit, and asking again would be polling.
         """
         gap_s = self._gap_s()
-        if gap_s > 0 and self._close_ranks():
+        if gap_s > 0 and self._fill_hole():
             gap_s = self._gap_s()
         try:
-            self._behind = gap_s <= 0 or self.model.step.work(gap_s)
+            self._work_left = gap_s <= 0 or self.model.step.work(gap_s)
         except SlotFailed as failed:
-            self._behind = True
+            self._work_left = True
             occupant = self._slots.at(failed.slot)
             if occupant is not None:
                 self._lose(occupant)
 
-    def _close_ranks(self) -> bool:
-        """Move the highest session into a hole below: a step costs what its highest slot costs.
+    def _fill_hole(self) -> bool:
+        """Move the highest session into a free slot below: the highest slot sets a step's cost.
 
-        One in a gap, a copy of its memory; sessions notice nothing of it.
+        At most one in a gap, since each copies the session's memory.
         """
         with self._wake:
             hole = self._slots.hole()
@@ -223,9 +223,9 @@ class Engine:
         return True
 
     def _gap_s(self) -> float:
-        """Seconds that are free now: none while anything waits, much while nobody speaks."""
+        """Return the seconds until the next frames are due; 0 while a frame or a call waits."""
         with self._wake:
-            if self._called():
+            if self._has_calls():
                 return 0.0
             since_s = time.monotonic() - self._gathered_s
             if not self._slots.used or since_s > 2 * self.model.frame_s:
@@ -233,7 +233,7 @@ class Engine:
         return self.model.frame_s - GAP_MARGIN_S - since_s
 
     def _change_slots(self, joining: list[Occupant], leaving: list[Occupant]) -> None:
-        """Tell the step who left and who came, in an order that fits a slot that changed hands."""
+        """Pass leaves and joins to the step, leaves first: a slot may have both."""
         for occupant in leaving:
             if occupant.slot in self._held_slots:
                 self._held_slots.remove(occupant.slot)
@@ -241,15 +241,15 @@ class Engine:
         for occupant in joining:
             if self._slots.holds(occupant):
                 self._held_slots.add(occupant.slot)
-                with self._alone(occupant):
+                with self._failing_alone(occupant):
                     self.model.step.join(occupant.slot, occupant.persona)
 
-    def _grant(self, wishes: list[Wish]) -> None:
-        """Do what was asked of slots, unless they changed hands since."""
-        for occupant, wish in wishes:
+    def _execute(self, commands: list[Command]) -> None:
+        """Run the commands of occupants that still hold their slot."""
+        for occupant, command in commands:
             if self._slots.holds(occupant):
-                with self._alone(occupant):
-                    wish(self.model.step)
+                with self._failing_alone(occupant):
+                    command(self.model.step)
 
     def _step(self, rows: list[Row]) -> StepOut:
         self._mask[:] = False
@@ -265,7 +265,7 @@ class Engine:
         return out
 
     def _deliver(self, rows: list[Row], out: StepOut) -> None:
-        """Hand each row to its occupant, unless the slot changed hands during the step."""
+        """Deliver each row to its occupant, unless the slot changed hands during the step."""
         for occupant, _, arrived_s in rows:
             if not self._slots.holds(occupant) or not out.valid[occupant.slot]:
                 continue
@@ -273,12 +273,12 @@ class Engine:
             frame = SlotFrame(
                 pcm=out.pcm[slot].copy(),
                 text=int(out.text[slot]),
-                will=int(out.will[slot]),
+                unforced_text=int(out.unforced_text[slot]),
                 index=occupant.frames,
                 arrived_s=arrived_s,
             )
             occupant.frames += 1
-            with self._alone(occupant):  # its room's loop may be closed
+            with self._failing_alone(occupant):  # its room's loop may be closed
                 occupant.deliver(frame)
             took_s = time.monotonic() - arrived_s
             metrics.FRAME_S.observe(took_s)
@@ -286,8 +286,8 @@ class Engine:
                 metrics.LATE_FRAMES.inc()
 
     @contextmanager
-    def _alone(self, occupant: Occupant) -> Generator[None]:
-        """What fails for one occupant costs it its slot, and the others nothing."""
+    def _failing_alone(self, occupant: Occupant) -> Generator[None]:
+        """Free the occupant's slot if the block fails; the other sessions go on."""
         try:
             yield
         except Exception:

@@ -1,11 +1,9 @@
-"""From files to a model that is ready to run: Moshi's kind, PersonaPlex's, the echo.
+"""Load a model from its files: Moshi's kind, PersonaPlex's, or the echo.
 
-Runs once, before the worker registers, on the thread that called; the engine thread gets the model.
-Finding the files is `model_files.py`, reading the language model `lm_weights.py`, deciding how many
-slots fit `capacity.py`.
+Runs once, before the worker registers, on the calling thread.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psutil
 import torch
@@ -25,19 +23,18 @@ from worker.engine.conversation.repertoire import read_repertoire
 from worker.engine.conversation.voices import Voice, longest_of, read_voices, usual_voice
 from worker.engine.echo import echo_model
 from worker.engine.files import pocket
-from worker.engine.files.lm_weights import bare_lm, load_lm
-from worker.engine.files.mimi_weights import load_codec
 from worker.engine.files.model_config import usual_sampling
 from worker.engine.files.model_files import CODEC_NAME, ModelFiles, find_model
 from worker.engine.files.shapes import is_prompted
 from worker.engine.files.weight_files import read_shapes, what_is_wrong
+from worker.engine.files.weights import bare_lm, load_codec, load_lm
 from worker.engine.model import Model
-from worker.engine.network.language import UnsupportedModel
+from worker.engine.network.unsupported import UnsupportedModel
 from worker.engine.step import MoshiStep
 
 Progress = Callable[[str], None]
 
-REAL_TIME_PARAMETERS = 50_000_000  # more than a CPU core computes in 80 ms
+REAL_TIME_PARAMETERS = 50_000_000  # a CPU core computes no more in 80 ms
 CODEC_STATE_BYTES = 4 * 2**20  # of a slot: convolutions' memory, tokens, sound, beside attention
 
 
@@ -73,23 +70,31 @@ def _assemble(
         progress(line)
     try:
         mimi = load_codec(files, bare, device)
-        voices = _voices(files, settings, mimi) if prompted else {}
+        voices: dict[str, Voice] = {}
+        if prompted:
+            voices = read_voices(files.voices, settings.voices_dir, mimi.sample_rate)
         voice_frames = longest_of(voices, mimi.frame_size) if prompted else None
         plan = plan_memory(bare, mimi, device, dtype, voice_frames)
         slots = plan.slots(settings.capacity)
-        _say(plan.line(slots), bare, device, dtype, progress)
+        progress(f"Memory plan for {plan.line(slots)}")
+        for line in _size_lines(bare, device, dtype):
+            progress(line)
         lm = load_lm(files, device, dtype, context=settings.context, progress=progress)
         reading = PromptReading(
             encode=tokenizer.encode,
             pieces=_pieces(lm, tokenizer),
             prompted=prompted,
-            released=_is_released(files),
+            # Kyutai's own codec, which all its models share
+            released=files.codec.name == CODEC_NAME and files.codec_config is None,
             voices=voices,
-            budget_bytes=plan.openings_bytes,
+            budget_bytes=plan.prompts_bytes,
         )
         rules = RenewalRules(at_share=settings.renew_at)
         step = MoshiStep(lm, mimi, slots, reading=reading, rules=rules, usual=usual)
-        _warm(step, settings, progress)
+        # The catalogue's prompts are read now; a session with another prompt waits a moment.
+        personas = load_catalogue(settings.personas_dir).values() if prompted else ()
+        for line in step.warm(personas):
+            progress(line)
     except (UnsupportedModel, SafetensorError) as error:
         raise InvalidInput(f"MODEL={files.name!r}: {error}") from error
     progress("Model loaded")
@@ -102,7 +107,7 @@ def _assemble(
         repertoire=read_repertoire(files.config, usual_voice(voices) or ""),
         prompts=prompted,
         sampling=usual,
-        prompt_tokens=step.stage.prompts.most_tokens if prompted else 0,
+        prompt_tokens=step.forcing.prompts.most_tokens if prompted else 0,
         tokenizer=tokenizer.serialized_model_proto(),
         note=note,
         sample_rate_hz=mimi.sample_rate,
@@ -110,25 +115,8 @@ def _assemble(
     )
 
 
-def _is_released(files: ModelFiles) -> bool:
-    """Whether the codec is the one that Kyutai released and all its models share."""
-    return files.codec.name == CODEC_NAME and files.codec_config is None
-
-
-def _voices(files: ModelFiles, settings: Settings, mimi: MimiModel) -> dict[str, Voice]:
-    return read_voices(files.voices, settings.voices_dir, mimi.sample_rate)
-
-
-def _warm(step: MoshiStep, settings: Settings, progress: Progress) -> None:
-    """Prepare the catalogue's personas; who comes with a prompt of their own waits a moment."""
-    prompted = step.stage.prompts.reading.prompted
-    catalogue = load_catalogue(settings.personas_dir) if prompted else {}
-    for line in step.warm(catalogue.values()):
-        progress(line)
-
-
 def _device(settings: Settings) -> torch.device:
-    """Where to run: on a GPU in bfloat16, on a CPU in float32."""
+    """Return the device to run on."""
     has_cuda = torch.cuda.is_available()
     if settings.device == "cuda" and not has_cuda:
         raise InvalidInput("DEVICE='cuda': torch finds no CUDA device; set DEVICE=cpu or auto")
@@ -136,7 +124,7 @@ def _device(settings: Settings) -> torch.device:
 
 
 def _free(device: torch.device) -> tuple[str, int]:
-    """The device's name for people, and its free bytes."""
+    """Return the device's name for people, and its free bytes."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})", torch.cuda.mem_get_info(device)[0]
     return "cpu", psutil.virtual_memory().available
@@ -160,7 +148,7 @@ def plan_memory(
     dtype: torch.dtype,
     voice_frames: int | None = None,
 ) -> MemoryPlan:
-    """Plan for a device; `voice_frames` of the longest voice where the model follows prompts."""
+    """Plan a device's memory; `voice_frames` of the longest voice, None without prompts."""
     name, free_bytes = _free(device)
     depformer_bytes = _attention_bytes(lm.depformer, dtype) if lm.depformer is not None else 0
     context = lm.context or 1
@@ -174,11 +162,11 @@ def plan_memory(
         slot_bytes=depformer_bytes + _attention_bytes(mimi, torch.float32) + CODEC_STATE_BYTES,
         context_frames=context,
     )
-    return plan.with_minds(voice_frames)
+    return plan.with_lm_states(voice_frames)
 
 
 def _attention_bytes(model: torch.nn.Module, dtype: torch.dtype) -> int:
-    """Keys and values that one slot remembers (moshi 0.2.13 transformer.py `RingKVCache`)."""
+    """Return the bytes of a slot's keys and values (moshi 0.2.13 transformer.py `RingKVCache`)."""
     return (
         sum(
             2 * (each.context or each.weights_per_step) * (each.embed_dim // each.kv_repeat)
@@ -190,14 +178,11 @@ def _attention_bytes(model: torch.nn.Module, dtype: torch.dtype) -> int:
     )
 
 
-def _say(
-    plan: str, lm: LMModel, device: torch.device, dtype: torch.dtype, progress: Progress
-) -> None:
+def _size_lines(lm: LMModel, device: torch.device, dtype: torch.dtype) -> Iterator[str]:
     parameters = sum(each.numel() for each in lm.parameters())
-    progress(plan)
-    progress(f"{parameters / 1e6:.1f} M parameters in {str(dtype).removeprefix('torch.')}")
+    yield f"{parameters / 1e6:.1f} M parameters in {str(dtype).removeprefix('torch.')}"
     if device.type == "cpu" and parameters > REAL_TIME_PARAMETERS:
-        progress("This model is too large to keep up on a CPU: expect gaps in every sentence")
+        yield "This model is too large to keep up on a CPU: expect gaps in every sentence"
 
 
 def _tokenizer(files: ModelFiles, lm: LMModel) -> SentencePieceProcessor:
@@ -218,7 +203,7 @@ def _tokenizer(files: ModelFiles, lm: LMModel) -> SentencePieceProcessor:
 
 
 def _pieces(lm: LMModel, tokenizer: SentencePieceProcessor) -> tuple[str | None, ...]:
-    """Text token id → piece; None where it is not text: padding, control, unknown."""
+    """Return the piece of each text token; None for padding, control, unknown."""
     padding = {lm.text_padding_token_id, lm.end_of_text_padding_id}
     known = tokenizer.vocab_size()
     return tuple(

@@ -42,8 +42,8 @@ class StepWindow:
     def slower_than(self, limit_s: float) -> bool:
         """Whether more than a hundredth of a minute's steps took longer. Any thread.
 
-        A minute that has only begun is no stricter: a hiccup at the start is not yet a slow worker,
-        while one whose every step is slow is found out within a second.
+        Less than a minute is judged no more strictly: a few slow steps at the start do not count, a
+        worker that is slow in every step is noticed within a second.
         """
         return sum(time_s > limit_s for time_s in self._times_s.copy()) > FEW_STEPS
 

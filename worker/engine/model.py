@@ -1,6 +1,6 @@
-"""What the engine needs of a model, whatever it is: a batched step, and what its tokens say.
+"""What the engine needs of any model: a batched step, and the text of its tokens.
 
-Pure: numpy only. `checkpoint.py` makes one of Moshi or PersonaPlex, `echo.py` makes one of nothing.
+Pure: numpy only. `load.py` makes one of Moshi or PersonaPlex, `echo.py` the echo.
 """
 
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ from worker.engine.conversation.say import Done
 
 @dataclass(frozen=True, slots=True)
 class StepOut:
-    """What one step gave, a row for each slot; rows outside `valid` mean nothing."""
+    """Output of one step, a row for each slot; rows outside `valid` mean nothing."""
 
     pcm: Pcm  # [B, frame_samples] float32 in [-1, 1]
     text: Tokens  # [B] the text token used
-    will: Tokens  # [B] the text token the model would have used, before forcing
+    unforced_text: Tokens  # [B] the text token before forcing
     valid: Mask  # [B] False where the row was masked or still warms up (acoustic delay)
 
 
@@ -32,7 +32,7 @@ class BatchedStep(Protocol):
         ...
 
     def join(self, slot: int, persona: Persona) -> None:
-        """Make a slot new for this persona: memory emptied, prompt and sampling in place."""
+        """Reset a slot for this persona: memory emptied, prompt and sampling in place."""
         ...
 
     def leave(self, slot: int) -> None:
@@ -40,7 +40,7 @@ class BatchedStep(Protocol):
         ...
 
     def move(self, source: int, target: int) -> None:
-        """Let a session go on in a free slot, as if it had always been there."""
+        """Move a session to a free slot, bit for bit."""
         ...
 
     def run(self, pcm: Pcm, exec_mask: Mask) -> StepOut:
@@ -52,7 +52,7 @@ class BatchedStep(Protocol):
         ...
 
     def say(self, slot: int, text: str, done: Done) -> None:
-        """Have the slot say a text at its next pause; `done` is told whether all of it was said.
+        """Say a text at the slot's next pause; `done` is called with whether all of it was said.
 
         A hush cuts off a text that has begun; one that has not begun waits until the hush is over.
         """
@@ -63,13 +63,13 @@ class BatchedStep(Protocol):
         ...
 
     def forget(self, slot: int) -> None:
-        """Fresh memory for the slot: the prompt alone."""
+        """Empty the slot's memory but for its prompt."""
         ...
 
     def work(self, gap_s: float) -> bool:
-        """Do a piece of what may wait (prefill, renewal) within `gap_s`. True: more is left.
+        """Do background work (prefill, renewal) for up to `gap_s`. True: more is left.
 
-        Raises `SlotFailed` where that failed for one slot alone.
+        Raises `SlotFailed` where it failed for one slot alone.
         """
         ...
 
@@ -82,10 +82,10 @@ class Model:
     step: BatchedStep
     pieces: tuple[str | None, ...]  # text token id → sentencepiece piece; None: not text
     voices: tuple[str, ...]
-    repertoire: Repertoire | None = None  # the only lines that it can say; None: it can say any
+    repertoire: Repertoire | None = None  # the only lines it can say; None: any
     prompts: bool = False  # it follows a persona's prompt and voice, not its sampling alone
     prompt_tokens: int = 0  # of such a prompt with its marks, at most
-    tokenizer: bytes = b""  # that counts them, a sentencepiece model
+    tokenizer: bytes = b""  # a sentencepiece model, to count them
     sampling: UsualSampling = field(default_factory=UsualSampling)  # the model's own
     padding: int = 3  # the text token that says nothing
     note: str = ""  # one sentence for people, shown in log and page

@@ -1,7 +1,7 @@
-"""Slots and who occupies them: inboxes, drops, the rows of the next step. Pure.
+"""Slots and their occupants: inboxes, drops, the rows of the next step. Pure.
 
 A slot is a row of the batch; an occupant is one use of a slot, with an id that is never used again.
-Knows no thread (the engine holds its lock around every call), no torch and no clock.
+The engine holds its lock around every call.
 """
 
 from collections import deque
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from protocol.personas import Persona
 from worker.engine.arrays import Pcm
 
-INBOX_FRAMES = 3  # 240 ms: what is older than this is no conversation any more
+INBOX_FRAMES = 3  # 240 ms; older frames would only add delay
 
 
 class Full(RuntimeError):
@@ -19,7 +19,7 @@ class Full(RuntimeError):
 
 
 class SlotFailed(RuntimeError):
-    """What was done for one slot alone failed; its cause says why."""
+    """Work for one slot alone failed; `__cause__` says why."""
 
     def __init__(self, slot: int) -> None:
         super().__init__(f"slot {slot}")
@@ -28,14 +28,14 @@ class SlotFailed(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class SlotFrame:
-    """One frame of one occupant on its way out: sound, tokens, and when it was due.
+    """One frame of an occupant on its way out.
 
     `index` counts the occupant's frames from 0; `arrived_s` is the monotonic time of its input.
     """
 
     pcm: Pcm  # [frame_samples] float32
     text: int
-    will: int
+    unforced_text: int  # before forcing
     index: int
     arrived_s: float
 
@@ -45,7 +45,7 @@ Deliver = Callable[[SlotFrame], None]
 
 @dataclass(slots=True, eq=False)
 class Occupant:
-    """One use of a slot. Compare by identity: a new session never equals the old one."""
+    """One use of a slot, compared by identity."""
 
     id: int
     slot: int
@@ -58,7 +58,7 @@ class Occupant:
 
 
 class Slots:
-    """Which slot belongs to whom, and what waits for the next step."""
+    """The occupants of all slots, and the frames that wait for the next step."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -78,7 +78,7 @@ class Slots:
     def take(
         self, persona: Persona, deliver: Deliver, lost: Callable[[], None] = lambda: None
     ) -> Occupant:
-        """Give the lowest free slot to a new occupant, so that slots stay dense. Raises `Full`."""
+        """Put a new occupant into the lowest free slot; slots stay dense. Raises `Full`."""
         for slot, taken in enumerate(self._occupants):
             if taken is None:
                 occupant = Occupant(self._next_id, slot, persona, deliver, lost)
@@ -88,7 +88,7 @@ class Slots:
         raise Full(f"all {self.capacity} slots are taken")
 
     def release(self, occupant: Occupant) -> bool:
-        """Free the occupant's slot. False if it was no longer its own."""
+        """Free the occupant's slot; return False if it was no longer its own."""
         if not self.holds(occupant):
             return False
         self._occupants[occupant.slot] = None
@@ -96,18 +96,18 @@ class Slots:
         return True
 
     def at(self, slot: int) -> Occupant | None:
-        """Who is in a slot."""
+        """Return the occupant of a slot."""
         return self._occupants[slot]
 
     def hole(self) -> tuple[Occupant, int] | None:
-        """The occupant of the highest slot and the lowest free slot, where that is below it."""
+        """Return the occupant of the highest slot and the lowest free slot, if that is below it."""
         highest = next((each for each in reversed(self._occupants) if each is not None), None)
         if highest is None or self.used > highest.slot:
             return None
         return highest, self._occupants.index(None)
 
     def move(self, occupant: Occupant, slot: int) -> None:
-        """Let an occupant go on in a slot that is free."""
+        """Move an occupant to a free slot."""
         assert self.holds(occupant) and self._occupants[slot] is None, (occupant.slot, slot)
         self._occupants[occupant.slot], self._occupants[slot] = None, occupant
         occupant.slot = slot
@@ -117,7 +117,7 @@ class Slots:
         return self._occupants[occupant.slot] is occupant
 
     def put(self, occupant: Occupant, pcm: Pcm, arrived_s: float) -> bool:
-        """Add a frame to an inbox; the oldest goes first when it is full. True if one was dropped.
+        """Add a frame to an inbox; return True if the oldest was dropped because it was full.
 
         A frame for a slot that changed hands is ignored.
         """
@@ -131,7 +131,7 @@ class Slots:
         return True
 
     def waiting(self) -> int:
-        """How many occupants have a frame for the next step."""
+        """Return how many occupants have a frame for the next step."""
         return sum(1 for each in self._occupants if each is not None and each.inbox)
 
     def gather(self) -> list[tuple[Occupant, Pcm, float]]:

@@ -100,7 +100,7 @@ class RoomPersona:
         if frame is not None:
             padding = self._engine.model.padding
             self._floor_frame = PersonaFrame(
-                wants_to_speak=frame.will != padding,
+                wants_to_speak=frame.unforced_text != padding,
                 is_sounding=self._activity.is_voiced or frame.text != padding,
             )
         if self._is_muted:

@@ -104,12 +104,12 @@ def test_no_gpu(nvidia_smi: Path) -> None:
     [(24_210, 3, "22.25 GiB of 23.64"), (81_559, 39, "78.35 GiB of 79.65")],
 )
 def test_the_plan_of_a_7b(total_mib: int, count: int, need: str) -> None:
-    """Weights, the mind that renews, each session and margin, for a card of 24 GB and one of 80."""
+    """Weights, the second LM state, each session and margin, for cards of 24 GB and of 80."""
     finding = sessions(SEVEN_B, card(total_mib), CPU_BYTES, None)
 
     assert told(finding) == ("sessions.plan", State.OK)
-    minds = f"renewal 1.46 GiB + {count} sessions of 1.48 GiB (CONTEXT=3000)"
-    assert f"weights 14.32 GiB + {minds}" in finding.found
+    beside = f"renewal 1.46 GiB + {count} sessions of 1.48 GiB (CONTEXT=3000)"
+    assert f"weights 14.32 GiB + {beside}" in finding.found
     assert finding.found.endswith(f"= {need} GiB free")
 
 

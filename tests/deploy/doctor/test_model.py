@@ -25,11 +25,10 @@ from tests.engine import folders
 from tests.engine.conversation.test_voices import tone
 from worker.engine.capacity import MemoryPlan
 from worker.engine.conversation.voices import longest_of, read_voices
-from worker.engine.files.lm_weights import Unfilled, bare_lm
-from worker.engine.files.mimi_weights import load_codec
 from worker.engine.files.model_files import LM_NAME, ModelFiles, find_model
 from worker.engine.files.shapes import is_prompted
 from worker.engine.files.weight_files import read_shapes
+from worker.engine.files.weights import Unfilled, bare_lm, load_codec
 from worker.engine.load import (
     CODEC_STATE_BYTES,
     _attention_bytes,
@@ -291,7 +290,7 @@ def test_the_plan_is_the_workers_own(tmp_path: Path, kind: str, context: int | N
 
     ours = sizes.plan("cpu", plan.free_bytes, on_gpu=False)
     assert ours == replace(plan, slot_bytes=plan.slot_bytes - codec_bytes + CODEC_SLOT_BYTES)
-    assert (ours.openings_bytes > 0) == (kind == "personaplex")
+    assert (ours.prompts_bytes > 0) == (kind == "personaplex")
 
 
 def test_the_plan_counts_an_operators_voice(tmp_path: Path) -> None:

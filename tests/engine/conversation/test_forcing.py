@@ -32,7 +32,7 @@ def columns(step: MoshiStep, slot: int, heard: Pcm) -> list[list[int]]:
     read: list[list[int]] = []
     for frame in heard:
         step.run(np.broadcast_to(frame, (step.capacity, 1920)), np.arange(step.capacity) == slot)
-        read.append(step.column[slot, :9].tolist())
+        read.append(step.columns[slot, :9].tolist())
     return read
 
 
@@ -41,7 +41,7 @@ def test_a_hushed_slot_is_silent_and_goes_on_listening() -> None:
     heard = sounds(41, 16)[:, 0]
     step = make()
     step.join(1, GREEDY)
-    silence = step.stage.prompts.silence.tolist()
+    silence = step.forcing.prompts.silence.tolist()
     columns(step, 1, heard[:5])
     step.hush(1, True)
     hushed = columns(step, 1, heard[5:10])
@@ -60,19 +60,19 @@ def test_a_hushed_slot_is_silent_and_goes_on_listening() -> None:
 
 
 def test_a_hushed_slot_shows_what_it_would_have_said() -> None:
-    """`will` goes on while the text is padding."""
+    """`unforced_text` goes on while the text is padding."""
     heard = sounds(42, 12)[:, 0]
     step = make(1)
     step.join(0, GREEDY)
     step.hush(0, True)
-    wills: set[int] = set()
+    unforced: set[int] = set()
     for frame in heard:
         out = step.run(frame[None], np.array([True]))
         if out.valid[0]:
             assert int(out.text[0]) == PAD
-            wills.add(int(out.will[0]))
+            unforced.add(int(out.unforced_text[0]))
 
-    assert len(wills - {PAD}) > 1
+    assert len(unforced - {PAD}) > 1
 
 
 def test_hush_leaves_the_neighbour_alone() -> None:
@@ -132,7 +132,7 @@ def test_who_leaves_is_cut_off() -> None:
 
 
 def test_a_moved_slot_is_told_on() -> None:
-    """Orders follow a session to another slot."""
+    """Forced tokens follow a session to another slot."""
     step = make()
     step.join(1, GREEDY)
     step.hush(1, True)
@@ -158,12 +158,12 @@ def test_dropped_lines_are_not_said() -> None:
 
 
 def positions(step: MoshiStep) -> Tokens:
-    """How many positions each slot's mind has read."""
-    return step.memory.tensors["mind.transformer.offset"].numpy().copy()
+    """How many positions each slot's LM state has read."""
+    return step.memory.tensors["lm.transformer.offset"].numpy().copy()
 
 
 def test_forget_is_a_fresh_memory_without_a_gap() -> None:
-    """At a pause the mind is as at the beginning; every frame goes on being answered."""
+    """At a pause the LM state is as at the beginning; every frame goes on being answered."""
     step = make(1)
     step.join(0, GREEDY)
     quiet = np.zeros((30, 1920), dtype=np.float32)

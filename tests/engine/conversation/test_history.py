@@ -14,7 +14,7 @@ def columns(number: int) -> Tokens:
 
 def filled(frames: int, added: int) -> History:
     """A history of two slots that both ran `added` times."""
-    history = History(2, frames, streams=3, card=100)
+    history = History(2, frames, streams=3, highest_token=100)
     for number in range(added):
         history.add(columns(number), np.array([True, True]))
     return history
@@ -48,11 +48,11 @@ def test_takes_a_single_column() -> None:
 def test_is_bounded() -> None:
     """The newest columns stay, in order, in as many bytes as at the beginning."""
     history = filled(frames=4, added=0)
-    before = history.size_bytes
+    before = history.columns.nbytes
     for number in range(11):
         history.add(columns(number), np.array([True, True]))
 
-    assert history.size_bytes == before == 2 * 4 * 3 * 2
+    assert history.columns.nbytes == before == 2 * 4 * 3 * 2
     assert (history.oldest(0), history.count(0)) == (7, 11)
     assert history.read(0, 7, 11)[:, 0].tolist() == [7, 8, 9, 10]
 
@@ -85,7 +85,7 @@ def test_follows_a_move() -> None:
 
 def test_large_cards_fit() -> None:
     """Tokens beyond 16 bits are kept whole."""
-    history = History(1, 2, streams=1, card=48_000)
+    history = History(1, 2, streams=1, highest_token=48_000)
     history.add(np.array([[48_000]]), np.array([True]))
 
     assert history.read(0, 0, 1).tolist() == [[48_000]]

@@ -16,14 +16,12 @@ from tests.engine.sequential import prompted
 from tests.engine.test_step import sounds, talk
 from tests.engine.tiny import TEXT_CARD, make_hearing, tiny_lm, tiny_mimi
 from worker.engine.arrays import Tokens
-from worker.engine.background import BackgroundWork
 from worker.engine.capacity import TEXT_TOKENS
 from worker.engine.conversation.audio_tokens import encode, silence_codes, sine_codes
 from worker.engine.conversation.prompt_state import PromptReading, Prompts
 from worker.engine.conversation.voices import RecordedVoice, SavedVoice
-from worker.engine.files.lm_weights import load_lm
-from worker.engine.files.mimi_weights import load_codec
 from worker.engine.files.model_files import find_model
+from worker.engine.files.weights import load_codec, load_lm
 from worker.engine.network.codec import CodecWeights
 from worker.engine.network.language import Prefill, Weights
 from worker.engine.slots import SlotFailed
@@ -90,7 +88,7 @@ def step_of(lm: LMModel, mimi: MimiModel, slots: int = 2, **more: object) -> Mos
 
 def frames_of(step: MoshiStep, who: Persona) -> Tokens:
     """The persona's prompt, frame by frame."""
-    return step.stage.prompts.opening(who).frames
+    return step.forcing.prompts.tokens(who).frames
 
 
 def test_prompt_is_voice_silence_text_silence(lm: LMModel, mimi: MimiModel) -> None:
@@ -121,7 +119,7 @@ def test_cached_prompt_equals_sequential_prompt(lm: LMModel, mimi: MimiModel) ->
     call = talk(step, 1, heard)
     solo = prompted(lm, mimi, frames_of(step, persona()), list(heard))
 
-    assert lines == [f"Persona kind is prepared, {step.stage.prompts.size_bytes / 2**20:.1f} MiB"]
+    assert lines == [f"Persona kind is prepared, {step.forcing.prompts.size_bytes / 2**20:.1f} MiB"]
     assert call.wrote == solo.wrote
     assert len(set(call.wrote)) > 3
     np.testing.assert_allclose(call.said, solo.said, atol=2e-5)
@@ -137,12 +135,12 @@ def test_nothing_of_a_prompt_or_of_a_person_is_left_out(lm: LMModel, mimi: MimiM
     step = step_of(lm, mimi)
     list(step.warm([persona()]))
     step.join(1, persona())
-    begun = step.memory.tensors["mind.transformer.offset"].tolist()
+    begun = step.memory.tensors["lm.transformer.offset"].tolist()
     sine = frames_of(step, persona())[-1, 9:].tolist()
     columns: list[list[int]] = []
     for frame in heard:
         talk(step, 1, frame[None])
-        columns.append(step.column[1, 9:].tolist())
+        columns.append(step.columns[1, 9:].tolist())
     codes = encode(CodecWeights(mimi), heard.reshape(-1)).tolist()
 
     assert begun == [0, len(frames_of(step, persona()))]
@@ -158,7 +156,7 @@ def test_the_first_tokens_are_drawn_as_the_persona_asks(lm: LMModel, mimi: MimiM
     for seed in [*range(12), *range(12)]:
         step.join(1, Persona(**{**dict(persona()), "sampling": Sampling(seed=seed)}))
         talk(step, 1, sounds(41, 1)[:, 0])
-        firsts.append(tuple(step.column[1, :2].tolist()))  # text, and the code without a delay
+        firsts.append(tuple(step.columns[1, :2].tolist()))  # text, and the code without a delay
 
     assert firsts[:12] == firsts[12:]
     assert len(set(firsts)) > 2
@@ -168,13 +166,13 @@ def test_who_is_hushed_before_the_first_frame_says_nothing(lm: LMModel, mimi: Mi
     """Silence that is asked for between the join and the first frame holds from that frame on."""
     step = step_of(lm, mimi)
     list(step.warm([persona()]))
-    silence = step.stage.prompts.silence.tolist()
+    silence = step.forcing.prompts.silence.tolist()
     step.join(1, persona())
     step.hush(1, True)
     read: list[list[int]] = []
     for frame in sounds(42, 4)[:, 0]:
         talk(step, 1, frame[None])
-        read.append(step.column[1, :9].tolist())
+        read.append(step.columns[1, :9].tolist())
 
     assert read == [[PAD, *silence]] * 4
 
@@ -214,19 +212,19 @@ def test_neighbour_of_a_prompt_notices_nothing(lm: LMModel, mimi: MimiModel) -> 
 
 
 def test_prompts_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many come at once, one mind reads at a time, and a prompt of two is read once.
+    """However many come at once, one LM state reads at a time, and a prompt of two is read once.
 
-    Once each had a mind of its own: 64 that came together took 10 GB beside the slots.
+    Once each had an LM state of its own: 64 that came together took 10 GB beside the slots.
     """
-    minds: list[weakref.ref[Prefill]] = []
+    alive: list[weakref.ref[Prefill]] = []
     others: list[int] = []
     clock_s = [0.0]
 
     class Counted(Prefill):
         def __init__(self, weights: Weights, frames: int) -> None:
             super().__init__(weights, frames)
-            others.append(sum(mind() is not None for mind in minds))
-            minds.append(weakref.ref(self))
+            others.append(sum(each() is not None for each in alive))
+            alive.append(weakref.ref(self))
 
         def read_embedded(self, embeddings: torch.Tensor) -> None:
             super().read_embedded(embeddings)
@@ -234,7 +232,7 @@ def test_prompts_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr("worker.engine.conversation.prompt_state.Prefill", Counted)
     step = step_of(tiny_lm(context=CONTEXT), tiny_mimi(), slots=4)
-    step.background = BackgroundWork(lambda: clock_s[0])
+    step.background._clock_s = lambda: clock_s[0]
     for slot, text in enumerate(("first", "second", "second", "third")):
         step.join(slot, persona(text))
     step.leave(0)
@@ -242,7 +240,7 @@ def test_prompts_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None
         pass
 
     assert others == [0, 0]
-    assert not any(step.stage.waits(slot) for slot in (1, 2, 3))
+    assert not {1, 2, 3} & set(step.forcing.hushed())
 
 
 def test_a_prompt_that_fails_costs_its_own_slot(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +261,7 @@ def test_a_prompt_that_fails_costs_its_own_slot(monkeypatch: pytest.MonkeyPatch)
         pass
 
     assert failed.value.slot == 1
-    assert not step.stage.waits(0)
+    assert step.forcing.hushed() == []
 
 
 def test_who_leaves_is_prompted_no_more(lm: LMModel, mimi: MimiModel) -> None:
@@ -273,7 +271,7 @@ def test_who_leaves_is_prompted_no_more(lm: LMModel, mimi: MimiModel) -> None:
     step.leave(0)
 
     assert not step.work(1.0)
-    assert step.stage.prompts.get(persona()) is None
+    assert step.forcing.prompts.get(persona()) is None
 
 
 def test_saved_voice_equals_recorded_voice(lm: LMModel, mimi: MimiModel) -> None:
@@ -281,7 +279,7 @@ def test_saved_voice_equals_recorded_voice(lm: LMModel, mimi: MimiModel) -> None
     heard = sounds(35, 16)[:, 0]
     step = step_of(lm, mimi)
     list(step.warm([persona()]))
-    prompts = step.stage.prompts
+    prompts = step.forcing.prompts
     saved = saved_voice(lm, prompts, frames_of(step, persona())[:5])
     again = MoshiStep(
         lm, mimi, 1, reading=PromptReading(encode_text, prompted=True, voices={"own": saved})
@@ -307,11 +305,11 @@ def saved_voice(lm: LMModel, prompts: Prompts, frames: Tokens) -> SavedVoice:
     return SavedVoice(embed(torch.from_numpy(columns[: count - 1])).detach(), ring)
 
 
-def test_least_used_opening_goes_first(lm: LMModel, mimi: MimiModel) -> None:
-    """Openings are kept within a budget; the one that was asked for longest ago is dropped."""
-    one = step_of(lm, mimi).stage.prompts
-    size = one.read(persona("aaa")).mind.size_bytes
-    prompts = step_of(lm, mimi, budget_bytes=2 * size).stage.prompts
+def test_least_used_prompt_state_goes_first(lm: LMModel, mimi: MimiModel) -> None:
+    """Prompt states are kept within a budget; the one that was asked for longest ago is dropped."""
+    one = step_of(lm, mimi).forcing.prompts
+    size = one.read(persona("aaa")).lm_state.size_bytes
+    prompts = step_of(lm, mimi, budget_bytes=2 * size).forcing.prompts
     for prompt in ("aaa", "bbb"):
         prompts.read(persona(prompt))
     prompts.get(persona("aaa"))
@@ -329,7 +327,7 @@ def test_least_used_opening_goes_first(lm: LMModel, mimi: MimiModel) -> None:
 def test_a_long_prompt_is_read_to_its_end(voice_frames: int) -> None:
     """As many tokens as are planned are read whatever the voice, the prices at the end among them.
 
-    An opening once ended at 300 frames: a voice of 15 s left 100 tokens.
+    A prompt once ended at 300 frames: a voice of 15 s left 100 tokens.
     """
     voice = RecordedVoice(np.tile(VOICE.pcm, 40)[: voice_frames * 1920])
     reading = PromptReading(encode_text, prompted=True, voices={"own": voice})
@@ -342,7 +340,7 @@ def test_a_long_prompt_is_read_to_its_end(voice_frames: int) -> None:
 
     assert len(frames) == voice_frames + 6 + TEXT_TOKENS + 6
     assert frames[-24:-6, 0].tolist() == encode_text(f"{price} <system>")
-    assert step.memory.tensors["mind.transformer.offset"].tolist() == [len(frames)]
+    assert step.memory.tensors["lm.transformer.offset"].tolist() == [len(frames)]
 
 
 @pytest.mark.parametrize(
@@ -390,13 +388,13 @@ def test_context_without_room_for_a_voice_is_refused() -> None:
 
 def test_unknown_voice_is_the_usual_one(lm: LMModel, mimi: MimiModel) -> None:
     """A name that is none of the voices is the usual voice, and never a path."""
-    prompts = step_of(lm, mimi).stage.prompts
+    prompts = step_of(lm, mimi).forcing.prompts
 
     assert prompts.read(persona(voice="nobody")) is prompts.get(persona(voice="own"))
 
 
 def test_moshi_has_no_prompt() -> None:
-    """A model without prompts begins with an empty mind, whatever the persona's prompt."""
+    """A model without prompts begins with an empty LM state, whatever the persona's prompt."""
     heard = sounds(36, 12)[:, 0]
     step = MoshiStep(tiny_lm(context=CONTEXT), tiny_mimi(), 2)
     list(step.warm([persona()]))
@@ -414,7 +412,7 @@ def test_a_slot_that_went_nan_begins_with_its_prompt(lm: LMModel, mimi: MimiMode
     list(step.warm([persona()]))
     step.join(0, persona())
     talk(step, 0, sounds(37, 5)[:, 0])
-    step.memory.tensors["mind.transformer.1.kv"][0] = np.nan
+    step.memory.tensors["lm.transformer.1.kv"][0] = np.nan
     talk(step, 0, sounds(39, 1)[:, 0])
     again = talk(step, 0, heard)
     step.join(1, persona())

@@ -1,4 +1,4 @@
-"""Calls without end: a renewed mind is one that read the same tokens one by one, unheard."""
+"""Calls without end: a renewed LM state is one that read the same tokens one by one, unheard."""
 
 import math
 from dataclasses import dataclass, field
@@ -14,15 +14,15 @@ from prometheus_client import REGISTRY
 from tests.engine import folders
 from tests.engine.solo import Call, alone
 from tests.engine.test_step import GREEDY, sampled, sounds
-from tests.engine.tiny import TEXT_CARD, tiny_lm, tiny_mimi
+from tests.engine.tiny import TEXT_CARD, force, tiny_lm, tiny_mimi
 from worker.engine.arrays import Pcm, Tokens
 from worker.engine.conversation.renewal import RenewalRules
 from worker.engine.conversation.responsiveness import QUIET_FRAMES
-from worker.engine.files.lm_weights import load_lm
-from worker.engine.files.mimi_weights import load_codec
 from worker.engine.files.model_files import find_model
+from worker.engine.files.weights import load_codec, load_lm
 from worker.engine.model import StepOut
-from worker.engine.network.memory import Snapshot
+from worker.engine.network.graphs import NEXT_TEXT
+from worker.engine.network.language import Prefill
 from worker.engine.slots import SlotFailed
 from worker.engine.step import MoshiStep
 
@@ -66,27 +66,27 @@ class Talk:
     step: MoshiStep
     columns: list[Tokens] = field(default_factory=list)
     outs: list[StepOut] = field(default_factory=list)
-    ages: list[int] = field(default_factory=list)  # what the mind has read, after each gap
+    ages: list[int] = field(default_factory=list)  # of the LM state, after each gap
 
     def hear(self, pcm: Pcm, *, gap: bool = True) -> None:
         """Go on for one frame, all slots hearing the same."""
         slots = self.step.capacity
         out = self.step.run(np.broadcast_to(pcm, (slots, 1920)), np.ones(slots, dtype=np.bool_))
         self.outs.append(out)
-        self.columns.append(self.step.column[0].copy())
+        self.columns.append(self.step.columns[0].copy())
         if gap:
             self.step.work(GAP_S)
         self.ages.append(age(self.step))
 
     @property
     def renewed_at(self) -> list[int]:
-        """After which frames the mind was younger than before."""
+        """After which frames the LM state was younger than before."""
         return [n for n in range(1, len(self.ages)) if self.ages[n] <= self.ages[n - 1]]
 
 
 def age(step: MoshiStep, slot: int = 0) -> int:
-    """How many positions a slot's mind has read."""
-    return int(step.memory.tensors["mind.transformer.offset"][slot])
+    """How many positions a slot's LM state has read."""
+    return int(step.memory.tensors["lm.transformer.offset"][slot])
 
 
 def make(
@@ -102,17 +102,17 @@ def make(
     return step
 
 
-def open_with(step: MoshiStep, slot: int, lm: LMModel, frames: int) -> Tokens:
-    """Let a slot's mind begin with made-up columns `[frames, 1 + n_q]`, which are returned."""
+def begin_with(step: MoshiStep, slot: int, lm: LMModel, frames: int) -> Tokens:
+    """Let a slot's LM state begin with made-up columns `[frames, 1 + n_q]`, which are returned."""
     rng = np.random.default_rng(4)
-    mind = step.prefill(frames)
+    prefill = Prefill(step.weights, frames)
     columns = rng.integers(0, lm.card, size=(frames, 1 + lm.n_q))
-    columns[0] = mind.initial[0]
-    mind.read(columns)
+    columns[0] = prefill.initial[0]
+    prefill.read(columns)
     ahead = rng.integers(0, lm.card, size=(2, 1 + lm.n_q))
-    opening: Snapshot = mind.snapshot(ahead)
-    step.memory.load(slot, opening)
-    step.renewal.open_with(slot, opening)
+    start = prefill.snapshot(ahead)
+    step.memory.load(slot, start)
+    step.renewal.begin(slot, start)
     return columns
 
 
@@ -130,17 +130,17 @@ def said_by_upstream(lm: LMModel, read: Tokens) -> Tokens:
     return np.stack(said)
 
 
-@pytest.mark.parametrize("opening_frames", [0, 5])
-def test_renewed_mind_is_a_sequential_replay(
-    small: tuple[LMModel, MimiModel], opening_frames: int
+@pytest.mark.parametrize("prompt_frames", [0, 5])
+def test_renewed_lm_state_is_a_sequential_replay(
+    small: tuple[LMModel, MimiModel], prompt_frames: int
 ) -> None:
-    """After a renewal the slot says what upstream says, which read opening and columns in turn."""
+    """After a renewal the slot says what upstream says, which read prompt and columns in turn."""
     lm, mimi = small
     step = MoshiStep(lm, mimi, 1, rules=RULES)
     step.join(0, GREEDY)
-    opening = step.prefill(1).initial
-    if opening_frames:
-        opening = open_with(step, 0, lm, opening_frames)
+    prompt = Prefill(step.weights, 1).initial
+    if prompt_frames:
+        prompt = begin_with(step, 0, lm, prompt_frames)
     talk = Talk(step)
     for frame in sounds(1, 70)[:, 0]:
         talk.hear(frame)
@@ -149,10 +149,10 @@ def test_renewed_mind_is_a_sequential_replay(
     columns = np.stack(talk.columns)
     tokens: set[int] = set()
     for n, until in zip(talk.renewed_at, [*talk.renewed_at[1:], len(columns) - 1], strict=True):
-        own = talk.ages[n] - len(opening)
+        own = talk.ages[n] - len(prompt)
         assert 0 <= talk.ages[n] - CONTEXT // 2 <= PATIENCE
-        replay = np.concatenate([opening, columns[n + 1 - own : until]])
-        said = said_by_upstream(lm, replay)[len(opening) + own :]
+        replay = np.concatenate([prompt, columns[n + 1 - own : until]])
+        said = said_by_upstream(lm, replay)[len(prompt) + own :]
         np.testing.assert_array_equal(said, columns[n + 2 : until + 1, : 1 + lm.dep_q])
         tokens.update(said.flat)
     assert len(tokens) > 10
@@ -172,12 +172,12 @@ def test_first_columns_are_replayed_as_they_were() -> None:
     assert calls[0].ages == calls[1].ages
     for one, other in zip(calls[0].outs, calls[1].outs, strict=True):
         assert one.text.tolist() == other.text.tolist()
-        assert one.will.tolist() == other.will.tolist()
+        assert one.unforced_text.tolist() == other.unforced_text.tolist()
         np.testing.assert_allclose(one.pcm, other.pcm, atol=2e-5)
 
 
 def test_keys_and_values_are_those_of_reading_one_by_one() -> None:
-    """What the mind remembers after a renewal differs from a sequential replay by rounding."""
+    """What the LM state remembers after a renewal differs from a sequential replay by rounding."""
     heard = sounds(2, 12)[:, 0]
     stays, renewed = Talk(make()), Talk(make())
     for frame in heard:
@@ -195,7 +195,7 @@ def test_keys_and_values_are_those_of_reading_one_by_one() -> None:
 
     assert renewals("request") == before + 1
     for name, tensor in stays.step.memory.tensors.items():
-        if name.startswith("mind."):
+        if name.startswith("lm."):
             torch.testing.assert_close(renewed.step.memory.tensors[name], tensor)
 
 
@@ -205,11 +205,11 @@ def test_no_frame_is_missed_and_the_sound_goes_on() -> None:
     announced: list[int] = []
     for frame in sounds(5, 60)[:, 0]:
         talk.hear(frame, gap=False)
-        announced.append(int(talk.step.next_text[0][0]))
+        announced.append(int(talk.step._numbers[0, NEXT_TEXT]))
         codec = {
             name: tensor.clone()
             for name, tensor in talk.step.memory.tensors.items()
-            if not name.startswith("mind.")
+            if not name.startswith("lm.")
         }
         talk.step.work(GAP_S)
         for name, tensor in codec.items():
@@ -222,7 +222,7 @@ def test_no_frame_is_missed_and_the_sound_goes_on() -> None:
 
 
 def test_neighbours_notice_nothing() -> None:
-    """While one slot is renewed, the others' minds stay as they are, to the bit."""
+    """While one slot is renewed, the others' LM states stay as they are, to the bit."""
     talk = Talk(make(slots=2, rules=RenewalRules(patience_frames=0)))
     for frame in sounds(6, 10)[:, 0]:
         talk.hear(frame, gap=False)
@@ -240,14 +240,14 @@ def test_swap_waits_for_a_pause() -> None:
     """Who talks is renewed at their first pause, and not before."""
     talk = Talk(make(tiny_lm(context=128), rules=RenewalRules(at_share=0.75)))
     silence = np.zeros(1920, dtype=np.float32)
-    talk.step.force(0, text=WORD)
+    force(talk.step, 0, text=WORD)
     for _ in range(10):
         talk.hear(silence)
     talk.step.renewal.ask(0, "request")
     for _ in range(10):
         talk.hear(silence)
     assert talk.renewed_at == []
-    talk.step.force(0, text=3)
+    force(talk.step, 0, text=3)
     before = renewals("request")
     for _ in range(3):
         talk.hear(silence)
@@ -259,7 +259,7 @@ def test_swap_waits_for_a_pause() -> None:
 def test_patience_ends() -> None:
     """Who never pauses is renewed after the limit all the same."""
     talk = Talk(make(tiny_lm(context=128), rules=RenewalRules(at_share=0.75, patience_frames=5)))
-    talk.step.force(0, text=WORD)
+    force(talk.step, 0, text=WORD)
     heard = sounds(7, 15)[:, 0]
     for frame in heard[:9]:
         talk.hear(frame)
@@ -273,8 +273,8 @@ def test_patience_ends() -> None:
     assert renewals("request") == before + 1
 
 
-def test_old_minds_are_renewed() -> None:
-    """A mind is renewed at its age, before the ring wraps."""
+def test_old_lm_states_are_renewed() -> None:
+    """An LM state is renewed at its age, before the ring wraps."""
     talk = Talk(make())
     before = renewals("age")
     for frame in sounds(8, 100)[:, 0]:
@@ -302,10 +302,10 @@ def mute_lm(context: int, word_odds: float) -> LMModel:
 
 
 def mute(word_odds: float, rules: RenewalRules = LOSING, context: int = HUSHED_CONTEXT) -> Talk:
-    """A call with such a model, whose mind began with an opening of 4."""
+    """A call with such a model, whose LM state began with a prompt of 4."""
     lm = mute_lm(context, word_odds)
     talk = Talk(make(lm, rules=rules))
-    open_with(talk.step, 0, lm, 4)
+    begin_with(talk.step, 0, lm, 4)
     return talk
 
 
@@ -322,7 +322,7 @@ def turn(talk: Talk, spoken: int = 12, quiet: int = QUIET_FRAMES, *, gap: bool =
 def test_a_listener_is_left_as_it_is() -> None:
     """Who listens for 90 s, a pause of 4 s, and all of it again, at upstream's context of 3,000.
 
-    No mind is renewed, let alone wiped: every frame is one more that it remembers.
+    No LM state is renewed, let alone wiped: every frame is one more that it remembers.
     """
     talk = mute(SOUND, RenewalRules(), context=3000)
     for _ in range(2):
@@ -373,7 +373,7 @@ def test_who_makes_others_wait_keeps_less() -> None:
 
 
 def test_a_lost_model_begins_again() -> None:
-    """Who said nothing for a whole context and gives words no chance has its opening alone."""
+    """Who said nothing for a whole context and gives words no chance has its prompt alone."""
     before = renewals("lost")
     talk = mute(LOST)
     turn(talk)
@@ -391,9 +391,9 @@ def test_a_word_withdraws_forgetting() -> None:
     talk = mute(LOST)
     turn(talk)
     turn(talk, gap=False)
-    talk.step.force(0, text=WORD)
+    force(talk.step, 0, text=WORD)
     talk.hear(QUIET)
-    talk.step.force(0)
+    force(talk.step, 0)
     talk.hear(QUIET)
     turn(talk, spoken=0, quiet=20)
 
@@ -413,16 +413,16 @@ def test_who_is_hushed_is_not_lost() -> None:
     assert renewals("lost") == before
 
 
-def test_the_mind_that_renews_is_within_the_plan() -> None:
-    """Whatever the opening, the mind that reads holds no more frames than the plan counts: all."""
+def test_the_reader_of_renewals_is_within_the_plan() -> None:
+    """Whatever the prompt, the second LM state holds no more frames than the plan counts: all."""
     step = make(tiny_lm(context=96), rules=RenewalRules())
-    for opening in (1, 30, 48, 90):
-        step.renewal.rehearse(opening)
-        assert step.renewal._mind_for(opening).frames <= 96
+    for frames in (1, 30, 48, 90):
+        step.renewal.rehearse(frames)
+        assert step.renewal._reader_for(frames).frames <= 96
 
 
-def test_forget_leaves_the_opening() -> None:
-    """A slot that is to forget has its opening and nothing else, and misses no frame."""
+def test_forget_leaves_the_prompt() -> None:
+    """A slot that is to forget has its prompt and nothing else, and misses no frame."""
     talk = Talk(make())
     for frame in sounds(10, 10)[:, 0]:
         talk.hear(frame)
@@ -435,14 +435,14 @@ def test_forget_leaves_the_opening() -> None:
     assert all(out.valid[0] for out in talk.outs[1:])
 
 
-def test_nan_slot_gets_its_opening_again() -> None:
-    """A slot that went NaN goes on with its opening, and its history does not carry over."""
+def test_nan_slot_gets_its_prompt_again() -> None:
+    """A slot that went NaN goes on with its prompt, and its history does not carry over."""
     talk = Talk(make())
-    open_with(talk.step, 0, tiny_lm(), 6)
+    begin_with(talk.step, 0, tiny_lm(), 6)
     heard = sounds(12, 4)[:, 0]
     for frame in heard:
         talk.hear(frame)
-    talk.step.memory.tensors["mind.transformer.1.kv"][0] = np.nan
+    talk.step.memory.tensors["lm.transformer.1.kv"][0] = np.nan
     talk.hear(heard[0])
     assert talk.ages == [7, 8, 9, 10, 6]
     talk.hear(heard[1])
@@ -491,11 +491,13 @@ def test_a_renewal_that_fails_costs_its_own_slot(monkeypatch: pytest.MonkeyPatch
     assert renewals("request") == before + 1
 
 
-def test_the_mind_that_renews_is_there_from_the_start() -> None:
+def test_the_reader_of_renewals_is_there_from_the_start() -> None:
     """A step that was warmed takes no more memory for its first renewal, and has tried it."""
     step = make(tiny_lm(context=96))
     list(step.warm([]))
-    mind, size = step.renewal._mind, step.renewal.size_bytes
+    reader = step.renewal.reader
+    assert reader is not None
+    size = reader.memory.slot_bytes
     talk, before = Talk(step), renewals("request")
     for n, frame in enumerate(sounds(16, 20)[:, 0]):
         if n == 10:
@@ -503,16 +505,16 @@ def test_the_mind_that_renews_is_there_from_the_start() -> None:
         talk.hear(frame)
 
     assert renewals("request") == before + 1
-    assert step.renewal._mind is mind
-    assert step.renewal.size_bytes == size > 0
+    assert step.renewal.reader is reader
+    assert reader.memory.slot_bytes == size > 0
 
 
 def test_chances_do_not_come_again() -> None:
-    """A renewed mind draws other numbers than when it was as old before."""
+    """A renewed LM state draws other numbers than when it was as old before."""
     step = make()
     step.join(0, sampled(seed=3))
     talk = Talk(step)
-    frames = step.memory.tensors["knobs.frame"]
+    frames = step.memory.tensors["sampling.frame"]
     for n, frame in enumerate(sounds(14, 40)[:, 0]):
         talk.hear(frame)
         assert int(frames[0]) == n + 1

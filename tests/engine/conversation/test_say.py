@@ -1,7 +1,7 @@
-"""A given text on its way into a slot's mouth: pauses, words, padding, silence."""
+"""A given text on its way into a slot: pauses, words, padding, silence."""
 
-from worker.engine.conversation.say import SpokenLine, WantedToken, spell
-from worker.engine.conversation.script import FREE, ForcedFrame, Script, Silence
+from worker.engine.conversation.say import UNFORCED, ForcedFrame, SpokenLine, spell
+from worker.engine.conversation.slot_forcing import Silence, SlotForcing
 
 PAD, END = 3, 0
 SILENCE = Silence(pad=PAD, codes=(7, 8, 9), delays=(0, 1, 1))
@@ -9,7 +9,7 @@ SILENCE = Silence(pad=PAD, codes=(7, 8, 9), delays=(0, 1, 1))
 
 def saying(*words: list[int], ends: list[bool] | None = None) -> SpokenLine:
     """A text of these words; how it ends goes to `ends`."""
-    return SpokenLine(words, PAD, END, None if ends is None else ends.append)
+    return SpokenLine(words, PAD, END, (ends if ends is not None else []).append)
 
 
 def paused(*words: list[int]) -> SpokenLine:
@@ -20,14 +20,14 @@ def paused(*words: list[int]) -> SpokenLine:
     return text
 
 
-def run(text: SpokenLine, will: list[int]) -> list[int]:
-    """The tokens used by a model that would say `will`."""
+def run(text: SpokenLine, unforced: list[int]) -> list[int]:
+    """The tokens used by a model that would say `unforced`."""
     used: list[int] = []
-    for token in will:
-        wanted = text.wanted
+    for token in unforced:
+        forced = text.frame
         word = token not in (PAD, END)
-        if wanted is not None and (word or not wanted.at_word):
-            token = wanted.token
+        if forced.text is not None and (word or not forced.at_word):
+            token = forced.text
         text.used(token)
         used.append(token)
     return used
@@ -46,17 +46,17 @@ def test_a_text_waits_for_a_pause() -> None:
         PAD,
         PAD,
     ]
-    assert text.wanted == WantedToken(11, at_word=True)
+    assert text.frame == ForcedFrame(11, at_word=True)
 
 
 def test_a_text_waits_no_longer_than_ten_seconds() -> None:
     """A model that never pauses is interrupted after 125 frames."""
     text = saying([11])
     run(text, [21] * 124)
-    before = text.wanted
+    before = text.frame
     text.used(21)
 
-    assert (before, text.wanted) == (None, WantedToken(11, at_word=True))
+    assert (before, text.frame) == (UNFORCED, ForcedFrame(11, at_word=True))
 
 
 def test_a_word_begins_where_the_model_begins_one() -> None:
@@ -107,108 +107,108 @@ def test_words_begin_with_a_space() -> None:
     assert spell("", lambda text: [0], pieces) == []
 
 
-def test_a_free_script_orders_nothing() -> None:
+def test_a_slot_without_lines_is_not_forced() -> None:
     """A slot that was told nothing says what it likes."""
-    assert Script(SILENCE).orders == FREE
+    assert SlotForcing(SILENCE).frame == UNFORCED
 
 
 def test_silence_begins_and_ends_with_a_frame() -> None:
     """Codes with a delay belong to the frame before: they fall silent, and speak, a step later."""
-    script = Script(SILENCE)
-    orders: list[ForcedFrame] = []
+    forcing = SlotForcing(SILENCE)
+    frames: list[ForcedFrame] = []
     for step, on in enumerate([True, None, False, None, None]):
         if on is not None:
-            script.hush(on)
-        orders.append(script.orders)
-        script.used(PAD if step < 2 else 20)
+            forcing.hush(on)
+        frames.append(forcing.frame)
+        forcing.used(PAD if step < 2 else 20)
 
-    assert orders == [
+    assert frames == [
         ForcedFrame(PAD, audio=(7, None, None)),
         ForcedFrame(PAD, audio=(7, 8, 9)),
         ForcedFrame(audio=(None, 8, 9)),
-        FREE,
-        FREE,
+        UNFORCED,
+        UNFORCED,
     ]
 
 
 def test_silence_has_reasons() -> None:
     """A slot speaks again when the last reason for its silence is gone."""
-    script = Script(SILENCE)
-    script.hush(True)
-    script.hush(True, "prompt")
-    script.hush(False)
-    still = script.orders.text
-    script.hush(False, "prompt")
+    forcing = SlotForcing(SILENCE)
+    forcing.hush(True)
+    forcing.hush(True, "prompt")
+    forcing.hush(False)
+    still = forcing.frame.text
+    forcing.hush(False, "prompt")
 
-    assert (still, script.orders) == (PAD, FREE)
+    assert (still, forcing.frame) == (PAD, UNFORCED)
 
 
 def test_after_a_prompt_delayed_codes_are_silent() -> None:
-    """A mind that has just read silence finishes its silent frame, and is free."""
-    script = Script(SILENCE)
-    script.after_silence()
-    first = script.orders
-    script.used(20)
+    """A model that has just read silence finishes its silent frame, and is free."""
+    forcing = SlotForcing(SILENCE)
+    forcing.after_silence()
+    first = forcing.frame
+    forcing.used(20)
 
-    assert (first, script.orders) == (ForcedFrame(audio=(None, 8, 9)), FREE)
+    assert (first, forcing.frame) == (ForcedFrame(audio=(None, 8, 9)), UNFORCED)
 
 
 def test_a_hushed_slot_says_its_text_later() -> None:
     """A text waits while its slot is hushed."""
-    script = Script(SILENCE)
-    script.say(saying([11]))
+    forcing = SlotForcing(SILENCE)
+    forcing.say(saying([11]))
     for _ in range(4):
-        script.used(PAD)
-    script.hush(True)
-    hushed = script.orders.text
+        forcing.used(PAD)
+    forcing.hush(True)
+    hushed = forcing.frame.text
     for _ in range(10):
-        script.used(PAD)
-    script.hush(False)
+        forcing.used(PAD)
+    forcing.hush(False)
 
-    assert (hushed, script.orders.text, script.orders.at_word) == (PAD, 11, True)
+    assert (hushed, forcing.frame.text, forcing.frame.at_word) == (PAD, 11, True)
 
 
 def test_a_text_that_is_cut_off_is_not_finished_later() -> None:
     """A hush ends a text that has begun; what was not begun is said after the hush, whole."""
     ends: list[bool] = []
-    script = Script(SILENCE)
-    script.say(saying([11], [12], ends=ends))
-    script.say(saying([13], [14]))
+    forcing = SlotForcing(SILENCE)
+    forcing.say(saying([11], [12], ends=ends))
+    forcing.say(saying([13], [14]))
     for token in (PAD, PAD, PAD, PAD, 11):
-        script.used(token)
-    script.hush(True)
+        forcing.used(token)
+    forcing.hush(True)
     at_once = list(ends)
-    script.used(PAD)
-    script.hush(False)
+    forcing.used(PAD)
+    forcing.hush(False)
     used = [PAD] * 4
     for token in used:
-        script.used(token)
+        forcing.used(token)
 
     assert at_once == [False]
-    assert (script.orders.text, script.orders.at_word) == (13, True)
+    assert (forcing.frame.text, forcing.frame.at_word) == (13, True)
 
 
 def test_texts_follow_one_another() -> None:
     """What is asked for later is said later, after a pause of its own."""
     ends: list[bool] = []
-    script = Script(SILENCE)
-    script.say(saying([11], ends=ends))
-    script.say(saying([12], ends=ends))
+    forcing = SlotForcing(SILENCE)
+    forcing.say(saying([11], ends=ends))
+    forcing.say(saying([12], ends=ends))
     for token in (PAD, PAD, PAD, PAD, 11):
-        script.used(token)
-    between = script.orders
+        forcing.used(token)
+    between = forcing.frame
     for _ in range(4):
-        script.used(PAD)
+        forcing.used(PAD)
 
-    assert (between, script.orders.text, ends) == (FREE, 12, [True])
-    script.drop_sayings()
+    assert (between, forcing.frame.text, ends) == (UNFORCED, 12, [True])
+    forcing.drop_lines()
     assert ends == [True, False]
-    assert script.orders == FREE
+    assert forcing.frame == UNFORCED
 
 
 def test_a_text_without_words_ends_at_once() -> None:
     """Nothing to say is said already."""
     ends: list[bool] = []
-    Script(SILENCE).say(saying(ends=ends))
+    SlotForcing(SILENCE).say(saying(ends=ends))
 
     assert ends == [True]

@@ -19,8 +19,8 @@ from protocol.sampling import Sampling, UsualSampling
 from tests.engine import folders
 from tests.engine.test_load import ANNA, CPU, ignore, settings
 from tests.engine.test_step import sounds, talk
-from worker.engine.files.lm_weights import load_lm
 from worker.engine.files.model_files import MissingFile, find_model
+from worker.engine.files.weights import load_lm
 from worker.engine.load import load_model
 from worker.engine.step import MoshiStep
 

@@ -12,9 +12,9 @@ from safetensors.numpy import save_file
 
 from protocol.errors import InvalidInput
 from tests.engine import folders
-from worker.engine.files.lm_weights import Unfilled
 from worker.engine.files.shapes import agent_steps, is_prompted, lm_sizes, rows_taken, takes
 from worker.engine.files.weight_files import read_shapes
+from worker.engine.files.weights import Unfilled
 
 
 def shapes_of(**sizes: int) -> dict[str, tuple[int, ...]]:

@@ -6,22 +6,22 @@ from worker.engine.network.memory import Memory, Rows
 
 
 def make() -> tuple[Memory, Rows, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """A memory of three slots: a ring of four frames, an offset, a knob; filled with numbers."""
+    """A memory of three slots: a ring of four frames, an offset, a top-k; filled with numbers."""
     memory = Memory(3, torch.device("cpu"))
-    mind = memory.rows(3, "mind")
-    ring = mind.take("ring", 2, 4, dtype=torch.float32, frames_dim=1)
-    offset = mind.take("offset")
-    knob = memory.rows(3, "knobs").take("top_k", fill=1)
+    rows = memory.rows(3, "lm")
+    ring = rows.take("ring", 2, 4, dtype=torch.float32, frames_dim=1)
+    offset = rows.take("offset")
+    top_k = memory.rows(3, "sampling").take("top_k", fill=1)
     ring.copy_(torch.arange(24.0).view(3, 2, 4))
     offset.copy_(torch.tensor([10, 20, 30]))
-    knob.copy_(torch.tensor([5, 6, 7]))
-    return memory, mind, ring, offset, knob
+    top_k.copy_(torch.tensor([5, 6, 7]))
+    return memory, rows, ring, offset, top_k
 
 
 def test_rows_are_views_of_one_tensor() -> None:
     """Every batch size sees the same memory."""
     memory, _, ring, _, _ = make()
-    two = memory.rows(2, "mind").take("ring", 2, 4, dtype=torch.float32, frames_dim=1)
+    two = memory.rows(2, "lm").take("ring", 2, 4, dtype=torch.float32, frames_dim=1)
 
     assert two.shape == (2, 2, 4)
     assert two.data_ptr() == ring.data_ptr()
@@ -30,39 +30,39 @@ def test_rows_are_views_of_one_tensor() -> None:
 
 def test_copy_moves_everything_of_one_slot() -> None:
     """A copy takes every part of a slot along and leaves the third slot alone."""
-    memory, _, ring, offset, knob = make()
+    memory, _, ring, offset, top_k = make()
     memory.copy(0, 2)
 
     assert torch.equal(ring[2], torch.arange(8.0).view(2, 4))
     assert offset.tolist() == [10, 20, 10]
-    assert knob.tolist() == [5, 6, 5]
+    assert top_k.tolist() == [5, 6, 5]
 
 
 def test_clear_resets_one_slot_and_leaves_its_ring() -> None:
     """A cleared slot has its first values again; its ring is masked by the offset and may stay."""
-    memory, _, ring, offset, knob = make()
+    memory, _, ring, offset, top_k = make()
     memory.clear(1)
 
     assert offset.tolist() == [10, 0, 30]
-    assert knob.tolist() == [5, 1, 7]
+    assert top_k.tolist() == [5, 1, 7]
     assert ring[1].tolist() == [[8, 9, 10, 11], [12, 13, 14, 15]]
 
 
 def test_deep_clear_zeroes_the_ring() -> None:
     """A deep clear of some parts zeroes their rings too and leaves the other parts."""
-    memory, _, ring, offset, knob = make()
+    memory, _, ring, offset, top_k = make()
     ring[1, 0, 2] = torch.nan
-    memory.clear(1, deep=True, parts=("mind",))
+    memory.clear(1, deep=True, parts=("lm",))
 
     assert ring[1].tolist() == [[0, 0, 0, 0], [0, 0, 0, 0]]
     assert offset.tolist() == [10, 0, 30]
-    assert knob.tolist() == [5, 6, 7]
+    assert top_k.tolist() == [5, 6, 7]
 
 
 def test_snapshot_is_a_copy() -> None:
     """What happens to a slot after `save` is not in the snapshot."""
     memory, _, ring, offset, _ = make()
-    snapshot = memory.save(0, "mind")
+    snapshot = memory.save(0, "lm")
     ring[0].zero_()
     offset[0] = 0
     memory.load(2, snapshot)
@@ -73,21 +73,21 @@ def test_snapshot_is_a_copy() -> None:
 
 def test_snapshot_of_a_short_session_is_short() -> None:
     """Rings are saved up to the frames they hold, and loaded without touching the rest."""
-    memory, _, ring, offset, knob = make()
-    snapshot = memory.save(0, "mind", frames=3)
+    memory, _, ring, offset, top_k = make()
+    snapshot = memory.save(0, "lm", frames=3)
     memory.load(1, snapshot)
 
     assert snapshot.size_bytes == 2 * 3 * 4 + 8
     assert ring[1].tolist() == [[0, 1, 2, 11], [4, 5, 6, 15]]
     assert offset.tolist() == [10, 10, 30]
-    assert knob.tolist() == [5, 6, 7]
+    assert top_k.tolist() == [5, 6, 7]
 
 
 def test_nothing_moves() -> None:
     """Copy, clear and load happen in place: every address stays."""
     memory, _, _, _, _ = make()
     before = {name: tensor.data_ptr() for name, tensor in memory.tensors.items()}
-    memory.load(1, memory.save(0, "mind"))
+    memory.load(1, memory.save(0, "lm"))
     memory.copy(1, 2)
     memory.clear(0, deep=True)
 

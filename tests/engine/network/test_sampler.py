@@ -26,7 +26,7 @@ def draw(
     width: int = CARD,
 ) -> torch.Tensor:
     """Draw a text token from the same logits `[card]` for every seed."""
-    rows = Memory(len(seeds), torch.device("cpu")).rows(len(seeds), "knobs")
+    rows = Memory(len(seeds), torch.device("cpu")).rows(len(seeds), "sampling")
     sampler, sampling_state = (
         Sampler(rows, Widths(text=width, audio=width), 8),
         SamplingState.of(rows),
@@ -70,7 +70,7 @@ def test_frames_of_one_call_have_it_too() -> None:
     """So do the tokens of one seed over many frames."""
     logits = torch.randn(CARD, generator=torch.Generator().manual_seed(1))
     sampling = Sampling(text_temperature=1.3, text_top_k=CARD)
-    rows = Memory(20_000, torch.device("cpu")).rows(20_000, "knobs")
+    rows = Memory(20_000, torch.device("cpu")).rows(20_000, "sampling")
     sampler, sampling_state = (
         Sampler(rows, Widths(text=CARD, audio=CARD), 8),
         SamplingState.of(rows),
@@ -85,7 +85,7 @@ def test_frames_of_one_call_have_it_too() -> None:
 
 def test_streams_of_one_frame_are_drawn_apart() -> None:
     """The chances of text and of each codebook are even and have nothing to do with each other."""
-    rows = Memory(20_000, torch.device("cpu")).rows(20_000, "knobs")
+    rows = Memory(20_000, torch.device("cpu")).rows(20_000, "sampling")
     sampling_state = SamplingState.of(rows)
     sampling_state.seed.copy_(torch.arange(20_000))
     sampling_state.text_temperature.fill_(1.0)
@@ -143,8 +143,8 @@ def test_first_frame_has_upstreams_distribution() -> None:
             step.join(slot, persona)
         step.run(pcm, mask)
         step.run(pcm, mask)  # reads what the first step drew
-        texts.append(torch.from_numpy(step.column[:, 0].copy()))
-        codes.append(torch.from_numpy(step.column[:, 1].copy()))
+        texts.append(torch.from_numpy(step.columns[:, 0].copy()))
+        codes.append(torch.from_numpy(step.columns[:, 1].copy()))
 
     text_probs, code_probs = first_frame(sampling)
     assert_fits(torch.cat(texts), text_probs)

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from protocol.personas import Persona
 from tests.engine.tiny import tiny_lm, tiny_mimi
-from worker.engine.files.lm_weights import Unfilled
+from worker.engine.files.weights import Unfilled
 from worker.engine.load import plan_memory
 from worker.engine.step import MoshiStep
 
@@ -90,7 +90,7 @@ def test_no_tensor_moves(step: MoshiStep) -> None:
     run(step)
     after = {path: tensor.data_ptr() for path, tensor in tensors(step, "step", set())}
 
-    assert len(before) > 60  # the walk finds the rings, filters, knobs and tables
+    assert len(before) > 60  # the walk finds the rings, filters, sampling and tables
     assert before == after
 
 
@@ -113,7 +113,7 @@ def test_all_state_is_memory(step: MoshiStep) -> None:
 def test_nothing_is_read_back(step: MoshiStep) -> None:
     """The computation of a step has no read by the host and no shape that depends on data."""
     with torch.inference_mode(), Capturing():
-        step.passes[3].run()
+        step.graphs[3].run()
 
 
 class OnOneDevice(TorchDispatchMode):
@@ -138,9 +138,9 @@ def test_all_is_on_the_device(dtype: torch.dtype) -> None:
     lm = tiny_lm().to(device="meta", dtype=dtype)
     step = MoshiStep(lm, tiny_mimi().to("meta"), 2)
     with torch.inference_mode():
-        step.passes[2].run()  # makes what is made once
+        step.graphs[2].run()  # makes what is made once
         with OnOneDevice():
-            step.passes[2].run()
+            step.graphs[2].run()
 
 
 def test_moshis_own_7b_runs_in_the_memory_that_is_planned() -> None:
@@ -152,9 +152,9 @@ def test_moshis_own_7b_runs_in_the_memory_that_is_planned() -> None:
     with Unfilled():
         lm, mimi = get_moshi_lm(None, None, meta, torch.bfloat16), get_mimi(None, None, meta)
     plan = plan_memory(lm, mimi, torch.device("cpu"), torch.bfloat16)
-    step = MoshiStep(lm, mimi, 2, tiers=[])
+    step = MoshiStep(lm, mimi, 2, batch_sizes=[])
     with torch.inference_mode():
-        step.passes[2].run()
+        step.graphs[2].run()
 
     assert (step.memory.slot_bytes, lm.context) == (pytest.approx(1.48 * 2**30, rel=0.005), 3000)
     planned = plan.slot_bytes + plan.context_frames * plan.frame_bytes

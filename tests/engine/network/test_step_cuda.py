@@ -20,16 +20,16 @@ pytestmark = [
 ]
 
 
-def step_on_gpu(capacity: int, tiers: list[int], dtype: torch.dtype = torch.float32) -> MoshiStep:
+def step_on_gpu(capacity: int, sizes: list[int], dtype: torch.dtype = torch.float32) -> MoshiStep:
     """A step over the tiny Moshi."""
     lm = tiny_lm(context=CONTEXT).to(device=DEVICE, dtype=dtype)
-    return MoshiStep(lm, tiny_mimi().to(DEVICE), capacity, tiers=tiers)
+    return MoshiStep(lm, tiny_mimi().to(DEVICE), capacity, batch_sizes=sizes)
 
 
 def without_graphs(step: MoshiStep) -> MoshiStep:
     """The same step, computed instead of replayed."""
-    for each in step.passes.values():
-        each.forget_graph()
+    for each in step.graphs.values():
+        each._graph = None
     return step
 
 
@@ -49,7 +49,7 @@ def test_recording_changes_nothing() -> None:
     """Capture at start-up leaves every slot as new."""
     step = step_on_gpu(3, [1, 2])
 
-    for name in ("mind.transformer.offset", "codec.heard", "codec.ears.transformer.offset"):
+    for name in ("lm.transformer.offset", "codec.heard", "codec.ears.transformer.offset"):
         assert step.memory.tensors[name].tolist() == [0, 0, 0]
 
 
@@ -84,7 +84,7 @@ def test_a_call_is_upstreams_call() -> None:
 
 
 def test_same_seed_same_call_within_a_tier() -> None:
-    """In bfloat16 a sampled call is the same, whatever the other slots of its tier do."""
+    """In bfloat16 a sampled call is the same, whatever the other slots of its batch do."""
     heard = sounds(72, 30)[:, 0]
     calls: list[list[int]] = []
     for busy in (False, True):
@@ -99,7 +99,7 @@ def test_same_seed_same_call_within_a_tier() -> None:
 
 
 def test_tiers_differ_by_rounding() -> None:
-    """The same row has the same logits in every tier, but for bfloat16's rounding."""
+    """The same row has the same logits in every batch size, but for bfloat16's rounding."""
     step = without_graphs(step_on_gpu(8, [1, 2, 4], torch.bfloat16))
     step.join(0, GREEDY)
     talk(step, 0, sounds(73, 20)[:, 0])
@@ -111,7 +111,7 @@ def test_tiers_differ_by_rounding() -> None:
 
     hook = step._weights.lm.text_linear.register_forward_hook(look)
     with torch.inference_mode():
-        for each in step.passes.values():
+        for each in step.graphs.values():
             each.run()
     hook.remove()
 
@@ -120,7 +120,7 @@ def test_tiers_differ_by_rounding() -> None:
         torch.testing.assert_close(logits, seen[0], atol=0.03 * float(seen[0].abs().max()), rtol=0)
 
 
-def test_minds_are_renewed_under_graphs() -> None:
+def test_lm_states_are_renewed_under_graphs() -> None:
     """What prefill puts beside and into slots is what replays read: renewals change no token."""
     talks: list[Talk] = []
     for build in (lambda step: step, without_graphs):

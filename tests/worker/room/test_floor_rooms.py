@@ -9,7 +9,7 @@ from tests.worker.conftest import HOLD_S, TURNS_ALONE
 from tests.worker.rooms import change_promise
 from tests.worker.scenes import scene
 from tests.worker.scripted.model import TOO_MUCH
-from tests.worker.scripted.schedule import Schedule, Will
+from tests.worker.scripted.schedule import Schedule, Wish
 
 OVERLAP_MOST_S = 0.2
 TEACHER = {"name": "teacher", "greeting": False}
@@ -20,7 +20,7 @@ NAMES = ("chef", "astronaut", "teacher")
 async def test_one_voice_at_a_time(scripted: Stack, schedule: Schedule) -> None:
     """Three personas that all want to speak all the time are heard one after another."""
     async with scene(scripted, schedule, *TRIO) as room:
-        schedule.write({name: Will(speaks=8, rest=12) for name in NAMES})
+        schedule.write({name: Wish(speaks=8, rest=12) for name in NAMES})
         await eventually(
             lambda: all(room.ann.timeline.spoke_s(who) > 0.5 for who in room.ann.heard),
             "each is heard",
@@ -34,9 +34,9 @@ async def test_the_first_to_want_it_gets_it(scripted: Stack, schedule: Schedule)
     async with scene(scripted, schedule, *TRIO) as room:
         schedule.write(
             {
-                "teacher": Will(at=2, speaks=10),
-                "chef": Will(at=6, speaks=3),
-                "astronaut": Will(at=9),
+                "teacher": Wish(at=2, speaks=10),
+                "chef": Wish(at=6, speaks=3),
+                "astronaut": Wish(at=9),
             }
         )
         await room.changed("astronaut", "wanted")
@@ -48,7 +48,7 @@ async def test_the_first_to_want_it_gets_it(scripted: Stack, schedule: Schedule)
 async def test_each_change_is_an_attribute(scripted: Stack, schedule: Schedule) -> None:
     """The persona with the floor carries it as an attribute, and loses it with the floor."""
     async with scene(scripted, schedule, "chef", "astronaut") as room:
-        schedule.write({"chef": Will(speaks=6)})
+        schedule.write({"chef": Wish(speaks=6)})
         await eventually(lambda: room.told() == {"chef"}, "the chef has it")
         await eventually(lambda: not room.told(), "nobody has it")
 
@@ -60,9 +60,9 @@ async def test_named_by_another_persona(scripted: Stack, schedule: Schedule) -> 
     async with scene(scripted, schedule, *TRIO) as room:
         schedule.write(
             {
-                "chef": Will(speaks=9, word="Teacher"),
-                "astronaut": Will(at=4, speaks=4),
-                "teacher": Will(at=10, speaks=4),
+                "chef": Wish(speaks=9, word="Teacher"),
+                "astronaut": Wish(at=4, speaks=4),
+                "teacher": Wish(at=10, speaks=4),
             }
         )
         await room.changed("astronaut", "wanted")
@@ -78,7 +78,7 @@ async def test_named_in_a_typed_line(scripted: Stack, schedule: Schedule) -> Non
             "Astronaut or Teacher?", topic=wire.CHAT_TOPIC
         )
         await eventually(lambda: bool(room.ann.chat), "the line was read")
-        schedule.write({"chef": Will(), "astronaut": Will(), "teacher": Will(at=3)})
+        schedule.write({"chef": Wish(), "astronaut": Wish(), "teacher": Wish(at=3)})
         await room.changed("teacher", "named")
 
         assert await room.changes() == [("teacher", "named")]
@@ -88,7 +88,7 @@ async def test_who_holds_it_for_too_long(scripted: Stack, schedule: Schedule) ->
     """A persona that does not end yields at a pause that would not have ended its turn."""
     async with scene(scripted, schedule, "chef", "astronaut") as room:
         held_long = round(HOLD_S / 0.08) + 10
-        schedule.write({"chef": Will(speaks=held_long, rest=4), "astronaut": Will(at=9)})
+        schedule.write({"chef": Wish(speaks=held_long, rest=4), "astronaut": Wish(at=9)})
         await room.changed("astronaut", "wanted")
         spoke_s = room.ann.timeline.spoke_s(room.who("chef"))
 
@@ -100,10 +100,10 @@ async def test_who_holds_it_for_too_long(scripted: Stack, schedule: Schedule) ->
 async def test_a_person_speaks_over_it(scripted: Stack, schedule: Schedule) -> None:
     """A persona that goes on is stopped, nobody talks into the person, and then it may go on."""
     async with scene(scripted, schedule, "chef", "astronaut") as room:
-        schedule.write({"chef": Will()})
+        schedule.write({"chef": Wish()})
         await room.changed("chef", "wanted")
         room.ann.speech = babble(30.0, pauses=False)
-        schedule.write({"chef": Will(), "astronaut": Will(at=20)})
+        schedule.write({"chef": Wish(), "astronaut": Wish(at=20)})
         await room.changed("", "talked_over")
         room.ann.speech = None
         await room.changed("chef", "wanted", times=2)
@@ -114,7 +114,7 @@ async def test_a_person_speaks_over_it(scripted: Stack, schedule: Schedule) -> N
 async def test_talk_among_themselves(scripted: Stack, schedule: Schedule) -> None:
     """Personas fall silent after some turns among themselves; a person's word starts them again."""
     async with scene(scripted, schedule, "chef", "astronaut") as room:
-        schedule.write({name: Will(speaks=4, rest=12) for name in ("chef", "astronaut")})
+        schedule.write({name: Wish(speaks=4, rest=12) for name in ("chef", "astronaut")})
         await room.changed("", "silent")
         alone = await room.changes()
         room.ann.speech = babble(1.0, pauses=False)
@@ -135,7 +135,7 @@ async def test_a_persona_whose_slot_fails(scripted: Stack, schedule: Schedule) -
         line = await room.say("chef", TOO_MUCH)
         warning = await room.warned()
         said = await room.said(line)
-        schedule.write({"chef": Will(speaks=9), "astronaut": Will(at=20, speaks=9)})
+        schedule.write({"chef": Wish(speaks=9), "astronaut": Wish(at=20, speaks=9)})
         await room.changed("chef", "wanted")
         await room.changed("astronaut", "wanted")
         await eventually(lambda: all(map(room.ann.timeline.spoke_s, before.values())), "both")
@@ -155,7 +155,7 @@ async def test_a_muted_persona_takes_no_floor(scripted: Stack, schedule: Schedul
         )
 
     async with scene(scripted, schedule, "chef", "astronaut") as room:
-        schedule.write({"chef": Will(), "astronaut": Will(at=9)})
+        schedule.write({"chef": Wish(), "astronaut": Wish(at=9)})
         await room.changed("chef", "wanted")
         await change_promise(scripted, room.ann.room.name, chef_muted)
         await room.changed("astronaut", "wanted")

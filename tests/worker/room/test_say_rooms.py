@@ -10,7 +10,7 @@ from harness.babble import babble
 from harness.person import eventually
 from harness.stack import Stack, start_stack
 from tests.worker.scenes import Scene, scene
-from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule, Will
+from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule, Wish
 from worker.room.lines import GREETING
 
 LINE, NEXT_LINE = "Dinner is ready. We have soup and bread.", "We have bread."
@@ -25,7 +25,7 @@ async def test_a_line_is_said_whole_before_others_speak(
     """It lasts longer than the floor may be held, its words are apart, others want to speak."""
     async with scene(scripted, schedule, "chef", "astronaut") as room:
         line = await room.say("chef", LINE)
-        schedule.write({"astronaut": Will(speaks=6, rest=3)})
+        schedule.write({"astronaut": Wish(speaks=6, rest=3)})
         said = await room.said(line)
         await room.changed("astronaut", "wanted")
         await eventually(lambda: room.ann.timeline.spoke_s(room.who("astronaut")) > 0.2, "it does")

@@ -1,6 +1,7 @@
 """The model that follows a schedule: tone and word while it speaks, silence while it is hushed.
 
-Lines that it is told to say go through the engine's own `Script`, a word each `WORD_EVERY` frames.
+Lines that it is told to say go through the engine's own `SlotForcing`, a word each `WORD_EVERY`
+frames.
 Numpy only. Engine thread.
 """
 
@@ -15,54 +16,54 @@ from tests.worker.scripted.schedule import (
     VOCABULARY,
     WORD_EVERY,
     Schedule,
-    Will,
+    Wish,
 )
 from worker.engine.arrays import Mask, Pcm
 from worker.engine.conversation.say import Done, SpokenLine
-from worker.engine.conversation.script import Script, Silence
+from worker.engine.conversation.slot_forcing import Silence, SlotForcing
 from worker.engine.model import Model, StepOut
 
 FRAME_SAMPLES, RATE_HZ, LEVEL = 1920, 24_000, 0.3
 TOO_MUCH = "I fail."
-NONE = Will(at=0, speaks=0)
+NONE = Wish(at=0, speaks=0)
 SILENCE = Silence(pad=PAD, codes=(0,), delays=(0,))
 
 
 @dataclass(slots=True)
-class Seat:
-    """One persona and its position in the schedule."""
+class ScriptedSession:
+    """One persona: how far it is in its wish."""
 
     name: str
-    script: Script = field(default_factory=lambda: Script(SILENCE))
+    forcing: SlotForcing = field(default_factory=lambda: SlotForcing(SILENCE))
     frame: int = 0  # since the schedule was written
     spoken: int = 0  # frames of this turn
     content_since: int | None = None
     phase: int = 0
     sounds_until: int = 0  # frame at which the last word of a line is over
 
-    def wants(self, will: Will) -> bool:
-        """Return whether the persona wants to speak in this frame."""
+    def wants(self, wish: Wish) -> bool:
+        """Whether it wants to speak in this frame."""
         if self.content_since is not None:
-            if will.rest is None or self.frame - self.content_since < will.rest:
+            if wish.rest is None or self.frame - self.content_since < wish.rest:
                 return False
             self.content_since, self.spoken = None, 0
-        if will.speaks is not None and self.spoken >= will.speaks:
+        if wish.speaks is not None and self.spoken >= wish.speaks:
             self.content_since = self.frame
             return False
-        return self.frame >= will.at
+        return self.frame >= wish.at
 
-    def text(self, wanted: Will, wants: bool) -> int:
-        """Return the text token of this frame."""
-        orders = self.script.orders
-        if orders.text is None:
+    def text(self, wanted: Wish, wants: bool) -> int:
+        """The text token that is used in this frame."""
+        forced = self.forcing.frame
+        if forced.text is None:
             word = wants and self.spoken % WORD_EVERY == 0
             self.spoken += wants
             return token_of(wanted.word) if word else PAD
-        if orders.at_word and self.frame % WORD_EVERY:  # it begins a word now and then
+        if forced.at_word and self.frame % WORD_EVERY:  # it begins a word now and then
             return PAD
-        if orders.text not in (PAD, END_OF_PAD):
+        if forced.text not in (PAD, END_OF_PAD):
             self.sounds_until = self.frame + WORD_EVERY
-        return orders.text
+        return forced.text
 
 
 class ScriptedStep:
@@ -72,79 +73,79 @@ class ScriptedStep:
         self._capacity = capacity
         self._schedule = schedule
         self._version = 0
-        self._wills: dict[str, Will] = {}
-        self._seats: dict[int, Seat] = {}
+        self._wishes: dict[str, Wish] = {}
+        self._sessions: dict[int, ScriptedSession] = {}
 
     @property
     def capacity(self) -> int:
-        """The number of slots, B."""
+        """Slots in the batch, B."""
         return self._capacity
 
     def join(self, slot: int, persona: Persona) -> None:
-        """Start a persona in a slot, at the beginning of its schedule."""
-        self._seats[slot] = Seat(persona.name)
+        """A persona comes, and begins its wish."""
+        self._sessions[slot] = ScriptedSession(persona.name)
 
     def leave(self, slot: int) -> None:
-        """Stop the persona of a slot."""
-        self._seats.pop(slot).script.drop_sayings()
+        """It goes."""
+        self._sessions.pop(slot).forcing.drop_lines()
 
     def move(self, source: int, target: int) -> None:
-        """Move a persona to another slot."""
-        self._seats[target] = self._seats.pop(source)
+        """It goes on in another slot."""
+        self._sessions[target] = self._sessions.pop(source)
 
     def hush(self, slot: int, on: bool) -> None:
-        """Silence a persona, which goes on wanting to speak."""
-        self._seats[slot].script.hush(on)
+        """Silence it; it goes on wanting."""
+        self._sessions[slot].forcing.hush(on)
 
     def say(self, slot: int, text: str, done: Done) -> None:
         """Say a line of words of the vocabulary; one line is too much for it."""
         if text == TOO_MUCH:
             raise ValueError(text)
         words = [[token_of(word)] for word in text.split()]
-        self._seats[slot].script.say(SpokenLine(words, PAD, END_OF_PAD, done))
+        self._sessions[slot].forcing.say(SpokenLine(words, PAD, END_OF_PAD, done))
 
     def drop_lines(self, slot: int) -> None:
-        """Drop the lines of a slot."""
-        self._seats[slot].script.drop_sayings()
+        """Say nothing of what it was told."""
+        self._sessions[slot].forcing.drop_lines()
 
     def forget(self, slot: int) -> None:
-        """Do nothing: there is no memory."""
+        """It remembers nothing."""
 
     def work(self, gap_s: float) -> bool:
-        """Return that no work waits."""
+        """Nothing waits."""
         return False
 
     def run(self, pcm: Pcm, exec_mask: Mask) -> StepOut:
-        """Compute one frame of every persona; its input has no effect."""
+        """One frame of everybody's schedule; what is heard changes nothing."""
         self._follow()
         sound = np.zeros((self._capacity, FRAME_SAMPLES), dtype=np.float32)
         text = np.full(self._capacity, PAD, dtype=np.int64)
-        will = text.copy()
-        for slot, seat in self._seats.items():
+        unforced = text.copy()
+        for slot, session in self._sessions.items():
             if not exec_mask[slot]:
                 continue
-            wanted = self._wills.get(seat.name, NONE)
-            wants, hushed = seat.wants(wanted), seat.script.silent
+            wanted = self._wishes.get(session.name, NONE)
+            wants, hushed = session.wants(wanted), session.forcing.silent
             if wants:
-                will[slot] = token_of(wanted.word)
-            text[slot] = seat.text(wanted, wants and not hushed)
-            if not hushed and (wants or seat.frame < seat.sounds_until):
-                sound[slot] = _tone(seat.phase, wanted.hz)
-            seat.script.used(int(text[slot]))
-            seat.frame += 1
-            seat.phase += FRAME_SAMPLES
-        return StepOut(pcm=sound, text=text, will=will, valid=exec_mask.copy())
+                unforced[slot] = token_of(wanted.word)
+            text[slot] = session.text(wanted, wants and not hushed)
+            if not hushed and (wants or session.frame < session.sounds_until):
+                sound[slot] = _tone(session.phase, wanted.hz)
+            session.forcing.used(int(text[slot]))
+            session.frame += 1
+            session.phase += FRAME_SAMPLES
+        return StepOut(pcm=sound, text=text, unforced_text=unforced, valid=exec_mask.copy())
 
     def _follow(self) -> None:
         version = self._schedule.version()
         if version != self._version:
-            self._version, self._wills = version, self._schedule.read()
-            for slot, seat in self._seats.items():
-                self._seats[slot] = Seat(seat.name, seat.script)
+            self._version, self._wishes = version, self._schedule.read()
+            for slot, session in self._sessions.items():
+                self._sessions[slot] = ScriptedSession(session.name, session.forcing)
 
 
 def token_of(word: str) -> int:
-    """Return the text token of a word."""
+    """The text token of a word of the vocabulary."""
     return END_OF_PAD + 1 + VOCABULARY.index(word)
 
 
@@ -154,7 +155,7 @@ def _tone(phase: int, hz: float) -> Pcm:
 
 
 def scripted_model(capacity: int, schedule: Schedule) -> Model:
-    """Return the model, ready to run."""
+    """Make it, ready to run."""
     return Model(
         name="scripted",
         step=ScriptedStep(capacity, schedule),

@@ -1,4 +1,4 @@
-"""The schedule: when each persona wants to speak, in a file that a test writes."""
+"""The schedule of wishes: what each persona wants when, in a file that a test writes. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ WORD_EVERY = 4  # frames
 
 
 @dataclass(frozen=True, slots=True)
-class Will:
-    """A persona wants to speak from frame `at` after the schedule was written, for `speaks` frames.
+class Wish:
+    """From frame `at` after the schedule was written it wants to speak, for `speaks` frames.
 
     Hushed it goes on wanting, as a model does. Once it has spoken it is content for `rest` frames,
     then it wants again; None: for ever.
@@ -31,25 +31,25 @@ class Will:
 
 
 class Schedule:
-    """The schedule's file: the test writes it, the model reads it when it has changed."""
+    """The file. The test writes it, the model reads it when it has changed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def write(self, wills: Mapping[str, Will]) -> None:
-        """Write when each persona, by name, wants to speak; others never do."""
+    def write(self, wishes: Mapping[str, Wish]) -> None:
+        """From the next frame on each persona has this wish, by its name; others have none."""
         draft = self.path.with_suffix(".draft")
-        draft.write_text(json.dumps({name: asdict(will) for name, will in wills.items()}))
+        draft.write_text(json.dumps({name: asdict(wish) for name, wish in wishes.items()}))
         draft.replace(self.path)
 
     def version(self) -> int:
-        """Return a number that changes with each writing; 0 before the first."""
+        """A number that changes with each writing; 0 before the first."""
         try:
             status = self.path.stat()
         except FileNotFoundError:
             return 0
         return status.st_ino ^ status.st_mtime_ns
 
-    def read(self) -> dict[str, Will]:
-        """Return the schedule that was written last."""
-        return {name: Will(**will) for name, will in json.loads(self.path.read_text()).items()}
+    def read(self) -> dict[str, Wish]:
+        """The wishes that were written last."""
+        return {name: Wish(**wish) for name, wish in json.loads(self.path.read_text()).items()}

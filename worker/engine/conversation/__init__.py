@@ -1,1 +1,1 @@
-"""What each session is told, says and remembers: prompts, forced text, renewal, voices."""
+"""The state of conversations: prompts, forced tokens, renewal, voices."""

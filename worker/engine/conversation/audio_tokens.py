@@ -1,6 +1,6 @@
-"""Sound as a model's codes: what is recorded, and what silence and PersonaPlex's sine sound like.
+"""Codes of recordings, of silence and of PersonaPlex's sine.
 
-Owns no state beyond a call. Engine thread, or the loading one before there is an engine.
+Engine thread, or the loading thread before there is an engine.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from worker.engine.network.memory import Memory, Snapshot
 
 log = structlog.get_logger(__name__)
 
-SETTLING_FRAMES = 12  # until a steady sound's codes are those of the sound, not of its beginning
+SETTLING_FRAMES = 12  # until a steady sound's codes no longer depend on its beginning
 
 # What the user's channel hears while PersonaPlex is prompted (NVIDIA/personaplex 3428dfd lm.py
 # `create_sinewave`: each frame begins anew), and what both give for the Mimi that was released
@@ -42,7 +42,7 @@ def encode(weights: CodecWeights, pcm: Pcm) -> Tokens:
 @torch.inference_mode()
 @no_compile()
 def decoded_once(weights: CodecWeights, codes: Tokens) -> Snapshot:
-    """Give the decoder as it is after one frame of these codes `[K]`, for any slot."""
+    """Return the state of the decoder after one frame of these codes `[K]`, for any slot."""
     device = weights.table.device
     memory = Memory(1, device)
     decoder = Decoder(weights, memory.rows(1, "codec"))
@@ -52,23 +52,23 @@ def decoded_once(weights: CodecWeights, codes: Tokens) -> Snapshot:
 
 
 def silence_codes(weights: CodecWeights, *, released: bool) -> Tokens:
-    """Codes of silence, `[K]`; `released`: this is the Mimi that Kyutai released."""
+    """Return the codes of silence, `[K]`; `released`: Kyutai's own Mimi."""
     frame = np.zeros(weights.mimi.frame_size, dtype=np.float32)
     return _steady(weights, frame, RELEASED_SILENCE if released else None)
 
 
 def sine_codes(weights: CodecWeights, *, released: bool) -> Tokens:
-    """Codes of PersonaPlex's sine, `[K]`; `released`: this is the Mimi that Kyutai released."""
+    """Return the codes of PersonaPlex's sine, `[K]`; `released`: Kyutai's own Mimi."""
     seconds = np.arange(weights.mimi.frame_size) / weights.mimi.sample_rate
     frame = (SINE_LEVEL * np.sin(2 * np.pi * SINE_HZ * seconds)).astype(np.float32)
     return _steady(weights, frame, RELEASED_SINE if released else None)
 
 
 def _steady(weights: CodecWeights, frame: Pcm, published: tuple[int, ...] | None) -> Tokens:
-    """Codes that a frame settles on when it is heard again and again.
+    """Return the codes of a frame that is repeated for long.
 
-    Where codes were published, the model was trained with them, so they are used; that the Mimi at
-    hand gives them too says that this is the Mimi they were published for.
+    Where codes were published, the model was trained with them, so they are used. A Mimi that gives
+    others is not the one they were published for.
     """
     heard = encode(weights, np.tile(frame, SETTLING_FRAMES))
     if published is None:

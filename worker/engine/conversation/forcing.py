@@ -1,231 +1,198 @@
-"""What the slots are told: the prompt they begin with, silence, given words.
+"""What is forced on the slots: the prompt state they begin with, silence, lines.
 
-Owns a seat for every occupant that was told anything. A slot whose prompt is not kept yet listens
-in silence: its prompt is read in the gaps, then what it heard meanwhile (up to 4 s), as if that had
-been said after the prompt, and then it speaks.
-Knows no sound. Engine thread only.
+A slot whose prompt state is not kept yet listens in silence: the prompt is read in the gaps, then
+what the slot heard meanwhile (up to 4 s), as if that had been said after the prompt, and then the
+slot speaks. Engine thread only.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
+import torch
 
 from protocol.personas import Persona
 from worker.engine.arrays import Mask, Tokens
-from worker.engine.background import BackgroundWork, Chore
+from worker.engine.background import BackgroundWork, Pieces
 from worker.engine.conversation.prompt_state import WAITED_FRAMES, Prompts
-from worker.engine.conversation.say import Done, SpokenLine, spell
-from worker.engine.conversation.script import FREE, ForcedFrame, Script, Silence
-from worker.engine.network.depformer import Forced
-from worker.engine.network.language import ReadOpening, Weights
+from worker.engine.conversation.say import UNFORCED, Done, ForcedFrame, SpokenLine, spell
+from worker.engine.conversation.slot_forcing import Silence, SlotForcing
+from worker.engine.network.depformer import ForcedTokens
+from worker.engine.network.language import PromptState, Weights
 from worker.engine.network.memory import Memory, Snapshot
 from worker.engine.slots import SlotFailed
 
 
-class ForcingStep(Protocol):
-    """What is needed of the step."""
-
-    @property
-    def memory(self) -> Memory:
-        """The state of all slots."""
-        ...
-
-    @property
-    def background(self) -> BackgroundWork:
-        """Work for the gaps."""
-        ...
-
-    def draw_first(self, slot: int, read: ReadOpening) -> int:
-        """Draw what follows the opening that a slot's mind has read; give the text token."""
-        ...
-
-
 @dataclass(slots=True, eq=False)
-class _SlotForcing:
-    """One occupant of a slot."""
+class _ForcedSession:
+    """The forced tokens of one session, and its prompt."""
 
     persona: Persona
-    script: Script | None = None  # made when it is told something
-    told: ForcedFrame = FREE
+    forcing: SlotForcing
+    written: ForcedFrame = UNFORCED  # what the forced tokens of its slot are now
     heard: deque[Tokens] | None = None  # the user's codes [K] since it waits for its prompt
-    opening: ReadOpening | None = None  # its mind has read it
-    follows: ReadOpening | None = None  # what comes after it is drawn before the next step
+    prompt: PromptState | None = None  # that its LM state began with
+    first: PromptState | None = None  # what follows it is drawn before the next step
 
 
 class Forcing:
-    """Tells every slot what it has to say in its next step."""
+    """Writes the forced tokens of every slot before each step."""
 
     def __init__(
         self,
-        step: ForcingStep,
+        memory: Memory,
+        background: BackgroundWork,
         weights: Weights,
-        forced: Forced,
+        forced: ForcedTokens,
         prompts: Prompts,
-        opened: Callable[[int, Snapshot], None],
+        draw_first: Callable[[int, torch.Tensor], int],
+        on_prompt: Callable[[int, Snapshot], None],
     ) -> None:
-        """`opened` is called with every slot that was given its opening, and with the opening."""
+        """`draw_first` draws a slot's first tokens from a hidden state and returns the text token.
+
+        `on_prompt` is called with every slot that got its prompt state.
+        """
         self.prompts = prompts
-        self._opened = opened
-        self._step, self._forced = step, forced
-        self._lm = weights.lm
-        self._seats: dict[int, _SlotForcing] = {}
+        self._memory, self._background, self._lm = memory, background, weights.lm
+        self._forced, self._draw_first, self._on_prompt = forced, draw_first, on_prompt
+        self._sessions: dict[int, _ForcedSession] = {}
         self._reading = False  # a prompt
 
     def join(self, slot: int, persona: Persona) -> None:
-        """Begin with a new occupant, whose slot was emptied."""
+        """Begin with a new session, whose slot was emptied."""
         self.leave(slot)
-        seat = self._seats[slot] = _SlotForcing(persona)
+        lm = self._lm
+        silence = Silence(
+            pad=lm.text_padding_token_id,
+            codes=tuple(self.prompts.silence.tolist()),
+            delays=tuple(lm.delays[1 : 1 + lm.dep_q]),
+        )
+        session = self._sessions[slot] = _ForcedSession(persona, SlotForcing(silence))
         if self.prompts.reading.prompted:
-            self._step.memory.load(slot, self.prompts.mouth)
-            opening = self.prompts.get(persona)
-            if opening is not None:
-                self._open(slot, opening, opening)
+            self._memory.load(slot, self.prompts.decoder_state)
+            prompt = self.prompts.get(persona)
+            if prompt is not None:
+                self._begin_with(slot, prompt, prompt)
             else:
-                self._wait(slot, seat)
+                self._read_prompt(slot, session)
 
     def leave(self, slot: int) -> None:
-        """Tell this occupant nothing more."""
-        seat = self._seats.pop(slot, None)
-        if seat is not None:
-            self._step.background.cancel(seat)
-            if seat.script is not None:
-                seat.script.drop_sayings()
+        """Force nothing more on this session."""
+        session = self._sessions.pop(slot, None)
+        if session is not None:
+            self._background.cancel(session)
+            session.forcing.drop_lines()
 
     def move(self, source: int, target: int) -> None:
-        """Follow an occupant to another slot."""
-        self._seats[target] = self._seats.pop(source)
+        """Follow a session to another slot."""
+        self._sessions[target] = self._sessions.pop(source)
 
     def hush(self, slot: int, on: bool) -> None:
-        """Keep a slot silent from its next frame on, or let it speak again."""
-        self._script(slot).hush(on)
-        self._tell(slot)
+        """Force silence from the slot's next frame on, or end it."""
+        self._sessions[slot].forcing.hush(on)
+        self._write(slot)
 
-    def say(self, slot: int, text: str, done: Done | None = None) -> None:
-        """Have a slot say a text at its next pause; `done` is told whether all of it was said."""
+    def say(self, slot: int, text: str, done: Done) -> None:
+        """Say a text at the slot's next pause; `done` is called with whether all of it was said."""
         reading, lm = self.prompts.reading, self._lm
         words = [] if reading.encode is None else spell(text, reading.encode, reading.pieces)
-        saying = SpokenLine(words, lm.text_padding_token_id, lm.end_of_text_padding_id, done)
-        self._script(slot).say(saying)
-        self._tell(slot)
+        line = SpokenLine(words, lm.text_padding_token_id, lm.end_of_text_padding_id, done)
+        self._sessions[slot].forcing.say(line)
+        self._write(slot)
 
     def drop_lines(self, slot: int) -> None:
-        """Drop every text that a slot was given and has not said yet."""
-        script = self._seats[slot].script
-        if script is not None:
-            script.drop_sayings()
-            self._tell(slot)
-
-    def waits(self, slot: int) -> bool:
-        """Whether a slot's prompt is still being read."""
-        return self._seats[slot].heard is not None
+        """Drop every text that the slot was given and has not said yet."""
+        self._sessions[slot].forcing.drop_lines()
+        self._write(slot)
 
     def hushed(self) -> list[int]:
         """Slots on which silence is forced in the next step; until `used`, in the one that ran."""
-        scripts = ((slot, seat.script) for slot, seat in self._seats.items())
-        return [slot for slot, script in scripts if script is not None and script.silent]
+        return [slot for slot, session in self._sessions.items() if session.forcing.silent]
 
     def forget(self, slot: int) -> None:
         """Forget what a slot heard while it waits for its prompt."""
-        heard = self._seats[slot].heard
+        heard = self._sessions[slot].heard
         if heard is not None:
             heard.clear()
 
-    def reopened(self, slot: int) -> None:
-        """Go on with a slot that was emptied and given its opening again."""
-        seat = self._seats[slot]
-        if seat.opening is not None:
-            self._step.memory.load(slot, self.prompts.mouth)
-            seat.follows = seat.opening
+    def restart(self, slot: int) -> None:
+        """Go on with a slot that was emptied and given its prompt state again."""
+        session = self._sessions[slot]
+        if session.prompt is not None:
+            self._memory.load(slot, self.prompts.decoder_state)
+            session.first = session.prompt
 
-    def begin(self, running: Mask) -> None:
-        """Draw what follows the openings of slots that run for the first time since.
+    def before_step(self, running: Mask) -> None:
+        """Draw the first tokens of slots that run for the first time since their prompt.
 
-        Not sooner: who is hushed or given words meanwhile is so from the first frame on.
+        Not earlier: silence or a line that was asked for meanwhile holds from the first frame on.
         """
-        for slot, seat in self._seats.items():
-            if running[slot] and seat.follows is not None:
-                script = self._script(slot)
-                script.after_silence()
-                self._tell(slot)
-                script.used(self._step.draw_first(slot, seat.follows))
-                self._tell(slot)
-                seat.follows = None
+        for slot, session in self._sessions.items():
+            if running[slot] and session.first is not None:
+                session.forcing.after_silence()
+                self._write(slot)
+                session.forcing.used(self._draw_first(slot, session.first.hidden))
+                self._write(slot)
+                session.first = None
 
-    def used(self, text: Tokens, heard: Tokens, running: Mask) -> None:
-        """Take notice of a step: the text tokens it used `[B]`, the user's codes `[B, K]`."""
-        for slot, seat in self._seats.items():
-            if running[slot] and seat.script is not None:
-                if seat.heard is not None:
-                    seat.heard.append(heard[slot].copy())
-                seat.script.used(int(text[slot]))
-                self._tell(slot)
+    def after_step(self, text: Tokens, heard: Tokens, running: Mask) -> None:
+        """Record a step: the text tokens it used `[B]`, the user's codes `[B, K]`."""
+        for slot, session in self._sessions.items():
+            if running[slot]:
+                if session.heard is not None:
+                    session.heard.append(heard[slot].copy())
+                session.forcing.used(int(text[slot]))
+                self._write(slot)
 
-    def _script(self, slot: int) -> Script:
-        seat = self._seats[slot]
-        if seat.script is None:
-            lm = self._lm
-            seat.script = Script(
-                Silence(
-                    pad=lm.text_padding_token_id,
-                    codes=tuple(int(code) for code in self.prompts.silence),
-                    delays=tuple(lm.delays[1 : 1 + lm.dep_q]),
-                )
-            )
-        return seat.script
+    def _write(self, slot: int) -> None:
+        """Write the slot's forced tokens, where they changed."""
+        session = self._sessions[slot]
+        frame = session.forcing.frame
+        if frame != session.written:
+            audio = frame.audio or (None,) * self._lm.dep_q
+            self._forced.set(slot, frame.text, audio, at_word=frame.at_word)
+            session.written = frame
 
-    def _tell(self, slot: int) -> None:
-        """Turn the slot's orders into forced tokens, where they changed."""
-        seat = self._seats[slot]
-        orders = seat.script.orders if seat.script is not None else FREE
-        if orders != seat.told:
-            audio = orders.audio or (None,) * self._lm.dep_q
-            self._forced.turn(slot, orders.text, audio, at_word=orders.at_word)
-            seat.told = orders
+    def _begin_with(self, slot: int, read: PromptState, prompt: PromptState) -> None:
+        """Return a slot an LM state that has read its prompt, and perhaps more."""
+        self._memory.load(slot, read.lm_state)
+        self._on_prompt(slot, prompt.lm_state)
+        session = self._sessions[slot]
+        session.prompt, session.first = prompt, read
 
-    def _open(self, slot: int, read: ReadOpening, opening: ReadOpening) -> None:
-        """Give a slot a mind that has read its opening, and perhaps more."""
-        self._step.memory.load(slot, read.mind)
-        self._opened(slot, opening.mind)
-        seat = self._seats[slot]
-        seat.opening, seat.follows = opening, read
+    def _read_prompt(self, slot: int, session: _ForcedSession) -> None:
+        session.forcing.hush(True, "prompt")
+        self._write(slot)
+        session.heard = deque(maxlen=WAITED_FRAMES)
+        self._background.add(session, self._pieces(session))
 
-    def _wait(self, slot: int, seat: _SlotForcing) -> None:
-        self._script(slot).hush(True, "prompt")
-        self._tell(slot)
-        seat.heard = deque(maxlen=WAITED_FRAMES)
-        self._step.background.add(seat, self._prompt(seat))
+    def _pieces(self, session: _ForcedSession) -> Pieces:
+        """Read a prompt for a session, whatever its slot is by then.
 
-    def _prompt(self, seat: _SlotForcing) -> Chore:
-        """Read a prompt and give it to whoever waits for it, wherever they sit by then.
-
-        One at a time: each is read by a mind of its own, which takes memory.
+        One at a time: each is read by an LM state of its own, which takes memory.
         """
         try:
-            yield from self._read(seat)
+            while self._reading:
+                yield None
+            prompt = yield from self._prompt_of(session.persona)
+            yield "prompt is given"
+            heard = np.array(session.heard, dtype=np.int64)
+            heard = heard.reshape(-1, self._lm.n_q - self._lm.dep_q)
+            session.heard = None
+            session.forcing.hush(False, "prompt")
+            read = self.prompts.continued(session.persona, prompt, heard)
+            self._begin_with(self._slot_of(session), read, prompt)
         except Exception as error:
-            raise SlotFailed(self._slot_of(seat)) from error
+            raise SlotFailed(self._slot_of(session)) from error
 
-    def _read(self, seat: _SlotForcing) -> Chore:
-        while self._reading:
-            yield None
+    def _prompt_of(self, persona: Persona) -> Generator[str | None, None, PromptState]:
         self._reading = True
         try:
-            opening = self.prompts.get(seat.persona)  # another may have read it by now
-            if opening is None:
-                yield from self.prompts.pieces(seat.persona)
-                opening = self.prompts.get(seat.persona)
-                assert opening is not None
+            prompt = self.prompts.get(persona)  # another session may have read it by now
+            return prompt or (yield from self.prompts.pieces(persona))
         finally:
             self._reading = False
-        yield "prompt is given"
-        slot = self._slot_of(seat)
-        heard = np.array(seat.heard, dtype=np.int64).reshape(-1, self._lm.n_q - self._lm.dep_q)
-        seat.heard = None
-        self._script(slot).hush(False, "prompt")
-        self._open(slot, self.prompts.caught_up(seat.persona, opening, heard), opening)
 
-    def _slot_of(self, seat: _SlotForcing) -> int:
-        return next(slot for slot, each in self._seats.items() if each is seat)
+    def _slot_of(self, session: _ForcedSession) -> int:
+        return next(slot for slot, each in self._sessions.items() if each is session)

@@ -1,7 +1,6 @@
-"""What every slot's model has read lately: 1 + n_q small integers per frame, a ring for each slot.
+"""The columns that each slot's model has read lately, in a ring for each slot, for renewals.
 
-Pure: numpy only, no clock. Kept on the host, so that a session can be read again by another mind
-(`renewal.py`). Knows no meaning of a token. Engine thread only.
+Pure: numpy only. Kept on the host, so that another LM state can read them. Engine thread only.
 """
 
 import numpy as np
@@ -13,46 +12,42 @@ from worker.engine.arrays import Mask, Tokens
 class History:
     """The last `frames` columns of every slot, counted from the slot's last `clear`."""
 
-    def __init__(self, capacity: int, frames: int, streams: int, card: int) -> None:
-        """Make room; `card` is the highest token there is, which decides the width in memory."""
-        width = np.int16 if card <= np.iinfo(np.int16).max else np.int32
-        self._ring = np.zeros((capacity, frames, streams), dtype=width)
-        self._count: npt.NDArray[np.int64] = np.zeros(capacity, dtype=np.int64)
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes it takes, whatever the calls' length."""
-        return self._ring.nbytes
+    def __init__(self, capacity: int, frames: int, streams: int, highest_token: int) -> None:
+        """Make room; tokens take two bytes each where `highest_token` allows."""
+        dtype = np.int16 if highest_token <= np.iinfo(np.int16).max else np.int32
+        self.frames = frames
+        self.columns = np.zeros((capacity, frames, streams), dtype=dtype)
+        self.counts: npt.NDArray[np.int64] = np.zeros(capacity, dtype=np.int64)
 
     def add(self, columns: Tokens, running: Mask) -> None:
         """Keep the columns `[B, streams]` of the slots that ran."""
         slots = np.flatnonzero(running)
-        self._ring[slots, self._count[slots] % self._ring.shape[1]] = columns[slots]
-        self._count[slots] += 1
+        self.columns[slots, self.counts[slots] % self.frames] = columns[slots]
+        self.counts[slots] += 1
 
     def append(self, slot: int, column: Tokens) -> None:
         """Keep one slot's column `[streams]`."""
-        self._ring[slot, self._count[slot] % self._ring.shape[1]] = column
-        self._count[slot] += 1
+        self.columns[slot, self.counts[slot] % self.frames] = column
+        self.counts[slot] += 1
 
     def count(self, slot: int) -> int:
-        """How many columns the slot has read since it was cleared, kept or not."""
-        return int(self._count[slot])
+        """Return how many columns the slot has read since it was cleared, kept or not."""
+        return int(self.counts[slot])
 
     def read(self, slot: int, first: int, last: int) -> Tokens:
-        """Columns `first` to before `last`, `[last - first, streams]`; they must still be kept."""
+        """Return columns `first` to before `last`, `[last - first, streams]`; all must be kept."""
         assert self.oldest(slot) <= first <= last <= self.count(slot), (slot, first, last)
-        return self._ring[slot, np.arange(first, last) % self._ring.shape[1]].astype(np.int64)
+        return self.columns[slot, np.arange(first, last) % self.frames].astype(np.int64)
 
     def oldest(self, slot: int) -> int:
-        """Number of the oldest column that is still kept."""
-        return max(0, self.count(slot) - self._ring.shape[1])
+        """Return the number of the oldest column that is still kept."""
+        return max(0, self.count(slot) - self.frames)
 
     def clear(self, slot: int) -> None:
         """Forget a slot's columns."""
-        self._count[slot] = 0
+        self.counts[slot] = 0
 
     def move(self, source: int, target: int) -> None:
-        """Let a session's columns follow it to another slot."""
-        self._ring[target] = self._ring[source]
-        self._count[target] = self._count[source]
+        """Copy a session's columns to its new slot."""
+        self.columns[target] = self.columns[source]
+        self.counts[target] = self.counts[source]

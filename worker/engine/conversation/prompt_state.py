@@ -1,12 +1,12 @@
-"""A persona's opening: its voice and prompt as tokens, read in one pass, kept as a mind to copy.
+"""Prompt states: a persona's voice and prompt as tokens, read in one pass, kept to be copied.
 
 PersonaPlex is prompted as NVIDIA/personaplex 3428dfd lm.py `step_system_prompts` does: the voice,
 6 frames of silence, `<system> text <system>` at one token per frame, 6 frames of silence. All
 along the user's channel hears a sine, and outside the text the text is padding. All of it is known
 beforehand, so it needs no sampling and no sequence of steps; the first tokens after it are drawn
-for each session from what the mind made of the last position.
-Moshi has no text prompt and no voices: there is nothing to open with.
-Knows no slot. Engine thread, or the loading one before there is an engine.
+for each session from the hidden state of the last position.
+Moshi has no text prompt and no voices, so it has no prompt states.
+Engine thread, or the loading thread before there is an engine.
 """
 
 from collections import OrderedDict
@@ -21,7 +21,7 @@ from protocol.errors import InvalidInput
 from protocol.personas import Persona
 from protocol.prompt import marked, too_long
 from worker.engine.arrays import Tokens
-from worker.engine.capacity import SILENT_FRAMES, TEXT_TOKENS, longest_opening, longest_text
+from worker.engine.capacity import SILENT_FRAMES, TEXT_TOKENS, longest_prompt, longest_text
 from worker.engine.conversation.audio_tokens import decoded_once, encode, silence_codes, sine_codes
 from worker.engine.conversation.voices import (
     RecordedVoice,
@@ -31,27 +31,27 @@ from worker.engine.conversation.voices import (
     usual_voice,
 )
 from worker.engine.network.codec import CodecWeights
-from worker.engine.network.language import Prefill, ReadOpening, Weights
+from worker.engine.network.language import Prefill, PromptState, Weights
 from worker.engine.network.memory import Snapshot
 
 PIECE_FRAMES = 16  # positions read at a time in the gaps between steps
-WAITED_FRAMES = 50  # 4 s: what is heard while a prompt is being read, and not lost
+WAITED_FRAMES = 50  # 4 s of what is heard while a prompt is read are kept
 
 
 @dataclass(frozen=True, slots=True)
 class PromptReading:
-    """What a model can be told in words, beside its weights."""
+    """Tokenizer and voices, with which a model reads prompts."""
 
     encode: Callable[[str], list[int]] | None = None  # text → token ids
     pieces: tuple[str | None, ...] = ()  # token id → piece; None: not text
     prompted: bool = False  # it is of PersonaPlex's kind
     released: bool = False  # its Mimi is the one that Kyutai released
     voices: Mapping[str, Voice] = field(default_factory=dict[str, Voice])
-    budget_bytes: int = 512 * 2**20  # for openings that are kept
+    budget_bytes: int = 512 * 2**20  # for prompt states that are kept
 
 
 @dataclass(frozen=True, slots=True)
-class PromptState:
+class PromptTokens:
     """A prompt as tokens of frames, and as embeddings where no tokens are known."""
 
     frames: Tokens  # [P, 1 + n_q]
@@ -59,13 +59,13 @@ class PromptState:
 
 
 class Prompts:
-    """Openings by prompt and voice, those used last within a budget of bytes."""
+    """Prompt states by prompt and voice, those used last within a budget of bytes."""
 
     def __init__(self, weights: Weights, codec: CodecWeights, reading: PromptReading) -> None:
         self.reading = reading
         self._weights, self._codec, self._lm = weights, codec, weights.lm
         self._delays = np.array(weights.lm.delays)
-        self._kept: OrderedDict[tuple[str, str | None], ReadOpening] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str | None], PromptState] = OrderedDict()
 
     @cached_property
     def silence(self) -> Tokens:
@@ -73,8 +73,8 @@ class Prompts:
         return silence_codes(self._codec, released=self.reading.released)[: self._lm.dep_q]
 
     @cached_property
-    def mouth(self) -> Snapshot:
-        """Mimi's decoder after the silence that ends an opening, which upstream plays."""
+    def decoder_state(self) -> Snapshot:
+        """Mimi's decoder after the silence that ends a prompt, which upstream plays."""
         return decoded_once(self._codec, self.silence)
 
     @cached_property
@@ -84,13 +84,13 @@ class Prompts:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that the openings take."""
-        return sum(read.mind.size_bytes for read in self._kept.values())
+        """Bytes that the prompt states take."""
+        return sum(prompt.lm_state.size_bytes for prompt in self._kept.values())
 
     @property
     def longest(self) -> int:
-        """Frames of the longest opening."""
-        return longest_opening(self._lm.context or 0, self._voice_frames)
+        """Frames of the longest prompt."""
+        return longest_prompt(self._lm.context or 0, self._voice_frames)
 
     @property
     def most_tokens(self) -> int:
@@ -98,7 +98,7 @@ class Prompts:
         return longest_text(self._lm.context or 0, self._voice_frames)
 
     def check(self, personas: Iterable[Persona]) -> None:
-        """Raise `InvalidInput` for a voice of another model, or what is too long to begin with."""
+        """Raise `InvalidInput` for a voice of another model, or a prompt that is too long."""
         for name, voice in self.reading.voices.items():
             if isinstance(voice, SavedVoice) and not self._fits(voice):
                 raise InvalidInput(f"voice {name}: it was saved for another model")
@@ -111,21 +111,21 @@ class Prompts:
         for persona in personas:
             self._check_text(persona)
 
-    def get(self, persona: Persona) -> ReadOpening | None:
-        """Give the persona's opening if it is kept; it is then the last one to go."""
+    def get(self, persona: Persona) -> PromptState | None:
+        """Return the persona's prompt state if it is kept; it is then dropped last."""
         key = self._key(persona)
         if key in self._kept:
             self._kept.move_to_end(key)
         return self._kept.get(key)
 
-    def read(self, persona: Persona) -> ReadOpening:
-        """Read a persona's opening now, and keep it."""
-        for _ in self.pieces(persona, PIECE_FRAMES):
+    def read(self, persona: Persona) -> PromptState:
+        """Read a persona's prompt now, and keep its state."""
+        for _ in self.pieces(persona):
             pass
         return self._kept[self._key(persona)]
 
     def warm(self, personas: Iterable[Persona]) -> Iterator[str]:
-        """Prepare silence and the openings of these personas, a line for people at each.
+        """Prepare silence and the prompt states of these personas; yield a line at each.
 
         Raises `InvalidInput` where one of them, or a voice, is not for this model or context.
         """
@@ -134,58 +134,62 @@ class Prompts:
             return
         personas = list(personas)
         self.check(personas)
-        self.mouth  # noqa: B018  as the silence
+        self.decoder_state  # noqa: B018  as the silence
         for persona in personas:
             if self.get(persona) is None:
-                size = self.read(persona).mind.size_bytes
+                size = self.read(persona).lm_state.size_bytes
                 yield f"Persona {persona.name} is prepared, {size / 2**20:.1f} MiB"
                 if self.size_bytes + size > self.reading.budget_bytes:
                     yield "No room to prepare more personas: the others take a moment to begin"
                     return
 
-    def pieces(self, persona: Persona, most: int = PIECE_FRAMES) -> Generator[str]:
-        """Read a persona's opening in pieces of up to `most` positions, and keep it."""
+    def pieces(
+        self, persona: Persona, most: int = PIECE_FRAMES
+    ) -> Generator[str | None, None, PromptState]:
+        """Read a prompt in pieces of up to `most` positions; keep and return its state."""
         yield "prompt begins"
-        opening = self.opening(persona)
-        columns, count = self.columns(opening.frames), len(opening.frames)
-        mind = Prefill(self._weights, count)
+        tokens = self.tokens(persona)
+        columns, count = self.columns(tokens.frames), len(tokens.frames)
+        prefill = Prefill(self._weights, count)
         first = 0
-        if opening.embeddings is not None:
-            first = len(opening.embeddings)
-            for piece in opening.embeddings.split(most):
+        if tokens.embeddings is not None:
+            first = len(tokens.embeddings)
+            for piece in tokens.embeddings.split(most):
                 yield "prompt"
-                mind.read_embedded(piece)
+                prefill.read_embedded(piece)
         for begin in range(first, count, most):
             yield "prompt"
-            mind.read(columns[begin : min(begin + most, count)])
+            prefill.read(columns[begin : min(begin + most, count)])
         yield "prompt ends"
-        self._keep(self._key(persona), mind.opening(columns[count:]))
+        prompt = prefill.prompt_state(columns[count:])
+        self._keep(self._key(persona), prompt)
+        return prompt
 
-    def caught_up(self, persona: Persona, opening: ReadOpening, heard: Tokens) -> ReadOpening:
-        """Go on from an opening with what was heard since then, in silence: user codes `[T, K]`."""
-        frames = self.opening(persona).frames
+    def continued(self, persona: Persona, prompt: PromptState, heard: Tokens) -> PromptState:
+        """Read on after a prompt: the agent's silence and the user's codes `[T, K]`."""
+        frames = self.tokens(persona).frames
         begin = len(frames)
         heard = heard[max(0, begin + len(heard) - (self._lm.context or 0)) :]
         if not len(heard):
-            return opening
+            return prompt
         end = begin + len(heard)
         columns = self.columns(np.concatenate([frames, self._silent(heard)]))
-        mind = Prefill(self._weights, end)
-        mind.begin(opening.mind)
-        mind.read(columns[begin:end])
-        return mind.opening(columns[end:])
+        prefill = Prefill(self._weights, end)
+        prefill.begin(prompt.lm_state)
+        prefill.read(columns[begin:end])
+        return prefill.prompt_state(columns[end:])
 
-    def opening(self, persona: Persona) -> PromptState:
-        """Give a persona's prompt as tokens. Raises `InvalidInput` where its text is too long."""
+    def tokens(self, persona: Persona) -> PromptTokens:
+        """Return a persona's prompt as tokens. Raises `InvalidInput` where its text is too long."""
         voice, saved = self._voice(self._key(persona)[1])
         quiet = self._silent(np.tile(self._sine, (SILENT_FRAMES, 1)))
         tokens = self._text(persona)
-        told = self._silent(np.tile(self._sine, (len(tokens), 1)))
-        told[:, 0] = tokens
-        return PromptState(np.concatenate([voice, quiet, told, quiet]), saved)
+        text = self._silent(np.tile(self._sine, (len(tokens), 1)))
+        text[:, 0] = tokens
+        return PromptTokens(np.concatenate([voice, quiet, text, quiet]), saved)
 
     def columns(self, frames: Tokens) -> Tokens:
-        """Shift frames `[T, 1 + n_q]` by their delays: what is read, `[T + max delay, 1 + n_q]`.
+        """Shift frames `[T, 1 + n_q]` by their delays: the columns, `[T + max delay, 1 + n_q]`.
 
         Tokens that no frame gives are ungenerated; a session begins with the initial ones.
         """
@@ -202,16 +206,16 @@ class Prompts:
         voice = persona.voice if persona.voice in voices else usual_voice(voices)
         return persona.prompt, voice
 
-    def _keep(self, key: tuple[str, str | None], read: ReadOpening) -> None:
-        self._kept[key] = read
+    def _keep(self, key: tuple[str, str | None], prompt: PromptState) -> None:
+        self._kept[key] = prompt
         self._kept.move_to_end(key)
         while len(self._kept) > 1 and self.size_bytes > self.reading.budget_bytes:
             self._kept.popitem(last=False)
 
     def _text(self, persona: Persona) -> list[int]:
-        """The prompt between its marks."""
-        text, read = marked(persona.prompt), self.reading.encode
-        tokens = read(text) if text and read is not None else []
+        """Return the tokens of the prompt between its marks."""
+        text, encode = marked(persona.prompt), self.reading.encode
+        tokens = encode(text) if text and encode is not None else []
         if len(tokens) > self.most_tokens:
             raise InvalidInput(too_long(persona.name, len(tokens), self.most_tokens))
         return tokens
@@ -234,7 +238,7 @@ class Prompts:
         return longest_of(self.reading.voices, self._codec.mimi.frame_size)
 
     def _silent(self, user: Tokens) -> Tokens:
-        """Frames in which the agent is silent and the user says these codes `[T, K]`."""
+        """Return frames in which the agent is silent and the user says these codes `[T, K]`."""
         return self._frames(np.tile(self.silence, (len(user), 1)), user)
 
     def _frames(self, agent: Tokens, user: Tokens) -> Tokens:
@@ -242,7 +246,7 @@ class Prompts:
         return np.concatenate([text, agent, user], axis=1)
 
     def _voice(self, name: str | None) -> tuple[Tokens, torch.Tensor | None]:
-        """Frames of a voice, `[N, 1 + n_q]`, and the embeddings of its first positions if saved."""
+        """Return a voice's frames `[N, 1 + n_q]`, and its first positions' embeddings if saved."""
         if name is None:
             return np.zeros((0, 1 + self._lm.n_q), dtype=np.int64), None
         voice = self.reading.voices[name]
@@ -271,7 +275,7 @@ class Prompts:
         )
 
     def _saved_frames(self, voice: SavedVoice) -> Tokens:
-        """The frames behind a saved voice, so far as its ring tells: its T + 1 st is the last.
+        """Return the frames behind a saved voice, as far as its ring holds them; T + 1 in all.
 
         PersonaPlex's ring has a place more than moshi's, so its tokens are found by position.
         """

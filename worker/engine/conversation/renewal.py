@@ -1,17 +1,15 @@
-"""Calls without end: a session's mind is made anew from its own tokens before its ring is full.
+"""Renew LM states before their rings are full, so that calls may last for ever.
 
-Upstream's ring then slides: it loses the opening (the persona) and goes on past the length that the
-model was trained at, where quality falls (docs/decisions.md). Until then nothing is changed. Before
-that, in the gaps between steps, another mind reads the session's opening and up to half a context
-of its own columns, catches up with the call, and takes the old one's place between two steps, at a
-pause (`successor.py`). A model that is lost (`vitals.py`) gets its opening alone.
-Owns the history and the vitals of every slot, the queue of those that are due, and the one mind
-that reads. Knows no persona, no room and no clock. Engine thread only.
+Upstream's ring slides once it is full: it loses the prompt and goes past the length that the model
+was trained at, where quality falls (docs/decisions.md). So at a share of the context a second LM
+state reads the session's prompt state and up to half a context of the session's own columns, in the
+gaps between steps, and replaces the session's own at a pause (`replay.py`). An unresponsive model
+(`responsiveness.py`) gets its prompt state alone. Engine thread only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,272 +17,225 @@ import structlog
 
 from worker.engine import metrics
 from worker.engine.arrays import Mask, Pcm, Tokens
-from worker.engine.background import BackgroundWork, Chore
+from worker.engine.background import BackgroundWork, Pieces
 from worker.engine.conversation.history import History
-from worker.engine.conversation.replay import LmStates, Replay
+from worker.engine.conversation.replay import Replay
 from worker.engine.conversation.responsiveness import Responsiveness
 from worker.engine.network.language import Prefill, positions
-from worker.engine.network.memory import Snapshot
+from worker.engine.network.memory import Memory, Snapshot
 from worker.engine.slots import SlotFailed
 
 log = structlog.get_logger(__name__)
 
 Reason = Literal["age", "request", "forget", "lost"]
-FRESH: tuple[Reason, ...] = ("forget", "lost")  # renewed from the opening alone
+FRESH: tuple[Reason, ...] = ("forget", "lost")  # renewed from the prompt state alone
 
 LEAST_PIECE, MOST_PIECE = 4, 64  # columns read at a time, as many as fit into the gaps
-STUCK_STEPS = 8  # a piece that found no gap for so long is too large
+STUCK_STEPS = 8  # a piece that found no gap for so many steps is too large
 KEY = "renewal"
 
 
 @dataclass(frozen=True, slots=True)
 class RenewalRules:
-    """When sessions are renewed, and from how much."""
+    """When sessions are renewed, and from how many columns."""
 
-    at_share: float = 0.92  # of the context: the age at which a mind is renewed
+    at_share: float = 0.92  # of the context: the age at which an LM state is renewed
     keep_share: float = 0.5  # of the context: the most of its own columns that a session keeps
     # For a pause; less where many wait, and at most half of what is left until the ring is full.
     patience_frames: int = 125
-    spoken_frames: int = 250  # 20 s; a model that is lost was spoken to for so long
-
-
-class RenewalStep(LmStates, Protocol):
-    """What is needed of the step."""
-
-    @property
-    def background(self) -> BackgroundWork:
-        """Work for the gaps."""
-        ...
-
-    @property
-    def capacity(self) -> int:
-        """Slots in the batch."""
-        ...
-
-    @property
-    def column(self) -> Tokens:
-        """What the model read in the last step."""
-        ...
-
-    @property
-    def next_text(self) -> tuple[Tokens, Tokens]:
-        """Text used in the last step, and before forcing."""
-        ...
-
-    @property
-    def word_chance(self) -> npt.NDArray[np.float64]:
-        """What the model gave to words in the last step."""
-        ...
-
-    def prefill(self, frames: int) -> Prefill:
-        """Make a mind beside the slots."""
-        ...
+    spoken_frames: int = 250  # 20 s of speech heard before a model counts as unresponsive
 
 
 class Renewal:
-    """Keeps every slot's mind young; one is renewed at a time."""
+    """Renews the LM states of a batch, one at a time."""
 
     def __init__(
         self,
-        step: RenewalStep,
+        memory: Memory,
+        background: BackgroundWork,
+        prefill: Callable[[int], Prefill],
+        history: History,
+        responsiveness: Responsiveness,
         context: int,
-        no_words: tuple[int, int],
-        card: int,
         rules: RenewalRules,
     ) -> None:
-        """`no_words` are the padding tokens, `card` the highest token of any stream."""
-        self._step, self._context, self._rules = step, context, rules
+        """`prefill` makes an LM state beside the slots, with room for so many positions."""
+        self.history, self.responsiveness = history, responsiveness
+        self._memory, self._background, self._prefill = memory, background, prefill
+        self._context, self._rules = context, rules
         self._due_at = int(context * rules.at_share)
-        self._keep = int(context * rules.keep_share)
-        self._patience = min(rules.patience_frames, (context - self._due_at) // 2)
-        # What may pass by while a mind reads and waits for a pause.
-        self._slack = self._keep // 2 + self._patience + STUCK_STEPS
-        streams = step.column.shape[1]
-        self.history = History(step.capacity, self._keep + self._slack, streams, card)
-        self.vitals = Responsiveness(step.capacity, no_words)
-        self._openings: dict[int, Snapshot | None] = {}
+        self.keep_frames = int(context * rules.keep_share)
+        self._patience = _patience(context, rules)
+        self._starts: dict[int, Snapshot | None] = {}  # prompt states; None: the model has none
         self._due: dict[int, Reason] = {}
         self._current: int | None = None
-        self._mind: Prefill | None = None
+        self.reader: Prefill | None = None  # the second LM state
         self._piece = LEAST_PIECE
         self._steps = 0
-        self._look_every = max(1, context // 64)
 
-    @property
-    def keep_frames(self) -> int:
-        """How many of its own columns a session keeps, at most."""
-        return self._keep
+    def rehearse(self, prompt_frames: int) -> None:
+        """Make the second LM state and try pieces of all sizes.
 
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the mind that reads, from the first renewal on."""
-        return 0 if self._mind is None else self._mind.size_bytes
-
-    def rehearse(self, opening_frames: int) -> None:
-        """Make the mind that reads, for openings of so many positions, and try pieces of all sizes.
-
-        Else the first renewal might find its memory taken, and all calls wait while kernels load.
+        Otherwise the first renewal might find its memory taken, and all calls would wait while
+        kernels load.
         """
-        mind = self._mind_for(opening_frames)
+        reader = self._reader_for(prompt_frames)
         piece = LEAST_PIECE
-        while piece <= min(MOST_PIECE, mind.frames):
-            mind.begin()
-            mind.read(np.zeros((piece, mind.initial.shape[1]), dtype=np.int64))
+        while piece <= min(MOST_PIECE, reader.frames):
+            reader.begin()
+            reader.read(np.zeros((piece, reader.initial.shape[1]), dtype=np.int64))
             piece *= 2
 
-    # Who is there.
-
-    def join(self, slot: int, opening: Snapshot | None = None) -> None:
-        """Begin with a new session, whose mind is `opening`, or empty."""
-        self.leave(slot)
-        self.open_with(slot, opening)
-
-    def open_with(self, slot: int, opening: Snapshot | None) -> None:
-        """A session's mind is now `opening`, and nothing else: a prompt that took its time."""
+    def begin(self, slot: int, start: Snapshot | None) -> None:
+        """Note that a slot's LM state is now its prompt state `start`, or empty."""
         self._drop(slot)
-        self._openings[slot] = opening
+        self._starts[slot] = start
         self.history.clear(slot)
-        self.vitals.clear(slot)
+        self.responsiveness.clear(slot)
 
     def leave(self, slot: int) -> None:
         """Forget a session."""
         self._drop(slot)
-        self._openings.pop(slot, None)
+        self._starts.pop(slot, None)
 
     def move(self, source: int, target: int) -> None:
         """Follow a session to another slot."""
         self.leave(target)
-        self._openings[target] = self._openings.pop(source, None)
+        self._starts[target] = self._starts.pop(source, None)
         self.history.move(source, target)
-        self.vitals.move(source, target)
+        self.responsiveness.move(source, target)
         reason = self._due.get(source)
         self._drop(source)
         if reason is not None:
             self.ask(target, reason)
 
-    def heal(self, slot: int) -> None:
-        """A slot's mind was emptied since it went NaN: open it again, without what it read."""
-        opening = self._openings.get(slot)
-        if opening is not None:
-            self._step.memory.load(slot, opening)
-        self.open_with(slot, opening)
-
-    # When.
+    def restart(self, slot: int) -> None:
+        """Load the prompt state into a slot that was emptied because it went NaN."""
+        start = self._starts.get(slot)
+        if start is not None:
+            self._memory.load(slot, start)
+        self.begin(slot, start)
 
     def ask(self, slot: int, reason: Reason) -> None:
-        """Renew a slot as soon as there is a gap and a pause; `forget` keeps the opening alone."""
-        waits = self._due.get(slot)
-        if slot not in self._openings or waits in FRESH or (waits and reason not in FRESH):
+        """Renew a slot at its next pause, from the prompt state alone if `reason` is in `FRESH`."""
+        earlier = self._due.get(slot)
+        if slot not in self._starts or earlier in FRESH or (earlier and reason not in FRESH):
             return
         self._drop(slot)
         self._due[slot] = reason
-        self._restart(unless_busy=True)
+        if KEY not in self._background:
+            self._restart_work()
 
-    def watch(self, pcm: Pcm, running: Mask, hushed: Sequence[int]) -> None:
-        """Take note of a step: what was heard `[B, samples]`, who ran, who was kept silent."""
-        self.history.add(self._step.column, running)
-        self.vitals.watch(pcm, self._step.next_text[0], self._step.word_chance, running, hushed)
+    def watch(
+        self,
+        pcm: Pcm,
+        columns: Tokens,
+        text: Tokens,
+        word_chance: npt.NDArray[np.float64],
+        running: Mask,
+        hushed: Sequence[int],
+    ) -> None:
+        """Record a step.
+
+        `pcm` `[B, samples]` is what was heard, `columns` `[B, 1 + n_q]` what the model read, `text`
+        `[B]` the next text, `word_chance` `[B]` the chance it gave to words.
+        """
+        self.history.add(columns, running)
+        self.responsiveness.watch(pcm, text, word_chance, running, hushed)
         self._steps += 1
-        if self._steps % self._look_every == 0:
-            self._look_at_ages()
-        self._look_for_lost()
+        if self._steps % max(1, self._context // 64) == 0:
+            self._ask_for_old()
+        self._ask_for_unresponsive()
 
-    def _look_at_ages(self) -> None:
-        ages = self._step.memory.tensors["mind.transformer.offset"].cpu().numpy()
-        for slot in self._openings:
+    def _ask_for_old(self) -> None:
+        ages = self._memory.tensors["lm.transformer.offset"].cpu().numpy()
+        for slot in self._starts:
             if ages[slot] >= self._due_at:
                 self.ask(slot, "age")
 
-    def _look_for_lost(self) -> None:
-        """Have a model forget the call in whose whole context no word came, unless one does now."""
+    def _ask_for_unresponsive(self) -> None:
+        """Renew models that no longer answer; call it off for those that have said a word since."""
         for slot in [slot for slot, reason in self._due.items() if reason == "lost"]:
-            if self.vitals.mute_frames(slot) < self._context:
+            if self.responsiveness.mute_frames(slot) < self._context:
                 self._drop(slot)
-        for slot in self.vitals.lost(self._context, self._rules.spoken_frames):
+        for slot in self.responsiveness.unresponsive(self._context, self._rules.spoken_frames):
             self.ask(slot, "lost")
-
-    # How.
 
     def _drop(self, slot: int) -> None:
         self._due.pop(slot, None)
         if self._current == slot:
-            self._restart(unless_busy=False)
+            self._restart_work()
 
-    def _restart(self, *, unless_busy: bool) -> None:
-        if unless_busy and KEY in self._step.background:
-            return
-        self._step.background.cancel(KEY)
+    def _restart_work(self) -> None:
+        self._background.cancel(KEY)
         self._current = None
         if self._due:
-            self._step.background.add(KEY, self._work())
+            self._background.add(KEY, self._work())
 
-    def _work(self) -> Chore:
-        """Renew whoever is due, those that pause first."""
+    def _work(self) -> Pieces:
+        """Renew every slot that is due, slots that pause first."""
         while self._due:
-            slot = next(filter(self.vitals.pauses, self._due), next(iter(self._due)))
+            slot = next(filter(self.responsiveness.pauses, self._due), next(iter(self._due)))
             try:
                 yield from self._renew(slot, self._due[slot])
             except Exception as error:
                 raise SlotFailed(slot) from error
 
-    def _renew(self, slot: int, reason: Reason) -> Chore:
+    def _renew(self, slot: int, reason: Reason) -> Pieces:
         self._current = slot
         yield "renewal begins"
-        successor = self._succeed(slot, reason)
-        since: int | None = None  # the step in which the wait for a pause began
-        while not successor.outrun:
-            if not successor.caught_up:
-                yield from self._read_piece(successor)
+        columns = None if reason in FRESH else self._kept(slot)
+        reader = self._reader_for(self._start_frames(slot))
+        replay = Replay(slot, reader, self._starts[slot], self.history, columns)
+        caught_up_at: int | None = None  # the step in which the wait for a pause began
+        while not replay.outrun:
+            if not replay.caught_up:
+                yield from self._read_piece(replay)
                 continue
-            since = self._steps if since is None else since
-            if not self._may_swap(slot, since):
+            caught_up_at = self._steps if caught_up_at is None else caught_up_at
+            if not self._may_swap(slot, caught_up_at):
                 yield None
                 continue
             asked_at = self._steps
             yield "renewal swaps"
             if self._steps == asked_at:
-                successor.take_over(self._step)
+                replay.take_over(self._memory)
                 self._done(slot, reason)
                 return
         log.warning("renewal_fell_behind", slot=slot, reason=reason)
 
-    def _succeed(self, slot: int, reason: Reason) -> Replay:
-        mind = self._mind_for(self._opening_frames(slot))
-        columns = None if reason in FRESH else self._kept(slot)
-        return Replay(slot, mind, self._openings[slot], self.history, columns)
+    def _reader_for(self, prompt_frames: int) -> Prefill:
+        """Return the second LM state, with room for a prompt state of so many positions."""
+        frames = min(self._context, prompt_frames + self.history.frames)
+        if self.reader is None or self.reader.frames < frames:
+            self.reader = self._prefill(frames)
+        return self.reader
 
-    def _mind_for(self, opening_frames: int) -> Prefill:
-        """The mind that reads, with room for such an opening."""
-        frames = min(self._context, opening_frames + self._keep + self._slack)
-        if self._mind is None or self._mind.frames < frames:
-            self._mind = self._step.prefill(frames)
-        return self._mind
-
-    def _opening_frames(self, slot: int) -> int:
-        opening = self._openings[slot]
-        return 1 if opening is None else positions(opening)
+    def _start_frames(self, slot: int) -> int:
+        start = self._starts[slot]
+        return 1 if start is None else positions(start)
 
     def _kept(self, slot: int) -> int:
-        """How many columns are read again: half as many where others wait for the mind that reads.
+        """Return how many columns are read again: half as many where other slots wait.
 
         Never so many that the next renewal is due before a quarter of the context has passed.
         """
-        most = self._keep // min(2, len(self._due))
-        spare = self._due_at - self._opening_frames(slot) - self._context // 4
+        most = self.keep_frames // min(2, len(self._due))
+        spare = self._due_at - self._start_frames(slot) - self._context // 4
         return max(0, min(most, spare))
 
-    def _may_swap(self, slot: int, since: int) -> bool:
+    def _may_swap(self, slot: int, caught_up_at: int) -> bool:
         """Whether the slot pauses, or has been waited for long enough: the less, the more wait."""
         patience = self._patience // len(self._due)
-        return self.vitals.pauses(slot) or self._steps - since >= patience
+        return self.responsiveness.pauses(slot) or self._steps - caught_up_at >= patience
 
-    def _read_piece(self, successor: Replay) -> Chore:
+    def _read_piece(self, replay: Replay) -> Pieces:
         """Read on, in pieces as large as the gaps allow."""
         asked_at = self._steps
         yield f"renewal of {self._piece}"
         waited = self._steps - asked_at
-        if not successor.outrun:
-            successor.read(self._piece)
+        if not replay.outrun:
+            replay.read(self._piece)
         if waited > STUCK_STEPS:
             self._piece = max(LEAST_PIECE, self._piece // 2)
         elif waited == 0:
@@ -292,8 +243,21 @@ class Renewal:
 
     def _done(self, slot: int, reason: Reason) -> None:
         if reason in FRESH:
-            self.vitals.clear(slot)
+            self.responsiveness.clear(slot)
         self._current = None
         del self._due[slot]
         metrics.RENEWED_SLOTS.labels(reason=reason).inc()
         (log.warning if reason == "lost" else log.debug)("slot_renewed", slot=slot, reason=reason)
+
+
+def history_frames(context: int, rules: RenewalRules) -> int:
+    """Return how many columns of a slot a renewal may need.
+
+    Those that are kept, and those that pass while they are read and a pause is waited for.
+    """
+    keep = int(context * rules.keep_share)
+    return keep + keep // 2 + _patience(context, rules) + STUCK_STEPS
+
+
+def _patience(context: int, rules: RenewalRules) -> int:
+    return min(rules.patience_frames, (context - int(context * rules.at_share)) // 2)

@@ -1,4 +1,4 @@
-"""The lines that a small model has learned, the only ones that it can be told to say. Pure.
+"""The lines that a small model has learned, the only ones that it can say on request. Pure.
 
 It learned each of them by heart, as sound in one voice or in all. Any other text comes out as
 single words with pauses between them, or as noise. Large models have none: they say any text.
@@ -18,17 +18,17 @@ class Repertoire:
     """The lines of a model by voice."""
 
     def __init__(self, lines: Mapping[str, Sequence[str]], usual_voice: str = "") -> None:
-        """`usual_voice` is the one of a persona that asks for a voice which the model lacks."""
+        """`usual_voice` stands in for a voice that the model lacks."""
         self.by_voice = {voice: tuple(texts) for voice, texts in lines.items()}
         self._usual_voice = usual_voice
 
     def of(self, voice: str) -> tuple[str, ...]:
-        """Give the lines that can be said in a voice: its own, then those of every voice."""
+        """Return the lines that can be said in a voice: its own, then those of every voice."""
         own = voice if voice in self.by_voice else self._usual_voice
         return (*self.by_voice.get(own, ()), *self.by_voice.get(EVERY_VOICE, ()))
 
     def find(self, text: str, voice: str) -> str | None:
-        """Give the line as it was learned, whatever the case and the marks; None: it was not."""
+        """Return the line as it was learned, ignoring case and punctuation; None: not learned."""
         wanted = _words(text)
         return next((line for line in self.of(voice) if _words(line) == wanted), None)
 

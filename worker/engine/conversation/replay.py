@@ -1,11 +1,9 @@
-"""A mind on its way to take a session's place: it reads the session's own columns, then swaps.
+"""The LM state that reads a session's own columns for a renewal and then replaces the session's.
 
-Equal to a sequential replay: the opening, then the columns one by one. The tokens that are on their
-way (acoustic delay) go along; Mimi, sampling and forced tokens stay as they are, so no frame is
-missed and the sound goes on. Knows no reason and no pause. Engine thread only.
+Equal to a sequential replay: the prompt state, then the columns one by one. Tokens that wait for
+their delay go along; Mimi, sampling and forced tokens stay as they are, so no frame is missed.
+Engine thread only.
 """
-
-from typing import Protocol
 
 import numpy as np
 
@@ -14,78 +12,72 @@ from worker.engine.conversation.history import History
 from worker.engine.network.language import Prefill
 from worker.engine.network.memory import Memory, Snapshot
 
-CAUGHT_UP_FRAMES = 3  # what is missed by fewer than this is read in the gap of the swap
-
-
-class LmStates(Protocol):
-    """What is needed of the step."""
-
-    @property
-    def memory(self) -> Memory:
-        """The state of all slots."""
-        ...
-
-    def ahead(self, slot: int) -> Tokens:
-        """What a slot's next steps will read."""
-        ...
+CAUGHT_UP_FRAMES = 3  # fewer missing columns than this are read in the gap of the swap
 
 
 class Replay:
-    """Reads the last `columns` of a slot's history after its opening; None: the opening alone."""
+    """Reads the last `columns` of a slot's history after its prompt state `start`.
+
+    `columns` None: the prompt state alone.
+    """
 
     def __init__(
         self,
         slot: int,
-        mind: Prefill,
-        opening: Snapshot | None,
+        reader: Prefill,
+        start: Snapshot | None,
         history: History,
         columns: int | None,
     ) -> None:
-        self.slot = slot
-        self._mind, self._opening, self._history = mind, opening, history
+        self._slot = slot
+        self._reader, self._start, self._history = reader, start, history
         self._fresh = columns is None
         count = history.count(slot)
         self._next = count if columns is None else max(0, count - columns)
-        mind.begin(opening)
-        if opening is None and (self._fresh or self._next):  # else history holds it
-            mind.read(mind.initial)
+        reader.begin(start)
+        if start is None and (self._fresh or self._next):  # otherwise the history holds it
+            reader.read(reader.initial)
 
     @property
-    def behind(self) -> int:
-        """How many of its session's columns it has not read."""
-        return 0 if self._fresh else self._history.count(self.slot) - self._next
+    def _behind(self) -> int:
+        return 0 if self._fresh else self._history.count(self._slot) - self._next
 
     @property
     def caught_up(self) -> bool:
         """Whether the rest can be read in the gap of the swap."""
-        return self.behind < CAUGHT_UP_FRAMES and not self.outrun
+        return self._behind < CAUGHT_UP_FRAMES and not self.outrun
 
     @property
     def outrun(self) -> bool:
-        """Whether it can catch up no more: no room is left, or columns are gone."""
+        """Whether it can no longer catch up: no room is left, or columns are gone."""
         if self._fresh:
             return False
-        return self._next < self._history.oldest(self.slot) or self.behind > self._mind.room
+        return self._next < self._history.oldest(self._slot) or self._behind > self._reader.room
 
     def read(self, most: int) -> None:
         """Read up to so many columns."""
-        last = self._next + min(most, self.behind)
+        last = self._next + min(most, self._behind)
         if last > self._next:
-            self._mind.read(self._history.read(self.slot, self._next, last))
+            self._reader.read(self._history.read(self._slot, self._next, last))
             self._next = last
 
-    def take_over(self, step: LmStates) -> None:
-        """Read the rest and be the session's mind from its next frame on."""
+    def take_over(self, memory: Memory) -> None:
+        """Read the rest and become the session's LM state from its next frame on."""
         self.read(CAUGHT_UP_FRAMES)
         if self._fresh:
-            self._history.clear(self.slot)
-            if self._opening is None:
-                self._history.append(self.slot, self._mind.initial[0])
-        mind = self._mind.snapshot(step.ahead(self.slot), self._wills(step.memory))
-        step.memory.load(self.slot, mind)
+            self._history.clear(self._slot)
+            if self._start is None:
+                self._history.append(self._slot, self._reader.initial[0])
+        memory.load(self._slot, self._reader.snapshot(*tokens_ahead(memory, self._slot)))
 
-    def _wills(self, memory: Memory) -> Tokens:
-        """What the next text tokens were before forcing, the next position first."""
-        offset = int(memory.tensors["mind.transformer.offset"][self.slot])
-        wills = memory.tensors["mind.wills"][self.slot].cpu().numpy()
-        return np.roll(wills, -(offset % len(wills)))
+
+def tokens_ahead(memory: Memory, slot: int) -> tuple[Tokens, Tokens]:
+    """Return what a slot's next steps read, `[ring, 1 + n_q]`, and its unforced text, `[ring]`.
+
+    Positions that are not there yet hold negative tokens or older ones.
+    """
+    offset = int(memory.tensors["lm.transformer.offset"][slot])
+    tokens = memory.tensors["lm.tokens"][slot].cpu().numpy()
+    unforced = memory.tensors["lm.unforced_text"][slot].cpu().numpy()
+    shift = -(offset % len(unforced))
+    return np.roll(tokens, shift, axis=1).T.copy(), np.roll(unforced, shift)

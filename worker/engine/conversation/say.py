@@ -1,9 +1,9 @@
-"""A given text on its way into a slot's mouth, word by word. Pure: numbers in, a number out.
+"""A line on its way into a slot, word by word. Pure: numbers in, a number out.
 
 Paced as moshi 0.2.13 models/tts.py `StateMachine` paces words, because one token per frame comes
 out garbled: a word begins where the model itself begins one, its tokens follow one per frame, and
-then the model pads until it begins the next; limits hold on padding. The words begin at the
-model's next pause, which is what `StateMachine` knows nothing of.
+then the model pads until it begins the next, within limits. Unlike there, the line begins at the
+model's next pause.
 """
 
 from collections import deque
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 PAUSE_FRAMES = 4  # 320 ms without a word of its own is a pause
-PATIENCE_FRAMES = 125  # 10 s: who finds no pause by then is interrupted between two words
+PATIENCE_FRAMES = 125  # 10 s without a pause: the model is interrupted between two words
 MOST_PADDING_FRAMES = 12  # twice `StateMachine.max_padding`: a comma may be a pause of 8
 WORD_GAP_FRAMES = 1  # padding after each word, or a word's continuation counts as a new word
 
@@ -20,20 +20,24 @@ Done = Callable[[bool], None]  # True: all of it was said; False: cut off, or dr
 
 
 @dataclass(frozen=True, slots=True)
-class WantedToken:
-    """What a step's text is to be; `at_word`: only where the model begins a word itself."""
+class ForcedFrame:
+    """Tokens of a slot's next step; None: the model's own."""
 
-    token: int
-    at_word: bool = False
+    text: int | None = None
+    at_word: bool = False  # `text` only where the model begins a word itself
+    audio: tuple[int | None, ...] | None = None
+
+
+UNFORCED = ForcedFrame()
 
 
 class SpokenLine:
-    """One text that is to be said; `wanted` before a step, `used` after it."""
+    """One text to say; read `frame` before a step, call `used` after it."""
 
-    def __init__(self, words: Words, pad: int, end_of_pad: int, done: Done | None = None) -> None:
+    def __init__(self, words: Words, pad: int, end_of_pad: int, done: Done) -> None:
         self._words = deque(tuple(word) for word in words if word)
         self._pad, self._end_of_pad = pad, end_of_pad
-        self._done = done
+        self._done: Done | None = done
         self._waited = self._quiet = 0  # frames since it was asked for, and of the model's pause
         self._paused = False  # the pause has come
         self.begun = False  # a word of it was said
@@ -47,26 +51,28 @@ class SpokenLine:
         return not self._words and not self._rest
 
     @property
-    def wanted(self) -> WantedToken | None:
-        """What the next step's text is to be; None: the model's own."""
+    def frame(self) -> ForcedFrame:
+        """The text that the next step is to use."""
         if not self._paused or self.over:
-            return None
+            return UNFORCED
         if self._rest:
-            return WantedToken(self._rest[0])
+            return ForcedFrame(self._rest[0])
         if self._gap:
-            return WantedToken(self._pad, at_word=True)  # the mark before the next word may stand
+            return ForcedFrame(self._pad, at_word=True)  # the mark before the next word may stand
         if self._padded == MOST_PADDING_FRAMES:
-            return WantedToken(self._end_of_pad)
-        return WantedToken(self._words[0][0], at_word=self._padded < MOST_PADDING_FRAMES)
+            return ForcedFrame(self._end_of_pad)
+        return ForcedFrame(self._words[0][0], at_word=self._padded < MOST_PADDING_FRAMES)
 
     def used(self, token: int) -> None:
-        """Take notice of the text token that a step used."""
+        """Record the text token that a step used."""
         if not self._paused:
-            self._look_for_pause(token)
+            self._waited += 1
+            self._quiet = self._quiet + 1 if self._is_padding(token) else 0
+            self._paused = self._quiet >= PAUSE_FRAMES or self._waited >= PATIENCE_FRAMES
         elif self._rest:
             self._rest.popleft()
             self._end_word()
-        elif token in (self._pad, self._end_of_pad):
+        elif self._is_padding(token):
             self._padded += 1
             self._gap = max(0, self._gap - 1)
         else:
@@ -75,15 +81,13 @@ class SpokenLine:
             self._end_word()
 
     def end(self) -> None:
-        """Tell who asked how it ended."""
+        """Call `done`, once."""
         done, self._done = self._done, None
         if done is not None:
             done(self.over)
 
-    def _look_for_pause(self, token: int) -> None:
-        self._waited += 1
-        self._quiet = self._quiet + 1 if token in (self._pad, self._end_of_pad) else 0
-        self._paused = self._quiet >= PAUSE_FRAMES or self._waited >= PATIENCE_FRAMES
+    def _is_padding(self, token: int) -> bool:
+        return token in (self._pad, self._end_of_pad)
 
     def _end_word(self) -> None:
         if not self._rest:

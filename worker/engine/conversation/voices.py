@@ -1,7 +1,7 @@
 """Voices: PersonaPlex's own (`.pt`) and an operator's recordings (`.wav`), by name.
 
-Every file is read once, before the model is ready, so a request's name is looked up among names and
-never becomes a path. Knows no slot. Blocks while it reads.
+Every file is read once, before the model is ready, so a name in a request is looked up and never
+becomes a path. Blocks while it reads.
 """
 
 import io
@@ -24,7 +24,7 @@ from worker.engine.files.weight_files import what_it_points_to
 
 DEFAULT_VOICE = "NATF0"  # NVIDIA/personaplex 3428dfd
 LOUDNESS_LUFS = -24.0  # of a voice prompt, ibid. lm.py `load_voice_prompt`
-LONGEST_S = 15.0  # of a recording: it is read at every start of a persona's memory
+LONGEST_S = 15.0  # of a recording, which every prompt state begins with
 NO_NUMBERS = "it holds NaN or infinity, which would make its personas mute; save it again"
 SUFFIXES = (".pt", ".wav")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # as a persona's `voice` may be
@@ -32,7 +32,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # as a persona's `voice` m
 
 @dataclass(frozen=True, slots=True)
 class SavedVoice:
-    """A voice that was read before: embeddings of its positions, and the tokens after them."""
+    """A voice as PersonaPlex saves it: embeddings of its positions, and the tokens after them."""
 
     embeddings: torch.Tensor  # [T, dim] of positions 0 to T - 1
     ring: Tokens  # [1 + n_q, R] tokens of positions from T on, by position modulo R
@@ -40,7 +40,7 @@ class SavedVoice:
 
 @dataclass(frozen=True, slots=True)
 class RecordedVoice:
-    """A voice as it sounds."""
+    """A voice as a recording."""
 
     pcm: Pcm  # [S] mono at the model's rate, at `LOUDNESS_LUFS`
 
@@ -62,19 +62,19 @@ def read_voices(model: Path | None, operator: Path, rate_hz: int) -> dict[str, V
 
 
 def frames_of(voice: Voice, frame_samples: int) -> int:
-    """How many frames of 80 ms a voice takes at the beginning of a prompt."""
+    """Return how many frames of 80 ms a voice takes at the beginning of a prompt."""
     if isinstance(voice, SavedVoice):
         return len(voice.embeddings) + 1
     return -(-len(voice.pcm) // frame_samples)
 
 
 def longest_of(voices: Mapping[str, Voice], frame_samples: int) -> int:
-    """Frames of the longest voice; none where there is none."""
+    """Return the frames of the longest voice; 0 without voices."""
     return max((frames_of(voice, frame_samples) for voice in voices.values()), default=0)
 
 
 def usual_voice(voices: Mapping[str, Voice]) -> str | None:
-    """Name of the voice of who asks for none, or for one that is not there."""
+    """Return the voice of a persona that names none, or one that the model lacks."""
     return DEFAULT_VOICE if DEFAULT_VOICE in voices else next(iter(voices), None)
 
 
@@ -130,7 +130,7 @@ def _saved(path: Path, content: bytes) -> SavedVoice:
 
 
 def _decode(content: bytes) -> tuple[Pcm, int]:
-    """Samples `[channels, S]` and their rate; sphn reads files alone."""
+    """Return samples `[channels, S]` and their rate; sphn reads only files."""
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
         file.write(content)
         file.flush()

@@ -1,6 +1,6 @@
-"""Files of a hub repository: from the hub's cache, else fetched, else refused with what to do.
+"""Files of a hub repository: from the hub's cache, otherwise downloaded.
 
-Knows no model. Blocks while it downloads.
+Blocks while it downloads.
 """
 
 from collections.abc import Callable
@@ -18,26 +18,26 @@ WEIGHTS = ".safetensors"
 
 
 def cached(repository: str, name: str) -> Path | None:
-    """Give a file of a hub repository that was fetched before."""
+    """Return a file of a hub repository that was fetched before."""
     found = huggingface_hub.try_to_load_from_cache(repository, name)
     return Path(found) if isinstance(found, str) else None
 
 
 def download(progress: Progress, most_bytes: int | None, repository: str, name: str) -> Path | None:
-    """Give a file of a hub repository: from the hub's cache, so that a start needs no network.
+    """Return a file of a hub repository: from the hub's cache, so that a start needs no network.
 
     None: the repository has no such file. Weights of more than `most_bytes` are not fetched.
     Raises `InvalidInput` that says what to do.
     """
     found = huggingface_hub.try_to_load_from_cache(repository, name)
-    if found is not None:  # a path, or the mark of a file that the repository has not
+    if found is not None:  # a path, or the mark of a file that the repository lacks
         return Path(found) if isinstance(found, str) else None
     progress(f"{repository}: fetching {name}")
     try:
         if most_bytes is not None and name.endswith(WEIGHTS):
             _refuse_too_large(repository, name, most_bytes)
         return Path(huggingface_hub.hf_hub_download(repository, name))
-    except hub.LocalEntryNotFoundError as error:  # it hides what the hub answered, if it did
+    except hub.LocalEntryNotFoundError as error:  # its cause is the hub's answer, if there was one
         answer = error.__cause__
         raise InvalidInput(_refused(repository, name, answer)) from error
     except hub.EntryNotFoundError:
@@ -47,7 +47,7 @@ def download(progress: Progress, most_bytes: int | None, repository: str, name: 
 
 
 def _refuse_too_large(repository: str, name: str, most_bytes: int) -> None:
-    """Ask for the size of weights first: a device that cannot hold them is no reason to wait."""
+    """Ask for the size of weights before a download that the device could not hold."""
     url = huggingface_hub.hf_hub_url(repository, name)
     size = huggingface_hub.get_hf_file_metadata(url).size or 0
     if size > most_bytes:
@@ -64,7 +64,7 @@ def too_large(repository: str, name: str, size: int, most_bytes: int) -> Invalid
 
 
 def _refused(repository: str, name: str, error: BaseException | None) -> str:
-    """What to do about a file that the hub does not give."""
+    """Explain why the hub does not give a file, and what to do."""
     if isinstance(error, hub.RepositoryNotFoundError) and not isinstance(error, hub.GatedRepoError):
         return (
             f"MODEL={repository!r}: the hub has no such repository, or shows it to members only "

@@ -1,7 +1,8 @@
-"""What a model's config.json says beside its sizes: which files, which kind, how it is drawn from.
+"""Check a model's config.json: file names, kind, sampling.
 
-Pure. Refuses what would load and be wrong: this engine computes no depformer with positions, no
-guidance, no conditions. Names are those that moshi 0.2.13 loaders.py `CheckpointInfo` reads.
+Pure. Refuses models that would load and compute nonsense: this engine has no depformer with
+positions, no guidance, no conditions. Names are those of moshi 0.2.13 loaders.py
+`CheckpointInfo`.
 """
 
 from collections.abc import Mapping
@@ -14,9 +15,9 @@ from protocol.sampling import MOST_AUDIO_TOP_K, MOST_TEXT_TOP_K, UsualSampling
 
 Config = Mapping[str, Any]
 
-KINDS = ("moshi", "personaplex")  # of `model_type`; where it is absent the weights tell
+KINDS = ("moshi", "personaplex")  # of `model_type`; without it the weights decide
 FILE_NAMES = ("moshi_name", "mimi_name", "mimi_config_name", "tokenizer_name", "lora_name")
-# Type of a value → what people call it. Where null stands it is as if the name were not there.
+# Types of values, and their description in messages. null counts as absent.
 TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     **{name: ((str,), "a file's name") for name in FILE_NAMES},
     "model_type": ((str,), "a name"),
@@ -28,7 +29,7 @@ TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "lm_gen_config": ((dict,), "an object"),
 }
 # moshi 0.2.13 lm.py `LMGen.__init__` → ours
-KNOBS = {
+OUR_NAMES = {
     "temp": "audio_temperature",
     "temp_text": "text_temperature",
     "top_k": "audio_top_k",
@@ -40,7 +41,7 @@ WITHOUT_EFFECT = ("check", "support_out_of_sync", "cfg_is_masked_until", "cfg_is
 
 
 def checked(model: str, config: Config) -> Config:
-    """Give a model's config.json without its nulls; raise `InvalidInput` for what cannot run."""
+    """Return a model's config.json without its nulls; raise `InvalidInput` for what cannot run."""
     config = {name: value for name, value in config.items() if value is not None or _a_size(name)}
     for name, (types, expected) in TYPES.items():
         value = config.get(name)
@@ -61,13 +62,13 @@ def _a_size(name: str) -> bool:
 
 def is_marked_prompted(config: Config) -> bool:
     """Whether config.json itself says that the model follows prompts, as PersonaPlex does."""
-    about = config.get("model_id")  # upstream takes anything here: it tells where a model is from
+    about = config.get("model_id")  # upstream takes anything here
     marked = isinstance(about, Mapping) and bool(about.get("prompted"))
     return config.get("model_type") == "personaplex" or marked
 
 
 def usual_sampling(model: str, config: Config) -> tuple[UsualSampling, list[str]]:
-    """Give the model's own sampling, and lines for people where it is not kept to the letter."""
+    """Return the model's own sampling, and lines for people where it had to be changed."""
     asked = dict(config.get("lm_gen_config") or {})
     for name in WITHOUT_EFFECT:
         asked.pop(name, None)
@@ -78,8 +79,10 @@ def usual_sampling(model: str, config: Config) -> tuple[UsualSampling, list[str]
             "which a conversation does not give; expected 1",
         )
     is_greedy = asked.pop("use_sampling", True) is False
-    if unknown := sorted(asked.keys() - KNOBS.keys()):
-        raise _refused(model, f"lm_gen_config.{unknown[0]} is unknown; expected {', '.join(KNOBS)}")
+    if unknown := sorted(asked.keys() - OUR_NAMES.keys()):
+        raise _refused(
+            model, f"lm_gen_config.{unknown[0]} is unknown; expected {', '.join(OUR_NAMES)}"
+        )
     lines: list[str] = []
     for name, most in MOST_TOP_K.items():
         wanted = asked.get(name)
@@ -89,7 +92,9 @@ def usual_sampling(model: str, config: Config) -> tuple[UsualSampling, list[str]
     if is_greedy:
         asked |= {"temp": 0.0, "temp_text": 0.0}
     try:
-        usual = UsualSampling.model_validate({KNOBS[name]: value for name, value in asked.items()})
+        usual = UsualSampling.model_validate(
+            {OUR_NAMES[name]: value for name, value in asked.items()}
+        )
     except ValidationError as error:
         raise _refused(model, f"lm_gen_config: {explain(error)}") from error
     return usual, lines
@@ -123,7 +128,7 @@ def _refuse_unclear_lora(model: str, config: Config) -> None:
 
 
 def _refuse_positions(model: str, config: Config) -> None:
-    """Refuse a depformer that this engine would compute, and wrongly."""
+    """Refuse a depformer that this engine would compute wrongly."""
     if "dim" not in config:
         return  # the sizes are those of moshi's own 7B
     positions = config.get("depformer_pos_emb", "sin")

@@ -1,8 +1,7 @@
-"""Where a model's files are: a local folder or a hub repository, of Moshi's kind or PersonaPlex's.
+"""Find a model's files in a local folder or a hub repository.
 
-Finds and names; loads no weights and knows no torch. Blocks while files are downloaded.
-Names where config.json says none: `moshi.models.loaders` (moshi 0.2.13), which are also
-those of nvidia/personaplex-7b-v1, whose config.json tells its kind and no more; a training's
+Loads no weights. Blocks while files are downloaded. Default names are those of
+`moshi.models.loaders` (moshi 0.2.13), which nvidia/personaplex-7b-v1 has too; a training's
 folder has those of kyutai-labs/moshi-finetune 2acc879 finetune/checkpointing.py.
 """
 
@@ -33,11 +32,11 @@ CHOICES = (
     "or nvidia/personaplex-7b-v1, or a folder"
 )
 
-Fetch = Callable[[str], Path | None]  # a file's name → where it lies now, None: there is no such
+Fetch = Callable[[str], Path | None]  # a file's name → its path, None: there is none
 
 
 class MissingFile(InvalidInput):
-    """A file that a model needs is not there."""
+    """A file that a model needs is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ def find_model(
 
 
 def _source(model: str, of_hub: OfHub) -> Fetch:
-    """Where a name of config.json leads: to the model's own files, a repository, or any file.
+    """Return how to find a name of config.json: the model's own file, hf:// or file://.
 
     Upstream's `hf_get` (moshi 0.2.13 loaders.py) knows hf:// and file:// in folders and in
     repositories; here a repository of the hub may not name files of this machine.
@@ -110,7 +109,7 @@ def _own_files(model: str, folder: Path, of_hub: OfHub) -> Fetch:
     if folder.is_dir():
         return lambda name: folder / name if (folder / name).exists() else None
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", model):
-        if model.startswith("kyutai/"):  # whose names are sure: nothing is fetched for nothing
+        if model.startswith("kyutai/"):  # refused before anything is fetched
             other_formats.refuse_by_name(model)
         return lambda name: None if name == VOICES_FOLDER else of_hub(model, name)
     if folder.is_file():
@@ -146,7 +145,7 @@ def _need(model: str, fetch: Fetch, name: str) -> Path:
 
 
 def _need_shared(model: str, fetch: Fetch, key: str, name: str) -> Path:
-    """Give a file that a fine-tuning shares with the model that it began with."""
+    """Return a file that a fine-tuning shares with the model that it began with."""
     path = fetch(name)
     if path is None and name in (CODEC_NAME, TOKENIZER_NAME):
         raise MissingFile(
@@ -159,7 +158,7 @@ def _need_shared(model: str, fetch: Fetch, key: str, name: str) -> Path:
 def _language_model(
     model: str, fetch: Fetch, config: Config, most_bytes: int | None
 ) -> tuple[Path, ...]:
-    """Find the weights: in one file, in pieces with an index, or as a training leaves them."""
+    """Find the weights: one file, pieces with an index, or a training's file."""
     name = config.get("moshi_name", LM_NAME)
     if not name.endswith(INDEX_SUFFIX) and (path := fetch(name)) is not None:
         return (path,)
@@ -180,7 +179,7 @@ def _language_model(
 
 
 def _pieces(model: str, fetch: Fetch, index: Path, most_bytes: int | None) -> tuple[Path, ...]:
-    """Give the files that an index names, as transformers and huggingface_hub write one."""
+    """Return the files that an index names, as transformers and huggingface_hub write one."""
     content = _read_json(model, index)
     places = content.get("weight_map")
     if not isinstance(places, dict) or not all(_is_plain(each) for each in places.values()):
@@ -201,7 +200,7 @@ def _is_plain(name: object) -> bool:
 
 
 def _lora(model: str, fetch: Fetch, config: Config, lm: tuple[Path, ...]) -> Path | None:
-    """Find what adapts the model; a training that merged it in leaves none, and says lora=true."""
+    """Find the LoRA; a training that merged it in leaves none, although config.json has lora."""
     name = config.get("lora_name") or (LORA_NAME if config.get("lora") else None)
     if name is None:
         return None

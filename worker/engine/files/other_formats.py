@@ -1,4 +1,4 @@
-"""Moshi's weights in formats that are not PyTorch's: known by name or by tensors, and refused.
+"""Refuse Moshi's weights in formats other than PyTorch's, recognised by name or by tensors.
 
 Kyutai publishes each model for PyTorch, for MLX (Apple's chips) and for its Rust server (candle).
 Pure but for a look into a folder.
@@ -17,7 +17,7 @@ IN_TENSORS = {r"depformer\.slices\.\d+\.": MLX, r"depformer\.\d+\.": RUST}
 
 
 def refuse_by_name(model: str) -> None:
-    """Raise `InvalidInput` for a repository or folder whose name tells of another format."""
+    """Raise `InvalidInput` for a repository or folder whose name contains another format's."""
     kind = re.search(rf"(?<![a-z])({'|'.join(IN_NAMES)})(?![a-z])", model.rpartition("/")[2])
     if kind is not None:
         raise _refused(model, f"it is for {IN_NAMES[kind[1]]}")

@@ -1,8 +1,7 @@
-"""What a checkpoint's tensors say about the model: its sizes, and which of them we take.
+"""Derive a model's sizes from its tensors, and which of the tensors are loaded.
 
-Pure. Names are those of `LMModel` (moshi 0.2.13). Where the depformer has a step for every
-codebook, the user's too, as in nvidia/personaplex-7b-v1, the user's come last, are given anyway,
-and are left out here.
+Pure. Names are those of `LMModel` (moshi 0.2.13). Where the depformer has steps for the user's
+codebooks too, as in nvidia/personaplex-7b-v1, these come last and are left out.
 """
 
 import re
@@ -25,24 +24,24 @@ _ALL_STEPS = re.compile(
 
 
 def agent_steps(config: Config, shapes: Shapes) -> int:
-    """Depformer steps to keep: one for each codebook that the agent speaks."""
+    """Return the depformer steps to keep: one for each codebook that the agent speaks."""
     steps = _count(shapes, "linears")
     return steps // 2 if speaks_for_both(config, shapes) else steps
 
 
 def is_prompted(config: Config, shapes: Shapes) -> bool:
-    """Whether the model follows prompts and voices as PersonaPlex does: config.json says so.
+    """Whether the model follows prompts and voices, by config.json or by its weights.
 
-    Or its weights do, for an older PersonaPlex has an empty one: its depformer predicts the user.
+    An older PersonaPlex has an empty config.json, but its depformer predicts the user.
     """
     return is_marked_prompted(config) or speaks_for_both(config, shapes)
 
 
 def speaks_for_both(config: Config, shapes: Shapes) -> bool:
-    """Whether the depformer, as published, also predicts the user: so PersonaPlex does.
+    """Whether the depformer, as published, also predicts the user, as PersonaPlex's does.
 
-    Its depformer has a step for every codebook. So has one of a single speaker, which must not be
-    halved: where config.json names no kind, two speakers are 16 codebooks of equal delays.
+    It has a step for every codebook. So has one of a single speaker, which must not be halved:
+    where config.json names no kind, two speakers are 16 codebooks of equal delays.
     """
     steps, codebooks = _count(shapes, "linears"), _count(shapes, "emb")
     if steps != codebooks or codebooks % 2:
@@ -64,15 +63,15 @@ def takes(name: str, steps: int) -> bool:
 
 
 def rows_taken(name: str, rows: int, steps: int, shapes: Shapes) -> int:
-    """How many of a tensor's first rows to take; attention's steps lie stacked in one tensor."""
+    """Return how many first rows of a tensor to load; attention's steps are stacked in one."""
     return rows * steps // _count(shapes, "linears") if _ALL_STEPS.match(name) else rows
 
 
 def lm_sizes(config: Config, shapes: Shapes) -> dict[str, Any]:
-    """What `LMModel` must be told beside config.json: all sizes where that is empty or missing.
+    """Return arguments of `LMModel` that config.json lacks: all sizes where it is empty.
 
-    What shapes cannot tell (heads, delays, context) is then as in moshi's own 7B, of which
-    PersonaPlex is one.
+    Heads, delays and context, which shapes do not show, are then those of moshi's own 7B, as in
+    PersonaPlex.
     """
     sizes: dict[str, Any] = {"dep_q": agent_steps(config, shapes)}
     if "dim" in config:
@@ -105,11 +104,11 @@ def _all_sizes(shapes: Shapes) -> dict[str, Any]:
 
 
 def _feed_forward(gated_rows: int) -> int:
-    """The width before gating takes two thirds of it (moshi 0.2.13 gating.py), from 2 x hidden."""
+    """Return the width before gating takes two thirds of it (moshi 0.2.13 gating.py)."""
     return -(-3 * (gated_rows // 2) // 2)
 
 
 def _count(shapes: Shapes, prefix: str) -> int:
-    """How many numbered modules there are under a name."""
+    """Return how many numbered modules a name has."""
     pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.")
     return len({match[1] for name in shapes if (match := pattern.match(name))})

@@ -1,6 +1,6 @@
-"""Safetensors files on disk: what they hold, and what is wrong with one that cannot be read.
+"""Read the headers of safetensors files, and explain what is wrong with a file.
 
-A model's tensors lie in one file or in several. Reads headers, never the weights; knows no torch.
+A model's tensors are in one file or in several.
 """
 
 import json
@@ -22,7 +22,7 @@ MOST_HEADER_BYTES = 100_000_000  # safetensors' own limit
 
 
 def read_shapes(*paths: Path) -> dict[str, tuple[int, ...]]:
-    """Give names and shapes of all tensors in these files.
+    """Return names and shapes of all tensors in these files.
 
     Raises `InvalidInput` that names the file where one is not a whole safetensors file.
     """
@@ -30,7 +30,7 @@ def read_shapes(*paths: Path) -> dict[str, tuple[int, ...]]:
 
 
 def shapes_by_file(*paths: Path) -> dict[Path, list[tuple[str, tuple[int, ...]]]]:
-    """Give names and shapes of the tensors in each of these files, as `read_shapes` does."""
+    """Return names and shapes of the tensors in each of these files, as `read_shapes` does."""
     found: dict[Path, list[tuple[str, tuple[int, ...]]]] = {}
     place: dict[str, Path] = {}
     for path in paths:
@@ -52,7 +52,7 @@ def _shapes(path: Path) -> list[tuple[str, tuple[int, ...]]]:
 
 
 def what_is_wrong(path: Path) -> str:
-    """Say what a file is that is not what it should be; empty where nothing can be told."""
+    """Explain what is wrong with a file; empty where that is unknown."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -66,7 +66,7 @@ def what_is_wrong(path: Path) -> str:
 
 
 def _other_kind(head: bytes, size: int) -> str:
-    """Say what a file is that begins like this, where that is known."""
+    """Recognise a file of another kind by its first bytes."""
     if pointer := what_it_points_to(head):
         return pointer
     if head.startswith(GGUF):
@@ -82,11 +82,11 @@ def _other_kind(head: bytes, size: int) -> str:
 
 
 def what_it_points_to(head: bytes) -> str:
-    """Say that a file is only git-lfs's pointer to it; empty where it is not."""
+    """Explain that a file is only git-lfs's pointer; empty where it is not."""
     if not head.startswith(LFS):
         return ""
-    told = re.search(rb"size (\d+)", head)
-    whole = f" of {int(told[1]) / 2**20:.1f} MiB" if told else ""
+    size = re.search(rb"size (\d+)", head)
+    whole = f" of {int(size[1]) / 2**20:.1f} MiB" if size else ""
     return (
         f"a git-lfs pointer to a file{whole}, not the file: run `git lfs pull` in that clone, "
         "or fetch the repository with `hf download`"
@@ -98,7 +98,7 @@ def _header_bytes(head: bytes) -> int:
 
 
 def _cut_short(header: bytes, size: int, header_bytes: int) -> str:
-    """Say how much of a safetensors file is there, where it is not all of it."""
+    """Explain how much of a safetensors file is missing; empty where it is whole."""
     if len(header) < header_bytes:
         return f"it ends after {size} bytes, in its header: {CUT_SHORT}"
     try:

@@ -2,7 +2,7 @@
 
 The same weights and results as moshi 0.2.13 models/compression.py with far fewer operations, and
 no state that is re-bound (upstream modules/conv.py:268 re-binds `state.first`), so a step can be
-captured as one CUDA graph. Knows no tokens of a language model. Engine thread only.
+captured as one CUDA graph. Engine thread only.
 """
 
 from collections.abc import Callable
@@ -20,14 +20,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from worker.engine.network.memory import Rows
-from worker.engine.network.transformer import RingTransformer, UnsupportedModel
+from worker.engine.network.transformer import RingTransformer
+from worker.engine.network.unsupported import UnsupportedModel
 
 # x [B, C, T], exec mask [B] → y [B, C', T']
 Stage = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class CodecWeights:
-    """What is made of a Mimi's weights once, for all batch sizes."""
+    """A Mimi, and what is derived from its weights once for all batch sizes."""
 
     def __init__(self, mimi: MimiModel) -> None:
         quantizer = mimi.quantizer
@@ -82,7 +83,7 @@ class Decoder:
 
 
 class _Nearest:
-    """Residual vector quantization: the nearest centroid, then that of what is left."""
+    """Residual vector quantization: the nearest centroid, then the one nearest to the residue."""
 
     def __init__(self, quantizer: ResidualVectorQuantizer) -> None:
         self._project = _projection(quantizer.input_proj)

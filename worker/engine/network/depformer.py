@@ -1,8 +1,8 @@
-"""The depformer: the codebooks of one frame, one after another, inside one step.
+"""The depformer: draws the codebooks of one frame, one after another, inside one step.
 
 Equal to moshi 0.2.13 models/lm.py `LMGen.depformer_step`, without a streaming state made anew in
 every step. Its keys and values live for one step, so they are scratch and no slot's memory.
-Knows no sound and no frames but the present one. Engine thread only.
+Engine thread only.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,14 +22,13 @@ from worker.engine.network.transformer import Op, attended_in, feed, gate, norm,
 # hidden [B, dim] → the input of each weight set [B, depformer dim]
 Projections = Callable[[torch.Tensor], Sequence[torch.Tensor]]
 
-
-# How a slot's text is forced (`Forced.text_mode`).
+# How a slot's text is forced (`ForcedTokens.text_mode`).
 FREE, ALWAYS, AT_WORD = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Forced:
-    """Tokens that are to be used instead of sampled ones, a row for each slot."""
+class ForcedTokens:
+    """Tokens that are used instead of sampled ones, a row for each slot."""
 
     text: torch.Tensor  # [B]
     text_mode: torch.Tensor  # [B] FREE, ALWAYS, or AT_WORD: where the model begins a word itself
@@ -37,7 +36,7 @@ class Forced:
     audio_mask: torch.Tensor  # [B, dep_q]
 
     @classmethod
-    def of(cls, rows: Rows, dep_q: int) -> "Forced":
+    def of(cls, rows: Rows, dep_q: int) -> "ForcedTokens":
         """Take the tensors from memory."""
         return cls(
             text=rows.take("forced_text"),
@@ -47,10 +46,10 @@ class Forced:
         )
 
     @torch.inference_mode()
-    def turn(
+    def set(
         self, slot: int, text: int | None, audio: Sequence[int | None], *, at_word: bool
     ) -> None:
-        """Set what one slot is forced to; None: sampled."""
+        """Force tokens on one slot; None: sampled. `at_word`: where the model begins a word."""
         self.text[slot] = text or 0
         self.text_mode[slot] = FREE if text is None else AT_WORD if at_word else ALWAYS
         self.audio[slot] = torch.tensor([code or 0 for code in audio])
@@ -58,10 +57,7 @@ class Forced:
 
 
 class Depformer:
-    """The codebooks of one frame, one after another: eight small steps inside a step.
-
-    Its keys and values live for one step only, so they are scratch and not a slot's memory.
-    """
+    """The codebooks of one frame, one after another: eight small steps inside a step."""
 
     def __init__(self, lm: LMModel, inputs: Projections, batch: int) -> None:
         assert lm.depformer is not None and lm.depformer_text_emb is not None
@@ -71,13 +67,13 @@ class Depformer:
         self._embed = [plain(lm.depformer_text_emb), *map(plain, lm.depformer_emb or [])]
         self._norms = [norm(module) for module in lm.depformer_norms]
         self._layers = [
-            _Layer(layer, schedule, batch, lm)
+            _DepformerLayer(layer, schedule, batch, lm)
             for layer in lm.depformer.layers
             if isinstance(layer, StreamingTransformerLayer)
         ]
 
     def __call__(
-        self, text: torch.Tensor, hidden: torch.Tensor, draw: Draw, forced: Forced
+        self, text: torch.Tensor, hidden: torch.Tensor, draw: Draw, forced: ForcedTokens
     ) -> torch.Tensor:
         """Draw the agent's codes `[B, dep_q]` after the text token `[B]` and hidden `[B, dim]`."""
         inputs = self._inputs(hidden)
@@ -92,7 +88,7 @@ class Depformer:
         return torch.stack(codes, dim=1)
 
 
-class _Layer:
+class _DepformerLayer:
     """One layer of the depformer: weights of its own for each codebook, no positions."""
 
     def __init__(
@@ -132,13 +128,13 @@ def _of(modules: list[Op], schedule: list[int], k: int) -> Op:
 
 
 def plain(module: nn.Module) -> Op:
-    """A table look-up where the embedding is no more than that."""
+    """Return the embedding, as a plain table look-up where it is no more than that."""
     table = table_of(module)
     return module if table is None else lambda token: F.embedding(token, table)
 
 
 def table_of(module: nn.Module) -> torch.Tensor | None:
-    """The embedding's table, if looking up is all it does to tokens of at least 0."""
+    """Return the embedding's table, if looking up is all it does to tokens of at least 0."""
     assert isinstance(module, ScaledEmbedding)
     more = module.norm is not None or module.low_rank is not None or module.demux_second_stream
     return None if more else module.weight.detach()

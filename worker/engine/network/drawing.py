@@ -1,9 +1,8 @@
-"""From what the model made of a position to the next position's tokens: text and the agent's codes.
+"""From the hidden state of a position to the next position's tokens: text and the agent's codes.
 
 `Drawer` does it in every step of a batch. `FirstTokens` does it once for a session that begins: its
-opening was read beside the slots, and what follows it is drawn as the session's own persona asks.
-Equal to moshi 0.2.13 models/lm.py `LMGen._step` from the text logits on. Knows no sound.
-Engine thread only.
+prompt was read beside the slots, and what follows is drawn with the session's own sampling.
+Equal to moshi 0.2.13 models/lm.py `LMGen._step` from the text logits on. Engine thread only.
 """
 
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import torch
 from moshi.models.lm import LMModel
 from moshi.utils.compile import no_compile
 
-from worker.engine.network.depformer import ALWAYS, AT_WORD, Depformer, Forced, Projections
+from worker.engine.network.depformer import ALWAYS, AT_WORD, Depformer, ForcedTokens, Projections
 from worker.engine.network.memory import Memory, Rows
 from worker.engine.network.sampler import Sampler, Widths, chance_beside
 
@@ -22,7 +21,7 @@ class Drawn:
     """Tokens of the next position, a row for each slot."""
 
     text: torch.Tensor  # [B]
-    will: torch.Tensor  # [B] the text token before forcing
+    unforced_text: torch.Tensor  # [B] the text token before forcing
     codes: torch.Tensor  # [B, dep_q] those with a delay belong to the frame before
     word_chance: torch.Tensor  # [B] float32, what the model gave to all words
     finite: torch.Tensor  # [B] False where the logits went NaN
@@ -30,23 +29,24 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class TokenRing:
-    """What the positions at hand hold, by position modulo the ring's length."""
+    """The tokens of the latest positions, by position modulo the ring's length."""
 
     tokens: torch.Tensor  # [B, 1 + n_q, ring]
-    wills: torch.Tensor  # [B, ring] text tokens before forcing
+    unforced: torch.Tensor  # [B, ring] text tokens before forcing
 
     @classmethod
-    def of(cls, lm: LMModel, mind: Rows) -> "TokenRing":
+    def of(cls, lm: LMModel, lm_rows: Rows) -> "TokenRing":
         """Take it from memory: the longest delay, the position that is read and the next one."""
         ring, fill = max(lm.delays) + 2, lm.ungenerated_token_id
         return cls(
-            mind.take("tokens", 1 + lm.n_q, ring, fill=fill), mind.take("wills", ring, fill=fill)
+            lm_rows.take("tokens", 1 + lm.n_q, ring, fill=fill),
+            lm_rows.take("unforced_text", ring, fill=fill),
         )
 
     @property
     def size(self) -> int:
         """How many positions it holds."""
-        return self.wills.shape[1]
+        return self.unforced.shape[1]
 
     def write(self, position: torch.Tensor, drawn: Drawn) -> None:
         """Write the agent's tokens of a position, `[B]`."""
@@ -54,44 +54,44 @@ class TokenRing:
         used = torch.cat([drawn.text[:, None], drawn.codes], dim=1)[:, :, None]
         ours = self.tokens[:, : used.shape[1]]
         ours.scatter_(2, place[:, None].expand(-1, used.shape[1], 1), used)
-        self.wills.scatter_(1, place, drawn.will[:, None])
+        self.unforced.scatter_(1, place, drawn.unforced_text[:, None])
 
 
 class Drawer:
-    """Draws tokens for some rows of a memory, each with its own knobs and forced tokens."""
+    """Draws tokens for some rows of a memory, each with its own sampling and forced tokens."""
 
     def __init__(
         self, lm: LMModel, depformer: Depformer, sampling_state: Rows, widths: Widths
     ) -> None:
         self._lm, self._depformer = lm, depformer
-        self._forced = Forced.of(sampling_state, lm.dep_q)
+        self._forced = ForcedTokens.of(sampling_state, lm.dep_q)
         self._sampler = Sampler(sampling_state, widths, lm.dep_q)
-        # Draws since the session joined: the ring's offset goes back when a mind is renewed, and
-        # the same chances would come again.
+        # Draws since the session joined: the ring's offset goes back when an LM state is renewed,
+        # and the same chances would come again.
         self._frame = sampling_state.take("frame")
         no_words = [lm.text_padding_token_id, lm.end_of_text_padding_id]
         self._no_words = torch.tensor(no_words, device=lm.device)
 
     def __call__(self, hidden: torch.Tensor, exec_mask: torch.Tensor) -> Drawn:
-        """Draw from `[B, 1, dim]`; the chances of the rows of `exec_mask` move on."""
+        """Draw from `[B, 1, dim]`; the random numbers of the rows of `exec_mask` advance."""
         text_draw, audio_draw = self._sampler.draws(self._frame)
         self._frame.add_(exec_mask.long())
         logits = self._lm.text_linear(hidden)[:, 0]
-        will = text_draw.token(logits, 0)
-        text = self._force_text(will)
+        unforced = text_draw.token(logits, 0)
+        text = self._force_text(unforced)
         codes = self._depformer(text, hidden[:, 0], audio_draw, self._forced)
         chance = chance_beside(self._no_words, logits)
-        return Drawn(text, will, codes, chance, logits.float().sum(dim=-1).isfinite())
+        return Drawn(text, unforced, codes, chance, logits.float().sum(dim=-1).isfinite())
 
-    def _force_text(self, will: torch.Tensor) -> torch.Tensor:
+    def _force_text(self, unforced: torch.Tensor) -> torch.Tensor:
         lm, forced = self._lm, self._forced
-        word = (will != lm.text_padding_token_id) & (will != lm.end_of_text_padding_id)
+        word = (unforced != lm.text_padding_token_id) & (unforced != lm.end_of_text_padding_id)
         mode = forced.text_mode
-        return torch.where((mode == ALWAYS) | ((mode == AT_WORD) & word), forced.text, will)
+        return torch.where((mode == ALWAYS) | ((mode == AT_WORD) & word), forced.text, unforced)
 
 
 class FirstTokens:
-    """Draws what follows an opening, for one slot at a time, outside the batch."""
+    """Draws what follows a prompt, for one slot at a time, outside the batch."""
 
     def __init__(self, lm: LMModel, inputs: Projections, memory: Memory, widths: Widths) -> None:
         self._lm, self._memory, self._widths = lm, memory, widths
@@ -101,13 +101,12 @@ class FirstTokens:
     @torch.inference_mode()
     @no_compile()
     def draw(self, slot: int, hidden: torch.Tensor) -> int:
-        """Draw from the last position that a slot's mind has read, `[1, 1, dim]`; give the text.
+        """Draw from the hidden state of the last position, `[1, 1, dim]`; return the text token.
 
         The slot's next step reads what is drawn.
         """
-        sampling_state, mind = (
-            self._memory.rows(1, part, first=slot) for part in ("knobs", "mind")
-        )
+        sampling_state = self._memory.rows(1, "sampling", first=slot)
+        lm_rows = self._memory.rows(1, "lm", first=slot)
         drawn = Drawer(self._lm, self._depformer, sampling_state, self._widths)(hidden, self._one)
-        TokenRing.of(self._lm, mind).write(mind.take("transformer.offset"), drawn)
+        TokenRing.of(self._lm, lm_rows).write(lm_rows.take("transformer.offset"), drawn)
         return int(drawn.text)

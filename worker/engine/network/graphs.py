@@ -1,6 +1,6 @@
-"""One pass per batch size, from the ports to the ports: Mimi, language model, Mimi.
+"""One step per batch size, from the ports to the ports: Mimi, language model, Mimi.
 
-On CUDA a pass is one captured graph; on a CPU the same code runs as it is, over no more rows than
+On CUDA each is one captured graph; on a CPU the same code runs as it is, over no more rows than
 are needed. Engine thread only.
 """
 
@@ -17,15 +17,15 @@ from worker.engine.network.sampler import Widths
 
 WARM_UP_STEPS = 3
 
-# Columns of the port that carries every whole number out: what the model read comes last, and
-# behind it the user's codes of the frame that came in.
-TEXT, WILL, VALID, FINITE, NEXT_TEXT, NEXT_WILL, CHANCE, COLUMN = range(8)
+# Columns of the port for whole numbers. From COLUMN on: the tokens that the model read, then the
+# user's codes of the frame that came in.
+TEXT, UNFORCED, VALID, FINITE, NEXT_TEXT, CHANCE, COLUMN = range(7)
 CHANCES = 1_000_000_000  # a chance is carried out as a whole number of billionths
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Everything that goes into a step and comes out of it, a row for each slot."""
+    """Inputs and outputs of a step, a row for each slot."""
 
     pcm_in: Port  # [B, frame_samples] float32
     exec_in: Port  # [B] bool
@@ -34,7 +34,7 @@ class Ports:
 
     @classmethod
     def of(cls, device: torch.device, capacity: int, samples: int, numbers: int) -> "Ports":
-        """Make them for `capacity` slots, frames of `samples` and so many whole numbers out."""
+        """Make them for `capacity` slots, frames of `samples` and so many numbers out."""
         return cls(
             pcm_in=Port.of(device, capacity, samples, dtype=torch.float32),
             exec_in=Port.of(device, capacity, dtype=torch.bool),
@@ -66,8 +66,8 @@ class StepGraph:
         self._encode, self._decode = Encoder(codec_weights, codec), Decoder(codec_weights, codec)
         self._speak = Language(
             weights,
-            memory.rows(batch, "mind"),
-            memory.rows(batch, "knobs"),
+            memory.rows(batch, "lm"),
+            memory.rows(batch, "sampling"),
             widths,
         )
         self._users, self._streams = weights.user_codebooks, 1 + weights.lm.n_q
@@ -97,14 +97,10 @@ class StepGraph:
             self._compute()
         self._graph = graph
 
-    def forget_graph(self) -> None:
-        """Compute again what was replayed: to look for a fault."""
-        self._graph = None
-
     @no_compile()  # which would need a C compiler at run time, and seconds at the first call
     def _compute(self) -> None:
         exec_mask = self._exec
-        # What is no number would stay in the encoder's filters for the rest of the call.
+        # A NaN would persist in the encoder's state.
         pcm = self._pcm.nan_to_num(nan=0.0, posinf=1.0, neginf=-1.0)
         codes = self._encode(pcm, self._encodes(exec_mask))[:, : self._users]
         frame = self._speak(codes, exec_mask)
@@ -113,11 +109,10 @@ class StepGraph:
         self._sound.copy_(sound)
         numbers = [
             frame.text,
-            frame.will,
+            frame.unforced_text,
             frame.valid.long(),
             finite.long(),
             frame.next_text,
-            frame.next_will,
             (frame.word_chance * CHANCES).long(),
         ]
         torch.stack(numbers, dim=1, out=self._numbers[:, :COLUMN])
@@ -125,7 +120,7 @@ class StepGraph:
         self._numbers[:, COLUMN + self._streams :] = codes
 
     def _encodes(self, exec_mask: torch.Tensor) -> torch.Tensor:
-        """Which rows' encoders advance: not at a first frame that is to leave no trace there."""
+        """Return the rows whose encoders advance: not those of a first frame that is discarded."""
         if self._heard is None:
             return exec_mask
         again = exec_mask & (self._heard > 0)
@@ -134,7 +129,7 @@ class StepGraph:
 
 
 def graph_sizes(capacity: int, wanted: Sequence[int] | None, *, every: bool) -> list[int]:
-    """Batch sizes that have a pass: all on a CPU, doubling ones on CUDA, always the capacity."""
+    """Return the batch sizes to make: all on a CPU, doubling ones on CUDA, always the capacity."""
     if wanted is None:
         wanted = range(1, capacity) if every else [2**n for n in range(capacity.bit_length())]
-    return sorted({*(tier for tier in wanted if 0 < tier < capacity), capacity})
+    return sorted({*(size for size in wanted if 0 < size < capacity), capacity})

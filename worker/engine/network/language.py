@@ -4,7 +4,7 @@ Owns the transformer and the token ring with its acoustic delays; what is drawn 
 `drawing.py`. Equal to moshi 0.2.13 models/lm.py `LMGen._step` with `support_out_of_sync`, without
 its host reads, its boolean-mask write (line 782) and its re-bound offsets (line 762), so it can be
 captured.
-Knows no sound. Engine thread only.
+Engine thread only.
 """
 
 from collections.abc import Sequence
@@ -23,27 +23,26 @@ from worker.engine.network.depformer import Depformer, Projections, table_of
 from worker.engine.network.drawing import Drawer, Drawn, TokenRing
 from worker.engine.network.memory import Memory, Rows, Snapshot
 from worker.engine.network.sampler import Widths
-from worker.engine.network.transformer import Op, RingTransformer, UnsupportedModel, norm
-from worker.engine.network.unsupported import refuse_unsupported
+from worker.engine.network.transformer import Op, RingTransformer, norm
+from worker.engine.network.unsupported import UnsupportedModel, refuse_unsupported
 
 
 @dataclass(frozen=True, slots=True)
 class LmFrame:
-    """What the model said in one step, a row for each slot; times are those of the frame out."""
+    """Output of one step, a row for each slot."""
 
     text: torch.Tensor  # [B] text token of the frame
-    will: torch.Tensor  # [B] what it would have been, before forcing
+    unforced_text: torch.Tensor  # [B] the same before forcing
     codes: torch.Tensor  # [B, dep_q] agent codes of the frame
     valid: torch.Tensor  # [B] False where masked or still warming up
     column: torch.Tensor  # [B, 1 + n_q] what the model read in this step
-    next_text: torch.Tensor  # [B] text token used in this step, heard one delay later
-    next_will: torch.Tensor  # [B] the same before forcing
+    next_text: torch.Tensor  # [B] text token used in this step, out one delay later
     word_chance: torch.Tensor  # [B] float32, what the model gave to all words in this step
     finite: torch.Tensor  # [B] False where the logits went NaN
 
 
 class Weights:
-    """What is made of a model's weights once, for all batch sizes."""
+    """A language model, and what is derived from its weights once for all batch sizes."""
 
     def __init__(self, lm: LMModel) -> None:
         refuse_unsupported(lm)
@@ -61,16 +60,18 @@ class Weights:
 class Language:
     """One step of the language model for the first rows of a memory."""
 
-    def __init__(self, weights: Weights, mind: Rows, sampling_state: Rows, widths: Widths) -> None:
+    def __init__(
+        self, weights: Weights, lm_rows: Rows, sampling_state: Rows, widths: Widths
+    ) -> None:
         lm = weights.lm
         self._weights = weights
         self._gen = 1 + lm.dep_q
         self._max_delay = max(lm.delays)
-        self._ring = TokenRing.of(lm, mind)
-        self.transformer = RingTransformer(lm.transformer, mind, "transformer", lm.dtype)
+        self._ring = TokenRing.of(lm, lm_rows)
+        self.transformer = RingTransformer(lm.transformer, lm_rows, "transformer", lm.dtype)
         self.offset = self.transformer.offset
         self._draw = Drawer(
-            lm, Depformer(lm, weights.depformer_in, mind.count), sampling_state, widths
+            lm, Depformer(lm, weights.depformer_in, lm_rows.count), sampling_state, widths
         )
 
     def __call__(self, user_codes: torch.Tensor, exec_mask: torch.Tensor) -> LmFrame:
@@ -100,36 +101,35 @@ class Language:
     def _frame(
         self, after: torch.Tensor, column: torch.Tensor, drawn: Drawn, exec_mask: torch.Tensor
     ) -> LmFrame:
-        """Read the frame whose codebooks are all there."""
+        """Read the newest frame that has all its codebooks."""
         delays = self._weights.delays[: self._gen]
         places = (after[:, None] - self._max_delay + delays) % self._ring.size
         out = self._ring.tokens[:, : self._gen].gather(2, places[:, :, None])[:, :, 0]
         return LmFrame(
             text=out[:, 0],
-            will=self._ring.wills.gather(1, places[:, :1])[:, 0],
+            unforced_text=self._ring.unforced.gather(1, places[:, :1])[:, 0],
             codes=out[:, 1:],
             valid=exec_mask & (after > self._max_delay),
             column=column,
             next_text=drawn.text,
-            next_will=drawn.will,
             word_chance=drawn.word_chance,
             finite=drawn.finite,
         )
 
 
 @dataclass(frozen=True, slots=True)
-class ReadOpening:
-    """A mind for sessions to begin with; what follows is drawn from what it made of its end."""
+class PromptState:
+    """An LM state that has read a prompt, and the hidden state of its last position."""
 
-    mind: Snapshot
+    lm_state: Snapshot
     hidden: torch.Tensor  # [1, 1, dim] of the last position
 
 
 class Prefill:
-    """A mind that reads tokens which are all known, many positions in one pass.
+    """An LM state beside the slots that reads known tokens, many positions in one pass.
 
-    For prompts, and for renewing a session from its own tokens. It has a memory of its own over the
-    same weights; the result is a snapshot for any slot, equal to having read one by one.
+    For prompts, and for renewing a session from its own tokens. The result is a snapshot for any
+    slot, equal to having read one by one.
     """
 
     def __init__(self, weights: Weights, frames: int) -> None:
@@ -138,49 +138,39 @@ class Prefill:
         if not 0 < frames <= (lm.context or 0):
             raise InvalidInput(f"frames={frames}: expected 1 to the context, {lm.context}")
         self._weights = weights
-        self._frames = frames
-        self._memory = Memory(1, lm.device)
-        mind = self._memory.rows(1, "mind")
-        self._ring = TokenRing.of(lm, mind)
+        self.frames = frames
+        self.memory = Memory(1, lm.device)
+        lm_rows = self.memory.rows(1, "lm")
+        self._ring = TokenRing.of(lm, lm_rows)
         self._transformer = RingTransformer(
-            lm.transformer, mind, "transformer", lm.dtype, ring=frames
+            lm.transformer, lm_rows, "transformer", lm.dtype, ring=frames
         )
         self._read = 0
         self._hidden: torch.Tensor | None = None
         self._all = torch.ones(1, dtype=torch.bool, device=lm.device)
 
     @property
-    def frames(self) -> int:
-        """How many positions there is room for."""
-        return self._frames
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of its memory."""
-        return self._memory.slot_bytes
-
-    @property
     def room(self) -> int:
-        """How many more positions there is room for."""
-        return self._frames - self._read
+        """Positions that there is room for."""
+        return self.frames - self._read
 
     @property
     def initial(self) -> Tokens:
-        """What a session reads at its very first position, `[1, 1 + n_q]`."""
+        """The tokens that a session reads at its first position, `[1, 1 + n_q]`."""
         return self._weights.initial[None].cpu().numpy()
 
     @torch.inference_mode()
-    def begin(self, opening: Snapshot | None = None) -> None:
-        """Be as new, or go on from a mind that was saved, of at most `frames` positions."""
-        self._memory.clear(0, deep=True)
+    def begin(self, start: Snapshot | None = None) -> None:
+        """Begin as new, or with a saved LM state of at most `frames` positions."""
+        self.memory.clear(0, deep=True)
         self._read = 0
-        if opening is not None:
-            self._memory.load(0, opening)
-            self._read = positions(opening)
+        if start is not None:
+            self.memory.load(0, start)
+            self._read = positions(start)
 
     @torch.inference_mode()
     def read(self, columns: Tokens) -> None:
-        """Read on: `[T, 1 + n_q]`, one row for each position, as `MoshiStep.column` gives them."""
+        """Read on: `[T, 1 + n_q]`, one row for each position, as `MoshiStep.columns` holds them."""
         if len(columns):
             there = torch.from_numpy(columns).to(self._all.device)
             self.read_embedded(self._weights.embed(there))
@@ -189,49 +179,49 @@ class Prefill:
     def read_embedded(self, embeddings: torch.Tensor) -> None:
         """Read on positions by their embeddings `[T, dim]`, where no tokens are known."""
         frames = len(embeddings)
-        if self._read + frames > self._frames:
-            raise InvalidInput(f"columns: {self._read} + {frames}; expected at most {self._frames}")
+        if self._read + frames > self.frames:
+            raise InvalidInput(f"columns: {self._read} + {frames}; expected at most {self.frames}")
         there = embeddings.to(self._all.device, self._weights.lm.dtype)
         with _ready_attention() if there.is_cuda else nullcontext():
             hidden = self._transformer(there[None], self._all)
         self._hidden = self._weights.norm(hidden[:, -1:])
         self._read += frames
-        if there.is_cuda:  # whoever plans the next piece must know what this one took
+        if there.is_cuda:  # the time of this piece plans the next
             torch.cuda.current_stream().synchronize()
 
     @torch.inference_mode()
-    def snapshot(self, ahead: Tokens, wills: Tokens | None = None) -> Snapshot:
-        """Give the mind as it is, with the tokens of the next positions `[T, 1 + n_q]` in its ring.
+    def snapshot(self, ahead: Tokens, unforced: Tokens | None = None) -> Snapshot:
+        """Save the LM state, with the tokens of the next positions `[T, 1 + n_q]` in its ring.
 
-        The slot's next step reads the first of them, with what the user says then. `wills` `[T]`
-        are the text tokens before forcing, where they are others.
+        The slot's next step reads the first of them, with what the user says then. `unforced` `[T]`
+        are the text tokens before forcing, where they differ.
         """
         ring = self._ring
         there = torch.from_numpy(ahead).to(self._all.device)
         for n, column in enumerate(there[: ring.size]):
             place = (self._read + n) % ring.size
             ring.tokens[0, :, place] = column
-            ring.wills[0, place] = column[0] if wills is None else int(wills[n])
-        return self._memory.save(0, "mind", frames=self._read)
+            ring.unforced[0, place] = column[0] if unforced is None else int(unforced[n])
+        return self.memory.save(0, "lm", frames=self._read)
 
-    def opening(self, ahead: Tokens) -> ReadOpening:
-        """Give the mind as it is, for sessions that begin with it; `ahead` as in `snapshot`."""
+    def prompt_state(self, ahead: Tokens) -> PromptState:
+        """Save the LM state for sessions that begin with it; `ahead` as in `snapshot`."""
         assert self._hidden is not None
-        return ReadOpening(self.snapshot(ahead), self._hidden)
+        return PromptState(self.snapshot(ahead), self._hidden)
 
 
 def _ready_attention() -> AbstractContextManager[object]:
-    """No cuDNN: it plans for every new shape, up to half a second, and each prompt is a new one."""
+    """Disable cuDNN's attention, which plans up to half a second for every new prompt length."""
     return sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
 
 
-def positions(mind: Snapshot) -> int:
-    """How many positions a saved mind has read."""
-    return int(mind.rows["mind.transformer.offset"])
+def positions(lm_state: Snapshot) -> int:
+    """Return how many positions a saved LM state has read."""
+    return int(lm_state.rows["lm.transformer.offset"])
 
 
 def _embedder(lm: LMModel) -> Op:
-    """Sum of a position's embeddings, `[…, 1 + n_q]` → `[…, dim]`; negative tokens add nothing.
+    """Return the sum of embeddings, `[…, 1 + n_q]` → `[…, dim]`; negative tokens add nothing.
 
     One look-up in one table for all streams. The model's own tables become views of it.
     """
@@ -249,7 +239,7 @@ def _embedder(lm: LMModel) -> Op:
 
 
 def _stacked(modules: list[nn.Module]) -> Projections:
-    """All projections of one input: one product where they are plain linears."""
+    """Return all projections of one input, as one product where they are plain linears."""
     linears = [module for module in modules if type(module) is nn.Linear]
     if len(linears) < len(modules):  # quantized, or with LoRA
         return lambda x: [module(x) for module in modules]
@@ -260,7 +250,7 @@ def _stacked(modules: list[nn.Module]) -> Projections:
 
 
 def _share_out(modules: Sequence[nn.Module], whole: torch.Tensor) -> list[int]:
-    """Let each module's weight be its piece of `whole`, so that nothing is held twice."""
+    """Make each module's weight a view of its piece of `whole`; return where the pieces begin."""
     firsts: list[int] = []
     first = 0
     for module in modules:

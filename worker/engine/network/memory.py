@@ -1,8 +1,7 @@
-"""Where a slot's state lives: named tensors with a row for each slot, that never move.
+"""The state of all slots: named tensors with a row for each slot, that never move.
 
-Owns every tensor that outlasts a step, and the ports of a step. Copies, clears, saves and loads
-the rows of one slot, all in place, so that captured graphs and views stay true. Knows no layer and
-no token: whoever computes takes its tensors from here by name. Called from the engine thread only.
+Holds every tensor that outlasts a step, and the ports of a step. Copies, clears, saves and loads
+the rows of one slot, all in place, so that captured graphs and views stay true. Engine thread only.
 """
 
 from collections.abc import Sequence
@@ -11,15 +10,15 @@ from typing import Literal
 
 import torch
 
-# What lives and dies together: what the model remembers, what Mimi has in its filters,
-# and what was asked for (sampling, seed, forced tokens).
-Part = Literal["mind", "codec", "knobs"]
-ALL_PARTS: tuple[Part, ...] = ("mind", "codec", "knobs")
+# What is cleared and saved together: the LM state, the filters of Mimi, and what was asked for
+# (sampling, seed, forced tokens).
+Part = Literal["lm", "codec", "sampling"]
+ALL_PARTS: tuple[Part, ...] = ("lm", "codec", "sampling")
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One slot's share of one part, by tensor name; ring tensors cut to the frames they hold."""
+    """One part of a slot's state, by tensor name; rings cut to the frames they hold."""
 
     part: Part
     rows: dict[str, torch.Tensor]
@@ -49,7 +48,7 @@ class Memory:
     _cells: dict[str, _Cell] = field(default_factory=dict[str, _Cell])
 
     def rows(self, count: int, part: Part, first: int = 0) -> "Rows":
-        """Hand out views of `count` slots, from `first` on, to whoever computes on them."""
+        """Return a view of `count` slots, from `first` on."""
         return Rows(self, count, part, first)
 
     def cell(
@@ -83,7 +82,7 @@ class Memory:
 
     @torch.inference_mode()
     def clear(self, slot: int, *, deep: bool = False, parts: Sequence[Part] = ALL_PARTS) -> None:
-        """Make a slot's row as new. Rings are masked by their offset, so only `deep` zeroes them.
+        """Reset a slot's row. Rings are masked by their offset, so only `deep` zeroes them.
 
         A NaN in a ring is not masked (0 times NaN is NaN): a slot that went NaN needs `deep`.
         """
@@ -93,13 +92,13 @@ class Memory:
 
     @torch.inference_mode()
     def copy(self, source: int, target: int) -> None:
-        """Copy all of one slot's row over another's: the session goes on there."""
+        """Copy all of one slot's row over another's."""
         for cell in self._cells.values():
             cell.tensor[target].copy_(cell.tensor[source])
 
     @torch.inference_mode()
     def save(self, slot: int, part: Part, frames: int | None = None) -> Snapshot:
-        """Copy one slot's share of a part out; rings only up to `frames`, where that is enough."""
+        """Return a copy of one part of a slot's state; rings only up to `frames`, if given."""
         rows: dict[str, torch.Tensor] = {}
         for name, cell in self._cells.items():
             if cell.part == part:
@@ -144,9 +143,9 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A buffer of a step's input or output that never moves, and its twin on the host.
+    """A buffer of a step's input or output that never moves, and its copy on the host.
 
-    On CUDA the twin is pinned, so that copies run beside the host; on a CPU it is the same tensor.
+    On CUDA the copy is pinned, so that transfers are asynchronous; on a CPU both are one tensor.
     """
 
     device: torch.Tensor

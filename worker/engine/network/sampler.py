@@ -1,7 +1,7 @@
-"""How tokens are drawn, row by row: temperature, top-k and seed are tensors, greedy is T = 0.
+"""Draw tokens row by row: temperature, top-k and seed are tensors, greedy is T = 0.
 
 A draw is a function of the slot's seed, its frame and the codebook alone, so that the same call
-again gives the same call, whatever the other slots do. Knows no model. Engine thread only.
+again gives the same call, whatever the other slots do. Engine thread only.
 """
 
 import math
@@ -18,7 +18,7 @@ _GOLDEN = 0x9E3779B9  # 2^32 / golden ratio, spreads neighbouring numbers (Knuth
 
 @dataclass(slots=True)
 class Widths:
-    """How many candidates are looked at: host numbers, frozen into a captured graph.
+    """How many candidates are considered: host numbers, frozen into a captured graph.
 
     A row's own top-k may be anything up to them; beyond, it counts as the width.
     """
@@ -27,13 +27,13 @@ class Widths:
     audio: int
 
     def at_most(self, text: int, audio: int) -> "Widths":
-        """These, or less."""
+        """Return these widths, or the given ones where they are smaller."""
         return Widths(text=min(self.text, text), audio=min(self.audio, audio))
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingState:
-    """What a persona asked for, a row for each slot."""
+    """The sampling of each slot."""
 
     seed: torch.Tensor  # [B]
     text_temperature: torch.Tensor  # [B] float32
@@ -43,7 +43,7 @@ class SamplingState:
 
     @classmethod
     def of(cls, rows: Rows) -> "SamplingState":
-        """Take the knobs' tensors from memory."""
+        """Take the tensors from memory."""
         return cls(
             seed=rows.take("seed"),
             text_temperature=rows.take("text_temperature", dtype=torch.float32),
@@ -53,8 +53,8 @@ class SamplingState:
         )
 
     @torch.inference_mode()
-    def turn(self, slot: int, sampling: UsualSampling, seed: int) -> None:
-        """Set one slot's knobs."""
+    def set(self, slot: int, sampling: UsualSampling, seed: int) -> None:
+        """Set the sampling of one slot."""
         self.seed[slot] = seed
         self.text_temperature[slot] = sampling.text_temperature
         self.text_top_k[slot] = sampling.text_top_k
@@ -72,11 +72,11 @@ class Draw:
     chance: torch.Tensor  # [B, streams] in [0, 1); 0, the first rank, where greedy
 
     def token(self, logits: torch.Tensor, stream: int) -> torch.Tensor:
-        """Draw from `[B, card]` logits: `[B]`.
+        """Draw tokens `[B]` from logits `[B, card]`.
 
-        Inverse of the cumulated probabilities of the ranks, so one random number is enough.
-        They are summed from the best rank on: what lies beyond a row's own top-k adds exact
-        zeros, and a wider neighbour changes nothing.
+        Inverts the cumulated probabilities of the ranks, so one random number is enough. They are
+        summed from the best rank on: ranks beyond a row's own top-k add exact zeros, so a
+        neighbour's larger width changes nothing.
         """
         if self.width == 1:
             return logits.argmax(dim=-1)
@@ -91,31 +91,21 @@ class Sampler:
     """Draws text and audio tokens for the rows of one batch size."""
 
     def __init__(self, rows: Rows, widths: Widths, audio_streams: int) -> None:
-        self._knobs = SamplingState.of(rows)
+        self._state = SamplingState.of(rows)
         self._widths = widths
-        device = self._knobs.seed.device
+        device = self._state.seed.device
         self._streams = torch.arange(1 + audio_streams, device=device) * _GOLDEN
         self._ranks = torch.arange(0, device=device)
 
     def draws(self, offset: torch.Tensor) -> tuple[Draw, Draw]:
         """Prepare this step's text and audio draws; `offset` `[B]` is each row's frame number."""
-        sampling_state = self._knobs
-        key = scramble(scramble(sampling_state.seed & _MASK_32) ^ offset)
+        state = self._state
+        key = scramble(scramble(state.seed & _MASK_32) ^ offset)
         chance = scramble((key[:, None] ^ self._streams) & _MASK_32)
         chance = (chance >> 8).float() * 2.0**-24  # [B, 1 + audio streams]
-        text = self._draw(
-            self._widths.text,
-            sampling_state.text_temperature,
-            sampling_state.text_top_k,
-            chance[:, :1],
-        )
-        audio = self._draw(
-            self._widths.audio,
-            sampling_state.audio_temperature,
-            sampling_state.audio_top_k,
-            chance[:, 1:],
-        )
-        return text, audio
+        text = (state.text_temperature, state.text_top_k, chance[:, :1])
+        audio = (state.audio_temperature, state.audio_top_k, chance[:, 1:])
+        return self._draw(self._widths.text, *text), self._draw(self._widths.audio, *audio)
 
     def _draw(
         self, width: int, temperature: torch.Tensor, top_k: torch.Tensor, chance: torch.Tensor
@@ -129,9 +119,9 @@ class Sampler:
 
 
 def chance_beside(tokens: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-    """What all but these tokens have together, at temperature 1: logits `[B, card]` → `[B]`.
+    """Return the chance of all but these tokens together, at temperature 1: `[B, card]` → `[B]`.
 
-    Summed without them and not as 1 less theirs, which has no digits left where it is small.
+    Summed without them, for 1 less theirs has no digits left where it is small.
     """
     logits = logits.float()
     others = logits.index_fill(-1, tokens, -math.inf)

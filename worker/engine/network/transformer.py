@@ -2,7 +2,7 @@
 
 What all layers of a step share (ring positions, rotation, mask) is computed once per step and not
 once per layer, and nothing re-binds state, so a step can be captured as one CUDA graph.
-Equal to moshi 0.2.13 modules/transformer.py and rope.py. Knows no tokens. Engine thread only.
+Equal to moshi 0.2.13 modules/transformer.py and rope.py. Engine thread only.
 """
 
 import math
@@ -22,17 +22,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from worker.engine.network.memory import Rows
+from worker.engine.network.unsupported import layers_of, refuse_transformer
 
 Op = Callable[[torch.Tensor], torch.Tensor]
 
 
-class UnsupportedModel(ValueError):
-    """The model has a part that this engine does not compute."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """What the layers of one step share."""
+    """Tensors that the layers of one step share."""
 
     turn: torch.Tensor | None  # [B, 1, 1, T, D/2] complex rotation; None: no rope
     index: torch.Tensor  # [B, H, T, D] where keys and values go in the ring
@@ -54,7 +51,8 @@ class RingTransformer:
         ring: int | None = None,
     ) -> None:
         refuse_transformer(module)
-        attention = _layers(module)[0].self_attn
+        layers = layers_of(module)
+        attention = layers[0].self_attn
         self._heads = attention.num_heads
         self._head_dim = attention.embed_dim // attention.num_heads
         assert attention.context is not None
@@ -68,8 +66,8 @@ class RingTransformer:
         self._never = torch.full((), -math.inf, dtype=dtype, device=device)
         self._freqs = _frequencies(module, self._head_dim, device)
         self._layers = [
-            _Layer(layer, rows, f"{name}.{n}", self._ring, dtype)
-            for n, layer in enumerate(_layers(module))
+            _RingLayer(layer, rows, f"{name}.{n}", self._ring, dtype)
+            for n, layer in enumerate(layers)
         ]
 
     def __call__(self, x: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
@@ -79,7 +77,7 @@ class RingTransformer:
         for layer in self._layers:
             x = layer(x, shared)
         self.offset.add_(exec_mask.long(), alpha=frames)
-        return x.to(dtype)  # 8-bit weights mix two halves, which makes a whole
+        return x.to(dtype)  # 8-bit weights give float16 or float32
 
     def _share(self, frames: int) -> _Shared:
         if self._steps.shape[0] < frames:
@@ -105,7 +103,7 @@ class RingTransformer:
         return torch.complex(angle.cos(), angle.sin())
 
 
-class _Layer:
+class _RingLayer:
     """One layer: attention over the slot's ring, then the feed-forward part."""
 
     def __init__(
@@ -142,12 +140,12 @@ class _Layer:
 
 
 def attended_in(attention: StreamingMultiheadAttention, dtype: torch.dtype) -> torch.dtype:
-    """The type of keys and values: 8-bit weights give float16, whatever the model's own type."""
+    """Return the type of keys and values: float16 for 8-bit weights, otherwise the model's."""
     return torch.float16 if isinstance(attention.in_projs[0], QLinear) else dtype
 
 
 def rotate(qk: torch.Tensor, turn: torch.Tensor | None) -> torch.Tensor:
-    """Rotary embedding of `[B, 2, H, T, D]`, neighbouring numbers as pairs, in float32."""
+    """Rotate `[B, 2, H, T, D]`, neighbouring numbers as pairs, in float32."""
     if turn is None:
         return qk
     pairs = torch.view_as_complex(qk.float().unflatten(-1, (-1, 2)).contiguous())
@@ -155,7 +153,7 @@ def rotate(qk: torch.Tensor, turn: torch.Tensor | None) -> torch.Tensor:
 
 
 def norm(module: nn.Module) -> Op:
-    """One fused operation for moshi's RMSNorm (eight upstream); other norms as they are."""
+    """Return one fused operation for moshi's RMSNorm (eight upstream); other norms as they are."""
     if not isinstance(module, RMSNorm):
         return module
     # The model's weights may be bfloat16; the norm is computed in `module.dtype` all the same.
@@ -170,12 +168,12 @@ def norm(module: nn.Module) -> Op:
 
 
 def scale(module: nn.Module) -> Op:
-    """Layer scale, or nothing at no cost."""
+    """Return the layer scale, or the identity."""
     return _same if isinstance(module, nn.Identity) else module
 
 
 def feed(layer: StreamingTransformerLayer) -> Op:
-    """The feed-forward part, gated or not."""
+    """Return the feed-forward part, gated or not."""
     if layer.gating is not None:
         return gate(layer.gating)
     inward, outward, activation = layer.linear1, layer.linear2, layer.activation
@@ -184,23 +182,19 @@ def feed(layer: StreamingTransformerLayer) -> Op:
 
 
 def gate(module: nn.Module) -> Op:
-    """moshi's gated feed-forward part (modules/gating.py), for inputs of any shape."""
+    """Return moshi's gated feed-forward part (modules/gating.py), for inputs of any shape."""
     assert isinstance(module, ActivationGating)
     inward, outward, activation = module.linear_in, module.linear_out, module.activation
 
     def gated(x: torch.Tensor) -> torch.Tensor:
-        opening, value = inward(x).chunk(2, dim=-1)
-        return outward(activation(opening).mul_(value))
+        gates, value = inward(x).chunk(2, dim=-1)
+        return outward(activation(gates).mul_(value))
 
     return gated
 
 
 def _same(x: torch.Tensor) -> torch.Tensor:
     return x
-
-
-def _layers(module: StreamingTransformer) -> list[StreamingTransformerLayer]:
-    return [layer for layer in module.layers if isinstance(layer, StreamingTransformerLayer)]
 
 
 def _frequencies(
@@ -210,20 +204,3 @@ def _frequencies(
         return None
     steps = torch.arange(head_dim // 2, device=device, dtype=torch.float32)
     return torch.exp(steps * (-math.log(module.max_period) * 2 / head_dim))
-
-
-def refuse_transformer(module: StreamingTransformer) -> None:
-    """Raise `UnsupportedModel` for a transformer that is not computed as upstream does it."""
-    layers = _layers(module)
-    if len(layers) != len(module.layers):
-        raise UnsupportedModel("transformer: layers of another class")
-    if module.positional_embedding not in {"rope", "none"}:
-        raise UnsupportedModel(
-            f"positional_embedding={module.positional_embedding!r}: expected 'rope' or 'none'"
-        )
-    for layer in layers:
-        if layer.skip_self_attn or layer.cross_attention is not None or layer.weights_per_step:
-            raise UnsupportedModel("transformer: only plain self-attention layers")
-        attention = layer.self_attn
-        if not attention.causal or attention.kv_repeat != 1 or attention.context is None:
-            raise UnsupportedModel("transformer: expected causal, kv_repeat=1 and a context")

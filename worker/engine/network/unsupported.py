@@ -1,12 +1,19 @@
-"""Which language models this engine does not compute as upstream does: those are refused.
+"""Refuse models that this engine would not compute as upstream does.
 
-Looks at modules, which may be without weights (on the meta device).
+Checks modules, which may be without weights (on the meta device).
 """
 
 from moshi.models.lm import LMModel
 from moshi.modules.transformer import StreamingTransformer, StreamingTransformerLayer
 
-from worker.engine.network.transformer import UnsupportedModel, refuse_transformer
+
+class UnsupportedModel(ValueError):
+    """The model has a part that this engine does not compute."""
+
+
+def layers_of(module: StreamingTransformer) -> list[StreamingTransformerLayer]:
+    """Return the layers of a transformer that are of the class this engine computes."""
+    return [layer for layer in module.layers if isinstance(layer, StreamingTransformerLayer)]
 
 
 def refuse_unsupported(lm: LMModel) -> None:
@@ -32,3 +39,20 @@ def _refuse_depformer(module: StreamingTransformer) -> None:
             raise UnsupportedModel("depformer: only plain self-attention layers")
         if layer.self_attn.kv_repeat != 1 or not layer.self_attn.causal:
             raise UnsupportedModel("depformer: expected causal attention and kv_repeat=1")
+
+
+def refuse_transformer(module: StreamingTransformer) -> None:
+    """Raise `UnsupportedModel` for a transformer that is not computed as upstream does it."""
+    layers = layers_of(module)
+    if len(layers) != len(module.layers):
+        raise UnsupportedModel("transformer: layers of another class")
+    if module.positional_embedding not in {"rope", "none"}:
+        raise UnsupportedModel(
+            f"positional_embedding={module.positional_embedding!r}: expected 'rope' or 'none'"
+        )
+    for layer in layers:
+        if layer.skip_self_attn or layer.cross_attention is not None or layer.weights_per_step:
+            raise UnsupportedModel("transformer: only plain self-attention layers")
+        attention = layer.self_attn
+        if not attention.causal or attention.kv_repeat != 1 or attention.context is None:
+            raise UnsupportedModel("transformer: expected causal, kv_repeat=1 and a context")

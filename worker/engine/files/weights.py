@@ -1,6 +1,6 @@
-"""The language model: its sizes before it is loaded, its weights straight to where they belong.
+"""Load a model's weights: the language model's straight to their device, and the codec's.
 
-Blocks while it reads. `checkpoint.py` calls it, `shapes.py` says which tensors to take.
+Blocks while it reads. `shapes.py` says which tensors to take.
 """
 
 from collections.abc import Iterator
@@ -9,21 +9,23 @@ from typing import Any
 
 import torch
 from moshi.models import loaders
+from moshi.models.compression import MimiModel
 from moshi.models.lm import LMModel
 from safetensors import SafetensorError, safe_open
 from torch.overrides import TorchFunctionMode
 
 from protocol.errors import InvalidInput
 from worker.engine.files import other_formats
-from worker.engine.files.finite import refuse_not_finite
 from worker.engine.files.hub_files import Progress
 from worker.engine.files.model_files import ModelFiles
 from worker.engine.files.shapes import agent_steps, lm_sizes, rows_taken, takes
 from worker.engine.files.weight_files import read_shapes, shapes_by_file
 from worker.engine.network.unsupported import refuse_unsupported
 
-TOLD_FROM_BYTES = 2**30  # smaller ones are there at once
-TOLD_PARTS = 10
+RATE_HZ, FRAME_SAMPLES = 24_000, 1920  # of the rooms' grid: 80 ms
+
+REPORTED_FROM_BYTES = 2**30  # smaller models are loaded at once
+REPORTS = 10
 
 DRAWING = (torch.Tensor.uniform_, torch.Tensor.erfinv_, torch.Tensor.clamp_)  # in `trunc_normal_`
 # Names of config.json that are not `LMModel`'s; "fuser" goes with the conditioners.
@@ -35,7 +37,7 @@ OTHERS = {
 
 
 class Unfilled(TorchFunctionMode):
-    """No random values for weights that lie nowhere: to draw them, torch imports its compiler."""
+    """Skips random values for weights on the meta device, for which torch imports its compiler."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -45,7 +47,7 @@ class Unfilled(TorchFunctionMode):
 
 
 def bare_lm(files: ModelFiles, dtype: torch.dtype, context: int | None) -> LMModel:
-    """Make the language model without weights, on the meta device: its sizes, for free.
+    """Make the language model without weights, on the meta device, for its sizes.
 
     Raises `InvalidInput` where config.json or the weights describe no Moshi, or one that this
     engine does not compute.
@@ -74,7 +76,7 @@ def bare_lm(files: ModelFiles, dtype: torch.dtype, context: int | None) -> LMMod
 
 
 def _lm_kwargs(files: ModelFiles) -> dict[str, Any] | None:
-    """What `LMModel` takes of config.json; None is moshi's own 7B."""
+    """Return the arguments of `LMModel` from config.json; None is moshi's own 7B."""
     if "dim" not in files.config:
         return None
     return {name: value for name, value in files.config.items() if name not in OTHERS}
@@ -92,8 +94,7 @@ def load_lm(
 
     `progress` gets a line for every tenth of a large one.
     A depformer that also speaks for the user (PersonaPlex) is cut to the agent's codebooks.
-    Raises `InvalidInput` where weights and config.json do not belong together, or a weight is no
-    number.
+    Raises `InvalidInput` where weights do not fit config.json, or a weight is NaN.
     """
     lm = bare_lm(files, dtype, context)
     try:
@@ -110,7 +111,7 @@ def load_lm(
 def _adapted(
     lm: LMModel, files: ModelFiles, lora: Path, device: torch.device, dtype: torch.dtype
 ) -> LMModel:
-    read_shapes(lora)  # names a file that is none
+    read_shapes(lora)  # raises for a damaged file, with its name
     try:
         lm = loaders.get_lora_moshi(
             lm,
@@ -128,7 +129,7 @@ def _adapted(
             f"{error!s:.500}"
         ) from error
     for name, tensor in lm.state_dict().items():
-        refuse_not_finite(f"{files.name!r} with {lora.name}", name, tensor)
+        _refuse_not_finite(f"{files.name!r} with {lora.name}", name, tensor)
     return lm
 
 
@@ -139,7 +140,7 @@ def _tensors(
     by_file = shapes_by_file(*files.lm)
     shapes = {name: shape for shapes in by_file.values() for name, shape in shapes}
     steps = agent_steps(files.config, shapes)
-    told = _Told(sum(path.stat().st_size for path in files.lm), progress)
+    reading = _Reading(sum(path.stat().st_size for path in files.lm), progress)
     for path, of_file in by_file.items():
         with safe_open(path, framework="pt", device=str(device)) as file:
             for name, shape in of_file:
@@ -148,26 +149,71 @@ def _tensors(
                 rows = shape[0] if shape else 0
                 taken = rows_taken(name, rows, steps, shapes)
                 tensor = file.get_tensor(name) if taken == rows else file.get_slice(name)[:taken]
-                told.add(tensor.nbytes)
+                reading.add(tensor.nbytes)
                 # 8-bit weights keep their scales in float32 (moshi 0.2.13 quantize.py `QLinear`).
                 as_it_is = name.endswith("_scb") or not tensor.is_floating_point()
                 tensor = tensor if as_it_is else tensor.to(dtype)
-                refuse_not_finite(f"{files.name!r}: {path.name}", name, tensor)
+                _refuse_not_finite(f"{files.name!r}: {path.name}", name, tensor)
                 yield name, tensor
 
 
-class _Told:
-    """How far the reading of a large file is, in lines for people."""
+class _Reading:
+    """Reports the progress of reading a large file."""
 
     def __init__(self, whole: int, progress: Progress) -> None:
         self._whole, self._progress = whole, progress
         self._read, self._parts = 0, 0
 
     def add(self, count: int) -> None:
-        """So many bytes more were read."""
+        """Count bytes that were read."""
         self._read += count
-        parts = self._read * TOLD_PARTS // self._whole
-        if parts > self._parts and self._whole >= TOLD_FROM_BYTES:
+        parts = self._read * REPORTS // self._whole
+        if parts > self._parts and self._whole >= REPORTED_FROM_BYTES:
             gib, whole_gib = self._read / 2**30, self._whole / 2**30
             self._progress(f"Loading weights: {gib:.1f} of {whole_gib:.1f} GiB")
         self._parts = parts
+
+
+def load_codec(files: ModelFiles, lm: LMModel, device: torch.device) -> MimiModel:
+    """Load Mimi with as many codebooks as the language model hears or speaks.
+
+    Raises `InvalidInput` where its file is damaged, or another codec's than the language model's.
+    """
+    read_shapes(files.codec)  # raises for a damaged file, with its name
+    wanted = max(lm.dep_q, lm.n_q - lm.dep_q)
+    try:
+        mimi = loaders.get_mimi(files.codec, files.codec_config, device=device, num_codebooks=1)
+    except Exception as error:  # its parts raise whatever a wrong value leads to
+        why = str(error) or type(error).__name__
+        raise _refused_codec(files, f"is no Mimi of this config: {why:.500}") from error
+    if mimi.total_codebooks < wanted:
+        has = mimi.total_codebooks
+        raise _refused_codec(files, f"has {has} codebooks, but the language model uses {wanted}")
+    if mimi.cardinality != lm.card:
+        raise _refused_codec(
+            files,
+            f"has {mimi.cardinality} codes a codebook, but the language model knows {lm.card}",
+        )
+    if (mimi.sample_rate, mimi.frame_size, mimi.channels) != (RATE_HZ, FRAME_SAMPLES, 1):
+        raise _refused_codec(
+            files,
+            f"has frames of {mimi.frame_size} samples at {mimi.sample_rate} Hz in {mimi.channels} "
+            f"channels; expected {FRAME_SAMPLES} at {RATE_HZ} Hz in one",
+        )
+    for name, tensor in mimi.state_dict().items():
+        _refuse_not_finite(f"{files.name!r}: {files.codec.name}", name, tensor)
+    mimi.set_num_codebooks(wanted)
+    return mimi
+
+
+def _refused_codec(files: ModelFiles, why: str) -> InvalidInput:
+    return InvalidInput(f"MODEL={files.name!r}: {files.codec.name} {why}")
+
+
+def _refuse_not_finite(where: str, name: str, tensor: torch.Tensor) -> None:
+    """Raise `InvalidInput` for a tensor with NaN or infinity, which would make every frame NaN."""
+    if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+        raise InvalidInput(
+            f"MODEL={where}: the tensor {name} holds NaN or infinity, so the model could say "
+            "nothing; the training failed, or the file is damaged: use another checkpoint"
+        )

@@ -1,6 +1,6 @@
 """Compare the memory plan, made before any weight is loaded, with the memory used.
 
-The plan is `checkpoint.py`'s own, for the model without its weights. Measured, one after another:
+The plan is `load.py`'s own, for the model without its weights. Measured, one after another:
 the weights, the slots as the step holds them (exact) and as the process or device sees them, the
 first steps (workspaces, captured graphs), a renewal's second LM state. On a CPU "seen" is resident
 memory, which includes what libraries keep for themselves; on CUDA what torch has reserved.

@@ -14,7 +14,7 @@ from worker.engine.model import StepOut
 
 @dataclass(slots=True)
 class Call:
-    """What one occupant of a slot heard, said and wrote, frame by frame."""
+    """The frames of one occupant of a slot: heard, said, written."""
 
     heard: list[Pcm] = field(default_factory=list)
     said: list[Pcm] = field(default_factory=list)

@@ -40,7 +40,7 @@ def test_pieces_run_while_they_fit() -> None:
 
 
 def test_work_that_fails_is_dropped() -> None:
-    """What a generator raises ends that generator alone, and whoever asked is told."""
+    """An error ends its own generator alone, and reaches the caller."""
     clock, log = Clock(), list[str]()
     background = BackgroundWork(clock)
 
@@ -85,7 +85,7 @@ def test_a_piece_that_never_fits_is_tried_again() -> None:
 
 
 def test_short_work_fills_what_a_long_piece_leaves() -> None:
-    """Where the oldest work's next piece does not fit, the next one's may."""
+    """If the oldest work's next piece does not fit, the next one's may."""
     clock, log = Clock(), list[str]()
     background = BackgroundWork(clock)
     background.add("a", pieces(clock, log, "a", 0.06, 0.06, kind="long"))

@@ -55,7 +55,7 @@ def test_a_refusal_gives_numbers_and_ways_out() -> None:
 
 
 def test_a_model_too_large_for_the_device_says_so() -> None:
-    """Where not even the weights fit, no setting of ours helps."""
+    """If not even the weights fit, no setting is advised."""
     with pytest.raises(InvalidInput, match="a smaller or quantized model, or a larger device"):
         replace(MOSHI, free_bytes=12 * GIB).slots(None)
 
@@ -74,7 +74,7 @@ def test_what_is_kept_beside_the_slots_takes_its_place() -> None:
 
 @given(free_gib=st.integers(1, 200), context=st.integers(250, 8000), asked=st.integers(1, 128))
 def test_what_is_advised_fits(free_gib: int, context: int, asked: int) -> None:
-    """Whoever follows the advice of a refusal is not refused again."""
+    """Settings that a refusal advises are not refused."""
     plan = replace(MOSHI, free_bytes=free_gib * GIB, context_frames=context)
     try:
         plan.slots(asked)

@@ -256,7 +256,7 @@ def test_a_hung_step_ends_the_process(what: str, where: str) -> None:
 
 @pytest.mark.slow
 def test_a_failed_step_leaves_no_watchdog() -> None:
-    """Whoever goes on after a failed step is not ended by the watchdog of that step."""
+    """A process that goes on after a failed step is not ended by that step's watchdog."""
     ended = outlive("running.step.fail = True")
     assert ended.returncode == 0, ended.stderr
     assert "alive" in ended.stdout
@@ -300,7 +300,7 @@ def test_work_is_left_alone_when_none_waits() -> None:
 
 
 def test_slow_steps_close_the_door() -> None:
-    """Nobody is admitted while the 99th percentile of steps comes near a frame's time."""
+    """No session is admitted while the 99th percentile of steps comes near a frame's time."""
     with Running() as running:
         for _ in range(8):
             running.engine.window.add(0.9 * running.engine.model.frame_s + 0.001)

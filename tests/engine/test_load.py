@@ -152,7 +152,7 @@ def test_the_cut_gives_the_tokens_of_the_uncut(personaplex: Path, uncut: LMModel
 
 
 def greedy_tokens(lm: LMModel, columns: torch.Tensor) -> torch.Tensor:
-    """What upstream's depformer says after each of these columns `[T, 1, 17, 1]`: `[T, dep_q]`."""
+    """Return upstream's depformer's codes after these columns `[T, 1, 17, 1]`: `[T, dep_q]`."""
     lm_gen = LMGen(lm, use_sampling=False)
     tokens: list[torch.Tensor] = []
     with no_compile(), torch.no_grad(), lm.streaming(1):

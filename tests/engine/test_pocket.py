@@ -32,7 +32,7 @@ ECHO_FRAMES = 3  # later than it was said
 
 @dataclass
 class Call:
-    """What one persona said, and when."""
+    """The words of one persona, and their times."""
 
     sound: list[Pcm] = field(default_factory=list)
     words: list[tuple[int, str]] = field(default_factory=list)  # frame, piece
@@ -154,7 +154,7 @@ def test_everybody_answers_understandably(
 
 
 def test_each_has_its_own_pitch(model: Model, calls: dict[str, Call]) -> None:
-    """What a persona says is nearest in pitch to the voice that it was asked for."""
+    """A persona's speech is nearest in pitch to the voice that was asked for."""
     _hear(model, calls, np.concatenate([_silence(1.0), _recording("NATM0"), _silence(4.0)]))
     for name, call in calls.items():
         assert voice_of(call.pcm(0, len(call.sound))) == PERSONA_VOICES[name]

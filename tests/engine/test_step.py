@@ -201,7 +201,7 @@ def test_other_seed_other_call() -> None:
 
 
 def renewed() -> float:
-    """How many slots went NaN so far."""
+    """Return how many slots went NaN so far."""
     return REGISTRY.get_sample_value("moshi_renewed_slots_total", {"reason": "nan"}) or 0.0
 
 

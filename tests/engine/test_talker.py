@@ -26,7 +26,7 @@ MINUTE = 750  # frames
 
 @dataclass(frozen=True)
 class Talk:
-    """What one row of a batch said: what moshi's own code made of the model."""
+    """The output of one row of a batch, by moshi's own code."""
 
     text: list[int]
     talking: list[bool]  # by frame: codebook 0 is in a talk phase

@@ -1,4 +1,4 @@
-"""What slots are told, in the batch: hushed, given words, forgetting."""
+"""Forcing in the batch: silence, lines, forgetting."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def make(slots: int = 2, context: int = 60) -> MoshiStep:
 
 
 def columns(step: MoshiStep, slot: int, heard: Pcm) -> list[list[int]]:
-    """What a slot's model reads while it hears these frames: its own text and codes."""
+    """Return what a slot's model reads while it hears these frames: its own text and codes."""
     read: list[list[int]] = []
     for frame in heard:
         step.run(np.broadcast_to(frame, (step.capacity, 1920)), np.arange(step.capacity) == slot)
@@ -147,7 +147,7 @@ def test_a_moved_slot_is_told_on() -> None:
 
 @pytest.mark.usefixtures("impatience")
 def test_dropped_lines_are_not_said() -> None:
-    """What a slot was given and has not begun is never said, and its end is told."""
+    """A dropped line that has not begun is never said, and `done` is called."""
     step, ends = make(1), list[bool]()
     step.join(0, GREEDY)
     step.say(0, "hi", ends.append)
@@ -158,7 +158,7 @@ def test_dropped_lines_are_not_said() -> None:
 
 
 def positions(step: MoshiStep) -> Tokens:
-    """How many positions each slot's LM state has read."""
+    """Return how many positions each slot's LM state has read."""
     return step.memory.tensors["lm.transformer.offset"].numpy().copy()
 
 

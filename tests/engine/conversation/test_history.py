@@ -1,4 +1,4 @@
-"""What a session read, kept for reading it again."""
+"""The columns that sessions read, kept for renewals."""
 
 import numpy as np
 import pytest

@@ -149,7 +149,7 @@ def test_nothing_of_a_prompt_or_of_a_person_is_left_out(lm: LMModel, mimi: MimiM
 
 
 def test_the_first_tokens_are_drawn_as_the_persona_asks(lm: LMModel, mimi: MimiModel) -> None:
-    """What follows the prompt depends on the session's own seed, and is the same with the same."""
+    """The first tokens depend on the session's own seed, and are equal for equal seeds."""
     step = step_of(lm, mimi)
     list(step.warm([persona()]))
     firsts: list[tuple[int, ...]] = []
@@ -244,7 +244,7 @@ def test_prompts_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_prompt_that_fails_costs_its_own_slot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a prompt cannot be read its slot fails, and the next prompt is read all the same."""
+    """If a prompt cannot be read its slot fails, and the next prompt is read."""
 
     def refuse(*_: object) -> None:
         raise torch.OutOfMemoryError("no memory")

@@ -55,7 +55,7 @@ def small(
 
 
 def renewals(reason: str) -> int:
-    """How many slots were renewed for this reason so far."""
+    """Return how many slots were renewed for this reason so far."""
     return int(REGISTRY.get_sample_value("moshi_renewed_slots_total", {"reason": reason}) or 0)
 
 
@@ -85,7 +85,7 @@ class Talk:
 
 
 def age(step: MoshiStep, slot: int = 0) -> int:
-    """How many positions a slot's LM state has read."""
+    """Return how many positions a slot's LM state has read."""
     return int(step.memory.tensors["lm.transformer.offset"][slot])
 
 
@@ -118,7 +118,7 @@ def begin_with(step: MoshiStep, slot: int, lm: LMModel, frames: int) -> Tokens:
 
 @torch.inference_mode()
 def said_by_upstream(lm: LMModel, read: Tokens) -> Tokens:
-    """What moshi says after each column `[T, 1 + n_q]`, having read them one by one: `[T, 9]`."""
+    """Return what moshi says after each column `[T, 1 + n_q]`, read one by one: `[T, 9]`."""
     lm_gen = LMGen(lm, use_sampling=False)
     said: list[Tokens] = []
     with no_compile(), lm_gen.streaming(1):
@@ -177,7 +177,7 @@ def test_first_columns_are_replayed_as_they_were() -> None:
 
 
 def test_keys_and_values_are_those_of_reading_one_by_one() -> None:
-    """What the LM state remembers after a renewal differs from a sequential replay by rounding."""
+    """After a renewal keys and values differ from a sequential replay by rounding."""
     heard = sounds(2, 12)[:, 0]
     stays, renewed = Talk(make()), Talk(make())
     for frame in heard:
@@ -237,7 +237,7 @@ def test_neighbours_notice_nothing() -> None:
 
 
 def test_swap_waits_for_a_pause() -> None:
-    """Who talks is renewed at their first pause, and not before."""
+    """A slot that talks is renewed at its first pause, and not before."""
     talk = Talk(make(tiny_lm(context=128), rules=RenewalRules(at_share=0.75)))
     silence = np.zeros(1920, dtype=np.float32)
     force(talk.step, 0, text=WORD)
@@ -257,7 +257,7 @@ def test_swap_waits_for_a_pause() -> None:
 
 
 def test_patience_ends() -> None:
-    """Who never pauses is renewed after the limit all the same."""
+    """A slot that never pauses is renewed after the limit."""
     talk = Talk(make(tiny_lm(context=128), rules=RenewalRules(at_share=0.75, patience_frames=5)))
     force(talk.step, 0, text=WORD)
     heard = sounds(7, 15)[:, 0]
@@ -313,14 +313,14 @@ SOUND, LOST = 0.001, 1e-9  # odds of a word
 
 
 def turn(talk: Talk, spoken: int = 12, quiet: int = QUIET_FRAMES, *, gap: bool = True) -> None:
-    """Somebody speaks to the slot, and waits."""
+    """Speak to the slot, then wait."""
     for n in range(spoken + quiet):
         talk.hear(SPOKEN if n < spoken else QUIET, gap=gap)
 
 
 @pytest.mark.slow
 def test_a_listener_is_left_as_it_is() -> None:
-    """Who listens for 90 s, a pause of 4 s, and all of it again, at upstream's context of 3,000.
+    """A model that listens for 90 s, twice, with pauses of 4 s, keeps its LM state.
 
     No LM state is renewed, let alone wiped: every frame is one more that it remembers.
     """
@@ -346,7 +346,7 @@ def test_a_call_is_upstreams_until_the_ring_is_nearly_full() -> None:
 
 
 def test_a_sound_listener_keeps_half_the_context() -> None:
-    """Who says nothing for a whole context, but weighs to, is renewed by age and forgets nothing.
+    """A silent model that gives words a chance is renewed by age and forgets nothing.
 
     It has half a context of the call again, for ever.
     """
@@ -373,7 +373,7 @@ def test_who_makes_others_wait_keeps_less() -> None:
 
 
 def test_a_lost_model_begins_again() -> None:
-    """Who said nothing for a whole context and gives words no chance has its prompt alone."""
+    """A silent model that gives words no chance for a whole context is left its prompt alone."""
     before = renewals("lost")
     talk = mute(LOST)
     turn(talk)
@@ -414,7 +414,7 @@ def test_who_is_hushed_is_not_lost() -> None:
 
 
 def test_the_reader_of_renewals_is_within_the_plan() -> None:
-    """Whatever the prompt, the second LM state holds no more frames than the plan counts: all."""
+    """For every prompt the second LM state holds no more frames than the plan counts."""
     step = make(tiny_lm(context=96), rules=RenewalRules())
     for frames in (1, 30, 48, 90):
         step.renewal.rehearse(frames)
@@ -469,7 +469,7 @@ def test_renewals_go_with_their_sessions() -> None:
 
 
 def test_a_renewal_that_fails_costs_its_own_slot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a renewal fails its slot does, and the next one is renewed all the same."""
+    """A failed renewal costs its own slot, and the next slot is renewed."""
 
     def refuse(*_: object) -> None:
         raise torch.OutOfMemoryError("no memory")

@@ -30,7 +30,7 @@ def test_any_other_text_is_not_found(text: str) -> None:
 
 @pytest.mark.parametrize("config", [{}, {"model_id": None}, {"model_id": "x"}, {"model_id": {}}])
 def test_a_model_without_lines_says_anything(config: dict[str, object]) -> None:
-    """Where config.json names no lines there is no repertoire."""
+    """Without lines in config.json there is no repertoire."""
     assert read_repertoire(config, "anna") is None
 
 

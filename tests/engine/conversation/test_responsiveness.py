@@ -1,4 +1,4 @@
-"""What a slot's last frames show."""
+"""Pauses, and models that no longer answer."""
 
 from collections.abc import Sequence
 
@@ -74,7 +74,7 @@ def test_who_gives_words_no_chance_is_lost() -> None:
 
 
 def test_a_sound_listener_is_not_lost() -> None:
-    """Who weighs a word in a single frame, however long it says none, is sound."""
+    """A model that gives words a chance in a single frame is responsive, however silent."""
     assert listening(chance=LEAST_CHANCE).unresponsive(MUTE, SPOKEN) == []
     assert listening(chance=LEAST_CHANCE / 2).unresponsive(MUTE, SPOKEN) == [0]
 

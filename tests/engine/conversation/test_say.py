@@ -85,7 +85,7 @@ def test_padding_has_a_limit() -> None:
 
 
 def test_the_end_is_told_once() -> None:
-    """Who asked hears whether all of it was said."""
+    """`done` is called once, with whether all of it was said."""
     ends: list[bool] = []
     whole = saying([11], ends=ends)
     run(whole, [PAD] * 4 + [40])
@@ -189,7 +189,7 @@ def test_a_text_that_is_cut_off_is_not_finished_later() -> None:
 
 
 def test_texts_follow_one_another() -> None:
-    """What is asked for later is said later, after a pause of its own."""
+    """Lines are said in the order of the requests, each after a pause of its own."""
     ends: list[bool] = []
     forcing = SlotForcing(SILENCE)
     forcing.say(saying([11], ends=ends))

@@ -67,7 +67,7 @@ def test_a_long_recording_is_cut(tmp_path: Path) -> None:
 
 
 class Trap:
-    """What a file must not run."""
+    """A pickle that must not run."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return Path.touch, (Path("sprung"),)
@@ -127,7 +127,7 @@ def test_loudness_of_the_standards_tone(rate_hz: int) -> None:
 
 
 def test_pauses_do_not_count_as_loudness() -> None:
-    """What is far below the speech is gated: pauses make a recording no softer."""
+    """Sound far below the speech is gated: pauses make a recording no softer."""
     speech = tone(2.0)
     pause = tone(4.0, level=0.001)
     with_pause = np.concatenate([speech, pause])

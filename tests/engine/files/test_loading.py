@@ -333,7 +333,7 @@ def configured(**changes: Any) -> Callable[[Path], None]:
 def test_what_cannot_run_is_one_sentence(
     moshi: Path, change: Callable[[Path], None], message: str
 ) -> None:
-    """Whatever is wrong with a folder, the error names the file or field and what was expected."""
+    """Every error about a folder names the file or field and the expected value."""
     change(moshi)
 
     with pytest.raises(InvalidInput, match=message) as refused:
@@ -378,7 +378,7 @@ def test_a_voice_with_no_numbers_is_refused(tmp_path: Path) -> None:
 
 
 def said(folder: Path, persona: Persona) -> list[int]:
-    """What a persona of this model writes over 20 frames."""
+    """Return the text of a persona of this model over 20 frames."""
     step = load_model(settings(folder, capacity=1), ignore).step
     assert isinstance(step, MoshiStep)
     step.join(0, persona)

@@ -1,4 +1,4 @@
-"""What config.json says beside sizes: the model's own sampling, and what cannot run."""
+"""config.json beside sizes: the model's own sampling, and models that cannot run."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def test_without_one_it_is_upstreams(config: dict[str, Any]) -> None:
 
 
 def test_a_personas_sampling_goes_over_the_models_field_by_field() -> None:
-    """What a persona names holds, also 0; what it leaves out is the model's."""
+    """A persona's own sampling holds, also 0; the rest is the model's."""
     usual, _ = usual_sampling("m", {"lm_gen_config": WARMER})
 
     assert Sampling(seed=5).over(usual) == usual

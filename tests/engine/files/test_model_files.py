@@ -37,7 +37,7 @@ def moshi(tmp_path: Path) -> Path:
 
 
 class Hub(BaseHTTPRequestHandler):
-    """What a hub answers for a file: the released protocol's headers, a folder's bytes."""
+    """A hub's answer for a file: the released protocol's headers, a folder's bytes."""
 
     folder: Path
     refusal: tuple[int, str] | None
@@ -188,7 +188,7 @@ def test_a_repositorys_config_may_take_files_of_another(hub: HubOfATest, moshi: 
 
 
 def test_without_download_only_the_cache_is_looked_at(hub: HubOfATest) -> None:
-    """Who may not fetch is told which file is missing, and finds what was fetched before."""
+    """Without downloads a missing file is named, and files fetched before are found."""
     with pytest.raises(MissingFile, match=f"{folders.LM_NAME} is missing"):
         find_model("kyutai/small", ignore, download=False)
     fetched = find_model("kyutai/small", ignore)

@@ -1,4 +1,4 @@
-"""What names and shapes tell: sizes, and which tensors of a depformer are the agent's."""
+"""Names and shapes give sizes, and which tensors of a depformer are the agent's."""
 
 import re
 from pathlib import Path
@@ -121,7 +121,7 @@ def test_the_published_personaplex_is_a_moshi_once_it_is_cut() -> None:
 
 
 def test_a_config_is_believed() -> None:
-    """Where config.json gives sizes, shapes only say how many steps are the agent's."""
+    """If config.json gives sizes, shapes only give the number of the agent's steps."""
     assert lm_sizes({"dim": 64}, shapes_of()) == {"dep_q": 8}
 
 

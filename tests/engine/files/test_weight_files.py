@@ -1,4 +1,4 @@
-"""What is wrong with a file that should hold weights, in words that say what to do."""
+"""Errors about a weight file say what to do."""
 
 import io
 from pathlib import Path
@@ -21,7 +21,7 @@ def whole(path: Path, name: str = "a", rows: int = 20) -> Path:
 
 
 def pickled() -> bytes:
-    """What `torch.save` writes."""
+    """Return the bytes that `torch.save` writes."""
     file = io.BytesIO()
     torch.save({"a": torch.zeros(2)}, file)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""What cuDNN's TF32 does to Mimi, shown on a CPU: why the test against upstream on CUDA forbids it.
+"""The effect of cuDNN's TF32 on Mimi, shown on a CPU: the test against upstream on CUDA forbids it.
 
 TF32 keeps 10 bits of a float32's mantissa. torch lets cuDNN use it for convolutions unless told
 otherwise (`torch.backends.cudnn.allow_tf32`), so on CUDA Mimi rounds what goes into each of them.

@@ -60,7 +60,7 @@ def test_deep_clear_zeroes_the_ring() -> None:
 
 
 def test_snapshot_is_a_copy() -> None:
-    """What happens to a slot after `save` is not in the snapshot."""
+    """A snapshot does not change with its slot."""
     memory, _, ring, offset, _ = make()
     snapshot = memory.save(0, "lm")
     ring[0].zero_()

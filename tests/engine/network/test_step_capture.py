@@ -95,7 +95,7 @@ def test_no_tensor_moves(step: MoshiStep) -> None:
 
 
 def test_all_state_is_memory(step: MoshiStep) -> None:
-    """What changes over a step is slots' memory or a port, so moving a slot moves its session."""
+    """Only slots' memory and ports change over a step, so moving a slot moves its session."""
     held = dict(tensors(step, "step", set()))
     before = {path: tensor.clone() for path, tensor in held.items()}
     run(step)

@@ -121,7 +121,7 @@ def test_tiers_differ_by_rounding() -> None:
 
 
 def test_lm_states_are_renewed_under_graphs() -> None:
-    """What prefill puts beside and into slots is what replays read: renewals change no token."""
+    """Renewals under graphs change no token: prefill and replays read the same memory."""
     talks: list[Talk] = []
     for build in (lambda step: step, without_graphs):
         talk_ = Talk(build(make(tiny_lm(context=32).to(DEVICE), mimi=tiny_mimi().to(DEVICE))))

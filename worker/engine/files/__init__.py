@@ -1,1 +1,1 @@
-"""Which files make a model: where they are, their sizes, their weights."""
+"""The files of a model: finding them, their sizes, loading their weights."""

@@ -1,1 +1,1 @@
-"""What torch computes in a step: language model, depformer, codec, sampler, memory, graphs."""
+"""The step's computation in torch: language model, depformer, codec, sampler, memory, graphs."""

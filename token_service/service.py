@@ -20,11 +20,8 @@ from token_service.auth.audit import Audit
 from token_service.auth.authenticator import Authenticator, Credentials, credentials_of
 from token_service.auth.guest_links import GuestLinks
 from token_service.auth.rate_limit import RateLimiter
-from token_service.fleet.breakers import Breakers
-from token_service.fleet.holds import Holds
 from token_service.fleet.prompt_limits import PromptLimits
 from token_service.fleet.reader import FleetReader
-from token_service.fleet.reservations import Reservations
 from token_service.fleet.space import Space
 from token_service.rooms.admission import RoomAdmission
 from token_service.rooms.commands import Commands
@@ -65,27 +62,25 @@ class Service:
         self.authenticator = Authenticator(settings, credentials, links, limiter)
 
         rooms = self.rooms = LiveKitRooms(livekit, Seal(settings))
+        workers, events, space = FleetReader(redis), EventStore(redis), Space(redis)
         specs = self.specs = SpecStore(
-            redis, settings.promise_ttl_s, settings.token_ttl_s + SLACK_S
+            redis, workers, settings.promise_ttl_s, settings.token_ttl_s + SLACK_S
         )
-        space, holds = Space(redis), Holds(redis)
-        breakers, places, events = Breakers(redis), Reservations(redis), EventStore(redis)
-        workers = FleetReader(redis, breakers)
         passes = IssuedTokens(redis, rooms, specs, settings)
-        forgotten, prompts = Forgotten(redis, rooms), PromptLimits(redis)
+        forgotten, prompts = Forgotten(specs, workers, rooms), PromptLimits(redis)
         hold_s, usual = settings.reservation_s, settings.default_persona
         admission = RoomAdmission(
-            catalogue, specs, workers, rooms, places, events, prompts, holds, limiter, space, hold_s
+            catalogue, specs, workers, rooms, events, prompts, limiter, space, hold_s
         )
         imports = DispatchImport(catalogue, usual, specs, rooms, events, workers, prompts)
         dispatcher = Reconciler(
-            specs, workers, rooms, places, breakers, events, passes, imports, forgotten, prompts
+            specs, workers, rooms, events, passes, imports, forgotten, prompts
         )
-        self.space, self.places, self.events, self.workers = space, places, events, workers
+        self.space, self.events, self.workers = space, events, workers
         self.passes, self.forgotten, self.admission = passes, forgotten, admission
         self.dispatcher, self.commands = dispatcher, Commands(redis, workers)
         self.sessions = Sessions(
-            admission, specs, workers, rooms, places, events, passes, dispatcher, forgotten
+            admission, specs, workers, rooms, events, passes, dispatcher, forgotten
         )
 
 

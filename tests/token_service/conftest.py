@@ -13,7 +13,8 @@ from protocol.config.settings import Settings
 from tests.conftest import SettingsFor
 from tests.token_service.auth.strangers import Keys
 from token_service.app import create_app
-from token_service.rooms.store import MEMORY_KEY
+from token_service.fleet.schedule import SCHEDULE_KEY
+from token_service.rooms.store import SINCE_FIELD
 from token_service.service import Service, catalogue_of, open_service
 
 FUZZ_DATABASE = 8
@@ -31,7 +32,7 @@ async def redis(own_redis_url: str) -> AsyncGenerator[Redis]:
     """A client of that database, empty at first."""
     async with Redis.from_url(own_redis_url, decode_responses=True) as client:
         await client.flushdb()
-        await client.set(MEMORY_KEY, 1)  # else rooms of other tests are restored
+        await client.hset(SCHEDULE_KEY, SINCE_FIELD, "1")  # else hosts are given time to restore
         yield client
 
 

@@ -23,6 +23,9 @@ from protocol.heartbeat import Heartbeat, heartbeat_key
 from protocol.room_spec import RoomSpec
 from protocol.seal import Seal
 from token_service.auth.grants import person_grant
+from token_service.fleet.fleet import Fleet
+from token_service.fleet.reader import FleetReader
+from token_service.fleet.schedule import WorkerEntry
 from token_service.rooms.store import SpecStore
 from token_service.server.connection import Connection
 from worker.commands import CommandReceiver
@@ -183,6 +186,34 @@ async def look(http: httpx.AsyncClient, session: str) -> dict[str, Any]:
 
 async def spec_of(redis: Redis, room: str) -> RoomSpec:
     """What a room is promised."""
-    spec = await SpecStore(redis, 600).read(room)
+    spec = await SpecStore(redis, FleetReader(redis), 600).read(room)
     assert spec is not None
     return spec
+
+
+async def write(specs: SpecStore, spec: RoomSpec) -> RoomSpec:
+    """Give a room this spec, whatever it has."""
+    await specs.commit(spec.room, lambda *_: (spec, None))
+    return spec
+
+
+async def stop_waiting(specs: SpecStore, room: str) -> None:
+    """End the time for which the host of a room's latest dispatch is awaited."""
+    await specs.schedule(lambda now: now.schedule.update(room, awaited_until_s=0.0))
+
+
+async def dispatched_to(specs: SpecStore, spec: RoomSpec, worker: str) -> RoomSpec:
+    """Write the next generation of a spec, as a dispatch to a worker does."""
+
+    def dispatch(_: RoomSpec | None, fleet: Fleet) -> tuple[RoomSpec, RoomSpec]:
+        upcoming = spec.model_copy(update={"generation": spec.generation + 1, "worker": worker})
+        fleet.schedule.dispatch(spec.room, upcoming.generation)
+        return upcoming, upcoming
+
+    return await specs.commit(spec.room, dispatch)
+
+
+async def failures_of(redis: Redis, worker: str = "worker") -> int:
+    """Return how many failures are counted of a worker."""
+    schedule = (await FleetReader(redis).fleet()).schedule
+    return schedule.workers.get(worker, WorkerEntry()).failures

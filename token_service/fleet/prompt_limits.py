@@ -19,7 +19,7 @@ from protocol.errors import InvalidInput
 from protocol.heartbeat import Heartbeat
 from protocol.personas import Persona
 from protocol.prompt import digest_of, marked, tokenizer_key, too_long
-from token_service.fleet.reader import Fleet
+from token_service.fleet.fleet import Fleet
 
 log = structlog.stdlib.get_logger(__name__)
 

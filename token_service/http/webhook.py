@@ -12,7 +12,6 @@ from token_service import metrics
 from token_service.auth.authenticator import address_of
 from token_service.errors import Refused, bad_signature
 from token_service.rooms.livekit import PEOPLE
-from token_service.rooms.reconciler import JOINED_WAIT_S
 from token_service.service import OpenService
 
 router = APIRouter(tags=["livekit"])
@@ -37,7 +36,7 @@ async def receive_webhook(request: Request, service: OpenService, signature: Sig
     if event.event == "participant_joined" and event.participant.kind in PEOPLE:
         if await service.passes.is_revoked(event.room.name, event.participant):
             await service.passes.remove_revoked(event.room.name)
-        await service.dispatcher.see_to(event.room.name, JOINED_WAIT_S)
+        await service.dispatcher.reconcile(event.room.name)
     return Response(status_code=204)
 
 

@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from protocol.heartbeat import Heartbeat, WorkerState
 from token_service import metrics
 from token_service.errors import REFUSALS, Unavailable, redis_trouble
-from token_service.fleet.reader import Fleet
+from token_service.fleet.fleet import Fleet
 from token_service.http.access import CountedRoute, Observer
 from token_service.service import OpenService
 
@@ -46,7 +46,7 @@ async def status(service: OpenService, caller: Observer) -> ServiceStatus:
     livekit, redis, fleet, waiting = "ok", "ok", Fleet(), 0
     try:
         fleet = await service.workers.fleet()
-        waiting = len(await service.places.line())
+        waiting = len(fleet.schedule.queue)
         redis = await service.space.eviction() or "ok"
         await service.space.check()
     except RedisError as error:
@@ -73,10 +73,10 @@ def _worker_status(worker: Heartbeat, fleet: Fleet, shown_id: str) -> WorkerStat
         slots_total=max(worker.slots_total, worker.slots_used + worker.slots_free),
         slots_used=worker.slots_used,
         slots_free=worker.slots_free,
-        slots_held=fleet.held.get(worker.worker_id, 0),
+        slots_held=fleet.reserved(worker),
         step_p99_ms=worker.step_p99_ms,
         rooms=len(worker.hosts),
-        guarded=worker.worker_id in fleet.guarded,
+        guarded=fleet.schedule.is_open(worker.worker_id),
     )
 
 
@@ -88,7 +88,7 @@ async def prometheus(service: OpenService, caller: Observer) -> Response:
         metrics.SLOTS_FREE.set(fleet.slots_free)
         metrics.SLOTS_USED.set(fleet.slots_used)
         metrics.WORKERS_READY.set(len(fleet.ready))
-        metrics.ROOMS_WAITING.set(len(await service.places.line()))
+        metrics.ROOMS_WAITING.set(len(fleet.schedule.queue))
     except RedisError:
         metrics.WORKERS_READY.set(0)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,9 +1,9 @@
-"""Rooms in which LiveKit itself was asked for us, and not this service: they are promised the same.
+"""Imports dispatches that were made at LiveKit itself: their rooms get a spec like any other.
 
-By a token's room configuration, minted with LiveKit's key; by a SIP dispatch rule; by
-`lk dispatch create`. Such a dispatch of `AGENT_NAME` reaches no worker, because those have names
-of their own. Whoever made it, what it carries is a client's wish: it is read as the token endpoint
-reads one (personas, voices, prompts, and nothing else), once, when a person is there.
+Made by a token's room configuration, minted with LiveKit's key; by a SIP dispatch rule; by
+`lk dispatch create`. Such a dispatch of `AGENT_NAME` reaches no worker, because workers have names
+of their own. Its metadata is read as the token endpoint reads a request (personas, voices, prompts,
+and nothing else), once, when a person is there.
 """
 
 import math
@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import structlog
-from redis.asyncio.lock import Lock
 
 from protocol.errors import InvalidInput
 from protocol.personas import PERSONAS_PER_ROOM, Catalogue
 from protocol.room_spec import PersonaSpec, RoomSpec, fresh_id, persona_specs
+from token_service.fleet.fleet import Fleet
 from token_service.fleet.prompt_limits import PromptLimits
 from token_service.fleet.reader import FleetReader
 from token_service.rooms.events import EventStore
@@ -26,13 +26,13 @@ from token_service.rooms.store import SpecStore
 
 log = structlog.stdlib.get_logger(__name__)
 
-OWNER = "livekit"  # no caller has this id: who has LiveKit's key needs no token of ours
-LOOK_AGAIN_S = 10.0  # for a dispatch made into a room that is there already; nobody tells us
+OWNER = "livekit"  # no caller has this id: the holder of LiveKit's key needs no token of ours
+LOOK_AGAIN_S = 10.0  # LiveKit sends no webhook for a dispatch that is made into an existing room
 
 
 @dataclass(slots=True)
 class DispatchImport:
-    """Finds such rooms and promises them what was asked for."""
+    """Finds such rooms and writes their specs."""
 
     catalogue: Catalogue
     default: str
@@ -43,24 +43,24 @@ class DispatchImport:
     prompts: PromptLimits
     look_at_s: dict[str, float] = field(default_factory=dict[str, float])  # room → monotonic
 
-    async def found(self, strangers: Iterable[str]) -> list[str]:
-        """Those rooms, of the ones that were promised nothing. Each is asked after now and then."""
-        now_s, rooms = time.monotonic(), set(strangers)
+    async def found(self, without_spec: Iterable[str]) -> list[str]:
+        """Return the rooms with such a dispatch; each room is looked at every ten seconds."""
+        now_s, rooms = time.monotonic(), set(without_spec)
         self.look_at_s = {room: at for room, at in self.look_at_s.items() if room in rooms}
         due = [room for room in rooms if self.look_at_s.get(room, now_s) <= now_s]
         self.look_at_s |= dict.fromkeys(due, now_s + LOOK_AGAIN_S)
         return [room for room in due if await self.rooms.asked_for(room)]
 
-    async def import_dispatch(self, room: str, lock: Lock) -> RoomSpec | None:
-        """Promise a room what it was asked for; nothing where nobody asked for us in it."""
-        if not await self.rooms.names([room]):  # asked about a room that is not, LiveKit hangs
+    async def import_dispatch(self, room: str) -> RoomSpec | None:
+        """Write the spec that a room's dispatches ask for, and return it; None without any."""
+        if not await self.rooms.names([room]):  # LiveKit hangs when asked about no room
             return None
         asked = await self.rooms.asked_for(room)
         if not asked:
             return None
         try:
             personas = self._personas(asked)
-        except InvalidInput:  # its text may show what somebody wrote
+        except InvalidInput:  # its text may show a client's prompt
             return self._refuse(room, "metadata as /token takes it")
         try:
             await self.prompts.check(personas, await self.workers.fleet())
@@ -69,13 +69,18 @@ class DispatchImport:
         spec = RoomSpec(
             room=room, personas=personas, session=fresh_id(), opened_s=time.time(), owner=OWNER
         )
-        await self.specs.write(spec, lock)
+
+        def write(now: RoomSpec | None, _: Fleet) -> tuple[RoomSpec, bool]:
+            return now or spec, now is None
+
+        if not await self.specs.commit(room, write):
+            return await self.specs.read(room)
         await self.events.forget(room)
         log.info("room_adopted", room=room, personas=len(personas))
         return spec
 
     def _refuse(self, room: str, expected: str) -> None:
-        """Say what was expected, and look at this room's dispatches no more."""
+        """Log what was expected, and do not look at this room's dispatches again."""
         log.warning("dispatch_refused", room=room, expected=expected)
         self.look_at_s[room] = math.inf
 

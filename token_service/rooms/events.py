@@ -1,6 +1,6 @@
-"""A room's stream of events in redis: this service adds its own and reads everybody's.
+"""A room's stream of events in redis: this service adds its own and reads the workers' too.
 
-Spoken words go through here and nowhere into a log. Calls raise `RedisError` where redis is away.
+Spoken words go through here and into no log. Calls raise `RedisError` where redis is away.
 """
 
 import time
@@ -27,7 +27,6 @@ from token_service.errors import Unavailable
 
 log = structlog.stdlib.get_logger(__name__)
 
-WAITING_KEY = "moshi:waiting:{room}"  # the reason that was told last
 BLOCK_MS = 1000  # shorter than the connection's time-out
 AT_ONCE = 100
 
@@ -55,25 +54,13 @@ class EventStore:
             pipe.expire(key, EVENTS_TTL_S)
             await pipe.execute()
 
-    async def waits(self, room: str, why: Unavailable) -> None:
-        """Tell that a room waits and why, once for each reason in a row."""
-        key = WAITING_KEY.format(room=room)
-        if await self._redis.set(key, why.code, ex=EVENTS_TTL_S, get=True) != why.code:
-            event = WaitingEvent(at_s=time.time(), code=why.code, detail=str(why))
-            await self.add(room, event)
-            log.info("room_waits", room=room, code=why.code)
-
-    async def waits_no_more(self, room: str) -> None:
-        """The next reason is told again."""
-        await self._redis.delete(WAITING_KEY.format(room=room))
-
-    async def waiting_reason(self, room: str) -> str | None:
-        """The code of the reason that was told last, while the room waits."""
-        code: Any = await self._redis.get(WAITING_KEY.format(room=room))
-        return code
+    async def waits(self, room: str, reason: Unavailable) -> None:
+        """Add that a room waits, and why."""
+        await self.add(room, WaitingEvent(at_s=time.time(), code=reason.code, detail=str(reason)))
+        log.info("room_waits", room=room, code=reason.code)
 
     async def follow(self, room: str, after: str) -> AsyncGenerator[StoredEvent | None]:
-        """Give events after an id as they come; `None` each second in which none came."""
+        """Yield events after an id as they come; `None` each second in which none came."""
         while True:
             entries: Any = await self._redis.xread({events_key(room): after}, AT_ONCE, BLOCK_MS)
             if not entries:
@@ -83,18 +70,18 @@ class EventStore:
                     yield StoredEvent(after, event)
 
     async def so_far(self, room: str) -> list[Event]:
-        """The events that the stream still holds."""
+        """Return the events that the stream still holds."""
         entries: Any = await self._redis.xrange(events_key(room))
         events = [_read(fields) for _, fields in entries]
         return [event for event in events if event is not None]
 
     async def turns(self, room: str) -> list[TurnEvent]:
-        """The turns among them."""
+        """Return the turns among them."""
         return [event for event in await self.so_far(room) if isinstance(event, TurnEvent)]
 
     async def forget(self, room: str) -> None:
-        """Begin anew: what happened in an older session is nobody's business."""
-        await self._redis.delete(events_key(room), WAITING_KEY.format(room=room))
+        """Delete the events of the room's older sessions: they may be of another caller."""
+        await self._redis.delete(events_key(room))
 
 
 def _read(fields: dict[str, str]) -> Event | None:

@@ -12,14 +12,14 @@ import asyncio
 from collections.abc import Iterable
 
 import structlog
-from redis.asyncio import Redis
 
 from token_service.errors import Unavailable
+from token_service.fleet.fleet import Fleet
+from token_service.fleet.reader import FleetReader
 from token_service.rooms.livekit import LiveKitRooms
+from token_service.rooms.store import SpecStore
 
 log = structlog.stdlib.get_logger(__name__)
-
-FORGOTTEN_KEY = "moshi:forgotten"  # rooms
 
 
 class LiveKitForgot(Unavailable):
@@ -37,32 +37,34 @@ class LiveKitForgot(Unavailable):
 class Forgotten:
     """Remembers such rooms, over all replicas, until they are over."""
 
-    def __init__(self, redis: Redis, rooms: LiveKitRooms) -> None:
-        self._redis = redis
+    def __init__(self, specs: SpecStore, workers: FleetReader, rooms: LiveKitRooms) -> None:
+        self._specs = specs
+        self._workers = workers
         self._rooms = rooms
 
-    async def look(self, unlisted: Iterable[str]) -> set[str]:
-        """Find which of the hosted rooms that LiveKit does not list are there all the same.
+    async def look(self, unlisted: Iterable[str], fleet: Fleet) -> set[str]:
+        """Find which of the hosted rooms that LiveKit does not list exist all the same.
 
-        Gives them and those that were found before. Raises `LiveKitAway`.
+        Returns them and those that were found before. Raises `LiveKitAway`.
         """
-        known = await self._all()
+        known = {room for room, entry in fleet.schedule.rooms.items() if entry.unlisted}
         if new := set(unlisted) - known:
-            new -= set(await self._rooms.names(new))  # it has come since LiveKit was asked
+            new -= set(await self._rooms.names(new))  # it was created since LiveKit was asked
             alive = await asyncio.gather(*(self._rooms.lives(room) for room in new))
             for room in [room for room, lives in zip(new, alive, strict=True) if lives]:
-                await self._redis.sadd(FORGOTTEN_KEY, room)
+                await self._mark(room, is_unlisted=True)
                 log.warning("livekit_forgot", room=room)
                 known.add(room)
         return known
 
     async def has(self, room: str) -> bool:
-        """Whether LiveKit has forgotten who is in this room."""
-        return bool(await self._redis.sismember(FORGOTTEN_KEY, room))
+        """Return whether LiveKit has forgotten the participants of this room."""
+        return (await self._workers.fleet()).schedule.room(room).unlisted
 
-    async def over(self, *rooms: str) -> None:
-        """Note that these rooms are empty."""
-        await self._redis.srem(FORGOTTEN_KEY, *rooms)
+    async def over(self, room: str) -> None:
+        """Note that this room is empty."""
+        if await self.has(room):
+            await self._mark(room, is_unlisted=False)
 
-    async def _all(self) -> set[str]:
-        return {str(room) for room in await self._redis.smembers(FORGOTTEN_KEY)}
+    async def _mark(self, room: str, *, is_unlisted: bool) -> None:
+        await self._specs.schedule(lambda now: now.schedule.update(room, unlisted=is_unlisted))

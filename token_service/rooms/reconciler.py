@@ -1,9 +1,9 @@
-"""The rule that gives rooms their hosts, and heals: run on webhooks and on a poll each second.
+"""The reconciler: compares rooms with their specs, on webhooks and on a poll each second.
 
-A promised room with people in it and no live host gets exactly one dispatch, with the next
-generation number, as soon as a worker has the slots for it; until then it waits in the line and
-its events say why. What a lost host left in the room is removed at once. Runs on the event loop
-of the app. Several replicas may run it: a lock per room, and what was dispatched is in redis.
+A room with a spec, people and no live host gets exactly one dispatch, with the next generation
+number, as soon as a worker has the slots for it; until then it waits in the queue and its events
+say why. A lost host's participants are removed at once. Runs on the event loop of the app. Several
+replicas may run it: a dispatch is made by the replica that wrote its generation.
 """
 
 import asyncio
@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 import structlog
 from livekit import api
-from redis.asyncio.lock import Lock
 from redis.exceptions import RedisError
 
 from protocol.errors import InvalidInput
@@ -21,47 +20,44 @@ from protocol.events import DispatchedEvent
 from protocol.heartbeat import HEARTBEAT_TTL_S
 from protocol.room_spec import RoomSpec
 from token_service import metrics
-from token_service.errors import LiveKitAway, Unavailable, full
-from token_service.fleet.breakers import Breakers
+from token_service.errors import LiveKitAway, Unavailable
+from token_service.fleet.fleet import Fleet
 from token_service.fleet.prompt_limits import PromptLimits
-from token_service.fleet.reader import Fleet, FleetReader
-from token_service.fleet.reservations import FIRST, Reservations
+from token_service.fleet.reader import FleetReader
+from token_service.fleet.scheduler import Step, next_step
 from token_service.rooms.dispatch_import import DispatchImport
 from token_service.rooms.events import EventStore
 from token_service.rooms.forgotten import Forgotten
 from token_service.rooms.issued_tokens import IssuedTokens
 from token_service.rooms.livekit import LiveKitRooms, generation_of, is_present
-from token_service.rooms.store import DISPATCH_GRACE_MAX_S, LockLost, SpecStore
+from token_service.rooms.store import SpecStore
 
 log = structlog.stdlib.get_logger(__name__)
 
 POLL_PERIOD_S = 1.0
-JOINED_WAIT_S = 2.0  # a webhook waits for the room's lock; the poll comes again anyway
-ENDED_GRACE_S = 5.0  # a host leaves an ended room by itself, which costs no thread of its own
+ENDED_GRACE_S = 5.0  # for a host to leave an ended room by itself
 
 
 @dataclass(slots=True)
 class Reconciler:
-    """Sees to it that every room that needs a host has one."""
+    """Dispatches hosts to the rooms that need one."""
 
     specs: SpecStore
     workers: FleetReader
     rooms: LiveKitRooms
-    places: Reservations
-    breakers: Breakers
     events: EventStore
     passes: IssuedTokens
     dispatch_import: DispatchImport
     forgotten: Forgotten
     prompts: PromptLimits
-    trusts_from: float = 0.0  # monotonic; before it, a heartbeat that is missing says nothing
-    troubles: dict[str, str] = field(default_factory=dict[str, str])  # room → the last one told
+    trusts_from: float = 0.0  # monotonic; before it, a missing heartbeat means no lost worker
+    troubles: dict[str, str] = field(default_factory=dict[str, str])  # by room, the last logged
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Sweep each second until told to stop; what is away is waited for.
+        """Sweep each second until `stopping` is set, also while redis or LiveKit are away.
 
-        An event and no cancellation: a dispatch is not cut in half, and redis-py 8.1.0 swallows
-        a cancellation that comes while it connects.
+        Not stopped by cancellation: that could cut a dispatch in half, and redis-py 8.1.0 swallows
+        one that comes while it connects.
         """
         was_away = False
         while not stopping.is_set():
@@ -81,43 +77,51 @@ class Reconciler:
                 await asyncio.wait_for(stopping.wait(), POLL_PERIOD_S)
 
     async def sweep(self) -> None:
-        """Apply the rule to every room that exists and was promised something."""
+        """Reconcile every room that exists and has a spec."""
         names = await self.rooms.names()
         restoring = await self.specs.is_restoring()
         if restoring:
             self.trusts_from = time.monotonic() + POLL_PERIOD_S
         fleet = await self.workers.fleet()
-        forgotten = await self.forgotten.look(fleet.rooms - set(names))
+        forgotten = await self.forgotten.look(fleet.rooms - set(names), fleet)
         rooms = {*names, *forgotten}
         self.troubles = {room: told for room, told in self.troubles.items() if room in rooms}
         specs = await self.specs.of(rooms)
         await self.passes.sweep(spec.room for spec in specs)
         hosted = [spec for spec in specs if fleet.hosts(spec)]
         await self.specs.touch(hosted)
-        await self.specs.arrived(hosted)
-        await self.places.settle(spec.room for spec in hosted)
-        line = await self._line({spec.room for spec in specs} - {p.room for p in hosted})
+        waiting = {spec.room for spec in specs} - {spec.room for spec in hosted}
+        await self._settle({spec.room for spec in hosted}, waiting, fleet)
+        queue = {room: place for place, room in enumerate(fleet.schedule.queue)}
         unhosted = [spec for spec in specs if spec.ended or not fleet.hosts(spec)]
-        for spec in sorted(unhosted, key=lambda each: line.get(each.room, len(line))):
+        for spec in sorted(unhosted, key=lambda each: queue.get(each.room, len(queue))):
             await self._try(spec.room)
         if restoring:  # a room without a spec may be one whose host has not written it back yet
             return
         for room in await self.dispatch_import.found(set(names) - {p.room for p in specs}):
             await self._try(room)
 
-    async def _line(self, waiting: set[str]) -> dict[str, int]:
-        """Each waiting room's place in the line; who waits no more is taken out of it."""
-        line = await self.places.line()
-        for room in line:
-            if room not in waiting:
-                await self.places.leave_line(room)
-        return {room: place for place, room in enumerate(line)}
+    async def _settle(self, hosted: set[str], waiting: set[str], fleet: Fleet) -> None:
+        """Let go of what the schedule keeps for hosted rooms, and of queued rooms without people.
+
+        Else a room that is over soon would keep its reservation until its time is over, too.
+        """
+
+        def settle(now: Fleet) -> None:
+            for room in hosted:
+                now.schedule.settle(room)
+            for room in set(now.schedule.queue) - waiting:
+                now.schedule.leave_queue(room)
+
+        settle(fleet)
+        if any(fleet.schedule.changes()):
+            await self.specs.schedule(settle)
 
     async def _try(self, room: str) -> None:
-        """See to one room. Trouble with it keeps no other waiting, and is told once."""
+        """Reconcile one room. Trouble with it does not block the others, and is logged once."""
         try:
-            await self.see_to(room)
-        except (LiveKitAway, LockLost) as away:
+            await self.reconcile(room)
+        except LiveKitAway as away:
             reason, said = str(away), _said(away)
             if self.troubles.get(room) != reason:
                 log.warning("room_not_seen_to", room=room, reason=reason, livekit=said)
@@ -125,117 +129,88 @@ class Reconciler:
         else:
             self.troubles.pop(room, None)
 
-    async def see_to(self, room: str, wait_s: float = 0.0) -> None:
-        """Apply the rule to one room. Raises `RedisError`, `LiveKitAway`, `LockLost`."""
-        async with self.specs.alone(room, wait_s) as lock:
-            if lock is None:
-                return
-            spec = await self.specs.read(room)
-            if spec is None and not await self.specs.is_restoring():
-                spec = await self.dispatch_import.import_dispatch(room, lock)
-            if spec is None:
-                return
-            fleet = await self.workers.fleet()
-            if spec.ended:
-                return await self._clear_ended(spec, fleet)
-            if fleet.hosts(spec):
-                return
-            inside = await self.rooms.participants(room)
-            if not await self._is_occupied(spec, inside, fleet):
-                return await self.places.leave_line(room)
-            await self.specs.touch([spec])
-            if await self.awaited(spec, fleet) or time.monotonic() < self.trusts_from:
-                return
-            had_place = bool(spec.worker)
-            spec = await self._handle_lost_host(spec, inside, fleet, lock)
-            await self._place(spec, lock, FIRST if had_place else spec.opened_s)
+    async def reconcile(self, room: str) -> None:
+        """Apply the rule to one room. Raises `RedisError`, `LiveKitAway`."""
+        spec = await self.specs.read(room)
+        if spec is None and not await self.specs.is_restoring():
+            spec = await self.dispatch_import.import_dispatch(room)
+        if spec is None:
+            return
+        fleet = await self.workers.fleet()
+        if spec.ended:
+            return await self._clear_ended(spec, fleet)
+        if fleet.hosts(spec):
+            return
+        inside = await self.rooms.participants(room)
+        if not await self._is_occupied(spec, inside, fleet):
+            return await self._leave_queue(room, fleet)
+        await self.specs.touch([spec])
+        if fleet.is_awaited(spec) or time.monotonic() < self.trusts_from:
+            return
+        if any(generation_of(one) <= spec.generation for one in inside):
+            await self.rooms.clear(_next_generation(spec))
+        await self._place(spec)
+
+    async def _leave_queue(self, room: str, fleet: Fleet) -> None:
+        if room in fleet.schedule.queue:
+            await self.specs.schedule(lambda now: now.schedule.leave_queue(room))
 
     async def _is_occupied(
         self, spec: RoomSpec, inside: list[api.ParticipantInfo], fleet: Fleet
     ) -> bool:
-        """Whether a person is there; where LiveKit has forgotten who is, until a host has left."""
+        """Return whether a person is there; where LiveKit lists none, until a host has left."""
         if any(is_present(one) for one in inside):
             return True
         if fleet.outcome(spec) == "left":
             await self.forgotten.over(spec.room)
         return await self.forgotten.has(spec.room)
 
-    async def awaited(self, spec: RoomSpec, fleet: Fleet) -> bool:
-        """Whether its host may still come. From a worker that is gone, or done with it, none will.
-
-        A room that this happens to often waits all the same: it may be what its workers die of.
-        """
-        if fleet.done(spec) and await self.specs.dispatched_rarely([spec]):
-            return False
-        return await self.specs.awaited(spec)
-
-    async def _handle_lost_host(
-        self, spec: RoomSpec, inside: list[api.ParticipantInfo], fleet: Fleet, lock: Lock
-    ) -> RoomSpec:
-        """A dispatched generation has no host: nobody is to hear what it left, and it is counted.
-
-        As a failure of its worker's where the host never came or ended with an error: one that
-        leaves an empty room, or one that ended and was made anew, does right. Once only:
-        afterwards the promise names no worker.
-        """
-        if any(generation_of(one) <= spec.generation for one in inside):
-            await self.rooms.clear(later(spec))
-        if not spec.worker:
-            return spec
-        outcome = fleet.outcome(spec)
-        came = outcome == "left" or (outcome != "failed" and await self.specs.came(spec))
-        if fleet.lives(spec.worker) and outcome != "refused" and not came:
-            await self.breakers.failed(spec.worker)
-        without_worker = await self._give_up(spec, lock)
-        event = {"refused": "host_refused", "left": "host_left"}.get(outcome or "", "host_lost")
-        log.warning(event, room=spec.room, generation=spec.generation)
-        return without_worker
-
-    async def _give_up(self, spec: RoomSpec, lock: Lock) -> RoomSpec:
-        """Expect nothing more of the promise's worker, and hold nothing there."""
-        await self.specs.await_no_more(spec)
-        spec = await self.specs.change(spec, lock, worker="")
-        await self.places.release(spec.room)
-        return spec
-
-    async def _place(self, spec: RoomSpec, lock: Lock, since_s: float) -> None:
-        """Dispatch where a worker has the slots, else let the room wait in the line."""
-        fleet = await self.workers.fleet()
-        room, personas = spec.room, len(spec.personas)
+    async def _place(self, spec: RoomSpec) -> None:
+        """Dispatch where a worker has the slots, else let the room wait in the queue."""
         try:
-            await self.prompts.check(spec.personas, fleet)
-        except InvalidInput as error:  # no worker was there to ask when it was promised
-            too_long = Unavailable("prompt_too_long", str(error), 60)
-            return await self.events.waits(room, too_long)
-        worker = await self.places.take(room, personas, DISPATCH_GRACE_MAX_S, fleet)
-        if worker is not None:
-            return await self._dispatch(spec, worker, lock)
-        await self.places.wait(room, personas, since_s)
-        await self.events.waits(room, fleet.obstacle(personas) or full())
+            await self.prompts.check(spec.personas, await self.workers.fleet())
+            obstacle = None
+        except InvalidInput as error:  # no worker was there to ask when the spec was written
+            obstacle = Unavailable("prompt_too_long", str(error), 60)
 
-    async def _dispatch(self, spec: RoomSpec, worker: str, lock: Lock) -> None:
-        upcoming = await self.specs.next_generation(spec, worker, lock)
+        def decide(now: RoomSpec | None, fleet: Fleet) -> tuple[RoomSpec | None, Step | None]:
+            if now != spec or fleet.hosts(spec) or fleet.is_awaited(spec):
+                return now, None  # another replica was quicker
+            step = next_step(spec, fleet, obstacle)
+            return step.spec, step
+
+        step = await self.specs.commit(spec.room, decide)
+        if step is None:
+            return
+        _log_lost_host(spec, step)
+        if step.is_dispatch:
+            await self._dispatch(step.spec)
+        elif step.waits is not None and not step.is_told:
+            await self.events.waits(spec.room, step.waits)
+
+    async def _dispatch(self, spec: RoomSpec) -> None:
         try:
-            await self.rooms.clear(upcoming)
-            await self.rooms.dispatch(upcoming)
-        except Unavailable:  # LiveKit's fault and not the worker's
-            await self._give_up(upcoming, lock)
+            await self.rooms.clear(spec)
+            await self.rooms.dispatch(spec)
+        except Unavailable:  # LiveKit failed, and not the worker
+            await self.specs.commit(
+                spec.room, lambda now, fleet: (_given_up(now, spec, fleet), None)
+            )
             raise
-        metrics.DISPATCHES.labels("again" if spec.generation else "first").inc()
-        personas = len(upcoming.personas)
+        metrics.DISPATCHES.labels("again" if spec.generation > 1 else "first").inc()
+        personas, generation = len(spec.personas), spec.generation
         log.info(
             "room_dispatched",
-            room=upcoming.room,
-            generation=upcoming.generation,
+            room=spec.room,
+            generation=generation,
             personas=personas,
-            worker=worker,
+            worker=spec.worker,
         )
-        event = DispatchedEvent(at_s=time.time(), generation=upcoming.generation, personas=personas)
-        await self.events.add(upcoming.room, event)
-        await self.events.waits_no_more(upcoming.room)
+        event = DispatchedEvent(at_s=time.time(), generation=generation, personas=personas)
+        await self.events.add(spec.room, event)
 
     async def _clear_ended(self, spec: RoomSpec, fleet: Fleet) -> None:
-        """People go at once; the room when its host has left it, or should have."""
+        """Remove an ended room's people at once, and close it when its host has left."""
         inside = await self.rooms.participants(spec.room)
         for person in inside:
             if is_present(person):
@@ -249,11 +224,27 @@ class Reconciler:
             await self.forgotten.over(spec.room)
 
 
-def later(spec: RoomSpec) -> RoomSpec:
-    """The generation after this one, which nobody has yet."""
+def _next_generation(spec: RoomSpec) -> RoomSpec:
     return spec.model_copy(update={"generation": spec.generation + 1})
 
 
+def _given_up(now: RoomSpec | None, spec: RoomSpec, fleet: Fleet) -> RoomSpec | None:
+    """Return the spec without its worker, where its dispatch could not be made."""
+    if now != spec:
+        return now
+    fleet.schedule.give_up(spec.room)
+    return spec.model_copy(update={"worker": ""})
+
+
+def _log_lost_host(spec: RoomSpec, step: Step) -> None:
+    if step.lost is not None:
+        event = {"refused": "host_refused", "left": "host_left"}.get(step.lost, "host_lost")
+        log.warning(event, room=spec.room, generation=spec.generation)
+    if step.breaker_open_s:
+        metrics.BREAKERS.inc()
+        log.warning("worker_breaker_opened", worker=spec.worker, seconds=step.breaker_open_s)
+
+
 def _said(error: Exception) -> str:
-    """What LiveKit itself said of it: the log alone tells that."""
+    """Return LiveKit's own words, which are for the log alone."""
     return error.said if isinstance(error, LiveKitAway) else ""

@@ -1,7 +1,6 @@
-"""A session as it is told: its state, its personas and people, how quickly they answer. Pure."""
+"""A session as HTTP answers it: its state, personas and people, how quickly they answer. Pure."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
@@ -12,7 +11,7 @@ from protocol import wire
 from protocol.events import TurnEvent
 from protocol.room_spec import PersonaSpec, RoomSpec
 from token_service.errors import Unavailable
-from token_service.fleet.reader import Fleet
+from token_service.fleet.fleet import Fleet
 from token_service.rooms.livekit import is_present
 
 SessionState = Literal["open", "waiting", "starting", "live", "ended"]
@@ -20,7 +19,7 @@ PersonaState = Literal["absent", "initializing", "listening", "speaking"]
 
 
 class Why(BaseModel):
-    """The reason that a room waits: a code, a sentence, and the position in the line."""
+    """The reason that a room waits: a code, a sentence, and the position in the queue."""
 
     code: str
     detail: str
@@ -86,28 +85,19 @@ class SessionView(BaseModel):
     turns: TurnFigures
 
 
-@dataclass(frozen=True, slots=True)
-class SessionSurroundings:
-    """What is known about a session's room beside its promise."""
-
-    fleet: Fleet
-    awaited: bool
-    occupied: bool  # somebody is there
-    position: int
-
-
-def state_of(spec: RoomSpec, around: SessionSurroundings) -> tuple[SessionState, Why | None]:
-    """What the session does now, and why it waits where it does."""
+def state_of(spec: RoomSpec, fleet: Fleet, *, is_occupied: bool) -> tuple[SessionState, Why | None]:
+    """Return the session's state, and why it waits where it does."""
     if spec.ended:
         return "ended", None
-    if around.fleet.hosts(spec):
+    if fleet.hosts(spec):
         return "live", None
-    if around.awaited:
+    if fleet.is_awaited(spec):
         return "starting", None
-    obstacle = around.fleet.obstacle(len(spec.personas))
-    if spec.room in around.fleet.placed or (obstacle is None and around.position == 1):
-        return ("starting" if around.occupied else "open"), None
-    return "waiting", _why(obstacle, around.position)
+    obstacle = fleet.obstacle(len(spec.personas))
+    position = fleet.schedule.position(spec.room, spec.opened_s)
+    if fleet.schedule.is_reserved(spec.room) or (obstacle is None and position == 1):
+        return ("starting" if is_occupied else "open"), None
+    return "waiting", _why(obstacle, position)
 
 
 def _why(obstacle: Unavailable | None, position: int) -> Why:
@@ -117,7 +107,7 @@ def _why(obstacle: Unavailable | None, position: int) -> Why:
 
 
 def persona_view(persona: PersonaSpec, inside: Iterable[api.ParticipantInfo]) -> PersonaView:
-    """One persona with what its participant tells, if it is there."""
+    """Return a persona with the state of its participant, if that is in the room."""
     there = next((one for one in inside if is_persona(one, persona)), None)
     state = there.attributes.get(wire.ATTR_AGENT_STATE, "initializing") if there else "absent"
     known: dict[str, PersonaState] = {
@@ -137,7 +127,7 @@ def persona_view(persona: PersonaSpec, inside: Iterable[api.ParticipantInfo]) ->
 
 
 def is_persona(participant: api.ParticipantInfo, persona: PersonaSpec) -> bool:
-    """Whether this participant is that persona. People's attributes are never believed."""
+    """Return whether a participant is that persona. Attributes count for agents alone."""
     return (
         participant.kind == api.ParticipantInfo.Kind.AGENT
         and participant.attributes.get(wire.ATTR_PERSONA_ID) == persona.id
@@ -145,7 +135,7 @@ def is_persona(participant: api.ParticipantInfo, persona: PersonaSpec) -> bool:
 
 
 def person_views(inside: Iterable[api.ParticipantInfo]) -> list[PersonView]:
-    """The people, first come first."""
+    """Return the people in the order in which they joined."""
     people = sorted((one for one in inside if is_present(one)), key=lambda one: one.joined_at_ms)
     return [
         PersonView(identity=one.identity, name=one.name, joined_at_s=one.joined_at_ms / 1000)
@@ -154,7 +144,7 @@ def person_views(inside: Iterable[api.ParticipantInfo]) -> list[PersonView]:
 
 
 def turn_figures(turns: Sequence[TurnEvent]) -> TurnFigures:
-    """The figures of the turns that are still remembered."""
+    """Return the figures of the turns that the events still hold."""
     if not turns:
         return TurnFigures(count=0)
     middle = round(median(turn.latency_ms for turn in turns))

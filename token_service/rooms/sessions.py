@@ -13,10 +13,10 @@ from http import HTTPStatus
 from protocol.events import ChangedEvent, EndedEvent
 from protocol.room_spec import RoomSpec
 from token_service.auth.callers import Caller
-from token_service.errors import LiveKitAway, Refused, Unavailable
-from token_service.fleet.reader import Fleet, FleetReader
-from token_service.fleet.reservations import Reservations
-from token_service.rooms.admission import LOCK_WAIT_S, RoomAdmission
+from token_service.errors import LiveKitAway, Refused
+from token_service.fleet.fleet import Fleet
+from token_service.fleet.reader import FleetReader
+from token_service.rooms.admission import RoomAdmission
 from token_service.rooms.events import EventStore
 from token_service.rooms.forgotten import Forgotten
 from token_service.rooms.issued_tokens import IssuedTokens
@@ -24,14 +24,13 @@ from token_service.rooms.livekit import LiveKitRooms
 from token_service.rooms.reconciler import Reconciler
 from token_service.rooms.session_view import (
     SessionSummary,
-    SessionSurroundings,
     SessionView,
     person_views,
     persona_view,
     state_of,
     turn_figures,
 )
-from token_service.rooms.store import LockLost, SpecStore
+from token_service.rooms.store import SpecStore
 
 LISTED = 100
 
@@ -53,7 +52,6 @@ class Sessions:
     specs: SpecStore
     workers: FleetReader
     rooms: LiveKitRooms
-    places: Reservations
     events: EventStore
     passes: IssuedTokens
     dispatcher: Reconciler
@@ -74,25 +72,25 @@ class Sessions:
         return spec
 
     async def change(self, session: str, caller: Caller, change: Change) -> RoomSpec:
-        """Change the promise of a session that has not ended, and give it."""
-        room = (await self.find(session, caller)).room
-        async with self.specs.alone(room, LOCK_WAIT_S) as lock:
-            if lock is None:
-                raise Unavailable("busy", "The session is being changed. Try again.", 1)
-            spec = await self.find_running(session, caller)
-            changed = change(spec)
-            growth = _bytes(changed) - _bytes(spec)
-            await self.admission.limiter.written(caller, max(growth, 0))
-            await self._hold_places(caller, spec, changed)
-            await self.specs.write(changed, lock)
-        return changed
+        """Change the spec of a session that has not ended, and return it.
 
-    async def _hold_places(self, caller: Caller, spec: RoomSpec, changed: RoomSpec) -> None:
-        """Newcomers need slots where the others are. Raises `Unavailable`."""
-        if len(changed.personas) <= len(spec.personas):
-            return
-        fleet = await self.workers.fleet()
-        await self.admission.hold_more(caller, spec, changed, fleet)
+        Added personas need slots where the others are. Raises `Unavailable` where there are none.
+        """
+        spec = await self.find_running(session, caller)
+        growth = _bytes(change(spec)) - _bytes(spec)
+        await self.admission.limiter.written(caller, max(growth, 0))
+
+        def decide(now: RoomSpec | None, fleet: Fleet) -> tuple[RoomSpec, RoomSpec]:
+            if now is None or now.ended or now.session != session:
+                raise SessionOver
+            changed = change(now)
+            if len(changed.personas) > len(now.personas):
+                self.admission.reserve_more(caller, now, changed, fleet)
+            if changed.ended:
+                fleet.schedule.release(now.room)
+            return changed, changed
+
+        return await self.specs.commit(spec.room, decide)
 
     async def tell_change(self, spec: RoomSpec, change: str, persona_id: str) -> None:
         """Add the change to the session's events."""
@@ -112,13 +110,11 @@ class Sessions:
             )
         except SessionOver:  # somebody else ended it meanwhile
             return spec
-        await self.specs.end(ended)  # before its tokens are revoked: see `IssuedTokens.mint`
-        await self.places.release(ended.room)
         await self.events.add(ended.room, EndedEvent(at_s=now_s, reason=reason))
         try:
             await self.passes.revoke_all(ended.room)
-            await self.dispatcher.see_to(ended.room, LOCK_WAIT_S)
-        except (LiveKitAway, LockLost):
+            await self.dispatcher.reconcile(ended.room)
+        except LiveKitAway:
             return ended  # the poll removes them soon
         return ended
 
@@ -131,7 +127,7 @@ class Sessions:
             self.forgotten.has(spec.room),
         )
         people = person_views(inside)
-        state, waiting = state_of(spec, await self._around(spec, fleet, bool(people)))
+        state, waiting = state_of(spec, fleet, is_occupied=bool(people))
         return SessionView(
             id=spec.session,
             room=spec.room,
@@ -167,27 +163,20 @@ class Sessions:
         fleet = await self.workers.fleet()
         occupied = set(await self.rooms.names([each.room for each in owned])) if owned else set()
         shown = [each for each in owned if each.opener or each.generation or each.room in occupied]
-        return [await self._summary(each, fleet, each.room in occupied) for each in shown]
+        return [_summary(each, fleet, is_occupied=each.room in occupied) for each in shown]
 
-    async def _summary(self, spec: RoomSpec, fleet: Fleet, occupied: bool) -> SessionSummary:
-        state, waiting = state_of(spec, await self._around(spec, fleet, occupied))
-        return SessionSummary(
-            id=spec.session,
-            room=spec.room,
-            state=state,
-            waiting=waiting,
-            opened_at_s=spec.opened_s,
-            age_s=_age_s(spec),
-            personas=[each.name for each in spec.personas],
-        )
 
-    async def _around(self, spec: RoomSpec, fleet: Fleet, occupied: bool) -> SessionSurroundings:
-        return SessionSurroundings(
-            fleet=fleet,
-            awaited=await self.dispatcher.awaited(spec, fleet),
-            occupied=occupied,
-            position=await self.places.position(spec.room, spec.opened_s),
-        )
+def _summary(spec: RoomSpec, fleet: Fleet, *, is_occupied: bool) -> SessionSummary:
+    state, waiting = state_of(spec, fleet, is_occupied=is_occupied)
+    return SessionSummary(
+        id=spec.session,
+        room=spec.room,
+        state=state,
+        waiting=waiting,
+        opened_at_s=spec.opened_s,
+        age_s=_age_s(spec),
+        personas=[each.name for each in spec.personas],
+    )
 
 
 def _bytes(spec: RoomSpec) -> int:

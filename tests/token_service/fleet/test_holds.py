@@ -9,10 +9,10 @@ from protocol.config.settings import Settings
 from tests.token_service.auth.strangers import app
 from tests.token_service.players import beat, opened
 from token_service.auth.callers import ANYONE, Caller
-from token_service.fleet.breakers import Breakers
-from token_service.fleet.holds import Holds
-from token_service.fleet.reader import Fleet, FleetReader
-from token_service.fleet.reservations import Reservations
+from token_service.fleet.fleet import Fleet
+from token_service.fleet.reader import FleetReader
+from token_service.fleet.scheduler import may_hold
+from token_service.rooms.store import SpecStore
 
 FOUR = ["chef", "teacher", "astronaut", "assistant"]
 STRANGER = Caller(ANYONE.id, address="203.0.113.7", is_stranger=True)
@@ -27,15 +27,20 @@ def open_to_all(settings: Settings) -> Settings:
 
 
 async def fleet(redis: Redis) -> Fleet:
-    """What the workers' heartbeats and places say now."""
-    return await FleetReader(redis, Breakers(redis)).fleet()
+    """Return the fleet now."""
+    return await FleetReader(redis).fleet()
+
+
+def specs(redis: Redis) -> SpecStore:
+    """Return a store of specs, which changes the schedule."""
+    return SpecStore(redis, FleetReader(redis), 600)
 
 
 async def grant(
     redis: Redis, caller: Caller, room: str, slots: int = 1, hold_s: float = 30.0
 ) -> bool:
     """Whether a caller may hold these slots too."""
-    return await Holds(redis).grant(caller, room, slots, hold_s, await fleet(redis))
+    return await specs(redis).schedule(lambda now: may_hold(now, caller, room, slots, hold_s))
 
 
 async def test_one_address_does_not_hold_all_places(open_to_all: Settings, redis: Redis) -> None:
@@ -47,7 +52,8 @@ async def test_one_address_does_not_hold_all_places(open_to_all: Settings, redis
     async with app(open_to_all, "203.0.113.7") as mallory:
         for _ in range(8):
             await opened(mallory, personas=FOUR * 3)
-    held = sum((await fleet(redis)).held.values())
+    now = await fleet(redis)
+    held = now.reserved(now.workers[0])
     async with app(open_to_all, "198.51.100.7") as ann:
         answers = [await ann.post("/sessions", json={"personas": FOUR}) for _ in range(10)]
 
@@ -63,7 +69,8 @@ async def test_a_session_beyond_the_share_is_opened_without_a_place(
     async with app(open_to_all) as http:
         first = await opened(http, personas=FOUR[:2])
         second = await opened(http, personas=FOUR[:2])
-    placed = (await fleet(redis)).placed
+    schedule = (await fleet(redis)).schedule
+    placed = {each["room"] for each in (first, second) if schedule.is_reserved(each["room"])}
 
     assert (first["state"], second["state"]) == ("open", "open")
     assert placed == {first["room"]}
@@ -117,7 +124,7 @@ async def test_who_was_come_to_counts_no_more(redis: Redis) -> None:
     """A room that is hosted is no hold."""
     await beat(redis, slots_total=8, slots_free=8)
     await grant(redis, STRANGER, "a", 2)
-    await Reservations(redis).settle(["a"])
+    await specs(redis).schedule(lambda now: now.schedule.settle("a"))
 
     assert await grant(redis, STRANGER, "b", 2) is True
 
@@ -135,9 +142,10 @@ async def test_changing_personas_lengthens_no_hold(open_to_all: Settings, redis:
     await beat(redis, slots_total=16, slots_free=16)
     async with app(open_to_all) as http:
         said = await opened(http, personas=["chef"])
-        before = str(await redis.hget("moshi:places", said["room"])).split()
+        before = (await fleet(redis)).reservation(said["room"])
         path = f"/sessions/{said['id']}/personas"
         assert (await http.post(path, json={"personas": ["teacher"]})).status_code == 201
-        after = str(await redis.hget("moshi:places", said["room"])).split()
+        after = (await fleet(redis)).reservation(said["room"])
 
-    assert (before[0], before[1], after[1]) == (after[0], "1", "2")
+    assert before is not None and after is not None
+    assert (before.until_s, before.slots, after.slots) == (after.until_s, 1, 2)

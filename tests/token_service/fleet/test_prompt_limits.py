@@ -138,7 +138,7 @@ async def test_a_dispatch_with_a_long_prompt_is_not_adopted(
     metadata = json.dumps({"persona": {"name": "chef", "prompt": LONG}})
     async with joined(livekit, asking_token(livekit, room, metadata)):
         with capture_logs() as lines:
-            await service.dispatcher.see_to(room)
+            await service.dispatcher.reconcile(room)
 
         refused = [line for line in lines if line["event"] == "dispatch_refused"]
         assert [line["expected"] for line in refused] == [refusal(100)]
@@ -152,7 +152,7 @@ async def test_what_was_promised_without_a_worker_waits_with_the_reason(
     session = await opened(http, **session_body(LONG), wait=True)
     async with joined(livekit, session["participant_token"]):
         await reads(redis, 100)
-        await service.dispatcher.see_to(session["room"])
+        await service.dispatcher.reconcile(session["room"])
         waiting = await service.events.so_far(session["room"])
 
         assert await dispatched(livekit, session["room"]) == []

@@ -10,7 +10,7 @@ from protocol.heartbeat import Heartbeat, heartbeat_key
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec
 from tests.token_service.players import beat, die
-from token_service.fleet.reader import Fleet
+from token_service.fleet.fleet import Fleet
 from token_service.service import Service
 
 CHEF = Persona(name="chef", label="Chef", voice="NATM1")

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import time
 from collections.abc import AsyncGenerator, Generator
 
 import httpx
@@ -16,7 +17,8 @@ from protocol.config.settings import Settings
 from tests.token_service.auth.strangers import app
 from tests.token_service.players import beat, signature
 from token_service.app import create_app
-from token_service.fleet.reservations import Reservations
+from token_service.fleet.schedule import SCHEDULE_KEY, RoomEntry
+from token_service.fleet.space import Space
 from token_service.http.page import content_policy
 from token_service.server.middleware import BODY_BYTES
 
@@ -124,11 +126,11 @@ async def test_a_fault_of_ours_tells_nothing(
 ) -> None:
     """The traceback is for the log."""
 
-    async def broken(self: Reservations) -> list[str]:
+    async def broken(self: Space) -> None:
         raise ZeroDivisionError("secret")
 
     running = create_app(settings)
-    monkeypatch.setattr(Reservations, "line", broken)
+    monkeypatch.setattr(Space, "check", broken)
     transport = httpx.ASGITransport(running, raise_app_exceptions=False)
     async with (
         running.router.lifespan_context(running),
@@ -167,7 +169,8 @@ async def test_metrics_show_the_fleet(http: httpx.AsyncClient, redis: Redis) -> 
     """What a dashboard needs of all workers, and how many rooms wait."""
     await beat(redis, "one", slots_free=4, slots_used=2)
     await beat(redis, "two", state="draining", slots_used=3)
-    await redis.zadd("moshi:line", {"r": 1})
+    entry = RoomEntry(queued_s=1.0, needs=1, expires_s=time.time() + 60)
+    await redis.hset(SCHEDULE_KEY, "room:r", entry.model_dump_json())
     lines = (await http.get("/metrics")).text.splitlines()
 
     assert "moshi_fleet_slots_free 4.0" in lines

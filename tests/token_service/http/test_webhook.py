@@ -122,10 +122,10 @@ async def test_only_people_are_a_reason_to_look(
     """An agent's joining is no reason to look after the room."""
     looked: list[str] = []
 
-    async def look(self: reconciler.Reconciler, room: str, wait_s: float = 0.0) -> None:
+    async def look(self: reconciler.Reconciler, room: str) -> None:
         looked.append(room)
 
-    monkeypatch.setattr(reconciler.Reconciler, "see_to", look)
+    monkeypatch.setattr(reconciler.Reconciler, "reconcile", look)
     for who in (kind, "STANDARD"):
         body = joining(who.lower(), kind=who)
         await http.post(

@@ -10,7 +10,15 @@ from redis.asyncio import Redis
 from harness.servers import LiveKit
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec
-from tests.token_service.players import agent_token, beat, die, joined, person_token
+from tests.token_service.players import (
+    agent_token,
+    beat,
+    die,
+    dispatched_to,
+    joined,
+    person_token,
+    stop_waiting,
+)
 from token_service.auth.callers import ANYONE, Caller, GuestPass
 from token_service.errors import Refused, Unavailable
 from token_service.rooms.admission import AdmissionRequest
@@ -59,7 +67,7 @@ async def test_a_promise_whose_host_is_awaited_stands(
     """Between the dispatch and the host's first heartbeat nothing is replaced."""
     await beat(redis)
     spec = await service.admission.admit(AdmissionRequest(room, CHEF))
-    upcoming = await service.dispatcher.specs.next_generation(spec, "worker")
+    upcoming = await dispatched_to(service.specs, spec, "worker")
 
     assert await service.admission.admit(AdmissionRequest(room, TEACHER)) == upcoming
 
@@ -94,8 +102,8 @@ async def test_a_new_promise_outdates_late_hosts_of_the_old(
     """A promise that replaces a dispatched one has a generation that no old host has."""
     await beat(redis)
     spec = await service.admission.admit(AdmissionRequest(room, CHEF))
-    upcoming = await service.dispatcher.specs.next_generation(spec, "worker")
-    await service.dispatcher.specs.await_no_more(upcoming)
+    upcoming = await dispatched_to(service.specs, spec, "worker")
+    await stop_waiting(service.specs, room)
     replaced = await service.admission.admit(AdmissionRequest(room, TEACHER))
 
     assert (upcoming.generation, replaced.generation) == (1, 2)

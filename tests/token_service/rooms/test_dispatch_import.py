@@ -42,7 +42,7 @@ async def test_a_tokens_room_configuration_is_a_wish(
     """Somebody joins with a token that asks LiveKit for us: the room gets the persona it named."""
     await beat(redis)
     async with joined(livekit, asking_token(livekit, room, CHEF)):
-        await dispatcher.see_to(room)
+        await dispatcher.reconcile(room)
 
         (dispatch,) = await dispatched(livekit, room)
         assert [persona.name for persona in dispatch.personas] == ["chef"]
@@ -55,7 +55,7 @@ async def test_several_agents_asked_for_are_several_personas(
     """Each entry of the configuration names personas; one without metadata, the default one."""
     await beat(redis)
     async with joined(livekit, asking_token(livekit, room, CHEF, "")):
-        await dispatcher.see_to(room)
+        await dispatcher.reconcile(room)
 
     assert sorted(await promised_names(redis, room)) == ["assistant", "chef"]
 
@@ -81,11 +81,11 @@ async def test_a_room_is_adopted_once(
     """The promise stands; the wish is not read again."""
     await beat(redis)
     async with joined(livekit, asking_token(livekit, room, CHEF)):
-        await dispatcher.see_to(room)
+        await dispatcher.reconcile(room)
         first = await spec_of(redis, room)
         dispatcher.dispatch_import.look_at_s.clear()
         await dispatcher.sweep()
-        await dispatcher.see_to(room)
+        await dispatcher.reconcile(room)
 
         assert await spec_of(redis, room) == first
         assert len(await dispatched(livekit, room)) == 1
@@ -97,7 +97,7 @@ async def test_an_adopted_room_is_no_callers(
     """It belongs to who has LiveKit's key: our endpoint lets nobody else into it."""
     await beat(redis)
     async with joined(livekit, asking_token(livekit, room, CHEF)):
-        await dispatcher.see_to(room)
+        await dispatcher.reconcile(room)
 
     assert (await spec_of(redis, room)).owner == OWNER
 
@@ -136,7 +136,7 @@ async def test_a_wish_is_for_personas_alone(
     metadata = json.dumps({"personas": ["chef"]} | more)
     async with joined(livekit, asking_token(livekit, room, metadata)):
         await dispatcher.sweep()
-        await dispatcher.see_to(room)
+        await dispatcher.reconcile(room)
 
         assert await dispatched(livekit, room) == []
         assert await dispatcher.specs.of([room, "victim"]) == []
@@ -149,6 +149,6 @@ async def test_another_agents_room_is_none_of_ours(
     await beat(redis)
     async with joined(livekit, asking_token(livekit, room, "", agent="other")):
         await dispatcher.sweep()
-        await dispatcher.see_to(room)
+        await dispatcher.reconcile(room)
 
     assert await dispatcher.specs.read(room) is None

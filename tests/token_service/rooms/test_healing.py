@@ -22,16 +22,18 @@ from tests.token_service.players import (
     die,
     dispatched,
     eventually,
+    failures_of,
     identities,
     joined,
     person_token,
     seal_of,
+    stop_waiting,
+    write,
 )
 from token_service.errors import LiveKitAway
-from token_service.fleet.breakers import FAILURES
+from token_service.fleet.schedule import CALM_DISPATCHES, FAILURES
 from token_service.rooms.livekit import LiveKitRooms
 from token_service.rooms.reconciler import Reconciler
-from token_service.rooms.store import CALM_DISPATCHES, LOCK_KEY
 from token_service.service import Service
 
 CHEF = Persona(name="chef", label="Chef", voice="anna", prompt="You cook.")
@@ -48,7 +50,7 @@ async def spec(dispatcher: Reconciler, redis: Redis, room: str) -> RoomSpec:
     """The room is promised two personas, and a worker is ready."""
     await beat(redis)
     spec = RoomSpec(room=room, personas=persona_specs([CHEF, CHEF]), opened_s=time.time())
-    await dispatcher.specs.write(spec)
+    await write(dispatcher.specs, spec)
     return spec
 
 
@@ -57,6 +59,16 @@ async def person(livekit: LiveKit, room: str) -> AsyncGenerator[None]:
     """Ann is in the room."""
     async with joined(livekit, person_token(livekit, room)):
         yield
+
+
+async def queue(service: Service) -> list[str]:
+    """Return the rooms that wait, in their order."""
+    return (await service.workers.fleet()).schedule.queue
+
+
+async def waiting_reason(service: Service, room: str) -> str:
+    """Return the code of the reason that a room's events told last."""
+    return (await service.workers.fleet()).schedule.room(room).waiting
 
 
 async def hosted_then_lost(dispatcher: Reconciler, redis: Redis, room: str) -> None:
@@ -121,8 +133,7 @@ async def test_a_replica_that_froze_while_it_healed_heals_no_more(
     async def frozen_meanwhile(rooms: LiveKitRooms, room: str) -> list[api.ParticipantInfo]:
         monkeypatch.setattr(LiveKitRooms, "participants", look)
         inside = await look(rooms, room)
-        await redis.delete(LOCK_KEY.format(room=room))  # its time is over
-        await dispatcher.see_to(room)  # of another replica
+        await dispatcher.reconcile(room)  # of another replica
         return inside
 
     monkeypatch.setattr(LiveKitRooms, "participants", frozen_meanwhile)
@@ -140,14 +151,14 @@ async def test_a_room_waits_and_says_why_once(
         await service.dispatcher.sweep()
     await die(redis)
     await service.dispatcher.sweep()
-    waiting = await service.events.waiting_reason(spec.room)
+    waiting = await waiting_reason(service, spec.room)
     await beat(redis)
     await service.dispatcher.sweep()
     events = await service.events.so_far(spec.room)
 
     assert [each.code for each in events if isinstance(each, WaitingEvent)] == ["full", "no_worker"]
     assert isinstance(events[-1], DispatchedEvent)
-    assert (waiting, await service.events.waiting_reason(spec.room)) == ("no_worker", None)
+    assert (waiting, await waiting_reason(service, spec.room)) == ("no_worker", "")
 
 
 async def test_rooms_are_served_in_the_order_they_came(
@@ -158,11 +169,11 @@ async def test_rooms_are_served_in_the_order_they_came(
     rooms = [f"{room}-{number}" for number in range(3)]
     for age, each in enumerate(rooms):
         spec = RoomSpec(room=each, personas=persona_specs([CHEF]), opened_s=100.0 - age)
-        await service.specs.write(spec)
+        await write(service.specs, spec)
     people = [joined(livekit, person_token(livekit, each)) for each in rooms]
     async with people[0], people[1], people[2]:
         await service.dispatcher.sweep()
-        line = await service.places.line()
+        line = await queue(service)
         await beat(redis, slots_free=1, slots_used=5)
         await service.dispatcher.sweep()
         served = [len(await dispatched(livekit, each)) for each in rooms]
@@ -177,15 +188,15 @@ async def test_who_left_the_room_left_the_line(
     """A place in the line is kept by being there."""
     await beat(redis, slots_free=0)
     other = f"{room}-2"
-    await service.specs.write(RoomSpec(room=other, personas=persona_specs([CHEF]), opened_s=1.0))
+    await write(service.specs, RoomSpec(room=other, personas=persona_specs([CHEF]), opened_s=1.0))
     async with joined(livekit, person_token(livekit, other)):
         await service.dispatcher.sweep()
-        line = await service.places.line()
+        line = await queue(service)
     await eventually(lambda: _empty(service, other), "the person is gone")
     await service.dispatcher.sweep()
 
     assert line == [other]
-    assert await service.places.line() == []
+    assert await queue(service) == []
 
 
 async def _empty(service: Service, room: str) -> bool:
@@ -196,9 +207,9 @@ async def test_a_worker_that_brings_no_host_gets_nothing_more(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """After three dispatches in vain to a live worker the next goes to another."""
-    for generation in range(1, 4):
+    for _ in range(3):
         await dispatcher.sweep()
-        await redis.delete(f"moshi:awaited:{spec.room}:{generation}")
+        await stop_waiting(dispatcher.specs, spec.room)
     await beat(redis, "another", slots_free=2)
     await dispatcher.sweep()
 
@@ -210,12 +221,12 @@ async def test_a_failure_is_counted_once(
 ) -> None:
     """A lost host is one failure, however long the room waits for the next."""
     await dispatcher.sweep()
-    await redis.delete(f"moshi:awaited:{spec.room}:1")
+    await stop_waiting(dispatcher.specs, spec.room)
     await beat(redis, slots_free=0)
     for _ in range(4):
         await dispatcher.sweep()
 
-    assert await redis.get("moshi:failures:worker") == "1"
+    assert await failures_of(redis) == 1
 
 
 async def test_a_host_that_left_is_no_failure(
@@ -227,10 +238,10 @@ async def test_a_host_that_left_is_no_failure(
         await beat(redis, hosts={spec.room: generation})
         await dispatcher.sweep()
         await beat(redis)
-        await redis.delete(f"moshi:awaited:{spec.room}:{generation}")
+        await stop_waiting(dispatcher.specs, spec.room)
 
     assert [each.generation for each in await dispatched(livekit, spec.room)] == [FAILURES + 1]
-    assert await redis.get("moshi:failures:worker") is None
+    assert await failures_of(redis) == 0
 
 
 async def test_a_host_between_two_looks_was_there(
@@ -244,7 +255,7 @@ async def test_a_host_between_two_looks_was_there(
 
     dispatches = await dispatched(livekit, spec.room)
     assert [each.generation for each in dispatches] == [CALM_DISPATCHES + 1]
-    assert await redis.get("moshi:failures:worker") is None
+    assert await failures_of(redis) == 0
 
 
 async def test_a_host_that_failed_is_a_failure(
@@ -257,7 +268,7 @@ async def test_a_host_that_failed_is_a_failure(
     await beat(redis, failed={spec.room: 1})
     await dispatcher.sweep()
 
-    assert await redis.get("moshi:failures:worker") == "1"
+    assert await failures_of(redis) == 1
 
 
 class DispatchesNothing(LiveKitRooms):
@@ -274,11 +285,11 @@ async def test_what_livekit_refuses_is_not_the_workers_fault(
     """A dispatch that could not be made holds no place and is no failure; it is made again."""
     async with livekit.client() as lkapi:
         await replace(dispatcher, rooms=DispatchesNothing(lkapi, seal_of(livekit))).sweep()
-    held = (await dispatcher.workers.fleet()).held
+    fleet = await dispatcher.workers.fleet()
     await dispatcher.sweep()
 
-    assert held == {}
-    assert await redis.get("moshi:failures:worker") is None
+    assert fleet.reserved(fleet.workers[0]) == 0
+    assert await failures_of(redis) == 0
     assert [each.generation for each in await dispatched(livekit, spec.room)] == [2]
 
 
@@ -302,11 +313,11 @@ async def test_who_begins_anew_waits_like_everybody(
     """Only who lost a host comes first, not who opens another session in a room used before."""
     await beat(redis, slots_free=0, slots_used=6)
     again = spec.model_copy(update={"generation": 3})
-    await service.specs.write(again)
-    await service.places.wait("early", 1, spec.opened_s - 1)
-    await service.dispatcher.see_to(spec.room)
+    await write(service.specs, again)
+    await service.specs.schedule(lambda now: now.schedule.enqueue("early", 1, spec.opened_s - 1))
+    await service.dispatcher.reconcile(spec.room)
 
-    assert await service.places.line() == ["early", spec.room]
+    assert await queue(service) == ["early", spec.room]
 
 
 async def test_heartbeats_are_given_time_after_an_outage(
@@ -351,7 +362,7 @@ async def test_a_redis_that_lost_everything_learns_it_again(
         owner="key:shop",
         opener="ann",
     )
-    await service.specs.write(opened)
+    await write(service.specs, opened)
     await service.dispatcher.sweep()
     spec = await service.specs.read(room)
     assert spec is not None
@@ -393,7 +404,8 @@ async def test_an_ended_room_is_cleared(
     service: Service, livekit: LiveKit, spec: RoomSpec, redis: Redis
 ) -> None:
     """People are removed at once; the room goes when no persona is in it any more."""
-    await service.specs.change(spec, ended=True, ended_s=time.time())
+    ended = {"ended": True, "ended_s": time.time()}
+    await write(service.specs, spec.model_copy(update=ended))
     async with joined(livekit, agent_token(livekit, spec.room, "agent-chef-1", 1)):
         await service.dispatcher.sweep()
 

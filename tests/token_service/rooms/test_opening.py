@@ -14,6 +14,7 @@ from tests.token_service.players import (
     look,
     opened,
 )
+from token_service.fleet.reader import FleetReader
 
 
 async def test_started_twice_is_one_session(
@@ -58,7 +59,7 @@ async def test_who_waits_goes_live_by_itself(
     async with joined(livekit, said["participant_token"]):
 
         async def waits() -> bool:
-            return await redis.zscore("moshi:line", room) is not None
+            return room in (await FleetReader(redis).fleet()).schedule.queue
 
         await eventually(waits, "the room is in the line")
         newcomer = await http.post("/sessions")

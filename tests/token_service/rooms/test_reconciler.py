@@ -19,15 +19,18 @@ from tests.token_service.players import (
     die,
     dispatched,
     eventually,
+    failures_of,
     identities,
     joined,
     person_token,
     seal_of,
+    stop_waiting,
+    write,
 )
 from token_service.errors import LiveKitAway
+from token_service.fleet.schedule import CALM_DISPATCHES
 from token_service.rooms.livekit import LiveKitRooms
 from token_service.rooms.reconciler import Reconciler
-from token_service.rooms.store import CALM_DISPATCHES
 from token_service.service import Service, catalogue_of, open_service
 
 CHEF = Persona(name="chef", label="Chef")
@@ -51,7 +54,7 @@ async def spec(dispatcher: Reconciler, redis: Redis, room: str) -> RoomSpec:
     """The room is promised a persona, and a worker is ready."""
     await beat(redis)
     spec = RoomSpec(room=room, personas=(CHEF,))
-    await dispatcher.specs.write(spec)
+    await write(dispatcher.specs, spec)
     return spec
 
 
@@ -85,7 +88,7 @@ async def test_a_dispatch_is_made_once(
 
     async def come_and_be_seen(identity: str, seen_by: Reconciler) -> None:
         await stack.enter_async_context(joined(livekit, person_token(livekit, spec.room, identity)))
-        await asyncio.gather(seen_by.see_to(spec.room, 5), seen_by.sweep())
+        await asyncio.gather(seen_by.reconcile(spec.room), seen_by.sweep())
 
     async with AsyncExitStack() as stack:
         await asyncio.gather(come_and_be_seen("ann", dispatcher), come_and_be_seen("bob", replica))
@@ -99,7 +102,7 @@ async def test_an_empty_room_gets_none(
 ) -> None:
     """A promise that nobody collects makes no dispatch: none is written, so none was made."""
     await dispatcher.sweep()
-    await dispatcher.see_to(spec.room)
+    await dispatcher.reconcile(spec.room)
 
     assert await dispatcher.specs.read(spec.room) == spec
 
@@ -121,7 +124,7 @@ async def test_a_room_that_was_promised_nothing_gets_none(
     """People in a room of somebody else's are none of our business."""
     await beat(redis)
     await dispatcher.sweep()
-    await dispatcher.see_to(room)
+    await dispatcher.reconcile(room)
 
     assert await dispatched(livekit, room) == []
 
@@ -134,7 +137,7 @@ async def test_a_hosted_room_gets_no_second_host(
     await dispatcher.sweep()
     await beat(redis, hosts={spec.room: 1})
     await dispatcher.sweep()
-    await dispatcher.see_to(spec.room)
+    await dispatcher.reconcile(spec.room)
 
     assert await dispatched(livekit, spec.room) == [generation(spec, 1)]
 
@@ -162,7 +165,7 @@ async def test_a_dispatch_that_brings_no_host_is_made_anew(
     await dispatcher.sweep()
     await dispatcher.sweep()
     before = await dispatched(livekit, spec.room)
-    await redis.delete(f"moshi:awaited:{spec.room}:1")
+    await stop_waiting(dispatcher.specs, spec.room)
     await dispatcher.sweep()
 
     assert before == [generation(spec, 1)]
@@ -185,7 +188,7 @@ async def test_a_worker_that_refuses_is_waited_for_no_longer(
 
     dispatches = await dispatched(livekit, spec.room)
     assert dispatches == [generation(spec, CALM_DISPATCHES + 1, "another")]
-    assert await redis.get("moshi:failures:worker") is None
+    assert await failures_of(redis) == 0
 
 
 @pytest.mark.usefixtures("person")
@@ -208,7 +211,7 @@ async def test_agents_of_older_generations_are_removed(
     dispatcher: Reconciler, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A new dispatch clears our old agents away and nobody else: no persona speaks twice."""
-    await dispatcher.specs.write(generation(spec, 4))
+    await write(dispatcher.specs, generation(spec, 4))
     room = spec.room
     async with (
         joined(livekit, agent_token(livekit, room, "agent-chef-old", 4)),
@@ -260,7 +263,7 @@ async def test_a_room_in_trouble_keeps_no_other_waiting(
     await beat(redis)
     rooms = [f"{room}-1", f"{room}-2"]
     for each in rooms:
-        await service.dispatcher.specs.write(RoomSpec(room=each, personas=(CHEF,)))
+        await write(service.dispatcher.specs, RoomSpec(room=each, personas=(CHEF,)))
     async with (
         livekit.client() as lkapi,
         joined(livekit, person_token(livekit, rooms[0])),

@@ -19,6 +19,7 @@ from tests.token_service.players import (
     opened,
     persona_token,
     spec_of,
+    write,
 )
 from token_service.rooms import store
 from token_service.rooms.events import EventStore
@@ -166,7 +167,7 @@ async def test_unused_tokens_crowd_nobody_out(
     for number in range(LISTED):
         fields = {"room": f"{spec.room} {number}", "session": f"{number}", "opener": ""}
         fields |= {"opened_s": spec.opened_s + 1}
-        await service.specs.write(spec.model_copy(update=fields))
+        await write(service.specs, spec.model_copy(update=fields))
 
     assert [each["id"] for each in (await http.get("/sessions")).json()] == [said["id"]]
     assert await redis.zcard(OWNED_KEY.format(owner="anyone")) == 1

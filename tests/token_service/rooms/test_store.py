@@ -1,13 +1,19 @@
-"""Promises in redis: how long they live, generations, locks, and dispatches that are awaited."""
+"""Specs in redis: how long they live, and that concurrent changes lose nothing."""
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
 
 import pytest
 from redis.asyncio import Redis
 
 from protocol.personas import Persona
-from protocol.room_spec import RoomSpec, spec_key
-from token_service.rooms.store import LockLost, SpecStore, grace_s
+from protocol.room_spec import PersonaSpec, RoomSpec, spec_key
+from tests.token_service.players import write
+from token_service.fleet.fleet import Fleet
+from token_service.fleet.reader import FleetReader
+from token_service.fleet.schedule import SCHEDULE_KEY
+from token_service.rooms.store import SINCE_FIELD, SpecChanged, SpecStore
 
 TTL_S = 600
 CHEF = Persona(name="chef", label="Chef")
@@ -16,7 +22,7 @@ CHEF = Persona(name="chef", label="Chef")
 @pytest.fixture
 def specs(redis: Redis) -> SpecStore:
     """Promises that live for ten minutes."""
-    return SpecStore(redis, TTL_S)
+    return SpecStore(redis, FleetReader(redis), TTL_S)
 
 
 def spec(room: str = "r", generation: int = 0) -> RoomSpec:
@@ -26,7 +32,7 @@ def spec(room: str = "r", generation: int = 0) -> RoomSpec:
 
 async def test_what_is_written_is_read(specs: SpecStore) -> None:
     """A promise comes back as it was."""
-    await specs.write(spec("r", 3))
+    await write(specs, spec("r", 3))
 
     assert await specs.read("r") == spec("r", 3)
 
@@ -38,14 +44,14 @@ async def test_a_room_without_promise_has_none(specs: SpecStore) -> None:
 
 async def test_a_promise_lives_for_its_time(specs: SpecStore, redis: Redis) -> None:
     """A promise expires by itself after PROMISE_TTL_S."""
-    await specs.write(spec())
+    await write(specs, spec())
 
     assert TTL_S - 5 < await redis.ttl(spec_key("r")) <= TTL_S
 
 
 async def test_a_touched_promise_lives_on(specs: SpecStore, redis: Redis) -> None:
     """Use of the room starts the promise's time anew."""
-    await specs.write(spec())
+    await write(specs, spec())
     await redis.expire(spec_key("r"), 10)
     await specs.touch([spec()])
 
@@ -61,7 +67,7 @@ async def test_touching_brings_no_promise_back(specs: SpecStore, redis: Redis) -
 
 async def test_rooms_without_promise_are_passed_over(specs: SpecStore) -> None:
     """Of many rooms only those that were promised something count."""
-    await specs.write(spec("ours"))
+    await write(specs, spec("ours"))
 
     assert await specs.of(["theirs", "ours"]) == [spec("ours")]
     assert await specs.of([]) == []
@@ -74,123 +80,76 @@ async def test_a_promise_that_cannot_be_read_is_none(specs: SpecStore, redis: Re
     assert await specs.read("r") is None
 
 
-async def test_the_next_generation_is_one_more_and_awaited(specs: SpecStore) -> None:
-    """A dispatch writes generation n + 1, and its host is awaited; that of n is not."""
-    await specs.write(spec("r", 3))
-    upcoming = await specs.next_generation(spec("r", 3), "w")
+async def test_many_changes_at_once_are_all_made(specs: SpecStore) -> None:
+    """A change that another one overtook is decided again, on what that one wrote."""
+    await write(specs, spec())
 
-    assert (upcoming.generation, upcoming.worker) == (4, "w")
-    assert await specs.read("r") == upcoming
-    assert await specs.awaited(spec("r", 4)) is True
-    assert await specs.awaited(spec("r", 3)) is False
+    def add(now: RoomSpec | None, _: Fleet) -> tuple[RoomSpec, None]:
+        assert now is not None
+        more = PersonaSpec(name="chef", label="Chef", id=f"more{len(now.personas)}")
+        return now.model_copy(update={"personas": (*now.personas, more)}), None
 
+    await asyncio.gather(*(specs.commit("r", add) for _ in range(5)))
+    changed = await specs.read("r")
 
-@pytest.mark.parametrize(("dispatches", "seconds"), [(1, 10), (2, 20), (3, 30), (4, 30), (99, 30)])
-def test_each_dispatch_in_a_row_is_awaited_longer(dispatches: int, seconds: float) -> None:
-    """The wait for a host doubles from 10 s up to 30 s."""
-    assert grace_s(dispatches) == seconds
+    assert changed is not None and len(changed.personas) == 6
 
 
-async def test_dispatches_in_a_row_back_off(specs: SpecStore, redis: Redis) -> None:
-    """The third dispatch within two minutes is awaited for 30 s."""
-    upcoming = spec()
-    for _ in range(3):
-        upcoming = await specs.next_generation(upcoming, "w")
+async def test_spec_and_schedule_change_together(specs: SpecStore) -> None:
+    """What raises while it decides writes neither."""
 
-    assert 25_000 < await redis.pttl("moshi:awaited:r:3") <= 30_000
+    def fail(_: RoomSpec | None, fleet: Fleet) -> tuple[RoomSpec, None]:
+        fleet.schedule.enqueue("r", 1, 1.0)
+        raise SpecChanged
 
+    with pytest.raises(SpecChanged):
+        await specs.commit("r", fail)
+    queue = await specs.schedule(lambda fleet: fleet.schedule.queue)
 
-async def test_a_dispatch_that_failed_is_not_awaited(specs: SpecStore) -> None:
-    """LiveKit refused it: nobody waits for its host."""
-    upcoming = await specs.next_generation(spec(), "w")
-    await specs.await_no_more(upcoming)
-
-    assert await specs.awaited(upcoming) is False
+    assert (await specs.read("r"), queue) == (None, [])
 
 
-async def test_a_host_that_came_is_not_awaited_any_more(specs: SpecStore) -> None:
-    """Once the host is there, its loss is healed at once."""
-    upcoming = await specs.next_generation(spec(), "w")
-    await specs.arrived([upcoming])
+async def test_a_change_that_was_overtaken_is_decided_again(specs: SpecStore, redis: Redis) -> None:
+    """A replica that froze before it wrote does not write over what another wrote since."""
+    await write(specs, spec("r", 1))
+    seen: list[int] = []
+    frozen = FrozenOnce(
+        redis, lambda: write(SpecStore(redis, FleetReader(redis), 600), spec("r", 7))
+    )
 
-    assert await specs.awaited(upcoming) is False
+    def decide(now: RoomSpec | None, _: Fleet) -> tuple[RoomSpec, None]:
+        assert now is not None
+        seen.append(now.generation)
+        return spec("r", now.generation + 1), None
 
+    await SpecStore(redis, frozen, TTL_S).commit("r", decide)
 
-async def test_hosts_that_come_and_go_are_awaited_all_the_same(specs: SpecStore) -> None:
-    """From the third dispatch in a row on, the wait stays: a host that fails at once is no loop."""
-    upcoming = spec()
-    for _ in range(3):
-        upcoming = await specs.next_generation(upcoming, "w")
-        await specs.arrived([upcoming])
-
-    assert await specs.awaited(upcoming) is True
-
-
-async def test_a_room_is_locked_for_one(specs: SpecStore) -> None:
-    """Who does not wait for a held lock is told that it does not hold it."""
-    async with specs.alone("r", 0) as first, specs.alone("r", 0) as second:
-        held = (first is not None, second is not None)
-
-    assert held == (True, False)
+    assert (seen, await specs.read("r")) == ([1, 7], spec("r", 8))
 
 
-async def test_locks_are_taken_in_turn(specs: SpecStore) -> None:
-    """Who waits gets the lock when it is free; nobody is inside with another."""
-    inside = 0
-    most = 0
+class FrozenOnce(FleetReader):
+    """A reader during whose first read another replica does something."""
 
-    async def enter() -> bool:
-        nonlocal inside, most
-        async with specs.alone("r", 10) as held:
-            inside += 1
-            most = max(most, inside)
-            await asyncio.sleep(0)
-            inside -= 1
-            return held is not None
+    def __init__(self, redis: Redis, meanwhile: Callable[[], Awaitable[RoomSpec]]) -> None:
+        super().__init__(redis)
+        self._meanwhile: Callable[[], Awaitable[RoomSpec]] | None = meanwhile
 
-    assert await asyncio.gather(*(enter() for _ in range(5))) == [True] * 5
-    assert most == 1
+    async def fleet(self, redis: Redis | None = None) -> Fleet:
+        """Read it, after the other replica."""
+        if (meanwhile := self._meanwhile) is not None:
+            self._meanwhile = None
+            await meanwhile()
+        return await super().fleet(redis)
 
 
-async def test_rooms_do_not_wait_for_each_other(specs: SpecStore) -> None:
-    """Each room has its own lock."""
-    async with specs.alone("r", 0) as first, specs.alone("s", 0) as second:
-        held = (first is not None, second is not None)
+@pytest.mark.parametrize(("since_s", "restoring"), [(-10.0, False), (-1.0, True), (None, True)])
+async def test_hosts_are_given_time_to_restore(
+    specs: SpecStore, redis: Redis, since_s: float | None, restoring: bool
+) -> None:
+    """For three seconds after redis was found empty, a missing spec may still come back."""
+    await redis.delete(SCHEDULE_KEY)
+    if since_s is not None:
+        await redis.hset(SCHEDULE_KEY, SINCE_FIELD, str(time.time() + since_s))
 
-    assert held == (True, True)
-
-
-async def test_a_lock_that_expired_inside_is_no_error(specs: SpecStore, redis: Redis) -> None:
-    """Who took longer than the lock lives leaves quietly and takes nobody else's lock away."""
-    async with specs.alone("r", 0):
-        await redis.set("moshi:lock:r", "somebody else")
-
-    assert await redis.get("moshi:lock:r") == "somebody else"
-
-
-async def test_who_lost_the_lock_writes_nothing(specs: SpecStore, redis: Redis) -> None:
-    """A replica that froze under the lock does not write over what another promised since."""
-    await specs.write(spec("r", 1))
-    async with specs.alone("r", 0) as lock:
-        await redis.set("moshi:lock:r", "somebody else")
-        await specs.write(spec("r", 2))
-        with pytest.raises(LockLost):
-            await specs.next_generation(spec("r", 1), "worker", lock)
-
-    assert await specs.read("r") == spec("r", 2)
-
-
-async def test_who_holds_the_lock_writes(specs: SpecStore) -> None:
-    """The lock's owner writes as anybody does without one."""
-    async with specs.alone("r", 0) as lock:
-        await specs.write(spec("r", 1), lock)
-
-    assert await specs.read("r") == spec("r", 1)
-
-
-async def test_a_lock_outlives_its_owner_by_seconds(specs: SpecStore, redis: Redis) -> None:
-    """A replica that died with a room's lock keeps the room waiting for 5 s at most."""
-    async with specs.alone("r", 0):
-        left_ms = await redis.pttl("moshi:lock:r")
-
-    assert 4000 < left_ms <= 5000
+    assert await specs.is_restoring() is restoring
+    assert await specs.is_restoring() is restoring

@@ -21,9 +21,9 @@ from protocol.room_spec import RoomSpec, persona_specs
 from tests.token_service.players import seal_of
 from tests.worker.conftest import ECHO_CAPACITY
 from tests.worker.rooms import all_free, asking_for, change_promise, in_talk, slots_used
-from token_service.fleet.breakers import FAILURES_KEY
+from token_service.fleet.reader import FleetReader
+from token_service.fleet.schedule import CALM_DISPATCHES
 from token_service.rooms.livekit import LiveKitRooms
-from token_service.rooms.store import CALM_DISPATCHES
 from worker.room.chat import CANNOT_READ
 from worker.sound.mix import heard_by_each
 
@@ -162,14 +162,14 @@ async def test_slots_are_free_after_the_last_person(echo: Stack) -> None:
 
 async def test_a_room_that_is_closed_may_be_entered_again_at_once(echo: Stack) -> None:
     """Its persona comes again, also where nobody had seen yet that it was there; no fault is it."""
-    async with Redis.from_url(echo.redis_url) as redis:
+    async with Redis.from_url(echo.redis_url, decode_responses=True) as redis:
         for _ in range(CALM_DISPATCHES + 1):
             async with person(echo.url, asking_for("chef", room_name="again")) as ann:
                 await in_talk(ann)
                 await echo.close_rooms()
         await all_free(echo)
 
-        assert await redis.keys(FAILURES_KEY.format(worker="*")) == []
+        assert (await FleetReader(redis).fleet()).schedule.workers == {}
 
 
 async def test_personas_come_and_go_with_the_promise(echo: Stack) -> None:

@@ -1,0 +1,353 @@
+"""The scheduler: slots reserved for rooms, never twice, for a time; the queue; failing workers."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from protocol.heartbeat import Heartbeat, RoomOutcome
+from protocol.personas import Persona
+from protocol.room_spec import RoomSpec
+from tests.token_service.players import beat
+from token_service.errors import Unavailable
+from token_service.fleet.fleet import Fleet
+from token_service.fleet.reader import FleetReader
+from token_service.fleet.schedule import (
+    CALM_DISPATCHES,
+    ROOM_FIELD,
+    RoomEntry,
+    Schedule,
+    WorkerEntry,
+    grace_s,
+)
+from token_service.fleet.scheduler import FIRST, next_step, reserve, reserve_more
+from token_service.rooms.store import SpecStore
+
+HOLD_S = 30.0
+NOW_S = 1000.0
+CHEF = Persona(name="chef", label="Chef")
+
+
+def worker(worker_id: str = "w", **fields: Any) -> Heartbeat:
+    """Return the heartbeat of a ready worker with six free slots."""
+    usual = {"worker_id": worker_id, "state": "ready", "model": "pocket", "slots_free": 6}
+    return Heartbeat.model_validate(usual | fields)
+
+
+def fleet(*workers: Heartbeat, schedule: Schedule | None = None) -> Fleet:
+    """Return a fleet at a moment, with nothing scheduled unless it is given."""
+    return Fleet(workers, schedule if schedule is not None else Schedule(now_s=NOW_S))
+
+
+def later(schedule: Schedule, seconds: float) -> Schedule:
+    """Return what redis would give of a schedule so much later."""
+    fields, _ = schedule.changes()
+    return Schedule(fields, schedule.now_s + seconds)
+
+
+def hosting(room: str, generation: int = 1, outcome: str = "hosted") -> dict[str, RoomOutcome]:
+    """Return the outcomes of a worker that had one dispatch."""
+    return {
+        room: RoomOutcome.model_validate({"generation": generation, "outcome": outcome}),
+    }
+
+
+def spec(room: str = "r", **fields: Any) -> RoomSpec:
+    """Return the spec of a room with one persona."""
+    return RoomSpec(room=room, personas=(CHEF,), opened_s=500.0, **fields)
+
+
+async def test_no_slot_is_given_twice(redis: Redis) -> None:
+    """Twenty rooms of two at once get three places of one worker and two of another."""
+    await beat(redis, "one", slots_free=6)
+    await beat(redis, "two", slots_free=5)
+    specs = SpecStore(redis, FleetReader(redis), 600)
+
+    async def take(room: str) -> str | None:
+        return await specs.schedule(lambda now: reserve(now, room, 2, HOLD_S))
+
+    given = await asyncio.gather(*(take(f"room {number}") for number in range(20)))
+
+    assert sorted(given, key=str) == [None] * 15 + ["one"] * 3 + ["two"] * 2
+
+
+async def test_an_entry_that_expired_is_deleted(redis: Redis) -> None:
+    """The hash holds what was used in the last ten minutes."""
+    specs = SpecStore(redis, FleetReader(redis), 600)
+    await specs.schedule(lambda now: now.schedule.enqueue("old", 1, 1.0))
+    entry = RoomEntry(queued_s=1.0, expires_s=1.0)
+    await redis.hset("moshi:schedule", ROOM_FIELD + "old", entry.model_dump_json())
+    await specs.schedule(lambda now: now.schedule.enqueue("new", 1, 1.0))
+
+    assert set(await redis.hkeys("moshi:schedule")) == {"since", ROOM_FIELD + "new"}
+
+
+def test_a_room_is_never_split() -> None:
+    """All slots of a room are one worker's."""
+    assert reserve(fleet(worker("a", slots_free=2), worker("b", slots_free=2)), "r", 3, 9) is None
+
+
+def test_the_emptiest_worker_is_taken() -> None:
+    """Rooms spread over the workers, so that steps stay short."""
+    now = fleet(worker("one", slots_free=5), worker("two", slots_free=6))
+
+    assert [reserve(now, room, 2, HOLD_S) for room in "abc"] == ["two", "one", "two"]
+
+
+def test_a_reservation_ends_by_itself() -> None:
+    """Slots of a person who does not come go to the next room."""
+    now = fleet(worker(slots_free=1))
+    reserve(now, "a", 1, HOLD_S)
+    soon, after = later(now.schedule, HOLD_S - 1), later(now.schedule, HOLD_S)
+
+    assert reserve(fleet(worker(slots_free=1), schedule=soon), "b", 1, HOLD_S) is None
+    assert reserve(fleet(worker(slots_free=1), schedule=after), "b", 1, HOLD_S) == "w"
+
+
+def test_a_room_keeps_its_worker() -> None:
+    """Asked again, the same worker is given, though another is emptier by then; and no shorter."""
+    now = fleet(worker("one", slots_free=2))
+    reserve(now, "a", 1, HOLD_S)
+    now = fleet(worker("one", slots_free=2), worker("two"), schedule=now.schedule)
+
+    assert reserve(now, "a", 2, 0.0) == "one"
+    assert (kept := now.reservation("a")) is not None
+    assert (kept.slots, kept.until_s) == (2, NOW_S + HOLD_S)
+
+
+def test_a_hosted_rooms_slots_are_not_counted_twice() -> None:
+    """Once the heartbeat counts the slots of a room, its reservation counts no more."""
+    now = fleet(worker(slots_free=2))
+    reserve(now, "a", 1, HOLD_S)
+    hosts = worker(slots_free=1, slots_used=1, outcomes=hosting("a"))
+
+    assert reserve(fleet(hosts, schedule=now.schedule), "b", 1, HOLD_S) == "w"
+
+
+def test_a_hosted_room_keeps_no_reservation() -> None:
+    """Nothing is reserved on for a room that was hosted and is over before its time."""
+    now = fleet(worker(slots_free=1))
+    reserve(now, "a", 1, HOLD_S)
+    now.schedule.settle("a")
+    now.schedule.settle("unknown")
+
+    assert reserve(now, "b", 1, HOLD_S) == "w"
+    assert "unknown" not in now.schedule.rooms
+
+
+def test_reserved_slots_are_not_free() -> None:
+    """The fleet shows as free what a new room could have."""
+    now = fleet(worker())
+    reserve(now, "a", 4, HOLD_S)
+
+    assert (now.slots_free, now.reserved(now.workers[0])) == (2, 4)
+    assert (obstacle := now.obstacle(3)) is not None and obstacle.code == "full"
+
+
+def test_a_released_reservation_is_free() -> None:
+    """A session that ends before a person came gives its slots back at once."""
+    now = fleet(worker(slots_free=1))
+    reserve(now, "a", 1, HOLD_S)
+    now.schedule.release("a")
+
+    assert reserve(now, "b", 1, HOLD_S) == "w"
+
+
+@pytest.mark.parametrize("state", ["starting", "loading_model", "draining", "error"])
+def test_only_ready_workers_are_taken(state: str) -> None:
+    """A worker in another state gets no room."""
+    assert reserve(fleet(worker(state=state)), "a", 1, HOLD_S) is None
+
+
+def test_more_slots_are_reserved_where_the_host_is() -> None:
+    """They count beside the heartbeat until it shows them, and end by themselves."""
+    host = worker("host", slots_free=2, outcomes=hosting("r"))
+    now = fleet(host, worker("empty"))
+    given = [reserve_more(now, "r", 1, host, 3.0) for _ in range(3)]
+
+    assert (given, now.reserved(host)) == ([True, True, False], 2)
+    assert fleet(host, schedule=later(now.schedule, 3.0)).reserved(host) == 0
+
+
+def test_more_slots_wait_for_the_queue() -> None:
+    """A room in the queue is served before a running session grows."""
+    host = worker(slots_free=2, outcomes=hosting("r"))
+    now = fleet(host)
+    now.schedule.enqueue("waits", 1, 10.0)
+
+    assert reserve_more(now, "r", 1, host, 3.0) is False
+
+
+def test_the_queue_is_served_in_its_order() -> None:
+    """A room that came later, or is in no queue, gets nothing while another waits before it."""
+    now = fleet(worker(slots_free=1))
+    now.schedule.enqueue("late", 1, 20.0)
+    now.schedule.enqueue("early", 1, 10.0)
+    given = [reserve(now, room, 1, HOLD_S) for room in ("new", "late", "early")]
+
+    assert given == [None, None, "w"]
+    assert now.schedule.queue == ["late"]
+
+
+def test_a_room_that_lost_its_host_comes_first() -> None:
+    """A conversation that was under way goes on before another begins."""
+    now = fleet(worker(slots_free=0))
+    now.schedule.enqueue("early", 1, 10.0)
+    next_step(spec("lost", generation=1, worker="gone"), now)
+    next_step(spec("new"), now)
+
+    assert now.schedule.queue == ["lost", "early", "new"]
+    assert now.schedule.room("lost").queued_s == FIRST
+
+
+def test_a_room_that_no_worker_could_ever_take_blocks_no_other() -> None:
+    """A room of more personas than any worker has slots waits beside the queue."""
+    now = fleet(worker())
+    now.schedule.enqueue("crowd", 7, FIRST)
+
+    assert reserve(now, "a", 1, HOLD_S) == "w"
+
+
+def test_a_position_in_the_queue_is_told() -> None:
+    """A room in the queue, or that would be since a moment, has a position counted from 1."""
+    schedule = Schedule(now_s=NOW_S)
+    schedule.enqueue("early", 1, 10.0)
+    schedule.enqueue("late", 1, 20.0)
+
+    assert schedule.position("late", 20.0) == 2
+    assert schedule.position("between", 15.0) == 2
+
+
+def test_a_failing_worker_gets_nothing() -> None:
+    """After three failures within a minute the other worker is taken, though it is fuller."""
+    now = fleet(worker("bad"), worker("good", slots_free=1))
+    opened_s = [now.schedule.count_failure("bad") for _ in range(3)]
+
+    assert opened_s == [0.0, 0.0, 30.0]
+    assert [reserve(now, room, 1, HOLD_S) for room in "ab"] == ["good", None]
+
+
+@pytest.mark.parametrize(("apart_s", "opens"), [(59, True), (61, False)])
+def test_failures_count_together_within_a_minute(apart_s: float, opens: bool) -> None:
+    """Two failures, or three with a minute between two of them, are accidents."""
+    schedule = Schedule(now_s=NOW_S)
+    opened = schedule.count_failure("w") + schedule.count_failure("w")
+    schedule = later(schedule, apart_s)
+
+    assert opened == 0.0
+    assert (schedule.count_failure("w") > 0) is opens
+
+
+def test_a_breaker_closes_and_opens_for_longer() -> None:
+    """It is open for half a minute; then one more failure opens it for a whole one."""
+    schedule = Schedule(now_s=NOW_S)
+    for _ in range(6):  # those after the third come while it is open, and do not count
+        schedule.count_failure("w")
+    closed, again = later(schedule, 30), later(schedule, 31)
+
+    assert (schedule.is_open("w"), closed.is_open("w")) == (True, False)
+    assert again.count_failure("w") == 60.0
+    assert (again.is_open("w"), again.is_open("v")) == (True, False)
+
+
+def test_all_workers_failing_is_a_reason() -> None:
+    """A client is not told that slots are taken where conversations fail."""
+    now = fleet(worker())
+    for _ in range(3):
+        now.schedule.count_failure("w")
+    obstacle = now.obstacle(1)
+
+    assert obstacle is not None
+    assert (obstacle.code, obstacle.retry_after_s) == ("worker_failing", 30)
+
+
+def test_a_dispatch_is_decided_once() -> None:
+    """The next generation goes to a worker with slots, which are reserved, and is awaited."""
+    now = fleet(worker())
+    step = next_step(spec(generation=3), now)
+
+    assert step.is_dispatch
+    assert (step.spec.generation, step.spec.worker) == (4, "w")
+    assert now.is_awaited(step.spec) is True
+    assert now.is_awaited(spec(generation=3)) is False
+    assert now.reserved(now.workers[0]) == 1
+
+
+def test_a_room_waits_and_is_told_so_once() -> None:
+    """Each reason is told once in a row; the dispatch ends the waiting."""
+    now = fleet(worker(slots_free=0, slots_used=6))
+    steps = [next_step(spec(), now) for _ in range(2)]
+    then = fleet(schedule=now.schedule)
+    steps.append(next_step(spec(), then))
+    at_last = next_step(spec(), fleet(worker(), schedule=then.schedule))
+    waits = [(step.waits and step.waits.code, step.is_told) for step in steps]
+
+    assert waits == [("full", False), ("full", True), ("no_worker", False)]
+    assert (at_last.is_dispatch, then.schedule.queue) == (True, [])
+    assert then.schedule.room("r").waiting == ""
+
+
+def test_another_reason_reserves_nothing() -> None:
+    """A room whose prompt no worker can read waits outside of the queue."""
+    now = fleet(worker())
+    step = next_step(spec(), now, Unavailable("prompt_too_long", "Too long.", 60))
+
+    assert (step.is_dispatch, step.waits and step.waits.code) == (False, "prompt_too_long")
+    assert (now.schedule.queue, now.reserved(now.workers[0])) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "arrived", "lost", "failures"),
+    [
+        (None, False, "failed", 1),  # the host never came
+        (None, True, "failed", 0),  # it came and left long ago
+        ("failed", True, "failed", 1),
+        ("left", False, "left", 0),  # it came and left between two looks
+        ("refused", False, "refused", 0),  # the worker was full after all
+    ],
+)
+def test_a_lost_host_is_handled_once(
+    outcome: str | None, arrived: bool, lost: str, failures: int
+) -> None:
+    """It counts as its worker's failure where it never came or ended with an error."""
+    first = fleet(worker())
+    dispatched = next_step(spec(), first).spec
+    if arrived:
+        first.schedule.settle("r")
+    outcomes = hosting("r", 1, outcome) if outcome else {}
+    then = fleet(worker(slots_free=0, outcomes=outcomes), schedule=first.schedule)
+    steps = [next_step(dispatched, then)]
+    steps.append(next_step(steps[0].spec, then))
+
+    assert [step.lost for step in steps] == [lost, None]
+    assert then.schedule.workers.get("w", WorkerEntry()).failures == failures
+    assert steps[0].spec.worker == ""
+
+
+@pytest.mark.parametrize(("dispatches", "seconds"), [(1, 10), (2, 20), (3, 30), (4, 30), (99, 30)])
+def test_each_dispatch_in_a_row_is_awaited_longer(dispatches: int, seconds: float) -> None:
+    """The wait for a host doubles from 10 s up to 30 s."""
+    assert grace_s(dispatches) == seconds
+
+
+@pytest.mark.parametrize("count", [1, CALM_DISPATCHES, CALM_DISPATCHES + 1])
+def test_hosts_that_come_and_go_are_awaited_all_the_same(count: int) -> None:
+    """From the third dispatch in a row on the wait stays: a room may be what its workers die of."""
+    schedule = Schedule(now_s=NOW_S)
+    for generation in range(1, count + 1):
+        schedule.dispatch("r", generation)
+        schedule.settle("r")
+    now = fleet(schedule=schedule)
+
+    assert now.is_awaited(spec(generation=count, worker="gone")) is (count > CALM_DISPATCHES)
+
+
+def test_dispatches_long_ago_do_not_count() -> None:
+    """Two minutes after the last dispatch the next is the first of a row."""
+    schedule = Schedule(now_s=NOW_S)
+    for generation in range(1, 4):
+        schedule.dispatch("r", generation)
+
+    assert later(schedule, 119).dispatches("r") == 3
+    assert later(schedule, 121).dispatches("r") == 0

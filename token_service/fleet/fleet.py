@@ -1,0 +1,176 @@
+"""The fleet: all live workers by their heartbeats, and what is reserved of their slots. Pure.
+
+A worker whose heartbeat is gone does not exist here.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from protocol.errors import InvalidInput
+from protocol.heartbeat import Heartbeat, Outcome
+from protocol.personas import Catalogue, Persona
+from protocol.room_spec import RoomSpec
+from token_service.errors import Unavailable, full
+from token_service.fleet.schedule import CALM_DISPATCHES, Reservation, Schedule
+
+NO_CHOICE = frozenset({"default"})  # the voices of a model that has no voices to choose
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Every live worker at one moment, with the schedule of that moment."""
+
+    workers: tuple[Heartbeat, ...] = ()
+    schedule: Schedule = field(default_factory=Schedule)
+
+    @property
+    def ready(self) -> tuple[Heartbeat, ...]:
+        """The workers that are ready to host rooms."""
+        return tuple(worker for worker in self.workers if worker.state == "ready")
+
+    @property
+    def takers(self) -> tuple[Heartbeat, ...]:
+        """The ready workers whose breaker is closed: they get dispatches."""
+        return tuple(each for each in self.ready if not self.schedule.is_open(each.worker_id))
+
+    @property
+    def slots_free(self) -> int:
+        """Slots of all takers that are neither used nor reserved."""
+        return sum(self.free(worker) for worker in self.takers)
+
+    def free(self, worker: Heartbeat, room: str = "") -> int:
+        """Return a worker's slots that a room could have, those reserved for it included."""
+        return max(worker.slots_free - self.reserved(worker, but_for=room), 0)
+
+    def reserved(self, worker: Heartbeat, but_for: str = "") -> int:
+        """Return the slots that are reserved on a worker and that its heartbeat does not count."""
+        kept = [
+            reservation
+            for room, entry in self.schedule.rooms.items()
+            for reservation in (self.reservation(room) if room != but_for else None, entry.more)
+            if reservation is not None and reservation.worker == worker.worker_id
+        ]
+        return sum(each.slots for each in kept if each.until_s > self.schedule.now_s)
+
+    def reservation(self, room: str) -> Reservation | None:
+        """Return a room's reservation, unless its time is over or its worker hosts the room."""
+        reserved = self.schedule.room(room).reserved
+        if reserved is None or not self.schedule.is_reserved(room):
+            return None
+        worker = self.worker(reserved.worker)
+        return None if worker is not None and room in worker.hosts else reserved
+
+    @property
+    def slots_total(self) -> int:
+        """Slots of all takers, used or not."""
+        return sum(slots_of(worker) for worker in self.takers)
+
+    @property
+    def slots_used(self) -> int:
+        """Used slots of all live workers."""
+        return sum(worker.slots_used for worker in self.workers)
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """The voices to choose from; none where a ready worker has no choice of voices."""
+        offers = [set(worker.voices) for worker in self.ready]
+        if not offers or any(offer <= NO_CHOICE for offer in offers):
+            return ()
+        return tuple(sorted(set[str]().union(*offers)))
+
+    @property
+    def rooms(self) -> frozenset[str]:
+        """All rooms that live workers host."""
+        return frozenset(room for worker in self.workers for room in worker.hosts)
+
+    def lines(self, voice: str) -> list[str] | None:
+        """Return the only lines that can be said in a voice; None where a worker says any line."""
+        by_voice = next((worker.lines for worker in self.ready if worker.lines is not None), None)
+        if by_voice is None or any(worker.lines is None for worker in self.ready):
+            return None
+        return [*by_voice.get(voice, ()), *by_voice.get("*", ())]
+
+    def hosts(self, spec: RoomSpec) -> bool:
+        """Return whether a live worker hosts the spec's room in its current generation."""
+        return self.host(spec) is not None
+
+    def host(self, spec: RoomSpec) -> Heartbeat | None:
+        """Return the live worker that hosts the spec's room in its current generation."""
+        for worker in self.workers:
+            if worker.hosts.get(spec.room) == spec.generation:
+                return worker
+        return None
+
+    def worker(self, worker_id: str) -> Heartbeat | None:
+        """Return the live worker with this id."""
+        return next((each for each in self.workers if each.worker_id == worker_id), None)
+
+    def outcome(self, spec: RoomSpec) -> Outcome | None:
+        """Return what became of the spec's dispatch, by its worker; None: that is not known."""
+        worker = self.worker(spec.worker)
+        found = worker.outcomes.get(spec.room) if worker is not None else None
+        return found.outcome if found is not None and found.generation == spec.generation else None
+
+    def is_awaited(self, spec: RoomSpec) -> bool:
+        """Return whether the host of the spec's dispatch may still come.
+
+        It will not where its worker is gone or the dispatch is over. A room that this happens to
+        often waits all the same: the workers may die of this room.
+        """
+        if self.done(spec) and self.schedule.dispatches(spec.room) <= CALM_DISPATCHES:
+            return False
+        return self.schedule.is_awaited(spec.room, spec.generation)
+
+    def done(self, spec: RoomSpec) -> bool:
+        """Return whether no host will come of this dispatch: its worker is gone, or it is over."""
+        gone = bool(spec.worker) and self.worker(spec.worker) is None
+        return gone or self.outcome(spec) in ("refused", "failed", "left")
+
+    def obstacle(self, personas: int) -> Unavailable | None:
+        """Return why no worker can host a room of so many personas now; None where one can."""
+        if not self.ready:
+            return self._none_ready()
+        if not self.takers:
+            return Unavailable("worker_failing", "Conversations fail to start. Try again soon.", 30)
+        if any(self.free(worker) >= personas for worker in self.takers):
+            return None
+        most = max(slots_of(worker) for worker in self.takers)
+        if personas > most:
+            return Unavailable(
+                "too_many_personas",
+                f"{personas} personas were asked for; a worker here has room for {most}.",
+                60,
+            )
+        return full()
+
+    def _none_ready(self) -> Unavailable:
+        states = {worker.state: worker for worker in self.workers}
+        if loading := states.get("loading_model") or states.get("starting"):
+            progress = f" ({loading.reason})" if loading.reason else ""
+            return Unavailable("loading_model", f"The model is still loading{progress}.", 5)
+        if connecting := states.get("connecting"):
+            sentence = f"{connecting.reason[:1].upper()}{connecting.reason[1:]}."
+            return Unavailable("connecting", sentence, 5)
+        if "draining" in states:
+            return Unavailable("draining", "The worker is about to restart.", 10)
+        if "error" in states:
+            return Unavailable("worker_failed", f"The worker failed: {states['error'].reason}", 30)
+        return Unavailable("no_worker", "No worker is running.", 10)
+
+    def check_voices(self, personas: Iterable[Persona], catalogue: Catalogue) -> None:
+        """Raise `InvalidInput` for a voice that the client named and no worker has.
+
+        The catalogue's own voices pass: a worker replaces those that it lacks by its default.
+        """
+        for persona in personas:
+            known = catalogue.get(persona.name)
+            usual = {"default", known.voice} if known else NO_CHOICE
+            if self.voices and persona.voice not in usual and persona.voice not in self.voices:
+                raise InvalidInput(
+                    f"persona.voice={persona.voice!r}: choices: {', '.join(self.voices)}"
+                )
+
+
+def slots_of(worker: Heartbeat) -> int:
+    """Return how many slots a worker has, used or not."""
+    return max(worker.slots_total, worker.slots_free + worker.slots_used)

@@ -25,7 +25,7 @@ Outcome = Literal["hosted", "refused", "failed", "left"]
 
 
 class RoomOutcome(BaseModel):
-    """What became of a room's latest dispatch to one worker."""
+    """The outcome of a room's latest dispatch to one worker, and its generation."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

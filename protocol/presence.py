@@ -1,9 +1,9 @@
-"""Who in a room counts as one of its people. Pure.
+"""Which participants count as people. Pure.
 
-One rule for worker and token service: the people are heard, are a reason to have personas in the
-room, and keep them there. Whoever only publishes (an ingress, a telephone) is one of them. An agent
-is none: its room would never end. A recorder (EGRESS) or a bridge to a camera (BRIDGE) is none
-either: it stays behind when the people have left.
+One rule for worker and token service: people are heard, and personas are in the room as long as
+people are. A participant that only publishes (an ingress, a telephone) is one of them. An agent is
+none: its room would never end. A recorder (EGRESS) or a bridge to a camera (BRIDGE) is none either:
+it stays behind when the people have left.
 """
 
 from typing import Final
@@ -14,5 +14,5 @@ PEOPLE: Final = frozenset({"STANDARD", "INGRESS", "SIP", "CONNECTOR"})
 
 
 def is_persons_kind(kind: str) -> bool:
-    """Tell whether participants of this kind are people, by LiveKit's name of it."""
+    """Return whether participants of a kind, by LiveKit's name, are people."""
     return kind.removeprefix("PARTICIPANT_KIND_") in PEOPLE

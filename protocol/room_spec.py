@@ -1,12 +1,11 @@
-"""The promise: what a room was promised, and which generation of host may serve it.
+"""The room spec: the personas of a room, and which generation of host may serve it. Pure.
 
-The token service alone writes it, into redis; a dispatch carries the promise of that moment under
-a seal (`protocol.seal`); where redis has lost everything, the host writes back what it follows.
-The host reads it about once a second and makes the room equal to it: personas that are missing
-come, others leave, who is `muted` is not heard, and an `ended` room is left. No change of these
-needs a new generation: that is for a new host alone. A promise that names a `worker` is dispatched
-to that one alone, because the slots are held there. What is to be done once is a command
-(`commands.py`). Pure.
+The token service alone writes it, into redis; a dispatch carries a sealed copy of that moment
+(`protocol.seal`); where redis has lost everything, the host writes back the spec that it follows.
+The host reads it about once a second and makes the room equal to it: missing personas join, others
+leave, `muted` personas are silent, and an `ended` room is left. Such a change needs no new
+generation: that is for a new host alone. A spec is dispatched to its `worker` alone, because the
+slots are reserved there. What happens once is a command (`commands.py`).
 """
 
 import secrets
@@ -31,29 +30,28 @@ Id = Annotated[str, Matching(r"[a-z0-9]{0,32}", "up to 32 lowercase letters and 
 
 
 def fresh_id() -> str:
-    """Give an id that nobody guesses and nobody had."""
+    """Return a new random id of 64 bits."""
     return secrets.token_hex(8)
 
 
 class PersonaSpec(Persona):
-    """One persona of a room, and what is wanted of it now. Its `id` is its own as long as it is."""
+    """One persona of a room. Its `id` stays the same over changes and hosts."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
 
-    id: Id = ""  # never empty in a promise
+    id: Id = ""  # never empty in a spec
     muted: bool = False
 
 
 def persona_specs(personas: Iterable[Persona]) -> tuple[PersonaSpec, ...]:
-    """Give each persona an id of its own: they are promised to a room from now on."""
+    """Return the personas, each with a new id."""
     return tuple(PersonaSpec(**dict(each), id=fresh_id()) for each in personas)
 
 
 class RoomSpec(BaseModel):
-    """What a room was promised. `generation` is 0 until the first dispatch and grows with each.
+    """The state that a room is to have. `generation` is 0 until the first dispatch.
 
-    Personas may be given as `Persona`. Those without an id, as older services write them, get
-    the one of their place, so that a promise is never without.
+    Personas may be given as `Persona`. Those without an id get that of their index.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -62,11 +60,11 @@ class RoomSpec(BaseModel):
     generation: int = Field(default=0, ge=0)
     personas: tuple[PersonaSpec, ...] = Field(min_length=1, max_length=PERSONAS_PER_ROOM)
     ended: bool = False
-    worker: str = ""  # whose slots are held for this generation; empty: whoever has them
+    worker: str = ""  # its slots are reserved for this generation; empty: none yet
     session: Id = ""
     opened_s: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)  # epoch
     ended_s: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-    # The token service's own: who opened the session, and for which identity (none: by a token).
+    # For the token service: the caller that opened it, and for which identity (none: by a token).
     owner: str = ""
     opener: str = ""
     max_people: int = Field(default=0, ge=0)  # at once, by LiveKit; 0: no limit
@@ -91,13 +89,10 @@ class RoomSpec(BaseModel):
             raise InvalidInput(f"job metadata: {explain(error, hide_values=True)}") from error
 
     def metadata(self) -> str:
-        """Give what a dispatch carries.
-
-        From it the promise is restored where redis has lost everything.
-        """
+        """Return the spec as a dispatch carries it."""
         return self.model_dump_json()
 
 
 def spec_key(room: str) -> str:
-    """Redis key that holds a room's promise as JSON."""
+    """Return the redis key of a room's spec."""
     return SPEC_KEY.format(room=room)

@@ -1,4 +1,4 @@
-"""Which jobs may come: slots held between saying yes to a job and its start.
+"""Admission of jobs: slots kept between the acceptance of a job and its start.
 
 Called from the main loop (reserve) and from job threads (took, claim); holds one lock, briefly.
 """
@@ -11,7 +11,7 @@ HOLD_S = 15.0  # LiveKit assigns within 7.5 s or never (livekit-agents 1.8.9 wor
 
 
 class JobAdmission:
-    """Free slots minus those that jobs on their way were promised."""
+    """Counts free slots, less those that are kept for accepted jobs."""
 
     def __init__(
         self,
@@ -27,12 +27,12 @@ class JobAdmission:
         self.open = True
 
     def free(self) -> int:
-        """Slots that a new job could have now."""
+        """Return the slots that a new job could have now."""
         with self._lock:
             return self._free()
 
     def reserve(self, job_id: str, slots: int) -> bool:
-        """Hold slots for a job that is about to be accepted. False: there are not that many."""
+        """Keep slots for a job that is about to be accepted; return whether so many are free."""
         with self._lock:
             if not self.open or self._free() < slots:
                 return False
@@ -40,7 +40,7 @@ class JobAdmission:
             return True
 
     def took(self, job_id: str) -> None:
-        """The job took one of its slots from the engine, which counts it from now on."""
+        """Keep one slot less: the job took it from the engine, which counts it from now on."""
         with self._lock:
             slots, until_s = self._held.get(job_id, (0, 0.0))
             if slots > 1:
@@ -49,7 +49,7 @@ class JobAdmission:
                 self._held.pop(job_id, None)
 
     def claim(self, job_id: str) -> None:
-        """Hold nothing for this job any more: it has all its slots, or gave them up."""
+        """Keep nothing for this job any more: it has all its slots, or gave them up."""
         with self._lock:
             self._held.pop(job_id, None)
 

@@ -1,7 +1,7 @@
-"""The worker's pulse: heartbeat into redis, what rooms are promised out of it.
+"""Writes the worker's heartbeat into redis and reads the specs of its rooms.
 
-Runs on the main loop. Redis away is no reason to end a call: it keeps trying, and what redis lost
-meanwhile of the rooms that are hosted here it gets back.
+Runs on the main loop. Calls go on while redis is away: it keeps trying, and writes back the specs
+of hosted rooms that redis lost meanwhile.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 class HeartbeatPublisher:
-    """Beats each `HEARTBEAT_PERIOD_S` and when told to."""
+    """Writes the heartbeat each `HEARTBEAT_PERIOD_S` and on request."""
 
     def __init__(self, settings: Settings, status: PublishedStatus, hosts: Hosts) -> None:
         self._redis = Redis.from_url(
@@ -53,17 +53,17 @@ class HeartbeatPublisher:
         self._slow = False
 
     def attach(self, engine: Engine, admission: JobAdmission) -> None:
-        """From now on tell slots and step times."""
+        """Include slots and step times from now on."""
         self._engine, self._admission = engine, admission
 
     def now(self) -> None:
-        """Beat at once. Main loop."""
+        """Write the heartbeat at once. Main loop."""
         self._now.set()
 
     async def run(self) -> None:
-        """Beat until stopped; then take the heartbeat back, so that nobody waits for it.
+        """Write heartbeats until stopped, then delete the last one.
 
-        A worker that failed leaves its reason there for a while: the page shows it.
+        A worker that failed keeps its reason there for a minute: the page shows it.
         """
         while not self._stopping:
             await self._beat()
@@ -78,7 +78,7 @@ class HeartbeatPublisher:
         self._now.set()
 
     def heartbeat(self) -> Heartbeat:
-        """What would be told now."""
+        """Return the heartbeat of this moment."""
         return Heartbeat(
             worker_id=self._status.worker_id,
             state=self._status.state,
@@ -100,11 +100,11 @@ class HeartbeatPublisher:
 
     def _reason(self) -> str:
         if self._engine is not None and self._engine.too_slow and not self._status.reason:
-            return f"steps take {self._engine.window.p99_ms()} ms of 80: nobody is admitted"
+            return f"steps take {self._engine.window.p99_ms()} ms of 80: no new room is admitted"
         return self._status.reason
 
     def _tell_slowness(self) -> None:
-        """Say in the log when the doors close because steps take too long, and when they open."""
+        """Log when rooms are refused because steps take too long, and when they are taken again."""
         slow = self._engine is not None and self._engine.too_slow
         if slow != self._slow and self._engine is not None:
             tell = log.warning if slow else log.info
@@ -129,7 +129,7 @@ class HeartbeatPublisher:
         self._lost = False
 
     async def _leave_tokenizer(self) -> None:
-        """Leave in redis what counts a prompt's tokens, before a heartbeat names it."""
+        """Keep the tokenizer in redis, before a heartbeat names it."""
         tokenizer = self._status.tokenizer
         if not tokenizer or not self._status.model_prompts:
             return
@@ -138,7 +138,7 @@ class HeartbeatPublisher:
             await self._redis.set(key, base64.b64encode(tokenizer), ex=TOKENIZER_TTL_S)
 
     async def _follow_specs(self) -> None:
-        """Tell each host what its room is promised now, or that it is no longer the one."""
+        """Give each host its room's current spec, or tell an outdated one to leave."""
         hosting = self._hosts.all()
         if not hosting:
             return
@@ -164,10 +164,10 @@ class HeartbeatPublisher:
         log.warning("promise_restored", room=spec.room, generation=spec.generation)
 
     async def is_outdated(self, spec: RoomSpec) -> bool:
-        """Whether a dispatch comes too late: its room has a newer one, or has ended."""
+        """Return whether a dispatch is too late: its room has a newer one, or has ended."""
         try:
             payload = await self._redis.get(spec_key(spec.room))
-        except RedisError:  # as good as it was; a newer one would be found with the next beats
+        except RedisError:  # a newer dispatch would be found with the next heartbeats
             return False
         latest = _read(payload) or spec
         return latest.ended or latest.generation > spec.generation
@@ -176,7 +176,7 @@ class HeartbeatPublisher:
         key = heartbeat_key(self._status.worker_id)
         try:
             if self._status.state == "error":
-                told = self.heartbeat()  # without rooms: those need another host now
+                told = self.heartbeat()  # without rooms: these need another host now
                 last = told.model_copy(update={"outcomes": {}}).model_dump_json()
                 await self._redis.set(key, last, px=int(LAST_WORDS_TTL_S * 1000))
             else:
@@ -187,7 +187,7 @@ class HeartbeatPublisher:
 
 
 def _read(payload: Any) -> RoomSpec | None:
-    """A promise, unless there is none or it cannot be read: that ends no call."""
+    """Return a spec; None where there is none, or one that cannot be read."""
     try:
         return RoomSpec.from_metadata(payload) if payload else None
     except InvalidInput:

@@ -52,6 +52,12 @@ class Fleet:
         ]
         return sum(each.slots for each in kept if each.until_s > self.schedule.now_s)
 
+    def drop_reservations(self) -> None:
+        """Delete the reservations whose time is over or whose room is hosted."""
+        for room, entry in list(self.schedule.rooms.items()):
+            if entry.reserved is not None and self.reservation(room) is None:
+                self.schedule.update(room, reserved=None)
+
     def reservation(self, room: str) -> Reservation | None:
         """Return a room's reservation, unless its time is over or its worker hosts the room."""
         reserved = self.schedule.room(room).reserved

@@ -1,8 +1,7 @@
-"""How long personas' prompts are for the models that would read them.
+"""Checks prompts against the limits of the models that would read them.
 
-A worker that follows prompts names its limit and its text tokenizer in its heartbeat, and leaves
-the tokenizer in redis; so tokens are counted here as that model counts them. Each tokenizer is
-fetched once.
+A worker that follows prompts names its limit and its tokenizer in its heartbeat and keeps the
+tokenizer in redis, so tokens are counted here as its model counts them.
 """
 
 import asyncio
@@ -23,12 +22,12 @@ from token_service.fleet.fleet import Fleet
 
 log = structlog.stdlib.get_logger(__name__)
 
-KEPT = 8  # tokenizers, of models that run beside each other or came after each other
+KEPT = 8  # tokenizers: of models that run side by side, or were replaced
 
 
 @dataclass(slots=True)
 class PromptLimits:
-    """Counts prompts as the workers would."""
+    """Counts the tokens of prompts as the workers do. Each tokenizer is fetched once."""
 
     redis: Redis
     _tokenizers: dict[str, SentencePieceProcessor] = field(
@@ -36,9 +35,9 @@ class PromptLimits:
     )
 
     async def check(self, personas: Iterable[Persona], fleet: Fleet) -> None:
-        """Raise `InvalidInput` for a prompt that a worker could not read whole.
+        """Raise `InvalidInput` for a prompt that is too long for any of the workers.
 
-        A room may come to any worker, and to another one later, so each has to be able to.
+        A room may move from one worker to another, so all must be able to read it whole.
         """
         prompts = [(each.name, marked(each.prompt)) for each in personas if each.prompt]
         if not prompts:
@@ -51,7 +50,7 @@ class PromptLimits:
                     raise InvalidInput(too_long(name, tokens, worker.prompt_tokens))
 
     async def _tokenizer(self, digest: str) -> SentencePieceProcessor | None:
-        """The tokenizer of this name; None where redis has it no more, or not whole."""
+        """Return the tokenizer with this digest; None where redis lacks it."""
         if digest in self._tokenizers:
             return self._tokenizers[digest]
         kept: Any = await self.redis.get(tokenizer_key(digest))
@@ -70,7 +69,7 @@ class PromptLimits:
 
 
 def _readers(fleet: Fleet) -> list[Heartbeat]:
-    """The workers that may host a room and follow prompts, one of each kind of model."""
+    """Return the workers that may host a room and follow prompts, one of each kind of model."""
     kinds = {
         (worker.tokenizer, worker.prompt_tokens): worker
         for worker in fleet.ready or fleet.workers
@@ -80,5 +79,5 @@ def _readers(fleet: Fleet) -> list[Heartbeat]:
 
 
 def limit_of(fleet: Fleet) -> int | None:
-    """Tokens that a prompt may have for every worker; None: none of them says."""
+    """Return how many tokens a prompt may have on every worker; None: no worker has a limit."""
     return min((worker.prompt_tokens for worker in _readers(fleet)), default=None)

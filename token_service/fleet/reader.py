@@ -27,7 +27,7 @@ class FleetReader:
         redis = redis or self._redis
         fields: Any = await redis.hgetall(SCHEDULE_KEY)
         time: Any = await redis.time()
-        found = self._redis.scan_iter(match=HEARTBEAT_PATTERN, count=1000)
+        found = redis.scan_iter(match=HEARTBEAT_PATTERN, count=1000)
         keys = sorted([key async for key in found])
         beats = await redis.mget(keys) if keys else []
         read = [_read(text) for text in beats if text is not None]

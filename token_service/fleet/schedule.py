@@ -37,7 +37,7 @@ class Reservation(_Entry):
 
 
 class RoomEntry(_Entry):
-    """What is remembered of a room."""
+    """The entry of a room in the schedule."""
 
     reserved: Reservation | None = None  # until the worker's heartbeat shows the room as hosted
     more: Reservation | None = None  # for personas that were added to a hosted room
@@ -127,12 +127,14 @@ class Schedule:
         """Reserve nothing for a room any more, and take it out of the queue."""
         self.update(room, reserved=None, queued_s=None, needs=0)
 
-    def settle(self, room: str) -> None:
-        """Note that a room is hosted: from now on the heartbeat counts its slots.
+    def settle(self, room: str, generation: int) -> None:
+        """Note that a room's host is there: from now on the heartbeat counts its slots.
 
         A host that is lost later is replaced at once, unless it was dispatched often in a row.
         """
         entry = self.room(room)
+        if entry.awaited > generation:  # this host is replaced already
+            return
         is_calm = self.dispatches(room) <= CALM_DISPATCHES
         self.update(
             room,

@@ -22,7 +22,7 @@ REMEMBERED_S = 300.0  # a stranger's hold; else one address could hold the same 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is decided for a room without a host. `spec` is its spec from now on."""
+    """The decision for a room without a host. `spec` is its spec from now on."""
 
     spec: RoomSpec
     lost: Outcome | None = None  # how the last dispatch ended; None: there was none to handle
@@ -78,6 +78,7 @@ def reserve(fleet: Fleet, room: str, slots: int, hold_s: float) -> str | None:
     A room with a reservation keeps its worker, with more slots where they are free, and no shorter.
     Otherwise rooms that came before it are served first, and the emptiest worker is taken.
     """
+    fleet.drop_reservations()
     own = fleet.reservation(room)
     free = {each.worker_id: fleet.free(each, room) for each in fleet.takers}
     if own is not None and free.get(own.worker, -1) >= slots:

@@ -1,6 +1,6 @@
 """The memory of redis: whether there is space for a new room, and whether it evicts keys.
 
-New rooms are refused before redis refuses to write, so that heartbeats, locks and the rooms in use
+New rooms are refused before redis refuses to write, so that heartbeats and the rooms in use
 continue. Raises `RedisError` if redis is away.
 """
 

@@ -1,6 +1,6 @@
-"""Changes of a promise while its room is in use. Pure: a promise in, the changed promise out.
+"""Changes of a spec while its room is in use. Pure: a spec in, the changed spec out.
 
-Raises `Refused` where the promise has no such persona, or would have none or too many.
+Raises `Refused` where the spec has no such persona, or would have none or too many.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from token_service.errors import Refused
 
 
 def persona_of(spec: RoomSpec, persona_id: str | None) -> PersonaSpec:
-    """The persona with this id, or the only one where none is given."""
+    """Return the persona with this id, or the only one where no id is given."""
     if persona_id is None and len(spec.personas) == 1:
         return spec.personas[0]
     for persona in spec.personas:
@@ -24,7 +24,7 @@ def persona_of(spec: RoomSpec, persona_id: str | None) -> PersonaSpec:
 
 
 def with_more(spec: RoomSpec, newcomers: tuple[PersonaSpec, ...]) -> RoomSpec:
-    """The promise with more personas."""
+    """Return the spec with more personas."""
     if len(spec.personas) + len(newcomers) > PERSONAS_PER_ROOM:
         raise Refused(
             HTTPStatus.CONFLICT,
@@ -35,7 +35,7 @@ def with_more(spec: RoomSpec, newcomers: tuple[PersonaSpec, ...]) -> RoomSpec:
 
 
 def without(spec: RoomSpec, persona_id: str) -> RoomSpec:
-    """The promise without one of its personas."""
+    """Return the spec without one of its personas."""
     leaver = persona_of(spec, persona_id)
     rest = tuple(each for each in spec.personas if each is not leaver)
     if not rest:
@@ -46,7 +46,7 @@ def without(spec: RoomSpec, persona_id: str) -> RoomSpec:
 
 
 def muted(spec: RoomSpec, persona_id: str | None, is_muted: bool) -> RoomSpec:
-    """The promise with one persona, or all, heard no more or again."""
+    """Return the spec with one persona, or all, muted or not."""
     meant = {each.id for each in those_meant(spec, persona_id)}
     personas = tuple(
         each.model_copy(update={"muted": is_muted}) if each.id in meant else each
@@ -56,5 +56,5 @@ def muted(spec: RoomSpec, persona_id: str | None, is_muted: bool) -> RoomSpec:
 
 
 def those_meant(spec: RoomSpec, persona_id: str | None) -> Iterable[PersonaSpec]:
-    """One persona, or all where none is given."""
+    """Return one persona, or all where no id is given."""
     return spec.personas if persona_id is None else (persona_of(spec, persona_id),)

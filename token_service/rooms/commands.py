@@ -1,4 +1,4 @@
-"""Commands to the hosts of sessions: sent through redis, answered within some seconds.
+"""Sends commands to the hosts of sessions, through redis, and waits some seconds for the answer.
 
 Raises `RedisError` where redis is away.
 """
@@ -44,7 +44,7 @@ class Commands:
     workers: FleetReader
 
     async def send(self, spec: RoomSpec, command: Command) -> None:
-        """Have the session's host do a command. Returns once the host has taken it.
+        """Send a command to the session's host; return once the host has taken it.
 
         Raises `Refused` or `Unavailable` with the reason where it is not done.
         """

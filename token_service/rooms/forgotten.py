@@ -1,11 +1,11 @@
-"""Rooms that LiveKit has forgotten: its own redis lost its memory, and the calls in them go on.
+"""Rooms that LiveKit does not list, although calls in them go on: its own redis lost its memory.
 
-livekit-server 1.13.5 keeps in redis, where it has one, which rooms there are and who is in them
-(pkg/service/redisstore.go). Emptied, it lists such a room when a participant comes or leaves, each
-person when that person changes something, and removes nobody whom it does not list; to join, to
-dispatch and to close still work. So in such a room people count as present until its host says
-that it left, and nobody is told that a person was removed who may be there.
-Calls raise `RedisError` where redis is away.
+livekit-server 1.13.5 keeps rooms and participants in redis, where it has one
+(pkg/service/redisstore.go). Emptied, it lists such a room when a participant joins or leaves, each
+participant when that changes something, and removes no participant that it does not list; joins,
+dispatches and closing still work. So in such a room people count as present until its host has
+left, and a removal that cannot be carried out is refused. Calls raise `RedisError` where redis is
+away.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class LiveKitForgot(Unavailable):
-    """LiveKit does not list who is in this room, and removes nobody whom it does not list."""
+    """LiveKit does not list this room's participants, and removes none that it does not list."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -35,7 +35,7 @@ class LiveKitForgot(Unavailable):
 
 
 class Forgotten:
-    """Remembers such rooms, over all replicas, until they are over."""
+    """Finds such rooms, and marks them in the schedule until they are empty."""
 
     def __init__(self, specs: SpecStore, workers: FleetReader, rooms: LiveKitRooms) -> None:
         self._specs = specs
@@ -63,8 +63,7 @@ class Forgotten:
 
     async def over(self, room: str) -> None:
         """Note that this room is empty."""
-        if await self.has(room):
-            await self._mark(room, is_unlisted=False)
+        await self._mark(room, is_unlisted=False)
 
     async def _mark(self, room: str, *, is_unlisted: bool) -> None:
         await self._specs.schedule(lambda now: now.schedule.update(room, unlisted=is_unlisted))

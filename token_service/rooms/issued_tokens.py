@@ -1,7 +1,7 @@
-"""Tokens that were given out, by room, and those that were revoked.
+"""The tokens of each room, and those of them that were revoked.
 
-LiveKit knows a token's signature and end only, so whoever joins with a revoked one is removed: on
-the webhook, and on the poll behind it. Every call raises `RedisError` where redis is away.
+LiveKit checks a token's signature and end only, so a participant that joins with a revoked token is
+removed: on the webhook, or on the next poll. Every call raises `RedisError` where redis is away.
 """
 
 import time
@@ -32,7 +32,7 @@ REMEMBERED_S = 86_400  # of rooms in use: LiveKit renews the tokens of their peo
 
 
 class IssuedTokens:
-    """Gives out, revokes, and removes who should not be there."""
+    """Signs tokens, revokes them, and removes the participants of revoked ones."""
 
     def __init__(
         self,
@@ -78,12 +78,12 @@ class IssuedTokens:
         return participant_token(person, token_id, self._settings, spec.max_people), token_id
 
     async def of(self, room: str, identity: str | None = None) -> list[str]:
-        """The ids of a room's tokens; with an identity, of that person's."""
+        """Return the ids of a room's tokens, or of those for one identity."""
         tokens: Any = await self._redis.hgetall(TOKENS_KEY.format(room=room))
         return [token for token, who in tokens.items() if identity in (None, who)]
 
     async def revoke(self, room: str, token_ids: Iterable[str]) -> int:
-        """Let these tokens be good for nothing; gives how many people went who came with them."""
+        """Revoke tokens, and remove the people who joined with them; return how many."""
         await self._note(room, token_ids)
         return await self.remove_revoked(room)
 
@@ -98,24 +98,24 @@ class IssuedTokens:
         return await self._is_noted(guest.room, guest.id)
 
     async def revoke_all(self, room: str) -> None:
-        """Let every token of a room be good for nothing, and remember it as revoked only."""
+        """Revoke all tokens of a room and remove its people."""
         await self._note(room, await self.of(room))
         await self._redis.delete(TOKENS_KEY.format(room=room))
         await self._note(room, await self._shown(room))
         await self.remove_revoked(room)
 
     async def remove_person(self, room: str, identity: str) -> int:
-        """Revoke a person's tokens and remove the person; gives how many people went."""
+        """Revoke the tokens of an identity and remove its participant; return how many went."""
         await self._note(room, await self.of(room, identity))
         await self._note(room, await self._shown(room, identity))
         removed = await self.remove_revoked(room)
-        for one in await self._people(room, identity):  # who came by a token of somebody else's
+        for one in await self._people(room, identity):  # by a token that is not ours
             await self._rooms.remove(one.identity, room)
             removed += 1
         return removed
 
     async def _note(self, room: str, token_ids: Iterable[str]) -> None:
-        """Remember these tokens as revoked."""
+        """Record tokens as revoked."""
         if not (ids := list(token_ids)):
             return
         key = REVOKED_KEY.format(room=room)
@@ -126,20 +126,20 @@ class IssuedTokens:
             await pipe.execute()
 
     async def _people(self, room: str, identity: str | None = None) -> list[api.ParticipantInfo]:
-        """The people of a room; with an identity, that one. Raises `LiveKitAway`."""
+        """Return a room's people, or the one with an identity. Raises `LiveKitAway`."""
         inside = await self._rooms.participants(room)
         return [one for one in inside if is_present(one) and identity in (None, one.identity)]
 
     async def _shown(self, room: str, identity: str | None = None) -> list[str]:
-        """The ids of the tokens that people came with: redis may have lost them."""
+        """Return the ids of the tokens that people joined with: redis may have lost them."""
         people = await self._people(room, identity)
         shown = (one.attributes.get(wire.ATTR_TOKEN_ID) for one in people)
         return [token_id for token_id in shown if token_id]
 
     async def sweep(self, rooms: Iterable[str]) -> None:
-        """Remove the people who came into one of these rooms with a revoked token.
+        """Remove the people who joined one of these rooms with a revoked token.
 
-        The rooms exist at LiveKit: their tokens are remembered for as long as it renews them.
+        The rooms exist at LiveKit, so their tokens are kept for as long as LiveKit renews them.
         """
         rooms = set(rooms)
         async with self._redis.pipeline(transaction=False) as pipe:
@@ -152,7 +152,7 @@ class IssuedTokens:
             await self.remove_revoked(room)
 
     async def remove_revoked(self, room: str) -> int:
-        """Remove the people who came with revoked tokens; gives how many. Raises `LiveKitAway`."""
+        """Remove the people who joined with revoked tokens; return how many."""
         revoked: Any = await self._redis.smembers(REVOKED_KEY.format(room=room))
         people = await self._people(room) if revoked else []
         unwanted = [one for one in people if one.attributes.get(wire.ATTR_TOKEN_ID) in revoked]
@@ -162,7 +162,7 @@ class IssuedTokens:
         return len(unwanted)
 
     async def is_revoked(self, room: str, participant: api.ParticipantInfo) -> bool:
-        """Whether somebody came with a revoked token."""
+        """Return whether a participant joined with a revoked token."""
         return await self._is_noted(room, participant.attributes.get(wire.ATTR_TOKEN_ID, ""))
 
     async def _is_noted(self, room: str, revoked_id: str) -> bool:

@@ -1,6 +1,5 @@
-"""The rooms as LiveKit knows them: who is in one, its dispatches, its old agents.
+"""Rooms at LiveKit: their participants and dispatches. Keeps nothing itself.
 
-LiveKit is the truth; nothing is kept here.
 Every call raises `LiveKitAway` where LiveKit does not answer.
 """
 
@@ -34,7 +33,7 @@ PRESENT = frozenset({api.ParticipantInfo.State.JOINED, api.ParticipantInfo.State
 
 @asynccontextmanager
 async def _asking() -> AsyncGenerator[None]:
-    """Wait for so long; translate the client's errors into one; what is gone is no error."""
+    """Limit the wait for an answer, raise `LiveKitAway` for errors, ignore a missing object."""
     try:
         async with asyncio.timeout(ANSWER_S):
             yield
@@ -47,37 +46,37 @@ async def _asking() -> AsyncGenerator[None]:
 
 
 class LiveKitRooms:
-    """Asks LiveKit about rooms and changes who of us is in them."""
+    """Asks LiveKit about rooms, dispatches hosts to them, and removes participants."""
 
     def __init__(self, livekit: api.LiveKitAPI, seal: Seal) -> None:
         self._livekit = livekit
         self._seal = seal
 
     async def ping(self) -> None:
-        """Ask for a room that is not there: LiveKit answers and our key is good, or it raises."""
+        """Raise `LiveKitAway` unless LiveKit answers and accepts our key."""
         async with _asking():
             await self._livekit.room.list_rooms(api.ListRoomsRequest(names=[PROBE_ROOM]))
 
     async def names(self, of: Iterable[str] = ()) -> list[str]:
-        """Every room that exists, or those of some."""
+        """Return the names of all rooms that exist, or of those that are asked for."""
         async with _asking():
             found = await self._livekit.room.list_rooms(api.ListRoomsRequest(names=of))
             return [room.name for room in found.rooms]
         return []
 
     async def people(self, room: str) -> int:
-        """How many people, not agents, are in a room."""
+        """Return how many people are in a room."""
         return sum(is_present(one) for one in await self.participants(room))
 
     async def is_used(self, room: str) -> bool:
-        """Whether a participant is in a room who is no agent of ours: a person, a bot, a bridge."""
-        if not await self.names([room]):  # asked about a room that is not, some LiveKits wait 3 s
+        """Return whether a participant that is no agent of ours is in a room."""
+        if not await self.names([room]):  # asked about a missing room, some LiveKits wait 3 s
             return False
         inside = await self.participants(room)
         return any(one.state in PRESENT and generation_of(one) == float("inf") for one in inside)
 
     async def clear(self, spec: RoomSpec) -> None:
-        """Remove what older generations left: their dispatches, then their participants."""
+        """Remove the dispatches and then the participants of older generations."""
         async with _asking():
             for dispatch in await self._livekit.agent_dispatch.list_dispatch(spec.room):
                 carried = self._carried(dispatch)
@@ -89,14 +88,14 @@ class LiveKitRooms:
                 await self.remove(participant.identity, spec.room)
 
     async def asked_for(self, room: str) -> list[str]:
-        """The metadata of every dispatch in a room that asks for us by `AGENT_NAME`."""
+        """Return the metadata of each dispatch in a room that asks for `AGENT_NAME`."""
         async with _asking():
             found = await self._livekit.agent_dispatch.list_dispatch(room)
             return [one.metadata for one in found if one.agent_name == wire.AGENT_NAME]
         return []
 
     async def dispatch(self, spec: RoomSpec) -> None:
-        """Ask LiveKit for the promise's worker as host: one job that carries the sealed promise."""
+        """Dispatch a job that carries the sealed spec to the spec's worker."""
         request = api.CreateAgentDispatchRequest(
             agent_name=wire.agent_name(spec.worker),
             room=spec.room,
@@ -106,12 +105,12 @@ class LiveKitRooms:
             await self._livekit.agent_dispatch.create_dispatch(request)
 
     async def close(self, room: str) -> None:
-        """End a room for everybody who is still in it."""
+        """Close a room, with all participants in it."""
         async with _asking():
             await self._livekit.room.delete_room(api.DeleteRoomRequest(room=room))
 
     async def lives(self, room: str) -> bool:
-        """Whether a room that LiveKit does not list is there all the same: its node answers."""
+        """Return whether a room that LiveKit does not list exists: its node answers."""
         try:
             async with asyncio.timeout(LIVES_S):
                 return bool(await self._livekit.agent_dispatch.list_dispatch(room))
@@ -119,10 +118,10 @@ class LiveKitRooms:
             return False
 
     async def close_forgotten(self, room: str) -> bool:
-        """End a room that LiveKit does not list, for everybody in it; gives whether it is ended.
+        """Close a room that LiveKit does not list; return whether it was closed.
 
-        Created again, a room that is there gets its node back, which is asked to close it. LiveKit
-        does so as soon as it lists the room: when an agent has left it.
+        Created again, an existing room gets its node back, which is then asked to close it.
+        LiveKit does so as soon as it lists the room: when an agent has left it.
         """
         async with _asking():
             await self._livekit.room.create_room(api.CreateRoomRequest(name=room))
@@ -131,14 +130,14 @@ class LiveKitRooms:
         return False
 
     async def participants(self, room: str) -> list[api.ParticipantInfo]:
-        """Everybody whom LiveKit counts to a room."""
+        """Return all participants of a room."""
         async with _asking():
             request = api.ListParticipantsRequest(room=room)
             return list((await self._livekit.room.list_participants(request)).participants)
         return []
 
     def _carried(self, dispatch: api.AgentDispatch) -> RoomSpec | None:
-        """Read what a dispatch of ours carries; none of one that somebody else made."""
+        """Return the spec that a dispatch of ours carries; None for another's dispatch."""
         if not dispatch.agent_name.startswith(wire.agent_name("")):
             return None
         try:
@@ -152,19 +151,19 @@ class LiveKitRooms:
             await self._livekit.agent_dispatch.delete_dispatch(dispatch_id, room)
 
     async def remove(self, identity: str, room: str) -> None:
-        """Remove somebody from a room."""
+        """Remove a participant from a room."""
         async with _asking():
             who = api.RoomParticipantIdentity(room=room, identity=identity)
             await self._livekit.room.remove_participant(who)
 
 
 def is_present(participant: api.ParticipantInfo) -> bool:
-    """Tell whether this is one of the room's people (`protocol.presence`), and has joined."""
+    """Return whether a participant is a person (`protocol.presence`) and has joined."""
     return participant.kind in PEOPLE and participant.state in PRESENT
 
 
 def generation_of(participant: api.ParticipantInfo) -> float:
-    """The generation of our agent; infinite for everybody else, who is none of our business."""
+    """Return the generation of our agent; infinite for any other participant."""
     text = participant.attributes.get(wire.ATTR_GENERATION, "")
     is_ours = participant.kind == Kind.AGENT and text.isdecimal()
     return int(text) if is_ours else float("inf")

@@ -1,7 +1,7 @@
-"""LiveKit's server API, by the way that the environment says, with its refusals in words.
+"""The client of LiveKit's server API: it uses the environment's proxy and explains refusals.
 
-livekit-api 1.2.1 alone takes no proxy, and throws away what LiveKit says about a token that it does
-not like: an unknown key, another secret and a wrong clock would be one and the same error.
+livekit-api 1.2.1 alone takes no proxy, and discards why LiveKit refuses a token: an
+unknown key, another secret and a wrong clock would be one and the same error.
 """
 
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ OWN_TYPES = ("application/protobuf", "application/json")  # of Twirp's answers a
 
 
 class LiveKitClient(api.LiveKitAPI):
-    """The client, which raises `LiveKitAway` with the reason where LiveKit refuses our tokens."""
+    """A client that raises `LiveKitAway` with the reason for which LiveKit refuses our tokens."""
 
     def __init__(self, url: str, key: str, secret: str) -> None:
         """Connect nothing yet; needs a running loop."""
@@ -27,12 +27,12 @@ class LiveKitClient(api.LiveKitAPI):
         super().__init__(url, key, secret, session=self._own_session, failover=False)
 
     async def aclose(self) -> None:
-        """Close the session; `LiveKitAPI` closes none that it was given."""
+        """Close the HTTP session; `LiveKitAPI` closes only sessions of its own."""
         await self._own_session.close()
 
 
 def _explaining(url: str) -> aiohttp.TraceConfig:
-    """Make a trace that raises the reason instead of what the client would make of an answer."""
+    """Return a trace that raises `LiveKitAway` with the reason of a refused request."""
 
     async def answered(
         _: aiohttp.ClientSession, __: SimpleNamespace, end: aiohttp.TraceRequestEndParams
@@ -47,7 +47,7 @@ def _explaining(url: str) -> aiohttp.TraceConfig:
         if answer.content_type not in OWN_TYPES and (answer.ok or proxy_for(url) is not None):
             answer.close()
             raise LiveKitAway(
-                f"What answers is no LiveKit (status {answer.status}){proxy_hint(url)}."
+                f"The answer is not LiveKit's (status {answer.status}){proxy_hint(url)}."
             )
 
     async def failed(

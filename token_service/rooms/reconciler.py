@@ -91,7 +91,7 @@ class Reconciler:
         hosted = [spec for spec in specs if fleet.hosts(spec)]
         await self.specs.touch(hosted)
         waiting = {spec.room for spec in specs} - {spec.room for spec in hosted}
-        await self._settle({spec.room for spec in hosted}, waiting, fleet)
+        await self._settle(hosted, waiting, fleet)
         queue = {room: place for place, room in enumerate(fleet.schedule.queue)}
         unhosted = [spec for spec in specs if spec.ended or not fleet.hosts(spec)]
         for spec in sorted(unhosted, key=lambda each: queue.get(each.room, len(queue))):
@@ -101,15 +101,15 @@ class Reconciler:
         for room in await self.dispatch_import.found(set(names) - {p.room for p in specs}):
             await self._try(room)
 
-    async def _settle(self, hosted: set[str], waiting: set[str], fleet: Fleet) -> None:
-        """Let go of what the schedule keeps for hosted rooms, and of queued rooms without people.
+    async def _settle(self, hosted: list[RoomSpec], waiting: set[str], fleet: Fleet) -> None:
+        """Release the reservations of hosted rooms, and take rooms out of the queue that are gone.
 
-        Else a room that is over soon would keep its reservation until its time is over, too.
+        Otherwise a room that is over soon would keep its reservation until its time is over.
         """
 
         def settle(now: Fleet) -> None:
-            for room in hosted:
-                now.schedule.settle(room)
+            for spec in hosted:
+                now.schedule.settle(spec.room, spec.generation)
             for room in set(now.schedule.queue) - waiting:
                 now.schedule.leave_queue(room)
 
@@ -161,9 +161,11 @@ class Reconciler:
         """Return whether a person is there; where LiveKit lists none, until a host has left."""
         if any(is_present(one) for one in inside):
             return True
-        if fleet.outcome(spec) == "left":
+        is_unlisted = fleet.schedule.room(spec.room).unlisted
+        if is_unlisted and fleet.outcome(spec) == "left":
             await self.forgotten.over(spec.room)
-        return await self.forgotten.has(spec.room)
+            return False
+        return is_unlisted
 
     async def _place(self, spec: RoomSpec) -> None:
         """Dispatch where a worker has the slots, else let the room wait in the queue."""
@@ -218,7 +220,7 @@ class Reconciler:
         hosted = fleet.hosts(spec) or any(generation_of(one) < float("inf") for one in inside)
         if hosted and time.time() <= spec.ended_s + ENDED_GRACE_S:
             return
-        if not await self.forgotten.has(spec.room):
+        if not fleet.schedule.room(spec.room).unlisted:
             await self.rooms.close(spec.room)
         elif await self.rooms.close_forgotten(spec.room):
             await self.forgotten.over(spec.room)

@@ -1,4 +1,4 @@
-"""Sessions: opened once, changed by changing their promise, looked at, ended.
+"""Sessions: opened once, changed by changing their spec, viewed, ended.
 
 A session is a promise with an owner, an id and an opener; nothing else is kept of it. Everything
 that changes one happens under its room's lock. Calls raise `RedisError`, `Unavailable`, `Refused`.
@@ -46,7 +46,7 @@ class SessionOver(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """Opens, finds, changes, tells and ends."""
+    """Finds, changes, shows and ends sessions."""
 
     admission: RoomAdmission
     specs: SpecStore
@@ -58,14 +58,14 @@ class Sessions:
     forgotten: Forgotten
 
     async def find(self, session: str, caller: Caller) -> RoomSpec:
-        """The caller's session. One of somebody else's is as good as none."""
+        """Return the caller's session. Raises `Refused` for an unknown one and another caller's."""
         spec = await self.specs.of_session(session)
         if spec is None or spec.owner != caller.id or caller.guest:
             raise Refused(HTTPStatus.NOT_FOUND, "session_unknown", "There is no such session.")
         return spec
 
     async def find_running(self, session: str, caller: Caller) -> RoomSpec:
-        """The caller's session, which has not ended."""
+        """Return the caller's session. Raises `SessionOver` where it has ended."""
         spec = await self.find(session, caller)
         if spec.ended:
             raise SessionOver
@@ -100,7 +100,7 @@ class Sessions:
         await self.events.add(spec.room, event)
 
     async def end(self, session: str, caller: Caller, reason: str) -> RoomSpec:
-        """End a session, once: people go, tokens are good for nothing, the host leaves."""
+        """End a session: remove its people, revoke its tokens, and have its host leave."""
         if (spec := await self.find(session, caller)).ended:
             return spec
         now_s = time.time()
@@ -119,7 +119,7 @@ class Sessions:
         return ended
 
     async def view(self, spec: RoomSpec) -> SessionView:
-        """Everything about a session."""
+        """Return everything about a session."""
         fleet, inside, turns, forgotten = await asyncio.gather(
             self.workers.fleet(),
             self.rooms.participants(spec.room),
@@ -155,7 +155,7 @@ class Sessions:
         return await self.specs.owned(caller.id, LISTED)
 
     async def list(self, caller: Caller, room: str | None) -> list[SessionSummary]:
-        """The caller's latest sessions, or that of a room.
+        """Return the caller's latest sessions, or that of a room.
 
         Rooms that a token alone promised count once used.
         """

@@ -124,7 +124,7 @@ async def test_who_was_come_to_counts_no_more(redis: Redis) -> None:
     """A room that is hosted is no hold."""
     await beat(redis, slots_total=8, slots_free=8)
     await grant(redis, STRANGER, "a", 2)
-    await specs(redis).schedule(lambda now: now.schedule.settle("a"))
+    await specs(redis).schedule(lambda now: now.schedule.settle("a", 1))
 
     assert await grant(redis, STRANGER, "b", 2) is True
 

@@ -129,11 +129,21 @@ def test_a_hosted_room_keeps_no_reservation() -> None:
     """Nothing is reserved on for a room that was hosted and is over before its time."""
     now = fleet(worker(slots_free=1))
     reserve(now, "a", 1, HOLD_S)
-    now.schedule.settle("a")
-    now.schedule.settle("unknown")
+    now.schedule.settle("a", 1)
+    now.schedule.settle("unknown", 1)
 
     assert reserve(now, "b", 1, HOLD_S) == "w"
     assert "unknown" not in now.schedule.rooms
+
+
+def test_a_host_that_is_replaced_settles_nothing() -> None:
+    """An old host that is still there does not count as the arrival of the next one."""
+    schedule = Schedule(now_s=NOW_S)
+    schedule.dispatch("r", 2)
+    schedule.settle("r", 1)
+
+    assert schedule.is_awaited("r", 2) is True
+    assert schedule.has_arrived("r", 2) is False
 
 
 def test_reserved_slots_are_not_free() -> None:
@@ -314,7 +324,7 @@ def test_a_lost_host_is_handled_once(
     first = fleet(worker())
     dispatched = next_step(spec(), first).spec
     if arrived:
-        first.schedule.settle("r")
+        first.schedule.settle("r", 1)
     outcomes = hosting("r", 1, outcome) if outcome else {}
     then = fleet(worker(slots_free=0, outcomes=outcomes), schedule=first.schedule)
     steps = [next_step(dispatched, then)]
@@ -337,7 +347,7 @@ def test_hosts_that_come_and_go_are_awaited_all_the_same(count: int) -> None:
     schedule = Schedule(now_s=NOW_S)
     for generation in range(1, count + 1):
         schedule.dispatch("r", generation)
-        schedule.settle("r")
+        schedule.settle("r", generation)
     now = fleet(schedule=schedule)
 
     assert now.is_awaited(spec(generation=count, worker="gone")) is (count > CALM_DISPATCHES)
@@ -351,3 +361,13 @@ def test_dispatches_long_ago_do_not_count() -> None:
 
     assert later(schedule, 119).dispatches("r") == 3
     assert later(schedule, 121).dispatches("r") == 0
+
+
+def test_a_host_that_came_and_left_keeps_no_reservation() -> None:
+    """Once a room was seen as hosted, its reservation does not count again after its host left."""
+    now = fleet(worker(slots_free=2))
+    reserve(now, "a", 2, HOLD_S)
+    hosts = worker(slots_free=0, slots_used=2, outcomes=hosting("a"))
+    reserve(fleet(hosts, schedule=now.schedule), "b", 1, HOLD_S)
+
+    assert reserve(fleet(worker(slots_free=2), schedule=now.schedule), "b", 2, HOLD_S) == "w"

@@ -95,7 +95,7 @@ async def test_something_else_on_livekits_port_is_no_livekit(settings_for: Setti
     with forward_proxy(saying("200 OK", "<html>")) as server:
         why = await ping(settings_for(livekit_url=server.url))
 
-    assert why == "What answers is no LiveKit (status 200)."
+    assert why == "The answer is not LiveKit's (status 200)."
 
 
 async def test_an_unknown_key_and_another_secret_are_two_things(

@@ -73,9 +73,7 @@ class Service:
             catalogue, specs, workers, rooms, events, prompts, limiter, space, hold_s
         )
         imports = DispatchImport(catalogue, usual, specs, rooms, events, workers, prompts)
-        dispatcher = Reconciler(
-            specs, workers, rooms, events, passes, imports, forgotten, prompts
-        )
+        dispatcher = Reconciler(specs, workers, rooms, events, passes, imports, forgotten, prompts)
         self.space, self.events, self.workers = space, events, workers
         self.passes, self.forgotten, self.admission = passes, forgotten, admission
         self.dispatcher, self.commands = dispatcher, Commands(redis, workers)

@@ -13,14 +13,15 @@ from redis.asyncio import Redis
 
 from harness.servers import LiveKit
 from protocol.config.settings import Settings
+from protocol.room_spec import RoomSpec
 from tests.token_service.auth.strangers import app, bearer
 from tests.token_service.players import beat, eventually, identities, joined, spec_of
 from token_service.auth.api_keys import add_key, make_key
 from token_service.auth.callers import Scope
 from token_service.auth.guest_links import GuestLinks
 from token_service.auth.rate_limit import KEY_PREFIX
+from token_service.rooms.admission import AdmissionRequest, RoomAdmission
 from token_service.rooms.issued_tokens import REVOKED_KEY
-from token_service.rooms.store import LOCK_KEY
 
 
 class Party:
@@ -233,18 +234,20 @@ async def test_a_link_that_is_taken_back_lets_nobody_in_who_was_on_the_way(
 
 
 async def test_a_guest_who_waits_for_the_room_while_the_link_is_taken_back_is_refused(
-    party: Party, redis: Redis
+    party: Party, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The link is looked at again once the token is made: it was good when the request came."""
     link = await party.invite()
-    lock = LOCK_KEY.format(room=party.room)
-    await redis.set(lock, "another request's")
-    coming = asyncio.create_task(party.come(link))
-    await asyncio.sleep(0.3)
-    await party.http.delete(f"{party.path}/guests/{link['id']}", headers=party.shop)
-    await redis.delete(lock)
+    admit, path = RoomAdmission.admit, f"{party.path}/guests/{link['id']}"
 
-    assert refused(await coming) == (401, "unauthorized")
+    async def revoked_meanwhile(self: RoomAdmission, request: AdmissionRequest) -> RoomSpec:
+        spec = await admit(self, request)
+        assert (await party.http.delete(path, headers=party.shop)).status_code == 204
+        return spec
+
+    monkeypatch.setattr(RoomAdmission, "admit", revoked_meanwhile)
+
+    assert refused(await party.come(link)) == (401, "unauthorized")
 
 
 async def test_the_end_of_the_session_is_the_end_of_the_link(party: Party) -> None:

@@ -16,6 +16,7 @@ from harness.servers import LiveKit
 from protocol.config.settings import Settings
 from tests.token_service.players import beat
 from token_service.app import create_app
+from token_service.fleet.reader import FleetReader
 from token_service.rooms.store import SpecStore
 from token_service.server.middleware import BODY_BYTES
 
@@ -38,7 +39,7 @@ def agents(*personas: str) -> dict[str, Any]:
 
 async def promised(redis: Redis, room: str) -> list[str]:
     """The names of the personas that a room was promised."""
-    spec = await SpecStore(redis, 600).read(room)
+    spec = await SpecStore(redis, FleetReader(redis), 600).read(room)
     return [persona.name for persona in spec.personas] if spec else []
 
 

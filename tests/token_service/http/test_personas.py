@@ -12,6 +12,7 @@ from protocol.commands import TAKEN, Answer, Command, mailbox_key
 from protocol.events import ChangedEvent
 from protocol.room_spec import RoomSpec
 from tests.token_service.players import beat, hosting
+from token_service.fleet.reader import FleetReader
 from token_service.rooms.events import EventStore
 from token_service.rooms.store import SpecStore
 
@@ -30,7 +31,7 @@ class Session:
 
     async def spec(self) -> RoomSpec:
         """What the host reads."""
-        spec = await SpecStore(self.redis, 600).read(self.room)
+        spec = await SpecStore(self.redis, FleetReader(self.redis), 600).read(self.room)
         assert spec is not None
         return spec
 

@@ -70,12 +70,12 @@ def addresses(home: Path) -> dict[str, str]:
         "MODEL": "echo",
         "PORT": str(free_port()),
         "WORKER_PORT": str(free_port()),
-        "LIVEKIT_PORT": str(_three_free_ports()),
+        "LIVEKIT_PORT": str(three_free_ports()),
         "REDIS_PORT": str(free_port()),
     }
 
 
-def _three_free_ports() -> int:
+def three_free_ports() -> int:
     """Return the first of three free neighbouring ports for LiveKit's HTTP, TCP and UDP."""
     while True:
         first = free_port()

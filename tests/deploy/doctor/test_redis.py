@@ -47,7 +47,7 @@ def test_a_faulty_one_is_passed_over(path: Path, capsys: pytest.CaptureFixture[s
     assert taken.name == "valkey-server"
     assert installers.version_of(taken) >= (9, 1, 1)
     told = capsys.readouterr().err
-    assert f"{program} is 6.2.14, passed over for CVE-2025-49844" in told
+    assert f"{program} is 6.2.14, skipped for CVE-2025-49844" in told
     assert "REDIS_URL=" in told
 
 

@@ -24,6 +24,7 @@ from worker.livekit_private.incoming import OPEN_PER_PERSON
 from worker.room.chat import ANSWERS_AT_ONCE, ANSWERS_PER_S
 
 LOOK_S = 5.0
+SILENT_MOST = 0.5  # 0.28 was seen beside two other test processes; the fault silenced 0.75
 FLOOD = 3_000
 TRACKS = 40  # more are too many for the client's own SDK
 REMOVED = "moshi_removed_participants_total"
@@ -120,7 +121,7 @@ async def test_a_flood_is_felt_in_no_other_room(
 
     assert there.cores < quiet.cores + 0.25
     assert after.cores < quiet.cores + 0.25
-    assert max(there.silent, after.silent) < 0.25
+    assert max(there.silent, after.silent) < SILENT_MOST
     assert removed == 1
     assert written < 10_000
 
@@ -141,7 +142,7 @@ async def test_idle_tracks_cost_nothing(roomy: Stack, measured: list[str]) -> No
     measured.append(f"{TRACKS} idle tracks: {there}; before {quiet}")
 
     assert there.cores < quiet.cores + 0.2
-    assert there.silent < 0.25
+    assert there.silent < SILENT_MOST
 
 
 async def test_lines_without_end_are_few(roomy: Stack) -> None:

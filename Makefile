@@ -10,7 +10,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
 # On two cores: most tests wait for servers.
-TEST_PROCESSES ?= 3
+TEST_PROCESSES ?= 2
+PURE_TESTS := tests/protocol tests/engine tests/token_service tests/training
+# Calls that are measured in time: beside two other processes some of them fail on two cores.
+# (pytest ends with 5 where ARGS selects no test of one of the two.)
+ROOM_TESTS := tests/worker tests/deploy tests/faults tests/clients tests/browser
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 PAGE := web/dist/.built
@@ -45,7 +49,8 @@ keys: $(RUN) ## write new keys into .env; REPLACE=yes replaces existing ones
 test: $(DEV) $(PAGE) tests/clients/node_modules/.installed ## run all tests with real servers and a real browser; ARGS="-k name" selects
 	@$(BIN)/python -m deploy.installers livekit-server redis-server node caddy chromium
 	$(BIN)/python -m deploy.npm test
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) $(PURE_TESTS) $(ARGS) || [ $$? = 5 ]
+	$(BIN)/python -m pytest $(ROOM_TESTS) $(ARGS) || [ $$? = 5 ]
 
 .PHONY: test-fast
 test-fast: $(DEV) ## run the quick tests of protocol and engine, without LiveKit and browser

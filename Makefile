@@ -9,12 +9,11 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell comma
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
-# On two cores: most tests wait for servers.
-TEST_PROCESSES ?= 2
-PURE_TESTS := tests/protocol tests/engine tests/token_service tests/training
-# Calls that are measured in time: beside two other processes some of them fail on two cores.
-# (pytest ends with 5 where ARGS selects no test of one of the two.)
-ROOM_TESTS := tests/worker tests/deploy tests/faults tests/clients tests/browser
+# Tests that may share two cores: most of them wait for servers.
+TOGETHER := -n 2 --dist loadfile
+TESTS_TOGETHER := tests/protocol tests/engine tests/token_service tests/training
+# Tests that hold calls: beside other tests the voices stutter and some of them fail.
+TESTS_ALONE := tests/worker tests/deploy tests/faults tests/clients tests/browser
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 PAGE := web/dist/.built
@@ -49,13 +48,13 @@ keys: $(RUN) ## write new keys into .env; REPLACE=yes replaces existing ones
 test: $(DEV) $(PAGE) tests/clients/node_modules/.installed ## run all tests with real servers and a real browser; ARGS="-k name" selects
 	@$(BIN)/python -m deploy.installers livekit-server redis-server node caddy chromium
 	$(BIN)/python -m deploy.npm test
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) $(PURE_TESTS) $(ARGS) || [ $$? = 5 ]
-	$(BIN)/python -m pytest $(ROOM_TESTS) $(ARGS) || [ $$? = 5 ]
+	$(BIN)/python -m pytest $(TOGETHER) $(TESTS_TOGETHER) $(ARGS) || [ $$? = 5 ] # 5: ARGS selects none
+	$(BIN)/python -m pytest $(TESTS_ALONE) $(ARGS) || [ $$? = 5 ]
 
 .PHONY: test-fast
 test-fast: $(DEV) ## run the quick tests of protocol and engine, without LiveKit and browser
 	@$(BIN)/python -m deploy.installers redis-server
-	$(BIN)/python -m pytest -n 2 -m "not gpu and not slow" tests/protocol tests/engine $(ARGS)
+	$(BIN)/python -m pytest $(TOGETHER) -m "not gpu and not slow" tests/protocol tests/engine $(ARGS)
 
 .PHONY: tree
 tree: $(DEV) ## print every folder and file with its sentence; ARGS=worker/engine for one folder

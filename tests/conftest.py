@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from xdist.remote import Producer
 
 from harness import servers
 from protocol.config.settings import Settings
-from tests.distribution import FolderScheduling, longest_first
 from worker.livekit_private.native_log import disable_native_log_capture
 
 MEASURED = "measured"  # the name of a line for the summary among a report's properties
@@ -21,17 +19,6 @@ MEASURED = "measured"  # the name of a line for the summary among a report's pro
 def pytest_sessionstart() -> None:
     """Keep the records of LiveKit's native library out of Python, in this process too."""
     disable_native_log_capture()
-
-
-@pytest.hookimpl(trylast=True)  # after pytest-randomly
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the tests for `pytest -n`."""
-    longest_first(items)
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FolderScheduling:
-    """Return the scheduler of `pytest -n`."""
-    return FolderScheduling(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

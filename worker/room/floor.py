@@ -42,7 +42,7 @@ class FloorRules:
 
 @dataclass(frozen=True, slots=True)
 class PersonaFrame:
-    """What one persona does in a frame, as far as the floor is concerned."""
+    """The part of one persona's frame that the floor decides by."""
 
     wants_to_speak: bool  # the text token that its model would emit is not padding
     is_sounding: bool  # its frame was voiced or carried text

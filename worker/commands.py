@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 # Between two looks into the mailbox. A blocking pop would hand a command to a frozen worker, which
 # would carry it out later, after the token service has said that it was not.
 POLL_S = 0.1
-HOST_ANSWERS_S = 1.0  # a host that does not answer in this time does not carry out the command
+HOST_ANSWERS_S = 2.0  # a host that does not answer in this time does not carry out the command
 COMMANDS_AT_ONCE = 100
 
 

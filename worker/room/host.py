@@ -35,6 +35,7 @@ from worker.sound.ears import Ears
 log = structlog.get_logger(__name__)
 
 REMOVE_WITHIN_S = 3.0
+JOIN_WAIT_S = 1.5  # people see and hear a persona some moments before its host knows it joined
 FAILED = "Something went wrong and the call has to end. Please start it again."
 
 
@@ -50,6 +51,7 @@ class Host:
         self._leave_reason: asyncio.Future[str] = self._loop.create_future()
         self._empty_timer: asyncio.TimerHandle | None = None
         self._personas: RoomPersonas | None = None  # once all have joined
+        self._joined = asyncio.Event()
         self._chat: Chat | None = None
         self._tasks = BackgroundTasks("host", spec.room)
         self._hosting = Hosting(
@@ -88,7 +90,9 @@ class Host:
         """Carry out a command unless the future is cancelled before. Any thread."""
         answer: Future[Answer] = Future()
         try:
-            self._loop.call_soon_threadsafe(self._execute, command, answer)
+            self._loop.call_soon_threadsafe(
+                lambda: self._tasks.spawn(self._execute(command, answer))
+            )
         except RuntimeError:  # the loop is closed
             answer.set_result(Answer(refusal="not_live", detail="The session's host has left."))
         return answer
@@ -113,6 +117,7 @@ class Host:
             context.admission.claim(self._ctx.job.id)
             context.changed()
             self._personas = personas
+            self._joined.set()
             self._update_empty_timer()
             log.info("host_live", personas=len(personas.present))
             await asyncio.wait([self._leave_reason, ticking], return_when=asyncio.FIRST_COMPLETED)
@@ -145,7 +150,9 @@ class Host:
             self._spec = spec
             self._tasks.spawn(self._personas.apply_spec(spec))
 
-    def _execute(self, command: Command, answer: Future[Answer]) -> None:
+    async def _execute(self, command: Command, answer: Future[Answer]) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._joined.wait(), JOIN_WAIT_S)
         if not answer.set_running_or_notify_cancel():
             return
         if self._personas is None:
@@ -153,9 +160,9 @@ class Host:
             return
         try:
             answer.set_result(self._personas.execute(command))
-        except Exception as error:  # for the caller, and for the log with its traceback
+        except Exception as error:
+            log.exception("command_failed", do=command.do)
             answer.set_exception(error)
-            raise
 
     def _on_people_started(self) -> None:
         for persona in self._personas.present if self._personas else []:

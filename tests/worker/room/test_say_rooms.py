@@ -7,8 +7,9 @@ import httpx
 import pytest
 
 from harness.babble import babble
-from harness.person import eventually
+from harness.person import eventually, person
 from harness.stack import Stack, start_stack
+from tests.worker.rooms import all_free, asking_for
 from tests.worker.scenes import Scene, scene
 from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule, Wish
 from worker.room.lines import GREETING
@@ -34,6 +35,20 @@ async def test_a_line_is_said_whole_before_others_speak(
         await room.reads("chef", LINE)
         assert [to for to, _ in await room.changes()][:1] == ["chef"]
         assert room.overlaps_s() <= OVERLAP_MOST_S
+
+
+async def test_a_line_is_taken_as_soon_as_a_persona_is_seen(
+    scripted: Stack, schedule: Schedule
+) -> None:
+    """The host keeps a command until all personas have joined."""
+    schedule.write({})
+    async with person(scripted.url, asking_for("chef", "astronaut")) as ann:
+        await eventually(lambda: bool(ann.personas), "the first persona joins")
+        room = Scene(ann, scripted, schedule)
+        said = await room.said(await room.say("chef", NEXT_LINE))
+
+        assert said.whole
+    await all_free(scripted)
 
 
 async def test_a_line_waits_for_the_end_of_anothers(scripted: Stack, schedule: Schedule) -> None:

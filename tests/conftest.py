@@ -13,12 +13,21 @@ from harness import servers
 from protocol.config.settings import Settings
 from worker.livekit_private.native_log import disable_native_log_capture
 
+RERUNS_MOST = 3  # of a run with --reruns; more are faults and no pauses of the machine
 MEASURED = "measured"  # the name of a line for the summary among a report's properties
 
 
 def pytest_sessionstart() -> None:
     """Keep the records of LiveKit's native library out of Python, in this process too."""
     disable_native_log_capture()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run in which too many tests passed only at the second try."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and len(reporter.stats.get("rerun", [])) > RERUNS_MOST:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

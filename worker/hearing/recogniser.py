@@ -1,0 +1,63 @@
+"""The seam between rooms and speech recognition: sound of one person in, that person's words out.
+
+A host opens a `Listening` for each person who speaks and pushes a frame each tick. Recognition runs
+elsewhere (`worker.hearing.whisper`): it may be late and may drop sound, but never keeps a host or
+an engine step waiting.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from worker.engine.arrays import Pcm
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word. Times are seconds of sound pushed since the listening was opened."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeardWords:
+    """A segment of a person's speech as it is known now; the latest of a `segment_id` holds.
+
+    A segment has any number of interim versions and then one final version, which is its last. The
+    text of a version may change words of the one before.
+    """
+
+    segment_id: str
+    text: str  # the whole segment so far; words may be empty where their times are not known
+    is_final: bool
+    start_s: float
+    end_s: float
+    words: tuple[Word, ...] = ()
+
+
+OnWords = Callable[[HeardWords], None]
+
+
+class Listening(Protocol):
+    """The recognition of one person's speech."""
+
+    def push(self, pcm: Pcm) -> None:
+        """Take the next frame, `[1920]` float32 at 24 kHz, silence included. Returns at once."""
+        ...
+
+    def close(self) -> None:
+        """End the segment: `on_words` gets the rest of what was pushed, perhaps some time later."""
+        ...
+
+
+class Recogniser(Protocol):
+    """Recognizes the speech of any number of people. Called from any thread."""
+
+    def open(self, on_words: OnWords) -> Listening | None:
+        """Start to listen to a person; None where no more people can be listened to.
+
+        `on_words` is called on a thread of the recogniser and must return at once.
+        """
+        ...

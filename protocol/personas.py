@@ -50,6 +50,21 @@ Label = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=LABEL_LIMIT),
     CleanLine,
 ]
+GREETING = "Hello, how can I help you?"  # where a persona asks for one and writes none: `true`
+
+
+def _greeting(asked: object) -> object:
+    """Turn `true` into the usual greeting and `false` into none."""
+    return {True: GREETING, False: ""}[asked] if isinstance(asked, bool) else asked
+
+
+# The line that a persona says first, at its first pause; empty: it waits for the person.
+Greeting = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=LABEL_LIMIT),
+    CleanLine,
+    BeforeValidator(_greeting, json_schema_input_type=str | bool),
+]
 Prompt = Annotated[str, StringConstraints(strip_whitespace=True, max_length=PROMPT_LIMIT), Clean]
 
 
@@ -65,7 +80,7 @@ class Persona(BaseModel):
     ] = ""
     voice: VoiceName = "default"
     prompt: Prompt = ""
-    greeting: bool = False
+    greeting: Greeting = ""
     sampling: Sampling = Sampling()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import InvalidInput
-from protocol.personas import Persona, load_catalogue
+from protocol.personas import GREETING, Persona, load_catalogue
 
 GUIDE = Persona(name="guide", label="Guide")
 
@@ -26,6 +26,19 @@ def test_a_file_is_a_persona(tmp_path: Path) -> None:
     assert list(catalogue) == ["chef", "guide"]
     assert catalogue["guide"] == GUIDE
     assert catalogue["chef"].sampling.seed == 7
+
+
+@pytest.mark.parametrize(
+    ("greeting", "line"),
+    [("true", GREETING), ("false", ""), ('" Good evening. "', "Good evening.")],
+)
+def test_a_greeting_is_a_sentence_or_the_usual_one(
+    tmp_path: Path, greeting: str, line: str
+) -> None:
+    """`true` stands for the usual greeting."""
+    write(tmp_path, chef=f'label = "Chef"\ngreeting = {greeting}\n')
+
+    assert load_catalogue(tmp_path)["chef"].greeting == line
 
 
 @pytest.mark.parametrize(

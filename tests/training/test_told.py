@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from protocol.personas import GREETING
 from training.repertoire import COMMON, PERSONA_VOICES, Use
 from training.told import is_late, texts_of
 from worker.engine.conversation.repertoire import read_repertoire
 from worker.engine.files import pocket
-from worker.room.lines import GREETING
 
 CONFIG = json.loads((pocket.FOLDER / "config.json").read_text(encoding="utf-8"))
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from protocol.commands import LINE_LIMIT
-from protocol.personas import PERSONAS_PER_ROOM, Catalogue, Persona
+from protocol.personas import PERSONAS_PER_ROOM, Catalogue, Greeting, Persona
 from protocol.sampling import Sampling
 from protocol.text import Clean
 from token_service.http.token_request import Named, fresh_name, not_an_agents
@@ -32,7 +32,7 @@ class AskedPersona(Body):
     line: str | None = None
     voice: str | None = None
     prompt: str | None = None
-    greeting: bool | None = None
+    greeting: Greeting | None = None
     sampling: Sampling | None = None
 
 

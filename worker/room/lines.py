@@ -12,8 +12,6 @@ from protocol.commands import LINES_WAITING, TAKEN, Answer
 from protocol.personas import Persona
 from worker.engine.conversation.repertoire import Repertoire
 
-GREETING = "Hello, how can I help you?"  # of a persona with `greeting`, at its first pause
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Line:
@@ -50,7 +48,8 @@ class LineQueue:
 
     def add_greeting(self) -> None:
         """Add the greeting, where the persona has one and the model can say it."""
-        if self._persona.greeting and (text := self._sayable(GREETING)) is not None:
+        greeting = self._persona.greeting
+        if greeting and (text := self._sayable(greeting)) is not None:
             self._add(Line("", text))
 
     def add(self, line: Line) -> Answer:

@@ -1,15 +1,15 @@
 """The order of lines: one at a time, each whole or not at all, memory fresh between them."""
 
 from protocol.commands import LINES_WAITING, TAKEN
-from protocol.personas import Persona
+from protocol.personas import GREETING, Persona
 from worker.engine.conversation.repertoire import Repertoire
-from worker.room.lines import GREETING, Line, LineQueue
+from worker.room.lines import Line, LineQueue
 
 
 class Mouth:
     """What the engine was given to do, in order, and how lines ended."""
 
-    def __init__(self, *, greeting: bool = False, repertoire: Repertoire | None = None) -> None:
+    def __init__(self, *, greeting: str = "", repertoire: Repertoire | None = None) -> None:
         persona = Persona(name="anna", label="Anna", voice="anna", greeting=greeting)
         self.did: list[str] = []
         self.given: list[Line] = []
@@ -97,9 +97,9 @@ def test_a_model_with_a_repertoire_says_nothing_else() -> None:
 
 def test_a_greeting_is_a_line() -> None:
     """A persona with a greeting says it; one without, or whose model cannot, says nothing."""
-    greets = Mouth(greeting=True)
+    greets = Mouth(greeting=GREETING)
     greets.lines.add_greeting()
-    others = [Mouth(), Mouth(greeting=True, repertoire=Repertoire({}))]
+    others = [Mouth(), Mouth(greeting=GREETING, repertoire=Repertoire({}))]
     for each in others:
         each.lines.add_greeting()
 

@@ -9,10 +9,10 @@ import pytest
 from harness.babble import babble
 from harness.person import eventually, person
 from harness.stack import Stack, start_stack
+from protocol.personas import GREETING
 from tests.worker.rooms import all_free, asking_for
 from tests.worker.scenes import Scene, scene
 from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule, Wish
-from worker.room.lines import GREETING
 
 LINE, NEXT_LINE = "Dinner is ready. We have soup and bread.", "We have bread."
 LONG_LINE = " ".join([LINE] * 8)  # 20 s: a busy machine cuts it off late, too

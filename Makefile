@@ -39,13 +39,18 @@ help: ## list these commands
 run: $(RUN) $(PAGE) ## start everything on this machine; MODEL=pocket|echo|<hub repository>|<folder>
 	@exec $(BIN)/python -m deploy.launch.run
 
+# `make keys` and `make doctor` on a host where docker runs everything else: without torch's 7 GB.
+OPERATOR_VENV := .venv-operator
+OPERATOR := $(if $(wildcard $(RUN)),$(RUN),$(OPERATOR_VENV)/.installed)
+OPERATOR_PYTHON := $(if $(wildcard $(RUN)),$(BIN),$(OPERATOR_VENV)/bin)/python
+
 .PHONY: doctor
-doctor: $(RUN) ## check what this machine has and lacks; ARGS=--json for scripts
-	@$(BIN)/python -m deploy.doctor $(ARGS)
+doctor: $(OPERATOR) ## check what this machine has and lacks; ARGS=--json for scripts
+	@$(OPERATOR_PYTHON) -m deploy.doctor $(ARGS)
 
 .PHONY: keys
-keys: $(RUN) ## write new keys into .env; REPLACE=yes replaces existing ones
-	@$(BIN)/python -m deploy.keys $(if $(filter yes,$(REPLACE)),--replace)
+keys: $(OPERATOR) ## write new keys into .env; REPLACE=yes replaces existing ones
+	@$(OPERATOR_PYTHON) -m deploy.keys $(if $(filter yes,$(REPLACE)),--replace)
 
 .PHONY: test
 test: $(DEV) $(PAGE) tests/clients/node_modules/.installed ## run all tests with real servers and a real browser; ARGS="-k name" selects
@@ -92,6 +97,8 @@ picture: $(DEV) $(PAGE) ## take a new picture of the page for the README
 lock: $(VENV)/.uv ## pin the dependencies of pyproject.toml, with hashes
 	$(call compile,pyproject.toml,run.txt)
 	$(call compile,pyproject.toml --group dev -c requirements/run.txt,dev.txt)
+	for group in token-service operator; do \
+		$(call compile,--group $$group -c requirements/run.txt,$$group.txt) || exit 1; done
 	for group in uv go node caddy; do $(call compile,--group $$group,$$group.txt) || exit 1; done
 
 define compile
@@ -105,13 +112,24 @@ configuration: $(RUN) ## write the settings into README.md and .env.example
 
 .PHONY: clean
 clean: ## remove everything built here (not the programs in the user's cache)
-	rm -rf $(VENV) var web/dist web/node_modules tests/clients/node_modules .pytest_cache .ruff_cache .hypothesis test-results
+	rm -rf $(VENV) $(OPERATOR_VENV) var web/dist web/node_modules tests/clients/node_modules .pytest_cache .ruff_cache .hypothesis test-results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.uv: requirements/uv.txt
+define check_python
 	@test -n "$(PYTHON)" || { echo "Python 3.11 is missing; make PYTHON=<path> names one"; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v < (3, 13) and \
 		f"{sys.executable} is Python {v[0]}.{v[1]}; 3.11 or 3.12 is needed: make PYTHON=<path>")'
+endef
+
+$(OPERATOR_VENV)/.installed: requirements/operator.txt
+	$(check_python)
+	@echo "==> making the small environment $(OPERATOR_VENV) (60 MB to fetch)"
+	@$(PYTHON) -m venv $(OPERATOR_VENV)
+	@$(OPERATOR_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.uv: requirements/uv.txt
+	$(check_python)
 	@echo "==> making the virtual environment $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt

@@ -18,7 +18,7 @@ import structlog
 from dotenv import dotenv_values
 
 from deploy import compose
-from deploy.doctor import docker, keys, machine, network, proxies, servers, tools
+from deploy.doctor import docker, keys, machine, media_address, network, proxies, servers, tools
 from deploy.doctor import sessions as room_for
 from deploy.doctor.finding import Finding, State, fail, ok
 from deploy.doctor.gpu import Card, gpu
@@ -41,6 +41,8 @@ class Case:
 
     plan: Plan
     starter: str  # as it is typed
+    domain: str = ""  # of compose: the name of this host
+    node_ip: str = ""  # of compose: the address that LiveKit tells browsers; empty if not set
 
     @property
     def compose(self) -> bool:
@@ -54,11 +56,11 @@ MAKE_RUN, COMPOSE = "make run", "docker compose up"
 def look(case: Case) -> Iterator[Finding]:
     """Run every check, in the order in which an operator would repair things."""
     plan, settings = case.plan, case.plan.settings
-    cards, card = gpu(settings.device)
+    cards, card = gpu(settings.device, docker.ON_CPU if case.compose else "DEVICE=cpu")
     seen = model(settings, on_gpu=card is not None)
     yield machine.python()
     if case.compose:
-        yield from docker.docker()
+        yield from docker.docker(on_gpu=settings.device != "cpu")
         yield docker.disk(seen.to_fetch_bytes)
     else:
         yield machine.compiler(on_gpu=card is not None)
@@ -66,6 +68,8 @@ def look(case: Case) -> Iterator[Finding]:
         yield from _programs(plan)
     yield from network.ports(plan.ports)
     yield from _media(plan)
+    if case.compose:
+        yield from media_address.media_address(case.domain, case.node_ip)
     yield from cards
     yield from seen.findings
     yield from _sessions(settings, seen, card)
@@ -84,7 +88,8 @@ def make_case() -> Case:
         return Case(make_plan(os.environ, PROJECT / "var", terminal=False, find=Path), MAKE_RUN)
     for name in compose.OURS:
         os.environ.update(compose.environment(name, given))
-    return Case(compose.plan(load_settings(), own_address()), COMPOSE)
+    plan = compose.plan(load_settings(), own_address(), compose.services(given))
+    return Case(plan, COMPOSE, given["DOMAIN"], given.get("NODE_IP", ""))
 
 
 def main() -> int:

@@ -5,24 +5,27 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from deploy.compose import CPU_FILE, FILE
 from deploy.doctor.finding import Finding, fail, ok, warn
 from deploy.doctor.machine import space
 
 WITHIN_S = 20.0
+ON_CPU = f"COMPOSE_FILE={FILE}:{CPU_FILE} in .env"
 HOOK = "nvidia-container-runtime-hook"  # gives containers a GPU if no runtime is registered
 ROOT = Path("/var/lib/docker")
-IMAGES_BYTES = 20 << 30  # torch with CUDA (7.3 GB), in the stage that installs it and in the image
+IMAGES_BYTES = 30 << 30  # torch with CUDA three times: in uv's cache, a build stage and the image
 
 
 def disk(to_fetch_bytes: int) -> Finding:
     """Check the space for images and weights in docker's folder."""
-    there = next(each for each in (ROOT, *ROOT.parents) if each.is_dir())
+    root = _data_root()
+    there = next(each for each in (root, *root.parents) if each.is_dir())
     advice = "free space there (docker system df), or move docker's data-root"
-    return space(there, ROOT, IMAGES_BYTES + to_fetch_bytes, advice)
+    return space(there, root, IMAGES_BYTES + to_fetch_bytes, advice)
 
 
-def docker() -> list[Finding]:
-    """Check docker's engine, its compose plugin and NVIDIA's toolkit."""
+def docker(*, on_gpu: bool = True) -> list[Finding]:
+    """Check docker's engine, its compose plugin and, if a GPU is needed, NVIDIA's toolkit."""
     if shutil.which("docker") is None:
         advice = "install docker's engine and its compose plugin (docs.docker.com/engine/install)"
         return [fail("docker.missing", "docker is not on PATH", advice)]
@@ -38,7 +41,7 @@ def docker() -> list[Finding]:
         advice = "systemctl start docker; and add yourself to the group docker, or use sudo"
         return [fail("docker.away", "docker's engine does not answer, or not to this user", advice)]
     there = ok("docker.ok", f"docker with compose {compose}")
-    return [there] if _gives_gpus(told) else [there, _no_gpu()]
+    return [there] if not on_gpu or _gives_gpus(told) else [there, _no_gpu()]
 
 
 def _gives_gpus(runtimes: str) -> bool:
@@ -48,8 +51,19 @@ def _gives_gpus(runtimes: str) -> bool:
         return shutil.which(HOOK) is not None
 
 
+def _data_root() -> Path:
+    """Return the folder that the engine names; docker's default if no engine answers."""
+    try:
+        return Path(_asked("info", "--format", "{{.DockerRootDir}}") or ROOT)
+    except (OSError, subprocess.TimeoutExpired):
+        return ROOT
+
+
 def _no_gpu() -> Finding:
-    advice = "install nvidia-container-toolkit, then: nvidia-ctk runtime configure; restart docker"
+    advice = (
+        "install nvidia-container-toolkit, then: nvidia-ctk runtime configure; restart docker. "
+        f"Without a GPU: {ON_CPU}"
+    )
     return warn("docker.no_gpu", "docker cannot give a GPU to the worker", advice)
 
 

@@ -27,13 +27,16 @@ class Card:
         return f"{self.name}, driver {self.driver}, {free:.1f} of {total:.1f} GiB free"
 
 
-def gpu(device: str) -> tuple[list[Finding], Card | None]:
-    """Check the GPUs; also return the first card, which the worker uses."""
+def gpu(device: str, on_cpu: str = "DEVICE=cpu") -> tuple[list[Finding], Card | None]:
+    """Check the GPUs; also return the first card, which the worker uses.
+
+    `on_cpu` is the setting that does without a GPU.
+    """
     if device == "cpu":
         return [ok("gpu.off", "DEVICE=cpu: no GPU is needed")], None
     program = shutil.which("nvidia-smi")
     if program is None:
-        return [_none(device)], None
+        return [_none(device, on_cpu)], None
     command = [program, f"--query-gpu={QUERY}", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
@@ -47,7 +50,7 @@ def gpu(device: str) -> tuple[list[Finding], Card | None]:
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         advice = f"see what fails: `{' '.join(command)}`"
         return [fail("gpu.unclear", f"nvidia-smi gave no list: {error}", advice)], None
-    return ([_none(device)], None) if not cards else (_told(cards), cards[0])
+    return ([_none(device, on_cpu)], None) if not cards else (_told(cards), cards[0])
 
 
 def _told(cards: list[Card]) -> list[Finding]:
@@ -63,9 +66,9 @@ def _told(cards: list[Card]) -> list[Finding]:
     return [ok("gpu.ok", f"{first}{others}")]
 
 
-def _none(device: str) -> Finding:
+def _none(device: str, on_cpu: str) -> Finding:
     if device == "cuda":
-        advice = "install NVIDIA's driver; in a container, its container toolkit; or DEVICE=cpu"
+        advice = f"install NVIDIA's driver; in a container, its container toolkit; or {on_cpu}"
         return fail("gpu.missing", "DEVICE=cuda, and nvidia-smi shows no GPU", advice)
     return ok("gpu.none", "no GPU: the model runs on the CPU")
 

@@ -107,10 +107,8 @@ def _run(asked: list[str], folder: Path, env: dict[str, str]) -> subprocess.Comp
 def environment(host: Host, name: str) -> dict[str, str]:
     """Return a service's environment: `.env` and its own lines, filled in as compose does."""
     read = dotenv_values(host.folder / ".env")
-    env_file = {key: value for key, value in read.items() if value is not None}
-    own = compose.environment(name, env_file)
-    given = env_file if "env_file" in COMPOSE[name] else {}
-    return given | {key: host.at(value) for key, value in own.items()}
+    given = {key: value for key, value in read.items() if value is not None}
+    return {key: host.at(value) for key, value in compose.environment(name, given).items()}
 
 
 def lay_out(host: Host, name: str) -> Path:
@@ -119,10 +117,12 @@ def lay_out(host: Host, name: str) -> Path:
     without_caches = shutil.ignore_patterns("__pycache__")
     for line in re.findall(r"^COPY (.+)$", stage("base") + stage(name), re.M):
         *_, source, target = line.split()
-        if "--from=packages" not in line:  # the virtual environment, which is this one
+        if "_packages" not in line:  # the virtual environment, which is this one
             source = source.removeprefix("/")  # of the stage `page`: web/dist
             shutil.copytree(PROJECT / source, root / "app" / target, ignore=without_caches)
     for volume in COMPOSE[name]["volumes"]:
+        if isinstance(volume, dict):
+            volume = f"{volume['source']}:{volume['target']}"
         outside, inside, *_ = volume.split(":")
         if (host.folder / outside).is_dir():
             shutil.copytree(host.folder / outside, root / inside.strip("/"), dirs_exist_ok=True)
@@ -132,10 +132,10 @@ def lay_out(host: Host, name: str) -> Path:
     return root
 
 
-def image_environment(root: Path) -> dict[str, str]:
+def image_environment(root: Path, name: str) -> dict[str, str]:
     """The ENV lines, with the paths of this root; PATH and Python are this machine's."""
-    [line] = re.findall(r"^ENV (.*)$", stage("base"), re.M)
-    given = dict(part.split("=", 1) for part in line.split())
+    lines = re.findall(r"^ENV (.*)$", stage("base") + stage(name), re.M)
+    given = dict(part.split("=", 1) for line in lines for part in line.split())
     del given["PATH"]
     inside = {name: value.replace("/weights", f"{root}/weights") for name, value in given.items()}
     return inside | {"HOME": str(root / "weights")}
@@ -146,7 +146,7 @@ def ours(host: Host, name: str) -> Generator[int]:
     """A container of ours from its start to its end; gives its pid."""
     root = lay_out(host, name)
     line = [*as_its_user(), sys.executable, *command(name, "CMD")[1:]]
-    env = image_environment(root) | environment(host, name)
+    env = image_environment(root, name) | environment(host, name)
     log = host.folder / f"{name}.log"
     with servers.running(line, lambda: True, log, env, root / "app") as process:
         yield process.pid

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy import installers
+from deploy import compose, installers
 from protocol.config.settings import Settings
 from tests.conftest import SettingsFor
 from tests.deploy.containers import COMPOSE as SERVICES
@@ -28,10 +28,17 @@ GOODBYE_S = 5  # worker.__main__, on top of the drain's grace
 
 def asked_for(name: str) -> str:
     """Return the URL of an image's health check."""
-    found = re.search(r"urlopen\('http://127\.0\.0\.1:([^']+)'\)", command(name, "HEALTHCHECK")[-1])
+    asked = command(name, "HEALTHCHECK")[-1]
+    found = re.search(r"urlopen\('http://127\.0\.0\.1:([^']+)'\)", asked)
 
     assert found is not None
     return found[1]
+
+
+def image(argument: str) -> str:
+    """The image that an ARG of the Dockerfile names."""
+    [found] = re.findall(rf"^ARG {argument}=(.+)$", DOCKERFILE, re.M)
+    return found
 
 
 def test_the_compose_file_follows_the_specification() -> None:
@@ -65,7 +72,8 @@ def test_livekit_is_told_variables_that_it_reads() -> None:
 
 def test_everything_that_the_operator_fills_in_is_in_the_example() -> None:
     """`.env.example` names each variable that the compose file takes from `.env`."""
-    taken = set(re.findall(r"\$\{(\w+)", COMPOSE))
+    taken = set(re.findall(r"\$\{(\w+)|^ +([A-Z_]+):(?: *#.*)?$", COMPOSE, re.M))
+    taken = {name for pair in taken for name in pair if name}
     example = set(re.findall(r"^#?(\w+)=", (PROJECT / ".env.example").read_text(), re.M))
 
     assert taken - example == set()
@@ -131,7 +139,9 @@ def test_the_ports_of_redis_agree() -> None:
 
 def test_the_worker_is_asked_where_it_answers() -> None:
     """The worker's health check asks its port."""
-    assert asked_for("worker") == f"{SERVICES['worker']['environment']['WORKER_PORT']}/"
+    default = SERVICES["worker"]["environment"]["WORKER_PORT"]
+
+    assert f"os.environ.get('WORKER_PORT', '{default}')" in command("worker", "HEALTHCHECK")[-1]
 
 
 def test_paths_that_others_ask_for_exist(settings_for: SettingsFor) -> None:
@@ -145,14 +155,17 @@ def test_livekit_is_the_version_that_the_tests_run() -> None:
     """The image's tag is the version of `deploy.installers`."""
     version = ".".join(map(str, installers.LIVEKIT_VERSION))
 
-    assert SERVICES["livekit"]["image"] == f"livekit/livekit-server:v{version}"
+    assert image("LIVEKIT_IMAGE") == f"livekit/livekit-server:v{version}"
 
 
 def test_the_worker_has_time_to_say_goodbye() -> None:
     """The container's grace is longer than the drain and the goodbye."""
-    grace_s = int(SERVICES["worker"]["stop_grace_period"].removesuffix("s"))
+    given = SERVICES["worker"]["stop_grace_period"]
+    for drain, grace_s in ({}, 60 + SETTINGS["DRAIN_GRACE_S"]), ({"DRAIN_GRACE_S": "600"}, 660):
+        minutes, seconds = re.findall(r"[\d.]+", compose.filled(given, drain))
 
-    assert grace_s > SETTINGS["DRAIN_GRACE_S"] + GOODBYE_S
+        assert int(minutes) * 60 + float(seconds) == grace_s
+        assert grace_s > float(drain.get("DRAIN_GRACE_S", SETTINGS["DRAIN_GRACE_S"])) + GOODBYE_S
 
 
 def test_the_worker_starts_again_whatever_its_status() -> None:
@@ -161,11 +174,108 @@ def test_the_worker_starts_again_whatever_its_status() -> None:
 
 
 def test_caddy_has_every_file_that_it_imports() -> None:
-    """Files that the Caddyfile imports are mounted beside it."""
+    """Files that the Caddyfile imports lie beside it in the image."""
     imported = re.findall(r"^\s*import (\S+)$", CADDYFILE, re.M)
-    mounted = {line.split(":")[1] for line in SERVICES["caddy"]["volumes"]}
+    [copied] = re.findall(r"^COPY (.+) /etc/caddy/$", stage("caddy"), re.M)
 
-    assert {f"/etc/caddy/{name}" for name in imported} - mounted == set()
+    assert {f"deploy/{name}" for name in ("Caddyfile", *imported)} == set(copied.split())
+
+
+def test_a_changed_configuration_makes_a_new_container() -> None:
+    """No single file is mounted: `docker compose up -d --build` would not see that it changed."""
+    mounted = [
+        PROJECT / line.split(":")[0]
+        for service in SERVICES.values()
+        for line in service.get("volumes", [])
+        if isinstance(line, str) and line.startswith("./")
+    ]
+
+    assert mounted
+    assert [path for path in mounted if not path.is_dir()] == []
+    assert "COPY livekit.yaml /etc/livekit.yaml" in stage("livekit")
+
+
+def test_livekit_asks_no_server_for_its_address() -> None:
+    """It starts where no STUN server is reached; `NODE_IP` names an address in front of it."""
+    assert LIVEKIT["rtc"]["use_external_ip"] is False
+    assert LIVEKIT["rtc"]["stun_servers"] == ["127.0.0.1:3478"]
+    assert SERVICES["livekit"]["environment"]["NODE_IP"] == "${NODE_IP:-}"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_container_has_as_few_rights_as_it_can(name: str) -> None:
+    """Nothing is written but in volumes and /tmp, no capability is held, none can be gained."""
+    service = SERVICES[name]
+
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "caddy" else [])
+    assert "env_file" not in service  # it would hand on every secret of .env
+
+
+def test_a_service_is_told_its_own_secrets() -> None:
+    """The hub's token is the worker's, callers' keys are the token service's, Caddy has none."""
+    told = {name: set(service["environment"]) for name, service in SERVICES.items()}
+    callers = {"API_KEYS_FILE", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_JWKS_URL"}
+
+    assert "HF_TOKEN" in told["worker"] - told["token_service"]
+    assert callers <= told["token_service"] - told["worker"]
+    assert told["caddy"] == {"DOMAIN"}
+    assert told["redis"] == set()
+
+
+def test_every_setting_reaches_the_service_that_reads_it() -> None:
+    """What .env sets is handed on, but for the folders, which are the image's own."""
+    folders = {"PERSONAS_DIR", "WEB_DIR", "VOICES_DIR", "CACHE_DIR"}
+    told = {key for name in OURS for key in SERVICES[name]["environment"]}
+
+    assert set(SETTINGS) - folders - told == set()
+
+
+def test_no_volume_without_a_name() -> None:
+    """An image's VOLUME makes an anonymous volume with each new container."""
+    assert re.findall(r"^VOLUME", DOCKERFILE, re.M) == []
+
+
+def test_docker_creates_no_folder_of_the_operator() -> None:
+    """A missing folder would be root's: it is in the repository, or the start is refused."""
+    [keys] = [each for each in SERVICES["token_service"]["volumes"] if isinstance(each, dict)]
+
+    assert keys["bind"] == {"create_host_path": False}
+    assert (PROJECT / "voices").is_dir() and (PROJECT / "personas").is_dir()
+
+
+def test_the_token_services_image_has_its_own_packages() -> None:
+    """No torch, and the versions that the tests run."""
+
+    def pins(name: str) -> set[str]:
+        text = (PROJECT / "requirements" / name).read_text()
+        return set(re.findall(r"^([\w.-]+==[^ ;]+)", text, re.M))
+
+    own = pins("token-service.txt")
+
+    assert "/requirements/token-service.txt" in stage("token_service_packages")
+    assert own <= pins("run.txt")
+    assert own <= pins("operator.txt")
+    assert not {each.split("==")[0] for each in own} & {"torch", "moshi", "livekit", "numpy"}
+
+
+def test_images_are_named_with_their_whole_version() -> None:
+    """A tag like python:3.11 is another image tomorrow; the example names the same ones."""
+    example = (PROJECT / ".env.example").read_text()
+    names = {name: image(name) for name in re.findall(r"^ARG (\w+_IMAGE)=", DOCKERFILE, re.M)}
+    names["REDIS_IMAGE"] = compose.filled(SERVICES["redis"]["image"], {})
+
+    assert set(names) == {
+        "PYTHON_IMAGE",
+        "NODE_IMAGE",
+        "LIVEKIT_IMAGE",
+        "CADDY_IMAGE",
+        "REDIS_IMAGE",
+    }
+    assert [each for each in names.values() if not re.search(r":v?\d+\.\d+\.\d+", each)] == []
+    assert [name for name in names if f"#{name}={names[name]}\n" not in example] == []
 
 
 @pytest.mark.parametrize("name", SERVICES)

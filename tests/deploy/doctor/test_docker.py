@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from deploy import compose
-from deploy.doctor import docker, network, tools
+from deploy.doctor import docker, media_address, network, tools
 from deploy.doctor.finding import Finding, State
 from deploy.installers import PROJECT
 from deploy.launch.ports import Port
 from harness.servers import GivenSettings, free_port
 from protocol.errors import InvalidInput
 
+KEYS = {"LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "secret"}
 INFO = '{"runc":{},"nvidia":{}}'
 
 
@@ -46,6 +47,13 @@ def test_a_docker_without_nvidias_toolkit(path: Path, runtimes: str) -> None:
     program(path, f"case $1 in compose) echo 2.39.1;; info) echo '{runtimes}';; esac")
 
     assert told(docker.docker()) == [("docker.ok", State.OK), ("docker.no_gpu", State.WARN)]
+
+
+def test_a_docker_that_needs_to_hand_on_none(path: Path) -> None:
+    """With DEVICE=cpu no toolkit is asked for."""
+    program(path, "case $1 in compose) echo 2.39.1;; info) echo '{}';; esac")
+
+    assert told(docker.docker(on_gpu=False)) == [("docker.ok", State.OK)]
 
 
 def test_a_toolkit_without_a_runtime_is_enough(path: Path) -> None:
@@ -86,6 +94,53 @@ def test_room_for_images(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_room_is_looked_for_where_the_engine_keeps_its_data(path: Path, tmp_path: Path) -> None:
+    """The folder that `docker info` names."""
+    program(path, f"echo {tmp_path}/data")
+
+    assert f"in {tmp_path}/data, " in docker.disk(0).found
+
+
+@pytest.mark.parametrize(
+    ("domain", "node_ip", "expected"),
+    [
+        ("localhost", "", [("media_address.ok", State.OK)]),
+        ("localhost:8443", "127.0.0.1", [("media_address.ok", State.OK)]),
+        ("203.0.113.7", "203.0.113.7", [("media_address.ok", State.OK)]),
+        ("203.0.113.7", "203.0.113.8", [("media_address.differs", State.WARN)]),
+        ("203.0.113.7", "", [("media_address.inner", State.WARN)]),
+        ("rooms.invalid", "", []),
+    ],
+)
+def test_the_address_that_browsers_are_told(
+    domain: str, node_ip: str, expected: list[tuple[str, State]]
+) -> None:
+    """LiveKit names the address where the domain leads, or the finding says what to set."""
+    assert told(media_address.media_address(domain, node_ip)) == expected
+
+
+def test_the_cpu_file_takes_the_gpu_away() -> None:
+    """`COMPOSE_FILE` names it in `.env`: no GPU is reserved, and DEVICE is cpu."""
+    given = {"COMPOSE_FILE": f"{compose.FILE}:{compose.CPU_FILE}"}
+
+    assert compose.services(given)["worker"]["deploy"] is None
+    assert compose.services(given)["worker"]["environment"]["DEVICE"] == "cpu"
+    assert compose.services()["worker"]["environment"]["DEVICE"] == "cuda"
+
+
+def test_a_second_gpu_is_one_line() -> None:
+    """`COMPOSE_PROFILES=second-gpu` in `.env` starts a second worker, on its own card and port."""
+    one, both = (compose.services(each) for each in ({}, {"COMPOSE_PROFILES": "second-gpu"}))
+    cards = [
+        both[name]["deploy"]["resources"]["reservations"]["devices"][0]["device_ids"]
+        for name in ("worker", "second_worker")
+    ]
+
+    assert set(both) - set(one) == {"second_worker"}
+    assert cards == [["0"], ["1"]]
+    assert both["second_worker"]["environment"]["WORKER_PORT"] == "8082"
+
+
 def test_caddy_is_there_or_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For https in a local network."""
     monkeypatch.setenv("CACHE_DIR", str(tmp_path))
@@ -122,7 +177,7 @@ def test_a_port_that_only_root_may_try(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_compose_leaves_open_is_asked_for() -> None:
     """A variable that has to be set is named with what it is for."""
     with pytest.raises(InvalidInput, match=r"AUTH_MODE is not set: .* who may talk"):
-        compose.environment("token_service", {"DOMAIN": "talk.example"})
+        compose.environment("token_service", {"DOMAIN": "talk.example"} | KEYS)
 
 
 def test_the_ports_of_the_plan_are_those_of_the_files() -> None:

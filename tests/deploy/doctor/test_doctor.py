@@ -20,7 +20,7 @@ from harness.servers import free_port
 
 SECRET = secrets.token_hex(32)
 CHECKS = "python|compiler|docker|disk|\\w+_server|caddy|page|ports|udp|gpu|model|sessions|redis"
-CODE = rf'"((?:{CHECKS}|livekit|proxy|public_url|keys|settings)\.[a-z_]+)"'
+CODE = rf'"((?:{CHECKS}|livekit|proxy|public_url|keys|settings|media_address)\.[a-z_]+)"'
 
 
 def doctor(home: Path, *arguments: str, **given: str) -> subprocess.CompletedProcess[str]:

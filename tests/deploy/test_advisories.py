@@ -19,7 +19,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in advisories.NPM_LOCKS:
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(EMPTY_LOCK)
-    (tmp_path / "docker-compose.yml").write_text("services: {}")
+    for name in advisories.IMAGES:
+        (tmp_path / name).touch()
     monkeypatch.setattr(advisories, "PROJECT", tmp_path)
     return tmp_path
 
@@ -37,7 +38,8 @@ def test_every_kind_of_lock_is_read() -> None:
 
     assert {"torch", "uv", "pytest", "npm:vite", "npm:livekit-client"} <= found.keys()
     assert parsed(found["valkey-server"].version) >= (9, 1, 1)
-    assert found["livekit-server"].where == "docker-compose.yml"
+    assert found["livekit-server"].where == "Dockerfile.gpu"
+    assert {"image:python", "image:node", "image:caddy", "image:valkey/valkey"} <= found.keys()
 
 
 def test_compose_has_the_redis_that_is_tested() -> None:
@@ -67,6 +69,8 @@ def test_compose_has_the_redis_that_is_tested() -> None:
             "services: {redis: {image: 'redis:7.4.5-alpine'}}",
             "CVE-2025-49844",
         ),
+        ("docker-compose.yml", "image: ${REDIS_IMAGE:-valkey/valkey:9.0.0}", "CVE-2026-27623"),
+        ("Dockerfile.gpu", "ARG REDIS_IMAGE=redis:7.4.5-alpine@sha256:0", "CVE-2025-49844"),
     ],
 )
 def test_a_version_with_a_fault_fails_the_check(

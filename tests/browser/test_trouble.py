@@ -7,7 +7,7 @@ from playwright.async_api import Browser, expect
 
 from harness.stack import Stack
 from tests.browser.conftest import open_visit
-from tests.browser.rooms import becomes, has_ended
+from tests.browser.rooms import becomes, has_ended, service_of
 from tests.browser.visit import WITHIN_MS, Visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -38,6 +38,23 @@ async def test_who_finds_all_places_taken_waits_in_line(browser: Browser, stack:
         await first.press("Hang up")
 
         await second.reaches("live")
+
+
+async def test_a_guest_link_leads_into_its_room_until_that_is_full(
+    browser: Browser, stack: Stack
+) -> None:
+    """A room for one person: the first guest talks, and the second reads that the room is full."""
+    async with service_of(stack) as http:
+        asked = {"max_people": 1, "personas": ["chef"]}
+        session = (await http.post("/sessions", json=asked)).json()
+        bearer = (await http.post(f"/sessions/{session['id']}/guests")).json()["bearer"]
+    link = f"{stack.url}/?room={session['room']}#guest={bearer}"
+    async with open_visit(browser, stack, link) as first, open_visit(browser, stack, link) as second:
+        await first.join("Gus")
+        await second.press("Join the room")
+        await second.reaches("error")
+
+        await second.sees("The room is full")
 
 
 async def test_a_refused_microphone_is_told(deaf_browser: Browser, stack: Stack) -> None:

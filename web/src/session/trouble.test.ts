@@ -53,6 +53,12 @@ test.each([
   expect(troubleOf(new Refused(401, 'unauthorized', why)).todo).toContain(advice);
 });
 
+test('a room that takes no more people is told as full', () => {
+  const left = ConnectionError.leaveRequest('', DisconnectReason.JOIN_FAILED);
+
+  expect(troubleOf(new RoomFailed(left, 'ws://here')).title).toBe('The room is full');
+});
+
 test('a question without an answer in time is told as a server that does not answer', () => {
   const timeout = new DOMException('', 'TimeoutError');
 

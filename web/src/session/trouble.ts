@@ -150,6 +150,14 @@ function roomTrouble(reason: unknown, url: string): Trouble {
     const why = 'The room did not accept this page’s ticket.';
     return { kind: 'error', title: 'Not let in', why, todo: AGAIN };
   }
+  if (reason instanceof ConnectionError && reason.context === DisconnectReason.JOIN_FAILED) {
+    return {
+      kind: 'full',
+      title: 'The room is full',
+      why: 'As many people as may be in this room are there.',
+      todo: 'Try again when one of them has left.',
+    };
+  }
   if (/could not establish (pc|publisher|subscriber) connection/i.test(textOf(reason))) {
     return {
       kind: 'error',

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from protocol.text import Matching
 
-FOLDERS = ("protocol", "token_service", "worker")
+FOLDERS = ("protocol", "mind", "token_service", "worker")
 PROJECT = Path(__file__).parents[2]
 COLOUR = TypeAdapter(Annotated[str, Matching(r"red|green", "red or green")])
 

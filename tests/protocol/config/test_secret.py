@@ -45,7 +45,7 @@ def test_a_secret_that_is_not_set_is_empty() -> None:
 
 def test_nothing_else_reads_a_value() -> None:
     """No code of ours reaches for a secret's value but through `reveal`."""
-    packages = ("protocol", "token_service", "worker", "deploy")
+    packages = ("protocol", "mind", "token_service", "worker", "deploy")
     readers = {
         str(path.relative_to(PROJECT))
         for package in packages

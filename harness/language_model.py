@@ -1,0 +1,160 @@
+"""A scripted language model behind a real OpenAI-compatible endpoint, for tests and benchmarks.
+
+Streams server-sent events as OpenAI's chat completions do. Each request is answered by the next
+reply of the script; one that fails a test's expectations can be read in `requests` afterwards.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+Request = dict[str, Any]
+Reply = Callable[[web.StreamResponse, Request], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class ScriptedModel:
+    """A running endpoint: `url` is its base URL, `requests` holds what it was asked."""
+
+    url: str = ""
+    requests: list[Request] = field(default_factory=list[Request])
+    asked: asyncio.Event = field(default_factory=asyncio.Event)  # at least once
+    keys: list[str] = field(default_factory=list[str])
+    replies: list[Reply | int] = field(default_factory=list["Reply | int"])
+    headers: dict[str, str] = field(default_factory=dict[str, str])  # of streamed answers
+    otherwise: Callable[[Request], Reply | int] | None = None  # once the script is over
+
+    def reply(self, *replies: Reply | int) -> None:
+        """Add replies: a callable that streams, or an HTTP status to refuse with."""
+        self.replies += replies
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Serve one request."""
+        asked = await request.json()
+        self.requests.append(asked)
+        self.asked.set()
+        self.keys.append(request.headers.get("Authorization", ""))
+        reply = self._next(asked)
+        if isinstance(reply, int):
+            detail = f"refused with the key {self.keys[-1]}"
+            return web.json_response({"error": {"message": detail}}, status=reply)
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", **self.headers})
+        await stream.prepare(request)
+        await reply(stream, asked)
+        return stream
+
+    def _next(self, asked: Request) -> Reply | int:
+        if self.replies:
+            return self.replies.pop(0)
+        return (
+            self.otherwise(asked) if self.otherwise is not None else calls(("leave_to_voice", {}))
+        )
+
+
+@asynccontextmanager
+async def scripted_model() -> AsyncIterator[ScriptedModel]:
+    """Run an endpoint on a free loopback port of this event loop."""
+    model = ScriptedModel()
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", model.answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        model.url = f"http://{host}:{port}/v1"
+        yield model
+    finally:
+        await runner.cleanup()
+
+
+def calls(*wanted: tuple[str, dict[str, Any] | str], piece: int = 7, pause_s: float = 0.0) -> Reply:
+    """Call functions by name and arguments, the arguments in pieces of so many characters."""
+
+    async def send(stream: web.StreamResponse, _: Request) -> None:
+        for index, (name, arguments) in enumerate(wanted):
+            text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+            head = {"index": index, "id": f"call_{name}_{index}", "type": "function"}
+            await _send(stream, [head | {"function": {"name": name, "arguments": ""}}])
+            for begin in range(0, len(text), piece):
+                await asyncio.sleep(pause_s)
+                part = {"arguments": text[begin : begin + piece]}
+                await _send(stream, [{"index": index, "function": part}])
+        await _end(stream, "tool_calls")
+
+    return send
+
+
+def whole_calls(*wanted: tuple[str, dict[str, Any]]) -> Reply:
+    """Call functions as Ollama does: each whole, and all under the index 0."""
+
+    async def send(stream: web.StreamResponse, _: Request) -> None:
+        for number, (name, arguments) in enumerate(wanted):
+            function = {"name": name, "arguments": json.dumps(arguments)}
+            await _send(stream, [{"index": 0, "id": f"c{number}", "function": function}])
+        await _end(stream, "stop")
+
+    return send
+
+
+def says(text: str, *, piece: int = 7, pause_s: float = 0.0) -> Reply:
+    """Have the voice say a text."""
+    return calls(("say", {"text": text}), piece=piece, pause_s=pause_s)
+
+
+def text(content: str) -> Reply:
+    """Answer with text outside of any call, as a model does that forgets `say`."""
+
+    async def send(stream: web.StreamResponse, _: Request) -> None:
+        for word in content.split(" "):
+            await _write(stream, {"choices": [{"index": 0, "delta": {"content": f"{word} "}}]})
+        await _end(stream, "stop")
+
+    return send
+
+
+def raw(*chunks: bytes, forever: bool = False, pause_s: float = 0.0) -> Reply:
+    """Send bytes as they are, over and over if wanted; then hang up."""
+
+    async def send(stream: web.StreamResponse, _: Request) -> None:
+        while True:
+            for chunk in chunks:
+                await stream.write(chunk)
+                await asyncio.sleep(pause_s)
+            if not forever:
+                return
+
+    return send
+
+
+async def hang(stream: web.StreamResponse, _: Request) -> None:
+    """Begin to answer, and never go on."""
+    await stream.write(b": wait\n\n")
+    await asyncio.sleep(60)
+
+
+def results_of(asked: Request) -> list[str]:
+    """Give the results of functions that a request holds, as the model reads them."""
+    return [message["content"] for message in asked["messages"] if message["role"] == "tool"]
+
+
+async def _send(stream: web.StreamResponse, tool_calls: Iterable[dict[str, Any]]) -> None:
+    delta = {"tool_calls": list(tool_calls)}
+    await _write(stream, {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+
+
+async def _end(stream: web.StreamResponse, reason: str) -> None:
+    await _write(stream, {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
+    await _write(stream, {"choices": [], "usage": {"total_tokens": 1}})
+    await stream.write(b"data: [DONE]\n\n")
+
+
+async def _write(stream: web.StreamResponse, fields: dict[str, Any]) -> None:
+    head = {"id": "x", "object": "chat.completion.chunk", "created": 0, "model": "scripted"}
+    await stream.write(f"data: {json.dumps(head | fields)}\n\n".encode())

@@ -1,0 +1,124 @@
+"""`python -m mind`: talk with a persona's mind from a terminal, without a room or a voice."""
+
+import argparse
+import asyncio
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from mind.config import MindSettings
+from mind.events import MindEvent, Say, ToolEnded, Trouble
+from mind.minds import Minds
+from mind.persona import PersonaInRoom
+from mind.room import RoomMind
+from protocol.config.log import configure_logging
+from protocol.config.settings import load_settings
+from protocol.errors import InvalidInput, explain
+from protocol.minds import load_minds, mind_named
+
+TO_VOICE = "(leaves the answer to the voice)"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Ask each question in turn, and print what the persona would say."""
+    asked = _parser().parse_args(arguments)
+    try:
+        settings = _settings()
+        configure_logging(settings.model_copy(update={"log_level": "error"}))
+        path = _persona_file(asked.persona, settings.personas_dir)
+        minds = load_minds([path], settings.minds_file)
+        persona = _persona(path)
+        if persona.mind is None:
+            raise InvalidInput(f"{path.name}: has no table [mind]")
+        if persona.mind not in minds:
+            raise InvalidInput(f"{path.name}: mind={persona.mind!r} is unknown")
+        only = {persona.mind: minds[persona.mind]}
+        asyncio.run(_talk(Minds(only, settings), persona, asked.name, asked.question))
+    except InvalidInput as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m mind", description=__doc__)
+    parser.add_argument("--persona", required=True, help="a persona's name, or its TOML file")
+    parser.add_argument("--name", default="Ann", help="your name in the transcript")
+    parser.add_argument("question", nargs="+", help="what you say, one turn each")
+    return parser
+
+
+def _settings() -> MindSettings:
+    load_settings()  # checks `.env` and the other layers
+    try:
+        return MindSettings()
+    except ValidationError as error:
+        raise InvalidInput(f"settings: {explain(error, hide_values=True)}") from None
+
+
+def _persona_file(name: str, folder: Path) -> Path:
+    path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
+    if not path.is_file():
+        raise InvalidInput(f"{path}: is no file; expected a persona's name or its TOML file")
+    return path
+
+
+def _persona(path: Path) -> PersonaInRoom:
+    fields: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    label = str(fields.get("label", path.stem))
+    return PersonaInRoom(
+        path.stem, label, str(fields.get("prompt", "")), mind_named(fields, path.stem)
+    )
+
+
+async def _talk(minds: Minds, persona: PersonaInRoom, name: str, questions: Sequence[str]) -> None:
+    async with minds:
+        room = minds.open_room([persona])
+        screen = _Screen(room, persona)
+        reading = asyncio.create_task(screen.show())
+        for question in questions:
+            print(f"{name}: {question}")
+            room.typed(name, question)
+            await screen.answered()
+        await room.aclose()
+        await reading
+
+
+class _Screen:
+    """Prints a room's events; stands for the voice, which says each line at once."""
+
+    def __init__(self, room: RoomMind, persona: PersonaInRoom) -> None:
+        self._room = room
+        self._persona = persona
+        self._said = False
+
+    async def show(self) -> None:
+        async for event in self._room.events():
+            self._print(event)
+
+    async def answered(self) -> None:
+        """Wait for the end of an answer; say so where it has no words."""
+        self._said = False
+        await self._room.settle()
+        if not self._said:
+            print(TO_VOICE)
+
+    def _print(self, event: MindEvent) -> None:
+        if isinstance(event, Say):
+            self._said = True
+            print(f"{self._persona.label}: {event.sentence}")
+            self._room.persona_said(event.persona_id, event.sentence)
+            self._room.line_ended(event.line_id, "said")
+        elif isinstance(event, ToolEnded):
+            outcome = "" if event.ok else " · failed"
+            print(f"  · {event.tool} · {event.took_ms / 1000:.1f} s{outcome}")
+        elif isinstance(event, Trouble):
+            print(f"  ! {event.detail}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,61 @@
+"""HTTP as a mind uses it: bounded answers, no redirects, and the proxy that settings name."""
+
+from collections.abc import AsyncIterator, Mapping
+
+import httpx2
+
+from protocol.config.proxies import proxy_url_for
+
+IDENTITY = frozenset({"", "identity"})
+
+
+class TooLong(httpx2.TransportError):
+    """A server sends more than it may, or compressed bytes, whose size is not known beforehand."""
+
+
+def http_client(
+    url: str, most_bytes: int, within_s: float, headers: Mapping[str, str] | None = None
+) -> httpx2.AsyncClient:
+    """Make a client for one server: at most `most_bytes` an answer, `within_s` for each wait."""
+    return httpx2.AsyncClient(
+        transport=_Bounded(httpx2.AsyncHTTPTransport(proxy=proxy_url_for(url)), most_bytes),
+        headers={"Accept-Encoding": "identity", **(headers or {})},
+        timeout=within_s,
+        follow_redirects=False,  # elsewhere is not where the operator allowed calls to
+        trust_env=False,
+    )
+
+
+class _Bounded(httpx2.AsyncBaseTransport):
+    def __init__(self, inner: httpx2.AsyncBaseTransport, most_bytes: int) -> None:
+        self._inner = inner
+        self._most_bytes = most_bytes
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request; the answer's stream counts its bytes."""
+        response = await self._inner.handle_async_request(request)
+        if response.headers.get("content-encoding", "").strip().lower() not in IDENTITY:
+            await response.aclose()
+            raise TooLong("compressed although it was asked not to be", request=request)
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        response.stream = _Counted(response.stream, self._most_bytes)
+        return response
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _Counted(httpx2.AsyncByteStream):
+    def __init__(self, inner: httpx2.AsyncByteStream, most_bytes: int) -> None:
+        self._inner = inner
+        self._left = most_bytes
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._inner:
+            self._left -= len(chunk)
+            if self._left < 0:
+                raise TooLong("the answer is too long")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()

@@ -1,0 +1,114 @@
+"""The minds of one process: the language model's client and the tools, shared by all rooms."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from typing import Self
+
+import structlog
+from openai import AsyncOpenAI
+
+from mind.config import MindSettings
+from mind.events import TroubleCode
+from mind.http_client import http_client
+from mind.limits import Limits, Retry
+from mind.model.answer import Model
+from mind.persona import PersonaInRoom
+from mind.room import RoomMind
+from mind.tools.toolbox import Toolbox
+from protocol.config.secret import reveal
+from protocol.errors import InvalidInput
+from protocol.minds import ChatMind, LinesMind
+from protocol.minds import Minds as MindTables
+
+NO_KEY = "none"  # servers that need no key ignore it; the client insists on one
+
+log = structlog.get_logger(__name__)
+
+
+class Minds:
+    """All named minds. An async context manager; one event loop."""
+
+    def __init__(
+        self, tables: MindTables, settings: MindSettings, limits: Limits | None = None
+    ) -> None:
+        """Connect nothing yet. Raises `InvalidInput` where a mind needs a setting that is empty."""
+        needing = sorted(name for name, table in tables.items() if isinstance(table, ChatMind))
+        if needing and not (settings.mind_url and settings.mind_model):
+            raise InvalidInput(
+                f"MIND_URL and MIND_MODEL: expected both, the mind {needing[0]!r} needs them"
+            )
+        _silence_libraries()
+        self.limits = limits or Limits(calls_per_minute=settings.mind_calls_per_minute)
+        self.retry = Retry(self.limits.first_retry_s, self.limits.last_retry_s)
+        self.last_trouble: TroubleCode = "mind_away"
+        self._tables = tables
+        self._settings = settings
+        self._model: Model | None = None
+        self._toolboxes: dict[str, Toolbox] = {}
+        self._stack = AsyncExitStack()
+        self._starting: asyncio.Future[list[bool]] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin to connect the tools, and wait for none. Raises `InvalidInput`."""
+        async with AsyncExitStack() as stack:
+            for name, table in self._tables.items():
+                if isinstance(table, ChatMind):
+                    toolbox = self._toolboxes[name] = Toolbox(table.tools, self.limits)
+                    stack.push_async_callback(toolbox.aclose)
+            if self._settings.mind_url is not None:
+                client = _client(self._settings.mind_url, self._settings, self.limits)
+                stack.push_async_callback(client.close)
+                self._model = Model(client, self._settings.mind_model)
+            self._stack = stack.pop_all()
+        connecting = [
+            toolbox.connect(self.limits.tool_connect_s) for toolbox in self._toolboxes.values()
+        ]
+        self._starting = asyncio.gather(*connecting)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End all connections. Close the rooms first."""
+        assert self._starting is not None
+        self._starting.cancel()
+        await asyncio.gather(self._starting, return_exceptions=True)
+        await self._stack.aclose()
+
+    def open_room(self, personas: Iterable[PersonaInRoom]) -> RoomMind:
+        """Give the mind of a room with these personas."""
+        return RoomMind(self, personas)
+
+    def table(self, name: str | None) -> LinesMind | ChatMind | None:
+        """Give the mind of a name; None: there is none."""
+        if name is not None and name not in self._tables:
+            log.warning("mind_unknown", mind=name)
+        return None if name is None else self._tables.get(name)
+
+    def toolbox(self, name: str) -> Toolbox:
+        """Give the functions of a mind of kind `chat`."""
+        return self._toolboxes[name]
+
+    @property
+    def model(self) -> Model:
+        """The language model; there is one wherever a mind of kind `chat` is."""
+        assert self._model is not None
+        return self._model
+
+
+def _silence_libraries() -> None:
+    """Keep words and addresses out of a log of level `debug`: these log requests whole."""
+    for name in ("openai", "mcp", "httpx2", "httpcore2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _client(url: str, settings: MindSettings, limits: Limits) -> AsyncOpenAI:
+    """Make the client; it tries nothing twice, as the room decides when to ask again."""
+    key = reveal(settings, "mind_api_key", "the language model") if settings.mind_api_key else ""
+    return AsyncOpenAI(
+        base_url=url,
+        api_key=key or NO_KEY,
+        max_retries=0,
+        timeout=limits.call_within_s,
+        http_client=http_client(url, limits.call_bytes, limits.call_within_s),
+    )

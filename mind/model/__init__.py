@@ -1,0 +1,1 @@
+"""The language model: its instructions, its streamed answers, its failures."""

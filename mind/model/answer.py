@@ -1,0 +1,167 @@
+"""One answer of a mind of kind `chat`: calls of the model and of functions, until it has spoken."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from openai import AsyncOpenAI
+
+from mind.events import ToolEnded, ToolStarted
+from mind.limits import CallBudget, Limits, cut
+from mind.model.completion import LEAVE, SAY, Call, Completion, Flood, Nonsense, pieces
+from mind.model.instructions import OWN_FUNCTIONS, first_messages, result_message
+from mind.model.trouble import Busy
+from mind.persona import PersonaInRoom
+from mind.tools.function import Function, ToolFailed
+from mind.words.sentences import SentenceSplitter
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A language model at an endpoint."""
+
+    client: AsyncOpenAI
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """Where an answer goes: a sentence to say, a filler while a tool runs long, tool events."""
+
+    say: Callable[[str], None]
+    fill: Callable[[], None]
+    report: Callable[[ToolStarted | ToolEnded], None]
+
+
+class Answer:
+    """One answer to what was said last. Cancel the task that runs it to stop it."""
+
+    def __init__(
+        self,
+        model: Model,
+        functions: Mapping[str, Function],
+        persona: PersonaInRoom,
+        limits: Limits,
+        budget: CallBudget,
+        outlet: Outlet,
+    ) -> None:
+        """`budget` is the room's."""
+        self._model = model
+        self._functions = functions
+        self._persona = persona
+        self._limits = limits
+        self._budget = budget
+        self._outlet = outlet
+        self._splitter = SentenceSplitter()
+        self._characters = 0
+        self._called: set[str] = set()  # each function with its arguments
+
+    async def run(self, facts: str, transcript: str) -> None:
+        """Ask the model and call functions until it speaks or leaves the talking to the voice.
+
+        Raises `Busy`, `Flood`, `Nonsense`, `TimeoutError` and what the client raises.
+        """
+        messages = first_messages(self._persona, facts, transcript)
+        async with asyncio.timeout(self._limits.answer_within_s):
+            for _ in range(self._limits.rounds):
+                completion = await self._ask(messages)
+                calls = [call for call in completion.calls if call.name not in (SAY, LEAVE)]
+                if not calls:
+                    return
+                results = await self._call_all(calls)
+                messages.append(completion.as_message())
+                for call in completion.calls:
+                    text, ok = results.get(call.id, ("done", True))
+                    messages.append(result_message(call.id, text, ok))
+        log.info("mind_gave_up", rounds=self._limits.rounds)
+
+    async def _ask(self, messages: list[dict[str, Any]]) -> Completion:
+        """Call the model once; what it says goes out while it comes."""
+        if not self._budget.take():
+            raise Busy
+        completion = Completion()
+        functions = [*OWN_FUNCTIONS, *(each.described() for each in self._functions.values())]
+        async with (
+            asyncio.timeout(self._limits.call_within_s),
+            aclosing(pieces(self._model.client, self._model.name, messages, functions)) as stream,
+        ):
+            async for piece in stream:
+                said, text = completion.add(piece)
+                # Models told a function's result often forget `say`. Before it, text outside
+                # `say` is small talk or thinking, and the voice's own talk is better.
+                self._say(said + (text if self._called else ""))
+        self._give(self._splitter.finish())
+        if not completion.is_answer or any(_is_broken(call) for call in completion.calls):
+            raise Nonsense
+        return completion
+
+    def _say(self, text: str) -> None:
+        self._give(self._splitter.add(text))
+
+    def _give(self, sentences: list[str]) -> None:
+        for sentence in sentences:
+            self._characters += len(sentence)
+            if self._characters > self._limits.answer_characters:
+                raise Flood
+            self._outlet.say(sentence)
+
+    async def _call_all(self, calls: list[Call]) -> dict[str, tuple[str, bool]]:
+        """Call functions side by side; give each call's result and whether it worked."""
+        timer = asyncio.get_running_loop().call_later(
+            self._limits.filler_after_s, self._outlet.fill
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = {call.id: group.create_task(self._call(call)) for call in calls}
+        finally:
+            timer.cancel()
+        return {call_id: task.result() for call_id, task in tasks.items()}
+
+    async def _call(self, call: Call) -> tuple[str, bool]:
+        function = self._functions.get(call.name)
+        arguments = call.read_arguments()
+        if function is None:
+            return f"There is no function {cut(call.name, 64)}.", False
+        if arguments is None:
+            return "The arguments are no JSON object.", False
+        key = f"{call.name} {json.dumps(arguments, sort_keys=True)}"
+        if key in self._called:
+            return "This call was made before; its result is above.", False
+        if len(self._called) >= self._limits.tool_calls:
+            return "No more calls for this answer. Say what is known.", False
+        self._called.add(key)
+        return await self._run(function, arguments)
+
+    async def _run(self, function: Function, arguments: Mapping[str, Any]) -> tuple[str, bool]:
+        """Run a function within its time, with an event before and after."""
+        call_id, begun_s, ok = uuid.uuid4().hex, time.monotonic(), False
+        self._outlet.report(ToolStarted(call_id, self._persona.id, function.name))
+        try:
+            async with asyncio.timeout(function.within_s):
+                text = await function.call(arguments)
+            ok = True
+        except ToolFailed as failure:
+            text = str(failure)
+        except TimeoutError:
+            text = "The function took too long."
+        except Exception as error:  # of a library below: the conversation goes on
+            log.warning("tool_failed", tool=function.name, error=type(error).__name__)
+            text = "The function failed."
+        finally:
+            took_ms = round((time.monotonic() - begun_s) * 1000)
+            ended = ToolEnded(call_id, self._persona.id, function.name, took_ms, ok)
+            self._outlet.report(ended)
+        return cut(text, self._limits.result_characters), ok
+
+
+def _is_broken(call: Call) -> bool:
+    """Tell whether a call of `say` had no text that could be read."""
+    return call.name == SAY and not call.said and call.read_arguments() is None

@@ -1,0 +1,148 @@
+"""The minds of a process on a thread of their own, for hosts that run on other threads."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from mind.events import MindEvent
+from mind.minds import Minds
+from mind.persona import PersonaInRoom
+from mind.room import Fate, RoomMind
+
+END_WITHIN_S = 10.0
+OnEvent = Callable[[MindEvent], None]
+
+log = structlog.get_logger(__name__)
+
+
+class MindThread:
+    """Runs `Minds` until `close`. Call from any thread."""
+
+    def __init__(self, make: Callable[[], Minds]) -> None:
+        """`make` is called on the new thread. Raises what it and the minds' start raise."""
+        self._make = make
+        self._loop = asyncio.new_event_loop()
+        self._minds: Minds | None = None
+        self._failure: Exception | None = None
+        self._begun = threading.Event()
+        self._end = asyncio.Event()
+        self._rooms: set[RoomHandle] = set()
+        self._thread = threading.Thread(target=self._run, name="minds", daemon=True)
+        self._thread.start()
+        self._begun.wait()
+        if self._failure is not None:
+            self._thread.join()
+            raise self._failure
+
+    def open_room(self, personas: Iterable[PersonaInRoom], on_event: OnEvent) -> "RoomHandle":
+        """Open a room. `on_event` is called on the minds' thread, and must return at once."""
+        handle = RoomHandle(self._loop)
+        self._post(self._open, handle, tuple(personas), on_event)
+        return handle
+
+    def close(self) -> None:
+        """Close all rooms and connections; wait for it."""
+        self._post(self._end.set)
+        self._thread.join(END_WITHIN_S)
+
+    def _post(self, call: Callable[..., object], *arguments: object) -> None:
+        self._loop.call_soon_threadsafe(call, *arguments)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            try:
+                runner.run(self._serve())
+            except Exception as error:
+                self._failure = error
+            finally:
+                self._begun.set()
+
+    async def _serve(self) -> None:
+        async with self._make() as self._minds:
+            self._begun.set()
+            await self._end.wait()
+            await asyncio.gather(*(room.wait_closed() for room in tuple(self._rooms)))
+
+    def _open(
+        self, handle: "RoomHandle", personas: tuple[PersonaInRoom, ...], on_event: OnEvent
+    ) -> None:
+        assert self._minds is not None
+        self._rooms.add(handle)
+        handle.begin(self._minds.open_room(personas), on_event, self._rooms.discard)
+
+
+class RoomHandle:
+    """One room's mind, from another thread. Calls keep their order."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin without a mind; `begin` gives it before any call that comes later."""
+        self._loop = loop
+        self._mind: RoomMind | None = None
+        self._pump: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    def set_personas(self, personas: Iterable[PersonaInRoom]) -> None:
+        """Do as `RoomMind.set_personas`."""
+        self._call("set_personas", tuple(personas))
+
+    def heard(self, person: str, words: str, *, final: bool) -> None:
+        """Do as `RoomMind.heard`."""
+        self._call("heard", person, words, final=final)
+
+    def typed(self, person: str, line: str) -> None:
+        """Do as `RoomMind.typed`."""
+        self._call("typed", person, line)
+
+    def persona_said(self, persona_id: str, words: str) -> None:
+        """Do as `RoomMind.persona_said`."""
+        self._call("persona_said", persona_id, words)
+
+    def floor_changed(self, persona_id: str | None) -> None:
+        """Do as `RoomMind.floor_changed`."""
+        self._call("floor_changed", persona_id)
+
+    def line_ended(self, line_id: str, fate: Fate) -> None:
+        """Do as `RoomMind.line_ended`."""
+        self._call("line_ended", line_id, fate)
+
+    def close(self) -> None:
+        """Break off the answer. Events that are under way may still come."""
+        with suppress(RuntimeError):  # the thread has ended, and the room with it
+            self._loop.call_soon_threadsafe(self._shut)
+
+    def begin(
+        self, mind: RoomMind, on_event: OnEvent, ended: Callable[["RoomHandle"], None]
+    ) -> None:
+        """Serve a mind. On the minds' thread, as all that follows."""
+        self._mind = mind
+        self._pump = asyncio.create_task(_pass_on(mind, on_event), name="mind events")
+        self._pump.add_done_callback(lambda _: ended(self))
+
+    async def wait_closed(self) -> None:
+        """Close the mind and wait for its last event."""
+        assert self._mind is not None and self._pump is not None
+        await self._mind.aclose()
+        await self._pump
+
+    def _call(self, method: str, *arguments: Any, **options: Any) -> None:
+        with suppress(RuntimeError):  # the thread has ended, and the room with it
+            self._loop.call_soon_threadsafe(self._do, method, arguments, options)
+
+    def _do(self, method: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+        assert self._mind is not None
+        getattr(self._mind, method)(*arguments, **options)
+
+    def _shut(self) -> None:
+        self._closing = asyncio.create_task(self.wait_closed(), name="mind closes")
+
+
+async def _pass_on(mind: RoomMind, on_event: OnEvent) -> None:
+    async for event in mind.events():
+        try:
+            on_event(event)
+        except Exception as error:  # of the host: its room's other events still come
+            log.error("mind_event_not_taken", error=type(error).__name__)

@@ -1,0 +1,1 @@
+"""Text of a conversation: phrases, sentences, the transcript, the persona addressed. Pure."""

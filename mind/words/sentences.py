@@ -1,0 +1,83 @@
+"""Text that streams in, cut into sentences that a voice can say. Pure."""
+
+import re
+
+from protocol.commands import LINE_LIMIT
+from protocol.text import clean_line
+
+# Words before whose period no sentence ends. A single letter counts as one: "J. S. Bach".
+ABBREVIATIONS = frozenset(
+    ("mr", "mrs", "ms", "dr", "prof", "st", "vs", "etc", "approx", "dept", "e.g", "i.e", "u.s")
+)
+END = re.compile(r"[.!?…]+[\"'\u201d\u2019)\]]*(?=\s)|\n+")
+MARKUP = re.compile(r"[*_`#~]+|^\s*[-•>]\s+", re.MULTILINE)
+LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+SOFT_BREAKS = (";", ":", ",", " ")  # where a sentence that is too long is cut, the best first
+
+
+def speakable(text: str) -> str:
+    """Give text in one line without control characters and Markdown marks."""
+    bare = MARKUP.sub("", LINK.sub(r"\1", text))
+    return " ".join(clean_line(bare).split())
+
+
+class SentenceSplitter:
+    """Collects pieces of text and gives each sentence as soon as it is surely complete.
+
+    A sentence is complete when white space follows its end, so "3.50" and "e.g." cut none.
+    """
+
+    def __init__(self, longest: int = LINE_LIMIT) -> None:
+        """Give no sentence of more than `longest` characters."""
+        self._longest = longest
+        self._rest = ""
+
+    def add(self, piece: str) -> list[str]:
+        """Add text; give the sentences that it completes."""
+        self._rest += piece
+        sentences: list[str] = []
+        begin = 0
+        for end in END.finditer(self._rest):
+            candidate = self._rest[begin : end.end()]
+            if _ends_a_sentence(candidate):
+                sentences += self._cut(candidate)
+                begin = end.end()
+        self._rest = self._rest[begin:]
+        while len(self._rest) > 2 * self._longest:
+            first, self._rest = _break_off(self._rest, self._longest)
+            sentences += self._cut(first)
+        return sentences
+
+    def finish(self) -> list[str]:
+        """Give what is left, complete or not."""
+        rest, self._rest = self._rest, ""
+        return self._cut(rest)
+
+    def _cut(self, text: str) -> list[str]:
+        """Give text as sentences of bounded length; none where it has no letter or digit."""
+        text = speakable(text)
+        parts: list[str] = []
+        while len(text) > self._longest:
+            first, text = _break_off(text, self._longest)
+            parts.append(first.strip())
+        parts.append(text.strip())
+        return [part for part in parts if any(map(str.isalnum, part))]
+
+
+def _ends_a_sentence(text: str) -> bool:
+    """Tell whether the end that was found is one, or belongs to an abbreviation or a number."""
+    if not text.endswith("."):
+        return True
+    words = text[:-1].split()
+    last = words[-1].lstrip("(\"'\u201c\u2018").lower() if words else ""
+    is_list_number = len(words) == 1 and last.isdigit()
+    return not (last in ABBREVIATIONS or is_list_number or (len(last) == 1 and last.isalpha()))
+
+
+def _break_off(text: str, longest: int) -> tuple[str, str]:
+    """Cut a text that is too long, after its last comma or space within the limit."""
+    for mark in SOFT_BREAKS:
+        place = text.rfind(mark, longest // 2, longest)
+        if place > 0:
+            return text[: place + 1], text[place + 1 :]
+    return text[:longest], text[longest:]

@@ -1,0 +1,187 @@
+"""Minds: how a persona's file says what answers beside its voice, and with which tools.
+
+Only the operator's files define minds: the table `[mind]` of a persona's file defines one under the
+persona's name, a file of minds several under their own. A caller names a mind and defines none, so
+the addresses and commands in these files are all that a mind can reach. Pure but for `load_minds`,
+which reads files.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from protocol.commands import LINE_LIMIT
+from protocol.errors import InvalidInput, explain
+from protocol.patterns import Matching
+from protocol.text import Clean, CleanLine
+
+NAME = r"[a-z][a-z0-9_]{0,31}"
+PROMPT_LIMIT = 8000  # characters of what a mind is told beside its persona's prompt
+TOOLS_LIMIT = 16  # tables `[[mind.tools]]` of one mind
+
+MindName = Annotated[
+    str,
+    Matching(NAME, "a lowercase letter, then up to 31 lowercase letters, digits and _"),
+]
+FunctionName = Annotated[
+    str,
+    Matching(r"[A-Za-z][A-Za-z0-9_-]{0,63}", "a letter, then up to 63 letters, digits, _ and -"),
+]
+Address = Annotated[
+    str,
+    Matching(r"https?://[^\s/?#]+.*", "an address that begins with http:// or https://"),
+    Field(max_length=2000),
+]
+Sentence = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LINE_LIMIT), CleanLine
+]
+PATTERN = r"[\w' |*-]*\w[\w' |*-]*"
+Pattern = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    Matching(PATTERN, "words, with | between alternatives and * for any words"),
+]
+Command = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+# `$NAME` in a value stands for the environment variable NAME of the worker.
+VariableName = Annotated[str, Matching(r"[A-Za-z0-9_-]+", "letters, digits, _ and -")]
+Variables = Mapping[VariableName, str]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Line(_Table):
+    """One table `[[mind.lines]]`: patterns of what a person says, and sentences that answer it.
+
+    The sentences take turns. With `repeat` the persona says its last line again.
+    """
+
+    when: Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=100)]
+    say: Annotated[tuple[Sentence, ...], Field(max_length=20)] = ()
+    repeat: bool = False
+
+    @model_validator(mode="after")
+    def _check_answer(self) -> Self:
+        if self.repeat == bool(self.say):
+            raise ValueError("expected either sentences in `say`, or `repeat = true`")
+        return self
+
+
+class LinesMind(_Table):
+    """A mind of fixed answers: the line whose pattern matches most words is said word by word."""
+
+    kind: Literal["lines"]
+    lines: Annotated[tuple[Line, ...], Field(min_length=1, max_length=500)]
+
+
+class _Tool(_Table):
+    within_s: Annotated[float, Field(gt=0.0, le=60.0)] = 10.0  # of one call
+
+
+class McpTools(_Tool):
+    """The functions of an MCP server, which is reached by an address or started by a command.
+
+    The command's first word `python` means the worker's own Python; it starts in the folder of
+    this product, with the variables in `env` and none of the worker's secrets.
+    """
+
+    mcp: Address | Command
+    only: tuple[str, ...] = ()  # names of the functions to offer; empty: all
+    headers: Variables = {}
+    env: Variables = {}
+
+    @model_validator(mode="after")
+    def _check_way(self) -> Self:
+        if self.headers and not isinstance(self.mcp, str):
+            raise ValueError("`headers` are for a server with an address; a command has `env`")
+        if self.env and isinstance(self.mcp, str):
+            raise ValueError("`env` is for a command; a server with an address has `headers`")
+        return self
+
+
+class HttpFunction(_Tool):
+    """One function over HTTP: its arguments are the query of a GET, or the JSON of a POST."""
+
+    http: Address
+    name: FunctionName
+    description: Annotated[str, StringConstraints(min_length=1, max_length=1000), Clean]
+    method: Literal["GET", "POST"] = "GET"
+    parameters: Mapping[str, Any] = {"type": "object", "properties": {}}  # a JSON schema
+    headers: Variables = {}
+
+
+class ChatMind(_Table):
+    """A mind that asks a language model, which may call tools."""
+
+    kind: Literal["chat"]
+    prompt: Annotated[
+        str, StringConstraints(strip_whitespace=True, max_length=PROMPT_LIMIT), Clean
+    ] = ""  # facts and rules for the mind alone, beside the persona's prompt
+    fillers: Annotated[tuple[Sentence, ...], Field(max_length=20)] = ()  # while a tool runs long
+    tools: Annotated[tuple[McpTools | HttpFunction, ...], Field(max_length=TOOLS_LIMIT)] = ()
+
+
+Mind = Annotated[LinesMind | ChatMind, Field(discriminator="kind")]
+MIND: TypeAdapter[LinesMind | ChatMind] = TypeAdapter(Mind)
+Minds = Mapping[str, LinesMind | ChatMind]
+
+
+def read_mind(table: object, source: str) -> LinesMind | ChatMind:
+    """Read a table `[mind]`. Raises `InvalidInput` naming `source` and the field."""
+    try:
+        return MIND.validate_python(table)
+    except ValidationError as error:
+        # A value may be a key that does not belong there.
+        raise InvalidInput(f"{source}: {explain(error, hide_values=True)}") from None
+
+
+def load_minds(persona_files: Sequence[Path], minds_file: Path | None = None) -> Minds:
+    """Read the minds of persona files, under the files' names, and those of a file of minds.
+
+    Raises `InvalidInput` naming the file and the field, also where two minds have one name.
+    """
+    minds: dict[str, LinesMind | ChatMind] = {}
+    for path in persona_files:
+        table = _toml(path).get("mind")
+        if isinstance(table, dict):
+            minds[path.stem] = read_mind(table, f"{path.name}: mind")
+    for name, table in (_toml(minds_file) if minds_file is not None else {}).items():
+        assert minds_file is not None
+        if name in minds:
+            raise InvalidInput(f"{minds_file.name}: {name!r} is the mind of a persona's file")
+        try:
+            TypeAdapter(MindName).validate_python(name)
+        except ValidationError as error:
+            raise InvalidInput(f"{minds_file.name}: {name!r:.80}: {explain(error)}") from None
+        minds[name] = read_mind(table, f"{minds_file.name}: {name}")
+    return minds
+
+
+def mind_named(fields: Mapping[str, Any], own_name: str) -> str | None:
+    """Give the name of the mind of a persona file's fields; None: it has none.
+
+    `mind = "name"` names one, a table `[mind]` is one under the persona's own name.
+    """
+    mind = fields.get("mind")
+    return own_name if isinstance(mind, dict) else mind
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path.name}: not TOML: {error}") from error

@@ -1,0 +1,177 @@
+"""The examples of docs/minds.md: `python -m mind` with the personas in `examples/minds/`.
+
+A scripted model stands for the language model; the tools are the examples themselves.
+"""
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from examples.minds import handbook
+from harness.language_model import Reply, Request, ScriptedModel, calls, results_of, says
+from harness.servers import free_port
+from protocol.config.settings import PROJECT
+
+EXAMPLES = PROJECT / "examples" / "minds"
+WITHIN_S = 30.0
+
+
+async def terminal(model: ScriptedModel | None, *arguments: str) -> tuple[int, str]:
+    """Run `python -m mind`; give its exit status and what it printed."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MIND_")}
+    if model is not None:
+        environment |= {"MIND_URL": model.url, "MIND_MODEL": "scripted", "MIND_API_KEY": "sk-x"}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "mind", *arguments),
+        cwd=PROJECT,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(WITHIN_S):
+        printed, _ = await process.communicate()
+    return process.returncode or 0, printed.decode()
+
+
+def looks_up(name: str, arguments: dict[str, str]) -> Callable[[Request], Reply]:
+    """A model that calls a function first, and says its result."""
+
+    def script(asked: Request) -> Reply:
+        results = results_of(asked)
+        if not results:
+            return calls((name, arguments))
+        result = json.loads(results[-1])
+        return says(result.get("result") or f"Sorry: {result['error']}")
+
+    return script
+
+
+@asynccontextmanager
+async def service(program: str) -> AsyncIterator[int]:
+    """Run an example's server at a free port, until it answers."""
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(EXAMPLES / program), "--port", str(port), cwd=PROJECT
+    )
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.close()
+                    break
+                except OSError:
+                    await asyncio.sleep(0.1)
+        yield port
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def at_port(persona: str, port: int, folder: Path) -> str:
+    """The example's persona, with its service at another port."""
+    text = (EXAMPLES / persona).read_text()
+    moved = folder / persona
+    moved.write_text(re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{port}", text))
+    return str(moved)
+
+
+async def test_opening_hours(model: ScriptedModel) -> None:
+    """The shop tells the hours that stand in the file, by its MCP server."""
+    model.otherwise = looks_up("opening_hours", {"day": "sunday"})
+    status, printed = await terminal(
+        model, "--persona", "examples/minds/shop.toml", "What time do you open on Sunday?"
+    )
+    lines = printed.splitlines()
+    assert status == 0 and lines[0] == "Ann: What time do you open on Sunday?", printed
+    assert re.fullmatch(r"  · opening_hours · \d+\.\d s", lines[-2])
+    assert lines[-1] == ("Robin, at the shop: Sunday: 11 in the morning to 3 in the afternoon")
+    assert "12 Mill Lane" in model.requests[0]["messages"][0]["content"]
+
+
+async def test_weather(model: ScriptedModel, tmp_path: Path) -> None:
+    """The guide tells the weather that a function over HTTP gave; a city unknown to it fails."""
+    async with service("weather.py") as port:
+        persona = at_port("guide.toml", port, tmp_path)
+        model.otherwise = looks_up("weather", {"city": "Oslo"})
+        status, printed = await terminal(model, "--persona", persona, "Weather in Oslo?")
+        assert status == 0 and "light snow" in printed, printed
+        model.otherwise = looks_up("weather", {"city": "Atlantis"})
+        status, printed = await terminal(model, "--persona", persona, "In Atlantis?")
+        assert "· failed" in printed and "no weather for Atlantis" in printed
+
+
+async def test_handbook(model: ScriptedModel, tmp_path: Path) -> None:
+    """Support reads the passage that answers, by an MCP server over HTTP."""
+    async with service("handbook.py") as port:
+        persona = at_port("support.toml", port, tmp_path)
+        model.otherwise = looks_up("search_handbook", {"question": "How do I reset the box?"})
+        status, printed = await terminal(model, "--persona", persona, "How do I reset it?")
+        assert status == 0 and "fifteen seconds" in printed, printed
+
+
+async def test_fixed_lines() -> None:
+    """A mind of kind `lines` needs no model; what no pattern matches is left to the voice."""
+    status, printed = await terminal(
+        None,
+        *("--persona", "examples/minds/greeter.toml"),
+        *("Hi! Where is the toilet?", "Pardon?", "Do you like music?"),
+    )
+    answer = "Kim, at the door: The toilets are on the left, behind the stairs."
+    assert status == 0
+    assert printed.splitlines()[1::2] == [answer, answer, "(leaves the answer to the voice)"]
+
+
+async def test_a_model_that_is_away_is_said() -> None:
+    """The terminal says what a room would be warned of."""
+    away = ScriptedModel(url=f"http://127.0.0.1:{free_port()}/v1")
+    status, printed = await terminal(away, "--persona", "examples/minds/shop.toml", "Hello?")
+    assert status == 0 and "The language model cannot be reached" in printed
+
+
+@pytest.mark.parametrize(
+    ("persona", "refusal"),
+    [
+        ("nobody", "is no file"),
+        ("chef", "has no table [mind]"),
+        ("examples/minds/shop.toml", "MIND_URL and MIND_MODEL"),
+    ],
+)
+async def test_what_lacks_is_said(persona: str, refusal: str) -> None:
+    """Without a persona, a mind or a model the command says which."""
+    status, printed = await terminal(None, "--persona", persona, "Hello?")
+    assert status == 2 and refusal in printed and "Traceback" not in printed
+
+
+@pytest.mark.parametrize(
+    ("question", "heading"),
+    [
+        ("How do I reset the box?", "Reset"),
+        ("Where is my wifi password, the wireless one?", "Wireless password"),
+        ("The light blinks red", "The lights"),
+        ("We are moving to a new address", "Moving house"),
+    ],
+)
+def test_the_handbook_is_searched_by_words(question: str, heading: str) -> None:
+    """The passage that shares most rare words with the question comes first."""
+    assert handbook.best(question, handbook.passages())[0].startswith(heading)
+    assert handbook.best("Quantum chromodynamics?", handbook.passages()) == []
+
+
+def test_the_document_names_what_is_there() -> None:
+    """Each file and command that docs/minds.md names exists."""
+    text = (PROJECT / "docs" / "minds.md").read_text()
+    for path in re.findall(r"examples/minds/[\w.]+", text):
+        assert (PROJECT / path).is_file(), path
+    for command in re.findall(r"^\.venv/bin/python (.*)$", text, re.MULTILINE):
+        words = shlex.split(command)
+        assert words[:2] == ["-m", "mind"] or (PROJECT / words[0]).is_file(), command

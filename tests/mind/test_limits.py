@@ -1,0 +1,95 @@
+"""Limits: calls a minute, retries, warnings, sizes. With a clock of the test's own."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mind.limits import CUT_MARK, CallBudget, Retry, Warnings, cut
+from mind.pending import PendingLines
+
+
+class Clock:
+    """A clock that the test sets."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@given(st.lists(st.floats(0.0, 30.0), max_size=60), st.integers(1, 5))
+def test_no_minute_has_more_calls_than_allowed(gaps_s: list[float], most: int) -> None:
+    """In any period of 60 s at most so many calls are made, and no free call is denied."""
+    clock = Clock()
+    budget = CallBudget(most, clock)
+    made_s: list[float] = []
+    for gap_s in gaps_s:
+        clock.now_s += gap_s
+        recent = [at_s for at_s in made_s if clock.now_s - at_s < 60.0]
+        assert budget.take() is (len(recent) < most)
+        if len(recent) < most:
+            made_s.append(clock.now_s)
+
+
+def test_each_retry_waits_longer() -> None:
+    """A failure doubles the wait up to the last; failures of one moment count once."""
+    clock = Clock()
+    retry = Retry(2.0, 10.0, clock)
+    waits_s = []
+    for _ in range(4):
+        retry.failed()
+        retry.failed()
+        begun_s = clock.now_s
+        while not retry.ready:
+            clock.now_s += 0.5
+        waits_s.append(clock.now_s - begun_s)
+    assert waits_s == [2.0, 4.0, 8.0, 10.0]
+    retry.failed()
+    retry.worked()
+    assert retry.ready
+
+
+def test_a_trouble_that_lasts_is_one_warning() -> None:
+    """Another warning of the same trouble needs success between them, and a minute."""
+    clock = Clock()
+    warnings = Warnings(60.0, clock)
+    assert warnings.trouble("mind_away") is not None
+    clock.now_s = 500.0
+    assert warnings.trouble("mind_away") is None
+    assert warnings.trouble("tool_away") is not None
+    warnings.worked("mind")
+    assert warnings.trouble("tool_away") is None
+    assert warnings.trouble("mind_away") is not None
+    warnings.worked("mind")
+    clock.now_s = 530.0
+    assert warnings.trouble("mind_away") is None
+
+
+@given(st.text(), st.integers(0, 40))
+def test_a_cut_text_fits(text: str, most: int) -> None:
+    """A text is never longer than allowed, and whole where it fits."""
+    short = cut(text, most)
+    assert len(short) <= max(most, 0)
+    assert short == text or (len(text) > most and (most < len(CUT_MARK) or CUT_MARK in short))
+
+
+@given(st.lists(st.sampled_from(["add", "end", "drop"])), st.integers(1, 3))
+def test_a_voice_has_few_lines_at_a_time(steps: list[str], ahead: int) -> None:
+    """Lines are given in order, at most `ahead` unended; dropped ones are never given later."""
+    given_lines: list[str] = []
+    pending = PendingLines(lambda say: given_lines.append(say.line_id), ahead)
+    open_lines: list[str] = []
+    for step in steps:
+        before = len(given_lines)
+        if step == "add":
+            pending.add("p1", "Yes.")
+        elif step == "end" and open_lines:
+            assert pending.ended(open_lines.pop(0))
+            pending.go_on()
+        elif step == "drop":
+            assert list(pending.drop()) == open_lines
+            open_lines.clear()
+        open_lines += given_lines[before:]
+        assert len(open_lines) <= ahead
+        assert bool(pending) is bool(open_lines)
+    assert not pending.ended("unknown")

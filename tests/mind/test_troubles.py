@@ -1,0 +1,176 @@
+"""Everything that can go wrong with a model: the voice goes on, and the room gets one warning."""
+
+import asyncio
+import gzip
+import json
+import logging
+import time
+
+import pytest
+
+from harness.language_model import Reply, ScriptedModel, calls, hang, raw, says
+from harness.servers import free_port
+from tests.mind.conftest import KEY, Host, Open
+
+NO_RETRY_WAIT = {"first_retry_s": 0.0, "last_retry_s": 0.0}
+CHUNK = b'data: {"choices": [{"index": 0, "delta": {"content": "blah "}}]}\n\n'
+
+
+def data(fields: object) -> bytes:
+    """One server-sent event."""
+    return f"data: {json.dumps(fields)}\n\n".encode()
+
+
+async def twice(host: Host) -> None:
+    """Ask twice: a trouble that lasts is one warning."""
+    for _ in range(2):
+        host.mind.heard("Ann", "What time is it?", final=True)
+        async with asyncio.timeout(20):
+            await host.mind.settle()
+
+
+async def test_a_mind_that_is_away(open_room: Open) -> None:
+    """Nothing listens at the address."""
+    async with open_room(url=f"http://127.0.0.1:{free_port()}/v1", **NO_RETRY_WAIT) as host:
+        await twice(host)
+        assert host.troubles == ["mind_away"] and host.sentences == []
+
+
+async def test_a_mind_that_hangs(open_room: Open, model: ScriptedModel) -> None:
+    """A call ends at its time limit, however slowly bytes come."""
+    model.reply(hang, raw(b": wait\n\n", forever=True, pause_s=0.05))
+    begun_s = time.monotonic()
+    async with open_room(call_within_s=0.5, **NO_RETRY_WAIT) as host:
+        await twice(host)
+        assert host.troubles == ["mind_slow"]
+    assert time.monotonic() - begun_s < 5.0
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(401, "mind_refused"), (404, "mind_refused"), (429, "mind_refused"), (500, "mind_away")],
+)
+async def test_a_mind_that_is_refused(
+    open_room: Open, model: ScriptedModel, status: int, code: str
+) -> None:
+    """A server's refusal is one warning, tried once each time, without the server's words."""
+    model.reply(status, status)
+    async with open_room(**NO_RETRY_WAIT) as host:
+        await twice(host)
+        assert host.troubles == [code]
+        assert KEY not in repr(host.events)
+    assert len(model.requests) == 2
+
+
+NONSENSE = {
+    "html": raw(b"<html>Welcome!</html>\n\n"),
+    "nothing": raw(),
+    "broken json": raw(b"data: {nonsense\n\n"),
+    "no utf-8": raw(b'data: {"choices": "\xff\xfe"}\n\n'),
+    "another object": raw(data({"answer": 42})),
+    "wrong types": raw(data({"choices": "none"})),
+    "no delta": raw(data({"choices": [{"index": 0}]})),
+    "calls of wrong type": raw(data({"choices": [{"delta": {"tool_calls": [7]}}]})),
+    "a list": raw(data([1, 2])),
+    "null": raw(data(None)),
+    "broken arguments": calls(("say", "text = hello")),
+}
+
+
+@pytest.mark.parametrize("reply", NONSENSE.values(), ids=NONSENSE.keys())
+async def test_a_mind_that_answers_nonsense(
+    open_room: Open, model: ScriptedModel, reply: Reply
+) -> None:
+    """An answer that cannot be read is not said; the next one is."""
+    model.reply(reply, reply, says("Better."))
+    async with open_room(**NO_RETRY_WAIT) as host:
+        await twice(host)
+        assert host.troubles == ["mind_nonsense"] and host.sentences == []
+        await host.ask("Again?")
+        assert host.sentences == ["Better."]
+
+
+async def test_an_error_within_the_stream(open_room: Open, model: ScriptedModel) -> None:
+    """A server that refuses after it has begun is a refusal, without its words."""
+    model.reply(raw(data({"error": {"message": f"bad {KEY}"}})))
+    async with open_room(**NO_RETRY_WAIT) as host:
+        await host.ask("Hi")
+        assert host.troubles == ["mind_refused"] and KEY not in repr(host.events)
+
+
+FLOODS = {
+    "pieces": raw(CHUNK * 100, forever=True),
+    "one line": raw(b"data: " + b"x" * 60_000, b"y" * 60_000, forever=True),
+    "calls": calls(*[("leave_to_voice", {})] * 500),
+    "arguments": calls(("say", {"x": "y" * 100_000}), piece=5000),
+}
+
+
+@pytest.mark.parametrize("reply", FLOODS.values(), ids=FLOODS.keys())
+async def test_a_mind_that_floods(open_room: Open, model: ScriptedModel, reply: Reply) -> None:
+    """An endless answer is broken off before its time limit, whatever it consists of."""
+    model.reply(reply, says("Better."))
+    begun_s = time.monotonic()
+    async with open_room() as host:
+        await host.ask("Hi")
+        assert host.troubles == ["mind_flood"] and host.sentences == []
+        assert time.monotonic() - begun_s < 4.0
+        await host.ask("Again?")
+        assert host.sentences == ["Better."]
+
+
+async def test_an_answer_that_does_not_end_is_cut(open_room: Open, model: ScriptedModel) -> None:
+    """Of a sermon so much is said as an answer may have."""
+    model.reply(says("And so on it goes. " * 200, piece=100))
+    async with open_room(answer_characters=100) as host:
+        await host.ask("Hi")
+        assert len(host.sentences) == 5 and host.troubles == ["mind_flood"]
+
+
+async def test_compressed_bytes_are_not_read(open_room: Open, model: ScriptedModel) -> None:
+    """A small compressed answer may be huge: it was not asked for, and is a flood."""
+    model.headers["Content-Encoding"] = "gzip"
+    model.reply(raw(gzip.compress(CHUNK)))
+    async with open_room() as host:
+        await host.ask("Hi")
+        assert host.troubles == ["mind_flood"]
+
+
+async def test_a_server_that_failed_is_left_alone_for_a_while(
+    open_room: Open, model: ScriptedModel
+) -> None:
+    """No retry storm: after a failure no request is made before the wait is over."""
+    model.reply(500, says("Back."))
+    async with open_room(first_retry_s=0.5) as host:
+        for _ in range(20):
+            await host.ask("Are you there?")
+        assert len(model.requests) == 1 and host.troubles == ["mind_away"]
+        await asyncio.sleep(0.5)
+        await host.ask("And now?")
+        assert host.sentences == ["Back."]
+
+
+async def test_a_room_asks_so_often_a_minute(open_room: Open, model: ScriptedModel) -> None:
+    """More calls than allowed are not made, and are one warning."""
+    async with open_room(calls_per_minute=3) as host:
+        for _ in range(6):
+            await host.ask("And now?")
+        assert len(model.requests) == 3 and host.troubles == ["mind_busy"]
+
+
+async def test_neither_key_nor_words_are_logged(
+    open_room: Open,
+    model: ScriptedModel,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A log of everything shows neither the key, nor what people say, nor what is answered."""
+    caplog.set_level(logging.DEBUG)
+    model.reply(says("Pineapple."), 401, raw(data({"error": {"message": KEY}})))
+    async with open_room(**NO_RETRY_WAIT) as host:
+        for _ in range(3):
+            await host.ask("Tell me about rhubarb")
+    logged = caplog.text + "".join(capsys.readouterr())
+    assert "mind_trouble" in logged
+    for secret in (KEY, "rhubarb", "Pineapple"):
+        assert secret not in logged

@@ -1,0 +1,88 @@
+"""Minds in the operator's files: what is read, and what is refused in words."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.errors import InvalidInput
+from protocol.minds import ChatMind, HttpFunction, McpTools, load_minds, mind_named, read_mind
+
+LINES = '[mind]\nkind = "lines"\n[[mind.lines]]\nwhen = ["hi|hello"]\nsay = ["Hello."]\n'
+WEATHER = {"name": "weather", "http": "http://127.0.0.1:1/w", "description": "The weather."}
+
+
+def test_a_persona_file_defines_a_mind_of_its_name(tmp_path: Path) -> None:
+    """A table `[mind]` is one under the file's name, a file of minds has several."""
+    (tmp_path / "chef.toml").write_text(f'label = "Chef"\n{LINES}')
+    (tmp_path / "guide.toml").write_text('label = "Guide"\nmind = "hours"\n')
+    (tmp_path / "minds.toml").write_text('[hours]\nkind = "chat"\n')
+    files = [tmp_path / "chef.toml", tmp_path / "guide.toml"]
+    minds = load_minds(files, tmp_path / "minds.toml")
+    assert {name: mind.kind for name, mind in minds.items()} == {"chef": "lines", "hours": "chat"}
+    assert mind_named({"mind": {"kind": "lines"}}, "chef") == "chef"
+    assert mind_named({"mind": "hours"}, "guide") == "hours"
+    assert mind_named({}, "guide") is None
+
+
+def test_two_minds_cannot_have_one_name(tmp_path: Path) -> None:
+    """A file of minds cannot replace a persona's own."""
+    (tmp_path / "chef.toml").write_text(LINES)
+    (tmp_path / "minds.toml").write_text('[chef]\nkind = "chat"\n')
+    with pytest.raises(InvalidInput, match=r"minds\.toml: 'chef' is the mind of a persona"):
+        load_minds([tmp_path / "chef.toml"], tmp_path / "minds.toml")
+
+
+def test_tools_are_told_apart_by_their_fields() -> None:
+    """`mcp` is a server by address or command, `http` is one function."""
+    tools = [{"mcp": "https://x.example/mcp"}, {"mcp": ["python", "-m", "x"]}, WEATHER]
+    mind = read_mind({"kind": "chat", "tools": tools}, "test")
+    assert isinstance(mind, ChatMind)
+    assert [type(tool) for tool in mind.tools] == [McpTools, McpTools, HttpFunction]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"kind": "none"},
+        {"kind": "lines", "lines": []},
+        {"kind": "lines", "lines": [{"when": ["hi"]}]},
+        {"kind": "lines", "lines": [{"when": ["hi"], "say": ["a"], "repeat": True}]},
+        {"kind": "lines", "lines": [{"when": ["*"], "say": ["a"]}]},
+        {"kind": "lines", "lines": [{"when": ["(a+)+$"], "say": ["a"]}]},
+        {"kind": "chat", "tools": [{"mcp": "file:///etc/passwd"}]},
+        {"kind": "chat", "tools": [{"mcp": []}]},
+        {"kind": "chat", "tools": [{"mcp": ["x"], "headers": {"A": "b"}}]},
+        {"kind": "chat", "tools": [{"mcp": "http://x", "env": {"A": "b"}}]},
+        {"kind": "chat", "tools": [{"http": "http://x", "name": "a b", "description": "x"}]},
+        {"kind": "chat", "tools": [WEATHER | {"within_s": 0}]},
+        {"kind": "chat", "api_key": "sk-secret"},
+    ],
+)
+def test_what_cannot_be_used_is_refused(table: dict[str, Any]) -> None:
+    """The refusal names the source; it never shows a value, which may be a key."""
+    with pytest.raises(InvalidInput, match=r"^chef\.toml: ") as refusal:
+        read_mind(table, "chef.toml")
+    assert "sk-secret" not in str(refusal.value)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["kind", "lines", "tools", "mcp", "x"]), inner)
+        ),
+        max_leaves=8,
+    )
+)
+def test_any_table_is_read_or_refused(table: Any) -> None:
+    """No table fails in another way, and what is read can be written as JSON."""
+    try:
+        mind = read_mind(table, "test")
+    except InvalidInput:
+        return
+    assert json.loads(mind.model_dump_json())["kind"] == mind.kind

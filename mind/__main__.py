@@ -77,6 +77,7 @@ def _persona(path: Path) -> PersonaInRoom:
 
 async def _talk(minds: Minds, persona: PersonaInRoom, name: str, questions: Sequence[str]) -> None:
     async with minds:
+        await minds.ready()
         room = minds.open_room([persona])
         screen = _Screen(room, persona)
         reading = asyncio.create_task(screen.show())

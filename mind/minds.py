@@ -75,6 +75,11 @@ class Minds:
         await asyncio.gather(self._starting, return_exceptions=True)
         await self._stack.aclose()
 
+    async def ready(self) -> None:
+        """Wait until each tool server is connected or has failed. Rooms need not wait."""
+        assert self._starting is not None
+        await asyncio.wait([self._starting])
+
     def open_room(self, personas: Iterable[PersonaInRoom]) -> RoomMind:
         """Give the mind of a room with these personas."""
         return RoomMind(self, personas)

@@ -20,7 +20,6 @@ from protocol.minds import ChatMind, LinesMind
 if TYPE_CHECKING:
     from mind.minds import Minds
 
-TOOLS_WAIT_S = 3.0  # of an answer for tool servers that are not yet connected
 OWN_LIMITS = frozenset[TroubleCode]({"mind_busy", "mind_flood"})  # no failure of the server
 
 Fate = Literal["said", "cut_off", "refused"]
@@ -146,7 +145,7 @@ class RoomMind:
         minds = self._minds
         try:
             toolbox = minds.toolbox(persona.mind)
-            if await toolbox.connect(TOOLS_WAIT_S):
+            if await toolbox.connect(minds.limits.tool_wait_s):
                 self._warnings.worked("tool")
             else:
                 self._warn("tool_away")

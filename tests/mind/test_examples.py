@@ -21,7 +21,7 @@ from harness.servers import free_port
 from protocol.config.settings import PROJECT
 
 EXAMPLES = PROJECT / "examples" / "minds"
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 
 async def terminal(model: ScriptedModel | None, *arguments: str) -> tuple[int, str]:

@@ -9,15 +9,16 @@ import pytest
 
 from harness.language_model import ScriptedModel, calls, hang, results_of, says
 from mind.events import MindEvent, Say, ToolEnded, ToolStarted, Withdraw
+from mind.limits import Limits
 from mind.minds import Minds
 from mind.thread import MindThread
 from protocol.errors import InvalidInput
-from tests.mind.conftest import CHEF, chat, settings_of
+from tests.mind.conftest import CHEF, PATIENT, WITHIN_S, chat, settings_of
 
 
 async def next_event(events: "queue.Queue[MindEvent]") -> MindEvent:
     """The next event that a host was given."""
-    return await asyncio.to_thread(events.get, timeout=5)
+    return await asyncio.to_thread(events.get, timeout=WITHIN_S)
 
 
 async def test_two_rooms_on_one_thread(model: ScriptedModel) -> None:
@@ -60,7 +61,7 @@ async def test_a_command_is_started_from_that_thread(model: ScriptedModel) -> No
     model.reply(calls(("opening_hours", {"day": "monday"})), says("Closed."))
     mind = chat({"mcp": ["python", "examples/minds/opening_hours.py"]})
     minds = await asyncio.to_thread(
-        MindThread, lambda: Minds({"chef": mind}, settings_of(model.url))
+        MindThread, lambda: Minds({"chef": mind}, settings_of(model.url), Limits(**PATIENT))
     )
     events: queue.Queue[MindEvent] = queue.Queue()
     minds.open_room([CHEF], events.put).typed("Ann", "Open on Monday?")
@@ -79,7 +80,7 @@ async def test_closing_waits_for_no_answer(model: ScriptedModel) -> None:
     room = minds.open_room([CHEF], lambda _: None)
     room.typed("Ann", "Hello?")
     await model.asked.wait()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WITHIN_S):
         await asyncio.to_thread(minds.close)
 
 

@@ -23,8 +23,7 @@ from pydantic import (
 
 from protocol.commands import LINE_LIMIT
 from protocol.errors import InvalidInput, explain
-from protocol.patterns import Matching
-from protocol.text import Clean, CleanLine
+from protocol.text import Clean, CleanLine, Matching
 
 NAME = r"[a-z][a-z0-9_]{0,31}"
 PROMPT_LIMIT = 8000  # characters of what a mind is told beside its persona's prompt

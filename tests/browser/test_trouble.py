@@ -49,7 +49,10 @@ async def test_a_guest_link_leads_into_its_room_until_that_is_full(
         session = (await http.post("/sessions", json=asked)).json()
         bearer = (await http.post(f"/sessions/{session['id']}/guests")).json()["bearer"]
     link = f"{stack.url}/?room={session['room']}#guest={bearer}"
-    async with open_visit(browser, stack, link) as first, open_visit(browser, stack, link) as second:
+    async with (
+        open_visit(browser, stack, link) as first,
+        open_visit(browser, stack, link) as second,
+    ):
         await first.join("Gus")
         await second.press("Join the room")
         await second.reaches("error")

@@ -11,13 +11,22 @@ from starlette.middleware.cors import CORSMiddleware
 from protocol.config.settings import Settings
 from token_service.auth.authenticator import credentials_of
 from token_service.errors import answer_problems
-from token_service.http import events, guests, personas, sessions, status, token, webhook, workers
+from token_service.http import (
+    events,
+    guests,
+    operators,
+    public,
+    session_personas,
+    sessions,
+    token,
+    webhook,
+)
 from token_service.http.page import serve_page
 from token_service.server.document import describe
 from token_service.server.middleware import AnswerHeaders, BodyLimit, HeadAsGet
 from token_service.service import catalogue_of, open_service
 
-ROUTES = (token, sessions, personas, events, guests, webhook, status, workers)
+ROUTES = (token, sessions, session_personas, events, guests, webhook, public, operators)
 
 
 def create_app(settings: Settings) -> FastAPI:

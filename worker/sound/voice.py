@@ -28,7 +28,7 @@ CUSHION_STEP_MS = 20
 CUSHION_MOST_MS = 60
 LAG_MS = 100  # with more than this in the queue a new frame is dropped
 FADE_OUT_WITHIN_S = 0.2
-FRAMES_WAITING = 3
+WAITING_FRAMES = 3
 
 GAPS = Counter("moshi_voice_gaps", "Frames that came after the voice had run dry")
 SKIPS = Counter("moshi_voice_skips", "Frames left out because sound had piled up")
@@ -64,7 +64,7 @@ class Voice:
         self._name = name
         self._source = rtc.AudioSource(TRACK_RATE_HZ, 1, queue_size_ms=QUEUE_MS)
         self._resampler = Resampler(up=2)
-        self._frames: deque[Pcm] = deque(maxlen=FRAMES_WAITING)
+        self._frames: deque[Pcm] = deque(maxlen=WAITING_FRAMES)
         self._has_frame = asyncio.Event()
         self._cushion_ms = 0  # 0: nothing was played yet
         self._is_ending = False

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from livekit import rtc
 
 from protocol.personas import Persona
 from worker.admission import HOLD_S, JobAdmission
@@ -15,7 +16,7 @@ from worker.retries import FIRST_S, MOST_S, Retries
 from worker.room.words import PAUSE_FRAMES, SEGMENT_CHARACTERS, SegmentUpdate, Words
 from worker.sound.activity import QUIET_FRAMES, TurnTimer, VoiceActivity
 from worker.sound.ring import RING_FRAMES, SETTLE_TICKS, Ring
-from worker.sound.voice import FADE_SAMPLES, faded_in, faded_out
+from worker.sound.voice import FADE_SAMPLES, SAMPLE_RATE_HZ, Voice, faded_in, faded_out
 
 CHEF = Persona(name="chef", label="Chef")
 
@@ -248,3 +249,12 @@ class TestAdmission:
         admission.open = False
 
         assert not admission.reserve("a", 1)
+
+
+async def test_each_gap_makes_the_cushion_larger() -> None:
+    """A voice begins with 10 ms of silence, and each gap adds 20 ms, up to 60."""
+    voice = Voice(rtc.Room(), "chef")
+    lengths_ms = [1000 * len(voice._new_cushion()) // SAMPLE_RATE_HZ for _ in range(5)]
+    await voice.unpublish()
+
+    assert lengths_ms == [10, 30, 50, 60, 60]

@@ -43,6 +43,7 @@ class Heartbeat(BaseModel):
     reason: str = ""
     model: str
     model_note: str = ""  # one sentence for users, e.g. that the pocket Moshi is a demonstration
+    keys_and_values: str = ""  # type of keys and values and the reason, one sentence for users
     model_prompts: bool = False  # the model follows a persona's prompt
     model_sampling: UsualSampling = UsualSampling()  # of a persona that sets none itself
     prompt_tokens: int = Field(default=0, ge=0)  # the most that a prompt may have with its marks

@@ -91,6 +91,7 @@ class Worker:
 
         model = await asyncio.to_thread(self._load_model, self.settings, on_progress)
         self.status.model, self.status.model_note = model.name, model.note
+        self.status.keys_and_values = model.keys_and_values
         self.status.model_prompts, self.status.voices = model.prompts, model.voices
         self.status.prompt_tokens, self.status.tokenizer = model.prompt_tokens, model.tokenizer
         self.status.model_sampling = model.sampling

@@ -85,6 +85,7 @@ class HeartbeatPublisher:
             reason=self._reason(),
             model=self._status.model,
             model_note=self._status.model_note,
+            keys_and_values=self._status.keys_and_values,
             model_prompts=self._status.model_prompts,
             model_sampling=self._status.model_sampling,
             prompt_tokens=self._status.prompt_tokens,

@@ -22,6 +22,7 @@ class PublishedStatus:
         self.reason = ""
         self.model = model
         self.model_note = ""
+        self.keys_and_values = ""
         self.model_prompts = False
         self.prompt_tokens = 0
         self.tokenizer = b""

@@ -4,7 +4,8 @@ from deploy.doctor.finding import Finding, fail, ok, warn
 from deploy.doctor.gpu import Card
 from deploy.doctor.sizes import EIGHT_BIT_MODEL, SEVEN_B_IN_8_BITS, ModelSizes
 from protocol.errors import InvalidInput
-from worker.engine.capacity import SHORTEST_CONTEXT
+from worker.engine.capacity import SHORTEST_CONTEXT, MemoryPlan
+from worker.engine.kv_choice import KvType, choose
 
 REAL_TIME_BYTES = 200 << 20  # weights that a CPU core reads in time; the worker warns too
 PCIE_BYTES_S = 25e9  # what a card's bus carries in practice (PCIe 4.0 x16)
@@ -12,19 +13,23 @@ FRAME_MS = 80
 
 
 def sessions(
-    sizes: ModelSizes, card: Card | None, cpu_free_bytes: int, capacity: int | None
+    sizes: ModelSizes,
+    card: Card | None,
+    cpu_free_bytes: int,
+    capacity: int | None,
+    kv_dtype: KvType = "auto",
 ) -> Finding:
     """Check how many sessions of the model fit into memory."""
     if card is None:
         return _on_cpu(sizes, cpu_free_bytes, capacity)
-    plan = sizes.plan(card.name, card.free_bytes, on_gpu=True)
+    plan = _plan(sizes, card, capacity, kv_dtype)
     try:
         return ok("sessions.plan", plan.line(plan.slots(capacity)))
     except InvalidInput as error:
-        if capacity is not None and _fits(sizes, card):
+        if capacity is not None and _fits(sizes, card, kv_dtype):
             return fail("sessions.too_many", str(error), "an empty CAPACITY= takes as many as fit")
         need = str(error).partition("; what would fit")[0]
-        return fail("sessions.no_room", need, _what_fits(sizes, card))
+        return fail("sessions.no_room", need, _what_fits(sizes, card, kv_dtype))
 
 
 def unknown(model: str) -> Finding:
@@ -47,27 +52,37 @@ def _on_cpu(sizes: ModelSizes, free_bytes: int, capacity: int | None) -> Finding
     return ok("sessions.cpu", line)
 
 
-def _fits(sizes: ModelSizes, card: Card) -> int:
+def _plan(sizes: ModelSizes, card: Card, capacity: int | None, kv_dtype: KvType) -> MemoryPlan:
+    """Return the worker's plan with the type of keys and values that the worker would choose."""
+    own, in_int8 = (
+        sizes.plan(card.name, card.free_bytes, on_gpu=True, int8=each) for each in (False, True)
+    )
+    return choose(
+        kv_dtype, own, in_int8, own_type="bfloat16", capacity=capacity, no_kernels=None
+    ).plan
+
+
+def _fits(sizes: ModelSizes, card: Card, kv_dtype: KvType) -> int:
     """Return how many sessions fit."""
     try:
-        return sizes.plan(card.name, card.free_bytes, on_gpu=True).slots(None)
+        return _plan(sizes, card, None, kv_dtype).slots(None)
     except InvalidInput:
         return 0
 
 
-def _what_fits(sizes: ModelSizes, card: Card) -> str:
+def _what_fits(sizes: ModelSizes, card: Card, kv_dtype: KvType) -> str:
     """Return advice on what would fit: 8-bit weights, a shorter context, or a smaller model."""
     asked = SEVEN_B_IN_8_BITS.at_context(sizes.context_frames)
     shortest = asked.at_context(SHORTEST_CONTEXT)
     if sizes.weights_bytes > asked.weights_bytes:
         for each in (asked, shortest):
-            if count := _fits(each, card):
+            if count := _fits(each, card, kv_dtype):
                 return (
                     f"MODEL={EIGHT_BIT_MODEL} CONTEXT={each.context_frames} holds {count} sessions "
                     "in 8 bits (pip install bitsandbytes; slower, and not tested here)"
                 )
     tail = "what fits: MODEL=pocket, or a card from 24 GB on"
-    if _fits(sizes.at_context(SHORTEST_CONTEXT), card):
+    if _fits(sizes.at_context(SHORTEST_CONTEXT), card, kv_dtype):
         return f"CONTEXT={SHORTEST_CONTEXT} would fit; or a larger card"
     copied_ms = sizes.weights_bytes / PCIE_BYTES_S * 1000
     return (

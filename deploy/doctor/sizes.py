@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import InvalidInput
-from worker.engine.capacity import MemoryPlan
+from worker.engine.capacity import MemoryPlan, kv_frame_bytes
 from worker.engine.files.shapes import agent_steps, is_prompted, lm_sizes, rows_taken, takes
 from worker.engine.files.weight_files import Shapes
 
@@ -26,20 +26,22 @@ class ModelSizes:
 
     weights_bytes: int
     frame_bytes: int
+    int8_frame_bytes: int
     slot_bytes: int
     context_frames: int
     voice_frames: int | None = None  # of the longest voice; None: it follows no prompts
 
-    def plan(self, device: str, free_bytes: int, *, on_gpu: bool) -> MemoryPlan:
-        """Return the worker's plan for a device."""
+    def plan(self, device: str, free_bytes: int, *, on_gpu: bool, int8: bool = False) -> MemoryPlan:
+        """Return the worker's own plan for a device, keys and values in its own type or `int8`."""
         plan = MemoryPlan(
             device=device,
             on_gpu=on_gpu,
             free_bytes=free_bytes,
             weights_bytes=self.weights_bytes,
-            frame_bytes=self.frame_bytes,
+            frame_bytes=self.int8_frame_bytes if int8 else self.frame_bytes,
             slot_bytes=self.slot_bytes,
             context_frames=self.context_frames,
+            int8=int8,
         )
         return plan.with_lm_states(self.voice_frames)
 
@@ -69,7 +71,8 @@ class ModelSizes:
 # moshi's own 7B (moshi 0.2.13 loaders.py `_lm_kwargs`): 7,687,729,152 parameters.
 SEVEN_B = ModelSizes(
     weights_bytes=2 * 7_687_729_152,
-    frame_bytes=KEYS_AND_VALUES * 32 * 4096 * 2,
+    frame_bytes=kv_frame_bytes(32, 4096, 32, 2, int8=False),
+    int8_frame_bytes=kv_frame_bytes(32, 4096, 32, 2, int8=True),
     slot_bytes=CODEC_SLOT_BYTES + KEYS_AND_VALUES * 6 * 8 * 1024 * 2,
     context_frames=3000,
 )
@@ -102,7 +105,13 @@ def sizes_of(config: Mapping[str, Any], shapes: Shapes, *, value_bytes: int) -> 
 
 
 def _sizes_of(config: Mapping[str, Any], shapes: Shapes, value_bytes: int) -> ModelSizes:
-    given = {"num_layers": 32, "depformer_num_layers": 6, "context": 3000, **config}
+    given = {
+        "num_layers": 32,
+        "num_heads": 32,
+        "depformer_num_layers": 6,
+        "context": 3000,
+        **config,
+    }
     given |= lm_sizes(config, shapes)
     steps = agent_steps(config, shapes)
     of_context = KEYS_AND_VALUES * value_bytes // given.get("kv_repeat", 1)
@@ -114,9 +123,11 @@ def _sizes_of(config: Mapping[str, Any], shapes: Shapes, value_bytes: int) -> Mo
         for name, shape in shapes.items()
         if shape and takes(name, steps)
     )
+    of_frame = given["num_layers"], given["dim"], given["num_heads"], value_bytes
     return ModelSizes(
         weights_bytes=weights,
-        frame_bytes=of_context * given["num_layers"] * given["dim"],
+        frame_bytes=kv_frame_bytes(*of_frame, int8=False),
+        int8_frame_bytes=kv_frame_bytes(*of_frame, int8=True),
         slot_bytes=CODEC_SLOT_BYTES + of_context * depformer,
         context_frames=given["context"],
         voice_frames=0 if is_prompted(config, shapes) else None,

@@ -145,6 +145,8 @@ class Settings(BaseSettings):
     """Slots: personas at a time. Unset: the model's own choice for the device."""
     context: int | None = Field(default=None, ge=16, le=65_536)
     """Frames of 80 ms that the model remembers. Unset: the model's own."""
+    kv_dtype: Literal["auto", "bf16", "int8"] = "auto"
+    """Keys and values in memory; bf16: the model's own type; auto: int8 where twice as many fit."""
     renew_at: float = Field(default=0.92, ge=0.5, le=0.95)
     """Share of the context at which a conversation's memory is renewed; it keeps up to half."""
     torch_threads: int = Field(default=1, ge=1)

@@ -22,6 +22,7 @@ class WorkerStatus(BaseModel):
     state: WorkerState
     reason: str
     model: str
+    keys_and_values: str = Field(description="What a session's memory is stored in, and why.")
     slots_total: int
     slots_used: int
     slots_free: int
@@ -70,6 +71,7 @@ def _worker_status(worker: Heartbeat, fleet: Fleet, shown_id: str) -> WorkerStat
         state=worker.state,
         reason=worker.reason,
         model=worker.model,
+        keys_and_values=worker.keys_and_values,
         slots_total=max(worker.slots_total, worker.slots_used + worker.slots_free),
         slots_used=worker.slots_used,
         slots_free=worker.slots_free,

@@ -11,6 +11,7 @@ from protocol.personas import PROMPT_LIMIT
 MIB, GIB = 2**20, 2**30
 CPU_SLOTS = 6  # of a small model, in real time on half a core
 MOST_SLOTS = 64  # on a GPU, unasked; more may fit, but no more were measured in real time
+MOST_INT8_SLOTS = 128  # the same with int8 keys and values, shown by a prototype on an H200
 SHORTEST_CONTEXT = 250  # frames, 20 s: below that no shorter context is advised
 KEPT_PROMPTS = 8  # prompt states kept for new sessions
 SILENT_FRAMES = 6  # before and after a prompt's text (`prompt_state.py`)
@@ -18,6 +19,7 @@ SILENT_FRAMES = 6  # before and after a prompt's text (`prompt_state.py`)
 # some 320; a longer one is refused, since each session's memory is planned for this many.
 TEXT_TOKENS = PROMPT_LIMIT // 2
 
+SCALE_BYTES = 2  # float16, for each head's key and each head's value
 FIXED_MARGIN_BYTES = GIB  # the device's own context, libraries and their workspaces
 MARGIN_SHARE = 0.05  # activations and fragments, as a share of everything else
 
@@ -33,6 +35,11 @@ def longest_prompt(context_frames: int, voice_frames: int) -> int:
     return voice_frames + 2 * SILENT_FRAMES + longest_text(context_frames, voice_frames)
 
 
+def kv_frame_bytes(layers: int, dim: int, heads: int, value_bytes: int, *, int8: bool) -> int:
+    """Bytes of a frame's keys and values: `value_bytes` a number, or int8 with a scale a head."""
+    return 2 * layers * (dim + SCALE_BYTES * heads if int8 else dim * value_bytes)
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
     """The memory that a model needs on a device, in bytes."""
@@ -46,6 +53,7 @@ class MemoryPlan:
     context_frames: int
     prompts_bytes: int = 0  # of prompts that are kept beside the slots
     renewal_bytes: int = 0  # of the LM state that reads a session's columns again
+    int8: bool = False  # keys and values as int8, which `frame_bytes` counts
 
     def with_lm_states(self, voice_frames: int | None) -> "MemoryPlan":
         """Add the LM states beside the slots: kept prompts, and the one that renews.
@@ -75,7 +83,8 @@ class MemoryPlan:
         """
         fit = self.most
         if asked is None and fit >= 1:
-            return min(fit, MOST_SLOTS if self.on_gpu else CPU_SLOTS)
+            most = MOST_INT8_SLOTS if self.int8 else MOST_SLOTS
+            return min(fit, most if self.on_gpu else CPU_SLOTS)
         if asked is None or asked > fit:
             raise InvalidInput(self._refusal(asked or 1, fit))
         return asked

@@ -2,8 +2,8 @@
 
 In: `push` from any thread puts a frame into a bounded inbox. Out: `deliver` is called on the engine
 thread, once per frame, and must be quick (`loop.call_soon_threadsafe`).
-The loop is gather → step → deliver. It steps as soon as any slot has a frame and the last step is
-done; no lock is held during a step.
+The loop is gather → step → deliver → joins, leaves and commands → background work. A step begins
+as `tick.py` says; no lock is held during a step.
 """
 
 import faulthandler
@@ -21,11 +21,11 @@ from worker.engine.arrays import Pcm
 from worker.engine.conversation.say import Done
 from worker.engine.model import BatchedStep, Model, StepOut
 from worker.engine.slots import Deliver, Full, Occupant, SlotFailed, SlotFrame, Slots
+from worker.engine.tick import Ticks
 
 log = structlog.get_logger(__name__)
 
-# All rooms cut frames on one grid, so frames arrive together; this catches their jitter.
-GATHER_WINDOW_S = 0.004
+JOINS_AT_A_TIME = 4  # between two steps; each is a few writes to the device
 GAP_MARGIN_S = 0.005  # work in the gap ends this long before the next frames are due
 HANGS_S = 20.0  # a step, with its joins and its gap, that takes this long never ends
 
@@ -55,7 +55,8 @@ class Engine:
         self._joining: list[Occupant] = []
         self._leaving: list[Occupant] = []
         self._commands: list[Command] = []
-        self._held_slots: set[int] = set()
+        self._joined: set[Occupant] = set()  # those that the step knows; engine thread
+        self._ticks = Ticks(model.frame_s)
         self._wake = threading.Condition()
         self._running = False
         self._work_left = False  # for the next gap
@@ -105,6 +106,7 @@ class Engine:
                 raise Full("the engine is not running")
             occupant = self._slots.take(persona, deliver, lost)
             self._joining.append(occupant)
+            self._ticks.joined(occupant, time.monotonic())
             self._wake.notify()
         return occupant
 
@@ -113,14 +115,17 @@ class Engine:
         with self._wake:
             if self._slots.release(occupant):
                 self._leaving.append(occupant)
+                self._ticks.left(occupant)
                 self._wake.notify()
 
     def push(self, occupant: Occupant, pcm: Pcm) -> None:
         """Queue a slot's next frame, `[frame_samples]` float32 in [-1, 1]. Any thread."""
         with self._wake:
-            if self._slots.put(occupant, pcm, time.monotonic()):
+            now_s = time.monotonic()
+            if self._slots.put(occupant, pcm, now_s):
                 metrics.DROPPED_FRAMES.inc()
-            self._wake.notify()
+            if self._slots.holds(occupant) and self._ticks.pushed(occupant, now_s):
+                self._wake.notify()
 
     def hush(self, occupant: Occupant, on: bool) -> None:
         """Force silence on a slot, or end it; the slot goes on listening. Any thread."""
@@ -150,10 +155,11 @@ class Engine:
                 joining, leaving, commands, rows = self._gather()
                 # Native code may hang and hold the interpreter lock.
                 faulthandler.dump_traceback_later(HANGS_S, exit=True)
+                if rows:
+                    self._answer(rows)
+                # After the step, where they delay no frame.
                 self._change_slots(joining, leaving)
                 self._execute(commands)
-                if rows:
-                    self._deliver(rows, self._step(rows))
                 self._use_gap()
                 faulthandler.cancel_dump_traceback_later()
         except BaseException as error:  # without its engine the worker cannot go on
@@ -162,22 +168,39 @@ class Engine:
             self._on_failure(error)
 
     def _gather(self) -> tuple[list[Occupant], list[Occupant], list[Command], list[Row]]:
-        """Sleep until there is work, wait a moment for the tick's other frames, take them all."""
+        """Sleep until there is work; take what there is, and frames if the tick's step is due."""
         with self._wake:
-            timeout_s = self.model.frame_s if self._work_left else None
-            self._wake.wait_for(self._has_calls, timeout=timeout_s)
-            if self._slots.waiting():
-                self._wake.wait_for(
-                    lambda: not self._running or self._slots.waiting() == self._slots.used,
-                    timeout=GATHER_WINDOW_S,
-                )
-            joining, self._joining = self._joining, []
+            rows = self._take_frames() if self._wait() else []
+            joining = self._joining[:JOINS_AT_A_TIME]
+            self._joining = self._joining[JOINS_AT_A_TIME:]
             leaving, self._leaving = self._leaving, []
-            rows = self._slots.gather()
-            if rows:
-                self._gathered_s = time.monotonic()
-            commands, self._commands = self._commands, []
+            later = set(self._joining)
+            commands = [each for each in self._commands if each[0] not in later]
+            self._commands = [each for each in self._commands if each[0] in later]
             return joining, leaving, commands, rows
+
+    def _wait(self) -> bool:
+        """Sleep until a step is due, or a join, leave or command waits. True: a step is due."""
+        while True:
+            begins_s = self._ticks.begins_at_s
+            due_in_s = None if begins_s is None else begins_s - time.monotonic()
+            if due_in_s is not None and due_in_s <= 0:
+                return True
+            if not self._running or self._joining or self._leaving or self._commands:
+                return False
+            if due_in_s is None and self._work_left:
+                self._wake.wait(self.model.frame_s)
+                return self._ticks.complete
+            self._wake.wait(due_in_s)
+
+    def _take_frames(self) -> list[Row]:
+        """Take a frame of every session that has joined and has one: the rows of a step."""
+        dropped = self._slots.drop_old(self._ticks.is_behind)
+        metrics.DROPPED_FRAMES.inc(dropped)
+        rows = self._slots.gather(self._joined)
+        self._ticks.begun(self._slots.oldest().items())
+        self._gathered_s = time.monotonic()
+        return rows
 
     def _has_calls(self) -> bool:
         """Whether a frame or a call waits, which must not wait for the gap. Holds the lock."""
@@ -186,7 +209,7 @@ class Engine:
             or self._joining
             or self._leaving
             or self._commands
-            or self._slots.waiting()
+            or self._ticks.is_open
         )
 
     def _use_gap(self) -> None:
@@ -212,14 +235,12 @@ class Engine:
         """
         with self._wake:
             hole = self._slots.hole()
-            if self._joining or self._leaving or hole is None:
+            if self._joining or self._leaving or hole is None or hole[0] not in self._joined:
                 return False
             occupant, target = hole
             source = occupant.slot
             self._slots.move(occupant, target)
         self.model.step.move(source, target)
-        self._held_slots.remove(source)
-        self._held_slots.add(target)
         return True
 
     def _gap_s(self) -> float:
@@ -235,12 +256,12 @@ class Engine:
     def _change_slots(self, joining: list[Occupant], leaving: list[Occupant]) -> None:
         """Pass leaves and joins to the step, leaves first: a slot may have both."""
         for occupant in leaving:
-            if occupant.slot in self._held_slots:
-                self._held_slots.remove(occupant.slot)
+            if occupant in self._joined:
+                self._joined.remove(occupant)
                 self.model.step.leave(occupant.slot)
         for occupant in joining:
             if self._slots.holds(occupant):
-                self._held_slots.add(occupant.slot)
+                self._joined.add(occupant)
                 with self._failing_alone(occupant):
                     self.model.step.join(occupant.slot, occupant.persona)
 
@@ -250,6 +271,12 @@ class Engine:
             if self._slots.holds(occupant):
                 with self._failing_alone(occupant):
                     command(self.model.step)
+
+    def _answer(self, rows: list[Row]) -> None:
+        begun_s = time.monotonic()
+        self._deliver(rows, self._step(rows))
+        with self._wake:
+            self._ticks.took(time.monotonic() - begun_s)
 
     def _step(self, rows: list[Row]) -> StepOut:
         self._mask[:] = False

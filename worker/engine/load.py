@@ -16,7 +16,7 @@ from sentencepiece import SentencePieceProcessor
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.personas import load_catalogue
-from worker.engine.capacity import MemoryPlan
+from worker.engine.capacity import MemoryPlan, kv_frame_bytes
 from worker.engine.conversation.prompt_state import PromptReading
 from worker.engine.conversation.renewal import RenewalRules
 from worker.engine.conversation.repertoire import read_repertoire
@@ -28,7 +28,9 @@ from worker.engine.files.model_files import CODEC_NAME, ModelFiles, find_model
 from worker.engine.files.shapes import is_prompted
 from worker.engine.files.weight_files import read_shapes, what_is_wrong
 from worker.engine.files.weights import bare_lm, load_codec, load_lm
+from worker.engine.kv_choice import KvChoice, choose
 from worker.engine.model import Model
+from worker.engine.network.ring_check import why_no_kernels
 from worker.engine.network.unsupported import UnsupportedModel
 from worker.engine.step import MoshiStep
 
@@ -74,8 +76,10 @@ def _assemble(
         if prompted:
             voices = read_voices(files.voices, settings.voices_dir, mimi.sample_rate)
         voice_frames = longest_of(voices, mimi.frame_size) if prompted else None
-        plan = plan_memory(bare, mimi, device, dtype, voice_frames)
+        choice = _choose_kv(bare, mimi, device, dtype, voice_frames, settings)
+        plan = choice.plan
         slots = plan.slots(settings.capacity)
+        progress(choice.line)
         progress(f"Memory plan for {plan.line(slots)}")
         for line in _size_lines(bare, device, dtype):
             progress(line)
@@ -90,7 +94,9 @@ def _assemble(
             budget_bytes=plan.prompts_bytes,
         )
         rules = RenewalRules(at_share=settings.renew_at)
-        step = MoshiStep(lm, mimi, slots, reading=reading, rules=rules, usual=usual)
+        step = MoshiStep(
+            lm, mimi, slots, reading=reading, rules=rules, usual=usual, stored=choice.stored
+        )
         # The catalogue's prompts are read now; a session with another prompt waits a moment.
         personas = load_catalogue(settings.personas_dir).values() if prompted else ()
         for line in step.warm(personas):
@@ -110,6 +116,7 @@ def _assemble(
         prompt_tokens=step.forcing.prompts.most_tokens if prompted else 0,
         tokenizer=tokenizer.serialized_model_proto(),
         note=note,
+        keys_and_values=choice.line,
         sample_rate_hz=mimi.sample_rate,
         frame_samples=mimi.frame_size,
     )
@@ -141,18 +148,55 @@ def _check_quantized(files: ModelFiles, *, on_gpu: bool) -> None:
         ) from error
 
 
+def _choose_kv(
+    lm: LMModel,
+    mimi: MimiModel,
+    device: torch.device,
+    dtype: torch.dtype,
+    voice_frames: int | None,
+    settings: Settings,
+) -> KvChoice:
+    """Choose the type of keys and values, with its memory plan."""
+    own, in_int8 = (
+        plan_memory(lm, mimi, device, dtype, voice_frames, int8=each) for each in (False, True)
+    )
+    return choose(
+        settings.kv_dtype,
+        own,
+        in_int8,
+        own_type=str(dtype).removeprefix("torch."),
+        capacity=settings.capacity,
+        no_kernels=why_no_kernels(device, dtype, lm.dim // _heads(lm)),
+    )
+
+
+def _heads(lm: LMModel) -> int:
+    attention = next(
+        each for each in lm.transformer.modules() if isinstance(each, StreamingMultiheadAttention)
+    )
+    return attention.num_heads
+
+
 def plan_memory(
     lm: LMModel,
     mimi: MimiModel,
     device: torch.device,
     dtype: torch.dtype,
     voice_frames: int | None = None,
+    *,
+    int8: bool = False,
 ) -> MemoryPlan:
-    """Plan a device's memory; `voice_frames` of the longest voice, None without prompts."""
+    """Plan a device's memory; `voice_frames` of the longest voice, None without prompts.
+
+    `int8`: keys and values of the language model as int8.
+    """
     name, free_bytes = _free(device)
     depformer_bytes = _attention_bytes(lm.depformer, dtype) if lm.depformer is not None else 0
     context = lm.context or 1
-    frame_bytes = _attention_bytes(lm.transformer, dtype) // context
+    value_bytes = torch.finfo(dtype).bits // 8
+    frame_bytes = kv_frame_bytes(
+        len(lm.transformer.layers), lm.dim, _heads(lm), value_bytes, int8=int8
+    )
     plan = MemoryPlan(
         device=name,
         on_gpu=device.type == "cuda",
@@ -161,6 +205,7 @@ def plan_memory(
         frame_bytes=frame_bytes,
         slot_bytes=depformer_bytes + _attention_bytes(mimi, torch.float32) + CODEC_STATE_BYTES,
         context_frames=context,
+        int8=int8,
     )
     return plan.with_lm_states(voice_frames)
 

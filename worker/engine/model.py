@@ -88,6 +88,7 @@ class Model:
     tokenizer: bytes = b""  # a sentencepiece model, to count them
     sampling: UsualSampling = field(default_factory=UsualSampling)  # the model's own
     padding: int = 3  # the text token that says nothing
+    keys_and_values: str = ""  # their type and why, one sentence for people
     note: str = ""  # one sentence for people, shown in log and page
     sample_rate_hz: int = 24_000
     frame_samples: int = 1920  # 80 ms

@@ -5,7 +5,7 @@ The engine holds its lock around every call.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
 from protocol.personas import Persona
@@ -130,15 +130,27 @@ class Slots:
         occupant.dropped += 1
         return True
 
-    def waiting(self) -> int:
-        """Return how many occupants have a frame for the next step."""
-        return sum(1 for each in self._occupants if each is not None and each.inbox)
+    def oldest(self) -> dict[Occupant, float]:
+        """Return when the oldest frame arrived of each occupant that has one."""
+        return {each: each.inbox[0][1] for each in self._occupants if each and each.inbox}
 
-    def gather(self) -> list[tuple[Occupant, Pcm, float]]:
-        """Take the oldest frame of every occupant that has one: the rows of the next step."""
+    def drop_old(self, is_behind: Callable[[Occupant], bool]) -> int:
+        """Drop all frames but the newest of the occupants that are behind; return how many."""
+        dropped = 0
+        for occupant in self._occupants:
+            while occupant and len(occupant.inbox) > 1 and is_behind(occupant):
+                occupant.inbox.popleft()
+                occupant.dropped += 1
+                dropped += 1
+        return dropped
+
+    def gather(
+        self, joined: Container[Occupant] | None = None
+    ) -> list[tuple[Occupant, Pcm, float]]:
+        """Take the oldest frame of each occupant, of those in `joined`: the next step's rows."""
         rows: list[tuple[Occupant, Pcm, float]] = []
         for occupant in self._occupants:
-            if occupant is not None and occupant.inbox:
+            if occupant and occupant.inbox and (joined is None or occupant in joined):
                 pcm, arrived_s = occupant.inbox.popleft()
                 rows.append((occupant, pcm, arrived_s))
         return rows

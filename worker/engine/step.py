@@ -25,6 +25,7 @@ from worker.engine.conversation.prompt_state import PromptReading, Prompts
 from worker.engine.conversation.renewal import Renewal, RenewalRules, history_frames
 from worker.engine.conversation.responsiveness import Responsiveness
 from worker.engine.conversation.say import Done
+from worker.engine.kv_choice import OWN_TYPE, KvMemory
 from worker.engine.model import StepOut
 from worker.engine.network.codec import CodecWeights
 from worker.engine.network.depformer import ForcedTokens
@@ -75,6 +76,7 @@ class MoshiStep:
         rules: RenewalRules | None = None,
         reading: PromptReading | None = None,
         usual: UsualSampling | None = None,
+        stored: KvMemory = OWN_TYPE,
     ) -> None:
         device, reading, rules = lm.device, reading or PromptReading(), rules or RenewalRules()
         self._usual = usual or UsualSampling()
@@ -96,7 +98,7 @@ class MoshiStep:
         self._sampling, self.forced = SamplingState.of(rows), ForcedTokens.of(rows, lm.dep_q)
         self._sizes = graph_sizes(capacity, batch_sizes, every=not self._cuda)
         with torch.no_grad():  # not inference mode: the weights stay of use to others
-            self.weights, codec = Weights(lm), CodecWeights(mimi)
+            self.weights, codec = Weights(lm, stored), CodecWeights(mimi)
             shared = (self.memory, self.ports, self.widths, self.weights, codec)
             first = reading.prompted
             self.graphs = {n: StepGraph(*shared, n, keeps_first=first) for n in self._sizes}

@@ -9,10 +9,11 @@ from deploy.doctor.finding import Finding, State
 from deploy.doctor.gpu import Card, gpu
 from deploy.doctor.sessions import sessions, unknown
 from deploy.doctor.sizes import SEVEN_B, SEVEN_B_IN_8_BITS, ModelSizes
+from worker.engine.kv_choice import KvType
 
 GIB = 1 << 30
 CPU_BYTES = 64 * GIB
-SMALL = ModelSizes(14 << 20, 3000, 4 << 20, 250)
+SMALL = ModelSizes(14 << 20, 3000, 1500, 4 << 20, 250)
 
 
 def told(finding: Finding) -> tuple[str, State]:
@@ -100,16 +101,20 @@ def test_no_gpu(nvidia_smi: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("total_mib", "count", "need"),
-    [(24_210, 3, "22.25 GiB of 23.64"), (81_559, 39, "78.35 GiB of 79.65")],
+    ("total_mib", "kv_dtype", "beside", "need"),
+    [
+        (24_210, "bf16", "1.46 GiB + 3 sessions of 1.48 GiB", "22.25 GiB of 23.64"),
+        (24_210, "auto", "762 MiB + 8 sessions of 782 MiB", "23.23 GiB of 23.64"),
+        (81_559, "bf16", "1.46 GiB + 39 sessions of 1.48 GiB", "78.35 GiB of 79.65"),
+        (81_559, "auto", "762 MiB + 78 sessions of 782 MiB", "79.32 GiB of 79.65"),
+    ],
 )
-def test_the_plan_of_a_7b(total_mib: int, count: int, need: str) -> None:
+def test_the_plan_of_a_7b(total_mib: int, kv_dtype: KvType, beside: str, need: str) -> None:
     """Weights, the second LM state, each session and margin, for cards of 24 GB and of 80."""
-    finding = sessions(SEVEN_B, card(total_mib), CPU_BYTES, None)
+    finding = sessions(SEVEN_B, card(total_mib), CPU_BYTES, None, kv_dtype)
 
     assert told(finding) == ("sessions.plan", State.OK)
-    beside = f"renewal 1.46 GiB + {count} sessions of 1.48 GiB (CONTEXT=3000)"
-    assert f"weights 14.32 GiB + {beside}" in finding.found
+    assert f"weights 14.32 GiB + renewal {beside} (CONTEXT=3000)" in finding.found
     assert finding.found.endswith(f"= {need} GiB free")
 
 
@@ -129,8 +134,8 @@ def test_a_card_of_8_gb_holds_no_7b() -> None:
 @pytest.mark.parametrize(
     ("total_mib", "advice"),
     [
-        (10_100, "MODEL=kyutai/moshiko-pytorch-q8 CONTEXT=250 holds 6 sessions in 8 bits"),
-        (15_900, "MODEL=kyutai/moshiko-pytorch-q8 CONTEXT=3000 holds 3 sessions in 8 bits"),
+        (10_100, "MODEL=kyutai/moshiko-pytorch-q8 CONTEXT=250 holds 11 sessions in 8 bits"),
+        (15_900, "MODEL=kyutai/moshiko-pytorch-q8 CONTEXT=3000 holds 7 sessions in 8 bits"),
     ],
 )
 def test_cards_between_hold_it_in_8_bits(total_mib: int, advice: str) -> None:
@@ -153,12 +158,12 @@ def test_more_sessions_than_fit() -> None:
     finding = sessions(SEVEN_B, card(24_210), CPU_BYTES, 9)
 
     assert told(finding) == ("sessions.too_many", State.FAIL)
-    assert "what would fit: CAPACITY=3 or CONTEXT=" in finding.found
+    assert "what would fit: CAPACITY=8 or CONTEXT=" in finding.found
 
 
 def test_a_7b_on_a_cpu_is_too_slow() -> None:
     """It loads and talks, with gaps in every sentence."""
-    on_cpu = sizes.ModelSizes(4 * 7_687_729_152, 1 << 20, 24 << 20, 3000)
+    on_cpu = sizes.ModelSizes(4 * 7_687_729_152, 1 << 20, 1 << 18, 24 << 20, 3000)
 
     assert told(sessions(on_cpu, None, CPU_BYTES, None)) == ("sessions.too_slow", State.WARN)
 

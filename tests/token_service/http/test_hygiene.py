@@ -180,7 +180,15 @@ async def test_metrics_show_the_fleet(http: httpx.AsyncClient, redis: Redis) -> 
 
 async def test_status_tells_each_worker(http: httpx.AsyncClient, redis: Redis) -> None:
     """State, model, slots, step time, rooms; and whether LiveKit and redis answer."""
-    await beat(redis, "one", slots_free=4, slots_used=2, step_p99_ms=31.5, hosts={"a": 1, "b": 1})
+    await beat(
+        redis,
+        "one",
+        slots_free=4,
+        slots_used=2,
+        step_p99_ms=31.5,
+        hosts={"a": 1, "b": 1},
+        keys_and_values="int8",
+    )
     await beat(redis, "two", state="error", reason="no such model", slots_free=0)
     said = (await http.get("/status")).json()
 
@@ -191,6 +199,7 @@ async def test_status_tells_each_worker(http: httpx.AsyncClient, redis: Redis) -
             "state": "ready",
             "reason": "",
             "model": "pocket",
+            "keys_and_values": "int8",
             "slots_total": 6,
             "slots_used": 2,
             "slots_free": 4,
@@ -204,6 +213,7 @@ async def test_status_tells_each_worker(http: httpx.AsyncClient, redis: Redis) -
             "state": "error",
             "reason": "no such model",
             "model": "pocket",
+            "keys_and_values": "",
             "slots_total": 0,
             "slots_used": 0,
             "slots_free": 0,

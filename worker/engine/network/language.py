@@ -19,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from protocol.errors import InvalidInput
 from worker.engine.arrays import Tokens
+from worker.engine.kv_choice import OWN_TYPE, KvMemory
 from worker.engine.network.depformer import Depformer, Projections, table_of
 from worker.engine.network.drawing import Drawer, Drawn, TokenRing
 from worker.engine.network.memory import Memory, Rows, Snapshot
@@ -44,9 +45,9 @@ class LmFrame:
 class Weights:
     """A language model, and what is derived from its weights once for all batch sizes."""
 
-    def __init__(self, lm: LMModel) -> None:
+    def __init__(self, lm: LMModel, stored: KvMemory = OWN_TYPE) -> None:
         refuse_unsupported(lm)
-        self.lm = lm
+        self.lm, self.stored = lm, stored
         self.user_codebooks = lm.n_q - lm.dep_q
         device = lm.device
         self.delays = torch.tensor(lm.delays, device=device)
@@ -68,7 +69,9 @@ class Language:
         self._gen = 1 + lm.dep_q
         self._max_delay = max(lm.delays)
         self._ring = TokenRing.of(lm, lm_rows)
-        self.transformer = RingTransformer(lm.transformer, lm_rows, "transformer", lm.dtype)
+        self.transformer = RingTransformer(
+            lm.transformer, lm_rows, "transformer", lm.dtype, stored=weights.stored
+        )
         self.offset = self.transformer.offset
         self._draw = Drawer(
             lm, Depformer(lm, weights.depformer_in, lm_rows.count), sampling_state, widths
@@ -143,7 +146,7 @@ class Prefill:
         lm_rows = self.memory.rows(1, "lm")
         self._ring = TokenRing.of(lm, lm_rows)
         self._transformer = RingTransformer(
-            lm.transformer, lm_rows, "transformer", lm.dtype, ring=frames
+            lm.transformer, lm_rows, "transformer", lm.dtype, frames, weights.stored
         )
         self._read = 0
         self._hidden: torch.Tensor | None = None

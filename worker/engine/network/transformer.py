@@ -7,7 +7,6 @@ Equal to moshi 0.2.13 modules/transformer.py and rope.py. Engine thread only.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from moshi.modules.gating import ActivationGating
@@ -21,19 +20,12 @@ from moshi.utils.quantize import QLinear
 from torch import nn
 from torch.nn import functional as F
 
+from worker.engine.kv_choice import OWN_TYPE, KvMemory
 from worker.engine.network.memory import Rows
+from worker.engine.network.ring import Filled, KvRing, Positions
 from worker.engine.network.unsupported import layers_of, refuse_transformer
 
 Op = Callable[[torch.Tensor], torch.Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class _Shared:
-    """Tensors that the layers of one step share."""
-
-    turn: torch.Tensor | None  # [B, 1, 1, T, D/2] complex rotation; None: no rope
-    index: torch.Tensor  # [B, H, T, D] where keys and values go in the ring
-    bias: torch.Tensor  # [B, 1, T, ring] 0 or -inf
 
 
 class RingTransformer:
@@ -49,6 +41,7 @@ class RingTransformer:
         name: str,
         dtype: torch.dtype,
         ring: int | None = None,
+        stored: KvMemory = OWN_TYPE,
     ) -> None:
         refuse_transformer(module)
         layers = layers_of(module)
@@ -57,6 +50,7 @@ class RingTransformer:
         self._head_dim = attention.embed_dim // attention.num_heads
         assert attention.context is not None
         self._ring = ring or attention.context
+        self._kernels = stored.kernels
         self.offset = rows.take(f"{name}.offset")  # [B] positions seen
         dtype = attended_in(attention, dtype)
         device = self.offset.device
@@ -66,20 +60,22 @@ class RingTransformer:
         self._never = torch.full((), -math.inf, dtype=dtype, device=device)
         self._freqs = _frequencies(module, self._head_dim, device)
         self._layers = [
-            _RingLayer(layer, rows, f"{name}.{n}", self._ring, dtype)
+            _RingLayer(layer, rows, f"{name}.{n}", self._ring, dtype, stored)
             for n, layer in enumerate(layers)
         ]
 
     def __call__(self, x: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
         """Advance the rows of `exec_mask` by the T positions of x `[B, T, C]`."""
         frames = x.shape[1]
-        shared, dtype = self._share(frames), x.dtype
+        shared, dtype = self._share(frames, exec_mask), x.dtype
         for layer in self._layers:
             x = layer(x, shared)
         self.offset.add_(exec_mask.long(), alpha=frames)
         return x.to(dtype)  # 8-bit weights give float16 or float32
 
-    def _share(self, frames: int) -> _Shared:
+    def _share(self, frames: int, exec_mask: torch.Tensor) -> Positions:
+        if frames == 1 and self._kernels:
+            return Positions(self._turn(self.offset[:, None]), filled=self._filled(exec_mask))
         if self._steps.shape[0] < frames:
             self._steps = torch.arange(frames, device=self._steps.device)
         steps = self._steps[:frames]
@@ -90,11 +86,15 @@ class RingTransformer:
         if frames > 1:
             seen = seen & (held[:, None] <= positions[:, :, None])
         index = (positions % self._ring)[:, None, :, None]
-        return _Shared(
+        return Positions(
             turn=self._turn(positions),
             index=index.expand(-1, self._heads, -1, self._head_dim),
             bias=torch.where(seen, self._zero, self._never)[:, None],
         )
+
+    def _filled(self, exec_mask: torch.Tensor) -> Filled:
+        length = torch.where(exec_mask, (self.offset + 1).clamp(max=self._ring), 0)
+        return Filled(self.offset % self._ring, length.int())
 
     def _turn(self, positions: torch.Tensor) -> torch.Tensor | None:
         if self._freqs is None:
@@ -113,43 +113,26 @@ class _RingLayer:
         name: str,
         ring: int,
         dtype: torch.dtype,
+        stored: KvMemory,
     ) -> None:
         attention = layer.self_attn
-        self._heads = attention.num_heads
-        head_dim = attention.embed_dim // attention.num_heads
-        ring_kv = rows.take(f"{name}.kv", 2, self._heads, ring, head_dim, dtype=dtype, frames_dim=2)
-        self._keys, self._values = ring_kv[:, 0], ring_kv[:, 1]  # [B, H, ring, D]
+        heads = attention.num_heads
+        head_dim = attention.embed_dim // heads
+        self._ring = KvRing(rows, name, heads, ring, head_dim, dtype, stored)
         self._norm1, self._norm2 = norm(layer.norm1), norm(layer.norm2)
         self._project_in, self._project_out = attention.in_projs[0], attention.out_projs[0]
         self._scale1, self._scale2 = scale(layer.layer_scale_1), scale(layer.layer_scale_2)
         self._feed = feed(layer)
 
-    def __call__(self, x: torch.Tensor, shared: _Shared) -> torch.Tensor:
-        x = x + self._scale1(self._attend(self._norm1(x), shared))
+    def __call__(self, x: torch.Tensor, shared: Positions) -> torch.Tensor:
+        y = self._project_out(self._ring(self._project_in(self._norm1(x)), shared))
+        x = x + self._scale1(y)
         return x + self._scale2(self._feed(self._norm2(x)))
-
-    def _attend(self, x: torch.Tensor, shared: _Shared) -> torch.Tensor:
-        batch, frames, _ = x.shape
-        projected = self._project_in(x).view(batch, frames, 3, self._heads, -1)
-        projected = projected.permute(0, 2, 3, 1, 4)  # [B, 3, H, T, D]
-        q, k = rotate(projected[:, :2], shared.turn).unbind(1)
-        self._keys.scatter_(2, shared.index, k)
-        self._values.scatter_(2, shared.index, projected[:, 2])
-        y = F.scaled_dot_product_attention(q, self._keys, self._values, shared.bias)
-        return self._project_out(y.transpose(1, 2).reshape(batch, frames, -1))
 
 
 def attended_in(attention: StreamingMultiheadAttention, dtype: torch.dtype) -> torch.dtype:
     """Return the type of keys and values: float16 for 8-bit weights, otherwise the model's."""
     return torch.float16 if isinstance(attention.in_projs[0], QLinear) else dtype
-
-
-def rotate(qk: torch.Tensor, turn: torch.Tensor | None) -> torch.Tensor:
-    """Rotate `[B, 2, H, T, D]`, neighbouring numbers as pairs, in float32."""
-    if turn is None:
-        return qk
-    pairs = torch.view_as_complex(qk.float().unflatten(-1, (-1, 2)).contiguous())
-    return torch.view_as_real(pairs * turn).flatten(-2).to(qk.dtype)
 
 
 def norm(module: nn.Module) -> Op:

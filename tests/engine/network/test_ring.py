@@ -1,0 +1,244 @@
+"""The ring of keys and values: both types, read by torch and by the kernels.
+
+The kernels run on the card where there is one, else on the CPU through Triton's interpreter.
+"""
+
+import os
+import subprocess
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tests.engine.test_step import GREEDY, sounds
+from tests.engine.tiny import tiny_lm, tiny_mimi
+from worker.engine.conversation.replay import tokens_ahead
+from worker.engine.kv_choice import KvMemory
+from worker.engine.network.language import Prefill, Weights
+from worker.engine.network.memory import Memory
+from worker.engine.network.ring import (
+    Filled,
+    KvRing,
+    Positions,
+    dequantize,
+    quantize,
+)
+from worker.engine.step import MoshiStep
+
+# Triton 3.6's interpreter with the pinned numpy.
+pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array with ndim > 0")
+
+CARD = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if CARD else "cpu")
+HEADS, DIM = 2, 16
+CONTEXT = 12
+
+
+@pytest.fixture
+def kernels() -> ModuleType:
+    """The kernels, compiled for the card or interpreted (tests/engine/conftest.py)."""
+    return pytest.importorskip("worker.engine.network.ring_kernels")
+
+
+def attended(q: torch.Tensor, kv: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+    """Torch's attention over the first `length` places of each row, in float32."""
+    bias = torch.zeros(len(q), 1, 1, kv.shape[3], device=q.device)
+    places = torch.arange(kv.shape[3], device=q.device)
+    bias.masked_fill_(places >= length[:, None, None, None], -torch.inf)
+    keys, values = kv.float().unbind(1)
+    return F.scaled_dot_product_attention(q.float()[:, :, None], keys, values, bias)[:, :, 0]
+
+
+@pytest.mark.parametrize("splits", [1, 4])
+@pytest.mark.parametrize("int8", [False, True])
+def test_attention_reads_what_is_filled(kernels: ModuleType, int8: bool, splits: int) -> None:
+    """Rows of every age get torch's attention over their filled places; a masked row gets 0."""
+    torch.manual_seed(0)
+    length = torch.tensor([1, 127, 0, 300, 129], dtype=torch.int32, device=DEVICE)
+    q = torch.randn(5, HEADS, DIM, dtype=torch.float16, device=DEVICE)
+    kv = torch.randn(5, 2, HEADS, 300, DIM, dtype=torch.float16, device=DEVICE)
+    kept, scales = quantize(kv) if int8 else (kv, None)
+    kv = kv if scales is None else dequantize(kept, scales)
+    places = torch.arange(300, device=DEVICE)
+    beyond = (places >= length[:, None])[:, None, None]
+    kept.masked_fill_(beyond[..., None], 100)  # must not be read
+    out = kernels.attend(q, length, kept, scales, splits)
+
+    running = length > 0
+    expected = attended(q[running], kv[running], length[running])
+    torch.testing.assert_close(out[running].float(), expected, atol=2e-3, rtol=2e-3)
+    assert not out[~running].any()
+
+
+def ring_of(stored: KvMemory, ring: int, rows: int) -> tuple[KvRing, Memory]:
+    """A layer's ring in a memory of its own."""
+    memory = Memory(rows, DEVICE)
+    dtype = torch.float16 if CARD else torch.float32
+    layer = KvRing(memory.rows(rows, "lm"), "layer", HEADS, ring, DIM, dtype, stored)
+    return layer, memory
+
+
+def positions(offset: torch.Tensor, runs: torch.Tensor, ring: int) -> tuple[Positions, Positions]:
+    """What one position of each row is for torch, and for the kernels."""
+    angle = offset.float()[:, None, None, None, None] * torch.rand(DIM // 2, device=DEVICE)
+    turn = torch.complex(angle.cos(), angle.sin())
+    places = offset % ring
+    held = torch.arange(ring, device=DEVICE) <= offset[:, None]
+    bias = torch.where(held, 0.0, -torch.inf)[:, None, None]
+    index = places[:, None, None, None].expand(-1, HEADS, 1, DIM)
+    length = torch.where(runs, (offset + 1).clamp(max=ring), 0).int()
+    dtype = torch.float16 if CARD else torch.float32
+    return (
+        Positions(turn, index, bias.to(dtype)),
+        Positions(turn, filled=Filled(places, length)),
+    )
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_kernels_write_and_read_as_torch_at_every_place(kernels: ModuleType, int8: bool) -> None:
+    """Twice around the ring, rows of different ages and some masked: the same ring, the same sound.
+
+    A masked row is not written at all, where torch writes what its next frame writes again.
+    """
+    torch.manual_seed(1)
+    ring = 4
+    by_torch, expected = ring_of(KvMemory(int8), ring, rows=3)
+    by_kernels, memory = ring_of(KvMemory(int8, kernels=True), ring, rows=3)
+    offset = torch.tensor([0, 3, 6], device=DEVICE)
+    for n in range(2 * ring):
+        runs = torch.tensor([True, n % 3 != 1, True], device=DEVICE)
+        x = torch.randn(3, 1, 3 * HEADS * DIM, device=DEVICE)
+        x = x.half() if CARD else x
+        for_torch, for_kernels = positions(offset, runs, ring)
+        y, z = by_torch(x, for_torch), by_kernels(x, for_kernels)
+        torch.testing.assert_close(z[runs], y[runs], atol=2e-3 if CARD else 1e-5, rtol=1e-3)
+        if runs.all():  # what torch wrote for the masked row is overwritten by now
+            for name, tensor in memory.tensors.items():
+                kept = expected.tensors[name].float()
+                torch.testing.assert_close(tensor.float(), kept, atol=1 if CARD else 0, rtol=0)
+        offset = offset + runs
+
+
+def test_scales_hold_what_is_tiny_and_what_is_large() -> None:
+    """A vector differs from its int8 by half a step at most, whatever its size."""
+    torch.manual_seed(2)
+    x = torch.randn(6, DIM) * torch.tensor([0.0, 1e-4, 1e-2, 1.0, 1e2, 1e4])[:, None]
+    kept, scale = quantize(x)
+    error = (dequantize(kept, scale) - x).abs().amax(dim=-1)
+
+    assert (error <= 0.55 * scale.float()).all()
+    assert kept.abs().amax(dim=-1).tolist()[1:] == [pytest.approx(127, abs=4)] + [127] * 4
+
+
+def int8_step(capacity: int, *, kernels: bool = False) -> MoshiStep:
+    """A step over the tiny Moshi that remembers in int8."""
+    stored = KvMemory(int8=True, kernels=kernels)
+    return MoshiStep(tiny_lm(context=CONTEXT), tiny_mimi(), capacity, stored=stored)
+
+
+def listen(step: MoshiStep, slots: list[int], frames: int, seed: int = 4) -> list[list[int]]:
+    """Let the slots hear the same frames; return the text of each at every frame."""
+    mask = np.isin(np.arange(step.capacity), slots)
+    heard = sounds(seed, frames)
+    texts = [step.run(np.broadcast_to(f, (step.capacity, 1920)), mask).text for f in heard]
+    return [[int(text[slot]) for text in texts] for slot in slots]
+
+
+def test_a_step_with_kernels_is_the_step_without(kernels: ModuleType) -> None:
+    """Through the ring's wrap the same words come with the kernels as with torch."""
+    texts: list[list[list[int]]] = []
+    for use in (False, True):
+        step = int8_step(2, kernels=use)
+        step.join(0, GREEDY)
+        texts.append(listen(step, [0], 3))
+        step.join(1, GREEDY)
+        texts[-1] += listen(step, [0, 1], CONTEXT - 2, seed=5)
+
+    assert texts[0] == texts[1]
+    assert len(set(texts[0][2])) > 3
+
+
+def test_int8_sessions_are_copied_with_their_scales() -> None:
+    """A session that moves, and one that begins from a snapshot, go on as the one that stayed."""
+    step = int8_step(4)
+    for slot in (0, 2):
+        step.join(slot, GREEDY)
+    listen(step, [0, 2], CONTEXT + 3)
+    step.move(2, 1)
+    step.join(3, GREEDY)
+    for part in ("lm", "codec"):
+        step.memory.load(3, step.memory.save(0, part))
+    stays, moved, loaded = listen(step, [0, 1, 3], CONTEXT, seed=6)
+
+    assert stays == moved == loaded
+    assert len(set(stays)) > 3
+
+
+def test_an_int8_state_that_was_read_ahead_is_the_one_that_listened() -> None:
+    """Read in pieces or one by one, keys and values are the same int8 but for rounding."""
+    step = int8_step(1)
+    step.join(0, GREEDY)
+    columns: list[np.ndarray] = []
+    for frame in sounds(12, CONTEXT):
+        step.run(frame, np.array([True]))
+        columns.append(step.columns[0].copy())
+    lived = step.memory.save(0, "lm")
+    prefill = Prefill(step.weights, CONTEXT)
+    prefill.read(np.stack(columns[:7]))
+    prefill.read(np.stack(columns[7:]))
+    read = prefill.snapshot(*tokens_ahead(step.memory, 0))
+    in_float = Prefill(Weights(step.weights.lm), CONTEXT)
+
+    assert any(name.endswith("kv_scale") for name in read.rows)
+    assert read.size_bytes < 0.5 * in_float.memory.save(0, "lm").size_bytes
+    for name, row in read.rows.items():
+        if name.endswith(".kv"):
+            torch.testing.assert_close(row.int(), lived.rows[name].int(), atol=1, rtol=0)
+        else:
+            torch.testing.assert_close(row, lived.rows[name])
+
+
+COMPILE = """
+from triton import compile
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from worker.engine.network import ring_kernels as kernels
+
+def build(architecture, kernel, types, warps, **constants):
+    signature = {name: types.get(name, "constexpr") for name in kernel.arg_names}
+    built = compile(
+        ASTSource(kernel, signature, constants),
+        target=GPUTarget("cuda", architecture, 32),
+        options={"num_warps": warps},
+    )
+    assert built.metadata.shared <= 99 * 1024, built.metadata.shared
+
+sizes = dict(H="i32", R="i32", S="i32", softmax_scale="fp32")
+store = dict(projected="*bf16", turn="*fp32", place="*i64", rotated="*bf16", length="*i32", **sizes)
+read = dict(q="*bf16", out="*fp32", maxima="*fp32", sums="*fp32", length="*i32", **sizes)
+for architecture, int8 in ((80, False), (90, True)):
+    kv = dict(kv="*i8" if int8 else "*bf16", scales="*fp16")
+    build(architecture, kernels._append, store | kv, 1, D=128, ROPE=True, INT8=int8)
+    build(
+        architecture, kernels._attend, read | kv, kernels.ATTEND_WARPS,
+        D=128, N=kernels.BLOCK_INT8 if int8 else kernels.BLOCK_OWN, INT8=int8, WHOLE=False,
+        STAGES=kernels.ATTEND_STAGES,
+    )
+combine = dict(parts="*fp32", maxima="*fp32", sums="*fp32", out="*bf16")
+build(90, kernels._combine, combine, 1, S=kernels.MOST_SPLITS, D=128)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_kernels_compile_for_cards(kernels: ModuleType, tmp_path: object) -> None:
+    """bf16 compiles for an A100 and int8 for an H100, within the shared memory of an RTX card.
+
+    ptxas comes with Triton and needs no card.
+    """
+    environment = {key: os.environ[key] for key in os.environ if key != "TRITON_INTERPRET"}
+    environment["TRITON_CACHE_DIR"] = str(tmp_path)
+    subprocess.run([sys.executable, "-c", COMPILE], env=environment, check=True)

@@ -1,0 +1,220 @@
+"""When a tick's step begins, as properties of a scripted engine: 64 rooms, jitter, stragglers."""
+
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from worker.engine.tick import GATHER_S, MARGIN_S, SAME_TICK_S, Ticks
+
+FRAME_S = 0.080
+ROOMS, JITTER_S = 64, 0.004
+TICKS = 25
+
+
+@dataclass
+class Script:
+    """Arrivals of frames, `(time, room, tick)`, on a grid of 80 ms."""
+
+    frames: list[tuple[float, int, int]]
+    joins: dict[int, float]
+    late: set[tuple[int, int]]  # (room, tick) of stragglers
+
+
+def script(seed: int, *, stragglers: float = 0.0, joins: int = 0, rooms: int = ROOMS) -> Script:
+    """Frames of all rooms; a share of them comes 10 to 150 ms late, each room's in order."""
+    rng = np.random.default_rng(seed)
+    made = Script([], {}, set())
+    for room in range(rooms):
+        first = int(rng.integers(1, TICKS - 2)) if room < joins else 0
+        made.joins[room] = first * FRAME_S - float(rng.uniform(0.0, FRAME_S)) if first else -0.02
+        before_s = 0.0
+        for tick in range(first, TICKS):
+            arrived_s = tick * FRAME_S + float(rng.uniform(0.0, JITTER_S))
+            if tick > first and rng.random() < stragglers:
+                made.late.add((room, tick))
+                arrived_s += float(rng.uniform(0.010, 0.150))
+            if before_s > arrived_s:
+                made.late.add((room, tick))
+            before_s = arrived_s = max(arrived_s, before_s)
+            made.frames.append((arrived_s, room, tick))
+    made.frames.sort()
+    return made
+
+
+@dataclass
+class Step:
+    """One step: when it began, and whose frames it took, with their arrival."""
+
+    begun_s: float
+    rows: dict[int, tuple[float, int]]  # room → arrival, tick
+
+
+@dataclass
+class Engine:
+    """Steps that take `step_s` each, begun as `Ticks` says."""
+
+    step_s: float
+    ticks: Ticks = field(default_factory=lambda: Ticks(FRAME_S))
+    inbox: dict[int, deque[tuple[float, int]]] = field(default_factory=lambda: defaultdict(deque))
+    steps: list[Step] = field(default_factory=list)
+    replaced: list[tuple[int, int]] = field(default_factory=list)  # (room, tick)
+    free_s: float = 0.0
+    now_s: float = -1.0
+
+    def run(self, made: Script) -> list[Step]:
+        """Play a script to its end."""
+        self.ticks.took(self.step_s)
+        events = [(when_s, room, None) for room, when_s in made.joins.items()]
+        events += [(when_s, room, tick) for when_s, room, tick in made.frames]  # type: ignore[misc]
+        for when_s, room, tick in sorted(events, key=lambda event: event[0]):
+            self._steps_until(when_s)
+            self.now_s = when_s
+            if tick is None:
+                self.ticks.joined(room, when_s)
+            else:
+                self.inbox[room].append((when_s, tick))
+                self.ticks.pushed(room, when_s)
+        self._steps_until(TICKS * FRAME_S + 1.0)
+        return self.steps
+
+    def _steps_until(self, when_s: float) -> None:
+        while (begins_s := self.ticks.begins_at_s) is not None:
+            begins_s = max(begins_s, self.free_s, self.now_s)
+            if begins_s >= when_s:
+                return
+            self._step(begins_s)
+
+    def _step(self, now_s: float) -> None:
+        rows: dict[int, tuple[float, int]] = {}
+        for room, frames in self.inbox.items():
+            while len(frames) > 1 and self.ticks.is_behind(room):
+                self.replaced.append((room, frames.popleft()[1]))
+            if frames:
+                rows[room] = frames.popleft()
+        self.steps.append(Step(now_s, rows))
+        self.ticks.begun([(room, each[0][0]) for room, each in self.inbox.items() if each])
+        self.ticks.took(self.step_s)
+        self.free_s = now_s + self.step_s
+
+
+two_do_not_fit = st.floats(0.036, 0.0625)
+two_fit = st.floats(0.001, 0.034)
+share = st.sampled_from([0.0, 0.002, 0.02, 0.1])
+joining = st.sampled_from([0, 5, 40])
+seeds = st.integers(0, 9999)
+few = settings(max_examples=8, deadline=None)
+
+
+def on_time(made: Script) -> set[tuple[int, int]]:
+    """Frames that came with their tick, none of their room's being late in the two before."""
+    behind = {(room, tick + n) for room, tick in made.late for n in range(3)}
+    return {(room, tick) for _, room, tick in made.frames} - behind
+
+
+@few
+@given(seeds, two_do_not_fit, share, joining)
+def test_never_two_steps_in_a_tick_where_two_do_not_fit(
+    seed: int, step_s: float, stragglers: float, joins: int
+) -> None:
+    """64 rooms with jitter, stragglers and joins in the middle: one step in each tick."""
+    steps = Engine(step_s).run(script(seed, stragglers=stragglers, joins=joins))
+    begun = [int(step.begun_s // FRAME_S) for step in steps]
+
+    assert [tick for tick in begun if tick < TICKS] == list(range(TICKS))
+
+
+@few
+@given(seeds, two_do_not_fit, share, joining)
+def test_who_is_on_time_is_answered_in_time(
+    seed: int, step_s: float, stragglers: float, joins: int
+) -> None:
+    """Whoever straggles or joins, frames that came with their tick are answered within 80 ms."""
+    made = script(seed, stragglers=stragglers, joins=joins)
+    engine = Engine(step_s)
+    took_s = {
+        (room, tick): step.begun_s + step_s - arrived_s
+        for step in engine.run(made)
+        for room, (arrived_s, tick) in step.rows.items()
+    }
+
+    assert all(took_s[frame] <= FRAME_S for frame in on_time(made))
+    assert set(engine.replaced).isdisjoint(took_s)
+    assert len(engine.replaced) + len(took_s) == len(made.frames)
+
+
+@few
+@given(seeds, st.one_of(two_fit, two_do_not_fit), share)
+def test_a_straggler_delays_nobody_beyond_the_rule(
+    seed: int, step_s: float, stragglers: float
+) -> None:
+    """A tick's first frame waits 4 ms where two steps fit, else until it would just be in time.
+
+    Jitter is added where the first frame's room missed a step before.
+    """
+    made = script(seed, stragglers=stragglers)
+    fits = 2 * step_s + GATHER_S + MARGIN_S <= FRAME_S
+    most_s = GATHER_S if fits else FRAME_S - step_s - MARGIN_S
+    punctual, free_s = on_time(made), 0.0
+    for step in Engine(step_s).run(made):
+        came_s = [at_s for room, (at_s, tick) in step.rows.items() if (room, tick) in punctual]
+        first_s = min(came_s, default=step.begun_s)
+        assert step.begun_s <= max(first_s + most_s + JITTER_S, free_s) + 1e-9
+        free_s = step.begun_s + step_s
+
+
+@few
+@given(seeds, st.one_of(two_fit, two_do_not_fit))
+def test_a_step_begins_with_the_last_frame(seed: int, step_s: float) -> None:
+    """Where everybody is on time and jitter is below the wait, nobody waits once all are there."""
+    steps = Engine(step_s).run(script(seed))
+
+    assert all(len(step.rows) == ROOMS for step in steps)
+    assert all(
+        step.begun_s == max(arrived_s for arrived_s, _ in step.rows.values()) for step in steps
+    )
+
+
+def test_a_room_that_stopped_is_waited_for_once() -> None:
+    """A room whose frames come no more delays the others in one tick and no more."""
+    made = script(1)
+    made.frames = [frame for frame in made.frames if not (frame[1] == 7 and frame[2] >= 10)]
+    steps = Engine(0.050).run(made)
+    waits = [step.begun_s - step.begun_s // FRAME_S * FRAME_S for step in steps]
+
+    assert [tick for tick, wait_s in enumerate(waits) if wait_s > JITTER_S] == [10]
+
+
+def test_a_room_out_of_step_is_waited_for_once() -> None:
+    """A room whose frames come in the middle of every tick shares the others' steps."""
+    made = script(2)
+    made.frames = sorted(
+        (at_s + 0.045 * (room == 3 and tick >= 5), room, tick) for at_s, room, tick in made.frames
+    )
+    engine = Engine(0.050)
+    steps = engine.run(made)
+    begun = [int(step.begun_s // FRAME_S) for step in steps]
+    waits = [step.begun_s % FRAME_S for step in steps]
+
+    assert begun[:TICKS] == list(range(TICKS))
+    assert [tick for tick, wait_s in enumerate(waits[:TICKS]) if wait_s > JITTER_S] == [5]
+    assert engine.replaced == []
+    assert all(3 in step.rows for step in steps[6:TICKS])
+
+
+def test_after_a_hiccup_nothing_is_dropped() -> None:
+    """Frames that came while a step took long are answered one after the other, in full steps."""
+    engine = Engine(0.020)
+    engine.free_s = 5 * FRAME_S + 0.01
+    steps = engine.run(script(3))
+
+    assert engine.replaced == []
+    assert all(len(step.rows) == ROOMS for step in steps)
+    assert len(steps) == TICKS
+
+
+def test_same_tick_is_more_than_jitter() -> None:
+    """What the constants promise each other."""
+    assert JITTER_S < MARGIN_S < SAME_TICK_S < FRAME_S / 4

@@ -1,0 +1,118 @@
+"""A layer's ring of keys and values: stored in the model's own type or as int8, read by attention.
+
+int8 has a float16 scale for each slot, head and position: the largest of a key's or value's numbers
+over 127. Keys are stored after their rotation. On CUDA a step's single position goes through the
+Triton kernels of `ring_kernels.py`, which read what is filled; everything else through torch, which
+reads the ring whole. Engine thread only.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from worker.engine.kv_choice import KvMemory
+from worker.engine.network.memory import Rows
+
+SMALLEST_SCALE = 2.0**-20  # of an int8 number: no division by 0, and a float16 holds it
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """Where the kernels write and how far they read, a row for each slot."""
+
+    place: torch.Tensor  # [B] place in the ring of this step's position
+    length: torch.Tensor  # [B] int32 filled places with this step's; 0: the row does not run
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """Tensors that the layers of one step share."""
+
+    turn: torch.Tensor | None  # [B, 1, 1, T, D/2] complex rotation; None: no rope
+    # For torch's attention:
+    index: torch.Tensor | None = None  # [B, H, T, D] where keys and values go in the ring
+    bias: torch.Tensor | None = None  # [B, 1, T, ring] 0 or -inf
+    # For the kernels:
+    filled: Filled | None = None
+
+
+class KvRing:
+    """The ring of one layer, for the first rows of a memory."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        name: str,
+        heads: int,
+        ring: int,
+        head_dim: int,
+        dtype: torch.dtype,
+        stored: KvMemory,
+    ) -> None:
+        shape = (2, heads, ring)
+        kept = torch.int8 if stored.int8 else dtype
+        self._heads, self._dtype = heads, dtype
+        self._kv = rows.take(f"{name}.kv", *shape, head_dim, dtype=kept, frames_dim=2)
+        self._scales: torch.Tensor | None = None  # [B, 2, H, ring]
+        if stored.int8:
+            self._scales = rows.take(f"{name}.kv_scale", *shape, dtype=torch.float16, frames_dim=2)
+
+    def __call__(self, projected: torch.Tensor, positions: Positions) -> torch.Tensor:
+        """Store keys and values and attend: `[B, T, 3 * C]` (query, key, value) → `[B, T, C]`."""
+        batch, frames, _ = projected.shape
+        heads = projected.view(batch, frames, 3, self._heads, -1)
+        if positions.filled is not None:
+            return self._run_kernels(heads, positions.turn, positions.filled)
+        heads = heads.permute(0, 2, 3, 1, 4)  # [B, 3, H, T, D]
+        q, k = rotate(heads[:, :2], positions.turn).unbind(1)
+        assert positions.index is not None
+        self._store(0, positions.index, k)
+        self._store(1, positions.index, heads[:, 2])
+        y = F.scaled_dot_product_attention(q, self._read(0), self._read(1), positions.bias)
+        return y.transpose(1, 2).reshape(batch, frames, -1)
+
+    def _run_kernels(
+        self, heads: torch.Tensor, turn: torch.Tensor | None, filled: Filled
+    ) -> torch.Tensor:
+        from worker.engine.network import ring_kernels  # Triton is not there on every machine
+
+        batch = heads.shape[0]
+        pairs = None if turn is None else torch.view_as_real(turn).view(batch, -1, 2)
+        ring = (self._kv, self._scales)
+        q = ring_kernels.append(heads[:, 0], pairs, filled.place, filled.length, *ring)
+        return ring_kernels.attend(q, filled.length, *ring).view(batch, 1, -1)
+
+    def _store(self, which: int, index: torch.Tensor, x: torch.Tensor) -> None:
+        """Write keys (0) or values (1) `[B, H, T, D]`."""
+        if self._scales is not None:
+            x, scale = quantize(x)
+            self._scales[:, which].scatter_(2, index[..., 0], scale)
+        self._kv[:, which].scatter_(2, index, x)
+
+    def _read(self, which: int) -> torch.Tensor:
+        """Return all keys (0) or values (1) `[B, H, ring, D]` in the model's type."""
+        kept = self._kv[:, which]
+        if self._scales is None:
+            return kept
+        return dequantize(kept, self._scales[:, which]).to(self._dtype)
+
+
+def rotate(qk: torch.Tensor, turn: torch.Tensor | None) -> torch.Tensor:
+    """Rotary embedding of `[B, 2, H, T, D]`, neighbouring numbers as pairs, in float32."""
+    if turn is None:
+        return qk
+    pairs = torch.view_as_complex(qk.float().unflatten(-1, (-1, 2)).contiguous())
+    return torch.view_as_real(pairs * turn).flatten(-2).to(qk.dtype)
+
+
+def quantize(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return `[…, D]` as int8, and the scale `[…]` float16 of each vector."""
+    x = x.float()
+    scale = (x.abs().amax(dim=-1) / 127).clamp(min=SMALLEST_SCALE).half()
+    return (x / scale.float()[..., None]).round().clamp(-127, 127).to(torch.int8), scale
+
+
+def dequantize(x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Undo `quantize`, in float32."""
+    return x.float() * scale.float()[..., None]

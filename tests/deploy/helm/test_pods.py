@@ -1,0 +1,156 @@
+"""The chart's pods: settings, secrets, rights and grace fit the code and the images."""
+
+import re
+from typing import Any
+
+import pytest
+
+from deploy.advisories import locked
+from protocol.config.production import refuse_unsafe
+from protocol.config.settings import Settings, load_settings
+from tests.deploy.containers import USER, command, stage
+from tests.deploy.helm import chart
+from tests.deploy.helm.chart import PROJECT, VALUES, container, pod
+from worker.__main__ import GOODBYE_S
+
+PARTS = ("token-service", "worker")
+SECRETS = {
+    "LIVEKIT_API_KEY": "moshi-rooms",
+    "LIVEKIT_API_SECRET": "a-secret-of-at-least-thirty-two-bytes",
+    "REDIS_URL": "redis://valkey:6379/0",
+}
+
+
+def settings_of(
+    name: str, part: str, monkeypatch: pytest.MonkeyPatch, **secrets: str
+) -> tuple[dict[str, str], Settings]:
+    """Return a pod's variables, and the settings that its process reads from them."""
+    given = chart.environment(name, part, SECRETS | secrets)
+    for key in Settings.model_fields:
+        monkeypatch.delenv(key.upper(), raising=False)
+    monkeypatch.setitem(Settings.model_config, "env_file", None)
+    monkeypatch.setitem(Settings.model_config, "toml_file", None)
+    for key, value in given.items():
+        monkeypatch.setenv(key, value)
+    return given, load_settings()
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("name", VALUES)
+def test_processes_start_with_what_pods_are_told(
+    name: str, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every variable is a setting with a value that it takes, and production refuses none."""
+    given, settings = settings_of(name, part, monkeypatch)
+    known = {key.upper() for key in Settings.model_fields} | {"POD_NAME"}
+
+    assert set(given) <= known
+    assert settings.production
+    refuse_unsafe(settings, serves_people=part == "token-service")
+
+
+def test_values_reach_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values of their own and `env` arrive in both services."""
+    _, service = settings_of("everything", "token-service", monkeypatch)
+    _, worker = settings_of("everything", "worker", monkeypatch, HF_TOKEN="of the hub")
+
+    assert service.livekit_public_url == "wss://livekit.example.com"
+    assert (service.auth_mode, service.trusted_proxies) == (("api_keys",), "10.0.0.0/8")
+    assert service.rate_per_caller == "60/minute"
+    assert str(service.audit_log) == "/audit/a-pod.jsonl"
+    assert (worker.capacity, worker.drain_grace_s, worker.device) == (24, 600, "cuda")
+    assert worker.hf_token is not None
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_service_is_told_its_own_secrets(name: str) -> None:
+    """Secrets come from the Secret alone; the hub's token is the worker's."""
+    told = {
+        part: {
+            each["name"]: each["valueFrom"]["secretKeyRef"]["name"]
+            for each in container(name, part)["env"]
+            if "secretKeyRef" in each.get("valueFrom", {})
+        }
+        for part in PARTS
+    }
+
+    assert set(told["token-service"]) == set(SECRETS)
+    assert set(told["worker"]) == {*SECRETS, "HF_TOKEN"}
+    assert {*told["token-service"].values(), *told["worker"].values()} == {"moshi-rooms"}
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("name", VALUES)
+def test_every_container_has_as_few_rights_as_it_can(name: str, part: str) -> None:
+    """As in compose, and with no token of the cluster but beside a worker that is scaled."""
+    spec = pod(name, part)["spec"]
+    assert spec["automountServiceAccountToken"] is False
+    assert (spec["securityContext"]["runAsNonRoot"], spec["securityContext"]["runAsUser"]) == (
+        True,
+        USER,
+    )
+    for each in [*spec["containers"], *spec.get("initContainers", [])]:
+        assert each["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+    mounted = [mount["name"] for mount in spec["containers"][0]["volumeMounts"]]
+    assert "account" not in mounted
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_pods_run_the_images_command_on_its_port(part: str) -> None:
+    """The image says what runs; the container's port, its setting and EXPOSE are one."""
+    image = part.replace("-", "_")
+    given = chart.environment("least", part, SECRETS)
+    [port] = container("least", part)["ports"]
+
+    assert not {"command", "args"} & set(container("least", part))
+    assert command(image, "CMD")[:-1] == ["python", "-m"]
+    assert given["WORKER_PORT" if part == "worker" else "PORT"] == str(port["containerPort"])
+    assert re.findall(r"^EXPOSE (\d+)$", stage(image), re.M) == [str(port["containerPort"])]
+
+
+def test_everything_that_is_written_has_a_volume() -> None:
+    """The root file system is read-only: each folder of the image's ENV lies in a mounted one."""
+    lines = re.findall(r"^ENV (.*)$", stage("worker"), re.M)
+    folders = [part.split("=", 1)[1] for line in lines for part in line.split()]
+    mounted = {each["mountPath"] for each in container("least", "worker")["volumeMounts"]}
+
+    assert folders
+    assert all(any(folder.startswith(f"{each}/") for each in mounted) for folder in folders)
+    assert {"/tmp", "/dev/shm"} <= mounted
+
+
+@pytest.mark.parametrize(("name", "drain_s"), [("least", 60), ("everything", 600)])
+def test_the_worker_has_time_to_say_goodbye(name: str, drain_s: int) -> None:
+    """The pod's grace is longer than the drain and the goodbye, and follows the setting."""
+    grace_s = pod(name, "worker")["spec"]["terminationGracePeriodSeconds"]
+
+    assert chart.environment(name, "worker", SECRETS)["DRAIN_GRACE_S"] == str(drain_s)
+    assert grace_s == drain_s + 60 > drain_s + GOODBYE_S
+
+
+def test_each_worker_has_one_gpu_or_none() -> None:
+    """`device: cpu` asks for no GPU; other limits stay."""
+    limits: dict[str, Any] = {
+        name: container(name, "worker")["resources"]["limits"] for name in VALUES
+    }
+
+    assert limits["least"] == {"memory": "48Gi", "nvidia.com/gpu": 1}
+    assert limits["on a CPU"] == {"memory": "4Gi"}
+
+
+def test_images_are_pinned() -> None:
+    """Ours have the chart's version; the redis of valkey.yaml is the one of compose."""
+    version = re.findall(r'^version = "(.+)"$', (PROJECT / "pyproject.toml").read_text(), re.M)
+    valkey = {
+        each.where: each.version for each in locked() if each.package == "image:valkey/valkey"
+    }
+
+    assert [container("least", "worker")["image"].split(":")[1]] == version
+    assert container("everything", "worker")["image"].startswith(
+        "registry.example.com/voices/moshi-rooms-worker:0.1.0@sha256:"
+    )
+    assert valkey["deploy/helm/valkey.yaml"] == valkey["docker-compose.yml"]

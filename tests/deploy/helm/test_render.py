@@ -1,0 +1,222 @@
+"""What Helm makes of the chart is what Kubernetes takes, and its parts fit each other."""
+
+import re
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import prometheus_client
+import pytest
+import yaml
+
+from tests.deploy.helm import chart
+from tests.deploy.helm.chart import NAMESPACE, RELEASE, VALUES, of_kind
+from worker.engine import metrics
+
+VERSIONS = ("1.30", "1.37")  # the oldest that Chart.yaml allows, the newest with schemas here
+ALWAYS = {"Deployment": 2, "Service": 2, "PodDisruptionBudget": 2}
+MORE = {
+    "least": {"HorizontalPodAutoscaler": 1, "Ingress": 1, "NetworkPolicy": 2},
+    "on a CPU": {},
+    "everything": {
+        "ConfigMap": 1,
+        "HorizontalPodAutoscaler": 1,
+        "Ingress": 1,
+        "NetworkPolicy": 2,
+        "Role": 1,
+        "RoleBinding": 1,
+        "ScaledObject": 1,
+        "ServiceAccount": 1,
+        "ServiceMonitor": 2,
+    },
+}
+
+
+def strict(required: str = "", **properties: Any) -> dict[str, Any]:
+    """A schema of an object that has these properties and no other."""
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": required.split(),
+        "properties": properties,
+    }
+
+
+TEXT, INTEGER = {"type": "string"}, {"type": "integer", "minimum": 0}
+WORDS = {"type": "object", "additionalProperties": TEXT}
+# The fields that the chart uses, as their CRDs have them: kedacore/keda v2.18
+# config/crd/bases/keda.sh_scaledobjects.yaml, prometheus-operator v0.93
+# example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml.
+RULES = strict(
+    stabilizationWindowSeconds=INTEGER,
+    policies={
+        "type": "array",
+        "items": strict(
+            "type value periodSeconds", type=TEXT, value=INTEGER, periodSeconds=INTEGER
+        ),
+    },
+)
+CUSTOM = {
+    "ScaledObject": strict(
+        "scaleTargetRef triggers",
+        scaleTargetRef=strict("name", name=TEXT),
+        minReplicaCount=INTEGER,
+        maxReplicaCount=INTEGER,
+        pollingInterval=INTEGER,
+        advanced=strict(
+            horizontalPodAutoscalerConfig=strict(behavior=strict(scaleUp=RULES, scaleDown=RULES))
+        ),
+        triggers={
+            "type": "array",
+            "items": strict("type metadata", type=TEXT, metricType=TEXT, metadata=WORDS),
+        },
+    ),
+    "ServiceMonitor": strict(
+        "selector endpoints",
+        selector=strict(matchLabels=WORDS),
+        endpoints={
+            "type": "array",
+            "items": strict(
+                port=TEXT,
+                path=TEXT,
+                interval=TEXT,
+                authorization=strict(credentials=strict("key", name=TEXT, key=TEXT)),
+            ),
+        },
+    ),
+}
+
+
+def check(given: dict[str, Any], version: str) -> None:
+    """Check an object as the API server does: no field that it does not know."""
+    if given["kind"] in CUSTOM:
+        jsonschema.validate(given["spec"], CUSTOM[given["kind"]])
+    else:
+        kubernetes_validate.validate(given, version, strict=True)
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_helm_finds_no_fault(name: str) -> None:
+    """`helm lint --strict`, which also checks the values against their schema."""
+    done = chart.helm("lint --strict", name)
+
+    assert done.returncode == 0, done.stdout
+    assert "WARNING" not in done.stdout
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", VALUES)
+def test_kubernetes_takes_every_object(name: str, version: str) -> None:
+    """Each object follows the schema of its kind, in the oldest and the newest version."""
+    kinds: dict[str, int] = {}
+    for each in chart.rendered(name):
+        check(each, version)
+        kinds[each["kind"]] = kinds.get(each["kind"], 0) + 1
+
+    assert kinds == ALWAYS | MORE[name]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_kubernetes_takes_the_redis_beside_it(version: str) -> None:
+    """`valkey.yaml` is for a cluster without a redis."""
+    text = (chart.PROJECT / "deploy/helm/valkey.yaml").read_text()
+    kinds = []
+    for each in yaml.safe_load_all(text):
+        check(each, version)
+        kinds.append(each["kind"])
+
+    assert kinds == ["StatefulSet", "Service", "NetworkPolicy"]
+
+
+def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
+    """The checks above can fail."""
+    wrong = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {"prts": []}}
+    monitor = {"kind": "ServiceMonitor", "spec": {"selector": {}, "endpoints": [{"prt": "http"}]}}
+
+    with pytest.raises(kubernetes_validate.ValidationError, match="prts"):
+        check(wrong, VERSIONS[0])
+    with pytest.raises(jsonschema.ValidationError, match="prt"):
+        check(monitor, VERSIONS[0])
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("host=", "/host"),
+        ("livekit.url=livekit-server", "/livekit/url"),
+        ("tokenService.authMode=loopback", "/tokenService/authMode"),
+        ("tokenService.authMode=api_keys", "/tokenService/apiKeys"),
+        ("worker.device=tpu", "/worker/device"),
+        ("worker.enviroment.CAPACITY=3", "enviroment"),
+        ("worker.env.CAPACITY=3", "got number, want string"),
+        ("worker.env.DRAIN_GRACE_S=x", "invalid propertyName 'DRAIN_GRACE_S'"),
+        ("worker.autoscaling.enabled=true", "/worker/autoscaling/prometheus"),
+        ("image.registry=registry.example.com", "/image/registry"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(value: str, told: str) -> None:
+    """values.schema.json names the value, before anything is installed."""
+    done = chart.helm("template x", "least", "--set", value)
+
+    assert done.returncode != 0
+    assert told in done.stderr
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_everything_that_is_named_exists(name: str) -> None:
+    """Selectors find the pods, ports are the containers', targets and backends are in the chart."""
+    deployments, services = of_kind(name, "Deployment"), of_kind(name, "Service")
+    selecting = [*services.values(), *of_kind(name, "PodDisruptionBudget").values()]
+    for each in [*selecting, *of_kind(name, "NetworkPolicy").values()]:
+        part = each["metadata"]["name"].removeprefix(f"{RELEASE}-")
+        spec = each["spec"]
+        selector = spec.get("podSelector") or spec["selector"]
+        labels = chart.pod(name, part)["metadata"]["labels"]
+        assert selector.get("matchLabels", selector).items() <= labels.items()
+        [port] = chart.container(name, part)["ports"]
+        if each["kind"] == "Service":
+            assert spec["ports"] == [
+                {"name": "http", "port": port["containerPort"], "targetPort": port["name"]}
+            ]
+        for rule in spec.get("ingress", []):
+            assert rule["ports"] == [{"protocol": "TCP", "port": port["containerPort"]}]
+    for kind in ("HorizontalPodAutoscaler", "ScaledObject"):
+        for scaler in of_kind(name, kind).values():
+            target = scaler["spec"]["scaleTargetRef"]["name"]
+            assert "replicas" not in deployments[target]["spec"]
+    for monitor in of_kind(name, "ServiceMonitor").values():
+        service = services[monitor["metadata"]["name"]]
+        wanted = monitor["spec"]["selector"]["matchLabels"]
+        assert wanted.items() <= service["metadata"]["labels"].items()
+
+
+def test_both_hosts_lead_somewhere() -> None:
+    """The page's host leads to the token service, LiveKit's to its Service if that is named."""
+    leads = {}
+    for name in ("least", "everything"):
+        [ingress] = of_kind(name, "Ingress").values()
+        spec = ingress["spec"]
+        [tls] = spec["tls"]
+        leads[name] = {
+            rule["host"]: rule["http"]["paths"][0]["backend"]["service"] for rule in spec["rules"]
+        }
+        assert tls["hosts"] == list(leads[name])
+    page = {"talk.example.com": {"name": f"{RELEASE}-token-service", "port": {"number": 8080}}}
+
+    assert leads["least"] == page
+    assert leads["everything"] == page | {
+        "livekit.example.com": {"name": "livekit-server", "port": {"number": 80}}
+    }
+
+
+def test_workers_are_scaled_by_figures_that_they_give() -> None:
+    """The query names metrics of the worker, and the job that the ServiceMonitor gives them."""
+    [scaled] = of_kind("everything", "ScaledObject").values()
+    query = scaled["spec"]["triggers"][0]["metadata"]["query"]
+    shown = prometheus_client.generate_latest().decode()
+    [service] = [each for each in of_kind("everything", "Service") if each.endswith("-worker")]
+
+    assert metrics.SLOTS_USED and metrics.SLOTS_FREE
+    for name in set(re.findall(r"moshi_\w+", query)):
+        assert re.search(rf"^{name} ", shown, re.M)
+    assert set(re.findall(r"\{(.*?)\}", query)) == {f'namespace="{NAMESPACE}",job="{service}"'}

@@ -16,7 +16,7 @@ TESTS_TOGETHER := tests/protocol tests/engine tests/token_service tests/training
 TESTS_ALONE := tests/worker tests/deploy tests/faults tests/clients tests/browser
 # Some tests hold calls in real time, and the machine may pause: one that failed runs once more. The
 # summary lists them; more than three (tests/conftest.py) fail the run.
-PYTEST := $(BIN)/python -m pytest --reruns 1 -rfER
+PYTEST := $(BIN)/python -m pytest --reruns 1 -rfER --durations 15
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 PAGE := web/dist/.built

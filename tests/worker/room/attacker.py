@@ -2,8 +2,8 @@
 
     python -m tests.worker.room.attacker SERVER_URL TOKEN KIND COUNT
 
-Says `begun` and `done` on its stdout and stays until its stdin is closed. Kinds: see `KINDS`. It is
-nice to all other processes: a real one would be on another machine.
+Writes `begun`, how often it did it so far, and `done`, a line each, and stays until its stdin is
+closed. Kinds: see `KINDS`. It has the lowest priority: a real one would be on another machine.
 """
 
 import asyncio
@@ -71,12 +71,13 @@ async def attack(server_url: str, token: str, kind: str, count: int) -> None:
     room = rtc.Room()
     await room.connect(server_url, token, rtc.RoomOptions(single_peer_connection=False))
     _tell("begun")
-    kept: list[object] = []  # what is dropped would be closed
+    kept: list[object] = []  # an object that is dropped would be closed
     for first in range(0, count, at_once):
         indices = range(first, min(first + at_once, count))
         kept += await asyncio.gather(
             *(do(room.local_participant, index) for index in indices), return_exceptions=True
         )
+        _tell(str(sum(not isinstance(each, BaseException) for each in kept)))
         if not room.isconnected():  # removed
             break
     _tell("done")

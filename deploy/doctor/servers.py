@@ -1,10 +1,12 @@
 """LiveKit and redis, as our processes reach them. Asks the real servers, with timeouts."""
 
 import time
+from typing import Any
 
 import httpx
 import redis
 
+from deploy.advisories import faults_of, parsed
 from deploy.doctor.finding import Finding, fail, ok, warn
 from deploy.doctor.proxies import asked
 from deploy.doctor.upgrade import as_worker
@@ -29,7 +31,7 @@ def redis_server(settings: Settings) -> Finding:
     )
     try:
         with client:
-            version = client.info("server")["redis_version"]
+            server = client.info("server")
             forgets = forgetting(client.info("memory"))
     except (redis.AuthenticationError, redis.ResponseError) as error:
         advice = "set user and password in REDIS_URL=redis://user:password@host:port/0"
@@ -39,7 +41,22 @@ def redis_server(settings: Settings) -> Finding:
         return fail("redis.away", found, FIND_REDIS)
     if forgets is not None:
         return fail("redis.forgets", f"at {where}, {forgets}", ADVICE)
-    return ok("redis.ok", f"redis {version} at {where}")
+    return of_version(server, where)
+
+
+def of_version(server: dict[str, Any], where: str) -> Finding:
+    """Judge a redis or valkey by its version; `server` is that section of INFO."""
+    name = server.get("server_name", "redis")
+    version = server[f"{name}_version"]
+    found = f"{name} {version} at {where}"
+    if faults := faults_of(f"{name}-server", parsed(version)):
+        known = "; ".join(f"{each.what} ({each.id})" for each in faults)
+        return warn(
+            "redis.faults",
+            f"{found} has known faults: {known}",
+            "install a newer one, unless your distribution fixed this one",
+        )
+    return ok("redis.ok", found)
 
 
 def livekit(settings: Settings) -> Finding:

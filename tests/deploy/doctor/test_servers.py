@@ -84,7 +84,27 @@ def test_a_redis_that_answers(redis_url: str) -> None:
     finding = servers.redis_server(GivenSettings(redis_url=redis_url))
 
     assert told(finding) == ("redis.ok", State.OK)
-    assert finding.found.startswith("redis ")
+    assert finding.found.startswith(("redis ", "valkey "))
+
+
+@pytest.mark.parametrize(
+    ("server", "code", "named"),
+    [
+        ({"redis_version": "6.2.14"}, "redis.faults", "CVE-2024-31449"),
+        ({"redis_version": "8.6.3"}, "redis.ok", "redis 8.6.3"),
+        (
+            {"server_name": "valkey", "redis_version": "7.2.4", "valkey_version": "8.1.3"},
+            "redis.faults",
+            "CVE-2025-49844",
+        ),
+    ],
+)
+def test_a_redis_with_known_faults(server: dict[str, str], code: str, named: str) -> None:
+    """A version with known faults is a warning that names them; valkey is judged by its own."""
+    finding = servers.of_version(server, "redis://there")
+
+    assert finding.code == code
+    assert named in finding.found
 
 
 def test_a_redis_that_is_away() -> None:

@@ -22,7 +22,7 @@ from token_service.http import (
     webhook,
 )
 from token_service.http.page import serve_page
-from token_service.server.document import describe
+from token_service.server.document import DESCRIPTION, TAGS, describe
 from token_service.server.middleware import AnswerHeaders, BodyLimit, HeadAsGet
 from token_service.service import catalogue_of, open_service
 
@@ -48,7 +48,13 @@ def create_app(settings: Settings) -> FastAPI:
                 await asyncio.gather(sweeps, checking)
 
     app = FastAPIOffline(
-        title="moshi-rooms", redoc_url=None, lifespan=lifespan, redirect_slashes=False
+        title="moshi-rooms",
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        generate_unique_id_function=lambda route: route.name,
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,
     )
     answer_problems(app)
     app.add_middleware(HeadAsGet)

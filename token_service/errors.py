@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 
 from protocol.errors import InvalidInput
+from token_service.problems import PROBLEMS
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -36,20 +37,43 @@ class Problem(BaseModel):
     error: str
 
 
-def _described(sentence: str) -> dict[str, Any]:
+def problem(status: int, code: str, sentence: str) -> Problem:
+    """Return the body of an error."""
+    return Problem(
+        type=f"urn:moshi-rooms:{code}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=sentence,
+        error=code,
+    )
+
+
+def _described(status: int, sentence: str) -> dict[str, Any]:
+    """Return OpenAPI's description of a refusal; `server/document.py` adds the examples."""
+    examples = {
+        each.code: {"$ref": f"#/components/examples/{each.name}"}
+        for each in PROBLEMS
+        if each.status == status
+    }
     schema = {"$ref": "#/components/schemas/Problem"}
-    return {"description": sentence, "content": {MEDIA_TYPE: {"schema": schema}}}
+    content = {MEDIA_TYPE: {"schema": schema, "examples": examples}}
+    return {"description": sentence, "content": content}
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: _described("A field is invalid; `detail` names it."),
-    401: _described("The bearer is missing, invalid or expired."),
-    403: _described("The caller lacks the right: a scope, the room, or the identity."),
-    404: _described("The caller has no such session, or the session has no such persona."),
-    409: _described("The session is in a state that does not allow this."),
-    413: _described("The body is too long."),
-    429: _described("The caller sent too many requests; retry after `Retry-After` seconds."),
-    503: _described("The service cannot do this now; retry after `Retry-After` seconds."),
+    status: _described(status, sentence)
+    for status, sentence in {
+        400: "A field is invalid; `detail` names it.",
+        401: "The bearer is missing, invalid or expired.",
+        403: "The caller lacks the right: a scope, the room, or the identity.",
+        404: "The caller has no such session, or the session has no such persona.",
+        408: "The body took too long.",
+        409: "The session is in a state that does not allow this.",
+        413: "The body is too long.",
+        429: "The caller sent too many requests; retry after `Retry-After` seconds.",
+        500: "The service failed; its log has the reason.",
+        503: "The service cannot do this now; retry after `Retry-After` seconds.",
+    }.items()
 }
 
 
@@ -124,14 +148,8 @@ def problem_answer(
     status: int, code: str, sentence: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:
     """Return a problem as an answer that no cache stores."""
-    body = Problem(
-        type=f"urn:moshi-rooms:{code}",
-        title=HTTPStatus(status).phrase,
-        status=status,
-        detail=sentence,
-        error=code,
-    )
     headers = {"Cache-Control": "no-store"} | (headers or {})
+    body = problem(status, code, sentence)
     return JSONResponse(body.model_dump(), status, headers, MEDIA_TYPE)
 
 

@@ -3,10 +3,11 @@
 import time
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from token_service.errors import REFUSALS
 from token_service.http.access import CountedRoute, Manager
+from token_service.http.session_request import Body, examples
 from token_service.http.sessions import removed_answer
 from token_service.service import OpenService
 
@@ -18,10 +19,10 @@ router = APIRouter(
 )
 
 
-class GuestLinkRequest(BaseModel):
+class GuestLinkRequest(Body):
     """The lifetime of a new guest link."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = examples({"lives_s": 7200})
 
     lives_s: int = Field(default=3600, ge=30, le=86_400)
 

@@ -22,7 +22,9 @@ class WorkerStatus(BaseModel):
     state: WorkerState
     reason: str
     model: str
-    keys_and_values: str = Field(description="What a session's memory is stored in, and why.")
+    keys_and_values: str = Field(
+        description="The type of a session's stored memory, and the reason for it."
+    )
     slots_total: int
     slots_used: int
     slots_free: int
@@ -42,7 +44,7 @@ class ServiceStatus(BaseModel):
 
 
 @router.get("/status")
-async def status(service: OpenService, caller: Observer) -> ServiceStatus:
+async def get_status(service: OpenService, caller: Observer) -> ServiceStatus:
     """Return the state of LiveKit, redis and each worker."""
     livekit, redis, fleet, waiting = "ok", "ok", Fleet(), 0
     try:

@@ -1,5 +1,7 @@
 """Public data about the service: liveness, readiness, personas, voices, configuration."""
 
+from typing import Any
+
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -8,14 +10,25 @@ from redis.exceptions import RedisError
 from protocol import wire
 from protocol.personas import PERSONAS_PER_ROOM, PROMPT_LIMIT, Persona
 from protocol.sampling import UsualSampling
-from token_service.errors import Unavailable, redis_trouble
+from token_service.errors import REFUSALS, Unavailable, redis_trouble
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.prompt_limits import limit_of
 from token_service.http.access import ANONYMOUS
+from token_service.http.cacheable import CacheableRoute
 from token_service.http.token_request import METADATA_BYTES, NAME_BYTES
 from token_service.service import OpenService, Service
 
 router = APIRouter(tags=["status"])
+LIMITED: dict[int | str, dict[str, Any]] = {status: REFUSALS[status] for status in (429, 500, 503)}
+cacheable = APIRouter(
+    tags=["status"], route_class=CacheableRoute, dependencies=[ANONYMOUS], responses=LIMITED
+)
+
+
+class Health(BaseModel):
+    """The process lives."""
+
+    status: str = "ok"
 
 
 class Readiness(BaseModel):
@@ -73,20 +86,25 @@ class PageConfig(Readiness):
 
 
 @router.get("/health")
-async def health() -> dict[str, str]:
+async def get_health() -> Health:
     """Answer 200 while the process lives."""
-    return {"status": "ok"}
+    return Health()
 
 
-@router.get("/ready", response_model=Readiness, dependencies=[ANONYMOUS])
-async def ready(service: OpenService) -> JSONResponse:
+@router.get(
+    "/ready",
+    response_model=Readiness,
+    dependencies=[ANONYMOUS],
+    responses={429: REFUSALS[429], 503: {"model": Readiness, "description": "Not ready."}},
+)
+async def get_readiness(service: OpenService) -> JSONResponse:
     """Answer 200 if LiveKit and redis answer and a worker has a free slot, else 503."""
     readiness, _ = await _readiness(service)
     return JSONResponse(readiness.model_dump(), 200 if readiness.ready else 503)
 
 
-@router.get("/personas", dependencies=[ANONYMOUS])
-async def personas(service: OpenService) -> list[ListedPersona]:
+@cacheable.get("/personas")
+async def list_personas(service: OpenService) -> list[ListedPersona]:
     """List the catalogue, and tell whether the running model follows the prompts."""
     _, fleet = await _readiness(service)
     model = _model(fleet)
@@ -97,14 +115,14 @@ async def personas(service: OpenService) -> list[ListedPersona]:
     ]
 
 
-@router.get("/voices", dependencies=[ANONYMOUS])
-async def voices(service: OpenService) -> list[str]:
+@cacheable.get("/voices")
+async def list_voices(service: OpenService) -> list[str]:
     """List the voices to choose from; the list is empty if the model has a single one."""
     return list((await service.workers.fleet()).voices)
 
 
-@router.get("/api/config", dependencies=[ANONYMOUS])
-async def page_config(service: OpenService) -> PageConfig:
+@cacheable.get("/api/config")
+async def get_config(service: OpenService) -> PageConfig:
     """Return the page's configuration: addresses, personas, voices, limits and readiness."""
     readiness, fleet = await _readiness(service)
     return PageConfig(
@@ -148,3 +166,6 @@ def _model(fleet: Fleet) -> ModelView | None:
             sampling=worker.model_sampling,
         )
     return None
+
+
+router.include_router(cacheable)

@@ -24,8 +24,15 @@ class Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def examples(*bodies: dict[str, Any]) -> ConfigDict:
+    """Return a model's configuration with examples for the OpenAPI document."""
+    return ConfigDict(json_schema_extra={"examples": list(bodies)})
+
+
 class AskedPersona(Body):
     """A persona of the catalogue by its name, with other fields, or one of the caller's own."""
+
+    model_config = examples({"name": "chef", "voice": "NATF1"})
 
     name: str
     label: str | None = None
@@ -38,6 +45,8 @@ class AskedPersona(Body):
 
 class PersonasRequest(Body):
     """Personas, by name or as objects."""
+
+    model_config = examples({"personas": ["teacher"]})
 
     personas: tuple[str | AskedPersona, ...] = Field(min_length=1, max_length=PERSONAS_PER_ROOM)
 
@@ -52,6 +61,11 @@ def _fields(asked: str | AskedPersona) -> str | dict[str, Any]:
 
 class SessionRequest(Body):
     """A new session: its room, first participant and personas. Every field has a default."""
+
+    model_config = examples(
+        {"room": "kitchen", "name": "Ann", "personas": ["chef"], "wait": True},
+        {"personas": [{"name": "guide", "prompt": "You are a guide in a museum."}]},
+    )
 
     room: Named = Field(default_factory=lambda: fresh_name("room"))
     identity: Identity = Field(default_factory=lambda: fresh_name("person"))
@@ -73,6 +87,8 @@ class SessionRequest(Body):
 class SayRequest(Body):
     """A line for one persona; `persona_id` may be omitted if there is only one."""
 
+    model_config = examples({"text": "Dinner is ready."})
+
     text: Annotated[
         str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LINE_LIMIT), Clean
     ]
@@ -82,10 +98,14 @@ class SayRequest(Body):
 class PersonaRequest(Body):
     """One persona, or all if `persona_id` is omitted."""
 
+    model_config = examples({})
+
     persona_id: str | None = None
 
 
 class MuteRequest(PersonaRequest):
     """One persona, or all, to mute or unmute."""
+
+    model_config = examples({"muted": True})
 
     muted: bool = True

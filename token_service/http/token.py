@@ -13,7 +13,7 @@ from token_service.auth.callers import Caller, GuestPass
 from token_service.auth.grants import Person
 from token_service.errors import REFUSALS, Refused, bad_bearer
 from token_service.http.access import CountedRoute, Talker
-from token_service.http.token_request import TokenRequest, fresh_name, request_schema
+from token_service.http.token_request import TokenRequest, fresh_name
 from token_service.rooms.admission import AdmissionRequest
 from token_service.service import OpenService, Service
 
@@ -21,8 +21,12 @@ log = structlog.stdlib.get_logger(__name__)
 router = APIRouter(
     tags=["token"],
     route_class=CountedRoute,
-    responses={status: REFUSALS[status] for status in (400, 401, 403, 413, 429, 503)},
+    responses={status: REFUSALS[status] for status in (400, 401, 403, 408, 413, 429, 500, 503)},
 )
+
+# The route reads the body itself: a client may send none, and with any content type.
+BODY = {"$ref": f"#/components/schemas/{TokenRequest.__name__}"}
+OPTIONAL_BODY = {"requestBody": {"content": {"application/json": {"schema": BODY}}}}
 
 
 class TokenAnswer(BaseModel):
@@ -38,13 +42,14 @@ class TokenAnswer(BaseModel):
 
 
 @router.post(
-    "/token", status_code=201, response_model_exclude_none=True, openapi_extra=request_schema()
-)
-@router.post(
     "/api/v2/sandbox/connection-details",
+    name="mint_sandbox_token",
     status_code=201,
     response_model_exclude_none=True,
-    openapi_extra=request_schema(),
+    openapi_extra=OPTIONAL_BODY,
+)
+@router.post(
+    "/token", status_code=201, response_model_exclude_none=True, openapi_extra=OPTIONAL_BODY
 )
 async def mint_token(request: Request, service: OpenService, caller: Talker) -> TokenAnswer:
     """Mint a participant's token for a room with the requested personas, or the default one.

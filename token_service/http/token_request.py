@@ -93,6 +93,12 @@ class Message(BaseModel):
         return read
 
 
+EXAMPLES: list[Any] = [
+    {"room_name": "kitchen", "participant_name": "Ann"},
+    {"roomConfig": {"agents": [{"agentName": "moshi", "metadata": '{"persona": "chef"}'}]}},
+]
+
+
 class RequestedAgent(Message):
     """One entry of `room_config.agents`: personas in its metadata."""
 
@@ -107,9 +113,12 @@ class RoomConfig(Message):
 
 
 class TokenRequest(Message):
-    """A participant, a room and its personas."""
+    """A participant, a room and its personas. Every field may also be spelt in camelCase."""
 
-    model_config = ConfigDict(extra="allow")  # to name unknown fields
+    model_config = ConfigDict(
+        extra="allow",  # to name unknown fields
+        json_schema_extra={"examples": EXAMPLES},
+    )
 
     room_name: Named = Field(default_factory=lambda: fresh_name("room"))
     participant_identity: Annotated[Named, AfterValidator(not_an_agents)] = Field(
@@ -174,21 +183,3 @@ def _personas_of(
         return personas_asked_for(agent.metadata, catalogue, default)
     except InvalidInput as error:
         raise InvalidInput(f"{where}.{error}") from error
-
-
-def request_schema() -> dict[str, Any]:
-    """Return the body's OpenAPI description; the body is optional."""
-    schema = TokenRequest.model_json_schema()
-    schema = _inlined(schema, schema.pop("$defs"))
-    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
-
-
-def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    """Replace references by their definitions: they would point into the whole document."""
-    if isinstance(schema, list):
-        return [_inlined(each, definitions) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if (name := schema.get("$ref", "").rpartition("/")[2]) in definitions:
-        return _inlined(definitions[name], definitions)
-    return {key: _inlined(value, definitions) for key, value in schema.items()}

@@ -10,7 +10,7 @@ from livekit import api
 
 from token_service import metrics
 from token_service.auth.authenticator import address_of
-from token_service.errors import Refused, bad_signature
+from token_service.errors import REFUSALS, Refused, bad_signature
 from token_service.rooms.livekit import PEOPLE
 from token_service.service import OpenService
 
@@ -21,10 +21,22 @@ SIGNATURE = APIKeyHeader(
     description="LiveKit's signature of the body: a JWT of `LIVEKIT_API_KEY` with its SHA-256.",
     auto_error=False,
 )
+MEDIA_TYPE = "application/webhook+json"
+EVENT = {
+    "title": "WebhookEvent",
+    "description": "LiveKit's `WebhookEvent` in protobuf's JSON.",
+    "type": "object",
+    "examples": [{"event": "participant_joined", "room": {"name": "kitchen"}}],
+}
 Signature = Annotated[str | None, Security(SIGNATURE)]
 
 
-@router.post("/webhook", status_code=204)
+@router.post(
+    "/webhook",
+    status_code=204,
+    openapi_extra={"requestBody": {"required": True, "content": {MEDIA_TYPE: {"schema": EVENT}}}},
+    responses={status: REFUSALS[status] for status in (401, 408, 413, 429, 500, 503)},
+)
 async def receive_webhook(request: Request, service: OpenService, signature: Signature) -> Response:
     """Receive an event that LiveKit signed. A room is reconciled as soon as a person joins it."""
     try:

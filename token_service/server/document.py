@@ -4,9 +4,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
-from token_service.errors import Problem
+from token_service.errors import Problem, problem
 from token_service.http.access import BEARER
+from token_service.http.token_request import TokenRequest
+from token_service.problems import PROBLEMS
 
 EVENTS = {
     "type": "string",
@@ -14,6 +17,19 @@ EVENTS = {
     "position for `Last-Event-ID`.",
 }
 NEEDS_NO_BEARER = frozenset({"loopback", "open"})  # modes that admit callers without one
+
+DESCRIPTION = """Talk with full-duplex AI voices in LiveKit rooms.
+
+`POST /token` is LiveKit's standard token endpoint. `POST /sessions` opens a room with personas of
+your choice; the session's other paths change it while people talk. An error is a problem as RFC
+9457 defines it: `error` is its code for programs, and `detail` a sentence for people.
+"""
+TAGS = [
+    {"name": "token", "description": "LiveKit's token endpoint: a participant's way into a room."},
+    {"name": "sessions", "description": "Rooms with an owner: personas, people, events, an end."},
+    {"name": "status", "description": "The service, its workers, personas and voices."},
+    {"name": "livekit", "description": "Webhooks of LiveKit."},
+]
 
 
 def describe(app: FastAPI, modes: Iterable[str]) -> None:
@@ -35,6 +51,14 @@ def _correct(document: dict[str, Any], bearer_is_optional: bool) -> None:
     for of_fastapi in ("HTTPValidationError", "ValidationError"):
         schemas.pop(of_fastapi, None)
     schemas["Problem"] = Problem.model_json_schema()
+    schemas |= _components(TokenRequest)
+    document["components"]["examples"] = {
+        each.name: {
+            "summary": each.code,
+            "value": problem(each.status, each.code, each.sentence).model_dump(),
+        }
+        for each in PROBLEMS
+    }
     for methods in document["paths"].values():
         for operation in methods.values():
             operation["responses"].pop("422", None)  # invalid requests are answered with 400
@@ -42,6 +66,16 @@ def _correct(document: dict[str, Any], bearer_is_optional: bool) -> None:
                 for kind, content in answer.get("content", {}).items():
                     if "itemSchema" in content:  # of OpenAPI 3.2; the document is 3.1
                         answer["content"][kind] = {"schema": EVENTS}
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                # Generated clients send a body that may be null even where they are given none.
+                either = content["schema"].get("anyOf", [content["schema"]])
+                content["schema"] = next(each for each in either if each != {"type": "null"})
             security: list[dict[str, Any]] = operation.get("security", [])
             if bearer_is_optional and any(BEARER.scheme_name in each for each in security):
                 security.append({})
+
+
+def _components(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the schema of a body that its route reads by itself, and those that it refers to."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    return schema.pop("$defs", {}) | {model.__name__: schema}

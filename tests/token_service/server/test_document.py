@@ -3,7 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import jsonschema
@@ -11,11 +11,16 @@ import pytest
 from redis.asyncio import Redis
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
+from protocol.commands import Refusal
 from protocol.config.settings import PROJECT, Settings
 from tests.token_service.players import beat
 from token_service.app import create_app
+from token_service.errors import CODES, Problem
 
 REFUSALS = {"Refused", "Unavailable", "InvalidInput", "HTTPException", "_described"}
+RAISED = {"Refused", "Unavailable", "problem_answer"}
+CODE = r"[a-z]+(_[a-z]+)*"
+FRAMEWORKS = {"not_found", "method_not_allowed", "request_timeout"}
 RIDDLE = re.compile(
     r"^(who|whom|whose|what)\b|\b(nobody|somebody|anybody|everybody|whoever|those who|whom)\b"
     r"|\bwhat (is|was|it|a|the)\b",
@@ -79,14 +84,106 @@ def test_where_everybody_needs_a_bearer_the_document_says_so(keyed: Settings) ->
 
 
 def test_refusals_have_their_own_media_type(document: dict[str, Any]) -> None:
-    """Each is a problem, as RFC 9457 has it; FastAPI's own shape of faults is nowhere."""
-    for operation in operations(document).values():
+    """Each is a problem, as RFC 9457 has it; FastAPI's own shape of faults is nowhere.
+
+    Only `/ready` answers 503 with the same body as 200.
+    """
+    for (_, path), operation in operations(document).items():
         for status, answer in operation["responses"].items():
-            if int(status) >= 400:
-                assert answer["content"] == {
-                    "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
-                }
+            if int(status) >= 400 and (path, status) != ("/ready", "503"):
+                (content,) = answer["content"].items()
+                assert content[0] == "application/problem+json"
+                assert content[1]["schema"] == {"$ref": "#/components/schemas/Problem"}
+                assert examples_of(content[1], document), (path, status)
     assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def examples_of(content: dict[str, Any], document: dict[str, Any]) -> list[Any]:
+    """The problems that a refusal's examples refer to."""
+    names = [each["$ref"].rpartition("/")[2] for each in content["examples"].values()]
+    return [document["components"]["examples"][name]["value"] for name in names]
+
+
+def constants(call: ast.Call) -> list[str]:
+    """The texts among a call's arguments, as they stand in the source."""
+    return [
+        text.value
+        for text in ast.walk(call)
+        if isinstance(text, ast.Constant) and isinstance(text.value, str)
+    ]
+
+
+def codes_of_the_source() -> set[str]:
+    """Every code of a problem that the service's code names."""
+    calls = [
+        node
+        for path in (PROJECT / "token_service").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and (getattr(node.func, "id", "") in RAISED or "super().__init__" in ast.unparse(node.func))
+    ]
+    given = [each for call in calls for each in call.args[:2] if isinstance(each, ast.Constant)]
+    found = {str(each.value) for each in given if re.fullmatch(CODE, str(each.value))}
+    return found | set(CODES.values()) | set(get_args(Refusal))
+
+
+def test_every_problem_has_an_example(document: dict[str, Any]) -> None:
+    """Codes that the code raises, and no others; each example is a problem of its status."""
+    given = [each["value"] for each in document["components"]["examples"].values()]
+    problems = [Problem.model_validate(each) for each in given]
+    of_routes = {
+        example["error"]
+        for operation in operations(document).values()
+        for status, answer in operation["responses"].items()
+        if "application/problem+json" in answer.get("content", {})
+        for example in examples_of(answer["content"]["application/problem+json"], document)
+    }
+
+    named = {each.error for each in problems}
+    assert codes_of_the_source() - {"prompt_too_long"} <= named  # which is in events alone
+    assert named - codes_of_the_source() == FRAMEWORKS | {"persona_unknown"}
+    assert of_routes == named - {"method_not_allowed"}  # which belongs to no operation
+
+
+def test_every_body_has_examples_that_are_valid(document: dict[str, Any]) -> None:
+    """By the schema of the body, which its route reads."""
+    for (_, path), operation in operations(document).items():
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            schema = content["schema"] | {"components": document["components"]}
+            name = schema.get("$ref", "").rpartition("/")[2]
+            examples = document["components"]["schemas"].get(name, schema)["examples"]
+            assert examples, path
+            for example in examples:
+                jsonschema.Draft202012Validator(schema).validate(example)
+
+
+def references(part: Any) -> Iterator[str]:
+    """Every reference of an OpenAPI document."""
+    if isinstance(part, dict) and isinstance(part.get("$ref"), str):
+        yield part["$ref"]
+    for inner in part.values() if isinstance(part, dict) else part:
+        if isinstance(inner, dict | list):
+            yield from references(inner)
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    """Into the document's own components."""
+    for reference in set(references(document)):
+        found = document
+        for part in reference.removeprefix("#/").split("/"):
+            found = found[part]
+
+
+def test_operations_have_short_names_and_tags(document: dict[str, Any]) -> None:
+    """Generators make functions and modules of them."""
+    said = operations(document).values()
+    names = [operation["operationId"] for operation in said]
+    tags = {tag["name"] for tag in document["tags"]}
+
+    assert len(set(names)) == len(names)
+    assert [name for name in names if not re.fullmatch(r"[a-z]+(_[a-z]+){0,3}", name)] == []
+    assert {tag for operation in said for tag in operation["tags"]} == tags
+    assert document["info"]["description"]
 
 
 def texts(schema: Any) -> Iterator[str]:
@@ -103,11 +200,7 @@ def sentences() -> Iterator[str]:
     for path in (PROJECT / "token_service").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in REFUSALS:
-                yield from (
-                    text.value
-                    for text in ast.walk(node)
-                    if isinstance(text, ast.Constant) and isinstance(text.value, str)
-                )
+                yield from constants(node)
 
 
 def test_descriptions_and_refusals_name_their_subject(document: dict[str, Any]) -> None:

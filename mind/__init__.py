@@ -7,14 +7,14 @@ How a worker uses it:
 
 - One `MindThread` a process, with the `Minds` of all rooms: a thread and event loop of their own,
   so that no answer of a model delays a frame, and rooms share connections.
-- One room: `mind = minds.open_room(personas, on_event)`. `on_event` is called on the minds' thread;
-  the host passes it on with `loop.call_soon_threadsafe`.
+- One room: `mind = minds.open_room(spec.personas, on_event)`. `on_event` is called on the minds'
+  thread; the host passes it on with `loop.call_soon_threadsafe`.
 
 What the host calls, each without waiting:
 
-- `set_personas(personas)` when a persona comes or goes, in the room's order;
+- `set_personas(spec.personas)` when they change, in the room's order;
 - `heard(name, words, final=…)` for each text of a person's segment, the interim ones too: they
-  withdraw what is not yet said. `typed(name, line)` for each line on `lk.chat`;
+  withdraw what is not yet said. `typed(name, line, identity)` for each line on `lk.chat`;
 - `persona_said(persona_id, words)` for each final segment of a persona, told or not;
 - `floor_changed(persona_id or None)`;
 - `line_ended(line_id, "said" | "cut_off" | "refused")` exactly once for each `Say` that was not
@@ -25,7 +25,8 @@ What the host handles (`mind.events`):
 
 - `Say`: put the sentence into the persona's lines (`worker.room.lines`); publish `mind_said`;
 - `Withdraw`: drop these lines where they have not begun, and report none of them;
-- `ToolStarted`, `ToolEnded`: publish; `Trouble`: publish as a warning.
+- `ToolStarted`, `ToolEnded`: publish; `Trouble`: publish as a warning;
+- `Unanswered`: tell the person who typed that the voice cannot read.
 
 Which mind answers for a persona is a name; only the operator's files define minds
 (`protocol.minds`).

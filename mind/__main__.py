@@ -3,22 +3,18 @@
 import argparse
 import asyncio
 import sys
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
-
-from mind.config import MindSettings
 from mind.events import MindEvent, Say, ToolEnded, Trouble
 from mind.minds import Minds
-from mind.persona import PersonaInRoom
 from mind.room import RoomMind
 from protocol.config.log import configure_logging
 from protocol.config.settings import load_settings
-from protocol.errors import InvalidInput, explain
-from protocol.minds import load_minds, mind_named
+from protocol.errors import InvalidInput
+from protocol.minds import load_minds
+from protocol.personas import read_persona
+from protocol.room_spec import PersonaSpec
 
 TO_VOICE = "(leaves the answer to the voice)"
 
@@ -27,17 +23,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Ask each question in turn, and print what the persona would say."""
     asked = _parser().parse_args(arguments)
     try:
-        settings = _settings()
+        settings = load_settings()
         configure_logging(settings.model_copy(update={"log_level": "error"}))
         path = _persona_file(asked.persona, settings.personas_dir)
-        minds = load_minds([path], settings.minds_file)
-        persona = _persona(path)
-        if persona.mind is None:
-            raise InvalidInput(f"{path.name}: has no table [mind]")
-        if persona.mind not in minds:
-            raise InvalidInput(f"{path.name}: mind={persona.mind!r} is unknown")
-        only = {persona.mind: minds[persona.mind]}
-        asyncio.run(_talk(Minds(only, settings), persona, asked.name, asked.question))
+        persona = PersonaSpec(**dict(read_persona(path)), id="p1")
+        if not persona.mind:
+            raise InvalidInput(f"{path.name}: has no mind")
+        minds = load_minds([path.with_name(f"{persona.mind}.toml")])
+        asyncio.run(_talk(Minds(minds, settings), persona, asked.name, asked.question))
     except InvalidInput as error:
         print(error, file=sys.stderr)
         return 2
@@ -52,14 +45,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings() -> MindSettings:
-    load_settings()  # checks `.env` and the other layers
-    try:
-        return MindSettings()
-    except ValidationError as error:
-        raise InvalidInput(f"settings: {explain(error, hide_values=True)}") from None
-
-
 def _persona_file(name: str, folder: Path) -> Path:
     path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
     if not path.is_file():
@@ -67,15 +52,7 @@ def _persona_file(name: str, folder: Path) -> Path:
     return path
 
 
-def _persona(path: Path) -> PersonaInRoom:
-    fields: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    label = str(fields.get("label", path.stem))
-    return PersonaInRoom(
-        path.stem, label, str(fields.get("prompt", "")), mind_named(fields, path.stem)
-    )
-
-
-async def _talk(minds: Minds, persona: PersonaInRoom, name: str, questions: Sequence[str]) -> None:
+async def _talk(minds: Minds, persona: PersonaSpec, name: str, questions: Sequence[str]) -> None:
     async with minds:
         await minds.ready()
         room = minds.open_room([persona])
@@ -92,7 +69,7 @@ async def _talk(minds: Minds, persona: PersonaInRoom, name: str, questions: Sequ
 class _Screen:
     """Prints a room's events; stands for the voice, which says each line at once."""
 
-    def __init__(self, room: RoomMind, persona: PersonaInRoom) -> None:
+    def __init__(self, room: RoomMind, persona: PersonaSpec) -> None:
         self._room = room
         self._persona = persona
         self._said = False

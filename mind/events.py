@@ -69,4 +69,11 @@ class Trouble:
     detail: str
 
 
-MindEvent = Say | Withdraw | ToolStarted | ToolEnded | Trouble
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A typed line of this sender got no answer. A voice cannot read, so it gives none either."""
+
+    sender: str
+
+
+MindEvent = Say | Withdraw | ToolStarted | ToolEnded | Trouble | Unanswered

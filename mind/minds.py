@@ -4,23 +4,25 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import structlog
-from openai import AsyncOpenAI
 
-from mind.config import MindSettings
 from mind.events import TroubleCode
-from mind.http_client import http_client
 from mind.limits import Limits, Retry
-from mind.model.answer import Model
-from mind.persona import PersonaInRoom
 from mind.room import RoomMind
-from mind.tools.toolbox import Toolbox
 from protocol.config.secret import reveal
+from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.minds import ChatMind, LinesMind
 from protocol.minds import Minds as MindTables
+from protocol.room_spec import PersonaSpec
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+    from mind.model.answer import Model
+    from mind.tools.toolbox import Toolbox
 
 NO_KEY = "none"  # servers that need no key ignore it; the client insists on one
 
@@ -31,7 +33,7 @@ class Minds:
     """All named minds. An async context manager; one event loop."""
 
     def __init__(
-        self, tables: MindTables, settings: MindSettings, limits: Limits | None = None
+        self, tables: MindTables, settings: Settings, limits: Limits | None = None
     ) -> None:
         """Connect nothing yet. Raises `InvalidInput` where a mind needs a setting that is empty."""
         needing = sorted(name for name, table in tables.items() if isinstance(table, ChatMind))
@@ -43,25 +45,18 @@ class Minds:
         self.limits = limits or Limits(calls_per_minute=settings.mind_calls_per_minute)
         self.retry = Retry(self.limits.first_retry_s, self.limits.last_retry_s)
         self.last_trouble: TroubleCode = "mind_away"
+        self._has_chat = bool(needing)
         self._tables = tables
         self._settings = settings
-        self._model: Model | None = None
+        self._model: Model | None = None  # and the toolboxes: only with a mind of kind `chat`
         self._toolboxes: dict[str, Toolbox] = {}
         self._stack = AsyncExitStack()
         self._starting: asyncio.Future[list[bool]] | None = None
 
     async def __aenter__(self) -> Self:
         """Begin to connect the tools, and wait for none. Raises `InvalidInput`."""
-        async with AsyncExitStack() as stack:
-            for name, table in self._tables.items():
-                if isinstance(table, ChatMind):
-                    toolbox = self._toolboxes[name] = Toolbox(table.tools, self.limits)
-                    stack.push_async_callback(toolbox.aclose)
-            if self._settings.mind_url is not None:
-                client = _client(self._settings.mind_url, self._settings, self.limits)
-                stack.push_async_callback(client.close)
-                self._model = Model(client, self._settings.mind_model)
-            self._stack = stack.pop_all()
+        if self._has_chat:
+            await self._open_chat()
         connecting = [
             toolbox.connect(self.limits.tool_connect_s) for toolbox in self._toolboxes.values()
         ]
@@ -75,27 +70,42 @@ class Minds:
         await asyncio.gather(self._starting, return_exceptions=True)
         await self._stack.aclose()
 
+    async def _open_chat(self) -> None:
+        # Here, because openai and mcp take a second and 60 MB that minds of fixed lines need not.
+        from mind.model.answer import Model
+        from mind.tools.toolbox import Toolbox
+
+        async with AsyncExitStack() as stack:
+            for name, table in self._tables.items():
+                if isinstance(table, ChatMind):
+                    toolbox = self._toolboxes[name] = Toolbox(table.tools, self.limits)
+                    stack.push_async_callback(toolbox.aclose)
+            client = _client(self._settings, self.limits)
+            stack.push_async_callback(client.close)
+            self._model = Model(client, self._settings.mind_model)
+            self._stack = stack.pop_all()
+
     async def ready(self) -> None:
         """Wait until each tool server is connected or has failed. Rooms need not wait."""
         assert self._starting is not None
         await asyncio.wait([self._starting])
 
-    def open_room(self, personas: Iterable[PersonaInRoom]) -> RoomMind:
+    def open_room(self, personas: Iterable[PersonaSpec]) -> RoomMind:
         """Give the mind of a room with these personas."""
         return RoomMind(self, personas)
 
-    def table(self, name: str | None) -> LinesMind | ChatMind | None:
+    def table(self, name: str) -> LinesMind | ChatMind | None:
         """Give the mind of a name; None: there is none."""
-        if name is not None and name not in self._tables:
+        if name and name not in self._tables:
             log.warning("mind_unknown", mind=name)
-        return None if name is None else self._tables.get(name)
+        return self._tables.get(name)
 
-    def toolbox(self, name: str) -> Toolbox:
+    def toolbox(self, name: str) -> "Toolbox":
         """Give the functions of a mind of kind `chat`."""
         return self._toolboxes[name]
 
     @property
-    def model(self) -> Model:
+    def model(self) -> "Model":
         """The language model; there is one wherever a mind of kind `chat` is."""
         assert self._model is not None
         return self._model
@@ -107,8 +117,14 @@ def _silence_libraries() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _client(url: str, settings: MindSettings, limits: Limits) -> AsyncOpenAI:
+def _client(settings: Settings, limits: Limits) -> "AsyncOpenAI":
     """Make the client; it tries nothing twice, as the room decides when to ask again."""
+    from openai import AsyncOpenAI
+
+    from mind.http_client import http_client
+
+    assert settings.mind_url is not None
+    url = settings.mind_url
     key = reveal(settings, "mind_api_key", "the language model") if settings.mind_api_key else ""
     return AsyncOpenAI(
         base_url=url,

@@ -1,24 +1,24 @@
 """The mind of one room: decides which persona answers, and takes back what is not yet said."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 import structlog
 
-from mind.events import MindEvent, TroubleCode, Withdraw
+from mind.events import MindEvent, TroubleCode, Unanswered, Withdraw
 from mind.limits import CallBudget, Warnings
-from mind.model.answer import Answer, Outlet
-from mind.model.trouble import trouble_code
 from mind.pending import PendingLines
-from mind.persona import PersonaInRoom
 from mind.words.addressed import addressed
 from mind.words.lines import FixedAnswers
 from mind.words.transcript import Transcript
 from protocol.minds import ChatMind, LinesMind
+from protocol.room_spec import PersonaSpec
 
 if TYPE_CHECKING:
     from mind.minds import Minds
+    from mind.model.answer import Outlet
+    from mind.tools.function import Function
 
 OWN_LIMITS = frozenset[TroubleCode]({"mind_busy", "mind_flood"})  # no failure of the server
 
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 class RoomMind:
     """One room's mind. Its methods wait for nothing; all run on the event loop of its `Minds`."""
 
-    def __init__(self, minds: "Minds", personas: Iterable[PersonaInRoom]) -> None:
+    def __init__(self, minds: "Minds", personas: Iterable[PersonaSpec]) -> None:
         """Begin with an empty transcript."""
         self._minds = minds
         self._events: asyncio.Queue[MindEvent | None] = asyncio.Queue()
@@ -37,16 +37,17 @@ class RoomMind:
         self._budget = CallBudget(minds.limits.calls_per_minute)
         self._warnings = Warnings(minds.limits.warn_every_s)
         self._pending = PendingLines(self._events.put_nowait, minds.limits.lines_ahead)
-        self._personas: dict[str, PersonaInRoom] = {}
+        self._personas: dict[str, PersonaSpec] = {}
         self._fixed: dict[str, FixedAnswers] = {}
         self._floor: str | None = None
         self._answering: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._fillers = 0
+        self._has_said = False  # the answer that is under way has
         self._closed = False
         self.set_personas(personas)
 
-    def set_personas(self, personas: Iterable[PersonaInRoom]) -> None:
+    def set_personas(self, personas: Iterable[PersonaSpec]) -> None:
         """Note who is in the room now, in the room's order."""
         self._personas = {persona.id: persona for persona in personas}
         self._fixed = {key: each for key, each in self._fixed.items() if key in self._personas}
@@ -59,9 +60,12 @@ class RoomMind:
         """
         self._take(person, words, final=final, typed=False)
 
-    def typed(self, person: str, line: str) -> None:
-        """Take a line that a person typed; it is answered like a spoken one."""
-        self._take(person, line, final=True, typed=True)
+    def typed(self, person: str, line: str, sender: str = "") -> None:
+        """Take a line that a person typed; it is answered like a spoken one.
+
+        Where it gets no answer, `Unanswered` gives back `sender`.
+        """
+        self._take(person, line, final=True, typed=True, sender=sender)
 
     def persona_said(self, persona_id: str, words: str) -> None:
         """Take the final text of what a persona said, by itself or because it was told to."""
@@ -112,55 +116,84 @@ class RoomMind:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _take(self, person: str, words: str, *, final: bool, typed: bool) -> None:
+    def _take(self, person: str, words: str, *, final: bool, typed: bool, sender: str = "") -> None:
         if self._closed or not words.strip():
             return
         self.stop()
-        if final and (turn := self._transcript.add(person, words, typed=typed)) is not None:
-            self._answer(turn.text)
-
-    def _answer(self, words: str) -> None:
-        labels = {persona.id: persona.label for persona in self._personas.values()}
-        persona = self._personas.get(addressed(words, labels, self._floor) or "")
+        if not final or (turn := self._transcript.add(person, words, typed=typed)) is None:
+            return
+        unanswered = Unanswered(sender) if typed else None
+        persona = self._addressed(turn.text)
         table = self._minds.table(persona.mind) if persona is not None else None
         if persona is None or table is None:
-            return
-        if isinstance(table, LinesMind):
-            self._answer_by_line(persona, table, words)
+            self._left_to_voice(unanswered)
+        elif isinstance(table, LinesMind):
+            self._answer_by_line(persona, table, turn.text, unanswered)
         elif not self._minds.retry.ready:
             self._warn(self._minds.last_trouble)
+            self._left_to_voice(unanswered)
         else:
-            self._answering = asyncio.create_task(self._think(persona, table), name="mind")
+            thinking = self._think(persona, table, unanswered)
+            self._answering = asyncio.create_task(thinking, name="mind")
             self._tasks.add(self._answering)
             self._answering.add_done_callback(self._tasks.discard)
 
-    def _answer_by_line(self, persona: PersonaInRoom, table: LinesMind, words: str) -> None:
+    def _addressed(self, words: str) -> PersonaSpec | None:
+        """Return the persona that is to answer; None: there is none, or it is muted."""
+        labels = {persona.id: persona.label for persona in self._personas.values()}
+        persona = self._personas.get(addressed(words, labels, self._floor) or "")
+        return None if persona is None or persona.muted else persona
+
+    def _left_to_voice(self, unanswered: Unanswered | None) -> None:
+        if unanswered is not None:
+            self._events.put_nowait(unanswered)
+
+    def _answer_by_line(
+        self,
+        persona: PersonaSpec,
+        table: LinesMind,
+        words: str,
+        unanswered: Unanswered | None,
+    ) -> None:
         answers = self._fixed.setdefault(persona.id, FixedAnswers(table))
         if (sentence := answers.answer(words)) is not None:
             self._pending.add(persona.id, sentence)
+        else:
+            self._left_to_voice(unanswered)
 
-    async def _think(self, persona: PersonaInRoom, table: ChatMind) -> None:
+    async def _think(
+        self, persona: PersonaSpec, table: ChatMind, unanswered: Unanswered | None
+    ) -> None:
         """Ask the model. Whatever goes wrong is a warning: the voice goes on by itself."""
-        assert persona.mind is not None
-        minds = self._minds
+        from mind.model.answer import Answer  # as in `Minds`
+
+        minds, typed = self._minds, unanswered is not None
+        self._has_said = False
         try:
-            toolbox = minds.toolbox(persona.mind)
-            if await toolbox.connect(minds.limits.tool_wait_s):
-                self._warnings.worked("tool")
-            else:
-                self._warn("tool_away")
+            functions = await self._functions(persona.mind)
             outlet = self._outlet(persona, table)
-            answer = Answer(
-                minds.model, toolbox.functions(), persona, minds.limits, self._budget, outlet
-            )
-            await answer.run(table.prompt, self._transcript.text())
+            answer = Answer(minds.model, functions, persona, minds.limits, self._budget, outlet)
+            await answer.run(table.prompt, self._transcript.text(), typed=typed)
         except Exception as error:
             self._failed(error)
         else:
             minds.retry.worked()
             self._warnings.worked("mind")
+        if not self._has_said:
+            self._left_to_voice(unanswered)
+
+    async def _functions(self, mind: str) -> "Mapping[str, Function]":
+        """Return the functions that can be called now; warn where a server of some is away."""
+        toolbox = self._minds.toolbox(mind)
+        if await toolbox.connect(self._minds.limits.tool_wait_s):
+            self._warnings.worked("tool")
+        else:
+            self._warn("tool_away")
+        return toolbox.functions()
 
     def _failed(self, error: Exception) -> None:
+        from mind.model.trouble import trouble_code
+
         code = trouble_code(error)
         # The error's text stays out of the log: a server's message may show a key or words.
         log.warning("mind_trouble", code=code, error=type(error).__name__)
@@ -169,13 +202,16 @@ class RoomMind:
             self._minds.retry.failed()
         self._warn(code)
 
-    def _outlet(self, persona: PersonaInRoom, table: ChatMind) -> Outlet:
+    def _outlet(self, persona: PersonaSpec, table: ChatMind) -> "Outlet":
         """Make the way out for one answer; it is shut once another answer has begun."""
+        from mind.model.answer import Outlet
+
         task = asyncio.current_task()
         filled = False
 
         def say(sentence: str) -> None:
             if self._answering is task:
+                self._has_said = True
                 self._pending.add(persona.id, sentence)
 
         def fill() -> None:

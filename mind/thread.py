@@ -10,8 +10,8 @@ import structlog
 
 from mind.events import MindEvent
 from mind.minds import Minds
-from mind.persona import PersonaInRoom
 from mind.room import Fate, RoomMind
+from protocol.room_spec import PersonaSpec
 
 END_WITHIN_S = 10.0
 OnEvent = Callable[[MindEvent], None]
@@ -38,7 +38,7 @@ class MindThread:
             self._thread.join()
             raise self._failure
 
-    def open_room(self, personas: Iterable[PersonaInRoom], on_event: OnEvent) -> "RoomHandle":
+    def open_room(self, personas: Iterable[PersonaSpec], on_event: OnEvent) -> "RoomHandle":
         """Open a room. `on_event` is called on the minds' thread, and must return at once."""
         handle = RoomHandle(self._loop)
         self._post(self._open, handle, tuple(personas), on_event)
@@ -68,7 +68,7 @@ class MindThread:
             await asyncio.gather(*(room.wait_closed() for room in tuple(self._rooms)))
 
     def _open(
-        self, handle: "RoomHandle", personas: tuple[PersonaInRoom, ...], on_event: OnEvent
+        self, handle: "RoomHandle", personas: tuple[PersonaSpec, ...], on_event: OnEvent
     ) -> None:
         assert self._minds is not None
         self._rooms.add(handle)
@@ -85,7 +85,7 @@ class RoomHandle:
         self._pump: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
-    def set_personas(self, personas: Iterable[PersonaInRoom]) -> None:
+    def set_personas(self, personas: Iterable[PersonaSpec]) -> None:
         """Do as `RoomMind.set_personas`."""
         self._call("set_personas", tuple(personas))
 
@@ -93,9 +93,9 @@ class RoomHandle:
         """Do as `RoomMind.heard`."""
         self._call("heard", person, words, final=final)
 
-    def typed(self, person: str, line: str) -> None:
+    def typed(self, person: str, line: str, sender: str = "") -> None:
         """Do as `RoomMind.typed`."""
-        self._call("typed", person, line)
+        self._call("typed", person, line, sender)
 
     def persona_said(self, persona_id: str, words: str) -> None:
         """Do as `RoomMind.persona_said`."""

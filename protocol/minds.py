@@ -1,13 +1,13 @@
 """Minds: how a persona's file says what answers beside its voice, and with which tools.
 
 Only the operator's files define minds: the table `[mind]` of a persona's file defines one under the
-persona's name, a file of minds several under their own. A caller names a mind and defines none, so
-the addresses and commands in these files are all that a mind can reach. Pure but for `load_minds`,
+persona's name, by which other personas may name it. A caller names a mind and defines none, so the
+addresses and commands in these files are all that a mind can reach. Pure but for `load_minds`,
 which reads files.
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -31,7 +31,7 @@ TOOLS_LIMIT = 16  # tables `[[mind.tools]]` of one mind
 
 MindName = Annotated[
     str,
-    Matching(NAME, "a lowercase letter, then up to 31 lowercase letters, digits and _"),
+    Matching(f"|{NAME}", "the name of a persona whose file defines a mind, or nothing"),
 ]
 FunctionName = Annotated[
     str,
@@ -146,35 +146,17 @@ def read_mind(table: object, source: str) -> LinesMind | ChatMind:
         raise InvalidInput(f"{source}: {explain(error, hide_values=True)}") from None
 
 
-def load_minds(persona_files: Sequence[Path], minds_file: Path | None = None) -> Minds:
-    """Read the minds of persona files, under the files' names, and those of a file of minds.
+def load_minds(persona_files: Iterable[Path]) -> Minds:
+    """Read the minds that persona files define, each under its file's name.
 
-    Raises `InvalidInput` naming the file and the field, also where two minds have one name.
+    Raises `InvalidInput` naming the file and the field.
     """
     minds: dict[str, LinesMind | ChatMind] = {}
     for path in persona_files:
         table = _toml(path).get("mind")
         if isinstance(table, dict):
             minds[path.stem] = read_mind(table, f"{path.name}: mind")
-    for name, table in (_toml(minds_file) if minds_file is not None else {}).items():
-        assert minds_file is not None
-        if name in minds:
-            raise InvalidInput(f"{minds_file.name}: {name!r} is the mind of a persona's file")
-        try:
-            TypeAdapter(MindName).validate_python(name)
-        except ValidationError as error:
-            raise InvalidInput(f"{minds_file.name}: {name!r:.80}: {explain(error)}") from None
-        minds[name] = read_mind(table, f"{minds_file.name}: {name}")
     return minds
-
-
-def mind_named(fields: Mapping[str, Any], own_name: str) -> str | None:
-    """Give the name of the mind of a persona file's fields; None: it has none.
-
-    `mind = "name"` names one, a table `[mind]` is one under the persona's own name.
-    """
-    mind = fields.get("mind")
-    return own_name if isinstance(mind, dict) else mind
 
 
 def _toml(path: Path) -> dict[str, Any]:

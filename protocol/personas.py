@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
 from protocol.errors import InvalidInput, explain
+from protocol.minds import MindName, read_mind
 from protocol.sampling import Sampling
 from protocol.text import Clean, CleanLine, Matching
 
@@ -69,7 +70,7 @@ Prompt = Annotated[str, StringConstraints(strip_whitespace=True, max_length=PROM
 
 
 class Persona(BaseModel):
-    """One AI participant: its name, label, voice, prompt and sampling."""
+    """One AI participant: its name, label, voice, prompt, sampling and mind."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -82,6 +83,7 @@ class Persona(BaseModel):
     prompt: Prompt = ""
     greeting: Greeting = ""
     sampling: Sampling = Sampling()
+    mind: MindName = ""  # the name of the persona whose file defines it; empty: none
 
 
 Catalogue = Mapping[str, Persona]  # by name
@@ -96,17 +98,33 @@ def load_catalogue(folder: Path) -> dict[str, Persona]:
         raise InvalidInput(f"PERSONAS_DIR={str(folder)!r} is not a folder")
     catalogue: dict[str, Persona] = {}
     for path in sorted(folder.glob("*.toml")):
-        try:
-            fields = tomllib.loads(path.read_text(encoding="utf-8"))
-            catalogue[path.stem] = Persona(name=path.stem, **fields)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"{path.name}: not TOML: {error}") from error
-        except ValidationError as error:
-            raise InvalidInput(f"{path.name}: {explain(error)}") from error
-        except TypeError as error:
-            raise InvalidInput(
-                f"{path.name}: 'name' is the file's own name, leave it out"
-            ) from error
+        catalogue[path.stem] = read_persona(path)
     if not catalogue:
         raise InvalidInput(f"PERSONAS_DIR={str(folder)!r} holds no persona (expected *.toml files)")
+    for persona in catalogue.values():
+        check_mind(persona, catalogue)
     return catalogue
+
+
+def read_persona(path: Path) -> Persona:
+    """Read a persona's file. Raises `InvalidInput` naming the file and the field."""
+    try:
+        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+        if isinstance(mind := fields.get("mind"), dict):
+            read_mind(mind, f"{path.name}: mind")
+            fields["mind"] = path.stem
+        return Persona(name=path.stem, **fields)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path.name}: not TOML: {error}") from error
+    except ValidationError as error:
+        raise InvalidInput(f"{path.name}: {explain(error)}") from error
+    except TypeError as error:
+        raise InvalidInput(f"{path.name}: 'name' is the file's own name, leave it out") from error
+
+
+def check_mind(persona: Persona, catalogue: Catalogue) -> None:
+    """Raise `InvalidInput` for a mind that no file of the catalogue defines."""
+    defined = [each.name for each in catalogue.values() if each.mind == each.name]
+    if persona.mind and persona.mind not in defined:
+        choices = ", ".join(defined) or "none"
+        raise InvalidInput(f"{persona.name}: mind={persona.mind!r} is unknown; choices: {choices}")

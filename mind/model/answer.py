@@ -17,9 +17,9 @@ from mind.limits import CallBudget, Limits, cut
 from mind.model.completion import LEAVE, SAY, Call, Completion, Flood, Nonsense, pieces
 from mind.model.instructions import OWN_FUNCTIONS, first_messages, result_message
 from mind.model.trouble import Busy
-from mind.persona import PersonaInRoom
 from mind.tools.function import Function, ToolFailed
 from mind.words.sentences import SentenceSplitter
+from protocol.room_spec import PersonaSpec
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ class Answer:
         self,
         model: Model,
         functions: Mapping[str, Function],
-        persona: PersonaInRoom,
+        persona: PersonaSpec,
         limits: Limits,
         budget: CallBudget,
         outlet: Outlet,
@@ -64,12 +64,13 @@ class Answer:
         self._characters = 0
         self._called: set[str] = set()  # each function with its arguments
 
-    async def run(self, facts: str, transcript: str) -> None:
+    async def run(self, facts: str, transcript: str, *, typed: bool) -> None:
         """Ask the model and call functions until it speaks or leaves the talking to the voice.
 
+        `typed`: the transcript's last line was typed.
         Raises `Busy`, `Flood`, `Nonsense`, `TimeoutError` and what the client raises.
         """
-        messages = first_messages(self._persona, facts, transcript)
+        messages = first_messages(self._persona, facts, transcript, typed=typed)
         async with asyncio.timeout(self._limits.answer_within_s):
             for _ in range(self._limits.rounds):
                 completion = await self._ask(messages)

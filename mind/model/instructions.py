@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from mind.model.completion import LEAVE, SAY
-from mind.persona import PersonaInRoom
 from mind.tools.function import described
+from protocol.room_spec import PersonaSpec
 
 RULES = f"""\
 You think for {{label}}, a voice in a live conversation. The voice hears the people and talks with \
@@ -39,15 +39,23 @@ OWN_FUNCTIONS = (
 )
 
 
-def first_messages(persona: PersonaInRoom, facts: str, transcript: str) -> list[dict[str, Any]]:
-    """Give the messages with which an answer begins: the rules, and the transcript as data."""
+TYPED = "The last line was typed. The voice cannot read it: it is answered by you or not at all."
+
+
+def first_messages(
+    persona: PersonaSpec, facts: str, transcript: str, *, typed: bool
+) -> list[dict[str, Any]]:
+    """Give the messages with which an answer begins: the rules, and the transcript as data.
+
+    `typed`: its last line is one that a person typed.
+    """
     system = [RULES.format(label=persona.label)]
     if persona.prompt:
         system.append(f"{persona.label}'s own instructions:\n{persona.prompt}")
     if facts:
         system.append(f"What you know:\n{facts}")
     question = (
-        f"The transcript so far:\n{transcript}\n\n"
+        f"The transcript so far:\n{transcript}\n\n{TYPED if typed else ''}\n"
         f"Call {SAY}, {LEAVE} or another function for {persona.label}."
     )
     return [

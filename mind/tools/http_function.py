@@ -8,10 +8,10 @@ import httpx2
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 
-from mind.config import filled_in
 from mind.http_client import TooLong, http_client
 from mind.limits import Limits, cut
 from mind.tools.function import Function, ToolFailed
+from mind.tools.variables import filled_in
 from protocol.errors import InvalidInput
 from protocol.minds import HttpFunction
 

@@ -21,10 +21,10 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, TextContent, Tool
 from pydantic import ValidationError
 
-from mind.config import filled_in
 from mind.http_client import http_client
 from mind.limits import Limits, Retry, cut
 from mind.tools.function import DESCRIPTION_LIMIT, Function, ToolFailed
+from mind.tools.variables import filled_in
 from protocol.config.settings import PROJECT
 from protocol.minds import McpTools
 

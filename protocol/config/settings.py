@@ -168,6 +168,16 @@ class Settings(BaseSettings):
     drain_grace_s: float = Field(default=60.0, ge=0.0)
     """Seconds that conversations may go on once the worker is told to stop."""
 
+    # The language model behind personas with a mind (docs/minds.md). The worker asks it.
+    mind_url: WebUrl | None = None
+    """OpenAI-compatible endpoint of that model, as `http://host:11434/v1`."""
+    mind_model: str = ""
+    """Name of the model there."""
+    mind_api_key: SecretStr | None = None
+    """Key of that endpoint. Unset: none is needed."""
+    mind_calls_per_minute: int = Field(default=20, ge=1, le=1000)
+    """Calls of the model for one room."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much is logged."""
     log_format: Literal["auto", "console", "json"] = "auto"
@@ -181,7 +191,7 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("livekit_url", "livekit_public_url", "redis_url", "jwt_jwks_url")
+    @field_validator("livekit_url", "livekit_public_url", "redis_url", "jwt_jwks_url", "mind_url")
     @classmethod
     def _check_url(cls, url: str | None) -> str | None:
         """Raise `ValueError` for a URL without a host, or with a port that cannot exist."""

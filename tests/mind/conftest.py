@@ -10,24 +10,18 @@ from pydantic import SecretStr
 
 from harness.language_model import ScriptedModel, scripted_model
 from harness.servers import GivenSettings
-from mind.config import MindSettings
 from mind.events import MindEvent, Say, ToolEnded, Trouble, Withdraw
 from mind.limits import Limits
 from mind.minds import Minds
-from mind.persona import PersonaInRoom
 from mind.room import RoomMind
+from protocol.config.settings import Settings
 from protocol.minds import Mind, read_mind
+from protocol.room_spec import PersonaSpec
 
 KEY = "sk-a-key-that-must-not-show"
-CHEF = PersonaInRoom("p1", "Chef", "You cook.", "chef")
+CHEF = PersonaSpec(id="p1", name="chef", label="Chef", prompt="You cook.", mind="chef")
 WITHIN_S = 30.0  # machines that run tests are busy
 PATIENT = {"tool_connect_s": WITHIN_S, "tool_wait_s": WITHIN_S}
-
-
-class GivenMindSettings(GivenSettings, MindSettings):
-    """Settings from their arguments alone."""
-
-    model_config = GivenSettings.model_config
 
 
 class Host:
@@ -102,11 +96,9 @@ async def model() -> AsyncIterator[ScriptedModel]:
         yield running
 
 
-def settings_of(url: str | None, **given: Any) -> MindSettings:
+def settings_of(url: str | None, **given: Any) -> Settings:
     """Settings of a mind with a model at a URL."""
-    return GivenMindSettings(
-        mind_url=url, mind_model="scripted", mind_api_key=SecretStr(KEY), **given
-    )
+    return GivenSettings(mind_url=url, mind_model="scripted", mind_api_key=SecretStr(KEY), **given)
 
 
 def chat(*tools: dict[str, Any], **fields: Any) -> Mind:
@@ -122,7 +114,7 @@ def open_room(model: ScriptedModel) -> Open:
     async def make(
         mind: Mind | None = None,
         *,
-        personas: Sequence[PersonaInRoom] = (CHEF,),
+        personas: Sequence[PersonaSpec] = (CHEF,),
         minds: dict[str, Mind] | None = None,
         url: str | None = None,
         slow: bool = False,

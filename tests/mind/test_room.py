@@ -4,11 +4,11 @@ import pytest
 
 from harness.language_model import ScriptedModel, calls, hang, says, text, whole_calls
 from mind.events import Say, Withdraw
-from mind.persona import PersonaInRoom
 from protocol.minds import read_mind
+from protocol.room_spec import PersonaSpec
 from tests.mind.conftest import CHEF, KEY, Open, chat
 
-TEACHER = PersonaInRoom("p2", "Teacher", "You teach.", None)
+TEACHER = PersonaSpec(id="p2", name="teacher", label="Teacher", prompt="You teach.")
 LINES = read_mind(
     {"kind": "lines", "lines": [{"when": ["your name"], "say": ["My name is Kim."]}]}, "test"
 )
@@ -114,7 +114,7 @@ async def test_a_line_that_is_cut_off_ends_the_answer(
 
 async def test_the_persona_that_is_meant_answers(open_room: Open, model: ScriptedModel) -> None:
     """The named one, else the one with the floor; one without a mind leaves it to its voice."""
-    kim = PersonaInRoom("p3", "Kim", mind="kim")
+    kim = PersonaSpec(id="p3", name="kim", label="Kim", mind="kim")
     minds = {"chef": chat(), "kim": LINES}
     async with open_room(minds=minds, personas=[CHEF, TEACHER, kim]) as host:
         await host.ask("Kim, what is your name?")

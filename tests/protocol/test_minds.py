@@ -9,31 +9,46 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import InvalidInput
-from protocol.minds import ChatMind, HttpFunction, McpTools, load_minds, mind_named, read_mind
+from protocol.minds import ChatMind, HttpFunction, McpTools, load_minds, read_mind
+from protocol.personas import load_catalogue
 
 LINES = '[mind]\nkind = "lines"\n[[mind.lines]]\nwhen = ["hi|hello"]\nsay = ["Hello."]\n'
 WEATHER = {"name": "weather", "http": "http://127.0.0.1:1/w", "description": "The weather."}
 
 
 def test_a_persona_file_defines_a_mind_of_its_name(tmp_path: Path) -> None:
-    """A table `[mind]` is one under the file's name, a file of minds has several."""
+    """A table `[mind]` is one under the file's name; a file that names one defines none."""
     (tmp_path / "chef.toml").write_text(f'label = "Chef"\n{LINES}')
-    (tmp_path / "guide.toml").write_text('label = "Guide"\nmind = "hours"\n')
-    (tmp_path / "minds.toml").write_text('[hours]\nkind = "chat"\n')
-    files = [tmp_path / "chef.toml", tmp_path / "guide.toml"]
-    minds = load_minds(files, tmp_path / "minds.toml")
-    assert {name: mind.kind for name, mind in minds.items()} == {"chef": "lines", "hours": "chat"}
-    assert mind_named({"mind": {"kind": "lines"}}, "chef") == "chef"
-    assert mind_named({"mind": "hours"}, "guide") == "hours"
-    assert mind_named({}, "guide") is None
+    (tmp_path / "guide.toml").write_text('label = "Guide"\nmind = "chef"\n')
+    minds = load_minds([tmp_path / "chef.toml", tmp_path / "guide.toml"])
+    assert {name: mind.kind for name, mind in minds.items()} == {"chef": "lines"}
 
 
-def test_two_minds_cannot_have_one_name(tmp_path: Path) -> None:
-    """A file of minds cannot replace a persona's own."""
-    (tmp_path / "chef.toml").write_text(LINES)
-    (tmp_path / "minds.toml").write_text('[chef]\nkind = "chat"\n')
-    with pytest.raises(InvalidInput, match=r"minds\.toml: 'chef' is the mind of a persona"):
-        load_minds([tmp_path / "chef.toml"], tmp_path / "minds.toml")
+def test_a_persona_has_its_own_mind_or_one_that_it_names(tmp_path: Path) -> None:
+    """The catalogue holds names of minds, never their addresses and commands."""
+    (tmp_path / "chef.toml").write_text(f'label = "Chef"\n{LINES}')
+    (tmp_path / "guide.toml").write_text('label = "Guide"\nmind = "chef"\n')
+    (tmp_path / "plain.toml").write_text('label = "Plain"\n')
+    minds = {name: persona.mind for name, persona in load_catalogue(tmp_path).items()}
+    assert minds == {"chef": "chef", "guide": "chef", "plain": ""}
+
+
+@pytest.mark.parametrize(
+    ("mind", "refusal"),
+    [
+        ('mind = "plain"', r"chef: mind='plain' is unknown; choices: none"),
+        ('[mind]\nkind = "chat"\napi_key = "sk-secret"', r"chef\.toml: mind: .*api_key"),
+    ],
+)
+def test_a_catalogue_refuses_a_mind_that_it_cannot_use(
+    tmp_path: Path, mind: str, refusal: str
+) -> None:
+    """The refusal names the persona or its file, and shows no value of a table."""
+    (tmp_path / "chef.toml").write_text(f'label = "Chef"\n{mind}\n')
+    (tmp_path / "plain.toml").write_text('label = "Plain"\n')
+    with pytest.raises(InvalidInput, match=refusal) as refused:
+        load_catalogue(tmp_path)
+    assert "sk-secret" not in str(refused.value)
 
 
 def test_tools_are_told_apart_by_their_fields() -> None:

@@ -41,6 +41,9 @@ class AskedPersona(Body):
     prompt: str | None = None
     greeting: Greeting | None = None
     sampling: Sampling | None = None
+    mind: str | None = Field(
+        default=None, description="The name of a mind that a persona's file defines; empty: none."
+    )
 
 
 class PersonasRequest(Body):

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from protocol.errors import InvalidInput, explain
-from protocol.personas import LABEL_LIMIT, PERSONAS_PER_ROOM, Catalogue, Persona
+from protocol.personas import LABEL_LIMIT, PERSONAS_PER_ROOM, Catalogue, Persona, check_mind
 
 
 def personas_asked_for(metadata: str, catalogue: Catalogue, default: str) -> tuple[Persona, ...]:
@@ -64,6 +64,8 @@ def _chosen_persona(wanted: object, catalogue: Catalogue) -> Persona:
     label = str(name).replace("_", " ").capitalize()[:LABEL_LIMIT]
     base = known.model_dump() if known else {"label": label}
     try:
-        return Persona.model_validate(base | fields)
+        persona = Persona.model_validate(base | fields)
     except ValidationError as error:
         raise InvalidInput(f"persona: {explain(error)}") from error
+    check_mind(persona, catalogue)
+    return persona

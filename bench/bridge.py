@@ -62,7 +62,7 @@ class SleepStep:
     def say(self, slot: int, text: str, done: Done) -> None:
         pass
 
-    def drop_lines(self, slot: int) -> None:
+    def drop_lines(self, slot: int, *, unless_begun: bool = False) -> None:
         pass
 
     def forget(self, slot: int) -> None:

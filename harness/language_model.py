@@ -57,15 +57,15 @@ class ScriptedModel:
 
 
 @asynccontextmanager
-async def scripted_model() -> AsyncIterator[ScriptedModel]:
-    """Run an endpoint on a free loopback port of this event loop."""
+async def scripted_model(port: int = 0) -> AsyncIterator[ScriptedModel]:
+    """Run an endpoint on this event loop, on a loopback port; 0: a free one."""
     model = ScriptedModel()
     app = web.Application()
     app.router.add_post("/v1/chat/completions", model.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", port)
         await site.start()
         host, port = runner.addresses[0][:2]
         model.url = f"http://{host}:{port}/v1"
@@ -131,6 +131,19 @@ def raw(*chunks: bytes, forever: bool = False, pause_s: float = 0.0) -> Reply:
                 return
 
     return send
+
+
+def looks_up(name: str, arguments: dict[str, str]) -> Callable[[Request], Reply]:
+    """Call a function first, and say its result."""
+
+    def script(asked: Request) -> Reply:
+        results = results_of(asked)
+        if not results:
+            return calls((name, arguments))
+        result = json.loads(results[-1])
+        return says(result.get("result") or f"Sorry: {result['error']}")
+
+    return script
 
 
 async def hang(stream: web.StreamResponse, _: Request) -> None:

@@ -11,12 +11,20 @@ import structlog
 from mind.events import MindEvent
 from mind.minds import Minds
 from mind.room import Fate, RoomMind
+from protocol.config.settings import Settings
+from protocol.minds import load_minds
 from protocol.room_spec import PersonaSpec
 
 END_WITHIN_S = 10.0
 OnEvent = Callable[[MindEvent], None]
 
 log = structlog.get_logger(__name__)
+
+
+def start_minds(settings: Settings) -> "MindThread | None":
+    """Start the minds that persona files define; None: there are none. Raises `InvalidInput`."""
+    minds = load_minds(sorted(settings.personas_dir.glob("*.toml")))
+    return MindThread(lambda: Minds(minds, settings)) if minds else None
 
 
 class MindThread:

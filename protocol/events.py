@@ -38,10 +38,10 @@ class StateEvent(_PersonaEvent):
 
 
 class TranscriptEvent(_Event):
-    """The text so far of a segment that a persona or a person says. Host.
+    """The text so far of a segment that a persona or a person says, or a person has `typed`. Host.
 
     A person has no `persona_id` and no `persona`. `start_s`, `end_s`: seconds since the persona's
-    slot went live, equal until the segment is `final`.
+    slot went live, equal until the segment is `final`; 0 for a typed line.
     """
 
     type: Literal["transcript"] = "transcript"
@@ -53,6 +53,7 @@ class TranscriptEvent(_Event):
     final: bool
     start_s: float
     end_s: float
+    typed: bool = False
 
 
 class TurnEvent(_PersonaEvent):
@@ -71,6 +72,36 @@ class SaidEvent(_PersonaEvent):
 
     type: Literal["said"] = "said"
     line_id: str
+    whole: bool
+
+
+class ToolStartedEvent(_PersonaEvent):
+    """The mind of a persona has called a function. Host."""
+
+    type: Literal["tool_started"] = "tool_started"
+    call_id: str
+    tool: str
+
+
+class ToolEndedEvent(_PersonaEvent):
+    """That call is over: it gave a result (`ok`) or did not. Host."""
+
+    type: Literal["tool_ended"] = "tool_ended"
+    call_id: str
+    tool: str
+    took_ms: int
+    ok: bool
+
+
+class MindSaidEvent(_PersonaEvent):
+    """A sentence that a persona's mind gave has ended; `whole`: all of it was said. Host.
+
+    A sentence that is withdrawn before it begins, as a person speaks, has no such event.
+    """
+
+    type: Literal["mind_said"] = "mind_said"
+    line_id: str
+    text: str
     whole: bool
 
 
@@ -139,6 +170,9 @@ Event = Annotated[
     | TranscriptEvent
     | TurnEvent
     | SaidEvent
+    | ToolStartedEvent
+    | ToolEndedEvent
+    | MindSaidEvent
     | FloorEvent
     | WarningEvent
     | PeopleEvent

@@ -40,6 +40,7 @@ OWN_ATTRIBUTES = frozenset(
 )
 SEGMENT_TOPIC = "transcription"
 TURN_TOPIC = "turn"
+MIND_TOPIC = "mind"  # of events of a mind, in the JSON of `protocol.events`
 
 AgentState = Literal["initializing", "listening", "speaking"]
 

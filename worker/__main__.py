@@ -13,6 +13,7 @@ from collections.abc import Callable
 import structlog
 from livekit.agents import AgentServer
 
+from mind.thread import MindThread, start_minds
 from protocol.config.log import configure_logging
 from protocol.config.production import refuse_unsafe
 from protocol.config.proxies import keep_loopback_direct
@@ -65,8 +66,10 @@ class Worker:
         events = asyncio.create_task(self.events.run(), name="events")
         commands = asyncio.create_task(self.commands.run(), name="commands")
         heartbeats.add_done_callback(_exit_if_failed)  # else all rooms here would be replaced
+        minds = None
         try:
-            context = self._make_context(await self._load())
+            minds = await asyncio.to_thread(start_minds, self.settings)
+            context = self._make_context(await self._load(), minds)
             try:
                 await self._serve(context)
             finally:
@@ -75,6 +78,8 @@ class Worker:
             self.status.change("error", str(error) or type(error).__name__)
             raise
         finally:
+            if minds is not None:
+                await asyncio.to_thread(minds.close)
             self.publisher.stop()
             self.commands.stop()
             await commands
@@ -104,7 +109,7 @@ class Worker:
         gc.freeze()
         return model
 
-    def _make_context(self, model: Model) -> WorkerContext:
+    def _make_context(self, model: Model, minds: MindThread | None) -> WorkerContext:
         engine = Engine(model, _exit, self.settings.max_step_share)
         engine.start()
         admission = JobAdmission(lambda: engine.free, lambda: engine.too_slow)
@@ -114,7 +119,7 @@ class Worker:
             self._loop.call_soon_threadsafe(self.publisher.now)
 
         return WorkerContext(
-            self.settings, engine, admission, self.hosts, changed, self.events.emit
+            self.settings, engine, admission, self.hosts, changed, self.events.emit, minds
         )
 
     async def _serve(self, context: WorkerContext) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mind.thread import MindThread
 from protocol.config.settings import Settings
 from protocol.events import Event
 from worker.admission import JobAdmission
@@ -20,3 +21,4 @@ class WorkerContext:
     hosts: Hosts
     changed: Callable[[], None]  # publishes a heartbeat now: slots or rooms have changed
     emit: Callable[[str, Event], None]  # adds an event to a room's stream
+    minds: MindThread | None = None  # where a persona's file defines one

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 
 def last_mention(label: str, text: str) -> int | None:
-    """Give the place where a text last names a persona by its label's first word; None: nowhere.
+    """Return where a text last names a persona by its label's first word; None: nowhere.
 
-    The floor uses the same rule (`worker.room.personas`), so that voice and mind agree.
+    A room's floor uses it, too, so that voice and mind agree (`worker.room.personas`).
     """
     first_name = re.escape(re.split(r"[\s,]", label.strip())[0])
     places = [found.start() for found in re.finditer(rf"\b{first_name}\b", text, re.IGNORECASE)]

@@ -56,7 +56,7 @@ class FakeStep:
     def say(self, slot: int, text: str, done: Done) -> None:
         self.calls.append(f"say {slot} {text}")
 
-    def drop_lines(self, slot: int) -> None:
+    def drop_lines(self, slot: int, *, unless_begun: bool = False) -> None:
         self.calls.append(f"drop_lines {slot}")
 
     def forget(self, slot: int) -> None:

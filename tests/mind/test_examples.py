@@ -4,19 +4,18 @@ A scripted model stands for the language model; the tools are the examples thems
 """
 
 import asyncio
-import json
 import os
 import re
 import shlex
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from examples.minds import handbook
-from harness.language_model import Reply, Request, ScriptedModel, calls, results_of, says
+from harness.language_model import ScriptedModel, looks_up
 from harness.servers import free_port
 from protocol.config.settings import PROJECT
 
@@ -40,19 +39,6 @@ async def terminal(model: ScriptedModel | None, *arguments: str) -> tuple[int, s
     async with asyncio.timeout(WITHIN_S):
         printed, _ = await process.communicate()
     return process.returncode or 0, printed.decode()
-
-
-def looks_up(name: str, arguments: dict[str, str]) -> Callable[[Request], Reply]:
-    """A model that calls a function first, and says its result."""
-
-    def script(asked: Request) -> Reply:
-        results = results_of(asked)
-        if not results:
-            return calls((name, arguments))
-        result = json.loads(results[-1])
-        return says(result.get("result") or f"Sorry: {result['error']}")
-
-    return script
 
 
 @asynccontextmanager
@@ -142,7 +128,7 @@ async def test_a_model_that_is_away_is_said() -> None:
     ("persona", "refusal"),
     [
         ("nobody", "is no file"),
-        ("chef", "has no table [mind]"),
+        ("docs/no.toml", "is no file"),
         ("examples/minds/shop.toml", "MIND_URL and MIND_MODEL"),
     ],
 )

@@ -47,7 +47,7 @@ class EchoStep:
         """Say nothing: an echo has no words of its own."""
         done(False)
 
-    def drop_lines(self, slot: int) -> None:
+    def drop_lines(self, slot: int, *, unless_begun: bool = False) -> None:
         """Do nothing: there are no lines."""
 
     def forget(self, slot: int) -> None:

@@ -135,9 +135,14 @@ class Engine:
         """Say a line; `done` is called on the engine thread with how it ended. Any thread."""
         self._command(occupant, lambda step: step.say(occupant.slot, text, done))
 
-    def drop_lines(self, occupant: Occupant) -> None:
-        """Drop every line that the slot was given and has not said yet. Any thread."""
-        self._command(occupant, lambda step: step.drop_lines(occupant.slot))
+    def drop_lines(self, occupant: Occupant, *, unless_begun: bool = False) -> None:
+        """Drop every line that is not said yet; with `unless_begun`, that has not begun.
+
+        Any thread.
+        """
+        self._command(
+            occupant, lambda step: step.drop_lines(occupant.slot, unless_begun=unless_begun)
+        )
 
     def forget(self, occupant: Occupant) -> None:
         """Empty a slot's memory but for its prompt. Any thread."""

@@ -58,8 +58,8 @@ class BatchedStep(Protocol):
         """
         ...
 
-    def drop_lines(self, slot: int) -> None:
-        """Drop every text that the slot was given and has not said yet."""
+    def drop_lines(self, slot: int, *, unless_begun: bool = False) -> None:
+        """Drop every text that is not said yet; with `unless_begun`, that has not begun."""
         ...
 
     def forget(self, slot: int) -> None:

@@ -190,9 +190,9 @@ class MoshiStep:
         """Say a text at the slot's next pause; `done` is called with whether all of it was said."""
         self.forcing.say(slot, text, done)
 
-    def drop_lines(self, slot: int) -> None:
+    def drop_lines(self, slot: int, *, unless_begun: bool = False) -> None:
         """Drop every text that the slot was given and has not said yet."""
-        self.forcing.drop_lines(slot)
+        self.forcing.drop_lines(slot, unless_begun=unless_begun)
 
     def forget(self, slot: int) -> None:
         """Return the slot to its prompt state at its next pause."""

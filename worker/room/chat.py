@@ -1,10 +1,12 @@
-"""Reads the lines that people type into a room, and answers them. Runs on the room's event loop.
+"""Reads the lines that people type into a room. Runs on the room's event loop.
 
 `worker.livekit_private.incoming` limits how many lines one person may type. A participant that
 floods the room with messages is removed.
 """
 
 import asyncio
+import time
+import uuid
 from collections.abc import Callable, Coroutine
 
 import structlog
@@ -12,6 +14,7 @@ from livekit import rtc
 from prometheus_client import Counter
 
 from protocol import wire
+from protocol.events import TranscriptEvent
 from worker.allowance import Allowance
 from worker.livekit_private.incoming import MessageFilter, read_text
 from worker.livekit_private.native_events import native_events
@@ -21,11 +24,26 @@ log = structlog.get_logger(__name__)
 
 CANNOT_READ = "I can hear you, but I cannot read. Please say it aloud."
 LINE_CHARACTERS = 10_000
+EVENT_CHARACTERS = 2000  # of such a line, in events and for a mind: redis keeps many
 LINE_WITHIN_S = 10.0  # from its beginning to its end
 ANSWERS_AT_ONCE, ANSWERS_PER_S = 2, 0.2  # to one person: the answer is always the same
 
 LATE = Counter("moshi_late_lines", "Typed lines that had no end within their time")
 REMOVED = Counter("moshi_removed_participants", "Participants removed for sending without measure")
+
+
+def typed_line(identity: str, text: str) -> TranscriptEvent:
+    """Return the event of a line that a person typed; its end is cut off where it is long."""
+    return TranscriptEvent(
+        at_s=time.time(),
+        identity=identity,
+        segment_id=f"SG_{uuid.uuid4().hex[:12]}",
+        text=text[:EVENT_CHARACTERS],
+        final=True,
+        typed=True,
+        start_s=0.0,
+        end_s=0.0,
+    )
 
 
 class Chat:
@@ -34,10 +52,10 @@ class Chat:
     def __init__(
         self,
         room: rtc.Room,
-        on_line: Callable[[str], None],
+        on_line: Callable[[str, str], None],
         remove: Callable[[str], Coroutine[None, None, None]],
     ) -> None:
-        """`on_line(text)` is called with each line; `remove(identity)` removes a participant."""
+        """`on_line(identity, text)` gets each line; `remove(identity)` removes a participant."""
         self._room = room
         self._on_line = on_line
         self._remove = remove
@@ -56,6 +74,13 @@ class Chat:
         if self._room.isconnected():
             await self._room.local_participant.send_text(text, topic=wire.CHAT_TOPIC)
 
+    def cannot_read(self, identity: str) -> None:
+        """Tell a person who typed a line that the personas cannot read it."""
+        if identity in self._room.remote_participants:
+            answers = self._answers.setdefault(identity, Allowance(ANSWERS_AT_ONCE, ANSWERS_PER_S))
+            if answers.take():
+                self._tasks.spawn(self.send(CANNOT_READ))
+
     def _on_left(self, participant: rtc.RemoteParticipant) -> None:
         self._filter.participant_left(participant.identity)
         self._answers.pop(participant.identity, None)
@@ -64,7 +89,7 @@ class Chat:
         self._tasks.spawn(self._read(identity, handle))
 
     async def _read(self, identity: str, handle: int) -> None:
-        """Read a line and answer it. A late line stays open until its sender ends it."""
+        """Read a line. A late line stays open until its sender ends it."""
         try:
             reading = asyncio.create_task(read_text(handle), name="line")
             await asyncio.wait([reading], timeout=LINE_WITHIN_S)
@@ -75,10 +100,7 @@ class Chat:
         finally:
             self._filter.line_ended(identity)
         if text and not is_late and len(text) <= LINE_CHARACTERS:
-            self._on_line(text)
-            answers = self._answers.setdefault(identity, Allowance(ANSWERS_AT_ONCE, ANSWERS_PER_S))
-            if answers.take():
-                await self.send(CANNOT_READ)
+            self._on_line(identity, text)
 
     def _on_flood(self, identity: str) -> None:
         REMOVED.inc()

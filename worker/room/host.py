@@ -19,14 +19,15 @@ from livekit import api, rtc
 from livekit.agents import AutoSubscribe, JobContext
 
 from protocol.commands import Answer, Command
-from protocol.events import PeopleEvent
+from protocol.events import Event, PeopleEvent
 from protocol.heartbeat import Outcome
 from protocol.room_spec import RoomSpec
 from worker.context import WorkerContext
 from worker.grid import next_tick
 from worker.hosts import Hosting
 from worker.room.background_tasks import BackgroundTasks
-from worker.room.chat import Chat
+from worker.room.chat import Chat, typed_line
+from worker.room.mind_connection import MindConnection
 from worker.room.personas import RoomPersonas
 from worker.sound.activity import PeopleSpeech
 from worker.sound.audience import is_person
@@ -51,6 +52,7 @@ class Host:
         self._leave_reason: asyncio.Future[str] = self._loop.create_future()
         self._empty_timer: asyncio.TimerHandle | None = None
         self._personas: RoomPersonas | None = None  # once all have joined
+        self._mind: MindConnection | None = None
         self._joined = asyncio.Event()
         self._chat: Chat | None = None
         self._tasks = BackgroundTasks("host", spec.room)
@@ -108,7 +110,11 @@ class Host:
         room.on("participant_disconnected", lambda person: self._on_presence(person, "left"))
         room.on("disconnected", lambda _: self._leave("the room ended"))
         on_slot_taken = partial(context.admission.took, self._ctx.job.id)
-        personas = RoomPersonas(room, self._spec, context, on_slot_taken)
+        personas = RoomPersonas(room, self._spec, context, self._emit, on_slot_taken)
+        if context.minds is not None and self._chat is not None:
+            self._mind = MindConnection(
+                context.minds, self._spec, room, personas, self._emit, self._chat.cannot_read
+            )
         ears = Ears(room)
         speech = PeopleSpeech(self._on_people_started, self._on_people_ended)
         ticking = asyncio.create_task(self._tick(ears, speech, personas), name="tick")
@@ -127,6 +133,8 @@ class Host:
         finally:
             self._personas = None
             await personas.leave()
+            if self._mind is not None:
+                self._mind.close()
             context.changed()
             ticking.cancel()
             await ears.aclose()
@@ -149,6 +157,8 @@ class Host:
         if self._personas is not None and (spec != self._spec or self._personas.needs_joins()):
             self._spec = spec
             self._tasks.spawn(self._personas.apply_spec(spec))
+            if self._mind is not None:
+                self._mind.apply_spec(spec)
 
     async def _execute(self, command: Command, answer: Future[Answer]) -> None:
         with contextlib.suppress(TimeoutError):
@@ -180,7 +190,13 @@ class Host:
             event = PeopleEvent(
                 at_s=time.time(), identity=participant.identity, change=change, people=people
             )
-            self._context.emit(self._spec.room, event)
+            self._emit(event)
+
+    def _emit(self, event: Event) -> None:
+        """Add an event to the room's stream, and tell it to the room's mind."""
+        self._context.emit(self._spec.room, event)
+        if self._mind is not None:
+            self._mind.take(event)
 
     def _update_empty_timer(self) -> int:
         """Leave after a while if the room has no people; return how many it has."""
@@ -193,9 +209,12 @@ class Host:
             self._empty_timer = self._loop.call_later(grace_s, self._leave, "the room is empty")
         return people
 
-    def _on_typed_line(self, text: str) -> None:
+    def _on_typed_line(self, identity: str, text: str) -> None:
         if self._personas is not None:
             self._personas.on_typed_line(text)
+        self._emit(typed_line(identity, text))
+        if self._mind is None and self._chat is not None:
+            self._chat.cannot_read(identity)
 
     async def _remove_participant(self, identity: str) -> None:
         participant = api.RoomParticipantIdentity(room=self._spec.room, identity=identity)

@@ -5,8 +5,8 @@ turn in the same queue, so that no line loses its memory in the middle.
 """
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 
 from protocol.commands import LINES_WAITING, TAKEN, Answer
 from protocol.personas import Persona
@@ -19,6 +19,7 @@ class Line:
 
     id: str  # of the command that asked for it; empty for a greeting
     text: str
+    is_minds: bool = False  # given by a mind: it begins only while no person speaks
 
 
 class LineQueue:
@@ -30,15 +31,19 @@ class LineQueue:
         repertoire: Repertoire | None,
         say: Callable[[Line], None],
         forget: Callable[[], None],
+        drop_unbegun: Callable[[], None],
         on_ended: Callable[[Line, bool], None],
     ) -> None:
-        """`say` and `forget` have the engine do it.
+        """`say`, `forget` and `drop_unbegun` have the engine do it.
 
         `on_ended(line, was_whole)` is called once for each line that was added.
         """
         self._persona, self._repertoire = persona, repertoire
         self._say, self._forget, self._on_ended = say, forget, on_ended
+        self._drop_unbegun = drop_unbegun
         self._current: Line | None = None
+        self._withdrawn: Line | None = None  # the current one, if it was
+        self._is_held = False
         self._waiting: deque[Line | None] = deque()  # None: forget
 
     @property
@@ -63,18 +68,36 @@ class LineQueue:
         text = self._sayable(line.text)
         if text is None:
             return Answer(refusal="cannot_say", detail=self._refusal_detail())
-        self._add(Line(line.id, text))
+        self._add(replace(line, text=text))
         return TAKEN
 
     def add_forget(self) -> None:
         """Renew the model's memory after the lines before it."""
         self._add(None)
 
+    def hold(self, is_held: bool) -> None:
+        """Begin no line of a mind while a person speaks; drop one that the engine has to begin."""
+        self._is_held = is_held
+        if is_held and self._current is not None and self._current.is_minds:
+            self._drop_unbegun()
+        self._give_next()
+
+    def withdraw(self, line_ids: Collection[str]) -> None:
+        """Drop these lines where they have not begun; the end of such a line is not reported."""
+        self._waiting = deque(
+            line for line in self._waiting if line is None or line.id not in line_ids
+        )
+        if self._current is not None and self._current.id in line_ids:
+            self._withdrawn = self._current
+            self._drop_unbegun()
+        self._give_next()
+
     def end(self, line: Line, was_whole: bool) -> None:
         """Note that the engine has ended a line, and go on; ignore a line that was dropped."""
         if line is self._current:
             self._current = None
-            self._on_ended(line, was_whole)
+            if was_whole or line is not self._withdrawn:
+                self._on_ended(line, was_whole)
             self._give_next()
 
     def cut_off_current(self) -> None:
@@ -99,7 +122,10 @@ class LineQueue:
 
     def _give_next(self) -> None:
         while self._current is None and self._waiting:
-            line = self._waiting.popleft()
+            line = self._waiting[0]
+            if self._is_held and line is not None and line.is_minds:
+                return
+            self._waiting.popleft()
             if line is None:
                 self._forget()
             else:

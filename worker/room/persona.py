@@ -7,7 +7,7 @@ personas. `give_floor` and `mute` hush the model, `say` and `forget` queue lines
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from livekit import rtc
@@ -58,7 +58,12 @@ class RoomPersona:
         self._turns = TurnTimer()
         self._reporter = PersonaReporter(spec, room, emit)
         self._lines = LineQueue(
-            spec, engine.model.repertoire, self._give_line, self._forget_now, self._on_line_ended
+            spec,
+            engine.model.repertoire,
+            self._give_line,
+            self._forget_now,
+            self._drop_unbegun_line,
+            self._on_line_ended,
         )
         self._tasks = BackgroundTasks("persona", spec.name)
         self._sound: Pcm | None = None  # since the last tick
@@ -110,16 +115,18 @@ class RoomPersona:
     def people_started(self) -> None:
         """Note that a person began to speak."""
         self._turns.people_started()
+        self._lines.hold(True)
 
     def people_ended(self, at_s: float) -> None:
         """Note that the people fell silent at `at_s`, by the loop's clock."""
+        self._lines.hold(False)
         self._report_turn(self._turns.people_ended(at_s))
 
     def mute(self, is_muted: bool) -> None:
         """Silence the persona and drop its lines, or let it speak again; it always listens."""
         self._is_muted = is_muted
         self._update_hush()
-        if is_muted and self._lines.is_active:
+        if is_muted:
             self._lines.drop_all()
             if self._occupant is not None:
                 self._engine.drop_lines(self._occupant)
@@ -140,6 +147,10 @@ class RoomPersona:
             detail = f"{self.spec.label} is muted. Unmute it first."
             return Answer(refusal="persona_muted", detail=detail)
         return self._lines.add(line)
+
+    def withdraw(self, line_ids: Collection[str]) -> None:
+        """Do not say these lines where they have not begun."""
+        self._lines.withdraw(line_ids)
 
     def forget(self) -> None:
         """Start the model's memory anew, in the same slot, after the lines that wait."""
@@ -219,9 +230,13 @@ class RoomPersona:
         if self._occupant is not None:
             self._engine.forget(self._occupant)
 
+    def _drop_unbegun_line(self) -> None:
+        if self._occupant is not None:
+            self._engine.drop_lines(self._occupant, unless_begun=True)
+
     def _on_line_ended(self, line: Line, was_whole: bool) -> None:
         if line.id:
-            self._reporter.report_line_ended(line.id, was_whole)
+            self._reporter.report_line_ended(line, was_whole)
 
     def _report_words(self, updates: list[SegmentUpdate]) -> None:
         for update in updates:

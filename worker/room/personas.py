@@ -6,17 +6,16 @@ and fall silent; `execute` carries out a command to say a line or to forget.
 """
 
 import asyncio
-import re
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Collection
 
 import structlog
 from livekit import rtc
 
+from mind.words.addressed import last_mention
 from protocol import wire
 from protocol.commands import TAKEN, Answer, Command
-from protocol.events import FloorEvent, WarningEvent
+from protocol.events import Event, FloorEvent, WarningEvent
 from protocol.room_spec import PersonaSpec, RoomSpec
 from worker.context import WorkerContext
 from worker.engine.arrays import Pcm
@@ -31,13 +30,6 @@ from worker.sound.mix import heard_by_each
 log = structlog.get_logger(__name__)
 
 
-def last_mention(label: str, text: str) -> int | None:
-    """Return where a text last has the first word of a label; None where it has not."""
-    first_name = re.escape(re.split(r"[\s,]", label.strip())[0])
-    starts = [found.start() for found in re.finditer(rf"\b{first_name}\b", text, re.IGNORECASE)]
-    return starts[-1] if starts else None
-
-
 class RoomPersonas:
     """The personas that are in a room."""
 
@@ -46,6 +38,7 @@ class RoomPersonas:
         job_room: rtc.Room,
         spec: RoomSpec,
         context: WorkerContext,
+        emit: Callable[[Event], None],
         on_slot_taken: Callable[[], None],
     ) -> None:
         """`job_room` is the job's connection: the first persona's, and the one that hears people.
@@ -55,7 +48,7 @@ class RoomPersonas:
         self._job_room = job_room
         self._spec = spec
         self._context = context
-        self._emit = partial(context.emit, spec.room)
+        self._emit = emit
         self._on_slot_taken = on_slot_taken
         self._first_id = spec.personas[0].id  # joined with the job's connection
         self._present: dict[str, RoomPersona] = {}  # by the persona's id
@@ -112,7 +105,27 @@ class RoomPersonas:
             for persona in meant:
                 persona.forget()
             return TAKEN
-        answer = meant[0].say(Line(command.id, command.text))
+        return self._say(meant[0], Line(command.id, command.text))
+
+    def say_for_mind(self, persona_id: str, line: Line) -> Answer:
+        """Have a persona say a line that its mind gave, or refuse it with the reason."""
+        persona = self._present.get(persona_id)
+        if persona is None:
+            return Answer(refusal="persona_absent")
+        return self._say(persona, line)
+
+    def name_and_identity(self, persona_id: str) -> tuple[str, str]:
+        """Return a persona's name and its participant's identity; empty where it has left."""
+        persona = self._present.get(persona_id)
+        return ("", "") if persona is None else (persona.spec.name, persona.identity)
+
+    def withdraw(self, line_ids: Collection[str]) -> None:
+        """Do not say these lines where they have not begun."""
+        for persona in self.present:
+            persona.withdraw(line_ids)
+
+    def _say(self, persona: RoomPersona, line: Line) -> Answer:
+        answer = persona.say(line)
         if answer == TAKEN:
             self._floor.person_took_part()
         return answer

@@ -9,9 +9,18 @@ import structlog
 from livekit import rtc
 
 from protocol import wire
-from protocol.events import Event, SaidEvent, StateEvent, TranscriptEvent, TurnEvent, WarningEvent
+from protocol.events import (
+    Event,
+    MindSaidEvent,
+    SaidEvent,
+    StateEvent,
+    TranscriptEvent,
+    TurnEvent,
+    WarningEvent,
+)
 from protocol.room_spec import PersonaSpec
 from worker.metrics import TURN_S
+from worker.room.lines import Line
 from worker.room.transcript import Transcript
 from worker.room.words import SegmentUpdate
 
@@ -75,9 +84,16 @@ class PersonaReporter:
             )
         )
 
-    def report_line_ended(self, line_id: str, was_whole: bool) -> None:
+    def report_line_ended(self, line: Line, was_whole: bool) -> None:
         """Report the end of a line that the persona was to say."""
-        self._emit(SaidEvent(**self._common_fields(), line_id=line_id, whole=was_whole))
+        if line.is_minds:
+            self._emit(
+                MindSaidEvent(
+                    **self._common_fields(), line_id=line.id, text=line.text, whole=was_whole
+                )
+            )
+        else:
+            self._emit(SaidEvent(**self._common_fields(), line_id=line.id, whole=was_whole))
 
     def warn(self, code: str, detail: str) -> None:
         """Report that something is wrong."""

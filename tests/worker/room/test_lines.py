@@ -19,6 +19,7 @@ class Mouth:
             repertoire,
             self._say,
             lambda: self.did.append("forget"),
+            lambda: self.did.append("drop unless begun"),
             lambda line, whole: self.ended.append((line.id, whole)),
         )
 

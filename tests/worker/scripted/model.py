@@ -104,9 +104,9 @@ class ScriptedStep:
         words = [[token_of(word)] for word in text.split()]
         self._sessions[slot].forcing.say(SpokenLine(words, PAD, END_OF_PAD, done))
 
-    def drop_lines(self, slot: int) -> None:
+    def drop_lines(self, slot: int, *, unless_begun: bool = False) -> None:
         """Say nothing of what it was told."""
-        self._sessions[slot].forcing.drop_lines()
+        self._sessions[slot].forcing.drop_lines(unless_begun=unless_begun)
 
     def forget(self, slot: int) -> None:
         """It remembers nothing."""

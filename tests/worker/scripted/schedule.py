@@ -11,6 +11,8 @@ VOCABULARY = (  # token 2, 3, …
     *("la", "Chef", "Astronaut", "Teacher"),
     *("Hello,", "how", "can", "I", "help", "you?"),  # the greeting
     *("Dinner", "is", "ready.", "We", "have", "soup", "and", "bread."),
+    *("Sunday:", "11", "in", "the", "morning", "to", "3", "afternoon"),  # of an MCP server
+    *("One.", "Two.", "Three.", "My", "name", "Kim."),
 )
 WORD_EVERY = 4  # frames
 

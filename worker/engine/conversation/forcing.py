@@ -101,9 +101,9 @@ class Forcing:
         self._sessions[slot].forcing.say(line)
         self._write(slot)
 
-    def drop_lines(self, slot: int) -> None:
+    def drop_lines(self, slot: int, *, unless_begun: bool) -> None:
         """Drop every text that the slot was given and has not said yet."""
-        self._sessions[slot].forcing.drop_lines()
+        self._sessions[slot].forcing.drop_lines(unless_begun=unless_begun)
         self._write(slot)
 
     def hushed(self) -> list[int]:

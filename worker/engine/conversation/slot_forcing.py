@@ -77,10 +77,14 @@ class SlotForcing:
         self._silent.pop()
         self._silent.appendleft(bool(self._reasons))
 
-    def drop_lines(self) -> None:
-        """Drop every line that is not said yet."""
+    def drop_lines(self, *, unless_begun: bool = False) -> None:
+        """Drop every line that is not said yet; with `unless_begun`, that has not begun."""
+        kept = [each for each in self._lines if unless_begun and each.begun]
         while self._lines:
-            self._lines.popleft().end()
+            line = self._lines.popleft()
+            if line not in kept:
+                line.end()
+        self._lines.extend(kept)
 
     def _end_said_lines(self) -> None:
         while self._lines and self._lines[0].over:

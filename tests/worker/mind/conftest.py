@@ -1,0 +1,115 @@
+"""The product with minds: personas of the examples, an MCP server, a scripted language model."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from livekit import rtc
+
+from harness.language_model import ScriptedModel, scripted_model
+from harness.person import WITHIN_S, eventually
+from harness.servers import free_port
+from harness.stack import Stack, start_stack
+from protocol import wire
+from protocol.config.settings import PROJECT
+from protocol.events import Event, TranscriptEvent, WarningEvent, read_event
+from tests.worker.scenes import Scene, scene
+from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule
+
+EXAMPLES = PROJECT / "examples" / "minds"
+KEY = "sk-a-key-that-must-not-show"
+PLAIN = {"name": "plain", "label": "Pat", "prompt": "You are plain."}  # without a mind
+
+
+@dataclass
+class MindStack:
+    """The running product, and where its language model is expected."""
+
+    stack: Stack
+    schedule: Schedule
+    model_port: int
+
+
+@pytest.fixture(scope="session")
+def minded(tmp_path_factory: pytest.TempPathFactory) -> Generator[MindStack]:
+    """Start the product with the personas `shop` (a language model) and `greeter` (lines)."""
+    folder = tmp_path_factory.mktemp("minded")
+    (folder / "personas").mkdir()
+    for name in ("shop", "greeter"):
+        shutil.copy(EXAMPLES / f"{name}.toml", folder / "personas")
+    schedule, port = Schedule(folder / "wishes.json"), free_port()
+    with start_stack(
+        folder,
+        model="echo",  # not loaded
+        capacity=3,
+        worker_module="tests.worker.scripted",
+        personas_dir=str(folder / "personas"),
+        default_persona="shop",
+        mind_url=f"http://127.0.0.1:{port}/v1",
+        mind_model="scripted",
+        mind_api_key=KEY,
+        **{SCHEDULE_FILE.lower(): str(schedule.path)},
+    ) as stack:
+        yield MindStack(stack, schedule, port)
+
+
+@pytest.fixture
+async def model(minded: MindStack) -> AsyncGenerator[ScriptedModel]:
+    """Run the language model, at the address that the worker asks."""
+    async with scripted_model(minded.model_port) as running:
+        yield running
+
+
+@dataclass
+class Talk:
+    """One person with personas that have minds, and the room's events."""
+
+    scene: Scene
+    messages: list[Event] = field(default_factory=list[Event])  # data that clients get
+
+    async def type(self, text: str) -> None:
+        """Type a line."""
+        await self.scene.ann.room.local_participant.send_text(text, topic=wire.CHAT_TOPIC)
+
+    async def turns(self) -> list[tuple[str, str]]:
+        """Return the final turns of the transcript: who (typed or persona), and the words."""
+        return [
+            (each.persona or f"{'typed' if each.typed else 'spoken'}", each.text)
+            for each in await self.scene.events()
+            if isinstance(each, TranscriptEvent) and each.final
+        ]
+
+    async def until(self, holds: Callable[[list[Event]], object], what: str) -> list[Event]:
+        """Wait for something among the events; return all of them."""
+        deadline_s = time.monotonic() + WITHIN_S
+        while not holds(events := await self.scene.events()):
+            assert time.monotonic() < deadline_s, f"never: {what}: {events}"
+            await asyncio.sleep(0.05)
+        return events
+
+    async def warnings(self) -> list[str]:
+        """Return the codes of the warnings so far."""
+        return [e.code for e in await self.scene.events() if isinstance(e, WarningEvent)]
+
+    async def chat_says(self, text: str) -> None:
+        """Wait for a line of the personas on the chat."""
+        chat = self.scene.ann.chat
+        await eventually(lambda: text in [line for _, line in chat], f"{text!r} in {chat}")
+
+
+@asynccontextmanager
+async def talk(minded: MindStack, *personas: str | dict[str, str]) -> AsyncGenerator[Talk]:
+    """Open a room with personas; nobody says anything by itself."""
+    async with scene(minded.stack, minded.schedule, *personas) as opened:
+        there = Talk(opened)
+
+        def take(packet: rtc.DataPacket) -> None:
+            if packet.topic == wire.MIND_TOPIC:
+                there.messages.append(read_event(packet.data))
+
+        opened.ann.room.on("data_received", take)
+        yield there

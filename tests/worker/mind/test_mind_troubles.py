@@ -1,0 +1,63 @@
+"""A mind in trouble disturbs no conversation: voices go on, and the room gets one warning."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import pytest
+
+from harness.language_model import Reply, hang, raw, says, scripted_model
+from protocol.events import Event, MindSaidEvent, WarningEvent
+from tests.worker.mind.conftest import KEY, MindStack, Talk, talk
+from tests.worker.scripted.schedule import Wish
+
+ANSWER = "Dinner is ready."
+TROUBLES: dict[str, tuple[Reply | int | None, str]] = {
+    "hangs": (hang, "mind_slow"),
+    "answers nonsense": (raw(b"data: <html>no</html>\n\n"), "mind_nonsense"),
+    "floods": (says("We have bread. " * 200), "mind_flood"),
+    "is refused": (401, "mind_refused"),
+    "is down": (None, "mind_away"),
+}
+
+
+def warned(events: Sequence[Event]) -> list[str]:
+    """Return the codes of the warnings."""
+    return [each.code for each in events if isinstance(each, WarningEvent)]
+
+
+async def answered(room: Talk) -> None:
+    """Type until the mind answers: after a failure it is asked again in 2 s."""
+    for _ in range(10):
+        await room.type("Is dinner ready?")
+        await asyncio.sleep(1.5)
+        events = await room.scene.events()
+        if any(isinstance(each, MindSaidEvent) and each.text == ANSWER for each in events):
+            return
+    raise AssertionError(f"it never answers again: {events}")
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+async def test_a_mind_in_trouble_disturbs_no_conversation(minded: MindStack, trouble: str) -> None:
+    """The voice speaks on meanwhile, one warning tells why, and later answers are said."""
+    reply, code = TROUBLES[trouble]
+    async with talk(minded, "shop") as room:
+        running = scripted_model(minded.model_port) if reply is not None else nullcontext()
+        async with running as model:
+            if model is not None:
+                model.otherwise = lambda _: reply
+            minded.schedule.write({"shop": Wish(speaks=6, rest=6)})
+            shop, timeline = room.scene.who("shop"), room.scene.ann.timeline
+            for question in ("Is dinner ready?", "Is it?", "Is it now?"):
+                await room.type(question)
+            await room.until(lambda events: code in warned(events), f"the warning {code}")
+            before_s = timeline.spoke_s(shop)
+            await asyncio.sleep(2.0)
+            assert timeline.spoke_s(shop) - before_s > 0.5, "the voice does not go on"
+            events = await room.scene.events()
+            assert warned(events) == [code]
+            assert KEY not in str(events)
+        minded.schedule.write({})
+        async with scripted_model(minded.model_port) as model:
+            model.otherwise = lambda _: says(ANSWER)
+            await answered(room)

@@ -1,0 +1,141 @@
+"""Connects a room with its mind: its events go in, lines and events come out. Room's event loop."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from livekit import rtc
+
+from mind.events import (
+    MindEvent,
+    Say,
+    ToolEnded,
+    ToolStarted,
+    Trouble,
+    Unanswered,
+    Withdraw,
+)
+from mind.thread import MindThread
+from protocol import wire
+from protocol.events import (
+    Event,
+    FloorEvent,
+    MindSaidEvent,
+    ToolEndedEvent,
+    ToolStartedEvent,
+    TranscriptEvent,
+    WarningEvent,
+)
+from protocol.room_spec import RoomSpec
+from worker.room.background_tasks import BackgroundTasks
+from worker.room.lines import Line
+from worker.room.personas import RoomPersonas
+
+
+class MindConnection:
+    """One room's connection with its mind, which runs on the minds' thread."""
+
+    def __init__(
+        self,
+        minds: MindThread,
+        spec: RoomSpec,
+        room: rtc.Room,
+        personas: RoomPersonas,
+        emit: Callable[[Event], None],
+        cannot_read: Callable[[str], None],
+    ) -> None:
+        """`cannot_read(identity)` tells a person that the line that it typed is not answered."""
+        self._room = room
+        self._personas = personas
+        self._emit = emit
+        self._cannot_read = cannot_read
+        self._loop = asyncio.get_running_loop()
+        self._tasks = BackgroundTasks("mind", spec.room)
+        self._has_warned_of_lines = False
+        self._mind = minds.open_room(spec.personas, self._on_event)
+
+    def apply_spec(self, spec: RoomSpec) -> None:
+        """Tell the mind which personas the room has now, and which are muted."""
+        self._mind.set_personas(spec.personas)
+
+    def take(self, event: Event) -> None:
+        """Tell the mind what happened in the room: words, the floor, ends of its own lines."""
+        match event:
+            case TranscriptEvent(persona_id=""):
+                self._take_words(event)
+            case TranscriptEvent(final=True):
+                self._mind.persona_said(event.persona_id, event.text)
+            case FloorEvent():
+                self._mind.floor_changed(event.persona_id or None)
+            case MindSaidEvent():
+                self._mind.line_ended(event.line_id, "said" if event.whole else "cut_off")
+                self._publish(event)
+            case _:
+                pass
+
+    def close(self) -> None:
+        """End the room's mind."""
+        self._mind.close()
+        self._tasks.cancel()
+
+    def _take_words(self, event: TranscriptEvent) -> None:
+        person = self._room.remote_participants.get(event.identity)
+        name = (person.name if person is not None else "") or event.identity
+        if event.typed:
+            self._mind.typed(name, event.text, event.identity)
+        else:
+            self._mind.heard(name, event.text, final=event.final)
+
+    def _on_event(self, event: MindEvent) -> None:
+        """Take an event of the mind. The minds' thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._handle, event)
+
+    def _handle(self, event: MindEvent) -> None:
+        match event:
+            case Say():
+                self._say(event)
+            case Withdraw():
+                self._personas.withdraw(event.line_ids)
+            case ToolStarted():
+                self._report(ToolStartedEvent(**self._fields_of(event)))
+            case ToolEnded():
+                self._report(ToolEndedEvent(**self._fields_of(event)))
+            case Trouble():
+                self._warn(event.code, event.detail)
+            case Unanswered():
+                self._cannot_read(event.sender)
+
+    def _say(self, event: Say) -> None:
+        line = Line(event.line_id, event.sentence, is_minds=True)
+        answer = self._personas.say_for_mind(event.persona_id, line)
+        if answer.refusal is None:
+            return
+        if answer.refusal == "cannot_say" and not self._has_warned_of_lines:
+            self._has_warned_of_lines = True
+            self._warn("mind_cannot_say", "The model can say only lines that it learned.")
+        self._mind.line_ended(event.line_id, "refused")
+
+    def _fields_of(self, event: ToolStarted | ToolEnded) -> dict[str, Any]:
+        """Return the fields of an event, and the persona's name and identity."""
+        name, identity = self._personas.name_and_identity(event.persona_id)
+        return asdict(event) | {"at_s": time.time(), "persona": name, "identity": identity}
+
+    def _warn(self, code: str, detail: str) -> None:
+        self._report(WarningEvent(at_s=time.time(), code=code, detail=detail))
+
+    def _report(self, event: ToolStartedEvent | ToolEndedEvent | WarningEvent) -> None:
+        self._emit(event)
+        self._publish(event)
+
+    def _publish(self, event: Event) -> None:
+        """Send an event to the room's clients, unless the room has ended."""
+        if self._room.isconnected():
+            self._tasks.spawn(
+                self._room.local_participant.publish_data(
+                    event.model_dump_json(), topic=wire.MIND_TOPIC
+                )
+            )

@@ -147,9 +147,10 @@ def test_documented_commands_render(page: str) -> None:
     """The `helm install moshi-rooms` of each page, with the values that it shows."""
     text = (chart.PROJECT / page).read_text()
     [line] = re.findall(r"^helm install moshi-rooms ((?:\\\n|.)+)$", text, re.M)
+    given = line.replace("\\\n", "").replace("my-values.yaml", "-")
     shown = re.search(r"<<'EOF'\n(.+?)^EOF$", text, re.M | re.S)
     done = subprocess.run(
-        [installers.helm(), "template", RELEASE, *shlex.split(line.replace("my-values.yaml", "-"))],
+        [installers.helm(), "template", RELEASE, *shlex.split(given)],
         cwd=chart.PROJECT,
         input=shown[1] if shown else "",
         capture_output=True,

@@ -246,21 +246,6 @@ def test_docker_creates_no_folder_of_the_operator() -> None:
     assert (PROJECT / "voices").is_dir() and (PROJECT / "personas").is_dir()
 
 
-def test_the_token_services_image_has_its_own_packages() -> None:
-    """No torch, and the versions that the tests run."""
-
-    def pins(name: str) -> set[str]:
-        text = (PROJECT / "requirements" / name).read_text()
-        return set(re.findall(r"^([\w.-]+==[^ ;]+)", text, re.M))
-
-    own = pins("token-service.txt")
-
-    assert "/requirements/token-service.txt" in stage("token_service_packages")
-    assert own <= pins("run.txt")
-    assert own <= pins("operator.txt")
-    assert not {each.split("==")[0] for each in own} & {"torch", "moshi", "livekit", "numpy"}
-
-
 def test_images_are_named_with_their_whole_version() -> None:
     """A tag like python:3.11 is another image tomorrow; the example names the same ones."""
     example = (PROJECT / ".env.example").read_text()

@@ -1,7 +1,11 @@
 """A production host from its files alone: make keys, then what docker compose would start."""
 
+import re
 import ssl
+import subprocess
+import sys
 from collections.abc import Generator
+from importlib.metadata import packages_distributions
 
 import httpx
 import psutil
@@ -9,7 +13,7 @@ import pytest
 
 from harness.person import eventually, joined
 from tests.deploy import containers
-from tests.deploy.containers import Host
+from tests.deploy.containers import PROJECT, Host, stage
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +73,35 @@ def test_no_key_is_shown(host: Host) -> None:
     assert host.secret not in shown
     assert host.api_key not in shown
     assert '"event": "secret_read"' in shown
+
+
+def pins(name: str) -> dict[str, str]:
+    """Return the packages of a lock and their versions."""
+    text = (PROJECT / "requirements" / name).read_text()
+    return dict(re.findall(r"^([\w.-]+)==([^ ;]+)", text, re.M))
+
+
+@pytest.mark.parametrize(
+    ("lock", "modules"),
+    [
+        ("token-service.txt", "token_service.__main__, token_service.keys"),
+        ("operator.txt", "deploy.doctor.__main__, deploy.keys"),
+    ],
+)
+def test_small_environments_hold_what_is_imported(lock: str, modules: str) -> None:
+    """The token service's image and `make doctor` do without every other package, torch first."""
+    held = pins(lock)
+    hidden = {
+        module
+        for module, owners in packages_distributions().items()
+        if not {re.sub(r"[-_.]+", "-", each).lower() for each in owners} & set(held)
+    } | {"livekit.rtc", "livekit.agents"}  # in one package with livekit.api
+    program = f"import sys; sys.modules.update(dict.fromkeys({hidden})); import {modules}"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {"torch", "moshi"} <= hidden
+    assert held.items() <= pins("run.txt").items()
+    assert "/requirements/token-service.txt" in stage("token_service_packages")

@@ -68,6 +68,7 @@ def addresses(home: Path) -> dict[str, str]:
         "HOME": str(home),
         "CACHE_DIR": os.environ.get("CACHE_DIR") or str(Path("~/.cache/moshi-rooms").expanduser()),
         "MODEL": "echo",
+        "STT": "off",
         "PORT": str(free_port()),
         "WORKER_PORT": str(free_port()),
         "LIVEKIT_PORT": str(three_free_ports()),

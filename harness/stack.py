@@ -117,6 +117,7 @@ def environment(livekit: servers.LiveKit, redis_url: str) -> dict[str, str]:
         "EMPTY_ROOM_GRACE_S": "0.5",
         "DRAIN_GRACE_S": "1",
         "LOG_FORMAT": "json",
+        "STT": "off",
     }
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from protocol.wire import AgentState
+from protocol.wire import AgentState, WordTime
 
 EVENTS_KEY = "moshi:events:{room}"
 EVENT_FIELD = "event"
@@ -41,7 +41,8 @@ class TranscriptEvent(_Event):
     """The text so far of a segment that a persona or a person says, or a person has `typed`. Host.
 
     A person has no `persona_id` and no `persona`. `start_s`, `end_s`: seconds since the persona's
-    slot went live, equal until the segment is `final`; 0 for a typed line.
+    slot went live, or, for people, since the room got its host, equal until the segment is `final`;
+    0 for a typed line. `words`: those of a person, where their times are known.
     """
 
     type: Literal["transcript"] = "transcript"
@@ -54,6 +55,7 @@ class TranscriptEvent(_Event):
     start_s: float
     end_s: float
     typed: bool = False
+    words: tuple[WordTime, ...] = ()
 
 
 class TurnEvent(_PersonaEvent):

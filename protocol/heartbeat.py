@@ -24,6 +24,16 @@ WorkerState = Literal["starting", "loading_model", "connecting", "ready", "drain
 Outcome = Literal["hosted", "refused", "failed", "left"]
 
 
+class SpeechRecognition(BaseModel):
+    """Whether a worker writes people's words, with what, and why not."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    state: Literal["off", "loading", "ready", "failed"] = "off"
+    model: str = ""
+    reason: str = ""  # a sentence: what is loading, or why words are not written
+
+
 class RoomOutcome(BaseModel):
     """The outcome of a room's latest dispatch to one worker, and its generation."""
 
@@ -51,6 +61,7 @@ class Heartbeat(BaseModel):
     voices: tuple[str, ...] = ()
     # The only lines that the model can say on command, by voice; `*`: in every voice. None: any.
     lines: dict[str, tuple[str, ...]] | None = None
+    stt: SpeechRecognition = SpeechRecognition()
     slots_total: int = Field(default=0, ge=0)
     slots_used: int = Field(default=0, ge=0)
     slots_free: int = Field(default=0, ge=0)

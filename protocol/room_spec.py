@@ -67,6 +67,7 @@ class RoomSpec(BaseModel):
     # For the token service: the caller that opened it, and for which identity (none: by a token).
     owner: str = ""
     opener: str = ""
+    transcribe: bool = True  # people's words are written, where the worker can
     max_people: int = Field(default=0, ge=0)  # at once, by LiveKit; 0: no limit
 
     @field_validator("personas")

@@ -25,6 +25,7 @@ ATTR_VOICE = "voice"
 ATTR_TOKEN_ID = "token_id"  # by which a person's token can be revoked
 ATTR_MODEL = "model"
 ATTR_GENERATION = "generation"
+ATTR_AGO_MS = "ago_ms"  # on a stream of a person's words: since the person began to say them
 ATTR_FLOOR = "floor"  # "true" on the persona that has it, in rooms with several
 # A request for a token cannot set these.
 OWN_ATTRIBUTES = frozenset(
@@ -55,10 +56,21 @@ def persona_identity(name: str, persona_id: str, unique: str) -> str:
     return f"{AGENT_IDENTITY_PREFIX}{name}-{persona_id}-{unique}"
 
 
-class SegmentMessage(BaseModel):
-    """A final segment of a persona's words: one JSON data message on `SEGMENT_TOPIC`.
+class WordTime(BaseModel):
+    """One word of a person, in the times of its segment."""
 
-    Worker → every participant. Times are seconds since the persona's slot went live, in frame time.
+    model_config = ConfigDict(frozen=True)
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+class SegmentMessage(BaseModel):
+    """A final segment of words: one JSON data message on `SEGMENT_TOPIC`.
+
+    Worker → every participant. `persona` is empty for a person. Times are seconds since the
+    persona's slot went live, or, for people, since the room got its host, in frame time.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -70,6 +82,7 @@ class SegmentMessage(BaseModel):
     text: str
     start_s: float
     end_s: float
+    words: tuple[WordTime, ...] = ()  # of a person, where the recogniser tells their times
 
 
 class TurnMessage(BaseModel):

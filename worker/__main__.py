@@ -4,6 +4,7 @@ The health endpoint answers from the start; LiveKit knows the worker once the mo
 """
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -20,6 +21,7 @@ from protocol.config.proxies import keep_loopback_direct
 from protocol.config.secret import reveal
 from protocol.config.settings import Settings, load_settings
 from protocol.errors import InvalidInput
+from protocol.heartbeat import SpeechRecognition
 from worker.admission import JobAdmission
 from worker.commands import CommandReceiver
 from worker.context import WorkerContext
@@ -27,6 +29,7 @@ from worker.engine.engine import Engine
 from worker.engine.model import Model
 from worker.events import EventWriter
 from worker.health import Health
+from worker.hearing.choice import start_recogniser
 from worker.heartbeat import HeartbeatPublisher
 from worker.hosts import Hosts
 from worker.jobs import make_server
@@ -119,8 +122,20 @@ class Worker:
             self._loop.call_soon_threadsafe(self.publisher.now)
 
         return WorkerContext(
-            self.settings, engine, admission, self.hosts, changed, self.events.emit, minds
+            self.settings,
+            engine,
+            start_recogniser(self.settings.stt, self._on_stt),
+            admission,
+            self.hosts,
+            changed,
+            self.events.emit,
+            minds,
         )
+
+    def _on_stt(self, stt: SpeechRecognition) -> None:
+        """Take whether people's words are written. Any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self.status.change_stt, stt)
 
     async def _serve(self, context: WorkerContext) -> None:
         server = make_server(context, self.publisher, self.status.worker_id, self._on_lost)

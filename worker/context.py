@@ -8,6 +8,7 @@ from protocol.config.settings import Settings
 from protocol.events import Event
 from worker.admission import JobAdmission
 from worker.engine.engine import Engine
+from worker.hearing.recogniser import Recogniser
 from worker.hosts import Hosts
 
 
@@ -17,6 +18,7 @@ class WorkerContext:
 
     settings: Settings
     engine: Engine
+    recogniser: Recogniser | None  # None: people's words are not written
     admission: JobAdmission
     hosts: Hosts
     changed: Callable[[], None]  # publishes a heartbeat now: slots or rooms have changed

@@ -21,6 +21,7 @@ SHOWN_FIELDS = {
     "model_sampling",
     "prompt_tokens",
     "voices",
+    "stt",
     "slots_total",
     "slots_used",
     "slots_free",

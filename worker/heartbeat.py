@@ -92,6 +92,7 @@ class HeartbeatPublisher:
             tokenizer=digest_of(self._status.tokenizer) if self._status.tokenizer else "",
             voices=self._status.voices,
             lines=self._status.lines,
+            stt=self._status.stt,
             slots_total=self._engine.model.step.capacity if self._engine else 0,
             slots_used=self._engine.used if self._engine else 0,
             slots_free=self._admission.free() if self._admission else 0,

@@ -4,7 +4,7 @@ import uuid
 
 import structlog
 
-from protocol.heartbeat import WorkerState
+from protocol.heartbeat import SpeechRecognition, WorkerState
 from protocol.sampling import UsualSampling
 
 log = structlog.get_logger(__name__)
@@ -29,6 +29,7 @@ class PublishedStatus:
         self.model_sampling = UsualSampling()
         self.voices: tuple[str, ...] = ()
         self.lines: dict[str, tuple[str, ...]] | None = None
+        self.stt = SpeechRecognition()
 
     def change(self, state: WorkerState, reason: str = "") -> None:
         """Set state and reason, and log them where they differ from before."""
@@ -36,3 +37,9 @@ class PublishedStatus:
             return
         self.state, self.reason = state, reason
         log.info("worker_state", state=state, reason=reason)
+
+    def change_stt(self, stt: SpeechRecognition) -> None:
+        """Set and log whether people's words are written."""
+        self.stt = stt
+        tell = log.warning if stt.state == "failed" else log.info
+        tell("people_words", state=stt.state, model=stt.model, reason=stt.reason)

@@ -137,6 +137,8 @@ class Settings(BaseSettings):
     """Port of the worker's health endpoint and metrics."""
     model: str = Field(default="pocket", min_length=1)
     """`pocket`, `echo`, a hub repository, or a folder."""
+    stt: str = Field(default="auto", min_length=1)
+    """Who writes people's words: `auto`, `whisper`, `off`, a hub repository, or a folder."""
     hf_token: SecretStr | None = None
     """Token of the hub, for repositories whose licence has to be accepted."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

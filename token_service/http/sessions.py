@@ -58,7 +58,13 @@ async def open_session(
     asked = asked or SessionRequest()
     personas = asked.chosen(service.catalogue, service.settings.default_persona)
     request = AdmissionRequest(
-        asked.room, personas, caller, asked.identity, asked.wait, asked.max_people or 0
+        asked.room,
+        personas,
+        caller,
+        asked.identity,
+        asked.wait,
+        asked.max_people or 0,
+        asked.transcribe,
     )
     spec = await service.admission.admit(request)
     metrics.SESSIONS.labels("opened").inc()

@@ -73,7 +73,8 @@ async def _admit(service: Service, caller: Caller, asked: TokenRequest) -> Token
         if await service.passes.is_link_revoked(caller.guest):
             raise bad_bearer()
         person = _guest(caller.guest, asked)
-    spec = await service.admission.admit(AdmissionRequest(person.room, personas, caller))
+    request = AdmissionRequest(person.room, personas, caller, transcribe=asked.transcribe)
+    spec = await service.admission.admit(request)
     token, token_id = await service.passes.mint(person, spec, caller.guest)
     log.info("token_minted", room=spec.room, personas=len(spec.personas))
     service.audit.write(

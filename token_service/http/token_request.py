@@ -25,6 +25,7 @@ METADATA_BYTES = 4096
 ATTRIBUTES_BYTES = 4096
 NAMED_FIELDS = 8  # of the unknown ones
 NAMED_CHARACTERS = 80
+TRANSCRIBE = "Whether people's words are recognized and written. The room's first request decides."
 
 
 def _at_most(limit: int) -> AfterValidator:
@@ -130,6 +131,7 @@ class TokenRequest(Message):
         default_factory=dict[str, str]
     )
     room_config: RoomConfig = RoomConfig()
+    transcribe: bool = Field(default=True, description=TRANSCRIBE)
 
     @classmethod
     def from_body(cls, body: bytes) -> Self:

@@ -38,6 +38,7 @@ class AdmissionRequest:
     opener: str = ""
     wait: bool = False
     max_people: int = 0  # at once; 0: no limit
+    transcribe: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class RoomAdmission:
             owner=request.caller.id,
             opener=request.opener,
             max_people=request.max_people,
+            transcribe=request.transcribe,
         )
         await self.limiter.written(request.caller, len(spec.model_dump_json().encode()))
         self._check_slots(request, fleet)  # LiveKit is not asked for a room that is refused

@@ -28,6 +28,7 @@ from worker.hosts import Hosting
 from worker.room.background_tasks import BackgroundTasks
 from worker.room.chat import Chat, typed_line
 from worker.room.mind_connection import MindConnection
+from worker.room.people_words import PeopleWords
 from worker.room.personas import RoomPersonas
 from worker.sound.activity import PeopleSpeech
 from worker.sound.audience import is_person
@@ -117,7 +118,13 @@ class Host:
             )
         ears = Ears(room)
         speech = PeopleSpeech(self._on_people_started, self._on_people_ended)
-        ticking = asyncio.create_task(self._tick(ears, speech, personas), name="tick")
+        words = PeopleWords(
+            room,
+            context.recogniser if self._spec.transcribe else None,
+            self._emit,
+            personas.on_person_words,
+        )
+        ticking = asyncio.create_task(self._tick(ears, speech, personas, words), name="tick")
         try:
             await personas.apply_spec(self._spec)
             context.admission.claim(self._ctx.job.id)
@@ -139,8 +146,11 @@ class Host:
             ticking.cancel()
             await ears.aclose()
             await speech.aclose()
+            await words.aclose()
 
-    async def _tick(self, ears: Ears, speech: PeopleSpeech, personas: RoomPersonas) -> None:
+    async def _tick(
+        self, ears: Ears, speech: PeopleSpeech, personas: RoomPersonas, words: PeopleWords
+    ) -> None:
         """Pass on one frame every 80 ms, on the worker's grid."""
         while True:
             now_s = self._loop.time()
@@ -148,6 +158,7 @@ class Host:
             people = ears.next_frame()
             speech.push(people)
             personas.tick(people, speech.is_active)
+            words.tick(ears.spoken)
 
     def _leave(self, reason: str) -> None:
         if not self._leave_reason.done():

@@ -148,6 +148,10 @@ class RoomPersonas:
         self._floor.person_took_part()
         self._name_last_mentioned(text, "")
 
+    def on_person_words(self, text: str) -> None:
+        """Take what a person said: the persona that it names last may speak first."""
+        self._name_last_mentioned(text, "")
+
     async def leave(self) -> None:
         """Remove all personas; the job's connection stays.
 

@@ -21,7 +21,7 @@ from protocol.events import (
 from protocol.room_spec import PersonaSpec
 from worker.metrics import TURN_S
 from worker.room.lines import Line
-from worker.room.transcript import Transcript
+from worker.room.transcript import Speaker, Transcript
 from worker.room.words import SegmentUpdate
 
 log = structlog.get_logger(__name__)
@@ -36,11 +36,13 @@ class PersonaReporter:
         self._emit = emit
         self._room = room
         self._transcript: Transcript | None = None
+        self._speaker: Speaker | None = None
         self._attributes_lock = asyncio.Lock()  # keeps the order of changes
 
     def start_transcript(self, track_sid: str) -> None:
         """Publish words from now on, as those of the persona's track."""
-        self._transcript = Transcript(self._room, self._spec.name, track_sid)
+        self._speaker = Speaker(self._participant.identity, track_sid, self._spec.name)
+        self._transcript = Transcript(self._room)
 
     async def aclose(self) -> None:
         """Publish the words that wait, then stop."""
@@ -70,9 +72,9 @@ class PersonaReporter:
 
     def report_words(self, update: SegmentUpdate) -> None:
         """Report words that the persona says."""
-        if self._transcript is None:
+        if self._transcript is None or self._speaker is None:
             return
-        self._transcript.publish(update)
+        self._transcript.publish(self._speaker, update)
         self._emit(
             TranscriptEvent(
                 **self._common_fields(),

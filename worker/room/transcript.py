@@ -1,11 +1,14 @@
-"""Publishes a persona's words to its room. Runs on the room's event loop.
+"""Publishes the words of personas and people to their room. Runs on the room's event loop.
 
 Each segment goes out in three forms: as a LiveKit text stream (`lk.transcription`), as LiveKit's
 older transcription packets while a participant may still need them, and, once final, as one JSON
-message (`protocol.wire.SegmentMessage`) for clients that read neither.
+message (`protocol.wire.SegmentMessage`) for clients that read neither. As LiveKit's agents do, a
+persona's stream grows until its segment is final, and each version of a person's words is a stream
+of its own, sent with the person's identity.
 """
 
 import asyncio
+from dataclasses import dataclass
 
 import structlog
 from livekit import rtc
@@ -21,20 +24,27 @@ log = structlog.get_logger(__name__)
 CLOSE_WITHIN_S = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """A participant whose words are published."""
+
+    identity: str
+    track_sid: str
+    persona: str = ""  # its name; empty: a person
+
+
 class Transcript:
-    """Publishes one persona's segments, in order."""
+    """Publishes the segments of one persona or of people, in order."""
 
-    def __init__(self, room: rtc.Room, persona: str, track_sid: str) -> None:
+    def __init__(self, room: rtc.Room) -> None:
         self._room = room
-        self._persona = persona
-        self._track_sid = track_sid
-        self._updates: asyncio.Queue[SegmentUpdate] = asyncio.Queue()
-        self._writer: rtc.TextStreamWriter | None = None
-        self._task = asyncio.create_task(self._run(), name=f"transcript {persona}")
+        self._updates: asyncio.Queue[tuple[Speaker, SegmentUpdate]] = asyncio.Queue()
+        self._writer: rtc.TextStreamWriter | None = None  # of a persona's open segment
+        self._task = asyncio.create_task(self._run(), name="transcript")
 
-    def publish(self, update: SegmentUpdate) -> None:
+    def publish(self, speaker: Speaker, update: SegmentUpdate) -> None:
         """Publish an update after those before it."""
-        self._updates.put_nowait(update)
+        self._updates.put_nowait((speaker, update))
 
     async def aclose(self) -> None:
         """Publish what is queued, then stop."""
@@ -48,25 +58,33 @@ class Transcript:
 
     async def _run(self) -> None:
         while True:
-            update = await self._updates.get()
+            speaker, update = await self._updates.get()
             try:
-                await self._publish_stream(update)
+                if speaker.persona:
+                    await self._publish_growing_stream(speaker, update)
+                else:
+                    await self._publish_whole_stream(speaker, update)
                 if room_io._legacy_transcription_needed(self._room):  # pyright: ignore[reportPrivateUsage]
-                    await self._publish_packet(update)
+                    await self._publish_packet(speaker, update)
                 if update.is_final:
-                    await self._publish_message(update)
+                    await self._publish_message(speaker, update)
             except Exception as error:  # livekit raises several kinds; a lost word ends no call
                 log.warning("transcript_failed", error=type(error).__name__)
                 self._writer = None
             finally:
                 self._updates.task_done()
 
-    async def _publish_stream(self, update: SegmentUpdate) -> None:
-        attributes = {
-            wire.ATTR_SEGMENT_ID: update.segment_id,
-            wire.ATTR_SEGMENT_FINAL: "true" if update.is_final else "false",
-            wire.ATTR_TRACK_ID: self._track_sid,
-        }
+    async def _publish_whole_stream(self, speaker: Speaker, update: SegmentUpdate) -> None:
+        writer = await self._room.local_participant.stream_text(
+            topic=wire.TRANSCRIPTION_TOPIC,
+            attributes=_attributes(speaker, update) | {wire.ATTR_AGO_MS: str(update.ago_ms)},
+            sender_identity=speaker.identity,
+        )
+        await writer.write(update.text)
+        await writer.aclose()
+
+    async def _publish_growing_stream(self, speaker: Speaker, update: SegmentUpdate) -> None:
+        attributes = _attributes(speaker, update)
         if update.is_final:
             writer, self._writer = self._writer, None
             if writer is not None:
@@ -78,7 +96,7 @@ class Transcript:
             )
         await self._writer.write(update.added)
 
-    async def _publish_packet(self, update: SegmentUpdate) -> None:
+    async def _publish_packet(self, speaker: Speaker, update: SegmentUpdate) -> None:
         """Publish the whole text so far under a stable id, as livekit-agents' room_io does."""
         segment = rtc.TranscriptionSegment(
             id=update.segment_id,
@@ -90,21 +108,30 @@ class Transcript:
         )
         await self._room.local_participant.publish_transcription(
             rtc.Transcription(
-                participant_identity=self._room.local_participant.identity,
-                track_sid=self._track_sid,
+                participant_identity=speaker.identity,
+                track_sid=speaker.track_sid,
                 segments=[segment],
             )
         )
 
-    async def _publish_message(self, update: SegmentUpdate) -> None:
+    async def _publish_message(self, speaker: Speaker, update: SegmentUpdate) -> None:
         message = wire.SegmentMessage(
             id=update.segment_id,
-            identity=self._room.local_participant.identity,
-            persona=self._persona,
+            identity=speaker.identity,
+            persona=speaker.persona,
             text=update.text,
             start_s=update.start_s,
             end_s=update.end_s,
+            words=update.words,
         )
         await self._room.local_participant.publish_data(
             message.model_dump_json(), topic=wire.SEGMENT_TOPIC
         )
+
+
+def _attributes(speaker: Speaker, update: SegmentUpdate) -> dict[str, str]:
+    return {
+        wire.ATTR_SEGMENT_ID: update.segment_id,
+        wire.ATTR_SEGMENT_FINAL: "true" if update.is_final else "false",
+        wire.ATTR_TRACK_ID: speaker.track_sid,
+    }

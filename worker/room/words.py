@@ -7,6 +7,8 @@ import re
 import uuid
 from dataclasses import dataclass
 
+from protocol.wire import WordTime
+
 PAUSE_FRAMES = 10  # 0.8 s without text ends a segment; words within a sentence are closer
 SEGMENT_CHARACTERS = 240  # a longer segment ends at the next word: late joiners miss little
 WORD_START = "\u2581"  # sentencepiece's mark for the space before a word
@@ -15,14 +17,20 @@ BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
 
 @dataclass(frozen=True, slots=True)
 class SegmentUpdate:
-    """A segment as one frame has changed it. Times are seconds since the slot went live."""
+    """A segment as it is now. Times are seconds on the speaker's clock.
+
+    A persona's clock begins when its slot goes live, that of all people when their room gets its
+    host.
+    """
 
     segment_id: str
     text: str  # the whole segment so far
-    added: str  # the end of `text` that came with this frame; empty where the segment is final
+    added: str  # by a persona's frame: the end of `text`; empty where the segment is final
     start_s: float
     end_s: float  # equal to `start_s` until the segment is final
     is_final: bool = False
+    ago_ms: int = 0  # since a person began to say it: words are recognized later
+    words: tuple[WordTime, ...] = ()  # of a person
 
 
 class Words:

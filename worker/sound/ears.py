@@ -1,10 +1,11 @@
-"""The sound of a room's people, mixed into one frame per tick. Runs on the room's event loop.
+"""The sound of a room's people, mixed into one frame per tick, and of each. Room's event loop.
 
 Joining, leaving, muting, unpublishing and reconnecting are no events for the model: a track without
 a frame counts as silence. `worker.sound.audience` decides which tracks are heard.
 """
 
 import asyncio
+from dataclasses import dataclass
 
 import numpy as np
 from livekit import rtc
@@ -13,7 +14,7 @@ from worker.allowance import Allowance
 from worker.engine.arrays import Pcm
 from worker.grid import until_opening
 from worker.livekit_private.track_stream import TrackStream
-from worker.sound.audience import is_heard, tracks_to_hear
+from worker.sound.audience import is_heard, is_person, tracks_to_hear
 from worker.sound.resample import Resampler
 from worker.sound.ring import Ring
 
@@ -21,7 +22,16 @@ TRACK_SAMPLES = 3840  # of a track's frame, at 48 kHz
 # The native library delivers a stream's frames at the phase at which it was opened. Opening it so
 # that they come some 16 ms before each tick (measured: 6 more than asked) leaves room for jitter.
 OPENING_LEAD_S = 0.010
+SCREEN = rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO  # heard, but no words of the person
 SUBSCRIBE_AT_ONCE, SUBSCRIBE_PER_S = 10, 0.5  # subscriptions to one participant's tracks
+
+
+@dataclass(frozen=True, slots=True)
+class Microphone:
+    """A track by which a person speaks."""
+
+    identity: str
+    track_sid: str
 
 
 class _Subscriptions:
@@ -40,6 +50,8 @@ class Ears:
         self._room = room
         self._rings: dict[str, Ring] = {}  # by the track's SID, as `_readers`
         self._readers: dict[str, asyncio.Task[None]] = {}
+        self._microphones: dict[str, Microphone] = {}  # people's, by the track's SID
+        self.spoken: dict[Microphone, Pcm] = {}  # in this tick, `[3840]` float32 at 48 kHz
         self._subscriptions: dict[str, _Subscriptions] = {}  # by identity
         self._resampler = Resampler(down=2)  # of the sum: a filter for each track gives the same
         room.on("track_published", lambda _, participant: self._subscribe(participant))
@@ -53,10 +65,13 @@ class Ears:
     def next_frame(self) -> Pcm:
         """Take this tick's frame of every track and add them up, `[1920]` float32 at 24 kHz."""
         total = np.zeros(TRACK_SAMPLES, dtype=np.float32)
-        for ring in self._rings.values():
+        self.spoken = {}
+        for sid, ring in self._rings.items():
             frame = ring.take()
             if frame is not None:
                 total += frame
+                if (microphone := self._microphones.get(sid)) is not None:
+                    self.spoken[microphone] = frame
         return self._resampler.feed(total)
 
     async def aclose(self) -> None:
@@ -103,6 +118,9 @@ class Ears:
         if track.kind != rtc.TrackKind.KIND_AUDIO or not is_heard(participant, self._room):
             return
         self._stop(publication.sid)
+        if is_person(participant) and publication.source != SCREEN:
+            microphone = Microphone(participant.identity, publication.sid)
+            self._microphones[publication.sid] = microphone
         self._readers[publication.sid] = asyncio.create_task(
             self._read(publication.sid, track), name=f"ear {publication.sid}"
         )
@@ -112,6 +130,7 @@ class Ears:
 
     def _stop(self, sid: str) -> None:
         self._rings.pop(sid, None)
+        self._microphones.pop(sid, None)
         reader = self._readers.pop(sid, None)
         if reader is not None:
             reader.cancel()

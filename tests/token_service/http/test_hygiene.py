@@ -206,6 +206,7 @@ async def test_status_tells_each_worker(http: httpx.AsyncClient, redis: Redis) -
             "slots_held": 0,
             "step_p99_ms": 31.5,
             "rooms": 2,
+            "stt": {"state": "off", "model": "", "reason": ""},
             "guarded": False,
         },
         {
@@ -220,6 +221,7 @@ async def test_status_tells_each_worker(http: httpx.AsyncClient, redis: Redis) -
             "slots_held": 0,
             "step_p99_ms": None,
             "rooms": 0,
+            "stt": {"state": "off", "model": "", "reason": ""},
             "guarded": False,
         },
     ]

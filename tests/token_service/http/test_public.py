@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from protocol.config.settings import Settings
+from protocol.heartbeat import SpeechRecognition
 from protocol.sampling import UsualSampling
 from tests.token_service.players import beat
 from token_service.app import create_app
@@ -99,6 +100,7 @@ async def test_the_page_learns_everything_at_once(http: httpx.AsyncClient, redis
         model_sampling=sampling,
         voices=("anna",),
         slots_used=2,
+        stt=SpeechRecognition(state="failed", model="tiny.en", reason="There is no hub."),
     )
     config = (await http.get("/api/config")).json()
     personas = config.pop("personas")
@@ -118,6 +120,7 @@ async def test_the_page_learns_everything_at_once(http: httpx.AsyncClient, redis
                 "audio_top_k": 50,
             },
         },
+        "people_words": {"written": False, "model": "tiny.en", "reason": "There is no hub."},
         "voices": ["anna"],
         "slots_free": 6,
         "slots_used": 2,
@@ -189,6 +192,7 @@ async def test_openapi_describes_the_standard_body(settings: Settings) -> None:
         "participant_name",
         "room_config",
         "room_name",
+        "transcribe",
     ]
     assert schema.get("required", []) == []
     refused = ["400", "401", "403", "408", "413", "429", "500", "503"]

@@ -88,6 +88,7 @@ def test_what_is_asked_is_taken() -> None:
         participant_name="Ann",
         participant_metadata="m",
         participant_attributes={"a": "b"},
+        transcribe=False,
         room_config={"agents": [{"agent_name": "moshi", "metadata": '{"persona": "chef"}'}]},
     )
 
@@ -97,6 +98,7 @@ def test_what_is_asked_is_taken() -> None:
         "participant_name": "Ann",
         "participant_metadata": "m",
         "participant_attributes": {"a": "b"},
+        "transcribe": False,
     }
     assert names(request) == ["chef"]
 
@@ -135,6 +137,7 @@ def test_either_spelling_of_protobufs_json_is_read() -> None:
         "participant_name": "Ann",
         "participant_metadata": "m",
         "participant_attributes": {"someKey": "b"},
+        "transcribe": True,
     }
     assert names(request) == ["chef"]
     assert request.unknown_fields == []

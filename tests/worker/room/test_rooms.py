@@ -14,13 +14,20 @@ from redis.asyncio import Redis
 from harness.person import WITHIN_S, eventually, person
 from harness.stack import Stack
 from protocol import wire
-from protocol.events import EVENT_FIELD, PeopleEvent, StateEvent, events_key, read_event
+from protocol.events import PeopleEvent, StateEvent
 from protocol.heartbeat import HEARTBEAT_PATTERN, Heartbeat
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec, persona_specs
 from tests.token_service.players import seal_of
 from tests.worker.conftest import ECHO_CAPACITY
-from tests.worker.rooms import all_free, asking_for, change_promise, in_talk, slots_used
+from tests.worker.rooms import (
+    all_free,
+    asking_for,
+    change_promise,
+    in_talk,
+    room_events,
+    slots_used,
+)
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.schedule import CALM_DISPATCHES
 from token_service.rooms.livekit import LiveKitRooms
@@ -255,9 +262,7 @@ async def test_what_happens_is_told(echo: Stack) -> None:
         await eventually(lambda: (who, "speaking") in ann.states, "it speaks")
         room = ann.room.name
     await all_free(echo)
-    async with Redis.from_url(echo.redis_url) as redis:
-        entries = await redis.xrange(events_key(room))
-    events = [read_event(fields[EVENT_FIELD.encode()]) for _, fields in entries]
+    events = await room_events(echo, room)
     states = [e.state for e in events if isinstance(e, StateEvent) and e.identity == who]
     people = [(e.change, e.people) for e in events if isinstance(e, PeopleEvent)]
 

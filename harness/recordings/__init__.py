@@ -1,0 +1,32 @@
+"""Spoken sentences, for tests and benchmarks that hear.
+
+Made with Debian's espeak-ng 1.51 (`espeak-ng -v en-us -w opening.wav "What time …"`, `en-gb` for
+`station`) and PyAV 18.1.0's libopus, 24 kHz mono at 24 kbit/s.
+"""
+
+from difflib import SequenceMatcher
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import sphn
+
+RATE_HZ = 24_000
+FOLDER = Path(__file__).parent
+SENTENCES = {
+    "opening": "What time do you open on Sunday?",
+    "station": "Could you please tell me where I can find the nearest train station?",
+}
+
+
+def is_heard_as(name: str, text: str) -> bool:
+    """Return whether a text has most words of a sentence: a codec between may change one."""
+    said, heard = (each.lower().split() for each in (SENTENCES[name], text))
+    return SequenceMatcher(None, said, heard).ratio() > 0.7
+
+
+def recording(name: str) -> npt.NDArray[np.float32]:
+    """Return a sentence, `[n]` float32 at 24 kHz, with a second of silence on either side."""
+    pcm, rate_hz = sphn.read_opus(FOLDER / f"{name}.ogg")
+    spoken = sphn.resample(pcm, src_sample_rate=rate_hz, dst_sample_rate=RATE_HZ)
+    return np.pad(spoken[0], RATE_HZ).astype(np.float32)

@@ -1,0 +1,80 @@
+"""Turns: where one person's sound is cut, by the real VAD over recorded speech."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from harness import recordings
+from worker.hearing.turns import MOST_WINDOWS, RATE_HZ, WINDOW_S, Pcm16, Turn, Turns
+
+FRAME = 1280  # 80 ms
+
+
+def spoken(name: str) -> Pcm16:
+    """Return a recorded sentence at 16 kHz, a second of silence on either side."""
+    pcm = recordings.recording(name)
+    at = np.arange(0, len(pcm), recordings.RATE_HZ / RATE_HZ)
+    return (np.interp(at, np.arange(len(pcm)), pcm) * 32767).astype(np.int16)
+
+
+def fed(turns: Turns, pcm: Pcm16) -> list[Turn]:
+    """Feed sound frame by frame; return the turns that ended."""
+    frames = pcm[: len(pcm) // FRAME * FRAME].reshape(-1, FRAME)
+    return [turn for frame in frames for turn in turns.feed(frame)]
+
+
+def test_a_turn_is_what_is_said_between_two_pauses() -> None:
+    """Two sentences with a pause between them are two turns, each with its speech and no more."""
+    sentence = spoken("opening")
+    speech_s = len(sentence) / RATE_HZ - 2.0
+
+    first, second = fed(Turns(), np.concatenate([sentence, sentence]))
+
+    assert first.start_s == pytest.approx(0.7, abs=0.15)
+    assert second.start_s - first.start_s == pytest.approx(len(sentence) / RATE_HZ, abs=0.1)
+    for turn in (first, second):
+        assert turn.duration_s == pytest.approx(speech_s + 0.5, abs=0.3)
+
+
+def test_a_turn_without_pause_is_cut() -> None:
+    """Speech without a pause comes in turns of at most 12 s, and nothing of it is lost."""
+    speech = spoken("station")[RATE_HZ:-RATE_HZ]
+    turns = Turns()
+
+    cut = fed(turns, np.tile(speech, 8))
+    cut += turns.end(0.0)
+
+    assert max(turn.duration_s for turn in cut) <= MOST_WINDOWS * WINDOW_S
+    for one, other in itertools.pairwise(cut):
+        assert other.start_s == pytest.approx(one.start_s + one.duration_s, abs=1e-6)
+    assert sum(turn.duration_s for turn in cut) == pytest.approx(len(speech) * 8 / RATE_HZ, abs=0.3)
+
+
+def test_silence_and_a_click_are_no_turn() -> None:
+    """Ten quiet seconds with a click have no turn."""
+    pcm = np.zeros(10 * RATE_HZ, dtype=np.int16)
+    pcm[5 * RATE_HZ : 5 * RATE_HZ + 80] = 20_000
+
+    assert fed(Turns(), pcm) == []
+
+
+def test_a_person_who_leaves_ends_the_turn() -> None:
+    """What was said until the end of the sound is a turn."""
+    turns = Turns()
+    sentence = spoken("opening")
+
+    assert fed(turns, sentence[: 2 * RATE_HZ]) == []
+    [turn] = turns.end(0.0)
+
+    assert turn.duration_s == pytest.approx(1.3, abs=0.2)
+
+
+def test_times_go_on_after_a_gap() -> None:
+    """Where sound was lost, the next turn has the time at which it was said."""
+    turns = Turns()
+    list(turns.end(30.0))
+
+    [turn] = fed(turns, spoken("opening"))
+
+    assert turn.start_s == pytest.approx(30.7, abs=0.15)

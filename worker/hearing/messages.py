@@ -1,0 +1,49 @@
+"""What the worker and its process of speech recognition send each other. Pure."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from worker.hearing.recogniser import HeardWords
+
+RATE_HZ = 24_000
+FRAME_SAMPLES = 1920
+FRAME_S = FRAME_SAMPLES / RATE_HZ
+
+
+class Frame(NamedTuple):
+    """A frame of one listening, worker → recognition. Frames that were dropped leave a gap."""
+
+    listening: int
+    number: int  # of frames before it, since the listening was opened
+    pcm: bytes  # [1920] int16 at 24 kHz
+
+
+class Closed(NamedTuple):
+    """The end of one listening, worker → recognition; back again after its last words."""
+
+    listening: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The state of the process, recognition → worker; `detail` is a sentence for people."""
+
+    state: Literal["loading", "ready", "failed"]
+    detail: str = ""
+
+
+class Heard(NamedTuple):
+    """Words of one listening, recognition → worker."""
+
+    listening: int
+    words: HeardWords
+
+
+class Dropped(NamedTuple):
+    """Speech that was not recognized for want of time, recognition → worker."""
+
+    speech_s: float
+
+
+FromWorker = Frame | Closed
+ToWorker = Progress | Heard | Dropped | Closed

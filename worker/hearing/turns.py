@@ -1,0 +1,106 @@
+"""Cuts one person's sound into turns: what is said between two pauses, by Silero's VAD. Pure.
+
+The VAD is the one of LiveKit's agents (livekit-local-inference), and its thresholds are those of
+`livekit.agents.inference.VAD` (livekit-agents 1.8.9). A turn ends after a longer pause than there:
+a recogniser needs the whole sentence. A turn that goes on is cut where it is least like speech, so
+that its words come while the person still speaks.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from livekit.local_inference import VAD, VAD_WINDOW_SAMPLES
+
+Pcm16 = npt.NDArray[np.int16]
+
+RATE_HZ = 16_000
+WINDOW_S = VAD_WINDOW_SAMPLES / RATE_HZ
+SPEECH_AT, SILENCE_BELOW = 0.5, 0.35
+SPEECH_WINDOWS = 2  # 64 ms of speech begin a turn
+PAUSE_WINDOWS = 16  # 0.5 s of silence end it
+BEFORE_WINDOWS = 10  # 0.3 s of sound before the first speech belong to the turn
+AFTER_WINDOWS = 6  # and 0.2 s after the last
+MOST_WINDOWS = 375  # 12 s
+CUT_WINDOWS = 125  # a longer turn is cut within its last 4 s
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one person said between two pauses."""
+
+    pcm: Pcm16  # [n] at 16 kHz
+    start_s: float  # of the listening
+
+    @property
+    def duration_s(self) -> float:
+        """How long the turn is."""
+        return len(self.pcm) / RATE_HZ
+
+
+@dataclass(slots=True)
+class Turns:
+    """Cuts one listening's sound. Called from one thread."""
+
+    _vad: VAD = field(default_factory=VAD)
+    _rest: Pcm16 = field(default_factory=lambda: np.zeros(0, dtype=np.int16))
+    _windows: list[Pcm16] = field(default_factory=list[Pcm16])  # of the turn, or those before one
+    _speech: list[float] = field(default_factory=list[float])  # the VAD's probability of each
+    _next_window: int = 0  # since the listening began
+    _silent_windows: int = 0  # at the end of `_windows`
+    _is_speaking: bool = False
+
+    def feed(self, pcm: Pcm16) -> Iterator[Turn]:
+        """Take the next samples, `[n]` int16 at 16 kHz; yield each turn that ended with them."""
+        samples = np.concatenate([self._rest, pcm])
+        whole = len(samples) // VAD_WINDOW_SAMPLES * VAD_WINDOW_SAMPLES
+        self._rest = samples[whole:]
+        for window in samples[:whole].reshape(-1, VAD_WINDOW_SAMPLES):
+            self._add(window)
+            if self._is_speaking:
+                yield from self._ended()
+            else:
+                self._look_for_start()
+
+    def end(self, at_s: float) -> Iterator[Turn]:
+        """End the turn, if there is one; the next sound is that of the time `at_s`."""
+        if self._is_speaking:
+            yield self._take(len(self._windows))
+        self._vad.reset()
+        self._windows, self._speech, self._is_speaking = [], [], False
+        self._rest = self._rest[:0]
+        self._next_window = round(at_s / WINDOW_S)
+
+    def _add(self, window: Pcm16) -> None:
+        speech = self._vad.predict(window)
+        threshold = SILENCE_BELOW if self._is_speaking else SPEECH_AT
+        self._silent_windows = 0 if speech >= threshold else self._silent_windows + 1
+        self._windows.append(window)
+        self._speech.append(speech)
+        self._next_window += 1
+
+    def _look_for_start(self) -> None:
+        del self._windows[: -BEFORE_WINDOWS - SPEECH_WINDOWS]
+        del self._speech[: -BEFORE_WINDOWS - SPEECH_WINDOWS]
+        latest = self._speech[-SPEECH_WINDOWS:]
+        self._is_speaking = len(latest) == SPEECH_WINDOWS and min(latest) >= SPEECH_AT
+
+    def _ended(self) -> Iterator[Turn]:
+        if self._silent_windows >= PAUSE_WINDOWS:
+            yield self._take(len(self._windows) - PAUSE_WINDOWS + AFTER_WINDOWS)
+            self._is_speaking = False
+        elif len(self._windows) >= MOST_WINDOWS:
+            yield self._take(MOST_WINDOWS - CUT_WINDOWS + _quietest(self._speech[-CUT_WINDOWS:]))
+
+    def _take(self, windows: int) -> Turn:
+        """Return the turn's first windows as a turn and keep the others."""
+        start_s = (self._next_window - len(self._windows)) * WINDOW_S
+        turn = Turn(np.concatenate(self._windows[:windows]), start_s)
+        del self._windows[:windows]
+        del self._speech[:windows]
+        return turn
+
+
+def _quietest(speech: list[float]) -> int:
+    return min(range(1, len(speech)), key=speech.__getitem__)

@@ -1,0 +1,172 @@
+"""Recognition with Whisper in a process of its own (`worker.hearing.whisper_process`).
+
+`push` queues a frame; one thread sends the queue to the process, another receives words. Frames
+that the queue has no room for are dropped and counted: a host never waits. All words are final:
+interim ones would cost as much as final ones each time.
+"""
+
+import itertools
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+import numpy as np
+import structlog
+from prometheus_client import Counter
+
+from worker.engine.arrays import Pcm
+from worker.hearing.messages import (
+    FRAME_S,
+    Closed,
+    Dropped,
+    Frame,
+    FromWorker,
+    Heard,
+    Progress,
+    ToWorker,
+)
+from worker.hearing.recogniser import OnWords
+
+log = structlog.get_logger(__name__)
+
+QUEUE_FRAMES = 2_000  # 8 MB: 64 people for 2.5 s
+QUIET_FRAMES = 25  # 2 s without sound end every turn; more silence is not sent
+STARTS_MOST = 4
+NICENESS = 19  # the lowest priority
+ENVIRONMENT = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+DROPPED_S = Counter(
+    "moshi_unwritten_speech_seconds", "Sound of people that was not recognized for want of time"
+)
+SEGMENTS = Counter("moshi_people_segments", "Segments of people's words that were recognized")
+
+
+class Whisper:
+    """A recogniser that listens to people while its process is ready. Any thread."""
+
+    def __init__(self, model: str, on_progress: Callable[[Progress], None]) -> None:
+        """`model`: a folder, a hub repository, or a size as `tiny.en`.
+
+        `on_progress` is called on a thread of its own.
+        """
+        self._model = model
+        self._on_progress = on_progress
+        self._numbers = itertools.count()
+        self._on_words: dict[int, OnWords] = {}
+        self._queue: queue.SimpleQueue[FromWorker] = queue.SimpleQueue()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection[FromWorker, ToWorker] | None = None
+        self._is_ready = False
+        self._is_stopped = False
+
+    def start(self) -> None:
+        """Start the process; return at once."""
+        threading.Thread(target=self._run, name="hearing", daemon=True).start()
+        threading.Thread(target=self._send_queue, name="hearing sends", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the process."""
+        self._is_stopped = True
+        if self._process is not None:
+            self._process.kill()
+
+    def open(self, on_words: OnWords) -> "WhisperListening | None":
+        """Start to listen to a person; None while no model is loaded."""
+        if not self._is_ready:
+            return None
+        number = next(self._numbers)
+        self._on_words[number] = on_words
+        return WhisperListening(number, self.send)
+
+    def send(self, message: FromWorker) -> None:
+        """Queue a message for the process; drop and count a frame that there is no room for."""
+        if isinstance(message, Frame) and self._queue.qsize() >= QUEUE_FRAMES:
+            DROPPED_S.inc(FRAME_S)
+        else:
+            self._queue.put(message)
+
+    def _run(self) -> None:
+        """Keep a process running, unless it cannot load the model or ended too often."""
+        for _ in range(STARTS_MOST):
+            self._process, self._connection = _start(self._model)
+            has_loaded = self._receive(self._connection)
+            self._is_ready = False
+            exit_code = self._process.wait()
+            if self._is_stopped or not has_loaded:
+                return
+            log.warning("hearing_ended", exit_code=exit_code)
+        self._on_progress(Progress("failed", f"its process ended {STARTS_MOST} times"))
+
+    def _receive(self, connection: "Connection[FromWorker, ToWorker]") -> bool:
+        """Take messages until the process ends; return whether it had loaded the model."""
+        has_loaded = False
+        while True:
+            try:
+                message = connection.recv()
+            except (EOFError, OSError):
+                return has_loaded
+            if isinstance(message, Progress):
+                self._is_ready = message.state == "ready"
+                has_loaded |= self._is_ready
+                self._on_progress(message)
+            else:
+                self._take(message)
+
+    def _take(self, message: Heard | Dropped | Closed) -> None:
+        if isinstance(message, Dropped):
+            DROPPED_S.inc(message.speech_s)
+        elif isinstance(message, Closed):
+            self._on_words.pop(message.listening, None)
+        elif (on_words := self._on_words.get(message.listening)) is not None:
+            SEGMENTS.inc()
+            on_words(message.words)
+
+    def _send_queue(self) -> None:
+        while True:
+            message = self._queue.get()
+            try:
+                if self._connection is not None:
+                    self._connection.send(message)
+            except OSError:  # the process has ended; another starts
+                if isinstance(message, Closed):
+                    self._on_words.pop(message.listening, None)
+
+
+class WhisperListening:
+    """The sound of one person on its way to the process. Called from one thread."""
+
+    def __init__(self, number: int, send: Callable[[FromWorker], None]) -> None:
+        self._number = number
+        self._send = send
+        self._index = 0
+        self._quiet_frames = 0
+
+    def push(self, pcm: Pcm) -> None:
+        """Take the next frame, `[1920]` float32 at 24 kHz."""
+        self._quiet_frames = 0 if pcm.any() else self._quiet_frames + 1
+        if self._quiet_frames <= QUIET_FRAMES:
+            samples = (np.clip(pcm, -1.0, 1.0) * 32767.0).astype(np.int16)
+            self._send(Frame(self._number, self._index, samples.tobytes()))
+        self._index += 1
+
+    def close(self) -> None:
+        """End the turn; its words may come later."""
+        self._send(Closed(self._number))
+
+
+def _start(model: str) -> "tuple[subprocess.Popen[bytes], Connection[FromWorker, ToWorker]]":
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "worker.hearing.whisper_process", model, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            env=os.environ | ENVIRONMENT,
+        )
+        os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)  # threads that it starts inherit it
+    return process, Connection(ours.detach())

@@ -1,0 +1,224 @@
+"""The process of speech recognition: a worker's sound of people in, their words out.
+
+A process of its own, at the lowest priority: a thread of the worker would hold the interpreter
+lock, and at a low priority it would hold it for long, while rooms and engine wait for it. One
+thread reads the sound and cuts it into turns, which costs little; the main thread recognizes one
+turn after another with Whisper. Started by `worker.hearing.whisper`; ends when the worker does.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+from faster_whisper import WhisperModel
+from faster_whisper.transcribe import Segment
+from faster_whisper.utils import download_model
+from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
+
+from worker.hearing import messages
+from worker.hearing.messages import (
+    FRAME_S,
+    Closed,
+    Dropped,
+    Frame,
+    FromWorker,
+    Heard,
+    Progress,
+    ToWorker,
+)
+from worker.hearing.recogniser import HeardWords, Word
+from worker.hearing.turns import RATE_HZ, Turn, Turns
+
+MOST_WAITING = 64  # turns
+STALE_S = 20.0  # words that come so late help nobody
+MOST_TOKENS = 120  # of a turn; 12 s of fast speech have some 70
+NO_SPEECH, UNLIKELY = 0.6, -0.5  # Whisper makes up words where there are none
+
+
+class Waiting(NamedTuple):
+    """A turn that waits for its recognition, or, after the last one, the end of a listening."""
+
+    listening: int
+    turn: Turn | None
+    since_s: float  # monotonic
+
+
+class Recognition:
+    """The state of this process."""
+
+    def __init__(self, connection: "Connection[ToWorker, FromWorker]") -> None:
+        self._connection = connection
+        self._listenings: dict[int, _Listening] = {}
+        self._waiting: deque[Waiting] = deque()
+        self._changed = threading.Condition()
+
+    def run(self, model: WhisperModel) -> None:
+        """Recognize turns until the process ends."""
+        self.tell(Progress("ready"))
+        threading.Thread(target=self._read, name="reader", daemon=True).start()
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                first = self._waiting.popleft()
+            if first.turn is None or time.monotonic() - first.since_s > STALE_S:
+                self._give_up(first)
+            elif (words := recognise(model, first.turn)) is not None:
+                self.tell(Heard(first.listening, words))
+
+    def tell(self, message: ToWorker) -> None:
+        """Send a message to the worker; end the process if that is gone."""
+        try:
+            self._connection.send(message)
+        except OSError:
+            os._exit(0)
+
+    def _read(self) -> None:
+        try:
+            while True:
+                self._take(self._connection.recv())
+        except (EOFError, OSError):
+            os._exit(0)  # the worker is gone, and the main thread may be in the middle of a turn
+
+    def _take(self, message: FromWorker) -> None:
+        number = message.listening
+        if number not in self._listenings:
+            self._listenings[number] = _Listening()
+        listening = self._listenings[number]
+        if isinstance(message, Frame):
+            for turn in listening.feed(message):
+                self._add(number, turn)
+            return
+        for turn in listening.end():
+            self._add(number, turn)
+        self._add(number, None)
+        del self._listenings[number]
+
+    def _add(self, listening: int, turn: Turn | None) -> None:
+        with self._changed:
+            self._waiting.append(Waiting(listening, turn, time.monotonic()))
+            too_much = self._waiting.popleft() if len(self._waiting) > MOST_WAITING else None
+            self._changed.notify()
+        if too_much is not None:
+            self._give_up(too_much)
+
+    def _give_up(self, waiting: Waiting) -> None:
+        if waiting.turn is None:
+            self.tell(Closed(waiting.listening))
+        else:
+            self.tell(Dropped(waiting.turn.duration_s))
+
+
+class _Listening:
+    """The sound of one person on its way into turns."""
+
+    def __init__(self) -> None:
+        self._turns = Turns()
+        self._next_number = 0
+        self._resampler = av.AudioResampler("s16", "mono", RATE_HZ)
+
+    def feed(self, frame: Frame) -> Iterable[Turn]:
+        if frame.number != self._next_number:  # frames were dropped
+            yield from self._turns.end(frame.number * FRAME_S)
+        self._next_number = frame.number + 1
+        samples = np.frombuffer(frame.pcm, dtype=np.int16)
+        sound = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+        sound.sample_rate = messages.RATE_HZ
+        for resampled in self._resampler.resample(sound):
+            yield from self._turns.feed(resampled.to_ndarray()[0])
+
+    def end(self) -> Iterable[Turn]:
+        return self._turns.end(0.0)
+
+
+def recognise(model: WhisperModel, turn: Turn) -> HeardWords | None:
+    """Return the words of a turn; None where Whisper hears none."""
+    segments, _ = model.transcribe(
+        turn.pcm.astype(np.float32) / 32768.0,
+        language="en" if not model.model.is_multilingual else None,
+        beam_size=1,
+        temperature=0.0,  # a second try would cost as much as the first
+        condition_on_previous_text=False,
+        without_timestamps=True,
+        word_timestamps=True,
+        max_new_tokens=MOST_TOKENS,
+    )
+    # A turn is shorter than Whisper's window of 30 s. The next segment would be its silent rest.
+    segment = next(iter(segments), None)
+    if segment is None or _is_made_up(segment) or not (text := segment.text.strip()):
+        return None
+    words = tuple(
+        Word(each.word.strip(), _at(turn, each.start), _at(turn, each.end))
+        for each in segment.words or ()
+    )
+    return HeardWords(
+        segment_id=f"SG_{uuid.uuid4().hex[:12]}",
+        text=text,
+        is_final=True,
+        start_s=words[0].start_s if words else turn.start_s,
+        end_s=words[-1].end_s if words else turn.start_s + turn.duration_s,
+        words=words,
+    )
+
+
+def _is_made_up(segment: Segment) -> bool:
+    return segment.no_speech_prob > NO_SPEECH and segment.avg_logprob < UNLIKELY
+
+
+def _at(turn: Turn, seconds: float) -> float:
+    return round(turn.start_s + min(float(seconds), turn.duration_s), 3)
+
+
+def load(name: str, recognition: Recognition) -> WhisperModel:
+    """Load a model from a folder or the hub's cache, or download it first."""
+    recognition.tell(Progress("loading", f"loading {name}"))
+    folder = name
+    if not Path(name).is_dir():
+        try:
+            folder = download_model(name, local_files_only=True)
+        except LocalEntryNotFoundError:
+            recognition.tell(Progress("loading", f"fetching {name} from the hub"))
+            folder = download_model(name)
+    return WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=1)
+
+
+def _why_not(name: str, error: Exception) -> str:
+    """Say why a model cannot be loaded, and what to do."""
+    if isinstance(error, LocalEntryNotFoundError):
+        return (
+            f"{name} is not in the hub's cache and the hub cannot be reached; connect to the "
+            "network, or set STT to a folder of a Whisper model in CTranslate2's format"
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return f"the hub has no repository {name}, or shows it to members only"
+    return f"{name} is no Whisper model in CTranslate2's format: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def main(name: str, descriptor: int) -> None:
+    """Recognize speech with the model `name` over the connection `descriptor`."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # the worker drains, then closes the connection
+        signal.signal(number, signal.SIG_IGN)
+    recognition = Recognition(Connection(descriptor))
+    try:
+        model = load(name, recognition)
+    except Exception as error:
+        recognition.tell(Progress("failed", _why_not(name, error)))
+    else:
+        recognition.run(model)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,140 @@
+"""The words of a room's people: from their microphones through a recogniser into the transcript.
+
+A person is listened to from the first sound until they leave. Runs on the room's event loop; the
+recogniser gives words on a thread of its own, some time after they were spoken.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+from livekit import rtc
+
+from protocol import wire
+from protocol.events import Event, TranscriptEvent
+from worker.engine.arrays import Pcm
+from worker.grid import FRAME_S
+from worker.hearing.recogniser import HeardWords, Listening, Recogniser
+from worker.room.transcript import Speaker, Transcript
+from worker.room.words import SegmentUpdate
+from worker.sound.ears import Microphone
+from worker.sound.resample import Resampler
+
+AUDIBLE_POWER = 1e-6  # -60 dBFS: quieter than speech; many who only listen send less
+SILENCE = np.zeros(1920, dtype=np.float32)
+SILENCE.flags.writeable = False
+SEGMENT_CHARACTERS = 1_000  # of one segment in messages and events; 12 s of speech have some 250
+
+
+class PeopleWords:
+    """Listens to the people of one room and publishes their words."""
+
+    def __init__(
+        self,
+        room: rtc.Room,
+        recogniser: Recogniser | None,
+        emit: Callable[[Event], None],
+        on_words: Callable[[str], None],
+    ) -> None:
+        """`on_words` gets the text of each segment as it grows.
+
+        Without a recogniser nothing is computed.
+        """
+        self._recogniser = recogniser
+        self._emit = emit
+        self._on_words = on_words
+        self._loop = asyncio.get_running_loop()
+        self._transcript = Transcript(room)
+        self._ears: dict[str, _Ear] = {}  # by identity
+        self._ticks = 0
+        room.on("participant_disconnected", lambda participant: self._close(participant.identity))
+
+    def tick(self, spoken: Mapping[Microphone, Pcm]) -> None:
+        """Take what each microphone gave in this tick, `[3840]` float32 at 48 kHz."""
+        if self._recogniser is None:
+            return
+        self._ticks += 1
+        frames: dict[str, Pcm] = {}
+        for microphone, frame in spoken.items():
+            if microphone.identity not in frames and self._is_open(microphone, frame):
+                frames[microphone.identity] = frame
+        for identity, ear in self._ears.items():
+            ear.push(frames.get(identity))
+
+    async def aclose(self) -> None:
+        """Stop listening; words that are not recognized yet are lost."""
+        for identity in list(self._ears):
+            self._close(identity)
+        await self._transcript.aclose()
+
+    def _is_open(self, microphone: Microphone, frame: Pcm) -> bool:
+        """Return whether a person is listened to; begin with the first audible frame."""
+        ear = self._ears.get(microphone.identity)
+        if ear is None:
+            if self._recogniser is None or np.dot(frame, frame) / len(frame) < AUDIBLE_POWER:
+                return False
+            began_s = (self._ticks - 1) * FRAME_S
+            listening = self._recogniser.open(partial(self._on_heard, microphone, began_s))
+            if listening is None:
+                return False
+            self._ears[microphone.identity] = _Ear(listening)
+        return True
+
+    def _close(self, identity: str) -> None:
+        ear = self._ears.pop(identity, None)
+        if ear is not None:
+            ear.listening.close()
+
+    def _on_heard(self, microphone: Microphone, began_s: float, heard: HeardWords) -> None:
+        """Take words from the recogniser. Its thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._publish, microphone, began_s, heard)
+
+    def _publish(self, microphone: Microphone, began_s: float, heard: HeardWords) -> None:
+        start_s = round(began_s + heard.start_s, 3)
+        update = SegmentUpdate(
+            segment_id=heard.segment_id,
+            text=heard.text[:SEGMENT_CHARACTERS],
+            added="",
+            start_s=start_s,
+            end_s=round(began_s + heard.end_s, 3) if heard.is_final else start_s,
+            is_final=heard.is_final,
+            ago_ms=round((self._ticks * FRAME_S - start_s) * 1000),
+            words=tuple(
+                wire.WordTime(
+                    text=each.text,
+                    start_s=round(began_s + each.start_s, 3),
+                    end_s=round(began_s + each.end_s, 3),
+                )
+                for each in heard.words
+            ),
+        )
+        self._transcript.publish(Speaker(microphone.identity, microphone.track_sid), update)
+        self._emit(
+            TranscriptEvent(
+                at_s=time.time(),
+                identity=microphone.identity,
+                segment_id=update.segment_id,
+                text=update.text,
+                final=update.is_final,
+                start_s=update.start_s,
+                end_s=update.end_s,
+                words=update.words,
+            )
+        )
+        self._on_words(update.text)
+
+
+class _Ear:
+    """What listens to one person."""
+
+    def __init__(self, listening: Listening) -> None:
+        self.listening = listening
+        self._resampler = Resampler(down=2)
+
+    def push(self, frame: Pcm | None) -> None:
+        """Pass on a frame, `[3840]` float32 at 48 kHz; None counts as silence."""
+        self.listening.push(SILENCE if frame is None else self._resampler.feed(frame))

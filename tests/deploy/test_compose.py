@@ -233,6 +233,12 @@ def test_every_setting_reaches_the_service_that_reads_it() -> None:
     assert set(SETTINGS) - folders - told == set()
 
 
+def test_both_services_read_the_operators_personas() -> None:
+    """Workers too: minds and prompts are in the personas' files."""
+    for name in OURS:
+        assert "./personas:/app/personas:ro" in SERVICES[name]["volumes"]
+
+
 def test_no_volume_without_a_name() -> None:
     """An image's VOLUME makes an anonymous volume with each new container."""
     assert re.findall(r"^VOLUME", DOCKERFILE, re.M) == []

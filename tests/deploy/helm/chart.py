@@ -26,12 +26,12 @@ networkPolicy: { enabled: false }
 tokenService: { autoscaling: { enabled: false } }
 """,
     "everything": """
+personas: own-personas
 image: { registry: registry.example.com/voices/, pullSecrets: [pull] }
 livekit: { service: livekit-server }
 tokenService:
   authMode: api_keys
   apiKeys: callers
-  personas: own-personas
   audit: { persistentVolumeClaim: { claimName: audit } }
   env: { RATE_PER_CALLER: 60/minute }
   podAnnotations: { example.com/owner: voices }
@@ -41,6 +41,7 @@ worker:
   runtimeClassName: nvidia
   drainGraceS: 600
   env: { CAPACITY: "24" }
+  envSecret: keys-of-functions
   weights: { persistentVolumeClaim: { claimName: weights } }
   voices: { configMap: { name: own-voices } }
   autoscaling: { enabled: true, max: 8, prometheus: "http://prometheus.monitoring.svc:9090" }

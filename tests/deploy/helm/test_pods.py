@@ -1,5 +1,6 @@
 """The chart's pods: settings, secrets, rights and grace fit the code and the images."""
 
+import json
 import re
 from typing import Any
 
@@ -62,9 +63,18 @@ def test_values_reach_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert worker.hf_token is not None
 
 
+def test_env_takes_no_setting_that_the_chart_sets() -> None:
+    """A variable that is named twice would be refused by Kubernetes, or one of the two ignored."""
+    schema = json.loads((chart.CHART / "values.schema.json").read_text())
+    refused = schema["definitions"]["env"]["propertyNames"]["not"]["enum"]
+    named = {each["name"] for part in PARTS for each in container("everything", part)["env"]}
+
+    assert set(refused) == named - {"POD_NAME", "RATE_PER_CALLER", "CAPACITY"}
+
+
 @pytest.mark.parametrize("name", VALUES)
 def test_a_service_is_told_its_own_secrets(name: str) -> None:
-    """Secrets come from the Secret alone; the hub's token is the worker's."""
+    """Secrets come from the Secret alone; those of the hub and of minds are the worker's."""
     told = {
         part: {
             each["name"]: each["valueFrom"]["secretKeyRef"]["name"]
@@ -75,7 +85,7 @@ def test_a_service_is_told_its_own_secrets(name: str) -> None:
     }
 
     assert set(told["token-service"]) == set(SECRETS)
-    assert set(told["worker"]) == {*SECRETS, "HF_TOKEN"}
+    assert set(told["worker"]) == {*SECRETS, "HF_TOKEN", "MIND_API_KEY"}
     assert {*told["token-service"].values(), *told["worker"].values()} == {"moshi-rooms"}
 
 
@@ -97,6 +107,20 @@ def test_every_container_has_as_few_rights_as_it_can(name: str, part: str) -> No
         }
     mounted = [mount["name"] for mount in spec["containers"][0]["volumeMounts"]]
     assert "account" not in mounted
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_both_services_read_the_same_personas(part: str) -> None:
+    """Workers too: minds and prompts are in the personas' files."""
+    mounts = {
+        each["mountPath"]: each["name"] for each in container("everything", part)["volumeMounts"]
+    }
+    [volume] = [
+        each for each in pod("everything", part)["spec"]["volumes"] if each["name"] == "personas"
+    ]
+
+    assert mounts["/app/personas"] == "personas"
+    assert volume["configMap"] == {"name": "own-personas"}
 
 
 @pytest.mark.parametrize("part", PARTS)

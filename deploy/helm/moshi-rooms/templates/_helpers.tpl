@@ -66,7 +66,7 @@ tolerations:
 {{- range .secrets }}
 - name: {{ . }}
   valueFrom:
-    secretKeyRef: { name: {{ $.root.Values.secretName }}, key: {{ . }}, optional: {{ or (eq . "HF_TOKEN") (eq . "MIND_API_KEY") }} }
+    secretKeyRef: { name: {{ $.root.Values.secretName }}, key: {{ . }}, optional: {{ has . (list "HF_TOKEN" "MIND_API_KEY") }} }
 {{- end }}
 {{- range $name, $value := .env }}
 - { name: {{ $name }}, value: {{ $value | toString | quote }} }

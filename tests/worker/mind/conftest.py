@@ -1,7 +1,6 @@
 """The product with minds: personas of the examples, an MCP server, a scripted language model."""
 
 import asyncio
-import shutil
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager
@@ -12,49 +11,19 @@ from livekit import rtc
 
 from harness.language_model import ScriptedModel, scripted_model
 from harness.person import WITHIN_S, eventually
-from harness.servers import free_port
-from harness.stack import Stack, start_stack
 from protocol import wire
-from protocol.config.settings import PROJECT
 from protocol.events import Event, TranscriptEvent, WarningEvent, read_event
+from tests.worker.mind.stack import MindStack, start_minded
 from tests.worker.scenes import Scene, scene
-from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule
 
-EXAMPLES = PROJECT / "examples" / "minds"
-KEY = "sk-a-key-that-must-not-show"
 PLAIN = {"name": "plain", "label": "Pat", "prompt": "You are plain."}  # without a mind
-
-
-@dataclass
-class MindStack:
-    """The running product, and where its language model is expected."""
-
-    stack: Stack
-    schedule: Schedule
-    model_port: int
 
 
 @pytest.fixture(scope="session")
 def minded(tmp_path_factory: pytest.TempPathFactory) -> Generator[MindStack]:
-    """Start the product with the personas `shop` (a language model) and `greeter` (lines)."""
-    folder = tmp_path_factory.mktemp("minded")
-    (folder / "personas").mkdir()
-    for name in ("shop", "greeter"):
-        shutil.copy(EXAMPLES / f"{name}.toml", folder / "personas")
-    schedule, port = Schedule(folder / "wishes.json"), free_port()
-    with start_stack(
-        folder,
-        model="echo",  # not loaded
-        capacity=3,
-        worker_module="tests.worker.scripted",
-        personas_dir=str(folder / "personas"),
-        default_persona="shop",
-        mind_url=f"http://127.0.0.1:{port}/v1",
-        mind_model="scripted",
-        mind_api_key=KEY,
-        **{SCHEDULE_FILE.lower(): str(schedule.path)},
-    ) as stack:
-        yield MindStack(stack, schedule, port)
+    """Start the product with minds."""
+    with start_minded(tmp_path_factory.mktemp("minded")) as running:
+        yield running
 
 
 @pytest.fixture

@@ -16,11 +16,9 @@ from protocol.events import (
     ToolStartedEvent,
     TranscriptEvent,
 )
-from tests.worker.mind.conftest import KEY, PLAIN, MindStack, talk
+from tests.worker.mind.conftest import PLAIN, talk
+from tests.worker.mind.stack import HOURS, KEY, QUESTION, MindStack
 from worker.room.chat import CANNOT_READ
-
-HOURS = "Sunday: 11 in the morning to 3 in the afternoon"  # of examples/minds/opening_hours.toml
-QUESTION = "What time do you open on Sunday?"
 
 
 def said(events: Sequence[Event]) -> list[MindSaidEvent]:

@@ -8,7 +8,8 @@ import pytest
 
 from harness.language_model import Reply, hang, raw, says, scripted_model
 from protocol.events import Event, MindSaidEvent, WarningEvent
-from tests.worker.mind.conftest import KEY, MindStack, Talk, talk
+from tests.worker.mind.conftest import Talk, talk
+from tests.worker.mind.stack import KEY, MindStack
 from tests.worker.scripted.schedule import Wish
 
 ANSWER = "Dinner is ready."

@@ -18,6 +18,7 @@ export const Bubble = memo(
 );
 
 function Words({ turn, face, own }: Props) {
+  if (turn.note) return <p className="note">{turn.segments.map(({ text }) => text)}</p>;
   const open = turn.segments.some(({ final }) => !final);
   return (
     <article

@@ -58,7 +58,7 @@ export function TranscriptPanel({ call, catalogue, over }: Props) {
   };
 
   const turns = turnsOf(segments);
-  const last = segments.findLast(({ final }) => final);
+  const last = segments.findLast(({ final, note }) => final && !note);
   const own = call.room.localParticipant.identity;
   return (
     <div className="transcript">

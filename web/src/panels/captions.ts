@@ -6,6 +6,7 @@ import type { Segment } from '../session/transcript';
 export function asText(segments: readonly Segment[]): string {
   const zeroMs = beginningOf(segments);
   return segments
+    .filter(({ note }) => !note)
     .map(({ startMs, label, text }) => `[${minutes(startMs - zeroMs)}] ${label}: ${text.trim()}\n`)
     .join('');
 }
@@ -13,11 +14,13 @@ export function asText(segments: readonly Segment[]): string {
 /** WebVTT with a voice span for each cue. */
 export function asVtt(segments: readonly Segment[]): string {
   const zeroMs = beginningOf(segments);
-  const cues = segments.map(({ startMs, endMs, label, text }) => {
-    const from = timestamp(startMs - zeroMs);
-    const to = timestamp(Math.max(endMs, startMs + LEAST_MS) - zeroMs);
-    return `${from} --> ${to}\n<v ${escaped(label)}>${escaped(text.trim())}</v>\n`;
-  });
+  const cues = segments
+    .filter(({ note }) => !note)
+    .map(({ startMs, endMs, label, text }) => {
+      const from = timestamp(startMs - zeroMs);
+      const to = timestamp(Math.max(endMs, startMs + LEAST_MS) - zeroMs);
+      return `${from} --> ${to}\n<v ${escaped(label)}>${escaped(text.trim())}</v>\n`;
+    });
   return `WEBVTT\n\n${cues.join('\n')}`;
 }
 

@@ -13,6 +13,9 @@ export const EVENT_TYPES = [
   'transcript',
   'turn',
   'said',
+  'tool_started',
+  'tool_ended',
+  'mind_said',
   'floor',
   'warning',
   'people',
@@ -49,6 +52,14 @@ export function storyOf(event: SessionEvent): Story | null {
       return info(`${who} answered after ${event.latency_ms} ms`);
     case 'said':
       return info(event.whole ? `${who} has said a line` : `${who} was cut off in a line`);
+    case 'tool_started':
+      return info(`${who} calls ${event.tool}`);
+    case 'tool_ended':
+      return info(
+        `${who}: ${event.tool} ${event.ok ? 'took' : 'failed after'} ${event.took_ms} ms`,
+      );
+    case 'mind_said':
+      return info(event.whole ? `${who} has said its mind’s sentence` : `${who} was cut off`);
     case 'floor':
       return info(who ? `${who} has the floor` : 'Nobody has the floor');
     case 'people':

@@ -4,6 +4,7 @@ export const AGENT_NAME = 'moshi';
 export const TRANSCRIPTION_TOPIC = 'lk.transcription';
 export const CHAT_TOPIC = 'lk.chat';
 export const TURN_TOPIC = 'turn';
+export const MIND_TOPIC = 'mind';
 export const ATTR_SEGMENT_ID = 'lk.segment_id';
 export const ATTR_SEGMENT_FINAL = 'lk.transcription_final';
 export const ATTR_AGENT_STATE = 'lk.agent.state';

@@ -19,12 +19,13 @@ import { type SessionEvent, storyOf } from '../panels/eventText';
 import { Gauge } from '../panels/readings';
 import { journal } from '../service/eventLog';
 import { endSession, hushPersona, type SessionView, viewSession } from '../service/sessions';
-import { TURN_TOPIC } from '../service/wire';
+import { MIND_TOPIC, TURN_TOPIC } from '../service/wire';
 import { stayAwake } from './awake';
 import { Pulse } from './connectionQuality';
 import { type AskedPersona, type Entry, enter, type Wish } from './entry';
 import { Listeners } from './listeners';
 import { Microphone } from './microphone';
+import { noteOf } from './mindNote';
 import { BEGINNING, type CallState, isOver } from './phase';
 import { comesBack, LIVEKITS_OWN, waitBefore } from './reconnection';
 import { follow } from './sessionEvents';
@@ -213,7 +214,10 @@ export class Call extends Listeners {
     from?: RemoteParticipant,
     ...[, topic]: unknown[]
   ) => {
-    if (topic !== TURN_TOPIC || !from?.isAgent) return;
+    if (!from?.isAgent) return;
+    const note = topic === MIND_TOPIC ? noteOf(payload) : null;
+    if (note) this.transcript.putNote(note, from);
+    if (topic !== TURN_TOPIC) return;
     const latencyMs = latencyOf(payload);
     if (latencyMs !== null) this.turns.add(latencyMs);
   };

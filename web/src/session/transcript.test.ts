@@ -66,6 +66,16 @@ test('what is typed stands apart from what is said', () => {
   expect(turns.map(({ typed }) => typed)).toEqual([false, true]);
 });
 
+test('a quiet line stands alone, between the words before and after it', () => {
+  const turns = turnsOf([
+    said('1', 'a', 'x'),
+    said('2', 'a', 'n', { note: true }),
+    said('3', 'a', 'y'),
+  ]);
+
+  expect(turns.map(({ note }) => note)).toEqual([false, true, false]);
+});
+
 test('a turn that never pauses is cut, so that a word more costs no more with time', () => {
   const lines = Array.from({ length: 100 }, (_, n) => said(`${n}`, 'a', 'x'));
 

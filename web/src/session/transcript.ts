@@ -5,7 +5,7 @@
  * Knows no React; outlives the room, so that the words stay readable after hanging up.
  */
 
-import type { Room, TextStreamReader } from 'livekit-client';
+import type { RemoteParticipant, Room, TextStreamReader } from 'livekit-client';
 import {
   ATTR_PERSONA,
   ATTR_SEGMENT_FINAL,
@@ -24,6 +24,8 @@ export interface Segment {
   text: string;
   final: boolean;
   typed: boolean;
+  /** No words: what the persona's mind does. */
+  note?: boolean;
   /** `performance.now()` of the first and the latest words. */
   startMs: number;
   endMs: number;
@@ -36,6 +38,7 @@ export interface Turn {
   label: string;
   persona: string;
   typed: boolean;
+  note: boolean;
   segments: Segment[];
 }
 
@@ -72,6 +75,15 @@ export class Transcript extends Listeners {
     const nowMs = performance.now();
     const about = { id, identity, label: name || 'You', persona: '', typed: true, final: true };
     this.put({ ...about, text, startMs: nowMs, endMs: nowMs });
+  }
+
+  /** Put a quiet line about what a persona's mind does. */
+  putNote(about: Pick<Segment, 'id' | 'text' | 'final'>, from: RemoteParticipant): void {
+    const startMs = this.find(about.id)?.startMs ?? performance.now();
+    const { identity, name, attributes } = from;
+    const persona = attributes[ATTR_PERSONA] ?? '';
+    const speaker = { identity, label: name || identity, persona, typed: false, note: true };
+    this.put({ ...about, ...speaker, startMs, endMs: performance.now() });
   }
 
   /** Put one segment in its place: a known id is replaced, a new one comes last. */
@@ -133,14 +145,15 @@ export class Transcript extends Listeners {
 export function turnsOf(segments: readonly Segment[]): Turn[] {
   const turns: Turn[] = [];
   for (const segment of segments) {
-    const { id, identity, label, persona, typed } = segment;
+    const { id, identity, label, persona, typed, note = false } = segment;
     const last = turns.at(-1);
     const pauseMs = segment.startMs - (last?.segments.at(-1)?.endMs ?? 0);
     const goesOn = pauseMs < PAUSE_MS && (last?.segments.length ?? 0) < TURN_SEGMENTS;
-    if (last?.identity === identity && last.typed === typed && goesOn) {
+    const alike = last?.identity === identity && last.typed === typed && last.note === note;
+    if (last && alike && goesOn && !note) {
       last.segments.push(segment);
     } else {
-      turns.push({ id, identity, label, persona, typed, segments: [segment] });
+      turns.push({ id, identity, label, persona, typed, note, segments: [segment] });
     }
   }
   return turns;

@@ -54,7 +54,7 @@ test.each([
 });
 
 test('a room that takes no more people is told as full', () => {
-  const left = ConnectionError.leaveRequest('', DisconnectReason.JOIN_FAILED);
+  const left = ConnectionError.leaveRequest('', DisconnectReason.JOIN_FAILURE);
 
   expect(troubleOf(new RoomFailed(left, 'ws://here')).title).toBe('The room is full');
 });

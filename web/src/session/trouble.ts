@@ -150,7 +150,7 @@ function roomTrouble(reason: unknown, url: string): Trouble {
     const why = 'The room did not accept this page’s ticket.';
     return { kind: 'error', title: 'Not let in', why, todo: AGAIN };
   }
-  if (reason instanceof ConnectionError && reason.context === DisconnectReason.JOIN_FAILED) {
+  if (reason instanceof ConnectionError && reason.context === DisconnectReason.JOIN_FAILURE) {
     return {
       kind: 'full',
       title: 'The room is full',

@@ -1,0 +1,33 @@
+"""A persona with a mind on the page: the question, what was looked up, and the answer."""
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from harness.language_model import looks_up, scripted_model
+from tests.browser.conftest import open_visit
+from tests.browser.visit import WITHIN_MS
+from tests.worker.mind.stack import HOURS, QUESTION, start_minded
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_typed_question_is_looked_up_and_answered(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A quiet line says what was looked up, between the person's bubble and the persona's."""
+    with start_minded(tmp_path_factory.mktemp("minded")) as minded:
+        async with (
+            scripted_model(minded.model_port) as model,
+            open_visit(browser, minded.stack) as visit,
+        ):
+            model.otherwise = looks_up("opening_hours", {"day": "sunday"})
+            await visit.call("Robin, at the shop")
+            await visit.type(QUESTION)
+            lines = visit.page.locator(".transcript .scroll > *")
+            await expect(lines).to_have_count(3, timeout=WITHIN_MS)
+            await visit.sees(HOURS)
+            question, note, answer = await lines.all_inner_texts()
+
+            assert QUESTION in question and HOURS in answer
+            assert note.startswith("looked up: opening hours · 0.")
+            assert visit.complaints == []

@@ -1,0 +1,36 @@
+import { expect, test } from 'vitest';
+import { noteOf } from './mindNote';
+
+const told = (event: unknown) => noteOf(new TextEncoder().encode(JSON.stringify(event)));
+
+test('the end of a call replaces its beginning', () => {
+  const begun = told({ type: 'tool_started', call_id: 'c1', tool: 'opening_hours' });
+  const ended = told({
+    type: 'tool_ended',
+    call_id: 'c1',
+    tool: 'opening_hours',
+    took_ms: 412,
+    ok: true,
+  });
+
+  expect(begun).toEqual({ id: 'c1', text: 'looks up: opening hours', final: false });
+  expect(ended).toEqual({ id: 'c1', text: 'looked up: opening hours · 0.4 s', final: true });
+});
+
+test('a call that failed says so', () => {
+  expect(
+    told({ type: 'tool_ended', call_id: 'c1', tool: 'weather', took_ms: 9, ok: false })?.text,
+  ).toBe('could not look up: weather');
+});
+
+test('a warning is its own sentence', () => {
+  expect(told({ type: 'warning', code: 'mind_away', detail: 'It is away.' })).toEqual({
+    id: 'warning mind_away',
+    text: 'It is away.',
+    final: true,
+  });
+});
+
+test.each([{ type: 'mind_said', text: 'x' }, {}, null, 7, 'x'])('%j is no line', (event) => {
+  expect(told(event)).toBeNull();
+});

@@ -3,7 +3,8 @@
 import pytest
 
 from harness.language_model import ScriptedModel, calls, hang, says, text, whole_calls
-from mind.events import Say, Withdraw
+from mind.events import Say, Unanswered, Withdraw
+from mind.model.instructions import TYPED
 from protocol.minds import read_mind
 from protocol.room_spec import PersonaSpec
 from tests.mind.conftest import CHEF, KEY, Open, chat
@@ -162,3 +163,27 @@ async def test_a_closed_room_is_silent(open_room: Open, model: ScriptedModel) ->
         host.mind.heard("Ann", "More", final=True)
         assert all(isinstance(event, (Say, Withdraw)) for event in host.events)
     assert len(model.requests) == 1
+
+
+async def test_a_typed_line_without_an_answer_is_given_back(
+    open_room: Open, model: ScriptedModel
+) -> None:
+    """By whom, so that the room can say so; the model is told that the voice cannot read it."""
+    model.reply(calls(("leave_to_voice", {})), 500, says("Yes."))
+    async with open_room(minds={"chef": chat(), "kim": LINES}, personas=[CHEF, TEACHER]) as host:
+        for line in ("Hi.", "Chef?", "Teacher, hello?"):
+            host.mind.typed("Bo", line, "bo-1")
+            await host.mind.settle()
+        assert host.events.count(Unanswered("bo-1")) == 3
+        await host.ask("Hi, teacher.")
+        assert host.events.count(Unanswered("bo-1")) == 3
+    told = [TYPED in asked["messages"][1]["content"] for asked in model.requests]
+    assert told == [True, True]
+
+
+async def test_a_muted_persona_is_asked_nothing(open_room: Open, model: ScriptedModel) -> None:
+    """It could not say the answer."""
+    muted = CHEF.model_copy(update={"muted": True})
+    async with open_room(personas=[muted]) as host:
+        await host.ask("Hi?")
+        assert model.requests == []

@@ -206,6 +206,25 @@ def test_texts_follow_one_another() -> None:
     assert forcing.frame == UNFORCED
 
 
+def test_a_line_that_has_begun_can_be_left_to_its_end() -> None:
+    """`unless_begun` drops the lines after it, and one that waits for its pause."""
+    ends: list[bool] = []
+    forcing = SlotForcing(SILENCE)
+    forcing.say(saying([11], [12], ends=ends))
+    forcing.say(saying([13], ends=ends))
+    for token in (PAD, PAD, PAD, PAD, 11):
+        forcing.used(token)
+    forcing.drop_lines(unless_begun=True)
+    dropped = list(ends)
+    for token in (PAD, 12):
+        forcing.used(token)
+
+    assert (dropped, ends) == ([False], [False, True])
+    forcing.say(saying([14], ends=ends))
+    forcing.drop_lines(unless_begun=True)
+    assert ends == [False, True, False]
+
+
 def test_a_text_without_words_ends_at_once() -> None:
     """Nothing to say is said already."""
     ends: list[bool] = []

@@ -106,3 +106,40 @@ def test_a_greeting_is_a_line() -> None:
 
     assert greets.did == [GREETING]
     assert [each.did for each in others] == [[], []]
+
+
+def test_no_line_of_a_mind_begins_while_a_person_speaks() -> None:
+    """What waits goes on waiting, what the engine has not begun is dropped; commands are said."""
+    mouth = Mouth()
+    mouth.lines.add(Line("1", "One.", is_minds=True))
+    mouth.lines.hold(True)
+    mouth.lines.end(mouth.given[0], was_whole=False)
+    mouth.lines.add(Line("2", "Two.", is_minds=True))
+    held = list(mouth.did)
+    mouth.lines.hold(False)
+
+    assert held == ["One.", "drop unless begun"]
+    assert (mouth.did[-1], mouth.ended) == ("Two.", [("1", False)])
+
+
+def test_a_command_is_said_while_a_person_speaks() -> None:
+    """As it always was: its caller decides when."""
+    mouth = Mouth()
+    mouth.lines.hold(True)
+    mouth.lines.add(Line("1", "One."))
+
+    assert mouth.did == ["One."]
+
+
+def test_a_withdrawn_line_has_no_end() -> None:
+    """Neither one that waits, nor one that the engine drops; one that has begun ends whole."""
+    mouth = Mouth()
+    for number in "123":
+        mouth.lines.add(Line(number, f"{number}.", is_minds=True))
+    mouth.lines.withdraw(["1", "2"])
+    mouth.lines.end(mouth.given[0], was_whole=False)
+    mouth.lines.withdraw(["3"])
+    mouth.lines.end(mouth.given[1], was_whole=True)
+
+    assert mouth.did == ["1.", "drop unless begun", "3.", "drop unless begun"]
+    assert mouth.ended == [("3", True)]

@@ -28,6 +28,8 @@ SPEC_KEY = "moshi:promise:{room}"
 
 Id = Annotated[str, Matching(r"[a-z0-9]{0,32}", "up to 32 lowercase letters and digits")]
 
+TraceParent = Annotated[str, Matching(r"|[0-9a-f-]{55}", "a W3C traceparent")]
+
 
 def fresh_id() -> str:
     """Return a new random id of 64 bits."""
@@ -69,6 +71,7 @@ class RoomSpec(BaseModel):
     opener: str = ""
     transcribe: bool = True  # people's words are written, where the worker can
     max_people: int = Field(default=0, ge=0)  # at once, by LiveKit; 0: no limit
+    trace: TraceParent = ""  # of the request that the room was opened by
 
     @field_validator("personas")
     @classmethod

@@ -10,6 +10,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from protocol import tracing
 from protocol.config.log import configure_logging
 from protocol.config.production import refuse_unsafe
 from protocol.config.proxies import keep_loopback_direct
@@ -90,6 +91,7 @@ def main() -> None:
         for name in CAUSED_BY_REQUESTS:
             logging.getLogger(name).addFilter(OnePerSecond())
         refuse_unsafe(settings, serves_people=True)
+        tracing.start(settings.otel_exporter_otlp_endpoint, "token_service", with_redis=True)
         app = create_app(settings)
         limit = connections()
     except InvalidInput as error:
@@ -111,6 +113,7 @@ def main() -> None:
     server = Server(config, app)
     with suppress(KeyboardInterrupt):
         server.run()
+    tracing.stop()
     if not server.started:
         sys.exit(STARTUP_FAILED)
 

@@ -24,6 +24,7 @@ from token_service.http import (
 from token_service.http.page import serve_page
 from token_service.server.document import DESCRIPTION, TAGS, describe
 from token_service.server.middleware import AnswerHeaders, BodyLimit, HeadAsGet
+from token_service.server.traced import Traced
 from token_service.service import catalogue_of, open_service
 
 ROUTES = (token, sessions, session_personas, events, guests, webhook, public, operators)
@@ -60,6 +61,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit)
     app.add_middleware(AnswerHeaders)
+    if settings.otel_exporter_otlp_endpoint is not None:
+        app.add_middleware(Traced)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -15,6 +15,7 @@ import structlog
 from livekit.agents import AgentServer
 
 from mind.thread import MindThread, start_minds
+from protocol import tracing
 from protocol.config.log import configure_logging
 from protocol.config.production import refuse_unsafe
 from protocol.config.proxies import keep_loopback_direct
@@ -213,10 +214,13 @@ def main() -> int:
         refuse_unsafe(settings, serves_people=False)
         disable_native_log_capture()
         native_events()
+        tracing.start(settings.otel_exporter_otlp_endpoint, "worker")
         asyncio.run(_main(settings))
     except (InvalidInput, ConnectionError, OSError) as error:
         sys.stderr.write(f"worker: {error}\n")
         return 1
+    finally:
+        tracing.stop()
     return 0
 
 

@@ -5,6 +5,7 @@ ended, or if too few slots are free.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 from livekit.agents import AgentServer, JobContext, JobRequest
@@ -17,6 +18,7 @@ from worker.heartbeat import HeartbeatPublisher
 from worker.livekit_private.registration import Registration
 from worker.room.host import Host
 from worker.room.participant import attributes_of, identity_of
+from worker.traces import traced
 
 log = structlog.get_logger(__name__)
 
@@ -54,8 +56,11 @@ def make_server(
 
     async def serve_room(ctx: JobContext) -> None:
         spec = seal.open(ctx.job.metadata, ctx.job.room.name)
-        with structlog.contextvars.bound_contextvars(room=spec.room, generation=spec.generation):
-            await Host(ctx, spec, context).run()
+        with (
+            structlog.contextvars.bound_contextvars(room=spec.room, generation=spec.generation),
+            traced(spec, context.emit) as emit,
+        ):
+            await Host(ctx, spec, replace(context, emit=emit)).run()
 
     server.rtc_session(serve_room, agent_name=wire.agent_name(worker_id), on_request=request)
     return server

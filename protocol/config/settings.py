@@ -185,6 +185,9 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "console", "json"] = "auto"
     """auto: text on a terminal, else JSON."""
 
+    otel_exporter_otlp_endpoint: WebUrl | None = None
+    """Address of an OpenTelemetry collector, as `http://127.0.0.1:4318`. Unset: no traces."""
+
     @field_validator("cors_origins", "auth_mode", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
@@ -193,7 +196,14 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("livekit_url", "livekit_public_url", "redis_url", "jwt_jwks_url", "mind_url")
+    @field_validator(
+        "livekit_url",
+        "livekit_public_url",
+        "redis_url",
+        "jwt_jwks_url",
+        "mind_url",
+        "otel_exporter_otlp_endpoint",
+    )
     @classmethod
     def _check_url(cls, url: str | None) -> str | None:
         """Raise `ValueError` for a URL without a host, or with a port that cannot exist."""

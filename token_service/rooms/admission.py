@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from protocol import tracing
 from protocol.personas import Catalogue, Persona
 from protocol.room_spec import RoomSpec, fresh_id, persona_specs
 from token_service.auth.callers import ANYONE, Caller
@@ -119,6 +120,7 @@ class RoomAdmission:
             opener=request.opener,
             max_people=request.max_people,
             transcribe=request.transcribe,
+            trace=tracing.current(),
         )
         await self.limiter.written(request.caller, len(spec.model_dump_json().encode()))
         self._check_slots(request, fleet)  # LiveKit is not asked for a room that is refused

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from protocol import tracing
 from protocol.errors import InvalidInput
 from protocol.personas import PERSONAS_PER_ROOM, Catalogue
 from protocol.room_spec import PersonaSpec, RoomSpec, fresh_id, persona_specs
@@ -66,9 +67,15 @@ class DispatchImport:
             await self.prompts.check(personas, await self.workers.fleet())
         except InvalidInput as error:
             return self._refuse(room, str(error))
-        spec = RoomSpec(
-            room=room, personas=personas, session=fresh_id(), opened_s=time.time(), owner=OWNER
-        )
+        with tracing.span("import dispatch"):  # the root of this room's trace
+            spec = RoomSpec(
+                room=room,
+                personas=personas,
+                session=fresh_id(),
+                opened_s=time.time(),
+                owner=OWNER,
+                trace=tracing.current(),
+            )
 
         def write(now: RoomSpec | None, _: Fleet) -> tuple[RoomSpec, bool]:
             return now or spec, now is None

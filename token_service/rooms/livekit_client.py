@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import aiohttp
 from livekit import api
 
+from protocol import tracing
 from protocol.config.proxies import proxy_for, proxy_url_for
 from protocol.livekit_trouble import REFUSED, connection_failure, proxy_hint, refusal_of
 from token_service.errors import LiveKitAway
@@ -22,13 +23,33 @@ class LiveKitClient(api.LiveKitAPI):
     def __init__(self, url: str, key: str, secret: str) -> None:
         """Connect nothing yet; needs a running loop."""
         self._own_session = aiohttp.ClientSession(
-            proxy=proxy_url_for(url), trace_configs=[_explaining(url)]
+            proxy=proxy_url_for(url), trace_configs=[_traced(), _explaining(url)]
         )
         super().__init__(url, key, secret, session=self._own_session, failover=False)
 
     async def aclose(self) -> None:
         """Close the HTTP session; `LiveKitAPI` closes only sessions of its own."""
         await self._own_session.close()
+
+
+def _traced() -> aiohttp.TraceConfig:
+    """Return a trace that makes a span of each request below the current one."""
+
+    async def began(
+        _: aiohttp.ClientSession, request: SimpleNamespace, start: aiohttp.TraceRequestStartParams
+    ) -> None:
+        parent = tracing.current()
+        request.span = tracing.begin(f"LiveKit {start.url.name}", parent) if parent else None
+
+    async def ended(_: aiohttp.ClientSession, request: SimpleNamespace, __: object) -> None:
+        if request.span is not None:
+            request.span.end()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(began)  # pyright: ignore[reportArgumentType]
+    trace.on_request_end.append(ended)  # pyright: ignore[reportArgumentType]
+    trace.on_request_exception.append(ended)  # pyright: ignore[reportArgumentType]
+    return trace
 
 
 def _explaining(url: str) -> aiohttp.TraceConfig:

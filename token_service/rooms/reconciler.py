@@ -15,6 +15,7 @@ import structlog
 from livekit import api
 from redis.exceptions import RedisError
 
+from protocol import tracing
 from protocol.errors import InvalidInput
 from protocol.events import DispatchedEvent
 from protocol.heartbeat import HEARTBEAT_TTL_S
@@ -186,7 +187,9 @@ class Reconciler:
             return
         _log_lost_host(spec, step)
         if step.is_dispatch:
-            await self._dispatch(step.spec)
+            with tracing.span("dispatch", step.spec.trace) as span:
+                span.note(session=step.spec.session, generation=step.spec.generation)
+                await self._dispatch(step.spec)
         elif step.waits is not None and not step.is_told:
             await self.events.waits(spec.room, step.waits)
 

@@ -1,0 +1,134 @@
+"""One trace from the request for a token to the first sound and each turn, at a real collector."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import sphn
+
+from harness.collector import Collector, attribute, collector
+from harness.person import eventually, person
+from harness.stack import Stack, start_stack
+from tests.worker.rooms import asking_for, in_talk
+from worker.engine.files import pocket
+
+PROMPT = "You guard the lighthouse of Zanzibar."
+ROOM = "a-room-named-after-ann"
+KEEPER = {"name": "keeper", "label": "Keeper", "prompt": PROMPT, "voice": "NATM0"}
+VOICE = pocket.FOLDER / "voices" / "NATM0.wav"
+REPORTED_NS = 100_000_000  # within which both are reported
+SENT_AFTER_MS = "200"
+SECRET = "0123456789abcdef0123456789abcdef"  # the id of a caller's own trace
+CALLERS = f"00-{SECRET}-0123456789abcdef-01"
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the collector has of one call, and what was read in it."""
+
+    collected: Collector
+    words: list[str]
+
+
+@pytest.fixture(scope="module")
+def call(tmp_path_factory: pytest.TempPathFactory) -> Generator[Call]:
+    """Hold a call of one turn with the product as it runs with a collector."""
+    folder = tmp_path_factory.mktemp("traces")
+    with collector() as collected:
+        otel = {"otel_exporter_otlp_endpoint": collected.url}
+        otel |= {"otel_bsp_schedule_delay": SENT_AFTER_MS}
+        with start_stack(folder, model="pocket", capacity=1, **otel) as stack:
+            words = asyncio.run(_talk(stack, collected))
+        yield Call(collected, words)
+
+
+async def _talk(stack: Stack, collected: Collector) -> list[str]:
+    """Say something, wait until the answer is traced; return all words that were read."""
+    async with person(stack.url, asking_for(KEEPER, room_name=ROOM)) as ann:
+        await in_talk(ann)
+        ann.speech = sphn.read(str(VOICE))[0][0]
+        await eventually(lambda: bool(collected.named("turn")), "a turn is traced")
+        await eventually(lambda: bool(collected.named("job")), "the first sound is traced")
+        return [word for each in ann.words for word in each.text.split() if len(word) > 3]
+
+
+def test_one_trace_leads_from_the_request_to_the_turn(call: Call) -> None:
+    """Over both services: request, dispatch, job, its join, a turn; no span has another trace."""
+    spans = call.collected
+    (request,) = spans.named("POST /token")
+    (dispatch,), (job,) = spans.named("dispatch"), spans.named("job")
+    of_room = [request, dispatch, job, *spans.named("join"), *spans.named("turn")]
+
+    assert {span.trace_id for span in of_room} == {request.trace_id}
+    assert {dispatch.parent_span_id, job.parent_span_id} == {request.span_id}
+    assert {span.name for span in spans.below(job)} == {"join", "turn"}
+    services = {span.name: service for service, span in spans.spans}
+    assert (services["dispatch"], services["job"]) == ("token_service", "worker")
+
+
+def test_the_job_ends_with_the_first_sound(call: Call) -> None:
+    """Its times are those of the call: after the dispatch began, and not after the turn."""
+    spans = call.collected
+    (dispatch,), (job,), turn = spans.named("dispatch"), spans.named("job"), spans.named("turn")[0]
+
+    assert attribute(job, "first_sound") == "True"
+    assert dispatch.start_time_unix_nano < job.start_time_unix_nano < job.end_time_unix_nano
+    assert job.end_time_unix_nano <= turn.end_time_unix_nano + REPORTED_NS
+    assert 0 < turn.end_time_unix_nano - turn.start_time_unix_nano < 10e9
+    assert attribute(turn, "persona_id")
+
+
+def test_calls_to_redis_and_livekit_are_children(call: Call) -> None:
+    """Of the request and of the dispatch; the polls of each second make no spans of their own."""
+    spans = call.collected
+    (request,), (dispatch,) = spans.named("POST /token"), spans.named("dispatch")
+
+    assert {"GET", "LiveKit ListRooms"} <= {each.name for each in spans.below(request)}
+    assert "LiveKit CreateDispatch" in {each.name for each in spans.below(dispatch)}
+    roots = {span.name for _, span in spans.spans if not span.parent_span_id}
+    assert roots <= {"POST /token", "POST /webhook"}
+
+
+def test_a_trace_holds_no_words_and_no_prompts(call: Call) -> None:
+    """Neither what was said nor prompts, and no names of rooms and people."""
+    sent = b" ".join(call.collected.bodies)
+
+    assert b"CreateDispatch" in sent
+    for text in (PROMPT, "Zanzibar", ROOM, "Guest", *call.words):
+        assert text.encode() not in sent, text
+
+
+async def test_a_callers_own_trace_goes_on(tmp_path: Path) -> None:
+    """A request with a `traceparent` is a part of its caller's trace; reads are none at all."""
+    with collector() as collected:
+        otel = {"otel_exporter_otlp_endpoint": collected.url}
+        otel |= {"otel_bsp_schedule_delay": SENT_AFTER_MS}
+        with start_stack(tmp_path, model="echo", capacity=1, **otel) as stack:
+            async with httpx.AsyncClient(base_url=stack.url, trust_env=False) as http:
+                await http.get("/personas", headers={"traceparent": CALLERS})
+                await http.post("/sessions", headers={"traceparent": CALLERS}, json={"room": "x y"})
+                await http.post("/token", json={"participant_identity": "agent-x"})
+            await eventually(lambda: bool(collected.named("POST /token")), "both are sent")
+
+    (opened,) = collected.named("POST /sessions")
+    assert opened.trace_id.hex() == SECRET
+    assert attribute(opened, "http.response.status_code") == "201"
+    (refused,) = collected.named("POST /token")
+    assert attribute(refused, "http.response.status_code") == "400"
+    assert collected.named("GET /personas") == []
+
+
+@pytest.mark.parametrize("module", ["token_service.__main__", "worker.__main__"])
+def test_nothing_is_imported_for_traces_where_they_are_off(module: str) -> None:
+    """Neither exporter nor instrumentation; FastAPI, redis and LiveKit import what they want."""
+    imports = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", imports], capture_output=True, check=True)
+    found = set(done.stdout.decode().split())
+
+    assert "protocol.tracing" in found
+    assert found.isdisjoint({"protocol.otlp", "opentelemetry.instrumentation.redis"})

@@ -1,0 +1,34 @@
+"""ASGI middleware: a span for each request that may change something."""
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from protocol import tracing
+
+STATUS = "http.response.status_code"
+READS = frozenset({"GET", "HEAD", "OPTIONS"})  # monitors and event streams: not traced
+
+
+class Traced:
+    """Continues the caller's trace, or begins one. The span has the route's name for its own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request within its span."""
+        if scope["type"] != "http" or scope["method"] in READS:
+            await self._app(scope, receive, send)
+            return
+        status = 500
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        parent = Headers(scope=scope).get("traceparent", "")
+        with tracing.span(scope["method"], parent, "server") as span:
+            await self._app(scope, receive, noting)
+            route: str = getattr(scope.get("route"), "path", "")
+            span.note(f"{scope['method']} {route}".rstrip(), **{STATUS: status})

@@ -5,39 +5,74 @@ from contextlib import contextmanager
 from typing import Any
 
 from protocol import tracing
-from protocol.events import Event, StateEvent, TurnEvent
+from protocol.events import Event, StateEvent, ToolEndedEvent, TurnEvent
 from protocol.room_spec import RoomSpec
 
 Emit = Callable[[str, Event], None]
+TOOLS_KEPT = 100  # ended since the last turn
 
 
 @contextmanager
 def traced(spec: RoomSpec, emit: Emit) -> Generator[Emit]:
-    """Yield an `emit` that also makes spans, below the request that opened the room.
-
-    `job`: from its start to the first sound that people hear; within it `join`, until a persona
-    has joined. `turn`: from the end of people's speech to a persona's first sound.
-    """
-    figures: dict[str, Any] = {"session": spec.session, "generation": spec.generation}
-    job = tracing.begin("job", spec.trace, **figures, personas=len(spec.personas))
-    join = tracing.begin("join", job.traceparent, **figures)
+    """Yield an `emit` that also makes spans, below the request that opened the room."""
+    trace = _JobTrace(spec)
 
     def emit_and_trace(room: str, event: Event) -> None:
         emit(room, event)
-        match event:
-            case StateEvent(state="listening"):
-                join.end(event.at_s)
-            case StateEvent(state="speaking"):
-                job.end(event.at_s, first_sound=True)
-            case TurnEvent():
-                began_s = event.at_s - event.latency_ms / 1000
-                turn = tracing.begin("turn", job.traceparent, began_s, **figures)
-                turn.end(event.at_s, persona_id=event.persona_id)
-            case _:
-                return
+        trace.add(event)
 
     try:
         yield emit_and_trace
     finally:
-        join.end()
-        job.end(first_sound=False)
+        trace.end()
+
+
+class _JobTrace:
+    """`job`: from its start to the first sound that people hear; in it `join`, `turn` and `tool`.
+
+    `join` lasts until a persona has joined, `turn` from the end of people's speech to a persona's
+    first sound. A tool's call belongs to the turn that it delayed, else to the job.
+    """
+
+    def __init__(self, spec: RoomSpec) -> None:
+        self._figures: dict[str, Any] = {"session": spec.session, "generation": spec.generation}
+        personas = len(spec.personas)
+        self._job = tracing.begin("job", spec.trace, **self._figures, personas=personas)
+        self._join = tracing.begin("join", self._job.traceparent, **self._figures)
+        self._tools: list[ToolEndedEvent] = []
+
+    def add(self, event: Event) -> None:
+        """Begin or end the spans that an event tells of."""
+        match event:
+            case StateEvent(state="listening"):
+                self._join.end(event.at_s)
+            case StateEvent(state="speaking"):
+                self._job.end(event.at_s, first_sound=True)
+            case ToolEndedEvent():
+                self._tools = [*self._tools[1 - TOOLS_KEPT :], event]
+            case TurnEvent():
+                self._add_turn(event)
+            case _:
+                return
+
+    def end(self) -> None:
+        """End what has not ended."""
+        self._add_tools(self._job, self._tools)
+        self._join.end()
+        self._job.end(first_sound=False)
+
+    def _add_turn(self, turn: TurnEvent) -> None:
+        began_s = turn.at_s - turn.latency_ms / 1000
+        span = tracing.begin("turn", self._job.traceparent, began_s, **self._figures)
+        tools = [each for each in self._tools if each.persona_id == turn.persona_id]
+        delaying = [each for each in tools if each.at_s > began_s]
+        self._add_tools(span, delaying)
+        self._add_tools(self._job, [each for each in tools if each not in delaying])
+        self._tools = [each for each in self._tools if each not in tools]
+        span.end(turn.at_s, persona_id=turn.persona_id)
+
+    def _add_tools(self, parent: tracing.Span, tools: list[ToolEndedEvent]) -> None:
+        for each in tools:
+            began_s = each.at_s - each.took_ms / 1000
+            span = tracing.begin("tool", parent.traceparent, began_s, **self._figures)
+            span.end(each.at_s, persona_id=each.persona_id, tool=each.tool, ok=each.ok)

@@ -3,9 +3,11 @@
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,8 +16,13 @@ import sphn
 from harness.collector import Collector, attribute, collector
 from harness.person import eventually, person
 from harness.stack import Stack, start_stack
+from protocol import tracing
+from protocol.events import ToolEndedEvent, TurnEvent
+from protocol.personas import Persona
+from protocol.room_spec import RoomSpec
 from tests.worker.rooms import asking_for, in_talk
 from worker.engine.files import pocket
+from worker.traces import traced
 
 PROMPT = "You guard the lighthouse of Zanzibar."
 ROOM = "a-room-named-after-ann"
@@ -121,6 +128,26 @@ async def test_a_callers_own_trace_goes_on(tmp_path: Path) -> None:
     (refused,) = collected.named("POST /token")
     assert attribute(refused, "http.response.status_code") == "400"
     assert collected.named("GET /personas") == []
+
+
+def test_a_tools_call_belongs_to_the_turn_that_it_delayed(tmp_path: Path) -> None:
+    """One that ended before the person had spoken belongs to the job, as one without a turn."""
+    spec = RoomSpec(room="r", personas=(Persona(name="chef", label="Chef", prompt="Cook."),))
+    now_s, common = time.time(), {"persona_id": "p0", "persona": "chef", "identity": "agent"}
+    ended: dict[str, Any] = common | {"took_ms": 200, "ok": True}
+    with collector() as collected:
+        tracing.start(collected.url, "worker")
+        with traced(spec, lambda *_: None) as emit:
+            emit("r", ToolEndedEvent(at_s=now_s - 5, call_id="a", tool="clock", **ended))
+            emit("r", ToolEndedEvent(at_s=now_s - 1, call_id="b", tool="oven", **ended))
+            emit("r", TurnEvent(at_s=now_s, latency_ms=2000, **common))
+            emit("r", ToolEndedEvent(at_s=now_s + 1, call_id="c", tool="timer", **ended))
+        tracing.stop()
+
+    (turn,), (job,) = collected.named("turn"), collected.named("job")
+    assert [attribute(each, "tool") for each in collected.below(turn)] == ["oven"]
+    of_job = {attribute(each, "tool") for each in collected.below(job) if each.name == "tool"}
+    assert of_job == {"clock", "timer"}
 
 
 @pytest.mark.parametrize("module", ["token_service.__main__", "worker.__main__"])

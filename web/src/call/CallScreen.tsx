@@ -44,7 +44,12 @@ export function CallScreen({ call, state, known, onAgain, onBack }: Props) {
             <Controls call={call} state={state} config={known.config} />
           )}
         </section>
-        <SidePanel call={call} catalogue={catalogue} over={over} />
+        <SidePanel
+          call={call}
+          catalogue={catalogue}
+          written={known.config?.people_words.written ?? false}
+          over={over}
+        />
       </main>
       {!over && <RoomAudioRenderer />}
     </RoomContext.Provider>

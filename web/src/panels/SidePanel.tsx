@@ -14,10 +14,12 @@ type Tab = (typeof TABS)[number];
 interface Props {
   call: Call;
   catalogue: readonly Persona[];
+  /** Whether people's words are written. */
+  written: boolean;
   over: boolean;
 }
 
-export function SidePanel({ call, catalogue, over }: Props) {
+export function SidePanel({ call, catalogue, written, over }: Props) {
   const [tab, setTab] = useState<Tab>('Words');
   const list = useRef<HTMLDivElement>(null);
 
@@ -48,7 +50,9 @@ export function SidePanel({ call, catalogue, over }: Props) {
         ))}
       </div>
       <div className="panel" role="tabpanel" id="panel" aria-labelledby={`tab-${tab}`}>
-        {tab === 'Words' && <TranscriptPanel call={call} catalogue={catalogue} over={over} />}
+        {tab === 'Words' && (
+          <TranscriptPanel call={call} catalogue={catalogue} written={written} over={over} />
+        )}
         {tab === 'Figures' && <FiguresPanel call={call} over={over} />}
         {tab === 'Log' && <LogPanel />}
       </div>

@@ -16,14 +16,18 @@ const SHOWN = 150; // bubbles; earlier ones are shown where somebody asks for th
 
 const EMPTY =
   'What the voices say is written here as they say it. Your own words are heard, not written down.';
+const EMPTY_BUT_WRITTEN =
+  'What the voices say is written here as they say it, and what you say after each sentence.';
 
 interface Props {
   call: Call;
   catalogue: readonly Persona[];
+  /** Whether people's words are written. */
+  written: boolean;
   over: boolean;
 }
 
-export function TranscriptPanel({ call, catalogue, over }: Props) {
+export function TranscriptPanel({ call, catalogue, written, over }: Props) {
   const subscribe = useMemo(() => paced(call.transcript.subscribe), [call.transcript]);
   const segments = useSyncExternalStore(subscribe, call.transcript.read);
   const [shown, setShown] = useState(SHOWN);
@@ -72,7 +76,11 @@ export function TranscriptPanel({ call, catalogue, over }: Props) {
         aria-label="Transcript"
         aria-live="off"
       >
-        {segments.length === 0 && <p className="empty">{over ? 'No words were spoken.' : EMPTY}</p>}
+        {segments.length === 0 && (
+          <p className="empty">
+            {over ? 'No words were written.' : written ? EMPTY_BUT_WRITTEN : EMPTY}
+          </p>
+        )}
         {turns.length > shown && (
           <button type="button" className="link" onClick={showEarlier}>
             Earlier words

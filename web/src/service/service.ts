@@ -32,6 +32,8 @@ export interface Config {
   personas: Persona[];
   /** Unknown until a worker has registered. */
   model: Model | null;
+  /** Whether what people say is written, too. */
+  people_words: { written: boolean };
   /** None where the model has a single one. */
   voices: string[];
   limits: { personas_per_room: number; prompt_characters: number };

@@ -28,6 +28,17 @@ test('a segment that is put again replaces itself and keeps its place', () => {
   expect(transcript.read().map(({ text }) => text)).toEqual(['hello', 'hi']);
 });
 
+test('words that come late go where they were said, and can be replaced there', () => {
+  const transcript = new Transcript();
+  transcript.put(said('1', 'a', 'hello', { startMs: 1_000 }));
+  transcript.put(said('2', 'b', 'nine', { startMs: 4_000 }));
+  transcript.put(said('3', 'me', 'when', { startMs: 2_000, final: false }));
+  transcript.put(said('2', 'b', 'nine o’clock', { startMs: 4_000 }));
+  transcript.put(said('3', 'me', 'when?', { startMs: 2_000 }));
+
+  expect(transcript.read().map(({ text }) => text)).toEqual(['hello', 'when?', 'nine o’clock']);
+});
+
 test('every change gives a new list and tells those who asked for it', () => {
   const transcript = new Transcript();
   let told = 0;

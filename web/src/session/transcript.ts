@@ -7,6 +7,7 @@
 
 import type { RemoteParticipant, Room, TextStreamReader } from 'livekit-client';
 import {
+  ATTR_AGO_MS,
   ATTR_PERSONA,
   ATTR_SEGMENT_FINAL,
   ATTR_SEGMENT_ID,
@@ -45,6 +46,7 @@ export interface Turn {
 const PAUSE_MS = 4_000;
 const TURN_SEGMENTS = 40; // then a new turn begins, so that a word more costs no more with time
 const LINE_CHARACTERS = 10_000; // as a worker reads
+const LONGEST_AGO_MS = 60_000;
 const KEPT = 20_000; // segments; an hour of four voices has some 3,000
 
 export class Transcript extends Listeners {
@@ -86,16 +88,26 @@ export class Transcript extends Listeners {
     this.put({ ...about, ...speaker, startMs, endMs: performance.now() });
   }
 
-  /** Put one segment in its place: a known id is replaced, a new one comes last. */
+  /** Put one segment in its place: a known id is replaced, a new one goes where it began. */
   put(segment: Segment): void {
     const at = this.places.get(segment.id);
     if (at !== undefined) this.segments[at] = segment;
     else {
       if (this.segments.length >= KEPT) this.forget();
-      this.places.set(segment.id, this.segments.push(segment) - 1);
+      this.insert(segment);
     }
     this.list = null;
     this.tell();
+  }
+
+  /** A person's words come some time after they were said: before those that began later. */
+  private insert(segment: Segment): void {
+    const before = this.segments.findLastIndex(({ startMs }) => startMs <= segment.startMs);
+    this.segments.splice(before + 1, 0, segment);
+    for (let at = before + 1; at < this.segments.length; at++) {
+      const moved = this.segments[at];
+      if (moved) this.places.set(moved.id, at);
+    }
   }
 
   /** Drop the older half of what is kept. */
@@ -124,7 +136,7 @@ export class Transcript extends Listeners {
       label: speaker?.name || identity,
       persona: speaker?.attributes[ATTR_PERSONA] ?? '',
       typed,
-      startMs: this.find(id)?.startMs ?? performance.now(),
+      startMs: this.find(id)?.startMs ?? performance.now() - agoMs(reader),
     };
     let text = '';
     for await (const chunk of reader) {
@@ -166,6 +178,12 @@ export function isSame(one: Turn, other: Turn): boolean {
     one.segments.length === other.segments.length &&
     one.segments.every((segment, at) => segment === other.segments[at])
   );
+}
+
+/** How long ago a person began to say this; a persona's words come as they are said. */
+function agoMs(reader: TextStreamReader): number {
+  const agoMs = Number(reader.info.attributes?.[ATTR_AGO_MS] ?? 0);
+  return agoMs >= 0 && agoMs < LONGEST_AGO_MS ? agoMs : 0;
 }
 
 function segmentId(reader: TextStreamReader): string {

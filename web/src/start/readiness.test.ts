@@ -7,6 +7,7 @@ const READY: Config = {
   livekit_url: 'ws://localhost',
   personas: [{ name: 'chef', label: 'Chef', line: '', voice: 'default' }],
   model: null,
+  people_words: { written: false },
   voices: [],
   slots_free: 1,
   limits: { personas_per_room: 14, prompt_characters: 1000 },

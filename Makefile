@@ -59,6 +59,10 @@ test: $(DEV) $(PAGE) tests/clients/node_modules/.installed ## run all tests with
 	$(PYTEST) $(TOGETHER) $(TESTS_TOGETHER) $(ARGS) || [ $$? = 5 ] # 5: ARGS selects none
 	$(PYTEST) $(TESTS_ALONE) $(ARGS) || [ $$? = 5 ]
 
+.PHONY: docker-test
+docker-test: $(DEV) ## build and run docker-compose.yml in this machine's engine, on its real ports (30 GiB, many minutes)
+	$(BIN)/python -m pytest tests/docker $(ARGS)
+
 .PHONY: test-fast
 test-fast: $(DEV) ## run the quick tests of protocol and engine, without LiveKit and browser
 	@$(BIN)/python -m deploy.installers redis-server

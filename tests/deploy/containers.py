@@ -217,6 +217,16 @@ def started(folder: Path) -> Generator[Host]:
 
 def make_host(folder: Path) -> Host:
     """`make keys`, and what the operator fills in."""
+    domain = f"localhost:{servers.free_port()}"
+    api_key = write_env(folder, domain)
+    secret = keys.value_of((folder / ".env").read_text(), "LIVEKIT_API_SECRET")
+    moved = {port: servers.free_port() for port in PORTS}
+    authority = folder / "caddy/pki/authorities/local/root.crt"
+    return Host(folder, moved, f"https://{domain}", authority, api_key, secret)
+
+
+def write_env(folder: Path, domain: str) -> str:
+    """Write `.env` as an operator does, for an echo; return the API key that `make keys` showed."""
     shutil.copy(PROJECT / ".env.example", folder)
     made = subprocess.run(
         [sys.executable, "-m", "deploy.keys", "--project", str(folder)],
@@ -225,12 +235,8 @@ def make_host(folder: Path) -> Host:
         check=True,
     )
     [api_key] = re.findall(r"^==>     (\S+)$", made.stdout, re.M)
-    domain = f"localhost:{servers.free_port()}"
     text = (folder / ".env").read_text()
-    secret = keys.value_of(text, "LIVEKIT_API_SECRET")
     for name, value in {"DOMAIN": domain, "AUTH_MODE": "api_keys", "MODEL": "echo"}.items():
         text = keys.with_value(text, name, value)
     write_privately(folder / ".env", text)
-    moved = {port: servers.free_port() for port in PORTS}
-    authority = folder / "caddy/pki/authorities/local/root.crt"
-    return Host(folder, moved, f"https://{domain}", authority, api_key, secret)
+    return api_key

@@ -1,0 +1,84 @@
+"""docker compose on this machine, as an operator uses it: start, call, change a file, stop."""
+
+import ssl
+from collections.abc import Generator
+
+import httpx
+import pytest
+
+from harness.person import eventually, joined
+from tests.docker import host as hosts
+from tests.docker.host import Host
+
+SERVICES = {"redis", "livekit", "token_service", "worker", "caddy"}
+TOKEN_SERVICE_BYTES = 400 * 10**6
+
+pytestmark = [
+    pytest.mark.skipif(bool(hosts.why_not()), reason=hosts.why_not() or "an engine is there"),
+    pytest.mark.timeout(hosts.BUILT_WITHIN_S),
+]
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Generator[Host]:
+    """One host for all tests, in their order."""
+    with hosts.started(tmp_path_factory.mktemp("host")) as running:
+        yield running
+
+
+def test_everything_becomes_healthy_with_few_rights(host: Host) -> None:
+    """Five services, read-only, without capabilities; each has its own secrets."""
+    found = host.containers()
+
+    assert set(found) == SERVICES
+    for name, each in found.items():
+        assert each["State"]["Health"]["Status"] == "healthy", name
+        assert each["HostConfig"]["ReadonlyRootfs"] is True
+        assert each["HostConfig"]["CapDrop"] == ["ALL"]
+        assert each["HostConfig"]["SecurityOpt"] == ["no-new-privileges:true"]
+        assert [m for m in each["Mounts"] if m["Type"] == "volume" and len(m["Name"]) == 64] == []
+    told = {name: " ".join(each["Config"]["Env"] or []) for name, each in found.items()}
+    assert {name for name in SERVICES if "LIVEKIT_API_SECRET" in told[name]} == {
+        "token_service",
+        "worker",
+    }
+    assert "HF_TOKEN" not in told["token_service"] + told["caddy"] + told["redis"]
+
+
+def test_the_token_services_image_is_small(host: Host) -> None:
+    """It holds no torch."""
+    assert host.image_bytes("moshi-rooms-token-service") < TOKEN_SERVICE_BYTES
+
+
+async def test_a_call_over_https(host: Host) -> None:
+    """A token over Caddy's https leads to the echo of the worker's container."""
+    root = host.folder / "root.crt"
+    host.compose("cp", "caddy:/data/caddy/pki/authorities/local/root.crt", str(root))
+    verify = ssl.create_default_context(cafile=str(root))
+    headers = {"Authorization": f"Bearer {host.api_key}"}
+    async with httpx.AsyncClient(verify=verify, headers=headers, trust_env=False) as http:
+        token = (await http.post("https://localhost/token", json={})).json()
+    async with joined("ws://127.0.0.1:7880", token["participant_token"]) as ann:
+        ann.tone_hz = 500.0
+        await eventually(lambda: any(ann.rms(each.identity) > 0.2 for each in ann.personas), "echo")
+
+    assert token["server_url"] == "wss://localhost"
+
+
+def test_the_update_line_applies_a_changed_file_and_nothing_else(host: Host) -> None:
+    """A change of livekit.yaml makes a new container of LiveKit and of no other service."""
+    before = {name: each["Id"] for name, each in host.containers().items()}
+    path = host.folder / "livekit.yaml"
+    path.write_text(path.read_text().replace("level: info", "level: debug"))
+    host.update()
+    after = {name: each["Id"] for name, each in host.containers().items()}
+
+    assert {name for name in SERVICES if before[name] != after[name]} == {"livekit"}
+
+
+def test_a_worker_that_is_told_to_stop_ends_by_itself(host: Host) -> None:
+    """It drains and ends with 0; docker kills nothing."""
+    host.compose("stop", "worker")
+    state = host.containers()["worker"]["State"]
+
+    assert (state["Status"], state["ExitCode"], state["OOMKilled"]) == ("exited", 0, False)

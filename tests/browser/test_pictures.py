@@ -1,50 +1,89 @@
-"""Each state in both themes and two sizes: it can be used by everybody, and be looked at.
+"""Each state in both themes and every size: it can be used by everybody, and be looked at.
 
 Pictures go into `test-results/`. A state that does not come, that axe-core finds fault with or that
-does not fit a narrow phone is the failure; how it looks is for people to judge.
+does not fit a window is the failure; how it looks is for people to judge.
 """
 
+from collections.abc import Awaitable, Callable, Generator
+from pathlib import Path
+
 import pytest
-from playwright.async_api import Browser, ViewportSize
+from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from harness.stack import Stack
 from protocol.config.settings import PROJECT
 from tests.browser.axe import violations
 from tests.browser.conftest import DESKTOP, open_visit
-from tests.browser.visit import Visit
+from tests.browser.rooms import latest_session
+from tests.browser.visit import WITHIN_MS, Visit
+from tests.token_service.players import joined, person_token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 FOLDER = PROJECT / "test-results"
-PHONE = ViewportSize(width=360, height=740)
-NARROW = "document.documentElement.scrollWidth <= innerWidth"
+FITS = Path(__file__).with_name("fits.js").read_text()
+PHONE = (360, 640)
+ZOOMED = (640, 400)  # a desktop of 1280 by 800 at 200 %
+SIZES = [
+    (320, 568),
+    PHONE,
+    (390, 844),
+    (844, 390),
+    (820, 1180),
+    ZOOMED,
+    (1280, 800),
+    (1366, 657),
+    (1920, 1080),
+]
+LONG = "Professor Bartholomew Featherstonehaugh-Cholmondeley of Upper Wa"
+ROOM = "a-room-with-a-name-as-long-as-names-of-rooms-may-be-and-then-some"
 
 
-async def picture(visit: Visit, state: str) -> None:
-    """Take a state in every theme and size, and measure it in each theme."""
-    page = visit.page
-    for name, size in (("phone", PHONE), ("desktop", DESKTOP)):
-        await page.set_viewport_size(size)
-        for theme in ("light", "dark"):
-            await page.emulate_media(color_scheme=theme)
-            path = FOLDER / f"{state}-{name}-{theme}.png"
-            await page.screenshot(path=path, animations="disabled")
-            if name == "phone":
-                assert await violations(page) == [], f"{state}, {theme}"
-        assert await page.evaluate(NARROW), f"{state} is too wide for {size['width']} px"
+Picture = Callable[[Visit, str], Awaitable[None]]
 
 
-async def test_before_a_call(visit: Visit) -> None:
+@pytest.fixture
+def picture() -> Generator[Picture]:
+    """A function that takes a state; what does not fit in any of them is the test's failure."""
+    faults: list[str] = []
+
+    async def take(visit: Visit, state: str) -> None:
+        faults.extend([f"{state}: {fault}" for fault in await faults_of(visit.page, state)])
+
+    yield take
+    assert not faults, "\n".join(faults)
+
+
+async def faults_of(page: Page, state: str) -> list[str]:
+    """Take a state in every size, and in both themes on a phone; list what is wrong with it."""
+    faults: list[str] = []
+    await page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    for width, height in SIZES:
+        await page.set_viewport_size(ViewportSize(width=width, height=height))
+        faults += [f"{width}x{height}: {fault}" for fault in await page.evaluate(FITS)]
+        await page.screenshot(path=FOLDER / f"{state}-{width}x{height}.png")
+    await page.set_viewport_size(ViewportSize(width=PHONE[0], height=PHONE[1]))
+    faults += [f"light: {fault}" for fault in await violations(page)]
+    await page.emulate_media(color_scheme="dark")
+    faults += [f"dark: {fault}" for fault in await violations(page)]
+    await page.screenshot(path=FOLDER / f"{state}-phone-dark.png")
+    await page.set_viewport_size(DESKTOP)
+    await page.screenshot(path=FOLDER / f"{state}-desktop-dark.png")
+    return faults
+
+
+async def test_before_a_call(visit: Visit, picture: Picture) -> None:
     """Start, with everything that opens there."""
     await visit.pick("Assistant", "Astronaut")
     await picture(visit, "start")
     await visit.page.get_by_role("checkbox", name="Your own").check()
     for fold in await visit.page.locator("summary").all():
         await fold.click()
+    await visit.page.get_by_role("textbox", name="Its name").fill(LONG)
     await picture(visit, "start-open")
 
 
-async def test_a_call_from_start_to_end(visit: Visit, stack: Stack) -> None:
+async def test_a_call_from_start_to_end(visit: Visit, stack: Stack, picture: Picture) -> None:
     """Warming up, live with all its panels and sheets, and ended."""
     await visit.pick("Assistant", "Astronaut")
     with stack.worker_frozen():
@@ -67,14 +106,20 @@ async def test_a_call_from_start_to_end(visit: Visit, stack: Stack) -> None:
     await picture(visit, "ended")
 
 
-async def test_the_door_of_a_link(browser: Browser, stack: Stack) -> None:
-    """A link's room, with whom it names."""
-    url = f"{stack.url}/?room=kitchen&persona=chef"
+async def test_a_crowd_behind_a_link(browser: Browser, stack: Stack, picture: Picture) -> None:
+    """A link's room with a long name; three personas, and a person with a long name, in it."""
+    url = f"{stack.url}/?room={ROOM}&persona=assistant,chef,teacher"
     async with open_visit(browser, stack, url) as visit:
         await picture(visit, "join")
+        await visit.join("Ann")
+        room = (await latest_session(stack))["room"]
+        async with joined(stack.livekit, person_token(stack.livekit, room, LONG)):
+            await expect(visit.page.locator(".seat")).to_have_count(4, timeout=WITHIN_MS)
+            await visit.sees_words(8)
+            await picture(visit, "crowd")
 
 
-async def test_connecting(visit: Visit) -> None:
+async def test_connecting(visit: Visit, picture: Picture) -> None:
     """While the server thinks about a place, the page says so."""
     await visit.page.route("**/sessions", lambda _: None)  # never answered
     await visit.press("Start talking")
@@ -83,7 +128,7 @@ async def test_connecting(visit: Visit) -> None:
     await picture(visit, "connecting")
 
 
-async def test_full(browser: Browser, stack: Stack) -> None:
+async def test_full(browser: Browser, stack: Stack, picture: Picture) -> None:
     """Taken, and in line."""
     async with open_visit(browser, stack) as first, open_visit(browser, stack) as second:
         await first.call("Assistant", "Chef", "Teacher")
@@ -94,7 +139,7 @@ async def test_full(browser: Browser, stack: Stack) -> None:
         await picture(second, "full")
 
 
-async def test_refused_microphone(deaf_browser: Browser, stack: Stack) -> None:
+async def test_refused_microphone(deaf_browser: Browser, stack: Stack, picture: Picture) -> None:
     """An error."""
     async with open_visit(deaf_browser, stack) as visit:
         await visit.press("Start talking")
@@ -102,14 +147,14 @@ async def test_refused_microphone(deaf_browser: Browser, stack: Stack) -> None:
         await picture(visit, "error")
 
 
-async def test_no_server(visit: Visit) -> None:
+async def test_no_server(visit: Visit, picture: Picture) -> None:
     """A server that stopped answering."""
     await visit.page.route("**/api/config", lambda route: route.abort())
     await visit.sees("The server does not answer")
     await picture(visit, "no-server")
 
 
-async def test_disconnected(visit: Visit, stack: Stack) -> None:
+async def test_disconnected(visit: Visit, stack: Stack, picture: Picture) -> None:
     """A call that the server ended."""
     await visit.call("Assistant")
     await visit.sees_words(3)

@@ -23,7 +23,7 @@ export function CallScreen({ call, state, known, onAgain, onBack }: Props) {
   const catalogue = known.config?.personas ?? [];
   return (
     <RoomContext.Provider value={call.room}>
-      <main className="call">
+      <main className="call" data-over={over}>
         <h1 tabIndex={-1} className="unseen">
           Call
         </h1>

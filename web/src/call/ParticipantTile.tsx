@@ -66,7 +66,9 @@ export function SeatTile({ seat, face, track, over, alone, muted, onMute }: Prop
       <div className="portrait">
         <VoiceFigure face={face} track={track} />
       </div>
-      <span className="label">{label}</span>
+      <span className="label" title={label}>
+        {label}
+      </span>
       <span className="doing">{doing}</span>
       <div className="loudness" data-shown={participant !== null && !over}>
         <button

@@ -1,6 +1,5 @@
 /** Whether one can start now, and the button that does. */
 
-import type { ReactNode } from 'react';
 import { Wave } from '../ui/icons';
 import './StartButton.css';
 import { Notice } from '../ui/Notice';
@@ -10,21 +9,21 @@ interface Props {
   readiness: Readiness;
   label: string;
   onStart: () => void;
-  children?: ReactNode;
 }
 
-export function Launch({ readiness, label, onStart, children }: Props) {
+export function Launch({ readiness, label, onStart }: Props) {
   return (
     <section className="launch" aria-label="Start">
       {readiness.trouble && <Notice trouble={readiness.trouble} />}
-      <button type="button" className="go" disabled={!readiness.ready} onClick={onStart}>
-        <Wave />
-        {readiness.line ? 'Wait in line' : label}
-      </button>
-      <p className="ready" role="status">
-        {readiness.words}
-      </p>
-      {children}
+      <div className="bar">
+        <button type="button" className="go" disabled={!readiness.ready} onClick={onStart}>
+          <Wave />
+          {readiness.line ? 'Wait in line' : label}
+        </button>
+        <p className="ready" role="status">
+          {readiness.words}
+        </p>
+      </div>
     </section>
   );
 }

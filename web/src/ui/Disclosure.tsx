@@ -16,7 +16,11 @@ export function Fold({ title, hint, children }: Props) {
     <details className="fold">
       <summary>
         <span className="title">{title}</span>
-        {hint && <span className="hint">{hint}</span>}
+        {hint && (
+          <span className="hint" title={hint}>
+            {hint}
+          </span>
+        )}
         <Chevron />
       </summary>
       <div className="inside">{children}</div>

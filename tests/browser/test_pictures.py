@@ -35,6 +35,7 @@ SIZES = [
     (1366, 657),
     (1920, 1080),
 ]
+LOOKED_AT = {PHONE, ZOOMED, (1280, 800)}
 LONG = "Professor Bartholomew Featherstonehaugh-Cholmondeley of Upper Wa"
 ROOM = "a-room-with-a-name-as-long-as-names-of-rooms-may-be-and-then-some"
 
@@ -55,20 +56,24 @@ def picture() -> Generator[Picture]:
 
 
 async def faults_of(page: Page, state: str) -> list[str]:
-    """Take a state in every size, and in both themes on a phone; list what is wrong with it."""
+    """Look at a state in every size, and in every colour on a phone; list what is wrong with it."""
     faults: list[str] = []
     await page.emulate_media(color_scheme="light", reduced_motion="reduce")
     for width, height in SIZES:
         await page.set_viewport_size(ViewportSize(width=width, height=height))
         faults += [f"{width}x{height}: {fault}" for fault in await page.evaluate(FITS)]
-        await page.screenshot(path=FOLDER / f"{state}-{width}x{height}.png")
+        if (width, height) in LOOKED_AT:
+            await page.screenshot(path=FOLDER / f"{state}-{width}x{height}.png")
     await page.set_viewport_size(ViewportSize(width=PHONE[0], height=PHONE[1]))
     faults += [f"light: {fault}" for fault in await violations(page)]
     await page.emulate_media(color_scheme="dark")
     faults += [f"dark: {fault}" for fault in await violations(page)]
-    await page.screenshot(path=FOLDER / f"{state}-phone-dark.png")
+    await page.screenshot(path=FOLDER / f"{state}-dark.png")
+    await page.emulate_media(color_scheme="light", forced_colors="active")
+    faults += [f"forced colours: {fault}" for fault in await violations(page)]
+    await page.screenshot(path=FOLDER / f"{state}-forced.png")
+    await page.emulate_media(forced_colors="none")
     await page.set_viewport_size(DESKTOP)
-    await page.screenshot(path=FOLDER / f"{state}-desktop-dark.png")
     return faults
 
 

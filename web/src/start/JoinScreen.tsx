@@ -52,7 +52,9 @@ export function JoinScreen({ link, known, trouble, onStart }: Props) {
           ))}
           {shown.length === 0 && <VoiceFigure face={PERSON} still />}
         </div>
-        <h1 tabIndex={-1}>{link.guest ? 'You are invited.' : `The room “${link.room}”`}</h1>
+        <h1 tabIndex={-1} title={link.room ?? undefined}>
+          {link.guest ? 'You are invited.' : `The room “${link.room}”`}
+        </h1>
         <p className="lead">
           {link.guest
             ? 'Somebody is in conversation with voices that listen while they speak, and would like you to join.'

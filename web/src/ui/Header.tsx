@@ -19,7 +19,7 @@ export function Header({ call, model }: Props) {
       <span className="wordmark">Moshi rooms</span>
       {model && (
         <span className="model" title={`The model that speaks: ${model.name}. ${model.note}`}>
-          {model.name}
+          {model.name.split('/').at(-1)}
           {model.note && <span className="kind"> · demonstration</span>}
         </span>
       )}

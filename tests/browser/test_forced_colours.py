@@ -1,0 +1,37 @@
+"""High contrast: where the system chooses all colours, what is chosen can still be told."""
+
+import pytest
+from playwright.async_api import Locator
+
+from tests.browser.visit import Visit
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def looks_otherwise(shown: Locator, pressed: Locator) -> bool:
+    """Press something, and tell whether a part of the page looks different after that."""
+    page = shown.page
+    await page.mouse.move(0, 0)
+    before = await shown.screenshot(animations="disabled")
+    await pressed.click()
+    await page.mouse.move(0, 0)
+    await page.evaluate("document.activeElement.blur()")
+    return await shown.screenshot(animations="disabled") != before
+
+
+async def test_what_is_chosen_looks_chosen(visit: Visit) -> None:
+    """A card's tick, a switch and a tab change their looks as they are chosen."""
+    page = visit.page
+    await page.emulate_media(forced_colors="active", reduced_motion="reduce")
+    card = page.locator(".card[data-persona=chef]")
+    await page.locator("summary", has_text="Microphone and sound").click()
+    switch = page.locator(".switch", has_text="Suppress noise")
+    looks = {
+        "tick": await looks_otherwise(card.locator(".tick"), card),
+        "switch": await looks_otherwise(switch, switch),
+    }
+    await visit.call("Chef")
+    tab = page.get_by_role("tab", name="Log")
+    looks["tab"] = await looks_otherwise(tab, tab)
+
+    assert looks == {"tick": True, "switch": True, "tab": True}

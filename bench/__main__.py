@@ -5,7 +5,8 @@ memory plan, and prints its table. Then comes a table of goals, then one line of
 the lines of all. A failed one is reported; the others go on.
 
     python -m bench                             # the talker on a CPU, some minutes
-    python -m bench --arch moshi7b --random     # Moshi's 7B in bf16 on CUDA, about an hour
+    python -m bench --arch moshi7b --random             # Moshi's 7B on CUDA, about an hour
+    python -m bench --arch moshi7b --random --quick     # shorter trials that stop at the goals
 """
 
 import argparse
@@ -21,7 +22,8 @@ import torch
 from bench import models
 
 CONTEXT, SHORT_CONTEXT = 3000, 1500  # frames: Moshi's own, and half of it
-MOST, SHORT_MOST = 80, 128  # sessions to try at these contexts, where they fit
+SPARE = 8  # sessions to try beyond a goal, where they fit
+QUICK_MINUTES = 2.0
 Result = dict[str, Any]
 
 
@@ -47,6 +49,7 @@ class Goal:
 def main() -> None:
     parser = models.options_of(__doc__)
     parser.add_argument("--minutes", type=float, default=60.0, help="of simulated calls")
+    parser.add_argument("--quick", action="store_true", help="on CUDA, not beyond the goals")
     options, device = models.read(parser)
     runs, goals = on_gpu(options, device) if device.type == "cuda" else on_cpu(options)
     results = {run.name: measured(run, options) for run in runs}
@@ -59,31 +62,43 @@ def main() -> None:
 
 def on_gpu(options: argparse.Namespace, device: torch.device) -> tuple[list[Run], list[Goal]]:
     """Return the benchmarks for a GPU, with Moshi's 7B."""
-    long = min(MOST, models.plan_7b(CONTEXT, device).most)
-    short = min(SHORT_MOST, models.plan_7b(SHORT_CONTEXT, device).most)
-    prompted = min(MOST, models.plan_7b(CONTEXT, device, prompted=True).most)
-    beside = min(64, models.plan_7b(SHORT_CONTEXT, device, prompted=True).most)
-    sizes = sorted({*(n for n in (1, 8, 16, 32, 48, 64) if n < long), long})
-    wide = ["--context", str(CONTEXT)]
-    narrow = ["--context", str(SHORT_CONTEXT)]
+    spare = 0 if options.quick else SPARE
+
+    def most(goal: int, context: int, *, int8: bool = False, prompted: bool = False) -> str:
+        """Return how many sessions to try: some more than the goal, as far as they fit."""
+        fit = models.plan_7b(context, device, int8=int8, prompted=prompted).most
+        return str(min(goal + spare, fit))
+
+    beside = most(64, SHORT_CONTEXT, prompted=True)
+    sizes = [str(n) for n in (1, 8, 16, 32, 64) if n <= int(most(64, CONTEXT))]
+    sizes8 = [str(n) for n in (1, 64, 128) if n <= int(most(128, CONTEXT, int8=True))]
+    wide, narrow = ["--context", str(CONTEXT)], ["--context", str(SHORT_CONTEXT)]
+    int8 = ["--kv", "int8", *wide]
+    short = ["--seconds", "4"] if options.quick else []
+    minutes = str(QUICK_MINUTES if options.quick else options.minutes)
     runs = [
-        Run("step", "step", ["--slots", *map(str, sizes), *wide]),
-        Run("long", "capacity", ["--most", str(long), *wide]),
-        Run("short", "capacity", ["--most", str(short), *narrow]),
-        Run("prompted", "capacity", ["--most", str(prompted), "--prompted", *wide]),
-        Run("start", "persona_start", ["--slots", str(beside), *narrow]),
-        Run("memory", "memory", ["--slots", str(long), *wide]),
+        Run("step", "step", ["--slots", *sizes, *wide]),
+        Run("step8", "step", ["--slots", *sizes8, *int8]),
+        Run("int8", "capacity", ["--most", most(128, CONTEXT, int8=True), *int8, *short]),
+        Run("long", "capacity", ["--most", most(72, CONTEXT), *wide, *short]),
+        Run("short", "capacity", ["--most", most(128, SHORT_CONTEXT), *narrow, *short]),
         Run(
-            "renewal",
-            "renewal",
-            ["--slots", str(min(64, long)), "--minutes", str(options.minutes), *wide],
+            "prompted",
+            "capacity",
+            ["--most", most(96, CONTEXT, int8=True, prompted=True), "--prompted", *int8, *short],
         ),
+        Run("people", "people", ["--personas", most(64, CONTEXT, int8=True), *int8, *short]),
+        Run("start", "persona_start", ["--slots", beside, *narrow]),
+        Run("memory", "memory", ["--slots", most(64, CONTEXT), *wide]),
+        Run("renewal", "renewal", ["--slots", most(64, CONTEXT), "--minutes", minutes, *wide]),
     ]
     goals = [
-        Goal("a step of one session, ms: at most 15", "step", ms_of_one, lambda ms: ms <= 15),
-        Goal("sessions at context 3000: 64", "long", sessions, lambda count: count >= 64),
-        Goal("sessions at context 1500: 96", "short", sessions, lambda count: count >= 96),
-        Goal("with new prompts at 3000: 64", "prompted", sessions, lambda count: count >= 64),
+        Goal("a step of one session, ms: at most 8", "step8", ms_of_one, lambda ms: ms <= 8),
+        Goal("int8 sessions at context 3000: 128", "int8", sessions, lambda count: count >= 128),
+        Goal("sessions at context 3000: 72", "long", sessions, lambda count: count >= 72),
+        Goal("sessions at context 1500: 128", "short", sessions, lambda count: count >= 128),
+        Goal("int8 with new prompts at 3000: 96", "prompted", sessions, lambda count: count >= 96),
+        *beside_people(),
         Goal("a cached start, ms: less than 300", "start", cached_ms, lambda ms: ms < 300),
         *unending(),
     ]
@@ -95,16 +110,26 @@ def on_cpu(options: argparse.Namespace) -> tuple[list[Run], list[Goal]]:
     runs = [
         Run("step", "step", ["--slots", "1", "8"]),
         Run("capacity", "capacity", ["--most", "4", "--seconds", "4", "--prompted"]),
+        Run("people", "people", ["--personas", "2"]),
         Run("start", "persona_start", []),
         Run("memory", "memory", []),
         Run("renewal", "renewal", ["--minutes", str(options.minutes)]),
     ]
     goals = [
         Goal("8 sessions in a batch, x 8 alone: 4", "step", times_of_8, lambda times: times >= 4),
+        *beside_people(),
         Goal("a cached start, of the prompt: 0.05", "start", share, lambda part: part <= 0.05),
         *unending(),
     ]
     return runs, goals
+
+
+def beside_people() -> list[Goal]:
+    """Return the benchmarks of voices beside as many people who are listened to."""
+    return [
+        Goal("voices late beside people's words: 0", "people", voices_late, lambda n: n == 0),
+        Goal("a person's token, p99 ms: less than 500", "people", token_ms, lambda ms: ms < 500),
+    ]
 
 
 def unending() -> list[Goal]:
@@ -154,6 +179,18 @@ def cached_ms(result: Result) -> float:
 
 def share(result: Result) -> float:
     return result["cached_share"]
+
+
+def voices_late(result: Result) -> float:
+    """Return late frames of voices beside people, less those without."""
+    alone, *beside = (row["voices_late"] for row in result["rows"])
+    return max(0, min(beside) - alone)
+
+
+def token_ms(result: Result) -> float:
+    """Return the time from a person's frame to its token; infinite where none came."""
+    times = [row["token_p99_ms"] for row in result["rows"] if row["token_p99_ms"] is not None]
+    return min(times, default=float("inf"))
 
 
 def renewals(result: Result) -> float:

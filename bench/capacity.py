@@ -40,6 +40,7 @@ from worker.engine.arrays import Mask, Pcm
 from worker.engine.conversation.renewal import RenewalRules
 from worker.engine.engine import Engine
 from worker.engine.model import Model, StepOut
+from worker.engine.recognition.listeners import Recognition
 from worker.engine.slots import Occupant, SlotFrame
 from worker.engine.step import MoshiStep
 
@@ -284,12 +285,18 @@ def who_joins(*, prompted: bool) -> Iterator[Persona]:
         yield models.with_prompt(number * (number % 2), TEXT_FRAMES) if prompted else PERSONA
 
 
-def start(options: argparse.Namespace, device: torch.device) -> tuple[CountedStep, Engine]:
+def start(
+    options: argparse.Namespace,
+    device: torch.device,
+    engine_class: type[Engine] = Engine,
+    recognition: Recognition | None = None,
+) -> tuple[CountedStep, Engine]:
     """Start the engine for the largest number of sessions, and run every batch size once."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     lm, mimi = models.load(options, device, options.most, prompted=options.prompted)
     reading = models.as_prompted(models.VOICE_FRAMES, mimi.frame_size) if options.prompted else None
-    step = CountedStep(lm, mimi, options.most, reading=reading)
+    stored = models.stored(options, device)
+    step = CountedStep(lm, mimi, options.most, reading=reading, stored=stored)
     step.rows, step.times_s = [], []
     step.renewed_every = int((lm.context or 0) * RenewalRules().at_share) - step.renewal.keep_frames
     list(step.warm([next(who_joins(prompted=options.prompted))]))
@@ -300,7 +307,8 @@ def start(options: argparse.Namespace, device: torch.device) -> tuple[CountedSte
     def failed(error: BaseException) -> None:
         raise SystemExit(f"the engine failed: {error}")
 
-    engine = Engine(Model("bench", step, (), ()), on_failure=failed)
+    model = Model("bench", step, (), (), recognition=recognition)
+    engine = engine_class(model, on_failure=failed)
     engine.start()
     return step, engine
 

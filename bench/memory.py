@@ -44,7 +44,7 @@ def main() -> None:
     weights = [*lm.parameters(), *mimi.parameters()]
     held = sum(each.numel() * each.element_size() for each in weights)
     row("weights", plan.weights_bytes, held)
-    step = MoshiStep(lm, mimi, options.slots)
+    step = MoshiStep(lm, mimi, options.slots, stored=models.stored(options, device))
     slot_bytes = plan.slot_bytes + plan.context_frames * plan.frame_bytes
     row(
         f"{options.slots} slots", options.slots * slot_bytes, options.slots * step.memory.slot_bytes

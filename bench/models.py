@@ -5,6 +5,7 @@ weights in bf16 on CUDA: what a step costs does not depend on the weights.
 """
 
 import argparse
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from moshi.models.compression import MimiModel
 from moshi.models.lm import LMModel
 from moshi.models.loaders import get_mimi, get_moshi_lm
 
+from harness.talker.codec import codec_config
 from harness.talker.folder import talker_folder
 from protocol.errors import InvalidInput
 from protocol.personas import Persona
@@ -21,10 +23,37 @@ from worker.engine.conversation.voices import RecordedVoice
 from worker.engine.files import pocket
 from worker.engine.files.model_files import find_model
 from worker.engine.files.weights import Unfilled, load_codec, load_lm
+from worker.engine.kv_choice import OWN_TYPE, KvMemory
 from worker.engine.load import plan_memory
+from worker.engine.network.ring_check import why_no_kernels
+from worker.engine.recognition.listeners import Listeners, Recognition
 
 ARCHS = ("talker", "pocket", "moshi7b")
 VOICE_FRAMES = 50  # of the voice that a prompt begins with
+HEAD_DIM = 128  # of Moshi's 7B
+# Kyutai's 1B model of speech recognition, as its config.json has it.
+STT_1B: dict[str, Any] = {
+    "card": 2048,
+    "n_q": 32,
+    "dep_q": 0,
+    "delays": [0] * 33,
+    "dim": 2048,
+    "text_card": 8000,
+    "existing_text_padding_id": 3,
+    "num_heads": 16,
+    "num_layers": 16,
+    "hidden_scale": 4.125,
+    "causal": True,
+    "layer_scale": None,
+    "context": 750,
+    "max_period": 100_000.0,
+    "gating": "silu",
+    "norm": "rms_norm_f32",
+    "positional_embedding": "rope",
+    "depformer_multi_linear": True,
+    "extra_heads_num_heads": 4,
+    "extra_heads_dim": 6,
+}
 PERSONA = Persona(name="bench", label="Bench")  # sampled, with the default temperatures and top-k
 
 
@@ -35,6 +64,9 @@ def options_of(doc: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--random", action="store_true", help="random weights (moshi7b only)")
     parser.add_argument("--context", type=int, help="frames of memory; unset: the model's own")
     parser.add_argument("--threads", type=int, default=1, help="torch threads on a CPU")
+    parser.add_argument(
+        "--kv", choices=("bf16", "int8"), default="bf16", help="keys and values (CUDA only)"
+    )
     return parser
 
 
@@ -43,20 +75,43 @@ def read(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, torch.dev
     options = parser.parse_args()
     if options.arch == "moshi7b" and not options.random:
         parser.error("--arch moshi7b needs --random: this benchmark loads no weights of its own")
+    if options.kv == "int8" and options.arch != "moshi7b":
+        parser.error("--kv int8 needs --arch moshi7b: on a CPU it saves memory and no time")
     if options.arch == "moshi7b" and not torch.cuda.is_available():
         parser.error("--arch moshi7b needs a CUDA device, and torch finds none")
     torch.set_num_threads(options.threads)
     return options, torch.device("cuda" if options.arch == "moshi7b" else "cpu")
 
 
-def plan_7b(context: int | None, device: torch.device, *, prompted: bool = False) -> MemoryPlan:
+def stored(options: argparse.Namespace, device: torch.device) -> KvMemory:
+    """Return how keys and values are stored: by the kernels where they run, as in a worker."""
+    if device.type != "cuda":
+        return OWN_TYPE
+    why = why_no_kernels(device, torch.bfloat16, HEAD_DIM)
+    if why is not None:
+        print(f"by torch's attention: {why}")
+    return KvMemory(int8=options.kv == "int8" and why is None, kernels=why is None)
+
+
+def recogniser(options: argparse.Namespace, device: torch.device) -> tuple[LMModel, MimiModel]:
+    """Make a recogniser with random weights: of Kyutai's 1B's sizes on CUDA, else a tiny one."""
+    large = options.arch == "moshi7b"
+    sizes = STT_1B if large else STT_1B | {"dim": 64, "num_heads": 4, "num_layers": 2}
+    dtype = torch.bfloat16 if large else torch.float32
+    lm = get_moshi_lm(None, sizes, device=device, dtype=dtype)
+    return lm, get_mimi(None, None if large else tiny_mimi_config(), device, sizes["n_q"])
+
+
+def plan_7b(
+    context: int | None, device: torch.device, *, prompted: bool = False, int8: bool = False
+) -> MemoryPlan:
     """Return the worker's memory plan for Moshi's 7B or PersonaPlex's, from sizes alone."""
     meta = torch.device("meta")
     with Unfilled():
         lm = get_moshi_lm(None, None, meta, torch.bfloat16, lm_kwargs_overrides=_sizes(context))
         mimi = get_mimi(None, None, meta)
     voice_frames = VOICE_FRAMES if prompted else None
-    return plan_memory(lm, mimi, device, torch.bfloat16, voice_frames)
+    return plan_memory(lm, mimi, device, torch.bfloat16, voice_frames, int8=int8)
 
 
 def load(
@@ -65,7 +120,8 @@ def load(
     """Load the model of the options for a number of slots; exit if they do not fit."""
     if options.arch == "moshi7b":
         try:
-            plan_7b(options.context, device, prompted=prompted).slots(slots)
+            int8 = options.kv == "int8"
+            plan_7b(options.context, device, prompted=prompted, int8=int8).slots(slots)
         except InvalidInput as error:
             raise SystemExit(f"{error} (CAPACITY is --slots or --most here)") from error
         sizes = _sizes(options.context)
@@ -96,6 +152,18 @@ def with_prompt(number: int, text_frames: int) -> Persona:
 
 def _sizes(context: int | None) -> dict[str, int]:
     return {} if context is None else {"context": context}
+
+
+def tiny_mimi_config() -> dict[str, Any]:
+    """Return a codec of the talker's size with 32 codebooks."""
+    config = codec_config()
+    config["quantizer"] |= {"n_q": STT_1B["n_q"], "bins": STT_1B["card"]}
+    return config
+
+
+def as_recognition(listeners: Listeners) -> Recognition:
+    """Return what an engine needs of a recogniser whose words are not read."""
+    return Recognition("bench", listeners, str, bool, 3, 0, 0.5, has_pauses=True)
 
 
 def name_of(options: argparse.Namespace, device: torch.device) -> str:

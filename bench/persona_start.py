@@ -52,7 +52,14 @@ def main() -> None:
     lm, mimi = models.load(options, device, options.slots, prompted=True)
     reading = models.as_prompted(options.voice_frames, mimi.frame_size)
     sizes = None if device.type == "cpu" else [options.slots]
-    step = MoshiStep(lm, mimi, options.slots, batch_sizes=sizes, reading=reading)
+    step = MoshiStep(
+        lm,
+        mimi,
+        options.slots,
+        batch_sizes=sizes,
+        reading=reading,
+        stored=models.stored(options, device),
+    )
     list(step.warm([who(0)]))
     on_thread = device.type == "cpu" and options.threads == 1
     clock = time.thread_time if on_thread else time.perf_counter

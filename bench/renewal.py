@@ -86,7 +86,11 @@ class Talk:
 def main() -> None:
     options, device = read_options()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
-    step = MoshiStep(*models.load(options, device, options.slots), options.slots)
+    step = MoshiStep(
+        *models.load(options, device, options.slots),
+        options.slots,
+        stored=models.stored(options, device),
+    )
     list(step.warm([]))
     talk = Talk(step)
     one = one_renewal(talk)

@@ -34,7 +34,8 @@ def main() -> None:
     options, device = read_options()
     lm, mimi = models.load(options, device, max(options.slots))
     sizes = None if device.type == "cpu" else sorted({*options.slots, max(options.slots)})
-    step = MoshiStep(lm, mimi, max(options.slots), batch_sizes=sizes)
+    stored = models.stored(options, device)
+    step = MoshiStep(lm, mimi, max(options.slots), batch_sizes=sizes, stored=stored)
     for slot in range(step.capacity):
         step.join(slot, PERSONA)
     solo = solo_frame(lm, mimi, device)

@@ -5,6 +5,7 @@ from deploy.doctor.gpu import Card
 from deploy.doctor.sizes import EIGHT_BIT_MODEL, SEVEN_B_IN_8_BITS, ModelSizes
 from protocol.errors import InvalidInput
 from worker.engine.capacity import SHORTEST_CONTEXT, MemoryPlan
+from worker.engine.files.recognisers import kyutais
 from worker.engine.kv_choice import KvType, choose
 
 REAL_TIME_BYTES = 200 << 20  # weights that a CPU core reads in time; the worker warns too
@@ -18,11 +19,15 @@ def sessions(
     cpu_free_bytes: int,
     capacity: int | None,
     kv_dtype: KvType = "auto",
+    stt: str = "off",
 ) -> Finding:
     """Check how many sessions of the model fit into memory."""
     if card is None:
         return _on_cpu(sizes, cpu_free_bytes, capacity)
-    plan = _plan(sizes, card, capacity, kv_dtype)
+    recognises = kyutais(stt, on_gpu=True) is not None
+    plan = _plan(sizes, card, capacity, kv_dtype, recognises=recognises)
+    if stt == "auto" and plan.most < (capacity or 1):
+        plan = _plan(sizes, card, capacity, kv_dtype)
     try:
         return ok("sessions.plan", plan.line(plan.slots(capacity)))
     except InvalidInput as error:
@@ -52,10 +57,18 @@ def _on_cpu(sizes: ModelSizes, free_bytes: int, capacity: int | None) -> Finding
     return ok("sessions.cpu", line)
 
 
-def _plan(sizes: ModelSizes, card: Card, capacity: int | None, kv_dtype: KvType) -> MemoryPlan:
+def _plan(
+    sizes: ModelSizes,
+    card: Card,
+    capacity: int | None,
+    kv_dtype: KvType,
+    *,
+    recognises: bool = False,
+) -> MemoryPlan:
     """Return the worker's plan with the type of keys and values that the worker would choose."""
     own, in_int8 = (
-        sizes.plan(card.name, card.free_bytes, on_gpu=True, int8=each) for each in (False, True)
+        sizes.plan(card.name, card.free_bytes, on_gpu=True, int8=each, recognises=recognises)
+        for each in (False, True)
     )
     return choose(
         kv_dtype, own, in_int8, own_type="bfloat16", capacity=capacity, no_kernels=None

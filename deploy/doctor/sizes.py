@@ -20,6 +20,12 @@ CODEC_SLOT_BYTES = 2 * 16 * 512 * 250 * 4 + 4 * MIB
 KEYS_AND_VALUES = 2
 
 
+# kyutai/stt-1b-en_fr (989,253,632 parameters, 16 layers of 2,048, a context of 750) with the 79 M
+# parameters of its Mimi, and a person's row of both.
+STT_BYTES = 2 * 989_253_632 + 4 * 79_308_609
+STT_ROW_BYTES = CODEC_SLOT_BYTES + 750 * kv_frame_bytes(16, 2048, 16, 2, int8=False)
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSizes:
     """The sizes of a model at one precision."""
@@ -31,8 +37,19 @@ class ModelSizes:
     context_frames: int
     voice_frames: int | None = None  # of the longest voice; None: it follows no prompts
 
-    def plan(self, device: str, free_bytes: int, *, on_gpu: bool, int8: bool = False) -> MemoryPlan:
-        """Return the worker's own plan for a device, keys and values in its own type or `int8`."""
+    def plan(
+        self,
+        device: str,
+        free_bytes: int,
+        *,
+        on_gpu: bool,
+        int8: bool = False,
+        recognises: bool = False,
+    ) -> MemoryPlan:
+        """Return the worker's own plan for a device, keys and values in its own type or `int8`.
+
+        `recognises`: Kyutai's STT runs beside the model.
+        """
         plan = MemoryPlan(
             device=device,
             on_gpu=on_gpu,
@@ -43,7 +60,8 @@ class ModelSizes:
             context_frames=self.context_frames,
             int8=int8,
         )
-        return plan.with_lm_states(self.voice_frames)
+        plan = plan.with_lm_states(self.voice_frames)
+        return plan.with_recognition(STT_BYTES, STT_ROW_BYTES) if recognises else plan
 
     def at_context(self, frames: int | None) -> "ModelSizes":
         """Return the sizes with the context of `CONTEXT`."""

@@ -32,6 +32,14 @@ def test_unasked_a_large_gpu_gets_no_more_than_anybody_has_shown() -> None:
     assert replace(MOSHI, free_bytes=400 * GIB).slots(None) == MOST_SLOTS
 
 
+def test_recognition_takes_a_row_for_each_slot_and_spare_ones() -> None:
+    """The weights and the rows of people who have left stand beside the sessions."""
+    plan = MOSHI.with_recognition(2 * GIB, 100 * 2**20)
+
+    assert plan.most < MOSHI.most
+    assert f"people's words 2.39 GiB + {plan.most} sessions of 1.60 GiB" in plan.line(plan.most)
+
+
 def test_unasked_a_cpu_gets_few_slots() -> None:
     """A CPU has memory for many, and time for few."""
     assert replace(MOSHI, on_gpu=False, free_bytes=400 * GIB).slots(None) == CPU_SLOTS

@@ -19,6 +19,7 @@ SILENT_FRAMES = 6  # before and after a prompt's text (`prompt_state.py`)
 # some 320; a longer one is refused, since each session's memory is planned for this many.
 TEXT_TOKENS = PROMPT_LIMIT // 2
 
+SPARE_ROWS = 4  # of recognition: a person who left has a row until the last words are out
 SCALE_BYTES = 2  # float16, for each head's key and each head's value
 FIXED_MARGIN_BYTES = GIB  # the device's own context, libraries and their workspaces
 MARGIN_SHARE = 0.05  # activations and fragments, as a share of everything else
@@ -53,6 +54,7 @@ class MemoryPlan:
     context_frames: int
     prompts_bytes: int = 0  # of prompts that are kept beside the slots
     renewal_bytes: int = 0  # of the LM state that reads a session's columns again
+    recognition_bytes: int = 0  # of a recogniser's weights, and of its rows beyond one a slot
     int8: bool = False  # keys and values as int8, which `frame_bytes` counts
 
     def with_lm_states(self, voice_frames: int | None) -> "MemoryPlan":
@@ -69,6 +71,14 @@ class MemoryPlan:
             slot_bytes=self.slot_bytes + prompt_bytes,
             prompts_bytes=KEPT_PROMPTS * prompt_bytes,
             renewal_bytes=self.context_frames * self.frame_bytes,
+        )
+
+    def with_recognition(self, weights_bytes: int, row_bytes: int) -> "MemoryPlan":
+        """Add the recognition of people's speech: weights, a row for each slot, and spare ones."""
+        return replace(
+            self,
+            slot_bytes=self.slot_bytes + row_bytes,
+            recognition_bytes=weights_bytes + SPARE_ROWS * row_bytes,
         )
 
     @property
@@ -94,7 +104,11 @@ class MemoryPlan:
         sessions = slots * self._one_slot(self.context_frames)
         need = self._need(slots, self.context_frames)
         margin = need - sessions - self._beside_slots()
-        beside = {"prompts": self.prompts_bytes, "renewal": self.renewal_bytes}
+        beside = {
+            "prompts": self.prompts_bytes,
+            "renewal": self.renewal_bytes,
+            "people's words": self.recognition_bytes,
+        }
         kept = "".join(f" + {what} {_size(count)}" for what, count in beside.items() if count)
         slot = f"{_size(self._one_slot(self.context_frames))} (CONTEXT={self.context_frames})"
         return (
@@ -110,7 +124,8 @@ class MemoryPlan:
         return int(bare * (1 + MARGIN_SHARE)) + FIXED_MARGIN_BYTES
 
     def _beside_slots(self) -> int:
-        return self.weights_bytes + self.prompts_bytes + self.renewal_bytes
+        beside = self.prompts_bytes + self.renewal_bytes + self.recognition_bytes
+        return self.weights_bytes + beside
 
     def _room_for_slots(self) -> int:
         spare = int((self.free_bytes - FIXED_MARGIN_BYTES) / (1 + MARGIN_SHARE))

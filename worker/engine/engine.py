@@ -12,25 +12,22 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-import numpy as np
 import structlog
 
 from protocol.personas import Persona
 from worker.engine import metrics
 from worker.engine.arrays import Pcm
+from worker.engine.calls import Calls, Command
 from worker.engine.conversation.say import Done
 from worker.engine.model import BatchedStep, Model, StepOut
-from worker.engine.slots import Deliver, Full, Occupant, SlotFailed, SlotFrame, Slots
+from worker.engine.slots import Deliver, Full, Occupant, SlotFailed, Slots
 from worker.engine.tick import Ticks
+from worker.engine.timed_step import Row, TimedStep
 
 log = structlog.get_logger(__name__)
 
-JOINS_AT_A_TIME = 4  # between two steps; each is a few writes to the device
 GAP_MARGIN_S = 0.005  # work in the gap ends this long before the next frames are due
 HANGS_S = 20.0  # a step, with its joins and its gap, that takes this long never ends
-
-Row = tuple[Occupant, Pcm, float]
-Command = tuple[Occupant, Callable[[BatchedStep], None]]
 
 
 class Engine:
@@ -48,21 +45,21 @@ class Engine:
         max_step_share: float = 0.9,
     ) -> None:
         self.model = model
-        self.window = metrics.StepWindow()
+        self._step = TimedStep(model)
+        self.window = self._step.window
         self._on_failure = on_failure
         self._max_step_s = model.frame_s * max_step_share
         self._slots = Slots(model.step.capacity)
-        self._joining: list[Occupant] = []
-        self._leaving: list[Occupant] = []
-        self._commands: list[Command] = []
+        self._calls = Calls()
         self._joined: set[Occupant] = set()  # those that the step knows; engine thread
         self._ticks = Ticks(model.frame_s)
         self._wake = threading.Condition()
         self._running = False
         self._work_left = False  # for the next gap
         self._gathered_s = 0.0
-        self._pcm = np.zeros((model.step.capacity, model.frame_samples), dtype=np.float32)
-        self._mask = np.zeros(model.step.capacity, dtype=np.bool_)
+        self._listeners = model.recognition and model.recognition.listeners
+        if self._listeners is not None:
+            self._listeners.wake = self._notify
         metrics.SLOTS_USED.set_function(lambda: self.used)
         metrics.SLOTS_FREE.set_function(lambda: self.free)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -89,9 +86,8 @@ class Engine:
 
     def stop(self) -> None:
         """End the thread after its current step. Any thread but the engine's own."""
-        with self._wake:
-            self._running = False
-            self._wake.notify()
+        self._running = False
+        self._notify()
         self._thread.join()
 
     def join(
@@ -105,7 +101,7 @@ class Engine:
             if not self._running:
                 raise Full("the engine is not running")
             occupant = self._slots.take(persona, deliver, lost)
-            self._joining.append(occupant)
+            self._calls.joining.append(occupant)
             self._ticks.joined(occupant, time.monotonic())
             self._wake.notify()
         return occupant
@@ -114,7 +110,7 @@ class Engine:
         """Free a slot at once; nothing more is delivered to this occupant. Any thread."""
         with self._wake:
             if self._slots.release(occupant):
-                self._leaving.append(occupant)
+                self._calls.leaving.append(occupant)
                 self._ticks.left(occupant)
                 self._wake.notify()
 
@@ -151,20 +147,20 @@ class Engine:
     def _command(self, occupant: Occupant, command: Callable[[BatchedStep], None]) -> None:
         with self._wake:
             if self._slots.holds(occupant):
-                self._commands.append((occupant, command))
+                self._calls.commands.append((occupant, command))
                 self._wake.notify()
 
     def _run(self) -> None:
         try:
             while self._running:
-                joining, leaving, commands, rows = self._gather()
+                calls, rows = self._gather()
                 # Native code may hang and hold the interpreter lock.
                 faulthandler.dump_traceback_later(HANGS_S, exit=True)
                 if rows:
                     self._answer(rows)
-                # After the step, where they delay no frame.
-                self._change_slots(joining, leaving)
-                self._execute(commands)
+                self._change_slots(calls)  # after the step, where they delay no frame
+                self._execute(calls.commands)
+                self._recognise(after_step=bool(rows))
                 self._use_gap()
                 faulthandler.cancel_dump_traceback_later()
         except BaseException as error:  # without its engine the worker cannot go on
@@ -172,17 +168,11 @@ class Engine:
             log.exception("engine_failed")
             self._on_failure(error)
 
-    def _gather(self) -> tuple[list[Occupant], list[Occupant], list[Command], list[Row]]:
+    def _gather(self) -> tuple[Calls, list[Row]]:
         """Sleep until there is work; take what there is, and frames if the tick's step is due."""
         with self._wake:
             rows = self._take_frames() if self._wait() else []
-            joining = self._joining[:JOINS_AT_A_TIME]
-            self._joining = self._joining[JOINS_AT_A_TIME:]
-            leaving, self._leaving = self._leaving, []
-            later = set(self._joining)
-            commands = [each for each in self._commands if each[0] not in later]
-            self._commands = [each for each in self._commands if each[0] in later]
-            return joining, leaving, commands, rows
+            return self._calls.take(), rows
 
     def _wait(self) -> bool:
         """Sleep until a step is due, or a join, leave or command waits. True: a step is due."""
@@ -191,9 +181,11 @@ class Engine:
             due_in_s = None if begins_s is None else begins_s - time.monotonic()
             if due_in_s is not None and due_in_s <= 0:
                 return True
-            if not self._running or self._joining or self._leaving or self._commands:
+            if not self._running or self._calls:
                 return False
-            if due_in_s is None and self._work_left:
+            if due_in_s is None and (
+                self._work_left or (self._listeners and self._listeners.waits)
+            ):
                 self._wake.wait(self.model.frame_s)
                 return self._ticks.complete
             self._wake.wait(due_in_s)
@@ -209,13 +201,16 @@ class Engine:
 
     def _has_calls(self) -> bool:
         """Whether a frame or a call waits, which must not wait for the gap. Holds the lock."""
-        return bool(
-            not self._running
-            or self._joining
-            or self._leaving
-            or self._commands
-            or self._ticks.is_open
-        )
+        return not self._running or bool(self._calls) or self._ticks.is_open
+
+    def _notify(self) -> None:
+        with self._wake:
+            self._wake.notify()
+
+    def _recognise(self, *, after_step: bool) -> None:
+        """Recognise what people said, as far as it ends before the next frames are due."""
+        if self._listeners and not self._listeners.use_gap(self._gap_s) and after_step:
+            metrics.RECOGNITION_PUT_OFF.inc()
 
     def _use_gap(self) -> None:
         """Do background work until the next frames are due.
@@ -240,7 +235,12 @@ class Engine:
         """
         with self._wake:
             hole = self._slots.hole()
-            if self._joining or self._leaving or hole is None or hole[0] not in self._joined:
+            if (
+                self._calls.joining
+                or self._calls.leaving
+                or hole is None
+                or hole[0] not in self._joined
+            ):
                 return False
             occupant, target = hole
             source = occupant.slot
@@ -258,13 +258,12 @@ class Engine:
                 return self.model.frame_s
         return self.model.frame_s - GAP_MARGIN_S - since_s
 
-    def _change_slots(self, joining: list[Occupant], leaving: list[Occupant]) -> None:
+    def _change_slots(self, calls: Calls) -> None:
         """Pass leaves and joins to the step, leaves first: a slot may have both."""
-        for occupant in leaving:
-            if occupant in self._joined:
-                self._joined.remove(occupant)
-                self.model.step.leave(occupant.slot)
-        for occupant in joining:
+        for occupant in filter(self._joined.__contains__, calls.leaving):
+            self._joined.remove(occupant)
+            self.model.step.leave(occupant.slot)
+        for occupant in calls.joining:
             if self._slots.holds(occupant):
                 self._joined.add(occupant)
                 with self._failing_alone(occupant):
@@ -279,43 +278,18 @@ class Engine:
 
     def _answer(self, rows: list[Row]) -> None:
         begun_s = time.monotonic()
-        self._deliver(rows, self._step(rows))
+        self._deliver(rows, self._step.run(rows))
         with self._wake:
             self._ticks.took(time.monotonic() - begun_s)
-
-    def _step(self, rows: list[Row]) -> StepOut:
-        self._mask[:] = False
-        for occupant, pcm, _ in rows:
-            self._pcm[occupant.slot] = pcm
-            self._mask[occupant.slot] = True
-        begun_s = time.perf_counter()
-        out = self.model.step.run(self._pcm, self._mask)
-        took_s = time.perf_counter() - begun_s
-        metrics.STEP_S.observe(took_s)
-        metrics.STEP_ROWS.observe(len(rows))
-        self.window.add(took_s)
-        return out
 
     def _deliver(self, rows: list[Row], out: StepOut) -> None:
         """Deliver each row to its occupant, unless the slot changed hands during the step."""
         for occupant, _, arrived_s in rows:
             if not self._slots.holds(occupant) or not out.valid[occupant.slot]:
                 continue
-            slot = occupant.slot
-            frame = SlotFrame(
-                pcm=out.pcm[slot].copy(),
-                text=int(out.text[slot]),
-                unforced_text=int(out.unforced_text[slot]),
-                index=occupant.frames,
-                arrived_s=arrived_s,
-            )
-            occupant.frames += 1
             with self._failing_alone(occupant):  # its room's loop may be closed
-                occupant.deliver(frame)
-            took_s = time.monotonic() - arrived_s
-            metrics.FRAME_S.observe(took_s)
-            if took_s > self.model.frame_s:
-                metrics.LATE_FRAMES.inc()
+                occupant.deliver(occupant.frame_of(out, arrived_s))
+            metrics.count_frame(time.monotonic() - arrived_s, self.model.frame_s)
 
     @contextmanager
     def _failing_alone(self, occupant: Occupant) -> Generator[None]:

@@ -9,14 +9,12 @@ import psutil
 import torch
 from moshi.models.compression import MimiModel
 from moshi.models.lm import LMModel
-from moshi.modules.transformer import StreamingMultiheadAttention
 from safetensors import SafetensorError
-from sentencepiece import SentencePieceProcessor
 
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.personas import load_catalogue
-from worker.engine.capacity import MemoryPlan, kv_frame_bytes
+from worker.engine.capacity import MemoryPlan
 from worker.engine.conversation.prompt_state import PromptReading
 from worker.engine.conversation.renewal import RenewalRules
 from worker.engine.conversation.repertoire import read_repertoire
@@ -26,7 +24,15 @@ from worker.engine.files import pocket
 from worker.engine.files.model_config import usual_sampling
 from worker.engine.files.model_files import CODEC_NAME, ModelFiles, find_model
 from worker.engine.files.shapes import is_prompted
-from worker.engine.files.weight_files import read_shapes, what_is_wrong
+from worker.engine.files.sizes import (
+    CODEC_STATE_BYTES,
+    attention_bytes,
+    frame_bytes,
+    head_dim,
+    weights_bytes,
+)
+from worker.engine.files.tokenizer import pieces_of, read_tokenizer
+from worker.engine.files.weight_files import read_shapes
 from worker.engine.files.weights import bare_lm, load_codec, load_lm
 from worker.engine.kv_choice import KvChoice, choose
 from worker.engine.model import Model
@@ -37,7 +43,6 @@ from worker.engine.step import MoshiStep
 Progress = Callable[[str], None]
 
 REAL_TIME_PARAMETERS = 50_000_000  # a CPU core computes no more in 80 ms
-CODEC_STATE_BYTES = 4 * 2**20  # of a slot: convolutions' memory, tokens, sound, beside attention
 
 
 def load_model(settings: Settings, progress: Progress) -> Model:
@@ -65,7 +70,7 @@ def _assemble(
     if device.type == "cpu":
         torch.set_num_threads(settings.torch_threads)
     bare = bare_lm(files, dtype, settings.context)
-    tokenizer = _tokenizer(files, bare)
+    tokenizer = read_tokenizer(files, bare.text_card)
     prompted = is_prompted(files.config, read_shapes(*files.lm))
     usual, lines = usual_sampling(files.name, files.config)
     for line in lines:
@@ -86,7 +91,7 @@ def _assemble(
         lm = load_lm(files, device, dtype, context=settings.context, progress=progress)
         reading = PromptReading(
             encode=tokenizer.encode,
-            pieces=_pieces(lm, tokenizer),
+            pieces=pieces_of(lm, tokenizer),
             prompted=prompted,
             # Kyutai's own codec, which all its models share
             released=files.codec.name == CODEC_NAME and files.codec_config is None,
@@ -166,15 +171,8 @@ def _choose_kv(
         in_int8,
         own_type=str(dtype).removeprefix("torch."),
         capacity=settings.capacity,
-        no_kernels=why_no_kernels(device, dtype, lm.dim // _heads(lm)),
+        no_kernels=why_no_kernels(device, dtype, head_dim(lm)),
     )
-
-
-def _heads(lm: LMModel) -> int:
-    attention = next(
-        each for each in lm.transformer.modules() if isinstance(each, StreamingMultiheadAttention)
-    )
-    return attention.num_heads
 
 
 def plan_memory(
@@ -191,36 +189,18 @@ def plan_memory(
     `int8`: keys and values of the language model as int8.
     """
     name, free_bytes = _free(device)
-    depformer_bytes = _attention_bytes(lm.depformer, dtype) if lm.depformer is not None else 0
-    context = lm.context or 1
-    value_bytes = torch.finfo(dtype).bits // 8
-    frame_bytes = kv_frame_bytes(
-        len(lm.transformer.layers), lm.dim, _heads(lm), value_bytes, int8=int8
-    )
+    depformer_bytes = attention_bytes(lm.depformer, dtype) if lm.depformer is not None else 0
     plan = MemoryPlan(
         device=name,
         on_gpu=device.type == "cuda",
         free_bytes=free_bytes,
-        weights_bytes=sum(each.numel() * each.element_size() for each in lm.parameters()),
-        frame_bytes=frame_bytes,
-        slot_bytes=depformer_bytes + _attention_bytes(mimi, torch.float32) + CODEC_STATE_BYTES,
-        context_frames=context,
+        weights_bytes=weights_bytes(lm),
+        frame_bytes=frame_bytes(lm, dtype, int8=int8),
+        slot_bytes=depformer_bytes + attention_bytes(mimi, torch.float32) + CODEC_STATE_BYTES,
+        context_frames=lm.context or 1,
         int8=int8,
     )
     return plan.with_lm_states(voice_frames)
-
-
-def _attention_bytes(model: torch.nn.Module, dtype: torch.dtype) -> int:
-    """Return the bytes of a slot's keys and values (moshi 0.2.13 transformer.py `RingKVCache`)."""
-    return (
-        sum(
-            2 * (each.context or each.weights_per_step) * (each.embed_dim // each.kv_repeat)
-            for each in model.modules()
-            if isinstance(each, StreamingMultiheadAttention)
-        )
-        * torch.finfo(dtype).bits
-        // 8
-    )
 
 
 def _size_lines(lm: LMModel, device: torch.device, dtype: torch.dtype) -> Iterator[str]:
@@ -228,35 +208,3 @@ def _size_lines(lm: LMModel, device: torch.device, dtype: torch.dtype) -> Iterat
     yield f"{parameters / 1e6:.1f} M parameters in {str(dtype).removeprefix('torch.')}"
     if device.type == "cpu" and parameters > REAL_TIME_PARAMETERS:
         yield "This model is too large to keep up on a CPU: expect gaps in every sentence"
-
-
-def _tokenizer(files: ModelFiles, lm: LMModel) -> SentencePieceProcessor:
-    try:
-        tokenizer = SentencePieceProcessor(str(files.tokenizer))
-    except (RuntimeError, OSError) as error:
-        why = what_is_wrong(files.tokenizer)
-        raise InvalidInput(
-            f"MODEL={files.name!r}: {files.tokenizer.name} is no sentencepiece model"
-            + (f": {why}" if why else "")
-        ) from error
-    if tokenizer.vocab_size() > lm.text_card:
-        raise InvalidInput(
-            f"MODEL={files.name!r}: {files.tokenizer.name} has {tokenizer.vocab_size()} pieces, "
-            f"but the model knows {lm.text_card}: they belong to different models"
-        )
-    return tokenizer
-
-
-def _pieces(lm: LMModel, tokenizer: SentencePieceProcessor) -> tuple[str | None, ...]:
-    """Return the piece of each text token; None for padding, control, unknown."""
-    padding = {lm.text_padding_token_id, lm.end_of_text_padding_id}
-    known = tokenizer.vocab_size()
-    return tuple(
-        None
-        if token in padding
-        or token >= known
-        or tokenizer.is_control(token)
-        or tokenizer.is_unknown(token)
-        else tokenizer.id_to_piece(token)
-        for token in range(lm.text_card)
-    )

@@ -22,8 +22,25 @@ RENEWED_SLOTS = Counter("moshi_renewed_slots", "Slots renewed alone", ["reason"]
 FAILED_SLOTS = Counter(
     "moshi_failed_slots", "Sessions that lost their slot to an error of their own"
 )
+RECOGNITION_STEP_S = Histogram(
+    "moshi_recognition_step_seconds", "Time of one step over people's speech", buckets=BUCKETS_S
+)
+RECOGNITION_PUT_OFF = Counter(
+    "moshi_recognition_put_off", "Ticks in which people's words waited, for voices go first"
+)
+UNRECOGNISED_FRAMES = Counter(
+    "moshi_unrecognised_frames", "Frames of people's speech that waited too long for recognition"
+)
 SLOTS_USED = Gauge("moshi_slots_used", "Slots taken")
 SLOTS_FREE = Gauge("moshi_slots_free", "Slots left")
+
+
+def count_frame(took_s: float, frame_s: float) -> None:
+    """Count a frame that was delivered `took_s` after it arrived, late or in time."""
+    FRAME_S.observe(took_s)
+    if took_s > frame_s:
+        LATE_FRAMES.inc()
+
 
 WINDOW_STEPS = 750  # a minute of steps
 FEW_STEPS = WINDOW_STEPS // 100

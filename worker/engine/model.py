@@ -11,6 +11,7 @@ from protocol.sampling import UsualSampling
 from worker.engine.arrays import Mask, Pcm, Tokens
 from worker.engine.conversation.repertoire import Repertoire
 from worker.engine.conversation.say import Done
+from worker.engine.recognition.listeners import Recognition
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class Model:
     tokenizer: bytes = b""  # a sentencepiece model, to count them
     sampling: UsualSampling = field(default_factory=UsualSampling)  # the model's own
     padding: int = 3  # the text token that says nothing
+    recognition: Recognition | None = None  # of people's speech, beside the step
     keys_and_values: str = ""  # their type and why, one sentence for people
     note: str = ""  # one sentence for people, shown in log and page
     sample_rate_hz: int = 24_000

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from protocol.personas import Persona
 from worker.engine.arrays import Pcm
+from worker.engine.model import StepOut
 
 INBOX_FRAMES = 3  # 240 ms; older frames would only add delay
 
@@ -55,6 +56,17 @@ class Occupant:
     inbox: deque[tuple[Pcm, float]] = field(default_factory=deque[tuple[Pcm, float]])
     frames: int = 0
     dropped: int = 0
+
+    def frame_of(self, out: StepOut, arrived_s: float) -> SlotFrame:
+        """Return this occupant's next frame, from its row of a step's output."""
+        self.frames += 1
+        return SlotFrame(
+            pcm=out.pcm[self.slot].copy(),
+            text=int(out.text[self.slot]),
+            unforced_text=int(out.unforced_text[self.slot]),
+            index=self.frames - 1,
+            arrived_s=arrived_s,
+        )
 
 
 class Slots:

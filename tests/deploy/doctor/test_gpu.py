@@ -100,6 +100,16 @@ def test_no_gpu(nvidia_smi: Path) -> None:
     ]
 
 
+def test_the_plan_counts_the_recogniser_where_it_fits() -> None:
+    """Kyutai's STT beside a 7B on 80 GB; on a card that has no room for it, not by itself."""
+    large = sessions(SEVEN_B, card(81_559), CPU_BYTES, None, "bf16", "auto")
+    small = sessions(SEVEN_B, card(19_900), CPU_BYTES, None, "bf16", "auto")
+
+    assert "+ people's words 2.58 GiB + 35 sessions of 1.59 GiB" in large.found
+    assert small.state == State.OK
+    assert "people's words" not in small.found
+
+
 @pytest.mark.parametrize(
     ("total_mib", "kv_dtype", "beside", "need"),
     [

@@ -27,13 +27,10 @@ from worker.engine.capacity import MemoryPlan
 from worker.engine.conversation.voices import longest_of, read_voices
 from worker.engine.files.model_files import LM_NAME, ModelFiles, find_model
 from worker.engine.files.shapes import is_prompted
+from worker.engine.files.sizes import CODEC_STATE_BYTES, attention_bytes
 from worker.engine.files.weight_files import read_shapes
 from worker.engine.files.weights import Unfilled, bare_lm, load_codec
-from worker.engine.load import (
-    CODEC_STATE_BYTES,
-    _attention_bytes,
-    plan_memory,
-)
+from worker.engine.load import plan_memory
 
 REVISION = "0" * 40
 SEVEN_B_NAME = "kyutai/moshiko-pytorch-bf16"
@@ -272,7 +269,7 @@ def planned(files: ModelFiles, context: int | None = None) -> tuple[MemoryPlan, 
     if is_prompted(files.config, read_shapes(*files.lm)):
         voice_frames = longest_of(read_voices(files.voices, NO_VOICES, 24_000), mimi.frame_size)
     plan = plan_memory(lm, mimi, CPU, torch.bfloat16, voice_frames)
-    return plan, _attention_bytes(mimi, torch.float32) + CODEC_STATE_BYTES
+    return plan, attention_bytes(mimi, torch.float32) + CODEC_STATE_BYTES
 
 
 @pytest.mark.parametrize("kind", ["moshi", "personaplex"])

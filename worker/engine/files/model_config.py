@@ -16,6 +16,7 @@ from protocol.sampling import MOST_AUDIO_TOP_K, MOST_TEXT_TOP_K, UsualSampling
 Config = Mapping[str, Any]
 
 KINDS = ("moshi", "personaplex")  # of `model_type`; without it the weights decide
+RECOGNISERS = ("stt",)  # models of speech recognition (moshi 0.2.13 run_inference.py)
 FILE_NAMES = ("moshi_name", "mimi_name", "mimi_config_name", "tokenizer_name", "lora_name")
 # Types of values, and their description in messages. null counts as absent.
 TYPES: dict[str, tuple[tuple[type, ...], str]] = {
@@ -40,15 +41,19 @@ MOST_TOP_K = {"top_k": MOST_AUDIO_TOP_K, "top_k_text": MOST_TEXT_TOP_K}
 WITHOUT_EFFECT = ("check", "support_out_of_sync", "cfg_is_masked_until", "cfg_is_no_text")
 
 
-def checked(model: str, config: Config) -> Config:
-    """Return a model's config.json without its nulls; raise `InvalidInput` for what cannot run."""
+def checked(model: str, config: Config, kinds: tuple[str, ...] = KINDS) -> Config:
+    """Return a model's config.json without its nulls; raise `InvalidInput` for what cannot run.
+
+    `kinds` are the values of `model_type` that are expected; its absence stands for the first of
+    `KINDS`.
+    """
     config = {name: value for name, value in config.items() if value is not None or _a_size(name)}
     for name, (types, expected) in TYPES.items():
         value = config.get(name)
         right = isinstance(value, types) and (bool in types or not isinstance(value, bool))
         if name in config and not right:
             raise _refused(model, f"{name}={value!r:.80}: expected {expected}")
-    _refuse_other_kinds(model, config)
+    _refuse_other_kinds(model, config, kinds)
     _refuse_unclear_lora(model, config)
     _refuse_positions(model, config)
     usual_sampling(model, config)
@@ -100,12 +105,13 @@ def usual_sampling(model: str, config: Config) -> tuple[UsualSampling, list[str]
     return usual, lines
 
 
-def _refuse_other_kinds(model: str, config: Config) -> None:
+def _refuse_other_kinds(model: str, config: Config, kinds: tuple[str, ...]) -> None:
     kind = config.get("model_type") or KINDS[0]
-    if kind not in KINDS:
+    if kind not in kinds:
+        purpose = "conversations" if kinds is KINDS else "speech recognition"
         raise InvalidInput(
-            f"MODEL={model!r}: model_type={kind!r} is no model for conversations; "
-            f"expected {' or '.join(map(repr, KINDS))}"
+            f"MODEL={model!r}: model_type={kind!r} is no model for {purpose}; "
+            f"expected {' or '.join(map(repr, kinds))}"
         )
     if conditions := config.get("conditioners"):
         raise InvalidInput(

@@ -16,7 +16,7 @@ from typing import Any
 from protocol.errors import InvalidInput
 from worker.engine.files import hub_files, other_formats, pocket
 from worker.engine.files.hub_files import OfHub, Progress
-from worker.engine.files.model_config import Config, checked
+from worker.engine.files.model_config import KINDS, Config, checked
 from worker.engine.files.weight_files import what_is_wrong
 
 LM_NAME, LORA_NAME = "model.safetensors", "lora.safetensors"
@@ -54,19 +54,25 @@ class ModelFiles:
 
 
 def find_model(
-    model: str, progress: Progress, *, download: bool = True, most_bytes: int | None = None
+    model: str,
+    progress: Progress,
+    *,
+    download: bool = True,
+    most_bytes: int | None = None,
+    kinds: tuple[str, ...] = KINDS,
 ) -> ModelFiles:
     """Find the files of the folder or repository `model`; missing ones are downloaded if allowed.
 
-    Weights of more than `most_bytes` are not: there is no memory for them.
+    Weights of more than `most_bytes` are not: there is no memory for them. `kinds` are those of
+    `model_type` that are expected.
 
     Raises `InvalidInput` that names the file and says what to do, `MissingFile` where one is not
     there.
     """
     of_hub = partial(hub_files.download, progress, most_bytes) if download else hub_files.cached
-    fetch = _source(model, of_hub)
+    fetch = _source(model, of_hub, kinds)
     path = fetch("config.json")
-    config = checked(model, {} if path is None else _read_json(model, path))
+    config = checked(model, {} if path is None else _read_json(model, path), kinds)
     codec_config = config.get("mimi_config_name")
     lm = _language_model(model, fetch, config, most_bytes)
     return ModelFiles(
@@ -83,14 +89,14 @@ def find_model(
     )
 
 
-def _source(model: str, of_hub: OfHub) -> Fetch:
+def _source(model: str, of_hub: OfHub, kinds: tuple[str, ...]) -> Fetch:
     """Return how to find a name of config.json: the model's own file, hf:// or file://.
 
     Upstream's `hf_get` (moshi 0.2.13 loaders.py) knows hf:// and file:// in folders and in
     repositories; here a repository of the hub may not name files of this machine.
     """
     folder = pocket.FOLDER if model == pocket.NAME else Path(model).expanduser()
-    own = _own_files(model, folder, of_hub)
+    own = _own_files(model, folder, of_hub, kinds)
 
     def fetch(name: str) -> Path | None:
         if name.startswith("hf://"):
@@ -105,11 +111,12 @@ def _source(model: str, of_hub: OfHub) -> Fetch:
     return fetch
 
 
-def _own_files(model: str, folder: Path, of_hub: OfHub) -> Fetch:
+def _own_files(model: str, folder: Path, of_hub: OfHub, kinds: tuple[str, ...]) -> Fetch:
     if folder.is_dir():
         return lambda name: folder / name if (folder / name).exists() else None
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", model):
-        if model.startswith("kyutai/"):  # refused before anything is fetched
+        # Refused before anything is fetched. Recognisers for candle have PyTorch's names.
+        if model.startswith("kyutai/") and kinds is KINDS:
             other_formats.refuse_by_name(model)
         return lambda name: None if name == VOICES_FOLDER else of_hub(model, name)
     if folder.is_file():

@@ -17,10 +17,11 @@ from torch.overrides import TorchFunctionMode
 from protocol.errors import InvalidInput
 from worker.engine.files import other_formats
 from worker.engine.files.hub_files import Progress
+from worker.engine.files.model_config import RECOGNISERS
 from worker.engine.files.model_files import ModelFiles
 from worker.engine.files.shapes import agent_steps, lm_sizes, rows_taken, takes
 from worker.engine.files.weight_files import read_shapes, shapes_by_file
-from worker.engine.network.unsupported import refuse_unsupported
+from worker.engine.network.unsupported import refuse_recogniser, refuse_unsupported
 
 RATE_HZ, FRAME_SAMPLES = 24_000, 1920  # of the rooms' grid: 80 ms
 
@@ -66,7 +67,10 @@ def bare_lm(files: ModelFiles, dtype: torch.dtype, context: int | None) -> LMMod
                 dtype=dtype,
                 lm_kwargs_overrides=overrides,
             )
-        refuse_unsupported(lm)
+        if files.config.get("model_type") in RECOGNISERS:
+            refuse_recogniser(lm)
+        else:
+            refuse_unsupported(lm)
     except Exception as error:  # LMModel raises whatever a wrong value leads to
         why = str(error) or type(error).__name__
         raise InvalidInput(

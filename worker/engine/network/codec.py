@@ -6,7 +6,7 @@ captured as one CUDA graph. Engine thread only.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from moshi.models.compression import MimiModel
@@ -35,9 +35,18 @@ class CodecWeights:
         assert isinstance(quantizer, SplitResidualVectorQuantizer)
         self.mimi = mimi
         self.quantizers = [_Nearest(quantizer.rvq_first), _Nearest(quantizer.rvq_rest)]
-        tables = [*_tables(quantizer.rvq_first), *_tables(quantizer.rvq_rest)]
-        self.table = torch.cat(tables)  # [K * card, C]
-        self.first = torch.arange(len(tables), device=self.table.device) * tables[0].shape[0]
+        self._parts = (quantizer.rvq_first, quantizer.rvq_rest)
+
+    @cached_property
+    def table(self) -> torch.Tensor:
+        """Vectors that the decoder reads, `[K * card, C]`; not made where only an encoder runs."""
+        return torch.cat([table for part in self._parts for table in _tables(part)])
+
+    @cached_property
+    def first(self) -> torch.Tensor:
+        """Where each codebook begins in the table, `[K]`."""
+        card = self.mimi.cardinality
+        return torch.arange(len(self.table) // card, device=self.table.device) * card
 
 
 class Encoder:
@@ -66,7 +75,7 @@ class Decoder:
 
     def __init__(self, weights: CodecWeights, rows: Rows) -> None:
         mimi = weights.mimi
-        self._weights = weights
+        self._table, self._first = weights.table, weights.first
         self._stages = [
             _stage(mimi.get_submodule("upsample"), rows, "mouth.up"),
             _transformer(mimi.decoder_transformer, rows, "mouth.transformer"),
@@ -75,8 +84,7 @@ class Decoder:
 
     def __call__(self, codes: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
         """Decode one frame of every row, no negative codes; the rows of `exec_mask` advance."""
-        table = self._weights.table
-        x = F.embedding(codes + self._weights.first, table).sum(dim=1)[:, :, None]
+        x = F.embedding(codes + self._first, self._table).sum(dim=1)[:, :, None]
         for stage in self._stages:
             x = stage(x, exec_mask)
         return x[:, 0]

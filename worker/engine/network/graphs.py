@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import torch
 from moshi.utils.compile import no_compile
 
+from worker.engine.network.captured import Captured
 from worker.engine.network.codec import CodecWeights, Decoder, Encoder
 from worker.engine.network.language import Language, Weights
 from worker.engine.network.memory import Memory, Port
 from worker.engine.network.sampler import Widths
-
-WARM_UP_STEPS = 3
 
 # Columns of the port for whole numbers. From COLUMN on: the tokens that the model read, then the
 # user's codes of the frame that came in.
@@ -43,7 +42,7 @@ class Ports:
         )
 
 
-class StepGraph:
+class StepGraph(Captured):
     """One step for the first `batch` slots, from the ports to the ports."""
 
     def __init__(
@@ -58,6 +57,7 @@ class StepGraph:
         keeps_first: bool,
     ) -> None:
         """`keeps_first`: a session's first frame counts for the encoder, see `MoshiStep`."""
+        super().__init__()
         codec = memory.rows(batch, "codec")
         self._pcm = ports.pcm_in.device[:batch, None]
         self._exec = ports.exec_in.device[:batch]
@@ -71,33 +71,8 @@ class StepGraph:
             widths,
         )
         self._users, self._streams = weights.user_codebooks, 1 + weights.lm.n_q
-        self._graph: torch.cuda.CUDAGraph | None = None
 
-    def run(self) -> None:
-        """Compute the step, or replay it."""
-        if self._graph is None:
-            self._compute()
-        else:
-            self._graph.replay()
-
-    def capture(self, first: "StepGraph") -> None:
-        """Record the step as one graph, in the memory pool of `first`, which may be this one.
-
-        No row may be set to run: recording must change nothing.
-        """
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(WARM_UP_STEPS):
-                self._compute()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        pool = None if first is self or first._graph is None else first._graph.pool()
-        with torch.cuda.graph(graph, pool=pool):
-            self._compute()
-        self._graph = graph
-
-    @no_compile()  # which would need a C compiler at run time, and seconds at the first call
+    @no_compile()
     def _compute(self) -> None:
         exec_mask = self._exec
         # A NaN would persist in the encoder's state.

@@ -53,7 +53,7 @@ class Weights:
         self.delays = torch.tensor(lm.delays, device=device)
         initial = [lm.text_initial_token_id, *[lm.initial_token_id] * lm.n_q]
         self.initial = torch.tensor(initial, device=device)  # [1 + n_q]
-        self.embed = _embedder(lm)
+        self.embed = embedder(lm)
         self.norm = norm(lm.out_norm)
         self.depformer_in: Projections = _stacked(list(lm.depformer_in))
 
@@ -223,7 +223,7 @@ def positions(lm_state: Snapshot) -> int:
     return int(lm_state.rows["lm.transformer.offset"])
 
 
-def _embedder(lm: LMModel) -> Op:
+def embedder(lm: LMModel) -> Op:
     """Return the sum of embeddings, `[…, 1 + n_q]` → `[…, dim]`; negative tokens add nothing.
 
     One look-up in one table for all streams. The model's own tables become views of it.

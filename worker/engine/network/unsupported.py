@@ -29,6 +29,15 @@ def refuse_unsupported(lm: LMModel) -> None:
     _refuse_depformer(lm.depformer)
 
 
+def refuse_recogniser(lm: LMModel) -> None:
+    """Raise `UnsupportedModel` for a model that does not recognise speech as Kyutai's do."""
+    if lm.dep_q or lm.fuser is not None:
+        raise UnsupportedModel(f"dep_q={lm.dep_q}: expected 0, for words alone, and no conditions")
+    if any(lm.delays):
+        raise UnsupportedModel("delays: expected 0 for every stream of a model that recognises")
+    refuse_transformer(lm.transformer)
+
+
 def _refuse_depformer(module: StreamingTransformer) -> None:
     if module.positional_embedding != "none":
         raise UnsupportedModel(

@@ -1,0 +1,206 @@
+"""People's frames and their recognition: rows, inboxes, and voices before words."""
+
+import itertools
+import time
+
+import numpy as np
+import pytest
+from prometheus_client import REGISTRY
+
+from harness.servers import wait_until
+from tests.engine.test_engine import PERSONA, FakeStep, pcm
+from worker.engine.arrays import Mask, Pcm
+from worker.engine.engine import Engine
+from worker.engine.model import Model
+from worker.engine.recognition.listeners import (
+    INBOX_FRAMES,
+    SLOWEST_OF,
+    HeardFrame,
+    Listener,
+    Listeners,
+    Recognition,
+    RecognitionOut,
+)
+from worker.engine.slots import SlotFrame
+
+SAMPLES = 4
+FLUSH = 3
+ALWAYS = 1.0
+
+
+class FakeRecognition:
+    """Answers each row with its sample times 100, plus how often it was run since it began."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.runs = np.zeros(capacity, dtype=np.int64)
+        self.masks: list[list[bool]] = []
+        self.takes_s = 0.0
+
+    def join(self, row: int) -> None:
+        self.runs[row] = 0
+
+    def run(self, pcm: Pcm, exec_mask: Mask) -> RecognitionOut:
+        time.sleep(self.takes_s)
+        self.runs += exec_mask
+        self.masks.append(exec_mask.tolist())
+        text = (pcm[:, 0] * 100).astype(np.int64) + self.runs
+        return RecognitionOut(text, np.zeros(self.capacity), exec_mask.copy())
+
+
+def make(capacity: int = 2) -> tuple[FakeRecognition, Listeners]:
+    """Listeners over a fake step."""
+    step = FakeRecognition(capacity)
+    return step, Listeners(step, SAMPLES, FLUSH)
+
+
+def opened(listeners: Listeners) -> tuple[Listener, list[HeardFrame | None]]:
+    """A row, and what it is told."""
+    heard: list[HeardFrame | None] = []
+    listener = listeners.open(heard.append)
+    assert listener is not None
+    return listener, heard
+
+
+def tokens(heard: list[HeardFrame | None]) -> list[tuple[int, int]]:
+    """The index and token of each frame."""
+    return [(each.index, each.token) for each in heard if each is not None]
+
+
+def test_every_frame_is_heard_in_order_and_rows_advance_together() -> None:
+    """Two people's frames of a tick are one step."""
+    step, listeners = make()
+    anna, of_anna = opened(listeners)
+    ben, of_ben = opened(listeners)
+    for value in (1.0, 2.0):
+        anna.push(pcm(value))
+        ben.push(pcm(value + 4))
+    assert listeners.use_gap(lambda: ALWAYS)
+
+    assert tokens(of_anna) == [(0, 101), (1, 202)]
+    assert tokens(of_ben) == [(0, 501), (1, 602)]
+    assert step.masks == [[True, True], [True, True]]
+
+
+def test_a_closed_row_gives_its_last_words_and_is_another_persons() -> None:
+    """Silence follows what was pushed, `None` follows the last frame, then the row begins anew."""
+    _, listeners = make(1)
+    anna, of_anna = opened(listeners)
+    anna.push(pcm(1.0))
+    anna.close()
+    anna.push(pcm(9.0))
+    assert listeners.open(of_anna.append) is None
+    listeners.use_gap(lambda: ALWAYS)
+    _, of_ben = ben = opened(listeners)
+    ben[0].push(pcm(2.0))
+    listeners.use_gap(lambda: ALWAYS)
+
+    assert tokens(of_anna) == [(0, 101), (1, 2), (2, 3), (3, 4)]
+    assert of_anna[-1] is None
+    assert tokens(of_ben) == [(0, 201)]
+
+
+def test_frames_that_wait_too_long_are_dropped_and_counted() -> None:
+    """The latest two seconds are kept, and their indexes tell what is missing."""
+    before = REGISTRY.get_sample_value("moshi_unrecognised_frames_total") or 0.0
+    _, listeners = make()
+    anna, heard = opened(listeners)
+    for value in range(INBOX_FRAMES + 3):
+        anna.push(pcm(float(value)))
+    listeners.use_gap(lambda: ALWAYS)
+
+    assert [index for index, _ in tokens(heard)] == list(range(3, INBOX_FRAMES + 3))
+    assert REGISTRY.get_sample_value("moshi_unrecognised_frames_total") == before + 3
+
+
+def test_a_step_that_would_not_end_in_time_is_put_off() -> None:
+    """A step runs where as much time is left as the slowest of the last ones took."""
+    step, listeners = make()
+    step.takes_s = 0.02
+    anna, heard = opened(listeners)
+    anna.push(pcm(1.0))
+    assert listeners.use_gap(lambda: ALWAYS)
+    anna.push(pcm(1.0))
+
+    assert not listeners.use_gap(lambda: 0.019)
+    assert len(heard) == 1
+    assert listeners.use_gap(lambda: 0.2)
+    assert len(heard) == 2
+
+
+def test_one_slow_step_does_not_keep_words_out() -> None:
+    """After a second without a step, the usual time of a step is what counts."""
+    step, listeners = make()
+    anna, heard = opened(listeners)
+    for takes_s in (0.0, 0.0, 0.1):
+        step.takes_s = takes_s
+        anna.push(pcm(1.0))
+        listeners.use_gap(lambda: ALWAYS)
+    anna.push(pcm(1.0))
+    tries = (listeners.use_gap(lambda: 0.05) for _ in itertools.count())
+
+    assert next(n for n, ran in enumerate(tries) if ran) == SLOWEST_OF + 1
+    assert len(heard) == 4
+
+
+def test_a_persons_broken_room_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """An error in a delivery is the row's own."""
+    _, listeners = make()
+
+    def broken(heard: HeardFrame | None) -> None:
+        raise RuntimeError("the loop is closed")
+
+    anna = listeners.open(broken)
+    ben, of_ben = opened(listeners)
+    assert anna is not None
+    for listener in (anna, ben):
+        listener.push(pcm(1.0))
+    listeners.use_gap(lambda: ALWAYS)
+
+    assert tokens(of_ben) == [(0, 101)]
+
+
+def engine_with(step: FakeRecognition) -> tuple[Engine, Listeners]:
+    """An engine of frames of 80 ms over fakes."""
+    listeners = Listeners(step, SAMPLES, FLUSH)
+    recognition = Recognition("fake", listeners, str, bool, 3, 0, 0.5, has_pauses=False)
+    model = Model("fake", FakeStep(2), (), (), sample_rate_hz=50, frame_samples=SAMPLES)
+    object.__setattr__(model, "recognition", recognition)
+    failures: list[BaseException] = []
+    engine = Engine(model, failures.append)
+    engine.start()
+    return engine, listeners
+
+
+def test_words_come_without_any_persona() -> None:
+    """In a room of people alone the engine wakes for their words."""
+    engine, listeners = engine_with(FakeRecognition(2))
+    anna, heard = opened(listeners)
+    anna.push(pcm(1.0))
+    wait_until(lambda: len(heard) == 1, "a token")
+    anna.close()
+    wait_until(lambda: heard[-1] is None, "the end")
+    engine.stop()
+
+
+def test_voices_are_never_late_for_words() -> None:
+    """A step of recognition longer than a tick does not run beside voices, and is counted."""
+    before = REGISTRY.get_sample_value("moshi_recognition_put_off_total") or 0.0
+    step = FakeRecognition(2)
+    engine, listeners = engine_with(step)
+    anna, heard = opened(listeners)
+    anna.push(pcm(1.0))
+    step.takes_s = 0.1
+    wait_until(lambda: len(heard) == 1, "the first token, whose time is unknown")
+    frames: list[SlotFrame] = []
+    occupant = engine.join(PERSONA, frames.append)
+    due_s = time.monotonic()
+    for tick in range(SLOWEST_OF):
+        time.sleep(max(0.0, due_s + tick * 0.08 - time.monotonic()))
+        anna.push(pcm(1.0))
+        engine.push(occupant, pcm(1.0))
+    wait_until(lambda: len(frames) == SLOWEST_OF, "every frame")
+    engine.stop()
+
+    assert len(step.masks) == len(heard) == 1
+    assert (REGISTRY.get_sample_value("moshi_recognition_put_off_total") or 0.0) > before

@@ -1,0 +1,104 @@
+"""A model of speech recognition over rows: Mimi's encoder, then a language model of text alone.
+
+Equal to moshi 0.2.13 run_inference.py with `model_type` "stt": a greedy `LMGen` with `dep_q` 0. The
+model reads initial tokens at position 0 and the first frame at position 1. Engine thread only.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from moshi.models.compression import MimiModel
+from moshi.models.lm import LMModel
+from moshi.utils.compile import no_compile
+
+from worker.engine.kv_choice import KvMemory
+from worker.engine.network.captured import Captured
+from worker.engine.network.codec import CodecWeights, Encoder
+from worker.engine.network.language import embedder
+from worker.engine.network.memory import Memory, Port
+from worker.engine.network.transformer import RingTransformer, norm
+from worker.engine.network.unsupported import refuse_recogniser
+
+# Kyutai's heads foretell a pause of 0.5, 1, 2 and 3 s; the third ends turns in their client
+# (delayed-streams-modeling 6966635 stt_from_mic_mlx.py), by the first of its six classes.
+PAUSE_HEAD = 2
+TEXT, PAUSE, FINITE, NUMBERS = range(4)  # columns of the port for whole numbers
+CHANCES = 1_000_000_000  # a chance is carried out as a whole number of billionths
+
+
+class RecogniserWeights:
+    """A recogniser's weights, and what is derived from them once for all batch sizes."""
+
+    def __init__(self, lm: LMModel, mimi: MimiModel, stored: KvMemory) -> None:
+        refuse_recogniser(lm)
+        self.lm, self.stored = lm, stored
+        self.codec = CodecWeights(mimi)
+        initial = [lm.text_initial_token_id, *[lm.initial_token_id] * lm.n_q]
+        self.initial = torch.tensor(initial, device=lm.device)  # [1 + n_q]
+        self.embed, self.norm = embedder(lm), norm(lm.out_norm)
+        self.pause = lm.extra_heads[PAUSE_HEAD] if len(lm.extra_heads) > PAUSE_HEAD else None
+
+
+@dataclass(frozen=True, slots=True)
+class RecognitionPorts:
+    """Inputs and outputs of a step, a row for each person."""
+
+    pcm_in: Port  # [B, frame_samples] float32
+    exec_in: Port  # [B] bool
+    numbers_out: Port  # [B, NUMBERS]
+
+    @classmethod
+    def of(cls, device: torch.device, rows: int, samples: int) -> "RecognitionPorts":
+        """Make them for frames of `samples`."""
+        return cls(
+            pcm_in=Port.of(device, rows, samples, dtype=torch.float32),
+            exec_in=Port.of(device, rows, dtype=torch.bool),
+            numbers_out=Port.of(device, rows, NUMBERS, dtype=torch.long),
+        )
+
+
+class RecognitionGraph(Captured):
+    """One step for the first `batch` rows, from the ports to the ports."""
+
+    def __init__(
+        self, memory: Memory, ports: RecognitionPorts, weights: RecogniserWeights, batch: int
+    ) -> None:
+        super().__init__()
+        lm, lm_rows = weights.lm, memory.rows(batch, "lm")
+        self._weights = weights
+        self._pcm = ports.pcm_in.device[:batch, None]
+        self._exec = ports.exec_in.device[:batch]
+        self._numbers = ports.numbers_out.device[:batch]
+        self._encode = Encoder(weights.codec, memory.rows(batch, "codec"))
+        self._text = lm_rows.take("text")  # [B] the token of the latest position
+        self._transformer = RingTransformer(
+            lm.transformer, lm_rows, "transformer", lm.dtype, stored=weights.stored
+        )
+
+    @torch.inference_mode()
+    @no_compile()
+    def begin(self) -> None:
+        """Read position 0 for the rows that are set to run, which are as new; no sound is taken."""
+        column = self._weights.initial.expand(len(self._text), -1)
+        self._read(column, self._exec)
+
+    @no_compile()
+    def _compute(self) -> None:
+        # A NaN would persist in the encoder's state.
+        pcm = self._pcm.nan_to_num(nan=0.0, posinf=1.0, neginf=-1.0)
+        codes = self._encode(pcm, self._exec)
+        self._read(torch.cat([self._text[:, None], codes], dim=1), self._exec)
+
+    def _read(self, column: torch.Tensor, exec_mask: torch.Tensor) -> None:
+        """Read a position, `[B, 1 + n_q]`, and write out what follows from it."""
+        weights = self._weights
+        hidden = weights.norm(self._transformer(weights.embed(column)[:, None], exec_mask))
+        logits = weights.lm.text_linear(hidden)[:, 0].float()
+        text = logits.argmax(dim=-1)
+        self._text.copy_(torch.where(exec_mask, text, self._text))
+        finite = logits.sum(dim=-1).isfinite()
+        pause = torch.zeros_like(logits[:, 0])
+        if weights.pause is not None:
+            pause = weights.pause(hidden)[:, 0].float().softmax(dim=-1)[:, 0].nan_to_num()
+        numbers = [text, (pause * CHANCES).long(), finite.long()]
+        torch.stack(numbers, dim=1, out=self._numbers)

@@ -1,0 +1,19 @@
+"""Recognition by Kyutai's model on the engine's own thread, as a `Recogniser` for rooms."""
+
+from worker.engine.recognition.listeners import Recognition
+from worker.hearing.recogniser import Listening, OnWords
+from worker.hearing.segments import Segments
+
+
+class KyutaiRecogniser:
+    """A recogniser over the engine's second batch. Any thread."""
+
+    def __init__(self, recognition: Recognition) -> None:
+        self._recognition = recognition
+
+    def open(self, on_words: OnWords) -> Listening | None:
+        """Start to listen to a person; None: every row is taken.
+
+        `on_words` is called on the engine thread.
+        """
+        return self._recognition.listeners.open(Segments(self._recognition, on_words).take)

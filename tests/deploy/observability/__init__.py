@@ -1,0 +1,1 @@
+"""Prometheus, dashboards and alerts, against a real Prometheus and a real call."""

@@ -75,6 +75,7 @@ async def _admit(service: Service, caller: Caller, asked: TokenRequest) -> Token
         person = _guest(caller.guest, asked)
     request = AdmissionRequest(person.room, personas, caller, transcribe=asked.transcribe)
     spec = await service.admission.admit(request)
+    await service.admission.check_people(spec, person.identity)
     token, token_id = await service.passes.mint(person, spec, caller.guest)
     log.info("token_minted", room=spec.room, personas=len(spec.personas))
     service.audit.write(

@@ -74,6 +74,19 @@ class RoomAdmission:
                 continue
         raise SpecChanged
 
+    async def check_people(self, spec: RoomSpec, identity: str) -> None:
+        """Raise `Unavailable` if the room has `max_people` and this person is not among them.
+
+        LiveKit refuses the join in any case, and tells a browser no reason.
+        """
+        if not spec.max_people:
+            return
+        people = await self.rooms.people(spec.room)
+        if len(people) >= spec.max_people and identity not in people:
+            raise Unavailable(
+                "room_full", f"This room is for {spec.max_people} people, and all are there.", 5
+            )
+
     async def _check_owner(self, request: AdmissionRequest, standing: RoomSpec | None) -> None:
         """Refuse another caller's room, and one in use without a spec: another application's."""
         if standing is not None:

@@ -64,9 +64,9 @@ class LiveKitRooms:
             return [room.name for room in found.rooms]
         return []
 
-    async def people(self, room: str) -> int:
-        """Return how many people are in a room."""
-        return sum(is_present(one) for one in await self.participants(room))
+    async def people(self, room: str) -> set[str]:
+        """Return the identities of the people in a room."""
+        return {one.identity for one in await self.participants(room) if is_present(one)}
 
     async def is_used(self, room: str) -> bool:
         """Return whether a participant that is no agent of ours is in a room."""

@@ -82,7 +82,10 @@ async def test_a_link_is_for_one_room(party: Party) -> None:
 async def test_a_session_is_for_so_many_people(
     http: httpx.AsyncClient, redis: Redis, livekit: LiveKit
 ) -> None:
-    """LiveKit admits `max_people` at once, guests among them, and the next when one has left."""
+    """LiveKit admits `max_people` at once, guests among them, and the next when one has left.
+
+    The token service says so to the next one; a person who is in the room gets another token.
+    """
     await beat(redis)
     asked = {"max_people": 2, "identity": "ann"}
     session = (await http.post("/sessions", json=asked)).json()
@@ -93,9 +96,14 @@ async def test_a_session_is_for_so_many_people(
     ]
     async with joined(livekit, session["participant_token"]):
         async with joined(livekit, gus):
+            late = await http.post("/token", headers=bearer(link["bearer"]))
+            again = {"room_name": session["room"], "participant_identity": "ann"}
+            ann = await http.post("/token", json=again)
             with pytest.raises(rtc.ConnectError):
                 async with joined(livekit, gil):
                     pass
+
+        assert (refused(late), ann.status_code) == ((503, "room_full"), 201)
 
         async def alone() -> bool:
             return await identities(livekit, session["room"]) == {"ann"}

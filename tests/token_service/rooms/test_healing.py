@@ -200,7 +200,7 @@ async def test_who_left_the_room_left_the_line(
 
 
 async def _empty(service: Service, room: str) -> bool:
-    return await service.rooms.people(room) == 0
+    return not await service.rooms.people(room)
 
 
 async def test_a_worker_that_brings_no_host_gets_nothing_more(

@@ -39,6 +39,7 @@ test.each([
   [400, 'invalid_input', 'Something chosen cannot be used'],
   [429, 'too_many_requests', 'Too many tries'],
   [503, 'loading_model', 'Nobody can answer yet'],
+  [503, 'room_full', 'The room is full'],
   [500, 'failure', 'The server said no'],
 ])('%i %s of the service is told as “%s”', (status, code, title) => {
   expect(troubleOf(new Refused(status, code, 'Why.')).title).toBe(title);
@@ -51,12 +52,6 @@ test.each([
   ['Authorization: invalid or expired token.', 'a new link'],
 ])('“%s” of the gate is told with advice that helps there', (why, advice) => {
   expect(troubleOf(new Refused(401, 'unauthorized', why)).todo).toContain(advice);
-});
-
-test('a room that takes no more people is told as full', () => {
-  const left = ConnectionError.leaveRequest('', DisconnectReason.JOIN_FAILURE);
-
-  expect(troubleOf(new RoomFailed(left, 'ws://here')).title).toBe('The room is full');
 });
 
 test('a question without an answer in time is told as a server that does not answer', () => {

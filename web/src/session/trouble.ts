@@ -61,6 +61,10 @@ export function refusalTrouble({ status, code, message: why }: Refusal): Trouble
     const todo = 'You can wait in line: your turn comes by itself.';
     return { kind: 'full', title: 'Everybody is talking', why, todo };
   }
+  if (code === 'room_full') {
+    const todo = 'Try again when one of them has left.';
+    return { kind: 'error', title: 'The room is full', why, todo };
+  }
   if (code === 'too_many_personas') {
     return { kind: 'full', title: 'Too many voices', why, todo: 'Pick fewer voices.' };
   }
@@ -149,14 +153,6 @@ function roomTrouble(reason: unknown, url: string): Trouble {
   if (reason instanceof ConnectionError && reason.reason === ConnectionErrorReason.NotAllowed) {
     const why = 'The room did not accept this page’s ticket.';
     return { kind: 'error', title: 'Not let in', why, todo: AGAIN };
-  }
-  if (reason instanceof ConnectionError && reason.context === DisconnectReason.JOIN_FAILURE) {
-    return {
-      kind: 'full',
-      title: 'The room is full',
-      why: 'As many people as may be in this room are there.',
-      todo: 'Try again when one of them has left.',
-    };
   }
   if (/could not establish (pc|publisher|subscriber) connection/i.test(textOf(reason))) {
     return {

@@ -50,6 +50,7 @@ ingress:
   annotations: { cert-manager.io/cluster-issuer: letsencrypt }
   trustedProxies: 10.0.0.0/8
 networkPolicy:
+  tokenServiceFrom: [{ namespaceSelector: {} }, { ipBlock: { cidr: 192.0.2.0/24 } }]
   workerFrom: []
   egress: [{ to: [{ ipBlock: { cidr: 0.0.0.0/0 } }] }]
 serviceMonitor: { enabled: true, labels: { release: prometheus }, bearerSecret: observer }

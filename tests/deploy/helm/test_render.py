@@ -222,6 +222,16 @@ def test_everything_that_is_named_exists(name: str) -> None:
         assert wanted.items() <= service["metadata"]["labels"].items()
 
 
+def test_webhooks_from_a_nodes_network_come_in() -> None:
+    """LiveKit is no pod of the cluster's network: by default the token service has no peers."""
+    policies = of_kind("least", "NetworkPolicy")
+
+    assert "from" not in policies[f"{RELEASE}-token-service"]["spec"]["ingress"][0]
+    assert policies[f"{RELEASE}-worker"]["spec"]["ingress"][0]["from"] == [
+        {"namespaceSelector": {}}
+    ]
+
+
 def test_both_hosts_lead_somewhere() -> None:
     """The page's host leads to the token service, LiveKit's to its Service if that is named."""
     leads = {}

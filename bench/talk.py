@@ -83,7 +83,7 @@ class Room:
         answer.raise_for_status()
         self.room.on("track_subscribed", lambda track, *_: self._spawn(self._hear(track)))
         self.room.register_text_stream_handler(
-            "lk.transcription", lambda reader, _: self._spawn(self._read(reader))
+            "lk.transcription", lambda reader, who: self._spawn(self._read(reader, who))
         )
         given = answer.json()
         await self.room.connect(given["server_url"], given["participant_token"])
@@ -144,9 +144,10 @@ class Room:
             self.at_s.append(self._loop.time())
             self.loud.append(bool(np.mean(self.sound[-1] ** 2) > 10 ** (VOICED_DBFS / 10)))
 
-    async def _read(self, reader: rtc.TextStreamReader) -> None:
+    async def _read(self, reader: rtc.TextStreamReader, who: str) -> None:
         text = await reader.read_all()
-        self.texts.append((self._loop.time(), text))
+        if who != self.room.local_participant.identity:
+            self.texts.append((self._loop.time(), text))
 
     async def _speak(self, source: rtc.AudioSource) -> None:
         chance = np.random.default_rng()

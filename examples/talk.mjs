@@ -57,7 +57,8 @@ room.on(rtc.RoomEvent.TrackSubscribed, async (track) => {
     bytes += writeSync(heard, new Uint8Array(frame.data.buffer));
   }
 });
-room.registerTextStreamHandler('lk.transcription', (words) => {
+room.registerTextStreamHandler('lk.transcription', (words, { identity }) => {
+  if (identity === room.localParticipant.identity) return; // what is recognized of our own question
   words.readAll().then(console.log, () => {}); // one that breaks off with the call is left out
 });
 

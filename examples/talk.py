@@ -31,7 +31,9 @@ async def call(endpoint, persona, mouth, on_sound, on_words, on_state):
         async for event in rtc.AudioStream(track, sample_rate=24_000, num_channels=1):
             on_sound(event.frame.data)
 
-    async def read(words):
+    async def read(words, speaker):
+        if speaker == room.local_participant.identity:  # what is recognized of our own question
+            return
         with contextlib.suppress(rtc.data_stream.StreamError):  # broken off in the middle
             on_words(await words.read_all())
 
@@ -48,7 +50,7 @@ async def call(endpoint, persona, mouth, on_sound, on_words, on_state):
                 room.on("participant_connected", lambda other: see(other.attributes, other))
                 room.on("track_subscribed", lambda track, *_: run.create_task(hear(track)))
                 room.register_text_stream_handler(
-                    "lk.transcription", lambda words, _: run.create_task(read(words))
+                    "lk.transcription", lambda words, who: run.create_task(read(words, who))
                 )
                 try:
                     answer = await asyncio.to_thread(ask, endpoint, asked)

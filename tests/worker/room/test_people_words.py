@@ -1,6 +1,7 @@
 """People's words in a real room: heard by Whisper, read by every kind of client."""
 
 import asyncio
+from pathlib import Path
 
 import httpx
 import pytest
@@ -8,7 +9,7 @@ from livekit import rtc
 
 from harness.person import Person, Words, eventually, person
 from harness.recordings import is_heard_as, recording
-from harness.stack import Stack
+from harness.stack import Stack, start_stack
 from protocol import wire
 from protocol.events import Event, TranscriptEvent
 from tests.worker.rooms import all_free, asking_for, in_talk, room_events
@@ -29,6 +30,11 @@ async def says(ann: Person, name: str) -> None:
     """Say a recorded sentence, and wait until it is over."""
     ann.speech = recording(name)
     await eventually(lambda: ann.speech is None, f"{name} is said")
+
+
+def log_of(stack: Stack) -> str:
+    """Return the worker's log so far."""
+    return (stack.folder / "worker.log").read_text()
 
 
 def read_of(reader: Person, speaker: Person) -> list[Words]:
@@ -70,8 +76,7 @@ async def test_words_of_a_person_reach_every_kind_of_client(writes: Stack) -> No
     assert event.words[0].start_s == event.start_s
     packet = ann.packets[segment_id]
     assert (packet.text, packet.final) == (stream.text, True)
-    log = (writes.folder / "worker.log").read_text()
-    assert "Sunday" not in log
+    assert "Sunday" not in log_of(writes)
     await all_free(writes)
 
 
@@ -188,3 +193,21 @@ async def test_with_stt_off_nothing_is_written(echo: Stack) -> None:
         "reason": "The words of people are not written: STT is off.",
     }
     await all_free(echo)
+
+
+async def test_without_a_model_everything_else_works(tmp_path: Path) -> None:
+    """Where Whisper's model cannot be had, one sentence in log and status says so; calls go on."""
+    nowhere = {"hf_home": str(tmp_path / "hub"), "hf_endpoint": "http://127.0.0.1:9"}
+    with start_stack(tmp_path, model="echo", capacity=1, stt="auto", **nowhere) as stack:
+        async with person(stack.url, asking_for("chef")) as ann:
+            await in_talk(ann)
+            ann.tone_hz = 400.0
+            who = ann.personas[0].identity
+            await eventually(lambda: ann.rms(who) > 0.05, "the echo is heard")
+        await eventually(lambda: "not in the hub's cache" in log_of(stack), "the log says so")
+        async with httpx.AsyncClient(trust_env=False) as http:
+            told = (await http.get(f"{stack.url}/api/config")).json()["people_words"]
+
+    assert not told["written"]
+    assert told["reason"].startswith("The words of people are not written: Systran/faster-whisper")
+    assert log_of(stack).count("The words of people are not written") == 1

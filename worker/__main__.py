@@ -137,6 +137,7 @@ class Worker:
         """Take whether people's words are written. Any thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self.status.change_stt, stt)
+            self._loop.call_soon_threadsafe(self.publisher.now)
 
     async def _serve(self, context: WorkerContext) -> None:
         server = make_server(context, self.publisher, self.status.worker_id, self._on_lost)

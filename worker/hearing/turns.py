@@ -28,7 +28,7 @@ CUT_WINDOWS = 125  # a longer turn is cut within its last 4 s
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one person said between two pauses."""
+    """A person's speech between two pauses."""
 
     pcm: Pcm16  # [n] at 16 kHz
     start_s: float  # of the listening

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -43,6 +44,7 @@ class PeopleWords:
 
         Without a recogniser nothing is computed.
         """
+        self._room = room
         self._recogniser = recogniser
         self._emit = emit
         self._on_words = on_words
@@ -54,13 +56,13 @@ class PeopleWords:
 
     def tick(self, spoken: Mapping[Microphone, Pcm]) -> None:
         """Take what each microphone gave in this tick, `[3840]` float32 at 48 kHz."""
-        if self._recogniser is None:
-            return
         self._ticks += 1
         frames: dict[str, Pcm] = {}
         for microphone, frame in spoken.items():
-            if microphone.identity not in frames and self._is_open(microphone, frame):
-                frames[microphone.identity] = frame
+            identity = microphone.identity
+            if identity not in self._ears:
+                self._open(microphone, frame)
+            frames[identity] = frames[identity] + frame if identity in frames else frame
         for identity, ear in self._ears.items():
             ear.push(frames.get(identity))
 
@@ -70,18 +72,16 @@ class PeopleWords:
             self._close(identity)
         await self._transcript.aclose()
 
-    def _is_open(self, microphone: Microphone, frame: Pcm) -> bool:
-        """Return whether a person is listened to; begin with the first audible frame."""
-        ear = self._ears.get(microphone.identity)
-        if ear is None:
-            if self._recogniser is None or np.dot(frame, frame) / len(frame) < AUDIBLE_POWER:
-                return False
-            began_s = (self._ticks - 1) * FRAME_S
-            listening = self._recogniser.open(partial(self._on_heard, microphone, began_s))
-            if listening is None:
-                return False
+    def _open(self, microphone: Microphone, frame: Pcm) -> None:
+        """Begin to listen to a person with the first audible frame, if the recogniser can."""
+        if self._recogniser is None or np.dot(frame, frame) / len(frame) < AUDIBLE_POWER:
+            return
+        if microphone.identity not in self._room.remote_participants:  # it has just left
+            return
+        began_s = (self._ticks - 1) * FRAME_S
+        listening = self._recogniser.open(partial(self._on_heard, microphone, began_s))
+        if listening is not None:
             self._ears[microphone.identity] = _Ear(listening)
-        return True
 
     def _close(self, identity: str) -> None:
         ear = self._ears.pop(identity, None)
@@ -94,29 +94,14 @@ class PeopleWords:
             self._loop.call_soon_threadsafe(self._publish, microphone, began_s, heard)
 
     def _publish(self, microphone: Microphone, began_s: float, heard: HeardWords) -> None:
-        start_s = round(began_s + heard.start_s, 3)
-        update = SegmentUpdate(
-            segment_id=heard.segment_id,
-            text=heard.text[:SEGMENT_CHARACTERS],
-            added="",
-            start_s=start_s,
-            end_s=round(began_s + heard.end_s, 3) if heard.is_final else start_s,
-            is_final=heard.is_final,
-            ago_ms=round((self._ticks * FRAME_S - start_s) * 1000),
-            words=tuple(
-                wire.WordTime(
-                    text=each.text,
-                    start_s=round(began_s + each.start_s, 3),
-                    end_s=round(began_s + each.end_s, 3),
-                )
-                for each in heard.words
-            ),
-        )
-        self._transcript.publish(Speaker(microphone.identity, microphone.track_sid), update)
+        update = _later_by(began_s, heard)
+        ago_ms = round((self._ticks * FRAME_S - update.start_s) * 1000)
+        speaker = Speaker(microphone.identity, microphone.track_sid)
+        self._transcript.publish(speaker, replace(update, ago_ms=ago_ms))
         self._emit(
             TranscriptEvent(
                 at_s=time.time(),
-                identity=microphone.identity,
+                identity=speaker.identity,
                 segment_id=update.segment_id,
                 text=update.text,
                 final=update.is_final,
@@ -128,8 +113,28 @@ class PeopleWords:
         self._on_words(update.text)
 
 
+def _later_by(began_s: float, heard: HeardWords) -> SegmentUpdate:
+    """Return words as a segment, in times of the room."""
+
+    def at(seconds: float) -> float:
+        return round(began_s + seconds, 3)
+
+    return SegmentUpdate(
+        segment_id=heard.segment_id,
+        text=heard.text[:SEGMENT_CHARACTERS],
+        added="",
+        start_s=at(heard.start_s),
+        end_s=at(heard.end_s if heard.is_final else heard.start_s),
+        is_final=heard.is_final,
+        words=tuple(
+            wire.WordTime(text=each.text, start_s=at(each.start_s), end_s=at(each.end_s))
+            for each in heard.words
+        ),
+    )
+
+
 class _Ear:
-    """What listens to one person."""
+    """A person's listening, and the filter before it."""
 
     def __init__(self, listening: Listening) -> None:
         self.listening = listening

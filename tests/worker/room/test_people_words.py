@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -30,6 +31,12 @@ async def says(ann: Person, name: str) -> None:
     """Say a recorded sentence, and wait until it is over."""
     ann.speech = recording(name)
     await eventually(lambda: ann.speech is None, f"{name} is said")
+
+
+async def people_words(stack: Stack) -> dict[str, Any]:
+    """Return what the page is told of people's words."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        return (await http.get(f"{stack.url}/api/config")).json()["people_words"]
 
 
 def log_of(stack: Stack) -> str:
@@ -185,9 +192,7 @@ async def test_with_stt_off_nothing_is_written(echo: Stack) -> None:
         await asyncio.sleep(1.0)
 
         assert not ann.words
-    async with httpx.AsyncClient(trust_env=False) as http:
-        config = (await http.get(f"{echo.url}/api/config")).json()
-    assert config["people_words"] == {
+    assert await people_words(echo) == {
         "written": False,
         "model": "",
         "reason": "The words of people are not written: STT is off.",
@@ -205,8 +210,10 @@ async def test_without_a_model_everything_else_works(tmp_path: Path) -> None:
             who = ann.personas[0].identity
             await eventually(lambda: ann.rms(who) > 0.05, "the echo is heard")
         await eventually(lambda: "not in the hub's cache" in log_of(stack), "the log says so")
-        async with httpx.AsyncClient(trust_env=False) as http:
-            told = (await http.get(f"{stack.url}/api/config")).json()["people_words"]
+        told = await people_words(stack)
+        while told["reason"].startswith("loading"):  # a heartbeat says it later
+            await asyncio.sleep(0.1)
+            told = await people_words(stack)
 
     assert not told["written"]
     assert told["reason"].startswith("The words of people are not written: Systran/faster-whisper")

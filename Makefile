@@ -11,9 +11,9 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
 # Tests that may share two cores: most of them wait for servers.
 TOGETHER := -n 2 --dist loadfile
-TESTS_TOGETHER := tests/protocol tests/engine tests/token_service tests/training
 # Tests that hold calls: beside other tests the voices stutter and some of them fail.
-TESTS_ALONE := tests/worker tests/deploy tests/faults tests/clients tests/browser
+TESTS_ALONE := tests/worker tests/faults tests/clients tests/browser
+TESTS_TOGETHER := tests $(addprefix --ignore=,$(TESTS_ALONE) tests/docker)
 # Some tests hold calls in real time, and the machine may pause: one that failed runs once more. The
 # summary lists them; more than three (tests/conftest.py) fail the run.
 PYTEST := $(BIN)/python -m pytest --reruns 1 -rfER --durations 15

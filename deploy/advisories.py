@@ -22,7 +22,7 @@ NPM_LOCKS = ("web/package-lock.json", "tests/clients/package-lock.json")
 # Files that name images, and how: each as (image, tag), as it stands or as a default.
 IMAGES = {
     **dict.fromkeys(
-        ("docker-compose.yml", "deploy/helm/valkey.yaml"),
+        ("docker-compose.yml", "docker-compose.observability.yml", "deploy/helm/valkey.yaml"),
         r"image: ['\"]?(?:\$\{\w+:-)?([\w./-]+):([\w.-]+)",
     ),
     "Dockerfile.gpu": r"^ARG \w+_IMAGE=([\w./-]+):([\w.-]+)",

@@ -3,6 +3,7 @@
 import re
 import shlex
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -262,3 +263,37 @@ def test_workers_are_scaled_by_figures_that_they_give() -> None:
     for name in set(re.findall(r"moshi_\w+", query)):
         assert re.search(rf"^{name} ", shown, re.M)
     assert set(re.findall(r"\{(.*?)\}", query)) == {f'namespace="{NAMESPACE}",job="{service}"'}
+
+
+def test_workers_are_as_many_as_the_used_and_spare_slots_fill(tmp_path: Path) -> None:
+    """`promtool` plays the figures of workers: 40 and 4 slots of 24 are 1.83, so KEDA wants two."""
+    [scaled] = of_kind("everything", "ScaledObject").values()
+    query = scaled["spec"]["triggers"][0]["metadata"]["query"]
+
+    def played(value: float | None, **workers: tuple[int, int]) -> dict[str, Any]:
+        labels = f'namespace="{NAMESPACE}",job="{RELEASE}-worker"'
+        series = {
+            f'moshi_slots_{kind}{{{labels},pod="{pod}"}}': f"{count}x9"
+            for pod, counts in workers.items()
+            for kind, count in zip(("used", "free"), counts, strict=True)
+        } | {'moshi_slots_used{namespace="another",job="another"}': "99x9"}
+        samples = [] if value is None else [{"labels": "{}", "value": value}]
+        return {
+            "interval": "15s",
+            "input_series": [{"series": name, "values": each} for name, each in series.items()],
+            "promql_expr_test": [{"expr": query, "eval_time": "1m", "exp_samples": samples}],
+        }
+
+    tests = [
+        played(44 / 24, a=(24, 0), b=(16, 8), loading=(0, 0)),
+        played(4 / 24, a=(0, 24)),
+        played(None, loading=(0, 0)),  # no answer: the number of workers stays
+    ]
+    rules = tmp_path / "rules.yml"
+    rules.write_text(yaml.safe_dump({"rule_files": [], "tests": tests}))
+    promtool = installers.prometheus().with_name("promtool")
+    done = subprocess.run(
+        [promtool, "test", "rules", rules], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -12,7 +12,8 @@ UV := $(BIN)/uv pip
 # Tests that may share two cores: most of them wait for servers.
 TOGETHER := -n 2 --dist loadfile
 # Tests that hold calls: beside other tests the voices stutter and some of them fail.
-TESTS_ALONE := tests/worker tests/faults tests/clients tests/browser
+TESTS_ALONE := tests/worker tests/faults tests/clients tests/browser \
+	$(addprefix tests/deploy/,test_run.py test_containers.py helm/test_call.py observability)
 TESTS_TOGETHER := tests $(addprefix --ignore=,$(TESTS_ALONE) tests/docker)
 # Some tests hold calls in real time, and the machine may pause: one that failed runs once more. The
 # summary lists them; more than three (tests/conftest.py) fail the run.

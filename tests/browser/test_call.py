@@ -75,9 +75,11 @@ async def test_two_tabs_meet_in_a_room(browser: Browser, stack: Stack) -> None:
             await expect(visit.page.locator(".seat .label")).to_have_text(["Chef", other])
         await ann.type("Hello Bea")
         await bea.sees("Hello Bea")
-        await ann.press("Mute Chef")
-        await bea.press("Unmute Chef")
-        await expect(ann.page.get_by_role("button", name="Mute Chef")).to_be_visible(
+        own = ann.page.locator(".bubble[data-own=true]")
+        await expect(own).to_contain_text("Hello Bea", timeout=WITHIN_MS)
+        await ann.press("Mute Chef for everyone")
+        await bea.press("Unmute Chef for everyone")
+        await expect(ann.page.get_by_role("button", name="Mute Chef for everyone")).to_be_visible(
             timeout=WITHIN_MS
         )
         await ann.press("Hang up")
@@ -112,12 +114,12 @@ async def test_where_no_volume_can_be_set_one_can_mute(browser: Browser, stack: 
     ):
         await ann.join("Ann")
         await bea.join("Bea")
-        await ann.press("Mute Chef")
+        await ann.press("Mute Chef for everyone")
         await ann.forget_sounds()
         await ann.hears(voices=1)
-        await ann.press("Mute Bea")
+        await ann.press("Mute Bea for me")
         await ann.hears_nothing()
-        await ann.press("Unmute Bea")
+        await ann.press("Unmute Bea for me")
         await ann.hears(voices=1)
 
         assert await ann.page.get_by_role("slider").count() == 0

@@ -3,6 +3,7 @@
 import pytest
 from playwright.async_api import Locator
 
+from harness.stack import Stack
 from tests.browser.visit import Visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -19,9 +20,11 @@ async def looks_otherwise(shown: Locator, pressed: Locator) -> bool:
     return await shown.screenshot(animations="disabled") != before
 
 
-async def test_what_is_chosen_looks_chosen(visit: Visit) -> None:
+async def test_what_is_chosen_looks_chosen(visit: Visit, stack: Stack) -> None:
     """A card's tick, a switch and a tab change their looks as they are chosen."""
     page = visit.page
+    await page.goto(f"{stack.url}/?dev=1")
+    await visit.may_start()
     await page.emulate_media(forced_colors="active", reduced_motion="reduce")
     card = page.locator(".card[data-persona=chef]")
     await page.locator("summary", has_text="Microphone and sound").click()
@@ -31,7 +34,7 @@ async def test_what_is_chosen_looks_chosen(visit: Visit) -> None:
         "switch": await looks_otherwise(switch, switch),
     }
     await visit.call("Chef")
-    tab = page.get_by_role("tab", name="Log")
+    tab = page.get_by_role("tab", name="Event log")
     looks["tab"] = await looks_otherwise(tab, tab)
 
     assert looks == {"tick": True, "switch": True, "tab": True}

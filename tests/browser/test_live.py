@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def live(browser: Browser, stack: Stack) -> AsyncGenerator[Visit]:
     """A call that goes on while the tests of this file look at it."""
     await stack.slots_used_become(0)
-    async with open_visit(browser, stack) as visit:
+    async with open_visit(browser, stack, f"{stack.url}/?dev=1") as visit:
         await visit.call("Teacher")
         yield visit
 
@@ -70,27 +70,47 @@ async def test_mute_silences_the_microphone_for_the_room(live: Visit, stack: Sta
     await becomes(heard)
 
 
+async def test_who_talks_while_muted_reads_it(live: Visit) -> None:
+    """M mutes; who then talks reads that nobody hears it; M once more, and the words go."""
+    await live.page.locator("h1").focus()
+    await live.page.keyboard.press("m")
+    await live.sees("You are muted, so nobody hears you.")
+    assert await live.page.locator(".own-microphone").get_attribute("data-muted") == "true"
+    await live.page.keyboard.press("Space")
+
+    await expect(live.page.get_by_text("You are muted")).to_have_count(0, timeout=WITHIN_MS)
+    await live.sees_level(".own")
+
+
+async def test_keys_that_write_do_not_mute(live: Visit) -> None:
+    """M and Space in a field that one writes into stay letters."""
+    await live.press_tab("Event log")
+    field = live.page.get_by_role("searchbox", name="Search the log")
+    await field.press_sequentially("my m m")
+
+    await expect(field).to_have_value("my m m")
+    await expect(live.page.get_by_role("button", name="Mute", exact=True)).to_be_visible()
+    await field.fill("")
+    await live.press_tab("Transcript")
+
+
 async def test_a_muted_persona_is_silent_and_comes_back(live: Visit) -> None:
     """A persona's own button mutes it for all, and says so until it is pressed again."""
     seat = live.page.locator(".seat[data-identity^=agent-]")
-    await live.press("Mute Teacher")
+    await live.press("Mute Teacher for everyone")
     await expect(seat.locator(".doing")).to_have_text("muted", timeout=WITHIN_MS)
-    await live.press("Unmute Teacher")
+    await live.press("Unmute Teacher for everyone")
 
     await expect(seat.locator(".doing")).to_have_text(
         re.compile("listening|speaking"), timeout=WITHIN_MS
     )
 
 
-async def test_a_typed_line_stands_among_the_words(live: Visit) -> None:
-    """Enter sends it, it stands as one's own, and the line is empty for the next."""
-    line = live.page.get_by_role("textbox", name="Type to the room")
-    await line.fill("Good morning")
-    await line.press("Enter")
+async def test_no_line_is_offered_where_nothing_reads(live: Visit) -> None:
+    """A person alone with a persona that has no mind is not invited to type."""
+    await live.hears(voices=1)
 
-    own = live.page.locator(".bubble[data-own=true]")
-    await expect(own).to_contain_text("Good morning", timeout=WITHIN_MS)
-    await expect(line).to_have_value("")
+    assert await live.page.get_by_role("textbox", name="Type to the room").count() == 0
 
 
 async def test_the_words_can_be_taken_away(live: Visit) -> None:
@@ -109,16 +129,16 @@ async def test_the_words_can_be_taken_away(live: Visit) -> None:
 
 async def test_the_figures_are_measured(live: Visit) -> None:
     """Round trip, way of the sound, taken places and the workers' steps stand in their tab."""
-    await live.press_tab("Figures")
+    await live.press_tab("Performance")
     for text in (r"^\d+ ms$", "UDP", r"step p99 \d+ ms", r"median \d+ ms"):
         await live.sees(re.compile(text))
     await expect(live.page.get_by_role("img", name="1 of 3 places are taken")).to_be_visible()
-    await live.press_tab("Words")
+    await live.press_tab("Transcript")
 
 
 async def test_the_log_tells_and_is_sifted(live: Visit) -> None:
     """The log lists events with their times; a person can open, search and filter them."""
-    await live.press_tab("Log")
+    await live.press_tab("Event log")
     line = live.page.locator(".log-line", has_text="You are in the room")
     await line.locator("summary").click()
     await expect(line.locator("pre")).to_contain_text('"room": "room-')
@@ -126,7 +146,7 @@ async def test_the_log_tells_and_is_sifted(live: Visit) -> None:
     await expect(live.page.locator(".log-line")).to_have_count(1)
     await live.page.get_by_role("combobox", name="How grave").select_option("error")
     await live.sees("Nothing of this kind.")
-    await live.press_tab("Words")
+    await live.press_tab("Transcript")
 
 
 async def test_echo_cancelling_is_switched_while_one_talks(live: Visit, stack: Stack) -> None:

@@ -8,7 +8,7 @@ from tests.browser.visit import Visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-BUDGET_BYTES = 350_000
+BUDGET_BYTES = 300_000
 
 
 async def test_the_first_load_is_light(browser: Browser, stack: Stack) -> None:

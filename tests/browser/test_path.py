@@ -60,17 +60,16 @@ def below(tmp_path_factory: pytest.TempPathFactory) -> Generator[Below]:
 
 
 async def test_a_call_under_a_path(below: Below, browser: Browser) -> None:
-    """The page loads, calls and hears; what it refers to lies under the path, as invitations do."""
-    async with open_visit(browser, below.stack, below.url) as visit:
-        await visit.call("Assistant")
-        await visit.hears(voices=1)
-        await visit.press("Invite somebody")
-        link = visit.page.get_by_role("link", name="another tab")
-        await expect(link).to_be_visible(timeout=WITHIN_MS)
+    """The page loads, calls and hears; what it refers to lies under the path, as links do."""
+    url = f"{below.url}/?room=below&persona=assistant"
+    async with open_visit(browser, below.stack, url) as visit:
+        link = visit.page.get_by_role("link", name="Choose other voices")
         href = await link.evaluate("link => link.href")
+        await visit.join("Ann")
+        await visit.hears(voices=1)
 
-        assert visit.page.url == f"{below.url}/"
-        assert href.startswith(f"{below.url}/?room=")
+        assert visit.page.url == url
+        assert href == f"{below.url}/"
         assert visit.complaints == []
         assert {origin.partition("://")[2] for origin in visit.origins} == {
             below.url.partition("://")[2].partition("/")[0]

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, ViewportSize, expect
+from playwright.async_api import Browser, Page, Route, ViewportSize, expect
 
 from harness.stack import Stack
 from protocol.config.settings import PROJECT
@@ -77,14 +77,27 @@ async def faults_of(page: Page, state: str) -> list[str]:
     return faults
 
 
+async def follow_prompts(page: Page) -> None:
+    """Let the page believe that the model follows prompts, as the talker does not."""
+
+    async def answer(route: Route) -> None:
+        told = await (await route.fetch()).json()
+        told["model"]["prompts"] = True
+        await route.fulfill(json=told)
+
+    await page.route("**/api/config", answer)
+
+
 async def test_before_a_call(visit: Visit, picture: Picture) -> None:
     """Start, with everything that opens there."""
     await visit.pick("Assistant", "Astronaut")
     await picture(visit, "start")
+    await follow_prompts(visit.page)
     await visit.page.get_by_role("checkbox", name="Your own").check()
+    await visit.sees("Describe your own character first.")
     for fold in await visit.page.locator("summary").all():
         await fold.click()
-    await visit.page.get_by_role("textbox", name="Its name").fill(LONG)
+    await visit.page.get_by_role("textbox", name="Name", exact=True).fill(LONG)
     await picture(visit, "start-open")
 
 
@@ -98,14 +111,16 @@ async def test_a_call_from_start_to_end(visit: Visit, stack: Stack, picture: Pic
     await visit.is_answered()
     await visit.sees_words(8)
     await picture(visit, "live")
-    for tab in ("Figures", "Log"):
+    await visit.press("Mute")
+    await picture(visit, "muted")
+    await visit.press("Unmute")
+    await visit.press("Sound settings")
+    await visit.page.get_by_role("switch", name="Show performance and event log").check()
+    await picture(visit, "sound")
+    await visit.press("Close")
+    for tab in ("Performance", "Event log"):
         await visit.press_tab(tab)
         await picture(visit, tab.lower())
-    await visit.press_tab("Words")
-    for button in ("Sound settings", "Invite somebody"):
-        await visit.press(button)
-        await picture(visit, button.split()[0].lower())
-        await visit.press("Close")
     await visit.press("Hang up")
     await visit.reaches("ended")
     await picture(visit, "ended")

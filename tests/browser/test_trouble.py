@@ -66,7 +66,7 @@ async def test_a_refused_microphone_is_told(deaf_browser: Browser, stack: Stack)
         await visit.press("Start talking")
         await visit.reaches("error")
 
-        await visit.sees("The microphone is blocked")
+        await visit.sees("Your browser or system blocked the microphone")
         await visit.focus_is_kept()
         await becomes(lambda: has_ended(stack))
 

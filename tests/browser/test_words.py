@@ -70,6 +70,8 @@ async def test_the_page_stays_smooth_while_somebody_floods_it(visit: Visit, stac
 
 async def test_what_is_no_turn_is_passed_over(visit: Visit, stack: Stack) -> None:
     """Anybody may send anything on the topic `turn`: no error, and no figure of theirs."""
+    await visit.page.goto(f"{stack.url}/?dev=1")
+    await visit.may_start()
     await visit.call("Assistant")
     room = (await latest_session(stack))["room"]
     async with joined(stack.livekit, person_token(stack.livekit, room, "joker")) as mate:
@@ -77,7 +79,7 @@ async def test_what_is_no_turn_is_passed_over(visit: Visit, stack: Stack) -> Non
             await mate.local_participant.publish_data(payload, topic="turn")
         await mate.local_participant.send_text("That was all.", topic="lk.chat")
         await visit.sees("That was all.")
-    await visit.press_tab("Figures")
+    await visit.press_tab("Performance")
     await visit.sees("Voice to voice")
 
     assert visit.complaints == []

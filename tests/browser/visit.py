@@ -101,7 +101,7 @@ class Visit:
     async def tests_the_sound(self) -> None:
         """Press, impatiently, for the microphone's test."""
         await self.page.locator("summary", has_text="Microphone and sound").click()
-        await self.page.get_by_role("button", name="Test the sound").dblclick()
+        await self.page.get_by_role("button", name="Test microphone").dblclick()
 
     async def turns(self, label: str, volume: float) -> None:
         """Move the slider of a participant's volume."""

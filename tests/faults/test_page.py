@@ -32,12 +32,12 @@ async def visit(browser: Browser, cluster: Cluster) -> AsyncGenerator[Visit]:
 async def test_a_killed_agent_is_replaced(
     visit: Visit, cluster: Cluster, recovery: Recovery
 ) -> None:
-    """The page says that the voice is gone; another worker's is heard without a click."""
+    """The page says that the voice dropped out; another worker's is heard without a click."""
     [room] = {room for each in cluster.heartbeats() for room in each.hosts}
     before = await visit.identity()
     with recovery("page: worker killed, another lives, until the voice is heard"):
         cluster.host_of(room).kill()
-        await visit.glimpses("The voice is gone")
+        await visit.glimpses("dropped out")
         await visit.reaches("live")
         await visit.hears(voices=2)
 

@@ -2,6 +2,7 @@
 
 import { RoomAudioRenderer, RoomContext } from '@livekit/components-react';
 import type { Call } from '../session/call';
+import { t } from '../strings/strings';
 import './CallScreen.css';
 import { SidePanel } from '../panels/SidePanel';
 import type { Known } from '../service/useConfig';
@@ -25,19 +26,19 @@ export function CallScreen({ call, state, known, onAgain, onBack }: Props) {
     <RoomContext.Provider value={call.room}>
       <main className="call" data-over={over}>
         <h1 tabIndex={-1} className="unseen">
-          Call
+          {t.call.title}
         </h1>
         <Stage call={call} state={state} catalogue={catalogue} />
-        <section className="foot" aria-label="Controls">
+        <section className="foot" aria-label={t.call.controls}>
           {state.trouble && <Notice trouble={state.trouble} />}
-          {over && !state.trouble && <p className="expect">You hung up.</p>}
+          {over && !state.trouble && <p className="expect">{t.call.hungUp}</p>}
           {over ? (
             <div className="after">
               <button type="button" className="go" onClick={onAgain} disabled={!known.reachable}>
-                Call again
+                {t.call.again}
               </button>
               <button type="button" className="plain" onClick={onBack}>
-                Choose voices
+                {t.call.back}
               </button>
             </div>
           ) : (

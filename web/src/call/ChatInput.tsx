@@ -3,6 +3,7 @@
 import { type SubmitEvent, useState } from 'react';
 import { journal } from '../service/eventLog';
 import type { Call } from '../session/call';
+import { t } from '../strings/strings';
 import { Send } from '../ui/icons';
 import './ChatInput.css';
 
@@ -23,13 +24,18 @@ export function TypeLine({ call }: { call: Call }) {
       <input
         value={text}
         maxLength={1000}
-        placeholder="Type to the room"
-        aria-label="Type to the room"
+        placeholder={t.transcript.type}
+        aria-label={t.transcript.type}
         enterKeyHint="send"
         autoComplete="off"
         onChange={(event) => setText(event.target.value)}
       />
-      <button type="submit" className="round" aria-label="Send" disabled={!text.trim()}>
+      <button
+        type="submit"
+        className="round"
+        aria-label={t.transcript.send}
+        disabled={!text.trim()}
+      >
         <Send />
       </button>
     </form>

@@ -2,26 +2,26 @@
 
 import { StartAudio, useLocalParticipant, useTrackToggle } from '@livekit/components-react';
 import { Track } from 'livekit-client';
-import { useEffect, useState } from 'react';
+import { useCallback, useEffect, useState } from 'react';
 import type { Call } from '../session/call';
+import { t } from '../strings/strings';
 import './Controls.css';
 import type { Config } from '../service/service';
+import { useRemembered } from '../service/stored';
 import type { CallState } from '../session/phase';
+import { mayInvite } from '../start/link';
 import { SoundSettings } from '../start/SoundSettings';
 import { Countdown } from '../ui/Countdown';
 import { Dialog } from '../ui/Dialog';
-import { HangUp, Invite, Knobs, Microphone } from '../ui/icons';
-import { PERSON } from './figureStyle';
-import { expectationOf } from './hint';
+import { HangUp, Invite } from '../ui/icons';
+import { preferences } from '../ui/preferences';
+import { expectationOf, mutedWords } from './hint';
 import { Invitation } from './Invitation';
-import { VoiceFigure } from './VoiceFigure';
+import { MicrophoneButton } from './MicrophoneButton';
+import { useShortcut } from './useShortcut';
+import { useTalkInVain } from './useTalkInVain';
 
 const LONG_MS = 20_000;
-
-const WAYS_OUT: Partial<Record<CallState['phase'], string>> = {
-  connecting: 'Cancel',
-  full: 'Leave the line',
-};
 
 interface Props {
   call: Call;
@@ -31,71 +31,66 @@ interface Props {
 
 export function Controls({ call, state, config }: Props) {
   const { microphoneTrack } = useLocalParticipant();
-  const { buttonProps, enabled } = useTrackToggle({ source: Track.Source.Microphone });
-  const { 'aria-pressed': _, className: __, ...mute } = buttonProps;
+  const { toggle, enabled, pending } = useTrackToggle({ source: Track.Source.Microphone });
+  const { shortcuts } = useRemembered(preferences);
   const [open, setOpen] = useState<'sound' | 'invite' | null>(null);
   const long = useLong(state.phase === 'warming');
   const muted = microphoneTrack !== undefined && !enabled;
+  const mayMute = microphoneTrack !== undefined && !pending;
+  const mute = useCallback(() => void toggle(), [toggle]);
+  useShortcut(shortcuts && mayMute, mute);
+  const inVain = useTalkInVain(state.microphone, muted);
   const close = () => setOpen(null);
   return (
     <>
       <p className="expect" role="status">
-        {expectationOf(state, long, config?.reason ?? '')}
+        {muted && state.phase === 'live'
+          ? mutedWords(inVain)
+          : expectationOf(state, long, config?.reason ?? '')}
         {state.retryAtMs !== null && <Countdown untilMs={state.retryAtMs} onNow={call.retryNow} />}
       </p>
       <div className="controls">
-        <button
-          {...mute}
-          type="button"
-          className="mute"
-          disabled={!microphoneTrack || mute.disabled}
-        >
-          <span className="own">
-            <VoiceFigure face={PERSON} track={state.microphone ?? undefined} />
-            <Microphone off={muted} />
-          </span>
-          {muted ? 'Unmute' : 'Mute'}
-        </button>
+        <MicrophoneButton
+          track={state.microphone}
+          muted={muted}
+          disabled={!mayMute}
+          onToggle={mute}
+          onSettings={() => setOpen('sound')}
+        />
         <button type="button" className="stop" onClick={() => call.hangUp()}>
           <HangUp />
-          {WAYS_OUT[state.phase] ?? 'Hang up'}
+          {wayOutOf(state)}
         </button>
-        <button
-          type="button"
-          className="round framed"
-          aria-label="Sound settings"
-          title="Sound settings"
-          onClick={() => setOpen('sound')}
-        >
-          <Knobs />
-        </button>
-        <button
-          type="button"
-          className="round framed"
-          aria-label="Invite somebody"
-          title="Invite somebody"
-          onClick={() => setOpen('invite')}
-        >
-          <Invite />
-        </button>
-        <StartAudio label="Let me hear it" className="plain" />
+        {mayInvite(location.href, config?.livekit_url ?? '') && (
+          <button
+            type="button"
+            className="round framed"
+            aria-label={t.call.invite}
+            title={t.call.invite}
+            onClick={() => setOpen('invite')}
+          >
+            <Invite />
+          </button>
+        )}
+        <StartAudio label={t.call.hearIt} className="plain" />
       </div>
       {open === 'sound' && (
-        <Dialog title="Sound" onClose={close}>
+        <Dialog title={t.sound.title} onClose={close}>
           <SoundSettings inCall />
         </Dialog>
       )}
       {open === 'invite' && (
-        <Dialog title="Invite somebody" onClose={close}>
-          <Invitation
-            session={state.session}
-            room={state.room}
-            livekit={config?.livekit_url ?? ''}
-          />
+        <Dialog title={t.call.invite} onClose={close}>
+          <Invitation session={state.session} />
         </Dialog>
       )}
     </>
   );
+}
+
+function wayOutOf({ phase }: CallState): string {
+  if (phase === 'connecting') return t.call.cancel;
+  return phase === 'full' ? t.call.leaveLine : t.call.hangUp;
 }
 
 /** Whether something has been so for long. */

@@ -2,7 +2,8 @@
 
 import { useEffect, useState } from 'react';
 import { journal } from '../service/eventLog';
-import { Loudspeaker } from '../ui/icons';
+import { t } from '../strings/strings';
+import { Loudspeaker, Microphone } from '../ui/icons';
 import type { Face } from './figureStyle';
 import { hasFloor, isVoice, type Seat, voiceState } from './participants';
 import './ParticipantTile.css';
@@ -10,13 +11,6 @@ import { troubleOf } from '../session/trouble';
 import { Slider } from '../ui/Slider';
 import { VoiceFigure } from './VoiceFigure';
 import { maySetVolume, play } from './volume';
-
-const WORDS = {
-  awaited: 'on the way',
-  warming: 'warming up',
-  listening: 'listening',
-  speaking: 'speaking',
-};
 
 interface Props {
   seat: Seat;
@@ -39,17 +33,19 @@ export function SeatTile({ seat, face, track, over, alone, muted, onMute }: Prop
   }, [participant, track, volume]);
   const person = participant !== null && !isVoice(participant);
   const state = person ? 'person' : voiceState(participant);
-  const silent = onMute && !person ? muted : volume === 0;
+  const forAll = onMute !== null && !person;
+  const silent = forAll ? muted : volume === 0;
+  const muteLabel = muteLabelOf(forAll, silent)(label);
   const doing = over
-    ? 'gone'
+    ? t.seat.gone
     : silent
-      ? 'muted'
+      ? t.seat.muted
       : person
-        ? 'in the room'
-        : WORDS[voiceState(participant)];
+        ? t.seat.person
+        : t.seat[voiceState(participant)];
 
   const mute = () => {
-    if (!onMute || person) return setVolume(volume === 0 ? 1 : 0);
+    if (!forAll) return setVolume(volume === 0 ? 1 : 0);
     onMute(!muted).catch((error) => {
       journal.add('error', 'page', `${label} could not be muted`, { ...troubleOf(error) });
     });
@@ -74,15 +70,15 @@ export function SeatTile({ seat, face, track, over, alone, muted, onMute }: Prop
         <button
           type="button"
           className="round"
-          aria-label={silent ? `Unmute ${label}` : `Mute ${label}`}
-          title={silent ? `Unmute ${label}` : `Mute ${label}`}
+          aria-label={muteLabel}
+          title={muteLabel}
           onClick={mute}
         >
-          <Loudspeaker off={silent} />
+          {forAll ? <Microphone off={silent} /> : <Loudspeaker off={silent} />}
         </button>
         {maySetVolume && (
           <Slider
-            label={`Volume of ${label}`}
+            label={t.seat.volume(label)}
             least={0}
             most={1}
             step={0.05}
@@ -93,4 +89,9 @@ export function SeatTile({ seat, face, track, over, alone, muted, onMute }: Prop
       </div>
     </li>
   );
+}
+
+function muteLabelOf(forAll: boolean, silent: boolean): (label: string) => string {
+  if (forAll) return silent ? t.seat.unmuteForAll : t.seat.muteForAll;
+  return silent ? t.seat.unmuteForMe : t.seat.muteForMe;
 }

@@ -5,6 +5,7 @@ import { RoomEvent, Track } from 'livekit-client';
 import type { Persona } from '../service/service';
 import type { Call } from '../session/call';
 import { type CallState, isOver } from '../session/phase';
+import { t } from '../strings/strings';
 import { faceOf, PERSON } from './figureStyle';
 import { SeatTile } from './ParticipantTile';
 import { seatsOf } from './participants';
@@ -24,7 +25,7 @@ export function Stage({ call, state, catalogue }: Props) {
   const over = isOver(state.phase);
   const seats = seatsOf(labelled(state.personas, catalogue), over ? [] : participants);
   return (
-    <ul className="stage" data-count={Math.min(seats.length, 5)} aria-label="In the room">
+    <ul className="stage" data-count={Math.min(seats.length, 5)} aria-label={t.call.inRoom}>
       {seats.map((seat) => {
         const sound = tracks.find(
           (each) => each.participant.identity === seat.participant?.identity,

@@ -1,30 +1,28 @@
 /** One line on what to expect now, in words. Pure. */
 
 import type { CallState } from '../session/phase';
+import { t } from '../strings/strings';
 
 /** `long`: the wait for a voice has grown long. `serviceReason`: why the service is not ready. */
 export function expectationOf(state: CallState, long: boolean, serviceReason: string): string {
   const { phase, step, reason, position, liveSinceMs, retryAtMs, personas } = state;
   switch (phase) {
     case 'connecting':
-      return `${step}…`;
+      return step;
     case 'full':
-      return lineOf(position);
+      return t.call.inLine(position);
     case 'reconnecting':
-      return retryAtMs === null ? 'The connection broke. Getting it back…' : '';
+      return retryAtMs === null ? t.call.lost : '';
     case 'warming':
-      if (reason) return `${liveSinceMs ? 'The voice is gone. ' : ''}${reason}`;
-      if (liveSinceMs) return 'The voice is gone. Waiting for it to come back…';
-      if (long) return `This takes longer than usual. ${serviceReason}`.trim();
-      return 'You are in the room. Waiting for an answer…';
+      if (liveSinceMs) return `${t.call.droppedOut(personas[0]?.label ?? '')} ${reason}`.trim();
+      if (reason) return reason;
+      return long ? `${t.call.slow} ${serviceReason}`.trim() : t.call.waiting;
     default:
-      return personas.length > 1
-        ? 'Just speak. Who is named answers first.'
-        : 'Speak whenever you like, also while it speaks.';
+      return t.call.goAhead;
   }
 }
 
-function lineOf(position: number): string {
-  const place = position > 1 ? `You are number ${position} in line.` : 'You are next in line.';
-  return `All places are taken. ${place} It begins by itself.`;
+/** What a muted person reads. `inVain`: this person has just talked. */
+export function mutedWords(inVain: boolean): string {
+  return inVain ? t.call.inVain : t.call.muted;
 }

@@ -1,6 +1,7 @@
 /** What one speaker said before a pause, or before another one did. */
 
 import { type CSSProperties, memo } from 'react';
+import { t } from '../strings/strings';
 import './Bubble.css';
 import type { Face } from '../call/figureStyle';
 import { isSame, type Turn } from '../session/transcript';
@@ -29,8 +30,8 @@ function Words({ turn, face, own }: Props) {
       style={{ '--hue': face.hue ?? 0 } as CSSProperties}
     >
       <span className="who">
-        {own ? 'You' : turn.label}
-        {turn.typed && <span className="how"> typed</span>}
+        {own ? t.transcript.you : turn.label}
+        {turn.typed && <span className="how"> {t.transcript.typed}</span>}
       </span>
       <p>{turn.segments.map(({ text }) => text.trim()).join(' ')}</p>
     </article>

@@ -1,5 +1,6 @@
 /** The words to keep: copied, or as a file. */
 
+import { t } from '../strings/strings';
 import { asText, asVtt } from './captions';
 import './SaveTranscript.css';
 import type { Segment } from '../session/transcript';
@@ -10,10 +11,10 @@ export function TakeAway({ segments }: { segments: readonly Segment[] }) {
   return (
     <div className="take-away">
       <button type="button" className="link" onClick={() => copy(asText(segments))}>
-        {copied ? 'Copied' : 'Copy'}
+        {copied ? t.transcript.copied : t.transcript.copy}
       </button>
       <button type="button" className="link" onClick={() => download('txt', asText(segments))}>
-        Text
+        {t.transcript.text}
       </button>
       <button type="button" className="link" onClick={() => download('vtt', asVtt(segments))}>
         WebVTT

@@ -3,12 +3,14 @@
 import { type KeyboardEvent, useRef, useState } from 'react';
 import type { Persona } from '../service/service';
 import type { Call } from '../session/call';
+import { t } from '../strings/strings';
+import { useDetails } from '../ui/preferences';
 import { LogPanel } from './LogPanel';
 import { FiguresPanel } from './PerformancePanel';
 import './SidePanel.css';
 import { TranscriptPanel } from './TranscriptPanel';
 
-const TABS = ['Words', 'Figures', 'Log'] as const;
+const TABS = ['transcript', 'performance', 'log'] as const;
 type Tab = (typeof TABS)[number];
 
 interface Props {
@@ -20,7 +22,9 @@ interface Props {
 }
 
 export function SidePanel({ call, catalogue, written, over }: Props) {
-  const [tab, setTab] = useState<Tab>('Words');
+  const [chosen, setTab] = useState<Tab>('transcript');
+  const details = useDetails();
+  const tab = details ? chosen : 'transcript';
   const list = useRef<HTMLDivElement>(null);
 
   const move = ({ key }: KeyboardEvent) => {
@@ -31,8 +35,18 @@ export function SidePanel({ call, catalogue, written, over }: Props) {
     list.current?.querySelector<HTMLElement>(`#tab-${next}`)?.focus();
   };
 
+  const words = <TranscriptPanel call={call} catalogue={catalogue} written={written} over={over} />;
+  const { performance, log } = t.panels;
+  const labels = { transcript: t.transcript.title, performance, log };
+  if (!details) {
+    return (
+      <section className="side" aria-label={t.transcript.title}>
+        <div className="panel">{words}</div>
+      </section>
+    );
+  }
   return (
-    <section className="side" aria-label="What is said and measured">
+    <section className="side" aria-label={t.panels.beside}>
       <div ref={list} className="tabs" role="tablist" onKeyDown={move} tabIndex={-1}>
         {TABS.map((each) => (
           <button
@@ -45,16 +59,14 @@ export function SidePanel({ call, catalogue, written, over }: Props) {
             tabIndex={each === tab ? 0 : -1}
             onClick={() => setTab(each)}
           >
-            {each}
+            {labels[each]}
           </button>
         ))}
       </div>
       <div className="panel" role="tabpanel" id="panel" aria-labelledby={`tab-${tab}`}>
-        {tab === 'Words' && (
-          <TranscriptPanel call={call} catalogue={catalogue} written={written} over={over} />
-        )}
-        {tab === 'Figures' && <FiguresPanel call={call} over={over} />}
-        {tab === 'Log' && <LogPanel />}
+        {tab === 'transcript' && words}
+        {tab === 'performance' && <FiguresPanel call={call} over={over} />}
+        {tab === 'log' && <LogPanel />}
       </div>
     </section>
   );

@@ -1,10 +1,14 @@
 /** The words of the call as bubbles, one column, the newest at the bottom. */
 
+import { useRemoteParticipants } from '@livekit/components-react';
 import { useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import { faceOf, PERSON } from '../call/figureStyle';
+import { isVoice } from '../call/participants';
 import type { Persona } from '../service/service';
+import { ATTR_PERSONA } from '../service/wire';
 import type { Call } from '../session/call';
 import { paced } from '../session/paced';
+import { t } from '../strings/strings';
 import { Bubble } from './Bubble';
 import { TakeAway } from './SaveTranscript';
 import './TranscriptPanel.css';
@@ -13,11 +17,6 @@ import { turnsOf } from '../session/transcript';
 
 const NEAR_PX = 80;
 const SHOWN = 150; // bubbles; earlier ones are shown where somebody asks for them
-
-const EMPTY =
-  'What the voices say is written here as they say it. Your own words are heard, not written down.';
-const EMPTY_BUT_WRITTEN =
-  'What the voices say is written here as they say it, and what you say after each sentence.';
 
 interface Props {
   call: Call;
@@ -61,6 +60,10 @@ export function TranscriptPanel({ call, catalogue, written, over }: Props) {
     following.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_PX;
   };
 
+  const others = useRemoteParticipants({ updateOnlyOn: [] });
+  const read = others.some(
+    (one) => !isVoice(one) || hasMind(one.attributes[ATTR_PERSONA], catalogue),
+  );
   const turns = turnsOf(segments);
   const last = segments.findLast(({ final, note }) => final && !note);
   const own = call.room.localParticipant.identity;
@@ -73,17 +76,13 @@ export function TranscriptPanel({ call, catalogue, written, over }: Props) {
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling box must be reached by keys
         tabIndex={0}
         role="log"
-        aria-label="Transcript"
+        aria-label={t.transcript.title}
         aria-live="off"
       >
-        {segments.length === 0 && (
-          <p className="empty">
-            {over ? 'No words were written.' : written ? EMPTY_BUT_WRITTEN : EMPTY}
-          </p>
-        )}
+        {segments.length === 0 && <p className="empty">{emptyWords(over, written)}</p>}
         {turns.length > shown && (
           <button type="button" className="link" onClick={showEarlier}>
-            Earlier words
+            {t.transcript.earlier}
           </button>
         )}
         {turns.slice(-shown).map((turn) => (
@@ -99,7 +98,17 @@ export function TranscriptPanel({ call, catalogue, written, over }: Props) {
         {last && `${last.label}: ${last.text}`}
       </p>
       {segments.length > 0 && <TakeAway segments={segments} />}
-      {!over && <TypeLine call={call} />}
+      {!over && read && <TypeLine call={call} />}
     </div>
   );
+}
+
+/** Whether a persona reads what is typed. */
+function hasMind(name: string | undefined, catalogue: readonly Persona[]): boolean {
+  return catalogue.some((persona) => persona.name === name && persona.mind);
+}
+
+function emptyWords(over: boolean, written: boolean): string {
+  if (over) return t.transcript.nothing;
+  return written ? t.transcript.emptyButWritten : t.transcript.empty;
 }

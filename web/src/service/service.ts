@@ -15,6 +15,8 @@ export interface Persona {
   label: string;
   line: string;
   voice: string;
+  /** The persona that defines its mind; empty where it has none, and reads nothing. */
+  mind: string;
 }
 
 export interface Model {

@@ -18,8 +18,15 @@ import { isLast, isVoice, personasAfter, tellsOfNewcomer, voiceState } from '../
 import { type SessionEvent, storyOf } from '../panels/eventText';
 import { Gauge } from '../panels/readings';
 import { journal } from '../service/eventLog';
-import { endSession, hushPersona, type SessionView, viewSession } from '../service/sessions';
+import {
+  endSession,
+  hushPersona,
+  type SessionView,
+  viewSession,
+  type Why,
+} from '../service/sessions';
 import { MIND_TOPIC, TURN_TOPIC } from '../service/wire';
+import { t } from '../strings/strings';
 import { stayAwake } from './awake';
 import { Pulse } from './connectionQuality';
 import { type AskedPersona, type Entry, enter, type Wish } from './entry';
@@ -133,16 +140,16 @@ export class Call extends Listeners {
 
   /** Each step waits for the one before: who gets no place is not asked for a microphone. */
   private async enter(): Promise<void> {
-    this.set({ step: 'Asking for a place' });
+    this.set({ step: t.call.asking });
     const entry = await enter(this.wish);
     if (entry.opened) this.unused = entry.session;
     if (this.over) return this.giveBack();
     this.wish = { ...this.wish, room: entry.room };
     const { session, room, personas } = entry;
-    this.set({ session, room, personas, step: 'Waiting for your microphone' });
+    this.set({ session, room, personas, step: t.call.waitingForMicrophone });
     const track = await this.microphone.open(sound.read());
     if (this.over) return this.microphone.stop();
-    this.set({ step: 'Connecting', microphone: track.mediaStreamTrack });
+    this.set({ step: t.call.connecting, microphone: track.mediaStreamTrack });
     await this.join(entry, track).catch((reason) => {
       throw new RoomFailed(reason, entry.serverUrl);
     });
@@ -206,7 +213,7 @@ export class Call extends Listeners {
     const inLine = waiting?.code === 'full' || waiting?.code === 'in_line';
     const phase = inLine ? 'full' : 'warming';
     const position = inLine ? waiting.position : 0;
-    this.set({ phase, reason: waiting?.detail ?? '', position, personas });
+    this.set({ phase, reason: reasonOf(waiting), position, personas });
   };
 
   private readonly takeData = (
@@ -318,6 +325,10 @@ function tellPhase({ phase, trouble, reason, position }: CallState): void {
     trouble ? `${phase}: ${trouble.title}` : `The call is ${phase}`,
     details,
   );
+}
+
+function reasonOf(waiting: Why | null): string {
+  return waiting ? (t.refusals[waiting.code] ?? waiting.detail) : '';
 }
 
 /** A persona before the service has said anything about it. */

@@ -1,5 +1,6 @@
 /** What a persona's mind tells on the topic `mind`, as a quiet line of the transcript. Pure. */
 
+import { t } from '../strings/strings';
 import type { Segment } from './transcript';
 
 interface Told {
@@ -19,11 +20,11 @@ export function noteOf(payload: Uint8Array): Pick<Segment, 'id' | 'text' | 'fina
   const seconds = typeof told.took_ms === 'number' ? (told.took_ms / 1000).toFixed(1) : '?';
   switch (told.type) {
     case 'tool_started':
-      return { id: `${told.call_id}`, text: `looks up: ${tool}`, final: false };
+      return { id: `${told.call_id}`, text: t.mind.looksUp(tool), final: false };
     case 'tool_ended':
       return told.ok === true
-        ? { id: `${told.call_id}`, text: `looked up: ${tool} · ${seconds} s`, final: true }
-        : { id: `${told.call_id}`, text: `could not look up: ${tool}`, final: true };
+        ? { id: `${told.call_id}`, text: t.mind.lookedUp(tool, seconds), final: true }
+        : { id: `${told.call_id}`, text: t.mind.failed(tool), final: true };
     case 'warning':
       return { id: `warning ${told.code}`, text: String(told.detail).slice(0, 200), final: true };
     default:

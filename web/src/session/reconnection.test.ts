@@ -30,8 +30,8 @@ test.each([
   [{ phase: 'full', position: 3 } as const, /number 3 in line/],
   [{ phase: 'full', position: 1 } as const, /next in line/],
   [{ phase: 'warming', reason: 'The model is still loading.' } as const, /still loading/],
-  [{ phase: 'warming', liveSinceMs: 1 } as const, /voice is gone/],
-  [{ phase: 'connecting', step: 'Connecting' } as const, /^Connecting…$/],
+  [{ phase: 'warming', liveSinceMs: 1 } as const, /dropped out/],
+  [{ phase: 'connecting', step: 'Connecting…' } as const, /^Connecting…$/],
 ])('%j is told in words', (state, words) => {
   expect(expectationOf({ ...BEGINNING, ...state }, false, '')).toMatch(words);
 });

@@ -14,6 +14,7 @@ import {
   CHAT_TOPIC,
   TRANSCRIPTION_TOPIC,
 } from '../service/wire';
+import { t } from '../strings/strings';
 import { Listeners } from './listeners';
 
 export interface Segment {
@@ -75,7 +76,14 @@ export class Transcript extends Listeners {
     const { id } = await room.localParticipant.sendText(text, { topic: CHAT_TOPIC });
     const { identity, name } = room.localParticipant;
     const nowMs = performance.now();
-    const about = { id, identity, label: name || 'You', persona: '', typed: true, final: true };
+    const about = {
+      id,
+      identity,
+      label: name || t.transcript.you,
+      persona: '',
+      typed: true,
+      final: true,
+    };
     this.put({ ...about, text, startMs: nowMs, endMs: nowMs });
   }
 

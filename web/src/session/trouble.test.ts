@@ -18,11 +18,11 @@ test('full is told as full, in the server’s sentence', () => {
 test('a request for more voices than there are places says to pick fewer', () => {
   const trouble = troubleOf(new Refused(503, 'too_many_personas', 'Seven.'));
 
-  expect(trouble.todo).toBe('Pick fewer voices.');
+  expect(trouble.todo).toBe('Choose fewer voices.');
 });
 
 test.each([
-  ['NotAllowedError', 'The microphone is blocked'],
+  ['NotAllowedError', 'Your browser or system blocked the microphone'],
   ['NotFoundError', 'No microphone found'],
   ['NotReadableError', 'The microphone is in use'],
   ['InvalidStateError', 'The microphone failed'],
@@ -36,11 +36,11 @@ test('a page without https is told how to open it', () => {
 
 test.each([
   [401, 'unauthorized', 'This server does not know you'],
-  [400, 'invalid_input', 'Something chosen cannot be used'],
+  [400, 'invalid_input', 'One of your choices cannot be used'],
   [429, 'too_many_requests', 'Too many tries'],
-  [503, 'loading_model', 'Nobody can answer yet'],
+  [503, 'no_worker', 'No voice can answer yet'],
   [503, 'room_full', 'The room is full'],
-  [500, 'failure', 'The server said no'],
+  [500, 'failure', 'The server refused'],
 ])('%i %s of the service is told as “%s”', (status, code, title) => {
   expect(troubleOf(new Refused(status, code, 'Why.')).title).toBe(title);
 });
@@ -48,7 +48,10 @@ test.each([
 test.each([
   ['AUTH_MODE=loopback lets in only who calls localhost from this machine itself.', 'itself'],
   ['Authorization: expected a bearer (AUTH_MODE=loopback,jwt).', 'itself'],
-  ['Authorization: expected a bearer (AUTH_MODE=api_keys).', 'ask whoever runs it for a link'],
+  [
+    'Authorization: expected a bearer (AUTH_MODE=api_keys).',
+    'ask the operator of this server for a link',
+  ],
   ['Authorization: invalid or expired token.', 'a new link'],
 ])('“%s” of the gate is told with advice that helps there', (why, advice) => {
   expect(troubleOf(new Refused(401, 'unauthorized', why)).todo).toContain(advice);

@@ -1,6 +1,7 @@
 /** “Can I be heard?”, answered before anybody is called. */
 
 import { useEffect, useRef, useState } from 'react';
+import { t } from '../strings/strings';
 import './EchoTest.css';
 import { PERSON } from '../call/figureStyle';
 import { VoiceFigure } from '../call/VoiceFigure';
@@ -10,14 +11,6 @@ import { Notice } from '../ui/Notice';
 import { listen, play } from './echo';
 
 type Step = 'rest' | 'starting' | 'listening' | 'playing' | 'done';
-
-const WORDS: Record<Step, string> = {
-  rest: 'Say something, and hear it back. It stays on this machine.',
-  starting: 'Your browser may ask for the microphone.',
-  listening: 'Say something now…',
-  playing: 'This is how you are heard.',
-  done: 'Did you hear yourself? Then you are ready.',
-};
 
 export function EchoTest({ wish }: { wish: SoundWish }) {
   const [step, setStep] = useState<Step>('rest');
@@ -56,10 +49,10 @@ export function EchoTest({ wish }: { wish: SoundWish }) {
         <VoiceFigure face={PERSON} track={track} />
       </span>
       <button type="button" className="small" disabled={busy} onClick={tryIt}>
-        {step === 'done' ? 'Try once more' : 'Test the sound'}
+        {step === 'done' ? t.sound.testAgain : t.sound.test}
       </button>
       <p className="soft" role="status">
-        {WORDS[step]}
+        {t.sound.steps[step]}
       </p>
       {trouble && <Notice trouble={trouble} />}
     </div>

@@ -3,6 +3,7 @@
 import { useState } from 'react';
 import { faceOf, PERSON } from '../call/figureStyle';
 import type { Wish } from '../session/entry';
+import { t } from '../strings/strings';
 import { Fold } from '../ui/Disclosure';
 import { Field } from '../ui/Field';
 import { askedFor, choice, pickedOf } from './choice';
@@ -34,13 +35,18 @@ export function JoinScreen({ link, known, trouble, onStart }: Props) {
   const names = asked.length || !config ? asked : pickedOf(wish, config);
   const shown = link.guest ? asked : names;
   const placed = usePlaced(link, known);
-  const readiness = readinessOf(known, Math.max(1, names.length), trouble, placed);
+  const readiness = readinessOf(known, Math.max(1, names.length), trouble, { placed });
 
   const start = () => {
     if (!config) return;
     choice.set({ name });
     const { room, guest } = link;
-    onStart({ personas: askedFor(wish, names, config), room, guest, name: name.trim() || 'Guest' });
+    onStart({
+      personas: askedFor(wish, names, config),
+      room,
+      guest,
+      name: name.trim() || t.start.guest,
+    });
   };
 
   return (
@@ -53,35 +59,32 @@ export function JoinScreen({ link, known, trouble, onStart }: Props) {
           {shown.length === 0 && <VoiceFigure face={PERSON} still />}
         </div>
         <h1 tabIndex={-1} title={link.room ?? undefined}>
-          {link.guest ? 'You are invited.' : `The room “${link.room}”`}
+          {link.guest ? t.door.invited : t.door.room(link.room ?? '')}
         </h1>
-        <p className="lead">
-          {link.guest
-            ? 'Somebody is in conversation with voices that listen while they speak, and would like you to join.'
-            : 'Voices that listen while they speak. Interrupt, hum along, think aloud.'}
-        </p>
+        <p className="lead">{link.guest ? t.door.invitedLead : t.door.lead}</p>
         {config?.model?.note && <p className="note">{config.model.note}</p>}
+        {config && <p className="honest">{t.start.honest(config.people_words.written)}</p>}
       </section>
-      <section className="choosing" aria-label="You">
-        <Field label="Your name">
+      <section className="choosing" aria-label={t.door.you}>
+        <Field label={t.start.yourName}>
           <input
             value={name}
             maxLength={60}
-            placeholder="Guest"
+            placeholder={t.start.guest}
             autoComplete="nickname"
             onChange={(event) => setName(event.target.value)}
           />
         </Field>
-        <Fold title="Microphone and sound" hint="try it first">
+        <Fold title={t.start.sound} hint={t.start.soundHint}>
           <SoundSettings />
         </Fold>
         {!link.guest && (
           <p className="soft">
-            <a href="./">Choose other voices</a>
+            <a href="./">{t.door.others}</a>
           </p>
         )}
       </section>
-      <Launch readiness={readiness} label="Join the room" onStart={start} />
+      <Launch readiness={readiness} label={t.door.join} onStart={start} />
     </main>
   );
 }

@@ -1,5 +1,6 @@
 /** A persona of one's own: its name and its prompt, with a counter to the limit. */
 
+import { t } from '../strings/strings';
 import { Field } from '../ui/Field';
 import { type Choice, choice } from './choice';
 import './OwnPersona.css';
@@ -9,26 +10,23 @@ export function OwnPersona({ wish, config }: { wish: Choice; config: Config }) {
   const limit = config.limits.prompt_characters;
   return (
     <div className="own-persona">
-      <Field label="Its name">
+      <Field label={t.start.ownName}>
         <input
           value={wish.ownLabel}
           maxLength={120}
-          placeholder="Ada, a librarian"
+          placeholder={t.start.ownNameExample}
           onChange={(event) => choice.set({ ownLabel: event.target.value })}
         />
       </Field>
-      <Field label="Who it is" value={`${wish.ownPrompt.length} / ${limit}`}>
+      <Field label={t.start.ownPrompt} value={`${wish.ownPrompt.length} / ${limit}`}>
         <textarea
           value={wish.ownPrompt}
           maxLength={limit}
           rows={4}
-          placeholder="You are a librarian who knows a book for every mood. You ask before you advise."
+          placeholder={t.start.ownPromptExample}
           onChange={(event) => choice.set({ ownPrompt: event.target.value })}
         />
       </Field>
-      {config.model?.prompts === false && (
-        <p className="soft">The model that runs follows no prompts. It still gets this name.</p>
-      )}
     </div>
   );
 }

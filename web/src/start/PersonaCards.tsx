@@ -1,9 +1,10 @@
 /** Everybody one can talk with, as cards, and one of one's own. */
 
+import { t } from '../strings/strings';
 import './PersonaCards.css';
 import { faceOf } from '../call/figureStyle';
 import type { Config } from '../service/service';
-import { type Choice, choice, OWN } from './choice';
+import { type Choice, choice, mayDescribe, OWN } from './choice';
 import { OwnPersona } from './OwnPersona';
 import { PersonaCard } from './PersonaCard';
 import { labelOf } from './voices';
@@ -39,13 +40,13 @@ export function Cards({ wish, picked, config }: Props) {
   );
   return (
     <fieldset className="choice">
-      <legend>Who should answer?</legend>
+      <legend>{t.start.who}</legend>
       <div className="cards">
         {config.personas.map(({ name, label, line, voice }) => card(name, label, line, voice))}
-        {card(OWN, wish.ownLabel || 'Your own', 'Write who it is, in your words', '')}
+        {mayDescribe(config) && card(OWN, wish.ownLabel || t.start.own, t.start.ownLine, '')}
       </div>
       {picked.includes(OWN) && <OwnPersona wish={wish} config={config} />}
-      <p className="hint">Pick several, and they hear each other too.</p>
+      <p className="hint">{t.start.several}</p>
     </fieldset>
   );
 }

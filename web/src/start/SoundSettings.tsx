@@ -3,12 +3,12 @@
 import { useMediaDevices } from '@livekit/components-react';
 import { useRemembered } from '../service/stored';
 import { type SoundWish, sound } from '../session/sound';
+import { t } from '../strings/strings';
 import { Field } from '../ui/Field';
+import { preferences } from '../ui/preferences';
 import { Switch } from '../ui/Switch';
 import { EchoTest } from './EchoTest';
 import './SoundSettings.css';
-
-const CANNOT_CHOOSE = 'This browser plays where the system says.';
 
 interface Props {
   /** In a call the sound itself is the test. */
@@ -23,30 +23,51 @@ export function SoundSettings({ inCall = false }: Props) {
   return (
     <div className="sound-settings">
       <div className="fields">
-        <DeviceSelect label="Microphone" kind="microphone" devices={microphones} wish={wish} />
+        <DeviceSelect
+          label={t.sound.microphone}
+          kind="microphone"
+          devices={microphones}
+          wish={wish}
+        />
         {canChooseSpeaker ? (
-          <DeviceSelect label="Loudspeaker" kind="speaker" devices={speakers} wish={wish} />
+          <DeviceSelect label={t.sound.speaker} kind="speaker" devices={speakers} wish={wish} />
         ) : (
-          <p className="soft">{CANNOT_CHOOSE}</p>
+          <p className="soft">{t.sound.cannotChoose}</p>
         )}
       </div>
       <div className="switches">
         <Switch
-          label="Cancel echo"
+          label={t.sound.echo}
           on={wish.echoCancellation}
           onSwitch={(echoCancellation) => sound.set({ echoCancellation })}
         />
         <Switch
-          label="Suppress noise"
+          label={t.sound.noise}
           on={wish.noiseSuppression}
           onSwitch={(noiseSuppression) => sound.set({ noiseSuppression })}
         />
       </div>
-      {inCall || <EchoTest wish={wish} />}
-      <p className="soft">
-        With loudspeakers keep echo cancelling on, or the voices hear themselves. Headphones are
-        best.
-      </p>
+      {inCall ? <CallSwitches /> : <EchoTest wish={wish} />}
+      <p className="soft">{t.sound.advice}</p>
+    </div>
+  );
+}
+
+/** What is of use in a call alone. */
+function CallSwitches() {
+  const { shortcuts, details } = useRemembered(preferences);
+  return (
+    <div className="switches">
+      <Switch
+        label={t.sound.shortcuts}
+        on={shortcuts}
+        onSwitch={(shortcuts) => preferences.set({ shortcuts })}
+      />
+      <Switch
+        label={t.sound.details}
+        on={details}
+        onSwitch={(details) => preferences.set({ details })}
+      />
     </div>
   );
 }
@@ -65,7 +86,7 @@ function DeviceSelect({ label, kind, devices, wish }: SelectProps) {
   return (
     <Field label={label}>
       <select value={chosen} onChange={(event) => sound.set({ [kind]: event.target.value })}>
-        <option value="">As the system says</option>
+        <option value="">{t.sound.system}</option>
         {named.map((device, place) => (
           <option key={device.deviceId} value={device.deviceId}>
             {device.label || `${label} ${place + 1}`}

@@ -1,5 +1,6 @@
 /** Whether one can start now, and the button that does. */
 
+import { t } from '../strings/strings';
 import { Wave } from '../ui/icons';
 import './StartButton.css';
 import { Notice } from '../ui/Notice';
@@ -13,12 +14,12 @@ interface Props {
 
 export function Launch({ readiness, label, onStart }: Props) {
   return (
-    <section className="launch" aria-label="Start">
+    <section className="launch" aria-label={t.start.launch}>
       {readiness.trouble && <Notice trouble={readiness.trouble} />}
       <div className="bar">
         <button type="button" className="go" disabled={!readiness.ready} onClick={onStart}>
           <Wave />
-          {readiness.line ? 'Wait in line' : label}
+          {readiness.line ? t.start.waitInLine : label}
         </button>
         <p className="ready" role="status">
           {readiness.words}

@@ -3,9 +3,10 @@
 import { faceOf } from '../call/figureStyle';
 import { useRemembered } from '../service/stored';
 import type { Wish } from '../session/entry';
+import { t } from '../strings/strings';
 import { Fold } from '../ui/Disclosure';
 import { Field } from '../ui/Field';
-import { askedFor, choice, pickedOf } from './choice';
+import { askedFor, choice, isUndescribed, pickedOf } from './choice';
 import { Cards } from './PersonaCards';
 import { readinessOf } from './readiness';
 import { SoundSettings } from './SoundSettings';
@@ -23,19 +24,19 @@ interface Props {
   onStart: (wish: Omit<Wish, 'identity'>) => void;
 }
 
-const GUEST = 'Guest';
-
 export function StartScreen({ known, trouble, onStart }: Props) {
   const { config } = known;
   const wish = useRemembered(choice);
   const picked = config ? pickedOf(wish, config) : [];
-  const readiness = readinessOf(known, picked.length, trouble);
+  const readiness = readinessOf(known, picked.length, trouble, {
+    undescribed: isUndescribed(wish, picked),
+  });
   const personas = config?.personas ?? [];
 
   const start = () => {
     if (!config) return;
     const asked = askedFor(wish, picked, config);
-    onStart({ personas: asked, room: null, guest: null, name: wish.name.trim() || GUEST });
+    onStart({ personas: asked, room: null, guest: null, name: wish.name.trim() || t.start.guest });
   };
 
   return (
@@ -46,28 +47,26 @@ export function StartScreen({ known, trouble, onStart }: Props) {
             <VoiceFigure key={name} face={faceOf(name, personas)} still />
           ))}
         </div>
-        <h1 tabIndex={-1}>It listens while it speaks.</h1>
-        <p className="lead">
-          Talk as you would with a person: interrupt, hum along, think aloud. Nobody waits for a
-          beep.
-        </p>
+        <h1 tabIndex={-1}>{t.start.title}</h1>
+        <p className="lead">{t.start.lead}</p>
         {config?.model?.note && <p className="note">{config.model.note}</p>}
+        {config && <p className="honest">{t.start.honest(config.people_words.written)}</p>}
       </section>
-      <section className="choosing" aria-label="Choice">
+      <section className="choosing" aria-label={t.start.choice}>
         {config && (
           <>
             <Cards wish={wish} picked={picked} config={config} />
             <div className="folds">
-              <Fold title="Microphone and sound" hint="try it before you call">
+              <Fold title={t.start.sound} hint={t.start.soundHint}>
                 <SoundSettings />
               </Fold>
               <Tuning wish={wish} picked={picked} config={config} />
-              <Fold title="Your name" hint={wish.name || 'Guest'}>
-                <Field label="What others in the room read">
+              <Fold title={t.start.yourName} hint={wish.name || t.start.guest}>
+                <Field label={t.start.nameInRoom}>
                   <input
                     value={wish.name}
                     maxLength={60}
-                    placeholder={GUEST}
+                    placeholder={t.start.guest}
                     autoComplete="nickname"
                     onChange={(event) => choice.set({ name: event.target.value })}
                   />
@@ -77,7 +76,7 @@ export function StartScreen({ known, trouble, onStart }: Props) {
           </>
         )}
       </section>
-      <Launch readiness={readiness} label="Start talking" onStart={start} />
+      <Launch readiness={readiness} label={t.start.go} onStart={start} />
     </main>
   );
 }

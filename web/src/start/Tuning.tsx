@@ -1,6 +1,7 @@
 /** The advanced part of a choice: voices, and how tokens are drawn. */
 
 import type { Config, Sampling } from '../service/service';
+import { t } from '../strings/strings';
 import { Fold } from '../ui/Disclosure';
 import { Field } from '../ui/Field';
 import { Slider } from '../ui/Slider';
@@ -9,17 +10,16 @@ import { VoiceSelect } from './VoiceSelect';
 
 interface Knob {
   key: keyof Sampling;
-  label: string;
   most: number;
   step: number;
   least: number;
 }
 
 const KNOBS: Knob[] = [
-  { key: 'text_temperature', label: 'Daring of words', least: 0, most: 1.5, step: 0.05 },
-  { key: 'audio_temperature', label: 'Daring of sounds', least: 0, most: 1.5, step: 0.05 },
-  { key: 'text_top_k', label: 'Words to choose from', least: 1, most: 128, step: 1 },
-  { key: 'audio_top_k', label: 'Sounds to choose from', least: 1, most: 256, step: 1 },
+  { key: 'text_temperature', least: 0, most: 1.5, step: 0.05 },
+  { key: 'audio_temperature', least: 0, most: 1.5, step: 0.05 },
+  { key: 'text_top_k', least: 1, most: 128, step: 1 },
+  { key: 'audio_top_k', least: 1, most: 256, step: 1 },
 ];
 
 interface Props {
@@ -30,11 +30,17 @@ interface Props {
 
 export function Tuning({ wish, picked, config }: Props) {
   const sampling = { ...usualSampling(config), ...wish.sampling };
+  const labels: Record<keyof Sampling, string> = {
+    text_temperature: t.tuning.textTemperature,
+    audio_temperature: t.tuning.audioTemperature,
+    text_top_k: t.tuning.textTopK,
+    audio_top_k: t.tuning.audioTopK,
+  };
   const tune = (key: keyof Sampling, value: number) =>
     choice.set({ sampling: { ...wish.sampling, [key]: value } });
   return (
-    <Fold title="Voices and sampling" hint="advanced">
-      {config.voices.length === 0 && <p className="soft">The model that runs has one voice.</p>}
+    <Fold title={t.tuning.title} hint={t.tuning.hint}>
+      {config.voices.length === 0 && <p className="soft">{t.tuning.oneVoice}</p>}
       {config.voices.length > 0 && (
         <div className="fields">
           {picked.map((name) => {
@@ -42,7 +48,9 @@ export function Tuning({ wish, picked, config }: Props) {
             return (
               <VoiceSelect
                 key={name}
-                label={`Voice of ${name === OWN ? wish.ownLabel || 'your own' : persona?.label}`}
+                label={t.tuning.voiceOf(
+                  name === OWN ? wish.ownLabel || t.start.own : (persona?.label ?? name),
+                )}
                 voices={config.voices}
                 usual={persona?.voice ?? null}
                 chosen={wish.voices[name] ?? ''}
@@ -53,8 +61,8 @@ export function Tuning({ wish, picked, config }: Props) {
         </div>
       )}
       <div className="fields">
-        {KNOBS.map(({ key, label, least, most, step }) => (
-          <Field key={key} label={label} value={String(sampling[key])}>
+        {KNOBS.map(({ key, least, most, step }) => (
+          <Field key={key} label={labels[key]} value={String(sampling[key])}>
             <Slider
               least={least}
               most={most}
@@ -70,7 +78,7 @@ export function Tuning({ wish, picked, config }: Props) {
         className="small"
         onClick={() => choice.set({ sampling: {}, voices: {} })}
       >
-        Back to the usual
+        {t.tuning.reset}
       </button>
     </Fold>
   );

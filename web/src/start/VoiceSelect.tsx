@@ -1,5 +1,6 @@
 /** One voice out of the model's own, in groups. */
 
+import { t } from '../strings/strings';
 import { Field } from '../ui/Field';
 import { groupsOf, labelOf } from './voices';
 
@@ -18,7 +19,7 @@ export function VoiceSelect({ label, voices, usual, chosen, onChoose }: Props) {
   return (
     <Field label={label}>
       <select value={chosen} onChange={(event) => onChoose(event.target.value)}>
-        <option value="">{known ? `Usual (${labelOf(usual)})` : 'Usual'}</option>
+        <option value="">{known ? t.tuning.usualIs(labelOf(usual)) : t.tuning.usual}</option>
         {groupsOf(voices).map((group) => (
           <optgroup key={group.label} label={group.label}>
             {group.voices.map((voice) => (

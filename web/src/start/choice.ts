@@ -3,6 +3,7 @@
 import type { Config, Sampling } from '../service/service';
 import { Remembered } from '../service/stored';
 import type { AskedPersona } from '../session/entry';
+import { t } from '../strings/strings';
 
 export const OWN = 'my_own';
 
@@ -41,8 +42,18 @@ export const choice = new Remembered<Choice>('choice', {
 /** Who is picked and exists, in the order of the catalogue. */
 export function pickedOf({ touched, picked }: Choice, config: Config): string[] {
   if (!touched) return [config.default_persona];
-  const names = [...config.personas.map(({ name }) => name), OWN];
+  const names = [...config.personas.map(({ name }) => name), ...(mayDescribe(config) ? [OWN] : [])];
   return names.filter((name) => picked.includes(name));
+}
+
+/** Whether a character of one's own means anything to the model that runs. */
+export function mayDescribe({ model }: Config): boolean {
+  return model?.prompts !== false;
+}
+
+/** Whether a character of one's own is picked and not described yet. */
+export function isUndescribed({ ownPrompt }: Choice, picked: readonly string[]): boolean {
+  return picked.includes(OWN) && !ownPrompt.trim();
 }
 
 /** How the model that runs draws its tokens where nobody asks for anything else. */
@@ -68,5 +79,5 @@ export function askedFor(wish: Choice, names: readonly string[], config: Config)
 }
 
 function ownOf({ ownLabel, ownPrompt }: Choice): { label: string; prompt: string } {
-  return { label: ownLabel.trim() || 'Your own', prompt: ownPrompt.trim() };
+  return { label: ownLabel.trim() || t.start.own, prompt: ownPrompt.trim() };
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { invitationUrl, linkOf, missingFor } from './link';
+import { invitationUrl, linkOf, mayInvite } from './link';
 
 test('a link names a room, personas, and carries a guest’s pass in its fragment', () => {
   const link = linkOf({ search: '?room=kitchen&persona=chef,teacher&persona=astronaut', hash: '' });
@@ -25,10 +25,11 @@ test('an address without anything asks for nothing', () => {
 });
 
 test.each([
-  ['https://rooms.example', 'wss://rooms.example', 0],
-  ['http://localhost:8080', 'ws://127.0.0.1:7880', 2],
-  ['http://rooms.example', 'wss://rooms.example', 1],
-  ['https://rooms.example', 'ws://rooms.example', 1],
-])('page %s and room %s: %i things are missing', (page, livekit, count) => {
-  expect(missingFor(page, livekit)).toHaveLength(count);
+  ['https://rooms.example', 'wss://rooms.example', true],
+  ['https://localhost:8080', 'wss://127.0.0.1:7880', false],
+  ['http://rooms.example', 'wss://rooms.example', false],
+  ['https://rooms.example', 'ws://rooms.example', false],
+  ['https://rooms.example', '', false],
+])('from page %s into room %s one may invite: %s', (page, livekit, may) => {
+  expect(mayInvite(page, livekit)).toBe(may);
 });

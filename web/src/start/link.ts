@@ -29,21 +29,10 @@ export function invitationUrl(page: string, room: string, bearer: string): strin
   return url.href;
 }
 
-/** What keeps somebody else from coming: sentences; none where an invitation works. */
-export function missingFor(page: string, livekit: string): string[] {
-  const [here, room] = [new URL(page), new URL(livekit)];
-  const missing: string[] = [];
-  if (isOwn(here.hostname)) {
-    missing.push(`This page has the address ${here.host}, which only this machine can open.`);
-  } else if (here.protocol !== 'https:') {
-    missing.push('This page comes without https, and browsers then give it no microphone.');
-  }
-  if (isOwn(room.hostname)) {
-    missing.push(`LiveKit has the address ${room.host}, which only this machine can reach.`);
-  } else if (room.protocol !== 'wss:') {
-    missing.push('LiveKit has no wss:// address, which an https page needs.');
-  }
-  return missing;
+/** Whether a second person could come: both addresses are secure, and not this machine's own. */
+export function mayInvite(page: string, livekit: string): boolean {
+  if (!page.startsWith('https:') || !livekit.startsWith('wss:')) return false;
+  return ![page, livekit].some((address) => isOwn(new URL(address).hostname));
 }
 
 /** Whether a name means whichever machine reads it. */

@@ -5,7 +5,7 @@ import { readinessOf } from './readiness';
 const READY: Config = {
   default_persona: 'chef',
   livekit_url: 'ws://localhost',
-  personas: [{ name: 'chef', label: 'Chef', line: '', voice: 'default' }],
+  personas: [{ name: 'chef', label: 'Chef', line: '', voice: 'default', mind: '' }],
   model: null,
   people_words: { written: false },
   voices: [],
@@ -26,7 +26,15 @@ test('a ready service and a voice make a start possible', () => {
 test('no voice, no start', () => {
   const { ready, words } = readinessOf({ config: READY, reachable: true }, 0, null);
 
-  expect([ready, words]).toEqual([false, 'Pick at least one voice.']);
+  expect([ready, words]).toEqual([false, 'Choose at least one voice.']);
+});
+
+test('a character of one’s own needs a description', () => {
+  const { ready, words } = readinessOf({ config: READY, reachable: true }, 1, null, {
+    undescribed: true,
+  });
+
+  expect([ready, words]).toEqual([false, 'Describe your own character first.']);
 });
 
 test('a full service is told as full, in its own sentence, and offers its line', () => {
@@ -40,7 +48,9 @@ test.each(['full', 'draining'])(
   'a room that has its place is open while others read “%s”',
   (code) => {
     const config = { ...FULL, code };
-    const { ready, line, trouble } = readinessOf({ config, reachable: true }, 1, null, true);
+    const { ready, line, trouble } = readinessOf({ config, reachable: true }, 1, null, {
+      placed: true,
+    });
 
     expect([ready, line, trouble]).toEqual([true, false, null]);
   },
@@ -50,14 +60,21 @@ test.each([
   { config: READY, reachable: false },
   { config: null, reachable: true },
 ])('also into a room that has its place the service must let one', (known) => {
-  expect(readinessOf(known, 1, null, true).ready).toBe(false);
+  expect(readinessOf(known, 1, null, { placed: true }).ready).toBe(false);
 });
 
 test('a service that cannot answer says why, and there is no start', () => {
-  const config = { ...FULL, code: 'loading_model', reason: 'The model is still loading.' };
+  const config = { ...FULL, code: 'no_worker', reason: 'No worker is running.' };
   const { ready, trouble } = readinessOf({ config, reachable: true }, 1, null);
 
-  expect([ready, trouble?.why]).toEqual([false, 'The model is still loading.']);
+  expect([ready, trouble?.why]).toEqual([false, 'No worker is running.']);
+});
+
+test('a model that loads is progress and no trouble', () => {
+  const config = { ...FULL, code: 'loading_model', reason: 'Still loading (importing torch).' };
+  const { ready, words, trouble } = readinessOf({ config, reachable: true }, 1, null);
+
+  expect([ready, words, trouble]).toEqual([false, 'The voices are getting ready…', null]);
 });
 
 test('a service that stopped answering allows no start, whatever it said last', () => {

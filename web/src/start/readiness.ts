@@ -2,6 +2,7 @@
 
 import type { Known } from '../service/useConfig';
 import { refusalTrouble, type Trouble, unreachable } from '../session/trouble';
+import { t } from '../strings/strings';
 
 export interface Readiness {
   ready: boolean;
@@ -19,22 +20,25 @@ const YES = { ...NO, ready: true };
  * Weigh what the service says now against how the last try ended.
  *
  * `placed`: one goes to a room that has its place, and takes none of those that the service counts.
+ * `undescribed`: a character of one's own is picked and has no description.
  */
 export function readinessOf(
   known: Known,
   picked: number,
   last: Trouble | null,
-  placed = false,
+  { placed = false, undescribed = false } = {},
 ): Readiness {
   const { config, reachable } = known;
   if (!reachable) return { ...NO, trouble: unreachable() };
-  if (!config) return { ...NO, words: 'Looking for the server…' };
+  if (!config) return { ...NO, words: t.start.looking };
   const { code, reason } = config;
+  if (code === 'loading_model' && !placed) return { ...NO, words: t.start.loading };
   const refused = !config.ready && !placed;
   const refusal = refused ? refusalTrouble({ status: 503, code, message: reason }) : null;
   if (refusal && code !== 'full') return { ...NO, trouble: refusal };
-  if (picked === 0) return { ...NO, words: 'Pick at least one voice.', trouble: last };
+  if (picked === 0) return { ...NO, words: t.start.pickOne, trouble: last };
+  if (undescribed) return { ...NO, words: t.start.describe, trouble: last };
   if (refusal) return { ...YES, line: true, trouble: refusal };
   if (last) return { ...YES, trouble: last };
-  return { ...YES, words: 'Your browser will ask for the microphone.' };
+  return { ...YES, words: t.start.willAsk };
 }

@@ -1,25 +1,25 @@
 /** Voices by name, in groups for people. PersonaPlex names its own by kind, sex and number. Pure. */
 
+import { t } from '../strings/strings';
 export interface VoiceGroup {
   label: string;
   voices: { name: string; label: string }[];
 }
 
-const KINDS: Record<string, string> = { NAT: 'Natural', VAR: 'Varied' };
-const SEXES: Record<string, string> = { F: 'female', M: 'male' };
+const KINDS = ['NAT', 'VAR'];
+const SEXES = ['F', 'M'];
 const PATTERN = /^(NAT|VAR)([FM])(\d+)$/;
-const OTHERS = 'Others';
 
 /** Group in a fixed order: natural before varied, female before male, others last. */
 export function groupsOf(names: readonly string[]): VoiceGroup[] {
   const groups = new Map<string, VoiceGroup>();
-  for (const kind of Object.values(KINDS)) {
-    for (const sex of Object.values(SEXES)) {
-      const label = `${kind}, ${sex}`;
+  for (const kind of KINDS) {
+    for (const sex of SEXES) {
+      const label = groupOf(`${kind}${sex}0`);
       groups.set(label, { label, voices: [] });
     }
   }
-  groups.set(OTHERS, { label: OTHERS, voices: [] });
+  groups.set(t.voices.others, { label: t.voices.others, voices: [] });
   for (const name of names) {
     groups.get(groupOf(name))?.voices.push({ name, label: labelOf(name) });
   }
@@ -34,5 +34,7 @@ export function labelOf(name: string): string {
 
 function groupOf(name: string): string {
   const found = PATTERN.exec(name);
-  return found ? `${KINDS[found[1] ?? '']}, ${SEXES[found[2] ?? '']}` : OTHERS;
+  if (!found) return t.voices.others;
+  const kind = found[1] === 'NAT' ? t.voices.natural : t.voices.varied;
+  return `${kind}, ${found[2] === 'F' ? t.voices.female : t.voices.male}`;
 }

@@ -1,6 +1,7 @@
 /** Seconds until something is tried again, and a button for who does not want to wait. */
 
 import { useEffect, useState } from 'react';
+import { t } from '../strings/strings';
 import './Countdown.css';
 
 const TICK_MS = 250;
@@ -15,11 +16,11 @@ export function Countdown({ untilMs, onNow }: { untilMs: number; onNow: () => vo
   return (
     <span className="countdown">
       <span>
-        Trying again in <b aria-hidden>{seconds} s</b>
-        <span className="unseen">a moment</span>
+        {t.call.retryIn} <b aria-hidden>{seconds} s</b>
+        <span className="unseen">{t.call.moment}</span>
       </span>
       <button type="button" className="small" onClick={onNow}>
-        Now
+        {t.call.now}
       </button>
     </span>
   );

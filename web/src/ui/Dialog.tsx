@@ -1,6 +1,7 @@
 /** A sheet above the page, for something that is over soon. The browser keeps the focus in it. */
 
 import { type ReactNode, useEffect, useRef } from 'react';
+import { t } from '../strings/strings';
 import './Dialog.css';
 import { Cross } from './icons';
 
@@ -29,7 +30,7 @@ export function Dialog({ title, onClose, children }: Props) {
       <div className="sheet">
         <div className="top">
           <h2>{title}</h2>
-          <button type="button" className="round" aria-label="Close" onClick={close}>
+          <button type="button" className="round" aria-label={t.call.close} onClick={close}>
             <Cross />
           </button>
         </div>

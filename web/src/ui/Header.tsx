@@ -1,5 +1,6 @@
 /** The bar at the top: whose page this is, which model speaks, how the call stands. */
 
+import { t } from '../strings/strings';
 import { Badge } from './Badge';
 import './Header.css';
 import type { Model } from '../service/service';
@@ -16,11 +17,11 @@ export function Header({ call, model }: Props) {
   return (
     <header className="header">
       <Logo />
-      <span className="wordmark">Moshi rooms</span>
+      <span className="wordmark">{t.header.name}</span>
       {model && (
-        <span className="model" title={`The model that speaks: ${model.name}. ${model.note}`}>
+        <span className="model" title={t.header.model(model.name, model.note)}>
           {model.name.split('/').at(-1)}
-          {model.note && <span className="kind"> · demonstration</span>}
+          {model.note && <span className="kind"> · {t.header.demonstration}</span>}
         </span>
       )}
       <span className="fill" />

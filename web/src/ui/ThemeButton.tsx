@@ -1,15 +1,14 @@
 /** Goes round the themes: as the system is, light, dark. */
 
 import { useRemembered } from '../service/stored';
+import { t } from '../strings/strings';
 import { ThemeIcon } from './icons';
 import { choose, THEMES, theme } from './theme';
-
-const NAMES = { system: 'as the system', light: 'light', dark: 'dark' };
 
 export function ThemeButton() {
   const { theme: now } = useRemembered(theme);
   const next = THEMES[(THEMES.indexOf(now) + 1) % THEMES.length] ?? 'system';
-  const name = `Theme: ${NAMES[now] ?? NAMES.system}`;
+  const name = t.header.theme[now] ?? t.header.theme.system;
   return (
     <button
       type="button"

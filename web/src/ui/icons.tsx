@@ -61,16 +61,6 @@ export function Cross() {
   );
 }
 
-export function Knobs() {
-  return (
-    <svg aria-hidden className="icon" {...STROKE}>
-      <path d="M4 7.5h8M18 7.5h2M4 16.5h2M12 16.5h8" />
-      <circle cx="15" cy="7.5" r="2.6" />
-      <circle cx="9" cy="16.5" r="2.6" />
-    </svg>
-  );
-}
-
 export function Invite() {
   return (
     <svg aria-hidden className="icon" {...STROKE}>

@@ -2,8 +2,10 @@
 
 import { useEffect, useState } from 'react';
 import { journal } from '../service/eventLog';
+import type { Transcript } from '../session/transcript';
 import { t } from '../strings/strings';
 import { Loudspeaker, Microphone } from '../ui/icons';
+import { Caption } from './Caption';
 import type { Face } from './figureStyle';
 import { hasFloor, isVoice, type Seat, voiceState } from './participants';
 import './ParticipantTile.css';
@@ -14,6 +16,7 @@ import { maySetVolume, play } from './volume';
 
 interface Props {
   seat: Seat;
+  transcript: Transcript;
   face: Face;
   track: MediaStreamTrack | undefined;
   over: boolean;
@@ -24,7 +27,7 @@ interface Props {
   onMute: ((muted: boolean) => Promise<void>) | null;
 }
 
-export function SeatTile({ seat, face, track, over, alone, muted, onMute }: Props) {
+export function SeatTile({ seat, transcript, face, track, over, alone, muted, onMute }: Props) {
   const { participant, label } = seat;
   const [volume, setVolume] = useState(1);
   // biome-ignore lint/correctness/useExhaustiveDependencies: a track that comes anew is played alike
@@ -66,6 +69,7 @@ export function SeatTile({ seat, face, track, over, alone, muted, onMute }: Prop
         {label}
       </span>
       <span className="doing">{doing}</span>
+      <Caption transcript={transcript} identity={participant?.identity} />
       <div className="loudness" data-shown={participant !== null && !over}>
         <button
           type="button"

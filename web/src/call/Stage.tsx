@@ -35,6 +35,7 @@ export function Stage({ call, state, catalogue }: Props) {
           <SeatTile
             key={seat.key}
             seat={seat}
+            transcript={call.transcript}
             face={seat.persona ? faceOf(seat.persona, catalogue) : PERSON}
             track={over ? undefined : sound?.publication.track?.mediaStreamTrack}
             over={over}

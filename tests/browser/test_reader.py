@@ -1,0 +1,57 @@
+"""What a screen reader is told: the page as Chromium's accessibility tree, in reading order."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.visit import WITHIN_MS, Visit
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+START = """
+- banner:
+  - 'button "Theme: system"'
+- main:
+  - heading "It listens while it speaks." [level=1]
+  - paragraph: /These are AI voices/
+  - region "Choice":
+    - group "Who do you want to talk to?":
+      - checkbox "Assistant" [checked]
+      - checkbox "Astronaut"
+      - paragraph: Choose more than one for a group conversation.
+    - group
+    - group
+    - group
+  - region "Start":
+    - button "Start talking"
+    - status: Your browser will ask for the microphone.
+"""
+CALL = """
+- banner:
+  - status: Live
+- main:
+  - heading "Call" [level=1]
+  - list "In the room":
+    - listitem:
+      - button "Mute Assistant for everyone"
+      - slider "Volume of Assistant": "1"
+  - region "Controls":
+    - status: Go ahead. You can interrupt at any time.
+    - button "Mute"
+    - button "Sound settings"
+    - button "Hang up"
+  - region "Transcript":
+    - log "Transcript":
+      - article: /Assistant/
+    - button "Copy"
+    - button "Text"
+    - button "WebVTT"
+"""
+
+
+async def test_a_screen_reader_is_told_all_in_order(visit: Visit) -> None:
+    """Start and call: headings, regions, what can be pressed, and what has just changed."""
+    body = visit.page.locator("body")
+    await expect(body).to_match_aria_snapshot(START, timeout=WITHIN_MS)
+    await visit.call("Assistant")
+    await visit.sees_words(1)
+    await expect(body).to_match_aria_snapshot(CALL, timeout=WITHIN_MS)

@@ -1,0 +1,13 @@
+import { expect, test } from 'vitest';
+import { tailOf } from './tail';
+
+test('a short text is its own end', () => {
+  expect(tailOf(' Hello there. ')).toBe('Hello there.');
+});
+
+test('a long text ends in whole words', () => {
+  const end = tailOf(`${'first '.repeat(20)}and the last words`);
+
+  expect(end).toMatch(/^…(first )+and the last words$/);
+  expect(end.length).toBeLessThanOrEqual(61);
+});

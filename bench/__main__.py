@@ -62,16 +62,20 @@ def main() -> None:
 
 def on_gpu(options: argparse.Namespace, device: torch.device) -> tuple[list[Run], list[Goal]]:
     """Return the benchmarks for a GPU, with Moshi's 7B."""
-    spare = 0 if options.quick else SPARE
+
+    def fits(wanted: int, context: int, *, int8: bool = False, prompted: bool = False) -> int:
+        """Return how many of so many sessions fit."""
+        return min(wanted, models.plan_7b(context, device, int8=int8, prompted=prompted).most)
 
     def most(goal: int, context: int, *, int8: bool = False, prompted: bool = False) -> str:
         """Return how many sessions to try: some more than the goal, as far as they fit."""
-        fit = models.plan_7b(context, device, int8=int8, prompted=prompted).most
-        return str(min(goal + spare, fit))
+        spare = 0 if options.quick else SPARE
+        return str(fits(goal + spare, context, int8=int8, prompted=prompted))
 
-    beside = most(64, SHORT_CONTEXT, prompted=True)
-    sizes = [str(n) for n in (1, 8, 16, 32, 64) if n <= int(most(64, CONTEXT))]
-    sizes8 = [str(n) for n in (1, 64, 128) if n <= int(most(128, CONTEXT, int8=True))]
+    long, long8 = fits(64, CONTEXT), fits(64, CONTEXT, int8=True)
+    beside = fits(64, SHORT_CONTEXT, prompted=True)
+    sizes = [str(n) for n in (1, 8, 16, 32, 64) if n <= long]
+    sizes8 = [str(n) for n in (1, 64, 128) if n <= fits(128, CONTEXT, int8=True)]
     wide, narrow = ["--context", str(CONTEXT)], ["--context", str(SHORT_CONTEXT)]
     int8 = ["--kv", "int8", *wide]
     short = ["--seconds", "4"] if options.quick else []
@@ -87,10 +91,10 @@ def on_gpu(options: argparse.Namespace, device: torch.device) -> tuple[list[Run]
             "capacity",
             ["--most", most(96, CONTEXT, int8=True, prompted=True), "--prompted", *int8, *short],
         ),
-        Run("people", "people", ["--personas", most(64, CONTEXT, int8=True), *int8, *short]),
-        Run("start", "persona_start", ["--slots", beside, *narrow]),
-        Run("memory", "memory", ["--slots", most(64, CONTEXT), *wide]),
-        Run("renewal", "renewal", ["--slots", most(64, CONTEXT), "--minutes", minutes, *wide]),
+        Run("people", "people", ["--personas", str(long8), *int8, *short]),
+        Run("start", "persona_start", ["--slots", str(beside), *narrow]),
+        Run("memory", "memory", ["--slots", str(long), *wide]),
+        Run("renewal", "renewal", ["--slots", str(long), "--minutes", minutes, *wide]),
     ]
     goals = [
         Goal("a step of one session, ms: at most 8", "step8", ms_of_one, lambda ms: ms <= 8),

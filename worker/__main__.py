@@ -27,6 +27,7 @@ from worker.admission import JobAdmission
 from worker.commands import CommandReceiver
 from worker.context import WorkerContext
 from worker.engine.engine import Engine
+from worker.engine.files.recognisers import kyutais
 from worker.engine.model import Model
 from worker.events import EventWriter
 from worker.health import Health
@@ -125,7 +126,7 @@ class Worker:
         return WorkerContext(
             self.settings,
             engine,
-            start_recogniser(self.settings.stt, self._on_stt),
+            start_recogniser(self.settings.stt, self._on_stt, model.recognition),
             admission,
             self.hosts,
             changed,
@@ -184,7 +185,8 @@ def _load_model(settings: Settings, on_progress: Callable[[str], None]) -> Model
     """Load the model that `MODEL` names. Imports torch only here, on the loading thread."""
     if settings.hf_token is not None:  # huggingface_hub reads it from the environment
         os.environ["HF_TOKEN"] = reveal(settings, "hf_token", "download of the model")
-    if settings.model == "echo":  # needs no torch, and starts in half the time
+    has_recogniser = kyutais(settings.stt, on_gpu=False) is not None
+    if settings.model == "echo" and not has_recogniser:  # no torch: it starts in half the time
         from worker.engine.echo import echo_model
 
         return echo_model(settings.capacity)

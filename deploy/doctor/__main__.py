@@ -158,7 +158,9 @@ def _media(plan: Plan) -> Iterator[Finding]:
 def _sessions(settings: Settings, seen: ModelCheck, card: Card | None) -> Iterator[Finding]:
     if seen.sizes is not None:
         free = psutil.virtual_memory().available
-        yield room_for.sessions(seen.sizes, card, free, settings.capacity, settings.kv_dtype)
+        yield room_for.sessions(
+            seen.sizes, card, free, settings.capacity, settings.kv_dtype, settings.stt
+        )
     elif settings.model != "echo":
         yield room_for.unknown(settings.model)
 

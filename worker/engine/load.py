@@ -4,6 +4,7 @@ Runs once, before the worker registers, on the calling thread.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import psutil
 import torch
@@ -14,7 +15,7 @@ from safetensors import SafetensorError
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.personas import load_catalogue
-from worker.engine.capacity import MemoryPlan
+from worker.engine.capacity import SPARE_ROWS, MemoryPlan
 from worker.engine.conversation.prompt_state import PromptReading
 from worker.engine.conversation.renewal import RenewalRules
 from worker.engine.conversation.repertoire import read_repertoire
@@ -23,6 +24,7 @@ from worker.engine.echo import echo_model
 from worker.engine.files import pocket
 from worker.engine.files.model_config import usual_sampling
 from worker.engine.files.model_files import CODEC_NAME, ModelFiles, find_model
+from worker.engine.files.recognisers import kyutais
 from worker.engine.files.shapes import is_prompted
 from worker.engine.files.sizes import (
     CODEC_STATE_BYTES,
@@ -38,6 +40,7 @@ from worker.engine.kv_choice import KvChoice, choose
 from worker.engine.model import Model
 from worker.engine.network.ring_check import why_no_kernels
 from worker.engine.network.unsupported import UnsupportedModel
+from worker.engine.recognition.load import FoundRecogniser, find_recogniser
 from worker.engine.step import MoshiStep
 
 Progress = Callable[[str], None]
@@ -52,7 +55,7 @@ def load_model(settings: Settings, progress: Progress) -> Model:
     """
     if settings.model == "echo":
         progress("Model echo: nothing to load")
-        return echo_model(settings.capacity)
+        return _with_recognition(echo_model(settings.capacity), settings, progress)
     note = pocket.NOTE if settings.model == pocket.NAME else ""
     if note:
         progress(note)
@@ -64,7 +67,7 @@ def load_model(settings: Settings, progress: Progress) -> Model:
 def _assemble(
     files: ModelFiles, device: torch.device, settings: Settings, progress: Progress, note: str
 ) -> Model:
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    dtype = _dtype(device)
     if files.config.get("quantize"):
         _check_quantized(files, on_gpu=device.type == "cuda")
     if device.type == "cpu":
@@ -81,7 +84,14 @@ def _assemble(
         if prompted:
             voices = read_voices(files.voices, settings.voices_dir, mimi.sample_rate)
         voice_frames = longest_of(voices, mimi.frame_size) if prompted else None
-        choice = _choose_kv(bare, mimi, device, dtype, voice_frames, settings)
+        recogniser = _find_recogniser(settings, device, progress)
+        choice = _choose_kv(bare, mimi, device, voice_frames, settings, recogniser)
+        if recogniser and settings.stt == "auto" and choice.plan.most < (settings.capacity or 1):
+            progress(
+                f"{recogniser.files.name} does not fit beside the model; expected a larger GPU"
+            )
+            recogniser = None
+            choice = _choose_kv(bare, mimi, device, voice_frames, settings, None)
         plan = choice.plan
         slots = plan.slots(settings.capacity)
         progress(choice.line)
@@ -108,6 +118,7 @@ def _assemble(
             progress(line)
     except (UnsupportedModel, SafetensorError) as error:
         raise InvalidInput(f"MODEL={files.name!r}: {error}") from error
+    recognition = recogniser and recogniser.load(slots + SPARE_ROWS, progress)
     progress("Model loaded")
     return Model(
         name=files.name,
@@ -121,10 +132,41 @@ def _assemble(
         prompt_tokens=step.forcing.prompts.most_tokens if prompted else 0,
         tokenizer=tokenizer.serialized_model_proto(),
         note=note,
+        recognition=recognition,
         keys_and_values=choice.line,
         sample_rate_hz=mimi.sample_rate,
         frame_samples=mimi.frame_size,
     )
+
+
+def _with_recognition(model: Model, settings: Settings, progress: Progress) -> Model:
+    """Add the recogniser that STT names to a model that needs no memory on a GPU."""
+    if kyutais(settings.stt, on_gpu=False) is None:
+        return model
+    recogniser = _find_recogniser(settings, _device(settings), progress)
+    assert recogniser is not None
+    rows = model.step.capacity + SPARE_ROWS
+    return replace(model, recognition=recogniser.load(rows, progress))
+
+
+def _find_recogniser(
+    settings: Settings, device: torch.device, progress: Progress
+) -> FoundRecogniser | None:
+    """Find the recogniser of people's speech that runs beside the model; None: another one does."""
+    name = kyutais(settings.stt, on_gpu=device.type == "cuda")
+    if name is None:
+        return None
+    try:
+        return find_recogniser(name, device, _dtype(device), progress, _free(device)[1])
+    except InvalidInput as error:
+        if settings.stt != "auto":
+            raise
+        progress(f"People's words are left to Whisper: {error}")
+        return None
+
+
+def _dtype(device: torch.device) -> torch.dtype:
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
 def _device(settings: Settings) -> torch.device:
@@ -157,14 +199,18 @@ def _choose_kv(
     lm: LMModel,
     mimi: MimiModel,
     device: torch.device,
-    dtype: torch.dtype,
     voice_frames: int | None,
     settings: Settings,
+    recogniser: FoundRecogniser | None,
 ) -> KvChoice:
     """Choose the type of keys and values, with its memory plan."""
+    dtype = _dtype(device)
     own, in_int8 = (
         plan_memory(lm, mimi, device, dtype, voice_frames, int8=each) for each in (False, True)
     )
+    if recogniser is not None:
+        sizes = recogniser.weights_bytes, recogniser.row_bytes
+        own, in_int8 = own.with_recognition(*sizes), in_int8.with_recognition(*sizes)
     return choose(
         settings.kv_dtype,
         own,

@@ -14,6 +14,7 @@ PAUSE_CHANCE = 0.5  # as in Kyutai's client
 PAUSE_FRAMES = 3  # a pause that is foretold for less is one within a sentence
 QUIET_S, QUIET_WITHOUT_PAUSES_S = 3.0, 1.2  # without words, a segment ends all the same
 LONGEST_WORD_S = 1.0  # after which the word has ended, though the next one begins later
+MOST_TOKENS = 25  # of a word; a model that repeats itself never ends one
 LONGEST_SEGMENT_S = 30.0  # a longer one ends with its next word
 
 
@@ -57,7 +58,8 @@ class Segments:
         elif token == recognition.padding:
             self._finish_word(start_s)
         else:
-            if recognition.begins_word(token):  # words said fast have no boundary between them
+            # Words said fast have no boundary between them.
+            if recognition.begins_word(token) or len(self._tokens) == MOST_TOKENS:
                 self._finish_word(start_s)
             if not self._tokens:
                 self._end_last_word(start_s)

@@ -129,7 +129,7 @@ def test_a_step_that_would_not_end_in_time_is_put_off() -> None:
 
 
 def test_one_slow_step_does_not_keep_words_out() -> None:
-    """After a second without a step, the usual time of a step is what counts."""
+    """After a second without a step, the shortest time of a step is what counts."""
     step, listeners = make()
     anna, heard = opened(listeners)
     for takes_s in (0.0, 0.0, 0.1):

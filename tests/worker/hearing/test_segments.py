@@ -14,7 +14,7 @@ from worker.engine.recognition.listeners import (
 )
 from worker.hearing.kyutai import KyutaiRecogniser
 from worker.hearing.recogniser import HeardWords
-from worker.hearing.segments import LONGEST_SEGMENT_S, PAUSE_FRAMES, Segments
+from worker.hearing.segments import LONGEST_SEGMENT_S, MOST_TOKENS, PAUSE_FRAMES, Segments
 
 PIECES = ["", "", "", "", "▁my", "▁na", "me", "▁is", "▁anna"]
 BOUNDARY, PAD = 0, 3
@@ -99,6 +99,12 @@ def test_a_word_ends_a_second_after_its_begin_at_the_latest() -> None:
     told = hear([PAD] * 4 + [BOUNDARY, MY, *[PAD] * 30, BOUNDARY, IS, PAD])
 
     assert told[-1].words[0].end_s - told[-1].words[0].start_s == pytest.approx(1.0)
+
+
+def test_a_word_without_end_is_cut() -> None:
+    """A model that repeats one piece for ever is written in words of 25 pieces."""
+    told = hear([BOUNDARY, NA, *[ME] * 60])
+    assert [len(each.text) for each in told[-1].words] == [2 * MOST_TOKENS] * 2
 
 
 def test_a_foretold_pause_ends_a_segment_once_its_words_are_out() -> None:

@@ -55,7 +55,8 @@ def checked(model: str, config: Config, kinds: tuple[str, ...] = KINDS) -> Confi
             raise _refused(model, f"{name}={value!r:.80}: expected {expected}")
     _refuse_other_kinds(model, config, kinds)
     _refuse_unclear_lora(model, config)
-    _refuse_positions(model, config)
+    if kinds is KINDS:  # recognisers have no depformer
+        _refuse_positions(model, config)
     usual_sampling(model, config)
     return config
 

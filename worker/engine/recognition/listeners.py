@@ -5,7 +5,6 @@ step, on its own thread: a step of recognition runs only where it ends before th
 frames are due, so words may be late and voices are not.
 """
 
-import statistics
 import threading
 import time
 from collections import deque
@@ -25,6 +24,7 @@ log = structlog.get_logger(__name__)
 INBOX_FRAMES = 25  # 2 s; what waits longer is not recognised
 SLOWEST_OF = 12  # a step is expected to take as long as the slowest of so many
 KEPT_TIMES = 50
+REHEARSALS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +116,14 @@ class Listeners:
         return any(each is not None and each.inbox for each in self._rows)
 
     def rehearse(self) -> None:
-        """Run the step once for all rows, so that its time is known."""
+        """Run the step for all rows, so that its time is known: the fastest of some."""
         for row in range(self.capacity):
             self._step.join(row)
-        for _ in range(2):  # the first one loads kernels
-            self._times_s.clear()
+        for _ in range(REHEARSALS):
             self._run(np.ones(self.capacity, np.bool_))
+        fastest_s = min(self._times_s)
+        self._times_s.clear()
+        self._times_s.append(fastest_s)
 
     def open(self, deliver: Deliver) -> Listener | None:
         """Take a row; None: all are taken. Any thread."""
@@ -167,13 +169,10 @@ class Listeners:
 
     @property
     def _expected_s(self) -> float:
-        """The time of a step; where one has been put off for a second, the usual time."""
-        if not self._times_s:
-            return 0.0
-        times = list(self._times_s)
+        """The time of a step; where it has been put off for a second, the shortest of the last."""
         if self._put_off > SLOWEST_OF:
-            return statistics.median(times)
-        return max(times[-SLOWEST_OF:])
+            return min(self._times_s)
+        return max(list(self._times_s)[-SLOWEST_OF:], default=0.0)
 
     def _advance(self) -> None:
         """Take a frame of every row that has one, run a step, deliver."""

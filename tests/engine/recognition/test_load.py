@@ -1,0 +1,93 @@
+"""A worker's model with the recogniser that STT names: plan, rows, and the model's own words."""
+
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import InvalidInput
+from tests.engine import folders
+from tests.engine.recognition.folder import TEXT_CARD, recogniser_folder
+from tests.engine.test_load import settings
+from tests.engine.test_step import GREEDY, sounds, talk
+from worker.engine.capacity import SPARE_ROWS
+from worker.engine.files.recognisers import DEFAULT, kyutais
+from worker.engine.load import load_model
+from worker.engine.model import Model
+from worker.engine.recognition.listeners import HeardFrame
+from worker.engine.step import MoshiStep
+
+
+@pytest.fixture(scope="module")
+def moshi(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of Moshi's kind."""
+    folder = tmp_path_factory.mktemp("models") / "moshi"
+    return folders.moshi_folder(folder, folders.random_lm())
+
+
+@pytest.fixture(scope="module")
+def stt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recogniser's folder."""
+    return recogniser_folder(tmp_path_factory.mktemp("models") / "stt")
+
+
+def load(model: Path | str, stt: Path | str) -> tuple[Model, list[str]]:
+    """A model of two slots, and the lines that its loading told."""
+    lines: list[str] = []
+    return load_model(settings(model, capacity=2, stt=str(stt)), lines.append), lines
+
+
+def test_one_process_has_both_and_neither_changes_the_other(moshi: Path, stt: Path) -> None:
+    """With a recogniser the persona says what it says without, and people are heard."""
+    alone, _ = load(moshi, "off")
+    both, lines = load(moshi, stt)
+    heard: list[HeardFrame | None] = []
+    said: list[list[int]] = []
+    for model in (alone, both):
+        assert isinstance(model.step, MoshiStep)
+        model.step.join(0, GREEDY)
+        if model.recognition is not None:
+            person = model.recognition.listeners.open(heard.append)
+            assert person is not None
+            for (frame,) in sounds(5, 8):
+                person.push(frame)
+            model.recognition.listeners.use_gap(lambda: 60.0)
+        said.append(talk(model.step, 0, sounds(6, 20)[:, 0]).wrote)
+
+    assert alone.recognition is None
+    assert both.recognition is not None
+    assert both.recognition.listeners.capacity == 2 + SPARE_ROWS
+    assert said[0] == said[1]
+    assert len(heard) == 8
+    assert len({each.token for each in heard if each is not None}) > 2
+    assert any("people's words" in line for line in lines)
+
+
+def test_tokens_have_their_text(stt: Path) -> None:
+    """Pieces are put together as sentencepiece does; padding has no text."""
+    model, _ = load("echo", stt)
+    recognition = model.recognition
+    assert recognition is not None
+    words = range(recognition.padding + 1, TEXT_CARD)
+    begin = next(n for n in words if recognition.begins_word(n) and recognition.decode([n]))
+
+    assert recognition.decode([begin, recognition.padding]) == recognition.decode([begin])
+    assert not recognition.begins_word(recognition.padding)
+
+
+def test_an_explicit_recogniser_that_is_missing_is_refused(moshi: Path, tmp_path: Path) -> None:
+    """A folder without weights: the sentence names STT."""
+    (tmp_path / "config.json").write_text('{"model_type": "stt", "dim": 64, "dep_q": 0}')
+    with pytest.raises(InvalidInput, match=r"STT=.*model\.safetensors is missing"):
+        load(moshi, tmp_path)
+
+
+def test_what_stt_means(stt: Path, tmp_path: Path) -> None:
+    """Kyutai's models by name, a folder by its config.json; on a GPU by itself."""
+    (tmp_path / "config.json").write_text('{"alignment_heads": []}')
+
+    assert kyutais("auto", on_gpu=True) == DEFAULT
+    assert kyutais("auto", on_gpu=False) is None
+    assert kyutais("kyutai/stt-2.6b-en", on_gpu=False) == "kyutai/stt-2.6b-en"
+    assert kyutais(str(stt), on_gpu=False) == str(stt)
+    for other in ("off", "whisper", "Systran/faster-whisper-tiny.en", str(tmp_path)):
+        assert kyutais(other, on_gpu=True) is None

@@ -1,0 +1,61 @@
+"""People's words in a real room, by a small recogniser in Kyutai's format in the worker itself."""
+
+import asyncio
+from collections.abc import Generator
+
+import httpx
+import pytest
+
+from harness.person import eventually, person
+from harness.stack import Stack, start_stack
+from tests.engine.recognition.folder import recogniser_folder
+from tests.worker.room.test_people_words import read_of, says, written
+from tests.worker.rooms import all_free, asking_for, in_talk, room_events
+from token_service.http.token_request import fresh_name
+
+pytestmark = pytest.mark.timeout(300)  # the worker imports torch first
+
+
+@pytest.fixture(scope="module")
+def recognises(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """Start the product with the echo, and with a recogniser of random weights on the engine."""
+    folder = recogniser_folder(tmp_path_factory.mktemp("models") / "stt", context=40)
+    with start_stack(
+        tmp_path_factory.mktemp("recognises"), model="echo", capacity=3, stt=str(folder)
+    ) as stack:
+        yield stack
+
+
+async def test_a_persons_words_grow_and_end_with_the_person(recognises: Stack) -> None:
+    """Interim versions while the person speaks; the rest is final when the person has left."""
+    room = fresh_name("room")
+    async with person(recognises.url, asking_for("chef", room_name=room)) as ann:
+        async with person(recognises.url, {"room_name": room}) as bob:
+            identity = bob.room.local_participant.identity
+            await in_talk(bob)
+            await says(bob, "opening")
+            await eventually(lambda: len(read_of(ann, bob)) > 3, "versions of a segment")
+        await eventually(
+            lambda: any(each.identity == identity for each in ann.messages), "the final version"
+        )
+        await asyncio.sleep(0.5)
+        events = written(await room_events(recognises, room), identity)
+
+    assert [each.final for each in events][-1]
+    assert not events[0].final
+    last = events[-1]
+    assert last.text == " ".join(each.text for each in last.words)
+    starts_s = [each.start_s for each in last.words]
+    assert starts_s == sorted(starts_s)
+    assert last.start_s <= starts_s[0] <= starts_s[-1] <= last.end_s
+    await all_free(recognises)
+
+
+async def test_the_status_names_the_recogniser(recognises: Stack) -> None:
+    """`/status` says which model writes people's words, and for how many at a time."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        [worker] = (await http.get(f"{recognises.url}/status")).json()["workers"]
+
+    assert worker["stt"]["state"] == "ready"
+    assert worker["stt"]["model"].endswith("/stt")
+    assert "7 people" in worker["stt"]["reason"]

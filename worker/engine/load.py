@@ -70,8 +70,6 @@ def _assemble(
     dtype = _dtype(device)
     if files.config.get("quantize"):
         _check_quantized(files, on_gpu=device.type == "cuda")
-    if device.type == "cpu":
-        torch.set_num_threads(settings.torch_threads)
     bare = bare_lm(files, dtype, settings.context)
     tokenizer = read_tokenizer(files, bare.text_card)
     prompted = is_prompted(files.config, read_shapes(*files.lm))
@@ -170,11 +168,14 @@ def _dtype(device: torch.device) -> torch.dtype:
 
 
 def _device(settings: Settings) -> torch.device:
-    """Return the device to run on."""
+    """Return the device to run on; on a CPU, set how many threads torch has."""
     has_cuda = torch.cuda.is_available()
     if settings.device == "cuda" and not has_cuda:
         raise InvalidInput("DEVICE='cuda': torch finds no CUDA device; set DEVICE=cpu or auto")
-    return torch.device("cuda" if has_cuda and settings.device != "cpu" else "cpu")
+    if has_cuda and settings.device != "cpu":
+        return torch.device("cuda")
+    torch.set_num_threads(settings.torch_threads)
+    return torch.device("cpu")
 
 
 def _free(device: torch.device) -> tuple[str, int]:

@@ -14,7 +14,7 @@ from worker.engine.engine import Engine
 from worker.engine.model import Model
 from worker.engine.recognition.listeners import (
     INBOX_FRAMES,
-    SLOWEST_OF,
+    PATIENCE_TICKS,
     HeardFrame,
     Listener,
     Listeners,
@@ -114,7 +114,7 @@ def test_frames_that_wait_too_long_are_dropped_and_counted() -> None:
 
 
 def test_a_step_that_would_not_end_in_time_is_put_off() -> None:
-    """A step runs where as much time is left as the slowest of the last ones took."""
+    """A step runs where as much time is left as the last ones took."""
     step, listeners = make()
     step.takes_s = 0.02
     anna, heard = opened(listeners)
@@ -128,19 +128,30 @@ def test_a_step_that_would_not_end_in_time_is_put_off() -> None:
     assert len(heard) == 2
 
 
-def test_one_slow_step_does_not_keep_words_out() -> None:
+def test_a_single_slow_step_puts_nothing_off() -> None:
+    """Another program may have had the core."""
+    step, listeners = make()
+    anna, heard = opened(listeners)
+    for takes_s in (0.0, 0.1, 0.0):
+        step.takes_s = takes_s
+        anna.push(pcm(1.0))
+        assert listeners.use_gap(lambda: 0.05)
+    assert len(heard) == 3
+
+
+def test_slow_steps_do_not_keep_words_out_for_good() -> None:
     """After a second without a step, the shortest time of a step is what counts."""
     step, listeners = make()
     anna, heard = opened(listeners)
-    for takes_s in (0.0, 0.0, 0.1):
+    for takes_s in (0.0, 0.1, 0.1, 0.1):
         step.takes_s = takes_s
         anna.push(pcm(1.0))
         listeners.use_gap(lambda: ALWAYS)
     anna.push(pcm(1.0))
     tries = (listeners.use_gap(lambda: 0.05) for _ in itertools.count())
 
-    assert next(n for n, ran in enumerate(tries) if ran) == SLOWEST_OF + 1
-    assert len(heard) == 4
+    assert next(n for n, ran in enumerate(tries) if ran) == PATIENCE_TICKS + 1
+    assert len(heard) == 5
 
 
 def test_a_persons_broken_room_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -195,11 +206,11 @@ def test_voices_are_never_late_for_words() -> None:
     frames: list[SlotFrame] = []
     occupant = engine.join(PERSONA, frames.append)
     due_s = time.monotonic()
-    for tick in range(SLOWEST_OF):
+    for tick in range(PATIENCE_TICKS):
         time.sleep(max(0.0, due_s + tick * 0.08 - time.monotonic()))
         anna.push(pcm(1.0))
         engine.push(occupant, pcm(1.0))
-    wait_until(lambda: len(frames) == SLOWEST_OF, "every frame")
+    wait_until(lambda: len(frames) == PATIENCE_TICKS, "every frame")
     engine.stop()
 
     assert len(step.masks) == len(heard) == 1

@@ -22,8 +22,9 @@ from worker.engine.arrays import Mask, Pcm, Tokens
 log = structlog.get_logger(__name__)
 
 INBOX_FRAMES = 25  # 2 s; what waits longer is not recognised
-SLOWEST_OF = 12  # a step is expected to take as long as the slowest of so many
-KEPT_TIMES = 50
+KEPT_TIMES = 50  # of steps
+EXPECTED_SHARE = 0.9  # so many of these ended within the time that is expected of the next
+PATIENCE_TICKS = 12  # after so many without a step, the shortest time is what is expected
 REHEARSALS = 5
 
 
@@ -169,10 +170,12 @@ class Listeners:
 
     @property
     def _expected_s(self) -> float:
-        """The time of a step; where it has been put off for a second, the shortest of the last."""
-        if self._put_off > SLOWEST_OF:
-            return min(self._times_s)
-        return max(list(self._times_s)[-SLOWEST_OF:], default=0.0)
+        """The time of the next step, from the last ones; a single slow one does not count."""
+        if not self._times_s:
+            return 0.0
+        times = sorted(self._times_s)
+        patient = self._put_off <= PATIENCE_TICKS
+        return times[int((len(times) - 1) * EXPECTED_SHARE)] if patient else times[0]
 
     def _advance(self) -> None:
         """Take a frame of every row that has one, run a step, deliver."""

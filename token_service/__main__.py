@@ -17,9 +17,11 @@ from protocol.config.proxies import keep_loopback_direct
 from protocol.config.settings import load_settings
 from protocol.errors import InvalidInput
 from token_service.app import create_app
+from token_service.rooms.chats import CHATS
 from token_service.server.connection import Connection
 from token_service.server.forwarded import Forwarded
 from token_service.server.sparse_log import OnePerSecond
+from token_service.server.websockets import OPTIONS, WebSocketConnection
 from token_service.service import OTHER_CONNECTIONS, STREAMS
 
 SHUTDOWN_S = 5
@@ -27,12 +29,15 @@ BACKLOG = 2048  # uvicorn's own
 STARTUP_FAILED = 3  # uvicorn's own
 CONNECTIONS = 1000
 ACCEPTED = 32  # at a time: asyncio accepts so many before it reads from any of them
-OTHERS = STREAMS + OTHER_CONNECTIONS + 8 * ACCEPTED + 50  # redis, accepted connections, files
+# Redis, workers, accepted connections, files.
+OTHERS = STREAMS + OTHER_CONNECTIONS + CHATS + 8 * ACCEPTED + 50
 LEAST = 50  # connections
 # Loggers whose records requests can cause at any rate.
 CAUSED_BY_REQUESTS = (
     "asyncio",
     "uvicorn.error",
+    "uvicorn.error.websockets",
+    "token_service.rooms.chats",
     "token_service.auth.audit",
     "token_service.auth.issuer_keys",
     "token_service.errors",
@@ -99,7 +104,8 @@ def main() -> None:
     config = uvicorn.Config(
         Forwarded(app, settings),
         http=Connection,
-        ws="none",
+        ws=WebSocketConnection,
+        **OPTIONS,
         limit_concurrency=limit,
         backlog=ACCEPTED,
         host=settings.host,

@@ -12,6 +12,7 @@ from protocol.config.settings import Settings
 from token_service.auth.authenticator import credentials_of
 from token_service.errors import answer_problems
 from token_service.http import (
+    chat,
     events,
     guests,
     operators,
@@ -27,7 +28,7 @@ from token_service.server.middleware import AnswerHeaders, BodyLimit, HeadAsGet
 from token_service.server.traced import Traced
 from token_service.service import catalogue_of, open_service
 
-ROUTES = (token, sessions, session_personas, events, guests, webhook, public, operators)
+ROUTES = (token, sessions, session_personas, events, guests, webhook, chat, public, operators)
 
 
 def create_app(settings: Settings) -> FastAPI:

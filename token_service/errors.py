@@ -8,8 +8,9 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
@@ -164,10 +165,10 @@ def answer_problems(app: FastAPI) -> None:
         ClientDisconnect,
         Exception,
     ):
-        app.add_exception_handler(kind, _answer)
+        app.add_exception_handler(kind, answer_to)
 
 
-async def _answer(request: Request, error: Exception) -> JSONResponse:
+async def answer_to(request: HTTPConnection, error: Exception) -> JSONResponse:
     """Return the problem for an exception. For unknown ones the framework logs a traceback."""
     if isinstance(error, RedisError):
         log.warning("redis_error", kind=type(error).__name__, said=str(error))
@@ -189,7 +190,7 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
             return problem_answer(500, "failure", "The service failed; its log has the reason.")
 
 
-def _faults(request: Request, error: RequestValidationError) -> str:
+def _faults(request: HTTPConnection, error: RequestValidationError) -> str:
     """Name the invalid fields; their values stay out, because one may be a prompt."""
     if isinstance(error.body, bytes):  # it was not read as JSON
         found = request.headers.get("Content-Type")
@@ -203,7 +204,7 @@ def _faults(request: Request, error: RequestValidationError) -> str:
     return "; ".join(faults)[:2000]
 
 
-def _http_error(request: Request, error: HTTPException) -> JSONResponse:
+def _http_error(request: HTTPConnection, error: HTTPException) -> JSONResponse:
     """Answer the framework's own refusals: unknown paths, wrong methods, bodies too long."""
     status = HTTPStatus(error.status_code)
     headers = dict(error.headers or {})
@@ -213,7 +214,7 @@ def _http_error(request: Request, error: HTTPException) -> JSONResponse:
     return problem_answer(status, code, str(error.detail), headers)
 
 
-def _methods_of(request: Request) -> list[str]:
+def _methods_of(request: HTTPConnection) -> list[str]:
     """List the methods of a request's path: the framework names those of one route alone."""
     routes: list[BaseRoute] = request.app.routes
 

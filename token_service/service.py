@@ -5,12 +5,14 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated
 
+from aiohttp import ClientSession
 from fastapi import Depends, Request
 from livekit import api
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
+from protocol.chat_ticket import ChatTickets
 from protocol.config.secret import reveal
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
@@ -24,6 +26,7 @@ from token_service.fleet.prompt_limits import PromptLimits
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.space import Space
 from token_service.rooms.admission import RoomAdmission
+from token_service.rooms.chats import Chats
 from token_service.rooms.commands import Commands
 from token_service.rooms.dispatch_import import DispatchImport
 from token_service.rooms.events import EventStore
@@ -50,6 +53,7 @@ class Service:
         credentials: Credentials,
         redis: Redis,
         livekit: LiveKitClient,
+        http: ClientSession,
     ) -> None:
         secret = reveal(settings, "livekit_api_secret", "webhooks")
         self.verifier = api.TokenVerifier(settings.livekit_api_key, secret)
@@ -77,6 +81,7 @@ class Service:
         self.space, self.events, self.workers = space, events, workers
         self.passes, self.forgotten, self.admission = passes, forgotten, admission
         self.dispatcher, self.commands = dispatcher, Commands(redis, workers)
+        self.chats = Chats(catalogue, prompts, ChatTickets(settings), http)
         self.sessions = Sessions(
             admission, specs, workers, rooms, events, passes, dispatcher, forgotten
         )
@@ -100,10 +105,15 @@ async def open_service(
     credentials = credentials or credentials_of(settings)
     secret = reveal(settings, "livekit_api_secret", "rooms")
     livekit = LiveKitClient(settings.livekit_url, settings.livekit_api_key, secret)
-    async with AsyncExitStack() as open_parts, _redis(settings) as redis, livekit:
+    async with (
+        AsyncExitStack() as open_parts,
+        _redis(settings) as redis,
+        livekit,
+        ClientSession() as http,
+    ):
         if (users := credentials[1]) is not None:
             open_parts.push_async_callback(users.close)
-        yield Service(settings, catalogue, credentials, redis, livekit)
+        yield Service(settings, catalogue, credentials, redis, livekit, http)
 
 
 def _redis(settings: Settings) -> Redis:

@@ -38,6 +38,7 @@ from worker.jobs import make_server
 from worker.livekit_private.native_events import native_events
 from worker.livekit_private.native_log import disable_native_log_capture
 from worker.status import PublishedStatus
+from worker.websocket.server import ChatServer
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +59,10 @@ class Worker:
         self.publisher = HeartbeatPublisher(settings, self.status, self.hosts)
         self.events = EventWriter(settings.redis_url)
         self.commands = CommandReceiver(settings.redis_url, self.status.worker_id, self.hosts)
-        self.health = Health(self.publisher, settings.worker_host, settings.worker_port)
+        self.chats = ChatServer(settings, self.status.worker_id)
+        self.health = Health(
+            self.publisher, settings.worker_host, settings.worker_port, self.chats.routes
+        )
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
 
@@ -123,7 +127,7 @@ class Worker:
         def changed() -> None:
             self._loop.call_soon_threadsafe(self.publisher.now)
 
-        return WorkerContext(
+        context = WorkerContext(
             self.settings,
             engine,
             start_recogniser(self.settings.stt, self._on_stt, model.recognition),
@@ -133,6 +137,8 @@ class Worker:
             self.events.emit,
             minds,
         )
+        self.chats.attach(context)
+        return context
 
     def _on_stt(self, stt: SpeechRecognition) -> None:
         """Take whether people's words are written. Any thread."""
@@ -154,7 +160,7 @@ class Worker:
         context.admission.open = False
         self.status.change("draining", f"{len(self.hosts.all())} rooms")
         self.publisher.now()
-        await self._drain(server)
+        await asyncio.gather(self._drain(server), self.chats.drain(self.settings.drain_grace_s))
         await server.aclose()
 
     async def _drain(self, server: AgentServer) -> None:

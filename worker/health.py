@@ -1,7 +1,9 @@
-"""The worker's HTTP endpoint: health at `/`, Prometheus metrics at `/metrics`. Main loop.
+"""The worker's HTTP endpoint: health at `/`, metrics at `/metrics`, further routes. Main loop.
 
 It answers before the model is loaded; livekit-agents' own starts only when the worker registers.
 """
+
+from collections.abc import Iterable
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -32,12 +34,19 @@ SHOWN_FIELDS = {
 class Health:
     """Serves the heartbeat as JSON: status 200 while the worker is ready or drains, else 503."""
 
-    def __init__(self, publisher: HeartbeatPublisher, host: str, port: int) -> None:
+    def __init__(
+        self,
+        publisher: HeartbeatPublisher,
+        host: str,
+        port: int,
+        routes: Iterable[web.RouteDef] = (),
+    ) -> None:
         self._publisher = publisher
         self._host, self._port = host, port
         app = web.Application()
         app.router.add_get("/", self._health)
         app.router.add_get("/metrics", self._metrics)
+        app.router.add_routes(routes)
         self._runner = web.AppRunner(app, access_log=None)
 
     async def start(self) -> None:

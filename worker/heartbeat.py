@@ -13,6 +13,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from protocol.chat_ticket import CHAT_PATH
+from protocol.config.addresses import netloc
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.heartbeat import (
@@ -43,6 +45,7 @@ class HeartbeatPublisher:
             socket_connect_timeout=1.0,
         )
         self._promise_ttl_s = settings.promise_ttl_s
+        self._chat_url = _chat_url(settings)
         self._status = status
         self._hosts = hosts
         self._engine: Engine | None = None
@@ -93,6 +96,7 @@ class HeartbeatPublisher:
             voices=self._status.voices,
             lines=self._status.lines,
             stt=self._status.stt,
+            chat_url=self._chat_url,
             slots_total=self._engine.model.step.capacity if self._engine else 0,
             slots_used=self._engine.used if self._engine else 0,
             slots_free=self._admission.free() if self._admission else 0,
@@ -186,6 +190,14 @@ class HeartbeatPublisher:
         except RedisError as error:
             log.warning("heartbeat_left_behind", error=type(error).__name__)
         await self._redis.aclose()
+
+
+def _chat_url(settings: Settings) -> str:
+    """Return where token services reach this worker; empty where no setting tells."""
+    if settings.worker_url is None and settings.worker_host in ("0.0.0.0", "::"):
+        return ""
+    here = f"http://{netloc(settings.worker_host, settings.worker_port)}"
+    return (settings.worker_url or here).rstrip("/") + CHAT_PATH
 
 
 def _read(payload: Any) -> RoomSpec | None:

@@ -8,3 +8,4 @@ TURN_S = Histogram(
     buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0),
 )
 ROOMS = Gauge("moshi_rooms", "Rooms that this worker hosts")
+CHATS = Gauge("moshi_chats", "Conversations over WebSockets, without a room")

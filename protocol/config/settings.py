@@ -135,6 +135,10 @@ class Settings(BaseSettings):
     """Address that the worker's health endpoint listens on."""
     worker_port: Port = 8081
     """Port of the worker's health endpoint and metrics."""
+    worker_url: WebUrl | None = None
+    """Address of this worker for the token service. Unset: `WORKER_HOST` and `WORKER_PORT`."""
+    chat_idle_s: float = Field(default=30.0, ge=1.0)
+    """Seconds after which a WebSocket client that sends nothing is disconnected."""
     model: str = Field(default="pocket", min_length=1)
     """`pocket`, `echo`, a hub repository, or a folder."""
     stt: str = Field(default="auto", min_length=1)

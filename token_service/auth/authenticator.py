@@ -10,9 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
-from fastapi import Request
+from fastapi.requests import HTTPConnection
 from redis.exceptions import RedisError
 
 from protocol.config.addresses import is_loopback
@@ -20,6 +19,7 @@ from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from token_service.auth import api_keys, guest_links
 from token_service.auth.api_keys import ApiKeys
+from token_service.auth.bearers import bearer_of, is_here, is_origin_allowed, is_websocket
 from token_service.auth.callers import ANYONE, Caller
 from token_service.auth.guest_links import GuestLinks
 from token_service.auth.jwt_users import JwtUsers, UnknownKey
@@ -43,10 +43,13 @@ class Authenticator:
         self._links = links
         self._limiter = limiter
 
-    async def caller(self, request: Request) -> Caller:
-        """Return the caller and count the request. Raises `Refused`."""
+    async def caller(self, request: HTTPConnection) -> Caller:
+        """Return the caller and count the request; a WebSocket is a change. Raises `Refused`."""
         address = address_of(request)
-        bearer = _bearer(request)
+        bearer = bearer_of(request)
+        if is_websocket(request) and not is_origin_allowed(request, self._origins):
+            sentence = "Origin: expected this service's own, or one of CORS_ORIGINS."
+            raise Refused(HTTPStatus.FORBIDDEN, "origin_not_allowed", sentence)
         verify = self._verifier(bearer)
         if verify is not None:
             found = await self._verified(verify, bearer, address)
@@ -60,11 +63,11 @@ class Authenticator:
             raise bad_bearer() if bearer else _bearer_missing(self._modes)
         caller = replace(found, address=address)
         await self._limiter.request(caller)
-        if request.method not in READS:
+        if request.scope.get("method") not in READS:
             await self._limiter.change(caller)
         return caller
 
-    async def count_anonymous(self, request: Request) -> None:
+    async def count_anonymous(self, request: HTTPConnection) -> None:
         """Rate-limit a public request. Trusted local requests are exempt. Raises `Refused`.
 
         Without redis nothing is counted: the answer then says that redis is away.
@@ -102,32 +105,20 @@ class Authenticator:
             return self._keys.caller
         return self._users.caller if self._users is not None and bearer else None
 
-    def _is_own(self, request: Request, address: str) -> bool:
+    def _is_own(self, request: HTTPConnection, address: str) -> bool:
         if "loopback" not in self._modes:
             return False
         origin = request.headers.get("Origin")
         return (
             is_loopback(address)
-            and _is_here(f"//{request.headers.get('Host', '')}")
-            and (origin is None or origin in self._origins or _is_here(origin))
+            and is_here(f"//{request.headers.get('Host', '')}")
+            and (origin is None or origin in self._origins or is_here(origin))
         )
 
 
-def address_of(request: Request) -> str:
+def address_of(request: HTTPConnection) -> str:
     """Return the address of a request's sender."""
     return request.client.host if request.client else ""
-
-
-def _bearer(request: Request) -> str:
-    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-    return credentials.strip() if scheme.lower() == "bearer" else ""
-
-
-def _is_here(url: str) -> bool:
-    try:
-        return is_loopback(urlsplit(url).hostname)
-    except ValueError:
-        return False
 
 
 def _bearer_missing(modes: tuple[str, ...]) -> Refused:

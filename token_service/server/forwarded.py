@@ -26,9 +26,9 @@ class Forwarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; redirect the bare path to the page."""
-        if scope["type"] == "http" and (root := self._root(scope)):
+        if scope["type"] in ("http", "websocket") and (root := self._root(scope)):
             path: str = scope["path"]
-            if path == root:
+            if path == root and scope["type"] == "http":
                 query = scope["query_string"].decode("latin-1")
                 await RedirectResponse(f"{root}/?{query}".rstrip("?"))(scope, receive, send)
                 return

@@ -1,0 +1,1 @@
+"""Conversations over WebSockets, without a room: Moshi's own protocol. Main loop."""

@@ -1,0 +1,82 @@
+"""Sound of WebSocket clients: Ogg/Opus in both directions, a page and a frame at a time.
+
+A hostile page of a few hundred bytes can hold half a minute of sound. So pages are cut apart and
+their packets counted before any is decoded.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import sphn
+
+from worker.engine.arrays import Pcm
+from worker.websocket.messages import BadMessage
+
+SAMPLE_RATE_HZ = 24_000
+PAGE_MARK = b"OggS"
+PAGE_HEAD = 27  # bytes before the table of segments, whose length is the last of them (RFC 3533)
+FULL_SEGMENT = 255  # a packet ends with the first segment that is shorter
+MOST_PACKETS = 64  # of a page; opus-recorder writes 2 in Moshi's page, and 40 unless told
+
+
+class PageCutter:
+    """Cuts what arrives into whole Ogg pages."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield each page that is whole now. Raises `BadMessage` for what is no page."""
+        self._rest += data
+        while (size := _page_size(self._rest)) and len(self._rest) >= size:
+            page, self._rest = self._rest[:size], self._rest[size:]
+            yield page
+
+
+def packets_of(page: bytes) -> int:
+    """Return how many packets a page may hold. Raises `BadMessage` for too many."""
+    segments = page[PAGE_HEAD : PAGE_HEAD + page[PAGE_HEAD - 1]]
+    packets = sum(size < FULL_SEGMENT for size in segments) + 1
+    if packets > MOST_PACKETS:
+        raise BadMessage(f"expected at most {MOST_PACKETS - 1} Opus packets on a page")
+    return packets
+
+
+def _page_size(data: bytes) -> int:
+    """Return the size of the page that begins here; 0 while its head is incomplete."""
+    if not data.startswith(PAGE_MARK[: len(data)]):
+        raise BadMessage("expected Ogg pages with Opus, 24 kHz, mono")
+    if len(data) < PAGE_HEAD or len(data) < (head := PAGE_HEAD + data[PAGE_HEAD - 1]):
+        return 0
+    return head + sum(data[PAGE_HEAD:head])
+
+
+class OpusReader:
+    """Decodes one client's pages into frames. Called by one thread at a time."""
+
+    def __init__(self, frame_samples: int) -> None:
+        self._reader = sphn.OpusStreamReader(SAMPLE_RATE_HZ)
+        self._frame_samples = frame_samples
+        self._rest = np.zeros(0, dtype=np.float32)
+
+    def decode(self, page: bytes) -> list[Pcm]:
+        """Return the frames that are whole now, `[frame_samples]` float32. Raises `BadMessage`."""
+        try:
+            pcm = self._reader.append_bytes(page)
+        except ValueError as error:
+            raise BadMessage(f"expected Ogg pages with Opus: {error}"[:100]) from error
+        pcm = np.concatenate((self._rest, np.clip(pcm, -1.0, 1.0)))
+        whole = len(pcm) // self._frame_samples * self._frame_samples
+        self._rest = pcm[whole:]
+        return list(pcm[:whole].reshape(-1, self._frame_samples))
+
+
+class OpusWriter:
+    """Encodes one persona's frames into pages. Called by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._writer = sphn.OpusStreamWriter(SAMPLE_RATE_HZ)
+
+    def encode(self, pcm: Pcm) -> bytes:
+        """Return the pages of a frame, `[1920]` float32."""
+        return bytes(self._writer.append_pcm(np.clip(pcm, -1.0, 1.0)))

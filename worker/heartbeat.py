@@ -14,7 +14,6 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from protocol.chat_ticket import CHAT_PATH
-from protocol.config.addresses import netloc
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.heartbeat import (
@@ -30,6 +29,7 @@ from worker.admission import JobAdmission
 from worker.engine.engine import Engine
 from worker.hosts import Hosts
 from worker.status import PublishedStatus
+from worker.websocket.own_url import own_url
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class HeartbeatPublisher:
             socket_connect_timeout=1.0,
         )
         self._promise_ttl_s = settings.promise_ttl_s
-        self._chat_url = _chat_url(settings)
+        self._chat_url = own_url(settings) + CHAT_PATH
         self._status = status
         self._hosts = hosts
         self._engine: Engine | None = None
@@ -190,14 +190,6 @@ class HeartbeatPublisher:
         except RedisError as error:
             log.warning("heartbeat_left_behind", error=type(error).__name__)
         await self._redis.aclose()
-
-
-def _chat_url(settings: Settings) -> str:
-    """Return where token services reach this worker; empty where no setting tells."""
-    if settings.worker_url is None and settings.worker_host in ("0.0.0.0", "::"):
-        return ""
-    here = f"http://{netloc(settings.worker_host, settings.worker_port)}"
-    return (settings.worker_url or here).rstrip("/") + CHAT_PATH
 
 
 def _read(payload: Any) -> RoomSpec | None:

@@ -132,11 +132,9 @@ class Settings(BaseSettings):
 
     # Worker.
     worker_host: str = "127.0.0.1"
-    """Address that the worker's health endpoint listens on."""
+    """Address that the worker listens on: health, metrics, WebSockets of the token service."""
     worker_port: Port = 8081
-    """Port of the worker's health endpoint and metrics."""
-    worker_url: WebUrl | None = None
-    """Address of this worker for the token service. Unset: `WORKER_HOST` and `WORKER_PORT`."""
+    """Port of the worker."""
     chat_idle_s: float = Field(default=30.0, ge=1.0)
     """Seconds after which a WebSocket client that sends nothing is disconnected."""
     model: str = Field(default="pocket", min_length=1)

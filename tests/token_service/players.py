@@ -28,6 +28,7 @@ from token_service.fleet.reader import FleetReader
 from token_service.fleet.schedule import WorkerEntry
 from token_service.rooms.store import SpecStore
 from token_service.server.connection import Connection
+from token_service.server.websockets import OPTIONS, WebSocketConnection
 from worker.commands import CommandReceiver
 from worker.hosts import Hosting, Hosts
 
@@ -95,7 +96,9 @@ async def hosting(
 @asynccontextmanager
 async def served(app: FastAPI, listening: socket.socket) -> AsyncGenerator[None]:
     """The app behind a real uvicorn, with connections as the service has them."""
-    config = uvicorn.Config(app, log_config=None, access_log=False, http=Connection)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, http=Connection, ws=WebSocketConnection, **OPTIONS
+    )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve([listening]), name="uvicorn")
 

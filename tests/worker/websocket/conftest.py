@@ -1,0 +1,77 @@
+"""The WebSockets of a worker in this process, with the echo: no other process and no redis."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+from aiohttp import web
+
+from harness import servers
+from protocol.chat_ticket import CHAT_PATH, ChatTickets
+from protocol.config.settings import Settings
+from protocol.personas import Persona
+from tests.conftest import SettingsFor
+from worker.admission import JobAdmission
+from worker.context import WorkerContext
+from worker.engine.echo import echo_model
+from worker.engine.engine import Engine
+from worker.hosts import Hosts
+from worker.websocket.server import ChatServer
+
+SLOTS = 2
+IDLE_S = 1.0
+WORKER_ID = "worker-1"
+PERSONA = Persona(name="assistant", label="Assistant")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """The running server, its engine, and how to ask it for a conversation."""
+
+    url: str
+    server: ChatServer
+    engine: Engine
+    admission: JobAdmission
+    settings: Settings
+
+    def ticket(self, worker_id: str = WORKER_ID) -> dict[str, dict[str, str]]:
+        """Return the options of `calling` that carry a token service's ticket."""
+        ticket = ChatTickets(self.settings).write(PERSONA, worker_id)
+        return {"headers": {"Authorization": f"Bearer {ticket}"}}
+
+
+def _fail(error: BaseException) -> None:
+    raise error
+
+
+@pytest.fixture
+async def worker(settings_for: SettingsFor) -> AsyncGenerator[Worker]:
+    """A worker's WebSockets with two slots."""
+    async with running(settings_for(chat_idle_s=IDLE_S)) as worker:
+        yield worker
+
+
+@asynccontextmanager
+async def running(settings: Settings, worker_id: str = WORKER_ID) -> AsyncGenerator[Worker]:
+    """Run a worker's WebSockets on a port of their own."""
+    engine = Engine(echo_model(SLOTS), _fail)
+    engine.start()
+    admission = JobAdmission(lambda: engine.free)
+    nothing: Callable[..., None] = lambda *_: None  # noqa: E731
+    context = WorkerContext(settings, engine, admission, Hosts(), nothing, nothing, None)
+    server = ChatServer(settings, worker_id)
+    server.attach(context)
+    app = web.Application()
+    app.router.add_routes(server.routes)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    port = servers.free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        url = f"http://127.0.0.1:{port}{CHAT_PATH}"
+        yield Worker(url, server, engine, admission, settings)
+    finally:
+        await server.drain(0.0)
+        await runner.cleanup()
+        engine.stop()

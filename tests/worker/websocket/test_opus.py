@@ -1,0 +1,107 @@
+"""Ogg/Opus of clients: cut into pages, counted before it is decoded, refused where it is none."""
+
+import random
+
+import numpy as np
+import pytest
+import sphn
+
+from harness.babble import babble
+from worker.websocket.messages import BadMessage
+from worker.websocket.opus import (
+    MOST_PACKETS,
+    SAMPLE_RATE_HZ,
+    OpusReader,
+    OpusWriter,
+    PageCutter,
+    packets_of,
+)
+
+FRAME = 1920
+SPEECH = babble(2.0)
+
+
+def encoded() -> list[bytes]:
+    """Return two seconds of speech as a client sends them, a message for each frame."""
+    writer = OpusWriter()
+    return [writer.encode(frame) for frame in SPEECH.reshape(-1, FRAME)]
+
+
+def decoded(pages: list[bytes]) -> list[np.ndarray]:
+    """Return the frames of pages."""
+    reader = OpusReader(FRAME)
+    return [frame for page in pages for frame in reader.decode(page)]
+
+
+@pytest.mark.parametrize("piece", [1, 7, 300, 100_000])
+def test_pages_are_found_however_they_are_cut(piece: int) -> None:
+    """Messages may end within a page, and hold several."""
+    stream = b"".join(encoded())
+    cutter = PageCutter()
+    pieces = [stream[at : at + piece] for at in range(0, len(stream), piece)]
+    pages = [page for each in pieces for page in cutter.feed(each)]
+
+    assert b"".join(pages) == stream
+    assert len(decoded(pages)) == len(SPEECH) // FRAME
+
+
+def test_sound_survives_the_way_there_and_back() -> None:
+    """A decoded frame has the length of a frame, and the sound is that of the speech."""
+    sound = np.concatenate(decoded(encoded()))
+    lag = 0.05 * SAMPLE_RATE_HZ  # of the codec
+    both = np.correlate(sound[: FRAME * 12], SPEECH[: FRAME * 12], "full")
+    at = int(np.argmax(both)) - (FRAME * 12 - 1)
+
+    assert 0 <= at < lag
+    alike = np.corrcoef(sound[at:], SPEECH[: len(sound) - at])[0, 1]
+    assert alike > 0.8
+
+
+def test_frames_of_20_ms_are_joined() -> None:
+    """Moshi's web client sends frames of 20 ms, two on a page; the model reads 80 ms."""
+    writer = sphn.OpusStreamWriter(SAMPLE_RATE_HZ)
+    pages = [bytes(writer.append_pcm(part)) for part in SPEECH.reshape(-1, 480)]
+    cutter = PageCutter()
+    whole = [page for each in pages for page in cutter.feed(each)]
+
+    assert {len(frame) for frame in decoded(whole)} == {FRAME}
+    assert len(decoded(whole)) == len(SPEECH) // FRAME
+
+
+def test_a_page_of_many_packets_is_refused_before_it_is_decoded() -> None:
+    """Half a minute of sound fits into a page of a few hundred bytes."""
+    table = bytes([1] * MOST_PACKETS)
+    page = b"OggS" + bytes(22) + bytes([len(table)]) + table + bytes(len(table))
+    (whole,) = PageCutter().feed(page)
+
+    with pytest.raises(BadMessage, match="at most 63"):
+        packets_of(whole)
+
+
+def test_what_is_no_page_is_refused_in_words() -> None:
+    """Raw PCM, a WAV file and text are no pages."""
+    for content in (bytes(100), b"RIFF" + bytes(40), b"hello"):
+        with pytest.raises(BadMessage, match="expected Ogg pages"):
+            list(PageCutter().feed(content))
+
+
+def test_damage_is_refused_and_nothing_worse() -> None:
+    """Flipped bytes give sound or a refusal, whatever they hit."""
+    chance = random.Random(1)
+    stream = b"".join(encoded()[:4])
+    outcomes = {"sound": 0, "refused": 0}
+    for _ in range(300):
+        damaged = bytearray(stream)
+        for _ in range(chance.randint(1, 4)):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        reader = OpusReader(FRAME)
+        try:
+            for page in PageCutter().feed(bytes(damaged)):
+                packets_of(page)
+                reader.decode(page)
+            outcomes["sound"] += 1
+        except BadMessage as error:
+            assert len(str(error).encode()) <= 123  # the reason of a close frame
+            outcomes["refused"] += 1
+
+    assert outcomes["refused"] > 0

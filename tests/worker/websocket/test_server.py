@@ -1,0 +1,169 @@
+"""A worker's WebSockets: tickets, slots, the protocol, floods, idle clients, the drain."""
+
+import asyncio
+
+import aiohttp
+import numpy as np
+import pytest
+
+from harness.babble import babble
+from protocol.chat_ticket import ChatTickets
+from tests.conftest import SettingsFor
+from tests.worker.websocket.caller import FRAME, Caller, calling
+from tests.worker.websocket.conftest import IDLE_S, PERSONA, SLOTS, WORKER_ID, Worker
+from worker.websocket import opus
+from worker.websocket.own_url import own_url
+
+SPEECH = babble(1.0, pauses=False)
+
+
+async def refused(worker: Worker, headers: dict[str, str]) -> int:
+    """Return the status of a refused handshake."""
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+        async with calling(worker.url, headers=headers):
+            pass
+    return refusal.value.status
+
+
+async def test_sound_goes_both_ways_after_the_handshake(worker: Worker) -> None:
+    """The first message is the handshake's one byte; the echo then gives the speech back."""
+    async with calling(worker.url, **worker.ticket()) as caller:
+        await caller.until(lambda: caller.is_ready, "the handshake")
+        await caller.speak(SPEECH)
+        await caller.until(lambda: caller.loudness() > 1e-3, "the echo")
+
+    assert set(caller.kinds[1:]) == {1}
+    assert set(map(len, caller.heard)) <= {0, FRAME}
+
+
+async def test_only_a_fresh_ticket_for_this_worker_opens(
+    worker: Worker, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None, rubbish, another worker's, another secret's and an old one are refused."""
+    foreign = settings_for(livekit_api_secret="x" * 32)
+    strange = ChatTickets(foreign).write(PERSONA, WORKER_ID)
+    monkeypatch.setattr("protocol.chat_ticket.time.time", lambda: 1e9)
+    old = worker.ticket()["headers"]
+    monkeypatch.undo()
+    for headers in (
+        {},
+        {"Authorization": "Bearer rubbish"},
+        {"Authorization": f"Bearer {strange}"},
+        worker.ticket("worker-2")["headers"],
+        old,
+    ):
+        assert await refused(worker, headers) == 403
+    assert worker.engine.used == 0
+
+
+async def test_a_full_worker_refuses_until_a_client_leaves(worker: Worker) -> None:
+    """The slot is counted from the handshake on, and free once the client is gone."""
+    async with (
+        calling(worker.url, **worker.ticket()) as first,
+        calling(worker.url, **worker.ticket()) as second,
+    ):
+        await second.until(lambda: first.is_ready and second.is_ready, "both handshakes")
+        assert worker.engine.used == SLOTS
+        assert await refused(worker, worker.ticket()["headers"]) == 503
+    async with asyncio.timeout(5):
+        while worker.admission.free() < SLOTS:  # noqa: ASYNC110 - it sends no event
+            await asyncio.sleep(0.02)
+
+
+async def test_other_kinds_change_nothing(worker: Worker) -> None:
+    """Control, metadata, error, ping, unknown kinds, texts and empty messages are passed over."""
+    async with calling(worker.url, **worker.ticket()) as caller:
+        for kind in (0, 2, 3, 4, 5, 6, 200):
+            await caller.socket.send_bytes(bytes([kind]) + b"\x03{}")
+        await caller.socket.send_bytes(b"")
+        await caller.socket.send_str("hello")
+        await caller.speak(SPEECH)
+        await caller.until(lambda: caller.loudness() > 1e-3, "the echo")
+
+
+@pytest.mark.parametrize("payload", [b"no pages", b"OggS" + bytes(22) + b"\xff" + bytes(255)])
+async def test_what_is_no_sound_closes_with_a_reason(worker: Worker, payload: bytes) -> None:
+    """A client is told what was expected."""
+    async with calling(worker.url, **worker.ticket()) as caller:
+        await caller.socket.send_bytes(b"\x01" + payload)
+        code, reason = await caller.closes()
+
+    assert code == 1007
+    assert reason.startswith("expected")
+
+
+async def test_a_message_that_is_too_long_closes(worker: Worker) -> None:
+    """No message is longer than the longest page."""
+    async with calling(worker.url, **worker.ticket()) as caller:
+        await caller.socket.send_bytes(b"\x01" + bytes(100_000))
+        code, _ = await caller.closes()
+
+    assert code in (1007, 1009)
+
+
+async def test_a_client_that_sends_nothing_is_disconnected(worker: Worker) -> None:
+    """A half-open connection ends as well: it sends nothing."""
+    async with calling(worker.url, **worker.ticket()) as caller:
+        code, reason = await caller.closes()
+
+    assert (code, reason) == (1001, f"nothing came for {IDLE_S:g} s")
+
+
+async def test_a_client_that_reads_nothing_is_disconnected(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for a slow reader has a limit."""
+
+    async def stuck(*_: object) -> None:
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(aiohttp.web.WebSocketResponse, "send_bytes", stuck)
+    async with calling(worker.url, **worker.ticket()) as caller:
+        await caller.until(lambda: caller.closed is not None, "the end")
+
+    assert caller.closed == (1008, "the client reads too slowly")
+
+
+async def test_a_flood_is_read_slowly_and_delays_nobody(worker: Worker) -> None:
+    """A client that sends as fast as it can is not read faster than sound is spoken."""
+    async with (
+        calling(worker.url, **worker.ticket()) as flood,
+        calling(worker.url, **worker.ticket()) as other,
+    ):
+        await other.until(lambda: flood.is_ready and other.is_ready, "both handshakes")
+        flooding = asyncio.create_task(_flood(flood))
+        begin = len(other.heard)
+        await other.speak(np.zeros(25 * FRAME, dtype=np.float32))
+        flooding.cancel()
+        heard = len(other.heard) - begin
+
+    assert heard >= 22
+
+
+async def _flood(caller: Caller) -> None:
+    writer = opus.OpusWriter()
+    page = b"".join(writer.encode(frame) for frame in SPEECH[: 4 * FRAME].reshape(-1, FRAME))
+    await caller.socket.send_bytes(b"\x01" + page)
+    for _ in range(100_000):
+        await caller.socket.send_bytes(b"\x06" * 1000)
+
+
+async def test_a_drain_waits_then_ends_with_a_reason(worker: Worker) -> None:
+    """A worker that stops tells its clients to connect again."""
+    async with calling(worker.url, **worker.ticket()) as caller:
+        await caller.until(lambda: caller.is_ready, "the handshake")
+        draining = asyncio.create_task(worker.server.drain(0.5))
+        await caller.until(lambda: caller.closed is not None, "the end")
+        await draining
+
+    assert caller.closed == (1012, "the worker stops; connect again")
+
+
+def test_a_worker_names_the_address_that_token_services_reach(settings_for: SettingsFor) -> None:
+    """Its own, or the one towards redis where it listens on all."""
+    assert own_url(settings_for(worker_host="10.0.0.5")) == "http://10.0.0.5:8081"
+    assert own_url(settings_for(worker_host="::1")) == "http://[::1]:8081"
+    everywhere = settings_for(worker_host="0.0.0.0", redis_url="redis://127.0.0.1:6379/0")
+    assert own_url(everywhere) == "http://127.0.0.1:8081"
+    by_socket = settings_for(worker_host="0.0.0.0", redis_url="unix:///run/redis.sock")
+    assert own_url(by_socket) == "http://127.0.0.1:8081"

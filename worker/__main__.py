@@ -16,6 +16,7 @@ from livekit.agents import AgentServer
 
 from mind.thread import MindThread, start_minds
 from protocol import tracing
+from protocol.chat_ticket import CHAT_PATH
 from protocol.config.log import configure_logging
 from protocol.config.production import refuse_unsafe
 from protocol.config.proxies import keep_loopback_direct
@@ -38,6 +39,7 @@ from worker.jobs import make_server
 from worker.livekit_private.native_events import native_events
 from worker.livekit_private.native_log import disable_native_log_capture
 from worker.status import PublishedStatus
+from worker.websocket.own_url import own_url
 from worker.websocket.server import ChatServer
 
 log = structlog.get_logger(__name__)
@@ -60,6 +62,7 @@ class Worker:
         self.events = EventWriter(settings.redis_url)
         self.commands = CommandReceiver(settings.redis_url, self.status.worker_id, self.hosts)
         self.chats = ChatServer(settings, self.status.worker_id)
+        self.status.chat_url = own_url(settings) + CHAT_PATH
         self.health = Health(
             self.publisher, settings.worker_host, settings.worker_port, self.chats.routes
         )

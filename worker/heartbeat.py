@@ -13,7 +13,6 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from protocol.chat_ticket import CHAT_PATH
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.heartbeat import (
@@ -29,7 +28,6 @@ from worker.admission import JobAdmission
 from worker.engine.engine import Engine
 from worker.hosts import Hosts
 from worker.status import PublishedStatus
-from worker.websocket.own_url import own_url
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +43,6 @@ class HeartbeatPublisher:
             socket_connect_timeout=1.0,
         )
         self._promise_ttl_s = settings.promise_ttl_s
-        self._chat_url = own_url(settings) + CHAT_PATH
         self._status = status
         self._hosts = hosts
         self._engine: Engine | None = None
@@ -96,7 +93,7 @@ class HeartbeatPublisher:
             voices=self._status.voices,
             lines=self._status.lines,
             stt=self._status.stt,
-            chat_url=self._chat_url,
+            chat_url=self._status.chat_url,
             slots_total=self._engine.model.step.capacity if self._engine else 0,
             slots_used=self._engine.used if self._engine else 0,
             slots_free=self._admission.free() if self._admission else 0,

@@ -28,6 +28,7 @@ class PublishedStatus:
         self.tokenizer = b""
         self.model_sampling = UsualSampling()
         self.voices: tuple[str, ...] = ()
+        self.chat_url = ""
         self.lines: dict[str, tuple[str, ...]] | None = None
         self.stt = SpeechRecognition()
 

@@ -59,7 +59,7 @@ async def running(settings: Settings, worker_id: str = WORKER_ID) -> AsyncGenera
     engine.start()
     admission = JobAdmission(lambda: engine.free)
     nothing: Callable[..., None] = lambda *_: None  # noqa: E731
-    context = WorkerContext(settings, engine, admission, Hosts(), nothing, nothing, None)
+    context = WorkerContext(settings, engine, None, admission, Hosts(), nothing, nothing)
     server = ChatServer(settings, worker_id)
     server.attach(context)
     app = web.Application()

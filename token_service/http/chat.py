@@ -27,15 +27,6 @@ WORKER_GONE = 1012  # RFC 6455's registry: service restart
 SENDABLE = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})  # the others are never sent
 
 
-@router.get(CHAT_PATH, include_in_schema=False)
-async def expect_websocket() -> None:
-    """Refuse what is no WebSocket."""
-    sentence = "Moshi's protocol is spoken here: open a WebSocket."
-    raise Refused(
-        HTTPStatus.UPGRADE_REQUIRED, "websocket_required", sentence, {"Upgrade": "websocket"}
-    )
-
-
 @router.websocket(CHAT_PATH)
 async def chat(client: WebSocket) -> None:
     """Let a client of Moshi's protocol talk to a persona, or refuse the handshake."""
@@ -49,6 +40,9 @@ async def chat(client: WebSocket) -> None:
 async def _talk(client: WebSocket, service: Service) -> None:
     caller = await service.authenticator.caller(client)
     caller.require(Scope.TALK)
+    if caller.guest is not None:
+        sentence = "A guest link leads into its session's room alone."
+        raise Refused(HTTPStatus.FORBIDDEN, "guests_open_nothing", sentence)
     service.audit.require()
     fleet = await service.workers.fleet()
     persona = chosen_persona(

@@ -185,7 +185,9 @@ async def test_livekits_personaplex_plugin_talks(
             "lk.transcription",
             lambda reader, _: tasks.add(asyncio.create_task(_read(reader, words))),
         )
-        session: AgentSession[None] = AgentSession(llm=RealtimeModel(http_session=http))
+        session: AgentSession[None] = AgentSession(
+            llm=RealtimeModel(http_session=http), turn_handling={"turn_detection": "manual"}
+        )
         await session.start(Agent(instructions="You enjoy talking."), room=theirs)
         try:
             async with asyncio.timeout(3 * WITHIN_S):

@@ -17,6 +17,8 @@ import pytest
 from httpx import codes
 from redis.asyncio import Redis
 
+from deploy import installers
+from harness import servers
 from protocol.config.settings import Settings
 from tests.token_service.auth.strangers import Keys
 from tests.token_service.players import beat, served
@@ -203,6 +205,28 @@ async def test_below_a_path_the_protocol_is_spoken_as_well(
     below = settings.model_copy(update={"root_path": "/voice"})
     async with service(below) as host, calling(f"ws://{host}/voice/api/chat") as caller:
         assert await talked(caller)
+
+
+async def test_behind_the_caddy_of_production_the_protocol_is_spoken(
+    settings: Settings, redis: Redis, worker: Worker, tmp_path: Path
+) -> None:
+    """Under the page's name, without a route of its own."""
+    port = servers.free_port()
+    config = str(installers.PROJECT / "deploy" / "Caddyfile")
+    caddy = [str(installers.caddy()), "run", "--adapter", "caddyfile", "--config", config]
+    site = {"DOMAIN": f"http://127.0.0.1:{port}", "CADDY_ADMIN": f"unix/{tmp_path}/admin"}
+    site |= {"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    async with service(settings) as host:
+        site["PORT"] = host.rpartition(":")[2]
+        with servers.running(caddy, lambda: listens(port), tmp_path / "caddy.log", site):
+            async with calling(f"ws://127.0.0.1:{port}/api/chat") as caller:
+                assert await talked(caller)
+
+
+def listens(port: int) -> bool:
+    """Tell whether a server of this machine takes connections there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 async def test_the_end_of_a_worker_is_said(

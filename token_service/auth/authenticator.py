@@ -23,6 +23,7 @@ from token_service.auth.bearers import bearer_of, is_here, is_origin_allowed, is
 from token_service.auth.callers import ANYONE, Caller
 from token_service.auth.guest_links import GuestLinks
 from token_service.auth.jwt_users import JwtUsers, UnknownKey
+from token_service.auth.person_tokens import PersonTokens
 from token_service.auth.rate_limit import RateLimiter
 from token_service.errors import Refused, bad_bearer
 
@@ -41,6 +42,7 @@ class Authenticator:
         self._origins = settings.cors_origins
         self._keys, self._users = credentials
         self._links = links
+        self._tokens = PersonTokens(settings)
         self._limiter = limiter
 
     async def caller(self, request: HTTPConnection) -> Caller:
@@ -51,7 +53,9 @@ class Authenticator:
             sentence = "Origin: expected this service's own, or one of CORS_ORIGINS."
             raise Refused(HTTPStatus.FORBIDDEN, "origin_not_allowed", sentence)
         verify = self._verifier(bearer)
-        if verify is not None:
+        if is_websocket(request) and (person := self._tokens.caller(bearer)) is not None:
+            found = person
+        elif verify is not None:
             found = await self._verified(verify, bearer, address)
         elif self._is_own(request, address):
             return replace(ANYONE, address=address)

@@ -5,7 +5,6 @@ The worker speaks the protocol (`worker/websocket`); messages pass through here 
 
 import asyncio
 from contextlib import suppress
-from http import HTTPStatus
 
 import structlog
 from aiohttp import ClientError, ClientWebSocketResponse, WSMsgType
@@ -14,9 +13,10 @@ from redis.exceptions import RedisError
 
 from protocol.chat_ticket import CHAT_PATH
 from protocol.errors import InvalidInput
+from protocol.personas import Persona
 from token_service import metrics
-from token_service.auth.callers import Scope
-from token_service.errors import Refused, answer_to
+from token_service.auth.callers import GuestPass, Scope
+from token_service.errors import Refused, answer_to, bad_bearer, over
 from token_service.http.chat_request import chosen_persona
 from token_service.service import Service
 
@@ -40,14 +40,13 @@ async def chat(client: WebSocket) -> None:
 async def _talk(client: WebSocket, service: Service) -> None:
     caller = await service.authenticator.caller(client)
     caller.require(Scope.TALK)
-    if caller.guest is not None:
-        sentence = "A guest link leads into its session's room alone."
-        raise Refused(HTTPStatus.FORBIDDEN, "guests_open_nothing", sentence)
     service.audit.require()
     fleet = await service.workers.fleet()
-    persona = chosen_persona(
-        client.query_params, service.catalogue, service.settings.default_persona, fleet.voices
-    )
+    if caller.guest is not None:
+        persona = await _guests_persona(service, caller.guest)
+    else:
+        usual = service.settings.default_persona
+        persona = chosen_persona(client.query_params, service.catalogue, usual, fleet.voices)
     with service.chats.counted(caller, fleet):
         worker = await service.chats.open(persona, fleet)
         try:
@@ -57,6 +56,16 @@ async def _talk(client: WebSocket, service: Service) -> None:
             await _relay(client, worker)
         finally:
             await worker.close()
+
+
+async def _guests_persona(service: Service, guest: GuestPass) -> Persona:
+    """Return the first persona of the room to which a link or a participant's token leads."""
+    if await service.passes.is_link_revoked(guest):
+        raise bad_bearer()
+    spec = await service.specs.read(guest.room)
+    if spec is None or spec.ended or guest.session not in ("", spec.session):
+        raise over()
+    return Persona(**spec.personas[0].model_dump(include=set(Persona.model_fields)))
 
 
 async def _relay(client: WebSocket, worker: ClientWebSocketResponse) -> None:

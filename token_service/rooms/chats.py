@@ -73,11 +73,14 @@ class Chats:
     def counted(self, caller: Caller, fleet: Fleet) -> Generator[None]:
         """Count a conversation while it is open. Raises `Unavailable` if there are too many.
 
-        One address of strangers talks on no more than a share of all slots.
+        A guest has one at a time, one address of strangers no more than a share of all slots.
         """
-        key = caller.counted_as
-        share = max(fleet.slots_total // STRANGERS_SHARE, LEAST)
-        if self._open.total() >= CHATS or (caller.is_stranger and self._open[key] >= share):
+        key, most = caller.counted_as, CHATS
+        if caller.guest is not None:
+            most = 1
+        elif caller.is_stranger:
+            most = max(fleet.slots_total // STRANGERS_SHARE, LEAST)
+        if self._open.total() >= CHATS or self._open[key] >= most:
             raise Unavailable("busy", "Too many conversations are open. Try again soon.", 10)
         self._open[key] += 1
         try:

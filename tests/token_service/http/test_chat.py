@@ -167,6 +167,34 @@ async def test_strangers_stay_out(
     assert worker.engine.used == 0
 
 
+async def test_a_token_or_a_guest_link_leads_to_its_rooms_persona(
+    settings: Settings, redis: Redis, worker: Worker, tmp_path: Path
+) -> None:
+    """One conversation at a time for each; none once it is revoked or the session has ended."""
+    keys = Keys(tmp_path / "keys.toml")
+    key = keys.add("app")
+    async with service(behind(settings, keys)) as host, httpx.AsyncClient(trust_env=False) as http:
+        asked = {"personas": ["chef"], "room": "kitchen"}
+        opened = await http.post(f"http://{host}/sessions", json=asked, headers=key)
+        at = f"http://{host}/sessions/{opened.json()['id']}"
+        guest = (await http.post(f"{at}/guests", headers=key)).json()
+        minted = await http.post(f"http://{host}/token", json={"room_name": "kitchen"}, headers=key)
+        await tell(redis, worker, slots_total=9, slots_free=9)
+        for bearer in (guest["bearer"], minted.json()["participant_token"]):
+            path = f"/api/chat?token={bearer}"
+            async with calling(f"ws://{host}{path}") as caller:
+                assert await talked(caller)
+                assert worker.personas() == ["chef"]
+                assert (await refusal(host, path)).json()["error"] == "busy"
+            async with httpx.AsyncClient(trust_env=False) as other:
+                plain = {"Authorization": f"Bearer {minted.json()['participant_token']}"}
+                assert (
+                    await other.get(f"http://{host}/sessions", headers=plain)
+                ).status_code == 401
+        await http.delete(at, headers=key)
+        assert (await refusal(host, path)).status_code in (401, 403)
+
+
 async def test_pages_of_other_origins_stay_out(
     settings: Settings, redis: Redis, worker: Worker
 ) -> None:

@@ -35,6 +35,12 @@ class Worker:
     admission: JobAdmission
     settings: Settings
 
+    def personas(self) -> list[str]:
+        """Return the names of the personas that hold a slot."""
+        slots = self.engine._slots
+        found = [slots.at(slot) for slot in range(SLOTS)]
+        return [each.persona.name for each in found if each is not None]
+
     def ticket(self, worker_id: str = WORKER_ID) -> dict[str, dict[str, str]]:
         """Return the options of `calling` that carry a token service's ticket."""
         ticket = ChatTickets(self.settings).write(PERSONA, worker_id)

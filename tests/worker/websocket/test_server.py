@@ -126,7 +126,7 @@ async def test_a_client_that_reads_nothing_is_disconnected(
 async def test_a_flood_is_read_slowly_and_silences_nobody(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What exceeds the allowance stays unread, so the sender has to wait; the other client talks."""
+    """What exceeds the allowance stays unread, and the sender waits; the other client talks."""
     monkeypatch.setattr(conversation, "PACKETS_AT_ONCE", 10)
     monkeypatch.setattr(conversation, "PACKETS_PER_S", 25)
     sent = 0

@@ -17,6 +17,7 @@ from protocol import tracing
 from protocol.errors import InvalidInput
 from protocol.personas import PERSONAS_PER_ROOM, Catalogue
 from protocol.room_spec import PersonaSpec, RoomSpec, fresh_id, persona_specs
+from token_service.errors import LiveKitAway
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.prompt_limits import PromptLimits
 from token_service.fleet.reader import FleetReader
@@ -50,7 +51,18 @@ class DispatchImport:
         self.look_at_s = {room: at for room, at in self.look_at_s.items() if room in rooms}
         due = [room for room in rooms if self.look_at_s.get(room, now_s) <= now_s]
         self.look_at_s |= dict.fromkeys(due, now_s + LOOK_AGAIN_S)
-        return [room for room in due if await self.rooms.asked_for(room)]
+        return [room for room in due if await self._is_asked_for(room)]
+
+    async def _is_asked_for(self, room: str) -> bool:
+        """Return whether a room has such a dispatch; False where LiveKit does not say.
+
+        LiveKit hangs when asked about a room that ended since it was listed: that must not end the
+        sweep.
+        """
+        try:
+            return bool(await self.rooms.asked_for(room))
+        except LiveKitAway:
+            return False
 
     async def import_dispatch(self, room: str) -> RoomSpec | None:
         """Write the spec that a room's dispatches ask for, and return it; None without any."""

@@ -75,6 +75,17 @@ async def test_a_later_dispatch_is_found(
     assert await promised_names(redis, room) == ["chef"]
 
 
+async def test_a_room_that_ended_meanwhile_ends_no_sweep(
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
+) -> None:
+    """LiveKit hangs when asked about a room that is nowhere; the next room is found anyway."""
+    await beat(redis)
+    async with joined(livekit, asking_token(livekit, room, CHEF)):
+        found = await dispatcher.dispatch_import.found([f"{room} that ended", room])
+
+    assert found == [room]
+
+
 async def test_a_room_is_adopted_once(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:

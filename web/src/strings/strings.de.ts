@@ -204,10 +204,7 @@ export const de: Strings = {
   trouble: {
     again: 'Versuche es noch einmal.',
     failed: { title: 'Das Gespräch hat nicht begonnen' },
-    full: {
-      title: 'Alle Plätze sind belegt',
-      todo: 'Stell dich an, dann kommst du von selbst hinein.',
-    },
+    full: { title: 'Alle Plätze sind belegt', todo: 'Stell dich an, du kommst von selbst hinein.' },
     tooMany: { title: 'Zu viele Stimmen', todo: 'Wähle weniger Stimmen.' },
     link: {
       title: 'Dieser Link gilt nicht mehr',
@@ -251,16 +248,10 @@ export const de: Strings = {
     },
     removed: {
       title: 'Du wurdest aus dem Raum entfernt',
-      why: 'Der Betreiber dieses Servers hat deinen Aufenthalt beendet.',
+      why: 'Der Betreiber hat deinen Besuch beendet.',
     },
-    closed: {
-      title: 'Der Raum wurde geschlossen',
-      why: 'Der Server hat dieses Gespräch beendet.',
-    },
-    shutdown: {
-      title: 'Der Server wird heruntergefahren',
-      why: 'Er wird angehalten oder neu gestartet.',
-    },
+    closed: { title: 'Der Raum wurde geschlossen', why: 'Der Server hat es beendet.' },
+    shutdown: { title: 'Der Server wird heruntergefahren', why: 'Er wird neu gestartet.' },
     lost: {
       title: 'Die Verbindung ist verloren',
       why: 'Der Server hat eine Weile nicht geantwortet.',
@@ -268,7 +259,7 @@ export const de: Strings = {
     },
     ticket: {
       title: 'Du wurdest nicht eingelassen',
-      why: 'Der Raum hat die Eintrittskarte dieser Seite nicht angenommen.',
+      why: 'Der Raum nahm die Karte der Seite nicht an.',
     },
     roomFull: {
       title: 'Der Raum ist voll',

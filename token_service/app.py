@@ -23,6 +23,7 @@ from token_service.http import (
     webhook,
 )
 from token_service.http.page import serve_page
+from token_service.mcp.endpoint import McpEndpoint
 from token_service.server.document import DESCRIPTION, TAGS, describe
 from token_service.server.middleware import AnswerHeaders, BodyLimit, HeadAsGet
 from token_service.server.traced import Traced
@@ -34,6 +35,7 @@ ROUTES = (token, sessions, session_personas, events, guests, webhook, chat, publ
 def create_app(settings: Settings) -> FastAPI:
     """Build the application. Raises `InvalidInput` for invalid personas or settings."""
     catalogue, credentials = catalogue_of(settings), credentials_of(settings)
+    mcp = McpEndpoint()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -47,6 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
                 yield
             finally:
                 stopping.set()
+                await mcp.aclose()
                 await asyncio.gather(sweeps, checking)
 
     app = FastAPIOffline(
@@ -74,6 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
         )
     for routes in ROUTES:
         app.include_router(routes.router)
+    app.router.routes.append(mcp.route)
     serve_page(app, settings)
     describe(app, settings.auth_mode)
     return app

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from redis.exceptions import RedisError
 
@@ -17,12 +17,14 @@ from protocol.room_spec import RoomSpec
 from protocol.text import Matching
 from token_service.errors import REFUSALS, Unavailable
 from token_service.http.access import CountedRoute, Observer
+from token_service.rooms.events import StoredEvent
 from token_service.service import STREAMS, OpenService
 
 router = APIRouter(prefix="/sessions/{session_id}", tags=["sessions"], route_class=CountedRoute)
 EVENT_ID = Matching(r"\d{1,20}(-\d{1,20})?", "the id of an event, as 1732804800000-0")
 
 RETRY_MS = 1000
+FOLLOW = "`false`: the stream ends after the stored events."
 
 
 async def _followed(
@@ -47,16 +49,21 @@ async def follow_events(
     spec: Annotated[RoomSpec, Depends(_followed)],
     service: OpenService,
     last_event_id: Annotated[str, Header(), EVENT_ID] = "0",
+    follow: Annotated[bool, Query(description=FOLLOW)] = True,
 ) -> AsyncGenerator[ServerSentEvent]:
     """Follow a session: states, transcripts, turns, the floor, people, warnings, and its end.
 
     Begins with the stored events, or after `Last-Event-ID`.
     """
     yield ServerSentEvent(comment=f"session {spec.session}", retry=RETRY_MS)
+    if not follow:
+        for stored in await service.events.stored(spec.room, last_event_id):
+            yield _sent(stored)
+        return
     with suppress(RedisError):  # the client reconnects, to another replica or later
         async for stored in service.events.follow(spec.room, last_event_id):
             if stored is not None:
-                yield ServerSentEvent(data=stored.event, event=stored.event.type, id=stored.id)
+                yield _sent(stored)
                 if isinstance(stored.event, EndedEvent):
                     return
             else:  # has the session ended, and its last event left the stream?
@@ -65,3 +72,7 @@ async def follow_events(
                     return
             if service.leaving:
                 return
+
+
+def _sent(stored: StoredEvent) -> ServerSentEvent:
+    return ServerSentEvent(data=stored.event, event=stored.event.type, id=stored.id)

@@ -69,11 +69,15 @@ class EventStore:
                 if (event := _read(fields)) is not None:
                     yield StoredEvent(after, event)
 
+    async def stored(self, room: str, after: str = "0") -> list[StoredEvent]:
+        """Return the events after an id that the stream still holds."""
+        entries: Any = await self._redis.xrange(events_key(room), f"({after}")
+        events = [(event_id, _read(fields)) for event_id, fields in entries]
+        return [StoredEvent(event_id, event) for event_id, event in events if event is not None]
+
     async def so_far(self, room: str) -> list[Event]:
         """Return the events that the stream still holds."""
-        entries: Any = await self._redis.xrange(events_key(room))
-        events = [_read(fields) for _, fields in entries]
-        return [event for event in events if event is not None]
+        return [stored.event for stored in await self.stored(room)]
 
     async def turns(self, room: str) -> list[TurnEvent]:
         """Return the turns among them."""

@@ -216,3 +216,22 @@ async def test_a_stream_is_bounded(redis: Redis) -> None:
 
     assert EVENTS_KEPT <= await redis.xlen(events_key("long")) < EVENTS_KEPT + 150
     assert 3590 < await redis.ttl(events_key("long")) <= 3600
+
+
+async def test_a_stream_that_is_not_followed_ends_after_what_is_stored(
+    server: httpx.AsyncClient, session: dict[str, Any], redis: Redis
+) -> None:
+    """`follow=false`: the stored events, or those after an id, and then the end."""
+    store = EventStore(redis)
+    for code in ("one", "two"):
+        await store.add(session["room"], warning(code))
+    path = f"/sessions/{session['id']}/events"
+    async with asyncio.timeout(10):
+        answer = await server.get(path, params={"follow": False})
+        [first, last] = [line[4:] for line in answer.text.splitlines() if line.startswith("id: ")]
+        rest = await server.get(path, params={"follow": False}, headers={"Last-Event-ID": first})
+        none = await server.get(path, params={"follow": False}, headers={"Last-Event-ID": last})
+
+    assert answer.text.count("event: warning") == 2
+    assert "two" in rest.text and "one" not in rest.text
+    assert (none.status_code, "data:" in none.text) == (200, False)

@@ -1,0 +1,96 @@
+"""Who may use `/mcp`, and what it costs where it is not used."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import httpx
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from redis.asyncio import Redis
+
+from protocol.config.settings import Settings
+from tests.token_service.auth.strangers import Keys
+from tests.token_service.players import beat, served
+from token_service.app import create_app
+from token_service.auth.callers import Scope
+
+INITIALIZE = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+
+
+@pytest.fixture
+async def url(keyed: Settings, keys: Keys, redis: Redis) -> AsyncGenerator[str]:
+    """A running service that wants API keys."""
+    await beat(redis)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        async with served(create_app(keyed), listening):
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@asynccontextmanager
+async def client(url: str, headers: dict[str, str]) -> AsyncGenerator[Client]:
+    """The SDK's client with a bearer."""
+    async with (
+        httpx2.AsyncClient(headers=headers) as http,
+        Client(streamable_http_client(f"{url}/mcp", http_client=http)) as client,
+    ):
+        yield client
+
+
+async def test_without_a_bearer_there_is_no_mcp(url: str) -> None:
+    """Refused before the body is read, as everywhere: 401 and a problem."""
+    async with httpx.AsyncClient(base_url=url) as http:
+        answer = await http.post("/mcp", json=INITIALIZE)
+        wrong = await http.get("/mcp")
+
+    assert (answer.status_code, answer.json()["error"]) == (401, "unauthorized")
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+
+
+async def test_a_tool_has_the_rights_of_its_callers_key(url: str, keys: Keys) -> None:
+    """A key that may observe lists personas and opens nothing; the reason is a sentence."""
+    async with client(url, keys.add("dashboard", Scope.OBSERVE)) as mcp:
+        personas = await mcp.call_tool("list_personas")
+        opened = await mcp.call_tool("open_session", {"personas": ["chef"]})
+
+    assert not personas.is_error
+    assert opened.is_error
+    assert opened.content[0].text.endswith(": The scope 'talk' is required.")
+
+
+async def test_a_session_belongs_to_the_key_that_opened_it(url: str, keys: Keys) -> None:
+    """Another key neither sees nor ends it: over MCP as over HTTP."""
+    async with client(url, keys.add("one")) as mcp:
+        opened = await mcp.call_tool("open_session", {"personas": ["chef"]})
+    session = {"session_id": opened.structured_content["id"]}
+    async with client(url, keys.add("two")) as mcp:
+        seen = await mcp.call_tool("events", session)
+        ended = await mcp.call_tool("end_session", session)
+
+    for refused in (seen, ended):
+        assert refused.is_error
+        assert refused.content[0].text.endswith(": There is no such session.")
+
+
+async def test_invalid_arguments_are_told_in_a_sentence(url: str, keys: Keys) -> None:
+    """The service's own words, which name the choices."""
+    async with client(url, keys.add("one")) as mcp:
+        opened = await mcp.call_tool("open_session", {"personas": ["cheff"]})
+
+    assert opened.is_error
+    assert "cheff" in opened.content[0].text and "chef" in opened.content[0].text
+
+
+def test_the_sdk_is_loaded_with_the_first_request_alone() -> None:
+    """A service that nobody asks by MCP pays neither its second nor its memory."""
+    imports = "import sys, token_service.__main__; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", imports], capture_output=True, check=True)
+    found = set(done.stdout.decode().split())
+
+    assert "token_service.mcp.endpoint" in found
+    assert found.isdisjoint({"mcp", "mcp_types", "httpx2", "token_service.mcp.tools"})

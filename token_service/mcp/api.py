@@ -1,0 +1,83 @@
+"""Our HTTP API as the tools call it, with the caller's own rights. Problems become sentences."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from mcp.server.mcpserver.exceptions import ToolError
+from starlette.requests import Request
+
+TIMEOUT_S = 20.0
+PASSED_ON = ("authorization", "host", "origin", "traceparent")  # by which a caller is known
+
+
+class Api:
+    """Calls the token service."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    @property
+    def url(self) -> str:
+        """The address of the page."""
+        return str(self._http.base_url).rstrip("/")
+
+    async def call(self, method: str, path: str, body: object = None, **query: str) -> Any:
+        """Return what the service answers. Raises `ToolError` with the problem's sentence."""
+        answer = await self._send(method, path, body, query)
+        return answer.json() if answer.content else None
+
+    async def events(self, session_id: str, after: str = "0") -> list[tuple[str, dict[str, Any]]]:
+        """Return the events that a session has stored after one of them, each with its id."""
+        path = f"/sessions/{session_id}/events"
+        answer = await self._send("GET", path, None, {"follow": "false"}, {"Last-Event-ID": after})
+        blocks = [block.splitlines() for block in answer.text.split("\n\n")]
+        fields = [dict(line.split(": ", 1) for line in block if ": " in line) for block in blocks]
+        return [(each["id"], json.loads(each["data"])) for each in fields if "data" in each]
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: object,
+        query: dict[str, str],
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        try:
+            answer = await self._http.request(
+                method, path, json=body, params=query, headers=headers
+            )
+        except httpx.HTTPError as error:
+            sentence = f"The token service at {self.url} does not answer: {type(error).__name__}."
+            raise ToolError(sentence) from error
+        if answer.is_success or path == "/ready":
+            return answer
+        raise ToolError(_sentence(answer))
+
+
+def _sentence(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, KeyError):
+        return f"The token service answered with status {answer.status_code}."
+
+
+@asynccontextmanager
+async def of_request(request: Request) -> AsyncGenerator[Api]:
+    """Call the service that serves this very request, as its sender: from the same address."""
+    sender = (request.client.host, request.client.port) if request.client else ("", 0)
+    headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
+    transport = httpx.ASGITransport(request.app, raise_app_exceptions=False, client=sender)
+    base = str(request.base_url)
+    async with httpx.AsyncClient(transport=transport, base_url=base, headers=headers) as http:
+        yield Api(http)
+
+
+@asynccontextmanager
+async def of_address(url: str, bearer: str) -> AsyncGenerator[Api]:
+    """Call a token service by its address."""
+    headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=TIMEOUT_S) as http:
+        yield Api(http)

@@ -30,7 +30,7 @@ class Span(Protocol):
 
 
 class Tracer(Protocol):
-    """What `protocol.otlp` does and `Off` does not."""
+    """Begins spans and sends them, as `protocol.otlp` does, or nothing, as `Off`."""
 
     def begin(
         self, name: str, parent: str, start_s: float | None, figures: Mapping[str, Figure]

@@ -6,6 +6,7 @@ A tool calls our own HTTP API with the rights of its caller, so both have the sa
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -26,6 +27,7 @@ the person's answer (`converse`). `end_session` ends the call."""
 LOOK_EACH_S = 0.5
 WAIT_MOST_S = 120.0
 
+ApiOf = Callable[[Context], AbstractAsyncContextManager[Api]]
 Session = Annotated[str, Field(description="The id that `open_session` returned.")]
 Line = Annotated[str, Field(description="What the persona is to say, word for word.")]
 PersonaId = Annotated[str, Field(description="Whose line it is; needed with several personas.")]
@@ -43,6 +45,16 @@ def make_server(url: str = "", bearer: str = "") -> MCPServer:
         assert isinstance(request, Request)  # stdio has none, and an address instead
         return of_request(request)
 
+    _add_lookups(server, api_of)
+    _add_calls(server, api_of)
+    _add_reports(server, api_of)
+    add_prompts(server)
+    return server
+
+
+def _add_lookups(server: MCPServer, api_of: ApiOf) -> None:
+    """Add what lists personas and voices, and the resource of one persona."""
+
     @server.tool()
     async def list_personas(ctx: Context) -> list[dict[str, Any]]:
         """List the personas to talk with, and the lines that each can say (null: any line)."""
@@ -54,6 +66,19 @@ def make_server(url: str = "", bearer: str = "") -> MCPServer:
         """List the voices; empty if the model has a single one."""
         async with api_of(ctx) as api:
             return await api.call("GET", "/voices")
+
+    @server.resource("moshi://personas/{name}", mime_type="application/json")
+    async def persona(name: str, ctx: Context) -> str:
+        """Return a persona: its prompt, voice, greeting and lines."""
+        async with api_of(ctx) as api:
+            found = [each for each in await api.call("GET", "/personas") if each["name"] == name]
+        if not found:
+            raise ResourceNotFoundError(f"There is no persona {name!r:.80}.")
+        return json.dumps(found[0])
+
+
+def _add_calls(server: MCPServer, api_of: ApiOf) -> None:
+    """Add what opens and ends sessions, and what personas say in them."""
 
     @server.tool()
     async def open_session(
@@ -102,6 +127,10 @@ def make_server(url: str = "", bearer: str = "") -> MCPServer:
         found = conversation.answer(since)
         return {"answer": found, "transcript": conversation.transcript(since)}
 
+
+def _add_reports(server: MCPServer, api_of: ApiOf) -> None:
+    """Add what tells about a session so far, and about the service."""
+
     @server.tool()
     async def transcript(ctx: Context, session_id: Session) -> list[dict[str, Any]]:
         """Return what people and personas have said so far."""
@@ -119,18 +148,6 @@ def make_server(url: str = "", bearer: str = "") -> MCPServer:
         """Tell whether a conversation can begin now, and the state of each worker."""
         async with api_of(ctx) as api:
             return await api.call("GET", "/ready") | await api.call("GET", "/status")
-
-    @server.resource("moshi://personas/{name}", mime_type="application/json")
-    async def persona(name: str, ctx: Context) -> str:
-        """Return a persona: its prompt, voice, greeting and lines."""
-        async with api_of(ctx) as api:
-            found = [each for each in await api.call("GET", "/personas") if each["name"] == name]
-        if not found:
-            raise ResourceNotFoundError(f"There is no persona {name!r:.80}.")
-        return json.dumps(found[0])
-
-    add_prompts(server)
-    return server
 
 
 async def _say(api: Api, session_id: str, text: str, persona_id: str) -> None:

@@ -82,14 +82,7 @@ def _assemble(
         if prompted:
             voices = read_voices(files.voices, settings.voices_dir, mimi.sample_rate)
         voice_frames = longest_of(voices, mimi.frame_size) if prompted else None
-        recogniser = _find_recogniser(settings, device, progress)
-        choice = _choose_kv(bare, mimi, device, voice_frames, settings, recogniser)
-        if recogniser and settings.stt == "auto" and choice.plan.most < (settings.capacity or 1):
-            progress(
-                f"{recogniser.files.name} does not fit beside the model; expected a larger GPU"
-            )
-            recogniser = None
-            choice = _choose_kv(bare, mimi, device, voice_frames, settings, None)
+        choice, recogniser = _choose_memory(bare, mimi, device, voice_frames, settings, progress)
         plan = choice.plan
         slots = plan.slots(settings.capacity)
         progress(choice.line)
@@ -145,6 +138,23 @@ def _with_recognition(model: Model, settings: Settings, progress: Progress) -> M
     assert recogniser is not None
     rows = model.step.capacity + SPARE_ROWS
     return replace(model, recognition=recogniser.load(rows, progress))
+
+
+def _choose_memory(
+    lm: LMModel,
+    mimi: MimiModel,
+    device: torch.device,
+    voice_frames: int | None,
+    settings: Settings,
+    progress: Progress,
+) -> tuple[KvChoice, FoundRecogniser | None]:
+    """Choose the type of keys and values, and the recogniser where it fits beside the model."""
+    recogniser = _find_recogniser(settings, device, progress)
+    choice = _choose_kv(lm, mimi, device, voice_frames, settings, recogniser)
+    if recogniser and settings.stt == "auto" and choice.plan.most < (settings.capacity or 1):
+        progress(f"{recogniser.files.name} does not fit beside the model; expected a larger GPU")
+        return _choose_kv(lm, mimi, device, voice_frames, settings, None), None
+    return choice, recogniser
 
 
 def _find_recogniser(

@@ -224,13 +224,18 @@ def test_everything_that_is_named_exists(name: str) -> None:
 
 
 def test_webhooks_from_a_nodes_network_come_in() -> None:
-    """LiveKit is no pod of the cluster's network: by default the token service has no peers."""
+    """LiveKit is no pod of the cluster's network: by default the token service has no peers.
+
+    A worker's are the token service, which passes WebSockets on, and pods, which read its metrics.
+    """
     policies = of_kind("least", "NetworkPolicy")
 
     assert "from" not in policies[f"{RELEASE}-token-service"]["spec"]["ingress"][0]
-    assert policies[f"{RELEASE}-worker"]["spec"]["ingress"][0]["from"] == [
-        {"namespaceSelector": {}}
-    ]
+    passed_on, from_pods = policies[f"{RELEASE}-worker"]["spec"]["ingress"]
+    assert passed_on["from"][0]["podSelector"]["matchLabels"].items() >= {
+        ("app.kubernetes.io/component", "token-service")
+    }
+    assert from_pods["from"] == [{"namespaceSelector": {}}]
 
 
 def test_both_hosts_lead_somewhere() -> None:

@@ -65,6 +65,8 @@ async def test_moshis_client_talks(stack: Stack, tmp_path: Path) -> None:
         env=os.environ | devices | {"PYTHONPATH": str(DEVICES), "PYTHONUNBUFFERED": "1"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        # A shell starts background jobs with SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert client.stdout is not None
     printed = b""

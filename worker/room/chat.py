@@ -75,11 +75,13 @@ class Chat:
             await self._room.local_participant.send_text(text, topic=wire.CHAT_TOPIC)
 
     def cannot_read(self, identity: str) -> None:
-        """Tell a person who typed a line that the personas cannot read it."""
-        if identity in self._room.remote_participants:
-            answers = self._answers.setdefault(identity, Allowance(ANSWERS_AT_ONCE, ANSWERS_PER_S))
-            if answers.take():
-                self._tasks.spawn(self.send(CANNOT_READ))
+        """Tell a person who typed a line that the personas cannot read it.
+
+        The person may be unknown yet: a line can arrive before LiveKit says that its sender joined.
+        """
+        answers = self._answers.setdefault(identity, Allowance(ANSWERS_AT_ONCE, ANSWERS_PER_S))
+        if answers.take():
+            self._tasks.spawn(self.send(CANNOT_READ))
 
     def _on_left(self, participant: rtc.RemoteParticipant) -> None:
         self._filter.participant_left(participant.identity)

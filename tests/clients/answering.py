@@ -1,10 +1,10 @@
 """A token service that gives every request the same answer, and counts requests."""
 
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from harness.http_server import QuietHandler, serving
 
 
 @dataclass
@@ -20,7 +20,7 @@ def answering(status: int, body: str) -> Generator[Answering]:
     """Answer every POST so."""
     seen = Answering("")
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             seen.asked += 1
             self.rfile.read(int(self.headers["Content-Length"]))
@@ -29,15 +29,6 @@ def answering(status: int, body: str) -> Generator[Answering]:
             self.end_headers()
             self.wfile.write(body.encode())
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Write no line for each request."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        seen.endpoint = f"http://127.0.0.1:{server.server_port}/token"
-        thread = threading.Thread(target=server.serve_forever, name="answering")
-        thread.start()
-        try:
-            yield seen
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as port:
+        seen.endpoint = f"http://127.0.0.1:{port}/token"
+        yield seen

@@ -2,10 +2,8 @@
 
 import json
 import shutil
-import threading
 from collections.abc import Generator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from moshi.models import loaders
 from deploy.doctor.finding import Finding, State
 from deploy.doctor.model import ModelCheck, model
 from deploy.doctor.sizes import CODEC_SLOT_BYTES, KNOWN, SEVEN_B, sizes_of
+from harness.http_server import QuietHandler, serving
 from harness.servers import GivenSettings, free_port
 from protocol.config.settings import Settings
 from tests.engine import folders
@@ -39,7 +38,7 @@ CPU = torch.device("cpu")
 NO_VOICES = Path("no such folder")
 
 
-class Hub(BaseHTTPRequestHandler):
+class Hub(QuietHandler):
     """One repository's description, or a refusal."""
 
     described: dict[str, Any]
@@ -52,9 +51,6 @@ class Hub(BaseHTTPRequestHandler):
             self._answer(b"{}", self.licence)
         else:
             self._answer(json.dumps(self.described).encode(), self.refusal)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
 
     def _answer(self, body: bytes, refusal: tuple[int, str] | None) -> None:
         status, code = refusal or (200, "")
@@ -84,14 +80,9 @@ def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[type[Hub]]:
     files = [{"rfilename": LM_NAME, "size": WEIGHTS}, {"rfilename": "cover.png", "size": PICTURE}]
     described = {"id": SEVEN_B_NAME, "modelId": SEVEN_B_NAME, "gated": False, "siblings": files}
     handler = type("Handler", (Hub,), {"described": described, "refusal": None, "licence": None})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    serving = threading.Thread(target=server.serve_forever, args=(0.01,))
-    serving.start()
-    yield handler
-    server.shutdown()
-    server.server_close()
-    serving.join()
+    with serving(handler) as port:
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+        yield handler
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """Doctor: redis, LiveKit, the public URL, keys; real servers, right and wrong ones."""
 
 import asyncio
-import http.server
 import secrets
 import ssl
-import threading
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -25,6 +23,7 @@ from deploy.doctor.public_url import public_url
 from deploy.lan.authority import Authority, make_authority
 from harness.certificate import write_certificate
 from harness.clock import set_ahead
+from harness.http_server import QuietHandler, serving
 from harness.proxy import forward_proxy, saying
 from harness.servers import GivenSettings, LiveKit, free_port, start_redis
 from protocol.config.settings import Settings
@@ -51,7 +50,7 @@ def web(
 ) -> Generator[int]:
     """Something that answers every request alike, but for `/` after `hangs_s`; gives its port."""
 
-    class Answer(http.server.BaseHTTPRequestHandler):
+    class Answer(QuietHandler):
         def do_GET(self) -> None:
             if self.path != "/":
                 time.sleep(hangs_s)
@@ -61,22 +60,8 @@ def web(
                 self.end_headers()
                 self.wfile.write(says)
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = http.server.ThreadingHTTPServer((host, 0), Answer)
-    if certificate is not None:
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(certificate)
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    serving = threading.Thread(target=server.serve_forever, args=(0.01,))
-    serving.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        serving.join()
+    with serving(Answer, host, certificate=certificate) as port:
+        yield port
 
 
 def test_a_redis_that_answers(redis_url: str) -> None:

@@ -6,16 +6,13 @@ that is played: by a server that keeps what is patched.
 
 import asyncio
 import json
-import ssl
 import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import httpx
 import pytest
@@ -24,6 +21,7 @@ import yaml
 from deploy.lan.authority import make_authority
 from harness import servers
 from harness.certificate import write_certificate
+from harness.http_server import QuietHandler, serving
 from harness.person import eventually, joined
 from tests.deploy.containers import command
 from tests.deploy.helm import chart
@@ -64,10 +62,11 @@ def part_of(name: str) -> str:
     return "worker" if name in WORKERS else name
 
 
-def api_server(cluster: Cluster, folder: Path) -> HTTPServer:
-    """Return what answers in the place of Kubernetes' API server, with a certificate."""
+@contextmanager
+def api_server(cluster: Cluster, folder: Path) -> Generator[int]:
+    """Answer in the place of Kubernetes' API server, with a certificate; yield the port."""
 
-    class Patched(BaseHTTPRequestHandler):
+    class Patched(QuietHandler):
         """Keeps the cost that a pod is given, from callers with the token."""
 
         def do_PATCH(self) -> None:
@@ -82,17 +81,11 @@ def api_server(cluster: Cluster, folder: Path) -> HTTPServer:
             self.send_response(200 if known else 403)
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
     authority = make_authority()
     (folder / "ca.crt").write_text(authority.pem)
     write_certificate(authority, "127.0.0.1", folder / "api.pem")
-    server = HTTPServer(("127.0.0.1", 0), Patched)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "api.pem")
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    return server
+    with serving(Patched, certificate=folder / "api.pem") as port:
+        yield port
 
 
 @contextmanager
@@ -125,10 +118,9 @@ def sidecar(cluster: Cluster, name: str, api: str, folder: Path) -> Generator[No
         yield
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[Cluster]:
-    """LiveKit, redis, three pods and the workers' sidecars, from ready to gone."""
-    folder = tmp_path_factory.mktemp("cluster")
+@contextmanager
+def running_cluster(folder: Path) -> Generator[Cluster]:
+    """Run LiveKit, redis, three pods and the workers' sidecars, from ready to gone."""
     at = {name: f"http://127.0.0.1:{servers.free_port()}" for name in ("token-service", *WORKERS)}
     values = yaml.safe_load((chart.PROJECT / "deploy/helm/livekit.yaml").read_text())["livekit"]
     values["webhook"]["urls"] = [f"{at['token-service']}/webhook"]
@@ -138,18 +130,29 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[Cluster]:
         redis_url = stack.enter_context(servers.start_redis(folder))
         livekit = stack.enter_context(servers.start_livekit(folder, settings=config))
         cluster = Cluster(livekit.url, at)
-        api = api_server(cluster, folder)
-        Thread(target=api.serve_forever, daemon=True).start()
-        stack.callback(api.server_close)
-        stack.callback(api.shutdown)
+        api_port = stack.enter_context(api_server(cluster, folder))
         for name in at:
             stack.enter_context(pod(cluster, name, redis_url, folder))
         for name in WORKERS:
-            url = f"https://127.0.0.1:{api.server_port}"
+            url = f"https://127.0.0.1:{api_port}"
             stack.enter_context(sidecar(cluster, name, url, folder))
         for name in at:
             ready = partial(probe, cluster, name, "readinessProbe")
             servers.wait_until(ready, f"{name} is ready", READY_WITHIN_S, 0.5)
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[Cluster]:
+    """Run the cluster of all tests that remove no pod."""
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def own_cluster(tmp_path: Path) -> Generator[Cluster]:
+    """Run a cluster for one test that removes a pod."""
+    with running_cluster(tmp_path) as cluster:
         yield cluster
 
 
@@ -160,16 +163,16 @@ def test_probes_find_the_pods_well(cluster: Cluster, name: str) -> None:
     assert probe(cluster, name, "livenessProbe")
 
 
-async def test_a_removed_workers_call_moves_to_another(cluster: Cluster) -> None:
+async def test_a_removed_workers_call_moves_to_another(own_cluster: Cluster) -> None:
     """The worker with the call costs 1, the empty one 0; told to stop, it hands the call over."""
     async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
-        answer = await http.post(f"{cluster.at['token-service']}/token", json={})
-    costs, token = cluster.costs, answer.json()["participant_token"]
+        answer = await http.post(f"{own_cluster.at['token-service']}/token", json={})
+    costs, token = own_cluster.costs, answer.json()["participant_token"]
 
     def hosting() -> list[str]:
         return [name for name in WORKERS if costs[name][-1:] == [1]]
 
-    async with joined(cluster.livekit, token) as ann:
+    async with joined(own_cluster.livekit, token) as ann:
         ann.tone_hz = 500.0
         await eventually(lambda: any(ann.rms(each.identity) > 0.2 for each in ann.personas), "echo")
         await eventually(lambda: len(hosting()) == 1, "the cost of one worker")
@@ -177,8 +180,8 @@ async def test_a_removed_workers_call_moves_to_another(cluster: Cluster) -> None
         [second] = [name for name in WORKERS if name != first]
         assert (costs[first], costs[second]) == ([0, 1], [0])
 
-        cluster.processes[first].terminate()  # as Kubernetes does
+        own_cluster.processes[first].terminate()  # as Kubernetes does
         grace_s = chart.pod("least", "worker")["spec"]["terminationGracePeriodSeconds"]
-        assert await asyncio.to_thread(cluster.processes[first].wait, min(grace_s, 30)) == 0
+        assert await asyncio.to_thread(own_cluster.processes[first].wait, min(grace_s, 30)) == 0
         await eventually(lambda: costs[second] == [0, 1], "the call at the other worker")
         await eventually(lambda: any(ann.rms(each.identity) > 0.2 for each in ann.personas), "echo")

@@ -1,11 +1,9 @@
 """Who calls in the tests of the gate: apps in any mode, callers anywhere, an issuer of JWTs."""
 
 import json
-import threading
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,6 +12,7 @@ import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from harness.http_server import QuietHandler, serving
 from protocol.config.settings import Settings
 from token_service.app import create_app
 from token_service.auth.api_keys import add_key, make_key
@@ -90,7 +89,7 @@ class Issuer:
 def issuing() -> Generator[Issuer]:
     """An issuer whose keys can be fetched."""
 
-    class Publishes(BaseHTTPRequestHandler):
+    class Publishes(QuietHandler):
         def do_GET(self) -> None:
             issuer.asked += 1
             time.sleep(issuer.delay_s)
@@ -98,19 +97,9 @@ def issuing() -> Generator[Issuer]:
             self.end_headers()
             self.wfile.write(issuer.jwks().encode())
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Publishes)
-    issuer = Issuer(f"http://127.0.0.1:{server.server_address[1]}/jwks.json")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with serving(Publishes) as port:
+        issuer = Issuer(f"http://127.0.0.1:{port}/jwks.json")
         yield issuer
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class Keys:

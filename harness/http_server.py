@@ -1,0 +1,44 @@
+"""A small HTTP server on a thread, for tests: a handler answers in the place of another service."""
+
+import ssl
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from socketserver import BaseRequestHandler
+from typing import Protocol
+
+
+class MakeHandler(Protocol):
+    """Make the handler of one request: a class, or a `partial` of one."""
+
+    def __call__(self, *arguments: object) -> BaseRequestHandler:
+        """Return the handler, which has answered."""
+        ...
+
+
+class QuietHandler(BaseHTTPRequestHandler):
+    """A handler that writes no line for each request."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Write nothing."""
+
+
+@contextmanager
+def serving(
+    handler: MakeHandler, host: str = "127.0.0.1", port: int = 0, certificate: Path | None = None
+) -> Generator[int]:
+    """Serve until the context ends; yield the port. With a certificate, by https."""
+    with ThreadingHTTPServer((host, port), handler) as server:
+        if certificate is not None:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(certificate)
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="http server")
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()

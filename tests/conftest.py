@@ -1,37 +1,71 @@
 """Fixtures that every test may use: real servers, one of each per run, and settings for them."""
 
+import asyncio
+import inspect
 import os
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
 from harness import servers
+from harness.machine_pauses import MachinePauses
 from protocol.config.settings import Settings
 from worker.livekit_private.native_log import disable_native_log_capture
 
-RERUNS_MOST = 3  # of a run with --reruns; more are faults and no pauses of the machine
+RERUNS_MOST = 3  # of a run with --reruns while the machine did not pause; more are faults
+BEFORE_S = 10.0  # a pause this long before a test may have disturbed its servers
 MEASURED = "measured"  # the name of a line for the summary among a report's properties
+MACHINE = MachinePauses()
 
 
 def pytest_sessionstart() -> None:
-    """Keep the records of LiveKit's native library out of Python, in this process too."""
+    """Keep the records of LiveKit's native library out of Python; watch for pauses."""
     disable_native_log_capture()
+    MACHINE.start()
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Limit a coroutine's time inside its loop as well.
+
+    pytest-timeout raises from a signal, wherever the loop is: in a callback or in another task
+    asyncio swallows that, and the test goes on without a limit.
+    """
+    if not isinstance(item, pytest.Function) or not inspect.iscoroutinefunction(item.obj):
+        return
+    mark = item.get_closest_marker("timeout")
+    limit_s = float(mark.args[0] if mark else item.config.getini("timeout"))
+    test = item.obj
+
+    @wraps(test)
+    async def limited(*args: Any, **kwargs: Any) -> None:
+        async with asyncio.timeout(limit_s):
+            await test(*args, **kwargs)
+
+    item.obj = limited
+
+
+def _without_pause(reports: list[pytest.TestReport]) -> list[pytest.TestReport]:
+    """Return the reports of tests that failed although the machine did not pause."""
+    return [each for each in reports if not MACHINE.disturbed(each.start - BEFORE_S, each.stop)]
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail a run in which too many tests passed only at the second try."""
+    """Fail a run in which too many tests passed only at another try, and no pause explains it."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None and len(reporter.stats.get("rerun", [])) > RERUNS_MOST:
+    if reporter is not None and len(_without_pause(reporter.stats.get("rerun", []))) > RERUNS_MOST:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the figures of all tests, from every process of the run."""
+    if reruns := terminalreporter.stats.get("rerun", []):
+        unexplained = len(_without_pause(reruns))
+        terminalreporter.write_line(f"{MACHINE.summary()}: {unexplained} reruns without a pause")
     finished = [each for reports in terminalreporter.stats.values() for each in reports]
     lines = [
         str(line)

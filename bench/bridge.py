@@ -77,7 +77,7 @@ class SleepStep:
         return StepOut(self._silence, self._pad, self._pad, exec_mask.copy())
 
 
-class Host(threading.Thread):
+class HostThread(threading.Thread):
     """One room with an ear, a ring and a slot, on its own event loop."""
 
     def __init__(self, handle: int, engine: Engine, subscribe: Callable[..., Queue[Any]]) -> None:
@@ -170,7 +170,7 @@ def measure(kind: str, hosts: int, seconds: float) -> dict[str, float | int | st
     queue: FfiQueue[Any] = NativeEvents() if kind == "routed" else FfiQueue()
     subscribe = subscriber(kind, queue)
     engine.start()
-    threads = [Host(handle, engine, subscribe) for handle in range(1, hosts + 1)]
+    threads = [HostThread(handle, engine, subscribe) for handle in range(1, hosts + 1)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -111,7 +111,7 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CapacityRow:
     """The results of one trial."""
 
     sessions: int
@@ -154,7 +154,7 @@ class Trial:
         self._here = [self._join(0.0) for _ in range(sessions)]
         self._all = list(self._here)
 
-    def run(self, seconds: float, stay_s: float) -> Row:
+    def run(self, seconds: float, stay_s: float) -> CapacityRow:
         """Pace all sessions, let them join and leave, and count after the settling time."""
         self._pace(SETTLE_S, stay_s)
         self._dropped_before = sum(each.dropped for each in self._all)
@@ -201,10 +201,10 @@ class Trial:
         session.ends()
         self._engine.leave(session.occupant)
 
-    def _row(self, seconds: float) -> Row:
+    def _row(self, seconds: float) -> CapacityRow:
         took_ms = np.array([t for each in self._all for t in each.took_s]) * 1000
         step_ms = np.array(self._step.times_s) * 1000
-        return Row(
+        return CapacityRow(
             sessions=len(self._here),
             grid=self._grid,
             p50_ms=round(float(np.percentile(took_ms, 50)), 1),
@@ -228,11 +228,11 @@ def main() -> None:
     print(
         f"{options.arch} on {models.name_of(options, device)}; context {options.context or 'own'}"
     )
-    print("  ".join(f"{name:>14}" for name in Row.__dataclass_fields__))
-    rows: list[Row] = []
+    print("  ".join(f"{name:>14}" for name in CapacityRow.__dataclass_fields__))
+    rows: list[CapacityRow] = []
     personas = who_joins(prompted=options.prompted)
 
-    def trial(sessions: int, *, grid: bool = True) -> Row:
+    def trial(sessions: int, *, grid: bool = True) -> CapacityRow:
         row = Trial(engine, step, sessions, personas, grid=grid).run(options.seconds, options.stay)
         print("  ".join(f"{value:>14}" for value in asdict(row).values()), flush=True)
         rows.append(row)

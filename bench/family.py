@@ -32,7 +32,7 @@ LIMIT_MIB = 8 * 1024
 
 
 @dataclass
-class Talk:
+class FamilyTalk:
     """The results."""
 
     minutes: float
@@ -61,9 +61,9 @@ class Talk:
         }
 
 
-async def talk(stack: Stack, minutes: float) -> Talk:
+async def talk(stack: Stack, minutes: float) -> FamilyTalk:
     """Join everyone, let them talk, and check what Ann heard and read."""
-    found, turns = Talk(minutes), Counter[str]()
+    found, turns = FamilyTalk(minutes), Counter[str]()
     request = asking_for(*SIX) | {"room_name": ROOM}
     async with (
         person(stack.url, request) as ann,
@@ -86,7 +86,7 @@ async def talk(stack: Stack, minutes: float) -> Talk:
     return found
 
 
-async def converse(stack: Stack, found: Talk, ann: Person, bob: Person) -> None:
+async def converse(stack: Stack, found: FamilyTalk, ann: Person, bob: Person) -> None:
     """Let Ann and Bob speak in turn, and sometimes address the persona that was heard least."""
     until_s = time.monotonic() + found.minutes * 60
     for turn, speaker in enumerate(itertools.cycle((ann, bob))):
@@ -102,7 +102,7 @@ async def converse(stack: Stack, found: Talk, ann: Person, bob: Person) -> None:
         await asyncio.sleep(min(SAY_EVERY_S, max(until_s - time.monotonic(), 0.0)))
 
 
-def look_back(found: Talk, ann: Person, turns: Counter[str]) -> None:
+def look_back(found: FamilyTalk, ann: Person, turns: Counter[str]) -> None:
     """Compute overlaps, lines and each persona's share of the time."""
     names = {each.identity: each.attributes[wire.ATTR_PERSONA] for each in ann.personas}
     found.overlaps_s = ann.timeline.overlaps_s(names)

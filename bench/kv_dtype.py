@@ -37,7 +37,7 @@ ROUND_FRAMES, WORD_FRAMES = 18, 6  # words are given in so many frames of each r
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class KvRow:
     """A span of positions."""
 
     first: int
@@ -49,7 +49,7 @@ class Row:
     audio_kl_p99: float
 
 
-class Listener:
+class OneListener:
     """A language model over a memory of its own, whose logits are kept."""
 
     def __init__(self, weights: Weights, widths: Widths) -> None:
@@ -82,8 +82,8 @@ class Listener:
 def compare(lm: LMModel, frames: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Give for every position whether greedy tokens are equal, and the KL, `[B, 1 + dep_q]`."""
     widths = Widths(text=min(25, lm.text_card), audio=min(250, lm.card))
-    own = Listener(Weights(lm, OWN_TYPE), widths)
-    int8 = Listener(Weights(lm, KvMemory(int8=True)), widths)
+    own = OneListener(Weights(lm, OWN_TYPE), widths)
+    int8 = OneListener(Weights(lm, KvMemory(int8=True)), widths)
     for slot in range(SESSIONS):
         own.sampling.set(slot, UsualSampling(), seed=slot)
     int8.forced.text_mode.fill_(ALWAYS)
@@ -110,13 +110,13 @@ def divergence(own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return (p.exp() * (p - q)).sum(-1)
 
 
-def spans(lm: LMModel, equal: np.ndarray, kl: np.ndarray) -> Iterator[Row]:
+def spans(lm: LMModel, equal: np.ndarray, kl: np.ndarray) -> Iterator[KvRow]:
     """Sum up quarters of the first turn around the ring, and halves of the second."""
     context = lm.context or 0
     marks = [0, context // 4, context // 2, context, context + context // 2, 2 * context]
     for first, last in [*pairwise(marks), (0, 2 * context)]:
         here = slice(first, last)
-        yield Row(
+        yield KvRow(
             first=first,
             last=last,
             text_equal=round(float(equal[here, :, 0].mean()), 4),
@@ -143,7 +143,7 @@ def main() -> None:
     equal, kl = map(np.stack, zip(*compare(lm, 2 * context), strict=True))
     rows = list(spans(lm, equal, kl))
     print(f"{options.arch}, context {context}, {SESSIONS} sessions, int8 against {lm.dtype}")
-    print("  ".join(f"{name:>12}" for name in Row.__dataclass_fields__))
+    print("  ".join(f"{name:>12}" for name in KvRow.__dataclass_fields__))
     for row in rows:
         print("  ".join(f"{value:>12}" for value in asdict(row).values()))
     result = {"bench": "kv_dtype", "arch": options.arch, "context": context}

@@ -52,7 +52,7 @@ class TimedRecognition(KyutaiStep):
 
 
 @dataclass(slots=True)
-class Person:
+class SpeakingPerson:
     """One person, with the times at which frames were pushed and their tokens came."""
 
     listener: Listener | None = None
@@ -68,14 +68,14 @@ class Person:
 class Rooms(Engine):
     """An engine with a person for each of its sessions, as long as `listens`."""
 
-    people: dict[Occupant, Person]
+    people: dict[Occupant, SpeakingPerson]
     listens = False
 
     def join(self, persona: Persona, deliver: Deliver, *lost: object) -> Occupant:
         """Take a slot, and a row for the person."""
         occupant = super().join(persona, deliver)
         if self.listens:
-            person = self.people[occupant] = Person()
+            person = self.people[occupant] = SpeakingPerson()
             assert self.model.recognition is not None
             person.listener = self.model.recognition.listeners.open(person.hear)
         return occupant
@@ -97,7 +97,7 @@ class Rooms(Engine):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PeopleRow:
     """The results with as many people as personas, or without people."""
 
     personas: int
@@ -118,9 +118,9 @@ class Row:
 def main() -> None:
     options, device = read_options()
     rooms, step, recognition = start(options, device)
-    rows: list[Row] = []
+    rows: list[PeopleRow] = []
     print(f"{options.arch} on {models.name_of(options, device)}")
-    print("  ".join(f"{name:>14}" for name in Row.__dataclass_fields__))
+    print("  ".join(f"{name:>14}" for name in PeopleRow.__dataclass_fields__))
     for listens in (False, True, True):  # twice: once may be luck
         rooms.listens, rooms.people = listens, {}
         recognition.times_s.clear()
@@ -133,7 +133,7 @@ def main() -> None:
 
 def measured(
     rooms: Rooms, step: CountedStep, recognition: TimedRecognition, options: argparse.Namespace
-) -> Row:
+) -> PeopleRow:
     before = put_off(), unheard()
     personas = itertools.repeat(models.PERSONA)
     voices = Trial(rooms, step, options.personas, personas, grid=True)
@@ -141,7 +141,7 @@ def measured(
     people = list(rooms.people.values())
     tokens_ms = [took_s * 1000 for person in people for took_s in person.took_s]
     steps_ms = [took_s * 1000 for took_s in recognition.times_s]
-    return Row(
+    return PeopleRow(
         personas=row.sessions,
         people=options.personas if rooms.listens else 0,
         voice_p50_ms=row.p50_ms,

@@ -53,7 +53,7 @@ def time_pieces(work: BackgroundWork) -> dict[str, list[float]]:
     return pieces_s
 
 
-class Talk:
+class RenewalTalk:
     """A step whose slots all talk."""
 
     def __init__(self, step: MoshiStep) -> None:
@@ -92,7 +92,7 @@ def main() -> None:
         stored=models.stored(options, device),
     )
     list(step.warm([]))
-    talk = Talk(step)
+    talk = RenewalTalk(step)
     one = one_renewal(talk)
     for kind, times_ms in one["pieces_ms"].items():
         print(f"{kind:>20}: {len(times_ms):3d} x {statistics.median(times_ms):8.2f} ms")
@@ -115,7 +115,7 @@ def read_options() -> tuple[argparse.Namespace, torch.device]:
     return models.read(parser)
 
 
-def one_renewal(talk: Talk) -> dict[str, Any]:
+def one_renewal(talk: RenewalTalk) -> dict[str, Any]:
     """Renew slot 0 twice in a gap without end; the second run is warm."""
     steps_s: list[float] = []
     while talk.frames < talk.step.renewal.keep_frames:
@@ -142,7 +142,7 @@ def one_renewal(talk: Talk) -> dict[str, Any]:
     }
 
 
-def long_call(talk: Talk, minutes: float) -> dict[str, float | int]:
+def long_call(talk: RenewalTalk, minutes: float) -> dict[str, float | int]:
     """Talk for a time."""
     talk.missed = talk.slow = talk.over = 0
     before, frames = renewals(), int(minutes * 60 / FRAME_S)

@@ -34,7 +34,7 @@ async def eventually(holds: Callable[[], bool], what: str, within_s: float = WIT
 
 
 @dataclass
-class Words:
+class ReadWords:
     """One text stream that a person read."""
 
     identity: str
@@ -51,7 +51,7 @@ class Person:
     speech: npt.NDArray[np.float32] | None = None  # said once instead of the tone, 24 kHz
     heard: dict[str, list[npt.NDArray[np.float32]]] = field(default_factory=dict)
     timeline: Timeline = field(default_factory=Timeline)
-    words: list[Words] = field(default_factory=list)
+    words: list[ReadWords] = field(default_factory=list)
     packets: dict[str, rtc.TranscriptionSegment] = field(default_factory=dict)
     messages: list[wire.SegmentMessage] = field(default_factory=list)
     chat: list[tuple[str, str]] = field(default_factory=list)
@@ -148,7 +148,7 @@ class Person:
             text = await reader.read_all()
         except rtc.data_stream.StreamError:  # its sender was killed in the middle of a segment
             return
-        self.words.append(Words(identity, text, dict(reader.info.attributes or {})))
+        self.words.append(ReadWords(identity, text, dict(reader.info.attributes or {})))
 
     async def _read_chat(self, reader: rtc.TextStreamReader, identity: str) -> None:
         self.chat.append((identity, await reader.read_all()))

@@ -21,7 +21,7 @@ from protocol.room_spec import PersonaSpec
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-    from mind.model.answer import Model
+    from mind.model.answer import ChatModel
     from mind.tools.toolbox import Toolbox
 
 NO_KEY = "none"  # servers that need no key ignore it; the client insists on one
@@ -48,7 +48,7 @@ class Minds:
         self._has_chat = bool(needing)
         self._tables = tables
         self._settings = settings
-        self._model: Model | None = None  # and the toolboxes: only with a mind of kind `chat`
+        self._model: ChatModel | None = None  # and the toolboxes: only with a mind of kind `chat`
         self._toolboxes: dict[str, Toolbox] = {}
         self._stack = AsyncExitStack()
         self._starting: asyncio.Future[list[bool]] | None = None
@@ -72,7 +72,7 @@ class Minds:
 
     async def _open_chat(self) -> None:
         # Here, because openai and mcp take a second and 60 MB that minds of fixed lines need not.
-        from mind.model.answer import Model
+        from mind.model.answer import ChatModel
         from mind.tools.toolbox import Toolbox
 
         async with AsyncExitStack() as stack:
@@ -82,7 +82,7 @@ class Minds:
                     stack.push_async_callback(toolbox.aclose)
             client = _client(self._settings, self.limits)
             stack.push_async_callback(client.close)
-            self._model = Model(client, self._settings.mind_model)
+            self._model = ChatModel(client, self._settings.mind_model)
             self._stack = stack.pop_all()
 
     async def ready(self) -> None:
@@ -105,7 +105,7 @@ class Minds:
         return self._toolboxes[name]
 
     @property
-    def model(self) -> "Model":
+    def model(self) -> "ChatModel":
         """The language model; there is one wherever a mind of kind `chat` is."""
         assert self._model is not None
         return self._model

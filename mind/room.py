@@ -165,14 +165,16 @@ class RoomMind:
         self, persona: PersonaSpec, table: ChatMind, unanswered: Unanswered | None
     ) -> None:
         """Ask the model. Whatever goes wrong is a warning: the voice goes on by itself."""
-        from mind.model.answer import Answer  # as in `Minds`
+        from mind.model.answer import ModelAnswer  # as in `Minds`
 
         minds, typed = self._minds, unanswered is not None
         self._has_said = False
         try:
             functions = await self._functions(persona.mind)
             outlet = self._outlet(persona, table)
-            answer = Answer(minds.model, functions, persona, minds.limits, self._budget, outlet)
+            answer = ModelAnswer(
+                minds.model, functions, persona, minds.limits, self._budget, outlet
+            )
             await answer.run(table.prompt, self._transcript.text(), typed=typed)
         except Exception as error:
             self._failed(error)

@@ -61,7 +61,7 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Line(_Table):
+class FixedAnswer(_Table):
     """One table `[[mind.lines]]`: patterns of what a person says, and sentences that answer it.
 
     The sentences take turns. With `repeat` the persona says its last line again.
@@ -82,7 +82,7 @@ class LinesMind(_Table):
     """A mind of fixed answers: the line whose pattern matches most words is said word by word."""
 
     kind: Literal["lines"]
-    lines: Annotated[tuple[Line, ...], Field(min_length=1, max_length=500)]
+    lines: Annotated[tuple[FixedAnswer, ...], Field(min_length=1, max_length=500)]
 
 
 class _Tool(_Table):

@@ -23,7 +23,7 @@ from protocol.tracing import Figure
 
 CARRIER = TraceContextTextMapPropagator()
 HEADER = "traceparent"
-KINDS = {"internal": SpanKind.INTERNAL, "server": SpanKind.SERVER, "client": SpanKind.CLIENT}
+SPAN_KINDS = {"internal": SpanKind.INTERNAL, "server": SpanKind.SERVER, "client": SpanKind.CLIENT}
 
 
 class OtlpTracer:
@@ -59,7 +59,7 @@ class OtlpTracer:
         with self._tracer.start_as_current_span(
             name,
             _context(parent) if parent else None,
-            KINDS[kind],
+            SPAN_KINDS[kind],
             dict(figures),
             record_exception=False,  # its text may quote a request
             set_status_on_exception=False,

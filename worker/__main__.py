@@ -31,7 +31,7 @@ from worker.engine.engine import Engine
 from worker.engine.files.recognisers import kyutais
 from worker.engine.model import Model
 from worker.events import EventWriter
-from worker.health import Health
+from worker.health import HealthEndpoint
 from worker.hearing.choice import start_recogniser
 from worker.heartbeat import HeartbeatPublisher
 from worker.hosts import Hosts
@@ -63,7 +63,7 @@ class Worker:
         self.commands = CommandReceiver(settings.redis_url, self.status.worker_id, self.hosts)
         self.chats = ChatServer(settings, self.status.worker_id)
         self.status.chat_url = own_url(settings) + CHAT_PATH
-        self.health = Health(
+        self.health = HealthEndpoint(
             self.publisher, settings.worker_host, settings.worker_port, self.chats.routes
         )
         self._loop = asyncio.get_running_loop()

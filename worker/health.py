@@ -31,7 +31,7 @@ SHOWN_FIELDS = {
 }
 
 
-class Health:
+class HealthEndpoint:
     """Serves the heartbeat as JSON: status 200 while the worker is ready or drains, else 503."""
 
     def __init__(

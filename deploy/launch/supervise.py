@@ -24,7 +24,7 @@ LOOK_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RestartLimits:
     """Which runs count as crashes, and how long to wait."""
 
     crashes: int = 5  # in a row, then the supervisor gives up
@@ -42,7 +42,9 @@ class Crashed(RuntimeError):
 class Supervisor:
     """Runs one command again and again."""
 
-    def __init__(self, name: str, command: list[str], limits: Limits, outlive: list[str]) -> None:
+    def __init__(
+        self, name: str, command: list[str], limits: RestartLimits, outlive: list[str]
+    ) -> None:
         """`outlive`: addresses of processes that need the command until they have ended."""
         self._name, self._command, self._outlive = name, command, outlive
         self.limits = limits
@@ -164,12 +166,14 @@ def main() -> int:
     parser.add_argument("--launcher", type=int, required=True, help="end when this process ends")
     parser.add_argument("--after", action="append", default=[], metavar="HOST:PORT")
     parser.add_argument("--outlive", action="append", default=[], metavar="HOST:PORT")
-    for limit in fields(Limits):
+    for limit in fields(RestartLimits):
         name = f"--{limit.name.replace('_', '-')}"
         parser.add_argument(name, type=type(limit.default), default=limit.default)
     parser.add_argument("command", nargs="+")
     given = parser.parse_args()
-    limits = Limits(**{limit.name: getattr(given, limit.name) for limit in fields(Limits)})
+    limits = RestartLimits(
+        **{limit.name: getattr(given, limit.name) for limit in fields(RestartLimits)}
+    )
     supervisor = Supervisor(given.name, given.command, limits, given.outlive)
     return asyncio.run(run(supervisor, given.after, given.launcher))
 

@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class ChatModel:
     """A language model at an endpoint."""
 
     client: AsyncOpenAI
@@ -41,12 +41,12 @@ class Outlet:
     report: Callable[[ToolStarted | ToolEnded], None]
 
 
-class Answer:
+class ModelAnswer:
     """One answer to what was said last. Cancel the task that runs it to stop it."""
 
     def __init__(
         self,
-        model: Model,
+        model: ChatModel,
         functions: Mapping[str, Function],
         persona: PersonaSpec,
         limits: Limits,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mind.words.phrases import Phrase, words_of
-from protocol.minds import Line, LinesMind
+from protocol.minds import FixedAnswer, LinesMind
 
 
 class FixedAnswers:
@@ -35,7 +35,7 @@ class FixedAnswers:
                 best, best_weight = number, phrase.weight
         return best
 
-    def _say(self, number: int, line: Line) -> str | None:
+    def _say(self, number: int, line: FixedAnswer) -> str | None:
         if line.repeat:
             return self._last or None
         self._last = line.say[self._next[number] % len(line.say)]

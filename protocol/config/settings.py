@@ -53,7 +53,7 @@ RootPath = Annotated[
     Field(max_length=ROOT_PATH_LIMIT),
 ]
 
-Port = Annotated[int, Field(ge=1, le=65535)]
+PortNumber = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Settings(BaseSettings):
@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     # Token service.
     host: str = "127.0.0.1"
     """Address that the token service listens on."""
-    port: Port = 8080
+    port: PortNumber = 8080
     """Port of the page and the token service."""
     root_path: RootPath = ""
     """Path under which a proxy serves page and API, as `/voice`, unless the proxy sends it."""
@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     # Worker.
     worker_host: str = "127.0.0.1"
     """Address that the worker listens on: health, metrics, WebSockets of the token service."""
-    worker_port: Port = 8081
+    worker_port: PortNumber = 8081
     """Port of the worker."""
     chat_idle_s: float = Field(default=30.0, ge=1.0)
     """Seconds after which a WebSocket client that sends nothing is disconnected."""

@@ -29,7 +29,7 @@ from protocol.prompt import TOKENIZER_TTL_S, digest_of, tokenizer_key
 from protocol.room_spec import RoomSpec, persona_specs, spec_key
 from tests.conftest import SettingsFor
 from worker.admission import JobAdmission
-from worker.health import Health
+from worker.health import HealthEndpoint
 from worker.heartbeat import HeartbeatPublisher
 from worker.hosts import OUTCOME_KEPT_S, Hosting, Hosts
 from worker.status import PublishedStatus
@@ -225,7 +225,7 @@ async def test_a_taken_health_port_is_told(settings_for: SettingsFor) -> None:
     """A second worker beside the first ends with the setting that moves its port."""
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
-        health = Health(
+        health = HealthEndpoint(
             HeartbeatPublisher(settings_for(), PublishedStatus("echo"), Hosts()), "127.0.0.1", port
         )
         with pytest.raises(InvalidInput, match=f"WORKER_PORT={port}: expected"):

@@ -21,7 +21,7 @@ SOURCES = ("microphone", "screen_share_audio", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class Participant:
     """A participant's room, identity and appearance."""
 
     room: str
@@ -32,7 +32,7 @@ class Person:
 
 
 def participant_token(
-    person: Person, token_id: str, settings: Settings, max_people: int = 0
+    person: Participant, token_id: str, settings: Settings, max_people: int = 0
 ) -> str:
     """Sign a token. It is needed to join only: LiveKit renews it for connected participants.
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from protocol.room_spec import RoomSpec
 from token_service import metrics
-from token_service.auth.grants import Person
+from token_service.auth.grants import Participant
 from token_service.errors import REFUSALS, Refused
 from token_service.http.access import CountedRoute, Manager, Observer, Talker
 from token_service.http.session_request import SessionRequest
@@ -69,7 +69,9 @@ async def open_session(
     spec = await service.admission.admit(request)
     metrics.SESSIONS.labels("opened").inc()
     log.info("session_opened", session=spec.session, personas=len(spec.personas))
-    token, token_id = await service.passes.mint(Person(spec.room, spec.opener, asked.name), spec)
+    token, token_id = await service.passes.mint(
+        Participant(spec.room, spec.opener, asked.name), spec
+    )
     service.audit.write(
         "session_opened",
         caller,

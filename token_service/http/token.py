@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from protocol.errors import InvalidInput
 from token_service import metrics
 from token_service.auth.callers import Caller, GuestPass
-from token_service.auth.grants import Person
+from token_service.auth.grants import Participant
 from token_service.errors import REFUSALS, Refused, bad_bearer
 from token_service.http.access import CountedRoute, Talker
 from token_service.http.token_request import TokenRequest, fresh_name
@@ -95,7 +95,7 @@ async def _admit(service: Service, caller: Caller, asked: TokenRequest) -> Token
     )
 
 
-def _guest(guest: GuestPass, asked: TokenRequest) -> Person:
+def _guest(guest: GuestPass, asked: TokenRequest) -> Participant:
     """Return a guest as a participant of the link's room. Raises `Refused` for another room."""
     given = asked.model_fields_set
     if "room_name" in given and asked.room_name != guest.room:

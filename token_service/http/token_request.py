@@ -17,7 +17,7 @@ from protocol import wire
 from protocol.errors import InvalidInput, explain
 from protocol.personas import PERSONAS_PER_ROOM, Catalogue, Persona
 from protocol.text import Matching
-from token_service.auth.grants import Person
+from token_service.auth.grants import Participant
 from token_service.rooms.persona_request import personas_asked_for
 
 NAME_BYTES = 256  # LiveKit's own limit for rooms and identities (livekit-server 1.13.5 config.go)
@@ -148,9 +148,9 @@ class TokenRequest(Message):
         """Return the names of the first unknown fields."""
         return [name[:NAMED_CHARACTERS] for name in islice(self.model_extra or {}, NAMED_FIELDS)]
 
-    def person(self) -> Person:
+    def person(self) -> Participant:
         """Return the participant."""
-        return Person(
+        return Participant(
             room=self.room_name,
             identity=self.participant_identity,
             name=self.participant_name,

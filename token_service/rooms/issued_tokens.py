@@ -17,7 +17,7 @@ from protocol import wire
 from protocol.config.settings import Settings
 from protocol.room_spec import RoomSpec, fresh_id
 from token_service.auth.callers import GuestPass
-from token_service.auth.grants import Person, participant_token
+from token_service.auth.grants import Participant, participant_token
 from token_service.errors import Refused, bad_bearer, over
 from token_service.rooms.livekit import LiveKitRooms, is_present
 from token_service.rooms.store import SpecStore
@@ -47,7 +47,7 @@ class IssuedTokens:
         self._settings = settings
 
     async def mint(
-        self, person: Person, spec: RoomSpec, guest: GuestPass | None = None
+        self, person: Participant, spec: RoomSpec, guest: GuestPass | None = None
     ) -> tuple[str, str]:
         """Sign a token for a spec's room and return it with its id, which begins with the link's.
 
@@ -169,7 +169,7 @@ class IssuedTokens:
         """Tell whether a token or a guest link was revoked."""
         return bool(await self._redis.sismember(REVOKED_KEY.format(room=room), revoked_id))
 
-    async def _is_foreign(self, person: Person, guest: GuestPass) -> bool:
+    async def _is_foreign(self, person: Participant, guest: GuestPass) -> bool:
         """Tell whether a guest's identity has a token that did not come from the same link."""
         tokens = await self.of(person.room, person.identity)
         return not all(token_id.startswith(f"{guest.id}-") for token_id in tokens)

@@ -39,7 +39,7 @@ from worker.engine.network.graphs import (
     TEXT,
     UNFORCED,
     VALID,
-    Ports,
+    StepBuffers,
     StepGraph,
     graph_sizes,
 )
@@ -88,8 +88,8 @@ class MoshiStep:
         self._width_of: dict[int, tuple[int, int]] = {}
         streams = 1 + lm.n_q
         count = COLUMN + streams + lm.n_q - lm.dep_q
-        self.ports = Ports.of(device, capacity, mimi.frame_size, count)
-        numbers = self._numbers = self.ports.numbers_out.host.numpy()
+        self.buffers = StepBuffers.of(device, capacity, mimi.frame_size, count)
+        numbers = self._numbers = self.buffers.numbers_out.host.numpy()
         # What the model read in the last step, `[B, 1 + n_q]`, and the user's codes, `[B, K]`;
         # rows that did not run mean nothing.
         self.columns = numbers[:, COLUMN : COLUMN + streams]
@@ -99,7 +99,7 @@ class MoshiStep:
         self._sizes = graph_sizes(capacity, batch_sizes, every=not self._cuda)
         with torch.no_grad():  # not inference mode: the weights stay of use to others
             self.weights, codec = Weights(lm, stored), CodecWeights(mimi)
-            shared = (self.memory, self.ports, self.widths, self.weights, codec)
+            shared = (self.memory, self.buffers, self.widths, self.weights, codec)
             first = reading.prompted
             self.graphs = {n: StepGraph(*shared, n, keeps_first=first) for n in self._sizes}
             self._first = FirstTokens(lm, self.weights.depformer_in, self.memory, self.widths)
@@ -214,7 +214,7 @@ class MoshiStep:
         valid = exec_mask & (numbers[:, VALID] > 0)
         self._restart(exec_mask & (numbers[:, FINITE] == 0), valid)
         return StepOut(
-            pcm=self.ports.pcm_out.host.numpy().copy(),
+            pcm=self.buffers.pcm_out.host.numpy().copy(),
             text=numbers[:, TEXT].copy(),
             unforced_text=numbers[:, UNFORCED].copy(),
             valid=valid,
@@ -226,13 +226,13 @@ class MoshiStep:
 
     def _run(self, pcm: Pcm, exec_mask: Mask, rows: int) -> None:
         rows = next(size for size in self._sizes if size >= rows)
-        self.ports.pcm_in.host.numpy()[:rows] = pcm[:rows]
-        self.ports.exec_in.host.numpy()[:rows] = exec_mask[:rows]
-        self.ports.pcm_in.send(rows)
-        self.ports.exec_in.send(rows)
+        self.buffers.pcm_in.host.numpy()[:rows] = pcm[:rows]
+        self.buffers.exec_in.host.numpy()[:rows] = exec_mask[:rows]
+        self.buffers.pcm_in.send(rows)
+        self.buffers.exec_in.send(rows)
         self.graphs[rows].run()
-        self.ports.pcm_out.fetch(rows)
-        self.ports.numbers_out.fetch(rows)
+        self.buffers.pcm_out.fetch(rows)
+        self.buffers.numbers_out.fetch(rows)
         if self._cuda:
             torch.cuda.current_stream().synchronize()
 

@@ -27,7 +27,7 @@ CUT_WINDOWS = 125  # a longer turn is cut within its last 4 s
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class SpokenTurn:
     """A person's speech between two pauses."""
 
     pcm: Pcm16  # [n] at 16 kHz
@@ -51,7 +51,7 @@ class Turns:
     _silent_windows: int = 0  # at the end of `_windows`
     _is_speaking: bool = False
 
-    def feed(self, pcm: Pcm16) -> Iterator[Turn]:
+    def feed(self, pcm: Pcm16) -> Iterator[SpokenTurn]:
         """Take the next samples, `[n]` int16 at 16 kHz; yield each turn that ended with them."""
         samples = np.concatenate([self._rest, pcm])
         whole = len(samples) // VAD_WINDOW_SAMPLES * VAD_WINDOW_SAMPLES
@@ -63,7 +63,7 @@ class Turns:
             else:
                 self._look_for_start()
 
-    def end(self, at_s: float) -> Iterator[Turn]:
+    def end(self, at_s: float) -> Iterator[SpokenTurn]:
         """End the turn, if there is one; the next sound is that of the time `at_s`."""
         if self._is_speaking:
             yield self._take(len(self._windows))
@@ -86,17 +86,17 @@ class Turns:
         latest = self._speech[-SPEECH_WINDOWS:]
         self._is_speaking = len(latest) == SPEECH_WINDOWS and min(latest) >= SPEECH_AT
 
-    def _ended(self) -> Iterator[Turn]:
+    def _ended(self) -> Iterator[SpokenTurn]:
         if self._silent_windows >= PAUSE_WINDOWS:
             yield self._take(len(self._windows) - PAUSE_WINDOWS + AFTER_WINDOWS)
             self._is_speaking = False
         elif len(self._windows) >= MOST_WINDOWS:
             yield self._take(MOST_WINDOWS - CUT_WINDOWS + _quietest(self._speech[-CUT_WINDOWS:]))
 
-    def _take(self, windows: int) -> Turn:
+    def _take(self, windows: int) -> SpokenTurn:
         """Return the turn's first windows as a turn and keep the others."""
         start_s = (self._next_window - len(self._windows)) * WINDOW_S
-        turn = Turn(np.concatenate(self._windows[:windows]), start_s)
+        turn = SpokenTurn(np.concatenate(self._windows[:windows]), start_s)
         del self._windows[:windows]
         del self._speech[:windows]
         return turn

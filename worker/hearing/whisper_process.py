@@ -37,7 +37,7 @@ from worker.hearing.messages import (
     ToWorker,
 )
 from worker.hearing.recogniser import HeardWords, Word
-from worker.hearing.turns import RATE_HZ, Turn, Turns
+from worker.hearing.turns import RATE_HZ, SpokenTurn, Turns
 
 MOST_WAITING = 64  # turns
 STALE_S = 20.0  # words that come so late help nobody
@@ -49,11 +49,11 @@ class Waiting(NamedTuple):
     """A turn that waits for its recognition, or, after the last one, the end of a listening."""
 
     listening: int
-    turn: Turn | None
+    turn: SpokenTurn | None
     since_s: float  # monotonic
 
 
-class Recognition:
+class RecognitionProcess:
     """The state of this process."""
 
     def __init__(self, connection: "Connection[ToWorker, FromWorker]") -> None:
@@ -103,7 +103,7 @@ class Recognition:
         self._add(number, None)
         del self._listenings[number]
 
-    def _add(self, listening: int, turn: Turn | None) -> None:
+    def _add(self, listening: int, turn: SpokenTurn | None) -> None:
         with self._changed:
             self._waiting.append(Waiting(listening, turn, time.monotonic()))
             too_much = self._waiting.popleft() if len(self._waiting) > MOST_WAITING else None
@@ -126,7 +126,7 @@ class _Listening:
         self._next_number = 0
         self._resampler = av.AudioResampler("s16", "mono", RATE_HZ)
 
-    def feed(self, frame: Frame) -> Iterable[Turn]:
+    def feed(self, frame: Frame) -> Iterable[SpokenTurn]:
         if frame.number != self._next_number:  # frames were dropped
             yield from self._turns.end(frame.number * FRAME_S)
         self._next_number = frame.number + 1
@@ -136,11 +136,11 @@ class _Listening:
         for resampled in self._resampler.resample(sound):
             yield from self._turns.feed(resampled.to_ndarray()[0])
 
-    def end(self) -> Iterable[Turn]:
+    def end(self) -> Iterable[SpokenTurn]:
         return self._turns.end(0.0)
 
 
-def recognise(model: WhisperModel, turn: Turn) -> HeardWords | None:
+def recognise(model: WhisperModel, turn: SpokenTurn) -> HeardWords | None:
     """Return the words of a turn; None where Whisper hears none."""
     segments, _ = model.transcribe(
         turn.pcm.astype(np.float32) / 32768.0,
@@ -174,11 +174,11 @@ def _is_made_up(segment: Segment) -> bool:
     return segment.no_speech_prob > NO_SPEECH and segment.avg_logprob < UNLIKELY
 
 
-def _at(turn: Turn, seconds: float) -> float:
+def _at(turn: SpokenTurn, seconds: float) -> float:
     return round(turn.start_s + min(float(seconds), turn.duration_s), 3)
 
 
-def load(name: str, recognition: Recognition) -> WhisperModel:
+def load(name: str, recognition: RecognitionProcess) -> WhisperModel:
     """Load a model from a folder or the hub's cache, or download it first."""
     recognition.tell(Progress("loading", f"loading {name}"))
     folder = name
@@ -211,7 +211,7 @@ def main(name: str, descriptor: int) -> None:
     """Recognize speech with the model `name` over the connection `descriptor`."""
     for number in (signal.SIGINT, signal.SIGTERM):  # the worker drains, then closes the connection
         signal.signal(number, signal.SIG_IGN)
-    recognition = Recognition(Connection(descriptor))
+    recognition = RecognitionProcess(Connection(descriptor))
     try:
         model = load(name, recognition)
     except Exception as error:

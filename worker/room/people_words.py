@@ -19,7 +19,7 @@ from protocol.events import Event, TranscriptEvent
 from worker.engine.arrays import Pcm
 from worker.grid import FRAME_S
 from worker.hearing.recogniser import HeardWords, Listening, Recogniser
-from worker.room.transcript import Speaker, Transcript
+from worker.room.transcript import Speaker, TranscriptPublisher
 from worker.room.words import SegmentUpdate
 from worker.sound.ears import Microphone
 from worker.sound.resample import Resampler
@@ -49,7 +49,7 @@ class PeopleWords:
         self._emit = emit
         self._on_words = on_words
         self._loop = asyncio.get_running_loop()
-        self._transcript = Transcript(room)
+        self._transcript = TranscriptPublisher(room)
         self._ears: dict[str, _Ear] = {}  # by identity
         self._ticks = 0
         room.on("participant_disconnected", lambda participant: self._close(participant.identity))

@@ -21,7 +21,7 @@ from protocol.events import (
 from protocol.room_spec import PersonaSpec
 from worker.metrics import TURN_S
 from worker.room.lines import Line
-from worker.room.transcript import Speaker, Transcript
+from worker.room.transcript import Speaker, TranscriptPublisher
 from worker.room.words import SegmentUpdate
 
 log = structlog.get_logger(__name__)
@@ -35,14 +35,14 @@ class PersonaReporter:
         self._participant = room.local_participant
         self._emit = emit
         self._room = room
-        self._transcript: Transcript | None = None
+        self._transcript: TranscriptPublisher | None = None
         self._speaker: Speaker | None = None
         self._attributes_lock = asyncio.Lock()  # keeps the order of changes
 
     def start_transcript(self, track_sid: str) -> None:
         """Publish words from now on, as those of the persona's track."""
         self._speaker = Speaker(self._participant.identity, track_sid, self._spec.name)
-        self._transcript = Transcript(self._room)
+        self._transcript = TranscriptPublisher(self._room)
 
     async def aclose(self) -> None:
         """Publish the words that wait, then stop."""

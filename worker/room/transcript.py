@@ -33,7 +33,7 @@ class Speaker:
     persona: str = ""  # its name; empty: a person
 
 
-class Transcript:
+class TranscriptPublisher:
     """Publishes the segments of one persona or of people, in order."""
 
     def __init__(self, room: rtc.Room) -> None:

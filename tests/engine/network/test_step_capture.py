@@ -95,14 +95,19 @@ def test_no_tensor_moves(step: MoshiStep) -> None:
 
 
 def test_all_state_is_memory(step: MoshiStep) -> None:
-    """Only slots' memory and ports change over a step, so moving a slot moves its session."""
+    """Only slots' memory and buffers change over a step, so moving a slot moves its session."""
     held = dict(tensors(step, "step", set()))
     before = {path: tensor.clone() for path, tensor in held.items()}
     run(step)
     changed = {path for path, tensor in held.items() if not torch.equal(tensor, before[path])}
 
-    ports = [step.ports.pcm_in, step.ports.exec_in, step.ports.pcm_out, step.ports.numbers_out]
-    homes = [*step.memory.tensors.values(), *(port.device for port in ports)]
+    buffers = [
+        step.buffers.pcm_in,
+        step.buffers.exec_in,
+        step.buffers.pcm_out,
+        step.buffers.numbers_out,
+    ]
+    homes = [*step.memory.tensors.values(), *(buffer.device for buffer in buffers)]
     storages = {home.untyped_storage().data_ptr() for home in homes}
     elsewhere = {p for p in changed if held[p].untyped_storage().data_ptr() not in storages}
     assert len(changed) > 30

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness import recordings
-from worker.hearing.turns import MOST_WINDOWS, RATE_HZ, WINDOW_S, Pcm16, Turn, Turns
+from worker.hearing.turns import MOST_WINDOWS, RATE_HZ, WINDOW_S, Pcm16, SpokenTurn, Turns
 
 FRAME = 1280  # 80 ms
 
@@ -18,7 +18,7 @@ def spoken(name: str) -> Pcm16:
     return (np.interp(at, np.arange(len(pcm)), pcm) * 32767).astype(np.int16)
 
 
-def fed(turns: Turns, pcm: Pcm16) -> list[Turn]:
+def fed(turns: Turns, pcm: Pcm16) -> list[SpokenTurn]:
     """Feed sound frame by frame; return the turns that ended."""
     frames = pcm[: len(pcm) // FRAME * FRAME].reshape(-1, FRAME)
     return [turn for frame in frames for turn in turns.feed(frame)]

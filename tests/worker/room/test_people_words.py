@@ -8,7 +8,7 @@ import httpx
 import pytest
 from livekit import rtc
 
-from harness.person import Person, Words, eventually, person
+from harness.person import Person, ReadWords, eventually, person
 from harness.recordings import is_heard_as, recording
 from harness.stack import Stack, start_stack
 from protocol import wire
@@ -44,7 +44,7 @@ def log_of(stack: Stack) -> str:
     return (stack.folder / "worker.log").read_text()
 
 
-def read_of(reader: Person, speaker: Person) -> list[Words]:
+def read_of(reader: Person, speaker: Person) -> list[ReadWords]:
     """Return the text streams that one participant got with another's words."""
     identity = speaker.room.local_participant.identity
     return [each for each in reader.words if each.identity == identity]

@@ -1,4 +1,4 @@
-"""Check a model's config.json: file names, kind, sampling.
+"""Check a model's config.json: file names, model type, sampling.
 
 Pure. Refuses models that would load and compute nonsense: this engine has no depformer with
 positions, no guidance, no conditions. Names are those of moshi 0.2.13 loaders.py
@@ -15,7 +15,7 @@ from protocol.sampling import MOST_AUDIO_TOP_K, MOST_TEXT_TOP_K, UsualSampling
 
 Config = Mapping[str, Any]
 
-KINDS = ("moshi", "personaplex")  # of `model_type`; without it the weights decide
+MODEL_TYPES = ("moshi", "personaplex")  # of `model_type`; without it the weights decide
 RECOGNISERS = ("stt",)  # models of speech recognition (moshi 0.2.13 run_inference.py)
 FILE_NAMES = ("moshi_name", "mimi_name", "mimi_config_name", "tokenizer_name", "lora_name")
 # Types of values, and their description in messages. null counts as absent.
@@ -41,11 +41,11 @@ MOST_TOP_K = {"top_k": MOST_AUDIO_TOP_K, "top_k_text": MOST_TEXT_TOP_K}
 WITHOUT_EFFECT = ("check", "support_out_of_sync", "cfg_is_masked_until", "cfg_is_no_text")
 
 
-def checked(model: str, config: Config, kinds: tuple[str, ...] = KINDS) -> Config:
+def checked(model: str, config: Config, model_types: tuple[str, ...] = MODEL_TYPES) -> Config:
     """Return a model's config.json without its nulls; raise `InvalidInput` for what cannot run.
 
-    `kinds` are the values of `model_type` that are expected; its absence stands for the first of
-    `KINDS`.
+    `model_types`: the expected values of `model_type`; its absence means the first of
+    `MODEL_TYPES`.
     """
     config = {name: value for name, value in config.items() if value is not None or _a_size(name)}
     for name, (types, expected) in TYPES.items():
@@ -53,9 +53,9 @@ def checked(model: str, config: Config, kinds: tuple[str, ...] = KINDS) -> Confi
         right = isinstance(value, types) and (bool in types or not isinstance(value, bool))
         if name in config and not right:
             raise _refused(model, f"{name}={value!r:.80}: expected {expected}")
-    _refuse_other_kinds(model, config, kinds)
+    _refuse_other_types(model, config, model_types)
     _refuse_unclear_lora(model, config)
-    if kinds is KINDS:  # recognisers have no depformer
+    if model_types is MODEL_TYPES:  # recognisers have no depformer
         _refuse_positions(model, config)
     usual_sampling(model, config)
     return config
@@ -106,13 +106,13 @@ def usual_sampling(model: str, config: Config) -> tuple[UsualSampling, list[str]
     return usual, lines
 
 
-def _refuse_other_kinds(model: str, config: Config, kinds: tuple[str, ...]) -> None:
-    kind = config.get("model_type") or KINDS[0]
-    if kind not in kinds:
-        purpose = "conversations" if kinds is KINDS else "speech recognition"
+def _refuse_other_types(model: str, config: Config, model_types: tuple[str, ...]) -> None:
+    kind = config.get("model_type") or MODEL_TYPES[0]
+    if kind not in model_types:
+        purpose = "conversations" if model_types is MODEL_TYPES else "speech recognition"
         raise InvalidInput(
             f"MODEL={model!r}: model_type={kind!r} is no model for {purpose}; "
-            f"expected {' or '.join(map(repr, kinds))}"
+            f"expected {' or '.join(map(repr, model_types))}"
         )
     if conditions := config.get("conditioners"):
         raise InvalidInput(

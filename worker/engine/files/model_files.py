@@ -16,7 +16,7 @@ from typing import Any
 from protocol.errors import InvalidInput
 from worker.engine.files import hub_files, other_formats, pocket
 from worker.engine.files.hub_files import OfHub, Progress
-from worker.engine.files.model_config import KINDS, Config, checked
+from worker.engine.files.model_config import MODEL_TYPES, Config, checked
 from worker.engine.files.weight_files import what_is_wrong
 
 LM_NAME, LORA_NAME = "model.safetensors", "lora.safetensors"
@@ -59,20 +59,20 @@ def find_model(
     *,
     download: bool = True,
     most_bytes: int | None = None,
-    kinds: tuple[str, ...] = KINDS,
+    model_types: tuple[str, ...] = MODEL_TYPES,
 ) -> ModelFiles:
     """Find the files of the folder or repository `model`; missing ones are downloaded if allowed.
 
-    Weights of more than `most_bytes` are not: there is no memory for them. `kinds` are those of
-    `model_type` that are expected.
+    Weights of more than `most_bytes` are not: there is no memory for them. `model_types`: the
+    expected values of `model_type`.
 
     Raises `InvalidInput` that names the file and says what to do, `MissingFile` where one is not
     there.
     """
     of_hub = partial(hub_files.download, progress, most_bytes) if download else hub_files.cached
-    fetch = _source(model, of_hub, kinds)
+    fetch = _source(model, of_hub, model_types)
     path = fetch("config.json")
-    config = checked(model, {} if path is None else _read_json(model, path), kinds)
+    config = checked(model, {} if path is None else _read_json(model, path), model_types)
     codec_config = config.get("mimi_config_name")
     lm = _language_model(model, fetch, config, most_bytes)
     return ModelFiles(
@@ -89,14 +89,14 @@ def find_model(
     )
 
 
-def _source(model: str, of_hub: OfHub, kinds: tuple[str, ...]) -> Fetch:
+def _source(model: str, of_hub: OfHub, model_types: tuple[str, ...]) -> Fetch:
     """Return how to find a name of config.json: the model's own file, hf:// or file://.
 
     Upstream's `hf_get` (moshi 0.2.13 loaders.py) knows hf:// and file:// in folders and in
     repositories; here a repository of the hub may not name files of this machine.
     """
     folder = pocket.FOLDER if model == pocket.NAME else Path(model).expanduser()
-    own = _own_files(model, folder, of_hub, kinds)
+    own = _own_files(model, folder, of_hub, model_types)
 
     def fetch(name: str) -> Path | None:
         if name.startswith("hf://"):
@@ -111,12 +111,12 @@ def _source(model: str, of_hub: OfHub, kinds: tuple[str, ...]) -> Fetch:
     return fetch
 
 
-def _own_files(model: str, folder: Path, of_hub: OfHub, kinds: tuple[str, ...]) -> Fetch:
+def _own_files(model: str, folder: Path, of_hub: OfHub, model_types: tuple[str, ...]) -> Fetch:
     if folder.is_dir():
         return lambda name: folder / name if (folder / name).exists() else None
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", model):
         # Refused before anything is fetched. Recognisers for candle have PyTorch's names.
-        if model.startswith("kyutai/") and kinds is KINDS:
+        if model.startswith("kyutai/") and model_types is MODEL_TYPES:
             other_formats.refuse_by_name(model)
         return lambda name: None if name == VOICES_FOLDER else of_hub(model, name)
     if folder.is_file():

@@ -1,4 +1,4 @@
-"""One step per batch size, from the ports to the ports: Mimi, language model, Mimi.
+"""One step per batch size, from buffers to buffers: Mimi, language model, Mimi.
 
 On CUDA each is one captured graph; on a CPU the same code runs as it is, over no more rows than
 are needed. Engine thread only.
@@ -13,42 +13,42 @@ from moshi.utils.compile import no_compile
 from worker.engine.network.captured import Captured
 from worker.engine.network.codec import CodecWeights, Decoder, Encoder
 from worker.engine.network.language import Language, Weights
-from worker.engine.network.memory import Memory, Port
+from worker.engine.network.memory import Memory, StepBuffer
 from worker.engine.network.sampler import Widths
 
-# Columns of the port for whole numbers. From COLUMN on: the tokens that the model read, then the
+# Columns of the buffer for whole numbers. From COLUMN on: the tokens that the model read, then the
 # user's codes of the frame that came in.
 TEXT, UNFORCED, VALID, FINITE, NEXT_TEXT, CHANCE, COLUMN = range(7)
 CHANCES = 1_000_000_000  # a chance is carried out as a whole number of billionths
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
+class StepBuffers:
     """Inputs and outputs of a step, a row for each slot."""
 
-    pcm_in: Port  # [B, frame_samples] float32
-    exec_in: Port  # [B] bool
-    pcm_out: Port  # [B, frame_samples] float32
-    numbers_out: Port  # [B, COLUMN + 1 + n_q + user codebooks]
+    pcm_in: StepBuffer  # [B, frame_samples] float32
+    exec_in: StepBuffer  # [B] bool
+    pcm_out: StepBuffer  # [B, frame_samples] float32
+    numbers_out: StepBuffer  # [B, COLUMN + 1 + n_q + user codebooks]
 
     @classmethod
-    def of(cls, device: torch.device, capacity: int, samples: int, numbers: int) -> "Ports":
+    def of(cls, device: torch.device, capacity: int, samples: int, numbers: int) -> "StepBuffers":
         """Make them for `capacity` slots, frames of `samples` and so many numbers out."""
         return cls(
-            pcm_in=Port.of(device, capacity, samples, dtype=torch.float32),
-            exec_in=Port.of(device, capacity, dtype=torch.bool),
-            pcm_out=Port.of(device, capacity, samples, dtype=torch.float32),
-            numbers_out=Port.of(device, capacity, numbers, dtype=torch.long),
+            pcm_in=StepBuffer.of(device, capacity, samples, dtype=torch.float32),
+            exec_in=StepBuffer.of(device, capacity, dtype=torch.bool),
+            pcm_out=StepBuffer.of(device, capacity, samples, dtype=torch.float32),
+            numbers_out=StepBuffer.of(device, capacity, numbers, dtype=torch.long),
         )
 
 
 class StepGraph(Captured):
-    """One step for the first `batch` slots, from the ports to the ports."""
+    """One step for the first `batch` slots, from buffers to buffers."""
 
     def __init__(
         self,
         memory: Memory,
-        ports: Ports,
+        buffers: StepBuffers,
         widths: Widths,
         weights: Weights,
         codec_weights: CodecWeights,
@@ -59,9 +59,12 @@ class StepGraph(Captured):
         """`keeps_first`: a session's first frame counts for the encoder, see `MoshiStep`."""
         super().__init__()
         codec = memory.rows(batch, "codec")
-        self._pcm = ports.pcm_in.device[:batch, None]
-        self._exec = ports.exec_in.device[:batch]
-        self._sound, self._numbers = ports.pcm_out.device[:batch], ports.numbers_out.device[:batch]
+        self._pcm = buffers.pcm_in.device[:batch, None]
+        self._exec = buffers.exec_in.device[:batch]
+        self._sound, self._numbers = (
+            buffers.pcm_out.device[:batch],
+            buffers.numbers_out.device[:batch],
+        )
         self._heard = None if keeps_first else codec.take("heard")
         self._encode, self._decode = Encoder(codec_weights, codec), Decoder(codec_weights, codec)
         self._speak = Language(

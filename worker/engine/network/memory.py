@@ -1,6 +1,6 @@
 """The state of all slots: named tensors with a row for each slot, that never move.
 
-Holds every tensor that outlasts a step, and the ports of a step. Copies, clears, saves and loads
+Holds every tensor that outlasts a step, and the buffers of a step. Copies, clears, saves and loads
 the rows of one slot, all in place, so that captured graphs and views stay true. Engine thread only.
 """
 
@@ -142,7 +142,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Port:
+class StepBuffer:
     """A buffer of a step's input or output that never moves, and its copy on the host.
 
     On CUDA the copy is pinned, so that transfers are asynchronous; on a CPU both are one tensor.
@@ -152,7 +152,7 @@ class Port:
     host: torch.Tensor
 
     @classmethod
-    def of(cls, device: torch.device, *shape: int, dtype: torch.dtype) -> "Port":
+    def of(cls, device: torch.device, *shape: int, dtype: torch.dtype) -> "StepBuffer":
         """Make one, a row for each slot."""
         there = torch.zeros(shape, dtype=dtype, device=device)
         if device.type == "cpu":

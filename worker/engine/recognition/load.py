@@ -117,7 +117,7 @@ def find_recogniser(
             "of Kyutai's for PyTorch or candle"
         )
     with _about_stt(name):
-        files = find_model(name, progress, most_bytes=most_bytes, kinds=RECOGNISERS)
+        files = find_model(name, progress, most_bytes=most_bytes, model_types=RECOGNISERS)
         try:
             config = _SttConfig.model_validate(files.config.get("stt_config", {}))
         except ValidationError as error:

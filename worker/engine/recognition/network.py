@@ -15,14 +15,14 @@ from worker.engine.kv_choice import KvMemory
 from worker.engine.network.captured import Captured
 from worker.engine.network.codec import CodecWeights, Encoder
 from worker.engine.network.language import embedder
-from worker.engine.network.memory import Memory, Port
+from worker.engine.network.memory import Memory, StepBuffer
 from worker.engine.network.transformer import RingTransformer, norm
 from worker.engine.network.unsupported import refuse_recogniser
 
 # Kyutai's heads foretell a pause of 0.5, 1, 2 and 3 s; the third ends turns in their client
 # (delayed-streams-modeling 6966635 stt_from_mic_mlx.py), by the first of its six classes.
 PAUSE_HEAD = 2
-TEXT, PAUSE, FINITE, NUMBERS = range(4)  # columns of the port for whole numbers
+TEXT, PAUSE, FINITE, NUMBERS = range(4)  # columns of the buffer for whole numbers
 CHANCES = 1_000_000_000  # a chance is carried out as a whole number of billionths
 
 
@@ -40,35 +40,35 @@ class RecogniserWeights:
 
 
 @dataclass(frozen=True, slots=True)
-class RecognitionPorts:
+class RecognitionBuffers:
     """Inputs and outputs of a step, a row for each person."""
 
-    pcm_in: Port  # [B, frame_samples] float32
-    exec_in: Port  # [B] bool
-    numbers_out: Port  # [B, NUMBERS]
+    pcm_in: StepBuffer  # [B, frame_samples] float32
+    exec_in: StepBuffer  # [B] bool
+    numbers_out: StepBuffer  # [B, NUMBERS]
 
     @classmethod
-    def of(cls, device: torch.device, rows: int, samples: int) -> "RecognitionPorts":
+    def of(cls, device: torch.device, rows: int, samples: int) -> "RecognitionBuffers":
         """Make them for frames of `samples`."""
         return cls(
-            pcm_in=Port.of(device, rows, samples, dtype=torch.float32),
-            exec_in=Port.of(device, rows, dtype=torch.bool),
-            numbers_out=Port.of(device, rows, NUMBERS, dtype=torch.long),
+            pcm_in=StepBuffer.of(device, rows, samples, dtype=torch.float32),
+            exec_in=StepBuffer.of(device, rows, dtype=torch.bool),
+            numbers_out=StepBuffer.of(device, rows, NUMBERS, dtype=torch.long),
         )
 
 
 class RecognitionGraph(Captured):
-    """One step for the first `batch` rows, from the ports to the ports."""
+    """One step for the first `batch` rows, from buffers to buffers."""
 
     def __init__(
-        self, memory: Memory, ports: RecognitionPorts, weights: RecogniserWeights, batch: int
+        self, memory: Memory, buffers: RecognitionBuffers, weights: RecogniserWeights, batch: int
     ) -> None:
         super().__init__()
         lm, lm_rows = weights.lm, memory.rows(batch, "lm")
         self._weights = weights
-        self._pcm = ports.pcm_in.device[:batch, None]
-        self._exec = ports.exec_in.device[:batch]
-        self._numbers = ports.numbers_out.device[:batch]
+        self._pcm = buffers.pcm_in.device[:batch, None]
+        self._exec = buffers.exec_in.device[:batch]
+        self._numbers = buffers.numbers_out.device[:batch]
         self._encode = Encoder(weights.codec, memory.rows(batch, "codec"))
         self._text = lm_rows.take("text")  # [B] the token of the latest position
         self._transformer = RingTransformer(

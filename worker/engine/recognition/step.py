@@ -20,8 +20,8 @@ from worker.engine.recognition.network import (
     PAUSE,
     TEXT,
     RecogniserWeights,
+    RecognitionBuffers,
     RecognitionGraph,
-    RecognitionPorts,
 )
 
 PARTS: tuple[Part, ...] = ("lm", "codec")
@@ -42,13 +42,13 @@ class KyutaiStep:
         """`silence_frames` precede each person's speech."""
         self._cuda = lm.device.type == "cuda"
         self.memory = Memory(rows, lm.device)
-        self.ports = RecognitionPorts.of(lm.device, rows, mimi.frame_size)
+        self.buffers = RecognitionBuffers.of(lm.device, rows, mimi.frame_size)
         self._sizes = graph_sizes(rows, None, every=not self._cuda)
         with torch.no_grad():
             weights = RecogniserWeights(lm, mimi, stored)
             self.has_pauses = weights.pause is not None
             self._graphs = {
-                size: RecognitionGraph(self.memory, self.ports, weights, size)
+                size: RecognitionGraph(self.memory, self.buffers, weights, size)
                 for size in self._sizes
             }
             self._start = self._first_state(silence_frames)
@@ -69,7 +69,7 @@ class KyutaiStep:
     def run(self, pcm: Pcm, exec_mask: Mask) -> RecognitionOut:
         """Advance the rows of `exec_mask` by one frame. pcm `[B, frame_samples]` in [-1, 1]."""
         self._run(pcm, exec_mask)
-        numbers = self.ports.numbers_out.host.numpy()
+        numbers = self.buffers.numbers_out.host.numpy()
         for row in map(int, np.flatnonzero(exec_mask & (numbers[:, FINITE] == 0))):
             self.memory.clear(row, deep=True, parts=PARTS)
             self.join(row)
@@ -84,12 +84,12 @@ class KyutaiStep:
         running = np.flatnonzero(exec_mask)
         last = int(running[-1]) if running.size else 0
         rows = next(size for size in self._sizes if size > last)
-        self.ports.pcm_in.host.numpy()[:rows] = pcm[:rows]
-        self.ports.exec_in.host.numpy()[:rows] = exec_mask[:rows]
-        self.ports.pcm_in.send(rows)
-        self.ports.exec_in.send(rows)
+        self.buffers.pcm_in.host.numpy()[:rows] = pcm[:rows]
+        self.buffers.exec_in.host.numpy()[:rows] = exec_mask[:rows]
+        self.buffers.pcm_in.send(rows)
+        self.buffers.exec_in.send(rows)
         self._graphs[rows].run()
-        self.ports.numbers_out.fetch(rows)
+        self.buffers.numbers_out.fetch(rows)
         if self._cuda:
             torch.cuda.current_stream().synchronize()
 
@@ -97,16 +97,16 @@ class KyutaiStep:
         """Compute how every row begins, in row 0."""
         first, silence = np.zeros(self.capacity, np.bool_), np.zeros((1, 1), np.float32)
         first[0] = True
-        self.ports.exec_in.host.numpy()[:1] = True
-        self.ports.exec_in.send(1)
+        self.buffers.exec_in.host.numpy()[:1] = True
+        self.buffers.exec_in.send(1)
         self._graphs[self._sizes[0]].begin()
         for _ in range(silence_frames):
-            self._run(np.broadcast_to(silence, self.ports.pcm_in.host.shape), first)
+            self._run(np.broadcast_to(silence, self.buffers.pcm_in.host.shape), first)
         start = [
             self.memory.save(0, "lm", frames=1 + silence_frames),
             self.memory.save(0, "codec"),
         ]
         self.memory.clear(0)
-        self.ports.exec_in.host.numpy()[:] = False  # nothing runs while graphs are recorded
-        self.ports.exec_in.send(self.capacity)
+        self.buffers.exec_in.host.numpy()[:] = False  # nothing runs while graphs are recorded
+        self.buffers.exec_in.send(self.capacity)
         return start

@@ -4,7 +4,6 @@ LiveKit checks a token's signature and end only, so a participant that joins wit
 removed: on the webhook, or on the next poll. Every call raises `RedisError` where redis is away.
 """
 
-import time
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
@@ -24,9 +23,9 @@ from token_service.rooms.store import SpecStore
 
 log = structlog.stdlib.get_logger(__name__)
 
-TOKENS_KEY = "moshi:tokens:{room}"  # token id → identity
-REVOKED_KEY = "moshi:revoked:{room}"  # token ids
-REVOKED_ROOMS_KEY = "moshi:revoked"  # rooms by when their revoked tokens may be forgotten
+# A hash: token id → identity; `REVOKED` and the id of each revoked token or link; `SOME_REVOKED`.
+TOKENS_KEY = "moshi:tokens:{room}"
+REVOKED, SOME_REVOKED = "revoked:", "revoked"
 SLACK_S = 60  # beyond a token's life, for clocks
 REMEMBERED_S = 86_400  # of rooms in use: LiveKit renews the tokens of their people for so long
 
@@ -80,7 +79,11 @@ class IssuedTokens:
     async def of(self, room: str, identity: str | None = None) -> list[str]:
         """Return the ids of a room's tokens, or of those for one identity."""
         tokens: Any = await self._redis.hgetall(TOKENS_KEY.format(room=room))
-        return [token for token, who in tokens.items() if identity in (None, who)]
+        return [
+            token
+            for token, holder in tokens.items()
+            if not token.startswith(SOME_REVOKED) and identity in (None, holder)
+        ]
 
     async def revoke(self, room: str, token_ids: Iterable[str]) -> int:
         """Revoke tokens, and remove the people who joined with them; return how many."""
@@ -99,8 +102,9 @@ class IssuedTokens:
 
     async def revoke_all(self, room: str) -> None:
         """Revoke all tokens of a room and remove its people."""
-        await self._note(room, await self.of(room))
-        await self._redis.delete(TOKENS_KEY.format(room=room))
+        if given := await self.of(room):
+            await self._note(room, given)
+            await self._redis.hdel(TOKENS_KEY.format(room=room), *given)
         await self._note(room, await self._shown(room))
         await self.remove_revoked(room)
 
@@ -118,11 +122,11 @@ class IssuedTokens:
         """Record tokens as revoked."""
         if not (ids := list(token_ids)):
             return
-        key = REVOKED_KEY.format(room=room)
+        key = TOKENS_KEY.format(room=room)
+        noted: dict[Any, Any] = dict.fromkeys([SOME_REVOKED, *map(REVOKED.__add__, ids)], "")
         async with self._redis.pipeline() as pipe:
-            pipe.sadd(key, *ids)
+            pipe.hset(key, mapping=noted)
             pipe.expire(key, REMEMBERED_S)
-            pipe.zadd(REVOKED_ROOMS_KEY, {room: time.time() + REMEMBERED_S})
             await pipe.execute()
 
     async def _people(self, room: str, identity: str | None = None) -> list[api.ParticipantInfo]:
@@ -141,21 +145,22 @@ class IssuedTokens:
 
         The rooms exist at LiveKit, so their tokens are kept for as long as LiveKit renews them.
         """
-        rooms = set(rooms)
+        rooms = list(rooms)
         async with self._redis.pipeline(transaction=False) as pipe:
             for room in rooms:
                 pipe.expire(TOKENS_KEY.format(room=room), REMEMBERED_S)
-            await pipe.execute()
-        await self._redis.zremrangebyscore(REVOKED_ROOMS_KEY, "-inf", time.time())
-        guarded: Any = await self._redis.zrange(REVOKED_ROOMS_KEY, 0, -1)
-        for room in set(guarded) & rooms:
-            await self.remove_revoked(room)
+                pipe.hexists(TOKENS_KEY.format(room=room), SOME_REVOKED)
+            answers: list[Any] = await pipe.execute()
+        for room, has_revoked in zip(rooms, answers[1::2], strict=True):
+            if has_revoked:
+                await self.remove_revoked(room)
 
     async def remove_revoked(self, room: str) -> int:
         """Remove the people who joined with revoked tokens; return how many."""
-        revoked: Any = await self._redis.smembers(REVOKED_KEY.format(room=room))
-        people = await self._people(room) if revoked else []
-        unwanted = [one for one in people if one.attributes.get(wire.ATTR_TOKEN_ID) in revoked]
+        people = await self._people(room)
+        shown = [REVOKED + one.attributes.get(wire.ATTR_TOKEN_ID, "") for one in people]
+        marks: Any = await self._redis.hmget(TOKENS_KEY.format(room=room), shown) if shown else []
+        unwanted = [one for one, mark in zip(people, marks, strict=True) if mark is not None]
         for one in unwanted:
             await self._rooms.remove(one.identity, room)
             log.info("revoked_token_removed", room=room)
@@ -167,7 +172,7 @@ class IssuedTokens:
 
     async def _is_noted(self, room: str, revoked_id: str) -> bool:
         """Tell whether a token or a guest link was revoked."""
-        return bool(await self._redis.sismember(REVOKED_KEY.format(room=room), revoked_id))
+        return bool(await self._redis.hexists(TOKENS_KEY.format(room=room), REVOKED + revoked_id))
 
     async def _is_foreign(self, person: Participant, guest: GuestPass) -> bool:
         """Tell whether a guest's identity has a token that did not come from the same link."""

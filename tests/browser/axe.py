@@ -5,8 +5,10 @@ from playwright.async_api import Page
 from deploy.installers import PROJECT
 
 SCRIPT = PROJECT / "web/node_modules/axe-core/axe.min.js"
-RUN = """async () => {
-  const { violations, passes } = await axe.run({ resultTypes: ['violations'] });
+OF_COLOURS = ["color-contrast", "link-in-text-block"]
+RUN = """async (rules) => {
+  const options = { resultTypes: ['violations'], ...(rules && { runOnly: rules }) };
+  const { violations, passes } = await axe.run(options);
   const broken = violations.map(
     ({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(' ')}`
   );
@@ -14,13 +16,13 @@ RUN = """async () => {
 }"""
 
 
-async def violations(page: Page) -> list[str]:
-    """Rules that the page breaks now, each with the elements that break it."""
-    return (await examined(page))["broken"]
+async def violations(page: Page, rules: list[str] | None = None) -> list[str]:
+    """List the rules that the page breaks now, of `rules` or of all, each with its elements."""
+    return (await examined(page, rules))["broken"]
 
 
-async def examined(page: Page) -> dict:
-    """The rules `broken`, and the number of rules `passed`."""
+async def examined(page: Page, rules: list[str] | None = None) -> dict:
+    """Return the rules `broken`, and the number of rules `passed`."""
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(SCRIPT.read_text())
-    return await page.evaluate(RUN)
+    return await page.evaluate(RUN, rules)

@@ -65,12 +65,16 @@
   const crosses = (a, b) =>
     Math.min(a.right, b.right) - Math.max(a.left, b.left) > SLACK_PX &&
     Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > SLACK_PX;
-  const pieces = [...new Set([...texts, ...controls])].map((el) => ({ el, rects: rectsOf(el) }));
-  for (const [at, { el: one, rects }] of pieces.entries()) {
+  const pieces = [...new Set([...texts, ...controls])].map((el) => ({
+    el,
+    rects: rectsOf(el),
+    layer: floats(el),
+  }));
+  for (const [at, { el: one, rects, layer }] of pieces.entries()) {
     if (rects.some(({ left, right }) => left < -1 || right > innerWidth + 1))
       found.add(`${name(one)} leaves the window`);
-    for (const { el: other, rects: others } of pieces.slice(at + 1)) {
-      if (kin(one, other) || floats(one) !== floats(other)) continue;
+    for (const { el: other, rects: others, layer: its } of pieces.slice(at + 1)) {
+      if (kin(one, other) || layer !== its) continue;
       if (rects.some((a) => others.some((b) => crosses(a, b))))
         found.add(`${name(one)} overlaps ${name(other)}`);
     }

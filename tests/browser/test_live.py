@@ -5,12 +5,14 @@ from collections.abc import AsyncGenerator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, ViewportSize, expect
 
 from harness.stack import Stack
-from tests.browser.conftest import open_visit
+from tests.browser.conftest import DESKTOP, open_visit
 from tests.browser.rooms import becomes, people
 from tests.browser.visit import WITHIN_MS, Visit
+
+PHONE = ViewportSize(width=390, height=844)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -92,6 +94,27 @@ async def test_keys_that_write_do_not_mute(live: Visit) -> None:
     await expect(live.page.get_by_role("button", name="Mute", exact=True)).to_be_visible()
     await field.fill("")
     await live.press_tab("Transcript")
+
+
+async def test_the_drawer_opens_and_closes_by_keys(live: Visit) -> None:
+    """Escape in the drawer closes it, and the focus is where it opens again.
+
+    A small window has it closed until it is asked for, with the words beneath the figure.
+    """
+    page = live.page
+    drawer = page.get_by_role("region", name="Transcript and details")
+    await live.sees_words(1)
+    await page.set_viewport_size(PHONE)
+    await expect(drawer).to_have_count(0)
+    await expect(page.locator(".seat .caption")).to_have_text(re.compile(r"\w"))
+    await page.set_viewport_size(DESKTOP)
+    await page.get_by_role("log").focus()
+    await page.keyboard.press("Escape")
+    toggle = page.get_by_role("button", name="Transcript and details", expanded=False)
+    await expect(toggle).to_be_focused()
+    await expect(drawer).to_have_count(0)
+    await page.keyboard.press("Enter")
+    await expect(drawer).to_be_visible()
 
 
 async def test_a_muted_persona_is_silent_and_comes_back(live: Visit) -> None:

@@ -39,6 +39,7 @@ CALL = """
     - button "Mute"
     - button "Sound settings"
     - button "Hang up"
+    - button "Transcript" [expanded]
   - region "Transcript":
     - log "Transcript":
       - article: /Assistant/

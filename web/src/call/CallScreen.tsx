@@ -1,6 +1,7 @@
 /** In a call, and after it as long as its words are worth a look. */
 
 import { RoomAudioRenderer, RoomContext } from '@livekit/components-react';
+import { useRef } from 'react';
 import type { Call } from '../session/call';
 import { t } from '../strings/strings';
 import './CallScreen.css';
@@ -8,8 +9,10 @@ import { SidePanel } from '../panels/SidePanel';
 import type { Known } from '../service/useConfig';
 import { type CallState, isOver } from '../session/phase';
 import { Notice } from '../ui/Notice';
+import { OwnCaption } from './Caption';
 import { Controls } from './Controls';
 import { Stage } from './Stage';
+import { useDrawer } from './useDrawer';
 
 interface Props {
   call: Call;
@@ -22,9 +25,17 @@ interface Props {
 export function CallScreen({ call, state, known, onAgain, onBack }: Props) {
   const over = isOver(state.phase);
   const catalogue = known.config?.personas ?? [];
+  const written = known.config?.people_words.written ?? false;
+  const [wanted, setDrawer] = useDrawer();
+  const toggle = useRef<HTMLButtonElement>(null);
+  const drawer = over || wanted;
+  const close = () => {
+    setDrawer(false);
+    toggle.current?.focus();
+  };
   return (
     <RoomContext.Provider value={call.room}>
-      <main className="call" data-over={over}>
+      <main className="call" data-over={over} data-drawer={drawer}>
         <h1 tabIndex={-1} className="unseen">
           {t.call.title}
         </h1>
@@ -42,15 +53,26 @@ export function CallScreen({ call, state, known, onAgain, onBack }: Props) {
               </button>
             </div>
           ) : (
-            <Controls call={call} state={state} config={known.config} />
+            <>
+              {written && <OwnCaption call={call} />}
+              <Controls
+                call={call}
+                state={state}
+                config={known.config}
+                drawer={{ open: drawer, set: setDrawer, toggle }}
+              />
+            </>
           )}
         </section>
-        <SidePanel
-          call={call}
-          catalogue={catalogue}
-          written={known.config?.people_words.written ?? false}
-          over={over}
-        />
+        {drawer && (
+          <SidePanel
+            call={call}
+            catalogue={catalogue}
+            written={written}
+            over={over}
+            onClose={close}
+          />
+        )}
       </main>
       {!over && <RoomAudioRenderer />}
     </RoomContext.Provider>

@@ -2,7 +2,7 @@
 
 import { StartAudio, useLocalParticipant, useTrackToggle } from '@livekit/components-react';
 import { Track } from 'livekit-client';
-import { useCallback, useEffect, useState } from 'react';
+import { type RefObject, useCallback, useEffect, useState } from 'react';
 import type { Call } from '../session/call';
 import { t } from '../strings/strings';
 import './Controls.css';
@@ -13,8 +13,8 @@ import { mayInvite } from '../start/link';
 import { SoundSettings } from '../start/SoundSettings';
 import { Countdown } from '../ui/Countdown';
 import { Dialog } from '../ui/Dialog';
-import { HangUp, Invite } from '../ui/icons';
-import { preferences } from '../ui/preferences';
+import { HangUp, Invite, Words } from '../ui/icons';
+import { preferences, useDetails } from '../ui/preferences';
 import { expectationOf, mutedWords } from './hint';
 import { Invitation } from './Invitation';
 import { MicrophoneButton } from './MicrophoneButton';
@@ -27,9 +27,15 @@ interface Props {
   call: Call;
   state: CallState;
   config: Config | null;
+  /** What stands beside the stage, or does not. */
+  drawer: {
+    open: boolean;
+    set: (open: boolean) => void;
+    toggle: RefObject<HTMLButtonElement | null>;
+  };
 }
 
-export function Controls({ call, state, config }: Props) {
+export function Controls({ call, state, config, drawer }: Props) {
   const { microphoneTrack } = useLocalParticipant();
   const { toggle, enabled, pending } = useTrackToggle({ source: Track.Source.Microphone });
   const { shortcuts } = useRemembered(preferences);
@@ -41,6 +47,7 @@ export function Controls({ call, state, config }: Props) {
   useShortcut(shortcuts && mayMute, mute);
   const inVain = useTalkInVain(state.microphone, muted);
   const close = () => setOpen(null);
+  const beside = useDetails() ? t.panels.beside : t.transcript.title;
   return (
     <>
       <p className="expect" role="status">
@@ -60,6 +67,18 @@ export function Controls({ call, state, config }: Props) {
         <button type="button" className="stop" onClick={() => call.hangUp()}>
           <HangUp />
           {wayOutOf(state)}
+        </button>
+        <button
+          type="button"
+          ref={drawer.toggle}
+          className="round framed"
+          aria-label={beside}
+          title={beside}
+          aria-expanded={drawer.open}
+          aria-controls={drawer.open ? 'drawer' : undefined}
+          onClick={() => drawer.set(!drawer.open)}
+        >
+          <Words />
         </button>
         {mayInvite(location.href, config?.livekit_url ?? '') && (
           <button

@@ -19,9 +19,10 @@ interface Props {
   /** Whether people's words are written. */
   written: boolean;
   over: boolean;
+  onClose: () => void;
 }
 
-export function SidePanel({ call, catalogue, written, over }: Props) {
+export function SidePanel({ call, catalogue, written, over, onClose }: Props) {
   const [chosen, setTab] = useState<Tab>('transcript');
   const details = useDetails();
   const tab = details ? chosen : 'transcript';
@@ -35,18 +36,23 @@ export function SidePanel({ call, catalogue, written, over }: Props) {
     list.current?.querySelector<HTMLElement>(`#tab-${next}`)?.focus();
   };
 
+  const leave = ({ key, target }: KeyboardEvent) => {
+    const writing = target instanceof HTMLInputElement && target.value !== '';
+    if (key === 'Escape' && !over && !writing) onClose();
+  };
+
   const words = <TranscriptPanel call={call} catalogue={catalogue} written={written} over={over} />;
   const { performance, log } = t.panels;
   const labels = { transcript: t.transcript.title, performance, log };
   if (!details) {
     return (
-      <section className="side" aria-label={t.transcript.title}>
+      <section id="drawer" className="side" aria-label={t.transcript.title} onKeyDown={leave}>
         <div className="panel">{words}</div>
       </section>
     );
   }
   return (
-    <section className="side" aria-label={t.panels.beside}>
+    <section id="drawer" className="side" aria-label={t.panels.beside} onKeyDown={leave}>
       <div ref={list} className="tabs" role="tablist" onKeyDown={move} tabIndex={-1}>
         {TABS.map((each) => (
           <button

@@ -45,6 +45,14 @@ export function Check() {
   );
 }
 
+export function Words() {
+  return (
+    <svg aria-hidden className="icon" {...STROKE}>
+      <path d="M4 5.5h16v11h-8.5L7 20v-3.5H4zM8 9.5h8M8 12.7h5" />
+    </svg>
+  );
+}
+
 export function Chevron() {
   return (
     <svg aria-hidden className="icon" {...STROKE}>

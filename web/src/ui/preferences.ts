@@ -7,6 +7,8 @@ export const preferences = new Remembered('preferences', {
   shortcuts: true,
   /** Performance and event log stand beside the transcript. */
   details: false,
+  /** `open` or `closed`; empty: the drawer is open where there is room. */
+  drawer: '',
 });
 
 const asked = new URLSearchParams(location.search).get('dev') === '1';

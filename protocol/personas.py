@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 
 from protocol.errors import InvalidInput, explain
 from protocol.minds import MindName, read_mind
@@ -18,6 +25,7 @@ from protocol.text import Clean, CleanLine, Matching
 PROMPT_LIMIT = 1000  # characters; PersonaPlex's own limit (NVIDIA/personaplex 3428dfd server.py)
 LABEL_LIMIT = 120  # characters of a label or a line
 PERSONAS_PER_ROOM = 14
+EXAMPLES_LIMIT = 5  # questions that the page shows for a persona
 
 Name = Annotated[
     str,
@@ -84,6 +92,7 @@ class Persona(BaseModel):
     greeting: Greeting = ""
     sampling: Sampling = Sampling()
     mind: MindName = ""  # the name of the persona whose file defines it; empty: none
+    examples: tuple[Label, ...] = Field(default=(), max_length=EXAMPLES_LIMIT)  # to ask; page only
 
 
 Catalogue = Mapping[str, Persona]  # by name

@@ -4,6 +4,7 @@ Pictures go into `test-results/`. A state that does not come, that axe-core find
 does not fit a window is the failure; how it looks is for people to judge.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.browser.conftest import DESKTOP, open_visit
 from tests.browser.rooms import latest_session
 from tests.browser.visit import WITHIN_MS, Visit
 from tests.token_service.players import joined, person_token
+from training.repertoire import PERSONA_VOICES
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -77,24 +79,32 @@ async def faults_of(page: Page, state: str) -> list[str]:
     return faults
 
 
-async def follow_prompts(page: Page) -> None:
-    """Let the page believe that the model follows prompts, as the talker does not."""
+async def run_the_pocket(page: Page) -> None:
+    """Let the page believe that the pocket Moshi runs, and that it follows prompts."""
 
     async def answer(route: Route) -> None:
         told = await (await route.fetch()).json()
-        told["model"]["prompts"] = True
+        told["model"] |= {"prompts": True, "name": "pocket"}
+        told["voices"] = list(PERSONA_VOICES.values())
         await route.fulfill(json=told)
 
     await page.route("**/api/config", answer)
 
 
 async def test_before_a_call(visit: Visit, picture: Picture) -> None:
-    """Start, with everything that opens there."""
+    """Start, with everything that opens there: voices to listen to, a character to change."""
     await visit.pick("Assistant", "Astronaut")
     await picture(visit, "start")
-    await follow_prompts(visit.page)
+    await run_the_pocket(visit.page)
+    await visit.press("Listen: Assistant")
+    await expect(visit.page.get_by_role("button", name="Stop: Assistant")).to_be_visible()
     await visit.page.get_by_role("checkbox", name="Your own").check()
     await visit.sees("Describe your own character first.")
+    await expect(visit.page.get_by_role("button", name="Listen: Assistant")).to_be_visible()
+    ready_made = visit.page.get_by_role("combobox", name="Begin with a ready-made character")
+    await ready_made.select_option("Chef")
+    prompt = visit.page.get_by_role("textbox", name="Personality and role")
+    await expect(prompt).to_have_value(re.compile("cheerful cook"))
     for fold in await visit.page.locator("summary").all():
         await fold.click()
     await visit.page.get_by_role("textbox", name="Name", exact=True).fill(LONG)

@@ -17,6 +17,9 @@ START = """
     - group "Who do you want to talk to?":
       - checkbox "Assistant" [checked]
       - checkbox "Astronaut"
+      - paragraph: "You could ask:"
+      - list:
+        - listitem: /eggs/
       - paragraph: Choose more than one for a group conversation.
     - group
     - group

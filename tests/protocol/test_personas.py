@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.personas import GREETING, Persona, load_catalogue
 
@@ -41,11 +42,19 @@ def test_a_greeting_is_a_sentence_or_the_usual_one(
     assert load_catalogue(tmp_path)["chef"].greeting == line
 
 
+def test_every_shipped_persona_has_questions_to_ask() -> None:
+    """The page shows three of them."""
+    shipped = load_catalogue(Settings().personas_dir)
+
+    assert {len(persona.examples) for persona in shipped.values()} == {3}
+
+
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
         ("chef", "label", "chef.toml: not TOML: "),
         ("chef", 'label = ""', "chef.toml: label='': "),
+        ("chef", 'label = "C"\nexamples = ["?", ""]', "chef.toml: examples.1='': "),
         ("chef", 'label = "C"\nmood = 1', "chef.toml: mood=1: Extra inputs are not permitted"),
         ("chef", 'label = "C"\nname = "x"', "chef.toml: 'name' is the file's own name, leave"),
         (

@@ -62,7 +62,7 @@ def _chosen_persona(wanted: object, catalogue: Catalogue) -> Persona:
         choices = ", ".join(sorted(catalogue))
         raise InvalidInput(f"persona: {name!r:.80} is unknown; choices: {choices}")
     label = str(name).replace("_", " ").capitalize()[:LABEL_LIMIT]
-    base = known.model_dump() if known else {"label": label}
+    base = known.model_dump(exclude={"examples"}) if known else {"label": label}
     try:
         persona = Persona.model_validate(base | fields)
     except ValidationError as error:

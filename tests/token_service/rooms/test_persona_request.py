@@ -14,8 +14,9 @@ from token_service.rooms.persona_request import personas_asked_for
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 CHEF = Persona(name="chef", label="Chef", line="Cooks", voice="NATM1", prompt="You cook.")
+ASKED_CHEF = CHEF.model_copy(update={"examples": ("What is in the fridge?",)})
 GUIDE = Persona(name="guide", label="Guide")
-CATALOGUE = {"chef": CHEF, "guide": GUIDE}
+CATALOGUE = {"chef": ASKED_CHEF, "guide": GUIDE}  # questions are for the page alone
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 JSON = st.recursive(
     SCALARS,

@@ -15,6 +15,9 @@ export interface Persona {
   label: string;
   line: string;
   voice: string;
+  prompt: string;
+  /** What one could ask it. */
+  examples: string[];
   /** The persona that defines its mind; empty where it has none, and reads nothing. */
   mind: string;
 }

@@ -11,6 +11,13 @@ test('what was stored goes over what is usual', () => {
   });
 });
 
+test('what a check refuses is not believed', () => {
+  const texts = { picked: (names: string[]) => names.every((name) => typeof name === 'string') };
+
+  expect(merged(USUAL, { picked: ['b', 3] }, texts)).toEqual(USUAL);
+  expect(merged(USUAL, { picked: ['b'] }, texts).picked).toEqual(['b']);
+});
+
 test.each([[null], ['text'], [{ name: 3, picked: {}, on: null, other: 1 }]])(
   'stored %j is not believed',
   (found) => {

@@ -5,15 +5,21 @@ import { Listeners } from '../session/listeners';
 
 const PREFIX = 'moshi-rooms.';
 
+/** Whether a stored value, which has the right type already, means anything. */
+export type Checks<T> = { [K in keyof T]?: (value: T[K]) => boolean };
+
 export class Remembered<T extends object> extends Listeners {
   private value: T;
   private readonly key: string;
 
-  /** `fallback` says what there is; whatever else or of another type is stored is not believed. */
-  constructor(key: string, fallback: T) {
+  /**
+   * `fallback` says what there is; whatever else or of another type is stored is not believed, nor
+   * what `checks` refuse.
+   */
+  constructor(key: string, fallback: T, checks: Checks<T> = {}) {
     super();
     this.key = PREFIX + key;
-    this.value = merged(fallback, stored(this.key));
+    this.value = merged(fallback, stored(this.key), checks);
   }
 
   readonly read = () => this.value;
@@ -34,15 +40,15 @@ export function useRemembered<T extends object>(remembered: Remembered<T>): T {
   return useSyncExternalStore(remembered.subscribe, remembered.read);
 }
 
-/** Take from what was stored only what is known and of the same type. */
-export function merged<T extends object>(fallback: T, found: unknown): T {
+/** Take from what was stored only what is known, of the same type and not refused by its check. */
+export function merged<T extends object>(fallback: T, found: unknown, checks: Checks<T> = {}): T {
   if (typeof found !== 'object' || found === null) return fallback;
   const value = { ...fallback };
   for (const key of Object.keys(fallback) as (keyof T & string)[]) {
     const other = (found as Record<string, unknown>)[key];
     const usual = fallback[key];
     if (typeof other !== typeof usual || Array.isArray(other) !== Array.isArray(usual)) continue;
-    if (other === null) continue;
+    if (other === null || checks[key]?.(other as T[typeof key]) === false) continue;
     value[key] = other as T[keyof T & string];
   }
   return value;

@@ -8,8 +8,22 @@ import type { Config } from '../service/service';
 
 export function OwnPersona({ wish, config }: { wish: Choice; config: Config }) {
   const limit = config.limits.prompt_characters;
+  const startFrom = (name: string) => {
+    const persona = config.personas.find((each) => each.name === name);
+    if (persona) choice.set({ ownLabel: persona.label, ownPrompt: persona.prompt });
+  };
   return (
     <div className="own-persona">
+      <Field label={t.start.startFrom}>
+        <select value="" onChange={(event) => startFrom(event.target.value)}>
+          <option value="">{t.start.nothingYet}</option>
+          {config.personas.map(({ name, label }) => (
+            <option key={name} value={name}>
+              {label}
+            </option>
+          ))}
+        </select>
+      </Field>
       <Field label={t.start.ownName}>
         <input
           value={wish.ownLabel}

@@ -5,8 +5,10 @@ import './PersonaCards.css';
 import { faceOf } from '../call/figureStyle';
 import type { Config } from '../service/service';
 import { type Choice, choice, mayDescribe, OWN } from './choice';
+import { ExampleQuestions } from './ExampleQuestions';
 import { OwnPersona } from './OwnPersona';
 import { PersonaCard } from './PersonaCard';
+import { sampleOf } from './samples';
 import { labelOf } from './voices';
 
 interface Props {
@@ -23,21 +25,25 @@ export function Cards({ wish, picked, config }: Props) {
   };
   const voiceOf = (name: string, usual: string) => {
     const voice = wish.voices[name] || usual;
-    return config.voices.includes(voice) ? labelOf(voice) : '';
+    return config.voices.includes(voice) ? voice : '';
   };
-  const card = (name: string, label: string, line: string, voice: string) => (
-    <PersonaCard
-      key={name}
-      name={name}
-      label={label}
-      line={line}
-      voice={voiceOf(name, voice)}
-      face={faceOf(name, config.personas)}
-      picked={picked.includes(name)}
-      disabled={!picked.includes(name) && picked.length >= most}
-      onPick={(on) => pick(name, on)}
-    />
-  );
+  const card = (name: string, label: string, line: string, usual: string) => {
+    const voice = voiceOf(name, usual);
+    return (
+      <PersonaCard
+        key={name}
+        name={name}
+        label={label}
+        line={line}
+        voice={voice && labelOf(voice)}
+        sample={sampleOf(config.model?.name, voice)}
+        face={faceOf(name, config.personas)}
+        picked={picked.includes(name)}
+        disabled={!picked.includes(name) && picked.length >= most}
+        onPick={(on) => pick(name, on)}
+      />
+    );
+  };
   return (
     <fieldset className="choice">
       <legend>{t.start.who}</legend>
@@ -46,6 +52,7 @@ export function Cards({ wish, picked, config }: Props) {
         {mayDescribe(config) && card(OWN, wish.ownLabel || t.start.own, t.start.ownLine, '')}
       </div>
       {picked.includes(OWN) && <OwnPersona wish={wish} config={config} />}
+      <ExampleQuestions picked={picked} personas={config.personas} />
       <p className="hint">{t.start.several}</p>
     </fieldset>
   );

@@ -6,6 +6,7 @@ import { Fold } from '../ui/Disclosure';
 import { Field } from '../ui/Field';
 import { Slider } from '../ui/Slider';
 import { type Choice, choice, OWN, usualSampling } from './choice';
+import './Tuning.css';
 import { VoiceSelect } from './VoiceSelect';
 
 interface Knob {
@@ -51,6 +52,7 @@ export function Tuning({ wish, picked, config }: Props) {
                 label={t.tuning.voiceOf(
                   name === OWN ? wish.ownLabel || t.start.own : (persona?.label ?? name),
                 )}
+                model={config.model?.name}
                 voices={config.voices}
                 usual={persona?.voice ?? null}
                 chosen={wish.voices[name] ?? ''}

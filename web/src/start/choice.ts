@@ -29,15 +29,28 @@ const COMMON_SAMPLING: Sampling = {
   audio_top_k: 250,
 };
 
-export const choice = new Remembered<Choice>('choice', {
-  touched: false,
-  picked: [],
-  ownLabel: '',
-  ownPrompt: '',
-  voices: {},
-  sampling: {},
-  name: '',
-});
+const isText = (value: unknown) => typeof value === 'string';
+
+export const choice = new Remembered<Choice>(
+  'choice',
+  {
+    touched: false,
+    picked: [],
+    ownLabel: '',
+    ownPrompt: '',
+    voices: {},
+    sampling: {},
+    name: '',
+  },
+  {
+    picked: (names) => names.every(isText),
+    voices: (voices) => Object.values(voices).every(isText),
+    sampling: (sampling) =>
+      Object.entries(sampling).every(
+        ([key, value]) => key in COMMON_SAMPLING && Number.isFinite(value),
+      ),
+  },
+);
 
 /** Who is picked and exists, in the order of the catalogue. */
 export function pickedOf({ touched, picked }: Choice, config: Config): string[] {

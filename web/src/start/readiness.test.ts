@@ -5,7 +5,9 @@ import { readinessOf } from './readiness';
 const READY: Config = {
   default_persona: 'chef',
   livekit_url: 'ws://localhost',
-  personas: [{ name: 'chef', label: 'Chef', line: '', voice: 'default', mind: '' }],
+  personas: [
+    { name: 'chef', label: 'Chef', line: '', voice: 'default', mind: '', prompt: '', examples: [] },
+  ],
   model: null,
   people_words: { written: false },
   voices: [],

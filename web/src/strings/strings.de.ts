@@ -1,6 +1,7 @@
 /** Every sentence of the page in German. */
 
 import type { Strings } from './strings.en';
+import { troubles } from './troubles.de';
 
 export const de: Strings = {
   language: 'de',
@@ -35,6 +36,8 @@ export const de: Strings = {
     ownName: 'Name',
     ownNameExample: 'Ada, Bibliothekarin',
     ownPrompt: 'Persönlichkeit und Rolle (auf Englisch)',
+    startFrom: 'Mit einer fertigen Figur beginnen',
+    nothingYet: 'Ganz von vorn',
     ownPromptExample:
       'You are a librarian who knows a book for every mood. You ask before you advise.',
     sound: 'Mikrofon und Ton',
@@ -49,6 +52,9 @@ export const de: Strings = {
     loading: 'Die Stimmen machen sich bereit …',
     pickOne: 'Wähle mindestens eine Stimme.',
     describe: 'Beschreibe zuerst deine eigene Figur.',
+    couldAsk: 'Du könntest fragen:',
+    listen: (label) => `Anhören: ${label}`,
+    silence: (label) => `Anhalten: ${label}`,
     willAsk: 'Dein Browser wird nach dem Mikrofon fragen.',
   },
   door: {
@@ -201,95 +207,6 @@ export const de: Strings = {
     busy: 'Der Raum wurde inzwischen geändert.',
     failure: 'Der Dienst hat versagt; sein Protokoll nennt den Grund.',
   },
-  trouble: {
-    again: 'Versuche es noch einmal.',
-    failed: { title: 'Das Gespräch hat nicht begonnen' },
-    full: { title: 'Alle Plätze sind belegt', todo: 'Stell dich an, du kommst von selbst hinein.' },
-    tooMany: { title: 'Zu viele Stimmen', todo: 'Wähle weniger Stimmen.' },
-    link: {
-      title: 'Dieser Link gilt nicht mehr',
-      todo: 'Bitte die Person, die dich eingeladen hat, um einen neuen.',
-    },
-    unknown: { title: 'Dieser Server kennt dich nicht' },
-    ownMachine: 'Öffne die Seite auf dem Rechner selbst, oder bitte um einen Einladungslink.',
-    noKey: 'Du brauchst einen Schlüssel oder eine Einladung: Bitte den Betreiber um einen Link.',
-    input: {
-      title: 'Eine deiner Angaben kann nicht verwendet werden',
-      todo: 'Ändere sie unter „Einstellungen von Stimme und Modell“ oder in deiner eigenen Figur.',
-    },
-    tooFast: { title: 'Zu viele Versuche', todo: 'Warte eine Minute und versuche es noch einmal.' },
-    notReady: {
-      title: 'Noch kann keine Stimme antworten',
-      todo: 'Warte einen Moment; diese Seite schaut alle zwei Sekunden nach.',
-    },
-    refused: {
-      title: 'Der Server hat abgelehnt',
-      todo: 'Lade die Seite neu. Hilft das nicht, sag dem Betreiber dieses Servers Bescheid.',
-    },
-    blocked: {
-      title: 'Dein Browser oder System hat das Mikrofon gesperrt',
-      why: 'Diese Seite darf nicht zuhören.',
-      todo: 'Erlaube das Mikrofon mit dem Symbol neben der Adresse und versuche es noch einmal.',
-    },
-    noMicrophone: {
-      title: 'Kein Mikrofon gefunden',
-      why: 'Der Browser sieht kein Gerät, das dich hören könnte.',
-      todo: 'Schließ eines an oder schalte es in den Toneinstellungen des Systems ein und versuche es noch einmal.',
-    },
-    busyMicrophone: {
-      title: 'Das Mikrofon wird schon benutzt',
-      why: 'Ein anderes Programm benutzt es, oder es ist nicht angelaufen.',
-      todo: 'Schließ das andere Programm oder steck das Mikrofon neu ein und versuche es noch einmal.',
-    },
-    microphone: { title: 'Das Mikrofon ist ausgefallen' },
-    twice: {
-      title: 'Du bist woanders beigetreten',
-      why: 'Du bist ein zweites Mal in diesen Raum gekommen, in einem anderen Tab oder Gerät.',
-    },
-    removed: {
-      title: 'Du wurdest aus dem Raum entfernt',
-      why: 'Der Betreiber hat deinen Besuch beendet.',
-    },
-    closed: { title: 'Der Raum wurde geschlossen', why: 'Der Server hat es beendet.' },
-    shutdown: { title: 'Der Server wird heruntergefahren', why: 'Er wird neu gestartet.' },
-    lost: {
-      title: 'Die Verbindung ist verloren',
-      why: 'Der Server hat eine Weile nicht geantwortet.',
-      todo: 'Prüfe dein Netz und versuche es noch einmal.',
-    },
-    ticket: {
-      title: 'Du wurdest nicht eingelassen',
-      why: 'Der Raum nahm die Karte der Seite nicht an.',
-    },
-    roomFull: {
-      title: 'Der Raum ist voll',
-      todo: 'Versuche es noch einmal, wenn jemand gegangen ist.',
-    },
-    noPath: {
-      title: 'Der Ton kommt nicht durch',
-      why: 'Der Raum ist erreicht, aber das Netz lässt keine Stimme (UDP) durch.',
-      todo: 'Versuche ein anderes Netz, oder schalte das VPN oder die Firewall ab, die das sperrt.',
-    },
-    insecureRoom: {
-      title: 'Der Raum ist nicht sicher',
-      why: (url) => `Diese Seite kam über https, und dann lehnen Browser ${url} ab.`,
-      todo: 'Der Betreiber dieses Servers muss dem Raum eine wss://-Adresse geben.',
-    },
-    noRoom: {
-      title: 'Der Raum ist nicht erreichbar',
-      why: (url) => `Die Seite ist da, aber ${url} antwortet nicht.`,
-      todo: 'Prüfe dein Netz. Ist es in Ordnung, sag dem Betreiber dieses Servers Bescheid.',
-    },
-    unreachable: {
-      title: 'Der Server antwortet nicht',
-      why: 'Er läuft nicht, oder das Netz erreicht ihn nicht.',
-      todo: 'Prüfe dein Netz, warte einen Moment und versuche es noch einmal.',
-    },
-    insecurePage: {
-      title: 'Diese Seite ist nicht sicher',
-      why: 'Browser geben ein Mikrofon nur an https-Seiten und an localhost.',
-      todo: 'Öffne diese Seite mit https:// davor, oder auf dem Rechner selbst als http://localhost.',
-    },
-  },
+  trouble: troubles,
   panels: { beside: 'Mitschrift und Einzelheiten', performance: 'Messwerte', log: 'Protokoll' },
 };

@@ -1,5 +1,7 @@
 /** Every sentence of the page in English, by key. Another language is a file with the same keys. */
 
+import { troubles } from './troubles.en';
+
 export const en = {
   /** Of the language, as `Intl` and `<html lang>` write it. */
   language: 'en',
@@ -35,6 +37,8 @@ export const en = {
     ownName: 'Name',
     ownNameExample: 'Ada, a librarian',
     ownPrompt: 'Personality and role',
+    startFrom: 'Begin with a ready-made character',
+    nothingYet: 'From scratch',
     ownPromptExample:
       'You are a librarian who knows a book for every mood. You ask before you advise.',
     sound: 'Microphone and sound',
@@ -49,6 +53,9 @@ export const en = {
     loading: 'The voices are getting ready…',
     pickOne: 'Choose at least one voice.',
     describe: 'Describe your own character first.',
+    couldAsk: 'You could ask:',
+    listen: (label: string) => `Listen: ${label}`,
+    silence: (label: string) => `Stop: ${label}`,
     willAsk: 'Your browser will ask for the microphone.',
   },
   door: {
@@ -180,93 +187,7 @@ export const en = {
   },
   /** By the service’s own code, where its sentence is not for this reader. */
   refusals: { loading_model: 'The voices are getting ready…' } as Record<string, string>,
-  trouble: {
-    again: 'Try again.',
-    failed: { title: 'The call did not start' },
-    full: { title: 'All places are taken', todo: 'Wait in line, and you’ll join automatically.' },
-    tooMany: { title: 'Too many voices', todo: 'Choose fewer voices.' },
-    link: {
-      title: 'This link no longer works',
-      todo: 'Ask the person who invited you for a new link.',
-    },
-    unknown: { title: 'This server does not know you' },
-    ownMachine: 'Open the page on the machine itself, or ask for an invitation link.',
-    noKey: 'You need a key or an invitation: ask the operator of this server for a link.',
-    input: {
-      title: 'One of your choices cannot be used',
-      todo: 'Change it under “Voice and model settings” or in your own character.',
-    },
-    tooFast: { title: 'Too many tries', todo: 'Wait a minute, then try again.' },
-    notReady: {
-      title: 'No voice can answer yet',
-      todo: 'Wait a moment; this page checks every two seconds.',
-    },
-    refused: {
-      title: 'The server refused',
-      todo: 'Reload the page. If that does not help, tell the operator of this server.',
-    },
-    blocked: {
-      title: 'Your browser or system blocked the microphone',
-      why: 'This page is not allowed to listen.',
-      todo: 'Allow the microphone with the icon beside the address, then try again.',
-    },
-    noMicrophone: {
-      title: 'No microphone found',
-      why: 'The browser sees no device that could hear you.',
-      todo: 'Plug one in or switch it on in the system’s sound settings, then try again.',
-    },
-    busyMicrophone: {
-      title: 'The microphone is in use',
-      why: 'Another program uses it, or it failed to start.',
-      todo: 'Close the other program or reconnect the microphone, then try again.',
-    },
-    microphone: { title: 'The microphone failed' },
-    twice: {
-      title: 'You joined from elsewhere',
-      why: 'You came into this room a second time, in another tab or on another device.',
-    },
-    removed: {
-      title: 'You were removed from the room',
-      why: 'The operator of this server ended your stay.',
-    },
-    closed: { title: 'The room was closed', why: 'The server ended this call.' },
-    shutdown: { title: 'The server is shutting down', why: 'It is being stopped or restarted.' },
-    lost: {
-      title: 'The connection was lost',
-      why: 'The server did not answer for a while.',
-      todo: 'Check your network, then try again.',
-    },
-    ticket: { title: 'You were not let in', why: 'The room did not accept this page’s ticket.' },
-    roomFull: {
-      title: 'The room is full',
-      todo: 'Try again when one of them has left.',
-    },
-    noPath: {
-      title: 'Sound cannot get through',
-      why: 'The room was reached, but the network lets no voice (UDP) pass.',
-      todo: 'Try another network, or turn off the VPN or firewall that blocks it.',
-    },
-    insecureRoom: {
-      title: 'The room is not secure',
-      why: (url: string) => `This page came by https, and browsers then refuse ${url}.`,
-      todo: 'The operator of this server has to give the room a wss:// address.',
-    },
-    noRoom: {
-      title: 'The room cannot be reached',
-      why: (url: string) => `The page is here, but ${url} does not answer.`,
-      todo: 'Check your network. If that is fine, tell the operator of this server.',
-    },
-    unreachable: {
-      title: 'The server does not answer',
-      why: 'It is not running, or the network does not reach it.',
-      todo: 'Check your network, wait a moment, then try again.',
-    },
-    insecurePage: {
-      title: 'This page is not secure',
-      why: 'Browsers give a microphone only to https pages and to localhost.',
-      todo: 'Open this page with https:// in front, or on the machine itself as http://localhost.',
-    },
-  },
+  trouble: troubles,
   panels: { beside: 'Transcript and details', performance: 'Performance', log: 'Event log' },
 };
 

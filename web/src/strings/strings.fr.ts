@@ -1,6 +1,7 @@
 /** Every sentence of the page in French. */
 
 import type { Strings } from './strings.en';
+import { troubles } from './troubles.fr';
 
 export const fr: Strings = {
   language: 'fr',
@@ -35,6 +36,8 @@ export const fr: Strings = {
     ownName: 'Nom',
     ownNameExample: 'Ada, bibliothécaire',
     ownPrompt: 'Personnalité et rôle (en anglais)',
+    startFrom: 'Partir d’un personnage tout prêt',
+    nothingYet: 'De zéro',
     ownPromptExample:
       'You are a librarian who knows a book for every mood. You ask before you advise.',
     sound: 'Micro et son',
@@ -49,6 +52,9 @@ export const fr: Strings = {
     loading: 'Les voix se préparent…',
     pickOne: 'Choisissez au moins une voix.',
     describe: 'Décrivez d’abord votre personnage.',
+    couldAsk: 'Vous pourriez demander :',
+    listen: (label) => `Écouter : ${label}`,
+    silence: (label) => `Arrêter : ${label}`,
     willAsk: 'Votre navigateur demandera l’accès au micro.',
   },
   door: {
@@ -201,98 +207,6 @@ export const fr: Strings = {
     busy: 'Le salon a changé entre-temps.',
     failure: 'Le service a échoué ; son journal dit pourquoi.',
   },
-  trouble: {
-    again: 'Réessayez.',
-    failed: { title: 'La conversation n’a pas commencé' },
-    full: {
-      title: 'Toutes les places sont prises',
-      todo: 'Entrez dans la file : vous entrerez automatiquement.',
-    },
-    tooMany: { title: 'Trop de voix', todo: 'Choisissez moins de voix.' },
-    link: {
-      title: 'Ce lien n’est plus valable',
-      todo: 'Demandez-en un nouveau à la personne qui vous a invité.',
-    },
-    unknown: { title: 'Ce serveur ne vous connaît pas' },
-    ownMachine: 'Ouvrez la page sur la machine elle-même, ou demandez un lien d’invitation.',
-    noKey: 'Il faut une clé ou une invitation : demandez un lien à l’exploitant de ce serveur.',
-    input: {
-      title: 'Un de vos choix ne peut pas être utilisé',
-      todo: 'Changez-le dans « Réglages de la voix et du modèle » ou dans votre personnage.',
-    },
-    tooFast: { title: 'Trop d’essais', todo: 'Attendez une minute, puis réessayez.' },
-    notReady: {
-      title: 'Aucune voix ne peut encore répondre',
-      todo: 'Attendez un instant ; cette page vérifie toutes les deux secondes.',
-    },
-    refused: {
-      title: 'Le serveur a refusé',
-      todo: 'Rechargez la page. Si cela n’aide pas, prévenez l’exploitant de ce serveur.',
-    },
-    blocked: {
-      title: 'Votre navigateur ou système a bloqué le micro',
-      why: 'Cette page n’a pas le droit d’écouter.',
-      todo: 'Autorisez le micro avec l’icône à côté de l’adresse, puis réessayez.',
-    },
-    noMicrophone: {
-      title: 'Aucun micro trouvé',
-      why: 'Le navigateur ne voit aucun appareil qui puisse vous entendre.',
-      todo: 'Branchez-en un ou activez-le dans les réglages du son du système, puis réessayez.',
-    },
-    busyMicrophone: {
-      title: 'Le micro est déjà utilisé',
-      why: 'Un autre programme l’utilise, ou il n’a pas démarré.',
-      todo: 'Fermez l’autre programme ou rebranchez le micro, puis réessayez.',
-    },
-    microphone: { title: 'Le micro est en panne' },
-    twice: {
-      title: 'Vous êtes entré depuis un autre endroit',
-      why: 'Vous êtes entré une deuxième fois dans ce salon, dans un autre onglet ou appareil.',
-    },
-    removed: {
-      title: 'Vous avez été retiré du salon',
-      why: 'L’exploitant de ce serveur a mis fin à votre visite.',
-    },
-    closed: { title: 'Le salon a été fermé', why: 'Le serveur a mis fin à cette conversation.' },
-    shutdown: { title: 'Le serveur s’arrête', why: 'Il est en cours d’arrêt ou de redémarrage.' },
-    lost: {
-      title: 'La connexion est perdue',
-      why: 'Le serveur n’a pas répondu pendant un moment.',
-      todo: 'Vérifiez votre réseau, puis réessayez.',
-    },
-    ticket: {
-      title: 'Vous n’avez pas pu entrer',
-      why: 'Le salon n’a pas accepté le billet de cette page.',
-    },
-    roomFull: {
-      title: 'Le salon est plein',
-      todo: 'Réessayez quand l’une d’elles sera partie.',
-    },
-    noPath: {
-      title: 'Le son ne passe pas',
-      why: 'Le salon est joignable, mais le réseau ne laisse passer aucune voix (UDP).',
-      todo: 'Essayez un autre réseau, ou désactivez le VPN ou le pare-feu qui la bloque.',
-    },
-    insecureRoom: {
-      title: 'Le salon n’est pas sécurisé',
-      why: (url) => `Cette page est venue par https, et les navigateurs refusent alors ${url}.`,
-      todo: 'L’exploitant de ce serveur doit donner au salon une adresse wss://.',
-    },
-    noRoom: {
-      title: 'Le salon est injoignable',
-      why: (url) => `La page est là, mais ${url} ne répond pas.`,
-      todo: 'Vérifiez votre réseau. S’il fonctionne, prévenez l’exploitant de ce serveur.',
-    },
-    unreachable: {
-      title: 'Le serveur ne répond pas',
-      why: 'Il ne tourne pas, ou le réseau ne l’atteint pas.',
-      todo: 'Vérifiez votre réseau, attendez un instant, puis réessayez.',
-    },
-    insecurePage: {
-      title: 'Cette page n’est pas sécurisée',
-      why: 'Les navigateurs ne donnent un micro qu’aux pages https et à localhost.',
-      todo: 'Ouvrez cette page avec https:// devant, ou sur la machine elle-même par http://localhost.',
-    },
-  },
+  trouble: troubles,
   panels: { beside: 'Transcription et détails', performance: 'Mesures', log: 'Journal' },
 };

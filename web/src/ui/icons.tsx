@@ -53,6 +53,22 @@ export function Words() {
   );
 }
 
+export function Play() {
+  return (
+    <svg aria-hidden className="icon" {...STROKE}>
+      <path d="M8 5.5v13l10.5-6.5z" />
+    </svg>
+  );
+}
+
+export function Stop() {
+  return (
+    <svg aria-hidden className="icon" {...STROKE}>
+      <path d="M7 7h10v10H7z" />
+    </svg>
+  );
+}
+
 export function Chevron() {
   return (
     <svg aria-hidden className="icon" {...STROKE}>

@@ -5,7 +5,11 @@ import { Remembered } from '../service/stored';
 export const THEMES = ['system', 'light', 'dark'] as const;
 export type Theme = (typeof THEMES)[number];
 
-export const theme = new Remembered<{ theme: Theme }>('theme', { theme: 'system' });
+export const theme = new Remembered<{ theme: Theme }>(
+  'theme',
+  { theme: 'system' },
+  { theme: (name) => THEMES.includes(name) },
+);
 
 /** Show a theme and remember it. */
 export function choose(next: Theme): void {

@@ -55,10 +55,8 @@ TAKEN = Answer()
 
 
 def mailbox_key(worker_id: str) -> str:
-    """Return the redis key of the list of commands, as JSON, that wait for a worker."""
     return MAILBOX_KEY.format(worker_id=worker_id)
 
 
 def answer_key(command_id: str) -> str:
-    """Return the redis key of the list that gets a command's answer as JSON."""
     return ANSWER_KEY.format(id=command_id)

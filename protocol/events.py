@@ -188,7 +188,6 @@ EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 def events_key(room: str) -> str:
-    """Return the redis key of a room's stream of events."""
     return EVENTS_KEY.format(room=room)
 
 

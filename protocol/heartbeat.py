@@ -44,8 +44,6 @@ class RoomOutcome(BaseModel):
 
 
 class Heartbeat(BaseModel):
-    """The state of one worker."""
-
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     worker_id: str
@@ -81,5 +79,4 @@ class Heartbeat(BaseModel):
 
 
 def heartbeat_key(worker_id: str) -> str:
-    """Redis key that holds a worker's heartbeat as JSON."""
     return HEARTBEAT_KEY.format(worker_id=worker_id)

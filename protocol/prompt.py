@@ -36,5 +36,4 @@ def digest_of(tokenizer: bytes) -> str:
 
 
 def tokenizer_key(digest: str) -> str:
-    """Return the redis key of a tokenizer."""
     return TOKENIZER_KEY.format(digest=digest)

@@ -32,7 +32,6 @@ TraceParent = Annotated[str, Matching(r"|[0-9a-f-]{55}", "a W3C traceparent")]
 
 
 def fresh_id() -> str:
-    """Return a new random id of 64 bits."""
     return secrets.token_hex(8)
 
 
@@ -98,5 +97,4 @@ class RoomSpec(BaseModel):
 
 
 def spec_key(room: str) -> str:
-    """Return the redis key of a room's spec."""
     return SPEC_KEY.format(room=room)

@@ -24,7 +24,6 @@ class Seal:
         self._key = key_for(settings, purpose)
 
     def close(self, spec: RoomSpec) -> str:
-        """Return the sealed metadata of a dispatch."""
         text = spec.metadata()
         return f"{self._signature(text)} {text}"
 

@@ -88,7 +88,6 @@ def connections() -> int:
 
 
 def main() -> None:
-    """Serve until a signal comes."""
     try:
         keep_loopback_direct()
         settings = load_settings()

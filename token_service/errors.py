@@ -39,7 +39,6 @@ class Problem(BaseModel):
 
 
 def problem(status: int, code: str, sentence: str) -> Problem:
-    """Return the body of an error."""
     return Problem(
         type=f"urn:moshi-rooms:{code}",
         title=HTTPStatus(status).phrase,
@@ -108,7 +107,6 @@ class LiveKitAway(Unavailable):
 
 
 def redis_full() -> Unavailable:
-    """Return the refusal for a redis without free memory."""
     return Unavailable("redis_full", "Redis is full, so no new room can open. Try again soon.", 30)
 
 
@@ -123,24 +121,20 @@ def redis_trouble(error: RedisError) -> Unavailable:
 
 
 def full() -> Unavailable:
-    """Return the refusal while no worker has the slots."""
     return Unavailable("full", "All places are taken at the moment. Try again soon.", 15)
 
 
 def over() -> Refused:
-    """Return the refusal to enter a session that has ended."""
     return Refused(HTTPStatus.FORBIDDEN, "session_ended", "This session has ended.")
 
 
 def bad_bearer() -> Refused:
-    """Return the refusal of an invalid bearer."""
     sentence = "Authorization: invalid or expired token."
     headers = {"WWW-Authenticate": "Bearer"}
     return Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", sentence, headers)
 
 
 def bad_signature() -> Refused:
-    """Return the refusal of a webhook that LiveKit did not sign with our key."""
     sentence = "Authorization: expected LiveKit's signature of this body."
     return Refused(HTTPStatus.UNAUTHORIZED, "bad_signature", sentence)
 

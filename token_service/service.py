@@ -101,7 +101,6 @@ def catalogue_of(settings: Settings) -> Catalogue:
 async def open_service(
     settings: Settings, catalogue: Catalogue, credentials: Credentials | None = None
 ) -> AsyncGenerator[Service]:
-    """Open the service, and close its connections at the end."""
     credentials = credentials or credentials_of(settings)
     secret = reveal(settings, "livekit_api_secret", "rooms")
     livekit = LiveKitClient(settings.livekit_url, settings.livekit_api_key, secret)
@@ -129,7 +128,6 @@ def _redis(settings: Settings) -> Redis:
 
 
 async def service_of(request: Request) -> Service:
-    """Return the service of a request's app."""
     service: Service = request.app.state.service
     return service
 

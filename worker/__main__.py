@@ -51,8 +51,6 @@ FAILED_EXIT = 70  # EX_SOFTWARE
 
 
 class Worker:
-    """Everything that runs on the main loop."""
-
     def __init__(self, settings: Settings, load: LoadModel | None = None) -> None:
         self.settings = settings
         self._load_model = load or _load_model
@@ -218,7 +216,6 @@ def _exit(error: BaseException) -> None:
 
 
 def main() -> int:
-    """Run the worker and return its exit code."""
     try:
         keep_loopback_direct()
         settings = load_settings()

@@ -27,7 +27,6 @@ class JobAdmission:
         self.open = True
 
     def free(self) -> int:
-        """Return the slots that a new job could have now."""
         with self._lock:
             return self._free()
 

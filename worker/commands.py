@@ -26,8 +26,6 @@ COMMANDS_AT_ONCE = 100
 
 
 class CommandReceiver:
-    """Reads one worker's mailbox until stopped."""
-
     def __init__(self, redis_url: str, worker_id: str, hosts: Hosts) -> None:
         self._redis = Redis.from_url(
             redis_url, decode_responses=True, socket_timeout=1.0, socket_connect_timeout=1.0
@@ -42,7 +40,6 @@ class CommandReceiver:
         self._is_stopping = True
 
     async def run(self) -> None:
-        """Receive commands until stopped."""
         while not self._is_stopping:
             try:
                 await self._empty_mailbox()

@@ -14,8 +14,6 @@ from worker.hosts import Hosts
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """The worker's parts that a host uses. Each may be used from any thread."""
-
     settings: Settings
     engine: Engine
     recogniser: Recogniser | None  # None: people's words are not written

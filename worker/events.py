@@ -35,7 +35,6 @@ class EventWriter:
         self._waiting.put_nowait(None)
 
     async def run(self) -> None:
-        """Write events until stopped."""
         while (item := await self._waiting.get()) is not None:
             try:
                 await self._write(*item)

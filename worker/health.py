@@ -61,7 +61,6 @@ class HealthEndpoint:
             ) from error
 
     async def aclose(self) -> None:
-        """Stop listening."""
         await self._runner.cleanup()
 
     async def _health(self, _: web.Request) -> web.Response:

@@ -87,6 +87,5 @@ class Hosts:
         return hosting if hosting is not None and hosting.generation == generation else None
 
     def all(self) -> list[Hosting]:
-        """Return every room that is hosted now."""
         with self._lock:
             return list(self._hosting.values())

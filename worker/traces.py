@@ -56,7 +56,6 @@ class _JobTrace:
                 return
 
     def end(self) -> None:
-        """End what has not ended."""
         self._add_tools(self._job, self._tools)
         self._join.end()
         self._job.end(first_sound=False)

@@ -31,5 +31,4 @@ def without_password(url: str) -> str:
 
 
 def http_of(url: str) -> str:
-    """Return the http address of a ws one."""
     return url.replace("ws", "http", 1) if url.startswith("ws") else url

@@ -27,7 +27,6 @@ class UnsafeSetting:
 
     @property
     def sentence(self) -> str:
-        """Reason and advice in one line."""
         return f"{self.found}; {self.advice}"
 
 

@@ -45,7 +45,6 @@ class KeyFile(BaseModel):
 
 
 def hashed(key: str) -> str:
-    """Return a key's SHA-256 in hexadecimal digits."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 

@@ -20,8 +20,6 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class AuditAway(Unavailable):
-    """The audit log cannot be written."""
-
     def __init__(self) -> None:
         super().__init__(
             "audit_away", "The audit log cannot be written, so changes are refused.", 10

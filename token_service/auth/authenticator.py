@@ -121,7 +121,6 @@ class Authenticator:
 
 
 def address_of(request: HTTPConnection) -> str:
-    """Return the address of a request's sender."""
     return request.client.host if request.client else ""
 
 

@@ -18,7 +18,6 @@ QUERY_NAMES = ("token", "worker_auth_id")
 
 
 def is_websocket(request: HTTPConnection) -> bool:
-    """Tell whether a request is the handshake of a WebSocket."""
     return request.scope["type"] == "websocket"
 
 

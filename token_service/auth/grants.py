@@ -57,7 +57,6 @@ def participant_token(
 
 
 def person_grant(room: str) -> api.VideoGrants:
-    """Return a participant's permissions in a room."""
     return api.VideoGrants(
         room_join=True,
         room=room,

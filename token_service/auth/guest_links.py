@@ -17,8 +17,6 @@ AUDIENCE = "moshi-rooms guest"
 
 
 class GuestLinks:
-    """Signs and verifies guest links."""
-
     def __init__(self, settings: Settings) -> None:
         self._key = key_for(settings, AUDIENCE)
 

@@ -71,7 +71,6 @@ class IssuerKeys:
         return self._keys.get(key_id) if isinstance(key_id, str) else None
 
     async def close(self) -> None:
-        """Cancel a running fetch and close the client."""
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.wait([self._fetching])

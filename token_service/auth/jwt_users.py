@@ -40,8 +40,6 @@ class UnknownKey(Exception):
 
 
 class JwtUsers:
-    """Verifies the JWTs of users."""
-
     def __init__(self, settings: Settings) -> None:
         """Fetch nothing yet. Raises `InvalidInput` for a missing setting."""
         for name in ("jwt_issuer", "jwt_audience", "jwt_jwks_url"):
@@ -52,7 +50,6 @@ class JwtUsers:
 
     @property
     def has_keys(self) -> bool:
-        """Tell whether usable keys are cached."""
         return self._keys.are_held
 
     def caller(self, token: str) -> Caller | None:
@@ -68,7 +65,6 @@ class JwtUsers:
         return self._verified(token, await self._keys.fetched(_key_id(token)))
 
     async def close(self) -> None:
-        """Close the connections to the issuer."""
         await self._keys.close()
 
     def _verified(self, token: str, key: jwt.PyJWK | None) -> Caller | None:

@@ -25,7 +25,6 @@ class Fleet:
 
     @property
     def ready(self) -> tuple[Heartbeat, ...]:
-        """The workers that are ready to host rooms."""
         return tuple(worker for worker in self.workers if worker.state == "ready")
 
     @property
@@ -73,7 +72,6 @@ class Fleet:
 
     @property
     def slots_used(self) -> int:
-        """Used slots of all live workers."""
         return sum(worker.slots_used for worker in self.workers)
 
     @property
@@ -86,7 +84,6 @@ class Fleet:
 
     @property
     def rooms(self) -> frozenset[str]:
-        """All rooms that live workers host."""
         return frozenset(room for worker in self.workers for room in worker.hosts)
 
     def lines(self, voice: str) -> list[str] | None:
@@ -108,7 +105,6 @@ class Fleet:
         return None
 
     def worker(self, worker_id: str) -> Heartbeat | None:
-        """Return the live worker with this id."""
         return next((each for each in self.workers if each.worker_id == worker_id), None)
 
     def outcome(self, spec: RoomSpec) -> Outcome | None:

@@ -14,8 +14,6 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class FleetReader:
-    """Reads heartbeats and the schedule."""
-
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 

@@ -37,8 +37,6 @@ class Reservation(_Entry):
 
 
 class RoomEntry(_Entry):
-    """The entry of a room in the schedule."""
-
     reserved: Reservation | None = None  # until the worker's heartbeat shows the room as hosted
     more: Reservation | None = None  # for personas that were added to a hosted room
     holder: str = ""  # the caller whose share of reservations this room counts for
@@ -109,7 +107,6 @@ class Schedule:
         return self.rooms.get(room, RoomEntry())
 
     def update(self, room: str, **fields: Any) -> None:
-        """Change a room's entry."""
         old = self.room(room)
         new = old.model_copy(update=fields)
         if new == old:
@@ -119,7 +116,6 @@ class Schedule:
         self.rooms[room] = new.model_copy(update={"expires_s": expires_s})
 
     def is_reserved(self, room: str) -> bool:
-        """Return whether slots are reserved for a room."""
         reserved = self.room(room).reserved
         return reserved is not None and reserved.until_s > self.now_s
 
@@ -162,7 +158,6 @@ class Schedule:
         self.update(room, queued_s=since_s if queued_s is None else queued_s, needs=slots)
 
     def leave_queue(self, room: str) -> None:
-        """Take a room out of the queue."""
         self.update(room, queued_s=None, needs=0)
 
     def position(self, room: str, since_s: float) -> int:

@@ -30,7 +30,6 @@ class Space:
         self._is_full = False
 
     async def check(self) -> None:
-        """Raise `Unavailable` if redis has no memory left for another room."""
         now_s = time.monotonic()
         if now_s - self._checked_s > CHECK_EVERY_S:
             memory = await self._redis.info("memory")

@@ -59,7 +59,6 @@ def _without_reserved(attributes: dict[str, str]) -> dict[str, str]:
 
 
 def fresh_name(prefix: str) -> str:
-    """Return a name with 64 random bits."""
     return f"{prefix}-{secrets.token_hex(8)}"
 
 
@@ -145,11 +144,9 @@ class TokenRequest(Message):
 
     @property
     def unknown_fields(self) -> list[str]:
-        """Return the names of the first unknown fields."""
         return [name[:NAMED_CHARACTERS] for name in islice(self.model_extra or {}, NAMED_FIELDS)]
 
     def person(self) -> Participant:
-        """Return the participant."""
         return Participant(
             room=self.room_name,
             identity=self.participant_identity,

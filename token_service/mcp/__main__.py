@@ -13,7 +13,6 @@ HERE = "http://127.0.0.1:8080"
 
 
 def main() -> None:
-    """Serve until stdin is closed."""
     keep_loopback_direct()
     url = sys.argv[1] if len(sys.argv) > 1 else HERE
     make_server(url.rstrip("/"), os.environ.get("MOSHI_ROOMS_KEY", "")).run("stdio")

@@ -14,14 +14,11 @@ PASSED_ON = ("authorization", "host", "origin", "traceparent")  # by which a cal
 
 
 class Api:
-    """Calls the token service."""
-
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
 
     @property
     def url(self) -> str:
-        """The address of the page."""
         return str(self._http.base_url).rstrip("/")
 
     async def call(self, method: str, path: str, body: object = None, **query: str) -> Any:

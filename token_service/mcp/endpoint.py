@@ -31,13 +31,11 @@ class McpEndpoint:
         return Route("/mcp", self, methods=["POST"], name="mcp", include_in_schema=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request. Raises `Refused`."""
         await caller_of(Request(scope, receive))
         manager = await self._loaded()
         await manager.handle_request(scope, receive, send)
 
     async def aclose(self) -> None:
-        """End the requests that go on."""
         self._stopping.set()
         if self._running is not None:
             await self._running

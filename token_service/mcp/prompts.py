@@ -19,8 +19,6 @@ what was agreed, what is open. Quote the person's own words where they matter.""
 
 
 def add_prompts(server: MCPServer) -> None:
-    """Add the prompts to a server."""
-
     @server.prompt()
     def phone_call(
         purpose: Annotated[str, Field(description="What the call is for.")],

@@ -24,7 +24,6 @@ def persona_of(spec: RoomSpec, persona_id: str | None) -> PersonaSpec:
 
 
 def with_more(spec: RoomSpec, newcomers: tuple[PersonaSpec, ...]) -> RoomSpec:
-    """Return the spec with more personas."""
     if len(spec.personas) + len(newcomers) > PERSONAS_PER_ROOM:
         raise Refused(
             HTTPStatus.CONFLICT,
@@ -35,7 +34,6 @@ def with_more(spec: RoomSpec, newcomers: tuple[PersonaSpec, ...]) -> RoomSpec:
 
 
 def without(spec: RoomSpec, persona_id: str) -> RoomSpec:
-    """Return the spec without one of its personas."""
     leaver = persona_of(spec, persona_id)
     rest = tuple(each for each in spec.personas if each is not leaver)
     if not rest:

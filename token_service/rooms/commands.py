@@ -38,8 +38,6 @@ RETRY_S: dict[Refusal, int] = {  # the rest stays refused until something is cha
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """Sends commands, each to the worker that hosts its session."""
-
     redis: Redis
     workers: FleetReader
 

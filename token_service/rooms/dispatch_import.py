@@ -34,8 +34,6 @@ LOOK_AGAIN_S = 10.0  # LiveKit sends no webhook for a dispatch that is made into
 
 @dataclass(slots=True)
 class DispatchImport:
-    """Finds such rooms and writes their specs."""
-
     catalogue: Catalogue
     default: str
     specs: SpecStore

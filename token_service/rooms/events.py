@@ -33,20 +33,15 @@ AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """One event and its id in the stream."""
-
     id: str
     event: Event
 
 
 class EventStore:
-    """Adds and reads."""
-
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     async def add(self, room: str, event: Event) -> None:
-        """Add an event to a room's stream."""
         key = events_key(room)
         async with self._redis.pipeline() as pipe:
             entry: dict[Any, Any] = {EVENT_FIELD: EVENT.dump_json(event).decode()}
@@ -76,11 +71,9 @@ class EventStore:
         return [StoredEvent(event_id, event) for event_id, event in events if event is not None]
 
     async def so_far(self, room: str) -> list[Event]:
-        """Return the events that the stream still holds."""
         return [stored.event for stored in await self.stored(room)]
 
     async def turns(self, room: str) -> list[TurnEvent]:
-        """Return the turns among them."""
         return [event for event in await self.so_far(room) if isinstance(event, TurnEvent)]
 
     async def forget(self, room: str) -> None:

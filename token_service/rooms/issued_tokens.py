@@ -97,7 +97,6 @@ class IssuedTokens:
         return given, await self.revoke(room, given)
 
     async def is_link_revoked(self, guest: GuestPass) -> bool:
-        """Tell whether a guest link was revoked."""
         return await self._is_noted(guest.room, guest.id)
 
     async def revoke_all(self, room: str) -> None:
@@ -119,7 +118,6 @@ class IssuedTokens:
         return removed
 
     async def _note(self, room: str, token_ids: Iterable[str]) -> None:
-        """Record tokens as revoked."""
         if not (ids := list(token_ids)):
             return
         key = TOKENS_KEY.format(room=room)
@@ -167,11 +165,9 @@ class IssuedTokens:
         return len(unwanted)
 
     async def is_revoked(self, room: str, participant: api.ParticipantInfo) -> bool:
-        """Return whether a participant joined with a revoked token."""
         return await self._is_noted(room, participant.attributes.get(wire.ATTR_TOKEN_ID, ""))
 
     async def _is_noted(self, room: str, revoked_id: str) -> bool:
-        """Tell whether a token or a guest link was revoked."""
         return bool(await self._redis.hexists(TOKENS_KEY.format(room=room), REVOKED + revoked_id))
 
     async def _is_foreign(self, person: Participant, guest: GuestPass) -> bool:

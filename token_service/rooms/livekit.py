@@ -65,7 +65,6 @@ class LiveKitRooms:
         return []
 
     async def people(self, room: str) -> set[str]:
-        """Return the identities of the people in a room."""
         return {one.identity for one in await self.participants(room) if is_present(one)}
 
     async def is_used(self, room: str) -> bool:
@@ -105,7 +104,6 @@ class LiveKitRooms:
             await self._livekit.agent_dispatch.create_dispatch(request)
 
     async def close(self, room: str) -> None:
-        """Close a room, with all participants in it."""
         async with _asking():
             await self._livekit.room.delete_room(api.DeleteRoomRequest(room=room))
 
@@ -130,7 +128,6 @@ class LiveKitRooms:
         return False
 
     async def participants(self, room: str) -> list[api.ParticipantInfo]:
-        """Return all participants of a room."""
         async with _asking():
             request = api.ListParticipantsRequest(room=room)
             return list((await self._livekit.room.list_participants(request)).participants)
@@ -151,7 +148,6 @@ class LiveKitRooms:
             await self._livekit.agent_dispatch.delete_dispatch(dispatch_id, room)
 
     async def remove(self, identity: str, room: str) -> None:
-        """Remove a participant from a room."""
         async with _asking():
             who = api.RoomParticipantIdentity(room=room, identity=identity)
             await self._livekit.room.remove_participant(who)

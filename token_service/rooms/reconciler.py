@@ -41,8 +41,6 @@ ENDED_GRACE_S = 5.0  # for a host to leave an ended room by itself
 
 @dataclass(slots=True)
 class Reconciler:
-    """Dispatches hosts to the rooms that need one."""
-
     specs: SpecStore
     workers: FleetReader
     rooms: LiveKitRooms

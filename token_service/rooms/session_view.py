@@ -127,7 +127,6 @@ def persona_view(persona: PersonaSpec, inside: Iterable[api.ParticipantInfo]) ->
 
 
 def is_persona(participant: api.ParticipantInfo, persona: PersonaSpec) -> bool:
-    """Return whether a participant is that persona. Attributes count for agents alone."""
     return (
         participant.kind == api.ParticipantInfo.Kind.AGENT
         and participant.attributes.get(wire.ATTR_PERSONA_ID) == persona.id

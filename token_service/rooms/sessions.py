@@ -38,16 +38,12 @@ Change = Callable[[RoomSpec], RoomSpec]
 
 
 class SessionOver(Refused):
-    """The session has ended."""
-
     def __init__(self) -> None:
         super().__init__(HTTPStatus.CONFLICT, "session_ended", "This session has ended.")
 
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """Finds, changes, shows and ends sessions."""
-
     admission: RoomAdmission
     specs: SpecStore
     workers: FleetReader
@@ -93,7 +89,6 @@ class Sessions:
         return await self.specs.commit(spec.room, decide)
 
     async def tell_change(self, spec: RoomSpec, change: str, persona_id: str) -> None:
-        """Add the change to the session's events."""
         event = ChangedEvent.model_validate(
             {"at_s": time.time(), "change": change, "persona_id": persona_id}
         )
@@ -119,7 +114,6 @@ class Sessions:
         return ended
 
     async def view(self, spec: RoomSpec) -> SessionView:
-        """Return everything about a session."""
         fleet, inside, turns, forgotten = await asyncio.gather(
             self.workers.fleet(),
             self.rooms.participants(spec.room),

@@ -40,8 +40,6 @@ class SpecChanged(Unavailable):
 
 
 class SpecStore:
-    """Reads and changes specs."""
-
     def __init__(
         self, redis: Redis, workers: FleetReader, ttl_s: int, unclaimed_s: int | None = None
     ) -> None:
@@ -61,11 +59,9 @@ class SpecStore:
         return self._ttl_s if claimed else self._unclaimed_s
 
     async def read(self, room: str) -> RoomSpec | None:
-        """Return the room's spec, if it has one."""
         return _read(await self._redis.get(spec_key(room)))
 
     async def of(self, rooms: Iterable[str]) -> list[RoomSpec]:
-        """Return the specs of those of the rooms that have one."""
         keys = [spec_key(room) for room in rooms]
         written = await self._redis.mget(keys) if keys else []
         return [spec for text in written if (spec := _read(text)) is not None]
@@ -100,7 +96,6 @@ class SpecStore:
         return result
 
     async def schedule(self, change: Callable[[Fleet], T]) -> T:
-        """Change the schedule alone."""
         return await self.commit("", lambda _, fleet: (None, change(fleet)))
 
     def _index(self, pipe: Pipeline, spec: RoomSpec, *, listed: bool) -> None:

@@ -22,41 +22,34 @@ class Connection(H11Protocol):
     _read_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start to wait for a request."""
         super().connection_made(transport)
         self._update_waiting()
         self._close_longest_waiting()
 
     def data_received(self, data: bytes) -> None:
-        """Process received data."""
         super().data_received(data)
         self._update_waiting()
 
     def on_response_complete(self) -> None:
-        """Start to wait for the next request."""
         super().on_response_complete()
         self._update_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the deadlines."""
         self._stop_waiting()
         self.resume_writing()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Set the deadline for a client that has stopped reading."""
         super().pause_writing()
         self._read_deadline = self.loop.call_later(READ_S, self.abort)
 
     def resume_writing(self) -> None:
-        """Cancel that deadline."""
         super().resume_writing()
         if self._read_deadline is not None:
             self._read_deadline.cancel()
             self._read_deadline = None
 
     def abort(self) -> None:
-        """Close the connection at once."""
         self._stop_waiting()
         self.connections.discard(self)  # the loop closes it later, but it counts no longer
         self.transport.abort()

@@ -27,8 +27,6 @@ class AnswerHeaders:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with the additional headers."""
-
         async def with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 headers = MutableHeaders(scope=message)
@@ -71,7 +69,6 @@ class BodyLimit:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request; limit its body if it has one."""
         if scope["type"] == "http" and _has_body(Headers(scope=scope)):
             body = _LimitedBody(receive, send)
             receive, send = body.receive, body.send
@@ -79,8 +76,6 @@ class BodyLimit:
 
 
 class _LimitedBody:
-    """The body of one request while it arrives."""
-
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
         self._received = 0
@@ -88,7 +83,6 @@ class _LimitedBody:
         self._deadline_s = asyncio.get_running_loop().time() + BODY_S
 
     async def receive(self) -> Message:
-        """Return the next piece. Raises `HTTPException`."""
         if self._is_whole:
             return await self._receive()
         try:

@@ -16,14 +16,11 @@ Command = tuple[Occupant, Callable[[BatchedStep], None]]
 
 @dataclass(slots=True)
 class Calls:
-    """Joins, leaves and commands that are not done yet."""
-
     joining: list[Occupant] = field(default_factory=list[Occupant])
     leaving: list[Occupant] = field(default_factory=list[Occupant])
     commands: list[Command] = field(default_factory=list[Command])
 
     def __bool__(self) -> bool:
-        """Whether anything waits."""
         return bool(self.joining or self.leaving or self.commands)
 
     def take(self) -> "Calls":

@@ -19,13 +19,11 @@ class EchoStep:
     """A step that gives every row its own frame back. It remembers nothing between frames."""
 
     def __init__(self, capacity: int) -> None:
-        """Make the step for `capacity` slots."""
         self._capacity = capacity
         self._loud = np.ones((capacity, 1), dtype=np.float32)  # 0: hushed
 
     @property
     def capacity(self) -> int:
-        """Slots in the batch, B."""
         return self._capacity
 
     def join(self, slot: int, persona: Persona) -> None:

@@ -66,12 +66,10 @@ class Engine:
 
     @property
     def used(self) -> int:
-        """Slots taken. Any thread."""
         return self._slots.used
 
     @property
     def free(self) -> int:
-        """Slots left. Any thread."""
         return self._slots.free
 
     @property
@@ -80,7 +78,6 @@ class Engine:
         return self.used > 0 and self.window.slower_than(self._max_step_s)
 
     def start(self) -> None:
-        """Start the thread."""
         self._running = True
         self._thread.start()
 
@@ -270,7 +267,6 @@ class Engine:
                     self.model.step.join(occupant.slot, occupant.persona)
 
     def _execute(self, commands: list[Command]) -> None:
-        """Run the commands of occupants that still hold their slot."""
         for occupant, command in commands:
             if self._slots.holds(occupant):
                 with self._failing_alone(occupant):

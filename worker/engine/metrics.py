@@ -53,7 +53,6 @@ class StepWindow:
         self._times_s: deque[float] = deque(maxlen=WINDOW_STEPS)
 
     def add(self, seconds: float) -> None:
-        """Add one step. Engine thread."""
         self._times_s.append(seconds)
 
     def slower_than(self, limit_s: float) -> bool:

@@ -28,9 +28,7 @@ class BatchedStep(Protocol):
     """One model call for all slots. Every method is called from the engine thread only."""
 
     @property
-    def capacity(self) -> int:
-        """Slots in the batch, B."""
-        ...
+    def capacity(self) -> int: ...
 
     def join(self, slot: int, persona: Persona) -> None:
         """Reset a slot for this persona: memory emptied, prompt and sampling in place."""
@@ -77,8 +75,6 @@ class BatchedStep(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A loaded model."""
-
     name: str
     step: BatchedStep
     pieces: tuple[str | None, ...]  # text token id → sentencepiece piece; None: not text
@@ -97,5 +93,4 @@ class Model:
 
     @property
     def frame_s(self) -> float:
-        """Seconds per frame."""
         return self.frame_samples / self.sample_rate_hz

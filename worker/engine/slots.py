@@ -79,12 +79,10 @@ class Slots:
 
     @property
     def used(self) -> int:
-        """Slots that are taken."""
         return sum(each is not None for each in self._occupants)
 
     @property
     def free(self) -> int:
-        """Slots that are left."""
         return self.capacity - self.used
 
     def take(
@@ -108,7 +106,6 @@ class Slots:
         return True
 
     def at(self, slot: int) -> Occupant | None:
-        """Return the occupant of a slot."""
         return self._occupants[slot]
 
     def hole(self) -> tuple[Occupant, int] | None:
@@ -119,13 +116,11 @@ class Slots:
         return highest, self._occupants.index(None)
 
     def move(self, occupant: Occupant, slot: int) -> None:
-        """Move an occupant to a free slot."""
         assert self.holds(occupant) and self._occupants[slot] is None, (occupant.slot, slot)
         self._occupants[occupant.slot], self._occupants[slot] = None, occupant
         occupant.slot = slot
 
     def holds(self, occupant: Occupant) -> bool:
-        """Whether the slot is still this occupant's."""
         return self._occupants[occupant.slot] is occupant
 
     def put(self, occupant: Occupant, pcm: Pcm, arrived_s: float) -> bool:

@@ -142,7 +142,6 @@ class MoshiStep:
 
     @property
     def capacity(self) -> int:
-        """Slots in the batch, B."""
         return self.memory.capacity
 
     @property
@@ -176,22 +175,18 @@ class MoshiStep:
         self._fit_widths()
 
     def move(self, source: int, target: int) -> None:
-        """Move a session to another slot, bit for bit; for keeping slots dense."""
         self.memory.copy(source, target)
         self.renewal.move(source, target)
         self._width_of[target] = self._width_of.pop(source)
         self.forcing.move(source, target)
 
     def hush(self, slot: int, on: bool) -> None:
-        """Force silence from the slot's next frame on, or end it; the slot always listens."""
         self.forcing.hush(slot, on)
 
     def say(self, slot: int, text: str, done: Done) -> None:
-        """Say a text at the slot's next pause; `done` is called with whether all of it was said."""
         self.forcing.say(slot, text, done)
 
     def drop_lines(self, slot: int, *, unless_begun: bool = False) -> None:
-        """Drop every text that the slot was given and has not said yet."""
         self.forcing.drop_lines(slot, unless_begun=unless_begun)
 
     def forget(self, slot: int) -> None:
@@ -201,7 +196,6 @@ class MoshiStep:
 
     @torch.inference_mode()
     def run(self, pcm: Pcm, exec_mask: Mask) -> StepOut:
-        """Advance the rows of `exec_mask` by one frame. pcm `[B, frame_samples]` in [-1, 1]."""
         running, numbers = np.flatnonzero(exec_mask), self._numbers
         next_text = numbers[:, NEXT_TEXT]
         if running.size:
@@ -221,7 +215,6 @@ class MoshiStep:
         )
 
     def work(self, gap_s: float) -> bool:
-        """Do pieces of the background work within `gap_s`. True: more is left."""
         return self.background.run(gap_s)
 
     def _run(self, pcm: Pcm, exec_mask: Mask, rows: int) -> None:

@@ -77,7 +77,6 @@ class Ticks:
         self._seen_s[session] = now_s - SAME_TICK_S
 
     def left(self, session: Hashable) -> None:
-        """Forget a session."""
         self._seen_s.pop(session, None)
         self._waiting.pop(session, None)
         self._missing.discard(session)

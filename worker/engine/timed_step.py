@@ -22,7 +22,6 @@ class TimedStep:
         self._mask = np.zeros(model.step.capacity, dtype=np.bool_)
 
     def run(self, rows: list[Row]) -> StepOut:
-        """Run one step."""
         self._mask[:] = False
         for occupant, pcm, _ in rows:
             self._pcm[occupant.slot] = pcm

@@ -35,7 +35,6 @@ class SpokenTurn:
 
     @property
     def duration_s(self) -> float:
-        """How long the turn is."""
         return len(self.pcm) / RATE_HZ
 
 

@@ -70,7 +70,6 @@ class Whisper:
         threading.Thread(target=self._send_queue, name="hearing sends", daemon=True).start()
 
     def stop(self) -> None:
-        """End the process."""
         self._is_stopped = True
         if self._process is not None:
             self._process.kill()
@@ -155,7 +154,6 @@ class WhisperListening:
         self._index += 1
 
     def close(self) -> None:
-        """End the turn; its words may come later."""
         self._send(Closed(self._number))
 
 

@@ -54,8 +54,6 @@ class Waiting(NamedTuple):
 
 
 class RecognitionProcess:
-    """The state of this process."""
-
     def __init__(self, connection: "Connection[ToWorker, FromWorker]") -> None:
         self._connection = connection
         self._listenings: dict[int, _Listening] = {}

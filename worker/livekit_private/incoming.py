@@ -47,8 +47,6 @@ _NATIVE_HANDLES: dict[str, Callable[[Any], int]] = {
 
 
 class _Sender:
-    """The allowances of one participant."""
-
     def __init__(self) -> None:
         self.lines = Allowance(LINES_AT_ONCE, LINES_PER_S)
         self.discarded = Allowance(DISCARDED_AT_ONCE, DISCARDED_PER_S)

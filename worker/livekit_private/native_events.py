@@ -85,7 +85,6 @@ class NativeEvents(FfiQueue[Any]):
         return queue
 
     def unsubscribe(self, queue: "Queue[Any]") -> None:
-        """Put no more events into a queue."""
         with self._lock:
             super().unsubscribe(queue)
             for key in self._keys.pop(queue, ()):
@@ -109,7 +108,6 @@ class NativeEvents(FfiQueue[Any]):
         return request
 
     def add_audio_stream(self, handle: int, route: Route) -> None:
-        """Route the events of an audio stream."""
         with self._lock:
             self._add(route, ("audio_stream_event", handle))
 

@@ -34,6 +34,5 @@ class TrackStream(rtc.AudioStream):
         native_events().add_audio_stream(self._ffi_handle.handle, route)
 
     async def aclose(self) -> None:
-        """Close the stream and stop its events."""
         await super().aclose()
         native_events().unsubscribe(self._ffi_queue)

@@ -43,7 +43,6 @@ class PeopleSpeech:
         self._stream.push_frame(to_audio_frame(pcm))
 
     async def aclose(self) -> None:
-        """Stop detecting."""
         await self._stream.aclose()
         self._task.cancel()
 

@@ -35,8 +35,6 @@ class Microphone:
 
 
 class _Subscriptions:
-    """The subscribed tracks of one participant, and the allowance for more."""
-
     def __init__(self) -> None:
         self.sids: set[str] = set()
         self.allowance = Allowance(SUBSCRIBE_AT_ONCE, SUBSCRIBE_PER_S)
@@ -75,7 +73,6 @@ class Ears:
         return self._resampler.feed(total)
 
     async def aclose(self) -> None:
-        """Stop reading every track."""
         self._subscriptions.clear()
         for sid in list(self._readers):
             self._stop(sid)

@@ -20,8 +20,6 @@ MOST_PACKETS = 64  # of a page; opus-recorder writes 2 in Moshi's page, and 40 u
 
 
 class PageCutter:
-    """Cuts what arrives into whole Ogg pages."""
-
     def __init__(self) -> None:
         self._rest = b""
 

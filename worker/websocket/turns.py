@@ -17,11 +17,9 @@ class TurnMeter:
         self._speech = PeopleSpeech(self._timer.people_started, self._on_person_ended)
 
     def heard(self, pcm: Pcm) -> None:
-        """Take a frame of the person, `[1920]` float32."""
         self._speech.push(pcm)
 
     def said(self, pcm: Pcm) -> None:
-        """Take a frame of the persona, `[1920]` float32."""
         if not self._voice.push(pcm):
             return
         if self._voice.is_speaking:
@@ -30,7 +28,6 @@ class TurnMeter:
             self._timer.persona_paused()
 
     async def aclose(self) -> None:
-        """Stop measuring."""
         await self._speech.aclose()
 
     def _on_person_ended(self, at_s: float) -> None:

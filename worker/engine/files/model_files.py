@@ -41,8 +41,6 @@ class MissingFile(InvalidInput):
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """The files of one model, all of them on this machine."""
-
     name: str
     config: Config  # config.json without its nulls, empty where the model brings none
     lm: tuple[Path, ...]  # one file, or the pieces that together are the language model

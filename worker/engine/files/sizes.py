@@ -10,7 +10,6 @@ CODEC_STATE_BYTES = 4 * 2**20  # of a slot: convolutions' memory, tokens, sound,
 
 
 def weights_bytes(model: torch.nn.Module) -> int:
-    """Return the bytes of all weights."""
     return sum(each.numel() * each.element_size() for each in model.parameters())
 
 
@@ -21,7 +20,6 @@ def frame_bytes(lm: LMModel, dtype: torch.dtype, *, int8: bool = False) -> int:
 
 
 def head_dim(lm: LMModel) -> int:
-    """Return how many numbers a head of the language model has."""
     return lm.dim // _heads(lm)
 
 

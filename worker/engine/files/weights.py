@@ -169,7 +169,6 @@ class _Reading:
         self._read, self._parts = 0, 0
 
     def add(self, count: int) -> None:
-        """Count bytes that were read."""
         self._read += count
         parts = self._read * REPORTS // self._whole
         if parts > self._parts and self._whole >= REPORTED_FROM_BYTES:

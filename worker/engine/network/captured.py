@@ -26,7 +26,6 @@ class Captured(ABC):
         """
 
     def run(self) -> None:
-        """Compute the step, or replay it."""
         if self._graph is None:
             self._compute()
         else:

@@ -37,7 +37,6 @@ class ForcedTokens:
 
     @classmethod
     def of(cls, rows: Rows, dep_q: int) -> "ForcedTokens":
-        """Take the tensors from memory."""
         return cls(
             text=rows.take("forced_text"),
             text_mode=rows.take("forced_text_mode"),
@@ -89,8 +88,6 @@ class Depformer:
 
 
 class _DepformerLayer:
-    """One layer of the depformer: weights of its own for each codebook, no positions."""
-
     def __init__(
         self, layer: StreamingTransformerLayer, schedule: list[int], batch: int, lm: LMModel
     ) -> None:

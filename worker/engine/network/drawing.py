@@ -45,7 +45,6 @@ class TokenRing:
 
     @property
     def size(self) -> int:
-        """How many positions it holds."""
         return self.unforced.shape[1]
 
     def write(self, position: torch.Tensor, drawn: Drawn) -> None:

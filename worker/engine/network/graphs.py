@@ -33,7 +33,6 @@ class StepBuffers:
 
     @classmethod
     def of(cls, device: torch.device, capacity: int, samples: int, numbers: int) -> "StepBuffers":
-        """Make them for `capacity` slots, frames of `samples` and so many numbers out."""
         return cls(
             pcm_in=StepBuffer.of(device, capacity, samples, dtype=torch.float32),
             exec_in=StepBuffer.of(device, capacity, dtype=torch.bool),
@@ -43,8 +42,6 @@ class StepBuffers:
 
 
 class StepGraph(Captured):
-    """One step for the first `batch` slots, from buffers to buffers."""
-
     def __init__(
         self,
         memory: Memory,

@@ -154,7 +154,6 @@ class Prefill:
 
     @property
     def room(self) -> int:
-        """Positions that there is room for."""
         return self.frames - self._read
 
     @property
@@ -219,7 +218,6 @@ def _ready_attention() -> AbstractContextManager[object]:
 
 
 def positions(lm_state: Snapshot) -> int:
-    """Return how many positions a saved LM state has read."""
     return int(lm_state.rows["lm.transformer.offset"])
 
 

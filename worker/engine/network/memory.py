@@ -25,14 +25,11 @@ class Snapshot:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes it takes."""
         return sum(row.numel() * row.element_size() for row in self.rows.values())
 
 
 @dataclass(frozen=True, slots=True)
 class _Cell:
-    """A tensor `[capacity, *shape]`."""
-
     tensor: torch.Tensor
     part: Part
     fill: float
@@ -48,7 +45,6 @@ class Memory:
     _cells: dict[str, _Cell] = field(default_factory=dict[str, _Cell])
 
     def rows(self, count: int, part: Part, first: int = 0) -> "Rows":
-        """Return a view of `count` slots, from `first` on."""
         return Rows(self, count, part, first)
 
     def cell(
@@ -72,12 +68,10 @@ class Memory:
 
     @property
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Every tensor by name, `[capacity, …]`."""
         return {name: cell.tensor for name, cell in self._cells.items()}
 
     @property
     def slot_bytes(self) -> int:
-        """Bytes that one slot takes."""
         return sum(tensor[0].numel() * tensor.element_size() for tensor in self.tensors.values())
 
     @torch.inference_mode()
@@ -153,7 +147,6 @@ class StepBuffer:
 
     @classmethod
     def of(cls, device: torch.device, *shape: int, dtype: torch.dtype) -> "StepBuffer":
-        """Make one, a row for each slot."""
         there = torch.zeros(shape, dtype=dtype, device=device)
         if device.type == "cpu":
             return cls(there, there)

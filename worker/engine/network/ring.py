@@ -114,5 +114,4 @@ def quantize(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def dequantize(x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Undo `quantize`, in float32."""
     return x.float() * scale.float()[..., None]

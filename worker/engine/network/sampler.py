@@ -43,7 +43,6 @@ class SamplingState:
 
     @classmethod
     def of(cls, rows: Rows) -> "SamplingState":
-        """Take the tensors from memory."""
         return cls(
             seed=rows.take("seed"),
             text_temperature=rows.take("text_temperature", dtype=torch.float32),
@@ -54,7 +53,6 @@ class SamplingState:
 
     @torch.inference_mode()
     def set(self, slot: int, sampling: UsualSampling, seed: int) -> None:
-        """Set the sampling of one slot."""
         self.seed[slot] = seed
         self.text_temperature[slot] = sampling.text_temperature
         self.text_top_k[slot] = sampling.text_top_k
@@ -88,8 +86,6 @@ class Draw:
 
 
 class Sampler:
-    """Draws text and audio tokens for the rows of one batch size."""
-
     def __init__(self, rows: Rows, widths: Widths, audio_streams: int) -> None:
         self._state = SamplingState.of(rows)
         self._widths = widths

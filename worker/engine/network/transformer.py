@@ -104,8 +104,6 @@ class RingTransformer:
 
 
 class _RingLayer:
-    """One layer: attention over the slot's ring, then the feed-forward part."""
-
     def __init__(
         self,
         layer: StreamingTransformerLayer,
@@ -151,7 +149,6 @@ def norm(module: nn.Module) -> Op:
 
 
 def scale(module: nn.Module) -> Op:
-    """Return the layer scale, or the identity."""
     return _same if isinstance(module, nn.Identity) else module
 
 

@@ -41,9 +41,7 @@ class RecognitionStep(Protocol):
     """One model call for all people. Every method is called from the engine thread only."""
 
     @property
-    def capacity(self) -> int:
-        """Rows in the batch, B."""
-        ...
+    def capacity(self) -> int: ...
 
     def join(self, row: int) -> None:
         """Begin a row for another person."""
@@ -103,12 +101,10 @@ class Listeners:
 
     @property
     def capacity(self) -> int:
-        """Rows."""
         return self._step.capacity
 
     @property
     def used(self) -> int:
-        """Rows that are taken. Any thread."""
         return sum(each is not None for each in self._rows)
 
     @property

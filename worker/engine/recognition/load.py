@@ -66,7 +66,6 @@ class FoundRecogniser:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of each person's row."""
         context = (self.bare.context or 1) * frame_bytes(self.bare, self.dtype)
         return context + attention_bytes(self.mimi, torch.float32) // 2 + CODEC_STATE_BYTES
 

@@ -49,7 +49,6 @@ class RecognitionBuffers:
 
     @classmethod
     def of(cls, device: torch.device, rows: int, samples: int) -> "RecognitionBuffers":
-        """Make them for frames of `samples`."""
         return cls(
             pcm_in=StepBuffer.of(device, rows, samples, dtype=torch.float32),
             exec_in=StepBuffer.of(device, rows, dtype=torch.bool),
@@ -58,8 +57,6 @@ class RecognitionBuffers:
 
 
 class RecognitionGraph(Captured):
-    """One step for the first `batch` rows, from buffers to buffers."""
-
     def __init__(
         self, memory: Memory, buffers: RecognitionBuffers, weights: RecogniserWeights, batch: int
     ) -> None:

@@ -58,16 +58,13 @@ class KyutaiStep:
 
     @property
     def capacity(self) -> int:
-        """Rows in the batch, B."""
         return self.memory.capacity
 
     def join(self, row: int) -> None:
-        """Begin a row for another person."""
         for state in self._start:
             self.memory.load(row, state)
 
     def run(self, pcm: Pcm, exec_mask: Mask) -> RecognitionOut:
-        """Advance the rows of `exec_mask` by one frame. pcm `[B, frame_samples]` in [-1, 1]."""
         self._run(pcm, exec_mask)
         numbers = self.buffers.numbers_out.host.numpy()
         for row in map(int, np.flatnonzero(exec_mask & (numbers[:, FINITE] == 0))):

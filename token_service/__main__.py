@@ -10,7 +10,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from protocol import tracing
+from protocol.config import tracing
 from protocol.config.log import configure_logging
 from protocol.config.production import refuse_unsafe
 from protocol.config.proxies import keep_loopback_direct

@@ -15,8 +15,8 @@ import structlog
 from livekit.agents import AgentServer
 
 from mind.thread import MindThread, start_minds
-from protocol import tracing
 from protocol.chat_ticket import CHAT_PATH
+from protocol.config import tracing
 from protocol.config.log import configure_logging
 from protocol.config.production import refuse_unsafe
 from protocol.config.proxies import keep_loopback_direct

@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
-from protocol import tracing
+from protocol.config import tracing
 from protocol.events import Event, StateEvent, ToolEndedEvent, TurnEvent
 from protocol.room_spec import RoomSpec
 

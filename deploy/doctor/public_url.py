@@ -10,7 +10,7 @@ from deploy.doctor.finding import Finding, fail, ok, warn
 from deploy.doctor.proxies import asked
 from deploy.doctor.upgrade import as_browser
 from protocol.config.addresses import is_loopback
-from protocol.livekit_trouble import proxy_hint
+from protocol.config.livekit_trouble import proxy_hint
 
 WITHIN_S = 5.0
 OUTSIDE = "seen from this machine; try a phone on mobile data"

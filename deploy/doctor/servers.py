@@ -11,10 +11,15 @@ from deploy.doctor.finding import Finding, fail, ok, warn
 from deploy.doctor.proxies import asked
 from deploy.doctor.upgrade import as_worker
 from protocol.config.addresses import without_password
+from protocol.config.livekit_trouble import (
+    TokenRefusal,
+    clock_ahead_s,
+    clock_difference,
+    proxy_hint,
+)
+from protocol.config.redis_memory import ADVICE, forgetting
 from protocol.config.secret import reveal
 from protocol.config.settings import Settings
-from protocol.livekit_trouble import TokenRefusal, clock_ahead_s, clock_difference, proxy_hint
-from protocol.redis_memory import ADVICE, forgetting
 
 WITHIN_S = 3.0
 CLOCK_S = 10.0  # tokens and room specs have times; LiveKit refuses after a minute

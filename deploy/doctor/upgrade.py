@@ -11,8 +11,8 @@ from datetime import timedelta
 import aiohttp
 from livekit import api
 
+from protocol.config.livekit_trouble import REFUSED, TokenRefusal, ask_refusal, connection_failure
 from protocol.config.proxies import proxy_url_for
-from protocol.livekit_trouble import REFUSED, TokenRefusal, ask_refusal, connection_failure
 
 WITHIN_S = 5.0
 GOOD_FOR = timedelta(minutes=1)

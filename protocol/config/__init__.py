@@ -1,1 +1,1 @@
-"""How a process of ours is set up: settings, files, addresses, secrets, proxies, log."""
+"""How a process of ours is set up and watched: settings, addresses, secrets, log, traces."""

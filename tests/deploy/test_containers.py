@@ -85,7 +85,10 @@ def pins(name: str) -> dict[str, str]:
     ("lock", "modules"),
     [
         ("token-service.txt", "token_service.__main__, token_service.keys"),
-        ("token-service.txt", "token_service.mcp.tools, protocol.otlp"),  # imported when needed
+        (
+            "token-service.txt",
+            "token_service.mcp.tools, protocol.config.otlp",
+        ),  # imported when needed
         ("operator.txt", "deploy.doctor.__main__, deploy.keys"),
     ],
 )

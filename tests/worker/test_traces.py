@@ -16,7 +16,7 @@ import sphn
 from harness.collector import Collector, attribute, collector
 from harness.person import eventually, person
 from harness.stack import Stack, start_stack
-from protocol import tracing
+from protocol.config import tracing
 from protocol.events import ToolEndedEvent, TurnEvent
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec
@@ -157,5 +157,5 @@ def test_nothing_is_imported_for_traces_where_they_are_off(module: str) -> None:
     done = subprocess.run([sys.executable, "-c", imports], capture_output=True, check=True)
     found = set(done.stdout.decode().split())
 
-    assert "protocol.tracing" in found
-    assert found.isdisjoint({"protocol.otlp", "opentelemetry.instrumentation.redis"})
+    assert "protocol.config.tracing" in found
+    assert found.isdisjoint({"protocol.config.otlp", "opentelemetry.instrumentation.redis"})

@@ -12,7 +12,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from protocol.redis_memory import ADVICE, forgetting
+from protocol.config.redis_memory import ADVICE, forgetting
 from token_service.errors import redis_full
 
 log = structlog.stdlib.get_logger(__name__)

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from protocol import tracing
+from protocol.config import tracing
 from protocol.personas import Catalogue, Persona
 from protocol.room_spec import RoomSpec, fresh_id, persona_specs
 from token_service.auth.callers import ANYONE, Caller

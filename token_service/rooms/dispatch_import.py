@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from protocol import tracing
+from protocol.config import tracing
 from protocol.errors import InvalidInput
 from protocol.personas import PERSONAS_PER_ROOM, Catalogue
 from protocol.room_spec import PersonaSpec, RoomSpec, fresh_id, persona_specs

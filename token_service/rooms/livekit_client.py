@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import aiohttp
 from livekit import api
 
-from protocol import tracing
+from protocol.config import tracing
+from protocol.config.livekit_trouble import REFUSED, connection_failure, proxy_hint, refusal_of
 from protocol.config.proxies import proxy_for, proxy_url_for
-from protocol.livekit_trouble import REFUSED, connection_failure, proxy_hint, refusal_of
 from token_service.errors import LiveKitAway
 
 OWN_TYPES = ("application/protobuf", "application/json")  # of Twirp's answers and errors

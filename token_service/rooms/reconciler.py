@@ -15,7 +15,7 @@ import structlog
 from livekit import api
 from redis.exceptions import RedisError
 
-from protocol import tracing
+from protocol.config import tracing
 from protocol.errors import InvalidInput
 from protocol.events import DispatchedEvent
 from protocol.heartbeat import HEARTBEAT_TTL_S

@@ -3,7 +3,7 @@
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from protocol import tracing
+from protocol.config import tracing
 
 STATUS = "http.response.status_code"
 READS = frozenset({"GET", "HEAD", "OPTIONS"})  # monitors and event streams: not traced

@@ -12,10 +12,10 @@ from typing import Any, cast
 import aiohttp
 from livekit.agents import AgentServer, JobExecutorType
 
+from protocol.config.livekit_trouble import REFUSED, ask_refusal, connection_failure
 from protocol.config.proxies import lead_native_library, proxy_url_for
 from protocol.config.secret import reveal
 from protocol.config.settings import Settings
-from protocol.livekit_trouble import REFUSED, ask_refusal, connection_failure
 
 IDLE_THREADS = 2  # job threads that are started in advance
 CONNECT_S = 10.0  # aiohttp's own limit of 300 s would hide the reason for so long

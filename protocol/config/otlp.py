@@ -19,14 +19,14 @@ from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import Attributes
 
-from protocol.tracing import Figure
+from protocol.config.tracing import Figure, Span, Tracer
 
 CARRIER = TraceContextTextMapPropagator()
 HEADER = "traceparent"
 SPAN_KINDS = {"internal": SpanKind.INTERNAL, "server": SpanKind.SERVER, "client": SpanKind.CLIENT}
 
 
-class OtlpTracer:
+class OtlpTracer(Tracer):
     """Begins spans and sends those that have ended, on a thread of the SDK."""
 
     def __init__(self, endpoint: str, service: str, with_redis: bool) -> None:
@@ -44,7 +44,6 @@ class OtlpTracer:
     def begin(
         self, name: str, parent: str, start_s: float | None, figures: Mapping[str, Figure]
     ) -> "OtlpSpan":
-        """Begin a span, now or at a time of the epoch, below a parent."""
         start_ns = None if start_s is None else _ns(start_s)
         began = self._tracer.start_span(
             name, _context(parent), attributes=dict(figures), start_time=start_ns
@@ -55,7 +54,6 @@ class OtlpTracer:
     def span(
         self, name: str, parent: str, kind: str, figures: Mapping[str, Figure]
     ) -> Generator["OtlpSpan"]:
-        """Make a span the current one of this task."""
         with self._tracer.start_as_current_span(
             name,
             _context(parent) if parent else None,
@@ -71,17 +69,15 @@ class OtlpTracer:
                 raise
 
     def current(self) -> str:
-        """Return the current span's `traceparent`."""
         return OtlpSpan(trace.get_current_span()).traceparent
 
     def stop(self) -> None:
-        """Send what waits."""
         if self._redis is not None:
             self._redis.uninstrument()
         self._provider.shutdown()
 
 
-class OtlpSpan:
+class OtlpSpan(Span):
     """A span of the SDK, or the SDK's own that means none."""
 
     def __init__(self, began: trace.Span) -> None:
@@ -89,19 +85,16 @@ class OtlpSpan:
 
     @property
     def traceparent(self) -> str:
-        """Where its children belong."""
         carrier: dict[str, str] = {}
         CARRIER.inject(carrier, trace.set_span_in_context(self._span, Context()))
         return carrier.get(HEADER, "")
 
     def note(self, name: str = "", **figures: Figure) -> None:
-        """Add figures, and give it another name."""
         self._span.set_attributes(figures)
         if name:
             self._span.update_name(name)
 
     def end(self, at_s: float | None = None, **figures: Figure) -> None:
-        """End it, now or at a time of the epoch. A second end does nothing."""
         if self._span.is_recording():
             self._span.set_attributes(figures)
             self._span.end(None if at_s is None else _ns(at_s))
@@ -125,7 +118,6 @@ class _NoLoneCalls(Sampler):
         return SamplingResult(Decision.DROP if is_call else Decision.RECORD_AND_SAMPLE, attributes)
 
     def get_description(self) -> str:
-        """Return a name for it."""
         return "NoLoneCalls"
 
 

@@ -7,92 +7,57 @@ Attributes are ids and figures. Words, prompts, and names of people and rooms ar
 
 from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
 
 Figure = str | int | float | bool
 
 
-class Span(Protocol):
-    """A span that has begun."""
+class Span:
+    """A span that has begun; this one does nothing."""
 
     @property
     def traceparent(self) -> str:
         """Where its children belong."""
-        ...
+        return ""
 
     def note(self, name: str = "", **figures: Figure) -> None:
         """Add figures, and give it another name."""
-        ...
 
     def end(self, at_s: float | None = None, **figures: Figure) -> None:
         """End it, now or at a time of the epoch. A second end does nothing."""
-        ...
 
 
-class Tracer(Protocol):
-    """Begins spans and sends them, as `protocol.otlp` does, or nothing, as `Off`."""
+class Tracer:
+    """Begins spans and sends them, as `OtlpTracer` does; this one does nothing."""
 
     def begin(
         self, name: str, parent: str, start_s: float | None, figures: Mapping[str, Figure]
     ) -> Span:
         """Begin a span, now or at a time of the epoch, below a parent."""
-        ...
-
-    def span(
-        self, name: str, parent: str, kind: str, figures: Mapping[str, Figure]
-    ) -> AbstractContextManager[Span]:
-        """Make a span the current one of this task."""
-        ...
-
-    def current(self) -> str:
-        """Return the current span's `traceparent`."""
-        ...
-
-    def stop(self) -> None:
-        """Send what waits."""
-        ...
-
-
-class Off:
-    """No trace: a tracer and a span that do nothing."""
-
-    traceparent = ""
-
-    def note(self, name: str = "", **figures: Figure) -> None:
-        """Do nothing."""
-
-    def end(self, at_s: float | None = None, **figures: Figure) -> None:
-        """Do nothing."""
-
-    def begin(
-        self, name: str, parent: str, start_s: float | None, figures: Mapping[str, Figure]
-    ) -> "Off":
-        """Return a span that does nothing."""
-        return self
+        return Span()
 
     @contextmanager
     def span(
         self, name: str, parent: str, kind: str, figures: Mapping[str, Figure]
-    ) -> Generator["Off"]:
-        """Yield a span that does nothing."""
-        yield self
+    ) -> Generator[Span]:
+        """Make a span the current one of this task."""
+        yield Span()
 
     def current(self) -> str:
-        """Return no trace."""
+        """Return the current span's `traceparent`."""
         return ""
 
     def stop(self) -> None:
-        """Do nothing."""
+        """Send what waits."""
 
 
-_tracer: Tracer = Off()
+_tracer = Tracer()
 
 
 def start(endpoint: str | None, service: str, *, with_redis: bool = False) -> None:
     """Send traces to a collector, if there is one, as a service's; `with_redis`: its calls too."""
     global _tracer
     if endpoint is not None:
-        from protocol.otlp import OtlpTracer
+        from protocol.config.otlp import OtlpTracer
 
         _tracer = OtlpTracer(endpoint, service, with_redis)
 
@@ -101,7 +66,7 @@ def stop() -> None:
     """Send what waits, and trace no more."""
     global _tracer
     _tracer.stop()
-    _tracer = Off()
+    _tracer = Tracer()
 
 
 def begin(name: str, parent: str, start_s: float | None = None, **figures: Figure) -> Span:

@@ -47,9 +47,9 @@ def writes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
 
 @pytest.fixture(scope="session")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """Start the product with the talker and a slot for each persona of the largest family."""
+    """Start the product with the talker and two slots."""
     with start_stack(
-        tmp_path_factory.mktemp("talk"), model=str(talker_folder()), capacity=len(SIX)
+        tmp_path_factory.mktemp("talk"), model=str(talker_folder()), capacity=2
     ) as stack:
         yield stack
 
@@ -66,7 +66,7 @@ def scripted(tmp_path_factory: pytest.TempPathFactory, schedule: Schedule) -> Ge
     with start_stack(
         tmp_path_factory.mktemp("scripted"),
         model="echo",  # not loaded
-        capacity=4,
+        capacity=len(SIX),
         worker_module="tests.worker.scripted",
         schedule_file=str(schedule.path),
         floor_hold_s=str(HOLD_S),

@@ -1,62 +1,54 @@
-"""Two people and six personas in one room, with the talker. Long: `bench/soak.py`."""
+"""Two people and six personas in one room. For long, with a model that talks: `bench/soak.py`."""
 
-from contextlib import suppress
+import asyncio
 
 from harness.babble import babble
 from harness.census import rss_mib
 from harness.person import Person, eventually, person
 from harness.stack import Stack
-from protocol import wire
-from tests.worker.rooms import PORTER, SIX, all_free, asking_for, in_talk
+from tests.worker.rooms import PORTER, SIX
+from tests.worker.scenes import scene
+from tests.worker.scripted.schedule import Schedule, Wish
 
 OVERLAP_MOST_S = 0.2
-A_WORD = 15  # characters: a shorter line may be in a log by chance
 MEMORY_MOST_MIB = 8 * 1024
-ASKED_TIMES, ANSWERS_WITHIN_S = 6, 10.0
-
-
-async def each_speaks(ann: Person) -> None:
-    """Address the personas one after another, each until it has been heard.
-
-    Who does not want to speak when it is asked is asked again: the others may have talked their
-    turns among themselves meanwhile, and then all wait for a person.
-    """
-    for persona in ann.personas:
-
-        def heard(who: str = persona.identity) -> bool:
-            return ann.timeline.spoke_s(who) > 0.5
-
-        for _ in range(ASKED_TIMES):
-            if heard():
-                break
-            await ann.room.local_participant.send_text(
-                f"{persona.name}, what do you say?", topic=wire.CHAT_TOPIC
-            )
-            with suppress(TimeoutError):
-                await eventually(heard, "an answer", ANSWERS_WITHIN_S)
-        assert heard(), f"{persona.name} was not heard"
+SPEECH = "soup"
+EVERY_S = 4.0
 
 
 def logged(stack: Stack) -> str:
-    """Everything that its processes have logged."""
+    """Return everything that the processes have logged."""
     return "".join(log.read_text(errors="replace") for log in stack.folder.glob("*.log"))
 
 
-async def test_two_people_and_six_personas(talk: Stack, measured: list[str]) -> None:
+async def says_something_now_and_then(who: Person) -> None:
+    """Give the personas new turns: after some among themselves they wait for a person."""
+    while True:
+        who.speech = babble(1.0)
+        await asyncio.sleep(EVERY_S)
+
+
+async def test_two_people_and_six_personas(
+    scripted: Stack, schedule: Schedule, measured: list[str]
+) -> None:
     """Each is heard, never two at once, each line of the transcript names its own, in 8 GB.
 
     Nothing of what was said, and no prompt, is in a log.
     """
-    request = asking_for(*SIX) | {"room_name": "family"}
-    async with person(talk.url, request) as ann, person(talk.url, {"room_name": "family"}) as bob:
-        await in_talk(ann, len(SIX))
-        await eventually(lambda: len(ann.heard) == len(SIX) + 1, "all voices are there")
-        bob.speech = babble(1.0)
-        await each_speaks(ann)
+    async with scene(scripted, schedule, *SIX) as opened:
+        ann = opened.ann
         names = {p.identity: p.attributes["persona"] for p in ann.personas}
-        await eventually(lambda: {m.identity for m in ann.messages} == set(names), "their lines")
+        async with person(scripted.url, {"room_name": ann.room.name}) as bob:
+            await eventually(lambda: len(ann.heard) == len(SIX) + 1, "all voices are there")
+            wish = Wish(speaks=8, rest=60, word=SPEECH)
+            schedule.write(dict.fromkeys(names.values(), wish))
+            bob.spawn(says_something_now_and_then(bob))
+            await eventually(
+                lambda: all(ann.timeline.spoke_s(who) > 0.5 for who in names), "each is heard", 60
+            )
+            await eventually(lambda: {m.identity for m in ann.messages} == set(names), "lines")
+            memory_mib = rss_mib(scripted)
         longest_s = max(ann.timeline.overlaps_s(names), default=0.0)
-        memory_mib = rss_mib(talk)
         measured.append(
             f"six personas: two at once for at most {longest_s * 1000:.0f} ms, "
             f"{memory_mib:.0f} MiB resident in all processes"
@@ -66,8 +58,6 @@ async def test_two_people_and_six_personas(talk: Stack, measured: list[str]) -> 
         assert memory_mib < MEMORY_MOST_MIB
         assert all(m.persona == names[m.identity] and m.text for m in ann.messages)
         assert {w.identity for w in ann.words} <= set(names)
-    await all_free(talk)
-    spoken = {message.text for message in ann.messages if len(message.text) > A_WORD}
-    secrets = spoken | {PORTER["prompt"], talk.livekit.api_secret}
+    secrets = {f"{SPEECH} {SPEECH}", PORTER["prompt"], scripted.livekit.api_secret}
 
-    assert not [secret for secret in secrets if secret in logged(talk)]
+    assert not [secret for secret in secrets if secret in logged(scripted)]

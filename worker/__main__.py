@@ -60,7 +60,7 @@ class Worker:
         self.events = EventWriter(settings.redis_url)
         self.commands = CommandReceiver(settings.redis_url, self.status.worker_id, self.hosts)
         self.chats = ChatServer(settings, self.status.worker_id)
-        self.status.chat_url = own_url(settings) + CHAT_PATH
+        self.status.tell(chat_url=own_url(settings) + CHAT_PATH)
         self.health = HealthEndpoint(
             self.publisher, settings.worker_host, settings.worker_port, self.chats.routes
         )
@@ -105,14 +105,7 @@ class Worker:
             self._loop.call_soon_threadsafe(self.status.change, "loading_model", line)
 
         model = await asyncio.to_thread(self._load_model, self.settings, on_progress)
-        self.status.model, self.status.model_note = model.name, model.note
-        self.status.keys_and_values = model.keys_and_values
-        self.status.model_prompts, self.status.voices = model.prompts, model.voices
-        self.status.prompt_tokens, self.status.tokenizer = model.prompt_tokens, model.tokenizer
-        self.status.model_sampling = model.sampling
-        self.status.lines = model.repertoire.by_voice if model.repertoire is not None else None
-        if model.note:
-            log.info("model_note", note=model.note)
+        self.status.describe(model)
         # The garbage collector need not look at what stays for good: full collections come sooner
         # and are short enough to interrupt no call.
         gc.collect()
@@ -157,7 +150,7 @@ class Worker:
         if serving.done():  # it gave up connecting to LiveKit
             error = serving.exception()
             await server.aclose()  # its idle threads would keep the process alive
-            raise ConnectionError(f"{self.status.reason} ({error})") from error
+            raise ConnectionError(f"{self.status.told.reason} ({error})") from error
         context.admission.open = False
         self.status.change("draining", f"{len(self.hosts.all())} rooms")
         self.publisher.now()

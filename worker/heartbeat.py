@@ -22,7 +22,7 @@ from protocol.heartbeat import (
     Heartbeat,
     heartbeat_key,
 )
-from protocol.prompt import TOKENIZER_TTL_S, digest_of, tokenizer_key
+from protocol.prompt import TOKENIZER_TTL_S, tokenizer_key
 from protocol.room_spec import RoomSpec, spec_key
 from worker.admission import JobAdmission
 from worker.engine.engine import Engine
@@ -79,32 +79,22 @@ class HeartbeatPublisher:
 
     def heartbeat(self) -> Heartbeat:
         """Return the heartbeat of this moment."""
-        return Heartbeat(
-            worker_id=self._status.worker_id,
-            state=self._status.state,
-            reason=self._reason(),
-            model=self._status.model,
-            model_note=self._status.model_note,
-            keys_and_values=self._status.keys_and_values,
-            model_prompts=self._status.model_prompts,
-            model_sampling=self._status.model_sampling,
-            prompt_tokens=self._status.prompt_tokens,
-            tokenizer=digest_of(self._status.tokenizer) if self._status.tokenizer else "",
-            voices=self._status.voices,
-            lines=self._status.lines,
-            stt=self._status.stt,
-            chat_url=self._status.chat_url,
-            slots_total=self._engine.model.step.capacity if self._engine else 0,
-            slots_used=self._engine.used if self._engine else 0,
-            slots_free=self._admission.free() if self._admission else 0,
-            step_p99_ms=self._engine.window.p99_ms() if self._engine else None,
-            outcomes=self._hosts.outcomes(),
-        )
+        told, engine = self._status.told, self._engine
+        measured: dict[str, Any] = {"outcomes": self._hosts.outcomes()}
+        if engine is not None and self._admission is not None:
+            measured |= {
+                "reason": told.reason or self._slowness(engine),
+                "slots_total": engine.model.step.capacity,
+                "slots_used": engine.used,
+                "slots_free": self._admission.free(),
+                "step_p99_ms": engine.window.p99_ms(),
+            }
+        return told.model_copy(update=measured)
 
-    def _reason(self) -> str:
-        if self._engine is not None and self._engine.too_slow and not self._status.reason:
-            return f"steps take {self._engine.window.p99_ms()} ms of 80: no new room is admitted"
-        return self._status.reason
+    def _slowness(self, engine: Engine) -> str:
+        if not engine.too_slow:
+            return ""
+        return f"steps take {engine.window.p99_ms()} ms of 80: no new room is admitted"
 
     def _tell_slowness(self) -> None:
         """Log when rooms are refused because steps take too long, and when they are taken again."""
@@ -133,10 +123,10 @@ class HeartbeatPublisher:
 
     async def _leave_tokenizer(self) -> None:
         """Keep the tokenizer in redis, before a heartbeat names it."""
-        tokenizer = self._status.tokenizer
-        if not tokenizer or not self._status.model_prompts:
+        tokenizer, told = self._status.tokenizer, self._status.told
+        if not tokenizer or not told.model_prompts:
             return
-        key = tokenizer_key(digest_of(tokenizer))
+        key = tokenizer_key(told.tokenizer)
         if not await self._redis.expire(key, TOKENIZER_TTL_S):
             await self._redis.set(key, base64.b64encode(tokenizer), ex=TOKENIZER_TTL_S)
 
@@ -178,7 +168,7 @@ class HeartbeatPublisher:
     async def _end(self) -> None:
         key = heartbeat_key(self._status.worker_id)
         try:
-            if self._status.state == "error":
+            if self._status.told.state == "error":
                 told = self.heartbeat()  # without rooms: these need another host now
                 last = told.model_copy(update={"outcomes": {}}).model_dump_json()
                 await self._redis.set(key, last, px=int(LAST_WORDS_TTL_S * 1000))

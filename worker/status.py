@@ -1,46 +1,55 @@
-"""The state of this worker, for its health endpoint, heartbeat and log."""
+"""What this worker tells of itself, for its health endpoint, heartbeat and log."""
 
 import uuid
+from typing import Any
 
 import structlog
 
-from protocol.heartbeat import SpeechRecognition, WorkerState
-from protocol.sampling import UsualSampling
+from protocol.heartbeat import Heartbeat, SpeechRecognition, WorkerState
+from protocol.prompt import digest_of
+from worker.engine.model import Model
 
 log = structlog.get_logger(__name__)
 
 
 class PublishedStatus:
-    """The worker's state with its reason, and what is known of its model.
-
-    Written on the main loop, read on any thread.
-    """
+    """The heartbeat but for slots and rooms. Written on the main loop, read on any thread."""
 
     def __init__(self, model: str) -> None:
         self.worker_id = f"worker-{uuid.uuid4().hex[:12]}"
-        self.state: WorkerState = "starting"
-        self.reason = ""
-        self.model = model
-        self.model_note = ""
-        self.keys_and_values = ""
-        self.model_prompts = False
-        self.prompt_tokens = 0
+        self.told = Heartbeat(worker_id=self.worker_id, state="starting", model=model)
         self.tokenizer = b""
-        self.model_sampling = UsualSampling()
-        self.voices: tuple[str, ...] = ()
-        self.chat_url = ""
-        self.lines: dict[str, tuple[str, ...]] | None = None
-        self.stt = SpeechRecognition()
+
+    def tell(self, **fields: Any) -> None:
+        """Change fields of the heartbeat."""
+        self.told = self.told.model_copy(update=fields)
 
     def change(self, state: WorkerState, reason: str = "") -> None:
         """Set state and reason, and log them where they differ from before."""
-        if (state, reason) == (self.state, self.reason):
+        if (state, reason) == (self.told.state, self.told.reason):
             return
-        self.state, self.reason = state, reason
+        self.tell(state=state, reason=reason)
         log.info("worker_state", state=state, reason=reason)
 
     def change_stt(self, stt: SpeechRecognition) -> None:
         """Set and log whether people's words are written."""
-        self.stt = stt
+        self.tell(stt=stt)
         tell = log.warning if stt.state == "failed" else log.info
         tell("people_words", state=stt.state, model=stt.model, reason=stt.reason)
+
+    def describe(self, model: Model) -> None:
+        """Set what is known of the loaded model."""
+        self.tokenizer = model.tokenizer
+        self.tell(
+            model=model.name,
+            model_note=model.note,
+            keys_and_values=model.keys_and_values,
+            model_prompts=model.prompts,
+            model_sampling=model.sampling,
+            prompt_tokens=model.prompt_tokens,
+            tokenizer=digest_of(model.tokenizer) if model.tokenizer else "",
+            voices=model.voices,
+            lines=model.repertoire.by_voice if model.repertoire is not None else None,
+        )
+        if model.note:
+            log.info("model_note", note=model.note)

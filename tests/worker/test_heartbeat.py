@@ -29,6 +29,7 @@ from protocol.prompt import TOKENIZER_TTL_S, digest_of, tokenizer_key
 from protocol.room_spec import RoomSpec, persona_specs, spec_key
 from tests.conftest import SettingsFor
 from worker.admission import JobAdmission
+from worker.engine.echo import echo_model
 from worker.health import HealthEndpoint
 from worker.heartbeat import HeartbeatPublisher
 from worker.hosts import OUTCOME_KEPT_S, Hosting, Hosts
@@ -129,7 +130,8 @@ async def test_what_counts_prompts_is_in_redis(
 ) -> None:
     """A worker that follows prompts leaves its tokenizer, again where redis lost it."""
     status = PublishedStatus("pocket")
-    status.model_prompts, status.prompt_tokens, status.tokenizer = True, 211, b"a tokenizer"
+    prompted = replace(echo_model(), prompts=True, prompt_tokens=211, tokenizer=b"a tokenizer")
+    status.describe(prompted)
     beating = HeartbeatPublisher(settings_for(redis_url=redis_url), status, Hosts())
     digest = beating.heartbeat().tokenizer
     kept: list[str] = []

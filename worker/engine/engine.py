@@ -19,6 +19,7 @@ from worker.engine import metrics
 from worker.engine.arrays import Pcm
 from worker.engine.calls import Calls, Command
 from worker.engine.conversation.say import Done
+from worker.engine.gap import Gap
 from worker.engine.model import BatchedStep, Model, StepOut
 from worker.engine.slots import Deliver, Full, Occupant, SlotFailed, Slots
 from worker.engine.tick import Ticks
@@ -55,11 +56,10 @@ class Engine:
         self._ticks = Ticks(model.frame_s)
         self._wake = threading.Condition()
         self._running = False
-        self._work_left = False  # for the next gap
         self._gathered_s = 0.0
-        self._listeners = model.recognition and model.recognition.listeners
-        if self._listeners is not None:
-            self._listeners.wake = self._notify
+        self._gap = Gap(model, self._gap_s, self._fill_hole)
+        if model.recognition is not None:
+            model.recognition.listeners.wake = self._notify
         metrics.SLOTS_USED.set_function(lambda: self.used)
         metrics.SLOTS_FREE.set_function(lambda: self.free)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -157,8 +157,7 @@ class Engine:
                     self._answer(rows)
                 self._change_slots(calls)  # after the step, where they delay no frame
                 self._execute(calls.commands)
-                self._recognise(after_step=bool(rows))
-                self._use_gap()
+                self._use_gap(after_step=bool(rows))
                 faulthandler.cancel_dump_traceback_later()
         except BaseException as error:  # without its engine the worker cannot go on
             faulthandler.cancel_dump_traceback_later()
@@ -180,9 +179,7 @@ class Engine:
                 return True
             if not self._running or self._calls:
                 return False
-            if due_in_s is None and (
-                self._work_left or (self._listeners and self._listeners.waits)
-            ):
+            if due_in_s is None and self._gap.has_work:
                 self._wake.wait(self.model.frame_s)
                 return self._ticks.complete
             self._wake.wait(due_in_s)
@@ -196,31 +193,14 @@ class Engine:
         self._gathered_s = time.monotonic()
         return rows
 
-    def _has_calls(self) -> bool:
-        """Whether a frame or a call waits, which must not wait for the gap. Holds the lock."""
-        return not self._running or bool(self._calls) or self._ticks.is_open
-
     def _notify(self) -> None:
         with self._wake:
             self._wake.notify()
 
-    def _recognise(self, *, after_step: bool) -> None:
-        """Recognise what people said, as far as it ends before the next frames are due."""
-        if self._listeners and not self._listeners.use_gap(self._gap_s) and after_step:
-            metrics.RECOGNITION_PUT_OFF.inc()
-
-    def _use_gap(self) -> None:
-        """Do background work until the next frames are due.
-
-        Once per gap: what is left then did not fit, and asking again would be polling.
-        """
-        gap_s = self._gap_s()
-        if gap_s > 0 and self._fill_hole():
-            gap_s = self._gap_s()
+    def _use_gap(self, *, after_step: bool) -> None:
         try:
-            self._work_left = gap_s <= 0 or self.model.step.work(gap_s)
+            self._gap.use(after_step=after_step)
         except SlotFailed as failed:
-            self._work_left = True
             occupant = self._slots.at(failed.slot)
             if occupant is not None:
                 self._lose(occupant)
@@ -248,7 +228,7 @@ class Engine:
     def _gap_s(self) -> float:
         """Return the seconds until the next frames are due; 0 while a frame or a call waits."""
         with self._wake:
-            if self._has_calls():
+            if not self._running or self._calls or self._ticks.is_open:
                 return 0.0
             since_s = time.monotonic() - self._gathered_s
             if not self._slots.used or since_s > 2 * self.model.frame_s:

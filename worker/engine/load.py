@@ -3,14 +3,15 @@
 Runs once, before the worker registers, on the calling thread.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import psutil
 import torch
 from moshi.models.compression import MimiModel
 from moshi.models.lm import LMModel
 from safetensors import SafetensorError
+from sentencepiece import SentencePieceProcessor
 
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
@@ -22,6 +23,7 @@ from worker.engine.conversation.repertoire import read_repertoire
 from worker.engine.conversation.voices import Voice, longest_of, read_voices, usual_voice
 from worker.engine.echo import echo_model
 from worker.engine.files import pocket
+from worker.engine.files.hub_files import Progress
 from worker.engine.files.model_config import usual_sampling
 from worker.engine.files.model_files import CODEC_NAME, ModelFiles, find_model
 from worker.engine.files.recognisers import kyutais
@@ -43,8 +45,6 @@ from worker.engine.network.unsupported import UnsupportedModel
 from worker.engine.recognition.load import FoundRecogniser, find_recogniser
 from worker.engine.step import MoshiStep
 
-Progress = Callable[[str], None]
-
 REAL_TIME_PARAMETERS = 50_000_000  # a CPU core computes no more in 80 ms
 
 
@@ -61,54 +61,73 @@ def load_model(settings: Settings, progress: Progress) -> Model:
         progress(note)
     device = _device(settings)
     files = find_model(settings.model, progress, most_bytes=_free(device)[1])
-    return _assemble(files, device, settings, progress, note)
-
-
-def _assemble(
-    files: ModelFiles, device: torch.device, settings: Settings, progress: Progress, note: str
-) -> Model:
-    dtype = _dtype(device)
-    if files.config.get("quantize"):
-        _check_quantized(files, on_gpu=device.type == "cuda")
-    bare = bare_lm(files, dtype, settings.context)
-    tokenizer = read_tokenizer(files, bare.text_card)
-    prompted = is_prompted(files.config, read_shapes(*files.lm))
-    usual, lines = usual_sampling(files.name, files.config)
-    for line in lines:
-        progress(line)
     try:
-        mimi = load_codec(files, bare, device)
-        voices: dict[str, Voice] = {}
-        if prompted:
-            voices = read_voices(files.voices, settings.voices_dir, mimi.sample_rate)
-        voice_frames = longest_of(voices, mimi.frame_size) if prompted else None
-        choice, recogniser = _choose_memory(bare, mimi, device, voice_frames, settings, progress)
-        plan = choice.plan
-        slots = plan.slots(settings.capacity)
-        progress(choice.line)
-        progress(f"Memory plan for {plan.line(slots)}")
-        for line in _size_lines(bare, device, dtype):
-            progress(line)
-        lm = load_lm(files, device, dtype, context=settings.context, progress=progress)
-        reading = PromptReading(
-            encode=tokenizer.encode,
-            pieces=pieces_of(lm, tokenizer),
-            prompted=prompted,
-            # Kyutai's own codec, which all its models share
-            released=files.codec.name == CODEC_NAME and files.codec_config is None,
-            voices=voices,
-            budget_bytes=plan.prompts_bytes,
-        )
-        rules = RenewalRules(at_share=settings.renew_at)
-        step = MoshiStep(
-            lm, mimi, slots, reading=reading, rules=rules, usual=usual, stored=choice.stored
-        )
-        # The catalogue's prompts are read now; a session with another prompt waits a moment.
-        personas = load_catalogue(settings.personas_dir).values() if prompted else ()
-        for line in step.warm(personas):
-            progress(line)
+        return _load(_find(files, device, settings), settings, progress, note)
     except (UnsupportedModel, SafetensorError) as error:
         raise InvalidInput(f"MODEL={files.name!r}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class FoundModel:
+    """A model whose files are here and fit each other; its language model is not loaded."""
+
+    files: ModelFiles
+    bare: LMModel  # without weights
+    mimi: MimiModel
+    tokenizer: SentencePieceProcessor
+    voices: Mapping[str, Voice]
+    prompted: bool
+    device: torch.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of its weights there."""
+        return _dtype(self.device)
+
+    def reading(self, lm: LMModel, budget_bytes: int) -> PromptReading:
+        """Return how it reads prompts; their states take so many bytes at most."""
+        return PromptReading(
+            encode=self.tokenizer.encode,
+            pieces=pieces_of(lm, self.tokenizer),
+            prompted=self.prompted,
+            # Kyutai's own codec, which all its models share
+            released=self.files.codec.name == CODEC_NAME and self.files.codec_config is None,
+            voices=self.voices,
+            budget_bytes=budget_bytes,
+        )
+
+
+def _find(files: ModelFiles, device: torch.device, settings: Settings) -> FoundModel:
+    if files.config.get("quantize"):
+        _check_quantized(files, on_gpu=device.type == "cuda")
+    bare = bare_lm(files, _dtype(device), settings.context)
+    tokenizer = read_tokenizer(files, bare.text_card)
+    prompted = is_prompted(files.config, read_shapes(*files.lm))
+    mimi = load_codec(files, bare, device)
+    voices: dict[str, Voice] = {}
+    if prompted:
+        voices = read_voices(files.voices, settings.voices_dir, mimi.sample_rate)
+    return FoundModel(files, bare, mimi, tokenizer, voices, prompted, device)
+
+
+def _load(found: FoundModel, settings: Settings, progress: Progress, note: str) -> Model:
+    files, mimi = found.files, found.mimi
+    usual, lines = usual_sampling(files.name, files.config)
+    choice, recogniser = _choose_memory(found, settings, progress)
+    slots = choice.plan.slots(settings.capacity)
+    plan = f"Memory plan for {choice.plan.line(slots)}"
+    for line in (*lines, choice.line, plan, *_size_lines(found)):
+        progress(line)
+    lm = load_lm(files, found.device, found.dtype, context=settings.context, progress=progress)
+    reading = found.reading(lm, choice.plan.prompts_bytes)
+    rules = RenewalRules(at_share=settings.renew_at)
+    step = MoshiStep(
+        lm, mimi, slots, reading=reading, rules=rules, usual=usual, stored=choice.stored
+    )
+    # The catalogue's prompts are read now; a session with another prompt waits a moment.
+    personas = load_catalogue(settings.personas_dir).values() if found.prompted else ()
+    for line in step.warm(personas):
+        progress(line)
     recognition = recogniser and recogniser.load(slots + SPARE_ROWS, progress)
     progress("Model loaded")
     return Model(
@@ -116,12 +135,12 @@ def _assemble(
         step=step,
         pieces=reading.pieces,
         padding=lm.text_padding_token_id,
-        voices=tuple(voices),
-        repertoire=read_repertoire(files.config, usual_voice(voices) or ""),
-        prompts=prompted,
+        voices=tuple(found.voices),
+        repertoire=read_repertoire(files.config, usual_voice(found.voices) or ""),
+        prompts=found.prompted,
         sampling=usual,
-        prompt_tokens=step.forcing.prompts.most_tokens if prompted else 0,
-        tokenizer=tokenizer.serialized_model_proto(),
+        prompt_tokens=step.forcing.prompts.most_tokens if found.prompted else 0,
+        tokenizer=found.tokenizer.serialized_model_proto(),
         note=note,
         recognition=recognition,
         keys_and_values=choice.line,
@@ -141,19 +160,14 @@ def _with_recognition(model: Model, settings: Settings, progress: Progress) -> M
 
 
 def _choose_memory(
-    lm: LMModel,
-    mimi: MimiModel,
-    device: torch.device,
-    voice_frames: int | None,
-    settings: Settings,
-    progress: Progress,
+    found: FoundModel, settings: Settings, progress: Progress
 ) -> tuple[KvChoice, FoundRecogniser | None]:
     """Choose the type of keys and values, and the recogniser where it fits beside the model."""
-    recogniser = _find_recogniser(settings, device, progress)
-    choice = _choose_kv(lm, mimi, device, voice_frames, settings, recogniser)
+    recogniser = _find_recogniser(settings, found.device, progress)
+    choice = _choose_kv(found, settings, recogniser)
     if recogniser and settings.stt == "auto" and choice.plan.most < (settings.capacity or 1):
         progress(f"{recogniser.files.name} does not fit beside the model; expected a larger GPU")
-        return _choose_kv(lm, mimi, device, voice_frames, settings, None), None
+        return _choose_kv(found, settings, None), None
     return choice, recogniser
 
 
@@ -207,17 +221,14 @@ def _check_quantized(files: ModelFiles, *, on_gpu: bool) -> None:
 
 
 def _choose_kv(
-    lm: LMModel,
-    mimi: MimiModel,
-    device: torch.device,
-    voice_frames: int | None,
-    settings: Settings,
-    recogniser: FoundRecogniser | None,
+    found: FoundModel, settings: Settings, recogniser: FoundRecogniser | None
 ) -> KvChoice:
     """Choose the type of keys and values, with its memory plan."""
-    dtype = _dtype(device)
+    lm, device, dtype = found.bare, found.device, found.dtype
+    voice_frames = longest_of(found.voices, found.mimi.frame_size) if found.prompted else None
     own, in_int8 = (
-        plan_memory(lm, mimi, device, dtype, voice_frames, int8=each) for each in (False, True)
+        plan_memory(lm, found.mimi, device, dtype, voice_frames, int8=each)
+        for each in (False, True)
     )
     if recogniser is not None:
         sizes = recogniser.weights_bytes, recogniser.row_bytes
@@ -260,8 +271,8 @@ def plan_memory(
     return plan.with_lm_states(voice_frames)
 
 
-def _size_lines(lm: LMModel, device: torch.device, dtype: torch.dtype) -> Iterator[str]:
-    parameters = sum(each.numel() for each in lm.parameters())
-    yield f"{parameters / 1e6:.1f} M parameters in {str(dtype).removeprefix('torch.')}"
-    if device.type == "cpu" and parameters > REAL_TIME_PARAMETERS:
+def _size_lines(found: FoundModel) -> Iterator[str]:
+    parameters = sum(each.numel() for each in found.bare.parameters())
+    yield f"{parameters / 1e6:.1f} M parameters in {str(found.dtype).removeprefix('torch.')}"
+    if found.device.type == "cpu" and parameters > REAL_TIME_PARAMETERS:
         yield "This model is too large to keep up on a CPU: expect gaps in every sentence"

@@ -117,6 +117,15 @@ class FloorEvent(_Event):
     reason: str = ""
 
 
+class RecordingEvent(_Event):
+    """The recording of the room has begun or ended; `detail`: why it ended too early. Host."""
+
+    type: Literal["recording"] = "recording"
+    change: Literal["started", "ended"]
+    part: str  # of the session's recording: each host writes one
+    detail: str = ""
+
+
 class WarningEvent(_Event):
     """Something is wrong: `code` for programs, `detail` for people. Host and token service."""
 
@@ -176,6 +185,7 @@ Event = Annotated[
     | ToolEndedEvent
     | MindSaidEvent
     | FloorEvent
+    | RecordingEvent
     | WarningEvent
     | PeopleEvent
     | DispatchedEvent

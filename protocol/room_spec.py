@@ -69,6 +69,7 @@ class RoomSpec(BaseModel):
     owner: str = ""
     opener: str = ""
     transcribe: bool = True  # people's words are written, where the worker can
+    record: bool = False  # sound and words are stored
     max_people: int = Field(default=0, ge=0)  # at once, by LiveKit; 0: no limit
     trace: TraceParent = ""  # of the request that the room was opened by
 

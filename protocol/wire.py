@@ -27,6 +27,8 @@ ATTR_MODEL = "model"
 ATTR_GENERATION = "generation"
 ATTR_AGO_MS = "ago_ms"  # on a stream of a person's words: since the person began to say them
 ATTR_FLOOR = "floor"  # "true" on the persona that has it, in rooms with several
+ATTR_RECORDING = "recording"  # "true" on the first persona while its host records the room
+ATTR_RECORD_CONSENT = "record_consent"  # "true" on a person who has agreed; tokens may set it
 # A request for a token cannot set these.
 OWN_ATTRIBUTES = frozenset(
     {
@@ -37,12 +39,14 @@ OWN_ATTRIBUTES = frozenset(
         ATTR_MODEL,
         ATTR_GENERATION,
         ATTR_FLOOR,
+        ATTR_RECORDING,
     }
 )
 SEGMENT_TOPIC = "transcription"
 TURN_TOPIC = "turn"
 MIND_TOPIC = "mind"  # of events of a mind, in the JSON of `protocol.events`
 
+Consent = Literal["ask", "told"]  # must people agree before they are recorded?
 AgentState = Literal["initializing", "listening", "speaking"]
 
 

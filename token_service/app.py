@@ -17,6 +17,7 @@ from token_service.http import (
     guests,
     operators,
     public,
+    recordings,
     session_personas,
     sessions,
     token,
@@ -29,7 +30,18 @@ from token_service.server.middleware import AnswerHeaders, BodyLimit, HeadAsGet
 from token_service.server.traced import Traced
 from token_service.service import catalogue_of, open_service
 
-ROUTES = (token, sessions, session_personas, events, guests, webhook, chat, public, operators)
+ROUTES = (
+    token,
+    sessions,
+    session_personas,
+    events,
+    guests,
+    recordings,
+    webhook,
+    chat,
+    public,
+    operators,
+)
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -17,7 +17,9 @@ from protocol.config.secret import reveal
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.personas import Catalogue, load_catalogue
+from protocol.room_spec import RoomSpec
 from protocol.seal import Seal
+from protocol.wire import Consent
 from token_service.auth.audit import Audit
 from token_service.auth.authenticator import Authenticator, Credentials, credentials_of
 from token_service.auth.guest_links import GuestLinks
@@ -35,6 +37,7 @@ from token_service.rooms.issued_tokens import SLACK_S, IssuedTokens
 from token_service.rooms.livekit import LiveKitRooms
 from token_service.rooms.livekit_client import LiveKitClient
 from token_service.rooms.reconciler import Reconciler
+from token_service.rooms.recordings import StoredRecordings
 from token_service.rooms.sessions import Sessions
 from token_service.rooms.store import SpecStore
 
@@ -74,17 +77,31 @@ class Service:
         forgotten, prompts = Forgotten(specs, workers, rooms), PromptLimits(redis)
         hold_s, usual = settings.reservation_s, settings.default_persona
         admission = RoomAdmission(
-            catalogue, specs, workers, rooms, events, prompts, limiter, space, hold_s
+            catalogue,
+            specs,
+            workers,
+            rooms,
+            events,
+            prompts,
+            limiter,
+            space,
+            hold_s,
+            settings.may_record,
         )
         imports = DispatchImport(catalogue, usual, specs, rooms, events, workers, prompts)
         dispatcher = Reconciler(specs, workers, rooms, events, passes, imports, forgotten, prompts)
         self.space, self.events, self.workers = space, events, workers
         self.passes, self.forgotten, self.admission = passes, forgotten, admission
         self.dispatcher, self.commands = dispatcher, Commands(redis, workers)
+        self.recordings = StoredRecordings(settings, specs, workers)
         self.chats = Chats(catalogue, prompts, ChatTickets(settings), http)
         self.sessions = Sessions(
             admission, specs, workers, rooms, events, passes, dispatcher, forgotten
         )
+
+    def consent_of(self, spec: RoomSpec) -> Consent | None:
+        """Return how people of a room come to be recorded; None if it is not recorded."""
+        return self.settings.record_consent if spec.record else None
 
 
 def catalogue_of(settings: Settings) -> Catalogue:

@@ -38,6 +38,7 @@ from worker.hosts import Hosts
 from worker.jobs import make_server
 from worker.livekit_private.native_events import native_events
 from worker.livekit_private.native_log import disable_native_log_capture
+from worker.recording.recordings import recordings_of
 from worker.status import PublishedStatus
 from worker.websocket.own_url import own_url
 from worker.websocket.server import ChatServer
@@ -59,6 +60,7 @@ class Worker:
         self.publisher = HeartbeatPublisher(settings, self.status, self.hosts)
         self.events = EventWriter(settings.redis_url)
         self.commands = CommandReceiver(settings.redis_url, self.status.worker_id, self.hosts)
+        self.recordings = recordings_of(settings)
         self.chats = ChatServer(settings, self.status.worker_id)
         self.status.tell(chat_url=own_url(settings) + CHAT_PATH)
         self.health = HealthEndpoint(
@@ -76,7 +78,9 @@ class Worker:
         events = asyncio.create_task(self.events.run(), name="events")
         commands = asyncio.create_task(self.commands.run(), name="commands")
         heartbeats.add_done_callback(_exit_if_failed)  # else all rooms here would be replaced
-        minds = None
+        minds = sweeps = None
+        if self.recordings is not None:
+            sweeps = asyncio.create_task(self.recordings.run(), name="recordings")
         try:
             minds = await asyncio.to_thread(start_minds, self.settings)
             context = self._make_context(await self._load(), minds)
@@ -90,6 +94,9 @@ class Worker:
         finally:
             if minds is not None:
                 await asyncio.to_thread(minds.close)
+            if sweeps is not None and self.recordings is not None:
+                sweeps.cancel()
+                await asyncio.to_thread(self.recordings.close)
             self.publisher.stop()
             self.commands.stop()
             await commands
@@ -129,6 +136,7 @@ class Worker:
             self.hosts,
             changed,
             self.events.emit,
+            self.recordings,
             minds,
         )
         self.chats.attach(context)

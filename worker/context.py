@@ -10,6 +10,7 @@ from worker.admission import JobAdmission
 from worker.engine.engine import Engine
 from worker.hearing.recogniser import Recogniser
 from worker.hosts import Hosts
+from worker.recording.recordings import Recordings
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,4 +22,5 @@ class WorkerContext:
     hosts: Hosts
     changed: Callable[[], None]  # publishes a heartbeat now: slots or rooms have changed
     emit: Callable[[str, Event], None]  # adds an event to a room's stream
+    recordings: Recordings | None = None  # where they have a place
     minds: MindThread | None = None  # where a persona's file defines one

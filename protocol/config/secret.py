@@ -11,7 +11,7 @@ from protocol.config.settings import DEVELOPMENT_KEY, DEVELOPMENT_SECRET, SHORTE
 
 log = structlog.stdlib.get_logger(__name__)
 
-Secret = Literal["livekit_api_secret", "hf_token", "mind_api_key"]
+Secret = Literal["livekit_api_secret", "hf_token", "mind_api_key", "record_s3_secret_key"]
 
 
 def reveal(settings: Settings, secret: Secret, reader: str) -> str:

@@ -182,6 +182,24 @@ class Settings(BaseSettings):
     mind_calls_per_minute: int = Field(default=20, ge=1, le=1000)
     """Calls of the model for one room."""
 
+    # Recordings of sessions that ask for one. Both services need the same values.
+    record_dir: Path | None = None
+    """Folder of recordings. Unset, and without `RECORD_S3_BUCKET`: none can be asked for."""
+    record_consent: Literal["ask", "told"] = "ask"
+    """`ask`: only people who have agreed are recorded; `told`: all, and the page tells them."""
+    record_days: int = Field(default=30, ge=1, le=36_500)
+    """Days after which a recording is deleted."""
+    record_s3_bucket: str = ""
+    """Bucket of S3-compatible storage; `RECORD_DIR` then holds recordings until they are there."""
+    record_s3_endpoint: WebUrl | None = None
+    """Address of that storage. Unset: Amazon's."""
+    record_s3_region: str = "us-east-1"
+    """Region of the bucket."""
+    record_s3_access_key: str = ""
+    """Name of the key to the bucket. Unset: that of the machine's role at Amazon."""
+    record_s3_secret_key: SecretStr | None = None
+    """Secret of that key."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much is logged."""
     log_format: Literal["auto", "console", "json"] = "auto"
@@ -189,6 +207,11 @@ class Settings(BaseSettings):
 
     otel_exporter_otlp_endpoint: WebUrl | None = None
     """Address of an OpenTelemetry collector, as `http://127.0.0.1:4318`. Unset: no traces."""
+
+    @property
+    def may_record(self) -> bool:
+        """Return whether there is a place for recordings."""
+        return self.record_dir is not None or bool(self.record_s3_bucket)
 
     @field_validator("cors_origins", "auth_mode", mode="before")
     @classmethod
@@ -204,6 +227,7 @@ class Settings(BaseSettings):
         "redis_url",
         "jwt_jwks_url",
         "mind_url",
+        "record_s3_endpoint",
         "otel_exporter_otlp_endpoint",
     )
     @classmethod

@@ -20,7 +20,7 @@ from protocol.errors import InvalidInput
 from token_service.auth import api_keys, guest_links
 from token_service.auth.api_keys import ApiKeys
 from token_service.auth.bearers import bearer_of, is_here, is_origin_allowed, is_websocket
-from token_service.auth.callers import ANYONE, Caller
+from token_service.auth.callers import ANYONE, STRANGERS, Caller
 from token_service.auth.guest_links import GuestLinks
 from token_service.auth.jwt_users import JwtUsers, UnknownKey
 from token_service.auth.person_tokens import PersonTokens
@@ -60,7 +60,7 @@ class Authenticator:
         elif self._is_own(request, address):
             return replace(ANYONE, address=address)
         elif "open" in self._modes:
-            found = replace(ANYONE, is_stranger=True)
+            found = replace(ANYONE, scopes=STRANGERS, is_stranger=True)
         else:
             limiter = self._limiter
             await (limiter.failed(address) if bearer else limiter.without_bearer(address))

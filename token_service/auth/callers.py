@@ -19,6 +19,7 @@ class Scope(StrEnum):
     TALK = "talk"  # mint tokens, open sessions
     MANAGE = "manage"  # change and end them, invite guests, revoke tokens
     OBSERVE = "observe"  # list and follow them, status, metrics
+    RECORD = "record"  # have them recorded; list, read and delete the recordings
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Caller:
 
 
 ANYONE = Caller("anyone")
+STRANGERS = frozenset(Scope) - {Scope.RECORD}  # the scopes of `ANYONE` from another machine
 
 
 def network_of(address: str) -> str:

@@ -45,6 +45,7 @@ def _with_scope(scope: Scope) -> Callable[[Caller], Coroutine[Any, Any, Caller]]
 
 Talker = Annotated[Caller, Security(_with_scope(Scope.TALK), scopes=[Scope.TALK])]
 Manager = Annotated[Caller, Security(_with_scope(Scope.MANAGE), scopes=[Scope.MANAGE])]
+Recordist = Annotated[Caller, Security(_with_scope(Scope.RECORD), scopes=[Scope.RECORD])]
 Observer = Annotated[Caller, Security(_with_scope(Scope.OBSERVE), scopes=[Scope.OBSERVE])]
 
 

@@ -12,7 +12,7 @@ from protocol.commands import LINE_LIMIT
 from protocol.personas import PERSONAS_PER_ROOM, Catalogue, Greeting, Persona
 from protocol.sampling import Sampling
 from protocol.text import Clean
-from token_service.http.token_request import TRANSCRIBE, Named, fresh_name, not_an_agents
+from token_service.http.token_request import RECORD, TRANSCRIBE, Named, fresh_name, not_an_agents
 from token_service.rooms.persona_request import chosen_personas
 
 Identity = Annotated[Named, AfterValidator(not_an_agents)]
@@ -83,6 +83,10 @@ class SessionRequest(Body):
     )
 
     transcribe: bool = Field(default=True, description=TRANSCRIBE)
+    record: bool = Field(default=False, description=RECORD)
+    record_consent: bool = Field(
+        default=False, description="Whether the first participant has agreed to be recorded."
+    )
 
     def chosen(self, catalogue: Catalogue, default: str) -> tuple[Persona, ...]:
         """Return the personas. Raises `InvalidInput` that names field, value and choices."""

@@ -4,14 +4,17 @@ from http import HTTPStatus
 
 import structlog
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from protocol import wire
 from protocol.room_spec import RoomSpec
+from protocol.wire import Consent
 from token_service import metrics
 from token_service.auth.grants import Participant
 from token_service.errors import REFUSALS, Refused
 from token_service.http.access import CountedRoute, Manager, Observer, Talker
 from token_service.http.session_request import SessionRequest
+from token_service.http.token_request import RECORDING
 from token_service.rooms.admission import AdmissionRequest
 from token_service.rooms.forgotten import LiveKitForgot
 from token_service.rooms.session_view import (
@@ -40,6 +43,7 @@ class OpenedSession(BaseModel):
     token_id: str
     state: SessionState
     waiting: Why | None
+    recording: Consent | None = Field(description=RECORDING)
     personas: list[PersonaView]
 
 
@@ -65,13 +69,14 @@ async def open_session(
         asked.wait,
         asked.max_people or 0,
         asked.transcribe,
+        asked.record,
     )
     spec = await service.admission.admit(request)
     metrics.SESSIONS.labels("opened").inc()
     log.info("session_opened", session=spec.session, personas=len(spec.personas))
-    token, token_id = await service.passes.mint(
-        Participant(spec.room, spec.opener, asked.name), spec
-    )
+    agreed = {wire.ATTR_RECORD_CONSENT: "true"} if asked.record_consent else {}
+    person = Participant(spec.room, spec.opener, asked.name, attributes=agreed)
+    token, token_id = await service.passes.mint(person, spec)
     service.audit.write(
         "session_opened",
         caller,
@@ -80,6 +85,8 @@ async def open_session(
         identity=spec.opener,
         token_id=token_id,
     )
+    if asked.record and spec.record:
+        service.audit.write("recording_asked", caller, session=spec.session, room=spec.room)
     view = await service.sessions.view(spec)
     return OpenedSession(
         id=spec.session,
@@ -90,6 +97,7 @@ async def open_session(
         token_id=token_id,
         state=view.state,
         waiting=view.waiting,
+        recording=service.consent_of(spec),
         personas=view.personas,
     )
 

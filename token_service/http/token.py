@@ -8,12 +8,13 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from protocol.errors import InvalidInput
+from protocol.wire import Consent
 from token_service import metrics
 from token_service.auth.callers import Caller, GuestPass
 from token_service.auth.grants import Participant
 from token_service.errors import REFUSALS, Refused, bad_bearer
 from token_service.http.access import CountedRoute, Talker
-from token_service.http.token_request import TokenRequest, fresh_name
+from token_service.http.token_request import RECORDING, TokenRequest, fresh_name
 from token_service.rooms.admission import AdmissionRequest
 from token_service.service import OpenService, Service
 
@@ -36,6 +37,7 @@ class TokenAnswer(BaseModel):
     participant_token: str
     room_name: str
     participant_name: str
+    recording: Consent | None = Field(default=None, description=RECORDING)
     unknown_fields: list[str] | None = Field(
         default=None, description="Fields of the request that changed nothing, if there are any."
     )
@@ -73,7 +75,9 @@ async def _admit(service: Service, caller: Caller, asked: TokenRequest) -> Token
         if await service.passes.is_link_revoked(caller.guest):
             raise bad_bearer()
         person = _guest(caller.guest, asked)
-    request = AdmissionRequest(person.room, personas, caller, transcribe=asked.transcribe)
+    request = AdmissionRequest(
+        person.room, personas, caller, transcribe=asked.transcribe, record=asked.record
+    )
     spec = await service.admission.admit(request)
     await service.admission.check_people(spec, person.identity)
     token, token_id = await service.passes.mint(person, spec, caller.guest)
@@ -86,11 +90,14 @@ async def _admit(service: Service, caller: Caller, asked: TokenRequest) -> Token
         identity=person.identity,
         token_id=token_id,
     )
+    if asked.record and spec.record:
+        service.audit.write("recording_asked", caller, session=spec.session, room=spec.room)
     return TokenAnswer(
         server_url=service.settings.livekit_public_url,
         participant_token=token,
         room_name=person.room,
         participant_name=person.name,
+        recording=service.consent_of(spec),
         unknown_fields=asked.unknown_fields or None,
     )
 

@@ -25,6 +25,11 @@ METADATA_BYTES = 4096
 ATTRIBUTES_BYTES = 4096
 NAMED_FIELDS = 8  # of the unknown ones
 NAMED_CHARACTERS = 80
+RECORD = "Whether sound and words are stored; needs the scope `record`. As `transcribe`."
+RECORDING = (
+    "Whether the room is recorded: `ask`, people with the attribute `record_consent` of `true`; "
+    "`told`, all people. Else missing or null."
+)
 TRANSCRIBE = "Whether people's words are recognized and written. The room's first request decides."
 
 
@@ -131,6 +136,7 @@ class TokenRequest(Message):
     )
     room_config: RoomConfig = RoomConfig()
     transcribe: bool = Field(default=True, description=TRANSCRIBE)
+    record: bool = Field(default=False, description=RECORD)
 
     @classmethod
     def from_body(cls, body: bytes) -> Self:

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from protocol.config import tracing
 from protocol.personas import Catalogue, Persona
 from protocol.room_spec import RoomSpec, fresh_id, persona_specs
-from token_service.auth.callers import ANYONE, Caller
+from token_service.auth.callers import ANYONE, Caller, Scope
 from token_service.auth.rate_limit import RateLimiter
 from token_service.errors import Refused, Unavailable, full, over
 from token_service.fleet.fleet import Fleet
@@ -23,6 +23,7 @@ from token_service.fleet.scheduler import may_hold, reserve, reserve_more
 from token_service.fleet.space import Space
 from token_service.rooms.events import EventStore
 from token_service.rooms.livekit import LiveKitRooms
+from token_service.rooms.recordings import recording_off
 from token_service.rooms.store import SpecChanged, SpecStore
 
 ATTEMPTS = 8  # of requests for one room at the same moment, each of which changes it
@@ -40,6 +41,7 @@ class AdmissionRequest:
     wait: bool = False
     max_people: int = 0  # at once; 0: no limit
     transcribe: bool = True
+    record: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +57,19 @@ class RoomAdmission:
     limiter: RateLimiter
     space: Space
     hold_s: float
+    may_record: bool = False
 
     async def admit(self, request: AdmissionRequest) -> RoomSpec:
         """Return the spec that holds for the room: the one that stands, or a new one.
 
         Raises `InvalidInput` for a voice or a prompt that no worker can take, `Unavailable` where
-        no worker has free slots, `Refused` for another caller's room or one with another session.
+        no worker has free slots, `Refused` for another caller's room or one with another session,
+        and for a recording without the scope or without a place.
         """
+        if request.record:
+            request.caller.require(Scope.RECORD)
+            if not self.may_record:
+                raise recording_off()
         for _ in range(ATTEMPTS):
             standing = await self.specs.read(request.room)
             await self._check_owner(request, standing)
@@ -133,6 +141,7 @@ class RoomAdmission:
             opener=request.opener,
             max_people=request.max_people,
             transcribe=request.transcribe,
+            record=request.record,
             trace=tracing.current(),
         )
         await self.limiter.written(request.caller, len(spec.model_dump_json().encode()))

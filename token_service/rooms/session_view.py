@@ -82,6 +82,7 @@ class SessionView(BaseModel):
     personas: list[PersonaView]
     people: list[PersonView]
     people_known: bool
+    recorded: bool
     turns: TurnFigures
 
 

@@ -133,6 +133,7 @@ class Sessions:
             personas=[persona_view(each, inside) for each in spec.personas],
             people=people,
             people_known=not forgotten,
+            recorded=spec.record,
             turns=turn_figures(turns),
         )
 

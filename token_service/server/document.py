@@ -27,6 +27,7 @@ your choice; the session's other paths change it while people talk. An error is 
 TAGS = [
     {"name": "token", "description": "LiveKit's token endpoint: a participant's way into a room."},
     {"name": "sessions", "description": "Rooms with an owner: personas, people, events, an end."},
+    {"name": "recordings", "description": "Sound and words of sessions that were recorded."},
     {"name": "status", "description": "The service, its workers, personas and voices."},
     {"name": "livekit", "description": "Webhooks of LiveKit."},
 ]

@@ -30,6 +30,7 @@ from worker.room.chat import Chat, typed_line
 from worker.room.mind_connection import MindConnection
 from worker.room.people_words import PeopleWords
 from worker.room.personas import RoomPersonas
+from worker.room.recorder import Recorder
 from worker.sound.activity import PeopleSpeech
 from worker.sound.audience import is_person
 from worker.sound.ears import Ears
@@ -54,6 +55,7 @@ class Host:
         self._empty_timer: asyncio.TimerHandle | None = None
         self._personas: RoomPersonas | None = None  # once all have joined
         self._mind: MindConnection | None = None
+        self._recorder: Recorder | None = None
         self._joined = asyncio.Event()
         self._chat: Chat | None = None
         self._tasks = BackgroundTasks("host", spec.room)
@@ -116,6 +118,8 @@ class Host:
             self._mind = MindConnection(
                 context.minds, self._spec, room, personas, self._emit, self._chat.cannot_read
             )
+        if self._spec.record:
+            self._recorder = Recorder(room, self._spec, context.recordings, self._emit)
         ears = Ears(room)
         speech = PeopleSpeech(self._on_people_started, self._on_people_ended)
         words = PeopleWords(
@@ -147,6 +151,8 @@ class Host:
             await ears.aclose()
             await speech.aclose()
             await words.aclose()
+            if self._recorder is not None:
+                self._recorder.close()
 
     async def _tick(
         self, ears: Ears, speech: PeopleSpeech, personas: RoomPersonas, words: PeopleWords
@@ -159,6 +165,8 @@ class Host:
             speech.push(people)
             personas.tick(people, speech.is_active)
             words.tick(ears.spoken)
+            if self._recorder is not None:
+                self._recorder.tick(ears.spoken, personas.take_recorded())
 
     def _leave(self, reason: str) -> None:
         if not self._leave_reason.done():
@@ -208,6 +216,8 @@ class Host:
         self._context.emit(self._spec.room, event)
         if self._mind is not None:
             self._mind.take(event)
+        if self._recorder is not None:
+            self._recorder.take(event)
 
     def _update_empty_timer(self) -> int:
         """Leave after a while if the room has no people; return how many it has."""

@@ -24,6 +24,7 @@ from worker.room.lines import Line, LineQueue
 from worker.room.reporter import PersonaReporter
 from worker.room.words import SegmentUpdate, Words
 from worker.sound.activity import TurnTimer, VoiceActivity
+from worker.sound.ring import Ring
 from worker.sound.voice import Voice
 
 SILENT = PersonaFrame(wants_to_speak=False, is_sounding=False)
@@ -67,6 +68,7 @@ class RoomPersona:
         )
         self._tasks = BackgroundTasks("persona", spec.name)
         self._sound: Pcm | None = None  # since the last tick
+        self._to_record = Ring()  # every frame, also where two come in one tick
         self._new_frame: SlotFrame | None = None  # since the last tick
         self._floor_frame = SILENT
         self._is_muted = False
@@ -98,6 +100,10 @@ class RoomPersona:
         """Return what the persona said since the last tick, `[1920]` float32."""
         sound, self._sound = self._sound, None
         return sound
+
+    def take_recorded(self) -> Pcm | None:
+        """Return the frame to record in this tick, `[1920]` float32."""
+        return self._to_record.take()
 
     def floor_frame(self) -> PersonaFrame:
         """Return what the persona does in this tick; a late frame counts as unchanged."""
@@ -193,6 +199,7 @@ class RoomPersona:
 
     def _handle_frame(self, frame: SlotFrame) -> None:
         self._sound, self._new_frame = frame.pcm, frame
+        self._to_record.put(frame.pcm)
         self._voice.play(frame.pcm)
         self._report_words(self._words.feed(frame.text, frame.index))
         if self._activity.push(frame.pcm):

@@ -143,6 +143,11 @@ class RoomPersonas:
         for persona, pcm in zip(present, heard, strict=True):
             persona.push_frame(pcm)
 
+    def take_recorded(self) -> list[Pcm]:
+        """Return the personas' frames to record in this tick, each `[1920]` float32."""
+        frames = [persona.take_recorded() for persona in self.present]
+        return [frame for frame in frames if frame is not None]
+
     def on_typed_line(self, text: str) -> None:
         """Take a line that a person typed: the persona that it names last may speak first."""
         self._floor.person_took_part()

@@ -1,0 +1,71 @@
+"""The names of recordings. Pure.
+
+A session has a part for each host that recorded it, usually one. A part is three files: the sound
+(people left, personas right), and the words as JSON and as WebVTT, by the same clock. Their keys
+begin with a hash of the session's owner, so that one caller's recordings are one folder.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+SOUND, WORDS, CAPTIONS = "ogg", "json", "vtt"
+MEDIA_TYPES: Final = {
+    SOUND: "audio/ogg; codecs=opus",
+    WORDS: "application/json",
+    CAPTIONS: "text/vtt; charset=utf-8",
+}
+STARTED_FORMAT = "%Y%m%dT%H%M%SZ"
+SESSION = r"[a-z0-9]{1,32}"
+FILE = rf"\d{{8}}T\d{{6}}Z-\d{{1,9}}\.({'|'.join(MEDIA_TYPES)})"
+_KEY = re.compile(rf"(?P<folder>[0-9a-f]{{16}}/{SESSION})/(?P<file>{FILE})")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PartName:
+    """One part of a session's recording. `folder`: that of the session, below the owner's."""
+
+    folder: str
+    part: str
+
+    @property
+    def session(self) -> str:
+        """Return the session's id."""
+        return self.folder.partition("/")[2]
+
+    @property
+    def started_s(self) -> float:
+        """Return when the part began, in seconds of the epoch."""
+        started = datetime.strptime(self.part.partition("-")[0], STARTED_FORMAT)
+        return started.replace(tzinfo=UTC).timestamp()
+
+    def key(self, kind: str) -> str:
+        """Return the key of one of the part's files."""
+        return f"{self.folder}/{self.part}.{kind}"
+
+
+def owner_folder(owner: str) -> str:
+    """Return the folder of one owner's recordings: owners' names may be long or have slashes."""
+    return hashlib.sha256(owner.encode()).hexdigest()[:16]
+
+
+def session_folder(owner: str, session: str) -> str:
+    """Return the folder of one session's recording."""
+    return f"{owner_folder(owner)}/{session}"
+
+
+def new_part(owner: str, session: str, generation: int, started_s: float) -> PartName:
+    """Return the name of the part that a host of this generation writes."""
+    started = datetime.fromtimestamp(started_s, UTC).strftime(STARTED_FORMAT)
+    return PartName(session_folder(owner, session), f"{started}-{generation}")
+
+
+def read_key(key: str) -> tuple[PartName, str] | None:
+    """Return the part and the kind of file that a key names; None for a file that is not ours."""
+    found = _KEY.fullmatch(key)
+    if found is None:
+        return None
+    part, _, kind = found["file"].rpartition(".")
+    return PartName(found["folder"], part), kind

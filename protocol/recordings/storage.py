@@ -1,0 +1,146 @@
+"""Stored recordings: in a folder, or in a bucket of S3-compatible storage, by the same calls.
+
+Every call raises `StorageAway` where the storage fails or does not answer. Files that are not ours
+are neither listed nor deleted.
+"""
+
+from collections.abc import AsyncGenerator, Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, S3Store
+
+from protocol.config.secret import reveal
+from protocol.config.settings import Settings
+from protocol.errors import InvalidInput
+from protocol.recordings.names import PartName, owner_folder, read_key, session_folder
+
+if TYPE_CHECKING:  # not there at run time
+    from obstore import BytesStream, ObjectMeta
+    from obstore.store import S3Config
+
+DAY_S = 86_400.0
+CHUNK_BYTES = 256 * 1024
+RETRIES, RETRY_WITHIN = 2, timedelta(seconds=10)
+
+
+class StorageAway(Exception):
+    """The storage fails or does not answer; the text has its own words, for the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """One part of a recording: the size of each of its files, and when the last one changed."""
+
+    name: PartName
+    sizes: dict[str, int]  # by the kind of file
+    changed_s: float  # epoch
+
+
+class RecordingStorage:
+    """Lists, reads, uploads and deletes recordings. May be used from any thread."""
+
+    def __init__(self, store: LocalStore | S3Store) -> None:
+        self._store = store
+
+    async def of(self, owner: str, session: str = "") -> list[StoredPart]:
+        """Return the parts of an owner's recordings, or of one session's, the oldest first."""
+        prefix = session_folder(owner, session) if session else owner_folder(owner)
+        with _failures():
+            found = await obstore.list(self._store, prefix).collect_async()
+        return _parts(map(_file, found))
+
+    async def read(self, key: str) -> AsyncGenerator[bytes] | None:
+        """Return the bytes of a file in chunks; None if there is no such file."""
+        with _failures():
+            try:
+                found = await obstore.get_async(self._store, key)
+            except FileNotFoundError:
+                return None
+        return _chunks(found.stream(CHUNK_BYTES))
+
+    async def delete(self, parts: Iterable[StoredPart]) -> None:
+        """Delete parts of recordings."""
+        if keys := [part.name.key(kind) for part in parts for kind in part.sizes]:
+            with _failures():
+                await obstore.delete_async(self._store, keys)
+
+    def upload(self, key: str, path: Path) -> None:
+        """Store a file under a key, in place of the one that is there."""
+        with _failures():
+            obstore.put(self._store, key, path)
+
+    def delete_expired(self, days: int, now_s: float) -> list[PartName]:
+        """Delete the parts that have not changed for some days, and return their names."""
+        with _failures():
+            found = obstore.list(self._store).collect()
+            stored = _parts(map(_file, found))
+            old = [part for part in stored if part.changed_s < now_s - days * DAY_S]
+            if keys := [part.name.key(kind) for part in old for kind in part.sizes]:
+                obstore.delete(self._store, keys)
+        return [part.name for part in old]
+
+
+def open_storage(settings: Settings) -> RecordingStorage:
+    """Open the bucket or the folder. Connects to nothing. Raises `InvalidInput`."""
+    try:
+        if settings.record_s3_bucket:
+            return RecordingStorage(_bucket(settings))
+        folder = settings.record_dir
+        assert folder is not None, "asked only where `may_record`"
+        return RecordingStorage(LocalStore(folder, mkdir=True, automatic_cleanup=True))
+    except (BaseError, OSError, ValueError) as error:
+        place = "RECORD_S3_BUCKET" if settings.record_s3_bucket else "RECORD_DIR"
+        raise InvalidInput(f"{place}: {error!s:.300}") from error
+
+
+def _bucket(settings: Settings) -> S3Store:
+    config: S3Config = {"region": settings.record_s3_region}
+    if settings.record_s3_endpoint:
+        config["endpoint"] = settings.record_s3_endpoint
+    if settings.record_s3_access_key:
+        config["access_key_id"] = settings.record_s3_access_key
+        config["secret_access_key"] = reveal(settings, "record_s3_secret_key", "recordings")
+    return S3Store(
+        settings.record_s3_bucket,
+        config=config,
+        client_options={"allow_http": True},  # only where RECORD_S3_ENDPOINT is http
+        retry_config={"max_retries": RETRIES, "retry_timeout": RETRY_WITHIN},
+    )
+
+
+def _parts(files: Iterable[tuple[str, int, float]]) -> list[StoredPart]:
+    """Return the parts that files belong to: keys, sizes, times of change."""
+    parts: dict[PartName, StoredPart] = {}
+    for key, size, changed_s in files:
+        if (ours := read_key(key)) is None:
+            continue
+        name, kind = ours
+        known = parts.get(name, StoredPart(name, {}, 0.0))
+        sizes = known.sizes | {kind: size}
+        parts[name] = StoredPart(name, sizes, max(known.changed_s, changed_s))
+    return sorted(parts.values(), key=lambda part: part.name)
+
+
+def _file(found: "ObjectMeta") -> tuple[str, int, float]:
+    return found["path"], found["size"], found["last_modified"].timestamp()
+
+
+async def _chunks(stream: "BytesStream") -> AsyncGenerator[bytes]:
+    with _failures():
+        async for chunk in stream:
+            yield bytes(chunk)
+
+
+@contextmanager
+def _failures() -> Generator[None]:
+    """Raise `StorageAway` for what the storage raises."""
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        raise StorageAway(f"{type(error).__name__}: {error!s:.300}") from error

@@ -1,0 +1,126 @@
+"""One part of a recording: what is in its files while it is written, at its end, on a full disk."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from protocol.recordings.names import PartName, new_part
+from tests.worker.recording.listening import channels, found_at_s
+from worker.engine.arrays import Pcm
+from worker.recording import part as part_module
+from worker.recording.mix import RoomFrame
+from worker.recording.part import PartWriter
+from worker.recording.transcript import Segment
+
+NAME = new_part("anyone", "5e55", 1, 1_800_000_000.0)
+FRAMES = 50  # 4 s
+
+
+def noise(seed: int, frames: int, rate_hz: int) -> Pcm:
+    """Return noise below 4 kHz, which Opus keeps, unlike any other seed's."""
+    spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(frames * rate_hz * 8 // 100))
+    spectrum[int(len(spectrum) * 4000 / (rate_hz / 2)) :] = 0
+    wave = np.fft.irfft(spectrum)
+    return (0.2 * wave / wave.std()).astype(np.float32)
+
+
+class Outcome:
+    """What a part has told."""
+
+    def __init__(self) -> None:
+        self.started = threading.Event()
+        self.reasons: list[str] = []
+
+
+@contextmanager
+def writing(folder: Path, name: PartName = NAME) -> Generator[tuple[PartWriter, Outcome]]:
+    """Write a part; end it."""
+    outcome = Outcome()
+    part = PartWriter(
+        folder, name, {"session": "5e55"}, outcome.started.set, outcome.reasons.append
+    )
+    part.start()
+    try:
+        yield part, outcome
+    finally:
+        part.close()
+        part.join(20.0)
+        assert not part.is_open()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    deadline_s = time.monotonic() + 20.0
+    while not holds():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+
+
+def test_each_is_found_again_in_its_channel(tmp_path: Path) -> None:
+    """Two people are left, two personas right, each at the time of its frames, and nowhere else."""
+    people = {1: 5, 2: 25}  # seed → first frame
+    voices = {3: 10, 4: 30}
+    heard = {seed: noise(seed, 10, 48_000).reshape(10, 3840) for seed in people}
+    said = {seed: noise(seed, 10, 24_000).reshape(10, 1920) for seed in voices}
+    with writing(tmp_path) as (part, outcome):
+        for tick in range(FRAMES):
+            left = [heard[each][tick - at] for each, at in people.items() if 0 <= tick - at < 10]
+            right = [said[each][tick - at] for each, at in voices.items() if 0 <= tick - at < 10]
+            part.put(RoomFrame(tuple(left), tuple(right)))
+    assert outcome.started.is_set() and not outcome.reasons
+    left_right = channels(tmp_path / NAME.key("ogg"))
+    assert left_right.shape == (2, FRAMES * 3840)
+    for seed, at in (people | voices).items():
+        sound = heard[seed].reshape(-1) if seed in people else np.repeat(said[seed].reshape(-1), 2)
+        own, other = left_right if seed in people else left_right[::-1]
+        found_s, likeness = found_at_s(sound, own)
+        assert abs(found_s - at * 0.08) < 0.01
+        assert likeness > 0.8 > 0.1 > found_at_s(sound, other)[1]
+
+
+def test_a_crash_loses_two_seconds_at_most(tmp_path: Path) -> None:
+    """All that was handed over can be played, but for less than a second, while it is written."""
+    with writing(tmp_path) as (part, _):
+        for _ in range(FRAMES):
+            part.put(RoomFrame((), (noise(1, 1, 24_000),)))
+        part.add(Segment(0.5, 1.0, "agent-chef", "Chef", "chef", "Dinner"))
+        captions = tmp_path / NAME.key("vtt")
+        until(lambda: captions.exists() and "Dinner" in captions.read_text())
+        now = channels(tmp_path / NAME.key("ogg"))
+        words = json.loads((tmp_path / NAME.key("json")).read_text())
+    assert now.shape[1] / 48_000 > FRAMES * 0.08 - 1.0
+    assert [each["text"] for each in words["segments"]] == ["Dinner"]
+
+
+def test_files_are_the_owners_alone(tmp_path: Path) -> None:
+    """No other account of the machine reads a recording."""
+    with writing(tmp_path) as (_, outcome):
+        assert outcome.started.wait(20.0)
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / NAME.folder).iterdir()}
+    assert modes == {0o600}
+
+
+def test_a_full_disk_ends_the_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's own refusal, by /dev/full, ends the part with its reason."""
+    monkeypatch.setattr(part_module, "_private", lambda *_: os.open("/dev/full", os.O_WRONLY))
+    with writing(tmp_path) as (part, outcome):
+        part.put(RoomFrame((), (noise(1, 1, 24_000),)))
+        until(lambda: bool(outcome.reasons))
+    assert outcome.reasons == ["No space left on device"]
+
+
+def test_a_recording_that_is_deleted_as_it_ends_stays_deleted(tmp_path: Path) -> None:
+    """The last words are not written beside a sound that is gone."""
+    with writing(tmp_path) as (part, outcome):
+        assert outcome.started.wait(20.0)
+        for kind in ("ogg", "json", "vtt"):
+            (tmp_path / NAME.key(kind)).unlink()
+        part.add(Segment(0.5, 1.0, "ann", "Ann", "", "Hello"))
+    assert not list((tmp_path / NAME.folder).iterdir())

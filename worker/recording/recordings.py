@@ -1,0 +1,95 @@
+"""The recordings of a worker: opens parts, uploads them, deletes what has expired.
+
+`RECORD_DIR` alone: parts are written where they stay. With a bucket the folder holds them until
+they are uploaded.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import structlog
+
+from protocol.config.settings import Settings
+from protocol.recordings.names import PartName
+from protocol.recordings.storage import RecordingStorage, StorageAway, open_storage
+from worker.recording.part import PartWriter
+from worker.recording.uploads import Uploads
+
+log = structlog.get_logger(__name__)
+
+SWEEP_EVERY_S = 3600.0
+CLOSE_WITHIN_S = 10.0
+
+
+class Recordings:
+    """Opens the parts of a worker's rooms. `open` may be called from any thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        storage: RecordingStorage | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Open the folder or the bucket. Raises `InvalidInput`."""
+        self.consent = settings.record_consent
+        self._days, self._clock = settings.record_days, clock
+        self._folder = settings.record_dir or settings.cache_dir / "recordings"
+        self._storage = storage or open_storage(settings)
+        self._uploads: Uploads | None = None
+        if settings.record_s3_bucket:
+            self._uploads = Uploads(self._folder, self._storage)
+        self._parts: list[PartWriter] = []
+        self._lock = threading.Lock()
+
+    def open(
+        self,
+        name: PartName,
+        about: dict[str, Any],
+        on_started: Callable[[], None],
+        on_failed: Callable[[str], None],
+    ) -> PartWriter:
+        """Start to write a part. The callbacks come from its thread."""
+
+        part = PartWriter(self._folder, name, about, on_started, on_failed)
+        if (uploads := self._uploads) is not None:
+            part.on_written = partial(uploads.grown, name)
+            part.on_ended = partial(uploads.finish, name)
+        with self._lock:
+            self._parts = [each for each in self._parts if each.is_open()]
+            part.start()
+            self._parts.append(part)
+        return part
+
+    async def run(self) -> None:
+        """Delete what has expired, and upload what was left behind, now and each hour."""
+        while True:
+            await asyncio.to_thread(self.sweep)
+            await asyncio.sleep(SWEEP_EVERY_S)
+
+    def sweep(self) -> None:
+        """Upload what was left behind, and delete what has expired."""
+        if self._uploads is not None:
+            self._uploads.upload_all_left()
+        try:
+            for name in self._storage.delete_expired(self._days, self._clock()):
+                log.info("recording_expired", session=name.session, part=name.part)
+        except StorageAway as error:
+            log.warning("recordings_not_swept", reason=str(error))
+
+    def close(self) -> None:
+        """Wait for the parts that end, and for their uploads."""
+        for part in self._parts:
+            part.close()
+        for part in self._parts:
+            part.join(CLOSE_WITHIN_S)
+        if self._uploads is not None:
+            self._uploads.close()
+
+
+def recordings_of(settings: Settings) -> Recordings | None:
+    """Return the recordings, if there is a place for them. Raises `InvalidInput`."""
+    return Recordings(settings) if settings.may_record else None

@@ -1,0 +1,114 @@
+"""Brings the files of parts into S3-compatible storage, whole and again as they grow.
+
+Object storage cannot append. A part is uploaded at its end, and while it is written whenever it is
+twice as old as at the last time, at the latest every five minutes: an hour is uploaded some ten
+times over. Uploads that fail are tried again each hour. What a process left behind that ended in
+the middle is uploaded by the next one that finds the folder: the sound file's lock tells whether a
+part is still being written.
+"""
+
+import fcntl
+import threading
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from protocol.recordings.names import MEDIA_TYPES, SOUND, PartName, read_key
+from protocol.recordings.storage import RecordingStorage, StorageAway
+
+log = structlog.get_logger(__name__)
+
+FIRST_S, MOST_S = 30.0, 300.0  # between two uploads of one part
+AT_ONCE = 4
+
+
+class Uploads:
+    """The uploads of one process. May be used from any thread."""
+
+    def __init__(
+        self,
+        folder: Path,
+        storage: RecordingStorage,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder, self._storage, self._clock = folder, storage, clock
+        self._threads = ThreadPoolExecutor(AT_ONCE, "upload")
+        self._due: dict[PartName, tuple[float, float]] = {}  # when, and how long after the last
+        self._running: dict[PartName, Future[None]] = {}
+        self._lock = threading.Lock()
+
+    def grown(self, part: PartName) -> None:
+        """Upload a part that is being written, if its time has come."""
+        with self._lock:
+            now_s = self._clock()
+            due_s, pause_s = self._due.setdefault(part, (now_s + FIRST_S, FIRST_S))
+            if now_s < due_s or part in self._running:
+                return
+            pause_s = min(2 * pause_s, MOST_S)
+            self._due[part] = now_s + pause_s, pause_s
+            self._running[part] = self._threads.submit(self._upload_grown, part)
+
+    def finish(self, part: PartName) -> None:
+        """Upload a part that its writer holds and has ended, and delete its local files."""
+        with self._lock:
+            self._due.pop(part, None)
+            running = self._running.get(part)
+        if running is not None:  # it would put its older state in place of the last one
+            running.result()
+        self._move(part)
+
+    def upload_all_left(self) -> None:
+        """Upload every part in the folder that no process writes any more."""
+        for path in sorted(self._folder.glob(f"*/*/*.{SOUND}")):
+            ours = read_key(path.relative_to(self._folder).as_posix())
+            if ours is not None:
+                with _unwritten(path) as is_unwritten:
+                    if is_unwritten:
+                        self._move(ours[0])
+
+    def close(self) -> None:
+        """Wait for the uploads that have been asked for."""
+        self._threads.shutdown()
+
+    def _upload_grown(self, part: PartName) -> None:
+        self._upload(part)
+        with self._lock:
+            self._running.pop(part, None)
+
+    def _move(self, part: PartName) -> None:
+        if self._upload(part):
+            for kind in MEDIA_TYPES:
+                (self._folder / part.key(kind)).unlink(missing_ok=True)
+
+    def _upload(self, part: PartName) -> bool:
+        """Upload the files of a part; return whether all are there."""
+        try:
+            for kind in MEDIA_TYPES:
+                path = self._folder / part.key(kind)
+                if path.exists():
+                    self._storage.upload(part.key(kind), path)
+        except StorageAway as error:
+            log.warning("recording_not_uploaded", part=part.part, reason=str(error))
+            return False
+        return True
+
+
+@contextmanager
+def _unwritten(path: Path) -> Generator[bool]:
+    """Lock a part's sound file; yield False where a process holds it, or it is gone."""
+    try:
+        file = path.open("rb")
+    except OSError:
+        yield False
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield path.exists()  # else it was uploaded meanwhile

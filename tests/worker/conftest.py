@@ -63,13 +63,15 @@ def schedule(tmp_path_factory: pytest.TempPathFactory) -> Schedule:
 @pytest.fixture(scope="session")
 def scripted(tmp_path_factory: pytest.TempPathFactory, schedule: Schedule) -> Generator[Stack]:
     """Start the product with the model that follows the schedule, and short waits for a turn."""
+    folder = tmp_path_factory.mktemp("scripted")
     with start_stack(
-        tmp_path_factory.mktemp("scripted"),
+        folder,
         model="echo",  # not loaded
         capacity=len(SIX),
         worker_module="tests.worker.scripted",
         schedule_file=str(schedule.path),
         floor_hold_s=str(HOLD_S),
         floor_alone_turns=str(TURNS_ALONE),
+        record_dir=str(folder / "recordings"),
     ) as stack:
         yield stack

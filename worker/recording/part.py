@@ -81,7 +81,7 @@ class PartWriter:
     def _run(self) -> None:
         try:
             self._paths[SOUND].parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with open(self._paths[SOUND], "xb", buffering=0, opener=_private) as file:
+            with open(self._paths[SOUND], "xb", buffering=0, opener=open_private) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)  # it is being written: worker/recording/uploads.py
                 self._write_part(file)
                 self.on_ended()
@@ -154,7 +154,7 @@ def _replace(path: Path, text: str) -> None:
     """Write a file in one step: a crash leaves the old one or the new one."""
     draft = path.with_name(f".{path.name}")
     try:
-        with open(draft, "w", encoding="utf-8", opener=_private) as file:
+        with open(draft, "w", encoding="utf-8", opener=open_private) as file:
             file.write(text)
         draft.replace(path)
     except OSError:
@@ -162,5 +162,6 @@ def _replace(path: Path, text: str) -> None:
         raise
 
 
-def _private(path: str, flags: int) -> int:
+def open_private(path: str, flags: int) -> int:
+    """Open a file that no other account may read."""
     return os.open(path, flags, 0o600)

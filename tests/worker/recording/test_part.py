@@ -109,7 +109,7 @@ def test_files_are_the_owners_alone(tmp_path: Path) -> None:
 
 def test_a_full_disk_ends_the_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel's own refusal, by /dev/full, ends the part with its reason."""
-    monkeypatch.setattr(part_module, "_private", lambda *_: os.open("/dev/full", os.O_WRONLY))
+    monkeypatch.setattr(part_module, "open_private", lambda *_: os.open("/dev/full", os.O_WRONLY))
     with writing(tmp_path) as (part, outcome):
         part.put(RoomFrame((), (noise(1, 1, 24_000),)))
         until(lambda: bool(outcome.reasons))

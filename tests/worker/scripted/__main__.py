@@ -10,6 +10,7 @@ from protocol.config.settings import load_settings
 from tests.worker.scripted.model import scripted_model
 from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule
 from worker.__main__ import Worker
+from worker.recording import part
 
 
 def shift_clock(ahead_s: float) -> None:
@@ -18,9 +19,21 @@ def shift_clock(ahead_s: float) -> None:
     time.time = lambda: true_time() + ahead_s
 
 
+def fill_disk(marker: Path) -> None:
+    """Let the disk of recordings be full as long as a file is there: the kernel refuses writes."""
+    opener = part.open_private
+
+    def open_private(path: str, flags: int) -> int:
+        return os.open("/dev/full", os.O_WRONLY) if marker.exists() else opener(path, flags)
+
+    part.open_private = open_private
+
+
 async def main() -> None:
     """Run the worker until a signal comes."""
     settings = load_settings()
+    if settings.record_dir is not None:
+        fill_disk(settings.record_dir / "full")
     configure_logging(settings)
     model = scripted_model(settings.capacity or 6, Schedule(Path(os.environ[SCHEDULE_FILE])))
     await Worker(settings, load=lambda *_: model).run()

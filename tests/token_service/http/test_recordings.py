@@ -1,0 +1,169 @@
+"""Recordings over HTTP: who may ask for one, and who finds, reads and deletes it."""
+
+import json
+from pathlib import Path
+
+import httpx
+import jwt
+import pytest
+from redis.asyncio import Redis
+
+from protocol import wire
+from protocol.config.settings import Settings
+from protocol.recordings.names import PartName, new_part
+from tests.token_service.auth.strangers import Keys, app, refused
+from tests.token_service.players import beat, spec_of, write
+from token_service.auth.callers import Scope
+from token_service.service import Service
+
+STARTED_S = 1_800_000_000.0
+RECORDED = {"record": True, "personas": ["chef"]}
+
+
+@pytest.fixture
+def recording(keyed: Settings, tmp_path: Path) -> Settings:
+    """Settings of a service with a folder for recordings, an audit log, and callers with keys."""
+    places = {"record_dir": tmp_path / "recordings", "audit_log": tmp_path / "audit.jsonl"}
+    return keyed.model_copy(update=places)
+
+
+def keep(settings: Settings, owner: str, session: str) -> PartName:
+    """Store a recording as a worker does."""
+    assert settings.record_dir is not None
+    part = new_part(owner, session, 1, STARTED_S)
+    for kind in ("ogg", "json", "vtt"):
+        path = settings.record_dir / part.key(kind)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(kind)
+    return part
+
+
+def actions(settings: Settings) -> list[str]:
+    """Return what the audit log has of recordings."""
+    assert settings.audit_log is not None
+    lines = map(json.loads, settings.audit_log.read_text().splitlines())
+    return [line["action"] for line in lines if line["action"].startswith("recording")]
+
+
+async def test_a_recorded_session_says_so(
+    recording: Settings, keys: Keys, redis: Redis, room: str
+) -> None:
+    """Whoever gets a way into it is told how it is recorded, and the worker is told to."""
+    await beat(redis)
+    key = keys.add("shop")
+    async with app(recording) as http:
+        asked = {"room": room, "record_consent": True} | RECORDED
+        said = (await http.post("/sessions", json=asked, headers=key)).json()
+        view = (await http.get(f"/sessions/{said['id']}", headers=key)).json()
+        token = (await http.post("/token", json={"room_name": room}, headers=key)).json()
+        other = (await http.post("/token", json={"record": True}, headers=key)).json()
+    claims = jwt.decode(said["participant_token"], options={"verify_signature": False})
+    assert (said["recording"], token["recording"], other["recording"]) == ("ask",) * 3
+    assert claims["attributes"][wire.ATTR_RECORD_CONSENT] == "true"
+    assert view["recorded"] and (await spec_of(redis, room)).record
+    assert actions(recording) == ["recording_asked"] * 2
+
+
+async def test_others_are_not_recorded(
+    recording: Settings, keys: Keys, redis: Redis, room: str
+) -> None:
+    """A request that says nothing is not recorded; in a room that is not, a later one is told."""
+    await beat(redis)
+    key = keys.add("shop")
+    async with app(recording) as http:
+        said = (await http.post("/sessions", json={"room": room}, headers=key)).json()
+        asked = {"room_name": room, "record": True}
+        token = (await http.post("/token", json=asked, headers=key)).json()
+    assert said["recording"] is None and "recording" not in token
+    assert actions(recording) == []
+
+
+async def test_a_recording_needs_scope_and_place(
+    recording: Settings, keyed: Settings, keys: Keys, redis: Redis
+) -> None:
+    """Without the scope it is refused, also to read; without a place the refusal names it."""
+    await beat(redis)
+    without, with_scope = keys.add("shop", Scope.TALK, Scope.MANAGE), keys.add("boss")
+    async with app(recording) as http:
+        for path, asked in (("/sessions", RECORDED), ("/token", {"record": True})):
+            answer = await http.post(path, json=asked, headers=without)
+            assert refused(answer) == (403, "scope_missing")
+        for path in ("/recordings", "/sessions/5e55/recordings"):
+            assert refused(await http.get(path, headers=without)) == (403, "scope_missing")
+    async with app(recording.model_copy(update={"auth_mode": ("open",)})) as http:
+        stranger = await http.post("/sessions", json=RECORDED)
+        assert refused(stranger) == (403, "scope_missing")
+    async with app(keyed) as http:
+        answers = [
+            await http.post("/sessions", json=RECORDED, headers=with_scope),
+            await http.get("/recordings", headers=with_scope),
+        ]
+    for answer in answers:
+        assert refused(answer) == (400, "recording_off")
+        assert "RECORD_DIR" in answer.json()["detail"]
+
+
+async def test_a_recording_is_read_and_deleted_by_its_owner(
+    recording: Settings, keys: Keys, redis: Redis
+) -> None:
+    """Listed, read, deleted, and each of the last two is in the audit log; others find nothing."""
+    owner, other = keys.add("shop"), keys.add("rival")
+    part = keep(recording, "key:shop", "5e55")
+    keep(recording, "key:shop", "5e56")
+    at = "/sessions/5e55/recordings"
+    async with app(recording) as http:
+        [listed] = (await http.get(at, headers=owner)).json()
+        every = (await http.get("/recordings", headers=owner)).json()
+        sound = await http.get(f"{at}/{part.part}.ogg", headers=owner)
+        foreign = [
+            await http.get(f"{at}/{part.part}.ogg", headers=other),
+            await http.delete(at, headers=other),
+        ]
+        odd = await http.get(f"{at}/..%2F..%2Fkeys.toml", headers=owner)
+        gone = await http.delete(at, headers=owner)
+        left = (await http.get("/recordings", headers=owner)).json()
+    assert listed == {
+        "session": "5e55",
+        "part": part.part,
+        "started_at_s": STARTED_S,
+        "changed_at_s": listed["changed_at_s"],
+        "files": {f"{part.part}.{kind}": len(kind) for kind in ("json", "ogg", "vtt")},
+    }
+    assert sorted(each["session"] for each in every) == ["5e55", "5e56"]
+    assert (sound.text, sound.headers["content-type"]) == ("ogg", "audio/ogg; codecs=opus")
+    assert sound.headers["cache-control"] == "no-store"
+    assert [refused(each) for each in foreign] == [(404, "recording_unknown")] * 2
+    assert odd.status_code in (400, 404) and gone.status_code == httpx.codes.NO_CONTENT
+    assert [each["session"] for each in left] == ["5e56"]
+    assert actions(recording) == ["recording_read", "recording_deleted"]
+
+
+async def test_a_running_recording_is_not_deleted(
+    recording: Settings, keys: Keys, redis: Redis, service: Service, room: str
+) -> None:
+    """While a worker writes, a deletion would leave half of it: it is refused."""
+    key = keys.add("shop")
+    await beat(redis)
+    async with app(recording) as http:
+        asked = {"room": room} | RECORDED
+        session = (await http.post("/sessions", json=asked, headers=key)).json()["id"]
+        keep(recording, "key:shop", session)
+        spec = (await spec_of(redis, room)).model_copy(update={"generation": 1, "worker": "worker"})
+        await write(service.specs, spec)
+        await beat(redis, hosts={room: 1})
+        running = await http.delete(f"/sessions/{session}/recordings", headers=key)
+        await beat(redis, left={room: 1})
+        over = await http.delete(f"/sessions/{session}/recordings", headers=key)
+    assert refused(running) == (409, "session_runs")
+    assert over.status_code == httpx.codes.NO_CONTENT
+
+
+async def test_a_storage_that_is_away_is_said(
+    recording: Settings, keys: Keys, redis: Redis
+) -> None:
+    """The refusal is temporary, and shows no address."""
+    away = {"record_s3_bucket": "calls", "record_s3_endpoint": "http://127.0.0.1:9"}
+    async with app(recording.model_copy(update=away)) as http:
+        answer = await http.get("/recordings", headers=keys.add("shop"))
+    assert refused(answer) == (503, "recordings_away")
+    assert "127.0.0.1" not in answer.text

@@ -1,0 +1,135 @@
+"""Stored recordings, in a folder and in a bucket: found, read, uploaded, deleted in time."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from protocol.config.settings import Settings
+from protocol.errors import InvalidInput
+from protocol.recordings.names import PartName, new_part, owner_folder, read_key
+from protocol.recordings.storage import StorageAway, open_storage
+from tests.conftest import SettingsFor
+from tests.worker.recording.test_part import until
+from worker.recording.mix import RoomFrame
+from worker.recording.recordings import Recordings
+from worker.recording.uploads import FIRST_S, Uploads
+
+DAY_S = 86_400.0
+OWNER = "user:https://issuer.example/ann"
+PART = new_part(OWNER, "5e55", 1, 1_800_000_000.0)
+LATER = new_part(OWNER, "5e56", 2, 1_800_000_100.0)
+FOREIGN = new_part("key:shop", "5e57", 1, 1_800_000_000.0)
+
+
+def keep(settings: Settings, tmp_path: Path, key: str, content: bytes = b"sound") -> None:
+    """Store a file."""
+    source = tmp_path / "source"
+    source.write_bytes(content)
+    open_storage(settings).upload(key, source)
+
+
+def record(settings: Settings, name: PartName = PART) -> Recordings:
+    """Record a second of silence, to its end."""
+    recordings = Recordings(settings)
+    part = recordings.open(name, {}, lambda: None, pytest.fail)
+    for _ in range(12):
+        part.put(RoomFrame((), ()))
+    recordings.close()
+    return recordings
+
+
+def test_names_can_be_read_again() -> None:
+    """A key tells session, part and kind; a file that is not ours has no such name."""
+    assert read_key(PART.key("ogg")) == (PART, "ogg")
+    assert (PART.session, PART.started_s) == ("5e55", 1_800_000_000.0)
+    for foreign in ("notes.txt", PART.key("exe"), f"x/{PART.key('ogg')}", PART.folder):
+        assert read_key(foreign) is None
+
+
+async def test_a_recording_is_its_owners(stored: Settings, tmp_path: Path) -> None:
+    """An owner's recordings are found by owner and by session, read, and deleted; no others."""
+    storage = open_storage(stored)
+    for key in (*map(PART.key, ("ogg", "json", "vtt")), LATER.key("ogg"), FOREIGN.key("ogg")):
+        keep(stored, tmp_path, key)
+    keep(stored, tmp_path, f"{owner_folder(OWNER)}/notes.txt")
+
+    assert [each.name for each in await storage.of(OWNER)] == [PART, LATER]
+    [part] = await storage.of(OWNER, "5e55")
+    assert part.sizes == {"ogg": 5, "json": 5, "vtt": 5}
+    chunks = await storage.read(PART.key("ogg"))
+    assert chunks is not None and b"".join([each async for each in chunks]) == b"sound"
+    await storage.delete([part])
+    assert [each.name for each in await storage.of(OWNER)] == [LATER]
+    assert [each.name for each in await storage.of("key:shop")] == [FOREIGN]
+    assert await storage.read(PART.key("ogg")) is None
+
+
+async def test_recordings_expire(stored: Settings, tmp_path: Path) -> None:
+    """A worker deletes those unchanged for RECORD_DAYS, and no file that is not ours."""
+    keep(stored, tmp_path, PART.key("ogg"))
+    keep(stored, tmp_path, "notes.txt")
+    storage = open_storage(stored)
+    for days, left in ((29.9, [PART]), (30.1, [])):
+        at_s = time.time() + days * DAY_S
+        Recordings(stored, clock=lambda at_s=at_s: at_s).sweep()
+        assert [each.name for each in await storage.of(OWNER)] == left
+    assert await storage.read("notes.txt") is not None
+
+
+async def test_a_part_goes_into_the_bucket(bucket: Settings) -> None:
+    """At its end all its files are in the bucket, and none is left in the folder."""
+    record(bucket)
+    [part] = await open_storage(bucket).of(OWNER)
+    assert (part.name, set(part.sizes)) == (PART, {"ogg", "json", "vtt"})
+    assert bucket.record_dir is not None
+    assert not [each for each in bucket.record_dir.rglob("*") if each.is_file()]
+
+
+async def test_what_could_not_be_uploaded_is_uploaded_later(bucket: Settings) -> None:
+    """While the storage is away, recordings wait in the folder; the next sweep takes them."""
+    record(bucket.model_copy(update={"record_s3_endpoint": "http://127.0.0.1:9"}))
+    assert await open_storage(bucket).of(OWNER) == []
+    Recordings(bucket).sweep()
+    assert [each.name for each in await open_storage(bucket).of(OWNER)] == [PART]
+
+
+async def test_a_part_is_uploaded_as_it_grows(bucket: Settings, tmp_path: Path) -> None:
+    """A part that is being written is uploaded when its time has come, and left where it is."""
+    now_s = 0.0
+    storage, folder = open_storage(bucket), bucket.record_dir
+    assert folder is not None
+    uploads = Uploads(folder, storage, lambda: now_s)
+    path = folder / PART.key("ogg")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"some")
+    uploads.grown(PART)
+    assert await storage.of(OWNER) == []
+    now_s = FIRST_S
+    uploads.grown(PART)
+    uploads.close()
+    [part] = await storage.of(OWNER)
+    assert (part.sizes, path.read_bytes()) == ({"ogg": 4}, b"some")
+
+
+async def test_a_part_that_is_written_is_not_taken_for_a_left_one(bucket: Settings) -> None:
+    """Another process of the same folder leaves a part alone until its writer is gone."""
+    recordings = Recordings(bucket)
+    started: list[bool] = []
+    recordings.open(PART, {}, lambda: started.append(True), pytest.fail)
+    until(lambda: bool(started))
+    Recordings(bucket).sweep()
+    assert await open_storage(bucket).of(OWNER) == []
+    recordings.close()
+
+
+def test_a_storage_that_does_not_answer_is_said(settings_for: SettingsFor, tmp_path: Path) -> None:
+    """A folder that cannot be made is refused at the start, a bucket with each call."""
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidInput, match=r"^RECORD_DIR: "):
+        open_storage(settings_for(record_dir=tmp_path / "file" / "recordings"))
+    away = open_storage(
+        settings_for(record_s3_bucket="calls", record_s3_endpoint="http://127.0.0.1:9")
+    )
+    with pytest.raises(StorageAway):
+        away.upload(PART.key("ogg"), tmp_path / "file")

@@ -69,7 +69,7 @@ def test_env_takes_no_setting_that_the_chart_sets() -> None:
     refused = schema["definitions"]["env"]["propertyNames"]["not"]["enum"]
     named = {each["name"] for part in PARTS for each in container("everything", part)["env"]}
 
-    assert set(refused) == named - {"POD_NAME", "RATE_PER_CALLER", "CAPACITY"}
+    assert set(refused) == named - {"POD_NAME", "RATE_PER_CALLER", "CAPACITY", "RECORD_DAYS"}
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -84,8 +84,9 @@ def test_a_service_is_told_its_own_secrets(name: str) -> None:
         for part in PARTS
     }
 
-    assert set(told["token-service"]) == set(SECRETS)
-    assert set(told["worker"]) == {*SECRETS, "HF_TOKEN", "MIND_API_KEY"}
+    both = {*SECRETS, "RECORD_S3_SECRET_KEY"}
+    assert set(told["token-service"]) == both
+    assert set(told["worker"]) == both | {"HF_TOKEN", "MIND_API_KEY"}
     assert {*told["token-service"].values(), *told["worker"].values()} == {"moshi-rooms"}
 
 

@@ -190,6 +190,7 @@ async def test_openapi_describes_the_standard_body(settings: Settings) -> None:
         "participant_identity",
         "participant_metadata",
         "participant_name",
+        "record",
         "room_config",
         "room_name",
         "transcribe",

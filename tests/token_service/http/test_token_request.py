@@ -99,6 +99,7 @@ def test_what_is_asked_is_taken() -> None:
         "participant_metadata": "m",
         "participant_attributes": {"a": "b"},
         "transcribe": False,
+        "record": False,
     }
     assert names(request) == ["chef"]
 
@@ -138,6 +139,7 @@ def test_either_spelling_of_protobufs_json_is_read() -> None:
         "participant_metadata": "m",
         "participant_attributes": {"someKey": "b"},
         "transcribe": True,
+        "record": False,
     }
     assert names(request) == ["chef"]
     assert request.unknown_fields == []

@@ -47,6 +47,7 @@ async def test_a_session_is_opened(
         "token_id": claims["jti"],
         "state": "open",
         "waiting": None,
+        "recording": None,
         "personas": None,
     }
     assert (claims["sub"], claims["name"], claims["video"]["room"]) == ("ann", "Ann", room)

@@ -66,9 +66,12 @@ tolerations:
 {{- range .secrets }}
 - name: {{ . }}
   valueFrom:
-    secretKeyRef: { name: {{ $.root.Values.secretName }}, key: {{ . }}, optional: {{ has . (list "HF_TOKEN" "MIND_API_KEY") }} }
+    secretKeyRef: { name: {{ $.root.Values.secretName }}, key: {{ . }}, optional: {{ has . (list "HF_TOKEN" "MIND_API_KEY" "RECORD_S3_SECRET_KEY") }} }
 {{- end }}
-{{- range $name, $value := .env }}
+{{- if .root.Values.recordings.volume }}
+- { name: RECORD_DIR, value: /recordings }
+{{- end }}
+{{- range $name, $value := merge dict .env .root.Values.recordings.env }}
 - { name: {{ $name }}, value: {{ $value | toString | quote }} }
 {{- end }}
 {{- end }}

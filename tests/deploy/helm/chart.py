@@ -27,7 +27,9 @@ tokenService: { autoscaling: { enabled: false } }
 """,
     "everything": """
 personas: own-personas
-recordings: { volume: { persistentVolumeClaim: { claimName: recordings } }, env: { RECORD_DAYS: "7" } }
+recordings:
+  volume: { persistentVolumeClaim: { claimName: recordings } }
+  env: { RECORD_DAYS: "7" }
 image: { registry: registry.example.com/voices/, pullSecrets: [pull] }
 livekit: { service: livekit-server }
 tokenService:

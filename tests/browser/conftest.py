@@ -21,8 +21,12 @@ PLACES = 3
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     """The product with the talker."""
+    folder = tmp_path_factory.mktemp("stack")
     with start_stack(
-        tmp_path_factory.mktemp("stack"), model=str(talker_folder()), capacity=PLACES
+        folder,
+        model=str(talker_folder()),
+        capacity=PLACES,
+        record_dir=str(folder / "recordings"),
     ) as running:
         yield running
 

@@ -11,6 +11,8 @@ import { type CallState, isOver } from '../session/phase';
 import { Notice } from '../ui/Notice';
 import { OwnCaption } from './Caption';
 import { Controls } from './Controls';
+import { RecordingBadge } from './RecordingBadge';
+import { RecordingQuestion } from './RecordingQuestion';
 import { Stage } from './Stage';
 import { useDrawer } from './useDrawer';
 
@@ -41,6 +43,7 @@ export function CallScreen({ call, state, known, onAgain, onBack }: Props) {
         </h1>
         <Stage call={call} state={state} catalogue={catalogue} />
         <section className="foot" aria-label={t.call.controls}>
+          {!over && <RecordingBadge told={state.recording === 'told'} />}
           {state.trouble && <Notice trouble={state.trouble} />}
           {over && !state.trouble && <p className="expect">{t.call.hungUp}</p>}
           {over ? (
@@ -74,6 +77,13 @@ export function CallScreen({ call, state, known, onAgain, onBack }: Props) {
           />
         )}
       </main>
+      {state.recording && state.asksToRecord && (
+        <RecordingQuestion
+          recording={state.recording}
+          onAnswer={call.answerRecording}
+          onLeave={() => call.hangUp()}
+        />
+      )}
       {!over && <RoomAudioRenderer />}
     </RoomContext.Provider>
   );

@@ -17,6 +17,7 @@ export const EVENT_TYPES = [
   'tool_ended',
   'mind_said',
   'floor',
+  'recording',
   'warning',
   'people',
   'dispatched',
@@ -62,6 +63,9 @@ export function storyOf(event: SessionEvent): Story | null {
       return info(event.whole ? `${who} has said its mind’s sentence` : `${who} was cut off`);
     case 'floor':
       return info(who ? `${who} has the floor` : 'Nobody has the floor');
+    case 'recording':
+      if (event.detail) return { level: 'warning', text: String(event.detail) };
+      return info(`The recording ${event.change === 'started' ? 'has begun' : 'is over'}`);
     case 'people':
       return info(`Somebody ${event.change === 'left' ? 'left' : 'came'}; people: ${event.people}`);
     case 'dispatched':

@@ -13,3 +13,5 @@ export const ATTR_PERSONA = 'persona';
 export const ATTR_PERSONA_ID = 'persona_id';
 export const ATTR_AGO_MS = 'ago_ms';
 export const ATTR_FLOOR = 'floor';
+export const ATTR_RECORDING = 'recording';
+export const ATTR_RECORD_CONSENT = 'record_consent';

@@ -71,6 +71,7 @@ export class Call extends Listeners {
   private stopWaiting: (() => void) | null = null;
   private stopFollowing: (() => void) | null = null;
   private followed: string | null = null;
+  private takeAnswer: ((agreed: boolean) => void) | null = null;
   /** A session that this call opened and has not come into. */
   private unused: string | null = null;
   private readonly endings: (() => void)[] = [];
@@ -102,6 +103,9 @@ export class Call extends Listeners {
     await this.end(null);
     if (session && last) await endSession(session).catch(() => undefined);
   }
+
+  /** Take a person's answer before a recorded room is joined. */
+  readonly answerRecording = (agreed: boolean) => this.takeAnswer?.(agreed);
 
   /** Wait no longer for the next try to come back. */
   readonly retryNow = () => {
@@ -141,7 +145,7 @@ export class Call extends Listeners {
   /** Each step waits for the one before: who gets no place is not asked for a microphone. */
   private async enter(): Promise<void> {
     this.set({ step: t.call.asking });
-    const entry = await enter(this.wish);
+    const entry = await this.enterInformed();
     if (entry.opened) this.unused = entry.session;
     if (this.over) return this.giveBack();
     this.wish = { ...this.wish, room: entry.room };
@@ -153,6 +157,20 @@ export class Call extends Listeners {
     await this.join(entry, track).catch((reason) => {
       throw new RoomFailed(reason, entry.serverUrl);
     });
+  }
+
+  /** Before a recorded room is joined the person knows, and agrees where it has to. */
+  private async enterInformed(): Promise<Entry> {
+    const entry = await enter(this.wish);
+    this.set({ recording: entry.recording });
+    if (entry.recording === null || this.wish.agreed !== undefined || this.over) return entry;
+    this.set({ asksToRecord: true });
+    const agreed = await new Promise<boolean>((answer) => {
+      this.takeAnswer = answer;
+    });
+    this.set({ asksToRecord: false });
+    this.wish = { ...this.wish, room: entry.room, agreed };
+    return agreed && !this.over ? { ...(await enter(this.wish)), opened: entry.opened } : entry;
   }
 
   private async join({ serverUrl, token, session }: Entry, track: LocalAudioTrack): Promise<void> {
@@ -283,6 +301,7 @@ export class Call extends Listeners {
     const gone = trouble?.kind === 'disconnected' ? 'disconnected' : 'error';
     if (!this.over) this.set({ phase: trouble ? gone : 'ended', step: '', trouble });
     clearTimeout(this.retry);
+    this.takeAnswer?.(false);
     this.watchSession(false);
     this.pulse.stop();
     this.stopFollowing?.();

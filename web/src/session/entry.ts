@@ -7,6 +7,7 @@
 import { ask } from '../service/request';
 import type { Sampling } from '../service/service';
 import { type PersonaView, sessionOf } from '../service/sessions';
+import { ATTR_RECORD_CONSENT } from '../service/wire';
 
 /** A persona by its name in the catalogue, with what shall be different, or one of one's own. */
 export interface AskedPersona {
@@ -25,7 +26,12 @@ export interface Wish {
   name: string;
   /** A guest's pass, which says the room by itself. */
   guest: string | null;
+  /** Whether the person agreed to be recorded; missing until it was asked. */
+  agreed?: boolean;
 }
+
+/** How people of a recorded room come to be recorded: where they agree, or in any case. */
+export type Recording = 'ask' | 'told';
 
 export interface Entry {
   serverUrl: string;
@@ -37,6 +43,7 @@ export interface Entry {
   opened: boolean;
   /** Whom to expect. */
   personas: readonly PersonaView[];
+  recording: Recording | null;
 }
 
 interface OpenedSession {
@@ -44,6 +51,7 @@ interface OpenedSession {
   room: string;
   server_url: string;
   participant_token: string;
+  recording: Recording | null;
   personas: PersonaView[];
 }
 
@@ -51,6 +59,7 @@ interface TokenAnswer {
   server_url: string;
   participant_token: string;
   room_name: string;
+  recording?: Recording;
 }
 
 /**
@@ -65,8 +74,15 @@ export async function enter(wish: Wish): Promise<Entry> {
   return { ...(await byToken(wish)), session: session.id, personas: session.personas };
 }
 
-async function bySession({ personas, room, identity, name }: Wish): Promise<Entry> {
-  const body = { personas, identity, name, wait: true, ...(room === null ? {} : { room }) };
+async function bySession({ personas, room, identity, name, agreed }: Wish): Promise<Entry> {
+  const body = {
+    personas,
+    identity,
+    name,
+    wait: true,
+    ...(room === null ? {} : { room }),
+    ...(agreed ? { record_consent: true } : {}),
+  };
   const opened = await ask<OpenedSession>('sessions', { method: 'POST', body });
   return {
     serverUrl: opened.server_url,
@@ -75,15 +91,17 @@ async function bySession({ personas, room, identity, name }: Wish): Promise<Entr
     session: opened.id,
     opened: true,
     personas: opened.personas,
+    recording: opened.recording,
   };
 }
 
 /** LiveKit's standard token endpoint. */
-async function byToken({ room, identity, name, guest }: Wish): Promise<Entry> {
+async function byToken({ room, identity, name, guest, agreed }: Wish): Promise<Entry> {
   const body = {
     participant_identity: identity,
     participant_name: name,
     ...(room === null ? {} : { room_name: room }),
+    ...(agreed ? { participant_attributes: { [ATTR_RECORD_CONSENT]: 'true' } } : {}),
   };
   const answer = await ask<TokenAnswer>('token', {
     method: 'POST',
@@ -97,5 +115,6 @@ async function byToken({ room, identity, name, guest }: Wish): Promise<Entry> {
     session: null,
     opened: false,
     personas: [],
+    recording: answer.recording ?? null,
   };
 }

@@ -1,6 +1,7 @@
 /** The states of a call. Pure. */
 
 import type { PersonaView } from '../service/sessions';
+import type { Recording } from './entry';
 import type { Trouble } from './trouble';
 
 export type Phase =
@@ -31,6 +32,10 @@ export interface CallState {
   room: string | null;
   /** Whom to expect, with who of them is muted. */
   personas: readonly PersonaView[];
+  /** How people of the room come to be recorded; `null` where none are. */
+  recording: Recording | null;
+  /** Whether the person is asked, or told, before a recorded room is joined. */
+  asksToRecord: boolean;
   /** The microphone as it is heard now. */
   microphone: MediaStreamTrack | null;
 }
@@ -46,6 +51,8 @@ export const BEGINNING: CallState = {
   session: null,
   room: null,
   personas: [],
+  recording: null,
+  asksToRecord: false,
   microphone: null,
 };
 

@@ -108,6 +108,16 @@ export const de: Strings = {
       done: 'Hast du dich gehört? Dann bist du bereit.',
     },
   },
+  recording: {
+    on: 'Dieses Gespräch wird aufgezeichnet',
+    withoutYou: 'Dieses Gespräch wird aufgezeichnet, ohne dich',
+    title: 'Dieses Gespräch wird aufgezeichnet',
+    ask: 'Ton und Worte dieses Gesprächs werden gespeichert. Was du sagst, nur wenn du zustimmst; teilnehmen kannst du so oder so.',
+    told: 'Ton und Worte dieses Gesprächs werden gespeichert, auch was du sagst und schreibst.',
+    agree: 'Zustimmen und teilnehmen',
+    decline: 'Ohne Aufzeichnung teilnehmen',
+    join: 'Teilnehmen',
+  },
   call: {
     title: 'Gespräch',
     controls: 'Bedienung',

@@ -109,6 +109,17 @@ export const en = {
       done: 'Did you hear yourself? Then you are ready.',
     },
   },
+  recording: {
+    /** While the worker records; every client of the room sees the same. */
+    on: 'This call is recorded',
+    withoutYou: 'This call is recorded, without you',
+    title: 'This call is recorded',
+    ask: 'Sound and words of this call are stored. What you say is stored only if you agree; you can take part either way.',
+    told: 'Sound and words of this call are stored, also what you say and type.',
+    agree: 'Agree and join',
+    decline: 'Join without being recorded',
+    join: 'Join',
+  },
   call: {
     title: 'Call',
     controls: 'Controls',

@@ -108,6 +108,16 @@ export const fr: Strings = {
       done: 'Vous vous êtes entendu ? Alors vous êtes prêt.',
     },
   },
+  recording: {
+    on: 'Cet appel est enregistré',
+    withoutYou: 'Cet appel est enregistré, sans vous',
+    title: 'Cet appel est enregistré',
+    ask: 'Le son et les paroles de cet appel sont conservés. Ce que vous dites ne l’est que si vous l’acceptez ; vous pouvez participer dans les deux cas.',
+    told: 'Le son et les paroles de cet appel sont conservés, y compris ce que vous dites et écrivez.',
+    agree: 'Accepter et participer',
+    decline: 'Participer sans être enregistré',
+    join: 'Participer',
+  },
   call: {
     title: 'Conversation',
     controls: 'Commandes',

@@ -1,0 +1,141 @@
+"""Which sound and which words of a room are recorded, and by which clock."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from livekit import rtc
+
+from protocol import wire
+from protocol.events import Event, RecordingEvent, TranscriptEvent
+from protocol.personas import Persona
+from protocol.room_spec import RoomSpec, persona_specs
+from worker.recording.mix import RoomFrame
+from worker.recording.transcript import Segment
+from worker.room.recorder import Recorder
+from worker.sound.ears import Microphone
+
+SPEC = RoomSpec(
+    room="kitchen",
+    generation=2,
+    session="5e55",
+    owner="key:shop",
+    record=True,
+    personas=persona_specs([Persona(name="chef", label="Chef", prompt="You cook.")]),
+)
+CHEF = {"persona_id": SPEC.personas[0].id, "persona": "chef", "identity": "agent-chef"}
+SOUND = np.zeros(3840, dtype=np.float32)
+WORDS = (wire.WordTime(text="Soup", start_s=1.0, end_s=1.4),)
+
+
+def participant(name: str, kind: Any, **attributes: str) -> SimpleNamespace:
+    """Return a participant as LiveKit's SDK has it."""
+    return SimpleNamespace(identity=name.lower(), name=name, kind=kind, attributes=attributes)
+
+
+class Scene:
+    """A recorder in a room of Ann, who has agreed, Carl, who has not, and another agent."""
+
+    def __init__(self, consent: str) -> None:
+        agreed = {wire.ATTR_RECORD_CONSENT: "true"}
+        person, agent = rtc.ParticipantKind.Value("PARTICIPANT_KIND_STANDARD"), 4
+        everybody = [
+            participant("Ann", person, **agreed),
+            participant("Carl", person),
+            participant("Robot", agent, **agreed),
+        ]
+        self.people = {each.identity: each for each in everybody}
+        self.shown: list[str] = []
+        self.frames: list[RoomFrame] = []
+        self.segments: list[Segment] = []
+        self.events: list[Event] = []
+        self.told: list[Callable[..., None]] = []
+        part = SimpleNamespace(put=self.frames.append, add=self.segments.append, close=lambda: None)
+
+        def opened(_name: Any, _about: Any, *told: Callable[..., None]) -> Any:
+            self.told = list(told)
+            return part
+
+        recordings: Any = SimpleNamespace(consent=consent, open=opened)
+        local = SimpleNamespace(set_attributes=self._show)
+        room: Any = SimpleNamespace(remote_participants=self.people, local_participant=local)
+        self.recorder = Recorder(room, SPEC, recordings, self.events.append)
+
+    async def _show(self, attributes: dict[str, str]) -> None:
+        self.shown.append(attributes[wire.ATTR_RECORDING])
+
+    def tick(self, ticks: int = 1) -> None:
+        """Let every participant be heard for some ticks."""
+        for _ in range(ticks):
+            spoken = {Microphone(identity, "TR"): SOUND for identity in self.people}
+            self.recorder.tick(spoken, [])
+
+    def says(self, identity_: str, text: str, **fields: Any) -> None:
+        """Let words come from the recogniser, or from a persona."""
+        usual = {"at_s": 0.0, "segment_id": text, "final": True, "start_s": 1.0, "end_s": 1.4}
+        event = usual | {"identity": identity_, "text": text} | fields
+        self.recorder.take(TranscriptEvent.model_validate(event))
+
+
+@pytest.mark.parametrize(("consent", "names"), [("ask", ["Ann"]), ("told", ["Ann", "Carl"])])
+async def test_only_who_agreed_is_recorded(consent: str, names: list[str]) -> None:
+    """Sound, words and typed lines, of people alone; where all are told, of all people."""
+    scene = Scene(consent)
+    scene.tick()
+    for identity in scene.people:
+        scene.says(identity, f"of {identity}")
+        scene.says(identity, f"typed by {identity}", typed=True)
+    assert len(scene.frames[0].people) == len(names)
+    assert [each.name for each in scene.segments] == [name for name in names for _ in range(2)]
+
+
+async def test_words_that_come_after_a_person_left_are_taken() -> None:
+    """The recogniser is a second or two late; of one who was not recorded they are not taken."""
+    scene = Scene("ask")
+    scene.tick()
+    scene.people.clear()
+    scene.says("ann", "Goodbye")
+    scene.says("carl", "Goodbye")
+    assert [each.identity for each in scene.segments] == ["ann"]
+
+
+async def test_one_who_takes_the_consent_back_is_recorded_no_longer() -> None:
+    """The attribute counts as it is now: an application may change it in a call."""
+    scene = Scene("ask")
+    scene.tick()
+    scene.people["ann"].attributes.clear()
+    scene.tick()
+    scene.says("ann", "Soup")
+    assert [len(frame.people) for frame in scene.frames] == [1, 0]
+    assert scene.segments == []
+
+
+async def test_all_words_have_one_clock() -> None:
+    """A person's words keep their times; a persona's begin when its first word came."""
+    scene = Scene("ask")
+    scene.tick(10)
+    scene.says("ann", "Soup", words=WORDS)
+    scene.says("agent-chef", "Din", **CHEF, segment_id="s", final=False, start_s=60.0, end_s=60.0)
+    scene.tick(20)
+    scene.says("agent-chef", "Dinner", **CHEF, segment_id="s", start_s=60.0, end_s=61.6)
+    scene.says("ann", "Typed.", typed=True, start_s=0.0, end_s=0.0)
+    assert [(each.name, each.start_s, each.end_s) for each in scene.segments] == [
+        ("Ann", 1.0, 1.4),
+        ("Chef", 0.8, 2.4),
+        ("Ann", 2.4, 2.4),
+    ]
+    assert scene.segments[0].words == WORDS
+
+
+async def test_without_a_place_the_room_is_told() -> None:
+    """A worker whose settings differ from the token service's says which ones."""
+    events: list[Event] = []
+    room: Any = SimpleNamespace(remote_participants={})
+    recorder = Recorder(room, SPEC, None, events.append)
+    recorder.tick({}, [])
+    recorder.close()
+    [event] = events
+    assert isinstance(event, RecordingEvent) and event.change == "ended"
+    assert "RECORD_DIR" in event.detail

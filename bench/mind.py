@@ -88,7 +88,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         persona = (PROJECT / "personas" / "assistant.toml").read_text(encoding="utf-8")
-        (folder / "assistant.toml").write_text(persona + MIND, encoding="utf-8")
+        without_mind = persona.partition("\n[mind]")[0]
+        (folder / "assistant.toml").write_text(without_mind + MIND, encoding="utf-8")
         with start_stack(
             folder,
             model="pocket",

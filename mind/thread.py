@@ -12,6 +12,7 @@ from mind.events import MindEvent
 from mind.minds import Minds
 from mind.room import Fate, RoomMind
 from protocol.config.settings import Settings
+from protocol.minds import Minds as MindTables
 from protocol.minds import load_minds
 from protocol.room_spec import PersonaSpec
 
@@ -23,15 +24,19 @@ log = structlog.get_logger(__name__)
 
 def start_minds(settings: Settings) -> "MindThread | None":
     """Start the minds that persona files define; None: there are none. Raises `InvalidInput`."""
-    minds = load_minds(sorted(settings.personas_dir.glob("*.toml")))
-    return MindThread(lambda: Minds(minds, settings)) if minds else None
+    minds = load_minds(sorted(settings.personas_dir.glob("*.toml")), settings.model)
+    return MindThread(lambda: Minds(minds, settings), minds) if minds else None
 
 
 class MindThread:
     """Runs `Minds` until `close`. Call from any thread."""
 
-    def __init__(self, make: Callable[[], Minds]) -> None:
-        """`make` is called on the new thread. Raises what it and the minds' start raise."""
+    def __init__(self, make: Callable[[], Minds], tables: MindTables | None = None) -> None:
+        """`make` is called on the new thread. Raises what it and the minds' start raise.
+
+        `tables`: what persona files say of these minds.
+        """
+        self.tables: MindTables = tables or {}
         self._make = make
         self._loop = asyncio.new_event_loop()
         self._minds: Minds | None = None

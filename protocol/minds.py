@@ -6,6 +6,7 @@ addresses and commands in these files are all that a mind can reach. Pure but fo
 which reads files.
 """
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -26,6 +27,9 @@ from protocol.errors import InvalidInput, explain
 from protocol.text import Clean, CleanLine, Matching
 
 NAME = r"[a-z][a-z0-9_]{0,31}"
+QUESTION_WORDS = frozenset(
+    ("what", "who", "where", "when", "which", "why", "how", "can", "do", "is", "are", "may")
+)
 PROMPT_LIMIT = 8000  # characters of what a mind is told beside its persona's prompt
 TOOLS_LIMIT = 16  # tables `[[mind.tools]]` of one mind
 
@@ -78,11 +82,26 @@ class FixedAnswer(_Table):
         return self
 
 
-class LinesMind(_Table):
+class _Mind(_Table):
+    model: str = ""  # the one of `MODEL`; with any other the persona has no mind; empty: any
+
+    def suits(self, model: str) -> bool:
+        """Return whether personas have this mind where `MODEL` names this model; empty: any."""
+        return not model or self.model in ("", model)
+
+
+class LinesMind(_Mind):
     """A mind of fixed answers: the line whose pattern matches most words is said word by word."""
 
     kind: Literal["lines"]
     lines: Annotated[tuple[FixedAnswer, ...], Field(min_length=1, max_length=500)]
+
+    @property
+    def likely(self) -> str:
+        """Sentences that people may well say, made of the first pattern of each line."""
+        patterns = (re.sub(r"\|[\w'-]+", "", line.when[0].replace("*", " ")) for line in self.lines)
+        sentences = (" ".join(each.split()) for each in patterns)
+        return " ".join(map(_written, sentences))
 
 
 class _Tool(_Table):
@@ -121,7 +140,13 @@ class HttpFunction(_Tool):
     headers: Variables = {}
 
 
-class ChatMind(_Table):
+def _written(sentence: str) -> str:
+    """Return a sentence with a capital and a mark, as Whisper is to write the next one."""
+    is_question = sentence.split(" ")[0].casefold() in QUESTION_WORDS
+    return f"{sentence[:1].upper()}{sentence[1:]}{'?' if is_question else '.'}"
+
+
+class ChatMind(_Mind):
     """A mind that asks a language model, which may call tools."""
 
     kind: Literal["chat"]
@@ -146,8 +171,8 @@ def read_mind(table: object, source: str) -> LinesMind | ChatMind:
         raise InvalidInput(f"{source}: {explain(error, hide_values=True)}") from None
 
 
-def load_minds(persona_files: Iterable[Path]) -> Minds:
-    """Read the minds that persona files define, each under its file's name.
+def load_minds(persona_files: Iterable[Path], model: str = "") -> Minds:
+    """Read the minds that persona files define for a model, each under its file's name.
 
     Raises `InvalidInput` naming the file and the field.
     """
@@ -155,7 +180,9 @@ def load_minds(persona_files: Iterable[Path]) -> Minds:
     for path in persona_files:
         table = _toml(path).get("mind")
         if isinstance(table, dict):
-            minds[path.stem] = read_mind(table, f"{path.name}: mind")
+            mind = read_mind(table, f"{path.name}: mind")
+            if mind.suits(model):
+                minds[path.stem] = mind
     return minds
 
 

@@ -98,16 +98,17 @@ class Persona(BaseModel):
 Catalogue = Mapping[str, Persona]  # by name
 
 
-def load_catalogue(folder: Path) -> dict[str, Persona]:
+def load_catalogue(folder: Path, model: str = "") -> dict[str, Persona]:
     """Read every `*.toml` of a folder; the file's stem is the persona's name.
 
-    Raises `InvalidInput` naming the file and the field.
+    Where `model` is given, personas have only minds that suit it. Raises `InvalidInput` naming
+    the file and the field.
     """
     if not folder.is_dir():
         raise InvalidInput(f"PERSONAS_DIR={str(folder)!r} is not a folder")
     catalogue: dict[str, Persona] = {}
     for path in sorted(folder.glob("*.toml")):
-        catalogue[path.stem] = read_persona(path)
+        catalogue[path.stem] = read_persona(path, model)
     if not catalogue:
         raise InvalidInput(f"PERSONAS_DIR={str(folder)!r} holds no persona (expected *.toml files)")
     for persona in catalogue.values():
@@ -115,13 +116,13 @@ def load_catalogue(folder: Path) -> dict[str, Persona]:
     return catalogue
 
 
-def read_persona(path: Path) -> Persona:
+def read_persona(path: Path, model: str = "") -> Persona:
     """Read a persona's file. Raises `InvalidInput` naming the file and the field."""
     try:
         fields = tomllib.loads(path.read_text(encoding="utf-8"))
         if isinstance(mind := fields.get("mind"), dict):
-            read_mind(mind, f"{path.name}: mind")
-            fields["mind"] = path.stem
+            suits = read_mind(mind, f"{path.name}: mind").suits(model)
+            fields["mind"] = path.stem if suits else ""
         return Persona(name=path.stem, **fields)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path.name}: not TOML: {error}") from error

@@ -106,7 +106,7 @@ class Service:
 
 def catalogue_of(settings: Settings) -> Catalogue:
     """Read the personas and check the default one. Raises `InvalidInput`."""
-    catalogue = load_catalogue(settings.personas_dir)
+    catalogue = load_catalogue(settings.personas_dir, settings.model)
     if settings.default_persona not in catalogue:
         raise InvalidInput(
             f"DEFAULT_PERSONA={settings.default_persona!r}: choices: {', '.join(catalogue)}"

@@ -47,6 +47,7 @@ log = structlog.get_logger(__name__)
 
 LoadModel = Callable[[Settings, Callable[[str], None]], Model]
 
+MINDS_DO_NOT_HEAR = "Minds answer what is typed alone, as the words of people are not written."
 GOODBYE_S = 5  # for hosts to leave after `DRAIN_GRACE_S`
 FAILED_EXIT = 70  # EX_SOFTWARE
 
@@ -68,6 +69,7 @@ class Worker:
         )
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
+        self._has_minds = False
 
     async def run(self) -> None:
         """Start, serve until a signal comes, drain, stop."""
@@ -83,6 +85,7 @@ class Worker:
             sweeps = asyncio.create_task(self.recordings.run(), name="recordings")
         try:
             minds = await asyncio.to_thread(start_minds, self.settings)
+            self._has_minds = minds is not None
             context = self._make_context(await self._load(), minds)
             try:
                 await self._serve(context)
@@ -144,6 +147,8 @@ class Worker:
 
     def _on_stt(self, stt: SpeechRecognition) -> None:
         """Take whether people's words are written. Any thread."""
+        if self._has_minds and stt.state in ("off", "failed"):
+            log.info("minds_do_not_hear", reason=MINDS_DO_NOT_HEAR)
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self.status.change_stt, stt)
             self._loop.call_soon_threadsafe(self.publisher.now)

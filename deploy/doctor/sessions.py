@@ -2,6 +2,7 @@
 
 from deploy.doctor.finding import Finding, fail, ok, warn
 from deploy.doctor.gpu import Card
+from deploy.doctor.recogniser import RecogniserSizes, recogniser_sizes
 from deploy.doctor.sizes import EIGHT_BIT_MODEL, SEVEN_B_IN_8_BITS, ModelSizes
 from protocol.errors import InvalidInput
 from worker.engine.capacity import SHORTEST_CONTEXT, MemoryPlan
@@ -24,12 +25,16 @@ def sessions(
     """Check how many sessions of the model fit into memory."""
     if card is None:
         return _on_cpu(sizes, cpu_free_bytes, capacity)
-    recognises = kyutais(stt, on_gpu=True) is not None
-    plan = _plan(sizes, card, capacity, kv_dtype, recognises=recognises)
+    name = kyutais(stt, on_gpu=True)
+    recogniser = None if name is None else recogniser_sizes(name)
+    plan = _plan(sizes, card, capacity, kv_dtype, recogniser)
     if stt == "auto" and plan.most < (capacity or 1):
-        plan = _plan(sizes, card, capacity, kv_dtype)
+        plan, recogniser = _plan(sizes, card, capacity, kv_dtype), None
+    about = ""
+    if recogniser is not None and recogniser.is_about:
+        about = f"; about, as far as {name} goes, whose files are not here yet"
     try:
-        return ok("sessions.plan", plan.line(plan.slots(capacity)))
+        return ok("sessions.plan", plan.line(plan.slots(capacity)) + about)
     except InvalidInput as error:
         if capacity is not None and _fits(sizes, card, kv_dtype):
             return fail("sessions.too_many", str(error), "an empty CAPACITY= takes as many as fit")
@@ -62,12 +67,11 @@ def _plan(
     card: Card,
     capacity: int | None,
     kv_dtype: KvType,
-    *,
-    recognises: bool = False,
+    recogniser: RecogniserSizes | None = None,
 ) -> MemoryPlan:
     """Return the worker's plan with the type of keys and values that the worker would choose."""
     own, in_int8 = (
-        sizes.plan(card.name, card.free_bytes, on_gpu=True, int8=each, recognises=recognises)
+        sizes.plan(card.name, card.free_bytes, on_gpu=True, int8=each, recogniser=recogniser)
         for each in (False, True)
     )
     return choose(

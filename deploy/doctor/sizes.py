@@ -9,21 +9,13 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from deploy.doctor.recogniser import CODEC_SLOT_BYTES, RecogniserSizes
 from protocol.errors import InvalidInput
 from worker.engine.capacity import MemoryPlan, kv_frame_bytes
 from worker.engine.files.shapes import agent_steps, is_prompted, lm_sizes, rows_taken, takes
 from worker.engine.files.weight_files import Shapes
 
-MIB = 1 << 20
-# Mimi's keys and values (16 layers of 512, 250 frames, float32) and the worker's own 4 MiB.
-CODEC_SLOT_BYTES = 2 * 16 * 512 * 250 * 4 + 4 * MIB
 KEYS_AND_VALUES = 2
-
-
-# kyutai/stt-1b-en_fr (989,253,632 parameters, 16 layers of 2,048, a context of 750) with the 79 M
-# parameters of its Mimi, and a person's row of both.
-STT_BYTES = 2 * 989_253_632 + 4 * 79_308_609
-STT_ROW_BYTES = CODEC_SLOT_BYTES + 750 * kv_frame_bytes(16, 2048, 16, 2, int8=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +36,11 @@ class ModelSizes:
         *,
         on_gpu: bool,
         int8: bool = False,
-        recognises: bool = False,
+        recogniser: RecogniserSizes | None = None,
     ) -> MemoryPlan:
         """Return the worker's own plan for a device, keys and values in its own type or `int8`.
 
-        `recognises`: Kyutai's STT runs beside the model.
+        `recogniser`: Kyutai's STT that runs beside the model.
         """
         plan = MemoryPlan(
             device=device,
@@ -61,7 +53,9 @@ class ModelSizes:
             int8=int8,
         )
         plan = plan.with_lm_states(self.voice_frames)
-        return plan.with_recognition(STT_BYTES, STT_ROW_BYTES) if recognises else plan
+        if recogniser is None:
+            return plan
+        return plan.with_recognition(recogniser.weights_bytes, recogniser.row_bytes)
 
     def at_context(self, frames: int | None) -> "ModelSizes":
         """Return the sizes with the context of `CONTEXT`."""

@@ -20,6 +20,15 @@ SENTENCES = {
 }
 
 
+# In en-us+m6, a voice that the pocket Moshi's training left out (training/repertoire.py).
+QUESTIONS = {
+    "name": "What is your name?",
+    "tired": "I am so tired today.",
+    "begin": "Where do I begin?",
+    "elephants": "Seven yellow elephants.",
+}
+
+
 def is_heard_as(name: str, text: str) -> bool:
     """Return whether a text has most words of a sentence.
 

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.language_model import ScriptedModel, calls, hang, says, text, whole_calls
-from mind.events import Say, Unanswered, Withdraw
+from mind.events import LeftToVoice, Say, Unanswered, Withdraw
 from mind.model.instructions import TYPED
 from protocol.minds import read_mind
 from protocol.room_spec import PersonaSpec
@@ -177,6 +177,7 @@ async def test_a_typed_line_without_an_answer_is_given_back(
         assert host.events.count(Unanswered("bo-1")) == 3
         await host.ask("Hi, teacher.")
         assert host.events.count(Unanswered("bo-1")) == 3
+        assert host.events[-1] == LeftToVoice(), "it need not wait for a line any longer"
     told = [TYPED in asked["messages"][1]["content"] for asked in model.requests]
     assert told == [True, True]
 

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import InvalidInput
-from protocol.minds import ChatMind, HttpFunction, McpTools, load_minds, read_mind
+from protocol.minds import (
+    ChatMind,
+    HttpFunction,
+    LinesMind,
+    McpTools,
+    load_minds,
+    read_mind,
+)
 from protocol.personas import load_catalogue
 
 LINES = '[mind]\nkind = "lines"\n[[mind.lines]]\nwhen = ["hi|hello"]\nsay = ["Hello."]\n'
@@ -31,6 +38,35 @@ def test_a_persona_has_its_own_mind_or_one_that_it_names(tmp_path: Path) -> None
     (tmp_path / "plain.toml").write_text('label = "Plain"\n')
     minds = {name: persona.mind for name, persona in load_catalogue(tmp_path).items()}
     assert minds == {"chef": "chef", "guide": "chef", "plain": ""}
+
+
+def test_a_mind_may_be_for_one_model(tmp_path: Path) -> None:
+    """With another model the persona has none; a file that is read for no model has it."""
+    (tmp_path / "chef.toml").write_text(
+        f'label = "Chef"\n{LINES}'.replace("[mind]", '[mind]\nmodel = "pocket"')
+    )
+    minds = {model: load_catalogue(tmp_path, model)["chef"].mind for model in ("", "pocket", "x")}
+
+    assert minds == {"": "chef", "pocket": "chef", "x": ""}
+    assert [*load_minds([tmp_path / "chef.toml"], "pocket")] == ["chef"]
+    assert not load_minds([tmp_path / "chef.toml"], "x")
+
+
+def test_a_recogniser_is_told_what_people_may_say() -> None:
+    """The first pattern of each line, as it is written: without alternatives and gaps."""
+    mind = read_mind(
+        {
+            "kind": "lines",
+            "lines": [
+                {"when": ["what is|'s * your name", "who are you"], "say": ["Kim."]},
+                {"when": ["I am tired|sleepy"], "say": ["Sleep."]},
+            ],
+        },
+        "test",
+    )
+
+    assert isinstance(mind, LinesMind)
+    assert mind.likely == "What is your name? I am tired."
 
 
 @pytest.mark.parametrize(

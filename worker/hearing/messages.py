@@ -18,6 +18,13 @@ class Frame(NamedTuple):
     pcm: bytes  # [1920] int16 at 24 kHz
 
 
+class Opened(NamedTuple):
+    """The beginning of one listening, worker → recognition."""
+
+    listening: int
+    likely: str  # sentences that this person may well say
+
+
 class Closed(NamedTuple):
     """The end of one listening, worker → recognition; back again after its last words."""
 
@@ -45,5 +52,5 @@ class Dropped(NamedTuple):
     speech_s: float
 
 
-FromWorker = Frame | Closed
+FromWorker = Opened | Frame | Closed
 ToWorker = Progress | Heard | Dropped | Closed

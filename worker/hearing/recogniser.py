@@ -55,9 +55,10 @@ class Listening(Protocol):
 class Recogniser(Protocol):
     """Recognizes the speech of any number of people. Called from any thread."""
 
-    def open(self, on_words: OnWords) -> Listening | None:
+    def open(self, on_words: OnWords, likely: str = "") -> Listening | None:
         """Start to listen to a person; None where no more people can be listened to.
 
-        `on_words` is called on a thread of the recogniser and must return at once.
+        `on_words` is called on a thread of the recogniser and must return at once. `likely`:
+        sentences that the person may well say, for a recogniser that can use them.
         """
         ...

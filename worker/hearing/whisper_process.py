@@ -1,6 +1,6 @@
 """The process of speech recognition: a worker's sound of people in, their words out.
 
-A process of its own, at the lowest priority: a thread of the worker would hold the interpreter
+A process of its own, at a lower priority: a thread of the worker would hold the interpreter
 lock, and at a low priority it would hold it for long, while rooms and engine wait for it. One
 thread reads the sound and cuts it into turns, which costs little; the main thread recognizes one
 turn after another with Whisper. Started by `worker.hearing.whisper`; ends when the worker does.
@@ -20,6 +20,8 @@ from typing import NamedTuple
 
 import av
 import numpy as np
+import numpy.typing as npt
+from ctranslate2 import StorageView
 from faster_whisper import WhisperModel
 from faster_whisper.transcribe import Segment
 from faster_whisper.utils import download_model
@@ -33,6 +35,7 @@ from worker.hearing.messages import (
     Frame,
     FromWorker,
     Heard,
+    Opened,
     Progress,
     ToWorker,
 )
@@ -41,8 +44,10 @@ from worker.hearing.turns import RATE_HZ, SpokenTurn, Turns
 
 MOST_WAITING = 64  # turns
 STALE_S = 20.0  # words that come so late help nobody
+WINDOW_FRAMES = 1500  # of 10 ms; a turn has at most 12 s
 MOST_TOKENS = 120  # of a turn; 12 s of fast speech have some 70
 NO_SPEECH, UNLIKELY = 0.6, -0.5  # Whisper makes up words where there are none
+REPEATS = 2.4  # characters per byte of compressed text: above it, its authors reject a text
 
 
 class Waiting(NamedTuple):
@@ -50,6 +55,7 @@ class Waiting(NamedTuple):
 
     listening: int
     turn: SpokenTurn | None
+    likely: str  # sentences that this person may well say
     since_s: float  # monotonic
 
 
@@ -70,7 +76,7 @@ class RecognitionProcess:
                 first = self._waiting.popleft()
             if first.turn is None or time.monotonic() - first.since_s > STALE_S:
                 self._give_up(first)
-            elif (words := recognise(model, first.turn)) is not None:
+            elif (words := recognise(model, first.turn, first.likely)) is not None:
                 self.tell(Heard(first.listening, words))
 
     def tell(self, message: ToWorker) -> None:
@@ -89,7 +95,10 @@ class RecognitionProcess:
 
     def _take(self, message: FromWorker) -> None:
         number = message.listening
-        if number not in self._listenings:
+        if isinstance(message, Opened):
+            self._listenings[number] = _Listening(message.likely)
+            return
+        if number not in self._listenings:  # opened with the process before this one
             self._listenings[number] = _Listening()
         listening = self._listenings[number]
         if isinstance(message, Frame):
@@ -103,7 +112,8 @@ class RecognitionProcess:
 
     def _add(self, listening: int, turn: SpokenTurn | None) -> None:
         with self._changed:
-            self._waiting.append(Waiting(listening, turn, time.monotonic()))
+            likely = self._listenings[listening].likely
+            self._waiting.append(Waiting(listening, turn, likely, time.monotonic()))
             too_much = self._waiting.popleft() if len(self._waiting) > MOST_WAITING else None
             self._changed.notify()
         if too_much is not None:
@@ -119,7 +129,8 @@ class RecognitionProcess:
 class _Listening:
     """The sound of one person on its way into turns."""
 
-    def __init__(self) -> None:
+    def __init__(self, likely: str = "") -> None:
+        self.likely = likely
         self._turns = Turns()
         self._next_number = 0
         self._resampler = av.AudioResampler("s16", "mono", RATE_HZ)
@@ -138,8 +149,22 @@ class _Listening:
         return self._turns.end(0.0)
 
 
-def recognise(model: WhisperModel, turn: SpokenTurn) -> HeardWords | None:
-    """Return the words of a turn; None where Whisper hears none."""
+class ShortWhisper(WhisperModel):
+    """Whisper over a window of 15 s instead of 30: a turn is shorter, and the time a third.
+
+    Still shorter windows make it repeat itself.
+    """
+
+    def encode(self, features: npt.NDArray[np.float32]) -> StorageView:
+        """Encode features, `[80, 3000]` float32, of which the last half is silence."""
+        return super().encode(np.ascontiguousarray(features[..., :WINDOW_FRAMES]))
+
+
+def recognise(model: WhisperModel, turn: SpokenTurn, likely: str = "") -> HeardWords | None:
+    """Return the words of a turn; None where Whisper hears none.
+
+    Of words that sound alike it prefers those of `likely`, as if they had been said just before.
+    """
     segments, _ = model.transcribe(
         turn.pcm.astype(np.float32) / 32768.0,
         language="en" if not model.model.is_multilingual else None,
@@ -149,8 +174,9 @@ def recognise(model: WhisperModel, turn: SpokenTurn) -> HeardWords | None:
         without_timestamps=True,
         word_timestamps=True,
         max_new_tokens=MOST_TOKENS,
+        initial_prompt=likely or None,
     )
-    # A turn is shorter than Whisper's window of 30 s. The next segment would be its silent rest.
+    # A turn is shorter than the window. The next segment would be its silent rest.
     segment = next(iter(segments), None)
     if segment is None or _is_made_up(segment) or not (text := segment.text.strip()):
         return None
@@ -169,7 +195,8 @@ def recognise(model: WhisperModel, turn: SpokenTurn) -> HeardWords | None:
 
 
 def _is_made_up(segment: Segment) -> bool:
-    return segment.no_speech_prob > NO_SPEECH and segment.avg_logprob < UNLIKELY
+    is_silence = segment.no_speech_prob > NO_SPEECH and segment.avg_logprob < UNLIKELY
+    return is_silence or segment.compression_ratio > REPEATS
 
 
 def _at(turn: SpokenTurn, seconds: float) -> float:
@@ -186,7 +213,7 @@ def load(name: str, recognition: RecognitionProcess) -> WhisperModel:
         except LocalEntryNotFoundError:
             recognition.tell(Progress("loading", f"fetching {name} from the hub"))
             folder = download_model(name)
-    return WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=1)
+    return ShortWhisper(folder, device="cpu", compute_type="int8", cpu_threads=1)
 
 
 def _why_not(name: str, error: Exception) -> str:

@@ -121,13 +121,19 @@ class Host:
         if self._spec.record:
             self._recorder = Recorder(room, self._spec, context.recordings, self._emit)
         ears = Ears(room)
-        speech = PeopleSpeech(self._on_people_started, self._on_people_ended)
         words = PeopleWords(
             room,
             context.recogniser if self._spec.transcribe else None,
             self._emit,
             personas.on_person_words,
+            self._mind.likely if self._mind is not None else str,
         )
+
+        def on_people_paused(is_paused: bool) -> None:
+            if self._mind is not None and words.is_listening:
+                self._mind.people_paused(is_paused)
+
+        speech = PeopleSpeech(self._on_people_started, self._on_people_ended, on_people_paused)
         ticking = asyncio.create_task(self._tick(ears, speech, personas, words), name="tick")
         try:
             await personas.apply_spec(self._spec)

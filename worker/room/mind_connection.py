@@ -10,6 +10,7 @@ from typing import Any
 from livekit import rtc
 
 from mind.events import (
+    LeftToVoice,
     MindEvent,
     Say,
     ToolEnded,
@@ -29,6 +30,7 @@ from protocol.events import (
     TranscriptEvent,
     WarningEvent,
 )
+from protocol.minds import LinesMind
 from protocol.room_spec import RoomSpec
 from worker.room.background_tasks import BackgroundTasks
 from worker.room.lines import Line
@@ -55,11 +57,29 @@ class MindConnection:
         self._loop = asyncio.get_running_loop()
         self._tasks = BackgroundTasks("mind", spec.room)
         self._has_warned_of_lines = False
+        self._minds = minds
+        self._lines: dict[str, LinesMind] = {}  # by persona's id
         self._mind = minds.open_room(spec.personas, self._on_event)
+        self._note_lines(spec)
 
     def apply_spec(self, spec: RoomSpec) -> None:
         """Tell the mind which personas the room has now, and which are muted."""
         self._mind.set_personas(spec.personas)
+        self._note_lines(spec)
+
+    def likely(self) -> str:
+        """Return sentences that people may well say: those that the fixed lines answer."""
+        return " ".join(mind.likely for mind in self._lines.values())
+
+    def people_paused(self, is_paused: bool) -> None:
+        """Let personas with fixed lines wait until what was said is known, and answered by one.
+
+        A language model takes too long for that.
+        """
+        if is_paused:
+            self._personas.wait_for_mind(self._lines)
+        else:
+            self._personas.go_on()
 
     def take(self, event: Event) -> None:
         """Tell the mind what happened in the room: words, the floor, ends of its own lines."""
@@ -89,6 +109,10 @@ class MindConnection:
         else:
             self._mind.heard(name, event.text, final=event.final)
 
+    def _note_lines(self, spec: RoomSpec) -> None:
+        tables = {each.id: self._minds.tables.get(each.mind) for each in spec.personas}
+        self._lines = {key: each for key, each in tables.items() if isinstance(each, LinesMind)}
+
     def _on_event(self, event: MindEvent) -> None:
         """Take an event of the mind. The minds' thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed
@@ -108,6 +132,8 @@ class MindConnection:
                 self._warn(event.code, event.detail)
             case Unanswered():
                 self._cannot_read(event.sender)
+            case LeftToVoice():
+                self._personas.go_on()
 
     def _say(self, event: Say) -> None:
         line = Line(event.line_id, event.sentence, is_minds=True)

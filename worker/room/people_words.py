@@ -39,15 +39,18 @@ class PeopleWords:
         recogniser: Recogniser | None,
         emit: Callable[[Event], None],
         on_words: Callable[[str], None],
+        likely: Callable[[], str] = str,
     ) -> None:
         """`on_words` gets the text of each segment as it grows.
 
-        Without a recogniser nothing is computed.
+        `likely` returns sentences that people may well say. Without a recogniser nothing is
+        computed.
         """
         self._room = room
         self._recogniser = recogniser
         self._emit = emit
         self._on_words = on_words
+        self._likely = likely
         self._loop = asyncio.get_running_loop()
         self._transcript = TranscriptPublisher(room)
         self._ears: dict[str, _Ear] = {}  # by identity
@@ -66,6 +69,11 @@ class PeopleWords:
         for identity, ear in self._ears.items():
             ear.push(frames.get(identity))
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether the words of a person are written."""
+        return bool(self._ears)
+
     async def aclose(self) -> None:
         """Stop listening; words that are not recognized yet are lost."""
         for identity in list(self._ears):
@@ -79,7 +87,8 @@ class PeopleWords:
         if microphone.identity not in self._room.remote_participants:  # it has just left
             return
         began_s = (self._ticks - 1) * FRAME_S
-        listening = self._recogniser.open(partial(self._on_heard, microphone, began_s))
+        on_words = partial(self._on_heard, microphone, began_s)
+        listening = self._recogniser.open(on_words, self._likely())
         if listening is not None:
             self._ears[microphone.identity] = _Ear(listening)
 

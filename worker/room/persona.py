@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
+import numpy as np
 from livekit import rtc
 
 from protocol.commands import Answer
@@ -29,6 +30,10 @@ from worker.sound.voice import Voice
 
 SILENT = PersonaFrame(wants_to_speak=False, is_sounding=False)
 SLOTS_MOST = 4  # that fail one after another before the persona gives up
+SILENCE = np.zeros(1920, dtype=np.float32)
+SILENCE.flags.writeable = False
+REST_FRAMES = 3  # without a word: the model has not begun to answer
+WAIT_MOST_S = 2.0  # for a mind
 
 
 class RoomPersona:
@@ -77,6 +82,10 @@ class RoomPersona:
         self._is_hushed = False
         self._occupant: Occupant | None = None
         self._slots_failed = 0
+        self._rest_frames = 0  # since the model's last word
+        self._frame_took_s = 0.0  # from `push_frame` to `_handle_frame`
+        self._waits_until_s = 0.0  # for its mind, by the loop's clock
+        self._frames_waited = 0
 
     @property
     def identity(self) -> str:
@@ -93,8 +102,24 @@ class RoomPersona:
 
     def push_frame(self, pcm: Pcm) -> None:
         """Give the model what the persona hears in this tick, `[1920]` float32."""
-        if self._occupant is not None:
+        if self._loop.time() < self._waits_until_s:
+            self._frames_waited += 1
+            self._loop.call_later(self._frame_took_s, self._voice.play, SILENCE)
+        elif self._occupant is not None:
             self._engine.push(self._occupant, pcm)
+
+    def wait_for_mind(self) -> None:
+        """Let the model stand still until its mind has decided, unless it has begun to answer.
+
+        It gets no frames, so that for it no time passes: after it was hushed for as long, it would
+        not answer by itself any more.
+        """
+        if self._rest_frames >= REST_FRAMES and not self._lines.is_active:
+            self._waits_until_s = self._loop.time() + WAIT_MOST_S
+
+    def go_on(self) -> None:
+        """Let the model go on: the mind has decided, or a person speaks."""
+        self._waits_until_s = 0.0
 
     def take_sound(self) -> Pcm | None:
         """Return what the persona said since the last tick, `[1920]` float32."""
@@ -120,6 +145,7 @@ class RoomPersona:
 
     def people_started(self) -> None:
         """Note that a person began to speak."""
+        self.go_on()
         self._turns.people_started()
         self._lines.hold(True)
 
@@ -201,7 +227,10 @@ class RoomPersona:
         self._sound, self._new_frame = frame.pcm, frame
         self._to_record.put(frame.pcm)
         self._voice.play(frame.pcm)
-        self._report_words(self._words.feed(frame.text, frame.index))
+        self._frame_took_s = self._loop.time() - frame.arrived_s
+        is_word = frame.text != self._engine.model.padding
+        self._rest_frames = 0 if is_word else self._rest_frames + 1
+        self._report_words(self._words.feed(frame.text, frame.index + self._frames_waited))
         if self._activity.push(frame.pcm):
             self._report_activity()
 
@@ -228,6 +257,7 @@ class RoomPersona:
         def on_ended(was_whole: bool) -> None:
             self._call_on_loop(self._lines.end, line, was_whole)
 
+        self.go_on()
         if self._occupant is None:
             self._lines.end(line, was_whole=False)
         else:

@@ -114,6 +114,17 @@ class RoomPersonas:
             return Answer(refusal="persona_absent")
         return self._say(persona, line)
 
+    def wait_for_mind(self, persona_ids: Collection[str]) -> None:
+        """Let these personas wait until their mind has decided."""
+        for persona in self.present:
+            if persona.spec.id in persona_ids:
+                persona.wait_for_mind()
+
+    def go_on(self) -> None:
+        """Let every persona that waits for its mind go on."""
+        for persona in self.present:
+            persona.go_on()
+
     def name_and_identity(self, persona_id: str) -> tuple[str, str]:
         """Return a persona's name and its participant's identity; empty where it has left."""
         persona = self._present.get(persona_id)

@@ -17,6 +17,7 @@ from worker.engine.arrays import Pcm
 from worker.sound.voice import to_audio_frame
 
 VOICED_POWER = 10.0**-4.5  # -45 dBFS: Moshi's idle sound lies some 20 dB below, its voice 15 above
+PAUSE_S = 0.12  # of silence; a persona may answer after 0.3 s
 QUIET_FRAMES = 6  # 480 ms without a voiced frame is a pause
 
 # One executor for all rooms: by default each stream would start a thread of its own.
@@ -29,11 +30,22 @@ class PeopleSpeech:
     LiveKit's own active-speaker events come 0.4 to 0.8 s late.
     """
 
-    def __init__(self, on_start: Callable[[], None], on_end: Callable[[float], None]) -> None:
-        """`on_end(at_s)` gets the time of the last speech, by the event loop's clock."""
+    def __init__(
+        self,
+        on_start: Callable[[], None],
+        on_end: Callable[[float], None],
+        on_pause: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        """`on_end(at_s)` gets the time of the last speech, by the event loop's clock.
+
+        `on_pause(True)` comes soon after a person fell silent, before `on_end`; `on_pause(False)`
+        where the speech goes on after so short a pause.
+        """
         self.is_active = False
+        self._is_paused = False
         self._on_start = on_start
         self._on_end = on_end
+        self._on_pause = on_pause
         self._loop = asyncio.get_running_loop()
         self._stream = inference.VAD(executor=_vad_executor).stream()
         self._task = asyncio.create_task(self._run(), name="people speech")
@@ -49,11 +61,14 @@ class PeopleSpeech:
     async def _run(self) -> None:
         async for event in self._stream:
             if event.type == VADEventType.START_OF_SPEECH:
-                self.is_active = True
+                self.is_active, self._is_paused = True, False
                 self._on_start()
             elif event.type == VADEventType.END_OF_SPEECH:
                 self.is_active = False
                 self._on_end(self._loop.time() - event.silence_duration)
+            elif self.is_active and self._is_paused != (event.raw_accumulated_silence >= PAUSE_S):
+                self._is_paused = not self._is_paused
+                self._on_pause(self._is_paused)
 
 
 class VoiceActivity:

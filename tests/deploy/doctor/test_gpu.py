@@ -7,8 +7,10 @@ import pytest
 from deploy.doctor import sizes
 from deploy.doctor.finding import Finding, State
 from deploy.doctor.gpu import Card, gpu
+from deploy.doctor.recogniser import recogniser_sizes
 from deploy.doctor.sessions import sessions, unknown
 from deploy.doctor.sizes import SEVEN_B, SEVEN_B_IN_8_BITS, ModelSizes
+from tests.engine.recognition.folder import recogniser_folder
 from worker.engine.kv_choice import KvType
 
 GIB = 1 << 30
@@ -108,6 +110,27 @@ def test_the_plan_counts_the_recogniser_where_it_fits() -> None:
     assert "+ people's words 2.58 GiB + 35 sessions of 1.59 GiB" in large.found
     assert small.state == State.OK
     assert "people's words" not in small.found
+    assert large.found.endswith(
+        "; about, as far as kyutai/stt-1b-en_fr goes, whose files are not here yet"
+    )
+
+
+def test_the_plan_counts_another_recogniser_by_its_own_files(tmp_path: Path) -> None:
+    """A folder by its config.json and headers; a larger one that is not here by its name, about."""
+    folder = recogniser_folder(tmp_path / "stt")
+    own, larger = (
+        sessions(SEVEN_B, card(81_559), CPU_BYTES, None, "bf16", stt)
+        for stt in (str(folder), "kyutai/stt-2.6b-en")
+    )
+    written = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+
+    assert recogniser_sizes(str(folder)).weights_bytes == pytest.approx(written, rel=0.5)
+    assert "+ people's words 79 MiB" in own.found
+    assert "about" not in own.found
+    assert "+ people's words 5.76 GiB" in larger.found
+    assert larger.found.endswith(
+        "; about, as far as kyutai/stt-2.6b-en goes, whose files are not here yet"
+    )
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,20 @@ def test_padding_has_a_limit() -> None:
     assert run(text, [PAD] * 28) == [*[PAD] * 12, END, 11, *[PAD] * 12, END, 12]
 
 
+def test_a_model_that_rests_is_told_at_once() -> None:
+    """The frames without a word before the line count: of its pause, and of its padding."""
+    forcing = SlotForcing(SILENCE)
+    for token in [20, *[PAD] * 9]:
+        forcing.used(token)
+    rested = {
+        frames: run(SpokenLine([[11]], PAD, END, lambda _: None, frames), [PAD] * 18)
+        for frames in (0, forcing.rest_frames, 16, 500)
+    }
+
+    assert [used.index(END) for used in rested.values()] == [16, 16 - 9, 0, 0]
+    assert {used[used.index(END) + 1] for used in rested.values()} == {11}
+
+
 def test_the_end_is_told_once() -> None:
     """`done` is called once, with whether all of it was said."""
     ends: list[bool] = []

@@ -18,6 +18,7 @@ from protocol.events import (
 )
 from tests.worker.mind.conftest import PLAIN, talk
 from tests.worker.mind.stack import HOURS, KEY, QUESTION, MindStack
+from worker.__main__ import MINDS_DO_NOT_HEAR
 from worker.room.chat import CANNOT_READ
 
 
@@ -112,6 +113,8 @@ async def test_fixed_lines_need_no_model(minded: MindStack) -> None:
         assert not room.scene.ann.chat
         await room.type("And the weather?")
         await room.chat_says(CANNOT_READ)
+    log = (minded.stack.folder / "worker.log").read_text()
+    assert log.count(MINDS_DO_NOT_HEAR) == 1, "it is told once that STT is off"
 
 
 async def test_a_persona_without_a_mind_says_that_it_cannot_read(minded: MindStack) -> None:

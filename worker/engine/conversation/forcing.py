@@ -97,8 +97,11 @@ class Forcing:
         """Say a text at the slot's next pause; `done` is called with whether all of it was said."""
         reading, lm = self.prompts.reading, self._lm
         words = [] if reading.encode is None else spell(text, reading.encode, reading.pieces)
-        line = SpokenLine(words, lm.text_padding_token_id, lm.end_of_text_padding_id, done)
-        self._sessions[slot].forcing.say(line)
+        forcing = self._sessions[slot].forcing
+        line = SpokenLine(
+            words, lm.text_padding_token_id, lm.end_of_text_padding_id, done, forcing.rest_frames
+        )
+        forcing.say(line)
         self._write(slot)
 
     def drop_lines(self, slot: int, *, unless_begun: bool) -> None:

@@ -3,7 +3,7 @@
 Paced as moshi 0.2.13 models/tts.py `StateMachine` paces words, because one token per frame comes
 out garbled: a word begins where the model itself begins one, its tokens follow one per frame, and
 then the model pads until it begins the next, within limits. Unlike there, the line begins at the
-model's next pause.
+model's next pause, and at once where the model has been at rest for long: it learned to be told so.
 """
 
 from collections import deque
@@ -34,14 +34,19 @@ UNFORCED = ForcedFrame()
 class SpokenLine:
     """One text to say; read `frame` before a step, call `used` after it."""
 
-    def __init__(self, words: Words, pad: int, end_of_pad: int, done: Done) -> None:
+    def __init__(
+        self, words: Words, pad: int, end_of_pad: int, done: Done, rest_frames: int = 0
+    ) -> None:
+        """`rest_frames`: for so long the model has said no word before."""
         self._words = deque(tuple(word) for word in words if word)
         self._pad, self._end_of_pad = pad, end_of_pad
         self._done: Done | None = done
-        self._waited = self._quiet = 0  # frames since it was asked for, and of the model's pause
-        self._paused = False  # the pause has come
+        self._waited = 0  # frames since it was asked for
+        self._quiet = rest_frames  # frames of the model's pause
+        self._paused = rest_frames >= PAUSE_FRAMES  # the pause has come
         self.begun = False  # a word of it was said
-        self._padded = 0  # frames since the last word
+        # Frames since the last word, or since the pause had come.
+        self._padded = min(max(0, rest_frames - PAUSE_FRAMES), MOST_PADDING_FRAMES)
         self._gap = 0  # frames of padding that are still due
         self._rest: deque[int] = deque()  # of the word that has begun
 

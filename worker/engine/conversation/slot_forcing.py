@@ -29,6 +29,7 @@ class SlotForcing:
         # codes are not made yet.
         self._silent = deque([False] * (max(silence.delays) + 1))
         self._lines: deque[SpokenLine] = deque()
+        self.rest_frames = 0  # without a word, up to the last step
 
     @property
     def frame(self) -> ForcedFrame:
@@ -71,6 +72,7 @@ class SlotForcing:
 
     def used(self, token: int) -> None:
         """Record the text token that the step used."""
+        self.rest_frames = self.rest_frames + 1 if token == self._silence.pad else 0
         if self._lines and not self._silent[0]:
             self._lines[0].used(token)
             self._end_said_lines()

@@ -1,0 +1,56 @@
+"""The memory that Kyutai's recognition of people's speech needs beside the model.
+
+The worker counts the same from the loaded files (`worker.engine.recognition.load`).
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+from protocol.errors import InvalidInput
+from worker.engine.capacity import kv_frame_bytes
+from worker.engine.files.model_config import RECOGNISERS
+from worker.engine.files.model_files import ModelFiles, find_model
+from worker.engine.files.weight_files import Shapes, read_shapes
+
+MIMI_BYTES = 4 * 79_308_609  # its parameters, in float32
+# Mimi's keys and values (16 layers of 512, 250 frames, float32) and the worker's own 4 MiB.
+CODEC_SLOT_BYTES = 2 * 16 * 512 * 250 * 4 + (4 << 20)
+
+
+@dataclass(frozen=True, slots=True)
+class RecogniserSizes:
+    """Bytes of the weights, and of each person's row."""
+
+    weights_bytes: int
+    row_bytes: int
+    is_about: bool = False  # its files are not here
+
+
+def _about(parameters: int, context: int, layers: int, dim: int) -> RecogniserSizes:
+    row_bytes = context * kv_frame_bytes(layers, dim, 1, 2, int8=False)
+    return RecogniserSizes(2 * parameters + MIMI_BYTES, CODEC_SLOT_BYTES + row_bytes, is_about=True)
+
+
+STT_1B = _about(989_253_632, 750, 16, 2048)  # kyutai/stt-1b-en_fr
+STT_2_6B = _about(2_600_000_000, 375, 48, 2048)  # kyutai/stt-2.6b-en, by its name and config.json
+
+
+def recogniser_sizes(stt: str) -> RecogniserSizes:
+    """Return the sizes of a folder or repository: of its files where they are here, else about."""
+    try:
+        return _sizes_of(find_model(stt, lambda _: None, download=False, model_types=RECOGNISERS))
+    except (InvalidInput, KeyError):  # the worker says what is wrong with its files
+        return STT_2_6B if "2.6b" in stt else STT_1B
+
+
+def _sizes_of(files: ModelFiles) -> RecogniserSizes:
+    config = files.config
+    of_frame = kv_frame_bytes(config["num_layers"], config["dim"], 1, 2, int8=False)
+    return RecogniserSizes(
+        2 * _count(read_shapes(*files.lm)) + 4 * _count(read_shapes(files.codec)),
+        CODEC_SLOT_BYTES + config["context"] * of_frame,
+    )
+
+
+def _count(shapes: Shapes) -> int:
+    return sum(map(prod, shapes.values()))

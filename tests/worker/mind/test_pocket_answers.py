@@ -1,0 +1,97 @@
+"""The pocket Moshi and its fixed lines: it answers what was asked, in a real room with Whisper."""
+
+import asyncio
+
+import httpx
+import numpy as np
+import pytest
+from redis.asyncio import Redis
+
+from harness.person import Person, eventually, person
+from harness.recordings import QUESTIONS, RATE_HZ, recording
+from harness.stack import Stack
+from mind.words.lines import FixedAnswers
+from protocol.config.settings import PROJECT
+from protocol.events import EVENT_FIELD, MindSaidEvent, events_key, read_event
+from protocol.minds import LinesMind, load_minds
+from protocol.personas import load_catalogue
+from training.repertoire import PERSONA_VOICES
+from worker.engine.conversation.repertoire import read_repertoire
+from worker.engine.files import pocket
+from worker.engine.files.model_files import find_model
+
+PERSONAS = PROJECT / "personas"
+MINDS = load_minds(sorted(PERSONAS.glob("*.toml")), pocket.NAME)
+INTENTS = 20  # that each persona answers
+ASKED = ("name", "tired", "begin")
+LEAST_RIGHT = 2  # of them, where a busy machine garbles one
+READY_WITHIN_S, QUIET_S = 60.0, 2.0
+
+
+def fixed(persona: str) -> LinesMind:
+    """Return the fixed lines of a persona."""
+    mind = MINDS[persona]
+    assert isinstance(mind, LinesMind)
+    return mind
+
+
+@pytest.mark.parametrize("persona", PERSONA_VOICES)
+def test_every_persona_answers_with_sentences_that_it_can_say(persona: str) -> None:
+    """At least twenty intents, also the page's examples; each first pattern gets its own line."""
+    files = find_model(pocket.NAME, lambda _: None)
+    repertoire = read_repertoire(files.config, "")
+    assert repertoire is not None
+    asked = load_catalogue(PERSONAS)[persona]
+    can_say = repertoire.of(asked.voice)
+    mind = fixed(persona)
+    answer = FixedAnswers(mind).answer
+    told = [line for line in mind.lines if not line.repeat]
+
+    assert len(mind.lines) >= INTENTS
+    assert all(map(answer, asked.examples))
+    assert {sentence for line in told for sentence in line.say} <= set(can_say)
+    assert [line.when[0] for line in told if answer(line.when[0]) not in line.say] == []
+
+
+async def _hears(stack: Stack) -> None:
+    async with asyncio.timeout(READY_WITHIN_S), httpx.AsyncClient(trust_env=False) as http:
+        while (await http.get(stack.worker_url)).json()["stt"]["state"] != "ready":  # noqa: ASYNC110 - it sends no event
+            await asyncio.sleep(0.1)
+
+
+async def _said_by_mind(stack: Stack, room: str) -> list[str]:
+    async with Redis.from_url(stack.redis_url) as redis:
+        entries = await redis.xrange(events_key(room))
+    events = [read_event(fields[EVENT_FIELD.encode()]) for _, fields in entries]
+    return [each.text for each in events if isinstance(each, MindSaidEvent)]
+
+
+async def _ask(ann: Person, name: str) -> None:
+    """Ask something, and wait until an answer is over."""
+    who = ann.personas[0].identity
+    ann.speech = np.pad(recording(name)[RATE_HZ:-RATE_HZ], (0, RATE_HZ // 4))
+    await eventually(lambda: ann.speech is None, "it is said")
+    begin = ann.timeline.now
+    await eventually(lambda: ann.timeline.spoke_s(who, begin) > 0.3, f"an answer to {name}")
+    pieces = round(QUIET_S * 100)
+
+    def silent() -> bool:
+        return not ann.timeline.voiced(who, ann.timeline.now - pieces).any()
+
+    await eventually(silent, "silence")
+
+
+async def test_a_spoken_question_gets_the_line_that_fits(hearing_pocket: Stack) -> None:
+    """Three everyday questions; what fits no line is answered all the same, by the voice itself."""
+    await _hears(hearing_pocket)
+    mind = fixed("assistant")
+    async with person(hearing_pocket.url, {"persona": "assistant"}) as ann:
+        await eventually(lambda: bool(ann.heard), "the persona is there")
+        for name in (*ASKED, "elephants"):
+            await _ask(ann, name)
+        said = await _said_by_mind(hearing_pocket, ann.room.name)
+    await hearing_pocket.slots_used_become(0)
+
+    wanted = {name: FixedAnswers(mind).answer(QUESTIONS[name]) for name in ASKED}
+    assert sum(line in said for line in wanted.values()) >= LEAST_RIGHT, (wanted, said)
+    assert len(said) <= len(ASKED), said

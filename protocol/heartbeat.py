@@ -60,7 +60,7 @@ class Heartbeat(BaseModel):
     # The only lines that the model can say on command, by voice; `*`: in every voice. None: any.
     lines: dict[str, tuple[str, ...]] | None = None
     stt: SpeechRecognition = SpeechRecognition()
-    chat_url: str = ""  # where token services open conversations without a room; empty: nowhere
+    chat_url: str = ""  # where token services open WebSockets for their clients; empty: nowhere
     slots_total: int = Field(default=0, ge=0)
     slots_used: int = Field(default=0, ge=0)
     slots_free: int = Field(default=0, ge=0)

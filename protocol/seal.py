@@ -19,9 +19,8 @@ PURPOSE = "moshi-rooms dispatch"
 class Seal:
     """Writes and reads the metadata of dispatches: a signature, a space, the room spec as JSON."""
 
-    def __init__(self, settings: Settings, purpose: str = PURPOSE) -> None:
-        """`purpose`: what was sealed for one is not valid for another."""
-        self._key = key_for(settings, purpose)
+    def __init__(self, settings: Settings) -> None:
+        self._key = key_for(settings, PURPOSE)
 
     def close(self, spec: RoomSpec) -> str:
         text = spec.metadata()

@@ -1,4 +1,4 @@
-"""Names that clients see: topics, attributes, identities, and two JSON messages. Pure.
+"""Names that clients see: topics, attributes, identities, and JSON messages. Pure.
 
 A name of LiveKit's is used wherever one exists, so that every LiveKit client works unmodified.
 """
@@ -102,3 +102,25 @@ class TurnMessage(BaseModel):
     identity: str
     persona: str
     latency_ms: int
+
+
+class ReadyMessage(BaseModel):
+    """A WebSocket client is in its room: the first JSON message at `/sessions/{id}/audio`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: Literal["ready"] = "ready"
+    room: str
+    identity: str
+    format: str
+    sample_rate_hz: int
+
+
+class ErrorMessage(BaseModel):
+    """A WebSocket client is about to be disconnected: `code` for programs, `detail` for people."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: Literal["error"] = "error"
+    code: str
+    detail: str

@@ -17,7 +17,7 @@ from protocol.config.proxies import keep_loopback_direct
 from protocol.config.settings import load_settings
 from protocol.errors import InvalidInput
 from token_service.app import create_app
-from token_service.rooms.chats import CHATS
+from token_service.rooms.worker_sockets import SOCKETS
 from token_service.server.connection import Connection
 from token_service.server.forwarded import Forwarded
 from token_service.server.sparse_log import OnePerSecond
@@ -30,14 +30,14 @@ STARTUP_FAILED = 3  # uvicorn's own
 CONNECTIONS = 1000
 ACCEPTED = 32  # at a time: asyncio accepts so many before it reads from any of them
 # Redis, workers, accepted connections, files.
-OTHERS = STREAMS + OTHER_CONNECTIONS + CHATS + 8 * ACCEPTED + 50
+OTHERS = STREAMS + OTHER_CONNECTIONS + SOCKETS + 8 * ACCEPTED + 50
 LEAST = 50  # connections
 # Loggers whose records requests can cause at any rate.
 CAUSED_BY_REQUESTS = (
     "asyncio",
     "uvicorn.error",
     "uvicorn.error.websockets",
-    "token_service.rooms.chats",
+    "token_service.rooms.worker_sockets",
     "token_service.auth.audit",
     "token_service.auth.issuer_keys",
     "token_service.errors",

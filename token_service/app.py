@@ -12,7 +12,6 @@ from protocol.config.settings import Settings
 from token_service.auth.authenticator import credentials_of
 from token_service.errors import answer_problems
 from token_service.http import (
-    chat,
     events,
     guests,
     operators,
@@ -24,6 +23,7 @@ from token_service.http import (
     webhook,
 )
 from token_service.http.page import serve_page
+from token_service.http.websockets import chat, session_audio
 from token_service.mcp.endpoint import McpEndpoint
 from token_service.server.document import DESCRIPTION, TAGS, describe
 from token_service.server.middleware import AnswerHeaders, BodyLimit, HeadAsGet
@@ -39,6 +39,7 @@ ROUTES = (
     recordings,
     webhook,
     chat,
+    session_audio,
     public,
     operators,
 )

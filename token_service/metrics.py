@@ -4,6 +4,9 @@ from prometheus_client import Counter, Gauge
 
 TOKENS = Counter("moshi_tokens", "Token requests by outcome.", ["outcome"])
 CHATS = Counter("moshi_chats_asked", "WebSockets at /api/chat by outcome.", ["outcome"])
+ROOM_CLIENTS = Counter(
+    "moshi_room_clients_asked", "WebSockets at /sessions/{id}/audio by outcome.", ["outcome"]
+)
 DISPATCHES = Counter(
     "moshi_dispatches", "Dispatched hosts: a room's first, or again after a loss.", ["which"]
 )

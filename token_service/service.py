@@ -1,8 +1,8 @@
 """The parts of the running service, opened and closed with the app."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Annotated
 
 from aiohttp import ClientSession
@@ -12,23 +12,24 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
-from protocol.chat_ticket import ChatTickets
 from protocol.config.secret import reveal
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.personas import Catalogue, load_catalogue
 from protocol.room_spec import RoomSpec
 from protocol.seal import Seal
+from protocol.websocket_ticket import Tickets
 from protocol.wire import Consent
 from token_service.auth.audit import Audit
 from token_service.auth.authenticator import Authenticator, Credentials, credentials_of
+from token_service.auth.callers import Caller
 from token_service.auth.guest_links import GuestLinks
 from token_service.auth.rate_limit import RateLimiter
+from token_service.errors import Unavailable
 from token_service.fleet.prompt_limits import PromptLimits
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.space import Space
 from token_service.rooms.admission import RoomAdmission
-from token_service.rooms.chats import Chats
 from token_service.rooms.commands import Commands
 from token_service.rooms.dispatch_import import DispatchImport
 from token_service.rooms.events import EventStore
@@ -40,6 +41,7 @@ from token_service.rooms.reconciler import Reconciler
 from token_service.rooms.recordings import StoredRecordings
 from token_service.rooms.sessions import Sessions
 from token_service.rooms.store import SpecStore
+from token_service.rooms.worker_sockets import WorkerSockets
 
 REDIS_TIMEOUT_S = 2.0
 STREAMS = 200  # event streams of this process; each holds a connection to redis
@@ -62,7 +64,7 @@ class Service:
         self.verifier = api.TokenVerifier(settings.livekit_api_key, secret)
         self.settings, self.catalogue, self.redis = settings, catalogue, redis
         self.audit = Audit(settings.audit_log)
-        self.streams = Counter[str]()  # open event streams, by caller
+        self._streams = Counter[str]()  # open event streams, by caller
         self.leaving = False  # after a signal to end: event streams then end by themselves
         links = self.links = GuestLinks(settings)
         limiter = self.limiter = RateLimiter(redis, settings)
@@ -94,7 +96,7 @@ class Service:
         self.passes, self.forgotten, self.admission = passes, forgotten, admission
         self.dispatcher, self.commands = dispatcher, Commands(redis, workers)
         self.recordings = StoredRecordings(settings, specs, workers)
-        self.chats = Chats(catalogue, prompts, ChatTickets(settings), http)
+        self.sockets = WorkerSockets(catalogue, prompts, Tickets(settings), http)
         self.sessions = Sessions(
             admission, specs, workers, rooms, events, passes, dispatcher, forgotten
         )
@@ -102,6 +104,21 @@ class Service:
     def consent_of(self, spec: RoomSpec) -> Consent | None:
         """Return how people of a room come to be recorded; None if it is not recorded."""
         return self.settings.record_consent if spec.record else None
+
+    @contextmanager
+    def followed(self, caller: Caller) -> Generator[None]:
+        """Count a stream of events while it is open. Raises `Unavailable` if there are too many."""
+        key = caller.counted_as
+        most = self.settings.streams_per_caller
+        if self._streams.total() >= STREAMS or self._streams[key] >= most:
+            raise Unavailable("busy", "Too many event streams are open. Try again soon.", 10)
+        self._streams[key] += 1
+        try:
+            yield
+        finally:
+            self._streams[key] -= 1
+            if not self._streams[key]:
+                del self._streams[key]
 
 
 def catalogue_of(settings: Settings) -> Catalogue:

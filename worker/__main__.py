@@ -15,7 +15,6 @@ import structlog
 from livekit.agents import AgentServer
 
 from mind.thread import MindThread, start_minds
-from protocol.chat_ticket import CHAT_PATH
 from protocol.config import tracing
 from protocol.config.log import configure_logging
 from protocol.config.production import refuse_unsafe
@@ -24,6 +23,7 @@ from protocol.config.secret import reveal
 from protocol.config.settings import Settings, load_settings
 from protocol.errors import InvalidInput
 from protocol.heartbeat import SpeechRecognition
+from protocol.websocket_ticket import CHAT_PATH
 from worker.admission import JobAdmission
 from worker.commands import CommandReceiver
 from worker.context import WorkerContext
@@ -41,7 +41,7 @@ from worker.livekit_private.native_log import disable_native_log_capture
 from worker.recording.recordings import recordings_of
 from worker.status import PublishedStatus
 from worker.websocket.own_url import own_url
-from worker.websocket.server import ChatServer
+from worker.websocket.server import WebSocketServer
 
 log = structlog.get_logger(__name__)
 
@@ -62,10 +62,10 @@ class Worker:
         self.events = EventWriter(settings.redis_url)
         self.commands = CommandReceiver(settings.redis_url, self.status.worker_id, self.hosts)
         self.recordings = recordings_of(settings)
-        self.chats = ChatServer(settings, self.status.worker_id)
+        self.websockets = WebSocketServer(settings, self.status.worker_id)
         self.status.tell(chat_url=own_url(settings) + CHAT_PATH)
         self.health = HealthEndpoint(
-            self.publisher, settings.worker_host, settings.worker_port, self.chats.routes
+            self.publisher, settings.worker_host, settings.worker_port, self.websockets.routes
         )
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
@@ -142,7 +142,7 @@ class Worker:
             self.recordings,
             minds,
         )
-        self.chats.attach(context)
+        self.websockets.attach(context)
         return context
 
     def _on_stt(self, stt: SpeechRecognition) -> None:
@@ -167,7 +167,8 @@ class Worker:
         context.admission.open = False
         self.status.change("draining", f"{len(self.hosts.all())} rooms")
         self.publisher.now()
-        await asyncio.gather(self._drain(server), self.chats.drain(self.settings.drain_grace_s))
+        grace_s = self.settings.drain_grace_s
+        await asyncio.gather(self._drain(server), self.websockets.drain(grace_s))
         await server.aclose()
 
     async def _drain(self, server: AgentServer) -> None:

@@ -9,3 +9,4 @@ TURN_S = Histogram(
 )
 ROOMS = Gauge("moshi_rooms", "Rooms that this worker hosts")
 CHATS = Gauge("moshi_chats", "Conversations over WebSockets, without a room")
+ROOM_CLIENTS = Gauge("moshi_room_clients", "Participants of rooms that are WebSocket clients")

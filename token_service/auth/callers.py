@@ -24,11 +24,19 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GuestPass:
-    """The session and room that a guest link leads to, and the link's id."""
+    """The session and room that a guest link leads to, and the link's id.
+
+    That of a participant's token has no session.
+    """
 
     id: str
     room: str
     session: str
+
+    @property
+    def is_participants(self) -> bool:
+        """Tell whether it is a participant's token."""
+        return not self.session
 
 
 @dataclass(frozen=True, slots=True)

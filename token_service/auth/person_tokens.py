@@ -1,7 +1,7 @@
 """Participants' tokens as bearers of WebSockets: who may join a room may talk without it as well.
 
 An application that has a key or a user mints a token (`POST /token`), and its page, which should
-hold no key, opens `/api/chat?token=…` with it.
+hold no key, opens `/api/chat?token=…` or `/sessions/{id}/audio?token=…` with it.
 """
 
 import jwt
@@ -17,7 +17,7 @@ class PersonTokens:
     """Verifies tokens that this service signed for participants."""
 
     def __init__(self, settings: Settings) -> None:
-        secret = reveal(settings, "livekit_api_secret", "tokens at /api/chat")
+        secret = reveal(settings, "livekit_api_secret", "tokens of WebSockets")
         self._verifier = api.TokenVerifier(settings.livekit_api_key, secret)
 
     def caller(self, bearer: str) -> Caller | None:

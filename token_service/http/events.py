@@ -15,10 +15,10 @@ from redis.exceptions import RedisError
 from protocol.events import EndedEvent
 from protocol.room_spec import RoomSpec
 from protocol.text import Matching
-from token_service.errors import REFUSALS, Unavailable
+from token_service.errors import REFUSALS
 from token_service.http.access import CountedRoute, Observer
 from token_service.rooms.events import StoredEvent
-from token_service.service import STREAMS, OpenService
+from token_service.service import OpenService
 
 router = APIRouter(prefix="/sessions/{session_id}", tags=["sessions"], route_class=CountedRoute)
 EVENT_ID = Matching(r"\d{1,20}(-\d{1,20})?", "the id of an event, as 1732804800000-0")
@@ -32,16 +32,8 @@ async def _followed(
 ) -> AsyncGenerator[RoomSpec]:
     """Find the session and count the stream before the answer begins, so that it can be refused."""
     spec = await service.sessions.find(session_id, caller)
-    streams, key = service.streams, caller.counted_as
-    if streams.total() >= STREAMS or streams[key] >= service.settings.streams_per_caller:
-        raise Unavailable("busy", "Too many event streams are open. Try again soon.", 10)
-    streams[key] += 1
-    try:
+    with service.followed(caller):
         yield spec
-    finally:
-        streams[key] -= 1
-        if not streams[key]:
-            del streams[key]
 
 
 @router.get("/events", response_class=EventSourceResponse, responses=REFUSALS)

@@ -64,6 +64,11 @@ class EventStore:
                 if (event := _read(fields)) is not None:
                     yield StoredEvent(after, event)
 
+    async def last_id(self, room: str) -> str:
+        """Return the id of the latest event; `0` if there is none."""
+        entries: Any = await self._redis.xrevrange(events_key(room), count=1)
+        return str(entries[0][0]) if entries else "0"
+
     async def stored(self, room: str, after: str = "0") -> list[StoredEvent]:
         """Return the events after an id that the stream still holds."""
         entries: Any = await self._redis.xrange(events_key(room), f"({after}")

@@ -12,8 +12,8 @@ from http import HTTPStatus
 
 from protocol.events import ChangedEvent, EndedEvent
 from protocol.room_spec import RoomSpec
-from token_service.auth.callers import Caller
-from token_service.errors import LiveKitAway, Refused
+from token_service.auth.callers import Caller, GuestPass
+from token_service.errors import LiveKitAway, Refused, bad_bearer, over
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.reader import FleetReader
 from token_service.rooms.admission import RoomAdmission
@@ -57,7 +57,7 @@ class Sessions:
         """Return the caller's session. Raises `Refused` for an unknown one and another caller's."""
         spec = await self.specs.of_session(session)
         if spec is None or spec.owner != caller.id or caller.guest:
-            raise Refused(HTTPStatus.NOT_FOUND, "session_unknown", "There is no such session.")
+            raise _unknown()
         return spec
 
     async def find_running(self, session: str, caller: Caller) -> RoomSpec:
@@ -65,6 +65,24 @@ class Sessions:
         spec = await self.find(session, caller)
         if spec.ended:
             raise SessionOver
+        return spec
+
+    async def find_to_join(self, session: str, caller: Caller) -> RoomSpec:
+        """Return a session that the caller may take part in: its own, or its link's."""
+        if caller.guest is None:
+            return await self.find_running(session, caller)
+        spec = await self.of_guest(caller.guest)
+        if spec.session != session:
+            raise _unknown()
+        return spec
+
+    async def of_guest(self, guest: GuestPass) -> RoomSpec:
+        """Return the session that a link or a participant's token leads to. Raises `Refused`."""
+        if await self.passes.is_link_revoked(guest):
+            raise bad_bearer()
+        spec = await self.specs.read(guest.room)
+        if spec is None or spec.ended or guest.session not in ("", spec.session):
+            raise over()
         return spec
 
     async def change(self, session: str, caller: Caller, change: Change) -> RoomSpec:
@@ -159,6 +177,10 @@ class Sessions:
         occupied = set(await self.rooms.names([each.room for each in owned])) if owned else set()
         shown = [each for each in owned if each.opener or each.generation or each.room in occupied]
         return [_summary(each, fleet, is_occupied=each.room in occupied) for each in shown]
+
+
+def _unknown() -> Refused:
+    return Refused(HTTPStatus.NOT_FOUND, "session_unknown", "There is no such session.")
 
 
 def _summary(spec: RoomSpec, fleet: Fleet, *, is_occupied: bool) -> SessionSummary:

@@ -1,4 +1,4 @@
-"""The participants of personas: identity, attributes, and a connection that only publishes."""
+"""The worker's participants in a room: the connection, and a persona's identity and attributes."""
 
 import uuid
 from datetime import timedelta
@@ -33,11 +33,16 @@ def attributes_of(persona: PersonaSpec, spec: RoomSpec, model: str) -> dict[str,
 
 
 async def connect(persona: PersonaSpec, spec: RoomSpec, model: str, settings: Settings) -> rtc.Room:
-    """Connect a persona to its room. Never cancel this: it ends the process (python-sdks#785)."""
+    """Connect a persona, which only publishes, to its room. Never cancel this (`join`)."""
+    return await join(_token(persona, spec, model, settings), settings)
+
+
+async def join(token: str, settings: Settings) -> rtc.Room:
+    """Connect to a token's room. Never cancel this: it ends the process (python-sdks#785)."""
     room = rtc.Room()
     # A connection for each direction: with one for both LiveKit grows slow (docs/decisions.md).
     options = rtc.RoomOptions(auto_subscribe=False, single_peer_connection=False)
-    await room.connect(settings.livekit_url, _token(persona, spec, model, settings), options)
+    await room.connect(settings.livekit_url, token, options)
     native_events().add_room(room, accepts_no_messages)
     return room
 

@@ -5,6 +5,7 @@ a frame counts as silence. `worker.sound.audience` decides which tracks are hear
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,8 +45,14 @@ class _Subscriptions:
 class Ears:
     """Subscribes to the tracks to hear and adds them up, tick by tick."""
 
-    def __init__(self, room: rtc.Room) -> None:
+    def __init__(
+        self,
+        room: rtc.Room,
+        hears: Callable[[rtc.RemoteParticipant, rtc.Room], bool] = is_heard,
+    ) -> None:
+        """`hears` tells which participants are heard; those that the personas hear by default."""
         self._room = room
+        self._hears = hears
         self._rings: dict[str, Ring] = {}  # by the track's SID, as `_readers`
         self._readers: dict[str, asyncio.Task[None]] = {}
         self._microphones: dict[str, Microphone] = {}  # people's, by the track's SID
@@ -79,7 +86,7 @@ class Ears:
 
     def _subscribe(self, participant: rtc.RemoteParticipant) -> None:
         """Subscribe to the tracks to hear of a participant, and unsubscribe from others."""
-        if not is_heard(participant, self._room):
+        if not self._hears(participant, self._room):
             return
         subscriptions = self._subscriptions.setdefault(participant.identity, _Subscriptions())
         published = participant.track_publications
@@ -112,7 +119,7 @@ class Ears:
         publication: rtc.RemoteTrackPublication,
         participant: rtc.RemoteParticipant,
     ) -> None:
-        if track.kind != rtc.TrackKind.KIND_AUDIO or not is_heard(participant, self._room):
+        if track.kind != rtc.TrackKind.KIND_AUDIO or not self._hears(participant, self._room):
             return
         self._stop(publication.sid)
         if is_person(participant) and publication.source != SCREEN:

@@ -1,4 +1,4 @@
-"""A persona's voice: one published track that gets a frame every 80 ms, silence included.
+"""A participant's voice: one published track that gets a frame every 80 ms, silence included.
 
 Runs on the room's event loop. LiveKit's queue holds a small cushion against jitter. A frame that
 comes after the queue ran dry is a counted gap with faded edges; a frame that comes while too much

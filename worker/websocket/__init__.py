@@ -1,1 +1,1 @@
-"""Conversations over WebSockets, without a room: Moshi's own protocol. Main loop."""
+"""WebSockets that token services pass on: Moshi's protocol, and the plain audio of a room."""

@@ -53,14 +53,23 @@ class OpusReader:
     """Decodes one client's pages into frames. Called by one thread at a time."""
 
     def __init__(self, frame_samples: int) -> None:
+        self._cutter = PageCutter()
         self._reader = sphn.OpusStreamReader(SAMPLE_RATE_HZ)
         self._frame_samples = frame_samples
         self._rest = np.zeros(0, dtype=np.float32)
 
-    def decode(self, page: bytes) -> list[Pcm]:
-        """Return the frames that are whole now, `[frame_samples]` float32. Raises `BadMessage`."""
+    def split(self, message: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield each page that is whole now, with how many packets it may hold."""
+        for page in self._cutter.feed(message):
+            yield packets_of(page), page
+
+    def decode(self, piece: bytes) -> list[Pcm]:
+        """Return the frames of a page that are whole now, `[frame_samples]` float32.
+
+        Raises `BadMessage`.
+        """
         try:
-            pcm = self._reader.append_bytes(page)
+            pcm = self._reader.append_bytes(piece)
         except ValueError as error:
             raise BadMessage(f"expected Ogg pages with Opus: {error}"[:100]) from error
         pcm = np.concatenate((self._rest, np.clip(pcm, -1.0, 1.0)))

@@ -8,21 +8,21 @@ import pytest
 from aiohttp import web
 
 from harness import servers
-from protocol.chat_ticket import CHAT_PATH, ChatTickets
 from protocol.config.settings import Settings
-from protocol.personas import Persona
+from protocol.room_spec import PersonaSpec
+from protocol.websocket_ticket import CHAT_PATH, ChatTicket, Tickets
 from tests.conftest import SettingsFor
 from worker.admission import JobAdmission
 from worker.context import WorkerContext
 from worker.engine.echo import echo_model
 from worker.engine.engine import Engine
 from worker.hosts import Hosts
-from worker.websocket.server import ChatServer
+from worker.websocket.server import WebSocketServer
 
 SLOTS = 2
 IDLE_S = 1.0
 WORKER_ID = "worker-1"
-PERSONA = Persona(name="assistant", label="Assistant")
+PERSONA = PersonaSpec(id="1", name="assistant", label="Assistant")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Worker:
     """The running server, its engine, and how to ask it for a conversation."""
 
     url: str
-    server: ChatServer
+    server: WebSocketServer
     engine: Engine
     admission: JobAdmission
     settings: Settings
@@ -43,7 +43,7 @@ class Worker:
 
     def ticket(self, worker_id: str = WORKER_ID) -> dict[str, dict[str, str]]:
         """Return the options of `calling` that carry a token service's ticket."""
-        ticket = ChatTickets(self.settings).write(PERSONA, worker_id)
+        ticket = Tickets(self.settings).write(ChatTicket(persona=PERSONA), worker_id)
         return {"headers": {"Authorization": f"Bearer {ticket}"}}
 
 
@@ -66,7 +66,7 @@ async def running(settings: Settings, worker_id: str = WORKER_ID) -> AsyncGenera
     admission = JobAdmission(lambda: engine.free)
     nothing: Callable[..., None] = lambda *_: None  # noqa: E731
     context = WorkerContext(settings, engine, None, admission, Hosts(), nothing, nothing)
-    server = ChatServer(settings, worker_id)
+    server = WebSocketServer(settings, worker_id)
     server.attach(context)
     app = web.Application()
     app.router.add_routes(server.routes)

@@ -6,11 +6,11 @@ import aiohttp
 import pytest
 
 from harness.babble import babble
-from protocol.chat_ticket import ChatTickets
+from protocol.websocket_ticket import ChatTicket, Tickets
 from tests.conftest import SettingsFor
 from tests.worker.websocket.caller import FRAME, Caller, calling
 from tests.worker.websocket.conftest import IDLE_S, PERSONA, SLOTS, WORKER_ID, Worker
-from worker.websocket import conversation
+from worker.websocket import client
 from worker.websocket.own_url import own_url
 
 SPEECH = babble(1.0, pauses=False)
@@ -40,8 +40,8 @@ async def test_only_a_fresh_ticket_for_this_worker_opens(
 ) -> None:
     """None, rubbish, another worker's, another secret's and an old one are refused."""
     foreign = settings_for(livekit_api_secret="x" * 32)
-    strange = ChatTickets(foreign).write(PERSONA, WORKER_ID)
-    monkeypatch.setattr("protocol.chat_ticket.time.time", lambda: 1e9)
+    strange = Tickets(foreign).write(ChatTicket(persona=PERSONA), WORKER_ID)
+    monkeypatch.setattr("protocol.websocket_ticket.time.time", lambda: 1e9)
     old = worker.ticket()["headers"]
     monkeypatch.undo()
     for headers in (
@@ -127,8 +127,8 @@ async def test_a_flood_is_read_slowly_and_silences_nobody(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What exceeds the allowance stays unread, and the sender waits; the other client talks."""
-    monkeypatch.setattr(conversation, "PACKETS_AT_ONCE", 10)
-    monkeypatch.setattr(conversation, "PACKETS_PER_S", 25)
+    monkeypatch.setattr(client, "PACKETS_AT_ONCE", 10)
+    monkeypatch.setattr(client, "PACKETS_PER_S", 25)
     sent = 0
 
     async def flood(caller: Caller) -> None:

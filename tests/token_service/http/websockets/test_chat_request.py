@@ -5,7 +5,7 @@ import pytest
 from protocol.errors import InvalidInput
 from protocol.personas import Persona
 from protocol.sampling import MOST_AUDIO_TOP_K, MOST_TEXT_TOP_K, Sampling
-from token_service.http.chat_request import chosen_persona
+from token_service.http.websockets.chat_request import chosen_persona
 
 ASSISTANT = Persona(
     name="assistant",

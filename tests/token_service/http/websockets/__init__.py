@@ -1,0 +1,1 @@
+"""Tests of token_service/http/websockets."""

@@ -1,0 +1,184 @@
+"""`/sessions/{id}/audio`: which clients are let in, to which worker, and what refusals say.
+
+The worker's WebSockets and LiveKit are real, the worker in this process.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from protocol.config.settings import Settings
+from tests.token_service.auth.strangers import Keys
+from tests.token_service.http.websockets.test_chat import behind, refusal, service, tell
+from tests.token_service.players import beat
+from tests.worker.websocket.conftest import Worker, running
+from token_service.auth.callers import Scope
+from worker.websocket import server
+
+
+@pytest.fixture
+async def worker(settings: Settings, redis: Redis) -> AsyncGenerator[Worker]:
+    """A worker that beats once."""
+    async with running(settings) as worker:
+        await tell(redis, worker)
+        yield worker
+
+
+async def opened(host: str, headers: dict[str, str] | None = None, **asked: Any) -> dict[str, Any]:
+    """Open a session."""
+    async with httpx.AsyncClient(trust_env=False, headers=headers) as http:
+        answer = await http.post(f"http://{host}/sessions", json=asked)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+async def asked(host: str, method: str, path: str, key: dict[str, str]) -> Any:
+    """Ask the API for something."""
+    async with httpx.AsyncClient(trust_env=False, headers=key) as http:
+        answer = await http.request(method, f"http://{host}{path}")
+    return answer.json() if answer.content else None
+
+
+def audio(session: dict[str, Any], query: str = "") -> str:
+    """Return the path of a session's audio."""
+    return f"/sessions/{session['id']}/audio{query}"
+
+
+@asynccontextmanager
+async def ready(host: str, path: str, headers: dict[str, str] | None = None) -> AsyncGenerator[Any]:
+    """Be in the room; yield the first message with text."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(f"ws://{host}{path}", headers=headers) as socket,
+    ):
+        yield await next_told(socket, "ready")
+
+
+async def next_told(socket: aiohttp.ClientWebSocketResponse, kind: str) -> Any:
+    """Return the next JSON message of a type."""
+    async for message in socket:
+        if message.type is aiohttp.WSMsgType.TEXT and message.json()["type"] == kind:
+            return message.json()
+    raise AssertionError(f"closed with {socket.close_code} before {kind}")
+
+
+async def test_the_refusals_of_a_handshake(
+    settings: Settings, worker: Worker, tmp_path: Path
+) -> None:
+    """No key, a key without the scope, a foreign session, none, one that has ended, a bad query."""
+    keys = Keys(tmp_path / "keys.toml")
+    key, other = keys.add("app"), keys.add("other")
+    watcher = keys.add("app", Scope.OBSERVE)
+    async with service(behind(settings, keys)) as host:
+        session = await opened(host, key)
+        path = audio(session)
+        refusals = {
+            "no key": await refusal(host, path),
+            "scope": await refusal(host, path, **watcher),
+            "another's": await refusal(host, path, **other),
+            "unknown": await refusal(host, "/sessions/none/audio", **key),
+            "format": await refusal(host, f"{path}?format=mp3", **key),
+            "identity": await refusal(host, f"{path}?identity=agent-chef", **key),
+            "origin": await refusal(host, path, Origin="https://evil.example", **key),
+        }
+        await asked(host, "DELETE", f"/sessions/{session['id']}", key)
+        refusals["ended"] = await refusal(host, path, **key)
+
+    assert {name: (each.status_code, each.json()["error"]) for name, each in refusals.items()} == {
+        "no key": (401, "unauthorized"),
+        "scope": (403, "scope_missing"),
+        "another's": (404, "session_unknown"),
+        "unknown": (404, "session_unknown"),
+        "format": (400, "invalid_input"),
+        "identity": (400, "invalid_input"),
+        "origin": (403, "origin_not_allowed"),
+        "ended": (409, "session_ended"),
+    }
+    assert "'mp3'" in refusals["format"].json()["detail"]
+
+
+async def test_a_full_room_and_a_full_worker_refuse(
+    settings: Settings, redis: Redis, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 with the reason: `max_people` are there, or the worker has its share of participants."""
+    async with service(settings) as host:
+        session = await opened(host, max_people=1)
+        async with ready(host, audio(session)):
+            full = await refusal(host, audio(session))
+        monkeypatch.setattr(server, "MOST_ROOM_CLIENTS", 0)
+        another = await opened(host)
+        busy = await refusal(host, audio(another))
+        await tell(redis, worker, state="loading_model")
+        loading = await refusal(host, audio(another))
+
+    answers = [(each.status_code, each.json()["error"]) for each in (full, busy, loading)]
+    assert answers == [(503, "room_full"), (503, "busy"), (503, "loading_model")]
+
+
+async def test_guests_come_by_their_bearers(
+    settings: Settings, worker: Worker, tmp_path: Path
+) -> None:
+    """A link leads into its own session; a participant's token makes one that participant."""
+    keys = Keys(tmp_path / "keys.toml")
+    key = keys.add("app")
+    async with service(behind(settings, keys)) as host:
+        session, another = await opened(host, key), await opened(host, key)
+        link = await asked(host, "POST", f"/sessions/{session['id']}/guests", key)
+        own = f"?token={session['participant_token']}&identity=else"
+        async with (
+            ready(host, audio(session, f"?token={link['bearer']}&identity=bob")) as bob,
+            ready(host, audio(session, own)) as ann,
+        ):
+            assert (bob["identity"], ann["identity"]) == ("bob", session["identity"])
+        elsewhere = await refusal(host, audio(another, f"?token={link['bearer']}"))
+        await asked(host, "DELETE", f"/sessions/{session['id']}/guests/{link['id']}", key)
+        revoked = await refusal(host, audio(session, f"?token={link['bearer']}"))
+
+    assert elsewhere.json()["error"] == "session_unknown"
+    assert revoked.status_code == 401
+
+
+async def test_the_hosts_worker_is_asked_first(
+    settings: Settings, redis: Redis, worker: Worker
+) -> None:
+    """Another one that has more free slots is asked where the host refuses."""
+    async with service(settings) as host, running(settings, "worker-2") as other:
+        session = await opened(host)
+        await tell(redis, worker, hosts={session["room"]: 0})
+        await beat(redis, "worker-2", slots_total=9, slots_free=9, chat_url=other.url)
+        async with ready(host, audio(session)):
+            assert (clients(worker), clients(other)) == (1, 0)
+            worker.admission.open = False
+            async with ready(host, audio(session)):
+                assert (clients(worker), clients(other)) == (1, 1)
+
+
+def clients(worker: Worker) -> int:
+    """Return how many participants a worker is for clients."""
+    return len(worker.server._room_clients)
+
+
+async def test_without_livekit_the_reason_is_told(
+    settings: Settings, worker: Worker, redis: Redis, settings_for: Any
+) -> None:
+    """The participant cannot join: an error with a code, then the end."""
+    lost = settings.model_copy(update={"livekit_url": "ws://127.0.0.1:1"})
+    async with service(settings) as host, running(lost) as without:
+        await tell(redis, without)
+        session = await opened(host)
+        async with (
+            aiohttp.ClientSession() as http,
+            http.ws_connect(f"ws://{host}{audio(session)}") as socket,
+        ):
+            told = await next_told(socket, "error")
+            await socket.receive()
+
+    assert told["code"] == "failed"
+    assert told["detail"].startswith("LiveKit")
+    assert socket.close_code == 1011

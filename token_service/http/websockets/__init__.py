@@ -1,0 +1,1 @@
+"""WebSockets of clients: admitted here, and passed on to a worker."""

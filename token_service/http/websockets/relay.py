@@ -1,0 +1,80 @@
+"""Passes the messages of a client's WebSocket on to a worker's and back, and refuses handshakes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from aiohttp import ClientError, ClientWebSocketResponse, WSMsgType
+from fastapi import WebSocket, WebSocketDisconnect
+from prometheus_client import Counter
+from redis.exceptions import RedisError
+
+from protocol.errors import InvalidInput
+from token_service.errors import Refused, answer_to
+from token_service.service import Service
+
+SENDABLE = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})  # the others are never sent
+PASSED = (WSMsgType.BINARY, WSMsgType.TEXT)
+
+
+class Closing(NamedTuple):
+    """A close code of RFC 6455, and a sentence."""
+
+    code: int
+    reason: str
+
+
+WORKER_GONE = Closing(1012, "The worker is gone. Connect again.")  # RFC 6455: service restart
+
+
+async def admit(
+    client: WebSocket, outcomes: Counter, talk: Callable[[Service], Awaitable[None]]
+) -> None:
+    """Let a client talk, or refuse its handshake with the reason; count the outcome."""
+    try:
+        await talk(client.app.state.service)
+    except (Refused, InvalidInput, RedisError) as error:
+        outcomes.labels(error.code if isinstance(error, Refused) else "refused").inc()
+        await client.send_denial_response(await answer_to(client, error))
+
+
+async def relay(
+    client: WebSocket, worker: ClientWebSocketResponse, *more: Coroutine[Any, Any, None]
+) -> Closing | None:
+    """Pass messages on until one side ends, or one of `more`; return how the worker ended."""
+    closing = asyncio.create_task(_from_worker(worker, client), name="from worker")
+    others = [asyncio.create_task(each) for each in (_from_client(client, worker), *more)]
+    try:
+        await asyncio.wait([closing, *others], return_when=asyncio.FIRST_COMPLETED)
+        return closing.result() if closing.done() else None
+    finally:
+        for task in (closing, *others):
+            task.cancel()
+        await asyncio.gather(closing, *others, return_exceptions=True)
+
+
+async def close(client: WebSocket, closing: Closing) -> None:
+    """Close a client's connection, if it is still open."""
+    with suppress(WebSocketDisconnect, RuntimeError):  # RuntimeError: it is closed already
+        await client.close(*closing)
+
+
+async def _from_client(client: WebSocket, worker: ClientWebSocketResponse) -> None:
+    with suppress(WebSocketDisconnect, ClientError, ConnectionError):
+        while (message := await client.receive())["type"] == "websocket.receive":
+            await worker.send_bytes(message.get("bytes") or b"")
+
+
+async def _from_worker(worker: ClientWebSocketResponse, client: WebSocket) -> Closing | None:
+    """Return how the worker ended; None where the client has left."""
+    with suppress(WebSocketDisconnect, RuntimeError):
+        while (message := await worker.receive()).type in PASSED:
+            if message.type is WSMsgType.TEXT:
+                await client.send_text(message.data)
+            else:
+                await client.send_bytes(message.data)
+        if message.type is WSMsgType.CLOSE and message.data in SENDABLE:
+            return Closing(message.data, message.extra or "")
+        return WORKER_GONE
+    return None

@@ -15,7 +15,6 @@ from protocol.config.settings import Settings
 from protocol.events import EVENTS_KEPT, StateEvent, WarningEvent, events_key
 from tests.token_service.players import beat, eventually, served
 from token_service.app import create_app
-from token_service.http import events
 from token_service.rooms.events import EventStore
 from token_service.service import STREAMS, Service
 
@@ -181,7 +180,7 @@ async def test_streams_are_counted(
 ) -> None:
     """One too many is told to come back; a place that gets free is free."""
     if all_of == "the service's":
-        monkeypatch.setattr(events, "STREAMS", 1)
+        monkeypatch.setattr("token_service.service.STREAMS", 1)
     else:
         monkeypatch.setitem(settings.__dict__, "streams_per_caller", 1)
     path = f"/sessions/{session['id']}/events"

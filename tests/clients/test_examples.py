@@ -15,10 +15,12 @@ import httpx
 import numpy as np
 import pytest
 import pytest_asyncio
+import sphn
 from playwright.async_api import Browser, Page, expect
 
 from deploy import installers
 from harness.person import person
+from harness.recordings import recording
 from harness.stack import Stack, start_stack
 from tests.browser.microphone import write_voice
 from tests.browser.visit import WITHIN_MS
@@ -90,10 +92,14 @@ async def hold(stack: Stack, question: Path, language: str, folder: Path) -> Tal
     out, err = await asyncio.wait_for(process.communicate(), ENDS_WITHIN_S)
 
     assert process.returncode == 0, err.decode()
-    with wave.open(str(folder / "answer.wav")) as wav:
+    return Talk(out.decode().splitlines(), samples_of(folder / "answer.wav"))
+
+
+def samples_of(path: Path) -> np.ndarray:
+    """Return the samples of a WAV file of an example, in [-1, 1]."""
+    with wave.open(str(path)) as wav:
         assert (wav.getframerate(), wav.getnchannels(), wav.getsampwidth()) == (24_000, 1, 2)
-        pcm = np.frombuffer(wav.readframes(wav.getnframes()), dtype="<i2")
-    return Talk(out.decode().splitlines(), pcm / 32_768)
+        return np.frombuffer(wav.readframes(wav.getnframes()), dtype="<i2") / 32_768
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -147,6 +153,27 @@ async def test_the_headless_client_calls_again(
     finally:
         process.send_signal(signal.SIGINT)
         await process.communicate()
+
+
+async def test_the_client_without_webrtc_hears_and_reads(stack: Stack, tmp_path: Path) -> None:
+    """`examples/audio.py` writes a voice, prints words and states, and ends its session."""
+    await stack.slots_used_become(0)
+    question, answer = tmp_path / "question.wav", tmp_path / "answer.wav"
+    sphn.write_wav(str(question), recording("opening"), 24_000)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(EXAMPLES / "audio.py"), stack.url),
+        *(str(question), str(answer), "chef", str(LISTEN_S)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), ENDS_WITHIN_S)
+
+    assert process.returncode == 0, err.decode()
+    told = out.decode().splitlines()
+    assert told[0].startswith("ready") and "state speaking" in told
+    assert any(line.startswith("transcript ") and len(line.split()) > 2 for line in told)
+    assert np.sqrt(np.mean(samples_of(answer) ** 2)) > AUDIBLE
+    await stack.slots_used_become(0)
 
 
 @pytest.fixture(scope="module")

@@ -7,26 +7,34 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+Handle = Callable[[Request], Coroutine[Any, Any, Response]]
+
 ASK_FIRST = "no-cache"  # keep it, but ask before each use: slots and voices change at any time
 
 
 class CacheableRoute(APIRoute):
     """A route whose answer is the same for all callers. Reads `If-None-Match`."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(self) -> Handle:
         """Return FastAPI's handler with the answer's tag, computed from its body."""
         handle = super().get_route_handler()
 
-        async def tagged(request: Request) -> Response:
-            answer = await handle(request)
-            tag = f'"{sha256(answer.body).hexdigest()[:32]}"'
-            headers = {"ETag": tag, "Cache-Control": ASK_FIRST}
-            if answer.status_code == 200 and _names(request, tag):
-                return Response(status_code=304, headers=headers)
-            answer.headers.update(headers)
-            return answer
+        return tagged(handle)
 
-        return tagged
+
+def tagged(handle: Handle) -> Handle:
+    """Return a handler that adds the tag of the answer, or answers that nothing has changed."""
+
+    async def with_tag(request: Request) -> Response:
+        answer = await handle(request)
+        tag = f'"{sha256(answer.body).hexdigest()[:32]}"'
+        headers = {"ETag": tag, "Cache-Control": ASK_FIRST}
+        if answer.status_code == 200 and _names(request, tag):
+            return Response(status_code=304, headers=headers)
+        answer.headers.update(headers)
+        return answer
+
+    return with_tag
 
 
 def _names(request: Request, tag: str) -> bool:

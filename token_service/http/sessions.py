@@ -55,6 +55,11 @@ async def open_session(
 
     A repeated request with the same room and identity returns the same session with a new token.
     Slots are reserved for a while; with `wait`, the session waits in line if none are free.
+
+    People join with the token. Programs without WebRTC open the WebSocket
+    `/sessions/{id}/audio?format=pcm` (or `opus`; `identity` and `name` are optional): binary
+    messages are sound, both ways, and JSON messages are the session's events, from `ready` to
+    `ended` or `error`.
     """
     if caller.guest is not None:
         sentence = "A guest link opens no session."

@@ -5,9 +5,11 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
+from starlette.routing import Route, request_response
 
 from token_service.errors import Problem, problem
 from token_service.http.access import BEARER
+from token_service.http.cacheable import tagged
 from token_service.http.token_request import TokenRequest
 from token_service.problems import PROBLEMS
 
@@ -34,7 +36,10 @@ TAGS = [
 
 
 def describe(app: FastAPI, modes: Iterable[str]) -> None:
-    """Replace the app's `openapi` by one that returns the corrected document, made once."""
+    """Replace the app's `openapi` by one that returns the corrected document, made once.
+
+    Its path answers with an `ETag`, as other answers that are the same for all callers.
+    """
     make = app.openapi
     document: dict[str, Any] = {}
 
@@ -45,6 +50,9 @@ def describe(app: FastAPI, modes: Iterable[str]) -> None:
         return document
 
     app.openapi = openapi
+    for route in app.router.routes:
+        if isinstance(route, Route) and route.path == app.openapi_url:
+            route.app = request_response(tagged(route.endpoint))
 
 
 def _correct(document: dict[str, Any], bearer_is_optional: bool) -> None:

@@ -257,7 +257,7 @@ async def test_every_answer_carries_the_headers(settings: Settings, path: str) -
     assert headers["referrer-policy"] == "no-referrer"
 
 
-@pytest.mark.parametrize("path", ["/api/config", "/personas", "/voices"])
+@pytest.mark.parametrize("path", ["/api/config", "/personas", "/voices", "/openapi.json"])
 async def test_an_answer_that_has_not_changed_is_not_sent_again(
     http: httpx.AsyncClient, redis: Redis, path: str
 ) -> None:

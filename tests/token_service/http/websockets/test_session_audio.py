@@ -3,6 +3,7 @@
 The worker's WebSockets and LiveKit are real, the worker in this process.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from tests.token_service.http.websockets.test_chat import behind, refusal, servi
 from tests.token_service.players import beat
 from tests.worker.websocket.conftest import Worker, running
 from token_service.auth.callers import Scope
-from worker.websocket import server
+from worker.websocket import client, server
 
 
 @pytest.fixture
@@ -182,3 +183,33 @@ async def test_without_livekit_the_reason_is_told(
     assert told["code"] == "failed"
     assert told["detail"].startswith("LiveKit")
     assert socket.close_code == 1011
+
+
+@pytest.mark.parametrize("code", ["idle", "disconnected", "bad_sound"])
+async def test_an_error_is_told_before_the_end(
+    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """A client that sends nothing, reads nothing, or sends no Ogg is told so by a code."""
+    idle_s = 0.5 if code == "idle" else 30.0
+    if code == "disconnected":
+        monkeypatch.setattr(client, "TAKEN_WITHIN_S", 0.2)
+        monkeypatch.setattr(aiohttp.web.WebSocketResponse, "send_bytes", stuck)
+    impatient = settings.model_copy(update={"chat_idle_s": idle_s})
+    async with service(settings) as host, running(impatient) as worker:
+        await tell(redis, worker)
+        path = audio(await opened(host), "?format=opus")
+        async with (
+            aiohttp.ClientSession() as http,
+            http.ws_connect(f"ws://{host}{path}") as socket,
+        ):
+            if code == "bad_sound":
+                await socket.send_bytes(b"RIFF")
+            told = await next_told(socket, "error")
+
+    assert told["code"] == code
+    assert told["detail"]
+
+
+async def stuck(*_: object) -> None:
+    """Send nothing, as to a client that does not read."""
+    await asyncio.sleep(3600)

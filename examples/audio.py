@@ -13,11 +13,12 @@ import aiohttp
 
 
 async def main(service, question, answer, persona="assistant", seconds="10"):
-    """Open a session, speak as fast as speech, print words and states, hang up."""
+    """Open a session, ask, print words and states, hang up."""
     async with aiohttp.ClientSession(service, raise_for_status=True) as http:
         session = await (await http.post("/sessions", json={"personas": [persona]})).json()
         async with http.ws_connect(f"/sessions/{session['id']}/audio?format=pcm") as call:
-            speaking = asyncio.create_task(speak(call, question, float(seconds)))
+            there = asyncio.Event()
+            speaking = asyncio.create_task(speak(call, question, float(seconds), there))
             with wave.open(answer, "wb") as heard:
                 heard.setparams((1, 2, 24_000, 0, "NONE", ""))
                 async for message in call:
@@ -26,12 +27,15 @@ async def main(service, question, answer, persona="assistant", seconds="10"):
                     else:
                         event = json.loads(message.data)
                         print(event["type"], event.get("text") or event.get("state"), flush=True)
-            await speaking
+                        if event["type"] == "state":  # the persona listens
+                            there.set()
+            speaking.cancel()
         await http.delete(f"/sessions/{session['id']}")
 
 
-async def speak(call, question, seconds):
-    """Send 20 ms every 20 ms, then silence for some seconds."""
+async def speak(call, question, seconds, there):
+    """Send 20 ms every 20 ms once the persona is there, then silence for some seconds."""
+    await there.wait()
     with wave.open(question) as asking:
         samples = asking.readframes(asking.getnframes()) + bytes(int(seconds * 24_000) * 2)
     for begin in range(0, len(samples), 960):

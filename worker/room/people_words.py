@@ -6,7 +6,6 @@ recogniser gives words on a thread of its own, some time after they were spoken.
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -15,7 +14,7 @@ import numpy as np
 from livekit import rtc
 
 from protocol import wire
-from protocol.events import Event, TranscriptEvent
+from protocol.events import Event
 from worker.engine.arrays import Pcm
 from worker.grid import FRAME_S
 from worker.hearing.recogniser import HeardWords, Listening, Recogniser
@@ -48,11 +47,10 @@ class PeopleWords:
         """
         self._room = room
         self._recogniser = recogniser
-        self._emit = emit
         self._on_words = on_words
         self._likely = likely
         self._loop = asyncio.get_running_loop()
-        self._transcript = TranscriptPublisher(room)
+        self._transcript = TranscriptPublisher(room, emit)
         self._ears: dict[str, _Ear] = {}  # by identity
         self._ticks = 0
         room.on("participant_disconnected", lambda participant: self._close(participant.identity))
@@ -107,18 +105,6 @@ class PeopleWords:
         ago_ms = round((self._ticks * FRAME_S - update.start_s) * 1000)
         speaker = Speaker(microphone.identity, microphone.track_sid)
         self._transcript.publish(speaker, replace(update, ago_ms=ago_ms))
-        self._emit(
-            TranscriptEvent(
-                at_s=time.time(),
-                identity=speaker.identity,
-                segment_id=update.segment_id,
-                text=update.text,
-                final=update.is_final,
-                start_s=update.start_s,
-                end_s=update.end_s,
-                words=update.words,
-            )
-        )
         self._on_words(update.text)
 
 

@@ -14,7 +14,6 @@ from protocol.events import (
     MindSaidEvent,
     SaidEvent,
     StateEvent,
-    TranscriptEvent,
     TurnEvent,
     WarningEvent,
 )
@@ -41,8 +40,10 @@ class PersonaReporter:
 
     def start_transcript(self, track_sid: str) -> None:
         """Publish words from now on, as those of the persona's track."""
-        self._speaker = Speaker(self._participant.identity, track_sid, self._spec.name)
-        self._transcript = TranscriptPublisher(self._room)
+        self._speaker = Speaker(
+            self._participant.identity, track_sid, self._spec.name, self._spec.id
+        )
+        self._transcript = TranscriptPublisher(self._room, self._emit)
 
     async def aclose(self) -> None:
         """Publish the words that wait, then stop."""
@@ -72,19 +73,8 @@ class PersonaReporter:
 
     def report_words(self, update: SegmentUpdate) -> None:
         """Report words that the persona says."""
-        if self._transcript is None or self._speaker is None:
-            return
-        self._transcript.publish(self._speaker, update)
-        self._emit(
-            TranscriptEvent(
-                **self._common_fields(),
-                segment_id=update.segment_id,
-                text=update.text,
-                final=update.is_final,
-                start_s=update.start_s,
-                end_s=update.end_s,
-            )
-        )
+        if self._transcript is not None and self._speaker is not None:
+            self._transcript.publish(self._speaker, update)
 
     def report_line_ended(self, line: Line, was_whole: bool) -> None:
         """Report the end of a line that the persona was to say."""

@@ -1,4 +1,4 @@
-"""Publishes the words of personas and people to their room. Runs on the room's event loop.
+"""Publishes the words of personas and people to their room and as events. Room's event loop.
 
 Each segment goes out in three forms: as a LiveKit text stream (`lk.transcription`), as LiveKit's
 older transcription packets while a participant may still need them, and, once final, as one JSON
@@ -8,6 +8,8 @@ of its own, sent with the person's identity.
 """
 
 import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -17,6 +19,7 @@ from livekit import rtc
 from livekit.agents.voice.room_io import _output as room_io  # pyright: ignore[reportPrivateUsage]
 
 from protocol import wire
+from protocol.events import Event, TranscriptEvent
 from worker.room.words import SegmentUpdate
 
 log = structlog.get_logger(__name__)
@@ -31,13 +34,15 @@ class Speaker:
     identity: str
     track_sid: str
     persona: str = ""  # its name; empty: a person
+    persona_id: str = ""
 
 
 class TranscriptPublisher:
     """Publishes the segments of one persona or of people, in order."""
 
-    def __init__(self, room: rtc.Room) -> None:
+    def __init__(self, room: rtc.Room, emit: Callable[[Event], None]) -> None:
         self._room = room
+        self._emit = emit
         self._updates: asyncio.Queue[tuple[Speaker, SegmentUpdate]] = asyncio.Queue()
         self._writer: rtc.TextStreamWriter | None = None  # of a persona's open segment
         self._task = asyncio.create_task(self._run(), name="transcript")
@@ -45,6 +50,20 @@ class TranscriptPublisher:
     def publish(self, speaker: Speaker, update: SegmentUpdate) -> None:
         """Publish an update after those before it."""
         self._updates.put_nowait((speaker, update))
+        self._emit(
+            TranscriptEvent(
+                at_s=time.time(),
+                persona_id=speaker.persona_id,
+                persona=speaker.persona,
+                identity=speaker.identity,
+                segment_id=update.segment_id,
+                text=update.text,
+                final=update.is_final,
+                start_s=update.start_s,
+                end_s=update.end_s,
+                words=update.words,
+            )
+        )
 
     async def aclose(self) -> None:
         """Publish what is queued, then stop."""

@@ -14,6 +14,7 @@ from protocol.config.secret import key_for
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.room_spec import PersonaSpec
+from protocol.wire import Consent
 
 CHAT_PATH = "/api/chat"  # of the token service, as moshi.server has it; of workers, for any ticket
 PURPOSE = "moshi-rooms websocket"
@@ -32,12 +33,13 @@ class ChatTicket(BaseModel):
 
 
 class RoomTicket(BaseModel):
-    """A participant of a room, who joins with this token of LiveKit."""
+    """A participant of a room, who joins with this token of LiveKit, and is told of a recording."""
 
     model_config = ConfigDict(frozen=True)
 
     token: str
     format: SoundFormat
+    recording: Consent | None = None
 
 
 class SignedTicket(BaseModel):

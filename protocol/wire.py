@@ -105,7 +105,7 @@ class TurnMessage(BaseModel):
 
 
 class ReadyMessage(BaseModel):
-    """A WebSocket client is in its room: the first JSON message at `/sessions/{id}/audio`."""
+    """A WebSocket client is in its room, which is recorded or not (None)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -114,6 +114,7 @@ class ReadyMessage(BaseModel):
     identity: str
     format: str
     sample_rate_hz: int
+    recording: Consent | None
 
 
 class ErrorMessage(BaseModel):

@@ -52,13 +52,13 @@ class RoomClient:
 
     def __init__(self, client: WebSocketClient, opens: RoomTicket, settings: Settings) -> None:
         self._client = client
-        self._format = opens.format
+        self._opens = opens
         self._joining = asyncio.create_task(join(opens.token, settings), name="room client joins")
         self._outgoing: asyncio.Queue[Pcm] = asyncio.Queue(OUTGOING)
 
     async def run(self) -> Ending:
         """Join, talk, leave; return why it ended."""
-        make_reader, make_writer = SOUND[self._format]
+        make_reader, make_writer = SOUND[self._opens.format]
         try:
             return await self._client.run(
                 make_reader(FRAME_SAMPLES), self._talk(), self._send(make_writer())
@@ -107,8 +107,9 @@ class RoomClient:
         return ReadyMessage(
             room=room.name,
             identity=room.local_participant.identity,
-            format=self._format,
+            format=self._opens.format,
             sample_rate_hz=SAMPLE_RATE_HZ,
+            recording=self._opens.recording,
         )
 
     def _on_disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:

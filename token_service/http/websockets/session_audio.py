@@ -14,11 +14,11 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from redis.exceptions import RedisError
 
+from protocol import wire
 from protocol.errors import InvalidInput, explain
 from protocol.events import EndedEvent
 from protocol.room_spec import RoomSpec
 from protocol.websocket_ticket import RoomTicket, SoundFormat
-from protocol.wire import ErrorMessage
 from token_service import metrics
 from token_service.auth.bearers import bearer_of
 from token_service.auth.callers import Caller, Scope
@@ -43,13 +43,14 @@ ERRORS = {
 
 
 class AudioQuery(BaseModel):
-    """The query of a handshake: the participant's format, identity and name."""
+    """The query of a handshake: the participant's format, identity, name, and consent."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     format: SoundFormat = "pcm"
     identity: Identity = Field(default_factory=lambda: fresh_name("person"))
     name: Named = "Guest"
+    record_consent: bool = False
 
     @classmethod
     def read(cls, query: Mapping[str, str]) -> Self:
@@ -78,7 +79,8 @@ async def _talk(client: WebSocket, session_id: str, service: Service) -> None:
     spec = await service.sessions.find_to_join(session_id, caller)
     with service.followed(caller), service.sockets.counted_audio(caller):
         token = await _token(client, service, caller, spec, asked)
-        opens = RoomTicket(token=token, format=asked.format)
+        recording = service.consent_of(spec)
+        opens = RoomTicket(token=token, format=asked.format, recording=recording)
         worker = await service.sockets.open_audio(opens, spec, await service.workers.fleet())
         try:
             service.audit.write("audio_opened", caller, session=spec.session, room=spec.room)
@@ -98,7 +100,8 @@ async def _token(
     if caller.guest is not None and caller.guest.is_participants:
         return bearer_of(client)
     await service.admission.check_people(spec, asked.identity)
-    participant = Participant(spec.room, asked.identity, asked.name)
+    agreed = {wire.ATTR_RECORD_CONSENT: "true"} if asked.record_consent else {}
+    participant = Participant(spec.room, asked.identity, asked.name, attributes=agreed)
     token, _ = await service.passes.mint(participant, spec, caller.guest)
     return token
 
@@ -149,7 +152,7 @@ class SessionEvents:
             last = EndedEvent(at_s=time.time(), reason=closing.reason)
         else:
             code = ERRORS.get(closing.code, "failed")
-            last = ErrorMessage(code=code, detail=closing.reason)
+            last = wire.ErrorMessage(code=code, detail=closing.reason)
         await self._client.send_text(last.model_dump_json())
 
     async def _send(self, stored: StoredEvent) -> bool:

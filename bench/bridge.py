@@ -28,7 +28,7 @@ from protocol.personas import Persona
 from worker.engine.arrays import Mask, Pcm
 from worker.engine.conversation.say import Done
 from worker.engine.engine import Engine
-from worker.engine.model import Model, StepOut
+from worker.engine.model import Model, Remembered, StepOut
 from worker.engine.slots import SlotFrame
 from worker.grid import FRAME_S, next_tick
 from worker.livekit_private.native_events import NativeEvents, Route
@@ -47,7 +47,7 @@ class SleepStep:
         self._silence = np.zeros((capacity, 1920), dtype=np.float32)
         self._pad = np.full(capacity, 3, dtype=np.int64)
 
-    def join(self, slot: int, persona: Persona) -> None:
+    def join(self, slot: int, persona: Persona, remembered: Remembered | None = None) -> None:
         pass
 
     def leave(self, slot: int) -> None:

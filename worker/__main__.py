@@ -25,6 +25,7 @@ from protocol.errors import InvalidInput
 from protocol.heartbeat import SpeechRecognition
 from protocol.websocket_ticket import CHAT_PATH
 from worker.admission import JobAdmission
+from worker.backup.store import BackupStore
 from worker.commands import CommandReceiver
 from worker.context import WorkerContext
 from worker.engine.engine import Engine
@@ -60,6 +61,7 @@ class Worker:
         self.hosts = Hosts()
         self.publisher = HeartbeatPublisher(settings, self.status, self.hosts)
         self.events = EventWriter(settings.redis_url)
+        self.backups = BackupStore(settings.redis_url) if settings.remember else None
         self.commands = CommandReceiver(settings.redis_url, self.status.worker_id, self.hosts)
         self.recordings = recordings_of(settings)
         self.websockets = WebSocketServer(settings, self.status.worker_id)
@@ -79,6 +81,7 @@ class Worker:
         heartbeats = asyncio.create_task(self.publisher.run(), name="heartbeats")
         events = asyncio.create_task(self.events.run(), name="events")
         commands = asyncio.create_task(self.commands.run(), name="commands")
+        backing_up = asyncio.create_task(self._back_up(), name="backups")
         heartbeats.add_done_callback(_exit_if_failed)  # else all rooms here would be replaced
         minds = sweeps = None
         if self.recordings is not None:
@@ -104,8 +107,14 @@ class Worker:
             self.commands.stop()
             await commands
             self.events.stop()
-            await asyncio.gather(heartbeats, events)
+            if self.backups is not None:
+                self.backups.stop()
+            await asyncio.gather(heartbeats, events, backing_up)
             await self.health.aclose()
+
+    async def _back_up(self) -> None:
+        if self.backups is not None:
+            await self.backups.run()
 
     async def _load(self) -> Model:
         """Load the model on a thread, and show the progress in the worker's state."""
@@ -140,6 +149,7 @@ class Worker:
             changed,
             self.events.emit,
             self.recordings,
+            self.backups,
             minds,
         )
         self.websockets.attach(context)

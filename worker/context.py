@@ -7,6 +7,7 @@ from mind.thread import MindThread
 from protocol.config.settings import Settings
 from protocol.events import Event
 from worker.admission import JobAdmission
+from worker.backup.store import BackupStore
 from worker.engine.engine import Engine
 from worker.hearing.recogniser import Recogniser
 from worker.hosts import Hosts
@@ -23,4 +24,5 @@ class WorkerContext:
     changed: Callable[[], None]  # publishes a heartbeat now: slots or rooms have changed
     emit: Callable[[str, Event], None]  # adds an event to a room's stream
     recordings: Recordings | None = None  # where they have a place
+    backups: BackupStore | None = None  # None: `REMEMBER=off`
     minds: MindThread | None = None  # where a persona's file defines one

@@ -26,7 +26,7 @@ from protocol.prompt import TOKENIZER_TTL_S, tokenizer_key
 from protocol.room_spec import RoomSpec, spec_key
 from worker.admission import JobAdmission
 from worker.engine.engine import Engine
-from worker.hosts import Hosts
+from worker.hosts import SESSION_ENDED, Hosts
 from worker.status import PublishedStatus
 
 log = structlog.get_logger(__name__)
@@ -146,7 +146,7 @@ class HeartbeatPublisher:
             if spec.generation > each.generation:
                 each.leave("a newer generation was dispatched")
             elif spec.ended:
-                each.leave("the session was ended")
+                each.leave(SESSION_ENDED)
             else:
                 each.follow(spec)
 

@@ -14,6 +14,7 @@ from protocol.heartbeat import Outcome, RoomOutcome
 from protocol.room_spec import RoomSpec
 from worker.metrics import ROOMS
 
+SESSION_ENDED = "the session was ended"  # a reason to leave
 OUTCOME_KEPT_S = 40.0  # longer than the token service waits for a host (at most 30 s)
 
 

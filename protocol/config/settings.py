@@ -169,6 +169,8 @@ class Settings(BaseSettings):
     """Turns that personas take among themselves until a person speaks."""
     floor_alone_s: float = Field(default=60.0, ge=0.0)
     """Seconds that personas talk among themselves until a person speaks."""
+    remember: bool = True
+    """Keep a conversation's last minute in redis, as tokens, so that another worker can go on."""
     drain_grace_s: float = Field(default=60.0, ge=0.0)
     """Seconds that conversations may go on once the worker is told to stop."""
 

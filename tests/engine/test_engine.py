@@ -13,7 +13,7 @@ from protocol.personas import Persona
 from worker.engine.arrays import Mask, Pcm
 from worker.engine.conversation.say import Done
 from worker.engine.engine import Engine
-from worker.engine.model import Model, StepOut
+from worker.engine.model import Model, Remembered, StepOut
 from worker.engine.slots import Full, SlotFailed, SlotFrame
 
 PERSONA = Persona(name="test", label="Test")
@@ -34,7 +34,7 @@ class FakeStep:
         self.pieces = 0
         self.gaps_s: list[float] = []
 
-    def join(self, slot: int, persona: Persona) -> None:
+    def join(self, slot: int, persona: Persona, remembered: Remembered | None = None) -> None:
         self._call(f"join {slot}")
         self.runs[slot] = 0
 

@@ -90,8 +90,8 @@ class Web(Part):
 class Cluster:
     """A redis, a LiveKit, and as many token services and workers as are asked for."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, model: str = "echo") -> None:
+        self._folder, self._model = folder, model
         self._livekit_port = servers.free_port()
         self._redis_port = servers.free_port()
         self.redis_url = f"redis://127.0.0.1:{self._redis_port}/0"
@@ -192,7 +192,7 @@ class Cluster:
 
     def _worker(self, name: str) -> Web:
         port = servers.free_port()
-        env = {"WORKER_PORT": str(port), "MODEL": "echo", "CAPACITY": str(CAPACITY)}
+        env = {"WORKER_PORT": str(port), "MODEL": self._model, "CAPACITY": str(CAPACITY)}
         return self._web("worker", name, env, f"http://127.0.0.1:{port}/", lambda: True)
 
     def _web(

@@ -9,7 +9,7 @@ from protocol.personas import Persona
 from worker.engine.arrays import Mask, Pcm
 from worker.engine.conversation.repertoire import Repertoire
 from worker.engine.conversation.say import Done
-from worker.engine.model import Model, StepOut
+from worker.engine.model import Model, Remembered, StepOut
 
 ECHO_CAPACITY = 64  # slots cost nothing here; as many as the largest GPU is asked to hold
 PAD = 0  # the only token there is
@@ -26,7 +26,7 @@ class EchoStep:
     def capacity(self) -> int:
         return self._capacity
 
-    def join(self, slot: int, persona: Persona) -> None:
+    def join(self, slot: int, persona: Persona, remembered: Remembered | None = None) -> None:
         """Begin unhushed; an echo has no memory and no character."""
         self._loud[slot] = 1.0
 

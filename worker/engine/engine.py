@@ -20,7 +20,7 @@ from worker.engine.arrays import Pcm
 from worker.engine.calls import Calls, Command
 from worker.engine.conversation.say import Done
 from worker.engine.gap import Gap
-from worker.engine.model import BatchedStep, Model, StepOut
+from worker.engine.model import BatchedStep, Model, Remembered, StepOut
 from worker.engine.slots import Deliver, Full, Occupant, SlotFailed, Slots
 from worker.engine.tick import Ticks
 from worker.engine.timed_step import Row, TimedStep
@@ -88,7 +88,11 @@ class Engine:
         self._thread.join()
 
     def join(
-        self, persona: Persona, deliver: Deliver, lost: Callable[[], None] = lambda: None
+        self,
+        persona: Persona,
+        deliver: Deliver,
+        lost: Callable[[], None] = lambda: None,
+        remembered: Remembered | None = None,
     ) -> Occupant:
         """Take a slot for a persona; frames may be pushed at once. Any thread. Raises `Full`.
 
@@ -97,7 +101,7 @@ class Engine:
         with self._wake:
             if not self._running:
                 raise Full("the engine is not running")
-            occupant = self._slots.take(persona, deliver, lost)
+            occupant = self._slots.take(persona, deliver, lost, remembered)
             self._calls.joining.append(occupant)
             self._ticks.joined(occupant, time.monotonic())
             self._wake.notify()
@@ -244,7 +248,7 @@ class Engine:
             if self._slots.holds(occupant):
                 self._joined.add(occupant)
                 with self._failing_alone(occupant):
-                    self.model.step.join(occupant.slot, occupant.persona)
+                    self.model.step.join(occupant.slot, occupant.persona, occupant.remembered)
 
     def _execute(self, commands: list[Command]) -> None:
         for occupant, command in commands:

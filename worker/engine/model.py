@@ -15,6 +15,25 @@ from worker.engine.recognition.listeners import Recognition
 
 
 @dataclass(frozen=True, slots=True)
+class StepColumns:
+    """The columns that a model read in one step, a row for each slot that ran."""
+
+    tokens: Tokens  # [B, 1 + n_q]
+    # [B] how many columns its memory had before; below 0: it is not to be remembered
+    positions: Tokens
+    draws: Tokens  # [B] how often the session's sampling has drawn since it began
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A session's latest columns, from which a slot makes its memory anew."""
+
+    tokens: Tokens  # [T, 1 + n_q]
+    seed: int  # of its sampling
+    draws: int  # after the last column
+
+
+@dataclass(frozen=True, slots=True)
 class StepOut:
     """Output of one step, a row for each slot; rows outside `valid` mean nothing."""
 
@@ -22,6 +41,7 @@ class StepOut:
     text: Tokens  # [B] the text token used
     unforced_text: Tokens  # [B] the text token before forcing
     valid: Mask  # [B] False where the row was masked or still warms up (acoustic delay)
+    columns: StepColumns | None = None  # None: the model has no memory
 
 
 class BatchedStep(Protocol):
@@ -30,8 +50,11 @@ class BatchedStep(Protocol):
     @property
     def capacity(self) -> int: ...
 
-    def join(self, slot: int, persona: Persona) -> None:
-        """Reset a slot for this persona: memory emptied, prompt and sampling in place."""
+    def join(self, slot: int, persona: Persona, remembered: Remembered | None = None) -> None:
+        """Reset a slot for this persona: memory emptied, prompt and sampling in place.
+
+        With `remembered`, the slot is silent until its memory holds these columns, too.
+        """
         ...
 
     def leave(self, slot: int) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
 from protocol.personas import Persona
-from worker.engine.arrays import Pcm
-from worker.engine.model import StepOut
+from worker.engine.arrays import Pcm, Tokens
+from worker.engine.model import Remembered, StepOut
 
 INBOX_FRAMES = 3  # 240 ms; older frames would only add delay
 
@@ -28,6 +28,15 @@ class SlotFailed(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
+class Column:
+    """The column of one frame, with its place in the session as in `StepColumns`."""
+
+    tokens: Tokens  # [1 + n_q]
+    position: int
+    draws: int
+
+
+@dataclass(frozen=True, slots=True)
 class SlotFrame:
     """One frame of an occupant on its way out.
 
@@ -39,6 +48,7 @@ class SlotFrame:
     unforced_text: int  # before forcing
     index: int
     arrived_s: float
+    column: Column | None = None  # None: the model has no memory
 
 
 Deliver = Callable[[SlotFrame], None]
@@ -53,6 +63,7 @@ class Occupant:
     persona: Persona
     deliver: Deliver
     lost: Callable[[], None]  # its slot failed; called once, by the engine thread
+    remembered: Remembered | None = None  # that its memory is to begin with
     inbox: deque[tuple[Pcm, float]] = field(default_factory=deque[tuple[Pcm, float]])
     frames: int = 0
     dropped: int = 0
@@ -66,7 +77,15 @@ class Occupant:
             unforced_text=int(out.unforced_text[self.slot]),
             index=self.frames - 1,
             arrived_s=arrived_s,
+            column=self._column_of(out),
         )
+
+    def _column_of(self, out: StepOut) -> Column | None:
+        columns, slot = out.columns, self.slot
+        if columns is None or columns.positions[slot] < 0:
+            return None
+        position, draws = int(columns.positions[slot]), int(columns.draws[slot])
+        return Column(columns.tokens[slot].copy(), position, draws)
 
 
 class Slots:
@@ -86,12 +105,16 @@ class Slots:
         return self.capacity - self.used
 
     def take(
-        self, persona: Persona, deliver: Deliver, lost: Callable[[], None] = lambda: None
+        self,
+        persona: Persona,
+        deliver: Deliver,
+        lost: Callable[[], None] = lambda: None,
+        remembered: Remembered | None = None,
     ) -> Occupant:
         """Put a new occupant into the lowest free slot; slots stay dense. Raises `Full`."""
         for slot, taken in enumerate(self._occupants):
             if taken is None:
-                occupant = Occupant(self._next_id, slot, persona, deliver, lost)
+                occupant = Occupant(self._next_id, slot, persona, deliver, lost, remembered)
                 self._next_id += 1
                 self._occupants[slot] = occupant
                 return occupant

@@ -26,7 +26,7 @@ from worker.engine.conversation.renewal import Renewal, RenewalRules, history_fr
 from worker.engine.conversation.responsiveness import Responsiveness
 from worker.engine.conversation.say import Done
 from worker.engine.kv_choice import OWN_TYPE, KvMemory
-from worker.engine.model import StepOut
+from worker.engine.model import Remembered, StepColumns, StepOut
 from worker.engine.network.codec import CodecWeights
 from worker.engine.network.depformer import ForcedTokens
 from worker.engine.network.drawing import FirstTokens
@@ -34,6 +34,7 @@ from worker.engine.network.graphs import (
     CHANCE,
     CHANCES,
     COLUMN,
+    DRAWS,
     FINITE,
     NEXT_TEXT,
     TEXT,
@@ -96,6 +97,7 @@ class MoshiStep:
         self._heard = numbers[:, COLUMN + streams :]
         rows = self.memory.rows(capacity, "sampling")
         self._sampling, self.forced = SamplingState.of(rows), ForcedTokens.of(rows, lm.dep_q)
+        self._draws = rows.take("frame")
         self._sizes = graph_sizes(capacity, batch_sizes, every=not self._cuda)
         with torch.no_grad():  # not inference mode: the weights stay of use to others
             self.weights, codec = Weights(lm, stored), CodecWeights(mimi)
@@ -116,6 +118,7 @@ class MoshiStep:
             Responsiveness(capacity, no_words),
             context,
             rules,
+            lambda slot: self.forcing.resumed(slot),
         )
         self.forcing = Forcing(
             self.memory,
@@ -125,6 +128,7 @@ class MoshiStep:
             Prompts(self.weights, codec, reading),
             self._first.draw,
             self.renewal.begin,
+            self.renewal.resume,
         )
 
     def warm(self, personas: Iterable[Persona]) -> Iterator[str]:
@@ -152,12 +156,19 @@ class MoshiStep:
         """
         return self._numbers[:, CHANCE] / CHANCES
 
-    def join(self, slot: int, persona: Persona) -> None:
-        """Reset a slot for this persona: its prompt state in memory, its sampling in place."""
+    def join(self, slot: int, persona: Persona, remembered: Remembered | None = None) -> None:
+        """Reset a slot for this persona: its prompt state in memory, its sampling in place.
+
+        With `remembered`, the slot is silent until its memory holds these columns, too.
+        """
         asked = persona.sampling
         sampling = asked.over(self._usual)
-        self.memory.clear(slot)
+        # Before a memory is there, a slot that resumes attends to positions that nobody has read.
+        self.memory.clear(slot, deep=remembered is not None)
         seed = secrets.randbits(31) if asked.seed is None else asked.seed
+        if remembered is not None:
+            seed = remembered.seed
+            self._draws[slot] = remembered.draws - max(1, *self.weights.lm.delays)
         self._sampling.set(slot, sampling, seed)
         self._width_of[slot] = (
             sampling.text_top_k if sampling.text_temperature > 0 else 1,
@@ -165,7 +176,7 @@ class MoshiStep:
         )
         self._fit_widths()
         self.renewal.begin(slot, None)
-        self.forcing.join(slot, persona)
+        self.forcing.join(slot, persona, remembered)
 
     def leave(self, slot: int) -> None:
         """Free a slot. A masked row is neither read nor written; `join` empties it."""
@@ -212,7 +223,13 @@ class MoshiStep:
             text=numbers[:, TEXT].copy(),
             unforced_text=numbers[:, UNFORCED].copy(),
             valid=valid,
+            columns=self._columns_out(),
         )
+
+    def _columns_out(self) -> StepColumns:
+        positions = self.renewal.history.counts - 1
+        positions[self.forcing.promptless()] = -1
+        return StepColumns(self.columns, positions, self._numbers[:, DRAWS])
 
     def work(self, gap_s: float) -> bool:
         return self.background.run(gap_s)

@@ -22,9 +22,10 @@ from protocol.commands import Answer, Command
 from protocol.events import Event, PeopleEvent
 from protocol.heartbeat import Outcome
 from protocol.room_spec import RoomSpec
+from worker.backup.backup import RoomBackup
 from worker.context import WorkerContext
 from worker.grid import next_tick
-from worker.hosts import Hosting
+from worker.hosts import SESSION_ENDED, Hosting
 from worker.room.background_tasks import BackgroundTasks
 from worker.room.chat import Chat, typed_line
 from worker.room.mind_connection import MindConnection
@@ -50,6 +51,7 @@ class Host:
         self._room = ctx.room
         self._spec = spec
         self._context = context
+        self._backup = RoomBackup(context.backups, spec, context.engine.model.name)
         self._loop = asyncio.get_running_loop()
         self._leave_reason: asyncio.Future[str] = self._loop.create_future()
         self._empty_timer: asyncio.TimerHandle | None = None
@@ -113,7 +115,7 @@ class Host:
         room.on("participant_disconnected", lambda person: self._on_presence(person, "left"))
         room.on("disconnected", lambda _: self._leave("the room ended"))
         on_slot_taken = partial(context.admission.took, self._ctx.job.id)
-        personas = RoomPersonas(room, self._spec, context, self._emit, on_slot_taken)
+        personas = RoomPersonas(room, self._spec, context, self._emit, on_slot_taken, self._backup)
         if context.minds is not None and self._chat is not None:
             self._mind = MindConnection(
                 context.minds, self._spec, room, personas, self._emit, self._chat.cannot_read
@@ -150,6 +152,8 @@ class Host:
         finally:
             self._personas = None
             await personas.leave()
+            if self._is_over():
+                self._backup.drop()
             if self._mind is not None:
                 self._mind.close()
             context.changed()
@@ -173,6 +177,11 @@ class Host:
             words.tick(ears.spoken)
             if self._recorder is not None:
                 self._recorder.tick(ears.spoken, personas.take_recorded())
+
+    def _is_over(self) -> bool:
+        """Return whether no other host will go on with the conversation."""
+        is_ended = self._leave_reason.done() and self._leave_reason.result() == SESSION_ENDED
+        return is_ended or self._empty_timer is not None
 
     def _leave(self, reason: str) -> None:
         if not self._leave_reason.done():
@@ -212,6 +221,8 @@ class Host:
     ) -> None:
         people = self._update_empty_timer()
         if is_person(participant):
+            if change == "left":
+                self._backup.drop()
             event = PeopleEvent(
                 at_s=time.time(), identity=participant.identity, change=change, people=people
             )

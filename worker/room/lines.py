@@ -51,6 +51,12 @@ class LineQueue:
         """Return whether the engine has a line that has not ended."""
         return self._current is not None
 
+    @property
+    def waiting(self) -> tuple[tuple[str, str], ...]:
+        """Return id and text of each line that is not said yet, but for those of a mind."""
+        lines = [self._current, *self._waiting]
+        return tuple((each.id, each.text) for each in lines if each and not each.is_minds)
+
     def add_greeting(self) -> None:
         """Add the greeting, where the persona has one and the model can say it."""
         greeting = self._persona.greeting

@@ -16,8 +16,10 @@ from livekit import rtc
 from protocol.commands import Answer
 from protocol.events import Event
 from protocol.room_spec import PersonaSpec
+from worker.backup.backup import PersonaBackup
 from worker.engine.arrays import Pcm
 from worker.engine.engine import Engine
+from worker.engine.model import Remembered
 from worker.engine.slots import Full, Occupant, SlotFrame
 from worker.room.background_tasks import BackgroundTasks
 from worker.room.floor import PersonaFrame
@@ -49,6 +51,7 @@ class RoomPersona:
         engine: Engine,
         emit: Callable[[Event], None],
         on_words: Callable[[str, str], None],
+        backup: PersonaBackup,
         *,
         has_floor: bool = True,
     ) -> None:
@@ -57,6 +60,7 @@ class RoomPersona:
         self.room = room
         self._engine = engine
         self._on_words = on_words
+        self._backup = backup
         self._loop = asyncio.get_running_loop()
         self._voice = Voice(room, spec.name)
         self._words = Words(engine.model.pieces, engine.model.frame_s)
@@ -93,11 +97,19 @@ class RoomPersona:
         return self.room.local_participant.identity
 
     async def start(self, on_slot_taken: Callable[[], None]) -> None:
-        """Publish the voice, take a slot, report that the persona listens. Raises `Full`."""
+        """Publish the voice, take a slot, report that the persona listens. Raises `Full`.
+
+        What an earlier host has kept of it, it remembers, and it says what it had to say then.
+        """
         self._reporter.start_transcript(await self._voice.publish())
-        self._take_slot()
+        recalled = await self._backup.recall()
+        self._take_slot(recalled and recalled.remembered)
         on_slot_taken()
-        self._lines.add_greeting()
+        if recalled is None:
+            self._lines.add_greeting()
+        else:
+            for line_id, text in recalled.lines:
+                self._lines.add(Line(line_id, text))
         await self._reporter.report_state("listening")
 
     def push_frame(self, pcm: Pcm) -> None:
@@ -186,7 +198,12 @@ class RoomPersona:
 
     def forget(self) -> None:
         """Start the model's memory anew, in the same slot, after the lines that wait."""
+        self._backup.forget()
         self._lines.add_forget()
+
+    def drop_backup(self) -> None:
+        """Delete what is kept of the conversation up to now; the model remembers it."""
+        self._backup.drop()
 
     async def leave(self) -> None:
         """Fade out, free the slot, publish the last words, unpublish the voice."""
@@ -194,14 +211,18 @@ class RoomPersona:
         if self._occupant is not None:
             self._engine.leave(self._occupant)
             self._occupant = None
+        self._backup.close(self._lines.waiting)
         self._lines.drop_all()
         self._report_words(self._words.close())
         await self._reporter.aclose()
         await self._voice.unpublish()
         self._tasks.cancel()
 
-    def _take_slot(self) -> None:
-        self._occupant = self._engine.join(self.spec, self._on_frame, self._on_slot_failed)
+    def _take_slot(self, remembered: Remembered | None = None) -> None:
+        persona = self._backup.begin(self.spec, remembered)
+        self._occupant = self._engine.join(
+            persona, self._on_frame, self._on_slot_failed, remembered
+        )
         self._is_hushed = False
         self._update_hush()
 
@@ -226,6 +247,7 @@ class RoomPersona:
     def _handle_frame(self, frame: SlotFrame) -> None:
         self._sound, self._new_frame = frame.pcm, frame
         self._to_record.put(frame.pcm)
+        self._backup.take(frame.column, lambda: self._lines.waiting)
         self._voice.play(frame.pcm)
         self._frame_took_s = self._loop.time() - frame.arrived_s
         is_word = frame.text != self._engine.model.padding

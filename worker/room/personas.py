@@ -17,6 +17,7 @@ from protocol import wire
 from protocol.commands import TAKEN, Answer, Command
 from protocol.events import Event, FloorEvent, WarningEvent
 from protocol.room_spec import PersonaSpec, RoomSpec
+from worker.backup.backup import RoomBackup
 from worker.context import WorkerContext
 from worker.engine.arrays import Pcm
 from worker.engine.slots import Full
@@ -40,6 +41,7 @@ class RoomPersonas:
         context: WorkerContext,
         emit: Callable[[Event], None],
         on_slot_taken: Callable[[], None],
+        backup: RoomBackup,
     ) -> None:
         """`job_room` is the job's connection: the first persona's, and the one that hears people.
 
@@ -50,6 +52,7 @@ class RoomPersonas:
         self._context = context
         self._emit = emit
         self._on_slot_taken = on_slot_taken
+        self._backup = backup
         self._first_id = spec.personas[0].id  # joined with the job's connection
         self._present: dict[str, RoomPersona] = {}  # by the persona's id
         self._floor = Floor(FloorRules.of(context.settings))
@@ -208,6 +211,7 @@ class RoomPersonas:
             engine,
             self._emit,
             self._name_last_mentioned,
+            self._backup.of(spec),
             has_floor=self._all_may_speak,
         )
         try:
@@ -222,6 +226,7 @@ class RoomPersonas:
     async def _remove(self, persona_id: str) -> None:
         persona = self._present.pop(persona_id)
         await persona.leave()
+        persona.drop_backup()
         if persona.room is not self._job_room:
             await persona.room.disconnect()
         elif self._present:

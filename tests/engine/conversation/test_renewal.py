@@ -117,13 +117,18 @@ def begin_with(step: MoshiStep, slot: int, lm: LMModel, frames: int) -> Tokens:
 
 
 @torch.inference_mode()
-def said_by_upstream(lm: LMModel, read: Tokens) -> Tokens:
-    """Return what moshi says after each column `[T, 1 + n_q]`, read one by one: `[T, 9]`."""
+def said_by_upstream(lm: LMModel, read: Tokens, first: int = 0) -> Tokens:
+    """Return what moshi says after each column `[T, 1 + n_q]`, read one by one: `[T, 9]`.
+
+    Only after those from `first` on, if given.
+    """
     lm_gen = LMGen(lm, use_sampling=False)
     said: list[Tokens] = []
     with no_compile(), lm_gen.streaming(1):
-        for column in torch.from_numpy(read):
+        for n, column in enumerate(torch.from_numpy(read)):
             hidden, logits = lm.forward_text(column[None, :, None])
+            if n < first:
+                continue
             text = logits[0, 0].argmax(dim=-1)
             codes = lm_gen.depformer_step(text, hidden)
             said.append(torch.cat([text, codes[0]]).numpy())

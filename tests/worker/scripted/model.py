@@ -21,7 +21,7 @@ from tests.worker.scripted.schedule import (
 from worker.engine.arrays import Mask, Pcm
 from worker.engine.conversation.say import Done, SpokenLine
 from worker.engine.conversation.slot_forcing import Silence, SlotForcing
-from worker.engine.model import Model, StepOut
+from worker.engine.model import Model, Remembered, StepOut
 
 FRAME_SAMPLES, RATE_HZ, LEVEL = 1920, 24_000, 0.3
 TOO_MUCH = "I fail."
@@ -81,7 +81,7 @@ class ScriptedStep:
         """Slots in the batch, B."""
         return self._capacity
 
-    def join(self, slot: int, persona: Persona) -> None:
+    def join(self, slot: int, persona: Persona, remembered: Remembered | None = None) -> None:
         """A persona comes, and begins its wish."""
         self._sessions[slot] = ScriptedSession(persona.name)
 

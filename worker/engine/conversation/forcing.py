@@ -2,7 +2,8 @@
 
 A slot whose prompt state is not kept yet listens in silence: the prompt is read in the gaps, then
 what the slot heard meanwhile (up to 4 s), as if that had been said after the prompt, and then the
-slot speaks. Engine thread only.
+slot speaks. A session that is remembered goes on at its last column, and listens in silence until
+its memory is there. Engine thread only.
 """
 
 from collections import deque
@@ -16,8 +17,10 @@ from protocol.personas import Persona
 from worker.engine.arrays import Mask, Tokens
 from worker.engine.background import BackgroundWork, Pieces
 from worker.engine.conversation.prompt_state import WAITED_FRAMES, Prompts
+from worker.engine.conversation.replay import put_ahead
 from worker.engine.conversation.say import UNFORCED, Done, ForcedFrame, SpokenLine, spell
 from worker.engine.conversation.slot_forcing import Silence, SlotForcing
+from worker.engine.model import Remembered
 from worker.engine.network.depformer import ForcedTokens
 from worker.engine.network.language import PromptState, Weights
 from worker.engine.network.memory import Memory, Snapshot
@@ -31,6 +34,7 @@ class _ForcedSession:
     persona: Persona
     forcing: SlotForcing
     written: ForcedFrame = UNFORCED  # what the forced tokens of its slot are now
+    remembered: Remembered | None = None  # until its memory is there
     heard: deque[Tokens] | None = None  # the user's codes [K] since it waits for its prompt
     prompt: PromptState | None = None  # that its LM state began with
     first: PromptState | None = None  # what follows it is drawn before the next step
@@ -48,18 +52,21 @@ class Forcing:
         prompts: Prompts,
         draw_first: Callable[[int, torch.Tensor], int],
         on_prompt: Callable[[int, Snapshot], None],
+        on_resume: Callable[[int, Tokens], None],
     ) -> None:
         """`draw_first` draws a slot's first tokens from a hidden state and returns the text token.
 
-        `on_prompt` is called with every slot that got its prompt state.
+        `on_prompt` is called with every slot that got its prompt state, `on_resume` with every slot
+        that is to remember these columns after it.
         """
         self.prompts = prompts
         self._memory, self._background, self._lm = memory, background, weights.lm
         self._forced, self._draw_first, self._on_prompt = forced, draw_first, on_prompt
+        self._on_resume, self._initial = on_resume, weights.initial
         self._sessions: dict[int, _ForcedSession] = {}
         self._reading = False  # a prompt
 
-    def join(self, slot: int, persona: Persona) -> None:
+    def join(self, slot: int, persona: Persona, remembered: Remembered | None = None) -> None:
         """Begin with a new session, whose slot was emptied."""
         self.leave(slot)
         lm = self._lm
@@ -68,7 +75,11 @@ class Forcing:
             codes=tuple(self.prompts.silence.tolist()),
             delays=tuple(lm.delays[1 : 1 + lm.dep_q]),
         )
-        session = self._sessions[slot] = _ForcedSession(persona, SlotForcing(silence))
+        session = _ForcedSession(persona, SlotForcing(silence), remembered=remembered)
+        self._sessions[slot] = session
+        if remembered is not None:
+            session.forcing.hush(True, "resume")
+            self._write(slot)
         if self.prompts.reading.prompted:
             self._memory.load(slot, self.prompts.decoder_state)
             prompt = self.prompts.get(persona)
@@ -76,6 +87,15 @@ class Forcing:
                 self._begin_with(slot, prompt, prompt)
             else:
                 self._read_prompt(slot, session)
+        elif remembered is not None:
+            self._resume(slot, remembered)
+
+    def resumed(self, slot: int) -> None:
+        """Let a slot speak whose memory is there."""
+        session = self._sessions[slot]
+        session.remembered = None
+        session.forcing.hush(False, "resume")
+        self._write(slot)
 
     def leave(self, slot: int) -> None:
         """Force nothing more on this session."""
@@ -113,6 +133,10 @@ class Forcing:
         """Slots on which silence is forced in the next step; until `used`, in the one that ran."""
         return [slot for slot, session in self._sessions.items() if session.forcing.silent]
 
+    def promptless(self) -> list[int]:
+        """Slots that wait for their prompt: what they read is not yet part of their session."""
+        return [slot for slot, session in self._sessions.items() if session.heard is not None]
+
     def forget(self, slot: int) -> None:
         """Forget what a slot heard while it waits for its prompt."""
         heard = self._sessions[slot].heard
@@ -122,6 +146,7 @@ class Forcing:
     def restart(self, slot: int) -> None:
         """Go on with a slot that was emptied and given its prompt state again."""
         session = self._sessions[slot]
+        self.resumed(slot)
         if session.prompt is not None:
             self._memory.load(slot, self.prompts.decoder_state)
             session.first = session.prompt
@@ -132,6 +157,9 @@ class Forcing:
         Not earlier: silence or a line that was asked for meanwhile holds from the first frame on.
         """
         for slot, session in self._sessions.items():
+            if running[slot] and session.remembered is not None:
+                session.forcing.after_silence()
+                self._write(slot)
             if running[slot] and session.first is not None:
                 session.forcing.after_silence()
                 self._write(slot)
@@ -162,7 +190,23 @@ class Forcing:
         self._memory.load(slot, read.lm_state)
         self._on_prompt(slot, prompt.lm_state)
         session = self._sessions[slot]
-        session.prompt, session.first = prompt, read
+        session.prompt = prompt
+        if session.remembered is None:
+            session.first = read
+        else:
+            self._resume(slot, session.remembered)
+
+    def _resume(self, slot: int, remembered: Remembered) -> None:
+        """Go on at the last column, which was read and not answered; the columns before it follow.
+
+        What the codebooks with a delay say of it is drawn again.
+        """
+        delay = max(1, *self._lm.delays)
+        read, ahead = remembered.tokens[:-delay], remembered.tokens[-delay:]
+        if self._sessions[slot].prompt is None:
+            read = np.concatenate([self._initial[None].cpu().numpy(), read])
+        put_ahead(self._memory, slot, ahead, least=delay + 1)
+        self._on_resume(slot, read)
 
     def _read_prompt(self, slot: int, session: _ForcedSession) -> None:
         session.forcing.hush(True, "prompt")
@@ -184,7 +228,9 @@ class Forcing:
             heard = heard.reshape(-1, self._lm.n_q - self._lm.dep_q)
             session.heard = None
             session.forcing.hush(False, "prompt")
-            read = self.prompts.continued(session.persona, prompt, heard)
+            read = prompt
+            if session.remembered is None:
+                read = self.prompts.continued(session.persona, prompt, heard)
             self._begin_with(self._slot_of(session), read, prompt)
         except Exception as error:
             raise SlotFailed(self._slot_of(session)) from error

@@ -25,10 +25,11 @@ class History:
         self.columns[slots, self.counts[slots] % self.frames] = columns[slots]
         self.counts[slots] += 1
 
-    def append(self, slot: int, column: Tokens) -> None:
-        """Keep one slot's column `[streams]`."""
-        self.columns[slot, self.counts[slot] % self.frames] = column
-        self.counts[slot] += 1
+    def append(self, slot: int, *columns: Tokens) -> None:
+        """Keep some columns `[streams]` of one slot."""
+        for column in columns:
+            self.columns[slot, self.counts[slot] % self.frames] = column
+            self.counts[slot] += 1
 
     def count(self, slot: int) -> int:
         """Return how many columns the slot has read since it was cleared, kept or not."""

@@ -27,7 +27,7 @@ from worker.engine.slots import SlotFailed
 
 log = structlog.get_logger(__name__)
 
-Reason = Literal["age", "request", "forget", "lost"]
+Reason = Literal["age", "request", "forget", "lost", "resume"]
 FRESH: tuple[Reason, ...] = ("forget", "lost")  # renewed from the prompt state alone
 
 LEAST_PIECE, MOST_PIECE = 4, 64  # columns read at a time, as many as fit into the gaps
@@ -58,10 +58,15 @@ class Renewal:
         responsiveness: Responsiveness,
         context: int,
         rules: RenewalRules,
+        on_renewed: Callable[[int], None] = lambda slot: None,
     ) -> None:
-        """`prefill` makes an LM state beside the slots, with room for so many positions."""
+        """`prefill` makes an LM state beside the slots, with room for so many positions.
+
+        `on_renewed` is called with each slot that was renewed.
+        """
         self.history, self.responsiveness = history, responsiveness
         self._memory, self._background, self._prefill = memory, background, prefill
+        self._on_renewed = on_renewed
         self._context, self._rules = context, rules
         self._due_at = int(context * rules.at_share)
         self.keep_frames = int(context * rules.keep_share)
@@ -93,6 +98,11 @@ class Renewal:
         self.history.clear(slot)
         self.responsiveness.clear(slot)
 
+    def resume(self, slot: int, columns: Tokens) -> None:
+        """Renew a slot at once, as if it had read these columns `[T, 1 + n_q]` since `begin`."""
+        self.history.append(slot, *columns[-self.keep_frames :])
+        self.ask(slot, "resume")
+
     def leave(self, slot: int) -> None:
         """Forget a session."""
         self._drop(slot)
@@ -123,7 +133,7 @@ class Renewal:
             return
         self._drop(slot)
         self._due[slot] = reason
-        if KEY not in self._background:
+        if KEY not in self._background or (reason == "resume" and not self._resumes):
             self._restart_work()
 
     def watch(
@@ -173,13 +183,20 @@ class Renewal:
             self._background.add(KEY, self._work())
 
     def _work(self) -> Pieces:
-        """Renew every slot that is due, slots that pause first."""
+        """Renew every slot that is due: those that resume first, then those that pause."""
         while self._due:
-            slot = next(filter(self.responsiveness.pauses, self._due), next(iter(self._due)))
+            slot = min(self._due, key=self._turn)
             try:
                 yield from self._renew(slot, self._due[slot])
             except Exception as error:
                 raise SlotFailed(slot) from error
+
+    @property
+    def _resumes(self) -> bool:
+        return self._current is not None and self._due[self._current] == "resume"
+
+    def _turn(self, slot: int) -> tuple[bool, bool]:
+        return self._due[slot] != "resume", not self.responsiveness.pauses(slot)
 
     def _renew(self, slot: int, reason: Reason) -> Pieces:
         self._current = slot
@@ -226,6 +243,8 @@ class Renewal:
 
     def _may_swap(self, slot: int, caught_up_at: int) -> bool:
         """Whether the slot pauses, or has been waited for long enough: the less, the more wait."""
+        if self._due[slot] == "resume":  # it is silent until then
+            return True
         patience = self._patience // len(self._due)
         return self.responsiveness.pauses(slot) or self._steps - caught_up_at >= patience
 
@@ -246,6 +265,7 @@ class Renewal:
             self.responsiveness.clear(slot)
         self._current = None
         del self._due[slot]
+        self._on_renewed(slot)
         metrics.RENEWED_SLOTS.labels(reason=reason).inc()
         (log.warning if reason == "lost" else log.debug)("slot_renewed", slot=slot, reason=reason)
 

@@ -6,6 +6,7 @@ Engine thread only.
 """
 
 import numpy as np
+import torch
 
 from worker.engine.arrays import Tokens
 from worker.engine.conversation.history import History
@@ -69,6 +70,22 @@ class Replay:
             if self._start is None:
                 self._history.append(self._slot, self._reader.initial[0])
         memory.load(self._slot, self._reader.snapshot(*tokens_ahead(memory, self._slot)))
+
+
+@torch.inference_mode()
+def put_ahead(memory: Memory, slot: int, ahead: Tokens, *, least: int) -> None:
+    """Let a slot's next steps read these columns `[T, 1 + n_q]`.
+
+    An LM state that has read less than `least` positions counts as one that has: its first
+    positions would read initial tokens instead.
+    """
+    offset = memory.tensors["lm.transformer.offset"]
+    offset[slot] = max(least, int(offset[slot]))
+    tokens, unforced = memory.tensors["lm.tokens"], memory.tensors["lm.unforced_text"]
+    for n, column in enumerate(torch.from_numpy(ahead).to(tokens.device)):
+        place = (int(offset[slot]) + n) % unforced.shape[1]
+        tokens[slot, :, place] = column
+        unforced[slot, place] = column[0]
 
 
 def tokens_ahead(memory: Memory, slot: int) -> tuple[Tokens, Tokens]:

@@ -18,7 +18,7 @@ from worker.engine.network.sampler import Widths
 
 # Columns of the buffer for whole numbers. From COLUMN on: the tokens that the model read, then the
 # user's codes of the frame that came in.
-TEXT, UNFORCED, VALID, FINITE, NEXT_TEXT, CHANCE, COLUMN = range(7)
+TEXT, UNFORCED, VALID, FINITE, NEXT_TEXT, CHANCE, DRAWS, COLUMN = range(8)
 CHANCES = 1_000_000_000  # a chance is carried out as a whole number of billionths
 
 
@@ -70,6 +70,7 @@ class StepGraph(Captured):
             memory.rows(batch, "sampling"),
             widths,
         )
+        self._draws = memory.rows(batch, "sampling").take("frame")
         self._users, self._streams = weights.user_codebooks, 1 + weights.lm.n_q
 
     @no_compile()
@@ -89,6 +90,7 @@ class StepGraph(Captured):
             finite.long(),
             frame.next_text,
             (frame.word_chance * CHANCES).long(),
+            self._draws,
         ]
         torch.stack(numbers, dim=1, out=self._numbers[:, :COLUMN])
         self._numbers[:, COLUMN : COLUMN + self._streams] = frame.column

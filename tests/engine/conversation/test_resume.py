@@ -1,0 +1,170 @@
+"""A session that lost its slot goes on in another one, of another step, from its columns alone."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from moshi.models.compression import MimiModel
+from moshi.models.lm import LMModel
+
+from protocol.personas import Persona
+from protocol.sampling import Sampling
+from tests.engine.conversation.test_prompt_state import encode_text
+from tests.engine.conversation.test_renewal import said_by_upstream
+from tests.engine.test_step import GREEDY, sampled, sounds
+from tests.engine.tiny import tiny_lm, tiny_mimi
+from worker.engine.arrays import Pcm, Tokens
+from worker.engine.conversation.prompt_state import PromptReading
+from worker.engine.model import Remembered, StepOut
+from worker.engine.network.memory import Snapshot
+from worker.engine.step import MoshiStep
+
+CONTEXT, LOST_AT, FRAMES = 120, 20, 40
+GAP_S = 10.0
+AGENT = slice(0, 9)  # of a column: text and the agent's codes
+SAMPLED = Sampling(seed=5)
+PROMPTED = Persona(name="kind", label="Kind", prompt="be kind", sampling=GREEDY.sampling)
+
+
+@dataclass
+class Session:
+    """One session in slot 0, with what it read and said."""
+
+    step: MoshiStep
+    read: list[Tokens] = field(default_factory=list)
+    outs: list[StepOut] = field(default_factory=list)
+    codecs: list[Snapshot] = field(default_factory=list)  # Mimi's state before each frame
+
+    def hear(self, frames: Pcm, *, gap: bool = False) -> None:
+        """Go on for some frames `[T, 1920]`."""
+        for frame in frames:
+            self.codecs.append(self.step.memory.save(0, "codec"))
+            slots = self.step.capacity
+            running = np.arange(slots) == 0
+            out = self.step.run(np.broadcast_to(frame, (slots, 1920)), running)
+            assert out.columns is not None
+            self.outs.append(out)
+            self.read.append(out.columns.tokens[0].copy())
+            if gap:
+                self.step.work(GAP_S)
+
+    def remembered(self, seed: int = 0) -> Remembered:
+        """What is kept of it: all columns but that of the first frame, which gives nothing out."""
+        begin = next(n for n, out in enumerate(self.outs) if out.valid[0])
+        columns = self.outs[-1].columns
+        assert columns is not None
+        return Remembered(np.stack(self.read[begin:]), seed, int(columns.draws[0]))
+
+    @property
+    def texts(self) -> list[int]:
+        """The text tokens that were given out."""
+        return [int(out.text[0]) for out in self.outs]
+
+
+def begin(
+    persona: Persona, remembered: Remembered | None = None, lm: LMModel | None = None
+) -> Session:
+    """Let a session join a step of its own; its prompt and its memory are there at once."""
+    mimi: MimiModel = tiny_mimi()
+    reading = PromptReading(encode_text, prompted=bool(persona.prompt))
+    step = MoshiStep(lm or tiny_lm(context=CONTEXT), mimi, 2, reading=reading)
+    step.join(0, persona, remembered)
+    while step.work(GAP_S):
+        pass
+    return Session(step)
+
+
+@pytest.mark.parametrize("persona", [GREEDY, sampled(5), PROMPTED], ids=lambda each: each.name)
+def test_goes_on_as_if_nothing_had_happened(persona: Persona) -> None:
+    """With the same Mimi, text, columns and sound are those of a session that was not lost."""
+    heard = sounds(31, FRAMES)[:, 0]
+    whole, lost = begin(persona), begin(persona)
+    whole.hear(heard)
+    lost.hear(heard[:LOST_AT])
+    seed = persona.sampling.seed or 0
+    resumed = begin(persona, lost.remembered(seed))
+    resumed.step.memory.load(0, lost.codecs[-1])
+    resumed.hear(heard[LOST_AT - 1 :])
+
+    assert resumed.texts == whole.texts[LOST_AT - 1 :]
+    np.testing.assert_array_equal(resumed.read, whole.read[LOST_AT - 1 :])
+    for one, other in zip(resumed.outs, whole.outs[LOST_AT - 1 :], strict=True):
+        np.testing.assert_allclose(one.pcm[0], other.pcm[0], atol=2e-5)
+    assert len(set(whole.texts[LOST_AT:])) > 3
+
+
+def test_says_what_upstream_says_after_the_same_columns() -> None:
+    """With a new Mimi, and silent until its memory was there, it says what upstream says.
+
+    Upstream reads the columns of both lives one by one, with one interruption: none.
+    """
+    lm = tiny_lm(context=CONTEXT)
+    lost = begin(GREEDY)
+    lost.hear(sounds(31, LOST_AT)[:, 0])
+    resumed = begin(GREEDY, lost.remembered())
+    fresh = begin(GREEDY)
+    for session in (resumed, fresh):
+        session.hear(sounds(32, FRAMES)[:, 0])
+    both = np.stack([*lost.read[:-1], *resumed.read])
+    said = said_by_upstream(lm, both)[LOST_AT - 1 : -1]
+
+    np.testing.assert_array_equal(said, np.stack(resumed.read[1:])[:, AGENT])
+    assert resumed.texts != fresh.texts
+
+
+def test_listens_in_silence_until_its_memory_is_there() -> None:
+    """Without a gap it says nothing and hears all; then it says what upstream says after that."""
+    lost = begin(GREEDY)
+    lost.hear(sounds(31, LOST_AT)[:, 0])
+    step = MoshiStep(tiny_lm(context=CONTEXT), tiny_mimi(), 2)
+    step.join(0, GREEDY, lost.remembered())
+    resumed = Session(step)
+    resumed.hear(sounds(33, 6)[:, 0])
+    waited = np.stack(resumed.read)
+    step.work(GAP_S)
+    resumed.hear(sounds(34, 20)[:, 0])
+    both = np.stack([*lost.read[:-1], *resumed.read])
+    said = said_by_upstream(tiny_lm(context=CONTEXT), both)
+
+    pad, silence = 3, step.forcing.prompts.silence
+    assert set(waited[1:, 0]) == {pad}
+    np.testing.assert_array_equal(waited[1:, 1:2], np.tile(silence[:1], (5, 1)))
+    assert len(np.unique(waited[:, 9:], axis=0)) > 3
+    spoke = LOST_AT - 1 + 8  # the delayed codes of the last silent frame are still forced
+    np.testing.assert_array_equal(said[spoke:-1], both[spoke + 1 :, AGENT])
+
+
+def test_resumes_before_others_are_renewed() -> None:
+    """A session that resumes does not wait for one that waits for a pause."""
+    lost = begin(GREEDY)
+    lost.hear(sounds(31, LOST_AT)[:, 0])
+    other = begin(GREEDY)
+    other.hear(np.ones((LOST_AT, 1920), dtype=np.float32) * 0.5)
+    other.step.renewal.ask(0, "request")
+    other.step.work(GAP_S)
+    assert other.step.work(GAP_S), "it waits for a pause"
+    other.step.join(1, GREEDY, lost.remembered())
+    other.step.work(GAP_S)
+
+    assert int(other.step.memory.tensors["lm.transformer.offset"][1]) == LOST_AT - 1
+    assert 1 not in other.step.forcing.hushed()
+
+
+@pytest.mark.parametrize("trouble", ["forget", "nan"])
+def test_whatever_ends_the_wait_lets_it_speak(trouble: str) -> None:
+    """A session that is to forget, or whose slot is emptied, before it remembers, speaks."""
+    lost = begin(GREEDY)
+    lost.hear(sounds(31, LOST_AT)[:, 0])
+    step = MoshiStep(tiny_lm(context=CONTEXT), tiny_mimi(), 2)
+    step.join(0, GREEDY, lost.remembered())
+    session = Session(step)
+    if trouble == "forget":
+        step.forget(0)
+    else:
+        step.memory.tensors["lm.transformer.1.kv"][0] = np.nan
+    session.hear(np.zeros((8, 1920), dtype=np.float32), gap=True)
+
+    assert not step.forcing.hushed()
+    assert int(step.memory.tensors["lm.transformer.offset"][0]) < LOST_AT
+    session.hear(sounds(35, 12)[:, 0])
+    assert len(set(session.texts[-10:])) > 1

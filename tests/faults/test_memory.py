@@ -1,0 +1,150 @@
+"""A worker with a real model dies in a call: the next host of its room remembers the call."""
+
+import asyncio
+import json
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+import torch
+from moshi.models.lm import LMModel
+
+from harness.person import Person, eventually, person
+from protocol.room_spec import RoomSpec, spec_key
+from tests.engine import folders
+from tests.engine.conversation.test_renewal import said_by_upstream
+from tests.faults.cluster import Cluster
+from tests.faults.conftest import Recovery
+from worker.backup.chunk import backup_keys, read_chunks
+from worker.engine.arrays import Tokens
+from worker.engine.files.model_files import find_model
+from worker.engine.files.weights import load_lm
+
+CONTEXT = 1500
+WITHIN_S = 90.0  # of a machine that does other things, too
+SPOKEN_FRAMES = 20
+AGENT = slice(0, 9)  # of a column: text and the agent's codes
+GREEDY = {
+    "name": "greedy",
+    "label": "Greedy",
+    "sampling": {"text_temperature": 0.0, "audio_temperature": 0.0},
+}
+METADATA = json.dumps({"personas": [GREEDY]})
+ASKED = {"room_config": {"agents": [{"agent_name": "moshi", "metadata": METADATA}]}}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small Moshi of random weights, whose every token depends on all it has read."""
+    folder = tmp_path_factory.mktemp("models") / "random"
+    return folders.moshi_folder(folder, folders.random_lm(seed=8), context=CONTEXT)
+
+
+@pytest.fixture
+def remembering(tmp_path: Path, model: Path) -> Generator[Cluster]:
+    """Start two workers with this model."""
+    cluster = Cluster(tmp_path, model=str(model))
+    try:
+        cluster.become(services=1, workers=2)
+        yield cluster
+    finally:
+        cluster.end()
+
+
+async def seldom(holds: Callable[[], bool]) -> None:
+    """Wait for a condition that costs something to look at."""
+    async with asyncio.timeout(WITHIN_S):
+        while not holds():  # noqa: ASYNC110 - redis tells nobody
+            await asyncio.sleep(0.3)
+
+
+class Room:
+    """A room with a person who says a tone, and what its hosts have kept."""
+
+    def __init__(self, cluster: Cluster, ann: Person) -> None:
+        self._cluster, self._ann, self._name = cluster, ann, ann.room.name
+        self._heard: set[str] = set()  # personas that were heard before
+
+    @property
+    def spec(self) -> RoomSpec:
+        """The room's spec."""
+        with redis.Redis.from_url(self._cluster.redis_url, decode_responses=True) as client:
+            return RoomSpec.from_metadata(str(client.get(spec_key(self._name))))
+
+    def kept(self) -> list[Tokens]:
+        """Return the chunks of columns `[T, 17]` of the current host; none while none is."""
+        spec, model = self.spec, self._cluster.heartbeats()[0].model
+        if not spec.generation:
+            return []
+        with redis.Redis.from_url(self._cluster.redis_url) as client:
+            chunks: Any = client.lrange(backup_keys(spec, spec.personas[0], model)[0], 0, -1)
+        return [read_chunks([chunk])[0].tokens for chunk in chunks]
+
+    @property
+    def columns(self) -> Tokens:
+        """All that the current host has kept, `[T, 17]`."""
+        return np.concatenate(self.kept())
+
+    async def talks(self, after: int = 0) -> None:
+        """Wait until a host of a generation after this one has talked for some seconds."""
+
+        def talked() -> bool:
+            first = int(after > 0)  # its first chunk is what it remembers
+            said = sum(map(len, self.kept()[first:]))
+            return self.spec.generation > after and said >= 3 * SPOKEN_FRAMES
+
+        await seldom(talked)
+
+    async def is_heard_again(self) -> None:
+        """Wait until a persona is heard that was not heard before."""
+        here = self._ann.heard
+        await eventually(lambda: any(here[each] for each in here.keys() - self._heard), "it speaks")
+
+    def note_heard(self) -> None:
+        """Count the personas of this moment as heard."""
+        self._heard = set(self._ann.heard)
+
+
+def proves_memory(lm: LMModel, first: Tokens, since: Tokens) -> None:
+    """Compare what a host said `since` with upstream, which reads all columns one by one.
+
+    With the host's own columns alone, upstream says something else.
+    """
+    initial = np.full((1, first.shape[1]), lm.initial_token_id)
+    initial[0, 0] = lm.text_initial_token_id
+    both, alone = np.concatenate([initial, first, since]), np.concatenate([initial, since])
+    said, said_alone = (
+        said_by_upstream(lm, read, len(read) - SPOKEN_FRAMES - 1)[:-1] for read in (both, alone)
+    )
+    spoken = since[-SPOKEN_FRAMES:, AGENT]
+
+    np.testing.assert_array_equal(said, spoken)
+    assert (said_alone != spoken).any()
+    assert len(np.unique(spoken[:, 0])) > 3
+
+
+@pytest.mark.timeout(300)  # two workers import torch
+async def test_a_killed_workers_rooms_remember(
+    remembering: Cluster, model: Path, recovery: Recovery
+) -> None:
+    """Rooms go on as upstream does, which reads all hosts' columns without interruption."""
+    cluster = remembering
+    async with person(cluster.url, ASKED) as ann:
+        ann.tone_hz = 300.0
+        room = Room(cluster, ann)
+        await room.talks()
+        before = room.columns
+        room.note_heard()
+        with recovery("worker killed, until the next host's persona is heard and remembers"):
+            cluster.host_of(ann.room.name).kill()
+            await room.is_heard_again()
+        await room.talks(after=1)
+        first, *since = room.kept()
+    lm = load_lm(find_model(str(model), lambda _: None), torch.device("cpu"), torch.float32)
+
+    assert len(first) >= len(before) - 1
+    np.testing.assert_array_equal(first[: len(before) - 1], before[:-1])
+    proves_memory(lm, first, np.concatenate(since))

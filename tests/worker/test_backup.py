@@ -1,0 +1,193 @@
+"""Backups: what a host keeps of a persona in redis, and what the next host makes of it."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import cast
+
+import numpy as np
+import pytest
+from prometheus_client import REGISTRY
+from redis.asyncio import Redis
+
+from harness.servers import free_port
+from protocol.personas import Persona
+from protocol.room_spec import RoomSpec, persona_specs
+from worker.backup.backup import PersonaBackup, RoomBackup
+from worker.backup.chunk import (
+    BACKUP_FRAMES,
+    BACKUP_TTL_S,
+    CHUNK_FRAMES,
+    Lines,
+    backup_keys,
+    read_chunks,
+    write_chunk,
+)
+from worker.backup.store import BackupStore
+from worker.engine.slots import Column
+
+MODEL = "pocket"
+STREAMS = 17
+SPEC = RoomSpec(
+    room="kitchen",
+    generation=2,
+    session="one",
+    personas=persona_specs([Persona(name="chef", label="Chef", prompt="Cook.")]),
+)
+CHEF = SPEC.personas[0]
+
+
+def of_generation(generation: int) -> RoomSpec:
+    """Return the room's spec for one of its hosts."""
+    return SPEC.model_copy(update={"generation": generation})
+
+
+def column(position: int, token: int = 0) -> Column:
+    """Return a column, told apart by position."""
+    return Column(np.full(STREAMS, token or position), position, draws=position + 1)
+
+
+def keep(backup: PersonaBackup, first: int, last: int, lines: Lines = ()) -> None:
+    """Keep columns `first` to before `last`."""
+    for position in range(first, last):
+        backup.take(column(position), lambda: lines)
+
+
+@asynccontextmanager
+async def stored(redis_url: str) -> AsyncGenerator[BackupStore]:
+    """Run a store; all is written at the end."""
+    store = BackupStore(redis_url)
+    running = asyncio.create_task(store.run())
+    try:
+        yield store
+    finally:
+        store.stop()
+        await running
+
+
+async def kept(redis: Redis, generation: int) -> list[bytes]:
+    """Return the chunks of a host."""
+    key = backup_keys(of_generation(generation), CHEF, MODEL)[0]
+    return cast(list[bytes], await redis.lrange(key, 0, -1))  # type: ignore[misc]  # redis-py's union of both clients
+
+
+def test_tokens_come_back() -> None:
+    """Columns, seed, draws and lines are as written; a second takes less than 500 bytes."""
+    columns = np.random.default_rng(1).integers(-2, 32_000, (CHUNK_FRAMES, STREAMS))
+    large = columns + 40_000
+    chunks = [write_chunk(columns, 5, 13, ()), write_chunk(large, 5, 26, (("a", "Hello."),))]
+    remembered, lines = read_chunks(chunks)
+
+    np.testing.assert_array_equal(remembered.tokens, np.concatenate([columns, large]))
+    assert (remembered.seed, remembered.draws, lines) == (5, 26, (("a", "Hello."),))
+    assert len(chunks[0]) < 520
+
+
+@pytest.mark.parametrize(
+    "chunk", [b"", b"{}\n12", b'{"streams":17,"type":"x","seed":1,"draws":1}\n']
+)
+def test_a_broken_chunk_is_no_backup(chunk: bytes) -> None:
+    """What is not a chunk is a `ValueError`."""
+    with pytest.raises(ValueError):
+        read_chunks([chunk])
+
+
+def test_another_prompt_voice_or_model_is_another_backup() -> None:
+    """The key of a backup differs where tokens would mean something else; a label means nothing."""
+    [own, *_] = backup_keys(SPEC, CHEF, MODEL)
+    changed = [{"prompt": "Bake."}, {"voice": "NATF1"}, {"id": "other"}]
+    others = [backup_keys(SPEC, CHEF.model_copy(update=each), MODEL)[0] for each in changed]
+    session = SPEC.model_copy(update={"session": "two"})
+    others += [backup_keys(SPEC, CHEF, "other")[0], backup_keys(session, CHEF, MODEL)[0]]
+
+    assert len({own, *others}) == 6
+    assert backup_keys(SPEC, CHEF.model_copy(update={"label": "Cook"}), MODEL)[0] == own
+
+
+async def test_the_next_host_remembers(redis_url: str) -> None:
+    """It gets the latest minute with seed and lines, and its own backup begins with that."""
+    frames = BACKUP_FRAMES + 5 * CHUNK_FRAMES
+    lines = (("7", "Dinner is ready."),)
+    async with Redis.from_url(redis_url) as redis:
+        async with stored(redis_url) as store:
+            first = RoomBackup(store, of_generation(1), MODEL).of(CHEF)
+            persona = first.begin(CHEF)
+            keep(first, 1, 1 + frames, lines)
+        expires_s = await redis.ttl(backup_keys(of_generation(1), CHEF, MODEL)[0])
+        async with stored(redis_url) as store:
+            second = RoomBackup(store, of_generation(4), MODEL).of(CHEF)
+            recalled = await second.recall()
+            assert recalled is not None
+            again = second.begin(CHEF, recalled.remembered)
+            keep(second, 10, 10 + CHUNK_FRAMES)
+        both, _ = read_chunks(await kept(redis, 4))
+
+        tokens = recalled.remembered.tokens[:, 0].tolist()
+        assert tokens == list(range(frames - BACKUP_FRAMES + 1, frames + 1))
+        assert recalled.remembered.draws == frames + 1
+        assert recalled.lines == lines
+        assert again.sampling.seed == persona.sampling.seed is not None
+        assert both.tokens[:, 0].tolist() == [*tokens[:-1], *range(10, 10 + CHUNK_FRAMES)]
+        assert await kept(redis, 1) == []
+        assert 0 < expires_s <= BACKUP_TTL_S
+
+
+async def test_what_is_to_be_forgotten_is_deleted(redis_url: str) -> None:
+    """`forget` deletes all hosts' backups; keeping goes on once the memory is empty."""
+    async with Redis.from_url(redis_url) as redis:
+        async with stored(redis_url) as store:
+            keep(RoomBackup(store, of_generation(1), MODEL).of(CHEF), 1, 30)
+        async with stored(redis_url) as store:
+            backup = RoomBackup(store, SPEC, MODEL).of(CHEF)
+            keep(backup, 1, 30)
+            backup.forget()
+            keep(backup, 30, 60)
+            keep(backup, 1, 1 + CHUNK_FRAMES)
+        earlier = await kept(redis, 1)
+        remembered, _ = read_chunks(await kept(redis, 2))
+        async with stored(redis_url) as store:
+            room = RoomBackup(store, SPEC, MODEL)
+            room.of(CHEF)
+            room.drop()
+
+        assert earlier == []
+        assert remembered.tokens[:, 0].tolist() == list(range(1, 1 + CHUNK_FRAMES))
+        assert await kept(redis, 2) == []
+
+
+async def test_a_closed_backup_keeps_its_last_columns(redis_url: str) -> None:
+    """The columns of less than a chunk are written as the host leaves, and none after that."""
+    spec = SPEC.model_copy(update={"room": "closed"})
+    async with Redis.from_url(redis_url) as redis:
+        async with stored(redis_url) as store:
+            backup = RoomBackup(store, spec, MODEL).of(CHEF)
+            keep(backup, 1, 4)
+            backup.close(())
+            keep(backup, 4, 40)
+        chunks = await redis.lrange(backup_keys(spec, CHEF, MODEL)[0], 0, -1)  # type: ignore[misc]  # as above
+
+    assert read_chunks(chunks)[0].tokens[:, 0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("why", ["off", "not transcribed"])
+async def test_nothing_is_kept_where_nothing_may_be(redis_url: str, why: str) -> None:
+    """With `REMEMBER=off`, or in a room whose words are not written, redis gets nothing."""
+    spec = SPEC.model_copy(update={"room": why, "transcribe": why == "off"})
+    async with Redis.from_url(redis_url) as redis:
+        async with stored(redis_url) as store:
+            backup = RoomBackup(None if why == "off" else store, spec, MODEL).of(CHEF)
+            keep(backup, 1, 40)
+            backup.close(())
+            assert await backup.recall() is None
+        assert await redis.keys(f"moshi:backup:{why}:*") == []
+
+
+async def test_without_redis_chunks_are_dropped_and_counted() -> None:
+    """Nothing waits for a redis that is away; a host that cannot read goes on without a memory."""
+    before = REGISTRY.get_sample_value("moshi_backup_lost_chunks_total") or 0
+    async with stored(f"redis://127.0.0.1:{free_port()}/0") as store:
+        backup = RoomBackup(store, SPEC, MODEL).of(CHEF)
+        keep(backup, 1, 1 + 2 * CHUNK_FRAMES)
+        assert await backup.recall() is None
+
+    assert REGISTRY.get_sample_value("moshi_backup_lost_chunks_total") == before + 2

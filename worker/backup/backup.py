@@ -1,0 +1,125 @@
+"""What one host keeps of its room: a backup for each persona. Room's event loop."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+
+from protocol.personas import Persona
+from protocol.room_spec import PersonaSpec, RoomSpec
+from worker.backup.chunk import CHUNK_FRAMES, Lines, backup_keys, read_chunks, write_chunk
+from worker.backup.store import BackupStore
+from worker.engine.arrays import Tokens
+from worker.engine.model import Remembered
+from worker.engine.slots import Column
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A persona's columns and lines as an earlier host kept them."""
+
+    remembered: Remembered
+    lines: Lines  # that it had to say
+
+
+class PersonaBackup:
+    """Keeps one persona: its columns go to the store about once a second."""
+
+    def __init__(self, store: BackupStore | None, keys: tuple[str, ...]) -> None:
+        """`store` None: nothing is kept."""
+        self._store, self._keys = store, keys
+        self._columns: list[Tokens] = []
+        self._draws = self._seed = 0
+        self._position = -1  # of the last column
+        self._is_paused = self._is_closed = False
+
+    async def recall(self) -> Recalled | None:
+        """Return what an earlier host has kept, and make it the begin of this backup."""
+        earlier = self._keys[1:]
+        if self._store is None or not earlier or not (chunks := await self._store.read(earlier)):
+            return None
+        try:
+            remembered, lines = read_chunks(chunks)
+        except ValueError as error:
+            log.warning("backup_unreadable", error=type(error).__name__)
+            return None
+        # The last column is read again, with what is heard then.
+        columns, draws = remembered.tokens[:-1], remembered.draws - 1
+        self._store.append(self._keys[0], write_chunk(columns, remembered.seed, draws, lines))
+        self._store.drop(*earlier)
+        log.info("persona_remembers", frames=len(columns))
+        return Recalled(remembered, lines)
+
+    def begin(self, persona: Persona, remembered: Remembered | None = None) -> Persona:
+        """Begin with a slot; return the persona with the seed that the backup names."""
+        asked = persona.sampling
+        self._seed = secrets.randbits(31) if asked.seed is None else asked.seed
+        if remembered is not None:
+            self._seed = remembered.seed
+        sampling = asked.model_copy(update={"seed": self._seed})
+        return persona.model_copy(update={"sampling": sampling})
+
+    def take(self, column: Column | None, lines: Callable[[], Lines]) -> None:
+        """Keep a column; an empty memory begins a new backup."""
+        if column is None or self._is_closed:
+            return
+        if column.position <= self._position:
+            self.drop()
+            self._is_paused = False
+        self._position, self._draws = column.position, column.draws
+        if self._is_paused:
+            return
+        self._columns.append(column.tokens)
+        if len(self._columns) >= CHUNK_FRAMES:
+            self._append(lines())
+
+    def forget(self) -> None:
+        """Delete what is kept, and backup nothing until the model has forgotten it, too."""
+        self.drop()
+        self._is_paused = True
+
+    def drop(self) -> None:
+        """Delete what is kept up to now."""
+        self._columns.clear()
+        if self._store is not None:
+            self._store.drop(*self._keys)
+
+    def close(self, lines: Lines) -> None:
+        """Keep the last columns, and no more."""
+        if self._columns:
+            self._append(lines)
+        if self._store is not None:
+            self._store.flush()
+        self._is_closed = True
+
+    def _append(self, lines: Lines) -> None:
+        if self._store is not None:
+            columns = np.stack(self._columns)
+            chunk = write_chunk(columns, self._seed, self._draws, lines)
+            self._store.append(self._keys[0], chunk)
+        self._columns.clear()
+
+
+class RoomBackup:
+    """Makes the backups of a room's personas."""
+
+    def __init__(self, store: BackupStore | None, spec: RoomSpec, model: str) -> None:
+        """Nothing is kept of a room in which people's words are not to be written."""
+        self._store = store if spec.transcribe else None
+        self._spec, self._model = spec, model
+        self._made: list[PersonaBackup] = []
+
+    def of(self, persona: PersonaSpec) -> PersonaBackup:
+        """Return a backup for a persona."""
+        keys = backup_keys(self._spec, persona, self._model)
+        self._made.append(PersonaBackup(self._store, keys))
+        return self._made[-1]
+
+    def drop(self) -> None:
+        """Delete what is kept up to now of every persona that this host has had."""
+        for backup in self._made:
+            backup.drop()

@@ -1,0 +1,73 @@
+"""The backup of a persona: a list in redis of chunks, each of about a second of columns. Pure.
+
+A chunk is a line of JSON, then the tokens. The last chunk tells what the session was to say.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from protocol.room_spec import PersonaSpec, RoomSpec
+from worker.engine.arrays import Tokens
+from worker.engine.model import Remembered
+
+BACKUP_KEY = "moshi:backup:{room}:{generation}:{persona}"
+BACKUP_TTL_S = 300  # after the last chunk
+CHUNK_FRAMES = 13  # 1.04 s
+BACKUP_FRAMES = 754  # 60.3 s
+CHUNKS_KEPT = BACKUP_FRAMES // CHUNK_FRAMES
+EARLIER_HOSTS = 8  # dispatches that may have failed since a host wrote
+
+Lines = tuple[tuple[str, str], ...]  # id and text of each line that is not said yet
+
+
+class ChunkHead(BaseModel):
+    """The first line of a chunk."""
+
+    model_config = ConfigDict(frozen=True)
+
+    streams: int = Field(ge=1)  # tokens of a column
+    type: Literal["<i2", "<i4"]  # of a token, as numpy names it
+    seed: int
+    draws: int  # after the last column
+    lines: Lines = ()
+
+
+def backup_keys(spec: RoomSpec, persona: PersonaSpec, model: str) -> tuple[str, ...]:
+    """Return the redis keys of a persona's backup: this host's, then those of earlier hosts.
+
+    They differ where prompt, voice or model do: tokens mean something to one prompt state alone.
+    """
+    identity = json.dumps([spec.session, persona.id, persona.prompt, persona.voice, model])
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    oldest = max(0, spec.generation - EARLIER_HOSTS)
+    return tuple(
+        BACKUP_KEY.format(room=spec.room, generation=generation, persona=digest)
+        for generation in range(spec.generation, oldest, -1)
+    )
+
+
+def write_chunk(columns: Tokens, seed: int, draws: int, lines: Lines) -> bytes:
+    """Return a chunk of columns `[T, streams]`."""
+    is_small = np.abs(columns).max(initial=0) <= np.iinfo(np.int16).max
+    type_ = "<i2" if is_small else "<i4"
+    head = ChunkHead(streams=columns.shape[1], type=type_, seed=seed, draws=draws, lines=lines)
+    return head.model_dump_json().encode() + b"\n" + columns.astype(type_).tobytes()
+
+
+def read_chunks(chunks: Sequence[bytes]) -> tuple[Remembered, Lines]:
+    """Return what a backup holds, in all and at its end. Raises `ValueError`."""
+    heads: list[ChunkHead] = []
+    tokens: list[Tokens] = []
+    for chunk in chunks:
+        line, _, content = chunk.partition(b"\n")
+        head = ChunkHead.model_validate_json(line)
+        heads.append(head)
+        columns = np.frombuffer(content, dtype=head.type).reshape(-1, head.streams)
+        tokens.append(columns.astype(np.int64))
+    last = heads[-1]
+    return Remembered(np.concatenate(tokens), last.seed, last.draws), last.lines

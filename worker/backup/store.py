@@ -1,0 +1,131 @@
+"""Writes the backups of all personas into redis, once a second in one pipeline, and reads them.
+
+What is deleted, or the last of its kind, does not wait for the second to pass.
+
+Nothing waits for a write. While redis is away, chunks are dropped and counted.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from prometheus_client import Counter
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from worker.backup.chunk import BACKUP_TTL_S, CHUNKS_KEPT
+
+log = structlog.get_logger(__name__)
+
+PERIOD_S = 1.0
+READ_WITHIN_S = 1.5
+
+WRITTEN = Counter("moshi_backup_bytes", "Bytes of backups that redis took")
+LOST = Counter("moshi_backup_lost_chunks", "Chunks of backups that redis did not take")
+
+
+@dataclass(slots=True)
+class _Change:
+    """Chunks to add to one backup, and whether it is deleted first."""
+
+    is_dropped: bool = False  # before the chunks are added
+    chunks: list[bytes] = field(default_factory=list[bytes])
+
+
+class BackupStore:
+    """The backups in redis. Main loop, where nothing else is said."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis = Redis.from_url(redis_url, socket_timeout=1.0, socket_connect_timeout=1.0)
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._changes: dict[str, _Change] = {}
+        self._now = asyncio.Event()
+        self._is_stopping = False
+
+    def append(self, key: str, chunk: bytes) -> None:
+        """Add a chunk to a backup with the next pipeline. Any thread."""
+        with self._lock:
+            self._changes.setdefault(key, _Change()).chunks.append(chunk)
+
+    def drop(self, *keys: str) -> None:
+        """Delete backups with the next pipeline, and what was to be added to them. Any thread."""
+        with self._lock:
+            for key in keys:
+                self._changes[key] = _Change(is_dropped=True)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write at once. Any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._now.set)
+
+    async def read(self, keys: Sequence[str]) -> list[bytes]:
+        """Return the chunks of the first of these backups that exists. Any loop."""
+        reading = asyncio.run_coroutine_threadsafe(self._read(keys), self._loop)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(reading), READ_WITHIN_S)
+        except (RedisError, TimeoutError) as error:
+            log.warning("backup_not_read", error=type(error).__name__)
+            return []
+
+    def stop(self) -> None:
+        """End `run` once it has written what there is."""
+        self._is_stopping = True
+        self._now.set()
+
+    async def run(self) -> None:
+        """Write each second until stopped."""
+        is_last = False
+        while not is_last:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._now.wait(), PERIOD_S)
+            self._now.clear()
+            is_last = self._is_stopping
+            await self._write()
+        await self._redis.aclose()
+
+    async def _read(self, keys: Sequence[str]) -> list[bytes]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.lrange(key, 0, -1)
+            found: list[list[bytes]] = await pipe.execute()
+        return next(filter(None, found), [])
+
+    async def _write(self) -> None:
+        with self._lock:
+            changes, self._changes = self._changes, {}
+        if not changes:
+            return
+        chunks = [chunk for each in changes.values() for chunk in each.chunks]
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for key, change in changes.items():
+                    _queue(pipe, key, change)
+                await pipe.execute()
+        except RedisError as error:
+            log.warning("backups_lost", chunks=len(chunks), error=type(error).__name__)
+            LOST.inc(len(chunks))
+            self._keep_drops(changes)
+        else:
+            WRITTEN.inc(sum(map(len, chunks)))
+
+    def _keep_drops(self, changes: dict[str, _Change]) -> None:
+        """Drop with the next pipeline what was to be dropped with one that failed."""
+        with self._lock:
+            for key, change in changes.items():
+                if change.is_dropped:
+                    self._changes.setdefault(key, _Change()).is_dropped = True
+
+
+def _queue(pipe: Any, key: str, change: _Change) -> None:
+    if change.is_dropped:
+        pipe.delete(key)
+    if change.chunks:
+        pipe.rpush(key, *change.chunks)
+        pipe.ltrim(key, -CHUNKS_KEPT, -1)
+        pipe.expire(key, BACKUP_TTL_S)

@@ -36,7 +36,7 @@ from protocol.events import (
     events_key,
     read_event,
 )
-from protocol.minds import Line, LinesMind, load_minds
+from protocol.minds import FixedAnswer, LinesMind, load_minds
 from training.corpus import LOUDNESS_LUFS, at_loudness
 from training.espeak import Manner, speak
 from training.repertoire import NEVER_TRAINED
@@ -144,7 +144,7 @@ def fits(mind: LinesMind, asked: Asked) -> bool:
     return line is not None and any(each in asked.said for each in line.say)
 
 
-def line_for(mind: LinesMind, question: str) -> Line | None:
+def line_for(mind: LinesMind, question: str) -> FixedAnswer | None:
     """Return the line that answers a question, as it is written."""
     answers = FixedAnswers(mind)
     answer = answers.answer(question)

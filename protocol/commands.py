@@ -11,8 +11,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-MAILBOX_KEY = "moshi:commands:{worker_id}"
-ANSWER_KEY = "moshi:answer:{id}"
 ANSWER_WITHIN_S = 3.0
 LIFE_S = 10  # of mailbox and answer in redis: longer than their readers wait
 LINE_LIMIT = 500  # characters of a line to say
@@ -55,8 +53,8 @@ TAKEN = Answer()
 
 
 def mailbox_key(worker_id: str) -> str:
-    return MAILBOX_KEY.format(worker_id=worker_id)
+    return f"moshi:commands:{worker_id}"  # a list of `Command`, as JSON
 
 
 def answer_key(command_id: str) -> str:
-    return ANSWER_KEY.format(id=command_id)
+    return f"moshi:answer:{command_id}"  # a list that gets one `Answer`, as JSON

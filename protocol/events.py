@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from protocol.wire import AgentState, WordTime
 
-EVENTS_KEY = "moshi:events:{room}"
 EVENT_FIELD = "event"
 EVENTS_KEPT = 500
 EVENTS_TTL_S = 3600
@@ -198,7 +197,7 @@ EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 def events_key(room: str) -> str:
-    return EVENTS_KEY.format(room=room)
+    return f"moshi:events:{room}"
 
 
 def read_event(text: str | bytes) -> Event:

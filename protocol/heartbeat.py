@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from protocol.sampling import UsualSampling
 
-HEARTBEAT_KEY = "moshi:worker:{worker_id}"
 HEARTBEAT_PATTERN = "moshi:worker:*"
 # A lost host is replaced within 5 s: the time to live, a poll of 1 s, a join of 1 s.
 HEARTBEAT_PERIOD_S = 0.5
@@ -79,4 +78,4 @@ class Heartbeat(BaseModel):
 
 
 def heartbeat_key(worker_id: str) -> str:
-    return HEARTBEAT_KEY.format(worker_id=worker_id)
+    return f"moshi:worker:{worker_id}"

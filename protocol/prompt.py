@@ -7,7 +7,6 @@ bytes, and names hash and limit in its heartbeat. The token service counts token
 import hashlib
 
 MARK = "<system>"  # PersonaPlex's, before and after the text
-TOKENIZER_KEY = "moshi:tokenizer:{digest}"  # → base64 of a sentencepiece model
 TOKENIZER_TTL_S = 600  # renewed with each heartbeat that names it
 
 
@@ -36,4 +35,4 @@ def digest_of(tokenizer: bytes) -> str:
 
 
 def tokenizer_key(digest: str) -> str:
-    return TOKENIZER_KEY.format(digest=digest)
+    return f"moshi:tokenizer:{digest}"  # → base64 of a sentencepiece model

@@ -24,8 +24,6 @@ from protocol.errors import InvalidInput, explain
 from protocol.personas import PERSONAS_PER_ROOM, Persona
 from protocol.text import Matching
 
-SPEC_KEY = "moshi:promise:{room}"
-
 Id = Annotated[str, Matching(r"[a-z0-9]{0,32}", "up to 32 lowercase letters and digits")]
 
 TraceParent = Annotated[str, Matching(r"|[0-9a-f-]{55}", "a W3C traceparent")]
@@ -98,4 +96,4 @@ class RoomSpec(BaseModel):
 
 
 def spec_key(room: str) -> str:
-    return SPEC_KEY.format(room=room)
+    return f"moshi:promise:{room}"

@@ -19,10 +19,10 @@ from dotenv import dotenv_values
 
 from deploy import compose
 from deploy.doctor import docker, keys, machine, media_address, network, proxies, servers, tools
-from deploy.doctor import sessions as room_for
 from deploy.doctor.finding import Finding, State, fail, ok
-from deploy.doctor.gpu import Card, gpu
-from deploy.doctor.model import ModelCheck, model
+from deploy.doctor.fit import sessions as room_for
+from deploy.doctor.fit.gpu import Card, gpu
+from deploy.doctor.fit.model import ModelCheck, model
 from deploy.doctor.public_url import public_url
 from deploy.lan.local_network import own_address
 from deploy.launch.plan import Plan, make_plan

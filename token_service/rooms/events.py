@@ -79,7 +79,7 @@ class EventStore:
         return [stored.event for stored in await self.stored(room)]
 
     async def turns(self, room: str) -> list[TurnEvent]:
-        return [event for event in await self.so_far(room) if isinstance(event, TurnEvent)]
+        return [each for each in await self.so_far(room) if isinstance(each, TurnEvent)]
 
     async def forget(self, room: str) -> None:
         """Delete the events of the room's older sessions: they may be of another caller."""

@@ -10,6 +10,7 @@ away.
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import structlog
 
@@ -34,13 +35,13 @@ class LiveKitForgot(Unavailable):
         )
 
 
+@dataclass(frozen=True, slots=True)
 class Forgotten:
     """Finds such rooms, and marks them in the schedule until they are empty."""
 
-    def __init__(self, specs: SpecStore, workers: FleetReader, rooms: LiveKitRooms) -> None:
-        self._specs = specs
-        self._workers = workers
-        self._rooms = rooms
+    specs: SpecStore
+    workers: FleetReader
+    rooms: LiveKitRooms
 
     async def look(self, unlisted: Iterable[str], fleet: Fleet) -> set[str]:
         """Find which of the hosted rooms that LiveKit does not list exist all the same.
@@ -49,8 +50,8 @@ class Forgotten:
         """
         known = {room for room, entry in fleet.schedule.rooms.items() if entry.unlisted}
         if new := set(unlisted) - known:
-            new -= set(await self._rooms.names(new))  # it was created since LiveKit was asked
-            alive = await asyncio.gather(*(self._rooms.lives(room) for room in new))
+            new -= set(await self.rooms.names(new))  # it was created since LiveKit was asked
+            alive = await asyncio.gather(*(self.rooms.lives(room) for room in new))
             for room in [room for room, lives in zip(new, alive, strict=True) if lives]:
                 await self._mark(room, is_unlisted=True)
                 log.warning("livekit_forgot", room=room)
@@ -59,11 +60,11 @@ class Forgotten:
 
     async def has(self, room: str) -> bool:
         """Return whether LiveKit has forgotten the participants of this room."""
-        return (await self._workers.fleet()).schedule.room(room).unlisted
+        return (await self.workers.fleet()).schedule.room(room).unlisted
 
     async def over(self, room: str) -> None:
         """Note that this room is empty."""
         await self._mark(room, is_unlisted=False)
 
     async def _mark(self, room: str, *, is_unlisted: bool) -> None:
-        await self._specs.schedule(lambda now: now.schedule.update(room, unlisted=is_unlisted))
+        await self.specs.schedule(lambda now: now.schedule.update(room, unlisted=is_unlisted))

@@ -5,6 +5,7 @@ removed: on the webhook, or on the next poll. Every call raises `RedisError` whe
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -30,20 +31,14 @@ SLACK_S = 60  # beyond a token's life, for clocks
 REMEMBERED_S = 86_400  # of rooms in use: LiveKit renews the tokens of their people for so long
 
 
+@dataclass(frozen=True, slots=True)
 class IssuedTokens:
     """Signs tokens, revokes them, and removes the participants of revoked ones."""
 
-    def __init__(
-        self,
-        redis: Redis,
-        rooms: LiveKitRooms,
-        specs: SpecStore,
-        settings: Settings,
-    ) -> None:
-        self._redis = redis
-        self._rooms = rooms
-        self._specs = specs
-        self._settings = settings
+    redis: Redis
+    rooms: LiveKitRooms
+    specs: SpecStore
+    settings: Settings
 
     async def mint(
         self, person: Participant, spec: RoomSpec, guest: GuestPass | None = None
@@ -61,24 +56,24 @@ class IssuedTokens:
                 sentence = "This identity belongs to another participant."
                 raise Refused(HTTPStatus.FORBIDDEN, "identity_taken", sentence)
         key = TOKENS_KEY.format(room=person.room)
-        left_s = await self._redis.ttl(key)
-        async with self._redis.pipeline() as pipe:
+        left_s = await self.redis.ttl(key)
+        async with self.redis.pipeline() as pipe:
             pipe.hset(key, token_id, person.identity)
-            pipe.expire(key, max(left_s, self._settings.token_ttl_s + SLACK_S))
+            pipe.expire(key, max(left_s, self.settings.token_ttl_s + SLACK_S))
             await pipe.execute()
         refusal = None
-        if await self._specs.is_over(spec):
+        if await self.specs.is_over(spec):
             refusal = over()
         elif guest is not None and await self.is_link_revoked(guest):
             refusal = bad_bearer()
         if refusal is not None:
             await self._note(person.room, [token_id])
             raise refusal
-        return participant_token(person, token_id, self._settings, spec.max_people), token_id
+        return participant_token(person, token_id, self.settings, spec.max_people), token_id
 
     async def of(self, room: str, identity: str | None = None) -> list[str]:
         """Return the ids of a room's tokens, or of those for one identity."""
-        tokens: Any = await self._redis.hgetall(TOKENS_KEY.format(room=room))
+        tokens: Any = await self.redis.hgetall(TOKENS_KEY.format(room=room))
         return [
             token
             for token, holder in tokens.items()
@@ -103,7 +98,7 @@ class IssuedTokens:
         """Revoke all tokens of a room and remove its people."""
         if given := await self.of(room):
             await self._note(room, given)
-            await self._redis.hdel(TOKENS_KEY.format(room=room), *given)
+            await self.redis.hdel(TOKENS_KEY.format(room=room), *given)
         await self._note(room, await self._shown(room))
         await self.remove_revoked(room)
 
@@ -113,7 +108,7 @@ class IssuedTokens:
         await self._note(room, await self._shown(room, identity))
         removed = await self.remove_revoked(room)
         for one in await self._people(room, identity):  # by a token that is not ours
-            await self._rooms.remove(one.identity, room)
+            await self.rooms.remove(one.identity, room)
             removed += 1
         return removed
 
@@ -122,14 +117,14 @@ class IssuedTokens:
             return
         key = TOKENS_KEY.format(room=room)
         noted: dict[Any, Any] = dict.fromkeys([SOME_REVOKED, *map(REVOKED.__add__, ids)], "")
-        async with self._redis.pipeline() as pipe:
+        async with self.redis.pipeline() as pipe:
             pipe.hset(key, mapping=noted)
             pipe.expire(key, REMEMBERED_S)
             await pipe.execute()
 
     async def _people(self, room: str, identity: str | None = None) -> list[api.ParticipantInfo]:
         """Return a room's people, or the one with an identity. Raises `LiveKitAway`."""
-        inside = await self._rooms.participants(room)
+        inside = await self.rooms.participants(room)
         return [one for one in inside if is_present(one) and identity in (None, one.identity)]
 
     async def _shown(self, room: str, identity: str | None = None) -> list[str]:
@@ -144,7 +139,7 @@ class IssuedTokens:
         The rooms exist at LiveKit, so their tokens are kept for as long as LiveKit renews them.
         """
         rooms = list(rooms)
-        async with self._redis.pipeline(transaction=False) as pipe:
+        async with self.redis.pipeline(transaction=False) as pipe:
             for room in rooms:
                 pipe.expire(TOKENS_KEY.format(room=room), REMEMBERED_S)
                 pipe.hexists(TOKENS_KEY.format(room=room), SOME_REVOKED)
@@ -157,10 +152,10 @@ class IssuedTokens:
         """Remove the people who joined with revoked tokens; return how many."""
         people = await self._people(room)
         shown = [REVOKED + one.attributes.get(wire.ATTR_TOKEN_ID, "") for one in people]
-        marks: Any = await self._redis.hmget(TOKENS_KEY.format(room=room), shown) if shown else []
+        marks: Any = await self.redis.hmget(TOKENS_KEY.format(room=room), shown) if shown else []
         unwanted = [one for one, mark in zip(people, marks, strict=True) if mark is not None]
         for one in unwanted:
-            await self._rooms.remove(one.identity, room)
+            await self.rooms.remove(one.identity, room)
             log.info("revoked_token_removed", room=room)
         return len(unwanted)
 
@@ -168,7 +163,7 @@ class IssuedTokens:
         return await self._is_noted(room, participant.attributes.get(wire.ATTR_TOKEN_ID, ""))
 
     async def _is_noted(self, room: str, revoked_id: str) -> bool:
-        return bool(await self._redis.hexists(TOKENS_KEY.format(room=room), REVOKED + revoked_id))
+        return bool(await self.redis.hexists(TOKENS_KEY.format(room=room), REVOKED + revoked_id))
 
     async def _is_foreign(self, person: Participant, guest: GuestPass) -> bool:
         """Tell whether a guest's identity has a token that did not come from the same link."""

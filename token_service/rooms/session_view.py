@@ -1,8 +1,9 @@
 """A session as HTTP answers it: its state, personas and people, how quickly they answer. Pure."""
 
+import time
 from collections.abc import Iterable, Sequence
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 from livekit import api
 from pydantic import BaseModel
@@ -54,36 +55,47 @@ class TurnFigures(BaseModel):
     median_ms: int | None = None
 
 
-class SessionSummary(BaseModel):
-    """A session in a list. Times are seconds of the epoch."""
-
+class _Session(BaseModel):
     id: str
     room: str
     state: SessionState
     waiting: Why | None
     opened_at_s: float
     age_s: float
+
+
+class SessionSummary(_Session):
+    """A session in a list. Times are seconds of the epoch."""
+
     personas: list[str]
 
 
-class SessionView(BaseModel):
+class SessionView(_Session):
     """A session. `open`: no person has joined yet; `starting`: its host was dispatched.
 
     `people_known` is false if `people` may be incomplete: LiveKit's own redis lost its memory.
     """
 
-    id: str
-    room: str
-    state: SessionState
-    waiting: Why | None
-    opened_at_s: float
-    age_s: float
     generation: int
     personas: list[PersonaView]
     people: list[PersonView]
     people_known: bool
     recorded: bool
     turns: TurnFigures
+
+
+def basics_of(spec: RoomSpec, fleet: Fleet, *, is_occupied: bool) -> dict[str, Any]:
+    """Return the fields that a summary and a view share."""
+    state, waiting = state_of(spec, fleet, is_occupied=is_occupied)
+    age_s = round((spec.ended_s or time.time()) - spec.opened_s, 3)
+    return {
+        "id": spec.session,
+        "room": spec.room,
+        "state": state,
+        "waiting": waiting,
+        "opened_at_s": spec.opened_s,
+        "age_s": age_s,
+    }
 
 
 def state_of(spec: RoomSpec, fleet: Fleet, *, is_occupied: bool) -> tuple[SessionState, Why | None]:
@@ -110,21 +122,23 @@ def _why(obstacle: Unavailable | None, position: int) -> Why:
 def persona_view(persona: PersonaSpec, inside: Iterable[api.ParticipantInfo]) -> PersonaView:
     """Return a persona with the state of its participant, if that is in the room."""
     there = next((one for one in inside if is_persona(one, persona)), None)
-    state = there.attributes.get(wire.ATTR_AGENT_STATE, "initializing") if there else "absent"
-    known: dict[str, PersonaState] = {
-        "initializing": "initializing",
-        "listening": "listening",
-        "speaking": "speaking",
-    }
     return PersonaView(
         id=persona.id,
         name=persona.name,
         label=persona.label,
         voice=persona.voice,
-        state=known.get(state, "initializing") if there else "absent",
+        state=_persona_state(there) if there else "absent",
         identity=there.identity if there else None,
         muted=persona.muted,
     )
+
+
+def _persona_state(participant: api.ParticipantInfo) -> PersonaState:
+    match participant.attributes.get(wire.ATTR_AGENT_STATE):
+        case "listening" | "speaking" as state:
+            return state
+        case _:
+            return "initializing"
 
 
 def is_persona(participant: api.ParticipantInfo, persona: PersonaSpec) -> bool:

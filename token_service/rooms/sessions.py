@@ -25,9 +25,9 @@ from token_service.rooms.reconciler import Reconciler
 from token_service.rooms.session_view import (
     SessionSummary,
     SessionView,
+    basics_of,
     person_views,
     persona_view,
-    state_of,
     turn_figures,
 )
 from token_service.rooms.store import SpecStore
@@ -139,14 +139,8 @@ class Sessions:
             self.forgotten.has(spec.room),
         )
         people = person_views(inside)
-        state, waiting = state_of(spec, fleet, is_occupied=bool(people))
         return SessionView(
-            id=spec.session,
-            room=spec.room,
-            state=state,
-            waiting=waiting,
-            opened_at_s=spec.opened_s,
-            age_s=_age_s(spec),
+            **basics_of(spec, fleet, is_occupied=bool(people)),
             generation=spec.generation,
             personas=[persona_view(each, inside) for each in spec.personas],
             people=people,
@@ -176,29 +170,18 @@ class Sessions:
         fleet = await self.workers.fleet()
         occupied = set(await self.rooms.names([each.room for each in owned])) if owned else set()
         shown = [each for each in owned if each.opener or each.generation or each.room in occupied]
-        return [_summary(each, fleet, is_occupied=each.room in occupied) for each in shown]
+        return [
+            SessionSummary(
+                **basics_of(each, fleet, is_occupied=each.room in occupied),
+                personas=[persona.name for persona in each.personas],
+            )
+            for each in shown
+        ]
 
 
 def _unknown() -> Refused:
     return Refused(HTTPStatus.NOT_FOUND, "session_unknown", "There is no such session.")
 
 
-def _summary(spec: RoomSpec, fleet: Fleet, *, is_occupied: bool) -> SessionSummary:
-    state, waiting = state_of(spec, fleet, is_occupied=is_occupied)
-    return SessionSummary(
-        id=spec.session,
-        room=spec.room,
-        state=state,
-        waiting=waiting,
-        opened_at_s=spec.opened_s,
-        age_s=_age_s(spec),
-        personas=[each.name for each in spec.personas],
-    )
-
-
 def _bytes(spec: RoomSpec) -> int:
     return len(spec.model_dump_json().encode())
-
-
-def _age_s(spec: RoomSpec) -> float:
-    return round((spec.ended_s or time.time()) - spec.opened_s, 3)

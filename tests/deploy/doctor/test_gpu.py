@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy.doctor import sizes
 from deploy.doctor.finding import Finding, State
-from deploy.doctor.gpu import Card, gpu
-from deploy.doctor.recogniser import recogniser_sizes
-from deploy.doctor.sessions import sessions, unknown
-from deploy.doctor.sizes import SEVEN_B, SEVEN_B_IN_8_BITS, ModelSizes
+from deploy.doctor.fit import sizes
+from deploy.doctor.fit.gpu import Card, gpu
+from deploy.doctor.fit.recogniser import recogniser_sizes
+from deploy.doctor.fit.sessions import sessions, unknown
+from deploy.doctor.fit.sizes import SEVEN_B, SEVEN_B_IN_8_BITS, ModelSizes
 from tests.engine.recognition.folder import recogniser_folder
 from worker.engine.kv_choice import KvType
 

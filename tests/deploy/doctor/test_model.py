@@ -15,8 +15,8 @@ from huggingface_hub.utils import build_hf_headers
 from moshi.models import loaders
 
 from deploy.doctor.finding import Finding, State
-from deploy.doctor.model import ModelCheck, model
-from deploy.doctor.sizes import CODEC_SLOT_BYTES, KNOWN, SEVEN_B, sizes_of
+from deploy.doctor.fit.model import ModelCheck, model
+from deploy.doctor.fit.sizes import CODEC_SLOT_BYTES, KNOWN, SEVEN_B, sizes_of
 from harness.http_server import QuietHandler, serving
 from harness.servers import GivenSettings, free_port
 from protocol.config.settings import Settings

@@ -1,9 +1,9 @@
 """The memory plan: weights + sessions + margin, and what would fit instead."""
 
 from deploy.doctor.finding import Finding, fail, ok, warn
-from deploy.doctor.gpu import Card
-from deploy.doctor.recogniser import RecogniserSizes, recogniser_sizes
-from deploy.doctor.sizes import EIGHT_BIT_MODEL, SEVEN_B_IN_8_BITS, ModelSizes
+from deploy.doctor.fit.gpu import Card
+from deploy.doctor.fit.recogniser import RecogniserSizes, recogniser_sizes
+from deploy.doctor.fit.sizes import EIGHT_BIT_MODEL, SEVEN_B_IN_8_BITS, ModelSizes
 from protocol.errors import InvalidInput
 from worker.engine.capacity import SHORTEST_CONTEXT, MemoryPlan
 from worker.engine.files.recognisers import kyutais

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import huggingface_hub
 
-from deploy.doctor import hub
 from deploy.doctor.finding import Finding, fail, ok
-from deploy.doctor.sizes import KNOWN, ModelSizes, sizes_of
+from deploy.doctor.fit import hub
+from deploy.doctor.fit.sizes import KNOWN, ModelSizes, sizes_of
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from worker.engine.files import pocket

@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from deploy.doctor.recogniser import CODEC_SLOT_BYTES, RecogniserSizes
+from deploy.doctor.fit.recogniser import CODEC_SLOT_BYTES, RecogniserSizes
 from protocol.errors import InvalidInput
 from worker.engine.capacity import MemoryPlan, kv_frame_bytes
 from worker.engine.files.shapes import agent_steps, is_prompted, lm_sizes, rows_taken, takes

@@ -36,12 +36,18 @@ class Reservation(_Entry):
     until_s: float
 
 
+class Hold(_Entry):
+    """The share of its caller's reservations for which a room counts."""
+
+    caller: str
+    slots: int
+    until_s: float
+
+
 class RoomEntry(_Entry):
     reserved: Reservation | None = None  # until the worker's heartbeat shows the room as hosted
     more: Reservation | None = None  # for personas that were added to a hosted room
-    holder: str = ""  # the caller whose share of reservations this room counts for
-    holder_slots: int = 0
-    holder_until_s: float = 0.0
+    hold: Hold | None = None
     queued_s: float | None = None  # the room waits for slots; lower is served sooner
     needs: int = 0  # slots that it waits for
     dispatches: int = 0  # in a row
@@ -111,8 +117,9 @@ class Schedule:
         new = old.model_copy(update=fields)
         if new == old:
             return
-        until_s = [each.until_s for each in (new.reserved, new.more) if each is not None]
-        expires_s = max(self.now_s + KEPT_S, new.holder_until_s, *until_s)
+        kept = (new.reserved, new.more, new.hold)
+        until_s = [each.until_s for each in kept if each is not None]
+        expires_s = max([self.now_s + KEPT_S, *until_s])
         self.rooms[room] = new.model_copy(update={"expires_s": expires_s})
 
     def is_reserved(self, room: str) -> bool:
@@ -135,9 +142,7 @@ class Schedule:
         self.update(
             room,
             reserved=None,
-            holder="",
-            holder_slots=0,
-            holder_until_s=0.0,
+            hold=None,
             arrived=bool(entry.awaited),
             awaited_until_s=0.0 if is_calm else entry.awaited_until_s,
         )

@@ -11,7 +11,7 @@ from protocol.room_spec import RoomSpec
 from token_service.auth.callers import Caller
 from token_service.errors import Unavailable, full
 from token_service.fleet.fleet import Fleet, slots_of
-from token_service.fleet.schedule import DISPATCH_GRACE_MAX_S, Reservation
+from token_service.fleet.schedule import DISPATCH_GRACE_MAX_S, Hold, Reservation
 
 FIRST = 0.0  # in the queue: a room that lost its host comes before all others
 SHARE = 2  # a caller with a name may hold half of all slots for people who have not come
@@ -131,16 +131,15 @@ def may_hold(fleet: Fleet, caller: Caller, room: str, slots: int, hold_s: float)
     """
     if caller.is_own:
         return True
-    schedule, holder = fleet.schedule, caller.counted_as
+    schedule, counted_as = fleet.schedule, caller.counted_as
     most = max(fleet.slots_total // (STRANGERS_SHARE if caller.is_stranger else SHARE), LEAST)
+    holds = [entry.hold for name, entry in schedule.rooms.items() if name != room and entry.hold]
     others = sum(
-        entry.holder_slots
-        for name, entry in schedule.rooms.items()
-        if name != room and entry.holder == holder and entry.holder_until_s > schedule.now_s
+        each.slots for each in holds if each.caller == counted_as and each.until_s > schedule.now_s
     )
     if others + slots > most and not (others == 0 and caller.is_named):
         return False
     counts_s = max(hold_s, REMEMBERED_S) if caller.is_stranger else hold_s
     until_s = schedule.now_s + counts_s
-    schedule.update(room, holder=holder, holder_slots=slots, holder_until_s=until_s)
+    schedule.update(room, hold=Hold(caller=counted_as, slots=slots, until_s=until_s))
     return True

@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from protocol.heartbeat import Heartbeat, SpeechRecognition, WorkerState
 from token_service import metrics
 from token_service.errors import REFUSALS, Unavailable, redis_trouble
-from token_service.fleet.fleet import Fleet
+from token_service.fleet.fleet import Fleet, slots_of
 from token_service.http.access import CountedRoute, Observer
 from token_service.service import OpenService
 
@@ -75,7 +75,7 @@ def _worker_status(worker: Heartbeat, fleet: Fleet, shown_id: str) -> WorkerStat
         reason=worker.reason,
         model=worker.model,
         keys_and_values=worker.keys_and_values,
-        slots_total=max(worker.slots_total, worker.slots_used + worker.slots_free),
+        slots_total=slots_of(worker),
         slots_used=worker.slots_used,
         slots_free=worker.slots_free,
         slots_held=fleet.reserved(worker),

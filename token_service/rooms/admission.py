@@ -172,7 +172,7 @@ class RoomAdmission:
             and may_hold(fleet, request.caller, room, slots, self.hold_s)
             and not reserve(fleet, room, slots, self.hold_s)
         ):
-            fleet.schedule.update(room, holder="", holder_slots=0, holder_until_s=0.0)
+            fleet.schedule.update(room, hold=None)
             obstacle = full()
         if obstacle and not (request.wait and obstacle.code != "too_many_personas"):
             raise obstacle

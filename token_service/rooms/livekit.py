@@ -4,8 +4,8 @@ Every call raises `LiveKitAway` where LiveKit does not answer.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Iterable
+from typing import TypeVar
 
 import aiohttp
 import structlog
@@ -31,15 +31,17 @@ PEOPLE = frozenset(number for name, number in Kind.items() if is_persons_kind(na
 PRESENT = frozenset({api.ParticipantInfo.State.JOINED, api.ParticipantInfo.State.ACTIVE})
 
 
-@asynccontextmanager
-async def _asking() -> AsyncGenerator[None]:
-    """Limit the wait for an answer, raise `LiveKitAway` for errors, ignore a missing object."""
+T = TypeVar("T")
+
+
+async def _answer(asked: Awaitable[T]) -> T | None:
+    """Return LiveKit's answer, None for a missing object. Raises `LiveKitAway`."""
     try:
         async with asyncio.timeout(ANSWER_S):
-            yield
+            return await asked
     except api.ServerError as error:
         if error.code == api.ServerErrorCode.NOT_FOUND:
-            return
+            return None
         raise LiveKitAway(f"LiveKit answered with the error {error.code!r}.") from error
     except (TimeoutError, aiohttp.ClientError) as error:
         raise LiveKitAway from error
@@ -54,15 +56,12 @@ class LiveKitRooms:
 
     async def ping(self) -> None:
         """Raise `LiveKitAway` unless LiveKit answers and accepts our key."""
-        async with _asking():
-            await self._livekit.room.list_rooms(api.ListRoomsRequest(names=[PROBE_ROOM]))
+        await self.names([PROBE_ROOM])
 
     async def names(self, of: Iterable[str] = ()) -> list[str]:
         """Return the names of all rooms that exist, or of those that are asked for."""
-        async with _asking():
-            found = await self._livekit.room.list_rooms(api.ListRoomsRequest(names=of))
-            return [room.name for room in found.rooms]
-        return []
+        found = await _answer(self._livekit.room.list_rooms(api.ListRoomsRequest(names=of)))
+        return [room.name for room in found.rooms] if found is not None else []
 
     async def people(self, room: str) -> set[str]:
         return {one.identity for one in await self.participants(room) if is_present(one)}
@@ -76,11 +75,11 @@ class LiveKitRooms:
 
     async def clear(self, spec: RoomSpec) -> None:
         """Remove the dispatches and then the participants of older generations."""
-        async with _asking():
-            for dispatch in await self._livekit.agent_dispatch.list_dispatch(spec.room):
-                carried = self._carried(dispatch)
-                if carried is not None and carried.generation < spec.generation:
-                    await self._delete_dispatch(dispatch.id, spec.room)
+        dispatches = self._livekit.agent_dispatch
+        for dispatch in await self._dispatches(spec.room):
+            carried = self._carried(dispatch)
+            if carried is not None and carried.generation < spec.generation:
+                await _answer(dispatches.delete_dispatch(dispatch.id, spec.room))
         for participant in await self.participants(spec.room):
             if generation_of(participant) < spec.generation:
                 log.info("old_agent_removed", room=spec.room, agent=participant.identity)
@@ -88,10 +87,8 @@ class LiveKitRooms:
 
     async def asked_for(self, room: str) -> list[str]:
         """Return the metadata of each dispatch in a room that asks for `AGENT_NAME`."""
-        async with _asking():
-            found = await self._livekit.agent_dispatch.list_dispatch(room)
-            return [one.metadata for one in found if one.agent_name == wire.AGENT_NAME]
-        return []
+        found = await self._dispatches(room)
+        return [one.metadata for one in found if one.agent_name == wire.AGENT_NAME]
 
     async def dispatch(self, spec: RoomSpec) -> None:
         """Dispatch a job that carries the sealed spec to the spec's worker."""
@@ -100,12 +97,12 @@ class LiveKitRooms:
             room=spec.room,
             metadata=self._seal.close(spec),
         )
-        async with _asking():
-            await self._livekit.agent_dispatch.create_dispatch(request)
+        await _answer(self._livekit.agent_dispatch.create_dispatch(request))
 
-    async def close(self, room: str) -> None:
-        async with _asking():
-            await self._livekit.room.delete_room(api.DeleteRoomRequest(room=room))
+    async def close(self, room: str) -> bool:
+        """Close a room with all participants in it; False: LiveKit knows none."""
+        request = api.DeleteRoomRequest(room=room)
+        return await _answer(self._livekit.room.delete_room(request)) is not None
 
     async def lives(self, room: str) -> bool:
         """Return whether a room that LiveKit does not list exists: its node answers."""
@@ -121,17 +118,16 @@ class LiveKitRooms:
         Created again, an existing room gets its node back, which is then asked to close it.
         LiveKit does so as soon as it lists the room: when an agent has left it.
         """
-        async with _asking():
-            await self._livekit.room.create_room(api.CreateRoomRequest(name=room))
-            await self._livekit.room.delete_room(api.DeleteRoomRequest(room=room))
-            return True
-        return False
+        created = await _answer(self._livekit.room.create_room(api.CreateRoomRequest(name=room)))
+        return created is not None and await self.close(room)
 
     async def participants(self, room: str) -> list[api.ParticipantInfo]:
-        async with _asking():
-            request = api.ListParticipantsRequest(room=room)
-            return list((await self._livekit.room.list_participants(request)).participants)
-        return []
+        request = api.ListParticipantsRequest(room=room)
+        found = await _answer(self._livekit.room.list_participants(request))
+        return list(found.participants) if found is not None else []
+
+    async def _dispatches(self, room: str) -> list[api.AgentDispatch]:
+        return await _answer(self._livekit.agent_dispatch.list_dispatch(room)) or []
 
     def _carried(self, dispatch: api.AgentDispatch) -> RoomSpec | None:
         """Return the spec that a dispatch of ours carries; None for another's dispatch."""
@@ -143,14 +139,9 @@ class LiveKitRooms:
             log.warning("dispatch_not_ours", room=dispatch.room, reason=str(error))
             return None
 
-    async def _delete_dispatch(self, dispatch_id: str, room: str) -> None:
-        async with _asking():
-            await self._livekit.agent_dispatch.delete_dispatch(dispatch_id, room)
-
     async def remove(self, identity: str, room: str) -> None:
-        async with _asking():
-            who = api.RoomParticipantIdentity(room=room, identity=identity)
-            await self._livekit.room.remove_participant(who)
+        who = api.RoomParticipantIdentity(room=room, identity=identity)
+        await _answer(self._livekit.room.remove_participant(who))
 
 
 def is_present(participant: api.ParticipantInfo) -> bool:

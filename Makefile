@@ -21,13 +21,21 @@ PYTEST := $(BIN)/python -m pytest --reruns 2 -rfER --durations 15
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 PAGE := web/dist/.built
+SETUP_LOG := var/setup.log
 PAGE_SOURCES := $(filter-out %/.built,$(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' 2>/dev/null))
+
+# Say a step in one line; what its command says goes into a file, whose end is shown if it fails.
+define quietly
+	@mkdir -p $(dir $(SETUP_LOG)) && echo "==> $(1)" | tee -a $(SETUP_LOG)
+	@{ $(2); } >> $(SETUP_LOG) 2>&1 || \
+		{ tail -n 20 $(SETUP_LOG); echo "==> this step failed; all that it said is in $(SETUP_LOG)"; exit 1; }
+endef
 
 # Install a locked list. After an interruption a marker remains, and the next call starts over.
 define install
-	@echo "==> installing $(1) (the first time: a few minutes and 3 GB of downloads, as torch includes CUDA)"
-	@again=$$(test -e $(VENV)/.installing && echo --reinstall); touch $(VENV)/.installing; \
-		VIRTUAL_ENV=$(VENV) $(UV) install $$again --no-deps --require-hashes -r $(1)
+	$(call quietly,installing $(1) (the first time: a few minutes and 3 GB of downloads; torch includes CUDA),\
+		again=$$(test -e $(VENV)/.installing && echo --reinstall); touch $(VENV)/.installing; \
+		VIRTUAL_ENV=$(VENV) $(UV) install $$again --no-deps --require-hashes -r $(1))
 	@rm -f $(VENV)/.installing && touch $@
 endef
 
@@ -129,8 +137,7 @@ endef
 
 $(OPERATOR_VENV)/.installed: requirements/operator.txt
 	$(check_python)
-	@echo "==> making the small environment $(OPERATOR_VENV) (60 MB to fetch)"
-	@$(PYTHON) -m venv $(OPERATOR_VENV)
+	$(call quietly,making the small environment $(OPERATOR_VENV) (60 MB to fetch),$(PYTHON) -m venv $(OPERATOR_VENV))
 	@$(OPERATOR_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
@@ -149,16 +156,14 @@ $(DEV): requirements/dev.txt | $(VENV)/.uv
 	@touch $(RUN)
 
 web/node_modules/.installed: web/package-lock.json | $(RUN)
-	@echo "==> installing the tools that build the page"
-	@$(BIN)/python -m deploy.npm ci --no-audit --no-fund
+	$(call quietly,installing the tools that build the page,$(BIN)/python -m deploy.npm ci --no-audit --no-fund)
 	@touch $@
 
 tests/clients/node_modules/.installed: tests/clients/package-lock.json | $(RUN)
-	@echo "==> installing the LiveKit clients for the tests"
-	@$(BIN)/python -m deploy.npm --prefix tests/clients ci --no-audit --no-fund
+	$(call quietly,installing the LiveKit clients for the tests,\
+		$(BIN)/python -m deploy.npm --prefix tests/clients ci --no-audit --no-fund)
 	@touch $@
 
 $(PAGE): $(PAGE_SOURCES) | web/node_modules/.installed
-	@echo "==> building the page"
-	@$(BIN)/python -m deploy.npm run build
+	$(call quietly,building the page,$(BIN)/python -m deploy.npm run build)
 	@touch $@

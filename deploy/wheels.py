@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
+SHOWN_CHARACTERS = 2_000  # of the output of a command that failed
 
 
 class ProgramMissing(RuntimeError):
@@ -80,11 +81,16 @@ def run(
     *,
     must_work: bool = True,
 ) -> None:
-    """Run a command with its output on stderr, as progress."""
-    done = subprocess.run(command, env=environment, stdout=sys.stderr, check=False)
+    """Run a command; its output goes into `install.log`. Raises `ProgramMissing` with its end."""
+    log = cache_dir() / "install.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        done = subprocess.run(
+            command, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
+        )
     if done.returncode and must_work:
-        shown = " ".join(command)
-        raise ProgramMissing(f"{name}: `{shown}` ended with {done.returncode}; see above")
+        shown, end = " ".join(command), log.read_text(errors="replace")[-SHOWN_CHARACTERS:]
+        raise ProgramMissing(f"{name}: `{shown}` ended with {done.returncode}; {log}:\n{end}")
 
 
 @contextmanager

@@ -169,10 +169,17 @@ class ChangedEvent(_Event):
 
 
 class EndedEvent(_Event):
-    """The session has ended; it is the last event. Token service."""
+    """The session has ended; only `rated` may follow. Token service."""
 
     type: Literal["ended"] = "ended"
     reason: str
+
+
+class RatedEvent(_Event):
+    """A person told how the session went, from 1 (badly) to 5 (very well). Token service."""
+
+    type: Literal["rated"] = "rated"
+    rating: int = Field(ge=1, le=5)
 
 
 Event = Annotated[
@@ -190,7 +197,8 @@ Event = Annotated[
     | DispatchedEvent
     | WaitingEvent
     | ChangedEvent
-    | EndedEvent,
+    | EndedEvent
+    | RatedEvent,
     Field(discriminator="type"),
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)

@@ -13,6 +13,7 @@ DISPATCHES = Counter(
 WEBHOOKS = Counter("moshi_webhooks", "Webhooks with a valid signature of LiveKit.", ["event"])
 BREAKERS = Counter("moshi_breakers", "Times that a failing worker was excluded for a while.")
 SESSIONS = Counter("moshi_sessions", "Sessions opened or ended.", ["change"])
+RATINGS = Counter("moshi_ratings", "Ratings of sessions by people, from 1 to 5.", ["rating"])
 RATE_LIMITED = Counter("moshi_rate_limited", "Requests refused over a rate limit.", ["of"])
 SLOTS_FREE = Gauge("moshi_fleet_slots_free", "Free slots of all workers.")
 SLOTS_USED = Gauge("moshi_fleet_slots_used", "Used slots of all workers.")

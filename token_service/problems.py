@@ -29,6 +29,7 @@ PROBLEMS = (
     Example(403, "not_yours", "This room belongs to another caller."),
     Example(403, "identity_taken", "This identity belongs to another participant."),
     Example(403, "guests_open_nothing", "A guest link opens no session."),
+    Example(403, "ratings_off", "RATINGS is not set: none are taken."),
     Example(403, "not_listed", "AUTH_MODE=open gives strangers no list; expected ?room=…."),
     Example(403, "origin_not_allowed", "Origin: expected this service's own, or CORS_ORIGINS."),
     Example(403, "session_ended", "This session has ended."),

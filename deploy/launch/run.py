@@ -1,6 +1,6 @@
 """`make run`: start everything on this machine under one log, until Ctrl-C.
 
-Honcho shows and stops the processes; `deploy.launch.supervise` restarts each of them.
+Honcho reads and stops the processes; `deploy.launch.supervise` restarts each of them.
 """
 
 import os
@@ -8,10 +8,12 @@ import shlex
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 
 import honcho.manager
 import honcho.process
 import yaml
+from honcho.printer import Printer
 
 from deploy import livekit_config
 from deploy.installers import PROJECT, ProgramMissing
@@ -19,6 +21,7 @@ from deploy.lan import local_network
 from deploy.launch import die_with_parent
 from deploy.launch.plan import Plan, Process, make_plan
 from deploy.launch.ports import taken
+from deploy.launch.screen import ANNOUNCER, printer_for
 from deploy.private_file import write_privately
 from protocol.config.addresses import netloc
 from protocol.config.log import configure_logging
@@ -40,22 +43,25 @@ class TiedProcess(honcho.process.Process):
 class Manager(honcho.manager.Manager):
     """Honcho's manager with tied readers."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, printer: Printer | None = None) -> None:
+        super().__init__(printer)
         self._process_ctor = TiedProcess
 
 
 def main() -> int:
     """Start, show and stop everything; return the exit status."""
     FOLDER.mkdir(exist_ok=True)
+    terminal = sys.stdout.isatty()
     try:
-        plan = make_plan(os.environ, FOLDER, terminal=sys.stdout.isatty())
+        plan = make_plan(os.environ, FOLDER, terminal=terminal)
         faults = taken(plan.ports)
     except (InvalidInput, ProgramMissing) as error:
         return _refuse([str(error)])
     if faults:
         return _refuse(faults)
-    configure_logging(plan.settings)
+    printer = printer_for(FOLDER / "run.log", terminal=terminal)
+    with redirect_stderr(printer.output if terminal else sys.stderr):  # for the log's lifetime
+        configure_logging(plan.settings)
     if (config := plan.livekit_config) is not None:
         write_privately(livekit_config.file_in(FOLDER, config["port"]), yaml.safe_dump(config))
     fingerprint = ""
@@ -65,22 +71,25 @@ def main() -> int:
         fingerprint = write_welcome(plan.lan, FOLDER)
     for used in plan.used:
         print(f"==> using {used}", flush=True)
-    return supervise(plan.processes, announcer(plan, fingerprint))
+    return supervise(plan.processes, announcer(plan, fingerprint), printer=printer)
 
 
 def supervise(
-    processes: Sequence[Process], announcer: Sequence[str], options: Sequence[str] = ()
+    processes: Sequence[Process],
+    announcer: Sequence[str],
+    options: Sequence[str] = (),
+    printer: Printer | None = None,
 ) -> int:
     """Run all processes until one gives up or a signal comes; return the exit status.
 
-    `options` are passed to `deploy.launch.supervise`.
+    `options` are passed to `deploy.launch.supervise`; `printer` writes what the processes say.
     """
     honcho.manager.KILL_WAIT = KILL_AFTER_S
-    manager = Manager()
+    manager = Manager(printer)
     for process in processes:
         command = f"exec {shlex.join(_supervised(process, options))}"
         manager.add_process(process.name, command, env=process.environment)
-    manager.add_process("ready", _tied(announcer), env=dict(os.environ))
+    manager.add_process(ANNOUNCER, _tied(announcer), env=dict(os.environ))
     try:
         manager.loop()
     except BaseException:  # whatever it was, no process may stay

@@ -20,6 +20,7 @@ from protocol.text import Matching
 
 PROJECT = Path(__file__).resolve().parents[2]
 USER_FILE = Path("~/.config/moshi-rooms/settings.toml").expanduser()
+PAGE_NAME = "Moshi rooms"
 DEVELOPMENT_KEY = "devkey"
 DEVELOPMENT_SECRET = "development-secret-at-least-32-bytes"
 
@@ -46,6 +47,10 @@ RedisUrl = Annotated[str, _url("redis", "rediss", "unix")]
 WebUrl = Annotated[str, _url("http", "https")]
 ROOT_PATH = r"(/[A-Za-z0-9._~-]+)+"
 ROOT_PATH_LIMIT = 200
+
+Colour = Annotated[str, Matching(r"|#[0-9a-fA-F]{6}", "a colour as #1a66c4")]
+PageName = Annotated[str, Matching(r"[^\x00-\x1f\x7f-\x9f]{1,60}", "a line of up to 60 characters")]
+Language = Annotated[str, Matching(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})?", "a language as en or pt-BR")]
 
 RootPath = Annotated[
     str,
@@ -103,10 +108,26 @@ class Settings(BaseSettings):
     """Seconds that a new session's slots are held for the first person to come."""
     default_persona: str = "assistant"
     """Persona of a request without one."""
+    ratings: bool = False
+    """Ask people after a call how it went, from 1 to 5; each answer is an event."""
     personas_dir: Path = PROJECT / "personas"
     """Folder of the persona files."""
     web_dir: Path = PROJECT / "web" / "dist"
     """Folder of the built page."""
+
+    # The page.
+    page_name: PageName = PAGE_NAME
+    """Name of the page: at its top, in its title, and where it is installed or shared."""
+    page_colour: Colour = ""
+    """Colour of the page's buttons, as `#1a66c4`; its lightness follows the theme. Unset: green."""
+    page_logo: Path | None = None
+    """Logo at the top of the page, a file: SVG, PNG, WebP or JPEG."""
+    page_terms: WebUrl | None = None
+    """Address of your terms of use, which the page links before a call."""
+    page_privacy: WebUrl | None = None
+    """Address of your privacy notice, which the page links before a call."""
+    languages: Annotated[tuple[Language, ...], NoDecode] = ("en",)
+    """Languages that the model speaks, as `en,fr`; the page says so."""
 
     # Who may call the token service.
     auth_mode: Annotated[tuple[AuthMode, ...], NoDecode] = ("loopback",)
@@ -215,7 +236,7 @@ class Settings(BaseSettings):
         """Return whether there is a place for recordings."""
         return self.record_dir is not None or bool(self.record_s3_bucket)
 
-    @field_validator("cors_origins", "auth_mode", mode="before")
+    @field_validator("cors_origins", "auth_mode", "languages", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
         """Split a list such as `CORS_ORIGINS=https://a.example,https://b.example`."""

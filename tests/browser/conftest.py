@@ -27,6 +27,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
         model=str(talker_folder()),
         capacity=PLACES,
         record_dir=str(folder / "recordings"),
+        ratings="true",
     ) as running:
         yield running
 

@@ -16,7 +16,13 @@
       if (holds(at)) return at;
     return null;
   };
-  const floats = (el) => up(el, (at) => styled(at, 'position', /sticky|fixed/));
+  const remembered = (holds) => {
+    const known = new Map(); // styles stay while this runs, and are slow to ask for
+    return (el) => known.get(el) ?? known.set(el, holds(el)).get(el);
+  };
+  const floating = remembered((el) => styled(el, 'position', /sticky|fixed/));
+  const clipping = remembered((el) => styled(el, 'overflowX', /hidden|clip|auto|scroll/));
+  const floats = (el) => up(el, floating);
 
   const everything = [...root.querySelectorAll('*')].filter(shown);
   const controls = everything.filter((el) =>
@@ -53,7 +59,7 @@
   });
   const rectsOf = (el) => {
     const boxes = [];
-    up(el, (at) => void (styled(at, 'overflowX', /hidden|clip|auto|scroll/) && boxes.push(at)));
+    up(el, (at) => void (clipping(at) && boxes.push(at)));
     const range = document.createRange();
     range.selectNodeContents(el);
     const rects = controls.includes(el) ? [el.getBoundingClientRect()] : [...range.getClientRects()];

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import av
+import numpy as np
+import numpy.typing as npt
 import pytest
 from playwright.async_api import Browser, expect
 
 from harness.stack import Stack
 from tests.browser.conftest import open_visit
 from tests.browser.rooms import latest_session, nobody_with, people, service_of
-from tests.browser.visit import WITHIN_MS, Visit
+from tests.browser.visit import AUDIBLE_RMS, WITHIN_MS, Visit
 
 CENSUS, PHONE = (Path(__file__).with_name(name) for name in ("census.js", "phone.js"))
 MOST_TABS = 10
@@ -123,6 +126,34 @@ async def test_where_no_volume_can_be_set_one_can_mute(browser: Browser, stack: 
         await ann.hears(voices=1)
 
         assert await ann.page.get_by_role("slider").count() == 0
+
+
+async def test_a_call_can_be_kept_and_rated(visit: Visit, stack: Stack) -> None:
+    """Its sound has the person on the left and the voice on the right; a rating is an event."""
+    await visit.call("Assistant")
+    await visit.sees_level(".own")
+    await visit.hears(voices=1)
+    session = (await latest_session(stack))["id"]
+    await visit.press("Hang up")
+    await visit.sees("Keep this conversation")
+    async with visit.page.expect_download() as download:
+        await visit.page.get_by_role("button", name="Sound, 1 min").click()
+    person, voice = _channels(await (await download.value).path())
+    await visit.press("4 of 5")
+    await visit.sees("Thank you.")
+    async with service_of(stack) as http:
+        events = await http.get(f"/sessions/{session}/events", params={"follow": False})
+
+    assert min(np.abs(person).max(), np.abs(voice).max()) > AUDIBLE_RMS
+    assert abs(np.corrcoef(person, voice)[0, 1]) < 0.5
+    assert '"rating":4' in events.text
+
+
+def _channels(path: Path) -> npt.NDArray[np.float32]:
+    """Read a recording, `[2, n]`."""
+    with av.open(str(path)) as recording:
+        frames = [frame.to_ndarray() for frame in recording.decode(audio=0)]
+    return np.concatenate(frames, axis=1)
 
 
 async def test_leaving_the_page_leaves_the_room(visit: Visit, stack: Stack) -> None:

@@ -77,13 +77,14 @@ async def test_a_call_under_a_path(below: Below, browser: Browser) -> None:
 
 
 async def test_the_documentation_under_a_path(below: Below, browser: Browser) -> None:
-    """It finds its own files and the document."""
+    """It finds its own files and the document, and takes a bearer."""
     page = await browser.new_page()
     failed: list[str] = []
     page.on("requestfailed", lambda request: failed.append(request.url))
     page.on("response", lambda answer: failed.append(answer.url) if answer.status > 399 else None)
     await page.goto(f"{below.url}/docs")
     await expect(page.get_by_text("/sessions/{session_id}/say")).to_be_visible(timeout=WITHIN_MS)
+    await expect(page.get_by_role("button", name="Authorize")).to_be_visible()
     await page.close()
 
     assert failed == []

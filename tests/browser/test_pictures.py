@@ -80,11 +80,13 @@ async def faults_of(page: Page, state: str) -> list[str]:
 
 
 async def run_the_pocket(page: Page) -> None:
-    """Let the page believe that the pocket Moshi runs, and that it follows prompts."""
+    """Let the page believe that the pocket Moshi runs, follows prompts, and is an operator's."""
 
     async def answer(route: Route) -> None:
         told = await (await route.fetch()).json()
         told["model"] |= {"prompts": True, "name": "pocket"}
+        links = {name: f"https://rooms.example/{name}" for name in ("terms", "privacy")}
+        told["page"] |= {"colour": "#ffd400", **links}  # too bright as it is, in the light theme
         told["voices"] = list(PERSONA_VOICES.values())
         await route.fulfill(json=told)
 
@@ -96,6 +98,7 @@ async def test_before_a_call(visit: Visit, picture: Picture) -> None:
     await visit.pick("Assistant", "Astronaut")
     await picture(visit, "start")
     await run_the_pocket(visit.page)
+    await expect(visit.page.get_by_role("link", name="Terms of use")).to_be_visible()
     await visit.press("Listen: Assistant")
     await expect(visit.page.get_by_role("button", name="Stop: Assistant")).to_be_visible()
     await visit.page.get_by_role("checkbox", name="Your own").check()

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from protocol.events import EVENT, Event, StateEvent, TurnEvent, events_key, read_event
 
-TYPES = ["changed", "dispatched", "ended", "floor", "mind_said", "people", "said", "state"]
+TYPES = ["changed", "dispatched", "ended", "floor", "mind_said", "people", "rated", "said", "state"]
 TYPES += ["tool_ended", "tool_started", "transcript", "turn", "waiting", "warning"]
 
 

@@ -1,17 +1,22 @@
 """The page: static files of the built web folder, which may be built after the service started."""
 
+import json
+from html import escape
 from urllib.parse import urlsplit
 
-from fastapi import FastAPI
-from fastapi.responses import FileResponse, PlainTextResponse, Response
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import Scope
 
-from protocol.config.settings import Settings
+from protocol.config.settings import PAGE_NAME, Settings
 
 NOT_BUILT = "The page is not built yet: `make run` builds it. The HTTP interface is at /docs.\n"
 FOREVER = "public, max-age=31536000, immutable"
+LOGO, MANIFEST = "logo", "manifest.webmanifest"
+SHARED = 'content="./share.png"'  # in index.html; whoever shares a link needs the whole address
+NO_SCRIPT = "default-src 'none'; style-src 'unsafe-inline'"  # an SVG file may hold one
 
 
 class PageFiles(StaticFiles):
@@ -38,13 +43,31 @@ def serve_page(app: FastAPI, settings: Settings) -> None:
         "Content-Security-Policy": content_policy(settings.livekit_public_url),
     }
 
-    async def index() -> Response:
+    async def index(request: Request) -> Response:
         page = settings.web_dir / "index.html"
         if not page.is_file():
             return PlainTextResponse(NOT_BUILT, status_code=503)
-        return FileResponse(page, headers=headers)
+        html = page.read_text(encoding="utf-8").replace(PAGE_NAME, escape(settings.page_name))
+        shared = f'content="{escape(str(request.base_url))}share.png"'
+        return HTMLResponse(html.replace(SHARED, shared), headers=headers)
+
+    async def manifest() -> Response:
+        file = settings.web_dir / MANIFEST
+        if not file.is_file():
+            return PlainTextResponse(NOT_BUILT, status_code=503)
+        names = {"name": settings.page_name, "short_name": settings.page_name}
+        fields = json.loads(file.read_text(encoding="utf-8")) | names
+        return JSONResponse(fields, 200, {"Cache-Control": "no-cache"}, "application/manifest+json")
 
     app.get("/", include_in_schema=False)(index)
+    app.get(f"/{MANIFEST}", include_in_schema=False)(manifest)
+    if (logo := settings.page_logo) is not None:
+        policy = {"Cache-Control": "no-cache", "Content-Security-Policy": NO_SCRIPT}
+
+        async def own_logo() -> Response:
+            return FileResponse(logo, headers=policy)
+
+        app.get(f"/{LOGO}", include_in_schema=False)(own_logo)
     files = PageFiles(directory=settings.web_dir, check_dir=False)
     app.router.default = GZipMiddleware(files, compresslevel=6)
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
 
 from protocol import wire
+from protocol.config.settings import Settings
 from protocol.personas import PERSONAS_PER_ROOM, PROMPT_LIMIT, Persona
 from protocol.sampling import UsualSampling
 from token_service.errors import REFUSALS, Unavailable, redis_trouble
@@ -15,6 +16,7 @@ from token_service.fleet.fleet import Fleet
 from token_service.fleet.prompt_limits import limit_of
 from token_service.http.access import ANONYMOUS
 from token_service.http.cacheable import CacheableRoute
+from token_service.http.page import LOGO
 from token_service.http.token_request import METADATA_BYTES, NAME_BYTES
 from token_service.service import OpenService, Service
 
@@ -79,16 +81,29 @@ class WordsView(BaseModel):
     reason: str = Field(description="Why they are not; empty if they are.")
 
 
+class PageLook(BaseModel):
+    """The operator's own name, colour, logo and links; empty where there is none."""
+
+    name: str
+    colour: str
+    logo: str = Field(description="A path beside the page's own.")
+    terms: str
+    privacy: str
+
+
 class PageConfig(Readiness):
     """The configuration that the page reads when it loads."""
 
     livekit_url: str
     agent_name: str
     default_persona: str
+    page: PageLook
+    languages: list[str] = Field(description="The languages that the model speaks.")
     personas: list[Persona]
     model: ModelView | None
     people_words: WordsView
     voices: list[str]
+    ratings: bool = Field(description="Whether people are asked how it went.")
     slots_free: int
     slots_used: int
     limits: RequestLimits
@@ -138,10 +153,13 @@ async def get_config(service: OpenService) -> PageConfig:
         livekit_url=service.settings.livekit_public_url,
         agent_name=wire.AGENT_NAME,
         default_persona=service.settings.default_persona,
+        page=look_of(service.settings),
+        languages=list(service.settings.languages),
         personas=list(service.catalogue.values()),
         model=_model(fleet),
         people_words=_people_words(fleet),
         voices=list(fleet.voices),
+        ratings=service.settings.ratings,
         slots_free=fleet.slots_free,
         slots_used=fleet.slots_used,
         limits=RequestLimits(prompt_tokens=limit_of(fleet)),
@@ -165,6 +183,17 @@ async def _readiness(service: Service) -> tuple[Readiness, Fleet]:
     if obstacle is None:
         return Readiness(ready=True), fleet
     return Readiness(ready=False, code=obstacle.code, reason=str(obstacle)), fleet
+
+
+def look_of(settings: Settings) -> PageLook:
+    """Return what is the operator's own about the page."""
+    return PageLook(
+        name=settings.page_name,
+        colour=settings.page_colour,
+        logo="" if settings.page_logo is None else LOGO,
+        terms=settings.page_terms or "",
+        privacy=settings.page_privacy or "",
+    )
 
 
 def _model(fleet: Fleet) -> ModelView | None:

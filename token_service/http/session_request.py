@@ -104,6 +104,14 @@ class SayRequest(Body):
     persona_id: str | None = None
 
 
+class RatingRequest(Body):
+    """How a session went, from 1 (badly) to 5 (very well)."""
+
+    model_config = examples({"rating": 4})
+
+    rating: int = Field(ge=1, le=5)
+
+
 class PersonaRequest(Body):
     """One persona, or all if `persona_id` is omitted."""
 

@@ -13,7 +13,7 @@ from token_service import metrics
 from token_service.auth.grants import Participant
 from token_service.errors import REFUSALS, Refused
 from token_service.http.access import CountedRoute, Manager, Observer, Talker
-from token_service.http.session_request import SessionRequest
+from token_service.http.session_request import RatingRequest, SessionRequest
 from token_service.http.token_request import RECORDING
 from token_service.rooms.admission import AdmissionRequest
 from token_service.rooms.forgotten import LiveKitForgot
@@ -119,6 +119,20 @@ async def list_sessions(
 async def get_session(session_id: str, service: OpenService, caller: Observer) -> SessionView:
     """Return a session: its state, personas, people, and response times."""
     return await service.sessions.view(await service.sessions.find(session_id, caller))
+
+
+@router.post("/{session_id}/rating", status_code=204)
+async def rate_session(
+    session_id: str, asked: RatingRequest, service: OpenService, caller: Talker
+) -> Response:
+    """Rate a session, also one that has ended. 403 `ratings_off`: the operator does not ask."""
+    if not service.settings.ratings:
+        raise Refused(HTTPStatus.FORBIDDEN, "ratings_off", "RATINGS is not set: none are taken.")
+    spec = await service.sessions.rate(session_id, caller, asked.rating)
+    metrics.RATINGS.labels(str(asked.rating)).inc()
+    log.info("session_rated", session=spec.session, rating=asked.rating)
+    service.audit.write("session_rated", caller, session=session_id)
+    return Response(status_code=204)
 
 
 @router.delete("/{session_id}", status_code=204)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from protocol.events import ChangedEvent, EndedEvent
+from protocol.events import ChangedEvent, EndedEvent, RatedEvent
 from protocol.room_spec import RoomSpec
 from token_service.auth.callers import Caller, GuestPass
 from token_service.errors import LiveKitAway, Refused, bad_bearer, over
@@ -111,6 +111,12 @@ class Sessions:
             {"at_s": time.time(), "change": change, "persona_id": persona_id}
         )
         await self.events.add(spec.room, event)
+
+    async def rate(self, session: str, caller: Caller, rating: int) -> RoomSpec:
+        """Add a person's rating to the session's events, and return its spec."""
+        spec = await self.find(session, caller)
+        await self.events.add(spec.room, RatedEvent(at_s=time.time(), rating=rating))
+        return spec
 
     async def end(self, session: str, caller: Caller, reason: str) -> RoomSpec:
         """End a session: remove its people, revoke its tokens, and have its host leave."""

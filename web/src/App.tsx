@@ -11,6 +11,7 @@ import { JoinScreen } from './start/JoinScreen';
 import { linkOf } from './start/link';
 import { StartScreen } from './start/StartScreen';
 import { Header } from './ui/Header';
+import { useColour } from './ui/useColour';
 import { useFocus } from './ui/useFocus';
 
 const NO_CALL: CallState = { ...BEGINNING, phase: 'ended' };
@@ -26,6 +27,8 @@ export function App() {
   const over = isOver(state.phase);
   const known = useConfig(over || state.phase === 'warming');
 
+  useColour(known.config?.page.colour ?? '');
+
   const start = (wish: Omit<Wish, 'identity'>) => {
     const next = new Call({ ...wish, identity: identity() });
     setLast(wish);
@@ -40,7 +43,11 @@ export function App() {
   const before = { known, trouble: state.trouble, onStart: start };
   return (
     <>
-      <Header call={call ? state : null} model={known.config?.model ?? null} />
+      <Header
+        call={call ? state : null}
+        model={known.config?.model ?? null}
+        logo={known.config?.page.logo ?? ''}
+      />
       {inCall ? (
         <CallScreen
           call={call}

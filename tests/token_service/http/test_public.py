@@ -12,6 +12,7 @@ from protocol.heartbeat import SpeechRecognition
 from protocol.sampling import UsualSampling
 from tests.token_service.players import beat
 from token_service.app import create_app
+from token_service.http.public import look_of
 
 
 async def get(settings: Settings, path: str) -> httpx.Response:
@@ -109,6 +110,9 @@ async def test_the_page_learns_everything_at_once(http: httpx.AsyncClient, redis
         "livekit_url": "wss://rooms.example",
         "agent_name": "moshi",
         "default_persona": "assistant",
+        "page": {"name": "Moshi rooms", "colour": "", "logo": "", "terms": "", "privacy": ""},
+        "languages": ["en"],
+        "ratings": False,
         "model": {
             "name": "pocket",
             "note": "It is a demonstration.",
@@ -219,6 +223,44 @@ async def test_the_page_is_served(settings: Settings, tmp_path: Path) -> None:
 
     assert (page.text, page.headers["cache-control"]) == ("<p>page</p>", "no-cache")
     assert (await get(built, "/assets/page.js")).text == "1"
+
+
+async def test_the_operators_page_is_served(settings: Settings, tmp_path: Path) -> None:
+    """Its name is in the page and in the manifest; colour, links and logo are for /api/config.
+
+    A shared link names the picture's whole address; a logo may run no script.
+    """
+    (tmp_path / "index.html").write_text(
+        '<title>Moshi rooms</title><meta content="./share.png">', encoding="utf-8"
+    )
+    (tmp_path / "manifest.webmanifest").write_text('{"name": "Moshi rooms", "start_url": "./"}')
+    logo = tmp_path / "own.svg"
+    logo.write_text("<svg/>")
+    operators = settings.model_copy(
+        update={
+            "web_dir": tmp_path,
+            "page_name": "Bread & Voices",
+            "page_colour": "#1a66c4",
+            "page_logo": logo,
+            "page_terms": "https://example.com/terms",
+        }
+    )
+    page, manifest, served = [
+        await get(operators, path) for path in ("/", "/manifest.webmanifest", "/logo")
+    ]
+
+    assert "<title>Bread &amp; Voices</title>" in page.text
+    assert 'content="http://localhost/share.png"' in page.text
+    assert manifest.json()["name"] == "Bread & Voices"
+    assert (served.text, served.headers["content-type"]) == ("<svg/>", "image/svg+xml")
+    assert served.headers["content-security-policy"].startswith("default-src 'none'")
+    assert look_of(operators).model_dump() == {
+        "name": "Bread & Voices",
+        "colour": "#1a66c4",
+        "logo": "logo",
+        "terms": "https://example.com/terms",
+        "privacy": "",
+    }
 
 
 async def test_what_is_built_is_sent_small_and_once(settings: Settings, tmp_path: Path) -> None:

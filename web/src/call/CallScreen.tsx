@@ -11,6 +11,7 @@ import { type CallState, isOver } from '../session/phase';
 import { Notice } from '../ui/Notice';
 import { OwnCaption } from './Caption';
 import { Controls } from './Controls';
+import { Ending } from './Ending';
 import { RecordingBadge } from './RecordingBadge';
 import { RecordingQuestion } from './RecordingQuestion';
 import { Stage } from './Stage';
@@ -44,19 +45,11 @@ export function CallScreen({ call, state, known, onAgain, onBack }: Props) {
         <Stage call={call} state={state} catalogue={catalogue} />
         <section className="foot" aria-label={t.call.controls}>
           {!over && <RecordingBadge told={state.recording === 'told'} />}
-          {state.trouble && <Notice trouble={state.trouble} />}
-          {over && !state.trouble && <p className="expect">{t.call.hungUp}</p>}
           {over ? (
-            <div className="after">
-              <button type="button" className="go" onClick={onAgain} disabled={!known.reachable}>
-                {t.call.again}
-              </button>
-              <button type="button" className="plain" onClick={onBack}>
-                {t.call.back}
-              </button>
-            </div>
+            <Ending call={call} state={state} known={known} onAgain={onAgain} onBack={onBack} />
           ) : (
             <>
+              {state.trouble && <Notice trouble={state.trouble} />}
               {written && <OwnCaption call={call} />}
               <Controls
                 call={call}

@@ -97,7 +97,7 @@ export function TranscriptPanel({ call, catalogue, written, over }: Props) {
       <p className="unseen" aria-live="polite">
         {last && `${last.label}: ${last.text}`}
       </p>
-      {segments.length > 0 && <TakeAway segments={segments} />}
+      {segments.length > 0 && !over && <TakeAway segments={segments} />}
       {!over && read && <TypeLine call={call} />}
     </div>
   );

@@ -16,6 +16,7 @@ export const EVENT_TYPES = [
   'tool_started',
   'tool_ended',
   'mind_said',
+  'rated',
   'floor',
   'recording',
   'warning',

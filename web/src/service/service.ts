@@ -34,6 +34,10 @@ export interface Model {
 export interface Config {
   livekit_url: string;
   default_persona: string;
+  /** What the operator’s page looks like; empty where it is as shipped. */
+  page: { name: string; colour: string; logo: string; terms: string; privacy: string };
+  /** What the model speaks, as `Intl` names languages. */
+  languages: string[];
   personas: Persona[];
   /** Unknown until a worker has registered. */
   model: Model | null;
@@ -41,6 +45,8 @@ export interface Config {
   people_words: { written: boolean };
   /** None where the model has a single one. */
   voices: string[];
+  /** Whether people are asked how it went. */
+  ratings: boolean;
   limits: { personas_per_room: number; prompt_characters: number };
   slots_free: number;
   ready: boolean;

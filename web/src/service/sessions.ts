@@ -48,6 +48,10 @@ export const hushPersona = (session: string, persona_id: string, muted: boolean)
 export const inviteGuests = (session: string, lives_s: number) =>
   ask<GuestLink>(path(session, '/guests'), { method: 'POST', body: { lives_s } });
 
+/** Say how it went, in 1 to 5. */
+export const rateSession = (session: string, rating: number) =>
+  ask<void>(path(session, '/rating'), { method: 'POST', body: { rating } });
+
 /** The session of a room, where the caller has one. */
 export async function sessionOf(room: string): Promise<SessionView | null> {
   const rooms = await ask<SessionView[]>(`sessions?room=${encodeURIComponent(room)}`);

@@ -30,6 +30,7 @@ import { t } from '../strings/strings';
 import { stayAwake } from './awake';
 import { Pulse } from './connectionQuality';
 import { type AskedPersona, type Entry, enter, type Wish } from './entry';
+import { KeptSound } from './keptSound';
 import { Listeners } from './listeners';
 import { Microphone } from './microphone';
 import { noteOf } from './mindNote';
@@ -62,6 +63,7 @@ export class Call extends Listeners {
   readonly transcript = new Transcript();
   readonly turns = new Gauge();
   readonly pulse = new Pulse();
+  readonly keptSound = new KeptSound();
   private readonly microphone = new Microphone();
   private wish: Wish;
   private state: CallState = BEGINNING;
@@ -136,6 +138,13 @@ export class Call extends Listeners {
     room.on(RoomEvent.Reconnected, () => this.setReconnecting(false));
     room.on(RoomEvent.Disconnected, this.left);
     room.on(RoomEvent.DataReceived, this.takeData);
+    room.on(RoomEvent.TrackSubscribed, ({ kind, sid = '', mediaStreamTrack }, _, { isAgent }) => {
+      if (isAgent && kind === Track.Kind.Audio)
+        this.keptSound.take(sid, mediaStreamTrack, 'voices');
+    });
+    room.on(RoomEvent.TrackUnsubscribed, ({ sid = '' }) =>
+      this.keptSound.take(sid, null, 'voices'),
+    );
     window.addEventListener('online', this.retryNow);
     this.endings.push(stayAwake());
     this.endings.push(sound.subscribe(this.followSound));
@@ -307,6 +316,7 @@ export class Call extends Listeners {
     this.stopFollowing?.();
     for (const ending of this.endings.splice(0)) ending();
     this.microphone.stop();
+    this.keptSound.stop();
     this.set({ microphone: null });
     await this.room.disconnect();
     await this.giveBack();
@@ -331,6 +341,8 @@ export class Call extends Listeners {
     if (keys.every((key) => change[key] === before[key])) return;
     this.state = { ...before, ...change };
     if (before.phase !== this.state.phase) tellPhase(this.state);
+    if ('microphone' in change && !this.over)
+      this.keptSound.take('own', this.state.microphone, 'own');
     this.tell();
   }
 }

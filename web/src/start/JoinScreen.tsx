@@ -7,6 +7,7 @@ import { t } from '../strings/strings';
 import { Fold } from '../ui/Disclosure';
 import { Field } from '../ui/Field';
 import { askedFor, choice, pickedOf } from './choice';
+import { Honest } from './Honest';
 import './JoinScreen.css';
 import { VoiceFigure } from '../call/VoiceFigure';
 import { useRemembered } from '../service/stored';
@@ -63,7 +64,7 @@ export function JoinScreen({ link, known, trouble, onStart }: Props) {
         </h1>
         <p className="lead">{link.guest ? t.door.invitedLead : t.door.lead}</p>
         {config?.model?.note && <p className="note">{config.model.note}</p>}
-        {config && <p className="honest">{t.start.honest(config.people_words.written)}</p>}
+        {config && <Honest config={config} />}
       </section>
       <section className="choosing" aria-label={t.door.you}>
         <Field label={t.start.yourName}>

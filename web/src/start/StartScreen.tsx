@@ -7,6 +7,7 @@ import { t } from '../strings/strings';
 import { Fold } from '../ui/Disclosure';
 import { Field } from '../ui/Field';
 import { askedFor, choice, isUndescribed, pickedOf } from './choice';
+import { Honest } from './Honest';
 import { Cards } from './PersonaCards';
 import { readinessOf } from './readiness';
 import { SoundSettings } from './SoundSettings';
@@ -50,7 +51,7 @@ export function StartScreen({ known, trouble, onStart }: Props) {
         <h1 tabIndex={-1}>{t.start.title}</h1>
         <p className="lead">{t.start.lead}</p>
         {config?.model?.note && <p className="note">{config.model.note}</p>}
-        {config && <p className="honest">{t.start.honest(config.people_words.written)}</p>}
+        {config && <Honest config={config} />}
       </section>
       <section className="choosing" aria-label={t.start.choice}>
         {config && (

@@ -36,7 +36,7 @@ export function mayInvite(page: string, livekit: string): boolean {
 }
 
 /** Whether a name means whichever machine reads it. */
-function isOwn(hostname: string): boolean {
+export function isOwn(hostname: string): boolean {
   return (
     hostname === 'localhost' ||
     hostname.endsWith('.localhost') ||

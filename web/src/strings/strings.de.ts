@@ -6,7 +6,6 @@ import { troubles } from './troubles.de';
 export const de: Strings = {
   language: 'de',
   header: {
-    name: 'Moshi rooms',
     model: (name, note) => `Das Modell, das spricht: ${name}. ${note}`.trim(),
     demonstration: 'Vorführung',
     theme: { system: 'Farben: wie das System', light: 'Farben: hell', dark: 'Farben: dunkel' },
@@ -24,10 +23,12 @@ export const de: Strings = {
   start: {
     title: 'Es hört zu, während es spricht.',
     lead: 'Sprich wie mit einem Menschen: unterbrich, summ mit, denk laut.',
-    honest: (written) =>
-      `Das sind KI-Stimmen, und sie sprechen Englisch. Deine Stimme geht während des Gesprächs an diesen Server${
-        written ? ', und was du sagst, erscheint im Raum als Text' : ''
-      }.`,
+    aiVoices: (languages) => `Das sind KI-Stimmen, und sie sprechen ${languages}.`,
+    staysHere: 'Deine Stimme bleibt auf diesem Computer.',
+    goesTo: (host) => `Während du sprichst, geht deine Stimme an ${host}.`,
+    writtenToo: 'Was du sagst, erscheint im Raum als Text.',
+    terms: 'Nutzungsbedingungen',
+    privacy: 'Datenschutz',
     choice: 'Auswahl',
     who: 'Mit wem möchtest du sprechen?',
     several: 'Wähle mehrere für ein Gespräch in der Gruppe.',
@@ -122,9 +123,6 @@ export const de: Strings = {
     title: 'Gespräch',
     controls: 'Bedienung',
     inRoom: 'Im Raum',
-    hungUp: 'Du hast das Gespräch verlassen.',
-    again: 'Noch einmal sprechen',
-    back: 'Stimmen wählen',
     mute: 'Stumm',
     unmute: 'Ton an',
     keys: '(M oder Leertaste)',
@@ -151,6 +149,19 @@ export const de: Strings = {
     moment: 'einem Moment',
     now: 'Jetzt',
     close: 'Schließen',
+  },
+  ending: {
+    hungUp: 'Du hast das Gespräch verlassen.',
+    again: 'Noch einmal anrufen',
+    back: 'Stimmen wählen',
+    keep: 'Dieses Gespräch behalten',
+    sound: (minutes) => `Ton, ${minutes} min`,
+    inThisTab: (minutes) =>
+      `Der Ton liegt nur in diesem Tab, bis zu ${minutes} Minuten lang, und ist weg, wenn du neu anrufst oder ihn schließt: links du, rechts die KI-Stimmen, sonst niemand.`,
+    how: 'Wie war es?',
+    mark: (mark, of) => `${mark} von ${of}`,
+    scale: '1: schlecht · 5: sehr gut',
+    thanks: 'Danke.',
   },
   seat: {
     awaited: 'auf dem Weg',

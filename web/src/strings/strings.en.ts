@@ -6,7 +6,6 @@ export const en = {
   /** Of the language, as `Intl` and `<html lang>` write it. */
   language: 'en',
   header: {
-    name: 'Moshi rooms',
     model: (name: string, note: string) => `The model that speaks: ${name}. ${note}`.trim(),
     demonstration: 'demonstration',
     theme: { system: 'Theme: system', light: 'Theme: light', dark: 'Theme: dark' },
@@ -24,11 +23,13 @@ export const en = {
   start: {
     title: 'It listens while it speaks.',
     lead: 'Talk as you would with a person: interrupt, hum along, think aloud.',
-    /** What a person should know before the first click. `written`: as text in the room. */
-    honest: (written: boolean) =>
-      `These are AI voices, and they speak English. Your voice goes to this server while you talk${
-        written ? ', and what you say is shown as text in the room' : ''
-      }.`,
+    /** What a person should know before the first click. */
+    aiVoices: (languages: string) => `These are AI voices, and they speak ${languages}.`,
+    staysHere: 'Your voice stays on this computer.',
+    goesTo: (host: string) => `While you talk, your voice goes to ${host}.`,
+    writtenToo: 'What you say is shown as text in the room.',
+    terms: 'Terms of use',
+    privacy: 'Privacy',
     choice: 'Choice',
     who: 'Who do you want to talk to?',
     several: 'Choose more than one for a group conversation.',
@@ -124,9 +125,6 @@ export const en = {
     title: 'Call',
     controls: 'Controls',
     inRoom: 'In the room',
-    hungUp: 'You left the call.',
-    again: 'Call again',
-    back: 'Choose voices',
     mute: 'Mute',
     unmute: 'Unmute',
     keys: '(M or Space)',
@@ -153,6 +151,19 @@ export const en = {
     moment: 'a moment',
     now: 'Now',
     close: 'Close',
+  },
+  ending: {
+    hungUp: 'You left the call.',
+    again: 'Call again',
+    back: 'Choose voices',
+    keep: 'Keep this conversation',
+    sound: (minutes: number) => `Sound, ${minutes} min`,
+    inThisTab: (minutes: number) =>
+      `The sound is in this tab only, up to ${minutes} minutes, and is gone when you call again or close it: you on the left, the AI voices on the right, nobody else.`,
+    how: 'How did it go?',
+    mark: (mark: number, of: number) => `${mark} of ${of}`,
+    scale: '1: badly · 5: very well',
+    thanks: 'Thank you.',
   },
   seat: {
     awaited: 'on the way',

@@ -6,7 +6,6 @@ import { troubles } from './troubles.fr';
 export const fr: Strings = {
   language: 'fr',
   header: {
-    name: 'Moshi rooms',
     model: (name, note) => `Le modèle qui parle : ${name}. ${note}`.trim(),
     demonstration: 'démonstration',
     theme: { system: 'Thème : système', light: 'Thème : clair', dark: 'Thème : sombre' },
@@ -24,10 +23,12 @@ export const fr: Strings = {
   start: {
     title: 'Elle écoute pendant qu’elle parle.',
     lead: 'Parlez comme avec une personne : interrompez, fredonnez, pensez à voix haute.',
-    honest: (written) =>
-      `Ce sont des voix d’IA, et elles parlent anglais. Votre voix est envoyée à ce serveur pendant la conversation${
-        written ? ', et ce que vous dites s’affiche en texte dans le salon' : ''
-      }.`,
+    aiVoices: (languages) => `Ce sont des voix d’IA, et elles parlent ${languages}.`,
+    staysHere: 'Votre voix reste sur cet ordinateur.',
+    goesTo: (host) => `Pendant que vous parlez, votre voix va à ${host}.`,
+    writtenToo: 'Ce que vous dites s’affiche en texte dans le salon.',
+    terms: 'Conditions d’utilisation',
+    privacy: 'Confidentialité',
     choice: 'Choix',
     who: 'Avec qui voulez-vous parler ?',
     several: 'Choisissez-en plusieurs pour une conversation de groupe.',
@@ -122,9 +123,6 @@ export const fr: Strings = {
     title: 'Conversation',
     controls: 'Commandes',
     inRoom: 'Dans le salon',
-    hungUp: 'Vous avez quitté la conversation.',
-    again: 'Rappeler',
-    back: 'Choisir les voix',
     mute: 'Couper',
     unmute: 'Rétablir',
     keys: '(M ou Espace)',
@@ -151,6 +149,19 @@ export const fr: Strings = {
     moment: 'un instant',
     now: 'Maintenant',
     close: 'Fermer',
+  },
+  ending: {
+    hungUp: 'Vous avez quitté l’appel.',
+    again: 'Rappeler',
+    back: 'Choisir des voix',
+    keep: 'Garder cette conversation',
+    sound: (minutes) => `Son, ${minutes} min`,
+    inThisTab: (minutes) =>
+      `Le son reste dans cet onglet, ${minutes} minutes au plus, et disparaît si vous rappelez ou le fermez : vous à gauche, les voix d’IA à droite, personne d’autre.`,
+    how: 'Comment était-ce ?',
+    mark: (mark, of) => `${mark} sur ${of}`,
+    scale: '1 : mal · 5 : très bien',
+    thanks: 'Merci.',
   },
   seat: {
     awaited: 'en route',

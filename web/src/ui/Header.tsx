@@ -11,13 +11,17 @@ import { ThemeButton } from './ThemeButton';
 interface Props {
   call: CallState | null;
   model: Model | null;
+  /** The operator’s own; empty: the page’s. */
+  logo: string;
 }
 
-export function Header({ call, model }: Props) {
+export function Header({ call, model, logo }: Props) {
   return (
     <header className="header">
-      <Logo />
-      <span className="wordmark">{t.header.name}</span>
+      {logo ? <img className="logo" src={logo} alt="" /> : <Logo />}
+      <span className="wordmark" title={document.title}>
+        {document.title}
+      </span>
       {model && (
         <span className="model" title={t.header.model(model.name, model.note)}>
           {model.name.split('/').at(-1)}

@@ -1,0 +1,43 @@
+"""The terminal of `make run`: one line per step, the address, and later only what went wrong.
+
+Everything that the processes say is in a file. Elsewhere than on a terminal all of it is printed.
+"""
+
+import re
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from honcho.printer import Message, Printer
+
+ANNOUNCER = "ready"  # the process that tells the progress of the start
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+WRONG = re.compile(r"\[(warning|error|critical) *\]|\b(giving up|restarting it|; again in)\b")
+
+
+class Screen(Printer):
+    """Write every line of every process into a file, and the few for people to the terminal too."""
+
+    def __init__(self, log: TextIO, terminal: TextIO = sys.stdout) -> None:
+        super().__init__(log, colour=False)
+        self._terminal = terminal
+
+    def write(self, message: Message) -> None:
+        """Write one message: bytes or text, of one line or several."""
+        data = message.data
+        text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
+        text = COLOURS.sub("", text)
+        super().write(message._replace(data=text))
+        for line in text.splitlines():
+            if message.name == ANNOUNCER:
+                print(line, file=self._terminal, flush=True)
+            elif WRONG.search(line):
+                print(f"{message.name}: {line}", file=self._terminal, flush=True)
+
+
+def printer_for(log: Path, *, terminal: bool) -> Printer:
+    """Return the printer: on a terminal a `Screen` with its log begun anew, else one of all."""
+    if not terminal:
+        return Printer(sys.stdout)
+    print(f"==> starting; everything that the processes say goes into {log}", flush=True)
+    return Screen(log.open("w", encoding="utf-8"))

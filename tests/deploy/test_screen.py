@@ -1,0 +1,66 @@
+"""The terminal of `make run`: the steps, the address and what went wrong; a file has all."""
+
+import io
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from honcho.printer import Message
+
+from deploy.launch.screen import ANNOUNCER, Screen, printer_for
+
+AT = datetime(2026, 11, 29, 1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "shown"),
+    [
+        (ANNOUNCER, b"the worker starts (0 s)\n", "the worker starts (0 s)\n"),
+        ("worker", b"01:02:03 [info     ] job_taken\n", ""),
+        ("worker", b"01:02 [\x1b[33mwarning  \x1b[0m] late\n", "worker: 01:02 [warning  ] late\n"),
+        (
+            "redis",
+            "exit status 1; giving up after 5 crashes in a row",
+            "redis: exit status 1; giving up after 5 crashes in a row\n",
+        ),
+        ("system", "worker started (pid=7)\n", ""),
+        ("livekit", b"a\nb \xff\n", ""),
+    ],
+)
+def test_a_terminal_shows_steps_and_troubles(name: str, said: str | bytes, shown: str) -> None:
+    """Any other line is in the log alone, without colours and with its process."""
+    log, terminal = io.StringIO(), io.StringIO()
+    Screen(log, terminal).write(Message("line", said, AT, name, None))
+    written = log.getvalue()
+
+    assert terminal.getvalue() == shown
+    assert "\x1b" not in written
+    assert all(line.startswith(f"01:02:03 {name} | ") for line in written.splitlines())
+    assert written.count("\n") == max(1, said.count(b"\n" if isinstance(said, bytes) else "\n"))
+
+
+def test_elsewhere_everything_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A log that a program reads is on stdout, and there is no file."""
+    printer = printer_for(tmp_path / "run.log", terminal=False)
+    printer.output = io.StringIO()
+    printer.write(Message("line", "worker started\n", AT, "system", None))
+
+    assert printer.output.getvalue().endswith("worker started\n")
+    assert list(tmp_path.iterdir()) == []
+    assert capsys.readouterr().out == ""
+
+
+def test_a_terminal_is_told_where_the_log_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The log of the run before is gone."""
+    log = tmp_path / "run.log"
+    log.write_text("of yesterday\n")
+    printer = printer_for(log, terminal=True)
+    printer.write(Message("line", "worker started\n", AT, "system", None))
+    printer.output.close()
+
+    assert str(log) in capsys.readouterr().out
+    assert log.read_text() == "01:02:03 system | worker started\n"

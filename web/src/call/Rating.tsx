@@ -1,0 +1,45 @@
+/** How it went, of five; asked once, where the operator wants to know. */
+
+import { useState } from 'react';
+import { journal } from '../service/eventLog';
+import { rateSession } from '../service/sessions';
+import { t } from '../strings/strings';
+
+const MARKS = [1, 2, 3, 4, 5];
+
+export function Rating({ session }: { session: string }) {
+  const [given, setGiven] = useState(false);
+  const rate = (mark: number) => {
+    setGiven(true);
+    rateSession(session, mark).catch((error) => {
+      setGiven(false);
+      journal.add('warning', 'page', 'The rating was not sent', { reason: String(error) });
+    });
+  };
+  if (given) {
+    return (
+      <p className="soft" role="status">
+        {t.ending.thanks}
+      </p>
+    );
+  }
+  return (
+    <fieldset className="rating">
+      <legend>{t.ending.how}</legend>
+      <div className="marks">
+        {MARKS.map((mark) => (
+          <button
+            key={mark}
+            type="button"
+            className="round framed"
+            aria-label={t.ending.mark(mark, MARKS.length)}
+            onClick={() => rate(mark)}
+          >
+            {mark}
+          </button>
+        ))}
+      </div>
+      <p className="soft">{t.ending.scale}</p>
+    </fieldset>
+  );
+}

@@ -10,8 +10,18 @@ from pydantic import BaseModel, ValidationError
 
 from protocol.events import EVENT, Event, StateEvent, TurnEvent, events_key, read_event
 
-TYPES = ["changed", "dispatched", "ended", "floor", "mind_said", "people", "rated", "said", "state"]
-TYPES += ["tool_ended", "tool_started", "transcript", "turn", "waiting", "warning"]
+TYPES = ["changed", "dispatched", "ended", "floor", "mind_said", "people", "rated"]
+TYPES += [
+    "recording",
+    "said",
+    "state",
+    "tool_ended",
+    "tool_started",
+    "transcript",
+    "turn",
+    "waiting",
+    "warning",
+]
 
 
 def every(kind: type[BaseModel]) -> st.SearchStrategy[BaseModel]:

@@ -162,8 +162,9 @@ async def talk(
 ) -> list[Asked]:
     """Ask one persona all questions in one room."""
     asked: list[Asked] = []
+    agent = {"agent_name": "moshi", "metadata": json.dumps({"personas": [persona]})}
     async with (
-        person(stack.url, {"persona": persona}) as ann,
+        person(stack.url, {"room_config": {"agents": [agent]}}) as ann,
         Redis.from_url(stack.redis_url) as redis,
     ):
         room = Room(ann, redis)

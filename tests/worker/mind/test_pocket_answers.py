@@ -15,6 +15,7 @@ from protocol.config.settings import PROJECT
 from protocol.events import EVENT_FIELD, MindSaidEvent, events_key, read_event
 from protocol.minds import LinesMind, load_minds
 from protocol.personas import load_catalogue
+from tests.worker.rooms import asking_for
 from training.repertoire import PERSONA_VOICES
 from worker.engine.conversation.repertoire import read_repertoire
 from worker.engine.files import pocket
@@ -85,7 +86,7 @@ async def test_a_spoken_question_gets_the_line_that_fits(hearing_pocket: Stack) 
     """Three everyday questions; what fits no line is answered all the same, by the voice itself."""
     await _hears(hearing_pocket)
     mind = fixed("assistant")
-    async with person(hearing_pocket.url, {"persona": "assistant"}) as ann:
+    async with person(hearing_pocket.url, asking_for("assistant")) as ann:
         await eventually(lambda: bool(ann.heard), "the persona is there")
         for name in (*ASKED, "elephants"):
             await _ask(ann, name)

@@ -67,7 +67,10 @@ class Recordings:
     async def run(self) -> None:
         """Delete what has expired, and upload what was left behind, now and each hour."""
         while True:
-            await asyncio.to_thread(self.sweep)
+            try:
+                await asyncio.to_thread(self.sweep)
+            except Exception:  # a file in the way must not end the next sweeps
+                log.exception("recordings_sweep_failed")
             await asyncio.sleep(SWEEP_EVERY_S)
 
     def sweep(self) -> None:

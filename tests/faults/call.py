@@ -85,9 +85,9 @@ def asking_for(*personas: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def calling(cluster: Cluster, *personas: str) -> AsyncGenerator[Call]:
-    """Run a call in which every persona is heard."""
-    async with person(cluster.url, asking_for(*personas)) as ann:
+async def calling(cluster: Cluster, *personas: str, **asked: Any) -> AsyncGenerator[Call]:
+    """Run a call in which every persona is heard; `asked`: further fields of the request."""
+    async with person(cluster.url, asking_for(*personas) | asked) as ann:
         ann.tone_hz = TONE_HZ
         call = Call(ann, cluster.url)
         call.watch()

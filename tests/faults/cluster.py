@@ -92,6 +92,7 @@ class Cluster:
 
     def __init__(self, folder: Path, model: str = "echo") -> None:
         self._folder, self._model = folder, model
+        self.recordings = folder / "recordings"
         self._livekit_port = servers.free_port()
         self._redis_port = servers.free_port()
         self.redis_url = f"redis://127.0.0.1:{self._redis_port}/0"
@@ -202,7 +203,8 @@ class Cluster:
 
         @contextmanager
         def starting() -> Generator[int]:
-            told = environment(self.sfu, self.redis_url) | env
+            told = environment(self.sfu, self.redis_url) | {"RECORD_DIR": str(self.recordings)}
+            told |= env
             with module(what, ready, self._folder / f"{name}.log", told) as pid:
                 yield pid
 

@@ -1,17 +1,37 @@
 """A worker dies or freezes in a call: another takes over, and no persona is heard twice."""
 
+import time
+
+import numpy as np
+
 from harness.person import eventually
-from tests.faults.call import PERSONAS, calling
+from protocol import wire
+from tests.faults.call import PERSONAS, TONE_HZ, calling
 from tests.faults.cluster import CAPACITY, Cluster
 from tests.faults.conftest import Recovery
+from tests.worker.recording.listening import RATE_HZ, channels, found_at_s
+
+AGREED = {"participant_attributes": {wire.ATTR_RECORD_CONSENT: "true"}}
+TONE = np.sin(2 * np.pi * TONE_HZ * np.arange(RATE_HZ // 2) / RATE_HZ).astype(np.float32)
+LOST_S = 2.0  # of a recording, by a crash
+A_SECOND = 8_000  # bytes
 
 
 async def test_a_killed_workers_room_speaks_again(cluster: Cluster, recovery: Recovery) -> None:
-    """Another worker takes over at once, with everything that was promised."""
-    async with calling(cluster, *PERSONAS) as call:
+    """Another worker takes over at once, with everything that was promised.
+
+    Of a recording two seconds are lost at most, and it goes on in a second part.
+    """
+    async with calling(cluster, *PERSONAS, record=True, **AGREED) as call:
         before, promised = call.identities, call.told()["personas"]
         host = cluster.host_of(call.room)
+        parts = f"*/{call.told()['id']}/*.ogg"
+        await eventually(
+            lambda: any(each.stat().st_size > A_SECOND for each in cluster.recordings.glob(parts)),
+            "the recording grows",
+        )
         with recovery("worker killed, another lives"):
+            killed_s = time.time()
             host.kill()
             await call.is_whole(len(PERSONAS), without=before)
         after = call.told()
@@ -19,6 +39,13 @@ async def test_a_killed_workers_room_speaks_again(cluster: Cluster, recovery: Re
         assert call.generations == {"2"}
         assert set(call.most_at_once.values()) == {1}
         assert [each["id"] for each in after["personas"]] == [each["id"] for each in promised]
+    await eventually(lambda: cluster.slots_used() == 0, "the call is over")
+    first, second = sorted(cluster.recordings.glob(parts))
+
+    assert killed_s - first.stat().st_mtime < LOST_S
+    assert [part.stem.rpartition("-")[2] for part in (first, second)] == ["1", "2"]
+    for part in (first, second):
+        assert found_at_s(TONE, channels(part)[0])[1] > 0.4
 
 
 async def test_a_frozen_workers_room_speaks_again(cluster: Cluster, recovery: Recovery) -> None:

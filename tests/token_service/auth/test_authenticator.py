@@ -28,6 +28,10 @@ GUARDED = [
     ("DELETE", "/sessions/x/tokens/y"),
     ("DELETE", "/sessions/x/people/y"),
     ("GET", "/sessions/x/events"),
+    ("GET", "/recordings"),
+    ("GET", "/sessions/x/recordings"),
+    ("GET", "/sessions/x/recordings/y"),
+    ("DELETE", "/sessions/x/recordings"),
     ("GET", "/status"),
     ("GET", "/metrics"),
 ]
@@ -48,7 +52,7 @@ def test_no_path_is_forgotten(settings: Settings) -> None:
     document = create_app(settings).openapi()
     described = {path for path in document["paths"] if path not in open_paths}
     guarded = {path.replace("/x", "/{session_id}") for _, path in GUARDED}
-    names = ("persona_id", "guest_id", "token_id", "identity")
+    names = ("persona_id", "guest_id", "token_id", "identity", "file")
     guarded = {path.rpartition("/y")[0] or path for path in guarded} - {"/metrics"}
 
     assert {
@@ -134,6 +138,7 @@ async def test_a_removed_key_is_revoked_at_once(keyed: Settings, keys: Keys, red
         (Scope.MANAGE, "POST", "/sessions/x/mute"),
         (Scope.MANAGE, "POST", "/sessions/x/guests"),
         (Scope.MANAGE, "DELETE", "/sessions/x/tokens/y"),
+        (Scope.RECORD, "DELETE", "/sessions/x/recordings"),
     ],
 )
 async def test_a_key_opens_its_scopes_alone(

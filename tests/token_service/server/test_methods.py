@@ -25,6 +25,7 @@ READS = (
     "/docs",
     "/openapi.json",
     "/sessions",
+    "/recordings",
     "/sessions/unknown",
     "/icon.svg",
     "/nowhere",

@@ -43,7 +43,7 @@ class RoomTicket(BaseModel):
 
 
 class SignedTicket(BaseModel):
-    """What a ticket opens, on which worker, and when it was signed (seconds of the epoch)."""
+    """The content of a ticket: its WebSocket, its worker, and when it was signed (epoch)."""
 
     worker_id: str
     issued_s: float

@@ -9,12 +9,8 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell comma
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
-# Tests that may share two cores: most of them wait for servers.
-TOGETHER := -n 2 --dist loadfile
-# Tests that hold calls: beside other tests the voices stutter and some of them fail.
-TESTS_ALONE := tests/worker tests/faults tests/clients tests/browser \
-	$(addprefix tests/deploy/,test_run.py test_containers.py helm/test_call.py observability)
-TESTS_TOGETHER := tests $(addprefix --ignore=,$(TESTS_ALONE) tests/docker)
+# Most tests wait for servers, so two share two cores; those marked `alone` run by themselves.
+TOGETHER := -n 2 --dist loadfile -m "not alone"
 # Some tests hold calls in real time, and the machine may pause: one that failed runs twice more. The
 # summary lists them; more than three without such a pause (tests/conftest.py) fail the run.
 PYTEST := $(BIN)/python -m pytest --reruns 2 -rfER --durations 15
@@ -65,8 +61,8 @@ keys: $(OPERATOR) ## write new keys into .env; REPLACE=yes replaces existing one
 test: $(DEV) $(PAGE) tests/clients/node_modules/.installed ## run all tests with real servers and a real browser; ARGS="-k name" selects
 	@$(BIN)/python -m deploy.installers livekit-server redis-server node caddy chromium helm prometheus
 	$(BIN)/python -m deploy.npm test
-	$(PYTEST) $(TOGETHER) $(TESTS_TOGETHER) $(ARGS) || [ $$? = 5 ] # 5: ARGS selects none
-	$(PYTEST) $(TESTS_ALONE) $(ARGS) || [ $$? = 5 ]
+	$(PYTEST) $(TOGETHER) tests --ignore=tests/docker $(ARGS) || [ $$? = 5 ] # 5: ARGS selects none
+	$(PYTEST) -m alone tests $(ARGS) || [ $$? = 5 ]
 
 .PHONY: docker-test
 docker-test: $(DEV) ## build and run docker-compose.yml in this machine's engine, on its real ports (30 GiB, many minutes)
@@ -75,7 +71,7 @@ docker-test: $(DEV) ## build and run docker-compose.yml in this machine's engine
 .PHONY: test-fast
 test-fast: $(DEV) ## run the quick tests of protocol and engine, without LiveKit and browser
 	@$(BIN)/python -m deploy.installers redis-server
-	$(BIN)/python -m pytest $(TOGETHER) -m "not gpu and not slow" tests/protocol tests/engine $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not gpu and not slow" tests/protocol tests/engine $(ARGS)
 
 .PHONY: tree
 tree: $(DEV) ## print every folder and file with its sentence; ARGS=worker/engine for one folder

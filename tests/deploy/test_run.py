@@ -21,6 +21,8 @@ from harness.proxy import ForwardProxy, forward_proxy, saying
 from harness.servers import gone, wait_until
 from protocol import wire
 
+pytestmark = pytest.mark.alone
+
 LAUNCH = """
 import os, signal, sys
 from deploy.launch import run

@@ -23,6 +23,8 @@ from training.repertoire import PERSONA_VOICES, lines
 from training.sound import RATE_HZ, Pcm
 from worker.engine.files import pocket
 
+pytestmark = pytest.mark.alone
+
 PERSONA = "astronaut"  # who waits to be spoken to
 TURNS = ("NATM0", "NATF2", "NATM1")  # recordings that the person plays
 MOST = len(TURNS) - 1

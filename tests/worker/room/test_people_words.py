@@ -16,6 +16,8 @@ from protocol.events import Event, TranscriptEvent
 from tests.worker.rooms import all_free, asking_for, in_talk, room_events
 from token_service.http.token_request import fresh_name
 
+pytestmark = pytest.mark.alone
+
 WORDS_WITHIN_S = 60.0
 
 

@@ -13,6 +13,8 @@ from tests.worker.rooms import all_free, in_talk
 from worker.engine.arrays import Pcm
 from worker.sound.resample import HIGH_HZ, Resampler
 
+pytestmark = pytest.mark.alone
+
 LOW_HZ = 24_000
 FRAME_S = 0.08
 AMPLITUDE = 0.25

@@ -25,6 +25,8 @@ from worker.engine.arrays import Pcm
 from worker.engine.files import pocket
 from worker.websocket.opus import SAMPLE_RATE_HZ
 
+pytestmark = pytest.mark.alone
+
 DEVICES = Path(__file__).parent / "devices"
 LOUD = 1e-3  # of a frame; the pocket Moshi's silence has 1e-10
 SPEECH: Pcm = sphn.read(str(pocket.FOLDER / "voices" / "NATM0.wav"))[0][0]

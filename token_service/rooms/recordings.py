@@ -67,15 +67,16 @@ class StoredRecordings:
 
     async def delete(self, caller: Caller, session: str) -> None:
         """Delete the recording of a session, which must be over."""
+        with _away():
+            parts = await self._storage().of(caller.id, session)
+        if not parts:
+            raise _unknown()
         spec = await self._specs.of_session(session)
         if spec is not None and (await self._workers.fleet()).hosts(spec):
             sentence = "The session is running. End it first."
             raise Refused(HTTPStatus.CONFLICT, "session_runs", sentence)
         with _away():
-            parts = await self._storage().of(caller.id, session)
             await self._storage().delete(parts)
-        if not parts:
-            raise _unknown()
 
     def _storage(self) -> "RecordingStorage":
         if not self._settings.may_record:

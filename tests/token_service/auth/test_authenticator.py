@@ -28,6 +28,7 @@ GUARDED = [
     ("DELETE", "/sessions/x/tokens/y"),
     ("DELETE", "/sessions/x/people/y"),
     ("GET", "/sessions/x/events"),
+    ("POST", "/sessions/x/rating"),
     ("GET", "/recordings"),
     ("GET", "/sessions/x/recordings"),
     ("GET", "/sessions/x/recordings/y"),
@@ -157,25 +158,22 @@ async def test_a_caller_reaches_only_its_own(keyed: Settings, keys: Keys, redis:
     """Another's session is not found, on no path, and its room is not entered."""
     await beat(redis)
     shop, bank = keys.add("shop"), keys.add("bank")
-    async with app(keyed) as http:
+    async with app(keyed.model_copy(update={"ratings": True})) as http:
         session = (await http.post("/sessions", headers=shop)).json()
         path = f"/sessions/{session['id']}"
         tries = [
             (method, guarded.replace("/sessions/x", path))
             for method, guarded in GUARDED
-            if guarded.startswith("/sessions/x")
+            if guarded.startswith("/sessions/x") and "recordings" not in guarded
         ]
-        body: dict[str, Any] = {"text": "x"}
+        bodies: dict[str, Any] = {
+            "say": {"text": "x"},
+            "personas": {"personas": ["chef"]},
+            "rating": {"rating": 4},
+        }
         answers = [
             await http.request(
-                method,
-                each,
-                headers=bank,
-                json=body
-                if each.endswith("say")
-                else {"personas": ["chef"]}
-                if each.endswith("personas")
-                else {},
+                method, each, headers=bank, json=bodies.get(each.rpartition("/")[2], {})
             )
             for method, each in tries
         ]

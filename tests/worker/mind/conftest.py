@@ -19,7 +19,7 @@ from tests.worker.scenes import Scene, scene
 PLAIN = {"name": "plain", "label": "Pat", "prompt": "You are plain."}  # without a mind
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def minded(tmp_path_factory: pytest.TempPathFactory) -> Generator[MindStack]:
     """Start the product with minds."""
     with start_minded(tmp_path_factory.mktemp("minded")) as running:

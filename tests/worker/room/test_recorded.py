@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from harness.person import Person, eventually, fetch_token, joined
+from harness.person import WITHIN_S, Person, eventually, fetch_token, joined
 from harness.stack import Stack
 from protocol import wire
 from protocol.events import RecordingEvent
@@ -24,6 +24,7 @@ HZ = {"chef": 700.0, "teacher": 1000.0}  # greetings have 440 Hz
 TURN_FRAMES = 12
 AGREED = {"participant_attributes": {wire.ATTR_RECORD_CONSENT: "true"}}
 NEAR_S = 1.0  # from a mouth to the worker, on a busy machine
+SETTLED_S = 1.0  # longer than the half second between two writes
 
 
 def api(stack: Stack) -> httpx.AsyncClient:
@@ -78,7 +79,11 @@ def tone(hz: float) -> Samples:
 async def download(stack: Stack, session: str, folder: Path) -> dict[str, Path]:
     """Fetch every file of a session's recording, which has one part."""
     async with api(stack) as http:
-        [part] = (await http.get(f"/sessions/{session}/recordings")).json()
+        async with asyncio.timeout(WITHIN_S):  # its thread still writes when the slots are free
+            part, [now] = None, (await http.get(f"/sessions/{session}/recordings")).json()
+            while part != now:
+                await asyncio.sleep(SETTLED_S)
+                part, [now] = now, (await http.get(f"/sessions/{session}/recordings")).json()
         assert part in (await http.get("/recordings")).json()
         paths: dict[str, Path] = {}
         for name, size in part["files"].items():

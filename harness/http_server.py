@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from socketserver import BaseRequestHandler
+from socketserver import BaseRequestHandler, BaseServer
 from typing import Protocol
 
 
@@ -26,6 +26,18 @@ class QuietHandler(BaseHTTPRequestHandler):
 
 
 @contextmanager
+def on_thread(server: BaseServer) -> Generator[None]:
+    """Let a server answer on a thread until the context ends."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="server")
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
 def serving(
     handler: MakeHandler, host: str = "127.0.0.1", port: int = 0, certificate: Path | None = None
 ) -> Generator[int]:
@@ -35,10 +47,5 @@ def serving(
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             tls.load_cert_chain(certificate)
             server.socket = tls.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="http server")
-        thread.start()
-        try:
+        with on_thread(server):
             yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()

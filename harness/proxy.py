@@ -13,6 +13,8 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import cast
 from urllib.parse import urlsplit
 
+from harness.http_server import on_thread
+
 IDLE_S = 20.0  # then a connection without data is closed
 CHUNK = 65_536
 
@@ -83,14 +85,8 @@ def _copy(read: "object", to: socket.socket) -> None:
 @contextmanager
 def forward_proxy(answers: bytes | None = None) -> Generator[ForwardProxy]:
     """Run a proxy. With `answers` it connects nowhere and always sends that answer."""
-    with _Server(answers) as server:
-        serving = threading.Thread(target=server.serve_forever, args=(0.05,), name="proxy")
-        serving.start()
-        try:
-            yield server.asked
-        finally:
-            server.shutdown()
-            serving.join()
+    with _Server(answers) as server, on_thread(server):
+        yield server.asked
 
 
 def saying(status: str, body: str = "") -> bytes:

@@ -1,7 +1,6 @@
 """The pinned npm packages of this folder: run by Node, or bundled as they are for a browser."""
 
 import subprocess
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
@@ -9,6 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from deploy import installers
+from harness.http_server import on_thread
 
 HERE = Path(__file__).parent
 NODE_WITHIN_S = 60.0
@@ -31,14 +31,8 @@ def bundle(page: str, folder: Path) -> None:
 def serving(folder: Path, port: int) -> Generator[str]:
     """Serve a folder at an origin of its own, as a frontend's developer would."""
     handler = partial(_Quiet, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, name="pages")
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server, on_thread(server):
+        yield f"http://127.0.0.1:{port}"
 
 
 def run_node(script: str, *arguments: str) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.engine.arrays import Pcm
+from worker.sound.int16 import to_int16
 from worker.sound.resample import Resampler
 
 RATE_HZ = 24_000
@@ -32,7 +33,7 @@ class StereoMix:
         """Return the frame as `[1920, 2]` 16-bit samples at 24 kHz."""
         people = self._resampler.feed(_sum(frame.people, TRACK_SAMPLES))
         stereo = np.stack([people, _sum(frame.voices, FRAME_SAMPLES)], axis=1)
-        return (np.clip(stereo, -1.0, 1.0) * 32767.0).astype(np.int16)
+        return to_int16(stereo)
 
 
 def _sum(sounds: Iterable[Pcm], samples: int) -> Pcm:

@@ -53,7 +53,6 @@ class Recordings:
         on_failed: Callable[[str], None],
     ) -> PartWriter:
         """Start to write a part. The callbacks come from its thread."""
-
         part = PartWriter(self._folder, name, about, on_started, on_failed)
         if (uploads := self._uploads) is not None:
             part.on_written = partial(uploads.grown, name)

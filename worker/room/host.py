@@ -9,7 +9,6 @@ when the room ends.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from typing import Literal
@@ -24,9 +23,9 @@ from protocol.heartbeat import Outcome
 from protocol.room_spec import RoomSpec
 from worker.backup.backup import RoomBackup
 from worker.context import WorkerContext
-from worker.grid import next_tick
+from worker.grid import wait_for_tick
 from worker.hosts import SESSION_ENDED, Hosting
-from worker.room.background_tasks import BackgroundTasks
+from worker.room.background_tasks import BackgroundTasks, call_on_loop
 from worker.room.chat import Chat, typed_line
 from worker.room.mind_connection import MindConnection
 from worker.room.people_words import PeopleWords
@@ -64,8 +63,8 @@ class Host:
         self._hosting = Hosting(
             spec.room,
             spec.generation,
-            partial(self._call_on_loop, self._leave),
-            partial(self._call_on_loop, self._apply_spec),
+            partial(call_on_loop, self._loop, self._leave),
+            partial(call_on_loop, self._loop, self._apply_spec),
             self.execute,
             lambda: self._spec,
         )
@@ -103,11 +102,6 @@ class Host:
         except RuntimeError:  # the loop is closed
             answer.set_result(Answer(refusal="not_live", detail="The session's host has left."))
         return answer
-
-    def _call_on_loop(self, function: Callable[..., None], *arguments: object) -> None:
-        """Call a function on the room's loop, unless that is closed. Any thread."""
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(function, *arguments)
 
     async def _serve(self) -> None:
         context, room = self._context, self._room
@@ -169,8 +163,7 @@ class Host:
     ) -> None:
         """Pass on one frame every 80 ms, on the worker's grid."""
         while True:
-            now_s = self._loop.time()
-            await asyncio.sleep(next_tick(now_s) - now_s)
+            await wait_for_tick()
             people = ears.next_frame()
             speech.push(people)
             personas.tick(people, speech.is_active)

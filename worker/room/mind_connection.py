@@ -1,7 +1,6 @@
 """Connects a room with its mind: its events go in, lines and events come out. Room's event loop."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -32,7 +31,7 @@ from protocol.events import (
 )
 from protocol.minds import LinesMind
 from protocol.room_spec import RoomSpec
-from worker.room.background_tasks import BackgroundTasks
+from worker.room.background_tasks import BackgroundTasks, call_on_loop
 from worker.room.lines import Line
 from worker.room.personas import RoomPersonas
 
@@ -115,8 +114,7 @@ class MindConnection:
 
     def _on_event(self, event: MindEvent) -> None:
         """Take an event of the mind. The minds' thread."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._handle, event)
+        call_on_loop(self._loop, self._handle, event)
 
     def _handle(self, event: MindEvent) -> None:
         match event:

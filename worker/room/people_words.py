@@ -5,7 +5,6 @@ recogniser gives words on a thread of its own, some time after they were spoken.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -18,6 +17,7 @@ from protocol.events import Event
 from worker.engine.arrays import Pcm
 from worker.grid import FRAME_S
 from worker.hearing.recogniser import HeardWords, Listening, Recogniser
+from worker.room.background_tasks import call_on_loop
 from worker.room.transcript import Speaker, TranscriptPublisher
 from worker.room.words import SegmentUpdate
 from worker.sound.ears import Microphone
@@ -97,8 +97,7 @@ class PeopleWords:
 
     def _on_heard(self, microphone: Microphone, began_s: float, heard: HeardWords) -> None:
         """Take words from the recogniser. Its thread."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._publish, microphone, began_s, heard)
+        call_on_loop(self._loop, self._publish, microphone, began_s, heard)
 
     def _publish(self, microphone: Microphone, began_s: float, heard: HeardWords) -> None:
         update = _later_by(began_s, heard)

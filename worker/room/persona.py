@@ -6,7 +6,6 @@ personas. `give_floor` and `mute` hush the model, `say` and `forget` queue lines
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
@@ -21,7 +20,7 @@ from worker.engine.arrays import Pcm
 from worker.engine.engine import Engine
 from worker.engine.model import Remembered
 from worker.engine.slots import Full, Occupant, SlotFrame
-from worker.room.background_tasks import BackgroundTasks
+from worker.room.background_tasks import BackgroundTasks, call_on_loop
 from worker.room.floor import PersonaFrame
 from worker.room.lines import Line, LineQueue
 from worker.room.reporter import PersonaReporter
@@ -234,15 +233,11 @@ class RoomPersona:
 
     def _on_frame(self, frame: SlotFrame) -> None:
         """Take a frame from the engine. Engine thread."""
-        self._call_on_loop(self._handle_frame, frame)
+        call_on_loop(self._loop, self._handle_frame, frame)
 
     def _on_slot_failed(self) -> None:
         """Note that the engine has given up the slot. Engine thread."""
-        self._call_on_loop(self._replace_slot)
-
-    def _call_on_loop(self, function: Callable[..., None], *arguments: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(function, *arguments)
+        call_on_loop(self._loop, self._replace_slot)
 
     def _handle_frame(self, frame: SlotFrame) -> None:
         self._sound, self._new_frame = frame.pcm, frame
@@ -277,7 +272,7 @@ class RoomPersona:
         """Have the engine say a line; it reports the end on its own thread."""
 
         def on_ended(was_whole: bool) -> None:
-            self._call_on_loop(self._lines.end, line, was_whole)
+            call_on_loop(self._loop, self._lines.end, line, was_whole)
 
         self.go_on()
         if self._occupant is None:

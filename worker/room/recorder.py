@@ -6,7 +6,6 @@ room, as of shared screens and of other agents, is not recorded.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 
@@ -23,7 +22,7 @@ from worker.recording.mix import RoomFrame
 from worker.recording.part import PartWriter
 from worker.recording.recordings import Recordings
 from worker.recording.transcript import Segment
-from worker.room.background_tasks import BackgroundTasks
+from worker.room.background_tasks import BackgroundTasks, call_on_loop
 from worker.sound.audience import is_person
 from worker.sound.ears import Microphone
 
@@ -70,8 +69,8 @@ class Recorder:
             self._part = recordings.open(
                 self._name,
                 about,
-                lambda: self._call_on_loop(self._started),
-                lambda reason: self._call_on_loop(self._failed, reason),
+                lambda: call_on_loop(self._loop, self._started),
+                lambda reason: call_on_loop(self._loop, self._failed, reason),
             )
 
     def tick(self, spoken: Mapping[Microphone, Pcm], voices: Iterable[Pcm]) -> None:
@@ -159,7 +158,3 @@ class Recorder:
     def _emit_change(self, change: str, detail: str = "") -> None:
         fields = {"at_s": time.time(), "change": change, "part": self._name.part, "detail": detail}
         self._emit(RecordingEvent.model_validate(fields))
-
-    def _call_on_loop(self, function: Callable[..., None], *arguments: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(function, *arguments)

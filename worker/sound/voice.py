@@ -15,6 +15,7 @@ from livekit.rtc.participant import UnpublishTrackError
 from prometheus_client import Counter
 
 from worker.engine.arrays import Pcm
+from worker.sound.int16 import to_int16
 from worker.sound.resample import Resampler
 
 log = structlog.get_logger(__name__)
@@ -52,7 +53,7 @@ def faded_out(pcm: Pcm) -> Pcm:
 
 def to_audio_frame(pcm: Pcm, rate_hz: int = SAMPLE_RATE_HZ) -> rtc.AudioFrame:
     """Return LiveKit's 16-bit frame of `[n]` float32, clipped to [-1, 1]."""
-    samples = (np.clip(pcm, -1.0, 1.0) * 32767.0).astype(np.int16)
+    samples = to_int16(pcm)
     return rtc.AudioFrame(samples.tobytes(), rate_hz, 1, len(samples))
 
 

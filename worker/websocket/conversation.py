@@ -5,7 +5,6 @@ on the worker's grid; silence stands in for what does not come. So late sound ne
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -14,7 +13,8 @@ from aiohttp import WSCloseCode
 from protocol.room_spec import PersonaSpec
 from worker.engine.engine import Engine
 from worker.engine.slots import Full, Occupant, SlotFrame
-from worker.grid import next_tick
+from worker.grid import wait_for_tick
+from worker.room.background_tasks import call_on_loop
 from worker.room.words import Words
 from worker.websocket import messages
 from worker.websocket.client import TOO_SLOW, Ending, WebSocketClient
@@ -78,8 +78,7 @@ class Conversation:
         """Give the engine one frame every 80 ms, on the worker's grid."""
         silence = np.zeros(self._engine.model.frame_samples, dtype=np.float32)
         while True:
-            now_s = self._loop.time()
-            await asyncio.sleep(next_tick(now_s) - now_s)
+            await wait_for_tick()
             frame = self._client.ring.take()
             pcm = silence if frame is None else frame
             self._engine.push(occupant, pcm)
@@ -109,8 +108,7 @@ class Conversation:
 
     def _on_frame(self, frame: SlotFrame) -> None:
         """Take a frame from the engine. Engine thread."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._queue, frame)
+        call_on_loop(self._loop, self._queue, frame)
 
     def _queue(self, frame: SlotFrame) -> None:
         try:
@@ -120,8 +118,7 @@ class Conversation:
 
     def _on_slot_failed(self) -> None:
         """Note that the engine has given up the slot. Engine thread."""
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._client.end, SLOT_FAILED)
+        call_on_loop(self._loop, self._client.end, SLOT_FAILED)
 
     def _greet(self, occupant: Occupant) -> None:
         """Say the persona's greeting, where it has one and the model can say it."""

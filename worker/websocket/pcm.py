@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from worker.engine.arrays import Pcm
+from worker.sound.int16 import to_int16
 
 SAMPLE = np.dtype("<i2")
 PACKET_BYTES = 960  # 20 ms
@@ -36,4 +37,4 @@ class PcmWriter:
 
     def encode(self, pcm: Pcm) -> bytes:
         """Return a frame, `[n]` float32, clipped to [-1, 1]."""
-        return (np.clip(pcm, -1.0, 1.0) * 32767.0).astype(SAMPLE).tobytes()
+        return to_int16(pcm).astype(SAMPLE).tobytes()

@@ -17,7 +17,7 @@ from protocol.config.settings import Settings
 from protocol.websocket_ticket import RoomTicket
 from protocol.wire import ReadyMessage
 from worker.engine.arrays import Pcm
-from worker.grid import next_tick
+from worker.grid import wait_for_tick
 from worker.room.participant import join
 from worker.sound.ears import Ears
 from worker.sound.voice import SAMPLE_RATE_HZ, Voice
@@ -81,10 +81,8 @@ class RoomClient:
         try:
             await voice.publish()
             await self._client.send(self._ready(room).model_dump_json())
-            loop = asyncio.get_running_loop()
             while True:
-                now_s = loop.time()
-                await asyncio.sleep(next_tick(now_s) - now_s)
+                await wait_for_tick()
                 frame = self._client.ring.take()
                 voice.play(SILENCE if frame is None else frame)
                 self._queue(ears.next_frame())

@@ -169,7 +169,9 @@ class Person:
 async def fetch_token(url: str, body: dict[str, Any]) -> dict[str, str]:
     """Fetch a token; retry while the service is full."""
     deadline_s = time.monotonic() + WITHIN_S
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http:
+    async with httpx.AsyncClient(
+        base_url=url, trust_env=False, verify=url.startswith("https:"), timeout=20
+    ) as http:
         answer = await http.post("/token", json=body)
         while answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
             if time.monotonic() > deadline_s:

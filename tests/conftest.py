@@ -12,11 +12,13 @@ from typing import Any, Protocol
 import pytest
 
 from harness import servers
+from harness.fork_server import fork_from_now_on
 from harness.machine_pauses import MachinePauses
 from protocol.config.settings import Settings
 from worker.livekit_private.native_log import disable_native_log_capture
 
 RERUNS_MOST = 20  # of a run with --reruns while the machine did not pause; more are faults
+FEW_FILES = 3  # a run of so few starts `python -m worker` itself, without a fork server
 BEFORE_S = 10.0  # a pause this long before a test may have disturbed its servers
 MEASURED = "measured"  # the name of a line for the summary among a report's properties
 MACHINE = MachinePauses()
@@ -32,6 +34,12 @@ def pytest_sessionstart() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a folder together: its servers (scope `package`) end with the last one."""
     items.sort(key=lambda item: item.nodeid.split("::")[0].rpartition("/")[0])
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the product's processes as forks in a run that starts many of them."""
+    if len({item.path for item in session.items}) > FEW_FILES:
+        fork_from_now_on()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

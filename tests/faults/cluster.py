@@ -14,6 +14,7 @@ import httpx
 import redis
 
 from harness import servers
+from harness.servers import HTTP
 from harness.stack import environment, module
 from protocol.heartbeat import HEARTBEAT_PATTERN, Heartbeat
 
@@ -70,21 +71,21 @@ class Web(Part):
     def told(self) -> dict[str, Any]:
         """Return its health report; empty while it is away."""
         try:
-            return httpx.get(self._health, timeout=2.0, trust_env=False).json()
+            return HTTP.get(self._health, timeout=2.0).json()
         except httpx.HTTPError:
             return {}
 
     def asked(self, path: str, body: dict[str, Any]) -> httpx.Response:
         """Return the answer to a POST."""
-        return httpx.post(self.url + path, json=body, timeout=10.0, trust_env=False)
+        return HTTP.post(self.url + path, json=body, timeout=10.0)
 
     def deletes(self, path: str) -> int:
         """Return the status of the answer to a DELETE."""
-        return httpx.delete(self.url + path, timeout=10.0, trust_env=False).status_code
+        return HTTP.delete(self.url + path, timeout=10.0).status_code
 
     def reads(self, path: str) -> str:
         """Return the text of the answer to a GET."""
-        return httpx.get(self.url + path, timeout=10.0, trust_env=False).text
+        return HTTP.get(self.url + path, timeout=10.0).text
 
 
 class Cluster:

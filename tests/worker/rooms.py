@@ -39,7 +39,7 @@ async def in_talk(somebody: Person, personas: int = 1) -> None:
 
 async def slots_used(stack: Stack) -> int:
     """Return how many slots of the worker are taken."""
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, verify=False) as http:
         return int((await http.get(stack.worker_url)).json()["slots_used"])
 
 

@@ -29,7 +29,7 @@ def fill_disk(marker: Path) -> None:
     part.open_private = open_private
 
 
-async def main() -> None:
+async def run() -> None:
     """Run the worker until a signal comes."""
     settings = load_settings()
     if settings.record_dir is not None:
@@ -39,5 +39,11 @@ async def main() -> None:
     await Worker(settings, load=lambda *_: model).run()
 
 
-shift_clock(float(os.environ.get("CLOCK_AHEAD_S", "0")))
-asyncio.run(main())
+def main() -> None:
+    """Run the worker, by a clock that `CLOCK_AHEAD_S` shifts."""
+    shift_clock(float(os.environ.get("CLOCK_AHEAD_S", "0")))
+    asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main()

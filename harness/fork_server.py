@@ -1,0 +1,74 @@
+"""Start our own processes for tests as forks of a server that has imported their modules once.
+
+A worker computes 3 s before its first line, and 3 more with torch, a token service 2, almost all of
+it imports. Python's own fork server (`multiprocessing`) spends that once per run of tests. A fork
+has the environment, log, process group and end of `python -m …`; real command lines start in the
+tests of `make run`, images and charts, and wherever a run has few files.
+"""
+
+import importlib
+import multiprocessing
+import os
+import subprocess
+import sys
+from multiprocessing import forkserver
+from pathlib import Path
+
+from deploy.launch.die_with_parent import tie_to
+
+CONTEXT = multiprocessing.get_context("forkserver")
+PRELOADED = ["worker.__main__", "token_service.__main__", "worker.engine.load"]
+FORKED: set[str] = set()  # the packages that start as forks; each `__main__` has a `main`
+
+
+def fork_from_now_on() -> None:
+    """Start the product's processes as forks. Their server begins to import at once."""
+    CONTEXT.set_forkserver_preload(PRELOADED)
+    forkserver.ensure_running()
+    FORKED.update(("worker", "token_service", "tests.worker.scripted"))
+
+
+class Fork:
+    """A forked process, with what the tests use of `subprocess.Popen`."""
+
+    def __init__(self, name: str, log: Path, env: dict[str, str]) -> None:
+        self._process = CONTEXT.Process(target=_run, args=(name, log, env))
+        self._process.start()
+        self.pid: int = self._process.pid or 0
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit status; None while the process runs."""
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        """Return the exit status; None while the process runs."""
+        return self._process.exitcode
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self._process.terminate()
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self._process.kill()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end. Raises `subprocess.TimeoutExpired`."""
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired(self._process.name, timeout or 0.0)
+        return self._process.exitcode
+
+
+def _run(name: str, log: Path, env: dict[str, str]) -> None:
+    """Run the `main` of a package in this fork, as `python -m` would. Its output goes to `log`."""
+    tie_to(os.getppid())
+    os.setsid()
+    os.environ.clear()
+    os.environ.update(env)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    for standard in (1, 2):
+        os.dup2(descriptor, standard)
+    sys.argv = [name]
+    sys.exit(importlib.import_module(f"{name}.__main__").main())

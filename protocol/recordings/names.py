@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 SOUND, WORDS, CAPTIONS = "ogg", "json", "vtt"
+DELETED = "deleted"  # a session's mark in a bucket: its owner deleted what began before
 MEDIA_TYPES: Final = {
     SOUND: "audio/ogg; codecs=opus",
     WORDS: "application/json",
@@ -20,7 +21,9 @@ MEDIA_TYPES: Final = {
 STARTED_FORMAT = "%Y%m%dT%H%M%SZ"
 SESSION = r"[a-z0-9]{1,32}"
 FILE = rf"\d{{8}}T\d{{6}}Z-\d{{1,9}}\.({'|'.join(MEDIA_TYPES)})"
-_KEY = re.compile(rf"(?P<folder>[0-9a-f]{{16}}/{SESSION})/(?P<file>{FILE})")
+_FOLDER = rf"[0-9a-f]{{16}}/{SESSION}"
+_KEY = re.compile(rf"(?P<folder>{_FOLDER})/(?P<file>{FILE})")
+_MARK = re.compile(rf"{_FOLDER}/{DELETED}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,6 +44,11 @@ class PartName:
         started = datetime.strptime(self.part.partition("-")[0], STARTED_FORMAT)
         return started.replace(tzinfo=UTC).timestamp()
 
+    @property
+    def mark(self) -> str:
+        """Return the key of the mark that its session was deleted."""
+        return f"{self.folder}/{DELETED}"
+
     def key(self, kind: str) -> str:
         """Return the key of one of the part's files."""
         return f"{self.folder}/{self.part}.{kind}"
@@ -54,6 +62,16 @@ def owner_folder(owner: str) -> str:
 def session_folder(owner: str, session: str) -> str:
     """Return the folder of one session's recording."""
     return f"{owner_folder(owner)}/{session}"
+
+
+def mark_key(owner: str, session: str) -> str:
+    """Return the key of the mark that a session was deleted."""
+    return f"{session_folder(owner, session)}/{DELETED}"
+
+
+def is_mark(key: str) -> bool:
+    """Return whether a key is that of a session's mark."""
+    return _MARK.fullmatch(key) is not None
 
 
 def new_part(owner: str, session: str, generation: int, started_s: float) -> PartName:

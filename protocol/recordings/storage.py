@@ -18,7 +18,15 @@ from obstore.store import LocalStore, S3Store
 from protocol.config.secret import reveal
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
-from protocol.recordings.names import PartName, owner_folder, read_key, session_folder
+from protocol.recordings.names import (
+    MEDIA_TYPES,
+    PartName,
+    is_mark,
+    mark_key,
+    owner_folder,
+    read_key,
+    session_folder,
+)
 
 if TYPE_CHECKING:  # not there at run time
     from obstore import BytesStream, ObjectMeta
@@ -29,8 +37,20 @@ CHUNK_BYTES = 256 * 1024
 RETRIES, RETRY_WITHIN = 2, timedelta(seconds=10)
 
 
+# By S3's own codes. Without one, nothing answered at the address.
+SETTINGS_AT_FAULT = {
+    "InvalidAccessKeyId": "RECORD_S3_ACCESS_KEY: the storage does not know this key",
+    "XAdminUserNotFound": "RECORD_S3_ACCESS_KEY: the storage does not know this key",  # versitygw
+    "SignatureDoesNotMatch": "RECORD_S3_SECRET_KEY: it is not the secret of RECORD_S3_ACCESS_KEY",
+    "AccessDenied": "RECORD_S3_ACCESS_KEY: this key may not do that in RECORD_S3_BUCKET",
+    "NoSuchBucket": "RECORD_S3_BUCKET: the storage has no such bucket",
+    "AuthorizationHeaderMalformed": "RECORD_S3_REGION: the bucket is in another one",
+    "error sending request": "RECORD_S3_ENDPOINT: the storage does not answer there",
+}
+
+
 class StorageAway(Exception):
-    """The storage fails or does not answer; the text has its own words, for the log."""
+    """The storage fails or does not answer; the text names the setting at fault, for the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +67,7 @@ class RecordingStorage:
 
     def __init__(self, store: LocalStore | S3Store) -> None:
         self._store = store
+        self._is_bucket = isinstance(store, S3Store)
 
     async def of(self, owner: str, session: str = "") -> list[StoredPart]:
         """Return the parts of an owner's recordings, or of one session's, the oldest first."""
@@ -60,13 +81,18 @@ class RecordingStorage:
         with _failures():
             try:
                 found = await obstore.get_async(self._store, key)
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if "NoSuchBucket" in str(error):
+                    raise
                 return None
         return _chunks(found.stream(CHUNK_BYTES))
 
-    async def delete(self, parts: Iterable[StoredPart]) -> None:
-        """Delete parts of recordings."""
-        if keys := [part.name.key(kind) for part in parts for kind in part.sizes]:
+    async def delete(self, owner: str, session: str) -> None:
+        """Delete a session's recording, with what still waits to be uploaded into the bucket."""
+        with _failures():
+            if self._is_bucket:
+                await obstore.put_async(self._store, mark_key(owner, session), b"")
+        if keys := _keys(await self.of(owner, session)):
             with _failures():
                 await obstore.delete_async(self._store, keys)
 
@@ -75,13 +101,24 @@ class RecordingStorage:
         with _failures():
             obstore.put(self._store, key, path)
 
-    def delete_expired(self, days: int, now_s: float) -> list[PartName]:
-        """Delete the parts that have not changed for some days, and return their names."""
+    def discard_deleted(self, part: PartName) -> None:
+        """Delete a part whose session was deleted after it had begun: call it after each upload."""
         with _failures():
-            found = obstore.list(self._store).collect()
-            stored = _parts(map(_file, found))
-            old = [part for part in stored if part.changed_s < now_s - days * DAY_S]
-            if keys := [part.name.key(kind) for part in old for kind in part.sizes]:
+            try:
+                marked = obstore.head(self._store, part.mark)
+            except FileNotFoundError:
+                return
+            if part.started_s <= marked["last_modified"].timestamp():
+                obstore.delete(self._store, [part.key(kind) for kind in MEDIA_TYPES])
+
+    def delete_expired(self, days: int, now_s: float) -> list[PartName]:
+        """Delete parts and marks that have not changed for some days; return the parts' names."""
+        before_s = now_s - days * DAY_S
+        with _failures():
+            files = list(map(_file, obstore.list(self._store).collect()))
+            old = [part for part in _parts(files) if part.changed_s < before_s]
+            marks = [key for key, _, changed_s in files if is_mark(key) and changed_s < before_s]
+            if keys := _keys(old) + marks:
                 obstore.delete(self._store, keys)
         return [part.name for part in old]
 
@@ -127,6 +164,10 @@ def _parts(files: Iterable[tuple[str, int, float]]) -> list[StoredPart]:
     return sorted(parts.values(), key=lambda part: part.name)
 
 
+def _keys(parts: Iterable[StoredPart]) -> list[str]:
+    return [part.name.key(kind) for part in parts for kind in part.sizes]
+
+
 def _file(found: "ObjectMeta") -> tuple[str, int, float]:
     return found["path"], found["size"], found["last_modified"].timestamp()
 
@@ -143,4 +184,6 @@ def _failures() -> Generator[None]:
     try:
         yield
     except (BaseError, OSError) as error:
-        raise StorageAway(f"{type(error).__name__}: {error!s:.300}") from error
+        said = str(error)
+        known = [why for code, why in SETTINGS_AT_FAULT.items() if code in said]
+        raise StorageAway(f"{[*known, type(error).__name__][0]}: {said:.300}") from error

@@ -69,14 +69,15 @@ class StoredRecordings:
         """Delete the recording of a session, which must be over."""
         with _away():
             parts = await self._storage().of(caller.id, session)
-        if not parts:
-            raise _unknown()
         spec = await self._specs.of_session(session)
+        may_come = spec is not None and spec.record and spec.owner == caller.id  # its upload waits
+        if not parts and not may_come:
+            raise _unknown()
         if spec is not None and (await self._workers.fleet()).hosts(spec):
             sentence = "The session is running. End it first."
             raise Refused(HTTPStatus.CONFLICT, "session_runs", sentence)
         with _away():
-            await self._storage().delete(parts)
+            await self._storage().delete(caller.id, session)
 
     def _storage(self) -> "RecordingStorage":
         if not self._settings.may_record:

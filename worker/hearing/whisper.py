@@ -168,5 +168,6 @@ def _start(model: str) -> "tuple[subprocess.Popen[bytes], Connection[FromWorker,
             stdin=subprocess.DEVNULL,
             env=os.environ | ENVIRONMENT,
         )
-        os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)  # threads that it starts inherit it
+        own = os.getpriority(os.PRIO_PROCESS, 0)  # a container, or a service, may be nice itself
+        os.setpriority(os.PRIO_PROCESS, process.pid, own + NICENESS)  # its threads inherit it
     return process, Connection(ours.detach())

@@ -15,7 +15,7 @@ import structlog
 
 from protocol.config.settings import Settings
 from protocol.recordings.names import PartName
-from protocol.recordings.storage import RecordingStorage, StorageAway, open_storage
+from protocol.recordings.storage import DAY_S, RecordingStorage, StorageAway, open_storage
 from worker.recording.part import PartWriter
 from worker.recording.uploads import Uploads
 
@@ -75,7 +75,7 @@ class Recordings:
     def sweep(self) -> None:
         """Upload what was left behind, and delete what has expired."""
         if self._uploads is not None:
-            self._uploads.upload_all_left()
+            self._uploads.upload_all_left(self._clock() - self._days * DAY_S)
         try:
             for name in self._storage.delete_expired(self._days, self._clock()):
                 log.info("recording_expired", session=name.session, part=name.part)

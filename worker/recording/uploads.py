@@ -61,13 +61,15 @@ class Uploads:
             running.result()
         self._move(part)
 
-    def upload_all_left(self) -> None:
-        """Upload every part in the folder that no process writes any more."""
+    def upload_all_left(self, changed_since_s: float) -> None:
+        """Upload every part that no process writes any more, or delete it where it is older."""
         for path in sorted(self._folder.glob(f"*/*/*.{SOUND}")):
             ours = read_key(path.relative_to(self._folder).as_posix())
             if ours is not None:
                 with _unwritten(path) as is_unwritten:
-                    if is_unwritten:
+                    if is_unwritten and path.stat().st_mtime < changed_since_s:
+                        self._delete_here(ours[0])
+                    elif is_unwritten:
                         self._move(ours[0])
 
     def close(self) -> None:
@@ -81,8 +83,11 @@ class Uploads:
 
     def _move(self, part: PartName) -> None:
         if self._upload(part):
-            for kind in MEDIA_TYPES:
-                (self._folder / part.key(kind)).unlink(missing_ok=True)
+            self._delete_here(part)
+
+    def _delete_here(self, part: PartName) -> None:
+        for kind in MEDIA_TYPES:
+            (self._folder / part.key(kind)).unlink(missing_ok=True)
 
     def _upload(self, part: PartName) -> bool:
         """Upload the files of a part; return whether all are there."""
@@ -91,6 +96,7 @@ class Uploads:
                 path = self._folder / part.key(kind)
                 if path.exists():
                     self._storage.upload(part.key(kind), path)
+            self._storage.discard_deleted(part)
         except StorageAway as error:
             log.warning("recording_not_uploaded", part=part.part, reason=str(error))
             return False

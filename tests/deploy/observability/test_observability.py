@@ -183,17 +183,32 @@ def test_each_alert_fires_for_its_trouble_alone(tmp_path: Path) -> None:
 
 
 def test_compose_adds_tools_that_only_this_host_reaches() -> None:
-    """Every image is pinned, every mounted file exists, and each tool listens on the loopback."""
+    """Every image is pinned, every mounted folder exists, and each tool listens on the loopback."""
     tools = {name: each for name, each in COMPOSE["services"].items() if "image" in each}
     for name, tool in tools.items():
-        assert re.fullmatch(r"\$\{\w+:-[\w./-]+:v?\d+\.\d+\.\d+\}", tool["image"]), name
+        image = tool["image"]
+        if "build" in tool:
+            [image] = re.findall(r"^FROM (.+)$", tool["build"]["dockerfile_inline"], re.M)
+        assert re.fullmatch(r"\$\{\w+:-[\w./-]+:v?\d+\.\d+\.\d+\}", image), name
         assert "127.0.0.1" in str(tool.get("command")) + str(tool.get("environment")), name
         for volume in tool.get("volumes", []):
             source = volume.split(":")[0]
-            assert not source.startswith("./") or (installers.PROJECT / source).exists(), source
+            assert not source.startswith("./") or (installers.PROJECT / source).is_dir(), source
     for name in ("token_service", "worker"):
         told = COMPOSE["services"][name]["environment"]
         assert {each.lower() for each in told} <= set(Settings.model_fields)
+
+
+def test_a_changed_scrape_or_alert_makes_a_new_container() -> None:
+    """Prometheus has them in its image: `docker compose up -d --build` sees that they changed."""
+    build = COMPOSE["services"]["prometheus"]["build"]
+    [copied] = re.findall(r"^COPY (.+) /etc/prometheus/$", build["dockerfile_inline"], re.M)
+    context = installers.PROJECT / build["context"]
+
+    assert context == FOLDER
+    assert "prometheus.yml" not in str(COMPOSE["services"]["prometheus"]["volumes"])
+    rules = yaml.safe_load((FOLDER / "prometheus.yml").read_text())["rule_files"]
+    assert {"prometheus.yml", *rules} == set(copied.split())
 
 
 def test_grafana_finds_the_dashboards_source() -> None:

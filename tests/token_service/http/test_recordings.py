@@ -158,6 +158,22 @@ async def test_a_running_recording_is_not_deleted(
     assert over.status_code == httpx.codes.NO_CONTENT
 
 
+async def test_a_recording_that_waits_for_its_upload_is_deleted(
+    recording: Settings, keys: Keys, redis: Redis, room: str
+) -> None:
+    """A session that was recorded can be deleted before anything of it is stored, by its owner."""
+    await beat(redis)
+    key, other = keys.add("shop"), keys.add("rival")
+    async with app(recording) as http:
+        asked = {"room": room} | RECORDED
+        session = (await http.post("/sessions", json=asked, headers=key)).json()["id"]
+        await http.delete(f"/sessions/{session}", headers=key)
+        foreign = await http.delete(f"/sessions/{session}/recordings", headers=other)
+        own = await http.delete(f"/sessions/{session}/recordings", headers=key)
+    assert refused(foreign) == (404, "recording_unknown")
+    assert own.status_code == httpx.codes.NO_CONTENT
+
+
 async def test_a_storage_that_is_away_is_said(
     recording: Settings, keys: Keys, redis: Redis
 ) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -184,6 +185,23 @@ def test_recognition_comes_after_the_voices(hearing: Hearing) -> None:
     assert len(threads) > 1
     own = os.getpriority(os.PRIO_PROCESS, 0)
     assert {os.getpriority(os.PRIO_PROCESS, each) for each in threads} == {min(own + NICENESS, 19)}
+
+
+def test_recognition_comes_after_voices_that_are_nice_themselves() -> None:
+    """In a container or a service with a niceness of its own it adds to that: less is refused."""
+
+    def start_nicely() -> int:
+        os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + 3)  # this thread
+        process, connection = whisper._start("none")  # pyright: ignore[reportPrivateUsage]
+        with connection:
+            nice = os.getpriority(os.PRIO_PROCESS, process.pid)
+        process.kill()
+        process.wait()
+        return nice
+
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(start_nicely).result() == min(own + 3 + NICENESS, 19)
 
 
 def test_a_process_that_died_is_replaced(hearing: Hearing) -> None:

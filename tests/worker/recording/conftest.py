@@ -1,9 +1,11 @@
-"""A real S3-compatible server, and both places that recordings can be stored in."""
+"""An S3-compatible server that checks signatures, and the two places for recordings."""
 
+import json
 import sys
 from collections.abc import Generator
 from pathlib import Path
 
+import boto3
 import httpx
 import pytest
 
@@ -12,7 +14,8 @@ from protocol.config.settings import Settings
 from tests.conftest import SettingsFor
 
 BUCKET = "calls"
-KEY = {"record_s3_access_key": "testing", "record_s3_secret_key": "testing"}
+RIGHTS = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+REQUESTS_THAT_SET_UP = 4  # of `bucket`; moto checks the signature of every later one
 
 
 @pytest.fixture(scope="session")
@@ -43,12 +46,21 @@ def stored(request: pytest.FixtureRequest, settings_for: SettingsFor, tmp_path: 
 
 @pytest.fixture
 def bucket(s3_url: str, settings_for: SettingsFor, tmp_path: Path) -> Settings:
-    """Return settings for an empty bucket."""
-    httpx.post(f"{s3_url}/moto-api/reset", trust_env=False)
-    httpx.put(f"{s3_url}/{BUCKET}", trust_env=False).raise_for_status()
+    """Return settings for an empty bucket, with the only key that may use it."""
+    for reset, content in ("reset", ""), ("reset-auth", str(REQUESTS_THAT_SET_UP)):
+        url = f"{s3_url}/moto-api/{reset}"
+        httpx.post(url, content=content, trust_env=False).raise_for_status()
+    unknown = boto3.Session("any", "any", region_name="us-east-1")
+    iam = unknown.client("iam", endpoint_url=s3_url)
+    iam.create_user(UserName="worker")
+    key = iam.create_access_key(UserName="worker")["AccessKey"]
+    rights = json.dumps({"Version": "2012-10-17", "Statement": [RIGHTS]})
+    iam.put_user_policy(UserName="worker", PolicyName="bucket", PolicyDocument=rights)
+    unknown.client("s3", endpoint_url=s3_url).create_bucket(Bucket=BUCKET)
     return settings_for(
         record_s3_bucket=BUCKET,
         record_s3_endpoint=s3_url,
+        record_s3_access_key=key["AccessKeyId"],
+        record_s3_secret_key=key["SecretAccessKey"],
         record_dir=tmp_path / "waiting",
-        **KEY,
     )

@@ -4,7 +4,9 @@ import time
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from protocol.config.secret import reveal
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.recordings.names import PartName, new_part, owner_folder, read_key
@@ -39,6 +41,12 @@ def record(settings: Settings, name: PartName = PART) -> Recordings:
     return recordings
 
 
+def files_of(settings: Settings) -> list[Path]:
+    """Return the files in the folder of recordings."""
+    assert settings.record_dir is not None
+    return [each for each in settings.record_dir.rglob("*") if each.is_file()]
+
+
 def test_names_can_be_read_again() -> None:
     """A key tells session, part and kind; a file that is not ours has no such name."""
     assert read_key(PART.key("ogg")) == (PART, "ogg")
@@ -59,7 +67,7 @@ async def test_a_recording_is_its_owners(stored: Settings, tmp_path: Path) -> No
     assert part.sizes == {"ogg": 5, "json": 5, "vtt": 5}
     chunks = await storage.read(PART.key("ogg"))
     assert chunks is not None and b"".join([each async for each in chunks]) == b"sound"
-    await storage.delete([part])
+    await storage.delete(OWNER, "5e55")
     assert [each.name for each in await storage.of(OWNER)] == [LATER]
     assert [each.name for each in await storage.of("key:shop")] == [FOREIGN]
     assert await storage.read(PART.key("ogg")) is None
@@ -82,8 +90,7 @@ async def test_a_part_goes_into_the_bucket(bucket: Settings) -> None:
     record(bucket)
     [part] = await open_storage(bucket).of(OWNER)
     assert (part.name, set(part.sizes)) == (PART, {"ogg", "json", "vtt"})
-    assert bucket.record_dir is not None
-    assert not [each for each in bucket.record_dir.rglob("*") if each.is_file()]
+    assert files_of(bucket) == []
 
 
 async def test_what_could_not_be_uploaded_is_uploaded_later(bucket: Settings) -> None:
@@ -92,6 +99,32 @@ async def test_what_could_not_be_uploaded_is_uploaded_later(bucket: Settings) ->
     assert await open_storage(bucket).of(OWNER) == []
     Recordings(bucket).sweep()
     assert [each.name for each in await open_storage(bucket).of(OWNER)] == [PART]
+
+
+async def test_what_was_deleted_is_not_uploaded_later(bucket: Settings) -> None:
+    """A deletion reaches a part that waits in the folder, none that the session records later."""
+    waiting = bucket.model_copy(update={"record_s3_bucket": ""})  # as while the storage is away
+    begun_s = time.time()
+    deleted, later = (new_part(OWNER, "5e58", i, begun_s + (i - 1) * 60.0) for i in (0, 2))
+    for part in (deleted, later):
+        record(waiting, part)
+    storage = open_storage(bucket)
+    await storage.delete(OWNER, "5e58")
+    Recordings(bucket).sweep()
+    assert [each.name for each in await storage.of(OWNER)] == [later]
+    assert files_of(bucket) == []
+
+
+async def test_what_waits_expires_too(bucket: Settings) -> None:
+    """After RECORD_DAYS a part that could not be uploaded goes, and so does a deletion's mark."""
+    record(bucket.model_copy(update={"record_s3_bucket": ""}))
+    storage = open_storage(bucket)
+    await storage.delete(OWNER, LATER.session)
+    assert await storage.read(LATER.mark) is not None
+    at_s = time.time() + 30.1 * DAY_S
+    Recordings(bucket, clock=lambda: at_s).sweep()
+    assert (await storage.of(OWNER), files_of(bucket)) == ([], [])
+    assert await storage.read(LATER.mark) is None
 
 
 async def test_a_part_is_uploaded_as_it_grows(bucket: Settings, tmp_path: Path) -> None:
@@ -133,3 +166,26 @@ def test_a_storage_that_does_not_answer_is_said(settings_for: SettingsFor, tmp_p
     )
     with pytest.raises(StorageAway):
         away.upload(PART.key("ogg"), tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("record_s3_access_key", "unknown"),
+        ("record_s3_secret_key", "wrong"),
+        ("record_s3_bucket", "nowhere"),
+        ("record_s3_endpoint", "http://127.0.0.1:9"),
+    ],
+)
+async def test_a_wrong_setting_is_named(bucket: Settings, setting: str, value: str) -> None:
+    """Where the storage refuses, the reason begins with the setting to change; the secret stays."""
+    given = SecretStr(value) if setting == "record_s3_secret_key" else value
+    storage = open_storage(bucket.model_copy(update={setting: given}))
+    for ask in (
+        lambda: storage.of(OWNER),
+        lambda: storage.read(PART.key("ogg")),
+        lambda: storage.delete(OWNER, "5e55"),
+    ):
+        with pytest.raises(StorageAway, match=f"^{setting.upper()}: ") as raised:
+            await ask()
+        assert reveal(bucket, "record_s3_secret_key", "a test") not in str(raised.value)

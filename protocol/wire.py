@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 # LiveKit's own (livekit-agents 1.8.9 types.py).
 TRANSCRIPTION_TOPIC = "lk.transcription"
 CHAT_TOPIC = "lk.chat"
+EARLY_SOUND_TOPIC = "lk.agent.pre-connect-audio-buffer"
 ATTR_SEGMENT_ID = "lk.segment_id"
 ATTR_SEGMENT_FINAL = "lk.transcription_final"
 ATTR_TRACK_ID = "lk.transcribed_track_id"

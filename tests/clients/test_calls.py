@@ -8,6 +8,8 @@ from playwright.async_api import Browser
 from harness.stack import Stack
 from tests.clients.call import Call, open_call
 
+EARLY_SOUND_HEARD = '"early_sound_heard"'
+
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("idle")]
 
 
@@ -66,12 +68,16 @@ async def test_nothing_fails(call: Call) -> None:
     assert call.complaints == []
 
 
-async def test_speech_before_the_agent_came_does_no_harm(
+async def test_speech_before_the_agent_came_is_heard(
     browser: Browser, stack: Stack, frontend: str
 ) -> None:
-    """The agent ignores the sound that was recorded while the client connected."""
+    """The persona hears the sound that was recorded while the client connected, then the rest."""
+    log = stack.folder / "worker.log"
+    heard_before = log.read_text().count(EARLY_SOUND_HEARD)
     async with open_call(browser, stack, frontend, preConnect="yes") as call:
         await call.start()
         await call.logs("preconnect buffer sent successfully")
         await call.is_answered()
         await call.hears(voices=1)
+
+    assert log.read_text().count(EARLY_SOUND_HEARD) == heard_before + 1

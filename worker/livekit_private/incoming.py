@@ -1,4 +1,4 @@
-"""Decides which messages of participants are read. Only typed lines are; sound takes another way.
+"""Decides which messages of participants are read: typed lines, and sound that was recorded early.
 
 `MessageFilter.accepts` runs on LiveKit's own thread, before any event loop wakes up: discarding a
 message must cost next to nothing, however many there are.
@@ -18,6 +18,7 @@ from prometheus_client import Counter
 
 from protocol import wire
 from worker.allowance import Allowance
+from worker.livekit_private.early_streams import EarlyStreams
 
 LINES_AT_ONCE, LINES_PER_S = 10, 2  # typed by one person
 OPEN_PER_PERSON = 4  # lines that have not ended yet
@@ -59,11 +60,25 @@ def accepts_no_messages(event: Any) -> bool:
     return not _is_call(event) and not _discard(event)
 
 
+def accepting_early_sound(early: EarlyStreams) -> Callable[[Any], bool]:
+    """Return a filter that accepts as `accepts_no_messages`, after it looked for early sound."""
+
+    def accepts(event: Any) -> bool:
+        if not _is_call(event):
+            early.take(event)
+        return accepts_no_messages(event)
+
+    return accepts
+
+
 class MessageFilter:
     """Filters the messages of one room. All but `accepts` is called on the room's loop."""
 
     def __init__(
-        self, on_line: Callable[[str, int], None], on_flood: Callable[[str], None]
+        self,
+        on_line: Callable[[str, int], None],
+        on_flood: Callable[[str], None],
+        early: EarlyStreams,
     ) -> None:
         """`on_line(identity, handle)`: a line began; `read_text` reads it, `line_ended` ends it.
 
@@ -73,6 +88,7 @@ class MessageFilter:
         self._context = contextvars.copy_context()  # the job's; LiveKit's thread has none
         self._on_line = on_line
         self._on_flood = on_flood
+        self._early = early
         self._calls = Allowance(CALLS_AT_ONCE, CALLS_PER_S)
         self._senders: dict[str, _Sender] = {}
         self._lock = threading.Lock()
@@ -85,6 +101,8 @@ class MessageFilter:
             kind = event.WhichOneof("message")
             if kind not in _NATIVE_HANDLES:
                 return True
+            if self._early.take(event):
+                return False
             message = getattr(event, kind)
             if kind == "text_stream_opened" and self._begins_line(message):
                 self._call(self._on_line, message.participant_identity, message.reader.handle.id)

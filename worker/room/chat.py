@@ -16,6 +16,7 @@ from prometheus_client import Counter
 from protocol import wire
 from protocol.events import TranscriptEvent
 from worker.allowance import Allowance
+from worker.livekit_private.early_streams import EarlyStreams
 from worker.livekit_private.incoming import MessageFilter, read_text
 from worker.livekit_private.native_events import native_events
 from worker.room.background_tasks import BackgroundTasks
@@ -54,14 +55,18 @@ class Chat:
         room: rtc.Room,
         on_line: Callable[[str, str], None],
         remove: Callable[[str], Coroutine[None, None, None]],
+        early: EarlyStreams,
     ) -> None:
-        """`on_line(identity, text)` gets each line; `remove(identity)` removes a participant."""
+        """`on_line(identity, text)` gets each line; `remove(identity)` removes a participant.
+
+        `early` gets the sound that participants send as messages.
+        """
         self._room = room
         self._on_line = on_line
         self._remove = remove
         self._answers: dict[str, Allowance] = {}  # by identity
         self._tasks = BackgroundTasks("chat", room.name)
-        self._filter = MessageFilter(self._on_line_begun, self._on_flood)
+        self._filter = MessageFilter(self._on_line_begun, self._on_flood, early)
         room.on("participant_disconnected", self._on_left)
         native_events().add_room(room, self._filter.accepts)
 

@@ -33,6 +33,7 @@ from worker.room.personas import RoomPersonas
 from worker.room.recorder import Recorder
 from worker.sound.activity import PeopleSpeech
 from worker.sound.audience import is_person
+from worker.sound.early_speech import EarlySpeech
 from worker.sound.ears import Ears
 
 log = structlog.get_logger(__name__)
@@ -59,6 +60,7 @@ class Host:
         self._recorder: Recorder | None = None
         self._joined = asyncio.Event()
         self._chat: Chat | None = None
+        self._early = EarlySpeech(self._room)
         self._tasks = BackgroundTasks("host", spec.room)
         self._hosting = Hosting(
             spec.room,
@@ -79,7 +81,9 @@ class Host:
             await self._ctx.connect(  # a connection for each direction: docs/decisions.md
                 auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE, single_peer_connection=False
             )
-            self._chat = Chat(self._room, self._on_typed_line, self._remove_participant)
+            self._chat = Chat(
+                self._room, self._on_typed_line, self._remove_participant, self._early.streams
+            )
             await self._serve()
         except Exception:
             log.exception("host_failed")
@@ -109,14 +113,22 @@ class Host:
         room.on("participant_disconnected", lambda person: self._on_presence(person, "left"))
         room.on("disconnected", lambda _: self._leave("the room ended"))
         on_slot_taken = partial(context.admission.took, self._ctx.job.id)
-        personas = RoomPersonas(room, self._spec, context, self._emit, on_slot_taken, self._backup)
+        personas = RoomPersonas(
+            room,
+            self._spec,
+            context,
+            self._emit,
+            on_slot_taken,
+            self._backup,
+            self._early.streams,
+        )
         if context.minds is not None and self._chat is not None:
             self._mind = MindConnection(
                 context.minds, self._spec, room, personas, self._emit, self._chat.cannot_read
             )
         if self._spec.record:
             self._recorder = Recorder(room, self._spec, context.recordings, self._emit)
-        ears = Ears(room)
+        ears = Ears(room, early=self._early)
         words = PeopleWords(
             room,
             context.recogniser if self._spec.transcribe else None,
@@ -136,6 +148,7 @@ class Host:
             context.admission.claim(self._ctx.job.id)
             context.changed()
             self._personas = personas
+            self._early.personas_listen()
             self._joined.set()
             self._update_empty_timer()
             log.info("host_live", personas=len(personas.present))

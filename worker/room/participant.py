@@ -1,7 +1,9 @@
 """The worker's participants in a room: the connection, and a persona's identity and attributes."""
 
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from livekit import api, rtc
 
@@ -32,18 +34,29 @@ def attributes_of(persona: PersonaSpec, spec: RoomSpec, model: str) -> dict[str,
     }
 
 
-async def connect(persona: PersonaSpec, spec: RoomSpec, model: str, settings: Settings) -> rtc.Room:
+async def connect(
+    persona: PersonaSpec,
+    spec: RoomSpec,
+    model: str,
+    settings: Settings,
+    accepts: Callable[[Any], bool],
+) -> rtc.Room:
     """Connect a persona, which only publishes, to its room. Never cancel this (`join`)."""
-    return await join(_token(persona, spec, model, settings), settings)
+    return await join(_token(persona, spec, model, settings), settings, accepts)
 
 
-async def join(token: str, settings: Settings) -> rtc.Room:
-    """Connect to a token's room. Never cancel this: it ends the process (python-sdks#785)."""
+async def join(
+    token: str, settings: Settings, accepts: Callable[[Any], bool] = accepts_no_messages
+) -> rtc.Room:
+    """Connect to a token's room. Never cancel this: it ends the process (python-sdks#785).
+
+    `accepts` gets the room's events on LiveKit's thread; those that it accepts reach the room.
+    """
     room = rtc.Room()
     # A connection for each direction: with one for both LiveKit grows slow (docs/decisions.md).
     options = rtc.RoomOptions(auto_subscribe=False, single_peer_connection=False)
     await room.connect(settings.livekit_url, token, options)
-    native_events().add_room(room, accepts_no_messages)
+    native_events().add_room(room, accepts)
     return room
 
 

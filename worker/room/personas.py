@@ -21,6 +21,8 @@ from worker.backup.backup import RoomBackup
 from worker.context import WorkerContext
 from worker.engine.arrays import Pcm
 from worker.engine.slots import Full
+from worker.livekit_private.early_streams import EarlyStreams
+from worker.livekit_private.incoming import accepting_early_sound
 from worker.retries import Retries
 from worker.room.floor import Floor, FloorRules
 from worker.room.lines import Line
@@ -42,10 +44,12 @@ class RoomPersonas:
         emit: Callable[[Event], None],
         on_slot_taken: Callable[[], None],
         backup: RoomBackup,
+        early: EarlyStreams,
     ) -> None:
         """`job_room` is the job's connection: the first persona's, and the one that hears people.
 
-        `on_slot_taken` is called for each slot that a persona takes from the engine.
+        `on_slot_taken` is called for each slot that a persona takes from the engine. `early` gets
+        sound that a client sends to another persona's connection.
         """
         self._job_room = job_room
         self._spec = spec
@@ -53,6 +57,7 @@ class RoomPersonas:
         self._emit = emit
         self._on_slot_taken = on_slot_taken
         self._backup = backup
+        self._accepts = accepting_early_sound(early)
         self._first_id = spec.personas[0].id  # joined with the job's connection
         self._present: dict[str, RoomPersona] = {}  # by the persona's id
         self._floor = Floor(FloorRules.of(context.settings))
@@ -204,7 +209,7 @@ class RoomPersonas:
         engine, settings = self._context.engine, self._context.settings
         room = self._job_room
         if spec.id != self._first_id:
-            room = await connect(spec, self._spec, engine.model.name, settings)
+            room = await connect(spec, self._spec, engine.model.name, settings, self._accepts)
         persona = RoomPersona(
             spec,
             room,

@@ -16,10 +16,11 @@ from worker.engine.arrays import Pcm
 from worker.grid import until_opening
 from worker.livekit_private.track_stream import TrackStream
 from worker.sound.audience import is_heard, is_person, tracks_to_hear
+from worker.sound.early_sound import TRACK_SAMPLES
+from worker.sound.early_speech import EarlySpeech
 from worker.sound.resample import Resampler
 from worker.sound.ring import Ring
 
-TRACK_SAMPLES = 3840  # of a track's frame, at 48 kHz
 # The native library delivers a stream's frames at the phase at which it was opened. Opening it so
 # that they come some 16 ms before each tick (measured: 6 more than asked) leaves room for jitter.
 OPENING_LEAD_S = 0.010
@@ -49,10 +50,15 @@ class Ears:
         self,
         room: rtc.Room,
         hears: Callable[[rtc.RemoteParticipant, rtc.Room], bool] = is_heard,
+        early: EarlySpeech | None = None,
     ) -> None:
-        """`hears` tells which participants are heard; those that the personas hear by default."""
+        """`hears` tells which participants are heard; those that the personas hear by default.
+
+        `early` adds what people said before; without it they are heard from their subscription on.
+        """
         self._room = room
         self._hears = hears
+        self._early = early
         self._rings: dict[str, Ring] = {}  # by the track's SID, as `_readers`
         self._readers: dict[str, asyncio.Task[None]] = {}
         self._microphones: dict[str, Microphone] = {}  # people's, by the track's SID
@@ -73,6 +79,8 @@ class Ears:
         self.spoken = {}
         for sid, ring in self._rings.items():
             frame = ring.take()
+            if self._early is not None:
+                frame = self._early.next_frame(sid, frame)
             if frame is not None:
                 total += frame
                 if (microphone := self._microphones.get(sid)) is not None:
@@ -125,6 +133,8 @@ class Ears:
         if is_person(participant) and publication.source != SCREEN:
             microphone = Microphone(participant.identity, publication.sid)
             self._microphones[publication.sid] = microphone
+            if self._early is not None:
+                self._early.expect(participant.identity, publication)
         self._readers[publication.sid] = asyncio.create_task(
             self._read(publication.sid, track), name=f"ear {publication.sid}"
         )
@@ -135,6 +145,8 @@ class Ears:
     def _stop(self, sid: str) -> None:
         self._rings.pop(sid, None)
         self._microphones.pop(sid, None)
+        if self._early is not None:
+            self._early.stop(sid)
         reader = self._readers.pop(sid, None)
         if reader is not None:
             reader.cancel()

@@ -9,6 +9,7 @@ from livekit.rtc._utils import Queue
 
 from protocol import wire
 from worker.allowance import Allowance
+from worker.livekit_private.early_streams import EarlyStreams
 from worker.livekit_private.incoming import (
     DISCARDED_AT_ONCE,
     LINES_AT_ONCE,
@@ -123,7 +124,12 @@ class TestIncoming:
         """One room's, and whose lines were begun and who flooded."""
         begun: list[str] = []
         flooded: list[str] = []
-        return MessageFilter(lambda who, _: begun.append(who), flooded.append), begun, flooded
+        early = EarlyStreams(lambda *_: None, lambda _: None, lambda *_: None)
+        return (
+            MessageFilter(lambda who, _: begun.append(who), flooded.append, early),
+            begun,
+            flooded,
+        )
 
     async def test_a_person_has_a_few_open_lines(self) -> None:
         """One person's lines that do not end take no place from another's."""

@@ -12,7 +12,7 @@ export class Microphone {
     return this.held;
   }
 
-  /** Throws `MicrophoneFailed`. */
+  /** Open it, and keep what is said until the personas hear it. Throws `MicrophoneFailed`. */
   async open(wish: SoundWish): Promise<LocalAudioTrack> {
     const muted = this.held?.isMuted ?? false; // who closed it opens it, and no lost connection
     this.stop();
@@ -21,6 +21,7 @@ export class Microphone {
       throw new MicrophoneFailed(reason);
     });
     if (muted) await track.mute();
+    track.startPreConnectBuffer(); // sent by `publishTrack`, as `publishDefaults.preConnectBuffer` is
     this.held = track;
     return track;
   }
@@ -37,6 +38,7 @@ export class Microphone {
   }
 
   stop(): void {
+    this.held?.stopPreConnectBuffer();
     this.held?.stop();
     this.held = null;
   }

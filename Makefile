@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell command -v $(name) 2>/dev/null)))
 VENV := .venv
 BIN := $(VENV)/bin
-UV := $(BIN)/uv pip
+UV := UV_SYSTEM_CERTS=true $(BIN)/uv pip
 # Most tests wait for servers, so two share two cores; those marked `alone` run by themselves.
 TOGETHER := -n 2 --dist loadfile --no-loadscope-reorder -m "not alone"
 # Some tests hold calls in real time, and the machine may pause: one that failed runs twice more. The
@@ -20,11 +20,11 @@ PAGE := web/dist/.built
 SETUP_LOG := var/setup.log
 PAGE_SOURCES := $(filter-out %/.built,$(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' 2>/dev/null))
 
-# Say a step in one line; what its command says goes into a file, whose end is shown if it fails.
+# Say a step in one line; what its command says goes into a file, and is shown from there if it fails.
 define quietly
 	@mkdir -p $(dir $(SETUP_LOG)) && echo "==> $(1)" | tee -a $(SETUP_LOG)
 	@{ $(2); } >> $(SETUP_LOG) 2>&1 || \
-		{ tail -n 20 $(SETUP_LOG); echo "==> this step failed; all that it said is in $(SETUP_LOG)"; exit 1; }
+		{ awk '/^==> /{said="";next}{said=said $$0 "\n"}END{printf "%s",said}' $(SETUP_LOG) | tail -n 20; echo "==> this step failed; all that it said is in $(SETUP_LOG)"; exit 1; }
 endef
 
 # Install a locked list. After an interruption a marker remains, and the next call starts over.

@@ -72,6 +72,7 @@ def look(case: Case) -> Iterator[Finding]:
         yield docker.disk(seen.to_fetch_bytes)
     else:
         yield machine.compiler(on_gpu=card is not None)
+        yield from machine.packages(PROJECT)
         yield machine.disk(seen.folder or settings.cache_dir, seen.to_fetch_bytes)
         yield from _programs(plan)
     yield from network.ports(plan.ports)

@@ -6,11 +6,12 @@ import subprocess
 from pathlib import Path
 
 from deploy.compose import CPU_FILE, FILE
-from deploy.doctor.finding import Finding, fail, ok, warn
+from deploy.doctor.finding import Finding, State, fail, ok, warn
 from deploy.doctor.machine import space
 
 WITHIN_S = 20.0
 ON_CPU = f"COMPOSE_FILE={FILE}:{CPU_FILE} in .env"
+IMAGE = "moshi-rooms-worker"  # the last that `docker compose build` makes
 HOOK = "nvidia-container-runtime-hook"  # gives containers a GPU if no runtime is registered
 ROOT = Path("/var/lib/docker")
 IMAGES_BYTES = 30 << 30  # torch with CUDA three times: in uv's cache, a build stage and the image
@@ -21,7 +22,11 @@ def disk(to_fetch_bytes: int) -> Finding:
     root = _data_root()
     there = next(each for each in (root, *root.parents) if each.is_dir())
     advice = "free space there (docker system df), or move docker's data-root"
-    return space(there, root, IMAGES_BYTES + to_fetch_bytes, advice)
+    found = space(there, root, IMAGES_BYTES + to_fetch_bytes, advice)
+    if found.state is State.FAIL and _asked("image", "inspect", IMAGE) is not None:
+        built = f"{found.found} where an update brings other packages; the images are built"
+        return warn(found.code, built, advice)
+    return found
 
 
 def docker(*, on_gpu: bool = True) -> list[Finding]:
@@ -68,8 +73,11 @@ def _no_gpu() -> Finding:
 
 
 def _asked(*arguments: str) -> str | None:
-    """Return docker's output, or `None` if it fails."""
-    done = subprocess.run(
-        ["docker", *arguments], capture_output=True, text=True, timeout=WITHIN_S, check=False
-    )
+    """Return docker's output, or `None` if it fails or is not there."""
+    try:
+        done = subprocess.run(
+            ["docker", *arguments], capture_output=True, text=True, timeout=WITHIN_S, check=False
+        )
+    except FileNotFoundError:
+        return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -6,12 +6,15 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from deploy.doctor.finding import Finding, fail, ok, warn
 
 PYTHONS = ((3, 11), (3, 12))
 SPARE_BYTES = 1 << 30  # logs, programs, the page
+PACKAGES_BYTES = 12 << 30  # torch with CUDA: 8 GiB installed, as much again while it is unpacked
 COMPILERS = ("gcc", "clang", "cc")
 # What triton builds at run time needs Python's own headers, which some systems pack separately.
 PROGRAM = "#include <Python.h>\nint main(void) { return 0; }\n"
@@ -49,6 +52,13 @@ def disk(folder: Path, to_fetch_bytes: int) -> Finding:
     if (complaint := _unwritable(folder, there)) is not None:
         return fail("disk.unwritable", f"{folder}: {complaint}", advice)
     return space(there, folder, to_fetch_bytes + SPARE_BYTES, f"free space there; {advice}")
+
+
+def packages(project: Path) -> Iterator[Finding]:
+    """Check the space for what `make run` installs, if it has not been installed yet."""
+    if find_spec("torch") is None:
+        folder = project / ".venv"
+        yield space(project, folder, PACKAGES_BYTES, "free space there, or clone to another disk")
 
 
 def space(there: Path, folder: Path, need: int, advice: str) -> Finding:

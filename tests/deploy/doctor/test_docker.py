@@ -94,6 +94,14 @@ def test_room_for_images(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_room_for_images_that_are_built(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start needs no more of it: only an update may."""
+    monkeypatch.setattr(docker, "IMAGES_BYTES", 1 << 60)
+    program(path, f"[ $1 = info ] && echo {path} || [ $1$2$3 = imageinspect{docker.IMAGE} ]")
+
+    assert told([docker.disk(0)]) == [("disk.small", State.WARN)]
+
+
 def test_room_is_looked_for_where_the_engine_keeps_its_data(path: Path, tmp_path: Path) -> None:
     """The folder that `docker info` names."""
     program(path, f"echo {tmp_path}/data")

@@ -78,6 +78,15 @@ def test_a_disk_with_room(tmp_path: Path) -> None:
     assert told(machine.disk(tmp_path / "not" / "yet", 0)) == ("disk.ok", State.OK)
 
 
+def test_room_for_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looked for until `make run` has installed them."""
+    assert list(machine.packages(tmp_path)) == []
+
+    monkeypatch.setattr(machine, "find_spec", lambda _name: None)
+    monkeypatch.setattr(machine, "PACKAGES_BYTES", EVERYTHING)
+    assert list(map(told, machine.packages(tmp_path))) == [("disk.small", State.FAIL)]
+
+
 def test_a_disk_that_is_too_small(tmp_path: Path) -> None:
     """The finding names the free and the needed space."""
     finding = machine.disk(tmp_path, EVERYTHING)

@@ -8,12 +8,15 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell command -v $(name) 2>/dev/null)))
 VENV := .venv
 BIN := $(VENV)/bin
-UV := UV_SYSTEM_CERTS=true $(BIN)/uv pip
+UV := $(BIN)/uv pip
 # Most tests wait for servers, so two share two cores; those marked `alone` run by themselves.
 TOGETHER := -n 2 --dist loadfile --no-loadscope-reorder -m "not alone"
 # Some tests hold calls in real time, and the machine may pause: one that failed runs twice more. The
 # summary lists them; more than 20 without such a pause (tests/conftest.py) fail the run.
 PYTEST := $(BIN)/python -m pytest --reruns 2 -rfER --durations 15
+# As pip and Go, uv and Node.js trust the machine's certificates: a company's authority is one of them.
+export UV_SYSTEM_CERTS ?= true
+export NODE_USE_SYSTEM_CA ?= 1
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 PAGE := web/dist/.built

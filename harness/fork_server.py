@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from multiprocessing import forkserver
 from pathlib import Path
 
 from deploy.launch.die_with_parent import tie_to
@@ -22,9 +21,8 @@ FORKED: set[str] = set()  # the packages that start as forks; each `__main__` ha
 
 
 def fork_from_now_on() -> None:
-    """Start the product's processes as forks. Their server begins to import at once."""
+    """Start the product's processes as forks. The server starts with the first of them."""
     CONTEXT.set_forkserver_preload(PRELOADED)
-    forkserver.ensure_running()
     FORKED.update(("worker", "token_service", "tests.worker.scripted"))
 
 

@@ -20,7 +20,8 @@ from deploy.lan.local_network import EVERYWHERE, Lan
 from deploy.launch.ports import Port, is_free
 from protocol.config.addresses import netloc, without_password
 from protocol.config.env_file import ENCODING
-from protocol.config.settings import PROJECT, PortNumber, Settings, load_settings
+from protocol.config.setting_types import PortNumber
+from protocol.config.settings import PROJECT, Settings, load_settings
 from protocol.errors import InvalidInput, explain
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")

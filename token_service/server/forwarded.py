@@ -8,7 +8,8 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from protocol.config.settings import ROOT_PATH, ROOT_PATH_LIMIT, Settings
+from protocol.config.setting_types import ROOT_PATH, ROOT_PATH_LIMIT
+from protocol.config.settings import Settings
 
 PREFIX = "X-Forwarded-Prefix"
 

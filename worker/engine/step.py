@@ -108,18 +108,7 @@ class MoshiStep:
             if self._cuda:  # the largest first: the others fit into its memory
                 for size in reversed(self._sizes):
                     self.graphs[size].capture(self.graphs[capacity])
-        context, highest = lm.context or 0, max(lm.text_card, lm.card)
-        no_words = (lm.text_padding_token_id, lm.end_of_text_padding_id)
-        self.renewal = Renewal(
-            self.memory,
-            self.background,
-            partial(Prefill, self.weights),
-            History(capacity, history_frames(context, rules), streams, highest),
-            Responsiveness(capacity, no_words),
-            context,
-            rules,
-            lambda slot: self.forcing.resumed(slot),
-        )
+        self.renewal = self._make_renewal(lm, rules)
         self.forcing = Forcing(
             self.memory,
             self.background,
@@ -129,6 +118,20 @@ class MoshiStep:
             self._first.draw,
             self.renewal.begin,
             self.renewal.resume,
+        )
+
+    def _make_renewal(self, lm: LMModel, rules: RenewalRules) -> Renewal:
+        context, highest = lm.context or 0, max(lm.text_card, lm.card)
+        no_words = (lm.text_padding_token_id, lm.end_of_text_padding_id)
+        return Renewal(
+            self.memory,
+            self.background,
+            partial(Prefill, self.weights),
+            History(self.capacity, history_frames(context, rules), 1 + lm.n_q, highest),
+            Responsiveness(self.capacity, no_words),
+            context,
+            rules,
+            lambda slot: self.forcing.resumed(slot),
         )
 
     def warm(self, personas: Iterable[Persona]) -> Iterator[str]:

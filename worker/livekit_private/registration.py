@@ -6,11 +6,13 @@ asks no other (livekit-server 1.13.5 pkg/service/agentservice.go JobRequest).
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any, cast
 
 import aiohttp
 from livekit.agents import AgentServer, JobExecutorType
+from livekit.agents.telemetry.loop_monitor import ENV_WARN_THRESHOLD_MS
 
 from protocol.config.livekit_trouble import REFUSED, ask_refusal, connection_failure
 from protocol.config.proxies import lead_native_library, proxy_url_for
@@ -39,6 +41,9 @@ class Registration(AgentServer):
             log_level=settings.log_level.upper(),
         )
         lead_native_library(settings.livekit_url)
+        # Its watch over each room's loop wakes two threads 50 times a second: 15 % of a core for 64
+        # rooms, and each time the engine may wait for the interpreter.
+        os.environ.setdefault(ENV_WARN_THRESHOLD_MS, "0")
         self._on_lost = on_lost
 
     async def _connection_task(self) -> None:

@@ -1,9 +1,8 @@
 """Finding a model's files, in folders and on a hub, and saying what to do where they are not."""
 
 import json
-import threading
 from collections.abc import Generator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 import torch
 from huggingface_hub import constants, file_download
 
+from harness.http_server import QuietHandler, serving
 from harness.servers import GivenSettings
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
@@ -36,7 +36,7 @@ def moshi(tmp_path: Path) -> Path:
     return folders.moshi_folder(tmp_path / "moshi", folders.random_lm())
 
 
-class Hub(BaseHTTPRequestHandler):
+class Hub(QuietHandler):
     """A hub's answer for a file: the released protocol's headers, a folder's bytes."""
 
     folder: Path
@@ -49,9 +49,6 @@ class Hub(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Give it."""
         self._answer(with_body=True)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
 
     def _answer(self, *, with_body: bool) -> None:
         path = self.folder / self.path.rsplit("/", 1)[1]
@@ -75,10 +72,8 @@ class HubOfATest:
 
     def __init__(self, folder: Path) -> None:
         self._handler = type("Handler", (Hub,), {"folder": folder, "refusal": None})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
+        self._running = ExitStack()
+        self.url = f"http://127.0.0.1:{self._running.enter_context(serving(self._handler))}"
 
     def refuse(self, status: int, code: str = "") -> None:
         """Answer every request like this from now on."""
@@ -86,9 +81,7 @@ class HubOfATest:
 
     def close(self) -> None:
         """Stop answering."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._running.close()
 
 
 @pytest.fixture

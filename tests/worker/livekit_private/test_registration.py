@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from livekit.agents import JobContext
+from livekit.agents.telemetry.loop_monitor import ENV_WARN_THRESHOLD_MS, LoopMonitorThresholds
 
 from harness.clock import set_ahead
 from harness.person import eventually
@@ -68,6 +69,22 @@ async def reason(settings: Settings) -> str:
 
     assert not told.registered
     return told.reasons[0]
+
+
+def test_no_thread_watches_the_loops_of_rooms(
+    settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """livekit-agents' watch over each room's loop is off, unless the operator turns it on."""
+    monkeypatch.delenv(ENV_WARN_THRESHOLD_MS, raising=False)
+    Registration(settings_for(), lambda _: None)
+    unasked = LoopMonitorThresholds.from_env()
+    monkeypatch.setenv(ENV_WARN_THRESHOLD_MS, "200")
+    Registration(settings_for(), lambda _: None)
+    asked = LoopMonitorThresholds.from_env()
+
+    assert unasked is None
+    assert asked is not None
+    assert asked.warn == 0.2
 
 
 async def test_livekit_on_this_machine_is_reached_past_every_proxy(

@@ -25,7 +25,7 @@ from worker.room.chat import ANSWERS_AT_ONCE, ANSWERS_PER_S
 
 pytestmark = pytest.mark.alone
 
-LOOK_S = 5.0
+LOOK_S = 2.5
 SILENT_MOST = 0.5  # 0.28 was seen beside two other test processes; the fault silenced 0.75
 FLOOD = 3_000
 TRACKS = 40  # more are too many for the client's own SDK

@@ -13,7 +13,7 @@ from tests.worker.room.test_people_words import read_of, says, written
 from tests.worker.rooms import all_free, asking_for, in_talk, room_events
 from token_service.http.token_request import fresh_name
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]  # the worker imports torch first
+pytestmark = pytest.mark.timeout(300)  # the worker imports torch first
 
 
 @pytest.fixture(scope="module")

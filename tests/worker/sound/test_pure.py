@@ -18,8 +18,6 @@ from worker.sound.activity import QUIET_FRAMES, TurnTimer, VoiceActivity
 from worker.sound.ring import RING_FRAMES, SETTLE_TICKS, Ring
 from worker.sound.voice import FADE_SAMPLES, SAMPLE_RATE_HZ, Voice, faded_in, faded_out
 
-pytestmark = pytest.mark.alone
-
 CHEF = Persona(name="chef", label="Chef")
 
 

@@ -13,8 +13,6 @@ from tests.worker.rooms import all_free, in_talk
 from worker.engine.arrays import Pcm
 from worker.sound.resample import HIGH_HZ, Resampler
 
-pytestmark = pytest.mark.alone
-
 LOW_HZ = 24_000
 FRAME_S = 0.08
 AMPLITUDE = 0.25
@@ -120,6 +118,7 @@ async def _say(source: rtc.AudioSource, frames: list[Pcm]) -> None:
     await source.wait_for_playout()
 
 
+@pytest.mark.alone
 async def test_the_echo_is_not_soft(roomy: Stack, measured: list[str]) -> None:
     """A tone of 10.5 kHz comes back from the room as loud as one of 1 kHz.
 

@@ -39,7 +39,10 @@ def _asked(url: str, host: str, keys: Keys | None) -> Finding:
     try:
         socket.getaddrinfo(host, None)
     except OSError as error:
-        advice = "set the domain's A record to this host's public address; LIVEKIT_PUBLIC_URL=…"
+        advice = (
+            "set its A record to this host's public address, or give another name: DOMAIN in .env "
+            "for docker compose, else LIVEKIT_PUBLIC_URL"
+        )
         found = f"{url}: {host} cannot be resolved: {error.strerror}"
         return fail("public_url.no_name", found, advice)
     try:

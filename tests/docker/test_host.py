@@ -1,7 +1,9 @@
 """docker compose on this machine, as an operator uses it: start, call, change a file, stop."""
 
+import asyncio
 import ssl
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -50,20 +52,41 @@ def test_the_token_services_image_is_small(host: Host) -> None:
     assert host.image_bytes("moshi-rooms-token-service") < TOKEN_SERVICE_BYTES
 
 
-async def test_a_call_over_https(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Token and signalling go through Caddy and lead to the echo of the worker's container."""
-    root = host.folder / "root.crt"
+@pytest.fixture
+async def https(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncGenerator[httpx.AsyncClient]:
+    """A caller that reaches the host by its domain alone, and trusts Caddy's own authority."""
+    root = tmp_path / "root.crt"
     host.compose("cp", "caddy:/data/caddy/pki/authorities/local/root.crt", str(root))
     monkeypatch.setenv("SSL_CERT_FILE", str(root))  # LiveKit's client reads it
     verify = ssl.create_default_context(cafile=str(root))
     headers = {"Authorization": f"Bearer {host.api_key}"}
-    async with httpx.AsyncClient(verify=verify, headers=headers, trust_env=False) as http:
-        token = (await http.post("https://localhost/token", json={})).json()
-    async with joined(token["server_url"], token["participant_token"]) as ann:
+    async with httpx.AsyncClient(
+        base_url="https://localhost", verify=verify, headers=headers, trust_env=False
+    ) as http:
+        yield http
+
+
+async def test_a_recorded_call_over_https(host: Host, https: httpx.AsyncClient) -> None:
+    """Caddy leads to the echo of the worker, whose recording the token service reads and deletes."""
+    asked = {"record": True, "record_consent": True}
+    session = (await https.post("/sessions", json=asked)).json()
+    async with joined(session["server_url"], session["participant_token"]) as ann:
         ann.tone_hz = 500.0
         await eventually(lambda: any(ann.rms(each.identity) > 0.2 for each in ann.personas), "echo")
+    await https.delete(f"/sessions/{session['id']}")
 
-    assert token["server_url"] == "wss://localhost"
+    recordings = f"/sessions/{session['id']}/recordings"
+    for _ in range(hosts.HEALTHY_WITHIN_S):  # its host has to leave first
+        if (gone := await https.delete(recordings)).status_code != httpx.codes.CONFLICT:
+            break
+        [part] = (await https.get(recordings)).json()
+        sound = await https.get(f"{recordings}/{part['part']}.ogg")
+        await asyncio.sleep(1)
+    assert session["server_url"] == "wss://localhost"
+    assert sound.content.startswith(b"OggS")
+    assert (gone.status_code, (await https.get(recordings)).json()) == (204, [])
     assert "Traceback" not in host.compose("logs", "--no-color")
 
 

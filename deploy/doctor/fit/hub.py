@@ -36,7 +36,7 @@ def repository(name: str, settings: Settings) -> Repository:
     except hub.RepositoryNotFoundError:
         advice = "check the name; a private repository needs HF_TOKEN"
         return Repository([fail("model.unknown", f"the hub has no repository {name}", advice)])
-    except (hub.HfHubHTTPError, OSError) as error:  # no connection is an OSError too
+    except OSError as error:  # no connection, or an answer that is one (HfHubHTTPError)
         advice = "connect to the network, or give a folder that holds the files"
         found = f"{name} is not in the cache, and the hub does not answer: {_first_line(error)}"
         return Repository([fail("model.hub_away", found, advice)])
@@ -70,5 +70,7 @@ def _cached(name: str, file: str) -> bool:
     return isinstance(huggingface_hub.try_to_load_from_cache(name, file), str)
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
+def _first_line(error: OSError) -> str:
+    """Return what the hub said; of a failed connection its kind, as its text is urllib3's own."""
+    said = str(error).splitlines() if isinstance(error, hub.HfHubHTTPError) else []
+    return next(iter(said), type(error).__name__)[:200]

@@ -12,6 +12,7 @@ from protocol.errors import InvalidInput
 from protocol.recordings.names import PartName, new_part, owner_folder, read_key
 from protocol.recordings.storage import StorageAway, open_storage
 from tests.conftest import SettingsFor
+from tests.token_service.auth.strangers import Keys, app
 from tests.worker.recording.test_part import until
 from worker.recording.mix import RoomFrame
 from worker.recording.recordings import Recordings
@@ -166,6 +167,30 @@ def test_a_storage_that_does_not_answer_is_said(settings_for: SettingsFor, tmp_p
     )
     with pytest.raises(StorageAway):
         away.upload(PART.key("ogg"), tmp_path / "file")
+
+
+async def test_the_api_reads_and_deletes_what_is_in_the_bucket(
+    bucket: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    """Over HTTP a bucket is what a folder is; with a wrong key callers learn that it is away."""
+    keys = Keys(tmp_path / "keys.toml")
+    owner = keys.add("shop")
+    keep(bucket, tmp_path, FOREIGN.key("ogg"))
+    at = f"/sessions/{FOREIGN.session}/recordings"
+    service = bucket.model_copy(
+        update={"auth_mode": ("api_keys",), "api_keys_file": keys.path, "redis_url": redis_url}
+    )
+    async with app(service) as http:
+        [listed] = (await http.get("/recordings", headers=owner)).json()
+        [file] = listed["files"]
+        sound = await http.get(f"{at}/{file}", headers=owner)
+        gone = await http.delete(at, headers=owner)
+        left = (await http.get(at, headers=owner)).json()
+    async with app(service.model_copy(update={"record_s3_access_key": "unknown"})) as http:
+        away = await http.get(at, headers=owner)
+    assert (listed["session"], sound.content) == (FOREIGN.session, b"sound")
+    assert (gone.status_code, left) == (204, [])
+    assert (away.status_code, away.json()["error"]) == (503, "recordings_away")
 
 
 @pytest.mark.parametrize(

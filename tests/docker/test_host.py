@@ -69,7 +69,7 @@ async def https(
 
 
 async def test_a_recorded_call_over_https(host: Host, https: httpx.AsyncClient) -> None:
-    """Caddy leads to the echo of the worker, whose recording the token service reads and deletes."""
+    """Caddy leads to the worker's echo, whose recording the token service reads and deletes."""
     asked = {"record": True, "record_consent": True}
     session = (await https.post("/sessions", json=asked)).json()
     async with joined(session["server_url"], session["participant_token"]) as ann:

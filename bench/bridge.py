@@ -199,7 +199,7 @@ def measure(kind: str, hosts: int, seconds: float) -> dict[str, float | int | st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--hosts", type=int, nargs="+", default=[16, 32, 64])
     parser.add_argument("--seconds", type=float, default=10.0)
     arguments = parser.parse_args()

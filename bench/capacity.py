@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import structlog
 import torch
 
@@ -67,7 +68,7 @@ class CountedStep(MoshiStep):
         self._renew_one(np.flatnonzero(exec_mask))
         return out
 
-    def _renew_one(self, running: np.ndarray) -> None:
+    def _renew_one(self, running: npt.NDArray[np.intp]) -> None:
         """Request the next renewal, of half a context, slot by slot."""
         turn, rest = divmod(len(self.rows), max(1, self.renewed_every // max(1, len(running))))
         if rest == 0 and len(running):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import httpx
 import numpy as np
+import numpy.typing as npt
 from livekit import rtc
 
 from protocol.config.settings import load_settings
@@ -40,7 +41,7 @@ class Ear:
     gap_ms: float = 0.0
 
 
-def chunk_of(index: int) -> np.ndarray:
+def chunk_of(index: int) -> npt.NDArray[np.int16]:
     """Return the 10 ms at `index`: a hum, and a burst every second."""
     t = (np.arange(CHUNK) + index * CHUNK) / RATE_HZ
     wave = HUM * np.sin(2 * np.pi * 300 * t)
@@ -132,7 +133,7 @@ async def measure(url: str, rooms: int, seconds: float) -> dict[str, float | int
 async def main() -> None:
     disable_native_log_capture()  # else the people take a core of their own
     settings = load_settings()
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rooms", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--url", default=f"http://127.0.0.1:{settings.port}")

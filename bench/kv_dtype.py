@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from moshi.models.lm import LMModel
 from torch import nn
@@ -31,6 +32,8 @@ from worker.engine.network.depformer import ALWAYS, FREE, ForcedTokens
 from worker.engine.network.language import Language, Weights
 from worker.engine.network.memory import Memory
 from worker.engine.network.sampler import SamplingState, Widths
+
+Figures = npt.NDArray[np.float32]  # [positions, B, 1 + dep_q]
 
 SESSIONS = 2
 ROUND_FRAMES, WORD_FRAMES = 18, 6  # words are given in so many frames of each round
@@ -79,7 +82,7 @@ class OneListener:
 
 
 @torch.inference_mode()
-def compare(lm: LMModel, frames: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def compare(lm: LMModel, frames: int) -> Iterator[tuple[Figures, Figures]]:
     """Give for every position whether greedy tokens are equal, and the KL, `[B, 1 + dep_q]`."""
     widths = Widths(text=min(25, lm.text_card), audio=min(250, lm.card))
     own = OneListener(Weights(lm, OWN_TYPE), widths)
@@ -110,7 +113,7 @@ def divergence(own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return (p.exp() * (p - q)).sum(-1)
 
 
-def spans(lm: LMModel, equal: np.ndarray, kl: np.ndarray) -> Iterator[KvRow]:
+def spans(lm: LMModel, equal: Figures, kl: Figures) -> Iterator[KvRow]:
     """Sum up quarters of the first turn around the ring, and halves of the second."""
     context = lm.context or 0
     marks = [0, context // 4, context // 2, context, context + context // 2, 2 * context]

@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from redis.asyncio import Redis
 
 from harness.language_model import Reply, Request, says, scripted_model
 from harness.person import eventually, person
+from harness.room_events import room_events
 from harness.servers import free_port
 from harness.stack import Stack, start_stack
 from protocol import wire
 from protocol.config.settings import PROJECT
-from protocol.events import EVENT_FIELD, StateEvent, TranscriptEvent, events_key, read_event
+from protocol.events import StateEvent, TranscriptEvent
 
 ANSWER = "Hello, how can I help you?"  # the pocket Moshi has learned it
 TURN_S = 8.0  # for the question, the answer and a pause
@@ -63,9 +63,7 @@ async def talk(stack: Stack, port: int, turns: int) -> list[tuple[float, float, 
             times.typed_s.append(time.time())
             await ann.room.local_participant.send_text("Are you there?", topic=wire.CHAT_TOPIC)
         await asyncio.sleep(TURN_S)
-        async with Redis.from_url(stack.redis_url) as redis:
-            entries = await redis.xrange(events_key(ann.room.name))
-    events = [read_event(fields[EVENT_FIELD.encode()]) for _, fields in entries]
+        events = await room_events(stack, ann.room.name)
     words_s = [e.at_s for e in events if isinstance(e, TranscriptEvent) and e.persona]
     sounds_s = [e.at_s for e in events if isinstance(e, StateEvent) and e.state == "speaking"]
     return [

@@ -15,6 +15,7 @@ import argparse
 import itertools
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -26,6 +27,7 @@ from bench.capacity import CountedStep, Trial
 from protocol.personas import Persona
 from worker.engine.arrays import Mask, Pcm
 from worker.engine.engine import Engine
+from worker.engine.model import Remembered
 from worker.engine.recognition.listeners import (
     HeardFrame,
     Listener,
@@ -71,9 +73,15 @@ class Rooms(Engine):
     people: dict[Occupant, SpeakingPerson]
     listens = False
 
-    def join(self, persona: Persona, deliver: Deliver, *lost: object) -> Occupant:
+    def join(
+        self,
+        persona: Persona,
+        deliver: Deliver,
+        lost: Callable[[], None] = lambda: None,
+        remembered: Remembered | None = None,
+    ) -> Occupant:
         """Take a slot, and a row for the person."""
-        occupant = super().join(persona, deliver)
+        occupant = super().join(persona, deliver, lost, remembered)
         if self.listens:
             person = self.people[occupant] = SpeakingPerson()
             assert self.model.recognition is not None

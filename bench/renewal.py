@@ -42,14 +42,14 @@ WHOLE_GAP_S = 60.0
 def time_pieces(work: BackgroundWork) -> dict[str, list[float]]:
     """Record from now on how long the pieces of each kind take."""
     pieces_s: dict[str, list[float]] = {}
-    measure = work._measure
+    measure = work._measure  # pyright: ignore[reportPrivateUsage]
 
     def timed(key: Hashable, kind: str) -> None:
         begun_s = time.perf_counter()
         measure(key, kind)
         pieces_s.setdefault(kind, []).append(time.perf_counter() - begun_s)
 
-    work._measure = timed
+    work._measure = timed  # pyright: ignore[reportPrivateUsage]
     return pieces_s
 
 

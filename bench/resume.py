@@ -63,7 +63,7 @@ def main() -> None:
     }
     for name, value in result.items():
         print(f"{name:22} {value}")
-    print(json.dumps({"resume": result, "arch": options.arch}))
+    print(json.dumps({"bench": "resume", "arch": options.arch, "rows": result}))
 
 
 def _sound(frames: int) -> Pcm:

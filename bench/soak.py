@@ -78,7 +78,7 @@ async def soak(stack: Stack, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     """Start the stack, run, print."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--visits", type=int, default=1000)
     parser.add_argument("--at-once", type=int, default=3, help="visits at the same time")
     parser.add_argument("--minutes", type=float, default=30.0)

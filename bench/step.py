@@ -72,7 +72,7 @@ def solo_frame(lm: LMModel, mimi: MimiModel, device: torch.device) -> Callable[[
 
 def batch_frame(step: MoshiStep, slots: int) -> Callable[[], None]:
     """Compute one frame of the first `slots` sessions."""
-    noise = np.random.default_rng(0).normal(size=(step.capacity, step.ports.pcm_in.host.shape[1]))
+    noise = np.random.default_rng(0).normal(size=(step.capacity, step.buffers.pcm_in.host.shape[1]))
     pcm = (noise * 0.1).astype(np.float32)
     mask = np.arange(step.capacity) < slots
 

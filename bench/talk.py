@@ -17,6 +17,7 @@ import math
 import random
 import statistics
 from collections import deque
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 
 import httpx
@@ -28,6 +29,7 @@ from training.corpus import person_clip
 from training.ears import Ears, spelled, voice_of
 from training.repertoire import COMMON, NEVER_TRAINED, PEOPLE, PERSONA_VOICES, Use, lines
 from training.sound import gain
+from worker.engine.arrays import Pcm
 from worker.livekit_private.native_log import disable_native_log_capture
 
 RATE_HZ = 24_000
@@ -64,14 +66,14 @@ class Room:
 
     def __init__(self) -> None:
         self.room = rtc.Room()
-        self.sound: list[np.ndarray] = []  # 10 ms each
+        self.sound: list[Pcm] = []  # 10 ms each
         self.at_s: list[float] = []  # when each came
         self.loud: list[bool] = []  # whether each sounds
         self.texts: list[tuple[float, str]] = []  # of segments, by their end
         self.background = 0.0
         self.echo = 0.0  # how much of what is heard comes back into the microphone
-        self._coming_back: deque[np.ndarray] = deque(maxlen=LATEST_ECHO)
-        self._speech: np.ndarray = np.zeros(0, np.float32)
+        self._coming_back: deque[Pcm] = deque(maxlen=LATEST_ECHO)
+        self._speech: Pcm = np.zeros(0, np.float32)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
 
@@ -102,7 +104,7 @@ class Room:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.room.disconnect()
 
-    async def say(self, pcm: np.ndarray) -> float:
+    async def say(self, pcm: Pcm) -> float:
         """Say a sound; return when the room heard its end, without the source's queue."""
         self._speech = pcm
         while len(self._speech):  # noqa: ASYNC110  taken 10 ms at a time
@@ -130,7 +132,7 @@ class Room:
                 return last
             await asyncio.sleep(0.02)
 
-    def _spawn(self, work) -> None:
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -138,8 +140,8 @@ class Room:
     async def _hear(self, track: rtc.Track) -> None:
         stream = rtc.AudioStream(track, sample_rate=RATE_HZ, num_channels=1, frame_size_ms=10)
         async for event in stream:
-            samples = np.frombuffer(event.frame.data, dtype=np.int16)
-            self.sound.append(samples.astype(np.float32) / 32768)
+            samples = np.frombuffer(event.frame.data, dtype=np.int16).astype(np.float32)
+            self.sound.append(samples / np.float32(32768))
             self._coming_back.append(self.sound[-1])
             self.at_s.append(self._loop.time())
             self.loud.append(bool(np.mean(self.sound[-1] ** 2) > 10 ** (VOICED_DBFS / 10)))
@@ -240,7 +242,7 @@ class Talk:
         figures.pitches += voice is not None
         figures.right_pitch += voice == self._voice
 
-    def _judge(self, pcm: np.ndarray) -> tuple[str | None, str | None]:
+    def _judge(self, pcm: Pcm) -> tuple[str | None, str | None]:
         """Return the recognized sentence, and the voice of the nearest pitch."""
         return self._ears.hear(pcm), voice_of(pcm)
 
@@ -260,7 +262,7 @@ class Talk:
             figures.stills += still
             figures.false_starts += not still
 
-    def _speech(self) -> np.ndarray:
+    def _speech(self) -> Pcm:
         rng = self._rng
         return person_clip(rng.choice(PEOPLE), rng.choice(NEVER_TRAINED), rng).pcm
 
@@ -271,7 +273,7 @@ def report(all_figures: list[Figures]) -> None:
         f"{'persona':18} {'turns':>5} {'answered':>8} {'ms':>6} {'understood':>10} {'voice':>7}"
         f" {'stopped':>8} {'ms':>6} {'back':>4} {'false/min':>9} {'still':>5}"
     )
-    total = Figures("all")
+    total, answer, stopped = Figures("all"), 0.0, 0
     for each in [*all_figures, total]:
         stopped = sum(ms <= 500 for ms in each.silenced_ms)
         answer = statistics.median(each.answers_ms) if each.answers_ms else 0.0

@@ -109,8 +109,9 @@ async def visit(stack: Stack) -> float:
 
 async def rooms(stack: Stack) -> list[str]:
     """Return LiveKit's rooms."""
+    asked = api.ListRoomsRequest()  # pyright: ignore[reportPrivateImportUsage]
     async with stack.livekit.client() as livekit:
-        return [room.name for room in (await livekit.room.list_rooms(api.ListRoomsRequest())).rooms]
+        return [room.name for room in (await livekit.room.list_rooms(asked)).rooms]
 
 
 async def settled(stack: Stack, holds: Callable[[], bool]) -> None:

@@ -2,20 +2,13 @@
 
 import ssl
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import BaseRequestHandler, BaseServer
-from typing import Protocol
 
-
-class MakeHandler(Protocol):
-    """Make the handler of one request: a class, or a `partial` of one."""
-
-    def __call__(self, *arguments: object) -> BaseRequestHandler:
-        """Return the handler, which has answered."""
-        ...
+MakeHandler = Callable[..., BaseRequestHandler]  # of one request: a class, or a `partial` of one
 
 
 class QuietHandler(BaseHTTPRequestHandler):

@@ -6,7 +6,7 @@ reply of the script; one that fails a test's expectations can be read in `reques
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,7 +57,7 @@ class ScriptedModel:
 
 
 @asynccontextmanager
-async def scripted_model(port: int = 0) -> AsyncIterator[ScriptedModel]:
+async def scripted_model(port: int = 0) -> AsyncGenerator[ScriptedModel]:
     """Run an endpoint on this event loop, on a loopback port; 0: a free one."""
     model = ScriptedModel()
     app = web.Application()

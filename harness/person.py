@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -138,8 +139,8 @@ class Person:
         chunks = self.heard.setdefault(identity, [])
         stream = rtc.AudioStream(track, sample_rate=RATE_HZ, num_channels=1, frame_size_ms=10)
         async for event in stream:
-            samples = np.frombuffer(event.frame.data, dtype=np.int16)
-            chunks.append(samples.astype(np.float32) / 32768)
+            samples = np.frombuffer(event.frame.data, dtype=np.int16).astype(np.float32)
+            chunks.append(samples / np.float32(32768))
             self.timeline.add(identity, chunks[-1])
             del chunks[: -self.keep_chunks]
 
@@ -173,7 +174,7 @@ async def fetch_token(url: str, body: dict[str, Any]) -> dict[str, str]:
         base_url=url, trust_env=False, verify=url.startswith("https:"), timeout=20
     ) as http:
         answer = await http.post("/token", json=body)
-        while answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        while answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
             if time.monotonic() > deadline_s:
                 raise TimeoutError(answer.text)
             await asyncio.sleep(0.1)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -268,6 +269,6 @@ def redis_answers(url: str) -> bool:
 def http_answers(url: str) -> bool:
     """Return whether a GET is answered with 200."""
     try:
-        return HTTP.get(url, timeout=1.0).status_code == httpx.codes.OK
+        return HTTP.get(url, timeout=1.0).status_code == HTTPStatus.OK
     except httpx.HTTPError:
         return False

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import httpx
@@ -93,7 +94,7 @@ def start_stack(
         service = module("token_service", lambda: _answers(url), log, env)
         service_pid = running.enter_context(service)
         servers.wait_until(
-            lambda: _status(f"{url}/ready") == httpx.codes.OK or not psutil.pid_exists(worker),
+            lambda: _status(f"{url}/ready") == HTTPStatus.OK or not psutil.pid_exists(worker),
             "the product is ready",
             READY_WITHIN_S,
         )
@@ -139,7 +140,7 @@ def module(name: str, ready: Callable[[], bool], log: Path, env: dict[str, str])
 
 
 def _answers(url: str) -> bool:
-    return _status(f"{url}/health") == httpx.codes.OK
+    return _status(f"{url}/health") == HTTPStatus.OK
 
 
 def _status(url: str) -> int | None:

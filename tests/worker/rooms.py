@@ -12,7 +12,6 @@ from redis.asyncio import Redis
 from harness.person import WITHIN_S, Person, eventually
 from harness.stack import Stack
 from protocol import wire
-from protocol.events import EVENT_FIELD, Event, events_key, read_event
 from protocol.room_spec import RoomSpec, spec_key
 
 PORTER = {"name": "porter", "label": "Porter", "prompt": "You are a night porter."}
@@ -49,13 +48,6 @@ async def all_free(stack: Stack) -> None:
     while await slots_used(stack):
         assert time.monotonic() < deadline_s, "slots are still taken"
         await asyncio.sleep(0.05)
-
-
-async def room_events(stack: Stack, room: str) -> list[Event]:
-    """Return every event of a room so far."""
-    async with Redis.from_url(stack.redis_url) as redis:
-        entries = await redis.xrange(events_key(room))
-    return [read_event(fields[EVENT_FIELD.encode()]) for _, fields in entries]
 
 
 async def change_promise(stack: Stack, room: str, change: Callable[[RoomSpec], RoomSpec]) -> None:

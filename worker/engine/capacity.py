@@ -102,7 +102,7 @@ class MemoryPlan:
     def line(self, slots: int) -> str:
         """Return the plan as a sum: weights, LM states beside the sessions, sessions, margin."""
         sessions = slots * self._one_slot(self.context_frames)
-        need = self._need(slots, self.context_frames)
+        need = self.need_bytes(slots, self.context_frames)
         margin = need - sessions - self._beside_slots()
         beside = {
             "prompts": self.prompts_bytes,
@@ -119,7 +119,8 @@ class MemoryPlan:
     def _one_slot(self, context: int) -> int:
         return self.slot_bytes + context * self.frame_bytes
 
-    def _need(self, slots: int, context: int) -> int:
+    def need_bytes(self, slots: int, context: int) -> int:
+        """Return what so many slots of this context take with all else, margins included."""
         bare = self._beside_slots() + slots * self._one_slot(context)
         return int(bare * (1 + MARGIN_SHARE)) + FIXED_MARGIN_BYTES
 
@@ -145,7 +146,7 @@ class MemoryPlan:
         advice = " or ".join(ways) or "a smaller or quantized model, or a larger device"
         return (
             f"CAPACITY={slots} with CONTEXT={self.context_frames} needs "
-            f"{_size(self._need(slots, self.context_frames))} on {self.device} (weights "
+            f"{_size(self.need_bytes(slots, self.context_frames))} on {self.device} (weights "
             f"{_size(self.weights_bytes)}, a slot {_size(self._one_slot(self.context_frames))}), "
             f"but {_size(self.free_bytes)} is free; what would fit: {advice}"
         )

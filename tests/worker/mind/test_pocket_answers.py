@@ -5,14 +5,14 @@ import asyncio
 import httpx
 import numpy as np
 import pytest
-from redis.asyncio import Redis
 
 from harness.person import Person, eventually, person
 from harness.recordings import QUESTIONS, RATE_HZ, recording
+from harness.room_events import room_events
 from harness.stack import Stack
 from mind.words.lines import FixedAnswers
 from protocol.config.settings import PROJECT
-from protocol.events import EVENT_FIELD, MindSaidEvent, events_key, read_event
+from protocol.events import MindSaidEvent
 from protocol.minds import LinesMind, load_minds
 from protocol.personas import load_catalogue
 from tests.worker.rooms import asking_for
@@ -61,9 +61,7 @@ async def _hears(stack: Stack) -> None:
 
 
 async def _said_by_mind(stack: Stack, room: str) -> list[str]:
-    async with Redis.from_url(stack.redis_url) as redis:
-        entries = await redis.xrange(events_key(room))
-    events = [read_event(fields[EVENT_FIELD.encode()]) for _, fields in entries]
+    events = await room_events(stack, room)
     return [each.text for each in events if isinstance(each, MindSaidEvent)]
 
 

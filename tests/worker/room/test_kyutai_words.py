@@ -7,10 +7,11 @@ import httpx
 import pytest
 
 from harness.person import eventually, person
+from harness.room_events import room_events
 from harness.stack import Stack, start_stack
 from tests.engine.recognition.folder import recogniser_folder
 from tests.worker.room.test_people_words import read_of, says, written
-from tests.worker.rooms import all_free, asking_for, in_talk, room_events
+from tests.worker.rooms import all_free, asking_for, in_talk
 from token_service.http.token_request import fresh_name
 
 pytestmark = pytest.mark.timeout(300)  # the worker imports torch first

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from ctypes.util import find_library
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -150,10 +151,16 @@ def chromium() -> Path:
         if (found := _chromium_on_path()) is not None:
             return found
     announce("Chromium is missing: asking Playwright for its own")
-    run([sys.executable, "-m", "playwright", "install", "chromium"], "chromium")
+    command = [sys.executable, "-m", "playwright", "install", "chromium"]
+    run(command, "chromium", {**os.environ, **node_for_playwright()})
     if (found := _chromium_of_playwright()) is None:
         raise ProgramMissing("chromium: not on PATH, and Playwright could not install one")
     return found
+
+
+def node_for_playwright() -> dict[str, str]:
+    """Return the variable that gives Playwright our Node.js where its own lacks libatomic."""
+    return {} if find_library("atomic") else {"PLAYWRIGHT_NODEJS_PATH": str(node())}
 
 
 def version_of(program: Path, ask: str = "--version") -> Version | None:

@@ -85,11 +85,13 @@ def run(
     log = cache_dir() / "install.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
+        before = output.tell()  # of other commands
         done = subprocess.run(
             command, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
         )
     if done.returncode and must_work:
-        shown, end = " ".join(command), log.read_text(errors="replace")[-SHOWN_CHARACTERS:]
+        shown = " ".join(command)
+        end = log.read_bytes()[before:].decode(errors="replace")[-SHOWN_CHARACTERS:]
         raise ProgramMissing(f"{name}: `{shown}` ended with {done.returncode}; {log}:\n{end}")
 
 

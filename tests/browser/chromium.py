@@ -1,5 +1,6 @@
 """A real Chromium, with a microphone that is a file or with one that is refused."""
 
+import os
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -37,6 +38,7 @@ def chromium_that_refuses() -> AbstractAsyncContextManager[Browser]:
 
 @asynccontextmanager
 async def _chromium(*arguments: str) -> AsyncGenerator[Browser]:
+    os.environ.update(installers.node_for_playwright())
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=installers.chromium(), headless=True, args=[*QUIET, *arguments]

@@ -1,8 +1,11 @@
-"""The Makefile's own words, from a makefile that includes it."""
+"""What is said where a step of the Makefile, or the installation of a program, fails."""
 
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from deploy import wheels
 from deploy.installers import PROJECT
 
 
@@ -28,3 +31,16 @@ def test_a_step_that_fails_shows_what_it_said_itself(tmp_path: Path) -> None:
         "its trouble",
         f"==> this step failed; all that it said is in {log}",
     ]
+
+
+def test_a_program_that_cannot_be_installed_shows_what_its_command_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log keeps what other commands said; the error has this one's alone."""
+    monkeypatch.setattr(wheels, "cache_dir", lambda: tmp_path)
+    wheels.run(["echo", "older words"], "older")
+    with pytest.raises(wheels.ProgramMissing, match="its trouble") as raised:
+        wheels.run(["sh", "-c", "echo its trouble; exit 3"], "program")
+
+    assert "older words" not in str(raised.value)
+    assert (tmp_path / "install.log").read_text() == "older words\nits trouble\n"

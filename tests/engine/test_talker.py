@@ -17,7 +17,8 @@ from harness.talker import folder as talker
 from harness.talker.language import EPAD, PAD, TALK, phase_of
 from training.tokenizer import WORDS, pieces_of
 
-pytestmark = pytest.mark.timeout(300)  # a minute of talk takes its time on a busy machine
+# A minute of talk takes its time on a busy machine.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 FRAME_S = 0.08
 ROWS = 3

@@ -25,6 +25,7 @@ from worker.backup.backup import RoomBackup
 from worker.context import WorkerContext
 from worker.grid import wait_for_tick
 from worker.hosts import SESSION_ENDED, Hosting
+from worker.livekit_private.incoming import accepting_early_sound
 from worker.room.background_tasks import BackgroundTasks, call_on_loop
 from worker.room.chat import Chat, typed_line
 from worker.room.mind_connection import MindConnection
@@ -120,7 +121,7 @@ class Host:
             self._emit,
             on_slot_taken,
             self._backup,
-            self._early.streams,
+            accepting_early_sound(self._early.streams),
         )
         if context.minds is not None and self._chat is not None:
             self._mind = MindConnection(

@@ -8,6 +8,7 @@ and fall silent; `execute` carries out a command to say a line or to forget.
 import asyncio
 import time
 from collections.abc import Callable, Collection
+from typing import Any
 
 import structlog
 from livekit import rtc
@@ -21,8 +22,6 @@ from worker.backup.backup import RoomBackup
 from worker.context import WorkerContext
 from worker.engine.arrays import Pcm
 from worker.engine.slots import Full
-from worker.livekit_private.early_streams import EarlyStreams
-from worker.livekit_private.incoming import accepting_early_sound
 from worker.retries import Retries
 from worker.room.floor import Floor, FloorRules
 from worker.room.lines import Line
@@ -44,12 +43,12 @@ class RoomPersonas:
         emit: Callable[[Event], None],
         on_slot_taken: Callable[[], None],
         backup: RoomBackup,
-        early: EarlyStreams,
+        accepts: Callable[[Any], bool],
     ) -> None:
         """`job_room` is the job's connection: the first persona's, and the one that hears people.
 
-        `on_slot_taken` is called for each slot that a persona takes from the engine. `early` gets
-        sound that a client sends to another persona's connection.
+        `on_slot_taken` is called for each slot that a persona takes from the engine; `accepts`
+        judges the events of the other personas' connections.
         """
         self._job_room = job_room
         self._spec = spec
@@ -57,7 +56,7 @@ class RoomPersonas:
         self._emit = emit
         self._on_slot_taken = on_slot_taken
         self._backup = backup
-        self._accepts = accepting_early_sound(early)
+        self._accepts = accepts
         self._first_id = spec.personas[0].id  # joined with the job's connection
         self._present: dict[str, RoomPersona] = {}  # by the persona's id
         self._floor = Floor(FloorRules.of(context.settings))

@@ -16,7 +16,7 @@ export function TypeLine({ call }: { call: Call }) {
     setText('');
     call.transcript.type(call.room, line).catch((error) => {
       setText(line);
-      journal.add('warning', 'page', 'The line was not sent', { reason: String(error) });
+      journal.add('warning', 'page', t.panels.happenings.notSent, { reason: String(error) });
     });
   };
   return (

@@ -50,7 +50,7 @@ export function SeatTile({ seat, transcript, face, track, over, alone, muted, on
   const mute = () => {
     if (!forAll) return setVolume(volume === 0 ? 1 : 0);
     onMute(!muted).catch((error) => {
-      journal.add('error', 'page', `${label} could not be muted`, { ...troubleOf(error) });
+      journal.add('error', 'page', t.panels.happenings.notMuted(label), { ...troubleOf(error) });
     });
   };
 

@@ -13,7 +13,7 @@ export function Rating({ session }: { session: string }) {
     setGiven(true);
     rateSession(session, mark).catch((error) => {
       setGiven(false);
-      journal.add('warning', 'page', 'The rating was not sent', { reason: String(error) });
+      journal.add('warning', 'page', t.panels.happenings.notRated, { reason: String(error) });
     });
   };
   if (given) {

@@ -1,19 +1,23 @@
 /** One thing that happened: time, where from, one line; the details open. */
 
 import type { Happening } from '../service/eventLog';
+import { t } from '../strings/strings';
 
-const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium', hour12: false });
+const CLOCK = { timeStyle: 'medium', hour12: false } as const;
 
 export function LogLine({ happening }: { happening: Happening }) {
   const { atMs, level, source, text, details } = happening;
+  const { level: names, sources } = t.panels.happenings;
   const line = (
     <>
-      <time dateTime={new Date(atMs).toISOString()}>{CLOCK.format(atMs)}</time>
-      <span className="level" data-level={level} title={level}>
-        <span className="unseen">{level}</span>
+      <time dateTime={new Date(atMs).toISOString()}>
+        {new Intl.DateTimeFormat(t.language, CLOCK).format(atMs)}
+      </time>
+      <span className="level" data-level={level} title={names[level]}>
+        <span className="unseen">{names[level]}</span>
       </span>
       <span className="text">
-        {text} <span className="source">{source}</span>
+        {text} <span className="source">{sources[source]}</span>
       </span>
     </>
   );

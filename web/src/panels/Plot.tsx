@@ -1,6 +1,7 @@
 /** The latest readings of one figure, drawn small, with the newest and the middle one in words. */
 
 import { useSyncExternalStore } from 'react';
+import { t } from '../strings/strings';
 import { type Gauge, medianOf } from './readings';
 import './Plot.css';
 import { HEIGHT, lineOf, topOf, WIDTH } from './plot';
@@ -33,7 +34,9 @@ export function Plot({ title, about, gauge }: Props) {
         <path className="curve" d={lineOf(readings, SLOTS, top)} />
       </svg>
       <p className="middle">
-        {middle === null ? 'Nothing measured yet' : `median ${Math.round(middle)} ms`}
+        {middle === null
+          ? t.panels.figures.nothingYet
+          : t.panels.figures.median(Math.round(middle))}
       </p>
     </figure>
   );

@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
+import { speak } from '../strings/strings';
 import { storyOf } from './eventText';
 
 test.each([
@@ -19,4 +20,30 @@ test('a room that waits is a warning with the service’s sentence', () => {
 
 test('words stand in the transcript and not in the log', () => {
   expect(storyOf({ type: 'transcript', at_s: 0, text: 'secret' })).toBeNull();
+});
+
+test.each([
+  [
+    'de',
+    'chef hat nach 240 ms geantwortet',
+    'chef: hört zu',
+    'Der Raum wartet: Es läuft kein Modell.',
+  ],
+  [
+    'fr',
+    'chef a répondu après 240 ms',
+    'chef : écoute',
+    'Le salon attend : Aucun modèle ne tourne.',
+  ],
+])('events are told in “%s”', async (language, turn, state, waits) => {
+  vi.stubGlobal('document', { documentElement: { lang: '' } });
+  await speak([language]);
+  const told = [
+    { type: 'turn', persona: 'chef', latency_ms: 240 },
+    { type: 'state', persona: 'chef', state: 'listening' },
+    { type: 'waiting', code: 'no_worker', detail: 'No worker is running.' },
+  ].map((event) => storyOf({ at_s: 0, ...event })?.text);
+  await speak(['en']);
+
+  expect(told).toEqual([turn, state, waits]);
 });

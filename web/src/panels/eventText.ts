@@ -1,6 +1,7 @@
 /** A session's events in words. Pure; the other side of `protocol/events.py`. */
 
 import type { Level } from '../service/eventLog';
+import { t } from '../strings/strings';
 
 export interface SessionEvent {
   type: string;
@@ -32,54 +33,67 @@ export interface Story {
   text: string;
 }
 
-const CHANGES: Record<string, string> = {
-  added: 'A persona was added',
-  removed: 'A persona was removed',
-  muted: 'A persona was muted',
-  unmuted: 'A persona may be heard again',
-  forget: 'A persona got a fresh memory',
-  say: 'A persona was given a line',
-};
-
 /** Tell an event in one line; `null` for what is seen elsewhere on the page anyway. */
 export function storyOf(event: SessionEvent): Story | null {
+  const text = textOf(event);
+  if (text === null) return null;
+  const grave = ['waiting', 'warning'].includes(event.type) || isFault(event);
+  return { level: grave ? 'warning' : 'info', text };
+}
+
+function isFault({ type, detail }: SessionEvent): boolean {
+  return type === 'recording' && Boolean(detail);
+}
+
+function textOf(event: SessionEvent): string | null {
+  const { events } = t.panels;
   const who = String(event.persona || event.identity || '');
-  const info = (text: string): Story => ({ level: 'info', text });
   switch (event.type) {
     case 'transcript':
       return null;
     case 'state':
-      return info(`${who} is ${event.state}`);
+      return events.is(who, stateOf(event.state));
     case 'turn':
-      return info(`${who} answered after ${event.latency_ms} ms`);
+      return events.answered(who, event.latency_ms);
     case 'said':
-      return info(event.whole ? `${who} has said a line` : `${who} was cut off in a line`);
+      return event.whole ? events.said(who) : events.cutOff(who);
     case 'tool_started':
-      return info(`${who} calls ${event.tool}`);
+      return events.calls(who, event.tool);
     case 'tool_ended':
-      return info(
-        `${who}: ${event.tool} ${event.ok ? 'took' : 'failed after'} ${event.took_ms} ms`,
-      );
+      return (event.ok ? events.took : events.failed)(who, event.tool, event.took_ms);
     case 'mind_said':
-      return info(event.whole ? `${who} has said its mind’s sentence` : `${who} was cut off`);
+      return event.whole ? events.mindSaid(who) : events.mindCutOff(who);
+    case 'rated':
+      return events.rated(event.rating);
     case 'floor':
-      return info(who ? `${who} has the floor` : 'Nobody has the floor');
+      return who ? events.floor(who) : events.noFloor;
     case 'recording':
-      if (event.detail) return { level: 'warning', text: String(event.detail) };
-      return info(`The recording ${event.change === 'started' ? 'has begun' : 'is over'}`);
+      if (isFault(event)) return String(event.detail);
+      return event.change === 'started' ? events.recordingBegan : events.recordingEnded;
     case 'people':
-      return info(`Somebody ${event.change === 'left' ? 'left' : 'came'}; people: ${event.people}`);
+      return (event.change === 'left' ? events.left : events.came)(event.people);
     case 'dispatched':
-      return info(`A worker was asked to host the room (generation ${event.generation})`);
+      return events.dispatched(event.generation);
     case 'changed':
-      return info(CHANGES[String(event.change)] ?? `Changed: ${event.change}`);
+      return events.changes[String(event.change)] ?? events.changed(String(event.change));
     case 'waiting':
-      return { level: 'warning', text: `The room waits: ${event.detail}` };
+      return events.waits(t.refusals[String(event.code)] ?? event.detail);
     case 'warning':
-      return { level: 'warning', text: String(event.detail) };
+      return t.refusals[String(event.code)] ?? String(event.detail);
     case 'ended':
-      return info(`The session is over: ${event.reason}`);
+      return events.ended(event.reason);
     default:
-      return info(event.type);
+      return event.type;
   }
+}
+
+/** A persona's state, as LiveKit names it, for a reader. */
+function stateOf(state: unknown): string {
+  const { seat } = t;
+  const words: Record<string, string> = {
+    initializing: seat.warming,
+    listening: seat.listening,
+    speaking: seat.speaking,
+  };
+  return words[String(state)] ?? String(state);
 }

@@ -18,30 +18,23 @@ import { isLast, isVoice, personasAfter, tellsOfNewcomer, voiceState } from '../
 import { type SessionEvent, storyOf } from '../panels/eventText';
 import { Gauge } from '../panels/readings';
 import { journal } from '../service/eventLog';
-import {
-  endSession,
-  hushPersona,
-  type SessionView,
-  viewSession,
-  type Why,
-} from '../service/sessions';
+import { endSession, hushPersona, type SessionView, viewSession } from '../service/sessions';
 import { MIND_TOPIC, TURN_TOPIC } from '../service/wire';
 import { t } from '../strings/strings';
 import { stayAwake } from './awake';
+import { CallStore, reasonOf } from './callStore';
 import { Pulse } from './connectionQuality';
-import { type AskedPersona, type Entry, enter, type Wish } from './entry';
+import type { Entry, Wish } from './entry';
 import { KeptSound } from './keptSound';
-import { Listeners } from './listeners';
 import { Microphone } from './microphone';
 import { noteOf } from './mindNote';
-import { BEGINNING, type CallState, isOver } from './phase';
 import { comesBack, LIVEKITS_OWN, waitBefore } from './reconnection';
-import { follow } from './sessionEvents';
+import { SessionWatch } from './sessionWatch';
 import { captureOf, sound } from './sound';
 import { Transcript } from './transcript';
 import { departureTrouble, InsecurePage, RoomFailed, type Trouble, troubleOf } from './trouble';
 import { latencyOf } from './turn';
-import { watch } from './waitForVoice';
+import { WayIn } from './wayIn';
 
 const ROOM_EVENTS = [
   RoomEvent.ConnectionStateChanged,
@@ -53,7 +46,7 @@ const ROOM_EVENTS = [
 // A server that is frozen takes a connection and never answers.
 const CONNECT = { websocketTimeout: 8_000, peerConnectionTimeout: 12_000, maxRetries: 0 };
 
-export class Call extends Listeners {
+export class Call extends CallStore {
   readonly room = new Room({
     audioCaptureDefaults: captureOf(sound.read()),
     audioOutput: { deviceId: sound.read().speaker },
@@ -65,26 +58,18 @@ export class Call extends Listeners {
   readonly pulse = new Pulse();
   readonly keptSound = new KeptSound();
   private readonly microphone = new Microphone();
-  private wish: Wish;
-  private state: CallState = BEGINNING;
   private attempt = 0;
   private reconnecting = false;
   private retry: ReturnType<typeof setTimeout> | undefined;
-  private stopWaiting: (() => void) | null = null;
-  private stopFollowing: (() => void) | null = null;
-  private followed: string | null = null;
-  private takeAnswer: ((agreed: boolean) => void) | null = null;
-  /** A session that this call opened and has not come into. */
-  private unused: string | null = null;
   private readonly endings: (() => void)[] = [];
+  private readonly watch: SessionWatch;
+  private readonly way: WayIn;
 
   constructor(wish: Wish) {
-    super();
-    this.wish = wish;
-    this.state = { ...BEGINNING, personas: wish.personas.map(unseen) };
+    super(wish.personas);
+    this.way = new WayIn(wish, this.set, () => this.over);
+    this.watch = new SessionWatch(this.takeEvent, this.takeView);
   }
-
-  readonly read = () => this.state;
 
   /** Go into the room. Call it from a click, so that the browser lets sound play. */
   async start(): Promise<void> {
@@ -107,7 +92,7 @@ export class Call extends Listeners {
   }
 
   /** Take a person's answer before a recorded room is joined. */
-  readonly answerRecording = (agreed: boolean) => this.takeAnswer?.(agreed);
+  readonly answerRecording = (agreed: boolean) => this.way.answer(agreed);
 
   /** Wait no longer for the next try to come back. */
   readonly retryNow = () => {
@@ -123,10 +108,6 @@ export class Call extends Listeners {
     const changed = await hushPersona(session, personaId, muted);
     const { personas } = this.state; // as others have left it meanwhile
     this.set({ personas: personas.map((one) => changed.find(({ id }) => id === one.id) ?? one) });
-  }
-
-  private get over(): boolean {
-    return isOver(this.state.phase);
   }
 
   private listen(): void {
@@ -154,52 +135,29 @@ export class Call extends Listeners {
   /** Each step waits for the one before: who gets no place is not asked for a microphone. */
   private async enter(): Promise<void> {
     this.set({ step: t.call.asking });
-    const entry = await this.enterInformed();
-    if (entry.opened) this.unused = entry.session;
-    if (this.over) return this.giveBack();
-    this.wish = { ...this.wish, room: entry.room };
+    const entry = await this.way.enter();
+    if (this.over) return this.way.giveBack();
     const { session, room, personas } = entry;
     this.set({ session, room, personas, step: t.call.waitingForMicrophone });
     const track = await this.microphone.open(sound.read());
     if (this.over) return this.microphone.stop();
-    this.set({ step: t.call.connecting, microphone: track.mediaStreamTrack });
+    this.set({ step: t.call.connecting });
+    this.hearOneself(track);
     await this.join(entry, track).catch((reason) => {
       throw new RoomFailed(reason, entry.serverUrl);
     });
   }
 
-  /** Before a recorded room is joined the person knows, and agrees where it has to. */
-  private async enterInformed(): Promise<Entry> {
-    const entry = await enter(this.wish);
-    this.set({ recording: entry.recording });
-    if (entry.recording === null || this.wish.agreed !== undefined || this.over) return entry;
-    this.set({ asksToRecord: true });
-    const agreed = await new Promise<boolean>((answer) => {
-      this.takeAnswer = answer;
-    });
-    this.set({ asksToRecord: false });
-    this.wish = { ...this.wish, room: entry.room, agreed };
-    return agreed && !this.over ? { ...(await enter(this.wish)), opened: entry.opened } : entry;
-  }
-
   private async join({ serverUrl, token, session }: Entry, track: LocalAudioTrack): Promise<void> {
     await this.room.connect(serverUrl, token, CONNECT);
-    this.unused = null;
+    this.way.used();
     if (this.over) return;
     await this.room.localParticipant.publishTrack(track, { source: Track.Source.Microphone });
     this.pulse.start(track);
     this.attempt = 0;
-    this.followEvents(session);
-    journal.add('info', 'page', 'You are in the room', { room: this.state.room });
+    this.watch.follow(session);
+    journal.add('info', 'page', t.panels.happenings.inRoom, { room: this.state.room });
     this.look();
-  }
-
-  /** One comes back into the same session, or, where that is over, into another one. */
-  private followEvents(session: string | null): void {
-    if (session === null || session === this.followed) return;
-    this.stopFollowing?.();
-    this.stopFollowing = follow(session, this.takeEvent);
-    this.followed = session;
   }
 
   private readonly takeEvent = (event: SessionEvent) => {
@@ -224,16 +182,8 @@ export class Call extends Listeners {
     if (live) this.set({ phase: 'live', step: '', reason: '', position: 0, trouble: null });
     else if (this.state.phase !== 'full') this.set({ phase: 'warming', step: '', trouble: null });
     this.set({ liveSinceMs });
-    this.watchSession(!live);
+    this.watch.ask(this.state.session, !live);
   };
-
-  /** While no voice is there, the service knows why. */
-  private watchSession(awaited: boolean): void {
-    const { session } = this.state;
-    if (awaited === (this.stopWaiting !== null) || !session) return;
-    this.stopWaiting?.();
-    this.stopWaiting = awaited ? watch(session, this.takeView) : null;
-  }
 
   private readonly takeView = ({ waiting, personas }: SessionView) => {
     if (this.state.phase !== 'warming' && this.state.phase !== 'full') return;
@@ -261,8 +211,8 @@ export class Call extends Listeners {
     try {
       this.room.options.audioCaptureDefaults = captureOf(wish);
       if (await this.microphone.follow(wish)) {
-        this.set({ microphone: this.microphone.track?.mediaStreamTrack ?? null });
-        journal.add('info', 'page', 'The microphone was changed', { ...captureOf(wish) });
+        this.hearOneself(this.microphone.track);
+        journal.add('info', 'page', t.panels.happenings.microphoneChanged, { ...captureOf(wish) });
       }
       if (this.room.getActiveDevice('audiooutput') !== (wish.speaker || 'default')) {
         await this.room.switchActiveDevice('audiooutput', wish.speaker || 'default');
@@ -273,6 +223,12 @@ export class Call extends Listeners {
       this.set({ trouble: troubleOf(error) });
     }
   };
+
+  private hearOneself(track: LocalAudioTrack | null): void {
+    const microphone = track?.mediaStreamTrack ?? null;
+    this.set({ microphone });
+    if (!this.over) this.keptSound.take('own', microphone, 'own');
+  }
 
   private setReconnecting(reconnecting: boolean): void {
     this.reconnecting = reconnecting;
@@ -288,7 +244,7 @@ export class Call extends Listeners {
   };
 
   private waitToComeBack(trouble: Trouble | null): void {
-    this.watchSession(false);
+    this.watch.ask(this.state.session, false);
     this.pulse.stop();
     const waitMs = waitBefore(this.attempt++);
     if (waitMs === null) return void this.end(trouble);
@@ -310,59 +266,14 @@ export class Call extends Listeners {
     const gone = trouble?.kind === 'disconnected' ? 'disconnected' : 'error';
     if (!this.over) this.set({ phase: trouble ? gone : 'ended', step: '', trouble });
     clearTimeout(this.retry);
-    this.takeAnswer?.(false);
-    this.watchSession(false);
+    this.way.answer(false);
+    this.watch.stop();
     this.pulse.stop();
-    this.stopFollowing?.();
     for (const ending of this.endings.splice(0)) ending();
     this.microphone.stop();
     this.keptSound.stop();
     this.set({ microphone: null });
     await this.room.disconnect();
-    await this.giveBack();
+    await this.way.giveBack();
   }
-
-  /** Places that nobody came to are free at once. Somebody else may have come by a link. */
-  private async giveBack(): Promise<void> {
-    const { unused: session, wish } = this;
-    this.unused = null;
-    if (session === null) return;
-    try {
-      const { people } = await viewSession(session);
-      if (people.every(({ identity }) => identity === wish.identity)) await endSession(session);
-    } catch {
-      // It ends by itself after a while.
-    }
-  }
-
-  private set(change: Partial<CallState>): void {
-    const before = this.state;
-    const keys = Object.keys(change) as (keyof CallState)[];
-    if (keys.every((key) => change[key] === before[key])) return;
-    this.state = { ...before, ...change };
-    if (before.phase !== this.state.phase) tellPhase(this.state);
-    if ('microphone' in change && !this.over)
-      this.keptSound.take('own', this.state.microphone, 'own');
-    this.tell();
-  }
-}
-
-function tellPhase({ phase, trouble, reason, position }: CallState): void {
-  const level = phase === 'error' || phase === 'disconnected' ? 'error' : 'info';
-  const details = trouble ? { ...trouble } : reason ? { reason, position } : null;
-  journal.add(
-    level,
-    'page',
-    trouble ? `${phase}: ${trouble.title}` : `The call is ${phase}`,
-    details,
-  );
-}
-
-function reasonOf(waiting: Why | null): string {
-  return waiting ? (t.refusals[waiting.code] ?? waiting.detail) : '';
-}
-
-/** A persona before the service has said anything about it. */
-function unseen({ name, label }: AskedPersona) {
-  return { id: '', name, label: label ?? name, muted: false };
 }

@@ -7,6 +7,7 @@
 
 import { soundContext } from '../call/meter';
 import { journal } from '../service/eventLog';
+import { t } from '../strings/strings';
 import { Listeners } from './listeners';
 
 export const LONGEST_MINUTES = 60;
@@ -41,7 +42,7 @@ export class KeptSound extends Listeners {
     try {
       this.connect(key, track, side === 'own' ? 0 : 1);
     } catch (error) {
-      journal.add('warning', 'page', 'A sound is not kept', { reason: String(error) }); // the call goes on
+      journal.add('warning', 'page', t.panels.happenings.notKept, { reason: String(error) }); // the call goes on
     }
   }
 

@@ -34,7 +34,7 @@ export function ListenButton({ label, url }: Props) {
     setSounds(true);
     sound.play().catch((error) => {
       stop();
-      journal.add('warning', 'page', 'A voice could not be played', { reason: String(error) });
+      journal.add('warning', 'page', t.panels.happenings.notPlayed, { reason: String(error) });
     });
   };
   const words = sounds ? t.start.silence(label) : t.start.listen(label);

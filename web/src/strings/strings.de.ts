@@ -1,5 +1,6 @@
 /** Every sentence of the page in German. */
 
+import { panels } from './panels.de';
 import type { Strings } from './strings.en';
 import { troubles } from './troubles.de';
 
@@ -229,5 +230,5 @@ export const de: Strings = {
     failure: 'Der Dienst hat versagt; sein Protokoll nennt den Grund.',
   },
   trouble: troubles,
-  panels: { beside: 'Mitschrift und Einzelheiten', performance: 'Messwerte', log: 'Protokoll' },
+  panels,
 };

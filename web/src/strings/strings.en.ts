@@ -1,5 +1,6 @@
 /** Every sentence of the page in English, by key. Another language is a file with the same keys. */
 
+import { panels } from './panels.en';
 import { troubles } from './troubles.en';
 
 export const en = {
@@ -210,7 +211,7 @@ export const en = {
   /** By the service’s own code, where its sentence is not for this reader. */
   refusals: { loading_model: 'The voices are getting ready…' } as Record<string, string>,
   trouble: troubles,
-  panels: { beside: 'Transcript and details', performance: 'Performance', log: 'Event log' },
+  panels,
 };
 
 export type Strings = typeof en;

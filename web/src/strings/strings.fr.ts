@@ -1,5 +1,6 @@
 /** Every sentence of the page in French. */
 
+import { panels } from './panels.fr';
 import type { Strings } from './strings.en';
 import { troubles } from './troubles.fr';
 
@@ -229,5 +230,5 @@ export const fr: Strings = {
     failure: 'Le service a échoué ; son journal dit pourquoi.',
   },
   trouble: troubles,
-  panels: { beside: 'Transcription et détails', performance: 'Mesures', log: 'Journal' },
+  panels,
 };

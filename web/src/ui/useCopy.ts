@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from 'react';
 import { journal } from '../service/eventLog';
+import { t } from '../strings/strings';
 
 const TOLD_MS = 2_000;
 
@@ -15,7 +16,8 @@ export function useCopy(): [boolean, (text: string) => void] {
   const copy = (text: string) => {
     navigator.clipboard.writeText(text).then(
       () => setCopied(true),
-      (error) => journal.add('warning', 'page', 'Copying failed', { reason: String(error) }),
+      (error) =>
+        journal.add('warning', 'page', t.panels.happenings.notCopied, { reason: String(error) }),
     );
   };
   return [copied, copy];

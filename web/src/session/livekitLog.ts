@@ -3,13 +3,16 @@
 import { LogLevel, setLogExtension } from 'livekit-client';
 import type { Journal } from '../service/eventLog';
 
+// No persona came within ten seconds, so what was said meanwhile is not kept: a wait, no fault.
+const WAITED = /preconnect buffer|buffer already closed/;
 const SECRET = /(access_token=)[^&\s}"]+/g;
 
 /** Listen from now on. Call it once. */
 export function overhear(journal: Journal): void {
   setLogExtension((level, message, context) => {
     if (level < LogLevel.warn) return;
-    const grave = level >= LogLevel.error ? 'error' : 'warning';
+    const fault = level >= LogLevel.error ? 'error' : 'warning';
+    const grave = WAITED.test(message) ? 'info' : fault;
     journal.add(grave, 'livekit', message.replace(SECRET, '$1…'), plain(context));
   });
 }

@@ -69,8 +69,8 @@ export const de: Strings = {
     others: 'Andere Stimmen wählen',
   },
   tuning: {
-    title: 'Einstellungen von Stimme und Modell',
-    hint: 'Für Fortgeschrittene',
+    title: 'Stimme und Modell',
+    hint: 'Erweitert',
     oneVoice: 'Dieses Modell hat eine einzige Stimme.',
     voiceOf: (persona) => `Stimme von ${persona}`,
     usual: 'Standard',

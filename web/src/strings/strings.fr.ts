@@ -69,7 +69,7 @@ export const fr: Strings = {
     others: 'Choisir d’autres voix',
   },
   tuning: {
-    title: 'Réglages de la voix et du modèle',
+    title: 'Voix et modèle',
     hint: 'Avancé',
     oneVoice: 'Ce modèle n’a qu’une voix.',
     voiceOf: (persona) => `Voix de ${persona}`,

@@ -4,6 +4,7 @@ A worker writes it every `HEARTBEAT_PERIOD_S` and on every change, with a time t
 a heartbeat that is gone means a worker that is gone.
 """
 
+from functools import cached_property
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from protocol.sampling import UsualSampling
 
 HEARTBEAT_PATTERN = "moshi:worker:*"
+# The ids of all workers by the time of their latest heartbeat: a scan would read all keys of rooms.
+WORKERS_KEY = "moshi:workers"
+WORKER_KEPT_S = 600.0  # in it, after its latest heartbeat
 # A lost host is replaced within 5 s: the time to live, a poll of 1 s, a join of 1 s.
 HEARTBEAT_PERIOD_S = 0.5
 HEARTBEAT_TTL_S = 3.0
@@ -67,7 +71,7 @@ class Heartbeat(BaseModel):
     # By room, of the latest dispatch to this worker; dropped 40 s after the host ended.
     outcomes: dict[str, RoomOutcome] = Field(default_factory=dict[str, RoomOutcome])
 
-    @property
+    @cached_property
     def hosts(self) -> dict[str, int]:
         """The generation of each room that the worker hosts now."""
         return {

@@ -7,6 +7,7 @@ of hosted rooms that redis lost meanwhile.
 import asyncio
 import base64
 import contextlib
+import time
 from typing import Any
 
 import structlog
@@ -19,6 +20,8 @@ from protocol.heartbeat import (
     HEARTBEAT_PERIOD_S,
     HEARTBEAT_TTL_S,
     LAST_WORDS_TTL_S,
+    WORKER_KEPT_S,
+    WORKERS_KEY,
     Heartbeat,
     heartbeat_key,
 )
@@ -26,7 +29,7 @@ from protocol.prompt import TOKENIZER_TTL_S, tokenizer_key
 from protocol.room_spec import RoomSpec, spec_key
 from worker.admission import JobAdmission
 from worker.engine.engine import Engine
-from worker.hosts import SESSION_ENDED, Hosts
+from worker.hosts import SESSION_ENDED, Hosting, Hosts
 from worker.status import PublishedStatus
 
 log = structlog.get_logger(__name__)
@@ -51,6 +54,7 @@ class HeartbeatPublisher:
         self._stopping = False
         self._lost = False
         self._slow = False
+        self._followed: dict[Hosting, Any] = {}  # the text of the spec that each host was given
 
     def attach(self, engine: Engine, admission: JobAdmission) -> None:
         """Include slots and step times from now on."""
@@ -108,9 +112,7 @@ class HeartbeatPublisher:
         self._tell_slowness()
         try:
             await self._leave_tokenizer()
-            payload = self.heartbeat().model_dump_json()
-            key = heartbeat_key(self._status.worker_id)
-            await self._redis.set(key, payload, px=int(HEARTBEAT_TTL_S * 1000))
+            await self._write(self.heartbeat(), HEARTBEAT_TTL_S)
             await self._follow_specs()
         except RedisError as error:
             if not self._lost:
@@ -120,6 +122,16 @@ class HeartbeatPublisher:
         if self._lost:
             log.info("redis_found")
         self._lost = False
+
+    async def _write(self, told: Heartbeat, life_s: float) -> None:
+        """Write a heartbeat, and that this worker is one of all."""
+        now_s = time.time()
+        async with self._redis.pipeline() as pipe:
+            key = heartbeat_key(told.worker_id)
+            pipe.set(key, told.model_dump_json(), px=int(life_s * 1000))
+            pipe.zadd(WORKERS_KEY, {told.worker_id: now_s})
+            pipe.zremrangebyscore(WORKERS_KEY, 0, now_s - WORKER_KEPT_S)
+            await pipe.execute()
 
     async def _leave_tokenizer(self) -> None:
         """Keep the tokenizer in redis, before a heartbeat names it."""
@@ -136,9 +148,12 @@ class HeartbeatPublisher:
         if not hosting:
             return
         specs = await self._redis.mget([spec_key(each.room) for each in hosting])
-        for each, payload in zip(hosting, specs, strict=True):
+        followed, self._followed = self._followed, dict(zip(hosting, specs, strict=True))
+        for each, payload in self._followed.items():
             if not payload:
                 await self._restore(each.spec())
+                continue
+            if payload == followed.get(each):
                 continue
             spec = _read(payload)
             if spec is None:
@@ -170,8 +185,7 @@ class HeartbeatPublisher:
         try:
             if self._status.told.state == "error":
                 told = self.heartbeat()  # without rooms: these need another host now
-                last = told.model_copy(update={"outcomes": {}}).model_dump_json()
-                await self._redis.set(key, last, px=int(LAST_WORDS_TTL_S * 1000))
+                await self._write(told.model_copy(update={"outcomes": {}}), LAST_WORDS_TTL_S)
             else:
                 await self._redis.delete(key)
         except RedisError as error:

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from harness.servers import GivenSettings, LiveKit
 from protocol import wire
 from protocol.commands import Answer, Command
-from protocol.heartbeat import Heartbeat, heartbeat_key
+from protocol.heartbeat import WORKERS_KEY, Heartbeat, heartbeat_key
 from protocol.room_spec import RoomSpec
 from protocol.seal import Seal
 from token_service.auth.grants import person_grant
@@ -57,6 +57,7 @@ async def beat(redis: Redis, worker_id: str = "worker", **fields: Any) -> None:
     fields = {"outcomes": outcomes} | fields
     heartbeat = Heartbeat(worker_id=worker_id, **fields)
     await redis.set(heartbeat_key(worker_id), heartbeat.model_dump_json())
+    await redis.zadd(WORKERS_KEY, {worker_id: time.time()})
 
 
 async def die(redis: Redis, worker_id: str = "worker") -> None:

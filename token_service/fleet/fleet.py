@@ -3,8 +3,10 @@
 A worker whose heartbeat is gone does not exist here.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from protocol.errors import InvalidInput
 from protocol.heartbeat import Heartbeat, Outcome
@@ -16,7 +18,7 @@ from token_service.fleet.schedule import CALM_DISPATCHES, Reservation, Schedule
 NO_CHOICE = frozenset({"default"})  # the voices of a model that has no voices to choose
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Fleet:
     """Every live worker at one moment, with the schedule of that moment."""
 
@@ -35,26 +37,30 @@ class Fleet:
     @property
     def slots_free(self) -> int:
         """Slots of all takers that are neither used nor reserved."""
-        return sum(self.free(worker) for worker in self.takers)
+        return sum(self.free_by_worker().values())
 
-    def free(self, worker: Heartbeat, room: str = "") -> int:
-        """Return a worker's slots that a room could have, those reserved for it included."""
-        return max(worker.slots_free - self.reserved(worker, but_for=room), 0)
+    def free_by_worker(self, room: str = "") -> dict[str, int]:
+        """Return each taker's slots that a room could have, those reserved for it included."""
+        reserved = self.reserved(but_for=room)
+        return {
+            each.worker_id: max(each.slots_free - reserved[each.worker_id], 0)
+            for each in self.takers
+        }
 
-    def reserved(self, worker: Heartbeat, but_for: str = "") -> int:
-        """Return the slots that are reserved on a worker and that its heartbeat does not count."""
-        kept = [
-            reservation
-            for room, entry in self.schedule.rooms.items()
-            for reservation in (self.reservation(room) if room != but_for else None, entry.more)
-            if reservation is not None and reservation.worker == worker.worker_id
-        ]
-        return sum(each.slots for each in kept if each.until_s > self.schedule.now_s)
+    def reserved(self, but_for: str = "") -> Counter[str]:
+        """Return the slots that are reserved on each worker and that no heartbeat counts."""
+        found = Counter[str]()
+        for room in self.schedule.reserving:
+            own = self.reservation(room) if room != but_for else None
+            for each in (own, self.schedule.rooms[room].more):
+                if each is not None and each.until_s > self.schedule.now_s:
+                    found[each.worker] += each.slots
+        return found
 
     def drop_reservations(self) -> None:
         """Delete the reservations whose time is over or whose room is hosted."""
-        for room, entry in list(self.schedule.rooms.items()):
-            if entry.reserved is not None and self.reservation(room) is None:
+        for room in list(self.schedule.reserving):
+            if self.schedule.rooms[room].reserved is not None and self.reservation(room) is None:
                 self.schedule.update(room, reserved=None)
 
     def reservation(self, room: str) -> Reservation | None:
@@ -99,13 +105,19 @@ class Fleet:
 
     def host(self, spec: RoomSpec) -> Heartbeat | None:
         """Return the live worker that hosts the spec's room in its current generation."""
-        for worker in self.workers:
-            if worker.hosts.get(spec.room) == spec.generation:
-                return worker
-        return None
+        return self._by_host.get((spec.room, spec.generation))
+
+    @cached_property
+    def _by_host(self) -> dict[tuple[str, int], Heartbeat]:
+        """The workers by the rooms that they host, each with its generation."""
+        return {host: worker for worker in self.workers for host in worker.hosts.items()}
 
     def worker(self, worker_id: str) -> Heartbeat | None:
-        return next((each for each in self.workers if each.worker_id == worker_id), None)
+        return self._by_id.get(worker_id)
+
+    @cached_property
+    def _by_id(self) -> dict[str, Heartbeat]:
+        return {worker.worker_id: worker for worker in self.workers}
 
     def outcome(self, spec: RoomSpec) -> Outcome | None:
         """Return what became of the spec's dispatch, by its worker; None: that is not known."""
@@ -134,7 +146,7 @@ class Fleet:
             return self._none_ready()
         if not self.takers:
             return Unavailable("worker_failing", "Conversations fail to start. Try again soon.", 30)
-        if any(self.free(worker) >= personas for worker in self.takers):
+        if max(self.free_by_worker().values()) >= personas:
             return None
         most = max(slots_of(worker) for worker in self.takers)
         if personas > most:

@@ -6,8 +6,9 @@ import structlog
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from protocol.heartbeat import HEARTBEAT_PATTERN, Heartbeat
+from protocol.heartbeat import WORKERS_KEY, Heartbeat, heartbeat_key
 from token_service.fleet.fleet import Fleet
+from token_service.fleet.parsed import Parsed
 from token_service.fleet.schedule import SCHEDULE_KEY, Schedule
 
 log = structlog.stdlib.get_logger(__name__)
@@ -16,6 +17,7 @@ log = structlog.stdlib.get_logger(__name__)
 class FleetReader:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._heartbeats = Parsed(_read)
 
     async def fleet(self, redis: Redis | None = None) -> Fleet:
         """Return all live workers now, by name, with the schedule.
@@ -25,15 +27,15 @@ class FleetReader:
         redis = redis or self._redis
         fields: Any = await redis.hgetall(SCHEDULE_KEY)
         time: Any = await redis.time()
-        found = redis.scan_iter(match=HEARTBEAT_PATTERN, count=1000)
-        keys = sorted([key async for key in found])
-        beats = await redis.mget(keys) if keys else []
-        read = [_read(text) for text in beats if text is not None]
-        workers = tuple(heartbeat for heartbeat in read if heartbeat is not None)
+        known: Any = await redis.zrange(WORKERS_KEY, 0, -1)
+        ids: list[str] = sorted(known)
+        beats: Any = await redis.mget([heartbeat_key(each) for each in ids]) if ids else []
+        found = {key: text for key, text in zip(ids, beats, strict=True) if text is not None}
+        workers = tuple(self._heartbeats.of(found))
         return Fleet(workers, Schedule(fields, time[0] + time[1] / 1e6))
 
 
-def _read(text: str | bytes) -> Heartbeat | None:
+def _read(text: str) -> Heartbeat | None:
     try:
         return Heartbeat.model_validate_json(text)
     except ValidationError as error:

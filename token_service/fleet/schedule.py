@@ -5,6 +5,7 @@ are epoch seconds of redis' own clock. `scheduler.py` decides with it.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -12,7 +13,8 @@ from pydantic import BaseModel, ConfigDict
 SCHEDULE_KEY = "moshi:schedule"
 ROOM_FIELD = "room:"
 WORKER_FIELD = "worker:"
-KEPT_S = 600.0  # an entry after its last change; longer than all that is counted in it
+KEPT_S = 600.0  # an entry that waits, or counts failures, after its last change
+ENTRIES_PARSED = 10_000  # of rooms; kept, as most entries are read again unchanged
 DISPATCH_GRACE_S = 10.0  # a host comes within a second; a long prompt on a CPU takes longer
 DISPATCH_GRACE_MAX_S = 30.0
 DISPATCHES_REMEMBERED_S = 120.0
@@ -60,6 +62,9 @@ class RoomEntry(_Entry):
     expires_s: float = 0.0
 
 
+NOTHING = RoomEntry()
+
+
 class WorkerEntry(_Entry):
     """The failures of a worker; its breaker is open until `open_until_s`."""
 
@@ -76,51 +81,84 @@ def grace_s(dispatches: int) -> float:
     return min(DISPATCH_GRACE_S * 2.0 ** min(dispatches - 1, 10), DISPATCH_GRACE_MAX_S)
 
 
+@lru_cache(maxsize=ENTRIES_PARSED)
+def _room_entry(text: str) -> RoomEntry:
+    return RoomEntry.model_validate_json(text)
+
+
 class Schedule:
     """A draft of the schedule at one moment: `changes` is what must be written back."""
 
     def __init__(self, fields: Mapping[str, str] | None = None, now_s: float = 0.0) -> None:
         self.now_s = now_s
-        self._written = {
-            name: text
-            for name, text in (fields or {}).items()
-            if name.startswith((ROOM_FIELD, WORKER_FIELD))
-        }
         self.rooms: dict[str, RoomEntry] = {}
         self.workers: dict[str, WorkerEntry] = {}
-        for name, text in self._written.items():
+        self.reserving: set[str] = set()  # rooms with a reservation, over or not
+        self._queued: set[str] = set()
+        self._over: list[str] = []  # fields of entries whose time is over
+        self._changed: dict[str, _Entry] = {}  # by field
+        for name, text in (fields or {}).items():
             if name.startswith(ROOM_FIELD):
-                room = RoomEntry.model_validate_json(text)
+                room = _room_entry(text)
                 if room.expires_s > now_s or room.unlisted:
-                    self.rooms[name.removeprefix(ROOM_FIELD)] = room
-            else:
+                    self._keep(name.removeprefix(ROOM_FIELD), room)
+                    continue
+            elif name.startswith(WORKER_FIELD):
                 worker = WorkerEntry.model_validate_json(text)
                 if worker.expires_s > now_s:
                     self.workers[name.removeprefix(WORKER_FIELD)] = worker
+                    continue
+            else:
+                continue
+            self._over.append(name)
+        self._fields = fields or {}
+
+    def _keep(self, room: str, entry: RoomEntry) -> None:
+        self.rooms[room] = entry
+        for rooms, has in (
+            (self.reserving, entry.reserved is not None or entry.more is not None),
+            (self._queued, entry.queued_s is not None),
+        ):
+            rooms.add(room) if has else rooms.discard(room)
+
+    def snapshot(self) -> tuple[Any, ...]:
+        """Return the draft as it is now, for `restore`."""
+        draft = (self.rooms, self.workers, self.reserving, self._queued, self._changed)
+        return tuple(each.copy() for each in draft)
+
+    def restore(self, draft: tuple[Any, ...]) -> None:
+        self.rooms, self.workers, self.reserving, self._queued, self._changed = draft
 
     def changes(self) -> tuple[dict[str, str], list[str]]:
         """Return the fields to set, and the names of those to delete."""
-        fields = {
-            prefix + name: entry.model_dump_json(exclude_defaults=True)
-            for prefix, entries in ((ROOM_FIELD, self.rooms), (WORKER_FIELD, self.workers))
-            for name, entry in entries.items()
+        texts = {
+            name: entry.model_dump_json(exclude_defaults=True)
+            for name, entry in self._changed.items()
         }
-        changed = {name: text for name, text in fields.items() if self._written.get(name) != text}
-        return changed, [name for name in self._written if name not in fields]
+        changed = {name: text for name, text in texts.items() if self._fields.get(name) != text}
+        return changed, [name for name in self._over if name not in texts]
 
     def room(self, room: str) -> RoomEntry:
         """Return a room's entry; an empty one where nothing is remembered."""
-        return self.rooms.get(room, RoomEntry())
+        return self.rooms.get(room, NOTHING)
 
     def update(self, room: str, **fields: Any) -> None:
         old = self.room(room)
         new = old.model_copy(update=fields)
         if new == old:
             return
-        kept = (new.reserved, new.more, new.hold)
+        new = new.model_copy(update={"expires_s": self._life_of(new)})
+        self._keep(room, new)
+        self._changed[ROOM_FIELD + room] = new
+
+    def _life_of(self, entry: RoomEntry) -> float:
+        """Return when an entry says nothing any more: every decision reads all entries."""
+        kept = (entry.reserved, entry.more, entry.hold)
         until_s = [each.until_s for each in kept if each is not None]
-        expires_s = max([self.now_s + KEPT_S, *until_s])
-        self.rooms[room] = new.model_copy(update={"expires_s": expires_s})
+        until_s += [entry.dispatches_until_s, entry.awaited_until_s]
+        if entry.queued_s is not None or entry.waiting:
+            until_s.append(self.now_s + KEPT_S)
+        return max(until_s)
 
     def is_reserved(self, room: str) -> bool:
         reserved = self.room(room).reserved
@@ -136,7 +174,7 @@ class Schedule:
         A host that is lost later is replaced at once, unless it was dispatched often in a row.
         """
         entry = self.room(room)
-        if entry.awaited > generation:  # this host is replaced already
+        if room not in self.rooms or entry.awaited > generation:  # a newer host replaces this one
             return
         is_calm = self.dispatches(room) <= CALM_DISPATCHES
         self.update(
@@ -150,12 +188,7 @@ class Schedule:
     @property
     def queue(self) -> list[str]:
         """The rooms that wait for slots, in the order in which they are served."""
-        queued = [
-            (entry.queued_s, room)
-            for room, entry in self.rooms.items()
-            if entry.queued_s is not None
-        ]
-        return [room for _, room in sorted(queued)]
+        return sorted(self._queued, key=lambda room: (self.rooms[room].queued_s or 0.0, room))
 
     def enqueue(self, room: str, slots: int, since_s: float) -> None:
         """Put a room into the queue, behind those that came before `since_s`."""
@@ -170,8 +203,7 @@ class Schedule:
         queue = self.queue
         if room in queue:
             return queue.index(room) + 1
-        came_s = [entry.queued_s for entry in self.rooms.values() if entry.queued_s is not None]
-        return sum(each <= since_s for each in came_s) + 1
+        return sum((self.rooms[each].queued_s or 0.0) <= since_s for each in queue) + 1
 
     def dispatches(self, room: str) -> int:
         """Return how many dispatches a room had in a row."""
@@ -236,5 +268,6 @@ class Schedule:
                 "open_until_s": now_s + open_s,
             }
         fields["expires_s"] = now_s + KEPT_S
-        self.workers[worker] = entry.model_copy(update=fields)
+        new = self.workers[worker] = entry.model_copy(update=fields)
+        self._changed[WORKER_FIELD + worker] = new
         return open_s

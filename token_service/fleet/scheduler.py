@@ -80,7 +80,7 @@ def reserve(fleet: Fleet, room: str, slots: int, hold_s: float) -> str | None:
     """
     fleet.drop_reservations()
     own = fleet.reservation(room)
-    free = {each.worker_id: fleet.free(each, room) for each in fleet.takers}
+    free = fleet.free_by_worker(room)
     if own is not None and free.get(own.worker, -1) >= slots:
         chosen = own.worker
     elif _is_preceded(fleet, room, fleet.takers):
@@ -102,7 +102,8 @@ def reserve(fleet: Fleet, room: str, slots: int, hold_s: float) -> str | None:
 
 def reserve_more(fleet: Fleet, room: str, slots: int, host: Heartbeat, hold_s: float) -> bool:
     """Reserve slots for personas that join a hosted room; return whether its worker has them."""
-    if host not in fleet.takers or _is_preceded(fleet, room, (host,)) or fleet.free(host) < slots:
+    free = fleet.free_by_worker().get(host.worker_id, 0)
+    if _is_preceded(fleet, room, (host,)) or free < slots:
         return False
     now_s, old = fleet.schedule.now_s, fleet.schedule.room(room).more
     if old is not None and old.until_s > now_s and old.worker == host.worker_id:

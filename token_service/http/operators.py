@@ -61,14 +61,20 @@ async def get_status(service: OpenService, caller: Observer) -> ServiceStatus:
         await service.rooms.ping()
     except Unavailable as away:
         livekit = str(away)
+    held = fleet.reserved()
     workers = [
-        _worker_status(worker, fleet, str(number) if caller.is_stranger else worker.worker_id)
+        _worker_status(
+            worker,
+            fleet,
+            held[worker.worker_id],
+            str(number) if caller.is_stranger else worker.worker_id,
+        )
         for number, worker in enumerate(fleet.workers, 1)
     ]
     return ServiceStatus(livekit=livekit, redis=redis, workers=workers, rooms_waiting=waiting)
 
 
-def _worker_status(worker: Heartbeat, fleet: Fleet, shown_id: str) -> WorkerStatus:
+def _worker_status(worker: Heartbeat, fleet: Fleet, held: int, shown_id: str) -> WorkerStatus:
     return WorkerStatus(
         id=shown_id,
         state=worker.state,
@@ -78,7 +84,7 @@ def _worker_status(worker: Heartbeat, fleet: Fleet, shown_id: str) -> WorkerStat
         slots_total=slots_of(worker),
         slots_used=worker.slots_used,
         slots_free=worker.slots_free,
-        slots_held=fleet.reserved(worker),
+        slots_held=held,
         step_p99_ms=worker.step_p99_ms,
         rooms=len(worker.hosts),
         stt=worker.stt,

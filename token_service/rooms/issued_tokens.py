@@ -4,6 +4,7 @@ LiveKit checks a token's signature and end only, so a participant that joins wit
 removed: on the webhook, or on the next poll. Every call raises `RedisError` where redis is away.
 """
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -24,9 +25,10 @@ from token_service.rooms.store import SpecStore
 
 log = structlog.stdlib.get_logger(__name__)
 
-# A hash: token id → identity; `REVOKED` and the id of each revoked token or link; `SOME_REVOKED`.
+# A hash: token id → identity; `REVOKED` and the id of each revoked token or link.
 TOKENS_KEY = "moshi:tokens:{room}"
-REVOKED, SOME_REVOKED = "revoked:", "revoked"
+REVOKED = "revoked:"
+REVOKED_KEY = "moshi:revoked"  # the rooms with revoked tokens, by when they may be forgotten
 SLACK_S = 60  # beyond a token's life, for clocks
 REMEMBERED_S = 86_400  # of rooms in use: LiveKit renews the tokens of their people for so long
 
@@ -77,7 +79,7 @@ class IssuedTokens:
         return [
             token
             for token, holder in tokens.items()
-            if not token.startswith(SOME_REVOKED) and identity in (None, holder)
+            if not token.startswith(REVOKED) and identity in (None, holder)
         ]
 
     async def revoke(self, room: str, token_ids: Iterable[str]) -> int:
@@ -116,10 +118,13 @@ class IssuedTokens:
         if not (ids := list(token_ids)):
             return
         key = TOKENS_KEY.format(room=room)
-        noted: dict[Any, Any] = dict.fromkeys([SOME_REVOKED, *map(REVOKED.__add__, ids)], "")
+        noted: dict[Any, Any] = dict.fromkeys(map(REVOKED.__add__, ids), "")
+        now_s = time.time()
         async with self.redis.pipeline() as pipe:
             pipe.hset(key, mapping=noted)
             pipe.expire(key, REMEMBERED_S)
+            pipe.zadd(REVOKED_KEY, {room: now_s + REMEMBERED_S})
+            pipe.zremrangebyscore(REVOKED_KEY, 0, now_s)
             await pipe.execute()
 
     async def _people(self, room: str, identity: str | None = None) -> list[api.ParticipantInfo]:
@@ -133,20 +138,18 @@ class IssuedTokens:
         shown = (one.attributes.get(wire.ATTR_TOKEN_ID) for one in people)
         return [token_id for token_id in shown if token_id]
 
-    async def sweep(self, rooms: Iterable[str]) -> None:
-        """Remove the people who joined one of these rooms with a revoked token.
-
-        The rooms exist at LiveKit, so their tokens are kept for as long as LiveKit renews them.
-        """
-        rooms = list(rooms)
+    async def keep(self, rooms: Iterable[str]) -> None:
+        """Keep the tokens of rooms that exist at LiveKit for as long as LiveKit renews them."""
         async with self.redis.pipeline(transaction=False) as pipe:
             for room in rooms:
                 pipe.expire(TOKENS_KEY.format(room=room), REMEMBERED_S)
-                pipe.hexists(TOKENS_KEY.format(room=room), SOME_REVOKED)
-            answers: list[Any] = await pipe.execute()
-        for room, has_revoked in zip(rooms, answers[1::2], strict=True):
-            if has_revoked:
-                await self.remove_revoked(room)
+            await pipe.execute()
+
+    async def sweep(self, rooms: Iterable[str]) -> None:
+        """Remove the people who joined one of these rooms with a revoked token."""
+        revoked: Any = await self.redis.zrange(REVOKED_KEY, 0, -1)
+        for room in set(revoked).intersection(rooms):
+            await self.remove_revoked(room)
 
     async def remove_revoked(self, room: str) -> int:
         """Remove the people who joined with revoked tokens; return how many."""

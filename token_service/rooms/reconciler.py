@@ -23,15 +23,17 @@ from protocol.room_spec import RoomSpec
 from token_service import metrics
 from token_service.errors import LiveKitAway, Unavailable
 from token_service.fleet.fleet import Fleet
+from token_service.fleet.parsed import Parsed
 from token_service.fleet.prompt_limits import PromptLimits
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.scheduler import Step, next_step
 from token_service.rooms.dispatch_import import DispatchImport
 from token_service.rooms.events import EventStore
 from token_service.rooms.forgotten import Forgotten
-from token_service.rooms.issued_tokens import IssuedTokens
+from token_service.rooms.issued_tokens import REMEMBERED_S, IssuedTokens
 from token_service.rooms.livekit import LiveKitRooms, generation_of, is_present
-from token_service.rooms.store import SpecStore
+from token_service.rooms.renewals import Renewals
+from token_service.rooms.store import SpecStore, read_spec
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -51,6 +53,12 @@ class Reconciler:
     prompts: PromptLimits
     trusts_from: float = 0.0  # monotonic; before it, a missing heartbeat means no lost worker
     troubles: dict[str, str] = field(default_factory=dict[str, str])  # by room, the last logged
+    parsed: Parsed[RoomSpec] = field(default_factory=lambda: Parsed(read_spec))
+    kept_tokens: Renewals = field(default_factory=lambda: Renewals(REMEMBERED_S))
+    kept_specs: Renewals = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.kept_specs = Renewals(self.specs.ttl_s)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Sweep each second until `stopping` is set, also while redis or LiveKit are away.
@@ -85,10 +93,10 @@ class Reconciler:
         forgotten = await self.forgotten.look(fleet.rooms - set(names), fleet)
         rooms = {*names, *forgotten}
         self.troubles = {room: told for room, told in self.troubles.items() if room in rooms}
-        specs = await self.specs.of(rooms)
+        specs = await self.specs.of(rooms, self.parsed)
         await self.passes.sweep(spec.room for spec in specs)
         hosted = [spec for spec in specs if fleet.hosts(spec)]
-        await self.specs.touch(hosted)
+        await self._keep(specs, hosted, restoring=restoring)
         waiting = {spec.room for spec in specs} - {spec.room for spec in hosted}
         await self._settle(hosted, waiting, fleet)
         queue = {room: place for place, room in enumerate(fleet.schedule.queue)}
@@ -99,6 +107,15 @@ class Reconciler:
             return
         for room in await self.dispatch_import.found(set(names) - {p.room for p in specs}):
             await self._try(room)
+
+    async def _keep(self, all_: list[RoomSpec], hosted: list[RoomSpec], *, restoring: bool) -> None:
+        """Renew the lives of what redis keeps of rooms, where that is due."""
+        if restoring:
+            self.kept_tokens.clear()
+            self.kept_specs.clear()
+        now_s = time.monotonic()
+        await self.passes.keep(spec.room for spec in self.kept_tokens.due(all_, now_s))
+        await self.specs.touch(self.kept_specs.due(hosted, now_s))
 
     async def _settle(self, hosted: list[RoomSpec], waiting: set[str], fleet: Fleet) -> None:
         """Release the reservations of hosted rooms, and take rooms out of the queue that are gone.

@@ -1,7 +1,7 @@
 """The specs of rooms in redis, and the indices by which sessions are found.
 
-Every call raises `RedisError` where redis is away. A spec and the schedule are changed together and
-optimistically (`commit`): a change that another one overtook is decided again, so no lock is held.
+Every call raises `RedisError` where redis is away. A spec and the schedule are changed together
+(`commit`, `commits.py`).
 """
 
 import time
@@ -18,8 +18,10 @@ from protocol.room_spec import RoomSpec, spec_key
 from token_service.auth.callers import ANYONE
 from token_service.errors import Unavailable
 from token_service.fleet.fleet import Fleet
+from token_service.fleet.parsed import Parsed
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.schedule import SCHEDULE_KEY
+from token_service.rooms.commits import Commits
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -45,9 +47,9 @@ class SpecStore:
     ) -> None:
         """Keep specs for `ttl_s`, and those that no person may come for later `unclaimed_s`."""
         self._redis = redis
-        self._workers = workers
-        self._ttl_s = ttl_s
+        self.ttl_s = ttl_s
         self._unclaimed_s = min(ttl_s, unclaimed_s or ttl_s)
+        self._commits = Commits(redis, workers, read_spec, self._write)
 
     def _life_s(self, spec: RoomSpec) -> int:
         """Return how long to keep a spec from now on.
@@ -56,15 +58,21 @@ class SpecStore:
         is a nameless caller's session, of which any number may be opened.
         """
         claimed = spec.generation > 0 or (spec.opener and spec.owner not in NAMELESS)
-        return self._ttl_s if claimed else self._unclaimed_s
+        return self.ttl_s if claimed else self._unclaimed_s
 
     async def read(self, room: str) -> RoomSpec | None:
-        return _read(await self._redis.get(spec_key(room)))
+        text: Any = await self._redis.get(spec_key(room))
+        return read_spec(text)
 
-    async def of(self, rooms: Iterable[str]) -> list[RoomSpec]:
+    async def of(
+        self, rooms: Iterable[str], parsed: Parsed[RoomSpec] | None = None
+    ) -> list[RoomSpec]:
+        """Return the specs of rooms; `parsed` keeps them for a caller that asks again and again."""
+        rooms = list(rooms)
         keys = [spec_key(room) for room in rooms]
-        written = await self._redis.mget(keys) if keys else []
-        return [spec for text in written if (spec := _read(text)) is not None]
+        written: Any = await self._redis.mget(keys) if keys else []
+        texts = {room: text for room, text in zip(rooms, written, strict=True) if text is not None}
+        return (parsed or Parsed(read_spec)).of(texts)
 
     async def commit(
         self, room: str, decide: Callable[[RoomSpec | None, Fleet], tuple[RoomSpec | None, T]]
@@ -75,25 +83,12 @@ class SpecStore:
         the spec or the schedule changed before they were written; what it raises writes nothing.
         """
 
-        async def attempt(pipe: Pipeline) -> T:
-            before = _read(await pipe.get(spec_key(room)))
-            fleet = await self._workers.fleet(pipe)
-            after, result = decide(before, fleet)
-            changes, gone = fleet.schedule.changes()
-            fields: dict[Any, Any] = {**changes}
-            pipe.multi()
-            if fields:
-                pipe.hset(SCHEDULE_KEY, mapping=fields)
-            if gone:
-                pipe.hdel(SCHEDULE_KEY, *gone)
-            if after is not None and after != before:
-                pipe.set(spec_key(room), after.model_dump_json(), ex=self._life_s(after))
-                self._index(pipe, after, listed=bool(after.opener or after.generation))
-            return result
-
-        keys = (spec_key(room), SCHEDULE_KEY)
-        result: Any = await self._redis.transaction(attempt, *keys, value_from_callable=True)
+        result: Any = await self._commits.make(room, decide)
         return result
+
+    def _write(self, pipe: Pipeline, spec: RoomSpec) -> None:
+        pipe.set(spec_key(spec.room), spec.model_dump_json(), ex=self._life_s(spec))
+        self._index(pipe, spec, listed=bool(spec.opener or spec.generation))
 
     async def schedule(self, change: Callable[[Fleet], T]) -> T:
         return await self.commit("", lambda _, fleet: (None, change(fleet)))
@@ -107,7 +102,7 @@ class SpecStore:
             owned = OWNED_KEY.format(owner=spec.owner)
             pipe.zadd(owned, {spec.session: spec.opened_s})
             pipe.zremrangebyrank(owned, 0, -OWNED_KEPT - 1)
-            pipe.expire(owned, self._ttl_s)
+            pipe.expire(owned, self.ttl_s)
 
     async def of_session(self, session: str) -> RoomSpec | None:
         """Return the spec of a session, also of one that has ended lately."""
@@ -152,11 +147,11 @@ class SpecStore:
             await pipe.execute()
 
 
-def _read(text: str | bytes | None) -> RoomSpec | None:
+def read_spec(text: str | None) -> RoomSpec | None:
     if text is None:
         return None
     try:
-        return RoomSpec.from_metadata(text if isinstance(text, str) else text.decode())
+        return RoomSpec.from_metadata(text)
     except InvalidInput:
         log.warning("promise_unreadable")
         return None

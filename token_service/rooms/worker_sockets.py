@@ -80,8 +80,9 @@ class WorkerSockets:
         if not fleet.ready and (obstacle := fleet.obstacle(1)):
             raise obstacle
         host = fleet.host(spec)
-        workers = _reachable(fleet).ready
-        for worker in sorted(workers, key=lambda each: (each is not host, -fleet.free(each))):
+        workers, free = _reachable(fleet).ready, fleet.free_by_worker()
+        first = sorted(workers, key=lambda each: (each is not host, -free.get(each.worker_id, 0)))
+        for worker in first:
             if (socket := await self._connect(worker, opens)) is not None:
                 return socket
         raise too_many()

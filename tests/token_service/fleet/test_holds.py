@@ -53,7 +53,7 @@ async def test_one_address_does_not_hold_all_places(open_to_all: Settings, redis
         for _ in range(8):
             await opened(mallory, personas=FOUR * 3)
     now = await fleet(redis)
-    held = now.reserved(now.workers[0])
+    held = now.reserved()[now.workers[0].worker_id]
     async with app(open_to_all, "198.51.100.7") as ann:
         answers = [await ann.post("/sessions", json={"personas": FOUR}) for _ in range(10)]
 

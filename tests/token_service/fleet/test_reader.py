@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from protocol.errors import InvalidInput
-from protocol.heartbeat import Heartbeat, heartbeat_key
+from protocol.heartbeat import WORKERS_KEY, Heartbeat, heartbeat_key
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec
 from tests.token_service.players import beat, die
@@ -151,5 +151,6 @@ async def test_a_heartbeat_that_cannot_be_read_is_passed_over(
     """One broken worker does not hide the others."""
     await beat(redis, "good")
     await redis.set(heartbeat_key("broken"), '{"state": "asleep"}')
+    await redis.zadd(WORKERS_KEY, {"broken": 1.0})
 
     assert [each.worker_id for each in (await service.workers.fleet()).workers] == ["good"]

@@ -151,7 +151,7 @@ def test_reserved_slots_are_not_free() -> None:
     now = fleet(worker())
     reserve(now, "a", 4, HOLD_S)
 
-    assert (now.slots_free, now.reserved(now.workers[0])) == (2, 4)
+    assert (now.slots_free, now.reserved()[now.workers[0].worker_id]) == (2, 4)
     assert (obstacle := now.obstacle(3)) is not None and obstacle.code == "full"
 
 
@@ -176,8 +176,8 @@ def test_more_slots_are_reserved_where_the_host_is() -> None:
     now = fleet(host, worker("empty"))
     given = [reserve_more(now, "r", 1, host, 3.0) for _ in range(3)]
 
-    assert (given, now.reserved(host)) == ([True, True, False], 2)
-    assert fleet(host, schedule=later(now.schedule, 3.0)).reserved(host) == 0
+    assert (given, now.reserved()[host.worker_id]) == ([True, True, False], 2)
+    assert fleet(host, schedule=later(now.schedule, 3.0)).reserved()[host.worker_id] == 0
 
 
 def test_more_slots_wait_for_the_queue() -> None:
@@ -281,7 +281,7 @@ def test_a_dispatch_is_decided_once() -> None:
     assert (step.spec.generation, step.spec.worker) == (4, "w")
     assert now.is_awaited(step.spec) is True
     assert now.is_awaited(spec(generation=3)) is False
-    assert now.reserved(now.workers[0]) == 1
+    assert now.reserved()[now.workers[0].worker_id] == 1
 
 
 def test_a_room_waits_and_is_told_so_once() -> None:
@@ -304,7 +304,7 @@ def test_another_reason_reserves_nothing() -> None:
     step = next_step(spec(), now, Unavailable("prompt_too_long", "Too long.", 60))
 
     assert (step.is_dispatch, step.waits and step.waits.code) == (False, "prompt_too_long")
-    assert (now.schedule.queue, now.reserved(now.workers[0])) == ([], 0)
+    assert (now.schedule.queue, now.reserved()[now.workers[0].worker_id]) == ([], 0)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from schemathesis import Config
 
 from harness.servers import GivenSettings, LiveKit
 from protocol.config.settings import Settings
-from protocol.heartbeat import Heartbeat, heartbeat_key
+from protocol.heartbeat import WORKERS_KEY, Heartbeat, heartbeat_key
 from tests.token_service.conftest import FUZZ_DATABASE
 from tests.token_service.players import served
 from token_service.app import create_app
@@ -70,6 +70,7 @@ def target(livekit: LiveKit, redis_url: str) -> Generator[Target]:
     heartbeat = Heartbeat(worker_id="w", state="ready", model="m", slots_free=10**6)
     with Redis.from_url(url) as redis:
         redis.set(heartbeat_key("w"), heartbeat.model_dump_json())
+        redis.zadd(WORKERS_KEY, {"w": 1.0})
     settings = GivenSettings(
         livekit_url=livekit.url,
         livekit_api_key=livekit.api_key,

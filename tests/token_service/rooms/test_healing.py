@@ -288,7 +288,7 @@ async def test_what_livekit_refuses_is_not_the_workers_fault(
     fleet = await dispatcher.workers.fleet()
     await dispatcher.sweep()
 
-    assert fleet.reserved(fleet.workers[0]) == 0
+    assert fleet.reserved()[fleet.workers[0].worker_id] == 0
     assert await failures_of(redis) == 0
     assert [each.generation for each in await dispatched(livekit, spec.room)] == [2]
 

@@ -15,7 +15,7 @@ from redis import Redis
 from deploy import installers
 from harness import servers
 from harness.stack import environment
-from protocol.heartbeat import Heartbeat, heartbeat_key
+from protocol.heartbeat import WORKERS_KEY, Heartbeat, heartbeat_key
 from tests.token_service.server.half_requests import KINDS, halves, held
 
 MANY = 1100  # with 1,024 descriptors for the service
@@ -58,6 +58,7 @@ def attacked(
     with Redis.from_url(url) as redis:
         beat = Heartbeat(worker_id="w", state="ready", model="m", slots_free=1000)
         redis.set(heartbeat_key("w"), beat.model_dump_json())
+        redis.zadd(WORKERS_KEY, {"w": 1.0})
     service = ["bash", "-c", SHELL, "limited", str(installers.PROJECT / ".venv/bin/python")]
     service += ["-m", "token_service"]
     env = environment(livekit, url) | {"PORT": str(port)}

@@ -1,0 +1,1 @@
+"""`python -m bench.cluster`: one token service, redis and LiveKit, and many simulated workers."""

@@ -1,0 +1,132 @@
+"""What does not grow with rooms and workers: a decision's reads, a sweep's, concurrent changes."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from protocol.personas import Persona
+from protocol.room_spec import RoomSpec, persona_specs, spec_key
+from tests.token_service.players import beat, write
+from token_service.fleet.fleet import Fleet
+from token_service.fleet.reader import FleetReader
+from token_service.rooms.livekit import LiveKitRooms
+from token_service.rooms.renewals import PERIOD_S, Renewals
+from token_service.rooms.store import SpecStore
+from token_service.service import Service
+
+ROOMS = 60
+CHEF = persona_specs((Persona(name="chef", label="Chef"),))
+
+
+def hosted(number: int) -> RoomSpec:
+    """One of many rooms, which all have a host."""
+    return RoomSpec(room=f"r{number}", session=f"s{number}", generation=1, personas=CHEF)
+
+
+async def commands(redis: Redis) -> int:
+    """Return how many commands redis has carried out."""
+    stats: Any = await redis.info("stats")
+    return int(stats["total_commands_processed"])
+
+
+class CountedReader(FleetReader):
+    """A reader that counts."""
+
+    reads = 0
+
+    async def fleet(self, redis: Redis | None = None) -> Fleet:
+        """Count, and read."""
+        self.reads += 1
+        return await super().fleet(redis)
+
+
+async def test_changes_at_the_same_moment_share_one_reading(redis: Redis) -> None:
+    """Changes of many rooms are decided one after another, on one reading of the fleet."""
+    await beat(redis, slots_free=ROOMS)
+    workers = CountedReader(redis)
+    specs = SpecStore(redis, workers, 600)
+
+    async def take(number: int) -> int:
+        def decide(_: RoomSpec | None, fleet: Fleet) -> tuple[RoomSpec, int]:
+            fleet.schedule.enqueue(f"r{number}", 1, float(number))
+            return hosted(number), len(fleet.schedule.queue)
+
+        return await specs.commit(f"r{number}", decide)
+
+    places = await asyncio.gather(*(take(number) for number in range(ROOMS)))
+
+    assert places == list(range(1, ROOMS + 1))
+    assert workers.reads == 1
+    assert len(await specs.of(f"r{number}" for number in range(ROOMS))) == ROOMS
+
+
+async def test_a_change_that_fails_leaves_the_others(redis: Redis) -> None:
+    """Of changes that are written together, one that raises writes nothing and stops no other."""
+    specs = SpecStore(redis, FleetReader(redis), 600)
+
+    def refuse(_: RoomSpec | None, fleet: Fleet) -> tuple[RoomSpec, None]:
+        fleet.schedule.enqueue("refused", 1, 1.0)
+        raise KeyError("refused")
+
+    made = await asyncio.gather(
+        specs.commit("refused", refuse), write(specs, hosted(1)), return_exceptions=True
+    )
+    queue = await specs.schedule(lambda fleet: fleet.schedule.queue)
+
+    assert isinstance(made[0], KeyError) and made[1] == hosted(1)
+    assert (queue, await specs.read("refused"), await specs.read("r1")) == ([], None, hosted(1))
+
+
+async def test_a_reading_of_the_fleet_passes_over_rooms(redis: Redis) -> None:
+    """However many keys there are, the fleet is read with four commands."""
+    await redis.mset({spec_key(f"r{number}"): "-" for number in range(3_000)})
+    await beat(redis)
+    before = await commands(redis)
+    fleet = await FleetReader(redis).fleet()
+
+    assert len(fleet.workers) == 1
+    assert await commands(redis) - before - 1 == 4  # one is INFO itself
+
+
+async def test_a_sweep_asks_no_more_for_more_rooms(
+    service: Service, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rooms that have their host cost a sweep no commands of their own but once a minute."""
+    specs = [hosted(number) for number in range(ROOMS)]
+    await asyncio.gather(*(write(service.specs, spec) for spec in specs))
+    await beat(redis, hosts={spec.room: 1 for spec in specs})
+
+    async def names(_: LiveKitRooms, of: object = ()) -> list[str]:
+        return [spec.room for spec in specs]
+
+    monkeypatch.setattr(LiveKitRooms, "names", names)
+    await redis.expire(spec_key("r0"), 10)
+    await service.dispatcher.sweep()
+    first = await redis.ttl(spec_key("r0"))
+    before = await commands(redis)
+    await service.dispatcher.sweep()
+
+    assert first > 3000
+    assert await commands(redis) - before < 15
+
+
+def test_lives_are_renewed_once_a_minute() -> None:
+    """A room's keys are renewed at its first sweep, then after a minute, and for each session."""
+    renewals, one = Renewals(3600.0), hosted(1)
+    other = one.model_copy(update={"session": "another"})
+
+    assert renewals.due([one], 0.0) == [one]
+    assert renewals.due([one], PERIOD_S - 1) == []
+    assert renewals.due([other], PERIOD_S - 1) == [other]
+    assert renewals.due([other], 2 * PERIOD_S) == [other]
+    assert Renewals(60.0).due([one], 0.0) == [one]
+
+
+def test_short_lives_are_renewed_in_time() -> None:
+    """Keys that live for a minute are renewed every six seconds."""
+    renewals, one = Renewals(60.0), hosted(1)
+    renewals.due([one], 0.0)
+
+    assert (renewals.due([one], 5.9), renewals.due([one], 6.0)) == ([], [one])

@@ -33,6 +33,7 @@ async def measure(asked: argparse.Namespace) -> list[Row]:
         livekit = "a real LiveKit" if before is None else f"{before} rooms, a simulated LiveKit"
         print(f"{count} workers, {livekit} …", file=sys.stderr, flush=True)
         rows.append(await Cluster(asked, count, before).measure())
+        print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     return rows
 
 

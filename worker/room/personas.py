@@ -143,8 +143,7 @@ class RoomPersonas:
             persona.withdraw(line_ids)
 
     def _say(self, persona: RoomPersona, line: Line) -> Answer:
-        answer = persona.say(line)
-        if answer == TAKEN:
+        if (answer := persona.say(line)) == TAKEN:
             self._floor.person_took_part()
         return answer
 

@@ -25,7 +25,7 @@ from worker.engine.files.model_files import find_model
 from worker.engine.files.weights import Unfilled, load_codec, load_lm
 from worker.engine.kv_choice import OWN_TYPE, KvMemory
 from worker.engine.load import plan_memory
-from worker.engine.network.ring_check import why_no_kernels
+from worker.engine.network.kernel_check import why_no_kernels
 from worker.engine.recognition.listeners import Listeners, Recognition
 
 ARCHS = ("talker", "pocket", "moshi7b")

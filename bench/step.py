@@ -24,6 +24,7 @@ import torch
 from moshi.models.compression import MimiModel
 from moshi.models.lm import LMGen, LMModel
 from moshi.utils.compile import no_compile
+from torch.profiler import ProfilerActivity, profile
 
 from bench import models
 from bench.models import PERSONA
@@ -42,7 +43,8 @@ def main() -> None:
     rows = {slots: batch_frame(step, slots) for slots in options.slots}
     clock = time.thread_time if device.type == "cpu" and options.threads == 1 else time.perf_counter
     times = take_turns({0: solo, **rows}, options.frames, options.rounds, clock)
-    report(options, step, times, join_ms(step), device)
+    kernels = {slots: launches(row) for slots, row in rows.items()}
+    report(options, step, times, kernels, join_ms(step), device)
 
 
 def read_options() -> tuple[argparse.Namespace, torch.device]:
@@ -92,6 +94,16 @@ def join_ms(step: MoshiStep) -> float:
     return (time.perf_counter() - begin) / step.capacity * 1e3
 
 
+def launches(frame: Callable[[], None]) -> int:
+    """Return how many kernels and copies one frame starts on CUDA; 0 on a CPU."""
+    if not torch.cuda.is_available():
+        return 0
+    with profile(activities=[ProfilerActivity.CUDA]) as seen:
+        frame()
+        torch.cuda.synchronize()
+    return sum(event.device_type.name == "CUDA" for event in seen.events() or ())
+
+
 def take_turns(
     runs: dict[int, Callable[[], None]],
     frames: int,
@@ -116,6 +128,7 @@ def report(
     options: argparse.Namespace,
     step: MoshiStep,
     times: dict[int, list[float]],
+    kernels: dict[int, int],
     join: float,
     device: torch.device,
 ) -> None:
@@ -125,6 +138,7 @@ def report(
     print(f"solo upstream: {median[0]:.2f} ms per frame; a join costs {join:.2f} ms, once")
     print(
         f"{'slots':>5} {'ms/step':>8} {'p99 ms':>8} {'of 80 ms':>9} {'frames/s':>9} {'x solo':>7}"
+        f" {'kernels':>8}"
     )
     rows: list[dict[str, float]] = []
     for slots in options.slots:
@@ -132,8 +146,10 @@ def report(
         p99 = statistics.quantiles(times[slots], n=100)[98] * 1e3
         ratio = slots * median[0] / ms
         rows.append({"slots": slots, "ms": ms, "p99_ms": p99, "times_solo": ratio})
+        rows[-1]["kernels"] = kernels[slots]
         print(
             f"{slots:5d} {ms:8.2f} {p99:8.2f} {ms / 80:9.0%} {1e3 * slots / ms:9.0f} {ratio:7.1f}"
+            f" {kernels[slots] or '':>8}"
         )
     result = {"bench": "step", "arch": options.arch, "device": name, "solo_ms": median[0]}
     result["join_ms"] = join

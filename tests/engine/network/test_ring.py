@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.engine.test_step import GREEDY, sounds
+from protocol.personas import Persona
+from tests.engine.test_step import GREEDY, sampled, sounds
 from tests.engine.tiny import tiny_lm, tiny_mimi
 from worker.engine.conversation.replay import tokens_ahead
 from worker.engine.kv_choice import KvMemory
@@ -147,14 +148,15 @@ def listen(step: MoshiStep, slots: list[int], frames: int, seed: int = 4) -> lis
     return [[int(text[slot]) for text in texts] for slot in slots]
 
 
-def test_a_step_with_kernels_is_the_step_without(kernels: ModuleType) -> None:
+@pytest.mark.parametrize("persona", [GREEDY, sampled(seed=3)], ids=["greedy", "sampled"])
+def test_a_step_with_kernels_is_the_step_without(kernels: ModuleType, persona: Persona) -> None:
     """Through the ring's wrap the same words come with the kernels as with torch."""
     texts: list[list[list[int]]] = []
     for use in (False, True):
         step = int8_step(2, kernels=use)
-        step.join(0, GREEDY)
+        step.join(0, persona)
         texts.append(listen(step, [0], 3))
-        step.join(1, GREEDY)
+        step.join(1, persona)
         texts[-1] += listen(step, [0, 1], CONTEXT - 2, seed=5)
 
     assert texts[0] == texts[1]
@@ -205,6 +207,7 @@ COMPILE = """
 from triton import compile
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
+from worker.engine.network import layer_kernels as layers
 from worker.engine.network import ring_kernels as kernels
 
 def build(architecture, kernel, types, warps, **constants):
@@ -229,6 +232,16 @@ for architecture, int8 in ((80, False), (90, True)):
     )
 combine = dict(parts="*fp32", maxima="*fp32", sums="*fp32", out="*bf16")
 build(90, kernels._combine, combine, 1, S=kernels.MOST_SPLITS, D=128)
+norm = dict(x="*bf16", y="*bf16", alpha="*fp32", total="*bf16", normed="*bf16", C="i32", eps="fp32")
+gate = dict(projected="*bf16", out="*bf16", H="i32")
+draw = dict(
+    best="*fp32", ids="*i64", cold="*fp32", kept="*fp32", chance="*fp32", chance_step="i32",
+    out="*i64", K="i32",
+)
+for architecture in (80, 90):
+    build(architecture, layers._add_norm, norm, layers.NORM_WARPS, N=4096, ADD=True)
+    build(architecture, layers._silu_gate, gate, 4, N=layers.GATE_BLOCK)
+    build(architecture, layers._pick, draw, 4, N=256)
 """
 
 

@@ -17,7 +17,16 @@ from torch.nn import functional as F
 
 from worker.engine.network.memory import Rows
 from worker.engine.network.sampler import Draw
-from worker.engine.network.transformer import Op, attended_in, feed, gate, norm, scale
+from worker.engine.network.transformer import (
+    Op,
+    add_norm,
+    attended_in,
+    feed,
+    gate,
+    is_quantized,
+    scale,
+)
+from worker.engine.network.unsupported import layers_of
 
 # hidden [B, dim] → the input of each weight set [B, depformer dim]
 Projections = Callable[[torch.Tensor], Sequence[torch.Tensor]]
@@ -58,17 +67,19 @@ class ForcedTokens:
 class Depformer:
     """The codebooks of one frame, one after another: eight small steps inside a step."""
 
-    def __init__(self, lm: LMModel, inputs: Projections, batch: int) -> None:
+    def __init__(
+        self, lm: LMModel, inputs: Projections, batch: int, *, kernels: bool = False
+    ) -> None:
         assert lm.depformer is not None and lm.depformer_text_emb is not None
         self._lm, self._inputs = lm, inputs
         schedule = lm.depformer_weights_per_step_schedule or list(range(lm.dep_q))
         self._in_index = schedule if lm.depformer_multi_linear else [0] * lm.dep_q
         self._embed = [plain(lm.depformer_text_emb), *map(plain, lm.depformer_emb or [])]
-        self._norms = [norm(module) for module in lm.depformer_norms]
+        layers = layers_of(lm.depformer)
+        kernels = kernels and not any(is_quantized(layer.self_attn) for layer in layers)
+        self._norms = [add_norm(module, kernels=kernels) for module in lm.depformer_norms]
         self._layers = [
-            _DepformerLayer(layer, schedule, batch, lm)
-            for layer in lm.depformer.layers
-            if isinstance(layer, StreamingTransformerLayer)
+            _DepformerLayer(layer, schedule, batch, lm, kernels=kernels) for layer in layers
         ]
 
     def __call__(
@@ -79,9 +90,11 @@ class Depformer:
         token, codes = text, []
         for k in range(self._lm.dep_q):
             x = inputs[self._in_index[k]] + self._embed[k](token)
+            y = None
             for layer in self._layers:
-                x = layer(x, k)
-            drawn = draw.token(self._lm.linears[k](self._norms[k](x)), k)
+                x, y = layer(x, y, k)
+            _, normed = self._norms[k](x, y)
+            drawn = draw.token(self._lm.linears[k](normed), k)
             token = torch.where(forced.audio_mask[:, k], forced.audio[:, k], drawn)
             codes.append(token)
         return torch.stack(codes, dim=1)
@@ -89,7 +102,13 @@ class Depformer:
 
 class _DepformerLayer:
     def __init__(
-        self, layer: StreamingTransformerLayer, schedule: list[int], batch: int, lm: LMModel
+        self,
+        layer: StreamingTransformerLayer,
+        schedule: list[int],
+        batch: int,
+        lm: LMModel,
+        *,
+        kernels: bool,
     ) -> None:
         attention = layer.self_attn
         self._heads = attention.num_heads
@@ -99,15 +118,25 @@ class _DepformerLayer:
         dtype = attended_in(attention, lm.dtype)
         self._kv = torch.zeros(shape, dtype=dtype, device=lm.device)
         self._in, self._out = list(attention.in_projs), list(attention.out_projs)
-        self._norm1, self._norm2 = norm(layer.norm1), norm(layer.norm2)
+        self._norm1, self._norm2 = (
+            add_norm(each, kernels=kernels) for each in (layer.norm1, layer.norm2)
+        )
         self._scale1, self._scale2 = scale(layer.layer_scale_1), scale(layer.layer_scale_2)
         gating = layer.gating
         several = isinstance(gating, nn.ModuleList)
-        self._feeds = [gate(each) for each in gating] if several else [feed(layer)]
+        self._feeds = (
+            [gate(each, kernels=kernels) for each in gating]
+            if several
+            else [feed(layer, kernels=kernels)]
+        )
 
-    def __call__(self, x: torch.Tensor, k: int) -> torch.Tensor:
-        x = x + self._scale1(self._attend(self._norm1(x), k))
-        return x + self._scale2(_of(self._feeds, self._schedule, k)(self._norm2(x)))
+    def __call__(
+        self, x: torch.Tensor, y: torch.Tensor | None, k: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return x and what the next layer is to add to it, as `_RingLayer` does."""
+        x, normed = self._norm1(x, y)
+        x, normed = self._norm2(x, self._scale1(self._attend(normed, k)))
+        return x, self._scale2(_of(self._feeds, self._schedule, k)(normed))
 
     def _attend(self, x: torch.Tensor, k: int) -> torch.Tensor:
         qkv = _of(self._in, self._schedule, k)(x).view(x.shape[0], 3, self._heads, 1, -1)

@@ -60,11 +60,17 @@ class Drawer:
     """Draws tokens for some rows of a memory, each with its own sampling and forced tokens."""
 
     def __init__(
-        self, lm: LMModel, depformer: Depformer, sampling_state: Rows, widths: Widths
+        self,
+        lm: LMModel,
+        depformer: Depformer,
+        sampling_state: Rows,
+        widths: Widths,
+        *,
+        kernels: bool = False,
     ) -> None:
         self._lm, self._depformer = lm, depformer
         self._forced = ForcedTokens.of(sampling_state, lm.dep_q)
-        self._sampler = Sampler(sampling_state, widths, lm.dep_q)
+        self._sampler = Sampler(sampling_state, widths, lm.dep_q, kernels=kernels)
         # Draws since the session joined: the ring's offset goes back when an LM state is renewed,
         # and the same chances would come again.
         self._frame = sampling_state.take("frame")

@@ -73,9 +73,9 @@ class Language:
             lm.transformer, lm_rows, "transformer", lm.dtype, stored=weights.stored
         )
         self.offset = self.transformer.offset
-        self._draw = Drawer(
-            lm, Depformer(lm, weights.depformer_in, lm_rows.count), sampling_state, widths
-        )
+        kernels = weights.stored.kernels
+        depformer = Depformer(lm, weights.depformer_in, lm_rows.count, kernels=kernels)
+        self._draw = Drawer(lm, depformer, sampling_state, widths, kernels=kernels)
 
     def __call__(self, user_codes: torch.Tensor, exec_mask: torch.Tensor) -> LmFrame:
         """Advance the rows of `exec_mask` by one frame. user_codes `[B, user codebooks]`.

@@ -68,27 +68,45 @@ class Draw:
     cold: torch.Tensor  # [B, 1] 1 / temperature, 1 where greedy
     kept: torch.Tensor  # [B, width] 1.0 for ranks within the row's top-k
     chance: torch.Tensor  # [B, streams] in [0, 1); 0, the first rank, where greedy
+    kernels: bool = False  # drawn by a Triton kernel
 
     def token(self, logits: torch.Tensor, stream: int) -> torch.Tensor:
-        """Draw tokens `[B]` from logits `[B, card]`.
-
-        Inverts the cumulated probabilities of the ranks, so one random number is enough. They are
-        summed from the best rank on: ranks beyond a row's own top-k add exact zeros, so a
-        neighbour's larger width changes nothing.
-        """
+        """Draw tokens `[B]` from logits `[B, card]`."""
         if self.width == 1:
             return logits.argmax(dim=-1)
         best, ids = logits.float().topk(self.width, dim=-1)  # sorted, best first
-        weights = ((best - best[:, :1]) * self.cold).exp_().mul_(self.kept)
-        upto = weights.cumsum(dim=-1)
-        rank = (upto <= upto[:, -1:] * self.chance[:, stream, None]).sum(dim=-1, keepdim=True)
-        return ids.gather(-1, rank)[:, 0]
+        if self.kernels:
+            from worker.engine.network import layer_kernels  # Triton is not there on every machine
+
+            return layer_kernels.pick(best, ids, self.cold, self.kept, self.chance[:, stream])
+        return pick(best, ids, self.cold, self.kept, self.chance[:, stream])
+
+
+def pick(
+    best: torch.Tensor,
+    ids: torch.Tensor,
+    cold: torch.Tensor,
+    kept: torch.Tensor,
+    chance: torch.Tensor,
+) -> torch.Tensor:
+    """Draw `[B]` from the ranks `[B, width]`, best first; the others as `Draw` has them.
+
+    Inverts the cumulated probabilities of the ranks, so one random number is enough. They are
+    summed from the best rank on: ranks beyond a row's own top-k add exact zeros, so a neighbour's
+    larger width changes nothing.
+    """
+    weights = ((best - best[:, :1]) * cold).exp_().mul_(kept)
+    upto = weights.cumsum(dim=-1)
+    rank = (upto <= upto[:, -1:] * chance[:, None]).sum(dim=-1, keepdim=True)
+    return ids.gather(-1, rank)[:, 0]
 
 
 class Sampler:
-    def __init__(self, rows: Rows, widths: Widths, audio_streams: int) -> None:
+    def __init__(
+        self, rows: Rows, widths: Widths, audio_streams: int, *, kernels: bool = False
+    ) -> None:
         self._state = SamplingState.of(rows)
-        self._widths = widths
+        self._widths, self._kernels = widths, kernels
         device = self._state.seed.device
         self._streams = torch.arange(1 + audio_streams, device=device) * _GOLDEN
         self._ranks = torch.arange(0, device=device)
@@ -111,7 +129,7 @@ class Sampler:
         warm = (temperature > 0)[:, None]
         cold = torch.where(warm, temperature[:, None], 1.0).reciprocal()
         kept = (self._ranks[:width] < top_k[:, None]).float()
-        return Draw(width, cold, kept, chance * warm)
+        return Draw(width, cold, kept, chance * warm, self._kernels)
 
 
 def chance_beside(tokens: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ Equal to moshi 0.2.13 modules/transformer.py and rope.py. Engine thread only.
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from moshi.modules.gating import ActivationGating
@@ -26,6 +27,8 @@ from worker.engine.network.ring import Filled, KvRing, Positions
 from worker.engine.network.unsupported import layers_of, refuse_transformer
 
 Op = Callable[[torch.Tensor], torch.Tensor]
+# x, y [B, T, C] or y None → x + y, its norm
+AddNorm = Callable[[torch.Tensor, torch.Tensor | None], tuple[torch.Tensor, torch.Tensor]]
 
 
 class RingTransformer:
@@ -68,10 +71,11 @@ class RingTransformer:
         """Advance the rows of `exec_mask` by the T positions of x `[B, T, C]`."""
         frames = x.shape[1]
         shared, dtype = self._share(frames, exec_mask), x.dtype
+        y = None
         for layer in self._layers:
-            x = layer(x, shared)
+            x, y = layer(x, y, shared)
         self.offset.add_(exec_mask.long(), alpha=frames)
-        return x.to(dtype)  # 8-bit weights give float16 or float32
+        return (x if y is None else x + y).to(dtype)  # 8-bit weights give float16 or float32
 
     def _share(self, frames: int, exec_mask: torch.Tensor) -> Positions:
         if frames == 1 and self._kernels:
@@ -117,20 +121,31 @@ class _RingLayer:
         heads = attention.num_heads
         head_dim = attention.embed_dim // heads
         self._ring = KvRing(rows, name, heads, ring, head_dim, dtype, stored)
-        self._norm1, self._norm2 = norm(layer.norm1), norm(layer.norm2)
+        kernels = stored.kernels and not is_quantized(attention)
+        self._norm1 = add_norm(layer.norm1, kernels=kernels)
+        self._norm2 = add_norm(layer.norm2, kernels=kernels)
         self._project_in, self._project_out = attention.in_projs[0], attention.out_projs[0]
         self._scale1, self._scale2 = scale(layer.layer_scale_1), scale(layer.layer_scale_2)
-        self._feed = feed(layer)
+        self._feed = feed(layer, kernels=kernels)
 
-    def __call__(self, x: torch.Tensor, shared: Positions) -> torch.Tensor:
-        y = self._project_out(self._ring(self._project_in(self._norm1(x)), shared))
-        x = x + self._scale1(y)
-        return x + self._scale2(self._feed(self._norm2(x)))
+    def __call__(
+        self, x: torch.Tensor, y: torch.Tensor | None, shared: Positions
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return x and what the next layer is to add to it; `y` is that of the layer before."""
+        x, normed = self._norm1(x, y)
+        y = self._scale1(self._project_out(self._ring(self._project_in(normed), shared)))
+        x, normed = self._norm2(x, y)
+        return x, self._scale2(self._feed(normed))
 
 
 def attended_in(attention: StreamingMultiheadAttention, dtype: torch.dtype) -> torch.dtype:
     """Return the type of keys and values: float16 for 8-bit weights, otherwise the model's."""
-    return torch.float16 if isinstance(attention.in_projs[0], QLinear) else dtype
+    return torch.float16 if is_quantized(attention) else dtype
+
+
+def is_quantized(attention: StreamingMultiheadAttention) -> bool:
+    """Return whether a layer has 8-bit weights, whose products have another type than the model."""
+    return isinstance(attention.in_projs[0], QLinear)
 
 
 def norm(module: nn.Module) -> Op:
@@ -148,23 +163,42 @@ def norm(module: nn.Module) -> Op:
     return rms_norm
 
 
+def add_norm(module: nn.Module, *, kernels: bool) -> AddNorm:
+    """Return x + y, where there is a y, and its norm: one kernel where kernels run."""
+    if kernels and isinstance(module, RMSNorm):
+        from worker.engine.network import layer_kernels  # Triton is not there on every machine
+
+        return partial(layer_kernels.add_norm, module.alpha.detach().flatten(), module.eps)
+    then = norm(module)
+
+    def added(x: torch.Tensor, y: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        x = x if y is None else x + y
+        return x, then(x)
+
+    return added
+
+
 def scale(module: nn.Module) -> Op:
     return _same if isinstance(module, nn.Identity) else module
 
 
-def feed(layer: StreamingTransformerLayer) -> Op:
+def feed(layer: StreamingTransformerLayer, *, kernels: bool) -> Op:
     """Return the feed-forward part, gated or not."""
     if layer.gating is not None:
-        return gate(layer.gating)
+        return gate(layer.gating, kernels=kernels)
     inward, outward, activation = layer.linear1, layer.linear2, layer.activation
     assert inward is not None and outward is not None
     return lambda x: outward(activation(inward(x)))
 
 
-def gate(module: nn.Module) -> Op:
+def gate(module: nn.Module, *, kernels: bool) -> Op:
     """Return moshi's gated feed-forward part (modules/gating.py), for inputs of any shape."""
     assert isinstance(module, ActivationGating)
     inward, outward, activation = module.linear_in, module.linear_out, module.activation
+    if kernels and activation is F.silu:
+        from worker.engine.network import layer_kernels  # Triton is not there on every machine
+
+        return lambda x: outward(layer_kernels.silu_gate(inward(x)))
 
     def gated(x: torch.Tensor) -> torch.Tensor:
         gates, value = inward(x).chunk(2, dim=-1)

@@ -4,14 +4,18 @@ Runs before the model is loaded, on the thread that loads. Knows no setting.
 """
 
 import torch
+from torch.nn import functional as F
 
 from worker.engine.kv_choice import KvMemory
 from worker.engine.network.memory import Memory
 from worker.engine.network.ring import Filled, KvRing, Positions
+from worker.engine.network.sampler import pick
 
 RING, FRAMES, ROWS, HEADS = 160, 2, 2, 2
 MOST_DIFFERENCE = 0.05  # of numbers around 1, in bfloat16
 LEAST_DIM = 16  # of a tensor-core product
+DIM, EPS = 96, 1e-5  # of a norm; not a power of two
+DRAWS, WIDTH = 32, 40
 
 
 def why_no_kernels(device: torch.device, dtype: torch.dtype, head_dim: int) -> str | None:
@@ -26,12 +30,13 @@ def why_no_kernels(device: torch.device, dtype: torch.dtype, head_dim: int) -> s
         return "Triton is not installed"
     try:
         differences = [
-            kernel_difference(device, dtype, head_dim, int8=each) for each in (False, True)
+            *(kernel_difference(device, dtype, head_dim, int8=each) for each in (False, True)),
+            *layer_differences(device, dtype),
         ]
     except Exception as error:  # Triton raises what its parts raise: no compiler, no headers, …
         return f"Triton could not build its kernels ({type(error).__name__}: {error})"
     if max(differences) > MOST_DIFFERENCE:
-        return f"the kernels differ from torch's attention by {max(differences):.2g} on this card"
+        return f"the kernels differ from torch by {max(differences):.2g} on this card"
     return None
 
 
@@ -64,6 +69,31 @@ def kernel_difference(
         )
         difference = max(difference, float((by_torch - by_kernels).abs().max()))
     return difference
+
+
+@torch.inference_mode()
+def layer_differences(device: torch.device, dtype: torch.dtype) -> list[float]:
+    """Return the largest differences of the other kernels: sum, norm, gate; and the draws'."""
+    from worker.engine.network import layer_kernels  # Triton is not there on every machine
+
+    generator = torch.Generator(device).manual_seed(1)
+
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator, device=device)
+
+    x, y, alpha = *(noise(2, ROWS, DIM) / 2).to(dtype), noise(DIM)
+    total, normed = layer_kernels.add_norm(alpha, EPS, x, y)
+    gates, value = x.chunk(2, dim=-1)
+    best, ids = noise(DRAWS, WIDTH).topk(WIDTH, dim=-1)
+    cold, kept = torch.ones(DRAWS, 1, device=device), torch.ones(DRAWS, WIDTH, device=device)
+    ranks = (best, ids, cold, kept, torch.rand(DRAWS, generator=generator, device=device))
+    pairs = [
+        (total, x + y),
+        (normed, F.rms_norm((x + y).float(), (DIM,), alpha, EPS)),
+        (layer_kernels.silu_gate(x), F.silu(gates) * value),
+    ]
+    wrong = (layer_kernels.pick(*ranks) != pick(*ranks)).float().mean()
+    return [*(float((a.float() - b.float()).abs().max()) for a, b in pairs), float(wrong)]
 
 
 def _positions(

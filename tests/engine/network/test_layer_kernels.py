@@ -1,0 +1,86 @@
+"""The kernels between a layer's products give what torch gives.
+
+They run on the card where there is one, else on the CPU through Triton's interpreter.
+"""
+
+from types import ModuleType
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from worker.engine.network import sampler
+from worker.engine.network.kernel_check import MOST_DIFFERENCE, layer_differences
+
+CARD = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if CARD else "cpu")
+EPS = 1e-5
+
+
+@pytest.fixture
+def kernels() -> ModuleType:
+    """The kernels, compiled for the card or interpreted (tests/engine/conftest.py)."""
+    return pytest.importorskip("worker.engine.network.layer_kernels")
+
+
+def noise(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Normal noise."""
+    return torch.randn(shape, device=DEVICE).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("size", [64, 1000])
+def test_a_sum_and_its_norm_are_torchs(kernels: ModuleType, size: int, dtype: torch.dtype) -> None:
+    """The sum is rounded as torch rounds it; its norm is computed in float32; y may be missing."""
+    torch.manual_seed(0)
+    x, y, alpha = noise(3, 2, size, dtype=dtype), noise(3, 2, size, dtype=dtype), noise(size)
+    for more, expected in ((y, x + y), (None, x)):
+        total, normed = kernels.add_norm(alpha, EPS, x, more)
+        norm = F.rms_norm(expected.float(), (size,), alpha, EPS).to(dtype)
+
+        assert torch.equal(total, expected)
+        torch.testing.assert_close(normed, norm, atol=1e-5, rtol=2e-3)
+
+
+@pytest.mark.parametrize("half", [48, 1500])
+def test_a_gate_is_torchs(kernels: ModuleType, half: int) -> None:
+    """silu of the first half times the second, in blocks that do not divide the row."""
+    torch.manual_seed(0)
+    projected = noise(2, 1, 2 * half, dtype=torch.float16)
+    gates, value = projected.chunk(2, dim=-1)
+
+    torch.testing.assert_close(
+        kernels.silu_gate(projected), F.silu(gates) * value, atol=1e-3, rtol=2e-3
+    )
+
+
+def test_a_draw_is_torchs(kernels: ModuleType) -> None:
+    """The same ids for rows with their own temperature, top-k and chance, as views of a matrix."""
+    torch.manual_seed(0)
+    rows, width = 60, 50
+    best, ids = noise(rows, 300).topk(width, dim=-1)
+    cold = torch.rand(rows, 1, device=DEVICE) * 3
+    top_k = torch.randint(1, width + 1, (rows, 1), device=DEVICE)
+    kept = (torch.arange(width, device=DEVICE) < top_k).float()
+    chance = torch.rand(rows, 9, device=DEVICE)
+    chance[:10], chance[10:20] = 0, 1 - 2**-24
+    drawn = kernels.pick(best, ids, cold, kept, chance[:, 3])
+    expected = sampler.pick(best, ids, cold, kept, chance[:, 3])
+    allowed = (ids == drawn[:, None]) & (kept > 0)
+
+    assert torch.equal(drawn[:10], ids[:10, 0])
+    assert allowed.any(dim=-1).all()
+    assert (drawn == expected).float().mean() > 0.9  # sums in another order may round otherwise
+
+
+def test_the_check_at_the_start_finds_no_difference(kernels: ModuleType) -> None:
+    """What a worker compares before it uses the kernels is equal where they are right."""
+    assert max(layer_differences(DEVICE, torch.float16)) <= MOST_DIFFERENCE
+
+
+def test_the_check_at_the_start_finds_a_wrong_kernel(
+    kernels: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel that gives other numbers is seen."""
+    monkeypatch.setattr(kernels, "silu_gate", lambda x: x[:, ::2])
+    assert max(layer_differences(DEVICE, torch.float16)) > MOST_DIFFERENCE

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from zlib import crc32
 
 from protocol.room_spec import RoomSpec
 
@@ -17,14 +18,21 @@ class Renewals:
     _renewed_s: dict[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
 
     def due(self, specs: Iterable[RoomSpec], now_s: float) -> list[RoomSpec]:
-        """Return those that were not due for a while; forget all that are not given."""
+        """Return those that were not due for a while; forget all that are not given.
+
+        A spec is due when it is first seen, then at its own place in the period: a service that
+        starts sees all at once.
+        """
         period_s, specs = min(PERIOD_S, SHARE * self.life_s), list(specs)
         old, self._renewed_s = self._renewed_s, {}
         due: list[RoomSpec] = []
         for spec in specs:
             key = spec.room, spec.session
-            renewed_s = old.get(key, float("-inf"))
-            if now_s - renewed_s >= period_s:
+            renewed_s = old.get(key)
+            if renewed_s is None:
+                due.append(spec)
+                renewed_s = now_s - period_s * _place(spec.room)
+            elif now_s - renewed_s >= period_s:
                 due.append(spec)
                 renewed_s = now_s
             self._renewed_s[key] = renewed_s
@@ -33,3 +41,8 @@ class Renewals:
     def clear(self) -> None:
         """Let all be due: redis lost them."""
         self._renewed_s = {}
+
+
+def _place(room: str) -> float:
+    """Return a number in [0, 1) that is always the same for this room."""
+    return crc32(room.encode()) / 2**32

@@ -113,20 +113,27 @@ async def test_a_sweep_asks_no_more_for_more_rooms(
 
 
 def test_lives_are_renewed_once_a_minute() -> None:
-    """A room's keys are renewed at its first sweep, then after a minute, and for each session."""
+    """A room's keys are renewed at its first sweep, then once a minute; a new session's at once."""
     renewals, one = Renewals(3600.0), hosted(1)
     other = one.model_copy(update={"session": "another"})
 
     assert renewals.due([one], 0.0) == [one]
-    assert renewals.due([one], PERIOD_S - 1) == []
-    assert renewals.due([other], PERIOD_S - 1) == [other]
-    assert renewals.due([other], 2 * PERIOD_S) == [other]
-    assert Renewals(60.0).due([one], 0.0) == [one]
+    assert sum(len(renewals.due([one], s)) for s in range(1, int(3 * PERIOD_S))) == 3
+    assert renewals.due([other], 3 * PERIOD_S) == [other]
+
+
+def test_rooms_that_are_seen_at_once_are_not_renewed_at_once_again() -> None:
+    """Of 600 rooms, no second of the minutes after renews more than thrice its share."""
+    renewals, rooms = Renewals(3600.0), [hosted(n) for n in range(600)]
+    renewals.due(rooms, 0.0)
+    due = [len(renewals.due(rooms, s)) for s in range(1, int(2 * PERIOD_S) + 1)]
+
+    assert max(due) <= 30
+    assert sum(due) == 2 * len(rooms)
 
 
 def test_short_lives_are_renewed_in_time() -> None:
     """Keys that live for a minute are renewed every six seconds."""
     renewals, one = Renewals(60.0), hosted(1)
-    renewals.due([one], 0.0)
 
-    assert (renewals.due([one], 5.9), renewals.due([one], 6.0)) == ([], [one])
+    assert sum(len(renewals.due([one], tenth / 10)) for tenth in range(601)) in (11, 12)

@@ -50,6 +50,10 @@ class SleepStep:
     def join(self, slot: int, persona: Persona, remembered: Remembered | None = None) -> None:
         pass
 
+    def catch_up(self, slot: int, more: Remembered | None, done: Callable[[], None]) -> None:
+        """Nothing is remembered."""
+        done()
+
     def leave(self, slot: int) -> None:
         pass
 

@@ -59,6 +59,7 @@ class Person:
     states: list[tuple[str, str]] = field(default_factory=list)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     mouth: rtc.LocalTrackPublication | None = None
+    _ears: dict[str, asyncio.Task[Any]] = field(default_factory=dict[str, asyncio.Task[Any]])
     keep_chunks: int = KEEP_CHUNKS  # of what each persona said
 
     @property
@@ -97,14 +98,19 @@ class Person:
 
     def spawn(self, work: Any) -> None:
         """Run a task until the person leaves."""
+        self._start(work)
+
+    def _start(self, work: Any) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        return task
 
     def listen(self) -> None:
         """Attach handlers for everything that a client can receive."""
         room = self.room
-        room.on("track_subscribed", lambda track, _, p: self.spawn(self._hear(track, p.identity)))
+        room.on("track_subscribed", lambda track, _, p: self._listen_to(track, p.identity))
+        room.on("track_unsubscribed", lambda track, *_: self._ears.pop(track.sid).cancel())
         room.on("data_received", self._on_data)
         room.on("transcription_received", self._on_packets)
         room.on("participant_attributes_changed", self._on_attributes)
@@ -134,6 +140,10 @@ class Person:
         wave, rest = self.speech[:CHUNK], self.speech[CHUNK:]
         self.speech = rest if len(rest) >= CHUNK else None
         return wave
+
+    def _listen_to(self, track: rtc.Track, identity: str) -> None:
+        """Hear a track until it is gone: its stream would then deliver that of a later track."""
+        self._ears[track.sid] = self._start(self._hear(track, identity))
 
     async def _hear(self, track: rtc.Track, identity: str) -> None:
         chunks = self.heard.setdefault(identity, [])

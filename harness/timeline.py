@@ -45,15 +45,19 @@ class Timeline:
 
     def voiced(self, who: str, since: int = 0) -> Flags:
         """Return in which pieces from `since` on a voice sounded; short dips are part of a word."""
-        flags = np.zeros(max(self.now - since, 0), dtype=np.bool_)
-        line = self._lines.get(who)
-        if line is None:
-            return flags
-        loud = np.array(line.levels, dtype=np.float32) > VOICED_DBFS
-        own = np.zeros(self.now, dtype=np.bool_)
-        own[line.begins : line.ends] = loud
-        flags[:] = _without_dips(own)[since:]
-        return flags
+        return _without_dips(self._loud(who))[since:]
+
+    def longest_silence_s(self, whose: Iterable[str], since: int = 0) -> float:
+        """Return the longest time in which none of these voices sounded, dips included."""
+        silent = ~np.any([self._loud(who) for who in whose], axis=0)[since:]
+        return max((end - begin for begin, end in _runs(silent)), default=0) * PIECE_S
+
+    def _loud(self, who: str) -> Flags:
+        loud, line = np.zeros(self.now, dtype=np.bool_), self._lines.get(who)
+        if line is not None:
+            levels = np.array(line.levels, dtype=np.float32)
+            loud[line.begins : line.ends] = levels > VOICED_DBFS
+        return loud
 
     def spoke_s(self, who: str, since: int = 0) -> float:
         """Return the seconds that a voice sounded."""

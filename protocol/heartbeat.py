@@ -22,9 +22,10 @@ LAST_WORDS_TTL_S = 60.0  # of a worker that could not start: why, until it tries
 
 # connecting: the worker is not registered with LiveKit.
 WorkerState = Literal["starting", "loading_model", "connecting", "ready", "draining", "error"]
-# hosted: the room has its host now. refused: the worker had no free slots for the dispatch.
+# standby: a host is there that is to take the room over. hosted: the room has its host now.
+# refused: the worker had no free slots for the dispatch.
 # failed: the host ended with an error. left: the host ended without one.
-Outcome = Literal["hosted", "refused", "failed", "left"]
+Outcome = Literal["standby", "hosted", "refused", "failed", "left"]
 
 
 class SpeechRecognition(BaseModel):

@@ -5,7 +5,9 @@ The token service alone writes it, into redis; a dispatch carries a sealed copy 
 The host reads it about once a second and makes the room equal to it: missing personas join, others
 leave, `muted` personas are silent, and an `ended` room is left. Such a change needs no new
 generation: that is for a new host alone. A spec is dispatched to its `worker` alone, because the
-slots are reserved there. What happens once is a command (`commands.py`).
+slots are reserved there. While a room moves, its spec names the worker on which the next host
+stands by; until that one takes over, the room's host goes on. What happens once is a command
+(`commands.py`).
 """
 
 import secrets
@@ -60,6 +62,8 @@ class RoomSpec(BaseModel):
     personas: tuple[PersonaSpec, ...] = Field(min_length=1, max_length=PERSONAS_PER_ROOM)
     ended: bool = False
     worker: str = ""  # its slots are reserved for this generation; empty: none yet
+    standby: str = ""  # the worker on which the host of generation `dispatched` stands by
+    dispatched: int = Field(default=0, ge=0)  # the latest generation of a host that stood by
     session: Id = ""
     opened_s: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)  # epoch
     ended_s: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
@@ -81,6 +85,20 @@ class RoomSpec(BaseModel):
         if len({each.id for each in named}) < len(named):
             raise ValueError("expected an id of its own for each persona")
         return named
+
+    @property
+    def newest(self) -> int:
+        """The latest generation that was dispatched."""
+        return max(self.generation, self.dispatched)
+
+    def moving_to(self, worker: str) -> "RoomSpec":
+        """Return the spec while its next host stands by on a worker."""
+        return self.model_copy(update={"standby": worker, "dispatched": self.newest + 1})
+
+    def moved(self) -> "RoomSpec":
+        """Return the spec once the host that stood by has taken over."""
+        changes = {"generation": self.dispatched, "worker": self.standby, "standby": ""}
+        return self.model_copy(update=changes)
 
     @classmethod
     def from_metadata(cls, metadata: str) -> "RoomSpec":

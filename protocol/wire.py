@@ -28,6 +28,9 @@ ATTR_MODEL = "model"
 ATTR_GENERATION = "generation"
 ATTR_AGO_MS = "ago_ms"  # on a stream of a person's words: since the person began to say them
 ATTR_FLOOR = "floor"  # "true" on the persona that has it, in rooms with several
+# On hosts while a room moves: "ready" where one stands by, then "over …" where one has stopped,
+# with the id of the persona that had the floor.
+ATTR_HANDOVER = "handover"
 ATTR_RECORDING = "recording"  # "true" on the first persona while its host records the room
 ATTR_RECORD_CONSENT = "record_consent"  # "true" on a person who has agreed; tokens may set it
 # A request for a token cannot set these.
@@ -40,6 +43,7 @@ OWN_ATTRIBUTES = frozenset(
         ATTR_MODEL,
         ATTR_GENERATION,
         ATTR_FLOOR,
+        ATTR_HANDOVER,
         ATTR_RECORDING,
     }
 )

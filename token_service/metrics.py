@@ -8,7 +8,9 @@ ROOM_CLIENTS = Counter(
     "moshi_room_clients_asked", "WebSockets at /sessions/{id}/audio by outcome.", ["outcome"]
 )
 DISPATCHES = Counter(
-    "moshi_dispatches", "Dispatched hosts: a room's first, or again after a loss.", ["which"]
+    "moshi_dispatches",
+    "Dispatched hosts: a room's first, again after a loss, or for a move.",
+    ["which"],
 )
 WEBHOOKS = Counter("moshi_webhooks", "Webhooks with a valid signature of LiveKit.", ["event"])
 BREAKERS = Counter("moshi_breakers", "Times that a failing worker was excluded for a while.")

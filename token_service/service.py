@@ -37,6 +37,7 @@ from token_service.rooms.forgotten import Forgotten
 from token_service.rooms.issued_tokens import SLACK_S, IssuedTokens
 from token_service.rooms.livekit import LiveKitRooms
 from token_service.rooms.livekit_client import LiveKitClient
+from token_service.rooms.moves import Moves
 from token_service.rooms.reconciler import Reconciler
 from token_service.rooms.recordings import StoredRecordings
 from token_service.rooms.sessions import Sessions
@@ -91,7 +92,10 @@ class Service:
             settings.may_record,
         )
         imports = DispatchImport(catalogue, usual, specs, rooms, events, workers, prompts)
-        dispatcher = Reconciler(specs, workers, rooms, events, passes, imports, forgotten, prompts)
+        moves = self.moves = Moves(specs, workers, rooms)
+        dispatcher = Reconciler(
+            specs, workers, rooms, events, passes, imports, forgotten, prompts, moves
+        )
         self.space, self.events, self.workers = space, events, workers
         self.passes, self.forgotten, self.admission = passes, forgotten, admission
         self.dispatcher, self.commands = dispatcher, Commands(redis, workers)

@@ -151,7 +151,8 @@ class HeartbeatPublisher:
         followed, self._followed = self._followed, dict(zip(hosting, specs, strict=True))
         for each, payload in self._followed.items():
             if not payload:
-                await self._restore(each.spec())
+                if not each.stands_by():
+                    await self._restore(each.spec())
                 continue
             if payload == followed.get(each):
                 continue
@@ -162,6 +163,8 @@ class HeartbeatPublisher:
                 each.leave("a newer generation was dispatched")
             elif spec.ended:
                 each.leave(SESSION_ENDED)
+            elif each.stands_by() and (not spec.standby or spec.dispatched != each.generation):
+                each.leave("the move was given up")
             else:
                 each.follow(spec)
 
@@ -178,6 +181,9 @@ class HeartbeatPublisher:
         except RedisError:  # a newer dispatch would be found with the next heartbeats
             return False
         latest = _read(payload) or spec
+        if spec.standby:
+            is_other = (latest.standby, latest.dispatched) != (spec.standby, spec.dispatched)
+            return latest.ended or is_other
         return latest.ended or latest.generation > spec.generation
 
     async def _end(self) -> None:

@@ -28,6 +28,7 @@ class Hosting:
     follow: Callable[[RoomSpec], None]
     obey: Callable[[Command], Future[Answer]]
     spec: Callable[[], RoomSpec]  # the spec that the host follows now
+    stands_by: Callable[[], bool] = lambda: False  # it is to take over from another host
 
 
 class Hosts:
@@ -78,7 +79,8 @@ class Hosts:
             known = {room: outcome for room, (outcome, _) in self._over.items()}
             for room, each in self._hosting.items():
                 if room not in known or known[room].generation <= each.generation:
-                    known[room] = RoomOutcome(generation=each.generation, outcome="hosted")
+                    outcome = "standby" if each.stands_by() else "hosted"
+                    known[room] = RoomOutcome(generation=each.generation, outcome=outcome)
             return known
 
     def of(self, room: str, generation: int) -> Hosting | None:

@@ -12,6 +12,7 @@ from livekit.agents import AgentServer, JobContext, JobRequest
 
 from protocol import wire
 from protocol.errors import InvalidInput
+from protocol.room_spec import RoomSpec
 from protocol.seal import Seal
 from worker.context import WorkerContext
 from worker.heartbeat import HeartbeatPublisher
@@ -40,8 +41,9 @@ def make_server(
             log.warning("job_refused", job=job.id, room=job.room.name, reason=str(error))
             return await job.reject(terminate=True)
         if await publisher.is_outdated(spec):
-            log.info("job_outdated", job=job.id, room=spec.room, generation=spec.generation)
+            log.info("job_outdated", job=job.id, room=spec.room, generation=spec.newest)
             return await job.reject(terminate=True)
+        spec, stands_by = _own(spec)
         if not context.admission.reserve(job.id, len(spec.personas)):
             log.info("job_refused", job=job.id, room=spec.room, reason="not enough free slots")
             context.hosts.refuse(spec)
@@ -51,16 +53,21 @@ def make_server(
         await job.accept(
             identity=identity_of(first),
             name=first.label,
-            attributes=attributes_of(first, spec, context.engine.model.name),
+            attributes=attributes_of(first, spec, context.engine.model.name, stands_by),
         )
 
     async def serve_room(ctx: JobContext) -> None:
-        spec = seal.open(ctx.job.metadata, ctx.job.room.name)
+        spec, stands_by = _own(seal.open(ctx.job.metadata, ctx.job.room.name))
         with (
             structlog.contextvars.bound_contextvars(room=spec.room, generation=spec.generation),
             traced(spec, context.emit) as emit,
         ):
-            await Host(ctx, spec, replace(context, emit=emit)).run()
+            await Host(ctx, spec, replace(context, emit=emit), stands_by=stands_by).run()
 
     server.rtc_session(serve_room, agent_name=wire.agent_name(worker_id), on_request=request)
     return server
+
+
+def _own(spec: RoomSpec) -> tuple[RoomSpec, bool]:
+    """Return the spec of the host that a dispatch asks for, and whether it is to stand by."""
+    return (spec.moved(), True) if spec.standby else (spec, False)

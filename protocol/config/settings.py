@@ -171,7 +171,7 @@ class Settings(BaseSettings):
     remember: bool = True
     """Keep a conversation's last minute in redis, as tokens, so that another worker can go on."""
     drain_grace_s: float = Field(default=60.0, ge=0.0)
-    """Seconds that conversations may go on once the worker is told to stop."""
+    """Seconds for conversations that no other worker can take, once theirs is told to stop."""
 
     # The language model behind personas with a mind (docs/minds.md). The worker asks it.
     mind_url: WebUrl | None = None

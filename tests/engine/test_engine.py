@@ -43,6 +43,10 @@ class FakeStep:
         if call == self.fails:
             raise ValueError(f"{call} failed")
 
+    def catch_up(self, slot: int, more: Remembered | None, done: Callable[[], None]) -> None:
+        """Nothing is remembered."""
+        done()
+
     def leave(self, slot: int) -> None:
         self.calls.append(f"leave {slot}")
 

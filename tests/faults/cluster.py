@@ -41,6 +41,10 @@ class Part:
         os.kill(self.pid, signal.SIGKILL)
         self.stop()
 
+    def drain(self) -> None:
+        """Tell it to stop with SIGTERM."""
+        os.kill(self.pid, signal.SIGTERM)
+
     def stop(self) -> None:
         """Stop it with SIGTERM, and after a second with SIGKILL."""
         self._running.close()
@@ -91,8 +95,13 @@ class Web(Part):
 class Cluster:
     """A redis, a LiveKit, and as many token services and workers as are asked for."""
 
-    def __init__(self, folder: Path, model: str = "echo") -> None:
-        self._folder, self._model = folder, model
+    def __init__(
+        self, folder: Path, model: str = "echo", worker_module: str = "worker", **settings: str
+    ) -> None:
+        """`settings` are those of workers, in lower case."""
+        self._folder, self._worker_module = folder, worker_module
+        self._settings = {name.upper(): value for name, value in settings.items()}
+        self._settings["MODEL"] = model
         self.recordings = folder / "recordings"
         self._livekit_port = servers.free_port()
         self._redis_port = servers.free_port()
@@ -146,6 +155,15 @@ class Cluster:
             texts: Any = client.mget(keys) if keys else []
         return [Heartbeat.model_validate_json(text) for text in texts if text]
 
+    def beats(self, worker_id: str) -> bool:
+        """Return whether a worker has a heartbeat."""
+        return worker_id in {each.worker_id for each in self.heartbeats()}
+
+    def is_whole(self) -> bool:
+        """Return whether every worker is ready."""
+        states = [each.state for each in self.heartbeats()]
+        return states == ["ready"] * len(self.workers)
+
     def host_of(self, room: str) -> Web:
         """Return the worker that hosts a room."""
         [name] = [each.worker_id for each in self.heartbeats() if room in each.hosts]
@@ -194,8 +212,8 @@ class Cluster:
 
     def _worker(self, name: str) -> Web:
         port = servers.free_port()
-        env = {"WORKER_PORT": str(port), "MODEL": self._model, "CAPACITY": str(CAPACITY)}
-        return self._web("worker", name, env, f"http://127.0.0.1:{port}/", lambda: True)
+        env = self._settings | {"WORKER_PORT": str(port), "CAPACITY": str(CAPACITY)}
+        return self._web(self._worker_module, name, env, f"http://127.0.0.1:{port}/", lambda: True)
 
     def _web(
         self, what: str, name: str, env: dict[str, str], health: str, ready: Callable[[], bool]

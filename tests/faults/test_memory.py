@@ -1,8 +1,7 @@
 """A worker with a real model dies in a call: the next host of its room remembers the call."""
 
-import asyncio
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from harness.person import Person, eventually, person
 from protocol.room_spec import RoomSpec, spec_key
 from tests.engine import folders
 from tests.engine.conversation.test_renewal import said_by_upstream
+from tests.faults.call import seldom
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Recovery
 from worker.backup.chunk import backup_keys, read_chunks
@@ -24,7 +24,6 @@ from worker.engine.files.model_files import find_model
 from worker.engine.files.weights import load_lm
 
 CONTEXT = 1500
-WITHIN_S = 90.0  # of a machine that does other things, too
 SPOKEN_FRAMES = 20
 AGENT = slice(0, 9)  # of a column: text and the agent's codes
 GREEDY = {
@@ -52,13 +51,6 @@ def remembering(tmp_path: Path, model: Path) -> Generator[Cluster]:
         yield cluster
     finally:
         cluster.end()
-
-
-async def seldom(holds: Callable[[], bool]) -> None:
-    """Wait for a condition that costs something to look at."""
-    async with asyncio.timeout(WITHIN_S):
-        while not holds():  # noqa: ASYNC110 - redis tells nobody
-            await asyncio.sleep(0.3)
 
 
 class Room:
@@ -127,24 +119,37 @@ def proves_memory(lm: LMModel, first: Tokens, since: Tokens) -> None:
 
 
 @pytest.mark.timeout(300)  # two workers import torch
-async def test_a_killed_workers_rooms_remember(
+async def test_a_moved_and_a_killed_workers_rooms_remember(
     remembering: Cluster, model: Path, recovery: Recovery
 ) -> None:
-    """Rooms go on as upstream does, which reads all hosts' columns without interruption."""
+    """Rooms go on as upstream does, which reads all hosts' columns without interruption.
+
+    A room that moves keeps every column that its first host has read.
+    """
     cluster = remembering
     async with person(cluster.url, ASKED) as ann:
         ann.tone_hz = 300.0
         room = Room(cluster, ann)
         await room.talks()
+        room.note_heard()
+        [session] = json.loads(cluster.services[0].reads("/sessions"))
+        moving = cluster.services[0].asked(f"/sessions/{session['id']}/move", {})
+        await room.is_heard_again()
+        await room.talks(after=1)
+        moved, *since_move = room.kept()
+
         before = room.columns
         room.note_heard()
         with recovery("worker killed, until the next host's persona is heard and remembers"):
             cluster.host_of(ann.room.name).kill()
             await room.is_heard_again()
-        await room.talks(after=1)
+        await room.talks(after=2)
         first, *since = room.kept()
     lm = load_lm(find_model(str(model), lambda _: None), torch.device("cpu"), torch.float32)
 
+    assert moving.status_code == 202
+    assert room.spec.generation == 3
+    proves_memory(lm, moved, np.concatenate(since_move))
     assert len(first) >= len(before) - 1
     np.testing.assert_array_equal(first[: len(before) - 1], before[:-1])
     proves_memory(lm, first, np.concatenate(since))

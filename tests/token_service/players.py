@@ -34,7 +34,7 @@ from worker.hosts import Hosting, Hosts
 
 WITHIN_S = 10.0
 # The argument of `beat` that gives the rooms, each with its generation, of an outcome.
-OUTCOMES = {"hosted": "hosts", "refused": "refused", "failed": "failed", "left": "left"}
+OUTCOMES = {"hosted": "hosts"} | {each: each for each in ("standby", "refused", "failed", "left")}
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]], what: str) -> None:

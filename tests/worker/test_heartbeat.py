@@ -48,6 +48,7 @@ class Told:
 
     left: list[str] = field(default_factory=list[str])
     followed: list[RoomSpec] = field(default_factory=list[RoomSpec])
+    stands_by: bool = False
 
     def hosting(self) -> Hosting:
         """As the pulse sees it."""
@@ -58,6 +59,7 @@ class Told:
             follow=self.followed.append,
             obey=lambda command: Future[Answer](),
             spec=lambda: PROMISE,
+            stands_by=lambda: self.stands_by,
         )
 
 
@@ -186,6 +188,25 @@ async def test_a_late_job_is_known(
     await redis.set(spec_key(PROMISE.room), stored.model_dump_json())
 
     assert await beating.is_outdated(PROMISE) is outdated
+
+
+@pytest.mark.parametrize(
+    ("latest", "outdated"),
+    [({}, False), ({"standby": ""}, True), ({"dispatched": 4}, True), ({"ended": True}, True)],
+)
+async def test_a_host_stands_by_only_while_its_move_is_wanted(
+    pulse: tuple[HeartbeatPublisher, Told], redis: Redis, latest: dict[str, Any], outdated: bool
+) -> None:
+    """A move that was given up, or a later one, ends it; before its job is taken, and after."""
+    beating, told = pulse
+    moving = PROMISE.model_copy(update={"generation": 1, "standby": "me", "dispatched": 2})
+    told.stands_by = True
+    await redis.set(spec_key(PROMISE.room), moving.model_copy(update=latest).model_dump_json())
+
+    assert await beating.is_outdated(moving) is outdated
+    await eventually(lambda: bool(told.left or told.followed), "the host is told")
+    assert bool(told.left) is outdated
+    assert beating.heartbeat().outcomes[PROMISE.room].outcome == "standby"
 
 
 async def test_a_worker_that_failed_leaves_its_reason(

@@ -104,13 +104,31 @@ class Fleet:
         return self.host(spec) is not None
 
     def host(self, spec: RoomSpec) -> Heartbeat | None:
-        """Return the live worker that hosts the spec's room in its current generation."""
+        """Return the live worker that hosts the spec's room in its current generation.
+
+        Of a room that moves, the one that stood by as soon as it has taken over.
+        """
+        if spec.standby and self.standby(spec) == "hosted":
+            return self.worker(spec.standby)
         return self._by_host.get((spec.room, spec.generation))
 
     @cached_property
     def _by_host(self) -> dict[tuple[str, int], Heartbeat]:
         """The workers by the rooms that they host, each with its generation."""
         return {host: worker for worker in self.workers for host in worker.hosts.items()}
+
+    def standby(self, spec: RoomSpec) -> Outcome | None:
+        """Return what became of the host that is to stand by; None: that is not known."""
+        worker = self.worker(spec.standby)
+        found = worker.outcomes.get(spec.room) if worker is not None else None
+        return found.outcome if found is not None and found.generation == spec.dispatched else None
+
+    def may_stand_by(self, spec: RoomSpec) -> bool:
+        """Return whether the next host stands by, or may still come."""
+        standby = self.standby(spec)
+        if standby is None and self.worker(spec.standby) is not None:
+            return self.schedule.is_awaited(spec.room, spec.dispatched)
+        return standby in ("standby", "hosted")
 
     def worker(self, worker_id: str) -> Heartbeat | None:
         return self._by_id.get(worker_id)
@@ -131,6 +149,8 @@ class Fleet:
         It will not where its worker is gone or the dispatch is over. A room that this happens to
         often waits all the same: the workers may die of this room.
         """
+        if spec.standby and self.may_stand_by(spec):
+            return True
         if self.done(spec) and self.schedule.dispatches(spec.room) <= CALM_DISPATCHES:
             return False
         return self.schedule.is_awaited(spec.room, spec.generation)

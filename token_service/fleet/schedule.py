@@ -223,6 +223,15 @@ class Schedule:
             waiting="",
         )
 
+    def await_standby(self, room: str, generation: int) -> None:
+        """Wait from now on for a host that is to stand by."""
+        self.update(
+            room,
+            awaited=generation,
+            awaited_until_s=self.now_s + DISPATCH_GRACE_MAX_S,
+            arrived=False,
+        )
+
     def give_up(self, room: str) -> None:
         """Expect no host of the last dispatch any more, and reserve nothing for it."""
         self.update(room, awaited=0, awaited_until_s=0.0)

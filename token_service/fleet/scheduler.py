@@ -47,7 +47,7 @@ def next_step(spec: RoomSpec, fleet: Fleet, obstacle: Unavailable | None = None)
         schedule.give_up(room)
         spec = spec.model_copy(update={"worker": ""})
     if obstacle is None and (worker := reserve(fleet, room, slots, DISPATCH_GRACE_MAX_S)):
-        generation = spec.generation + 1
+        generation = spec.newest + 1
         schedule.dispatch(room, generation)
         spec = spec.model_copy(update={"generation": generation, "worker": worker})
         return Step(spec, lost, open_s, is_dispatch=True)

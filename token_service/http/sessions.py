@@ -135,6 +135,20 @@ async def rate_session(
     return Response(status_code=204)
 
 
+@router.post("/{session_id}/move", status_code=202)
+async def move_session(session_id: str, service: OpenService, caller: Manager) -> SessionView:
+    """Move a session to another worker, without a break: it goes on there at the next pause.
+
+    202: the other worker prepares. The session's `generation` changes once it has taken over;
+    where it cannot, the session stays where it is. 409: `not_live`, `moving`; 503:
+    `no_other_worker` has free slots and the same model.
+    """
+    spec = await service.sessions.find_running(session_id, caller)
+    spec = await service.moves.begin(spec.room)
+    service.audit.write("session_moved", caller, session=session_id, worker=spec.standby)
+    return await service.sessions.view(spec)
+
+
 @router.delete("/{session_id}", status_code=204)
 async def end_session(session_id: str, service: OpenService, caller: Manager) -> Response:
     """End a session: remove its participants and revoke its tokens."""

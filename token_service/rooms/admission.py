@@ -130,7 +130,7 @@ class RoomAdmission:
         await self.prompts.check(request.personas, fleet)
         await self.space.check()
         # A host of the old spec that comes late must find itself outdated.
-        generation = old.generation + 1 if old and old.generation else 0
+        generation = old.newest + 1 if old and old.generation else 0
         spec = RoomSpec(
             room=request.room,
             generation=generation,

@@ -36,6 +36,16 @@ RETRY_S: dict[Refusal, int] = {  # the rest stays refused until something is cha
 }
 
 
+def not_live() -> Refused:
+    """Return the refusal for a session without a host."""
+    return Refused(
+        HTTPStatus.CONFLICT,
+        "not_live",
+        "No persona is in the room. Personas come once a person has joined; try again when the "
+        "session's state is 'live'.",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Commands:
     redis: Redis
@@ -48,13 +58,9 @@ class Commands:
         """
         host = (await self.workers.fleet()).host(spec)
         if host is None:
-            raise Refused(
-                HTTPStatus.CONFLICT,
-                "not_live",
-                "No persona is in the room. Personas come once a person has joined; try again "
-                "when the session's state is 'live'.",
-            )
-        answer = await self._ask(host.worker_id, command)
+            raise not_live()
+        there = command.model_copy(update={"generation": host.hosts[spec.room]})
+        answer = await self._ask(host.worker_id, there)
         if answer.refusal is None:
             return
         log.info("command_refused", do=command.do, refusal=answer.refusal)

@@ -78,7 +78,7 @@ class LiveKitRooms:
         dispatches = self._livekit.agent_dispatch
         for dispatch in await self._dispatches(spec.room):
             carried = self._carried(dispatch)
-            if carried is not None and carried.generation < spec.generation:
+            if carried is not None and carried.newest < spec.generation:
                 await _answer(dispatches.delete_dispatch(dispatch.id, spec.room))
         for participant in await self.participants(spec.room):
             if generation_of(participant) < spec.generation:
@@ -91,9 +91,9 @@ class LiveKitRooms:
         return [one.metadata for one in found if one.agent_name == wire.AGENT_NAME]
 
     async def dispatch(self, spec: RoomSpec) -> None:
-        """Dispatch a job that carries the sealed spec to the spec's worker."""
+        """Dispatch a job with the sealed spec to its worker, or to the one that is to stand by."""
         request = api.CreateAgentDispatchRequest(
-            agent_name=wire.agent_name(spec.worker),
+            agent_name=wire.agent_name(spec.standby or spec.worker),
             room=spec.room,
             metadata=self._seal.close(spec),
         )

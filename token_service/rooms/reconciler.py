@@ -32,6 +32,7 @@ from token_service.rooms.events import EventStore
 from token_service.rooms.forgotten import Forgotten
 from token_service.rooms.issued_tokens import REMEMBERED_S, IssuedTokens
 from token_service.rooms.livekit import LiveKitRooms, generation_of, is_present
+from token_service.rooms.moves import Moves
 from token_service.rooms.renewals import Renewals
 from token_service.rooms.store import SpecStore, read_spec
 
@@ -51,6 +52,7 @@ class Reconciler:
     dispatch_import: DispatchImport
     forgotten: Forgotten
     prompts: PromptLimits
+    moves: Moves
     trusts_from: float = 0.0  # monotonic; before it, a missing heartbeat means no lost worker
     troubles: dict[str, str] = field(default_factory=dict[str, str])  # by room, the last logged
     parsed: Parsed[RoomSpec] = field(default_factory=lambda: Parsed(read_spec))
@@ -100,9 +102,10 @@ class Reconciler:
         waiting = {spec.room for spec in specs} - {spec.room for spec in hosted}
         await self._settle(hosted, waiting, fleet)
         queue = {room: place for place, room in enumerate(fleet.schedule.queue)}
-        unhosted = [spec for spec in specs if spec.ended or not fleet.hosts(spec)]
+        unhosted = [s for s in specs if s.ended or s.standby or not fleet.hosts(s)]
         for spec in sorted(unhosted, key=lambda each: queue.get(each.room, len(queue))):
             await self._try(spec.room)
+        await self.moves.drain(specs, fleet)
         if restoring:  # a room without a spec may be one whose host has not written it back yet
             return
         for room in await self.dispatch_import.found(set(names) - {p.room for p in specs}):
@@ -125,7 +128,8 @@ class Reconciler:
 
         def settle(now: Fleet) -> None:
             for spec in hosted:
-                now.schedule.settle(spec.room, spec.generation)
+                there = spec.dispatched if now.standby(spec) == "standby" else spec.generation
+                now.schedule.settle(spec.room, there)
             for room in set(now.schedule.queue) - waiting:
                 now.schedule.leave_queue(room)
 
@@ -155,6 +159,9 @@ class Reconciler:
         fleet = await self.workers.fleet()
         if spec.ended:
             return await self._clear_ended(spec, fleet)
+        if spec.standby:
+            spec = await self.moves.follow(spec, may_be_lost=time.monotonic() >= self.trusts_from)
+            fleet = await self.workers.fleet()
         if fleet.hosts(spec):
             return
         inside = await self.rooms.participants(room)
@@ -163,7 +170,7 @@ class Reconciler:
         await self.specs.touch([spec])
         if fleet.is_awaited(spec) or time.monotonic() < self.trusts_from:
             return
-        if any(generation_of(one) <= spec.generation for one in inside):
+        if any(generation_of(one) <= spec.newest for one in inside):
             await self.rooms.clear(_next_generation(spec))
         await self._place(spec)
 
@@ -245,7 +252,7 @@ class Reconciler:
 
 
 def _next_generation(spec: RoomSpec) -> RoomSpec:
-    return spec.model_copy(update={"generation": spec.generation + 1})
+    return spec.model_copy(update={"generation": spec.newest + 1})
 
 
 def _given_up(now: RoomSpec | None, spec: RoomSpec, fleet: Fleet) -> RoomSpec | None:

@@ -142,8 +142,10 @@ def _persona_state(participant: api.ParticipantInfo) -> PersonaState:
 
 
 def is_persona(participant: api.ParticipantInfo, persona: PersonaSpec) -> bool:
+    """Return whether a participant is this persona, and does not stand by to become it."""
     return (
         participant.kind == api.ParticipantInfo.Kind.AGENT
+        and wire.ATTR_ON_BEHALF not in participant.attributes
         and participant.attributes.get(wire.ATTR_PERSONA_ID) == persona.id
     )
 

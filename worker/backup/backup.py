@@ -37,22 +37,29 @@ class PersonaBackup:
         self._position = -1  # of the last column
         self._is_paused = self._is_closed = False
 
-    async def recall(self) -> Recalled | None:
-        """Return what an earlier host has kept, and make it the begin of this backup."""
+    async def look(self) -> Recalled | None:
+        """Return what an earlier host has kept."""
         earlier = self._keys[1:]
         if self._store is None or not earlier or not (chunks := await self._store.read(earlier)):
             return None
         try:
-            remembered, lines = read_chunks(chunks)
+            return Recalled(*read_chunks(chunks))
         except ValueError as error:
             log.warning("backup_unreadable", error=type(error).__name__)
             return None
+
+    async def recall(self) -> Recalled | None:
+        """Return what an earlier host has kept, and make it the begin of this backup."""
+        recalled = await self.look()
+        if recalled is None or self._store is None:
+            return None
         # The last column is read again, with what is heard then.
+        remembered, lines = recalled.remembered, recalled.lines
         columns, draws = remembered.tokens[:-1], remembered.draws - 1
         self._store.append(self._keys[0], write_chunk(columns, remembered.seed, draws, lines))
-        self._store.drop(*earlier)
+        self._store.drop(*self._keys[1:])
         log.info("persona_remembers", frames=len(columns))
-        return Recalled(remembered, lines)
+        return recalled
 
     def begin(self, persona: Persona, remembered: Remembered | None = None) -> Persona:
         """Begin with a slot; return the persona with the seed that the backup names."""
@@ -88,13 +95,15 @@ class PersonaBackup:
         if self._store is not None:
             self._store.drop(*self._keys)
 
-    def close(self, lines: Lines) -> None:
-        """Keep the last columns, and no more."""
+    def close(self, lines: Lines) -> bool:
+        """Keep the last columns, and no more; return whether the lines are kept with them."""
+        keeps_lines = self._store is not None and self._position >= 0 and not self._is_paused
         if self._columns:
             self._append(lines)
         if self._store is not None:
             self._store.flush()
         self._is_closed = True
+        return keeps_lines
 
     def _append(self, lines: Lines) -> None:
         if self._store is not None:

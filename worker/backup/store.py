@@ -45,7 +45,9 @@ class BackupStore:
         self._lock = threading.Lock()
         self._changes: dict[str, _Change] = {}
         self._now = asyncio.Event()
+        self._writing = asyncio.Lock()
         self._is_stopping = False
+        self.is_away = False  # redis did not take what was written last
 
     def append(self, key: str, chunk: bytes) -> None:
         """Add a chunk to a backup with the next pipeline. Any thread."""
@@ -63,6 +65,11 @@ class BackupStore:
         """Write at once. Any thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._now.set)
+
+    async def written(self) -> None:
+        """Return once everything up to now is written, or redis did not take it. Any loop."""
+        writing = asyncio.run_coroutine_threadsafe(self._write(), self._loop)
+        await asyncio.wait_for(asyncio.wrap_future(writing), READ_WITHIN_S)
 
     async def read(self, keys: Sequence[str]) -> list[bytes]:
         """Return the chunks of the first of these backups that exists. Any loop."""
@@ -97,10 +104,13 @@ class BackupStore:
         return next(filter(None, found), [])
 
     async def _write(self) -> None:
-        with self._lock:
-            changes, self._changes = self._changes, {}
-        if not changes:
-            return
+        async with self._writing:
+            with self._lock:
+                changes, self._changes = self._changes, {}
+            if changes:
+                await self._write_changes(changes)
+
+    async def _write_changes(self, changes: dict[str, _Change]) -> None:
         chunks = [chunk for each in changes.values() for chunk in each.chunks]
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
@@ -111,7 +121,9 @@ class BackupStore:
             log.warning("backups_lost", chunks=len(chunks), error=type(error).__name__)
             LOST.inc(len(chunks))
             self._keep_drops(changes)
+            self.is_away = True
         else:
+            self.is_away = False
             WRITTEN.inc(sum(map(len, chunks)))
 
     def _keep_drops(self, changes: dict[str, _Change]) -> None:

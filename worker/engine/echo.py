@@ -3,6 +3,8 @@
 Pure: numpy only. Tests a microphone, and measures what the transport alone costs.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from protocol.personas import Persona
@@ -29,6 +31,10 @@ class EchoStep:
     def join(self, slot: int, persona: Persona, remembered: Remembered | None = None) -> None:
         """Begin unhushed; an echo has no memory and no character."""
         self._loud[slot] = 1.0
+
+    def catch_up(self, slot: int, more: Remembered | None, done: Callable[[], None]) -> None:
+        """Be ready at once: there is no memory."""
+        done()
 
     def leave(self, slot: int) -> None:
         """Do nothing: there is nothing to free."""

@@ -124,6 +124,15 @@ class Engine:
             if self._slots.holds(occupant) and self._ticks.pushed(occupant, now_s):
                 self._wake.notify()
 
+    def catch_up(
+        self, occupant: Occupant, more: Remembered | None, done: Callable[[], None]
+    ) -> None:
+        """Let an occupant that got no frame yet remember further columns, too. Any thread.
+
+        `done` is called on the engine thread once its memory is there.
+        """
+        self._command(occupant, lambda step: step.catch_up(occupant.slot, more, done))
+
     def hush(self, occupant: Occupant, on: bool) -> None:
         """Force silence on a slot, or end it; the slot goes on listening. Any thread."""
         self._command(occupant, lambda step: step.hush(occupant.slot, on))

@@ -3,8 +3,11 @@
 Pure: numpy only. `load.py` makes one of Moshi or PersonaPlex, `echo.py` the echo.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Protocol
+
+import numpy as np
 
 from protocol.personas import Persona
 from protocol.sampling import UsualSampling
@@ -32,6 +35,15 @@ class Remembered:
     seed: int  # of its sampling
     draws: int  # after the last column
 
+    def since(self, earlier: "Remembered") -> "Remembered | None":
+        """Return the columns after those of `earlier`; None where they do not go on from them."""
+        new = self.draws - earlier.draws
+        if not 0 <= new < len(self.tokens) or self.seed != earlier.seed:
+            return None
+        if not np.array_equal(self.tokens[len(self.tokens) - new - 1], earlier.tokens[-1]):
+            return None
+        return replace(self, tokens=self.tokens[len(self.tokens) - new :])
+
 
 @dataclass(frozen=True, slots=True)
 class StepOut:
@@ -54,6 +66,14 @@ class BatchedStep(Protocol):
         """Reset a slot for this persona: memory emptied, prompt and sampling in place.
 
         With `remembered`, the slot is silent until its memory holds these columns, too.
+        """
+        ...
+
+    def catch_up(self, slot: int, more: Remembered | None, done: Callable[[], None]) -> None:
+        """Let a slot that has not run since its join remember these further columns, too.
+
+        `done` is called once its memory holds all that it was given, or nothing is left to wait
+        for.
         """
         ...
 

@@ -5,7 +5,7 @@ Holds the slots' memory, the input and output buffers, and one graph per batch s
 """
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -118,6 +118,7 @@ class MoshiStep:
             self._first.draw,
             self.renewal.begin,
             self.renewal.resume,
+            self.renewal.read_on,
         )
 
     def _make_renewal(self, lm: LMModel, rules: RenewalRules) -> Renewal:
@@ -171,7 +172,7 @@ class MoshiStep:
         seed = secrets.randbits(31) if asked.seed is None else asked.seed
         if remembered is not None:
             seed = remembered.seed
-            self._draws[slot] = remembered.draws - max(1, *self.weights.lm.delays)
+            self._set_draws(slot, remembered)
         self._sampling.set(slot, sampling, seed)
         self._width_of[slot] = (
             sampling.text_top_k if sampling.text_temperature > 0 else 1,
@@ -180,6 +181,11 @@ class MoshiStep:
         self._fit_widths()
         self.renewal.begin(slot, None)
         self.forcing.join(slot, persona, remembered)
+
+    def catch_up(self, slot: int, more: Remembered | None, done: Callable[[], None]) -> None:
+        if more is not None:
+            self._set_draws(slot, more)
+        self.forcing.catch_up(slot, more, done)
 
     def leave(self, slot: int) -> None:
         """Free a slot. A masked row is neither read nor written; `join` empties it."""
@@ -257,6 +263,10 @@ class MoshiStep:
             self.renewal.restart(slot)
             self.forcing.restart(slot)
             metrics.RENEWED_SLOTS.labels(reason="nan").inc()
+
+    def _set_draws(self, slot: int, remembered: Remembered) -> None:
+        """Draw next as after the column before those that are read again."""
+        self._draws[slot] = remembered.draws - max(1, *self.weights.lm.delays)
 
     def _fit_widths(self) -> None:
         """On a CPU, look at no more candidates than some slot asks for; a graph's are fixed."""

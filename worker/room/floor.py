@@ -100,6 +100,10 @@ class Floor:
         """Give the floor to the only persona, which speaks freely until a second one joins."""
         self._give(persona, "alone")
 
+    def go_on(self, persona: str) -> None:
+        """Give the floor to the persona that had it at the room's last host."""
+        self._give(persona, "wanted")
+
     def tick(self, frames: Mapping[str, PersonaFrame], person_speaks: bool) -> str | None:
         """Take every persona's frame; return the persona that may speak in the next frame."""
         self._update_candidates(frames)

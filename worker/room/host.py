@@ -9,6 +9,7 @@ when the room ends.
 import asyncio
 import contextlib
 import time
+from asyncio import FIRST_COMPLETED
 from concurrent.futures import Future
 from functools import partial
 from typing import Literal
@@ -28,6 +29,7 @@ from worker.hosts import SESSION_ENDED, Hosting
 from worker.livekit_private.incoming import accepting_early_sound
 from worker.room.background_tasks import BackgroundTasks, call_on_loop
 from worker.room.chat import Chat, typed_line
+from worker.room.handover import MOVED, Moment, OtherHosts, hand_over, stand_by
 from worker.room.mind_connection import MindConnection
 from worker.room.people_words import PeopleWords
 from worker.room.personas import RoomPersonas
@@ -47,7 +49,10 @@ FAILED = "Something went wrong and the call has to end. Please start it again."
 class Host:
     """Serves one room until there is a reason to leave."""
 
-    def __init__(self, ctx: JobContext, spec: RoomSpec, context: WorkerContext) -> None:
+    def __init__(
+        self, ctx: JobContext, spec: RoomSpec, context: WorkerContext, *, stands_by: bool = False
+    ) -> None:
+        """`stands_by`: another host goes on until it stops, and then this one takes over."""
         self._ctx = ctx
         self._room = ctx.room
         self._spec = spec
@@ -63,6 +68,10 @@ class Host:
         self._chat: Chat | None = None
         self._early = EarlySpeech(self._room)
         self._tasks = BackgroundTasks("host", spec.room)
+        self._stands_by = stands_by
+        self._others = OtherHosts(self._room, spec.generation)
+        self._moment = Moment()
+        self._hands_over = False
         self._hosting = Hosting(
             spec.room,
             spec.generation,
@@ -70,6 +79,7 @@ class Host:
             partial(call_on_loop, self._loop, self._apply_spec),
             self.execute,
             lambda: self._spec,
+            lambda: self._stands_by,
         )
 
     async def run(self) -> None:
@@ -122,14 +132,21 @@ class Host:
             on_slot_taken,
             self._backup,
             accepting_early_sound(self._early.streams),
+            stands_by=self._stands_by,
         )
+        ears = Ears(room, early=None if self._stands_by else self._early)
+        taking_over: asyncio.Task[None] | None = None
+        if self._stands_by:
+            holder = await self._stand_by(personas, ears)
+            if holder is None:
+                return
+            taking_over = asyncio.create_task(personas.take_over(holder), name="take over")
         if context.minds is not None and self._chat is not None:
             self._mind = MindConnection(
                 context.minds, self._spec, room, personas, self._emit, self._chat.cannot_read
             )
         if self._spec.record:
             self._recorder = Recorder(room, self._spec, context.recordings, self._emit)
-        ears = Ears(room, early=self._early)
         words = PeopleWords(
             room,
             context.recogniser if self._spec.transcribe else None,
@@ -145,6 +162,8 @@ class Host:
         speech = PeopleSpeech(self._on_people_started, self._on_people_ended, on_people_paused)
         ticking = asyncio.create_task(self._tick(ears, speech, personas, words), name="tick")
         try:
+            if taking_over is not None:
+                await taking_over
             await personas.apply_spec(self._spec)
             context.admission.claim(self._ctx.job.id)
             context.changed()
@@ -153,7 +172,7 @@ class Host:
             self._joined.set()
             self._update_empty_timer()
             log.info("host_live", personas=len(personas.present))
-            await asyncio.wait([self._leave_reason, ticking], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([self._leave_reason, ticking], return_when=FIRST_COMPLETED)
             if ticking.done():
                 ticking.result()
             log.info("host_leaves", reason=self._leave_reason.result())
@@ -172,6 +191,40 @@ class Host:
             if self._recorder is not None:
                 self._recorder.close()
 
+    async def _stand_by(self, personas: RoomPersonas, ears: Ears) -> str | None:
+        """Return who had the floor when the other host stopped; None where this one is to leave."""
+        standing = asyncio.create_task(stand_by(self._room, self._others, personas, ears))
+        try:
+            await asyncio.wait([standing, self._leave_reason], return_when=FIRST_COMPLETED)
+            if not self._leave_reason.done():
+                holder = standing.result()
+                self._stands_by = False
+                self._context.changed()
+                return holder
+            log.info("host_leaves", reason=self._leave_reason.result())
+            return None
+        finally:
+            if self._stands_by:
+                await personas.leave()  # before the task ends: a join is never cancelled
+                standing.cancel()
+                await ears.aclose()
+
+    async def _hand_over(self, personas: RoomPersonas) -> None:
+        """Let the host that stands by take over, and leave."""
+        await hand_over(self._room, personas, self._context.backups)
+        self._leave(MOVED)
+
+    def _look_for_successor(self, personas: RoomPersonas, *, person_speaks: bool) -> None:
+        """Hand over at a pause where another host stands by; not while redis is away."""
+        if not self._spec.standby or self._hands_over:
+            return
+        is_quiet = personas.are_quiet and not person_speaks
+        has_come = self._moment.has_come(is_ready=self._others.one_is_ready, is_quiet=is_quiet)
+        backups = self._context.backups
+        if has_come and not (backups is not None and backups.is_away):
+            self._hands_over = True
+            self._tasks.spawn(self._hand_over(personas))
+
     async def _tick(
         self, ears: Ears, speech: PeopleSpeech, personas: RoomPersonas, words: PeopleWords
     ) -> None:
@@ -181,6 +234,7 @@ class Host:
             people = ears.next_frame()
             speech.push(people)
             personas.tick(people, speech.is_active)
+            self._look_for_successor(personas, person_speaks=speech.is_active)
             words.tick(ears.spoken)
             if self._recorder is not None:
                 self._recorder.tick(ears.spoken, personas.take_recorded())
@@ -195,6 +249,10 @@ class Host:
             self._leave_reason.set_result(reason)
 
     def _apply_spec(self, spec: RoomSpec) -> None:
+        if spec.standby and spec.dispatched == self._hosting.generation:
+            spec = spec.moved()  # the token service has yet to see that this host has taken over
+        if self._stands_by:
+            self._spec = spec
         if self._personas is not None and (spec != self._spec or self._personas.needs_joins()):
             self._spec = spec
             self._tasks.spawn(self._personas.apply_spec(spec))
@@ -226,6 +284,8 @@ class Host:
     def _on_presence(
         self, participant: rtc.RemoteParticipant, change: Literal["joined", "left"]
     ) -> None:
+        if self._stands_by:
+            return
         people = self._update_empty_timer()
         if is_person(participant):
             if change == "left":
@@ -255,6 +315,8 @@ class Host:
         return people
 
     def _on_typed_line(self, identity: str, text: str) -> None:
+        if self._stands_by:
+            return
         if self._personas is not None:
             self._personas.on_typed_line(text)
         self._emit(typed_line(identity, text))

@@ -111,6 +111,11 @@ class LineQueue:
         if self._current is not None:
             self.end(self._current, was_whole=False)
 
+    def hand_over(self) -> None:
+        """Drop all lines without a report: another host says them."""
+        self._current = None
+        self._waiting.clear()
+
     def drop_all(self) -> None:
         """Drop all lines; a `forget` that waited for them is done now."""
         dropped = [self._current, *self._waiting] if self._current else [*self._waiting]

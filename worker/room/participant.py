@@ -22,9 +22,15 @@ def identity_of(persona: PersonaSpec) -> str:
     return wire.persona_identity(persona.name, persona.id, uuid.uuid4().hex[:10])
 
 
-def attributes_of(persona: PersonaSpec, spec: RoomSpec, model: str) -> dict[str, str]:
-    """Return the attributes that a persona's participant joins with."""
-    return {
+def attributes_of(
+    persona: PersonaSpec, spec: RoomSpec, model: str, stands_by: bool
+) -> dict[str, str]:
+    """Return the attributes that a persona's participant joins with.
+
+    Frontends show no participant that publishes on behalf of another: one that stands by.
+    """
+    hides = {wire.ATTR_ON_BEHALF: persona.id} if stands_by else {}
+    return hides | {
         wire.ATTR_AGENT_STATE: "initializing",
         wire.ATTR_PERSONA: persona.name,
         wire.ATTR_PERSONA_ID: persona.id,
@@ -36,13 +42,13 @@ def attributes_of(persona: PersonaSpec, spec: RoomSpec, model: str) -> dict[str,
 
 async def connect(
     persona: PersonaSpec,
-    spec: RoomSpec,
-    model: str,
+    attributes: dict[str, str],
+    room: str,
     settings: Settings,
     accepts: Callable[[Any], bool],
 ) -> rtc.Room:
     """Connect a persona, which only publishes, to its room. Never cancel this (`join`)."""
-    return await join(_token(persona, spec, model, settings), settings, accepts)
+    return await join(_token(persona, attributes, room, settings), settings, accepts)
 
 
 async def join(
@@ -60,12 +66,12 @@ async def join(
     return room
 
 
-def _token(persona: PersonaSpec, spec: RoomSpec, model: str, settings: Settings) -> str:
+def _token(persona: PersonaSpec, attributes: dict[str, str], room: str, settings: Settings) -> str:
     """Return a token for an agent that publishes and hears nothing."""
     secret = reveal(settings, "livekit_api_secret", "token for a persona")
     grants = api.VideoGrants(
         room_join=True,
-        room=spec.room,
+        room=room,
         agent=True,
         can_publish=True,
         can_subscribe=False,
@@ -77,7 +83,7 @@ def _token(persona: PersonaSpec, spec: RoomSpec, model: str, settings: Settings)
         .with_kind("agent")
         .with_identity(identity_of(persona))
         .with_name(persona.label)
-        .with_attributes(attributes_of(persona, spec, model))
+        .with_attributes(attributes)
         .with_grants(grants)
         .with_ttl(TOKEN_TTL)
         .to_jwt()

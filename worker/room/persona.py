@@ -10,12 +10,13 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import numpy as np
+import structlog
 from livekit import rtc
 
 from protocol.commands import Answer
 from protocol.events import Event
 from protocol.room_spec import PersonaSpec
-from worker.backup.backup import PersonaBackup
+from worker.backup.backup import PersonaBackup, Recalled
 from worker.engine.arrays import Pcm
 from worker.engine.engine import Engine
 from worker.engine.model import Remembered
@@ -24,10 +25,13 @@ from worker.room.background_tasks import BackgroundTasks, call_on_loop
 from worker.room.floor import PersonaFrame
 from worker.room.lines import Line, LineQueue
 from worker.room.reporter import PersonaReporter
+from worker.room.standby import Standby
 from worker.room.words import SegmentUpdate, Words
 from worker.sound.activity import TurnTimer, VoiceActivity
 from worker.sound.ring import Ring
 from worker.sound.voice import Voice
+
+log = structlog.get_logger(__name__)
 
 SILENT = PersonaFrame(wants_to_speak=False, is_sounding=False)
 SLOTS_MOST = 4  # that fail one after another before the persona gives up
@@ -75,6 +79,7 @@ class RoomPersona:
             self._on_line_ended,
         )
         self._tasks = BackgroundTasks("persona", spec.name)
+        self._standby = Standby(engine, backup, self._take_slot)
         self._sound: Pcm | None = None  # since the last tick
         self._to_record = Ring()  # every frame, also where two come in one tick
         self._new_frame: SlotFrame | None = None  # since the last tick
@@ -106,10 +111,26 @@ class RoomPersona:
         on_slot_taken()
         if recalled is None:
             self._lines.add_greeting()
-        else:
-            for line_id, text in recalled.lines:
-                self._lines.add(Line(line_id, text))
+        self._begin(recalled)
         await self._reporter.report_state("listening")
+
+    async def stand_by(self, on_slot_taken: Callable[[], None]) -> None:
+        """Publish the voice and take a slot; return once its memory is there. Raises `Full`."""
+        self._reporter.start_transcript(await self._voice.publish())
+        await self._standby.prepare()
+        on_slot_taken()
+
+    def play_silence(self) -> None:
+        """Be silent for a frame, while another host's persona speaks."""
+        self._voice.play(SILENCE)
+
+    async def take_over(self) -> None:
+        """Remember what was said up to now, and be the persona from the next frame on."""
+        try:
+            self._begin(await self._standby.finish())
+        except TimeoutError:
+            log.warning("memory_late", persona=self.spec.name)
+        self._tasks.spawn(self._reporter.report_taken_over())
 
     def push_frame(self, pcm: Pcm) -> None:
         """Give the model what the persona hears in this tick, `[1920]` float32."""
@@ -204,26 +225,42 @@ class RoomPersona:
         """Delete what is kept of the conversation up to now; the model remembers it."""
         self._backup.drop()
 
-    async def leave(self) -> None:
-        """Fade out, free the slot, publish the last words, unpublish the voice."""
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it neither sounds nor says a word nor has a line to say."""
+        has_words = self._rest_frames == 0 or self._lines.is_active
+        return not (self._activity.is_voiced or has_words)
+
+    async def stop(self, *, is_moved: bool = False) -> None:
+        """Fade out, free the slot, publish the last words; another host says its lines or none."""
         await self._voice.fade_out()
         if self._occupant is not None:
             self._engine.leave(self._occupant)
             self._occupant = None
-        self._backup.close(self._lines.waiting)
+        if self._backup.close(self._lines.waiting) and is_moved:
+            self._lines.hand_over()
         self._lines.drop_all()
         self._report_words(self._words.close())
         await self._reporter.aclose()
+
+    async def leave(self) -> None:
+        """Stop, and unpublish the voice."""
+        await self.stop()
         await self._voice.unpublish()
         self._tasks.cancel()
 
-    def _take_slot(self, remembered: Remembered | None = None) -> None:
+    def _begin(self, recalled: Recalled | None) -> None:
+        for line_id, text in recalled.lines if recalled is not None else ():
+            self._lines.add(Line(line_id, text))
+
+    def _take_slot(self, remembered: Remembered | None = None) -> Occupant:
         persona = self._backup.begin(self.spec, remembered)
         self._occupant = self._engine.join(
             persona, self._on_frame, self._on_slot_failed, remembered
         )
         self._is_hushed = False
         self._update_hush()
+        return self._occupant
 
     def _update_hush(self) -> None:
         is_hushed = self._is_muted or not self._has_floor

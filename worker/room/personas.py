@@ -25,7 +25,7 @@ from worker.engine.slots import Full
 from worker.retries import Retries
 from worker.room.floor import Floor, FloorRules
 from worker.room.lines import Line
-from worker.room.participant import connect
+from worker.room.participant import attributes_of, connect
 from worker.room.persona import RoomPersona
 from worker.sound.mix import heard_by_each
 
@@ -44,6 +44,8 @@ class RoomPersonas:
         on_slot_taken: Callable[[], None],
         backup: RoomBackup,
         accepts: Callable[[Any], bool],
+        *,
+        stands_by: bool = False,
     ) -> None:
         """`job_room` is the job's connection: the first persona's, and the one that hears people.
 
@@ -63,6 +65,7 @@ class RoomPersonas:
         self._changing = asyncio.Lock()
         self._retries = Retries()  # of personas that could not join, or lost their connection
         self._has_started = False
+        self._stands_by = stands_by  # until `take_over`
         self._is_closed = False
         # A model without text tokens never shows that it wants to speak: it has no floor.
         self._has_text = any(piece is not None for piece in context.engine.model.pieces)
@@ -96,6 +99,32 @@ class RoomPersonas:
                 persona.mute(wanted[persona_id].muted)
             if missing:
                 self._context.changed()
+
+    async def stand_by(self) -> None:
+        """Let all personas join in silence, with the memory that is kept. Raises if one cannot."""
+        async with self._changing:
+            joining = map(self._join, self._spec.personas)
+            errors = filter(None, await asyncio.gather(*joining, return_exceptions=True))
+        for error in errors:
+            raise error
+
+    async def take_over(self, floor_holder: str) -> None:
+        """Let the personas that stand by go on where the last host has stopped."""
+        await asyncio.gather(*(each.take_over() for each in self.present))
+        self._stands_by = False
+        if floor_holder in self._present and not self._all_may_speak:
+            self._floor.go_on(floor_holder)
+            self._emit(self._floor_event(floor_holder))
+
+    @property
+    def floor_holder(self) -> str | None:
+        """The id of the persona that may speak now."""
+        return self._floor.holder
+
+    @property
+    def are_quiet(self) -> bool:
+        """Whether no persona sounds, says a word or has a line to say."""
+        return all(each.is_quiet for each in self.present)
 
     def needs_joins(self) -> bool:
         """Return whether a persona of the spec is missing and may join now."""
@@ -153,6 +182,10 @@ class RoomPersonas:
         `people` is the people's sound, `[1920]` float32. All personas are in one engine step, which
         starts once their frames are pushed: the floor comes first.
         """
+        if self._stands_by:
+            for persona in self.present:
+                persona.play_silence()
+            return
         if self._has_text:
             self._decide_floor(person_speaks)
         present = self.present
@@ -207,7 +240,8 @@ class RoomPersonas:
         engine, settings = self._context.engine, self._context.settings
         room = self._job_room
         if spec.id != self._first_id:
-            room = await connect(spec, self._spec, engine.model.name, settings, self._accepts)
+            attributes = attributes_of(spec, self._spec, engine.model.name, self._stands_by)
+            room = await connect(spec, attributes, self._spec.room, settings, self._accepts)
         persona = RoomPersona(
             spec,
             room,
@@ -218,7 +252,8 @@ class RoomPersonas:
             has_floor=self._all_may_speak,
         )
         try:
-            await persona.start(self._on_slot_taken)
+            begin = persona.stand_by if self._stands_by else persona.start
+            await begin(self._on_slot_taken)
         except Exception:
             await persona.leave()
             if room is not self._job_room:

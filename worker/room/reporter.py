@@ -55,6 +55,18 @@ class PersonaReporter:
         self._emit(StateEvent(**self._common_fields(), state=state))
         await self._set_attribute(wire.ATTR_AGENT_STATE, state)
 
+    async def report_taken_over(self) -> None:
+        """Report that this participant is the persona now, and listens."""
+        self._emit(StateEvent(**self._common_fields(), state="listening"))
+        async with self._attributes_lock:
+            await self._participant.set_attributes(
+                {
+                    wire.ATTR_ON_BEHALF: "",
+                    wire.ATTR_HANDOVER: "",
+                    wire.ATTR_AGENT_STATE: "listening",
+                }
+            )
+
     async def report_floor(self, has_floor: bool) -> None:
         """Report that the persona got or lost the floor."""
         await self._set_attribute(wire.ATTR_FLOOR, "true" if has_floor else "")

@@ -1,6 +1,6 @@
 """A session that lost its slot goes on in another one, of another step, from its columns alone."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -91,6 +91,65 @@ def test_goes_on_as_if_nothing_had_happened(persona: Persona) -> None:
     for one, other in zip(resumed.outs, whole.outs[LOST_AT - 1 :], strict=True):
         np.testing.assert_allclose(one.pcm[0], other.pcm[0], atol=2e-5)
     assert len(set(whole.texts[LOST_AT:])) > 3
+
+
+def up_to(remembered: Remembered, columns: int) -> Remembered:
+    """Return the first columns alone, as they were kept then."""
+    draws = remembered.draws - len(remembered.tokens) + columns
+    return replace(remembered, tokens=remembered.tokens[:columns], draws=draws)
+
+
+@pytest.mark.parametrize("persona", [GREEDY, sampled(5), PROMPTED], ids=lambda each: each.name)
+def test_catches_up_with_columns_that_come_later(persona: Persona) -> None:
+    """Columns in three parts leave the memory of all at once; the second comes before the first."""
+    lost = begin(persona)
+    lost.hear(sounds(31, LOST_AT)[:, 0])
+    kept, done = lost.remembered(persona.sampling.seed or 0), list[int]()
+    parts = [up_to(kept, columns) for columns in (5, 12, len(kept.tokens))]
+    whole, resumed = begin(persona, kept), begin(persona, parts[0])
+    step = resumed.step
+    step.join(0, persona, parts[0])
+    for n in (1, 2):
+        step.catch_up(0, parts[n].since(parts[n - 1]), lambda: done.append(1))
+        unread = len(done)
+        while step.work(GAP_S):
+            pass
+        assert (unread, len(done)) == (n - 1, n)
+    step.catch_up(0, None, lambda: done.append(1))
+    for session in (whole, resumed):
+        session.hear(sounds(32, 20)[:, 0])
+
+    assert len(done) == 3
+    assert resumed.texts == whole.texts
+    np.testing.assert_array_equal(resumed.read, whole.read)
+
+
+def test_columns_that_fill_the_context_are_renewed() -> None:
+    """A session whose later columns would fill its context keeps the latest, and goes on."""
+    lost, done = begin(GREEDY), list[int]()
+    lost.hear(sounds(31, 28)[:, 0])
+    kept = lost.remembered()
+    resumed = begin(GREEDY, up_to(kept, 12), tiny_lm(context=24))
+    resumed.step.catch_up(0, kept.since(up_to(kept, 12)), lambda: done.append(1))
+    resumed.step.work(GAP_S)
+    age = int(resumed.step.memory.tensors["lm.transformer.offset"][0])
+    resumed.hear(sounds(32, 4)[:, 0])
+
+    assert (len(done), age) == (1, 13)  # half a context, after the initial column
+    assert all(out.valid[0] for out in resumed.outs)
+
+
+def test_columns_go_on_from_others_or_do_not() -> None:
+    """They do after the last of the others, of the same session; not after a gap or a `forget`."""
+    kept = Remembered(np.arange(20)[:, None], seed=1, draws=30)
+    first = up_to(kept, 12)
+    more = kept.since(first)
+
+    assert more is not None and more.tokens[:, 0].tolist() == list(range(12, 20))
+    assert first.since(kept) is None
+    assert kept.since(replace(first, seed=2)) is None
+    assert replace(kept, tokens=kept.tokens[-8:]).since(first) is None
+    assert replace(kept, tokens=kept.tokens + 1).since(first) is None
 
 
 def test_says_what_upstream_says_after_the_same_columns() -> None:

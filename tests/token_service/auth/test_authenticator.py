@@ -22,6 +22,7 @@ GUARDED = [
     ("DELETE", "/sessions/x/personas/y"),
     ("POST", "/sessions/x/say"),
     ("POST", "/sessions/x/forget"),
+    ("POST", "/sessions/x/move"),
     ("POST", "/sessions/x/mute"),
     ("POST", "/sessions/x/guests"),
     ("DELETE", "/sessions/x/guests/y"),

@@ -1,10 +1,13 @@
 """The model that follows a schedule: tone and word while it speaks, silence while it is hushed.
 
+It remembers how many frames it has heard: the n-th column of a session has the token n.
+
 Lines that it is told to say go through the engine's own `SlotForcing`, a word each `WORD_EVERY`
 frames.
 Numpy only. Engine thread.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,7 +24,7 @@ from tests.worker.scripted.schedule import (
 from worker.engine.arrays import Mask, Pcm
 from worker.engine.conversation.say import Done, SpokenLine
 from worker.engine.conversation.slot_forcing import Silence, SlotForcing
-from worker.engine.model import Model, Remembered, StepOut
+from worker.engine.model import Model, Remembered, StepColumns, StepOut
 
 FRAME_SAMPLES, RATE_HZ, LEVEL = 1920, 24_000, 0.3
 TOO_MUCH = "I fail."
@@ -40,6 +43,7 @@ class ScriptedSession:
     content_since: int | None = None
     phase: int = 0
     sounds_until: int = 0  # frame at which the last word of a line is over
+    heard: int = 0  # frames, those that it remembers of other hosts included
 
     def wants(self, wish: Wish) -> bool:
         """Whether it wants to speak in this frame."""
@@ -84,6 +88,12 @@ class ScriptedStep:
     def join(self, slot: int, persona: Persona, remembered: Remembered | None = None) -> None:
         """A persona comes, and begins its wish."""
         self._sessions[slot] = ScriptedSession(persona.name)
+        self._remember(slot, remembered)
+
+    def catch_up(self, slot: int, more: Remembered | None, done: Callable[[], None]) -> None:
+        """It remembers these columns, too."""
+        self._remember(slot, more)
+        done()
 
     def leave(self, slot: int) -> None:
         """It goes."""
@@ -109,7 +119,8 @@ class ScriptedStep:
         self._sessions[slot].forcing.drop_lines(unless_begun=unless_begun)
 
     def forget(self, slot: int) -> None:
-        """It remembers nothing."""
+        """It remembers nothing any more."""
+        self._sessions[slot].heard = 0
 
     def work(self, gap_s: float) -> bool:
         """Nothing waits."""
@@ -120,7 +131,7 @@ class ScriptedStep:
         self._follow()
         sound = np.zeros((self._capacity, FRAME_SAMPLES), dtype=np.float32)
         text = np.full(self._capacity, PAD, dtype=np.int64)
-        unforced = text.copy()
+        unforced, heard = text.copy(), text.copy()
         for slot, session in self._sessions.items():
             if not exec_mask[slot]:
                 continue
@@ -132,16 +143,25 @@ class ScriptedStep:
             if not hushed and (wants or session.frame < session.sounds_until):
                 sound[slot] = _tone(session.phase, wanted.hz)
             session.forcing.used(int(text[slot]))
+            session.heard += 1
+            heard[slot] = session.heard
             session.frame += 1
             session.phase += FRAME_SAMPLES
-        return StepOut(pcm=sound, text=text, unforced_text=unforced, valid=exec_mask.copy())
+        columns = StepColumns(heard[:, None], heard, heard)
+        return StepOut(sound, text, unforced, exec_mask.copy(), columns)
 
     def _follow(self) -> None:
         version = self._schedule.version()
         if version != self._version:
             self._version, self._wishes = version, self._schedule.read()
             for slot, session in self._sessions.items():
-                self._sessions[slot] = ScriptedSession(session.name, session.forcing)
+                changed = ScriptedSession(session.name, session.forcing, heard=session.heard)
+                self._sessions[slot] = changed
+
+    def _remember(self, slot: int, remembered: Remembered | None) -> None:
+        if remembered is not None and len(remembered.tokens):
+            # The last column is read again, with what is heard then.
+            self._sessions[slot].heard = int(remembered.tokens[-1, 0]) - 1
 
 
 def token_of(word: str) -> int:

@@ -50,6 +50,20 @@ test('the same persona asked for twice has two seats and fills both', () => {
   ]);
 });
 
+test('while a persona moves to another worker, it has one seat, and that of the new one at once', () => {
+  const expected = [{ id: 'p1', name: 'chef', label: 'Chef', muted: false }];
+  const of = (generation: string) => ({ persona: 'chef', persona_id: 'p1', generation });
+  const old = there('agent-chef-old', of('1'));
+  const identities = (...inside: RemoteParticipant[]) =>
+    seatsOf(expected, inside).map(({ participant }) => participant?.identity);
+  const standby = there('agent-chef-new', { ...of('2'), 'lk.publish_on_behalf': 'p1' });
+  const forged = there('a guest', of('3'), ParticipantKind.STANDARD);
+
+  expect(identities(old, standby)).toEqual(['agent-chef-old']);
+  expect(identities(old, there('agent-chef-new', of('2')))).toEqual(['agent-chef-new']);
+  expect(identities(old, forged)).toEqual(['agent-chef-old', 'a guest']);
+});
+
 test('once ids are known, a persona is who has the id and not who has the name', () => {
   const expected = [{ id: 'p2', name: 'chef', label: 'Chef', muted: false }];
   const seats = seatsOf(expected, [

@@ -12,6 +12,7 @@ import type { PersonaView } from '../service/sessions';
 import {
   ATTR_AGENT_STATE,
   ATTR_FLOOR,
+  ATTR_GENERATION,
   ATTR_ON_BEHALF,
   ATTR_PERSONA,
   ATTR_PERSONA_ID,
@@ -86,7 +87,8 @@ export function seatsOf(
   expected: readonly PersonaView[],
   participants: readonly RemoteParticipant[],
 ): Seat[] {
-  const rest = new Set(participants.filter((each) => !each.attributes[ATTR_ON_BEHALF]));
+  const shown = participants.filter((each) => !each.attributes[ATTR_ON_BEHALF]);
+  const rest = new Set(shown.filter((each) => !isReplaced(each, shown)));
   const seats = expected.map(({ id, name, label }, place): Seat => {
     const taker = [...rest].find((each) => isVoice(each) && isPersona(each, id, name));
     if (taker) rest.delete(taker);
@@ -96,6 +98,22 @@ export function seatsOf(
   });
   for (const participant of rest) seats.push(seatOf(participant));
   return seats;
+}
+
+/** Whether another worker has taken this persona over: its participant leaves in a moment. */
+function isReplaced(one: RemoteParticipant, others: readonly RemoteParticipant[]): boolean {
+  const id = one.attributes[ATTR_PERSONA_ID];
+  if (!id) return false;
+  return others.some(
+    (other) =>
+      isVoice(other) &&
+      other.attributes[ATTR_PERSONA_ID] === id &&
+      generationOf(other) > generationOf(one),
+  );
+}
+
+function generationOf({ attributes }: RemoteParticipant): number {
+  return Number(attributes[ATTR_GENERATION] ?? 0);
 }
 
 /** By its id; by its name as long as the id is not known. */

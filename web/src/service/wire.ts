@@ -11,6 +11,7 @@ export const ATTR_AGENT_STATE = 'lk.agent.state';
 export const ATTR_ON_BEHALF = 'lk.publish_on_behalf';
 export const ATTR_PERSONA = 'persona';
 export const ATTR_PERSONA_ID = 'persona_id';
+export const ATTR_GENERATION = 'generation';
 export const ATTR_AGO_MS = 'ago_ms';
 export const ATTR_FLOOR = 'floor';
 export const ATTR_RECORDING = 'recording';

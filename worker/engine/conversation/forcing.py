@@ -7,8 +7,8 @@ its memory is there. Engine thread only.
 """
 
 from collections import deque
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ from worker.engine.network.language import PromptState, Weights
 from worker.engine.network.memory import Memory, Snapshot
 from worker.engine.slots import SlotFailed
 
+Further = tuple[Remembered | None, Callable[[], None]]  # columns, and the call when they are read
+
 
 @dataclass(slots=True, eq=False)
 class _ForcedSession:
@@ -35,6 +37,8 @@ class _ForcedSession:
     forcing: SlotForcing
     written: ForcedFrame = UNFORCED  # what the forced tokens of its slot are now
     remembered: Remembered | None = None  # until its memory is there
+    ahead: Tokens | None = None  # [T, 1 + n_q] which a slot that resumes reads first
+    further: deque[Further] = field(default_factory=deque[Further])  # once its memory is there
     heard: deque[Tokens] | None = None  # the user's codes [K] since it waits for its prompt
     prompt: PromptState | None = None  # that its LM state began with
     first: PromptState | None = None  # what follows it is drawn before the next step
@@ -53,16 +57,17 @@ class Forcing:
         draw_first: Callable[[int, torch.Tensor], int],
         on_prompt: Callable[[int, Snapshot], None],
         on_resume: Callable[[int, Tokens], None],
+        on_more: Callable[[int, Tokens], None],
     ) -> None:
         """`draw_first` draws a slot's first tokens from a hidden state and returns the text token.
 
         `on_prompt` is called with every slot that got its prompt state, `on_resume` with every slot
-        that is to remember these columns after it.
+        that is to remember these columns after it, `on_more` with further ones.
         """
         self.prompts = prompts
         self._memory, self._background, self._lm = memory, background, weights.lm
         self._forced, self._draw_first, self._on_prompt = forced, draw_first, on_prompt
-        self._on_resume, self._initial = on_resume, weights.initial
+        self._on_resume, self._on_more, self._initial = on_resume, on_more, weights.initial
         self._sessions: dict[int, _ForcedSession] = {}
         self._reading = False  # a prompt
 
@@ -96,6 +101,12 @@ class Forcing:
         session.remembered = None
         session.forcing.hush(False, "resume")
         self._write(slot)
+        self._read_further(slot)
+
+    def catch_up(self, slot: int, more: Remembered | None, done: Callable[[], None]) -> None:
+        """Read further columns once the slot's memory is there, then call `done`."""
+        self._sessions[slot].further.append((more, done))
+        self._read_further(slot)
 
     def leave(self, slot: int) -> None:
         """Force nothing more on this session."""
@@ -201,12 +212,30 @@ class Forcing:
 
         What the codebooks with a delay say of it is drawn again.
         """
-        delay = max(1, *self._lm.delays)
-        read, ahead = remembered.tokens[:-delay], remembered.tokens[-delay:]
-        if self._sessions[slot].prompt is None:
-            read = np.concatenate([self._initial[None].cpu().numpy(), read])
-        put_ahead(self._memory, slot, ahead, least=delay + 1)
-        self._on_resume(slot, read)
+        is_prompted = self._sessions[slot].prompt is not None
+        initial = [] if is_prompted else [self._initial[None].cpu().numpy()]
+        self._on_resume(slot, self._put_ahead(slot, [*initial, remembered.tokens]))
+
+    def _read_further(self, slot: int) -> None:
+        """Go on with a slot that waits for nothing: with its further columns, if there are any."""
+        session = self._sessions[slot]
+        while session.further and session.remembered is None and session.heard is None:
+            more, done = session.further.popleft()
+            if more is not None and session.ahead is not None and len(more.tokens):
+                session.remembered = more
+                session.forcing.hush(True, "resume")
+                self._write(slot)
+                session.further.appendleft((None, done))
+                self._on_more(slot, self._put_ahead(slot, [session.ahead, more.tokens]))
+            else:
+                done()
+
+    def _put_ahead(self, slot: int, columns: Sequence[Tokens]) -> Tokens:
+        """Let the slot read the last of these columns first; return those before, to be read."""
+        delay, tokens = max(1, *self._lm.delays), np.concatenate(columns)
+        self._sessions[slot].ahead = tokens[-delay:]
+        put_ahead(self._memory, slot, tokens[-delay:], least=delay + 1)
+        return tokens[:-delay]
 
     def _read_prompt(self, slot: int, session: _ForcedSession) -> None:
         session.forcing.hush(True, "prompt")
@@ -232,6 +261,7 @@ class Forcing:
             if session.remembered is None:
                 read = self.prompts.continued(session.persona, prompt, heard)
             self._begin_with(self._slot_of(session), read, prompt)
+            self._read_further(self._slot_of(session))
         except Exception as error:
             raise SlotFailed(self._slot_of(session)) from error
 

@@ -73,6 +73,7 @@ class Renewal:
         self._patience = _patience(context, rules)
         self._starts: dict[int, Snapshot | None] = {}  # prompt states; None: the model has none
         self._due: dict[int, Reason] = {}
+        self._unread: dict[int, int] = {}  # columns that a slot is to read after those it has read
         self._current: int | None = None
         self.reader: Prefill | None = None  # the second LM state
         self._piece = LEAST_PIECE
@@ -94,6 +95,7 @@ class Renewal:
     def begin(self, slot: int, start: Snapshot | None) -> None:
         """Note that a slot's LM state is now its prompt state `start`, or empty."""
         self._drop(slot)
+        self._unread.pop(slot, None)
         self._starts[slot] = start
         self.history.clear(slot)
         self.responsiveness.clear(slot)
@@ -103,9 +105,16 @@ class Renewal:
         self.history.append(slot, *columns[-self.keep_frames :])
         self.ask(slot, "resume")
 
+    def read_on(self, slot: int, columns: Tokens) -> None:
+        """Let a slot that has resumed and does not run read these columns `[T, 1 + n_q]`, too."""
+        self.history.append(slot, *columns[-self.keep_frames :])
+        self._unread[slot] = len(columns)
+        self.ask(slot, "resume")
+
     def leave(self, slot: int) -> None:
         """Forget a session."""
         self._drop(slot)
+        self._unread.pop(slot, None)
         self._starts.pop(slot, None)
 
     def move(self, source: int, target: int) -> None:
@@ -115,6 +124,8 @@ class Renewal:
         self.history.move(source, target)
         self.responsiveness.move(source, target)
         reason = self._due.get(source)
+        if source in self._unread:
+            self._unread[target] = self._unread.pop(source)
         self._drop(source)
         if reason is not None:
             self.ask(target, reason)
@@ -133,7 +144,8 @@ class Renewal:
             return
         self._drop(slot)
         self._due[slot] = reason
-        if KEY not in self._background or (reason == "resume" and not self._resumes):
+        waits = self._current is not None and self._due[self._current] != "resume"
+        if KEY not in self._background or (reason == "resume" and waits):
             self._restart_work()
 
     def watch(
@@ -158,7 +170,7 @@ class Renewal:
         self._ask_for_unresponsive()
 
     def _ask_for_old(self) -> None:
-        ages = self._memory.tensors["lm.transformer.offset"].cpu().numpy()
+        ages = self._ages
         for slot in self._starts:
             if ages[slot] >= self._due_at:
                 self.ask(slot, "age")
@@ -191,19 +203,13 @@ class Renewal:
             except Exception as error:
                 raise SlotFailed(slot) from error
 
-    @property
-    def _resumes(self) -> bool:
-        return self._current is not None and self._due[self._current] == "resume"
-
     def _turn(self, slot: int) -> tuple[bool, bool]:
         return self._due[slot] != "resume", not self.responsiveness.pauses(slot)
 
     def _renew(self, slot: int, reason: Reason) -> Pieces:
         self._current = slot
         yield "renewal begins"
-        columns = None if reason in FRESH else self._kept(slot)
-        reader = self._reader_for(self._start_frames(slot))
-        replay = Replay(slot, reader, self._starts[slot], self.history, columns)
+        replay = self._replay(slot, reason)
         caught_up_at: int | None = None  # the step in which the wait for a pause began
         while not replay.outrun:
             if not replay.caught_up:
@@ -220,6 +226,21 @@ class Renewal:
                 self._done(slot, reason)
                 return
         log.warning("renewal_fell_behind", slot=slot, reason=reason)
+
+    def _replay(self, slot: int, reason: Reason) -> Replay:
+        """Return a replay of what a slot keeps; of what it has not read yet, where that fits."""
+        reader = self._reader_for(self._start_frames(slot))
+        read, unread = int(self._ages[slot]), self._unread.get(slot)
+        if unread is not None and read + unread <= min(reader.frames, self._due_at):
+            start, columns = self._memory.save(slot, "lm", read), unread
+            return Replay(slot, reader, start, self.history, columns)
+        columns = None if reason in FRESH else self._kept(slot)
+        return Replay(slot, reader, self._starts[slot], self.history, columns)
+
+    @property
+    def _ages(self) -> npt.NDArray[np.int64]:
+        """How many positions each slot's LM state has read, `[B]`."""
+        return self._memory.tensors["lm.transformer.offset"].cpu().numpy()
 
     def _reader_for(self, prompt_frames: int) -> Prefill:
         """Return the second LM state, with room for a prompt state of so many positions."""
@@ -265,6 +286,7 @@ class Renewal:
             self.responsiveness.clear(slot)
         self._current = None
         del self._due[slot]
+        self._unread.pop(slot, None)
         self._on_renewed(slot)
         metrics.RENEWED_SLOTS.labels(reason=reason).inc()
         (log.warning if reason == "lost" else log.debug)("slot_renewed", slot=slot, reason=reason)

@@ -1,0 +1,111 @@
+"""Measure moves of a room between two workers: how long its listener hears nothing.
+
+A persona speaks without a pause, so that every move falls into the middle of its speech, after the
+10 s for which a host waits for a pause; a second one listens. At a pause the break is as long, in
+silence. Real redis, LiveKit, token service and workers; the model is the scripted one of the tests,
+whose memory goes the same way as Moshi's, but costs nothing to make.
+
+    python -m bench.move --moves 20
+
+A table, then one line of JSON.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import httpx
+
+from harness.person import Person, eventually, person
+from tests.faults.call import asking_for
+from tests.faults.cluster import Cluster
+from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule, Wish
+
+MOVE_WITHIN_S = 60.0
+LISTEN_S = 1.5  # after a move
+SPEAKING = {"chef": Wish(), "astronaut": Wish(speaks=0)}
+
+
+@dataclass
+class Moves:
+    """The results, in seconds."""
+
+    silences_s: list[float] = field(default_factory=list[float])
+    overlaps_s: list[float] = field(default_factory=list[float])
+    took_s: list[float] = field(default_factory=list[float])
+
+    def rows(self) -> dict[str, tuple[float, float]]:
+        """Return median and worst of each figure."""
+        return {
+            "silence ms": _of(self.silences_s, 1000),
+            "two voices ms": _of(self.overlaps_s, 1000),
+            "request to switch s": _of(self.took_s, 1),
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure moves of a room between two workers.")
+    parser.add_argument("--moves", type=int, default=20)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        moves = asyncio.run(_measure(Path(folder), options.moves))
+    rows = moves.rows()
+    print(f"{'':20} {'median':>8} {'worst':>8}")
+    for name, (middle, worst) in rows.items():
+        print(f"{name:20} {middle:8} {worst:8}")
+    load = [round(each, 1) for each in os.getloadavg()]
+    print(json.dumps({"move": rows, "moves": options.moves, "load": load}))
+
+
+async def _measure(folder: Path, count: int) -> Moves:
+    schedule = Schedule(folder / "wishes.json")
+    schedule.write(SPEAKING)
+    paths = {SCHEDULE_FILE.lower(): str(schedule.path)}
+    cluster = Cluster(folder, worker_module="tests.worker.scripted", **paths)
+    moves = Moves()
+    try:
+        cluster.become(services=1, workers=2)
+        async with (
+            person(cluster.url, asking_for(*SPEAKING)) as ann,
+            httpx.AsyncClient(base_url=cluster.url, trust_env=False, timeout=20.0) as http,
+        ):
+            await eventually(lambda: len(ann.heard) == len(SPEAKING), "both are heard")
+            [session] = (await http.get("/sessions")).json()
+            for _ in range(count):
+                await asyncio.sleep(LISTEN_S)
+                await _move(http, f"/sessions/{session['id']}", ann, moves)
+    finally:
+        cluster.end()
+    return moves
+
+
+async def _move(http: httpx.AsyncClient, session: str, ann: Person, moves: Moves) -> None:
+    since, begun_s = ann.timeline.now, time.monotonic()
+    async with asyncio.timeout(MOVE_WITHIN_S):
+        while not (answer := await http.post(f"{session}/move")).is_success:  # noqa: ASYNC110 - the machine stood still, and heartbeats are late
+            await asyncio.sleep(0.5)
+        view: dict[str, Any] = answer.json()
+        generation = view["generation"]
+        while view["generation"] == generation:
+            await asyncio.sleep(0.1)
+            view = (await http.get(session)).json()
+    moves.took_s.append(time.monotonic() - begun_s)
+    await asyncio.sleep(LISTEN_S)
+    voices = list(ann.heard)
+    moves.silences_s.append(ann.timeline.longest_silence_s(voices, since))
+    moves.overlaps_s.append(max(ann.timeline.overlaps_s(voices, since), default=0.0))
+
+
+def _of(figures: list[float], times: int) -> tuple[float, float]:
+    return round(median(figures) * times, 1), round(max(figures) * times, 1)
+
+
+if __name__ == "__main__":
+    main()

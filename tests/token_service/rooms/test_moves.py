@@ -1,0 +1,223 @@
+"""Moves, in a real LiveKit, with workers as their heartbeats: begun, finished, given up."""
+
+from collections.abc import AsyncGenerator
+from concurrent.futures import Future
+
+import httpx
+import pytest
+from livekit import api
+from redis.asyncio import Redis
+
+from harness.servers import LiveKit
+from protocol.commands import TAKEN, Answer, Command
+from protocol.personas import Persona
+from protocol.room_spec import RoomSpec
+from tests.token_service.players import (
+    agent_token,
+    beat,
+    die,
+    dispatched,
+    failures_of,
+    hosting,
+    identities,
+    joined,
+    opened,
+    person_token,
+    spec_of,
+    stop_waiting,
+    write,
+)
+from token_service.errors import Refused
+from token_service.rooms.moves import MOVES_AT_ONCE
+from token_service.rooms.reconciler import Reconciler
+from token_service.service import Service
+
+CHEF = Persona(name="chef", label="Chef")
+
+
+@pytest.fixture
+def dispatcher(service: Service) -> Reconciler:
+    """The rule, applied when the test says so."""
+    return service.dispatcher
+
+
+@pytest.fixture
+async def spec(
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
+) -> AsyncGenerator[RoomSpec]:
+    """A room with Ann that `old` hosts, and beside it the idle worker `new`."""
+    spec = RoomSpec(room=room, personas=(CHEF,), generation=1, worker="old")
+    await write(dispatcher.specs, spec)
+    await beat(redis, "old", hosts={room: 1})
+    await beat(redis, "new")
+    async with joined(livekit, person_token(livekit, room)):
+        yield spec
+
+
+async def refusal(service: Service, room: str) -> str:
+    """Ask for a move that is refused, and return the code."""
+    with pytest.raises(Refused) as refused:
+        await service.moves.begin(room)
+    return refused.value.code
+
+
+async def test_the_other_worker_takes_over_once_it_hosts(
+    service: Service, dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+) -> None:
+    """Until its heartbeat says so, the first one is the host, and nothing else is dispatched.
+
+    Then the room's generation and worker change, and the first dispatch is deleted.
+    """
+    moving = await service.moves.begin(spec.room)
+    again = await refusal(service, spec.room)
+    carried = await dispatched(livekit, spec.room)
+    await beat(redis, "new", standby={spec.room: 2})
+    await dispatcher.sweep()
+    before = await service.workers.fleet()
+    host_before = before.host(moving)
+    await beat(redis, "old", left={spec.room: 1})
+    await beat(redis, "new", hosts={spec.room: 2})
+    host_after = (await service.workers.fleet()).host(moving)
+    await dispatcher.sweep()
+
+    assert again == "moving"
+    assert carried == [moving]
+    assert host_before is not None and host_before.worker_id == "old"
+    assert before.schedule.room(spec.room).reserved is None  # its heartbeat counts the slots now
+    assert host_after is not None and host_after.worker_id == "new"
+    assert await spec_of(redis, spec.room) == moving.moved()
+    assert (moving.moved().generation, moving.moved().worker) == (2, "new")
+    assert await dispatched(livekit, spec.room) == [moving]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "failures"), [("refused", 0), ("failed", 1), ("left", 0), ("gone", 0), (None, 1)]
+)
+async def test_a_move_that_fails_changes_nothing(
+    service: Service,
+    dispatcher: Reconciler,
+    redis: Redis,
+    spec: RoomSpec,
+    outcome: str | None,
+    failures: int,
+) -> None:
+    """The room stays at its host; the next move has another generation."""
+    await service.moves.begin(spec.room)
+    if outcome == "gone":
+        await die(redis, "new")
+    elif outcome is None:
+        await stop_waiting(dispatcher.specs, spec.room)
+    else:
+        await beat(redis, "new", **{outcome: {spec.room: 2}})
+    await dispatcher.sweep()
+    given_up = await spec_of(redis, spec.room)
+    counted = await failures_of(redis, "new")
+    await beat(redis, "new")
+    moving = await service.moves.begin(spec.room)
+
+    assert (given_up.standby, given_up.generation, given_up.worker) == ("", 1, "old")
+    assert counted == failures
+    assert moving.dispatched == 3
+
+
+async def test_a_host_that_is_lost_while_it_moves_is_removed(
+    service: Service, dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+) -> None:
+    """Its participant goes, that of the next host stays, and no third host is dispatched."""
+    await service.moves.begin(spec.room)
+    await beat(redis, "new", standby={spec.room: 2})
+    async with (
+        joined(livekit, agent_token(livekit, spec.room, "agent-old", 1)),
+        joined(livekit, agent_token(livekit, spec.room, "agent-new", 2)),
+    ):
+        await die(redis, "old")
+        await dispatcher.sweep()
+        inside = await identities(livekit, spec.room)
+        awaited = await spec_of(redis, spec.room)
+        await die(redis, "new")
+        await beat(redis, "third")
+        await dispatcher.sweep()
+
+        assert inside == {"ann", "agent-new"}
+        assert (awaited.generation, awaited.standby) == (1, "new")
+        assert (await spec_of(redis, spec.room)).generation == 3
+        assert await identities(livekit, spec.room) == {"ann"}
+
+
+async def test_where_no_other_worker_is_free_a_room_stays(
+    service: Service, redis: Redis, spec: RoomSpec
+) -> None:
+    """It is refused without slots, with another model, without another worker, without a host."""
+    codes: list[str] = []
+    for fields in ({"slots_free": 0}, {"model": "another"}, {"state": "loading_model"}):
+        await beat(redis, "new", **fields)
+        codes.append(await refusal(service, spec.room))
+    await die(redis, "new")
+    codes.append(await refusal(service, spec.room))
+    await die(redis, "old")
+    codes.append(await refusal(service, spec.room))
+
+    assert codes == ["no_other_worker"] * 4 + ["not_live"]
+    assert await spec_of(redis, spec.room) == spec
+
+
+async def test_rooms_of_a_worker_that_drains_move_a_few_at_a_time(
+    service: Service, dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+) -> None:
+    """As many as may move at once begin, and no more until one of them has moved."""
+    rooms = [f"{spec.room}-{n}" for n in range(MOVES_AT_ONCE + 1)]
+    async with livekit.client() as lkapi:
+        for room in rooms:
+            await write(dispatcher.specs, spec.model_copy(update={"room": room}))
+            await lkapi.room.create_room(api.CreateRoomRequest(name=room))
+    here = dict.fromkeys(rooms, 1)
+    await beat(redis, "old", state="draining", hosts=here)
+    await beat(redis, "new", slots_free=20)
+
+    async def moving() -> list[str]:
+        await dispatcher.sweep()
+        return [room for room in rooms if (await spec_of(redis, room)).standby]
+
+    begun = [await moving(), await moving()]
+    moved = begun[0][0]
+    await beat(redis, "old", state="draining", hosts=here | {moved: 0})
+    await beat(redis, "new", slots_free=20, hosts={moved: 2})
+    await moving()
+    last = await moving()
+
+    assert begun[0] == begun[1] and len(begun[0]) == MOVES_AT_ONCE
+    assert set(last) == {*rooms} - {moved}
+
+
+async def test_a_session_moves_by_http(
+    http: httpx.AsyncClient, redis: Redis, own_redis_url: str, room: str
+) -> None:
+    """202 with the session, which stays live; a command reaches the worker that has taken over."""
+    await beat(redis, "old")
+    session = (await opened(http, room=room))["id"]
+    spec = (await spec_of(redis, room)).model_copy(update={"generation": 1, "worker": "old"})
+    await redis.set(f"moshi:promise:{room}", spec.model_dump_json())
+    refused = await http.post(f"/sessions/{session}/move")
+    await beat(redis, "old", hosts={room: 1})
+    await beat(redis, "worker")
+    answer = await http.post(f"/sessions/{session}/move")
+    again = await http.post(f"/sessions/{session}/move")
+    moved = (await spec_of(redis, room)).moved()
+    obeyed: list[Command] = []
+
+    def obey(command: Command) -> Future[Answer]:
+        obeyed.append(command)
+        done: Future[Answer] = Future()
+        done.set_result(TAKEN)
+        return done
+
+    async with hosting(own_redis_url, moved, obey):
+        await beat(redis, "worker", hosts={room: 2})
+        said = await http.post(f"/sessions/{session}/say", json={"text": "Hello."})
+    unknown = await http.post("/sessions/unknown/move")
+
+    assert [each.status_code for each in (refused, answer, again)] == [409, 202, 409]
+    assert [refused.json()["error"], again.json()["error"]] == ["not_live", "moving"]
+    assert (answer.json()["state"], answer.json()["generation"]) == ("live", 1)
+    assert (said.status_code, [each.generation for each in obeyed]) == (202, [2])
+    assert unknown.json()["error"] == "session_unknown"

@@ -1,0 +1,125 @@
+"""How a room that moves changes its host: one stands by, the other stops at a pause.
+
+Room's event loop. The two hosts see each other's first persona in the room: its attribute
+`ATTR_HANDOVER` is "ready" on the one that stands by, then "over …" on the one that has stopped. The
+memory goes by redis (`worker/backup`). A host that is lost is no longer in the room: that counts,
+too.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+import structlog
+from livekit import rtc
+
+from protocol import wire
+from worker.backup.store import BackupStore
+from worker.grid import wait_for_tick
+from worker.room.personas import RoomPersonas
+from worker.sound.ears import Ears
+
+log = structlog.get_logger(__name__)
+
+READY = "ready"
+OVER = "over"
+MOVED = "another worker has taken over"  # a reason to leave
+SETTLE_FRAMES = 13  # 1 s: clients subscribe to the new voices
+PAUSE_FRAMES = 3  # 0.24 s without a word or a sound of anybody
+WAIT_MOST_FRAMES = 125  # 10 s for such a pause
+STOP_WITHIN_S = 0.3  # to publish the last words
+TELL_WITHIN_S = 1.0
+
+
+class Moment:
+    """Finds the frame at which a host stops: in a pause, or after a while. Pure."""
+
+    def __init__(self) -> None:
+        self._ready_frames = self._quiet_frames = 0
+
+    def has_come(self, *, is_ready: bool, is_quiet: bool) -> bool:
+        """Take a frame: does another host stand by, and is the room quiet?"""
+        self._ready_frames = self._ready_frames + 1 if is_ready else 0
+        self._quiet_frames = self._quiet_frames + 1 if is_quiet else 0
+        pauses = self._ready_frames >= SETTLE_FRAMES and self._quiet_frames >= PAUSE_FRAMES
+        return pauses or self._ready_frames >= WAIT_MOST_FRAMES
+
+
+class OtherHosts:
+    """The hosts of one room but for one's own, as their personas in the room show."""
+
+    def __init__(self, room: rtc.Room, generation: int) -> None:
+        self._room, self._generation = room, generation
+
+    @property
+    def one_is_ready(self) -> bool:
+        """Whether the next host stands by."""
+        return any(
+            told == READY and generation > self._generation for generation, told in self._told()
+        )
+
+    @property
+    def last_words(self) -> str | None:
+        """What the host before tells that has stopped, empty where it has left; else None."""
+        before = [told for generation, told in self._told() if generation < self._generation]
+        if not before:
+            return ""
+        return next((told for told in before if told.startswith(OVER)), None)
+
+    async def stopped(self) -> str:
+        """Wait until the host before has stopped; return its last words."""
+        changed = asyncio.Event()
+        for event in ("participant_attributes_changed", "participant_disconnected"):
+            self._room.on(event, lambda *_: changed.set())
+        while (words := self.last_words) is None:
+            await changed.wait()
+            changed.clear()
+        return words
+
+    def _told(self) -> Iterable[tuple[int, str]]:
+        """Return each other persona's generation and what its host tells with it."""
+        for other in self._room.remote_participants.values():
+            if other.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT:
+                attributes = other.attributes
+                generation = attributes.get(wire.ATTR_GENERATION, "")
+                if generation.isdecimal():
+                    yield int(generation), attributes.get(wire.ATTR_HANDOVER, "")
+
+
+async def hand_over(room: rtc.Room, personas: RoomPersonas, backups: BackupStore | None) -> None:
+    """Stop the personas, keep what they remember, and tell the host that stands by."""
+    holder = personas.floor_holder or ""
+    stopping = [asyncio.create_task(each.stop(is_moved=True)) for each in personas.present]
+    if stopping:
+        await asyncio.wait(stopping, timeout=STOP_WITHIN_S)
+    try:
+        if backups is not None:
+            await backups.written()
+        await _tell(room, f"{OVER} {holder}")
+    except Exception as error:  # of several kinds; the other host takes over as this one leaves
+        log.warning("handover_not_told", error=type(error).__name__)
+
+
+async def stand_by(room: rtc.Room, others: OtherHosts, personas: RoomPersonas, ears: Ears) -> str:
+    """Join in silence and wait until the host before has stopped; return who had the floor."""
+    await personas.stand_by()
+    await _tell(room, READY)
+    log.info("host_stands_by", personas=len(personas.present))
+    silence = asyncio.create_task(_keep_silence(personas, ears), name="silence")
+    try:
+        return (await others.stopped()).removeprefix(OVER).strip()
+    finally:
+        silence.cancel()
+
+
+async def _keep_silence(personas: RoomPersonas, ears: Ears) -> None:
+    """Play silence, so that clients have the voices before they sound."""
+    while True:
+        await wait_for_tick()
+        ears.next_frame()
+        for persona in personas.present:
+            persona.play_silence()
+
+
+async def _tell(room: rtc.Room, told: str) -> None:
+    async with asyncio.timeout(TELL_WITHIN_S):
+        await room.local_participant.set_attributes({wire.ATTR_HANDOVER: told})

@@ -14,7 +14,7 @@ from livekit import rtc
 
 from protocol import wire
 from worker.backup.store import BackupStore
-from worker.grid import wait_for_tick
+from worker.grid import FRAME_S, wait_for_tick
 from worker.room.personas import RoomPersonas
 from worker.sound.ears import Ears
 
@@ -28,6 +28,7 @@ PAUSE_FRAMES = 3  # 0.24 s without a word or a sound of anybody
 WAIT_MOST_FRAMES = 125  # 10 s for such a pause
 STOP_WITHIN_S = 0.3  # to publish the last words
 TELL_WITHIN_S = 1.0
+SHOWN_WITHIN_S = 2.0
 
 
 class Moment:
@@ -74,6 +75,17 @@ class OtherHosts:
             await changed.wait()
             changed.clear()
         return words
+
+    async def shown(self) -> None:
+        """Wait until the personas of the next host are shown, so that none is missing."""
+        async with asyncio.timeout(SHOWN_WITHIN_S):
+            while any(  # noqa: ASYNC110 - each of them may change or leave
+                wire.ATTR_HANDOVER in other.attributes or wire.ATTR_ON_BEHALF in other.attributes
+                for other in self._room.remote_participants.values()
+                if other.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+                and int(other.attributes.get(wire.ATTR_GENERATION, 0)) > self._generation
+            ):
+                await asyncio.sleep(FRAME_S)
 
     def _told(self) -> Iterable[tuple[int, str]]:
         """Return each other persona's generation and what its host tells with it."""

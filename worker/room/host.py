@@ -212,6 +212,8 @@ class Host:
     async def _hand_over(self, personas: RoomPersonas) -> None:
         """Let the host that stands by take over, and leave."""
         await hand_over(self._room, personas, self._context.backups)
+        with contextlib.suppress(TimeoutError):
+            await self._others.shown()
         self._leave(MOVED)
 
     def _look_for_successor(self, personas: RoomPersonas, *, person_speaks: bool) -> None:

@@ -1,1 +1,1 @@
-"""HTTP: mints room JWTs, writes promises, dispatches hosts, serves the page. Not the worker."""
+"""HTTP: mints room JWTs, writes room specs, dispatches hosts, serves the page. Not the worker."""

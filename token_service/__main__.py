@@ -17,12 +17,12 @@ from protocol.config.proxies import keep_loopback_direct
 from protocol.config.settings import load_settings
 from protocol.errors import InvalidInput
 from token_service.app import create_app
-from token_service.rooms.worker_sockets import SOCKETS
 from token_service.server.connection import Connection
 from token_service.server.forwarded import Forwarded
 from token_service.server.sparse_log import OnePerSecond
 from token_service.server.websockets import OPTIONS, WebSocketConnection
 from token_service.service import OTHER_CONNECTIONS, STREAMS
+from token_service.sessions.worker_sockets import SOCKETS
 
 SHUTDOWN_S = 5
 BACKLOG = 2048  # uvicorn's own
@@ -37,7 +37,7 @@ CAUSED_BY_REQUESTS = (
     "asyncio",
     "uvicorn.error",
     "uvicorn.error.websockets",
-    "token_service.rooms.worker_sockets",
+    "token_service.sessions.worker_sockets",
     "token_service.auth.audit",
     "token_service.auth.issuer_keys",
     "token_service.errors",

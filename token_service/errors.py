@@ -13,17 +13,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 
 from protocol.errors import InvalidInput
 from token_service.problems import PROBLEMS
+from token_service.refusals import Refused, Unavailable, redis_trouble
 
 log = structlog.stdlib.get_logger(__name__)
 
-AWAY_RETRY_S = 2
 CODES = {413: "too_long"}  # Python 3.13 gave the status another name
 MEDIA_TYPE = "application/problem+json"
 
@@ -75,68 +75,6 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         503: "The service cannot do this now; retry after `Retry-After` seconds.",
     }.items()
 }
-
-
-class Refused(Exception):
-    """A refusal: an HTTP status, a code for programs and a sentence for people."""
-
-    def __init__(
-        self, status: HTTPStatus, code: str, sentence: str, headers: dict[str, str] | None = None
-    ) -> None:
-        super().__init__(sentence)
-        self.status = status
-        self.code = code
-        self.headers = headers or {}
-
-
-class Unavailable(Refused):
-    """A temporary refusal: 503 with `Retry-After`."""
-
-    def __init__(self, code: str, sentence: str, retry_after_s: int) -> None:
-        headers = {"Retry-After": str(retry_after_s)}
-        super().__init__(HTTPStatus.SERVICE_UNAVAILABLE, code, sentence, headers)
-        self.retry_after_s = retry_after_s
-
-
-class LiveKitAway(Unavailable):
-    """LiveKit does not answer, refuses this service's key, or fails. `said` is for the log."""
-
-    def __init__(self, sentence: str = "LiveKit does not answer.", said: str = "") -> None:
-        super().__init__("livekit_away", sentence, AWAY_RETRY_S)
-        self.said = said
-
-
-def redis_full() -> Unavailable:
-    return Unavailable("redis_full", "Redis is full, so no new room can open. Try again soon.", 30)
-
-
-def redis_trouble(error: RedisError) -> Unavailable:
-    """Return the refusal for an error of redis: full, refusing or away."""
-    if not isinstance(error, ResponseError):
-        return Unavailable("redis_away", "Redis does not answer.", AWAY_RETRY_S)
-    if isinstance(error, OutOfMemoryError) or "OOM" in str(error):  # a script's has no class
-        return redis_full()
-    kind = str(error).partition(" ")[0]
-    return Unavailable("redis_refuses", f"Redis refuses a command: {kind:.40}.", 10)
-
-
-def full() -> Unavailable:
-    return Unavailable("full", "All places are taken at the moment. Try again soon.", 15)
-
-
-def over() -> Refused:
-    return Refused(HTTPStatus.FORBIDDEN, "session_ended", "This session has ended.")
-
-
-def bad_bearer() -> Refused:
-    sentence = "Authorization: invalid or expired token."
-    headers = {"WWW-Authenticate": "Bearer"}
-    return Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", sentence, headers)
-
-
-def bad_signature() -> Refused:
-    sentence = "Authorization: expected LiveKit's signature of this body."
-    return Refused(HTTPStatus.UNAUTHORIZED, "bad_signature", sentence)
 
 
 def problem_answer(

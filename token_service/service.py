@@ -25,12 +25,11 @@ from token_service.auth.authenticator import Authenticator, Credentials, credent
 from token_service.auth.callers import Caller
 from token_service.auth.guest_links import GuestLinks
 from token_service.auth.rate_limit import RateLimiter
-from token_service.errors import Unavailable
 from token_service.fleet.prompt_limits import PromptLimits
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.space import Space
+from token_service.refusals import Unavailable
 from token_service.rooms.admission import RoomAdmission
-from token_service.rooms.commands import Commands
 from token_service.rooms.dispatch_import import DispatchImport
 from token_service.rooms.events import EventStore
 from token_service.rooms.forgotten import Forgotten
@@ -39,10 +38,11 @@ from token_service.rooms.livekit import LiveKitRooms
 from token_service.rooms.livekit_client import LiveKitClient
 from token_service.rooms.moves import Moves
 from token_service.rooms.reconciler import Reconciler
-from token_service.rooms.recordings import StoredRecordings
-from token_service.rooms.sessions import Sessions
 from token_service.rooms.store import SpecStore
-from token_service.rooms.worker_sockets import WorkerSockets
+from token_service.sessions.commands import Commands
+from token_service.sessions.recordings import StoredRecordings
+from token_service.sessions.sessions import Sessions
+from token_service.sessions.worker_sockets import WorkerSockets
 
 REDIS_TIMEOUT_S = 2.0
 STREAMS = 200  # event streams of this process; each holds a connection to redis

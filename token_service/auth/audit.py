@@ -14,7 +14,7 @@ import structlog
 
 from protocol.errors import InvalidInput
 from token_service.auth.callers import Caller
-from token_service.errors import Unavailable
+from token_service.refusals import Unavailable
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -25,7 +25,7 @@ from token_service.auth.guest_links import GuestLinks
 from token_service.auth.jwt_users import JwtUsers, UnknownKey
 from token_service.auth.person_tokens import PersonTokens
 from token_service.auth.rate_limit import RateLimiter
-from token_service.errors import Refused, bad_bearer
+from token_service.refusals import Refused, bad_bearer
 
 Credentials = tuple[ApiKeys | None, JwtUsers | None]
 

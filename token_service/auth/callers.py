@@ -10,7 +10,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from ipaddress import IPv6Address, IPv6Network
 
-from token_service.errors import Refused
+from token_service.refusals import Refused
 
 
 class Scope(StrEnum):

@@ -15,7 +15,7 @@ import jwt
 import structlog
 
 from protocol.config.proxies import proxy_url_for
-from token_service.errors import Unavailable
+from token_service.refusals import Unavailable
 
 log = structlog.stdlib.get_logger(__name__)
 

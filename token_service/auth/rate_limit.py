@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from protocol.config.settings import Settings
 from token_service import metrics
 from token_service.auth.callers import Caller, network_of
-from token_service.errors import Refused
+from token_service.refusals import Refused
 
 KEY_PREFIX = "moshi:rate"
 # JSON bytes of one caller's room specs: 55 rooms of the largest kind, 7,000 plain ones.

@@ -12,8 +12,8 @@ from protocol.errors import InvalidInput
 from protocol.heartbeat import Heartbeat, Outcome
 from protocol.personas import Catalogue, Persona
 from protocol.room_spec import RoomSpec
-from token_service.errors import Unavailable, full
 from token_service.fleet.schedule import CALM_DISPATCHES, Reservation, Schedule
+from token_service.refusals import Unavailable, full
 
 NO_CHOICE = frozenset({"default"})  # the voices of a model that has no voices to choose
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from protocol.heartbeat import Heartbeat, Outcome
 from protocol.room_spec import RoomSpec
 from token_service.auth.callers import Caller
-from token_service.errors import Unavailable, full
 from token_service.fleet.fleet import Fleet, slots_of
 from token_service.fleet.schedule import DISPATCH_GRACE_MAX_S, Hold, Reservation
+from token_service.refusals import Unavailable, full
 
 FIRST = 0.0  # in the queue: a room that lost its host comes before all others
 SHARE = 2  # a caller with a name may hold half of all slots for people who have not come

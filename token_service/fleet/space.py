@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from protocol.config.redis_memory import ADVICE, forgetting
-from token_service.errors import redis_full
+from token_service.refusals import redis_full
 
 log = structlog.stdlib.get_logger(__name__)
 

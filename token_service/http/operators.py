@@ -7,9 +7,10 @@ from redis.exceptions import RedisError
 
 from protocol.heartbeat import Heartbeat, SpeechRecognition, WorkerState
 from token_service import metrics
-from token_service.errors import REFUSALS, Unavailable, redis_trouble
+from token_service.errors import REFUSALS
 from token_service.fleet.fleet import Fleet, slots_of
 from token_service.http.access import CountedRoute, Observer
+from token_service.refusals import Unavailable, redis_trouble
 from token_service.service import OpenService
 
 router = APIRouter(tags=["status"], route_class=CountedRoute, responses=REFUSALS)

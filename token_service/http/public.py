@@ -11,13 +11,14 @@ from protocol import wire
 from protocol.config.settings import Settings
 from protocol.personas import PERSONAS_PER_ROOM, PROMPT_LIMIT, Persona
 from protocol.sampling import UsualSampling
-from token_service.errors import REFUSALS, Unavailable, redis_trouble
+from token_service.errors import REFUSALS
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.prompt_limits import limit_of
 from token_service.http.access import ANONYMOUS
 from token_service.http.cacheable import CacheableRoute
 from token_service.http.page import LOGO
 from token_service.http.token_request import METADATA_BYTES, NAME_BYTES
+from token_service.refusals import Unavailable, redis_trouble
 from token_service.service import OpenService, Service
 
 router = APIRouter(tags=["status"])

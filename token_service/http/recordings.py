@@ -8,10 +8,11 @@ from fastapi.responses import StreamingResponse
 
 from protocol.recordings.names import FILE, MEDIA_TYPES, SESSION
 from protocol.text import Matching
-from token_service.errors import REFUSALS, Refused
+from token_service.errors import REFUSALS
 from token_service.http.access import CountedRoute, Recordist
-from token_service.rooms.recordings import RecordedPart
+from token_service.refusals import Refused
 from token_service.service import OpenService
+from token_service.sessions.recordings import RecordedPart
 
 router = APIRouter(tags=["recordings"], route_class=CountedRoute, responses=REFUSALS)
 

@@ -21,8 +21,8 @@ from token_service.http.session_request import (
     SayRequest,
 )
 from token_service.rooms import changes
-from token_service.rooms.session_view import PersonaView
 from token_service.service import OpenService, Service
+from token_service.sessions.session_view import PersonaView
 
 router = APIRouter(
     prefix="/sessions/{session_id}", tags=["sessions"], responses=REFUSALS, route_class=CountedRoute

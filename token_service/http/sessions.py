@@ -11,20 +11,21 @@ from protocol.room_spec import RoomSpec
 from protocol.wire import Consent
 from token_service import metrics
 from token_service.auth.grants import Participant
-from token_service.errors import REFUSALS, Refused
+from token_service.errors import REFUSALS
 from token_service.http.access import CountedRoute, Manager, Observer, Talker
 from token_service.http.session_request import RatingRequest, SessionRequest
 from token_service.http.token_request import RECORDING
+from token_service.refusals import Refused
 from token_service.rooms.admission import AdmissionRequest
 from token_service.rooms.forgotten import LiveKitForgot
-from token_service.rooms.session_view import (
+from token_service.service import OpenService, Service
+from token_service.sessions.session_view import (
     PersonaView,
     SessionState,
     SessionSummary,
     SessionView,
     Why,
 )
-from token_service.service import OpenService, Service
 
 log = structlog.stdlib.get_logger(__name__)
 router = APIRouter(

@@ -12,9 +12,10 @@ from protocol.wire import Consent
 from token_service import metrics
 from token_service.auth.callers import Caller, GuestPass
 from token_service.auth.grants import Participant
-from token_service.errors import REFUSALS, Refused, bad_bearer
+from token_service.errors import REFUSALS
 from token_service.http.access import CountedRoute, Talker
 from token_service.http.token_request import RECORDING, TokenRequest, fresh_name
+from token_service.refusals import Refused, bad_bearer
 from token_service.rooms.admission import AdmissionRequest
 from token_service.service import OpenService, Service
 

@@ -10,7 +10,8 @@ from livekit import api
 
 from token_service import metrics
 from token_service.auth.authenticator import address_of
-from token_service.errors import REFUSALS, Refused, bad_signature
+from token_service.errors import REFUSALS
+from token_service.refusals import Refused, bad_signature
 from token_service.rooms.livekit import PEOPLE
 from token_service.service import OpenService
 

@@ -15,15 +15,14 @@ from protocol.personas import Catalogue, Persona
 from protocol.room_spec import RoomSpec, fresh_id, persona_specs
 from token_service.auth.callers import ANYONE, Caller, Scope
 from token_service.auth.rate_limit import RateLimiter
-from token_service.errors import Refused, Unavailable, full, over
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.prompt_limits import PromptLimits
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.scheduler import may_hold, reserve, reserve_more
 from token_service.fleet.space import Space
+from token_service.refusals import Refused, Unavailable, full, over, recording_off
 from token_service.rooms.events import EventStore
 from token_service.rooms.livekit import LiveKitRooms
-from token_service.rooms.recordings import recording_off
 from token_service.rooms.store import SpecChanged, SpecStore
 
 ATTEMPTS = 8  # of requests for one room at the same moment, each of which changes it

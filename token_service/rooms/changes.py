@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from protocol.personas import PERSONAS_PER_ROOM
 from protocol.room_spec import PersonaSpec, RoomSpec
-from token_service.errors import Refused
+from token_service.refusals import Refused
 
 
 def persona_of(spec: RoomSpec, persona_id: str | None) -> PersonaSpec:

@@ -17,10 +17,10 @@ from protocol.config import tracing
 from protocol.errors import InvalidInput
 from protocol.personas import PERSONAS_PER_ROOM, Catalogue
 from protocol.room_spec import PersonaSpec, RoomSpec, fresh_id, persona_specs
-from token_service.errors import LiveKitAway
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.prompt_limits import PromptLimits
 from token_service.fleet.reader import FleetReader
+from token_service.refusals import LiveKitAway
 from token_service.rooms.events import EventStore
 from token_service.rooms.livekit import LiveKitRooms
 from token_service.rooms.persona_request import personas_asked_for

@@ -23,7 +23,7 @@ from protocol.events import (
     events_key,
     read_event,
 )
-from token_service.errors import Unavailable
+from token_service.refusals import Unavailable
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from token_service.errors import Unavailable
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.reader import FleetReader
+from token_service.refusals import Unavailable
 from token_service.rooms.livekit import LiveKitRooms
 from token_service.rooms.store import SpecStore
 

@@ -19,7 +19,7 @@ from protocol.config.settings import Settings
 from protocol.room_spec import RoomSpec, fresh_id
 from token_service.auth.callers import GuestPass
 from token_service.auth.grants import Participant, participant_token
-from token_service.errors import Refused, bad_bearer, over
+from token_service.refusals import Refused, bad_bearer, over
 from token_service.rooms.livekit import LiveKitRooms, is_present
 from token_service.rooms.store import SpecStore
 

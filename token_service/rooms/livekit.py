@@ -16,7 +16,7 @@ from protocol.errors import InvalidInput
 from protocol.presence import is_persons_kind
 from protocol.room_spec import RoomSpec
 from protocol.seal import Seal
-from token_service.errors import LiveKitAway
+from token_service.refusals import LiveKitAway
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from livekit import api
 from protocol.config import tracing
 from protocol.config.livekit_trouble import REFUSED, connection_failure, proxy_hint, refusal_of
 from protocol.config.proxies import proxy_for, proxy_url_for
-from token_service.errors import LiveKitAway
+from token_service.refusals import LiveKitAway
 
 OWN_TYPES = ("application/protobuf", "application/json")  # of Twirp's answers and errors
 

@@ -12,12 +12,11 @@ import structlog
 
 from protocol.room_spec import RoomSpec
 from token_service import metrics
-from token_service.errors import Refused, Unavailable
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.schedule import DISPATCH_GRACE_MAX_S
 from token_service.fleet.scheduler import reserve
-from token_service.rooms.commands import not_live
+from token_service.refusals import Refused, Unavailable, not_live
 from token_service.rooms.livekit import LiveKitRooms
 from token_service.rooms.store import SpecStore
 

@@ -21,12 +21,12 @@ from protocol.events import DispatchedEvent
 from protocol.heartbeat import HEARTBEAT_TTL_S
 from protocol.room_spec import RoomSpec
 from token_service import metrics
-from token_service.errors import LiveKitAway, Unavailable
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.parsed import Parsed
 from token_service.fleet.prompt_limits import PromptLimits
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.scheduler import Step, next_step
+from token_service.refusals import LiveKitAway, Unavailable
 from token_service.rooms.dispatch_import import DispatchImport
 from token_service.rooms.events import EventStore
 from token_service.rooms.forgotten import Forgotten

@@ -16,11 +16,11 @@ from protocol.errors import InvalidInput
 from protocol.heartbeat import HEARTBEAT_TTL_S
 from protocol.room_spec import RoomSpec, spec_key
 from token_service.auth.callers import ANYONE
-from token_service.errors import Unavailable
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.parsed import Parsed
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.schedule import SCHEDULE_KEY
+from token_service.refusals import Unavailable
 from token_service.rooms.commits import Commits
 
 log = structlog.stdlib.get_logger(__name__)

@@ -10,7 +10,6 @@ from protocol.heartbeat import Heartbeat, RoomOutcome
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec
 from tests.token_service.players import beat
-from token_service.errors import Unavailable
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.schedule import (
@@ -22,6 +21,7 @@ from token_service.fleet.schedule import (
     grace_s,
 )
 from token_service.fleet.scheduler import FIRST, next_step, reserve, reserve_more
+from token_service.refusals import Unavailable
 from token_service.rooms.store import SpecStore
 
 HOLD_S = 30.0

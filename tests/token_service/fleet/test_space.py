@@ -16,7 +16,7 @@ from protocol.room_spec import spec_key
 from tests.token_service.auth.strangers import Keys, app, refused
 from tests.token_service.players import beat, joined, opened
 from token_service.auth.rate_limit import WRITTEN
-from token_service.errors import redis_trouble
+from token_service.refusals import redis_trouble
 from token_service.rooms.issued_tokens import TOKENS_KEY
 
 PROMPT = "\N{PILE OF POO}" * 1000  # four bytes each

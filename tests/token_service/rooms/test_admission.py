@@ -20,7 +20,7 @@ from tests.token_service.players import (
     stop_waiting,
 )
 from token_service.auth.callers import ANYONE, Caller, GuestPass
-from token_service.errors import Refused, Unavailable
+from token_service.refusals import Refused, Unavailable
 from token_service.rooms.admission import AdmissionRequest
 from token_service.service import Service
 

@@ -30,8 +30,8 @@ from tests.token_service.players import (
     stop_waiting,
     write,
 )
-from token_service.errors import LiveKitAway
 from token_service.fleet.schedule import CALM_DISPATCHES, FAILURES
+from token_service.refusals import LiveKitAway
 from token_service.rooms.livekit import LiveKitRooms
 from token_service.rooms.reconciler import Reconciler
 from token_service.service import Service

@@ -11,7 +11,7 @@ from harness.servers import LiveKit, free_port
 from protocol.config.settings import Settings
 from protocol.seal import Seal
 from tests.conftest import SettingsFor
-from token_service.errors import LiveKitAway
+from token_service.refusals import LiveKitAway
 from token_service.rooms.livekit import LiveKitRooms
 from token_service.rooms.livekit_client import LiveKitClient
 

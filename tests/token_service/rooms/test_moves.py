@@ -27,7 +27,7 @@ from tests.token_service.players import (
     stop_waiting,
     write,
 )
-from token_service.errors import Refused
+from token_service.refusals import Refused
 from token_service.rooms.moves import MOVES_AT_ONCE
 from token_service.rooms.reconciler import Reconciler
 from token_service.service import Service

@@ -23,9 +23,9 @@ from tests.token_service.players import (
 )
 from token_service.rooms import store
 from token_service.rooms.events import EventStore
-from token_service.rooms.sessions import LISTED
 from token_service.rooms.store import OWNED_KEY
 from token_service.service import Service
+from token_service.sessions.sessions import LISTED
 
 
 async def test_a_session_is_opened(

@@ -11,7 +11,8 @@ from prometheus_client import Counter
 from redis.exceptions import RedisError
 
 from protocol.errors import InvalidInput
-from token_service.errors import Refused, answer_to
+from token_service.errors import answer_to
+from token_service.refusals import Refused
 from token_service.service import Service
 
 SENDABLE = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})  # the others are never sent

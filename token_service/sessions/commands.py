@@ -21,8 +21,8 @@ from protocol.commands import (
     mailbox_key,
 )
 from protocol.room_spec import RoomSpec
-from token_service.errors import Refused, Unavailable
 from token_service.fleet.reader import FleetReader
+from token_service.refusals import Refused, Unavailable, not_live
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -34,16 +34,6 @@ RETRY_S: dict[Refusal, int] = {  # the rest stays refused until something is cha
     "too_many_lines": 5,
     "no_answer": 2,
 }
-
-
-def not_live() -> Refused:
-    """Return the refusal for a session without a host."""
-    return Refused(
-        HTTPStatus.CONFLICT,
-        "not_live",
-        "No persona is in the room. Personas come once a person has joined; try again when the "
-        "session's state is 'live'.",
-    )
 
 
 @dataclass(frozen=True, slots=True)

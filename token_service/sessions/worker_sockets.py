@@ -19,10 +19,10 @@ from protocol.personas import Catalogue, Persona
 from protocol.room_spec import RoomSpec, persona_specs
 from protocol.websocket_ticket import ChatTicket, RoomTicket, Tickets
 from token_service.auth.callers import Caller
-from token_service.errors import Unavailable, full
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.prompt_limits import PromptLimits
 from token_service.fleet.scheduler import LEAST, STRANGERS_SHARE, reserve
+from token_service.refusals import Unavailable, full
 
 log = structlog.stdlib.get_logger(__name__)
 

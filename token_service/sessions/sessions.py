@@ -13,16 +13,17 @@ from http import HTTPStatus
 from protocol.events import ChangedEvent, EndedEvent, RatedEvent
 from protocol.room_spec import RoomSpec
 from token_service.auth.callers import Caller, GuestPass
-from token_service.errors import LiveKitAway, Refused, bad_bearer, over
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.reader import FleetReader
+from token_service.refusals import LiveKitAway, Refused, bad_bearer, over
 from token_service.rooms.admission import RoomAdmission
 from token_service.rooms.events import EventStore
 from token_service.rooms.forgotten import Forgotten
 from token_service.rooms.issued_tokens import IssuedTokens
 from token_service.rooms.livekit import LiveKitRooms
 from token_service.rooms.reconciler import Reconciler
-from token_service.rooms.session_view import (
+from token_service.rooms.store import SpecStore
+from token_service.sessions.session_view import (
     SessionSummary,
     SessionView,
     basics_of,
@@ -30,7 +31,6 @@ from token_service.rooms.session_view import (
     persona_view,
     turn_figures,
 )
-from token_service.rooms.store import SpecStore
 
 LISTED = 100
 

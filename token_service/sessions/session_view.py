@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from protocol import wire
 from protocol.events import TurnEvent
 from protocol.room_spec import PersonaSpec, RoomSpec
-from token_service.errors import Unavailable
 from token_service.fleet.fleet import Fleet
+from token_service.refusals import Unavailable
 from token_service.rooms.livekit import is_present
 
 SessionState = Literal["open", "waiting", "starting", "live", "ended"]

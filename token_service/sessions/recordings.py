@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from protocol.config.settings import Settings
 from protocol.recordings.names import session_folder
 from token_service.auth.callers import Caller
-from token_service.errors import Refused, Unavailable
 from token_service.fleet.reader import FleetReader
+from token_service.refusals import Refused, Unavailable, recording_off
 from token_service.rooms.store import SpecStore
 
 if TYPE_CHECKING:
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
 log = structlog.stdlib.get_logger(__name__)
 
 LISTED = 1000
-OFF = "record: recordings have no place here. Set RECORD_DIR or RECORD_S3_BUCKET."
-
-
-def recording_off() -> Refused:
-    """Return the refusal where no place for recordings is set."""
-    return Refused(HTTPStatus.BAD_REQUEST, "recording_off", OFF)
 
 
 class RecordedPart(BaseModel):

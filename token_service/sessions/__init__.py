@@ -1,0 +1,1 @@
+"""What callers do with sessions: open, view, command, listen to, read their recordings."""

@@ -38,7 +38,7 @@ from bench.models import PERSONA
 from bench.renewal import renewals
 from protocol.personas import Persona
 from worker.engine.arrays import Mask, Pcm
-from worker.engine.conversation.renewal import RenewalRules
+from worker.engine.conversation.renewal_rules import RenewalRules
 from worker.engine.engine import Engine
 from worker.engine.model import Model, StepOut
 from worker.engine.recognition.listeners import Recognition

@@ -23,7 +23,8 @@ What the host calls, each without waiting:
 
 What the host handles (`mind.events`):
 
-- `Say`: put the sentence into the persona's lines (`worker.room.lines`); publish `mind_said`;
+- `Say`: put the sentence into the persona's lines (`worker.room.persona.lines`), publish
+  `mind_said`;
 - `Withdraw`: drop these lines where they have not begun, and report none of them;
 - `ToolStarted`, `ToolEnded`: publish; `Trouble`: publish as a warning;
 - `Unanswered`: tell the person who typed that the voice cannot read.

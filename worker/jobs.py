@@ -18,7 +18,7 @@ from worker.context import WorkerContext
 from worker.heartbeat import HeartbeatPublisher
 from worker.livekit_private.registration import Registration
 from worker.room.host import Host
-from worker.room.participant import attributes_of, identity_of
+from worker.room.persona.participant import attributes_of, identity_of
 from worker.traces import traced
 
 log = structlog.get_logger(__name__)

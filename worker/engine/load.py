@@ -18,7 +18,7 @@ from protocol.errors import InvalidInput
 from protocol.personas import load_catalogue
 from worker.engine.capacity import SPARE_ROWS, MemoryPlan
 from worker.engine.conversation.prompt_state import PromptReading
-from worker.engine.conversation.renewal import RenewalRules
+from worker.engine.conversation.renewal_rules import RenewalRules
 from worker.engine.conversation.repertoire import read_repertoire
 from worker.engine.conversation.voices import Voice, longest_of, read_voices, usual_voice
 from worker.engine.echo import echo_model

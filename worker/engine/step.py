@@ -22,7 +22,8 @@ from worker.engine.background import BackgroundWork
 from worker.engine.conversation.forcing import Forcing
 from worker.engine.conversation.history import History
 from worker.engine.conversation.prompt_state import PromptReading, Prompts
-from worker.engine.conversation.renewal import Renewal, RenewalRules, history_frames
+from worker.engine.conversation.renewal import Renewal
+from worker.engine.conversation.renewal_rules import RenewalRules, history_frames
 from worker.engine.conversation.responsiveness import Responsiveness
 from worker.engine.conversation.say import Done
 from worker.engine.kv_choice import OWN_TYPE, KvMemory

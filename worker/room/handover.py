@@ -7,12 +7,14 @@ too.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import structlog
 from livekit import rtc
 
 from protocol import wire
+from protocol.room_spec import RoomSpec
 from worker.backup.store import BackupStore
 from worker.grid import FRAME_S, wait_for_tick
 from worker.room.personas import RoomPersonas
@@ -60,7 +62,7 @@ class OtherHosts:
 
     @property
     def last_words(self) -> str | None:
-        """What the host before tells that has stopped, empty where it has left; else None."""
+        """The words of the host before: "" where it has left, None where it has not stopped."""
         before = [told for generation, told in self._told() if generation < self._generation]
         if not before:
             return ""
@@ -95,6 +97,37 @@ class OtherHosts:
                 generation = attributes.get(wire.ATTR_GENERATION, "")
                 if generation.isdecimal():
                     yield int(generation), attributes.get(wire.ATTR_HANDOVER, "")
+
+
+class HandOver:
+    """The end of a host that is followed by another one."""
+
+    def __init__(
+        self,
+        room: rtc.Room,
+        others: OtherHosts,
+        backups: BackupStore | None,
+        leave: Callable[[str], None],
+    ) -> None:
+        self._room, self._others, self._backups, self._leave = room, others, backups, leave
+        self._moment = Moment()
+        self._has_begun = False
+
+    def is_due(self, spec: RoomSpec, personas: RoomPersonas, *, person_speaks: bool) -> bool:
+        """Take a frame; return, once, whether to `run` now. Not while redis is away."""
+        if not spec.standby or self._has_begun:
+            return False
+        is_quiet = personas.are_quiet and not person_speaks
+        has_come = self._moment.has_come(is_ready=self._others.one_is_ready, is_quiet=is_quiet)
+        self._has_begun = has_come and not (self._backups is not None and self._backups.is_away)
+        return self._has_begun
+
+    async def run(self, personas: RoomPersonas) -> None:
+        """Let the host that stands by take over, and leave."""
+        await hand_over(self._room, personas, self._backups)
+        with suppress(TimeoutError):
+            await self._others.shown()
+        self._leave(MOVED)
 
 
 async def hand_over(room: rtc.Room, personas: RoomPersonas, backups: BackupStore | None) -> None:

@@ -7,10 +7,8 @@ when the room ends.
 """
 
 import asyncio
-import contextlib
 import time
 from asyncio import FIRST_COMPLETED
-from concurrent.futures import Future
 from functools import partial
 from typing import Literal
 
@@ -18,7 +16,6 @@ import structlog
 from livekit import api, rtc
 from livekit.agents import AutoSubscribe, JobContext
 
-from protocol.commands import Answer, Command
 from protocol.events import Event, PeopleEvent
 from protocol.heartbeat import Outcome
 from protocol.room_spec import RoomSpec
@@ -29,8 +26,10 @@ from worker.hosts import SESSION_ENDED, Hosting
 from worker.livekit_private.incoming import accepting_early_sound
 from worker.room.background_tasks import BackgroundTasks, call_on_loop
 from worker.room.chat import Chat, typed_line
-from worker.room.handover import MOVED, Moment, OtherHosts, hand_over, stand_by
+from worker.room.handover import HandOver, OtherHosts, stand_by
+from worker.room.host_commands import HostCommands
 from worker.room.mind_connection import MindConnection
+from worker.room.people import RoomPeople
 from worker.room.people_words import PeopleWords
 from worker.room.personas import RoomPersonas
 from worker.room.recorder import Recorder
@@ -42,7 +41,6 @@ from worker.sound.ears import Ears
 log = structlog.get_logger(__name__)
 
 REMOVE_WITHIN_S = 3.0
-JOIN_WAIT_S = 1.5  # people see and hear a persona some moments before its host knows it joined
 FAILED = "Something went wrong and the call has to end. Please start it again."
 
 
@@ -60,24 +58,23 @@ class Host:
         self._backup = RoomBackup(context.backups, spec, context.engine.model.name)
         self._loop = asyncio.get_running_loop()
         self._leave_reason: asyncio.Future[str] = self._loop.create_future()
-        self._empty_timer: asyncio.TimerHandle | None = None
+        self._people = RoomPeople(self._room, context.settings.empty_room_grace_s, self._leave)
         self._personas: RoomPersonas | None = None  # once all have joined
         self._mind: MindConnection | None = None
         self._recorder: Recorder | None = None
-        self._joined = asyncio.Event()
         self._chat: Chat | None = None
         self._early = EarlySpeech(self._room)
         self._tasks = BackgroundTasks("host", spec.room)
+        self._commands = HostCommands(self._tasks)
         self._stands_by = stands_by
         self._others = OtherHosts(self._room, spec.generation)
-        self._moment = Moment()
-        self._hands_over = False
+        self._hand_over = HandOver(self._room, self._others, context.backups, self._leave)
         self._hosting = Hosting(
             spec.room,
             spec.generation,
             partial(call_on_loop, self._loop, self._leave),
             partial(call_on_loop, self._loop, self._apply_spec),
-            self.execute,
+            self._commands.execute,
             lambda: self._spec,
             lambda: self._stands_by,
         )
@@ -107,59 +104,20 @@ class Host:
             context.hosts.remove(self._hosting, outcome)
             context.changed()
 
-    def execute(self, command: Command) -> Future[Answer]:
-        """Carry out a command unless the future is cancelled before. Any thread."""
-        answer: Future[Answer] = Future()
-        try:
-            self._loop.call_soon_threadsafe(
-                lambda: self._tasks.spawn(self._execute(command, answer))
-            )
-        except RuntimeError:  # the loop is closed
-            answer.set_result(Answer(refusal="not_live", detail="The session's host has left."))
-        return answer
-
     async def _serve(self) -> None:
-        context, room = self._context, self._room
-        room.on("participant_connected", lambda person: self._on_presence(person, "joined"))
-        room.on("participant_disconnected", lambda person: self._on_presence(person, "left"))
-        room.on("disconnected", lambda _: self._leave("the room ended"))
-        on_slot_taken = partial(context.admission.took, self._ctx.job.id)
-        personas = RoomPersonas(
-            room,
-            self._spec,
-            context,
-            self._emit,
-            on_slot_taken,
-            self._backup,
-            accepting_early_sound(self._early.streams),
-            stands_by=self._stands_by,
-        )
-        ears = Ears(room, early=None if self._stands_by else self._early)
+        context = self._context
+        self._watch_room()
+        personas = self._make_personas()
+        ears = Ears(self._room, early=None if self._stands_by else self._early)
         taking_over: asyncio.Task[None] | None = None
         if self._stands_by:
             holder = await self._stand_by(personas, ears)
             if holder is None:
                 return
             taking_over = asyncio.create_task(personas.take_over(holder), name="take over")
-        if context.minds is not None and self._chat is not None:
-            self._mind = MindConnection(
-                context.minds, self._spec, room, personas, self._emit, self._chat.cannot_read
-            )
-        if self._spec.record:
-            self._recorder = Recorder(room, self._spec, context.recordings, self._emit)
-        words = PeopleWords(
-            room,
-            context.recogniser if self._spec.transcribe else None,
-            self._emit,
-            personas.on_person_words,
-            self._mind.likely if self._mind is not None else str,
-        )
-
-        def on_people_paused(is_paused: bool) -> None:
-            if self._mind is not None and words.is_listening:
-                self._mind.people_paused(is_paused)
-
-        speech = PeopleSpeech(self._on_people_started, self._on_people_ended, on_people_paused)
+        words = self._make_words(personas)
+        on_paused = partial(self._on_people_paused, words)
+        speech = PeopleSpeech(self._on_people_started, self._on_people_ended, on_paused)
         ticking = asyncio.create_task(self._tick(ears, speech, personas, words), name="tick")
         try:
             if taking_over is not None:
@@ -169,8 +127,8 @@ class Host:
             context.changed()
             self._personas = personas
             self._early.personas_listen()
-            self._joined.set()
-            self._update_empty_timer()
+            self._commands.begin(personas)
+            self._people.count()
             log.info("host_live", personas=len(personas.present))
             await asyncio.wait([self._leave_reason, ticking], return_when=FIRST_COMPLETED)
             if ticking.done():
@@ -178,6 +136,7 @@ class Host:
             log.info("host_leaves", reason=self._leave_reason.result())
         finally:
             self._personas = None
+            self._commands.end()
             await personas.leave()
             if self._is_over():
                 self._backup.drop()
@@ -190,6 +149,41 @@ class Host:
             await words.aclose()
             if self._recorder is not None:
                 self._recorder.close()
+
+    def _watch_room(self) -> None:
+        room = self._room
+        room.on("participant_connected", lambda person: self._on_presence(person, "joined"))
+        room.on("participant_disconnected", lambda person: self._on_presence(person, "left"))
+        room.on("disconnected", lambda _: self._leave("the room ended"))
+
+    def _make_personas(self) -> RoomPersonas:
+        return RoomPersonas(
+            self._room,
+            self._spec,
+            self._context,
+            self._emit,
+            partial(self._context.admission.took, self._ctx.job.id),
+            self._backup,
+            accepting_early_sound(self._early.streams),
+            stands_by=self._stands_by,
+        )
+
+    def _make_words(self, personas: RoomPersonas) -> PeopleWords:
+        """Make what writes people's words, with the mind and the recorder beside it."""
+        context, spec, room = self._context, self._spec, self._room
+        if context.minds is not None and self._chat is not None:
+            self._mind = MindConnection(
+                context.minds, spec, room, personas, self._emit, self._chat.cannot_read
+            )
+        if spec.record:
+            self._recorder = Recorder(room, spec, context.recordings, self._emit)
+        return PeopleWords(
+            room,
+            context.recogniser if spec.transcribe else None,
+            self._emit,
+            personas.on_person_words,
+            self._mind.likely if self._mind is not None else str,
+        )
 
     async def _stand_by(self, personas: RoomPersonas, ears: Ears) -> str | None:
         """Return who had the floor when the other host stopped; None where this one is to leave."""
@@ -209,24 +203,6 @@ class Host:
                 standing.cancel()
                 await ears.aclose()
 
-    async def _hand_over(self, personas: RoomPersonas) -> None:
-        """Let the host that stands by take over, and leave."""
-        await hand_over(self._room, personas, self._context.backups)
-        with contextlib.suppress(TimeoutError):
-            await self._others.shown()
-        self._leave(MOVED)
-
-    def _look_for_successor(self, personas: RoomPersonas, *, person_speaks: bool) -> None:
-        """Hand over at a pause where another host stands by; not while redis is away."""
-        if not self._spec.standby or self._hands_over:
-            return
-        is_quiet = personas.are_quiet and not person_speaks
-        has_come = self._moment.has_come(is_ready=self._others.one_is_ready, is_quiet=is_quiet)
-        backups = self._context.backups
-        if has_come and not (backups is not None and backups.is_away):
-            self._hands_over = True
-            self._tasks.spawn(self._hand_over(personas))
-
     async def _tick(
         self, ears: Ears, speech: PeopleSpeech, personas: RoomPersonas, words: PeopleWords
     ) -> None:
@@ -236,7 +212,8 @@ class Host:
             people = ears.next_frame()
             speech.push(people)
             personas.tick(people, speech.is_active)
-            self._look_for_successor(personas, person_speaks=speech.is_active)
+            if self._hand_over.is_due(self._spec, personas, person_speaks=speech.is_active):
+                self._tasks.spawn(self._hand_over.run(personas))
             words.tick(ears.spoken)
             if self._recorder is not None:
                 self._recorder.tick(ears.spoken, personas.take_recorded())
@@ -244,7 +221,7 @@ class Host:
     def _is_over(self) -> bool:
         """Return whether no other host will go on with the conversation."""
         is_ended = self._leave_reason.done() and self._leave_reason.result() == SESSION_ENDED
-        return is_ended or self._empty_timer is not None
+        return is_ended or self._people.is_empty
 
     def _leave(self, reason: str) -> None:
         if not self._leave_reason.done():
@@ -261,23 +238,13 @@ class Host:
             if self._mind is not None:
                 self._mind.apply_spec(spec)
 
-    async def _execute(self, command: Command, answer: Future[Answer]) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._joined.wait(), JOIN_WAIT_S)
-        if not answer.set_running_or_notify_cancel():
-            return
-        if self._personas is None:
-            answer.set_result(Answer(refusal="starting", detail="The personas are still joining."))
-            return
-        try:
-            answer.set_result(self._personas.execute(command))
-        except Exception as error:
-            log.exception("command_failed", do=command.do)
-            answer.set_exception(error)
-
     def _on_people_started(self) -> None:
         for persona in self._personas.present if self._personas else []:
             persona.people_started()
+
+    def _on_people_paused(self, words: PeopleWords, is_paused: bool) -> None:
+        if self._mind is not None and words.is_listening:
+            self._mind.people_paused(is_paused)
 
     def _on_people_ended(self, at_s: float) -> None:
         for persona in self._personas.present if self._personas else []:
@@ -288,7 +255,7 @@ class Host:
     ) -> None:
         if self._stands_by:
             return
-        people = self._update_empty_timer()
+        people = self._people.count()
         if is_person(participant):
             if change == "left":
                 self._backup.drop()
@@ -304,17 +271,6 @@ class Host:
             self._mind.take(event)
         if self._recorder is not None:
             self._recorder.take(event)
-
-    def _update_empty_timer(self) -> int:
-        """Leave after a while if the room has no people; return how many it has."""
-        people = sum(map(is_person, self._room.remote_participants.values()))
-        if people and self._empty_timer is not None:
-            self._empty_timer.cancel()
-            self._empty_timer = None
-        elif not people and self._empty_timer is None:
-            grace_s = self._context.settings.empty_room_grace_s
-            self._empty_timer = self._loop.call_later(grace_s, self._leave, "the room is empty")
-        return people
 
     def _on_typed_line(self, identity: str, text: str) -> None:
         if self._stands_by:
@@ -332,8 +288,7 @@ class Host:
 
     async def _disconnect(self) -> None:
         """Stop timers and background tasks, then disconnect."""
-        if self._empty_timer is not None:
-            self._empty_timer.cancel()
+        self._people.close()
         self._tasks.cancel()
         if self._chat is not None:
             self._chat.close()

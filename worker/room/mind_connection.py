@@ -32,7 +32,7 @@ from protocol.events import (
 from protocol.minds import LinesMind
 from protocol.room_spec import RoomSpec
 from worker.room.background_tasks import BackgroundTasks, call_on_loop
-from worker.room.lines import Line
+from worker.room.persona.lines import Line
 from worker.room.personas import RoomPersonas
 
 
@@ -75,10 +75,11 @@ class MindConnection:
 
         A language model takes too long for that.
         """
-        if is_paused:
-            self._personas.wait_for_mind(self._lines)
-        else:
-            self._personas.go_on()
+        if not is_paused:
+            return self._go_on()
+        for persona in self._personas.present:
+            if persona.spec.id in self._lines:
+                persona.wait_for_mind()
 
     def take(self, event: Event) -> None:
         """Tell the mind what happened in the room: words, the floor, ends of its own lines."""
@@ -121,7 +122,8 @@ class MindConnection:
             case Say():
                 self._say(event)
             case Withdraw():
-                self._personas.withdraw(event.line_ids)
+                for persona in self._personas.present:
+                    persona.withdraw(event.line_ids)
             case ToolStarted():
                 self._report(ToolStartedEvent(**self._fields_of(event)))
             case ToolEnded():
@@ -131,7 +133,11 @@ class MindConnection:
             case Unanswered():
                 self._cannot_read(event.sender)
             case LeftToVoice():
-                self._personas.go_on()
+                self._go_on()
+
+    def _go_on(self) -> None:
+        for persona in self._personas.present:
+            persona.go_on()
 
     def _say(self, event: Say) -> None:
         line = Line(event.line_id, event.sentence, is_minds=True)
@@ -144,8 +150,9 @@ class MindConnection:
         self._mind.line_ended(event.line_id, "refused")
 
     def _fields_of(self, event: ToolStarted | ToolEnded) -> dict[str, Any]:
-        """Return the fields of an event, and the persona's name and identity."""
-        name, identity = self._personas.name_and_identity(event.persona_id)
+        """Return an event's fields, with the persona's name and identity, "" where it has left."""
+        persona = self._personas.get(event.persona_id)
+        name, identity = ("", "") if persona is None else (persona.spec.name, persona.identity)
         return asdict(event) | {"at_s": time.time(), "persona": name, "identity": identity}
 
     def _warn(self, code: str, detail: str) -> None:

@@ -18,8 +18,8 @@ from worker.engine.arrays import Pcm
 from worker.grid import FRAME_S
 from worker.hearing.recogniser import HeardWords, Listening, Recogniser
 from worker.room.background_tasks import call_on_loop
-from worker.room.transcript import Speaker, TranscriptPublisher
-from worker.room.words import SegmentUpdate
+from worker.room.persona.transcript import Speaker, TranscriptPublisher
+from worker.room.persona.words import SegmentUpdate
 from worker.sound.ears import Microphone
 from worker.sound.resample import Resampler
 

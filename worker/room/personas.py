@@ -1,32 +1,32 @@
 """The personas of one room, kept equal to its spec. Runs on the room's event loop.
 
-Each tick, `RoomPersonas.tick` lets the floor decide which persona may speak next, and gives each
-persona the sound of the people and of the other personas. `apply_spec` lets personas join, leave
-and fall silent; `execute` carries out a command to say a line or to forget.
+Each tick, `RoomPersonas.tick` lets the floor (`shared_floor.py`) decide which persona may speak
+next, and gives each persona the sound of the people and of the other personas. `apply_spec` lets
+personas join, leave and fall silent; `execute` carries out a command to say a line or to forget.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 from livekit import rtc
 
-from mind.words.addressed import last_mention
 from protocol import wire
 from protocol.commands import TAKEN, Answer, Command
-from protocol.events import Event, FloorEvent, WarningEvent
+from protocol.events import Event, WarningEvent
 from protocol.room_spec import PersonaSpec, RoomSpec
 from worker.backup.backup import RoomBackup
 from worker.context import WorkerContext
 from worker.engine.arrays import Pcm
 from worker.engine.slots import Full
 from worker.retries import Retries
-from worker.room.floor import Floor, FloorRules
-from worker.room.lines import Line
-from worker.room.participant import attributes_of, connect
-from worker.room.persona import RoomPersona
+from worker.room.floor import FloorRules
+from worker.room.persona.lines import Line
+from worker.room.persona.participant import attributes_of, connect
+from worker.room.persona.persona import RoomPersona
+from worker.room.shared_floor import SharedFloor
 from worker.sound.mix import heard_by_each
 
 log = structlog.get_logger(__name__)
@@ -61,14 +61,15 @@ class RoomPersonas:
         self._accepts = accepts
         self._first_id = spec.personas[0].id  # joined with the job's connection
         self._present: dict[str, RoomPersona] = {}  # by the persona's id
-        self._floor = Floor(FloorRules.of(context.settings))
+        has_text = any(piece is not None for piece in context.engine.model.pieces)
+        rules = FloorRules.of(context.settings)
+        self._floor = SharedFloor(rules, self._present, emit, has_text=has_text)
+        self._floor.wanted = len(spec.personas)
         self._changing = asyncio.Lock()
         self._retries = Retries()  # of personas that could not join, or lost their connection
         self._has_started = False
         self._stands_by = stands_by  # until `take_over`
         self._is_closed = False
-        # A model without text tokens never shows that it wants to speak: it has no floor.
-        self._has_text = any(piece is not None for piece in context.engine.model.pieces)
 
     @property
     def present(self) -> list[RoomPersona]:
@@ -81,6 +82,7 @@ class RoomPersonas:
             if self._is_closed:
                 return
             self._spec = spec
+            self._floor.wanted = len(spec.personas)
             wanted = {each.id: each for each in spec.personas}
             for persona_id in self._present.keys() - wanted.keys():
                 await self._remove(persona_id)
@@ -112,9 +114,7 @@ class RoomPersonas:
         """Let the personas that stand by go on where the last host has stopped."""
         await asyncio.gather(*(each.take_over() for each in self.present))
         self._stands_by = False
-        if floor_holder in self._present and not self._all_may_speak:
-            self._floor.go_on(floor_holder)
-            self._emit(self._floor_event(floor_holder))
+        self._floor.go_on(floor_holder)
 
     @property
     def floor_holder(self) -> str | None:
@@ -143,33 +143,16 @@ class RoomPersonas:
             return TAKEN
         return self._say(meant[0], Line(command.id, command.text))
 
+    def get(self, persona_id: str) -> RoomPersona | None:
+        """Return a persona that is present, by its id."""
+        return self._present.get(persona_id)
+
     def say_for_mind(self, persona_id: str, line: Line) -> Answer:
         """Have a persona say a line that its mind gave, or refuse it with the reason."""
         persona = self._present.get(persona_id)
         if persona is None:
             return Answer(refusal="persona_absent")
         return self._say(persona, line)
-
-    def wait_for_mind(self, persona_ids: Collection[str]) -> None:
-        """Let these personas wait until their mind has decided."""
-        for persona in self.present:
-            if persona.spec.id in persona_ids:
-                persona.wait_for_mind()
-
-    def go_on(self) -> None:
-        """Let every persona that waits for its mind go on."""
-        for persona in self.present:
-            persona.go_on()
-
-    def name_and_identity(self, persona_id: str) -> tuple[str, str]:
-        """Return a persona's name and its participant's identity; empty where it has left."""
-        persona = self._present.get(persona_id)
-        return ("", "") if persona is None else (persona.spec.name, persona.identity)
-
-    def withdraw(self, line_ids: Collection[str]) -> None:
-        """Do not say these lines where they have not begun."""
-        for persona in self.present:
-            persona.withdraw(line_ids)
 
     def _say(self, persona: RoomPersona, line: Line) -> Answer:
         if (answer := persona.say(line)) == TAKEN:
@@ -186,8 +169,7 @@ class RoomPersonas:
             for persona in self.present:
                 persona.play_silence()
             return
-        if self._has_text:
-            self._decide_floor(person_speaks)
+        self._floor.decide(person_speaks)
         present = self.present
         heard = heard_by_each(people, [each.take_sound() for each in present])
         for persona, pcm in zip(present, heard, strict=True):
@@ -201,11 +183,11 @@ class RoomPersonas:
     def on_typed_line(self, text: str) -> None:
         """Take a line that a person typed: the persona that it names last may speak first."""
         self._floor.person_took_part()
-        self._name_last_mentioned(text, "")
+        self._floor.name_last_mentioned(text)
 
     def on_person_words(self, text: str) -> None:
         """Take what a person said: the persona that it names last may speak first."""
-        self._name_last_mentioned(text, "")
+        self._floor.name_last_mentioned(text)
 
     async def leave(self) -> None:
         """Remove all personas; the job's connection stays.
@@ -247,9 +229,9 @@ class RoomPersonas:
             room,
             engine,
             self._emit,
-            self._name_last_mentioned,
+            self._floor.name_last_mentioned,
             self._backup.of(spec),
-            has_floor=self._all_may_speak,
+            has_floor=self._floor.all_may_speak,
         )
         try:
             begin = persona.stand_by if self._stands_by else persona.start
@@ -281,47 +263,6 @@ class RoomPersonas:
         await self._remove(persona.spec.id)
         detail = "The persona lost its connection and will return with a fresh memory."
         self._warn(persona.spec, "persona_lost", detail)
-
-    @property
-    def _all_may_speak(self) -> bool:
-        """Return whether there is no floor: for one persona, or a model without text."""
-        return not self._has_text or (len(self._spec.personas) < 2 and len(self._present) < 2)
-
-    def _decide_floor(self, person_speaks: bool) -> None:
-        if self._all_may_speak:
-            for persona in self.present:
-                persona.give_floor(True, is_shared=False)
-                self._floor.give_to_only(persona.spec.id)
-            return
-        previous = self._floor.holder
-        frames = {each.spec.id: each.floor_frame() for each in self.present}
-        holder = self._floor.tick(frames, person_speaks)
-        for persona in self.present:
-            persona.give_floor(persona.spec.id == holder)
-        if holder != previous:
-            self._emit(self._floor_event(holder))
-
-    def _floor_event(self, holder: str | None) -> FloorEvent:
-        event = FloorEvent(at_s=time.time(), reason=self._floor.reason)
-        if holder is None:
-            return event
-        persona = self._present[holder]
-        about = {"persona": persona.spec.name, "identity": persona.identity}
-        return event.model_copy(update={"persona_id": holder, **about})
-
-    def _name_last_mentioned(self, text: str, speaker: str) -> None:
-        """Let the persona that a text mentions last come first, unless it is the speaker.
-
-        The text of a segment comes here again each time that it grows.
-        """
-        mentions = [
-            (start, persona_id)
-            for persona_id, persona in self._present.items()
-            if persona.identity != speaker
-            and (start := last_mention(persona.spec.label, text)) is not None
-        ]
-        if mentions:
-            self._floor.name(max(mentions)[1])
 
     def _report_join_failed(self, spec: PersonaSpec, error: BaseException) -> None:
         self._retries.failed(spec.id)

@@ -18,7 +18,7 @@ from protocol.websocket_ticket import RoomTicket
 from protocol.wire import ReadyMessage
 from worker.engine.arrays import Pcm
 from worker.grid import wait_for_tick
-from worker.room.participant import join
+from worker.room.persona.participant import join
 from worker.sound.ears import Ears
 from worker.sound.voice import SAMPLE_RATE_HZ, Voice
 from worker.websocket.client import Ending, SoundReader, SoundWriter, WebSocketClient

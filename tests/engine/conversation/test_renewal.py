@@ -16,7 +16,7 @@ from tests.engine.solo import Call, alone
 from tests.engine.test_step import GREEDY, sampled, sounds
 from tests.engine.tiny import TEXT_CARD, force, tiny_lm, tiny_mimi
 from worker.engine.arrays import Pcm, Tokens
-from worker.engine.conversation.renewal import RenewalRules
+from worker.engine.conversation.renewal_rules import RenewalRules
 from worker.engine.conversation.responsiveness import QUIET_FRAMES
 from worker.engine.files.model_files import find_model
 from worker.engine.files.weights import load_codec, load_lm

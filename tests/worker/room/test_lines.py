@@ -3,7 +3,7 @@
 from protocol.commands import LINES_WAITING, TAKEN
 from protocol.personas import GREETING, Persona
 from worker.engine.conversation.repertoire import Repertoire
-from worker.room.lines import Line, LineQueue
+from worker.room.persona.lines import Line, LineQueue
 
 
 class Mouth:

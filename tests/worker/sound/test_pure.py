@@ -13,7 +13,7 @@ from worker.admission import HOLD_S, JobAdmission
 from worker.engine.arrays import Pcm
 from worker.grid import FRAME_S, next_tick, until_opening
 from worker.retries import FIRST_S, MOST_S, Retries
-from worker.room.words import PAUSE_FRAMES, SEGMENT_CHARACTERS, SegmentUpdate, Words
+from worker.room.persona.words import PAUSE_FRAMES, SEGMENT_CHARACTERS, SegmentUpdate, Words
 from worker.sound.activity import QUIET_FRAMES, TurnTimer, VoiceActivity
 from worker.sound.ring import RING_FRAMES, SETTLE_TICKS, Ring
 from worker.sound.voice import FADE_SAMPLES, SAMPLE_RATE_HZ, Voice, faded_in, faded_out

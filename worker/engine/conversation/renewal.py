@@ -8,7 +8,6 @@ gaps between steps, and replaces the session's own at a pause (`replay.py`). An 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -19,6 +18,7 @@ from worker.engine import metrics
 from worker.engine.arrays import Mask, Pcm, Tokens
 from worker.engine.background import BackgroundWork, Pieces
 from worker.engine.conversation.history import History
+from worker.engine.conversation.renewal_rules import STUCK_STEPS, RenewalRules, patience
 from worker.engine.conversation.replay import Replay
 from worker.engine.conversation.responsiveness import Responsiveness
 from worker.engine.network.language import Prefill, positions
@@ -31,19 +31,7 @@ Reason = Literal["age", "request", "forget", "lost", "resume"]
 FRESH: tuple[Reason, ...] = ("forget", "lost")  # renewed from the prompt state alone
 
 LEAST_PIECE, MOST_PIECE = 4, 64  # columns read at a time, as many as fit into the gaps
-STUCK_STEPS = 8  # a piece that found no gap for so many steps is too large
 KEY = "renewal"
-
-
-@dataclass(frozen=True, slots=True)
-class RenewalRules:
-    """When sessions are renewed, and from how many columns."""
-
-    at_share: float = 0.92  # of the context: the age at which an LM state is renewed
-    keep_share: float = 0.5  # of the context: the most of its own columns that a session keeps
-    # For a pause; less where many wait, and at most half of what is left until the ring is full.
-    patience_frames: int = 125
-    spoken_frames: int = 250  # 20 s of speech heard before a model counts as unresponsive
 
 
 class Renewal:
@@ -70,7 +58,7 @@ class Renewal:
         self._context, self._rules = context, rules
         self._due_at = int(context * rules.at_share)
         self.keep_frames = int(context * rules.keep_share)
-        self._patience = _patience(context, rules)
+        self._patience = patience(context, rules)
         self._starts: dict[int, Snapshot | None] = {}  # prompt states; None: the model has none
         self._due: dict[int, Reason] = {}
         self._unread: dict[int, int] = {}  # columns that a slot is to read after those it has read
@@ -290,16 +278,3 @@ class Renewal:
         self._on_renewed(slot)
         metrics.RENEWED_SLOTS.labels(reason=reason).inc()
         (log.warning if reason == "lost" else log.debug)("slot_renewed", slot=slot, reason=reason)
-
-
-def history_frames(context: int, rules: RenewalRules) -> int:
-    """Return how many columns of a slot a renewal may need.
-
-    Those that are kept, and those that pass while they are read and a pause is waited for.
-    """
-    keep = int(context * rules.keep_share)
-    return keep + keep // 2 + _patience(context, rules) + STUCK_STEPS
-
-
-def _patience(context: int, rules: RenewalRules) -> int:
-    return min(rules.patience_frames, (context - int(context * rules.at_share)) // 2)

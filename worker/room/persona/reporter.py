@@ -19,9 +19,9 @@ from protocol.events import (
 )
 from protocol.room_spec import PersonaSpec
 from worker.metrics import TURN_S
-from worker.room.lines import Line
-from worker.room.transcript import Speaker, TranscriptPublisher
-from worker.room.words import SegmentUpdate
+from worker.room.persona.lines import Line
+from worker.room.persona.transcript import Speaker, TranscriptPublisher
+from worker.room.persona.words import SegmentUpdate
 
 log = structlog.get_logger(__name__)
 

@@ -1,6 +1,6 @@
 """Turns a model's text tokens into segments of words, in frame time. Pure.
 
-A segment is what a persona says between two pauses. `worker.room.transcript` publishes them.
+A segment is what a persona says between two pauses. `transcript.py` publishes them.
 """
 
 import re

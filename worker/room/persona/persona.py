@@ -1,13 +1,14 @@
 """One persona in a room. Runs on its room's event loop.
 
-A frame's way: `push_frame` gives the model what the persona hears; the engine returns what it says
-on its own thread (`_on_frame`); `_handle_frame` plays it, and `take_sound` passes it to the other
-personas. `give_floor` and `mute` hush the model, `say` and `forget` queue lines (`LineQueue`).
+A frame's way: `push_frame` gives the model what the persona hears (`PersonaSlot`); what it says
+comes to `_handle_frame`, which plays it, and `take_sound` passes it to the other personas.
+`give_floor` and `mute` hush the model, `say` and `forget` queue lines (`LineQueue`).
 """
 
 import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import structlog
@@ -19,14 +20,15 @@ from protocol.room_spec import PersonaSpec
 from worker.backup.backup import PersonaBackup, Recalled
 from worker.engine.arrays import Pcm
 from worker.engine.engine import Engine
-from worker.engine.model import Remembered
-from worker.engine.slots import Full, Occupant, SlotFrame
-from worker.room.background_tasks import BackgroundTasks, call_on_loop
+from worker.engine.slots import SlotFrame
+from worker.room.background_tasks import BackgroundTasks
 from worker.room.floor import PersonaFrame
-from worker.room.lines import Line, LineQueue
-from worker.room.reporter import PersonaReporter
-from worker.room.standby import Standby
-from worker.room.words import SegmentUpdate, Words
+from worker.room.persona.lines import Line, LineQueue
+from worker.room.persona.mind_wait import MindWait
+from worker.room.persona.reporter import PersonaReporter
+from worker.room.persona.slot import PersonaSlot
+from worker.room.persona.standby import Standby
+from worker.room.persona.words import SegmentUpdate, Words
 from worker.sound.activity import TurnTimer, VoiceActivity
 from worker.sound.ring import Ring
 from worker.sound.voice import Voice
@@ -34,11 +36,9 @@ from worker.sound.voice import Voice
 log = structlog.get_logger(__name__)
 
 SILENT = PersonaFrame(wants_to_speak=False, is_sounding=False)
-SLOTS_MOST = 4  # that fail one after another before the persona gives up
 SILENCE = np.zeros(1920, dtype=np.float32)
 SILENCE.flags.writeable = False
 REST_FRAMES = 3  # without a word: the model has not begun to answer
-WAIT_MOST_S = 2.0  # for a mind
 
 
 class RoomPersona:
@@ -70,16 +70,17 @@ class RoomPersona:
         self._activity = VoiceActivity()
         self._turns = TurnTimer()
         self._reporter = PersonaReporter(spec, room, emit)
+        self._slot = PersonaSlot(spec, engine, backup, self._handle_frame, self._on_slot_failed)
         self._lines = LineQueue(
             spec,
             engine.model.repertoire,
             self._give_line,
-            self._forget_now,
-            self._drop_unbegun_line,
+            self._slot.forget,
+            partial(self._slot.drop_lines, unless_begun=True),
             self._on_line_ended,
         )
         self._tasks = BackgroundTasks("persona", spec.name)
-        self._standby = Standby(engine, backup, self._take_slot)
+        self._standby = Standby(engine, backup, self._slot.take)
         self._sound: Pcm | None = None  # since the last tick
         self._to_record = Ring()  # every frame, also where two come in one tick
         self._new_frame: SlotFrame | None = None  # since the last tick
@@ -87,13 +88,10 @@ class RoomPersona:
         self._is_muted = False
         self._has_floor = has_floor
         self._shows_floor = False
-        self._is_hushed = False
-        self._occupant: Occupant | None = None
-        self._slots_failed = 0
         self._rest_frames = 0  # since the model's last word
         self._frame_took_s = 0.0  # from `push_frame` to `_handle_frame`
-        self._waits_until_s = 0.0  # for its mind, by the loop's clock
-        self._frames_waited = 0
+        self._mind_wait = MindWait()
+        self._update_hush()
 
     @property
     def identity(self) -> str:
@@ -107,7 +105,7 @@ class RoomPersona:
         """
         self._reporter.start_transcript(await self._voice.publish())
         recalled = await self._backup.recall()
-        self._take_slot(recalled and recalled.remembered)
+        self._slot.take(recalled and recalled.remembered)
         on_slot_taken()
         if recalled is None:
             self._lines.add_greeting()
@@ -134,24 +132,19 @@ class RoomPersona:
 
     def push_frame(self, pcm: Pcm) -> None:
         """Give the model what the persona hears in this tick, `[1920]` float32."""
-        if self._loop.time() < self._waits_until_s:
-            self._frames_waited += 1
+        if self._mind_wait.takes():
             self._loop.call_later(self._frame_took_s, self._voice.play, SILENCE)
-        elif self._occupant is not None:
-            self._engine.push(self._occupant, pcm)
+        else:
+            self._slot.push(pcm)
 
     def wait_for_mind(self) -> None:
-        """Let the model stand still until its mind has decided, unless it has begun to answer.
-
-        It gets no frames, so that for it no time passes: after it was hushed for as long, it would
-        not answer by itself any more.
-        """
+        """Let the model stand still until its mind has decided, unless it has begun to answer."""
         if self._rest_frames >= REST_FRAMES and not self._lines.is_active:
-            self._waits_until_s = self._loop.time() + WAIT_MOST_S
+            self._mind_wait.begin()
 
     def go_on(self) -> None:
         """Let the model go on: the mind has decided, or a person speaks."""
-        self._waits_until_s = 0.0
+        self._mind_wait.end()
 
     def take_sound(self) -> Pcm | None:
         """Return what the persona said since the last tick, `[1920]` float32."""
@@ -192,8 +185,7 @@ class RoomPersona:
         self._update_hush()
         if is_muted:
             self._lines.drop_all()
-            if self._occupant is not None:
-                self._engine.drop_lines(self._occupant)
+            self._slot.drop_lines()
 
     def give_floor(self, has_floor: bool, *, is_shared: bool = True) -> None:
         """Let the persona speak or not; the room sees the holder of a floor that is shared."""
@@ -205,7 +197,7 @@ class RoomPersona:
 
     def say(self, line: Line) -> Answer:
         """Say a line once the persona has the floor and pauses; or refuse, with the reason."""
-        if self._occupant is None:
+        if not self._slot.is_taken:
             return Answer(refusal="persona_absent", detail=f"{self.spec.label} has no slot.")
         if self._is_muted:
             detail = f"{self.spec.label} is muted. Unmute it first."
@@ -234,9 +226,7 @@ class RoomPersona:
     async def stop(self, *, is_moved: bool = False) -> None:
         """Fade out, free the slot, publish the last words; another host says its lines or none."""
         await self._voice.fade_out()
-        if self._occupant is not None:
-            self._engine.leave(self._occupant)
-            self._occupant = None
+        self._slot.free()
         if self._backup.close(self._lines.waiting) and is_moved:
             self._lines.hand_over()
         self._lines.drop_all()
@@ -253,28 +243,8 @@ class RoomPersona:
         for line_id, text in recalled.lines if recalled is not None else ():
             self._lines.add(Line(line_id, text))
 
-    def _take_slot(self, remembered: Remembered | None = None) -> Occupant:
-        persona = self._backup.begin(self.spec, remembered)
-        self._occupant = self._engine.join(
-            persona, self._on_frame, self._on_slot_failed, remembered
-        )
-        self._is_hushed = False
-        self._update_hush()
-        return self._occupant
-
     def _update_hush(self) -> None:
-        is_hushed = self._is_muted or not self._has_floor
-        if is_hushed != self._is_hushed and self._occupant is not None:
-            self._is_hushed = is_hushed
-            self._engine.hush(self._occupant, is_hushed)
-
-    def _on_frame(self, frame: SlotFrame) -> None:
-        """Take a frame from the engine. Engine thread."""
-        call_on_loop(self._loop, self._handle_frame, frame)
-
-    def _on_slot_failed(self) -> None:
-        """Note that the engine has given up the slot. Engine thread."""
-        call_on_loop(self._loop, self._replace_slot)
+        self._slot.hush(self._is_muted or not self._has_floor)
 
     def _handle_frame(self, frame: SlotFrame) -> None:
         self._sound, self._new_frame = frame.pcm, frame
@@ -284,46 +254,19 @@ class RoomPersona:
         self._frame_took_s = self._loop.time() - frame.arrived_s
         is_word = frame.text != self._engine.model.padding
         self._rest_frames = 0 if is_word else self._rest_frames + 1
-        self._report_words(self._words.feed(frame.text, frame.index + self._frames_waited))
+        self._report_words(self._words.feed(frame.text, frame.index + self._mind_wait.frames))
         if self._activity.push(frame.pcm):
             self._report_activity()
 
-    def _replace_slot(self) -> None:
-        """Take another slot, with a fresh memory, unless too many have failed."""
-        if self._occupant is None:
-            return
-        self._occupant = None
+    def _on_slot_failed(self, detail: str) -> None:
+        """Go on in another slot, or without one."""
         self._report_words(self._words.close())
-        self._slots_failed += 1
-        try:
-            if self._slots_failed >= SLOTS_MOST:
-                raise Full("its slots failed too often")
-            self._take_slot()
-            detail = "The persona had to start anew and has forgotten the conversation."
-        except Full as error:
-            detail = f"The persona cannot continue: {error}."
         self._lines.cut_off_current()
         self._reporter.warn("slot_failed", detail)
 
     def _give_line(self, line: Line) -> None:
-        """Have the engine say a line; it reports the end on its own thread."""
-
-        def on_ended(was_whole: bool) -> None:
-            call_on_loop(self._loop, self._lines.end, line, was_whole)
-
         self.go_on()
-        if self._occupant is None:
-            self._lines.end(line, was_whole=False)
-        else:
-            self._engine.say(self._occupant, line.text, on_ended)
-
-    def _forget_now(self) -> None:
-        if self._occupant is not None:
-            self._engine.forget(self._occupant)
-
-    def _drop_unbegun_line(self) -> None:
-        if self._occupant is not None:
-            self._engine.drop_lines(self._occupant, unless_begun=True)
+        self._slot.say(line, self._lines.end)
 
     def _on_line_ended(self, line: Line, was_whole: bool) -> None:
         if line.id:

@@ -20,7 +20,7 @@ from livekit.agents.voice.room_io import _output as room_io  # pyright: ignore[r
 
 from protocol import wire
 from protocol.events import Event, TranscriptEvent
-from worker.room.words import SegmentUpdate
+from worker.room.persona.words import SegmentUpdate
 
 log = structlog.get_logger(__name__)
 

@@ -1,0 +1,59 @@
+"""Commands for a room's personas, from any thread: they are carried out on the room's loop."""
+
+import asyncio
+from concurrent.futures import Future
+from contextlib import suppress
+
+import structlog
+
+from protocol.commands import Answer, Command
+from worker.room.background_tasks import BackgroundTasks
+from worker.room.personas import RoomPersonas
+
+log = structlog.get_logger(__name__)
+
+JOIN_WAIT_S = 1.5  # people see and hear a persona some moments before its host knows it joined
+
+
+class HostCommands:
+    """Carries out commands once the personas have joined."""
+
+    def __init__(self, tasks: BackgroundTasks) -> None:
+        self._tasks = tasks
+        self._loop = asyncio.get_running_loop()
+        self._joined = asyncio.Event()
+        self._personas: RoomPersonas | None = None
+
+    def begin(self, personas: RoomPersonas) -> None:
+        """Carry out commands from now on: the personas have joined."""
+        self._personas = personas
+        self._joined.set()
+
+    def end(self) -> None:
+        """Refuse commands from now on: the personas leave."""
+        self._personas = None
+
+    def execute(self, command: Command) -> Future[Answer]:
+        """Carry out a command unless the future is cancelled before. Any thread."""
+        answer: Future[Answer] = Future()
+        try:
+            self._loop.call_soon_threadsafe(
+                lambda: self._tasks.spawn(self._execute(command, answer))
+            )
+        except RuntimeError:  # the loop is closed
+            answer.set_result(Answer(refusal="not_live", detail="The session's host has left."))
+        return answer
+
+    async def _execute(self, command: Command, answer: Future[Answer]) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._joined.wait(), JOIN_WAIT_S)
+        if not answer.set_running_or_notify_cancel():
+            return
+        if self._personas is None:
+            answer.set_result(Answer(refusal="starting", detail="The personas are still joining."))
+            return
+        try:
+            answer.set_result(self._personas.execute(command))
+        except Exception as error:
+            log.exception("command_failed", do=command.do)
+            answer.set_exception(error)

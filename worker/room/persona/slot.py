@@ -1,0 +1,120 @@
+"""A persona's slot in the engine, and what it asks of it. Runs on the room's event loop.
+
+The engine answers on its own thread; what it calls here is passed on to the room's loop. Without a
+slot, as before it is taken and after it is freed, nothing is asked.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from protocol.room_spec import PersonaSpec
+from worker.backup.backup import PersonaBackup
+from worker.engine.arrays import Pcm
+from worker.engine.engine import Engine
+from worker.engine.model import Remembered
+from worker.engine.slots import Full, Occupant, SlotFrame
+from worker.room.background_tasks import call_on_loop
+from worker.room.persona.lines import Line
+
+FAILURES_MOST = 4  # one after another, before the persona gives up
+
+
+class PersonaSlot:
+    """Takes a slot, replaces one that fails, and frees it."""
+
+    def __init__(
+        self,
+        spec: PersonaSpec,
+        engine: Engine,
+        backup: PersonaBackup,
+        on_frame: Callable[[SlotFrame], None],
+        on_failed: Callable[[str], None],
+    ) -> None:
+        """`on_failed(detail)` is called where a slot failed and the persona has forgotten."""
+        self._spec = spec
+        self._engine = engine
+        self._backup = backup
+        self._on_frame = on_frame
+        self._on_failed = on_failed
+        self._loop = asyncio.get_running_loop()
+        self._occupant: Occupant | None = None
+        self._is_hushed = self._is_to_be_hushed = False
+        self._failures = 0
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether there is a slot."""
+        return self._occupant is not None
+
+    def take(self, remembered: Remembered | None = None) -> Occupant:
+        """Take a slot that remembers these columns. Raises `Full`."""
+        persona = self._backup.begin(self._spec, remembered)
+        self._occupant = self._engine.join(
+            persona, self._pass_frame, self._pass_failure, remembered
+        )
+        self._is_hushed = False
+        self.hush(self._is_to_be_hushed)
+        return self._occupant
+
+    def free(self) -> None:
+        """Free the slot."""
+        if self._occupant is not None:
+            self._engine.leave(self._occupant)
+            self._occupant = None
+
+    def push(self, pcm: Pcm) -> None:
+        """Give the model what the persona hears, `[1920]` float32."""
+        if self._occupant is not None:
+            self._engine.push(self._occupant, pcm)
+
+    def hush(self, is_hushed: bool) -> None:
+        """Keep the model from speaking, or let it; a slot that is taken later is hushed alike."""
+        self._is_to_be_hushed = is_hushed
+        if is_hushed != self._is_hushed and self._occupant is not None:
+            self._is_hushed = is_hushed
+            self._engine.hush(self._occupant, is_hushed)
+
+    def say(self, line: Line, on_ended: Callable[[Line, bool], None]) -> None:
+        """Have the model say a line; `on_ended(line, was_whole)` is called once, on the loop."""
+        if self._occupant is None:
+            on_ended(line, False)
+            return
+
+        def end(was_whole: bool) -> None:
+            """Pass the end on. Engine thread."""
+            call_on_loop(self._loop, on_ended, line, was_whole)
+
+        self._engine.say(self._occupant, line.text, end)
+
+    def drop_lines(self, *, unless_begun: bool = False) -> None:
+        """Let the model say no more of its lines."""
+        if self._occupant is not None:
+            self._engine.drop_lines(self._occupant, unless_begun=unless_begun)
+
+    def forget(self) -> None:
+        """Start the model's memory anew at its next pause."""
+        if self._occupant is not None:
+            self._engine.forget(self._occupant)
+
+    def _pass_frame(self, frame: SlotFrame) -> None:
+        """Take a frame from the engine. Engine thread."""
+        call_on_loop(self._loop, self._on_frame, frame)
+
+    def _pass_failure(self) -> None:
+        """Note that the engine has given up the slot. Engine thread."""
+        call_on_loop(self._loop, self._replace)
+
+    def _replace(self) -> None:
+        """Take another slot, with a fresh memory, unless too many have failed."""
+        if self._occupant is None:
+            return
+        self._occupant = None
+        self._failures += 1
+        try:
+            if self._failures >= FAILURES_MOST:
+                raise Full("its slots failed too often")
+            self.take()
+            detail = "The persona had to start anew and has forgotten the conversation."
+        except Full as error:
+            detail = f"The persona cannot continue: {error}."
+        self._on_failed(detail)

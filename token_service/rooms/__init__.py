@@ -1,1 +1,1 @@
-"""What a room is to have and has: specs in redis, dispatches, sessions, events."""
+"""What a room is to have and has: specs in redis, dispatches, moves, events."""

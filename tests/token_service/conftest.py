@@ -14,6 +14,7 @@ from tests.conftest import SettingsFor
 from tests.token_service.auth.strangers import Keys
 from token_service.app import create_app
 from token_service.fleet.schedule import SCHEDULE_KEY
+from token_service.rooms.reconciler import Reconciler
 from token_service.rooms.store import SINCE_FIELD
 from token_service.service import Service, catalogue_of, open_service
 
@@ -49,6 +50,12 @@ async def service(settings: Settings, redis: Redis) -> AsyncGenerator[Service]:
     """The service's parts without HTTP and without the poll."""
     async with open_service(settings, catalogue_of(settings)) as service:
         yield service
+
+
+@pytest.fixture
+def dispatcher(service: Service) -> Reconciler:
+    """The rule, applied when the test says so."""
+    return service.dispatcher
 
 
 @pytest.fixture

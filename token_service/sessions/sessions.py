@@ -1,6 +1,6 @@
 """Sessions: opened once, changed by changing their spec, viewed, ended.
 
-A session is a promise with an owner, an id and an opener; nothing else is kept of it. Everything
+A session is a spec with an owner, an id and an opener; nothing else is kept of it. Everything
 that changes one happens under its room's lock. Calls raise `RedisError`, `Unavailable`, `Refused`.
 """
 
@@ -170,7 +170,7 @@ class Sessions:
     async def list(self, caller: Caller, room: str | None) -> list[SessionSummary]:
         """Return the caller's latest sessions, or that of a room.
 
-        Rooms that a token alone promised count once used.
+        Rooms that were opened by a token alone count once they are used.
         """
         owned = await self._owned(caller, room)
         fleet = await self.workers.fleet()

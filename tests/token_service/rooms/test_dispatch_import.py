@@ -12,15 +12,8 @@ from tests.token_service.players import beat, dispatched, joined, spec_of
 from token_service.auth.grants import person_grant
 from token_service.rooms.dispatch_import import OWNER
 from token_service.rooms.reconciler import Reconciler
-from token_service.service import Service
 
 CHEF = '{"persona": "chef"}'
-
-
-@pytest.fixture
-def dispatcher(service: Service) -> Reconciler:
-    """The rule, applied when the test says so."""
-    return service.dispatcher
 
 
 def asking_token(livekit: LiveKit, room: str, *metadata: str, agent: str = "moshi") -> str:

@@ -40,12 +40,6 @@ CHEF = Persona(name="chef", label="Chef", voice="anna", prompt="You cook.")
 
 
 @pytest.fixture
-def dispatcher(service: Service) -> Reconciler:
-    """The rule, applied when the test says so."""
-    return service.dispatcher
-
-
-@pytest.fixture
 async def spec(dispatcher: Reconciler, redis: Redis, room: str) -> RoomSpec:
     """The room is promised two personas, and a worker is ready."""
     await beat(redis)

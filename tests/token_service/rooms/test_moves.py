@@ -36,12 +36,6 @@ CHEF = Persona(name="chef", label="Chef")
 
 
 @pytest.fixture
-def dispatcher(service: Service) -> Reconciler:
-    """The rule, applied when the test says so."""
-    return service.dispatcher
-
-
-@pytest.fixture
 async def spec(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> AsyncGenerator[RoomSpec]:

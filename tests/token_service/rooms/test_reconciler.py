@@ -1,4 +1,4 @@
-"""The rule, in a real LiveKit: people, a promise and no live host make exactly one dispatch."""
+"""The rule, in a real LiveKit: people, a spec and no live host make exactly one dispatch."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -34,12 +34,6 @@ from token_service.rooms.reconciler import Reconciler
 from token_service.service import Service, catalogue_of, open_service
 
 CHEF = Persona(name="chef", label="Chef")
-
-
-@pytest.fixture
-def dispatcher(service: Service) -> Reconciler:
-    """The rule, applied when the test says so."""
-    return service.dispatcher
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""The HTTP routes and the bodies they read. Decisions are made in `sessions`, `rooms` and `auth`."""
+"""The HTTP routes and the bodies they read. `sessions`, `rooms` and `auth` decide."""

@@ -54,7 +54,8 @@ class HeartbeatPublisher:
         self._stopping = False
         self._lost = False
         self._slow = False
-        self._followed: dict[Hosting, Any] = {}  # the text of the spec that each host was given
+        # The text of each host's spec, and the spec: it is read again where the text has changed.
+        self._followed: dict[Hosting, tuple[Any, RoomSpec | None]] = {}
 
     def attach(self, engine: Engine, admission: JobAdmission) -> None:
         """Include slots and step times from now on."""
@@ -148,15 +149,16 @@ class HeartbeatPublisher:
         if not hosting:
             return
         specs = await self._redis.mget([spec_key(each.room) for each in hosting])
-        followed, self._followed = self._followed, dict(zip(hosting, specs, strict=True))
-        for each, payload in self._followed.items():
+        followed, self._followed = self._followed, {}
+        for each, payload in zip(hosting, specs, strict=True):
             if not payload:
                 if not each.stands_by():
                     await self._restore(each.spec())
                 continue
-            if payload == followed.get(each):
-                continue
-            spec = _read(payload)
+            text, spec = followed.get(each, (None, None))
+            if text != payload:
+                spec = _read(payload)
+            self._followed[each] = payload, spec
             if spec is None:
                 continue
             if spec.generation > each.generation:

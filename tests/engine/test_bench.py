@@ -5,6 +5,7 @@ import sys
 from importlib import import_module
 
 import pytest
+import structlog
 import torch
 
 SMALLEST = {
@@ -23,9 +24,10 @@ def test_each_benchmark_runs_to_its_line_of_json(
 ) -> None:
     """Every benchmark of the engine ends in one line of JSON that names it."""
     monkeypatch.setattr(sys, "argv", [name, *SMALLEST[name]])
-    threads = torch.get_num_threads()
+    threads, logging = torch.get_num_threads(), structlog.get_config()
     try:
         import_module(f"bench.{name}").main()
     finally:
         torch.set_num_threads(threads)
+        structlog.configure(**logging)
     assert json.loads(capfd.readouterr().out.splitlines()[-1])["bench"] == name

@@ -115,6 +115,16 @@ async def test_a_host_follows_what_is_promised(
     await eventually(lambda: changed in told.followed, "the change is followed")
 
 
+async def test_a_host_is_told_with_every_beat(
+    pulse: tuple[HeartbeatPublisher, Told], redis: Redis
+) -> None:
+    """A host hears of a spec that has not changed, too: a persona of it may be missing."""
+    _, told = pulse
+    await redis.set(spec_key(PROMISE.room), PROMISE.model_dump_json())
+
+    await eventually(lambda: told.followed[-3:] == 3 * [PROMISE], "it is told again and again")
+
+
 @pytest.mark.parametrize("newer", [{"generation": 3}, {"ended": True}])
 async def test_an_outdated_host_leaves(
     pulse: tuple[HeartbeatPublisher, Told], redis: Redis, newer: dict[str, Any]

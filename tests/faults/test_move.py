@@ -177,6 +177,7 @@ async def test_a_room_moves_while_two_personas_talk(cluster: Cluster) -> None:
         }
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)  # a dispatch that LiveKit loses is made again after 30 s
 async def test_a_rolling_restart_loses_no_room_and_forgets_none(cluster: Cluster) -> None:
     """Workers drain one after the other; every room goes on at the other one."""

@@ -23,6 +23,10 @@ ROUTES = (PROJECT / "deploy" / "routes.caddy").read_text()
 LIVEKIT: dict[str, Any] = yaml.safe_load((PROJECT / "livekit.yaml").read_text())
 SETTINGS = {name.upper(): field.default for name, field in Settings.model_fields.items()}
 OURS = ("token_service", "worker")
+MIRRORS = ("PYTHON_IMAGE", "NODE_IMAGE", "LIVEKIT_IMAGE", "CADDY_IMAGE", "REDIS_IMAGE")
+PUBLIC = {"python", "node", "livekit/livekit-server", "caddy", "valkey/valkey"}
+PUBLIC |= {"prom/prometheus", "grafana/grafana", "jaegertracing/jaeger"}
+PINNED = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*@sha256:[0-9a-f]{64}")
 GOODBYE_S = 5  # worker.__main__, on top of the drain's grace
 
 
@@ -155,7 +159,7 @@ def test_livekit_is_the_version_that_the_tests_run() -> None:
     """The image's tag is the version of `deploy.installers`."""
     version = ".".join(map(str, installers.LIVEKIT_VERSION))
 
-    assert image("LIVEKIT_IMAGE") == f"livekit/livekit-server:v{version}"
+    assert image("LIVEKIT_IMAGE").startswith(f"livekit/livekit-server:v{version}@")
 
 
 def test_the_worker_has_time_to_say_goodbye() -> None:
@@ -252,20 +256,28 @@ def test_docker_creates_no_folder_of_the_operator() -> None:
     assert (PROJECT / "voices").is_dir() and (PROJECT / "personas").is_dir()
 
 
-def test_images_are_named_with_their_whole_version() -> None:
-    """A tag like python:3.11 is another image tomorrow; the example names the same ones."""
+def test_images_are_pinned_by_version_and_digest() -> None:
+    """A tag is another image tomorrow: in every file, what we do not build has a digest."""
+    files = ["Dockerfile.gpu", "deploy/helm/valkey.yaml"]
+    files += sorted(path.name for path in PROJECT.glob("docker-compose*.yml"))
+    text = "".join((PROJECT / name).read_text() for name in files)
+    text = re.sub(r"\$\{\w+_IMAGE:-(.+?)\}", r"\1", text)
+    found = set(re.findall(r"^ *(?:image: |FROM |ARG \w+_IMAGE=)(\S+)", text, re.M))
+    stages = set(re.findall(r"^FROM \S+ AS (\w+)", DOCKERFILE, re.M))
+    others = {each for each in found if not each.startswith(("moshi-rooms-", "${"))} - stages
+
+    assert {each.partition(":")[0] for each in others if PINNED.fullmatch(each)} == PUBLIC
+    assert [each for each in others if not PINNED.fullmatch(each)] == []
+    assert len(others) == len(PUBLIC)  # one version of each
+
+
+def test_the_example_names_the_images() -> None:
+    """An operator with a mirror sees in .env.example what to copy to it."""
     example = (PROJECT / ".env.example").read_text()
     names = {name: image(name) for name in re.findall(r"^ARG (\w+_IMAGE)=", DOCKERFILE, re.M)}
     names["REDIS_IMAGE"] = compose.filled(SERVICES["redis"]["image"], {})
 
-    assert set(names) == {
-        "PYTHON_IMAGE",
-        "NODE_IMAGE",
-        "LIVEKIT_IMAGE",
-        "CADDY_IMAGE",
-        "REDIS_IMAGE",
-    }
-    assert [each for each in names.values() if not re.search(r":v?\d+\.\d+\.\d+", each)] == []
+    assert set(names) == set(MIRRORS)
     assert [name for name in names if f"#{name}={names[name]}\n" not in example] == []
 
 

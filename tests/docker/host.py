@@ -23,6 +23,8 @@ SETTINGS = {
     "RECORD_DIR": "/recordings",
 }
 # What builds need on this machine, as behind a company's mirror: from the environment.
+# Without a registry all images are local ones, which have no digest, as
+# PYTHON_IMAGE=python:3.11.15-slim-bookworm.
 MIRRORS = (
     "BUILD_NETWORK",
     "BUILD_CA_FILE",

@@ -169,7 +169,9 @@ def test_livekit_is_the_version_that_the_tests_run() -> None:
     """The image's tag in the values for LiveKit's chart."""
     values = yaml.safe_load((chart.PROJECT / "deploy/helm/livekit.yaml").read_text())
 
-    assert values["image"]["tag"] == "v" + ".".join(map(str, installers.LIVEKIT_VERSION))
+    version, _, digest = values["image"]["tag"].partition("@")
+    assert version == "v" + ".".join(map(str, installers.LIVEKIT_VERSION))
+    assert digest in (chart.PROJECT / "Dockerfile.gpu").read_text()
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,6 @@ class Host:
             context.changed()
             ticking.cancel()
             await ears.aclose()
-            await speech.aclose()
             await words.aclose()
             if self._recorder is not None:
                 self._recorder.close()

@@ -1,4 +1,4 @@
-"""Converts a stream between WebRTC's 48 kHz and the model's 24 kHz. Pure.
+"""Converts a stream between WebRTC's 48 kHz, the model's 24 kHz and the VAD's 16 kHz. Pure.
 
 LiveKit's resampler loses 2.9 dB at 10 kHz and 7 dB at 11 kHz and folds 12.2 kHz down at -16 dB
 (livekit 1.1.21); soxr, which LiveKit has too, returns its samples in blocks of 36 ms, so that
@@ -14,9 +14,9 @@ from worker.engine.arrays import Pcm
 
 HIGH_HZ: Final = 48_000
 TAPS: Final = 241
-CUTOFF_HZ: Final = 11_600  # flat to 11 kHz, -95 dB at 12.2 kHz
+CUTOFF: Final = 11_600 / 12_000  # of the lower rate's half: flat to 11 kHz, -95 dB at 12.2 kHz
 KAISER_BETA: Final = 8.0
-BLOCK: Final = 48  # samples at 24 kHz that one row of the product makes or takes
+BLOCK: Final = 96  # samples at 48 kHz that one row of the product stands for
 ROWS: Final = 5  # 10 ms: the largest product for which BLAS starts no threads
 
 
@@ -24,9 +24,9 @@ class Resampler:
     """One stream's filter and its state. Called from one thread, with multiples of 10 ms."""
 
     def __init__(self, *, up: int = 1, down: int = 1) -> None:
-        """`up=2`: 24 to 48 kHz. `down=2`: 48 to 24 kHz."""
+        """`up=2`: 24 to 48 kHz. `down=2`: 48 to 24 kHz. Both, with `down=3`: 24 to 16 kHz."""
         self._matrix = _matrix(up, down)
-        self._step = BLOCK * down
+        self._step = BLOCK // up
         self._tail = np.zeros(len(self._matrix) - self._step, dtype=np.float32)
 
     def feed(self, pcm: Pcm) -> Pcm:
@@ -44,9 +44,9 @@ class Resampler:
 def _matrix(up: int, down: int) -> npt.NDArray[np.float32]:
     """Return the weight of each sample of a window in each of a block, `[window, block]`."""
     times = np.arange(TAPS) - (TAPS - 1) / 2
-    low_pass = np.sinc(2 * CUTOFF_HZ / HIGH_HZ * times) * np.kaiser(TAPS, KAISER_BETA)
+    low_pass = np.sinc(CUTOFF / max(up, down) * times) * np.kaiser(TAPS, KAISER_BETA)
     low_pass /= low_pass.sum()
-    block = BLOCK * up
+    block = BLOCK // down
     window = ((block - 1) * down + TAPS - 1) // up + 1
     matrix = np.zeros((window, block), dtype=np.float32)
     for out in range(block):

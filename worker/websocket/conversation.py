@@ -72,7 +72,6 @@ class Conversation:
             )
         finally:
             self._engine.leave(occupant)
-            await turns.aclose()
 
     async def _tick(self, occupant: Occupant, turns: TurnMeter) -> None:
         """Give the engine one frame every 80 ms, on the worker's grid."""

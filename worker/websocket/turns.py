@@ -27,9 +27,6 @@ class TurnMeter:
         else:
             self._timer.persona_paused()
 
-    async def aclose(self) -> None:
-        await self._speech.aclose()
-
     def _on_person_ended(self, at_s: float) -> None:
         _observe(self._timer.people_ended(at_s))
 

@@ -1,39 +1,85 @@
 """When people speak and pause, by the real VAD over recorded speech."""
 
-import asyncio
-
 import numpy as np
+import pytest
+from livekit.agents import inference
+from livekit.agents.vad import VADEventType
 
 from harness.recordings import RATE_HZ, recording
-from worker.sound.activity import PAUSE_S, PeopleSpeech
+from worker.engine.arrays import Pcm
+from worker.sound.activity import PAUSE_WINDOWS, WINDOW_S, PeopleSpeech
+from worker.sound.voice import to_audio_frame
 
 FRAME = 1920
-WITHIN_S = 30.0
+FRAME_S = FRAME / RATE_HZ
+MOST_APART_S = 2 * FRAME_S  # a frame, and what the two resamplers differ by
+SAID = ("opening", "name", "station", "tired")
 
 
-async def test_a_pause_is_told_before_the_end() -> None:
-    """A persona may answer after 0.3 s; speech that goes on after a pause is told too."""
-    told: list[str] = []
-    ended = asyncio.Event()
+def frames(*sounds: Pcm) -> list[Pcm]:
+    """Cut sounds, one after another, into frames, with a second of silence at the end."""
+    sound = np.concatenate([*sounds, np.zeros(RATE_HZ, dtype=np.float32)])
+    return list(sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME))
 
-    def on_end(_: float) -> None:
-        told.append("end")
-        ended.set()
 
+def told(sound: list[Pcm]) -> list[tuple[str, float]]:
+    """Return what is told of a sound, each with the time of the sound until then."""
+    said: list[tuple[str, float]] = []
+    now_s = 0.0
     speech = PeopleSpeech(
-        lambda: told.append("start"), on_end, lambda on: told.append("pause" if on else "on")
+        lambda: said.append(("start", now_s)),
+        lambda _: said.append(("end", now_s)),
+        lambda on: said.append(("pause" if on else "on", now_s)),
     )
+    for frame in sound:
+        now_s += FRAME_S
+        speech.push(frame)
+    return said
+
+
+def test_a_pause_is_told_before_the_end() -> None:
+    """A persona may answer after 0.3 s; speech that goes on after a pause is told too."""
     said = recording("opening")
     middle = len(said) // 2
-    broken = np.concatenate(
-        [said[:middle], np.zeros(int(1.4 * PAUSE_S * RATE_HZ), np.float32), said[middle:]]
-    )
-    for frame in broken[: len(broken) // FRAME * FRAME].reshape(-1, FRAME):
-        speech.push(frame)
-    await asyncio.wait_for(ended.wait(), WITHIN_S)
-    await speech.aclose()
+    pause = np.zeros(int(1.4 * PAUSE_WINDOWS * WINDOW_S * RATE_HZ), np.float32)
+    kinds = [kind for kind, _ in told(frames(said[:middle], pause, said[middle:]))]
 
-    assert told[0] == "start"
-    assert told[-2:] == ["pause", "end"]
-    assert told[1:-1] == ["pause", "on"] * (len(told) // 2 - 1) + ["pause"], told
-    assert len(told) >= 5, "the pause within the sentence is one"
+    assert kinds[0] == "start"
+    assert kinds[-2:] == ["pause", "end"]
+    assert kinds[1:-1] == ["pause", "on"] * (len(kinds) // 2 - 1) + ["pause"], kinds
+    assert len(kinds) >= 5, "the pause within the sentence is one"
+
+
+async def test_it_hears_what_livekits_own_stream_hears() -> None:
+    """The starts and ends are those of livekit-agents' VAD, which has the same thresholds."""
+    silence = np.zeros(RATE_HZ, dtype=np.float32)
+    sound = frames(*(part for name in SAID for part in (silence, recording(name))))
+    stream = inference.VAD().stream()
+    for frame in sound:
+        stream.push_frame(to_audio_frame(frame))
+    stream.end_input()
+    kinds = {VADEventType.START_OF_SPEECH: "start", VADEventType.END_OF_SPEECH: "end"}
+    theirs = [(kinds[event.type], event.timestamp) async for event in stream if event.type in kinds]
+    await stream.aclose()
+    ours = [each for each in told(sound) if each[0] in kinds.values()]
+
+    assert [kind for kind, _ in ours] == [kind for kind, _ in theirs]
+    assert len(ours) >= 2 * len(SAID)
+    for (_, our_s), (_, their_s) in zip(ours, theirs, strict=True):
+        assert our_s == pytest.approx(their_s, abs=MOST_APART_S)
+
+
+def test_the_end_is_timed_by_the_last_speech(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the frames are that tell it, the same speech ends at the same time."""
+    now_s = 0.0
+    monkeypatch.setattr("worker.sound.activity.time.monotonic", lambda: now_s)
+    ends: list[float] = []
+    sound = np.concatenate(frames(recording("name")))
+    for samples in (FRAME // 8, FRAME):
+        speech = PeopleSpeech(lambda: None, ends.append)
+        for place, frame in enumerate(sound.reshape(-1, samples)):
+            now_s = (place + 1) * samples / RATE_HZ
+            speech.push(frame)
+
+    assert len(ends) == 2
+    assert ends[0] == pytest.approx(ends[1], abs=1e-6)

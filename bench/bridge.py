@@ -96,7 +96,7 @@ class HostThread(threading.Thread):
     async def _main(self) -> None:
         self.loop, self.ended = asyncio.get_running_loop(), asyncio.Event()
         self.ring = Ring()
-        occupant = self.engine.join(PERSONA, self._deliver)
+        occupant = self.engine.join(PERSONA, self._heard, loop=self.loop)
         queue = self.subscribe(self.handle, self.loop)
         hear = asyncio.create_task(self._hear(queue))
         tick = asyncio.create_task(self._tick(occupant))
@@ -119,11 +119,8 @@ class HostThread(threading.Thread):
             frame = self.ring.take()
             self.engine.push(occupant, silence if frame is None else frame)
 
-    def _deliver(self, frame: SlotFrame) -> None:
-        self.loop.call_soon_threadsafe(self._heard, frame.arrived_s)
-
-    def _heard(self, arrived_s: float) -> None:
-        self.latencies_s.append(time.monotonic() - arrived_s)
+    def _heard(self, frame: SlotFrame) -> None:
+        self.latencies_s.append(time.monotonic() - frame.arrived_s)
 
 
 def subscriber(kind: str, queue: "FfiQueue[Any]") -> Callable[..., Queue[Any]]:

@@ -12,6 +12,7 @@ A table, then one line of JSON.
 """
 
 import argparse
+import asyncio
 import itertools
 import json
 import time
@@ -79,9 +80,10 @@ class Rooms(Engine):
         deliver: Deliver,
         lost: Callable[[], None] = lambda: None,
         remembered: Remembered | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> Occupant:
         """Take a slot, and a row for the person."""
-        occupant = super().join(persona, deliver, lost, remembered)
+        occupant = super().join(persona, deliver, lost, remembered, loop)
         if self.listens:
             person = self.people[occupant] = SpeakingPerson()
             assert self.model.recognition is not None

@@ -1,5 +1,6 @@
 """The engine's loop, with a step that answers with slot and step number."""
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -122,6 +123,23 @@ def test_a_frame_in_is_a_frame_out() -> None:
         wait_until(lambda: len(got) == 2, "two answers")
 
     assert [(f.pcm[0], f.text, f.index) for f in got] == [(1.0, 1, 0), (2.0, 2, 1)]
+
+
+async def test_frames_are_delivered_on_the_sessions_loop() -> None:
+    """A session with a loop gets its frames in that loop's thread, in order."""
+    got: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
+    with Running() as running:
+        occupant = running.engine.join(
+            PERSONA,
+            lambda each: got.put_nowait((each.index, threading.get_ident())),
+            loop=asyncio.get_running_loop(),
+        )
+        for value in (1.0, 2.0):
+            running.engine.push(occupant, pcm(value))
+        async with asyncio.timeout(10):
+            answers = [await got.get(), await got.get()]
+
+    assert answers == [(0, threading.get_ident()), (1, threading.get_ident())]
 
 
 def test_a_new_occupant_never_hears_the_old_one() -> None:

@@ -1,11 +1,12 @@
 """The engine: one thread that runs the model for all sessions.
 
-In: `push` from any thread puts a frame into a bounded inbox. Out: `deliver` is called on the engine
-thread, once per frame, and must be quick (`loop.call_soon_threadsafe`).
+In: `push` from any thread puts a frame into a bounded inbox. Out: `deliver` is called once per
+frame, on the session's event loop.
 The loop is gather → step → deliver → joins, leaves and commands → background work. A step begins
 as `tick.py` says; no lock is held during a step.
 """
 
+import asyncio
 import faulthandler
 import threading
 import time
@@ -19,6 +20,7 @@ from worker.engine import metrics
 from worker.engine.arrays import Pcm
 from worker.engine.calls import Calls, Command
 from worker.engine.conversation.say import Done
+from worker.engine.deliveries import Deliveries
 from worker.engine.gap import Gap
 from worker.engine.model import BatchedStep, Model, Remembered, StepOut
 from worker.engine.slots import Deliver, Full, Occupant, SlotFailed, Slots
@@ -54,6 +56,7 @@ class Engine:
         self._calls = Calls()
         self._joined: set[Occupant] = set()  # those that the step knows; engine thread
         self._ticks = Ticks(model.frame_s)
+        self._deliveries = Deliveries()
         self._wake = threading.Condition()
         self._running = False
         self._gathered_s = 0.0
@@ -93,15 +96,17 @@ class Engine:
         deliver: Deliver,
         lost: Callable[[], None] = lambda: None,
         remembered: Remembered | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> Occupant:
         """Take a slot for a persona; frames may be pushed at once. Any thread. Raises `Full`.
 
-        `lost` is called on the engine thread if the slot fails, once the slot is free again.
+        `deliver` is called on `loop`; without one on the engine thread, as `lost`, which is called
+        if the slot fails, once the slot is free again.
         """
         with self._wake:
             if not self._running:
                 raise Full("the engine is not running")
-            occupant = self._slots.take(persona, deliver, lost, remembered)
+            occupant = self._slots.take(persona, deliver, lost, remembered, loop)
             self._calls.joining.append(occupant)
             self._ticks.joined(occupant, time.monotonic())
             self._wake.notify()
@@ -276,9 +281,10 @@ class Engine:
         for occupant, _, arrived_s in rows:
             if not self._slots.holds(occupant) or not out.valid[occupant.slot]:
                 continue
-            with self._failing_alone(occupant):  # its room's loop may be closed
-                occupant.deliver(occupant.frame_of(out, arrived_s))
+            with self._failing_alone(occupant):
+                self._deliveries.add(occupant, occupant.frame_of(out, arrived_s))
             metrics.count_frame(time.monotonic() - arrived_s, self.model.frame_s)
+        self._deliveries.send()
 
     @contextmanager
     def _failing_alone(self, occupant: Occupant) -> Generator[None]:

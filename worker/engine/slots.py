@@ -4,6 +4,7 @@ A slot is a row of the batch; an occupant is one use of a slot, with an id that 
 The engine holds its lock around every call.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
@@ -64,6 +65,7 @@ class Occupant:
     deliver: Deliver
     lost: Callable[[], None]  # its slot failed; called once, by the engine thread
     remembered: Remembered | None = None  # that its memory is to begin with
+    loop: asyncio.AbstractEventLoop | None = None  # on which frames are delivered
     inbox: deque[tuple[Pcm, float]] = field(default_factory=deque[tuple[Pcm, float]])
     frames: int = 0
     dropped: int = 0
@@ -110,11 +112,12 @@ class Slots:
         deliver: Deliver,
         lost: Callable[[], None] = lambda: None,
         remembered: Remembered | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> Occupant:
         """Put a new occupant into the lowest free slot; slots stay dense. Raises `Full`."""
         for slot, taken in enumerate(self._occupants):
             if taken is None:
-                occupant = Occupant(self._next_id, slot, persona, deliver, lost, remembered)
+                occupant = Occupant(self._next_id, slot, persona, deliver, lost, remembered, loop)
                 self._next_id += 1
                 self._occupants[slot] = occupant
                 return occupant

@@ -58,7 +58,9 @@ class Conversation:
     async def run(self) -> Ending:
         """Take a slot, talk, free the slot; return why it ended."""
         try:
-            occupant = self._engine.join(self._persona, self._on_frame, self._on_slot_failed)
+            occupant = self._engine.join(
+                self._persona, self._on_frame, self._on_slot_failed, loop=self._loop
+            )
         except Full:
             return NO_SLOT
         self._on_slot_taken()
@@ -106,10 +108,6 @@ class Conversation:
         return texts
 
     def _on_frame(self, frame: SlotFrame) -> None:
-        """Take a frame from the engine. Engine thread."""
-        call_on_loop(self._loop, self._queue, frame)
-
-    def _queue(self, frame: SlotFrame) -> None:
         try:
             self._outgoing.put_nowait(frame)
         except asyncio.QueueFull:

@@ -1,7 +1,7 @@
 """A persona's slot in the engine, and what it asks of it. Runs on the room's event loop.
 
-The engine answers on its own thread; what it calls here is passed on to the room's loop. Without a
-slot, as before it is taken and after it is freed, nothing is asked.
+The engine delivers frames on that loop; its other calls are passed on to it. Without a slot, as
+before it is taken and after it is freed, nothing is asked.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class PersonaSlot:
         """Take a slot that remembers these columns. Raises `Full`."""
         persona = self._backup.begin(self._spec, remembered)
         self._occupant = self._engine.join(
-            persona, self._pass_frame, self._pass_failure, remembered
+            persona, self._on_frame, self._pass_failure, remembered, self._loop
         )
         self._is_hushed = False
         self.hush(self._is_to_be_hushed)
@@ -95,10 +95,6 @@ class PersonaSlot:
         """Start the model's memory anew at its next pause."""
         if self._occupant is not None:
             self._engine.forget(self._occupant)
-
-    def _pass_frame(self, frame: SlotFrame) -> None:
-        """Take a frame from the engine. Engine thread."""
-        call_on_loop(self._loop, self._on_frame, frame)
 
     def _pass_failure(self) -> None:
         """Note that the engine has given up the slot. Engine thread."""

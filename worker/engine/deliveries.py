@@ -1,0 +1,33 @@
+"""A step's frames on their way to the event loops of their sessions. Engine thread only."""
+
+import asyncio
+import contextlib
+
+from worker.engine.slots import Deliver, Occupant, SlotFrame
+
+
+class Deliveries:
+    """Collects frames and wakes each loop once: each wake hands the interpreter over."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[asyncio.AbstractEventLoop, list[tuple[Deliver, SlotFrame]]] = {}
+
+    def add(self, occupant: Occupant, frame: SlotFrame) -> None:
+        """Deliver a frame: with the next `send` on the occupant's loop, at once without one."""
+        if occupant.loop is None:
+            occupant.deliver(frame)
+        else:
+            self._waiting.setdefault(occupant.loop, []).append((occupant.deliver, frame))
+
+    def send(self) -> None:
+        """Pass all frames on, in their order; those of a closed loop are lost."""
+        for loop, frames in self._waiting.items():
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(_deliver, loop, frames)
+        self._waiting = {}
+
+
+def _deliver(loop: asyncio.AbstractEventLoop, frames: list[tuple[Deliver, SlotFrame]]) -> None:
+    """Deliver frames on their loop, each by a call of its own: one that fails stops no other."""
+    for deliver, frame in frames:
+        loop.call_soon(deliver, frame)

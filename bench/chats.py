@@ -10,20 +10,24 @@ more than 80 ms later than the earliest allow.
 import argparse
 import asyncio
 import json
+import math
+import os
 import tempfile
 import time
 from pathlib import Path
 
+import aiohttp
 import httpx
 import numpy as np
+import psutil
 import sphn
 
 from harness.person import Person, person
 from harness.stack import Stack, start_stack
 from tests.worker.rooms import SIX, asking_for, in_talk
-from tests.worker.websocket.caller import Caller, calling
 from worker.engine.files import pocket
 from worker.livekit_private.native_log import disable_native_log_capture
+from worker.websocket import messages
 from worker.websocket.opus import SAMPLE_RATE_HZ
 
 FRAME_S = 0.080
@@ -33,12 +37,12 @@ TURN = np.concatenate([SPEECH, np.zeros(3 * len(SPEECH), dtype=np.float32)])
 
 
 class Client:
-    """The results of one client."""
+    """One client and its results. It decodes nothing: that is the work of a machine of its own."""
 
     def __init__(self) -> None:
         self.ready_s = 0.0
         self.arrivals_s: list[float] = []
-        self.words = 0
+        self.words = ""
 
     @property
     def late(self) -> int:
@@ -46,41 +50,48 @@ class Client:
         lags = [at - place * FRAME_S for place, at in enumerate(self.arrivals_s)]
         return sum(lag > min(lags) + FRAME_S for lag in lags)
 
+    async def talk(self, url: str, said: list[bytes]) -> None:
+        """Say these messages, one every 80 ms, and note what comes meanwhile."""
+        begun_s = time.monotonic()
+        async with aiohttp.ClientSession() as http, http.ws_connect(url) as socket:
+            if (await socket.receive_bytes()) != messages.HANDSHAKE:
+                raise RuntimeError("expected the handshake first")
+            self.ready_s = time.monotonic() - begun_s
+            listening = asyncio.create_task(self._listen(socket))
+            begun_s = time.monotonic()
+            for place, message in enumerate(said):
+                await socket.send_bytes(message)
+                await asyncio.sleep(begun_s + (place + 1) * FRAME_S - time.monotonic())
+            listening.cancel()
 
-async def talk(url: str, seconds: float) -> Client:
-    """Be one client for some seconds."""
-    client, begun_s = Client(), time.monotonic()
-    async with calling(url) as caller:
-        await caller.until(lambda: caller.is_ready, "the handshake")
-        client.ready_s = time.monotonic() - begun_s
-        watching = asyncio.create_task(watch(caller, client))
-        until_s = time.monotonic() + seconds
-        while time.monotonic() < until_s:
-            await caller.speak(TURN)
-        watching.cancel()
-        client.words = len(caller.words.split())
-    return client
+    async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        async for message in socket:
+            if message.data.startswith(messages.AUDIO):
+                self.arrivals_s.append(time.monotonic())
+            else:
+                self.words += message.data[1:].decode()
 
 
-async def watch(caller: Caller, client: Client) -> None:
-    """Note when each frame came, to within 5 ms."""
-    seen = len(caller.heard)
-    while True:
-        await asyncio.sleep(0.005)
-        client.arrivals_s += [time.monotonic()] * (len(caller.heard) - seen)
-        seen = len(caller.heard)
+def spoken(seconds: float) -> list[bytes]:
+    """Return the messages of a client that speaks and listens in turn."""
+    writer, frame = sphn.OpusStreamWriter(SAMPLE_RATE_HZ), round(FRAME_S * SAMPLE_RATE_HZ)
+    turns = np.tile(TURN, math.ceil(seconds * SAMPLE_RATE_HZ / len(TURN)))
+    frames = turns[: round(seconds / FRAME_S) * frame].reshape(-1, frame)
+    return [messages.AUDIO + writer.append_pcm(each) for each in frames]
 
 
 async def measure(stack: Stack, clients: int, personas: int, seconds: float) -> dict[str, object]:
     """Let all talk at once; return the row of the table."""
     url = f"{stack.url.replace('http', 'ws', 1)}/api/chat?persona=astronaut"
+    said = spoken(seconds)
     async with person(stack.url, asking_for(*SIX[:personas])) as ann:
         await in_talk(ann, personas)
         speaking = asyncio.create_task(speak(ann))
-        before = await metrics(stack)
-        done = await asyncio.gather(*(talk(url, seconds) for _ in range(clients)))
+        before, cpu_before = await metrics(stack), cpu_s(stack)
+        done = [Client() for _ in range(clients)]
+        await asyncio.gather(*(each.talk(url, said) for each in done))
         speaking.cancel()
-        after = await metrics(stack)
+        after, cpu_after = await metrics(stack), cpu_s(stack)
         async with httpx.AsyncClient(trust_env=False) as http:
             worker = (await http.get(stack.worker_url)).json()
     return {
@@ -88,10 +99,14 @@ async def measure(stack: Stack, clients: int, personas: int, seconds: float) -> 
         "personas in a room": personas,
         "step p99 ms": worker["step_p99_ms"],
         **{name: int(after[name] - before[name]) for name in COUNTED},
+        **{
+            f"% of a core, {name}": round(100 * (cpu_after[name] - cpu_before[name]) / seconds)
+            for name in cpu_after
+        },
         "handshake ms": round(max(each.ready_s for each in done) * 1000),
         "frames heard": sum(len(each.arrivals_s) for each in done),
         "heard late": sum(each.late for each in done),
-        "least words": min(each.words for each in done),
+        "least words": min(len(each.words.split()) for each in done),
     }
 
 
@@ -110,17 +125,27 @@ async def metrics(stack: Stack) -> dict[str, float]:
     return {name: float(read[name]) for name in COUNTED}
 
 
+def cpu_s(stack: Stack) -> dict[str, float]:
+    """Return the CPU time of each process so far."""
+    pids = {"worker": stack.worker_pid, "token service": stack.service_pid, "clients": os.getpid()}
+    times = {name: psutil.Process(pid).cpu_times() for name, pid in pids.items()}
+    return {name: each.user + each.system for name, each in times.items()}
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--personas", type=int, default=2, choices=range(1, len(SIX) + 1))
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--model", default="pocket")
     asked = parser.parse_args()
     disable_native_log_capture()
     with (
         tempfile.TemporaryDirectory() as folder,
-        start_stack(Path(folder), model="pocket", capacity=asked.clients + asked.personas) as stack,
+        start_stack(
+            Path(folder), model=asked.model, capacity=asked.clients + asked.personas
+        ) as stack,
     ):
         row = asyncio.run(measure(stack, asked.clients, asked.personas, asked.seconds))
     for name, value in row.items():

@@ -10,7 +10,7 @@ How a worker uses it:
 - One room: `mind = minds.open_room(spec.personas, on_event)`. `on_event` is called on the minds'
   thread; the host passes it on with `loop.call_soon_threadsafe`.
 
-What the host calls, each without waiting:
+What the host calls by `call(RoomMind.…)`, each without waiting:
 
 - `set_personas(spec.personas)` when they change, in the room's order;
 - `heard(name, words, final=…)` for each text of a person's segment, the interim ones too: they

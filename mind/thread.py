@@ -4,19 +4,20 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Concatenate, ParamSpec
 
 import structlog
 
 from mind.events import MindEvent
 from mind.minds import Minds
-from mind.room import Fate, RoomMind
+from mind.room import RoomMind
 from protocol.config.settings import Settings
 from protocol.minds import Minds as MindTables
 from protocol.minds import load_minds
 from protocol.room_spec import PersonaSpec
 
 END_WITHIN_S = 10.0
+P = ParamSpec("P")
 OnEvent = Callable[[MindEvent], None]
 
 log = structlog.get_logger(__name__)
@@ -98,34 +99,18 @@ class RoomHandle:
         self._pump: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
-    def set_personas(self, personas: Iterable[PersonaSpec]) -> None:
-        """Do as `RoomMind.set_personas`."""
-        self._call("set_personas", tuple(personas))
-
-    def heard(self, person: str, words: str, *, final: bool) -> None:
-        """Do as `RoomMind.heard`."""
-        self._call("heard", person, words, final=final)
-
-    def typed(self, person: str, line: str, sender: str = "") -> None:
-        """Do as `RoomMind.typed`."""
-        self._call("typed", person, line, sender)
-
-    def persona_said(self, persona_id: str, words: str) -> None:
-        """Do as `RoomMind.persona_said`."""
-        self._call("persona_said", persona_id, words)
-
-    def floor_changed(self, persona_id: str | None) -> None:
-        """Do as `RoomMind.floor_changed`."""
-        self._call("floor_changed", persona_id)
-
-    def line_ended(self, line_id: str, fate: Fate) -> None:
-        """Do as `RoomMind.line_ended`."""
-        self._call("line_ended", line_id, fate)
+    def call(
+        self,
+        method: Callable[Concatenate[RoomMind, P], object],
+        *arguments: P.args,
+        **options: P.kwargs,
+    ) -> None:
+        """Have the mind do something, as `call(RoomMind.heard, "Ann", "Hello", final=True)`."""
+        self._post(lambda: method(self._served(), *arguments, **options))
 
     def close(self) -> None:
         """Break off the answer. Events that are under way may still come."""
-        with suppress(RuntimeError):  # the thread has ended, and the room with it
-            self._loop.call_soon_threadsafe(self._shut)
+        self._post(self._shut)
 
     def begin(
         self, mind: RoomMind, on_event: OnEvent, ended: Callable[["RoomHandle"], None]
@@ -137,17 +122,17 @@ class RoomHandle:
 
     async def wait_closed(self) -> None:
         """Close the mind and wait for its last event."""
-        assert self._mind is not None and self._pump is not None
-        await self._mind.aclose()
+        await self._served().aclose()
+        assert self._pump is not None
         await self._pump
 
-    def _call(self, method: str, *arguments: Any, **options: Any) -> None:
-        with suppress(RuntimeError):  # the thread has ended, and the room with it
-            self._loop.call_soon_threadsafe(self._do, method, arguments, options)
-
-    def _do(self, method: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+    def _served(self) -> RoomMind:
         assert self._mind is not None
-        getattr(self._mind, method)(*arguments, **options)
+        return self._mind
+
+    def _post(self, call: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the thread has ended, and the room with it
+            self._loop.call_soon_threadsafe(call)
 
     def _shut(self) -> None:
         self._closing = asyncio.create_task(self.wait_closed(), name="mind closes")

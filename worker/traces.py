@@ -38,16 +38,17 @@ class _JobTrace:
         self._figures: dict[str, Any] = {"session": spec.session, "generation": spec.generation}
         personas = len(spec.personas)
         self._job = tracing.begin("job", spec.trace, **self._figures, personas=personas)
-        self._join = tracing.begin("join", self._job.traceparent, **self._figures)
+        self._below = tracing.traceparent(self._job)
+        self._join = tracing.begin("join", self._below, **self._figures)
         self._tools: list[ToolEndedEvent] = []
 
     def add(self, event: Event) -> None:
         """Begin or end the spans that an event tells of."""
         match event:
             case StateEvent(state="listening"):
-                self._join.end(event.at_s)
+                tracing.end(self._join, event.at_s)
             case StateEvent(state="speaking"):
-                self._job.end(event.at_s, first_sound=True)
+                tracing.end(self._job, event.at_s, first_sound=True)
             case ToolEndedEvent():
                 self._tools = [*self._tools[1 - TOOLS_KEPT :], event]
             case TurnEvent():
@@ -56,22 +57,23 @@ class _JobTrace:
                 return
 
     def end(self) -> None:
-        self._add_tools(self._job, self._tools)
-        self._join.end()
-        self._job.end(first_sound=False)
+        self._add_tools(self._below, self._tools)
+        tracing.end(self._join)
+        tracing.end(self._job, first_sound=False)
 
     def _add_turn(self, turn: TurnEvent) -> None:
         began_s = turn.at_s - turn.latency_ms / 1000
-        span = tracing.begin("turn", self._job.traceparent, began_s, **self._figures)
+        span = tracing.begin("turn", self._below, began_s, **self._figures)
         tools = [each for each in self._tools if each.persona_id == turn.persona_id]
         delaying = [each for each in tools if each.at_s > began_s]
-        self._add_tools(span, delaying)
-        self._add_tools(self._job, [each for each in tools if each not in delaying])
+        self._add_tools(tracing.traceparent(span), delaying)
+        self._add_tools(self._below, [each for each in tools if each not in delaying])
         self._tools = [each for each in self._tools if each not in tools]
-        span.end(turn.at_s, persona_id=turn.persona_id)
+        tracing.end(span, turn.at_s, persona_id=turn.persona_id)
 
-    def _add_tools(self, parent: tracing.Span, tools: list[ToolEndedEvent]) -> None:
+    def _add_tools(self, parent: str, tools: list[ToolEndedEvent]) -> None:
         for each in tools:
             began_s = each.at_s - each.took_ms / 1000
-            span = tracing.begin("tool", parent.traceparent, began_s, **self._figures)
-            span.end(each.at_s, persona_id=each.persona_id, tool=each.tool, ok=each.ok)
+            span = tracing.begin("tool", parent, began_s, **self._figures)
+            about = {"persona_id": each.persona_id, "tool": each.tool, "ok": each.ok}
+            tracing.end(span, each.at_s, **about)

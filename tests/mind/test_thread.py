@@ -11,6 +11,7 @@ from harness.language_model import ScriptedModel, calls, hang, results_of, says
 from mind.events import MindEvent, Say, ToolEnded, ToolStarted, Withdraw
 from mind.limits import Limits
 from mind.minds import Minds
+from mind.room import RoomMind
 from mind.thread import MindThread
 from protocol.errors import InvalidInput
 from tests.mind.conftest import CHEF, PATIENT, WITHIN_S, chat, settings_of
@@ -40,18 +41,18 @@ async def test_two_rooms_on_one_thread(model: ScriptedModel) -> None:
 
     ann = minds.open_room([CHEF], failing)
     bo = minds.open_room([CHEF], second.put)
-    ann.heard("Ann", "Hello?", final=True)
-    bo.typed("Bo", "Hello?")
+    ann.call(RoomMind.heard, "Ann", "Hello?", final=True)
+    bo.call(RoomMind.typed, "Bo", "Hello?")
     for events, sentence in ((first, "For Ann."), (second, "For Bo.")):
         event = await next_event(events)
         assert isinstance(event, Say) and event.sentence == sentence
-    ann.heard("Ann", "Again?", final=True)
+    ann.call(RoomMind.heard, "Ann", "Again?", final=True)
     assert isinstance(await next_event(first), Withdraw)
     assert isinstance(await next_event(first), Say)
     assert threads == {"minds"}
     ann.close()
     await asyncio.to_thread(minds.close)
-    bo.heard("Bo", "Is anybody there?", final=True)
+    bo.call(RoomMind.heard, "Bo", "Is anybody there?", final=True)
     bo.close()
     assert all(isinstance(event, Withdraw) for event in second.queue)
 
@@ -64,7 +65,7 @@ async def test_a_command_is_started_from_that_thread(model: ScriptedModel) -> No
         MindThread, lambda: Minds({"chef": mind}, settings_of(model.url), Limits(**PATIENT))
     )
     events: queue.Queue[MindEvent] = queue.Queue()
-    minds.open_room([CHEF], events.put).typed("Ann", "Open on Monday?")
+    minds.open_room([CHEF], events.put).call(RoomMind.typed, "Ann", "Open on Monday?")
     seen = [await next_event(events) for _ in range(3)]
     await asyncio.to_thread(minds.close)
     assert [type(event) for event in seen] == [ToolStarted, ToolEnded, Say]
@@ -78,7 +79,7 @@ async def test_closing_waits_for_no_answer(model: ScriptedModel) -> None:
         MindThread, lambda: Minds({"chef": chat()}, settings_of(model.url))
     )
     room = minds.open_room([CHEF], lambda _: None)
-    room.typed("Ann", "Hello?")
+    room.call(RoomMind.typed, "Ann", "Hello?")
     await model.asked.wait()
     async with asyncio.timeout(WITHIN_S):
         await asyncio.to_thread(minds.close)

@@ -209,8 +209,8 @@ class Reconciler:
             return
         _log_lost_host(spec, step)
         if step.is_dispatch:
-            with tracing.span("dispatch", step.spec.trace) as span:
-                span.note(session=step.spec.session, generation=step.spec.generation)
+            session, generation = step.spec.session, step.spec.generation
+            with tracing.span("dispatch", step.spec.trace, session=session, generation=generation):
                 await self._dispatch(step.spec)
         elif step.waits is not None and not step.is_told:
             await self.events.waits(spec.room, step.waits)

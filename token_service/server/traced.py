@@ -1,5 +1,6 @@
 """ASGI middleware: a span for each request that may change something."""
 
+from opentelemetry.trace import SpanKind
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -27,7 +28,8 @@ class Traced:
             await send(message)
 
         parent = Headers(scope=scope).get("traceparent", "")
-        with tracing.span(scope["method"], parent, "server") as span:
+        with tracing.span(scope["method"], parent, SpanKind.SERVER) as span:
             await self._app(scope, receive, noting)
             route: str = getattr(scope.get("route"), "path", "")
-            span.note(f"{scope['method']} {route}".rstrip(), **{STATUS: status})
+            span.update_name(f"{scope['method']} {route}".rstrip())
+            span.set_attribute(STATUS, status)

@@ -18,6 +18,7 @@ from mind.events import (
     Unanswered,
     Withdraw,
 )
+from mind.room import RoomMind
 from mind.thread import MindThread
 from protocol import wire
 from protocol.events import (
@@ -63,7 +64,7 @@ class MindConnection:
 
     def apply_spec(self, spec: RoomSpec) -> None:
         """Tell the mind which personas the room has now, and which are muted."""
-        self._mind.set_personas(spec.personas)
+        self._mind.call(RoomMind.set_personas, spec.personas)
         self._note_lines(spec)
 
     def likely(self) -> str:
@@ -87,11 +88,12 @@ class MindConnection:
             case TranscriptEvent(persona_id=""):
                 self._take_words(event)
             case TranscriptEvent(final=True):
-                self._mind.persona_said(event.persona_id, event.text)
+                self._mind.call(RoomMind.persona_said, event.persona_id, event.text)
             case FloorEvent():
-                self._mind.floor_changed(event.persona_id or None)
+                self._mind.call(RoomMind.floor_changed, event.persona_id or None)
             case MindSaidEvent():
-                self._mind.line_ended(event.line_id, "said" if event.whole else "cut_off")
+                fate = "said" if event.whole else "cut_off"
+                self._mind.call(RoomMind.line_ended, event.line_id, fate)
                 self._publish(event)
             case _:
                 pass
@@ -105,9 +107,9 @@ class MindConnection:
         person = self._room.remote_participants.get(event.identity)
         name = (person.name if person is not None else "") or event.identity
         if event.typed:
-            self._mind.typed(name, event.text, event.identity)
+            self._mind.call(RoomMind.typed, name, event.text, event.identity)
         else:
-            self._mind.heard(name, event.text, final=event.final)
+            self._mind.call(RoomMind.heard, name, event.text, final=event.final)
 
     def _note_lines(self, spec: RoomSpec) -> None:
         tables = {each.id: self._minds.tables.get(each.mind) for each in spec.personas}
@@ -147,7 +149,7 @@ class MindConnection:
         if answer.refusal == "cannot_say" and not self._has_warned_of_lines:
             self._has_warned_of_lines = True
             self._warn("mind_cannot_say", "The model can say only lines that it learned.")
-        self._mind.line_ended(event.line_id, "refused")
+        self._mind.call(RoomMind.line_ended, event.line_id, "refused")
 
     def _fields_of(self, event: ToolStarted | ToolEnded) -> dict[str, Any]:
         """Return an event's fields, with the persona's name and identity, "" where it has left."""

@@ -7,12 +7,14 @@ personas join, leave and fall silent; `execute` carries out a command to say a l
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import structlog
 from livekit import rtc
 
+from mind.limits import Retry
 from protocol import wire
 from protocol.commands import TAKEN, Answer, Command
 from protocol.events import Event, WarningEvent
@@ -21,7 +23,6 @@ from worker.backup.backup import RoomBackup
 from worker.context import WorkerContext
 from worker.engine.arrays import Pcm
 from worker.engine.slots import Full
-from worker.retries import Retries
 from worker.room.floor import FloorRules
 from worker.room.persona.lines import Line
 from worker.room.persona.participant import attributes_of, connect
@@ -30,6 +31,8 @@ from worker.room.shared_floor import SharedFloor
 from worker.sound.mix import heard_by_each
 
 log = structlog.get_logger(__name__)
+
+FIRST_RETRY_S, LAST_RETRY_S = 1.0, 30.0  # waits until a persona that is missing joins again
 
 
 class RoomPersonas:
@@ -66,7 +69,8 @@ class RoomPersonas:
         self._floor = SharedFloor(rules, self._present, emit, has_text=has_text)
         self._floor.wanted = len(spec.personas)
         self._changing = asyncio.Lock()
-        self._retries = Retries()  # of personas that could not join, or lost their connection
+        # By id, of personas that could not join, or lost their connection.
+        self._retries = defaultdict[str, Retry](lambda: Retry(FIRST_RETRY_S, LAST_RETRY_S))
         self._has_started = False
         self._stands_by = stands_by  # until `take_over`
         self._is_closed = False
@@ -214,7 +218,7 @@ class RoomPersonas:
         return [
             each
             for each in self._spec.personas
-            if each.id not in connected and self._retries.due(each.id)
+            if each.id not in connected and self._retries[each.id].ready
         ]
 
     async def _join(self, spec: PersonaSpec) -> None:
@@ -259,13 +263,13 @@ class RoomPersonas:
 
     async def _remove_disconnected(self, persona: RoomPersona) -> None:
         """Remove a persona whose connection LiveKit has ended; it joins again later."""
-        self._retries.failed(persona.spec.id)
+        self._retries[persona.spec.id].failed()
         await self._remove(persona.spec.id)
         detail = "The persona lost its connection and will return with a fresh memory."
         self._warn(persona.spec, "persona_lost", detail)
 
     def _report_join_failed(self, spec: PersonaSpec, error: BaseException) -> None:
-        self._retries.failed(spec.id)
+        self._retries[spec.id].failed()
         log.warning("persona_missing", persona=spec.name, error=type(error).__name__)
         if isinstance(error, Full):
             self._warn(spec, "full", str(error))

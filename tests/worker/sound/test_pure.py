@@ -12,7 +12,6 @@ from protocol.personas import Persona
 from worker.admission import HOLD_S, JobAdmission
 from worker.engine.arrays import Pcm
 from worker.grid import FRAME_S, next_tick, until_opening
-from worker.retries import FIRST_S, MOST_S, Retries
 from worker.room.persona.words import PAUSE_FRAMES, SEGMENT_CHARACTERS, SegmentUpdate, Words
 from worker.sound.activity import QUIET_FRAMES, TurnTimer, VoiceActivity
 from worker.sound.ring import RING_FRAMES, SETTLE_TICKS, Ring
@@ -191,24 +190,6 @@ def test_fades() -> None:
     assert (begins[0], begins[FADE_SAMPLES], begins[-1]) == (0.0, 1.0, 1.0)
     assert (ends[0], ends[-FADE_SAMPLES - 1], ends[-1]) == (1.0, 1.0, 0.0)
     assert frame.min() == 1.0
-
-
-class TestRetries:
-    """What failed and may be tried again."""
-
-    @given(failures=st.integers(1, 40))
-    def test_waits_double(self, failures: int) -> None:
-        """Each failure doubles the wait, up to the most; what never failed is due."""
-        now = [100.0]
-        retries = Retries(clock=lambda: now[0])
-        for _ in range(failures):
-            retries.failed("chef")
-        wait_s = min(FIRST_S * 2 ** (failures - 1), MOST_S)
-        now[0] += wait_s * 0.99
-        early = retries.due("chef")
-        now[0] += wait_s * 0.02
-
-        assert (early, retries.due("chef"), retries.due("teacher")) == (False, True, True)
 
 
 class TestAdmission:

@@ -4,7 +4,7 @@ Each benchmark runs in a process of its own, with as many slots as fit the devic
 memory plan, and prints its table. Then comes a table of goals, then one line of JSON that holds
 the lines of all. A failed one is reported; the others go on.
 
-    python -m bench                             # the talker on a CPU, some minutes
+    python -m bench                             # the pocket Moshi on a CPU, some minutes
     python -m bench --arch moshi7b --random             # Moshi's 7B on CUDA, about an hour
     python -m bench --arch moshi7b --random --quick     # shorter trials that stop at the goals
 """
@@ -110,7 +110,7 @@ def on_gpu(options: argparse.Namespace, device: torch.device) -> tuple[list[Run]
 
 
 def on_cpu(options: argparse.Namespace) -> tuple[list[Run], list[Goal]]:
-    """Return the benchmarks for a CPU, with the talker: all parts run, and a batch pays."""
+    """Return the benchmarks for a CPU, with the pocket Moshi: all parts run, and a batch pays."""
     runs = [
         Run("step", "step", ["--slots", "1", "8"]),
         Run("capacity", "capacity", ["--most", "4", "--seconds", "4", "--prompted"]),

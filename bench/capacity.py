@@ -14,7 +14,7 @@ and every other session that joins brings a new prompt.
 In the same run, at that number (at least 4): steps per 80 ms and slots per step where all sessions
 cut their frames on one grid (the phase lock, as a worker does), and where each has its own phase.
 
-    python -m bench.capacity                                    # the talker on a CPU
+    python -m bench.capacity                                    # the pocket Moshi on a CPU
     python -m bench.capacity --arch moshi7b --random --most 96  # 7B in bf16 on CUDA
 
 A table, then one line of JSON.

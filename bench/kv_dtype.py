@@ -134,7 +134,7 @@ def main() -> None:
     parser = models.options_of(__doc__)
     for action in parser._actions:
         if action.dest == "arch":
-            action.choices = ("talker", "pocket", "tiny")
+            action.choices = ("pocket", "tiny")
     options, device = models.read(parser)
     if options.arch == "tiny":
         from tests.engine.tiny import tiny_lm

@@ -5,7 +5,7 @@ the weights, the slots as the step holds them (exact) and as the process or devi
 first steps (workspaces, captured graphs), a renewal's second LM state. On a CPU "seen" is resident
 memory, which includes what libraries keep for themselves; on CUDA what torch has reserved.
 
-    python -m bench.memory                                     # the talker on a CPU
+    python -m bench.memory                                     # the pocket Moshi on a CPU
     python -m bench.memory --arch moshi7b --random --slots 64  # 7B in bf16 on CUDA
 
 A table, then one line of JSON.

@@ -1,10 +1,11 @@
 """The models of the benchmarks, and the options that all benchmarks have.
 
-The talker (`harness/talker`) or the pocket Moshi on a CPU, or Moshi's 7B architecture with random
+The pocket Moshi on a CPU, or Moshi's 7B architecture with random
 weights in bf16 on CUDA: what a step costs does not depend on the weights.
 """
 
 import argparse
+import json
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,6 @@ from moshi.models.compression import MimiModel
 from moshi.models.lm import LMModel
 from moshi.models.loaders import get_mimi, get_moshi_lm
 
-from harness.talker.codec import codec_config
-from harness.talker.folder import talker_folder
 from protocol.errors import InvalidInput
 from protocol.personas import Persona
 from worker.engine.capacity import MemoryPlan
@@ -28,7 +27,7 @@ from worker.engine.load import plan_memory
 from worker.engine.network.kernel_check import why_no_kernels
 from worker.engine.recognition.listeners import Listeners, Recognition
 
-ARCHS = ("talker", "pocket", "moshi7b")
+ARCHS = (pocket.NAME, "moshi7b")
 VOICE_FRAMES = 50  # of the voice that a prompt begins with
 HEAD_DIM = 128  # of Moshi's 7B
 # Kyutai's 1B model of speech recognition, as its config.json has it.
@@ -127,8 +126,7 @@ def load(
         sizes = _sizes(options.context)
         lm = get_moshi_lm(None, None, device, torch.bfloat16, lm_kwargs_overrides=sizes)
         return lm, get_mimi(None, None, device)
-    folder = pocket.FOLDER if options.arch == pocket.NAME else talker_folder()
-    files = find_model(str(folder), lambda _: None)
+    files = find_model(pocket.NAME, lambda _: None)
     lm = load_lm(files, device, torch.float32, context=options.context)
     return lm, load_codec(files, lm, device)
 
@@ -155,8 +153,8 @@ def _sizes(context: int | None) -> dict[str, int]:
 
 
 def tiny_mimi_config() -> dict[str, Any]:
-    """Return a codec of the talker's size with 32 codebooks."""
-    config = codec_config()
+    """Return a codec of the pocket Moshi's size with 32 codebooks."""
+    config = json.loads((pocket.FOLDER / "mimi.json").read_text(encoding="utf-8"))
     config["quantizer"] |= {"n_q": STT_1B["n_q"], "bins": STT_1B["card"]}
     return config
 

@@ -10,7 +10,7 @@ steps, which is Moshi's architecture too; NVIDIA's server runs 16, so it takes l
 With one torch thread on a CPU the clock of cached and sequential is the thread's own, which stands
 still while other programs have the core.
 
-    python -m bench.persona_start                                  # the talker on a CPU
+    python -m bench.persona_start                                  # the pocket Moshi on a CPU
     python -m bench.persona_start --arch moshi7b --random --slots 64   # 7B in bf16 on CUDA
 
 A table, then one line of JSON. The goal: cached takes at most 5 % of sequential.

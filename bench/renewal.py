@@ -9,7 +9,7 @@ Then: sessions talk for `--minutes`, every step followed by the gap that a live 
 (80 ms less the step). Counted: renewals, frames missed, steps that alone took longer than 80 ms,
 gaps whose work made an otherwise timely frame late, and the memory at the beginning and the end.
 
-    python -m bench.renewal --context 250 --minutes 10           # the talker on a CPU
+    python -m bench.renewal --context 250 --minutes 10           # the pocket Moshi on a CPU
     python -m bench.renewal --arch moshi7b --random --slots 64   # 7B in bf16 on CUDA
 
 A table, then one line of JSON.

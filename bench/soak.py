@@ -1,7 +1,7 @@
 """Run the product for hours: many joins and leaves, then a long talk; count what is left behind.
 
-Starts a stack of its own with the talker: redis, LiveKit, worker, token service, as `make
-run` does. First visits: a person joins, hears two personas and leaves.
+Starts a stack of its own with the pocket Moshi: redis, LiveKit, worker, token service, as
+`make run` does. First visits: a person joins, hears two personas and leaves.
 Threads, file descriptors and memory of every process are counted before and after, slots and rooms
 afterwards. Then two people and six personas in one room for so many minutes: who was heard, for how
 long two AI voices sounded at once, whether each line of the transcript names its speaker.
@@ -25,7 +25,6 @@ from bench.family import talk
 from bench.visits import visits
 from harness.census import Held
 from harness.stack import Stack, start_stack
-from harness.talker.folder import talker_folder
 from tests.worker.rooms import SIX
 from worker.livekit_private.native_log import disable_native_log_capture
 
@@ -86,7 +85,7 @@ def main() -> None:
     disable_native_log_capture()
     with (
         tempfile.TemporaryDirectory(prefix="soak-") as folder,
-        start_stack(Path(folder), model=str(talker_folder()), capacity=CAPACITY) as stack,
+        start_stack(Path(folder), model="pocket", capacity=CAPACITY) as stack,
     ):
         found = asyncio.run(soak(stack, arguments))
     print(json.dumps(found))

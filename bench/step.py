@@ -6,7 +6,7 @@ last column says how many times as many frames per second the batch gives. Round
 turns, so that a busy machine slows both alike; medians are shown. With one torch thread on a CPU
 the clock is the thread's own, which stands still while other programs have the core.
 
-    python -m bench.step                             # the talker on a CPU
+    python -m bench.step                             # the pocket Moshi on a CPU
     python -m bench.step --arch moshi7b --random     # Moshi's architecture in bf16 on CUDA
 
 `--random` is for where no weights are at hand: the cost does not depend on them.

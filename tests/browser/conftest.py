@@ -9,7 +9,6 @@ import pytest_asyncio
 from playwright.async_api import Browser, ViewportSize
 
 from harness.stack import Stack, start_stack
-from harness.talker.folder import talker_folder
 from tests.browser.chromium import chromium_that_hears, chromium_that_refuses
 from tests.browser.microphone import write_voice
 from tests.browser.visit import Visit
@@ -20,12 +19,13 @@ PLACES = 3
 
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """The product with the talker."""
+    """The product with personas that talk and pause in turns."""
     folder = tmp_path_factory.mktemp("stack")
     with start_stack(
         folder,
-        model=str(talker_folder()),
+        model="echo",  # not loaded
         capacity=PLACES,
+        worker_module="tests.worker.scripted",
         record_dir=str(folder / "recordings"),
         ratings="true",
     ) as running:

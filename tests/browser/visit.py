@@ -27,7 +27,7 @@ LISTEN = """() => {
   }
   return [...heard.values()].map(({ loudest }) => loudest);
 }"""
-AUDIBLE_RMS = 0.005  # -46 dBFS; the talker speaks between -35 and -15
+AUDIBLE_RMS = 0.005  # -46 dBFS; personas speak at -13
 
 # The browser's question for the microphone, until a person answers.
 UNANSWERED = "() => { navigator.mediaDevices.getUserMedia = () => new Promise(() => {}) }"

@@ -11,7 +11,6 @@ from playwright.async_api import Browser
 from deploy import installers
 from harness import servers
 from harness.stack import Stack, start_stack
-from harness.talker.folder import talker_folder
 from tests.browser.conftest import browser as browser  # the same fixtures
 from tests.browser.conftest import deaf_browser as deaf_browser
 from tests.clients.call import Call, open_call
@@ -33,11 +32,12 @@ def frontend(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
 
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory, frontend: str) -> Generator[Stack]:
-    """The product with the talker, which lets the frontend ask for tokens."""
+    """The product with personas that talk in turns, for which the frontend may ask for tokens."""
     with start_stack(
         tmp_path_factory.mktemp("clients"),
-        model=str(talker_folder()),
+        model="echo",  # not loaded
         capacity=PLACES,
+        worker_module="tests.worker.scripted",
         cors_origins=frontend,
     ) as running:
         yield running

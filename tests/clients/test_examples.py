@@ -33,7 +33,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 EXAMPLES = installers.PROJECT / "examples"
 LANGUAGES = ("python", "node")
-LISTEN_S = 4.0  # the talker says some words in every other second
+LISTEN_S = 4.0  # a persona talks for 2 s, then pauses for 2
 AUDIBLE = 0.005
 ENDS_WITHIN_S = 60.0
 

@@ -13,10 +13,9 @@ from moshi.models.lm import LMModel
 from moshi.utils.quantize import replace_linear_with_qlinear
 from safetensors.torch import save_file
 
-from harness.talker import codec
+from tests.engine.tiny import CARD, mimi_config
 from training.tokenizer import WORDS, pieces_of, tokenizer_of
 
-CARD = codec.CARD
 TEXT_CARD = len(pieces_of(WORDS))
 LM_NAME, CODEC_NAME, TOKENIZER_NAME = (
     loaders.MOSHI_NAME,
@@ -125,7 +124,7 @@ def _common(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        mimi = loaders.get_mimi(None, codec.codec_config())
+        mimi = loaders.get_mimi(None, mimi_config())
     save_file(mimi.state_dict(), folder / CODEC_NAME)
-    (folder / "mimi.json").write_text(json.dumps(codec.codec_config()))
+    (folder / "mimi.json").write_text(json.dumps(mimi_config()))
     (folder / TOKENIZER_NAME).write_bytes(tokenizer_of(pieces_of(WORDS)))

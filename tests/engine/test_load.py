@@ -121,7 +121,7 @@ def test_a_config_without_sizes_means_those_of_the_weights(personaplex: Path) ->
     """PersonaPlex names its kind alone: shapes tell the sizes, the rest is as in moshi's own 7B."""
     lm = load(personaplex, context=None)
 
-    assert (lm.dim, lm.card, lm.text_card, lm.n_q) == (64, 256, folders.TEXT_CARD, 16)
+    assert (lm.dim, lm.card, lm.text_card, lm.n_q) == (64, folders.CARD, folders.TEXT_CARD, 16)
     assert (len(lm.transformer.layers), len(lm.depformer.layers)) == (2, 2)
     assert lm.delays == [0, 0, *[1] * 7, 0, *[1] * 7]
     assert lm.context == 3000

@@ -5,6 +5,7 @@ acoustic delay, ring wrap, text, agent and user channels, eight depformer steps.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from moshi.models.compression import MimiModel
@@ -65,8 +66,8 @@ def _make_lively(lm: LMModel) -> None:
             weights.data.mul_(3.0)
 
 
-def tiny_mimi(seed: int = 0, *, context: int = 10) -> MimiModel:
-    """A random Mimi: 24 kHz, frames of 1920 samples, 8 codebooks of `CARD` codes."""
+def mimi_config(*, context: int = 10) -> dict[str, Any]:
+    """A Mimi of 24 kHz, frames of 1920 samples, 8 codebooks of `CARD` codes."""
     seanet = {
         "channels": 1,
         "dimension": 16,
@@ -101,7 +102,7 @@ def tiny_mimi(seed: int = 0, *, context: int = 10) -> MimiModel:
         "input_dimension": 16,
         "output_dimensions": [16],
     }
-    config = {
+    return {
         "sample_rate": 24_000,
         "channels": 1,
         "frame_rate": 12.5,
@@ -115,9 +116,13 @@ def tiny_mimi(seed: int = 0, *, context: int = 10) -> MimiModel:
         },
         "transformer": transformer,
     }
+
+
+def tiny_mimi(seed: int = 0, *, context: int = 10) -> MimiModel:
+    """A random Mimi of this size that tells sounds apart."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        mimi = get_mimi(None, config, num_codebooks=8)
+        mimi = get_mimi(None, mimi_config(context=context), num_codebooks=8)
         make_hearing(mimi)
     return mimi
 

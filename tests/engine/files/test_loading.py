@@ -12,13 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from harness.talker import codec
 from protocol.errors import InvalidInput
 from protocol.personas import Persona
 from protocol.sampling import Sampling, UsualSampling
 from tests.engine import folders
 from tests.engine.test_load import ANNA, CPU, ignore, settings
 from tests.engine.test_step import sounds, talk
+from tests.engine.tiny import mimi_config
 from worker.engine.files.model_files import MissingFile, find_model
 from worker.engine.files.weights import load_lm
 from worker.engine.load import load_model
@@ -189,7 +189,7 @@ def test_a_model_loads_whatever_its_id_is(moshi: Path, about: object) -> None:
 
 def broken_mimi(folder: Path, **sizes: Any) -> None:
     """Give a folder a codec of other sizes, whole in itself."""
-    config = codec.codec_config()
+    config = mimi_config()
     for part, changes in sizes.items():
         config[part] = config[part] | changes if isinstance(changes, dict) else changes
     with torch.random.fork_rng(devices=[]):
@@ -318,7 +318,7 @@ def configured(**changes: Any) -> Callable[[Path], None]:
         ),
         (
             lambda folder: broken_mimi(folder, quantizer={"bins": 16}),
-            r"has 16 codes a codebook, but the language model knows 256",
+            rf"has 16 codes a codebook, but the language model knows {folders.CARD}",
         ),
         (
             lambda folder: broken_mimi(folder, frame_rate=25.0),

@@ -22,6 +22,7 @@ from protocol.room_spec import RoomSpec, persona_specs
 from tests.token_service.players import seal_of
 from tests.worker.conftest import ECHO_CAPACITY
 from tests.worker.rooms import all_free, asking_for, change_promise, in_talk, slots_used
+from tests.worker.scripted.schedule import TALKS, Schedule
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.schedule import CALM_DISPATCHES
 from token_service.rooms.livekit import LiveKitRooms
@@ -264,9 +265,10 @@ async def test_what_happens_is_told(echo: Stack) -> None:
     assert people[-1] == ("left", 0)
 
 
-async def test_words_reach_every_kind_of_client(talk: Stack) -> None:
+async def test_words_reach_every_kind_of_client(scripted: Stack, schedule: Schedule) -> None:
     """A final segment reads the same in text stream, older packet and JSON message."""
-    async with person(talk.url) as ann:
+    schedule.write({"assistant": TALKS})
+    async with person(scripted.url) as ann:
         await in_talk(ann)
         await eventually(lambda: bool(ann.words and ann.messages and ann.packets), "words")
         message = ann.messages[0]
@@ -279,12 +281,13 @@ async def test_words_reach_every_kind_of_client(talk: Stack) -> None:
         assert stream.attributes[wire.ATTR_TRACK_ID] == track
         assert stream.identity == message.identity == ann.personas[0].identity
         assert message.start_s < message.end_s
-    await all_free(talk)
+    await all_free(scripted)
 
 
-async def test_two_personas_both_speak(talk: Stack) -> None:
+async def test_two_personas_both_speak(scripted: Stack, schedule: Schedule) -> None:
     """Two personas asked for in one request are two participants with sound and words each."""
-    async with person(talk.url, asking_for("chef", "astronaut")) as ann:
+    schedule.write({"chef": TALKS, "astronaut": TALKS})
+    async with person(scripted.url, asking_for("chef", "astronaut")) as ann:
         await in_talk(ann, 2)
         both = {p.identity for p in ann.personas}
         loud: set[str] = set()
@@ -294,7 +297,7 @@ async def test_two_personas_both_speak(talk: Stack) -> None:
             return loud == both and {m.identity for m in ann.messages} == both
 
         await eventually(heard, "sound and words of both")
-    await all_free(talk)
+    await all_free(scripted)
 
 
 waves = st.lists(st.floats(-1, 1, width=32), min_size=4, max_size=4)

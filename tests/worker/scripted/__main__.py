@@ -35,7 +35,8 @@ async def run() -> None:
     if settings.record_dir is not None:
         fill_disk(settings.record_dir / "full")
     configure_logging(settings)
-    model = scripted_model(settings.capacity or 6, Schedule(Path(os.environ[SCHEDULE_FILE])))
+    file = os.environ.get(SCHEDULE_FILE)
+    model = scripted_model(settings.capacity or 6, Schedule(Path(file)) if file else None)
     await Worker(settings, load=lambda *_: model).run()
 
 

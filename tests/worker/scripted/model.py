@@ -2,9 +2,8 @@
 
 It remembers how many frames it has heard: the n-th column of a session has the token n.
 
-Lines that it is told to say go through the engine's own `SlotForcing`, a word each `WORD_EVERY`
-frames.
-Numpy only. Engine thread.
+Without a schedule every persona talks and pauses in turns. Lines that a persona is told to say go
+through the engine's own `SlotForcing`, a word each `WORD_EVERY` frames. Numpy only. Engine thread.
 """
 
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from protocol.personas import Persona
 from tests.worker.scripted.schedule import (
     END_OF_PAD,
     PAD,
+    TALKS,
     VOCABULARY,
     WORD_EVERY,
     Schedule,
@@ -73,9 +73,10 @@ class ScriptedSession:
 class ScriptedStep:
     """A `BatchedStep` over a schedule."""
 
-    def __init__(self, capacity: int, schedule: Schedule) -> None:
+    def __init__(self, capacity: int, schedule: Schedule | None) -> None:
         self._capacity = capacity
         self._schedule = schedule
+        self._otherwise = TALKS if schedule is None else NONE
         self._version = 0
         self._wishes: dict[str, Wish] = {}
         self._sessions: dict[int, ScriptedSession] = {}
@@ -135,7 +136,7 @@ class ScriptedStep:
         for slot, session in self._sessions.items():
             if not exec_mask[slot]:
                 continue
-            wanted = self._wishes.get(session.name, NONE)
+            wanted = self._wishes.get(session.name, self._otherwise)
             wants, hushed = session.wants(wanted), session.forcing.silent
             if wants:
                 unforced[slot] = token_of(wanted.word)
@@ -151,8 +152,8 @@ class ScriptedStep:
         return StepOut(sound, text, unforced, exec_mask.copy(), columns)
 
     def _follow(self) -> None:
-        version = self._schedule.version()
-        if version != self._version:
+        version = 0 if self._schedule is None else self._schedule.version()
+        if self._schedule is not None and version != self._version:
             self._version, self._wishes = version, self._schedule.read()
             for slot, session in self._sessions.items():
                 changed = ScriptedSession(session.name, session.forcing, heard=session.heard)
@@ -174,7 +175,7 @@ def _tone(phase: int, hz: float) -> Pcm:
     return (LEVEL * np.sin(2 * np.pi * hz * at)).astype(np.float32)
 
 
-def scripted_model(capacity: int, schedule: Schedule) -> Model:
+def scripted_model(capacity: int, schedule: Schedule | None) -> Model:
     """Make it, ready to run."""
     return Model(
         name="scripted",

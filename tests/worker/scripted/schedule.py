@@ -32,6 +32,9 @@ class Wish:
     hz: float = 440.0
 
 
+TALKS = Wish(at=12, speaks=28, rest=22)  # two seconds of talk, two of silence, and again
+
+
 class Schedule:
     """The file. The test writes it, the model reads it when it has changed."""
 

@@ -1,6 +1,6 @@
 """Find programs: on PATH, else in the user's cache, else installed there on demand.
 
-Owns the search and the installation, and says on stderr what it does while it takes long.
+Owns the search and the installation, and reports progress on stderr.
 Knows nothing of how a program is started or configured. Runs before anything else does:
 `python -m deploy.installers livekit-server node chromium` makes them available.
 """

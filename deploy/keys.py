@@ -77,7 +77,7 @@ def _first_caller(project: Path) -> list[str]:
 
 
 def main() -> int:
-    """Write the keys and print what to do next; return the exit status."""
+    """Write the keys and print the next step; return the exit status."""
     parser = argparse.ArgumentParser(prog="make keys", description=main.__doc__)
     parser.add_argument("--replace", action="store_true", help="make new keys over old ones")
     parser.add_argument("--project", type=Path, default=PROJECT, help="where .env is")

@@ -21,7 +21,7 @@ SHOWN_CHARACTERS = 2_000  # of the output of a command that failed
 
 
 class ProgramMissing(RuntimeError):
-    """A program is missing and could not be installed; the text says what was tried."""
+    """A program is missing and could not be installed; the text names the attempt."""
 
 
 def cache_dir() -> Path:

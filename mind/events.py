@@ -78,7 +78,7 @@ class Unanswered:
 
 @dataclass(frozen=True, slots=True)
 class LeftToVoice:
-    """What a person said fits no fixed line: the voice answers as it likes."""
+    """No fixed line fits a person's words: the voice answers by itself."""
 
 
 MindEvent = Say | Withdraw | ToolStarted | ToolEnded | Trouble | Unanswered | LeftToVoice

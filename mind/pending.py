@@ -1,6 +1,6 @@
 """Sentences on their way to a voice: a few ahead of it, the rest held back. Pure.
 
-What is held back is dropped without a trace when a person speaks; the few that were given are
+When a person speaks, sentences that are held back are dropped, and the few that the voice has are
 withdrawn. So a voice never has more than these to forget, and no gap between sentences.
 """
 

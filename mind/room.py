@@ -1,4 +1,4 @@
-"""The mind of one room: decides which persona answers, and takes back what is not yet said."""
+"""The mind of one room: decides which persona answers, and withdraws lines that have not begun."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -48,15 +48,15 @@ class RoomMind:
         self.set_personas(personas)
 
     def set_personas(self, personas: Iterable[PersonaSpec]) -> None:
-        """Note who is in the room now, in the room's order."""
+        """Set the personas that are in the room now, in the room's order."""
         self._personas = {persona.id: persona for persona in personas}
         self._fixed = {key: each for key, each in self._fixed.items() if key in self._personas}
         self._pending.drop_absent(set(self._personas))
 
     def heard(self, person: str, words: str, *, final: bool) -> None:
-        """Take what a person said: the text of a segment so far, or with `final` all of it.
+        """Take a person's words: the text of a segment so far, or with `final` all of it.
 
-        Any word withdraws what is not yet said. A final text is answered.
+        Any word withdraws lines that have not begun. A final text is answered.
         """
         self._take(person, words, final=final, typed=False)
 
@@ -68,7 +68,7 @@ class RoomMind:
         self._take(person, line, final=True, typed=True, sender=sender)
 
     def persona_said(self, persona_id: str, words: str) -> None:
-        """Take the final text of what a persona said, by itself or because it was told to."""
+        """Take the final text of a persona's segment, whether it spoke by itself or was told to."""
         if (persona := self._personas.get(persona_id)) is not None:
             self._transcript.add(persona.label, words)
 
@@ -87,7 +87,7 @@ class RoomMind:
         self._pending.go_on()
 
     def stop(self) -> None:
-        """Break off the answer, and withdraw what is not yet said of it."""
+        """Break off the answer, and withdraw its lines that have not begun."""
         if self._answering is not None:
             self._answering.cancel()
             self._answering = None

@@ -33,7 +33,7 @@ class MindThread:
     """Runs `Minds` until `close`. Call from any thread."""
 
     def __init__(self, make: Callable[[], Minds], tables: MindTables | None = None) -> None:
-        """`make` is called on the new thread. Raises what it and the minds' start raise.
+        """`make` is called on the new thread. Raises its errors and those of the minds' start.
 
         `tables`: what persona files say of these minds.
         """

@@ -30,7 +30,7 @@ NAME = r"[a-z][a-z0-9_]{0,31}"
 QUESTION_WORDS = frozenset(
     ("what", "who", "where", "when", "which", "why", "how", "can", "do", "is", "are", "may")
 )
-PROMPT_LIMIT = 8000  # characters of what a mind is told beside its persona's prompt
+PROMPT_LIMIT = 8000  # characters of a mind's own prompt, beside its persona's
 TOOLS_LIMIT = 16  # tables `[[mind.tools]]` of one mind
 
 MindName = Annotated[

@@ -33,7 +33,7 @@ class ChatTicket(BaseModel):
 
 
 class RoomTicket(BaseModel):
-    """A participant of a room, who joins with this token of LiveKit, and is told of a recording."""
+    """A participant of a room: its LiveKit token, its format, and the notice of a recording."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -62,7 +62,7 @@ class Tickets:
         return PyJWS().encode(ticket.model_dump_json().encode(), self._key, ALGORITHM)
 
     def read(self, text: str, worker_id: str) -> ChatTicket | RoomTicket:
-        """Return what a ticket opens. Raises `InvalidInput` unless it is for this worker, now."""
+        """Return a ticket's content. Raises `InvalidInput` unless it is for this worker, now."""
         try:
             content = PyJWS().decode(text, self._key, [ALGORITHM])
             ticket = SignedTicket.model_validate_json(content)

@@ -48,7 +48,7 @@ log = structlog.get_logger(__name__)
 
 LoadModel = Callable[[Settings, Callable[[str], None]], Model]
 
-MINDS_DO_NOT_HEAR = "Minds answer what is typed alone, as the words of people are not written."
+MINDS_DO_NOT_HEAR = "Minds answer typed lines alone, as the words of people are not written."
 GOODBYE_S = 5  # for hosts to leave after `DRAIN_GRACE_S`
 FAILED_EXIT = 70  # EX_SOFTWARE
 

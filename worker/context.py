@@ -1,4 +1,4 @@
-"""What all hosts of this process share."""
+"""The objects that all hosts of this process share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What this worker tells of itself, for its health endpoint, heartbeat and log."""
+"""The state and model of this worker, for its health endpoint, heartbeat and log."""
 
 import uuid
 from typing import Any
@@ -38,7 +38,7 @@ class PublishedStatus:
         tell("people_words", state=stt.state, model=stt.model, reason=stt.reason)
 
     def describe(self, model: Model) -> None:
-        """Set what is known of the loaded model."""
+        """Set the fields of the loaded model."""
         self.tokenizer = model.tokenizer
         self.tell(
             model=model.name,

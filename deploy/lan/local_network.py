@@ -64,7 +64,7 @@ def open_to(settings: Settings, https_port: int, *, starts_livekit: bool) -> tup
     """Return settings for services on the loopback, and the network's addresses at Caddy.
 
     A LiveKit that we start gets a new key instead of the public development key. Without an
-    AUTH_MODE everybody in the network may talk. Raises `InvalidInput`.
+    AUTH_MODE every caller in the network may talk. Raises `InvalidInput`.
     """
     _check(settings.host)
     lan = Lan(settings.host, https_port, settings.port)

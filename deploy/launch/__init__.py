@@ -1,1 +1,1 @@
-"""`make run`: which processes start, in which order, and who restarts or ends them."""
+"""`make run`: the processes, their order, their restarts and their end."""

@@ -45,7 +45,7 @@ def _get(client: httpx.Client, url: str) -> httpx.Response | None:
 
 
 def wait_for_ready(ready_url: str, worker_url: str) -> None:
-    """Wait until all is ready; print what is missing, on change and every 10 s."""
+    """Wait until all is ready; print the missing part, on change and every 10 s."""
     began = printed_at = time.monotonic()
     printed = ""
     with httpx.Client(trust_env=False, timeout=2.0) as client:

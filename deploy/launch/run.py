@@ -82,7 +82,7 @@ def supervise(
 ) -> int:
     """Run all processes until one gives up or a signal comes; return the exit status.
 
-    `options` are passed to `deploy.launch.supervise`; `printer` writes what the processes say.
+    `options` are passed to `deploy.launch.supervise`; `printer` writes the processes' output.
     """
     honcho.manager.KILL_WAIT = KILL_AFTER_S
     manager = Manager(printer)

@@ -42,7 +42,7 @@ class Outlet:
 
 
 class ModelAnswer:
-    """One answer to what was said last. Cancel the task that runs it to stop it."""
+    """One answer to the transcript's last line. Cancel the task that runs it to stop it."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class ModelAnswer:
         """Ask the model and call functions until it speaks or leaves the talking to the voice.
 
         `typed`: the transcript's last line was typed.
-        Raises `Busy`, `Flood`, `Nonsense`, `TimeoutError` and what the client raises.
+        Raises `Busy`, `Flood`, `Nonsense`, `TimeoutError` and the client's own errors.
         """
         messages = first_messages(self._persona, facts, transcript, typed=typed)
         async with asyncio.timeout(self._limits.answer_within_s):
@@ -85,7 +85,7 @@ class ModelAnswer:
         log.info("mind_gave_up", rounds=self._limits.rounds)
 
     async def _ask(self, messages: list[dict[str, Any]]) -> Completion:
-        """Call the model once; what it says goes out while it comes."""
+        """Call the model once; pass its text on as it streams in."""
         if not self._budget.take():
             raise Busy
         completion = Completion()

@@ -1,4 +1,4 @@
-"""One streamed answer of a language model: what it says as it comes, and which functions it calls.
+"""One streamed answer of a language model: its text as it streams in, and its calls of functions.
 
 Knows OpenAI's chat completions as servers really stream them: arguments in pieces (OpenAI, vLLM) or
 whole (Ollama), calls without an id, several calls under one index.

@@ -1,6 +1,6 @@
 """One MCP server: connected once for all rooms of a process, and again when it was lost.
 
-What the server may do is answer calls. It cannot ask for completions, files or input of a person:
+The server may only answer calls. It cannot ask for completions, files or input of a person:
 the client offers none of that. Its own instructions are not read, and the functions that it listed
 when it was connected are the ones that are offered.
 """

@@ -49,7 +49,7 @@ class SentenceSplitter:
         return sentences
 
     def finish(self) -> list[str]:
-        """Give what is left, complete or not."""
+        """Return the rest as sentences, complete or not."""
         rest, self._rest = self._rest, ""
         return self._cut(rest)
 

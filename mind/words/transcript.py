@@ -33,7 +33,7 @@ class Transcript:
         self._size = 0
 
     def add(self, speaker: str, text: str, *, typed: bool = False) -> Turn | None:
-        """Add what a speaker said; None, and nothing is added, where there is no word."""
+        """Add a turn and return it; None, and nothing is added, for a text without a word."""
         name = " ".join(clean_line(speaker).replace(":", " ").split())[:NAME_LIMIT] or "Person"
         line = " ".join(clean_line(text).split())[:TURN_LIMIT]
         if not line:

@@ -107,7 +107,7 @@ class Settings(BaseSettings):
     languages: Annotated[tuple[Language, ...], NoDecode] = ("en",)
     """Languages that the model speaks, as `en,fr`; the page says so."""
 
-    # Who may call the token service.
+    # The callers of the token service.
     auth_mode: Annotated[tuple[AuthMode, ...], NoDecode] = ("loopback",)
     """Callers: `loopback` (this machine only), `open` (all), `api_keys`, `jwt`; or several."""
     api_keys_file: Path | None = None
@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     model: str = Field(default="pocket", min_length=1)
     """`pocket`, `echo`, a hub repository, or a folder."""
     stt: str = Field(default="auto", min_length=1)
-    """Who writes people's words: `auto`, `whisper`, `off`, a hub repository, or a folder."""
+    """Recogniser of people's words: `auto`, `whisper`, `off`, a hub repository, or a folder."""
     hf_token: SecretStr | None = None
     """Token of the hub, for repositories whose licence has to be accepted."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -157,7 +157,7 @@ class Settings(BaseSettings):
     voices_dir: Path = PROJECT / "voices"
     """Folder of voices, WAV or .pt."""
     cache_dir: Path = Path("~/.cache/moshi-rooms").expanduser()
-    """Folder for what is downloaded or built once."""
+    """Folder for downloads, and for files that are built once."""
     max_step_share: float = Field(default=0.9, gt=0.0)
     """Share of a frame's 80 ms; while the 99th percentile of steps takes more, new rooms wait."""
     empty_room_grace_s: float = Field(default=20.0, ge=0.0)

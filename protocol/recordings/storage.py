@@ -88,7 +88,7 @@ class RecordingStorage:
         return _chunks(found.stream(CHUNK_BYTES))
 
     async def delete(self, owner: str, session: str) -> None:
-        """Delete a session's recording, with what still waits to be uploaded into the bucket."""
+        """Delete a session's recording, in the bucket also the files that are not uploaded yet."""
         with _failures():
             if self._is_bucket:
                 await obstore.put_async(self._store, mark_key(owner, session), b"")
@@ -180,7 +180,7 @@ async def _chunks(stream: "BytesStream") -> AsyncGenerator[bytes]:
 
 @contextmanager
 def _failures() -> Generator[None]:
-    """Raise `StorageAway` for what the storage raises."""
+    """Raise `StorageAway` for an error of the storage."""
     try:
         yield
     except (BaseError, OSError) as error:

@@ -78,7 +78,7 @@ STRANGERS = frozenset(Scope) - {Scope.RECORD}  # the scopes of `ANYONE` from ano
 
 
 def network_of(address: str) -> str:
-    """Return what one household has: an IPv4 address, or the /64 of an IPv6 address."""
+    """Return the address that one household has: of IPv4 all of it, of IPv6 the /64."""
     try:
         number = IPv6Address(address)
     except ValueError:

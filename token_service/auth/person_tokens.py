@@ -1,4 +1,4 @@
-"""Participants' tokens as bearers of WebSockets: who may join a room may talk without it as well.
+"""Participants' tokens as bearers of WebSockets.
 
 An application that has a key or a user mints a token (`POST /token`), and its page, which should
 hold no key, opens `/api/chat?token=…` or `/sessions/{id}/audio?token=…` with it.

@@ -1,4 +1,4 @@
-"""The fleet: all live workers by their heartbeats, and what is reserved of their slots. Pure.
+"""The fleet: all live workers by their heartbeats, and the reservations of their slots. Pure.
 
 A worker whose heartbeat is gone does not exist here.
 """

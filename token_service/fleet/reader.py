@@ -22,7 +22,7 @@ class FleetReader:
     async def fleet(self, redis: Redis | None = None) -> Fleet:
         """Return all live workers now, by name, with the schedule.
 
-        Heartbeats are read after the schedule: what has just left it, a heartbeat already counts.
+        Heartbeats are read after the schedule: they count a reservation that has just left it.
         """
         redis = redis or self._redis
         fields: Any = await redis.hgetall(SCHEDULE_KEY)

@@ -87,7 +87,7 @@ def _room_entry(text: str) -> RoomEntry:
 
 
 class Schedule:
-    """A draft of the schedule at one moment: `changes` is what must be written back."""
+    """A draft of the schedule at one moment: `changes` returns the fields to write back."""
 
     def __init__(self, fields: Mapping[str, str] | None = None, now_s: float = 0.0) -> None:
         self.now_s = now_s

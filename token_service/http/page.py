@@ -15,7 +15,7 @@ from protocol.config.settings import PAGE_NAME, Settings
 NOT_BUILT = "The page is not built yet: `make run` builds it. The HTTP interface is at /docs.\n"
 FOREVER = "public, max-age=31536000, immutable"
 LOGO, MANIFEST = "logo", "manifest.webmanifest"
-SHARED = 'content="./share.png"'  # in index.html; whoever shares a link needs the whole address
+SHARED = 'content="./share.png"'  # in index.html; a shared link needs the whole address
 NO_SCRIPT = "default-src 'none'; style-src 'unsafe-inline'"  # an SVG file may hold one
 
 

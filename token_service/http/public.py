@@ -187,7 +187,7 @@ async def _readiness(service: Service) -> tuple[Readiness, Fleet]:
 
 
 def look_of(settings: Settings) -> PageLook:
-    """Return what is the operator's own about the page."""
+    """Return the operator's own look of the page."""
     return PageLook(
         name=settings.page_name,
         colour=settings.page_colour,

@@ -22,7 +22,7 @@ class Api:
         return str(self._http.base_url).rstrip("/")
 
     async def call(self, method: str, path: str, body: object = None, **query: str) -> Any:
-        """Return what the service answers. Raises `ToolError` with the problem's sentence."""
+        """Return the service's answer. Raises `ToolError` with the problem's sentence."""
         answer = await self._send(method, path, body, query)
         return answer.json() if answer.content else None
 

@@ -1,4 +1,4 @@
-"""What was said in a session, out of its events. Pure."""
+"""The transcript of a session, and a person's answer, out of its events. Pure."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -17,7 +17,7 @@ def transcript(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def answer(events: Iterable[dict[str, Any]]) -> str:
-    """Return what people said; "" for nothing, or while one of them goes on."""
+    """Return people's words; "" for none, or while a person goes on."""
     lines = transcript(each for each in events if not each.get("persona_id"))
     if not all(line["final"] for line in lines):
         return ""

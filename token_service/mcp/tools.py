@@ -98,7 +98,7 @@ def _add_calls(server: MCPServer, api_of: ApiOf) -> None:
 
     @server.tool()
     async def end_session(ctx: Context, session_id: Session) -> str:
-        """End a session: everybody leaves the room, and its links lead nowhere."""
+        """End a session: all participants leave the room, and its links are no longer valid."""
         async with api_of(ctx) as api:
             await api.call("DELETE", f"/sessions/{session_id}")
         return "The session has ended."
@@ -133,13 +133,13 @@ def _add_reports(server: MCPServer, api_of: ApiOf) -> None:
 
     @server.tool()
     async def transcript(ctx: Context, session_id: Session) -> list[dict[str, Any]]:
-        """Return what people and personas have said so far."""
+        """Return the words of people and personas so far."""
         async with api_of(ctx) as api:
             return conversation.transcript([each for _, each in await api.events(session_id)])
 
     @server.tool()
     async def events(ctx: Context, session_id: Session) -> list[dict[str, Any]]:
-        """Return what has happened so far: people, states, turns, lines, warnings, the end."""
+        """Return the events so far: people, states, turns, lines, warnings, the end."""
         async with api_of(ctx) as api:
             return [each for _, each in await api.events(session_id)]
 

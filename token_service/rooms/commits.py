@@ -47,7 +47,7 @@ class Commits:
         self._writing: asyncio.Task[None] | None = None
 
     async def make(self, room: str, decide: Decide) -> Any:
-        """Make one change; return the result of `decide`, or raise what it raises."""
+        """Make one change; return the result of `decide`, or raise its error."""
         change = _Change(room, decide, asyncio.get_running_loop().create_future())
         self._waiting.append(change)
         if self._writing is None or self._writing.done():

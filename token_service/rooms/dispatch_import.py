@@ -97,7 +97,7 @@ class DispatchImport:
         return spec
 
     def _refuse(self, room: str, expected: str) -> None:
-        """Log what was expected, and do not look at this room's dispatches again."""
+        """Log the refusal, and do not look at this room's dispatches again."""
         log.warning("dispatch_refused", room=room, expected=expected)
         self.look_at_s[room] = math.inf
 

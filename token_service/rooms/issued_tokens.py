@@ -146,7 +146,7 @@ class IssuedTokens:
             await pipe.execute()
 
     async def sweep(self, rooms: Iterable[str]) -> None:
-        """Remove the people who joined one of these rooms with a revoked token."""
+        """Remove participants of these rooms that joined with a revoked token."""
         revoked: Any = await self.redis.zrange(REVOKED_KEY, 0, -1)
         for room in set(revoked).intersection(rooms):
             await self.remove_revoked(room)

@@ -103,7 +103,7 @@ class _LimitedBody:
         await self._send(message)
 
     async def _is_read(self) -> bool:
-        """Tell whether the whole body was read, after reading what has arrived."""
+        """Read the bytes that have arrived; tell whether they end the body."""
         try:
             async with asyncio.timeout(SENT_WITHIN_S):
                 while not self._is_whole:

@@ -24,7 +24,7 @@ _logger.setLevel(logging.WARNING)
 
 
 class WebSocketConnection(WSProtocol):
-    """uvicorn's connection with a logger that leaves out what is no warning."""
+    """uvicorn's connection with a logger of warnings alone."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -127,7 +127,7 @@ class Sessions:
             ended = await self.change(
                 session, caller, lambda p: p.model_copy(update={"ended": True, "ended_s": now_s})
             )
-        except SessionOver:  # somebody else ended it meanwhile
+        except SessionOver:  # another request ended it meanwhile
             return spec
         await self.events.add(ended.room, EndedEvent(at_s=now_s, reason=reason))
         try:

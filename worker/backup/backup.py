@@ -1,4 +1,4 @@
-"""What one host keeps of its room: a backup for each persona. Room's event loop."""
+"""The backups of one host's room, one for each persona. Room's event loop."""
 
 import secrets
 from collections.abc import Callable
@@ -38,7 +38,7 @@ class PersonaBackup:
         self._is_paused = self._is_closed = False
 
     async def look(self) -> Recalled | None:
-        """Return what an earlier host has kept."""
+        """Return an earlier host's backup."""
         earlier = self._keys[1:]
         if self._store is None or not earlier or not (chunks := await self._store.read(earlier)):
             return None
@@ -49,7 +49,7 @@ class PersonaBackup:
             return None
 
     async def recall(self) -> Recalled | None:
-        """Return what an earlier host has kept, and make it the begin of this backup."""
+        """Return an earlier host's backup, and make it the beginning of this one."""
         recalled = await self.look()
         if recalled is None or self._store is None:
             return None
@@ -85,12 +85,12 @@ class PersonaBackup:
             self._append(lines())
 
     def forget(self) -> None:
-        """Delete what is kept, and backup nothing until the model has forgotten it, too."""
+        """Delete the backup, and write none until the model has forgotten it, too."""
         self.drop()
         self._is_paused = True
 
     def drop(self) -> None:
-        """Delete what is kept up to now."""
+        """Delete the backup so far."""
         self._columns.clear()
         if self._store is not None:
             self._store.drop(*self._keys)
@@ -129,6 +129,6 @@ class RoomBackup:
         return self._made[-1]
 
     def drop(self) -> None:
-        """Delete what is kept up to now of every persona that this host has had."""
+        """Delete the backups so far of every persona that this host has had."""
         for backup in self._made:
             backup.drop()

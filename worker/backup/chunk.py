@@ -1,6 +1,6 @@
 """The backup of a persona: a list in redis of chunks, each of about a second of columns. Pure.
 
-A chunk is a line of JSON, then the tokens. The last chunk tells what the session was to say.
+A chunk is a line of JSON, then the tokens. The last chunk has the lines that were still to say.
 """
 
 import hashlib
@@ -60,7 +60,7 @@ def write_chunk(columns: Tokens, seed: int, draws: int, lines: Lines) -> bytes:
 
 
 def read_chunks(chunks: Sequence[bytes]) -> tuple[Remembered, Lines]:
-    """Return what a backup holds, in all and at its end. Raises `ValueError`."""
+    """Return all columns of a backup, and the lines of its last chunk. Raises `ValueError`."""
     heads: list[ChunkHead] = []
     tokens: list[Tokens] = []
     for chunk in chunks:

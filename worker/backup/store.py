@@ -1,6 +1,6 @@
 """Writes the backups of all personas into redis, once a second in one pipeline, and reads them.
 
-What is deleted, or the last of its kind, does not wait for the second to pass.
+Deletions, and the last chunks of a persona, do not wait for the second to pass.
 
 Nothing waits for a write. While redis is away, chunks are dropped and counted.
 """
@@ -47,7 +47,7 @@ class BackupStore:
         self._now = asyncio.Event()
         self._writing = asyncio.Lock()
         self._is_stopping = False
-        self.is_away = False  # redis did not take what was written last
+        self.is_away = False  # redis did not take the last write
 
     def append(self, key: str, chunk: bytes) -> None:
         """Add a chunk to a backup with the next pipeline. Any thread."""
@@ -55,7 +55,7 @@ class BackupStore:
             self._changes.setdefault(key, _Change()).chunks.append(chunk)
 
     def drop(self, *keys: str) -> None:
-        """Delete backups with the next pipeline, and what was to be added to them. Any thread."""
+        """Delete backups with the next pipeline, and drop chunks that wait for them. Any thread."""
         with self._lock:
             for key in keys:
                 self._changes[key] = _Change(is_dropped=True)
@@ -81,7 +81,7 @@ class BackupStore:
             return []
 
     def stop(self) -> None:
-        """End `run` once it has written what there is."""
+        """End `run` once it has written the waiting changes."""
         self._is_stopping = True
         self._now.set()
 
@@ -127,7 +127,7 @@ class BackupStore:
             WRITTEN.inc(sum(map(len, chunks)))
 
     def _keep_drops(self, changes: dict[str, _Change]) -> None:
-        """Drop with the next pipeline what was to be dropped with one that failed."""
+        """Repeat with the next pipeline the deletions of one that failed."""
         with self._lock:
             for key, change in changes.items():
                 if change.is_dropped:

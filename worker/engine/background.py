@@ -19,7 +19,7 @@ FOLLOW_SHARE = 0.25
 
 
 class BackgroundWork:
-    """Piecess in the order they came; the oldest goes first, the others fill what it leaves."""
+    """Work in the order it came; the oldest goes first, the others fill the time that it leaves."""
 
     def __init__(self, clock_s: Callable[[], float] = time.perf_counter) -> None:
         self._clock_s = clock_s
@@ -31,7 +31,7 @@ class BackgroundWork:
         return key in self._work
 
     def add(self, key: Hashable, work: Pieces) -> None:
-        """Queue work in place of what had this key. What precedes its first yield runs at once."""
+        """Queue work in place of any with this key. It runs at once up to its first yield."""
         self.cancel(key)
         self._work[key] = work
         self._advance(key)
@@ -47,7 +47,7 @@ class BackgroundWork:
         """Run pieces for as long as the next one should end within `gap_s`. True: some are left.
 
         The first piece of its kind, whose time is unknown, runs whatever the gap.
-        Raises what a generator raises, which ends that generator alone.
+        Raises a generator's error, which ends that generator alone.
         """
         ends_s = self._clock_s() + gap_s
         for key in list(self._work):

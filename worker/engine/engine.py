@@ -183,7 +183,7 @@ class Engine:
             self._on_failure(error)
 
     def _gather(self) -> tuple[Calls, list[Row]]:
-        """Sleep until there is work; take what there is, and frames if the tick's step is due."""
+        """Sleep until there is work; take calls, and frames if the tick's step is due."""
         with self._wake:
             rows = self._take_frames() if self._wait() else []
             return self._calls.take(), rows

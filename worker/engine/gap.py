@@ -10,7 +10,7 @@ from worker.engine.model import Model
 
 
 class Gap:
-    """Uses what a step leaves of a frame's time."""
+    """Uses the time that a step leaves of a frame."""
 
     def __init__(
         self, model: Model, left_s: Callable[[], float], fill_hole: Callable[[], bool]
@@ -29,7 +29,7 @@ class Gap:
         return self._is_work_left or bool(self._listeners and self._listeners.waits)
 
     def use(self, *, after_step: bool) -> None:
-        """Do what fits, once: what is left then did not, and asking again would be polling.
+        """Do all work that fits, once: the rest did not fit, and asking again would be polling.
 
         Raises `SlotFailed`.
         """

@@ -168,7 +168,7 @@ class MoshiStep:
         """
         asked = persona.sampling
         sampling = asked.over(self._usual)
-        # Before a memory is there, a slot that resumes attends to positions that nobody has read.
+        # Before a memory is there, a slot that resumes attends to positions that were never read.
         self.memory.clear(slot, deep=remembered is not None)
         seed = secrets.randbits(31) if asked.seed is None else asked.seed
         if remembered is not None:

@@ -16,7 +16,7 @@ MARGIN_S = 0.005  # between the end of a step that waited and the time when its 
 SAME_TICK_S = 0.010  # frames that came so much before a tick's first belong to it as well
 TICK_SHARE = 0.95  # of a frame's time: sooner after a tick's first frame no other tick begins
 LIVE_FRAMES = 1.5  # a session whose last frame is older is not expected
-STEPS = 12  # the slowest of so many is what a step takes
+STEPS = 12  # the slowest of so many counts as the time of a step
 
 
 class Ticks:
@@ -106,7 +106,7 @@ class Ticks:
             self._wait(session, arrived_s)
 
     def took(self, step_s: float) -> None:
-        """Take note of what a step took, from its begin until its frames were delivered."""
+        """Note the time of a step, from its begin until its frames were delivered."""
         self._times_s.append(step_s)
 
     def _wait(self, session: Hashable, arrived_s: float) -> bool:

@@ -1,4 +1,4 @@
-"""What the worker and its process of speech recognition send each other. Pure."""
+"""The messages between the worker and its process of speech recognition. Pure."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple

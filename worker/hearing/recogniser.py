@@ -48,7 +48,7 @@ class Listening(Protocol):
         ...
 
     def close(self) -> None:
-        """End the segment: `on_words` gets the rest of what was pushed, perhaps some time later."""
+        """End the segment: `on_words` gets the rest of the words, perhaps some time later."""
         ...
 
 

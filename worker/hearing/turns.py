@@ -1,4 +1,4 @@
-"""Cuts one person's sound into turns: what is said between two pauses, by Silero's VAD. Pure.
+"""Cuts one person's sound into turns, at the pauses that Silero's VAD finds. Pure.
 
 The VAD is the one of LiveKit's agents (livekit-local-inference), and its thresholds are those of
 `livekit.agents.inference.VAD` (livekit-agents 1.8.9). A turn ends after a longer pause than there:

@@ -43,7 +43,7 @@ from worker.hearing.recogniser import HeardWords, Word
 from worker.hearing.turns import RATE_HZ, SpokenTurn, Turns
 
 MOST_WAITING = 64  # turns
-STALE_S = 20.0  # words that come so late help nobody
+STALE_S = 20.0  # words that come so late are of no use
 WINDOW_FRAMES = 1500  # of 10 ms; a turn has at most 12 s
 MOST_TOKENS = 120  # of a turn; 12 s of fast speech have some 70
 NO_SPEECH, UNLIKELY = 0.6, -0.5  # Whisper makes up words where there are none
@@ -217,7 +217,7 @@ def load(name: str, recognition: RecognitionProcess) -> WhisperModel:
 
 
 def _why_not(name: str, error: Exception) -> str:
-    """Say why a model cannot be loaded, and what to do."""
+    """Return why a model cannot be loaded, with advice."""
     if isinstance(error, LocalEntryNotFoundError):
         return (
             f"{name} is not in the hub's cache and the hub cannot be reached; connect to the "

@@ -1,4 +1,4 @@
-"""Ogg/Opus in stereo, as a file that grows: what is written can be played at any moment.
+"""Ogg/Opus in stereo, as a file that grows and can be played at any moment.
 
 sphn writes Opus in mono only; this is PyAV, which LiveKit's agents bring. FFmpeg holds the last
 page back until the next one is whole, so pages are short.
@@ -34,7 +34,7 @@ class OggOpusFile:
         self._mux(frame)
 
     def close(self) -> None:
-        """Write what the encoder still holds, and the end of the stream."""
+        """Write the encoder's last packets, and the end of the stream."""
         self._mux(None)
         self._container.close()
 

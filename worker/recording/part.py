@@ -67,7 +67,7 @@ class PartWriter:
         self._segments.put(segment)
 
     def close(self) -> None:
-        """Have the thread write what has come, and end."""
+        """Have the thread write the waiting frames and segments, and end."""
         self._closing.set()
 
     def is_open(self) -> bool:

@@ -1,4 +1,4 @@
-"""The recordings of a worker: opens parts, uploads them, deletes what has expired.
+"""The recordings of a worker: opens parts, uploads them, deletes expired ones.
 
 `RECORD_DIR` alone: parts are written where they stay. With a bucket the folder holds them until
 they are uploaded.
@@ -64,7 +64,7 @@ class Recordings:
         return part
 
     async def run(self) -> None:
-        """Delete what has expired, and upload what was left behind, now and each hour."""
+        """Delete expired parts, and upload those that were left behind, now and each hour."""
         while True:
             try:
                 await asyncio.to_thread(self.sweep)
@@ -73,7 +73,7 @@ class Recordings:
             await asyncio.sleep(SWEEP_EVERY_S)
 
     def sweep(self) -> None:
-        """Upload what was left behind, and delete what has expired."""
+        """Upload parts that were left behind, and delete expired ones."""
         if self._uploads is not None:
             self._uploads.upload_all_left(self._clock() - self._days * DAY_S)
         try:

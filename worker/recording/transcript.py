@@ -1,7 +1,7 @@
 """The words of a recording, as JSON and as WebVTT, by the clock of its sound. Pure.
 
 Both are written anew after each segment, in the order in which segments began: a long one ends
-after a short one that began later. What was made of earlier segments is kept.
+after a short one that began later. The text of earlier segments is made once.
 """
 
 import json

@@ -32,7 +32,7 @@ class FloorRules:
 
     @classmethod
     def of(cls, settings: Settings) -> "FloorRules":
-        """Return the rules with what an operator has set."""
+        """Return the rules with an operator's settings."""
         return cls(
             hold_frames=round(settings.floor_hold_s / FRAME_S),
             without_person_turns=settings.floor_alone_turns,

@@ -72,7 +72,7 @@ class MindConnection:
         return " ".join(mind.likely for mind in self._lines.values())
 
     def people_paused(self, is_paused: bool) -> None:
-        """Let personas with fixed lines wait until what was said is known, and answered by one.
+        """Let personas with fixed lines wait until the words are known and a line answers them.
 
         A language model takes too long for that.
         """

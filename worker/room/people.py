@@ -17,7 +17,7 @@ class RoomPeople:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there was nobody at the last count."""
+        """Whether the room was empty at the last count."""
         return self._empty_timer is not None
 
     def count(self) -> int:

@@ -23,7 +23,7 @@ from worker.room.persona.words import SegmentUpdate
 from worker.sound.ears import Microphone
 from worker.sound.resample import Resampler
 
-AUDIBLE_POWER = 1e-6  # -60 dBFS: quieter than speech; many who only listen send less
+AUDIBLE_POWER = 1e-6  # -60 dBFS: quieter than speech; the microphones of most listeners send less
 SILENCE = np.zeros(1920, dtype=np.float32)
 SILENCE.flags.writeable = False
 SEGMENT_CHARACTERS = 1_000  # of one segment in messages and events; 12 s of speech have some 250
@@ -56,7 +56,7 @@ class PeopleWords:
         room.on("participant_disconnected", lambda participant: self._close(participant.identity))
 
     def tick(self, spoken: Mapping[Microphone, Pcm]) -> None:
-        """Take what each microphone gave in this tick, `[3840]` float32 at 48 kHz."""
+        """Take each microphone's sound of this tick, `[3840]` float32 at 48 kHz."""
         self._ticks += 1
         frames: dict[str, Pcm] = {}
         for microphone, frame in spoken.items():

@@ -164,7 +164,7 @@ class RoomPersonas:
         return answer
 
     def tick(self, people: Pcm, person_speaks: bool) -> None:
-        """Decide who may speak in the next frame, then give each persona what it hears in this.
+        """Choose the next frame's speaker, then give each persona the sound to hear in this one.
 
         `people` is the people's sound, `[1920]` float32. All personas are in one engine step, which
         starts once their frames are pushed: the floor comes first.
@@ -190,7 +190,7 @@ class RoomPersonas:
         self._floor.name_last_mentioned(text)
 
     def on_person_words(self, text: str) -> None:
-        """Take what a person said: the persona that it names last may speak first."""
+        """Take a person's words: the persona that they name last may speak first."""
         self._floor.name_last_mentioned(text)
 
     async def leave(self) -> None:

@@ -45,7 +45,7 @@ class SharedFloor:
         return not self._has_text or (self.wanted < 2 and len(self._present) < 2)
 
     def decide(self, person_speaks: bool) -> None:
-        """Decide who may speak in the next frame."""
+        """Choose the persona that may speak in the next frame."""
         personas = list(self._present.values())
         if not self._has_text:
             return

@@ -16,7 +16,7 @@ TRACK_SAMPLES = 3840  # of a track's frame, at 48 kHz
 PAUSE_FRAMES = 3  # of each pause
 BELOW_VOICE = 0.01  # a pause has 20 dB less power than loud speech of the same recording
 MOST_FRAMES = 150  # 12 s, the longest recording
-LATE_MOST_TICKS = 250  # 20 s: where no pause comes, what waits is left out
+LATE_MOST_TICKS = 250  # 20 s: where no pause comes, the waiting sound is left out
 
 
 def frames_of(pcm: Pcm) -> Iterator[Pcm]:

@@ -2,7 +2,7 @@
 
 A track that was recorded from its person's click on says so (`TF_PRECONNECT_BUFFER`). It is held
 until the personas listen and its recording is there, or does not come. Personas, words and the
-room's own recording get the same sound; nobody is heard twice.
+room's own recording get the same sound, and none of it twice.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ class EarlySpeech:
         self._tracks.pop(track_sid, None)
 
     def next_frame(self, track_sid: str, frame: Pcm | None) -> Pcm | None:
-        """Return what is heard of a track in this tick, which gave `frame`, `[3840]` at 48 kHz."""
+        """Return the sound to hear in this tick of a track that gave `frame`, `[3840]` at 48 kHz."""
         track = self._tracks.get(track_sid)
         if track is None:
             return frame

@@ -54,7 +54,7 @@ class Ears:
     ) -> None:
         """`hears` tells which participants are heard; those that the personas hear by default.
 
-        `early` adds what people said before; without it they are heard from their subscription on.
+        `early` adds sound from before a subscription; without it people are heard from then on.
         """
         self._room = room
         self._hears = hears

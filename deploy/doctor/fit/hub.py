@@ -71,6 +71,6 @@ def _cached(name: str, file: str) -> bool:
 
 
 def _first_line(error: OSError) -> str:
-    """Return what the hub said; of a failed connection its kind, as its text is urllib3's own."""
+    """Return the hub's message; of a failed connection its kind, as its text is urllib3's own."""
     said = str(error).splitlines() if isinstance(error, hub.HfHubHTTPError) else []
     return next(iter(said), type(error).__name__)[:200]

@@ -143,7 +143,7 @@ class SessionEvents:
             await close(self._client, closing)
 
     async def _send_rest(self, closing: Closing) -> None:
-        """Send the last events; at the end `ended` or an error, whoever ended the connection."""
+        """Send the last events; and at the end `ended` or an error, whichever side ended."""
         with suppress(RedisError):
             for stored in await self._store.stored(self._room, self._last):
                 if await self._send(stored):

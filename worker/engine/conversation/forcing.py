@@ -35,7 +35,7 @@ class _ForcedSession:
 
     persona: Persona
     forcing: SlotForcing
-    written: ForcedFrame = UNFORCED  # what the forced tokens of its slot are now
+    written: ForcedFrame = UNFORCED  # the forced tokens of its slot now
     remembered: Remembered | None = None  # until its memory is there
     ahead: Tokens | None = None  # [T, 1 + n_q] which a slot that resumes reads first
     further: deque[Further] = field(default_factory=deque[Further])  # once its memory is there
@@ -145,11 +145,11 @@ class Forcing:
         return [slot for slot, session in self._sessions.items() if session.forcing.silent]
 
     def promptless(self) -> list[int]:
-        """Slots that wait for their prompt: what they read is not yet part of their session."""
+        """Slots that wait for their prompt: columns they read are not yet part of their session."""
         return [slot for slot, session in self._sessions.items() if session.heard is not None]
 
     def forget(self, slot: int) -> None:
-        """Forget what a slot heard while it waits for its prompt."""
+        """Forget the sound that a slot heard while it waits for its prompt."""
         heard = self._sessions[slot].heard
         if heard is not None:
             heard.clear()

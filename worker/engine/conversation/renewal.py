@@ -216,7 +216,7 @@ class Renewal:
         log.warning("renewal_fell_behind", slot=slot, reason=reason)
 
     def _replay(self, slot: int, reason: Reason) -> Replay:
-        """Return a replay of what a slot keeps; of what it has not read yet, where that fits."""
+        """Return a replay of a slot's kept columns; of those not read yet, where they fit."""
         reader = self._reader_for(self._start_frames(slot))
         read, unread = int(self._ages[slot]), self._unread.get(slot)
         if unread is not None and read + unread <= min(reader.frames, self._due_at):

@@ -89,7 +89,7 @@ def put_ahead(memory: Memory, slot: int, ahead: Tokens, *, least: int) -> None:
 
 
 def tokens_ahead(memory: Memory, slot: int) -> tuple[Tokens, Tokens]:
-    """Return what a slot's next steps read, `[ring, 1 + n_q]`, and its unforced text, `[ring]`.
+    """Return the tokens of a slot's next steps, `[ring, 1 + n_q]`, and unforced text, `[ring]`.
 
     Positions that are not there yet hold negative tokens or older ones.
     """

@@ -24,7 +24,7 @@ from worker.engine.arrays import Mask, Pcm, Tokens
 # enough here; the speech detector of the floor is in `worker/sound`.
 HEARD_POWER = 0.01**2
 PAUSE_FRAMES = 4  # 320 ms without a word and without a voice
-QUIET_FRAMES = 50  # 4 s: longer than anybody thinks before they answer
+QUIET_FRAMES = 50  # 4 s: longer than a person thinks before an answer
 LEAST_CHANCE = 1e-6  # in a frame: such a model says a word once in a million frames, 22 hours
 
 
@@ -73,7 +73,7 @@ class Responsiveness:
             count[list(hushed)] = 0
 
     def pauses(self, slot: int) -> bool:
-        """Whether neither the model nor anybody it hears speaks."""
+        """Whether the model is silent and hears no speech."""
         return min(self._wordless[slot], self._unheard[slot]) >= PAUSE_FRAMES
 
     def mute_frames(self, slot: int) -> int:

@@ -100,7 +100,7 @@ class SpokenLine:
 
 
 def spell(text: str, encode: Callable[[str], list[int]], pieces: Sequence[str | None]) -> Words:
-    """Split a text into the token ids of its words, without what the model cannot say."""
+    """Split a text into the token ids of its words, without pieces that the model cannot say."""
     words: list[list[int]] = []
     for token in encode(text):
         piece = pieces[token]

@@ -64,7 +64,7 @@ def too_large(repository: str, name: str, size: int, most_bytes: int) -> Invalid
 
 
 def _refused(repository: str, name: str, error: BaseException | None) -> str:
-    """Explain why the hub does not give a file, and what to do."""
+    """Return why the hub does not give a file, with advice."""
     if isinstance(error, hub.RepositoryNotFoundError) and not isinstance(error, hub.GatedRepoError):
         return (
             f"MODEL={repository!r}: the hub has no such repository, or shows it to members only "

@@ -42,7 +42,7 @@ WITHOUT_EFFECT = ("check", "support_out_of_sync", "cfg_is_masked_until", "cfg_is
 
 
 def checked(model: str, config: Config, model_types: tuple[str, ...] = MODEL_TYPES) -> Config:
-    """Return a model's config.json without its nulls; raise `InvalidInput` for what cannot run.
+    """Return a model's config.json without its nulls; raise `InvalidInput` for one that cannot run.
 
     `model_types`: the expected values of `model_type`; its absence means the first of
     `MODEL_TYPES`.

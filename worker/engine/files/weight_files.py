@@ -52,7 +52,7 @@ def _shapes(path: Path) -> list[tuple[str, tuple[int, ...]]]:
 
 
 def what_is_wrong(path: Path) -> str:
-    """Explain what is wrong with a file; empty where that is unknown."""
+    """Return the fault of a file as a clause; empty where it is unknown."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

@@ -28,7 +28,7 @@ Stage = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class CodecWeights:
-    """A Mimi, and what is derived from its weights once for all batch sizes."""
+    """A Mimi, and tables that are derived from its weights once for all batch sizes."""
 
     def __init__(self, mimi: MimiModel) -> None:
         quantizer = mimi.quantizer
@@ -122,7 +122,7 @@ def _books(quantizer: ResidualVectorQuantizer) -> list[torch.Tensor]:
 
 
 def _tables(quantizer: ResidualVectorQuantizer) -> list[torch.Tensor]:
-    """Centroids `[card, C]`, already projected to what the decoder reads."""
+    """Centroids `[card, C]`, already projected into the decoder's space."""
     project = _projection(quantizer.output_proj)
     books = _books(quantizer)
     return books if project is None else [F.linear(book, project) for book in books]
@@ -148,7 +148,7 @@ def _transformer(module: nn.Module | None, rows: Rows, name: str) -> Stage:
 
 
 def _stage(module: nn.Module, rows: Rows, name: str) -> Stage:
-    """Make the stage that computes what a module of Mimi computes."""
+    """Make the stage that computes the same as a module of Mimi."""
     if isinstance(module, nn.Sequential):
         parts = [_stage(part, rows, f"{name}.{n}") for n, part in enumerate(module)]
         return partial(_in_turn, parts)

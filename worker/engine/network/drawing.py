@@ -96,7 +96,7 @@ class Drawer:
 
 
 class FirstTokens:
-    """Draws what follows a prompt, for one slot at a time, outside the batch."""
+    """Draws the tokens after a prompt, for one slot at a time, outside the batch."""
 
     def __init__(self, lm: LMModel, inputs: Projections, memory: Memory, widths: Widths) -> None:
         self._lm, self._memory, self._widths = lm, memory, widths
@@ -108,7 +108,7 @@ class FirstTokens:
     def draw(self, slot: int, hidden: torch.Tensor) -> int:
         """Draw from the hidden state of the last position, `[1, 1, dim]`; return the text token.
 
-        The slot's next step reads what is drawn.
+        The slot's next step reads the drawn tokens.
         """
         sampling_state = self._memory.rows(1, "sampling", first=slot)
         lm_rows = self._memory.rows(1, "lm", first=slot)

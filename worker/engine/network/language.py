@@ -43,7 +43,7 @@ class LmFrame:
 
 
 class Weights:
-    """A language model, and what is derived from its weights once for all batch sizes."""
+    """A language model, and tensors that are derived from its weights once for all batch sizes."""
 
     def __init__(self, lm: LMModel, stored: KvMemory = OWN_TYPE) -> None:
         refuse_unsupported(lm)

@@ -1,1 +1,1 @@
-"""What people say: a second batch beside the personas', a row for each person (Kyutai STT)."""
+"""Recognition of people's speech (Kyutai STT): a second batch, a row for each person."""

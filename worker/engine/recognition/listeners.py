@@ -21,7 +21,7 @@ from worker.engine.arrays import Mask, Pcm, Tokens
 
 log = structlog.get_logger(__name__)
 
-INBOX_FRAMES = 25  # 2 s; what waits longer is not recognised
+INBOX_FRAMES = 25  # 2 s; sound that waits longer is not recognised
 KEPT_TIMES = 50  # of steps
 EXPECTED_SHARE = 0.9  # so many of these ended within the time that is expected of the next
 PATIENCE_TICKS = 12  # after so many without a step, the shortest time is what is expected
@@ -81,12 +81,12 @@ class Listener:
         self._listeners.push(self, pcm)
 
     def close(self) -> None:
-        """Recognise what was pushed, then free the row. Any thread."""
+        """Recognise the pushed sound, then free the row. Any thread."""
         self._listeners.close(self)
 
 
 class Listeners:
-    """The rows of a recognition step, and who has them."""
+    """The rows of a recognition step, and the listener of each."""
 
     def __init__(self, step: RecognitionStep, frame_samples: int, flush_frames: int) -> None:
         """`flush_frames` of silence bring out the words that a closed row has not given yet."""
@@ -145,7 +145,7 @@ class Listeners:
             self.wake()
 
     def close(self, listener: Listener) -> None:
-        """Free a row once what was pushed is recognised. Any thread."""
+        """Free a row once the pushed sound is recognised. Any thread."""
         with self._lock:
             if listener.closed:
                 return

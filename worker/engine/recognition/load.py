@@ -131,7 +131,7 @@ def find_recogniser(
 
 @contextmanager
 def _about_stt(name: str) -> Generator[None]:
-    """Name the setting STT in what is raised, where the loading of models names MODEL."""
+    """Name the setting STT in errors, where the loading of models names MODEL."""
     try:
         yield
     except (UnsupportedModel, SafetensorError) as error:

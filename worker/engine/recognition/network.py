@@ -27,7 +27,7 @@ CHANCES = 1_000_000_000  # a chance is carried out as a whole number of billiont
 
 
 class RecogniserWeights:
-    """A recogniser's weights, and what is derived from them once for all batch sizes."""
+    """A recogniser's weights, and tensors that are derived from them once for all batch sizes."""
 
     def __init__(self, lm: LMModel, mimi: MimiModel, stored: KvMemory) -> None:
         refuse_recogniser(lm)
@@ -87,7 +87,7 @@ class RecognitionGraph(Captured):
         self._read(torch.cat([self._text[:, None], codes], dim=1), self._exec)
 
     def _read(self, column: torch.Tensor, exec_mask: torch.Tensor) -> None:
-        """Read a position, `[B, 1 + n_q]`, and write out what follows from it."""
+        """Read a position, `[B, 1 + n_q]`, and write its numbers out."""
         weights = self._weights
         hidden = weights.norm(self._transformer(weights.embed(column)[:, None], exec_mask))
         logits = weights.lm.text_linear(hidden)[:, 0].float()

@@ -123,7 +123,7 @@ class RoomPersona:
         self._voice.play(SILENCE)
 
     async def take_over(self) -> None:
-        """Remember what was said up to now, and be the persona from the next frame on."""
+        """Take over the conversation so far, and be the persona from the next frame on."""
         try:
             self._begin(await self._standby.finish())
         except TimeoutError:
@@ -131,7 +131,7 @@ class RoomPersona:
         self._tasks.spawn(self._reporter.report_taken_over())
 
     def push_frame(self, pcm: Pcm) -> None:
-        """Give the model what the persona hears in this tick, `[1920]` float32."""
+        """Give the model the sound that the persona hears in this tick, `[1920]` float32."""
         if self._mind_wait.takes():
             self._loop.call_later(self._frame_took_s, self._voice.play, SILENCE)
         else:
@@ -147,7 +147,7 @@ class RoomPersona:
         self._mind_wait.end()
 
     def take_sound(self) -> Pcm | None:
-        """Return what the persona said since the last tick, `[1920]` float32."""
+        """Return the persona's sound since the last tick, `[1920]` float32."""
         sound, self._sound = self._sound, None
         return sound
 

@@ -1,4 +1,4 @@
-"""Reports what one persona does, to its room and to the event stream. Room's event loop."""
+"""Reports one persona's states and turns to its room and to the event stream. Room's event loop."""
 
 import asyncio
 import time

@@ -63,7 +63,7 @@ class PersonaSlot:
             self._occupant = None
 
     def push(self, pcm: Pcm) -> None:
-        """Give the model what the persona hears, `[1920]` float32."""
+        """Give the model the sound that the persona hears, `[1920]` float32."""
         if self._occupant is not None:
             self._engine.push(self._occupant, pcm)
 

@@ -66,7 +66,7 @@ class TranscriptPublisher:
         )
 
     async def aclose(self) -> None:
-        """Publish what is queued, then stop."""
+        """Publish the queued segments, then stop."""
         if not self._task.done():
             flushed = asyncio.create_task(self._updates.join())
             await asyncio.wait(

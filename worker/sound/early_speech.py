@@ -58,7 +58,7 @@ class EarlySpeech:
         self._tracks.pop(track_sid, None)
 
     def next_frame(self, track_sid: str, frame: Pcm | None) -> Pcm | None:
-        """Return the sound to hear in this tick of a track that gave `frame`, `[3840]` at 48 kHz."""
+        """Return the sound to hear of a track, which gave `frame`, `[3840]` at 48 kHz."""
         track = self._tracks.get(track_sid)
         if track is None:
             return frame

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -41,22 +40,6 @@ def ignore(line: str) -> None:
 def settings(model: Path | str, **others: Any) -> Settings:
     """Settings for this model on a CPU; no environment is read."""
     return GivenSettings(model=str(model), device="cpu", **others)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def threads() -> Generator[None]:
-    """Loading sets torch's threads; other tests get theirs back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def moshi(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of Moshi's kind."""
-    folder = tmp_path_factory.mktemp("models") / "moshi"
-    return folders.moshi_folder(folder, folders.random_lm())
 
 
 @pytest.fixture(scope="module")

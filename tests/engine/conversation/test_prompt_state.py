@@ -11,17 +11,14 @@ from moshi.models.lm import LMModel
 from protocol.errors import InvalidInput
 from protocol.personas import Persona
 from protocol.sampling import Sampling
-from tests.engine import folders
 from tests.engine.sequential import prompted
 from tests.engine.test_step import sounds, talk
-from tests.engine.tiny import TEXT_CARD, make_hearing, tiny_lm, tiny_mimi
+from tests.engine.tiny import TEXT_CARD, tiny_lm, tiny_mimi
 from worker.engine.arrays import Tokens
 from worker.engine.capacity import TEXT_TOKENS
 from worker.engine.conversation.audio_tokens import encode, silence_codes, sine_codes
 from worker.engine.conversation.prompt_state import PromptReading, Prompts
 from worker.engine.conversation.voices import RecordedVoice, SavedVoice
-from worker.engine.files.model_files import find_model
-from worker.engine.files.weights import load_codec, load_lm
 from worker.engine.network.codec import CodecWeights
 from worker.engine.network.language import Prefill, Weights
 from worker.engine.slots import SlotFailed
@@ -41,31 +38,6 @@ def persona(prompt: str = "be kind", voice: str = "own", seed: int | None = None
     """A greedy persona with this prompt."""
     sampling = Sampling(text_temperature=0.0, audio_temperature=0.0, seed=seed)
     return Persona(name="kind", label="Kind", prompt=prompt, voice=voice, sampling=sampling)
-
-
-@pytest.fixture(scope="module")
-def personaplex(tmp_path_factory: pytest.TempPathFactory) -> tuple[LMModel, MimiModel]:
-    """A small PersonaPlex: 16 depformer steps as published, cut to 8 as it is loaded."""
-    published = folders.random_lm(seed=5, dep_q=16)
-    folder = folders.personaplex_folder(tmp_path_factory.mktemp("models") / "pp", published)
-    files = find_model(str(folder), lambda line: None)
-    device = torch.device("cpu")
-    lm = load_lm(files, device, torch.float32, context=CONTEXT)
-    mimi = load_codec(files, lm, device)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(6)
-        make_hearing(mimi)
-    return lm, mimi
-
-
-@pytest.fixture(params=["moshi", "personaplex"])
-def small(
-    request: pytest.FixtureRequest, personaplex: tuple[LMModel, MimiModel]
-) -> tuple[LMModel, MimiModel]:
-    """Small models of both kinds."""
-    if request.param == "personaplex":
-        return personaplex
-    return tiny_lm(context=CONTEXT), tiny_mimi()
 
 
 @pytest.fixture

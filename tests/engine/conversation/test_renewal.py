@@ -11,15 +11,12 @@ from moshi.models.lm import LMGen, LMModel
 from moshi.utils.compile import no_compile
 from prometheus_client import REGISTRY
 
-from tests.engine import folders
 from tests.engine.solo import Call, alone
 from tests.engine.test_step import GREEDY, sampled, sounds
 from tests.engine.tiny import TEXT_CARD, force, tiny_lm, tiny_mimi
 from worker.engine.arrays import Pcm, Tokens
 from worker.engine.conversation.renewal_rules import RenewalRules
 from worker.engine.conversation.responsiveness import QUIET_FRAMES
-from worker.engine.files.model_files import find_model
-from worker.engine.files.weights import load_codec, load_lm
 from worker.engine.model import StepOut
 from worker.engine.network.graphs import NEXT_TEXT
 from worker.engine.network.language import Prefill
@@ -32,26 +29,6 @@ PATIENCE = 3
 RULES = RenewalRules(at_share=0.75, patience_frames=PATIENCE)
 WORD = 17
 GAP_S = 10.0  # so long that every piece fits: what is tested is not the clock
-
-
-@pytest.fixture(scope="module")
-def personaplex(tmp_path_factory: pytest.TempPathFactory) -> tuple[LMModel, MimiModel]:
-    """A small PersonaPlex: 16 depformer steps as published, cut to 8 as it is loaded."""
-    published = folders.random_lm(seed=5, dep_q=16)
-    folder = folders.personaplex_folder(tmp_path_factory.mktemp("models") / "pp", published)
-    files = find_model(str(folder), lambda line: None)
-    lm = load_lm(files, torch.device("cpu"), torch.float32, context=CONTEXT)
-    return lm, load_codec(files, lm, torch.device("cpu"))
-
-
-@pytest.fixture(params=["moshi", "personaplex"])
-def small(
-    request: pytest.FixtureRequest, personaplex: tuple[LMModel, MimiModel]
-) -> tuple[LMModel, MimiModel]:
-    """Small models of both kinds."""
-    if request.param == "personaplex":
-        return personaplex
-    return tiny_lm(context=CONTEXT), tiny_mimi()
 
 
 def renewals(reason: str) -> int:
@@ -325,15 +302,16 @@ def turn(talk: Talk, spoken: int = 12, quiet: int = QUIET_FRAMES, *, gap: bool =
 
 @pytest.mark.slow
 def test_a_listener_is_left_as_it_is() -> None:
-    """A model that listens for 90 s, twice, with pauses of 4 s, keeps its LM state.
+    """A model that listens for 24 s, twice, with pauses of 4 s, keeps its LM state.
 
     No LM state is renewed, let alone wiped: every frame is one more that it remembers.
     """
-    talk = mute(SOUND, RenewalRules(), context=3000)
+    rules = RenewalRules()
+    talk, spoken = mute(SOUND, rules, context=1000), rules.spoken_frames + 50
     for _ in range(2):
-        turn(talk, spoken=1125)
+        turn(talk, spoken)
 
-    assert talk.ages == [4 + n + 1 for n in range(2 * (1125 + QUIET_FRAMES))]
+    assert talk.ages == [4 + n + 1 for n in range(2 * (spoken + QUIET_FRAMES))]
 
 
 def test_a_call_is_upstreams_until_the_ring_is_nearly_full() -> None:

@@ -3,7 +3,7 @@
 import json
 import math
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +26,6 @@ from worker.engine.step import MoshiStep
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 384644900\n"
 INDEX = folders.LM_NAME + ".index.json"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def threads() -> Generator[None]:
-    """Loading sets torch's threads; other tests get theirs back."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of Moshi's kind, which no test changes."""
-    return folders.moshi_folder(tmp_path_factory.mktemp("models") / "moshi", folders.random_lm())
 
 
 @pytest.fixture

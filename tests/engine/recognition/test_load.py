@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import InvalidInput
-from tests.engine import folders
 from tests.engine.recognition.folder import TEXT_CARD, recogniser_folder
 from tests.engine.test_load import settings
 from tests.engine.test_step import GREEDY, sounds, talk
@@ -15,13 +14,6 @@ from worker.engine.load import load_model
 from worker.engine.model import Model
 from worker.engine.recognition.listeners import HeardFrame
 from worker.engine.step import MoshiStep
-
-
-@pytest.fixture(scope="module")
-def moshi(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of Moshi's kind."""
-    folder = tmp_path_factory.mktemp("models") / "moshi"
-    return folders.moshi_folder(folder, folders.random_lm())
 
 
 @pytest.fixture(scope="module")

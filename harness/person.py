@@ -148,11 +148,14 @@ class Person:
     async def _hear(self, track: rtc.Track, identity: str) -> None:
         chunks = self.heard.setdefault(identity, [])
         stream = rtc.AudioStream(track, sample_rate=RATE_HZ, num_channels=1, frame_size_ms=10)
-        async for event in stream:
-            samples = np.frombuffer(event.frame.data, dtype=np.int16).astype(np.float32)
-            chunks.append(samples / np.float32(32768))
-            self.timeline.add(identity, chunks[-1])
-            del chunks[: -self.keep_chunks]
+        try:
+            async for event in stream:
+                samples = np.frombuffer(event.frame.data, dtype=np.int16).astype(np.float32)
+                chunks.append(samples / np.float32(32768))
+                self.timeline.add(identity, chunks[-1])
+                del chunks[: -self.keep_chunks]
+        finally:
+            await stream.aclose()
 
     async def _read(self, reader: rtc.TextStreamReader, identity: str) -> None:
         try:

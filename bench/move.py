@@ -1,9 +1,10 @@
 """Measure moves of a room between two workers: how long its listener hears nothing.
 
-A persona speaks without a pause, so that every move falls into the middle of its speech, after the
-10 s for which a host waits for a pause; a second one listens. At a pause the break is as long, in
-silence. Real redis, LiveKit, token service and workers; the model is the scripted one of the tests,
-whose memory goes the same way as Moshi's, but costs nothing to make.
+In a pause: a persona speaks and rests; its pauses are measured first, and then by how much the one
+is longer in which the room moves. In the middle: the persona speaks without a pause, so that the
+room moves after the 10 s for which a host waits for one, and a second one listens. Real redis,
+LiveKit, token service and workers; the model is the scripted one of the tests, whose memory goes
+the same way as Moshi's, but costs nothing to make.
 
     python -m bench.move --moves 20
 
@@ -30,13 +31,19 @@ from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule, Wish
 
 MOVE_WITHIN_S = 60.0
 LISTEN_S = 1.5  # after a move
-SPEAKING = {"chef": Wish(), "astronaut": Wish(speaks=0)}
+PAUSES_S = 12.0  # in which pauses are measured
+SETTLED_S = 1.0  # a voice's begin
+KINDS = {
+    "in a pause": {"chef": Wish(speaks=25, rest=15)},  # alone: nobody waits for the floor
+    "in the middle": {"chef": Wish(), "astronaut": Wish(speaks=0)},
+}
 
 
 @dataclass
 class Moves:
-    """The results, in seconds."""
+    """The results of one kind, in seconds."""
 
+    pause_s: float = 0.0  # the longest without a move
     silences_s: list[float] = field(default_factory=list[float])
     overlaps_s: list[float] = field(default_factory=list[float])
     took_s: list[float] = field(default_factory=list[float])
@@ -44,7 +51,7 @@ class Moves:
     def rows(self) -> dict[str, tuple[float, float]]:
         """Return median and worst of each figure."""
         return {
-            "silence ms": _of(self.silences_s, 1000),
+            "silence ms": _of([each - self.pause_s for each in self.silences_s], 1000),
             "two voices ms": _of(self.overlaps_s, 1000),
             "request to switch s": _of(self.took_s, 1),
         }
@@ -52,37 +59,51 @@ class Moves:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure moves of a room between two workers.")
-    parser.add_argument("--moves", type=int, default=20)
+    parser.add_argument("--moves", type=int, default=20, help="of each kind")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        moves = asyncio.run(_measure(Path(folder), options.moves))
-    rows = moves.rows()
-    print(f"{'':20} {'median':>8} {'worst':>8}")
-    for name, (middle, worst) in rows.items():
-        print(f"{name:20} {middle:8} {worst:8}")
+        moves = asyncio.run(_measure_all(Path(folder), options.moves))
+    rows = {kind: each.rows() for kind, each in moves.items()}
+    print(f"{'':36} {'median':>8} {'worst':>8}")
+    for kind, figures in rows.items():
+        for name, (middle, worst) in figures.items():
+            print(f"{f'{kind}, {name}':36} {middle:8} {worst:8}")
     load = [round(each, 1) for each in os.getloadavg()]
     print(json.dumps({"move": rows, "moves": options.moves, "load": load}))
 
 
-async def _measure(folder: Path, count: int) -> Moves:
+async def _measure_all(folder: Path, count: int) -> dict[str, Moves]:
     schedule = Schedule(folder / "wishes.json")
-    schedule.write(SPEAKING)
     paths = {SCHEDULE_FILE.lower(): str(schedule.path)}
     cluster = Cluster(folder, worker_module="tests.worker.scripted", **paths)
-    moves = Moves()
+    moves: dict[str, Moves] = {}
     try:
-        cluster.become(services=1, workers=2)
-        async with (
-            person(cluster.url, asking_for(*SPEAKING)) as ann,
-            httpx.AsyncClient(base_url=cluster.url, trust_env=False, timeout=20.0) as http,
-        ):
-            await eventually(lambda: len(ann.heard) == len(SPEAKING), "both are heard")
-            [session] = (await http.get("/sessions")).json()
-            for _ in range(count):
-                await asyncio.sleep(LISTEN_S)
-                await _move(http, f"/sessions/{session['id']}", ann, moves)
+        for kind, wishes in KINDS.items():
+            schedule.write(wishes)
+            cluster.become(services=1, workers=2)
+            moves[kind] = await _measure(cluster.url, list(wishes), count)
     finally:
         cluster.end()
+    return moves
+
+
+async def _measure(url: str, personas: list[str], count: int) -> Moves:
+    """Move one room again and again."""
+    moves = Moves()
+    async with (
+        person(url, asking_for(*personas)) as ann,
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=20.0) as http,
+    ):
+        room = {"room": ann.room.name}
+        await eventually(lambda: len(ann.heard) == len(personas), "all are heard")
+        [session] = (await http.get("/sessions", params=room)).json()
+        await asyncio.sleep(SETTLED_S)
+        since = ann.timeline.now
+        await asyncio.sleep(PAUSES_S)
+        moves.pause_s = ann.timeline.longest_silence_s(ann.heard, since)
+        for _ in range(count):
+            await asyncio.sleep(LISTEN_S)
+            await _move(http, f"/sessions/{session['id']}", ann, moves)
     return moves
 
 

@@ -25,11 +25,12 @@ from protocol.heartbeat import (
     Heartbeat,
     heartbeat_key,
 )
+from protocol.parsed import Parsed
 from protocol.prompt import TOKENIZER_TTL_S, tokenizer_key
 from protocol.room_spec import RoomSpec, spec_key
 from worker.admission import JobAdmission
 from worker.engine.engine import Engine
-from worker.hosts import SESSION_ENDED, Hosting, Hosts
+from worker.hosts import SESSION_ENDED, Hosts
 from worker.status import PublishedStatus
 
 log = structlog.get_logger(__name__)
@@ -54,8 +55,7 @@ class HeartbeatPublisher:
         self._stopping = False
         self._lost = False
         self._slow = False
-        # The text of each host's spec, and the spec: it is read again where the text has changed.
-        self._followed: dict[Hosting, tuple[Any, RoomSpec | None]] = {}
+        self._specs = Parsed(_read)  # of the hosted rooms
 
     def attach(self, engine: Engine, admission: JobAdmission) -> None:
         """Include slots and step times from now on."""
@@ -148,20 +148,16 @@ class HeartbeatPublisher:
         hosting = self._hosts.all()
         if not hosting:
             return
-        specs = await self._redis.mget([spec_key(each.room) for each in hosting])
-        followed, self._followed = self._followed, {}
-        for each, payload in zip(hosting, specs, strict=True):
-            if not payload:
-                if not each.stands_by():
-                    await self._restore(each.spec())
+        payloads: Any = await self._redis.mget([spec_key(each.room) for each in hosting])
+        texts = {each.room: text for each, text in zip(hosting, payloads, strict=True) if text}
+        specs = self._specs.of(texts)
+        for each in hosting:
+            spec = specs.get(each.room)
+            if each.room not in texts and not each.stands_by():
+                await self._restore(each.spec())
+            elif spec is None:
                 continue
-            text, spec = followed.get(each, (None, None))
-            if text != payload:
-                spec = _read(payload)
-            self._followed[each] = payload, spec
-            if spec is None:
-                continue
-            if spec.generation > each.generation:
+            elif spec.generation > each.generation:
                 each.leave("a newer generation was dispatched")
             elif spec.ended:
                 each.leave(SESSION_ENDED)
@@ -179,10 +175,10 @@ class HeartbeatPublisher:
     async def is_outdated(self, spec: RoomSpec) -> bool:
         """Return whether a dispatch is too late: its room has a newer one, or has ended."""
         try:
-            payload = await self._redis.get(spec_key(spec.room))
+            payload: Any = await self._redis.get(spec_key(spec.room))
         except RedisError:  # a newer dispatch would be found with the next heartbeats
             return False
-        latest = _read(payload) or spec
+        latest = (_read(payload) if payload else None) or spec
         if spec.standby:
             is_other = (latest.standby, latest.dispatched) != (spec.standby, spec.dispatched)
             return latest.ended or is_other
@@ -201,10 +197,10 @@ class HeartbeatPublisher:
         await self._redis.aclose()
 
 
-def _read(payload: Any) -> RoomSpec | None:
-    """Return a spec; None where there is none, or one that cannot be read."""
+def _read(payload: str) -> RoomSpec | None:
+    """Return a spec; None where it cannot be read."""
     try:
-        return RoomSpec.from_metadata(payload) if payload else None
+        return RoomSpec.from_metadata(payload)
     except InvalidInput:
         log.warning("promise_unreadable")
         return None

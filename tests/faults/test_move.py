@@ -1,6 +1,8 @@
 """Rooms move to other workers while their personas talk: what a person and a program notice."""
 
+import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -8,21 +10,28 @@ from http import HTTPStatus
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import redis
 
 from harness.person import Person, eventually, person
 from protocol import wire
-from protocol.events import EVENT_FIELD, Event, TranscriptEvent, events_key, read_event
+from protocol.events import EVENT_FIELD, Event, SaidEvent, TranscriptEvent, events_key, read_event
 from protocol.room_spec import PersonaSpec, RoomSpec, spec_key
 from tests.faults.call import asking_for, seldom
 from tests.faults.cluster import Cluster, Web
+from tests.worker.recording.listening import Samples, channels, found_at_s
+from tests.worker.recording.test_part import noise
 from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule, Wish
 from worker.backup.chunk import backup_keys, read_chunks
 
 WITHIN_S = 60.0  # of a machine that does other things, too
 PAIR = ("chef", "astronaut")
 ROOMS = 4
+LINE = "Dinner is ready."
+SETTLED_S = 1.5  # longer than the half second between two writes of a recording
+NEAR_S = 1.0  # from a mouth to the worker, on a busy machine
+TONE = np.sin(2 * np.pi * 440.0 * np.arange(48_000) / 48_000).astype(np.float32)  # of the chef
 TALK = {"chef": Wish(speaks=20, rest=15), "astronaut": Wish(at=10, speaks=20, rest=15, hz=700.0)}
 
 
@@ -83,9 +92,26 @@ class Talk:
         [found] = [each["id"] for each in listed if each["room"] == self.room]
         return json.loads(self._cluster.services[0].reads(f"/sessions/{found}"))
 
-    def moves(self) -> httpx.Response:
-        """Ask for a move, and return the answer."""
-        return self._cluster.services[0].asked(f"/sessions/{self.session['id']}/move", {})
+    def asks(self, what: str, **fields: Any) -> httpx.Response:
+        """Ask for something about the session, and return the answer."""
+        return self._cluster.services[0].asked(f"/sessions/{self.session['id']}/{what}", fields)
+
+    async def stands_by(self) -> tuple[Web, Web]:
+        """Begin a move; return the room's host and the worker on which the next one stands by."""
+        host = self._cluster.host_of(self.room)
+        [other] = (each for each in self._cluster.workers if each is not host)
+        there = len(self.ann.personas)
+        assert self.asks("move").status_code == HTTPStatus.ACCEPTED
+        await seldom(lambda: len(self.ann.personas) == 2 * there)
+        return host, other
+
+    def shown(self) -> dict[str, str]:
+        """Return the identities of the personas that frontends show, by name."""
+        return {
+            each.attributes[wire.ATTR_PERSONA]: each.identity
+            for each in self.ann.personas
+            if wire.ATTR_ON_BEHALF not in each.attributes
+        }
 
     async def is_hosted(self, generation: int) -> None:
         """Wait until this generation's host is the room's, and every persona has spoken there."""
@@ -125,9 +151,9 @@ class Talk:
 
 
 @asynccontextmanager
-async def talk(cluster: Cluster, *personas: str) -> AsyncGenerator[Talk]:
-    """Open a room in which these personas have begun to talk."""
-    async with person(cluster.url, asking_for(*personas)) as ann:
+async def talk(cluster: Cluster, *personas: str, **asked: Any) -> AsyncGenerator[Talk]:
+    """Open a room in which these personas have begun to talk; `asked`: more of the request."""
+    async with person(cluster.url, asking_for(*personas) | asked) as ann:
         talk = Talk(cluster, ann)
         await talk.is_hosted(1)
         talk.personas = talk.spec.personas
@@ -150,7 +176,7 @@ async def test_a_room_moves_while_two_personas_talk(cluster: Cluster) -> None:
     async with talk(cluster, *PAIR) as room:
         old = {each.identity for each in room.ann.personas}
         first_host = cluster.host_of(room.room)
-        answers = [room.moves(), room.moves()]
+        answers = [room.asks("move"), room.asks("move")]
         await room.is_hosted(2)
         second_host = cluster.host_of(room.room)
         session, events = room.session, room.events
@@ -177,12 +203,118 @@ async def test_a_room_moves_while_two_personas_talk(cluster: Cluster) -> None:
         }
 
 
+async def test_what_is_asked_for_during_a_move_is_done_once(
+    cluster: Cluster, schedule: Schedule
+) -> None:
+    """A persona that is muted stays silent, one that is added comes, a line is said once."""
+    async with talk(cluster, *PAIR) as room:
+        schedule.write({"chef": Wish()})
+        await room.stands_by()
+        chef, astronaut = (each.id for each in room.personas)
+        answers = [
+            room.asks("say", persona_id=astronaut, text=LINE),
+            room.asks("personas", personas=["teacher"]),
+            room.asks("mute", persona_id=chef, muted=True),
+        ]
+        await seldom(lambda: room.spec.generation == 2)
+        await seldom(
+            lambda: set(room.shown()) == {*PAIR, "teacher"} and len(room.ann.personas) == 3
+        )
+        since = room.ann.timeline.now
+        again = room.asks("say", persona_id=astronaut, text=LINE)
+        await seldom(lambda: len(said(room)) == 2)
+
+        assert [each.status_code for each in (*answers, again)] == [202, 201, 202, 202]
+        assert [each.whole for each in said(room)] == [True, True]
+        assert room.ann.timeline.spoke_s(room.shown()["chef"]) == 0
+        assert room.ann.timeline.spoke_s(room.shown()["astronaut"], since) > 0
+        assert room.ann.timeline.overlaps_s(room.ann.heard) == []
+        assert room.least_shown == 1
+
+
+def said(room: Talk) -> list[SaidEvent]:
+    """Return the ends of the lines that were told to personas."""
+    return [each for each in room.events if isinstance(each, SaidEvent)]
+
+
+async def test_a_move_waits_while_redis_is_away(cluster: Cluster, schedule: Schedule) -> None:
+    """The room's host goes on alone; once redis is back, the room has one host that goes on."""
+    async with talk(cluster, "chef") as room:
+        schedule.write({"chef": Wish()})
+        first = room.shown()["chef"]
+        await room.stands_by()
+        with redis.Redis.from_url(cluster.redis_url) as client:
+            client.save()
+        cluster.redis.kill()
+        since = room.ann.timeline.now
+        schedule.write(TALK)  # with pauses, in each of which it could move
+        await eventually(lambda: room.ann.timeline.spoke_s(first, since) > 4, "it goes on", 60.0)
+        meanwhile = room.shown()
+        cluster.redis.start()
+        await seldom(lambda: not room.spec.standby and len(room.ann.personas) == 1)
+        since, [now] = room.ann.timeline.now, room.shown().values()
+        await eventually(lambda: room.ann.timeline.spoke_s(now, since) > 1, "it goes on", 60.0)
+
+        assert meanwhile == {"chef": first}
+        assert room.ann.timeline.overlaps_s(room.ann.heard) == []
+        assert room.least_shown == 1
+        assert room.session["state"] == "live"
+
+
+async def test_a_recording_goes_on_in_its_next_part(cluster: Cluster) -> None:
+    """Both sides are in both parts, by one clock, and so are the words."""
+    agreed = {wire.ATTR_RECORD_CONSENT: "true"}
+    async with talk(cluster, "chef", record=True, participant_attributes=agreed) as room:
+        session, spoken_s = room.session["id"], [await speaks(room.ann, 1)]
+        await room.stands_by()
+        await room.is_hosted(2)
+        spoken_s.append(await speaks(room.ann, 2))
+        await asyncio.sleep(1.0)
+        is_shown = [each.attributes.get(wire.ATTR_RECORDING) for each in room.ann.personas]
+    await seldom(lambda: cluster.slots_used() == 0)
+    first, second = [await recorded(cluster, session, generation) for generation in (1, 2)]
+
+    assert is_shown == ["true"]
+    for seed, (sound, words) in enumerate((first, second), start=1):
+        (found_s, likeness), began_s = found_at_s(said_by_ann(seed), sound[0]), spoken_s[seed - 1]
+        assert likeness > 0.4
+        assert abs(words["started_s"] + found_s - began_s) < NEAR_S
+        assert found_at_s(said_by_ann(3 - seed), sound[0])[1] < 0.2
+        assert found_at_s(TONE, sound[1])[1] > 0.8
+        assert {each["name"] for each in words["segments"]} == {"Chef"}
+    ends_s = first[1]["started_s"] + first[1]["duration_s"]
+    assert second[1]["started_s"] - ends_s < NEAR_S
+
+
+def said_by_ann(seed: int) -> Samples:
+    """Return what Ann says with a seed, at 48 kHz."""
+    return np.repeat(noise(seed, 10, 24_000), 2)
+
+
+async def recorded(
+    cluster: Cluster, session: str, generation: int
+) -> tuple[Samples, dict[str, Any]]:
+    """Return the sound and the words of a part, once they grow no more."""
+    [path] = cluster.recordings.rglob(f"{session}/*-{generation}.ogg")
+    await seldom(lambda: time.time() - path.stat().st_mtime > SETTLED_S)
+    return channels(path), json.loads(path.with_suffix(".json").read_text())
+
+
+async def speaks(ann: Person, seed: int) -> float:
+    """Say 0.8 s of noise; return when it began, in seconds of the epoch."""
+    began_s = time.time()
+    ann.speech = noise(seed, 10, 24_000)
+    await eventually(lambda: ann.speech is None, "it was said")
+    return began_s
+
+
 @pytest.mark.alone
 @pytest.mark.timeout(300)  # a dispatch that LiveKit loses is made again after 30 s
 async def test_a_rolling_restart_loses_no_room_and_forgets_none(cluster: Cluster) -> None:
     """Workers drain one after the other; every room goes on at the other one."""
     async with AsyncExitStack() as stack:
-        rooms = [await stack.enter_async_context(talk(cluster, "chef")) for _ in range(ROOMS)]
+        opening = (stack.enter_async_context(talk(cluster, "chef")) for _ in range(ROOMS))
+        rooms = await asyncio.gather(*opening)
         generations = [1] * ROOMS
         for worker in cluster.workers:
             name = str(worker.told()["worker_id"])
@@ -214,22 +346,14 @@ async def test_whatever_fails_in_a_move_the_call_goes_on(
     async with talk(cluster, "chef") as room:
         schedule.write({"chef": Wish()})
 
-        async def stands_by() -> tuple[Web, Web]:
-            """Begin a move; return the room's host and the one that stands by."""
-            host = cluster.host_of(room.room)
-            [other] = (each for each in cluster.workers if each is not host)
-            assert room.moves().status_code == HTTPStatus.ACCEPTED
-            await seldom(lambda: len(room.ann.personas) == 2)
-            return host, other
-
-        host, other = await stands_by()
+        host, other = await room.stands_by()
         other.kill()
         await seldom(lambda: not room.spec.standby)
         after_first = (cluster.host_of(room.room), room.spec.generation)
         other.start()
         await seldom(cluster.is_whole)
 
-        await stands_by()
+        await room.stands_by()
         host.kill()
         await seldom(lambda: room.spec.generation == 3)
         await seldom(lambda: len(room.ann.personas) == 1)
@@ -239,7 +363,7 @@ async def test_whatever_fails_in_a_move_the_call_goes_on(
         host.start()
         await seldom(cluster.is_whole)
 
-        await stands_by()
+        await room.stands_by()
         cluster.services[0].deletes(f"/sessions/{room.session['id']}")
         await seldom(lambda: cluster.slots_used() == 0)
 

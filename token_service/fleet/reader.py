@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from protocol.heartbeat import WORKERS_KEY, Heartbeat, heartbeat_key
+from protocol.parsed import Parsed
 from token_service.fleet.fleet import Fleet
-from token_service.fleet.parsed import Parsed
 from token_service.fleet.schedule import SCHEDULE_KEY, Schedule
 
 log = structlog.stdlib.get_logger(__name__)
@@ -31,7 +31,7 @@ class FleetReader:
         ids: list[str] = sorted(known)
         beats: Any = await redis.mget([heartbeat_key(each) for each in ids]) if ids else []
         found = {key: text for key, text in zip(ids, beats, strict=True) if text is not None}
-        workers = tuple(self._heartbeats.of(found))
+        workers = tuple(self._heartbeats.of(found).values())
         return Fleet(workers, Schedule(fields, time[0] + time[1] / 1e6))
 
 

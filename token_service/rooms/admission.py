@@ -179,11 +179,12 @@ class RoomAdmission:
     def reserve_more(self, caller: Caller, spec: RoomSpec, changed: RoomSpec, fleet: Fleet) -> None:
         """Reserve slots for personas that are added to a session. Raises `Unavailable`.
 
-        Where its host is, or for all personas of a room that has none; no longer than before. A
-        room that waits, or whose caller holds its share, reserves nothing more.
+        Where its host is, or is to be once it has moved; or for all personas of a room that has
+        none, no longer than before. A room that waits, or whose caller holds its share, reserves
+        nothing more.
         """
         room, slots = spec.room, len(changed.personas)
-        if (host := fleet.host(spec)) is not None:
+        if (host := fleet.worker(spec.standby) or fleet.host(spec)) is not None:
             taken = reserve_more(fleet, room, slots - len(spec.personas), host, MORE_S)
         elif fleet.schedule.is_reserved(room) and may_hold(fleet, caller, room, slots, self.hold_s):
             taken = reserve(fleet, room, slots, 0.0) is not None

@@ -60,7 +60,8 @@ class Moves:
             before = fleet.worker(spec.worker)
             is_leaving = before is not None and before.hosts.get(spec.room) == spec.generation
             return await self._finish(spec, is_leaving=is_leaving)
-        if not fleet.may_stand_by(spec):
+        is_gone = fleet.worker(spec.standby) is None
+        if not fleet.may_stand_by(spec) and (may_be_lost or not is_gone):
             return await self._give_up(spec)
         if fleet.standby(spec) == "standby" and not fleet.hosts(spec) and may_be_lost:
             await self.rooms.clear(spec.moved())

@@ -19,10 +19,10 @@ from protocol.config import tracing
 from protocol.errors import InvalidInput
 from protocol.events import DispatchedEvent
 from protocol.heartbeat import HEARTBEAT_TTL_S
+from protocol.parsed import Parsed
 from protocol.room_spec import RoomSpec
 from token_service import metrics
 from token_service.fleet.fleet import Fleet
-from token_service.fleet.parsed import Parsed
 from token_service.fleet.prompt_limits import PromptLimits
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.scheduler import Step, next_step

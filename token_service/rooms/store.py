@@ -14,10 +14,10 @@ from redis.asyncio.client import Pipeline
 
 from protocol.errors import InvalidInput
 from protocol.heartbeat import HEARTBEAT_TTL_S
+from protocol.parsed import Parsed
 from protocol.room_spec import RoomSpec, spec_key
 from token_service.auth.callers import ANYONE
 from token_service.fleet.fleet import Fleet
-from token_service.fleet.parsed import Parsed
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.schedule import SCHEDULE_KEY
 from token_service.refusals import Unavailable
@@ -72,7 +72,7 @@ class SpecStore:
         keys = [spec_key(room) for room in rooms]
         written: Any = await self._redis.mget(keys) if keys else []
         texts = {room: text for room, text in zip(rooms, written, strict=True) if text is not None}
-        return (parsed or Parsed(read_spec)).of(texts)
+        return list((parsed or Parsed(read_spec)).of(texts).values())
 
     async def commit(
         self, room: str, decide: Callable[[RoomSpec | None, Fleet], tuple[RoomSpec | None, T]]

@@ -3,6 +3,7 @@
 Raises `RedisError` where redis is away.
 """
 
+import asyncio
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -27,6 +28,7 @@ from token_service.refusals import Refused, Unavailable, not_live
 log = structlog.stdlib.get_logger(__name__)
 
 BLOCK_S = 1.0  # shorter than the connection's time-out
+SWITCH_TRIES, SWITCH_WAIT_S = 3, 0.4  # while a room changes its host
 TAKEN_WAIT_S = 1.5  # for the answer to a command that was taken at the last moment
 RETRY_S: dict[Refusal, int] = {  # the rest stays refused until something is changed
     "starting": 1,
@@ -46,17 +48,24 @@ class Commands:
 
         Raises `Refused` or `Unavailable` with the reason where it is not done.
         """
-        host = (await self.workers.fleet()).host(spec)
-        if host is None:
-            raise not_live()
-        there = command.model_copy(update={"generation": host.hosts[spec.room]})
-        answer = await self._ask(host.worker_id, there)
+        answer = await self._ask_host(spec, command)
+        for _ in range(SWITCH_TRIES if spec.standby else 0):
+            if answer.refusal in ("persona_absent", "not_live"):  # one host has stopped just now
+                await asyncio.sleep(SWITCH_WAIT_S)
+                answer = await self._ask_host(spec, command)
         if answer.refusal is None:
             return
         log.info("command_refused", do=command.do, refusal=answer.refusal)
         if (retry_s := RETRY_S.get(answer.refusal)) is not None:
             raise Unavailable(answer.refusal, answer.detail, retry_s)
         raise Refused(HTTPStatus.CONFLICT, answer.refusal, answer.detail)
+
+    async def _ask_host(self, spec: RoomSpec, command: Command) -> Answer:
+        host = (await self.workers.fleet()).host(spec)
+        if host is None:
+            raise not_live()
+        there = command.model_copy(update={"generation": host.hosts[spec.room]})
+        return await self._ask(host.worker_id, there)
 
     async def _ask(self, worker_id: str, command: Command) -> Answer:
         mailbox, letter = mailbox_key(worker_id), command.model_dump_json()

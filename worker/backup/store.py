@@ -47,7 +47,6 @@ class BackupStore:
         self._now = asyncio.Event()
         self._writing = asyncio.Lock()
         self._is_stopping = False
-        self.is_away = False  # redis did not take the last write
 
     def append(self, key: str, chunk: bytes) -> None:
         """Add a chunk to a backup with the next pipeline. Any thread."""
@@ -70,6 +69,14 @@ class BackupStore:
         """Return once everything up to now is written, or redis did not take it. Any loop."""
         writing = asyncio.run_coroutine_threadsafe(self._write(), self._loop)
         await asyncio.wait_for(asyncio.wrap_future(writing), READ_WITHIN_S)
+
+    async def answers(self) -> bool:
+        """Return whether redis answers now. Any loop."""
+        asking = asyncio.run_coroutine_threadsafe(self._ping(), self._loop)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(asking), READ_WITHIN_S)
+        except (RedisError, TimeoutError):
+            return False
 
     async def read(self, keys: Sequence[str]) -> list[bytes]:
         """Return the chunks of the first of these backups that exists. Any loop."""
@@ -96,6 +103,9 @@ class BackupStore:
             await self._write()
         await self._redis.aclose()
 
+    async def _ping(self) -> bool:
+        return bool(await self._redis.ping())
+
     async def _read(self, keys: Sequence[str]) -> list[bytes]:
         async with self._redis.pipeline(transaction=False) as pipe:
             for key in keys:
@@ -121,9 +131,7 @@ class BackupStore:
             log.warning("backups_lost", chunks=len(chunks), error=type(error).__name__)
             LOST.inc(len(chunks))
             self._keep_drops(changes)
-            self.is_away = True
         else:
-            self.is_away = False
             WRITTEN.inc(sum(map(len, chunks)))
 
     def _keep_drops(self, changes: dict[str, _Change]) -> None:

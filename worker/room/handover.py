@@ -114,16 +114,20 @@ class HandOver:
         self._has_begun = False
 
     def is_due(self, spec: RoomSpec, personas: RoomPersonas, *, person_speaks: bool) -> bool:
-        """Take a frame; return, once, whether to `run` now. Not while redis is away."""
+        """Take a frame; return, once, whether to `run` now."""
         if not spec.standby or self._has_begun:
             return False
         is_quiet = personas.are_quiet and not person_speaks
-        has_come = self._moment.has_come(is_ready=self._others.one_is_ready, is_quiet=is_quiet)
-        self._has_begun = has_come and not (self._backups is not None and self._backups.is_away)
+        self._has_begun = self._moment.has_come(
+            is_ready=self._others.one_is_ready, is_quiet=is_quiet
+        )
         return self._has_begun
 
     async def run(self, personas: RoomPersonas) -> None:
-        """Let the host that stands by take over, and leave."""
+        """Let the host that stands by take over, and leave. Not while redis is away."""
+        if self._backups is not None and not await self._backups.answers():
+            self._has_begun = False
+            return
         await hand_over(self._room, personas, self._backups)
         with suppress(TimeoutError):
             await self._others.shown()
@@ -144,9 +148,11 @@ async def hand_over(room: rtc.Room, personas: RoomPersonas, backups: BackupStore
         log.warning("handover_not_told", error=type(error).__name__)
 
 
-async def stand_by(room: rtc.Room, others: OtherHosts, personas: RoomPersonas, ears: Ears) -> str:
+async def stand_by(
+    room: rtc.Room, others: OtherHosts, personas: RoomPersonas, ears: Ears, spec: RoomSpec
+) -> str:
     """Join in silence and wait until the host before has stopped; return who had the floor."""
-    await personas.stand_by()
+    await personas.apply_spec(spec)
     await _tell(room, READY)
     log.info("host_stands_by", personas=len(personas.present))
     silence = asyncio.create_task(_keep_silence(personas, ears), name="silence")

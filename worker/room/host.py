@@ -59,7 +59,7 @@ class Host:
         self._loop = asyncio.get_running_loop()
         self._leave_reason: asyncio.Future[str] = self._loop.create_future()
         self._people = RoomPeople(self._room, context.settings.empty_room_grace_s, self._leave)
-        self._personas: RoomPersonas | None = None  # once all have joined
+        self._personas: RoomPersonas | None = None  # once all have joined, or are to stand by
         self._mind: MindConnection | None = None
         self._recorder: Recorder | None = None
         self._chat: Chat | None = None
@@ -111,6 +111,7 @@ class Host:
         ears = Ears(self._room, early=None if self._stands_by else self._early)
         taking_over: asyncio.Task[None] | None = None
         if self._stands_by:
+            self._personas = personas
             holder = await self._stand_by(personas, ears)
             if holder is None:
                 return
@@ -186,7 +187,8 @@ class Host:
 
     async def _stand_by(self, personas: RoomPersonas, ears: Ears) -> str | None:
         """Return who had the floor when the other host stopped; None where this one is to leave."""
-        standing = asyncio.create_task(stand_by(self._room, self._others, personas, ears))
+        await_others = stand_by(self._room, self._others, personas, ears, self._spec)
+        standing = asyncio.create_task(await_others, name="stand by")
         try:
             await asyncio.wait([standing, self._leave_reason], return_when=FIRST_COMPLETED)
             if not self._leave_reason.done():
@@ -229,8 +231,6 @@ class Host:
     def _apply_spec(self, spec: RoomSpec) -> None:
         if spec.standby and spec.dispatched == self._hosting.generation:
             spec = spec.moved()  # the token service has yet to see that this host has taken over
-        if self._stands_by:
-            self._spec = spec
         if self._personas is not None and (spec != self._spec or self._personas.needs_joins()):
             self._spec = spec
             self._tasks.spawn(self._personas.apply_spec(spec))

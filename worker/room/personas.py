@@ -81,7 +81,10 @@ class RoomPersonas:
         return list(self._present.values())
 
     async def apply_spec(self, spec: RoomSpec) -> None:
-        """Make the personas equal to a spec. Raises only if the first spec's cannot all join."""
+        """Make the personas equal to a spec. Raises only if the first spec's cannot all join.
+
+        Before `take_over` they join in silence, with the memory that is kept.
+        """
         async with self._changing:
             if self._is_closed:
                 return
@@ -93,6 +96,8 @@ class RoomPersonas:
             for persona in self.present:
                 if not persona.room.isconnected():
                     await self._remove_disconnected(persona)
+            for persona_id, persona in self._present.items():
+                persona.mute(wanted[persona_id].muted)
             missing = self._missing()
             results = await asyncio.gather(*map(self._join, missing), return_exceptions=True)
             for persona_spec, error in zip(missing, results, strict=True):
@@ -101,22 +106,13 @@ class RoomPersonas:
                         raise error
                     self._report_join_failed(persona_spec, error)
             self._has_started = True
-            for persona_id, persona in self._present.items():
-                persona.mute(wanted[persona_id].muted)
             if missing:
                 self._context.changed()
 
-    async def stand_by(self) -> None:
-        """Let all personas join in silence, with the memory that is kept. Raises if one cannot."""
-        async with self._changing:
-            joining = map(self._join, self._spec.personas)
-            errors = filter(None, await asyncio.gather(*joining, return_exceptions=True))
-        for error in errors:
-            raise error
-
     async def take_over(self, floor_holder: str) -> None:
         """Let the personas that stand by go on where the last host has stopped."""
-        await asyncio.gather(*(each.take_over() for each in self.present))
+        while waiting := [each for each in self.present if each.stands_by]:
+            await asyncio.gather(*(each.take_over() for each in waiting))
         self._stands_by = False
         self._floor.go_on(floor_holder)
 
@@ -240,17 +236,21 @@ class RoomPersonas:
         try:
             begin = persona.stand_by if self._stands_by else persona.start
             await begin(self._on_slot_taken)
+            if persona.stands_by and not self._stands_by:
+                await persona.take_over()
         except Exception:
             await persona.leave()
             if room is not self._job_room:
                 await room.disconnect()
             raise
         self._present[spec.id] = persona
+        persona.mute(spec.muted)
 
     async def _remove(self, persona_id: str) -> None:
         persona = self._present.pop(persona_id)
         await persona.leave()
-        persona.drop_backup()
+        if not self._stands_by:  # else it is the other host's
+            persona.drop_backup()
         if persona.room is not self._job_room:
             await persona.room.disconnect()
         elif self._present:
@@ -265,8 +265,9 @@ class RoomPersonas:
         """Remove a persona whose connection LiveKit has ended; it joins again later."""
         self._retries[persona.spec.id].failed()
         await self._remove(persona.spec.id)
-        detail = "The persona lost its connection and will return with a fresh memory."
-        self._warn(persona.spec, "persona_lost", detail)
+        if not self._stands_by:
+            detail = "The persona lost its connection and will return with a fresh memory."
+            self._warn(persona.spec, "persona_lost", detail)
 
     def _report_join_failed(self, spec: PersonaSpec, error: BaseException) -> None:
         self._retries[spec.id].failed()

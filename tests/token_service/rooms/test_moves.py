@@ -1,7 +1,9 @@
 """Moves, in a real LiveKit, with workers as their heartbeats: begun, finished, given up."""
 
+import time
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -27,6 +29,7 @@ from tests.token_service.players import (
     stop_waiting,
     write,
 )
+from token_service.fleet.reader import FleetReader
 from token_service.refusals import Refused
 from token_service.rooms.moves import MOVES_AT_ONCE
 from token_service.rooms.reconciler import Reconciler
@@ -82,6 +85,21 @@ async def test_the_other_worker_takes_over_once_it_hosts(
     assert await spec_of(redis, spec.room) == moving.moved()
     assert (moving.moved().generation, moving.moved().worker) == (2, "new")
     assert await dispatched(livekit, spec.room) == [moving]
+
+
+async def test_a_heartbeat_that_redis_lost_ends_no_move(
+    service: Service, dispatcher: Reconciler, redis: Redis, spec: RoomSpec
+) -> None:
+    """After redis was away, the worker of the next host has yet to write it again."""
+    moving = await service.moves.begin(spec.room)
+    await die(redis, "new")
+    careful = replace(dispatcher, trusts_from=time.monotonic() + 60)
+    await careful.sweep()
+    waits = await spec_of(redis, spec.room)
+    await dispatcher.sweep()
+
+    assert waits == moving
+    assert (await spec_of(redis, spec.room)).standby == ""
 
 
 @pytest.mark.parametrize(
@@ -186,7 +204,11 @@ async def test_rooms_of_a_worker_that_drains_move_a_few_at_a_time(
 async def test_a_session_moves_by_http(
     http: httpx.AsyncClient, redis: Redis, own_redis_url: str, room: str
 ) -> None:
-    """202 with the session, which stays live; a command reaches the worker that has taken over."""
+    """202 with the session, which stays live; a command reaches the worker that has taken over.
+
+    A persona that is absent for a moment, as the one host has stopped, is asked again. One that is
+    added gets its slot on the other worker.
+    """
     await beat(redis, "old")
     session = (await opened(http, room=room))["id"]
     spec = (await spec_of(redis, room)).model_copy(update={"generation": 1, "worker": "old"})
@@ -196,13 +218,15 @@ async def test_a_session_moves_by_http(
     await beat(redis, "worker")
     answer = await http.post(f"/sessions/{session}/move")
     again = await http.post(f"/sessions/{session}/move")
+    added = await http.post(f"/sessions/{session}/personas", json={"personas": ["chef"]})
+    more = (await FleetReader(redis).fleet()).schedule.room(room).more
     moved = (await spec_of(redis, room)).moved()
     obeyed: list[Command] = []
 
     def obey(command: Command) -> Future[Answer]:
         obeyed.append(command)
         done: Future[Answer] = Future()
-        done.set_result(TAKEN)
+        done.set_result(TAKEN if len(obeyed) > 1 else Answer(refusal="persona_absent"))
         return done
 
     async with hosting(own_redis_url, moved, obey):
@@ -213,5 +237,6 @@ async def test_a_session_moves_by_http(
     assert [each.status_code for each in (refused, answer, again)] == [409, 202, 409]
     assert [refused.json()["error"], again.json()["error"]] == ["not_live", "moving"]
     assert (answer.json()["state"], answer.json()["generation"]) == ("live", 1)
-    assert (said.status_code, [each.generation for each in obeyed]) == (202, [2])
+    assert (said.status_code, [each.generation for each in obeyed]) == (202, [2, 2])
+    assert (added.status_code, more and more.worker) == (201, "worker")
     assert unknown.json()["error"] == "session_unknown"

@@ -44,6 +44,14 @@ class ScriptedSession:
     phase: int = 0
     sounds_until: int = 0  # frame at which the last word of a line is over
     heard: int = 0  # frames, those that it remembers of other hosts included
+    missed: int = 0  # frames of its wish, which other hosts have computed
+
+    def go_on(self, wish: Wish) -> None:
+        """Be as far in its wish as another host was."""
+        for _ in range(self.missed):
+            self.spoken += self.wants(wish)
+            self.frame += 1
+        self.missed = 0
 
     def wants(self, wish: Wish) -> bool:
         """Whether it wants to speak in this frame."""
@@ -137,6 +145,7 @@ class ScriptedStep:
             if not exec_mask[slot]:
                 continue
             wanted = self._wishes.get(session.name, self._otherwise)
+            session.go_on(wanted)
             wants, hushed = session.wants(wanted), session.forcing.silent
             if wants:
                 unforced[slot] = token_of(wanted.word)
@@ -156,13 +165,16 @@ class ScriptedStep:
         if self._schedule is not None and version != self._version:
             self._version, self._wishes = version, self._schedule.read()
             for slot, session in self._sessions.items():
-                changed = ScriptedSession(session.name, session.forcing, heard=session.heard)
-                self._sessions[slot] = changed
+                self._sessions[slot] = ScriptedSession(
+                    session.name, session.forcing, heard=session.heard, missed=session.missed
+                )
 
     def _remember(self, slot: int, remembered: Remembered | None) -> None:
         if remembered is not None and len(remembered.tokens):
+            session, before = self._sessions[slot], self._sessions[slot].heard
             # The last column is read again, with what is heard then.
-            self._sessions[slot].heard = int(remembered.tokens[-1, 0]) - 1
+            session.heard = int(remembered.tokens[-1, 0]) - 1
+            session.missed += session.heard - before
 
 
 def token_of(word: str) -> int:

@@ -150,6 +150,20 @@ async def test_a_flood_is_read_slowly_and_silences_nobody(
     assert sent < 500  # the allowance, and what lies in buffers
 
 
+async def test_a_conversation_goes_on_to_its_end_while_the_worker_drains(worker: Worker) -> None:
+    """The drain is over once its client hangs up, and not before."""
+    async with calling(worker.url, **worker.ticket()) as caller:
+        await caller.until(lambda: caller.is_ready, "the handshake")
+        draining = asyncio.create_task(worker.server.drain(600.0))
+        await caller.speak(SPEECH)
+        await caller.until(lambda: caller.loudness() > 1e-3, "the echo")
+        is_over = draining.done()
+    async with asyncio.timeout(60.0):
+        await draining
+
+    assert not is_over
+
+
 async def test_a_drain_waits_then_ends_with_a_reason(worker: Worker) -> None:
     """A worker that stops tells its clients to connect again."""
     async with calling(worker.url, **worker.ticket()) as caller:

@@ -80,7 +80,7 @@ class RoomPersona:
             self._on_line_ended,
         )
         self._tasks = BackgroundTasks("persona", spec.name)
-        self._standby = Standby(engine, backup, self._slot.take)
+        self._standby = Standby(self._slot, backup)
         self._sound: Pcm | None = None  # since the last tick
         self._to_record = Ring()  # every frame, also where two come in one tick
         self._new_frame: SlotFrame | None = None  # since the last tick
@@ -112,6 +112,11 @@ class RoomPersona:
         self._begin(recalled)
         await self._reporter.report_state("listening")
 
+    @property
+    def stands_by(self) -> bool:
+        """Whether it is ready to take over from another host's persona."""
+        return self._standby.is_on
+
     async def stand_by(self, on_slot_taken: Callable[[], None]) -> None:
         """Publish the voice and take a slot; return once its memory is there. Raises `Full`."""
         self._reporter.start_transcript(await self._voice.publish())
@@ -128,6 +133,7 @@ class RoomPersona:
             self._begin(await self._standby.finish())
         except TimeoutError:
             log.warning("memory_late", persona=self.spec.name)
+        self.mute(self._is_muted)  # where it is, it says no line that the other host had to say
         self._tasks.spawn(self._reporter.report_taken_over())
 
     def push_frame(self, pcm: Pcm) -> None:

@@ -6,6 +6,7 @@ before it is taken and after it is freed, nothing is asked.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from protocol.room_spec import PersonaSpec
 from worker.backup.backup import PersonaBackup
@@ -46,7 +47,7 @@ class PersonaSlot:
         """Whether there is a slot."""
         return self._occupant is not None
 
-    def take(self, remembered: Remembered | None = None) -> Occupant:
+    def take(self, remembered: Remembered | None = None) -> None:
         """Take a slot that remembers these columns. Raises `Full`."""
         persona = self._backup.begin(self._spec, remembered)
         self._occupant = self._engine.join(
@@ -54,7 +55,14 @@ class PersonaSlot:
         )
         self._is_hushed = False
         self.hush(self._is_to_be_hushed)
-        return self._occupant
+
+    async def catch_up(self, more: Remembered | None) -> None:
+        """Return once the memory is there, with these columns, too. It gets no frame meanwhile."""
+        there = asyncio.Event()
+        if self._occupant is not None:
+            done = partial(call_on_loop, self._loop, there.set)
+            self._engine.catch_up(self._occupant, more, done)
+            await there.wait()
 
     def free(self) -> None:
         """Free the slot."""

@@ -4,35 +4,31 @@ Room's event loop. The slot gets no frame before the persona takes over.
 """
 
 import asyncio
-from collections.abc import Callable
 
 from worker.backup.backup import PersonaBackup, Recalled
-from worker.engine.engine import Engine
 from worker.engine.model import Remembered
-from worker.engine.slots import Occupant
-from worker.room.background_tasks import call_on_loop
+from worker.room.persona.slot import PersonaSlot
 
 MEMORY_WITHIN_S = 30.0  # a minute of columns, on a CPU
 REST_WITHIN_S = 2.0  # the columns of the last seconds
-
-TakeSlot = Callable[[Remembered | None], Occupant]
 
 
 class Standby:
     """Makes a slot's memory in two parts: most of it in advance, the rest at the end."""
 
-    def __init__(self, engine: Engine, backup: PersonaBackup, take_slot: TakeSlot) -> None:
-        self._engine, self._backup, self._take_slot = engine, backup, take_slot
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, slot: PersonaSlot, backup: PersonaBackup) -> None:
+        self._slot, self._backup = slot, backup
         self._known: Remembered | None = None
+        self.is_on = False
 
     async def prepare(self) -> None:
         """Take a slot, and return once its memory is there. Raises `Full`, `TimeoutError`."""
         recalled = await self._backup.look()
         self._known = recalled and recalled.remembered
-        self._occupant = self._take_slot(self._known)
+        self._slot.take(self._known)
         async with asyncio.timeout(MEMORY_WITHIN_S):
-            await self._catch_up(None)
+            await self._slot.catch_up(None)
+        self.is_on = True
 
     async def finish(self) -> Recalled | None:
         """Let the slot remember what was kept since; return what the host has kept in all.
@@ -40,18 +36,14 @@ class Standby:
         Where that does not go on from what the slot remembers, as after a `forget`, it is taken
         anew, and is silent until its memory is there.
         """
+        self.is_on = False
         recalled = await self._backup.recall()
         now, known = recalled and recalled.remembered, self._known
         more = now.since(known) if now is not None and known is not None else None
         if more is None and (now is not None or known is not None):
-            self._engine.leave(self._occupant)
-            self._occupant = self._take_slot(now)
+            self._slot.free()
+            self._slot.take(now)
         elif more is not None:
             async with asyncio.timeout(REST_WITHIN_S):
-                await self._catch_up(more)
+                await self._slot.catch_up(more)
         return recalled
-
-    async def _catch_up(self, more: Remembered | None) -> None:
-        there = asyncio.Event()
-        self._engine.catch_up(self._occupant, more, lambda: call_on_loop(self._loop, there.set))
-        await there.wait()

@@ -14,11 +14,11 @@ class Parsed(Generic[T]):
         self._parse = parse
         self._kept: dict[str, tuple[str, T | None]] = {}
 
-    def of(self, texts: Mapping[str, str]) -> list[T]:
+    def of(self, texts: Mapping[str, str]) -> dict[str, T]:
         """Return the values of texts in their order; unchanged texts are not parsed again."""
         old = self._kept
         self._kept = {
             name: kept if (kept := old.get(name)) and kept[0] == text else (text, self._parse(text))
             for name, text in texts.items()
         }
-        return [value for _, value in self._kept.values() if value is not None]
+        return {name: value for name, (_, value) in self._kept.items() if value is not None}

@@ -197,22 +197,28 @@ async def fetch_token(url: str, body: dict[str, Any]) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def person(url: str, body: dict[str, Any] | None = None) -> AsyncGenerator[Person]:
-    """Fetch a token at `url`, join, listen and speak; leave at the end."""
+async def person(
+    url: str, body: dict[str, Any] | None = None, *, only_reads: bool = False
+) -> AsyncGenerator[Person]:
+    """Fetch a token at `url` and be in its room as `joined` is."""
     token = await fetch_token(url, body or {})
-    async with joined(token["server_url"], token["participant_token"]) as there:
+    where = token["server_url"], token["participant_token"]
+    async with joined(*where, only_reads=only_reads) as there:
         yield there
 
 
 @asynccontextmanager
-async def joined(server_url: str, token: str) -> AsyncGenerator[Person]:
-    """Join with a token, listen and speak; leave at the end."""
+async def joined(
+    server_url: str, token: str, *, only_reads: bool = False
+) -> AsyncGenerator[Person]:
+    """Join with a token, listen and speak, or only read; leave at the end."""
     there = Person(rtc.Room())
     there.listen()
     # As agents do: with one for both, LiveKit grows slow over many visits (docs/decisions.md).
-    options = rtc.RoomOptions(single_peer_connection=False)
+    options = rtc.RoomOptions(auto_subscribe=not only_reads, single_peer_connection=False)
     await there.room.connect(server_url, token, options)
-    await there.publish()
+    if not only_reads:
+        await there.publish()
     try:
         yield there
     finally:

@@ -151,9 +151,12 @@ class Talk:
 
 
 @asynccontextmanager
-async def talk(cluster: Cluster, *personas: str, **asked: Any) -> AsyncGenerator[Talk]:
+async def talk(
+    cluster: Cluster, *personas: str, only_reads: bool = False, **asked: Any
+) -> AsyncGenerator[Talk]:
     """Open a room in which these personas have begun to talk; `asked`: more of the request."""
-    async with person(cluster.url, asking_for(*personas) | asked) as ann:
+    body = asking_for(*personas) | asked
+    async with person(cluster.url, body, only_reads=only_reads) as ann:
         talk = Talk(cluster, ann)
         await talk.is_hosted(1)
         talk.personas = talk.spec.personas
@@ -313,8 +316,8 @@ async def speaks(ann: Person, seed: int) -> float:
 async def test_a_rolling_restart_loses_no_room_and_forgets_none(cluster: Cluster) -> None:
     """Workers drain one after the other; every room goes on at the other one."""
     async with AsyncExitStack() as stack:
-        opening = (stack.enter_async_context(talk(cluster, "chef")) for _ in range(ROOMS))
-        rooms = await asyncio.gather(*opening)
+        talks = [talk(cluster, "chef", only_reads=True) for _ in range(ROOMS)]
+        rooms = await asyncio.gather(*map(stack.enter_async_context, talks))
         generations = [1] * ROOMS
         for worker in cluster.workers:
             name = str(worker.told()["worker_id"])

@@ -26,10 +26,19 @@ async def call(endpoint, persona, mouth, on_sound, on_words, on_state):
     """
     agent = {"agent_name": "moshi", "metadata": json.dumps({"persona": persona})}
     asked = {"room_config": {"agents": [agent]}}
+    ears = {}  # by the track's SID
 
-    async def hear(track):
-        async for event in rtc.AudioStream(track, sample_rate=24_000, num_channels=1):
-            on_sound(event.frame.data)
+    async def hear(track, speaker):
+        stream = rtc.AudioStream(track, sample_rate=24_000, num_channels=1)
+        try:
+            async for event in stream:
+                if "lk.publish_on_behalf" not in speaker.attributes:  # on another worker, silent
+                    on_sound(event.frame.data)
+        finally:  # left open, they stop LiveKit's client after some forty
+            await stream.aclose()
+
+    def start_hearing(track, _, speaker):
+        ears[track.sid] = run.create_task(hear(track, speaker))
 
     async def read(words, speaker):
         if speaker == room.local_participant.identity:  # what is recognized of our own question
@@ -48,7 +57,8 @@ async def call(endpoint, persona, mouth, on_sound, on_words, on_state):
                 room.on("disconnected", lambda _, gone=gone: gone.set())
                 room.on("participant_attributes_changed", see)
                 room.on("participant_connected", lambda other: see(other.attributes, other))
-                room.on("track_subscribed", lambda track, *_: run.create_task(hear(track)))
+                room.on("track_subscribed", start_hearing)
+                room.on("track_unsubscribed", lambda track, *_: ears.pop(track.sid).cancel())
                 room.register_text_stream_handler(
                     "lk.transcription", lambda words, who: run.create_task(read(words, who))
                 )

@@ -231,7 +231,8 @@ async def test_a_session_moves_by_http(
 
     async with hosting(own_redis_url, moved, obey):
         await beat(redis, "worker", hosts={room: 2})
-        said = await http.post(f"/sessions/{session}/say", json={"text": "Hello."})
+        line = {"text": "Hello.", "persona_id": moved.personas[0].id}
+        said = await http.post(f"/sessions/{session}/say", json=line)
     unknown = await http.post("/sessions/unknown/move")
 
     assert [each.status_code for each in (refused, answer, again)] == [409, 202, 409]

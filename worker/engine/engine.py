@@ -7,7 +7,6 @@ as `tick.py` says; no lock is held during a step.
 """
 
 import asyncio
-import faulthandler
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -22,6 +21,7 @@ from worker.engine.calls import Calls, Command
 from worker.engine.conversation.say import Done
 from worker.engine.deliveries import Deliveries
 from worker.engine.gap import Gap
+from worker.engine.hang_watch import HangWatch
 from worker.engine.model import BatchedStep, Model, Remembered, StepOut
 from worker.engine.slots import Deliver, Full, Occupant, SlotFailed, Slots
 from worker.engine.tick import Ticks
@@ -30,7 +30,6 @@ from worker.engine.timed_step import Row, TimedStep
 log = structlog.get_logger(__name__)
 
 GAP_MARGIN_S = 0.005  # work in the gap ends this long before the next frames are due
-HANGS_S = 20.0  # a step, with its joins and its gap, that takes this long never ends
 
 
 class Engine:
@@ -57,6 +56,7 @@ class Engine:
         self._joined: set[Occupant] = set()  # those that the step knows; engine thread
         self._ticks = Ticks(model.frame_s)
         self._deliveries = Deliveries()
+        self._watch = HangWatch()
         self._wake = threading.Condition()
         self._running = False
         self._gathered_s = 0.0
@@ -169,18 +169,17 @@ class Engine:
         try:
             while self._running:
                 calls, rows = self._gather()
-                # Native code may hang and hold the interpreter lock.
-                faulthandler.dump_traceback_later(HANGS_S, exit=True)
+                self._watch.works()
                 if rows:
                     self._answer(rows)
                 self._change_slots(calls)  # after the step, where they delay no frame
                 self._execute(calls.commands)
                 self._use_gap(after_step=bool(rows))
-                faulthandler.cancel_dump_traceback_later()
         except BaseException as error:  # without its engine the worker cannot go on
-            faulthandler.cancel_dump_traceback_later()
             log.exception("engine_failed")
             self._on_failure(error)
+        finally:
+            self._watch.idle()
 
     def _gather(self) -> tuple[Calls, list[Row]]:
         """Sleep until there is work; take calls, and frames if the tick's step is due."""
@@ -200,7 +199,9 @@ class Engine:
             if due_in_s is None and self._gap.has_work:
                 self._wake.wait(self.model.frame_s)
                 return self._ticks.complete
-            self._wake.wait(due_in_s)
+            wait_s = self._watch.idle_in_s if due_in_s is None else due_in_s
+            if not self._wake.wait(wait_s) and due_in_s is None:
+                self._watch.idle()
 
     def _take_frames(self) -> list[Row]:
         """Take a frame of every session that has joined and has one: the rows of a step."""

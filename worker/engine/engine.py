@@ -175,11 +175,11 @@ class Engine:
                 self._change_slots(calls)  # after the step, where they delay no frame
                 self._execute(calls.commands)
                 self._use_gap(after_step=bool(rows))
+            self._watch.idle()
         except BaseException as error:  # without its engine the worker cannot go on
+            self._watch.idle()  # first: a busy machine writes the traceback for seconds
             log.exception("engine_failed")
             self._on_failure(error)
-        finally:
-            self._watch.idle()
 
     def _gather(self) -> tuple[Calls, list[Row]]:
         """Sleep until there is work; take calls, and frames if the tick's step is due."""

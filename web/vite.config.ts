@@ -2,7 +2,7 @@ import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vite';
 
 const TOKEN_SERVICE = 'http://127.0.0.1:8080';
-const ASKED = ['/api', '/sessions', '/status', '/token']; // all that the page asks it
+const ASKED = ['/api', '/personas', '/sessions', '/status', '/token']; // all that the page asks it
 
 export default defineConfig({
   plugins: [react()],

@@ -167,7 +167,7 @@ async def test_the_log_tells_and_is_sifted(live: Visit) -> None:
     await expect(line.locator("pre")).to_contain_text('"room": "room-')
     await live.page.get_by_role("searchbox", name="Search the log").fill("in the room")
     await expect(live.page.locator(".log-line")).to_have_count(1)
-    await live.page.get_by_role("combobox", name="How grave").select_option("error")
+    await live.page.get_by_role("combobox", name="Severity").select_option("error")
     await live.sees("Nothing of this kind.")
     await live.press_tab("Transcript")
 

@@ -7,7 +7,7 @@ import { t } from '../strings/strings';
 import { Send } from '../ui/icons';
 import './ChatInput.css';
 
-export function TypeLine({ call }: { call: Call }) {
+export function ChatInput({ call }: { call: Call }) {
   const [text, setText] = useState('');
   const send = (event: SubmitEvent) => {
     event.preventDefault();

@@ -5,18 +5,17 @@ import { Track } from 'livekit-client';
 import { type RefObject, useCallback, useEffect, useState } from 'react';
 import type { Call } from '../session/call';
 import { t } from '../strings/strings';
+import { AddButton } from './AddButton';
 import './Controls.css';
 import type { Config } from '../service/service';
 import { useRemembered } from '../service/stored';
 import type { CallState } from '../session/phase';
-import { mayInvite } from '../start/link';
 import { SoundSettings } from '../start/SoundSettings';
 import { Countdown } from '../ui/Countdown';
 import { Dialog } from '../ui/Dialog';
-import { HangUp, Invite, Words } from '../ui/icons';
+import { HangUp, Words } from '../ui/icons';
 import { preferences, useDetails } from '../ui/preferences';
 import { expectationOf, mutedWords } from './hint';
-import { Invitation } from './Invitation';
 import { MicrophoneButton } from './MicrophoneButton';
 import { useShortcut } from './useShortcut';
 import { useTalkInVain } from './useTalkInVain';
@@ -39,14 +38,14 @@ export function Controls({ call, state, config, drawer }: Props) {
   const { microphoneTrack } = useLocalParticipant();
   const { toggle, enabled, pending } = useTrackToggle({ source: Track.Source.Microphone });
   const { shortcuts } = useRemembered(preferences);
-  const [open, setOpen] = useState<'sound' | 'invite' | null>(null);
+  const [open, setOpen] = useState(false);
   const long = useLong(state.phase === 'warming');
   const muted = microphoneTrack !== undefined && !enabled;
   const mayMute = microphoneTrack !== undefined && !pending;
   const mute = useCallback(() => void toggle(), [toggle]);
   useShortcut(shortcuts && mayMute, mute);
   const inVain = useTalkInVain(state.microphone, muted);
-  const close = () => setOpen(null);
+  const wayOut = wayOutOf(state);
   const beside = useDetails() ? t.panels.beside : t.transcript.title;
   return (
     <>
@@ -62,11 +61,17 @@ export function Controls({ call, state, config, drawer }: Props) {
           muted={muted}
           disabled={!mayMute}
           onToggle={mute}
-          onSettings={() => setOpen('sound')}
+          onSettings={() => setOpen(true)}
         />
-        <button type="button" className="stop" onClick={() => call.hangUp()}>
+        <button
+          type="button"
+          className="stop"
+          aria-label={wayOut}
+          title={wayOut}
+          onClick={() => call.hangUp()}
+        >
           <HangUp />
-          {wayOutOf(state)}
+          <span className="word">{wayOut}</span>
         </button>
         <button
           type="button"
@@ -80,27 +85,12 @@ export function Controls({ call, state, config, drawer }: Props) {
         >
           <Words />
         </button>
-        {mayInvite(location.href, config?.livekit_url ?? '') && (
-          <button
-            type="button"
-            className="round framed"
-            aria-label={t.call.invite}
-            title={t.call.invite}
-            onClick={() => setOpen('invite')}
-          >
-            <Invite />
-          </button>
-        )}
+        {config && <AddButton state={state} config={config} />}
         <StartAudio label={t.call.hearIt} className="plain" />
       </div>
-      {open === 'sound' && (
-        <Dialog title={t.sound.title} onClose={close}>
+      {open && (
+        <Dialog title={t.sound.title} onClose={() => setOpen(false)}>
           <SoundSettings inCall />
-        </Dialog>
-      )}
-      {open === 'invite' && (
-        <Dialog title={t.call.invite} onClose={close}>
-          <Invitation session={state.session} />
         </Dialog>
       )}
     </>

@@ -1,7 +1,7 @@
 /** After a call: what can be kept of it, how it went, and the ways on. */
 
 import { useSyncExternalStore } from 'react';
-import { TakeAway } from '../panels/SaveTranscript';
+import { SaveTranscript } from '../panels/SaveTranscript';
 import type { Known } from '../service/useConfig';
 import type { Call } from '../session/call';
 import { LONGEST_MINUTES } from '../session/keptSound';
@@ -40,7 +40,7 @@ export function Ending({ call, state, known, onAgain, onBack }: Props) {
       {(sound || segments.length > 0) && (
         <section className="keep" aria-label={t.ending.keep}>
           <h2>{t.ending.keep}</h2>
-          <TakeAway segments={segments} sound={sound} />
+          <SaveTranscript segments={segments} sound={sound} />
           {sound && <p className="soft">{t.ending.inThisTab(LONGEST_MINUTES)}</p>}
         </section>
       )}

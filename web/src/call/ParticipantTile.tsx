@@ -1,10 +1,10 @@
-/** One participant on the stage: figure, name, what it does now, how loud it shall be. */
+/** One participant on the stage: figure, name, state, and volume. */
 
 import { useEffect, useState } from 'react';
 import { journal } from '../service/eventLog';
 import type { Transcript } from '../session/transcript';
 import { t } from '../strings/strings';
-import { Loudspeaker, Microphone } from '../ui/icons';
+import { Loudspeaker, Microphone, More } from '../ui/icons';
 import { Caption } from './Caption';
 import type { Face } from './figureStyle';
 import { hasFloor, isVoice, type Seat, voiceState } from './participants';
@@ -20,14 +20,26 @@ interface Props {
   face: Face;
   track: MediaStreamTrack | undefined;
   over: boolean;
-  /** Nobody else is there to have the floor. */
+  /** Whether it is the only participant on the stage. */
   alone: boolean;
   muted: boolean;
-  /** Let it be heard no more by anybody, or again; `null` where only oneself can be spared. */
+  /** Mute or unmute it for all people; `null` if the person can mute it for itself alone. */
   onMute: ((muted: boolean) => Promise<void>) | null;
+  /** Open the persona's sheet; `null` where the person may not change the session. */
+  onMore: (() => void) | null;
 }
 
-export function SeatTile({ seat, transcript, face, track, over, alone, muted, onMute }: Props) {
+export function ParticipantTile({
+  seat,
+  transcript,
+  face,
+  track,
+  over,
+  alone,
+  muted,
+  onMute,
+  onMore,
+}: Props) {
   const { participant, label } = seat;
   const [volume, setVolume] = useState(1);
   // biome-ignore lint/correctness/useExhaustiveDependencies: a track that comes anew is played alike
@@ -89,6 +101,18 @@ export function SeatTile({ seat, transcript, face, track, over, alone, muted, on
             value={volume}
             onSlide={setVolume}
           />
+        )}
+        {onMore && (
+          <button
+            type="button"
+            className="round"
+            aria-label={t.persona.more(label)}
+            title={t.persona.more(label)}
+            aria-haspopup="dialog"
+            onClick={onMore}
+          >
+            <More />
+          </button>
         )}
       </div>
     </li>

@@ -16,30 +16,30 @@ export function Rating({ session }: { session: string }) {
       journal.add('warning', 'page', t.panels.happenings.notRated, { reason: String(error) });
     });
   };
-  if (given) {
-    return (
-      <p className="soft" role="status">
-        {t.ending.thanks}
-      </p>
-    );
-  }
   return (
-    <fieldset className="rating">
-      <legend>{t.ending.how}</legend>
-      <div className="marks">
-        {MARKS.map((mark) => (
-          <button
-            key={mark}
-            type="button"
-            className="round framed"
-            aria-label={t.ending.mark(mark, MARKS.length)}
-            onClick={() => rate(mark)}
-          >
-            {mark}
-          </button>
-        ))}
-      </div>
-      <p className="soft">{t.ending.scale}</p>
-    </fieldset>
+    <div className="rating">
+      {!given && (
+        <fieldset>
+          <legend>{t.ending.how}</legend>
+          <div className="marks">
+            {MARKS.map((mark) => (
+              <button
+                key={mark}
+                type="button"
+                className="round framed"
+                aria-label={t.ending.mark(mark, MARKS.length)}
+                onClick={() => rate(mark)}
+              >
+                {mark}
+              </button>
+            ))}
+          </div>
+          <p className="soft">{t.ending.scale}</p>
+        </fieldset>
+      )}
+      <p className="soft" role="status">
+        {given && t.ending.thanks}
+      </p>
+    </div>
   );
 }

@@ -1,13 +1,15 @@
-/** Everybody in the room but oneself, each with the sound of their voice. */
+/** The other participants of the room, each as a figure that follows its sound. */
 
 import { useRemoteParticipants, useTracks } from '@livekit/components-react';
 import { RoomEvent, Track } from 'livekit-client';
+import { useState } from 'react';
 import type { Persona } from '../service/service';
 import type { Call } from '../session/call';
 import { type CallState, isOver } from '../session/phase';
 import { t } from '../strings/strings';
 import { faceOf, PERSON } from './figureStyle';
-import { SeatTile } from './ParticipantTile';
+import { ParticipantTile } from './ParticipantTile';
+import { PersonaSheet } from './PersonaSheet';
 import { seatsOf } from './participants';
 import './Stage.css';
 
@@ -22,30 +24,44 @@ interface Props {
 export function Stage({ call, state, catalogue }: Props) {
   const participants = useRemoteParticipants({ updateOnlyOn: UPDATES });
   const tracks = useTracks([Track.Source.Microphone, Track.Source.Unknown]);
+  const [asked, setAsked] = useState<string | null>(null);
   const over = isOver(state.phase);
+  const { session } = state;
   const seats = seatsOf(labelled(state.personas, catalogue), over ? [] : participants);
+  const open = over ? undefined : seats.find(({ personaId }) => personaId && personaId === asked);
   return (
-    <ul className="stage" data-count={Math.min(seats.length, 5)} aria-label={t.call.inRoom}>
-      {seats.map((seat) => {
-        const sound = tracks.find(
-          (each) => each.participant.identity === seat.participant?.identity,
-        );
-        const view = state.personas.find(({ id }) => id && id === seat.personaId);
-        return (
-          <SeatTile
-            key={seat.key}
-            seat={seat}
-            transcript={call.transcript}
-            face={seat.persona ? faceOf(seat.persona, catalogue) : PERSON}
-            track={over ? undefined : sound?.publication.track?.mediaStreamTrack}
-            over={over}
-            alone={seats.length === 1}
-            muted={view?.muted ?? false}
-            onMute={state.session ? (muted) => call.hush(seat.personaId ?? '', muted) : null}
-          />
-        );
-      })}
-    </ul>
+    <>
+      <ul className="stage" data-count={Math.min(seats.length, 5)} aria-label={t.call.inRoom}>
+        {seats.map((seat) => {
+          const sound = tracks.find(
+            (each) => each.participant.identity === seat.participant?.identity,
+          );
+          const view = state.personas.find(({ id }) => id && id === seat.personaId);
+          return (
+            <ParticipantTile
+              key={seat.key}
+              seat={seat}
+              transcript={call.transcript}
+              face={seat.persona ? faceOf(seat.persona, catalogue) : PERSON}
+              track={over ? undefined : sound?.publication.track?.mediaStreamTrack}
+              over={over}
+              alone={seats.length === 1}
+              muted={view?.muted ?? false}
+              onMore={session && seat.personaId ? () => setAsked(seat.personaId) : null}
+              onMute={session ? (muted) => call.mute(seat.personaId ?? '', muted) : null}
+            />
+          );
+        })}
+      </ul>
+      {session && open?.personaId && (
+        <PersonaSheet
+          session={session}
+          seat={{ ...open, personaId: open.personaId }}
+          removable={state.personas.length > 1}
+          onClose={() => setAsked(null)}
+        />
+      )}
+    </>
   );
 }
 

@@ -12,7 +12,7 @@ const there = (
   kind = ParticipantKind.AGENT,
 ) => ({ identity, name: `Name of ${identity}`, attributes, kind }) as unknown as RemoteParticipant;
 
-test('personas keep the order in which they were asked for, whoever comes first', () => {
+test('personas keep the order in which they were asked for, whichever joins first', () => {
   const seats = seatsOf(PERSONAS, [
     there('agent-teacher-1', { persona: 'teacher' }),
     there('agent-chef-1', { persona: 'chef' }),
@@ -64,7 +64,7 @@ test('while a persona moves to another worker, it has one seat, and that of the 
   expect(identities(old, forged)).toEqual(['agent-chef-old', 'a guest']);
 });
 
-test('once ids are known, a persona is who has the id and not who has the name', () => {
+test('once ids are known, a persona is found by its id and not by its name', () => {
   const expected = [{ id: 'p2', name: 'chef', label: 'Chef', muted: false }];
   const seats = seatsOf(expected, [
     there('agent-chef-1', { persona: 'chef', persona_id: 'p1' }),
@@ -97,7 +97,7 @@ const roomOf = (...inside: RemoteParticipant[]) => ({
 const CHEF = there('agent-chef-1', { persona: 'chef' });
 const ANN = there('ann', {}, ParticipantKind.STANDARD);
 
-test('the last person is who is there with voices alone', () => {
+test('a person with voices alone is the last person', () => {
   expect([roomOf(), roomOf(CHEF), roomOf(CHEF, ANN)].map(isLast)).toEqual([true, true, false]);
 });
 
@@ -106,18 +106,18 @@ test.each([
   ConnectionState.Connecting,
   ConnectionState.Reconnecting,
   ConnectionState.SignalReconnecting,
-])('who sees nobody because the connection is %s is not the last person', (state) => {
+])('a person who sees nobody because the connection is %s is not the last person', (state) => {
   expect(isLast({ ...roomOf(), state })).toBe(false);
 });
 
-test('a persona that somebody hushes is shown as muted to everybody, until it is let speak', () => {
+test('a persona that another person mutes is shown as muted, until it is unmuted', () => {
   const personas = PERSONAS.map((each) => ({ ...each, id: each.name }));
   const event = { type: 'changed', at_s: 0, persona_id: 'chef' };
-  const hushed = personasAfter({ ...event, change: 'muted' }, personas);
-  const freed = personasAfter({ ...event, change: 'unmuted' }, hushed);
+  const muted = personasAfter({ ...event, change: 'muted' }, personas);
+  const unmuted = personasAfter({ ...event, change: 'unmuted' }, muted);
 
-  expect(hushed.map(({ muted }) => muted)).toEqual([true, false]);
-  expect(freed).toEqual(personas);
+  expect(muted.map(({ muted }) => muted)).toEqual([true, false]);
+  expect(unmuted).toEqual(personas);
 });
 
 test('a persona that is sent away loses its seat, and the others keep theirs', () => {

@@ -1,4 +1,4 @@
-/** Who belongs on the stage: the personas asked for, in their order, then whoever else is there. */
+/** The participants on the stage: the expected personas in their order, then all others. */
 
 import {
   ConnectionState,
@@ -35,7 +35,7 @@ export function isVoice(participant: Participant): boolean {
   return participant.kind === ParticipantKind.AGENT;
 }
 
-/** Whether one is the only person there. Who is not connected sees nobody and knows nothing. */
+/** Whether the room has no other person. False without a connection, which shows nobody. */
 export function isLast({
   state,
   remoteParticipants,
@@ -43,7 +43,7 @@ export function isLast({
   return state === ConnectionState.Connected && [...remoteParticipants.values()].every(isVoice);
 }
 
-/** The personas after an event of the session: others may hush one, or send it away. */
+/** The personas after an event of the session: others may mute or remove one. */
 export function personasAfter(
   { type, change, persona_id }: SessionEvent,
   personas: readonly PersonaView[],
@@ -77,7 +77,7 @@ export function voiceState(participant: Participant | null): VoiceState {
   }
 }
 
-/** Whether it is this one's turn, in a room of several personas. */
+/** Whether a participant has the floor, in a room of several personas. */
 export function hasFloor(participant: Participant | null): boolean {
   return participant?.attributes[ATTR_FLOOR] === 'true';
 }

@@ -5,7 +5,7 @@ import type { RemoteParticipant } from 'livekit-client';
 /** Whether a page may set volumes: on iOS only the phone's own buttons do. */
 export const maySetVolume = tryToSetOne();
 
-/** Play somebody at a volume of 0 to 1. At 0 the server sends nothing, which works everywhere. */
+/** Play a participant at a volume of 0 to 1. At 0 the server sends nothing, which works everywhere. */
 export function play(participant: RemoteParticipant, volume: number): void {
   participant.setVolume(volume);
   for (const publication of participant.audioTrackPublications.values()) {

@@ -7,7 +7,7 @@ import './PerformancePanel.css';
 import { Plot } from './Plot';
 import { WorkerFigures } from './WorkerPerformance';
 
-export function FiguresPanel({ call, over }: { call: Call; over: boolean }) {
+export function PerformancePanel({ call, over }: { call: Call; over: boolean }) {
   const { localParticipant } = useLocalParticipant();
   const { quality } = useConnectionQualityIndicator({ participant: localParticipant });
   const words = t.panels.figures;

@@ -13,7 +13,7 @@ interface Props {
   sound?: Sound | null;
 }
 
-export function TakeAway({ segments, sound = null }: Props) {
+export function SaveTranscript({ segments, sound = null }: Props) {
   const [copied, copy] = useCopy();
   return (
     <div className="take-away">

@@ -6,7 +6,7 @@ import type { Call } from '../session/call';
 import { t } from '../strings/strings';
 import { useDetails } from '../ui/preferences';
 import { LogPanel } from './LogPanel';
-import { FiguresPanel } from './PerformancePanel';
+import { PerformancePanel } from './PerformancePanel';
 import './SidePanel.css';
 import { TranscriptPanel } from './TranscriptPanel';
 
@@ -71,7 +71,7 @@ export function SidePanel({ call, catalogue, written, over, onClose }: Props) {
       </div>
       <div className="panel" role="tabpanel" id="panel" aria-labelledby={`tab-${tab}`}>
         {tab === 'transcript' && words}
-        {tab === 'performance' && <FiguresPanel call={call} over={over} />}
+        {tab === 'performance' && <PerformancePanel call={call} over={over} />}
         {tab === 'log' && <LogPanel />}
       </div>
     </section>

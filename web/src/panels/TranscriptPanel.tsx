@@ -10,13 +10,13 @@ import type { Call } from '../session/call';
 import { paced } from '../session/paced';
 import { t } from '../strings/strings';
 import { Bubble } from './Bubble';
-import { TakeAway } from './SaveTranscript';
+import { SaveTranscript } from './SaveTranscript';
 import './TranscriptPanel.css';
-import { TypeLine } from '../call/ChatInput';
+import { ChatInput } from '../call/ChatInput';
 import { turnsOf } from '../session/transcript';
 
 const NEAR_PX = 80;
-const SHOWN = 150; // bubbles; earlier ones are shown where somebody asks for them
+const SHOWN = 150; // bubbles; a button shows earlier ones
 
 interface Props {
   call: Call;
@@ -97,8 +97,8 @@ export function TranscriptPanel({ call, catalogue, written, over }: Props) {
       <p className="unseen" aria-live="polite">
         {last && `${last.label}: ${last.text}`}
       </p>
-      {segments.length > 0 && !over && <TakeAway segments={segments} />}
-      {!over && read && <TypeLine call={call} />}
+      {segments.length > 0 && !over && <SaveTranscript segments={segments} />}
+      {!over && read && <ChatInput call={call} />}
     </div>
   );
 }

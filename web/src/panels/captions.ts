@@ -2,7 +2,7 @@
 
 import type { Segment } from '../session/transcript';
 
-/** A line for each segment: when, who, what. Times count from the first words. */
+/** A line for each segment: time, speaker, words. Times count from the first words. */
 export function asText(segments: readonly Segment[]): string {
   const zeroMs = beginningOf(segments);
   return segments

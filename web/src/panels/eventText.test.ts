@@ -5,7 +5,7 @@ import { storyOf } from './eventText';
 test.each([
   [{ type: 'turn', persona: 'chef', latency_ms: 240 }, 'chef answered after 240 ms'],
   [{ type: 'floor', persona: '' }, 'Nobody has the floor'],
-  [{ type: 'people', change: 'left', people: 0 }, 'Somebody left; people: 0'],
+  [{ type: 'people', change: 'left', people: 0 }, 'A person left; people: 0'],
   [{ type: 'unheard-of' }, 'unheard-of'],
 ])('%j is told in a line', (event, text) => {
   expect(storyOf({ at_s: 0, ...event })?.text).toBe(text);

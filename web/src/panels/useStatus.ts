@@ -1,4 +1,4 @@
-/** The service's own figures, asked for while somebody looks at them. */
+/** The service's own figures, asked for while the panel is shown. */
 
 import { useEffect, useState } from 'react';
 import { fetchStatus, type Status } from '../service/service';

@@ -1,4 +1,4 @@
-/** Who this tab is in a room: the same again after a reload, another one in another tab. */
+/** This tab's identity in a room: it stays through a reload and differs between tabs. */
 
 const KEY = 'moshi-rooms.identity';
 
@@ -14,7 +14,7 @@ export function identity(): string {
   }
 }
 
-/** A name that nobody guesses. Pages without https have `getRandomValues` and no `randomUUID`. */
+/** A name that cannot be guessed. Pages without https have `getRandomValues` and no `randomUUID`. */
 function freshIdentity(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(8));
   return `person-${[...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;

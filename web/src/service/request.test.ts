@@ -7,7 +7,7 @@ test('the service’s code and sentence are read out of its problem details', ()
   expect([status, code, message]).toEqual([503, 'full', 'All taken.']);
 });
 
-test('an answer of somebody else is reported by its status alone', () => {
+test('an answer of another server is reported by its status alone', () => {
   const { code, message } = refused(502, '<html>Bad gateway</html>');
 
   expect([code, message]).toEqual(['', 'The server answered 502.']);

@@ -5,7 +5,7 @@ const ANSWER_WITHIN_MS = 8_000;
 /** Thrown for every answer that is no success: RFC 9457 problem details, as far as they came. */
 export class Refused extends Error {
   readonly status: number;
-  /** For programs; empty where somebody else than the service answered. */
+  /** For programs; empty if the answer is not the service's own. */
   readonly code: string;
 
   constructor(status: number, code: string, detail: string) {
@@ -24,7 +24,7 @@ interface Question {
   keepalive?: boolean;
 }
 
-/** Ask a path, which counts from the page's own. Throws `Refused`, or `TypeError` where nobody answers. */
+/** Ask a path relative to the page. Throws `Refused`, or `TypeError` without an answer. */
 export async function ask<T>(path: string, question: Question = {}): Promise<T> {
   const { method = 'GET', body, bearer, keepalive = false } = question;
   const headers: Record<string, string> = {};

@@ -1,4 +1,4 @@
-/** The token service as the page sees it: who can be talked with, and whether one can now. */
+/** The token service as the page sees it: personas, model, and whether a call can start. */
 
 import { ask } from './request';
 
@@ -27,7 +27,7 @@ export interface Model {
   note: string;
   /** Whether it follows a persona's prompt, and not its sampling alone. */
   prompts: boolean;
-  /** How its tokens are drawn where nobody asks for anything else. */
+  /** The default sampling. */
   sampling: Sampling;
 }
 
@@ -69,4 +69,6 @@ export interface Status {
 }
 
 export const fetchConfig = () => ask<Config>('api/config');
+/** The catalogue, each persona with the only `lines` that it can say; `null`: any line. */
+export const fetchPersonas = () => ask<(Persona & { lines: string[] | null })[]>('personas');
 export const fetchStatus = () => ask<Status>('status');

@@ -1,6 +1,16 @@
-/** What the page asks of a session that runs: how it is, whom to hush, whom to invite, its end. */
+/** What the page asks of a session that runs: how it is, its personas, a guest link, its end. */
 
 import { ask } from './request';
+import type { Sampling } from './service';
+
+/** A persona by its name in the catalogue, with its changed fields, or one of the person's own. */
+export interface AskedPersona {
+  name: string;
+  label?: string;
+  voice?: string;
+  prompt?: string;
+  sampling?: Partial<Sampling>;
+}
 
 export interface PersonaView {
   id: string;
@@ -22,7 +32,7 @@ export interface SessionView {
   state: 'open' | 'waiting' | 'starting' | 'live' | 'ended';
   waiting: Why | null;
   personas: PersonaView[];
-  /** Who is in the room. */
+  /** The people in the room. */
   people: { identity: string }[];
 }
 
@@ -36,13 +46,28 @@ const path = (session: string, what = '') => `sessions/${encodeURIComponent(sess
 
 export const viewSession = (session: string) => ask<SessionView>(path(session));
 
-/** End it for everybody. May be asked while the page goes. */
+/** End the session for all. The request may outlive the page. */
 export const endSession = (session: string) =>
   ask<void>(path(session), { method: 'DELETE', keepalive: true });
 
-/** Let a persona be heard no more, by anybody, or again. */
-export const hushPersona = (session: string, persona_id: string, muted: boolean) =>
+/** Mute or unmute a persona for all people. */
+export const mutePersona = (session: string, persona_id: string, muted: boolean) =>
   ask<PersonaView[]>(path(session, '/mute'), { method: 'POST', body: { persona_id, muted } });
+
+/** Let a persona say a line once, at its next pause. */
+export const sayLine = (session: string, persona_id: string, text: string) =>
+  ask<void>(path(session, '/say'), { method: 'POST', body: { persona_id, text } });
+
+/** Clear a persona's memory of the conversation. */
+export const forget = (session: string, persona_id: string) =>
+  ask<void>(path(session, '/forget'), { method: 'POST', body: { persona_id } });
+
+/** Add personas to the room; the conversation of the others goes on. */
+export const addPersona = (session: string, personas: readonly AskedPersona[]) =>
+  ask<void>(path(session, '/personas'), { method: 'POST', body: { personas } });
+
+export const removePersona = (session: string, persona_id: string) =>
+  ask<void>(path(session, `/personas/${encodeURIComponent(persona_id)}`), { method: 'DELETE' });
 
 /** Sign a guest link to this session's room. */
 export const inviteGuests = (session: string, lives_s: number) =>

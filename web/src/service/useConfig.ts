@@ -1,4 +1,4 @@
-/** Keeps the service's configuration fresh while somebody looks at it. */
+/** Keeps the service's configuration fresh while it is shown. */
 
 import { useEffect, useState } from 'react';
 import { type Config, fetchConfig } from './service';

@@ -18,7 +18,7 @@ import { isLast, isVoice, personasAfter, tellsOfNewcomer, voiceState } from '../
 import { type SessionEvent, storyOf } from '../panels/eventText';
 import { Gauge } from '../panels/readings';
 import { journal } from '../service/eventLog';
-import { endSession, hushPersona, type SessionView, viewSession } from '../service/sessions';
+import { endSession, mutePersona, type SessionView, viewSession } from '../service/sessions';
 import { MIND_TOPIC, TURN_TOPIC } from '../service/wire';
 import { t } from '../strings/strings';
 import { stayAwake } from './awake';
@@ -83,7 +83,7 @@ export class Call extends CallStore {
     }
   }
 
-  /** Leave the room; the words stay. Who leaves nobody behind ends the session. */
+  /** Leave the room; the words stay. The last person to leave ends the session. */
   async hangUp(): Promise<void> {
     const { session } = this.state;
     const last = isLast(this.room);
@@ -102,10 +102,10 @@ export class Call extends CallStore {
   };
 
   /** Let a persona be heard no more, or again. Throws `Refused` where it is not allowed. */
-  async hush(personaId: string, muted: boolean): Promise<void> {
+  async mute(personaId: string, muted: boolean): Promise<void> {
     const { session } = this.state;
     if (!session) return;
-    const changed = await hushPersona(session, personaId, muted);
+    const changed = await mutePersona(session, personaId, muted);
     const { personas } = this.state; // as others have left it meanwhile
     this.set({ personas: personas.map((one) => changed.find(({ id }) => id === one.id) ?? one) });
   }
@@ -132,7 +132,7 @@ export class Call extends CallStore {
     this.endings.push(() => window.removeEventListener('online', this.retryNow));
   }
 
-  /** Each step waits for the one before: who gets no place is not asked for a microphone. */
+  /** Each step waits for the one before: without a place the browser does not ask for the microphone. */
   private async enter(): Promise<void> {
     this.set({ step: t.call.asking });
     const entry = await this.way.enter();
@@ -170,7 +170,7 @@ export class Call extends CallStore {
   private async lookWhoCame(): Promise<void> {
     const { session } = this.state;
     const view = session && (await viewSession(session).catch(() => null));
-    if (view && !this.over) this.set({ personas: view.personas }); // else seen as who it says it is
+    if (view && !this.over) this.set({ personas: view.personas }); // else its participant's own attributes name it
   }
 
   private readonly look = () => {

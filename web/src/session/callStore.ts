@@ -1,9 +1,8 @@
 /** The state of one call for the page to show; each change of its phase is told in the log. */
 
 import { journal } from '../service/eventLog';
-import type { Why } from '../service/sessions';
+import type { AskedPersona, Why } from '../service/sessions';
 import { t } from '../strings/strings';
-import type { AskedPersona } from './entry';
 import { Listeners } from './listeners';
 import { BEGINNING, type CallState, isOver } from './phase';
 

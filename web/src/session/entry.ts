@@ -1,22 +1,12 @@
 /**
- * The way into a room: a session of one's own, a token for one that is there, or a guest's pass.
+ * The way into a room: a new session, a token for an existing one, or a guest's pass.
  *
  * Asked again with the same room and identity it leads back to the same place.
  */
 
 import { ask } from '../service/request';
-import type { Sampling } from '../service/service';
-import { type PersonaView, sessionOf } from '../service/sessions';
+import { type AskedPersona, type PersonaView, sessionOf } from '../service/sessions';
 import { ATTR_RECORD_CONSENT } from '../service/wire';
-
-/** A persona by its name in the catalogue, with what shall be different, or one of one's own. */
-export interface AskedPersona {
-  name: string;
-  label?: string;
-  voice?: string;
-  prompt?: string;
-  sampling?: Partial<Sampling>;
-}
 
 export interface Wish {
   personas: readonly AskedPersona[];
@@ -39,9 +29,9 @@ export interface Entry {
   room: string;
   /** `null` where the page may only talk and not look after the session. */
   session: string | null;
-  /** Whether the session is here for this entry, and nobody has been in it. */
+  /** Whether this entry opened the session, and no person has joined it. */
   opened: boolean;
-  /** Whom to expect. */
+  /** The personas to expect. */
   personas: readonly PersonaView[];
   recording: Recording | null;
 }
@@ -63,9 +53,9 @@ interface TokenAnswer {
 }
 
 /**
- * A room that has a session is joined as it is, whoever opened it; else one is opened.
+ * A room that has a session is joined as it is, regardless of its owner; else one is opened.
  *
- * Throws `Refused`, or `TypeError` where nobody answers.
+ * Throws `Refused`, or `TypeError` if the service does not answer.
  */
 export async function enter(wish: Wish): Promise<Entry> {
   if (wish.guest !== null) return byToken(wish);

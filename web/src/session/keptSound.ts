@@ -1,8 +1,8 @@
 /**
- * The sound of a call, to keep: oneself on the left, the AI voices on the right.
+ * The sound of a call, to keep: the person on the left, the AI voices on the right.
  *
  * It is in this tab's memory alone, up to a bound, and gone with the tab. Other people are not
- * recorded: nobody has asked them.
+ * recorded: they were not asked.
  */
 
 import { soundContext } from '../call/meter';

@@ -1,4 +1,4 @@
-/** Those who want to know when something changed: the half of a store that React subscribes to. */
+/** The functions to call after a change: the half of a store that React subscribes to. */
 
 export class Listeners {
   private readonly all = new Set<() => void>();

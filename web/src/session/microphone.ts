@@ -14,7 +14,7 @@ export class Microphone {
 
   /** Open it, and keep what is said until the personas hear it. Throws `MicrophoneFailed`. */
   async open(wish: SoundWish): Promise<LocalAudioTrack> {
-    const muted = this.held?.isMuted ?? false; // who closed it opens it, and no lost connection
+    const muted = this.held?.isMuted ?? false; // only the person unmutes it, not a new connection
     this.stop();
     this.wish = wish;
     const track = await createLocalAudioTrack(captureOf(wish)).catch((reason) => {

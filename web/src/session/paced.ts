@@ -2,7 +2,7 @@
 
 type Subscribe = (listener: () => void) => () => void;
 
-/** A page that is not looked at has no frames: it shows what changed when somebody looks again. */
+/** A hidden tab has no frames: it shows the change when it is visible again. */
 export function paced(subscribe: Subscribe): Subscribe {
   return (listener) => {
     let frame = 0;

@@ -30,7 +30,7 @@ export interface CallState {
   retryAtMs: number | null;
   session: string | null;
   room: string | null;
-  /** Whom to expect, with who of them is muted. */
+  /** The personas to expect, and whether each is muted. */
   personas: readonly PersonaView[];
   /** How people of the room come to be recorded; `null` where none are. */
   recording: Recording | null;

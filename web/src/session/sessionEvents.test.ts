@@ -55,7 +55,7 @@ test('a stream that broke is left to the browser', () => {
   expect(opened.length).toBe(1);
 });
 
-test('who stops following opens nothing any more', () => {
+test('after the end of following no stream is opened', () => {
   const stop = followed();
   opened[0]?.breaks(Stream.CLOSED);
   stop();

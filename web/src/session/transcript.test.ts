@@ -39,7 +39,7 @@ test('words that come late go where they were said, and can be replaced there', 
   expect(transcript.read().map(({ text }) => text)).toEqual(['hello', 'when?', 'nine o’clock']);
 });
 
-test('every change gives a new list and tells those who asked for it', () => {
+test('every change gives a new list and tells its listeners', () => {
   const transcript = new Transcript();
   let told = 0;
   const leave = transcript.subscribe(() => told++);

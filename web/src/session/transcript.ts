@@ -71,7 +71,7 @@ export class Transcript extends Listeners {
     }
   }
 
-  /** Type a line to everybody in the room. Throws where the room cannot be reached. */
+  /** Send a typed line to the room. Throws where the room cannot be reached. */
   async type(room: Room, text: string): Promise<void> {
     const { id } = await room.localParticipant.sendText(text, { topic: CHAT_TOPIC });
     const { identity, name } = room.localParticipant;

@@ -1,6 +1,6 @@
 /** What a persona's agent tells of a turn on the topic `turn`. Pure. */
 
-/** How long a turn took from voice to voice; `null` for what is no such message: anybody may send. */
+/** How long a turn took from voice to voice; `null` if it is no such message: any participant may send one. */
 export function latencyOf(payload: Uint8Array): number | null {
   try {
     const told: unknown = JSON.parse(new TextDecoder().decode(payload));

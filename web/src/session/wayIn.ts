@@ -1,6 +1,6 @@
 /**
  * The way of one person into a call's room: with an answer where the room is recorded, the same
- * way again after the connection was lost, and given back where nobody came in.
+ * way again after the connection was lost, and given back if it was not used.
  */
 
 import { endSession, viewSession } from '../service/sessions';
@@ -37,7 +37,7 @@ export class WayIn {
     this.unused = null;
   }
 
-  /** Places that nobody came to are free at once. Somebody else may have come by a link. */
+  /** An unused session ends at once, unless another person has joined it by a link. */
   async giveBack(): Promise<void> {
     const { unused: session, wish } = this;
     this.unused = null;

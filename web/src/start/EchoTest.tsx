@@ -1,4 +1,4 @@
-/** “Can I be heard?”, answered before anybody is called. */
+/** The microphone's test before a call: record a few words and play them. */
 
 import { useEffect, useRef, useState } from 'react';
 import { t } from '../strings/strings';

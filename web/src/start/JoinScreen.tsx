@@ -1,13 +1,13 @@
-/** The door that a link leads to: which room, who is there, and one button. */
+/** The screen that a link leads to: the room, its personas, and one button. */
 
 import { useState } from 'react';
 import { faceOf, PERSON } from '../call/figureStyle';
 import type { Wish } from '../session/entry';
 import { t } from '../strings/strings';
-import { Fold } from '../ui/Disclosure';
+import { Disclosure } from '../ui/Disclosure';
 import { Field } from '../ui/Field';
 import { askedFor, choice, pickedOf } from './choice';
-import { Honest } from './Honest';
+import { Disclaimer } from './Disclaimer';
 import './JoinScreen.css';
 import { VoiceFigure } from '../call/VoiceFigure';
 import { useRemembered } from '../service/stored';
@@ -16,7 +16,7 @@ import type { Trouble } from '../session/trouble';
 import type { Link } from './link';
 import { readinessOf } from './readiness';
 import { SoundSettings } from './SoundSettings';
-import { Launch } from './StartButton';
+import { StartButton } from './StartButton';
 import { usePlaced } from './useReservation';
 
 interface Props {
@@ -64,7 +64,7 @@ export function JoinScreen({ link, known, trouble, onStart }: Props) {
         </h1>
         <p className="lead">{link.guest ? t.door.invitedLead : t.door.lead}</p>
         {config?.model?.note && <p className="note">{config.model.note}</p>}
-        {config && <Honest config={config} />}
+        {config && <Disclaimer config={config} />}
       </section>
       <section className="choosing" aria-label={t.door.you}>
         <Field label={t.start.yourName}>
@@ -76,16 +76,16 @@ export function JoinScreen({ link, known, trouble, onStart }: Props) {
             onChange={(event) => setName(event.target.value)}
           />
         </Field>
-        <Fold title={t.start.sound} hint={t.start.soundHint}>
+        <Disclosure title={t.start.sound} hint={t.start.soundHint}>
           <SoundSettings />
-        </Fold>
+        </Disclosure>
         {!link.guest && (
           <p className="soft">
             <a href="./">{t.door.others}</a>
           </p>
         )}
       </section>
-      <Launch readiness={readiness} label={t.door.join} onStart={start} />
+      <StartButton readiness={readiness} label={t.door.join} onStart={start} />
     </main>
   );
 }

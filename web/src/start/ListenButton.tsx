@@ -6,7 +6,7 @@ import { t } from '../strings/strings';
 import { Play, Stop } from '../ui/icons';
 
 /** What stops the voice that sounds now. */
-let hush: () => void = () => undefined;
+let stopOther: () => void = () => undefined;
 
 interface Props {
   /** Whose voice it is, for a screen reader. */
@@ -25,12 +25,12 @@ export function ListenButton({ label, url }: Props) {
   useEffect(() => () => audio.current?.pause(), [url]);
 
   const listen = () => {
-    hush();
+    stopOther();
     if (sounds) return;
     const sound = new Audio(url);
     audio.current = sound;
     sound.onended = stop;
-    hush = stop;
+    stopOther = stop;
     setSounds(true);
     sound.play().catch((error) => {
       stop();

@@ -1,4 +1,4 @@
-/** A persona of one's own: its name and its prompt, with a counter to the limit. */
+/** The person's own persona: its name and its prompt, with a counter to the limit. */
 
 import { t } from '../strings/strings';
 import { Field } from '../ui/Field';

@@ -1,4 +1,4 @@
-/** Everybody one can talk with, as cards, and one of one's own. */
+/** The personas to choose from, as cards, and the person's own. */
 
 import { t } from '../strings/strings';
 import './PersonaCards.css';
@@ -17,7 +17,7 @@ interface Props {
   config: Config;
 }
 
-export function Cards({ wish, picked, config }: Props) {
+export function PersonaCards({ wish, picked, config }: Props) {
   const most = config.limits.personas_per_room;
   const pick = (name: string, on: boolean) => {
     const others = picked.filter((each) => each !== name);

@@ -12,7 +12,7 @@ interface Props {
   onStart: () => void;
 }
 
-export function Launch({ readiness, label, onStart }: Props) {
+export function StartButton({ readiness, label, onStart }: Props) {
   return (
     <section className="launch" aria-label={t.start.launch}>
       {readiness.trouble && <Notice trouble={readiness.trouble} />}

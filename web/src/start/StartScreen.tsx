@@ -1,17 +1,17 @@
-/** Before a call: who shall answer, how, and whether one can start now. */
+/** Before a call: the choice of personas, settings, and the start button. */
 
 import { faceOf } from '../call/figureStyle';
 import { useRemembered } from '../service/stored';
 import type { Wish } from '../session/entry';
 import { t } from '../strings/strings';
-import { Fold } from '../ui/Disclosure';
+import { Disclosure } from '../ui/Disclosure';
 import { Field } from '../ui/Field';
 import { askedFor, choice, isUndescribed, pickedOf } from './choice';
-import { Honest } from './Honest';
-import { Cards } from './PersonaCards';
+import { Disclaimer } from './Disclaimer';
+import { PersonaCards } from './PersonaCards';
 import { readinessOf } from './readiness';
 import { SoundSettings } from './SoundSettings';
-import { Launch } from './StartButton';
+import { StartButton } from './StartButton';
 import './StartScreen.css';
 import { VoiceFigure } from '../call/VoiceFigure';
 import type { Known } from '../service/useConfig';
@@ -51,18 +51,18 @@ export function StartScreen({ known, trouble, onStart }: Props) {
         <h1 tabIndex={-1}>{t.start.title}</h1>
         <p className="lead">{t.start.lead}</p>
         {config?.model?.note && <p className="note">{config.model.note}</p>}
-        {config && <Honest config={config} />}
+        {config && <Disclaimer config={config} />}
       </section>
       <section className="choosing" aria-label={t.start.choice}>
         {config && (
           <>
-            <Cards wish={wish} picked={picked} config={config} />
+            <PersonaCards wish={wish} picked={picked} config={config} />
             <div className="folds">
-              <Fold title={t.start.sound} hint={t.start.soundHint}>
+              <Disclosure title={t.start.sound} hint={t.start.soundHint}>
                 <SoundSettings />
-              </Fold>
+              </Disclosure>
               <Tuning wish={wish} picked={picked} config={config} />
-              <Fold title={t.start.yourName} hint={wish.name || t.start.guest}>
+              <Disclosure title={t.start.yourName} hint={wish.name || t.start.guest}>
                 <Field label={t.start.nameInRoom}>
                   <input
                     value={wish.name}
@@ -72,12 +72,12 @@ export function StartScreen({ known, trouble, onStart }: Props) {
                     onChange={(event) => choice.set({ name: event.target.value })}
                   />
                 </Field>
-              </Fold>
+              </Disclosure>
             </div>
           </>
         )}
       </section>
-      <Launch readiness={readiness} label={t.start.go} onStart={start} />
+      <StartButton readiness={readiness} label={t.start.go} onStart={start} />
     </main>
   );
 }

@@ -2,7 +2,7 @@
 
 import type { Config, Sampling } from '../service/service';
 import { t } from '../strings/strings';
-import { Fold } from '../ui/Disclosure';
+import { Disclosure } from '../ui/Disclosure';
 import { Field } from '../ui/Field';
 import { Slider } from '../ui/Slider';
 import { type Choice, choice, OWN, usualSampling } from './choice';
@@ -40,7 +40,7 @@ export function Tuning({ wish, picked, config }: Props) {
   const tune = (key: keyof Sampling, value: number) =>
     choice.set({ sampling: { ...wish.sampling, [key]: value } });
   return (
-    <Fold title={t.tuning.title} hint={t.tuning.hint}>
+    <Disclosure title={t.tuning.title} hint={t.tuning.hint}>
       {config.voices.length === 0 && <p className="soft">{t.tuning.oneVoice}</p>}
       {config.voices.length > 0 && (
         <div className="fields">
@@ -82,6 +82,6 @@ export function Tuning({ wish, picked, config }: Props) {
       >
         {t.tuning.reset}
       </button>
-    </Fold>
+    </Disclosure>
   );
 }

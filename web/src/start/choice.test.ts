@@ -17,7 +17,7 @@ const CONFIG = {
 } as unknown as Config;
 const WISH = choice.read();
 
-test('who has picked nothing yet gets the default persona', () => {
+test('without a choice the default persona is picked', () => {
   expect(pickedOf(WISH, CONFIG)).toEqual(['chef']);
 });
 

@@ -1,8 +1,8 @@
-/** Whom a person chose and how they shall be; this browser remembers it. */
+/** The personas that a person chose, and their settings; this browser remembers it. */
 
 import type { Config, Sampling } from '../service/service';
+import type { AskedPersona } from '../service/sessions';
 import { Remembered } from '../service/stored';
-import type { AskedPersona } from '../session/entry';
 import { t } from '../strings/strings';
 
 export const OWN = 'my_own';
@@ -52,24 +52,24 @@ export const choice = new Remembered<Choice>(
   },
 );
 
-/** Who is picked and exists, in the order of the catalogue. */
+/** The picked personas that exist, in the order of the catalogue. */
 export function pickedOf({ touched, picked }: Choice, config: Config): string[] {
   if (!touched) return [config.default_persona];
   const names = [...config.personas.map(({ name }) => name), ...(mayDescribe(config) ? [OWN] : [])];
   return names.filter((name) => picked.includes(name));
 }
 
-/** Whether a character of one's own means anything to the model that runs. */
+/** Whether the running model follows a prompt, so that a person's own character makes sense. */
 export function mayDescribe({ model }: Config): boolean {
   return model?.prompts !== false;
 }
 
-/** Whether a character of one's own is picked and not described yet. */
+/** Whether the person's own character is picked and not described yet. */
 export function isUndescribed({ ownPrompt }: Choice, picked: readonly string[]): boolean {
   return picked.includes(OWN) && !ownPrompt.trim();
 }
 
-/** How the model that runs draws its tokens where nobody asks for anything else. */
+/** The running model's default sampling. */
 export function usualSampling(config: Config): Sampling {
   return config.model?.sampling ?? COMMON_SAMPLING;
 }

@@ -2,7 +2,7 @@ import { expect, test, vi } from 'vitest';
 import { sound } from '../session/sound';
 import { listen } from './echo';
 
-test('whoever leaves while the browser still asks leaves no microphone open', async () => {
+test('leaving while the browser still asks leaves no microphone open', async () => {
   const stop = vi.fn();
   const stream = Promise.resolve({ getAudioTracks: () => [{ stop }] });
   vi.stubGlobal('navigator', { mediaDevices: { getUserMedia: () => stream } });

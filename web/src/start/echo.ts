@@ -12,7 +12,7 @@ export interface Echo {
   heard: Promise<Blob>;
 }
 
-/** Throws `MicrophoneFailed`, and the signal's reason where it says that nobody waits any more. */
+/** Throws `MicrophoneFailed`, and the signal's reason once it aborts. */
 export async function listen(wish: SoundWish, signal: AbortSignal): Promise<Echo> {
   const audio = captureOf(wish) as MediaTrackConstraints;
   const stream = await navigator.mediaDevices.getUserMedia({ audio }).catch((reason) => {

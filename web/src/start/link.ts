@@ -3,7 +3,7 @@
 export interface Link {
   /** A room by name. */
   room: string | null;
-  /** Whom to meet there, by name. */
+  /** The personas of that room, by name. */
   personas: readonly string[];
   /** A guest's pass. In the fragment: it is sent to no server with the page's address. */
   guest: string | null;

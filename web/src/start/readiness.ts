@@ -20,7 +20,7 @@ const YES = { ...NO, ready: true };
  * Weigh what the service says now against how the last try ended.
  *
  * `placed`: one goes to a room that has its place, and takes none of those that the service counts.
- * `undescribed`: a character of one's own is picked and has no description.
+ * `undescribed`: the person's own character is picked and has no description.
  */
 export function readinessOf(
   known: Known,

@@ -5,7 +5,7 @@ import { sessionOf } from '../service/sessions';
 import type { Known } from '../service/useConfig';
 import type { Link } from './link';
 
-/** A guest's is a room that somebody is in. Else the room is asked for while the service is full. */
+/** True for a guest's room. Else the room's session is asked for while the service is full. */
 export function usePlaced({ room, guest }: Link, known: Known): boolean {
   const [placed, setPlaced] = useState(false);
   useEffect(() => {
@@ -13,7 +13,7 @@ export function usePlaced({ room, guest }: Link, known: Known): boolean {
     let over = false;
     sessionOf(room)
       .then((found) => over || setPlaced(found !== null && found.state !== 'waiting'))
-      .catch(() => undefined); // who may not look waits in line
+      .catch(() => undefined); // a person who may not read sessions waits in line
     return () => {
       over = true;
     };

@@ -1,6 +1,7 @@
 /** Every sentence of the page in German. */
 
 import { panels } from './panels.de';
+import { refusals } from './refusals.de';
 import type { Strings } from './strings.en';
 import { troubles } from './troubles.de';
 
@@ -178,6 +179,21 @@ export const de: Strings = {
     unmuteForMe: (label) => `${label} für mich wieder hörbar machen`,
     volume: (label) => `Lautstärke von ${label}`,
   },
+  adding: {
+    voice: 'Stimme hinzufügen',
+    both: 'Stimme hinzufügen oder jemanden einladen',
+    how: 'Die Stimme kommt gleich dazu; das Gespräch geht weiter.',
+  },
+  persona: {
+    more: (label) => `Mehr für ${label}`,
+    line: 'Ein Satz zum Sprechen',
+    say: 'Das sagen',
+    willSay: 'Der Satz kommt in der nächsten Pause.',
+    fresh: 'Neu beginnen',
+    freshIs: 'Beim Neubeginn wird die Erinnerung an dieses Gespräch gelöscht.',
+    willForget: 'Die Erinnerung an dieses Gespräch ist gelöscht.',
+    remove: 'Aus dem Gespräch entfernen',
+  },
   invitation: {
     byOthers: 'Wer dich eingeladen hat, kann weitere Personen einladen.',
     how: 'Dieser Link gilt eine Stunde und nur für diesen Raum. Scanne den Code oder verschicke den Link.',
@@ -207,28 +223,7 @@ export const de: Strings = {
     lookedUp: (tool, seconds) => `hat nachgeschlagen: ${tool} · ${seconds.replace('.', ',')} s`,
     failed: (tool) => `konnte nicht nachschlagen: ${tool}`,
   },
-  refusals: {
-    loading_model: 'Die Stimmen machen sich bereit …',
-    room_full: 'In diesem Raum sind so viele Personen, wie er aufnimmt.',
-    full: 'Im Moment ist kein Platz frei.',
-    in_line: 'Andere waren früher da.',
-    too_many_personas: 'Es wurden mehr Stimmen gewählt, als Platz haben.',
-    session_ended: 'Dieses Gespräch ist zu Ende.',
-    not_yours: 'Dieser Raum gehört jemand anderem.',
-    scope_missing: 'Dazu fehlt die Berechtigung.',
-    too_many_requests: 'Es waren zu viele Anfragen in kurzer Zeit.',
-    no_worker: 'Es läuft kein Modell.',
-    starting: 'Die Stimmen kommen gerade herein.',
-    connecting: 'Das Modell verbindet sich mit LiveKit.',
-    draining: 'Das Modell wird gleich neu gestartet.',
-    worker_failed: 'Das Modell ist ausgefallen.',
-    worker_failing: 'Gespräche beginnen gerade nicht.',
-    livekit_away: 'LiveKit antwortet nicht.',
-    redis_away: 'Redis antwortet nicht.',
-    redis_full: 'Redis ist voll, deshalb öffnet sich kein neuer Raum.',
-    busy: 'Der Raum wurde inzwischen geändert.',
-    failure: 'Der Dienst hat versagt; sein Protokoll nennt den Grund.',
-  },
+  refusals,
   trouble: troubles,
   panels,
 };

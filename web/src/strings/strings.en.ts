@@ -180,6 +180,21 @@ export const en = {
     unmuteForMe: (label: string) => `Unmute ${label} for me`,
     volume: (label: string) => `Volume of ${label}`,
   },
+  adding: {
+    voice: 'Add a voice',
+    both: 'Add a voice or invite someone',
+    how: 'The voice joins in a moment; the conversation goes on.',
+  },
+  persona: {
+    more: (label: string) => `More for ${label}`,
+    line: 'A sentence to say',
+    say: 'Say this',
+    willSay: 'It will be said at the next pause.',
+    fresh: 'Start fresh',
+    freshIs: 'Starting fresh clears the memory of this conversation.',
+    willForget: 'The memory of this conversation is cleared.',
+    remove: 'Remove from the call',
+  },
   invitation: {
     byOthers: 'The person who invited you can invite more people.',
     how: 'This link works for one hour and for this room only. Scan the code or send the link.',

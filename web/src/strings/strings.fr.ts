@@ -1,6 +1,7 @@
 /** Every sentence of the page in French. */
 
 import { panels } from './panels.fr';
+import { refusals } from './refusals.fr';
 import type { Strings } from './strings.en';
 import { troubles } from './troubles.fr';
 
@@ -178,6 +179,21 @@ export const fr: Strings = {
     unmuteForMe: (label) => `Rétablir ${label} pour moi`,
     volume: (label) => `Volume de ${label}`,
   },
+  adding: {
+    voice: 'Ajouter une voix',
+    both: 'Ajouter une voix ou inviter quelqu’un',
+    how: 'La voix arrive dans un instant ; la conversation continue.',
+  },
+  persona: {
+    more: (label) => `Plus pour ${label}`,
+    line: 'Une phrase à dire',
+    say: 'Dire cela',
+    willSay: 'La phrase sera dite à la prochaine pause.',
+    fresh: 'Repartir de zéro',
+    freshIs: 'Repartir de zéro efface le souvenir de cette conversation.',
+    willForget: 'Le souvenir de cette conversation est effacé.',
+    remove: 'Retirer de l’appel',
+  },
   invitation: {
     byOthers: 'La personne qui vous a invité peut en inviter d’autres.',
     how: 'Ce lien est valable une heure et pour ce salon seulement. Scannez le code ou envoyez le lien.',
@@ -207,28 +223,7 @@ export const fr: Strings = {
     lookedUp: (tool, seconds) => `a consulté : ${tool} · ${seconds.replace('.', ',')} s`,
     failed: (tool) => `n’a pas pu consulter : ${tool}`,
   },
-  refusals: {
-    loading_model: 'Les voix se préparent…',
-    room_full: 'Ce salon contient autant de personnes qu’il en accepte.',
-    full: 'Il n’y a pas de place libre pour le moment.',
-    in_line: 'D’autres sont arrivés avant.',
-    too_many_personas: 'Plus de voix ont été choisies qu’il n’y a de places.',
-    session_ended: 'Cette conversation est terminée.',
-    not_yours: 'Ce salon appartient à quelqu’un d’autre.',
-    scope_missing: 'L’autorisation manque.',
-    too_many_requests: 'Trop de demandes en peu de temps.',
-    no_worker: 'Aucun modèle ne tourne.',
-    starting: 'Les voix arrivent.',
-    connecting: 'Le modèle se connecte à LiveKit.',
-    draining: 'Le modèle va redémarrer.',
-    worker_failed: 'Le modèle est en panne.',
-    worker_failing: 'Les conversations ne démarrent pas en ce moment.',
-    livekit_away: 'LiveKit ne répond pas.',
-    redis_away: 'Redis ne répond pas.',
-    redis_full: 'Redis est plein : aucun nouveau salon ne peut s’ouvrir.',
-    busy: 'Le salon a changé entre-temps.',
-    failure: 'Le service a échoué ; son journal dit pourquoi.',
-  },
+  refusals,
   trouble: troubles,
   panels,
 };

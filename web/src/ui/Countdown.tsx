@@ -1,4 +1,4 @@
-/** Seconds until something is tried again, and a button for who does not want to wait. */
+/** Seconds until the next try, and a button that tries at once. */
 
 import { useEffect, useState } from 'react';
 import { t } from '../strings/strings';

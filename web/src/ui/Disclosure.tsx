@@ -11,7 +11,7 @@ interface Props {
   children: ReactNode;
 }
 
-export function Fold({ title, hint, children }: Props) {
+export function Disclosure({ title, hint, children }: Props) {
   return (
     <details className="fold">
       <summary>

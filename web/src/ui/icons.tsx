@@ -85,7 +85,15 @@ export function Cross() {
   );
 }
 
-export function Invite() {
+export function More() {
+  return (
+    <svg aria-hidden className="icon" {...STROKE} strokeWidth={3}>
+      <path d="M5.5 12h.01M12 12h.01M18.5 12h.01" />
+    </svg>
+  );
+}
+
+export function Add() {
   return (
     <svg aria-hidden className="icon" {...STROKE}>
       <circle cx="9.5" cy="8" r="3.6" />

@@ -4,11 +4,11 @@ import type { Config } from '../service/service';
 import { t } from '../strings/strings';
 import { isOwn } from './link';
 
-export function Honest({ config }: { config: Config }) {
+export function Disclaimer({ config }: { config: Config }) {
   const { languages, livekit_url, people_words, page } = config;
   const host = new URL(livekit_url).hostname;
   return (
-    <p className="honest">
+    <p className="disclaimer">
       {t.start.aiVoices(namesOf(languages))}{' '}
       {isOwn(host) ? t.start.staysHere : t.start.goesTo(host)}
       {people_words.written && ` ${t.start.writtenToo}`}

@@ -1,0 +1,52 @@
+"""What the page lets a person do with personas during a call: a line, a fresh start, a newcomer."""
+
+import pytest
+from playwright.async_api import expect
+
+from harness.stack import Stack
+from tests.browser.rooms import latest_session, service_of
+from tests.browser.visit import WITHIN_MS, Visit
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+LINE = "Dinner is ready."
+
+
+async def test_a_persona_says_a_line_and_starts_fresh(visit: Visit, stack: Stack) -> None:
+    """The line is said as it was typed; the sheet tells what becomes of each wish.
+
+    The keyboard goes on from the button that opened the sheet.
+    """
+    await visit.call("Chef")
+    session = (await latest_session(stack))["id"]
+    await visit.press("More for Chef")
+    await visit.page.get_by_role("textbox", name="A sentence to say").fill(LINE)
+    await visit.press("Say this")
+    await visit.sees("It will be said at the next pause.")
+    await visit.press("Start fresh")
+    await visit.sees("The memory of this conversation is cleared.")
+    await visit.press("Close")
+    await expect(visit.page.get_by_role("button", name="More for Chef")).to_be_focused()
+    await expect(visit.page.get_by_role("log")).to_contain_text(LINE, timeout=WITHIN_MS)
+    async with service_of(stack) as http:
+        events = await http.get(f"/sessions/{session}/events", params={"follow": False})
+
+    assert '"change":"say"' in events.text
+    assert '"change":"forget"' in events.text
+
+
+async def test_a_voice_is_added_and_removed(visit: Visit) -> None:
+    """A newcomer has a seat and is heard beside the first; the last persona cannot be removed."""
+    await visit.call("Chef")
+    labels = visit.page.locator(".seat .label")
+    await visit.press("Add a voice")
+    await visit.page.get_by_role("dialog").get_by_role("button", name="Teacher").click()
+    await expect(labels).to_have_text(["Chef", "Teacher"], timeout=WITHIN_MS)
+    await visit.hears(voices=2)
+    await visit.press("More for Chef")
+    await visit.press("Remove from the call")
+    await expect(labels).to_have_text(["Teacher"], timeout=WITHIN_MS)
+    await visit.press("More for Teacher")
+
+    await expect(visit.page.get_by_role("button", name="Start fresh")).to_be_visible()
+    await expect(visit.page.get_by_role("button", name="Remove from the call")).to_have_count(0)

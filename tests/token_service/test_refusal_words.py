@@ -1,0 +1,33 @@
+"""The page's words for refusals, in each of its languages."""
+
+import re
+
+import pytest
+
+from protocol.config.settings import PROJECT
+from token_service.problems import PROBLEMS
+
+STRINGS = PROJECT / "web/src/strings"
+# What the page never asks for, or what it shows as the service says it, with fields and values.
+NOT_THE_PAGES = {
+    "aborted",
+    "bad_signature",
+    "invalid_input",
+    "method_not_allowed",
+    "no_other_worker",
+    "not_listed",
+    "recording_off",
+    "recording_unknown",
+    "recordings_away",
+    "session_runs",
+    "too_long",
+}
+
+
+@pytest.mark.parametrize("language", ["de", "fr"])
+def test_each_refusal_has_words(language: str) -> None:
+    """The page tells every refusal that it can meet in the reader's language, by its code."""
+    words = (STRINGS / f"refusals.{language}.ts").read_text(encoding="utf-8")
+    told = set(re.findall(r"^  (\w+):", words, re.MULTILINE))
+
+    assert {each.code for each in PROBLEMS} - told == NOT_THE_PAGES

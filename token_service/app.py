@@ -71,6 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_tags=TAGS,
         generate_unique_id_function=lambda route: route.name,
         redoc_url=None,
+        swagger_ui_parameters={"displayOperationId": True},
         lifespan=lifespan,
         redirect_slashes=False,
     )

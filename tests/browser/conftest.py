@@ -62,10 +62,14 @@ async def visit(browser: Browser, stack: Stack) -> AsyncGenerator[Visit]:
 
 @asynccontextmanager
 async def open_visit(
-    browser: Browser, stack: Stack, url: str | None = None, script: Path | None = None
+    browser: Browser,
+    stack: Stack,
+    url: str | None = None,
+    script: Path | None = None,
+    locale: str = "en-US",
 ) -> AsyncGenerator[Visit]:
     """Open a visit of its own: a context that shares nothing with others. `script` comes first."""
-    context = await browser.new_context(viewport=DESKTOP)
+    context = await browser.new_context(viewport=DESKTOP, locale=locale)
     try:
         if script:
             await context.add_init_script(path=script)

@@ -40,14 +40,23 @@
   for (const el of everything) {
     const wide = el.scrollWidth > el.clientWidth + 1 && el.clientWidth > 0;
     const high = el.scrollHeight > el.clientHeight + SLACK_PX && el.clientHeight > 0;
-    const clips = styled(el, 'overflowX', /hidden|clip/);
+    const clips =
+      (wide && styled(el, 'overflowX', /hidden|clip/)) ||
+      (high && styled(el, 'overflowY', /hidden|clip/));
     const told = styled(el, 'textOverflow', /ellipsis/) || styled(el, 'webkitLineClamp', /\d/);
-    if (clips && (wide || high) && !(told && el.closest('[title]')) && !el.matches('input, select'))
+    if (clips && !(told && el.closest('[title]')) && !el.matches('input, select'))
       found.add(`${name(el)} is cut without an ellipsis and a title`);
     if (styled(el, 'overflowY', /auto|scroll/)) {
       if (wide) found.add(`${name(el)} scrolls sideways`);
       if (el.clientHeight < SHORTEST_PX && high) found.add(`${name(el)} shows ${el.clientHeight} px`);
     }
+  }
+
+  for (const row of root.querySelectorAll('.controls')) {
+    const middles = [...row.children].map((el) => el.getBoundingClientRect()).filter(({ width }) => width);
+    const [first] = middles.map(({ top, bottom }) => (top + bottom) / 2);
+    if (middles.some(({ top, bottom }) => Math.abs((top + bottom) / 2 - first) > SLACK_PX))
+      found.add(`${name(row)} takes more than one line`);
   }
 
   // where text and controls are, without what a box around them hides

@@ -14,7 +14,6 @@ from tests.browser.rooms import latest_session, nobody_with, people, service_of
 from tests.browser.visit import AUDIBLE_RMS, WITHIN_MS, Visit
 
 CENSUS, PHONE = (Path(__file__).with_name(name) for name in ("census.js", "phone.js"))
-MOST_TABS = 10
 CALLS = 10
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -164,22 +163,3 @@ async def test_leaving_the_page_leaves_the_room(visit: Visit, stack: Stack) -> N
     await visit.page.goto("about:blank")
 
     await nobody_with(stack, agent)
-
-
-async def test_a_call_needs_no_mouse(visit: Visit) -> None:
-    """Keys alone pick, start, and hang up; they never begin at the page's top again."""
-    await visit.page.get_by_role("checkbox", name="Teacher").focus()
-    await visit.page.keyboard.press("Space")
-    await visit.page.get_by_role("button", name="Start talking").focus()
-    await visit.page.keyboard.press("Enter")
-    await visit.is_answered()
-    mute = visit.page.get_by_role("button", name="Mute", exact=True)
-    await expect(mute).to_be_enabled(timeout=WITHIN_MS)
-    for _ in range(MOST_TABS):  # the focus waited at the beginning of the call
-        await visit.page.keyboard.press("Tab")
-        if await visit.page.evaluate("document.activeElement.textContent") == "Hang up":
-            break
-    await visit.page.keyboard.press("Enter")
-
-    await visit.reaches("ended")
-    await visit.focus_is_kept()

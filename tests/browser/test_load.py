@@ -1,7 +1,7 @@
 """The download before the page can be used."""
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Route
 
 from harness.stack import Stack
 from tests.browser.visit import Visit
@@ -9,6 +9,9 @@ from tests.browser.visit import Visit
 pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="session")]
 
 BUDGET_BYTES = 300_000
+# What the browser asked for, but for fonts: those depend on the words that are shown.
+ASKED = """() => performance.getEntriesByType('resource')
+  .map(({ name }) => new URL(name).pathname).filter((path) => !path.endsWith('.woff2'))"""
 
 
 async def test_the_first_load_is_light(browser: Browser, stack: Stack) -> None:
@@ -20,3 +23,27 @@ async def test_the_first_load_is_light(browser: Browser, stack: Stack) -> None:
     await context.close()
 
     assert 100_000 < sum(sent) < BUDGET_BYTES
+
+
+async def test_a_start_needs_two_round_trips(browser: Browser, stack: Stack) -> None:
+    """The HTML names all that the start button waits for, and the configuration is asked for once.
+
+    So the browser asks for script, style and configuration together; none waits for another.
+    """
+    context = await browser.new_context()
+    page = await context.new_page()
+    answered: list[Route] = []
+
+    async def answer_once(route: Route) -> None:
+        answered.append(route)
+        if len(answered) == 1:  # what the page asks later is never answered
+            await route.continue_()
+
+    await page.route("**/api/config", answer_once)
+    await Visit(page, stack.url).open()
+    asked: list[str] = await page.evaluate(ASKED)
+    html = await (await context.request.get(stack.url)).text()
+    await context.close()
+
+    assert {"/api/config", "/theme.js"} < set(asked)
+    assert [path for path in asked if f'"./{path.lstrip("/")}"' not in html] == []

@@ -1,10 +1,12 @@
 """Under a path: a proxy serves page, documentation and LiveKit below `/voice/`."""
 
+import re
 from collections.abc import Generator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Request, expect
 
 from deploy import installers
 from harness import servers
@@ -14,6 +16,7 @@ from tests.browser.visit import WITHIN_MS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+KEY = "mrk_not-one-of-this-service"  # on loopback a bearer is not needed, and is sent
 PROXY = """{{
 	admin off
 	auto_https off
@@ -77,14 +80,41 @@ async def test_a_call_under_a_path(below: Below, browser: Browser) -> None:
 
 
 async def test_the_documentation_under_a_path(below: Below, browser: Browser) -> None:
-    """It finds its own files and the document, and takes a bearer."""
+    """It needs no other host, shows examples and problems, takes a bearer, and sends requests."""
     page = await browser.new_page()
     failed: list[str] = []
+    asked: list[Request] = []
+    page.on("request", lambda request: asked.append(request))
     page.on("requestfailed", lambda request: failed.append(request.url))
     page.on("response", lambda answer: failed.append(answer.url) if answer.status > 399 else None)
     await page.goto(f"{below.url}/docs")
-    await expect(page.get_by_text("/sessions/{session_id}/say")).to_be_visible(timeout=WITHIN_MS)
-    await expect(page.get_by_role("button", name="Authorize")).to_be_visible()
+    await expect(page.get_by_text("Talk with full-duplex AI voices")).to_be_visible(
+        timeout=WITHIN_MS
+    )
+    say = page.locator("#operations-sessions-say")
+    await say.get_by_role("button", name="say", exact=False).first.click()
+    await expect(say.locator(".opblock-summary-operation-id")).to_have_text("say")
+    await expect(say.locator(".body-param__example")).to_contain_text("Dinner is ready.")
+    for status, code in (("409", "cannot_say"), ("429", "too_many_requests")):
+        problem = say.locator(f"tr.response[data-code='{status}']")
+        await expect(problem).to_contain_text(code, timeout=WITHIN_MS)
+    await page.get_by_role("button", name="Authorize").first.click()
+    dialog = page.locator(".modal-ux")
+    await expect(dialog).to_contain_text("An API key (mrk_…)")
+    await dialog.locator("#auth-bearer-value").fill(KEY)
+    await dialog.locator("button[type=submit]").first.click()
+    await dialog.locator(".btn-done").first.click()
+    sessions = page.locator("#operations-sessions-list_sessions")
+    await sessions.locator("button.opblock-summary-control").click()
+    await sessions.get_by_role("button", name="Try it out").click()
+    await sessions.get_by_role("button", name="Execute").click()
+    await expect(
+        sessions.locator(".live-responses-table td.response-col_status:not(.col_header)")
+    ).to_have_text(re.compile("200"), timeout=WITHIN_MS)
+    sent = asked[-1]
     await page.close()
 
     assert failed == []
+    assert sent.url.startswith(f"{below.url}/sessions")
+    assert sent.headers["authorization"] == f"Bearer {KEY}"
+    assert {urlsplit(each.url).netloc for each in asked} == {urlsplit(below.url).netloc}

@@ -5,7 +5,7 @@ does not fit a window is the failure; how it looks is for people to judge.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Page, Route, ViewportSize, expect
 
 from harness.stack import Stack
 from protocol.config.settings import PROJECT
-from tests.browser.axe import OF_COLOURS, violations
+from tests.browser.axe import violations
 from tests.browser.conftest import DESKTOP, open_visit
 from tests.browser.rooms import latest_session
 from tests.browser.visit import WITHIN_MS, Visit
@@ -37,7 +37,14 @@ SIZES = [
     (1366, 657),
     (1920, 1080),
 ]
-LOOKED_AT = {PHONE, ZOOMED, (1280, 800)}
+NARROW = [*SIZES[:2], (844, 390)]
+LOOKED_AT = set(SIZES)
+EXAMINED = (PHONE, (1280, 800))  # by axe, in each of these colours
+COLOURS: dict[str, Callable[[Page], Awaitable[None]]] = {
+    "light": lambda page: page.emulate_media(color_scheme="light", forced_colors="none"),
+    "dark": lambda page: page.emulate_media(color_scheme="dark"),
+    "forced": lambda page: page.emulate_media(color_scheme="light", forced_colors="active"),
+}
 LONG = "Professor Bartholomew Featherstonehaugh-Cholmondeley of Upper Wa"
 ROOM = "a-room-with-a-name-as-long-as-names-of-rooms-may-be-and-then-some"
 
@@ -58,24 +65,30 @@ def picture() -> Generator[Picture]:
 
 
 async def faults_of(page: Page, state: str) -> list[str]:
-    """Look at a state in every size, and in every colour on a phone; list what is wrong with it."""
-    faults: list[str] = []
+    """Look at a state in every size, and with axe in every colour; list what is wrong with it."""
     await page.emulate_media(color_scheme="light", reduced_motion="reduce")
-    for width, height in SIZES:
+    faults = await misfits(page, state, SIZES)
+    for width, height in EXAMINED:
+        await page.set_viewport_size(ViewportSize(width=width, height=height))
+        for colours, choose in COLOURS.items():
+            await choose(page)
+            broken = await violations(page)
+            faults += [f"{width}x{height}, {colours}: {fault}" for fault in broken]
+            if colours != "light":
+                await page.screenshot(path=FOLDER / f"{state}-{width}x{height}-{colours}.png")
+    await COLOURS["light"](page)
+    await page.set_viewport_size(DESKTOP)
+    return faults
+
+
+async def misfits(page: Page, state: str, sizes: Iterable[tuple[int, int]]) -> list[str]:
+    """List what does not fit in each of these sizes; take pictures of some."""
+    faults: list[str] = []
+    for width, height in sizes:
         await page.set_viewport_size(ViewportSize(width=width, height=height))
         faults += [f"{width}x{height}: {fault}" for fault in await page.evaluate(FITS)]
         if (width, height) in LOOKED_AT:
             await page.screenshot(path=FOLDER / f"{state}-{width}x{height}.png")
-    await page.set_viewport_size(ViewportSize(width=PHONE[0], height=PHONE[1]))
-    faults += [f"light: {fault}" for fault in await violations(page)]
-    await page.emulate_media(color_scheme="dark")
-    faults += [f"dark: {fault}" for fault in await violations(page, OF_COLOURS)]
-    await page.screenshot(path=FOLDER / f"{state}-dark.png")
-    await page.emulate_media(color_scheme="light", forced_colors="active")
-    faults += [f"forced colours: {fault}" for fault in await violations(page, OF_COLOURS)]
-    await page.screenshot(path=FOLDER / f"{state}-forced.png")
-    await page.emulate_media(forced_colors="none")
-    await page.set_viewport_size(DESKTOP)
     return faults
 
 
@@ -97,6 +110,9 @@ async def test_before_a_call(visit: Visit, picture: Picture) -> None:
     """Start, with everything that opens there: voices to listen to, a character to change."""
     await visit.pick("Assistant", "Astronaut")
     await picture(visit, "start")
+    await visit.page.evaluate("document.documentElement.dir = 'rtl'")
+    assert await misfits(visit.page, "start-from-right", NARROW) == []
+    await visit.page.evaluate("document.documentElement.dir = 'ltr'")
     await run_the_pocket(visit.page)
     await expect(visit.page.get_by_role("link", name="Terms of use")).to_be_visible()
     await visit.press("Listen: Assistant")
@@ -133,6 +149,10 @@ async def test_a_call_from_start_to_end(visit: Visit, stack: Stack, picture: Pic
     await visit.page.get_by_role("switch", name="Show performance and event log").check()
     await picture(visit, "sound")
     await visit.press("Close")
+    for opened, state in (("More for Astronaut", "persona"), ("Add a voice", "adding")):
+        await visit.press(opened)
+        await picture(visit, state)
+        await visit.press("Close")
     for tab in ("Performance", "Event log"):
         await visit.press_tab(tab)
         await picture(visit, tab.lower())
@@ -196,3 +216,36 @@ async def test_disconnected(visit: Visit, stack: Stack, picture: Picture) -> Non
     await stack.close_rooms()
     await visit.reaches("disconnected")
     await picture(visit, "disconnected")
+
+
+@pytest.mark.parametrize("language", ["de", "fr"])
+async def test_longer_words_fit_narrow_windows(
+    browser: Browser, stack: Stack, language: str
+) -> None:
+    """Start, call, mute, sheets and end in other languages, where a window is narrow or low."""
+    faults: list[str] = []
+    async with open_visit(browser, stack, locale=language) as visit:
+        page = visit.page
+
+        async def look(state: str) -> None:
+            found = await misfits(page, f"{language}-{state}", NARROW)
+            faults.extend([f"{state}: {fault}" for fault in found])
+
+        await expect(page.locator("html")).to_have_attribute("lang", language)
+        await look("start")
+        with stack.worker_frozen():
+            await page.locator(".launch .go").click()
+            await visit.reaches("warming")
+            await look("warming")
+        await visit.is_answered()
+        await page.locator(".own-microphone .mute").click(timeout=WITHIN_MS)
+        await look("muted")
+        for button in (".devices", ".seat [aria-haspopup]", ".controls .add"):
+            await page.locator(button).click()
+            await look(button.rpartition(".")[2].partition(" ")[0])
+            await page.keyboard.press("Escape")
+        await page.locator(".controls .stop").click()
+        await visit.reaches("ended")
+        await look("ended")
+
+    assert faults == []

@@ -37,12 +37,14 @@ CALL = """
     - listitem:
       - button "Mute Assistant for everyone"
       - slider "Volume of Assistant": "1"
+      - button "More for Assistant"
   - region "Controls":
     - status: Go ahead. You can interrupt at any time.
     - button "Mute"
     - button "Sound settings"
     - button "Hang up"
     - button "Transcript" [expanded]
+    - button "Add a voice"
   - region "Transcript":
     - log "Transcript":
       - article: /Assistant/
@@ -50,12 +52,50 @@ CALL = """
     - button "Text"
     - button "WebVTT"
 """
+SHEET = """
+- dialog "Assistant":
+  - heading "Assistant" [level=2]
+  - button "Close"
+  - textbox "A sentence to say"
+  - button "Say this" [disabled]
+  - button "Start fresh"
+  - status
+"""
+END = """
+- banner:
+  - status: Ended
+- main:
+  - heading "Call" [level=1]
+  - list "In the room":
+    - listitem: Assistant gone
+  - region "Controls":
+    - paragraph: You left the call.
+    - button "Call again"
+    - button "Choose voices"
+    - region "Keep this conversation":
+      - heading "Keep this conversation" [level=2]
+      - button "Copy"
+      - button "Text"
+      - button "WebVTT"
+    - group "How did it go?":
+      - button "1 of 5"
+      - button "5 of 5"
+  - region "Transcript":
+    - log "Transcript":
+      - article: /Assistant/
+"""
 
 
 async def test_a_screen_reader_is_told_all_in_order(visit: Visit) -> None:
-    """Start and call: headings, regions, what can be pressed, and what has just changed."""
+    """Start, call and end: headings, regions, what can be pressed, and what has just changed."""
     body = visit.page.locator("body")
     await expect(body).to_match_aria_snapshot(START, timeout=WITHIN_MS)
     await visit.call("Assistant")
     await visit.sees_words(1)
     await expect(body).to_match_aria_snapshot(CALL, timeout=WITHIN_MS)
+    await visit.press("More for Assistant")
+    await expect(body).to_match_aria_snapshot(SHEET, timeout=WITHIN_MS)
+    await visit.press("Close")
+    await visit.press("Hang up")
+    await visit.reaches("ended")
+    await expect(body).to_match_aria_snapshot(END, timeout=WITHIN_MS)

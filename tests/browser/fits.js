@@ -71,7 +71,7 @@
     up(el, (at) => void (clipping(at) && boxes.push(at)));
     const range = document.createRange();
     range.selectNodeContents(el);
-    const rects = controls.includes(el) ? [el.getBoundingClientRect()] : [...range.getClientRects()];
+    const rects = [...(controls.includes(el) ? el : range).getClientRects()]; // a link has many
     return rects
       .map((rect) => boxes.reduce((left, box) => within(left, box.getBoundingClientRect()), rect))
       .filter(({ left, right, top, bottom }) => right - left > 1 && bottom - top > 1);

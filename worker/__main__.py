@@ -55,6 +55,7 @@ FAILED_EXIT = 70  # EX_SOFTWARE
 
 class Worker:
     def __init__(self, settings: Settings, load: LoadModel | None = None) -> None:
+        native_events()  # before there are rooms: two threads must not make it at once
         self.settings = settings
         self._load_model = load or _load_model
         self.status = PublishedStatus(settings.model)
@@ -239,7 +240,6 @@ def main() -> int:
         configure_logging(settings)
         refuse_unsafe(settings, serves_people=False)
         disable_native_log_capture()
-        native_events()
         tracing.start(settings.otel_exporter_otlp_endpoint, "worker")
         asyncio.run(_main(settings))
     except (InvalidInput, ConnectionError, OSError) as error:

@@ -100,9 +100,9 @@ class Talk:
         """Begin a move; return the room's host and the worker on which the next one stands by."""
         host = self._cluster.host_of(self.room)
         [other] = (each for each in self._cluster.workers if each is not host)
-        there = len(self.ann.personas)
+        before, coming = {each.identity for each in self.ann.personas}, len(self.spec.personas)
         assert self.asks("move").status_code == HTTPStatus.ACCEPTED
-        await seldom(lambda: len(self.ann.personas) == 2 * there)
+        await seldom(lambda: len({each.identity for each in self.ann.personas} - before) == coming)
         return host, other
 
     def shown(self) -> dict[str, str]:

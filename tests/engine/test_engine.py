@@ -246,7 +246,7 @@ def outlive(what: str) -> subprocess.CompletedProcess[str]:
     program = f"""
 import threading
 from tests.engine import test_engine as t
-from worker.engine import hang_watch
+from worker.engine.timing import hang_watch
 
 hang_watch.HANGS_S, hang_watch.REARMS_S, hang_watch.IDLE_S = 0.4, 0.1, 0.2
 with t.Running() as running:

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from worker.engine import hang_watch
-from worker.engine.hang_watch import HangWatch
+from worker.engine.timing import hang_watch
+from worker.engine.timing.hang_watch import HangWatch
 
 FRAME_S = 0.08
 

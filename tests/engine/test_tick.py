@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.engine.tick import GATHER_S, MARGIN_S, SAME_TICK_S, Ticks
+from worker.engine.timing.tick import GATHER_S, MARGIN_S, SAME_TICK_S, Ticks
 
 FRAME_S = 0.080
 ROOMS, JITTER_S = 64, 0.004

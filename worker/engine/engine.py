@@ -3,7 +3,7 @@
 In: `push` from any thread puts a frame into a bounded inbox. Out: `deliver` is called once per
 frame, on the session's event loop.
 The loop is gather → step → deliver → joins, leaves and commands → background work. A step begins
-as `tick.py` says; no lock is held during a step.
+as `timing/tick.py` says; no lock is held during a step.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from worker.engine.calls import Calls, Command
 from worker.engine.conversation.say import Done
 from worker.engine.deliveries import Deliveries
 from worker.engine.gap import Gap
-from worker.engine.hang_watch import HangWatch
 from worker.engine.model import BatchedStep, Model, Remembered, StepOut
 from worker.engine.slots import Deliver, Full, Occupant, SlotFailed, Slots
-from worker.engine.tick import Ticks
-from worker.engine.timed_step import Row, TimedStep
+from worker.engine.timing.hang_watch import HangWatch
+from worker.engine.timing.tick import Ticks
+from worker.engine.timing.timed_step import Row, TimedStep
 
 log = structlog.get_logger(__name__)
 
@@ -147,10 +147,7 @@ class Engine:
         self._command(occupant, lambda step: step.say(occupant.slot, text, done))
 
     def drop_lines(self, occupant: Occupant, *, unless_begun: bool = False) -> None:
-        """Drop every line that is not said yet; with `unless_begun`, that has not begun.
-
-        Any thread.
-        """
+        """Drop every line not yet said; with `unless_begun`, not yet begun. Any thread."""
         self._command(
             occupant, lambda step: step.drop_lines(occupant.slot, unless_begun=unless_begun)
         )

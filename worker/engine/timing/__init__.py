@@ -1,0 +1,1 @@
+"""When a step begins, how long it takes, and that it ends."""

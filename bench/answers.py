@@ -95,7 +95,7 @@ class Room:
 
     async def ask(self, question: str, voice: str) -> Asked:
         """Say a question and wait until it is answered and silent again."""
-        sound = at_loudness(speak(question, Manner(voice)).pcm, RATE_HZ, LOUDNESS_LUFS)
+        sound = at_loudness(speak(question, Manner(voice)), RATE_HZ, LOUDNESS_LUFS)
         sound = sound[: int(np.flatnonzero(np.abs(sound) > 0.01)[-1]) + 1]
         ann = self._ann
         ann.speech = np.concatenate([np.zeros(int(LEAD_S * RATE_HZ), np.float32), sound])

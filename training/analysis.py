@@ -26,6 +26,7 @@ from training.codec_config import (
 from training.sound import FRAME, RATE_HZ
 
 EMPHASIS = 0.7
+QUIETEST = 0.1  # the norm of a frame below which it counts no more
 BANDS_HZ = (200, 450, 750, 1100, 1600, 2200, 3000, 4200, 6000, 8500)
 LOUDNESS_GAIN = 300.0  # a tone of -50 dBFS reaches where the ELU bends
 SATURATION = (1.0, 1 / 12)  # of the scale for soft sound, and of that for loud
@@ -43,7 +44,8 @@ class Analysis:
 
     @staticmethod
     def of(sound: torch.Tensor) -> "Analysis":
-        """The bases of some speech `[T, FRAME]`."""
+        """The bases of some speech `[T, FRAME]`; soft frames count almost as much as loud ones."""
+        sound = sound * evenness(sound)
         blocks = sound.reshape(-1, SLICE) @ emphasis().T
         slices = _principal(blocks, SLICE_WAVE)
         inner = (blocks @ slices.T).reshape(HALVES * len(sound), -1)
@@ -62,6 +64,11 @@ class Analysis:
         """`[T, WAVE]` → frames `[T, FRAME]`."""
         inner = (wave @ self.frames).reshape(-1, HALF_WAVE) @ self.halves
         return (inner.reshape(-1, SLICE_WAVE) @ self.slices @ plain().T).reshape(-1, FRAME)
+
+
+def evenness(sound: torch.Tensor) -> torch.Tensor:
+    """Give the factor `[T, 1]` by which each frame `[T, FRAME]` counts."""
+    return (sound.norm(dim=1, keepdim=True).clamp(min=QUIETEST)) ** -0.5
 
 
 def _principal(vectors: torch.Tensor, count: int) -> torch.Tensor:

@@ -17,9 +17,9 @@ BANDS, SCALES = 10, 2  # of loudness, which codebook 0 hears
 SLICE_LOUDNESS = BANDS * SCALES  # 20 channels
 FRAME_LOUDNESS = HALVES * SLICE_LOUDNESS  # 40: a half's is the mean of its slices'
 SLICE_WAVE = SLICE_CHANNELS - SLICE_LOUDNESS  # 108 channels of a slice's waveform
-LATENT = 384  # of a half, and of a frame
-HALF_WAVE = LATENT - SLICE_LOUDNESS  # 364 channels of a half's waveform
-WAVE = LATENT - FRAME_LOUDNESS  # 344 channels of a frame's waveform; the rest is loudness
+LATENT = 768  # of a half, and of a frame
+HALF_WAVE = SLICES // HALVES * SLICE_WAVE  # 432 channels of a half's waveform
+WAVE = LATENT - FRAME_LOUDNESS  # 728 channels of a frame's waveform; the rest is loudness
 
 
 def codec_config() -> dict[str, Any]:

@@ -1,25 +1,32 @@
 """The speech that it learns from: the repertoire on the frame grid, and other people's.
 
-Made by espeak-ng in a minute or two, kept as one file in the state folder, never in git.
+The agents' is made by the teacher, people's by espeak-ng: once, and kept as one file in the state
+folder, never in git.
 """
 
+import json
 import random
+import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from protocol.config.settings import PROJECT
+from training.alignment import words_of
 from training.espeak import Manner, speak
-from training.locked import lock
+from training.phonemes import phonemes_of
 from training.repertoire import PEOPLE, PEOPLES_VOICES, VOICES, AgentVoice, lines, voices_of
 from training.sound import RATE_HZ, Pcm, gain, whole_frames
+from training.teacher import Task
 from worker.engine.conversation.loudness import at_loudness
 
 LOUDNESS_LUFS = -22.0
 AUDIBLE = 0.01
 LEAD_S, TAIL_S = 0.01, 0.02  # what is left of the silence around a sentence
 FILE = "corpus.npz"
+TEACHER = "var/teacher/venv/bin/python"
 PEOPLE_PER_LINE = 6
 FADE = 96  # samples: no click at either end
 
@@ -34,27 +41,24 @@ class Clip:
     words_s: tuple[float, ...]  # when each word begins
 
 
-def agent_clip(text: str, voice: AgentVoice) -> Clip:
-    """Say a sentence in a voice of the model."""
-    spoken = speak(text, voice.manner)
-    pcm, cut_s = _trimmed(spoken.pcm)
-    sound = at_loudness(lock(pcm, voice.melody), RATE_HZ, LOUDNESS_LUFS)
-    words = tuple(max(0.0, at - cut_s) for at in spoken.words_s)
-    return Clip(text, voice.name, whole_frames(_faded(sound)), words)
+def agent_clip(text: str, voice: AgentVoice, said: Pcm) -> Clip:
+    """Give a sentence that the teacher said on the grid, with the times of its words."""
+    sound = whole_frames(_faded(at_loudness(said, RATE_HZ, LOUDNESS_LUFS)))
+    return Clip(text, voice.name, sound, words_of(sound, text))
 
 
 def person_clip(text: str, voice: str, rng: random.Random) -> Clip:
     """Say something as a person would, in any pitch and rate."""
     manner = Manner(voice, rng.randint(20, 80), rng.randint(20, 80), rng.randint(120, 200))
-    pcm, _ = _trimmed(speak(text, manner).pcm)
+    pcm = _trimmed(speak(text, manner))
     return Clip(text, voice, at_loudness(pcm, RATE_HZ, LOUDNESS_LUFS), ())
 
 
-def _trimmed(pcm: Pcm) -> tuple[Pcm, float]:
-    """Without the silence around it; and how many seconds went at the beginning."""
+def _trimmed(pcm: Pcm) -> Pcm:
+    """Without the silence around it."""
     sounding = np.flatnonzero(np.abs(pcm) > AUDIBLE)
     begin = max(0, int(sounding[0]) - int(LEAD_S * RATE_HZ))
-    return pcm[begin : int(sounding[-1]) + int(TAIL_S * RATE_HZ)], begin / RATE_HZ
+    return pcm[begin : int(sounding[-1]) + int(TAIL_S * RATE_HZ)]
 
 
 def _faded(pcm: Pcm) -> Pcm:
@@ -65,13 +69,23 @@ def _faded(pcm: Pcm) -> Pcm:
     return faded
 
 
-def agents_speech() -> Iterator[Clip]:
+def agents_speech(state: Path) -> Iterator[Clip]:
     """Every sentence in the voices that say it, and each voice's introduction."""
-    for voice in VOICES.values():
-        yield agent_clip(voice.introduction, voice)
-    for line in lines():
-        for name in voices_of(line):
-            yield agent_clip(line.text, VOICES[name])
+    sentences = [(voice.introduction, voice) for voice in VOICES.values()]
+    sentences += [(line.text, VOICES[name]) for line in lines() for name in voices_of(line)]
+    tasks = [Task(phonemes_of(text), voice.style, voice.pulses) for text, voice in sentences]
+    folder = state / "teacher"
+    teach(tasks, folder)
+    for (text, voice), task in zip(sentences, tasks, strict=True):
+        yield agent_clip(text, voice, np.load(task.path(folder)))
+
+
+def teach(tasks: list[Task], folder: Path) -> None:
+    """Let the teacher say all of it, in its own environment."""
+    folder.mkdir(parents=True, exist_ok=True)
+    todo = folder / "todo.json"
+    todo.write_text(json.dumps([asdict(task) for task in tasks]), encoding="utf-8")
+    subprocess.run([TEACHER, "-m", "training.teacher", todo], cwd=PROJECT, check=True)
 
 
 def peoples_speech(seed: int = 7) -> Iterator[Clip]:
@@ -102,7 +116,7 @@ def read_corpus(state: Path) -> Corpus:
     """The speech in the state folder, made first where it is not there."""
     path = state / FILE
     if not path.exists():
-        _write(path, Corpus(tuple(agents_speech()), tuple(peoples_speech())))
+        _write(path, Corpus(tuple(agents_speech(state)), tuple(peoples_speech())))
     with np.load(path, allow_pickle=False) as file:
         return Corpus(tuple(_clips(file, "agent")), tuple(_clips(file, "person")))
 

@@ -5,21 +5,25 @@ pocketsphinx with the English model of its wheel, and a grammar of the sentences
 
 import re
 from collections.abc import Iterable
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import numpy.typing as npt
 import sphn
 from pocketsphinx import Decoder
 
-from training.locked import find_pitch
-from training.repertoire import VOICES
 from training.sound import RATE_HZ, Pcm
+from worker.engine.files import pocket
 
 HEARS_HZ = 16_000
 PADDING_S = 0.2
-MIDDLE_HZ = 160.0  # of all voices
-LEAST_VOICED = 10  # pieces of 5 ms
+SPAN, HOP = 512, 240  # samples of a spectrum, and from one to the next
+BANDS = (np.geomspace(150, 9000, 25) / RATE_HZ * SPAN).round().astype(int)  # their edges, in bins
+SOUNDING = 1e-3  # of the power of the loudest spectrum
+LEAST_SOUNDING = 20  # spectra
 SOUNDS_LIKE = {"moshi": "mo she"}  # words that its dictionary has not
 
 
@@ -30,12 +34,35 @@ def spelled(text: str) -> str:
 
 
 def voice_of(pcm: Pcm) -> str | None:
-    """The model's voice that is nearest in pitch to this sound `[S]`; None: nothing is voiced."""
-    pitch = find_pitch(pcm.astype(np.float64), MIDDLE_HZ)
-    if pitch.voiced.sum() <= LEAST_VOICED:
+    """Give the model's voice whose recording sounds most like this sound `[S]`; None: it is short.
+
+    What is compared is how loud each band of frequencies is on average, and how much it varies.
+    """
+    timbre = _timbre(pcm)
+    if timbre is None:
         return None
-    hz = float(np.median(pitch.hz[pitch.voiced]))
-    return min(VOICES.values(), key=lambda voice: abs(voice.range_hz[0] - hz)).name
+    recordings = _recordings()
+    return min(recordings, key=lambda name: float(np.sum((timbre - recordings[name]) ** 2)))
+
+
+@cache
+def _recordings() -> dict[str, npt.NDArray[np.float64]]:
+    paths = sorted((pocket.FOLDER / "voices").glob("*.wav"))
+    timbres = {path.stem: _timbre(sphn.read(str(path))[0][0]) for path in paths}
+    return {name: timbre for name, timbre in timbres.items() if timbre is not None}
+
+
+def _timbre(pcm: Pcm) -> npt.NDArray[np.float64] | None:
+    spans = np.lib.stride_tricks.sliding_window_view(pcm, SPAN)[::HOP] * np.hanning(SPAN)
+    power = np.abs(np.fft.rfft(spans)) ** 2
+    whole = power.sum(axis=1)
+    power = power[whole > SOUNDING * whole.max()]
+    if len(power) < LEAST_SOUNDING:
+        return None
+    bands = [power[:, low:high].mean(axis=1) for low, high in pairwise(BANDS)]
+    loud = np.log(np.stack(bands, axis=1) + 1e-9)
+    loud -= loud.mean(axis=1, keepdims=True)
+    return np.concatenate([loud.mean(axis=0), loud.std(axis=0) / 2])
 
 
 class Ears:

@@ -1,146 +1,97 @@
-"""Speech moved onto the frame grid, so that a very small codec can learn it quickly.
+"""Speech moved onto the frame grid, with its melody, so that a very small codec can play it.
 
-espeak-ng's voiced sound is a train of pulses, each answered by the throat. Here the pulses are set
-anew: a whole number of them in every frame, at the same places in each frame of that number, and
-the hiss of unvoiced sound becomes that of one noise that repeats with every frame. What is said,
-the timbre and the melody (in steps of 12.5 Hz) stay. So the same sound gives the same samples in
-every frame: a decoder learns waveforms, not phases. Pitch-synchronous overlap and add
-(Moulines, Charpentier 1990) for the voice, a channel of noise for the hiss. Pure: numpy, scipy.
+WORLD (pyworld) takes speech apart into pitch, spectra and breath. It is put together anew: a whole
+number of pulses in every frame, at the same places in each frame of that number, all with the
+same phases; and the breath is one noise that repeats with every frame. So the same sound gives
+the same samples in every frame. A voice has some numbers of pulses, 12.5 Hz apart or more: each
+frame has the one that is nearest to its pitch. Runs where pyworld is installed.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pyworld
 from scipy import signal
 
-from training.sound import FRAME, RATE_HZ, Melody, Pcm
+from training.sound import FRAME, FRAMES_PER_S, RATE_HZ, Pcm
 
 Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
-HOP = 120  # samples: pitch is looked for every 5 ms
-WINDOW = 240  # samples of a grain of noise, every quarter of it
-VOICED = 0.62  # how alike two periods are in voiced sound
-OCTAVE = 0.9  # of the likeness of two periods: then one is the period
-SILENT = 1e-3  # RMS below which nothing sounds
-LOWEST_HZ, HIGHEST_HZ = 60.0, 400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Pitch:
-    """Pitch and voicing every `HOP` samples."""
-
-    hz: Floats
-    voiced: Flags
+HOP = 120  # samples: WORLD looks every 5 ms
+LOWEST_HZ, HIGHEST_HZ = 60.0, 420.0
+VOICED_HOPS = 3  # of a frame's 16 that make it voiced
+WINDOW, STEP = 240, 60  # samples of a grain of noise
+LOW_DELAY_S, DELAY_S, DELAY_HZ = 0.0035, 0.0006, 1500.0  # of a pulse's low tones, and of its high
+LEAD = 512  # samples of a pulse before its place
+QUIET = 1e-16  # power
 
 
-def lock(pcm: Pcm, melody: Melody) -> Pcm:
-    """Set a sentence `[S]`, which begins on the grid, onto the grid."""
+def lock(pcm: Pcm, pulses: Sequence[int]) -> Pcm:
+    """Set a sentence `[S]`, which begins on the grid, onto the grid; a frame has so many pulses."""
     length = -(-len(pcm) // FRAME) * FRAME
     sound = np.pad(pcm.astype(np.float64), (0, length - len(pcm)))
-    pitch = find_pitch(sound, melody.middle_hz)
-    voiced = _sample_mask(pitch.voiced, length)
-    voice = _voice(sound, pitch, voiced, melody)
-    hiss = _hiss(sound * (1 - voiced))
-    return (voice + hiss).astype(np.float32)
+    rough, at_s = pyworld.dio(
+        sound, RATE_HZ, f0_floor=LOWEST_HZ, f0_ceil=HIGHEST_HZ, frame_period=1000 * HOP / RATE_HZ
+    )
+    hz = pyworld.stonemask(sound, rough, at_s, RATE_HZ)
+    power = pyworld.cheaptrick(sound, hz, at_s, RATE_HZ)
+    breath = pyworld.d4c(sound, hz, at_s, RATE_HZ)
+    voice = _voice(power * (1 - breath**2), hz > 0, pulses_of(hz, length // FRAME, pulses))
+    breathed = np.where((hz > 0)[:, None], power * breath**2, power)
+    return (voice[:length] + _breath(breathed, length)).astype(np.float32)
 
 
-def find_pitch(sound: Floats, near_hz: float) -> Pitch:
-    """Pitch by autocorrelation, within 60 % around `near_hz`."""
-    low, high = max(LOWEST_HZ, near_hz / 1.6), min(HIGHEST_HZ, near_hz * 1.6)
-    short, long = int(RATE_HZ / high), int(RATE_HZ / low) + 1
-    size = 2 * long
-    count = len(sound) // HOP
-    padded = np.pad(sound, (size, size))
-    middles = size + np.arange(count) * HOP + HOP // 2
-    parts = padded[middles[:, None] + np.arange(-size, size)]
-    held = 2 * size - long  # what is compared with itself, later by up to `long` samples
-    spectra = np.fft.rfft(parts, 4 * size), np.fft.rfft(parts[:, :held], 4 * size)
-    alike = np.fft.irfft(spectra[0] * spectra[1].conj())[:, : long + 1]
-    power = np.cumsum(np.pad(parts**2, ((0, 0), (1, 0))), axis=1)
-    energy = power[:, held : held + long + 1] - power[:, : long + 1]
-    alike /= np.sqrt(energy * energy[:, :1]) + 1e-9
-    best = short + alike[:, short:].argmax(axis=1)
-    half = np.maximum(best // 2, 1)  # where two periods are alike, one may be
-    every = np.arange(count)
-    octave = (half >= short) & (alike[every, half] > OCTAVE * alike[every, best])
-    best = np.where(octave, half, best)
-    voiced = (alike[every, best] > VOICED) & (energy[:, 0] > held * SILENT**2)
-    hz = np.where(voiced, RATE_HZ / best, near_hz)
-    voiced = signal.medfilt(voiced.astype(float), 5) > 0.5
-    return Pitch(signal.medfilt(hz, 5), voiced)
-
-
-def _sample_mask(flags: Flags, length: int) -> Floats:
-    """Flags of hops as a mask of samples with short ramps."""
-    mask = np.repeat(flags.astype(np.float64), HOP)
-    mask = np.pad(mask, (0, length - len(mask)), mode="edge")
-    ramp = np.hanning(HOP + 2)[1:-1]
-    return np.convolve(mask, ramp / ramp.sum(), mode="same")
-
-
-def pulses_of(pitch: Pitch, melody: Melody, frames: int) -> list[int]:
-    """Pulses of each frame: the nearest that the voice may have."""
+def pulses_of(hz: Floats, frames: int, pulses: Sequence[int]) -> list[int]:
+    """Pulses of each frame: those nearest to its pitch; an unvoiced frame's are its neighbour's."""
     hops = FRAME // HOP
-    counts: list[int] = []
+    found: list[int | None] = []
     for n in range(frames):
-        here = slice(n * hops, (n + 1) * hops)
-        on = pitch.voiced[here]
-        if not on.any():
-            counts.append(counts[-1] if counts else melody.pulses[len(melody.pulses) // 2])
-            continue
-        wanted = float(pitch.hz[here][on].mean()) * FRAME / RATE_HZ
-        counts.append(min(melody.pulses, key=lambda k: abs(k - wanted)))
-    return counts
+        voiced = hz[n * hops : (n + 1) * hops]
+        voiced = voiced[voiced > 0]
+        wanted = np.log(voiced).mean() if len(voiced) >= VOICED_HOPS else None
+        found.append(None if wanted is None else _nearest(wanted, pulses))
+    after = [*found[1:], None]
+    before = [None, *found[:-1]]
+    usual = pulses[len(pulses) // 2]
+    return [a or b or c or usual for a, b, c in zip(found, before, after, strict=True)]
 
 
-def _source_marks(sound: Floats, pitch: Pitch, melody: Melody) -> npt.NDArray[np.int64]:
-    """Places of the pulses: the crests of the fundamental."""
-    band = [melody.middle_hz * 0.5, melody.middle_hz * 1.5]
-    sos = signal.butter(2, band, "bandpass", fs=RATE_HZ, output="sos")
-    fundamental = signal.sosfiltfilt(sos, sound)
-    crests, _ = signal.find_peaks(fundamental, distance=int(RATE_HZ / melody.middle_hz / 1.7))
-    return crests
+def _nearest(log_hz: float, pulses: Sequence[int]) -> int:
+    return min(pulses, key=lambda count: abs(np.log(count * FRAMES_PER_S) - log_hz))
 
 
-def _voice(sound: Floats, pitch: Pitch, voiced: Floats, melody: Melody) -> Floats:
-    """The voiced sound with its pulses on the grid."""
-    marks = _source_marks(sound, pitch, melody)
-    out = np.zeros(len(sound) + 4 * FRAME)
-    if not len(marks):
-        return out[: len(sound)]
-    source = np.pad(sound * voiced, FRAME)
-    for frame, count in enumerate(pulses_of(pitch, melody, len(sound) // FRAME)):
-        period = FRAME / count
+def _voice(power: Floats, voiced: npt.NDArray[np.bool_], counts: Sequence[int]) -> Floats:
+    """The voiced sound of spectra `[hops, bins]`."""
+    size = 2 * (power.shape[1] - 1)
+    out = np.zeros(LEAD + len(counts) * FRAME + size)
+    phases = _phases(power.shape[1])
+    for frame, count in enumerate(counts):
         for n in range(count):
-            target = round(frame * FRAME + n * period)
-            if voiced[target] <= 0:
-                continue
-            mark = int(marks[np.abs(marks - target).argmin()])
-            hz = float(pitch.hz[min(mark // HOP, len(pitch.hz) - 1)])
-            half = round(min(RATE_HZ / hz, 1.25 * period))
-            grain = source[FRAME + mark - half : FRAME + mark + half]
-            window = np.hanning(2 * half + 1)[:-1]
-            begin = FRAME + target - half
-            out[begin : begin + 2 * half] += grain * window * (period / half) ** 0.5
-    return out[FRAME : FRAME + len(sound)]
+            at = frame * FRAME + round(n * FRAME / count)
+            hop = min(len(voiced) - 1, round(at / HOP))
+            if voiced[hop]:
+                pulse = np.fft.irfft(np.sqrt(power[hop] + QUIET) * phases)
+                grain = np.roll(pulse, size // 4) * np.sqrt(FRAME / count)
+                begin = LEAD + at - size // 4
+                out[begin : begin + size] += grain
+    return out[LEAD:]
 
 
-def _noise() -> Floats:
-    """One frame of noise, the same for ever."""
-    return np.random.default_rng(1).standard_normal(FRAME)
+def _phases(bins: int) -> npt.NDArray[np.complex128]:
+    """Phases of every pulse: its low tones come later, so that it is no click."""
+    hz = np.linspace(0, RATE_HZ / 2, bins)
+    delay_s = LOW_DELAY_S * np.exp(-hz / DELAY_HZ) + DELAY_S
+    return np.exp(-2j * np.pi * np.cumsum(delay_s) * hz[1])
 
 
-def _hiss(sound: Floats) -> Floats:
-    """The unvoiced sound, as one noise that repeats with every frame and is shaped like it."""
-    noise = np.tile(_noise(), len(sound) // FRAME + 1)[: len(sound)]
-    step = WINDOW // 4
-    form = {"window": "hann", "nperseg": WINDOW, "noverlap": WINDOW - step}
-    _, _, wanted = signal.stft(sound, **form)
+def _breath(power: Floats, length: int) -> Floats:
+    """One noise that repeats with every frame, with spectra `[hops, bins]`."""
+    once = np.random.default_rng(1).standard_normal(FRAME)
+    noise = np.tile(once, length // FRAME + 1)[:length]
+    form = {"fs": RATE_HZ, "nperseg": WINDOW, "noverlap": WINDOW - STEP}
     _, _, given = signal.stft(noise, **form)
-    smooth = np.ones((5, 3)) / 15
-    target = np.sqrt(signal.convolve2d(np.abs(wanted) ** 2, smooth, mode="same"))
-    level = np.sqrt(signal.convolve2d(np.abs(given) ** 2, smooth, mode="same")) + 1e-9
-    _, out = signal.istft(given / level * target, **form)
-    return out[: len(sound)]
+    hops = (np.arange(given.shape[1]) * STEP / HOP).round().astype(int).clip(max=len(power) - 1)
+    bins = np.linspace(0, power.shape[1] - 1, given.shape[0]).round().astype(int)
+    _, out = signal.istft(given * np.sqrt(power[hops][:, bins]).T, **form)
+    return out[:length]

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from training.espeak import Manner
-from training.sound import FRAMES_PER_S, Melody
 from worker.engine.conversation.repertoire import EVERY_VOICE
 
 
@@ -41,49 +39,19 @@ class AgentVoice:
     """A voice of the model. Its name is one that the catalogue of personas asks for."""
 
     name: str
-    manner: Manner
-    melody: Melody
+    style: str  # of Kokoro
+    pulses: tuple[int, ...]  # that a frame may have: pitches in steps of 12.5 Hz
     introduction: str  # the recording that asks for this voice
-
-    @property
-    def range_hz(self) -> tuple[float, float]:
-        """Lowest and highest pitch."""
-        return self.melody.pulses[0] * FRAMES_PER_S, self.melody.pulses[-1] * FRAMES_PER_S
 
 
 VOICES = {
     voice.name: voice
     for voice in (
-        AgentVoice(
-            "NATF0",
-            Manner("en-us+f2", 58, 40, 145),
-            Melody((16,), 203.0),
-            "A bright voice in the middle.",
-        ),
-        AgentVoice(
-            "NATF2",
-            Manner("en-us+f2", 35, 40, 140),
-            Melody((14,), 165.0),
-            "A low and patient voice.",
-        ),
-        AgentVoice(
-            "VARF1",
-            Manner("en-us+f5", 75, 40, 150),
-            Melody((20,), 250.0),
-            "A high and cheerful voice.",
-        ),
-        AgentVoice(
-            "NATM0",
-            Manner("en-us+adam", 45, 40, 145),
-            Melody((8,), 96.0),
-            "A deep voice from far away.",
-        ),
-        AgentVoice(
-            "NATM1",
-            Manner("en-us+edward", 80, 40, 145),
-            Melody((10,), 128.0),
-            "A polite voice on the telephone.",
-        ),
+        AgentVoice("NATF0", "af_heart", (14, 16, 18, 20), "A bright voice in the middle."),
+        AgentVoice("NATF2", "bf_emma", (12, 14, 16, 18), "A low and patient voice."),
+        AgentVoice("VARF1", "af_bella", (14, 16, 18, 20), "A high and cheerful voice."),
+        AgentVoice("NATM0", "am_michael", (7, 8, 9, 10), "A deep voice from far away."),
+        AgentVoice("NATM1", "am_fenrir", (8, 9, 10, 12), "A polite voice on the telephone."),
     )
 }
 

@@ -1,7 +1,5 @@
 """What sound is here: mono at 24 kHz, in frames of 80 ms. Pure: numpy."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
@@ -11,14 +9,6 @@ Codes = npt.NDArray[np.int64]
 RATE_HZ = 24_000
 FRAME = 1920  # samples of a frame: 80 ms
 FRAMES_PER_S = 12.5
-
-
-@dataclass(frozen=True, slots=True)
-class Melody:
-    """How many pulses a voice's frames may have; the pitch around which espeak-ng speaks it."""
-
-    pulses: tuple[int, ...]
-    middle_hz: float
 
 
 def whole_frames(pcm: Pcm) -> Pcm:

@@ -4,14 +4,13 @@ WORLD (pyworld) takes speech apart into pitch, spectra and breath. It is put tog
 number of pulses in every frame, at the same places in each frame of that number, all with the
 same phases; and the breath is one noise that repeats with every frame. So the same sound gives
 the same samples in every frame. A voice has some numbers of pulses, 12.5 Hz apart or more: each
-frame has the one that is nearest to its pitch. Runs where pyworld is installed.
+frame has the one that is nearest to its pitch. `lock` runs where pyworld is installed.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pyworld
 from scipy import signal
 
 from training.sound import FRAME, FRAMES_PER_S, RATE_HZ, Pcm
@@ -29,6 +28,8 @@ QUIET = 1e-16  # power
 
 def lock(pcm: Pcm, pulses: Sequence[int]) -> Pcm:
     """Set a sentence `[S]`, which begins on the grid, onto the grid; a frame has so many pulses."""
+    import pyworld  # here, for this file is imported where it is not installed
+
     length = -(-len(pcm) // FRAME) * FRAME
     sound = np.pad(pcm.astype(np.float64), (0, length - len(pcm)))
     rough, at_s = pyworld.dio(

@@ -40,7 +40,7 @@ HALF_INNER = 4 * SLICE_WAVE  # 432
 
 def mimi_weights(analysis: Analysis, waves: Codebooks, sounds: torch.Tensor) -> Weights:
     """All weights; `waves` are codebooks 1 to 7, `sounds` `[CARD, FRAME_LOUDNESS]` codebook 0."""
-    weights = _encoder(analysis) | _decoder(analysis) | _quantizer(waves, sounds)
+    weights = _encoder(analysis) | _decoder(analysis) | _quantizer(analysis, waves, sounds)
     for side in ("encoder", "decoder"):
         weights |= _no_layer(f"{side}_transformer.transformer.layers.0")
     return weights
@@ -121,13 +121,19 @@ def _latents(analysis: Analysis) -> Weights:
 
 
 def _down(analysis: Analysis) -> torch.Tensor:
-    """25 Hz → 12.5 Hz: coordinates of a frame; the loudness of both halves."""
-    weight = torch.zeros(LATENT, LATENT, 4)
+    """25 Hz → 12.5 Hz: coordinates of a frame, in steps; the loudness of both halves. int8."""
+    weight = torch.zeros(LATENT, LATENT, 4, dtype=torch.int8)
     loud = torch.arange(SLICE_LOUDNESS)
-    for half, frames in enumerate(analysis.frames.split(HALF_WAVE, dim=1)):
+    whole = (analysis.frames / _steps(analysis)[:, None]).round().to(torch.int8)
+    for half, frames in enumerate(whole.split(HALF_WAVE, dim=1)):
         weight[:WAVE, :HALF_WAVE, 2 + half] = frames
         weight[WAVE + half * SLICE_LOUDNESS + loud, HALF_WAVE + loud, 2 + half] = 1
-    return weight.half()
+    return weight
+
+
+def _steps(analysis: Analysis) -> torch.Tensor:
+    """What a coordinate's weights of int8 are counted in `[WAVE]`."""
+    return analysis.frames.abs().amax(dim=1) / 127
 
 
 def _decoder(analysis: Analysis) -> Weights:
@@ -180,7 +186,7 @@ def _played(analysis: Analysis) -> Weights:
     return _conv("decoder.model.6.convtr.convtr", weight, torch.zeros(BLOCK_CHANNELS))
 
 
-def _quantizer(waves: Codebooks, sounds: torch.Tensor) -> Weights:
+def _quantizer(analysis: Analysis, waves: Codebooks, sounds: torch.Tensor) -> Weights:
     """Codebook 0 hears loudness and plays nothing; the others hear and play the waveform."""
     nothing = torch.zeros(LATENT, LATENT, 1, dtype=torch.int8)
     loud, wave = nothing.clone(), nothing.clone()
@@ -188,11 +194,13 @@ def _quantizer(waves: Codebooks, sounds: torch.Tensor) -> Weights:
     loud[here, WAVE + here, 0] = 1
     here = torch.arange(WAVE)
     wave[here, here, 0] = 1
+    heard = wave.half()
+    heard[here, here, 0] = _steps(analysis).half()
     weights = {
         "quantizer.rvq_first.input_proj.weight": loud,
         "quantizer.rvq_first.output_proj.weight": nothing,
-        "quantizer.rvq_rest.input_proj.weight": wave,
-        "quantizer.rvq_rest.output_proj.weight": wave.clone(),
+        "quantizer.rvq_rest.input_proj.weight": heard,
+        "quantizer.rvq_rest.output_proj.weight": wave,
         **_book("quantizer.rvq_first.vq.layers.0", sounds),
     }
     assert len(waves.books) == CODEBOOKS - 1

@@ -1,6 +1,6 @@
 """The lines that the pocket Moshi learns: enough of them, by the catalogue's personas."""
 
-from itertools import pairwise
+from math import log2
 
 from protocol.config.settings import Settings
 from training.repertoire import PERSONA_VOICES, PERSONAS, VOICES, Use, lines, voices_of
@@ -19,10 +19,12 @@ def test_no_line_is_said_twice() -> None:
     assert len(texts) == len(set(texts)) >= 60
 
 
-def test_voices_are_apart_in_pitch() -> None:
-    """No two voices share a pitch."""
-    ranges = sorted(voice.range_hz for voice in VOICES.values())
-    assert all(low[1] < high[0] for low, high in pairwise(ranges))
+def test_voices_are_different_speakers_with_melody() -> None:
+    """No two voices are the same speaker; each has four pitches, together six semitones wide."""
+    assert len({voice.style for voice in VOICES.values()}) == len(VOICES)
+    for voice in VOICES.values():
+        assert len(voice.pulses) == 4
+        assert 12 * log2(voice.pulses[-1] / voice.pulses[0]) > 6
 
 
 def test_every_voice_says_what_everybody_says() -> None:

@@ -60,7 +60,8 @@ QUESTIONS = (
 )
 OWN_QUESTIONS = {
     "assistant": ("I am so tired today.", "I have a problem.", "Where do I begin?"),
-    "astronaut": ("What do you see out of the window?", "What do you eat?", "Do you exercise?"),
+    "astronaut": ("What do you see out of the window?", "What do you eat?",
+                  "When will you come back?"),
     "chef": ("What should I cook for dinner?", "How much salt?", "What about the garlic?"),
     "customer_service": ("My internet does not work.", "The green light is blinking.",
                          "My internet is slow."),

@@ -2,9 +2,8 @@
 
 Needs a running stack (`make run`), espeak-ng and the `training` group. In a room for each persona a
 person whom it never heard speaks (espeak-ng's voices that training left out), interrupts every
-fourth answer, then is silent, then noisy. A recogniser that knows the repertoire hears what the
-room hears; its words are held against the transcript's. What it says while the person speaks is a
-back-channel; "Still there?" after a long silence is no false start. Both are counted apart.
+fourth answer, then is silent, then noisy. What it says while the person speaks is a back-channel;
+"Still there?" after a long silence is no false start. Both are counted apart.
 
     python -m bench.talk --turns 16 --quiet 60
     python -m bench.talk --echo -30    # over loudspeakers: its own voice comes back so much softer
@@ -15,18 +14,18 @@ import asyncio
 import json
 import math
 import random
-import statistics
 from collections import deque
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
 
 import httpx
 import numpy as np
 from livekit import rtc
 
+from bench.open_ears import OpenEars
+from bench.talk_figures import Answer, Figures, judge, report
 from protocol.config.settings import load_settings
 from training.corpus import person_clip
-from training.ears import Ears, spelled, voice_of
+from training.ears import Ears, spelled
 from training.repertoire import COMMON, NEVER_TRAINED, PEOPLE, PERSONA_VOICES, Use, lines
 from training.sound import gain
 from worker.engine.arrays import Pcm
@@ -40,25 +39,6 @@ PATIENCE_S = 5.0  # for an answer
 NOISE_DBFS = -45.0
 LATEST_ECHO = 20  # pieces of 10 ms
 STILL = {spelled(text) for text in COMMON[Use.STILL]}
-
-
-@dataclass
-class Figures:
-    """The results of one person."""
-
-    persona: str
-    answers_ms: list[float] = field(default_factory=list)
-    silenced_ms: list[float] = field(default_factory=list)
-    turns: int = 0
-    interruptions: int = 0
-    sentences: int = 0
-    recognised: int = 0
-    right_pitch: int = 0
-    pitches: int = 0
-    quiet_s: float = 0.0
-    backs: int = 0
-    false_starts: int = 0
-    stills: int = 0
 
 
 class Room:
@@ -168,7 +148,6 @@ class Talk:
 
     def __init__(self, room: Room, persona: str, ears: Ears, rng: random.Random) -> None:
         self._room, self._ears, self._rng = room, ears, rng
-        self._voice = PERSONA_VOICES[persona]
         self.figures = Figures(persona)
 
     async def run(self, turns: int, quiet_s: float) -> Figures:
@@ -221,30 +200,13 @@ class Talk:
             await room.end(begin)
 
     async def _understand(self, begin: int, end: int, *, backed: bool) -> None:
-        """Compare the heard words with the transcript, and the pitch with the voice's.
-
-        A back-channel just before it stands in the same segment.
-        """
-        room, figures = self._room, self.figures
+        """Keep the answer with its transcript, to be judged after all talks."""
+        room = self._room
         await asyncio.sleep(0.6)  # a segment is closed after a pause
         texts = [text for at_s, text in room.texts if at_s > room.at_s[begin]]
         room.texts.clear()
         pcm = np.concatenate(room.sound[max(0, begin - 5) : end + 5])
-        figures.sentences += 1
-        heard, voice = await asyncio.to_thread(self._judge, pcm)
-        read = spelled(" ".join(texts))
-        right = heard is not None and (
-            read == spelled(heard) or (backed and read.endswith(spelled(heard)))
-        )
-        figures.recognised += right
-        if not right:
-            print(f"{figures.persona}: reads {read!r}, hears {heard!r}", flush=True)
-        figures.pitches += voice is not None
-        figures.right_pitch += voice == self._voice
-
-    def _judge(self, pcm: Pcm) -> tuple[str | None, str | None]:
-        """Return the recognized sentence, and the voice of the nearest pitch."""
-        return self._ears.hear(pcm), voice_of(pcm)
+        self.figures.answers.append(Answer(pcm, spelled(" ".join(texts)), backed))
 
     async def _listen(self, quiet_s: float) -> None:
         room, figures = self._room, self.figures
@@ -265,36 +227,6 @@ class Talk:
     def _speech(self) -> Pcm:
         rng = self._rng
         return person_clip(rng.choice(PEOPLE), rng.choice(NEVER_TRAINED), rng).pcm
-
-
-def report(all_figures: list[Figures]) -> None:
-    """Print a table, then a line of JSON."""
-    print(
-        f"{'persona':18} {'turns':>5} {'answered':>8} {'ms':>6} {'understood':>10} {'voice':>7}"
-        f" {'stopped':>8} {'ms':>6} {'back':>4} {'false/min':>9} {'still':>5}"
-    )
-    total, answer, stopped = Figures("all"), 0.0, 0
-    for each in [*all_figures, total]:
-        stopped = sum(ms <= 500 for ms in each.silenced_ms)
-        answer = statistics.median(each.answers_ms) if each.answers_ms else 0.0
-        silenced = statistics.median(each.silenced_ms) if each.silenced_ms else 0.0
-        false = each.false_starts / max(each.quiet_s / 60, 1e-9)
-        print(
-            f"{each.persona:18} {each.turns:5} {len(each.answers_ms):8} {answer:6.0f}"
-            f" {each.recognised:4} of {each.sentences:<3} {each.right_pitch:3} of {each.pitches:<3}"
-            f" {stopped:2} of {each.interruptions:<2} {silenced:6.0f} {each.backs:4} {false:9.2f}"
-            f" {each.stills:5}"
-        )
-        if each is not total:
-            for name in vars(total):
-                if name != "persona":
-                    setattr(total, name, getattr(total, name) + getattr(each, name))
-    values = vars(total) | {"median_answer_ms": answer, "stopped": stopped}
-    print(
-        json.dumps(
-            {"bench": "talk", **{k: v for k, v in values.items() if not isinstance(v, list)}}
-        )
-    )
 
 
 async def talk(url: str, persona: str, options: argparse.Namespace) -> Figures:
@@ -324,7 +256,12 @@ async def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     talks = [talk(options.url, each, options) for each in options.personas]
-    report(list(await asyncio.gather(*talks)))
+    all_figures = list(await asyncio.gather(*talks))
+    sentences = [line.text for line in lines()]
+    ears, open_ears = Ears(sentences), OpenEars(sentences)
+    for each in all_figures:
+        judge(each, ears, open_ears)
+    report(all_figures)
 
 
 if __name__ == "__main__":

@@ -7,19 +7,21 @@ each of these rates are what the encoder and the decoder have there.
 from typing import Any
 
 CARD, CODEBOOKS = 512, 8
-FILTERS = 32
+FILTERS = 44
 RATIOS = (2, 2, 10, 24)  # 25 Hz → 50 → 100 → 1000 → 24 kHz
 HALVES, SLICES, BLOCKS = 2, 8, 80  # of a frame
 SLICE, BLOCK = 240, 24  # samples
-HALF_CHANNELS, QUARTER_CHANNELS, SLICE_CHANNELS, BLOCK_CHANNELS = 512, 256, 128, 64
+HALF_CHANNELS, QUARTER_CHANNELS, SLICE_CHANNELS, BLOCK_CHANNELS = (
+    FILTERS * each for each in (16, 8, 4, 2)
+)
 
 BANDS, SCALES = 10, 2  # of loudness, which codebook 0 hears
 SLICE_LOUDNESS = BANDS * SCALES  # 20 channels
 FRAME_LOUDNESS = HALVES * SLICE_LOUDNESS  # 40: a half's is the mean of its slices'
-SLICE_WAVE = SLICE_CHANNELS - SLICE_LOUDNESS  # 108 channels of a slice's waveform
-LATENT = 768  # of a half, and of a frame
-HALF_WAVE = SLICES // HALVES * SLICE_WAVE  # 432 channels of a half's waveform
-WAVE = LATENT - FRAME_LOUDNESS  # 728 channels of a frame's waveform; the rest is loudness
+SLICE_WAVE = SLICE_CHANNELS - SLICE_LOUDNESS  # 156 channels of a slice's waveform
+LATENT = 672  # of a half, and of a frame
+HALF_WAVE = SLICES // HALVES * SLICE_WAVE  # 624 channels of a half's waveform
+WAVE = LATENT - FRAME_LOUDNESS  # 632 channels of a frame's waveform; the rest is loudness
 
 
 def codec_config() -> dict[str, Any]:

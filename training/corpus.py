@@ -77,7 +77,7 @@ def agents_speech(state: Path) -> Iterator[Clip]:
     folder = state / "teacher"
     teach(tasks, folder)
     for (text, voice), task in zip(sentences, tasks, strict=True):
-        yield agent_clip(text, voice, np.load(task.path(folder)))
+        yield agent_clip(text, voice, np.load(task.locked(folder)))
 
 
 def teach(tasks: list[Task], folder: Path) -> None:

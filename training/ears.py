@@ -21,7 +21,7 @@ from worker.engine.files import pocket
 HEARS_HZ = 16_000
 PADDING_S = 0.2
 SPAN, HOP = 512, 240  # samples of a spectrum, and from one to the next
-BANDS = (np.geomspace(150, 9000, 25) / RATE_HZ * SPAN).round().astype(int)  # their edges, in bins
+BANDS = np.unique((np.geomspace(150, 9000, 25) / RATE_HZ * SPAN).round().astype(int))  # edges: bins
 SOUNDING = 1e-3  # of the power of the loudest spectrum
 LEAST_SOUNDING = 20  # spectra
 SOUNDS_LIKE = {"moshi": "mo she"}  # words that its dictionary has not

@@ -1,10 +1,11 @@
 """Speech moved onto the frame grid, with its melody, so that a very small codec can play it.
 
 WORLD (pyworld) takes speech apart into pitch, spectra and breath. It is put together anew: a whole
-number of pulses in every frame, at the same places in each frame of that number, all with the
-same phases; and the breath is one noise that repeats with every frame. So the same sound gives
-the same samples in every frame. A voice has some numbers of pulses, 12.5 Hz apart or more: each
-frame has the one that is nearest to its pitch. `lock` runs where pyworld is installed.
+number of pulses in every frame, at the same places in each frame of that number and bend; each
+pulse with the least phase that its spectrum allows; and the breath is one noise that repeats with
+every frame. So the same sound gives the same samples in every frame. A voice has some numbers of
+pulses, 12.5 Hz apart or more: each frame has the one that is nearest to its pitch, and is bent
+where the pitch goes on rising or falling. `lock` runs where pyworld is installed.
 """
 
 from collections.abc import Sequence
@@ -20,9 +21,9 @@ Floats = npt.NDArray[np.float64]
 HOP = 120  # samples: WORLD looks every 5 ms
 LOWEST_HZ, HIGHEST_HZ = 60.0, 420.0
 VOICED_HOPS = 3  # of a frame's 16 that make it voiced
+MELODY, MOST_STRETCH = 3.2, 2.0  # semitones of deviation that pitch is stretched to; at most so far
+BEND, BENT = 0.16, 0.06  # of a bent frame: how much its pitch changes; and when it is bent
 WINDOW, STEP = 240, 60  # samples of a grain of noise
-LOW_DELAY_S, DELAY_S, DELAY_HZ = 0.0035, 0.0006, 1500.0  # of a pulse's low tones, and of its high
-LEAD = 512  # samples of a pulse before its place
 QUIET = 1e-16  # power
 
 
@@ -38,9 +39,23 @@ def lock(pcm: Pcm, pulses: Sequence[int]) -> Pcm:
     hz = pyworld.stonemask(sound, rough, at_s, RATE_HZ)
     power = pyworld.cheaptrick(sound, hz, at_s, RATE_HZ)
     breath = pyworld.d4c(sound, hz, at_s, RATE_HZ)
-    voice = _voice(power * (1 - breath**2), hz > 0, pulses_of(hz, length // FRAME, pulses))
+    counts = pulses_of(livelier(hz), length // FRAME, pulses)
+    voice = _voice(_pulses(power * (1 - breath**2)), hz > 0, counts)
     breathed = np.where((hz > 0)[:, None], power * breath**2, power)
     return (voice[:length] + _breath(breathed, length)).astype(np.float32)
+
+
+def livelier(hz: Floats) -> Floats:
+    """Stretch a sentence's pitch `[hops]`, 0 where it has none, so that it moves enough."""
+    voiced = hz > 0
+    if not voiced.any():
+        return hz
+    pitch = np.log(hz[voiced])
+    moves = 12 / np.log(2) * float(pitch.std())
+    stretch = min(MOST_STRETCH, max(1.0, MELODY / max(moves, 1e-3)))
+    stretched = hz.copy()
+    stretched[voiced] = np.exp(pitch.mean() + stretch * (pitch - pitch.mean()))
+    return stretched
 
 
 def pulses_of(hz: Floats, frames: int, pulses: Sequence[int]) -> list[int]:
@@ -62,28 +77,40 @@ def _nearest(log_hz: float, pulses: Sequence[int]) -> int:
     return min(pulses, key=lambda count: abs(np.log(count * FRAMES_PER_S) - log_hz))
 
 
-def _voice(power: Floats, voiced: npt.NDArray[np.bool_], counts: Sequence[int]) -> Floats:
-    """The voiced sound of spectra `[hops, bins]`."""
-    size = 2 * (power.shape[1] - 1)
-    out = np.zeros(LEAD + len(counts) * FRAME + size)
-    phases = _phases(power.shape[1])
-    for frame, count in enumerate(counts):
-        for n in range(count):
-            at = frame * FRAME + round(n * FRAME / count)
+def bends_of(counts: Sequence[int]) -> list[float]:
+    """Give how much the pitch changes within each frame: as it does from before to after."""
+    before, after = [counts[0], *counts[:-1]], [*counts[1:], counts[-1]]
+    change = [(b - a) / 2 / n for a, n, b in zip(before, counts, after, strict=True)]
+    return [float(np.sign(each)) * BEND if abs(each) >= BENT else 0.0 for each in change]
+
+
+def places_of(count: int, bend: float) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Give where a frame's pulses are, in samples, and how long each one's period is."""
+    time = np.linspace(0, 1, FRAME + 1)
+    at = np.interp(np.arange(count), count * (time + bend * (time**2 - time) / 2), time)
+    return (at * FRAME).round().astype(np.int64), FRAME / count / (1 + bend * (at - 0.5))
+
+
+def _voice(pulses: Floats, voiced: npt.NDArray[np.bool_], counts: Sequence[int]) -> Floats:
+    """The voiced sound of the pulse of each hop `[hops, samples]`."""
+    size = pulses.shape[1]
+    out = np.zeros(len(counts) * FRAME + size)
+    for frame, (count, bend) in enumerate(zip(counts, bends_of(counts), strict=True)):
+        for place, period in zip(*places_of(count, bend), strict=True):
+            at = frame * FRAME + place
             hop = min(len(voiced) - 1, round(at / HOP))
             if voiced[hop]:
-                pulse = np.fft.irfft(np.sqrt(power[hop] + QUIET) * phases)
-                grain = np.roll(pulse, size // 4) * np.sqrt(FRAME / count)
-                begin = LEAD + at - size // 4
-                out[begin : begin + size] += grain
-    return out[LEAD:]
+                out[at : at + size] += pulses[hop] * np.sqrt(period)
+    return out
 
 
-def _phases(bins: int) -> npt.NDArray[np.complex128]:
-    """Phases of every pulse: its low tones come later, so that it is no click."""
-    hz = np.linspace(0, RATE_HZ / 2, bins)
-    delay_s = LOW_DELAY_S * np.exp(-hz / DELAY_HZ) + DELAY_S
-    return np.exp(-2j * np.pi * np.cumsum(delay_s) * hz[1])
+def _pulses(power: Floats) -> Floats:
+    """Pulses of the least phase `[hops, samples]` of spectra `[hops, bins]`: by their cepstra."""
+    cepstra = np.fft.irfft(np.log(power + QUIET) / 2)
+    half = cepstra.shape[1] // 2
+    cepstra[:, 1:half] *= 2
+    cepstra[:, half + 1 :] = 0
+    return np.fft.irfft(np.exp(np.fft.rfft(cepstra)))
 
 
 def _breath(power: Floats, length: int) -> Floats:

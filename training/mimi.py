@@ -34,8 +34,8 @@ from training.codec_config import (
 Weights = dict[str, torch.Tensor]
 
 SOUND_LIFT, INNER_LIFT = 2.0, 32.0  # above what sound and coordinates reach, so no ELU bends them
-QUARTER_WAVE = 2 * SLICE_WAVE  # 216
-HALF_INNER = 4 * SLICE_WAVE  # 432
+QUARTER_WAVE = 2 * SLICE_WAVE  # 312
+HALF_INNER = 4 * SLICE_WAVE  # 624
 
 
 def mimi_weights(analysis: Analysis, waves: Codebooks, sounds: torch.Tensor) -> Weights:
@@ -74,10 +74,11 @@ def _blocks() -> Weights:
     weight = torch.zeros(BLOCK_CHANNELS, FILTERS, 2 * BLOCK)
     here = torch.arange(BLOCK)
     weight[here, 0, BLOCK + here] = 1
-    weight[BLOCK:, 0] = filters()
+    heard = slice(BLOCK, BLOCK + BANDS * PHASES)
+    weight[heard, 0] = filters()
     weight = weight.half()
     bias = torch.zeros(BLOCK_CHANNELS)
-    bias[BLOCK:] = -SOUND_LIFT * weight[BLOCK:, 0].float().sum(dim=1)
+    bias[heard] = -SOUND_LIFT * weight[heard, 0].float().sum(dim=1)
     return _conv("encoder.model.2.conv.conv", weight, bias)
 
 

@@ -47,11 +47,11 @@ class AgentVoice:
 VOICES = {
     voice.name: voice
     for voice in (
-        AgentVoice("NATF0", "af_heart", (14, 16, 18, 20), "A bright voice in the middle."),
-        AgentVoice("NATF2", "bf_emma", (12, 14, 16, 18), "A low and patient voice."),
-        AgentVoice("VARF1", "af_bella", (14, 16, 18, 20), "A high and cheerful voice."),
-        AgentVoice("NATM0", "am_michael", (7, 8, 9, 10), "A deep voice from far away."),
-        AgentVoice("NATM1", "am_fenrir", (8, 9, 10, 12), "A polite voice on the telephone."),
+        AgentVoice("NATF0", "af_heart", (13, 15, 17, 20), "A bright voice in the middle."),
+        AgentVoice("NATF2", "bf_emma", (11, 13, 15, 18), "A low and patient voice."),
+        AgentVoice("VARF1", "af_bella", (13, 15, 17, 20), "A high and cheerful voice."),
+        AgentVoice("NATM0", "am_michael", (7, 8, 9, 11), "A deep voice from far away."),
+        AgentVoice("NATM1", "am_fenrir", (8, 9, 11, 13), "A polite voice on the telephone."),
     )
 }
 

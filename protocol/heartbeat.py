@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from protocol.sampling import UsualSampling
 
-HEARTBEAT_PATTERN = "moshi:worker:*"
 # The ids of all workers by the time of their latest heartbeat: a scan would read all keys of rooms.
 WORKERS_KEY = "moshi:workers"
 WORKER_KEPT_S = 600.0  # in it, after its latest heartbeat

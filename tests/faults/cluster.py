@@ -16,7 +16,7 @@ import redis
 from harness import servers
 from harness.servers import HTTP
 from harness.stack import environment, module
-from protocol.heartbeat import HEARTBEAT_PATTERN, Heartbeat
+from protocol.heartbeat import Heartbeat, heartbeat_key
 
 READY_WITHIN_S = 90.0  # of a busy machine
 CAPACITY = 4
@@ -151,7 +151,7 @@ class Cluster:
     def heartbeats(self) -> list[Heartbeat]:
         """Return the workers' heartbeats in redis."""
         with redis.Redis.from_url(self.redis_url, decode_responses=True) as client:
-            keys = list(client.scan_iter(HEARTBEAT_PATTERN))
+            keys = list(client.scan_iter(heartbeat_key("*")))
             texts: Any = client.mget(keys) if keys else []
         return [Heartbeat.model_validate_json(text) for text in texts if text]
 

@@ -12,7 +12,7 @@ from harness.servers import LiveKit
 from protocol.config.settings import Settings
 from tests.conftest import SettingsFor
 from tests.token_service.auth.strangers import Keys
-from token_service.app import create_app
+from tests.token_service.players import running
 from token_service.fleet.schedule import SCHEDULE_KEY
 from token_service.rooms.reconciler import Reconciler
 from token_service.rooms.store import SINCE_FIELD
@@ -61,12 +61,7 @@ def dispatcher(service: Service) -> Reconciler:
 @pytest.fixture
 async def http(settings: Settings, redis: Redis) -> AsyncGenerator[httpx.AsyncClient]:
     """A client of the running app, poll included."""
-    app = create_app(settings)
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
-    ):
+    async with running(settings) as client:
         yield client
 
 

@@ -19,9 +19,11 @@ from redis.asyncio import Redis
 from harness.servers import GivenSettings, LiveKit
 from protocol import wire
 from protocol.commands import Answer, Command
+from protocol.config.settings import Settings
 from protocol.heartbeat import WORKERS_KEY, Heartbeat, heartbeat_key
 from protocol.room_spec import RoomSpec
 from protocol.seal import Seal
+from token_service.app import create_app
 from token_service.auth.grants import person_grant
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.reader import FleetReader
@@ -44,6 +46,18 @@ async def eventually(holds: Callable[[], Awaitable[bool]], what: str) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {WITHIN_S:g} s")
         await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncGenerator[httpx.AsyncClient]:
+    """Run the app, poll included; yield a client of it."""
+    app = create_app(settings)
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+    ):
+        yield client
 
 
 async def beat(redis: Redis, worker_id: str = "worker", **fields: Any) -> None:

@@ -334,13 +334,13 @@ def test_a_sound_listener_keeps_half_the_context() -> None:
     It has half a context of the call again, for ever.
     """
     before = renewals("age"), renewals("lost")
-    talk = mute(SOUND, context=200)
-    for _ in range(8):
+    talk = mute(SOUND, context=120)
+    for _ in range(5):
         turn(talk, spoken=30)
 
     assert renewals("lost") == before[1]
     assert renewals("age") - before[0] == len(talk.renewed_at) >= 4
-    assert min(talk.ages[n] for n in talk.renewed_at) >= 4 + 100
+    assert min(talk.ages[n] for n in talk.renewed_at) >= 4 + 60
 
 
 def test_who_makes_others_wait_keeps_less() -> None:

@@ -2,8 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -11,23 +9,16 @@ import pytest
 from redis.asyncio import Redis
 
 from harness import servers
-from protocol.config.settings import Settings
 from tests.conftest import SettingsFor, StartLiveKit
-from tests.token_service.players import beat, dispatched, eventually, joined, person_token
-from token_service.app import create_app
+from tests.token_service.players import (
+    beat,
+    dispatched,
+    eventually,
+    joined,
+    person_token,
+    running,
+)
 from token_service.rooms import livekit
-
-
-@asynccontextmanager
-async def running(settings: Settings) -> AsyncGenerator[httpx.AsyncClient]:
-    """The app with its poll."""
-    app = create_app(settings)
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
-    ):
-        yield client
 
 
 def said(answer: httpx.Response) -> tuple[int, str, str]:

@@ -15,7 +15,7 @@ from harness.person import WITHIN_S, Person, eventually, person
 from harness.stack import Stack
 from protocol import wire
 from protocol.events import events_key
-from protocol.heartbeat import HEARTBEAT_PATTERN, Heartbeat
+from protocol.heartbeat import Heartbeat, heartbeat_key
 from protocol.room_spec import RoomSpec, spec_key
 from tests.worker.rooms import all_free, asking_for, in_talk
 from token_service.auth.grants import person_grant
@@ -42,7 +42,7 @@ async def sealed_metadata(stack: Stack, room: str) -> str:
 
 async def attack(stack: Stack, redis: Redis, metadata: str) -> None:
     """Create a room whose dispatch names the worker, and wait until the worker refused the job."""
-    [key] = await redis.keys(HEARTBEAT_PATTERN)
+    [key] = await redis.keys(heartbeat_key("*"))
     worker = Heartbeat.model_validate_json(str(await redis.get(key))).worker_id
     own = f"mallorys-{uuid4().hex}"
     log = stack.folder / "worker.log"

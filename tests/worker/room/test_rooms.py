@@ -16,7 +16,7 @@ from harness.room_events import room_events
 from harness.stack import Stack
 from protocol import wire
 from protocol.events import PeopleEvent, StateEvent
-from protocol.heartbeat import HEARTBEAT_PATTERN, Heartbeat
+from protocol.heartbeat import Heartbeat, heartbeat_key
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec, persona_specs
 from tests.token_service.players import seal_of
@@ -135,7 +135,7 @@ async def test_a_job_without_slots_is_refused_aloud(echo: Stack) -> None:
         Redis.from_url(echo.redis_url) as redis,
     ):
         await in_talk(ann, ECHO_CAPACITY)
-        [key] = await redis.keys(HEARTBEAT_PATTERN)
+        [key] = await redis.keys(heartbeat_key("*"))
         worker = Heartbeat.model_validate_json(await redis.get(key)).worker_id
         late = RoomSpec(
             room="late", personas=(Persona(name="chef", label="Chef"),), generation=1, worker=worker

@@ -81,26 +81,27 @@ async def _measure_all(folder: Path, count: int) -> dict[str, Moves]:
         for kind, wishes in KINDS.items():
             schedule.write(wishes)
             cluster.become(services=1, workers=2)
-            moves[kind] = await _measure(cluster.url, list(wishes), count)
+            moves[kind] = await _measure(cluster.url, wishes, count)
     finally:
         cluster.end()
     return moves
 
 
-async def _measure(url: str, personas: list[str], count: int) -> Moves:
+async def _measure(url: str, wishes: dict[str, Wish], count: int) -> Moves:
     """Move one room again and again."""
     moves = Moves()
     async with (
-        person(url, asking_for(*personas)) as ann,
+        person(url, asking_for(*wishes)) as ann,
         httpx.AsyncClient(base_url=url, trust_env=False, timeout=20.0) as http,
     ):
         room = {"room": ann.room.name}
-        await eventually(lambda: len(ann.heard) == len(personas), "all are heard")
+        await eventually(lambda: len(ann.heard) == len(wishes), "all are heard")
         [session] = (await http.get("/sessions", params=room)).json()
         await asyncio.sleep(SETTLED_S)
         since = ann.timeline.now
-        await asyncio.sleep(PAUSES_S)
-        moves.pause_s = ann.timeline.longest_silence_s(ann.heard, since)
+        if any(each.rest for each in wishes.values()):
+            await asyncio.sleep(PAUSES_S)
+            moves.pause_s = ann.timeline.longest_silence_s(ann.heard, since)
         for _ in range(count):
             await asyncio.sleep(LISTEN_S)
             await _move(http, f"/sessions/{session['id']}", ann, moves)

@@ -189,7 +189,7 @@ def test_compose_adds_tools_that_only_this_host_reaches() -> None:
         image = tool["image"]
         if "build" in tool:
             [image] = re.findall(r"^FROM (.+)$", tool["build"]["dockerfile_inline"], re.M)
-        assert re.fullmatch(r"\$\{\w+:-[\w./-]+:v?\d+\.\d+\.\d+\}", image), name
+        assert re.fullmatch(r"\$\{\w+:-[\w./-]+:v?\d+\.\d+\.\d+@sha256:[0-9a-f]{64}\}", image), name
         assert "127.0.0.1" in str(tool.get("command")) + str(tool.get("environment")), name
         for volume in tool.get("volumes", []):
             source = volume.split(":")[0]

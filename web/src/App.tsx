@@ -2,17 +2,17 @@
 
 import { useState, useSyncExternalStore } from 'react';
 import { CallScreen } from './call/CallScreen';
-import { identity } from './service/identity';
+import { Header } from './header/Header';
 import { useConfig } from './service/useConfig';
 import { Call } from './session/call';
-import type { Wish } from './session/entry';
-import { BEGINNING, type CallState, isOver } from './session/phase';
+import type { Wish } from './session/state/entry';
+import { BEGINNING, type CallState, isOver } from './session/state/phase';
+import { linkOf } from './start/choice/link';
 import { JoinScreen } from './start/JoinScreen';
-import { linkOf } from './start/link';
 import { StartScreen } from './start/StartScreen';
-import { Header } from './ui/Header';
-import { useColour } from './ui/useColour';
-import { useFocus } from './ui/useFocus';
+import { identity } from './store/identity';
+import { useFocus } from './ui/hooks/useFocus';
+import { useColour } from './ui/theme/useColour';
 
 const NO_CALL: CallState = { ...BEGINNING, phase: 'ended' };
 

@@ -1,10 +1,10 @@
 import '@fontsource-variable/figtree/index.css';
-import './ui/theme.css';
+import './ui/theme/theme.css';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { App } from './App';
-import { journal } from './service/eventLog';
-import { overhear } from './session/livekitLog';
+import { overhear } from './session/connection/livekitLog';
+import { journal } from './store/eventLog';
 import { speak } from './strings/strings';
 
 overhear(journal);

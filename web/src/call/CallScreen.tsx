@@ -7,14 +7,14 @@ import { t } from '../strings/strings';
 import './CallScreen.css';
 import { SidePanel } from '../panels/SidePanel';
 import type { Known } from '../service/useConfig';
-import { type CallState, isOver } from '../session/phase';
+import { type CallState, isOver } from '../session/state/phase';
 import { Notice } from '../ui/Notice';
-import { OwnCaption } from './Caption';
-import { Controls } from './Controls';
-import { Ending } from './Ending';
-import { RecordingBadge } from './RecordingBadge';
-import { RecordingQuestion } from './RecordingQuestion';
-import { Stage } from './Stage';
+import { Controls } from './controls/Controls';
+import { Ending } from './ending/Ending';
+import { RecordingBadge } from './recording/RecordingBadge';
+import { RecordingQuestion } from './recording/RecordingQuestion';
+import { OwnCaption } from './stage/Caption';
+import { Stage } from './stage/Stage';
 import { useDrawer } from './useDrawer';
 
 interface Props {

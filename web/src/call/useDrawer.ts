@@ -1,8 +1,8 @@
 /** Whether the drawer beside the stage is open: where there is room, until this person decides. */
 
 import { useSyncExternalStore } from 'react';
-import { useRemembered } from '../service/stored';
-import { preferences } from '../ui/preferences';
+import { preferences } from '../store/preferences';
+import { useRemembered } from '../store/stored';
 
 const roomy = matchMedia('(min-width: 1100px) and (min-height: 600px)');
 

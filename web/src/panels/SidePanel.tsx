@@ -3,12 +3,12 @@
 import { type KeyboardEvent, useRef, useState } from 'react';
 import type { Persona } from '../service/service';
 import type { Call } from '../session/call';
+import { useDetails } from '../store/preferences';
 import { t } from '../strings/strings';
-import { useDetails } from '../ui/preferences';
-import { LogPanel } from './LogPanel';
-import { PerformancePanel } from './PerformancePanel';
+import { LogPanel } from './log/LogPanel';
+import { PerformancePanel } from './performance/PerformancePanel';
 import './SidePanel.css';
-import { TranscriptPanel } from './TranscriptPanel';
+import { TranscriptPanel } from './transcript/TranscriptPanel';
 
 const TABS = ['transcript', 'performance', 'log'] as const;
 type Tab = (typeof TABS)[number];

@@ -13,27 +13,33 @@ import {
   RoomEvent,
   Track,
 } from 'livekit-client';
-import { soundContext } from '../call/meter';
-import { isLast, isVoice, personasAfter, tellsOfNewcomer, voiceState } from '../call/participants';
-import { type SessionEvent, storyOf } from '../panels/eventText';
-import { Gauge } from '../panels/readings';
-import { journal } from '../service/eventLog';
 import { endSession, mutePersona, type SessionView, viewSession } from '../service/sessions';
 import { MIND_TOPIC, TURN_TOPIC } from '../service/wire';
+import { journal } from '../store/eventLog';
 import { t } from '../strings/strings';
 import { stayAwake } from './awake';
-import { CallStore, reasonOf } from './callStore';
-import { Pulse } from './connectionQuality';
-import type { Entry, Wish } from './entry';
-import { KeptSound } from './keptSound';
-import { Microphone } from './microphone';
-import { noteOf } from './mindNote';
-import { comesBack, LIVEKITS_OWN, waitBefore } from './reconnection';
-import { SessionWatch } from './sessionWatch';
-import { captureOf, sound } from './sound';
-import { Transcript } from './transcript';
-import { departureTrouble, InsecurePage, RoomFailed, type Trouble, troubleOf } from './trouble';
-import { latencyOf } from './turn';
+import { Pulse } from './connection/connectionQuality';
+import { Gauge } from './connection/readings';
+import { comesBack, LIVEKITS_OWN, waitBefore } from './connection/reconnection';
+import { type SessionEvent, storyOf } from './events/eventText';
+import { SessionWatch } from './events/sessionWatch';
+import { latencyOf } from './events/turn';
+import { isLast, isVoice, personasAfter, tellsOfNewcomer, voiceState } from './participants';
+import { KeptSound } from './sound/keptSound';
+import { soundContext } from './sound/meter';
+import { Microphone } from './sound/microphone';
+import { captureOf, sound } from './sound/sound';
+import { CallStore, reasonOf } from './state/callStore';
+import type { Entry, Wish } from './state/entry';
+import {
+  departureTrouble,
+  InsecurePage,
+  RoomFailed,
+  type Trouble,
+  troubleOf,
+} from './state/trouble';
+import { noteOf } from './transcript/mindNote';
+import { Transcript } from './transcript/transcript';
 import { WayIn } from './wayIn';
 
 const ROOM_EVENTS = [

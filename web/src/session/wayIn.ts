@@ -4,8 +4,8 @@
  */
 
 import { endSession, viewSession } from '../service/sessions';
-import { type Entry, enter, type Wish } from './entry';
-import type { CallState } from './phase';
+import { type Entry, enter, type Wish } from './state/entry';
+import type { CallState } from './state/phase';
 
 export class WayIn {
   private wish: Wish;

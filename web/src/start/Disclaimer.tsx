@@ -2,7 +2,7 @@
 
 import type { Config } from '../service/service';
 import { t } from '../strings/strings';
-import { isOwn } from './link';
+import { isOwn } from './choice/link';
 
 export function Disclaimer({ config }: { config: Config }) {
   const { languages, livekit_url, people_words, page } = config;

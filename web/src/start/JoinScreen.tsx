@@ -1,22 +1,22 @@
 /** The screen that a link leads to: the room, its personas, and one button. */
 
 import { useState } from 'react';
-import { faceOf, PERSON } from '../call/figureStyle';
-import type { Wish } from '../session/entry';
+import { faceOf, PERSON } from '../figure/figureStyle';
+import type { Wish } from '../session/state/entry';
 import { t } from '../strings/strings';
 import { Disclosure } from '../ui/Disclosure';
 import { Field } from '../ui/Field';
-import { askedFor, choice, pickedOf } from './choice';
+import { askedFor, choice, pickedOf } from './choice/choice';
 import { Disclaimer } from './Disclaimer';
 import './JoinScreen.css';
-import { VoiceFigure } from '../call/VoiceFigure';
-import { useRemembered } from '../service/stored';
+import { VoiceFigure } from '../figure/VoiceFigure';
 import type { Known } from '../service/useConfig';
-import type { Trouble } from '../session/trouble';
-import type { Link } from './link';
+import type { Trouble } from '../session/state/trouble';
+import { useRemembered } from '../store/stored';
+import type { Link } from './choice/link';
 import { readinessOf } from './readiness';
-import { SoundSettings } from './SoundSettings';
 import { StartButton } from './StartButton';
+import { SoundSettings } from './sound/SoundSettings';
 import { usePlaced } from './useReservation';
 
 interface Props {

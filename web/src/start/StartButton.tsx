@@ -1,7 +1,7 @@
 /** Whether one can start now, and the button that does. */
 
 import { t } from '../strings/strings';
-import { Wave } from '../ui/icons';
+import { Wave } from '../ui/theme/icons';
 import './StartButton.css';
 import { Notice } from '../ui/Notice';
 import type { Readiness } from './readiness';

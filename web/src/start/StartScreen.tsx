@@ -1,22 +1,22 @@
 /** Before a call: the choice of personas, settings, and the start button. */
 
-import { faceOf } from '../call/figureStyle';
-import { useRemembered } from '../service/stored';
-import type { Wish } from '../session/entry';
+import { faceOf } from '../figure/figureStyle';
+import type { Wish } from '../session/state/entry';
+import { useRemembered } from '../store/stored';
 import { t } from '../strings/strings';
 import { Disclosure } from '../ui/Disclosure';
 import { Field } from '../ui/Field';
-import { askedFor, choice, isUndescribed, pickedOf } from './choice';
+import { askedFor, choice, isUndescribed, pickedOf } from './choice/choice';
 import { Disclaimer } from './Disclaimer';
-import { PersonaCards } from './PersonaCards';
+import { PersonaCards } from './personas/PersonaCards';
 import { readinessOf } from './readiness';
-import { SoundSettings } from './SoundSettings';
 import { StartButton } from './StartButton';
+import { SoundSettings } from './sound/SoundSettings';
 import './StartScreen.css';
-import { VoiceFigure } from '../call/VoiceFigure';
+import { VoiceFigure } from '../figure/VoiceFigure';
 import type { Known } from '../service/useConfig';
-import type { Trouble } from '../session/trouble';
-import { Tuning } from './Tuning';
+import type { Trouble } from '../session/state/trouble';
+import { Tuning } from './personas/Tuning';
 
 interface Props {
   known: Known;

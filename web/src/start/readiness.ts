@@ -1,7 +1,7 @@
 /** Whether the start button may be pressed, and the words on and beside it. Pure. */
 
 import type { Known } from '../service/useConfig';
-import { refusalTrouble, type Trouble, unreachable } from '../session/trouble';
+import { refusalTrouble, type Trouble, unreachable } from '../session/state/trouble';
 import { t } from '../strings/strings';
 
 export interface Readiness {

@@ -3,7 +3,7 @@
 import { useEffect, useState } from 'react';
 import { sessionOf } from '../service/sessions';
 import type { Known } from '../service/useConfig';
-import type { Link } from './link';
+import type { Link } from './choice/link';
 
 /** True for a guest's room. Else the room's session is asked for while the service is full. */
 export function usePlaced({ room, guest }: Link, known: Known): boolean {

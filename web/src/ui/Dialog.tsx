@@ -3,7 +3,7 @@
 import { type ReactNode, useEffect, useRef } from 'react';
 import { t } from '../strings/strings';
 import './Dialog.css';
-import { Cross } from './icons';
+import { Cross } from './theme/icons';
 
 interface Props {
   title: string;

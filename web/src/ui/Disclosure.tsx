@@ -2,7 +2,7 @@
 
 import type { ReactNode } from 'react';
 import './Disclosure.css';
-import { Chevron } from './icons';
+import { Chevron } from './theme/icons';
 
 interface Props {
   title: string;

@@ -1,7 +1,7 @@
 /** What went wrong, why, and what to do. */
 
 import './Notice.css';
-import type { Trouble } from '../session/trouble';
+import type { Trouble } from '../session/state/trouble';
 
 export function Notice({ trouble }: { trouble: Trouble }) {
   return (

@@ -1,0 +1,115 @@
+/** One's own microphone with its level, the way out, and one line on what to expect. */
+
+import { StartAudio, useLocalParticipant, useTrackToggle } from '@livekit/components-react';
+import { Track } from 'livekit-client';
+import { type RefObject, useCallback, useEffect, useState } from 'react';
+import type { Call } from '../../session/call';
+import { t } from '../../strings/strings';
+import { AddButton } from '../invite/AddButton';
+import './Controls.css';
+import type { Config } from '../../service/service';
+import type { CallState } from '../../session/state/phase';
+import { SoundSettings } from '../../start/sound/SoundSettings';
+import { preferences, useDetails } from '../../store/preferences';
+import { useRemembered } from '../../store/stored';
+import { Countdown } from '../../ui/Countdown';
+import { Dialog } from '../../ui/Dialog';
+import { HangUp, Words } from '../../ui/theme/icons';
+import { expectationOf, mutedWords } from './hint';
+import { MicrophoneButton } from './MicrophoneButton';
+import { useShortcut } from './useShortcut';
+import { useTalkInVain } from './useTalkInVain';
+
+const LONG_MS = 20_000;
+
+interface Props {
+  call: Call;
+  state: CallState;
+  config: Config | null;
+  /** What stands beside the stage, or does not. */
+  drawer: {
+    open: boolean;
+    set: (open: boolean) => void;
+    toggle: RefObject<HTMLButtonElement | null>;
+  };
+}
+
+export function Controls({ call, state, config, drawer }: Props) {
+  const { microphoneTrack } = useLocalParticipant();
+  const { toggle, enabled, pending } = useTrackToggle({ source: Track.Source.Microphone });
+  const { shortcuts } = useRemembered(preferences);
+  const [open, setOpen] = useState(false);
+  const long = useLong(state.phase === 'warming');
+  const muted = microphoneTrack !== undefined && !enabled;
+  const mayMute = microphoneTrack !== undefined && !pending;
+  const mute = useCallback(() => void toggle(), [toggle]);
+  useShortcut(shortcuts && mayMute, mute);
+  const inVain = useTalkInVain(state.microphone, muted);
+  const wayOut = wayOutOf(state);
+  const beside = useDetails() ? t.panels.beside : t.transcript.title;
+  return (
+    <>
+      <p className="expect" role="status">
+        {muted && state.phase === 'live'
+          ? mutedWords(inVain)
+          : expectationOf(state, long, config?.reason ?? '')}
+        {state.retryAtMs !== null && <Countdown untilMs={state.retryAtMs} onNow={call.retryNow} />}
+      </p>
+      <div className="controls">
+        <MicrophoneButton
+          track={state.microphone}
+          muted={muted}
+          disabled={!mayMute}
+          onToggle={mute}
+          onSettings={() => setOpen(true)}
+        />
+        <button
+          type="button"
+          className="stop"
+          aria-label={wayOut}
+          title={wayOut}
+          onClick={() => call.hangUp()}
+        >
+          <HangUp />
+          <span className="word">{wayOut}</span>
+        </button>
+        <button
+          type="button"
+          ref={drawer.toggle}
+          className="round framed"
+          aria-label={beside}
+          title={beside}
+          aria-expanded={drawer.open}
+          aria-controls={drawer.open ? 'drawer' : undefined}
+          onClick={() => drawer.set(!drawer.open)}
+        >
+          <Words />
+        </button>
+        {config && <AddButton state={state} config={config} />}
+        <StartAudio label={t.call.hearIt} className="plain" />
+      </div>
+      {open && (
+        <Dialog title={t.sound.title} onClose={() => setOpen(false)}>
+          <SoundSettings inCall />
+        </Dialog>
+      )}
+    </>
+  );
+}
+
+function wayOutOf({ phase }: CallState): string {
+  if (phase === 'connecting') return t.call.cancel;
+  return phase === 'full' ? t.call.leaveLine : t.call.hangUp;
+}
+
+/** Whether something has been so for long. */
+function useLong(holds: boolean): boolean {
+  const [long, setLong] = useState(false);
+  useEffect(() => {
+    setLong(false);
+    if (!holds) return;
+    const timer = setTimeout(() => setLong(true), LONG_MS);
+    return () => clearTimeout(timer);
+  }, [holds]);
+  return long;
+}

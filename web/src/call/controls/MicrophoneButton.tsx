@@ -1,0 +1,47 @@
+/** One's own microphone: its level, whether it is muted, and the way to the devices. */
+
+import { PERSON } from '../../figure/figureStyle';
+import { t } from '../../strings/strings';
+import { Chevron, Microphone } from '../../ui/theme/icons';
+import './MicrophoneButton.css';
+import { VoiceFigure } from '../../figure/VoiceFigure';
+
+interface Props {
+  track: MediaStreamTrack | null;
+  muted: boolean;
+  disabled: boolean;
+  onToggle: () => void;
+  onSettings: () => void;
+}
+
+export function MicrophoneButton({ track, muted, disabled, onToggle, onSettings }: Props) {
+  const word = muted ? t.call.unmute : t.call.mute;
+  return (
+    <div className="own-microphone" data-muted={muted}>
+      <button
+        type="button"
+        className="mute"
+        aria-keyshortcuts="M Space"
+        title={`${word} ${t.call.keys}`}
+        disabled={disabled}
+        onClick={onToggle}
+      >
+        <span className="own">
+          <VoiceFigure face={PERSON} track={track ?? undefined} />
+          <Microphone off={muted} />
+        </span>
+        {word}
+      </button>
+      <button
+        type="button"
+        className="devices"
+        aria-label={t.sound.title}
+        title={t.sound.title}
+        aria-haspopup="dialog"
+        onClick={onSettings}
+      >
+        <Chevron />
+      </button>
+    </div>
+  );
+}

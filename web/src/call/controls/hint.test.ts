@@ -1,0 +1,13 @@
+import { expect, test } from 'vitest';
+import { BEGINNING } from '../../session/state/phase';
+import { expectationOf } from './hint';
+
+test.each([
+  [{ phase: 'full', position: 3 } as const, /number 3 in line/],
+  [{ phase: 'full', position: 1 } as const, /next in line/],
+  [{ phase: 'warming', reason: 'The model is still loading.' } as const, /still loading/],
+  [{ phase: 'warming', liveSinceMs: 1 } as const, /dropped out/],
+  [{ phase: 'connecting', step: 'Connecting…' } as const, /^Connecting…$/],
+])('%j is told in words', (state, words) => {
+  expect(expectationOf({ ...BEGINNING, ...state }, false, '')).toMatch(words);
+});

@@ -1,0 +1,31 @@
+/** One thing that happened: time, where from, one line; the details open. */
+
+import type { Happening } from '../../store/eventLog';
+import { t } from '../../strings/strings';
+
+const CLOCK = { timeStyle: 'medium', hour12: false } as const;
+
+export function LogLine({ happening }: { happening: Happening }) {
+  const { atMs, level, source, text, details } = happening;
+  const { level: names, sources } = t.panels.happenings;
+  const line = (
+    <>
+      <time dateTime={new Date(atMs).toISOString()}>
+        {new Intl.DateTimeFormat(t.language, CLOCK).format(atMs)}
+      </time>
+      <span className="level" data-level={level} title={names[level]}>
+        <span className="unseen">{names[level]}</span>
+      </span>
+      <span className="text">
+        {text} <span className="source">{sources[source]}</span>
+      </span>
+    </>
+  );
+  if (!details) return <div className="log-line">{line}</div>;
+  return (
+    <details className="log-line">
+      <summary>{line}</summary>
+      <pre>{JSON.stringify(details, null, 2)}</pre>
+    </details>
+  );
+}

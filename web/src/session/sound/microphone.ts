@@ -1,0 +1,53 @@
+/** The microphone of a call: opened once, changed while one talks, stopped at the end. */
+
+import { createLocalAudioTrack, type LocalAudioTrack } from 'livekit-client';
+import { MicrophoneFailed } from '../state/trouble';
+import { captureOf, type SoundWish } from './sound';
+
+export class Microphone {
+  private held: LocalAudioTrack | null = null;
+  private wish: SoundWish | null = null;
+
+  get track(): LocalAudioTrack | null {
+    return this.held;
+  }
+
+  /** Open it, and keep what is said until the personas hear it. Throws `MicrophoneFailed`. */
+  async open(wish: SoundWish): Promise<LocalAudioTrack> {
+    const muted = this.held?.isMuted ?? false; // only the person unmutes it, not a new connection
+    this.stop();
+    this.wish = wish;
+    const track = await createLocalAudioTrack(captureOf(wish)).catch((reason) => {
+      throw new MicrophoneFailed(reason);
+    });
+    if (muted) await track.mute();
+    track.startPreConnectBuffer(); // sent by `publishTrack`, as `publishDefaults.preConnectBuffer` is
+    this.held = track;
+    return track;
+  }
+
+  /** Follow a wish that changed; says whether the sound comes from somewhere else now. */
+  async follow(wish: SoundWish): Promise<boolean> {
+    const { held, wish: before } = this;
+    if (!held || !before || sameCapture(wish, before)) return false;
+    this.wish = wish;
+    await held.restartTrack(captureOf(wish)).catch((reason) => {
+      throw new MicrophoneFailed(reason);
+    });
+    return true;
+  }
+
+  stop(): void {
+    this.held?.stopPreConnectBuffer();
+    this.held?.stop();
+    this.held = null;
+  }
+}
+
+function sameCapture(one: SoundWish, other: SoundWish): boolean {
+  return (
+    one.microphone === other.microphone &&
+    one.echoCancellation === other.echoCancellation &&
+    one.noiseSuppression === other.noiseSuppression
+  );
+}

@@ -1,0 +1,110 @@
+/**
+ * The way into a room: a new session, a token for an existing one, or a guest's pass.
+ *
+ * Asked again with the same room and identity it leads back to the same place.
+ */
+
+import { ask } from '../../service/request';
+import { type AskedPersona, type PersonaView, sessionOf } from '../../service/sessions';
+import { ATTR_RECORD_CONSENT } from '../../service/wire';
+
+export interface Wish {
+  personas: readonly AskedPersona[];
+  /** A room by name; else a fresh one. */
+  room: string | null;
+  identity: string;
+  name: string;
+  /** A guest's pass, which says the room by itself. */
+  guest: string | null;
+  /** Whether the person agreed to be recorded; missing until it was asked. */
+  agreed?: boolean;
+}
+
+/** How people of a recorded room come to be recorded: where they agree, or in any case. */
+export type Recording = 'ask' | 'told';
+
+export interface Entry {
+  serverUrl: string;
+  token: string;
+  room: string;
+  /** `null` where the page may only talk and not look after the session. */
+  session: string | null;
+  /** Whether this entry opened the session, and no person has joined it. */
+  opened: boolean;
+  /** The personas to expect. */
+  personas: readonly PersonaView[];
+  recording: Recording | null;
+}
+
+interface OpenedSession {
+  id: string;
+  room: string;
+  server_url: string;
+  participant_token: string;
+  recording: Recording | null;
+  personas: PersonaView[];
+}
+
+interface TokenAnswer {
+  server_url: string;
+  participant_token: string;
+  room_name: string;
+  recording?: Recording;
+}
+
+/**
+ * A room that has a session is joined as it is, regardless of its owner; else one is opened.
+ *
+ * Throws `Refused`, or `TypeError` if the service does not answer.
+ */
+export async function enter(wish: Wish): Promise<Entry> {
+  if (wish.guest !== null) return byToken(wish);
+  const session = wish.room === null ? null : await sessionOf(wish.room).catch(() => null);
+  if (session === null) return bySession(wish);
+  return { ...(await byToken(wish)), session: session.id, personas: session.personas };
+}
+
+async function bySession({ personas, room, identity, name, agreed }: Wish): Promise<Entry> {
+  const body = {
+    personas,
+    identity,
+    name,
+    wait: true,
+    ...(room === null ? {} : { room }),
+    ...(agreed ? { record_consent: true } : {}),
+  };
+  const opened = await ask<OpenedSession>('sessions', { method: 'POST', body });
+  return {
+    serverUrl: opened.server_url,
+    token: opened.participant_token,
+    room: opened.room,
+    session: opened.id,
+    opened: true,
+    personas: opened.personas,
+    recording: opened.recording,
+  };
+}
+
+/** LiveKit's standard token endpoint. */
+async function byToken({ room, identity, name, guest, agreed }: Wish): Promise<Entry> {
+  const body = {
+    participant_identity: identity,
+    participant_name: name,
+    ...(room === null ? {} : { room_name: room }),
+    ...(agreed ? { participant_attributes: { [ATTR_RECORD_CONSENT]: 'true' } } : {}),
+  };
+  const answer = await ask<TokenAnswer>('token', {
+    method: 'POST',
+    body,
+    ...(guest === null ? {} : { bearer: guest }),
+  });
+  return {
+    serverUrl: answer.server_url,
+    token: answer.participant_token,
+    room: answer.room_name,
+    session: null,
+    opened: false,
+    personas: [],
+    recording: answer.recording ?? null,
+  };
+}

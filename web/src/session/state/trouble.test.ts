@@ -1,0 +1,101 @@
+import { ConnectionError, DisconnectReason } from 'livekit-client';
+import { beforeEach, expect, test, vi } from 'vitest';
+import { Refused } from '../../service/request';
+import { departureTrouble, InsecurePage, MicrophoneFailed, RoomFailed, troubleOf } from './trouble';
+
+beforeEach(() => {
+  vi.stubGlobal('location', { protocol: 'http:' });
+});
+
+const FULL = 'All places are taken at the moment. Try again soon.';
+
+test('full is told as full, in the server’s sentence', () => {
+  const trouble = troubleOf(new Refused(503, 'full', FULL));
+
+  expect([trouble.kind, trouble.why]).toEqual(['full', FULL]);
+});
+
+test('a request for more voices than there are places says to pick fewer', () => {
+  const trouble = troubleOf(new Refused(503, 'too_many_personas', 'Seven.'));
+
+  expect(trouble.todo).toBe('Choose fewer voices.');
+});
+
+test.each([
+  ['NotAllowedError', 'Your browser or system blocked the microphone'],
+  ['NotFoundError', 'No microphone found'],
+  ['NotReadableError', 'The microphone is in use'],
+  ['InvalidStateError', 'The microphone failed'],
+])('%s of the browser is told as “%s”', (name, title) => {
+  expect(troubleOf(new MicrophoneFailed(new DOMException('', name))).title).toBe(title);
+});
+
+test('a page without https is told how to open it', () => {
+  expect(troubleOf(new InsecurePage()).todo).toContain('https://');
+});
+
+test.each([
+  [401, 'unauthorized', 'This server does not know you'],
+  [400, 'invalid_input', 'One of your choices cannot be used'],
+  [429, 'too_many_requests', 'Too many tries'],
+  [503, 'no_worker', 'No voice can answer yet'],
+  [503, 'room_full', 'The room is full'],
+  [500, 'failure', 'The server refused'],
+])('%i %s of the service is told as “%s”', (status, code, title) => {
+  expect(troubleOf(new Refused(status, code, 'Why.')).title).toBe(title);
+});
+
+test.each([
+  ['AUTH_MODE=loopback lets in only who calls localhost from this machine itself.', 'itself'],
+  ['Authorization: expected a bearer (AUTH_MODE=loopback,jwt).', 'itself'],
+  [
+    'Authorization: expected a bearer (AUTH_MODE=api_keys).',
+    'ask the operator of this server for a link',
+  ],
+  ['Authorization: invalid or expired token.', 'a new link'],
+])('“%s” of the gate is told with advice that helps there', (why, advice) => {
+  expect(troubleOf(new Refused(401, 'unauthorized', why)).todo).toContain(advice);
+});
+
+test('a question without an answer in time is told as a server that does not answer', () => {
+  const timeout = new DOMException('', 'TimeoutError');
+
+  expect(troubleOf(timeout).title).toBe('The server does not answer');
+});
+
+test('a failed fetch is told as a server that does not answer', () => {
+  expect(troubleOf(new TypeError('Failed to fetch')).title).toBe('The server does not answer');
+});
+
+test.each([
+  ['could not establish pc connection', 'Sound cannot get through'],
+  ['could not establish signal connection', 'The room cannot be reached'],
+  ['service not found', 'The room cannot be reached'],
+])('“%s” of LiveKit is told as “%s”', (message, title) => {
+  const error = new RoomFailed(ConnectionError.internal(message), 'ws://rooms.example');
+
+  expect(troubleOf(error).title).toBe(title);
+});
+
+test('a room that cannot be reached is told with its address', () => {
+  const error = new RoomFailed(ConnectionError.timeout('timed out'), 'ws://rooms.example');
+
+  expect(troubleOf(error).why).toBe('The page is here, but ws://rooms.example does not answer.');
+});
+
+test('a room without TLS under a page with TLS is told as insecure', () => {
+  vi.stubGlobal('location', { protocol: 'https:' });
+  const error = new RoomFailed(new DOMException('', 'SecurityError'), 'ws://rooms.example');
+
+  expect(troubleOf(error).title).toBe('The room is not secure');
+});
+
+test('leaving by choice is no trouble', () => {
+  expect(departureTrouble(DisconnectReason.CLIENT_INITIATED)).toBeNull();
+});
+
+test('a room that was closed is told as disconnected', () => {
+  const trouble = departureTrouble(DisconnectReason.ROOM_DELETED);
+
+  expect([trouble?.kind, trouble?.title]).toEqual(['disconnected', 'The room was closed']);
+});

@@ -1,0 +1,148 @@
+/** What went wrong in words, and what to do about it. Pure: errors and reasons in, sentences out. */
+
+import { ConnectionError, ConnectionErrorReason, DisconnectReason } from 'livekit-client';
+import { Refused } from '../../service/request';
+import { t } from '../../strings/strings';
+
+export interface Trouble {
+  kind: 'full' | 'disconnected' | 'error';
+  title: string;
+  /** The reason, one sentence. */
+  why: string;
+  /** What the person can do. */
+  todo: string;
+}
+
+/** Thrown where the browser gives no page like this one a microphone. */
+export class InsecurePage extends Error {}
+
+/** Thrown with the browser's own error where the microphone gives nothing. */
+export class MicrophoneFailed extends Error {
+  readonly reason: unknown;
+
+  constructor(reason: unknown) {
+    super('microphone failed');
+    this.reason = reason;
+  }
+}
+
+/** Thrown with LiveKit's own error where the room cannot be joined. */
+export class RoomFailed extends Error {
+  readonly reason: unknown;
+  readonly url: string;
+
+  constructor(reason: unknown, url: string) {
+    super('room failed');
+    this.reason = reason;
+    this.url = url;
+  }
+}
+
+/** What the token service answers when it says no; a `Refused` is one. */
+type Refusal = Pick<Refused, 'status' | 'code' | 'message'>;
+
+const OF_LINKS: ReadonlySet<string> = new Set(['session_ended', 'not_yours']);
+
+/** Explain whatever ended the way into a room. */
+export function troubleOf(error: unknown): Trouble {
+  if (error instanceof InsecurePage) return wrong(t.trouble.insecurePage);
+  if (error instanceof MicrophoneFailed) return microphoneTrouble(error.reason);
+  if (error instanceof RoomFailed) return roomTrouble(error.reason, error.url);
+  if (error instanceof Refused) return refusalTrouble(error);
+  if (error instanceof TypeError || isTimeout(error)) return unreachable();
+  return wrong({ ...t.trouble.failed, why: textOf(error) });
+}
+
+/** Explain why the service says no: by its own code, and by its sentence where that says more. */
+export function refusalTrouble({ status, code, message }: Refusal): Trouble {
+  const why = t.refusals[code] ?? message;
+  const { trouble } = t;
+  if (code === 'full') return { ...wrong({ ...trouble.full, why }), kind: 'full' };
+  if (code === 'room_full') return wrong({ ...trouble.roomFull, why });
+  if (code === 'too_many_personas') return { ...wrong({ ...trouble.tooMany, why }), kind: 'full' };
+  const badPass = status === 401 && message.includes('invalid or expired'); // only guests come with a bearer
+  if (badPass || OF_LINKS.has(code)) return wrong({ ...trouble.link, why });
+  if (status === 401 || code === 'scope_missing') {
+    const todo = message.includes('loopback') ? trouble.ownMachine : trouble.noKey;
+    return wrong({ ...trouble.unknown, why, todo });
+  }
+  if (code === 'invalid_input') return wrong({ ...trouble.input, why });
+  if (status === 429) return wrong({ ...trouble.tooFast, why });
+  if (status === 503) return wrong({ ...trouble.notReady, why });
+  return wrong({ ...trouble.refused, why });
+}
+
+/** Explain why the microphone gives nothing, by the name of getUserMedia's error. */
+function microphoneTrouble(reason: unknown): Trouble {
+  switch (reason instanceof Error ? reason.name : '') {
+    case 'NotAllowedError':
+    case 'SecurityError':
+      return wrong(t.trouble.blocked);
+    case 'NotFoundError':
+    case 'OverconstrainedError':
+      return wrong(t.trouble.noMicrophone);
+    case 'NotReadableError':
+    case 'AbortError':
+      return wrong(t.trouble.busyMicrophone);
+    default:
+      return wrong({ ...t.trouble.microphone, why: textOf(reason) });
+  }
+}
+
+/** Explain why a room that one was in is gone; `null` where the person left by choice. */
+export function departureTrouble(reason: DisconnectReason | undefined): Trouble | null {
+  const gone = (words: Words): Trouble => ({ ...wrong(words), kind: 'disconnected' });
+  switch (reason) {
+    case DisconnectReason.CLIENT_INITIATED:
+      return null;
+    case DisconnectReason.DUPLICATE_IDENTITY:
+      return gone(t.trouble.twice);
+    case DisconnectReason.PARTICIPANT_REMOVED:
+      return gone(t.trouble.removed);
+    case DisconnectReason.ROOM_DELETED:
+    case DisconnectReason.ROOM_CLOSED:
+      return gone(t.trouble.closed);
+    case DisconnectReason.SERVER_SHUTDOWN:
+      return gone(t.trouble.shutdown);
+    default:
+      return gone(t.trouble.lost);
+  }
+}
+
+/** Explain why a room cannot be joined. Names its address: the page's own is another one. */
+function roomTrouble(reason: unknown, url: string): Trouble {
+  const { ticket, noPath, insecureRoom, noRoom } = t.trouble;
+  if (reason instanceof ConnectionError && reason.reason === ConnectionErrorReason.NotAllowed) {
+    return wrong(ticket);
+  }
+  if (/could not establish (pc|publisher|subscriber) connection/i.test(textOf(reason))) {
+    return wrong(noPath);
+  }
+  const insecure = location.protocol === 'https:' && url.startsWith('ws:');
+  const words = insecure ? insecureRoom : noRoom;
+  return wrong({ ...words, why: words.why(url) });
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof DOMException && error.name === 'TimeoutError';
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message || error.name : String(error);
+}
+
+/** Nothing answers at all. */
+export function unreachable(): Trouble {
+  return wrong(t.trouble.unreachable);
+}
+
+interface Words {
+  title: string;
+  why: string;
+  todo?: string;
+}
+
+/** A trouble of the ordinary kind; without better advice one tries again. */
+function wrong({ title, why, todo = t.trouble.again }: Words): Trouble {
+  return { kind: 'error', title, why, todo };
+}

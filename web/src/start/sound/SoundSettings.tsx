@@ -1,0 +1,98 @@
+/** Which microphone and loudspeaker, what is filtered, and a try whether it works. */
+
+import { useMediaDevices } from '@livekit/components-react';
+import { type SoundWish, sound } from '../../session/sound/sound';
+import { preferences } from '../../store/preferences';
+import { useRemembered } from '../../store/stored';
+import { t } from '../../strings/strings';
+import { Field } from '../../ui/Field';
+import { Switch } from '../../ui/Switch';
+import { EchoTest } from './EchoTest';
+import './SoundSettings.css';
+
+interface Props {
+  /** In a call the sound itself is the test. */
+  inCall?: boolean;
+}
+
+export function SoundSettings({ inCall = false }: Props) {
+  const wish = useRemembered(sound);
+  const microphones = useMediaDevices({ kind: 'audioinput' });
+  const speakers = useMediaDevices({ kind: 'audiooutput' });
+  const canChooseSpeaker = 'setSinkId' in HTMLMediaElement.prototype;
+  return (
+    <div className="sound-settings">
+      <div className="fields">
+        <DeviceSelect
+          label={t.sound.microphone}
+          kind="microphone"
+          devices={microphones}
+          wish={wish}
+        />
+        {canChooseSpeaker ? (
+          <DeviceSelect label={t.sound.speaker} kind="speaker" devices={speakers} wish={wish} />
+        ) : (
+          <p className="soft">{t.sound.cannotChoose}</p>
+        )}
+      </div>
+      <div className="switches">
+        <Switch
+          label={t.sound.echo}
+          on={wish.echoCancellation}
+          onSwitch={(echoCancellation) => sound.set({ echoCancellation })}
+        />
+        <Switch
+          label={t.sound.noise}
+          on={wish.noiseSuppression}
+          onSwitch={(noiseSuppression) => sound.set({ noiseSuppression })}
+        />
+      </div>
+      {inCall ? <CallSwitches /> : <EchoTest wish={wish} />}
+      <p className="soft">{t.sound.advice}</p>
+    </div>
+  );
+}
+
+/** What is of use in a call alone. */
+function CallSwitches() {
+  const { shortcuts, details } = useRemembered(preferences);
+  return (
+    <div className="switches">
+      <Switch
+        label={t.sound.shortcuts}
+        on={shortcuts}
+        onSwitch={(shortcuts) => preferences.set({ shortcuts })}
+      />
+      <Switch
+        label={t.sound.details}
+        on={details}
+        onSwitch={(details) => preferences.set({ details })}
+      />
+    </div>
+  );
+}
+
+interface SelectProps {
+  label: string;
+  kind: 'microphone' | 'speaker';
+  devices: readonly MediaDeviceInfo[];
+  wish: SoundWish;
+}
+
+/** A browser names its devices once it was allowed to listen. */
+function DeviceSelect({ label, kind, devices, wish }: SelectProps) {
+  const named = devices.filter(({ deviceId }) => deviceId && deviceId !== 'default');
+  const chosen = named.some(({ deviceId }) => deviceId === wish[kind]) ? wish[kind] : '';
+  return (
+    <Field label={label}>
+      <select value={chosen} onChange={(event) => sound.set({ [kind]: event.target.value })}>
+        <option value="">{t.sound.system}</option>
+        {named.map((device, place) => (
+          <option key={device.deviceId} value={device.deviceId}>
+            {device.label || `${label} ${place + 1}`}
+          </option>
+        ))}
+      </select>
+    </Field>
+  );
+}

@@ -64,12 +64,23 @@ class Fleet:
                 self.schedule.update(room, reserved=None)
 
     def reservation(self, room: str) -> Reservation | None:
-        """Return a room's reservation, unless its time is over or its worker hosts the room."""
-        reserved = self.schedule.room(room).reserved
+        """Return a room's reservation, unless its time is over or its worker hosts the room.
+
+        A host that stands by uses its slots, too: its heartbeat counts them already.
+        """
+        entry = self.schedule.room(room)
+        reserved = entry.reserved
         if reserved is None or not self.schedule.is_reserved(room):
             return None
         worker = self.worker(reserved.worker)
-        return None if worker is not None and room in worker.hosts else reserved
+        if worker is None:
+            return reserved
+        found = worker.outcomes.get(room)
+        stands_by = found is not None and (found.outcome, found.generation) == (
+            "standby",
+            entry.awaited,
+        )
+        return None if room in worker.hosts or stands_by else reserved
 
     @property
     def slots_total(self) -> int:

@@ -125,6 +125,18 @@ def test_a_hosted_rooms_slots_are_not_counted_twice() -> None:
     assert reserve(fleet(hosts, schedule=now.schedule), "b", 1, HOLD_S) == "w"
 
 
+def test_the_slots_of_a_host_that_stands_by_are_not_counted_twice() -> None:
+    """Once the heartbeat counts them, their reservation counts no more; an older host's does."""
+    now = fleet(worker(slots_free=2))
+    reserve(now, "a", 1, HOLD_S)
+    now.schedule.await_standby("a", 2)
+    stands_by = worker(slots_free=1, slots_used=1, outcomes=hosting("a", 2, "standby"))
+    older = worker(slots_free=1, slots_used=1, outcomes=hosting("a", 1, "standby"))
+
+    assert fleet(stands_by, schedule=now.schedule).free_by_worker() == {"w": 1}
+    assert fleet(older, schedule=now.schedule).free_by_worker() == {"w": 0}
+
+
 def test_a_hosted_room_keeps_no_reservation() -> None:
     """Nothing is reserved on for a room that was hosted and is over before its time."""
     now = fleet(worker(slots_free=1))

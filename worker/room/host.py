@@ -187,8 +187,8 @@ class Host:
 
     async def _stand_by(self, personas: RoomPersonas, ears: Ears) -> str | None:
         """Return who had the floor when the other host stopped; None where this one is to leave."""
-        await_others = stand_by(self._room, self._others, personas, ears, self._spec)
-        standing = asyncio.create_task(await_others, name="stand by")
+        standing_by = stand_by(self._room, self._others, personas, ears, self._spec)
+        standing = asyncio.create_task(standing_by, name="stand by")
         try:
             await asyncio.wait([standing, self._leave_reason], return_when=FIRST_COMPLETED)
             if not self._leave_reason.done():

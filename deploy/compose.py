@@ -35,6 +35,10 @@ PORTS: tuple[tuple[str, int, str, Protocol], ...] = (
     ("token_service", 8080, "page and token service", "tcp"),
     ("worker", 8081, "worker's health", "tcp"),
     ("second_worker", 8082, "worker's health", "tcp"),
+    ("prometheus", 9090, "Prometheus", "tcp"),
+    ("grafana", 3000, "Grafana", "tcp"),
+    ("traces", 4318, "Jaeger's collector", "tcp"),
+    ("traces", 16686, "Jaeger's page", "tcp"),
 )
 OPEN = ("page over https", "LiveKit's media")  # the others listen on the loopback alone
 

@@ -19,6 +19,10 @@ HOLDERS = {
     "page and token service": ("-m token_service",),
     "page over https": ("caddy",),
     "how to trust it": ("caddy",),
+    "Prometheus": ("prometheus",),
+    "Grafana": ("grafana",),
+    "Jaeger's collector": ("jaeger",),
+    "Jaeger's page": ("jaeger",),
 }
 
 

@@ -129,10 +129,11 @@ def test_the_address_that_browsers_are_told(
 
 def test_the_cpu_file_takes_the_gpu_away() -> None:
     """`COMPOSE_FILE` names it in `.env`: no GPU is reserved, and DEVICE is cpu."""
-    given = {"COMPOSE_FILE": f"{compose.FILE}:{compose.CPU_FILE}"}
+    given = {"COMPOSE_FILE": f"{compose.FILE}:{compose.CPU_FILE}", "COMPOSE_PROFILES": "second-gpu"}
 
-    assert compose.services(given)["worker"]["deploy"] is None
-    assert compose.services(given)["worker"]["environment"]["DEVICE"] == "cpu"
+    for name in ("worker", "second_worker"):
+        assert compose.services(given)[name]["deploy"] is None
+        assert compose.services(given)[name]["environment"]["DEVICE"] == "cpu"
     assert compose.services()["worker"]["environment"]["DEVICE"] == "cuda"
 
 
@@ -190,12 +191,14 @@ def test_what_compose_leaves_open_is_asked_for() -> None:
 
 def test_the_ports_of_the_plan_are_those_of_the_files() -> None:
     """Numbers in docker-compose.yml, Caddyfile and livekit.yaml, and no others."""
-    names = ("docker-compose.yml", "livekit.yaml", "README.md")
+    watched = "docker-compose.observability.yml"
+    names = (compose.FILE, watched, "livekit.yaml", "README.md", "docs/observability.md")
     text = "".join((PROJECT / name).read_text() for name in names)
-    made = compose.plan(GivenSettings(), "192.0.2.7")
+    services = compose.services({"COMPOSE_FILE": f"{compose.FILE}:{watched}"})
+    made = compose.plan(GivenSettings(), "192.0.2.7", services)
     tcp = {port.number for port in made.ports if port.protocol == "tcp"}
     udp = [port.number for port in made.ports if port.protocol == "udp"]
 
     assert [number for number in tcp if str(number) not in text] == []
     assert f"udp_port: {udp[0]}-{udp[-1]} " in text.replace("\n", " ")
-    assert {process.name for process in made.processes} == set(compose.services())
+    assert {process.name for process in made.processes} == set(services)

@@ -1,5 +1,6 @@
 """Doctor: a host for docker compose, with a docker of the test's own on PATH."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,9 @@ def test_the_cpu_file_takes_the_gpu_away() -> None:
     """`COMPOSE_FILE` names it in `.env`: no GPU is reserved, and DEVICE is cpu."""
     given = {"COMPOSE_FILE": f"{compose.FILE}:{compose.CPU_FILE}", "COMPOSE_PROFILES": "second-gpu"}
 
+    resets = re.findall(r"^(?!#).*!reset|[&*]\w+", (PROJECT / compose.CPU_FILE).read_text(), re.M)
+
+    assert resets == ["    deploy: !reset"] * 2  # where it stands: compose follows no alias to one
     for name in ("worker", "second_worker"):
         assert compose.services(given)[name]["deploy"] is None
         assert compose.services(given)[name]["environment"]["DEVICE"] == "cpu"

@@ -19,7 +19,8 @@ HEALTHY_WITHIN_S = 300
 SETTINGS = {
     "COMPOSE_PROJECT_NAME": "moshi-rooms-test",  # its own containers and volumes
     "COMPOSE_FILE": "docker-compose.yml:docker-compose.cpu.yml",
-    "DRAIN_GRACE_S": "0",
+    "COMPOSE_PROFILES": "second-gpu",
+    "DRAIN_GRACE_S": "30",
     "RECORD_DIR": "/recordings",
 }
 # What builds need on this machine, as behind a company's mirror: from the environment.

@@ -12,7 +12,7 @@ from harness.person import eventually, joined
 from tests.docker import host as hosts
 from tests.docker.host import Host
 
-SERVICES = {"redis", "livekit", "token_service", "worker", "caddy"}
+SERVICES = {"redis", "livekit", "token_service", "worker", "second_worker", "caddy"}
 TOKEN_SERVICE_BYTES = 400 * 10**6
 
 pytestmark = [
@@ -29,7 +29,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Generator[Host]:
 
 
 def test_everything_becomes_healthy_with_few_rights(host: Host) -> None:
-    """Five services, read-only, without capabilities; each has its own secrets."""
+    """Six services, read-only, without capabilities; each has its own secrets."""
     found = host.containers()
 
     assert set(found) == SERVICES
@@ -43,6 +43,7 @@ def test_everything_becomes_healthy_with_few_rights(host: Host) -> None:
     assert {name for name in SERVICES if "LIVEKIT_API_SECRET" in told[name]} == {
         "token_service",
         "worker",
+        "second_worker",
     }
     assert "HF_TOKEN" not in told["token_service"] + told["caddy"] + told["redis"]
 
@@ -101,9 +102,23 @@ def test_the_update_line_applies_a_changed_file_and_nothing_else(host: Host) -> 
     assert {name for name in SERVICES if before[name] != after[name]} == {"livekit"}
 
 
-def test_a_worker_that_is_told_to_stop_ends_by_itself(host: Host) -> None:
-    """It drains and ends with 0; docker kills nothing."""
-    host.compose("stop", "worker")
-    state = host.containers()["worker"]["State"]
+async def test_a_call_goes_on_when_its_worker_is_told_to_stop(
+    host: Host, https: httpx.AsyncClient
+) -> None:
+    """Its room moves to the other worker; its own ends with 0, and docker kills nothing."""
+    session = (await https.post("/sessions", json={})).json()
+    async with joined(session["server_url"], session["participant_token"]) as ann:
+        ann.tone_hz = 500.0
+
+        def heard() -> set[str]:
+            return {each.identity for each in ann.personas if ann.rms(each.identity) > 0.2}
+
+        await eventually(lambda: bool(heard()), "echo")
+        before = heard()
+        hosts_it = session["room"] in host.compose("logs", "--no-color", "worker")
+        name = "worker" if hosts_it else "second_worker"
+        await asyncio.to_thread(host.compose, "stop", name)
+        await eventually(lambda: bool(heard() - before), "the other worker's echo")
+    state = host.containers()[name]["State"]
 
     assert (state["Status"], state["ExitCode"], state["OOMKilled"]) == ("exited", 0, False)

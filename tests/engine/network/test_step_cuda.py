@@ -1,5 +1,7 @@
 """On CUDA a step is the replay of one graph, and gives what the same code gives without it."""
 
+# pyright: reportPrivateUsage=false
+
 import numpy as np
 import pytest
 import torch
@@ -103,13 +105,13 @@ def test_tiers_differ_by_rounding() -> None:
     step = without_graphs(step_on_gpu(8, [1, 2, 4], torch.bfloat16))
     step.join(0, GREEDY)
     talk(step, 0, sounds(73, 20)[:, 0])
-    step.ports.exec_in.device.zero_()  # to look at a step without taking it
+    step.buffers.exec_in.device.zero_()  # to look at a step without taking it
     seen: list[torch.Tensor] = []
 
     def look(module: nn.Module, heard: tuple[torch.Tensor], logits: torch.Tensor) -> None:
         seen.append(logits[0, 0].float().cpu())
 
-    hook = step._weights.lm.text_linear.register_forward_hook(look)
+    hook = step.weights.lm.text_linear.register_forward_hook(look)
     with torch.inference_mode():
         for each in step.graphs.values():
             each.run()

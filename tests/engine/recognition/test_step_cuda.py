@@ -1,5 +1,7 @@
 """On CUDA a step of recognition is the replay of one graph, and gives what its code gives."""
 
+# pyright: reportPrivateUsage=false
+
 from pathlib import Path
 
 import pytest

@@ -19,8 +19,14 @@ from moshi.quantization.vq import ResidualVectorQuantizer, SplitResidualVectorQu
 from torch import nn
 from torch.nn import functional as F
 
+from worker.engine.network.convolution import (
+    Conv,
+    ConvTranspose,
+    Kernel,
+    without_zero_channels,
+)
 from worker.engine.network.memory import Rows
-from worker.engine.network.transformer import RingTransformer
+from worker.engine.network.transformer import RingTransformer, adds_nothing
 from worker.engine.network.unsupported import UnsupportedModel
 
 # x [B, C, T], exec mask [B] → y [B, C', T']
@@ -96,6 +102,11 @@ class _Nearest:
     def __init__(self, quantizer: ResidualVectorQuantizer) -> None:
         self._project = _projection(quantizer.input_proj)
         self._books = _books(quantizer)
+        used = torch.stack([book.ne(0).any(dim=0) for book in self._books]).any(dim=0)
+        if self._project is not None and not used.all():
+            # A coordinate in which all centroids are zero is as far from each of them.
+            self._project = self._project[used]
+            self._books = [book[:, used] for book in self._books]
         self._turned = [book.t().contiguous() for book in self._books]
         self._squares = [book.square().sum(dim=-1) for book in self._books]
 
@@ -136,39 +147,48 @@ def _transformer(module: nn.Module | None, rows: Rows, name: str) -> Stage:
     if not isinstance(module, ProjectedTransformer) or not module.conv_layout:
         raise UnsupportedModel("Mimi: expected transformers of conv layout")
     dtype = next(module.parameters()).dtype
-    ring = RingTransformer(module.transformer, rows, name, dtype)
     inward, outward = module.input_proj, module.output_projs[0]
+    ring = None
+    if not adds_nothing(module.transformer):
+        ring = RingTransformer(module.transformer, rows, name, dtype)
 
     def run(x: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
         x = x.transpose(1, 2)
-        x = ring(x if inward is None else inward(x), exec_mask)
+        x = x if inward is None else inward(x)
+        x = x if ring is None else ring(x, exec_mask)
         return outward(x).transpose(1, 2)
 
     return run
 
 
-def _stage(module: nn.Module, rows: Rows, name: str) -> Stage:
+def _stage(module: nn.Module | Kernel, rows: Rows, name: str) -> Stage:
     """Make the stage that computes the same as a module of Mimi."""
     if isinstance(module, nn.Sequential):
-        parts = [_stage(part, rows, f"{name}.{n}") for n, part in enumerate(module)]
-        return partial(_in_turn, parts)
+        parts = without_zero_channels([_kernel(part) or part for part in module])
+        return partial(_in_turn, [_stage(p, rows, f"{name}.{n}") for n, p in enumerate(parts)])
     if isinstance(module, SEANetResnetBlock):
         block = _stage(module.block, rows, f"{name}.block")
         skip = _stage(module.shortcut, rows, f"{name}.skip")
         return lambda x, exec_mask: skip(x, exec_mask) + block(x, exec_mask)
-    if isinstance(module, StreamingConv1d):
-        return _Conv(module, rows, name)
-    if isinstance(module, StreamingConvTranspose1d):
-        return _ConvTranspose(module, rows, name)
-    if isinstance(module, ConvDownsample1d) and module.learnt:
-        return _Conv(module.conv, rows, name)
-    if isinstance(module, ConvTrUpsample1d) and module.learnt:
-        return _ConvTranspose(module.convtr, rows, name)
+    kernel = module if isinstance(module, Kernel) else _kernel(module)
+    if kernel is not None:
+        return (ConvTranspose if kernel.transposed else Conv)(kernel, rows, name)
     if isinstance(module, nn.ELU) and module.alpha == 1.0 and rows.memory.device.type == "cpu":
         return _elu
     if isinstance(module, nn.ELU | nn.Identity | nn.Tanh):
         return lambda x, exec_mask: module(x)
     raise UnsupportedModel(f"Mimi: {type(module).__name__} is not known here")
+
+
+def _kernel(module: nn.Module) -> Kernel | None:
+    """Return the kernel of a module that is one convolution."""
+    if isinstance(module, ConvDownsample1d) and module.learnt:
+        return Kernel.of(module.conv)
+    if isinstance(module, ConvTrUpsample1d) and module.learnt:
+        return Kernel.of(module.convtr)
+    if isinstance(module, StreamingConv1d | StreamingConvTranspose1d):
+        return Kernel.of(module)
+    return None
 
 
 def _in_turn(parts: list[Stage], x: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
@@ -181,54 +201,3 @@ def _elu(x: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
     """ELU in vector operations: 2.5 times as fast on a CPU as torch 2.9.1's own."""
     y = x.clamp(max=0).exp_().sub_(1)
     return torch.maximum(x, y, out=y)
-
-
-class _Conv:
-    """`StreamingConv1d`: a causal convolution that keeps the last samples of each row."""
-
-    def __init__(self, module: StreamingConv1d, rows: Rows, name: str) -> None:
-        self._conv = conv = module.conv.conv
-        assert isinstance(conv, nn.Conv1d)
-        self._kept = (conv.kernel_size[0] - 1) * conv.dilation[0] + 1 - conv.stride[0]
-        shape = (conv.in_channels, self._kept)
-        self._previous = rows.take(f"{name}.previous", *shape, dtype=conv.weight.dtype)
-        self._first: torch.Tensor | None = None
-        if module.pad_mode == "replicate":
-            self._first = rows.take(f"{name}.first", 1, 1, dtype=torch.bool, fill=True)
-
-    def __call__(self, x: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
-        if self._kept == 0:
-            return self._conv(x)
-        previous = self._previous
-        if self._first is not None:
-            # A row's first frame is padded on the left with its own first value.
-            previous = torch.where(self._first, x[..., :1], previous)
-            self._first.logical_and_(~exec_mask[:, None, None])
-        x = torch.cat([previous, x], dim=-1)
-        torch.where(
-            exec_mask[:, None, None], x[..., -self._kept :], self._previous, out=self._previous
-        )
-        return self._conv(x)
-
-
-class _ConvTranspose:
-    """`StreamingConvTranspose1d`: overlap and add, with the overlap of each row kept."""
-
-    def __init__(self, module: StreamingConvTranspose1d, rows: Rows, name: str) -> None:
-        self._conv = conv = module.convtr.convtr
-        assert isinstance(conv, nn.ConvTranspose1d)
-        self._kept = conv.kernel_size[0] - conv.stride[0]
-        self._bias = None if conv.bias is None else conv.bias.detach()[:, None]
-        shape = (conv.out_channels, self._kept)
-        self._partial = rows.take(f"{name}.partial", *shape, dtype=conv.weight.dtype)
-
-    def __call__(self, x: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
-        y = self._conv(x)
-        if self._kept == 0:
-            return y
-        y[..., : self._kept] += self._partial
-        tail = y[..., -self._kept :]
-        if self._bias is not None:
-            tail = tail - self._bias
-        torch.where(exec_mask[:, None, None], tail, self._partial, out=self._partial)
-        return y[..., : -self._kept]

@@ -12,6 +12,7 @@ from functools import partial
 import torch
 from moshi.modules.gating import ActivationGating
 from moshi.modules.transformer import (
+    LayerScale,
     RMSNorm,
     StreamingMultiheadAttention,
     StreamingTransformer,
@@ -136,6 +137,16 @@ class _RingLayer:
         y = self._scale1(self._project_out(self._ring(self._project_in(normed), shared)))
         x, normed = self._norm2(x, y)
         return x, self._scale2(self._feed(normed))
+
+
+def adds_nothing(module: StreamingTransformer) -> bool:
+    """Return whether a transformer gives what it gets, as its layers are scaled by zero.
+
+    The pocket Moshi's codec has such a layer, because moshi's streaming asks for one.
+    """
+    layers = layers_of(module)
+    scales = [each for layer in layers for each in (layer.layer_scale_1, layer.layer_scale_2)]
+    return all(isinstance(each, LayerScale) and not each.scale.any() for each in scales)
 
 
 def attended_in(attention: StreamingMultiheadAttention, dtype: torch.dtype) -> torch.dtype:

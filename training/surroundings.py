@@ -1,7 +1,7 @@
 """What the pocket Moshi hears: people in rooms, noise, music, clicks, and itself over loudspeakers.
 
 A surrounding is one kind of noise and one room; all that is said in it is heard with both. In
-every third its own voice comes back, softer and later, as where a browser's echo cancellation
+every second its own voice comes back, softer and later, as where a browser's echo cancellation
 leaves something. numpy; made from a seed, stored nowhere.
 """
 
@@ -26,7 +26,8 @@ GUST_S, GUST_DB, GUST_FADE_S = (0.3, 4.0), (-62.0, -40.0), 0.04
 LOUD_DB, SOFT_DB = (-10.0, 5.0), (-24.0, -17.0)  # against the corpus; soft: hardly heard
 SOFT_SHARE, SOFT_NOISE_DB = 0.15, -57.0  # in more noise than this, soft speech is not heard at all
 QUIETEST_DB, LOUDEST_DB = -80.0, -42.0  # of noise, RMS
-ECHO_EVERY, ECHO_DB, ECHO_S = 3, (-55.0, -18.0), (0.1, 0.55)  # its own voice: softer, later
+ECHOING = (0, 1, 3, 6)  # of each eight places, one of the two silent ones and three of six others
+ECHO_DB, ECHO_S = (-50.0, -18.0), (0.08, 0.7)  # its own voice: softer, later
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def surroundings(
     for number in range(count):
         rng = random.Random(seed * 1000 + number)
         chance = np.random.default_rng(seed * 1000 + number)
-        kind = KINDS[number % len(KINDS)] if number % 4 else _silence
+        kind = rng.choice(KINDS) if number % 4 else _silence
         level_db = rng.uniform(QUIETEST_DB, LOUDEST_DB) if number % 4 else QUIETEST_DB
         room = _room(chance, rng.uniform(0.1, 0.5)) if rng.random() < 0.5 else None
 
@@ -68,7 +69,7 @@ def surroundings(
         bursts = tuple(_burst(rng, chance, noise) for _ in range(BURSTS))
         gusts = tuple(_gust(rng, chance, noise) for _ in range(GUSTS))
         echoes: tuple[Pcm, ...] = ()
-        if number % ECHO_EVERY == 1:
+        if number % 8 in ECHOING:
             delay = int(rng.uniform(*ECHO_S) * RATE_HZ)
             echoes = tuple(_come_back(rng, clip.pcm, delay, room, noise) for clip in agents)
         still = noise(NOISE_FRAMES * FRAME).astype(np.float32)

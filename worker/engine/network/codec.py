@@ -23,6 +23,7 @@ from worker.engine.network.convolution import (
     Conv,
     ConvTranspose,
     Kernel,
+    used,
     without_zero_channels,
 )
 from worker.engine.network.memory import Rows
@@ -102,11 +103,11 @@ class _Nearest:
     def __init__(self, quantizer: ResidualVectorQuantizer) -> None:
         self._project = _projection(quantizer.input_proj)
         self._books = _books(quantizer)
-        used = torch.stack([book.ne(0).any(dim=0) for book in self._books]).any(dim=0)
-        if self._project is not None and not used.all():
+        tells = used(torch.cat(self._books)).any(dim=0)
+        if self._project is not None and not tells.all():
             # A coordinate in which all centroids are zero is as far from each of them.
-            self._project = self._project[used]
-            self._books = [book[:, used] for book in self._books]
+            self._project = self._project[tells]
+            self._books = [book[:, tells] for book in self._books]
         self._turned = [book.t().contiguous() for book in self._books]
         self._squares = [book.square().sum(dim=-1) for book in self._books]
 

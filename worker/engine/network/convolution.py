@@ -69,12 +69,12 @@ class Kernel:
 
     def read(self) -> torch.Tensor:
         """Return which input channels have a weight, `[in]` bool."""
-        return self.weight.ne(0).any(dim=2).any(dim=1 if self.transposed else 0)
+        return used(self.weight).any(dim=2).any(dim=1 if self.transposed else 0)
 
     def written(self) -> torch.Tensor:
         """Return which output channels may be anything but zero, `[out]` bool."""
-        written = self.weight.ne(0).any(dim=2).any(dim=0 if self.transposed else 1)
-        return written if self.bias is None else written | self.bias.ne(0)
+        written = used(self.weight).any(dim=2).any(dim=0 if self.transposed else 1)
+        return written if self.bias is None else written | used(self.bias)
 
     def reading(self, kept: torch.Tensor) -> Self:
         """Return the kernel for these input channels `[in]` alone."""
@@ -88,13 +88,25 @@ class Kernel:
 
     def _without_zero_taps(self) -> Self:
         """Leave out taps that look at nothing: the oldest of a window, the last of a transposed."""
-        used = self.weight.ne(0).flatten(end_dim=1).any(dim=0).nonzero().flatten().tolist()
-        if self.dilation > 1 or not used:
+        looked_at = used(self.weight).flatten(end_dim=1).any(dim=0).nonzero().flatten().tolist()
+        if self.dilation > 1 or not looked_at:
             return self
         taps = self.weight.shape[2]
-        kept = max(self.stride, used[-1] + 1 if self.transposed else taps - used[0])
+        kept = max(self.stride, looked_at[-1] + 1 if self.transposed else taps - looked_at[0])
         weight = self.weight[..., :kept] if self.transposed else self.weight[..., taps - kept :]
         return replace(self, weight=weight.contiguous())
+
+
+def used(weight: torch.Tensor) -> torch.Tensor:
+    """Return which numbers are not zero, on the host; all where there are shapes alone."""
+    if weight.is_meta:
+        return torch.ones(weight.shape, dtype=torch.bool)
+    return weight.ne(0).cpu()
+
+
+def by_product(kernel: Kernel) -> bool:
+    """Return whether a convolution runs as a matrix product: a plain one on a CPU."""
+    return kernel.plain and kernel.weight.device.type == "cpu"
 
 
 def without_zero_channels(parts: Sequence[nn.Module | Kernel]) -> list[nn.Module | Kernel]:
@@ -131,7 +143,7 @@ class Conv:
 
     def __init__(self, kernel: Kernel, rows: Rows, name: str) -> None:
         self._kernel, self._kept = kernel, kernel.overlap
-        self._product = _Product(kernel) if kernel.plain and _on_cpu(kernel) else None
+        self._product = _Product(kernel) if by_product(kernel) else None
         dtype = kernel.weight.dtype
         self._previous = rows.take(f"{name}.previous", kernel.channels_in, self._kept, dtype=dtype)
         self._first: torch.Tensor | None = None
@@ -174,8 +186,8 @@ class ConvTranspose:
 
     def __init__(self, kernel: Kernel, rows: Rows, name: str) -> None:
         self._kernel, self._kept = kernel, kernel.overlap
-        apart = kernel.plain and self._kept == 0
-        self._product = _Product(kernel) if apart and _on_cpu(kernel) else None
+        apart = self._kept == 0
+        self._product = _Product(kernel) if apart and by_product(kernel) else None
         self._bias = None if kernel.bias is None else kernel.bias[:, None]
         dtype = kernel.weight.dtype
         self._partial = rows.take(f"{name}.partial", kernel.channels_out, self._kept, dtype=dtype)
@@ -230,7 +242,3 @@ class _Product:
         y = torch.addmm(self._bias, x.transpose(1, 2).reshape(-1, x.shape[1]), self._matrix)
         y = y.view(len(x), -1, self._out, self._taps).transpose(1, 2)  # [B, out, T, taps]
         return y.reshape(len(x), self._out, -1)
-
-
-def _on_cpu(kernel: Kernel) -> bool:
-    return kernel.weight.device.type == "cpu"

@@ -23,6 +23,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from worker.engine.kv_choice import OWN_TYPE, KvMemory
+from worker.engine.network.convolution import used
 from worker.engine.network.memory import Rows
 from worker.engine.network.ring import Filled, KvRing, Positions
 from worker.engine.network.unsupported import layers_of, refuse_transformer
@@ -146,7 +147,7 @@ def adds_nothing(module: StreamingTransformer) -> bool:
     """
     layers = layers_of(module)
     scales = [each for layer in layers for each in (layer.layer_scale_1, layer.layer_scale_2)]
-    return all(isinstance(each, LayerScale) and not each.scale.any() for each in scales)
+    return all(isinstance(each, LayerScale) and not used(each.scale).any() for each in scales)
 
 
 def attended_in(attention: StreamingMultiheadAttention, dtype: torch.dtype) -> torch.dtype:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from mind.events import TroubleCode
-from mind.limits import Limits, Retry
+from mind.limits import Limits
 from mind.room import RoomMind
 from protocol.config.secret import reveal
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.minds import ChatMind, LinesMind
 from protocol.minds import Minds as MindTables
+from protocol.retry import Retry
 from protocol.room_spec import PersonaSpec
 
 if TYPE_CHECKING:

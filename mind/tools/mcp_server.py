@@ -22,11 +22,12 @@ from mcp.types import CallToolResult, TextContent, Tool
 from pydantic import ValidationError
 
 from mind.http_client import http_client
-from mind.limits import Limits, Retry, cut
+from mind.limits import Limits, cut
 from mind.tools.function import DESCRIPTION_LIMIT, Function, ToolFailed
 from mind.tools.variables import filled_in
 from protocol.config.settings import PROJECT
 from protocol.minds import McpTools
+from protocol.retry import Retry
 
 FUNCTIONS_LIMIT = 64  # of one server
 SCHEMA_LIMIT = 8000  # characters; with a longer one a function is not offered

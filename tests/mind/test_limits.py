@@ -1,9 +1,9 @@
-"""Limits: calls a minute, retries, warnings, sizes. With a clock of the test's own."""
+"""Limits: calls a minute, warnings, sizes. With a clock of the test's own."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mind.limits import CUT_MARK, CallBudget, Retry, Warnings, cut
+from mind.limits import CUT_MARK, CallBudget, Warnings, cut
 from mind.pending import PendingLines
 
 
@@ -29,24 +29,6 @@ def test_no_minute_has_more_calls_than_allowed(gaps_s: list[float], most: int) -
         assert budget.take() is (len(recent) < most)
         if len(recent) < most:
             made_s.append(clock.now_s)
-
-
-def test_each_retry_waits_longer() -> None:
-    """A failure doubles the wait up to the last; failures of one moment count once."""
-    clock = Clock()
-    retry = Retry(2.0, 10.0, clock)
-    waits_s = []
-    for _ in range(4):
-        retry.failed()
-        retry.failed()
-        begun_s = clock.now_s
-        while not retry.ready:
-            clock.now_s += 0.5
-        waits_s.append(clock.now_s - begun_s)
-    assert waits_s == [2.0, 4.0, 8.0, 10.0]
-    retry.failed()
-    retry.worked()
-    assert retry.ready
 
 
 def test_a_trouble_that_lasts_is_one_warning() -> None:

@@ -14,10 +14,10 @@ from typing import Any
 import structlog
 from livekit import rtc
 
-from mind.limits import Retry
 from protocol import wire
 from protocol.commands import TAKEN, Answer, Command
 from protocol.events import Event, WarningEvent
+from protocol.retry import Retry
 from protocol.room_spec import PersonaSpec, RoomSpec
 from worker.backup.backup import RoomBackup
 from worker.context import WorkerContext

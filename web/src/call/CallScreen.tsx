@@ -2,30 +2,20 @@
 
 import { RoomAudioRenderer, RoomContext } from '@livekit/components-react';
 import { useRef } from 'react';
-import type { Call } from '../session/call';
 import { t } from '../strings/strings';
 import './CallScreen.css';
 import { SidePanel } from '../panels/SidePanel';
-import type { Known } from '../service/useConfig';
-import { type CallState, isOver } from '../session/state/phase';
+import { isOver } from '../session/state/phase';
 import { Notice } from '../ui/Notice';
 import { Controls } from './controls/Controls';
-import { Ending } from './ending/Ending';
+import { type CallProps, Ending } from './ending/Ending';
 import { RecordingBadge } from './recording/RecordingBadge';
 import { RecordingQuestion } from './recording/RecordingQuestion';
 import { OwnCaption } from './stage/Caption';
 import { Stage } from './stage/Stage';
 import { useDrawer } from './useDrawer';
 
-interface Props {
-  call: Call;
-  state: CallState;
-  known: Known;
-  onAgain: () => void;
-  onBack: () => void;
-}
-
-export function CallScreen({ call, state, known, onAgain, onBack }: Props) {
+export function CallScreen({ call, state, known, onAgain, onBack }: CallProps) {
   const over = isOver(state.phase);
   const catalogue = known.config?.personas ?? [];
   const written = known.config?.people_words.written ?? false;

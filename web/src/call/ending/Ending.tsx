@@ -11,7 +11,8 @@ import { Notice } from '../../ui/Notice';
 import './Ending.css';
 import { Rating } from './Rating';
 
-interface Props {
+/** The props of a call's screen, during the call and after it. */
+export interface CallProps {
   call: Call;
   state: CallState;
   known: Known;
@@ -19,7 +20,7 @@ interface Props {
   onBack: () => void;
 }
 
-export function Ending({ call, state, known, onAgain, onBack }: Props) {
+export function Ending({ call, state, known, onAgain, onBack }: CallProps) {
   const sound = useSyncExternalStore(call.keptSound.subscribe, call.keptSound.read);
   const segments = call.transcript.read();
   return (

@@ -1,0 +1,36 @@
+"""When a failed attempt may be repeated: each time after twice as long. Pure: clocks are given."""
+
+import time
+from collections.abc import Callable
+
+
+class Retry:
+    """When something that failed may be tried again: each time after twice as long."""
+
+    def __init__(
+        self, first_s: float, last_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Begin ready."""
+        self._first_s, self._last_s = first_s, last_s
+        self._clock = clock
+        self._wait_s = 0.0
+        self._not_before_s = float("-inf")
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether it may be tried now."""
+        return self._clock() >= self._not_before_s
+
+    def failed(self) -> None:
+        """Wait longer than after the last failure.
+
+        Of several that were under way together, only the first counts.
+        """
+        if not self.ready:
+            return
+        self._wait_s = min(max(self._first_s, 2.0 * self._wait_s), self._last_s)
+        self._not_before_s = self._clock() + self._wait_s
+
+    def worked(self) -> None:
+        """Forget the failures."""
+        self._wait_s, self._not_before_s = 0.0, float("-inf")

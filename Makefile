@@ -11,9 +11,9 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell comma
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
-# Most tests wait, so three processes share two cores; those marked `alone` run by themselves.
-PROCESSES := 3
-TOGETHER := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder -m "not alone"
+# Most tests wait, so four processes share two cores; those marked `alone` run after them, in two.
+TOGETHER := -n 4 --dist loadfile --no-loadscope-reorder -m "not alone"
+ALONE := -n 2 --dist loadfile --no-loadscope-reorder -m alone
 # Some tests hold calls in real time, and the machine may pause: one that failed runs twice more. The
 # summary lists them; more than 20 without such a pause (tests/conftest.py) fail the run.
 PYTEST := $(BIN)/python -m pytest --reruns 2 -rfER --durations 15
@@ -71,7 +71,7 @@ test: $(DEV) $(PAGE) tests/clients/node_modules/.installed ## run all tests with
 	@$(BIN)/python -m deploy.installers livekit-server redis-server node caddy chromium helm prometheus
 	$(BIN)/python -m deploy.npm test
 	$(PYTEST) $(TOGETHER) tests --ignore=tests/docker $(ARGS) || [ $$? = 5 ] # 5: ARGS selects none
-	$(PYTEST) -m alone $$(grep -rl --include='*.py' 'mark\.alone' tests) $(ARGS) || [ $$? = 5 ]
+	$(PYTEST) $(ALONE) $$(grep -rl --include='*.py' 'mark\.alone' tests) $(ARGS) || [ $$? = 5 ]
 
 .PHONY: docker-test
 docker-test: $(DEV) ## build and run docker-compose.yml in this machine's engine, on its real ports (30 GiB, many minutes)

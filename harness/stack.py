@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -98,15 +98,21 @@ def start_stack(
             "the product is ready",
             READY_WITHIN_S,
         )
-        yield Stack(
-            url,
-            f"http://127.0.0.1:{worker_port}",
-            livekit,
-            redis_url,
-            worker,
-            service_pid,
-            folder,
-        )
+        worker_url = f"http://127.0.0.1:{worker_port}"
+        with _told_together(service_pid, worker, livekit.pid):
+            yield Stack(url, worker_url, livekit, redis_url, worker, service_pid, folder)
+
+
+@contextmanager
+def _told_together(*pids: int) -> Generator[None]:
+    """Send SIGTERM to all these processes at the end, before each is waited for in turn."""
+    processes = [psutil.Process(pid) for pid in pids]
+    try:
+        yield
+    finally:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
 
 
 def environment(livekit: servers.LiveKit, redis_url: str) -> dict[str, str]:

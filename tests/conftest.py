@@ -18,6 +18,7 @@ from protocol.config.settings import Settings
 from worker.livekit_private.native_log import disable_native_log_capture
 
 RERUNS_MOST = 20  # of a run with --reruns while the machine did not pause; more are faults
+SHORT = ("tests/protocol", "tests/token_service")  # no file of theirs takes long
 FEW_FILES = 3  # a run of so few starts `python -m worker` itself, without a fork server
 BEFORE_S = 10.0  # a pause this long before a test may have disturbed its servers
 MEASURED = "measured"  # the name of a line for the summary among a report's properties
@@ -32,8 +33,16 @@ def pytest_sessionstart() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a folder together: its servers (scope `package`) end with the last one."""
-    items.sort(key=lambda item: item.nodeid.split("::")[0].rpartition("/")[0])
+    """Keep the tests of a folder together: its servers (scope `package`) end with the last one.
+
+    Folders of short files come last, so that processes of one run end at about the same time.
+    """
+
+    def place(item: pytest.Item) -> tuple[bool, str]:
+        folder = item.nodeid.split("::")[0].rpartition("/")[0]
+        return folder.startswith(SHORT), folder
+
+    items.sort(key=place)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

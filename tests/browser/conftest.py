@@ -38,7 +38,7 @@ async def idle(stack: Stack) -> None:
     await stack.slots_used_become(0)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Browser]:
     """A Chromium that allows every microphone; what it hears is a file."""
     voice = write_voice(tmp_path_factory.mktemp("microphone") / "voice.wav")
@@ -46,7 +46,7 @@ async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Br
         yield running
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def deaf_browser() -> AsyncGenerator[Browser]:
     """A Chromium that has a microphone and refuses it to every page."""
     async with chromium_that_refuses() as running:

@@ -8,6 +8,8 @@ import pytest
 import structlog
 import torch
 
+pytestmark = pytest.mark.slow
+
 SMALLEST = {
     "step": ["--slots", "1", "2", "--frames", "2", "--rounds", "1"],
     "capacity": ["--most", "2", "--seconds", "0.5"],

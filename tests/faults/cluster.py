@@ -139,8 +139,12 @@ class Cluster:
         servers.wait_until(lambda: self._idle(workers), "the cluster is well", READY_WITHIN_S)
 
     def end(self) -> None:
-        """Stop everything."""
-        for part in (self.visitor, *self.services, *self.workers, self.livekit, self.redis):
+        """Stop everything: each part ends while the others do."""
+        parts = (self.visitor, *self.services, *self.workers, self.livekit, self.redis)
+        for part in parts:
+            if part.pid:
+                part.drain()
+        for part in parts:
             part.stop()
 
     def forget(self) -> None:

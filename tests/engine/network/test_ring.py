@@ -148,6 +148,7 @@ def listen(step: MoshiStep, slots: list[int], frames: int, seed: int = 4) -> lis
     return [[int(text[slot]) for text in texts] for slot in slots]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("persona", [GREEDY, sampled(seed=3)], ids=["greedy", "sampled"])
 def test_a_step_with_kernels_is_the_step_without(kernels: ModuleType, persona: Persona) -> None:
     """Through the ring's wrap the same words come with the kernels as with torch."""

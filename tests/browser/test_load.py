@@ -6,7 +6,7 @@ from playwright.async_api import Browser, Route
 from harness.stack import Stack
 from tests.browser.visit import Visit
 
-pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 BUDGET_BYTES = 300_000
 # What the browser asked for, but for fonts: those depend on the words that are shown.

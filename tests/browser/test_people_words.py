@@ -21,7 +21,7 @@ from tests.browser.conftest import open_visit
 from tests.browser.microphone import write_turn
 from tests.browser.rooms import latest_session
 
-pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 WORDS_WITHIN_MS = 60_000
 PAUSE_S = 6.0

@@ -127,7 +127,6 @@ def address_of(product: Launched) -> str:
     return address
 
 
-@pytest.mark.alone
 def test_make_run_prints_an_address_that_is_ready(product: Product) -> None:
     """The printed address is the page's port on this machine, and it serves."""
     address = address_of(product.launched)
@@ -136,7 +135,6 @@ def test_make_run_prints_an_address_that_is_ready(product: Product) -> None:
     assert httpx.get(f"{address}/ready", trust_env=False).status_code == 200
 
 
-@pytest.mark.alone
 async def test_a_call_goes_past_a_proxy_and_on_after_its_worker_was_killed(
     product: Product,
 ) -> None:
@@ -180,7 +178,6 @@ def make_run(addresses: dict[str, str], tmp_path: Path) -> Generator[MakeRun]:
         yield start
 
 
-@pytest.mark.alone
 def test_make_run_serves_the_other_loopback_and_ctrl_c_leaves_nothing(
     make_run: MakeRun, addresses: dict[str, str]
 ) -> None:

@@ -12,8 +12,6 @@ from protocol.events import MindSaidEvent, ToolEndedEvent
 from tests.worker.mind.conftest import talk
 from tests.worker.mind.stack import HOURS, start_minded
 
-pytestmark = pytest.mark.alone
-
 READY_WITHIN_S = 60.0
 
 

@@ -56,7 +56,6 @@ def written(events: list[Event], identity: str) -> list[TranscriptEvent]:
     return [e for e in events if isinstance(e, TranscriptEvent) and e.identity == identity]
 
 
-@pytest.mark.alone
 async def test_words_of_a_person_reach_every_kind_of_client(writes: Stack) -> None:
     """What a person says comes as a text stream, a packet, a message and an event, as theirs."""
     room = fresh_name("room")
@@ -89,7 +88,6 @@ async def test_words_of_a_person_reach_every_kind_of_client(writes: Stack) -> No
     await all_free(writes)
 
 
-@pytest.mark.alone
 async def test_two_people_at_once_have_their_own_words(writes: Stack) -> None:
     """Two people who speak at the same time are each read with their own sentence."""
     room = fresh_name("room")
@@ -108,7 +106,6 @@ async def test_two_people_at_once_have_their_own_words(writes: Stack) -> None:
     await all_free(writes)
 
 
-@pytest.mark.alone
 async def test_who_leaves_in_the_middle_is_written_until_then(writes: Stack) -> None:
     """The words that a person said before leaving in the middle of a turn are written as theirs."""
     room = fresh_name("room")
@@ -126,7 +123,6 @@ async def test_who_leaves_in_the_middle_is_written_until_then(writes: Stack) -> 
     await all_free(writes)
 
 
-@pytest.mark.alone
 async def test_transcribe_false_writes_nothing(writes: Stack) -> None:
     """In a session with `transcribe: false` no word of a person is recognized or written.
 
@@ -157,7 +153,6 @@ async def test_transcribe_false_writes_nothing(writes: Stack) -> None:
     await all_free(writes)
 
 
-@pytest.mark.alone
 async def test_a_shared_screens_sound_is_not_ones_words(writes: Stack) -> None:
     """The sound of a shared screen is heard by personas, and is nobody's words."""
     async with person(writes.url, asking_for("chef")) as ann:

@@ -23,6 +23,7 @@ from worker.engine.network.convolution import (
     Conv,
     ConvTranspose,
     Kernel,
+    Layer,
     used,
     without_zero_channels,
 )
@@ -43,6 +44,14 @@ class CodecWeights:
         self.mimi = mimi
         self.quantizers = [_Nearest(quantizer.rvq_first), _Nearest(quantizer.rvq_rest)]
         self._parts = (quantizer.rvq_first, quantizer.rvq_rest)
+        self._layers: dict[nn.Module, list[Layer]] = {}
+
+    def layers(self, module: nn.Module) -> list[Layer]:
+        """Return the layers of a module of Mimi, without what is zero in them."""
+        if module not in self._layers:
+            parts = module if isinstance(module, nn.Sequential) else [module]
+            self._layers[module] = without_zero_channels([_kernel(each) or each for each in parts])
+        return self._layers[module]
 
     @cached_property
     def table(self) -> torch.Tensor:
@@ -63,9 +72,9 @@ class Encoder:
         mimi = weights.mimi
         self._quantizers = weights.quantizers
         self._stages = [
-            _stage(mimi.encoder.get_submodule("model"), rows, "ears.conv"),
+            _stage(mimi.encoder.get_submodule("model"), weights, rows, "ears.conv"),
             _transformer(mimi.encoder_transformer, rows, "ears.transformer"),
-            _stage(mimi.get_submodule("downsample"), rows, "ears.down"),
+            _stage(mimi.get_submodule("downsample"), weights, rows, "ears.down"),
         ]
 
     def __call__(self, pcm: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
@@ -84,9 +93,9 @@ class Decoder:
         mimi = weights.mimi
         self._table, self._first = weights.table, weights.first
         self._stages = [
-            _stage(mimi.get_submodule("upsample"), rows, "mouth.up"),
+            _stage(mimi.get_submodule("upsample"), weights, rows, "mouth.up"),
             _transformer(mimi.decoder_transformer, rows, "mouth.transformer"),
-            _stage(mimi.decoder.get_submodule("model"), rows, "mouth.conv"),
+            _stage(mimi.decoder.get_submodule("model"), weights, rows, "mouth.conv"),
         ]
 
     def __call__(self, codes: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
@@ -162,23 +171,25 @@ def _transformer(module: nn.Module | None, rows: Rows, name: str) -> Stage:
     return run
 
 
-def _stage(module: nn.Module | Kernel, rows: Rows, name: str) -> Stage:
+def _stage(module: nn.Module, weights: CodecWeights, rows: Rows, name: str) -> Stage:
     """Make the stage that computes the same as a module of Mimi."""
-    if isinstance(module, nn.Sequential):
-        parts = without_zero_channels([_kernel(part) or part for part in module])
-        return partial(_in_turn, [_stage(p, rows, f"{name}.{n}") for n, p in enumerate(parts)])
-    if isinstance(module, SEANetResnetBlock):
-        block = _stage(module.block, rows, f"{name}.block")
-        skip = _stage(module.shortcut, rows, f"{name}.skip")
+    layers = weights.layers(module)
+    parts = [_layer(each, weights, rows, f"{name}.{n}") for n, each in enumerate(layers)]
+    return partial(_in_turn, parts)
+
+
+def _layer(layer: Layer, weights: CodecWeights, rows: Rows, name: str) -> Stage:
+    if isinstance(layer, Kernel):
+        return (ConvTranspose if layer.transposed else Conv)(layer, rows, name)
+    if isinstance(layer, SEANetResnetBlock):
+        block = _stage(layer.block, weights, rows, f"{name}.block")
+        skip = _stage(layer.shortcut, weights, rows, f"{name}.skip")
         return lambda x, exec_mask: skip(x, exec_mask) + block(x, exec_mask)
-    kernel = module if isinstance(module, Kernel) else _kernel(module)
-    if kernel is not None:
-        return (ConvTranspose if kernel.transposed else Conv)(kernel, rows, name)
-    if isinstance(module, nn.ELU) and module.alpha == 1.0 and rows.memory.device.type == "cpu":
+    if isinstance(layer, nn.ELU) and layer.alpha == 1.0 and rows.memory.device.type == "cpu":
         return _elu
-    if isinstance(module, nn.ELU | nn.Identity | nn.Tanh):
-        return lambda x, exec_mask: module(x)
-    raise UnsupportedModel(f"Mimi: {type(module).__name__} is not known here")
+    if isinstance(layer, nn.ELU | nn.Identity | nn.Tanh):
+        return lambda x, exec_mask: layer(x)
+    raise UnsupportedModel(f"Mimi: {type(layer).__name__} is not known here")
 
 
 def _kernel(module: nn.Module) -> Kernel | None:

@@ -8,6 +8,7 @@ Equal to moshi 0.2.13 modules/conv.py, with no state that is re-bound. Engine th
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 import torch
@@ -52,7 +53,11 @@ class Kernel:
     @property
     def overlap(self) -> int:
         """Samples of a window, or of what comes of a sample, that the next one shares."""
-        return (self.weight.shape[2] - 1) * self.dilation + 1 - self.stride
+        return (self.taps - 1) * self.dilation + 1 - self.stride
+
+    @property
+    def taps(self) -> int:
+        return self.weight.shape[2]
 
     @property
     def channels_in(self) -> int:
@@ -66,6 +71,19 @@ class Kernel:
     def plain(self) -> bool:
         """Whether every input channel may reach every output channel, tap beside tap."""
         return self.groups == 1 and self.dilation == 1
+
+    @property
+    def matrix(self) -> torch.Tensor:
+        """A plain kernel's weights for a product: `[in * taps, out]`, `[in, out * taps]`."""
+        flat = self.weight.flatten(1)
+        return flat if self.transposed else flat.t()
+
+    @cached_property
+    def matrix_bias(self) -> torch.Tensor:
+        """The bias of each column of the matrix, or one zero."""
+        if self.bias is None:
+            return self.weight.new_zeros(())
+        return self.bias.repeat_interleave(self.taps) if self.transposed else self.bias
 
     def read(self) -> torch.Tensor:
         """Return which input channels have a weight, `[in]` bool."""
@@ -91,10 +109,13 @@ class Kernel:
         looked_at = used(self.weight).flatten(end_dim=1).any(dim=0).nonzero().flatten().tolist()
         if self.dilation > 1 or not looked_at:
             return self
-        taps = self.weight.shape[2]
-        kept = max(self.stride, looked_at[-1] + 1 if self.transposed else taps - looked_at[0])
-        weight = self.weight[..., :kept] if self.transposed else self.weight[..., taps - kept :]
+        first = self.taps - looked_at[0]
+        kept = max(self.stride, looked_at[-1] + 1 if self.transposed else first)
+        weight = self.weight[..., :kept] if self.transposed else self.weight[..., -kept:]
         return replace(self, weight=weight.contiguous())
+
+
+Layer = nn.Module | Kernel
 
 
 def used(weight: torch.Tensor) -> torch.Tensor:
@@ -105,16 +126,19 @@ def used(weight: torch.Tensor) -> torch.Tensor:
 
 
 def by_product(kernel: Kernel) -> bool:
-    """Return whether a convolution runs as a matrix product: a plain one on a CPU."""
+    """Return whether a convolution may be a matrix product: a plain one on a CPU.
+
+    There torch packs a convolution's weights at each call, which takes longer than the product.
+    """
     return kernel.plain and kernel.weight.device.type == "cpu"
 
 
-def without_zero_channels(parts: Sequence[nn.Module | Kernel]) -> list[nn.Module | Kernel]:
+def without_zero_channels(layers: Sequence[Layer]) -> list[Layer]:
     """Leave out channels between two kernels that are always zero or that the second never reads.
 
     Only where nothing but ELU or Identity stands between them, which leave a zero as it is.
     """
-    out = list(parts)
+    out = list(layers)
     pairs = _neighbours(out)
     for first, second in [*pairs, *reversed(pairs)]:
         before, after = out[first], out[second]
@@ -125,15 +149,15 @@ def without_zero_channels(parts: Sequence[nn.Module | Kernel]) -> list[nn.Module
     return out
 
 
-def _neighbours(parts: Sequence[nn.Module | Kernel]) -> list[tuple[int, int]]:
+def _neighbours(layers: Sequence[Layer]) -> list[tuple[int, int]]:
     """Return the places of plain kernels that follow each other."""
     pairs: list[tuple[int, int]] = []
     last: int | None = None
-    for n, part in enumerate(parts):
-        if isinstance(part, Kernel) and part.plain:
+    for n, layer in enumerate(layers):
+        if isinstance(layer, Kernel) and layer.plain:
             pairs += [] if last is None else [(last, n)]
             last = n
-        elif not isinstance(part, nn.ELU | nn.Identity):
+        elif not isinstance(layer, nn.ELU | nn.Identity):
             last = None
     return pairs
 
@@ -143,7 +167,7 @@ class Conv:
 
     def __init__(self, kernel: Kernel, rows: Rows, name: str) -> None:
         self._kernel, self._kept = kernel, kernel.overlap
-        self._product = _Product(kernel) if by_product(kernel) else None
+        self._by_product = by_product(kernel)
         dtype = kernel.weight.dtype
         self._previous = rows.take(f"{name}.previous", kernel.channels_in, self._kept, dtype=dtype)
         self._first: torch.Tensor | None = None
@@ -156,8 +180,8 @@ class Conv:
             x = self._continued(x, exec_mask)
         kernel = self._kernel
         windows = (x.shape[2] - self._kept) // kernel.stride
-        if self._product is not None and (self._kept == 0 or windows <= FEW):
-            return self._product.windows(x)
+        if self._by_product and (self._kept == 0 or windows <= FEW):
+            return _of_windows(kernel, x)
         return F.conv1d(
             x,
             kernel.weight,
@@ -186,17 +210,16 @@ class ConvTranspose:
 
     def __init__(self, kernel: Kernel, rows: Rows, name: str) -> None:
         self._kernel, self._kept = kernel, kernel.overlap
-        apart = self._kept == 0
-        self._product = _Product(kernel) if apart and by_product(kernel) else None
+        self._by_product = self._kept == 0 and by_product(kernel)
         self._bias = None if kernel.bias is None else kernel.bias[:, None]
         dtype = kernel.weight.dtype
         self._partial = rows.take(f"{name}.partial", kernel.channels_out, self._kept, dtype=dtype)
 
     def __call__(self, x: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
         """Convolve x `[B, C, T]`; the rows of `exec_mask` advance."""
-        if self._product is not None:
-            return self._product.pieces(x)
         kernel = self._kernel
+        if self._by_product:
+            return _of_samples(kernel, x)
         y = F.conv_transpose1d(
             x,
             kernel.weight,
@@ -215,30 +238,17 @@ class ConvTranspose:
         return y[..., : -self._kept]
 
 
-class _Product:
-    """A plain convolution as one matrix product: torch's own on a CPU packs its weights each time.
+def _of_windows(kernel: Kernel, x: torch.Tensor) -> torch.Tensor:
+    """Return `[B, out, T']` of x `[B, in, T]`: the product of each window."""
+    windows = x.unfold(2, kernel.taps, kernel.stride).transpose(1, 2)  # [B, T', in, taps]
+    matrix = kernel.matrix
+    y = torch.addmm(kernel.matrix_bias, windows.reshape(-1, len(matrix)), matrix)
+    return y.view(len(x), -1, kernel.channels_out).transpose(1, 2)
 
-    Frames are short, so packing costs more than the product.
-    """
 
-    def __init__(self, kernel: Kernel) -> None:
-        weight, bias = kernel.weight, kernel.bias
-        self._stride, self._taps, self._out = kernel.stride, weight.shape[2], kernel.channels_out
-        if kernel.transposed:  # [in, out * taps]
-            self._matrix = weight.flatten(1).contiguous()
-            bias = None if bias is None else bias.repeat_interleave(self._taps)
-        else:  # [in * taps, out]
-            self._matrix = weight.flatten(1).t().contiguous()
-        self._bias = self._matrix.new_zeros(()) if bias is None else bias
-
-    def windows(self, x: torch.Tensor) -> torch.Tensor:
-        """Return `[B, out, T']` of x `[B, in, T]`: the product of each window."""
-        windows = x.unfold(2, self._taps, self._stride).transpose(1, 2)  # [B, T', in, taps]
-        y = torch.addmm(self._bias, windows.reshape(-1, len(self._matrix)), self._matrix)
-        return y.view(len(x), -1, self._out).transpose(1, 2)
-
-    def pieces(self, x: torch.Tensor) -> torch.Tensor:
-        """Return `[B, out, T * taps]` of x `[B, in, T]`: what comes of each sample, in turn."""
-        y = torch.addmm(self._bias, x.transpose(1, 2).reshape(-1, x.shape[1]), self._matrix)
-        y = y.view(len(x), -1, self._out, self._taps).transpose(1, 2)  # [B, out, T, taps]
-        return y.reshape(len(x), self._out, -1)
+def _of_samples(kernel: Kernel, x: torch.Tensor) -> torch.Tensor:
+    """Return `[B, out, T * taps]` of x `[B, in, T]`: what comes of each sample, in turn."""
+    samples = x.transpose(1, 2).reshape(-1, x.shape[1])
+    y = torch.addmm(kernel.matrix_bias, samples, kernel.matrix)
+    y = y.view(len(x), -1, kernel.channels_out, kernel.taps).transpose(1, 2)  # [B, out, T, taps]
+    return y.reshape(len(x), kernel.channels_out, -1)

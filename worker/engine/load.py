@@ -25,7 +25,7 @@ from worker.engine.echo import echo_model
 from worker.engine.files import pocket
 from worker.engine.files.hub_files import Progress
 from worker.engine.files.model_config import usual_sampling
-from worker.engine.files.model_files import CODEC_NAME, ModelFiles, find_model
+from worker.engine.files.model_files import ModelFiles, find_model
 from worker.engine.files.recognisers import kyutais
 from worker.engine.files.shapes import is_prompted
 from worker.engine.files.sizes import (
@@ -90,8 +90,7 @@ class FoundModel:
             encode=self.tokenizer.encode,
             pieces=pieces_of(lm, self.tokenizer),
             prompted=self.prompted,
-            # Kyutai's own codec, which all its models share
-            released=self.files.codec.name == CODEC_NAME and self.files.codec_config is None,
+            released=self.files.is_codec_released,
             voices=self.voices,
             budget_bytes=budget_bytes,
         )

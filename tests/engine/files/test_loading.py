@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.engine.test_load import ANNA, CPU, ignore, settings
 from tests.engine.test_step import sounds, talk
 from tests.engine.tiny import mimi_config
 from worker.engine.files.model_files import MissingFile, find_model
-from worker.engine.files.weights import load_lm
+from worker.engine.files.weights import bare_lm, load_codec, load_lm
 from worker.engine.load import load_model
 from worker.engine.step import MoshiStep
 
@@ -58,6 +59,19 @@ def shard(folder: Path, pieces: int = 3) -> None:
     total = sum(tensor.nbytes for tensor in tensors.values())
     index = {"metadata": {"total_size": total}, "weight_map": places}
     (folder / INDEX).write_text(json.dumps(index))
+
+
+def test_only_kyutais_own_codec_may_be_rounded(
+    moshi: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU any other codec computes in whole float32: TF32 drowns the pocket Moshi's voice."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    files = find_model(str(moshi), ignore)
+    load_codec(files, bare_lm(files, torch.float32, None), CPU)
+
+    assert not torch.backends.cudnn.allow_tf32
+    assert not files.is_codec_released
+    assert replace(files, codec_config=None).is_codec_released
 
 
 def test_weights_in_several_files_are_one_model(moshi: Path, published: Path) -> None:

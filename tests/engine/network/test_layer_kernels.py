@@ -55,7 +55,10 @@ def test_a_gate_is_torchs(kernels: ModuleType, half: int) -> None:
 
 
 def test_a_draw_is_torchs(kernels: ModuleType) -> None:
-    """The same ids for rows with their own temperature, top-k and chance, as views of a matrix."""
+    """The same ids for rows with their own temperature, top-k and chance, as views of a matrix.
+
+    torch gives the kernel its candidates in any order, and in the model's type.
+    """
     torch.manual_seed(0)
     rows, width = 60, 50
     best, ids = noise(rows, 300).topk(width, dim=-1)
@@ -64,13 +67,34 @@ def test_a_draw_is_torchs(kernels: ModuleType) -> None:
     kept = (torch.arange(width, device=DEVICE) < top_k).float()
     chance = torch.rand(rows, 9, device=DEVICE)
     chance[:10], chance[10:20] = 0, 1 - 2**-24
-    drawn = kernels.pick(best, ids, cold, kept, chance[:, 3])
+    mixed = torch.rand(rows, width, device=DEVICE).argsort(dim=-1)
+    drawn = kernels.pick(best.gather(1, mixed), ids.gather(1, mixed), cold, kept, chance[:, 3])
     expected = sampler.pick(best, ids, cold, kept, chance[:, 3])
     allowed = (ids == drawn[:, None]) & (kept > 0)
 
     assert torch.equal(drawn[:10], ids[:10, 0])
     assert allowed.any(dim=-1).all()
     assert (drawn == expected).float().mean() > 0.9  # sums in another order may round otherwise
+
+
+def test_equal_scores_are_ranked_by_id(kernels: ModuleType) -> None:
+    """In a type in which many scores are equal, a draw is the same in whatever order they come."""
+    torch.manual_seed(0)
+    rows, width = 40, 30
+    scores = (noise(1, width).expand(rows, -1) * 2).round().half()
+    ids = torch.randperm(300, device=DEVICE)[:width].expand(rows, -1)
+    few = torch.ones(rows, width, device=DEVICE) * (torch.arange(width, device=DEVICE) < 9)
+    chance = torch.linspace(0, 0.999, rows // 2, device=DEVICE).repeat(2)
+    mixed = torch.rand(rows, width, device=DEVICE).argsort(dim=-1)
+    cold = torch.ones(rows, 1, device=DEVICE)
+    drawn = kernels.pick(scores.gather(1, mixed), ids.gather(1, mixed), cold, few, chance)
+    pairs = list(zip(scores[0].tolist(), ids[0].tolist(), strict=True))
+    best = [token for _, token in sorted(pairs, key=lambda pair: (-pair[0], pair[1]))[:9]]
+
+    assert torch.equal(drawn[: rows // 2], drawn[rows // 2 :])
+    assert list(dict.fromkeys(drawn[: rows // 2].tolist())) == [
+        token for token in best if token in drawn
+    ]
 
 
 def test_the_check_at_the_start_finds_no_difference(kernels: ModuleType) -> None:

@@ -86,14 +86,15 @@ def positions(offset: torch.Tensor, runs: torch.Tensor, ring: int) -> tuple[Posi
     """What one position of each row is for torch, and for the kernels."""
     angle = offset.float()[:, None, None, None, None] * torch.rand(DIM // 2, device=DEVICE)
     turn = torch.complex(angle.cos(), angle.sin())
+    turns = torch.cat([turn, turn, torch.ones_like(turn)], dim=1)  # a value is not turned
     places = offset % ring
     held = torch.arange(ring, device=DEVICE) <= offset[:, None]
     bias = torch.where(held, 0.0, -torch.inf)[:, None, None]
-    index = places[:, None, None, None].expand(-1, HEADS, 1, DIM)
+    index = places[:, None, None, None, None].expand(-1, 2, HEADS, 1, DIM)
     length = torch.where(runs, (offset + 1).clamp(max=ring), 0).int()
     dtype = torch.float16 if CARD else torch.float32
     return (
-        Positions(turn, index, bias.to(dtype)),
+        Positions(turns, index, bias.to(dtype)),
         Positions(turn, filled=Filled(places, length)),
     )
 
@@ -236,7 +237,7 @@ build(90, kernels._combine, combine, 1, S=kernels.MOST_SPLITS, D=128)
 norm = dict(x="*bf16", y="*bf16", alpha="*fp32", total="*bf16", normed="*bf16", C="i32", eps="fp32")
 gate = dict(projected="*bf16", out="*bf16", H="i32")
 draw = dict(
-    best="*fp32", ids="*i64", cold="*fp32", kept="*fp32", chance="*fp32", chance_step="i32",
+    best="*bf16", ids="*i64", cold="*fp32", kept="*fp32", chance="*fp32", chance_step="i32",
     out="*i64", K="i32",
 )
 for architecture in (80, 90):

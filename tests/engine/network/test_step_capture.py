@@ -111,8 +111,8 @@ def test_all_state_is_memory(step: MoshiStep) -> None:
     storages = {home.untyped_storage().data_ptr() for home in homes}
     elsewhere = {p for p in changed if held[p].untyped_storage().data_ptr() not in storages}
     assert len(changed) > 30
-    # The depformer's keys and values live within a step.
-    assert {path for path in elsewhere if not path.endswith("._kv")} == set()
+    # The depformer's queries, keys and values live within a step.
+    assert {path for path in elsewhere if not path.endswith("._qkv")} == set()
 
 
 def test_nothing_is_read_back(step: MoshiStep) -> None:

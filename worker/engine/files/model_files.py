@@ -50,6 +50,11 @@ class ModelFiles:
     lora: Path | None
     voices: Path | None  # an archive or a folder
 
+    @property
+    def is_codec_released(self) -> bool:
+        """Whether the codec is Kyutai's own, which all its models share."""
+        return self.codec.name == CODEC_NAME and self.codec_config is None
+
 
 def find_model(
     model: str,

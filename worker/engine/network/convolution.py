@@ -230,7 +230,7 @@ class ConvTranspose:
         )
         if self._kept == 0:
             return y
-        y[..., : self._kept] += self._partial
+        y[..., : self._kept].add_(self._partial)
         tail = y[..., -self._kept :]
         if self._bias is not None:
             tail = tail - self._bias

@@ -7,6 +7,7 @@ Engine thread only.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from moshi.models.lm import LMModel
@@ -30,6 +31,8 @@ from worker.engine.network.unsupported import layers_of
 
 # hidden [B, dim] → the input of each weight set [B, depformer dim]
 Projections = Callable[[torch.Tensor], Sequence[torch.Tensor]]
+
+Part = TypeVar("Part")
 
 # How a slot's text is forced (`ForcedTokens.text_mode`).
 FREE, ALWAYS, AT_WORD = 0, 1, 2
@@ -113,11 +116,11 @@ class _DepformerLayer:
         attention = layer.self_attn
         self._heads = attention.num_heads
         self._schedule = schedule
-        head_dim = attention.embed_dim // attention.num_heads
-        shape = (batch, 2, self._heads, lm.dep_q, head_dim)
+        shape = (lm.dep_q, batch, 3 * attention.embed_dim)
         dtype = attended_in(attention, lm.dtype)
-        self._kv = torch.zeros(shape, dtype=dtype, device=lm.device)
-        self._in, self._out = list(attention.in_projs), list(attention.out_projs)
+        self._qkv = torch.zeros(shape, dtype=dtype, device=lm.device)
+        self._in = [into(module) for module in attention.in_projs]
+        self._out = list(attention.out_projs)
         self._norm1, self._norm2 = (
             add_norm(each, kernels=kernels) for each in (layer.norm1, layer.norm2)
         )
@@ -139,17 +142,24 @@ class _DepformerLayer:
         return x, self._scale2(_of(self._feeds, self._schedule, k)(normed))
 
     def _attend(self, x: torch.Tensor, k: int) -> torch.Tensor:
-        qkv = _of(self._in, self._schedule, k)(x).view(x.shape[0], 3, self._heads, 1, -1)
-        self._kv[:, :, :, k : k + 1] = qkv[:, 1:]
-        if k == 0:
-            y = qkv[:, 2]  # nothing else to attend to
-        else:
-            keys, values = self._kv[:, 0, :, : k + 1], self._kv[:, 1, :, : k + 1]
-            y = F.scaled_dot_product_attention(qkv[:, 0], keys, values)
-        return _of(self._out, self._schedule, k)(y.reshape(x.shape[0], -1))
+        batch = x.shape[0]
+        _of(self._in, self._schedule, k)(x, self._qkv[k])
+        qkv = self._qkv[: k + 1].view(k + 1, batch, 3, self._heads, -1).permute(2, 1, 3, 0, 4)
+        y = qkv[2]  # [B, H, 1, D] nothing else to attend to
+        if k > 0:
+            y = F.scaled_dot_product_attention(qkv[0, :, :, k:], qkv[1], qkv[2])
+        return _of(self._out, self._schedule, k)(y.reshape(batch, -1))
 
 
-def _of(modules: list[Op], schedule: list[int], k: int) -> Op:
+def into(module: nn.Module) -> Callable[[torch.Tensor, torch.Tensor], object]:
+    """Return the projection of `[B, C]` into a tensor that is given, without a copy if plain."""
+    if type(module) is nn.Linear and len([*module.parameters()]) == 1:  # no bias
+        weight = module.weight.detach().t()
+        return lambda x, out: torch.mm(x, weight, out=out)
+    return lambda x, out: out.copy_(module(x))
+
+
+def _of(modules: list[Part], schedule: list[int], k: int) -> Part:
     return modules[0] if len(modules) == 1 else modules[schedule[k]]
 
 

@@ -106,7 +106,7 @@ class StepGraph(Captured):
 
 
 def graph_sizes(capacity: int, wanted: Sequence[int] | None, *, every: bool) -> list[int]:
-    """Return the batch sizes to make: all on a CPU, doubling ones on CUDA, always the capacity."""
+    """Return the batch sizes to make: all on a CPU, powers of 4 on CUDA, always the capacity."""
     if wanted is None:
-        wanted = range(1, capacity) if every else [2**n for n in range(capacity.bit_length())]
+        wanted = range(1, capacity) if every else [4**n for n in range(capacity.bit_length())]
     return sorted({*(size for size in wanted if 0 < size < capacity), capacity})

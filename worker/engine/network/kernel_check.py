@@ -92,7 +92,8 @@ def layer_differences(device: torch.device, dtype: torch.dtype) -> list[float]:
         (normed, F.rms_norm((x + y).float(), (DIM,), alpha, EPS)),
         (layer_kernels.silu_gate(x), F.silu(gates) * value),
     ]
-    wrong = (layer_kernels.pick(*ranks) != pick(*ranks)).float().mean()
+    upside_down = (best.flip(-1), ids.flip(-1), *ranks[2:])
+    wrong = (layer_kernels.pick(*upside_down) != pick(*ranks)).float().mean()
     return [*(float((a.float() - b.float()).abs().max()) for a, b in pairs), float(wrong)]
 
 
@@ -103,6 +104,6 @@ def _positions(
     place = offset % RING
     filled = torch.arange(RING, device=offset.device) <= offset[:, None]
     bias = torch.where(filled, 0.0, -torch.inf).to(dtype)[:, None, None]
-    index = place[:, None, None, None].expand(-1, HEADS, 1, head_dim)
+    index = place[:, None, None, None, None].expand(-1, 2, HEADS, 1, head_dim)
     length = (offset + 1).clamp(max=RING).int()
     return Positions(None, index, bias), Positions(None, filled=Filled(place, length))

@@ -49,11 +49,24 @@ def _silu_gate(projected, out, H, N: tl.constexpr):
 
 
 @triton.jit
+def _ordered(bits):
+    """Turn a float32's bits into an int32 that is larger where the number is, and back."""
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
+
+
+@triton.jit
 def _pick(best, ids, cold, kept, chance, chance_step, out, K, N: tl.constexpr):
-    """Return the id of the rank at which the summed weights pass a row's chance."""
+    """Rank a row's candidates; return the id at which the summed weights pass the row's chance."""
     row, i = tl.program_id(0), tl.arange(0, N)
     here = i < K
-    score = tl.load(best + row * K + i, mask=here, other=float("-inf"))
+    # One number of score and id, so that a sort carries the id; of equal scores the lower id first.
+    score = tl.load(best + row * K + i, mask=here, other=0.0).to(tl.float32)
+    order = _ordered(score.to(tl.int32, bitcast=True)).to(tl.int64) << 32
+    order = order | (0x7FFFFFFF - tl.load(ids + row * K + i, mask=here, other=0))
+    order = tl.sort(tl.where(here, order, -0x7FFFFFFFFFFFFFFF), descending=True)
+    token = 0x7FFFFFFF - (order & 0x7FFFFFFF)
+    score = _ordered((order >> 32).to(tl.int32)).to(tl.float32, bitcast=True)
+    score = tl.where(here, score, float("-inf"))
     weight = tl.exp((score - tl.max(score, 0)) * tl.load(cold + row))
     weight = weight * tl.load(kept + row * K + i, mask=here, other=0.0)
     upto = tl.cumsum(weight, 0)
@@ -61,7 +74,7 @@ def _pick(best, ids, cold, kept, chance, chance_step, out, K, N: tl.constexpr):
     rank = tl.sum(((upto <= goal) & here).to(tl.int32), 0)
     most = tl.sum(tl.load(kept + row * K + i, mask=here, other=0.0), 0).to(tl.int32)
     rank = tl.minimum(rank, most - 1)  # sums in another order may pass the last by a rounding
-    tl.store(out + row, tl.load(ids + row * K + rank))
+    tl.store(out + row, tl.sum(tl.where(i == rank, token, 0), 0))
 
 
 def add_norm(
@@ -94,7 +107,10 @@ def pick(
     kept: torch.Tensor,
     chance: torch.Tensor,
 ) -> torch.Tensor:
-    """Draw `[B]` as `sampler.pick` does, from `best` float32; `chance` need not be contiguous."""
+    """Draw `[B]` as `sampler.pick` does, from candidates in any order and of any float type.
+
+    `chance` need not be contiguous.
+    """
     rows, width = best.shape
     out = ids.new_empty(rows)
     _pick[(rows,)](

@@ -29,9 +29,11 @@ class Filled:
 class Positions:
     """Tensors that the layers of one step share."""
 
-    turn: torch.Tensor | None  # [B, 1, 1, T, D/2] complex rotation; None: no rope
+    # Complex rotations, None: no rope. For torch's attention [B, 3, 1, T, D/2], of which a value's
+    # is 1; for the kernels [B, 1, 1, 1, D/2].
+    turn: torch.Tensor | None
     # For torch's attention:
-    index: torch.Tensor | None = None  # [B, H, T, D] where keys and values go in the ring
+    index: torch.Tensor | None = None  # [B, 2, H, T, D] where keys and values go in the ring
     bias: torch.Tensor | None = None  # [B, 1, T, ring] 0 or -inf
     # For the kernels:
     filled: Filled | None = None
@@ -64,12 +66,12 @@ class KvRing:
         heads = projected.view(batch, frames, 3, self._heads, -1)
         if positions.filled is not None:
             return self._run_kernels(heads, positions.turn, positions.filled)
-        heads = heads.permute(0, 2, 3, 1, 4)  # [B, 3, H, T, D]
-        q, k = rotate(heads[:, :2], positions.turn).unbind(1)
+        heads = rotate(heads.permute(0, 2, 3, 1, 4), positions.turn)  # [B, 3, H, T, D]
         assert positions.index is not None
-        self._store(0, positions.index, k)
-        self._store(1, positions.index, heads[:, 2])
-        y = F.scaled_dot_product_attention(q, self._read(0), self._read(1), positions.bias)
+        self._store(positions.index, heads[:, 1:])
+        y = F.scaled_dot_product_attention(
+            heads[:, 0], self._read(0), self._read(1), positions.bias
+        )
         return y.transpose(1, 2).reshape(batch, frames, -1)
 
     def _run_kernels(
@@ -83,12 +85,12 @@ class KvRing:
         q = ring_kernels.append(heads[:, 0], pairs, filled.place, filled.length, *ring)
         return ring_kernels.attend(q, filled.length, *ring).view(batch, 1, -1)
 
-    def _store(self, which: int, index: torch.Tensor, x: torch.Tensor) -> None:
-        """Write keys (0) or values (1) `[B, H, T, D]`."""
+    def _store(self, index: torch.Tensor, x: torch.Tensor) -> None:
+        """Write keys and values `[B, 2, H, T, D]`."""
         if self._scales is not None:
             x, scale = quantize(x)
-            self._scales[:, which].scatter_(2, index[..., 0], scale)
-        self._kv[:, which].scatter_(2, index, x)
+            self._scales.scatter_(3, index[..., 0], scale)
+        self._kv.scatter_(3, index, x)
 
     def _read(self, which: int) -> torch.Tensor:
         """Return all keys (0) or values (1) `[B, H, ring, D]` in the model's type."""
@@ -98,12 +100,15 @@ class KvRing:
         return dequantize(kept, self._scales[:, which]).to(self._dtype)
 
 
-def rotate(qk: torch.Tensor, turn: torch.Tensor | None) -> torch.Tensor:
-    """Rotary embedding of `[B, 2, H, T, D]`, neighbouring numbers as pairs, in float32."""
+def rotate(heads: torch.Tensor, turn: torch.Tensor | None) -> torch.Tensor:
+    """Rotary embedding of `[B, 3, H, T, D]`, neighbouring numbers as pairs, in float32.
+
+    A value's turn is 1, which leaves it bit for bit: so all go through one operation.
+    """
     if turn is None:
-        return qk
-    pairs = torch.view_as_complex(qk.float().unflatten(-1, (-1, 2)).contiguous())
-    return torch.view_as_real(pairs * turn).flatten(-2).to(qk.dtype)
+        return heads
+    pairs = torch.view_as_complex(heads.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * turn).flatten(-2).to(heads.dtype)
 
 
 def quantize(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -74,12 +74,13 @@ class Draw:
         """Draw tokens `[B]` from logits `[B, card]`."""
         if self.width == 1:
             return logits.argmax(dim=-1)
-        best, ids = logits.float().topk(self.width, dim=-1)  # sorted, best first
-        if self.kernels:
+        best, ids = logits.topk(self.width, dim=-1, sorted=not self.kernels)
+        ranks = (best, ids, self.cold, self.kept, self.chance[:, stream])
+        if self.kernels:  # which rank them, too
             from worker.engine.network import layer_kernels  # Triton is not there on every machine
 
-            return layer_kernels.pick(best, ids, self.cold, self.kept, self.chance[:, stream])
-        return pick(best, ids, self.cold, self.kept, self.chance[:, stream])
+            return layer_kernels.pick(*ranks)
+        return pick(*ranks)
 
 
 def pick(
@@ -95,6 +96,7 @@ def pick(
     summed from the best rank on: ranks beyond a row's own top-k add exact zeros, so a neighbour's
     larger width changes nothing.
     """
+    best = best.float()
     weights = ((best - best[:, :1]) * cold).exp_().mul_(kept)
     upto = weights.cumsum(dim=-1)
     rank = (upto <= upto[:, -1:] * chance[:, None]).sum(dim=-1, keepdim=True)

@@ -61,6 +61,7 @@ class RingTransformer:
         device = self.offset.device
         self._ring_index = torch.arange(self._ring, device=device)
         self._steps = torch.arange(1, device=device)
+        self._turned = torch.tensor([1, 1, 0], device=device)[:, None, None, None]  # q, k, no value
         self._zero = torch.zeros((), dtype=dtype, device=device)
         self._never = torch.full((), -math.inf, dtype=dtype, device=device)
         self._freqs = _frequencies(module, self._head_dim, device)
@@ -81,7 +82,8 @@ class RingTransformer:
 
     def _share(self, frames: int, exec_mask: torch.Tensor) -> Positions:
         if frames == 1 and self._kernels:
-            return Positions(self._turn(self.offset[:, None]), filled=self._filled(exec_mask))
+            turn = self._turn(self.offset[:, None, None, None, None])
+            return Positions(turn, filled=self._filled(exec_mask))
         if self._steps.shape[0] < frames:
             self._steps = torch.arange(frames, device=self._steps.device)
         steps = self._steps[:frames]
@@ -91,10 +93,10 @@ class RingTransformer:
         seen = (held >= 0)[:, None]
         if frames > 1:
             seen = seen & (held[:, None] <= positions[:, :, None])
-        index = (positions % self._ring)[:, None, :, None]
+        index = (positions % self._ring)[:, None, None, :, None]
         return Positions(
-            turn=self._turn(positions),
-            index=index.expand(-1, self._heads, -1, self._head_dim),
+            turn=self._turn(positions[:, None, None, :, None] * self._turned),
+            index=index.expand(-1, 2, self._heads, -1, self._head_dim),
             bias=torch.where(seen, self._zero, self._never)[:, None],
         )
 
@@ -103,9 +105,10 @@ class RingTransformer:
         return Filled(self.offset % self._ring, length.int())
 
     def _turn(self, positions: torch.Tensor) -> torch.Tensor | None:
+        """Return the rotation at positions `[B, …, 1]`, `[B, …, D/2]`."""
         if self._freqs is None:
             return None
-        angle = positions[:, None, None, :, None].float() * self._freqs
+        angle = positions.float() * self._freqs
         return torch.complex(angle.cos(), angle.sin())
 
 

@@ -22,6 +22,7 @@ import torch
 from bench import models
 
 CONTEXT, SHORT_CONTEXT = 3000, 1500  # frames: Moshi's own, and half of it
+INT8_GOALS = 128, 72  # sessions at context 3000, on cards of 141 and 80 GB
 SPARE = 8  # sessions to try beyond a goal, where they fit
 QUICK_MINUTES = 2.0
 Result = dict[str, Any]
@@ -73,6 +74,7 @@ def on_gpu(options: argparse.Namespace, device: torch.device) -> tuple[list[Run]
         return str(fits(goal + spare, context, int8=int8, prompted=prompted))
 
     long, long8 = fits(64, CONTEXT), fits(64, CONTEXT, int8=True)
+    goal8 = max((n for n in INT8_GOALS if n == fits(n, CONTEXT, int8=True)), default=1)
     beside = fits(64, SHORT_CONTEXT, prompted=True)
     sizes = [str(n) for n in (1, 8, 16, 32, 64) if n <= long]
     sizes8 = [str(n) for n in (1, 64, 128) if n <= fits(128, CONTEXT, int8=True)]
@@ -83,7 +85,7 @@ def on_gpu(options: argparse.Namespace, device: torch.device) -> tuple[list[Run]
     runs = [
         Run("step", "step", ["--slots", *sizes, *wide]),
         Run("step8", "step", ["--slots", *sizes8, *int8]),
-        Run("int8", "capacity", ["--most", most(128, CONTEXT, int8=True), *int8, *short]),
+        Run("int8", "capacity", ["--most", most(goal8, CONTEXT, int8=True), *int8, *short]),
         Run("long", "capacity", ["--most", most(72, CONTEXT), *wide, *short]),
         Run("short", "capacity", ["--most", most(128, SHORT_CONTEXT), *narrow, *short]),
         Run(
@@ -98,12 +100,17 @@ def on_gpu(options: argparse.Namespace, device: torch.device) -> tuple[list[Run]
     ]
     goals = [
         Goal("a step of one session, ms: at most 8", "step8", ms_of_one, lambda ms: ms <= 8),
-        Goal("int8 sessions at context 3000: 128", "int8", sessions, lambda count: count >= 128),
+        Goal(
+            f"int8 sessions at context 3000: {goal8}",
+            "int8",
+            sessions,
+            lambda count: count >= goal8,
+        ),
         Goal("sessions at context 3000: 72", "long", sessions, lambda count: count >= 72),
         Goal("sessions at context 1500: 128", "short", sessions, lambda count: count >= 128),
         Goal("int8 with new prompts at 3000: 96", "prompted", sessions, lambda count: count >= 96),
         *beside_people(),
-        Goal("a cached start, ms: less than 300", "start", cached_ms, lambda ms: ms < 300),
+        Goal("a new prompt's start, ms: at most 300", "start", new_ms, lambda ms: ms <= 300),
         *unending(),
     ]
     return runs, goals
@@ -177,8 +184,8 @@ def sessions(result: Result) -> float:
     return result["sessions"]
 
 
-def cached_ms(result: Result) -> float:
-    return result["cached_ms"]
+def new_ms(result: Result) -> float:
+    return result["new_ms"]
 
 
 def share(result: Result) -> float:

@@ -208,7 +208,7 @@ def load_codec(files: ModelFiles, lm: LMModel, device: torch.device) -> MimiMode
     mimi.set_num_codebooks(wanted)
     if not files.is_codec_released:
         # cuDNN rounds what goes into convolutions to TF32 unless told otherwise. That drowns the
-        # pocket Moshi's voice in noise (7 dB, docs/benchmarks.md); of others nobody knows.
+        # pocket Moshi's voice in noise (6 dB, docs/benchmarks.md); of others nobody knows.
         torch.backends.cudnn.allow_tf32 = False
     return mimi
 

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from harness.servers import GivenSettings
 from protocol.config.settings import Settings
 from tests.token_service.auth.strangers import Keys
 from tests.token_service.players import beat, served
@@ -23,18 +24,22 @@ from token_service.app import create_app
 TOOL = "openapi_python_client"
 
 
-@pytest.fixture
-def generated(keyed: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Generator[ModuleType]:
     """Return the generated package. The tool must find nothing to warn of."""
-    document, folder = tmp_path / "openapi.json", tmp_path / "generated_client"
-    document.write_text(json.dumps(create_app(keyed).openapi()))
+    parent = tmp_path_factory.mktemp("generated")
+    document, folder = parent / "openapi.json", parent / "generated_client"
+    keys = Keys(parent / "keys.toml").path
+    wants_keys = GivenSettings(auth_mode=("api_keys",), api_keys_file=keys)
+    document.write_text(json.dumps(create_app(wants_keys).openapi()))
     command = [sys.executable, "-m", TOOL, "generate", "--meta", "none", "--fail-on-warning"]
     command += ["--path", str(document), "--output-path", str(folder)]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # with ruff, which it runs
     done = subprocess.run(command, env={**os.environ, "PATH": path}, text=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    monkeypatch.syspath_prepend(str(tmp_path))
-    return importlib.import_module(folder.name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(parent))
+        yield importlib.import_module(folder.name)
 
 
 @pytest.fixture

@@ -1,0 +1,28 @@
+"""What waits between two steps is taken a few at a time."""
+
+from protocol.personas import Persona
+from worker.engine.calls import JOINS_AT_A_TIME, Calls
+from worker.engine.slots import Occupant
+
+
+def occupants(count: int) -> list[Occupant]:
+    """Occupants of the first slots."""
+    persona = Persona(name="test", label="Test")
+    return [Occupant(n, n, persona, lambda frame: None, lambda: None) for n in range(count)]
+
+
+def test_joins_come_a_few_at_a_time() -> None:
+    """Of many joins at once the first few are taken, so that a frame that is due waits for no more.
+
+    All who leave are taken, and commands for those who joined before; a later one's wait with it.
+    """
+    who = occupants(JOINS_AT_A_TIME + 3)
+    calls = Calls(list(who), [], [(each, lambda step: None) for each in who])
+    calls.leaving = occupants(2)
+    first, second = calls.take(), calls.take()
+
+    assert (first.joining, second.joining) == (who[:JOINS_AT_A_TIME], who[JOINS_AT_A_TIME:])
+    assert [each for each, _ in first.commands] == first.joining
+    assert [each for each, _ in second.commands] == second.joining
+    assert (len(first.leaving), second.leaving) == (2, [])
+    assert not calls

@@ -18,7 +18,8 @@ from protocol.config.settings import Settings
 from worker.livekit_private.native_log import disable_native_log_capture
 
 RERUNS_MOST = 20  # of a run with --reruns while the machine did not pause; more are faults
-SHORT = ("tests/protocol", "tests/token_service")  # no file of theirs takes long
+SHORT = ("tests/protocol", "tests/token_service")  # no file of theirs takes long, but of this:
+DEADLINES = "tests/token_service/server"  # waits for them, a minute in one file
 FEW_FILES = 3  # a run of so few starts `python -m worker` itself, without a fork server
 BEFORE_S = 10.0  # a pause this long before a test may have disturbed its servers
 MEASURED = "measured"  # the name of a line for the summary among a report's properties
@@ -40,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     def place(item: pytest.Item) -> tuple[bool, str]:
         folder = item.nodeid.split("::")[0].rpartition("/")[0]
-        return folder.startswith(SHORT), folder
+        return folder.startswith(SHORT) and folder != DEADLINES, folder
 
     items.sort(key=place)
 

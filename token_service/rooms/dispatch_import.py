@@ -30,6 +30,7 @@ from token_service.rooms.store import SpecStore
 log = structlog.stdlib.get_logger(__name__)
 
 OWNER = "livekit"  # no caller has this id: the holder of LiveKit's key needs no token of ours
+AT_ONCE = 50  # questions to LiveKit; a time-out counts from the moment that one is asked
 LOOK_AGAIN_S = 10.0  # LiveKit sends no webhook for a dispatch that is made into an existing room
 
 
@@ -43,11 +44,12 @@ class DispatchImport:
     workers: FleetReader
     prompts: PromptLimits
     look_at_s: dict[str, float] = field(default_factory=dict[str, float])  # room → monotonic
+    asking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def found(self, without_spec: Iterable[str]) -> list[str]:
         """Return the rooms with such a dispatch; each room is looked at every ten seconds.
 
-        All at once: while LiveKit hangs for one that ended, more of them end.
+        Many at once: while LiveKit hangs for one that ended, more of them end.
         """
         now_s, rooms = time.monotonic(), set(without_spec)
         self.look_at_s = {room: at for room, at in self.look_at_s.items() if room in rooms}
@@ -62,10 +64,11 @@ class DispatchImport:
         LiveKit hangs when asked about a room that ended since it was listed: that must not end the
         sweep.
         """
-        try:
-            return bool(await self.rooms.asked_for(room))
-        except LiveKitAway:
-            return False
+        async with self.asking:
+            try:
+                return bool(await self.rooms.asked_for(room))
+            except LiveKitAway:
+                return False
 
     async def import_dispatch(self, room: str) -> RoomSpec | None:
         """Write the spec that a room's dispatches ask for, and return it; None without any."""

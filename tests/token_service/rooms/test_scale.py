@@ -11,6 +11,7 @@ from protocol.room_spec import RoomSpec, persona_specs, spec_key
 from tests.token_service.players import beat, write
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.reader import FleetReader
+from token_service.rooms.dispatch_import import AT_ONCE
 from token_service.rooms.livekit import LiveKitRooms
 from token_service.rooms.renewals import PERIOD_S, Renewals
 from token_service.rooms.store import SpecStore
@@ -110,6 +111,28 @@ async def test_a_sweep_asks_no_more_for_more_rooms(
 
     assert first > 3000
     assert await commands(redis) - before < 15
+
+
+async def test_a_sweep_asks_about_a_limited_number_of_rooms_at_once(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many rooms have no spec, each is asked about, and none waits within its time-out."""
+    asking: list[str] = []
+    most = 0
+
+    async def asked_for(_: LiveKitRooms, room: str) -> list[str]:
+        nonlocal most
+        asking.append(room)
+        most = max(most, len(asking))
+        await asyncio.sleep(0)
+        asking.remove(room)
+        return [""]
+
+    monkeypatch.setattr(LiveKitRooms, "asked_for", asked_for)
+    rooms = {f"r{number}" for number in range(10 * AT_ONCE)}
+
+    assert set(await service.dispatcher.dispatch_import.found(rooms)) == rooms
+    assert most == AT_ONCE
 
 
 def test_lives_are_renewed_once_a_minute() -> None:

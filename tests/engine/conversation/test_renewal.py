@@ -112,7 +112,7 @@ def said_by_upstream(lm: LMModel, read: Tokens, first: int = 0) -> Tokens:
     return np.stack(said)
 
 
-@pytest.mark.parametrize("prompt_frames", [0, 5])
+@pytest.mark.parametrize("prompt_frames", [pytest.param(0, marks=pytest.mark.slow), 5])
 def test_renewed_lm_state_is_a_sequential_replay(
     small: tuple[LMModel, MimiModel], prompt_frames: int
 ) -> None:

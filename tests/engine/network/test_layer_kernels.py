@@ -54,6 +54,7 @@ def test_a_gate_is_torchs(kernels: ModuleType, half: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_draw_is_torchs(kernels: ModuleType) -> None:
     """The same ids for rows with their own temperature, top-k and chance, as views of a matrix.
 

@@ -2,6 +2,7 @@
 
 import { useRemembered } from '../store/stored';
 import { t } from '../strings/strings';
+import { IconButton } from '../ui/IconButton';
 import { ThemeIcon } from '../ui/theme/icons';
 import { choose, THEMES, theme } from '../ui/theme/theme';
 
@@ -10,14 +11,8 @@ export function ThemeButton() {
   const next = THEMES[(THEMES.indexOf(now) + 1) % THEMES.length] ?? 'system';
   const name = t.header.theme[now] ?? t.header.theme.system;
   return (
-    <button
-      type="button"
-      className="round"
-      aria-label={name}
-      title={name}
-      onClick={() => choose(next)}
-    >
+    <IconButton label={name} onClick={() => choose(next)}>
       <ThemeIcon theme={now} />
-    </button>
+    </IconButton>
   );
 }

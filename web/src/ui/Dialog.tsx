@@ -3,6 +3,7 @@
 import { type ReactNode, useEffect, useRef } from 'react';
 import { t } from '../strings/strings';
 import './Dialog.css';
+import { IconButton } from './IconButton';
 import { Cross } from './theme/icons';
 
 interface Props {
@@ -30,9 +31,9 @@ export function Dialog({ title, onClose, children }: Props) {
       <div className="sheet">
         <div className="top">
           <h2>{title}</h2>
-          <button type="button" className="round" aria-label={t.call.close} onClick={close}>
+          <IconButton label={t.call.close} onClick={close}>
             <Cross />
-          </button>
+          </IconButton>
         </div>
         {children}
       </div>

@@ -14,6 +14,7 @@ import { preferences, useDetails } from '../../store/preferences';
 import { useRemembered } from '../../store/stored';
 import { Countdown } from '../../ui/Countdown';
 import { Dialog } from '../../ui/Dialog';
+import { IconButton } from '../../ui/IconButton';
 import { HangUp, Words } from '../../ui/theme/icons';
 import { expectationOf, mutedWords } from './hint';
 import { MicrophoneButton } from './MicrophoneButton';
@@ -63,28 +64,20 @@ export function Controls({ call, state, config, drawer }: Props) {
           onToggle={mute}
           onSettings={() => setOpen(true)}
         />
-        <button
-          type="button"
-          className="stop"
-          aria-label={wayOut}
-          title={wayOut}
-          onClick={() => call.hangUp()}
-        >
+        <IconButton label={wayOut} className="stop" onClick={() => call.hangUp()}>
           <HangUp />
           <span className="word">{wayOut}</span>
-        </button>
-        <button
-          type="button"
+        </IconButton>
+        <IconButton
+          label={beside}
           ref={drawer.toggle}
           className="round framed"
-          aria-label={beside}
-          title={beside}
           aria-expanded={drawer.open}
           aria-controls={drawer.open ? 'drawer' : undefined}
           onClick={() => drawer.set(!drawer.open)}
         >
           <Words />
-        </button>
+        </IconButton>
         {config && <AddButton state={state} config={config} />}
         <StartAudio label={t.call.hearIt} className="plain" />
       </div>

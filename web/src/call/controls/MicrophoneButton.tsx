@@ -2,6 +2,7 @@
 
 import { PERSON } from '../../figure/figureStyle';
 import { t } from '../../strings/strings';
+import { IconButton } from '../../ui/IconButton';
 import { Chevron, Microphone } from '../../ui/theme/icons';
 import './MicrophoneButton.css';
 import { VoiceFigure } from '../../figure/VoiceFigure';
@@ -32,16 +33,14 @@ export function MicrophoneButton({ track, muted, disabled, onToggle, onSettings 
         </span>
         {word}
       </button>
-      <button
-        type="button"
+      <IconButton
+        label={t.sound.title}
         className="devices"
-        aria-label={t.sound.title}
-        title={t.sound.title}
         aria-haspopup="dialog"
         onClick={onSettings}
       >
         <Chevron />
-      </button>
+      </IconButton>
     </div>
   );
 }

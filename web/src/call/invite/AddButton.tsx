@@ -10,6 +10,7 @@ import { mayInvite } from '../../start/choice/link';
 import { useRemembered } from '../../store/stored';
 import { t } from '../../strings/strings';
 import { Dialog } from '../../ui/Dialog';
+import { IconButton } from '../../ui/IconButton';
 import { Add } from '../../ui/theme/icons';
 import './AddButton.css';
 import { faceOf } from '../../figure/figureStyle';
@@ -32,15 +33,9 @@ export function AddButton({ state, config }: Props) {
   const close = () => setOpen(false);
   return (
     <>
-      <button
-        type="button"
-        className="round framed add"
-        aria-label={label}
-        title={label}
-        onClick={() => setOpen(true)}
-      >
+      <IconButton label={label} className="round framed add" onClick={() => setOpen(true)}>
         <Add />
-      </button>
+      </IconButton>
       {open && (
         <Dialog title={label} onClose={close}>
           {maySeat && <Newcomers session={session} config={config} onAdded={close} />}

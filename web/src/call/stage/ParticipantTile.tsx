@@ -6,6 +6,7 @@ import { hasFloor, isVoice, type Seat, voiceState } from '../../session/particip
 import type { Transcript } from '../../session/transcript/transcript';
 import { journal } from '../../store/eventLog';
 import { t } from '../../strings/strings';
+import { IconButton } from '../../ui/IconButton';
 import { Loudspeaker, Microphone, More } from '../../ui/theme/icons';
 import { Caption } from './Caption';
 import './ParticipantTile.css';
@@ -83,15 +84,9 @@ export function ParticipantTile({
       <span className="doing">{doing}</span>
       <Caption transcript={transcript} identity={participant?.identity} />
       <div className="loudness" data-shown={participant !== null && !over}>
-        <button
-          type="button"
-          className="round"
-          aria-label={muteLabel}
-          title={muteLabel}
-          onClick={mute}
-        >
+        <IconButton label={muteLabel} onClick={mute}>
           {forAll ? <Microphone off={silent} /> : <Loudspeaker off={silent} />}
-        </button>
+        </IconButton>
         {maySetVolume && (
           <Slider
             label={t.seat.volume(label)}
@@ -103,16 +98,9 @@ export function ParticipantTile({
           />
         )}
         {onMore && (
-          <button
-            type="button"
-            className="round"
-            aria-label={t.persona.more(label)}
-            title={t.persona.more(label)}
-            aria-haspopup="dialog"
-            onClick={onMore}
-          >
+          <IconButton label={t.persona.more(label)} aria-haspopup="dialog" onClick={onMore}>
             <More />
-          </button>
+          </IconButton>
         )}
       </div>
     </li>

@@ -4,6 +4,7 @@ import { type SubmitEvent, useState } from 'react';
 import type { Call } from '../../session/call';
 import { journal } from '../../store/eventLog';
 import { t } from '../../strings/strings';
+import { IconButton } from '../../ui/IconButton';
 import { Send } from '../../ui/theme/icons';
 import './ChatInput.css';
 
@@ -30,14 +31,9 @@ export function ChatInput({ call }: { call: Call }) {
         autoComplete="off"
         onChange={(event) => setText(event.target.value)}
       />
-      <button
-        type="submit"
-        className="round"
-        aria-label={t.transcript.send}
-        disabled={!text.trim()}
-      >
+      <IconButton type="submit" label={t.transcript.send} disabled={!text.trim()}>
         <Send />
-      </button>
+      </IconButton>
     </form>
   );
 }

@@ -3,6 +3,7 @@
 import { useEffect, useRef, useState } from 'react';
 import { journal } from '../../store/eventLog';
 import { t } from '../../strings/strings';
+import { IconButton } from '../../ui/IconButton';
 import { Play, Stop } from '../../ui/theme/icons';
 
 /** What stops the voice that sounds now. */
@@ -39,14 +40,8 @@ export function ListenButton({ label, url }: Props) {
   };
   const words = sounds ? t.start.silence(label) : t.start.listen(label);
   return (
-    <button
-      type="button"
-      className="round listen"
-      aria-label={words}
-      title={words}
-      onClick={listen}
-    >
+    <IconButton label={words} className="round listen" onClick={listen}>
       {sounds ? <Stop /> : <Play />}
-    </button>
+    </IconButton>
   );
 }

@@ -7,6 +7,9 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 
 from tests.faults.cluster import Cluster
+from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule, Wish
+
+TALK = {"chef": Wish(speaks=20, rest=15), "astronaut": Wish(at=10, speaks=20, rest=15, hz=700.0)}
 
 Recovery = Callable[[str], AbstractContextManager[None]]
 
@@ -39,3 +42,34 @@ def recovery(measured: list[str]) -> Recovery:
         measured.append(f"recovery: {time.monotonic() - begun_s:5.1f} s  {what}")
 
     return block
+
+
+@pytest.fixture(scope="module")
+def schedule(tmp_path_factory: pytest.TempPathFactory) -> Schedule:
+    """What personas say, which a test may change."""
+    return Schedule(tmp_path_factory.mktemp("schedule") / "wishes.json")
+
+
+@pytest.fixture(scope="module")
+def talkers(tmp_path_factory: pytest.TempPathFactory, schedule: Schedule) -> Generator[Cluster]:
+    """A cluster whose workers run the model that follows the schedule."""
+    cluster = Cluster(
+        tmp_path_factory.mktemp("move"),
+        worker_module="tests.worker.scripted",
+        drain_grace_s="60",
+        floor_alone_turns="1000",
+        floor_alone_s="1000",
+        **{SCHEDULE_FILE.lower(): str(schedule.path)},
+    )
+    try:
+        yield cluster
+    finally:
+        cluster.end()
+
+
+@pytest.fixture
+def talking(talkers: Cluster, schedule: Schedule) -> Cluster:
+    """Return that cluster with two idle workers."""
+    schedule.write(TALK)
+    talkers.become(services=1, workers=2)
+    return talkers

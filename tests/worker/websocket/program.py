@@ -12,7 +12,6 @@ import numpy as np
 import sphn
 
 from harness.person import WITHIN_S
-from harness.stack import Stack
 from worker.engine.arrays import Pcm
 from worker.websocket.opus import SAMPLE_RATE_HZ
 
@@ -97,12 +96,12 @@ class Program:
 
 @asynccontextmanager
 async def taking_part(
-    stack: Stack, session: str, sound_format: str = "pcm", **query: str
+    url: str, session: str, sound_format: str = "pcm", **query: str
 ) -> AsyncGenerator[Program]:
-    """Open a connection, listen and speak; close it at the end."""
+    """Open a connection at the token service `url`, listen and speak; close it at the end."""
     query |= {"format": sound_format}
     async with (
-        aiohttp.ClientSession(stack.url) as http,
+        aiohttp.ClientSession(url) as http,
         http.ws_connect(f"/sessions/{session}/audio", params=query) as socket,
     ):
         there = Program(socket, sound_format)

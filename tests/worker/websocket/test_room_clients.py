@@ -53,7 +53,7 @@ async def test_a_tone_comes_back_from_the_persona(
     writes: Stack, session: str, sound_format: str
 ) -> None:
     """In either format; the first message says who and where one is, events follow."""
-    async with taking_part(writes, session, sound_format, identity="ann") as ann:
+    async with taking_part(writes.url, session, sound_format, identity="ann") as ann:
         told = await ready(ann)
         ann.tone_hz = ANN_HZ
         await ann.until(lambda: ann.hears(ANN_HZ), "the echo")
@@ -72,7 +72,10 @@ async def test_two_hear_each_other_and_the_persona(
     writes: Stack, http: httpx.AsyncClient, session: str
 ) -> None:
     """While the persona is muted each hears the other alone; nobody hears themselves but by it."""
-    async with taking_part(writes, session) as ann, taking_part(writes, session, "opus") as bob:
+    async with (
+        taking_part(writes.url, session) as ann,
+        taking_part(writes.url, session, "opus") as bob,
+    ):
         await asyncio.gather(ready(ann), ready(bob))
         ann.tone_hz, bob.tone_hz = ANN_HZ, BOB_HZ
         for each in (ann, bob):
@@ -84,7 +87,7 @@ async def test_two_hear_each_other_and_the_persona(
 
 async def test_words_of_people_arrive(writes: Stack, session: str) -> None:
     """With the speaker's identity and the id of their segment, at last final."""
-    async with taking_part(writes, session, identity="ann") as ann:
+    async with taking_part(writes.url, session, identity="ann") as ann:
         await ready(ann)
         ann.speech = recording("opening")
         await ann.until(
@@ -103,7 +106,7 @@ async def test_the_end_of_the_session_is_told(
     writes: Stack, http: httpx.AsyncClient, session: str
 ) -> None:
     """The last message is `ended` with the reason, and the connection closes normally."""
-    async with taking_part(writes, session) as ann:
+    async with taking_part(writes.url, session) as ann:
         await ready(ann)
         await http.delete(f"/sessions/{session}")
         await ann.until(lambda: ann.closed is not None, "the end")
@@ -118,9 +121,9 @@ async def test_a_participant_who_is_removed_is_told(
     writes: Stack, http: httpx.AsyncClient, session: str
 ) -> None:
     """By an operator, or by a connection of the same identity; the session goes on."""
-    async with taking_part(writes, session, identity="ann") as first:
+    async with taking_part(writes.url, session, identity="ann") as first:
         await ready(first)
-        async with taking_part(writes, session, identity="ann") as second:
+        async with taking_part(writes.url, session, identity="ann") as second:
             await ready(second)
             await first.until(lambda: first.closed is not None, "the first ends")
             await http.delete(f"/sessions/{session}/people/ann")
@@ -137,7 +140,7 @@ async def test_an_abrupt_end_leaves_nothing_behind(
     writes: Stack, http: httpx.AsyncClient, session: str
 ) -> None:
     """Without a goodbye the participant is gone at once, and the worker holds no client."""
-    async with taking_part(writes, session, identity="ann") as ann:
+    async with taking_part(writes.url, session, identity="ann") as ann:
         await ready(ann)
         assert await people(http, session) == ["ann"]
         transport = ann.socket.get_extra_info("transport") or ann.socket._conn.transport

@@ -96,7 +96,7 @@
   }
 
   // each can be brought into view, with nothing above it
-  const places = everything.map((el) => [el, el.scrollTop]).filter(([, top]) => top > 0);
+  const places = everything.map((el) => [el, el.scrollTop]);
   const pageTop = scrollY;
   for (const el of new Set([...texts, ...controls])) {
     el.scrollIntoView({ block: 'center', behavior: 'instant' });
@@ -111,7 +111,7 @@
     if (!hit || !(kin(hit, el) || (control && kin(control, el))))
       found.add(`${name(el)} is covered by ${hit ? name(hit) : 'the window’s edge'}`);
   }
-  for (const [el, top] of places) el.scrollTop = top;
+  for (const [el, top] of places) if (el.scrollTop !== top) el.scrollTop = top;
   scrollTo({ top: pageTop, behavior: 'instant' });
   return [...found];
 }

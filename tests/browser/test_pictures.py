@@ -5,47 +5,21 @@ does not fit a window is the failure; how it looks is for people to judge.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Generator, Iterable
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Generator
 
 import pytest
 from playwright.async_api import Browser, Page, Route, ViewportSize, expect
 
 from harness.stack import Stack
-from protocol.config.settings import PROJECT
-from tests.browser.axe import OF_COLOURS, violations
-from tests.browser.conftest import DESKTOP, open_visit
-from tests.browser.rooms import latest_session
+from tests.browser.conftest import open_visit
+from tests.browser.looks import NARROW, PHONE, faults_of, misfits
+from tests.browser.rooms import latest_session, service_of
 from tests.browser.visit import WITHIN_MS, Visit
 from tests.token_service.players import joined, person_token
 from training.repertoire import PERSONA_VOICES
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-FOLDER = PROJECT / "test-results"
-FITS = Path(__file__).with_name("fits.js").read_text()
-PHONE = (360, 640)
-ZOOMED = (640, 400)  # a desktop of 1280 by 800 at 200 %
-SIZES = [
-    (320, 568),
-    PHONE,
-    (390, 844),
-    (844, 390),
-    (820, 1180),
-    ZOOMED,
-    (1280, 800),
-    (1366, 657),
-    (1920, 1080),
-]
-NARROW = [*SIZES[:2], (844, 390)]
-LOOKED_AT = {PHONE, ZOOMED, (1280, 800)}
-EXAMINED = (PHONE, (1280, 800))  # by axe: in light by every rule, then by those of colours
-COLOURS: dict[str, Callable[[Page], Awaitable[None]]] = {
-    "light": lambda page: page.emulate_media(color_scheme="light", forced_colors="none"),
-    "dark": lambda page: page.emulate_media(color_scheme="dark"),
-    "forced": lambda page: page.emulate_media(color_scheme="light", forced_colors="active"),
-    "forced-dark": lambda page: page.emulate_media(color_scheme="dark", forced_colors="active"),
-}
 LONG = "Professor Bartholomew Featherstonehaugh-Cholmondeley of Upper Wa"
 ROOM = "a-room-with-a-name-as-long-as-names-of-rooms-may-be-and-then-some"
 
@@ -63,37 +37,6 @@ def picture() -> Generator[Picture]:
 
     yield take
     assert not faults, "\n".join(faults)
-
-
-async def faults_of(page: Page, state: str) -> list[str]:
-    """Look at a state in every size, and with axe in every colour; list what is wrong with it.
-
-    Stylesheets change colours and borders by them, and nothing that another rule is about.
-    """
-    await page.emulate_media(color_scheme="light", reduced_motion="reduce")
-    faults = await misfits(page, state, SIZES)
-    for width, height in EXAMINED:
-        await page.set_viewport_size(ViewportSize(width=width, height=height))
-        for colours, choose in COLOURS.items():
-            await choose(page)
-            broken = await violations(page, None if colours == "light" else OF_COLOURS)
-            faults += [f"{width}x{height}, {colours}: {fault}" for fault in broken]
-            if (width, height) == PHONE and colours != "light":
-                await page.screenshot(path=FOLDER / f"{state}-{colours}.png")
-    await COLOURS["light"](page)
-    await page.set_viewport_size(DESKTOP)
-    return faults
-
-
-async def misfits(page: Page, state: str, sizes: Iterable[tuple[int, int]]) -> list[str]:
-    """List what does not fit in each of these sizes; take pictures of some."""
-    faults: list[str] = []
-    for width, height in sizes:
-        await page.set_viewport_size(ViewportSize(width=width, height=height))
-        faults += [f"{width}x{height}: {fault}" for fault in await page.evaluate(FITS)]
-        if (width, height) in LOOKED_AT:
-            await page.screenshot(path=FOLDER / f"{state}-{width}x{height}.png")
-    return faults
 
 
 async def run_the_pocket(page: Page) -> None:
@@ -144,6 +87,9 @@ async def test_a_call_from_start_to_end(visit: Visit, stack: Stack, picture: Pic
     await visit.is_answered()
     await visit.sees_words(8)
     await picture(visit, "live")
+    await visit.page.evaluate("document.documentElement.dir = 'rtl'")
+    assert await misfits(visit.page, "live-from-right", NARROW) == []
+    await visit.page.evaluate("document.documentElement.dir = 'ltr'")
     await visit.page.set_viewport_size(ViewportSize(width=PHONE[0], height=PHONE[1]))
     await visit.press("Transcript")  # from here on the drawer is open at every size
     await visit.press("Mute")
@@ -176,6 +122,24 @@ async def test_a_crowd_behind_a_link(browser: Browser, stack: Stack, picture: Pi
                 await visit.press(opened)
                 await picture(visit, state)
                 await visit.press("Close")
+
+
+async def test_a_guest_of_a_recorded_room(browser: Browser, stack: Stack, picture: Picture) -> None:
+    """The invitation, the question whether one agrees to be recorded, and the badge in the call."""
+    async with service_of(stack) as http:
+        asked = {"personas": ["chef"], "record": True}
+        session = (await http.post("/sessions", json=asked)).json()
+        bearer = (await http.post(f"/sessions/{session['id']}/guests")).json()["bearer"]
+    link = f"{stack.url}/?room={session['room']}#guest={bearer}"
+    async with open_visit(browser, stack, link) as visit:
+        await picture(visit, "invited")
+        await visit.press("Join the room")
+        await visit.sees("What you say is stored only if you agree")
+        await picture(visit, "recording-asked")
+        await visit.press("Agree and join")
+        await visit.is_answered()
+        await visit.sees("This call is recorded")
+        await picture(visit, "recorded")
 
 
 async def test_connecting(visit: Visit, picture: Picture) -> None:

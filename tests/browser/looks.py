@@ -1,0 +1,66 @@
+"""How the page looks in every size and colour: what does not fit, what axe-core finds, pictures."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+from playwright.async_api import Page, ViewportSize
+
+from protocol.config.settings import PROJECT
+from tests.browser.axe import OF_COLOURS, violations
+from tests.browser.conftest import DESKTOP
+
+FOLDER = PROJECT / "test-results"
+FITS = Path(__file__).with_name("fits.js").read_text()
+PHONE = (360, 640)
+ZOOMED = (640, 400)  # a desktop of 1280 by 800 at 200 %
+SIZES = [
+    (320, 568),
+    PHONE,
+    (390, 844),
+    (844, 390),
+    (820, 1180),
+    ZOOMED,
+    (1280, 800),
+    (1366, 657),
+    (1920, 1080),
+]
+NARROW = [*SIZES[:2], (844, 390)]
+LOOKED_AT = {PHONE, ZOOMED, (1280, 800)}
+EXAMINED = (PHONE, (1280, 800))  # by axe: in light by every rule, then by those of colours
+COLOURS: dict[str, Callable[[Page], Awaitable[None]]] = {
+    "light": lambda page: page.emulate_media(color_scheme="light", forced_colors="none"),
+    "dark": lambda page: page.emulate_media(color_scheme="dark"),
+    "forced": lambda page: page.emulate_media(color_scheme="light", forced_colors="active"),
+    "forced-dark": lambda page: page.emulate_media(color_scheme="dark", forced_colors="active"),
+}
+
+
+async def faults_of(page: Page, state: str) -> list[str]:
+    """Look at a state in every size, and with axe in every colour; list what is wrong with it.
+
+    Stylesheets change colours and borders by them, and nothing that another rule is about.
+    """
+    await page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    faults = await misfits(page, state, SIZES)
+    for width, height in EXAMINED:
+        await page.set_viewport_size(ViewportSize(width=width, height=height))
+        for colours, choose in COLOURS.items():
+            await choose(page)
+            broken = await violations(page, None if colours == "light" else OF_COLOURS)
+            faults += [f"{width}x{height}, {colours}: {fault}" for fault in broken]
+            if (width, height) == PHONE and colours != "light":
+                await page.screenshot(path=FOLDER / f"{state}-{colours}.png")
+    await COLOURS["light"](page)
+    await page.set_viewport_size(DESKTOP)
+    return faults
+
+
+async def misfits(page: Page, state: str, sizes: Iterable[tuple[int, int]]) -> list[str]:
+    """List what does not fit in each of these sizes; take pictures of some."""
+    faults: list[str] = []
+    for width, height in sizes:
+        await page.set_viewport_size(ViewportSize(width=width, height=height))
+        faults += [f"{width}x{height}: {fault}" for fault in await page.evaluate(FITS)]
+        if (width, height) in LOOKED_AT:
+            await page.screenshot(path=FOLDER / f"{state}-{width}x{height}.png")
+    return faults

@@ -43,7 +43,7 @@ export function JoinScreen({ link, known, trouble, onStart }: Props) {
     choice.set({ name });
     const { room, guest } = link;
     onStart({
-      personas: askedFor(wish, names, config),
+      personas: askedFor(wish, shown, config),
       room,
       guest,
       name: name.trim() || t.start.guest,

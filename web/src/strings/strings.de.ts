@@ -130,7 +130,7 @@ export const de: Strings = {
     keys: '(M oder Leertaste)',
     hangUp: 'Auflegen',
     cancel: 'Abbrechen',
-    leaveLine: 'Nicht mehr warten',
+    leaveLine: 'Abbrechen',
     hearIt: 'Ton einschalten',
     invite: 'Jemanden einladen',
     muted: 'Du bist stumm geschaltet.',

@@ -130,7 +130,7 @@ export const fr: Strings = {
     keys: '(M ou Espace)',
     hangUp: 'Raccrocher',
     cancel: 'Annuler',
-    leaveLine: 'Quitter la file',
+    leaveLine: 'Annuler',
     hearIt: 'Activer le son',
     invite: 'Inviter quelqu’un',
     muted: 'Votre micro est coupé.',

@@ -23,3 +23,14 @@ test.each(['en', 'de', 'fr'])('“%s” counts the place in the line', async (la
   expect(t.call.inLine(1)).not.toContain('1');
   expect(t.call.inLine(3)).toContain('3');
 });
+
+test.each(['en', 'de', 'fr'])(
+  '“%s” has words that fit a call’s buttons at 320 px',
+  async (language) => {
+    await speak([language]);
+    const { mute, unmute, hangUp, cancel, leaveLine } = t.call;
+
+    for (const out of [hangUp, cancel, leaveLine])
+      expect(out.length + Math.max(mute.length, unmute.length)).toBeLessThanOrEqual(20);
+  },
+);

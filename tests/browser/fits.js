@@ -24,14 +24,21 @@
   const clipping = remembered((el) => styled(el, 'overflowX', /hidden|clip|auto|scroll/));
   const floats = (el) => up(el, floating);
 
+  // an element's own words, and not those of an element in it
+  const wordsOf = (el) =>
+    [...el.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+  const rangeOf = (node) => {
+    const range = document.createRange();
+    range.selectNode(node);
+    return range;
+  };
+
   const everything = [...root.querySelectorAll('*')].filter(shown);
   const controls = everything.filter((el) =>
     el.matches('button, a, summary, select, textarea, label:has(input), input:not(label input)'),
   );
   const texts = everything.filter(
-    (el) =>
-      !el.matches('option, optgroup, script, style, textarea') &&
-      [...el.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim()),
+    (el) => !el.matches('option, optgroup, script, style, textarea') && wordsOf(el).length > 0,
   );
 
   if (document.documentElement.scrollWidth > innerWidth)
@@ -58,6 +65,9 @@
     if (middles.some(({ top, bottom }) => Math.abs((top + bottom) / 2 - first) > SLACK_PX))
       found.add(`${name(row)} takes more than one line`);
   }
+  for (const el of texts)
+    if (el.closest('.controls') && !el.closest('dialog') && wordsOf(el).some((words) => rangeOf(words).getClientRects().length > 1))
+      found.add(`${name(el)} takes more than one line`);
 
   // where text and controls are, without what a box around them hides
   const within = (rect, box) => ({
@@ -69,10 +79,9 @@
   const rectsOf = (el) => {
     const boxes = [];
     up(el, (at) => void (clipping(at) && boxes.push(at)));
-    const range = document.createRange();
-    range.selectNodeContents(el);
-    const rects = [...(controls.includes(el) ? el : range).getClientRects()]; // a link has many
-    return rects
+    const shapes = controls.includes(el) ? [el] : wordsOf(el).map(rangeOf);
+    return shapes
+      .flatMap((shape) => [...shape.getClientRects()]) // a link has many
       .map((rect) => boxes.reduce((left, box) => within(left, box.getBoundingClientRect()), rect))
       .filter(({ left, right, top, bottom }) => right - left > 1 && bottom - top > 1);
   };

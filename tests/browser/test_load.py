@@ -11,7 +11,7 @@ from tests.browser.visit import Visit
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 BUDGET_BYTES = 300_000
-MOST_ANSWERS = 15
+MOST_ANSWERS = 12
 # What the browser asked for, but for fonts: those depend on the words that are shown.
 ASKED = """() => performance.getEntriesByType('resource')
   .map(({ name }) => new URL(name).pathname).filter((path) => !path.endsWith('.woff2'))"""

@@ -7,6 +7,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from tests.browser.conftest import browser as browser  # the same fixture
+from tests.browser.looks import faults_of
 from tests.browser.visit import WITHIN_MS, Visit
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Recovery
@@ -68,6 +69,17 @@ async def test_a_network_that_is_away_is_told_and_comes_back(
         await visit.press("Now")
         await visit.reaches("live")
         await visit.hears(voices=2)
+
+
+@pytest.mark.timeout(240)  # the page is looked at in every size and colour
+async def test_a_page_that_counts_down_fits_every_window(visit: Visit, cluster: Cluster) -> None:
+    """Between two tries, and during one, all can be read and reached."""
+    with cluster.livekit.frozen():
+        await visit.reaches("reconnecting", within_ms=60_000)
+        await visit.sees("Trying again in")
+        faults = await faults_of(visit.page, "reconnecting")
+
+    assert faults == []
 
 
 async def test_a_call_outlives_its_sfu(visit: Visit, cluster: Cluster, recovery: Recovery) -> None:

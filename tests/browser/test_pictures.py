@@ -112,6 +112,8 @@ async def test_a_crowd_behind_a_link(browser: Browser, stack: Stack, picture: Pi
     url = f"{stack.url}/?room={ROOM}&persona=assistant,chef,teacher"
     async with open_visit(browser, stack, url) as visit:
         await picture(visit, "join")
+        await visit.page.set_viewport_size(ViewportSize(width=1366, height=657))
+        await expect(visit.page.locator(".launch .go")).to_be_in_viewport(ratio=1)
         await visit.join("Ann")
         room = (await latest_session(stack))["room"]
         async with joined(stack.livekit, person_token(stack.livekit, room, LONG)):

@@ -42,11 +42,11 @@ test('a character of one’s own needs a description', () => {
   expect([ready, words]).toEqual([false, 'Describe your own character first.']);
 });
 
-test('a full service is told as full, in its own sentence, and offers its line', () => {
+test('a full service is told as full, in the page’s own sentence, and offers its line', () => {
   const { ready, line, trouble } = readinessOf({ config: FULL, reachable: true }, 1, null);
 
   expect([ready, line]).toEqual([true, true]);
-  expect([trouble?.kind, trouble?.why]).toEqual(['full', 'All places are taken.']);
+  expect([trouble?.kind, trouble?.why]).toEqual(['full', 'Others are talking at the moment.']);
 });
 
 test.each(['full', 'draining'])(

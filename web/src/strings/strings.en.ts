@@ -224,7 +224,10 @@ export const en = {
     failed: (tool: string) => `could not look up: ${tool}`,
   },
   /** By the service’s own code, where its sentence is not for this reader. */
-  refusals: { loading_model: 'The voices are getting ready…' } as Record<string, string>,
+  refusals: {
+    loading_model: 'The voices are getting ready…',
+    full: 'Others are talking at the moment.',
+  } as Record<string, string>,
   trouble: troubles,
   panels,
 };

@@ -9,10 +9,10 @@ beforeEach(() => {
 
 const FULL = 'All places are taken at the moment. Try again soon.';
 
-test('full is told as full, in the server’s sentence', () => {
+test('full is told as full, once and in the page’s own sentence', () => {
   const trouble = troubleOf(new Refused(503, 'full', FULL));
 
-  expect([trouble.kind, trouble.why]).toEqual(['full', FULL]);
+  expect([trouble.kind, trouble.why]).toEqual(['full', 'Others are talking at the moment.']);
 });
 
 test('a request for more voices than there are places says to pick fewer', () => {

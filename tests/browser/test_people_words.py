@@ -21,7 +21,8 @@ from tests.browser.conftest import open_visit
 from tests.browser.microphone import write_turn
 from tests.browser.rooms import latest_session
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+# Whisper comes after everything else that runs: beside three processes of tests it has no turn.
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.alone]
 
 WORDS_WITHIN_MS = 60_000
 PAUSE_S = 6.0

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterable
 
 GATHER_S = 0.004  # the wait where two steps fit: all rooms cut on one grid, and jitter is small
 MARGIN_S = 0.005  # between the end of a step that waited and the time when its frames are late
-SAME_TICK_S = 0.010  # frames that came so much before a tick's first belong to it as well
+SAME_TICK_S = 0.010  # frames so much apart belong to one tick
 TICK_SHARE = 0.95  # of a frame's time: sooner after a tick's first frame no other tick begins
 LIVE_FRAMES = 1.5  # a session whose last frame is older is not expected
 STEPS = 12  # the slowest of so many counts as the time of a step
@@ -47,7 +47,7 @@ class Ticks:
         """The longest that a tick's first frame waits for the others."""
         if self.two_fit:
             return GATHER_S
-        return max(GATHER_S, self._frame_s - self.step_s - MARGIN_S)
+        return max(SAME_TICK_S, self._frame_s - self.step_s - MARGIN_S)
 
     @property
     def is_open(self) -> bool:

@@ -231,7 +231,7 @@ def test_after_a_hiccup_nothing_is_dropped() -> None:
     st.integers(1, 9),
     st.floats(0.0, 0.006),
 )
-def test_after_slow_steps_all_share_one_again(  # noqa: PLR0913
+def test_after_slow_steps_all_share_one_again(
     seed: int, step_s: float, slow_s: float, slow_ticks: int, early: int, early_s: float
 ) -> None:
     """Steps that took longer than a frame for a while split no tick later on, and drop nothing.

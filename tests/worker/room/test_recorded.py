@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pytest
 
 from harness.person import WITHIN_S, Person, eventually, fetch_token, joined
 from harness.room_events import room_events
@@ -127,6 +128,7 @@ def finished(person: Person, name: str) -> bool:
     return any(each.persona == name and "la" in each.text for each in person.messages)
 
 
+@pytest.mark.alone
 async def test_everybody_is_found_again(
     scripted: Stack, schedule: Schedule, tmp_path: Path
 ) -> None:

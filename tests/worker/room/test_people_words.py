@@ -19,6 +19,9 @@ from token_service.http.token_request import fresh_name
 
 WORDS_WITHIN_S = 60.0
 
+# Whisper comes after everything else that runs: beside three processes of tests it has no turn.
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(autouse=True)
 async def ready(writes: Stack) -> None:

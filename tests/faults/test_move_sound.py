@@ -40,6 +40,7 @@ async def test_a_program_goes_on_while_its_worker_drains(talking: Cluster) -> No
             await program.until(lambda: program.hears(CHEF_HZ), "the next host's persona")
             beats_meanwhile, closed = talking.beats(name), program.closed
         await seldom(lambda: not talking.beats(name))
+        host.stop()  # it has ended: the next test starts it
 
     assert (beats_meanwhile, closed) == (True, None)
     assert second != first

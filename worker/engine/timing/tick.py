@@ -2,8 +2,10 @@
 
 A step begins when every session that is expected has a frame. It waits for the others as long as
 their frames would still be in time: a few milliseconds where two steps fit into a frame's time, for
-then a late session gets a step of its own; else a frame's time less what the last steps took. A
-session that missed a step is not waited for until its frames come with the others' again.
+then a late session gets a step of its own; else a frame's time less what the last steps took, and
+never less than frames of one tick may be apart, for a tick that is split makes one part of its
+sessions late from then on. A session that missed a step is not waited for until its frames come
+with the others' again.
 Pure: every method is told the time. The engine holds its lock around every call.
 """
 

@@ -59,7 +59,7 @@ class Minds:
         if self._has_chat:
             await self._open_chat()
         connecting = [
-            toolbox.connect(self.limits.tool_connect_s) for toolbox in self._toolboxes.values()
+            toolbox.connect(self.limits.tool_start_s) for toolbox in self._toolboxes.values()
         ]
         self._starting = asyncio.gather(*connecting)
         return self

@@ -44,6 +44,8 @@ class McpServer:
         """Connect nothing yet. Raises `InvalidInput` where a variable is not set."""
         self._config = config
         self._limits = limits
+        is_url = isinstance(config.mcp, str)
+        self._connect_s = limits.tool_connect_s if is_url else limits.tool_start_s
         source = "mind.tools"
         self._headers = filled_in(config.headers, source)
         self._environment = filled_in(config.env, source)
@@ -100,7 +102,7 @@ class McpServer:
         """Connect, and keep the connection until it is lost."""
         self._lost.clear()
         async with AsyncExitStack() as stack:
-            async with asyncio.timeout(self._limits.tool_connect_s):
+            async with asyncio.timeout(self._connect_s):
                 client = await stack.enter_async_context(await self._open(stack))
                 functions = self._offered(await _list_tools(client))
             self._retry.worked()

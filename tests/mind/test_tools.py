@@ -351,6 +351,18 @@ async def test_an_mcp_server_that_dies_is_started_again(
         assert host.tools[1:] == [("hours", True)]
 
 
+async def test_a_command_may_install_itself_before_it_answers(
+    open_room: Open, model: ScriptedModel, stdio_tool: dict[str, Any]
+) -> None:
+    """A command may take longer to start than a server at an address to answer."""
+    python, program = stdio_tool["mcp"]
+    slow = f"import runpy, time; time.sleep(1); runpy.run_path({program!r}, run_name='__main__')"
+    model.reply(calls(("hours", {"day": "Monday"})), says("Nine."))
+    async with open_room(chat({"mcp": [python, "-c", slow]}), tool_connect_s=0.5) as host:
+        await host.ask("When do you open?")
+        assert host.tools == [("hours", True)] and host.troubles == []
+
+
 @pytest.mark.parametrize("kind", ["http", "command", "not mcp"])
 async def test_a_tool_server_that_is_away_is_one_warning(
     open_room: Open, model: ScriptedModel, kind: str
@@ -362,7 +374,8 @@ async def test_a_tool_server_that_is_away_is_one_warning(
         "not mcp": [sys.executable, "-c", "print('hello'); input()"],
     }
     model.otherwise = lambda _: says("I go on.")
-    async with open_room(chat({"mcp": ways[kind]}), tool_connect_s=1.0) as host:
+    limits = {"tool_connect_s": 1.0, "tool_start_s": 1.0}
+    async with open_room(chat({"mcp": ways[kind]}), **limits) as host:
         await host.ask("Hi")
         await host.ask("Hi again")
         assert host.troubles == ["tool_away"] and host.sentences == ["I go on."] * 2

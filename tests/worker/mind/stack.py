@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.servers import free_port
+from harness.servers import free_port, wait_until
 from harness.stack import Stack, start_stack
 from protocol.config.settings import PROJECT
 from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule
@@ -14,6 +14,7 @@ from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule
 EXAMPLES = PROJECT / "examples" / "minds"
 KEY = "sk-a-key-that-must-not-show"
 HOURS = "Sunday: 11 in the morning to 3 in the afternoon"  # of examples/minds/opening_hours.toml
+WITHIN_S = 90.0  # longer than a command may take
 QUESTION = "What time do you open on Sunday?"
 
 
@@ -28,7 +29,10 @@ class MindStack:
 
 @contextmanager
 def start_minded(folder: Path, *, stt: str = "off") -> Generator[MindStack]:
-    """Start the product with the personas `shop` (a language model) and `greeter` (lines)."""
+    """Start the product with the personas `shop` (a language model) and `greeter` (lines).
+
+    Waits until the shop's tool server is connected, which rooms do not.
+    """
     (folder / "personas").mkdir()
     for name in ("shop", "greeter"):
         shutil.copy(EXAMPLES / f"{name}.toml", folder / "personas")
@@ -47,4 +51,8 @@ def start_minded(folder: Path, *, stt: str = "off") -> Generator[MindStack]:
         stt=stt,
         **{SCHEDULE_FILE.lower(): str(schedule.path)},
     ) as stack:
+        log = folder / "worker.log"
+        wait_until(
+            lambda: "tool_server_connected" in log.read_text(), "the tools are there", WITHIN_S
+        )
         yield MindStack(stack, schedule, port)

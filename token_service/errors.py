@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 
-from protocol.errors import InvalidInput
+from protocol.errors import InvalidInput, expected
 from token_service.problems import PROBLEMS
 from token_service.refusals import Refused, Unavailable, redis_trouble
 
@@ -129,8 +129,7 @@ def _faults(request: HTTPConnection, error: RequestValidationError) -> str:
         given = "none was given" if found is None else f"got {found[:100]!r}"
         return f"Content-Type: {given}; expected application/json"
     faults = [
-        f"{'.'.join(str(part) for part in fault['loc'][1:]) or 'body'}: "
-        f"{fault['msg'].removeprefix('Value error, ')}"
+        f"{'.'.join(str(part) for part in fault['loc'][1:]) or 'body'}: {expected(fault)}"
         for fault in error.errors()
     ]
     return "; ".join(faults)[:2000]

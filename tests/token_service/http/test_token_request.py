@@ -276,7 +276,7 @@ def test_a_refused_persona_names_its_entry() -> None:
     ("body", "reason"),
     [
         (b"nope", "body: Invalid JSON: expected ident at line 1 column 2"),
-        (b"[1]", "input=[1]: Input should be an object"),
+        (b"[1]", "input=[1]: expected an object, got a list"),
         (b'{"room_name": 7}', "room_name=7: Input should be a valid string"),
         (
             b'{"participant_attributes": {"a": 1}}',

@@ -219,6 +219,7 @@ async def test_what_is_not_there_is_not_found(
         ({"identity": "agent-chef-1"}, "identity"),
         ({"name": "Ann\u202e"}, "name"),
         ({"personas": ["nobody"]}, "persona"),
+        ({"personas": "chef"}, "personas: expected a list, got a text"),
         ({"personas": ["chef"] * 15}, "personas"),
         ({"personas": [{"name": "chef", "prompt": "x" * 1001}]}, "persona: prompt"),
         ({"colour": "blue"}, "colour"),

@@ -1,4 +1,4 @@
-"""What the token service's tests share: an empty redis, a service, its app, a room of their own."""
+"""Fixtures of the token service's tests: an empty redis, settings, the service, its app, a room."""
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from harness.servers import LiveKit
 from protocol.config.settings import Settings
 from tests.conftest import SettingsFor
-from tests.token_service.auth.strangers import Keys
+from tests.token_service.auth.callers import Keys
 from tests.token_service.players import running
 from token_service.fleet.schedule import SCHEDULE_KEY
 from token_service.rooms.reconciler import Reconciler
@@ -19,18 +19,18 @@ from token_service.rooms.store import SINCE_FIELD
 from token_service.service import Service, catalogue_of, open_service
 
 FUZZ_DATABASE = 8
-OWN_DATABASE = 9  # heartbeats are every test's: those of other tests are in another database
+OWN_DATABASE = 9  # only this folder's tests use it, so that it has no other test's heartbeats
 
 
 @pytest.fixture
 def own_redis_url(redis_url: str) -> str:
-    """The real redis, a database that only these tests use."""
+    """Return the URL of a redis database that only these tests use."""
     return redis_url.removesuffix("/0") + f"/{OWN_DATABASE}"
 
 
 @pytest.fixture
 async def redis(own_redis_url: str) -> AsyncGenerator[Redis]:
-    """A client of that database, empty at first."""
+    """Return a client of that database after emptying it."""
     async with Redis.from_url(own_redis_url, decode_responses=True) as client:
         await client.flushdb()
         await client.hset(SCHEDULE_KEY, SINCE_FIELD, "1")  # else hosts are given time to restore
@@ -39,7 +39,7 @@ async def redis(own_redis_url: str) -> AsyncGenerator[Redis]:
 
 @pytest.fixture
 def settings(settings_for: SettingsFor, livekit: LiveKit, own_redis_url: str) -> Settings:
-    """The product's defaults with the test's servers and an address for browsers of its own."""
+    """Return the default settings with the test's servers and a public LiveKit URL."""
     return settings_for(
         livekit=livekit, redis_url=own_redis_url, livekit_public_url="wss://rooms.example"
     )
@@ -47,37 +47,37 @@ def settings(settings_for: SettingsFor, livekit: LiveKit, own_redis_url: str) ->
 
 @pytest.fixture
 async def service(settings: Settings, redis: Redis) -> AsyncGenerator[Service]:
-    """The service's parts without HTTP and without the poll."""
+    """Start the service's parts, without HTTP and without the poll."""
     async with open_service(settings, catalogue_of(settings)) as service:
         yield service
 
 
 @pytest.fixture
 def dispatcher(service: Service) -> Reconciler:
-    """The rule, applied when the test says so."""
+    """Return the service's reconciler, for tests that apply its rule themselves."""
     return service.dispatcher
 
 
 @pytest.fixture
 async def http(settings: Settings, redis: Redis) -> AsyncGenerator[httpx.AsyncClient]:
-    """A client of the running app, poll included."""
+    """Return a client of the running app, which polls."""
     async with running(settings) as client:
         yield client
 
 
 @pytest.fixture
 def room() -> str:
-    """A room's name that no other test uses."""
+    """Return the name of a room that no other test uses."""
     return f"room-{uuid4().hex}"
 
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Keys:
-    """An empty file."""
+    """Return an empty file of API keys."""
     return Keys(tmp_path / "keys.toml")
 
 
 @pytest.fixture
 def keyed(settings: Settings, keys: Keys) -> Settings:
-    """Settings of a service that wants API keys."""
+    """Return the settings of a service that asks for API keys."""
     return settings.model_copy(update={"auth_mode": ("api_keys",), "api_keys_file": keys.path})

@@ -1,4 +1,4 @@
-"""Who plays along in the tests: people and agents in a real room, workers as their heartbeats."""
+"""People and agents in a real room, workers as their heartbeats, and a running service."""
 
 import asyncio
 import base64
@@ -35,12 +35,12 @@ from worker.commands import CommandReceiver
 from worker.hosts import Hosting, Hosts
 
 WITHIN_S = 10.0
-# The argument of `beat` that gives the rooms, each with its generation, of an outcome.
+# The argument of `beat` that gives the rooms of an outcome, each with its generation.
 OUTCOMES = {"hosted": "hosts"} | {each: each for each in ("standby", "refused", "failed", "left")}
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Wait for a condition, with a deadline."""
+    """Wait until a condition holds; raise TimeoutError after WITHIN_S."""
     deadline = time.monotonic() + WITHIN_S
     while not await holds():
         if time.monotonic() > deadline:
@@ -75,7 +75,7 @@ async def beat(redis: Redis, worker_id: str = "worker", **fields: Any) -> None:
 
 
 async def die(redis: Redis, worker_id: str = "worker") -> None:
-    """A worker's heartbeat is gone."""
+    """Delete a worker's heartbeat."""
     await redis.delete(heartbeat_key(worker_id))
 
 
@@ -83,7 +83,7 @@ async def die(redis: Redis, worker_id: str = "worker") -> None:
 async def hosting(
     redis_url: str, spec: RoomSpec, obey: Callable[[Command], Future[Answer]]
 ) -> AsyncGenerator[None]:
-    """A worker's real mailbox, and a host of a room that obeys commands so."""
+    """Run a worker's real mailbox with one host, which answers commands with `obey`."""
 
     def pass_over(_: Any) -> None:
         """Do nothing."""
@@ -110,7 +110,7 @@ async def hosting(
 
 @asynccontextmanager
 async def served(app: FastAPI, listening: socket.socket) -> AsyncGenerator[None]:
-    """The app behind a real uvicorn, with connections as the service has them."""
+    """Serve the app with a real uvicorn, with the connection classes of the service."""
     config = uvicorn.Config(
         app, log_config=None, access_log=False, http=Connection, ws=WebSocketConnection, **OPTIONS
     )
@@ -130,7 +130,7 @@ async def served(app: FastAPI, listening: socket.socket) -> AsyncGenerator[None]
 
 @asynccontextmanager
 async def joined(livekit: LiveKit, token: str) -> AsyncGenerator[rtc.Room]:
-    """Somebody is in the room that the token is for."""
+    """Join the room that the token is for; leave it at the end."""
     room = rtc.Room()
     await room.connect(livekit.url, token)
     try:
@@ -140,13 +140,13 @@ async def joined(livekit: LiveKit, token: str) -> AsyncGenerator[rtc.Room]:
 
 
 def person_token(livekit: LiveKit, room: str, identity: str = "ann") -> str:
-    """A person's token, minted without the service."""
+    """Return a person's token that the service did not make."""
     token = api.AccessToken(livekit.api_key, livekit.api_secret).with_identity(identity)
     return token.with_grants(person_grant(room)).to_jwt()
 
 
 def agent_token(livekit: LiveKit, room: str, identity: str, generation: int | None) -> str:
-    """A token of one of our agents, or, without a generation, of somebody else's."""
+    """Return a token of our agent or, without a generation, of a foreign one."""
     attributes = {} if generation is None else {wire.ATTR_GENERATION: str(generation)}
     token = api.AccessToken(livekit.api_key, livekit.api_secret).with_identity(identity)
     token = token.with_kind("agent").with_attributes(attributes)
@@ -154,7 +154,7 @@ def agent_token(livekit: LiveKit, room: str, identity: str, generation: int | No
 
 
 def persona_token(livekit: LiveKit, room: str, persona_id: str, state: str) -> str:
-    """A token of the persona that the promise knows by this id."""
+    """Return a token of the persona that the room's spec knows by this id."""
     attributes = {wire.ATTR_PERSONA_ID: persona_id, wire.ATTR_AGENT_STATE: state}
     token = api.AccessToken(livekit.api_key, livekit.api_secret).with_kind("agent")
     token = token.with_identity(f"agent-{persona_id}").with_attributes(attributes)
@@ -162,25 +162,25 @@ def persona_token(livekit: LiveKit, room: str, persona_id: str, state: str) -> s
 
 
 def signature(body: bytes, livekit: LiveKit) -> str:
-    """What LiveKit puts into `Authorization` for a body."""
+    """Return the `Authorization` header that LiveKit sends with a webhook's body."""
     digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
     return api.AccessToken(livekit.api_key, livekit.api_secret).with_sha256(digest).to_jwt()
 
 
 async def identities(livekit: LiveKit, room: str) -> set[str]:
-    """Who is in a room, by LiveKit."""
+    """Return the identities of a room's participants, as LiveKit lists them."""
     async with livekit.client() as lkapi:
         found = await lkapi.room.list_participants(api.ListParticipantsRequest(room=room))
     return {participant.identity for participant in found.participants}
 
 
 def seal_of(livekit: LiveKit) -> Seal:
-    """The seal of the services that share this LiveKit's secret."""
+    """Return the seal of the services that share this LiveKit's secret."""
     return Seal(GivenSettings(livekit_api_secret=livekit.api_secret))
 
 
 async def dispatched(livekit: LiveKit, room: str) -> list[RoomSpec]:
-    """The promises that our dispatches in an existing room carry."""
+    """Return the room specs that our dispatches in an existing room carry."""
     async with livekit.client() as lkapi:
         found = await lkapi.agent_dispatch.list_dispatch(room)
     return [
@@ -191,32 +191,32 @@ async def dispatched(livekit: LiveKit, room: str) -> list[RoomSpec]:
 
 
 async def opened(http: httpx.AsyncClient, **asked: Any) -> dict[str, Any]:
-    """A session that was opened."""
+    """Open a session; return the answer."""
     answer = await http.post("/sessions", json=asked)
     assert answer.status_code == 201, answer.text
     return answer.json()
 
 
 async def look(http: httpx.AsyncClient, session: str) -> dict[str, Any]:
-    """A session from close by."""
+    """Return a session as `GET /sessions/{id}` shows it."""
     return (await http.get(f"/sessions/{session}")).json()
 
 
 async def spec_of(redis: Redis, room: str) -> RoomSpec:
-    """What a room is promised."""
+    """Return a room's spec from redis."""
     spec = await SpecStore(redis, FleetReader(redis), 600).read(room)
     assert spec is not None
     return spec
 
 
 async def write(specs: SpecStore, spec: RoomSpec) -> RoomSpec:
-    """Give a room this spec, whatever it has."""
+    """Write this spec for its room, in place of any other."""
     await specs.commit(spec.room, lambda *_: (spec, None))
     return spec
 
 
 async def stop_waiting(specs: SpecStore, room: str) -> None:
-    """End the time for which the host of a room's latest dispatch is awaited."""
+    """End the wait for the host of a room's latest dispatch."""
     await specs.schedule(lambda now: now.schedule.update(room, awaited_until_s=0.0))
 
 

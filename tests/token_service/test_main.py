@@ -1,4 +1,4 @@
-"""`python -m token_service`: starts, ends on a signal, and says what is wrong with its settings."""
+"""`python -m token_service`: its start, its end by a signal, and its refusal of wrong settings."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ COMMAND = [sys.executable, "-m", "token_service"]
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Generator[dict[str, str]]:
-    """Settings of a service whose redis and LiveKit are away."""
+    """Return the environment of a service whose redis and LiveKit do not run."""
     yield {
         "HOST": "127.0.0.1",
         "PORT": str(servers.free_port()),
@@ -28,7 +28,7 @@ def environment(tmp_path: Path) -> Generator[dict[str, str]]:
 
 
 def answers(environment: dict[str, str]) -> bool:
-    """Whether the service is alive."""
+    """Return whether the service answers `/health`."""
     url = f"http://127.0.0.1:{environment['PORT']}/health"
     try:
         return httpx.get(url, trust_env=False).status_code == 200
@@ -37,7 +37,7 @@ def answers(environment: dict[str, str]) -> bool:
 
 
 def test_it_serves_until_a_signal_comes(environment: dict[str, str], tmp_path: Path) -> None:
-    """It is alive with everything else away, and SIGTERM ends it without a traceback."""
+    """The service runs without redis and LiveKit, and SIGTERM ends it without a traceback."""
     log = tmp_path / "service.log"
     with servers.running(COMMAND, lambda: answers(environment), log, environment) as process:
         process.send_signal(signal.SIGTERM)
@@ -48,7 +48,7 @@ def test_it_serves_until_a_signal_comes(environment: dict[str, str], tmp_path: P
 
 
 def test_a_wrong_setting_ends_it_with_a_sentence(environment: dict[str, str]) -> None:
-    """A setting that cannot be used ends it with 1 and one line that names it."""
+    """An invalid setting ends the process with status 1 and one line that names the setting."""
     done = subprocess.run(
         COMMAND,
         env=os.environ | environment | {"DEFAULT_PERSONA": "hal"},

@@ -8,7 +8,7 @@ from protocol.config.settings import PROJECT
 from token_service.problems import PROBLEMS
 
 STRINGS = PROJECT / "web/src/strings"
-# What the page never asks for, or what it shows as the service says it, with fields and values.
+# Codes of requests that the page does not send, or whose detail it shows as the service wrote it.
 NOT_THE_PAGES = {
     "aborted",
     "bad_signature",
@@ -26,7 +26,7 @@ NOT_THE_PAGES = {
 
 @pytest.mark.parametrize("language", ["de", "fr"])
 def test_each_refusal_has_words(language: str) -> None:
-    """The page tells every refusal that it can meet in the reader's language, by its code."""
+    """Each refusal that the page can meet has a text in each of its languages."""
     words = (STRINGS / f"refusals.{language}.ts").read_text(encoding="utf-8")
     told = set(re.findall(r"^  (\w+):", words, re.MULTILINE))
 

@@ -1,4 +1,4 @@
-"""The command that makes a key, and what is kept of it."""
+"""The command that makes an API key, and what the file keeps of the key."""
 
 import stat
 import subprocess
@@ -20,7 +20,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_makes_a_key(tmp_path: Path) -> None:
-    """The key is shown once and opens; the file, which nobody else can read, holds its hash."""
+    """The command shows a key once; the file, which its owner alone can read, has its hash."""
     path = tmp_path / "keys.toml"
     key = make("shop", "--scopes", "talk,observe", "--file", str(path)).stdout.strip()
     text = path.read_text()
@@ -39,7 +39,7 @@ def test_the_command_makes_a_key(tmp_path: Path) -> None:
     ],
 )
 def test_the_command_says_what_is_wrong(tmp_path: Path, arguments: list[str], said: str) -> None:
-    """One line, no traceback, and no file."""
+    """Wrong arguments end the command with one line on stderr, and no file is written."""
     done = make(*arguments, "--file", str(tmp_path / "keys.toml"))
 
     assert (done.returncode, done.stdout) == (1, "")
@@ -49,7 +49,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, arguments: list[str], sa
 
 @pytest.mark.parametrize("text", ["nonsense", "[[keys]]\nid = 'x'\n", "colour = 1\n"])
 def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, text: str) -> None:
-    """The refusal names the setting and shows no value."""
+    """An unusable file of keys is refused with a message that names API_KEYS_FILE."""
     path = tmp_path / "keys.toml"
     path.write_text(text)
     with pytest.raises(InvalidInput, match=r"^API_KEYS_FILE"):

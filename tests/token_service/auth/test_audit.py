@@ -1,4 +1,4 @@
-"""The audit log: what is in it, and that nothing is done without it."""
+"""The audit log: what is in it, and that no change is made without it."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
-from tests.token_service.auth.strangers import app, refused
+from tests.token_service.auth.callers import app, refused
 from tests.token_service.players import beat
 from token_service.auth.audit import Audit, AuditAway
 from token_service.auth.callers import Caller
@@ -19,10 +19,10 @@ from token_service.auth.callers import Caller
 FULL_DISK = Path("/dev/full")  # every write there fails as on a full disk
 
 
-async def test_who_minted_what_is_written_down(
+async def test_each_token_and_change_is_logged(
     settings: Settings, redis: Redis, tmp_path: Path
 ) -> None:
-    """One line for each token and change, with caller, address, room, identity; never the token."""
+    """Each token and change has a line with caller, address and identity, and no secret."""
     path = tmp_path / "audit.jsonl"
     await beat(redis)
     watched = settings.model_copy(update={"audit_log": path, "auth_mode": ("open",)})
@@ -31,7 +31,7 @@ async def test_who_minted_what_is_written_down(
         asked = {"identity": "ann", "personas": [{"name": "chef", "prompt": "The recipe."}]}
         opened = (await http.post("/sessions", json=asked)).json()
         at = f"/sessions/{opened['id']}"
-        await http.post(f"{at}/say", json={"text": "Hello world."})  # refused: no host is there
+        await http.post(f"{at}/say", json={"text": "Hello world."})  # refused: the room has no host
         await http.post(f"{at}/mute", json={"muted": True})
         guest = (await http.post(f"{at}/guests")).json()
         await http.delete(f"{at}/guests/{guest['id']}")
@@ -62,8 +62,8 @@ async def test_who_minted_what_is_written_down(
         assert secret not in text
 
 
-def test_an_audit_log_may_be_moved_away(tmp_path: Path) -> None:
-    """Who rotates logs needs not stop the service."""
+def test_an_audit_log_survives_rotation(tmp_path: Path) -> None:
+    """The audit log goes on in a new file after its file was renamed, as log rotation does."""
     path = tmp_path / "audit.jsonl"
     audit = Audit(path)
     audit.write("one", Caller("x"))
@@ -73,16 +73,16 @@ def test_an_audit_log_may_be_moved_away(tmp_path: Path) -> None:
     assert json.loads(path.read_text())["action"] == "two"
 
 
-def test_an_audit_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
-    """The service does not start without the log that it was told to keep."""
+def test_an_audit_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    """A service whose audit log cannot be written does not start."""
     with pytest.raises(InvalidInput, match=r"^AUDIT_LOG="):
         Audit(tmp_path / "nowhere" / "audit.jsonl")
 
 
-async def test_nothing_is_done_without_the_log(
+async def test_nothing_is_changed_without_the_log(
     settings: Settings, redis: Redis, tmp_path: Path
 ) -> None:
-    """A full disk refuses tokens and changes, and is a reason not to be ready, until it is over."""
+    """While the log's disk is full, changes are refused and the service is not ready."""
     path = tmp_path / "audit.jsonl"
     await beat(redis)
     watched = settings.model_copy(update={"audit_log": path})
@@ -109,7 +109,7 @@ async def test_nothing_is_done_without_the_log(
 def test_a_line_that_was_written_in_part_spoils_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last bytes of a disk hold half a line; the next line begins a line of its own."""
+    """After half a line was written to a full disk, the next line is complete and on its own."""
     path = tmp_path / "audit.jsonl"
     audit = Audit(path)
     write: Any = os.write

@@ -1,4 +1,4 @@
-"""Strangers stay out: by key, by scope, and of what is others'."""
+"""Authentication by API key: which paths need a key, which scope, and whose sessions it reaches."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from protocol.config.settings import Settings
-from tests.token_service.auth.strangers import EVERY_SCOPE, Keys, app, refused
+from tests.token_service.auth.callers import EVERY_SCOPE, Keys, app, refused
 from tests.token_service.players import beat
 from token_service.app import create_app
 from token_service.auth.callers import Scope
@@ -40,7 +40,7 @@ GUARDED = [
 
 
 async def test_every_guarded_path_wants_a_key(keyed: Settings, redis: Redis) -> None:
-    """Without a bearer each path that does or shows anything is 401, and says what is missing."""
+    """Each guarded path answers a request without a bearer with 401 and `Bearer`."""
     async with app(keyed) as http:
         answers = [await http.request(method, path) for method, path in GUARDED]
 
@@ -48,8 +48,8 @@ async def test_every_guarded_path_wants_a_key(keyed: Settings, redis: Redis) -> 
     assert {answer.headers["www-authenticate"] for answer in answers} == {"Bearer"}
 
 
-def test_no_path_is_forgotten(settings: Settings) -> None:
-    """What is open to everybody is this list; everything else is in the list above."""
+def test_every_path_is_guarded_or_listed_as_open(settings: Settings) -> None:
+    """Every path of the OpenAPI document is in GUARDED or in this test's list of open paths."""
     open_paths = {"/personas", "/voices", "/health", "/ready", "/api/config", "/webhook"}
     document = create_app(settings).openapi()
     described = {path for path in document["paths"] if path not in open_paths}
@@ -64,16 +64,14 @@ def test_no_path_is_forgotten(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/ready", "/api/config", "/personas", "/docs"])
-async def test_the_page_and_its_choices_are_everybodys(
-    keyed: Settings, redis: Redis, path: str
-) -> None:
-    """Who may not call may still see whom one could talk with."""
+async def test_public_paths_need_no_key(keyed: Settings, redis: Redis, path: str) -> None:
+    """The page, the documentation, personas and health are answered without a key."""
     async with app(keyed) as http:
         assert (await http.get(path)).status_code in (200, 503)
 
 
 async def test_a_key_opens(keyed: Settings, keys: Keys, redis: Redis) -> None:
-    """Who has a good key gets a token."""
+    """A caller with a valid key gets a token."""
     await beat(redis)
     shop = keys.add("shop")
     async with app(keyed) as http:
@@ -94,7 +92,7 @@ async def test_a_key_opens(keyed: Settings, keys: Keys, redis: Redis) -> None:
     ],
 )
 async def test_a_bad_key_opens_nothing(keyed: Settings, keys: Keys, redis: Redis, bad: str) -> None:
-    """Half keys, others' keys and no keys are refused alike."""
+    """A key that is incomplete, unknown or malformed is refused with 401."""
     keys.add("shop")
     async with app(keyed) as http:
         header = {"Authorization": f"Bearer {bad}".encode()}
@@ -104,7 +102,7 @@ async def test_a_bad_key_opens_nothing(keyed: Settings, keys: Keys, redis: Redis
 async def test_a_good_id_with_a_wrong_secret_opens_nothing(
     keyed: Settings, keys: Keys, redis: Redis
 ) -> None:
-    """The id is no secret."""
+    """A key with a known id and a wrong secret is refused with 401."""
     good = keys.add("shop")["Authorization"]
     async with app(keyed) as http:
         wrong = {"Authorization": good[:-1] + ("A" if good[-1] != "A" else "B")}
@@ -112,7 +110,7 @@ async def test_a_good_id_with_a_wrong_secret_opens_nothing(
 
 
 async def test_a_removed_key_is_revoked_at_once(keyed: Settings, keys: Keys, redis: Redis) -> None:
-    """The file is read again when it changes; one that cannot be read holds no key."""
+    """A key is refused as soon as the file lacks it, and every key while the file is unreadable."""
     await beat(redis)
     async with app(keyed) as http:
         shop = keys.add("shop")
@@ -146,7 +144,7 @@ async def test_a_removed_key_is_revoked_at_once(keyed: Settings, keys: Keys, red
 async def test_a_key_opens_its_scopes_alone(
     keyed: Settings, keys: Keys, redis: Redis, scope: Scope, method: str, path: str
 ) -> None:
-    """All other scopes together are not enough."""
+    """A key without a route's scope is refused with 403, even if it has all other scopes."""
     others = keys.add("shop", *(EVERY_SCOPE - {scope}))
     async with app(keyed) as http:
         answer = await http.request(method, path, headers=others, json={})
@@ -155,8 +153,10 @@ async def test_a_key_opens_its_scopes_alone(
     assert scope.value in answer.json()["detail"]
 
 
-async def test_a_caller_reaches_only_its_own(keyed: Settings, keys: Keys, redis: Redis) -> None:
-    """Another's session is not found, on no path, and its room is not entered."""
+async def test_a_caller_reaches_only_its_own_sessions(
+    keyed: Settings, keys: Keys, redis: Redis
+) -> None:
+    """A caller gets 404 for another caller's session and 403 for a token to its room."""
     await beat(redis)
     shop, bank = keys.add("shop"), keys.add("bank")
     async with app(keyed.model_copy(update={"ratings": True})) as http:
@@ -189,7 +189,7 @@ async def test_a_caller_reaches_only_its_own(keyed: Settings, keys: Keys, redis:
 
 
 async def test_a_room_of_a_token_is_its_callers(keyed: Settings, keys: Keys, redis: Redis) -> None:
-    """Also a room that was made by `/token` is nobody else's."""
+    """A room that one caller made by `POST /token` is refused to other callers."""
     await beat(redis)
     shop, bank = keys.add("shop"), keys.add("bank")
     async with app(keyed) as http:
@@ -199,11 +199,8 @@ async def test_a_room_of_a_token_is_its_callers(keyed: Settings, keys: Keys, red
     assert refused(answer) == (403, "not_yours")
 
 
-async def test_strangers_are_given_no_list(settings: Settings, redis: Redis) -> None:
-    """Where everybody may, a session is reached by who knows its room or id, and found by nobody.
-
-    All of them are one caller: whoever asked was once shown everybody's sessions.
-    """
+async def test_callers_without_a_name_get_no_list(settings: Settings, redis: Redis) -> None:
+    """In `open` mode `GET /sessions` needs a room, and lists that room's sessions."""
     await beat(redis)
     async with app(settings.model_copy(update={"auth_mode": ("open",)})) as http:
         session = (await http.post("/sessions", json={})).json()
@@ -219,7 +216,7 @@ async def test_strangers_are_given_no_list(settings: Settings, redis: Redis) -> 
 async def test_two_keys_of_one_name_are_one_caller(
     keyed: Settings, keys: Keys, redis: Redis
 ) -> None:
-    """A key is replaced without a break: the new one reaches what the old one opened."""
+    """Two keys of one name are one caller: the new key reaches the old key's session."""
     await beat(redis)
     old = keys.add("shop")
     async with app(keyed) as http:

@@ -1,4 +1,4 @@
-"""The JWT's exact content."""
+"""The exact content of a participant's token."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ from token_service.http.token_request import TokenRequest
 
 @pytest.fixture
 def settings(settings_for: SettingsFor) -> Settings:
-    """Settings of no server."""
+    """Return settings that name no running server."""
     return settings_for(token_ttl_s=600)
 
 
 def claims(request: TokenRequest, settings: Settings) -> dict[str, Any]:
-    """What the token says, its signature checked."""
+    """Return the claims of a participant's token after a check of its signature."""
     secret = settings.livekit_api_secret.get_secret_value()
     return jwt.decode(
         participant_token(request.person(), "t1", settings), secret, algorithms=["HS256"]
@@ -26,7 +26,7 @@ def claims(request: TokenRequest, settings: Settings) -> dict[str, Any]:
 
 
 def test_a_token_grants_one_room_and_nothing_more(settings: Settings) -> None:
-    """A token holds exactly what the person asked for and may do; no room_config, no kind."""
+    """A token holds what the request named and a person's permissions; no room_config, no kind."""
     request = TokenRequest(
         room_name="kitchen",
         participant_identity="ann",
@@ -59,7 +59,7 @@ def test_a_token_grants_one_room_and_nothing_more(settings: Settings) -> None:
 
 
 def test_a_token_lives_as_long_as_set(settings: Settings) -> None:
-    """A token is good from now on for TOKEN_TTL_S; the second may turn between the two reads."""
+    """A token is valid for TOKEN_TTL_S."""
     said = claims(TokenRequest(), settings)
 
-    assert said["exp"] - said["nbf"] in (600, 601)
+    assert said["exp"] - said["nbf"] in (600, 601)  # 601: a second began between two readings

@@ -1,4 +1,4 @@
-"""Strangers stay out: without keys this machine alone is let in; modes that go together."""
+"""Authentication in the modes `loopback` and `open`, and modes that are combined."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from protocol.config.addresses import is_loopback
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
-from tests.token_service.auth.strangers import Keys, app, refused
+from tests.token_service.auth.callers import Keys, app, refused
 from tests.token_service.players import beat
 from token_service.app import create_app
 
@@ -25,7 +25,7 @@ from token_service.app import create_app
 async def test_this_machine_needs_no_key(
     settings: Settings, redis: Redis, address: str, url: str
 ) -> None:
-    """In development who calls localhost from here is let in."""
+    """In `loopback` mode a request to localhost from this machine needs no key."""
     await beat(redis)
     async with app(settings, address, url) as http:
         assert (await http.post("/token")).status_code == 201
@@ -43,10 +43,10 @@ async def test_this_machine_needs_no_key(
     ],
     ids=["another machine", "a name that points here", "a foreign page", "a file", "alike", "odd"],
 )
-async def test_nobody_else_is_let_in(
+async def test_other_machines_hosts_and_origins_are_refused(
     settings: Settings, redis: Redis, address: str, url: str, origin: str | None
 ) -> None:
-    """Not from elsewhere, not by another's name, and not for a page of somebody else's."""
+    """In `loopback` mode a foreign address, host name or origin is refused with 401."""
     await beat(redis)
     async with app(settings, address, url) as http:
         answer = await http.post("/token", headers={"Origin": origin} if origin else {})
@@ -67,21 +67,21 @@ async def test_nobody_else_is_let_in(
         (None, False),
     ],
 )
-def test_loopback_is_told_without_asking(host: str | None, own: bool) -> None:
-    """Names and addresses that are this machine's by definition."""
+def test_loopback_names_and_addresses(host: str | None, own: bool) -> None:
+    """`is_loopback` knows the names and addresses that mean this machine, without a look-up."""
     assert is_loopback(host) is own
 
 
-async def test_an_open_service_is_open(settings: Settings, redis: Redis) -> None:
-    """Where the operator says so everybody is let in, and everybody is one caller."""
+async def test_an_open_service_needs_no_key(settings: Settings, redis: Redis) -> None:
+    """In `open` mode a caller without a key opens a session and reads it."""
     await beat(redis)
     async with app(settings.model_copy(update={"auth_mode": ("open",)})) as http:
         session = (await http.post("/sessions")).json()["id"]
         assert (await http.get(f"/sessions/{session}")).status_code == 200
 
 
-async def test_modes_go_together(keyed: Settings, keys: Keys, redis: Redis) -> None:
-    """With `loopback` beside keys, this machine needs none and others do."""
+async def test_modes_can_be_combined(keyed: Settings, keys: Keys, redis: Redis) -> None:
+    """With `loopback` and `api_keys` together, this machine needs no key and other machines do."""
     both = keyed.model_copy(update={"auth_mode": ("loopback", "api_keys")})
     await beat(redis)
     shop = keys.add("shop")
@@ -107,7 +107,7 @@ async def test_modes_go_together(keyed: Settings, keys: Keys, redis: Redis) -> N
 def test_settings_that_do_not_go_together_are_refused(
     settings: Settings, wrong: dict[str, Any], named: str
 ) -> None:
-    """The service does not start half guarded."""
+    """The service does not start with auth settings that contradict each other or lack a value."""
     with pytest.raises(InvalidInput) as caught:
         create_app(settings.model_copy(update=wrong))
 

@@ -1,15 +1,15 @@
-"""Strangers stay out: nobody calls too often."""
+"""Rate limits by caller and by address."""
 
 import pytest
 from redis.asyncio import Redis
 
 from protocol.config.settings import Settings
-from tests.token_service.auth.strangers import Keys, app, bearer
+from tests.token_service.auth.callers import Keys, app, bearer
 from tests.token_service.players import beat
 
 
 async def test_a_caller_is_slowed_down(keyed: Settings, keys: Keys, redis: Redis) -> None:
-    """After so many tokens in a minute: 429 with a time to come back; others are not concerned."""
+    """A caller over its limit gets 429 with `Retry-After`; reads and others do not."""
     await beat(redis, slots_free=64)
     slow = keyed.model_copy(update={"rate_per_caller": "3/minute"})
     shop, bank = keys.add("shop"), keys.add("bank")
@@ -25,7 +25,7 @@ async def test_a_caller_is_slowed_down(keyed: Settings, keys: Keys, redis: Redis
 
 
 async def test_an_address_is_slowed_down(settings: Settings, redis: Redis) -> None:
-    """An open service has strangers, who are told apart by their addresses."""
+    """In `open` mode each address has a limit of its own."""
     await beat(redis)
     slow = settings.model_copy(update={"auth_mode": ("open",), "rate_per_address": "2/minute"})
     async with app(slow) as http:
@@ -36,8 +36,8 @@ async def test_an_address_is_slowed_down(settings: Settings, redis: Redis) -> No
     assert [answer.status_code for answer in (*answers, other)] == [200, 200, 429, 200]
 
 
-async def test_a_household_of_addresses_is_one(settings: Settings, redis: Redis) -> None:
-    """Who has an IPv6 network, which has more addresses than there are stars, counts as one."""
+async def test_an_ipv6_network_shares_one_limit(settings: Settings, redis: Redis) -> None:
+    """All addresses of one IPv6 /64 network share one limit."""
     await beat(redis)
     slow = settings.model_copy(update={"auth_mode": ("open",), "rate_per_address": "1/minute"})
     answers: list[int] = []
@@ -49,8 +49,8 @@ async def test_a_household_of_addresses_is_one(settings: Settings, redis: Redis)
 
 
 @pytest.mark.parametrize("path", ["/ready", "/personas", "/voices", "/api/config"])
-async def test_who_only_looks_is_slowed_down(keyed: Settings, redis: Redis, path: str) -> None:
-    """What everybody may see costs questions to redis and LiveKit, so it is counted, too."""
+async def test_public_paths_are_limited(keyed: Settings, redis: Redis, path: str) -> None:
+    """Public paths count against an address's limit; `/health` does not."""
     await beat(redis)
     slow = keyed.model_copy(update={"rate_per_address": "2/minute"})
     async with app(slow) as http:
@@ -60,8 +60,8 @@ async def test_who_only_looks_is_slowed_down(keyed: Settings, redis: Redis, path
     assert [answer.status_code for answer in (*answers, alive)] == [200, 200, 429, 200]
 
 
-async def test_keys_are_not_guessed(keyed: Settings, keys: Keys, redis: Redis) -> None:
-    """After twenty bad keys in a minute bad ones are 429; a good one of the address is let in."""
+async def test_wrong_keys_are_limited(keyed: Settings, keys: Keys, redis: Redis) -> None:
+    """After twenty wrong keys in a minute an address gets 429 for them, not for valid ones."""
     shop = keys.add("shop")
     async with app(keyed) as http:
         answers = [await http.get("/status", headers=bearer("mrk_a_b")) for _ in range(21)]
@@ -72,11 +72,10 @@ async def test_keys_are_not_guessed(keyed: Settings, keys: Keys, redis: Redis) -
 
 
 @pytest.mark.parametrize("bad", ["mrk_a_b", "mrg_a.b.c", "a.b.c", ""])
-async def test_bad_callers_do_not_use_up_good_ones_share(
+async def test_refused_requests_do_not_use_up_a_valid_keys_limit(
     keyed: Settings, keys: Keys, redis: Redis, bad: str
 ) -> None:
-    """Whatever is sent from an address, with a bad bearer or none: who has a key is not counted
-    with it, nor is who only looks."""
+    """An address's refused requests do not use up the limit of a valid key or public path."""
     slow = keyed.model_copy(update={"rate_per_address": "30/minute"})
     shop = keys.add("shop")
     headers = bearer(bad) if bad else {}
@@ -89,10 +88,10 @@ async def test_bad_callers_do_not_use_up_good_ones_share(
     assert (good.status_code, looking.status_code) == (200, 200)
 
 
-async def test_callers_of_one_address_have_a_share_each(
+async def test_callers_of_one_address_have_a_limit_each(
     keyed: Settings, keys: Keys, redis: Redis
 ) -> None:
-    """An office has one address and several applications."""
+    """Callers that share an address have a limit each."""
     slow = keyed.model_copy(update={"rate_per_address": "2/minute"})
     shop, bank = keys.add("shop"), keys.add("bank")
     async with app(slow) as http:
@@ -103,7 +102,7 @@ async def test_callers_of_one_address_have_a_share_each(
 
 
 async def test_limits_hold_for_all_replicas(keyed: Settings, keys: Keys, redis: Redis) -> None:
-    """They are counted in redis."""
+    """A limit holds for all replicas of the service together."""
     slow = keyed.model_copy(update={"rate_per_address": "1/minute"})
     shop = keys.add("shop")
     async with app(slow) as one, app(slow) as two:
@@ -113,7 +112,7 @@ async def test_limits_hold_for_all_replicas(keyed: Settings, keys: Keys, redis: 
 
 
 async def test_development_is_not_slowed_down(settings: Settings, redis: Redis) -> None:
-    """This machine's own requests are not counted."""
+    """In `loopback` mode this machine's requests are not limited."""
     slow = settings.model_copy(update={"rate_per_address": "1/minute"})
     async with app(slow, "127.0.0.1", "http://localhost") as http:
         answers = [await http.get("/sessions") for _ in range(3)]

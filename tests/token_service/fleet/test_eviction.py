@@ -1,4 +1,4 @@
-"""A redis that forgets keys when it is full: said at the start and by /status, of a real one."""
+"""A redis that evicts keys when it is full: the log and `/status` say so; a real redis."""
 
 import asyncio
 from pathlib import Path
@@ -21,10 +21,8 @@ LIMIT = {"maxmemory": 64 << 20}
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-random", "volatile-ttl"])
-async def test_the_start_says_that_revoked_tokens_would_be_good_again(
-    settings: Settings, tmp_path: Path, policy: str
-) -> None:
-    """Every evicting policy, in the log once and in /status; the service serves all the same."""
+async def test_an_evicting_redis_is_told(settings: Settings, tmp_path: Path, policy: str) -> None:
+    """Each evicting policy is an error in the log once and in `/status`, and the service serves."""
     with start_redis(tmp_path) as url:
         async with Redis.from_url(url) as redis:
             await redis.config_set("maxmemory", "64mb")
@@ -53,8 +51,8 @@ async def test_the_start_says_that_revoked_tokens_would_be_good_again(
     assert "noeviction" in line["advice"]
 
 
-async def test_a_redis_that_comes_later_is_looked_at_then(tmp_path: Path) -> None:
-    """The check waits for it, and ends with the service where it never comes."""
+async def test_the_check_waits_for_redis(tmp_path: Path) -> None:
+    """The check of redis's policy waits until redis is there, or until the service stops."""
     port, stopping = free_port(), asyncio.Event()
     url = f"redis://127.0.0.1:{port}/0"
     command = [str(installers.redis_server()), "--port", str(port), "--save", ""]
@@ -80,6 +78,6 @@ async def test_a_redis_that_comes_later_is_looked_at_then(tmp_path: Path) -> Non
         {"maxmemory": 0, "maxmemory_policy": "allkeys-lru"},
     ],
 )
-def test_a_redis_that_keeps_all_is_fine(memory: dict[str, Any]) -> None:
-    """It refuses to write when it is full, or has no limit."""
+def test_a_redis_that_evicts_nothing_is_fine(memory: dict[str, Any]) -> None:
+    """A redis that has no limit, or evicts nothing, is no reason for an error."""
     assert forgetting(memory) is None

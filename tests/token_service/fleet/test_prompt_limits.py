@@ -1,4 +1,4 @@
-"""Prompts that a worker's model could not read whole are refused before a person joins."""
+"""Prompts with more tokens than a worker's model reads are refused before a person joins."""
 
 import base64
 import json
@@ -17,18 +17,18 @@ from tests.token_service.rooms.test_dispatch_import import asking_token
 from token_service.service import Service
 from training.tokenizer import WORDS, pieces_of, tokenizer_of
 
-TOKENIZER = tokenizer_of(pieces_of(WORDS))  # reads letters where it knows no word
+TOKENIZER = tokenizer_of(pieces_of(WORDS))  # reads single letters of a word that it does not know
 LETTERS = tokenizer_of(pieces_of(()))
 LONG = "we sing about the wind and the rain in the summer " * 12
 
 
 def count(prompt: str, tokenizer: bytes = TOKENIZER) -> int:
-    """Tokens of a prompt, as the worker counts them."""
+    """Return the number of a prompt's tokens, as the worker counts them."""
     return len(SentencePieceProcessor(model_proto=tokenizer).encode(marked(prompt)))
 
 
 def refusal(limit: int, tokens: int = count(LONG.strip()), name: str = "chef") -> str:
-    """What is said of a prompt that is too long."""
+    """Return the message about a prompt that is too long."""
     return (
         f"persona.prompt: {name}'s has {tokens} tokens with its marks; expected at most {limit}, "
         "which is what the model here reads: shorten it"
@@ -38,7 +38,7 @@ def refusal(limit: int, tokens: int = count(LONG.strip()), name: str = "chef") -
 async def reads(
     redis: Redis, limit: int, worker_id: str = "worker", tokenizer: bytes = TOKENIZER
 ) -> None:
-    """A worker that follows prompts up to so many tokens beats."""
+    """Write the heartbeat of a worker that reads prompts of up to `limit` tokens."""
     digest = digest_of(tokenizer)
     await redis.set(tokenizer_key(digest), base64.b64encode(tokenizer))
     fields: dict[str, Any] = {"prompt_tokens": limit, "tokenizer": digest, "model_prompts": True}
@@ -46,13 +46,13 @@ async def reads(
 
 
 def token_body(prompt: str) -> dict[str, Any]:
-    """A body of the token endpoint that asks for a chef with this prompt."""
+    """Return a body of `POST /token` that asks for a chef with this prompt."""
     metadata = json.dumps({"persona": {"name": "chef", "prompt": prompt}})
     return {"room_config": {"agents": [{"agent_name": "moshi", "metadata": metadata}]}}
 
 
 def session_body(prompt: str) -> dict[str, Any]:
-    """A body of the sessions endpoint that asks for the same."""
+    """Return a body of `POST /sessions` that asks for a chef with this prompt."""
     return {"personas": [{"name": "chef", "prompt": prompt}]}
 
 
@@ -61,10 +61,10 @@ def session_body(prompt: str) -> dict[str, Any]:
     [("/token", token_body), ("/sessions", session_body)],
     ids=["token", "session"],
 )
-async def test_what_is_too_long_is_refused_with_numbers(
+async def test_a_prompt_that_is_too_long_is_refused_with_numbers(
     http: httpx.AsyncClient, redis: Redis, path: str, body: Any
 ) -> None:
-    """One token too many is a 400 that names both numbers; exactly as many are good."""
+    """A prompt one token over the limit is refused with both numbers; one at the limit is not."""
     await reads(redis, count(LONG.strip()) - 1)
     refused = await http.post(path, json=body(LONG))
     await reads(redis, count(LONG.strip()))
@@ -77,8 +77,8 @@ async def test_what_is_too_long_is_refused_with_numbers(
     assert good.status_code == 201, good.text
 
 
-async def test_newcomers_prompts_are_counted(http: httpx.AsyncClient, redis: Redis) -> None:
-    """A persona that is added to a session is refused as the first one would be."""
+async def test_an_added_personas_prompt_is_counted(http: httpx.AsyncClient, redis: Redis) -> None:
+    """The prompt of a persona that is added to a session is checked as well."""
     await reads(redis, 100)
     session = await opened(http, **session_body("be kind"))
     answer = await http.post(f"/sessions/{session['id']}/personas", json=session_body(LONG))
@@ -89,7 +89,7 @@ async def test_newcomers_prompts_are_counted(http: httpx.AsyncClient, redis: Red
 async def test_every_worker_has_to_be_able_to_read_it(
     http: httpx.AsyncClient, redis: Redis
 ) -> None:
-    """A room may come to any worker, each of which counts with a tokenizer of its own."""
+    """A prompt has to be short enough for every worker, each with its own tokenizer."""
     await reads(redis, 150)
     good = await http.post("/sessions", json=session_body(LONG))
     await reads(redis, 150, "second", LETTERS)
@@ -102,7 +102,7 @@ async def test_every_worker_has_to_be_able_to_read_it(
 
 
 async def test_a_model_without_prompts_reads_none(http: httpx.AsyncClient, redis: Redis) -> None:
-    """Moshi has no prompts, so none is too long for it."""
+    """Without a model that reads prompts, none is too long."""
     await beat(redis)
 
     assert (await http.post("/sessions", json=session_body(LONG))).status_code == 201
@@ -110,17 +110,17 @@ async def test_a_model_without_prompts_reads_none(http: httpx.AsyncClient, redis
 
 
 async def test_the_limit_is_told(http: httpx.AsyncClient, redis: Redis) -> None:
-    """The page's configuration has the smallest limit of the workers."""
+    """`/api/config` has the smallest limit of the workers."""
     await reads(redis, 500)
     await reads(redis, 200, "second")
 
     assert (await http.get("/api/config")).json()["limits"]["prompt_tokens"] == 200
 
 
-async def test_a_tokenizer_that_is_not_whole_is_told_and_not_believed(
+async def test_a_tokenizer_that_does_not_match_its_digest_is_not_used(
     http: httpx.AsyncClient, redis: Redis
 ) -> None:
-    """Where redis has another content under the name, the log says so; the worker counts then."""
+    """A tokenizer in redis that does not match its digest is logged, and checks no prompt."""
     await reads(redis, 100)
     await redis.set(tokenizer_key(digest_of(TOKENIZER)), base64.b64encode(LETTERS))
     with capture_logs() as lines:
@@ -130,10 +130,10 @@ async def test_a_tokenizer_that_is_not_whole_is_told_and_not_believed(
     assert "tokenizer_unreadable" in [line["event"] for line in lines]
 
 
-async def test_a_dispatch_with_a_long_prompt_is_not_adopted(
+async def test_a_dispatch_with_a_long_prompt_is_not_imported(
     service: Service, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """What LiveKit was asked for is refused by the same rule; the log has the numbers."""
+    """A dispatch at LiveKit whose prompt is too long is refused, and the log has the numbers."""
     await reads(redis, 100)
     metadata = json.dumps({"persona": {"name": "chef", "prompt": LONG}})
     async with joined(livekit, asking_token(livekit, room, metadata)):
@@ -145,10 +145,10 @@ async def test_a_dispatch_with_a_long_prompt_is_not_adopted(
         assert await dispatched(livekit, room) == []
 
 
-async def test_what_was_promised_without_a_worker_waits_with_the_reason(
+async def test_a_waiting_session_with_a_long_prompt_is_not_dispatched(
     http: httpx.AsyncClient, service: Service, redis: Redis, livekit: LiveKit
 ) -> None:
-    """A session that waited for a worker is not dispatched to one that could not read it whole."""
+    """A waiting session whose prompt is too long for the worker is not dispatched to it."""
     session = await opened(http, **session_body(LONG), wait=True)
     async with joined(livekit, session["participant_token"]):
         await reads(redis, 100)

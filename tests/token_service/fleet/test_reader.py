@@ -1,4 +1,4 @@
-"""The fleet: what heartbeats say about ready workers, free slots, hosts and voices."""
+"""The fleet: ready workers, free slots, hosts and voices, as heartbeats tell them."""
 
 from typing import Any
 
@@ -18,19 +18,19 @@ CATALOGUE = {"chef": CHEF}
 
 
 def worker(**fields: Any) -> Heartbeat:
-    """A ready worker with six slots, two of them used."""
+    """Return the heartbeat of a ready worker with six slots, two of them used."""
     usual = {"state": "ready", "model": "pocket", "slots_free": 4, "slots_used": 2}
     return Heartbeat.model_validate({"worker_id": "w"} | usual | fields)
 
 
 def why_not(personas: int, *workers: Heartbeat) -> tuple[str, str, int] | None:
-    """The obstacle's code, sentence and time to retry."""
+    """Return the obstacle's code, sentence and seconds to retry, or None."""
     obstacle = Fleet(workers).obstacle(personas)
     return obstacle and (obstacle.code, str(obstacle), obstacle.retry_after_s)
 
 
 def test_a_ready_worker_with_enough_free_slots_is_no_obstacle() -> None:
-    """One worker that can take all the personas is enough."""
+    """One ready worker with slots for all personas is enough."""
     assert why_not(4, worker(state="draining"), worker()) is None
 
 
@@ -44,7 +44,7 @@ def test_a_room_is_never_split_over_workers() -> None:
 
 
 def test_more_personas_than_a_worker_has_slots_is_its_own_answer() -> None:
-    """Waiting does not help who asks for more than any worker has at all."""
+    """More personas than any worker has slots are refused with a reason of their own."""
     assert why_not(7, worker(), worker()) == (
         "too_many_personas",
         "7 personas were asked for; a worker here has room for 6.",
@@ -72,10 +72,10 @@ def test_more_personas_than_a_worker_has_slots_is_its_own_answer() -> None:
         ({"error": "no GPU"}, ("worker_failed", "The worker failed: no GPU", 30)),
     ],
 )
-def test_who_finds_no_ready_worker_learns_why(
+def test_without_a_ready_worker_the_reason_is_told(
     states: dict[str, str], answer: tuple[str, str, int]
 ) -> None:
-    """No worker, a loading one, a leaving one and a failed one are four different answers."""
+    """No worker, a loading, a draining and a failed one are four different reasons."""
     workers = [worker(state=state, reason=reason) for state, reason in states.items()]
 
     assert why_not(1, *workers) == answer
@@ -84,8 +84,8 @@ def test_who_finds_no_ready_worker_learns_why(
 @pytest.mark.parametrize(
     ("hosts", "hosted"), [({"r": 3}, True), ({"r": 2}, False), ({"q": 3}, False), ({}, False)]
 )
-def test_a_host_is_one_of_the_promises_generation(hosts: dict[str, int], hosted: bool) -> None:
-    """A host of another generation or of another room does not count."""
+def test_a_host_is_of_the_specs_generation(hosts: dict[str, int], hosted: bool) -> None:
+    """A host of another generation or another room does not count as a room's host."""
     spec = RoomSpec(room="r", generation=3, personas=(CHEF,))
 
     outcomes = {room: {"generation": each, "outcome": "hosted"} for room, each in hosts.items()}
@@ -94,7 +94,7 @@ def test_a_host_is_one_of_the_promises_generation(hosts: dict[str, int], hosted:
 
 
 def test_voices_are_those_of_all_ready_workers() -> None:
-    """The choice is what some ready worker has, each voice once, in order."""
+    """The voices are those of all ready workers, each once, in order."""
     fleet = Fleet(
         (worker(voices=("b", "a")), worker(voices=("c", "a")), worker(state="error", voices=("x",)))
     )
@@ -104,12 +104,12 @@ def test_voices_are_those_of_all_ready_workers() -> None:
 
 @pytest.mark.parametrize("voices", [(), ("default",)])
 def test_a_model_with_one_voice_offers_no_choice(voices: tuple[str, ...]) -> None:
-    """No voices, or the default one alone, are no choice."""
+    """Without voices, or with `default` alone, there are no voices to choose from."""
     assert Fleet((worker(voices=voices),)).voices == ()
 
 
-def test_a_voice_that_nobody_has_is_refused_with_the_choices() -> None:
-    """A voice that the client named must exist."""
+def test_an_unknown_voice_is_refused_with_the_choices() -> None:
+    """A voice that no ready worker has is refused with the choices."""
     with pytest.raises(InvalidInput) as caught:
         Fleet((worker(voices=("a", "b")),)).check_voices(
             [CHEF.model_copy(update={"voice": "z"})], CATALOGUE
@@ -119,22 +119,22 @@ def test_a_voice_that_nobody_has_is_refused_with_the_choices() -> None:
 
 
 @pytest.mark.parametrize("voice", ["NATM1", "default", "b"])
-def test_the_catalogues_the_default_and_an_offered_voice_pass(voice: str) -> None:
-    """What the catalogue says falls back to the model's own voice and is no mistake of a client."""
+def test_known_voices_are_accepted(voice: str) -> None:
+    """The persona's own voice in the catalogue, `default` and an offered voice are accepted."""
     personas = [CHEF.model_copy(update={"voice": voice})]
 
     assert Fleet((worker(voices=("a", "b")),)).check_voices(personas, CATALOGUE) is None
 
 
 def test_any_voice_passes_where_there_is_no_choice() -> None:
-    """A model of one voice takes any name."""
+    """A model of one voice accepts any voice's name."""
     personas = [CHEF.model_copy(update={"voice": "z"})]
 
     assert Fleet((worker(voices=("default",)),)).check_voices(personas, CATALOGUE) is None
 
 
 async def test_a_worker_is_there_while_its_heartbeat_is(service: Service, redis: Redis) -> None:
-    """A heartbeat that is gone is a worker that is gone."""
+    """A worker whose heartbeat is gone is no longer in the fleet."""
     await beat(redis, "one", slots_free=3, slots_used=1)
     await beat(redis, "two", slots_free=2)
     both = await service.workers.fleet()
@@ -145,10 +145,8 @@ async def test_a_worker_is_there_while_its_heartbeat_is(service: Service, redis:
     assert [worker.worker_id for worker in one.workers] == ["two"]
 
 
-async def test_a_heartbeat_that_cannot_be_read_is_passed_over(
-    service: Service, redis: Redis
-) -> None:
-    """One broken worker does not hide the others."""
+async def test_a_heartbeat_that_cannot_be_read_is_skipped(service: Service, redis: Redis) -> None:
+    """A heartbeat that cannot be read is skipped, and the other workers stay."""
     await beat(redis, "good")
     await redis.set(heartbeat_key("broken"), '{"state": "asleep"}')
     await redis.zadd(WORKERS_KEY, {"broken": 1.0})

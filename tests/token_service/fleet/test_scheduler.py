@@ -1,4 +1,4 @@
-"""The scheduler: slots reserved for rooms, never twice, for a time; the queue; failing workers."""
+"""The scheduler: slots reserved once and for a time; the queue; failing workers."""
 
 import asyncio
 from typing import Any
@@ -36,12 +36,12 @@ def worker(worker_id: str = "w", **fields: Any) -> Heartbeat:
 
 
 def fleet(*workers: Heartbeat, schedule: Schedule | None = None) -> Fleet:
-    """Return a fleet at a moment, with nothing scheduled unless it is given."""
+    """Return a fleet at a moment, with nothing scheduled unless a schedule is given."""
     return Fleet(workers, schedule if schedule is not None else Schedule(now_s=NOW_S))
 
 
 def later(schedule: Schedule, seconds: float) -> Schedule:
-    """Return what redis would give of a schedule so much later."""
+    """Return the schedule as it is read from redis `seconds` later."""
     fields, _ = schedule.changes()
     return Schedule(fields, schedule.now_s + seconds)
 
@@ -59,7 +59,7 @@ def spec(room: str = "r", **fields: Any) -> RoomSpec:
 
 
 async def test_no_slot_is_given_twice(redis: Redis) -> None:
-    """Twenty rooms of two at once get three places of one worker and two of another."""
+    """Of twenty rooms that ask for two slots at once, five get slots, and none is given twice."""
     await beat(redis, "one", slots_free=6)
     await beat(redis, "two", slots_free=5)
     specs = SpecStore(redis, FleetReader(redis), 600)
@@ -73,7 +73,7 @@ async def test_no_slot_is_given_twice(redis: Redis) -> None:
 
 
 async def test_an_entry_that_expired_is_deleted(redis: Redis) -> None:
-    """The hash holds what was used in the last ten minutes."""
+    """An expired entry is deleted from the hash with the next change."""
     specs = SpecStore(redis, FleetReader(redis), 600)
     await specs.schedule(lambda now: now.schedule.enqueue("old", 1, 1.0))
     entry = RoomEntry(queued_s=1.0, expires_s=1.0)
@@ -84,19 +84,19 @@ async def test_an_entry_that_expired_is_deleted(redis: Redis) -> None:
 
 
 def test_a_room_is_never_split() -> None:
-    """All slots of a room are one worker's."""
+    """A room's slots are all reserved on one worker."""
     assert reserve(fleet(worker("a", slots_free=2), worker("b", slots_free=2)), "r", 3, 9) is None
 
 
 def test_the_emptiest_worker_is_taken() -> None:
-    """Rooms spread over the workers, so that steps stay short."""
+    """The worker with the most free slots is chosen."""
     now = fleet(worker("one", slots_free=5), worker("two", slots_free=6))
 
     assert [reserve(now, room, 2, HOLD_S) for room in "abc"] == ["two", "one", "two"]
 
 
 def test_a_reservation_ends_by_itself() -> None:
-    """Slots of a person who does not come go to the next room."""
+    """A reservation ends after its time, and its slots go to the next room."""
     now = fleet(worker(slots_free=1))
     reserve(now, "a", 1, HOLD_S)
     soon, after = later(now.schedule, HOLD_S - 1), later(now.schedule, HOLD_S)
@@ -106,7 +106,7 @@ def test_a_reservation_ends_by_itself() -> None:
 
 
 def test_a_room_keeps_its_worker() -> None:
-    """Asked again, the same worker is given, though another is emptier by then; and no shorter."""
+    """A room that asks again keeps its worker and its reservation's end."""
     now = fleet(worker("one", slots_free=2))
     reserve(now, "a", 1, HOLD_S)
     now = fleet(worker("one", slots_free=2), worker("two"), schedule=now.schedule)
@@ -117,7 +117,7 @@ def test_a_room_keeps_its_worker() -> None:
 
 
 def test_a_hosted_rooms_slots_are_not_counted_twice() -> None:
-    """Once the heartbeat counts the slots of a room, its reservation counts no more."""
+    """Once a heartbeat shows a room as hosted, the room's reservation is not counted."""
     now = fleet(worker(slots_free=2))
     reserve(now, "a", 1, HOLD_S)
     hosts = worker(slots_free=1, slots_used=1, outcomes=hosting("a"))
@@ -126,7 +126,7 @@ def test_a_hosted_rooms_slots_are_not_counted_twice() -> None:
 
 
 def test_the_slots_of_a_host_that_stands_by_are_not_counted_twice() -> None:
-    """Once the heartbeat counts them, their reservation counts no more; an older host's does."""
+    """A standby's reservation is not counted once a heartbeat shows its generation."""
     now = fleet(worker(slots_free=2))
     reserve(now, "a", 1, HOLD_S)
     now.schedule.await_standby("a", 2)
@@ -138,7 +138,7 @@ def test_the_slots_of_a_host_that_stands_by_are_not_counted_twice() -> None:
 
 
 def test_a_hosted_room_keeps_no_reservation() -> None:
-    """Nothing is reserved on for a room that was hosted and is over before its time."""
+    """A room that was hosted has no reservation left."""
     now = fleet(worker(slots_free=1))
     reserve(now, "a", 1, HOLD_S)
     now.schedule.settle("a", 1)
@@ -149,7 +149,7 @@ def test_a_hosted_room_keeps_no_reservation() -> None:
 
 
 def test_a_host_that_is_replaced_settles_nothing() -> None:
-    """An old host that is still there does not count as the arrival of the next one."""
+    """An older generation's host does not count as the arrival of the awaited one."""
     schedule = Schedule(now_s=NOW_S)
     schedule.dispatch("r", 2)
     schedule.settle("r", 1)
@@ -159,7 +159,7 @@ def test_a_host_that_is_replaced_settles_nothing() -> None:
 
 
 def test_reserved_slots_are_not_free() -> None:
-    """The fleet shows as free what a new room could have."""
+    """Reserved slots are not free for another room."""
     now = fleet(worker())
     reserve(now, "a", 4, HOLD_S)
 
@@ -168,7 +168,7 @@ def test_reserved_slots_are_not_free() -> None:
 
 
 def test_a_released_reservation_is_free() -> None:
-    """A session that ends before a person came gives its slots back at once."""
+    """Released slots are free at once."""
     now = fleet(worker(slots_free=1))
     reserve(now, "a", 1, HOLD_S)
     now.schedule.release("a")
@@ -178,12 +178,12 @@ def test_a_released_reservation_is_free() -> None:
 
 @pytest.mark.parametrize("state", ["starting", "loading_model", "draining", "error"])
 def test_only_ready_workers_are_taken(state: str) -> None:
-    """A worker in another state gets no room."""
+    """A worker in another state than `ready` gets no room."""
     assert reserve(fleet(worker(state=state)), "a", 1, HOLD_S) is None
 
 
 def test_more_slots_are_reserved_where_the_host_is() -> None:
-    """They count beside the heartbeat until it shows them, and end by themselves."""
+    """More slots for a hosted room are reserved on its host, for a time."""
     host = worker("host", slots_free=2, outcomes=hosting("r"))
     now = fleet(host, worker("empty"))
     given = [reserve_more(now, "r", 1, host, 3.0) for _ in range(3)]
@@ -193,7 +193,7 @@ def test_more_slots_are_reserved_where_the_host_is() -> None:
 
 
 def test_more_slots_wait_for_the_queue() -> None:
-    """A room in the queue is served before a running session grows."""
+    """A hosted room gets no more slots while another room waits in the queue."""
     host = worker(slots_free=2, outcomes=hosting("r"))
     now = fleet(host)
     now.schedule.enqueue("waits", 1, 10.0)
@@ -202,7 +202,7 @@ def test_more_slots_wait_for_the_queue() -> None:
 
 
 def test_the_queue_is_served_in_its_order() -> None:
-    """A room that came later, or is in no queue, gets nothing while another waits before it."""
+    """A room gets no slots while another waits before it in the queue."""
     now = fleet(worker(slots_free=1))
     now.schedule.enqueue("late", 1, 20.0)
     now.schedule.enqueue("early", 1, 10.0)
@@ -213,7 +213,7 @@ def test_the_queue_is_served_in_its_order() -> None:
 
 
 def test_a_room_that_lost_its_host_comes_first() -> None:
-    """A conversation that was under way goes on before another begins."""
+    """A room that lost its host is first in the queue."""
     now = fleet(worker(slots_free=0))
     now.schedule.enqueue("early", 1, 10.0)
     next_step(spec("lost", generation=1, worker="gone"), now)
@@ -224,7 +224,7 @@ def test_a_room_that_lost_its_host_comes_first() -> None:
 
 
 def test_a_room_that_no_worker_could_ever_take_blocks_no_other() -> None:
-    """A room of more personas than any worker has slots waits beside the queue."""
+    """A room with more personas than any worker has slots does not block the queue."""
     now = fleet(worker())
     now.schedule.enqueue("crowd", 7, FIRST)
 
@@ -232,7 +232,7 @@ def test_a_room_that_no_worker_could_ever_take_blocks_no_other() -> None:
 
 
 def test_a_position_in_the_queue_is_told() -> None:
-    """A room in the queue, or that would be since a moment, has a position counted from 1."""
+    """The position in the queue is counted from 1, also for a room that would join it."""
     schedule = Schedule(now_s=NOW_S)
     schedule.enqueue("early", 1, 10.0)
     schedule.enqueue("late", 1, 20.0)
@@ -242,7 +242,7 @@ def test_a_position_in_the_queue_is_told() -> None:
 
 
 def test_a_failing_worker_gets_nothing() -> None:
-    """After three failures within a minute the other worker is taken, though it is fuller."""
+    """After three failures within a minute a worker gets no room."""
     now = fleet(worker("bad"), worker("good", slots_free=1))
     opened_s = [now.schedule.count_failure("bad") for _ in range(3)]
 
@@ -252,7 +252,7 @@ def test_a_failing_worker_gets_nothing() -> None:
 
 @pytest.mark.parametrize(("apart_s", "opens"), [(59, True), (61, False)])
 def test_failures_count_together_within_a_minute(apart_s: float, opens: bool) -> None:
-    """Two failures, or three with a minute between two of them, are accidents."""
+    """Three failures open the breaker if no minute lies between two of them."""
     schedule = Schedule(now_s=NOW_S)
     opened = schedule.count_failure("w") + schedule.count_failure("w")
     schedule = later(schedule, apart_s)
@@ -262,9 +262,9 @@ def test_failures_count_together_within_a_minute(apart_s: float, opens: bool) ->
 
 
 def test_a_breaker_closes_and_opens_for_longer() -> None:
-    """It is open for half a minute; then one more failure opens it for a whole one."""
+    """A breaker is open for 30 s, and after one more failure for 60 s."""
     schedule = Schedule(now_s=NOW_S)
-    for _ in range(6):  # those after the third come while it is open, and do not count
+    for _ in range(6):  # failures after the third come while the breaker is open, and do not count
         schedule.count_failure("w")
     closed, again = later(schedule, 30), later(schedule, 31)
 
@@ -274,7 +274,7 @@ def test_a_breaker_closes_and_opens_for_longer() -> None:
 
 
 def test_all_workers_failing_is_a_reason() -> None:
-    """A client is not told that slots are taken where conversations fail."""
+    """When every worker fails, the reason is `worker_failing`, not `full`."""
     now = fleet(worker())
     for _ in range(3):
         now.schedule.count_failure("w")
@@ -285,7 +285,7 @@ def test_all_workers_failing_is_a_reason() -> None:
 
 
 def test_a_dispatch_is_decided_once() -> None:
-    """The next generation goes to a worker with slots, which are reserved, and is awaited."""
+    """A dispatch writes the next generation and worker, reserves the slots, and awaits the host."""
     now = fleet(worker())
     step = next_step(spec(generation=3), now)
 
@@ -297,7 +297,7 @@ def test_a_dispatch_is_decided_once() -> None:
 
 
 def test_a_room_waits_and_is_told_so_once() -> None:
-    """Each reason is told once in a row; the dispatch ends the waiting."""
+    """A repeated reason for waiting is marked as told, and the dispatch ends the waiting."""
     now = fleet(worker(slots_free=0, slots_used=6))
     steps = [next_step(spec(), now) for _ in range(2)]
     then = fleet(schedule=now.schedule)
@@ -311,7 +311,7 @@ def test_a_room_waits_and_is_told_so_once() -> None:
 
 
 def test_another_reason_reserves_nothing() -> None:
-    """A room whose prompt no worker can read waits outside of the queue."""
+    """A room whose prompt no worker can read is not queued and reserves nothing."""
     now = fleet(worker())
     step = next_step(spec(), now, Unavailable("prompt_too_long", "Too long.", 60))
 
@@ -323,16 +323,16 @@ def test_another_reason_reserves_nothing() -> None:
     ("outcome", "arrived", "lost", "failures"),
     [
         (None, False, "failed", 1),  # the host never came
-        (None, True, "failed", 0),  # it came and left long ago
+        (None, True, "failed", 0),  # the host came and left long ago
         ("failed", True, "failed", 1),
-        ("left", False, "left", 0),  # it came and left between two looks
+        ("left", False, "left", 0),  # the host came and left between two sweeps
         ("refused", False, "refused", 0),  # the worker was full after all
     ],
 )
 def test_a_lost_host_is_handled_once(
     outcome: str | None, arrived: bool, lost: str, failures: int
 ) -> None:
-    """It counts as its worker's failure where it never came or ended with an error."""
+    """A lost host is handled once, and is a failure if it never came or ended with an error."""
     first = fleet(worker())
     dispatched = next_step(spec(), first).spec
     if arrived:
@@ -349,13 +349,13 @@ def test_a_lost_host_is_handled_once(
 
 @pytest.mark.parametrize(("dispatches", "seconds"), [(1, 10), (2, 20), (3, 30), (4, 30), (99, 30)])
 def test_each_dispatch_in_a_row_is_awaited_longer(dispatches: int, seconds: float) -> None:
-    """The wait for a host doubles from 10 s up to 30 s."""
+    """The wait for a host grows by 10 s per dispatch in a row, up to 30 s."""
     assert grace_s(dispatches) == seconds
 
 
 @pytest.mark.parametrize("count", [1, CALM_DISPATCHES, CALM_DISPATCHES + 1])
-def test_hosts_that_come_and_go_are_awaited_all_the_same(count: int) -> None:
-    """From the third dispatch in a row on the wait stays: a room may be what its workers die of."""
+def test_after_several_dispatches_hosts_that_left_are_awaited(count: int) -> None:
+    """After more than CALM_DISPATCHES in a row a host is awaited even if it had arrived."""
     schedule = Schedule(now_s=NOW_S)
     for generation in range(1, count + 1):
         schedule.dispatch("r", generation)
@@ -366,7 +366,7 @@ def test_hosts_that_come_and_go_are_awaited_all_the_same(count: int) -> None:
 
 
 def test_dispatches_long_ago_do_not_count() -> None:
-    """Two minutes after the last dispatch the next is the first of a row."""
+    """Dispatches count as in a row until two minutes after the last one."""
     schedule = Schedule(now_s=NOW_S)
     for generation in range(1, 4):
         schedule.dispatch("r", generation)
@@ -376,7 +376,7 @@ def test_dispatches_long_ago_do_not_count() -> None:
 
 
 def test_a_host_that_came_and_left_keeps_no_reservation() -> None:
-    """Once a room was seen as hosted, its reservation does not count again after its host left."""
+    """A reservation of a room that was seen as hosted does not count after the host left."""
     now = fleet(worker(slots_free=2))
     reserve(now, "a", 2, HOLD_S)
     hosts = worker(slots_free=0, slots_used=2, outcomes=hosting("a"))

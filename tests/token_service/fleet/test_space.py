@@ -1,4 +1,4 @@
-"""What strangers write into redis: for how long, how much, and what is said when redis is full."""
+"""What unnamed callers may write into redis: for how long, how much, and a redis that is full."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -13,7 +13,7 @@ from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from harness import servers
 from protocol.config.settings import Settings
 from protocol.room_spec import spec_key
-from tests.token_service.auth.strangers import Keys, app, refused
+from tests.token_service.auth.callers import Keys, app, refused
 from tests.token_service.players import beat, joined, opened
 from token_service.auth.rate_limit import WRITTEN
 from token_service.refusals import redis_trouble
@@ -24,33 +24,30 @@ LARGEST = [{"name": "ada", "label": "Ada", "prompt": PROMPT}] * 14
 
 
 def asking(personas: list[Any], **fields: Any) -> dict[str, Any]:
-    """A token request for these personas."""
+    """Return the body of a token request for these personas."""
     agent = {"agent_name": "moshi", "metadata": json.dumps({"personas": personas})}
     return {"room_config": {"agents": [agent]}} | fields
 
 
 @pytest.fixture
-def open_to_all(settings: Settings) -> Settings:
-    """Settings of a service that everybody may call."""
+def open_settings(settings: Settings) -> Settings:
+    """Return the settings of a service in `open` mode."""
     return settings.model_copy(update={"auth_mode": ("open",)})
 
 
 async def bytes_kept(redis: Redis) -> int:
-    """How much promises take in redis."""
+    """Return how many bytes the room specs in redis have."""
     keys = [key async for key in redis.scan_iter(match=spec_key("*"))]
     return sum([await redis.strlen(key) for key in keys])
 
 
-async def test_one_address_fills_no_redis(open_to_all: Settings, redis: Redis) -> None:
-    """Rooms that nobody comes to take a few megabytes at most, and others are let in.
-
-    At the allowed rate they once took 128 MB in a quarter of an hour.
-    """
+async def test_one_address_cannot_fill_redis(open_settings: Settings, redis: Redis) -> None:
+    """One address writes specs up to a limit of bytes and gets 429, and another is let in."""
     await beat(redis, slots_total=64, slots_free=64)
-    async with app(open_to_all, "203.0.113.7") as mallory:
+    async with app(open_settings, "203.0.113.7") as mallory:
         answers = [await mallory.post("/token", json=asking(LARGEST)) for _ in range(80)]
     kept = await bytes_kept(redis)
-    async with app(open_to_all, "198.51.100.7") as ann:
+    async with app(open_settings, "198.51.100.7") as ann:
         other = await ann.post("/token", json=asking(LARGEST))
 
     assert {refused(each) for each in answers if each.status_code != 201} == {
@@ -62,10 +59,12 @@ async def test_one_address_fills_no_redis(open_to_all: Settings, redis: Redis) -
     assert other.status_code == 201
 
 
-async def test_a_session_does_not_grow_past_the_limit(open_to_all: Settings, redis: Redis) -> None:
-    """Personas that are added later are counted, too."""
+async def test_a_session_does_not_grow_past_the_limit(
+    open_settings: Settings, redis: Redis
+) -> None:
+    """Personas that are added to sessions count against an address's limit of bytes, too."""
     await beat(redis, slots_total=64, slots_free=64)
-    many = open_to_all.model_copy(update={"rate_per_caller": "10000/minute"})
+    many = open_settings.model_copy(update={"rate_per_caller": "10000/minute"})
     codes: list[int] = []
     async with app(many) as http:
         while len(codes) < 100 and 429 not in codes:
@@ -79,12 +78,12 @@ async def test_a_session_does_not_grow_past_the_limit(open_to_all: Settings, red
     assert kept <= WRITTEN.amount
 
 
-async def test_what_nobody_came_for_is_kept_as_long_as_its_token(
-    open_to_all: Settings, redis: Redis, room: str
+async def test_an_unused_room_is_kept_as_long_as_its_token(
+    open_settings: Settings, redis: Redis, room: str
 ) -> None:
-    """A token's promise and a stranger's session, and the record of who has which token."""
+    """The spec and token record of a room that nobody joins live as long as the token."""
     await beat(redis)
-    async with app(open_to_all) as http:
+    async with app(open_settings) as http:
         await http.post("/token", json={"room_name": room})
         session = await opened(http)
     keys = [spec_key(room), spec_key(session["room"]), TOKENS_KEY.format(room=room)]
@@ -93,10 +92,10 @@ async def test_what_nobody_came_for_is_kept_as_long_as_its_token(
     assert all(600 <= life <= 660 for life in lives), lives
 
 
-async def test_a_named_callers_session_waits_longer(
+async def test_a_named_callers_session_is_kept_longer(
     keyed: Settings, keys: Keys, redis: Redis
 ) -> None:
-    """PROMISE_TTL_S is for sessions of applications that are known."""
+    """The spec of a named caller's session lives for PROMISE_TTL_S."""
     await beat(redis)
     async with app(keyed) as http:
         answer = await http.post("/sessions", headers=keys.add("shop"))
@@ -104,12 +103,12 @@ async def test_a_named_callers_session_waits_longer(
     assert 3590 < await redis.ttl(spec_key(answer.json()["room"])) <= 3600
 
 
-async def test_who_came_is_remembered_longer(
-    open_to_all: Settings, redis: Redis, livekit: servers.LiveKit, room: str
+async def test_the_token_of_a_person_who_joined_is_kept_longer(
+    open_settings: Settings, redis: Redis, livekit: servers.LiveKit, room: str
 ) -> None:
-    """LiveKit renews the tokens of who is in a room: those can be revoked for as long."""
+    """The record of a token lives for 24 hours once its person is in the room."""
     await beat(redis)
-    async with app(open_to_all) as http:
+    async with app(open_settings) as http:
         token = (await http.post("/token", json={"room_name": room})).json()["participant_token"]
         service = http._transport.app.state.service  # type: ignore[attr-defined]
         async with joined(livekit, token):
@@ -120,24 +119,24 @@ async def test_who_came_is_remembered_longer(
 
 @pytest.fixture
 async def small_redis(tmp_path: Path) -> AsyncGenerator[Redis]:
-    """A redis of the test's own, whose memory can be made small."""
+    """Start a redis of the test's own, whose memory can be made small."""
     with servers.start_redis(tmp_path) as url:
         async with Redis.from_url(url, decode_responses=True) as client:
             yield client
 
 
 def url_of(redis: Redis) -> str:
-    """Where it is."""
+    """Return the URL of a redis."""
     return f"redis://127.0.0.1:{redis.connection_pool.connection_kwargs['port']}/0"
 
 
 @pytest.mark.parametrize("share", [0.95, 2.0], ids=["nearly full", "over full"])
-async def test_a_redis_that_is_full_is_said_to_be_full(
-    open_to_all: Settings, small_redis: Redis, share: float
+async def test_a_full_redis_is_refused_as_full(
+    open_settings: Settings, small_redis: Redis, share: float
 ) -> None:
-    """New rooms are refused with that reason before heartbeats are, and not as `redis_away`."""
+    """A redis near its limit, or over it, is answered with 503 and `redis_full`."""
     await beat(small_redis, slots_free=6)
-    told = open_to_all.model_copy(update={"redis_url": url_of(small_redis)})
+    told = open_settings.model_copy(update={"redis_url": url_of(small_redis)})
     async with app(told) as http:
         assert (await http.post("/token")).status_code == 201
         memory: Any = await small_redis.info("memory")
@@ -161,5 +160,5 @@ async def test_a_redis_that_is_full_is_said_to_be_full(
     ],
 )
 def test_trouble_with_redis_is_told_by_its_kind(error: RedisError, code: str) -> None:
-    """Full, refusing, away: three things for an operator to do."""
+    """A redis that is full, refuses or is away has a code each."""
     assert redis_trouble(error).code == code

@@ -1,4 +1,4 @@
-"""A session's events over HTTP: as they come, from where a connection broke, until the end."""
+"""A session's events over HTTP: in order, resumed after a break, until the session's end."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from token_service.service import STREAMS, Service
 
 @pytest.fixture
 async def server(settings: Settings, redis: Redis) -> AsyncGenerator[httpx.AsyncClient]:
-    """A client of the app behind a real uvicorn, which streams."""
+    """Serve the app with a real uvicorn, which streams; yield a client."""
     await beat(redis)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -34,24 +34,24 @@ async def server(settings: Settings, redis: Redis) -> AsyncGenerator[httpx.Async
 
 @pytest.fixture
 async def session(server: httpx.AsyncClient) -> dict[str, Any]:
-    """A session that was opened."""
+    """Open a session; return the answer."""
     return (await server.post("/sessions")).json()
 
 
 def warning(code: str) -> WarningEvent:
-    """An event of a host's."""
+    """Return a warning, as a host adds one."""
     return WarningEvent(at_s=time.time(), code=code, detail="Oh.")
 
 
 class Stream:
-    """Server-sent events, read one by one."""
+    """Reads server-sent events one by one."""
 
     def __init__(self, answer: httpx.Response) -> None:
         self.answer = answer
         self._lines = answer.aiter_lines()
 
     async def next(self) -> dict[str, str]:
-        """The next event's fields; comments count as none."""
+        """Return the next event's fields; comments are skipped."""
         fields: dict[str, str] = {}
         async for line in self._lines:
             if line.startswith((":", "retry")):
@@ -64,10 +64,10 @@ class Stream:
         return {"event": "the stream has ended"}
 
 
-async def test_events_come_as_they_happen(
+async def test_an_added_event_is_streamed(
     server: httpx.AsyncClient, redis: Redis, session: dict[str, Any]
 ) -> None:
-    """What a host adds is sent under redis's id, with its type and the same JSON."""
+    """An event that a host adds is sent with redis's id, the event's type and the same JSON."""
     state = StateEvent(
         at_s=1.5, persona_id="a", persona="chef", identity="agent-chef-a-1", state="speaking"
     )
@@ -81,10 +81,10 @@ async def test_events_come_as_they_happen(
     assert json.loads(event["data"]) == state.model_dump()
 
 
-async def test_a_broken_connection_goes_on(
+async def test_last_event_id_continues_a_stream(
     server: httpx.AsyncClient, redis: Redis, session: dict[str, Any]
 ) -> None:
-    """`Last-Event-ID` is where it broke: nothing is lost and nothing comes twice."""
+    """With `Last-Event-ID` a new stream begins after that event: none is lost or repeated."""
     path = f"/sessions/{session['id']}/events"
     for code in ("one", "two", "three"):
         await EventStore(redis).add(session["room"], warning(code))
@@ -98,8 +98,8 @@ async def test_a_broken_connection_goes_on(
     assert rest == ["two", "three"]
 
 
-async def test_the_end_ends_the_stream(server: httpx.AsyncClient, session: dict[str, Any]) -> None:
-    """The last event is the end; who asks later gets what is remembered, and the same end."""
+async def test_ended_is_the_last_event(server: httpx.AsyncClient, session: dict[str, Any]) -> None:
+    """`ended` is a stream's last event, also for a client that connects after the end."""
     path = f"/sessions/{session['id']}"
     async with server.stream("GET", f"{path}/events") as answer:
         await server.delete(path)
@@ -112,7 +112,7 @@ async def test_the_end_ends_the_stream(server: httpx.AsyncClient, session: dict[
     assert live == later == ["ended", "the stream has ended"]
 
 
-async def test_another_sessions_events_are_not_told(
+async def test_another_sessions_events_are_not_sent(
     server: httpx.AsyncClient, redis: Redis, session: dict[str, Any]
 ) -> None:
     """A new session in the same room begins with an empty stream."""
@@ -126,10 +126,10 @@ async def test_another_sessions_events_are_not_told(
     assert json.loads(event["data"])["code"] == "new"
 
 
-async def test_what_cannot_be_read_is_passed_over(
+async def test_unknown_events_are_left_out(
     server: httpx.AsyncClient, redis: Redis, session: dict[str, Any]
 ) -> None:
-    """A newer host's events of a type that is not known here are left out."""
+    """An event of an unknown type or shape is left out of the stream."""
     await redis.xadd(events_key(session["room"]), {"event": '{"type": "party", "at_s": 1}'})
     await redis.xadd(events_key(session["room"]), {"colour": "blue"})
     await EventStore(redis).add(session["room"], warning("known"))
@@ -139,10 +139,10 @@ async def test_what_cannot_be_read_is_passed_over(
     assert json.loads(event["data"])["code"] == "known"
 
 
-async def test_an_id_that_is_none_is_refused(
+async def test_an_invalid_last_event_id_is_refused(
     server: httpx.AsyncClient, session: dict[str, Any]
 ) -> None:
-    """`Last-Event-ID` goes to redis, so it must look like redis's own."""
+    """A `Last-Event-ID` that is no id of redis is refused with 400."""
     answer = await server.get(
         f"/sessions/{session['id']}/events", headers={"Last-Event-ID": "$; FLUSHALL"}
     )
@@ -150,8 +150,8 @@ async def test_an_id_that_is_none_is_refused(
     assert answer.status_code == 400
 
 
-async def test_a_leaving_service_ends_a_talkative_stream(settings: Settings, redis: Redis) -> None:
-    """A process that is told to end waits for no pause in the talk."""
+async def test_a_stopping_service_ends_a_busy_stream(settings: Settings, redis: Redis) -> None:
+    """A service that stops ends a stream although events keep coming."""
     await beat(redis)
     app = create_app(settings)
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -171,14 +171,14 @@ async def test_a_leaving_service_ends_a_talkative_stream(settings: Settings, red
 
 
 @pytest.mark.parametrize("all_of", ["the service's", "the caller's"])
-async def test_streams_are_counted(
+async def test_the_number_of_streams_is_limited(
     server: httpx.AsyncClient,
     session: dict[str, Any],
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
     all_of: str,
 ) -> None:
-    """One too many is told to come back; a place that gets free is free."""
+    """A stream over the service's or the caller's limit is refused until another one has ended."""
     if all_of == "the service's":
         monkeypatch.setattr("token_service.service.STREAMS", 1)
     else:
@@ -195,8 +195,8 @@ async def test_streams_are_counted(
     await eventually(free_again, "the first stream's place is free")
 
 
-async def test_as_many_as_may_follow_leave_redis_to_others(service: Service) -> None:
-    """Each stream holds a connection; a hundred of them once left none for anything else."""
+async def test_all_streams_leave_redis_connections_free(service: Service) -> None:
+    """With as many streams open as are allowed, redis still answers the service."""
     following = [service.events.follow(f"followed {number}", "0") for number in range(STREAMS)]
     waiting = [asyncio.ensure_future(anext(each)) for each in following]
     await asyncio.sleep(0.5)
@@ -208,7 +208,7 @@ async def test_as_many_as_may_follow_leave_redis_to_others(service: Service) -> 
 
 
 async def test_a_stream_is_bounded(redis: Redis) -> None:
-    """A long talk does not fill redis: about the last 500 events are kept, for an hour."""
+    """redis keeps about the last 500 events of a room, for an hour."""
     events = EventStore(redis)
     for number in range(EVENTS_KEPT + 150):
         await events.add("long", warning(str(number)))
@@ -220,7 +220,7 @@ async def test_a_stream_is_bounded(redis: Redis) -> None:
 async def test_a_stream_that_is_not_followed_ends_after_what_is_stored(
     server: httpx.AsyncClient, session: dict[str, Any], redis: Redis
 ) -> None:
-    """`follow=false`: the stored events, or those after an id, and then the end."""
+    """With `follow=false` a stream ends after the stored events, or those after an id."""
     store = EventStore(redis)
     for code in ("one", "two"):
         await store.add(session["room"], warning(code))

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from harness.servers import GivenSettings
 from protocol.config.settings import Settings
-from tests.token_service.auth.strangers import Keys
+from tests.token_service.auth.callers import Keys
 from tests.token_service.players import beat, served
 from token_service.app import create_app
 
@@ -26,7 +26,7 @@ TOOL = "openapi_python_client"
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Generator[ModuleType]:
-    """Return the generated package. The tool must find nothing to warn of."""
+    """Generate the client, without any warning; return its package."""
     parent = tmp_path_factory.mktemp("generated")
     document, folder = parent / "openapi.json", parent / "generated_client"
     keys = Keys(parent / "keys.toml").path
@@ -34,7 +34,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Generator[ModuleType]
     document.write_text(json.dumps(create_app(wants_keys).openapi()))
     command = [sys.executable, "-m", TOOL, "generate", "--meta", "none", "--fail-on-warning"]
     command += ["--path", str(document), "--output-path", str(folder)]
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # with ruff, which it runs
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # with ruff, for the generator
     done = subprocess.run(command, env={**os.environ, "PATH": path}, text=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
     with pytest.MonkeyPatch.context() as patch:
@@ -46,7 +46,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Generator[ModuleType]
 async def client(
     generated: ModuleType, keyed: Settings, keys: Keys, redis: Redis
 ) -> AsyncGenerator[Any]:
-    """The generated client with an API key, and the service that it calls."""
+    """Serve the service; yield the generated client with an API key."""
     await beat(redis)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         async with served(create_app(keyed), listening):
@@ -64,7 +64,7 @@ class Api:
         self.models: Any = importlib.import_module(f"{package}.models")
 
     async def call(self, tag: str, operation: str, **arguments: Any) -> Any:
-        """Return what the generated function makes of the answer."""
+        """Call a generated function; return the status and the model of the answer."""
         module = importlib.import_module(f"{self._package}.api.{tag}.{operation}")
         async with asyncio.timeout(20):
             answer = await module.asyncio_detailed(client=self._client, **arguments)
@@ -78,7 +78,7 @@ def api(generated: ModuleType, client: Any) -> Api:
 
 
 async def test_a_generated_client_opens_and_ends_a_session(api: Api) -> None:
-    """Every kind of call comes back as a model: lists, bodies, paths, an answer without a body."""
+    """The generated client opens, reads, mutes, lists and ends a session, and gets models back."""
     models = api.models
     config = (await api.call("status", "get_config")).value
     body = models.SessionRequest(name="Ann", personas=[models.AskedPersona(name="chef")])
@@ -100,7 +100,7 @@ async def test_a_generated_client_opens_and_ends_a_session(api: Api) -> None:
 
 
 async def test_a_generated_client_mints_tokens(api: Api) -> None:
-    """LiveKit's endpoint, with a body of nested models and with none."""
+    """The generated client gets a token for a body of nested models and for none."""
     agent = api.models.RequestedAgent(agent_name="moshi", metadata='{"persona": "teacher"}')
     room_config = api.models.RoomConfig(agents=[agent])
     body = api.models.TokenRequest(room_name="kitchen", room_config=room_config)
@@ -112,7 +112,7 @@ async def test_a_generated_client_mints_tokens(api: Api) -> None:
 
 
 async def test_a_generated_client_reads_problems(api: Api) -> None:
-    """A refusal of each kind comes back as a problem with its code."""
+    """The generated client reads refusals of each kind as problems with their codes."""
     models = api.models
     opened = (await api.call("sessions", "open_session", body=models.SessionRequest())).value
     say, absent = models.SayRequest(text="Hello."), models.SessionRequest(personas=["nobody"])
@@ -133,7 +133,7 @@ async def test_a_generated_client_reads_problems(api: Api) -> None:
 async def test_a_generated_client_reads_why_the_service_is_not_ready(
     api: Api, redis: Redis
 ) -> None:
-    """503 of `/ready` is no problem: it is the same model as 200."""
+    """The generated client reads the 503 of `/ready` as the model of its 200."""
     await beat(redis, state="loading_model")
     answer = await api.call("status", "get_readiness")
 

@@ -1,4 +1,4 @@
-"""What no answer and no log gives away; headers, origins, sizes, shapes; and the status."""
+"""Secrets in answers and logs, CORS, sizes and shapes of answers, metrics and the status."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from harness.servers import LiveKit
 from protocol.config.log import configure_logging
 from protocol.config.settings import Settings
-from tests.token_service.auth.strangers import app
+from tests.token_service.auth.callers import app
 from tests.token_service.players import beat, signature
 from token_service.app import create_app
 from token_service.fleet.schedule import SCHEDULE_KEY, RoomEntry
@@ -25,7 +25,7 @@ from token_service.server.middleware import BODY_BYTES
 
 @pytest.fixture
 def logged(settings: Settings) -> Generator[io.StringIO]:
-    """Everything that the service logs, at its most talkative, as JSON."""
+    """Return everything that the service logs at level debug, as JSON."""
     root, written = logging.getLogger(), io.StringIO()
     handlers, level = root.handlers[:], root.level
     configure_logging(settings.model_copy(update={"log_level": "debug", "log_format": "json"}))
@@ -41,7 +41,7 @@ def logged(settings: Settings) -> Generator[io.StringIO]:
 async def test_no_secret_prompt_or_word_is_logged(
     settings: Settings, redis: Redis, logged: io.StringIO
 ) -> None:
-    """Through a session's whole life, refusals included, at level debug."""
+    """No secret, prompt or line of a session's life is logged, even at level debug."""
     await beat(redis)
     persona = {"name": "chef", "prompt": "The recipe is love."}
     bad = {"name": "chef", "prompt": "The recipe is love." * 100}
@@ -69,7 +69,7 @@ async def test_no_secret_prompt_or_word_is_logged(
 
 
 async def test_a_refusal_shows_no_prompt(http: httpx.AsyncClient, redis: Redis) -> None:
-    """A fault of a persona's field is named, and a long value is not repeated."""
+    """The refusal of an invalid prompt is shorter than 1,000 bytes."""
     await beat(redis)
     answer = await http.post("/sessions", json={"personas": [{"name": "chef", "prompt": 7}]})
 
@@ -78,10 +78,10 @@ async def test_a_refusal_shows_no_prompt(http: httpx.AsyncClient, redis: Redis) 
 
 
 @pytest.mark.parametrize("path", ["/token", "/sessions", "/sessions/x/say", "/webhook"])
-async def test_no_body_fills_the_memory(
+async def test_a_body_over_the_limit_is_refused(
     http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, path: str
 ) -> None:
-    """A body that is too long is not read to its end, said or sent in pieces."""
+    """A body over the limit is refused with 413, whether it is sent at once or in chunks."""
     await beat(redis)
     pieces = [b"{" + b" " * 65_536] * (BODY_BYTES // 65_536 + 1)
 
@@ -90,7 +90,7 @@ async def test_no_body_fills_the_memory(
             yield piece
 
     headers = {"Content-Type": "application/json"}
-    if path == "/webhook":  # read only where LiveKit signed it
+    if path == "/webhook":  # LiveKit's signature is checked before the body is read
         headers["Authorization"] = signature(b"", livekit)
     whole = await http.post(path, content=b"".join(pieces), headers=headers)
     chunked = await http.post(path, content=in_pieces(), headers=headers)
@@ -111,7 +111,7 @@ async def test_no_body_fills_the_memory(
 async def test_every_refusal_has_one_shape(
     http: httpx.AsyncClient, redis: Redis, method: str, path: str, status: int, error: str
 ) -> None:
-    """RFC 9457, also where the framework itself refuses."""
+    """Every refusal is a problem by RFC 9457, also one of the framework."""
     await beat(redis)
     answer = await http.request(method, path, content=b"[")
     problem = answer.json()
@@ -121,10 +121,10 @@ async def test_every_refusal_has_one_shape(
     assert problem["type"] == f"urn:moshi-rooms:{error}"
 
 
-async def test_a_fault_of_ours_tells_nothing(
+async def test_an_unexpected_exception_is_not_shown(
     settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The traceback is for the log."""
+    """An unexpected exception is answered with 500 and code `failure`, without its text."""
 
     async def broken(self: Space) -> None:
         raise ZeroDivisionError("secret")
@@ -142,8 +142,8 @@ async def test_a_fault_of_ours_tells_nothing(
     assert "secret" not in answer.text
 
 
-async def test_no_other_origin_may_ask(http: httpx.AsyncClient, redis: Redis) -> None:
-    """CORS is closed until CORS_ORIGINS opens it, also for a page that is let in."""
+async def test_cors_is_closed_by_default(http: httpx.AsyncClient, redis: Redis) -> None:
+    """Without CORS_ORIGINS no answer has CORS headers, even for an origin of this machine."""
     await beat(redis)
     asking = {"Origin": "http://localhost:5173", "Access-Control-Request-Method": "DELETE"}
     preflight = await http.options("/sessions/x", headers=asking)
@@ -155,7 +155,7 @@ async def test_no_other_origin_may_ask(http: httpx.AsyncClient, redis: Redis) ->
 
 @pytest.mark.parametrize("path", ["", "/", "/livekit", "/livekit/"])
 def test_the_page_loads_nothing_from_elsewhere(path: str) -> None:
-    """Its own files, and LiveKit by its origin alone: with a path nothing else would be allowed."""
+    """The page's policy allows its own files and LiveKit's origin without a path."""
     policy = dict(
         rule.split(" ", 1) for rule in content_policy(f"wss://rooms.example:7880{path}").split("; ")
     )
@@ -166,7 +166,7 @@ def test_the_page_loads_nothing_from_elsewhere(path: str) -> None:
 
 
 async def test_metrics_show_the_fleet(http: httpx.AsyncClient, redis: Redis) -> None:
-    """What a dashboard needs of all workers, and how many rooms wait."""
+    """`/metrics` has the fleet's free slots, used slots and ready workers."""
     await beat(redis, "one", slots_free=4, slots_used=2)
     await beat(redis, "two", state="draining", slots_used=3)
     entry = RoomEntry(queued_s=1.0, needs=1, expires_s=time.time() + 60)
@@ -179,7 +179,7 @@ async def test_metrics_show_the_fleet(http: httpx.AsyncClient, redis: Redis) -> 
 
 
 async def test_status_tells_each_worker(http: httpx.AsyncClient, redis: Redis) -> None:
-    """State, model, slots, step time, rooms; and whether LiveKit and redis answer."""
+    """`/status` has state, model, slots, step time and rooms of each worker."""
     await beat(
         redis,
         "one",
@@ -227,8 +227,8 @@ async def test_status_tells_each_worker(http: httpx.AsyncClient, redis: Redis) -
     ]
 
 
-async def test_strangers_learn_no_workers_id(settings: Settings, redis: Redis) -> None:
-    """By its id a worker can be dispatched; an open service's strangers see numbers."""
+async def test_an_open_service_hides_worker_ids(settings: Settings, redis: Redis) -> None:
+    """In `open` mode `/status` numbers the workers in place of their ids."""
     await beat(redis, "one")
     await beat(redis, "two")
     async with app(settings.model_copy(update={"auth_mode": ("open",)})) as http:
@@ -237,8 +237,8 @@ async def test_strangers_learn_no_workers_id(settings: Settings, redis: Redis) -
     assert [worker["id"] for worker in answer.json()["workers"]] == ["1", "2"]
 
 
-async def test_status_tells_who_is_away(settings: Settings) -> None:
-    """An operator learns it from the status, which answers all the same."""
+async def test_status_tells_what_is_away(settings: Settings) -> None:
+    """`/status` answers while redis and LiveKit are away, and says that they are."""
     away = {"redis_url": "redis://127.0.0.1:9/0", "livekit_url": "ws://127.0.0.1:9"}
     async with app(settings.model_copy(update=away), "127.0.0.1", "http://localhost") as http:
         answer = await http.get("/status")
@@ -252,7 +252,7 @@ async def test_status_tells_who_is_away(settings: Settings) -> None:
 
 
 def test_problems_are_described(settings: Settings) -> None:
-    """The OpenAPI document gives each session path its refusals, in their shape."""
+    """The OpenAPI document lists the refusals of `POST /sessions`, as problems."""
     document = create_app(settings).openapi()
     answers = document["paths"]["/sessions"]["post"]["responses"]
 

@@ -1,4 +1,4 @@
-"""Who may use `/mcp`, and what it costs where it is not used."""
+"""`/mcp`: its authentication, its refusals, and when the SDK is loaded."""
 
 import socket
 import subprocess
@@ -14,7 +14,7 @@ from mcp.client.streamable_http import streamable_http_client
 from redis.asyncio import Redis
 
 from protocol.config.settings import Settings
-from tests.token_service.auth.strangers import Keys
+from tests.token_service.auth.callers import Keys
 from tests.token_service.players import beat, served
 from token_service.app import create_app
 from token_service.auth.callers import Scope
@@ -24,7 +24,7 @@ INITIALIZE = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
 
 @pytest.fixture
 async def url(keyed: Settings, keys: Keys, redis: Redis) -> AsyncGenerator[str]:
-    """A running service that wants API keys."""
+    """Serve a service that asks for API keys; yield its URL."""
     await beat(redis)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         async with served(create_app(keyed), listening):
@@ -33,7 +33,7 @@ async def url(keyed: Settings, keys: Keys, redis: Redis) -> AsyncGenerator[str]:
 
 @asynccontextmanager
 async def client(url: str, headers: dict[str, str]) -> AsyncGenerator[Client]:
-    """The SDK's client with a bearer."""
+    """Connect the SDK's client with these headers."""
     async with (
         httpx2.AsyncClient(headers=headers) as http,
         Client(streamable_http_client(f"{url}/mcp", http_client=http)) as client,
@@ -41,8 +41,8 @@ async def client(url: str, headers: dict[str, str]) -> AsyncGenerator[Client]:
         yield client
 
 
-async def test_without_a_bearer_there_is_no_mcp(url: str) -> None:
-    """Refused before the body is read, as everywhere: 401 and a problem."""
+async def test_mcp_needs_a_bearer(url: str) -> None:
+    """A request to `/mcp` without a bearer is refused with 401, and GET with 405."""
     async with httpx.AsyncClient(base_url=url) as http:
         answer = await http.post("/mcp", json=INITIALIZE)
         wrong = await http.get("/mcp")
@@ -53,7 +53,7 @@ async def test_without_a_bearer_there_is_no_mcp(url: str) -> None:
 
 
 async def test_a_tool_has_the_rights_of_its_callers_key(url: str, keys: Keys) -> None:
-    """A key that may observe lists personas and opens nothing; the reason is a sentence."""
+    """A tool is refused the scopes that the caller's key lacks, and the error names the scope."""
     async with client(url, keys.add("dashboard", Scope.OBSERVE)) as mcp:
         personas = await mcp.call_tool("list_personas")
         opened = await mcp.call_tool("open_session", {"personas": ["chef"]})
@@ -64,7 +64,7 @@ async def test_a_tool_has_the_rights_of_its_callers_key(url: str, keys: Keys) ->
 
 
 async def test_a_session_belongs_to_the_key_that_opened_it(url: str, keys: Keys) -> None:
-    """Another key neither sees nor ends it: over MCP as over HTTP."""
+    """A key neither reads nor ends a session that another key opened over MCP."""
     async with client(url, keys.add("one")) as mcp:
         opened = await mcp.call_tool("open_session", {"personas": ["chef"]})
     session = {"session_id": opened.structured_content["id"]}
@@ -78,7 +78,7 @@ async def test_a_session_belongs_to_the_key_that_opened_it(url: str, keys: Keys)
 
 
 async def test_invalid_arguments_are_told_in_a_sentence(url: str, keys: Keys) -> None:
-    """The service's own words, which name the choices."""
+    """An unknown persona in a tool's arguments is refused with the choices."""
     async with client(url, keys.add("one")) as mcp:
         opened = await mcp.call_tool("open_session", {"personas": ["cheff"]})
 
@@ -86,8 +86,8 @@ async def test_invalid_arguments_are_told_in_a_sentence(url: str, keys: Keys) ->
     assert "cheff" in opened.content[0].text and "chef" in opened.content[0].text
 
 
-def test_the_sdk_is_loaded_with_the_first_request_alone() -> None:
-    """A service that nobody asks by MCP pays neither its second nor its memory."""
+def test_the_sdk_is_not_loaded_at_start() -> None:
+    """The service starts without loading the MCP SDK."""
     imports = "import sys, token_service.__main__; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", imports], capture_output=True, check=True)
     found = set(done.stdout.decode().split())

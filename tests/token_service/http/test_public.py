@@ -1,4 +1,4 @@
-"""What the service tells about itself: alive, ready or why not, personas, the page's config."""
+"""Public answers: health, readiness, personas, voices, the page and its configuration."""
 
 import re
 from pathlib import Path
@@ -16,21 +16,21 @@ from token_service.http.public import look_of
 
 
 async def get(settings: Settings, path: str) -> httpx.Response:
-    """One answer of an app that needs neither redis nor LiveKit for it."""
+    """Return one answer of an app that needs neither redis nor LiveKit for it."""
     transport = httpx.ASGITransport(create_app(settings))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         return await client.get(path)
 
 
-async def test_alive_needs_nobody_else(settings: Settings) -> None:
-    """/health says that the process lives, whatever else is away."""
+async def test_health_needs_no_other_server(settings: Settings) -> None:
+    """`/health` answers 200 without redis and LiveKit."""
     answer = await get(settings, "/health")
 
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
 async def test_ready_with_a_free_slot(http: httpx.AsyncClient, redis: Redis) -> None:
-    """LiveKit and redis answer and a slot is free: 200."""
+    """`/ready` answers 200 if LiveKit and redis answer and a slot is free."""
     await beat(redis)
     answer = await http.get("/ready")
 
@@ -39,7 +39,7 @@ async def test_ready_with_a_free_slot(http: httpx.AsyncClient, redis: Redis) -> 
 
 
 async def test_not_ready_says_why(http: httpx.AsyncClient, redis: Redis) -> None:
-    """Without a ready worker: 503 with the reason for programs and for people."""
+    """Without a ready worker `/ready` answers 503 with a code and a sentence."""
     await beat(redis, state="loading_model")
     answer = await http.get("/ready")
 
@@ -52,7 +52,7 @@ async def test_not_ready_says_why(http: httpx.AsyncClient, redis: Redis) -> None
 
 
 async def test_personas_are_the_catalogue(http: httpx.AsyncClient) -> None:
-    """/personas lists whom one can talk with, by name."""
+    """`/personas` lists the catalogue by name."""
     names = [persona["name"] for persona in (await http.get("/personas")).json()]
 
     assert names == ["assistant", "astronaut", "chef", "customer_service", "teacher"]
@@ -61,7 +61,7 @@ async def test_personas_are_the_catalogue(http: httpx.AsyncClient) -> None:
 async def test_personas_say_what_they_can_be_told_to_say(
     http: httpx.AsyncClient, redis: Redis
 ) -> None:
-    """A small model's lines are listed by persona; a large one's are any."""
+    """A persona's `lines` are those that a small model can say, or null if it says any."""
     lines = {"*": ["Yes, I see."], "VARF1": ["Are you hungry already?"]}
     told: list[list[str] | None] = []
     for known in (lines, None):
@@ -75,7 +75,7 @@ async def test_personas_say_what_they_can_be_told_to_say(
 async def test_personas_say_whether_their_prompts_are_followed(
     http: httpx.AsyncClient, redis: Redis
 ) -> None:
-    """A model without prompts does not pretend; without a worker nobody knows."""
+    """A persona's `followed` is whether the model reads prompts, and null without a worker."""
     told: list[set[bool | None]] = []
     for prompts in (None, False, True):
         if prompts is not None:
@@ -86,14 +86,14 @@ async def test_personas_say_whether_their_prompts_are_followed(
 
 
 async def test_voices_are_the_workers(http: httpx.AsyncClient, redis: Redis) -> None:
-    """/voices lists what the running model offers."""
+    """`/voices` lists the voices of the running model in order."""
     await beat(redis, voices=("ben", "anna"))
 
     assert (await http.get("/voices")).json() == ["anna", "ben"]
 
 
 async def test_the_page_learns_everything_at_once(http: httpx.AsyncClient, redis: Redis) -> None:
-    """/api/config holds addresses, model, voices, limits and readiness."""
+    """`/api/config` has addresses, model, voices, slots, limits and readiness."""
     sampling = UsualSampling(audio_temperature=0.6, audio_top_k=50)
     await beat(
         redis,
@@ -145,7 +145,7 @@ async def test_the_page_learns_everything_at_once(http: httpx.AsyncClient, redis
 async def test_the_page_learns_of_a_model_that_still_loads(
     http: httpx.AsyncClient, redis: Redis
 ) -> None:
-    """The page loads and says what is loading, before anything is ready."""
+    """`/api/config` answers while the model is loading, with the code and the usual sampling."""
     await beat(redis, state="loading_model", slots_free=0)
     config = (await http.get("/api/config")).json()
 
@@ -155,7 +155,7 @@ async def test_the_page_learns_of_a_model_that_still_loads(
 
 
 async def test_counters_are_told(http: httpx.AsyncClient) -> None:
-    """/metrics counts token requests by outcome."""
+    """`/metrics` counts token requests by outcome."""
     await http.post("/token", content=b"nonsense")
 
     assert re.search(
@@ -166,7 +166,7 @@ async def test_counters_are_told(http: httpx.AsyncClient) -> None:
 
 
 async def test_the_documentation_needs_no_other_host(settings: Settings) -> None:
-    """/docs names no address of anybody else, so it works on a closed network."""
+    """`/docs` names no address of another host."""
     answer = await get(settings, "/docs")
 
     assert answer.status_code == 200
@@ -174,7 +174,7 @@ async def test_the_documentation_needs_no_other_host(settings: Settings) -> None
 
 
 async def test_the_documentations_files_are_here(settings: Settings) -> None:
-    """Every script and style sheet that /docs names is served."""
+    """Every script and style sheet that `/docs` names is served."""
     named = re.findall(r'(?:src|href)="([^"]+)"', (await get(settings, "/docs")).text)
     statuses = [(await get(settings, path)).status_code for path in named]
 
@@ -183,7 +183,7 @@ async def test_the_documentations_files_are_here(settings: Settings) -> None:
 
 
 async def test_openapi_describes_the_standard_body(settings: Settings) -> None:
-    """The token endpoint's fields, all optional, and its answers are in the OpenAPI document."""
+    """The document lists the fields of `POST /token`, all optional, and its answers."""
     document = (await get(settings, "/openapi.json")).json()
     operation = document["paths"]["/token"]["post"]
     body = operation["requestBody"]["content"]["application/json"]["schema"]
@@ -205,7 +205,7 @@ async def test_openapi_describes_the_standard_body(settings: Settings) -> None:
 
 
 async def test_a_page_that_is_not_built_says_so(settings: Settings, tmp_path: Path) -> None:
-    """Before the page is built, / says how to get it, and its files are not found."""
+    """Before the page is built, `/` answers 503 with how to build it, and the page's files 404."""
     unbuilt = settings.model_copy(update={"web_dir": tmp_path / "dist"})
 
     assert (await get(unbuilt, "/")).status_code == 503
@@ -214,7 +214,7 @@ async def test_a_page_that_is_not_built_says_so(settings: Settings, tmp_path: Pa
 
 
 async def test_the_page_is_served(settings: Settings, tmp_path: Path) -> None:
-    """/ is the built page, asked for anew each time, and its files lie below."""
+    """`/` is the built page, revalidated each time, and the page's files are served below it."""
     (tmp_path / "assets").mkdir()
     (tmp_path / "index.html").write_text("<p>page</p>")
     (tmp_path / "assets" / "page.js").write_text("1")
@@ -226,10 +226,7 @@ async def test_the_page_is_served(settings: Settings, tmp_path: Path) -> None:
 
 
 async def test_the_operators_page_is_served(settings: Settings, tmp_path: Path) -> None:
-    """Its name is in the page and in the manifest; colour, links and logo are for /api/config.
-
-    A shared link names the picture's whole address; a logo may run no script.
-    """
+    """An operator's page has its name, logo, colour and links; the logo may run no script."""
     (tmp_path / "index.html").write_text(
         '<title>Moshi rooms</title><meta content="./share.png">', encoding="utf-8"
     )
@@ -263,8 +260,8 @@ async def test_the_operators_page_is_served(settings: Settings, tmp_path: Path) 
     }
 
 
-async def test_what_is_built_is_sent_small_and_once(settings: Settings, tmp_path: Path) -> None:
-    """A built file comes compressed and may be kept, for its name changes with what is in it."""
+async def test_built_files_are_compressed_and_cached(settings: Settings, tmp_path: Path) -> None:
+    """A built file is compressed and cached forever, and a missing one is not cached."""
     (tmp_path / "assets").mkdir()
     (tmp_path / "assets" / "page-1a2b.js").write_text("let a = 1;\n" * 1000)
     built = settings.model_copy(update={"web_dir": tmp_path})
@@ -291,7 +288,7 @@ async def test_nothing_but_the_page_is_served(
 
 @pytest.mark.parametrize("path", ["/health", "/", "/nothing"])
 async def test_every_answer_carries_the_headers(settings: Settings, path: str) -> None:
-    """No answer may be sniffed, framed elsewhere, or tell others where the reader was."""
+    """Every answer has headers against sniffing, foreign frames and referrers."""
     headers = (await get(settings, path)).headers
 
     assert headers["x-content-type-options"] == "nosniff"
@@ -300,10 +297,10 @@ async def test_every_answer_carries_the_headers(settings: Settings, path: str) -
 
 
 @pytest.mark.parametrize("path", ["/api/config", "/personas", "/voices", "/openapi.json"])
-async def test_an_answer_that_has_not_changed_is_not_sent_again(
+async def test_an_unchanged_answer_is_not_sent_again(
     http: httpx.AsyncClient, redis: Redis, path: str
 ) -> None:
-    """A client that names the tag of its copy gets 304, also for HEAD and through a compressor."""
+    """A client that names the ETag of its copy gets 304, also for HEAD and for a weak ETag."""
     await beat(redis)
     first = await http.get(path)
     tag = first.headers["etag"]
@@ -316,7 +313,7 @@ async def test_an_answer_that_has_not_changed_is_not_sent_again(
 
 
 async def test_an_answer_that_has_changed_is_sent(http: httpx.AsyncClient, redis: Redis) -> None:
-    """The tag is the content's: a slot that is taken makes another one."""
+    """A changed answer is sent with another ETag."""
     await beat(redis, slots_free=6)
     tag = (await http.get("/api/config")).headers["etag"]
     await beat(redis, slots_free=5)

@@ -1,4 +1,4 @@
-"""How a session went, told by a person: an event, where the operator asks for it."""
+"""The rating of a session by a person: an event, where the operator turned ratings on."""
 
 import json
 
@@ -12,14 +12,14 @@ from tests.token_service.players import beat, opened
 
 @pytest.fixture
 def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
-    """The settings, with ratings unless a test says otherwise."""
+    """Return the settings with ratings on, unless a test turns them off."""
     return settings.model_copy(update={"ratings": getattr(request, "param", True)})
 
 
 async def test_a_rating_is_an_event_also_after_the_end(
     http: httpx.AsyncClient, redis: Redis
 ) -> None:
-    """It is stored after `ended`; a number that is none from 1 to 5 is refused."""
+    """A rating from 1 to 5 is stored as an event after `ended`, and another number is refused."""
     await beat(redis)
     session = f"/sessions/{(await opened(http))['id']}"
     await http.delete(session)
@@ -37,10 +37,10 @@ async def test_a_rating_is_an_event_also_after_the_end(
 
 
 @pytest.mark.parametrize("settings", [False], indirect=True)
-async def test_no_rating_is_taken_where_none_is_asked_for(
+async def test_a_rating_is_refused_where_ratings_are_off(
     http: httpx.AsyncClient, redis: Redis
 ) -> None:
-    """By default the page does not ask, and the service takes none."""
+    """By default `/api/config` says that ratings are off, and a rating is refused."""
     await beat(redis)
     session = f"/sessions/{(await opened(http))['id']}"
     answer = await http.post(f"{session}/rating", json={"rating": 4})

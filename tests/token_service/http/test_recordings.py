@@ -1,4 +1,4 @@
-"""Recordings over HTTP: who may ask for one, and who finds, reads and deletes it."""
+"""Recordings over HTTP: which callers may ask for, find, read and delete one."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from protocol import wire
 from protocol.config.settings import Settings
 from protocol.recordings.names import PartName, new_part
-from tests.token_service.auth.strangers import Keys, app, refused
+from tests.token_service.auth.callers import Keys, app, refused
 from tests.token_service.players import beat, spec_of, write
 from token_service.auth.callers import Scope
 from token_service.service import Service
@@ -22,7 +22,7 @@ RECORDED = {"record": True, "personas": ["chef"]}
 
 @pytest.fixture
 def recording(keyed: Settings, tmp_path: Path) -> Settings:
-    """Settings of a service with a folder for recordings, an audit log, and callers with keys."""
+    """Return settings with a folder for recordings, an audit log and API keys."""
     places = {"record_dir": tmp_path / "recordings", "audit_log": tmp_path / "audit.jsonl"}
     return keyed.model_copy(update=places)
 
@@ -39,7 +39,7 @@ def keep(settings: Settings, owner: str, session: str) -> PartName:
 
 
 def actions(settings: Settings) -> list[str]:
-    """Return what the audit log has of recordings."""
+    """Return the audit log's actions that concern recordings."""
     assert settings.audit_log is not None
     lines = map(json.loads, settings.audit_log.read_text().splitlines())
     return [line["action"] for line in lines if line["action"].startswith("recording")]
@@ -48,7 +48,7 @@ def actions(settings: Settings) -> list[str]:
 async def test_a_recorded_session_says_so(
     recording: Settings, keys: Keys, redis: Redis, room: str
 ) -> None:
-    """Whoever gets a way into it is told how it is recorded, and the worker is told to."""
+    """The answers for a recorded session's room say `ask`, and the room's spec has `record`."""
     await beat(redis)
     key = keys.add("shop")
     async with app(recording) as http:
@@ -64,10 +64,10 @@ async def test_a_recorded_session_says_so(
     assert actions(recording) == ["recording_asked"] * 2
 
 
-async def test_others_are_not_recorded(
+async def test_a_session_without_record_is_not_recorded(
     recording: Settings, keys: Keys, redis: Redis, room: str
 ) -> None:
-    """A request that says nothing is not recorded; in a room that is not, a later one is told."""
+    """A session without `record` is not recorded, and a later request does not change that."""
     await beat(redis)
     key = keys.add("shop")
     async with app(recording) as http:
@@ -81,7 +81,7 @@ async def test_others_are_not_recorded(
 async def test_a_recording_needs_scope_and_place(
     recording: Settings, keyed: Settings, keys: Keys, redis: Redis
 ) -> None:
-    """Without the scope it is refused, also to read; without a place the refusal names it."""
+    """Recording needs the scope `record`, and a folder or bucket, which the refusal names."""
     await beat(redis)
     without, with_scope = keys.add("shop", Scope.TALK, Scope.MANAGE), keys.add("boss")
     async with app(recording) as http:
@@ -106,7 +106,7 @@ async def test_a_recording_needs_scope_and_place(
 async def test_a_recording_is_read_and_deleted_by_its_owner(
     recording: Settings, keys: Keys, redis: Redis
 ) -> None:
-    """Listed, read, deleted, and each of the last two is in the audit log; others find nothing."""
+    """A recording is listed, read and deleted by its owner alone, with lines in the audit log."""
     owner, other = keys.add("shop"), keys.add("rival")
     part = keep(recording, "key:shop", "5e55")
     keep(recording, "key:shop", "5e56")
@@ -141,7 +141,7 @@ async def test_a_recording_is_read_and_deleted_by_its_owner(
 async def test_a_running_recording_is_not_deleted(
     recording: Settings, keys: Keys, redis: Redis, service: Service, room: str
 ) -> None:
-    """While a worker writes, a deletion would leave half of it: it is refused."""
+    """A recording cannot be deleted while a worker hosts its session."""
     key = keys.add("shop")
     await beat(redis)
     async with app(recording) as http:
@@ -161,7 +161,7 @@ async def test_a_running_recording_is_not_deleted(
 async def test_a_recording_that_waits_for_its_upload_is_deleted(
     recording: Settings, keys: Keys, redis: Redis, room: str
 ) -> None:
-    """A session that was recorded can be deleted before anything of it is stored, by its owner."""
+    """The owner can delete a session's recording before any of it is stored; others cannot."""
     await beat(redis)
     key, other = keys.add("shop"), keys.add("rival")
     async with app(recording) as http:
@@ -174,10 +174,10 @@ async def test_a_recording_that_waits_for_its_upload_is_deleted(
     assert own.status_code == httpx.codes.NO_CONTENT
 
 
-async def test_a_storage_that_is_away_is_said(
+async def test_an_unreachable_bucket_is_answered_with_503(
     recording: Settings, keys: Keys, redis: Redis
 ) -> None:
-    """The refusal is temporary, and shows no address."""
+    """A bucket that cannot be reached is answered with 503, and the answer has no address."""
     away = {"record_s3_bucket": "calls", "record_s3_endpoint": "http://127.0.0.1:9"}
     async with app(recording.model_copy(update=away)) as http:
         answer = await http.get("/recordings", headers=keys.add("shop"))

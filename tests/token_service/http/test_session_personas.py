@@ -1,4 +1,4 @@
-"""A session's personas over HTTP: each call is a change of the promise, and an event."""
+"""A session's personas over HTTP: each call changes the room's spec and adds an event."""
 
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future
@@ -18,7 +18,7 @@ from token_service.rooms.store import SpecStore
 
 
 class Session:
-    """One that is open, with a chef and a teacher, and a worker of six slots."""
+    """An open session with a chef and a teacher, on a worker of six slots."""
 
     def __init__(self, http: httpx.AsyncClient, redis: Redis, said: dict[str, Any]) -> None:
         self.http, self.redis = http, redis
@@ -26,17 +26,17 @@ class Session:
         self.chef, self.teacher = (persona["id"] for persona in said["personas"])
 
     async def post(self, path: str, **asked: Any) -> httpx.Response:
-        """Ask for a change."""
+        """Send a POST below the session's path."""
         return await self.http.post(f"{self.path}/{path}", json=asked)
 
     async def spec(self) -> RoomSpec:
-        """What the host reads."""
+        """Return the room's spec."""
         spec = await SpecStore(self.redis, FleetReader(self.redis), 600).read(self.room)
         assert spec is not None
         return spec
 
     async def changes(self) -> list[tuple[str, str]]:
-        """The changes that the events tell."""
+        """Return the changes that the session's events tell."""
         return [
             (event.change, event.persona_id)
             for event in await EventStore(self.redis).so_far(self.room)
@@ -46,14 +46,14 @@ class Session:
 
 @pytest.fixture
 async def session(http: httpx.AsyncClient, redis: Redis) -> Session:
-    """A session that nobody has come to yet."""
+    """Open a session that no person has joined."""
     await beat(redis)
     answer = await http.post("/sessions", json={"personas": ["chef", "teacher"]})
     return Session(http, redis, answer.json())
 
 
 class Live:
-    """A session with a host, which answers every command so; `None`: it never answers."""
+    """A session whose host gives `answer` to every command, or no answer if it is None."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -62,7 +62,7 @@ class Live:
         self.futures: list[Future[Answer]] = []
 
     def obey(self, command: Command) -> Future[Answer]:
-        """Take note of a command."""
+        """Record a command; answer it."""
         future: Future[Answer] = Future()
         self.commands.append(command)
         self.futures.append(future)
@@ -73,7 +73,7 @@ class Live:
 
 @pytest.fixture
 async def live(session: Session, own_redis_url: str) -> AsyncGenerator[Live]:
-    """The session's host is there."""
+    """Run a host for the session."""
     spec = await session.spec()
     await beat(session.redis, hosts={session.room: spec.generation})
     live = Live(session)
@@ -82,7 +82,7 @@ async def live(session: Session, own_redis_url: str) -> AsyncGenerator[Live]:
 
 
 async def test_personas_are_added(session: Session) -> None:
-    """The others keep their ids, and no new host is needed."""
+    """Adding a persona keeps the others' ids and the room's generation."""
     answer = await session.post("personas", personas=["astronaut"])
     spec = await session.spec()
     newcomer = answer.json()[0]
@@ -97,8 +97,8 @@ async def test_personas_are_added(session: Session) -> None:
     assert await session.changes() == [("added", newcomer["id"])]
 
 
-async def test_a_newcomer_needs_a_place(session: Session) -> None:
-    """Where no slot is free nothing changes, whether the host is there or still to come."""
+async def test_an_added_persona_needs_a_free_slot(session: Session) -> None:
+    """Without a free slot a persona is refused with `full`, with and without a host."""
     await beat(session.redis, slots_free=2, slots_used=4)
     before = await session.post("personas", personas=["astronaut"])
     await beat(session.redis, slots_free=0, slots_used=6, hosts={session.room: 0})
@@ -108,24 +108,24 @@ async def test_a_newcomer_needs_a_place(session: Session) -> None:
     assert len((await session.spec()).personas) == 2
 
 
-async def test_newcomers_do_not_take_each_others_place(session: Session) -> None:
-    """One slot is left beside the host: of two newcomers, one after the other, one gets it."""
+async def test_one_free_slot_is_given_once(session: Session) -> None:
+    """Of two personas that are added while one slot is free, the second is refused."""
     await beat(session.redis, slots_free=1, slots_used=5, hosts={session.room: 0})
     answers = [await session.post("personas", personas=["astronaut"]) for _ in range(2)]
 
     assert [answer.status_code for answer in answers] == [201, 503]
 
 
-async def test_a_room_has_at_most_fourteen(session: Session) -> None:
-    """The fifteenth is refused."""
+async def test_a_room_has_at_most_fourteen_personas(session: Session) -> None:
+    """A room has at most fourteen personas."""
     await beat(session.redis, slots_free=64)
     answer = await session.post("personas", personas=["chef"] * 13)
 
     assert (answer.status_code, answer.json()["error"]) == (409, "too_many_personas")
 
 
-async def test_a_voice_that_nobody_has_is_refused(session: Session) -> None:
-    """Newcomers' voices are checked as the first ones' were."""
+async def test_an_unknown_voice_is_refused(session: Session) -> None:
+    """The voice of an added persona has to be one of the workers' voices."""
     await beat(session.redis, voices=("anna", "ben"))
     answer = await session.post("personas", personas=[{"name": "chef", "voice": "zoe"}])
 
@@ -136,7 +136,7 @@ async def test_a_voice_that_nobody_has_is_refused(session: Session) -> None:
 
 
 async def test_a_persona_is_removed(session: Session) -> None:
-    """The rest stays as it was."""
+    """Removing a persona leaves the others as they are."""
     answer = await session.http.delete(f"{session.path}/personas/{session.chef}")
 
     assert answer.status_code == 204
@@ -145,7 +145,7 @@ async def test_a_persona_is_removed(session: Session) -> None:
 
 
 async def test_the_last_persona_stays(session: Session) -> None:
-    """A session without personas is none: it is to be ended."""
+    """A session's last persona cannot be removed."""
     await session.http.delete(f"{session.path}/personas/{session.chef}")
     answer = await session.http.delete(f"{session.path}/personas/{session.teacher}")
 
@@ -153,7 +153,7 @@ async def test_the_last_persona_stays(session: Session) -> None:
 
 
 async def test_a_line_is_said(live: Live) -> None:
-    """The host gets the line with an id of its own; unseen characters are gone."""
+    """`say` gives the host the line, without control characters, and answers with the line's id."""
     answer = await live.session.post("say", persona_id=live.session.chef, text="Hello\x07 there.")
     [command] = live.commands
 
@@ -178,8 +178,8 @@ async def test_a_line_is_said(live: Live) -> None:
         ("too_many_lines", 503),
     ],
 )
-async def test_what_the_host_refuses_is_refused(live: Live, refusal: Any, status: int) -> None:
-    """The host's reason is the answer, and no event says that a line was given."""
+async def test_a_hosts_refusal_is_the_answer(live: Live, refusal: Any, status: int) -> None:
+    """A host's refusal of a line is the answer, and adds no event."""
     live.answer = Answer(refusal=refusal, detail="Because.")
     answer = await live.session.post("say", persona_id=live.session.chef, text="Hello.")
 
@@ -191,7 +191,7 @@ async def test_what_the_host_refuses_is_refused(live: Live, refusal: Any, status
 
 @pytest.mark.parametrize("path", ["say", "forget"])
 async def test_without_a_host_there_is_no_command(session: Session, path: str) -> None:
-    """Where no person has come yet, or the worker is gone, the caller is told what to wait for."""
+    """Without a host a command is refused with `not_live`."""
     text = {"text": "Hello."} if path == "say" else {}
     answer = await session.post(path, persona_id=session.chef, **text)
 
@@ -199,8 +199,8 @@ async def test_without_a_host_there_is_no_command(session: Session, path: str) -
     assert "once a person has joined" in answer.json()["detail"]
 
 
-async def test_a_worker_that_does_not_look_gets_no_command_later(session: Session) -> None:
-    """A command that was not taken in time is taken back: nothing is left to be done."""
+async def test_a_command_that_is_not_read_is_withdrawn(session: Session) -> None:
+    """A command that the worker does not read in time is withdrawn and refused with `no_answer`."""
     spec = await session.spec()
     await beat(session.redis, hosts={session.room: spec.generation})
     answer = await session.post("say", persona_id=session.chef, text="Hello.")
@@ -210,8 +210,8 @@ async def test_a_worker_that_does_not_look_gets_no_command_later(session: Sessio
     assert not await session.redis.exists(mailbox_key("worker"))
 
 
-async def test_a_host_that_hangs_does_nothing_later(live: Live) -> None:
-    """The worker answers for a host that does not, and calls the command off."""
+async def test_a_command_that_is_not_answered_is_cancelled(live: Live) -> None:
+    """A command that the host does not answer in time is cancelled and refused with `no_answer`."""
     live.answer = None
     answer = await live.session.post("say", persona_id=live.session.chef, text="Hello.")
 
@@ -220,27 +220,27 @@ async def test_a_host_that_hangs_does_nothing_later(live: Live) -> None:
 
 
 async def test_a_line_needs_a_speaker(live: Live) -> None:
-    """With two personas one must be named; with one it is clear."""
+    """With two personas a line has to name one; with one persona it need not."""
     session = live.session
-    nobody = await session.post("say", text="Hello.")
+    unnamed = await session.post("say", text="Hello.")
     await session.http.delete(f"{session.path}/personas/{session.chef}")
     clear = await session.post("say", text="Hello.")
 
-    assert (nobody.status_code, nobody.json()["error"]) == (404, "persona_unknown")
+    assert (unnamed.status_code, unnamed.json()["error"]) == (404, "persona_unknown")
     assert (clear.status_code, clear.json()["persona_id"]) == (202, session.teacher)
 
 
 @pytest.mark.parametrize("text", ["", "\x00", "x" * 501])
-async def test_no_line_and_too_long_a_line_are_refused(session: Session, text: str) -> None:
-    """A line has between 1 and 500 characters that can be seen."""
+async def test_an_empty_or_too_long_line_is_refused(session: Session, text: str) -> None:
+    """A line has between 1 and 500 visible characters."""
     answer = await session.post("say", persona_id=session.chef, text=text)
 
     assert answer.status_code == 400
     assert answer.json()["detail"].startswith("text: ")
 
 
-async def test_a_memory_is_made_fresh(live: Live) -> None:
-    """One persona's or, without a name, everybody's, by one command."""
+async def test_personas_forget_by_one_command(live: Live) -> None:
+    """`forget` sends the host one command, for one persona or for all."""
     session = live.session
     await session.post("forget", persona_id=session.chef)
     answer = await session.post("forget")
@@ -253,7 +253,7 @@ async def test_a_memory_is_made_fresh(live: Live) -> None:
 
 
 async def test_a_persona_is_muted_and_heard_again(session: Session) -> None:
-    """Of all who were muted one is heard again."""
+    """`mute` mutes all personas or one, and `muted: false` undoes it for one."""
     await session.post("mute")
     await session.post("mute", persona_id=session.teacher, muted=False)
 
@@ -271,10 +271,10 @@ async def test_a_persona_is_muted_and_heard_again(session: Session) -> None:
         ("mute", {}),
     ],
 )
-async def test_a_persona_that_is_not_there_is_not_found(
+async def test_an_unknown_persona_is_not_found(
     session: Session, path: str, asked: dict[str, str]
 ) -> None:
-    """The refusal names the choices."""
+    """A command for an unknown persona is refused with 404 and the ids to choose from."""
     answer = await session.post(path, **asked, persona_id="x")
 
     assert (answer.status_code, answer.json()["error"]) == (404, "persona_unknown")
@@ -282,7 +282,7 @@ async def test_a_persona_that_is_not_there_is_not_found(
 
 
 async def test_an_ended_session_does_not_change(session: Session) -> None:
-    """It is over."""
+    """An ended session refuses changes with `session_ended`."""
     await session.http.delete(session.path)
     answer = await session.post("mute")
 

@@ -1,4 +1,4 @@
-"""`POST /token` over HTTP: the answer's shape, admission, and what it promises to the room."""
+"""`POST /token` over HTTP: the answer's shape, the refusals, and the room's spec."""
 
 import json
 from typing import Any
@@ -33,19 +33,19 @@ PATHS = ("/token", "/api/v2/sandbox/connection-details")
 
 
 def agents(*personas: str) -> dict[str, Any]:
-    """A room_config that asks for personas."""
+    """Return a room_config that asks for personas."""
     return {"agents": [{"agent_name": "moshi", "metadata": json.dumps({"personas": personas})}]}
 
 
-async def promised(redis: Redis, room: str) -> list[str]:
-    """The names of the personas that a room was promised."""
+async def spec_names(redis: Redis, room: str) -> list[str]:
+    """Return the names of the personas in a room's spec."""
     spec = await SpecStore(redis, FleetReader(redis), 600).read(room)
     return [persona.name for persona in spec.personas] if spec else []
 
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_token_is_created(http: httpx.AsyncClient, redis: Redis, path: str) -> None:
-    """Both paths answer 201 with the standard's fields in snake case and the browsers' address."""
+    """Both paths answer 201 with the standard's fields in snake case and the public LiveKit URL."""
     await beat(redis)
     answer = await http.post(path, json={"room_name": "kitchen", "participant_name": "Ann"})
     said = answer.json()
@@ -63,7 +63,7 @@ async def test_a_token_is_created(http: httpx.AsyncClient, redis: Redis, path: s
 async def test_an_empty_body_without_a_content_type_is_enough(
     http: httpx.AsyncClient, redis: Redis, settings: Settings
 ) -> None:
-    """A bare POST gets a token for a fresh room with the default persona promised to it."""
+    """A POST without a body gets a token for a new room, whose spec has the default persona."""
     await beat(redis)
     answer = await http.post("/token")
     said = answer.json()
@@ -72,44 +72,44 @@ async def test_an_empty_body_without_a_content_type_is_enough(
 
     assert answer.status_code == 201
     assert claims["video"]["room"] == said["room_name"]
-    assert await promised(redis, said["room_name"]) == ["assistant"]
+    assert await spec_names(redis, said["room_name"]) == ["assistant"]
 
 
-async def test_a_body_in_camel_case_leads_where_it_says(
+async def test_a_body_in_camel_case_is_read(
     http: httpx.AsyncClient, redis: Redis, room: str
 ) -> None:
-    """As protobuf's JSON spells it by default: the room that is named, with who is asked for."""
+    """A body in camelCase names the room and its personas as one in snake_case does."""
     await beat(redis)
     answer = await http.post("/token", json={"roomName": room, "roomConfig": agents("chef")})
 
     assert answer.json()["room_name"] == room
     assert "unknown_fields" not in answer.json()
-    assert await promised(redis, room) == ["chef"]
+    assert await spec_names(redis, room) == ["chef"]
 
 
 async def test_unknown_fields_are_named_in_the_answer(
     http: httpx.AsyncClient, redis: Redis, room: str
 ) -> None:
-    """Who mistypes a field learns why the room is another; a newer SDK's field refuses nobody."""
+    """Unknown fields of a request are ignored and named in the answer."""
     await beat(redis)
     answer = await http.post("/token", json={"roomNmae": room, "participant_name": "Ann"})
 
     assert (answer.status_code, answer.json()["unknown_fields"]) == (201, ["roomNmae"])
 
 
-async def test_the_personas_asked_for_are_promised(
+async def test_the_requested_personas_are_in_the_spec(
     http: httpx.AsyncClient, redis: Redis, room: str
 ) -> None:
-    """What the client asked for is written down for the room, to live as long as the token."""
+    """The requested personas are in the room's spec, which lives as long as the token."""
     await beat(redis)
     await http.post("/token", json={"room_name": room, "room_config": agents("chef", "teacher")})
 
-    assert await promised(redis, room) == ["chef", "teacher"]
+    assert await spec_names(redis, room) == ["chef", "teacher"]
     assert 600 < await redis.ttl(f"moshi:promise:{room}") <= 660
 
 
 async def test_bad_input_is_answered_in_words(http: httpx.AsyncClient, redis: Redis) -> None:
-    """What cannot be used is 400 with the field, the value and what was expected."""
+    """An invalid field is refused with 400, the field, its value and what is expected."""
     await beat(redis)
     answer = await http.post("/token", json={"participant_identity": "agent-1"})
 
@@ -125,7 +125,7 @@ async def test_bad_input_is_answered_in_words(http: httpx.AsyncClient, redis: Re
 
 
 async def test_a_body_too_long_is_refused(http: httpx.AsyncClient, redis: Redis) -> None:
-    """Nobody fills the memory: a longer body than any request needs is 413."""
+    """A body over BODY_BYTES is refused with 413."""
     await beat(redis)
     answer = await http.post("/token", content=b" " * (BODY_BYTES + 1))
 
@@ -135,8 +135,8 @@ async def test_a_body_too_long_is_refused(http: httpx.AsyncClient, redis: Redis)
     )
 
 
-async def test_a_voice_that_nobody_has_is_refused(http: httpx.AsyncClient, redis: Redis) -> None:
-    """A voice that the client named and no worker offers is 400 with the choices."""
+async def test_an_unknown_voice_is_refused(http: httpx.AsyncClient, redis: Redis) -> None:
+    """A named voice that no worker has is refused with 400 and the choices."""
     await beat(redis, voices=("anna", "ben"))
     metadata = json.dumps({"persona": {"name": "chef", "voice": "zoe"}})
     answer = await http.post("/token", json={"room_config": {"agents": [{"metadata": metadata}]}})
@@ -150,7 +150,7 @@ async def test_a_voice_that_nobody_has_is_refused(http: httpx.AsyncClient, redis
 async def test_the_catalogues_voices_pass_on_any_model(
     http: httpx.AsyncClient, redis: Redis
 ) -> None:
-    """A persona of the catalogue whose voice the model lacks is no error of the client's."""
+    """A persona of the catalogue is accepted although the model lacks its voice."""
     await beat(redis, voices=("anna", "ben"))
     answer = await http.post("/token", json={"room_config": agents("chef")})
 
@@ -160,7 +160,7 @@ async def test_the_catalogues_voices_pass_on_any_model(
 async def test_no_free_slot_is_said_with_a_time_to_retry(
     http: httpx.AsyncClient, redis: Redis
 ) -> None:
-    """Full is an answer: 503, Retry-After, a code and a sentence, and nothing is promised."""
+    """Without a free slot a token is refused with 503 and `Retry-After`, and no spec is written."""
     await beat(redis, slots_free=1, slots_used=5)
     answer = await http.post(
         "/token", json={"room_name": "full", "room_config": agents("chef", "teacher")}
@@ -174,20 +174,20 @@ async def test_no_free_slot_is_said_with_a_time_to_retry(
         "error": "full",
         "detail": "All places are taken at the moment. Try again soon.",
     }
-    assert await promised(redis, "full") == []
+    assert await spec_names(redis, "full") == []
 
 
 async def test_no_worker_is_said(http: httpx.AsyncClient, redis: Redis) -> None:
-    """Without any worker the answer is 503 and says so."""
+    """Without a worker a token is refused with 503 and `no_worker`."""
     answer = await http.post("/token")
 
     assert (answer.status_code, answer.json()["error"]) == (503, "no_worker")
 
 
-async def test_tokens_that_nobody_uses_leave_nothing(
+async def test_unused_tokens_make_no_room(
     http: httpx.AsyncClient, redis: Redis, livekit: LiveKit
 ) -> None:
-    """Ten tokens minted and never used make no room, so no dispatch and no job either."""
+    """Ten tokens that are not used make no room in LiveKit."""
     await beat(redis)
     answers = [(await http.post("/token")).json() for _ in range(10)]
     rooms = [answer["room_name"] for answer in answers]
@@ -199,7 +199,7 @@ async def test_tokens_that_nobody_uses_leave_nothing(
 
 
 async def cross_origin(settings: Settings, origin: str, method: str) -> httpx.Headers:
-    """What a browser at another origin is told when it asks whether it may."""
+    """Return the headers of the answer to a browser's preflight request from another origin."""
     app = create_app(settings.model_copy(update={"cors_origins": ("https://app.example",)}))
     transport = httpx.ASGITransport(app)
     asking = {
@@ -212,15 +212,15 @@ async def cross_origin(settings: Settings, origin: str, method: str) -> httpx.He
 
 
 async def test_an_origin_that_is_set_may_ask(settings: Settings) -> None:
-    """CORS_ORIGINS opens the endpoint to a page elsewhere, with any header of its own."""
+    """An origin in CORS_ORIGINS may send a POST with any header."""
     headers = await cross_origin(settings, "https://app.example", "POST")
 
     assert headers["access-control-allow-origin"] == "https://app.example"
     assert headers["access-control-allow-headers"] == "content-type,x-sandbox-id"
 
 
-async def test_another_origin_may_not(settings: Settings) -> None:
-    """An origin that is not set gets no leave."""
+async def test_another_origin_may_not_ask(settings: Settings) -> None:
+    """An origin that is not in CORS_ORIGINS gets no CORS headers."""
     headers = await cross_origin(settings, "https://evil.example", "POST")
 
     assert "access-control-allow-origin" not in headers
@@ -235,7 +235,7 @@ async def test_another_origin_may_not(settings: Settings) -> None:
 async def test_no_body_is_a_failure_of_the_server(
     http: httpx.AsyncClient, redis: Redis, body: bytes
 ) -> None:
-    """Whatever a client sends, with a place free: a token or a refusal in words, never a 5xx."""
+    """Any body is answered with a token or a refusal, and never with a 5xx."""
     await beat(redis, slots_free=64)
     answer = await http.post("/token", content=body)
 

@@ -1,4 +1,4 @@
-"""The body of the token endpoint: defaults, what is left out, what is refused and how."""
+"""The body of the token endpoint: defaults, fields that are dropped, and refusals."""
 
 import json
 from typing import Any
@@ -33,30 +33,30 @@ JSON = st.recursive(
 
 
 def read(**fields: Any) -> TokenRequest:
-    """A request as a client sends it."""
+    """Return the request of a body with these fields."""
     return TokenRequest.from_body(json.dumps(fields).encode())
 
 
 def asking(*agents: dict[str, Any]) -> TokenRequest:
-    """A request that asks for agents."""
+    """Return a request that asks for agents."""
     return read(room_config={"agents": agents})
 
 
 def refusal(**fields: Any) -> str:
-    """How a request is refused."""
+    """Return the message with which a request is refused."""
     with pytest.raises(InvalidInput) as caught:
         read(**fields)
     return str(caught.value)
 
 
 def names(request: TokenRequest) -> list[str]:
-    """Whom a request asks for."""
+    """Return the names of the personas that a request asks for."""
     return [persona.name for persona in request.personas(CATALOGUE, "assistant")]
 
 
 @pytest.mark.parametrize("body", [b"", b"  \n", b"{}", b'{"room_name": null, "room_config": {}}'])
-def test_nothing_asked_means_every_default(body: bytes) -> None:
-    """An empty body, an empty object, nulls and empty messages all mean the stated defaults."""
+def test_an_empty_request_means_every_default(body: bytes) -> None:
+    """An empty body, an empty object, nulls and empty messages all mean the defaults."""
     request = TokenRequest.from_body(body)
 
     assert request.room_name.startswith("room-")
@@ -68,20 +68,20 @@ def test_nothing_asked_means_every_default(body: bytes) -> None:
 
 
 def test_an_empty_text_is_a_missing_one() -> None:
-    """An empty text gets the default, as protobuf's JSON means it."""
+    """An empty text means the default, as in protobuf's JSON."""
     assert read(participant_name="").participant_name == "Guest"
 
 
 @pytest.mark.parametrize("field", ["room_name", "participant_identity"])
-def test_generated_names_are_never_the_same(field: str) -> None:
-    """A generated room or identity is 64 random bits, so nobody guesses or meets it."""
+def test_generated_names_do_not_repeat(field: str) -> None:
+    """Generated rooms and identities do not repeat."""
     generated = {getattr(read(), field) for _ in range(100)}
 
     assert len(generated) == 100
 
 
-def test_what_is_asked_is_taken() -> None:
-    """Every field of the standard body is honoured."""
+def test_every_standard_field_is_read() -> None:
+    """Every field of the standard body is read."""
     request = read(
         room_name="kitchen",
         participant_identity="ann",
@@ -105,7 +105,7 @@ def test_what_is_asked_is_taken() -> None:
 
 
 def test_unknown_fields_are_ignored() -> None:
-    """What this service does not know changes nothing, also inside room_config."""
+    """Unknown fields are ignored, also inside room_config."""
     request = read(
         nonsense=1,
         room_config={
@@ -122,7 +122,7 @@ def test_unknown_fields_are_ignored() -> None:
 
 
 def test_either_spelling_of_protobufs_json_is_read() -> None:
-    """camelCase means what snake_case means, in `roomConfig`, too; a mixture is fine."""
+    """Fields in camelCase and in snake_case are read alike, also inside `roomConfig`."""
     request = read(
         roomName="kitchen",
         participantIdentity="ann",
@@ -147,7 +147,7 @@ def test_either_spelling_of_protobufs_json_is_read() -> None:
 
 
 def test_another_agents_name_is_refused_in_camel_case_too() -> None:
-    """`agentName` is no field that is passed over."""
+    """Another agent's name is refused in the spelling `agentName` as well."""
     with pytest.raises(InvalidInput) as caught:
         read(roomConfig={"agents": [{"agentName": "siri"}]}).personas(CATALOGUE, "assistant")
 
@@ -155,7 +155,7 @@ def test_another_agents_name_is_refused_in_camel_case_too() -> None:
 
 
 def test_a_field_in_both_spellings_is_refused() -> None:
-    """Which of the two is meant is not guessed; one that is empty is not there."""
+    """A field in both spellings is refused, unless one of the two is empty."""
     both = refusal(room_name="kitchen", roomName="cellar")
 
     assert both.endswith("room_name and roomName are one field; expected one of them")
@@ -163,7 +163,7 @@ def test_a_field_in_both_spellings_is_refused() -> None:
 
 
 def test_unknown_fields_are_named() -> None:
-    """The first few, cut where they are long; an empty one is not there."""
+    """Unknown fields are named: at most eight, each cut at 80 characters, without empty ones."""
     request = read(roomNmae="kitchen", room="kitchen", empty="", **{"x" * 99: 1})
 
     assert request.unknown_fields == ["roomNmae", "room", "x" * 80]
@@ -171,7 +171,7 @@ def test_unknown_fields_are_named() -> None:
 
 
 def test_livekits_and_our_own_attributes_are_left_out() -> None:
-    """A person cannot wear an agent's attributes: frontends and hosts trust them."""
+    """Attributes of LiveKit's and of our agents are removed from a person's attributes."""
     request = read(
         participant_attributes={
             "lk.agent.state": "speaking",
@@ -190,7 +190,7 @@ def test_livekits_and_our_own_attributes_are_left_out() -> None:
 
 
 def test_an_agents_identity_is_refused() -> None:
-    """Identities that begin like our agents' are refused: a duplicate would kick the agent."""
+    """An identity that begins like our agents' is refused."""
     assert refusal(participant_identity="agent-chef-1") == (
         "participant_identity='agent-chef-1': identities that begin with 'agent-' are agents'"
     )
@@ -198,7 +198,7 @@ def test_an_agents_identity_is_refused() -> None:
 
 @pytest.mark.parametrize("field", ["room_name", "participant_identity", "participant_name"])
 def test_a_name_has_at_most_256_bytes(field: str) -> None:
-    """LiveKit counts a name's bytes, so 129 letters of two bytes are too long."""
+    """A room, identity or name has at most 256 bytes, of which `ä` takes two."""
     at_most = "ä" * 128
 
     assert getattr(read(**{field: at_most}), field) == at_most
@@ -207,12 +207,12 @@ def test_a_name_has_at_most_256_bytes(field: str) -> None:
 
 @pytest.mark.parametrize("field", ["room_name", "participant_identity", "participant_name"])
 def test_a_name_has_no_control_characters(field: str) -> None:
-    """A line break in a name is refused: it would forge lines in logs."""
+    """A room, identity or name with a control character is refused."""
     assert refusal(**{field: "a\nb"}).startswith(f"{field}='a\\nb': ")
 
 
 def test_metadata_has_at_most_4_kib() -> None:
-    """Participant metadata goes to everybody in the room: 4096 bytes, no more."""
+    """Participant metadata has at most 4096 bytes."""
     at_most = "x" * 4096
 
     assert read(participant_metadata=at_most).participant_metadata == at_most
@@ -222,7 +222,7 @@ def test_metadata_has_at_most_4_kib() -> None:
 
 
 def test_attributes_have_at_most_4_kib_in_all() -> None:
-    """Keys and values together: 4096 bytes, no more."""
+    """The keys and values of all attributes have at most 4096 bytes together."""
     assert len(read(participant_attributes={"key": "x" * 4093}).participant_attributes) == 1
     assert refusal(participant_attributes={"key": "x" * 4094}).endswith(
         ": expected at most 4096 bytes in all, got 4097"
@@ -230,7 +230,7 @@ def test_attributes_have_at_most_4_kib_in_all() -> None:
 
 
 def test_several_agents_personas_come_in_order() -> None:
-    """Every entry of room_config.agents adds its personas."""
+    """The personas of all entries of room_config.agents are taken in order."""
     request = asking(
         {"agent_name": "moshi", "metadata": '{"personas": ["chef", "teacher"]}'},
         {"metadata": '{"persona": "astronaut"}'},
@@ -241,7 +241,7 @@ def test_several_agents_personas_come_in_order() -> None:
 
 
 def test_personas_of_all_agents_together_are_limited() -> None:
-    """Two entries of eight are sixteen personas, and a room has at most fourteen."""
+    """A room has at most PERSONAS_PER_ROOM personas, those of all agents counted together."""
     eight = {"metadata": json.dumps({"personas": ["chef"] * 8})}
 
     with pytest.raises(InvalidInput) as caught:
@@ -254,7 +254,7 @@ def test_personas_of_all_agents_together_are_limited() -> None:
 
 
 def test_another_agents_name_is_refused() -> None:
-    """Only our agent is dispatched here, and the refusal says its name."""
+    """Another agent's name than ours is refused, and the refusal names ours."""
     with pytest.raises(InvalidInput) as caught:
         asking({}, {"agent_name": "siri"}).personas(CATALOGUE, "assistant")
 
@@ -262,7 +262,7 @@ def test_another_agents_name_is_refused() -> None:
 
 
 def test_a_refused_persona_names_its_entry() -> None:
-    """An unknown persona is refused with its place and the choices."""
+    """The refusal of an unknown persona names its entry and the choices."""
     with pytest.raises(InvalidInput) as caught:
         asking({"metadata": '{"persona": "hal"}'}).personas(CATALOGUE, "assistant")
 
@@ -285,7 +285,7 @@ def test_a_refused_persona_names_its_entry() -> None:
     ],
 )
 def test_a_body_of_the_wrong_shape_names_field_value_and_type(body: bytes, reason: str) -> None:
-    """What cannot be read is refused by field, value and what was expected."""
+    """A body of the wrong shape is refused with the field, the value and what is expected."""
     with pytest.raises(InvalidInput) as caught:
         TokenRequest.from_body(body)
 
@@ -293,7 +293,7 @@ def test_a_body_of_the_wrong_shape_names_field_value_and_type(body: bytes, reaso
 
 
 def answer_to(body: bytes) -> str | list[str]:
-    """The personas asked for, or the refusal; anything else raised is a fault."""
+    """Return the names of the personas that a body asks for, or the refusal."""
     try:
         return names(TokenRequest.from_body(body))
     except InvalidInput as refusal:
@@ -303,21 +303,21 @@ def answer_to(body: bytes) -> str | list[str]:
 @PATIENT
 @given(st.binary())
 def test_any_bytes_are_a_request_or_refused_in_words(body: bytes) -> None:
-    """No bytes whatsoever raise anything but InvalidInput with a reason."""
+    """Any bytes are a request or are refused with InvalidInput."""
     assert answer_to(body)
 
 
 @PATIENT
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, JSON)))
 def test_any_json_in_any_field_is_a_request_or_refused_in_words(fields: dict[str, Any]) -> None:
-    """No JSON value in any field raises anything but InvalidInput with a reason."""
+    """Any JSON value in any field is a request or is refused with InvalidInput."""
     assert answer_to(json.dumps(fields).encode())
 
 
 @PATIENT
 @given(JSON | st.fixed_dictionaries({}, optional={"persona": JSON, "personas": JSON}))
 def test_any_metadata_is_a_request_or_refused_in_words(metadata: Any) -> None:
-    """No agent metadata raises anything but InvalidInput with a reason."""
+    """Any agent metadata is a request or is refused with InvalidInput."""
     agents = {"agents": [{"metadata": json.dumps(metadata)}]}
 
     assert answer_to(json.dumps({"room_config": agents}).encode())

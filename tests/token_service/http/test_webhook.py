@@ -1,4 +1,4 @@
-"""LiveKit's webhooks: signed by LiveKit or refused; somebody who joins gets the room's host."""
+"""LiveKit's webhooks: those without LiveKit's signature are refused, and a person's gets a host."""
 
 import json
 import socket
@@ -24,7 +24,7 @@ from token_service.rooms import reconciler
 
 
 def joining(room: str, **participant: Any) -> bytes:
-    """The event of somebody who joined."""
+    """Return the body of LiveKit's event `participant_joined`."""
     event = {
         "event": "participant_joined",
         "room": {"name": room},
@@ -34,7 +34,7 @@ def joining(room: str, **participant: Any) -> bytes:
 
 
 async def test_a_signed_webhook_is_taken(http: httpx.AsyncClient, livekit: LiveKit) -> None:
-    """The signature covers the raw body, umlauts included."""
+    """A webhook that LiveKit signed is accepted, and the signature covers its raw bytes."""
     body = joining("küche")
     answer = await http.post(
         "/webhook", content=body, headers={"Authorization": signature(body, livekit)}
@@ -47,7 +47,7 @@ async def test_a_signed_webhook_is_taken(http: httpx.AsyncClient, livekit: LiveK
 async def test_a_webhook_without_its_signature_is_refused(
     http: httpx.AsyncClient, livekit: LiveKit, forgery: str
 ) -> None:
-    """No signature, no JWT or that of another body: 401."""
+    """A webhook with no signature, an invalid one or that of another body is refused with 401."""
     signed = signature(b"{}", livekit) if forgery == "of another body" else forgery
     answer = await http.post("/webhook", content=joining("r"), headers={"Authorization": signed})
 
@@ -55,7 +55,7 @@ async def test_a_webhook_without_its_signature_is_refused(
 
 
 async def test_unsigned_webhooks_are_counted(http: httpx.AsyncClient, livekit: LiveKit) -> None:
-    """After twenty in a minute an address is slowed down; LiveKit's own are taken, also there."""
+    """After twenty unsigned webhooks in a minute an address gets 429; signed ones pass."""
     a_persons = person_token(livekit, "r")
     forged = [await http.post("/webhook", headers={"Authorization": a_persons}) for _ in range(21)]
     body = joining("r")
@@ -67,7 +67,7 @@ async def test_unsigned_webhooks_are_counted(http: httpx.AsyncClient, livekit: L
     assert signed.status_code == 204
 
 
-async def test_livekits_own_webhook_brings_the_host(
+async def test_livekits_own_webhook_leads_to_a_dispatch(
     settings_for: SettingsFor,
     start_livekit: StartLiveKit,
     own_redis_url: str,
@@ -75,7 +75,7 @@ async def test_livekits_own_webhook_brings_the_host(
     room: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With the poll asleep, a person's joining alone leads to the dispatch."""
+    """LiveKit's webhook for a person who joins leads to a dispatch, without the poll."""
     monkeypatch.setattr(reconciler, "POLL_PERIOD_S", 3600.0)
     await beat(redis)
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -98,10 +98,10 @@ async def test_livekits_own_webhook_brings_the_host(
     assert [(spec.room, spec.generation) for spec in specs] == [(room, 1)]
 
 
-async def test_the_poll_alone_brings_the_host(
+async def test_the_poll_alone_leads_to_a_dispatch(
     http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """Where no webhook comes through, the poll sees the person."""
+    """The poll leads to a dispatch when no webhook arrives."""
     await beat(redis)
     await http.post("/token", json={"room_name": room})
     async with joined(livekit, person_token(livekit, room)):
@@ -113,13 +113,13 @@ async def test_the_poll_alone_brings_the_host(
 
 
 @pytest.mark.parametrize("kind", ["AGENT", "EGRESS"])
-async def test_only_people_are_a_reason_to_look(
+async def test_only_a_persons_webhook_reconciles_the_room(
     http: httpx.AsyncClient,
     livekit: LiveKit,
     kind: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An agent's joining is no reason to look after the room."""
+    """A webhook reconciles the room if a person joined, and not for an agent or egress."""
     looked: list[str] = []
 
     async def look(self: reconciler.Reconciler, room: str) -> None:

@@ -1,4 +1,4 @@
-"""When a room's promise stands, when it is replaced, and who is not let in."""
+"""Admission: when a room's spec is kept, when it is replaced, and which requests are refused."""
 
 import asyncio
 from dataclasses import replace
@@ -29,22 +29,22 @@ TEACHER = (Persona(name="teacher", label="Teacher"),)
 
 
 def names(spec: RoomSpec) -> list[str]:
-    """Whom a room was promised."""
+    """Return the names of the personas in a spec."""
     return [persona.name for persona in spec.personas]
 
 
-async def test_an_uncollected_promise_is_replaced(
+async def test_the_spec_of_an_empty_room_is_replaced(
     service: Service, redis: Redis, room: str
 ) -> None:
-    """While nobody is there, the last request decides whom the room gets."""
+    """While a room has no people and no host, the last request decides its personas."""
     await beat(redis)
     await service.admission.admit(AdmissionRequest(room, CHEF))
 
     assert names(await service.admission.admit(AdmissionRequest(room, TEACHER))) == ["teacher"]
 
 
-async def test_a_guest_decides_for_nobody(service: Service, redis: Redis, room: str) -> None:
-    """Also where nobody came for the promise yet, the room gets whom its owner asked for."""
+async def test_a_guests_request_keeps_the_spec(service: Service, redis: Redis, room: str) -> None:
+    """A guest's request keeps the room's spec, even before a person has joined."""
     await beat(redis)
     standing = await service.admission.admit(AdmissionRequest(room, CHEF))
     guest = Caller("anyone", guest=GuestPass("g", room, standing.session))
@@ -52,8 +52,8 @@ async def test_a_guest_decides_for_nobody(service: Service, redis: Redis, room: 
     assert await service.admission.admit(AdmissionRequest(room, TEACHER, guest)) == standing
 
 
-async def test_a_promise_with_a_host_stands(service: Service, redis: Redis, room: str) -> None:
-    """Who comes to a hosted room gets whom it has, and needs no free slot."""
+async def test_the_spec_of_a_hosted_room_is_kept(service: Service, redis: Redis, room: str) -> None:
+    """A request for a hosted room keeps the room's spec and needs no free slot."""
     await beat(redis)
     standing = await service.admission.admit(AdmissionRequest(room, CHEF))
     await beat(redis, slots_free=0, slots_used=6, hosts={room: 0})
@@ -61,10 +61,10 @@ async def test_a_promise_with_a_host_stands(service: Service, redis: Redis, room
     assert await service.admission.admit(AdmissionRequest(room, TEACHER)) == standing
 
 
-async def test_a_promise_whose_host_is_awaited_stands(
+async def test_the_spec_of_an_awaited_host_is_kept(
     service: Service, redis: Redis, room: str
 ) -> None:
-    """Between the dispatch and the host's first heartbeat nothing is replaced."""
+    """Between the dispatch and the host's first heartbeat a request keeps the room's spec."""
     await beat(redis)
     spec = await service.admission.admit(AdmissionRequest(room, CHEF))
     upcoming = await dispatched_to(service.specs, spec, "worker")
@@ -72,20 +72,20 @@ async def test_a_promise_whose_host_is_awaited_stands(
     assert await service.admission.admit(AdmissionRequest(room, TEACHER)) == upcoming
 
 
-async def test_a_promise_with_people_stands(
+async def test_the_spec_of_a_room_with_people_is_kept(
     service: Service, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """Who comes to a room with people in it does not change whom they were promised."""
+    """A request for a room with people in it keeps the room's spec."""
     await beat(redis)
     standing = await service.admission.admit(AdmissionRequest(room, CHEF))
     async with joined(livekit, person_token(livekit, room)):
         assert await service.admission.admit(AdmissionRequest(room, TEACHER)) == standing
 
 
-async def test_people_without_a_host_get_no_more_company_than_places(
+async def test_a_room_that_lost_its_host_needs_a_worker(
     service: Service, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """While a room's host is lost and nobody could replace it, nobody else is let in."""
+    """While a room's host is lost and no worker is there, a request for the room is refused."""
     await beat(redis)
     await service.admission.admit(AdmissionRequest(room, CHEF))
     await die(redis)
@@ -96,10 +96,10 @@ async def test_people_without_a_host_get_no_more_company_than_places(
     assert caught.value.code == "no_worker"
 
 
-async def test_a_new_promise_outdates_late_hosts_of_the_old(
+async def test_a_replacing_spec_has_a_new_generation(
     service: Service, redis: Redis, room: str
 ) -> None:
-    """A promise that replaces a dispatched one has a generation that no old host has."""
+    """A spec that replaces a dispatched one has a generation that no old host has."""
     await beat(redis)
     spec = await service.admission.admit(AdmissionRequest(room, CHEF))
     upcoming = await dispatched_to(service.specs, spec, "worker")
@@ -109,20 +109,17 @@ async def test_a_new_promise_outdates_late_hosts_of_the_old(
     assert (upcoming.generation, replaced.generation) == (1, 2)
 
 
-STRANGER = replace(ANYONE, address="203.0.113.7", is_stranger=True)
+UNNAMED = replace(ANYONE, address="203.0.113.7", is_stranger=True)
 
 
 @pytest.mark.parametrize(
-    "caller", [Caller("key:shop"), ANYONE, STRANGER], ids=["named", "this machine", "a stranger"]
+    "caller", [Caller("key:shop"), ANYONE, UNNAMED], ids=["named", "this machine", "another one"]
 )
 @pytest.mark.parametrize("kind", ["person", "agent"])
-async def test_a_room_that_another_application_uses_is_its_own(
+async def test_a_room_that_another_application_uses_is_refused(
     service: Service, redis: Redis, livekit: LiveKit, room: str, caller: Caller, kind: str
 ) -> None:
-    """Whoever calls gets into no room in use that we promised nothing, with a name or without.
-
-    Callers without a name once entered such a room, and their session ended it.
-    """
+    """A room in use without a spec of ours is refused to every caller with `not_yours`."""
     await beat(redis)
     token = person_token(livekit, room)
     if kind == "agent":
@@ -137,10 +134,10 @@ async def test_a_room_that_another_application_uses_is_its_own(
     assert {caught.value.code, opening.value.code} == {"not_yours"}
 
 
-async def test_a_room_whose_promise_redis_has_just_lost_is_not_another_applications(
+async def test_a_room_whose_spec_redis_lost_is_refused_as_busy(
     service: Service, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """Until redis was told again, whoever comes back into the room is asked to wait a moment."""
+    """While redis may have lost a room's spec, a request for the room in use is told to retry."""
     await beat(redis)
     async with joined(livekit, person_token(livekit, room)):
         await redis.flushdb()
@@ -154,7 +151,7 @@ async def test_a_room_whose_promise_redis_has_just_lost_is_not_another_applicati
 async def test_an_empty_room_of_another_application_may_be_entered(
     service: Service, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """A room that was made beforehand and that nobody uses is whoever's comes first."""
+    """A room that exists and is empty, and has no spec, is given to the first request."""
     await beat(redis)
     async with livekit.client() as lkapi:
         await lkapi.room.create_room(api.CreateRoomRequest(name=room))
@@ -162,10 +159,10 @@ async def test_an_empty_room_of_another_application_may_be_entered(
     assert names(await service.admission.admit(AdmissionRequest(room, CHEF))) == ["chef"]
 
 
-async def test_many_requests_at_once_make_one_promise(
+async def test_many_requests_at_once_make_one_spec(
     service: Service, redis: Redis, room: str
 ) -> None:
-    """Requests for one room take turns: each is answered, and one promise holds in the end."""
+    """Requests for one room at the same time are all answered, and one spec is kept."""
     await beat(redis)
     answers = await asyncio.gather(
         *(service.admission.admit(AdmissionRequest(room, CHEF)) for _ in range(5))

@@ -1,4 +1,4 @@
-"""Rooms that LiveKit was asked to bring us into, without our token endpoint; in a real LiveKit."""
+"""Rooms whose agents LiveKit was asked for without our token endpoint; in a real LiveKit."""
 
 import json
 import time
@@ -19,22 +19,22 @@ CHEF = '{"persona": "chef"}'
 
 
 def asking_token(livekit: LiveKit, room: str, *metadata: str, agent: str = "moshi") -> str:
-    """A token whose room configuration asks for agents, as LiveKit's own starters mint it."""
+    """Return a token whose room configuration asks for agents, as LiveKit's starters make it."""
     agents = [api.RoomAgentDispatch(agent_name=agent, metadata=each) for each in metadata]
     token = api.AccessToken(livekit.api_key, livekit.api_secret).with_identity("ann")
     token = token.with_grants(person_grant(room))
     return token.with_room_config(api.RoomConfiguration(agents=agents)).to_jwt()
 
 
-async def promised_names(redis: Redis, room: str) -> list[str]:
-    """The personas that a room was promised."""
+async def persona_names(redis: Redis, room: str) -> list[str]:
+    """Return the names of the personas in a room's spec."""
     return [persona.name for persona in (await spec_of(redis, room)).personas]
 
 
-async def test_a_tokens_room_configuration_is_a_wish(
+async def test_a_tokens_room_configuration_is_imported(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """Somebody joins with a token that asks LiveKit for us: the room gets the persona it named."""
+    """A person whose token asks LiveKit for our agent gets the persona that the token names."""
     await beat(redis)
     async with joined(livekit, asking_token(livekit, room, CHEF)):
         await dispatcher.reconcile(room)
@@ -47,36 +47,33 @@ async def test_a_tokens_room_configuration_is_a_wish(
 async def test_several_agents_asked_for_are_several_personas(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """Each entry of the configuration names personas; one without metadata, the default one."""
+    """Each entry of the configuration names personas; one without metadata means the default."""
     await beat(redis)
     async with joined(livekit, asking_token(livekit, room, CHEF, "")):
         await dispatcher.reconcile(room)
 
-    assert sorted(await promised_names(redis, room)) == ["assistant", "chef"]
+    assert sorted(await persona_names(redis, room)) == ["assistant", "chef"]
 
 
 async def test_a_later_dispatch_is_found(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """A dispatch made into a room that has people already is found by the sweep."""
+    """A dispatch into a room that already has people is found by a sweep."""
     await beat(redis)
     async with joined(livekit, asking_token(livekit, room)), livekit.client() as lkapi:
         await dispatcher.sweep()
         request = api.CreateAgentDispatchRequest(agent_name="moshi", room=room, metadata=CHEF)
         await lkapi.agent_dispatch.create_dispatch(request)
-        dispatcher.dispatch_import.look_at_s.clear()  # ten seconds later
+        dispatcher.dispatch_import.look_at_s.clear()  # as ten seconds later
         await dispatcher.sweep()
 
-    assert await promised_names(redis, room) == ["chef"]
+    assert await persona_names(redis, room) == ["chef"]
 
 
 async def test_rooms_that_ended_meanwhile_delay_a_sweep_once(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """LiveKit hangs when asked about a room that is nowhere; of many, only for as long as of one.
-
-    The next room is found anyway.
-    """
+    """Rooms that ended delay a look-up by one time-out together, and the next room is found."""
     await beat(redis)
     ended = [f"{room} that ended, {number}" for number in range(4)]
     async with joined(livekit, asking_token(livekit, room, CHEF)):
@@ -87,10 +84,10 @@ async def test_rooms_that_ended_meanwhile_delay_a_sweep_once(
     assert time.monotonic() - begun_s < 2 * ANSWER_S
 
 
-async def test_a_room_is_adopted_once(
+async def test_a_room_is_imported_once(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """The promise stands; the wish is not read again."""
+    """An imported room's dispatches are not read again: its spec and its dispatch stay."""
     await beat(redis)
     async with joined(livekit, asking_token(livekit, room, CHEF)):
         await dispatcher.reconcile(room)
@@ -103,10 +100,10 @@ async def test_a_room_is_adopted_once(
         assert len(await dispatched(livekit, room)) == 1
 
 
-async def test_an_adopted_room_is_no_callers(
+async def test_an_imported_room_is_no_callers(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """It belongs to who has LiveKit's key: our endpoint lets nobody else into it."""
+    """An imported room is owned by the holder of LiveKit's key, and by no caller."""
     await beat(redis)
     async with joined(livekit, asking_token(livekit, room, CHEF)):
         await dispatcher.reconcile(room)
@@ -115,10 +112,10 @@ async def test_an_adopted_room_is_no_callers(
 
 
 @pytest.mark.parametrize("metadata", ['{"persona": "nobody"}', "not JSON"])
-async def test_a_wish_that_cannot_be_met_is_left(
+async def test_invalid_metadata_is_not_imported(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str, metadata: str
 ) -> None:
-    """Metadata that our endpoint would refuse brings nobody, and the sweep asks no more."""
+    """Metadata that our endpoint would refuse makes no dispatch and is not read again."""
     await beat(redis)
     async with joined(livekit, asking_token(livekit, room, metadata)):
         await dispatcher.sweep()
@@ -140,10 +137,10 @@ async def test_a_wish_that_cannot_be_met_is_left(
         {"personas": [{"name": "chef", "muted": True}]},
     ],
 )
-async def test_a_wish_is_for_personas_alone(
+async def test_only_personas_are_imported(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str, more: dict[str, Any]
 ) -> None:
-    """A client's own dispatch decides about no room, generation, owner, worker, id, line, mute."""
+    """A client's dispatch with any field but personas, or with fields of a spec, is refused."""
     await beat(redis)
     metadata = json.dumps({"personas": ["chef"]} | more)
     async with joined(livekit, asking_token(livekit, room, metadata)):
@@ -154,10 +151,10 @@ async def test_a_wish_is_for_personas_alone(
         assert await dispatcher.specs.of([room, "victim"]) == []
 
 
-async def test_another_agents_room_is_none_of_ours(
+async def test_another_agents_room_is_not_imported(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """Who asks LiveKit for somebody else gets nobody from us."""
+    """A dispatch of another agent's name makes no spec."""
     await beat(redis)
     async with joined(livekit, asking_token(livekit, room, "", agent="other")):
         await dispatcher.sweep()

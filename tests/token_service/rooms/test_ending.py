@@ -1,4 +1,4 @@
-"""Sessions end for everybody, and tokens are revoked: nobody comes back by one."""
+"""The end of sessions and the revocation of tokens: nobody joins with an old token."""
 
 import asyncio
 from urllib.parse import quote
@@ -26,7 +26,7 @@ from token_service.rooms.issued_tokens import REVOKED, TOKENS_KEY
 async def test_a_session_ends_for_everybody(
     http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """People are removed, the place is free; ended twice, at once or later, is ended."""
+    """Ending a session empties its room and frees its slots, and may be repeated."""
     await beat(redis, slots_free=1, slots_used=5)
     said = await opened(http, room=room)
     path = f"/sessions/{said['id']}"
@@ -45,10 +45,10 @@ async def test_a_session_ends_for_everybody(
     assert (await http.post("/sessions")).status_code == 201
 
 
-async def test_an_ended_sessions_token_is_good_for_nothing(
+async def test_an_ended_sessions_token_is_revoked(
     http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """Who joins with it, after the end or in a new session of that room, is removed."""
+    """A person who joins with an ended session's token is removed, in a later session too."""
     await beat(redis)
     said = await opened(http, room=room, identity="ann")
     await http.delete(f"/sessions/{said['id']}")
@@ -70,7 +70,7 @@ async def test_an_ended_sessions_token_is_good_for_nothing(
 async def test_a_person_is_removed_though_redis_lost_the_tokens(
     http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str, own: bool
 ) -> None:
-    """LiveKit says who is there and by which token: who came by one of ours does not come back."""
+    """A person is removed without a record of the token in redis, and our token stays revoked."""
     await beat(redis)
     said = await opened(http, room=room, identity="ann")
     token = said["participant_token"] if own else person_token(livekit, room, "ann")
@@ -92,7 +92,7 @@ async def test_a_person_is_removed_though_redis_lost_the_tokens(
 async def test_a_session_ends_though_redis_lost_the_tokens(
     http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """Who was inside comes into no later session of the room by the same token."""
+    """A token used before a session's end is revoked by it, even if redis lost the record."""
     await beat(redis)
     said = await opened(http, room=room, identity="ann")
     async with joined(livekit, said["participant_token"]):
@@ -110,16 +110,16 @@ async def test_a_session_ends_though_redis_lost_the_tokens(
         await eventually(bob_alone, "ann is removed")
 
 
-async def test_a_token_that_is_minted_while_the_session_ends_is_none(
+async def test_a_token_made_while_the_session_ends_is_refused(
     http: httpx.AsyncClient, redis: Redis, room: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever was admitted before the end is refused after it: the token would open a later one."""
+    """A token request that is admitted before a session's end and answered after it is refused."""
     await beat(redis)
     said = await opened(http, room=room)
     admit = RoomAdmission.admit
 
-    async def ended_meanwhile(self: RoomAdmission, wish: AdmissionRequest) -> RoomSpec:
-        spec = await admit(self, wish)
+    async def ended_meanwhile(self: RoomAdmission, request: AdmissionRequest) -> RoomSpec:
+        spec = await admit(self, request)
         assert (await http.delete(f"/sessions/{said['id']}")).status_code == 204
         return spec
 
@@ -138,7 +138,7 @@ async def test_a_token_that_is_minted_while_the_session_ends_is_none(
 async def test_a_token_can_be_revoked(
     http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str, by: str, identity: str
 ) -> None:
-    """By its id or by the person: who came with it goes, and does not come back."""
+    """Revoking a token, or a person's tokens, removes the person now and at each return."""
     await beat(redis)
     said = await opened(http, room=room, identity=identity)
     of = said["token_id"] if by == "tokens" else identity

@@ -1,4 +1,4 @@
-"""Promises kept: what is lost is cleared and replaced at once, waits in line, and says why."""
+"""Healing: lost hosts are removed and replaced, rooms wait in the queue and say why."""
 
 import asyncio
 import time
@@ -41,7 +41,7 @@ CHEF = Persona(name="chef", label="Chef", voice="anna", prompt="You cook.")
 
 @pytest.fixture
 async def spec(dispatcher: Reconciler, redis: Redis, room: str) -> RoomSpec:
-    """The room is promised two personas, and a worker is ready."""
+    """Write a spec with two personas for the room; have a ready worker."""
     await beat(redis)
     spec = RoomSpec(room=room, personas=persona_specs([CHEF, CHEF]), opened_s=time.time())
     await write(dispatcher.specs, spec)
@@ -50,33 +50,33 @@ async def spec(dispatcher: Reconciler, redis: Redis, room: str) -> RoomSpec:
 
 @pytest.fixture(autouse=True)
 async def person(livekit: LiveKit, room: str) -> AsyncGenerator[None]:
-    """Ann is in the room."""
+    """Let ann be in the room."""
     async with joined(livekit, person_token(livekit, room)):
         yield
 
 
 async def queue(service: Service) -> list[str]:
-    """Return the rooms that wait, in their order."""
+    """Return the rooms in the queue, in their order."""
     return (await service.workers.fleet()).schedule.queue
 
 
 async def waiting_reason(service: Service, room: str) -> str:
-    """Return the code of the reason that a room's events told last."""
+    """Return the code of the reason that the room's events told last."""
     return (await service.workers.fleet()).schedule.room(room).waiting
 
 
 async def hosted_then_lost(dispatcher: Reconciler, redis: Redis, room: str) -> None:
-    """The first host came and its worker is gone."""
+    """Dispatch the first host, have its worker report it, and end that worker."""
     await dispatcher.sweep()
     await beat(redis, hosts={room: 1})
     await dispatcher.sweep()
     await die(redis)
 
 
-async def test_the_next_host_gets_everything_that_was_promised(
+async def test_the_next_host_gets_the_whole_spec(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """Personas with their ids, voices and prompts go on to the next worker."""
+    """The next host's dispatch has all personas with their ids, voices and prompts."""
     await hosted_then_lost(dispatcher, redis, spec.room)
     await beat(redis, "another")
     await dispatcher.sweep()
@@ -86,10 +86,10 @@ async def test_the_next_host_gets_everything_that_was_promised(
     assert dispatches[0].personas == spec.personas
 
 
-async def test_a_dead_hosts_participants_go_at_once(
+async def test_a_dead_hosts_participants_are_removed_at_once(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """Though nobody can replace it yet, the silent participants are removed."""
+    """The participants of a dead host are removed before another worker can replace it."""
     await hosted_then_lost(dispatcher, redis, spec.room)
     async with joined(livekit, agent_token(livekit, spec.room, "agent-chef-dead", 1)):
         await dispatcher.sweep()
@@ -103,7 +103,7 @@ async def test_a_dead_hosts_participants_go_at_once(
 async def test_a_host_from_a_worker_that_died_is_not_awaited(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """A worker that dies between dispatch and arrival costs no time-out."""
+    """A worker that dies between dispatch and arrival is replaced without a time-out."""
     await dispatcher.sweep()
     await die(redis)
     await beat(redis, "another")
@@ -112,14 +112,14 @@ async def test_a_host_from_a_worker_that_died_is_not_awaited(
     assert [each.worker for each in await dispatched(livekit, spec.room)] == ["another"]
 
 
-async def test_a_replica_that_froze_while_it_healed_heals_no_more(
+async def test_a_replica_that_froze_dispatches_no_second_host(
     dispatcher: Reconciler,
     redis: Redis,
     livekit: LiveKit,
     spec: RoomSpec,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Awake again, it dispatches nothing, and leaves alone what another dispatched meanwhile."""
+    """A replica that froze during a sweep dispatches no host that another replica has replaced."""
     await hosted_then_lost(dispatcher, redis, spec.room)
     await beat(redis, "another")
     look = LiveKitRooms.participants
@@ -139,7 +139,7 @@ async def test_a_replica_that_froze_while_it_healed_heals_no_more(
 async def test_a_room_waits_and_says_why_once(
     service: Service, redis: Redis, spec: RoomSpec
 ) -> None:
-    """Each reason is one event, however often it is found; the dispatch ends the waiting."""
+    """Each reason for waiting is one event, and the dispatch ends the waiting."""
     await beat(redis, slots_free=1, slots_used=5)
     for _ in range(3):
         await service.dispatcher.sweep()
@@ -158,7 +158,7 @@ async def test_a_room_waits_and_says_why_once(
 async def test_rooms_are_served_in_the_order_they_came(
     service: Service, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """The session that was opened first gets the first place, whoever is seen first."""
+    """The room whose session was opened first gets the first free slot."""
     await beat(redis, slots_free=0, slots_used=6)
     rooms = [f"{room}-{number}" for number in range(3)]
     for age, each in enumerate(rooms):
@@ -176,10 +176,10 @@ async def test_rooms_are_served_in_the_order_they_came(
     assert served == [0, 0, 1]
 
 
-async def test_who_left_the_room_left_the_line(
+async def test_an_empty_room_leaves_the_queue(
     service: Service, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """A place in the line is kept by being there."""
+    """A room without people leaves the queue."""
     await beat(redis, slots_free=0)
     other = f"{room}-2"
     await write(service.specs, RoomSpec(room=other, personas=persona_specs([CHEF]), opened_s=1.0))
@@ -200,7 +200,7 @@ async def _empty(service: Service, room: str) -> bool:
 async def test_a_worker_that_brings_no_host_gets_nothing_more(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """After three dispatches in vain to a live worker the next goes to another."""
+    """After three dispatches without a host the next dispatch goes to another worker."""
     for _ in range(3):
         await dispatcher.sweep()
         await stop_waiting(dispatcher.specs, spec.room)
@@ -213,7 +213,7 @@ async def test_a_worker_that_brings_no_host_gets_nothing_more(
 async def test_a_failure_is_counted_once(
     dispatcher: Reconciler, redis: Redis, spec: RoomSpec
 ) -> None:
-    """A lost host is one failure, however long the room waits for the next."""
+    """A lost host counts as one failure, however long the room waits for the next."""
     await dispatcher.sweep()
     await stop_waiting(dispatcher.specs, spec.room)
     await beat(redis, slots_free=0)
@@ -226,7 +226,7 @@ async def test_a_failure_is_counted_once(
 async def test_a_host_that_left_is_no_failure(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """A worker whose hosts left empty rooms gets the rooms again when people come back."""
+    """A host that leaves is no failure of its worker, which gets the room again."""
     for generation in range(1, FAILURES + 2):
         await dispatcher.sweep()
         await beat(redis, hosts={spec.room: generation})
@@ -241,7 +241,7 @@ async def test_a_host_that_left_is_no_failure(
 async def test_a_host_between_two_looks_was_there(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """One that came and left unseen is no failure, and the next is not kept waiting for it."""
+    """A host that came and left between two sweeps is no failure, and is not awaited."""
     for generation in range(1, CALM_DISPATCHES + 1):
         await dispatcher.sweep()
         await beat(redis, left={spec.room: generation})
@@ -255,7 +255,7 @@ async def test_a_host_between_two_looks_was_there(
 async def test_a_host_that_failed_is_a_failure(
     dispatcher: Reconciler, redis: Redis, spec: RoomSpec
 ) -> None:
-    """A host that was there and ended with an error is its worker's fault."""
+    """A host that ends with an error is a failure of its worker."""
     await dispatcher.sweep()
     await beat(redis, hosts={spec.room: 1})
     await dispatcher.sweep()
@@ -266,17 +266,17 @@ async def test_a_host_that_failed_is_a_failure(
 
 
 class DispatchesNothing(LiveKitRooms):
-    """LiveKit, which takes no dispatch."""
+    """A LiveKit that accepts no dispatch."""
 
     async def dispatch(self, spec: RoomSpec) -> None:
-        """Fail."""
+        """Raise LiveKitAway."""
         raise LiveKitAway
 
 
-async def test_what_livekit_refuses_is_not_the_workers_fault(
+async def test_a_dispatch_that_livekit_refuses_is_no_failure(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """A dispatch that could not be made holds no place and is no failure; it is made again."""
+    """A dispatch that LiveKit refuses reserves no slot, is no failure, and is repeated."""
     async with livekit.client() as lkapi:
         await replace(dispatcher, rooms=DispatchesNothing(lkapi, seal_of(livekit))).sweep()
     fleet = await dispatcher.workers.fleet()
@@ -290,7 +290,7 @@ async def test_what_livekit_refuses_is_not_the_workers_fault(
 async def test_a_room_that_kills_its_workers_waits(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """The first deaths heal at once; a room that workers go on dying of is not sent to all."""
+    """A room whose workers keep dying is dispatched CALM_DISPATCHES + 1 times, and then waits."""
     await die(redis)
     for number in range(CALM_DISPATCHES + 3):
         await beat(redis, f"worker {number}")
@@ -301,10 +301,10 @@ async def test_a_room_that_kills_its_workers_waits(
     assert generations == [CALM_DISPATCHES + 1]
 
 
-async def test_who_begins_anew_waits_like_everybody(
+async def test_a_new_session_has_no_precedence_in_the_queue(
     service: Service, redis: Redis, spec: RoomSpec
 ) -> None:
-    """Only who lost a host comes first, not who opens another session in a room used before."""
+    """A room of an earlier session that lost no host has no precedence in the queue."""
     await beat(redis, slots_free=0, slots_used=6)
     again = spec.model_copy(update={"generation": 3})
     await write(service.specs, again)
@@ -317,7 +317,7 @@ async def test_who_begins_anew_waits_like_everybody(
 async def test_heartbeats_are_given_time_after_an_outage(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """Redis was away, heartbeats with it: nobody is replaced before they can be back."""
+    """After an outage of redis no host is replaced before heartbeats can be back."""
     await hosted_then_lost(dispatcher, redis, spec.room)
     await beat(redis, "another")
     careful = replace(dispatcher, trusts_from=time.monotonic() + 60)
@@ -326,10 +326,10 @@ async def test_heartbeats_are_given_time_after_an_outage(
     assert [each.generation for each in await dispatched(livekit, spec.room)] == [1]
 
 
-async def test_an_outage_is_such_a_reason(
+async def test_after_an_outage_heartbeats_are_trusted_later(
     service: Service, settings: Settings, spec: RoomSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A sweep that finds redis away trusts heartbeats again one lifetime later, not before."""
+    """A sweep that finds redis away trusts heartbeats one lifetime later."""
     stopping = asyncio.Event()
 
     async def away(self: Reconciler) -> None:
@@ -343,10 +343,10 @@ async def test_an_outage_is_such_a_reason(
     assert service.dispatcher.trusts_from >= before_s + 3.0
 
 
-async def test_a_redis_that_lost_everything_learns_it_again(
+async def test_a_session_is_restored_after_redis_lost_everything(
     service: Service, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """The host writes its spec back; then the session is found and listed as before."""
+    """After redis lost everything, the spec that the host writes back restores the session."""
     await beat(redis)
     opened = RoomSpec(
         room=room,
@@ -372,13 +372,10 @@ async def test_a_redis_that_lost_everything_learns_it_again(
     assert [each.generation for each in await dispatched(livekit, room)] == [1]
 
 
-async def test_what_a_stranger_dispatched_is_not_restored(
+async def test_a_clients_own_dispatch_is_not_restored(
     service: Service, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """A client's own dispatch for a worker's name makes no promise, no owner and no generation.
-
-    A frontend that copies a client's `room_config` into its token lets anybody make one.
-    """
+    """A client's own dispatch with a worker's agent name makes no spec."""
     forged = RoomSpec(
         room=room, personas=persona_specs([CHEF]), generation=999_999, owner="key:shop"
     )
@@ -397,7 +394,7 @@ async def test_what_a_stranger_dispatched_is_not_restored(
 async def test_an_ended_room_is_cleared(
     service: Service, livekit: LiveKit, spec: RoomSpec, redis: Redis
 ) -> None:
-    """People are removed at once; the room goes when no persona is in it any more."""
+    """An ended room's people are removed at once, and the room once its personas have left."""
     ended = {"ended": True, "ended_s": time.time()}
     await write(service.specs, spec.model_copy(update=ended))
     async with joined(livekit, agent_token(livekit, spec.room, "agent-chef-1", 1)):

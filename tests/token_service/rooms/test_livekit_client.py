@@ -1,4 +1,4 @@
-"""How the token service reaches LiveKit, and what it says where that fails: real servers."""
+"""How the token service reaches LiveKit, and its messages where that fails; real servers."""
 
 import re
 import secrets
@@ -15,19 +15,19 @@ from token_service.refusals import LiveKitAway
 from token_service.rooms.livekit import LiveKitRooms
 from token_service.rooms.livekit_client import LiveKitClient
 
-NOWHERE = "livekit.invalid"  # RFC 6761: no resolver knows it, so only a proxy leads there
+NOWHERE = "livekit.invalid"  # RFC 6761: no resolver knows this name, so only a proxy leads there
 
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy of this machine."""
+    """Remove this machine's proxies from the environment."""
     for name in ("http_proxy", "https_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
 
 
 async def ping(settings: Settings) -> str:
-    """Ask LiveKit as `/ready` does; give why it cannot be asked, or nothing."""
+    """Ask LiveKit as `/ready` does; return why it cannot be asked, or nothing."""
     secret = settings.livekit_api_secret.get_secret_value()
     async with LiveKitClient(settings.livekit_url, settings.livekit_api_key, secret) as livekit:
         try:
@@ -40,7 +40,7 @@ async def ping(settings: Settings) -> str:
 async def test_livekit_on_this_machine_is_asked_past_every_proxy(
     livekit: LiveKit, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No proxy leads back to this machine."""
+    """LiveKit on this machine is asked without a proxy."""
     with forward_proxy(saying("403 Forbidden")) as proxy:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
             monkeypatch.setenv(name, proxy.url)
@@ -52,7 +52,7 @@ async def test_livekit_on_this_machine_is_asked_past_every_proxy(
 async def test_livekit_elsewhere_is_asked_through_the_proxy(
     livekit: LiveKit, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the worker reaches it; unless `NO_PROXY` names it."""
+    """LiveKit on another machine is asked through the proxy, unless NO_PROXY names it."""
     elsewhere = settings_for(livekit=livekit, livekit_url=f"ws://{NOWHERE}:{livekit.port}")
     with forward_proxy() as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
@@ -69,7 +69,7 @@ async def test_livekit_elsewhere_is_asked_through_the_proxy(
 async def test_a_proxy_that_answers_instead_of_livekit_is_named(
     status: str, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its answer is not taken for LiveKit's, nor for a wrong key."""
+    """A proxy's answer in place of LiveKit's is reported with the proxy's URL and status."""
     with forward_proxy(saying(status, "<html>")) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         why = await ping(settings_for(livekit_url="ws://livekit.example:7880"))
@@ -81,7 +81,7 @@ async def test_a_proxy_that_answers_instead_of_livekit_is_named(
 async def test_a_proxy_that_is_away_is_named(
     settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is not LiveKit that does not answer."""
+    """A proxy that does not answer is reported as the proxy, not as LiveKit."""
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     why = await ping(settings_for(livekit_url="ws://livekit.example:7880"))
 
@@ -91,7 +91,7 @@ async def test_a_proxy_that_is_away_is_named(
 
 
 async def test_something_else_on_livekits_port_is_no_livekit(settings_for: SettingsFor) -> None:
-    """A web server's page is not read as an empty list of rooms."""
+    """A web server's page is reported as no answer of LiveKit's."""
     with forward_proxy(saying("200 OK", "<html>")) as server:
         why = await ping(settings_for(livekit_url=server.url))
 
@@ -101,7 +101,7 @@ async def test_something_else_on_livekits_port_is_no_livekit(settings_for: Setti
 async def test_an_unknown_key_and_another_secret_are_two_things(
     livekit: LiveKit, settings_for: SettingsFor
 ) -> None:
-    """The sentence says which of the two settings is wrong."""
+    """The message says whether the key or the secret is wrong."""
     key = await ping(settings_for(livekit=livekit, livekit_api_key="rooms"))
     secret = await ping(settings_for(livekit=livekit, livekit_api_secret=secrets.token_hex(32)))
 
@@ -119,7 +119,7 @@ async def test_a_wrong_clock_is_told_from_a_wrong_key(
     settings_for: SettingsFor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Two minutes ahead, or hours behind: the clock, and by how much."""
+    """The message says that this machine's clock is wrong, and by how much."""
     set_ahead(monkeypatch, ahead_s)
     why = await ping(settings_for(livekit=livekit))
     told = re.match(r"This machine's clock is (\d+) s", why)

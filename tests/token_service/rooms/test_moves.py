@@ -1,4 +1,4 @@
-"""Moves, in a real LiveKit, with workers as their heartbeats: begun, finished, given up."""
+"""Moves in a real LiveKit, with workers as their heartbeats: begun, finished, given up."""
 
 import time
 from collections.abc import AsyncGenerator
@@ -42,7 +42,7 @@ CHEF = Persona(name="chef", label="Chef")
 async def spec(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> AsyncGenerator[RoomSpec]:
-    """A room with Ann that `old` hosts, and beside it the idle worker `new`."""
+    """Have a room with ann that `old` hosts, and the idle worker `new`."""
     spec = RoomSpec(room=room, personas=(CHEF,), generation=1, worker="old")
     await write(dispatcher.specs, spec)
     await beat(redis, "old", hosts={room: 1})
@@ -52,7 +52,7 @@ async def spec(
 
 
 async def refusal(service: Service, room: str) -> str:
-    """Ask for a move that is refused, and return the code."""
+    """Ask for a move that is refused; return the code."""
     with pytest.raises(Refused) as refused:
         await service.moves.begin(room)
     return refused.value.code
@@ -61,10 +61,7 @@ async def refusal(service: Service, room: str) -> str:
 async def test_the_other_worker_takes_over_once_it_hosts(
     service: Service, dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """Until its heartbeat says so, the first one is the host, and nothing else is dispatched.
-
-    Then the room's generation and worker change, and the first dispatch is deleted.
-    """
+    """The worker `new` becomes the host once its heartbeat says that it hosts, and not before."""
     moving = await service.moves.begin(spec.room)
     again = await refusal(service, spec.room)
     carried = await dispatched(livekit, spec.room)
@@ -87,10 +84,10 @@ async def test_the_other_worker_takes_over_once_it_hosts(
     assert await dispatched(livekit, spec.room) == [moving]
 
 
-async def test_a_heartbeat_that_redis_lost_ends_no_move(
+async def test_a_missing_heartbeat_after_an_outage_ends_no_move(
     service: Service, dispatcher: Reconciler, redis: Redis, spec: RoomSpec
 ) -> None:
-    """After redis was away, the worker of the next host has yet to write it again."""
+    """A move goes on although the next worker's heartbeat is missing after an outage of redis."""
     moving = await service.moves.begin(spec.room)
     await die(redis, "new")
     careful = replace(dispatcher, trusts_from=time.monotonic() + 60)
@@ -113,7 +110,7 @@ async def test_a_move_that_fails_changes_nothing(
     outcome: str | None,
     failures: int,
 ) -> None:
-    """The room stays at its host; the next move has another generation."""
+    """A failed move leaves the room at its host, and the next move has another generation."""
     await service.moves.begin(spec.room)
     if outcome == "gone":
         await die(redis, "new")
@@ -135,7 +132,7 @@ async def test_a_move_that_fails_changes_nothing(
 async def test_a_host_that_is_lost_while_it_moves_is_removed(
     service: Service, dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """Its participant goes, that of the next host stays, and no third host is dispatched."""
+    """A host lost while it moves is removed, and a third comes only if the next is lost too."""
     await service.moves.begin(spec.room)
     await beat(redis, "new", standby={spec.room: 2})
     async with (
@@ -156,10 +153,10 @@ async def test_a_host_that_is_lost_while_it_moves_is_removed(
         assert await identities(livekit, spec.room) == {"ann"}
 
 
-async def test_where_no_other_worker_is_free_a_room_stays(
+async def test_a_move_needs_another_free_worker(
     service: Service, redis: Redis, spec: RoomSpec
 ) -> None:
-    """It is refused without slots, with another model, without another worker, without a host."""
+    """A move is refused without a free worker of the same model, or without a host."""
     codes: list[str] = []
     for fields in ({"slots_free": 0}, {"model": "another"}, {"state": "loading_model"}):
         await beat(redis, "new", **fields)
@@ -176,7 +173,7 @@ async def test_where_no_other_worker_is_free_a_room_stays(
 async def test_rooms_of_a_worker_that_drains_move_a_few_at_a_time(
     service: Service, dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """As many as may move at once begin, and no more until one of them has moved."""
+    """MOVES_AT_ONCE rooms of a draining worker move at once, and the next when one has moved."""
     rooms = [f"{spec.room}-{n}" for n in range(MOVES_AT_ONCE + 1)]
     async with livekit.client() as lkapi:
         for room in rooms:
@@ -204,11 +201,7 @@ async def test_rooms_of_a_worker_that_drains_move_a_few_at_a_time(
 async def test_a_session_moves_by_http(
     http: httpx.AsyncClient, redis: Redis, own_redis_url: str, room: str
 ) -> None:
-    """202 with the session, which stays live; a command reaches the worker that has taken over.
-
-    A persona that is absent for a moment, as the one host has stopped, is asked again. One that is
-    added gets its slot on the other worker.
-    """
+    """After `POST /sessions/{id}/move` commands and added personas reach the next worker."""
     await beat(redis, "old")
     session = (await opened(http, room=room))["id"]
     spec = (await spec_of(redis, room)).model_copy(update={"generation": 1, "worker": "old"})

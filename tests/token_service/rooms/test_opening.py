@@ -1,4 +1,4 @@
-"""Sessions are opened once, and where a place is free, or in their turn."""
+"""Opening sessions: once for a room and identity, and with a free slot or in the queue."""
 
 import asyncio
 
@@ -17,10 +17,8 @@ from tests.token_service.players import (
 from token_service.fleet.reader import FleetReader
 
 
-async def test_started_twice_is_one_session(
-    http: httpx.AsyncClient, redis: Redis, room: str
-) -> None:
-    """The same room and identity, five times at once: one session, one place, five tokens."""
+async def test_a_session_is_opened_once(http: httpx.AsyncClient, redis: Redis, room: str) -> None:
+    """Requests for one room and identity at once open one session and get a token each."""
     await beat(redis, slots_free=1, slots_used=5)
     asked = {"room": room, "identity": "ann"}
     answers = await asyncio.gather(*(http.post("/sessions", json=asked) for _ in range(5)))
@@ -31,8 +29,8 @@ async def test_started_twice_is_one_session(
     assert len({each["token_id"] for each in said}) == 5
 
 
-async def test_the_last_place_goes_to_one(http: httpx.AsyncClient, redis: Redis) -> None:
-    """Two sessions at once for the last slot: one is opened, one is told when to come back."""
+async def test_the_last_slot_goes_to_one_session(http: httpx.AsyncClient, redis: Redis) -> None:
+    """Of two sessions at once for the last slot, one is refused with `full`."""
     await beat(redis, slots_free=1, slots_used=5)
     answers = await asyncio.gather(*(http.post("/sessions") for _ in range(2)))
     loser = max(answers, key=lambda answer: answer.status_code)
@@ -41,8 +39,8 @@ async def test_the_last_place_goes_to_one(http: httpx.AsyncClient, redis: Redis)
     assert (loser.headers["retry-after"], loser.json()["error"]) == ("15", "full")
 
 
-async def test_a_place_is_held_for_who_opened(http: httpx.AsyncClient, redis: Redis) -> None:
-    """A token that comes after the session gets no slot that is held for it."""
+async def test_an_open_sessions_slots_are_reserved(http: httpx.AsyncClient, redis: Redis) -> None:
+    """A session's slots are reserved, so a token for another room is refused."""
     await beat(redis, slots_free=1, slots_used=5)
     await opened(http)
     answer = await http.post("/token")
@@ -50,10 +48,10 @@ async def test_a_place_is_held_for_who_opened(http: httpx.AsyncClient, redis: Re
     assert (answer.status_code, answer.json()["error"]) == (503, "full")
 
 
-async def test_who_waits_goes_live_by_itself(
+async def test_a_waiting_session_is_dispatched_when_a_slot_gets_free(
     http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """With `wait` a full house is a place in the line; a slot that gets free is the dispatch."""
+    """With `wait` a session waits in the queue, and is dispatched when a slot gets free."""
     await beat(redis, slots_free=0, slots_used=6)
     said = await opened(http, room=room, wait=True)
     async with joined(livekit, said["participant_token"]):
@@ -82,8 +80,10 @@ async def test_who_waits_goes_live_by_itself(
     assert (starting["state"], starting["waiting"]) == ("starting", None)
 
 
-async def test_nobody_waits_for_what_cannot_be(http: httpx.AsyncClient, redis: Redis) -> None:
-    """More personas than any worker has slots are refused, also to who would wait."""
+async def test_waiting_for_more_slots_than_a_worker_has_is_refused(
+    http: httpx.AsyncClient, redis: Redis
+) -> None:
+    """More personas than any worker has slots are refused, even with `wait`."""
     await beat(redis)
     answer = await http.post("/sessions", json={"personas": ["chef"] * 7, "wait": True})
 

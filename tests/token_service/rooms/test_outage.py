@@ -1,4 +1,4 @@
-"""Redis or LiveKit away: 503 with the reason, never a traceback; all is well when it is back."""
+"""Redis or LiveKit away: 503 with the reason, and service again when it is back."""
 
 import asyncio
 import socket
@@ -22,7 +22,7 @@ from token_service.rooms import livekit
 
 
 def said(answer: httpx.Response) -> tuple[int, str, str]:
-    """An outage as a client sees it."""
+    """Return the status, code and detail of a refusal."""
     body = answer.json()
     return answer.status_code, body["error"], body["detail"]
 
@@ -31,7 +31,7 @@ def said(answer: httpx.Response) -> tuple[int, str, str]:
 async def test_without_redis_the_answer_is_503(
     settings_for: SettingsFor, livekit: servers.LiveKit, method: str, path: str
 ) -> None:
-    """What needs redis says that redis is away, and when to come again."""
+    """Without redis a request that needs it is answered with 503 and `Retry-After`."""
     away = f"redis://127.0.0.1:{servers.free_port()}/0"
     async with running(settings_for(livekit=livekit, redis_url=away)) as http:
         answer = await http.request(method, path)
@@ -43,7 +43,7 @@ async def test_without_redis_the_answer_is_503(
 async def test_without_livekit_no_token_is_minted(
     settings_for: SettingsFor, own_redis_url: str, redis: Redis
 ) -> None:
-    """A token for a server that is away helps nobody: 503."""
+    """Without LiveKit a token request is answered with 503."""
     away = f"ws://127.0.0.1:{servers.free_port()}"
     await beat(redis)
     async with running(settings_for(livekit_url=away, redis_url=own_redis_url)) as http:
@@ -58,10 +58,8 @@ async def test_a_livekit_that_hangs_is_away(
     redis: Redis,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One that takes the question and never answers keeps nobody waiting, and stops no poll.
-
-    The limit that livekit-api 1.2.1 is given has no effect with aiohttp 3.11: all hung for ever.
-    """
+    """A LiveKit that never answers counts as away."""
+    # livekit-api's own limit has no effect with aiohttp 3.11
     monkeypatch.setattr(livekit, "ANSWER_S", 0.2)
     await beat(redis)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -75,10 +73,10 @@ async def test_a_livekit_that_hangs_is_away(
     assert said(answer) == (503, "livekit_away", "LiveKit does not answer.")
 
 
-async def test_a_key_that_livekit_refuses_is_said(
+async def test_a_wrong_secret_of_livekit_is_named(
     settings_for: SettingsFor, livekit: servers.LiveKit, own_redis_url: str, redis: Redis
 ) -> None:
-    """A wrong key or secret is the operator's error and is named, without its value."""
+    """`/ready` says which key's secret is wrong, without the secret."""
     await beat(redis)
     wrong = settings_for(livekit=livekit, redis_url=own_redis_url, livekit_api_secret="x" * 32)
     async with running(wrong) as http:
@@ -94,7 +92,7 @@ async def test_a_key_that_livekit_refuses_is_said(
 async def test_the_service_starts_before_redis_does(
     settings_for: SettingsFor, livekit: servers.LiveKit, tmp_path: Path
 ) -> None:
-    """Redis may come later and go in between: the service needs no restart."""
+    """The service starts without redis and serves whenever redis is there."""
     port = servers.free_port()
     settings = settings_for(livekit=livekit, redis_url=f"redis://127.0.0.1:{port}/0")
     async with running(settings) as http:
@@ -116,7 +114,7 @@ async def test_the_poll_survives_livekits_absence(
     redis: Redis,
     room: str,
 ) -> None:
-    """LiveKit comes after the promise was made: the poll has waited and serves the room."""
+    """The poll goes on while LiveKit is away, and serves the room when LiveKit is back."""
     port = servers.free_port()
     await beat(redis)
     with start_livekit(port=port) as livekit:

@@ -1,4 +1,4 @@
-"""The personas that a dispatch request's metadata may ask for."""
+"""The personas that the metadata of a dispatch request may ask for."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 CHEF = Persona(name="chef", label="Chef", line="Cooks", voice="NATM1", prompt="You cook.")
 ASKED_CHEF = CHEF.model_copy(update={"examples": ("What is in the fridge?",)})
 GUIDE = Persona(name="guide", label="Guide")
-CATALOGUE = {"chef": ASKED_CHEF, "guide": GUIDE}  # questions are for the page alone
+CATALOGUE = {"chef": ASKED_CHEF, "guide": GUIDE}  # examples are for the page alone
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 JSON = st.recursive(
     SCALARS,
@@ -54,13 +54,13 @@ WANTED = (
 
 
 def asked(metadata: Any) -> tuple[Persona, ...]:
-    """Whom metadata asks for, `guide` being the default."""
+    """Return the personas that metadata asks for, with `guide` as the default."""
     text = metadata if isinstance(metadata, str) else json.dumps(metadata)
     return personas_asked_for(text, CATALOGUE, "guide")
 
 
 def refusal(metadata: Any) -> str:
-    """How metadata is refused."""
+    """Return the message with which metadata is refused."""
     with pytest.raises(InvalidInput) as caught:
         asked(metadata)
     return str(caught.value)
@@ -68,7 +68,7 @@ def refusal(metadata: Any) -> str:
 
 @pytest.mark.parametrize("metadata", ["", "  ", {}])
 def test_nothing_asked_means_the_default(metadata: Any) -> None:
-    """Empty metadata is a request for the default persona."""
+    """Empty metadata asks for the default persona."""
     assert asked(metadata) == (GUIDE,)
 
 
@@ -78,7 +78,7 @@ def test_a_persona_is_asked_for_by_name() -> None:
 
 
 def test_several_personas_are_asked_for_in_order() -> None:
-    """A list gives each in its order, the same one twice if asked so."""
+    """A list gives its personas in order, the same one twice if asked so."""
     assert asked({"personas": ["guide", "chef", "guide"]}) == (GUIDE, CHEF, GUIDE)
 
 
@@ -90,7 +90,7 @@ def test_fields_override_the_catalogues() -> None:
 
 
 def test_a_new_persona_gets_a_label_from_its_name() -> None:
-    """An object with an unknown name is a persona of its own, readable for people."""
+    """An object with an unknown name and a prompt is a new persona, labelled by its name."""
     persona = {"name": "night_porter", "prompt": "You are a porter."}
 
     assert asked({"persona": persona}) == (
@@ -134,38 +134,38 @@ def test_a_new_persona_gets_a_label_from_its_name() -> None:
         ),
     ],
 )
-def test_what_cannot_be_used_is_refused_in_words(metadata: Any, reason: str) -> None:
+def test_invalid_metadata_is_refused(metadata: Any, reason: str) -> None:
     """A refusal names the field, the value and what was expected."""
     assert refusal(metadata) == reason
 
 
 def test_text_that_is_no_json_is_refused() -> None:
-    """Metadata of somebody else's format is refused, not guessed at."""
+    """Metadata that is not JSON is refused."""
     assert refusal("chef").startswith("metadata: not JSON (")
 
 
 def test_a_number_longer_than_python_reads_is_refused() -> None:
-    """json.loads raises a bare ValueError beyond 4300 digits; that was a server error once."""
+    """A number longer than Python reads is refused as not JSON."""
     assert refusal('{"persona": ' + "9" * 5000 + "}").startswith("metadata: not JSON (")
 
 
 @pytest.mark.parametrize("temperature", [float("nan"), float("inf")])
 def test_a_temperature_is_a_number(temperature: float) -> None:
-    """Python's JSON reads NaN; a promise with one could be written and never read again."""
+    """A temperature of NaN or infinity is refused."""
     persona = {"name": "chef", "sampling": {"text_temperature": temperature}}
 
     assert refusal({"persona": persona}).startswith("persona: sampling.text_temperature=")
 
 
-def test_half_a_character_is_refused() -> None:
-    """A lone surrogate is no text: it could not be written anywhere."""
+def test_a_lone_surrogate_is_refused() -> None:
+    """A lone surrogate in a prompt is refused."""
     assert refusal('{"persona": {"name": "chef", "prompt": "\\ud800"}}').startswith(
         "persona: prompt='\\ud800': "
     )
 
 
 def test_a_prompt_has_at_most_a_thousand_characters() -> None:
-    """The limit counts characters after the blanks around are gone."""
+    """A prompt has at most 1000 characters after the blanks around it are removed."""
     longest = "x" * 1000
 
     assert asked({"persona": {"name": "chef", "prompt": f" {longest}\n"}})[0].prompt == longest
@@ -177,7 +177,7 @@ def test_a_prompt_has_at_most_a_thousand_characters() -> None:
 @PATIENT
 @given(st.text())
 def test_any_text_is_personas_or_refused(text: str) -> None:
-    """No text raises anything but InvalidInput with a reason."""
+    """Any text gives personas or is refused with InvalidInput."""
     try:
         assert asked(text)
     except InvalidInput as error:
@@ -186,8 +186,8 @@ def test_any_text_is_personas_or_refused(text: str) -> None:
 
 @PATIENT
 @given(JSON | st.fixed_dictionaries({"personas": st.lists(WANTED, max_size=PERSONAS_PER_ROOM)}))
-def test_whoever_is_promised_can_be_read_back(metadata: Any) -> None:
-    """What metadata asks for is refused, or survives the way through redis and the dispatch."""
+def test_requested_personas_can_be_read_back(metadata: Any) -> None:
+    """Metadata is refused, or its personas survive the way through redis and the dispatch."""
     try:
         spec = RoomSpec(room="r", personas=asked(metadata))
     except InvalidInput as error:
@@ -201,5 +201,5 @@ def test_whoever_is_promised_can_be_read_back(metadata: Any) -> None:
     [("NATF2.pt", "NATF2"), ("anna.wav", "anna"), ("NATF2", "NATF2"), ("default", "default")],
 )
 def test_a_voice_may_be_named_by_its_file(written: str, name: str) -> None:
-    """As NVIDIA's page and command line name voices."""
+    """A voice may be named with its file's ending."""
     assert asked({"persona": {"name": "chef", "voice": written}})[0].voice == name

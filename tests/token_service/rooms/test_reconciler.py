@@ -1,4 +1,4 @@
-"""The rule, in a real LiveKit: people, a spec and no live host make exactly one dispatch."""
+"""The reconciler in a real LiveKit: people, a spec and no live host make one dispatch."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -38,14 +38,14 @@ CHEF = Persona(name="chef", label="Chef")
 
 @pytest.fixture
 async def replica(settings: Settings) -> AsyncGenerator[Reconciler]:
-    """A second service on the same redis and LiveKit."""
+    """Start a second service on the same redis and LiveKit; return its reconciler."""
     async with open_service(settings, catalogue_of(settings)) as service:
         yield service.dispatcher
 
 
 @pytest.fixture
 async def spec(dispatcher: Reconciler, redis: Redis, room: str) -> RoomSpec:
-    """The room is promised a persona, and a worker is ready."""
+    """Write a spec with one persona for the room; have a ready worker."""
     await beat(redis)
     spec = RoomSpec(room=room, personas=(CHEF,))
     await write(dispatcher.specs, spec)
@@ -54,13 +54,13 @@ async def spec(dispatcher: Reconciler, redis: Redis, room: str) -> RoomSpec:
 
 @pytest.fixture
 async def person(livekit: LiveKit, room: str) -> AsyncGenerator[None]:
-    """Ann is in the room."""
+    """Let ann be in the room."""
     async with joined(livekit, person_token(livekit, room)):
         yield
 
 
 def generation(spec: RoomSpec, number: int, worker: str = "worker") -> RoomSpec:
-    """The same promise, dispatched so many times, now to this worker."""
+    """Return the spec as of a generation, dispatched to a worker."""
     return spec.model_copy(update={"generation": number, "worker": worker})
 
 
@@ -68,7 +68,7 @@ def generation(spec: RoomSpec, number: int, worker: str = "worker") -> RoomSpec:
 async def test_a_room_with_people_gets_its_host(
     dispatcher: Reconciler, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """The dispatch carries the promise with the first generation, and redis says the same."""
+    """The dispatch carries the spec with generation 1, and redis has the same spec."""
     await dispatcher.sweep()
 
     assert await dispatched(livekit, spec.room) == [generation(spec, 1)]
@@ -78,23 +78,23 @@ async def test_a_room_with_people_gets_its_host(
 async def test_a_dispatch_is_made_once(
     dispatcher: Reconciler, replica: Reconciler, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """Two people who come at the same moment, seen by two replicas' webhooks and polls: one."""
+    """Two people who join at once, seen by two replicas, lead to one dispatch."""
 
-    async def come_and_be_seen(identity: str, seen_by: Reconciler) -> None:
+    async def join_and_be_seen(identity: str, seen_by: Reconciler) -> None:
         await stack.enter_async_context(joined(livekit, person_token(livekit, spec.room, identity)))
         await asyncio.gather(seen_by.reconcile(spec.room), seen_by.sweep())
 
     async with AsyncExitStack() as stack:
-        await asyncio.gather(come_and_be_seen("ann", dispatcher), come_and_be_seen("bob", replica))
+        await asyncio.gather(join_and_be_seen("ann", dispatcher), join_and_be_seen("bob", replica))
         await dispatcher.sweep()
 
         assert await dispatched(livekit, spec.room) == [generation(spec, 1)]
 
 
-async def test_an_empty_room_gets_none(
+async def test_an_empty_room_gets_no_dispatch(
     dispatcher: Reconciler, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """A promise that nobody collects makes no dispatch: none is written, so none was made."""
+    """A room without people gets no dispatch."""
     await dispatcher.sweep()
     await dispatcher.reconcile(spec.room)
 
@@ -104,7 +104,7 @@ async def test_an_empty_room_gets_none(
 async def test_an_agent_is_not_a_person(
     dispatcher: Reconciler, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """Agents alone in a room need no host."""
+    """A room with agents alone gets no dispatch."""
     async with joined(livekit, agent_token(livekit, spec.room, "agent-chef-1", 1)):
         await dispatcher.sweep()
 
@@ -112,10 +112,10 @@ async def test_an_agent_is_not_a_person(
 
 
 @pytest.mark.usefixtures("person")
-async def test_a_room_that_was_promised_nothing_gets_none(
+async def test_a_room_without_a_spec_gets_no_dispatch(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """People in a room of somebody else's are none of our business."""
+    """A room without a spec gets no dispatch."""
     await beat(redis)
     await dispatcher.sweep()
     await dispatcher.reconcile(room)
@@ -127,7 +127,7 @@ async def test_a_room_that_was_promised_nothing_gets_none(
 async def test_a_hosted_room_gets_no_second_host(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """While a heartbeat says that the current generation is hosted, nothing is dispatched."""
+    """A room whose generation a heartbeat reports as hosted gets no dispatch."""
     await dispatcher.sweep()
     await beat(redis, hosts={spec.room: 1})
     await dispatcher.sweep()
@@ -140,7 +140,7 @@ async def test_a_hosted_room_gets_no_second_host(
 async def test_a_lost_host_is_replaced_by_the_next_generation(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """The worker's heartbeat is gone, another is ready: one dispatch of generation 2."""
+    """A room whose host's worker is lost gets one dispatch of the next generation."""
     await dispatcher.sweep()
     await beat(redis, hosts={spec.room: 1})
     await dispatcher.sweep()
@@ -155,7 +155,7 @@ async def test_a_lost_host_is_replaced_by_the_next_generation(
 async def test_a_dispatch_that_brings_no_host_is_made_anew(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """After the time for which a host is awaited, and not before, the next dispatch is made."""
+    """A dispatch without a host is repeated after the time for which a host is awaited."""
     await dispatcher.sweep()
     await dispatcher.sweep()
     before = await dispatched(livekit, spec.room)
@@ -167,10 +167,10 @@ async def test_a_dispatch_that_brings_no_host_is_made_anew(
 
 
 @pytest.mark.usefixtures("person")
-async def test_a_worker_that_refuses_is_waited_for_no_longer(
+async def test_a_worker_that_refuses_is_not_awaited(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """The room is dispatched again as soon as there is a place: full is no failure."""
+    """A room that a full worker refused is dispatched to another, and that is no failure."""
     full = {"slots_free": 0, "slots_used": 6}
     for number in range(1, CALM_DISPATCHES + 1):
         await beat(redis)
@@ -186,10 +186,10 @@ async def test_a_worker_that_refuses_is_waited_for_no_longer(
 
 
 @pytest.mark.usefixtures("person")
-async def test_no_dispatch_is_made_that_nobody_can_take(
+async def test_a_dispatch_waits_for_free_slots(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """LiveKit dispatches once and never again, so a dispatch waits until a worker has the slots."""
+    """A dispatch waits until a worker has the slots."""
     await beat(redis, slots_free=0)
     await dispatcher.sweep()
     full = await dispatched(livekit, spec.room)
@@ -204,7 +204,7 @@ async def test_no_dispatch_is_made_that_nobody_can_take(
 async def test_agents_of_older_generations_are_removed(
     dispatcher: Reconciler, livekit: LiveKit, spec: RoomSpec
 ) -> None:
-    """A new dispatch clears our old agents away and nobody else: no persona speaks twice."""
+    """A new dispatch removes our agents of older generations, and no other participant."""
     await write(dispatcher.specs, generation(spec, 4))
     room = spec.room
     async with (
@@ -222,10 +222,10 @@ async def test_agents_of_older_generations_are_removed(
 
 
 @pytest.mark.usefixtures("person")
-async def test_a_promise_lives_while_people_are_there(
+async def test_a_spec_lives_while_people_are_there(
     dispatcher: Reconciler, redis: Redis, spec: RoomSpec
 ) -> None:
-    """Each sweep over a room with people in it starts the promise's time anew."""
+    """Each sweep over a room with people in it renews the spec's lifetime."""
     await redis.expire(f"moshi:promise:{spec.room}", 60)
     await dispatcher.sweep()
     unhosted = await redis.ttl(f"moshi:promise:{spec.room}")
@@ -238,12 +238,12 @@ async def test_a_promise_lives_while_people_are_there(
 
 
 class FirstFails(LiveKitRooms):
-    """LiveKit, which has trouble with the first room that it is asked about."""
+    """A LiveKit that fails for the first room that it is asked about."""
 
     asked = 0
 
     async def participants(self, room: str) -> list[api.ParticipantInfo]:
-        """Fail once, then tell the truth."""
+        """Raise LiveKitAway once, then return the participants."""
         self.asked += 1
         if self.asked == 1:
             raise LiveKitAway
@@ -253,7 +253,7 @@ class FirstFails(LiveKitRooms):
 async def test_a_room_in_trouble_keeps_no_other_waiting(
     service: Service, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """One room that LiveKit cannot tell about is left for the next sweep; the other is served."""
+    """A room that LiveKit fails for is left for the next sweep, and other rooms are served."""
     await beat(redis)
     rooms = [f"{room}-1", f"{room}-2"]
     for each in rooms:

@@ -1,4 +1,4 @@
-"""What does not grow with rooms and workers: a decision's reads, a sweep's, concurrent changes."""
+"""Costs that do not grow with rooms and workers: reads of a decision, of a sweep, of changes."""
 
 import asyncio
 from typing import Any
@@ -22,7 +22,7 @@ CHEF = persona_specs((Persona(name="chef", label="Chef"),))
 
 
 def hosted(number: int) -> RoomSpec:
-    """One of many rooms, which all have a host."""
+    """Return the spec of one of many rooms, which all have a host."""
     return RoomSpec(room=f"r{number}", session=f"s{number}", generation=1, personas=CHEF)
 
 
@@ -33,18 +33,18 @@ async def commands(redis: Redis) -> int:
 
 
 class CountedReader(FleetReader):
-    """A reader that counts."""
+    """A reader that counts its readings."""
 
     reads = 0
 
     async def fleet(self, redis: Redis | None = None) -> Fleet:
-        """Count, and read."""
+        """Count the reading; read."""
         self.reads += 1
         return await super().fleet(redis)
 
 
 async def test_changes_at_the_same_moment_share_one_reading(redis: Redis) -> None:
-    """Changes of many rooms are decided one after another, on one reading of the fleet."""
+    """Changes of many rooms at once are decided one after another, on one reading."""
     await beat(redis, slots_free=ROOMS)
     workers = CountedReader(redis)
     specs = SpecStore(redis, workers, 600)
@@ -64,7 +64,7 @@ async def test_changes_at_the_same_moment_share_one_reading(redis: Redis) -> Non
 
 
 async def test_a_change_that_fails_leaves_the_others(redis: Redis) -> None:
-    """Of changes that are written together, one that raises writes nothing and stops no other."""
+    """A change that raises writes nothing, and does not stop those written with it."""
     specs = SpecStore(redis, FleetReader(redis), 600)
 
     def refuse(_: RoomSpec | None, fleet: Fleet) -> tuple[RoomSpec, None]:
@@ -80,21 +80,21 @@ async def test_a_change_that_fails_leaves_the_others(redis: Redis) -> None:
     assert (queue, await specs.read("refused"), await specs.read("r1")) == ([], None, hosted(1))
 
 
-async def test_a_reading_of_the_fleet_passes_over_rooms(redis: Redis) -> None:
-    """However many keys there are, the fleet is read with four commands."""
+async def test_a_reading_of_the_fleet_takes_four_commands(redis: Redis) -> None:
+    """The fleet is read with four commands, however many keys redis has."""
     await redis.mset({spec_key(f"r{number}"): "-" for number in range(3_000)})
     await beat(redis)
     before = await commands(redis)
     fleet = await FleetReader(redis).fleet()
 
     assert len(fleet.workers) == 1
-    assert await commands(redis) - before - 1 == 4  # one is INFO itself
+    assert await commands(redis) - before - 1 == 4  # INFO itself is the one more
 
 
 async def test_a_sweep_asks_no_more_for_more_rooms(
     service: Service, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rooms that have their host cost a sweep no commands of their own but once a minute."""
+    """A second sweep over 60 hosted rooms sends fewer than 15 commands."""
     specs = [hosted(number) for number in range(ROOMS)]
     await asyncio.gather(*(write(service.specs, spec) for spec in specs))
     await beat(redis, hosts={spec.room: 1 for spec in specs})
@@ -116,7 +116,7 @@ async def test_a_sweep_asks_no_more_for_more_rooms(
 async def test_a_sweep_asks_about_a_limited_number_of_rooms_at_once(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many rooms have no spec, each is asked about, and none waits within its time-out."""
+    """A sweep asks LiveKit about AT_ONCE rooms at a time, and about every room."""
     asking: list[str] = []
     most = 0
 
@@ -136,7 +136,7 @@ async def test_a_sweep_asks_about_a_limited_number_of_rooms_at_once(
 
 
 def test_lives_are_renewed_once_a_minute() -> None:
-    """A room's keys are renewed at its first sweep, then once a minute; a new session's at once."""
+    """A room's keys are renewed at its first sweep and then each minute, per session."""
     renewals, one = Renewals(3600.0), hosted(1)
     other = one.model_copy(update={"session": "another"})
 
@@ -146,7 +146,7 @@ def test_lives_are_renewed_once_a_minute() -> None:
 
 
 def test_rooms_that_are_seen_at_once_are_not_renewed_at_once_again() -> None:
-    """Of 600 rooms, no second of the minutes after renews more than thrice its share."""
+    """Of 600 rooms seen at once, no later second renews more than thrice its share."""
     renewals, rooms = Renewals(3600.0), [hosted(n) for n in range(600)]
     renewals.due(rooms, 0.0)
     due = [len(renewals.due(rooms, s)) for s in range(1, int(2 * PERIOD_S) + 1)]

@@ -1,4 +1,4 @@
-"""Sessions over HTTP: opened, looked at, listed, refused."""
+"""Sessions over HTTP: opening, viewing, listing, refusals."""
 
 import json
 import time
@@ -31,7 +31,7 @@ from token_service.sessions.sessions import LISTED
 async def test_a_session_is_opened(
     http: httpx.AsyncClient, redis: Redis, settings: Settings, room: str
 ) -> None:
-    """The answer holds everything that a client needs to join and to manage."""
+    """The answer has all that a client needs to join the session and to manage it."""
     await beat(redis)
     said = await opened(http, room=room, identity="ann", name="Ann", personas=["chef", "teacher"])
     secret = settings.livekit_api_secret.get_secret_value()
@@ -55,8 +55,8 @@ async def test_a_session_is_opened(
     assert [each.id for each in (await spec_of(redis, room)).personas] == ids
 
 
-async def test_nothing_needs_to_be_said(http: httpx.AsyncClient, redis: Redis) -> None:
-    """A bare POST opens a fresh room with the default persona for a fresh identity."""
+async def test_every_field_has_a_default(http: httpx.AsyncClient, redis: Redis) -> None:
+    """A POST without a body opens a new room with the default persona and a new identity."""
     await beat(redis)
     answer = await http.post("/sessions")
     said = answer.json()
@@ -70,7 +70,7 @@ async def test_nothing_needs_to_be_said(http: httpx.AsyncClient, redis: Redis) -
 async def test_a_persona_may_be_the_callers_own(
     http: httpx.AsyncClient, redis: Redis, room: str
 ) -> None:
-    """Voice, prompt and sampling go over the catalogue's, and unseen characters out of them."""
+    """A caller's voice, prompt and sampling override the catalogue's; control characters go."""
     await beat(redis, voices=("anna",))
     persona = {
         "name": "chef",
@@ -79,14 +79,14 @@ async def test_a_persona_may_be_the_callers_own(
         "sampling": {"seed": 7},
     }
     await opened(http, room=room, personas=[persona])
-    promised = (await spec_of(redis, room)).personas[0]
+    persona = (await spec_of(redis, room)).personas[0]
 
-    assert (promised.label, promised.voice, promised.prompt) == ("Chef", "anna", "You cook.\nWell.")
-    assert promised.sampling.seed == 7
+    assert (persona.label, persona.voice, persona.prompt) == ("Chef", "anna", "You cook.\nWell.")
+    assert persona.sampling.seed == 7
 
 
 async def test_a_room_has_one_session(http: httpx.AsyncClient, redis: Redis, room: str) -> None:
-    """Another identity does not open a second one in the same room."""
+    """Another identity cannot open a second session in the same room."""
     await beat(redis)
     await opened(http, room=room, identity="ann")
     answer = await http.post("/sessions", json={"room": room, "identity": "bob"})
@@ -97,7 +97,7 @@ async def test_a_room_has_one_session(http: httpx.AsyncClient, redis: Redis, roo
 async def test_a_token_leads_into_a_session_and_changes_nothing(
     http: httpx.AsyncClient, redis: Redis, room: str
 ) -> None:
-    """`POST /token` for a session's room joins whom the session has, though nobody is there."""
+    """`POST /token` for a session's room joins that session and keeps its personas."""
     await beat(redis, slots_free=1, slots_used=5)
     session = await opened(http, room=room, personas=["chef"])
     answer = await http.post("/token", json={"room_name": room})
@@ -107,10 +107,10 @@ async def test_a_token_leads_into_a_session_and_changes_nothing(
     assert (spec.session, [each.name for each in spec.personas]) == (session["id"], ["chef"])
 
 
-async def test_a_live_session_tells_everything(
+async def test_a_live_session_is_shown_in_full(
     http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
-    """State, people, turns, and each persona as its participant shows it."""
+    """A live session shows its state, people, turns, and each persona's participant."""
     await beat(redis)
     said = await opened(http, room=room, identity="ann", name="Ann", personas=["chef", "teacher"])
     chef, teacher = (persona["id"] for persona in said["personas"])
@@ -141,8 +141,8 @@ async def test_a_live_session_tells_everything(
     ]
 
 
-async def test_a_prompt_is_not_told(http: httpx.AsyncClient, redis: Redis) -> None:
-    """What a persona was told stays between its owner and the model."""
+async def test_a_prompt_is_not_shown(http: httpx.AsyncClient, redis: Redis) -> None:
+    """A persona's prompt is in no answer."""
     await beat(redis)
     said = await opened(http, personas=[{"name": "chef", "prompt": "The recipe is love."}])
 
@@ -150,7 +150,7 @@ async def test_a_prompt_is_not_told(http: httpx.AsyncClient, redis: Redis) -> No
 
 
 async def test_sessions_are_listed_the_latest_first(http: httpx.AsyncClient, redis: Redis) -> None:
-    """A token that nobody used is no session worth telling."""
+    """Sessions are listed latest first, without the rooms of `POST /token`."""
     await beat(redis)
     await http.post("/token")
     ids = [(await opened(http))["id"] for _ in range(3)]
@@ -158,10 +158,10 @@ async def test_sessions_are_listed_the_latest_first(http: httpx.AsyncClient, red
     assert [each["id"] for each in (await http.get("/sessions")).json()] == ids[::-1]
 
 
-async def test_unused_tokens_crowd_nobody_out(
+async def test_unused_tokens_push_no_session_out_of_the_list(
     http: httpx.AsyncClient, service: Service, redis: Redis
 ) -> None:
-    """A page that is loaded again and again pushes no session out of the list."""
+    """Rooms of `POST /token` push no session out of the list."""
     await beat(redis)
     said = await opened(http)
     spec = await spec_of(redis, said["room"])
@@ -177,7 +177,7 @@ async def test_unused_tokens_crowd_nobody_out(
 async def test_a_callers_list_is_bounded(
     http: httpx.AsyncClient, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of somebody who opens sessions for ever the latest are remembered."""
+    """Of a caller's sessions redis keeps the latest OWNED_KEPT."""
     monkeypatch.setattr(store, "OWNED_KEPT", 2)
     await beat(redis)
     ids = [(await opened(http))["id"] for _ in range(3)]
@@ -199,10 +199,10 @@ async def test_a_callers_list_is_bounded(
         ("DELETE", "/people/x"),
     ],
 )
-async def test_what_is_not_there_is_not_found(
+async def test_an_unknown_session_is_not_found(
     http: httpx.AsyncClient, redis: Redis, method: str, path: str
 ) -> None:
-    """A session that nobody opened is 404 on every path."""
+    """Every path of an unknown session answers 404 with `session_unknown`."""
     body = {"text": "x"} if path == "/say" else {"personas": ["chef"]}
     await beat(redis)
     answer = await http.request(method, f"/sessions/nonsense{path}", json=body)
@@ -228,7 +228,7 @@ async def test_what_is_not_there_is_not_found(
 async def test_bad_input_is_named(
     http: httpx.AsyncClient, redis: Redis, asked: dict[str, Any], field: str
 ) -> None:
-    """What cannot be used is 400 and names the field."""
+    """An invalid field is refused with 400 and its name."""
     await beat(redis, slots_free=99)
     answer = await http.post("/sessions", json=asked)
 

@@ -21,36 +21,36 @@ CHEF = Persona(name="chef", label="Chef")
 
 @pytest.fixture
 def specs(redis: Redis) -> SpecStore:
-    """Promises that live for ten minutes."""
+    """Return a store whose specs live for ten minutes."""
     return SpecStore(redis, FleetReader(redis), TTL_S)
 
 
 def spec(room: str = "r", generation: int = 0) -> RoomSpec:
-    """A promise of one persona."""
+    """Return a spec with one persona."""
     return RoomSpec(room=room, generation=generation, personas=(CHEF,))
 
 
-async def test_what_is_written_is_read(specs: SpecStore) -> None:
-    """A promise comes back as it was."""
+async def test_a_spec_is_read_as_it_was_written(specs: SpecStore) -> None:
+    """A spec is read as it was written."""
     await write(specs, spec("r", 3))
 
     assert await specs.read("r") == spec("r", 3)
 
 
-async def test_a_room_without_promise_has_none(specs: SpecStore) -> None:
-    """Nothing was promised to a room nobody asked for."""
+async def test_a_room_without_a_spec_has_none(specs: SpecStore) -> None:
+    """A room without a spec reads as None."""
     assert await specs.read("r") is None
 
 
-async def test_a_promise_lives_for_its_time(specs: SpecStore, redis: Redis) -> None:
-    """A promise expires by itself after PROMISE_TTL_S."""
+async def test_a_spec_lives_for_its_time(specs: SpecStore, redis: Redis) -> None:
+    """A spec expires after the store's lifetime."""
     await write(specs, spec())
 
     assert TTL_S - 5 < await redis.ttl(spec_key("r")) <= TTL_S
 
 
-async def test_a_touched_promise_lives_on(specs: SpecStore, redis: Redis) -> None:
-    """Use of the room starts the promise's time anew."""
+async def test_a_touched_spec_lives_on(specs: SpecStore, redis: Redis) -> None:
+    """Touching a room's spec renews its lifetime."""
     await write(specs, spec())
     await redis.expire(spec_key("r"), 10)
     await specs.touch([spec()])
@@ -58,30 +58,30 @@ async def test_a_touched_promise_lives_on(specs: SpecStore, redis: Redis) -> Non
     assert TTL_S - 5 < await redis.ttl(spec_key("r")) <= TTL_S
 
 
-async def test_touching_brings_no_promise_back(specs: SpecStore, redis: Redis) -> None:
-    """A promise that is gone stays gone."""
+async def test_touching_brings_no_spec_back(specs: SpecStore, redis: Redis) -> None:
+    """Touching a spec that is gone does not write it again."""
     await specs.touch([spec()])
 
     assert await redis.keys("moshi:promise:*") == []
 
 
-async def test_rooms_without_promise_are_passed_over(specs: SpecStore) -> None:
-    """Of many rooms only those that were promised something count."""
+async def test_rooms_without_a_spec_are_left_out(specs: SpecStore) -> None:
+    """Of many rooms those with a spec are returned."""
     await write(specs, spec("ours"))
 
     assert await specs.of(["theirs", "ours"]) == [spec("ours")]
     assert await specs.of([]) == []
 
 
-async def test_a_promise_that_cannot_be_read_is_none(specs: SpecStore, redis: Redis) -> None:
-    """What another version wrote is as good as nothing, not an error."""
+async def test_a_spec_that_cannot_be_read_is_none(specs: SpecStore, redis: Redis) -> None:
+    """A spec of another version's shape reads as None."""
     await redis.set(spec_key("r"), "{}")
 
     assert await specs.read("r") is None
 
 
 async def test_many_changes_at_once_are_all_made(specs: SpecStore) -> None:
-    """A change that another one overtook is decided again, on what that one wrote."""
+    """A change that another one overtook is decided again on the other's result."""
     await write(specs, spec())
 
     def add(now: RoomSpec | None, _: Fleet) -> tuple[RoomSpec, None]:
@@ -96,7 +96,7 @@ async def test_many_changes_at_once_are_all_made(specs: SpecStore) -> None:
 
 
 async def test_spec_and_schedule_change_together(specs: SpecStore) -> None:
-    """What raises while it decides writes neither."""
+    """A decision that raises writes neither spec nor schedule."""
 
     def fail(_: RoomSpec | None, fleet: Fleet) -> tuple[RoomSpec, None]:
         fleet.schedule.enqueue("r", 1, 1.0)
@@ -110,7 +110,7 @@ async def test_spec_and_schedule_change_together(specs: SpecStore) -> None:
 
 
 async def test_a_change_that_was_overtaken_is_decided_again(specs: SpecStore, redis: Redis) -> None:
-    """A replica that froze before it wrote does not write over what another wrote since."""
+    """A change of a replica that froze is decided again on what another replica wrote."""
     await write(specs, spec("r", 1))
     seen: list[int] = []
     frozen = FrozenOnce(
@@ -128,14 +128,14 @@ async def test_a_change_that_was_overtaken_is_decided_again(specs: SpecStore, re
 
 
 class FrozenOnce(FleetReader):
-    """A reader during whose first read another replica does something."""
+    """A reader during whose first reading another replica writes."""
 
     def __init__(self, redis: Redis, meanwhile: Callable[[], Awaitable[RoomSpec]]) -> None:
         super().__init__(redis)
         self._meanwhile: Callable[[], Awaitable[RoomSpec]] | None = meanwhile
 
     async def fleet(self, redis: Redis | None = None) -> Fleet:
-        """Read it, after the other replica."""
+        """Read the fleet, after the other replica's change."""
         if (meanwhile := self._meanwhile) is not None:
             self._meanwhile = None
             await meanwhile()
@@ -146,7 +146,7 @@ class FrozenOnce(FleetReader):
 async def test_hosts_are_given_time_to_restore(
     specs: SpecStore, redis: Redis, since_s: float | None, restoring: bool
 ) -> None:
-    """For three seconds after redis was found empty, a missing spec may still come back."""
+    """For three seconds after redis was found empty, its specs count as being restored."""
     await redis.delete(SCHEDULE_KEY)
     if since_s is not None:
         await redis.hset(SCHEDULE_KEY, SINCE_FIELD, str(time.time() + since_s))

@@ -1,4 +1,4 @@
-"""An attack that sends half of many requests and waits; it ends by itself."""
+"""Helpers for attacks with half requests: they send the half of many requests and wait."""
 
 import socket
 from collections.abc import Generator, Sequence
@@ -12,14 +12,14 @@ PATHS = (b"/token", b"/sessions", b"/webhook")
 
 
 def halves(kind: str) -> list[bytes]:
-    """Half a request of a kind for each path that reads bodies."""
+    """Return half a request of a kind for each path that reads a body."""
     half = KINDS[kind]
     return [half % path if half else half for path in PATHS]
 
 
 @contextmanager
 def held(port: int, requests: Sequence[bytes], many: int) -> Generator[list[socket.socket]]:
-    """Keep so many connections open, each of which has sent one of these, and nothing more."""
+    """Open `many` connections, send one of these half requests on each, and keep them open."""
     with ExitStack() as connections:
         opened: list[socket.socket] = []
         for number in range(many):

@@ -1,4 +1,4 @@
-"""What a connection owes: a request in time, and the reading of its answer. Over real sockets."""
+"""Deadlines of a connection: for a request's head and body, and for the reading of an answer."""
 
 import asyncio
 import json
@@ -19,31 +19,31 @@ from token_service.server import connection, middleware
 from token_service.server.sparse_log import OnePerSecond
 
 LARGE, LARGE_BYTES = b"/static-offline-docs/swagger-ui-bundle.js", 1_000_000  # at least
-MANY = 20  # more than the kernel buffers
+MANY = 20  # answers that are more than the kernel buffers
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @asynccontextmanager
 async def connected(settings: Settings) -> AsyncGenerator[Streams]:
-    """A bare connection to a running service."""
+    """Open a bare connection to a running service."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         async with served(create_app(settings), listening):
             streams = await asyncio.open_connection(*listening.getsockname())
             yield streams
             streams[1].close()
-            with suppress(OSError):  # it was cut
+            with suppress(OSError):  # the service closed it
                 await streams[1].wait_closed()
 
 
 async def status(reader: asyncio.StreamReader) -> int:
-    """The status of the next answer."""
+    """Return the status of the next answer."""
     return int((await reader.readline()).split(b" ")[1])
 
 
 async def test_a_head_has_to_come_in_time(
     settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever sends one letter after the other is not waited for."""
+    """The service ends a connection whose request's head takes longer than HEAD_S."""
     monkeypatch.setattr(connection, "HEAD_S", 0.5)
     async with connected(settings) as (reader, writer):
         ended = asyncio.create_task(reader.read())
@@ -58,7 +58,7 @@ async def test_a_head_has_to_come_in_time(
 async def test_a_body_has_to_come_in_time(
     settings: Settings, redis: Redis, path: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is told so, 408, and the connection ends with it."""
+    """A body that takes longer than BODY_S is answered with 408, and the connection ends."""
     monkeypatch.setattr(middleware, "BODY_S", 0.5)
     await beat(redis)
     async with connected(settings) as (reader, writer):
@@ -74,7 +74,7 @@ async def test_a_body_has_to_come_in_time(
 async def test_an_answer_has_to_be_read_in_time(
     settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever asks for much and reads nothing is not waited for."""
+    """The service ends a connection whose client does not read its answers for READ_S."""
     monkeypatch.setattr(connection, "READ_S", 0.5)
     async with connected(settings) as (reader, writer):
         writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -90,7 +90,7 @@ async def test_an_answer_has_to_be_read_in_time(
 
 
 async def test_a_refusal_waits_for_no_body(keyed: Settings, redis: Redis) -> None:
-    """Keys and counts come before the body: half of one is answered, and the connection ends."""
+    """A request without a key is refused before its body is complete, and the connection ends."""
     for half in halves("body"):
         async with connected(keyed) as (reader, writer):
             writer.write(half)
@@ -100,10 +100,8 @@ async def test_a_refusal_waits_for_no_body(keyed: Settings, redis: Redis) -> Non
         assert b"connection: close" in answer
 
 
-async def test_a_refusal_keeps_the_connection_of_who_sent_a_whole_request(
-    keyed: Settings, redis: Redis
-) -> None:
-    """A client with a wrong key may ask again on it."""
+async def test_a_refused_whole_request_keeps_its_connection(keyed: Settings, redis: Redis) -> None:
+    """A refused whole request leaves its connection open for the next one."""
     whole = HEAD % b"/token" + b"Content-Length: 2\r\n\r\n{}"
     async with connected(keyed) as (reader, writer):
         for _ in range(2):
@@ -117,14 +115,14 @@ async def test_a_refusal_keeps_the_connection_of_who_sent_a_whole_request(
 
 
 @pytest.mark.parametrize("path", [b"/token", b"/sessions", b"/webhook"])
-async def test_an_aborted_body_is_no_fault_of_ours(
+async def test_an_aborted_body_is_not_logged(
     settings: Settings,
     redis: Redis,
     livekit: LiveKit,
     path: bytes,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Whoever hangs up in the middle of a body writes nothing into the log."""
+    """A client that hangs up in the middle of a body causes no line in the log."""
     await beat(redis)
     signed = b"\r\nAuthorization: " + signature(b"{}", livekit).encode() + b"\r\nHost:"
     half = (BODY % path).replace(b"\r\nHost:", signed)
@@ -139,7 +137,7 @@ async def test_an_aborted_body_is_no_fault_of_ours(
 
 
 def test_a_kind_of_line_is_written_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Others are counted, and told with the next one; another kind is a line of its own."""
+    """Of one kind of line the log has one a second, with the number of those left out before it."""
     now_s = 100.0
     monkeypatch.setattr("token_service.server.sparse_log.time.monotonic", lambda: now_s)
     sparse, written = OnePerSecond(), list[str]()

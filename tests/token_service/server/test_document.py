@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, and what it says of bearers, refusals and bodies is so."""
+"""The OpenAPI document: it is valid, and names bearers, refusals, bodies and examples correctly."""
 
 import ast
 import re
@@ -30,12 +30,12 @@ RIDDLE = re.compile(
 
 @pytest.fixture
 def document(settings: Settings) -> dict[str, Any]:
-    """The document of a service in its default mode."""
+    """Return the OpenAPI document of a service with default settings."""
     return create_app(settings).openapi()
 
 
 def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
-    """Every operation by method and path."""
+    """Return every operation by method and path."""
     return {
         (method.upper(), path): operation
         for path, methods in document["paths"].items()
@@ -44,7 +44,7 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
 
 
 def test_the_document_is_valid(document: dict[str, Any]) -> None:
-    """By the specification's own schema of OpenAPI 3.1, and so is each schema in it."""
+    """The document and each of its schemas are valid by the specification of OpenAPI 3.1."""
     faults = [
         f"{fault.instance_path}: {fault.message}"
         for fault in OPENAPI_31_VALIDATOR.iter_errors(document)
@@ -56,8 +56,8 @@ def test_the_document_is_valid(document: dict[str, Any]) -> None:
         jsonschema.Draft202012Validator.check_schema(schema)
 
 
-def test_the_document_says_who_needs_a_bearer(document: dict[str, Any]) -> None:
-    """With its scope; in the default mode this machine needs none; LiveKit signs its webhooks."""
+def test_the_document_names_the_needed_bearer(document: dict[str, Any]) -> None:
+    """Each operation names the bearer and scope it needs, or LiveKit's signature, or nothing."""
     schemes = document["components"]["securitySchemes"]
     said = {each: operation.get("security") for each, operation in operations(document).items()}
 
@@ -76,18 +76,15 @@ def test_the_document_says_who_needs_a_bearer(document: dict[str, Any]) -> None:
     }
 
 
-def test_where_everybody_needs_a_bearer_the_document_says_so(keyed: Settings) -> None:
-    """With API keys nobody comes in without one."""
+def test_with_api_keys_the_document_requires_a_bearer(keyed: Settings) -> None:
+    """With API keys, an operation requires a bearer in the document."""
     said = operations(create_app(keyed).openapi())
 
     assert said["POST", "/token"]["security"] == [{"bearer": ["talk"]}]
 
 
 def test_refusals_have_their_own_media_type(document: dict[str, Any]) -> None:
-    """Each is a problem, as RFC 9457 has it; FastAPI's own shape of faults is nowhere.
-
-    Only `/ready` answers 503 with the same body as 200.
-    """
+    """Each refusal, except the 503 of `/ready`, is a problem by RFC 9457 and has an example."""
     for (_, path), operation in operations(document).items():
         for status, answer in operation["responses"].items():
             if int(status) >= 400 and (path, status) != ("/ready", "503"):
@@ -99,13 +96,13 @@ def test_refusals_have_their_own_media_type(document: dict[str, Any]) -> None:
 
 
 def examples_of(content: dict[str, Any], document: dict[str, Any]) -> list[Any]:
-    """The problems that a refusal's examples refer to."""
+    """Return the problems that a refusal's examples refer to."""
     names = [each["$ref"].rpartition("/")[2] for each in content["examples"].values()]
     return [document["components"]["examples"][name]["value"] for name in names]
 
 
 def constants(call: ast.Call) -> list[str]:
-    """The texts among a call's arguments, as they stand in the source."""
+    """Return the texts among a call's arguments in the source."""
     return [
         text.value
         for text in ast.walk(call)
@@ -114,7 +111,7 @@ def constants(call: ast.Call) -> list[str]:
 
 
 def codes_of_the_source() -> set[str]:
-    """Every code of a problem that the service's code names."""
+    """Return every code of a problem that the service's source names."""
     calls = [
         node
         for path in (PROJECT / "token_service").rglob("*.py")
@@ -128,7 +125,7 @@ def codes_of_the_source() -> set[str]:
 
 
 def test_every_problem_has_an_example(document: dict[str, Any]) -> None:
-    """Codes that the code raises, and no others; each example is a problem of its status."""
+    """Each code that the source raises has an example, and each example belongs to an operation."""
     given = [each["value"] for each in document["components"]["examples"].values()]
     problems = [Problem.model_validate(each) for each in given]
     of_routes = {
@@ -142,11 +139,11 @@ def test_every_problem_has_an_example(document: dict[str, Any]) -> None:
     named = {each.error for each in problems}
     assert codes_of_the_source() - {"prompt_too_long"} <= named  # which is in events alone
     assert named - codes_of_the_source() == FRAMEWORKS | {"persona_unknown"}
-    assert of_routes == named - {"method_not_allowed"}  # which belongs to no operation
+    assert of_routes == named - {"method_not_allowed"}  # method_not_allowed belongs to no operation
 
 
 def test_every_body_has_examples_that_are_valid(document: dict[str, Any]) -> None:
-    """By the schema of the body, which its route reads."""
+    """Each body has examples, which are valid by the body's schema."""
     for (_, path), operation in operations(document).items():
         for content in operation.get("requestBody", {}).get("content", {}).values():
             schema = content["schema"] | {"components": document["components"]}
@@ -158,7 +155,7 @@ def test_every_body_has_examples_that_are_valid(document: dict[str, Any]) -> Non
 
 
 def references(part: Any) -> Iterator[str]:
-    """Every reference of an OpenAPI document."""
+    """Yield every reference of an OpenAPI document."""
     if isinstance(part, dict) and isinstance(part.get("$ref"), str):
         yield part["$ref"]
     for inner in part.values() if isinstance(part, dict) else part:
@@ -167,7 +164,7 @@ def references(part: Any) -> Iterator[str]:
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
-    """Into the document's own components."""
+    """Every reference leads to a component of the document itself."""
     for reference in set(references(document)):
         found = document
         for part in reference.removeprefix("#/").split("/"):
@@ -175,7 +172,7 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 
 
 def test_operations_have_short_names_and_tags(document: dict[str, Any]) -> None:
-    """Generators make functions and modules of them."""
+    """Operations have unique names of at most four words, and every tag is described."""
     said = operations(document).values()
     names = [operation["operationId"] for operation in said]
     tags = {tag["name"] for tag in document["tags"]}
@@ -187,7 +184,7 @@ def test_operations_have_short_names_and_tags(document: dict[str, Any]) -> None:
 
 
 def texts(schema: Any) -> Iterator[str]:
-    """Every summary and description of an OpenAPI document."""
+    """Yield every summary and description of an OpenAPI document."""
     if isinstance(schema, dict):
         yield from (schema[key] for key in ("summary", "description") if key in schema)
     for inner in schema.values() if isinstance(schema, dict) else schema:
@@ -196,7 +193,7 @@ def texts(schema: Any) -> Iterator[str]:
 
 
 def sentences() -> Iterator[str]:
-    """Every text that the service's code passes to a refusal."""
+    """Yield every text that the service's code passes to a refusal."""
     for path in (PROJECT / "token_service").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in REFUSALS:
@@ -204,7 +201,7 @@ def sentences() -> Iterator[str]:
 
 
 def test_descriptions_and_refusals_name_their_subject(document: dict[str, Any]) -> None:
-    """A session, a caller or a persona; "somebody" and "what is" make a reader guess."""
+    """No description or refusal says `somebody`, `what is` or the like in place of its subject."""
     said = [*filter(None, texts(document)), *sentences()]
 
     assert [text for text in said if RIDDLE.search(text)] == []
@@ -222,7 +219,7 @@ def test_descriptions_and_refusals_name_their_subject(document: dict[str, Any]) 
 async def test_a_body_that_is_not_called_json_is_told_so(
     http: httpx.AsyncClient, redis: Redis, path: str, content_type: str | None, said: str
 ) -> None:
-    """curl's `-d` without a header sends a form: the answer names the header, not a field."""
+    """A body whose Content-Type is not JSON is refused, and the detail names the header."""
     await beat(redis)
     headers = {} if content_type is None else {"Content-Type": content_type}
     answer = await http.post(path, content=b'{"text": "Hello."}', headers=headers)

@@ -1,4 +1,4 @@
-"""Behind a proxy, under a path: what it says is believed where the proxy is trusted."""
+"""Behind a proxy, below a path: forwarded headers are believed where the proxy is trusted."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ from token_service.server.forwarded import Forwarded
 async def behind(
     settings: Settings, tmp_path: Path, address: str = "127.0.0.1"
 ) -> AsyncGenerator[httpx.AsyncClient]:
-    """A service with a page, and a proxy at an address."""
+    """Run a service with a page behind a proxy at an address; yield a client of it."""
     (tmp_path / "index.html").write_text("<p>the page</p>")
     app = create_app(settings.model_copy(update={"web_dir": tmp_path}))
     transport = httpx.ASGITransport(Forwarded(app, settings), client=(address, 1234))
@@ -35,17 +35,17 @@ async def behind(
 async def test_a_prefix_is_taken_off_or_not(
     settings: Settings, redis: Redis, tmp_path: Path, kept: str, path: str
 ) -> None:
-    """A proxy that takes the path off and one that leaves it there lead to the same."""
+    """A path is found below the forwarded prefix, whether the proxy keeps or removes it."""
     async with behind(settings, tmp_path) as http:
         answer = await http.get(kept + path, headers={"X-Forwarded-Prefix": "/voice"})
 
     assert answer.status_code == 200
 
 
-async def test_the_setting_says_it_where_the_proxy_does_not(
+async def test_root_path_is_the_prefix_unless_the_proxy_names_one(
     settings: Settings, redis: Redis, tmp_path: Path
 ) -> None:
-    """The documentation finds its own files, and the document says where the API lies."""
+    """ROOT_PATH is the prefix of links and of the document, unless the proxy names one."""
     async with behind(settings.model_copy(update={"root_path": "/voice"}), tmp_path) as http:
         docs = (await http.get("/docs")).text
         document = (await http.get("/voice/openapi.json")).json()
@@ -59,7 +59,7 @@ async def test_the_setting_says_it_where_the_proxy_does_not(
 async def test_the_path_itself_leads_to_the_page(
     settings: Settings, redis: Redis, tmp_path: Path
 ) -> None:
-    """Its files count from the slash at the end; what the link asks for is kept."""
+    """The root path without a slash at its end redirects to the one with it and keeps the query."""
     async with behind(settings.model_copy(update={"root_path": "/voice"}), tmp_path) as http:
         answer = await http.get("/voice?room=kitchen")
 
@@ -76,12 +76,12 @@ async def test_the_path_itself_leads_to_the_page(
         ("127.0.0.1", "/a" * 101),
     ],
 )
-async def test_a_prefix_that_is_not_to_be_believed_changes_nothing(
+async def test_an_untrusted_or_invalid_prefix_is_ignored(
     settings: Settings, redis: Redis, tmp_path: Path, address: str, prefix: str
 ) -> None:
-    """Not from strangers, and nothing that is no path."""
-    stranger = settings.model_copy(update={"auth_mode": ("open",)})
-    async with behind(stranger, tmp_path, address) as http:
+    """A prefix from an untrusted address, or one that is no path, changes nothing."""
+    open_settings = settings.model_copy(update={"auth_mode": ("open",)})
+    async with behind(open_settings, tmp_path, address) as http:
         answer = await http.get("/docs", headers={"X-Forwarded-Prefix": prefix})
 
     assert "'/openapi.json'" in answer.text
@@ -90,6 +90,6 @@ async def test_a_prefix_that_is_not_to_be_believed_changes_nothing(
 
 @pytest.mark.parametrize("path", ["voice", "/voice/", "//voice", "/a b", "https://voice"])
 def test_a_root_path_is_a_path(path: str) -> None:
-    """It begins with a slash and ends without one."""
+    """ROOT_PATH has to begin with a slash and to end without one."""
     with pytest.raises(ValidationError, match="root_path"):
         GivenSettings(root_path=path)

@@ -1,4 +1,4 @@
-"""Attacks with half requests: everybody else is answered, nothing is held, little is logged."""
+"""Attacks with half requests: other clients are answered, connections end, the log stays short."""
 
 import asyncio
 import resource
@@ -18,9 +18,9 @@ from harness.stack import environment
 from protocol.heartbeat import WORKERS_KEY, Heartbeat, heartbeat_key
 from tests.token_service.server.half_requests import KINDS, halves, held
 
-MANY = 1100  # with 1,024 descriptors for the service
-ANSWERED_WITHIN_S = 60.0  # on a busy machine; without deadlines it is never
-PAST_DEADLINES_S = 13.0  # of limits.caddy
+MANY = 1100  # more than the 1,024 descriptors of the service
+ANSWERED_WITHIN_S = 60.0  # on a busy machine; without deadlines there is no answer at all
+PAST_DEADLINES_S = 13.0  # the deadlines of limits.caddy
 OVER_WITHIN_S = 60.0
 LOG_BYTES = 50_000
 SHELL = 'ulimit -n 1024 && exec "$@"'
@@ -28,7 +28,7 @@ SHELL = 'ulimit -n 1024 && exec "$@"'
 
 @dataclass(frozen=True)
 class Attacked:
-    """A service with few descriptors, and the Caddy before it."""
+    """A service that has few descriptors, and the Caddy in front of it."""
 
     port: int
     caddy_port: int
@@ -36,12 +36,12 @@ class Attacked:
     log: Path
 
     def held(self) -> int:
-        """How many connections the service holds; those to redis stay open for the next request."""
+        """Return how many connections from clients the service has open."""
         found = self.process.net_connections("tcp")
         return sum(each.laddr.port == self.port and bool(each.raddr) for each in found)
 
     def answers(self, port: int) -> list[int]:
-        """How somebody else is answered meanwhile: who looks, and who asks for a token."""
+        """Return the statuses of a `GET /health` and a `POST /token` of another client."""
         url = f"http://127.0.0.1:{port}"
         with httpx.Client(base_url=url, timeout=ANSWERED_WITHIN_S, trust_env=False) as http:
             return [http.get("/health").status_code, http.post("/token").status_code]
@@ -51,7 +51,7 @@ class Attacked:
 def attacked(
     livekit: servers.LiveKit, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[Attacked]:
-    """`python -m token_service`, and the Caddy of production in front of it."""
+    """Run `python -m token_service` with the Caddy of production in front of it."""
     folder = tmp_path_factory.mktemp("attacked")
     port, caddy_port = servers.free_port(), servers.free_port()
     url = redis_url.removesuffix("/0") + "/7"
@@ -76,13 +76,13 @@ def attacked(
 
 
 def alive(port: int) -> bool:
-    """Whether somebody answers there."""
+    """Return whether `/health` answers on a port."""
     return servers.http_answers(f"http://127.0.0.1:{port}/health")
 
 
 @pytest.fixture(autouse=True)
 def descriptors() -> None:
-    """The attacker needs as many as the attack has connections."""
+    """Raise this process's limit of descriptors to what the attack needs."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * MANY + 1000
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -91,8 +91,10 @@ def descriptors() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("through_caddy", [False, True], ids=["direct", "caddy"])
-def test_half_requests_stop_nobody(attacked: Attacked, kind: str, through_caddy: bool) -> None:
-    """Whoever sends a whole request is answered at once, and the halves are gone after a while."""
+def test_half_requests_do_not_stop_other_requests(
+    attacked: Attacked, kind: str, through_caddy: bool
+) -> None:
+    """During the attack whole requests are answered, and afterwards its connections are closed."""
     port = attacked.caddy_port if through_caddy else attacked.port
     logged = attacked.log.stat().st_size
     with held(port, halves(kind), MANY):
@@ -105,8 +107,8 @@ def test_half_requests_stop_nobody(attacked: Attacked, kind: str, through_caddy:
     assert "Traceback" not in attacked.log.read_text()
 
 
-async def test_what_is_long_goes_on_past_the_deadlines(attacked: Attacked) -> None:
-    """Through Caddy: a stream of events and a connection to LiveKit outlive `read_body`."""
+async def test_streams_outlive_the_deadlines_of_requests(attacked: Attacked) -> None:
+    """A stream of events and a connection to LiveKit go on past Caddy's deadlines for requests."""
     url = f"http://127.0.0.1:{attacked.caddy_port}"
     async with httpx.AsyncClient(base_url=url, timeout=60.0, trust_env=False) as http:
         session = (await http.post("/sessions")).json()

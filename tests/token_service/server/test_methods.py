@@ -1,4 +1,4 @@
-"""Methods: HEAD is answered wherever GET is, and a wrong method is told which one is right."""
+"""Methods: HEAD is answered wherever GET is, and a 405 names the allowed methods."""
 
 import asyncio
 import socket
@@ -37,7 +37,7 @@ ENDED_WITHIN_S = 10.0
 async def web(
     settings: Settings, redis: Redis, tmp_path: Path
 ) -> AsyncGenerator[httpx.AsyncClient]:
-    """A client of the service behind a real uvicorn, with a page."""
+    """Serve the service and a page with a real uvicorn; yield a client."""
     (tmp_path / "index.html").write_text("<p>the page</p>")
     (tmp_path / "icon.svg").write_text("<svg/>")
     app = create_app(settings.model_copy(update={"web_dir": tmp_path}))
@@ -49,7 +49,7 @@ async def web(
 
 @pytest.mark.parametrize("path", READS)
 async def test_head_is_answered_as_get_is(web: httpx.AsyncClient, redis: Redis, path: str) -> None:
-    """The same status and the same headers, and no body."""
+    """HEAD has the status and headers of GET, and no body."""
     await beat(redis)
     head, get = await web.head(path), await web.get(path)
 
@@ -60,8 +60,8 @@ async def test_head_is_answered_as_get_is(web: httpx.AsyncClient, redis: Redis, 
     assert (head.status_code, shown(head), head.content) == (get.status_code, shown(get), b"")
 
 
-def test_every_path_that_is_read_is_among_these(settings: Settings) -> None:
-    """A new path without parameters is added above."""
+def test_every_get_path_is_in_reads(settings: Settings) -> None:
+    """Each path without parameters that the document has GET for is in READS."""
     paths = create_app(settings).openapi()["paths"]
     read = {path for path, methods in paths.items() if "get" in methods and "{" not in path}
 
@@ -69,7 +69,7 @@ def test_every_path_that_is_read_is_among_these(settings: Settings) -> None:
 
 
 async def test_head_of_a_stream_ends(web: httpx.AsyncClient, redis: Redis) -> None:
-    """Events go on until the session ends; their head comes at once and keeps no place."""
+    """HEAD of a session's events ends at once and takes none of the 50 streams."""
     await beat(redis)
     session = (await opened(web))["id"]
     async with asyncio.timeout(ENDED_WITHIN_S):
@@ -96,7 +96,7 @@ async def test_head_of_a_stream_ends(web: httpx.AsyncClient, redis: Redis) -> No
 async def test_a_wrong_method_is_told_the_right_ones(
     web: httpx.AsyncClient, method: str, path: str, allowed: set[str]
 ) -> None:
-    """405 with `Allow`, not 404 for a path that is there."""
+    """A method that a path does not have is answered with 405 and the allowed methods."""
     answer = await web.request(method, path)
 
     assert answer.status_code == 405
@@ -105,5 +105,5 @@ async def test_a_wrong_method_is_told_the_right_ones(
 
 @pytest.mark.parametrize("path", ["/token/", "/health/", "/nowhere"])
 async def test_a_path_that_is_not_there_is_not_found(web: httpx.AsyncClient, path: str) -> None:
-    """Also one that only resembles another: nobody is sent elsewhere."""
+    """A path that is unknown, or known but for a slash at its end, is answered with 404."""
     assert (await web.get(path)).status_code == 404

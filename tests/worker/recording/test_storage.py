@@ -12,7 +12,7 @@ from protocol.errors import InvalidInput
 from protocol.recordings.names import PartName, new_part, owner_folder, read_key
 from protocol.recordings.storage import StorageAway, open_storage
 from tests.conftest import SettingsFor
-from tests.token_service.auth.strangers import Keys, app
+from tests.token_service.auth.callers import Keys, app
 from tests.worker.recording.test_part import until
 from worker.recording.mix import RoomFrame
 from worker.recording.recordings import Recordings

@@ -1,7 +1,4 @@
-"""`/api/chat`: which clients are let in, to which worker, and what a refusal of a handshake says.
-
-The worker's WebSockets are real, in this process, with the echo.
-"""
+"""`/api/chat` with the worker's real WebSockets: which clients and workers, and which refusals."""
 
 import asyncio
 import json
@@ -20,7 +17,7 @@ from redis.asyncio import Redis
 from deploy import installers
 from harness import servers
 from protocol.config.settings import Settings
-from tests.token_service.auth.strangers import Keys
+from tests.token_service.auth.callers import Keys
 from tests.token_service.players import beat, served
 from tests.worker.websocket.caller import Caller, calling
 from tests.worker.websocket.conftest import SLOTS, Worker, running
@@ -38,13 +35,13 @@ UPGRADE = {
 
 @pytest.fixture
 async def worker(settings: Settings, redis: Redis) -> AsyncGenerator[Worker]:
-    """A worker with two slots that beats once."""
+    """Run a worker with two slots; write its heartbeat once."""
     async with running(settings) as worker:
-        await tell(redis, worker)
+        await write_heartbeat(redis, worker)
         yield worker
 
 
-async def tell(redis: Redis, worker: Worker, **fields: Any) -> None:
+async def write_heartbeat(redis: Redis, worker: Worker, **fields: Any) -> None:
     """Write the worker's heartbeat."""
     free = worker.admission.free()
     fields = {"slots_total": SLOTS, "slots_free": free, "chat_url": worker.url} | fields
@@ -66,13 +63,13 @@ async def refusal(host: str, path: str = "/api/chat", **headers: str) -> httpx.R
         return await http.get(f"http://{host}{path}", headers=UPGRADE | headers)
 
 
-def behind(settings: Settings, keys: Keys) -> Settings:
+def with_keys(settings: Settings, keys: Keys) -> Settings:
     """Return settings that ask for one of these keys."""
     return settings.model_copy(update={"auth_mode": ("api_keys",), "api_keys_file": keys.path})
 
 
-async def talked(caller: Caller) -> bool:
-    """Wait for the handshake."""
+async def handshake_done(caller: Caller) -> bool:
+    """Wait for the handshake; return that it came."""
     await caller.until(lambda: caller.is_ready, "the handshake")
     return caller.is_ready
 
@@ -80,16 +77,16 @@ async def talked(caller: Caller) -> bool:
 async def test_this_machine_talks_without_a_bearer(
     settings: Settings, redis: Redis, worker: Worker
 ) -> None:
-    """Moshi's own client sends neither bearer nor query."""
+    """In `loopback` mode Moshi's client, which sends no bearer, gets a conversation."""
     async with service(settings) as host, calling(f"ws://{host}/api/chat") as caller:
-        assert await talked(caller)
+        assert await handshake_done(caller)
 
 
 async def test_a_full_fleet_refuses_the_handshake_with_the_reason(
     settings: Settings, redis: Redis, worker: Worker
 ) -> None:
-    """503, as every other refusal: a problem with a code and a sentence."""
-    await tell(redis, worker, slots_free=0)
+    """With no slot free the handshake is refused with 503, `full` and `Retry-After`."""
+    await write_heartbeat(redis, worker, slots_free=0)
     async with service(settings) as host:
         answer = await refusal(host)
 
@@ -99,10 +96,10 @@ async def test_a_full_fleet_refuses_the_handshake_with_the_reason(
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-async def test_a_worker_that_refuses_is_passed_over(
+async def test_a_worker_that_refuses_is_skipped(
     settings: Settings, redis: Redis, worker: Worker
 ) -> None:
-    """A heartbeat is half a second old: the worker itself decides."""
+    """A worker that cannot be reached or refuses is skipped for the next one."""
     async with running(settings, "worker-2") as other, service(settings) as host:
         await beat(redis, "worker-0", slots_free=9, chat_url="http://127.0.0.1:1/api/chat")
         await beat(redis, "worker-2", slots_free=8, slots_total=8, chat_url=other.url)
@@ -111,22 +108,26 @@ async def test_a_worker_that_refuses_is_passed_over(
             calling(f"ws://{host}/api/chat") as second,
             calling(f"ws://{host}/api/chat") as third,
         ):
-            assert await talked(first) and await talked(second) and await talked(third)
+            assert (
+                await handshake_done(first)
+                and await handshake_done(second)
+                and await handshake_done(third)
+            )
             assert (other.engine.used, worker.engine.used) == (2, 1)
 
 
-async def test_without_a_worker_the_reason_is_said(settings: Settings, redis: Redis) -> None:
-    """Neither a fleet without workers nor an older worker leaves a client waiting."""
+async def test_without_a_worker_the_handshake_is_refused(settings: Settings, redis: Redis) -> None:
+    """Without a worker that has WebSockets, the handshake is refused with `no_worker`."""
     async with service(settings) as host:
         assert (await refusal(host)).json()["error"] == "no_worker"
         await beat(redis, "worker-1")
         assert (await refusal(host)).json()["error"] == "no_worker"
 
 
-async def test_what_is_wrong_with_the_query_is_said(
+async def test_an_invalid_query_is_refused(
     settings: Settings, redis: Redis, worker: Worker
 ) -> None:
-    """400 names the parameter."""
+    """An invalid parameter is refused with 400 and its name, and takes no slot."""
     async with service(settings) as host:
         bad = await refusal(host, "/api/chat?seed=seven")
 
@@ -136,13 +137,13 @@ async def test_what_is_wrong_with_the_query_is_said(
 
 
 @pytest.mark.parametrize("way", ["bearer", "password", "token", "worker_auth_id"])
-async def test_a_bearer_comes_as_each_client_can_send_it(
+async def test_a_bearer_is_accepted_in_each_place(
     settings: Settings, redis: Redis, worker: Worker, tmp_path: Path, way: str
 ) -> None:
-    """In a header, as the URL's password, or in the query."""
+    """A bearer is accepted in a header, as the URL's password and in the query."""
     keys = Keys(tmp_path / "keys.toml")
     key = keys.add("app")["Authorization"].removeprefix("Bearer ")
-    async with service(behind(settings, keys)) as host:
+    async with service(with_keys(settings, keys)) as host:
         url = f"ws://{host}/api/chat"
         if way == "bearer":
             opening = calling(url, headers={"Authorization": f"Bearer {key}"})
@@ -151,16 +152,16 @@ async def test_a_bearer_comes_as_each_client_can_send_it(
         else:
             opening = calling(f"{url}?{way}={key}")
         async with opening as caller:
-            assert await talked(caller)
+            assert await handshake_done(caller)
 
 
-async def test_strangers_stay_out(
+async def test_a_bearer_with_the_scope_talk_is_required(
     settings: Settings, redis: Redis, worker: Worker, tmp_path: Path
 ) -> None:
-    """No bearer, a wrong one, and a key that may only look."""
+    """A client without a bearer, with a wrong one or without the scope `talk` is refused."""
     keys = Keys(tmp_path / "keys.toml")
     watcher = keys.add("watcher", Scope.OBSERVE)
-    async with service(behind(settings, keys)) as host:
+    async with service(with_keys(settings, keys)) as host:
         assert (await refusal(host)).status_code == 401
         assert (await refusal(host, "/api/chat?token=mrk_no")).status_code == 401
         assert (await refusal(host, **watcher)).status_code == 403
@@ -170,20 +171,23 @@ async def test_strangers_stay_out(
 async def test_a_token_or_a_guest_link_leads_to_its_rooms_persona(
     settings: Settings, redis: Redis, worker: Worker, tmp_path: Path
 ) -> None:
-    """One conversation at a time for each; none once it is revoked or the session has ended."""
+    """A guest link or a participant's token gets one conversation of its room at a time."""
     keys = Keys(tmp_path / "keys.toml")
     key = keys.add("app")
-    async with service(behind(settings, keys)) as host, httpx.AsyncClient(trust_env=False) as http:
+    async with (
+        service(with_keys(settings, keys)) as host,
+        httpx.AsyncClient(trust_env=False) as http,
+    ):
         asked = {"personas": ["chef"], "room": "kitchen"}
         opened = await http.post(f"http://{host}/sessions", json=asked, headers=key)
         at = f"http://{host}/sessions/{opened.json()['id']}"
         guest = (await http.post(f"{at}/guests", headers=key)).json()
         minted = await http.post(f"http://{host}/token", json={"room_name": "kitchen"}, headers=key)
-        await tell(redis, worker, slots_total=9, slots_free=9)
+        await write_heartbeat(redis, worker, slots_total=9, slots_free=9)
         for bearer in (guest["bearer"], minted.json()["participant_token"]):
             path = f"/api/chat?token={bearer}"
             async with calling(f"ws://{host}{path}") as caller:
-                assert await talked(caller)
+                assert await handshake_done(caller)
                 assert worker.personas() == ["chef"]
                 assert (await refusal(host, path)).json()["error"] == "busy"
             async with httpx.AsyncClient(trust_env=False) as other:
@@ -195,10 +199,10 @@ async def test_a_token_or_a_guest_link_leads_to_its_rooms_persona(
         assert (await refusal(host, path)).status_code in (401, 403)
 
 
-async def test_pages_of_other_origins_stay_out(
+async def test_pages_of_foreign_origins_are_refused(
     settings: Settings, redis: Redis, worker: Worker
 ) -> None:
-    """Browsers let any page open a WebSocket: its origin has to be ours, or in CORS_ORIGINS."""
+    """A page of a foreign origin is refused, unless CORS_ORIGINS has it."""
     friend = "https://friend.example"
     allowing = {"cors_origins": (friend,), "auth_mode": ("open",)}
     async with service(settings.model_copy(update=allowing)) as host:
@@ -206,18 +210,18 @@ async def test_pages_of_other_origins_stay_out(
         assert (foreign.status_code, foreign.json()["error"]) == (403, "origin_not_allowed")
         for origin in (f"http://{host}", friend, "http://localhost:5173"):
             async with calling(f"ws://{host}/api/chat", headers={"Origin": origin}) as caller:
-                assert await talked(caller)
+                assert await handshake_done(caller)
         named = {"Host": "rooms.example", "Origin": "http://localhost:5173"}
         assert (await refusal(host, **named)).status_code == 403
-    async with service(settings) as host:  # a foreign name that leads to this machine
+    async with service(settings) as host:  # evil.example is a name that leads to this machine
         assert (await refusal(host, Host="evil.example")).status_code == 401
 
 
-async def test_one_address_of_strangers_has_a_share(
+async def test_an_address_of_an_open_service_has_a_share(
     settings: Settings, redis: Redis, worker: Worker
 ) -> None:
-    """In an open service nobody takes all slots, whatever the fleet's size."""
-    await tell(redis, worker, slots_free=8, slots_total=8)
+    """In `open` mode one address gets a share of the fleet's slots."""
+    await write_heartbeat(redis, worker, slots_free=8, slots_total=8)
     async with service(settings.model_copy(update={"auth_mode": ("open",)})) as host:
         url = f"ws://{host}/api/chat"
         async with calling(url), calling(url):
@@ -226,19 +230,19 @@ async def test_one_address_of_strangers_has_a_share(
     assert (answer.status_code, answer.json()["error"]) == (503, "busy")
 
 
-async def test_below_a_path_the_protocol_is_spoken_as_well(
+async def test_the_protocol_is_spoken_below_a_root_path(
     settings: Settings, redis: Redis, worker: Worker
 ) -> None:
-    """`moshi.client --url https://example.com/voice` asks for `/voice/api/chat`."""
+    """The protocol is spoken at ROOT_PATH followed by `/api/chat`."""
     below = settings.model_copy(update={"root_path": "/voice"})
     async with service(below) as host, calling(f"ws://{host}/voice/api/chat") as caller:
-        assert await talked(caller)
+        assert await handshake_done(caller)
 
 
-async def test_behind_the_caddy_of_production_the_protocol_is_spoken(
+async def test_the_protocol_passes_the_caddy_of_production(
     settings: Settings, redis: Redis, worker: Worker, tmp_path: Path
 ) -> None:
-    """Under the page's name, without a route of its own."""
+    """The protocol passes the Caddy of production without a route of its own."""
     port = servers.free_port()
     config = str(installers.PROJECT / "deploy" / "Caddyfile")
     caddy = [str(installers.caddy()), "run", "--adapter", "caddyfile", "--config", config]
@@ -248,21 +252,21 @@ async def test_behind_the_caddy_of_production_the_protocol_is_spoken(
         site["PORT"] = host.rpartition(":")[2]
         with servers.running(caddy, lambda: listens(port), tmp_path / "caddy.log", site):
             async with calling(f"ws://127.0.0.1:{port}/api/chat") as caller:
-                assert await talked(caller)
+                assert await handshake_done(caller)
 
 
 def listens(port: int) -> bool:
-    """Tell whether a server of this machine takes connections there."""
+    """Return whether a server of this machine accepts connections on a port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-async def test_the_end_of_a_worker_is_said(
+async def test_a_draining_worker_closes_with_its_reason(
     settings: Settings, redis: Redis, worker: Worker
 ) -> None:
-    """A client is told the worker's own reason, and that it may connect again."""
+    """When a worker drains, its clients get close code 1012 and the reason."""
     async with service(settings) as host, calling(f"ws://{host}/api/chat") as caller:
-        await talked(caller)
+        await handshake_done(caller)
         draining = asyncio.create_task(worker.server.drain(0.0))
         await caller.until(lambda: caller.closed is not None, "the end")
         await draining
@@ -277,12 +281,12 @@ async def test_a_conversation_is_audited_without_its_prompt(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """One line for each; and none of its address in the log, which may hold a bearer."""
+    """A conversation has one line in the audit log, and its prompt is in no log."""
     caplog.set_level(logging.DEBUG)
     audit = tmp_path / "audit.jsonl"
     audited, path = settings.model_copy(update={"audit_log": audit}), "api/chat?text_prompt=Secret"
     async with service(audited) as host, calling(f"ws://{host}/{path}") as caller:
-        await talked(caller)
+        await handshake_done(caller)
 
     (line,) = audit.read_text().splitlines()
     assert json.loads(line)["action"] == "chat_opened"
@@ -292,7 +296,7 @@ async def test_a_conversation_is_audited_without_its_prompt(
 async def test_a_long_prompt_of_any_script_fits_into_the_address(
     settings: Settings, redis: Redis, worker: Worker
 ) -> None:
-    """A thousand characters, each of them nine in a URL."""
+    """A prompt of a thousand characters fits into the URL, even at nine bytes each."""
     query = httpx.QueryParams({"text_prompt": "語" * 1000})
     async with service(settings) as host, calling(f"ws://{host}/api/chat?{query}") as caller:
-        assert await talked(caller)
+        assert await handshake_done(caller)

@@ -1,4 +1,4 @@
-"""The query of `/api/chat`: what Moshi's and PersonaPlex's clients send, and what we add. Pure."""
+"""The query of `/api/chat`: the parameters of Moshi's and PersonaPlex's clients, and ours."""
 
 import pytest
 
@@ -35,24 +35,24 @@ WEB_CLIENT = {  # as Conversation.tsx of kyutai-labs/moshi and NVIDIA/personaple
 
 
 def chosen(voices: tuple[str, ...] = (), **query: str) -> Persona:
-    """Return the persona of a query."""
+    """Return the persona that a query chooses."""
     return chosen_persona(query, CATALOGUE, "assistant", voices)
 
 
 def test_moshis_client_gets_the_default_persona() -> None:
-    """`moshi.client` sends no query."""
+    """A query without parameters, as `moshi.client` sends it, means the default persona."""
     assert chosen() == ASSISTANT
 
 
 def test_a_persona_of_ours_is_chosen_by_name() -> None:
-    """`persona` names one of the catalogue; what it has, the query changes."""
+    """`persona` chooses from the catalogue, and other parameters override the persona's fields."""
     assert chosen(persona="chef") == CATALOGUE["chef"]
     changed = chosen(persona="chef", text_prompt="You bake.", voice_prompt="NATF2.pt")
     assert (changed.prompt, changed.voice, changed.greeting) == ("You bake.", "NATF2", "Hi.")
 
 
 def test_a_prompt_without_a_persona_is_a_persona_of_its_own() -> None:
-    """The default persona's greeting would contradict it."""
+    """A prompt without `persona` makes a persona without the default persona's greeting."""
     persona = chosen(text_prompt=" <system> You are kind. <system> ", voice_prompt="VARM3.pt")
 
     assert persona.prompt == "<system> You are kind. <system>"
@@ -60,7 +60,7 @@ def test_a_prompt_without_a_persona_is_a_persona_of_its_own() -> None:
 
 
 def test_sampling_of_the_web_clients_is_taken() -> None:
-    """Theirs in our names; the persona's own stays where the query has none."""
+    """The web clients' sampling parameters are read, and override the persona's own."""
     assert chosen(**WEB_CLIENT).sampling == Sampling(
         text_temperature=0.7, text_top_k=25, audio_temperature=0.8, audio_top_k=250, seed=123456
     )
@@ -69,15 +69,15 @@ def test_sampling_of_the_web_clients_is_taken() -> None:
     assert chosen(seed=str(2**40 + 5)).sampling.seed == 5
 
 
-def test_sliders_beyond_our_limits_are_the_limit() -> None:
-    """Moshi's page offers a top-k up to 500."""
+def test_a_top_k_beyond_our_limits_is_the_limit() -> None:
+    """A top-k beyond our limits becomes the limit."""
     sampling = chosen(text_topk="500", audio_topk="500").sampling
     assert (sampling.text_top_k, sampling.audio_top_k) == (MOST_TEXT_TOP_K, MOST_AUDIO_TOP_K)
     assert chosen(text_topk="0").sampling.text_top_k == 1
 
 
-def test_nvidias_voices_that_a_fleet_lacks_are_its_usual_one() -> None:
-    """NVIDIA's clients always name one; another name is a choice, and refused by the fleet."""
+def test_nvidias_voices_that_a_fleet_lacks_become_default() -> None:
+    """A voice of NVIDIA's that the fleet lacks becomes `default`; another voice's name is kept."""
     assert chosen(("ann",), voice_prompt="NATF2.pt").voice == "default"
     assert chosen(("NATF2",), voice_prompt="NATF2.pt").voice == "NATF2"
     assert chosen(("ann",), voice_prompt="bob.pt").voice == "bob"
@@ -96,7 +96,7 @@ def test_nvidias_voices_that_a_fleet_lacks_are_its_usual_one() -> None:
         ({"text_topk": "inf"}, "whole number"),
     ],
 )
-def test_what_is_wrong_is_named(query: dict[str, str], said: str) -> None:
-    """A refusal names the field."""
+def test_an_invalid_parameter_is_named(query: dict[str, str], said: str) -> None:
+    """The refusal of an invalid parameter names it."""
     with pytest.raises(InvalidInput, match=said):
         chosen(**query)

@@ -1,7 +1,4 @@
-"""`/sessions/{id}/audio`: which clients are let in, to which worker, and what refusals say.
-
-The worker's WebSockets and LiveKit are real, the worker in this process.
-"""
+"""`/sessions/{id}/audio` with real LiveKit and WebSockets: which clients, workers and refusals."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -15,8 +12,13 @@ import pytest
 from redis.asyncio import Redis
 
 from protocol.config.settings import Settings
-from tests.token_service.auth.strangers import Keys
-from tests.token_service.http.websockets.test_chat import behind, refusal, service, tell
+from tests.token_service.auth.callers import Keys
+from tests.token_service.http.websockets.test_chat import (
+    refusal,
+    service,
+    with_keys,
+    write_heartbeat,
+)
 from tests.token_service.players import beat
 from tests.worker.websocket.conftest import Worker, running
 from token_service.auth.callers import Scope
@@ -25,14 +27,14 @@ from worker.websocket import client, server
 
 @pytest.fixture
 async def worker(settings: Settings, redis: Redis) -> AsyncGenerator[Worker]:
-    """A worker that beats once."""
+    """Run a worker; write its heartbeat once."""
     async with running(settings) as worker:
-        await tell(redis, worker)
+        await write_heartbeat(redis, worker)
         yield worker
 
 
 async def opened(host: str, headers: dict[str, str] | None = None, **asked: Any) -> dict[str, Any]:
-    """Open a session."""
+    """Open a session; return the answer."""
     async with httpx.AsyncClient(trust_env=False, headers=headers) as http:
         answer = await http.post(f"http://{host}/sessions", json=asked)
     assert answer.status_code == 201, answer.text
@@ -40,7 +42,7 @@ async def opened(host: str, headers: dict[str, str] | None = None, **asked: Any)
 
 
 async def asked(host: str, method: str, path: str, key: dict[str, str]) -> Any:
-    """Ask the API for something."""
+    """Send a request to the API; return the answer's JSON."""
     async with httpx.AsyncClient(trust_env=False, headers=key) as http:
         answer = await http.request(method, f"http://{host}{path}")
     return answer.json() if answer.content else None
@@ -53,7 +55,7 @@ def audio(session: dict[str, Any], query: str = "") -> str:
 
 @asynccontextmanager
 async def ready(host: str, path: str, headers: dict[str, str] | None = None) -> AsyncGenerator[Any]:
-    """Be in the room; yield the first message with text."""
+    """Join the room over a WebSocket; yield the message `ready`."""
     async with (
         aiohttp.ClientSession() as http,
         http.ws_connect(f"ws://{host}{path}", headers=headers) as socket,
@@ -72,11 +74,11 @@ async def next_told(socket: aiohttp.ClientWebSocketResponse, kind: str) -> Any:
 async def test_the_refusals_of_a_handshake(
     settings: Settings, worker: Worker, tmp_path: Path
 ) -> None:
-    """No key, a key without the scope, a foreign session, none, one that has ended, a bad query."""
+    """A handshake is refused by key, scope, owner, session, query, origin and the session's end."""
     keys = Keys(tmp_path / "keys.toml")
     key, other = keys.add("app"), keys.add("other")
     watcher = keys.add("app", Scope.OBSERVE)
-    async with service(behind(settings, keys)) as host:
+    async with service(with_keys(settings, keys)) as host:
         session = await opened(host, key)
         path = audio(session)
         refusals = {
@@ -107,7 +109,7 @@ async def test_the_refusals_of_a_handshake(
 async def test_a_full_room_and_a_full_worker_refuse(
     settings: Settings, redis: Redis, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """503 with the reason: `max_people` are there, or the worker has its share of participants."""
+    """A full room, a worker with its share of clients and a loading model refuse with 503."""
     async with service(settings) as host:
         session = await opened(host, max_people=1)
         async with ready(host, audio(session)):
@@ -115,20 +117,20 @@ async def test_a_full_room_and_a_full_worker_refuse(
         monkeypatch.setattr(server, "MOST_ROOM_CLIENTS", 0)
         another = await opened(host)
         busy = await refusal(host, audio(another))
-        await tell(redis, worker, state="loading_model")
+        await write_heartbeat(redis, worker, state="loading_model")
         loading = await refusal(host, audio(another))
 
     answers = [(each.status_code, each.json()["error"]) for each in (full, busy, loading)]
     assert answers == [(503, "room_full"), (503, "busy"), (503, "loading_model")]
 
 
-async def test_guests_come_by_their_bearers(
+async def test_guests_join_with_their_bearers(
     settings: Settings, worker: Worker, tmp_path: Path
 ) -> None:
-    """A link leads into its own session; a participant's token makes one that participant."""
+    """A guest link joins its session alone; a participant's token joins as its participant."""
     keys = Keys(tmp_path / "keys.toml")
     key = keys.add("app")
-    async with service(behind(settings, keys)) as host:
+    async with service(with_keys(settings, keys)) as host:
         session, another = await opened(host, key), await opened(host, key)
         link = await asked(host, "POST", f"/sessions/{session['id']}/guests", key)
         own = f"?token={session['participant_token']}&identity=else"
@@ -148,10 +150,10 @@ async def test_guests_come_by_their_bearers(
 async def test_the_hosts_worker_is_asked_first(
     settings: Settings, redis: Redis, worker: Worker
 ) -> None:
-    """Another one that has more free slots is asked where the host refuses."""
+    """The worker of the room's host is asked first, and another one where it refuses."""
     async with service(settings) as host, running(settings, "worker-2") as other:
         session = await opened(host)
-        await tell(redis, worker, hosts={session["room"]: 0})
+        await write_heartbeat(redis, worker, hosts={session["room"]: 0})
         await beat(redis, "worker-2", slots_total=9, slots_free=9, chat_url=other.url)
         async with ready(host, audio(session)):
             assert (clients(worker), clients(other)) == (1, 0)
@@ -161,17 +163,17 @@ async def test_the_hosts_worker_is_asked_first(
 
 
 def clients(worker: Worker) -> int:
-    """Return how many participants a worker is for clients."""
+    """Return how many clients a worker has in rooms."""
     return len(worker.server._room_clients)
 
 
 async def test_without_livekit_the_reason_is_told(
     settings: Settings, worker: Worker, redis: Redis, settings_for: Any
 ) -> None:
-    """The participant cannot join: an error with a code, then the end."""
+    """A client whose participant cannot join LiveKit gets an error with a code before the end."""
     lost = settings.model_copy(update={"livekit_url": "ws://127.0.0.1:1"})
     async with service(settings) as host, running(lost) as without:
-        await tell(redis, without)
+        await write_heartbeat(redis, without)
         session = await opened(host)
         async with (
             aiohttp.ClientSession() as http,
@@ -189,14 +191,14 @@ async def test_without_livekit_the_reason_is_told(
 async def test_an_error_is_told_before_the_end(
     settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
-    """A client that sends nothing, reads nothing, or sends no Ogg is told so by a code."""
+    """A client that sends nothing, reads nothing or sends no Ogg gets an error with a code."""
     idle_s = 0.5 if code == "idle" else 30.0
     if code == "disconnected":
         monkeypatch.setattr(client, "TAKEN_WITHIN_S", 0.2)
         monkeypatch.setattr(aiohttp.web.WebSocketResponse, "send_bytes", stuck)
     impatient = settings.model_copy(update={"chat_idle_s": idle_s})
     async with service(settings) as host, running(impatient) as worker:
-        await tell(redis, worker)
+        await write_heartbeat(redis, worker)
         path = audio(await opened(host), "?format=opus")
         async with (
             aiohttp.ClientSession() as http,

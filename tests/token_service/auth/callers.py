@@ -1,4 +1,4 @@
-"""Who calls in the tests of the gate: apps in any mode, callers anywhere, an issuer of JWTs."""
+"""Helpers for tests of authentication: a running app, an issuer of JWTs, a file of API keys."""
 
 import json
 import time
@@ -25,7 +25,7 @@ EVERY_SCOPE = frozenset(Scope)
 async def app(
     settings: Settings, address: str = "203.0.113.7", url: str = "https://rooms.example"
 ) -> AsyncGenerator[httpx.AsyncClient]:
-    """A running app, and a client at an address that calls it by a name."""
+    """Run an app with these settings; yield a client that calls it from an address by a URL."""
     running = create_app(settings)
     transport = httpx.ASGITransport(running, client=(address, 1234))
     async with (
@@ -36,12 +36,12 @@ async def app(
 
 
 def bearer(token: str) -> dict[str, str]:
-    """The header of who has one."""
+    """Return the header that carries a bearer."""
     return {"Authorization": f"Bearer {token}"}
 
 
 class Issuer:
-    """The operator's own: signs users' JWTs, publishes its key."""
+    """An issuer of JWTs, as an operator has one: it signs users' JWTs and publishes its key."""
 
     audience = "moshi-rooms"
     name = "https://users.example"
@@ -50,33 +50,33 @@ class Issuer:
         self.url = url
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.key_id = "k1"
-        self.answer: str | None = None  # instead of its keys
+        self.answer: str | None = None  # what it publishes in place of its keys
         self.delay_s = 0.0  # before it answers
         self.asked = 0  # times that its keys were fetched
 
     def jwks(self) -> str:
-        """What it publishes."""
+        """Return the set of keys that the issuer publishes."""
         if self.answer is not None:
             return self.answer
         public = jwt.algorithms.ECAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
         return json.dumps({"keys": [public | {"kid": self.key_id, "use": "sig", "alg": "ES256"}]})
 
     def rotate(self) -> None:
-        """Sign with another key from now on, and publish that."""
+        """Sign with a new key from now on, and publish that one."""
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.key_id = f"k{uuid4()}"
 
     def token(
         self, key: Any = None, algorithm: str = "ES256", key_id: str | None = None, **claims: Any
     ) -> str:
-        """A user's JWT; good, unless told otherwise. A claim that is `None` is left out."""
+        """Return a user's JWT, valid unless `claims` differ; a claim of `None` is left out."""
         usual = {"iss": self.name, "aud": self.audience, "sub": "ann", "exp": time.time() + 60}
         said = {name: value for name, value in (usual | claims).items() if value is not None}
         key = "" if algorithm == "none" else key or self.key
         return jwt.encode(said, key, algorithm=algorithm, headers={"kid": key_id or self.key_id})
 
     def settings(self) -> dict[str, Any]:
-        """The settings that make a service trust it."""
+        """Return the settings of a service that trusts this issuer."""
         return {
             "auth_mode": ("jwt",),
             "jwt_issuer": self.name,
@@ -87,7 +87,7 @@ class Issuer:
 
 @contextmanager
 def issuing() -> Generator[Issuer]:
-    """An issuer whose keys can be fetched."""
+    """Run an issuer whose keys can be fetched over HTTP."""
 
     class Publishes(QuietHandler):
         def do_GET(self) -> None:
@@ -103,19 +103,19 @@ def issuing() -> Generator[Issuer]:
 
 
 class Keys:
-    """A file of keys."""
+    """A file of API keys."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.touch()
 
     def add(self, name: str, *scopes: Scope) -> dict[str, str]:
-        """Make a key; gives the header of who has it."""
+        """Add a key to the file; return the header of a caller that has it."""
         key, stored = make_key(name, frozenset(scopes) or EVERY_SCOPE)
         add_key(self.path, stored)
         return bearer(key)
 
 
 def refused(answer: httpx.Response) -> tuple[int, str]:
-    """How somebody is refused."""
+    """Return the status and the code of a refusal."""
     return answer.status_code, answer.json()["error"]

@@ -1,4 +1,4 @@
-"""How refused input is explained: in JSON's words, not in those of Python's types."""
+"""How refused input is explained: in the words of JSON."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from protocol.errors import explain
 
 
 class Dish(BaseModel):
-    """A body of its own."""
+    """A body of an API."""
 
     name: str = ""
 
@@ -27,7 +27,7 @@ class Dish(BaseModel):
     ],
 )
 def test_a_wrong_kind_is_named_as_in_json(kind: Any, given: str, expected: str, read: str) -> None:
-    """A list is no `tuple`, and an object no `dictionary or instance of` a class of ours."""
+    """A value of a wrong kind is refused in JSON's words: list, object, text, number, null."""
     adapter = TypeAdapter[Any](kind)
     value = given if read == "validate_json" else TypeAdapter[Any](Any).validate_json(given)
     with pytest.raises(ValidationError) as caught:

@@ -1,4 +1,4 @@
-"""Events of a room, as they travel through redis."""
+"""Events of a room, as they are written into redis and read."""
 
 import json
 from typing import get_args
@@ -25,7 +25,7 @@ TYPES += [
 
 
 def every(kind: type[BaseModel]) -> st.SearchStrategy[BaseModel]:
-    """Events of one kind, with times that a clock can show."""
+    """Return a strategy for events of one kind, with times that a clock can show."""
     times = {
         name: st.floats(0, 2**33)
         for name, field in kind.model_fields.items()
@@ -36,19 +36,19 @@ def every(kind: type[BaseModel]) -> st.SearchStrategy[BaseModel]:
 
 @given(st.one_of(*(every(kind) for kind in get_args(get_args(Event)[0]))))
 def test_an_event_survives_the_way_through_redis(event: Event) -> None:
-    """What one side adds is what the other reads."""
+    """An event is read from redis as it was written."""
     assert read_event(EVENT.dump_json(event)) == event
 
 
 def test_the_type_tells_which_event_it_is() -> None:
-    """One union, told apart by `type`; each has a time."""
+    """The type of an event tells it from others."""
     schema = EVENT.json_schema()
 
     assert sorted(schema["discriminator"]["mapping"]) == TYPES
 
 
 def test_a_state_is_read() -> None:
-    """The JSON that a host writes by hand is enough."""
+    """An event of state in JSON without optional fields is read."""
     written = {"type": "state", "at_s": 5, "persona_id": "a", "persona": "chef"}
     written |= {"identity": "agent-chef-a-1", "state": "speaking"}
 
@@ -58,19 +58,19 @@ def test_a_state_is_read() -> None:
 
 
 def test_a_newer_hosts_fields_are_ignored() -> None:
-    """Worker and token service may differ by a version while one is replaced."""
+    """Unknown fields of an event are ignored."""
     turn = TurnEvent(at_s=1, persona_id="a", persona="chef", identity="x", latency_ms=300)
 
     assert read_event(json.dumps(turn.model_dump() | {"colour": "blue"})) == turn
 
 
 @pytest.mark.parametrize("text", ["", "x", "{}", '{"type": "party", "at_s": 1}'])
-def test_what_is_no_event_is_refused(text: str) -> None:
-    """A type that is not known here is refused, and so may be passed over."""
+def test_a_text_that_is_no_event_is_refused(text: str) -> None:
+    """A text that is no event of a known type is refused."""
     with pytest.raises(ValidationError):
         read_event(text)
 
 
 def test_each_room_has_a_stream_of_its_own() -> None:
-    """The key holds the room's name as it is."""
+    """Each room has its own stream, whose key holds the room's name as it is."""
     assert events_key("{room}") == "moshi:events:{room}"

@@ -1,4 +1,4 @@
-"""Minds in the operator's files: what is read, and what is refused in words."""
+"""Minds in persona files: which tables are read, and which are refused."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ WEATHER = {"name": "weather", "http": "http://127.0.0.1:1/w", "description": "Th
 
 
 def test_a_persona_file_defines_a_mind_of_its_name(tmp_path: Path) -> None:
-    """A table `[mind]` is one under the file's name; a file that names one defines none."""
+    """A file's table `[mind]` defines a mind of the file's name."""
     (tmp_path / "chef.toml").write_text(f'label = "Chef"\n{LINES}')
     (tmp_path / "guide.toml").write_text('label = "Guide"\nmind = "chef"\n')
     minds = load_minds([tmp_path / "chef.toml", tmp_path / "guide.toml"])
@@ -32,7 +32,7 @@ def test_a_persona_file_defines_a_mind_of_its_name(tmp_path: Path) -> None:
 
 
 def test_a_persona_has_its_own_mind_or_one_that_it_names(tmp_path: Path) -> None:
-    """The catalogue holds names of minds, never their addresses and commands."""
+    """A persona has the mind of its own file or the one that it names, or none."""
     (tmp_path / "chef.toml").write_text(f'label = "Chef"\n{LINES}')
     (tmp_path / "guide.toml").write_text('label = "Guide"\nmind = "chef"\n')
     (tmp_path / "plain.toml").write_text('label = "Plain"\n')
@@ -41,7 +41,7 @@ def test_a_persona_has_its_own_mind_or_one_that_it_names(tmp_path: Path) -> None
 
 
 def test_a_mind_may_be_for_one_model(tmp_path: Path) -> None:
-    """With another model the persona has none; a file that is read for no model has it."""
+    """A mind with `model` is read for that model, and for no model, and not for another."""
     (tmp_path / "chef.toml").write_text(
         f'label = "Chef"\n{LINES}'.replace("[mind]", '[mind]\nmodel = "pocket"')
     )
@@ -53,7 +53,7 @@ def test_a_mind_may_be_for_one_model(tmp_path: Path) -> None:
 
 
 def test_a_recogniser_is_told_what_people_may_say() -> None:
-    """The first pattern of each line, as it is written: without alternatives and gaps."""
+    """A recogniser is told the first pattern of each line, without alternatives and gaps."""
     mind = read_mind(
         {
             "kind": "lines",
@@ -79,7 +79,7 @@ def test_a_recogniser_is_told_what_people_may_say() -> None:
 def test_a_catalogue_refuses_a_mind_that_it_cannot_use(
     tmp_path: Path, mind: str, refusal: str
 ) -> None:
-    """The refusal names the persona or its file, and shows no value of a table."""
+    """A catalogue refuses an unknown or wrong mind, and shows no value of its table."""
     (tmp_path / "chef.toml").write_text(f'label = "Chef"\n{mind}\n')
     (tmp_path / "plain.toml").write_text('label = "Plain"\n')
     with pytest.raises(InvalidInput, match=refusal) as refused:
@@ -88,7 +88,7 @@ def test_a_catalogue_refuses_a_mind_that_it_cannot_use(
 
 
 def test_tools_are_told_apart_by_their_fields() -> None:
-    """`mcp` is a server by address or command, `http` is one function."""
+    """A table with `mcp` is an MCP server, and one with `http` is a function."""
     tools = [{"mcp": "https://x.example/mcp"}, {"mcp": ["python", "-m", "x"]}, WEATHER]
     mind = read_mind({"kind": "chat", "tools": tools}, "test")
     assert isinstance(mind, ChatMind)
@@ -113,8 +113,8 @@ def test_tools_are_told_apart_by_their_fields() -> None:
         {"kind": "chat", "api_key": "sk-secret"},
     ],
 )
-def test_what_cannot_be_used_is_refused(table: dict[str, Any]) -> None:
-    """The refusal names the source; it never shows a value, which may be a key."""
+def test_a_wrong_table_is_refused(table: dict[str, Any]) -> None:
+    """A wrong table is refused with its source, without its values."""
     with pytest.raises(InvalidInput, match=r"^chef\.toml: ") as refusal:
         read_mind(table, "chef.toml")
     assert "sk-secret" not in str(refusal.value)
@@ -131,7 +131,7 @@ def test_what_cannot_be_used_is_refused(table: dict[str, Any]) -> None:
     )
 )
 def test_any_table_is_read_or_refused(table: Any) -> None:
-    """No table fails in another way, and what is read can be written as JSON."""
+    """Any table is read, or is refused with InvalidInput."""
     try:
         mind = read_mind(table, "test")
     except InvalidInput:

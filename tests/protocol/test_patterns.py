@@ -1,4 +1,4 @@
-"""What does not have its form is refused in words, everywhere."""
+"""Texts with a pattern: refusals say in words which form is expected."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,20 +14,20 @@ COLOUR = TypeAdapter(Annotated[str, Matching(r"red|green", "red or green")])
 
 
 def test_the_whole_text_has_to_match() -> None:
-    """No line end slips through, and the message has the words and not the expression."""
+    """The whole text has to match, and a refusal has the words, not the expression."""
     assert COLOUR.validate_python("green") == "green"
     for wrong in ("green\n", "a red", "", "blue"):
         with pytest.raises(ValidationError, match="expected red or green"):
             COLOUR.validate_python(wrong)
 
 
-def test_programs_are_told_the_pattern() -> None:
-    """It stands in the JSON schema, of which OpenAPI and its clients are made."""
+def test_the_json_schema_has_the_pattern() -> None:
+    """The JSON schema has the pattern."""
     assert COLOUR.json_schema() == {"type": "string", "pattern": "^(?:red|green)$"}
 
 
-def test_no_field_explains_itself_by_an_expression() -> None:
-    """Pydantic's own `pattern=` shows the raw expression to people."""
+def test_no_field_uses_pydantics_pattern() -> None:
+    """No field uses pydantic's `pattern=`, which would show the expression to people."""
     found = [
         path
         for folder in FOLDERS

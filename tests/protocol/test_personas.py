@@ -1,4 +1,4 @@
-"""The catalogue of personas: its files, and what is refused in them."""
+"""The catalogue of personas: its files, and which are refused."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ GUIDE = Persona(name="guide", label="Guide")
 
 
 def write(folder: Path, **files: str) -> Path:
-    """A folder of persona files."""
+    """Write persona files into a folder; return it."""
     for name, text in files.items():
         (folder / f"{name}.toml").write_text(text)
     return folder
 
 
 def test_a_file_is_a_persona(tmp_path: Path) -> None:
-    """The stem is the name, the file's fields are the persona's; other files do not count."""
+    """A TOML file is a persona of the file's name; other files are ignored."""
     write(tmp_path, guide='label = "Guide"', chef='label = "Chef"\n[sampling]\nseed = 7\n')
     (tmp_path / "notes.txt").write_text("x")
     catalogue = load_catalogue(tmp_path)
@@ -36,14 +36,14 @@ def test_a_file_is_a_persona(tmp_path: Path) -> None:
 def test_a_greeting_is_a_sentence_or_the_usual_one(
     tmp_path: Path, greeting: str, line: str
 ) -> None:
-    """`true` stands for the usual greeting."""
+    """`true` means the usual greeting, `false` none, and a text is the greeting."""
     write(tmp_path, chef=f'label = "Chef"\ngreeting = {greeting}\n')
 
     assert load_catalogue(tmp_path)["chef"].greeting == line
 
 
 def test_every_shipped_persona_has_questions_to_ask() -> None:
-    """The page shows three of them."""
+    """Every persona of the project has three examples."""
     shipped = load_catalogue(Settings().personas_dir)
 
     assert {len(persona.examples) for persona in shipped.values()} == {3}
@@ -67,7 +67,7 @@ def test_every_shipped_persona_has_questions_to_ask() -> None:
 def test_a_file_that_cannot_be_used_is_named(
     tmp_path: Path, name: str, text: str, reason: str
 ) -> None:
-    """The operator learns which file and which field."""
+    """A persona file that cannot be used is refused with its name and the field."""
     with pytest.raises(InvalidInput) as caught:
         load_catalogue(write(tmp_path, **{name: text}))
 
@@ -75,7 +75,7 @@ def test_a_file_that_cannot_be_used_is_named(
 
 
 def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
-    """TOML is UTF-8; what is not is an error of the file, not a traceback."""
+    """A persona file that is not UTF-8 is refused with its name."""
     (tmp_path / "chef.toml").write_bytes('label = "Küche"'.encode("latin-1"))
 
     with pytest.raises(InvalidInput) as caught:
@@ -85,23 +85,23 @@ def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_personas_is_refused(tmp_path: Path) -> None:
-    """An empty catalogue could answer nobody."""
+    """A folder without persona files is refused."""
     with pytest.raises(InvalidInput) as caught:
         load_catalogue(tmp_path)
 
     assert str(caught.value).endswith(" holds no persona (expected *.toml files)")
 
 
-def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
-    """A wrong PERSONAS_DIR is named."""
+def test_a_personas_dir_that_is_no_folder_is_refused(tmp_path: Path) -> None:
+    """A PERSONAS_DIR that is no folder is refused."""
     with pytest.raises(InvalidInput) as caught:
         load_catalogue(tmp_path / "nowhere")
 
     assert str(caught.value).startswith("PERSONAS_DIR=")
 
 
-def test_the_catalogue_that_comes_along_is_good() -> None:
-    """The five personas of the project can be read."""
+def test_the_projects_own_catalogue_is_read() -> None:
+    """The project's own catalogue has its five personas."""
     catalogue = load_catalogue(Path(__file__).parents[2] / "personas")
 
     assert {"assistant", "astronaut", "chef", "customer_service", "teacher"} <= catalogue.keys()

@@ -1,4 +1,4 @@
-"""A prompt as the model reads it: with its marks, once."""
+"""A prompt as the model reads it: with its marks."""
 
 import pytest
 
@@ -21,12 +21,12 @@ from protocol.prompt import digest_of, marked, tokenizer_key, too_long
     ],
 )
 def test_marks(prompt: str, read: str) -> None:
-    """As NVIDIA's server wraps it: only where they are missing, and inner spaces stay."""
+    """A prompt gets the marks that it lacks, and its inner blanks stay."""
     assert marked(prompt) == read
 
 
-def test_what_is_too_long_is_told_with_numbers() -> None:
-    """The persona, the tokens and the limit, and no word of the prompt."""
+def test_a_long_prompt_is_refused_with_numbers() -> None:
+    """The message about a long prompt has the persona, the tokens and the limit."""
     assert too_long("chef", 612, 500) == (
         "persona.prompt: chef's has 612 tokens with its marks; expected at most 500, "
         "which is what the model here reads: shorten it"
@@ -34,6 +34,6 @@ def test_what_is_too_long_is_told_with_numbers() -> None:
 
 
 def test_a_tokenizer_is_found_by_its_content() -> None:
-    """Two workers with the same tokenizer leave it once."""
+    """A tokenizer's key depends on its content alone."""
     assert tokenizer_key(digest_of(b"one")) == tokenizer_key(digest_of(b"one"))
     assert digest_of(b"one") != digest_of(b"two")

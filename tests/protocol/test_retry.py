@@ -4,7 +4,7 @@ from protocol.retry import Retry
 
 
 def test_each_retry_waits_longer() -> None:
-    """A failure doubles the wait up to the last; failures of one moment count once."""
+    """Each failure doubles the wait up to the longest, and failures at one moment count once."""
     now_s = 0.0
     retry = Retry(2.0, 10.0, lambda: now_s)
     waits_s = []

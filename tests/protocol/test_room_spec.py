@@ -1,4 +1,4 @@
-"""The promise, as it travels in a dispatch's metadata, and the keys of redis."""
+"""Room specs and heartbeats, as they travel to the other service, and their keys in redis."""
 
 import json
 
@@ -15,15 +15,15 @@ from protocol.wire import persona_identity
 CHEF = Persona(name="chef", label="Chef", prompt="You have a secret recipe.")
 
 
-def test_a_promise_survives_the_way_to_the_worker() -> None:
-    """What the token service writes is what the host reads."""
+def test_a_spec_survives_the_way_to_the_worker() -> None:
+    """A room spec is read from a dispatch's metadata as it was written."""
     spec = RoomSpec(room="küche", generation=3, personas=(CHEF, CHEF))
 
     assert RoomSpec.from_metadata(spec.model_dump_json()) == spec
 
 
 def test_a_newer_services_fields_are_ignored() -> None:
-    """Worker and token service may differ by a version while one is replaced."""
+    """Unknown fields of a room spec are ignored."""
     spec = RoomSpec(room="r", personas=(CHEF,))
     newer = spec.model_dump_json()[:-1] + ', "colour": "blue"}'
 
@@ -31,16 +31,16 @@ def test_a_newer_services_fields_are_ignored() -> None:
 
 
 @pytest.mark.parametrize("metadata", ["", "x", "{}", '{"room": "r", "personas": []}'])
-def test_metadata_that_is_no_promise_is_refused(metadata: str) -> None:
-    """A dispatch of somebody else's is refused in words."""
+def test_metadata_that_is_no_spec_is_refused(metadata: str) -> None:
+    """Metadata that is no room spec is refused as job metadata."""
     with pytest.raises(InvalidInput) as caught:
         RoomSpec.from_metadata(metadata)
 
     assert str(caught.value).startswith("job metadata: ")
 
 
-def test_a_refused_promise_does_not_tell_its_prompts() -> None:
-    """The refusal may be logged, so it holds no value of the promise."""
+def test_a_refused_spec_does_not_show_its_prompts() -> None:
+    """The refusal of a room spec names the field and shows no prompt."""
     metadata = RoomSpec(room="r", personas=(CHEF,)).model_dump_json().replace("You", "You" * 999)
 
     with pytest.raises(InvalidInput) as caught:
@@ -51,7 +51,7 @@ def test_a_refused_promise_does_not_tell_its_prompts() -> None:
 
 
 def test_an_older_services_personas_get_the_ids_of_their_places() -> None:
-    """A promise without ids, wishes and end is read: each persona has an id, and wants nothing."""
+    """Personas of a spec without ids get ids by their places, and are not muted."""
     older = {"room": "r", "generation": 1, "personas": [CHEF.model_dump(), CHEF.model_dump()]}
     spec = RoomSpec.from_metadata(json.dumps(older))
     first = spec.personas[0]
@@ -61,15 +61,15 @@ def test_an_older_services_personas_get_the_ids_of_their_places() -> None:
 
 
 def test_two_personas_of_one_id_are_refused() -> None:
-    """The host tells personas apart by their ids."""
+    """A room spec in which two personas have one id is refused."""
     twins = [CHEF.model_dump() | {"id": "a"}] * 2
 
     with pytest.raises(InvalidInput, match="an id of its own for each persona"):
         RoomSpec.from_metadata(json.dumps({"room": "r", "personas": twins}))
 
 
-def test_who_is_promised_gets_an_id_nobody_guesses() -> None:
-    """The same persona twice is two, each with 64 random bits."""
+def test_each_persona_of_a_spec_gets_an_id() -> None:
+    """Each persona of a spec gets an id of 64 bits, also the same one twice."""
     first, second = persona_specs([CHEF, CHEF])
 
     assert first.id != second.id
@@ -88,8 +88,8 @@ PERSONAS = st.builds(
 
 
 @given(st.lists(PERSONAS, min_size=1, max_size=14, unique_by=lambda each: each.id), st.booleans())
-def test_every_wish_survives_the_way_to_the_host(personas: list[PersonaSpec], ended: bool) -> None:
-    """Ids, mutes and the end are read as they were written."""
+def test_every_field_survives_the_way_to_the_host(personas: list[PersonaSpec], ended: bool) -> None:
+    """Ids, mutes and the end of a room spec are read as they were written."""
     spec = RoomSpec(room="r", personas=tuple(personas), ended=ended)
 
     assert RoomSpec.from_metadata(spec.model_dump_json()) == spec
@@ -97,19 +97,19 @@ def test_every_wish_survives_the_way_to_the_host(personas: list[PersonaSpec], en
 
 @given(st.binary(max_size=60) | st.text(max_size=60))
 def test_no_metadata_is_a_failure(metadata: str | bytes) -> None:
-    """Whatever a dispatch carries is a promise or a refusal in words."""
+    """Any metadata that is no room spec is refused with InvalidInput."""
     text = metadata if isinstance(metadata, str) else metadata.decode(errors="replace")
     with pytest.raises(InvalidInput, match=r"^job metadata: "):
         RoomSpec.from_metadata(text)
 
 
 def test_an_identity_tells_the_persona_and_its_id() -> None:
-    """A persona's participant is an agent by its name; the last part is the host's own."""
+    """A persona's identity has its name, its id and the host's part."""
     assert persona_identity("chef", "0a1b", "9f") == "agent-chef-0a1b-9f"
 
 
 def test_a_heartbeat_survives_the_way_to_the_service() -> None:
-    """What the worker writes is what the token service reads."""
+    """A heartbeat is read as it was written."""
     outcomes = {"r": RoomOutcome(generation=2, outcome="hosted")}
     heartbeat = Heartbeat(worker_id="w", state="ready", model="m", outcomes=outcomes)
 
@@ -117,6 +117,6 @@ def test_a_heartbeat_survives_the_way_to_the_service() -> None:
 
 
 def test_keys_take_any_name() -> None:
-    """A room may be called like a format's field."""
+    """A key holds any name as it is, also one with braces."""
     assert spec_key("{room}") == "moshi:promise:{room}"
     assert heartbeat_key("w:1") == "moshi:worker:w:1"

@@ -1,4 +1,4 @@
-"""Text of people: what cannot be seen goes, everything else stays."""
+"""Cleaning of people's text: invisible characters are removed."""
 
 import pytest
 from hypothesis import given
@@ -16,13 +16,13 @@ from protocol.text import clean, clean_line
         ("Grüße, 你好 👩\u200d🍳", "Grüße, 你好 👩\u200d🍳"),
     ],
 )
-def test_what_cannot_be_seen_goes(given: str, cleaned: str) -> None:
-    """Control characters and direction overrides go; line ends, letters and emoji stay."""
+def test_invisible_characters_are_removed(given: str, cleaned: str) -> None:
+    """Control characters and direction overrides are removed; line ends, letters and emoji stay."""
     assert clean(given) == cleaned
 
 
 @given(st.text())
 def test_cleaned_text_is_clean(text: str) -> None:
-    """Cleaning twice is cleaning once, and a line has no line end."""
+    """Cleaning twice is cleaning once, and a cleaned line has no line end."""
     assert clean(clean(text)) == clean(text)
     assert "\n" not in clean_line(text)

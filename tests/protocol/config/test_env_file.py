@@ -1,4 +1,4 @@
-"""`.env`: what docker compose and we read alike is taken; the rest is refused with its line."""
+"""`.env`: lines that docker compose and we read alike are accepted, others refused by line."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from protocol.errors import InvalidInput
 
 @pytest.fixture
 def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The project's `.env` of the test, not there yet; no other layer."""
+    """Return the path of the test's own `.env`, not there yet; remove every other layer."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
@@ -25,7 +25,7 @@ def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_marks_and_line_endings_of_other_systems_are_read(
     env_file: Path, mark: bytes, ending: str
 ) -> None:
-    """The first setting counts, too, whatever editor wrote the file."""
+    """A byte order mark and either line ending leave every setting readable."""
     env_file.write_bytes(mark + ending.join(["MODEL=echo", "PORT=9090", ""]).encode())
     settings = load_settings()
 
@@ -40,8 +40,8 @@ def test_marks_and_line_endings_of_other_systems_are_read(
         (b"MODEL=echo\nPERSONAS_DIR=caf\xe9\n", ", line 2: expected UTF-8"),
     ],
 )
-def test_another_encoding_is_told_of_this_file(env_file: Path, raw: bytes, words: str) -> None:
-    """`.env` is named, and no other file."""
+def test_another_encoding_is_refused(env_file: Path, raw: bytes, words: str) -> None:
+    """A `.env` that is not UTF-8 is refused with its path and, where known, the line."""
     env_file.write_bytes(raw)
     with pytest.raises(InvalidInput) as caught:
         load_settings()
@@ -70,8 +70,8 @@ def test_another_encoding_is_told_of_this_file(env_file: Path, raw: bytes, words
         "A='never ends",
     ],
 )
-def test_what_compose_reads_differently_is_refused_with_its_line(env_file: Path, line: str) -> None:
-    """The line and the name are told, a value never: it may be a secret."""
+def test_a_line_that_compose_reads_differently_is_refused(env_file: Path, line: str) -> None:
+    """A line that compose reads differently is refused with its number, without its value."""
     env_file.write_text(f"# first\n\nMODEL=echo\n{line}\n")
     with pytest.raises(InvalidInput) as caught:
         load_settings()
@@ -98,24 +98,26 @@ def test_what_compose_reads_differently_is_refused_with_its_line(env_file: Path,
         ("A", None),
     ],
 )
-def test_what_both_read_alike_is_taken(env_file: Path, line: str, value: str | None) -> None:
-    """The values stand in compose-go's own tests, or follow from its parser."""
+def test_a_line_that_compose_reads_alike_is_read(
+    env_file: Path, line: str, value: str | None
+) -> None:
+    """A line that compose and we read alike gives the value that compose-go gives."""
     env_file.write_text(f"B=b\n{line}\n")
     read_env_file(env_file)
 
     assert dotenv_values(env_file).get("A") == value
 
 
-def test_a_folder_in_its_place_is_told(env_file: Path) -> None:
-    """Docker makes one where a file to mount is missing."""
+def test_a_folder_in_its_place_is_refused(env_file: Path) -> None:
+    """A folder in place of `.env`, as docker makes one, is refused as a folder."""
     env_file.mkdir()
 
     with pytest.raises(InvalidInput, match=r"\.env: Is a directory; expected a file"):
         load_settings()
 
 
-def test_the_example_can_be_filled_in() -> None:
-    """The file that people copy holds nothing that is refused."""
+def test_the_example_is_accepted() -> None:
+    """`.env.example` has no line that is refused."""
     from protocol.config.settings import PROJECT
 
     assert read_env_file(PROJECT / ".env.example")

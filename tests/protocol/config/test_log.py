@@ -1,4 +1,4 @@
-"""The log: one line of JSON per event, libraries included."""
+"""The log: one line of JSON per event, also of libraries."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ from tests.conftest import SettingsFor
 
 @pytest.fixture(autouse=True)
 def same_logging_afterwards() -> Generator[None]:
-    """Put back what the process's one logging was."""
+    """Restore the process's logging after the test."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -23,7 +23,7 @@ def same_logging_afterwards() -> Generator[None]:
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
-    """What was logged, as data, without the time."""
+    """Return the logged lines as data, without the time."""
     read = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     return [{key: value for key, value in each.items() if key != "timestamp"} for each in read]
 
@@ -31,7 +31,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
 def test_an_event_is_a_line_of_json(
     settings_for: SettingsFor, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Event, fields, level and logger, and nothing else."""
+    """An event is one line with its fields, level and logger, and nothing else."""
     configure_logging(settings_for(log_format="json"))
     structlog.stdlib.get_logger("ours").info("room_dispatched", room="r")
 
@@ -43,7 +43,7 @@ def test_an_event_is_a_line_of_json(
 def test_libraries_log_in_the_same_format(
     settings_for: SettingsFor, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The standard library's loggers write the same lines."""
+    """The standard library's loggers write lines of the same format."""
     configure_logging(settings_for(log_format="json"))
     logging.getLogger("theirs").warning("late by %d ms", 7)
 
@@ -53,7 +53,7 @@ def test_libraries_log_in_the_same_format(
 def test_the_level_is_the_settings(
     settings_for: SettingsFor, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What lies below LOG_LEVEL is not written."""
+    """Events below LOG_LEVEL are not written."""
     configure_logging(settings_for(log_format="json", log_level="warning"))
     structlog.stdlib.get_logger("ours").info("quiet")
 

@@ -1,4 +1,4 @@
-"""What an unsafe installation is refused for, and that development needs no set-up."""
+"""Unsafe settings that are refused in production, and defaults that are enough in development."""
 
 import os
 import re
@@ -27,22 +27,22 @@ MAKE_KEYS = "`make keys` writes keys of your own into .env"
 
 
 def settings(**changed: Any) -> Settings:
-    """A safe production, but for what a test changes."""
+    """Return safe settings of production with a test's changes."""
     return GivenSettings(**(SAFE | changed))
 
 
 def found(serves_people: bool = True, **changed: Any) -> list[UnsafeSetting]:
-    """Why such an installation does not start."""
+    """Return the reasons for which these settings are refused."""
     return unsafe_settings(settings(**changed), serves_people=serves_people)
 
 
 def test_a_safe_production_starts() -> None:
-    """Own keys, a mode that was chosen and TLS: nothing is refused."""
+    """Production with its own keys, a chosen AUTH_MODE and TLS is not refused."""
     assert found() == []
 
 
 def test_development_needs_no_set_up() -> None:
-    """The defaults start: they serve this machine alone."""
+    """The default settings are not refused."""
     assert unsafe_settings(GivenSettings(), serves_people=True) == []
 
 
@@ -51,14 +51,14 @@ def test_development_needs_no_set_up() -> None:
 )
 @pytest.mark.parametrize("serves_people", [True, False])
 def test_production_refuses_the_development_key(given: dict[str, str], serves_people: bool) -> None:
-    """Key or secret that everybody knows: neither service nor worker starts."""
+    """In production the development key or secret is refused for both processes."""
     what = "LIVEKIT_API_KEY, LIVEKIT_API_SECRET: the development key, in PRODUCTION=true"
 
     assert found(serves_people, **given) == [UnsafeSetting("keys", what, MAKE_KEYS)]
 
 
-def test_production_refuses_that_nobody_chose_who_may_talk() -> None:
-    """Loopback is the default of development, and no choice for people elsewhere."""
+def test_production_refuses_loopback_alone() -> None:
+    """In production AUTH_MODE=loopback alone is refused."""
     what = "AUTH_MODE='loopback', in PRODUCTION=true: it does not say who may call"
 
     assert found(auth_mode=("loopback",)) == [
@@ -67,13 +67,13 @@ def test_production_refuses_that_nobody_chose_who_may_talk() -> None:
 
 
 @pytest.mark.parametrize("mode", ["open", "api_keys", "jwt"])
-def test_each_mode_that_was_chosen_is_taken(mode: str) -> None:
-    """API keys, the operator's JWTs, or explicitly everybody; beside loopback too."""
+def test_each_chosen_mode_is_accepted(mode: str) -> None:
+    """Each AUTH_MODE but loopback is accepted in production, also beside loopback."""
     assert found(auth_mode=("loopback", mode)) == []
 
 
 def test_production_refuses_a_public_url_without_tls() -> None:
-    """Browsers would give no microphone."""
+    """In production a public LiveKit URL without TLS is refused."""
     [refusal] = found(livekit_public_url="ws://talk.example")
 
     assert refusal.area == "tls"
@@ -84,8 +84,8 @@ def test_production_refuses_a_public_url_without_tls() -> None:
     "trusted", ["*", "127.0.0.1,*", "0.0.0.0/0", "::/0", "10.0.0.7, 10.0.0.0/8", "172.17.0.0/16"]
 )
 @pytest.mark.parametrize("production", [True, False])
-def test_loopback_is_not_for_who_is_forwarded_by_strangers(trusted: str, production: bool) -> None:
-    """Everybody trusted could forward 127.0.0.1 and would be let in as this machine."""
+def test_loopback_refuses_widely_trusted_proxies(trusted: str, production: bool) -> None:
+    """With loopback, trusted proxies that include many machines are refused."""
     [refusal] = found(
         trusted_proxies=trusted, auth_mode=("api_keys", "loopback"), production=production
     )
@@ -109,31 +109,31 @@ def test_loopback_is_not_for_who_is_forwarded_by_strangers(trusted: str, product
     ],
 )
 def test_proxies_that_are_known_are_trusted(trusted: str, modes: tuple[str, ...]) -> None:
-    """Single addresses, this machine itself, and anybody where loopback lets nobody in."""
+    """Single addresses and this machine may be trusted, and any address without loopback."""
     assert found(trusted_proxies=trusted, auth_mode=modes) == []
 
 
 def test_a_worker_trusts_no_proxy() -> None:
-    """Who calls is the token service's business."""
+    """The worker ignores TRUSTED_PROXIES."""
     assert found(False, trusted_proxies="*", auth_mode=("loopback",)) == []
 
 
 @pytest.mark.parametrize("serves_people", [True, False])
-def test_a_secret_is_no_name_of_a_key(serves_people: bool) -> None:
-    """Pasted twice, the secret would stand in every token; the refusal does not show it."""
+def test_a_key_that_equals_the_secret_is_refused(serves_people: bool) -> None:
+    """A key that equals the secret is refused, and the refusal does not show it."""
     [refusal] = found(serves_people, livekit_api_key=OWN_SECRET)
 
     assert refusal.area == "keys"
     assert OWN_SECRET not in refusal.sentence
 
 
-def test_a_worker_is_not_asked_how_people_come_in() -> None:
-    """The public URL and who may talk are the token service's business."""
+def test_a_worker_ignores_settings_of_the_token_service() -> None:
+    """The worker ignores AUTH_MODE and LIVEKIT_PUBLIC_URL."""
     assert found(False, auth_mode=("loopback",), livekit_public_url="ws://x") == []
 
 
 def test_development_beyond_this_machine_refuses_the_development_key() -> None:
-    """Who can reach the service knows that key, and could make any token."""
+    """A HOST other than this machine is refused with the development key."""
     reachable = GivenSettings(host="192.168.1.5", auth_mode=("open",))
 
     assert [each.sentence for each in unsafe_settings(reachable, serves_people=True)] == [
@@ -142,7 +142,7 @@ def test_development_beyond_this_machine_refuses_the_development_key() -> None:
 
 
 def test_all_reasons_are_told_at_once() -> None:
-    """Who mends one is not told the next afterwards."""
+    """A refusal names all unsafe settings at once."""
     with pytest.raises(InvalidInput) as caught:
         refuse_unsafe(GivenSettings(production=True), serves_people=True)
 
@@ -152,7 +152,7 @@ def test_all_reasons_are_told_at_once() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("module", ["token_service", "worker"])
 def test_both_processes_end_with_the_reason(module: str, tmp_path: Path) -> None:
-    """In production with the development key they end with 1 and one line, at once."""
+    """In production with the development key both processes end with status 1 and one line."""
     environment = {"PRODUCTION": "true", "HOME": str(tmp_path), "PORT": str(free_port())}
     done = subprocess.run(
         [sys.executable, "-m", module],
@@ -169,8 +169,8 @@ def test_both_processes_end_with_the_reason(module: str, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_the_token_service_ends_where_strangers_are_trusted(tmp_path: Path) -> None:
-    """At once, with the setting that lets them in."""
+def test_the_token_service_ends_if_every_proxy_is_trusted(tmp_path: Path) -> None:
+    """The token service ends at once if it trusts every proxy in loopback mode."""
     environment = {"TRUSTED_PROXIES": "*", "HOME": str(tmp_path), "PORT": str(free_port())}
     done = subprocess.run(
         [sys.executable, "-m", "token_service"],
@@ -187,7 +187,7 @@ def test_the_token_service_ends_where_strangers_are_trusted(tmp_path: Path) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("module", ["token_service", "worker"])
 def test_both_processes_refuse_a_short_secret(module: str, tmp_path: Path) -> None:
-    """Under 32 bytes, LiveKit's signatures could be guessed; the secret is not shown."""
+    """Both processes refuse a secret of under 32 bytes without showing it."""
     done = subprocess.run(
         [sys.executable, "-m", module],
         env=os.environ | {"LIVEKIT_API_SECRET": "q" * 31, "HOME": str(tmp_path)},
@@ -203,7 +203,7 @@ def test_both_processes_refuse_a_short_secret(module: str, tmp_path: Path) -> No
 
 
 def test_no_refusal_shows_a_secret() -> None:
-    """Whatever is refused, the secret is not in the words."""
+    """No refusal shows the key or the secret."""
     refused = found(livekit_api_key="devkey", auth_mode=("loopback",), livekit_public_url="ws://x")
     words = " ".join(each.sentence for each in refused)
 

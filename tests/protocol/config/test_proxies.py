@@ -1,4 +1,4 @@
-"""Which proxy is taken for which URL, and what the environment says to libraries afterwards."""
+"""Which proxy is used for which URL, and what libraries are told by the environment."""
 
 import os
 
@@ -17,10 +17,10 @@ PROXY = "http://proxy.example:3128"
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy of this machine; what a test writes into the environment is undone."""
+    """Remove this machine's proxies; undo what a test writes into the environment."""
     for name in NAMES:
         for spelled in (name, name.upper()):
-            monkeypatch.setenv(spelled, "")  # so that it is restored
+            monkeypatch.setenv(spelled, "")  # so that monkeypatch restores it
             monkeypatch.delenv(spelled)
 
 
@@ -35,7 +35,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_this_machine_is_never_behind_a_proxy(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the variables say, also without `NO_PROXY`."""
+    """A URL of this machine has no proxy, whatever the variables say."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.setenv(name, PROXY)
 
@@ -55,7 +55,7 @@ def test_this_machine_is_never_behind_a_proxy(url: str, monkeypatch: pytest.Monk
 def test_elsewhere_is_behind_the_proxy_of_its_scheme(
     url: str, variable: str, spell: type[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`ws` goes with `http` and `wss` with `https`; capitals or not."""
+    """`ws` uses HTTP_PROXY and `wss` HTTPS_PROXY, in capitals or not."""
     monkeypatch.setenv(spell(variable), PROXY)
     proxy = proxy_for(url)
 
@@ -86,7 +86,7 @@ def test_elsewhere_is_behind_the_proxy_of_its_scheme(
     ],
 )
 def test_no_proxy_is_honoured(exceptions: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name, a domain above it, an address, a network, each with a port or without."""
+    """NO_PROXY excepts names, domains, addresses and networks, with a port or without."""
     monkeypatch.setenv("HTTP_PROXY", PROXY)
     monkeypatch.setenv("NO_PROXY", exceptions)
 
@@ -108,7 +108,7 @@ def test_no_proxy_is_honoured(exceptions: str, url: str, monkeypatch: pytest.Mon
 def test_no_proxy_excepts_nothing_else(
     exceptions: str, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What only looks alike goes through the proxy."""
+    """A URL that only resembles an entry of NO_PROXY uses the proxy."""
     monkeypatch.setenv("HTTP_PROXY", PROXY)
     monkeypatch.setenv("NO_PROXY", exceptions)
 
@@ -116,14 +116,14 @@ def test_no_proxy_excepts_nothing_else(
 
 
 def test_a_proxy_without_a_scheme_is_one_of_http(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`HTTP_PROXY=proxy:3128` is what curl takes, too."""
+    """A proxy's URL without a scheme means `http://`."""
     monkeypatch.setenv("HTTP_PROXY", "proxy:3128")
 
     assert proxy_url_for("ws://livekit.example") == "http://proxy:3128"
 
 
 def test_a_proxy_is_shown_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Address and variable are what an operator looks for."""
+    """A proxy is shown with its address and variable, without its password."""
     monkeypatch.setenv("HTTPS_PROXY", "http://ann:hush@proxy.example:3128")
     proxy = proxy_for("wss://livekit.example")
 
@@ -137,7 +137,7 @@ def test_a_proxy_is_shown_without_its_password(monkeypatch: pytest.MonkeyPatch) 
 def test_a_proxy_of_another_protocol_is_known(
     proxy: str, usable: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither aiohttp nor LiveKit's native library speaks SOCKS."""
+    """A SOCKS proxy is known as not usable."""
     monkeypatch.setenv("HTTP_PROXY", proxy)
     found = proxy_for("ws://livekit.example")
 
@@ -155,7 +155,7 @@ def test_a_proxy_of_another_protocol_is_known(
 def test_libraries_are_told_of_this_machine(
     given: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What an operator excepted stays; this machine is added, in both spellings."""
+    """`keep_loopback_direct` adds this machine to NO_PROXY, in both spellings."""
     if given is not None:
         monkeypatch.setenv("NO_PROXY", given)
     keep_loopback_direct()
@@ -165,7 +165,7 @@ def test_libraries_are_told_of_this_machine(
 
 
 def test_libraries_go_to_this_machine_directly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """urllib and requests, which our clients of issuers and of the hub use, take no proxy."""
+    """After `keep_loopback_direct`, urllib and requests use no proxy for this machine."""
     from urllib.request import proxy_bypass
 
     from requests.utils import get_environ_proxies
@@ -183,7 +183,7 @@ def test_libraries_go_to_this_machine_directly(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_native_library_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the way is direct no variable is left; else all name the proxy of LiveKit's URL."""
+    """`lead_native_library` sets all variables to the URL's proxy, or removes them without one."""
     monkeypatch.setenv("https_proxy", PROXY)
     monkeypatch.setenv("HTTP_PROXY", "other.example:80")
     lead_native_library("wss://livekit.example")

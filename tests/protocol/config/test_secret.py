@@ -1,4 +1,4 @@
-"""Secrets: read in one way, each time with a line that says by whom."""
+"""Secrets: one function reads them, and logs each reading with its reader."""
 
 import re
 import secrets
@@ -13,16 +13,13 @@ from harness.servers import GivenSettings
 from protocol.config import secret
 
 OWN = secrets.token_hex(32)
-VALUE_READERS = {
-    "protocol/config/secret.py",
-    "deploy/configuration.py",
-}  # the latter shows the defaults
+VALUE_READERS = {"protocol/config/secret.py", "deploy/configuration.py"}  # which shows defaults
 
 
 def test_a_read_is_logged_with_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log says which secret was read and what for, and nothing of its value."""
+    """The log names the secret and its reader, and not its value."""
     structlog.reset_defaults()
-    monkeypatch.setattr(secret, "log", structlog.stdlib.get_logger())  # the other may be cached
+    monkeypatch.setattr(secret, "log", structlog.stdlib.get_logger())  # the module's may be cached
     with capture_logs() as logged:
         value = secret.reveal(GivenSettings(livekit_api_secret=OWN), "livekit_api_secret", "a test")
 
@@ -39,12 +36,12 @@ def test_a_read_is_logged_with_its_reader(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_secret_that_is_not_set_is_empty() -> None:
-    """Without a token of the hub there is none to give."""
+    """A secret that is not set is read as an empty text."""
     assert secret.reveal(GivenSettings(), "hf_token", "a test") == ""
 
 
 def test_nothing_else_reads_a_value() -> None:
-    """No code of ours reaches for a secret's value but through `reveal`."""
+    """No code of ours but VALUE_READERS calls `get_secret_value`."""
     packages = ("protocol", "mind", "token_service", "worker", "deploy")
     readers = {
         str(path.relative_to(PROJECT))
@@ -57,7 +54,7 @@ def test_nothing_else_reads_a_value() -> None:
 
 
 def test_a_log_line_of_the_settings_shows_no_secret() -> None:
-    """Settings that get into an event by mistake are printed with stars."""
+    """Settings in a log line show no secret."""
     settings: Any = GivenSettings(livekit_api_secret=OWN, hf_token=OWN)
 
     assert OWN not in structlog.processors.JSONRenderer()(None, "info", {"settings": settings})  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Settings: the order of the layers, and how a wrong one is named."""
+"""Settings: the order of the layers, and the refusals of wrong values."""
 
 from pathlib import Path
 
@@ -11,19 +11,19 @@ from protocol.errors import InvalidInput
 
 @pytest.fixture
 def user_file(tmp_path: Path) -> Path:
-    """The user's file of the test, not there yet."""
+    """Return the path of the test's own user file, which does not exist yet."""
     return tmp_path / "settings.toml"
 
 
 @pytest.fixture
 def dotenv(tmp_path: Path) -> Path:
-    """The project's `.env` of the test, not there yet."""
+    """Return the path of the test's own `.env`, which does not exist yet."""
     return tmp_path / ".env"
 
 
 @pytest.fixture(autouse=True)
 def own_layers(monkeypatch: pytest.MonkeyPatch, user_file: Path, dotenv: Path) -> None:
-    """No setting of this machine: the test's files, and an environment without our names."""
+    """Use the test's own files, and an environment without our settings."""
     monkeypatch.setitem(Settings.model_config, "toml_file", user_file)
     monkeypatch.setitem(Settings.model_config, "env_file", dotenv)
     for name in Settings.model_fields:
@@ -31,14 +31,14 @@ def own_layers(monkeypatch: pytest.MonkeyPatch, user_file: Path, dotenv: Path) -
 
 
 def refusal() -> str:
-    """How the settings are refused."""
+    """Return the message with which the settings are refused."""
     with pytest.raises(InvalidInput) as caught:
         load_settings()
     return str(caught.value)
 
 
 def test_without_any_layer_the_defaults_hold() -> None:
-    """A fresh checkout needs no setting."""
+    """Without any file or variable the defaults are used."""
     settings = load_settings()
 
     assert (settings.port, settings.worker_port, settings.model) == (8080, 8081, "pocket")
@@ -48,7 +48,7 @@ def test_without_any_layer_the_defaults_hold() -> None:
 def test_the_environment_wins_then_dotenv_then_the_users_file(
     monkeypatch: pytest.MonkeyPatch, user_file: Path, dotenv: Path
 ) -> None:
-    """Each layer covers those below it, key by key."""
+    """The environment overrides `.env`, which overrides the user's file, key by key."""
     user_file.write_text('model = "user"\nport = 1\ntoken_ttl_s = 31\n')
     dotenv.write_text("MODEL=dotenv\nPORT=2\n")
     monkeypatch.setenv("MODEL", "environment")
@@ -57,22 +57,22 @@ def test_the_environment_wins_then_dotenv_then_the_users_file(
     assert (settings.model, settings.port, settings.token_ttl_s) == ("environment", 2, 31)
 
 
-def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`CAPACITY=` in a compose file leaves the default."""
+def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty variable means the default."""
     monkeypatch.setenv("CAPACITY", "")
 
     assert load_settings().capacity is None
 
 
 def test_origins_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several origins stand in one variable."""
+    """A variable lists several origins with commas."""
     monkeypatch.setenv("CORS_ORIGINS", "https://a.example, https://b.example,")
 
     assert load_settings().cors_origins == ("https://a.example", "https://b.example")
 
 
 def test_origins_may_be_a_list_in_the_users_file(user_file: Path) -> None:
-    """TOML has lists of its own."""
+    """The user's file lists several origins as a TOML list."""
     user_file.write_text('cors_origins = ["https://a.example"]')
 
     assert load_settings().cors_origins == ("https://a.example",)
@@ -94,21 +94,21 @@ def test_origins_may_be_a_list_in_the_users_file(user_file: Path) -> None:
 def test_a_wrong_setting_is_named(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
 ) -> None:
-    """The error names the key, the value and the choices."""
+    """A refusal names the setting, its value and the choices."""
     monkeypatch.setenv(name, value)
 
     assert refusal() == reason
 
 
 def test_a_short_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A secret is named by its key and its rule, never by its value."""
+    """The refusal of a short secret does not show it."""
     monkeypatch.setenv("LIVEKIT_API_SECRET", "hush")
 
     assert refusal() == "LIVEKIT_API_SECRET: expected at least 32 bytes (value not shown)"
 
 
 def test_swapped_key_and_secret_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the name is as long as a secret and the secret is too short; neither is shown."""
+    """A key and secret that seem swapped are refused as such, and neither is shown."""
     monkeypatch.setenv("LIVEKIT_API_KEY", "5" * 64)
     monkeypatch.setenv("LIVEKIT_API_SECRET", "rooms-1a2b")
 
@@ -131,7 +131,7 @@ def test_swapped_key_and_secret_are_told(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_url_that_leads_nowhere_is_named(
     monkeypatch: pytest.MonkeyPatch, name: str, url: str
 ) -> None:
-    """An IPv6 address without brackets, a port that is none: told here, not by a traceback."""
+    """A URL without a valid host and port is refused with its setting and value."""
     monkeypatch.setenv(name, url)
 
     assert refusal() == (
@@ -141,7 +141,7 @@ def test_a_url_that_leads_nowhere_is_named(
 
 
 def test_a_wrong_redis_url_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A URL may hold a password, so only its key and its rule are told."""
+    """The refusal of a wrong REDIS_URL does not show it, as it may hold a password."""
     monkeypatch.setenv("REDIS_URL", "http://:hush@redis")
 
     assert refusal() == (
@@ -150,14 +150,14 @@ def test_a_wrong_redis_url_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_users_file_that_is_no_toml_is_named(user_file: Path) -> None:
-    """A slip in the user's file is told with its place, not with a traceback."""
+    """A user file that is not TOML is refused with its path."""
     user_file.write_text("port 8080")
 
     assert refusal().startswith(f"{user_file}: not TOML: ")
 
 
 def test_settings_do_not_change() -> None:
-    """Read once: nobody writes to them afterwards."""
+    """Settings cannot be changed after they are loaded."""
     settings = load_settings()
 
     with pytest.raises(ValidationError):
@@ -165,7 +165,7 @@ def test_settings_do_not_change() -> None:
 
 
 def test_secrets_are_masked_in_every_text() -> None:
-    """A settings object that is printed or logged shows no secret."""
+    """Settings that are printed show no secret."""
     settings = load_settings()
 
     assert isinstance(settings.livekit_api_secret, SecretStr)

@@ -1,4 +1,4 @@
-"""A token service that gives every request the same answer, and counts requests."""
+"""A token service that gives every request the same answer, and counts the requests."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from harness.http_server import QuietHandler, serving
 
 @dataclass
 class Answering:
-    """Where it is, and how often it was asked."""
+    """The service's endpoint, and how often it was asked."""
 
     endpoint: str
     asked: int = 0
@@ -17,7 +17,7 @@ class Answering:
 
 @contextmanager
 def answering(status: int, body: str) -> Generator[Answering]:
-    """Answer every POST so."""
+    """Answer every POST with this status and body."""
     seen = Answering("")
 
     class Handler(QuietHandler):

@@ -1,4 +1,4 @@
-"""A call made by LiveKit's own React hooks in a real browser, and what the hooks said about it."""
+"""A call made by LiveKit's own React hooks in a real browser, and what the hooks say of it."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -12,36 +12,36 @@ from playwright.async_api import Browser, Page
 from harness.stack import Stack
 from tests.browser.visit import AUDIBLE_RMS, LISTEN, REFUSED, WITHIN_MS
 
-# livekit-client ends open text streams so when one hangs up while words come, and the hooks of
-# components-react 2.9.24 (core textStream.ts) read them without a catch.
+# livekit-client ends open text streams with this error when one hangs up while words arrive, and
+# the hooks of components-react 2.9.24 (core textStream.ts) read them without a catch.
 CUT_OFF = "Room disconnected in the middle of receiving data"
-FULL = "received 503"  # TokenSource's words for it; a busy machine's worker says so for a moment
+FULL = "received 503"  # TokenSource's words when a busy worker refuses for a moment
 AGENT_LIMIT_MS = 20_000  # useAgent gives up after it (components-react 2.9.24 useAgent.ts)
 
 
 @dataclass
 class Call:
-    """The page `page/call.jsx`, opened. `log` is its console, `complaints` its trouble there."""
+    """The opened page `page/call.jsx`: `log` is its console, `complaints` the errors in it."""
 
     page: Page
     complaints: list[str] = field(default_factory=list[str])
     log: list[str] = field(default_factory=list[str])
 
     async def start(self) -> None:
-        """Call, as a start button would; press it again while the server says that it is full."""
+        """Start the call, again as long as the server says that it is full."""
         async with asyncio.timeout(WITHIN_MS / 1000):
             while error := await self._press_start():
                 assert FULL in error, error
                 await asyncio.sleep(0.5)
 
     async def _press_start(self) -> str:
-        """The page's errors and warnings; empty without any."""
+        """Start once; return the error's message, or nothing."""
         return await self.page.evaluate(
             "() => window.session.start().then(() => '', (error) => error.message)"
         )
 
     async def end(self) -> None:
-        """Hang up, as an end button would."""
+        """Hang up as an end button would; wait until the call has ended."""
         await self.page.evaluate("() => window.session.end()")
         await self.sees("seen.connection.at(-1).state === 'disconnected'")
 
@@ -50,11 +50,11 @@ class Call:
         await self.page.wait_for_function(f"() => {condition}", polling=50, timeout=WITHIN_MS)
 
     async def is_answered(self) -> None:
-        """Wait until the agent can be talked with, as useAgent sees it."""
+        """Wait until the agent listens or speaks, as useAgent sees it."""
         await self.sees("['listening', 'speaking'].includes(seen.agent.at(-1).state)")
 
     async def logs(self, text: str) -> None:
-        """Wait until the page has logged something."""
+        """Wait until the page has logged a text."""
         async with asyncio.timeout(WITHIN_MS / 1000):
             while not any(text in line for line in self.log):  # noqa: ASYNC110 - lines come by events of their own
                 await asyncio.sleep(0.05)
@@ -64,7 +64,7 @@ class Call:
         return await self.page.evaluate(f"() => seen.{what}")
 
     async def states(self, of: str) -> list[str]:
-        """The states that a hook went through, in order."""
+        """Return the states that a hook went through, in order."""
         return [each["state"] for each in await self.seen(of)]
 
     async def hears(self, voices: int) -> None:
@@ -77,7 +77,7 @@ class Call:
         )
 
     def note(self, kind: str, text: str) -> None:
-        """Keep a line of the console, and know complaints from others."""
+        """Add a line to `log`, and an unknown error or warning to `complaints`."""
         self.log.append(text)
         known = any(line in text for line in (REFUSED, FULL, CUT_OFF))
         if kind in {"error", "warning"} and not known:

@@ -1,4 +1,4 @@
-"""The product, and a frontend at an origin of its own, for LiveKit's clients as they are."""
+"""The product, and a frontend at an origin of its own, for LiveKit's unmodified clients."""
 
 import shutil
 from collections.abc import AsyncGenerator, Generator
@@ -16,12 +16,12 @@ from tests.browser.conftest import deaf_browser as deaf_browser
 from tests.clients.call import Call, open_call
 from tests.clients.packages import HERE, bundle, serving
 
-PLACES = 2
+SLOTS = 2
 
 
 @pytest.fixture(scope="package")
 def frontend(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
-    """The origin of a page that is made of LiveKit's packages alone, and of the plain example."""
+    """Serve a page made of LiveKit's packages alone, and the plain example; yield the origin."""
     folder: Path = tmp_path_factory.mktemp("frontend")
     bundle("call", folder)
     shutil.copy(installers.PROJECT / "examples" / "talk.html", folder)
@@ -32,11 +32,11 @@ def frontend(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
 
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory, frontend: str) -> Generator[Stack]:
-    """The product with personas that talk in turns, for which the frontend may ask for tokens."""
+    """Start the product with personas that talk in turns; the frontend may ask for tokens."""
     with start_stack(
         tmp_path_factory.mktemp("clients"),
-        model="echo",  # not loaded
-        capacity=PLACES,
+        model="echo",  # the name alone; the scripted model is used
+        capacity=SLOTS,
         worker_module="tests.worker.scripted",
         cors_origins=frontend,
     ) as running:
@@ -45,12 +45,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory, frontend: str) -> Generator[
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def idle(stack: Stack) -> None:
-    """Wait until the call of an earlier test has left its slots."""
+    """Wait until no slot is used by the call of an earlier test."""
     await stack.slots_used_become(0)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def call(browser: Browser, stack: Stack, frontend: str, idle: None) -> AsyncGenerator[Call]:
-    """The frontend, just opened, in a browser with a microphone."""
+    """Open the frontend in a browser with a microphone."""
     async with open_call(browser, stack, frontend) as call:
         yield call

@@ -1,4 +1,4 @@
-"""The pinned npm packages of this folder: run by Node, or bundled as they are for a browser."""
+"""The pinned npm packages of this folder: run by Node, or bundled for a browser."""
 
 import subprocess
 from collections.abc import Generator
@@ -15,14 +15,14 @@ NODE_WITHIN_S = 60.0
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    """Serves files and says nothing."""
+    """Serves files without a log."""
 
     def log_message(self, format: str, *args: object) -> None:
         """Write no line for each request."""
 
 
 def bundle(page: str, folder: Path) -> None:
-    """Put a page of `page/` into a folder, its script bundled with the packages it imports."""
+    """Write a page of `page/` into a folder, with a script that bundles the packages it imports."""
     run_node("bundle.mjs", str(HERE / "page" / f"{page}.jsx"), str(folder / f"{page}.js"))
     (folder / "index.html").write_text((HERE / "page" / "index.html").read_text())
 
@@ -36,7 +36,7 @@ def serving(folder: Path, port: int) -> Generator[str]:
 
 
 def run_node(script: str, *arguments: str) -> str:
-    """Run a script of this folder in Node and give what it prints."""
+    """Run a script of this folder in Node; return what it prints."""
     command = [str(installers.node()), str(HERE / script), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=NODE_WITHIN_S)
     assert done.returncode == 0, done.stderr

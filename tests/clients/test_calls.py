@@ -1,4 +1,4 @@
-"""Calls made by LiveKit's React hooks, unmodified: the next call, whom one talks with, no harm."""
+"""Calls made by LiveKit's unmodified React hooks: a second call, personas, early speech."""
 
 import json
 
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures
 
 
 async def test_the_next_call_works_like_the_first(call: Call) -> None:
-    """Hanging up and starting again leads to another agent that is heard, in a room of its own."""
+    """A second call after the first leads to another agent, which is heard."""
     await call.start()
     await call.is_answered()
     first = await call.seen("agents")
@@ -29,7 +29,7 @@ async def test_the_next_call_works_like_the_first(call: Call) -> None:
 async def test_the_persona_is_the_agents_metadata(
     browser: Browser, stack: Stack, frontend: str
 ) -> None:
-    """agentName and agentMetadata of useSession choose whom one talks with."""
+    """agentName and agentMetadata of useSession choose the persona."""
     metadata = json.dumps({"persona": "chef"})
     async with open_call(
         browser, stack, frontend, agentName="moshi", agentMetadata=metadata
@@ -42,7 +42,7 @@ async def test_the_persona_is_the_agents_metadata(
 
 
 async def test_several_agents_are_all_played(browser: Browser, stack: Stack, frontend: str) -> None:
-    """In a room of two personas useAgent shows one, and the tracks of both are played."""
+    """In a room of two personas useAgent finds both, and the tracks of both are played."""
     metadata = json.dumps({"personas": ["chef", "astronaut"]})
     async with open_call(
         browser, stack, frontend, agentName="moshi", agentMetadata=metadata
@@ -57,8 +57,8 @@ async def test_several_agents_are_all_played(browser: Browser, stack: Stack, fro
         await call.hears(voices=1)
 
 
-async def test_nothing_fails(call: Call) -> None:
-    """A call from its start to its end makes no failure and no line of warning in the console."""
+async def test_a_call_causes_no_failure(call: Call) -> None:
+    """A call from start to end causes no failure and no error or warning in the console."""
     await call.start()
     await call.is_answered()
     await call.hears(voices=1)
@@ -71,7 +71,7 @@ async def test_nothing_fails(call: Call) -> None:
 async def test_speech_before_the_agent_came_is_heard(
     browser: Browser, stack: Stack, frontend: str
 ) -> None:
-    """The persona hears the sound that was recorded while the client connected, then the rest."""
+    """The persona hears the sound that the client recorded while it connected."""
     log = stack.folder / "worker.log"
     heard_before = log.read_text().count(EARLY_SOUND_HEARD)
     async with open_call(browser, stack, frontend, preConnect="yes") as call:

@@ -1,4 +1,4 @@
-"""The examples, as they are: each holds a conversation with the stack."""
+"""The examples, unmodified: each holds a conversation with the product."""
 
 import asyncio
 import re
@@ -39,25 +39,25 @@ ENDS_WITHIN_S = 60.0
 
 @dataclass(frozen=True)
 class Talk:
-    """The output of an example: the lines, and the samples of the WAV file in [-1, 1]."""
+    """The output of an example: its lines, and the samples of its WAV file in [-1, 1]."""
 
     lines: list[str]
     heard: np.ndarray
 
     @property
     def words(self) -> list[str]:
-        """The lines that the persona said."""
+        """Return the lines that the persona said."""
         return [line for line in self.lines if not line.startswith(("(", "{"))]
 
 
 @pytest.fixture(scope="module")
 def question(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A WAV file to talk from."""
+    """Write a WAV file with a voice; return its path."""
     return write_voice(tmp_path_factory.mktemp("question") / "question.wav")
 
 
 def command_of(language: str, folder: Path) -> list[str]:
-    """How an example is started; Node finds packages beside the script alone."""
+    """Return the command of an example; Node finds packages beside the script alone."""
     if language == "python":
         return [sys.executable, str(EXAMPLES / "talk.py")]
     (folder / "node_modules").symlink_to(HERE / "node_modules")
@@ -72,7 +72,7 @@ async def start(
     listen_s: float,
     persona: str = "chef",
 ) -> asyncio.subprocess.Process:
-    """Start an example; what it hears goes to `answer.wav`."""
+    """Start an example; it writes what it hears to `answer.wav`."""
     return await asyncio.create_subprocess_exec(
         *command_of(language, folder),
         endpoint,
@@ -86,7 +86,7 @@ async def start(
 
 
 async def hold(stack: Stack, question: Path, language: str, folder: Path) -> Talk:
-    """Let an example hold its conversation to the end."""
+    """Run an example's whole conversation; return its output."""
     process = await start(language, f"{stack.url}/token", question, folder, LISTEN_S)
     out, err = await asyncio.wait_for(process.communicate(), ENDS_WITHIN_S)
 
@@ -95,7 +95,7 @@ async def hold(stack: Stack, question: Path, language: str, folder: Path) -> Tal
 
 
 def samples_of(path: Path) -> np.ndarray:
-    """Return the samples of a WAV file of an example, in [-1, 1]."""
+    """Return the samples of an example's WAV file, in [-1, 1]."""
     with wave.open(str(path)) as wav:
         assert (wav.getframerate(), wav.getnchannels(), wav.getsampwidth()) == (24_000, 1, 2)
         return np.frombuffer(wav.readframes(wav.getnframes()), dtype="<i2") / 32_768
@@ -105,7 +105,7 @@ def samples_of(path: Path) -> np.ndarray:
 async def talks(
     stack: Stack, question: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Talk]:
-    """Whole conversations of the examples without a screen, at the same time."""
+    """Run the conversations of the examples without a screen, at the same time."""
     await stack.slots_used_become(0)
     held = [hold(stack, question, each, tmp_path_factory.mktemp(each)) for each in LANGUAGES]
     return dict(zip(LANGUAGES, await asyncio.gather(*held), strict=True))
@@ -113,30 +113,28 @@ async def talks(
 
 @pytest.fixture(params=LANGUAGES)
 def talk(request: pytest.FixtureRequest, talks: dict[str, Talk]) -> Talk:
-    """The conversation of each of them."""
+    """Return one example's conversation."""
     return talks[request.param]
 
 
 async def test_it_hears_the_persona(talk: Talk) -> None:
-    """The WAV file has the length of the conversation, and a voice in it."""
+    """An example's WAV file is as long as the conversation and has a voice in it."""
     assert len(talk.heard) / 24_000 > LISTEN_S
     assert np.sqrt(np.mean(talk.heard**2)) > AUDIBLE
 
 
 async def test_it_reads_the_words(talk: Talk) -> None:
-    """The persona's words are on separate lines."""
+    """An example prints the persona's words."""
     assert len(" ".join(talk.words).split()) >= 2
 
 
 async def test_it_knows_the_state(talk: Talk) -> None:
-    """It receives when the persona listens and when it speaks."""
+    """An example prints when the persona listens and when it speaks."""
     assert {"(listening)", "(speaking)"} <= set(talk.lines)
 
 
-async def test_the_headless_client_calls_again(
-    stack: Stack, question: Path, tmp_path: Path
-) -> None:
-    """Thrown out of its room, it comes back into one of the same name, and talks on."""
+async def test_the_python_client_joins_again(stack: Stack, question: Path, tmp_path: Path) -> None:
+    """The Python example that is removed from its room joins again, and the persona speaks."""
     await stack.slots_used_become(0)
     process = await start("python", f"{stack.url}/token", question, tmp_path, ENDS_WITHIN_S)
     assert process.stdout is not None
@@ -155,7 +153,7 @@ async def test_the_headless_client_calls_again(
 
 
 async def test_the_client_without_webrtc_hears_and_reads(stack: Stack, tmp_path: Path) -> None:
-    """`examples/audio.py` writes a voice, prints words and states, and ends its session."""
+    """`examples/audio.py` writes a voice, prints words and states, and frees its slot."""
     await stack.slots_used_become(0)
     question, answer = tmp_path / "question.wav", tmp_path / "answer.wav"
     sphn.write_wav(str(question), recording("opening"), 24_000)
@@ -177,7 +175,7 @@ async def test_the_client_without_webrtc_hears_and_reads(stack: Stack, tmp_path:
 
 @pytest.fixture(scope="module")
 def echoing(tmp_path_factory: pytest.TempPathFactory, frontend: str) -> Generator[Stack]:
-    """The product with the echo, whose state changes for no reason of its own."""
+    """Start the product with the echo, whose state does not change by itself."""
     folder = tmp_path_factory.mktemp("echoing")
     with start_stack(folder, model="echo", capacity=2, cors_origins=frontend) as running:
         yield running
@@ -185,7 +183,7 @@ def echoing(tmp_path_factory: pytest.TempPathFactory, frontend: str) -> Generato
 
 @contextmanager
 def service_for(stack: Stack, room: str) -> Generator[Answering]:
-    """Run a token endpoint for this room."""
+    """Run a token endpoint that answers with a token for this room."""
     token = httpx.post(f"{stack.url}/token", json={"room_name": room}, trust_env=False)
     with answering(200, token.text) as service:
         yield service
@@ -195,7 +193,7 @@ def service_for(stack: Stack, room: str) -> Generator[Answering]:
 async def test_it_sees_a_persona_that_waits_in_the_room(
     echoing: Stack, question: Path, tmp_path: Path, language: str
 ) -> None:
-    """It begins to talk where the persona listened before it came, and says that it listens."""
+    """An example that joins a persona who listens already prints `(listening)` first."""
     async with person(echoing.url) as ann:
         await in_talk(ann)
         with service_for(echoing, ann.room.name) as service:
@@ -210,7 +208,7 @@ async def test_it_sees_a_persona_that_waits_in_the_room(
 async def test_the_plain_page_sees_a_persona_that_waits_in_the_room(
     browser: Browser, frontend: str, echoing: Stack
 ) -> None:
-    """The page shows the state that the persona had before the page came."""
+    """The plain page shows the state that a persona had before the page joined."""
     async with person(echoing.url) as ann:
         await in_talk(ann)
         page = await browser.new_page()
@@ -227,7 +225,7 @@ async def test_the_plain_page_sees_a_persona_that_waits_in_the_room(
 async def test_a_refusal_ends_it_with_the_reason(
     stack: Stack, question: Path, tmp_path: Path, language: str
 ) -> None:
-    """Where asking again would not help, it says what the service said."""
+    """A refusal that another request would not change ends an example with the service's detail."""
     endpoint = f"{stack.url}/token"
     process = await start(language, endpoint, question, tmp_path, LISTEN_S, persona="nobody")
     _, err = await asyncio.wait_for(process.communicate(), ENDS_WITHIN_S)
@@ -237,10 +235,10 @@ async def test_a_refusal_ends_it_with_the_reason(
 
 
 @pytest.mark.parametrize("endpoint", ["localhost:8080/token", "rooms.example.com/token"])
-async def test_an_address_that_is_none_is_told(
+async def test_an_endpoint_without_a_scheme_is_refused(
     question: Path, tmp_path: Path, endpoint: str
 ) -> None:
-    """It sends no request and prints what was expected."""
+    """An endpoint without a scheme ends the example with a message and no request."""
     process = await start("python", endpoint, question, tmp_path, LISTEN_S)
     _, err = await asyncio.wait_for(process.communicate(), ENDS_WITHIN_S)
 
@@ -248,8 +246,10 @@ async def test_an_address_that_is_none_is_told(
     assert err.decode() == f"{endpoint!r}: expected http://… or https://…\n"
 
 
-async def test_a_call_that_fails_ends_the_headless_client(question: Path, tmp_path: Path) -> None:
-    """An unexpected error ends it at once: here an answer without a token."""
+async def test_an_answer_without_a_token_ends_the_python_client(
+    question: Path, tmp_path: Path
+) -> None:
+    """An answer without a token ends the Python example with an error."""
     with answering(200, "{}") as service:
         process = await start("python", service.endpoint, question, tmp_path, LISTEN_S)
         _, err = await asyncio.wait_for(process.communicate(), ENDS_WITHIN_S)
@@ -258,8 +258,8 @@ async def test_a_call_that_fails_ends_the_headless_client(question: Path, tmp_pa
     assert "KeyError" in err.decode()
 
 
-async def test_a_full_server_is_not_talked_to(tmp_path: Path) -> None:
-    """While all slots are taken it asks again, and keeps its question until a persona is there."""
+async def test_a_full_service_is_asked_again(tmp_path: Path) -> None:
+    """While the service is full, the example asks again and again."""
     question = tmp_path / "question.wav"
     with wave.open(str(question), "wb") as short:
         short.setparams((1, 2, 24_000, 0, "NONE", ""))
@@ -281,7 +281,7 @@ async def test_a_full_server_is_not_talked_to(tmp_path: Path) -> None:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def plain(browser: Browser, frontend: str, stack: Stack) -> AsyncGenerator[Page]:
-    """The plain page, opened."""
+    """Open the plain page."""
     await stack.slots_used_become(0)
     page = await browser.new_page()
     await page.goto(f"{frontend}/talk.html?endpoint={stack.url}/token&persona=teacher")
@@ -290,7 +290,7 @@ async def plain(browser: Browser, frontend: str, stack: Stack) -> AsyncGenerator
 
 
 async def press(page: Page, name: str, answer: str = "Teacher") -> None:
-    """Press the button until it has that answer: a busy machine's worker is full for a moment."""
+    """Press a button until the page shows `answer`, as a busy worker is full for a moment."""
     state = page.locator("#state")
     while True:
         await page.get_by_role("button", name=name, exact=True).click()
@@ -301,7 +301,7 @@ async def press(page: Page, name: str, answer: str = "Teacher") -> None:
 
 
 async def test_the_plain_page_talks(plain: Page) -> None:
-    """One press, and the persona's state and words are on the page, its voice in the room."""
+    """Pressing Talk shows the persona's state and words, and plays its voice."""
     await press(plain, "Talk")
 
     speaking = "Teacher: speaking"
@@ -311,7 +311,7 @@ async def test_the_plain_page_talks(plain: Page) -> None:
 
 
 async def test_the_plain_page_hangs_up_and_calls_again(plain: Page) -> None:
-    """The same button ends the call and begins the next one."""
+    """The plain page's button ends a call and starts the next one."""
     for name in ("Talk", "Talk again"):
         await press(plain, name)
         await plain.get_by_role("button", name="Hang up").click(timeout=WITHIN_MS)
@@ -321,7 +321,7 @@ async def test_the_plain_page_hangs_up_and_calls_again(plain: Page) -> None:
 async def test_the_plain_page_says_why_it_is_refused(
     browser: Browser, frontend: str, stack: Stack
 ) -> None:
-    """The service's own words stand where the state stands, and the button is there again."""
+    """A refusal's detail is shown on the plain page, and the Talk button again."""
     page = await browser.new_page()
     await page.goto(f"{frontend}/talk.html?endpoint={stack.url}/token&persona=nobody")
     await page.get_by_role("button", name="Talk").click()
@@ -334,7 +334,7 @@ async def test_the_plain_page_says_why_it_is_refused(
 async def test_the_plain_page_says_that_it_has_no_microphone(
     deaf_browser: Browser, frontend: str, stack: Stack, idle: None
 ) -> None:
-    """Without one there is no call, and the browser's reason is on the page."""
+    """Without a microphone the plain page shows the browser's reason and starts no call."""
     page = await deaf_browser.new_page()
     await page.goto(f"{frontend}/talk.html?endpoint={stack.url}/token&persona=teacher")
     await press(page, "Talk", "Permission denied")

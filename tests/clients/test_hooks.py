@@ -1,4 +1,4 @@
-"""LiveKit's React hooks, unmodified, in one call with the product: states, words, sound."""
+"""LiveKit's unmodified React hooks in one call with the product: states, words, sound."""
 
 from collections.abc import AsyncGenerator
 
@@ -16,7 +16,7 @@ ANSWERED = {"listening", "speaking"}
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def live(browser: Browser, stack: Stack, frontend: str) -> AsyncGenerator[Call]:
-    """A call that goes on while the tests of this file look at it."""
+    """Make one call for all tests of this file."""
     await stack.slots_used_become(0)
     async with open_call(browser, stack, frontend) as call:
         await call.start()
@@ -25,7 +25,7 @@ async def live(browser: Browser, stack: Stack, frontend: str) -> AsyncGenerator[
 
 
 async def test_the_agent_is_there_in_time(live: Call) -> None:
-    """useAgent goes from connecting to an agent that listens, long before it would give up."""
+    """useAgent gets from connecting to a listening agent before its own time limit."""
     states = await live.seen("agent")
     began = next(each for each in states if each["state"] != "disconnected")
     answered = next(each for each in states if each["state"] in ANSWERED)
@@ -41,14 +41,14 @@ async def test_the_agent_is_there_in_time(live: Call) -> None:
 
 
 async def test_the_agent_has_a_voice(live: Call) -> None:
-    """useAgent finds the agent's microphone, and its sound reaches the loudspeaker."""
+    """useAgent finds the agent's microphone track, and its sound is played."""
     await live.sees("seen.microphone?.startsWith('TR_')")
 
     await live.hears(voices=1)
 
 
 async def test_the_voice_assistant_listens_and_speaks(live: Call) -> None:
-    """useVoiceAssistant sees the agent come, speak and pause, in LiveKit's words for it."""
+    """useVoiceAssistant sees the agent connect and speak, in LiveKit's names of states."""
     await live.sees("seen.assistant.some(({ state }) => state === 'speaking')")
 
     states = await live.states("assistant")
@@ -56,8 +56,8 @@ async def test_the_voice_assistant_listens_and_speaks(live: Call) -> None:
     assert set(states) <= {"disconnected", "connecting", "initializing", *ANSWERED}
 
 
-async def test_words_come_as_text_streams(live: Call) -> None:
-    """useTranscriptions has the agent's words, under a segment's id and the voice's track."""
+async def test_words_arrive_as_text_streams(live: Call) -> None:
+    """useTranscriptions has the agent's words, with a segment's id and the voice's track."""
     await live.sees("seen.transcriptions.some(({ text }) => /\\w+ \\w+/.test(text))")
 
     first = (await live.seen("transcriptions"))[0]
@@ -66,16 +66,16 @@ async def test_words_come_as_text_streams(live: Call) -> None:
     assert first["attributes"]["lk.transcribed_track_id"] == await live.seen("microphone")
 
 
-async def test_a_finished_segment_says_so(live: Call) -> None:
-    """Once a segment is over, useTranscriptions' attributes of it say that it is final."""
+async def test_a_finished_segment_is_final(live: Call) -> None:
+    """useTranscriptions marks a segment as final once it is over."""
     await live.sees(
         "seen.transcriptions.some(({ attributes }) =>"
         " attributes['lk.transcription_final'] === 'true')"
     )
 
 
-async def test_words_come_as_older_packets_too(live: Call) -> None:
-    """useVoiceAssistant's transcriptions are the same segments with the same text."""
+async def test_words_arrive_as_older_packets_too(live: Call) -> None:
+    """useVoiceAssistant's transcriptions have the same segments and text."""
     await live.sees("seen.packets.some(({ final }) => final)")
 
     packet = next(each for each in await live.seen("packets") if each["final"])
@@ -86,7 +86,7 @@ async def test_words_come_as_older_packets_too(live: Call) -> None:
 
 
 async def test_words_are_the_agents_messages(live: Call) -> None:
-    """useSessionMessages lists them as the agent's, from the agent's participant."""
+    """useSessionMessages lists the words as messages of the agent's participant."""
     await live.sees("seen.messages.length")
 
     kind, _, sender = (await live.seen("messages"))[0]

@@ -1,4 +1,4 @@
-"""livekit-client's TokenSource, unmodified, in Node: its cache, and when it asks again."""
+"""livekit-client's unmodified TokenSource in Node: its cache, and when it asks again."""
 
 import json
 from typing import Any
@@ -20,31 +20,31 @@ def answers(stack: Stack) -> Answers:
 
 
 def test_a_token_is_kept(answers: Answers) -> None:
-    """Asking again gives the same token, as long as a minute of its ten is left."""
+    """TokenSource keeps a token while more than a minute of its ten is left."""
     assert answers["first"] == answers["again"] == answers["beforeItRunsOut"]
 
 
 def test_a_token_is_renewed_in_time(answers: Answers) -> None:
-    """In its last minute the next one is fetched, for a room of its own."""
+    """TokenSource asks for a new token in the last minute, which is for another room."""
     assert answers["whenItRunsOut"]["lifeS"] == 600
     assert answers["whenItRunsOut"]["room"] != answers["first"]["room"]
 
 
 def test_a_forced_token_leads_to_a_fresh_room(answers: Answers) -> None:
-    """useSession asks for a new room after hanging up, as agents do not return to an old one."""
+    """A forced fetch, as useSession makes after a call, gets another room and identity."""
     assert answers["forced"]["room"] != answers["whenItRunsOut"]["room"]
     assert answers["forced"]["identity"] != answers["whenItRunsOut"]["identity"]
 
 
-def test_what_is_asked_for_is_granted(answers: Answers) -> None:
-    """Room, name and identity are the client's to choose."""
+def test_requested_names_are_granted(answers: Answers) -> None:
+    """A client chooses room, name and identity."""
     asked = {key: answers["asked"][key] for key in ("room", "name", "identity")}
 
     assert asked == {"room": "kitchen", "name": "Ann", "identity": "ann"}
 
 
 def test_every_token_leads_to_our_livekit(answers: Answers, stack: Stack) -> None:
-    """The address in the answer is the one for clients."""
+    """Each answer has the LiveKit URL for clients."""
     addresses = {each["serverUrl"] for way, each in answers.items() if way != "refusal"}
 
     assert addresses == {stack.livekit.url}
@@ -52,20 +52,20 @@ def test_every_token_leads_to_our_livekit(answers: Answers, stack: Stack) -> Non
 
 @pytest.mark.parametrize("way", ["development", "sandbox"])
 def test_the_development_servers_path_is_ours_too(answers: Answers, way: str) -> None:
-    """Clients that know LiveKit's development token server alone take a base address."""
+    """The path of LiveKit's development token server gives tokens as well."""
     assert answers[way]["room"].startswith("room-")
 
 
 def test_a_refusal_says_what_was_wrong(answers: Answers) -> None:
-    """The error of TokenSource carries our sentence, which names field and value."""
+    """TokenSource's error has our detail with field and value."""
     assert "room_config.agents.0.agent_name='nobody': expected 'moshi'" in answers["refusal"]
 
 
 @pytest.mark.asyncio(loop_scope="session")
 async def test_an_origin_that_is_not_named_gets_no_token(browser: Browser, stack: Stack) -> None:
-    """CORS_ORIGINS says whose pages may ask; the browser keeps the answer from all others."""
+    """A page whose origin is not in CORS_ORIGINS cannot read a token."""
     page = await browser.new_page()
-    await page.goto(stack.livekit.http_url)  # an origin as good as any
+    await page.goto(stack.livekit.http_url)  # an origin that is not in CORS_ORIGINS
     problem = await page.evaluate(
         "(url) => fetch(url, { method: 'POST' }).then(() => 'let in', String)",
         f"{stack.url}/token",

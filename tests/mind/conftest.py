@@ -1,4 +1,4 @@
-"""A room with a mind, a scripted model behind real HTTP, and what the room's host would do."""
+"""A room with a mind, a scripted model over real HTTP, and a stand-in for the room's host."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -25,7 +25,7 @@ PATIENT = {"tool_connect_s": WITHIN_S, "tool_wait_s": WITHIN_S}
 
 
 class Host:
-    """Stands for a room's host: takes events, says each line at once unless told to be slow."""
+    """Stands in for a room's host: takes events, and says each line at once unless it is slow."""
 
     def __init__(self, mind: RoomMind, *, slow: bool = False) -> None:
         self.mind = mind
@@ -43,41 +43,41 @@ class Host:
                 self.mind.line_ended(event.line_id, "said")
 
     async def until(self, seen: Callable[[], object]) -> None:
-        """Wait until something is seen among the events."""
+        """Wait until `seen` holds for the events."""
         async with asyncio.timeout(WITHIN_S):
             while not seen():
                 self.news.clear()
                 await self.news.wait()
 
     async def ask(self, words: str, person: str = "Ann") -> None:
-        """Say something, and wait until the mind has dealt with it."""
+        """Let a person say something; wait until the mind has dealt with it."""
         self.mind.heard(person, words, final=True)
         async with asyncio.timeout(WITHIN_S):
             await self.mind.settle()
 
     @property
     def lines(self) -> list[Say]:
-        """The lines that were to be said."""
+        """Return the lines that the mind gave."""
         return [event for event in self.events if isinstance(event, Say)]
 
     @property
     def sentences(self) -> list[str]:
-        """Their sentences."""
+        """Return the lines' sentences."""
         return [line.sentence for line in self.lines]
 
     @property
     def troubles(self) -> list[str]:
-        """The codes of the warnings."""
+        """Return the codes of the warnings."""
         return [event.code for event in self.events if isinstance(event, Trouble)]
 
     @property
     def tools(self) -> list[tuple[str, bool]]:
-        """The calls that ended: name, and whether they worked."""
+        """Return the tool calls that ended: name, and whether they worked."""
         return [(each.tool, each.ok) for each in self.events if isinstance(each, ToolEnded)]
 
     @property
     def withdrawn(self) -> set[str]:
-        """The lines that were withdrawn."""
+        """Return the ids of the withdrawn lines."""
         return {
             line_id
             for event in self.events
@@ -91,24 +91,24 @@ Open = Callable[..., AbstractAsyncContextManager[Host]]
 
 @pytest.fixture
 async def model() -> AsyncIterator[ScriptedModel]:
-    """A scripted model behind a real endpoint."""
+    """Run a scripted model behind a real endpoint."""
     async with scripted_model() as running:
         yield running
 
 
 def settings_of(url: str | None, **given: Any) -> Settings:
-    """Settings of a mind with a model at a URL."""
+    """Return the settings of minds with a model at a URL."""
     return GivenSettings(mind_url=url, mind_model="scripted", mind_api_key=SecretStr(KEY), **given)
 
 
 def chat(*tools: dict[str, Any], **fields: Any) -> Mind:
-    """A mind of kind `chat`."""
+    """Return a mind of kind `chat`."""
     return read_mind({"kind": "chat", "tools": tools, **fields}, "test")
 
 
 @pytest.fixture
 def open_room(model: ScriptedModel) -> Open:
-    """Opens a room with minds; `async with open_room(chat(…)) as host`."""
+    """Return a function that opens a room with minds: `async with open_room(chat(…)) as host`."""
 
     @asynccontextmanager
     async def make(

@@ -1,7 +1,4 @@
-"""The examples of docs/minds.md: `python -m mind` with the personas in `examples/minds/`.
-
-A scripted model stands for the language model; the tools are the examples themselves.
-"""
+"""The examples of docs/minds.md with a scripted model: `python -m mind`, `examples/minds/`."""
 
 import asyncio
 import os
@@ -24,7 +21,7 @@ WITHIN_S = 60.0
 
 
 async def terminal(model: ScriptedModel | None, *arguments: str) -> tuple[int, str]:
-    """Run `python -m mind`; give its exit status and what it printed."""
+    """Run `python -m mind`; return its exit status and what it printed."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MIND_")}
     if model is not None:
         environment |= {"MIND_URL": model.url, "MIND_MODEL": "scripted", "MIND_API_KEY": "sk-x"}
@@ -43,7 +40,7 @@ async def terminal(model: ScriptedModel | None, *arguments: str) -> tuple[int, s
 
 @asynccontextmanager
 async def service(program: str) -> AsyncIterator[int]:
-    """Run an example's server at a free port, until it answers."""
+    """Run an example's server on a free port; yield the port once it answers."""
     port = free_port()
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(EXAMPLES / program), "--port", str(port), cwd=PROJECT
@@ -64,7 +61,7 @@ async def service(program: str) -> AsyncIterator[int]:
 
 
 def at_port(persona: str, port: int, folder: Path) -> str:
-    """The example's persona, with its service at another port."""
+    """Copy the example's persona with its tool at another port; return the path."""
     text = (EXAMPLES / persona).read_text()
     moved = folder / persona
     moved.write_text(re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{port}", text))
@@ -72,7 +69,7 @@ def at_port(persona: str, port: int, folder: Path) -> str:
 
 
 async def test_opening_hours(model: ScriptedModel) -> None:
-    """The shop tells the hours that stand in the file, by its MCP server."""
+    """The shop's persona tells the hours of its file by an MCP server."""
     model.otherwise = looks_up("opening_hours", {"day": "sunday"})
     status, printed = await terminal(
         model, "--persona", "examples/minds/shop.toml", "What time do you open on Sunday?"
@@ -85,7 +82,7 @@ async def test_opening_hours(model: ScriptedModel) -> None:
 
 
 async def test_weather(model: ScriptedModel, tmp_path: Path) -> None:
-    """The guide tells the weather that a function over HTTP gave; a city unknown to it fails."""
+    """The guide's persona tells the weather by a function over HTTP, and an unknown city fails."""
     async with service("weather.py") as port:
         persona = at_port("guide.toml", port, tmp_path)
         model.otherwise = looks_up("weather", {"city": "Oslo"})
@@ -97,7 +94,7 @@ async def test_weather(model: ScriptedModel, tmp_path: Path) -> None:
 
 
 async def test_handbook(model: ScriptedModel, tmp_path: Path) -> None:
-    """Support reads the passage that answers, by an MCP server over HTTP."""
+    """The support's persona reads a passage of the handbook by an MCP server over HTTP."""
     async with service("handbook.py") as port:
         persona = at_port("support.toml", port, tmp_path)
         model.otherwise = looks_up("search_handbook", {"question": "How do I reset the box?"})
@@ -106,7 +103,7 @@ async def test_handbook(model: ScriptedModel, tmp_path: Path) -> None:
 
 
 async def test_fixed_lines() -> None:
-    """A mind of kind `lines` needs no model; what no pattern matches is left to the voice."""
+    """A mind of kind `lines` answers without a model, and leaves other questions to the voice."""
     status, printed = await terminal(
         None,
         *("--persona", "examples/minds/greeter.toml"),
@@ -117,8 +114,8 @@ async def test_fixed_lines() -> None:
     assert printed.splitlines()[1::2] == [answer, answer, "(leaves the answer to the voice)"]
 
 
-async def test_a_model_that_is_away_is_said() -> None:
-    """The terminal says what a room would be warned of."""
+async def test_an_unreachable_model_is_printed() -> None:
+    """The terminal prints that the language model cannot be reached."""
     away = ScriptedModel(url=f"http://127.0.0.1:{free_port()}/v1")
     status, printed = await terminal(away, "--persona", "examples/minds/shop.toml", "Hello?")
     assert status == 0 and "The language model cannot be reached" in printed
@@ -132,8 +129,8 @@ async def test_a_model_that_is_away_is_said() -> None:
         ("examples/minds/shop.toml", "MIND_URL and MIND_MODEL"),
     ],
 )
-async def test_what_lacks_is_said(persona: str, refusal: str) -> None:
-    """Without a persona, a mind or a model the command says which."""
+async def test_a_missing_persona_or_model_is_printed(persona: str, refusal: str) -> None:
+    """Without a persona's file or a model the command ends with status 2 and the reason."""
     status, printed = await terminal(None, "--persona", persona, "Hello?")
     assert status == 2 and refusal in printed and "Traceback" not in printed
 
@@ -148,12 +145,12 @@ async def test_what_lacks_is_said(persona: str, refusal: str) -> None:
     ],
 )
 def test_the_handbook_is_searched_by_words(question: str, heading: str) -> None:
-    """The passage that shares most rare words with the question comes first."""
+    """The handbook's passage that shares most rare words with the question is the best."""
     assert handbook.best(question, handbook.passages())[0].startswith(heading)
     assert handbook.best("Quantum chromodynamics?", handbook.passages()) == []
 
 
-def test_the_document_names_what_is_there() -> None:
+def test_the_document_names_existing_files() -> None:
     """Each file and command that docs/minds.md names exists."""
     text = (PROJECT / "docs" / "minds.md").read_text()
     for path in re.findall(r"examples/minds/[\w.]+", text):

@@ -1,4 +1,4 @@
-"""Limits: calls a minute, warnings, sizes. With a clock of the test's own."""
+"""Limits of minds: calls a minute, warnings, sizes; with a clock of the test's own."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +19,7 @@ class Clock:
 
 @given(st.lists(st.floats(0.0, 30.0), max_size=60), st.integers(1, 5))
 def test_no_minute_has_more_calls_than_allowed(gaps_s: list[float], most: int) -> None:
-    """In any period of 60 s at most so many calls are made, and no free call is denied."""
+    """In any 60 s at most `most` calls are made, and no call below that is denied."""
     clock = Clock()
     budget = CallBudget(most, clock)
     made_s: list[float] = []
@@ -32,7 +32,7 @@ def test_no_minute_has_more_calls_than_allowed(gaps_s: list[float], most: int) -
 
 
 def test_a_trouble_that_lasts_is_one_warning() -> None:
-    """Another warning of the same trouble needs success between them, and a minute."""
+    """A trouble is warned of again only after a success and a minute."""
     clock = Clock()
     warnings = Warnings(60.0, clock)
     assert warnings.trouble("mind_away") is not None
@@ -49,7 +49,7 @@ def test_a_trouble_that_lasts_is_one_warning() -> None:
 
 @given(st.text(), st.integers(0, 40))
 def test_a_cut_text_fits(text: str, most: int) -> None:
-    """A text is never longer than allowed, and whole where it fits."""
+    """A cut text is at most as long as allowed, and a text that fits is not cut."""
     short = cut(text, most)
     assert len(short) <= max(most, 0)
     assert short == text or (len(text) > most and (most < len(CUT_MARK) or CUT_MARK in short))
@@ -57,7 +57,7 @@ def test_a_cut_text_fits(text: str, most: int) -> None:
 
 @given(st.lists(st.sampled_from(["add", "end", "drop"])), st.integers(1, 3))
 def test_a_voice_has_few_lines_at_a_time(steps: list[str], ahead: int) -> None:
-    """Lines are given in order, at most `ahead` unended; dropped ones are never given later."""
+    """Lines are given in order, at most `ahead` at a time; dropped lines are not given."""
     given_lines: list[str] = []
     pending = PendingLines(lambda say: given_lines.append(say.line_id), ahead)
     open_lines: list[str] = []

@@ -1,4 +1,4 @@
-"""A mind in a room, with a scripted model behind real HTTP: what is said, what is taken back."""
+"""A mind in a room with a scripted model over real HTTP: lines that are said and withdrawn."""
 
 import pytest
 
@@ -18,7 +18,7 @@ LINES = read_mind(
 async def test_an_answer_is_said_sentence_by_sentence(
     open_room: Open, model: ScriptedModel
 ) -> None:
-    """The first sentence is out while the model still streams the second."""
+    """The first sentence is given while the model still streams the second."""
     model.reply(says("We open at 9. Ring the bell twice and wait a while, please.", pause_s=0.05))
     async with open_room() as host:
         host.mind.heard("Ann", "When do you open?", final=True)
@@ -30,7 +30,7 @@ async def test_an_answer_is_said_sentence_by_sentence(
 
 
 async def test_the_model_reads_everybody_by_name(open_room: Open, model: ScriptedModel) -> None:
-    """The prompt, the facts, and what people and personas said or typed, reach the model."""
+    """The model reads the prompts and what each person and persona said or typed, with names."""
     async with open_room(chat(prompt="Eggs are fresh."), personas=[CHEF, TEACHER]) as host:
         host.mind.heard("Ann", "I like eg", final=False)
         await host.ask("I like eggs.")
@@ -45,7 +45,7 @@ async def test_the_model_reads_everybody_by_name(open_room: Open, model: Scripte
 
 
 async def test_the_voice_keeps_small_talk(open_room: Open, model: ScriptedModel) -> None:
-    """Nothing is said where the model leaves it to the voice, or writes text outside of `say`."""
+    """Nothing is said if the model calls `leave_to_voice` or writes text outside of `say`."""
     model.reply(calls(("leave_to_voice", {})), text("Oh, how nice. I think I should wait."))
     async with open_room() as host:
         await host.ask("Hi there")
@@ -53,18 +53,20 @@ async def test_the_voice_keeps_small_talk(open_room: Open, model: ScriptedModel)
         assert host.events == []
 
 
-async def test_calls_may_come_whole(open_room: Open, model: ScriptedModel) -> None:
-    """Calls that share an index, as Ollama streams them, are told apart by their ids."""
+async def test_whole_calls_are_told_apart_by_their_ids(
+    open_room: Open, model: ScriptedModel
+) -> None:
+    """Tool calls that share an index, as Ollama streams them, are told apart by their ids."""
     model.reply(whole_calls(("leave_to_voice", {}), ("say", {"text": "Two calls. Both read."})))
     async with open_room() as host:
         await host.ask("Hi")
         assert host.sentences == ["Two calls.", "Both read."]
 
 
-async def test_a_person_who_speaks_cancels_what_is_not_yet_said(
+async def test_a_person_who_speaks_cancels_unsaid_lines(
     open_room: Open, model: ScriptedModel
 ) -> None:
-    """Lines that the voice has are withdrawn, the rest never comes, no more is read."""
+    """When a person speaks, lines that were given are withdrawn and no more are given."""
     model.reply(says("One. Two. Three. Four. " + "Five more words follow. " * 30, pause_s=0.02))
     async with open_room(slow=True) as host:
         host.mind.heard("Ann", "Count for me", final=True)
@@ -79,7 +81,7 @@ async def test_a_person_who_speaks_cancels_what_is_not_yet_said(
 
 
 async def test_the_next_question_replaces_an_answer(open_room: Open, model: ScriptedModel) -> None:
-    """A call that is under way is broken off, and the new words are answered."""
+    """A new question cancels the call under way, and is answered."""
     model.reply(hang, says("Second."))
     async with open_room() as host:
         host.mind.heard("Ann", "First question", final=True)
@@ -90,7 +92,7 @@ async def test_the_next_question_replaces_an_answer(open_room: Open, model: Scri
 
 
 async def test_lines_are_given_a_few_at_a_time(open_room: Open, model: ScriptedModel) -> None:
-    """A third line waits until the first has ended; one that was refused does not stop the rest."""
+    """A third line is given after the first ended, even if that one was refused."""
     model.reply(says("One. Two. Three."))
     async with open_room(slow=True) as host:
         await host.ask("Count")
@@ -103,7 +105,7 @@ async def test_lines_are_given_a_few_at_a_time(open_room: Open, model: ScriptedM
 async def test_a_line_that_is_cut_off_ends_the_answer(
     open_room: Open, model: ScriptedModel
 ) -> None:
-    """After a line that was talked down, the rest of the answer is withdrawn."""
+    """After a line was cut off, the rest of the answer is withdrawn."""
     model.reply(says("One. Two. Three."))
     async with open_room(slow=True) as host:
         await host.ask("Count")
@@ -113,8 +115,8 @@ async def test_a_line_that_is_cut_off_ends_the_answer(
         assert host.events[2:] == [Withdraw((second.line_id,))]
 
 
-async def test_the_persona_that_is_meant_answers(open_room: Open, model: ScriptedModel) -> None:
-    """The named one, else the one with the floor; one without a mind leaves it to its voice."""
+async def test_the_addressed_persona_answers(open_room: Open, model: ScriptedModel) -> None:
+    """The named persona answers, or else the one with the floor; one without a mind does not."""
     kim = PersonaSpec(id="p3", name="kim", label="Kim", mind="kim")
     minds = {"chef": chat(), "kim": LINES}
     async with open_room(minds=minds, personas=[CHEF, TEACHER, kim]) as host:
@@ -133,7 +135,7 @@ async def test_the_persona_that_is_meant_answers(open_room: Open, model: Scripte
 
 
 async def test_personas_come_and_go(open_room: Open, model: ScriptedModel) -> None:
-    """Lines of a persona that left hold up nobody; without a persona nobody answers."""
+    """After its persona left and came back a mind answers; meanwhile no one does."""
     model.reply(says("One. Two. Three."), says("Back."))
     async with open_room(slow=True) as host:
         await host.ask("Count")
@@ -146,15 +148,17 @@ async def test_personas_come_and_go(open_room: Open, model: ScriptedModel) -> No
 
 
 @pytest.mark.parametrize("words", ["", "  \n", "\x00"])
-async def test_no_words_are_no_turn(open_room: Open, model: ScriptedModel, words: str) -> None:
-    """Silence asks nothing."""
+async def test_a_turn_without_words_is_ignored(
+    open_room: Open, model: ScriptedModel, words: str
+) -> None:
+    """A turn without words asks the model nothing."""
     async with open_room() as host:
         await host.ask(words)
         assert model.requests == [] and host.events == []
 
 
 async def test_a_closed_room_is_silent(open_room: Open, model: ScriptedModel) -> None:
-    """Closing breaks off the answer; later words are ignored, and `events` ends."""
+    """Closing a room cancels its answer, and later words are ignored."""
     model.reply(says("One. " * 50, pause_s=0.02))
     async with open_room(slow=True) as host:
         host.mind.heard("Ann", "Count", final=True)
@@ -168,7 +172,7 @@ async def test_a_closed_room_is_silent(open_room: Open, model: ScriptedModel) ->
 async def test_a_typed_line_without_an_answer_is_given_back(
     open_room: Open, model: ScriptedModel
 ) -> None:
-    """By whom, so that the room can say so; the model is told that the voice cannot read it."""
+    """A typed line that gets no answer is given back with its id, a spoken one is not."""
     model.reply(calls(("leave_to_voice", {})), 500, says("Yes."))
     async with open_room(minds={"chef": chat(), "kim": LINES}, personas=[CHEF, TEACHER]) as host:
         for line in ("Hi.", "Chef?", "Teacher, hello?"):
@@ -183,7 +187,7 @@ async def test_a_typed_line_without_an_answer_is_given_back(
 
 
 async def test_a_muted_persona_is_asked_nothing(open_room: Open, model: ScriptedModel) -> None:
-    """It could not say the answer."""
+    """The model is not asked for a muted persona."""
     muted = CHEF.model_copy(update={"muted": True})
     async with open_room(personas=[muted]) as host:
         await host.ask("Hi?")

@@ -1,4 +1,4 @@
-"""Minds on a thread of their own, as hosts on other threads use them."""
+"""Minds on a thread of their own, used by hosts on other threads."""
 
 import asyncio
 import json
@@ -18,12 +18,12 @@ from tests.mind.conftest import CHEF, PATIENT, WITHIN_S, chat, settings_of
 
 
 async def next_event(events: "queue.Queue[MindEvent]") -> MindEvent:
-    """The next event that a host was given."""
+    """Return the next event that a host was given."""
     return await asyncio.to_thread(events.get, timeout=WITHIN_S)
 
 
 async def test_two_rooms_on_one_thread(model: ScriptedModel) -> None:
-    """Each room gets its own events, on the minds' thread; a host that fails harms no other."""
+    """Two rooms on one thread get their own events each, even if one host's handler fails."""
     model.otherwise = lambda asked: says(
         "For Bo." if "Bo (typed)" in asked["messages"][1]["content"] else "For Ann."
     )
@@ -58,7 +58,7 @@ async def test_two_rooms_on_one_thread(model: ScriptedModel) -> None:
 
 
 async def test_a_command_is_started_from_that_thread(model: ScriptedModel) -> None:
-    """A tool server that is a process works, though the thread is not the main one."""
+    """A tool server that is a command is started from the minds' thread."""
     model.reply(calls(("opening_hours", {"day": "monday"})), says("Closed."))
     mind = chat({"mcp": ["python", "examples/minds/opening_hours.py"]})
     minds = await asyncio.to_thread(
@@ -73,7 +73,7 @@ async def test_a_command_is_started_from_that_thread(model: ScriptedModel) -> No
 
 
 async def test_closing_waits_for_no_answer(model: ScriptedModel) -> None:
-    """A model that hangs does not hold up the end of the process."""
+    """Closing the minds does not wait for a model that hangs."""
     model.reply(hang)
     minds = await asyncio.to_thread(
         MindThread, lambda: Minds({"chef": chat()}, settings_of(model.url))
@@ -85,7 +85,7 @@ async def test_closing_waits_for_no_answer(model: ScriptedModel) -> None:
         await asyncio.to_thread(minds.close)
 
 
-async def test_a_setting_that_lacks_is_said_at_the_start() -> None:
+async def test_a_missing_setting_is_refused_at_the_start() -> None:
     """A mind that needs a model is refused without one, on the caller's thread."""
     with pytest.raises(InvalidInput, match="MIND_URL and MIND_MODEL: expected both"):
         MindThread(lambda: Minds({"chef": chat()}, settings_of(None)))

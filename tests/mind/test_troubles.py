@@ -1,4 +1,4 @@
-"""Everything that can go wrong with a model: the voice goes on, and the room gets one warning."""
+"""Failures of a model: the voice goes on, and the room gets one warning."""
 
 import asyncio
 import gzip
@@ -17,12 +17,12 @@ CHUNK = b'data: {"choices": [{"index": 0, "delta": {"content": "blah "}}]}\n\n'
 
 
 def data(fields: object) -> bytes:
-    """One server-sent event."""
+    """Return one server-sent event."""
     return f"data: {json.dumps(fields)}\n\n".encode()
 
 
-async def twice(host: Host) -> None:
-    """Ask twice: a trouble that lasts is one warning."""
+async def ask_twice(host: Host) -> None:
+    """Ask ask_twice."""
     for _ in range(2):
         host.mind.heard("Ann", "What time is it?", final=True)
         async with asyncio.timeout(20):
@@ -30,18 +30,18 @@ async def twice(host: Host) -> None:
 
 
 async def test_a_mind_that_is_away(open_room: Open) -> None:
-    """Nothing listens at the address."""
+    """A model that cannot be reached is one warning, `mind_away`."""
     async with open_room(url=f"http://127.0.0.1:{free_port()}/v1", **NO_RETRY_WAIT) as host:
-        await twice(host)
+        await ask_twice(host)
         assert host.troubles == ["mind_away"] and host.sentences == []
 
 
 async def test_a_mind_that_hangs(open_room: Open, model: ScriptedModel) -> None:
-    """A call ends at its time limit, however slowly bytes come."""
+    """A call ends at its time limit, however slowly bytes arrive."""
     model.reply(hang, raw(b": wait\n\n", forever=True, pause_s=0.05))
     begun_s = time.monotonic()
     async with open_room(call_within_s=0.5, **NO_RETRY_WAIT) as host:
-        await twice(host)
+        await ask_twice(host)
         assert host.troubles == ["mind_slow"]
     assert time.monotonic() - begun_s < 5.0
 
@@ -53,10 +53,10 @@ async def test_a_mind_that_hangs(open_room: Open, model: ScriptedModel) -> None:
 async def test_a_mind_that_is_refused(
     open_room: Open, model: ScriptedModel, status: int, code: str
 ) -> None:
-    """A server's refusal is one warning, tried once each time, without the server's words."""
+    """A refusal of the model's server is one warning, one request each time, without its words."""
     model.reply(status, status)
     async with open_room(**NO_RETRY_WAIT) as host:
-        await twice(host)
+        await ask_twice(host)
         assert host.troubles == [code]
         assert KEY not in repr(host.events)
     assert len(model.requests) == 2
@@ -81,17 +81,17 @@ NONSENSE = {
 async def test_a_mind_that_answers_nonsense(
     open_room: Open, model: ScriptedModel, reply: Reply
 ) -> None:
-    """An answer that cannot be read is not said; the next one is."""
+    """An answer that cannot be read is not said, and a later good one is."""
     model.reply(reply, reply, says("Better."))
     async with open_room(**NO_RETRY_WAIT) as host:
-        await twice(host)
+        await ask_twice(host)
         assert host.troubles == ["mind_nonsense"] and host.sentences == []
         await host.ask("Again?")
         assert host.sentences == ["Better."]
 
 
 async def test_an_error_within_the_stream(open_room: Open, model: ScriptedModel) -> None:
-    """A server that refuses after it has begun is a refusal, without its words."""
+    """An error in the stream is a refusal, without the server's words."""
     model.reply(raw(data({"error": {"message": f"bad {KEY}"}})))
     async with open_room(**NO_RETRY_WAIT) as host:
         await host.ask("Hi")
@@ -108,7 +108,7 @@ FLOODS = {
 
 @pytest.mark.parametrize("reply", FLOODS.values(), ids=FLOODS.keys())
 async def test_a_mind_that_floods(open_room: Open, model: ScriptedModel, reply: Reply) -> None:
-    """An endless answer is broken off before its time limit, whatever it consists of."""
+    """An endless answer is ended before its time limit."""
     model.reply(reply, says("Better."))
     begun_s = time.monotonic()
     async with open_room() as host:
@@ -120,7 +120,7 @@ async def test_a_mind_that_floods(open_room: Open, model: ScriptedModel, reply: 
 
 
 async def test_an_answer_that_does_not_end_is_cut(open_room: Open, model: ScriptedModel) -> None:
-    """Of a sermon so much is said as an answer may have."""
+    """Of a long answer as much is said as is allowed."""
     model.reply(says("And so on it goes. " * 200, piece=100))
     async with open_room(answer_characters=100) as host:
         await host.ask("Hi")
@@ -128,7 +128,7 @@ async def test_an_answer_that_does_not_end_is_cut(open_room: Open, model: Script
 
 
 async def test_compressed_bytes_are_not_read(open_room: Open, model: ScriptedModel) -> None:
-    """A small compressed answer may be huge: it was not asked for, and is a flood."""
+    """A compressed answer is not read."""
     model.headers["Content-Encoding"] = "gzip"
     model.reply(raw(gzip.compress(CHUNK)))
     async with open_room() as host:
@@ -139,7 +139,7 @@ async def test_compressed_bytes_are_not_read(open_room: Open, model: ScriptedMod
 async def test_a_server_that_failed_is_left_alone_for_a_while(
     open_room: Open, model: ScriptedModel
 ) -> None:
-    """No retry storm: after a failure no request is made before the wait is over."""
+    """After a failure no request is made until the wait is over."""
     model.reply(500, says("Back."))
     async with open_room(first_retry_s=0.5) as host:
         for _ in range(20):
@@ -150,8 +150,8 @@ async def test_a_server_that_failed_is_left_alone_for_a_while(
         assert host.sentences == ["Back."]
 
 
-async def test_a_room_asks_so_often_a_minute(open_room: Open, model: ScriptedModel) -> None:
-    """More calls than allowed are not made, and are one warning."""
+async def test_calls_a_minute_are_limited(open_room: Open, model: ScriptedModel) -> None:
+    """Calls over the limit of a minute are not made, and are one warning."""
     async with open_room(calls_per_minute=3) as host:
         for _ in range(6):
             await host.ask("And now?")
@@ -164,7 +164,7 @@ async def test_neither_key_nor_words_are_logged(
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A log of everything shows neither the key, nor what people say, nor what is answered."""
+    """No log has the key, what people say or what is answered."""
     caplog.set_level(logging.DEBUG)
     model.reply(says("Pineapple."), 401, raw(data({"error": {"message": KEY}})))
     async with open_room(**NO_RETRY_WAIT) as host:

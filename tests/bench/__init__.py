@@ -1,1 +1,1 @@
-"""Benchmarks at their smallest size: they end, and print what they promise."""
+"""Benchmarks at their smallest size: they end and print their table."""

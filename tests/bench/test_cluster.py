@@ -8,7 +8,7 @@ SMALLEST = ["--workers", "3", "--before", "6", "--many", "3", "--rooms", "3", "-
 
 
 def test_every_room_gets_a_host() -> None:
-    """Each row opens its rooms, and the last line is the table as JSON, with redis' commands."""
+    """Each row opens its rooms without failures, and the last line is the table as JSON."""
     ran = subprocess.run(
         [sys.executable, "-m", "bench.cluster", *SMALLEST], capture_output=True, text=True
     )

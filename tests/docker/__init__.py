@@ -1,1 +1,1 @@
-"""docker-compose.yml in an engine: `make docker-test`. `make test` leaves this folder out."""
+"""docker-compose.yml in docker: `make docker-test`; `make test` leaves this folder out."""

@@ -17,14 +17,14 @@ from tests.deploy.containers import PROJECT, write_env
 BUILT_WITHIN_S = 3600
 HEALTHY_WITHIN_S = 300
 SETTINGS = {
-    "COMPOSE_PROJECT_NAME": "moshi-rooms-test",  # its own containers and volumes
+    "COMPOSE_PROJECT_NAME": "moshi-rooms-test",  # containers and volumes of the test's own
     "COMPOSE_FILE": "docker-compose.yml:docker-compose.cpu.yml",
     "COMPOSE_PROFILES": "second-gpu",
     "DRAIN_GRACE_S": "30",
     "RECORD_DIR": "/recordings",
 }
-# What builds need on this machine, as behind a company's mirror: from the environment.
-# Without a registry all images are local ones, which have no digest, as
+# What builds need on this machine, as behind a company's mirror: from the environment. Without a
+# registry all images are local ones, which have no digest, as
 # PYTHON_IMAGE=python:3.11.15-slim-bookworm.
 MIRRORS = (
     "BUILD_NETWORK",
@@ -39,8 +39,8 @@ MIRRORS = (
 )
 
 
-def why_not() -> str:
-    """Return the sentence that says why no engine can run this, or nothing."""
+def obstacle() -> str:
+    """Return why docker cannot run this, or nothing."""
     if shutil.which("docker") is None:
         return "docker is not on PATH"
     for asked, sentence in {
@@ -69,7 +69,7 @@ class Host:
         self.compose("up", "-d", "--build", *wait, within_s=BUILT_WITHIN_S)
 
     def containers(self) -> dict[str, dict[str, Any]]:
-        """Return what the engine knows of each service's container."""
+        """Return what docker knows of each service's container."""
         ids = self.compose("ps", "--all", "--quiet").split()
         found = json.loads(self._docker("inspect", *ids))
         return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in found}
@@ -95,7 +95,7 @@ class Host:
 
 @contextmanager
 def started(folder: Path) -> Generator[Host]:
-    """Run everything on this machine, from nothing to nothing; the built images stay."""
+    """Start everything on this machine; remove it at the end, except the built images."""
     for name in subprocess.check_output(["git", "ls-files"], cwd=PROJECT, text=True).splitlines():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)

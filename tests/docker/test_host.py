@@ -16,20 +16,20 @@ SERVICES = {"redis", "livekit", "token_service", "worker", "second_worker", "cad
 TOKEN_SERVICE_BYTES = 400 * 10**6
 
 pytestmark = [
-    pytest.mark.skipif(bool(hosts.why_not()), reason=hosts.why_not() or "an engine is there"),
+    pytest.mark.skipif(bool(hosts.obstacle()), reason=hosts.obstacle() or "an engine is there"),
     pytest.mark.timeout(hosts.BUILT_WITHIN_S),
 ]
 
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Generator[Host]:
-    """One host for all tests, in their order."""
+    """Start one host for all tests, which run in their order."""
     with hosts.started(tmp_path_factory.mktemp("host")) as running:
         yield running
 
 
 def test_everything_becomes_healthy_with_few_rights(host: Host) -> None:
-    """Six services, read-only, without capabilities; each has its own secrets."""
+    """Six services become healthy, read-only, without capabilities, with their own secrets."""
     found = host.containers()
 
     assert set(found) == SERVICES
@@ -49,7 +49,7 @@ def test_everything_becomes_healthy_with_few_rights(host: Host) -> None:
 
 
 def test_the_token_services_image_is_small(host: Host) -> None:
-    """It holds no torch."""
+    """The token service's image is smaller than TOKEN_SERVICE_BYTES, so it has no torch."""
     assert host.image_bytes("moshi-rooms-token-service") < TOKEN_SERVICE_BYTES
 
 
@@ -57,7 +57,7 @@ def test_the_token_services_image_is_small(host: Host) -> None:
 async def https(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncGenerator[httpx.AsyncClient]:
-    """A caller that reaches the host by its domain alone, and trusts Caddy's own authority."""
+    """Return a client that reaches the host by its domain and trusts Caddy's own authority."""
     root = tmp_path / "root.crt"
     host.compose("cp", "caddy:/data/caddy/pki/authorities/local/root.crt", str(root))
     monkeypatch.setenv("SSL_CERT_FILE", str(root))  # LiveKit's client reads it
@@ -70,7 +70,7 @@ async def https(
 
 
 async def test_a_recorded_call_over_https(host: Host, https: httpx.AsyncClient) -> None:
-    """Caddy leads to the worker's echo, whose recording the token service reads and deletes."""
+    """A call over https reaches the worker's echo, and its recording is read and deleted."""
     asked = {"record": True, "record_consent": True}
     session = (await https.post("/sessions", json=asked)).json()
     async with joined(session["server_url"], session["participant_token"]) as ann:
@@ -79,7 +79,7 @@ async def test_a_recorded_call_over_https(host: Host, https: httpx.AsyncClient) 
     await https.delete(f"/sessions/{session['id']}")
 
     recordings = f"/sessions/{session['id']}/recordings"
-    for _ in range(hosts.HEALTHY_WITHIN_S):  # its host has to leave first
+    for _ in range(hosts.HEALTHY_WITHIN_S):  # the session's host has to leave first
         if (gone := await https.delete(recordings)).status_code != httpx.codes.CONFLICT:
             break
         [part] = (await https.get(recordings)).json()
@@ -105,7 +105,7 @@ def test_the_update_line_applies_a_changed_file_and_nothing_else(host: Host) -> 
 async def test_a_call_goes_on_when_its_worker_is_told_to_stop(
     host: Host, https: httpx.AsyncClient
 ) -> None:
-    """Its room moves to the other worker; its own ends with 0, and docker kills nothing."""
+    """When a worker is stopped, its room moves to the other one, and it exits with 0."""
     session = (await https.post("/sessions", json={})).json()
     async with joined(session["server_url"], session["participant_token"]) as ann:
         ann.tone_hz = 500.0

@@ -1,4 +1,4 @@
-"""A call during a fault: the participants, the voices heard, and duplicates of a persona."""
+"""A call during a fault: its participants, the voices that are heard, duplicates of a persona."""
 
 import asyncio
 import json
@@ -15,11 +15,11 @@ from tests.faults.cluster import Cluster
 
 TONE_HZ = 500.0
 PERSONAS = ("chef", "astronaut")
-WITHIN_S = 90.0  # of a machine that does other things, too
+WITHIN_S = 90.0  # the machine is busy
 
 
-async def seldom(holds: Callable[[], bool]) -> None:
-    """Wait for a condition that costs something to look at."""
+async def poll_until(holds: Callable[[], bool]) -> None:
+    """Wait for a condition whose check is expensive."""
     async with asyncio.timeout(WITHIN_S):
         while not holds():  # noqa: ASYNC110 - redis and HTTP send no event
             await asyncio.sleep(0.3)
@@ -27,7 +27,7 @@ async def seldom(holds: Callable[[], bool]) -> None:
 
 @dataclass
 class Call:
-    """Ann, who says a tone all the time, and the personas that give it back."""
+    """Ann, who says a tone all the time, and the personas that echo it."""
 
     ann: Person
     url: str
@@ -35,17 +35,17 @@ class Call:
 
     @property
     def room(self) -> str:
-        """The room's name."""
+        """Return the room's name."""
         return self.ann.room.name
 
     @property
     def identities(self) -> set[str]:
-        """The personas' participants, as Ann sees them."""
+        """Return the identities of the personas' participants, as Ann sees them."""
         return {each.identity for each in self.ann.personas}
 
     @property
     def generations(self) -> set[str]:
-        """The generations of the hosts that they belong to."""
+        """Return the generations of the hosts that they belong to."""
         return {each.attributes[wire.ATTR_GENERATION] for each in self.ann.personas}
 
     def watch(self) -> None:
@@ -60,7 +60,7 @@ class Call:
             self.most_at_once[persona_id] = max(most, ids.count(persona_id))
 
     def told(self) -> dict[str, Any]:
-        """The session of this room, as the service tells it; nothing while that is away."""
+        """Return the session of this room from the token service; nothing while that is away."""
         try:
             with httpx.Client(base_url=self.url, timeout=10.0, trust_env=False) as http:
                 listed: list[dict[str, Any]] = http.get("/sessions").json()
@@ -70,12 +70,12 @@ class Call:
             return {}
 
     def is_heard(self, identity: str) -> bool:
-        """Whether Ann hears her tone from there."""
+        """Return whether Ann hears her tone from a participant."""
         loud = self.ann.rms(identity) > 0.05
         return loud and abs(self.ann.loudest_hz(identity) - TONE_HZ) < 5.0
 
-    async def is_whole(self, personas: int, without: Set[str] = frozenset()) -> None:
-        """Wait until so many personas are heard from now on, none of those among them."""
+    async def hears_all(self, personas: int, without: Set[str] = frozenset()) -> None:
+        """Wait until `personas` personas are heard, from now on and without those in `without`."""
         for chunks in self.ann.heard.values():
             chunks.clear()
 
@@ -87,17 +87,17 @@ class Call:
 
 
 def asking_for(*personas: str) -> dict[str, Any]:
-    """A token request for these personas, in LiveKit's standard form."""
+    """Return a token request for these personas, in LiveKit's standard form."""
     agent = {"agent_name": "moshi", "metadata": json.dumps({"personas": list(personas)})}
     return {"room_config": {"agents": [agent]}}
 
 
 @asynccontextmanager
 async def calling(cluster: Cluster, *personas: str, **asked: Any) -> AsyncGenerator[Call]:
-    """Run a call in which every persona is heard; `asked`: further fields of the request."""
+    """Run a call in which every persona is heard; `asked` has further fields of the request."""
     async with person(cluster.url, asking_for(*personas) | asked) as ann:
         ann.tone_hz = TONE_HZ
         call = Call(ann, cluster.url)
         call.watch()
-        await call.is_whole(len(personas))
+        await call.hears_all(len(personas))
         yield call

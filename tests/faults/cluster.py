@@ -1,7 +1,4 @@
-"""The product as processes that a test ends, freezes and starts again: several of each, if wanted.
-
-Knows nothing of rooms. Everything keeps its address over a restart, as behind a service manager.
-"""
+"""The product as processes that a test kills, freezes and restarts, each at a fixed address."""
 
 import os
 import signal
@@ -29,10 +26,10 @@ class Part:
     def __init__(self, starting: Starting) -> None:
         self._starting = starting
         self._running = ExitStack()
-        self.pid = 0  # while it is not there
+        self.pid = 0  # while it does not run
 
     def start(self) -> None:
-        """Start it, unless it is there."""
+        """Start it, unless it runs."""
         if not self.pid:
             self.pid = self._running.enter_context(self._starting())
 
@@ -69,7 +66,7 @@ class Web(Part):
 
     @property
     def url(self) -> str:
-        """The base URL."""
+        """Return the base URL."""
         return self._health.rpartition("/")[0]
 
     def told(self) -> dict[str, Any]:
@@ -116,7 +113,7 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """Where the first token service answers."""
+        """Return the URL of the first token service."""
         return self.services[0].url
 
     def become(self, *, services: int = 1, workers: int = 2, livekit_redis: bool = False) -> None:
@@ -163,7 +160,7 @@ class Cluster:
         """Return whether a worker has a heartbeat."""
         return worker_id in {each.worker_id for each in self.heartbeats()}
 
-    def is_whole(self) -> bool:
+    def all_ready(self) -> bool:
         """Return whether every worker is ready."""
         states = [each.state for each in self.heartbeats()]
         return states == ["ready"] * len(self.workers)

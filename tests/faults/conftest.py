@@ -1,4 +1,4 @@
-"""One cluster for all faults, restored before each; figures of how long recovery took."""
+"""One cluster for all faults, restored before each, and measurements of recovery."""
 
 import time
 from collections.abc import Callable, Generator
@@ -15,8 +15,8 @@ Recovery = Callable[[str], AbstractContextManager[None]]
 
 
 @pytest.fixture(scope="package")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Generator[Cluster]:
-    """Start the cluster for the whole run."""
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[Cluster]:
+    """Start one cluster for all tests."""
     cluster = Cluster(tmp_path_factory.mktemp("faults"))
     try:
         yield cluster
@@ -25,15 +25,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Generator[Cluster]:
 
 
 @pytest.fixture
-def cluster(whole: Cluster) -> Cluster:
+def cluster(shared_cluster: Cluster) -> Cluster:
     """Return the cluster with one token service and two workers, ready and idle."""
-    whole.become(services=1, workers=2)
-    return whole
+    shared_cluster.become(services=1, workers=2)
+    return shared_cluster
 
 
 @pytest.fixture
 def recovery(measured: list[str]) -> Recovery:
-    """Measure the block under it for the summary: from the fault to the promised state."""
+    """Return a context that measures, for the summary, how long its block takes."""
 
     @contextmanager
     def block(what: str) -> Generator[None]:
@@ -46,13 +46,13 @@ def recovery(measured: list[str]) -> Recovery:
 
 @pytest.fixture(scope="module")
 def schedule(tmp_path_factory: pytest.TempPathFactory) -> Schedule:
-    """What personas say, which a test may change."""
+    """Return what personas say, which a test may change."""
     return Schedule(tmp_path_factory.mktemp("schedule") / "wishes.json")
 
 
 @pytest.fixture(scope="module")
 def talkers(tmp_path_factory: pytest.TempPathFactory, schedule: Schedule) -> Generator[Cluster]:
-    """A cluster whose workers run the model that follows the schedule."""
+    """Run a cluster whose workers run the model that follows the schedule."""
     cluster = Cluster(
         tmp_path_factory.mktemp("move"),
         worker_module="tests.worker.scripted",

@@ -1,4 +1,4 @@
-"""A room in which scripted personas talk, as one person in it and its events tell."""
+"""A room in which scripted personas talk, as one person in it and the room's events show it."""
 
 import json
 from collections import Counter
@@ -14,13 +14,13 @@ from harness.person import Person, eventually, person
 from protocol import wire
 from protocol.events import EVENT_FIELD, Event, SaidEvent, events_key, read_event
 from protocol.room_spec import PersonaSpec, RoomSpec, spec_key
-from tests.faults.call import WITHIN_S, asking_for, seldom
+from tests.faults.call import WITHIN_S, asking_for, poll_until
 from tests.faults.cluster import Cluster, Web
 from worker.backup.chunk import backup_keys, read_chunks
 
 
 class Talk:
-    """A room in which personas talk, as one person in it and its events tell."""
+    """A room in which personas talk, as one person in it and the room's events show it."""
 
     def __init__(self, cluster: Cluster, ann: Person) -> None:
         self._cluster, self.ann, self.room = cluster, ann, ann.room.name
@@ -40,13 +40,13 @@ class Talk:
 
     @property
     def session(self) -> dict[str, Any]:
-        """The session as the service tells it."""
+        """Return the session from the token service."""
         listed: list[dict[str, Any]] = json.loads(self._cluster.services[0].reads("/sessions"))
         [found] = [each["id"] for each in listed if each["room"] == self.room]
         return json.loads(self._cluster.services[0].reads(f"/sessions/{found}"))
 
     def asks(self, what: str, **fields: Any) -> httpx.Response:
-        """Ask for something about the session, and return the answer."""
+        """Send a POST about the session; return the answer."""
         return self._cluster.services[0].asked(f"/sessions/{self.session['id']}/{what}", fields)
 
     async def stands_by(self) -> tuple[Web, Web]:
@@ -55,8 +55,12 @@ class Talk:
         [other] = (each for each in self._cluster.workers if each is not host)
         before, coming = {each.identity for each in self.ann.personas}, len(self.spec.personas)
         assert self.asks("move").status_code == HTTPStatus.ACCEPTED
-        await seldom(lambda: len({each.identity for each in self.ann.personas} - before) == coming)
-        await seldom(lambda: any(self.room in beat.outcomes for beat in self._cluster.heartbeats()))
+        await poll_until(
+            lambda: len({each.identity for each in self.ann.personas} - before) == coming
+        )
+        await poll_until(
+            lambda: any(self.room in beat.outcomes for beat in self._cluster.heartbeats())
+        )
         return host, other
 
     def shown(self) -> dict[str, str]:
@@ -68,8 +72,8 @@ class Talk:
         }
 
     async def is_hosted(self, generation: int) -> None:
-        """Wait until this generation's host is the room's, and every persona has spoken there."""
-        await seldom(lambda: self.spec.generation >= generation)
+        """Wait until this generation hosts the room and every persona has spoken there."""
+        await poll_until(lambda: self.spec.generation >= generation)
 
         def spoke() -> bool:
             here = {each.identity for each in self.ann.personas}
@@ -80,13 +84,13 @@ class Talk:
 
     @property
     def spec(self) -> RoomSpec:
-        """The room's spec."""
+        """Return the room's spec."""
         with redis.Redis.from_url(self._cluster.redis_url, decode_responses=True) as client:
             return RoomSpec.from_metadata(str(client.get(spec_key(self.room))))
 
     @property
     def events(self) -> list[Event]:
-        """The room's events."""
+        """Return the room's events."""
         with redis.Redis.from_url(self._cluster.redis_url, decode_responses=True) as client:
             entries: Any = client.xrange(events_key(self.room))
         return [read_event(fields[EVENT_FIELD]) for _, fields in entries]
@@ -108,7 +112,7 @@ class Talk:
 async def talk(
     cluster: Cluster, *personas: str, only_reads: bool = False, **asked: Any
 ) -> AsyncGenerator[Talk]:
-    """Open a room in which these personas have begun to talk; `asked`: more of the request."""
+    """Open a room in which these personas have begun to talk; `asked` has more of the request."""
     body = asking_for(*personas) | asked
     async with person(cluster.url, body, only_reads=only_reads) as ann:
         talk = Talk(cluster, ann)
@@ -118,7 +122,7 @@ async def talk(
 
 
 def forgets_nothing(talk: Talk) -> bool:
-    """Whether all frames since the room's first host are remembered, each once."""
+    """Return whether all frames since the room's first host are remembered, each once."""
     return all(
         frames == list(range(frames[0], frames[0] + len(frames))) and frames[0] <= 2
         for frames in talk.remembered().values()
@@ -126,5 +130,5 @@ def forgets_nothing(talk: Talk) -> bool:
 
 
 def said(room: Talk) -> list[SaidEvent]:
-    """Return the ends of the lines that were told to personas."""
+    """Return the ends of the lines that personas were told to say."""
     return [each for each in room.events if isinstance(each, SaidEvent)]

@@ -1,4 +1,4 @@
-"""A full cluster of real workers, and a client that vanishes without a goodbye."""
+"""A full cluster of real workers, and a client that vanishes."""
 
 from harness.person import eventually, joined
 from tests.faults.call import PERSONAS, TONE_HZ, WITHIN_S, Call, calling
@@ -6,19 +6,19 @@ from tests.faults.cluster import CAPACITY, Cluster
 from tests.faults.conftest import Recovery
 
 
-async def test_a_vanished_clients_place_goes_to_who_waits(
+async def test_a_vanished_clients_slots_go_to_a_waiting_session(
     cluster: Cluster, recovery: Recovery
 ) -> None:
-    """Without `wait` a request is refused; a waiting session goes live; other calls go on."""
+    """While all slots are used a session waits, and it is live once a client was killed."""
     cluster.become(workers=1)
     service = cluster.services[0]
-    wish = {"personas": list(PERSONAS)}
+    asked = {"personas": list(PERSONAS)}
     async with calling(cluster, *PERSONAS) as call:
         before = call.identities
         cluster.visitor.start()
         await eventually(lambda: cluster.slots_used() == CAPACITY, "all is full", WITHIN_S)
-        refused = service.asked("/sessions", wish)
-        opened = service.asked("/sessions", wish | {"wait": True}).json()
+        refused = service.asked("/sessions", asked)
+        opened = service.asked("/sessions", asked | {"wait": True}).json()
         async with joined(opened["server_url"], opened["participant_token"]) as bob:
             bob.tone_hz = TONE_HZ
             second = Call(bob, cluster.url)
@@ -30,9 +30,9 @@ async def test_a_vanished_clients_place_goes_to_who_waits(
                     lambda: second.told()["state"] != "waiting", "it is missed", WITHIN_S
                 )
             with recovery("a full cluster: a place is free, until who waits is spoken with"):
-                await second.is_whole(len(PERSONAS))
+                await second.hears_all(len(PERSONAS))
             live = second.told()["state"]
-        await call.is_whole(len(PERSONAS))
+        await call.hears_all(len(PERSONAS))
 
     assert (refused.status_code, refused.json()["error"]) == (503, "full")
     assert int(refused.headers["Retry-After"]) > 0

@@ -1,4 +1,4 @@
-"""LiveKit dies or freezes: the personas are back in the room when the people are."""
+"""LiveKit dies or freezes in a call: the personas return when the people do."""
 
 from livekit import rtc
 
@@ -8,8 +8,8 @@ from tests.faults.cluster import Cluster
 from tests.faults.conftest import Recovery
 
 
-async def test_personas_come_back_when_people_do(cluster: Cluster, recovery: Recovery) -> None:
-    """LiveKit forgets every room; people join again, and so do their personas."""
+async def test_personas_return_when_people_do(cluster: Cluster, recovery: Recovery) -> None:
+    """After LiveKit was killed and started again, the persons and their personas join again."""
     async with calling(cluster, *PERSONAS) as call:
         before = call.told()["personas"]
 
@@ -23,7 +23,7 @@ async def test_personas_come_back_when_people_do(cluster: Cluster, recovery: Rec
             await eventually(
                 lambda: state() == rtc.ConnectionState.CONN_CONNECTED, "Ann is back", WITHIN_S
             )
-            await call.is_whole(len(PERSONAS))
+            await call.hears_all(len(PERSONAS))
         after = call.told()["personas"]
 
         assert [each["id"] for each in after] == [each["id"] for each in before]
@@ -31,7 +31,7 @@ async def test_personas_come_back_when_people_do(cluster: Cluster, recovery: Rec
 
 
 async def test_a_frozen_livekit_ends_no_call(cluster: Cluster, recovery: Recovery) -> None:
-    """After it wakes up the call continues: no persona was replaced, and none is there twice."""
+    """After LiveKit was frozen the call goes on with the same personas, each of them once."""
     async with calling(cluster, *PERSONAS) as call:
         before, session = call.identities, call.told()
         with cluster.livekit.frozen():
@@ -39,7 +39,7 @@ async def test_a_frozen_livekit_ends_no_call(cluster: Cluster, recovery: Recover
                 lambda: "livekit_away" in cluster.services[0].reads("/ready"), "it is missed"
             )
         with recovery("livekit frozen, from its waking up: everybody is heard"):
-            await call.is_whole(len(PERSONAS))
+            await call.hears_all(len(PERSONAS))
         await eventually(lambda: call.told().get("state") == "live", "the session is live")
 
         assert call.told()["id"] == session["id"]

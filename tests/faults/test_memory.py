@@ -15,7 +15,7 @@ from harness.person import Person, eventually, person
 from protocol.room_spec import RoomSpec, spec_key
 from tests.engine import folders
 from tests.engine.conversation.test_renewal import said_by_upstream
-from tests.faults.call import seldom
+from tests.faults.call import poll_until
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Recovery
 from worker.backup.chunk import backup_keys, read_chunks
@@ -25,7 +25,7 @@ from worker.engine.files.weights import load_lm
 
 CONTEXT = 1500
 SPOKEN_FRAMES = 20
-AGENT = slice(0, 9)  # of a column: text and the agent's codes
+AGENT = slice(0, 9)  # of a column: text and the persona's codes
 GREEDY = {
     "name": "greedy",
     "label": "Greedy",
@@ -37,7 +37,7 @@ ASKED = {"room_config": {"agents": [{"agent_name": "moshi", "metadata": METADATA
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small Moshi of random weights, whose every token depends on all it has read."""
+    """Make a small Moshi of random weights, whose every token depends on all that it has read."""
     folder = tmp_path_factory.mktemp("models") / "random"
     return folders.moshi_folder(folder, folders.random_lm(seed=8), context=CONTEXT)
 
@@ -54,7 +54,7 @@ def remembering(tmp_path: Path, model: Path) -> Generator[Cluster]:
 
 
 class Room:
-    """A room with a person who says a tone, and what its hosts have kept."""
+    """A room with a person who says a tone, and the backup of its hosts."""
 
     def __init__(self, cluster: Cluster, ann: Person) -> None:
         self._cluster, self._ann, self._name = cluster, ann, ann.room.name
@@ -62,12 +62,12 @@ class Room:
 
     @property
     def spec(self) -> RoomSpec:
-        """The room's spec."""
+        """Return the room's spec."""
         with redis.Redis.from_url(self._cluster.redis_url, decode_responses=True) as client:
             return RoomSpec.from_metadata(str(client.get(spec_key(self._name))))
 
     def kept(self) -> list[Tokens]:
-        """Return the chunks of columns `[T, 17]` of the current host; none while none is."""
+        """Return the backup of the current host in chunks of columns `[T, 17]`, or nothing."""
         spec, model = self.spec, self._cluster.heartbeats()[0].model
         if not spec.generation:
             return []
@@ -77,18 +77,18 @@ class Room:
 
     @property
     def columns(self) -> Tokens:
-        """All that the current host has kept, `[T, 17]`."""
+        """Return the backup of the current host, `[T, 17]`."""
         return np.concatenate(self.kept())
 
     async def talks(self, after: int = 0) -> None:
-        """Wait until a host of a generation after this one has talked for some seconds."""
+        """Wait until a host of a later generation than `after` has talked for some seconds."""
 
         def talked() -> bool:
-            first = int(after > 0)  # its first chunk is what it remembers
+            first = int(after > 0)  # its first chunk is the memory that it began with
             said = sum(map(len, self.kept()[first:]))
             return self.spec.generation > after and said >= 3 * SPOKEN_FRAMES
 
-        await seldom(talked)
+        await poll_until(talked)
 
     async def is_heard_again(self) -> None:
         """Wait until a persona is heard that was not heard before."""
@@ -96,15 +96,12 @@ class Room:
         await eventually(lambda: any(here[each] for each in here.keys() - self._heard), "it speaks")
 
     def note_heard(self) -> None:
-        """Count the personas of this moment as heard."""
+        """Remember which personas were heard until now."""
         self._heard = set(self._ann.heard)
 
 
 def proves_memory(lm: LMModel, first: Tokens, since: Tokens) -> None:
-    """Compare what a host said `since` with upstream, which reads all columns one by one.
-
-    With the host's own columns alone, upstream says something else.
-    """
+    """Assert that a host said `since` as upstream does after both, not after `since` alone."""
     initial = np.full((1, first.shape[1]), lm.initial_token_id)
     initial[0, 0] = lm.text_initial_token_id
     both, alone = np.concatenate([initial, first, since]), np.concatenate([initial, since])
@@ -122,10 +119,7 @@ def proves_memory(lm: LMModel, first: Tokens, since: Tokens) -> None:
 async def test_a_moved_and_a_killed_workers_rooms_remember(
     remembering: Cluster, model: Path, recovery: Recovery
 ) -> None:
-    """Rooms go on as upstream does, which reads all hosts' columns without interruption.
-
-    A room that moves keeps every column that its first host has read.
-    """
+    """Hosts of a moved room and of a killed worker's talk as upstream does after all columns."""
     cluster = remembering
     async with person(cluster.url, ASKED) as ann:
         ann.tone_hz = 300.0

@@ -9,7 +9,7 @@ import redis
 
 from harness.person import eventually
 from protocol.events import TranscriptEvent
-from tests.faults.call import seldom
+from tests.faults.call import poll_until
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import TALK
 from tests.faults.talk import forgets_nothing, said, talk
@@ -21,10 +21,7 @@ LINE = "Dinner is ready."
 
 
 async def test_a_room_moves_while_two_personas_talk(talking: Cluster) -> None:
-    """No two voices at once, each persona always shown, words in order, nothing forgotten.
-
-    A second move is refused while one is under way.
-    """
+    """In a move no voices overlap, each persona stays shown, and no word or frame is lost."""
     async with talk(talking, *PAIR) as room:
         old = {each.identity for each in room.ann.personas}
         first_host = talking.host_of(room.room)
@@ -43,7 +40,7 @@ async def test_a_room_moves_while_two_personas_talk(talking: Cluster) -> None:
         assert forgets_nothing(room)
         spoken = [e.identity in old for e in events if isinstance(e, TranscriptEvent)]
         read = [message.identity in old for message in room.ann.messages]
-        for first_ones in (spoken, read):  # those of the first host, then those of the second
+        for first_ones in (spoken, read):  # the first host's come before the second's
             assert first_ones == sorted(first_ones, reverse=True)
             assert {*first_ones} == {True, False}
         assert {each.type for each in events} <= {
@@ -55,10 +52,8 @@ async def test_a_room_moves_while_two_personas_talk(talking: Cluster) -> None:
         }
 
 
-async def test_what_is_asked_for_during_a_move_is_done_once(
-    talking: Cluster, schedule: Schedule
-) -> None:
-    """A persona that is muted stays silent, one that is added comes, a line is said once."""
+async def test_commands_during_a_move_are_done_once(talking: Cluster, schedule: Schedule) -> None:
+    """Commands during a move are done once: a mute, an added persona, a line."""
     async with talk(talking, *PAIR) as room:
         schedule.write({"chef": Wish()})
         await room.stands_by()
@@ -69,13 +64,13 @@ async def test_what_is_asked_for_during_a_move_is_done_once(
             room.asks("mute", persona_id=chef, muted=True),
         ]
         assert [each.status_code for each in answers] == [202, 201, 202], answers[1].text
-        await seldom(lambda: room.spec.generation == 2)
-        await seldom(
+        await poll_until(lambda: room.spec.generation == 2)
+        await poll_until(
             lambda: set(room.shown()) == {*PAIR, "teacher"} and len(room.ann.personas) == 3
         )
         since = room.ann.timeline.now
         again = room.asks("say", persona_id=astronaut, text=LINE)
-        await seldom(lambda: len(said(room)) == 2)
+        await poll_until(lambda: len(said(room)) == 2)
 
         assert again.status_code == HTTPStatus.ACCEPTED
         assert [each.whole for each in said(room)] == [True, True]
@@ -86,7 +81,7 @@ async def test_what_is_asked_for_during_a_move_is_done_once(
 
 
 async def test_a_move_waits_while_redis_is_away(talking: Cluster, schedule: Schedule) -> None:
-    """The room's host goes on alone; once redis is back, the room has one host that goes on."""
+    """While redis is away the room's host goes on alone, and afterwards the room has one host."""
     async with talk(talking, "chef") as room:
         schedule.write({"chef": Wish()})
         first = room.shown()["chef"]
@@ -95,11 +90,11 @@ async def test_a_move_waits_while_redis_is_away(talking: Cluster, schedule: Sche
             client.save()
         talking.redis.kill()
         since = room.ann.timeline.now
-        schedule.write(TALK)  # with pauses, in each of which it could move
+        schedule.write(TALK)  # with pauses, in each of which the room could move
         await eventually(lambda: room.ann.timeline.spoke_s(first, since) > 4, "it goes on", 60.0)
         meanwhile = room.shown()
         talking.redis.start()
-        await seldom(lambda: not room.spec.standby and len(room.ann.personas) == 1)
+        await poll_until(lambda: not room.spec.standby and len(room.ann.personas) == 1)
         since, [now] = room.ann.timeline.now, room.shown().values()
         await eventually(lambda: room.ann.timeline.spoke_s(now, since) > 1, "it goes on", 60.0)
 
@@ -111,8 +106,8 @@ async def test_a_move_waits_while_redis_is_away(talking: Cluster, schedule: Sche
 
 @pytest.mark.alone
 @pytest.mark.timeout(300)  # a dispatch that LiveKit loses is made again after 30 s
-async def test_a_rolling_restart_loses_no_room_and_forgets_none(talking: Cluster) -> None:
-    """Workers drain one after the other; every room goes on at the other one."""
+async def test_a_rolling_restart_loses_no_room_and_no_memory(talking: Cluster) -> None:
+    """When the workers drain one after the other, every room goes on at the other worker."""
     async with AsyncExitStack() as stack:
         talks = [talk(talking, "chef", only_reads=True) for _ in range(ROOMS)]
         rooms = await asyncio.gather(*map(stack.enter_async_context, talks))
@@ -122,12 +117,12 @@ async def test_a_rolling_restart_loses_no_room_and_forgets_none(talking: Cluster
             hosted = [talking.host_of(each.room) is worker for each in rooms]
             generations = [n + moves for n, moves in zip(generations, hosted, strict=True)]
             worker.drain()
-            await seldom(lambda name=name: not talking.beats(name))
+            await poll_until(lambda name=name: not talking.beats(name))
             worker.stop()
             for room, generation in zip(rooms, generations, strict=True):
                 await room.is_hosted(generation)
             worker.start()
-            await seldom(talking.is_whole)
+            await poll_until(talking.all_ready)
 
         assert [each.spec.generation for each in rooms] == generations
         assert sum(generations) > 2 * ROOMS
@@ -136,37 +131,33 @@ async def test_a_rolling_restart_loses_no_room_and_forgets_none(talking: Cluster
 
 
 @pytest.mark.timeout(300)  # a dispatch that LiveKit loses is made again after 30 s
-async def test_whatever_fails_in_a_move_the_call_goes_on(
+async def test_a_call_goes_on_when_a_host_dies_in_a_move(
     talking: Cluster, schedule: Schedule
 ) -> None:
-    """The next host dies: the first goes on. The first one dies: the next takes over.
-
-    A session that ends while it moves ends at both. The persona never pauses, so that a host stands
-    by for a while.
-    """
+    """A move survives its next host's death and its host's, and a session may end in it."""
     async with talk(talking, "chef") as room:
         schedule.write({"chef": Wish()})
 
         host, other = await room.stands_by()
         other.kill()
-        await seldom(lambda: not room.spec.standby)
+        await poll_until(lambda: not room.spec.standby)
         after_first = (talking.host_of(room.room), room.spec.generation)
         other.start()
-        await seldom(talking.is_whole)
+        await poll_until(talking.all_ready)
 
         await room.stands_by()
         host.kill()
-        await seldom(lambda: room.spec.generation == 3)
-        await seldom(lambda: len(room.ann.personas) == 1)
+        await poll_until(lambda: room.spec.generation == 3)
+        await poll_until(lambda: len(room.ann.personas) == 1)
         after_second = talking.host_of(room.room)
-        await seldom(lambda: bool(room.remembered()["chef"]))
+        await poll_until(lambda: bool(room.remembered()["chef"]))
         remembers = forgets_nothing(room)
         host.start()
-        await seldom(talking.is_whole)
+        await poll_until(talking.all_ready)
 
         await room.stands_by()
         talking.services[0].deletes(f"/sessions/{room.session['id']}")
-        await seldom(lambda: talking.slots_used() == 0)
+        await poll_until(lambda: talking.slots_used() == 0)
 
         assert after_first == (host, 1)
         assert after_second is other

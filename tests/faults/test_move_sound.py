@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.person import Person, eventually
 from protocol import wire
-from tests.faults.call import seldom
+from tests.faults.call import poll_until
 from tests.faults.cluster import Cluster
 from tests.faults.talk import talk
 from tests.worker.recording.listening import Samples, channels, found_at_s
@@ -17,16 +17,13 @@ from tests.worker.recording.test_part import noise
 from tests.worker.websocket.program import taking_part
 
 SETTLED_S = 1.5  # longer than the half second between two writes of a recording
-NEAR_S = 1.0  # from a mouth to the worker, on a busy machine
+NEAR_S = 1.0  # between a person and the worker, on a busy machine
 CHEF_HZ = 440.0
 TONE = np.sin(2 * np.pi * CHEF_HZ * np.arange(48_000) / 48_000).astype(np.float32)
 
 
 async def test_a_program_goes_on_while_its_worker_drains(talking: Cluster) -> None:
-    """Its WebSocket stays open, and it hears and reads each persona of the next host.
-
-    The worker that passes it on is the room's first host; it ends once the program has left.
-    """
+    """A program's WebSocket stays open while its worker drains, and it hears the next host."""
     async with talk(talking, "chef", only_reads=True) as room:
         first, host = room.shown()["chef"], talking.host_of(room.room)
         name = str(host.told()["worker_id"])
@@ -39,13 +36,13 @@ async def test_a_program_goes_on_while_its_worker_drains(talking: Cluster) -> No
             await program.until(lambda: second in speakers(program.read)[spoken:], "its words")
             await program.until(lambda: program.hears(CHEF_HZ), "the next host's persona")
             beats_meanwhile, closed = talking.beats(name), program.closed
-        await seldom(lambda: not talking.beats(name))
-        host.stop()  # it has ended: the next test starts it
+        await poll_until(lambda: not talking.beats(name))
+        host.stop()  # it has ended, so that the next test starts it
 
     assert (beats_meanwhile, closed) == (True, None)
     assert second != first
     order = [each == first for each in speakers(program.read)]
-    assert order == sorted(order, reverse=True)  # those of the first host, then of the second
+    assert order == sorted(order, reverse=True)  # the first host's come before the second's
     assert {each["type"] for each in program.read} <= {
         "ready",
         "dispatched",
@@ -57,12 +54,12 @@ async def test_a_program_goes_on_while_its_worker_drains(talking: Cluster) -> No
 
 
 def speakers(read: list[dict[str, Any]]) -> list[str]:
-    """Return who spoke each of the words that a program has read."""
+    """Return who said each of the words that a program has read."""
     return [each["identity"] for each in read if each["type"] == "transcript"]
 
 
 async def test_a_recording_goes_on_in_its_next_part(talking: Cluster) -> None:
-    """Both sides are in both parts, by one clock, and so are the words."""
+    """Both parts of a recording have Ann, the persona and the words, by one clock."""
     agreed = {wire.ATTR_RECORD_CONSENT: "true"}
     async with talk(talking, "chef", record=True, participant_attributes=agreed) as room:
         session, spoken_s = room.session["id"], [await speaks(room.ann, 1)]
@@ -71,7 +68,7 @@ async def test_a_recording_goes_on_in_its_next_part(talking: Cluster) -> None:
         spoken_s.append(await speaks(room.ann, 2))
         await asyncio.sleep(1.0)
         is_shown = [each.attributes.get(wire.ATTR_RECORDING) for each in room.ann.personas]
-    await seldom(lambda: talking.slots_used() == 0)
+    await poll_until(lambda: talking.slots_used() == 0)
     first, second = [await recorded(talking, session, generation) for generation in (1, 2)]
 
     assert is_shown == ["true"]
@@ -94,9 +91,9 @@ def said_by_ann(seed: int) -> Samples:
 async def recorded(
     cluster: Cluster, session: str, generation: int
 ) -> tuple[Samples, dict[str, Any]]:
-    """Return the sound and the words of a part, once they grow no more."""
+    """Return the sound and the words of a part, once its file grows no more."""
     [path] = cluster.recordings.rglob(f"{session}/*-{generation}.ogg")
-    await seldom(lambda: time.time() - path.stat().st_mtime > SETTLED_S)
+    await poll_until(lambda: time.time() - path.stat().st_mtime > SETTLED_S)
     return channels(path), json.loads(path.with_suffix(".json").read_text())
 
 

@@ -1,4 +1,4 @@
-"""Faults as the person at the page lives through them: told in words, over by itself."""
+"""Faults at the page: the person is told of them, and they end without a click."""
 
 from collections.abc import AsyncGenerator
 
@@ -19,7 +19,7 @@ VOICE = ".seat[data-identity^=agent-]"
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def visit(browser: Browser, cluster: Cluster) -> AsyncGenerator[Visit]:
-    """A call with the echo, which is heard."""
+    """Run a call with the echo, which is heard."""
     context = await browser.new_context()
     try:
         visit = await Visit(await context.new_page(), cluster.url).open()
@@ -33,7 +33,7 @@ async def visit(browser: Browser, cluster: Cluster) -> AsyncGenerator[Visit]:
 async def test_a_killed_agent_is_replaced(
     visit: Visit, cluster: Cluster, recovery: Recovery
 ) -> None:
-    """The page says that the voice dropped out; another worker's is heard without a click."""
+    """After a worker was killed the page says so, and the next host's voice is heard."""
     [room] = {room for each in cluster.heartbeats() for room in each.hosts}
     before = await visit.identity()
     with recovery("page: worker killed, another lives, until the voice is heard"):
@@ -45,8 +45,10 @@ async def test_a_killed_agent_is_replaced(
     assert before != await visit.identity()
 
 
-async def test_a_short_silence_of_the_network_is_nothing(visit: Visit, cluster: Cluster) -> None:
-    """A few seconds without a packet in either direction, and the same voice goes on."""
+async def test_a_short_silence_of_the_network_changes_nothing(
+    visit: Visit, cluster: Cluster
+) -> None:
+    """After four seconds without the network the same persona is heard."""
     before = await visit.identity()
     with cluster.livekit.frozen():
         await visit.page.wait_for_timeout(4_000)
@@ -59,7 +61,7 @@ async def test_a_short_silence_of_the_network_is_nothing(visit: Visit, cluster: 
 async def test_a_network_that_is_away_is_told_and_comes_back(
     visit: Visit, cluster: Cluster, recovery: Recovery
 ) -> None:
-    """LiveKit frozen is a network cut: a countdown, and a button for who does not want to wait."""
+    """While LiveKit is frozen the page counts down to its next try, and `Now` tries at once."""
     with cluster.livekit.frozen():
         await visit.reaches("reconnecting", within_ms=60_000)
         now = visit.page.get_by_role("button", name="Now", exact=True)
@@ -73,7 +75,7 @@ async def test_a_network_that_is_away_is_told_and_comes_back(
 
 @pytest.mark.timeout(240)  # the page is looked at in every size and colour
 async def test_a_page_that_counts_down_fits_every_window(visit: Visit, cluster: Cluster) -> None:
-    """Between two tries, and during one, all can be read and reached."""
+    """The page fits every window while it counts down and tries again."""
     with cluster.livekit.frozen():
         await visit.reaches("reconnecting", within_ms=60_000)
         await visit.sees("Trying again in")
@@ -83,10 +85,7 @@ async def test_a_page_that_counts_down_fits_every_window(visit: Visit, cluster: 
 
 
 async def test_a_call_outlives_its_sfu(visit: Visit, cluster: Cluster, recovery: Recovery) -> None:
-    """LiveKit dies and comes back: the page returns by itself, and a muted persona stays muted.
-
-    It once came back with a new microphone that was open although the person had closed it.
-    """
+    """After LiveKit was restarted the page returns, and a muted microphone stays muted."""
     await visit.press("Mute")
     cluster.livekit.kill()
     await visit.reaches("reconnecting")

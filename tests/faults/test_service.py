@@ -1,4 +1,4 @@
-"""The token service dies or freezes in a call: the call goes on, and nothing is forgotten."""
+"""The token service dies or freezes in a call: the call goes on, and nothing is lost."""
 
 from harness.person import eventually
 from tests.faults.call import PERSONAS, calling
@@ -6,20 +6,20 @@ from tests.faults.cluster import Cluster
 from tests.faults.conftest import Recovery
 
 
-async def test_what_falls_while_the_service_is_away_is_healed(
+async def test_a_worker_killed_while_the_service_is_away_is_replaced(
     cluster: Cluster, recovery: Recovery
 ) -> None:
-    """A call needs no token service; one that comes back knows and keeps all promises."""
+    """A worker killed while the token service is away is replaced when the service is back."""
     service = cluster.services[0]
     async with calling(cluster, *PERSONAS) as call:
         before, session = call.identities, call.told()
         service.kill()
-        await call.is_whole(len(PERSONAS))
+        await call.hears_all(len(PERSONAS))
         undisturbed = call.identities
         cluster.host_of(call.room).kill()
         service.start()
         with recovery("worker and token service killed, once the service is back"):
-            await call.is_whole(len(PERSONAS), without=before)
+            await call.hears_all(len(PERSONAS), without=before)
 
         assert undisturbed == before
         assert call.told()["id"] == session["id"]
@@ -27,20 +27,20 @@ async def test_what_falls_while_the_service_is_away_is_healed(
         assert set(call.most_at_once.values()) == {1}
 
 
-async def test_a_service_that_wakes_up_disturbs_nobody(cluster: Cluster) -> None:
-    """A frozen service delays no call; awake, it sees that all is well and changes nothing."""
+async def test_a_service_that_was_frozen_changes_no_call(cluster: Cluster) -> None:
+    """A token service that was frozen changes nothing in a call when it goes on."""
     service = cluster.services[0]
     async with calling(cluster, *PERSONAS) as call:
         before = call.identities
         with service.frozen():
-            await call.is_whole(len(PERSONAS))
+            await call.hears_all(len(PERSONAS))
         await eventually(lambda: call.told().get("state") == "live", "the service answers")
 
         assert call.identities == before
 
 
-async def test_two_services_heal_once(cluster: Cluster, recovery: Recovery) -> None:
-    """Of two replicas one dispatches; also when the other wakes up in the middle of it."""
+async def test_two_services_replace_a_host_once(cluster: Cluster, recovery: Recovery) -> None:
+    """Of two token services, of which one was frozen, one replaces a killed worker's host."""
     cluster.become(services=2)
     async with calling(cluster, *PERSONAS) as call:
         before = call.identities
@@ -49,7 +49,7 @@ async def test_two_services_heal_once(cluster: Cluster, recovery: Recovery) -> N
             with cluster.services[1].frozen():
                 host.kill()
                 await eventually(lambda: not before & call.identities, "the dead are removed")
-            await call.is_whole(len(PERSONAS), without=before)
+            await call.hears_all(len(PERSONAS), without=before)
 
         assert call.generations == {"2"}
         assert set(call.most_at_once.values()) == {1}

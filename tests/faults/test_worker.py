@@ -1,4 +1,4 @@
-"""A worker dies or freezes in a call: another takes over, and no persona is heard twice."""
+"""A worker dies or freezes in a call: another takes over, and no persona is there twice."""
 
 import time
 
@@ -13,17 +13,14 @@ from tests.worker.recording.listening import RATE_HZ, channels, found_at_s
 
 AGREED = {"participant_attributes": {wire.ATTR_RECORD_CONSENT: "true"}}
 TONE = np.sin(2 * np.pi * TONE_HZ * np.arange(RATE_HZ // 2) / RATE_HZ).astype(np.float32)
-LOST_S = 2.0  # of a recording, by a crash
+LOST_S = 2.0  # the most that a crash loses of a recording
 A_SECOND = 8_000  # bytes
 
 
 async def test_a_killed_workers_room_speaks_again(cluster: Cluster, recovery: Recovery) -> None:
-    """Another worker takes over at once, with everything that was promised.
-
-    Of a recording two seconds are lost at most, and it goes on in a second part.
-    """
+    """A killed worker's room goes on at another worker, and its recording in a second part."""
     async with calling(cluster, *PERSONAS, record=True, **AGREED) as call:
-        before, promised = call.identities, call.told()["personas"]
+        before, personas = call.identities, call.told()["personas"]
         host = cluster.host_of(call.room)
         parts = f"*/{call.told()['id']}/*.ogg"
         await eventually(
@@ -33,12 +30,12 @@ async def test_a_killed_workers_room_speaks_again(cluster: Cluster, recovery: Re
         with recovery("worker killed, another lives"):
             killed_s = time.time()
             host.kill()
-            await call.is_whole(len(PERSONAS), without=before)
+            await call.hears_all(len(PERSONAS), without=before)
         after = call.told()
 
         assert call.generations == {"2"}
         assert set(call.most_at_once.values()) == {1}
-        assert [each["id"] for each in after["personas"]] == [each["id"] for each in promised]
+        assert [each["id"] for each in after["personas"]] == [each["id"] for each in personas]
     await eventually(lambda: cluster.slots_used() == 0, "the call is over")
     first, second = sorted(cluster.recordings.glob(parts))
 
@@ -49,15 +46,15 @@ async def test_a_killed_workers_room_speaks_again(cluster: Cluster, recovery: Re
 
 
 async def test_a_frozen_workers_room_speaks_again(cluster: Cluster, recovery: Recovery) -> None:
-    """Another takes over; who wakes up finds a newer generation, leaves, and serves the next."""
+    """A frozen worker's room moves to another worker, and the old host leaves when it wakes up."""
     async with calling(cluster, *PERSONAS) as call:
         before = call.identities
         host = cluster.host_of(call.room)
         with host.frozen(), recovery("worker frozen, another lives"):
-            await call.is_whole(len(PERSONAS), without=before)
+            await call.hears_all(len(PERSONAS), without=before)
         after = call.identities
         await eventually(lambda: host.told().get("slots_free") == CAPACITY, "the old host leaves")
-        await call.is_whole(len(PERSONAS), without=before)
+        await call.hears_all(len(PERSONAS), without=before)
 
         assert call.identities == after
         assert call.generations == {"2"}
@@ -67,7 +64,7 @@ async def test_a_frozen_workers_room_speaks_again(cluster: Cluster, recovery: Re
 async def test_without_another_worker_the_room_waits_and_says_why(
     cluster: Cluster, recovery: Recovery
 ) -> None:
-    """Its state is `waiting` until a worker is there again; then it speaks by itself."""
+    """Without a worker the room's session is `waiting`, and it is live once a worker is back."""
     cluster.become(workers=1)
     async with calling(cluster, *PERSONAS) as call:
         before = call.identities
@@ -79,7 +76,7 @@ async def test_without_another_worker_the_room_waits_and_says_why(
         await eventually(lambda: not call.identities, "the dead are removed")
         with recovery("the only worker started again"):
             host.start()
-            await call.is_whole(len(PERSONAS), without=before)
+            await call.hears_all(len(PERSONAS), without=before)
 
         assert reason == "no_worker"
         assert call.told()["state"] == "live"

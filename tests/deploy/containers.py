@@ -1,8 +1,4 @@
-"""Run the services of docker compose without docker: their commands in folders like images.
-
-Only addresses are moved to free ports of this machine; everything else is read from
-docker-compose.yml, Dockerfile.gpu, Caddyfile and livekit.yaml.
-"""
+"""The services of docker compose, run without docker: as processes, in images' folders."""
 
 import json
 import re
@@ -27,7 +23,7 @@ from harness import servers
 PROJECT = installers.PROJECT
 COMPOSE = compose.services()
 DOCKERFILE = (PROJECT / "Dockerfile.gpu").read_text()
-USER = 10001  # the image's own, by its Dockerfile
+USER = 10001  # the user of the image, by its Dockerfile
 ON_THIS_MACHINE = {
     "use_external_ip": False,
     "advertise_internal_ip": False,
@@ -41,7 +37,7 @@ READY_WITHIN_S = 90.0
 
 
 def stage(name: str) -> str:
-    """The lines of one stage of the Dockerfile, each instruction on one."""
+    """Return the lines of one stage of the Dockerfile, each instruction on one line."""
     found = re.search(rf"^FROM \S+ AS {name}\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.M | re.S)
 
     assert found is not None, f"no stage {name}"
@@ -49,7 +45,7 @@ def stage(name: str) -> str:
 
 
 def command(name: str, instruction: str) -> list[str]:
-    """The command of `CMD` or of the health check."""
+    """Return the command of `CMD` or of the health check."""
     pattern = r"^CMD (\[.*\])$" if instruction == "CMD" else r"^HEALTHCHECK .*?CMD (\[.*\])$"
     found = re.search(pattern, stage(name), re.M)
 
@@ -59,7 +55,7 @@ def command(name: str, instruction: str) -> list[str]:
 
 @cache
 def as_its_user() -> tuple[str, ...]:
-    """A prefix that gives a command the image's user, who owns nothing; empty where it may not."""
+    """Return a prefix that runs a command as the image's user, or nothing if it fails here."""
     prefix = ("unshare", "--user", f"--map-user={USER}", f"--map-group={USER}")
     if shutil.which("unshare") is None:
         return ()
@@ -69,17 +65,17 @@ def as_its_user() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Host:
-    """A host on which everything runs."""
+    """A host on which everything runs, with ports of its own in place of the files'."""
 
     folder: Path
     moved: dict[int, int]
-    https: str  # where Caddy has the domain
-    authority: Path  # who signed for it
-    api_key: str = field(repr=False)  # that `make keys` showed
-    secret: str = field(repr=False)  # that it did not
+    https: str  # where Caddy serves the domain
+    authority: Path  # the authority that signed the domain's certificate
+    api_key: str = field(repr=False)  # which `make keys` showed
+    secret: str = field(repr=False)  # which it did not show
 
     def at(self, text: str) -> str:
-        """A text of the files with the ports of this host."""
+        """Return a text of the files with the ports of this host."""
         pattern = rf"\b({'|'.join(map(str, self.moved))})\b"
         return re.sub(pattern, lambda found: str(self.moved[int(found[0])]), text)
 
@@ -89,7 +85,7 @@ class Host:
         return _run(asked, self.folder, {}).returncode == 0
 
     def logs(self) -> str:
-        """Everything that was said."""
+        """Return all logs."""
         return "\n".join(path.read_text(errors="replace") for path in self.folder.glob("*.log"))
 
 
@@ -112,12 +108,12 @@ def environment(host: Host, name: str) -> dict[str, str]:
 
 
 def lay_out(host: Host, name: str) -> Path:
-    """The image's root, with what its COPY lines bring and its volumes; /app is for reading."""
+    """Make an image's root with its COPY lines and volumes, /app read-only; return its path."""
     root = host.folder / name
     without_caches = shutil.ignore_patterns("__pycache__")
     for line in re.findall(r"^COPY (.+)$", stage("base") + stage(name), re.M):
         *_, source, target = line.split()
-        if "_packages" not in line:  # the virtual environment, which is this one
+        if "_packages" not in line:  # the virtual environment is this machine's
             source = source.removeprefix("/")  # of the stage `page`: web/dist
             shutil.copytree(PROJECT / source, root / "app" / target, ignore=without_caches)
     for volume in COMPOSE[name]["volumes"]:
@@ -133,7 +129,7 @@ def lay_out(host: Host, name: str) -> Path:
 
 
 def image_environment(root: Path, name: str) -> dict[str, str]:
-    """The ENV lines, with the paths of this root; PATH and Python are this machine's."""
+    """Return the ENV lines with the paths of this root, and this machine's PATH and Python."""
     lines = re.findall(r"^ENV (.*)$", stage("base") + stage(name), re.M)
     given = dict(part.split("=", 1) for line in lines for part in line.split())
     del given["PATH"]
@@ -143,7 +139,7 @@ def image_environment(root: Path, name: str) -> dict[str, str]:
 
 @contextmanager
 def ours(host: Host, name: str) -> Generator[int]:
-    """A container of ours from its start to its end; gives its pid."""
+    """Run one of our containers; yield its pid."""
     root = lay_out(host, name)
     line = [*as_its_user(), sys.executable, *command(name, "CMD")[1:]]
     env = image_environment(root, name) | environment(host, name)
@@ -154,7 +150,7 @@ def ours(host: Host, name: str) -> Generator[int]:
 
 @contextmanager
 def redis(host: Host) -> Generator[None]:
-    """The redis of the compose file."""
+    """Run the redis of the compose file."""
     port = host.moved[6379]
     line = [str(installers.redis_server()), *map(host.at, COMPOSE["redis"]["command"][1:])]
     url = f"redis://127.0.0.1:{port}/0"
@@ -168,7 +164,7 @@ def redis(host: Host) -> Generator[None]:
 
 @contextmanager
 def livekit(host: Host) -> Generator[None]:
-    """The LiveKit of the compose file, its media on this machine alone."""
+    """Run the LiveKit of the compose file, its media on this machine alone."""
     config = yaml.safe_load(host.at((PROJECT / "livekit.yaml").read_text()))
     udp = servers.free_port(socket.SOCK_DGRAM)
     config["rtc"] |= {"udp_port": udp, "tcp_port": servers.free_port(), **ON_THIS_MACHINE}
@@ -183,7 +179,7 @@ def livekit(host: Host) -> Generator[None]:
 
 @contextmanager
 def caddy(host: Host) -> Generator[None]:
-    """The Caddy of the compose file, with a certificate of its own authority for localhost."""
+    """Run the Caddy of the compose file, with a certificate of its own authority for localhost."""
     own = host.folder / "Caddyfile"
     of_this_machine = (
         "{\nadmin off\nlocal_certs\nskip_install_trust\nauto_https disable_redirects\n"
@@ -200,7 +196,7 @@ def caddy(host: Host) -> Generator[None]:
 
 @contextmanager
 def started(folder: Path) -> Generator[Host]:
-    """Everything, in an order that compose could choose, from ready to gone."""
+    """Run every service; yield the host once both containers are well or have ended."""
     host = make_host(folder)
     with ExitStack() as stack:
         for server in (redis, livekit, caddy):
@@ -216,7 +212,7 @@ def started(folder: Path) -> Generator[Host]:
 
 
 def make_host(folder: Path) -> Host:
-    """`make keys`, and what the operator fills in."""
+    """Run `make keys` and fill in what an operator does; return the host."""
     domain = f"localhost:{servers.free_port()}"
     api_key = write_env(folder, domain)
     secret = keys.value_of((folder / ".env").read_text(), "LIVEKIT_API_SECRET")
@@ -226,7 +222,7 @@ def make_host(folder: Path) -> Host:
 
 
 def write_env(folder: Path, domain: str) -> str:
-    """Write `.env` as an operator does, for an echo; return the API key that `make keys` showed."""
+    """Write `.env` as an operator does, for an echo; return the API key of `make keys`."""
     shutil.copy(PROJECT / ".env.example", folder)
     made = subprocess.run(
         [sys.executable, "-m", "deploy.keys", "--project", str(folder)],

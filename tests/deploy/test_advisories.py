@@ -14,7 +14,7 @@ EMPTY_LOCK = json.dumps({"packages": {"": {"version": "0.1.0"}}})
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project without packages, in place of ours."""
+    """Make a project without packages, in place of ours; return its folder."""
     (tmp_path / "requirements").mkdir()
     for name in advisories.NPM_LOCKS:
         (tmp_path / name).parent.mkdir(parents=True)
@@ -26,15 +26,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_what_is_locked_has_no_fault_that_reaches_us(capsys: pytest.CaptureFixture[str]) -> None:
-    """`make check` prints a fault that does not affect us with the reason."""
+def test_locked_packages_have_no_fault_that_affects_us(capsys: pytest.CaptureFixture[str]) -> None:
+    """The locked packages have no fault that affects us, and others are printed with the reason."""
     assert advisories.main() == 0
     told = capsys.readouterr().out
     assert "not reached: nothing here loads .pt2" in told
 
 
 def test_every_kind_of_lock_is_read() -> None:
-    """Python's, npm's, the programs in wheels, and the images that name a version."""
+    """Locks of Python, npm, programs in wheels, and images are read."""
     found = {each.package: each for each in locked()}
 
     assert {"torch", "uv", "pytest", "npm:vite", "npm:livekit-client"} <= found.keys()
@@ -44,7 +44,7 @@ def test_every_kind_of_lock_is_read() -> None:
 
 
 def test_compose_has_the_redis_that_is_tested() -> None:
-    """The image's version is that of the packaged program."""
+    """The redis of compose has the version of the packaged one, which the tests run."""
     versions = {
         each.where: parsed(each.version) for each in locked() if each.package == "valkey-server"
     }
@@ -77,7 +77,7 @@ def test_compose_has_the_redis_that_is_tested() -> None:
 def test_a_version_with_a_fault_fails_the_check(
     project: Path, capsys: pytest.CaptureFixture[str], file: str, content: str, told: str
 ) -> None:
-    """It is named with the file, the fault and what to do."""
+    """A version with a fault is printed with the file, the fault and what to do."""
     assert advisories.main() == 0
     (project / file).write_text(content)
 
@@ -90,22 +90,22 @@ def test_a_version_with_a_fault_fails_the_check(
     ("version", "is_faulty"),
     [("6.2.14", True), ("6.2.20", False), ("7.0.15", True), ("7.2.11", True), ("8.6.3", False)],
 )
-def test_a_branch_that_was_mended_has_a_range_of_its_own(version: str, is_faulty: bool) -> None:
-    """A range begins with its first version and ends before the fixed one."""
+def test_a_fixed_branch_has_a_range_of_its_own(version: str, is_faulty: bool) -> None:
+    """Each branch of a program has a range of faulty versions of its own."""
     assert bool(faults_of("redis-server", parsed(version))) is is_faulty
 
 
 def test_the_list_is_well_formed() -> None:
-    """Every fault has a name, words, and ranges that hold something."""
+    """Each advisory has a package, an id, a sentence and ranges that are not empty."""
     for each in advisories.advisories():
         assert each.package and each.id and each.what and each.ranges
         assert all(first < until for first, until in each.ranges)
 
 
-def test_a_list_that_nobody_looked_at_for_long_says_so(
+def test_an_old_list_is_reported(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An old list fails nothing, as the code did not get worse, but it is reported."""
+    """An old list of advisories is reported and fails nothing."""
     old = project / "advisories.toml"
     day = date.today() - timedelta(days=advisories.OLD_DAYS + 1)
     old.write_text(f"looked = {day}\nadvisory = []\n")

@@ -15,7 +15,7 @@ from harness.certificate import write_certificate
 
 @pytest.fixture(scope="module")
 def authority() -> Authority:
-    """Return one authority for all tests."""
+    """Make one authority for all tests."""
     return make_authority()
 
 
@@ -46,23 +46,23 @@ def shake_hands(authority: Authority, certificate: Path, name: str) -> None:
 def test_a_device_that_trusts_the_authority_trusts_a_private_address(
     authority: Authority, tmp_path: Path, address: str
 ) -> None:
-    """The name constraints permit the addresses of local networks and of this machine."""
+    """A client that trusts the authority accepts its certificate for a private address."""
     write_certificate(authority, address, tmp_path / "tls.pem")
     shake_hands(authority, tmp_path / "tls.pem", address)
 
 
 @pytest.mark.parametrize("name", ["bank.example", "8.8.8.8"])
-def test_a_stolen_key_cannot_be_used_against_the_internet(
+def test_a_certificate_for_a_public_name_is_refused(
     authority: Authority, tmp_path: Path, name: str
 ) -> None:
-    """Even with its key stolen, no certificate of the authority is valid for a public name."""
+    """A client that trusts the authority refuses its certificate for a public name."""
     write_certificate(authority, name, tmp_path / "tls.pem")
     with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree violation"):
         shake_hands(authority, tmp_path / "tls.pem", name)
 
 
 def test_the_authority_is_kept(tmp_path: Path) -> None:
-    """A phone has to trust it once; its key is for this user alone."""
+    """The authority is kept between runs, and only its user can read its key."""
     first, second = keep_authority(tmp_path / "own"), keep_authority(tmp_path / "own")
 
     assert first.fingerprint == second.fingerprint
@@ -73,7 +73,7 @@ def test_the_authority_is_kept(tmp_path: Path) -> None:
 def test_an_authority_that_ends_soon_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A certificate must not outlive the authority that signed it."""
+    """An authority that ends within a certificate's life is replaced."""
     monkeypatch.setattr(authorities, "LIFE", timedelta(days=20))
     old = keep_authority(tmp_path)
     monkeypatch.undo()

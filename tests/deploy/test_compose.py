@@ -26,11 +26,11 @@ OURS = ("token_service", "worker")
 PUBLIC = {"python", "node", "livekit/livekit-server", "caddy", "valkey/valkey"}
 PUBLIC |= {"prom/prometheus", "grafana/grafana", "jaegertracing/jaeger"}
 PINNED = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*@sha256:[0-9a-f]{64}")
-GOODBYE_S = 5  # worker.__main__, on top of the drain's grace
+GOODBYE_S = 5  # of worker.__main__, added to the drain's grace
 
 
 def asked_for(name: str) -> str:
-    """Return the URL of an image's health check."""
+    """Return the URL of an image's health check, from the port on."""
     asked = command(name, "HEALTHCHECK")[-1]
     found = re.search(r"urlopen\('http://127\.0\.0\.1:([^']+)'\)", asked)
 
@@ -39,13 +39,13 @@ def asked_for(name: str) -> str:
 
 
 def image(argument: str) -> str:
-    """The image that an ARG of the Dockerfile names."""
+    """Return the image that an ARG of the Dockerfile names."""
     [found] = re.findall(rf"^ARG {argument}=(.+)$", DOCKERFILE, re.M)
     return found
 
 
 def test_compose_files_follow_the_specification() -> None:
-    """Checked against the Compose Specification's own schema, which knows no `!reset`."""
+    """The compose files follow the schema of the Compose Specification."""
     check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
     names = ("docker-compose.yml", "docker-compose.observability.yml")
     done = subprocess.run(
@@ -59,13 +59,13 @@ def test_compose_files_follow_the_specification() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_our_containers_are_told_settings_that_exist(name: str) -> None:
-    """Every variable of our services is a setting."""
+def test_our_containers_variables_are_settings(name: str) -> None:
+    """Each variable of our services is a setting."""
     assert set(SERVICES[name]["environment"]) - set(SETTINGS) == set()
 
 
-def test_livekit_is_told_variables_that_it_reads() -> None:
-    """Keys come from the environment, under the names that livekit-server lists."""
+def test_livekit_reads_the_variables_of_its_container() -> None:
+    """Each variable of LiveKit's container is one that livekit-server reads."""
     done = subprocess.run(
         [installers.livekit_server(), "help-verbose"], capture_output=True, text=True, check=True
     )
@@ -74,7 +74,7 @@ def test_livekit_is_told_variables_that_it_reads() -> None:
     assert set(SERVICES["livekit"]["environment"]) - known == set()
 
 
-def test_everything_that_the_operator_fills_in_is_in_the_example() -> None:
+def test_every_variable_of_compose_is_in_the_example() -> None:
     """`.env.example` names each variable that the compose files take from `.env`."""
     taken = set(
         re.findall(r"\$\{(\w+)|^ +([A-Z_]+):(?: *#.*)?$|environment: ([A-Z_]+)$", COMPOSE, re.M)
@@ -87,7 +87,7 @@ def test_everything_that_the_operator_fills_in_is_in_the_example() -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_targets_and_commands_exist(name: str) -> None:
-    """The compose file's target is a stage of the Dockerfile, its command a module of ours."""
+    """The compose file's target is a stage of the Dockerfile, and its command a module of ours."""
     module = command(name, "CMD")[-1]
 
     assert SERVICES[name]["build"]["target"] == name
@@ -96,7 +96,7 @@ def test_targets_and_commands_exist(name: str) -> None:
 
 
 def test_every_copied_file_is_there_and_not_ignored() -> None:
-    """Each COPY of the Dockerfile finds its source in the build context."""
+    """Each source of a COPY exists and is in the build context."""
     sources = [
         source
         for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.M)
@@ -109,7 +109,7 @@ def test_every_copied_file_is_there_and_not_ignored() -> None:
 
 
 def test_no_local_environment_gets_into_an_image() -> None:
-    """The build context begins empty and lets in neither `.env` nor the virtual environment."""
+    """The build context has neither `.env` nor the virtual environment."""
     lines = (PROJECT / ".dockerignore").read_text().splitlines()
 
     assert next(line for line in lines if line and line[0] not in "#!") == "*"
@@ -117,7 +117,7 @@ def test_no_local_environment_gets_into_an_image() -> None:
 
 
 def test_the_ports_of_the_token_service_agree() -> None:
-    """Container, health check, Caddy and LiveKit's webhook mean one port."""
+    """Compose, the health check, Caddy and LiveKit's webhook have one port of the token service."""
     port = SERVICES["token_service"]["environment"]["PORT"]
 
     assert asked_for("token_service") == f"{port}/health"
@@ -126,7 +126,7 @@ def test_the_ports_of_the_token_service_agree() -> None:
 
 
 def test_the_ports_of_livekit_agree() -> None:
-    """Configuration, our services, Caddy and the health check mean one port."""
+    """LiveKit's configuration, our services, Caddy and the health check have one port."""
     port = LIVEKIT["port"]
     at = f"127.0.0.1:{port}"
 
@@ -136,7 +136,7 @@ def test_the_ports_of_livekit_agree() -> None:
 
 
 def test_the_ports_of_redis_agree() -> None:
-    """The server and our services mean one port."""
+    """The redis server and our services have one port."""
     command = SERVICES["redis"]["command"]
     at = f"127.0.0.1:{command[command.index('--port') + 1]}"
 
@@ -144,21 +144,21 @@ def test_the_ports_of_redis_agree() -> None:
 
 
 def test_the_worker_is_asked_where_it_answers() -> None:
-    """The worker's health check asks its port."""
+    """The worker's health check asks at WORKER_PORT, with compose's default."""
     default = SERVICES["worker"]["environment"]["WORKER_PORT"]
 
     assert f"os.environ.get('WORKER_PORT', '{default}')" in command("worker", "HEALTHCHECK")[-1]
 
 
-def test_paths_that_others_ask_for_exist(settings_for: SettingsFor) -> None:
-    """Health check and webhook are routes of the token service."""
+def test_paths_of_health_check_and_webhook_exist(settings_for: SettingsFor) -> None:
+    """The paths of the health check and of the webhook are routes of the token service."""
     paths = set(create_app(settings_for()).openapi()["paths"])
 
     assert {"/health", "/webhook"} - paths == set()
 
 
 def test_livekit_is_the_version_that_the_tests_run() -> None:
-    """The image's tag is the version of `deploy.installers`."""
+    """The tag of LiveKit's image is the version of `deploy.installers`."""
     version = ".".join(map(str, installers.LIVEKIT_VERSION))
 
     assert image("LIVEKIT_IMAGE").startswith(f"livekit/livekit-server:v{version}@")
@@ -175,12 +175,12 @@ def test_the_worker_has_time_to_say_goodbye() -> None:
 
 
 def test_the_worker_starts_again_whatever_its_status() -> None:
-    """The worker ends with 0 where LiveKit stays away; it must come back all the same."""
+    """The worker is restarted whatever its exit status."""
     assert SERVICES["worker"]["restart"] == "always"
 
 
 def test_caddy_has_every_file_that_it_imports() -> None:
-    """Files that the Caddyfile imports lie beside it in the image."""
+    """Each file that the Caddyfile imports is copied into the image."""
     imported = re.findall(r"^\s*import (\S+)$", CADDYFILE, re.M)
     [copied] = re.findall(r"^COPY (.+) /etc/caddy/$", stage("caddy"), re.M)
 
@@ -188,7 +188,7 @@ def test_caddy_has_every_file_that_it_imports() -> None:
 
 
 def test_a_changed_configuration_makes_a_new_container() -> None:
-    """No single file is mounted: `docker compose up -d --build` would not see that it changed."""
+    """No single file is mounted, so that a changed configuration makes a new container."""
     mounted = [
         PROJECT / line.split(":")[0]
         for service in SERVICES.values()
@@ -202,7 +202,7 @@ def test_a_changed_configuration_makes_a_new_container() -> None:
 
 
 def test_livekit_asks_no_server_for_its_address() -> None:
-    """It starts where no STUN server is reached; `NODE_IP` names an address in front of it."""
+    """LiveKit asks no STUN server for its address; `NODE_IP` gives one."""
     assert LIVEKIT["rtc"]["use_external_ip"] is False
     assert LIVEKIT["rtc"]["stun_servers"] == ["127.0.0.1:3478"]
     assert SERVICES["livekit"]["environment"]["NODE_IP"] == "${NODE_IP:-}"
@@ -210,18 +210,18 @@ def test_livekit_asks_no_server_for_its_address() -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_container_has_as_few_rights_as_it_can(name: str) -> None:
-    """Nothing is written but in volumes and /tmp, no capability is held, none can be gained."""
+    """Each container is read-only, without capabilities, and cannot gain any."""
     service = SERVICES[name]
 
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "caddy" else [])
-    assert "env_file" not in service  # it would hand on every secret of .env
+    assert "env_file" not in service  # it would give the container every secret of .env
 
 
-def test_a_service_is_told_its_own_secrets() -> None:
-    """The hub's token is the worker's, callers' keys are the token service's, Caddy has none."""
+def test_a_service_has_its_own_secrets_alone() -> None:
+    """Each service has its own secrets: the worker the hub's, the token service the callers'."""
     told = {name: set(service["environment"]) for name, service in SERVICES.items()}
     callers = {"API_KEYS_FILE", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_JWKS_URL"}
 
@@ -232,7 +232,7 @@ def test_a_service_is_told_its_own_secrets() -> None:
 
 
 def test_every_setting_reaches_the_service_that_reads_it() -> None:
-    """What .env sets is handed on, but for the folders, which are the image's own."""
+    """Each setting reaches a service, except the folders, which are the image's own."""
     folders = {"PERSONAS_DIR", "WEB_DIR", "VOICES_DIR", "CACHE_DIR"}
     told = {key for name in OURS for key in SERVICES[name]["environment"]}
 
@@ -240,18 +240,18 @@ def test_every_setting_reaches_the_service_that_reads_it() -> None:
 
 
 def test_both_services_read_the_operators_personas() -> None:
-    """Workers too: minds and prompts are in the personas' files."""
+    """Both services mount the operator's personas."""
     for name in OURS:
         assert "./personas:/app/personas:ro" in SERVICES[name]["volumes"]
 
 
 def test_no_volume_without_a_name() -> None:
-    """An image's VOLUME makes an anonymous volume with each new container."""
+    """No image makes an anonymous volume."""
     assert re.findall(r"^VOLUME", DOCKERFILE, re.M) == []
 
 
 def test_docker_creates_no_folder_of_the_operator() -> None:
-    """A missing folder would be root's: it is in the repository, or the start is refused."""
+    """Docker creates no folder of the operator's: it exists, or the start is refused."""
     [keys] = [each for each in SERVICES["token_service"]["volumes"] if isinstance(each, dict)]
 
     assert keys["bind"] == {"create_host_path": False}
@@ -259,7 +259,7 @@ def test_docker_creates_no_folder_of_the_operator() -> None:
 
 
 def test_images_are_pinned_by_version_and_digest() -> None:
-    """A tag is another image tomorrow: in every file, what we do not build has a digest."""
+    """Each image that we do not build has a version and a digest, and one version everywhere."""
     files = ["Dockerfile.gpu", "deploy/helm/valkey.yaml"]
     files += sorted(path.name for path in PROJECT.glob("docker-compose*.yml"))
     text = "".join((PROJECT / name).read_text() for name in files)
@@ -274,7 +274,7 @@ def test_images_are_pinned_by_version_and_digest() -> None:
 
 
 def test_the_example_names_the_images() -> None:
-    """An operator with a mirror sees in .env.example what to copy to it."""
+    """`.env.example` names each image with its version."""
     example = (PROJECT / ".env.example").read_text()
     names = {name: image(name) for name in re.findall(r"^ARG (\w+_IMAGE)=", DOCKERFILE, re.M)}
     names |= dict(re.findall(r"\$\{(\w+_IMAGE):-(.+?)\}", COMPOSE))
@@ -285,7 +285,7 @@ def test_the_example_names_the_images() -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_container_is_watched_and_bounded(name: str) -> None:
-    """Logs rotate, memory ends, a health check says whether it works."""
+    """Each container has rotated logs, a memory limit and a health check."""
     service = SERVICES[name]
 
     assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}

@@ -1,4 +1,4 @@
-"""The documents that are made from the settings."""
+"""Documents that are made from the settings, and the links and targets in all documents."""
 
 import re
 
@@ -11,7 +11,7 @@ from protocol.config.settings import Settings
 
 @pytest.mark.parametrize("name", ["README.md", ".env.example"])
 def test_documents_say_what_the_settings_say(name: str) -> None:
-    """README and .env.example are current; `make configuration` makes them so."""
+    """README.md and .env.example are as `make configuration` writes them."""
     texts = {path.name: (path.read_text(), text) for path, text in configuration.documents()}
     written, due = texts[name]
 
@@ -19,7 +19,7 @@ def test_documents_say_what_the_settings_say(name: str) -> None:
 
 
 def test_every_setting_says_what_it_means() -> None:
-    """No setting without a sentence."""
+    """Each setting has a description."""
     silent = [name for name, field in Settings.model_fields.items() if not field.description]
 
     assert silent == []
@@ -32,14 +32,14 @@ DOCUMENTS = sorted(
 
 
 def headings(text: str) -> set[str]:
-    """The anchors of a document, as GitHub makes them."""
+    """Return the anchors of a document, as GitHub makes them."""
     lines = re.findall(r"^#+ (.+)$", text, re.M)
     return {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines}
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_lead_somewhere(name: str) -> None:
-    """Every link to a file or a heading finds it."""
+    """Each link to a file or a heading leads to one."""
     path = PROJECT / name
     text = path.read_text()
     lost: list[str] = []
@@ -54,7 +54,7 @@ def test_links_lead_somewhere(name: str) -> None:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_make_target_exists(name: str) -> None:
-    """Every make target in the documents exists in the Makefile."""
+    """Each make target in the documents exists in the Makefile."""
     known = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.M))
     asked = set(re.findall(r"(?:`|^)make ([a-z-]+)", (PROJECT / name).read_text(), re.M))
 

@@ -1,4 +1,4 @@
-"""A production host from its files alone: make keys, then what docker compose would start."""
+"""A production host from its files alone: `make keys`, then what docker compose starts."""
 
 import re
 import ssl
@@ -18,13 +18,13 @@ from tests.deploy.containers import PROJECT, Host, stage
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Generator[Host]:
-    """One host for all tests."""
+    """Start one host for all tests."""
     with containers.started(tmp_path_factory.mktemp("host")) as running:
         yield running
 
 
 def outside(host: Host, bearer: str) -> httpx.Client:
-    """Return a client that trusts the domain's certificate."""
+    """Return a client with a bearer that trusts the domain's certificate."""
     return httpx.Client(
         base_url=host.https,
         verify=ssl.create_default_context(cafile=host.authority),
@@ -35,14 +35,14 @@ def outside(host: Host, bearer: str) -> httpx.Client:
 
 
 def test_both_containers_are_well(host: Host) -> None:
-    """Each image's health check, as it stands in the file, is content with each command."""
+    """The health check of both images passes with their commands."""
     assert host.is_well("token_service") and host.is_well("worker"), host.logs()[-4000:]
 
 
-def test_only_who_has_a_key_may_talk(host: Host) -> None:
-    """The key that `make keys` showed, and no other; what is for the host alone is closed."""
-    with outside(host, host.api_key) as operator, outside(host, "mr_wrong") as stranger:
-        assert stranger.post("/token", json={}).status_code == 401
+def test_only_a_caller_with_a_key_gets_a_token(host: Host) -> None:
+    """The key of `make keys` gets a token, a wrong one does not, and inner paths are closed."""
+    with outside(host, host.api_key) as operator, outside(host, "mr_wrong") as unknown:
+        assert unknown.post("/token", json={}).status_code == 401
         assert operator.post("/token", json={}).status_code == 201
         assert [operator.get(path).status_code for path in ("/metrics", "/webhook")] == [404, 404]
 
@@ -52,7 +52,7 @@ async def test_a_call_through_the_domain(host: Host) -> None:
     with outside(host, host.api_key) as operator:
         token = operator.post("/token", json={}).json()
         refused = operator.get("/rtc/validate?access_token=none")
-    livekit = f"ws://127.0.0.1:{host.moved[7880]}"  # Chromium goes through Caddy: test_lan.py
+    livekit = f"ws://127.0.0.1:{host.moved[7880]}"  # through Caddy with Chromium: test_lan.py
     async with joined(livekit, token["participant_token"]) as ann:
         ann.tone_hz = 500.0
         await eventually(lambda: bool(ann.personas), "a persona")
@@ -64,7 +64,7 @@ async def test_a_call_through_the_domain(host: Host) -> None:
 
 
 def test_no_key_is_shown(host: Host) -> None:
-    """Neither log, process list nor the page's configuration holds a secret."""
+    """No log, process list or answer of the page shows a secret."""
     lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
     shown = host.logs() + "\n".join(" ".join(line) for line in lines)
     with outside(host, host.api_key) as operator:
@@ -88,18 +88,18 @@ def pins(name: str) -> dict[str, str]:
         (
             "token-service.txt",
             "token_service.mcp.tools, protocol.config.otlp",
-        ),  # imported when needed
+        ),  # modules that are imported when needed
         ("operator.txt", "deploy.doctor.__main__, deploy.keys"),
     ],
 )
 def test_small_environments_hold_what_is_imported(lock: str, modules: str) -> None:
-    """The token service's image and `make doctor` do without every other package, torch first."""
+    """The token service's image and `make doctor` import nothing that their locks lack."""
     held = pins(lock)
     hidden = {
         module
         for module, owners in packages_distributions().items()
         if not {re.sub(r"[-_.]+", "-", each).lower() for each in owners} & set(held)
-    } | {"livekit.rtc", "livekit.agents"}  # in one package with livekit.api
+    } | {"livekit.rtc", "livekit.agents"}  # they are in one package with livekit.api
     program = f"import sys; sys.modules.update(dict.fromkeys({hidden})); import {modules}"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""What is said where a step of the Makefile, or the installation of a program, fails."""
+"""Messages where a step of the Makefile, or the installation of a program, fails."""
 
 import subprocess
 from pathlib import Path
@@ -9,8 +9,8 @@ from deploy import wheels
 from deploy.installers import PROJECT
 
 
-def test_a_step_that_fails_shows_what_it_said_itself(tmp_path: Path) -> None:
-    """Older steps' troubles, which the log keeps, are not shown for this one's."""
+def test_a_failing_step_prints_its_own_output(tmp_path: Path) -> None:
+    """A failing step of the Makefile prints its own output and where the log is."""
     log = tmp_path / "setup.log"
     log.write_text("==> an older step\nolder trouble\n")
     calls = tmp_path / "calls.mk"
@@ -33,10 +33,10 @@ def test_a_step_that_fails_shows_what_it_said_itself(tmp_path: Path) -> None:
     ]
 
 
-def test_a_program_that_cannot_be_installed_shows_what_its_command_said(
+def test_a_failed_installation_has_its_commands_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The log keeps what other commands said; the error has this one's alone."""
+    """The error of a failed installation has its command's output alone."""
     monkeypatch.setattr(wheels, "cache_dir", lambda: tmp_path)
     wheels.run(["echo", "older words"], "older")
     with pytest.raises(wheels.ProgramMissing, match="its trouble") as raised:

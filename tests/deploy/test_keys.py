@@ -15,19 +15,19 @@ from token_service.auth.api_keys import ApiKeys
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A checkout with the example and nothing else."""
+    """Make a checkout that has `.env.example` alone."""
     (tmp_path / ".env.example").write_text((PROJECT / ".env.example").read_text())
     return tmp_path
 
 
 def key_in(lines: list[str]) -> str:
-    """The API key among the sentences."""
+    """Return the API key among the printed lines."""
     [line] = [line for line in lines if line.strip().startswith("mrk_")]
     return line.strip()
 
 
 def test_the_keys_are_good_for_production(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The new key is not the development key, and long enough."""
+    """The keys are accepted in production, and the secret has 64 characters."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     write_keys(project, replace=False)
@@ -37,8 +37,8 @@ def test_the_keys_are_good_for_production(project: Path, monkeypatch: pytest.Mon
     assert len(settings.livekit_api_secret.get_secret_value()) == 64
 
 
-def test_nobody_else_can_read_them(project: Path) -> None:
-    """`.env` has mode 600, also where it was there with another."""
+def test_only_the_owner_can_read_the_keys(project: Path) -> None:
+    """`.env` gets mode 600, even if it existed with another mode."""
     (project / ".env").write_text("DOMAIN=talk.example\n")
     (project / ".env").chmod(0o644)
     write_keys(project, replace=False)
@@ -48,7 +48,7 @@ def test_nobody_else_can_read_them(project: Path) -> None:
 
 
 def test_no_key_is_overwritten_silently(project: Path) -> None:
-    """A second time refuses, names what is there, and changes nothing."""
+    """Keys that exist are not replaced without `replace`, and the refusal names them."""
     write_keys(project, replace=False)
     before = (project / ".env").read_text()
     with pytest.raises(AlreadyThere, match="holds LIVEKIT_API_KEY and LIVEKIT_API_SECRET already"):
@@ -58,7 +58,7 @@ def test_no_key_is_overwritten_silently(project: Path) -> None:
 
 
 def test_a_mark_at_the_beginning_hides_no_key(project: Path) -> None:
-    """A byte order mark before the first line is not part of its name."""
+    """A byte order mark at the start of `.env` hides no key."""
     (project / ".env").write_bytes(b"\xef\xbb\xbfLIVEKIT_API_KEY=rooms\nMODEL=echo\n")
     with pytest.raises(AlreadyThere, match="holds LIVEKIT_API_KEY already"):
         write_keys(project, replace=False)
@@ -70,7 +70,7 @@ def test_a_mark_at_the_beginning_hides_no_key(project: Path) -> None:
 
 
 def test_an_env_file_that_cannot_be_read_is_told(project: Path) -> None:
-    """The command ends with 1 and names the file; nothing is written over it."""
+    """A `.env` that is not UTF-8 ends the command with status 1 and the file's name."""
     (project / ".env").write_bytes("MODEL=echo\n".encode("utf-16"))
     command = [sys.executable, "-m", "deploy.keys", "--project", str(project)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -81,7 +81,7 @@ def test_an_env_file_that_cannot_be_read_is_told(project: Path) -> None:
 
 
 def test_keys_are_replaced_when_told_to(project: Path) -> None:
-    """New keys for LiveKit; the callers' keys stay."""
+    """With `replace` LiveKit's keys are new and the callers' keys stay."""
     first = key_in(write_keys(project, replace=False))
     before = (project / ".env").read_text()
     lines = write_keys(project, replace=True)
@@ -93,8 +93,8 @@ def test_keys_are_replaced_when_told_to(project: Path) -> None:
     assert "unchanged" in lines[-1]
 
 
-def test_the_first_api_key_opens_the_door(project: Path) -> None:
-    """The key that is shown is the operator's, and the container's user may read its hash."""
+def test_the_printed_api_key_is_the_operators(project: Path) -> None:
+    """The printed API key is the operator's, and its file has the key's hash."""
     key = key_in(write_keys(project, replace=False))
     caller = ApiKeys(project / KEYS_FILE).caller(key)
 
@@ -104,8 +104,8 @@ def test_the_first_api_key_opens_the_door(project: Path) -> None:
     assert key.removeprefix("mrk_") not in (project / KEYS_FILE).read_text()
 
 
-def test_it_says_what_is_next_and_how_it_ended(project: Path) -> None:
-    """The command ends with 0 the first time, with 1 the second, and never shows the secret."""
+def test_the_command_prints_the_next_step(project: Path) -> None:
+    """The command ends with 0 the first time and 1 the second, and never prints the secret."""
     command = [sys.executable, "-m", "deploy.keys", "--project", str(project)]
     first, second = (
         subprocess.run(command, capture_output=True, text=True, check=False) for _ in range(2)
@@ -129,6 +129,6 @@ def test_it_says_what_is_next_and_how_it_ended(project: Path) -> None:
         ("", "A=9\n"),
     ],
 )
-def test_a_value_goes_where_it_belongs(text: str, expected: str) -> None:
-    """Over the old value, else over the example's line, else at the end."""
+def test_a_value_replaces_a_line_or_is_added(text: str, expected: str) -> None:
+    """A value replaces the old one, or else the example's line, or else is added at the end."""
     assert with_value(text, "A", "9") == expected

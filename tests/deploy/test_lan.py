@@ -16,32 +16,32 @@ from protocol.config.settings import DEVELOPMENT_KEY, DEVELOPMENT_SECRET
 from protocol.errors import InvalidInput
 
 HOME = "192.168.1.5"
-ELSEWHERE = "100.127.255.254"  # a carrier's: private, and hardly the one of a test's machine
+ELSEWHERE = "100.127.255.254"  # a carrier's private address, which a test's machine hardly has
 OWN = {"livekit_api_key": "rooms", "livekit_api_secret": "s" * 32}
 
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the developer's settings out of the tests."""
+    """Remove the developer's settings."""
     for name in ("LIVEKIT_PORT", "REDIS_PORT", "NODE_IP", "HTTPS_PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setitem(plan.Launch.model_config, "env_file", None)
 
 
 def planned(monkeypatch: pytest.MonkeyPatch, **given: Any) -> Plan:
-    """The plan for these settings."""
+    """Return the plan for these settings."""
     monkeypatch.setattr(plan, "load_settings", lambda: GivenSettings(**given))
     return plan.make_plan({"PATH": "/bin"}, Path("var"), terminal=True, find=Path)
 
 
 def told(made: Plan, name: str) -> dict[str, str]:
-    """The environment of a process."""
+    """Return the environment of a process."""
     [process] = [each for each in made.processes if each.name == name]
     return process.environment
 
 
-def test_the_network_comes_in_over_tls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Caddy listens on the address; page, wss and media have it; our services stay at home."""
+def test_the_network_is_served_over_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Caddy listens on the network's address over TLS, and our services on the loopback."""
     made = planned(monkeypatch, host=HOME)
 
     assert made.address == f"https://{HOME}:8443"
@@ -55,7 +55,7 @@ def test_the_network_comes_in_over_tls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_network_never_gets_the_development_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key for this run takes its place, the same for LiveKit and our processes."""
+    """In a network a new key takes the development key's place, for LiveKit and our processes."""
     first, second = planned(monkeypatch, host=HOME), planned(monkeypatch, host=HOME)
     assert first.livekit_config is not None
     [(key, secret)] = first.livekit_config["keys"].items()
@@ -68,7 +68,7 @@ def test_a_network_never_gets_the_development_key(monkeypatch: pytest.MonkeyPatc
 
 
 def test_keys_of_ones_own_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys of `make keys` stay in use."""
+    """Keys of one's own stay in use."""
     made = planned(monkeypatch, host=HOME, **OWN)
 
     assert told(made, "worker")["LIVEKIT_API_SECRET"] == OWN["livekit_api_secret"]
@@ -77,20 +77,22 @@ def test_keys_of_ones_own_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("chosen", "who"), [({}, "open"), ({"auth_mode": "loopback,open"}, "loopback,open")]
 )
-def test_who_may_talk(monkeypatch: pytest.MonkeyPatch, chosen: dict[str, str], who: str) -> None:
-    """The network may talk unless AUTH_MODE says otherwise."""
+def test_everyone_in_the_network_may_talk_by_default(
+    monkeypatch: pytest.MonkeyPatch, chosen: dict[str, str], who: str
+) -> None:
+    """AUTH_MODE is `open` in a local network, unless it is set."""
     assert told(planned(monkeypatch, host=HOME, **chosen), "token_service")["AUTH_MODE"] == who
 
 
 def test_a_livekit_elsewhere_is_reached_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the page is ours to put behind TLS."""
+    """A LiveKit elsewhere keeps its own public URL."""
     made = planned(monkeypatch, host=HOME, livekit_url="wss://livekit.example.com", **OWN)
 
     assert made.settings.livekit_public_url == "wss://livekit.example.com"
 
 
 def test_tls_of_ones_own_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With LIVEKIT_PUBLIC_URL set, the operator has TLS in front already."""
+    """With LIVEKIT_PUBLIC_URL set no Caddy is started."""
     made = planned(monkeypatch, host=HOME, livekit_public_url="wss://talk.example", **OWN)
 
     assert made.lan is None
@@ -107,10 +109,10 @@ def test_tls_of_ones_own_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"host": HOME, "auth_mode": "loopback"}, "AUTH_MODE='loopback' with HOST='192.168.1.5'"),
     ],
 )
-def test_what_cannot_work_is_refused(
+def test_settings_that_cannot_work_are_refused(
     monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], words: str
 ) -> None:
-    """Each with its setting, its value and what was expected."""
+    """A setting that cannot work is refused with its value and what is expected."""
     with pytest.raises(InvalidInput, match=words):
         planned(monkeypatch, **given)
 
@@ -122,10 +124,10 @@ def test_what_cannot_work_is_refused(
         ("redis_url", "redis://:hush@[::1]:16379", "redis://127.0.0.1:16379"),
     ],
 )
-def test_what_make_run_starts_is_on_127(
+def test_servers_of_make_run_are_on_127(
     monkeypatch: pytest.MonkeyPatch, name: str, url: str, expected: str
 ) -> None:
-    """A server that would be started elsewhere than it is looked for is refused, not awaited."""
+    """A URL of a server that `make run` starts has to be on 127.0.0.1."""
     with pytest.raises(InvalidInput) as caught:
         planned(monkeypatch, **{name: url})
 
@@ -135,8 +137,8 @@ def test_what_make_run_starts_is_on_127(
     )
 
 
-def test_livekit_finds_the_service_on_the_other_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Webhooks go to where the token service listens."""
+def test_livekits_webhook_goes_to_the_other_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With HOST=::1 LiveKit's webhook goes to [::1]."""
     config = planned(monkeypatch, host="::1").livekit_config
 
     assert config is not None
@@ -145,7 +147,7 @@ def test_livekit_finds_the_service_on_the_other_loopback(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("name", ["HOST", "WORKER_HOST"])
 def test_an_address_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """The setting is named, its value, and the address of this machine, to be written instead."""
+    """An address of another machine is refused with the setting and this machine's address."""
     made = planned(monkeypatch, **{name.lower(): ELSEWHERE})
     words = f"{name}='{ELSEWHERE}': expected an address of this machine, here {own_address()}"
 
@@ -153,8 +155,8 @@ def test_an_address_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch,
         taken(made.ports)
 
 
-def test_what_caddy_serves_holds_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The welcome shows address and fingerprint; its folder has the certificate without its key."""
+def test_the_welcome_folder_has_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The welcome page has the address and the fingerprint, and its folder no private key."""
     monkeypatch.setattr(welcome, "AUTHORITY", tmp_path / "authority")
     network = Lan(HOME, 8443, 8080)
     fingerprint = welcome.write_welcome(network, tmp_path)
@@ -166,8 +168,8 @@ def test_what_caddy_serves_holds_no_key(tmp_path: Path, monkeypatch: pytest.Monk
     assert fingerprint in text and f'href="https://{HOME}:8443"' in text
 
 
-def test_the_terminal_says_how_others_come_in() -> None:
-    """A QR code, the address for who cannot scan, the fingerprint, and who may talk."""
+def test_the_terminal_shows_how_others_join() -> None:
+    """The terminal shows a QR code, the address, the fingerprint and who may talk."""
     lines = for_the_network("http://192.168.1.5:8080", "AA:BB", "open")
 
     assert "█▀" in lines

@@ -22,7 +22,7 @@ KEY, SECRET = "operator", secrets.token_hex(32)
 
 @pytest.fixture
 async def webhooks(unused_port: int) -> Any:
-    """A place that takes webhooks; gives the headers of what came."""
+    """Run a server that accepts webhooks; yield a queue of their signatures."""
     came: asyncio.Queue[str] = asyncio.Queue()
 
     async def take(request: web.Request) -> web.Response:
@@ -40,18 +40,18 @@ async def webhooks(unused_port: int) -> Any:
 
 @pytest.fixture
 def unused_port() -> int:
-    """A port for the place that takes webhooks."""
+    """Return a port for that server."""
     return servers.free_port()
 
 
 @pytest.fixture
 def production(tmp_path: Path, unused_port: int) -> Generator[str]:
-    """A server with livekit.yaml, only its addresses moved to free ports of this machine."""
+    """Run a server with livekit.yaml on free ports of this machine; yield its URL."""
     config: dict[str, Any] = yaml.safe_load((installers.PROJECT / "livekit.yaml").read_text())
     port = servers.free_port()
     config["port"] = port
     config["rtc"] |= {"udp_port": _udp(), "tcp_port": servers.free_port()}
-    config["rtc"]["use_external_ip"] = False  # it would ask the internet
+    config["rtc"]["use_external_ip"] = False  # else it would ask a server on the internet
     config["webhook"]["urls"] = [f"http://127.0.0.1:{unused_port}/webhook"]
     path = tmp_path / "livekit.yaml"
     path.write_text(yaml.safe_dump(config))
@@ -64,7 +64,7 @@ def production(tmp_path: Path, unused_port: int) -> Generator[str]:
 
 
 async def test_livekit_yaml_takes_its_keys_from_the_environment(production: str) -> None:
-    """The real server starts with livekit.yaml and knows the operator's key."""
+    """The real server starts with livekit.yaml and accepts the key of the environment."""
     async with api.LiveKitAPI(production, KEY, SECRET) as lkapi:
         room = await lkapi.room.create_room(api.CreateRoomRequest(name="production"))
 
@@ -74,7 +74,7 @@ async def test_livekit_yaml_takes_its_keys_from_the_environment(production: str)
 async def test_webhooks_are_signed_with_the_operators_key(
     webhooks: asyncio.Queue[str], production: str
 ) -> None:
-    """Webhooks to the token service are signed with the shared key."""
+    """Webhooks are signed with the operator's key."""
     async with api.LiveKitAPI(production, KEY, SECRET) as lkapi:
         await lkapi.room.create_room(api.CreateRoomRequest(name="signed"))
         signature = await asyncio.wait_for(webhooks.get(), 20)
@@ -86,7 +86,7 @@ async def test_webhooks_are_signed_with_the_operators_key(
 async def test_the_development_configuration_starts(
     tmp_path: Path, redis_url: str, settings_for: SettingsFor, redis: bool
 ) -> None:
-    """The real server takes what `make run` writes for it."""
+    """The real server starts with the configuration that `make run` writes."""
     settings = settings_for(redis_url=redis_url)
     config = livekit_config.development(settings, port=servers.free_port(), redis=redis)
     config["rtc"] |= {"udp_port": _udp(), "tcp_port": servers.free_port()}
@@ -101,7 +101,7 @@ async def test_the_development_configuration_starts(
 def test_the_ports_of_media_are_held_where_we_look(
     tmp_path: Path, settings_for: SettingsFor, redis_url: str, node_ip: str
 ) -> None:
-    """The real server binds the hosts that `make run` looks at, also beside a router's address."""
+    """The real server holds the media ports on the hosts that `make run` looks at."""
     settings = settings_for(redis_url=redis_url)
     config = livekit_config.development(settings, port=servers.free_port(), node_ip=node_ip)
     config["rtc"] |= {"udp_port": _udp(), "tcp_port": servers.free_port()}
@@ -114,7 +114,7 @@ def test_the_ports_of_media_are_held_where_we_look(
 
 
 def test_media_stay_on_this_machine_by_default(settings_for: SettingsFor) -> None:
-    """Without a node address, browsers are offered the loopback and nothing else."""
+    """Without a node address LiveKit's media use the loopback alone."""
     rtc = livekit_config.development(settings_for(), port=7880)["rtc"]
 
     assert rtc == {
@@ -129,7 +129,7 @@ def test_media_stay_on_this_machine_by_default(settings_for: SettingsFor) -> Non
 
 
 def test_a_node_address_opens_the_network(settings_for: SettingsFor) -> None:
-    """With a node address, media may use any interface; no server elsewhere is asked."""
+    """With a node address media use any interface, and no STUN server is asked."""
     rtc = livekit_config.development(settings_for(), port=7880, node_ip="192.168.1.5")["rtc"]
 
     assert (rtc["node_ip"], "interfaces" in rtc) == ("192.168.1.5", False)
@@ -137,7 +137,7 @@ def test_a_node_address_opens_the_network(settings_for: SettingsFor) -> None:
 
 
 def test_redis_is_reached_as_the_settings_say(settings_for: SettingsFor) -> None:
-    """User, password, database and TLS of the redis URL reach LiveKit."""
+    """LiveKit's redis has the user, password, database and TLS of REDIS_URL."""
     settings = settings_for(redis_url="rediss://me:secret@redis.example.com:6380/2")
 
     assert livekit_config.development(settings, port=7880, redis=True)["redis"] == {
@@ -151,7 +151,7 @@ def test_redis_is_reached_as_the_settings_say(settings_for: SettingsFor) -> None
 
 @pytest.mark.parametrize("single", ["development", "production"])
 def test_a_single_livekit_needs_no_redis(settings_for: SettingsFor, single: str) -> None:
-    """It knows its rooms by itself, so a redis that loses its memory takes none of them along."""
+    """A single LiveKit is configured without redis."""
     production = yaml.safe_load((installers.PROJECT / "livekit.yaml").read_text())
     development = livekit_config.development(settings_for(), port=7880)
 

@@ -14,30 +14,30 @@ from protocol.errors import InvalidInput
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the developer's settings out of the tests."""
+    """Remove the developer's settings."""
     for name in ("LIVEKIT_PORT", "LIVEKIT_REDIS", "REDIS_PORT", "NODE_IP"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setitem(plan.Launch.model_config, "env_file", None)
 
 
 def planned(monkeypatch: pytest.MonkeyPatch, **given: Any) -> Plan:
-    """The plan for these settings."""
+    """Return the plan for these settings."""
     monkeypatch.setattr(plan, "load_settings", lambda: GivenSettings(**given))
     return plan.make_plan({"PATH": "/bin"}, Path("var"), terminal=True)
 
 
 def names(made: Plan) -> list[str]:
-    """The processes, in the order of starting."""
+    """Return the names of the processes in the order of their start."""
     return [process.name for process in made.processes]
 
 
 def test_starts_everything_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four processes, servers first."""
+    """By default four processes are started, servers first."""
     assert names(planned(monkeypatch)) == ["redis", "livekit", "worker", "token_service"]
 
 
 def test_addresses_follow_the_livekit_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`LIVEKIT_PORT` moves the server, our processes' way to it and the browser's."""
+    """LIVEKIT_PORT moves the server and both URLs of it."""
     monkeypatch.setenv("LIVEKIT_PORT", "17880")
     made = planned(monkeypatch)
 
@@ -48,7 +48,7 @@ def test_addresses_follow_the_livekit_port(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_addresses_follow_the_redis_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`REDIS_PORT` moves the server and its address for all processes, LiveKit's too if set."""
+    """REDIS_PORT moves the server and its URL, LiveKit's as well with LIVEKIT_REDIS."""
     monkeypatch.setenv("REDIS_PORT", "16379")
     monkeypatch.setenv("LIVEKIT_REDIS", "true")
     made = planned(monkeypatch)
@@ -59,7 +59,7 @@ def test_addresses_follow_the_redis_port(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_livekit_has_no_redis_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`LIVEKIT_REDIS` is for who adds SIP, ingress or egress; a LiveKit alone needs none."""
+    """Without LIVEKIT_REDIS LiveKit is configured without redis."""
     made = planned(monkeypatch)
 
     assert made.livekit_config is not None
@@ -67,7 +67,7 @@ def test_livekit_has_no_redis_unless_told(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_redis_avoids_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no port is asked for, a redis of the machine's own is left alone."""
+    """Without REDIS_PORT a port that is in use is avoided."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
         monkeypatch.setattr(plan, "REDIS_PORTS", (taken, taken + 1, taken + 2))
@@ -78,7 +78,7 @@ def test_redis_avoids_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_livekit_elsewhere_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A LiveKit on another machine is used; browsers are sent there too."""
+    """A LiveKit on another machine is used, and browsers connect to it."""
     made = planned(monkeypatch, livekit_url="wss://livekit.example.com")
 
     assert names(made) == ["redis", "worker", "token_service"]
@@ -87,14 +87,14 @@ def test_a_livekit_elsewhere_is_not_started(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_public_url_of_an_http_address_is_a_socket(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Browsers connect to wss where the operator wrote https."""
+    """The public URL of a LiveKit at https is wss."""
     made = planned(monkeypatch, livekit_url="https://livekit.example.com")
 
     assert made.settings.livekit_public_url == "wss://livekit.example.com"
 
 
 def test_a_redis_that_runs_already_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A redis that the person names and that listens is not started beside itself."""
+    """A redis at REDIS_URL that runs already is used."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         made = planned(monkeypatch, redis_url=f"redis://:secret@127.0.0.1:{port}/1")
@@ -104,7 +104,7 @@ def test_a_redis_that_runs_already_is_used(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_named_redis_that_does_not_run_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server is started for an address on this machine without a listener."""
+    """A redis at REDIS_URL on this machine that does not run is started."""
     port = free_port()
     made = planned(monkeypatch, redis_url=f"redis://localhost:{port}/0")
 
@@ -112,8 +112,8 @@ def test_a_named_redis_that_does_not_run_is_started(monkeypatch: pytest.MonkeyPa
     assert made.processes[0].ports[0].number == port
 
 
-def test_livekit_is_told_nothing_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """livekit-server reads variables of its own, which would overrule the file made for it."""
+def test_livekit_gets_no_variable_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """livekit-server gets no variable of the environment that would overrule its file."""
     monkeypatch.setattr(plan, "load_settings", GivenSettings)
     environment = {"LIVEKIT_KEYS": "a: b", "NODE_IP": "10.0.0.1", "HOME": "/home/me"}
     made = plan.make_plan(environment, Path("var"), terminal=True)
@@ -126,16 +126,16 @@ def test_livekit_is_told_nothing_by_the_environment(monkeypatch: pytest.MonkeyPa
     }
 
 
-def test_what_the_person_set_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The launcher's own taste gives way to a setting."""
+def test_given_settings_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings that are given win over the launcher's own defaults."""
     made = planned(monkeypatch, log_format="json", drain_grace_s=7.0)
 
     assert "LOG_FORMAT" not in made.processes[-1].environment
     assert "DRAIN_GRACE_S" not in made.processes[-1].environment
 
 
-def test_the_address_of_a_router_is_told_and_not_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind NAT LiveKit names an address that no port of this machine can have."""
+def test_a_routers_address_is_announced_and_not_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A router's address as NODE_IP is announced by LiveKit, and no port is opened on it."""
     monkeypatch.setenv("NODE_IP", "203.0.113.7")
     made = planned(monkeypatch)
     media = [port.host for port in made.processes[1].ports if port.use == "LiveKit's media"]
@@ -146,7 +146,7 @@ def test_the_address_of_a_router_is_told_and_not_bound(monkeypatch: pytest.Monke
 
 
 def test_a_name_is_no_node_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LiveKit would end five times for it, so the setting is named at once."""
+    """A NODE_IP that is no IP address is refused."""
     monkeypatch.setenv("NODE_IP", "router")
 
     with pytest.raises(InvalidInput, match="node_ip='router': value is not a valid IPv4 or IPv6"):
@@ -154,7 +154,7 @@ def test_a_name_is_no_node_address(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_webhook_leads_to_the_token_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LiveKit tells the token service's own port who joined."""
+    """LiveKit's webhook goes to the token service's port."""
     made = planned(monkeypatch, port=9090)
 
     assert made.livekit_config is not None
@@ -164,8 +164,8 @@ def test_the_webhook_leads_to_the_token_service(monkeypatch: pytest.MonkeyPatch)
     }
 
 
-def test_servers_end_after_those_who_need_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LiveKit waits for worker and token service, redis for LiveKit too: goodbyes arrive."""
+def test_servers_end_after_processes_that_need_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LiveKit ends after worker and token service, and redis after LiveKit."""
     monkeypatch.setenv("LIVEKIT_PORT", "9092")
     made = planned(monkeypatch, port=9090, worker_port=9091)
 
@@ -178,7 +178,7 @@ def test_servers_end_after_those_who_need_them(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_only_the_worker_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It imports for seconds before it needs a server; the token service would only fail to ask."""
+    """LiveKit starts after redis, the token service after both, the worker without waiting."""
     monkeypatch.setenv("LIVEKIT_PORT", "9092")
     monkeypatch.setenv("REDIS_PORT", "9093")
     made = planned(monkeypatch)
@@ -192,7 +192,7 @@ def test_only_the_worker_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_address_of_a_service_for_all_is_localhost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Listening everywhere, behind TLS of one's own, it is still one that a browser can open."""
+    """The printed address of a service on 0.0.0.0 is localhost."""
     made = planned(monkeypatch, host="0.0.0.0", port=9090, livekit_public_url="wss://talk.example")
 
     assert made.address == "http://localhost:9090"

@@ -1,4 +1,4 @@
-"""The launcher over real small commands, and over the product itself."""
+"""The launcher with real small commands, and with the product itself."""
 
 import os
 import re
@@ -40,7 +40,7 @@ Launch = Callable[[str], Launched]
 
 @pytest.fixture
 def launch(tmp_path: Path) -> Generator[Launch]:
-    """Launch a command that stays and a second one; wait until both are there."""
+    """Return a function that launches a command that stays and a second one."""
     with ExitStack() as stack:
 
         def start(second: str) -> Launched:
@@ -54,7 +54,7 @@ def launch(tmp_path: Path) -> Generator[Launch]:
 
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_everything(launch: Launch, signum: signal.Signals, status: int) -> None:
-    """Ctrl-C and SIGTERM leave no process; the exit status names the signal."""
+    """SIGINT and SIGTERM end every process, and the exit status names the signal."""
     launched = launch(STAY)
     launched.wait_until_said("second is up")
     family = launched.family()
@@ -65,7 +65,7 @@ def test_a_signal_stops_everything(launch: Launch, signum: signal.Signals, statu
 
 
 def test_a_killed_launcher_leaves_nothing(launch: Launch) -> None:
-    """SIGKILL of the launcher ends everything it started."""
+    """When the launcher is killed, every process that it started ends."""
     launched = launch(STAY)
     launched.wait_until_said("second is up")
     family = launched.family()
@@ -75,7 +75,7 @@ def test_a_killed_launcher_leaves_nothing(launch: Launch) -> None:
 
 
 def test_a_process_that_keeps_crashing_stops_everything_with_its_reason(launch: Launch) -> None:
-    """Five crashes in a row end all with status 3; the reason is in the log."""
+    """Five crashes in a row end everything with status 3, and the log has the reason."""
     launched = launch(CRASH)
     launched.wait_until_said("giving up after 5 crashes in a row")
 
@@ -84,7 +84,7 @@ def test_a_process_that_keeps_crashing_stops_everything_with_its_reason(launch: 
 
 
 def test_a_killed_process_comes_back(launch: Launch) -> None:
-    """One process that is killed starts again; the others stay."""
+    """A process that is killed is started again."""
     launched = launch(STAY)
     launched.wait_until_said("second is up")
     [kept] = [
@@ -128,7 +128,7 @@ def address_of(product: Launched) -> str:
 
 
 def test_make_run_prints_an_address_that_is_ready(product: Product) -> None:
-    """The printed address is the page's port on this machine, and it serves."""
+    """`make run` prints the page's address on this machine, and it serves."""
     address = address_of(product.launched)
 
     assert address == f"http://localhost:{product.addresses['PORT']}"
@@ -138,7 +138,7 @@ def test_make_run_prints_an_address_that_is_ready(product: Product) -> None:
 async def test_a_call_goes_past_a_proxy_and_on_after_its_worker_was_killed(
     product: Product,
 ) -> None:
-    """The worker comes back by itself, the room gets a new host, and the person is heard again."""
+    """After its worker was killed a call gets a new host, and no request went through the proxy."""
     async with person(f"http://127.0.0.1:{product.addresses['PORT']}") as ann:
         ann.tone_hz = 500.0
         await eventually(lambda: bool(ann.personas), "a persona")
@@ -169,7 +169,7 @@ def addresses(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def make_run(addresses: dict[str, str], tmp_path: Path) -> Generator[MakeRun]:
-    """Return a starter of `make run`, without make."""
+    """Return a function that starts `make run`, without make."""
     with ExitStack() as stack:
 
         def start() -> Launched:
@@ -181,7 +181,7 @@ def make_run(addresses: dict[str, str], tmp_path: Path) -> Generator[MakeRun]:
 def test_make_run_serves_the_other_loopback_and_ctrl_c_leaves_nothing(
     make_run: MakeRun, addresses: dict[str, str]
 ) -> None:
-    """With `HOST=::1` the printed address has brackets and serves; Ctrl-C leaves no process."""
+    """With HOST=::1 the printed address has brackets and serves, and SIGINT ends every process."""
     addresses["HOST"] = addresses["WORKER_HOST"] = "::1"
     product = make_run()
     product.wait_until_said("Open http://", READY_WITHIN_S)
@@ -198,7 +198,7 @@ def test_make_run_serves_the_other_loopback_and_ctrl_c_leaves_nothing(
 
 
 def test_a_taken_port_is_told_with_its_holder(make_run: MakeRun, addresses: dict[str, str]) -> None:
-    """If the page's port is taken, it prints the port, its use and its holder."""
+    """A taken port ends `make run` with the port, its use, its holder and its setting."""
     with socket.create_server(("127.0.0.1", int(addresses["PORT"]))):
         launched = make_run()
         status = launched.process.wait(60)
@@ -211,7 +211,7 @@ def test_a_taken_port_is_told_with_its_holder(make_run: MakeRun, addresses: dict
 def test_an_address_of_another_machine_is_told(
     make_run: MakeRun, addresses: dict[str, str]
 ) -> None:
-    """`HOST` as it stands in the README ends with what to write instead, not with a traceback."""
+    """HOST of another machine ends `make run` with an address of this machine."""
     addresses["HOST"] = "100.127.255.254"
     launched = make_run()
 
@@ -221,7 +221,7 @@ def test_an_address_of_another_machine_is_told(
 
 
 def test_a_wrong_setting_is_told(make_run: MakeRun, addresses: dict[str, str]) -> None:
-    """A bad value ends `make run` with its name, its value and what was expected."""
+    """A wrong setting ends `make run` with its name, its value and what is expected."""
     addresses["LIVEKIT_PORT"] = "seventy"
     launched = make_run()
 

@@ -1,4 +1,4 @@
-"""The terminal of `make run`: the steps, the address and what went wrong; a file has all."""
+"""The terminal of `make run`: steps, the address and troubles; the log file has every line."""
 
 import io
 from datetime import datetime
@@ -28,7 +28,7 @@ AT = datetime(2026, 11, 29, 1, 2, 3)
     ],
 )
 def test_a_terminal_shows_steps_and_troubles(name: str, said: str | bytes, shown: str) -> None:
-    """Any other line is in the log alone, without colours and with its process."""
+    """The terminal shows steps and troubles; the log has every line, without colours."""
     log, terminal = io.StringIO(), io.StringIO()
     Screen(log, terminal).write(Message("line", said, AT, name, None))
     written = log.getvalue()
@@ -39,10 +39,10 @@ def test_a_terminal_shows_steps_and_troubles(name: str, said: str | bytes, shown
     assert written.count("\n") == max(1, said.count(b"\n" if isinstance(said, bytes) else "\n"))
 
 
-def test_elsewhere_everything_is_printed(
+def test_without_a_terminal_everything_is_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A log that a program reads is on stdout, and there is no file."""
+    """Without a terminal every line is on stdout, and there is no file."""
     printer = printer_for(tmp_path / "run.log", terminal=False)
     printer.output = io.StringIO()
     printer.write(Message("line", "worker started\n", AT, "system", None))
@@ -55,7 +55,7 @@ def test_elsewhere_everything_is_printed(
 def test_a_terminal_is_told_where_the_log_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The log of the run before is gone."""
+    """The terminal names the log file, in which the last run's lines are gone."""
     log = tmp_path / "run.log"
     log.write_text("of yesterday\n")
     printer = printer_for(log, terminal=True)

@@ -1,4 +1,4 @@
-"""The servers that other tests stand on."""
+"""The servers that other tests use."""
 
 import os
 import signal
@@ -17,15 +17,15 @@ from tests.conftest import SettingsFor, StartLiveKit
 
 
 async def test_livekit_answers_its_server_api(livekit: servers.LiveKit) -> None:
-    """The LiveKit fixture takes its own keys and has rooms."""
+    """The LiveKit fixture accepts its own key and makes a room."""
     async with livekit.client() as lkapi:
         room = await lkapi.room.create_room(api.CreateRoomRequest(name="fixture-room"))
 
     assert room.name == "fixture-room"
 
 
-async def test_redis_keeps_what_it_is_told(redis_url: str) -> None:
-    """The redis fixture is a real one."""
+async def test_redis_stores_a_value(redis_url: str) -> None:
+    """The redis fixture stores and returns a value."""
     async with redis.asyncio.from_url(redis_url) as client:
         await client.set("fixture-key", "kept", ex=60)
 
@@ -38,7 +38,7 @@ def test_settings_point_at_the_servers_and_nowhere_else(
     settings_for: SettingsFor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Settings of a test come from the test, whatever the developer's environment says."""
+    """A test's settings come from the test, whatever the environment says."""
     monkeypatch.setenv("LIVEKIT_URL", "ws://elsewhere:1")
     monkeypatch.setenv("CAPACITY", "3")
 
@@ -54,7 +54,7 @@ def test_settings_point_at_the_servers_and_nowhere_else(
 
 
 def test_a_livekit_of_its_own_is_gone_with_its_block(start_livekit: StartLiveKit) -> None:
-    """A server started in a test ends with the `with` block."""
+    """A LiveKit that a test starts ends with its `with` block."""
     with start_livekit() as livekit:
         process = psutil.Process(livekit.pid)
 
@@ -62,8 +62,8 @@ def test_a_livekit_of_its_own_is_gone_with_its_block(start_livekit: StartLiveKit
     assert not process.is_running()
 
 
-def test_a_server_that_cannot_start_says_why(start_livekit: StartLiveKit) -> None:
-    """A wrong configuration fails with the server's own words."""
+def test_a_server_that_cannot_start_fails_with_its_message(start_livekit: StartLiveKit) -> None:
+    """A server with a wrong configuration fails with its own message."""
     with (
         pytest.raises(servers.ServerFailed, match="no_such_key"),
         start_livekit(settings={"no_such_key": 1}),
@@ -72,7 +72,7 @@ def test_a_server_that_cannot_start_says_why(start_livekit: StartLiveKit) -> Non
 
 
 def test_a_killed_test_run_leaves_no_server(tmp_path: Path) -> None:
-    """Servers die with the process that started them, also by SIGKILL."""
+    """A test's redis ends when its process is killed."""
     program = (
         "import sys, pathlib\n"
         "from harness import servers\n"

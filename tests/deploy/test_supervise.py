@@ -1,4 +1,4 @@
-"""`deploy.launch.supervise` over real small commands: crashes, waiting, giving up, ending."""
+"""`deploy.launch.supervise` with real small commands: crashes, waiting, giving up, ending."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ FOUR_CRASHES = (
 
 
 @dataclass
-class Kept:
+class Supervisor:
     """A running supervisor, and the file in which its command writes a line per run."""
 
     process: subprocess.Popen[str]
@@ -62,15 +62,15 @@ class Kept:
         return psutil.Process(self.process.pid).children(recursive=True)
 
 
-Keep = Callable[..., Kept]
+Supervise = Callable[..., Supervisor]
 
 
 @pytest.fixture
-def keep(tmp_path: Path) -> Generator[Keep]:
-    """Start a supervisor of a Python program."""
+def supervise(tmp_path: Path) -> Generator[Supervise]:
+    """Return a function that starts a supervisor of a Python program."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(program: str, *options: str, launcher: int | None = None) -> Kept:
+    def start(program: str, *options: str, launcher: int | None = None) -> Supervisor:
         runs = tmp_path / "runs"
         command = [sys.executable, "-m", "deploy.launch.supervise", "--name", "child", *options]
         command += ["--launcher", str(launcher or os.getpid())]
@@ -81,7 +81,7 @@ def keep(tmp_path: Path) -> Generator[Keep]:
             text=True,
         )
         started.append(process)
-        return Kept(process, runs)
+        return Supervisor(process, runs)
 
     yield start
     for process in started:
@@ -89,25 +89,25 @@ def keep(tmp_path: Path) -> Generator[Keep]:
             process.kill()
 
 
-def test_gives_up_after_so_many_crashes_in_a_row(keep: Keep) -> None:
-    """The last crash of a row ends the supervisor, with status 3."""
-    kept = keep(CRASH, "--crashes", "3", "--first-wait-s", "0.01")
-    kept.finish()
+def test_gives_up_after_so_many_crashes_in_a_row(supervise: Supervise) -> None:
+    """The last of `--crashes` crashes in a row ends the supervisor with status 3."""
+    supervisor = supervise(CRASH, "--crashes", "3", "--first-wait-s", "0.01")
+    supervisor.finish()
 
-    assert (kept.runs(), kept.process.returncode) == (3, 3)
+    assert (supervisor.runs(), supervisor.process.returncode) == (3, 3)
 
 
-def test_says_why_it_gives_up(keep: Keep) -> None:
-    """The last line names the command, how it ended and how often."""
-    last = keep(CRASH, "--crashes", "2", "--first-wait-s", "0.01").finish().splitlines()[-1]
+def test_says_why_it_gives_up(supervise: Supervise) -> None:
+    """The last line names the command, its exit status and the number of crashes."""
+    last = supervise(CRASH, "--crashes", "2", "--first-wait-s", "0.01").finish().splitlines()[-1]
 
     assert last.startswith("child ended by itself (exit status 7) after ")
     assert last.endswith("; giving up after 2 crashes in a row")
 
 
-def test_waits_twice_as_long_each_time(keep: Keep) -> None:
+def test_waits_twice_as_long_each_time(supervise: Supervise) -> None:
     """Waits between crashes double, up to the longest."""
-    printed = keep(
+    printed = supervise(
         CRASH, "--crashes", "5", "--first-wait-s", "0.01", "--longest-wait-s", "0.04"
     ).finish()
     waits = [line.split("; again in ")[1].split(" s")[0] for line in printed.splitlines()[:-1]]
@@ -115,23 +115,25 @@ def test_waits_twice_as_long_each_time(keep: Keep) -> None:
     assert waits == ["0.01", "0.02", "0.04", "0.04"]
 
 
-def test_a_run_that_lasted_begins_a_new_row(keep: Keep) -> None:
-    """Crashes after long runs never add up: here every run counts as long."""
-    kept = keep(FOUR_CRASHES, "--crashes", "2", "--steady-s", "0", "--first-wait-s", "0.01")
-    kept.wait_for_runs(5)
+def test_a_run_that_lasted_begins_a_new_row(supervise: Supervise) -> None:
+    """A run that lasted `--steady-s` begins a new row of crashes."""
+    supervisor = supervise(
+        FOUR_CRASHES, "--crashes", "2", "--steady-s", "0", "--first-wait-s", "0.01"
+    )
+    supervisor.wait_for_runs(5)
 
-    assert kept.process.poll() is None
+    assert supervisor.process.poll() is None
 
 
-def test_names_the_signal_that_killed_the_command(keep: Keep) -> None:
+def test_names_the_signal_that_killed_the_command(supervise: Supervise) -> None:
     """A killed command is reported with the signal's name."""
-    kept = keep("import os; os.kill(os.getpid(), 9)", "--crashes", "1")
+    supervisor = supervise("import os; os.kill(os.getpid(), 9)", "--crashes", "1")
 
-    assert "(killed by SIGKILL)" in kept.finish()
+    assert "(killed by SIGKILL)" in supervisor.finish()
 
 
 def test_a_command_that_does_not_exist_is_a_crash(tmp_path: Path) -> None:
-    """A missing program is reported by name."""
+    """A program that does not exist is reported by its path."""
     command = [
         sys.executable,
         "-m",
@@ -152,106 +154,106 @@ def test_a_command_that_does_not_exist_is_a_crash(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_keeper_and_command(keep: Keep, signum: signal.Signals) -> None:
-    """On a signal it stops the command and ends with status 0."""
-    kept = keep(STAY)
-    kept.wait_for_runs(1)
-    family = kept.family()
-    kept.process.send_signal(signum)
-    kept.finish()
+def test_a_signal_ends_supervisor_and_command(supervise: Supervise, signum: signal.Signals) -> None:
+    """A signal ends the command and the supervisor, with status 0."""
+    supervisor = supervise(STAY)
+    supervisor.wait_for_runs(1)
+    family = supervisor.family()
+    supervisor.process.send_signal(signum)
+    supervisor.finish()
 
-    assert kept.process.returncode == 0
+    assert supervisor.process.returncode == 0
     assert gone(family)
 
 
-def test_a_command_that_does_not_listen_is_killed(keep: Keep) -> None:
-    """After the grace SIGTERM becomes SIGKILL."""
-    kept = keep(STUBBORN, "--grace-s", "0.1")
-    kept.wait_for_runs(1)
-    family = kept.family()
-    kept.process.terminate()
-    kept.finish()
+def test_a_command_that_does_not_listen_is_killed(supervise: Supervise) -> None:
+    """A command that ignores SIGTERM is killed after the grace."""
+    supervisor = supervise(STUBBORN, "--grace-s", "0.1")
+    supervisor.wait_for_runs(1)
+    family = supervisor.family()
+    supervisor.process.terminate()
+    supervisor.finish()
 
     assert gone(family)
 
 
-def test_what_the_command_started_ends_with_it(keep: Keep) -> None:
-    """Children of the command do not outlive it, even where they ignore SIGTERM."""
-    kept = keep(PARENT)
-    kept.wait_for_runs(1)
-    family = kept.family()
-    kept.process.terminate()
-    kept.finish()
+def test_a_commands_child_ends_with_it(supervise: Supervise) -> None:
+    """A command's child ends with it, even if it ignores SIGTERM."""
+    supervisor = supervise(PARENT)
+    supervisor.wait_for_runs(1)
+    family = supervisor.family()
+    supervisor.process.terminate()
+    supervisor.finish()
 
     assert len(family) == 2
     wait_until(lambda: gone(family), "the command's child is gone")
 
 
-def test_ends_when_the_launcher_dies(keep: Keep) -> None:
-    """The supervisor notices a killed launcher, sends SIGTERM and then SIGKILL."""
+def test_ends_when_the_launcher_dies(supervise: Supervise) -> None:
+    """When the launcher is killed, the supervisor sends SIGTERM and then SIGKILL."""
     with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as launcher:
-        kept = keep(LINGERS, "--grace-s", "0.5", launcher=launcher.pid)
-        kept.wait_for_runs(1)
-        family = kept.family()
+        supervisor = supervise(LINGERS, "--grace-s", "0.5", launcher=launcher.pid)
+        supervisor.wait_for_runs(1)
+        family = supervisor.family()
         launcher.kill()
-    kept.finish()
+    supervisor.finish()
 
-    assert kept.process.returncode == 0
-    assert kept.wrote() == ["run", "told"]
+    assert supervisor.process.returncode == 0
+    assert supervisor.wrote() == ["run", "told"]
     assert len(family) == 2
     wait_until(lambda: gone(family), "the command and its child are gone")
 
 
-def test_a_second_signal_does_not_break_the_ending_off(keep: Keep) -> None:
-    """After a second signal while the command ends, no process stays either."""
-    kept = keep(LINGERS, "--grace-s", "1")
-    kept.wait_for_runs(1)
-    family = kept.family()
-    kept.process.terminate()
-    wait_until(lambda: "told" in kept.wrote(), "the command was asked to end")
-    kept.process.terminate()
-    kept.finish()
+def test_a_second_signal_leaves_no_process(supervise: Supervise) -> None:
+    """A second signal while the command ends leaves no process either."""
+    supervisor = supervise(LINGERS, "--grace-s", "1")
+    supervisor.wait_for_runs(1)
+    family = supervisor.family()
+    supervisor.process.terminate()
+    wait_until(lambda: "told" in supervisor.wrote(), "the command was asked to end")
+    supervisor.process.terminate()
+    supervisor.finish()
 
-    assert kept.process.returncode == 0
+    assert supervisor.process.returncode == 0
     wait_until(lambda: gone(family), "the command and its child are gone")
 
 
-def test_a_killed_keeper_takes_the_command_with_it(keep: Keep) -> None:
-    """When the supervisor is killed, the kernel kills the command."""
-    kept = keep(STAY)
-    kept.wait_for_runs(1)
-    family = kept.family()
-    kept.process.kill()
+def test_a_killed_supervisors_command_is_killed(supervise: Supervise) -> None:
+    """When the supervisor is killed, the command is killed."""
+    supervisor = supervise(STAY)
+    supervisor.wait_for_runs(1)
+    family = supervisor.family()
+    supervisor.process.kill()
 
     wait_until(lambda: gone(family), "the command of a killed keeper is gone")
 
 
-def test_starts_only_after_what_it_needs_answers(keep: Keep) -> None:
-    """With `--after`, the command starts once a process listens there."""
+def test_starts_only_after_what_it_needs_answers(supervise: Supervise) -> None:
+    """With `--after` the command starts once a process listens there."""
     port = free_port()
-    kept = keep(STAY, "--after", f"127.0.0.1:{port}")
+    supervisor = supervise(STAY, "--after", f"127.0.0.1:{port}")
     listen = (
         "import sys, socket; open(sys.argv[1], 'a').write('listener\\n'); "
         f"server = socket.create_server(('127.0.0.1', {port})); server.accept(); server.accept()"
     )
-    with subprocess.Popen([sys.executable, "-c", listen, str(kept.runs_file)]) as listener:
-        kept.wait_for_runs(1)
+    with subprocess.Popen([sys.executable, "-c", listen, str(supervisor.runs_file)]) as listener:
+        supervisor.wait_for_runs(1)
         listener.kill()
 
-    assert kept.runs_file.read_text().split() == ["listener", "run"]
+    assert supervisor.runs_file.read_text().split() == ["listener", "run"]
 
 
-def test_outlives_those_who_need_it(keep: Keep) -> None:
-    """With `--outlive`, the command stays until no process listens there any more."""
+def test_outlives_processes_that_need_it(supervise: Supervise) -> None:
+    """With `--outlive` the command stays until no process listens there."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        kept = keep(STAY, "--outlive", f"127.0.0.1:{server.getsockname()[1]}")
-        kept.wait_for_runs(1)
-        [command] = kept.family()
-        kept.process.terminate()
-        for _ in range(2):  # it looks whether the server is still there
+        supervisor = supervise(STAY, "--outlive", f"127.0.0.1:{server.getsockname()[1]}")
+        supervisor.wait_for_runs(1)
+        [command] = supervisor.family()
+        supervisor.process.terminate()
+        for _ in range(2):  # the supervisor looks whether the server is still there
             server.accept()[0].close()
 
         assert command.is_running()
-    kept.finish()
+    supervisor.finish()
 
     assert gone([command])

@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md speaks of lines that the code can print."""
+"""docs/troubleshooting.md has lines that the code can print."""
 
 import re
 
@@ -18,11 +18,11 @@ SYMPTOMS = {
     "Out of memory",
     "Slow",
 }
-SHORTEST = 6  # characters of a fragment that proves anything
+SHORTEST = 6  # characters of a fragment that is looked for
 
 
 def source() -> str:
-    """All code that speaks to people, with sentences that span lines put together."""
+    """Return all code that has messages for people, with sentences over several lines joined."""
     folders = ("worker", "token_service", "protocol", "deploy", "web/src")
     files = [path for each in folders for path in (PROJECT / each).rglob("*.[pt][ys]*")]
     text = "\n".join(path.read_text() for path in files if "__pycache__" not in path.parts)
@@ -33,13 +33,13 @@ SOURCE = source()
 
 
 def lines(kind: str) -> list[str]:
-    """Every line in fences of a kind."""
+    """Return every line in fences of a kind."""
     return [line for found, body in FENCES if found == kind for line in body.splitlines()]
 
 
 @pytest.mark.parametrize("line", sorted(set(lines("text"))))
 def test_every_sentence_is_in_the_code(line: str) -> None:
-    """A sentence that people look for stands in the code, but for what differs."""
+    """Each sentence of the document stands in the code, apart from `…`."""
     fragments = [part.strip() for part in line.split("…")]
     missing = [part for part in fragments if len(part) >= SHORTEST and part not in SOURCE]
 
@@ -48,7 +48,7 @@ def test_every_sentence_is_in_the_code(line: str) -> None:
 
 @pytest.mark.parametrize("line", sorted(set(lines("log"))))
 def test_every_event_is_logged_with_its_fields(line: str) -> None:
-    """An event's name and fields are those of a call of the log."""
+    """Each event of the document is logged with these fields."""
     event, *given = line.split()
     calls = re.findall(rf'"{event}"(.{{0,400}}?)\n\s*\n|"{event}"(.{{0,300}})', SOURCE, re.S)
     fields = {each.split("=")[0] for each in given}
@@ -58,7 +58,7 @@ def test_every_event_is_logged_with_its_fields(line: str) -> None:
 
 
 def test_each_symptom_has_a_section() -> None:
-    """Every symptom has a section, and the table links to all sections."""
+    """Each symptom has a section, and the table links to all sections."""
     sections = set(re.findall(r"^## (.+)$", TEXT, re.M))
     linked = set(re.findall(r"\| \[([^\]]+)\]\(#", TEXT))
 

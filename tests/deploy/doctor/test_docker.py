@@ -24,19 +24,19 @@ def told(findings: list[Finding]) -> list[tuple[str, State]]:
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A PATH with nothing on it."""
+    """Set PATH to an empty folder; return it."""
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path
 
 
 def program(path: Path, script: str) -> None:
-    """A docker that answers as a script says."""
+    """Write a docker that runs a script."""
     (path / "docker").write_text(f"#!/bin/sh\n{script}\n")
     (path / "docker").chmod(0o755)
 
 
-def test_a_docker_that_hands_on_gpus(path: Path) -> None:
-    """Engine, compose and NVIDIA's runtime."""
+def test_a_docker_with_nvidias_runtime(path: Path) -> None:
+    """A docker with compose and NVIDIA's runtime is OK."""
     program(path, f"case $1 in compose) echo 2.39.1;; info) echo '{INFO}';; esac")
 
     assert told(docker.docker()) == [("docker.ok", State.OK)]
@@ -44,21 +44,21 @@ def test_a_docker_that_hands_on_gpus(path: Path) -> None:
 
 @pytest.mark.parametrize("runtimes", ['{"runc":{}}', "null", "no json"])
 def test_a_docker_without_nvidias_toolkit(path: Path, runtimes: str) -> None:
-    """The worker would get no GPU."""
+    """A docker without NVIDIA's runtime is a warning, as the worker would get no GPU."""
     program(path, f"case $1 in compose) echo 2.39.1;; info) echo '{runtimes}';; esac")
 
     assert told(docker.docker()) == [("docker.ok", State.OK), ("docker.no_gpu", State.WARN)]
 
 
-def test_a_docker_that_needs_to_hand_on_none(path: Path) -> None:
-    """With DEVICE=cpu no toolkit is asked for."""
+def test_a_docker_for_the_cpu(path: Path) -> None:
+    """With DEVICE=cpu no runtime of NVIDIA's is asked for."""
     program(path, "case $1 in compose) echo 2.39.1;; info) echo '{}';; esac")
 
     assert told(docker.docker(on_gpu=False)) == [("docker.ok", State.OK)]
 
 
 def test_a_toolkit_without_a_runtime_is_enough(path: Path) -> None:
-    """Its hook is how docker hands on a reserved GPU."""
+    """The hook of NVIDIA's toolkit is enough without a runtime."""
     program(path, "case $1 in compose) echo 2.39.1;; info) echo '{}';; esac")
     (path / docker.HOOK).touch(mode=0o755)
 
@@ -74,10 +74,10 @@ def test_a_toolkit_without_a_runtime_is_enough(path: Path) -> None:
         ("while :; do :; done", "docker.away"),
     ],
 )
-def test_a_docker_that_is_of_no_use(
+def test_a_docker_that_cannot_be_used(
     path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, code: str
 ) -> None:
-    """Not there, without compose, without an engine for this user, or hanging."""
+    """A docker that is missing, lacks compose, has no engine or hangs is a failure."""
     monkeypatch.setattr(docker, "WITHIN_S", 0.3)
     if script is not None:
         program(path, script)
@@ -86,7 +86,7 @@ def test_a_docker_that_is_of_no_use(
 
 
 def test_room_for_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where docker keeps them."""
+    """Room for the images is asked for: enough is OK, too little a failure."""
     monkeypatch.setattr(docker, "IMAGES_BYTES", 1)
 
     assert told([docker.disk(0), docker.disk(1 << 60)]) == [
@@ -96,7 +96,7 @@ def test_room_for_images(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_room_for_images_that_are_built(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A start needs no more of it: only an update may."""
+    """Too little room for images that are built is a warning."""
     monkeypatch.setattr(docker, "IMAGES_BYTES", 1 << 60)
     program(path, f"[ $1 = info ] && echo {path} || [ $1$2$3 = imageinspect{docker.IMAGE} ]")
 
@@ -104,7 +104,7 @@ def test_room_for_images_that_are_built(path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_room_is_looked_for_where_the_engine_keeps_its_data(path: Path, tmp_path: Path) -> None:
-    """The folder that `docker info` names."""
+    """Room is looked for in the folder that `docker info` names."""
     program(path, f"echo {tmp_path}/data")
 
     assert f"in {tmp_path}/data, " in docker.disk(0).found
@@ -121,20 +121,20 @@ def test_room_is_looked_for_where_the_engine_keeps_its_data(path: Path, tmp_path
         ("rooms.invalid", "", []),
     ],
 )
-def test_the_address_that_browsers_are_told(
+def test_the_address_that_livekit_announces(
     domain: str, node_ip: str, expected: list[tuple[str, State]]
 ) -> None:
-    """LiveKit names the address where the domain leads, or the finding says what to set."""
+    """The address that LiveKit announces fits the domain, or the finding is a warning."""
     assert told(media_address.media_address(domain, node_ip)) == expected
 
 
 def test_the_cpu_file_takes_the_gpu_away() -> None:
-    """`COMPOSE_FILE` names it in `.env`: no GPU is reserved, and DEVICE is cpu."""
+    """With the CPU's compose file no GPU is reserved, and DEVICE is cpu."""
     given = {"COMPOSE_FILE": f"{compose.FILE}:{compose.CPU_FILE}", "COMPOSE_PROFILES": "second-gpu"}
 
     resets = re.findall(r"^(?!#).*!reset|[&*]\w+", (PROJECT / compose.CPU_FILE).read_text(), re.M)
 
-    assert resets == ["    deploy: !reset"] * 2  # where it stands: compose follows no alias to one
+    assert resets == ["    deploy: !reset"] * 2  # compose follows no alias to it
     for name in ("worker", "second_worker"):
         assert compose.services(given)[name]["deploy"] is None
         assert compose.services(given)[name]["environment"]["DEVICE"] == "cpu"
@@ -142,7 +142,7 @@ def test_the_cpu_file_takes_the_gpu_away() -> None:
 
 
 def test_a_second_gpu_is_one_line() -> None:
-    """`COMPOSE_PROFILES=second-gpu` in `.env` starts a second worker, on its own card and port."""
+    """`COMPOSE_PROFILES=second-gpu` starts a second worker with its own card and port."""
     one, both = (compose.services(each) for each in ({}, {"COMPOSE_PROFILES": "second-gpu"}))
     cards = [
         both[name]["deploy"]["resources"]["reservations"]["devices"][0]["device_ids"]
@@ -154,8 +154,8 @@ def test_a_second_gpu_is_one_line() -> None:
     assert both["second_worker"]["environment"]["WORKER_PORT"] == "8082"
 
 
-def test_caddy_is_there_or_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For https in a local network."""
+def test_caddy_is_installed_or_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Caddy that is not installed is a warning, an installed one is OK."""
     monkeypatch.setenv("CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     to_come = tools.caddy()
@@ -170,7 +170,7 @@ def test_caddy_is_there_or_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_port_that_compose_may_hold_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user who cannot see the holder is not told to end it."""
+    """A port whose holder this user cannot see is a warning."""
     monkeypatch.setattr(network, "is_free", lambda _: False)
     monkeypatch.setattr(network, "holder", lambda _: network.STRANGER)
 
@@ -178,7 +178,7 @@ def test_a_port_that_compose_may_hold_itself(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_port_that_only_root_may_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a listener the port is free."""
+    """A port that only root may open is free if nothing listens there."""
     monkeypatch.setattr(network, "is_free", lambda _: False)
     monkeypatch.setattr(network, "holder", lambda _: network.SYSTEM)
 
@@ -187,14 +187,14 @@ def test_a_port_that_only_root_may_try(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-def test_what_compose_leaves_open_is_asked_for() -> None:
-    """A variable that has to be set is named with what it is for."""
+def test_a_required_variable_is_asked_for() -> None:
+    """A variable that compose requires is refused by name if it is not set."""
     with pytest.raises(InvalidInput, match=r"AUTH_MODE is not set: .* who may talk"):
         compose.environment("token_service", {"DOMAIN": "talk.example"} | KEYS)
 
 
 def test_the_ports_of_the_plan_are_those_of_the_files() -> None:
-    """Numbers in docker-compose.yml, Caddyfile and livekit.yaml, and no others."""
+    """The ports of the plan stand in the compose files, Caddyfile and livekit.yaml."""
     watched = "docker-compose.observability.yml"
     names = (compose.FILE, watched, "livekit.yaml", "README.md", "docs/observability.md")
     text = "".join((PROJECT / name).read_text() for name in names)

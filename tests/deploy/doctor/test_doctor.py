@@ -1,4 +1,4 @@
-"""`make doctor` as a command: what it prints, its exit status, and that every line was seen."""
+"""`make doctor` as a command: what it prints, its exit status, and that a test has each code."""
 
 import json
 import os
@@ -24,7 +24,7 @@ CODE = rf'"((?:{CHECKS}|livekit|proxy|public_url|keys|settings|media_address)\.[
 
 
 def doctor(home: Path, *arguments: str, **given: str) -> subprocess.CompletedProcess[str]:
-    """Run it with settings of the test's own, on free ports."""
+    """Run the doctor with settings of the test's own, on free ports."""
     ports = {name: str(free_port()) for name in ("PORT", "WORKER_PORT", "REDIS_PORT")}
     ports["LIVEKIT_PORT"] = str(three_free_ports())
     environment = {"HOME": str(home), **ports, **given}
@@ -38,13 +38,13 @@ def doctor(home: Path, *arguments: str, **given: str) -> subprocess.CompletedPro
 
 
 def codes(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
-    """Code → state, of what was printed as JSON."""
+    """Return code → state of the findings printed as JSON."""
     told: dict[str, Any] = json.loads(done.stdout)
     return {each["code"]: each["state"] for each in told["findings"]}
 
 
 def test_for_scripts_it_prints_json_and_tells_by_its_exit_status(tmp_path: Path) -> None:
-    """A machine that can run the product: 0, and no secret in either output."""
+    """With --json it prints findings without secrets, and exits with 0 if none is a failure."""
     done = doctor(
         tmp_path, "--json", CACHE_DIR=str(tmp_path), LIVEKIT_API_KEY="k", LIVEKIT_API_SECRET=SECRET
     )
@@ -58,7 +58,7 @@ def test_for_scripts_it_prints_json_and_tells_by_its_exit_status(tmp_path: Path)
 
 
 def test_for_people_it_prints_lines_and_tells_by_its_exit_status(tmp_path: Path) -> None:
-    """With a port that is taken: 1, the line, and what to do below it."""
+    """For people it prints a line with advice for a taken port, and exits with 1."""
     with socket.create_server(("127.0.0.1", 0)) as held:
         number = held.getsockname()[1]
         done = doctor(tmp_path, WORKER_PORT=str(number))
@@ -71,7 +71,7 @@ def test_for_people_it_prints_lines_and_tells_by_its_exit_status(tmp_path: Path)
 
 
 def test_a_host_with_a_domain_is_looked_at_for_compose(tmp_path: Path) -> None:
-    """Production's refusals, the domain and docker count; nothing that `make run` needs."""
+    """With DOMAIN it checks production, domain and docker, not what `make run` needs."""
     done = doctor(
         tmp_path, "--json", DOMAIN="rooms.invalid", AUTH_MODE="open", MODEL="echo", PATH="/nowhere"
     )
@@ -83,7 +83,7 @@ def test_a_host_with_a_domain_is_looked_at_for_compose(tmp_path: Path) -> None:
 
 
 def test_a_local_network_is_looked_at_for_make_run(tmp_path: Path) -> None:
-    """With `HOST`, the page's TLS is make run's to start."""
+    """With HOST it checks what `make run` starts in a local network."""
     found = codes(doctor(tmp_path, "--json", HOST="127.0.0.2", HTTPS_PORT=str(free_port())))
 
     assert found["public_url.to_start"] == "ok"
@@ -91,7 +91,7 @@ def test_a_local_network_is_looked_at_for_make_run(tmp_path: Path) -> None:
 
 
 def test_a_router_and_servers_elsewhere_are_no_faults(tmp_path: Path, redis_url: str) -> None:
-    """`NODE_IP` may be a router's address; a redis that runs already is checked at its address."""
+    """A router's address as NODE_IP and a redis that runs already are no failures."""
     found = codes(doctor(tmp_path, "--json", NODE_IP="203.0.113.7", REDIS_URL=redis_url))
 
     assert found["udp.elsewhere"] == "warn"
@@ -107,12 +107,12 @@ def test_a_router_and_servers_elsewhere_are_no_faults(tmp_path: Path, redis_url:
     ],
 )
 def test_it_ends_with_a_verdict(states: tuple[State, ...], sentence: str) -> None:
-    """How much there is to do."""
+    """The last line has the numbers of failures and warnings."""
     assert verdict([Finding("x.y", state, "") for state in states]) == sentence
 
 
 def test_settings_that_cannot_be_read_have_a_status_of_their_own(tmp_path: Path) -> None:
-    """2, and the name of the setting."""
+    """A setting that cannot be read ends the doctor with status 2."""
     done = doctor(tmp_path, "--json", CAPACITY="many")
 
     assert done.returncode == 2
@@ -130,12 +130,12 @@ def test_settings_that_cannot_be_read_have_a_status_of_their_own(tmp_path: Path)
     ],
 )
 def test_a_line_says_what_was_found_and_what_to_do(finding: Finding, line: str) -> None:
-    """State, check, finding; the advice below it."""
+    """A finding's line has its state, check and text, with the advice below."""
     assert finding.line() == line
 
 
-def test_every_line_that_can_be_printed_is_seen_in_a_test() -> None:
-    """Each code of the source stands in a test that made it happen."""
+def test_every_code_stands_in_a_test() -> None:
+    """Each code of the doctor's source stands in a test."""
     source = "".join(path.read_text() for path in (PROJECT / "deploy" / "doctor").glob("*.py"))
     tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     made_of_names = {f"keys.{what}" for what in ("keys", "auth", "tls", "proxies")}

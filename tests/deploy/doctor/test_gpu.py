@@ -25,13 +25,13 @@ def told(finding: Finding) -> tuple[str, State]:
 
 @pytest.fixture
 def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The program's place on a PATH with nothing else; not there yet."""
+    """Return where nvidia-smi would be on a PATH with nothing else; it is not there yet."""
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path / "nvidia-smi"
 
 
 def says(program: Path, *lines: str, status: int = 0) -> None:
-    """Let it say something and end."""
+    """Write a program that prints lines and ends."""
     shown = "".join(f"echo '{line}'\n" for line in lines)
     program.write_text(f"#!/bin/sh\n{shown}exit {status}\n")
     program.chmod(0o755)
@@ -43,7 +43,7 @@ def card(total_mib: int) -> Card:
 
 
 def test_a_card_is_told(nvidia_smi: Path) -> None:
-    """Name, driver, memory."""
+    """A card's finding has its name, driver and memory."""
     says(nvidia_smi, "NVIDIA L4, 570.86.15, 23034, 22563")
     [finding], found = gpu("auto")
 
@@ -53,7 +53,7 @@ def test_a_card_is_told(nvidia_smi: Path) -> None:
 
 
 def test_more_cards_are_more_workers(nvidia_smi: Path) -> None:
-    """The first is planned for, the others are named."""
+    """Of several cards the first is planned for, and the finding has the number of others."""
     says(nvidia_smi, *["NVIDIA L4, 570.86.15, 23034, 22563"] * 3)
     [finding], _ = gpu("auto")
 
@@ -61,14 +61,14 @@ def test_more_cards_are_more_workers(nvidia_smi: Path) -> None:
 
 
 def test_a_card_that_others_use(nvidia_smi: Path) -> None:
-    """Memory in use is not available to sessions."""
+    """A card whose memory is in use is a warning."""
     says(nvidia_smi, "NVIDIA L4, 570.86.15, 23034, 8000")
 
     assert told(gpu("cuda")[0][0]) == ("gpu.in_use", State.WARN)
 
 
 def test_a_driver_that_is_too_old(nvidia_smi: Path) -> None:
-    """Torch's CUDA would not start."""
+    """A driver older than torch's CUDA needs is a failure."""
     says(nvidia_smi, "Tesla T4, 470.82.01, 15109, 15000")
     [finding], _ = gpu("auto")
 
@@ -77,7 +77,7 @@ def test_a_driver_that_is_too_old(nvidia_smi: Path) -> None:
 
 
 def test_a_driver_that_does_not_answer(nvidia_smi: Path) -> None:
-    """The finding has nvidia-smi's own words."""
+    """A driver that does not answer is a failure with nvidia-smi's own words."""
     says(nvidia_smi, "Failed to initialize NVML: Driver/library version mismatch", status=18)
     [finding], found = gpu("auto")
 
@@ -87,14 +87,14 @@ def test_a_driver_that_does_not_answer(nvidia_smi: Path) -> None:
 
 
 def test_an_answer_that_is_no_list(nvidia_smi: Path) -> None:
-    """Cards with the CPU's memory say [N/A]: then nothing is guessed."""
+    """A card whose memory nvidia-smi does not know is a failure."""
     says(nvidia_smi, "NVIDIA GB10, 580.95, [N/A], [N/A]")
 
     assert told(gpu("auto")[0][0]) == ("gpu.unclear", State.FAIL)
 
 
 def test_no_gpu(nvidia_smi: Path) -> None:
-    """None asked for, none there, none there though asked for."""
+    """Without a GPU, DEVICE=cpu and auto are OK and cuda is a failure."""
     assert [told(gpu(device)[0][0]) for device in ("cpu", "auto", "cuda")] == [
         ("gpu.off", State.OK),
         ("gpu.none", State.OK),
@@ -103,7 +103,7 @@ def test_no_gpu(nvidia_smi: Path) -> None:
 
 
 def test_the_plan_counts_the_recogniser_where_it_fits() -> None:
-    """Kyutai's STT beside a 7B on 80 GB; on a card that has no room for it, not by itself."""
+    """The plan counts Kyutai's recogniser only on a card that has room for it."""
     large = sessions(SEVEN_B, card(81_559), CPU_BYTES, None, "bf16", "auto")
     small = sessions(SEVEN_B, card(19_900), CPU_BYTES, None, "bf16", "auto")
 
@@ -116,7 +116,7 @@ def test_the_plan_counts_the_recogniser_where_it_fits() -> None:
 
 
 def test_the_plan_counts_another_recogniser_by_its_own_files(tmp_path: Path) -> None:
-    """A folder by its config.json and headers; a larger one that is not here by its name, about."""
+    """The plan counts another recogniser by its own files, or by its name if they are not here."""
     folder = recogniser_folder(tmp_path / "stt")
     own, larger = (
         sessions(SEVEN_B, card(81_559), CPU_BYTES, None, "bf16", stt)
@@ -143,7 +143,7 @@ def test_the_plan_counts_another_recogniser_by_its_own_files(tmp_path: Path) -> 
     ],
 )
 def test_the_plan_of_a_7b(total_mib: int, kv_dtype: KvType, beside: str, need: str) -> None:
-    """Weights, the second LM state, each session and margin, for cards of 24 GB and of 80."""
+    """The plan of a 7B model counts weights, renewal, sessions and margin, for 24 and 80 GB."""
     finding = sessions(SEVEN_B, card(total_mib), CPU_BYTES, None, kv_dtype)
 
     assert told(finding) == ("sessions.plan", State.OK)
@@ -152,7 +152,7 @@ def test_the_plan_of_a_7b(total_mib: int, kv_dtype: KvType, beside: str, need: s
 
 
 def test_a_card_of_8_gb_holds_no_7b() -> None:
-    """Neither in 8 bits nor with a short context; and offloading is answered honestly."""
+    """A card of 8 GB is a failure for a 7B model, and the advice names what fits."""
     finding = sessions(SEVEN_B, card(7_800), CPU_BYTES, None)
 
     assert told(finding) == ("sessions.no_room", State.FAIL)
@@ -171,8 +171,8 @@ def test_a_card_of_8_gb_holds_no_7b() -> None:
         (15_900, "MODEL=kyutai/moshiko-pytorch-q8 CONTEXT=3000 holds 7 sessions in 8 bits"),
     ],
 )
-def test_cards_between_hold_it_in_8_bits(total_mib: int, advice: str) -> None:
-    """With the context that fits beside it."""
+def test_medium_cards_hold_a_7b_in_8_bits(total_mib: int, advice: str) -> None:
+    """A card between holds the 7B model in 8 bits, with the context that the advice names."""
     finding = sessions(SEVEN_B, card(total_mib), CPU_BYTES, None)
 
     assert told(finding) == ("sessions.no_room", State.FAIL)
@@ -180,14 +180,14 @@ def test_cards_between_hold_it_in_8_bits(total_mib: int, advice: str) -> None:
 
 
 def test_a_shorter_context_may_be_enough() -> None:
-    """The 8-bit model itself on a card of 10 GB."""
+    """Where a shorter context would fit, the advice names it."""
     finding = sessions(SEVEN_B_IN_8_BITS, card(10_100), CPU_BYTES, None)
 
     assert finding.advice == "CONTEXT=250 would fit; or a larger card"
 
 
 def test_more_sessions_than_fit() -> None:
-    """CAPACITY is refused with the number that fits."""
+    """A CAPACITY that does not fit is a failure with the number that does."""
     finding = sessions(SEVEN_B, card(24_210), CPU_BYTES, 9)
 
     assert told(finding) == ("sessions.too_many", State.FAIL)
@@ -195,14 +195,14 @@ def test_more_sessions_than_fit() -> None:
 
 
 def test_a_7b_on_a_cpu_is_too_slow() -> None:
-    """It loads and talks, with gaps in every sentence."""
+    """A 7B model on a CPU is a warning."""
     on_cpu = sizes.ModelSizes(4 * 7_687_729_152, 1 << 20, 1 << 18, 24 << 20, 3000)
 
     assert told(sessions(on_cpu, None, CPU_BYTES, None)) == ("sessions.too_slow", State.WARN)
 
 
 def test_a_small_model_on_a_cpu() -> None:
-    """A small model's."""
+    """A small model on a CPU is OK, with its plan."""
     finding = sessions(SMALL, None, CPU_BYTES, None)
 
     assert told(finding) == ("sessions.cpu", State.OK)
@@ -210,10 +210,10 @@ def test_a_small_model_on_a_cpu() -> None:
 
 
 def test_a_model_larger_than_memory() -> None:
-    """A CPU's memory has an end too."""
+    """A model larger than the CPU's memory is a failure."""
     assert told(sessions(SEVEN_B, None, 8 * GIB, None)) == ("sessions.no_memory", State.FAIL)
 
 
-def test_a_model_that_nobody_measured() -> None:
-    """A repository that is not here and not known."""
+def test_a_model_of_unknown_sizes() -> None:
+    """A model of unknown sizes is a warning."""
     assert told(unknown("somebody/model")) == ("sessions.unknown", State.WARN)

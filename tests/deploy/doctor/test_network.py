@@ -1,4 +1,4 @@
-"""Doctor: ports and UDP; sockets of the test's own hold and block."""
+"""Doctor: ports and UDP; sockets of the test's own hold and block them."""
 
 import ctypes
 import os
@@ -15,7 +15,7 @@ from deploy.launch.ports import Port
 from harness import servers
 
 SO_ATTACH_FILTER = 26  # asm-generic/socket.h
-NOBODY = "192.0.2.7"  # TEST-NET-1: no machine's address
+UNUSED_ADDRESS = "192.0.2.7"  # TEST-NET-1: no machine has it
 
 
 def told(finding: Finding) -> tuple[str, State]:
@@ -23,8 +23,8 @@ def told(finding: Finding) -> tuple[str, State]:
     return finding.code, finding.state
 
 
-def deaf_socket() -> socket.socket:
-    """A UDP socket to which the kernel hands no datagram: its filter's one line takes 0 bytes."""
+def dropping_socket() -> socket.socket:
+    """Return a UDP socket that receives nothing: its filter's one line takes 0 bytes."""
     deaf = socket.socket(type=socket.SOCK_DGRAM)
     refuse_all = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF: ret 0
     program = struct.pack("HL", 1, ctypes.addressof(refuse_all))
@@ -33,7 +33,7 @@ def deaf_socket() -> socket.socket:
 
 
 def test_free_ports_are_told_in_one_line() -> None:
-    """All that are free, and what for."""
+    """Free ports are one finding, with their uses."""
     numbers = [servers.free_port(), servers.free_port()]
     [finding] = network.ports([Port(number, "LiveKit", "X") for number in numbers])
 
@@ -42,7 +42,7 @@ def test_free_ports_are_told_in_one_line() -> None:
 
 
 def test_a_taken_port_is_told_with_its_holder() -> None:
-    """The finding names the holder and the setting of the port."""
+    """A taken port is a failure with its holder and the setting that moves it."""
     with socket.create_server(("127.0.0.1", 0)) as held:
         number = held.getsockname()[1]
         [finding] = network.ports([Port(number, "worker's health", "WORKER_PORT")])
@@ -53,7 +53,7 @@ def test_a_taken_port_is_told_with_its_holder() -> None:
 
 
 def test_a_port_that_its_own_server_holds_is_no_fault(redis_url: str) -> None:
-    """While the product runs, doctor says so and goes on."""
+    """A port that the product's own server holds is OK."""
     number = int(redis_url.rsplit(":", 1)[1].split("/")[0])
     [finding] = network.ports([Port(number, "redis", "REDIS_PORT")])
 
@@ -61,24 +61,24 @@ def test_a_port_that_its_own_server_holds_is_no_fault(redis_url: str) -> None:
 
 
 def test_an_address_that_is_not_here() -> None:
-    """A port cannot be opened on another machine's address; the setting is named, and our own."""
-    [finding] = network.ports([Port(servers.free_port(), "page over https", "X", NOBODY)])
+    """A port on another machine's address is a failure with an address of this one."""
+    [finding] = network.ports([Port(servers.free_port(), "page over https", "X", UNUSED_ADDRESS)])
 
     assert told(finding) == ("ports.no_address", State.FAIL)
     here = f"here {own_address()}"
-    assert finding.advice == f"HOST='{NOBODY}': expected an address of this machine, {here}"
+    assert finding.advice == f"HOST='{UNUSED_ADDRESS}': expected an address of this machine, {here}"
 
 
 def test_udp_that_gets_through() -> None:
-    """A real datagram, from this machine's own address to itself."""
+    """A datagram from this machine's own address to itself is OK."""
     port = servers.free_port(socket.SOCK_DGRAM)
 
     assert told(network.udp(own_address(), port)) == ("udp.ok", State.OK)
 
 
 def test_udp_that_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel drops it, as a firewall does."""
-    monkeypatch.setattr(network, "_receiver", deaf_socket)
+    """A datagram that is dropped is a failure with advice about the firewall."""
+    monkeypatch.setattr(network, "_receiver", dropping_socket)
     monkeypatch.setattr(network, "UDP_WITHIN_S", 0.05)
     finding = network.udp("127.0.0.1", servers.free_port(socket.SOCK_DGRAM))
 
@@ -87,7 +87,7 @@ def test_udp_that_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_udp_of_a_server_that_runs() -> None:
-    """A port that is open already is not tried."""
+    """A UDP port that is in use already is OK and is not tried."""
     with socket.socket(type=socket.SOCK_DGRAM) as held:
         held.bind(("127.0.0.1", 0))
 
@@ -95,13 +95,13 @@ def test_udp_of_a_server_that_runs() -> None:
 
 
 def test_udp_on_an_address_that_is_not_here() -> None:
-    """The router's public address cannot be tried from inside."""
-    finding = network.udp(NOBODY, servers.free_port(socket.SOCK_DGRAM))
+    """UDP on another machine's address is a warning."""
+    finding = network.udp(UNUSED_ADDRESS, servers.free_port(socket.SOCK_DGRAM))
 
     assert told(finding) == ("udp.elsewhere", State.WARN)
 
 
 def test_own_address_is_one_of_this_machines(tmp_path: Path) -> None:
-    """Something can be bound there."""
+    """A server can listen on `own_address`."""
     with socket.create_server((own_address(), 0)) as there:
         assert there.getsockname()[1] > 0

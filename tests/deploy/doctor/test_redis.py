@@ -14,13 +14,13 @@ VALKEY = "Valkey server v={} sha=00000000:1 malloc=libc bits=64 build=1536df31c0
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A PATH that holds what a test puts there, and a shell to run it."""
+    """Set PATH to the test's folder; return it."""
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path
 
 
 def put(path: Path, name: str, says: str) -> Path:
-    """A program that says its version."""
+    """Write a program that prints its version; return its path."""
     program = path / name
     program.write_text(f"#!/bin/sh\necho '{says}'\n")
     program.chmod(0o755)
@@ -31,16 +31,16 @@ def put(path: Path, name: str, says: str) -> Path:
     ("name", "says"),
     [("redis-server", REDIS.format("8.6.3")), ("valkey-server", VALKEY.format("9.1.2"))],
 )
-def test_the_machines_own_is_taken(path: Path, name: str, says: str) -> None:
-    """Redis or valkey, where nothing is known against it."""
+def test_the_machines_own_redis_is_taken(path: Path, name: str, says: str) -> None:
+    """The machine's redis or valkey is taken if it has no known fault."""
     program = put(path, name, says)
 
     assert installers.redis_server() == program
     assert tools.redis_server().state == State.OK
 
 
-def test_a_faulty_one_is_passed_over(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The packaged one is taken; the finding says why, and how to use a fixed one."""
+def test_a_faulty_redis_is_skipped(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A redis with a known fault is skipped for the packaged one, and the message says why."""
     program = put(path, "redis-server", REDIS.format("6.2.14"))
     taken = installers.redis_server()
 
@@ -51,8 +51,8 @@ def test_a_faulty_one_is_passed_over(path: Path, capsys: pytest.CaptureFixture[s
     assert "REDIS_URL=" in told
 
 
-def test_the_doctor_tells_of_it(path: Path) -> None:
-    """As a warning: `make run` works."""
+def test_a_faulty_redis_is_a_warning(path: Path) -> None:
+    """A redis with a known fault is a warning of the doctor."""
     put(path, "redis-server", REDIS.format("7.0.15"))
     finding = tools.redis_server()
 
@@ -61,8 +61,8 @@ def test_the_doctor_tells_of_it(path: Path) -> None:
     assert "valkey-server" in finding.advice
 
 
-def test_of_two_the_sound_one_is_taken(path: Path) -> None:
-    """An old redis beside a new valkey is no reason to take another."""
+def test_a_redis_without_faults_is_preferred(path: Path) -> None:
+    """Beside a faulty redis, a valkey without faults on PATH is taken."""
     put(path, "redis-server", REDIS.format("7.0.15"))
 
     assert installers.redis_server() != (

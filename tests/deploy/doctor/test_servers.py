@@ -48,7 +48,7 @@ def web(
     says: bytes = b"",
     hangs_s: float = 0.0,
 ) -> Generator[int]:
-    """Something that answers every request alike, but for `/` after `hangs_s`; gives its port."""
+    """Answer every request alike, but for `/` after `hangs_s`; yield the port."""
 
     class Answer(QuietHandler):
         def do_GET(self) -> None:
@@ -65,7 +65,7 @@ def web(
 
 
 def test_a_redis_that_answers(redis_url: str) -> None:
-    """The finding has its version."""
+    """A redis that answers is OK, with its version."""
     finding = servers.redis_server(GivenSettings(redis_url=redis_url))
 
     assert told(finding) == ("redis.ok", State.OK)
@@ -85,7 +85,7 @@ def test_a_redis_that_answers(redis_url: str) -> None:
     ],
 )
 def test_a_redis_with_known_faults(server: dict[str, str], code: str, named: str) -> None:
-    """A version with known faults is a warning that names them; valkey is judged by its own."""
+    """A redis or valkey with known faults is a warning that names them."""
     finding = servers.of_version(server, "redis://there")
 
     assert finding.code == code
@@ -93,7 +93,7 @@ def test_a_redis_with_known_faults(server: dict[str, str], code: str, named: str
 
 
 def test_a_redis_that_is_away() -> None:
-    """The finding has the address without its password."""
+    """A redis that does not answer is a failure, and its password is not shown."""
     url = f"redis://:hush@127.0.0.1:{free_port()}/0"
     finding = servers.redis_server(GivenSettings(redis_url=url))
 
@@ -101,8 +101,8 @@ def test_a_redis_that_is_away() -> None:
     assert "hush" not in finding.line()
 
 
-def test_a_redis_that_forgets(tmp_path: Path) -> None:
-    """With a limit and an evicting policy; the finding has the policy and the right one."""
+def test_a_redis_that_evicts_keys(tmp_path: Path) -> None:
+    """A redis that evicts keys is a failure with its policy and the right one."""
     with start_redis(tmp_path) as url:
         with Redis.from_url(url) as client:
             client.config_set("maxmemory", "64mb")
@@ -114,7 +114,7 @@ def test_a_redis_that_forgets(tmp_path: Path) -> None:
 
 
 def test_a_redis_that_wants_a_password(tmp_path: Path) -> None:
-    """It answers, and refuses us."""
+    """A redis that refuses us for want of a password is a failure."""
     with start_redis(tmp_path) as url:
         with Redis.from_url(url) as client:
             client.config_set("requirepass", "hush")
@@ -124,12 +124,12 @@ def test_a_redis_that_wants_a_password(tmp_path: Path) -> None:
 
 
 def test_a_livekit_that_knows_our_key(livekit: LiveKit, settings_for: SettingsFor) -> None:
-    """Asked for its rooms with our key."""
+    """A LiveKit that knows our key is OK."""
     assert told(servers.livekit(settings_for(livekit=livekit))) == ("livekit.ok", State.OK)
 
 
 def test_a_livekit_with_another_secret(livekit: LiveKit, settings_for: SettingsFor) -> None:
-    """It answers and refuses our key; the finding has no secret."""
+    """A LiveKit with another secret is a failure, and the secret is not shown."""
     secret = secrets.token_hex(32)
     finding = servers.livekit(settings_for(livekit=livekit, livekit_api_secret=secret))
 
@@ -138,7 +138,7 @@ def test_a_livekit_with_another_secret(livekit: LiveKit, settings_for: SettingsF
 
 
 def test_a_livekit_that_does_not_know_the_key(livekit: LiveKit, settings_for: SettingsFor) -> None:
-    """The key is named; a secret in its place is not."""
+    """A LiveKit that does not know the key is a failure that names the key, but no secret."""
     named = servers.livekit(settings_for(livekit=livekit, livekit_api_key="rooms"))
     secret = secrets.token_hex(32)
     swapped = servers.livekit(settings_for(livekit=livekit, livekit_api_key=secret))
@@ -151,7 +151,7 @@ def test_a_livekit_that_does_not_know_the_key(livekit: LiveKit, settings_for: Se
 def test_a_clock_that_is_two_minutes_ahead(
     livekit: LiveKit, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """LiveKit refuses every token, and the key is right."""
+    """A clock two minutes ahead of LiveKit's is a failure."""
     set_ahead(monkeypatch, 120)
     finding = servers.livekit(settings_for(livekit=livekit))
 
@@ -162,7 +162,7 @@ def test_a_clock_that_is_two_minutes_ahead(
 def test_a_clock_that_is_half_a_minute_ahead(
     livekit: LiveKit, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """LiveKit bears it, and what is timed is late or early: told before it grows."""
+    """A clock half a minute ahead of LiveKit's is a warning."""
     ahead = SimpleNamespace(time=lambda: time.time() + 30)
     monkeypatch.setattr(servers, "time", ahead)
 
@@ -172,8 +172,8 @@ def test_a_clock_that_is_half_a_minute_ahead(
     )
 
 
-def test_a_livekit_behind_what_passes_no_websocket_on() -> None:
-    """It greets as LiveKit does, and answers 200 where a worker wants 101."""
+def test_a_livekit_behind_a_server_without_websockets() -> None:
+    """A server in front of LiveKit that passes no WebSocket is a failure with its status."""
     with web(200, says=b"OK") as port:
         finding = servers.livekit(GivenSettings(livekit_url=f"ws://127.0.0.1:{port}"))
 
@@ -182,7 +182,7 @@ def test_a_livekit_behind_what_passes_no_websocket_on() -> None:
 
 
 def test_a_livekit_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A LiveKit that answers HTTP and then nothing more is away after the timeout."""
+    """A LiveKit that answers one request and then hangs counts as away after the time limit."""
     monkeypatch.setattr(upgrade, "WITHIN_S", 0.3)
     with web(200, says=b"OK", hangs_s=3.0) as port:
         begun_s = time.monotonic()
@@ -194,7 +194,7 @@ def test_a_livekit_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_livekit_that_is_away() -> None:
-    """Without a listener, redis is away."""
+    """A LiveKit that does not answer is a failure."""
     settings = GivenSettings(livekit_url=f"ws://127.0.0.1:{free_port()}")
 
     assert told(servers.livekit(settings)) == ("livekit.away", State.FAIL)
@@ -202,7 +202,7 @@ def test_a_livekit_that_is_away() -> None:
 
 @pytest.mark.parametrize("status", [200, 404])
 def test_something_else_on_livekits_port(status: int) -> None:
-    """A server that is not LiveKit is recognized."""
+    """A server that is not LiveKit is a failure of its own."""
     with web(status) as port:
         settings = GivenSettings(livekit_url=f"ws://127.0.0.1:{port}")
 
@@ -211,13 +211,13 @@ def test_something_else_on_livekits_port(status: int) -> None:
 
 @pytest.fixture(scope="module")
 def authority() -> Authority:
-    """Return the authority that the machine trusts."""
+    """Make the authority that the machine trusts."""
     return make_authority()
 
 
 @pytest.fixture
 def certificate(authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A certificate for a name that leads here and is not localhost to doctor's eyes."""
+    """Write a certificate for localhost, which the doctor takes for a name elsewhere here."""
     (tmp_path / "authority.pem").write_text(authority.pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     monkeypatch.setattr("deploy.doctor.public_url.is_loopback", lambda host: host is None)
@@ -226,22 +226,22 @@ def certificate(authority: Authority, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_public_url_on_this_machine() -> None:
-    """Right for development."""
+    """A public URL of this machine is OK."""
     assert told(public_url("ws://localhost:7880")) == ("public_url.local", State.OK)
 
 
 def test_a_public_url_without_tls() -> None:
-    """Browsers elsewhere give no microphone."""
+    """A public URL without TLS is a warning."""
     assert told(public_url("ws://192.168.1.5:7880")) == ("public_url.plain", State.WARN)
 
 
 def test_a_public_url_that_is_no_name() -> None:
-    """The domain leads nowhere."""
+    """A public URL whose name does not resolve is a failure."""
     assert told(public_url("wss://rooms.invalid")) == ("public_url.no_name", State.FAIL)
 
 
 def test_a_public_url_that_answers_over_tls(certificate: Path) -> None:
-    """With a certificate that this machine trusts; it says from where it looked."""
+    """A public URL that answers over TLS is OK, as seen from this machine."""
     with web(200, certificate) as port:
         finding = public_url(f"wss://localhost:{port}")
 
@@ -250,7 +250,7 @@ def test_a_public_url_that_answers_over_tls(certificate: Path) -> None:
 
 
 def test_a_public_url_whose_certificate_is_for_another_name(certificate: Path) -> None:
-    """Browsers would refuse it; the finding has the reason."""
+    """A certificate for another name is a failure with the reason."""
     with web(200, certificate, "127.0.0.2") as port:
         finding = public_url(f"wss://127.0.0.2:{port}")
 
@@ -259,12 +259,12 @@ def test_a_public_url_whose_certificate_is_for_another_name(certificate: Path) -
 
 
 def test_a_public_url_that_does_not_answer(certificate: Path) -> None:
-    """Without a listener, the public URL is away."""
+    """A public URL that does not answer is a warning."""
     assert told(public_url(f"wss://127.0.0.1:{free_port()}")) == ("public_url.away", State.WARN)
 
 
 def test_a_public_url_that_answers_with_an_error(certificate: Path) -> None:
-    """Caddy is there, and what is behind it is not."""
+    """A public URL that answers with an error is a warning."""
     with web(502, certificate) as port:
         finding = public_url(f"wss://localhost:{port}")
 
@@ -274,7 +274,7 @@ def test_a_public_url_that_answers_with_an_error(certificate: Path) -> None:
 async def test_a_public_url_is_joined_as_a_browser_does(
     livekit: LiveKit, certificate: Path
 ) -> None:
-    """Over TLS to the real LiveKit; the room is gone soon after."""
+    """The public URL is joined over TLS at the real LiveKit, and the room is gone soon after."""
     keys_of = (livekit.api_key, livekit.api_secret)
     async with tls_front(certificate, livekit.port) as port:
         finding = await asyncio.to_thread(public_url, f"wss://localhost:{port}", keys_of)
@@ -292,7 +292,7 @@ async def test_a_public_url_is_joined_as_a_browser_does(
 
 @asynccontextmanager
 async def tls_front(certificate: Path, to: int) -> AsyncGenerator[int]:
-    """Something that takes TLS and passes on what comes, as Caddy does; gives its port."""
+    """Accept TLS and pass the bytes on, as Caddy does; yield the port."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)
     passing: set[asyncio.Task[None]] = set()
@@ -319,7 +319,7 @@ async def tls_front(certificate: Path, to: int) -> AsyncGenerator[int]:
 
 
 def test_a_public_url_that_passes_no_websocket_on(certificate: Path) -> None:
-    """A web server in front answers pages, and no call can begin."""
+    """A server at the public URL that passes no WebSocket is a failure."""
     with web(200, certificate) as port:
         finding = public_url(f"wss://localhost:{port}", ("rooms", "s" * 32))
 
@@ -328,7 +328,7 @@ def test_a_public_url_that_passes_no_websocket_on(certificate: Path) -> None:
 
 
 def test_a_public_url_on_this_machine_is_joined_where_livekit_runs(livekit: LiveKit) -> None:
-    """With another secret no join succeeds; none is tried before LiveKit is started."""
+    """A public URL of this machine is joined with our key, if LiveKit runs."""
     good, wrong = (livekit.api_key, livekit.api_secret), (livekit.api_key, secrets.token_hex(32))
 
     assert told(public_url(livekit.url, good)) == ("public_url.local", State.OK)
@@ -338,7 +338,7 @@ def test_a_public_url_on_this_machine_is_joined_where_livekit_runs(livekit: Live
 
 @pytest.fixture
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy of this machine."""
+    """Remove this machine's proxies from the environment."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -346,7 +346,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_proxies")
 def test_a_proxy_in_the_way_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where LiveKit is elsewhere, and in the finding about LiveKit itself."""
+    """A proxy on the way to LiveKit is a warning, and is named in LiveKit's own finding."""
     settings = GivenSettings(livekit_url="ws://livekit.example:7880")
     assert proxies(settings) == []
     with forward_proxy(saying("200 OK", "<html>")) as proxy:
@@ -363,8 +363,8 @@ def test_a_proxy_in_the_way_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_proxies")
-def test_a_proxy_without_http_is_no_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SOCKS is spoken by none of our clients: said, and no traceback."""
+def test_a_socks_proxy_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A SOCKS proxy is a failure."""
     monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1080")
     settings = GivenSettings(livekit_url="ws://livekit.example:7880")
 
@@ -372,38 +372,38 @@ def test_a_proxy_without_http_is_no_way(monkeypatch: pytest.MonkeyPatch) -> None
     assert told(servers.livekit(settings)) == ("livekit.away", State.FAIL)
 
 
-def looked_at(env_file: Path, **given: Any) -> list[tuple[str, State]]:
-    """Return the findings about keys and modes."""
+def findings_of(env_file: Path, **given: Any) -> list[tuple[str, State]]:
+    """Return code and state of the findings about keys and modes."""
     settings: Settings = GivenSettings(**given)
     return [told(finding) for finding in keys(settings, env_file)]
 
 
 def test_development_keys_on_this_machine(tmp_path: Path) -> None:
-    """Right there, and said so."""
-    assert looked_at(tmp_path / ".env") == [("keys.development", State.OK)]
+    """Development keys on this machine are OK."""
+    assert findings_of(tmp_path / ".env") == [("keys.development", State.OK)]
 
 
 def test_keys_of_ones_own(tmp_path: Path) -> None:
-    """Nothing to do."""
-    assert looked_at(tmp_path / ".env", production=True, **SAFE) == [("keys.own", State.OK)]
+    """Keys of one's own are OK in production."""
+    assert findings_of(tmp_path / ".env", production=True, **SAFE) == [("keys.own", State.OK)]
 
 
 def test_each_refusal_of_production_is_told(tmp_path: Path) -> None:
-    """The development key, no AUTH_MODE and no TLS are three findings."""
-    assert looked_at(tmp_path / ".env", production=True) == [
+    """Each refusal of production is a finding: key, AUTH_MODE and TLS."""
+    assert findings_of(tmp_path / ".env", production=True) == [
         ("keys.keys", State.FAIL),
         ("keys.auth", State.FAIL),
         ("keys.tls", State.FAIL),
     ]
 
 
-def test_strangers_that_are_trusted_beside_loopback(tmp_path: Path) -> None:
-    """Settings with which the token service refuses to start are failures."""
-    assert looked_at(tmp_path / ".env", trusted_proxies="*") == [("keys.proxies", State.FAIL)]
+def test_every_proxy_trusted_beside_loopback(tmp_path: Path) -> None:
+    """Trusting every proxy in loopback mode is a failure."""
+    assert findings_of(tmp_path / ".env", trusted_proxies="*") == [("keys.proxies", State.FAIL)]
 
 
 def test_secrets_that_others_can_read(tmp_path: Path) -> None:
-    """The finding has the mode and the advice."""
+    """An `.env` that others can read is a warning with the command that changes its mode."""
     (tmp_path / ".env").touch(mode=0o644)
     findings = keys(GivenSettings(**OWN), tmp_path / ".env")
 

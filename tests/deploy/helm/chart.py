@@ -1,4 +1,4 @@
-"""Render the chart with Helm, and look things up in what it made."""
+"""Render the chart with Helm; return parts of the result."""
 
 import subprocess
 from functools import cache
@@ -16,7 +16,7 @@ host: talk.example.com
 livekit: { url: "ws://livekit-server:80", host: livekit.example.com }
 tokenService: { authMode: open }
 """
-# Values as operators may write them, each beside what is needed.
+# Values as operators may write them, each added to the needed ones.
 VALUES = {
     "least": "",
     "on a CPU": """
@@ -64,7 +64,7 @@ Object = dict[str, Any]
 
 
 def helm(command: str, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of Helm on the chart, with one of the `VALUES`."""
+    """Run a command of Helm on the chart with one of the `VALUES`."""
     return subprocess.run(
         [installers.helm(), *command.split(), str(CHART), "-f", "-", *arguments],
         input=yaml.safe_dump(_merged(yaml.safe_load(NEEDED), yaml.safe_load(VALUES[name]) or {})),
@@ -109,7 +109,7 @@ def container(name: str, part: str) -> Object:
 
 
 def environment(name: str, part: str, secrets: dict[str, str]) -> dict[str, str]:
-    """Return a container's variables, with `secrets` in the place of the Secret."""
+    """Return a container's variables, with `secrets` in place of the Secret."""
     found = {"POD_NAME": "a-pod"}
     for each in container(name, part)["env"]:
         reference = each.get("valueFrom", {}).get("secretKeyRef")

@@ -1,8 +1,4 @@
-"""A call through the chart's pods, which run as processes beside a LiveKit with the values for it.
-
-Only addresses and ports are moved to this machine. The API server of Kubernetes is the one part
-that is played: by a server that keeps what is patched.
-"""
+"""A call through the chart's pods, as processes beside LiveKit and a stand-in for Kubernetes."""
 
 import asyncio
 import json
@@ -49,7 +45,7 @@ class Cluster:
 
 
 def probe(cluster: Cluster, name: str, kind: str) -> bool:
-    """Ask as the kubelet does; 200 to 399 is well."""
+    """Send a pod's probe as the kubelet does; return whether the status is below 400."""
     path = chart.container("least", part_of(name))[kind]["httpGet"]["path"]
     try:
         return httpx.get(cluster.at[name] + path, trust_env=False, timeout=3).status_code < 400
@@ -58,19 +54,19 @@ def probe(cluster: Cluster, name: str, kind: str) -> bool:
 
 
 def part_of(name: str) -> str:
-    """Return the part of the chart that a pod is one of."""
+    """Return the part of the chart that a pod belongs to."""
     return "worker" if name in WORKERS else name
 
 
 @contextmanager
 def api_server(cluster: Cluster, folder: Path) -> Generator[int]:
-    """Answer in the place of Kubernetes' API server, with a certificate; yield the port."""
+    """Answer in place of Kubernetes' API server, with a certificate; yield the port."""
 
     class Patched(QuietHandler):
-        """Keeps the cost that a pod is given, from callers with the token."""
+        """Stores the cost of a pod that a caller with the token sends."""
 
         def do_PATCH(self) -> None:
-            """Take a patch of one annotation."""
+            """Accept a patch of one annotation."""
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             namespace, name = self.path.removeprefix("/api/v1/namespaces/").split("/pods/")
             known = self.headers["Authorization"] == "Bearer its-token" and namespace == "voices"
@@ -120,7 +116,7 @@ def sidecar(cluster: Cluster, name: str, api: str, folder: Path) -> Generator[No
 
 @contextmanager
 def running_cluster(folder: Path) -> Generator[Cluster]:
-    """Run LiveKit, redis, three pods and the workers' sidecars, from ready to gone."""
+    """Run LiveKit, redis, three pods and sidecars; yield the cluster once it is ready."""
     at = {name: f"http://127.0.0.1:{servers.free_port()}" for name in ("token-service", *WORKERS)}
     values = yaml.safe_load((chart.PROJECT / "deploy/helm/livekit.yaml").read_text())["livekit"]
     values["webhook"]["urls"] = [f"{at['token-service']}/webhook"]
@@ -144,27 +140,27 @@ def running_cluster(folder: Path) -> Generator[Cluster]:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[Cluster]:
-    """Run the cluster of all tests that remove no pod."""
+    """Run the cluster of all tests that stop no pod."""
     with running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
         yield cluster
 
 
 @pytest.fixture
 def own_cluster(tmp_path: Path) -> Generator[Cluster]:
-    """Run a cluster for one test that removes a pod."""
+    """Run a cluster for one test that stops a pod."""
     with running_cluster(tmp_path) as cluster:
         yield cluster
 
 
 @pytest.mark.parametrize("name", ["token-service", *WORKERS])
 def test_probes_find_the_pods_well(cluster: Cluster, name: str) -> None:
-    """Both probes ask for something that is there."""
+    """The readiness and liveness probes of each pod succeed."""
     assert probe(cluster, name, "readinessProbe")
     assert probe(cluster, name, "livenessProbe")
 
 
 async def test_a_removed_workers_call_moves_to_another(own_cluster: Cluster) -> None:
-    """The worker with the call costs 1, the empty one 0; told to stop, it hands the call over."""
+    """The pod with the call costs 1, the other 0, and the call moves when its pod is stopped."""
     async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
         answer = await http.post(f"{own_cluster.at['token-service']}/token", json={})
     costs, token = own_cluster.costs, answer.json()["participant_token"]

@@ -38,10 +38,10 @@ def settings_of(
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("name", VALUES)
-def test_processes_start_with_what_pods_are_told(
+def test_pods_variables_are_valid_settings(
     name: str, part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every variable is a setting with a value that it takes, and production refuses none."""
+    """Each variable of a pod is a valid setting, and production refuses none of them."""
     given, settings = settings_of(name, part, monkeypatch)
     known = {key.upper() for key in Settings.model_fields} | {"POD_NAME"}
 
@@ -51,7 +51,7 @@ def test_processes_start_with_what_pods_are_told(
 
 
 def test_values_reach_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Values of their own and `env` arrive in both services."""
+    """The chart's own values and `env` reach the settings of both services."""
     _, service = settings_of("everything", "token-service", monkeypatch)
     _, worker = settings_of("everything", "worker", monkeypatch, HF_TOKEN="of the hub")
 
@@ -64,7 +64,7 @@ def test_values_reach_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_env_takes_no_setting_that_the_chart_sets() -> None:
-    """A variable that is named twice would be refused by Kubernetes, or one of the two ignored."""
+    """`env` refuses each variable that the chart sets itself."""
     schema = json.loads((chart.CHART / "values.schema.json").read_text())
     refused = schema["definitions"]["env"]["propertyNames"]["not"]["enum"]
     named = {each["name"] for part in PARTS for each in container("everything", part)["env"]}
@@ -73,8 +73,8 @@ def test_env_takes_no_setting_that_the_chart_sets() -> None:
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_service_is_told_its_own_secrets(name: str) -> None:
-    """Secrets come from the Secret alone; those of the hub and of minds are the worker's."""
+def test_a_service_has_its_own_secrets_alone(name: str) -> None:
+    """Secrets come from one Secret, and the hub's and the minds' are the worker's alone."""
     told = {
         part: {
             each["name"]: each["valueFrom"]["secretKeyRef"]["name"]
@@ -93,7 +93,7 @@ def test_a_service_is_told_its_own_secrets(name: str) -> None:
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("name", VALUES)
 def test_every_container_has_as_few_rights_as_it_can(name: str, part: str) -> None:
-    """As in compose, and with no token of the cluster but beside a worker that is scaled."""
+    """Each container is read-only, not root, and has neither capabilities nor a token."""
     spec = pod(name, part)["spec"]
     assert spec["automountServiceAccountToken"] is False
     assert (spec["securityContext"]["runAsNonRoot"], spec["securityContext"]["runAsUser"]) == (
@@ -112,7 +112,7 @@ def test_every_container_has_as_few_rights_as_it_can(name: str, part: str) -> No
 
 @pytest.mark.parametrize("part", PARTS)
 def test_both_services_read_the_same_personas(part: str) -> None:
-    """Workers too: minds and prompts are in the personas' files."""
+    """Both services mount the operator's personas."""
     mounts = {
         each["mountPath"]: each["name"] for each in container("everything", part)["volumeMounts"]
     }
@@ -126,7 +126,7 @@ def test_both_services_read_the_same_personas(part: str) -> None:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_pods_run_the_images_command_on_its_port(part: str) -> None:
-    """The image says what runs; the container's port, its setting and EXPOSE are one."""
+    """A pod runs its image's command, and its port is the setting's and the image's."""
     image = part.replace("-", "_")
     given = chart.environment("least", part, SECRETS)
     [port] = container("least", part)["ports"]
@@ -137,8 +137,8 @@ def test_pods_run_the_images_command_on_its_port(part: str) -> None:
     assert re.findall(r"^EXPOSE (\d+)$", stage(image), re.M) == [str(port["containerPort"])]
 
 
-def test_everything_that_is_written_has_a_volume() -> None:
-    """The root file system is read-only: each folder of the image's ENV lies in a mounted one."""
+def test_every_written_folder_has_a_volume() -> None:
+    """Each folder of the image's ENV lies in a mounted volume."""
     lines = re.findall(r"^ENV (.*)$", stage("worker"), re.M)
     folders = [part.split("=", 1)[1] for line in lines for part in line.split()]
     mounted = {each["mountPath"] for each in container("least", "worker")["volumeMounts"]}
@@ -150,7 +150,7 @@ def test_everything_that_is_written_has_a_volume() -> None:
 
 @pytest.mark.parametrize(("name", "drain_s"), [("least", 60), ("everything", 600)])
 def test_the_worker_has_time_to_say_goodbye(name: str, drain_s: int) -> None:
-    """The pod's grace is longer than the drain and the goodbye, and follows the setting."""
+    """The worker's grace follows DRAIN_GRACE_S and is longer than the drain and the goodbye."""
     grace_s = pod(name, "worker")["spec"]["terminationGracePeriodSeconds"]
 
     assert chart.environment(name, "worker", SECRETS)["DRAIN_GRACE_S"] == str(drain_s)
@@ -158,7 +158,7 @@ def test_the_worker_has_time_to_say_goodbye(name: str, drain_s: int) -> None:
 
 
 def test_each_worker_has_one_gpu_or_none() -> None:
-    """`device: cpu` asks for no GPU; other limits stay."""
+    """A worker has one GPU, or none with `device: cpu`."""
     limits: dict[str, Any] = {
         name: container(name, "worker")["resources"]["limits"] for name in VALUES
     }
@@ -168,7 +168,7 @@ def test_each_worker_has_one_gpu_or_none() -> None:
 
 
 def test_images_are_pinned() -> None:
-    """Ours have the chart's version; the redis of valkey.yaml is the one of compose."""
+    """Our images have the chart's version, and valkey.yaml has the redis of compose."""
     version = re.findall(r'^version = "(.+)"$', (PROJECT / "pyproject.toml").read_text(), re.M)
     valkey = {
         each.where: each.version for each in locked() if each.package == "image:valkey/valkey"

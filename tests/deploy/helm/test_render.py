@@ -1,4 +1,4 @@
-"""What Helm makes of the chart is what Kubernetes takes, and its parts fit each other."""
+"""Kubernetes accepts what Helm makes of the chart, and its parts fit each other."""
 
 import re
 import shlex
@@ -37,7 +37,7 @@ MORE = {
 
 
 def strict(required: str = "", **properties: Any) -> dict[str, Any]:
-    """A schema of an object that has these properties and no other."""
+    """Return the schema of an object that has these properties and no other."""
     return {
         "type": "object",
         "additionalProperties": False,
@@ -92,7 +92,7 @@ CUSTOM = {
 
 
 def check(given: dict[str, Any], version: str) -> None:
-    """Check an object as the API server does: no field that it does not know."""
+    """Check an object as the API server does, so that an unknown field fails."""
     if given["kind"] in CUSTOM:
         jsonschema.validate(given["spec"], CUSTOM[given["kind"]])
     else:
@@ -101,7 +101,7 @@ def check(given: dict[str, Any], version: str) -> None:
 
 @pytest.mark.parametrize("name", VALUES)
 def test_helm_finds_no_fault(name: str) -> None:
-    """`helm lint --strict`, which also checks the values against their schema."""
+    """`helm lint --strict` finds no fault in the chart with these values."""
     done = chart.helm("lint --strict", name)
 
     assert done.returncode == 0, done.stdout
@@ -110,8 +110,8 @@ def test_helm_finds_no_fault(name: str) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", VALUES)
-def test_kubernetes_takes_every_object(name: str, version: str) -> None:
-    """Each object follows the schema of its kind, in the oldest and the newest version."""
+def test_kubernetes_accepts_every_object(name: str, version: str) -> None:
+    """Each object follows the schema of its kind in the oldest and the newest version."""
     kinds: dict[str, int] = {}
     for each in chart.rendered(name):
         check(each, version)
@@ -121,8 +121,8 @@ def test_kubernetes_takes_every_object(name: str, version: str) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_kubernetes_takes_the_redis_beside_it(version: str) -> None:
-    """`valkey.yaml` is for a cluster without a redis."""
+def test_kubernetes_accepts_the_redis_beside_it(version: str) -> None:
+    """Kubernetes accepts `valkey.yaml`, which is for a cluster without a redis."""
     text = (chart.PROJECT / "deploy/helm/valkey.yaml").read_text()
     kinds = []
     for each in yaml.safe_load_all(text):
@@ -133,7 +133,7 @@ def test_kubernetes_takes_the_redis_beside_it(version: str) -> None:
 
 
 def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
-    """The checks above can fail."""
+    """`check` fails for an unknown field, of Kubernetes' own kinds and of others."""
     wrong = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {"prts": []}}
     monitor = {"kind": "ServiceMonitor", "spec": {"selector": {}, "endpoints": [{"prt": "http"}]}}
 
@@ -145,7 +145,7 @@ def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "docs/kubernetes.md"])
 def test_documented_commands_render(page: str) -> None:
-    """The `helm install moshi-rooms` of each page, with the values that it shows."""
+    """The `helm install` of each page renders with the values that the page shows."""
     text = (chart.PROJECT / page).read_text()
     [line] = re.findall(r"^helm install moshi-rooms ((?:\\\n|.)+)$", text, re.M)
     given = line.replace("\\\n", "").replace("my-values.yaml", "-")
@@ -166,7 +166,7 @@ def test_documented_commands_render(page: str) -> None:
 
 
 def test_livekit_is_the_version_that_the_tests_run() -> None:
-    """The image's tag in the values for LiveKit's chart."""
+    """The tag in the values for LiveKit's chart is the version of the tests."""
     values = yaml.safe_load((chart.PROJECT / "deploy/helm/livekit.yaml").read_text())
 
     version, _, digest = values["image"]["tag"].partition("@")
@@ -190,7 +190,7 @@ def test_livekit_is_the_version_that_the_tests_run() -> None:
     ],
 )
 def test_wrong_values_are_refused_by_name(value: str, told: str) -> None:
-    """values.schema.json names the value, before anything is installed."""
+    """A wrong value is refused with its name when the chart is rendered."""
     done = chart.helm("template x", "least", "--set", value)
 
     assert done.returncode != 0
@@ -198,8 +198,8 @@ def test_wrong_values_are_refused_by_name(value: str, told: str) -> None:
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_everything_that_is_named_exists(name: str) -> None:
-    """Selectors find the pods, ports are the containers', targets and backends are in the chart."""
+def test_every_reference_of_the_chart_exists(name: str) -> None:
+    """Selectors, ports, scale targets and backends of each object exist in the chart."""
     deployments, services = of_kind(name, "Deployment"), of_kind(name, "Service")
     selecting = [*services.values(), *of_kind(name, "PodDisruptionBudget").values()]
     for each in [*selecting, *of_kind(name, "NetworkPolicy").values()]:
@@ -225,11 +225,8 @@ def test_everything_that_is_named_exists(name: str) -> None:
         assert wanted.items() <= service["metadata"]["labels"].items()
 
 
-def test_webhooks_from_a_nodes_network_come_in() -> None:
-    """LiveKit is no pod of the cluster's network: by default the token service has no peers.
-
-    A worker's are the token service, which passes WebSockets on, and pods, which read its metrics.
-    """
+def test_webhooks_from_a_nodes_network_are_let_in() -> None:
+    """By default any peer reaches the token service; a worker is reached by it and by pods."""
     policies = of_kind("least", "NetworkPolicy")
 
     assert "from" not in policies[f"{RELEASE}-token-service"]["spec"]["ingress"][0]
@@ -241,7 +238,7 @@ def test_webhooks_from_a_nodes_network_come_in() -> None:
 
 
 def test_both_hosts_lead_somewhere() -> None:
-    """The page's host leads to the token service, LiveKit's to its Service if that is named."""
+    """The page's host leads to the token service, and LiveKit's to its Service if one is named."""
     leads = {}
     for name in ("least", "everything"):
         [ingress] = of_kind(name, "Ingress").values()
@@ -259,8 +256,8 @@ def test_both_hosts_lead_somewhere() -> None:
     }
 
 
-def test_workers_are_scaled_by_figures_that_they_give() -> None:
-    """The query names metrics of the worker, and the job that the ServiceMonitor gives them."""
+def test_workers_are_scaled_by_metrics_that_they_have() -> None:
+    """The query of the scaler names metrics that the worker has, and the ServiceMonitor's job."""
     [scaled] = of_kind("everything", "ScaledObject").values()
     query = scaled["spec"]["triggers"][0]["metadata"]["query"]
     shown = prometheus_client.generate_latest().decode()
@@ -273,7 +270,7 @@ def test_workers_are_scaled_by_figures_that_they_give() -> None:
 
 
 def test_workers_are_as_many_as_the_used_and_spare_slots_fill(tmp_path: Path) -> None:
-    """`promtool` plays the figures of workers: 40 and 4 slots of 24 are 1.83, so KEDA wants two."""
+    """The scaler wants as many workers as hold the used slots and the spare ones."""
     [scaled] = of_kind("everything", "ScaledObject").values()
     query = scaled["spec"]["triggers"][0]["metadata"]["query"]
 
@@ -294,7 +291,7 @@ def test_workers_are_as_many_as_the_used_and_spare_slots_fill(tmp_path: Path) ->
     tests = [
         played(44 / 24, a=(24, 0), b=(16, 8), loading=(0, 0)),
         played(4 / 24, a=(0, 24)),
-        played(None, loading=(0, 0)),  # no answer: the number of workers stays
+        played(None, loading=(0, 0)),  # without an answer the number of workers stays
     ]
     rules = tmp_path / "rules.yml"
     rules.write_text(yaml.safe_dump({"rule_files": [], "tests": tests}))

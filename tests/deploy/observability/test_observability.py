@@ -1,4 +1,4 @@
-"""Dashboards and alerts ask a real Prometheus, which scrapes the product during a real call."""
+"""Dashboards and alerts query a real Prometheus, which scrapes the product during a real call."""
 
 import asyncio
 import json
@@ -32,13 +32,13 @@ DASHBOARDS = {
 ALERTS = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"][0]["rules"]
 VOICE = pocket.FOLDER / "voices" / "NATM0.wav"
 SCRAPED_EACH = "1s"
-# Counters with a label have no series before their first event, which a healthy call lacks.
+# A counter with a label has no series before its first event, which a healthy call does not cause.
 NEEDS_TROUBLE = {
     "moshi_rate_limited_total",
     "moshi_renewed_slots_total",
     "moshi_unread_messages_total",
 }
-# These come with the recogniser, which this call does without.
+# The recogniser has these, and this call has no recogniser.
 OF_THE_RECOGNISER = {"moshi_people_segments_total", "moshi_unwritten_speech_seconds_total"}
 
 
@@ -49,7 +49,7 @@ class Prometheus:
     url: str
 
     def ask(self, query: str) -> list[Any]:
-        """Return the series that a query gives. Raises for an invalid one."""
+        """Return the series that a query gives; raise for an invalid query."""
         arguments = {"query": query.replace("$__rate_interval", "30s")}
         answer = httpx.get(f"{self.url}/api/v1/query", params=arguments, trust_env=False)
         answer.raise_for_status()
@@ -127,7 +127,7 @@ def names_of(expression: str) -> set[str]:
 
 @pytest.mark.parametrize("expression", expressions())
 def test_every_panel_shows_something(prometheus: Prometheus, expression: str) -> None:
-    """Its metrics exist with the labels that it groups by; some need trouble first."""
+    """Each panel's query has series with its labels, unless its metrics need trouble first."""
     series = prometheus.ask(expression)
 
     if not names_of(expression) & (NEEDS_TROUBLE | OF_THE_RECOGNISER):
@@ -141,7 +141,7 @@ def test_every_panel_shows_something(prometheus: Prometheus, expression: str) ->
 def test_every_alert_asks_for_metrics_that_exist(
     prometheus: Prometheus, rule: dict[str, Any]
 ) -> None:
-    """Its expression is valid, and a healthy call makes none fire."""
+    """An alert's expression is valid, its metrics exist, and it does not fire in a healthy call."""
     prometheus.ask(rule["expr"])
     for name in names_of(rule["expr"]):
         assert base(name) in prometheus.names(), name
@@ -154,7 +154,7 @@ def base(name: str) -> str:
 
 
 def test_every_metric_of_a_panel_exists(prometheus: Prometheus) -> None:
-    """Also those without a series yet; the recogniser's are in its code."""
+    """Each metric of a panel exists in the product or in the recogniser's code."""
     named = {base(name) for expression in expressions() for name in names_of(expression)}
     code = (installers.PROJECT / "worker" / "hearing" / "whisper.py").read_text()
 
@@ -164,14 +164,14 @@ def test_every_metric_of_a_panel_exists(prometheus: Prometheus) -> None:
 
 
 def test_each_target_is_scraped(prometheus: Prometheus) -> None:
-    """The token service with a key of the scope `observe`, and the worker."""
+    """Prometheus scrapes the token service, with a key of the scope `observe`, and the worker."""
     up = {each["metric"]["job"]: each["value"][1] for each in prometheus.ask("up")}
 
     assert up == {"token_service": "1", "worker": "1"}
 
 
 def test_each_alert_fires_for_its_trouble_alone(tmp_path: Path) -> None:
-    """`promtool` plays series of trouble, and series of a day without any."""
+    """Each alert fires in the series of its trouble, and none in a day without trouble."""
     played = (Path(__file__).parent / "alerts.yml").read_text()
     rules = tmp_path / "rules.yml"
     rules.write_text(played.replace("RULES", str(FOLDER / "alerts.yml")))
@@ -183,7 +183,7 @@ def test_each_alert_fires_for_its_trouble_alone(tmp_path: Path) -> None:
 
 
 def test_compose_adds_tools_that_only_this_host_reaches() -> None:
-    """Every image is pinned, every mounted folder exists, and each tool listens on the loopback."""
+    """Each tool's image is pinned, its folders exist, and it listens on the loopback."""
     tools = {name: each for name, each in COMPOSE["services"].items() if "image" in each}
     for name, tool in tools.items():
         image = tool["image"]
@@ -200,7 +200,7 @@ def test_compose_adds_tools_that_only_this_host_reaches() -> None:
 
 
 def test_a_changed_scrape_or_alert_makes_a_new_container() -> None:
-    """Prometheus has them in its image: `docker compose up -d --build` sees that they changed."""
+    """Prometheus' image has its configuration and rules, so that a change makes a new container."""
     build = COMPOSE["services"]["prometheus"]["build"]
     [copied] = re.findall(r"^COPY (.+) /etc/prometheus/$", build["dockerfile_inline"], re.M)
     context = installers.PROJECT / build["context"]
@@ -212,7 +212,7 @@ def test_a_changed_scrape_or_alert_makes_a_new_container() -> None:
 
 
 def test_grafana_finds_the_dashboards_source() -> None:
-    """The panels' data source is one that is provisioned."""
+    """The panels' data source is provisioned."""
     path = FOLDER / "grafana/provisioning/datasources/datasources.yml"
     sources = {each["uid"] for each in yaml.safe_load(path.read_text())["datasources"]}
     used = {panel["datasource"]["uid"] for each in DASHBOARDS.values() for panel in each["panels"]}

@@ -56,7 +56,7 @@ class Call:
     async def logs(self, text: str) -> None:
         """Wait until the page has logged a text."""
         async with asyncio.timeout(WITHIN_MS / 1000):
-            while not any(text in line for line in self.log):  # noqa: ASYNC110 - lines come by events of their own
+            while not any(text in line for line in self.log):  # noqa: ASYNC110 - the page's console fills `log`
                 await asyncio.sleep(0.05)
 
     async def seen(self, what: str) -> Any:

@@ -68,7 +68,7 @@ def test_a_network_never_gets_the_development_key(monkeypatch: pytest.MonkeyPatc
 
 
 def test_keys_of_ones_own_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys of one's own stay in use."""
+    """An operator's own keys stay in use."""
     made = planned(monkeypatch, host=HOME, **OWN)
 
     assert told(made, "worker")["LIVEKIT_API_SECRET"] == OWN["livekit_api_secret"]
@@ -92,7 +92,7 @@ def test_a_livekit_elsewhere_is_reached_where_it_is(monkeypatch: pytest.MonkeyPa
 
 
 def test_tls_of_ones_own_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With LIVEKIT_PUBLIC_URL set no Caddy is started."""
+    """Caddy is not started if LIVEKIT_PUBLIC_URL is set."""
     made = planned(monkeypatch, host=HOME, livekit_public_url="wss://talk.example", **OWN)
 
     assert made.lan is None

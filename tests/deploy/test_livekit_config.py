@@ -129,7 +129,7 @@ def test_media_stay_on_this_machine_by_default(settings_for: SettingsFor) -> Non
 
 
 def test_a_node_address_opens_the_network(settings_for: SettingsFor) -> None:
-    """With a node address media use any interface, and no STUN server is asked."""
+    """Media use any interface if there is a node address, and no STUN server is asked."""
     rtc = livekit_config.development(settings_for(), port=7880, node_ip="192.168.1.5")["rtc"]
 
     assert (rtc["node_ip"], "interfaces" in rtc) == ("192.168.1.5", False)

@@ -40,7 +40,7 @@ async def test_a_service_that_was_frozen_changes_no_call(cluster: Cluster) -> No
 
 
 async def test_two_services_replace_a_host_once(cluster: Cluster, recovery: Recovery) -> None:
-    """Of two token services, of which one was frozen, one replaces a killed worker's host."""
+    """Two token services, one of them frozen for a while, replace a killed host once."""
     cluster.become(services=2)
     async with calling(cluster, *PERSONAS) as call:
         before = call.identities

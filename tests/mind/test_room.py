@@ -29,7 +29,7 @@ async def test_an_answer_is_said_sentence_by_sentence(
         assert {line.persona_id for line in host.lines} == {"p1"}
 
 
-async def test_the_model_reads_everybody_by_name(open_room: Open, model: ScriptedModel) -> None:
+async def test_the_model_reads_everyone_by_name(open_room: Open, model: ScriptedModel) -> None:
     """The model reads the prompts and what each person and persona said or typed, with names."""
     async with open_room(chat(prompt="Eggs are fresh."), personas=[CHEF, TEACHER]) as host:
         host.mind.heard("Ann", "I like eg", final=False)

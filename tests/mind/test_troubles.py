@@ -120,7 +120,7 @@ async def test_a_mind_that_floods(open_room: Open, model: ScriptedModel, reply: 
 
 
 async def test_an_answer_that_does_not_end_is_cut(open_room: Open, model: ScriptedModel) -> None:
-    """Of a long answer as much is said as is allowed."""
+    """A long answer is said up to the allowed length."""
     model.reply(says("And so on it goes. " * 200, piece=100))
     async with open_room(answer_characters=100) as host:
         await host.ask("Hi")
@@ -164,7 +164,7 @@ async def test_neither_key_nor_words_are_logged(
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """No log has the key, what people say or what is answered."""
+    """No log has the key, people's words or answers."""
     caplog.set_level(logging.DEBUG)
     model.reply(says("Pineapple."), 401, raw(data({"error": {"message": KEY}})))
     async with open_room(**NO_RETRY_WAIT) as host:

@@ -51,7 +51,7 @@ def test_a_docker_without_nvidias_toolkit(path: Path, runtimes: str) -> None:
 
 
 def test_a_docker_for_the_cpu(path: Path) -> None:
-    """With DEVICE=cpu no runtime of NVIDIA's is asked for."""
+    """A docker without NVIDIA's runtime is OK with DEVICE=cpu."""
     program(path, "case $1 in compose) echo 2.39.1;; info) echo '{}';; esac")
 
     assert told(docker.docker(on_gpu=False)) == [("docker.ok", State.OK)]

@@ -44,7 +44,7 @@ def codes(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
 
 
 def test_for_scripts_it_prints_json_and_tells_by_its_exit_status(tmp_path: Path) -> None:
-    """With --json it prints findings without secrets, and exits with 0 if none is a failure."""
+    """With --json the findings are printed without secrets; 0 means that none is a failure."""
     done = doctor(
         tmp_path, "--json", CACHE_DIR=str(tmp_path), LIVEKIT_API_KEY="k", LIVEKIT_API_SECRET=SECRET
     )
@@ -58,7 +58,7 @@ def test_for_scripts_it_prints_json_and_tells_by_its_exit_status(tmp_path: Path)
 
 
 def test_for_people_it_prints_lines_and_tells_by_its_exit_status(tmp_path: Path) -> None:
-    """For people it prints a line with advice for a taken port, and exits with 1."""
+    """Without --json a taken port is a line with advice, and the exit status is 1."""
     with socket.create_server(("127.0.0.1", 0)) as held:
         number = held.getsockname()[1]
         done = doctor(tmp_path, WORKER_PORT=str(number))
@@ -71,7 +71,7 @@ def test_for_people_it_prints_lines_and_tells_by_its_exit_status(tmp_path: Path)
 
 
 def test_a_host_with_a_domain_is_looked_at_for_compose(tmp_path: Path) -> None:
-    """With DOMAIN it checks production, domain and docker, not what `make run` needs."""
+    """With DOMAIN the doctor checks production, the domain and docker, not `make run`."""
     done = doctor(
         tmp_path, "--json", DOMAIN="rooms.invalid", AUTH_MODE="open", MODEL="echo", PATH="/nowhere"
     )
@@ -83,7 +83,7 @@ def test_a_host_with_a_domain_is_looked_at_for_compose(tmp_path: Path) -> None:
 
 
 def test_a_local_network_is_looked_at_for_make_run(tmp_path: Path) -> None:
-    """With HOST it checks what `make run` starts in a local network."""
+    """With HOST the doctor checks the page's TLS and Caddy, which `make run` starts."""
     found = codes(doctor(tmp_path, "--json", HOST="127.0.0.2", HTTPS_PORT=str(free_port())))
 
     assert found["public_url.to_start"] == "ok"

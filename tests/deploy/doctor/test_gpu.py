@@ -53,7 +53,7 @@ def test_a_card_is_told(nvidia_smi: Path) -> None:
 
 
 def test_more_cards_are_more_workers(nvidia_smi: Path) -> None:
-    """Of several cards the first is planned for, and the finding has the number of others."""
+    """The plan is for the first of several cards, and the finding has the number of others."""
     says(nvidia_smi, *["NVIDIA L4, 570.86.15, 23034, 22563"] * 3)
     [finding], _ = gpu("auto")
 

@@ -384,7 +384,7 @@ def test_development_keys_on_this_machine(tmp_path: Path) -> None:
 
 
 def test_keys_of_ones_own(tmp_path: Path) -> None:
-    """Keys of one's own are OK in production."""
+    """An operator's own keys are OK in production."""
     assert findings_of(tmp_path / ".env", production=True, **SAFE) == [("keys.own", State.OK)]
 
 

@@ -226,7 +226,7 @@ def test_every_reference_of_the_chart_exists(name: str) -> None:
 
 
 def test_webhooks_from_a_nodes_network_are_let_in() -> None:
-    """By default any peer reaches the token service; a worker is reached by it and by pods."""
+    """By default any peer reaches the token service, and only it and pods reach a worker."""
     policies = of_kind("least", "NetworkPolicy")
 
     assert "from" not in policies[f"{RELEASE}-token-service"]["spec"]["ingress"][0]

@@ -50,7 +50,7 @@ class Issuer:
         self.url = url
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.key_id = "k1"
-        self.answer: str | None = None  # what it publishes in place of its keys
+        self.answer: str | None = None  # a body that replaces the published keys
         self.delay_s = 0.0  # before it answers
         self.asked = 0  # times that its keys were fetched
 

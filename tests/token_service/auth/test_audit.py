@@ -1,4 +1,4 @@
-"""The audit log: what is in it, and that no change is made without it."""
+"""The audit log: its lines, and that no change is made without it."""
 
 import json
 import os

@@ -59,7 +59,7 @@ def spec(room: str = "r", **fields: Any) -> RoomSpec:
 
 
 async def test_no_slot_is_given_twice(redis: Redis) -> None:
-    """Of twenty rooms that ask for two slots at once, five get slots, and none is given twice."""
+    """Twenty rooms ask for two slots at once: five get them, and no slot is given twice."""
     await beat(redis, "one", slots_free=6)
     await beat(redis, "two", slots_free=5)
     specs = SpecStore(redis, FleetReader(redis), 600)

@@ -1,4 +1,4 @@
-"""What unnamed callers may write into redis: for how long, how much, and a redis that is full."""
+"""Room specs of unnamed callers in redis: their lifetime and size, and a full redis."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -81,7 +81,7 @@ async def test_a_session_does_not_grow_past_the_limit(
 async def test_an_unused_room_is_kept_as_long_as_its_token(
     open_settings: Settings, redis: Redis, room: str
 ) -> None:
-    """The spec and token record of a room that nobody joins live as long as the token."""
+    """The spec and token record of a room without people live as long as the token."""
     await beat(redis)
     async with app(open_settings) as http:
         await http.post("/token", json={"room_name": room})

@@ -196,7 +196,7 @@ async def test_the_number_of_streams_is_limited(
 
 
 async def test_all_streams_leave_redis_connections_free(service: Service) -> None:
-    """With as many streams open as are allowed, redis still answers the service."""
+    """Redis still answers the service while as many streams are open as are allowed."""
     following = [service.events.follow(f"followed {number}", "0") for number in range(STREAMS)]
     waiting = [asyncio.ensure_future(anext(each)) for each in following]
     await asyncio.sleep(0.5)

@@ -91,8 +91,8 @@ async def test_a_recording_needs_scope_and_place(
         for path in ("/recordings", "/sessions/5e55/recordings"):
             assert refused(await http.get(path, headers=without)) == (403, "scope_missing")
     async with app(recording.model_copy(update={"auth_mode": ("open",)})) as http:
-        stranger = await http.post("/sessions", json=RECORDED)
-        assert refused(stranger) == (403, "scope_missing")
+        unnamed = await http.post("/sessions", json=RECORDED)
+        assert refused(unnamed) == (403, "scope_missing")
     async with app(keyed) as http:
         answers = [
             await http.post("/sessions", json=RECORDED, headers=with_scope),

@@ -85,16 +85,16 @@ async def test_personas_are_added(session: Session) -> None:
     """Adding a persona keeps the others' ids and the room's generation."""
     answer = await session.post("personas", personas=["astronaut"])
     spec = await session.spec()
-    newcomer = answer.json()[0]
+    added = answer.json()[0]
 
-    assert (answer.status_code, newcomer["name"], newcomer["state"]) == (201, "astronaut", "absent")
+    assert (answer.status_code, added["name"], added["state"]) == (201, "astronaut", "absent")
     assert [each.id for each in spec.personas] == [
         session.chef,
         session.teacher,
-        newcomer["id"],
+        added["id"],
     ]
     assert spec.generation == 0
-    assert await session.changes() == [("added", newcomer["id"])]
+    assert await session.changes() == [("added", added["id"])]
 
 
 async def test_an_added_persona_needs_a_free_slot(session: Session) -> None:
@@ -109,7 +109,7 @@ async def test_an_added_persona_needs_a_free_slot(session: Session) -> None:
 
 
 async def test_one_free_slot_is_given_once(session: Session) -> None:
-    """Of two personas that are added while one slot is free, the second is refused."""
+    """The second of two added personas is refused if one slot is free."""
     await beat(session.redis, slots_free=1, slots_used=5, hosts={session.room: 0})
     answers = [await session.post("personas", personas=["astronaut"]) for _ in range(2)]
 
@@ -220,7 +220,7 @@ async def test_a_command_that_is_not_answered_is_cancelled(live: Live) -> None:
 
 
 async def test_a_line_needs_a_speaker(live: Live) -> None:
-    """With two personas a line has to name one; with one persona it need not."""
+    """A line has to name its persona if the session has several."""
     session = live.session
     unnamed = await session.post("say", text="Hello.")
     await session.http.delete(f"{session.path}/personas/{session.chef}")

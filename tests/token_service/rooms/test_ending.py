@@ -1,4 +1,4 @@
-"""The end of sessions and the revocation of tokens: nobody joins with an old token."""
+"""The end of sessions and the revocation of tokens: an old token joins no room."""
 
 import asyncio
 from urllib.parse import quote
@@ -23,7 +23,7 @@ from token_service.rooms.admission import AdmissionRequest, RoomAdmission
 from token_service.rooms.issued_tokens import REVOKED, TOKENS_KEY
 
 
-async def test_a_session_ends_for_everybody(
+async def test_a_session_ends_for_everyone(
     http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
     """Ending a session empties its room and frees its slots, and may be repeated."""

@@ -127,7 +127,7 @@ async def test_a_replica_that_froze_dispatches_no_second_host(
     async def frozen_meanwhile(rooms: LiveKitRooms, room: str) -> list[api.ParticipantInfo]:
         monkeypatch.setattr(LiveKitRooms, "participants", look)
         inside = await look(rooms, room)
-        await dispatcher.reconcile(room)  # of another replica
+        await dispatcher.reconcile(room)  # as another replica does
         return inside
 
     monkeypatch.setattr(LiveKitRooms, "participants", frozen_meanwhile)

@@ -30,7 +30,7 @@ async def test_a_session_is_opened_once(http: httpx.AsyncClient, redis: Redis, r
 
 
 async def test_the_last_slot_goes_to_one_session(http: httpx.AsyncClient, redis: Redis) -> None:
-    """Of two sessions at once for the last slot, one is refused with `full`."""
+    """One of two sessions that ask for the last slot at once is refused with `full`."""
     await beat(redis, slots_free=1, slots_used=5)
     answers = await asyncio.gather(*(http.post("/sessions") for _ in range(2)))
     loser = max(answers, key=lambda answer: answer.status_code)
@@ -60,7 +60,7 @@ async def test_a_waiting_session_is_dispatched_when_a_slot_gets_free(
             return room in (await FleetReader(redis).fleet()).schedule.queue
 
         await eventually(waits, "the room is in the line")
-        newcomer = await http.post("/sessions")
+        later = await http.post("/sessions")
         waiting = await look(http, said["id"])
         await beat(redis, slots_free=1, slots_used=5)
 
@@ -75,7 +75,7 @@ async def test_a_waiting_session_is_dispatched_when_a_slot_gets_free(
         "full",
         1,
     )
-    assert newcomer.status_code == 503
+    assert later.status_code == 503
     assert (waiting["state"], waiting["waiting"]["code"]) == ("waiting", "full")
     assert (starting["state"], starting["waiting"]) == ("starting", None)
 

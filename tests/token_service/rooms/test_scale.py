@@ -146,7 +146,7 @@ def test_lives_are_renewed_once_a_minute() -> None:
 
 
 def test_rooms_that_are_seen_at_once_are_not_renewed_at_once_again() -> None:
-    """Of 600 rooms seen at once, no later second renews more than thrice its share."""
+    """After 600 rooms were seen at once, no later second renews more than thrice its share."""
     renewals, rooms = Renewals(3600.0), [hosted(n) for n in range(600)]
     renewals.due(rooms, 0.0)
     due = [len(renewals.due(rooms, s)) for s in range(1, int(2 * PERIOD_S) + 1)]

@@ -177,7 +177,7 @@ async def test_unused_tokens_push_no_session_out_of_the_list(
 async def test_a_callers_list_is_bounded(
     http: httpx.AsyncClient, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a caller's sessions redis keeps the latest OWNED_KEPT."""
+    """Redis keeps the latest OWNED_KEPT sessions of a caller."""
     monkeypatch.setattr(store, "OWNED_KEPT", 2)
     await beat(redis)
     ids = [(await opened(http))["id"] for _ in range(3)]

@@ -66,7 +66,7 @@ async def test_touching_brings_no_spec_back(specs: SpecStore, redis: Redis) -> N
 
 
 async def test_rooms_without_a_spec_are_left_out(specs: SpecStore) -> None:
-    """Of many rooms those with a spec are returned."""
+    """`of` returns the specs of those rooms that have one."""
     await write(specs, spec("ours"))
 
     assert await specs.of(["theirs", "ours"]) == [spec("ours")]

@@ -137,7 +137,7 @@ async def test_an_aborted_body_is_not_logged(
 
 
 def test_a_kind_of_line_is_written_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of one kind of line the log has one a second, with the number of those left out before it."""
+    """The log has one line of a kind each second, with the number of lines left out before."""
     now_s = 100.0
     monkeypatch.setattr("token_service.server.sparse_log.time.monotonic", lambda: now_s)
     sparse, written = OnePerSecond(), list[str]()

@@ -77,7 +77,7 @@ def test_the_document_names_the_needed_bearer(document: dict[str, Any]) -> None:
 
 
 def test_with_api_keys_the_document_requires_a_bearer(keyed: Settings) -> None:
-    """With API keys, an operation requires a bearer in the document."""
+    """The document of a service with API keys requires a bearer for `POST /token`."""
     said = operations(create_app(keyed).openapi())
 
     assert said["POST", "/token"]["security"] == [{"bearer": ["talk"]}]

@@ -85,7 +85,7 @@ async def test_this_machine_talks_without_a_bearer(
 async def test_a_full_fleet_refuses_the_handshake_with_the_reason(
     settings: Settings, redis: Redis, worker: Worker
 ) -> None:
-    """With no slot free the handshake is refused with 503, `full` and `Retry-After`."""
+    """A handshake is refused with 503, `full` and `Retry-After` if no slot is free."""
     await write_heartbeat(redis, worker, slots_free=0)
     async with service(settings) as host:
         answer = await refusal(host)

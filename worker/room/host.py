@@ -96,13 +96,15 @@ class Host:
         except Exception:
             log.exception("host_failed")
             outcome = "failed"
-            if self._chat is not None:
+            if self._chat is not None and not self._stands_by:  # else the call goes on elsewhere
                 await self._chat.send(FAILED)
         finally:
             context.admission.claim(self._ctx.job.id)
-            await self._disconnect()
-            context.hosts.remove(self._hosting, outcome)
-            context.changed()
+            try:
+                await self._disconnect()
+            finally:  # a host that seems to be there is never replaced
+                context.hosts.remove(self._hosting, outcome)
+                context.changed()
 
     async def _serve(self) -> None:
         context = self._context

@@ -1,0 +1,118 @@
+"""What the host of a room does where something fails. No LiveKit: its room is a stand-in."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from protocol.heartbeat import RoomOutcome
+from protocol.personas import Persona
+from protocol.room_spec import RoomSpec, persona_specs
+from worker.hosts import Hosts
+from worker.room import host as host_module
+from worker.room.host import FAILED, Host
+
+SPEC = RoomSpec(
+    room="kitchen",
+    generation=2,
+    session="one",
+    personas=persona_specs([Persona(name="chef", label="Chef", prompt="Cook.")]),
+)
+
+
+class Scene:
+    """A host whose personas cannot join, and what people read of it."""
+
+    def __init__(self, *, stands_by: bool, disconnects: bool = True) -> None:
+        self.hosts = Hosts()
+        self.typed: list[str] = []
+        room: Any = SimpleNamespace(
+            name=SPEC.room,
+            on=lambda *_: None,
+            remote_participants={},
+            isconnected=lambda: True,
+            disconnect=self._disconnect if disconnects else _fail,
+        )
+        ctx: Any = SimpleNamespace(
+            room=room,
+            connect=_nothing,
+            job=SimpleNamespace(id="AJ_1"),
+            shutdown=lambda reason: None,
+        )
+        context: Any = SimpleNamespace(
+            backups=None,
+            engine=SimpleNamespace(model=SimpleNamespace(name="echo")),
+            settings=SimpleNamespace(empty_room_grace_s=1.0),
+            hosts=self.hosts,
+            changed=lambda: None,
+            admission=SimpleNamespace(claim=lambda _: None, took=lambda _: None),
+            minds=None,
+            recogniser=None,
+            recordings=None,
+            emit=lambda *_: None,
+        )
+        self.host = Host(ctx, SPEC, context, stands_by=stands_by)
+
+    async def _disconnect(self) -> None:
+        pass
+
+    def chat(self, *_: Any) -> Any:
+        """Return a stand-in for the room's typed lines."""
+        return SimpleNamespace(send=self._type, close=lambda: None)
+
+    def personas(self, *_: Any, **__: Any) -> Any:
+        """Return a stand-in for personas that cannot join."""
+        return SimpleNamespace(
+            apply_spec=_fail,
+            leave=_nothing,
+            present=[],
+            tick=lambda *_: None,
+            on_person_words=lambda _: None,
+        )
+
+    async def _type(self, text: str) -> None:
+        self.typed.append(text)
+
+
+async def _nothing(*_: Any, **__: Any) -> None:
+    pass
+
+
+async def _fail(*_: Any, **__: Any) -> None:
+    raise TimeoutError
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scene]:
+    """Return how to make a scene."""
+
+    def make(**about: bool) -> Scene:
+        made = Scene(**about)
+        monkeypatch.setattr(host_module, "Chat", made.chat)
+        monkeypatch.setattr(host_module, "RoomPersonas", made.personas)
+        return made
+
+    return make
+
+
+@pytest.mark.parametrize("stands_by", [False, True])
+async def test_people_read_of_a_failure_only_where_their_call_ends(
+    scene: Callable[..., Scene], stands_by: bool
+) -> None:
+    """A host that stands by fails in silence: the call goes on at the other one."""
+    made = scene(stands_by=stands_by)
+
+    await made.host.run()
+
+    assert made.typed == ([] if stands_by else [FAILED])
+
+
+async def test_a_host_that_cannot_disconnect_hosts_no_room(scene: Callable[..., Scene]) -> None:
+    """Its room counts as failed, so that another host is dispatched."""
+    made = scene(stands_by=False, disconnects=False)
+
+    with pytest.raises(TimeoutError):
+        await made.host.run()
+
+    assert made.hosts.outcomes() == {"kitchen": RoomOutcome(generation=2, outcome="failed")}

@@ -1,11 +1,16 @@
 """Writes the events of rooms into redis, where the token service reads them.
 
-Calls go on without redis: while it is away, the oldest events are dropped.
+All that wait go in one pipeline, so that a redis far away keeps up with many rooms. Calls go on
+without redis: while it is away, the oldest events are dropped.
 """
 
 import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Iterable
 
 import structlog
+from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -14,6 +19,9 @@ from protocol.events import EVENT_FIELD, EVENTS_KEPT, EVENTS_TTL_S, Event, event
 log = structlog.get_logger(__name__)
 
 WAITING_MOST = 1000
+ASKS_EVERY_S = 0.5  # whether redis is back
+
+LOST = Counter("moshi_lost_events", "Events of rooms that redis did not take")
 
 
 class EventWriter:
@@ -23,35 +31,61 @@ class EventWriter:
         self._redis = Redis.from_url(redis_url, socket_timeout=1.0, socket_connect_timeout=1.0)
         self._loop = asyncio.get_running_loop()
         self._is_stopping = False
-        self._waiting: asyncio.Queue[tuple[str, Event] | None] = asyncio.Queue()
+        self._waiting: deque[tuple[str, Event]] = deque()
+        self._changed = asyncio.Event()
 
     def emit(self, room: str, event: Event) -> None:
         """Write an event after those before it. Any thread."""
         self._loop.call_soon_threadsafe(self._put, (room, event))
 
     def stop(self) -> None:
-        """End `run` once all events are written, or one cannot be written."""
-        self._is_stopping = True
-        self._waiting.put_nowait(None)
+        """End `run` once all events up to now are written, or some cannot be written."""
+        self._loop.call_soon(self._end)
 
     async def run(self) -> None:
-        while (item := await self._waiting.get()) is not None:
+        """Write events as they come until stopped."""
+        while self._waiting or not self._is_stopping:
+            await self._changed.wait()
+            events, self._waiting = self._waiting, deque()
+            if not self._is_stopping:
+                self._changed.clear()
             try:
-                await self._write(*item)
-            except RedisError as error:
-                log.warning("event_lost", error=type(error).__name__)
+                await self._write(events)
+            except RedisError as error:  # it may have taken some: none of them is written twice
+                LOST.inc(len(events))
+                log.warning("events_lost", events=len(events), error=type(error).__name__)
+                await self._wait_for_redis()
                 if self._is_stopping:
                     break
         await self._redis.aclose()
 
-    def _put(self, item: tuple[str, Event]) -> None:
-        if self._waiting.qsize() >= WAITING_MOST:
-            self._waiting.get_nowait()
-        self._waiting.put_nowait(item)
+    def _end(self) -> None:
+        self._is_stopping = True
+        self._changed.set()
 
-    async def _write(self, room: str, event: Event) -> None:
-        key = events_key(room)
+    def _put(self, item: tuple[str, Event]) -> None:
+        if len(self._waiting) >= WAITING_MOST:
+            self._waiting.popleft()
+            LOST.inc()
+        self._waiting.append(item)
+        self._changed.set()
+
+    async def _write(self, events: Iterable[tuple[str, Event]]) -> None:
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.xadd(key, {EVENT_FIELD: event.model_dump_json()}, maxlen=EVENTS_KEPT)
-            pipe.expire(key, EVENTS_TTL_S)
+            rooms: set[str] = set()
+            for room, event in events:
+                rooms.add(room)
+                pipe.xadd(
+                    events_key(room), {EVENT_FIELD: event.model_dump_json()}, maxlen=EVENTS_KEPT
+                )
+            for room in rooms:
+                pipe.expire(events_key(room), EVENTS_TTL_S)
             await pipe.execute()
+
+    async def _wait_for_redis(self) -> None:
+        """Return once redis answers, or `run` is to end."""
+        while not self._is_stopping:
+            with contextlib.suppress(RedisError):
+                await self._redis.ping()
+                return
+            await asyncio.sleep(ASKS_EVERY_S)

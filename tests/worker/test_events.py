@@ -1,0 +1,110 @@
+"""The events of rooms on their way into redis: a redis that is far away, and one that is gone."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import cast
+
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+
+from harness.servers import free_port, start_redis
+from protocol.events import EVENT_FIELD, Event, WarningEvent, events_key
+from worker.events import WAITING_MOST, EventWriter
+
+ROUND_TRIP_S = 0.02
+
+
+def numbered(number: int) -> Event:
+    """Return an event, told apart by its number."""
+    return WarningEvent(at_s=0.0, code="full", detail=str(number), persona_id="")
+
+
+@asynccontextmanager
+async def writing(redis_url: str) -> AsyncGenerator[EventWriter]:
+    """Run a writer; all is written at the end."""
+    writer = EventWriter(redis_url)
+    running = asyncio.create_task(writer.run())
+    try:
+        yield writer
+    finally:
+        writer.stop()
+        await running
+
+
+@asynccontextmanager
+async def far_away(redis_url: str) -> AsyncGenerator[str]:
+    """Yield the URL of a redis whose answers take `ROUND_TRIP_S` longer."""
+    host, _, port = redis_url.removeprefix("redis://").partition("/")[0].partition(":")
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def carry(source: asyncio.StreamReader, to: asyncio.StreamWriter, wait_s: float) -> None:
+        while data := await source.read(65_536):
+            await asyncio.sleep(wait_s)
+            to.write(data)
+        to.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(host, int(port))
+        tasks.add(asyncio.create_task(carry(reader, back, 0.0)))
+        tasks.add(asyncio.create_task(carry(there, writer, ROUND_TRIP_S)))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+
+
+async def stored(redis_url: str, room: str) -> list[int]:
+    """Return the numbers of a room's events in redis."""
+    async with Redis.from_url(redis_url) as redis:
+        entries = cast(list[tuple[bytes, dict[bytes, bytes]]], await redis.xrange(events_key(room)))
+    return [int(json.loads(fields[EVENT_FIELD.encode()])["detail"]) for _, fields in entries]
+
+
+async def test_a_redis_far_away_keeps_up_with_many_rooms(redis_url: str) -> None:
+    """What waits is written together: 400 events take no 400 times the way to redis."""
+    began_s = asyncio.get_running_loop().time()
+    async with far_away(redis_url) as url, writing(url) as writer:
+        for number in range(400):
+            writer.emit(f"far-{number % 4}", numbered(number))
+    took_s = asyncio.get_running_loop().time() - began_s
+
+    assert await stored(redis_url, "far-1") == list(range(1, 400, 4))
+    assert took_s < 400 * ROUND_TRIP_S / 2
+
+
+async def test_while_redis_is_away_the_latest_events_wait(tmp_path: Path) -> None:
+    """They are written when it is back; the log tells it in a few lines, however many events."""
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    with capture_logs() as lines:
+        async with writing(url) as writer:
+            for number in range(100):  # before the first failure: those may be lost
+                writer.emit("away", numbered(number))
+            await asyncio.sleep(0.2)
+            for number in range(100, 400):
+                writer.emit("away", numbered(number))
+                await asyncio.sleep(0)
+            with start_redis(tmp_path, port):
+                while await stored(url, "away") != list(range(100, 400)):  # noqa: ASYNC110 - redis tells nobody
+                    await asyncio.sleep(0.05)
+
+    told = [each["event"] for each in lines]
+    assert 1 <= told.count("events_lost") <= 3, told
+
+
+async def test_no_more_events_wait_than_there_is_room_for() -> None:
+    """The oldest are dropped."""
+    writer = EventWriter(f"redis://127.0.0.1:{free_port()}/0")
+    for number in range(WAITING_MOST + 50):
+        writer.emit("full", numbered(number))
+    await asyncio.sleep(0)
+
+    kept = [event for _, event in writer._waiting]  # pyright: ignore[reportPrivateUsage]
+    assert kept == [numbered(number) for number in range(50, WAITING_MOST + 50)]

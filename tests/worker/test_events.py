@@ -5,9 +5,11 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import pytest
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from structlog.testing import capture_logs
 
 from harness.servers import free_port, start_redis
@@ -34,30 +36,16 @@ async def writing(redis_url: str) -> AsyncGenerator[EventWriter]:
         await running
 
 
-@asynccontextmanager
-async def far_away(redis_url: str) -> AsyncGenerator[str]:
-    """Yield the URL of a redis whose answers take `ROUND_TRIP_S` longer."""
-    host, _, port = redis_url.removeprefix("redis://").partition("/")[0].partition(":")
-    tasks: set[asyncio.Task[None]] = set()
+@pytest.fixture
+def far_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each pipeline take `ROUND_TRIP_S` longer."""
+    execute = Pipeline.execute
 
-    async def carry(source: asyncio.StreamReader, to: asyncio.StreamWriter, wait_s: float) -> None:
-        while data := await source.read(65_536):
-            await asyncio.sleep(wait_s)
-            to.write(data)
-        to.close()
+    async def later(pipe: Any) -> Any:
+        await asyncio.sleep(ROUND_TRIP_S)
+        return await execute(pipe)
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(host, int(port))
-        tasks.add(asyncio.create_task(carry(reader, back, 0.0)))
-        tasks.add(asyncio.create_task(carry(there, writer, ROUND_TRIP_S)))
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
+    monkeypatch.setattr(Pipeline, "execute", later)
 
 
 async def stored(redis_url: str, room: str) -> list[int]:
@@ -67,10 +55,11 @@ async def stored(redis_url: str, room: str) -> list[int]:
     return [int(json.loads(fields[EVENT_FIELD.encode()])["detail"]) for _, fields in entries]
 
 
+@pytest.mark.usefixtures("far_away")
 async def test_a_redis_far_away_keeps_up_with_many_rooms(redis_url: str) -> None:
     """What waits is written together: 400 events take no 400 times the way to redis."""
     began_s = asyncio.get_running_loop().time()
-    async with far_away(redis_url) as url, writing(url) as writer:
+    async with writing(redis_url) as writer:
         for number in range(400):
             writer.emit(f"far-{number % 4}", numbered(number))
     took_s = asyncio.get_running_loop().time() - began_s

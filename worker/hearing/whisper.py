@@ -8,10 +8,12 @@ interim ones would cost as much as final ones each time.
 import itertools
 import os
 import queue
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -40,6 +42,7 @@ log = structlog.get_logger(__name__)
 QUEUE_FRAMES = 2_000  # 8 MB: 64 people for 2.5 s
 QUIET_FRAMES = 25  # 2 s without sound end every turn; more silence is not sent
 STARTS_MOST = 4
+LONG_S = 600.0  # a process that ran for so long ended for a reason of its own
 NICENESS = 5  # below the voices; at 19, on a busy machine, words came 20 s late
 SESSION_NICENESS = 10  # below LiveKit, too: at 0 six voices beside it took half as long again
 ENVIRONMENT = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -95,28 +98,36 @@ class Whisper:
             self._queue.put(message)
 
     def _run(self) -> None:
-        """Keep a process running, unless it cannot load the model or ended too often."""
-        for _ in range(STARTS_MOST):
+        """Keep a process running, unless it cannot load the model or ends again and again."""
+        ended, has_loaded = 0, False
+        while ended < STARTS_MOST:
+            began_s = time.monotonic()
             self._process, self._connection = _start(self._model)
-            has_loaded = self._receive(self._connection)
+            states = self._receive(self._connection)
             self._is_ready = False
             exit_code = self._process.wait()
-            if self._is_stopped or not has_loaded:
+            has_loaded |= "ready" in states
+            if self._is_stopped:
+                return
+            if not has_loaded:
+                if "failed" not in states:  # it was killed, or could not even begin
+                    self._on_progress(Progress("failed", _why_ended(exit_code)))
                 return
             log.warning("hearing_ended", exit_code=exit_code)
+            ended = ended + 1 if time.monotonic() - began_s < LONG_S else 1
         self._on_progress(Progress("failed", f"its process ended {STARTS_MOST} times"))
 
-    def _receive(self, connection: "Connection[FromWorker, ToWorker]") -> bool:
-        """Take messages until the process ends; return whether it had loaded the model."""
-        has_loaded = False
+    def _receive(self, connection: "Connection[FromWorker, ToWorker]") -> set[str]:
+        """Take messages until the process ends; return the states that it told."""
+        states: set[str] = set()
         while True:
             try:
                 message = connection.recv()
             except (EOFError, OSError):
-                return has_loaded
+                return states
             if isinstance(message, Progress):
                 self._is_ready = message.state == "ready"
-                has_loaded |= self._is_ready
+                states.add(message.state)
                 self._on_progress(message)
             else:
                 self._take(message)
@@ -176,6 +187,15 @@ def _start(model: str) -> "tuple[subprocess.Popen[bytes], Connection[FromWorker,
         os.setpriority(os.PRIO_PROCESS, process.pid, own + NICENESS)  # its threads inherit it
         _lower_session(process.pid)
     return process, Connection(ours.detach())
+
+
+def _why_ended(exit_code: int) -> str:
+    """Return why a process ended that had not loaded the model, for people."""
+    if exit_code >= 0:
+        return f"its process ended with {exit_code} while it began; its last lines say why"
+    name = signal.Signals(-exit_code).name
+    why = ", as where memory is short" if name == "SIGKILL" else ""
+    return f"its process was ended by {name} while it loaded the model{why}"
 
 
 def _lower_session(pid: int) -> None:

@@ -71,13 +71,22 @@ class RecognitionProcess:
         self.tell(Progress("ready"))
         threading.Thread(target=self._read, name="reader", daemon=True).start()
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
-                first = self._waiting.popleft()
-            if first.turn is None or time.monotonic() - first.since_s > STALE_S:
-                self._give_up(first)
-            elif (words := recognise(model, first.turn, first.likely)) is not None:
-                self.tell(Heard(first.listening, words))
+            self.take_turn(model)
+
+    def take_turn(self, model: WhisperModel) -> None:
+        """Wait for a turn and tell its words; drop one that came too late, or cannot be read."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting)
+            first = self._waiting.popleft()
+        if first.turn is None or time.monotonic() - first.since_s > STALE_S:
+            return self._give_up(first)
+        try:
+            words = recognise(model, first.turn, first.likely)
+        except Exception as error:  # of this sound alone: other people's words go on
+            sys.stderr.write(f"hearing: a turn is lost: {type(error).__name__}: {error!s:.200}\n")
+            return self._give_up(first)
+        if words is not None:
+            self.tell(Heard(first.listening, words))
 
     def tell(self, message: ToWorker) -> None:
         """Send a message to the worker; end the process if that is gone."""

@@ -1,4 +1,4 @@
-// node bundle.mjs <page> <script>: a page with the packages that it imports, as they are.
+// node bundle.mjs <page> <script>: bundle a page with the packages that it imports.
 
 import { build } from 'esbuild';
 

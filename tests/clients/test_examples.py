@@ -117,18 +117,18 @@ def talk(request: pytest.FixtureRequest, talks: dict[str, Talk]) -> Talk:
     return talks[request.param]
 
 
-async def test_it_hears_the_persona(talk: Talk) -> None:
+async def test_an_example_records_the_persona(talk: Talk) -> None:
     """An example's WAV file is as long as the conversation and has a voice in it."""
     assert len(talk.heard) / 24_000 > LISTEN_S
     assert np.sqrt(np.mean(talk.heard**2)) > AUDIBLE
 
 
-async def test_it_reads_the_words(talk: Talk) -> None:
+async def test_an_example_prints_the_personas_words(talk: Talk) -> None:
     """An example prints the persona's words."""
     assert len(" ".join(talk.words).split()) >= 2
 
 
-async def test_it_knows_the_state(talk: Talk) -> None:
+async def test_an_example_prints_the_personas_state(talk: Talk) -> None:
     """An example prints when the persona listens and when it speaks."""
     assert {"(listening)", "(speaking)"} <= set(talk.lines)
 
@@ -152,7 +152,7 @@ async def test_the_python_client_joins_again(stack: Stack, question: Path, tmp_p
         await process.communicate()
 
 
-async def test_the_client_without_webrtc_hears_and_reads(stack: Stack, tmp_path: Path) -> None:
+async def test_the_example_without_webrtc_records_and_prints(stack: Stack, tmp_path: Path) -> None:
     """`examples/audio.py` writes a voice, prints words and states, and frees its slot."""
     await stack.slots_used_become(0)
     question, answer = tmp_path / "question.wav", tmp_path / "answer.wav"
@@ -190,7 +190,7 @@ def service_for(stack: Stack, room: str) -> Generator[Answering]:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_it_sees_a_persona_that_waits_in_the_room(
+async def test_an_example_prints_the_state_of_a_persona_that_was_there(
     echoing: Stack, question: Path, tmp_path: Path, language: str
 ) -> None:
     """An example that joins a persona who listens already prints `(listening)` first."""
@@ -205,7 +205,7 @@ async def test_it_sees_a_persona_that_waits_in_the_room(
     assert told[0] == "(listening)"
 
 
-async def test_the_plain_page_sees_a_persona_that_waits_in_the_room(
+async def test_the_plain_page_shows_the_state_of_a_persona_that_was_there(
     browser: Browser, frontend: str, echoing: Stack
 ) -> None:
     """The plain page shows the state that a persona had before the page joined."""
@@ -222,7 +222,7 @@ async def test_the_plain_page_sees_a_persona_that_waits_in_the_room(
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_a_refusal_ends_it_with_the_reason(
+async def test_a_refusal_ends_an_example_with_the_reason(
     stack: Stack, question: Path, tmp_path: Path, language: str
 ) -> None:
     """A refusal that another request would not change ends an example with the service's detail."""

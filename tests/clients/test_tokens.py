@@ -51,7 +51,7 @@ def test_every_token_leads_to_our_livekit(answers: Answers, stack: Stack) -> Non
 
 
 @pytest.mark.parametrize("way", ["development", "sandbox"])
-def test_the_development_servers_path_is_ours_too(answers: Answers, way: str) -> None:
+def test_the_path_of_livekits_development_server_works(answers: Answers, way: str) -> None:
     """The path of LiveKit's development token server gives tokens as well."""
     assert answers[way]["room"].startswith("room-")
 

@@ -1,5 +1,5 @@
-// node tokens.mjs <address of the token service>: what LiveKit's TokenSource makes of our endpoint.
-// Prints one JSON object: the tokens that each way of asking gave, as their payloads.
+// node tokens.mjs <address of the token service>: tokens that LiveKit's TokenSource fetches from it.
+// Prints one JSON object: the payload of the token that each way of asking gave.
 
 import { mock } from 'node:test';
 import { decodeTokenPayload, TokenSource } from 'livekit-client';
@@ -13,7 +13,7 @@ async function fetched(source, options = {}, force = false) {
   return { serverUrl, id: jti, room: video.room, identity: sub, name, lifeS: exp - nbf };
 }
 
-/** Fetch as if it were so many minutes later. */
+/** Fetch with a clock that is so many minutes ahead. */
 async function later(minutes, source) {
   mock.timers.enable({ apis: ['Date'], now: Date.now() + minutes * MINUTE_MS });
   try {

@@ -207,7 +207,7 @@ def started(folder: Path) -> Generator[Host]:
             ended = not all(map(psutil.pid_exists, pids))
             return ended or (host.is_well("token_service") and host.is_well("worker"))
 
-        servers.wait_until(well_or_ended, "the containers are well", READY_WITHIN_S, 0.5)
+        servers.wait_until(well_or_ended, "the containers are healthy", READY_WITHIN_S, 0.5)
         yield host
 
 

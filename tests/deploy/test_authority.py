@@ -61,7 +61,7 @@ def test_a_certificate_for_a_public_name_is_refused(
         shake_hands(authority, tmp_path / "tls.pem", name)
 
 
-def test_the_authority_is_kept(tmp_path: Path) -> None:
+def test_the_authority_is_kept_between_runs(tmp_path: Path) -> None:
     """The authority is kept between runs, and only its user can read its key."""
     first, second = keep_authority(tmp_path / "own"), keep_authority(tmp_path / "own")
 

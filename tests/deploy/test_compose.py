@@ -143,7 +143,7 @@ def test_the_ports_of_redis_agree() -> None:
     assert [SERVICES[name]["environment"]["REDIS_URL"] for name in OURS] == [f"redis://{at}/0"] * 2
 
 
-def test_the_worker_is_asked_where_it_answers() -> None:
+def test_the_workers_health_check_asks_its_port() -> None:
     """The worker's health check asks at WORKER_PORT, with compose's default."""
     default = SERVICES["worker"]["environment"]["WORKER_PORT"]
 
@@ -164,7 +164,7 @@ def test_livekit_is_the_version_that_the_tests_run() -> None:
     assert image("LIVEKIT_IMAGE").startswith(f"livekit/livekit-server:v{version}@")
 
 
-def test_the_worker_has_time_to_say_goodbye() -> None:
+def test_the_workers_grace_is_longer_than_its_drain() -> None:
     """The container's grace is longer than the drain and the goodbye."""
     given = SERVICES["worker"]["stop_grace_period"]
     for drain, grace_s in ({}, 60 + SETTINGS["DRAIN_GRACE_S"]), ({"DRAIN_GRACE_S": "600"}, 660):
@@ -245,7 +245,7 @@ def test_both_services_read_the_operators_personas() -> None:
         assert "./personas:/app/personas:ro" in SERVICES[name]["volumes"]
 
 
-def test_no_volume_without_a_name() -> None:
+def test_no_image_makes_an_anonymous_volume() -> None:
     """No image makes an anonymous volume."""
     assert re.findall(r"^VOLUME", DOCKERFILE, re.M) == []
 
@@ -284,7 +284,7 @@ def test_the_example_names_the_images() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_container_is_watched_and_bounded(name: str) -> None:
+def test_every_container_has_limits_and_a_health_check(name: str) -> None:
     """Each container has rotated logs, a memory limit and a health check."""
     service = SERVICES[name]
 

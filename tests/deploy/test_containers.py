@@ -34,7 +34,7 @@ def outside(host: Host, bearer: str) -> httpx.Client:
     )
 
 
-def test_both_containers_are_well(host: Host) -> None:
+def test_both_containers_pass_their_health_checks(host: Host) -> None:
     """The health check of both images passes with their commands."""
     assert host.is_well("token_service") and host.is_well("worker"), host.logs()[-4000:]
 
@@ -92,7 +92,7 @@ def pins(name: str) -> dict[str, str]:
         ("operator.txt", "deploy.doctor.__main__, deploy.keys"),
     ],
 )
-def test_small_environments_hold_what_is_imported(lock: str, modules: str) -> None:
+def test_small_locks_have_every_imported_package(lock: str, modules: str) -> None:
     """The token service's image and `make doctor` import nothing that their locks lack."""
     held = pins(lock)
     hidden = {

@@ -67,7 +67,7 @@ def test_a_network_never_gets_the_development_key(monkeypatch: pytest.MonkeyPatc
     assert not any("SECRET" in name for name in told(first, "caddy") | told(first, "redis"))
 
 
-def test_keys_of_ones_own_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_keys_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """An operator's own keys stay in use."""
     made = planned(monkeypatch, host=HOME, **OWN)
 
@@ -84,14 +84,14 @@ def test_everyone_in_the_network_may_talk_by_default(
     assert told(planned(monkeypatch, host=HOME, **chosen), "token_service")["AUTH_MODE"] == who
 
 
-def test_a_livekit_elsewhere_is_reached_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_livekit_elsewhere_keeps_its_url(monkeypatch: pytest.MonkeyPatch) -> None:
     """A LiveKit elsewhere keeps its own public URL."""
     made = planned(monkeypatch, host=HOME, livekit_url="wss://livekit.example.com", **OWN)
 
     assert made.settings.livekit_public_url == "wss://livekit.example.com"
 
 
-def test_tls_of_ones_own_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_caddy_is_not_started_beside_a_public_url(monkeypatch: pytest.MonkeyPatch) -> None:
     """Caddy is not started if LIVEKIT_PUBLIC_URL is set."""
     made = planned(monkeypatch, host=HOME, livekit_public_url="wss://talk.example", **OWN)
 

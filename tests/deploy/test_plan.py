@@ -86,7 +86,7 @@ def test_a_livekit_elsewhere_is_not_started(monkeypatch: pytest.MonkeyPatch) -> 
     assert made.settings.livekit_public_url == "wss://livekit.example.com"
 
 
-def test_the_public_url_of_an_http_address_is_a_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_public_url_of_an_https_address_is_wss(monkeypatch: pytest.MonkeyPatch) -> None:
     """The public URL of a LiveKit at https is wss."""
     made = planned(monkeypatch, livekit_url="https://livekit.example.com")
 

@@ -71,7 +71,7 @@ def test_a_killed_launcher_leaves_nothing(launch: Launch) -> None:
     family = launched.family()
     launched.process.kill()
 
-    wait_until(lambda: gone(family), "everything below a killed launcher is gone")
+    wait_until(lambda: gone(family), "every process of a killed launcher is gone")
 
 
 def test_a_process_that_keeps_crashing_stops_everything_with_its_reason(launch: Launch) -> None:
@@ -135,7 +135,7 @@ def test_make_run_prints_an_address_that_is_ready(product: Product) -> None:
     assert httpx.get(f"{address}/ready", trust_env=False).status_code == 200
 
 
-async def test_a_call_goes_past_a_proxy_and_on_after_its_worker_was_killed(
+async def test_a_call_bypasses_the_proxy_and_survives_its_worker(
     product: Product,
 ) -> None:
     """After its worker was killed a call gets a new host, and no request went through the proxy."""

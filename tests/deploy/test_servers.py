@@ -53,7 +53,7 @@ def test_settings_point_at_the_servers_and_nowhere_else(
     assert isinstance(settings, Settings)
 
 
-def test_a_livekit_of_its_own_is_gone_with_its_block(start_livekit: StartLiveKit) -> None:
+def test_a_livekit_ends_with_its_block(start_livekit: StartLiveKit) -> None:
     """A LiveKit that a test starts ends with its `with` block."""
     with start_livekit() as livekit:
         process = psutil.Process(livekit.pid)

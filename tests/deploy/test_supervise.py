@@ -225,7 +225,7 @@ def test_a_killed_supervisors_command_is_killed(supervise: Supervise) -> None:
     family = supervisor.family()
     supervisor.process.kill()
 
-    wait_until(lambda: gone(family), "the command of a killed keeper is gone")
+    wait_until(lambda: gone(family), "the command of a killed supervisor is gone")
 
 
 def test_starts_only_after_what_it_needs_answers(supervise: Supervise) -> None:

@@ -91,7 +91,7 @@ async def test_a_recorded_call_over_https(host: Host, https: httpx.AsyncClient) 
     assert "Traceback" not in host.compose("logs", "--no-color")
 
 
-def test_the_update_line_applies_a_changed_file_and_nothing_else(host: Host) -> None:
+def test_the_update_line_restarts_the_changed_service_alone(host: Host) -> None:
     """A change of livekit.yaml makes a new container of LiveKit and of no other service."""
     before = {name: each["Id"] for name, each in host.containers().items()}
     path = host.folder / "livekit.yaml"

@@ -133,7 +133,9 @@ class Cluster:
                 part.start()
             for part in parts[wanted:]:
                 part.stop()
-        servers.wait_until(lambda: self._idle(workers), "the cluster is well", READY_WITHIN_S)
+        servers.wait_until(
+            lambda: self._idle(workers), "the cluster is ready and idle", READY_WITHIN_S
+        )
 
     def end(self) -> None:
         """Stop everything: each part ends while the others do."""

@@ -16,7 +16,7 @@ async def test_a_vanished_clients_slots_go_to_a_waiting_session(
     async with calling(cluster, *PERSONAS) as call:
         before = call.identities
         cluster.visitor.start()
-        await eventually(lambda: cluster.slots_used() == CAPACITY, "all is full", WITHIN_S)
+        await eventually(lambda: cluster.slots_used() == CAPACITY, "all slots are used", WITHIN_S)
         refused = service.asked("/sessions", asked)
         opened = service.asked("/sessions", asked | {"wait": True}).json()
         async with joined(opened["server_url"], opened["participant_token"]) as bob:
@@ -24,12 +24,16 @@ async def test_a_vanished_clients_slots_go_to_a_waiting_session(
             second = Call(bob, cluster.url)
             second.watch()
             told = second.told()
-            with recovery("a client killed, until its place is another's"):
+            with recovery("a client killed, until its slots are another session's"):
                 cluster.visitor.kill()
                 await eventually(
-                    lambda: second.told()["state"] != "waiting", "it is missed", WITHIN_S
+                    lambda: second.told()["state"] != "waiting",
+                    "the waiting session gets the slots",
+                    WITHIN_S,
                 )
-            with recovery("a full cluster: a place is free, until who waits is spoken with"):
+            with recovery(
+                "a full cluster: slots are free, until the waiting session's personas are heard"
+            ):
                 await second.hears_all(len(PERSONAS))
             live = second.told()["state"]
         await call.hears_all(len(PERSONAS))

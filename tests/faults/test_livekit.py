@@ -18,7 +18,9 @@ async def test_personas_return_when_people_do(cluster: Cluster, recovery: Recove
 
         with recovery("livekit killed and started again"):
             cluster.livekit.kill()
-            await eventually(lambda: state() == rtc.ConnectionState.CONN_RECONNECTING, "missed")
+            await eventually(
+                lambda: state() == rtc.ConnectionState.CONN_RECONNECTING, "Ann reconnects"
+            )
             cluster.livekit.start()
             await eventually(
                 lambda: state() == rtc.ConnectionState.CONN_CONNECTED, "Ann is back", WITHIN_S
@@ -36,9 +38,10 @@ async def test_a_frozen_livekit_ends_no_call(cluster: Cluster, recovery: Recover
         before, session = call.identities, call.told()
         with cluster.livekit.frozen():
             await eventually(
-                lambda: "livekit_away" in cluster.services[0].reads("/ready"), "it is missed"
+                lambda: "livekit_away" in cluster.services[0].reads("/ready"),
+                "the service misses LiveKit",
             )
-        with recovery("livekit frozen, from its waking up: everybody is heard"):
+        with recovery("livekit frozen, from its end until every persona is heard"):
             await call.hears_all(len(PERSONAS))
         await eventually(lambda: call.told().get("state") == "live", "the session is live")
 

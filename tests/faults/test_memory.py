@@ -93,7 +93,9 @@ class Room:
     async def is_heard_again(self) -> None:
         """Wait until a persona is heard that was not heard before."""
         here = self._ann.heard
-        await eventually(lambda: any(here[each] for each in here.keys() - self._heard), "it speaks")
+        await eventually(
+            lambda: any(here[each] for each in here.keys() - self._heard), "a new persona"
+        )
 
     def note_heard(self) -> None:
         """Remember which personas were heard until now."""

@@ -22,7 +22,7 @@ CHEF_HZ = 440.0
 TONE = np.sin(2 * np.pi * CHEF_HZ * np.arange(48_000) / 48_000).astype(np.float32)
 
 
-async def test_a_program_goes_on_while_its_worker_drains(talking: Cluster) -> None:
+async def test_a_program_stays_connected_while_its_worker_drains(talking: Cluster) -> None:
     """A program's WebSocket stays open while its worker drains, and it hears the next host."""
     async with talk(talking, "chef", only_reads=True) as room:
         first, host = room.shown()["chef"], talking.host_of(room.room)

@@ -10,7 +10,7 @@ from tests.faults.conftest import Recovery
 
 
 @pytest.mark.parametrize("keeps", [True, False], ids=["with its data", "empty"])
-async def test_a_redis_that_comes_back_changes_no_call(
+async def test_a_restart_of_redis_changes_no_call(
     cluster: Cluster, recovery: Recovery, keeps: bool
 ) -> None:
     """While redis is away everyone is heard, and afterwards the session is the same and live."""
@@ -38,9 +38,11 @@ async def test_a_frozen_redis_changes_no_call(cluster: Cluster, recovery: Recove
     async with calling(cluster, *PERSONAS) as call:
         before = call.identities
         with cluster.redis.frozen():
-            await eventually(lambda: "redis_away" in cluster.services[0].reads("/ready"), "missed")
+            await eventually(
+                lambda: "redis_away" in cluster.services[0].reads("/ready"), "the service misses it"
+            )
             await call.hears_all(len(PERSONAS))
-        with recovery("redis frozen, from its waking up"):
+        with recovery("redis frozen, from its end"):
             await eventually(lambda: call.told().get("state") == "live", "the session is live")
         await call.hears_all(len(PERSONAS))
 
@@ -61,7 +63,7 @@ async def test_a_worker_that_dies_after_redis_forgot_is_replaced(
         cluster.forget()
         await eventually(lambda: call.told().get("state") == "live", "the session is live")
         if livekit_redis:
-            await eventually(lambda: not call.told()["people_known"], "it is told")
+            await eventually(lambda: not call.told()["people_known"], "the session says so")
         undisturbed = call.identities
         host = cluster.host_of(call.room)
         too = " (LiveKit, too)" if livekit_redis else ""

@@ -68,7 +68,7 @@ def at_port(persona: str, port: int, folder: Path) -> str:
     return str(moved)
 
 
-async def test_opening_hours(model: ScriptedModel) -> None:
+async def test_the_shop_tells_its_opening_hours(model: ScriptedModel) -> None:
     """The shop's persona tells the hours of its file by an MCP server."""
     model.otherwise = looks_up("opening_hours", {"day": "sunday"})
     status, printed = await terminal(
@@ -81,7 +81,7 @@ async def test_opening_hours(model: ScriptedModel) -> None:
     assert "12 Mill Lane" in model.requests[0]["messages"][0]["content"]
 
 
-async def test_weather(model: ScriptedModel, tmp_path: Path) -> None:
+async def test_the_guide_tells_the_weather(model: ScriptedModel, tmp_path: Path) -> None:
     """The guide's persona tells the weather by a function over HTTP, and an unknown city fails."""
     async with service("weather.py") as port:
         persona = at_port("guide.toml", port, tmp_path)
@@ -93,7 +93,7 @@ async def test_weather(model: ScriptedModel, tmp_path: Path) -> None:
         assert "· failed" in printed and "no weather for Atlantis" in printed
 
 
-async def test_handbook(model: ScriptedModel, tmp_path: Path) -> None:
+async def test_support_reads_the_handbook(model: ScriptedModel, tmp_path: Path) -> None:
     """The support's persona reads a passage of the handbook by an MCP server over HTTP."""
     async with service("handbook.py") as port:
         persona = at_port("support.toml", port, tmp_path)
@@ -102,7 +102,7 @@ async def test_handbook(model: ScriptedModel, tmp_path: Path) -> None:
         assert status == 0 and "fifteen seconds" in printed, printed
 
 
-async def test_fixed_lines() -> None:
+async def test_a_mind_of_fixed_lines_needs_no_model() -> None:
     """A mind of kind `lines` answers without a model, and leaves other questions to the voice."""
     status, printed = await terminal(
         None,

@@ -44,7 +44,9 @@ async def test_the_model_reads_everyone_by_name(open_room: Open, model: Scripted
     assert model.keys == [f"Bearer {KEY}"] * 2
 
 
-async def test_the_voice_keeps_small_talk(open_room: Open, model: ScriptedModel) -> None:
+async def test_nothing_is_said_if_the_model_leaves_it_to_the_voice(
+    open_room: Open, model: ScriptedModel
+) -> None:
     """Nothing is said if the model calls `leave_to_voice` or writes text outside of `say`."""
     model.reply(calls(("leave_to_voice", {})), text("Oh, how nice. I think I should wait."))
     async with open_room() as host:
@@ -134,7 +136,9 @@ async def test_the_addressed_persona_answers(open_room: Open, model: ScriptedMod
         assert len(model.requests) == 1
 
 
-async def test_personas_come_and_go(open_room: Open, model: ScriptedModel) -> None:
+async def test_a_mind_answers_again_when_its_persona_returns(
+    open_room: Open, model: ScriptedModel
+) -> None:
     """After its persona left and came back a mind answers; meanwhile no one does."""
     model.reply(says("One. Two. Three."), says("Back."))
     async with open_room(slow=True) as host:
@@ -186,7 +190,9 @@ async def test_a_typed_line_without_an_answer_is_given_back(
     assert told == [True, True]
 
 
-async def test_a_muted_persona_is_asked_nothing(open_room: Open, model: ScriptedModel) -> None:
+async def test_a_model_is_not_asked_for_a_muted_persona(
+    open_room: Open, model: ScriptedModel
+) -> None:
     """The model is not asked for a muted persona."""
     muted = CHEF.model_copy(update={"muted": True})
     async with open_room(personas=[muted]) as host:

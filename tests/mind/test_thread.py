@@ -22,7 +22,7 @@ async def next_event(events: "queue.Queue[MindEvent]") -> MindEvent:
     return await asyncio.to_thread(events.get, timeout=WITHIN_S)
 
 
-async def test_two_rooms_on_one_thread(model: ScriptedModel) -> None:
+async def test_two_rooms_on_one_thread_get_their_own_events(model: ScriptedModel) -> None:
     """Two rooms on one thread get their own events each, even if one host's handler fails."""
     model.otherwise = lambda asked: says(
         "For Bo." if "Bo (typed)" in asked["messages"][1]["content"] else "For Ann."

@@ -280,7 +280,7 @@ async def test_a_result_is_data_alone(open_room: Open, model: ScriptedModel) -> 
     assert "delete_all" not in json.dumps(later)
 
 
-async def test_a_model_cannot_call_without_end(open_room: Open, model: ScriptedModel) -> None:
+async def test_the_calls_of_one_answer_are_limited(open_room: Open, model: ScriptedModel) -> None:
     """One answer has limited rounds and calls, and no call is made twice."""
     model.otherwise = lambda asked: calls(
         *[("weather", {"city": f"{len(asked['messages'])} {n}"}) for n in range(4)],
@@ -293,7 +293,7 @@ async def test_a_model_cannot_call_without_end(open_room: Open, model: ScriptedM
     assert [each[1]["city"] for each in asked].count("same") == 1
 
 
-async def test_an_mcp_server_over_http(open_room: Open, model: ScriptedModel) -> None:
+async def test_an_mcp_server_over_http_is_called(open_room: Open, model: ScriptedModel) -> None:
     """An MCP server over HTTP is called, and its instructions reach no prompt."""
     model.reply(calls(("hours", {"day": "Sunday"})), says("Nine to five."))
     with mcp_over_http(hours_server(), free_port()) as url:
@@ -304,7 +304,7 @@ async def test_an_mcp_server_over_http(open_room: Open, model: ScriptedModel) ->
     assert "all is free" not in json.dumps(model.requests)
 
 
-async def test_an_mcp_server_over_stdin(
+async def test_an_mcp_server_over_stdin_is_called(
     open_room: Open,
     model: ScriptedModel,
     stdio_tool: dict[str, Any],

@@ -29,14 +29,14 @@ async def ask_twice(host: Host) -> None:
             await host.mind.settle()
 
 
-async def test_a_mind_that_is_away(open_room: Open) -> None:
+async def test_an_unreachable_model_is_one_warning(open_room: Open) -> None:
     """A model that cannot be reached is one warning, `mind_away`."""
     async with open_room(url=f"http://127.0.0.1:{free_port()}/v1", **NO_RETRY_WAIT) as host:
         await ask_twice(host)
         assert host.troubles == ["mind_away"] and host.sentences == []
 
 
-async def test_a_mind_that_hangs(open_room: Open, model: ScriptedModel) -> None:
+async def test_a_call_ends_at_its_time_limit(open_room: Open, model: ScriptedModel) -> None:
     """A call ends at its time limit, however slowly bytes arrive."""
     model.reply(hang, raw(b": wait\n\n", forever=True, pause_s=0.05))
     begun_s = time.monotonic()
@@ -50,7 +50,7 @@ async def test_a_mind_that_hangs(open_room: Open, model: ScriptedModel) -> None:
     ("status", "code"),
     [(401, "mind_refused"), (404, "mind_refused"), (429, "mind_refused"), (500, "mind_away")],
 )
-async def test_a_mind_that_is_refused(
+async def test_a_servers_refusal_is_one_warning(
     open_room: Open, model: ScriptedModel, status: int, code: str
 ) -> None:
     """A refusal of the model's server is one warning, one request each time, without its words."""
@@ -78,9 +78,7 @@ NONSENSE = {
 
 
 @pytest.mark.parametrize("reply", NONSENSE.values(), ids=NONSENSE.keys())
-async def test_a_mind_that_answers_nonsense(
-    open_room: Open, model: ScriptedModel, reply: Reply
-) -> None:
+async def test_nonsense_is_one_warning(open_room: Open, model: ScriptedModel, reply: Reply) -> None:
     """An answer that cannot be read is not said, and a later good one is."""
     model.reply(reply, reply, says("Better."))
     async with open_room(**NO_RETRY_WAIT) as host:
@@ -90,7 +88,9 @@ async def test_a_mind_that_answers_nonsense(
         assert host.sentences == ["Better."]
 
 
-async def test_an_error_within_the_stream(open_room: Open, model: ScriptedModel) -> None:
+async def test_an_error_within_the_stream_is_a_refusal(
+    open_room: Open, model: ScriptedModel
+) -> None:
     """An error in the stream is a refusal, without the server's words."""
     model.reply(raw(data({"error": {"message": f"bad {KEY}"}})))
     async with open_room(**NO_RETRY_WAIT) as host:
@@ -107,7 +107,9 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("reply", FLOODS.values(), ids=FLOODS.keys())
-async def test_a_mind_that_floods(open_room: Open, model: ScriptedModel, reply: Reply) -> None:
+async def test_an_endless_answer_is_ended(
+    open_room: Open, model: ScriptedModel, reply: Reply
+) -> None:
     """An endless answer is ended before its time limit."""
     model.reply(reply, says("Better."))
     begun_s = time.monotonic()

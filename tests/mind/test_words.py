@@ -88,7 +88,7 @@ def test_spoken_text_is_one_clean_line(text: str) -> None:
         ("*  ", "anything", False),
     ],
 )
-def test_patterns(pattern: str, words: str, matches: bool) -> None:
+def test_words_of_a_pattern_have_to_be_in_order(pattern: str, words: str, matches: bool) -> None:
     """A pattern's words have to be in order and adjacent, except at gaps; spelling may differ."""
     assert Phrase(pattern).matches(words_of(words)) is matches
 
@@ -105,7 +105,7 @@ def test_a_pattern_is_found_wherever_it_stands(
 
 
 @given(st.text(), st.text(max_size=100))
-def test_any_text_is_compared(pattern: str, words: str) -> None:
+def test_any_pattern_is_compared_with_any_words(pattern: str, words: str) -> None:
     """Any pattern is compared with any words without an exception."""
     Phrase(pattern).matches(words_of(words))
 

@@ -40,14 +40,14 @@ def test_an_event_survives_the_way_through_redis(event: Event) -> None:
     assert read_event(EVENT.dump_json(event)) == event
 
 
-def test_the_type_tells_which_event_it_is() -> None:
+def test_each_event_has_a_type() -> None:
     """The type of an event tells it from others."""
     schema = EVENT.json_schema()
 
     assert sorted(schema["discriminator"]["mapping"]) == TYPES
 
 
-def test_a_state_is_read() -> None:
+def test_a_state_without_optional_fields_is_read() -> None:
     """An event of state in JSON without optional fields is read."""
     written = {"type": "state", "at_s": 5, "persona_id": "a", "persona": "chef"}
     written |= {"identity": "agent-chef-a-1", "state": "speaking"}

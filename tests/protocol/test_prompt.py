@@ -20,7 +20,7 @@ from protocol.prompt import digest_of, marked, tokenizer_key, too_long
         (" \n", ""),
     ],
 )
-def test_marks(prompt: str, read: str) -> None:
+def test_a_prompt_gets_the_marks_that_it_lacks(prompt: str, read: str) -> None:
     """A prompt gets the marks that it lacks, and its inner blanks stay."""
     assert marked(prompt) == read
 

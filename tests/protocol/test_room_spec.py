@@ -96,7 +96,7 @@ def test_every_field_survives_the_way_to_the_host(personas: list[PersonaSpec], e
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60))
-def test_no_metadata_is_a_failure(metadata: str | bytes) -> None:
+def test_any_other_metadata_is_refused(metadata: str | bytes) -> None:
     """Any metadata that is no room spec is refused with InvalidInput."""
     text = metadata if isinstance(metadata, str) else metadata.decode(errors="replace")
     with pytest.raises(InvalidInput, match=r"^job metadata: "):

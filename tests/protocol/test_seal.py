@@ -51,7 +51,7 @@ def test_a_sealed_spec_is_for_its_own_room() -> None:
 
 
 @given(st.text(max_size=80))
-def test_no_text_is_a_failure(metadata: str) -> None:
+def test_any_unsealed_text_is_refused(metadata: str) -> None:
     """Any text that is not sealed is refused with InvalidInput."""
     with pytest.raises(InvalidInput, match=r"^job metadata: "):
         SEAL.open(metadata, "r")

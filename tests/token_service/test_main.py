@@ -47,7 +47,7 @@ def test_it_serves_until_a_signal_comes(environment: dict[str, str], tmp_path: P
     assert "Application shutdown complete." in log.read_text()
 
 
-def test_a_wrong_setting_ends_it_with_a_sentence(environment: dict[str, str]) -> None:
+def test_a_wrong_setting_ends_the_service_with_one_line(environment: dict[str, str]) -> None:
     """An invalid setting ends the process with status 1 and one line that names the setting."""
     done = subprocess.run(
         COMMAND,

@@ -1,6 +1,6 @@
-// A call with nothing but LiveKit's own hooks, unmodified; what they say is kept in `window.seen`.
-// The address line says how: ?endpoint=<token endpoint>&agentName=…&agentMetadata=…
-// &preConnect=yes records what is said before an agent is there, and logs what becomes of it.
+// A call with LiveKit's own hooks, unmodified; their values are kept in `window.seen`.
+// Options in the URL: ?endpoint=<token endpoint>&agentName=…&agentMetadata=…
+// &preConnect=yes records speech before an agent is there, and logs whether it was sent.
 
 import {
   RoomAudioRenderer,

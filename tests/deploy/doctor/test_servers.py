@@ -64,7 +64,7 @@ def web(
         yield port
 
 
-def test_a_redis_that_answers(redis_url: str) -> None:
+def test_a_redis_that_answers_is_ok(redis_url: str) -> None:
     """A redis that answers is OK, with its version."""
     finding = servers.redis_server(GivenSettings(redis_url=redis_url))
 
@@ -84,7 +84,9 @@ def test_a_redis_that_answers(redis_url: str) -> None:
         ),
     ],
 )
-def test_a_redis_with_known_faults(server: dict[str, str], code: str, named: str) -> None:
+def test_a_redis_with_known_faults_is_a_warning(
+    server: dict[str, str], code: str, named: str
+) -> None:
     """A redis or valkey with known faults is a warning that names them."""
     finding = servers.of_version(server, "redis://there")
 
@@ -92,7 +94,7 @@ def test_a_redis_with_known_faults(server: dict[str, str], code: str, named: str
     assert named in finding.found
 
 
-def test_a_redis_that_is_away() -> None:
+def test_a_redis_that_is_away_is_a_failure() -> None:
     """A redis that does not answer is a failure, and its password is not shown."""
     url = f"redis://:hush@127.0.0.1:{free_port()}/0"
     finding = servers.redis_server(GivenSettings(redis_url=url))
@@ -101,7 +103,7 @@ def test_a_redis_that_is_away() -> None:
     assert "hush" not in finding.line()
 
 
-def test_a_redis_that_evicts_keys(tmp_path: Path) -> None:
+def test_a_redis_that_evicts_keys_is_a_failure(tmp_path: Path) -> None:
     """A redis that evicts keys is a failure with its policy and the right one."""
     with start_redis(tmp_path) as url:
         with Redis.from_url(url) as client:
@@ -113,7 +115,7 @@ def test_a_redis_that_evicts_keys(tmp_path: Path) -> None:
     assert "maxmemory-policy allkeys-lru" in finding.found and "noeviction" in finding.advice
 
 
-def test_a_redis_that_wants_a_password(tmp_path: Path) -> None:
+def test_a_redis_that_wants_a_password_is_a_failure(tmp_path: Path) -> None:
     """A redis that refuses us for want of a password is a failure."""
     with start_redis(tmp_path) as url:
         with Redis.from_url(url) as client:
@@ -123,12 +125,14 @@ def test_a_redis_that_wants_a_password(tmp_path: Path) -> None:
     assert told(finding) == ("redis.refused", State.FAIL)
 
 
-def test_a_livekit_that_knows_our_key(livekit: LiveKit, settings_for: SettingsFor) -> None:
+def test_a_livekit_that_knows_our_key_is_ok(livekit: LiveKit, settings_for: SettingsFor) -> None:
     """A LiveKit that knows our key is OK."""
     assert told(servers.livekit(settings_for(livekit=livekit))) == ("livekit.ok", State.OK)
 
 
-def test_a_livekit_with_another_secret(livekit: LiveKit, settings_for: SettingsFor) -> None:
+def test_a_livekit_with_another_secret_is_a_failure(
+    livekit: LiveKit, settings_for: SettingsFor
+) -> None:
     """A LiveKit with another secret is a failure, and the secret is not shown."""
     secret = secrets.token_hex(32)
     finding = servers.livekit(settings_for(livekit=livekit, livekit_api_secret=secret))
@@ -137,7 +141,9 @@ def test_a_livekit_with_another_secret(livekit: LiveKit, settings_for: SettingsF
     assert secret not in finding.line()
 
 
-def test_a_livekit_that_does_not_know_the_key(livekit: LiveKit, settings_for: SettingsFor) -> None:
+def test_a_livekit_that_does_not_know_the_key_is_a_failure(
+    livekit: LiveKit, settings_for: SettingsFor
+) -> None:
     """A LiveKit that does not know the key is a failure that names the key, but no secret."""
     named = servers.livekit(settings_for(livekit=livekit, livekit_api_key="rooms"))
     secret = secrets.token_hex(32)
@@ -148,7 +154,7 @@ def test_a_livekit_that_does_not_know_the_key(livekit: LiveKit, settings_for: Se
     assert secret not in swapped.line()
 
 
-def test_a_clock_that_is_two_minutes_ahead(
+def test_a_clock_two_minutes_ahead_is_a_failure(
     livekit: LiveKit, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A clock two minutes ahead of LiveKit's is a failure."""
@@ -159,7 +165,7 @@ def test_a_clock_that_is_two_minutes_ahead(
     assert "this machine's clock is 1" in finding.found
 
 
-def test_a_clock_that_is_half_a_minute_ahead(
+def test_a_clock_half_a_minute_ahead_is_a_warning(
     livekit: LiveKit, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A clock half a minute ahead of LiveKit's is a warning."""
@@ -172,7 +178,7 @@ def test_a_clock_that_is_half_a_minute_ahead(
     )
 
 
-def test_a_livekit_behind_a_server_without_websockets() -> None:
+def test_a_livekit_behind_a_server_without_websockets_is_a_failure() -> None:
     """A server in front of LiveKit that passes no WebSocket is a failure with its status."""
     with web(200, says=b"OK") as port:
         finding = servers.livekit(GivenSettings(livekit_url=f"ws://127.0.0.1:{port}"))
@@ -181,7 +187,7 @@ def test_a_livekit_behind_a_server_without_websockets() -> None:
     assert "answered 200 instead of 101" in finding.found
 
 
-def test_a_livekit_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_livekit_that_hangs_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """A LiveKit that answers one request and then hangs counts as away after the time limit."""
     monkeypatch.setattr(upgrade, "WITHIN_S", 0.3)
     with web(200, says=b"OK", hangs_s=3.0) as port:
@@ -193,7 +199,7 @@ def test_a_livekit_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert took_s < 3.0
 
 
-def test_a_livekit_that_is_away() -> None:
+def test_a_livekit_that_is_away_is_a_failure() -> None:
     """A LiveKit that does not answer is a failure."""
     settings = GivenSettings(livekit_url=f"ws://127.0.0.1:{free_port()}")
 
@@ -201,7 +207,7 @@ def test_a_livekit_that_is_away() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 404])
-def test_something_else_on_livekits_port(status: int) -> None:
+def test_another_server_on_livekits_port_is_a_failure(status: int) -> None:
     """A server that is not LiveKit is a failure of its own."""
     with web(status) as port:
         settings = GivenSettings(livekit_url=f"ws://127.0.0.1:{port}")
@@ -225,22 +231,22 @@ def certificate(authority: Authority, tmp_path: Path, monkeypatch: pytest.Monkey
     return tmp_path / "tls.pem"
 
 
-def test_a_public_url_on_this_machine() -> None:
+def test_a_public_url_on_this_machine_is_ok() -> None:
     """A public URL of this machine is OK."""
     assert told(public_url("ws://localhost:7880")) == ("public_url.local", State.OK)
 
 
-def test_a_public_url_without_tls() -> None:
+def test_a_public_url_without_tls_is_a_warning() -> None:
     """A public URL without TLS is a warning."""
     assert told(public_url("ws://192.168.1.5:7880")) == ("public_url.plain", State.WARN)
 
 
-def test_a_public_url_that_is_no_name() -> None:
+def test_a_public_url_of_an_unknown_name_is_a_failure() -> None:
     """A public URL whose name does not resolve is a failure."""
     assert told(public_url("wss://rooms.invalid")) == ("public_url.no_name", State.FAIL)
 
 
-def test_a_public_url_that_answers_over_tls(certificate: Path) -> None:
+def test_a_public_url_that_answers_over_tls_is_ok(certificate: Path) -> None:
     """A public URL that answers over TLS is OK, as seen from this machine."""
     with web(200, certificate) as port:
         finding = public_url(f"wss://localhost:{port}")
@@ -249,7 +255,7 @@ def test_a_public_url_that_answers_over_tls(certificate: Path) -> None:
     assert "seen from this machine" in finding.found
 
 
-def test_a_public_url_whose_certificate_is_for_another_name(certificate: Path) -> None:
+def test_a_certificate_for_another_name_is_a_failure(certificate: Path) -> None:
     """A certificate for another name is a failure with the reason."""
     with web(200, certificate, "127.0.0.2") as port:
         finding = public_url(f"wss://127.0.0.2:{port}")
@@ -258,12 +264,12 @@ def test_a_public_url_whose_certificate_is_for_another_name(certificate: Path) -
     assert "certificate is not valid for '127.0.0.2'" in finding.found
 
 
-def test_a_public_url_that_does_not_answer(certificate: Path) -> None:
+def test_a_public_url_that_does_not_answer_is_a_warning(certificate: Path) -> None:
     """A public URL that does not answer is a warning."""
     assert told(public_url(f"wss://127.0.0.1:{free_port()}")) == ("public_url.away", State.WARN)
 
 
-def test_a_public_url_that_answers_with_an_error(certificate: Path) -> None:
+def test_a_public_url_that_answers_with_an_error_is_a_warning(certificate: Path) -> None:
     """A public URL that answers with an error is a warning."""
     with web(502, certificate) as port:
         finding = public_url(f"wss://localhost:{port}")
@@ -318,7 +324,7 @@ async def tls_front(certificate: Path, to: int) -> AsyncGenerator[int]:
         await asyncio.wait_for(asyncio.gather(*passing, return_exceptions=True), 20)
 
 
-def test_a_public_url_that_passes_no_websocket_on(certificate: Path) -> None:
+def test_a_public_url_without_websockets_is_a_failure(certificate: Path) -> None:
     """A server at the public URL that passes no WebSocket is a failure."""
     with web(200, certificate) as port:
         finding = public_url(f"wss://localhost:{port}", ("rooms", "s" * 32))
@@ -378,12 +384,12 @@ def findings_of(env_file: Path, **given: Any) -> list[tuple[str, State]]:
     return [told(finding) for finding in keys(settings, env_file)]
 
 
-def test_development_keys_on_this_machine(tmp_path: Path) -> None:
+def test_development_keys_on_this_machine_are_ok(tmp_path: Path) -> None:
     """Development keys on this machine are OK."""
     assert findings_of(tmp_path / ".env") == [("keys.development", State.OK)]
 
 
-def test_keys_of_ones_own(tmp_path: Path) -> None:
+def test_own_keys_are_ok_in_production(tmp_path: Path) -> None:
     """An operator's own keys are OK in production."""
     assert findings_of(tmp_path / ".env", production=True, **SAFE) == [("keys.own", State.OK)]
 
@@ -397,12 +403,12 @@ def test_each_refusal_of_production_is_told(tmp_path: Path) -> None:
     ]
 
 
-def test_every_proxy_trusted_beside_loopback(tmp_path: Path) -> None:
+def test_every_proxy_trusted_beside_loopback_is_a_failure(tmp_path: Path) -> None:
     """Trusting every proxy in loopback mode is a failure."""
     assert findings_of(tmp_path / ".env", trusted_proxies="*") == [("keys.proxies", State.FAIL)]
 
 
-def test_secrets_that_others_can_read(tmp_path: Path) -> None:
+def test_an_env_file_that_others_can_read_is_a_warning(tmp_path: Path) -> None:
     """An `.env` that others can read is a warning with the command that changes its mode."""
     (tmp_path / ".env").touch(mode=0o644)
     findings = keys(GivenSettings(**OWN), tmp_path / ".env")

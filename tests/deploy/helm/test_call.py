@@ -153,7 +153,7 @@ def own_cluster(tmp_path: Path) -> Generator[Cluster]:
 
 
 @pytest.mark.parametrize("name", ["token-service", *WORKERS])
-def test_probes_find_the_pods_well(cluster: Cluster, name: str) -> None:
+def test_the_probes_of_each_pod_succeed(cluster: Cluster, name: str) -> None:
     """The readiness and liveness probes of each pod succeed."""
     assert probe(cluster, name, "readinessProbe")
     assert probe(cluster, name, "livenessProbe")

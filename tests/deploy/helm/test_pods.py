@@ -63,7 +63,7 @@ def test_values_reach_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert worker.hf_token is not None
 
 
-def test_env_takes_no_setting_that_the_chart_sets() -> None:
+def test_env_refuses_settings_that_the_chart_sets() -> None:
     """`env` refuses each variable that the chart sets itself."""
     schema = json.loads((chart.CHART / "values.schema.json").read_text())
     refused = schema["definitions"]["env"]["propertyNames"]["not"]["enum"]
@@ -149,7 +149,7 @@ def test_every_written_folder_has_a_volume() -> None:
 
 
 @pytest.mark.parametrize(("name", "drain_s"), [("least", 60), ("everything", 600)])
-def test_the_worker_has_time_to_say_goodbye(name: str, drain_s: int) -> None:
+def test_the_workers_grace_is_longer_than_its_drain(name: str, drain_s: int) -> None:
     """The worker's grace follows DRAIN_GRACE_S and is longer than the drain and the goodbye."""
     grace_s = pod(name, "worker")["spec"]["terminationGracePeriodSeconds"]
 

@@ -237,7 +237,7 @@ def test_webhooks_from_a_nodes_network_are_let_in() -> None:
     assert from_pods["from"] == [{"namespaceSelector": {}}]
 
 
-def test_both_hosts_lead_somewhere() -> None:
+def test_each_host_of_the_ingress_has_its_service() -> None:
     """The page's host leads to the token service, and LiveKit's to its Service if one is named."""
     leads = {}
     for name in ("least", "everything"):

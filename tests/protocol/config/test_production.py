@@ -141,7 +141,7 @@ def test_development_beyond_this_machine_refuses_the_development_key() -> None:
     ]
 
 
-def test_all_reasons_are_told_at_once() -> None:
+def test_all_unsafe_settings_are_named_at_once() -> None:
     """A refusal names all unsafe settings at once."""
     with pytest.raises(InvalidInput) as caught:
         refuse_unsafe(GivenSettings(production=True), serves_people=True)

@@ -52,7 +52,7 @@ def test_this_machine_is_never_behind_a_proxy(url: str, monkeypatch: pytest.Monk
     ],
 )
 @pytest.mark.parametrize("spell", [str.upper, str.lower])
-def test_elsewhere_is_behind_the_proxy_of_its_scheme(
+def test_another_machine_is_behind_the_proxy_of_the_urls_scheme(
     url: str, variable: str, spell: type[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`ws` uses HTTP_PROXY and `wss` HTTPS_PROXY, in capitals or not."""
@@ -115,7 +115,7 @@ def test_no_proxy_excepts_nothing_else(
     assert proxy_url_for(url) == PROXY
 
 
-def test_a_proxy_without_a_scheme_is_one_of_http(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_without_a_scheme_is_http(monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy's URL without a scheme means `http://`."""
     monkeypatch.setenv("HTTP_PROXY", "proxy:3128")
 
@@ -134,7 +134,7 @@ def test_a_proxy_is_shown_without_its_password(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("proxy", "usable"), [("http://p", True), ("https://p", True), ("socks5://p:1080", False)]
 )
-def test_a_proxy_of_another_protocol_is_known(
+def test_a_socks_proxy_is_not_usable(
     proxy: str, usable: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A SOCKS proxy is known as not usable."""
@@ -152,7 +152,7 @@ def test_a_proxy_of_another_protocol_is_known(
         ("*", "*"),
     ],
 )
-def test_libraries_are_told_of_this_machine(
+def test_no_proxy_gets_this_machine_in_both_spellings(
     given: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`keep_loopback_direct` adds this machine to NO_PROXY, in both spellings."""
@@ -164,7 +164,7 @@ def test_libraries_are_told_of_this_machine(
     assert os.environ.get("no_proxy", expected) == expected
 
 
-def test_libraries_go_to_this_machine_directly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libraries_use_no_proxy_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """After `keep_loopback_direct`, urllib and requests use no proxy for this machine."""
     from urllib.request import proxy_bypass
 
@@ -182,7 +182,7 @@ def test_libraries_go_to_this_machine_directly(monkeypatch: pytest.MonkeyPatch) 
     assert get_environ_proxies("http://x.example")["http"] == PROXY
 
 
-def test_the_native_library_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_native_library_gets_the_urls_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """`lead_native_library` sets all variables to the URL's proxy, or removes them without one."""
     monkeypatch.setenv("https_proxy", PROXY)
     monkeypatch.setenv("HTTP_PROXY", "other.example:80")

@@ -128,9 +128,7 @@ def test_swapped_key_and_secret_are_told(monkeypatch: pytest.MonkeyPatch) -> Non
         ("LIVEKIT_URL", "ws://[::1"),
     ],
 )
-def test_a_url_that_leads_nowhere_is_named(
-    monkeypatch: pytest.MonkeyPatch, name: str, url: str
-) -> None:
+def test_an_invalid_url_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
     """A URL without a valid host and port is refused with its setting and value."""
     monkeypatch.setenv(name, url)
 

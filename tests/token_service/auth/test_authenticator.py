@@ -70,7 +70,7 @@ async def test_public_paths_need_no_key(keyed: Settings, redis: Redis, path: str
         assert (await http.get(path)).status_code in (200, 503)
 
 
-async def test_a_key_opens(keyed: Settings, keys: Keys, redis: Redis) -> None:
+async def test_a_valid_key_gets_a_token(keyed: Settings, keys: Keys, redis: Redis) -> None:
     """A caller with a valid key gets a token."""
     await beat(redis)
     shop = keys.add("shop")
@@ -91,7 +91,7 @@ async def test_a_key_opens(keyed: Settings, keys: Keys, redis: Redis) -> None:
         "mrk_\u00fc_\u00fc",
     ],
 )
-async def test_a_bad_key_opens_nothing(keyed: Settings, keys: Keys, redis: Redis, bad: str) -> None:
+async def test_a_bad_key_is_refused(keyed: Settings, keys: Keys, redis: Redis, bad: str) -> None:
     """A key that is incomplete, unknown or malformed is refused with 401."""
     keys.add("shop")
     async with app(keyed) as http:
@@ -99,7 +99,7 @@ async def test_a_bad_key_opens_nothing(keyed: Settings, keys: Keys, redis: Redis
         assert refused(await http.post("/token", headers=header)) == (401, "unauthorized")
 
 
-async def test_a_good_id_with_a_wrong_secret_opens_nothing(
+async def test_a_known_id_with_a_wrong_secret_is_refused(
     keyed: Settings, keys: Keys, redis: Redis
 ) -> None:
     """A key with a known id and a wrong secret is refused with 401."""
@@ -141,7 +141,7 @@ async def test_a_removed_key_is_revoked_at_once(keyed: Settings, keys: Keys, red
         (Scope.RECORD, "DELETE", "/sessions/x/recordings"),
     ],
 )
-async def test_a_key_opens_its_scopes_alone(
+async def test_a_key_without_the_scope_is_refused(
     keyed: Settings, keys: Keys, redis: Redis, scope: Scope, method: str, path: str
 ) -> None:
     """A key without a route's scope is refused with 403, even if it has all other scopes."""

@@ -264,7 +264,7 @@ async def test_a_link_leads_into_no_later_session(party: Party) -> None:
     assert refused(await party.request_token(link)) == (403, "session_ended")
 
 
-async def test_a_forged_link_opens_nothing(party: Party, settings: Settings) -> None:
+async def test_a_forged_link_is_refused(party: Party, settings: Settings) -> None:
     """A guest link that is signed with LiveKit's secret is refused."""
     link = await party.invite()
     claims = jwt.decode(link["bearer"].removeprefix("mrg_"), options={"verify_signature": False})

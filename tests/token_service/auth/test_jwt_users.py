@@ -36,7 +36,9 @@ def jwt_settings(settings: Settings, issuer: Issuer) -> Settings:
     return settings.model_copy(update=issuer.settings())
 
 
-async def test_a_users_jwt_opens(jwt_settings: Settings, issuer: Issuer, redis: Redis) -> None:
+async def test_a_jwt_without_scopes_gets_a_token(
+    jwt_settings: Settings, issuer: Issuer, redis: Redis
+) -> None:
     """A user whose JWT names no scopes gets tokens and is refused a list of sessions."""
     await beat(redis)
     async with app(jwt_settings) as http:
@@ -134,7 +136,7 @@ async def test_an_openid_connect_token_may_talk(
     ],
     ids=stable_id,
 )
-async def test_why_a_jwt_is_refused_is_logged(
+async def test_the_reason_of_a_refused_jwt_is_logged(
     jwt_settings: Settings,
     issuer: Issuer,
     redis: Redis,
@@ -153,7 +155,7 @@ async def test_why_a_jwt_is_refused_is_logged(
     assert told.items() <= lines[0].items()
 
 
-async def test_what_is_no_jwt_is_refused_and_logged(jwt_settings: Settings, redis: Redis) -> None:
+async def test_a_malformed_jwt_is_refused_and_logged(jwt_settings: Settings, redis: Redis) -> None:
     """A bearer that is no JWT is refused with 401 and logged as `malformed`."""
     with capture_logs() as logged:
         async with app(jwt_settings) as http:
@@ -163,7 +165,7 @@ async def test_what_is_no_jwt_is_refused_and_logged(jwt_settings: Settings, redi
     assert [line["reason"] for line in logged if line["event"] == "jwt_refused"] == ["malformed"]
 
 
-async def test_a_key_that_was_just_published_is_good(jwt_settings: Settings, redis: Redis) -> None:
+async def test_a_newly_published_key_is_accepted(jwt_settings: Settings, redis: Redis) -> None:
     """A JWT is accepted directly after its issuer changed its key."""
     await beat(redis)
     with issuing() as issuer:
@@ -221,7 +223,7 @@ async def test_unknown_keys_are_counted_before_the_issuer_is_asked(
     assert issuer.asked <= 3
 
 
-async def test_known_keys_outlive_their_issuer_for_a_while(
+async def test_known_keys_are_used_for_a_while_without_their_issuer(
     jwt_settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Keys of an unreachable issuer are used until USABLE_S is over, and then refused with 503."""
@@ -249,7 +251,7 @@ async def test_known_keys_outlive_their_issuer_for_a_while(
     ],
     ids=stable_id,
 )
-async def test_a_jwt_that_is_not_good_opens_nothing(
+async def test_an_invalid_jwt_is_refused(
     jwt_settings: Settings, issuer: Issuer, redis: Redis, claims: dict[str, Any]
 ) -> None:
     """A JWT without an end, a subject or a signature is refused with 401."""

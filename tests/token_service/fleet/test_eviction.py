@@ -39,7 +39,7 @@ async def test_an_evicting_redis_is_told(settings: Settings, tmp_path: Path, pol
                 async def said() -> bool:
                     return any(each["event"] == "redis_forgets" for each in logs)
 
-                await eventually(said, "the log says it")
+                await eventually(said, "the log has the error")
                 status = (await http.get("/status")).json()
 
     [line] = [each for each in logs if each["event"] == "redis_forgets"]

@@ -101,7 +101,7 @@ async def test_every_worker_has_to_be_able_to_read_it(
     assert refused.json()["detail"] == refusal(150, letters)
 
 
-async def test_a_model_without_prompts_reads_none(http: httpx.AsyncClient, redis: Redis) -> None:
+async def test_a_model_without_prompts_has_no_limit(http: httpx.AsyncClient, redis: Redis) -> None:
     """Without a model that reads prompts, none is too long."""
     await beat(redis)
 
@@ -109,7 +109,9 @@ async def test_a_model_without_prompts_reads_none(http: httpx.AsyncClient, redis
     assert (await http.get("/api/config")).json()["limits"]["prompt_tokens"] is None
 
 
-async def test_the_limit_is_told(http: httpx.AsyncClient, redis: Redis) -> None:
+async def test_the_configuration_has_the_smallest_limit(
+    http: httpx.AsyncClient, redis: Redis
+) -> None:
     """`/api/config` has the smallest limit of the workers."""
     await reads(redis, 500)
     await reads(redis, 200, "second")

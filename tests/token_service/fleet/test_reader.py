@@ -43,7 +43,7 @@ def test_a_room_is_never_split_over_workers() -> None:
     )
 
 
-def test_more_personas_than_a_worker_has_slots_is_its_own_answer() -> None:
+def test_more_personas_than_a_worker_has_slots_is_a_reason_of_its_own() -> None:
     """More personas than any worker has slots are refused with a reason of their own."""
     assert why_not(7, worker(), worker()) == (
         "too_many_personas",

@@ -148,7 +148,7 @@ def test_a_hosted_room_keeps_no_reservation() -> None:
     assert "unknown" not in now.schedule.rooms
 
 
-def test_a_host_that_is_replaced_settles_nothing() -> None:
+def test_an_older_host_is_not_the_awaited_one() -> None:
     """An older generation's host does not count as the arrival of the awaited one."""
     schedule = Schedule(now_s=NOW_S)
     schedule.dispatch("r", 2)
@@ -192,7 +192,7 @@ def test_more_slots_are_reserved_where_the_host_is() -> None:
     assert fleet(host, schedule=later(now.schedule, 3.0)).reserved()[host.worker_id] == 0
 
 
-def test_more_slots_wait_for_the_queue() -> None:
+def test_a_hosted_room_gets_no_slots_before_the_queue() -> None:
     """A hosted room gets no more slots while another room waits in the queue."""
     host = worker(slots_free=2, outcomes=hosting("r"))
     now = fleet(host)
@@ -261,7 +261,7 @@ def test_failures_count_together_within_a_minute(apart_s: float, opens: bool) ->
     assert (schedule.count_failure("w") > 0) is opens
 
 
-def test_a_breaker_closes_and_opens_for_longer() -> None:
+def test_a_breaker_opens_for_longer_each_time() -> None:
     """A breaker is open for 30 s, and after one more failure for 60 s."""
     schedule = Schedule(now_s=NOW_S)
     for _ in range(6):  # failures after the third come while the breaker is open, and do not count
@@ -273,7 +273,7 @@ def test_a_breaker_closes_and_opens_for_longer() -> None:
     assert (again.is_open("w"), again.is_open("v")) == (True, False)
 
 
-def test_all_workers_failing_is_a_reason() -> None:
+def test_failing_workers_are_a_reason_of_their_own() -> None:
     """When every worker fails, the reason is `worker_failing`, not `full`."""
     now = fleet(worker())
     for _ in range(3):
@@ -296,7 +296,7 @@ def test_a_dispatch_is_decided_once() -> None:
     assert now.reserved()[now.workers[0].worker_id] == 1
 
 
-def test_a_room_waits_and_is_told_so_once() -> None:
+def test_a_reason_for_waiting_is_told_once() -> None:
     """A repeated reason for waiting is marked as told, and the dispatch ends the waiting."""
     now = fleet(worker(slots_free=0, slots_used=6))
     steps = [next_step(spec(), now) for _ in range(2)]
@@ -310,7 +310,7 @@ def test_a_room_waits_and_is_told_so_once() -> None:
     assert then.schedule.room("r").waiting == ""
 
 
-def test_another_reason_reserves_nothing() -> None:
+def test_a_room_with_an_unreadable_prompt_is_not_queued() -> None:
     """A room whose prompt no worker can read is not queued and reserves nothing."""
     now = fleet(worker())
     step = next_step(spec(), now, Unavailable("prompt_too_long", "Too long.", 60))

@@ -192,7 +192,7 @@ async def test_the_number_of_streams_is_limited(
             return answer.status_code == 200
 
     assert (refused.status_code, refused.json()["error"]) == (503, "busy")
-    await eventually(free_again, "the first stream's place is free")
+    await eventually(free_again, "the first stream no longer counts")
 
 
 async def test_all_streams_leave_redis_connections_free(service: Service) -> None:
@@ -207,7 +207,7 @@ async def test_all_streams_leave_redis_connections_free(service: Service) -> Non
     assert told == [None] * STREAMS
 
 
-async def test_a_stream_is_bounded(redis: Redis) -> None:
+async def test_redis_keeps_the_latest_events_for_an_hour(redis: Redis) -> None:
     """redis keeps about the last 500 events of a room, for an hour."""
     events = EventStore(redis)
     for number in range(EVENTS_KEPT + 150):
@@ -217,7 +217,7 @@ async def test_a_stream_is_bounded(redis: Redis) -> None:
     assert 3590 < await redis.ttl(events_key("long")) <= 3600
 
 
-async def test_a_stream_that_is_not_followed_ends_after_what_is_stored(
+async def test_a_stream_that_is_not_followed_ends_after_the_stored_events(
     server: httpx.AsyncClient, session: dict[str, Any], redis: Redis
 ) -> None:
     """With `follow=false` a stream ends after the stored events, or those after an id."""

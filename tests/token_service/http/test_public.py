@@ -29,7 +29,7 @@ async def test_health_needs_no_other_server(settings: Settings) -> None:
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
-async def test_ready_with_a_free_slot(http: httpx.AsyncClient, redis: Redis) -> None:
+async def test_with_a_free_slot_ready_answers_200(http: httpx.AsyncClient, redis: Redis) -> None:
     """`/ready` answers 200 if LiveKit and redis answer and a slot is free."""
     await beat(redis)
     answer = await http.get("/ready")
@@ -38,7 +38,9 @@ async def test_ready_with_a_free_slot(http: httpx.AsyncClient, redis: Redis) -> 
     assert answer.json() == {"ready": True, "code": "", "reason": ""}
 
 
-async def test_not_ready_says_why(http: httpx.AsyncClient, redis: Redis) -> None:
+async def test_without_a_ready_worker_ready_answers_503(
+    http: httpx.AsyncClient, redis: Redis
+) -> None:
     """Without a ready worker `/ready` answers 503 with a code and a sentence."""
     await beat(redis, state="loading_model")
     answer = await http.get("/ready")
@@ -58,7 +60,7 @@ async def test_personas_are_the_catalogue(http: httpx.AsyncClient) -> None:
     assert names == ["assistant", "astronaut", "chef", "customer_service", "teacher"]
 
 
-async def test_personas_say_what_they_can_be_told_to_say(
+async def test_personas_have_the_lines_that_they_can_say(
     http: httpx.AsyncClient, redis: Redis
 ) -> None:
     """A persona's `lines` are those that a small model can say, or null if it says any."""
@@ -92,7 +94,9 @@ async def test_voices_are_the_workers(http: httpx.AsyncClient, redis: Redis) -> 
     assert (await http.get("/voices")).json() == ["anna", "ben"]
 
 
-async def test_the_page_learns_everything_at_once(http: httpx.AsyncClient, redis: Redis) -> None:
+async def test_the_configuration_of_the_page_is_complete(
+    http: httpx.AsyncClient, redis: Redis
+) -> None:
     """`/api/config` has addresses, model, voices, slots, limits and readiness."""
     sampling = UsualSampling(audio_temperature=0.6, audio_top_k=50)
     await beat(
@@ -142,7 +146,7 @@ async def test_the_page_learns_everything_at_once(http: httpx.AsyncClient, redis
     assert [persona["label"] for persona in personas][:2] == ["Assistant", "Astronaut"]
 
 
-async def test_the_page_learns_of_a_model_that_still_loads(
+async def test_the_configuration_says_that_the_model_is_loading(
     http: httpx.AsyncClient, redis: Redis
 ) -> None:
     """`/api/config` answers while the model is loading, with the code and the usual sampling."""
@@ -154,7 +158,7 @@ async def test_the_page_learns_of_a_model_that_still_loads(
     assert config["model"] == {"name": "pocket", "note": "", "prompts": False}
 
 
-async def test_counters_are_told(http: httpx.AsyncClient) -> None:
+async def test_token_requests_are_counted_by_outcome(http: httpx.AsyncClient) -> None:
     """`/metrics` counts token requests by outcome."""
     await http.post("/token", content=b"nonsense")
 

@@ -108,7 +108,9 @@ async def test_the_requested_personas_are_in_the_spec(
     assert 600 < await redis.ttl(f"moshi:promise:{room}") <= 660
 
 
-async def test_bad_input_is_answered_in_words(http: httpx.AsyncClient, redis: Redis) -> None:
+async def test_an_invalid_field_is_refused_with_its_value(
+    http: httpx.AsyncClient, redis: Redis
+) -> None:
     """An invalid field is refused with 400, the field, its value and what is expected."""
     await beat(redis)
     answer = await http.post("/token", json={"participant_identity": "agent-1"})
@@ -157,7 +159,7 @@ async def test_the_catalogues_voices_pass_on_any_model(
     assert answer.status_code == 201
 
 
-async def test_no_free_slot_is_said_with_a_time_to_retry(
+async def test_without_a_free_slot_a_token_is_refused(
     http: httpx.AsyncClient, redis: Redis
 ) -> None:
     """Without a free slot a token is refused with 503 and `Retry-After`, and no spec is written."""
@@ -177,7 +179,7 @@ async def test_no_free_slot_is_said_with_a_time_to_retry(
     assert await spec_names(redis, "full") == []
 
 
-async def test_no_worker_is_said(http: httpx.AsyncClient, redis: Redis) -> None:
+async def test_without_a_worker_a_token_is_refused(http: httpx.AsyncClient, redis: Redis) -> None:
     """Without a worker a token is refused with 503 and `no_worker`."""
     answer = await http.post("/token")
 
@@ -232,7 +234,7 @@ async def test_another_origin_may_not_ask(settings: Settings) -> None:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(st.binary(max_size=40) | st.dictionaries(FIELDS, VALUES).map(json.dumps).map(str.encode))
-async def test_no_body_is_a_failure_of_the_server(
+async def test_no_body_makes_the_service_fail(
     http: httpx.AsyncClient, redis: Redis, body: bytes
 ) -> None:
     """Any body is answered with a token or a refusal, and never with a 5xx."""

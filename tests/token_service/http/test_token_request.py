@@ -67,7 +67,7 @@ def test_an_empty_request_means_every_default(body: bytes) -> None:
     assert names(request) == ["assistant"]
 
 
-def test_an_empty_text_is_a_missing_one() -> None:
+def test_an_empty_text_means_the_default() -> None:
     """An empty text means the default, as in protobuf's JSON."""
     assert read(participant_name="").participant_name == "Guest"
 

@@ -136,7 +136,7 @@ async def test_a_replica_that_froze_dispatches_no_second_host(
     assert [each.generation for each in await dispatched(livekit, spec.room)] == [2]
 
 
-async def test_a_room_waits_and_says_why_once(
+async def test_a_reason_for_waiting_is_one_event(
     service: Service, redis: Redis, spec: RoomSpec
 ) -> None:
     """Each reason for waiting is one event, and the dispatch ends the waiting."""
@@ -238,7 +238,7 @@ async def test_a_host_that_left_is_no_failure(
     assert await failures_of(redis) == 0
 
 
-async def test_a_host_between_two_looks_was_there(
+async def test_a_host_that_came_and_left_between_two_sweeps_is_no_failure(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A host that came and left between two sweeps is no failure, and is not awaited."""

@@ -90,7 +90,7 @@ async def test_a_proxy_that_is_away_is_named(
     )
 
 
-async def test_something_else_on_livekits_port_is_no_livekit(settings_for: SettingsFor) -> None:
+async def test_another_servers_answer_is_not_taken_for_livekits(settings_for: SettingsFor) -> None:
     """A web server's page is reported as no answer of LiveKit's."""
     with forward_proxy(saying("200 OK", "<html>")) as server:
         why = await ping(settings_for(livekit_url=server.url))
@@ -98,7 +98,7 @@ async def test_something_else_on_livekits_port_is_no_livekit(settings_for: Setti
     assert why == "The answer is not LiveKit's (status 200)."
 
 
-async def test_an_unknown_key_and_another_secret_are_two_things(
+async def test_an_unknown_key_and_a_wrong_secret_have_a_message_each(
     livekit: LiveKit, settings_for: SettingsFor
 ) -> None:
     """The message says whether the key or the secret is wrong."""
@@ -112,7 +112,7 @@ async def test_an_unknown_key_and_another_secret_are_two_things(
 @pytest.mark.parametrize(
     ("ahead_s", "words"), [(120, "ahead of LiveKit's"), (-7 * 3600, "behind LiveKit's")]
 )
-async def test_a_wrong_clock_is_told_from_a_wrong_key(
+async def test_a_wrong_clock_is_reported_as_such(
     ahead_s: int,
     words: str,
     livekit: LiveKit,

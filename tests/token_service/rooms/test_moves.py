@@ -58,7 +58,7 @@ async def refusal(service: Service, room: str) -> str:
     return refused.value.code
 
 
-async def test_the_other_worker_takes_over_once_it_hosts(
+async def test_a_move_ends_once_the_other_worker_hosts(
     service: Service, dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """The worker `new` becomes the host once its heartbeat says that it hosts, and not before."""

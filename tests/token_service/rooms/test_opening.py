@@ -59,7 +59,7 @@ async def test_a_waiting_session_is_dispatched_when_a_slot_gets_free(
         async def waits() -> bool:
             return room in (await FleetReader(redis).fleet()).schedule.queue
 
-        await eventually(waits, "the room is in the line")
+        await eventually(waits, "the room is in the queue")
         later = await http.post("/sessions")
         waiting = await look(http, said["id"])
         await beat(redis, slots_free=1, slots_used=5)

@@ -101,7 +101,7 @@ async def test_an_empty_room_gets_no_dispatch(
     assert await dispatcher.specs.read(spec.room) == spec
 
 
-async def test_an_agent_is_not_a_person(
+async def test_agents_alone_get_no_dispatch(
     dispatcher: Reconciler, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A room with agents alone gets no dispatch."""
@@ -250,7 +250,7 @@ class FirstFails(LiveKitRooms):
         return await super().participants(room)
 
 
-async def test_a_room_in_trouble_keeps_no_other_waiting(
+async def test_a_failure_of_one_room_delays_no_other(
     service: Service, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
     """A room that LiveKit fails for is left for the next sweep, and other rooms are served."""

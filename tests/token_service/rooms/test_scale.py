@@ -91,7 +91,7 @@ async def test_a_reading_of_the_fleet_takes_four_commands(redis: Redis) -> None:
     assert await commands(redis) - before - 1 == 4  # INFO itself is the one more
 
 
-async def test_a_sweep_asks_no_more_for_more_rooms(
+async def test_a_sweep_over_hosted_rooms_sends_few_commands(
     service: Service, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A second sweep over 60 hosted rooms sends fewer than 15 commands."""
@@ -135,7 +135,7 @@ async def test_a_sweep_asks_about_a_limited_number_of_rooms_at_once(
     assert most == AT_ONCE
 
 
-def test_lives_are_renewed_once_a_minute() -> None:
+def test_lifetimes_are_renewed_once_a_minute() -> None:
     """A room's keys are renewed at its first sweep and then each minute, per session."""
     renewals, one = Renewals(3600.0), hosted(1)
     other = one.model_copy(update={"session": "another"})
@@ -145,7 +145,7 @@ def test_lives_are_renewed_once_a_minute() -> None:
     assert renewals.due([other], 3 * PERIOD_S) == [other]
 
 
-def test_rooms_that_are_seen_at_once_are_not_renewed_at_once_again() -> None:
+def test_renewals_of_rooms_are_spread() -> None:
     """After 600 rooms were seen at once, no later second renews more than thrice its share."""
     renewals, rooms = Renewals(3600.0), [hosted(n) for n in range(600)]
     renewals.due(rooms, 0.0)
@@ -155,7 +155,7 @@ def test_rooms_that_are_seen_at_once_are_not_renewed_at_once_again() -> None:
     assert sum(due) == 2 * len(rooms)
 
 
-def test_short_lives_are_renewed_in_time() -> None:
+def test_short_lifetimes_are_renewed_in_time() -> None:
     """Keys that live for a minute are renewed every six seconds."""
     renewals, one = Renewals(60.0), hosted(1)
 

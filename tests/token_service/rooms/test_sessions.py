@@ -225,7 +225,7 @@ async def test_an_unknown_session_is_not_found(
         ({"colour": "blue"}, "colour"),
     ],
 )
-async def test_bad_input_is_named(
+async def test_an_invalid_field_is_refused_with_its_name(
     http: httpx.AsyncClient, redis: Redis, asked: dict[str, Any], field: str
 ) -> None:
     """An invalid field is refused with 400 and its name."""

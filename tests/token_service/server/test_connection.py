@@ -40,7 +40,7 @@ async def status(reader: asyncio.StreamReader) -> int:
     return int((await reader.readline()).split(b" ")[1])
 
 
-async def test_a_head_has_to_come_in_time(
+async def test_a_late_head_ends_the_connection(
     settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The service ends a connection whose request's head takes longer than HEAD_S."""
@@ -55,7 +55,7 @@ async def test_a_head_has_to_come_in_time(
 
 
 @pytest.mark.parametrize("path", [b"/token", b"/sessions"])
-async def test_a_body_has_to_come_in_time(
+async def test_a_late_body_is_refused_and_ends_the_connection(
     settings: Settings, redis: Redis, path: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A body that takes longer than BODY_S is answered with 408, and the connection ends."""
@@ -71,7 +71,7 @@ async def test_a_body_has_to_come_in_time(
     assert json.loads(problem)["detail"] == "body: expected within 0.5 seconds"
 
 
-async def test_an_answer_has_to_be_read_in_time(
+async def test_an_answer_that_is_not_read_ends_the_connection(
     settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The service ends a connection whose client does not read its answers for READ_S."""
@@ -136,7 +136,7 @@ async def test_an_aborted_body_is_not_logged(
     assert [record.getMessage() for record in caplog.records] == []
 
 
-def test_a_kind_of_line_is_written_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kind_of_line_is_logged_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """The log has one line of a kind each second, with the number of lines left out before."""
     now_s = 100.0
     monkeypatch.setattr("token_service.server.sparse_log.time.monotonic", lambda: now_s)

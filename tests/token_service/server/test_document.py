@@ -216,7 +216,7 @@ def test_descriptions_and_refusals_name_their_subject(document: dict[str, Any]) 
     ],
 )
 @pytest.mark.parametrize("path", ["/sessions", "/sessions/x/say", "/sessions/x/guests"])
-async def test_a_body_that_is_not_called_json_is_told_so(
+async def test_a_body_without_the_content_type_of_json_is_refused(
     http: httpx.AsyncClient, redis: Redis, path: str, content_type: str | None, said: str
 ) -> None:
     """A body whose Content-Type is not JSON is refused, and the detail names the header."""

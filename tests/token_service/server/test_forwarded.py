@@ -32,7 +32,7 @@ async def behind(
 
 @pytest.mark.parametrize("kept", ["", "/voice"])
 @pytest.mark.parametrize("path", ["/health", "/docs", "/"])
-async def test_a_prefix_is_taken_off_or_not(
+async def test_a_prefix_may_be_kept_or_removed(
     settings: Settings, redis: Redis, tmp_path: Path, kept: str, path: str
 ) -> None:
     """A path is found below the forwarded prefix, whether the proxy keeps or removes it."""
@@ -56,7 +56,7 @@ async def test_root_path_is_the_prefix_unless_the_proxy_names_one(
     assert told.json()["servers"] == [{"url": "/a/b"}]
 
 
-async def test_the_path_itself_leads_to_the_page(
+async def test_the_root_path_redirects_to_the_page(
     settings: Settings, redis: Redis, tmp_path: Path
 ) -> None:
     """The root path without a slash at its end redirects to the one with it and keeps the query."""
@@ -89,7 +89,7 @@ async def test_an_untrusted_or_invalid_prefix_is_ignored(
 
 
 @pytest.mark.parametrize("path", ["voice", "/voice/", "//voice", "/a b", "https://voice"])
-def test_a_root_path_is_a_path(path: str) -> None:
+def test_a_root_path_begins_with_a_slash_and_ends_without(path: str) -> None:
     """ROOT_PATH has to begin with a slash and to end without one."""
     with pytest.raises(ValidationError, match="root_path"):
         GivenSettings(root_path=path)

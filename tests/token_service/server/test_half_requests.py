@@ -100,7 +100,11 @@ def test_half_requests_do_not_stop_other_requests(
     with held(port, halves(kind), MANY):
         assert attacked.answers(port) == [200, 201]
         assert attacked.answers(attacked.port) == [200, 201]
-        servers.wait_until(lambda: attacked.held() <= 10, "the halves are gone", OVER_WITHIN_S)
+        servers.wait_until(
+            lambda: attacked.held() <= 10,
+            "the half requests' connections are closed",
+            OVER_WITHIN_S,
+        )
 
     assert attacked.answers(port) == [200, 201]
     assert attacked.log.stat().st_size - logged < LOG_BYTES

@@ -93,7 +93,7 @@ async def test_head_of_a_stream_ends(web: httpx.AsyncClient, redis: Redis) -> No
         ("POST", "/icon.svg", {"GET", "HEAD"}),
     ],
 )
-async def test_a_wrong_method_is_told_the_right_ones(
+async def test_a_wrong_method_is_answered_with_the_allowed_ones(
     web: httpx.AsyncClient, method: str, path: str, allowed: set[str]
 ) -> None:
     """A method that a path does not have is answered with 405 and the allowed methods."""
@@ -104,6 +104,6 @@ async def test_a_wrong_method_is_told_the_right_ones(
 
 
 @pytest.mark.parametrize("path", ["/token/", "/health/", "/nowhere"])
-async def test_a_path_that_is_not_there_is_not_found(web: httpx.AsyncClient, path: str) -> None:
+async def test_an_unknown_path_is_not_found(web: httpx.AsyncClient, path: str) -> None:
     """A path that is unknown, or known but for a slash at its end, is answered with 404."""
     assert (await web.get(path)).status_code == 404

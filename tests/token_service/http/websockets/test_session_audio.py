@@ -71,7 +71,7 @@ async def next_told(socket: aiohttp.ClientWebSocketResponse, kind: str) -> Any:
     raise AssertionError(f"closed with {socket.close_code} before {kind}")
 
 
-async def test_the_refusals_of_a_handshake(
+async def test_a_handshake_is_refused_with_status_and_code(
     settings: Settings, worker: Worker, tmp_path: Path
 ) -> None:
     """A handshake is refused by key, scope, owner, session, query, origin and the session's end."""

@@ -61,8 +61,10 @@ class PeopleWords:
         frames: dict[str, Pcm] = {}
         for microphone, frame in spoken.items():
             identity = microphone.identity
-            if identity not in self._ears:
+            if (ear := self._ears.get(identity)) is None:
                 self._open(microphone, frame)
+            elif ear.microphone not in spoken:  # the track was published anew
+                ear.microphone = microphone
             frames[identity] = frames[identity] + frame if identity in frames else frame
         for identity, ear in self._ears.items():
             ear.push(frames.get(identity))
@@ -88,7 +90,7 @@ class PeopleWords:
         on_words = partial(self._on_heard, microphone, began_s)
         listening = self._recogniser.open(on_words, self._likely())
         if listening is not None:
-            self._ears[microphone.identity] = _Ear(listening)
+            self._ears[microphone.identity] = _Ear(microphone, listening)
 
     def _close(self, identity: str) -> None:
         ear = self._ears.pop(identity, None)
@@ -102,7 +104,9 @@ class PeopleWords:
     def _publish(self, microphone: Microphone, began_s: float, heard: HeardWords) -> None:
         update = _later_by(began_s, heard)
         ago_ms = round((self._ticks * FRAME_S - update.start_s) * 1000)
-        speaker = Speaker(microphone.identity, microphone.track_sid)
+        ear = self._ears.get(microphone.identity)
+        track_sid = (microphone if ear is None else ear.microphone).track_sid
+        speaker = Speaker(microphone.identity, track_sid)
         self._transcript.publish(speaker, replace(update, ago_ms=ago_ms))
         self._on_words(update.text)
 
@@ -130,8 +134,8 @@ def _later_by(began_s: float, heard: HeardWords) -> SegmentUpdate:
 class _Ear:
     """A person's listening, and the filter before it."""
 
-    def __init__(self, listening: Listening) -> None:
-        self.listening = listening
+    def __init__(self, microphone: Microphone, listening: Listening) -> None:
+        self.microphone, self.listening = microphone, listening
         self._resampler = Resampler(down=2)
 
     def push(self, frame: Pcm | None) -> None:

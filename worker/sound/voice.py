@@ -72,14 +72,17 @@ class Voice:
         self._player: asyncio.Task[None] | None = None
         self._publication: rtc.LocalTrackPublication | None = None
 
-    async def publish(self) -> str:
-        """Publish the track as a microphone, as LiveKit's frontends expect; return its SID."""
+    async def publish(self) -> rtc.LocalTrackPublication:
+        """Publish the track as a microphone, as LiveKit's frontends expect.
+
+        LiveKit publishes it anew, with another SID, after it has lost a connection.
+        """
         track = rtc.LocalAudioTrack.create_audio_track(self._name, self._source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         options.audio_encoding.max_bitrate = 64_000
         self._publication = await self._room.local_participant.publish_track(track, options)
         self._player = asyncio.create_task(self._play_frames(), name=f"voice {self._name}")
-        return self._publication.sid
+        return self._publication
 
     def play(self, pcm: Pcm) -> None:
         """Play the next frame, `[1920]` float32."""

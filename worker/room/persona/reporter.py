@@ -35,14 +35,12 @@ class PersonaReporter:
         self._emit = emit
         self._room = room
         self._transcript: TranscriptPublisher | None = None
-        self._speaker: Speaker | None = None
+        self._voice: rtc.LocalTrackPublication | None = None
         self._attributes_lock = asyncio.Lock()  # keeps the order of changes
 
-    def start_transcript(self, track_sid: str) -> None:
-        """Publish words from now on, as those of the persona's track."""
-        self._speaker = Speaker(
-            self._participant.identity, track_sid, self._spec.name, self._spec.id
-        )
+    def start_transcript(self, voice: rtc.LocalTrackPublication) -> None:
+        """Publish words from now on, as those of the persona's voice."""
+        self._voice = voice
         self._transcript = TranscriptPublisher(self._room, self._emit)
 
     async def aclose(self) -> None:
@@ -85,8 +83,9 @@ class PersonaReporter:
 
     def report_words(self, update: SegmentUpdate) -> None:
         """Report words that the persona says."""
-        if self._transcript is not None and self._speaker is not None:
-            self._transcript.publish(self._speaker, update)
+        if self._transcript is not None and self._voice is not None:
+            identity, sid = self._participant.identity, self._voice.sid  # which may have changed
+            self._transcript.publish(Speaker(identity, sid, self._spec.name, self._spec.id), update)
 
     def report_line_ended(self, line: Line, was_whole: bool) -> None:
         """Report the end of a line that the persona was to say."""

@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 from harness.servers import free_port
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec, persona_specs
+from worker.backup import store as store_module
 from worker.backup.backup import PersonaBackup, RoomBackup
 from worker.backup.chunk import (
     BACKUP_FRAMES,
@@ -191,3 +193,28 @@ async def test_without_redis_chunks_are_dropped_and_counted() -> None:
         assert await backup.recall() is None
 
     assert REGISTRY.get_sample_value("moshi_backup_lost_chunks_total") == before + 2
+
+
+async def test_a_slow_redis_loses_nothing_of_a_host_that_stops(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for a while, and what all rooms have asked for meanwhile is done all the same.
+
+    A deletion that is lost would leave words in redis after their person has gone.
+    """
+    execute = Pipeline.execute
+
+    async def later(pipe: Any) -> Any:
+        await asyncio.sleep(0.3)
+        return await execute(pipe)
+
+    async with Redis.from_url(redis_url) as redis:
+        await redis.rpush("moshi:backup:slow", b"words")  # type: ignore[misc]  # as above
+        monkeypatch.setattr(Pipeline, "execute", later)
+        monkeypatch.setattr(store_module, "READ_WITHIN_S", 0.1)
+        async with stored(redis_url) as store:
+            store.drop("moshi:backup:slow")
+            with pytest.raises(TimeoutError):
+                await store.written()
+        monkeypatch.undo()
+        assert await redis.exists("moshi:backup:slow") == 0

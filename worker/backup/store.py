@@ -66,9 +66,12 @@ class BackupStore:
             self._loop.call_soon_threadsafe(self._now.set)
 
     async def written(self) -> None:
-        """Return once everything up to now is written, or redis did not take it. Any loop."""
+        """Return once everything up to now is written, or redis did not take it. Any loop.
+
+        Raises `TimeoutError` after a while. The writing goes on: it has other rooms' changes, too.
+        """
         writing = asyncio.run_coroutine_threadsafe(self._write(), self._loop)
-        await asyncio.wait_for(asyncio.wrap_future(writing), READ_WITHIN_S)
+        await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(writing)), READ_WITHIN_S)
 
     async def answers(self) -> bool:
         """Return whether redis answers now. Any loop."""

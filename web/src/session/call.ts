@@ -63,7 +63,7 @@ export class Call extends CallStore {
   readonly turns = new Gauge();
   readonly pulse = new Pulse();
   readonly keptSound = new KeptSound();
-  private readonly microphone = new Microphone();
+  private readonly microphone = new Microphone((track) => this.hearOneself(track));
   private attempt = 0;
   private reconnecting = false;
   private retry: ReturnType<typeof setTimeout> | undefined;
@@ -217,7 +217,6 @@ export class Call extends CallStore {
     try {
       this.room.options.audioCaptureDefaults = captureOf(wish);
       if (await this.microphone.follow(wish)) {
-        this.hearOneself(this.microphone.track);
         journal.add('info', 'page', t.panels.happenings.microphoneChanged, { ...captureOf(wish) });
       }
       if (this.room.getActiveDevice('audiooutput') !== (wish.speaker || 'default')) {
@@ -230,8 +229,7 @@ export class Call extends CallStore {
     }
   };
 
-  private hearOneself(track: LocalAudioTrack | null): void {
-    const microphone = track?.mediaStreamTrack ?? null;
+  private hearOneself({ mediaStreamTrack: microphone }: LocalAudioTrack): void {
     this.set({ microphone });
     if (!this.over) this.keptSound.take('own', microphone, 'own');
   }

@@ -1,15 +1,21 @@
 /** The microphone of a call: opened once, changed while one talks, stopped at the end. */
 
-import { createLocalAudioTrack, type LocalAudioTrack } from 'livekit-client';
+import { createLocalAudioTrack, type LocalAudioTrack, TrackEvent } from 'livekit-client';
 import { MicrophoneFailed } from '../state/trouble';
 import { captureOf, type SoundWish } from './sound';
 
 export class Microphone {
   private held: LocalAudioTrack | null = null;
   private wish: SoundWish | null = null;
+  private readonly tellRestart: (track: LocalAudioTrack) => void;
 
-  get track(): LocalAudioTrack | null {
-    return this.held;
+  /**
+   * `tellRestart` is told where the sound comes from another device or another stream now. LiveKit's
+   * client opens the microphone anew by itself, too: after a lost connection, for a headset that
+   * was unplugged, and on a phone that was away.
+   */
+  constructor(tellRestart: (track: LocalAudioTrack) => void) {
+    this.tellRestart = tellRestart;
   }
 
   /** Open it, and keep what is said until the personas hear it. Throws `MicrophoneFailed`. */
@@ -20,13 +26,16 @@ export class Microphone {
     const track = await createLocalAudioTrack(captureOf(wish)).catch((reason) => {
       throw new MicrophoneFailed(reason);
     });
+    track.on(TrackEvent.Restarted, () => {
+      if (this.held === track) this.tellRestart(track);
+    });
     if (muted) await track.mute();
     track.startPreConnectBuffer(); // sent by `publishTrack`, as `publishDefaults.preConnectBuffer` is
     this.held = track;
     return track;
   }
 
-  /** Follow a wish that changed; says whether the sound comes from somewhere else now. */
+  /** Follow a wish that changed; says whether the microphone was opened anew for it. */
   async follow(wish: SoundWish): Promise<boolean> {
     const { held, wish: before } = this;
     if (!held || !before || sameCapture(wish, before)) return false;

@@ -17,6 +17,7 @@ from protocol.errors import InvalidInput
 from protocol.personas import Persona
 from protocol.sampling import Sampling, UsualSampling
 from tests.engine import folders
+from tests.engine.recognition import folder as recognisers
 from tests.engine.test_load import ANNA, CPU, ignore, settings
 from tests.engine.test_step import sounds, talk
 from tests.engine.tiny import mimi_config
@@ -415,3 +416,11 @@ def test_a_model_as_the_hub_has_it_says_what_its_sampling_is(moshi: Path) -> Non
     folders.configure(moshi, lm_gen_config={"top_k": 1000})
     load_model(settings(moshi, capacity=1), lines.append)
     assert "config.json asks for top_k=1000; at most 256 are looked at" in lines
+
+
+def test_the_codec_beside_kyutais_recognisers_is_the_released_one(moshi: Path) -> None:
+    """It has another name there; were it unknown, loading it would slow the voices' codec, too."""
+    files = replace(find_model(str(moshi), ignore), codec_config=None)
+
+    assert replace(files, codec=Path(recognisers.MIMI_NAME)).is_codec_released
+    assert not replace(files, codec=Path("mimi.safetensors")).is_codec_released

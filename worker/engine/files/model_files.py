@@ -23,6 +23,8 @@ LM_NAME, LORA_NAME = "model.safetensors", "lora.safetensors"
 INDEX_SUFFIX = ".index.json"  # beside weights that lie in several files
 TRAINED_NAME = "consolidated.safetensors"  # of a full fine-tuning, or with its LoRA merged in
 CODEC_NAME = "tokenizer-e351c8d8-checkpoint125.safetensors"
+# The same checkpoint as Kyutai names it beside its models of speech recognition.
+RELEASED_CODECS = (CODEC_NAME, "mimi-pytorch-e351c8d8@125.safetensors")
 TOKENIZER_NAME = "tokenizer_spm_32k_3.model"
 VOICES_NAME, VOICES_FOLDER = "voices.tgz", "voices"
 RELEASED = "hf://kyutai/moshiko-pytorch-bf16/"  # whose codec and tokenizer fine-tunings share
@@ -53,7 +55,7 @@ class ModelFiles:
     @property
     def is_codec_released(self) -> bool:
         """Whether the codec is Kyutai's own, which all its models share."""
-        return self.codec.name == CODEC_NAME and self.codec_config is None
+        return self.codec.name in RELEASED_CODECS and self.codec_config is None
 
 
 def find_model(

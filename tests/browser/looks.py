@@ -26,7 +26,8 @@ SIZES = [
 ]
 NARROW = [*SIZES[:2], (844, 390)]
 LOOKED_AT = {PHONE, ZOOMED, (1280, 800)}
-EXAMINED = (PHONE, (1280, 800))  # by axe: in light by every rule, then by those of colours
+# By axe: in light by every rule, then by those of colours. Forced colours know no size.
+EXAMINED = {PHONE: ("light", "dark", "forced", "forced-dark"), (1280, 800): ("light", "dark")}
 COLOURS: dict[str, Callable[[Page], Awaitable[None]]] = {
     "light": lambda page: page.emulate_media(color_scheme="light", forced_colors="none"),
     "dark": lambda page: page.emulate_media(color_scheme="dark"),
@@ -40,12 +41,11 @@ async def faults_of(page: Page, state: str) -> list[str]:
 
     Stylesheets change colours and borders by them, and nothing that another rule is about.
     """
-    await page.emulate_media(color_scheme="light", reduced_motion="reduce")
     faults = await misfits(page, state, SIZES)
-    for width, height in EXAMINED:
+    for (width, height), looks in EXAMINED.items():
         await page.set_viewport_size(ViewportSize(width=width, height=height))
-        for colours, choose in COLOURS.items():
-            await choose(page)
+        for colours in looks:
+            await COLOURS[colours](page)
             broken = await violations(page, None if colours == "light" else OF_COLOURS)
             faults += [f"{width}x{height}, {colours}: {fault}" for fault in broken]
             if (width, height) == PHONE and colours != "light":

@@ -77,14 +77,19 @@ async def test_before_a_call(visit: Visit, picture: Picture) -> None:
     await picture(visit, "start-open")
 
 
-async def test_a_call_from_start_to_end(visit: Visit, stack: Stack, picture: Picture) -> None:
-    """Warming up, live with all its panels and sheets, and ended."""
+async def test_warming_up(visit: Visit, stack: Stack, picture: Picture) -> None:
+    """While the personas are on their way."""
     await visit.pick("Assistant", "Astronaut")
     with stack.worker_frozen():
         await visit.press("Start talking")
         await visit.reaches("warming")
         await picture(visit, "warming")
     await visit.is_answered()
+
+
+async def test_a_call_from_start_to_end(visit: Visit, picture: Picture) -> None:
+    """Live with all its panels and sheets, and ended."""
+    await visit.call("Assistant", "Astronaut")
     await visit.sees_words(8)
     await picture(visit, "live")
     await visit.page.evaluate("document.documentElement.dir = 'rtl'")

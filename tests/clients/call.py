@@ -89,7 +89,7 @@ async def open_call(
     browser: Browser, stack: Stack, frontend: str, **options: str
 ) -> AsyncGenerator[Call]:
     """Open the frontend with these options of `useSession`; it asks our endpoint for tokens."""
-    context = await browser.new_context()
+    context = await browser.new_context(reduced_motion="reduce")
     try:
         call = Call(await context.new_page())
         call.page.on("console", lambda message: call.note(message.type, message.text))

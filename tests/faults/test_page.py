@@ -20,7 +20,7 @@ VOICE = ".seat[data-identity^=agent-]"
 @pytest_asyncio.fixture(loop_scope="session")
 async def visit(browser: Browser, cluster: Cluster) -> AsyncGenerator[Visit]:
     """Run a call with the echo, which is heard."""
-    context = await browser.new_context()
+    context = await browser.new_context(reduced_motion="reduce")
     try:
         visit = await Visit(await context.new_page(), cluster.url).open()
         await visit.call("Chef")

@@ -134,7 +134,7 @@ async def test_a_rolling_restart_loses_no_room_and_no_memory(talking: Cluster) -
 async def test_a_call_goes_on_when_a_host_dies_in_a_move(
     talking: Cluster, schedule: Schedule
 ) -> None:
-    """A move survives its next host's death and its host's, and a session may end in it."""
+    """The call goes on when either host of a move dies, and a session can end in a move."""
     async with talk(talking, "chef") as room:
         schedule.write({"chef": Wish()})
 

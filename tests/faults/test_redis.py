@@ -1,4 +1,4 @@
-"""Redis dies, freezes or loses its data in a call, with LiveKit by itself and in that redis."""
+"""Redis dies, freezes or loses its data in a call; some LiveKits keep their rooms in it."""
 
 import pytest
 import redis

@@ -1,4 +1,4 @@
-"""Holds: a caller, or an address without a name, reserves a share of the slots before joining."""
+"""Holds: how many slots a caller or an address may reserve before a person joins."""
 
 import asyncio
 

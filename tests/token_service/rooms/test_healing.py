@@ -41,7 +41,7 @@ CHEF = Persona(name="chef", label="Chef", voice="anna", prompt="You cook.")
 
 @pytest.fixture
 async def spec(dispatcher: Reconciler, redis: Redis, room: str) -> RoomSpec:
-    """Write a spec with two personas for the room; have a ready worker."""
+    """Write a ready worker's heartbeat and the room's spec with two personas; return the spec."""
     await beat(redis)
     spec = RoomSpec(room=room, personas=persona_specs([CHEF, CHEF]), opened_s=time.time())
     await write(dispatcher.specs, spec)
@@ -50,7 +50,7 @@ async def spec(dispatcher: Reconciler, redis: Redis, room: str) -> RoomSpec:
 
 @pytest.fixture(autouse=True)
 async def person(livekit: LiveKit, room: str) -> AsyncGenerator[None]:
-    """Let ann be in the room."""
+    """Join the room as ann."""
     async with joined(livekit, person_token(livekit, room)):
         yield
 

@@ -42,7 +42,7 @@ CHEF = Persona(name="chef", label="Chef")
 async def spec(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> AsyncGenerator[RoomSpec]:
-    """Have a room with ann that `old` hosts, and the idle worker `new`."""
+    """Join as ann a room that `old` hosts, beside the idle worker `new`; return its spec."""
     spec = RoomSpec(room=room, personas=(CHEF,), generation=1, worker="old")
     await write(dispatcher.specs, spec)
     await beat(redis, "old", hosts={room: 1})

@@ -45,7 +45,7 @@ async def replica(settings: Settings) -> AsyncGenerator[Reconciler]:
 
 @pytest.fixture
 async def spec(dispatcher: Reconciler, redis: Redis, room: str) -> RoomSpec:
-    """Write a spec with one persona for the room; have a ready worker."""
+    """Write a ready worker's heartbeat and the room's spec with one persona; return the spec."""
     await beat(redis)
     spec = RoomSpec(room=room, personas=(CHEF,))
     await write(dispatcher.specs, spec)
@@ -54,7 +54,7 @@ async def spec(dispatcher: Reconciler, redis: Redis, room: str) -> RoomSpec:
 
 @pytest.fixture
 async def person(livekit: LiveKit, room: str) -> AsyncGenerator[None]:
-    """Let ann be in the room."""
+    """Join the room as ann."""
     async with joined(livekit, person_token(livekit, room)):
         yield
 

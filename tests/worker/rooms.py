@@ -24,20 +24,20 @@ def asking_for(*personas: str | dict[str, Any], **fields: Any) -> dict[str, Any]
     return {"room_config": {"agents": [agent]}} | fields
 
 
-async def in_talk(somebody: Person, personas: int = 1) -> None:
+async def in_talk(someone: Person, personas: int = 1) -> None:
     """Wait until the personas have joined and listen."""
-    await eventually(lambda: len(somebody.personas) == personas, "the personas join")
+    await eventually(lambda: len(someone.personas) == personas, "the personas join")
     await eventually(
         lambda: all(
             p.attributes.get(wire.ATTR_AGENT_STATE) in ("listening", "speaking")
-            for p in somebody.personas
+            for p in someone.personas
         ),
         "the personas listen",
     )
 
 
 async def slots_used(stack: Stack) -> int:
-    """Return how many slots of the worker are taken."""
+    """Return how many slots of the worker are occupied."""
     async with httpx.AsyncClient(trust_env=False, verify=False) as http:
         return int((await http.get(stack.worker_url)).json()["slots_used"])
 
@@ -50,7 +50,7 @@ async def all_free(stack: Stack) -> None:
         await asyncio.sleep(0.05)
 
 
-async def change_promise(stack: Stack, room: str, change: Callable[[RoomSpec], RoomSpec]) -> None:
+async def change_spec(stack: Stack, room: str, change: Callable[[RoomSpec], RoomSpec]) -> None:
     """Change a room's spec in redis, as the token service does."""
     async with Redis.from_url(stack.redis_url) as redis:
         spec = RoomSpec.from_metadata((await redis.get(spec_key(room))).decode())

@@ -28,7 +28,7 @@ E = TypeVar("E", bound=Event)
 
 @dataclass
 class Scene:
-    """One person with some personas, and the room's events."""
+    """A room with one person and some personas, and the room's events."""
 
     ann: Person
     stack: Stack
@@ -44,7 +44,7 @@ class Scene:
         return [(each.persona, each.reason) for each in events if isinstance(each, FloorEvent)]
 
     async def read(self, persona: str) -> list[str]:
-        """Return the final segments of a persona's words."""
+        """Return the texts of a persona's final segments."""
         return [
             each.text
             for each in await self.events()
@@ -52,7 +52,7 @@ class Scene:
         ]
 
     async def reads(self, persona: str, *expected: str) -> None:
-        """Wait for a persona's segments: each ends after a pause."""
+        """Wait until a persona's final segments are these: each ends after a pause."""
         deadline_s = time.monotonic() + WITHIN_S
         while len(read := await self.read(persona)) < len(expected):
             assert time.monotonic() < deadline_s, f"{persona} said only {read}"
@@ -60,14 +60,15 @@ class Scene:
         assert read == list(expected)
 
     async def warned(self) -> WarningEvent:
-        """Wait for the room's warning."""
+        """Wait for the room's warning; return it."""
         return await self._event(WarningEvent, lambda _: True)
 
     async def said(self, line_id: str) -> SaidEvent:
-        """Wait for the end of a line."""
+        """Wait for the end of a line; return its event."""
         return await self._event(SaidEvent, lambda event: event.line_id == line_id)
 
     async def _event(self, kind: type[E], holds: Callable[[E], bool]) -> E:
+        """Wait for an event of a kind that fulfils a condition; return it."""
         deadline_s = time.monotonic() + WITHIN_S
         while True:
             for each in await self.events():
@@ -77,7 +78,7 @@ class Scene:
             await asyncio.sleep(0.05)
 
     async def changed(self, to: str, reason: str, times: int = 1) -> None:
-        """Wait until the floor has changed so, as many times."""
+        """Wait until the floor went to a persona (empty: to none) for a reason, so many times."""
         deadline_s = time.monotonic() + WITHIN_S
         while (changes := await self.changes()).count((to, reason)) < times:
             assert time.monotonic() < deadline_s, f"never {times} times {to or 'nobody'}: {changes}"
@@ -90,7 +91,7 @@ class Scene:
             return (await http.get(f"/sessions/{found['id']}")).json()
 
     async def post(self, path: str, persona: str, **asked: Any) -> httpx.Response:
-        """Send a request about one persona, as an application does."""
+        """Send a request about one persona, as an application does; return the answer."""
         session = await self.session()
         persona_id = next(each["id"] for each in session["personas"] if each["name"] == persona)
         asked["persona_id"] = persona_id
@@ -110,13 +111,13 @@ class Scene:
         """Return a persona's identity."""
         return next(p.identity for p in self.ann.personas if p.attributes["persona"] == name)
 
-    def told(self) -> set[str]:
-        """Return the personas that have the floor by their attribute."""
+    def floor_holders(self) -> set[str]:
+        """Return the personas whose attribute says that they have the floor."""
         attributes = (p.attributes for p in self.ann.personas)
         return {each["persona"] for each in attributes if each.get(wire.ATTR_FLOOR) == "true"}
 
     def overlaps_s(self) -> float:
-        """Return the longest time in which two personas were heard at once."""
+        """Return the longest time for which two personas were heard at once."""
         return max(self.ann.timeline.overlaps_s(self.ann.heard), default=0.0)
 
 
@@ -124,7 +125,7 @@ class Scene:
 async def scene(
     stack: Stack, schedule: Schedule, *personas: str | dict[str, Any]
 ) -> AsyncGenerator[Scene]:
-    """Open a room in which no persona wants to speak yet; wait until it is empty."""
+    """Open a room in which no persona wants to speak; wait at the end until its slots are free."""
     schedule.write({})
     async with person(stack.url, asking_for(*personas)) as ann:
         await in_talk(ann, len(personas))

@@ -1,4 +1,4 @@
-"""Backups: what a host keeps of a persona in redis, and what the next host makes of it."""
+"""Backups: what a host stores of a persona in redis, and what the next host makes of it."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -40,24 +40,24 @@ CHEF = SPEC.personas[0]
 
 
 def of_generation(generation: int) -> RoomSpec:
-    """Return the room's spec for one of its hosts."""
+    """Return the room's spec for the host of a generation."""
     return SPEC.model_copy(update={"generation": generation})
 
 
 def column(position: int, token: int = 0) -> Column:
-    """Return a column, told apart by position."""
+    """Return a column whose tokens are its position, or `token`."""
     return Column(np.full(STREAMS, token or position), position, draws=position + 1)
 
 
 def keep(backup: PersonaBackup, first: int, last: int, lines: Lines = ()) -> None:
-    """Keep columns `first` to before `last`."""
+    """Give a backup the columns `first` to before `last`."""
     for position in range(first, last):
         backup.take(column(position), lambda: lines)
 
 
 @asynccontextmanager
 async def stored(redis_url: str) -> AsyncGenerator[BackupStore]:
-    """Run a store; all is written at the end."""
+    """Run a store; at the end everything is written."""
     store = BackupStore(redis_url)
     running = asyncio.create_task(store.run())
     try:
@@ -68,13 +68,13 @@ async def stored(redis_url: str) -> AsyncGenerator[BackupStore]:
 
 
 async def kept(redis: Redis, generation: int) -> list[bytes]:
-    """Return the chunks of a host."""
+    """Return the chunks of one host's backup."""
     key = backup_keys(of_generation(generation), CHEF, MODEL)[0]
     return cast(list[bytes], await redis.lrange(key, 0, -1))  # type: ignore[misc]  # redis-py's union of both clients
 
 
-def test_tokens_come_back() -> None:
-    """Columns, seed, draws and lines are as written; a second takes less than 500 bytes."""
+def test_chunks_are_read_as_they_were_written() -> None:
+    """Columns, seed, draws and lines survive; a second takes less than 520 bytes."""
     columns = np.random.default_rng(1).integers(-2, 32_000, (CHUNK_FRAMES, STREAMS))
     large = columns + 40_000
     chunks = [write_chunk(columns, 5, 13, ()), write_chunk(large, 5, 26, (("a", "Hello."),))]
@@ -89,13 +89,13 @@ def test_tokens_come_back() -> None:
     "chunk", [b"", b"{}\n12", b'{"streams":17,"type":"x","seed":1,"draws":1}\n']
 )
 def test_a_broken_chunk_is_no_backup(chunk: bytes) -> None:
-    """What is not a chunk is a `ValueError`."""
+    """Bytes that are not a chunk raise `ValueError`."""
     with pytest.raises(ValueError):
         read_chunks([chunk])
 
 
-def test_another_prompt_voice_or_model_is_another_backup() -> None:
-    """The key of a backup differs where tokens would mean something else; a label means nothing."""
+def test_a_change_of_the_tokens_meaning_changes_the_key() -> None:
+    """Another prompt, voice, id, model or session has another key; another label has the same."""
     [own, *_] = backup_keys(SPEC, CHEF, MODEL)
     changed = [{"prompt": "Bake."}, {"voice": "NATF1"}, {"id": "other"}]
     others = [backup_keys(SPEC, CHEF.model_copy(update=each), MODEL)[0] for each in changed]
@@ -106,8 +106,8 @@ def test_another_prompt_voice_or_model_is_another_backup() -> None:
     assert backup_keys(SPEC, CHEF.model_copy(update={"label": "Cook"}), MODEL)[0] == own
 
 
-async def test_the_next_host_remembers(redis_url: str) -> None:
-    """It gets the latest minute with seed and lines, and its own backup begins with that."""
+async def test_the_next_host_reads_the_latest_minute(redis_url: str) -> None:
+    """The next host gets the last minute, seed and lines, and its own backup begins with them."""
     frames = BACKUP_FRAMES + 5 * CHUNK_FRAMES
     lines = (("7", "Dinner is ready."),)
     async with Redis.from_url(redis_url) as redis:
@@ -134,8 +134,8 @@ async def test_the_next_host_remembers(redis_url: str) -> None:
         assert 0 < expires_s <= BACKUP_TTL_S
 
 
-async def test_what_is_to_be_forgotten_is_deleted(redis_url: str) -> None:
-    """`forget` deletes all hosts' backups; keeping goes on once the memory is empty."""
+async def test_forget_deletes_the_backups_of_all_hosts(redis_url: str) -> None:
+    """After `forget` only columns of the new, empty memory are stored, and `drop` deletes them."""
     async with Redis.from_url(redis_url) as redis:
         async with stored(redis_url) as store:
             keep(RoomBackup(store, of_generation(1), MODEL).of(CHEF), 1, 30)
@@ -158,7 +158,7 @@ async def test_what_is_to_be_forgotten_is_deleted(redis_url: str) -> None:
 
 
 async def test_a_closed_backup_keeps_its_last_columns(redis_url: str) -> None:
-    """The columns of less than a chunk are written as the host leaves, and none after that."""
+    """A backup writes its last few columns when it closes, and none that come later."""
     spec = SPEC.model_copy(update={"room": "closed"})
     async with Redis.from_url(redis_url) as redis:
         async with stored(redis_url) as store:
@@ -172,8 +172,8 @@ async def test_a_closed_backup_keeps_its_last_columns(redis_url: str) -> None:
 
 
 @pytest.mark.parametrize("why", ["off", "not transcribed"])
-async def test_nothing_is_kept_where_nothing_may_be(redis_url: str, why: str) -> None:
-    """With `REMEMBER=off`, or in a room whose words are not written, redis gets nothing."""
+async def test_no_backup_is_kept_where_it_is_forbidden(redis_url: str, why: str) -> None:
+    """Without a store, or in a room that is not transcribed, redis gets nothing."""
     spec = SPEC.model_copy(update={"room": why, "transcribe": why == "off"})
     async with Redis.from_url(redis_url) as redis:
         async with stored(redis_url) as store:
@@ -185,7 +185,7 @@ async def test_nothing_is_kept_where_nothing_may_be(redis_url: str, why: str) ->
 
 
 async def test_without_redis_chunks_are_dropped_and_counted() -> None:
-    """Nothing waits for a redis that is away; a host that cannot read goes on without a memory."""
+    """Without redis chunks are dropped and counted, and a host reads no backup."""
     before = REGISTRY.get_sample_value("moshi_backup_lost_chunks_total") or 0
     async with stored(f"redis://127.0.0.1:{free_port()}/0") as store:
         backup = RoomBackup(store, SPEC, MODEL).of(CHEF)

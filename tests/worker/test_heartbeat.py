@@ -1,4 +1,4 @@
-"""The pulse over a real redis: what a host follows, what redis lost, which job comes too late."""
+"""A worker's heartbeat over a real redis: specs that hosts follow or redis lost, late jobs."""
 
 import asyncio
 import base64
@@ -35,7 +35,7 @@ from worker.heartbeat import HeartbeatPublisher
 from worker.hosts import OUTCOME_KEPT_S, Hosting, Hosts
 from worker.status import PublishedStatus
 
-PROMISE = RoomSpec(
+SPEC = RoomSpec(
     room=f"room-{uuid4().hex}",
     generation=2,
     personas=persona_specs([Persona(name="chef", label="Chef")]),
@@ -43,191 +43,197 @@ PROMISE = RoomSpec(
 
 
 @dataclass
-class Told:
-    """A host that does nothing but remember."""
+class FakeHost:
+    """A host that only records what it is told."""
 
     left: list[str] = field(default_factory=list[str])
     followed: list[RoomSpec] = field(default_factory=list[RoomSpec])
     stands_by: bool = False
 
     def hosting(self) -> Hosting:
-        """As the pulse sees it."""
+        """Return the host as the heartbeat sees it."""
         return Hosting(
-            room=PROMISE.room,
+            room=SPEC.room,
             generation=2,
             leave=self.left.append,
             follow=self.followed.append,
             obey=lambda command: Future[Answer](),
-            spec=lambda: PROMISE,
+            spec=lambda: SPEC,
             stands_by=lambda: self.stands_by,
         )
 
 
-class Sluggish:
-    """An engine whose steps take as long as a test says."""
+class SlowEngine:
+    """An engine whose steps are too slow when a test says so."""
 
     too_slow = False
 
     @property
-    def window(self) -> "Sluggish":
-        """Its own window."""
+    def window(self) -> "SlowEngine":
+        """Return the window of measured steps."""
         return self
 
     def p99_ms(self) -> float:
-        """Over the 80 ms."""
+        """Return a time above the 80 ms of a frame."""
         return 91.0
 
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncGenerator[Redis]:
-    """A client, in whose redis the room was promised nothing yet."""
+    """Return a client of a redis without a spec of the room."""
     async with Redis.from_url(redis_url, decode_responses=True) as client:
-        await client.delete(spec_key(PROMISE.room))
+        await client.delete(spec_key(SPEC.room))
         yield client
 
 
 @pytest.fixture
-async def pulse(
+async def heartbeat(
     redis: Redis, redis_url: str, settings_for: SettingsFor
-) -> AsyncGenerator[tuple[HeartbeatPublisher, Told]]:
-    """A pulse that beats for one host."""
-    told, hosts, status = Told(), Hosts(), PublishedStatus("echo")
-    hosts.add(told.hosting())
-    beating = HeartbeatPublisher(
+) -> AsyncGenerator[tuple[HeartbeatPublisher, FakeHost]]:
+    """Run a heartbeat with one host; check at the end that it is deleted."""
+    host, hosts, status = FakeHost(), Hosts(), PublishedStatus("echo")
+    hosts.add(host.hosting())
+    publisher = HeartbeatPublisher(
         settings_for(redis_url=redis_url, promise_ttl_s=600), status, hosts
     )
-    task = asyncio.create_task(beating.run())
-    yield beating, told
-    beating.stop()
+    task = asyncio.create_task(publisher.run())
+    yield publisher, host
+    publisher.stop()
     await task
     assert not await redis.exists(heartbeat_key(status.worker_id))
 
 
-async def test_a_host_follows_what_is_promised(
-    pulse: tuple[HeartbeatPublisher, Told], redis: Redis
+async def test_a_host_gets_each_change_of_its_spec(
+    heartbeat: tuple[HeartbeatPublisher, FakeHost], redis: Redis
 ) -> None:
-    """Each change reaches the host with the next beat."""
-    _, told = pulse
-    muted = PROMISE.personas[0].model_copy(update={"muted": True})
-    changed = PROMISE.model_copy(update={"personas": (muted,)})
-    await redis.set(spec_key(PROMISE.room), changed.model_dump_json())
+    """A changed spec reaches the host with the next heartbeat."""
+    _, host = heartbeat
+    muted = SPEC.personas[0].model_copy(update={"muted": True})
+    changed = SPEC.model_copy(update={"personas": (muted,)})
+    await redis.set(spec_key(SPEC.room), changed.model_dump_json())
 
-    await eventually(lambda: changed in told.followed, "the change is followed")
+    await eventually(lambda: changed in host.followed, "the change is followed")
 
 
-async def test_a_host_is_told_with_every_beat(
-    pulse: tuple[HeartbeatPublisher, Told], redis: Redis
+async def test_a_host_gets_its_spec_with_every_heartbeat(
+    heartbeat: tuple[HeartbeatPublisher, FakeHost], redis: Redis
 ) -> None:
-    """A host hears of a spec that has not changed, too: a persona of it may be missing."""
-    _, told = pulse
-    await redis.set(spec_key(PROMISE.room), PROMISE.model_dump_json())
+    """A host gets an unchanged spec, too: a persona of it may be missing."""
+    _, host = heartbeat
+    await redis.set(spec_key(SPEC.room), SPEC.model_dump_json())
 
-    await eventually(lambda: told.followed[-3:] == 3 * [PROMISE], "it is told again and again")
+    await eventually(lambda: host.followed[-3:] == 3 * [SPEC], "the host gets it again and again")
 
 
 @pytest.mark.parametrize("newer", [{"generation": 3}, {"ended": True}])
-async def test_an_outdated_host_leaves(
-    pulse: tuple[HeartbeatPublisher, Told], redis: Redis, newer: dict[str, Any]
+async def test_a_host_leaves_when_its_spec_is_newer_or_ended(
+    heartbeat: tuple[HeartbeatPublisher, FakeHost], redis: Redis, newer: dict[str, Any]
 ) -> None:
-    """A newer generation, or the end, is a reason to go."""
-    _, told = pulse
-    changed = PROMISE.model_copy(update=newer)
-    await redis.set(spec_key(PROMISE.room), changed.model_dump_json())
+    """A spec with a newer generation, or that has ended, makes the host leave."""
+    _, host = heartbeat
+    changed = SPEC.model_copy(update=newer)
+    await redis.set(spec_key(SPEC.room), changed.model_dump_json())
 
-    await eventually(lambda: bool(told.left), "the host is told to leave")
+    await eventually(lambda: bool(host.left), "the host is told to leave")
 
 
-async def test_what_counts_prompts_is_in_redis(
+async def test_a_worker_stores_its_tokenizer_in_redis(
     redis: Redis, redis_url: str, settings_for: SettingsFor
 ) -> None:
-    """A worker that follows prompts leaves its tokenizer, again where redis lost it."""
+    """A worker that reads prompts stores its tokenizer, and again after redis lost it."""
     status = PublishedStatus("pocket")
     prompted = replace(echo_model(), prompts=True, prompt_tokens=211, tokenizer=b"a tokenizer")
     status.describe(prompted)
-    beating = HeartbeatPublisher(settings_for(redis_url=redis_url), status, Hosts())
-    digest = beating.heartbeat().tokenizer
+    publisher = HeartbeatPublisher(settings_for(redis_url=redis_url), status, Hosts())
+    digest = publisher.heartbeat().tokenizer
     kept: list[str] = []
     for _ in range(2):
         await redis.delete(tokenizer_key(digest))
-        await beating._beat()
+        await publisher._beat()
         kept.append(base64.b64decode(await redis.get(tokenizer_key(digest)) or "").decode())
     left_s = await redis.ttl(tokenizer_key(digest))
-    beating.stop()
-    await beating.run()
+    publisher.stop()
+    await publisher.run()
 
-    assert (digest, beating.heartbeat().prompt_tokens) == (digest_of(b"a tokenizer"), 211)
+    assert (digest, publisher.heartbeat().prompt_tokens) == (digest_of(b"a tokenizer"), 211)
     assert kept == ["a tokenizer"] * 2
     assert 0 < left_s <= TOKENIZER_TTL_S
 
 
-async def test_what_redis_lost_is_written_back(
-    pulse: tuple[HeartbeatPublisher, Told], redis: Redis
+async def test_a_spec_that_redis_lost_is_written_back(
+    heartbeat: tuple[HeartbeatPublisher, FakeHost], redis: Redis
 ) -> None:
-    """The promise that a host follows is there again, to the last change, for its time."""
+    """The spec that a host follows is written back to redis, with its lifetime."""
     async with asyncio.timeout(WITHIN_S):
-        while (written := await redis.get(spec_key(PROMISE.room))) is None:
-            pulse[0].now()
+        while (written := await redis.get(spec_key(SPEC.room))) is None:
+            heartbeat[0].now()
 
-    assert RoomSpec.from_metadata(written) == PROMISE
-    assert 590 < await redis.ttl(spec_key(PROMISE.room)) <= 600
+    assert RoomSpec.from_metadata(written) == SPEC
+    assert 590 < await redis.ttl(spec_key(SPEC.room)) <= 600
 
 
-async def test_a_promise_that_cannot_be_read_ends_no_pulse(
-    pulse: tuple[HeartbeatPublisher, Told], redis: Redis
+async def test_a_spec_that_cannot_be_read_is_skipped(
+    heartbeat: tuple[HeartbeatPublisher, FakeHost], redis: Redis
 ) -> None:
-    """What another version wrote is passed over; what can be read later is followed."""
-    _, told = pulse
-    await redis.set(spec_key(PROMISE.room), '{"room": 1}')
-    told.followed.clear()
-    pulse[0].now()
-    await redis.set(spec_key(PROMISE.room), PROMISE.model_dump_json())
+    """A spec that cannot be read does not stop the heartbeat; a readable one is followed later."""
+    _, host = heartbeat
+    await redis.set(spec_key(SPEC.room), '{"room": 1}')
+    host.followed.clear()
+    heartbeat[0].now()
+    await redis.set(spec_key(SPEC.room), SPEC.model_dump_json())
 
-    await eventually(lambda: PROMISE in told.followed, "the readable one is followed")
+    await eventually(lambda: SPEC in host.followed, "the readable one is followed")
 
 
 @pytest.mark.parametrize(
     ("latest", "outdated"),
     [({"generation": 1}, False), ({}, False), ({"generation": 3}, True), ({"ended": True}, True)],
 )
-async def test_a_late_job_is_known(
-    pulse: tuple[HeartbeatPublisher, Told], redis: Redis, latest: dict[str, Any], outdated: bool
+async def test_a_job_of_an_older_generation_is_outdated(
+    heartbeat: tuple[HeartbeatPublisher, FakeHost],
+    redis: Redis,
+    latest: dict[str, Any],
+    outdated: bool,
 ) -> None:
-    """A dispatch whose room has a newer generation, or none to serve any more, is refused."""
-    beating, _ = pulse
-    stored = PROMISE.model_copy(update=latest)
-    await redis.set(spec_key(PROMISE.room), stored.model_dump_json())
+    """A job is outdated if its room's spec has a newer generation or has ended."""
+    publisher, _ = heartbeat
+    stored = SPEC.model_copy(update=latest)
+    await redis.set(spec_key(SPEC.room), stored.model_dump_json())
 
-    assert await beating.is_outdated(PROMISE) is outdated
+    assert await publisher.is_outdated(SPEC) is outdated
 
 
 @pytest.mark.parametrize(
     ("latest", "outdated"),
     [({}, False), ({"standby": ""}, True), ({"dispatched": 4}, True), ({"ended": True}, True)],
 )
-async def test_a_host_stands_by_only_while_its_move_is_wanted(
-    pulse: tuple[HeartbeatPublisher, Told], redis: Redis, latest: dict[str, Any], outdated: bool
+async def test_a_host_stands_by_only_as_long_as_its_move_lasts(
+    heartbeat: tuple[HeartbeatPublisher, FakeHost],
+    redis: Redis,
+    latest: dict[str, Any],
+    outdated: bool,
 ) -> None:
-    """A move that was given up, or a later one, ends it; before its job is taken, and after."""
-    beating, told = pulse
-    moving = PROMISE.model_copy(update={"generation": 1, "standby": "me", "dispatched": 2})
-    told.stands_by = True
-    await redis.set(spec_key(PROMISE.room), moving.model_copy(update=latest).model_dump_json())
+    """If the move was given up, is a later one, or the room ended, job and host are outdated."""
+    publisher, host = heartbeat
+    moving = SPEC.model_copy(update={"generation": 1, "standby": "me", "dispatched": 2})
+    host.stands_by = True
+    await redis.set(spec_key(SPEC.room), moving.model_copy(update=latest).model_dump_json())
 
-    assert await beating.is_outdated(moving) is outdated
-    await eventually(lambda: bool(told.left or told.followed), "the host is told")
-    assert bool(told.left) is outdated
-    assert beating.heartbeat().outcomes[PROMISE.room].outcome == "standby"
+    assert await publisher.is_outdated(moving) is outdated
+    await eventually(lambda: bool(host.left or host.followed), "the host leaves or follows")
+    assert bool(host.left) is outdated
+    assert publisher.heartbeat().outcomes[SPEC.room].outcome == "standby"
 
 
-async def test_a_worker_that_failed_leaves_its_reason(
+async def test_the_last_heartbeat_of_a_failed_worker_stays_for_a_while(
     redis: Redis, redis_url: str, settings_for: SettingsFor
 ) -> None:
-    """Its last heartbeat outlives it for a while, so that the page can say why nobody answers."""
+    """The heartbeat of a worker that failed keeps its reason up to `LAST_WORDS_TTL_S`."""
     status = PublishedStatus("nvidia/model")
-    beating = HeartbeatPublisher(settings_for(redis_url=redis_url), status, Hosts())
-    task = asyncio.create_task(beating.run())
+    publisher = HeartbeatPublisher(settings_for(redis_url=redis_url), status, Hosts())
+    task = asyncio.create_task(publisher.run())
     status.change("error", "its licence is not accepted")
-    beating.stop()
+    publisher.stop()
     await task
     left = await redis.get(heartbeat_key(status.worker_id))
 
@@ -236,17 +242,17 @@ async def test_a_worker_that_failed_leaves_its_reason(
     await redis.delete(heartbeat_key(status.worker_id))
 
 
-async def test_slow_steps_are_told_once(redis_url: str, settings_for: SettingsFor) -> None:
-    """The log says when nobody new is admitted any more, and when the doors open again."""
-    engine = Sluggish()
-    beating = HeartbeatPublisher(
+async def test_slow_steps_are_logged_once(redis_url: str, settings_for: SettingsFor) -> None:
+    """The log has one line when steps become too slow, and one when they are in time again."""
+    engine = SlowEngine()
+    publisher = HeartbeatPublisher(
         settings_for(redis_url=redis_url), PublishedStatus("echo"), Hosts()
     )
-    beating.attach(engine, JobAdmission(lambda: 1))  # type: ignore[arg-type]  # what pulse reads of it
+    publisher.attach(engine, JobAdmission(lambda: 1))  # type: ignore[arg-type]  # the part of it that is read
     with structlog.testing.capture_logs() as logs:
         for slow in (False, True, True, False):
             engine.too_slow = slow
-            beating._tell_slowness()
+            publisher._tell_slowness()
 
     assert [(each["event"], each["p99_ms"]) for each in logs] == [
         ("steps_too_slow", 91.0),
@@ -254,8 +260,8 @@ async def test_slow_steps_are_told_once(redis_url: str, settings_for: SettingsFo
     ]
 
 
-async def test_a_taken_health_port_is_told(settings_for: SettingsFor) -> None:
-    """A second worker beside the first ends with the setting that moves its port."""
+async def test_an_occupied_health_port_names_its_setting(settings_for: SettingsFor) -> None:
+    """A worker whose health port is occupied fails with the setting `WORKER_PORT`."""
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
         health = HealthEndpoint(
@@ -267,19 +273,18 @@ async def test_a_taken_health_port_is_told(settings_for: SettingsFor) -> None:
 
 
 async def test_without_redis_a_job_is_taken(settings_for: SettingsFor) -> None:
-    """Redis away is no reason to refuse: a newer generation is found when it is back."""
+    """Without redis no job is outdated."""
     away = settings_for(redis_url=f"redis://127.0.0.1:{free_port()}/0")
 
     assert (
-        await HeartbeatPublisher(away, PublishedStatus("echo"), Hosts()).is_outdated(PROMISE)
-        is False
+        await HeartbeatPublisher(away, PublishedStatus("echo"), Hosts()).is_outdated(SPEC) is False
     )
 
 
 @pytest.mark.parametrize(("generation", "goes"), [(1, "new"), (3, "old")])
-def test_of_two_hosts_of_a_room_the_older_generation_goes(generation: int, goes: str) -> None:
-    """Whichever comes first: a late dispatch of the past does not end the present."""
-    old, new, hosts = Told(), Told(), Hosts()
+def test_of_two_hosts_of_a_room_the_older_generation_leaves(generation: int, goes: str) -> None:
+    """Of two hosts of a room the one of the older generation leaves, whichever came first."""
+    old, new, hosts = FakeHost(), FakeHost(), Hosts()
     hosts.add(old.hosting())
     hosts.add(replace(new.hosting(), generation=generation))
 
@@ -291,14 +296,14 @@ def test_of_two_hosts_of_a_room_the_older_generation_goes(generation: int, goes:
 
 
 def test_outcomes_are_kept_for_a_while() -> None:
-    """Each room has the outcome of its newest dispatch, until 40 s after that is over."""
+    """A room's outcome is that of its newest dispatch, for `OUTCOME_KEPT_S`."""
     now = [0.0]
     hosts = Hosts(clock=lambda: now[0])
-    hosts.refuse(PROMISE.model_copy(update={"room": "a", "generation": 1}))
+    hosts.refuse(SPEC.model_copy(update={"room": "a", "generation": 1}))
     now[0] = OUTCOME_KEPT_S / 2
-    hosts.refuse(PROMISE.model_copy(update={"room": "a", "generation": 2}))
-    hosts.refuse(PROMISE.model_copy(update={"room": "a", "generation": 1}))
-    hosts.refuse(PROMISE.model_copy(update={"room": "b", "generation": 7}))
+    hosts.refuse(SPEC.model_copy(update={"room": "a", "generation": 2}))
+    hosts.refuse(SPEC.model_copy(update={"room": "a", "generation": 1}))
+    hosts.refuse(SPEC.model_copy(update={"room": "b", "generation": 7}))
     now[0] = OUTCOME_KEPT_S + 0.1
     kept = hosts.outcomes()
     now[0] = OUTCOME_KEPT_S * 2
@@ -312,19 +317,19 @@ def test_outcomes_are_kept_for_a_while() -> None:
 
 @pytest.mark.parametrize(("refused", "outcome"), [(1, "hosted"), (2, "hosted"), (3, "refused")])
 def test_the_newest_dispatch_of_a_room_counts(refused: int, outcome: str) -> None:
-    """A hosted room is told as hosted, unless a newer dispatch of it was refused."""
+    """A room is reported as hosted unless a newer dispatch of it was refused."""
     hosts = Hosts()
-    hosts.add(Told().hosting())
-    hosts.refuse(PROMISE.model_copy(update={"generation": refused}))
+    hosts.add(FakeHost().hosting())
+    hosts.refuse(SPEC.model_copy(update={"generation": refused}))
 
-    assert hosts.outcomes()[PROMISE.room].outcome == outcome
+    assert hosts.outcomes()[SPEC.room].outcome == outcome
 
 
 def test_a_host_ends_with_its_outcome() -> None:
-    """A host that ended with an error is told as failed, and hosted no more."""
-    hosts, hosting = Hosts(), Told().hosting()
+    """A host that failed is reported as failed, and is no longer among the hosts."""
+    hosts, hosting = Hosts(), FakeHost().hosting()
     hosts.add(hosting)
     hosts.remove(hosting, "failed")
 
-    assert hosts.outcomes() == {PROMISE.room: RoomOutcome(generation=2, outcome="failed")}
+    assert hosts.outcomes() == {SPEC.room: RoomOutcome(generation=2, outcome="failed")}
     assert hosts.all() == []

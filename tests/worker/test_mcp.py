@@ -1,6 +1,6 @@
 """MCP in a real room: an assistant opens a session, a persona says its lines, a person answers.
 
-By the SDK's own client, over both transports; the person is a recording, and Whisper hears it.
+The SDK's own client uses both transports; the person is a recording, which Whisper recognises.
 """
 
 import asyncio
@@ -18,28 +18,28 @@ from harness.stack import Stack
 from tests.worker.rooms import in_talk
 
 HEARS_WITHIN_S = 60.0
-PERSONA = "astronaut"  # which waits to be spoken to
+PERSONA = "astronaut"  # it does not greet
 TOOLS = {"list_personas", "list_voices", "open_session", "end_session", "say", "converse"}
 TOOLS |= {"transcript", "events", "status"}
 
 
 @pytest.fixture
-def stack(hearing_pocket: Stack) -> Stack:
-    """Return the product with the pocket Moshi, and with Whisper that writes people's words."""
-    return hearing_pocket
+def stack(pocket_with_whisper: Stack) -> Stack:
+    """Return the product with the pocket Moshi and Whisper."""
+    return pocket_with_whisper
 
 
 @pytest.fixture(params=["http", "stdio"])
 def server(request: pytest.FixtureRequest, stack: Stack) -> str | StdioServerParameters:
-    """Return the way to the MCP server: an address, or a command that talks over stdin."""
+    """Return the address of the MCP server, or the command that runs it over stdin."""
     if request.param == "http":
         return f"{stack.url}/mcp"
     command = ["-m", "token_service.mcp", stack.url]
     return StdioServerParameters(command=sys.executable, args=command)
 
 
-async def done(mcp: Client, tool: str, **arguments: Any) -> Any:
-    """Return what a tool gives."""
+async def result_of(mcp: Client, tool: str, **arguments: Any) -> Any:
+    """Call a tool; return its result."""
     result = await mcp.call_tool(tool, arguments, read_timeout_seconds=150)
     assert not result.is_error, result.content[0].text
     content = result.structured_content
@@ -47,14 +47,14 @@ async def done(mcp: Client, tool: str, **arguments: Any) -> Any:
 
 
 async def refusal(mcp: Client, tool: str, **arguments: Any) -> str:
-    """Return the sentence with which a tool refuses."""
+    """Call a tool; return the sentence with which it refuses."""
     result = await mcp.call_tool(tool, arguments)
     assert result.is_error
     return result.content[0].text.removeprefix(f"Error executing tool {tool}: ")  # the SDK's words
 
 
-async def way_in(stack: Stack, link: str) -> dict[str, str]:
-    """Return a guest's token, as the page fetches it for who opens the link."""
+async def guest_token(stack: Stack, link: str) -> dict[str, str]:
+    """Return a guest's token, as the page fetches it for a guest link."""
     address = urlsplit(link)
     assert link.startswith(stack.url)
     [bearer] = parse_qs(address.fragment)["guest"]
@@ -65,15 +65,15 @@ async def way_in(stack: Stack, link: str) -> dict[str, str]:
     return answer.json()
 
 
-async def hears(stack: Stack) -> None:
-    """Wait until Whisper is loaded: rooms do not."""
+async def can_hear(stack: Stack) -> None:
+    """Wait until Whisper is loaded: rooms open before it is."""
     async with asyncio.timeout(HEARS_WITHIN_S), httpx.AsyncClient(trust_env=False) as http:
         while (await http.get(stack.worker_url)).json()["stt"]["state"] != "ready":  # noqa: ASYNC110 - it sends no event
             await asyncio.sleep(0.1)
 
 
 async def answer_once_asked(ann: Person) -> None:
-    """Say the recorded sentence as soon as the persona has said its line."""
+    """Say the recorded sentence once the persona has said its line."""
     who = ann.personas[0].identity
     await eventually(lambda: (who, "speaking") in ann.states, "the persona speaks")
     await eventually(lambda: ann.states[-1] == (who, "listening"), "and has said it")
@@ -81,26 +81,27 @@ async def answer_once_asked(ann: Person) -> None:
 
 
 async def test_an_assistant_holds_a_call(stack: Stack, server: str | StdioServerParameters) -> None:
-    """It opens, gives a link, asks, reads the answer and ends; each refusal is a sentence."""
-    await hears(stack)
+    """An assistant opens a session, says a line, reads the answer and ends; refusals are sentences.
+    An assistant opens a session, says a line, reads the answer and ends; refusals are sentences."""
+    await can_hear(stack)
     async with Client(server) as mcp:
         assert {tool.name for tool in (await mcp.list_tools()).tools} == TOOLS
-        assert (await done(mcp, "status"))["ready"] is True
-        personas = {each["name"]: each for each in await done(mcp, "list_personas")}
+        assert (await result_of(mcp, "status"))["ready"] is True
+        personas = {each["name"]: each for each in await result_of(mcp, "list_personas")}
         line = personas[PERSONA]["lines"][0]
-        opened = await done(mcp, "open_session", personas=[PERSONA])
+        opened = await result_of(mcp, "open_session", personas=[PERSONA])
         session = {"session_id": opened["id"]}
-        token = await way_in(stack, opened["link"])
+        token = await guest_token(stack, opened["link"])
         async with joined(token["server_url"], token["participant_token"]) as ann:
             await in_talk(ann)
             ann.states.clear()
-            asked = asyncio.create_task(done(mcp, "converse", text=line, wait_s=60, **session))
+            asked = asyncio.create_task(result_of(mcp, "converse", text=line, wait_s=60, **session))
             await answer_once_asked(ann)
             conversation = await asked
             cannot = await refusal(mcp, "say", text="Xyzzy plugh.", **session)
-            lines = await done(mcp, "transcript", **session)
-        assert await done(mcp, "end_session", **session) == "The session has ended."
-        happened = [each["type"] for each in await done(mcp, "events", **session)]
+            lines = await result_of(mcp, "transcript", **session)
+        assert await result_of(mcp, "end_session", **session) == "The session has ended."
+        happened = [each["type"] for each in await result_of(mcp, "events", **session)]
         late = await refusal(mcp, "say", text=line, **session)
 
     assert is_heard_as("opening", conversation["answer"]), conversation
@@ -112,10 +113,10 @@ async def test_an_assistant_holds_a_call(stack: Stack, server: str | StdioServer
     assert late == "This session has ended.", late
 
 
-async def test_personas_are_resources_and_calls_are_prompts(
+async def test_the_server_offers_personas_as_resources_and_prompts_for_calls(
     stack: Stack, server: str | StdioServerParameters
 ) -> None:
-    """A persona is read with its prompt; the prompt of a call names persona and purpose."""
+    """A persona can be read as a resource; the prompt of a call has its persona and purpose."""
     async with Client(server) as mcp:
         [template] = (await mcp.list_resource_templates()).resource_templates
         [chef] = (await mcp.read_resource("moshi://personas/chef")).contents
@@ -132,8 +133,8 @@ async def test_personas_are_resources_and_calls_are_prompts(
     assert "'chef'" in text and "Take an order." in text
 
 
-async def test_a_service_that_is_away_is_told_in_a_sentence() -> None:
-    """Over stdio, with the address that did not answer."""
+async def test_a_token_service_that_does_not_answer_is_named() -> None:
+    """Over stdio a tool refuses with the address of the token service that did not answer."""
     command = ["-m", "token_service.mcp", "http://127.0.0.1:9"]
     async with Client(StdioServerParameters(command=sys.executable, args=command)) as mcp:
         said = await refusal(mcp, "list_voices")

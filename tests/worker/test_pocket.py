@@ -1,8 +1,8 @@
-"""The pocket Moshi in a room: what a person hears is what they read, from track to subscriber.
+"""The pocket Moshi in a room: people hear what they read, from track to subscriber.
 
-One visit: three turns, three interruptions, silence and noise; then every rule looks at it. What is
-chance, or a busy machine's gaps, has room in the bounds: `tests/engine/test_pocket.py` asks the
-engine alone with fixed seeds, and `bench/talk.py` measures (docs/pocket.md).
+One visit has three turns, three interruptions, silence and noise; each test checks one rule of it.
+Its limits allow for chance and for the gaps of a busy machine: `tests/engine/test_pocket.py` tests
+the engine alone with fixed seeds, and `bench/talk.py` measures (docs/pocket.md).
 """
 
 import asyncio
@@ -25,93 +25,93 @@ from worker.engine.files import pocket
 
 pytestmark = pytest.mark.alone
 
-PERSONA = "astronaut"  # who waits to be spoken to
+PERSONA = "astronaut"  # it does not greet
 TURNS = ("NATM0", "NATF2", "NATM1")  # recordings that the person plays
-LONG_TURN = TURNS  # one after the other: the answer to them is a long line, too long to be over
+LONG_TURN = TURNS  # one after the other: their answer is a line too long to have ended
 MOST = len(TURNS) - 1
-QUIET = 60  # pieces of 10 ms: its answer is over
-SPOKEN_S = 0.2  # that it must have sounded to have begun an answer
+QUIET = 60  # pieces of 10 ms after which an answer is over
+SPOKEN_S = 0.2  # of sound that make an answer
 NOISE_DBFS = -50
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What came of one turn of the person."""
+    """The answer to one turn of the person."""
 
-    answer_s: float  # from its end on
+    answer_s: float  # from the turn's end
     answers: int
-    sound: Pcm  # from its end on
+    sound: Pcm  # from the turn's end
     read: str
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What came of speaking over an answer."""
+    """What happened when the person spoke over an answer."""
 
-    silenced_s: float  # from the first word on; 0: it had just ended
-    read: str  # of the answer, and of the next one
+    silenced_s: float  # from the person's first word; 0: the answer had just ended
+    read: str  # the transcript of the answer and of the next one
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """All that somebody heard and read."""
+    """All that the person heard and read."""
 
     turns: list[Turn]
     cuts: list[Cut]
-    idle_s: float  # that it spoke in silence and noise
+    idle_s: float  # for which the persona spoke in silence and noise
 
     @property
     def answered(self) -> list[Turn]:
-        """Turns with an answer in the transcript."""
+        """Return the turns with an answer in the transcript."""
         return [turn for turn in self.turns if turn.read]
 
 
 @pytest.fixture(scope="module")
 def visit(tmp_path_factory: pytest.TempPathFactory) -> Visit:
-    """Somebody visits the product as `make run` starts it."""
+    """Visit the product as `make run` starts it."""
     with start_stack(tmp_path_factory.mktemp("pocket"), model="pocket", capacity=1) as stack:
         return asyncio.run(_visit(stack.url))
 
 
 def test_turns_are_answered_in_time(visit: Visit) -> None:
-    """An answer comes within 1.5 s of the end of a turn, the median of them."""
+    """The median answer comes within 1.5 s of the end of the turn."""
     assert len(visit.answered) >= MOST
     assert median(turn.answer_s for turn in visit.answered) < 1.5
 
 
 def test_a_turn_is_answered_once(visit: Visit) -> None:
-    """Between the end of a turn and the next turn there is one answer, not two."""
+    """Between a turn's end and the next turn there are not two answers."""
     assert [turn.answers for turn in visit.turns if turn.answers > 1] == []
 
 
 def test_answers_are_understood(visit: Visit) -> None:
-    """What a recogniser hears is the sentence that the transcript has, most of the time."""
+    """For most answers a recogniser hears the sentence that the transcript has."""
     ears = Ears([line.text for line in lines()])
     heard = [(ears.hear(turn.sound) or "", turn.read) for turn in visit.answered]
     assert sum(spelled(sound) == spelled(read) for sound, read in heard) >= MOST, heard
 
 
 def test_answers_have_the_personas_voice(visit: Visit) -> None:
-    """The pitch of an answer is that of the persona's voice."""
+    """All answers but one at most have the pitch of the persona's voice."""
     voices = [voice_of(turn.sound) for turn in visit.answered]
     assert voices.count(PERSONA_VOICES[PERSONA]) >= len(voices) - 1, voices
 
 
-def test_who_speaks_over_it_silences_it(visit: Visit) -> None:
-    """Speech over an answer ends it within a second, most of the time, and in mid-sentence."""
+def test_speech_over_an_answer_ends_it(visit: Visit) -> None:
+    """Speech over most answers ends them within a second, in the middle of a sentence."""
     silenced = [cut.silenced_s for cut in visit.cuts]
     assert sum(seconds <= 1.0 for seconds in silenced) >= MOST, silenced
     read = [spelled(cut.read) for cut in visit.cuts]
     assert sum(map(_broken_off, read)) >= MOST, read
 
 
-def test_silence_and_noise_are_no_reason_to_speak(visit: Visit) -> None:
-    """Three seconds of silence and three of soft noise that goes on pass without a word."""
+def test_silence_and_noise_get_no_answer(visit: Visit) -> None:
+    """In three seconds of silence and three of soft noise the persona does not speak."""
     assert visit.idle_s == 0
 
 
 def _broken_off(read: str) -> bool:
-    """Whether a long line was begun, two words at least, and not said to its end."""
+    """Return whether two words of a long line were said, and not the whole line."""
     long = [spelled(line.text) for line in lines() if line.use is Use.LONG]
     begun = [line for line in long if " ".join(line.split()[:2]) in read]
     return any(line not in read for line in begun)
@@ -150,7 +150,7 @@ async def _cut(ann: Person) -> Cut:
 
 
 async def _idle_s(ann: Person) -> float:
-    """Be silent, then noisy; for how long it speaks meanwhile."""
+    """Be silent, then noisy; return for how long the persona spoke meanwhile."""
     noise = np.random.default_rng(3).standard_normal(30 * RATE_HZ) * 10 ** (NOISE_DBFS / 20)
     begin = ann.timeline.now
     ann.speech = np.concatenate([np.zeros(3 * RATE_HZ), noise]).astype(np.float32)
@@ -159,7 +159,7 @@ async def _idle_s(ann: Person) -> float:
 
 
 async def _say(ann: Person, *voices: str) -> int:
-    """Play recordings and wait for the answer to begin; the piece in which they were over."""
+    """Play recordings and wait for the answer to begin; return the piece at which they ended."""
     who = ann.personas[0].identity
     files = [str(pocket.FOLDER / "voices" / f"{voice}.wav") for voice in voices]
     ann.speech = np.concatenate([sphn.read(file)[0][0] for file in files])
@@ -170,7 +170,7 @@ async def _say(ann: Person, *voices: str) -> int:
 
 
 async def _answered(ann: Person) -> str:
-    """Wait until the answer is over; all that was read since the last time."""
+    """Wait until the answer is over; return all that was read since the last time."""
     who = ann.personas[0].identity
 
     def silent() -> bool:
@@ -185,7 +185,7 @@ async def _answered(ann: Person) -> str:
 
 
 def _answers(voiced: Flags) -> list[npt.NDArray[np.int64]]:
-    """The pieces in which each answer sounds: they are apart by a quiet, and no mere click."""
+    """Return the pieces in which each answer sounds: a pause separates answers, clicks are none."""
     at = np.flatnonzero(voiced)
     parts = np.split(at, np.flatnonzero(np.diff(at) > QUIET) + 1)
     return [part for part in parts if len(part) > SPOKEN_S / PIECE_S]

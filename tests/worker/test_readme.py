@@ -1,4 +1,4 @@
-"""What README.md shows is what one can do: its commands are run as they stand there."""
+"""README.md's commands work: they are run as they stand there."""
 
 import asyncio
 import json
@@ -15,41 +15,41 @@ from harness.stack import Stack, start_stack
 from protocol.events import SaidEvent, TranscriptEvent, read_event
 
 README = Path("README.md").read_text(encoding="utf-8")
-STATUS_TOLD = 'curl() { command curl -w "%{stderr}%{http_code}\\n" "$@"; }\n'
+PRINT_STATUS = 'curl() { command curl -w "%{stderr}%{http_code}\\n" "$@"; }\n'
 ENDS_WITHIN_S = 120.0
 
 
 def commands() -> str:
-    """The life of a session."""
+    """Return the commands of the section on a session's life."""
     [block] = re.findall(r"```sh\n(S=http.*?)```", README, re.DOTALL)
     return block
 
 
 @pytest.fixture(scope="module")
 def pocket(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """The product as `make run` starts it, with places for three personas."""
+    """Start the product as `make run` does, with slots for three personas."""
     with start_stack(tmp_path_factory.mktemp("readme"), model="pocket", capacity=3) as stack:
         yield stack
 
 
 async def opened(session: Path) -> dict[str, str]:
-    """What `curl` was answered, once it is written."""
-    await eventually(lambda: session.is_file() and written(session).endswith("}"), "a session")
-    return json.loads(written(session))
+    """Return `curl`'s answer once it is written."""
+    await eventually(lambda: session.is_file() and text_of(session).endswith("}"), "a session")
+    return json.loads(text_of(session))
 
 
-def written(path: Path) -> str:
-    """What a file holds."""
+def text_of(path: Path) -> str:
+    """Return the text of a file."""
     return path.read_text(encoding="utf-8")
 
 
 async def test_the_life_of_a_session(pocket: Stack, tmp_path: Path) -> None:
-    """Opened, joined, changed, told what to say, followed and ended, as README.md has it."""
+    """README.md's commands open a session, change it, have a line said, follow and end it."""
     script = commands().replace("http://localhost:8080", pocket.url)
     bash = await asyncio.create_subprocess_exec(
         "bash",
         "-uc",
-        STATUS_TOLD + script,
+        PRINT_STATUS + script,
         cwd=tmp_path,
         env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         stdout=asyncio.subprocess.PIPE,
@@ -57,13 +57,15 @@ async def test_the_life_of_a_session(pocket: Stack, tmp_path: Path) -> None:
     )
     session = await opened(tmp_path / "session.json")
     async with joined(session["server_url"], session["participant_token"]):
-        told, statuses = await asyncio.wait_for(bash.communicate(), ENDS_WITHIN_S)
+        output, statuses = await asyncio.wait_for(bash.communicate(), ENDS_WITHIN_S)
 
     codes = statuses.decode().split()
     looks = len(codes) - 7  # until the personas are there
     assert codes == ["201"] + ["200"] * looks + ["201", "202", "200", "202", "202", "204"]
-    assert f"Join: {pocket.url}/?room={session['room']}" in told.decode()
-    events = [read_event(each) for each in re.findall(r"^data: (.*)$", told.decode(), re.MULTILINE)]
+    assert f"Join: {pocket.url}/?room={session['room']}" in output.decode()
+    events = [
+        read_event(each) for each in re.findall(r"^data: (.*)$", output.decode(), re.MULTILINE)
+    ]
     assert [each.whole for each in events if isinstance(each, SaidEvent)] == [True]
     [line] = re.findall(r"^LINE='(.*)'$", script, re.MULTILINE)
     read = [each.text for each in events if isinstance(each, TranscriptEvent) and each.final]

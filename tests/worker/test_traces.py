@@ -1,4 +1,4 @@
-"""One trace from the request for a token to the first sound and each turn, at a real collector."""
+"""One trace from the request for a token to the first sound and each turn."""
 
 import asyncio
 import subprocess
@@ -28,7 +28,7 @@ PROMPT = "You guard the lighthouse of Zanzibar."
 ROOM = "a-room-named-after-ann"
 KEEPER = {"name": "keeper", "label": "Keeper", "prompt": PROMPT, "voice": "NATM0"}
 VOICE = pocket.FOLDER / "voices" / "NATM0.wav"
-REPORTED_NS = 100_000_000  # within which both are reported
+REPORTED_NS = 100_000_000  # the most between the reports of first sound and turn
 SENT_AFTER_MS = "200"
 SECRET = "0123456789abcdef0123456789abcdef"  # the id of a caller's own trace
 CALLERS = f"00-{SECRET}-0123456789abcdef-01"
@@ -36,7 +36,7 @@ CALLERS = f"00-{SECRET}-0123456789abcdef-01"
 
 @dataclass(frozen=True)
 class Call:
-    """What the collector has of one call, and what was read in it."""
+    """What the collector received of one call, and the words that were read in it."""
 
     collected: Collector
     words: list[str]
@@ -44,7 +44,7 @@ class Call:
 
 @pytest.fixture(scope="module")
 def call(tmp_path_factory: pytest.TempPathFactory) -> Generator[Call]:
-    """Hold a call of one turn with the product as it runs with a collector."""
+    """Hold a call of one turn with the product and a collector."""
     folder = tmp_path_factory.mktemp("traces")
     with collector() as collected:
         otel = {"otel_exporter_otlp_endpoint": collected.url}
@@ -65,7 +65,7 @@ async def _talk(stack: Stack, collected: Collector) -> list[str]:
 
 
 def test_one_trace_leads_from_the_request_to_the_turn(call: Call) -> None:
-    """Over both services: request, dispatch, job, its join, a turn; no span has another trace."""
+    """Request, dispatch, job, joins and turns have one trace, over both services."""
     spans = call.collected
     (request,) = spans.named("POST /token")
     (dispatch,), (job,) = spans.named("dispatch"), spans.named("job")
@@ -79,7 +79,7 @@ def test_one_trace_leads_from_the_request_to_the_turn(call: Call) -> None:
 
 
 def test_the_job_ends_with_the_first_sound(call: Call) -> None:
-    """Its times are those of the call: after the dispatch began, and not after the turn."""
+    """The job's span begins after its dispatch's and ends by the end of the first turn."""
     spans = call.collected
     (dispatch,), (job,), turn = spans.named("dispatch"), spans.named("job"), spans.named("turn")[0]
 
@@ -90,8 +90,8 @@ def test_the_job_ends_with_the_first_sound(call: Call) -> None:
     assert attribute(turn, "persona_id")
 
 
-def test_calls_to_redis_and_livekit_are_children(call: Call) -> None:
-    """Of the request and of the dispatch; the polls of each second make no spans of their own."""
+def test_calls_to_redis_and_livekit_are_spans_of_their_request(call: Call) -> None:
+    """They are below the request or dispatch; the polls of each second make no spans."""
     spans = call.collected
     (request,), (dispatch,) = spans.named("POST /token"), spans.named("dispatch")
 
@@ -102,7 +102,7 @@ def test_calls_to_redis_and_livekit_are_children(call: Call) -> None:
 
 
 def test_a_trace_holds_no_words_and_no_prompts(call: Call) -> None:
-    """Neither what was said nor prompts, and no names of rooms and people."""
+    """Spans have no words, prompts, or names of rooms and people."""
     sent = b" ".join(call.collected.bodies)
 
     assert b"CreateDispatch" in sent
@@ -110,8 +110,8 @@ def test_a_trace_holds_no_words_and_no_prompts(call: Call) -> None:
         assert text.encode() not in sent, text
 
 
-async def test_a_callers_own_trace_goes_on(tmp_path: Path) -> None:
-    """A request with a `traceparent` is a part of its caller's trace; reads are none at all."""
+async def test_a_request_with_a_traceparent_joins_its_callers_trace(tmp_path: Path) -> None:
+    """A write is a span of the caller's trace; a read makes no span."""
     with collector() as collected:
         otel = {"otel_exporter_otlp_endpoint": collected.url}
         otel |= {"otel_bsp_schedule_delay": SENT_AFTER_MS}
@@ -131,7 +131,7 @@ async def test_a_callers_own_trace_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_tools_call_belongs_to_the_turn_that_it_delayed(tmp_path: Path) -> None:
-    """One that ended before the person had spoken belongs to the job, as one without a turn."""
+    """A tool's span is below its turn; before or after the turn it is below the job."""
     spec = RoomSpec(room="r", personas=(Persona(name="chef", label="Chef", prompt="Cook."),))
     now_s, common = time.time(), {"persona_id": "p0", "persona": "chef", "identity": "agent"}
     ended: dict[str, Any] = common | {"took_ms": 200, "ok": True}
@@ -152,7 +152,7 @@ def test_a_tools_call_belongs_to_the_turn_that_it_delayed(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("module", ["token_service.__main__", "worker.__main__"])
 def test_nothing_is_imported_for_traces_where_they_are_off(module: str) -> None:
-    """Neither exporter nor instrumentation; FastAPI, redis and LiveKit import what they want."""
+    """Without traces neither the exporter nor our instrumentation of redis is imported."""
     imports = f"import sys, {module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", imports], capture_output=True, check=True)
     found = set(done.stdout.decode().split())

@@ -1,4 +1,4 @@
-"""Words with times and segments from the tokens of frames, by a scripted recogniser."""
+"""How Kyutai's recogniser makes timed words and segments of the tokens of a person's frames."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ DELAY_S = 0.16  # two frames
 
 
 class ScriptedStep:
-    """Hears, of each row, the token that the frame's first sample is."""
+    """A model that recognises, in each row, the token that the frame's first sample names."""
 
     capacity = 2
 
@@ -34,7 +34,7 @@ class ScriptedStep:
 
 
 def recognition(*, has_pauses: bool = True) -> Recognition:
-    """A recogniser of five pieces."""
+    """Return a recognition whose vocabulary is the five pieces of "my name is anna"."""
     return Recognition(
         name="scripted",
         listeners=Listeners(ScriptedStep(), 4, flush_frames=2),
@@ -50,24 +50,24 @@ def recognition(*, has_pauses: bool = True) -> Recognition:
 def hear(
     tokens: Sequence[int], pauses: Sequence[float] = (), *, has_pauses: bool = True
 ) -> list[HeardWords]:
-    """What is told of frames with these tokens; where `pauses` end, no pause is foretold."""
-    told: list[HeardWords] = []
-    segments = Segments(recognition(has_pauses=has_pauses), told.append)
+    """Return the versions that these tokens make; a frame beyond `pauses` has no pause."""
+    versions: list[HeardWords] = []
+    segments = Segments(recognition(has_pauses=has_pauses), versions.append)
     for index, token in enumerate(tokens):
         pause = pauses[index] if index < len(pauses) else 0.0
         segments.take(HeardFrame(index, token, pause))
-    return told
+    return versions
 
 
-def finals(told: list[HeardWords]) -> list[str]:
-    """The texts of the final versions."""
-    return [each.text for each in told if each.is_final]
+def finals(versions: list[HeardWords]) -> list[str]:
+    """Return the texts of the final versions."""
+    return [each.text for each in versions if each.is_final]
 
 
 def test_words_have_the_times_at_which_they_were_said() -> None:
-    """From boundary to boundary, earlier by the model's delay."""
-    told = hear([PAD] * 5 + [BOUNDARY, MY, PAD, BOUNDARY, NA, ME, PAD, BOUNDARY])
-    words = told[-1].words
+    """A word lasts from its boundary to the next one, both earlier by the model's delay."""
+    versions = hear([PAD] * 5 + [BOUNDARY, MY, PAD, BOUNDARY, NA, ME, PAD, BOUNDARY])
+    words = versions[-1].words
 
     assert [each.text for each in words] == ["my", "name"]
     assert [each.start_s for each in words] == pytest.approx(
@@ -76,87 +76,87 @@ def test_words_have_the_times_at_which_they_were_said() -> None:
     assert words[0].end_s == pytest.approx(8 * 0.08 - DELAY_S)
 
 
-def test_each_word_is_told_once_it_is_whole_and_the_segment_keeps_its_id() -> None:
-    """Interim versions grow by a word; nothing is final before a pause."""
-    told = hear([BOUNDARY, MY, PAD, BOUNDARY, NA, ME, PAD, IS, PAD])
+def test_each_complete_word_makes_a_new_version_of_the_same_segment() -> None:
+    """Each interim version has one word more than the last, and none is final before a pause."""
+    versions = hear([BOUNDARY, MY, PAD, BOUNDARY, NA, ME, PAD, IS, PAD])
 
-    assert [each.text for each in told] == ["my", "my name", "my name is"]
-    assert len({each.segment_id for each in told}) == 1
-    assert not finals(told)
+    assert [each.text for each in versions] == ["my", "my name", "my name is"]
+    assert len({each.segment_id for each in versions}) == 1
+    assert not finals(versions)
 
 
-def test_words_said_fast_are_parted_without_a_boundary() -> None:
-    """A piece that begins a word ends the one before."""
-    told = hear([PAD] * 4 + [BOUNDARY, MY, NA, ME, IS, PAD])
-    words = told[-1].words
+def test_a_piece_that_begins_a_word_ends_the_word_before() -> None:
+    """Words without a boundary between them are separated where a piece begins a word."""
+    versions = hear([PAD] * 4 + [BOUNDARY, MY, NA, ME, IS, PAD])
+    words = versions[-1].words
 
     assert [each.text for each in words] == ["my", "name", "is"]
     assert words[0].end_s == pytest.approx(words[1].start_s)
 
 
-def test_a_word_ends_a_second_after_its_begin_at_the_latest() -> None:
-    """The next word's boundary may come after a long silence."""
-    told = hear([PAD] * 4 + [BOUNDARY, MY, *[PAD] * 30, BOUNDARY, IS, PAD])
+def test_a_word_lasts_at_most_one_second() -> None:
+    """A word ends after one second even where the next boundary comes much later."""
+    versions = hear([PAD] * 4 + [BOUNDARY, MY, *[PAD] * 30, BOUNDARY, IS, PAD])
 
-    assert told[-1].words[0].end_s - told[-1].words[0].start_s == pytest.approx(1.0)
-
-
-def test_a_word_without_end_is_cut() -> None:
-    """A model that repeats one piece for ever is written in words of 25 pieces."""
-    told = hear([BOUNDARY, NA, *[ME] * 60])
-    assert [len(each.text) for each in told[-1].words] == [2 * MOST_TOKENS] * 2
+    assert versions[-1].words[0].end_s - versions[-1].words[0].start_s == pytest.approx(1.0)
 
 
-def test_a_foretold_pause_ends_a_segment_once_its_words_are_out() -> None:
-    """The pause must last as long as words are late, and three frames at least."""
+def test_a_model_that_repeats_one_piece_for_ever_writes_words_of_25_pieces() -> None:
+    """A word is cut at `MOST_TOKENS` pieces, and the next pieces begin another word."""
+    versions = hear([BOUNDARY, NA, *[ME] * 60])
+    assert [len(each.text) for each in versions[-1].words] == [2 * MOST_TOKENS] * 2
+
+
+def test_a_predicted_pause_ends_a_segment_after_its_last_word() -> None:
+    """A segment ends once a predicted pause has lasted `PAUSE_FRAMES` frames."""
     words = [BOUNDARY, MY, PAD, BOUNDARY, NA, ME, PAD]
     short = [0.0] * 3 + [0.9] * (PAUSE_FRAMES - 1)
-    told = hear([*words, PAD, PAD], short)
-    assert not finals(told)
+    versions = hear([*words, PAD, PAD], short)
+    assert not finals(versions)
 
-    told = hear([*words, PAD, PAD, BOUNDARY, IS, PAD], [0.0] * 5 + [0.9] * 4)
-    assert finals(told) == ["my name"]
-    assert told[-1].text == "is"
-    assert told[-1].segment_id != told[0].segment_id
+    versions = hear([*words, PAD, PAD, BOUNDARY, IS, PAD], [0.0] * 5 + [0.9] * 4)
+    assert finals(versions) == ["my name"]
+    assert versions[-1].text == "is"
+    assert versions[-1].segment_id != versions[0].segment_id
 
 
 def test_a_pause_before_any_word_ends_nothing() -> None:
-    """A person who is silent makes no segments."""
+    """A person who is silent makes no segments, however long the pause."""
     assert not hear([PAD] * 40, [0.99] * 40)
 
 
 def test_without_pauses_a_segment_ends_in_silence() -> None:
-    """A model without the heads: no word for 1.2 s."""
-    told = hear([BOUNDARY, MY, PAD, *[PAD] * 20], has_pauses=False)
-    assert finals(told) == ["my"]
+    """A model that predicts no pauses ends a segment after 1.2 s without a word."""
+    versions = hear([BOUNDARY, MY, PAD, *[PAD] * 20], has_pauses=False)
+    assert finals(versions) == ["my"]
 
 
 def test_a_segment_without_pauses_ends_after_half_a_minute() -> None:
-    """A person who does not stop is written all the same."""
-    told = hear([BOUNDARY, MY, PAD, PAD] * 120)
-    ended = [each for each in told if each.is_final]
+    """A segment of a person who never pauses ends after `LONGEST_SEGMENT_S`."""
+    versions = hear([BOUNDARY, MY, PAD, PAD] * 120)
+    ended = [each for each in versions if each.is_final]
 
     assert ended
     assert ended[0].end_s - ended[0].start_s == pytest.approx(LONGEST_SEGMENT_S, abs=0.4)
 
 
-def test_who_leaves_is_written_to_the_end() -> None:
-    """A closed row gives the last word as final, then nothing."""
+def test_the_last_word_of_a_person_who_leaves_is_final() -> None:
+    """When a listening is closed, its last word comes as final."""
     made = recognition()
-    told: list[HeardWords] = []
-    listening = KyutaiRecogniser(made).open(told.append)
+    versions: list[HeardWords] = []
+    listening = KyutaiRecogniser(made).open(versions.append)
     assert listening is not None
     for token in (BOUNDARY, ANNA):
         listening.push(np.full(4, token, np.float32))
     listening.close()
     made.listeners.use_gap(lambda: 1.0)
 
-    assert finals(told) == ["anna"]
-    assert told[-1].is_final
+    assert finals(versions) == ["anna"]
+    assert versions[-1].is_final
 
 
 def test_more_people_than_rows_are_not_listened_to() -> None:
-    """`open` returns None, and rows that were left are given again."""
+    """`open` returns None while all rows are occupied, and a listening once a row is free again."""
     made = recognition()
     recogniser = KyutaiRecogniser(made)
     listenings = [recogniser.open(lambda words: None) for _ in range(3)]

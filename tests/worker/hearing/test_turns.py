@@ -1,4 +1,4 @@
-"""Turns: where one person's sound is cut, by the real VAD over recorded speech."""
+"""Where one person's sound is cut into turns, by the real VAD over recorded speech."""
 
 import itertools
 
@@ -18,18 +18,18 @@ def spoken(name: str) -> Pcm16:
     return (np.interp(at, np.arange(len(pcm)), pcm) * 32767).astype(np.int16)
 
 
-def fed(turns: Turns, pcm: Pcm16) -> list[SpokenTurn]:
+def turns_of(turns: Turns, pcm: Pcm16) -> list[SpokenTurn]:
     """Feed sound frame by frame; return the turns that ended."""
     frames = pcm[: len(pcm) // FRAME * FRAME].reshape(-1, FRAME)
     return [turn for frame in frames for turn in turns.feed(frame)]
 
 
 def test_a_turn_is_what_is_said_between_two_pauses() -> None:
-    """Two sentences with a pause between them are two turns, each with its speech and no more."""
+    """Two sentences with a pause between them make two turns, each with one sentence's speech."""
     sentence = spoken("opening")
     speech_s = len(sentence) / RATE_HZ - 2.0
 
-    first, second = fed(Turns(), np.concatenate([sentence, sentence]))
+    first, second = turns_of(Turns(), np.concatenate([sentence, sentence]))
 
     assert first.start_s == pytest.approx(0.7, abs=0.15)
     assert second.start_s - first.start_s == pytest.approx(len(sentence) / RATE_HZ, abs=0.1)
@@ -37,12 +37,12 @@ def test_a_turn_is_what_is_said_between_two_pauses() -> None:
         assert turn.duration_s == pytest.approx(speech_s + 0.5, abs=0.3)
 
 
-def test_a_turn_without_pause_is_cut() -> None:
-    """Speech without a pause comes in turns of at most 12 s, and nothing of it is lost."""
+def test_speech_without_a_pause_is_cut_into_turns_of_at_most_12_s() -> None:
+    """Each cut turn begins where the one before ended, and no speech is lost."""
     speech = spoken("station")[RATE_HZ:-RATE_HZ]
     turns = Turns()
 
-    cut = fed(turns, np.tile(speech, 8))
+    cut = turns_of(turns, np.tile(speech, 8))
     cut += turns.end(0.0)
 
     assert max(turn.duration_s for turn in cut) <= MOST_WINDOWS * WINDOW_S
@@ -51,30 +51,30 @@ def test_a_turn_without_pause_is_cut() -> None:
     assert sum(turn.duration_s for turn in cut) == pytest.approx(len(speech) * 8 / RATE_HZ, abs=0.3)
 
 
-def test_silence_and_a_click_are_no_turn() -> None:
-    """Ten quiet seconds with a click have no turn."""
+def test_silence_and_a_click_make_no_turn() -> None:
+    """Ten seconds of silence with one click make no turn."""
     pcm = np.zeros(10 * RATE_HZ, dtype=np.int16)
     pcm[5 * RATE_HZ : 5 * RATE_HZ + 80] = 20_000
 
-    assert fed(Turns(), pcm) == []
+    assert turns_of(Turns(), pcm) == []
 
 
 def test_a_person_who_leaves_ends_the_turn() -> None:
-    """What was said until the end of the sound is a turn."""
+    """What a person said until their sound ended makes a turn."""
     turns = Turns()
     sentence = spoken("opening")
 
-    assert fed(turns, sentence[: 2 * RATE_HZ]) == []
+    assert turns_of(turns, sentence[: 2 * RATE_HZ]) == []
     [turn] = turns.end(0.0)
 
     assert turn.duration_s == pytest.approx(1.3, abs=0.2)
 
 
 def test_times_go_on_after_a_gap() -> None:
-    """Where sound was lost, the next turn has the time at which it was said."""
+    """After lost sound, the next turn has the time at which it was said."""
     turns = Turns()
     list(turns.end(30.0))
 
-    [turn] = fed(turns, spoken("opening"))
+    [turn] = turns_of(turns, spoken("opening"))
 
     assert turn.start_s == pytest.approx(30.7, abs=0.15)

@@ -1,4 +1,4 @@
-"""Recognition with Whisper: the real model in its own process hears recorded speech."""
+"""Speech recognition by the real Whisper model in its own process, of recorded sentences."""
 
 import os
 import queue
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 
 class Hearing:
-    """A recogniser, its process and the states that it reported."""
+    """A recogniser with its process and the states that it reported."""
 
     def __init__(self, model: str) -> None:
         self.progress: queue.SimpleQueue[Progress] = queue.SimpleQueue()
@@ -38,7 +38,7 @@ class Hearing:
         self.whisper.start()
 
     def becomes(self, state: str) -> Progress:
-        """Wait for a state."""
+        """Wait until the recogniser reports a state; return that report."""
         while (progress := self.progress.get(timeout=WITHIN_S)).state != state:
             assert progress.state == "loading", progress
         return progress
@@ -50,7 +50,7 @@ class Hearing:
         return process
 
     def listen(self) -> tuple[Listening, "queue.SimpleQueue[HeardWords]"]:
-        """Open a listening; return it with its words."""
+        """Open a listening; return it with the queue of its words."""
         heard: queue.SimpleQueue[HeardWords] = queue.SimpleQueue()
         listening = self.whisper.open(heard.put)
         assert listening is not None
@@ -58,8 +58,8 @@ class Hearing:
 
 
 @contextmanager
-def hearing_with(model: str) -> Generator[Hearing]:
-    """Start a recogniser, and end its process."""
+def running_whisper(model: str) -> Generator[Hearing]:
+    """Start a recogniser; stop it at the end."""
     hearing = Hearing(model)
     try:
         yield hearing
@@ -70,13 +70,13 @@ def hearing_with(model: str) -> Generator[Hearing]:
 @pytest.fixture
 def hearing() -> Generator[Hearing]:
     """Start a recogniser that is ready."""
-    with hearing_with(MODEL) as started:
+    with running_whisper(MODEL) as started:
         started.becomes("ready")
         yield started
 
 
 def push(listening: Listening, pcm: Pcm) -> None:
-    """Push sound, as fast as possible."""
+    """Push sound into a listening, as fast as possible."""
     for frame in pcm[: len(pcm) // FRAME_SAMPLES * FRAME_SAMPLES].reshape(-1, FRAME_SAMPLES):
         listening.push(frame)
 
@@ -90,12 +90,12 @@ def eventually(holds: Callable[[], bool]) -> None:
 
 
 def dropped_s() -> float:
-    """Return the seconds of speech that were dropped so far."""
+    """Return how many seconds of speech were dropped so far."""
     return whisper.DROPPED_S._value.get()  # pyright: ignore[reportPrivateUsage]
 
 
 def test_each_person_gets_their_own_words(hearing: Hearing) -> None:
-    """Two people speak at once; each listening gets its sentence, final, with times of words."""
+    """Each of several people's listenings gets its own final sentence, with times of words."""
     heard = {}
     for name in SENTENCES:
         listening, heard[name] = hearing.listen()
@@ -115,7 +115,7 @@ def test_each_person_gets_their_own_words(hearing: Hearing) -> None:
 
 
 def test_a_person_who_leaves_is_heard_to_the_end(hearing: Hearing) -> None:
-    """A listening that is closed in the middle of a turn gets the words until then, then ends."""
+    """A listening that is closed in the middle of a turn gets the words until then."""
     listening, heard = hearing.listen()
     push(listening, recording("station")[: int(3.2 * 24_000)])
 
@@ -126,7 +126,7 @@ def test_a_person_who_leaves_is_heard_to_the_end(hearing: Hearing) -> None:
 
 
 def test_silence_and_noise_have_no_words(hearing: Hearing) -> None:
-    """Silence, noise and a hum are no words, and what is said afterwards has its own time."""
+    """Silence, noise and a hum make no words, and later speech keeps its own time."""
     listening, heard = hearing.listen()
     noise = np.random.default_rng(1).normal(0.0, 0.05, 24_000 * 4).astype(np.float32)
     hum = (0.3 * np.sin(np.arange(24_000 * 4) * 0.06)).astype(np.float32)
@@ -140,9 +140,9 @@ def test_silence_and_noise_have_no_words(hearing: Hearing) -> None:
 
 
 def test_a_process_that_stands_still_delays_no_host(hearing: Hearing) -> None:
-    """While the process is stopped, frames beyond the queue are dropped and counted at once.
+    """While recognition stands still, frames beyond the queue are dropped without delay.
 
-    Once it goes on, new sentences are heard again.
+    Once it goes on, new sentences are recognised again.
     """
     process = hearing.process()
     listening, heard = hearing.listen()
@@ -164,7 +164,7 @@ def test_a_process_that_stands_still_delays_no_host(hearing: Hearing) -> None:
 
 
 def test_turns_that_wait_too_long_are_dropped(hearing: Hearing) -> None:
-    """Where more people speak than can be recognized, the oldest turns are dropped and counted."""
+    """Where more people speak than can be recognised, the turns that wait too long are dropped."""
     before_s = dropped_s()
     for _ in range(80):
         listening, _ = hearing.listen()
@@ -174,8 +174,8 @@ def test_turns_that_wait_too_long_are_dropped(hearing: Hearing) -> None:
     eventually(lambda: dropped_s() > before_s)
 
 
-def test_recognition_comes_after_the_voices(hearing: Hearing) -> None:
-    """Every thread of the process is nicer than the worker's, also after it has recognized."""
+def test_threads_of_recognition_are_nicer_than_the_worker(hearing: Hearing) -> None:
+    """Every thread of the process is `NICENESS` nicer than the worker, also after a recognition."""
     listening, heard = hearing.listen()
     push(listening, recording("opening"))
     heard.get(timeout=WITHIN_S)
@@ -187,8 +187,8 @@ def test_recognition_comes_after_the_voices(hearing: Hearing) -> None:
     assert {os.getpriority(os.PRIO_PROCESS, each) for each in threads} == {min(own + NICENESS, 19)}
 
 
-def test_recognition_comes_after_the_rest_of_the_machine(hearing: Hearing) -> None:
-    """Its session is one of its own, and nicer than others where the kernel groups by sessions."""
+def test_recognition_has_its_own_session_of_lowest_priority(hearing: Hearing) -> None:
+    """The process has its own session, which is the nicest where the kernel groups by session."""
     pid = hearing.process().pid
 
     assert os.getsid(pid) == pid
@@ -196,8 +196,8 @@ def test_recognition_comes_after_the_rest_of_the_machine(hearing: Hearing) -> No
     assert not groups.exists() or groups.read_text().split()[-1] == str(SESSION_NICENESS)
 
 
-def test_recognition_comes_after_voices_that_are_nice_themselves() -> None:
-    """In a container or a service with a niceness of its own it adds to that: less is refused."""
+def test_recognition_adds_its_niceness_to_that_of_its_worker() -> None:
+    """A worker that runs at niceness 3 starts recognition at 3 + `NICENESS`."""
 
     def start_nicely() -> int:
         os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + 3)  # this thread
@@ -214,7 +214,7 @@ def test_recognition_comes_after_voices_that_are_nice_themselves() -> None:
 
 
 def test_a_process_that_died_is_replaced(hearing: Hearing) -> None:
-    """After a crash another process starts, and goes on with the people who are there."""
+    """After a crash another process starts, which goes on with the listenings that were open."""
     listening, heard = hearing.listen()
     push(listening, recording("opening"))
     assert heard.get(timeout=WITHIN_S).text == SENTENCES["opening"]
@@ -231,7 +231,7 @@ def test_a_process_that_died_is_replaced(hearing: Hearing) -> None:
 
 
 def test_the_process_ends_with_its_worker() -> None:
-    """A worker that dies without a word leaves no process behind."""
+    """A worker that is killed leaves no process of recognition behind."""
     program = (
         "import os, sys; from worker.hearing.whisper import Whisper; w = Whisper(sys.argv[1], "
         "lambda p: p.state == 'ready' and (print(w._process.pid, flush=True), os._exit(1))); "
@@ -242,14 +242,14 @@ def test_the_process_ends_with_its_worker() -> None:
     eventually(lambda: not psutil.pid_exists(int(worker.stdout)))
 
 
-def test_without_hub_and_cache_the_reason_is_told(
+def test_a_model_that_cannot_be_fetched_fails_with_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the model cannot be fetched, one sentence says so and what to do, and none listens."""
+    """Without hub and cache, recognition fails with a sentence and opens no listening."""
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody answers there
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # no server listens there
 
-    with hearing_with("Systran/faster-whisper-tiny.en") as hearing:
+    with running_whisper("Systran/faster-whisper-tiny.en") as hearing:
         assert hearing.becomes("failed").detail == (
             "Systran/faster-whisper-tiny.en is not in the hub's cache and the hub cannot be "
             "reached; connect to the network, or set STT to a folder of a Whisper model in "
@@ -259,9 +259,9 @@ def test_without_hub_and_cache_the_reason_is_told(
 
 
 @pytest.mark.parametrize("name", ["folder", "nonsense"])
-def test_what_is_no_model_is_told(tmp_path: Path, name: str) -> None:
-    """A folder without a model, and a name that is none, are refused in a sentence."""
+def test_a_folder_or_name_without_a_model_fails_with_a_reason(tmp_path: Path, name: str) -> None:
+    """A folder without a model, and a name that is none, fail with a sentence."""
     model = str(tmp_path) if name == "folder" else name
 
-    with hearing_with(model) as hearing:
+    with running_whisper(model) as hearing:
         assert "is no Whisper model in CTranslate2's format" in hearing.becomes("failed").detail

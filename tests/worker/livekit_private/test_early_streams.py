@@ -1,4 +1,4 @@
-"""Recordings of people who spoke before they were heard: collected whole, bounded, one a person."""
+"""How clients' recordings of early speech are collected: whole, bounded, one per person."""
 
 import asyncio
 from typing import Any
@@ -14,8 +14,8 @@ from worker.livekit_private.early_streams import (
 )
 
 
-class Told:
-    """The streams of one room, and what was told of them."""
+class StreamLog:
+    """The streams of one room, and a log of the calls that they made."""
 
     def __init__(self) -> None:
         self.opened: list[tuple[str, str]] = []
@@ -53,65 +53,65 @@ class Told:
 
 
 async def test_a_recording_is_collected_whole() -> None:
-    """Its parts come together in their order, with the header's words about it."""
-    told = Told()
-    taken: list[Any] = [told.begin(), told.add(b"ab"), told.add(b"cd"), told.end()]
+    """A recording has its chunks in order, and the type and attributes of its header."""
+    log = StreamLog()
+    taken: list[Any] = [log.begin(), log.add(b"ab"), log.add(b"cd"), log.end()]
     await asyncio.sleep(0)
 
     assert taken == [True] * 4
-    assert told.opened == [("ann", "TR_ann")]
-    assert told.recorded == [
+    assert log.opened == [("ann", "TR_ann")]
+    assert log.recorded == [
         EarlyRecording("ann", "TR_ann", "audio/webm", {"trackId": "TR_ann"}, b"abcd")
     ]
 
 
 async def test_only_recordings_are_taken() -> None:
-    """Streams of other topics, and parts of a stream that did not begin so, are left to others."""
-    told = Told()
+    """Streams of other topics, and chunks that belong to no open recording, are not taken."""
+    log = StreamLog()
 
-    assert not told.begin(topic="files")
-    assert not told.add(b"x")
-    assert not told.end()
-    assert told.begin()
-    assert not told.add(b"x", who="ben")
-    assert not told.add(b"x", stream="t")
+    assert not log.begin(topic="files")
+    assert not log.add(b"x")
+    assert not log.end()
+    assert log.begin()
+    assert not log.add(b"x", who="ben")
+    assert not log.add(b"x", stream="t")
 
 
 async def test_a_recording_is_bounded() -> None:
-    """Too long or broken off: it is told as broken, and the rest is not taken."""
-    told = Told()
+    """A recording that is too long or was broken off is reported as broken and not delivered."""
+    log = StreamLog()
     half = b"x" * (MOST_BYTES // 2 + 1)
-    long = [told.begin(), told.add(half), told.add(half), told.add(half), told.end()]
-    broken_off = [told.begin(), told.end(reason="gone")]
+    long = [log.begin(), log.add(half), log.add(half), log.add(half), log.end()]
+    broken_off = [log.begin(), log.end(reason="gone")]
     await asyncio.sleep(0)
 
     assert long == [True, True, True, False, False]
     assert broken_off == [True, True]
-    assert told.broken == ["ann"] * 2
-    assert told.recorded == []
+    assert log.broken == ["ann"] * 2
+    assert log.recorded == []
 
 
 async def test_a_person_has_one_open_recording_and_few_in_all() -> None:
-    """What one person begins beyond takes no memory, and no other person's place."""
-    told = Told()
-    assert told.begin("a")
-    assert not told.begin("b")
-    assert told.begin("b", who="ben")
+    """A person may have one open recording, and few in all; another person's count is separate."""
+    log = StreamLog()
+    assert log.begin("a")
+    assert not log.begin("b")
+    assert log.begin("b", who="ben")
     for _ in range(STREAMS_AT_ONCE - 1):
-        told.end("a")
-        assert told.begin("a")
-    told.end("a")
-    assert not told.begin("a")
+        log.end("a")
+        assert log.begin("a")
+    log.end("a")
+    assert not log.begin("a")
 
 
-async def test_one_that_does_not_end_is_given_up() -> None:
-    """Given up or left by its person, it is over; another track's name ends nothing."""
-    told = Told()
-    told.begin()
+async def test_a_recording_is_over_once_it_is_given_up_or_its_person_leaves() -> None:
+    """After `give_up` for its track, or after its person left, a recording takes no more."""
+    log = StreamLog()
+    log.begin()
 
-    assert not told.streams.give_up("ann", "TR_other")
-    assert told.streams.give_up("ann", "TR_ann")
-    assert not told.end()
-    told.begin()
-    told.streams.participant_left("ann")
-    assert not told.end()
+    assert not log.streams.give_up("ann", "TR_other")
+    assert log.streams.give_up("ann", "TR_ann")
+    assert not log.end()
+    log.begin()
+    log.streams.participant_left("ann")
+    assert not log.end()

@@ -1,4 +1,4 @@
-"""Native events find the queue that waits for them; what participants send has its measure."""
+"""How native events reach the queue that waits, and participants' messages are limited."""
 
 import asyncio
 from typing import Any
@@ -21,14 +21,14 @@ from worker.livekit_private.native_events import STREAM_BYTES, NativeEvents, Rou
 
 
 def answer(request_id: int) -> Any:
-    """The native library's answer to a frame that was captured."""
+    """Return the native library's answer to a frame that was captured."""
     event = ffi_pb2.FfiEvent()
     event.capture_audio_frame.async_id = request_id
     return event
 
 
 def sound(handle: int) -> Any:
-    """An event of an audio stream."""
+    """Return an event of an audio stream."""
     event = ffi_pb2.FfiEvent()
     event.audio_stream_event.stream_handle = handle
     event.audio_stream_event.eos.SetInParent()
@@ -36,21 +36,21 @@ def sound(handle: int) -> Any:
 
 
 def opened(topic: str, identity: str = "ann") -> Any:
-    """A text stream that was begun, with no part in the native library."""
+    """Return the event of a text stream that began; nothing of it is in the native library."""
     event = room_pb2.RoomEvent()
     event.text_stream_opened.participant_identity = identity
     event.text_stream_opened.reader.info.topic = topic
     return event
 
 
-async def taken(queue: "Queue[Any]") -> list[Any]:
-    """What is in a queue once the loop has turned."""
+async def contents(queue: "Queue[Any]") -> list[Any]:
+    """Return what is in a queue after the loop has run once."""
     await asyncio.sleep(0)
     return [queue.get_nowait() for _ in range(queue.qsize())]
 
 
 def capture(events: NativeEvents, request_id: int, early: bool = False) -> "Queue[Any]":
-    """Ask as `AudioSource.capture_frame` does; `early`: the answer is there before the response."""
+    """Ask as `AudioSource.capture_frame` does; `early`: the answer comes before the response."""
 
     def send(_: Any) -> Any:
         if early:
@@ -66,26 +66,26 @@ def capture(events: NativeEvents, request_id: int, early: bool = False) -> "Queu
     return queue
 
 
-async def test_an_answer_comes_to_its_asker_alone() -> None:
-    """Of two that wait, each gets the answer to its own request and none of the other's."""
+async def test_an_answer_goes_only_to_the_queue_that_asked() -> None:
+    """Of two queues that wait, each gets the answer to its own request only."""
     events = NativeEvents()
     first, second = capture(events, 1), capture(events, 2)
     events.put(answer(2))
     events.put(answer(1))
 
-    assert [each.capture_audio_frame.async_id for each in await taken(first)] == [1]
-    assert [each.capture_audio_frame.async_id for each in await taken(second)] == [2]
+    assert [each.capture_audio_frame.async_id for each in await contents(first)] == [1]
+    assert [each.capture_audio_frame.async_id for each in await contents(second)] == [2]
 
 
 async def test_an_answer_that_is_quicker_than_the_response_is_not_lost() -> None:
-    """The native library may answer before its request returns."""
+    """An answer that the native library sends before its request returns is delivered."""
     queue = capture(NativeEvents(), 7, early=True)
 
-    assert [each.capture_audio_frame.async_id for each in await taken(queue)] == [7]
+    assert [each.capture_audio_frame.async_id for each in await contents(queue)] == [7]
 
 
-async def test_sound_comes_to_its_stream_alone_until_that_is_closed() -> None:
-    """Neither another stream nor a general subscriber sees it; closed, a stream gets no more."""
+async def test_sound_goes_only_to_its_own_open_stream() -> None:
+    """Only the stream itself gets its sound, and only until it is closed."""
     events, loop = NativeEvents(), asyncio.get_running_loop()
     own, other = Queue[Any](), Queue[Any]()
     events.add_audio_stream(1, Route(loop, own))
@@ -93,14 +93,14 @@ async def test_sound_comes_to_its_stream_alone_until_that_is_closed() -> None:
     general = FfiQueue.subscribe(events, loop)
     events.put(sound(1))
 
-    assert [len(await taken(queue)) for queue in (own, other, general)] == [1, 0, 0]
+    assert [len(await contents(queue)) for queue in (own, other, general)] == [1, 0, 0]
     events.unsubscribe(own)
     events.put(sound(1))
-    assert len(await taken(own)) == 0
+    assert len(await contents(own)) == 0
 
 
-async def test_every_connection_has_a_limit_for_streams() -> None:
-    """A connection is asked for with the most that one stream may hold."""
+async def test_every_connection_limits_the_size_of_streams() -> None:
+    """A request to connect names `STREAM_BYTES` as the most that one stream may hold."""
     asked: list[Any] = []
 
     def send(request: Any) -> Any:
@@ -118,10 +118,10 @@ async def test_every_connection_has_a_limit_for_streams() -> None:
 
 
 class TestIncoming:
-    """What is looked at of what participants send."""
+    """Which messages of participants are read."""
 
     def incoming(self) -> tuple[MessageFilter, list[str], list[str]]:
-        """One room's, and whose lines were begun and who flooded."""
+        """Return a filter, with lists of whose lines began and of who flooded."""
         begun: list[str] = []
         flooded: list[str] = []
         early = EarlyStreams(lambda *_: None, lambda _: None, lambda *_: None)
@@ -132,7 +132,7 @@ class TestIncoming:
         )
 
     async def test_a_person_has_a_few_open_lines(self) -> None:
-        """One person's lines that do not end take no place from another's."""
+        """One person's open lines are limited, and do not count against another person."""
         incoming, begun, _ = self.incoming()
         for _ in range(50):
             assert not incoming.accepts(opened(wire.CHAT_TOPIC))
@@ -142,7 +142,7 @@ class TestIncoming:
         assert begun == ["ann"] * OPEN_PER_PERSON + ["ben"]
 
     async def test_a_person_has_a_few_lines_a_second(self) -> None:
-        """Lines that end at once have a rate of their own."""
+        """Lines that end at once are limited in their rate."""
         incoming, begun, _ = self.incoming()
         for _ in range(200):
             before = len(begun)
@@ -153,8 +153,8 @@ class TestIncoming:
 
         assert LINES_AT_ONCE <= len(begun) <= LINES_AT_ONCE + 10
 
-    async def test_a_flood_is_told_once(self) -> None:
-        """Far more unread messages than an app sends are told, with the sender, one time."""
+    async def test_a_flood_is_reported_once(self) -> None:
+        """A participant whose unread messages exceed the allowance is reported one time."""
         incoming, _, flooded = self.incoming()
         for _ in range(DISCARDED_AT_ONCE // 2):
             incoming.accepts(opened("an app's own"))
@@ -166,8 +166,8 @@ class TestIncoming:
 
         assert (early, flooded) == ([], ["ann"])
 
-    async def test_what_livekit_tells_is_wanted(self) -> None:
-        """Events of the room itself pass, also where nothing of participants is read."""
+    async def test_events_of_livekit_itself_pass(self) -> None:
+        """Events of the room itself are accepted, also by the filter that reads no messages."""
         incoming, _, _ = self.incoming()
         event = room_pb2.RoomEvent()
         event.participant_connected.SetInParent()
@@ -178,7 +178,7 @@ class TestIncoming:
 
 
 def test_an_allowance_fills_up_again() -> None:
-    """So much at once, then so much a second, never more than the most."""
+    """An allowance gives its burst, then its rate, and never saves up more than the burst."""
     now = [0.0]
     allowance = Allowance(2, 0.5, clock=lambda: now[0])
     at_once = [allowance.take() for _ in range(3)]

@@ -1,4 +1,4 @@
-"""What LiveKit's native library logs stays out of Python."""
+"""What LiveKit's native library logs does not reach Python's log."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ asyncio.run(call())
 
 
 def _call(first: str) -> subprocess.CompletedProcess[str]:
-    """A process that finds no LiveKit; what Python logs goes to its stdout."""
+    """Run a process that finds no LiveKit server; what Python logs goes to its stdout."""
     return subprocess.run(
         [sys.executable, "-c", CALL.format(first=first, port=free_port())],
         env={**os.environ, "RUST_LOG": "info"},
@@ -35,7 +35,7 @@ def _call(first: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_native_records_do_not_come_into_python() -> None:
-    """The library writes its log itself, to stderr, as RUST_LOG says; Python sees nothing of it."""
+    """The native library logs to stderr as `RUST_LOG` says, and nothing to Python's log."""
     before, after = _call(""), _call("disable_native_log_capture()")
 
     assert "livekit:" in before.stdout

@@ -1,4 +1,4 @@
-"""How the worker reaches LiveKit, and how it says why it does not: real servers, real proxies."""
+"""How a worker registers with LiveKit, and which reason it gives when it cannot."""
 
 import asyncio
 import re
@@ -26,14 +26,14 @@ NOWHERE = "livekit.invalid"  # RFC 6761: no resolver knows it, so only a proxy l
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy of this machine; what the registration does to the environment is undone."""
+    """Remove this machine's proxy variables; undo what a registration does to the environment."""
     for name in VARIABLES:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
 
 
-class Told:
-    """What a registration said of its connection."""
+class Outcome:
+    """Whether a registration succeeded, and the reasons that it gave why not."""
 
     def __init__(self) -> None:
         self.registered = False
@@ -41,40 +41,40 @@ class Told:
 
 
 @asynccontextmanager
-async def registering(settings: Settings) -> AsyncGenerator[Told]:
-    """A registration from its start to its end."""
-    told = Told()
-    server = Registration(settings, told.reasons.append)
+async def registering(settings: Settings) -> AsyncGenerator[Outcome]:
+    """Run a registration; end it afterwards."""
+    outcome = Outcome()
+    server = Registration(settings, outcome.reasons.append)
 
     def registered(*_: Any) -> None:
-        told.registered = True
+        outcome.registered = True
 
     async def nothing(_: JobContext) -> None:
-        """No job comes."""
+        """Ignore jobs: none comes."""
 
     server.on("worker_registered", registered)
     server.rtc_session(nothing, agent_name=f"test-{secrets.token_hex(4)}")
     running = asyncio.create_task(server.run())
     try:
-        yield told
+        yield outcome
     finally:
         await server.aclose()
         await running
 
 
 async def reason(settings: Settings) -> str:
-    """Why a registration does not come about."""
-    async with registering(settings) as told:
-        await eventually(lambda: bool(told.reasons) or told.registered, "it says why")
+    """Return the first reason why a registration fails."""
+    async with registering(settings) as outcome:
+        await eventually(lambda: bool(outcome.reasons) or outcome.registered, "it says why")
 
-    assert not told.registered
-    return told.reasons[0]
+    assert not outcome.registered
+    return outcome.reasons[0]
 
 
 def test_no_thread_watches_the_loops_of_rooms(
     settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """livekit-agents' watch over each room's loop is off, unless the operator turns it on."""
+    """The loop monitor of livekit-agents is off unless its variable is set."""
     monkeypatch.delenv(ENV_WARN_THRESHOLD_MS, raising=False)
     Registration(settings_for(), lambda _: None)
     unasked = LoopMonitorThresholds.from_env()
@@ -90,12 +90,12 @@ def test_no_thread_watches_the_loops_of_rooms(
 async def test_livekit_on_this_machine_is_reached_past_every_proxy(
     livekit: LiveKit, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With all variables set and no `NO_PROXY`, the proxy is not asked for anything."""
+    """A LiveKit at a local address is reached without the proxy, even without `NO_PROXY`."""
     with forward_proxy(saying("403 Forbidden")) as proxy:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
             monkeypatch.setenv(name, proxy.url)
-        async with registering(settings_for(livekit=livekit)) as told:
-            await eventually(lambda: told.registered, "it is registered")
+        async with registering(settings_for(livekit=livekit)) as outcome:
+            await eventually(lambda: outcome.registered, "it is registered")
 
     assert proxy.targets == []
 
@@ -103,20 +103,20 @@ async def test_livekit_on_this_machine_is_reached_past_every_proxy(
 async def test_livekit_elsewhere_is_reached_through_the_proxy(
     livekit: LiveKit, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A name that only the proxy knows is reached, so the proxy was taken."""
+    """A LiveKit at another address is reached through the proxy of `HTTP_PROXY`."""
     url = f"ws://{NOWHERE}:{livekit.port}"
     with forward_proxy() as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
-        async with registering(settings_for(livekit=livekit, livekit_url=url)) as told:
-            await eventually(lambda: told.registered, "it is registered")
+        async with registering(settings_for(livekit=livekit, livekit_url=url)) as outcome:
+            await eventually(lambda: outcome.registered, "it is registered")
 
     assert proxy.targets == [f"{NOWHERE}:{livekit.port}"]
 
 
-async def test_a_proxy_that_is_not_for_livekit_is_left_out(
+async def test_no_proxy_in_capitals_bypasses_the_proxy(
     livekit: LiveKit, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`NO_PROXY` holds in capitals and otherwise."""
+    """A host that `NO_PROXY` names is looked for without the proxy."""
     with forward_proxy() as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", f"other,{NOWHERE}")
@@ -129,7 +129,7 @@ async def test_a_proxy_that_is_not_for_livekit_is_left_out(
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "words"),
     [
         ("200 OK", "answered 200 instead of 101 (no WebSocket)"),
         ("403 Forbidden", "answered 403 to a token of the key 'devkey'"),
@@ -137,23 +137,23 @@ async def test_a_proxy_that_is_not_for_livekit_is_left_out(
     ],
 )
 async def test_a_proxy_that_passes_no_websocket_on_is_named(
-    status: str, said: str, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+    status: str, words: str, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it answered, the proxy, its variable, and how to go past it."""
+    """The reason has the proxy's answer, its address, its variable, and how to bypass it."""
     with forward_proxy(saying(status, "<html>")) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         why = await reason(settings_for(livekit_url="ws://livekit.example:7880"))
 
     assert why == (
-        f"ws://livekit.example:7880 {said}; the connection goes through the proxy {proxy.url} "
+        f"ws://livekit.example:7880 {words}; the connection goes through the proxy {proxy.url} "
         "(HTTP_PROXY); NO_PROXY=livekit.example bypasses it"
     )
 
 
-async def test_a_proxy_that_is_away_is_named(
+async def test_a_proxy_that_does_not_answer_is_named(
     settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is the proxy that does not answer, not LiveKit."""
+    """Where the proxy does not answer, the reason names the proxy and not LiveKit."""
     proxy = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     why = await reason(settings_for(livekit_url="wss://livekit.example"))
@@ -164,7 +164,7 @@ async def test_a_proxy_that_is_away_is_named(
 async def test_a_proxy_that_refuses_to_connect_is_named(
     settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For TLS it is asked to CONNECT first."""
+    """A proxy that refuses `CONNECT` for TLS is named with its answer."""
     with forward_proxy(saying("403 Forbidden")) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         why = await reason(settings_for(livekit_url="wss://livekit.example"))
@@ -174,8 +174,8 @@ async def test_a_proxy_that_refuses_to_connect_is_named(
     )
 
 
-async def test_a_web_server_instead_of_livekit_is_told(settings_for: SettingsFor) -> None:
-    """A reverse proxy or another service on that port answers 200 instead of 101."""
+async def test_a_web_server_in_place_of_livekit_is_named(settings_for: SettingsFor) -> None:
+    """The reason has the answer of a server that does not speak WebSocket."""
     with forward_proxy(saying("200 OK", "hello")) as server:
         url = server.url.replace("http", "ws")
 
@@ -184,8 +184,8 @@ async def test_a_web_server_instead_of_livekit_is_told(settings_for: SettingsFor
         )
 
 
-async def test_a_livekit_that_is_away_is_told(settings_for: SettingsFor) -> None:
-    """Nobody listens there."""
+async def test_a_livekit_that_does_not_run_is_reported(settings_for: SettingsFor) -> None:
+    """Where no server listens, the reason is that the connection was refused."""
     url = f"ws://127.0.0.1:{free_port()}"
 
     assert await reason(settings_for(livekit_url=url)) == (
@@ -193,10 +193,10 @@ async def test_a_livekit_that_is_away_is_told(settings_for: SettingsFor) -> None
     )
 
 
-async def test_a_server_that_says_nothing_is_told(
+async def test_a_server_that_never_answers_is_reported(
     settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A connection that is taken and never answered has a deadline."""
+    """A connection that is accepted and never answered fails at a deadline."""
     monkeypatch.setattr("worker.livekit_private.registration.CONNECT_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
@@ -204,16 +204,16 @@ async def test_a_server_that_says_nothing_is_told(
         assert await reason(settings_for(livekit_url=url)) == f"{url} does not answer in time"
 
 
-async def test_another_secret_is_told(livekit: LiveKit, settings_for: SettingsFor) -> None:
-    """LiveKit knows the key; neither of the two secrets is shown."""
+async def test_a_wrong_secret_is_reported(livekit: LiveKit, settings_for: SettingsFor) -> None:
+    """The reason names the key whose secret is another one, and shows no secret."""
     secret = secrets.token_hex(32)
     why = await reason(settings_for(livekit=livekit, livekit_api_secret=secret))
 
     assert why == f"LiveKit at {livekit.url} has another secret for the key 'devkey'"
 
 
-async def test_an_unknown_key_is_told(livekit: LiveKit, settings_for: SettingsFor) -> None:
-    """LiveKit was given another key."""
+async def test_an_unknown_key_is_reported(livekit: LiveKit, settings_for: SettingsFor) -> None:
+    """The reason names the key that LiveKit does not know."""
     why = await reason(settings_for(livekit=livekit, livekit_api_key="rooms"))
 
     assert why == f"LiveKit at {livekit.url} does not know the key 'rooms'"
@@ -222,7 +222,7 @@ async def test_an_unknown_key_is_told(livekit: LiveKit, settings_for: SettingsFo
 async def test_a_secret_in_place_of_the_key_is_not_shown(
     livekit: LiveKit, settings_for: SettingsFor
 ) -> None:
-    """Swapped or pasted twice, a secret is in no sentence."""
+    """A secret that was set as the key is not part of the reason."""
     secret = secrets.token_hex(32)
     why = await reason(
         settings_for(livekit=livekit, livekit_api_key=secret, livekit_api_secret=secret)
@@ -236,14 +236,14 @@ async def test_a_secret_in_place_of_the_key_is_not_shown(
     ("ahead_s", "words"),
     [(120, r"is 1\d\d s ahead of LiveKit's"), (-7 * 3600, r"is 25\d\d\d s behind LiveKit's")],
 )
-async def test_a_clock_is_told_from_a_wrong_key(
+async def test_a_wrong_clock_is_reported_as_such(
     ahead_s: int,
     words: str,
     livekit: LiveKit,
     settings_for: SettingsFor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Tokens that are not valid yet, or not any more, are refused for the clock alone."""
+    """Where LiveKit refuses tokens for the clock's sake, the reason says how wrong the clock is."""
     set_ahead(monkeypatch, ahead_s)
     why = await reason(settings_for(livekit=livekit))
 

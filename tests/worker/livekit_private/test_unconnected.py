@@ -1,4 +1,4 @@
-"""A worker whose model is loaded and whose LiveKit does not let it in: everybody is told why."""
+"""A worker whose model is loaded but which cannot connect to LiveKit: where the reason is shown."""
 
 import secrets
 import threading
@@ -19,8 +19,8 @@ from worker import __main__ as main
 from worker.livekit_private.registration import Registration
 
 
-def test_another_secret_is_told_wherever_one_looks(livekit: LiveKit, tmp_path: Path) -> None:
-    """`/ready`, the page, the worker's own view and its log: loaded, not connected, because …"""
+def test_a_wrong_secret_is_shown_and_logged(livekit: LiveKit, tmp_path: Path) -> None:
+    """`/ready`, `/api/config`, the worker's status and its log say that the secret is wrong."""
     ports = {name: str(free_port()) for name in ("PORT", "WORKER_PORT")}
     url, own_view = (f"http://127.0.0.1:{port}" for port in ports.values())
     wrong = {"LIVEKIT_API_SECRET": secrets.token_hex(32)}
@@ -34,9 +34,9 @@ def test_another_secret_is_told_wherever_one_looks(livekit: LiveKit, tmp_path: P
             module("token_service", lambda: True, tmp_path / "token_service.log", env),
             module("worker", lambda: True, tmp_path / "worker.log", env | wrong),
         ):
-            wait_until(lambda: reason[1:] in told(f"{url}/ready")["reason"], "/ready says why")
-            ready, page = told(f"{url}/ready"), told(f"{url}/api/config")
-            worker = told(own_view)
+            wait_until(lambda: reason[1:] in answer_of(f"{url}/ready")["reason"], "/ready says why")
+            ready, page = answer_of(f"{url}/ready"), answer_of(f"{url}/api/config")
+            worker = answer_of(own_view)
 
     assert ready == {"ready": False, "code": "connecting", "reason": f"T{reason[1:]}."}
     assert {name: page[name] for name in ready} == ready
@@ -46,8 +46,8 @@ def test_another_secret_is_told_wherever_one_looks(livekit: LiveKit, tmp_path: P
     assert wrong["LIVEKIT_API_SECRET"] not in log
 
 
-def told(url: str) -> dict[str, str]:
-    """What is answered there; no reason as long as nothing is."""
+def answer_of(url: str) -> dict[str, str]:
+    """Return the JSON at an address; an empty reason as long as no server answers."""
     try:
         return httpx.get(url, timeout=2.0, trust_env=False).json()
     except httpx.HTTPError:
@@ -57,7 +57,7 @@ def told(url: str) -> dict[str, str]:
 async def test_a_worker_that_gives_up_leaves_its_reason(
     redis_url: str, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It ends with the reason, which outlives it for a while; the rooms that it had are free."""
+    """A worker that gives up on LiveKit leaves a last heartbeat with the reason and no rooms."""
 
     class Impatient(Registration):
         def __init__(self, settings: Settings, on_lost: Callable[[str], None]) -> None:
@@ -69,7 +69,7 @@ async def test_a_worker_that_gives_up_leaves_its_reason(
     settings = settings_for(
         livekit_url=url, redis_url=redis_url, worker_port=free_port(), model="echo", capacity=1
     )
-    worker, before = main.Worker(settings), keeping_alive()
+    worker, before = main.Worker(settings), non_daemon_threads()
     with pytest.raises(ConnectionError) as caught:
         await worker.run()
     async with Redis.from_url(redis_url, decode_responses=True) as redis:
@@ -79,10 +79,10 @@ async def test_a_worker_that_gives_up_leaves_its_reason(
     reason = f"the model is loaded, not connected to LiveKit: {url} does not answer: "
     assert str(caught.value).startswith(f"{reason}Connection refused (failed to connect")
     assert (left.state, left.reason, left.hosts) == ("error", str(caught.value), {})
-    assert keeping_alive() <= before
+    assert non_daemon_threads() <= before
 
 
-def keeping_alive() -> set[threading.Thread]:
-    """The threads without whose end a process does not end; a loop ends those of its own."""
+def non_daemon_threads() -> set[threading.Thread]:
+    """Return the threads that keep this process alive, without those of an event loop."""
     alive = {thread for thread in threading.enumerate() if not thread.daemon}
     return {thread for thread in alive if not thread.name.startswith("asyncio_")}

@@ -28,24 +28,24 @@ def minded(tmp_path_factory: pytest.TempPathFactory) -> Generator[MindStack]:
 
 @pytest.fixture
 async def model(minded: MindStack) -> AsyncGenerator[ScriptedModel]:
-    """Run the language model, at the address that the worker asks."""
+    """Run the language model at the address that the worker asks."""
     async with scripted_model(minded.model_port) as running:
         yield running
 
 
 @dataclass
 class Talk:
-    """One person with personas that have minds, and the room's events."""
+    """A room with one person and personas that have minds, and the room's events."""
 
     scene: Scene
     messages: list[Event] = field(default_factory=list[Event])  # data that clients get
 
     async def type(self, text: str) -> None:
-        """Type a line."""
+        """Type a line into the chat."""
         await self.scene.ann.room.local_participant.send_text(text, topic=wire.CHAT_TOPIC)
 
     async def turns(self) -> list[tuple[str, str]]:
-        """Return the final turns of the transcript: who (typed or persona), and the words."""
+        """Return the transcript's final turns: a persona's name, `typed` or `spoken`; the words."""
         return [
             (each.persona or f"{'typed' if each.typed else 'spoken'}", each.text)
             for each in await self.scene.events()
@@ -53,7 +53,7 @@ class Talk:
         ]
 
     async def until(self, holds: Callable[[list[Event]], object], what: str) -> list[Event]:
-        """Wait for something among the events; return all of them."""
+        """Wait until the events fulfil a condition; return them."""
         deadline_s = time.monotonic() + WITHIN_S
         while not holds(events := await self.scene.events()):
             assert time.monotonic() < deadline_s, f"never: {what}: {events}"
@@ -65,14 +65,14 @@ class Talk:
         return [e.code for e in await self.scene.events() if isinstance(e, WarningEvent)]
 
     async def chat_says(self, text: str) -> None:
-        """Wait for a line of the personas on the chat."""
+        """Wait until a persona has written a line into the chat."""
         chat = self.scene.ann.chat
         await eventually(lambda: text in [line for _, line in chat], f"{text!r} in {chat}")
 
 
 @asynccontextmanager
 async def talk(minded: MindStack, *personas: str | dict[str, str]) -> AsyncGenerator[Talk]:
-    """Open a room with personas; nobody says anything by itself."""
+    """Open a room with one person and these personas; none of them speaks by itself."""
     async with scene(minded.stack, minded.schedule, *personas) as opened:
         there = Talk(opened)
 

@@ -20,7 +20,7 @@ QUESTION = "What time do you open on Sunday?"
 
 @dataclass
 class MindStack:
-    """The running product, and where its language model is expected."""
+    """The running product, its schedule, and the port at which its worker expects the model."""
 
     stack: Stack
     schedule: Schedule
@@ -36,7 +36,7 @@ def start_minded(folder: Path, *, stt: str = "off") -> Generator[MindStack]:
     (folder / "personas").mkdir()
     for name in ("shop", "greeter"):
         shutil.copy(EXAMPLES / f"{name}.toml", folder / "personas")
-    schedule, port = Schedule(folder / "wishes.json"), free_port()
+    schedule, port = Schedule(folder / "schedule.json"), free_port()
     schedule.write({})
     with start_stack(
         folder,

@@ -1,4 +1,4 @@
-"""A mind in a real room: what is typed is answered by the persona's voice, with a tool's result."""
+"""A mind in a real room: the persona's voice answers typed questions with tools' results."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,19 +23,19 @@ from worker.room.chat import CANNOT_READ
 
 
 def said(events: Sequence[Event]) -> list[MindSaidEvent]:
-    """Return the sentences of minds that have ended."""
+    """Return the events of mind sentences that have ended."""
     return [each for each in events if isinstance(each, MindSaidEvent)]
 
 
 def sentences(events: Sequence[Event]) -> list[str]:
-    """Return those that were said whole."""
+    """Return the mind sentences that were said whole."""
     return [each.text for each in said(events) if each.whole]
 
 
 async def test_a_typed_question_is_answered_with_what_a_tool_gave(
     minded: MindStack, model: ScriptedModel
 ) -> None:
-    """The transcript shows the question as the person's, then the tool, then the answer said."""
+    """Events have the person's question, then the tool, then the answer; logs have none of them."""
     model.otherwise = looks_up("opening_hours", {"day": "sunday"})
     async with talk(minded, "shop") as room:
         await room.type(QUESTION)
@@ -72,10 +72,10 @@ async def test_a_typed_question_is_answered_with_what_a_tool_gave(
         assert KEY not in text and QUESTION not in text and HOURS not in text
 
 
-async def test_what_a_person_types_meanwhile_withdraws_what_is_not_yet_said(
+async def test_a_new_typed_line_withdraws_the_rest_of_an_answer(
     minded: MindStack, model: ScriptedModel
 ) -> None:
-    """The rest of the first answer is never said, and the second question is answered."""
+    """The rest of the first answer is not said, and the second question is answered."""
     model.reply(says("One. Two. Three. " * 20), says("Dinner is ready."))
     async with talk(minded, "shop") as room:
         await room.type("Count for me.")
@@ -89,7 +89,7 @@ async def test_what_a_person_types_meanwhile_withdraws_what_is_not_yet_said(
 async def test_no_sentence_begins_while_a_person_speaks(
     minded: MindStack, model: ScriptedModel
 ) -> None:
-    """It is said once the person is silent, unless the person's words have withdrawn it."""
+    """A mind's sentence waits until the person is silent, and is then said."""
     model.reply(says("Dinner is ready."))
     async with talk(minded, "shop") as room:
         shop, ann = room.scene.who("shop"), room.scene.ann
@@ -106,7 +106,7 @@ async def test_no_sentence_begins_while_a_person_speaks(
 
 
 async def test_fixed_lines_need_no_model(minded: MindStack) -> None:
-    """A pattern is answered word by word; a line that fits none is answered honestly, as ever."""
+    """A line that fits a pattern gets the fixed answer; any other gets `CANNOT_READ`."""
     async with talk(minded, "greeter") as room:
         await room.type("Hi! What is your name?")
         await room.scene.reads("greeter", "My name is Kim.")
@@ -114,21 +114,21 @@ async def test_fixed_lines_need_no_model(minded: MindStack) -> None:
         await room.type("And the weather?")
         await room.chat_says(CANNOT_READ)
     log = (minded.stack.folder / "worker.log").read_text()
-    assert log.count(MINDS_DO_NOT_HEAR) == 1, "it is told once that STT is off"
+    assert log.count(MINDS_DO_NOT_HEAR) == 1, "the log says once that STT is off"
 
 
 async def test_a_persona_without_a_mind_says_that_it_cannot_read(minded: MindStack) -> None:
-    """So it is where others have minds, too; the line is in the transcript all the same."""
+    """A persona without a mind answers `CANNOT_READ`, and the transcript has the typed line."""
     async with talk(minded, PLAIN) as room:
         await room.type("Hello?")
         await room.chat_says(CANNOT_READ)
         assert await room.turns() == [("typed", "Hello?")]
 
 
-async def test_small_talk_in_text_is_answered_honestly(
+async def test_a_typed_line_that_the_mind_leaves_to_the_voice_gets_cannot_read(
     minded: MindStack, model: ScriptedModel
 ) -> None:
-    """Where the model leaves a typed line to the voice, which cannot read it."""
+    """A typed line that the model leaves to the voice is answered with `CANNOT_READ`."""
     model.reply(calls(("leave_to_voice", {})))
     async with talk(minded, "shop") as room:
         await room.type("Hello?")
@@ -138,7 +138,7 @@ async def test_small_talk_in_text_is_answered_honestly(
 async def test_a_caller_names_a_mind_and_defines_none(
     minded: MindStack, model: ScriptedModel
 ) -> None:
-    """A persona of a caller's own gets a named mind; any other value is refused with the names."""
+    """A caller's own persona may have a mind of the catalogue; any other value is refused."""
     model.otherwise = looks_up("opening_hours", {"day": "sunday"})
     pat = PLAIN | {"mind": "shop"}
     async with talk(minded, pat) as room:
@@ -162,7 +162,7 @@ async def test_a_caller_names_a_mind_and_defines_none(
 
 
 async def test_a_muted_persona_is_not_asked(minded: MindStack, model: ScriptedModel) -> None:
-    """It could not answer; once it is unmuted it can."""
+    """The mind of a muted persona gets no typed lines until the persona is unmuted."""
     model.otherwise = lambda _: says("Dinner is ready.")
     async with talk(minded, "shop") as room:
         await room.scene.post("mute", "shop", muted=True)

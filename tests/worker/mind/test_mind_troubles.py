@@ -1,4 +1,4 @@
-"""A mind in trouble disturbs no conversation: voices go on, and the room gets one warning."""
+"""A mind that fails disturbs no conversation: the voice goes on, and the room gets one warning."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from harness.person import eventually
 from protocol.events import Event, MindSaidEvent, WarningEvent
 from tests.worker.mind.conftest import Talk, talk
 from tests.worker.mind.stack import KEY, MindStack
-from tests.worker.scripted.schedule import Wish
+from tests.worker.scripted.schedule import SpeechPlan
 
 ANSWER = "Dinner is ready."
 TROUBLES: dict[str, tuple[Reply | int | None, str]] = {
@@ -29,7 +29,7 @@ def warned(events: Sequence[Event]) -> list[str]:
 
 
 async def answered(room: Talk) -> None:
-    """Type until the mind answers: after a failure it is asked again in 2 s."""
+    """Type until the mind answers: after a failure it is not asked for 2 s."""
     for _ in range(10):
         await room.type("Is dinner ready?")
         await asyncio.sleep(1.5)
@@ -40,15 +40,15 @@ async def answered(room: Talk) -> None:
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-async def test_a_mind_in_trouble_disturbs_no_conversation(minded: MindStack, trouble: str) -> None:
-    """The voice speaks on meanwhile, one warning tells why, and later answers are said."""
+async def test_a_mind_that_fails_disturbs_no_conversation(minded: MindStack, trouble: str) -> None:
+    """The voice goes on, the room gets one warning, and the mind answers again later."""
     reply, code = TROUBLES[trouble]
     async with talk(minded, "shop") as room:
         running = scripted_model(minded.model_port) if reply is not None else nullcontext()
         async with running as model:
             if model is not None:
                 model.otherwise = lambda _: reply
-            minded.schedule.write({"shop": Wish(speaks=6, rest=6)})
+            minded.schedule.write({"shop": SpeechPlan(speaks=6, rest=6)})
             shop, timeline = room.scene.who("shop"), room.scene.ann.timeline
             for question in ("Is dinner ready?", "Is it?", "Is it now?"):
                 await room.type(question)

@@ -1,4 +1,4 @@
-"""The pocket Moshi and its fixed lines: it answers what was asked, in a real room with Whisper."""
+"""The pocket Moshi's fixed lines: it answers what was asked, in a real room with Whisper."""
 
 import asyncio
 
@@ -38,7 +38,7 @@ def fixed(persona: str) -> LinesMind:
 
 @pytest.mark.parametrize("persona", PERSONA_VOICES)
 def test_every_persona_answers_with_sentences_that_it_can_say(persona: str) -> None:
-    """At least twenty intents, also the page's examples; each first pattern gets its own line."""
+    """Each persona answers its examples and 20 intents with sentences of its repertoire."""
     files = find_model(pocket.NAME, lambda _: None)
     repertoire = read_repertoire(files.config, "")
     assert repertoire is not None
@@ -46,27 +46,29 @@ def test_every_persona_answers_with_sentences_that_it_can_say(persona: str) -> N
     can_say = repertoire.of(asked.voice)
     mind = fixed(persona)
     answer = FixedAnswers(mind).answer
-    told = [line for line in mind.lines if not line.repeat]
+    scripted = [line for line in mind.lines if not line.repeat]
 
     assert len(mind.lines) >= INTENTS
     assert all(map(answer, asked.examples))
-    assert {sentence for line in told for sentence in line.say} <= set(can_say)
-    assert [line.when[0] for line in told if answer(line.when[0]) not in line.say] == []
+    assert {sentence for line in scripted for sentence in line.say} <= set(can_say)
+    assert [line.when[0] for line in scripted if answer(line.when[0]) not in line.say] == []
 
 
-async def _hears(stack: Stack) -> None:
+async def _can_hear(stack: Stack) -> None:
+    """Wait until Whisper is loaded: rooms open before it is."""
     async with asyncio.timeout(READY_WITHIN_S), httpx.AsyncClient(trust_env=False) as http:
         while (await http.get(stack.worker_url)).json()["stt"]["state"] != "ready":  # noqa: ASYNC110 - it sends no event
             await asyncio.sleep(0.1)
 
 
 async def _said_by_mind(stack: Stack, room: str) -> list[str]:
+    """Return the sentences that the persona's mind has said."""
     events = await room_events(stack, room)
     return [each.text for each in events if isinstance(each, MindSaidEvent)]
 
 
 async def _ask(ann: Person, name: str) -> None:
-    """Ask something, and wait until an answer is over."""
+    """Ask a recorded question, and wait until the persona's answer is over."""
     who = ann.personas[0].identity
     ann.speech = np.pad(recording(name)[RATE_HZ:-RATE_HZ], (0, RATE_HZ // 4))
     await eventually(lambda: ann.speech is None, "it is said")
@@ -80,16 +82,16 @@ async def _ask(ann: Person, name: str) -> None:
     await eventually(silent, "silence")
 
 
-async def test_a_spoken_question_gets_the_line_that_fits(hearing_pocket: Stack) -> None:
-    """Three everyday questions; what fits no line is answered all the same, by the voice itself."""
-    await _hears(hearing_pocket)
+async def test_a_spoken_question_gets_the_line_that_fits(pocket_with_whisper: Stack) -> None:
+    """Most questions get the fixed line that fits; one that fits none gets no fixed line."""
+    await _can_hear(pocket_with_whisper)
     mind = fixed("assistant")
-    async with person(hearing_pocket.url, asking_for("assistant")) as ann:
+    async with person(pocket_with_whisper.url, asking_for("assistant")) as ann:
         await eventually(lambda: bool(ann.heard), "the persona is there")
         for name in (*ASKED, "elephants"):
             await _ask(ann, name)
-        said = await _said_by_mind(hearing_pocket, ann.room.name)
-    await hearing_pocket.slots_used_become(0)
+        said = await _said_by_mind(pocket_with_whisper, ann.room.name)
+    await pocket_with_whisper.slots_used_become(0)
 
     wanted = {name: FixedAnswers(mind).answer(QUESTIONS[name]) for name in ASKED}
     assert sum(line in said for line in wanted.values()) >= LEAST_RIGHT, (wanted, said)

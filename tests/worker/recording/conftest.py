@@ -1,4 +1,4 @@
-"""An S3-compatible server that checks signatures, and the two places for recordings."""
+"""Where recordings may be kept: a folder, and a bucket of an S3-compatible server."""
 
 import json
 import sys
@@ -38,7 +38,7 @@ def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
 
 @pytest.fixture(params=["folder", "bucket"])
 def stored(request: pytest.FixtureRequest, settings_for: SettingsFor, tmp_path: Path) -> Settings:
-    """Return settings for an empty folder, and for an empty bucket."""
+    """Return settings for an empty folder, then for an empty bucket."""
     if request.param == "folder":
         return settings_for(record_dir=tmp_path / "recordings")
     return request.getfixturevalue("bucket")

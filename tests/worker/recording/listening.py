@@ -1,4 +1,4 @@
-"""Reads recordings as a listener has them: both channels, and where a sound is in one."""
+"""Reads recordings back: the samples of both channels, and where in a channel a sound is."""
 
 from pathlib import Path
 

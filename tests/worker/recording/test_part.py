@@ -1,4 +1,4 @@
-"""One part of a recording: what is in its files while it is written, at its end, on a full disk."""
+"""One part of a recording: its files while it is written, at its end, and on a full disk."""
 
 import json
 import os
@@ -24,7 +24,7 @@ FRAMES = 50  # 4 s
 
 
 def noise(seed: int, frames: int, rate_hz: int) -> Pcm:
-    """Return noise below 4 kHz, which Opus keeps, unlike any other seed's."""
+    """Return noise below 4 kHz, which Opus keeps; each seed gives another one."""
     spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(frames * rate_hz * 8 // 100))
     spectrum[int(len(spectrum) * 4000 / (rate_hz / 2)) :] = 0
     wave = np.fft.irfft(spectrum)
@@ -32,7 +32,7 @@ def noise(seed: int, frames: int, rate_hz: int) -> Pcm:
 
 
 class Outcome:
-    """What a part has told."""
+    """Whether a part has started, and the reasons why it ended early."""
 
     def __init__(self) -> None:
         self.started = threading.Event()
@@ -41,7 +41,7 @@ class Outcome:
 
 @contextmanager
 def writing(folder: Path, name: PartName = NAME) -> Generator[tuple[PartWriter, Outcome]]:
-    """Write a part; end it."""
+    """Write a part; close it at the end."""
     outcome = Outcome()
     part = PartWriter(
         folder, name, {"session": "5e55"}, outcome.started.set, outcome.reasons.append
@@ -63,8 +63,8 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_each_is_found_again_in_its_channel(tmp_path: Path) -> None:
-    """Two people are left, two personas right, each at the time of its frames, and nowhere else."""
+def test_people_are_left_and_personas_right_at_their_times(tmp_path: Path) -> None:
+    """Each sound is in its own channel at the time of its frames, and not in the other channel."""
     people = {1: 5, 2: 25}  # seed → first frame
     voices = {3: 10, 4: 30}
     heard = {seed: noise(seed, 10, 48_000).reshape(10, 3840) for seed in people}
@@ -85,8 +85,8 @@ def test_each_is_found_again_in_its_channel(tmp_path: Path) -> None:
         assert likeness > 0.8 > 0.1 > found_at_s(sound, other)[1]
 
 
-def test_a_crash_loses_two_seconds_at_most(tmp_path: Path) -> None:
-    """All that was handed over can be played, but for less than a second, while it is written."""
+def test_a_part_can_be_played_while_it_is_written(tmp_path: Path) -> None:
+    """An open part already has all words, and all sound but for the last second."""
     with writing(tmp_path) as (part, _):
         for _ in range(FRAMES):
             part.put(RoomFrame((), (noise(1, 1, 24_000),)))
@@ -99,8 +99,8 @@ def test_a_crash_loses_two_seconds_at_most(tmp_path: Path) -> None:
     assert [each["text"] for each in words["segments"]] == ["Dinner"]
 
 
-def test_files_are_the_owners_alone(tmp_path: Path) -> None:
-    """No other account of the machine reads a recording."""
+def test_only_the_owner_may_read_the_files(tmp_path: Path) -> None:
+    """Only the account of the worker may read or write a part's files."""
     with writing(tmp_path) as (_, outcome):
         assert outcome.started.wait(20.0)
     modes = {path.stat().st_mode & 0o777 for path in (tmp_path / NAME.folder).iterdir()}
@@ -108,7 +108,7 @@ def test_files_are_the_owners_alone(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_ends_the_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel's own refusal, by /dev/full, ends the part with its reason."""
+    """A part whose disk is full ends with the kernel's reason."""
     monkeypatch.setattr(part_module, "open_private", lambda *_: os.open("/dev/full", os.O_WRONLY))
     with writing(tmp_path) as (part, outcome):
         part.put(RoomFrame((), (noise(1, 1, 24_000),)))
@@ -117,7 +117,7 @@ def test_a_full_disk_ends_the_part(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_recording_that_is_deleted_as_it_ends_stays_deleted(tmp_path: Path) -> None:
-    """The last words are not written beside a sound that is gone."""
+    """A part whose files were deleted while it was open writes no file at its end."""
     with writing(tmp_path) as (part, outcome):
         assert outcome.started.wait(20.0)
         for kind in ("ogg", "json", "vtt"):

@@ -1,4 +1,4 @@
-"""Stored recordings, in a folder and in a bucket: found, read, uploaded, deleted in time."""
+"""Stored recordings, in a folder and in a bucket: listed, read, uploaded, deleted in time."""
 
 import time
 from pathlib import Path
@@ -25,15 +25,15 @@ LATER = new_part(OWNER, "5e56", 2, 1_800_000_100.0)
 FOREIGN = new_part("key:shop", "5e57", 1, 1_800_000_000.0)
 
 
-def keep(settings: Settings, tmp_path: Path, key: str, content: bytes = b"sound") -> None:
-    """Store a file."""
+def store(settings: Settings, tmp_path: Path, key: str, content: bytes = b"sound") -> None:
+    """Store a file under a key."""
     source = tmp_path / "source"
     source.write_bytes(content)
     open_storage(settings).upload(key, source)
 
 
 def record(settings: Settings, name: PartName = PART) -> Recordings:
-    """Record a second of silence, to its end."""
+    """Record about a second of silence, and end the part."""
     recordings = Recordings(settings)
     part = recordings.open(name, {}, lambda: None, pytest.fail)
     for _ in range(12):
@@ -49,19 +49,19 @@ def files_of(settings: Settings) -> list[Path]:
 
 
 def test_names_can_be_read_again() -> None:
-    """A key tells session, part and kind; a file that is not ours has no such name."""
+    """A key names the part and the kind of file; a key of another form names nothing."""
     assert read_key(PART.key("ogg")) == (PART, "ogg")
     assert (PART.session, PART.started_s) == ("5e55", 1_800_000_000.0)
     for foreign in ("notes.txt", PART.key("exe"), f"x/{PART.key('ogg')}", PART.folder):
         assert read_key(foreign) is None
 
 
-async def test_a_recording_is_its_owners(stored: Settings, tmp_path: Path) -> None:
-    """An owner's recordings are found by owner and by session, read, and deleted; no others."""
+async def test_a_recording_belongs_to_its_owner(stored: Settings, tmp_path: Path) -> None:
+    """An owner's recordings, and no others, are listed, read and deleted."""
     storage = open_storage(stored)
     for key in (*map(PART.key, ("ogg", "json", "vtt")), LATER.key("ogg"), FOREIGN.key("ogg")):
-        keep(stored, tmp_path, key)
-    keep(stored, tmp_path, f"{owner_folder(OWNER)}/notes.txt")
+        store(stored, tmp_path, key)
+    store(stored, tmp_path, f"{owner_folder(OWNER)}/notes.txt")
 
     assert [each.name for each in await storage.of(OWNER)] == [PART, LATER]
     [part] = await storage.of(OWNER, "5e55")
@@ -74,10 +74,10 @@ async def test_a_recording_is_its_owners(stored: Settings, tmp_path: Path) -> No
     assert await storage.read(PART.key("ogg")) is None
 
 
-async def test_recordings_expire(stored: Settings, tmp_path: Path) -> None:
-    """A worker deletes those unchanged for RECORD_DAYS, and no file that is not ours."""
-    keep(stored, tmp_path, PART.key("ogg"))
-    keep(stored, tmp_path, "notes.txt")
+async def test_recordings_are_deleted_after_record_days(stored: Settings, tmp_path: Path) -> None:
+    """A sweep deletes recordings unchanged for `RECORD_DAYS`, and no other files."""
+    store(stored, tmp_path, PART.key("ogg"))
+    store(stored, tmp_path, "notes.txt")
     storage = open_storage(stored)
     for days, left in ((29.9, [PART]), (30.1, [])):
         at_s = time.time() + days * DAY_S
@@ -87,24 +87,24 @@ async def test_recordings_expire(stored: Settings, tmp_path: Path) -> None:
 
 
 async def test_a_part_goes_into_the_bucket(bucket: Settings) -> None:
-    """At its end all its files are in the bucket, and none is left in the folder."""
+    """When a part ends, all its files are in the bucket and none is left in the folder."""
     record(bucket)
     [part] = await open_storage(bucket).of(OWNER)
     assert (part.name, set(part.sizes)) == (PART, {"ogg", "json", "vtt"})
     assert files_of(bucket) == []
 
 
-async def test_what_could_not_be_uploaded_is_uploaded_later(bucket: Settings) -> None:
-    """While the storage is away, recordings wait in the folder; the next sweep takes them."""
+async def test_the_next_sweep_uploads_a_part_that_could_not_be_uploaded(bucket: Settings) -> None:
+    """A part that was recorded while the bucket did not answer is uploaded by the next sweep."""
     record(bucket.model_copy(update={"record_s3_endpoint": "http://127.0.0.1:9"}))
     assert await open_storage(bucket).of(OWNER) == []
     Recordings(bucket).sweep()
     assert [each.name for each in await open_storage(bucket).of(OWNER)] == [PART]
 
 
-async def test_what_was_deleted_is_not_uploaded_later(bucket: Settings) -> None:
-    """A deletion reaches a part that waits in the folder, none that the session records later."""
-    waiting = bucket.model_copy(update={"record_s3_bucket": ""})  # as while the storage is away
+async def test_a_waiting_part_of_a_deleted_recording_is_not_uploaded(bucket: Settings) -> None:
+    """A deletion also deletes waiting parts, but none that began after it."""
+    waiting = bucket.model_copy(update={"record_s3_bucket": ""})  # so parts wait in the folder
     begun_s = time.time()
     deleted, later = (new_part(OWNER, "5e58", i, begun_s + (i - 1) * 60.0) for i in (0, 2))
     for part in (deleted, later):
@@ -116,8 +116,8 @@ async def test_what_was_deleted_is_not_uploaded_later(bucket: Settings) -> None:
     assert files_of(bucket) == []
 
 
-async def test_what_waits_expires_too(bucket: Settings) -> None:
-    """After RECORD_DAYS a part that could not be uploaded goes, and so does a deletion's mark."""
+async def test_waiting_parts_and_marks_of_deletion_expire(bucket: Settings) -> None:
+    """A part that waits for its upload, and a deletion's mark, are deleted after `RECORD_DAYS`."""
     record(bucket.model_copy(update={"record_s3_bucket": ""}))
     storage = open_storage(bucket)
     await storage.delete(OWNER, LATER.session)
@@ -129,7 +129,7 @@ async def test_what_waits_expires_too(bucket: Settings) -> None:
 
 
 async def test_a_part_is_uploaded_as_it_grows(bucket: Settings, tmp_path: Path) -> None:
-    """A part that is being written is uploaded when its time has come, and left where it is."""
+    """After `FIRST_S` a growing part is uploaded, and its file stays in the folder."""
     now_s = 0.0
     storage, folder = open_storage(bucket), bucket.record_dir
     assert folder is not None
@@ -146,8 +146,8 @@ async def test_a_part_is_uploaded_as_it_grows(bucket: Settings, tmp_path: Path) 
     assert (part.sizes, path.read_bytes()) == ({"ogg": 4}, b"some")
 
 
-async def test_a_part_that_is_written_is_not_taken_for_a_left_one(bucket: Settings) -> None:
-    """Another process of the same folder leaves a part alone until its writer is gone."""
+async def test_a_sweep_leaves_an_open_part_alone(bucket: Settings) -> None:
+    """A second process with the same folder does not upload a part that is still written."""
     recordings = Recordings(bucket)
     started: list[bool] = []
     recordings.open(PART, {}, lambda: started.append(True), pytest.fail)
@@ -157,8 +157,10 @@ async def test_a_part_that_is_written_is_not_taken_for_a_left_one(bucket: Settin
     recordings.close()
 
 
-def test_a_storage_that_does_not_answer_is_said(settings_for: SettingsFor, tmp_path: Path) -> None:
-    """A folder that cannot be made is refused at the start, a bucket with each call."""
+def test_a_storage_that_cannot_be_used_is_reported(
+    settings_for: SettingsFor, tmp_path: Path
+) -> None:
+    """A folder that cannot be made fails at the start, an unreachable bucket at each call."""
     (tmp_path / "file").touch()
     with pytest.raises(InvalidInput, match=r"^RECORD_DIR: "):
         open_storage(settings_for(record_dir=tmp_path / "file" / "recordings"))
@@ -169,13 +171,13 @@ def test_a_storage_that_does_not_answer_is_said(settings_for: SettingsFor, tmp_p
         away.upload(PART.key("ogg"), tmp_path / "file")
 
 
-async def test_the_api_reads_and_deletes_what_is_in_the_bucket(
+async def test_the_api_reads_and_deletes_recordings_in_a_bucket(
     bucket: Settings, redis_url: str, tmp_path: Path
 ) -> None:
-    """Over HTTP a bucket is what a folder is; with a wrong key callers learn that it is away."""
+    """Callers list, read and delete a bucket's recordings; a refused key is `recordings_away`."""
     keys = Keys(tmp_path / "keys.toml")
     owner = keys.add("shop")
-    keep(bucket, tmp_path, FOREIGN.key("ogg"))
+    store(bucket, tmp_path, FOREIGN.key("ogg"))
     at = f"/sessions/{FOREIGN.session}/recordings"
     service = bucket.model_copy(
         update={"auth_mode": ("api_keys",), "api_keys_file": keys.path, "redis_url": redis_url}
@@ -203,7 +205,7 @@ async def test_the_api_reads_and_deletes_what_is_in_the_bucket(
     ],
 )
 async def test_a_wrong_setting_is_named(bucket: Settings, setting: str, value: str) -> None:
-    """Where the storage refuses, the reason begins with the setting to change; the secret stays."""
+    """The reason begins with the setting that is wrong, and does not contain the secret."""
     given = SecretStr(value) if setting == "record_s3_secret_key" else value
     storage = open_storage(bucket.model_copy(update={setting: given}))
     for ask in (

@@ -1,4 +1,4 @@
-"""The words of a recording: JSON and WebVTT by one clock."""
+"""A recording's words as JSON and WebVTT, with times of one clock."""
 
 import json
 from itertools import pairwise
@@ -20,8 +20,8 @@ def seconds_of(timestamp: str) -> float:
 
 
 @given(st.lists(st.tuples(TIMES, TIMES, TEXTS, st.booleans()), max_size=8))
-def test_json_and_webvtt_tell_the_same(said: list[tuple[float, float, str, bool]]) -> None:
-    """Both list the segments as they began, with the same times, whatever was said in between."""
+def test_json_and_webvtt_have_the_same_segments(said: list[tuple[float, float, str, bool]]) -> None:
+    """Both files list all segments by their start, with the same times, whatever the text."""
     transcript = Transcript({"room": "kitchen"})
     for start_s, length_s, text, is_typed in said:
         end_s = round(start_s + length_s, 3)
@@ -43,7 +43,7 @@ def test_json_and_webvtt_tell_the_same(said: list[tuple[float, float, str, bool]
 
 
 def test_words_keep_their_times() -> None:
-    """A person's words come with the recogniser's times."""
+    """A segment's words keep the recogniser's times."""
     transcript = Transcript({})
     words = (WordTime(text="Good", start_s=1.0, end_s=1.2),)
     transcript.add(Segment(1.0, 1.2, "ann", "Ann", "", "Good", words=words))

@@ -1,9 +1,9 @@
-"""A participant who does too much of one thing, in a process of its own; ends by itself.
+"""A participant that floods its room, in a process of its own.
 
     python -m tests.worker.room.attacker SERVER_URL TOKEN KIND COUNT
 
-Writes `begun`, how often it did it so far, and `done`, a line each, and stays until its stdin is
-closed. Kinds: see `KINDS`. It has the lowest priority: a real one would be on another machine.
+It writes a line each: `begun`, the number of actions so far, and `done`. It stays until its stdin
+is closed. Kinds: see `KINDS`. It has the lowest priority: a real one would be on another machine.
 """
 
 import asyncio
@@ -47,14 +47,14 @@ async def _send_data(me: rtc.LocalParticipant, _: int) -> object:
 
 
 async def _publish_track(me: rtc.LocalParticipant, index: int) -> object:
-    """Publish a microphone that says nothing."""
+    """Publish a microphone that sends no sound."""
     source = rtc.AudioSource(48_000, 1)
     track = rtc.LocalAudioTrack.create_audio_track(f"idle {index}", source)
     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
     return track, await me.publish_track(track, options)
 
 
-KINDS: dict[str, tuple[Do, int]] = {  # what is done, and how much of it at once
+KINDS: dict[str, tuple[Do, int]] = {  # the action, and how many at once
     "open_lines": (_open_line, AT_ONCE),
     "unknown_streams": (_open_unknown, AT_ONCE),
     "same_stream": (_open_again, AT_ONCE),
@@ -65,27 +65,27 @@ KINDS: dict[str, tuple[Do, int]] = {  # what is done, and how much of it at once
 
 
 async def attack(server_url: str, token: str, kind: str, count: int) -> None:
-    """Join, do it so many times, stay until told to go."""
+    """Join, act so many times, and stay until stdin is closed."""
     do, at_once = KINDS[kind]
     disable_native_log_capture()
     room = rtc.Room()
     await room.connect(server_url, token, rtc.RoomOptions(single_peer_connection=False))
-    _tell("begun")
+    _report("begun")
     kept: list[object] = []  # an object that is dropped would be closed
     for first in range(0, count, at_once):
         indices = range(first, min(first + at_once, count))
         kept += await asyncio.gather(
             *(do(room.local_participant, index) for index in indices), return_exceptions=True
         )
-        _tell(str(sum(not isinstance(each, BaseException) for each in kept)))
+        _report(str(sum(not isinstance(each, BaseException) for each in kept)))
         if not room.isconnected():  # removed
             break
-    _tell("done")
+    _report("done")
     await asyncio.to_thread(sys.stdin.read)
     await room.disconnect()
 
 
-def _tell(word: str) -> None:
+def _report(word: str) -> None:
     sys.stdout.write(word + "\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""Two people and six personas in one room. For long, with a model that talks: `bench/soak.py`."""
+"""Two people and six personas in one room; `bench/soak.py` runs such a room for hours."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from harness.person import Person, eventually, person
 from harness.stack import Stack
 from tests.worker.rooms import PORTER, SIX
 from tests.worker.scenes import scene
-from tests.worker.scripted.schedule import Schedule, Wish
+from tests.worker.scripted.schedule import Schedule, SpeechPlan
 
 OVERLAP_MOST_S = 0.2
 MEMORY_MOST_MIB = 8 * 1024
@@ -17,12 +17,12 @@ EVERY_S = 4.0
 
 
 def logged(stack: Stack) -> str:
-    """Return everything that the processes have logged."""
+    """Return the logs of all processes."""
     return "".join(log.read_text(errors="replace") for log in stack.folder.glob("*.log"))
 
 
-async def says_something_now_and_then(who: Person) -> None:
-    """Give the personas new turns: after some among themselves they wait for a person."""
+async def speak_now_and_then(who: Person) -> None:
+    """Speak every few seconds: after some turns among themselves personas wait for a person."""
     while True:
         who.speech = babble(1.0)
         await asyncio.sleep(EVERY_S)
@@ -31,18 +31,18 @@ async def says_something_now_and_then(who: Person) -> None:
 async def test_two_people_and_six_personas(
     scripted: Stack, schedule: Schedule, measured: list[str]
 ) -> None:
-    """Each is heard, never two at once, each line of the transcript names its own, in 8 GB.
+    """Each persona is heard, one at a time, with transcripts under its own name, in 8 GiB.
 
-    Nothing of what was said, and no prompt, is in a log.
+    No speech, prompt or secret is in a log.
     """
     async with scene(scripted, schedule, *SIX) as opened:
         ann = opened.ann
         names = {p.identity: p.attributes["persona"] for p in ann.personas}
         async with person(scripted.url, {"room_name": ann.room.name}) as bob:
             await eventually(lambda: len(ann.heard) == len(SIX) + 1, "all voices are there")
-            wish = Wish(speaks=8, rest=60, word=SPEECH)
-            schedule.write(dict.fromkeys(names.values(), wish))
-            bob.spawn(says_something_now_and_then(bob))
+            plan = SpeechPlan(speaks=8, rest=60, word=SPEECH)
+            schedule.write(dict.fromkeys(names.values(), plan))
+            bob.spawn(speak_now_and_then(bob))
             await eventually(
                 lambda: all(ann.timeline.spoke_s(who) > 0.5 for who in names), "each is heard", 60
             )

@@ -1,4 +1,4 @@
-"""The floor's rules, by schedules of wills."""
+"""The rules of the floor: which persona may speak."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,28 +13,28 @@ RULES = FloorRules()
 
 
 def run(floor: Floor, frames: int, person: bool = False, **shown: PersonaFrame) -> list[str | None]:
-    """The same showing for some frames."""
+    """Return the floor's holder after each of so many ticks with the same input."""
     return [floor.tick(shown, person) for _ in range(frames)]
 
 
-def test_two_of_three_frames() -> None:
-    """One wish is noise; two within three frames get the floor."""
+def test_a_persona_gets_the_floor_when_it_wants_to_speak_in_two_of_three_frames() -> None:
+    """A persona that wants to speak in one frame only does not get the floor."""
     floor = Floor()
 
     assert run(floor, 1, a=WANTS) + run(floor, 1, a=QUIET) == [None, None]
     assert run(floor, 1, a=WANTS) == ["a"]
 
 
-def test_the_first_to_want_it_gets_it() -> None:
-    """Who has the floor keeps it while others want it."""
+def test_a_persona_that_speaks_keeps_the_floor() -> None:
+    """The first persona that wanted to speak holds the floor while another one wants it."""
     floor = Floor()
     run(floor, 2, a=QUIET, b=WANTS)
 
     assert run(floor, 20, a=WANTS, b=TALKS) == ["b"] * 20
 
 
-def test_who_has_waited_longest_is_next() -> None:
-    """Of several that wait for the floor the first to want it has it, whatever their order."""
+def test_the_persona_that_has_waited_longest_is_next() -> None:
+    """Of several waiting personas the one that waited first gets the floor, whatever its name."""
     floor = Floor()
     run(floor, 2, a=WANTS, b=QUIET, c=QUIET)
     run(floor, 4, a=TALKS, b=QUIET, c=WANTS)
@@ -43,8 +43,8 @@ def test_who_has_waited_longest_is_next() -> None:
     assert after[-1] == "c"
 
 
-def test_free_after_a_short_silence() -> None:
-    """The next one speaks once the holder has been silent for a while, not before."""
+def test_the_floor_passes_on_after_a_short_silence() -> None:
+    """The floor passes on once its holder has been silent for `silent_frames`, not before."""
     floor = Floor()
     run(floor, 2, a=WANTS, b=QUIET)
     waiting = run(floor, RULES.silent_frames - 1, a=QUIET, b=WANTS)
@@ -52,8 +52,8 @@ def test_free_after_a_short_silence() -> None:
     assert (set(waiting), run(floor, 1, a=QUIET, b=WANTS)) == ({"a"}, ["b"])
 
 
-def test_too_long_yields_at_a_pause() -> None:
-    """Who holds the floor for too long is not cut, but loses it at the next short pause."""
+def test_a_persona_that_speaks_too_long_yields_at_its_next_pause() -> None:
+    """After `hold_frames` a persona that speaks is not cut off, but yields in a short pause."""
     floor = Floor()
     run(floor, 2, a=WANTS, b=QUIET)
     long = run(floor, RULES.hold_frames + 10, a=TALKS, b=WANTS)
@@ -62,8 +62,8 @@ def test_too_long_yields_at_a_pause() -> None:
     assert (set(long), pause[-1]) == ({"a"}, "b")
 
 
-def test_a_person_talks_over_it() -> None:
-    """The model may stop by itself; after two seconds it is stopped, and waits for the person."""
+def test_a_person_who_talks_over_a_persona_stops_it() -> None:
+    """A persona that speaks on while a person talks is stopped, and may speak after the person."""
     floor = Floor()
     run(floor, 2, a=WANTS)
     over = run(floor, RULES.talked_over_frames, person=True, a=TALKS)
@@ -74,8 +74,8 @@ def test_a_person_talks_over_it() -> None:
     assert (set(still), after[-1]) == ({None}, "a")
 
 
-def test_the_named_one_comes_first() -> None:
-    """A persona that was addressed gets the floor although another wanted it before."""
+def test_a_persona_that_was_named_gets_the_floor_first() -> None:
+    """A named persona gets the floor although another one wanted it before."""
     floor = Floor()
     floor.name("b")
     before = run(floor, 5, a=WANTS, b=QUIET)
@@ -84,16 +84,16 @@ def test_the_named_one_comes_first() -> None:
     assert (set(before), after[-1]) == ({None}, "b")
 
 
-def test_named_but_unwilling() -> None:
-    """Others need not wait for ever for one that was named and says nothing."""
+def test_others_do_not_wait_for_ever_for_a_named_persona() -> None:
+    """After `named_first_frames` another persona gets the floor if the named one stays silent."""
     floor = Floor()
     floor.name("b")
 
     assert run(floor, RULES.named_first_frames + 1, a=WANTS, b=QUIET)[-1] == "a"
 
 
-def test_named_while_another_speaks() -> None:
-    """Time in which another has the floor is not counted: who was named comes first after it."""
+def test_a_name_outlasts_another_personas_turn() -> None:
+    """A persona that was named during another's long turn still gets the floor first after it."""
     floor = Floor()
     run(floor, 2, a=WANTS, b=QUIET, c=QUIET)
     floor.name("c")
@@ -103,8 +103,8 @@ def test_named_while_another_speaks() -> None:
     assert (after[RULES.silent_frames - 2], after[-1], "b" in after) == ("a", "c", False)
 
 
-def test_one_with_a_line_to_say() -> None:
-    """A persona that is told to say something gets the floor unasked, also in a closed talk."""
+def test_a_persona_with_a_line_gets_the_floor_without_wanting_to_speak() -> None:
+    """A line gets the floor even where personas may not speak among themselves."""
     floor = Floor(FloorRules(without_person_turns=0))
     before = run(floor, 3, a=WANTS, b=QUIET)
     after = run(floor, 10, a=WANTS, b=LINE)
@@ -112,8 +112,8 @@ def test_one_with_a_line_to_say() -> None:
     assert (set(before), set(after), floor.reason) == ({None}, {"b"}, "line")
 
 
-def test_a_line_comes_before_wishes_and_names() -> None:
-    """A persona with a line comes before one that has waited longer and one that was named."""
+def test_a_line_comes_before_waiting_and_named_personas() -> None:
+    """A persona with a line comes before one that has waited longer and was named."""
     floor = Floor()
     run(floor, 2, a=WANTS, b=QUIET, c=QUIET)
     run(floor, 4, a=TALKS, b=WANTS, c=QUIET)
@@ -123,8 +123,8 @@ def test_a_line_comes_before_wishes_and_names() -> None:
     assert after[-1] == "c"
 
 
-def test_lines_are_said_in_the_order_of_their_coming() -> None:
-    """Of two personas with a line the first to get it is the first to say it."""
+def test_lines_are_said_in_the_order_of_their_arrival() -> None:
+    """Of two personas with lines, the one whose line came first speaks first."""
     floor = Floor()
     run(floor, 2, a=WANTS, b=QUIET, c=QUIET)
     run(floor, 1, a=TALKS, b=QUIET, c=LINE)
@@ -135,7 +135,7 @@ def test_lines_are_said_in_the_order_of_their_coming() -> None:
 
 
 def test_a_line_keeps_the_floor_until_it_is_said() -> None:
-    """Pauses inside a line free no floor, however long it takes and who else wants it."""
+    """A persona keeps the floor until its line is said, however long and with whatever pauses."""
     floor = Floor()
     said = run(floor, RULES.hold_frames + RULES.silent_frames, a=LINE, b=WANTS)
     after = run(floor, RULES.silent_frames, a=QUIET, b=WANTS)
@@ -143,8 +143,8 @@ def test_a_line_keeps_the_floor_until_it_is_said() -> None:
     assert (set(said), after[-1]) == ({"a"}, "b")
 
 
-def test_a_person_talks_a_line_down() -> None:
-    """Two seconds of a person's talk end a line, too; others wait until the person has ended."""
+def test_a_person_who_talks_over_a_line_stops_it() -> None:
+    """A person who talks for `talked_over_frames` stops a line, and no persona speaks meanwhile."""
     floor = Floor()
     run(floor, 2, a=LINE, b=WANTS)
     over = run(floor, RULES.talked_over_frames, person=True, a=LINE, b=WANTS)
@@ -153,8 +153,8 @@ def test_a_person_talks_a_line_down() -> None:
     assert run(floor, 5, person=True, a=QUIET, b=LINE) == [None] * 5
 
 
-def test_nobody_talks_into_the_person_who_cut_one_off() -> None:
-    """Others wait, too, until the person who talked a persona down has ended."""
+def test_no_persona_talks_over_a_person_who_stopped_another() -> None:
+    """After a person stopped a persona, others get the floor only once the person has ended."""
     floor = Floor()
     run(floor, 2, a=WANTS, b=QUIET)
     run(floor, RULES.talked_over_frames, person=True, a=TALKS, b=WANTS)
@@ -165,8 +165,8 @@ def test_nobody_talks_into_the_person_who_cut_one_off() -> None:
     assert (set(meanwhile), run(floor, 1, a=QUIET, b=WANTS)) == ({None}, ["b"])
 
 
-def test_a_breath_of_the_person() -> None:
-    """A person who takes a breath has not ended: the two seconds go on."""
+def test_a_short_pause_of_the_person_does_not_count() -> None:
+    """A person's pause of `person_pause_frames` does not start the count for talking over again."""
     floor = Floor()
     run(floor, 2, a=WANTS)
     run(floor, 12, person=True, a=TALKS)
@@ -177,16 +177,16 @@ def test_a_breath_of_the_person() -> None:
     assert over == ["a"] * (rest - 1) + [None]
 
 
-def test_one_that_was_alone_goes_on() -> None:
-    """A persona that speaks when a second one comes keeps the floor."""
+def test_a_persona_that_was_alone_keeps_the_floor() -> None:
+    """A speaking persona keeps the floor when a second one joins."""
     floor = Floor()
     floor.give_to_only("a")
 
     assert run(floor, 5, a=TALKS, b=WANTS) == ["a"] * 5
 
 
-def test_talk_among_themselves_ends() -> None:
-    """Without a person the talk is bounded, and starts again when somebody speaks."""
+def test_personas_take_few_turns_without_a_person() -> None:
+    """After `without_person_turns` no persona gets the floor until a person speaks."""
     rules = FloorRules(without_person_turns=2)
     floor = Floor(rules)
     for who in ("a", "b"):
@@ -200,24 +200,28 @@ def test_talk_among_themselves_ends() -> None:
     assert (set(closed), opened[-1]) == ({None}, "a")
 
 
-def test_one_that_left() -> None:
-    """The floor is free when its holder has left the room."""
+def test_the_floor_is_free_when_its_holder_has_left() -> None:
+    """Another persona gets the floor once its holder has left the room."""
     floor = Floor()
     run(floor, 2, a=WANTS, b=QUIET)
 
     assert run(floor, 2, b=WANTS)[-1] == "b"
 
 
-showings = st.builds(
+persona_frames = st.builds(
     PersonaFrame, wants_to_speak=st.booleans(), is_sounding=st.booleans(), has_line=st.booleans()
 )
 
 
-@given(st.lists(st.tuples(st.fixed_dictionaries({"a": showings, "b": showings}), st.booleans())))
+@given(
+    st.lists(
+        st.tuples(st.fixed_dictionaries({"a": persona_frames, "b": persona_frames}), st.booleans())
+    )
+)
 def test_no_persona_is_talked_over_by_another(
     ticks: list[tuple[dict[str, PersonaFrame], bool]],
 ) -> None:
-    """The floor passes from one persona to another only over a silence or a person's word."""
+    """The floor passes from persona to persona only after a silence or while a person speaks."""
     floor = Floor()
     holder: str | None = None
     quiet = 0

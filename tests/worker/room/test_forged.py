@@ -1,7 +1,7 @@
-"""A participant's own dispatches: a worker serves no room that the token service did not promise.
+"""A participant's own dispatches: a worker serves only rooms whose spec the token service sealed.
 
 A frontend that copies a client's `room_config` into its token (LiveKit's starters do) lets every
-client have a dispatch made, for any agent name and with any metadata, in the room that it creates.
+client dispatch any agent name with any metadata into the room that it creates.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ TONE_HZ = 500.0
 
 
 def asking_token(stack: Stack, room: str, agent_name: str, metadata: str) -> str:
-    """A token as such a frontend mints it: the client's `room_config` is in it."""
+    """Return a token as such a frontend makes it, with the client's `room_config`."""
     sfu = stack.livekit
     agents = [api.RoomAgentDispatch(agent_name=agent_name, metadata=metadata)]
     token = api.AccessToken(sfu.api_key, sfu.api_secret).with_identity("mallory")
@@ -33,7 +33,7 @@ def asking_token(stack: Stack, room: str, agent_name: str, metadata: str) -> str
 
 
 async def sealed_metadata(stack: Stack, room: str) -> str:
-    """What the token service dispatched into a room."""
+    """Return the metadata that the token service dispatched into a room."""
     async with stack.livekit.client() as livekit:
         found = await livekit.agent_dispatch.list_dispatch(room)
     [metadata] = [each.metadata for each in found if each.agent_name.startswith(wire.AGENT_NAME)]
@@ -41,7 +41,7 @@ async def sealed_metadata(stack: Stack, room: str) -> str:
 
 
 async def attack(stack: Stack, redis: Redis, metadata: str) -> None:
-    """Create a room whose dispatch names the worker, and wait until the worker refused the job."""
+    """Create a room whose dispatch names the worker, and wait until the worker refuses the job."""
     [key] = await redis.keys(heartbeat_key("*"))
     worker = Heartbeat.model_validate_json(str(await redis.get(key))).worker_id
     own = f"mallorys-{uuid4().hex}"
@@ -63,17 +63,17 @@ async def attack(stack: Stack, redis: Redis, metadata: str) -> None:
 
 
 async def still_served(ann: Person, identity: str) -> None:
-    """The same persona gives Ann's tone back from now on."""
+    """Check that the same persona still gives Ann's tone back."""
     ann.heard[identity].clear()
     await eventually(lambda: abs(ann.loudest_hz(identity) - TONE_HZ) < 5.0, "the tone comes back")
     assert [each.identity for each in ann.personas] == [identity]
 
 
 @pytest.mark.parametrize("forgery", ["unsealed", "changed", "copied"])
-async def test_a_clients_own_dispatch_reaches_no_other_room(echo: Stack, forgery: str) -> None:
-    """The victim's host, memory, events and promise are untouched; the attacker's room stays empty.
+async def test_a_clients_own_dispatch_changes_no_other_room(echo: Stack, forgery: str) -> None:
+    """A forged dispatch is refused; the victim's host, spec and events stay as they were.
 
-    A promise for the victim's room with generation 999999 once evicted its host.
+    A spec of generation 999999 for the victim's room once replaced its host.
     """
     async with (
         person(echo.url, asking_for("chef")) as ann,
@@ -96,6 +96,6 @@ async def test_a_clients_own_dispatch_reaches_no_other_room(echo: Stack, forgery
         await still_served(ann, identity)
 
         assert await redis.get(spec_key(victim)) == before
-        told: Any = await redis.xrange(events_key(victim))
-        assert not [entry for entry in told[events:] if "mallory" in str(entry)]
+        entries: Any = await redis.xrange(events_key(victim))
+        assert not [entry for entry in entries[events:] if "mallory" in str(entry)]
     await all_free(echo)

@@ -1,12 +1,12 @@
-"""The moment at which a host stops for the one that stands by. Pure."""
+"""The moment at which a room's host stops so that the one that stands by goes on. Pure."""
 
 import pytest
 
 from worker.room.handover import PAUSE_FRAMES, SETTLE_FRAMES, WAIT_MOST_FRAMES, Moment
 
 
-def comes_at(ready_from: int, quiet: range, lost: range = range(0)) -> int:
-    """Return the frame at which it comes, of a host that is ready, but for `lost`."""
+def frame_of_moment(ready_from: int, quiet: range, lost: range = range(0)) -> int:
+    """Return the frame of the moment; the other host is ready from a frame on, except in `lost`."""
     moment = Moment()
     return next(
         frame
@@ -26,11 +26,11 @@ def comes_at(ready_from: int, quiet: range, lost: range = range(0)) -> int:
     ],
     ids=["quiet from the start", "a pause", "too short a pause"],
 )
-def test_it_comes_in_a_pause_or_after_a_while(quiet: range, frame: int) -> None:
-    """Not before clients have the new voices, and 10 s after the other host was ready at most."""
-    assert comes_at(1, quiet) == frame
+def test_the_moment_is_a_pause_or_the_latest_frame(quiet: range, frame: int) -> None:
+    """The room moves in a pause after `SETTLE_FRAMES`, or else at `WAIT_MOST_FRAMES`."""
+    assert frame_of_moment(1, quiet) == frame
 
 
-def test_a_host_that_is_lost_starts_it_again() -> None:
-    """What counts is how long the host that stands by now has been ready."""
-    assert comes_at(0, range(0), range(100, 200)) == 199 + WAIT_MOST_FRAMES
+def test_the_count_starts_again_when_the_other_host_is_lost() -> None:
+    """Only frames since the host that stands by was ready for good count."""
+    assert frame_of_moment(0, range(0), range(100, 200)) == 199 + WAIT_MOST_FRAMES

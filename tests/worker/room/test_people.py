@@ -1,4 +1,4 @@
-"""Who is heard in a room and counts there: people of every kind, others, and what they publish."""
+"""Which participants of a room are heard and served: people of every kind, and other agents."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -28,7 +28,7 @@ async def stranger(
     *,
     hears: bool = True,
 ) -> AsyncGenerator[Person]:
-    """A participant whose token the token service did not make, and who says a tone."""
+    """Join a room as a participant of a kind, with a token not of the token service; say a tone."""
     token = (
         api.AccessToken(livekit.api_key, livekit.api_secret)
         .with_identity(fresh_name("stranger"))
@@ -42,12 +42,12 @@ async def stranger(
 
 
 def echoes(there: Person, hz: float = TONE_HZ) -> bool:
-    """Whether a persona repeats the tone to somebody."""
+    """Return whether a persona repeats the tone to a participant."""
     who = there.personas[0].identity
     return there.rms(who) > 0.05 and abs(there.loudest_hz(who) - hz) < 15
 
 
-async def somebody_is_served(stack: Stack) -> None:
+async def a_slot_is_used(stack: Stack) -> None:
     """Wait until a persona has a slot."""
     async with asyncio.timeout(30):
         while not await slots_used(stack):  # noqa: ASYNC110 - it sends no event
@@ -55,17 +55,17 @@ async def somebody_is_served(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ingress", "sip", "connector"])
-async def test_who_only_publishes_gets_a_persona(roomy: Stack, kind: str) -> None:
-    """An ingress or a telephone alone in a room is served like anybody, until it leaves."""
+async def test_a_participant_that_only_publishes_gets_a_persona(roomy: Stack, kind: str) -> None:
+    """An ingress, a telephone or a connector alone in a room is served until it leaves."""
     room = fresh_name("room")
     await fetch_token(roomy.url, {"room_name": room})
     async with stranger(roomy.livekit, room, kind, hears=False):
-        await somebody_is_served(roomy)
+        await a_slot_is_used(roomy)
     await all_free(roomy)
 
 
 async def test_an_ingress_is_heard(roomy: Stack) -> None:
-    """What an ingress says reaches the persona: who counts is heard."""
+    """The persona hears an ingress."""
     room = fresh_name("room")
     await fetch_token(roomy.url, {"room_name": room})
     async with stranger(roomy.livekit, room, "ingress") as line:
@@ -75,8 +75,8 @@ async def test_an_ingress_is_heard(roomy: Stack) -> None:
 
 
 @pytest.mark.parametrize("kind", ["egress", "bridge", "agent"])
-async def test_who_stays_behind_keeps_no_slot(roomy: Stack, kind: str) -> None:
-    """A recorder, a bridge to a camera or another program's agent is no reason to stay."""
+async def test_a_participant_that_is_no_person_keeps_no_slot(roomy: Stack, kind: str) -> None:
+    """A room in which only a recorder, a bridge or another agent is left loses its slots."""
     room = fresh_name("room")
     async with person(roomy.url, {"room_name": room}) as ann:
         await in_talk(ann)
@@ -88,7 +88,7 @@ async def test_who_stays_behind_keeps_no_slot(roomy: Stack, kind: str) -> None:
 
 
 async def test_another_programs_agent_is_heard(roomy: Stack) -> None:
-    """An agent of another framework talks with the persona as a person does."""
+    """The persona hears an agent of another program."""
     room = fresh_name("room")
     async with person(roomy.url, {"room_name": room}) as ann:
         await in_talk(ann)
@@ -99,11 +99,12 @@ async def test_another_programs_agent_is_heard(roomy: Stack) -> None:
 
 
 def _is_persona(participant: rtc.RemoteParticipant) -> bool:
+    """Return whether a participant is one of our personas."""
     return wire.ATTR_PERSONA_ID in participant.attributes
 
 
 async def test_an_avatar_of_a_persona_is_not_heard(roomy: Stack) -> None:
-    """Who speaks for a persona says what it has said: heard again, it would answer itself."""
+    """A persona does not hear a participant that speaks on its behalf."""
     room = fresh_name("room")
     async with person(roomy.url, {"room_name": room}) as ann:
         await in_talk(ann)
@@ -124,9 +125,9 @@ async def test_an_avatar_of_a_persona_is_not_heard(roomy: Stack) -> None:
 async def test_sound_of_other_sources_is_heard(
     roomy: Stack, source: rtc.TrackSource.ValueType
 ) -> None:
-    """A track that is published without a source, or with a shared screen, is sound like any.
+    """A persona hears a track without a source, and the sound of a shared screen.
 
-    Publishing it ended after ten seconds, with a message about a server that did not answer.
+    Publishing such a track once failed after ten seconds.
     """
     async with person(roomy.url) as ann:
         await in_talk(ann)
@@ -137,8 +138,8 @@ async def test_sound_of_other_sources_is_heard(
     await all_free(roomy)
 
 
-async def test_two_tracks_of_a_person_are_heard(roomy: Stack) -> None:
-    """Of many tracks two are heard, and the next one when one of them goes."""
+async def test_a_person_is_heard_with_two_tracks_at_a_time(roomy: Stack) -> None:
+    """A third track is heard only once one of the first two is unpublished."""
     async with person(roomy.url) as ann:  # whose first track is silent
         await in_talk(ann)
         silent = ann.mouth
@@ -154,7 +155,7 @@ async def test_two_tracks_of_a_person_are_heard(roomy: Stack) -> None:
 
 
 async def _hum(ann: Person, hz: float) -> rtc.LocalTrackPublication:
-    """Another microphone, which says a tone that is louder the higher it is."""
+    """Publish another microphone that says a tone."""
     source = rtc.AudioSource(24_000, 1, queue_size_ms=100)
     track = rtc.LocalAudioTrack.create_audio_track(f"{hz}", source)
     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
@@ -163,8 +164,8 @@ async def _hum(ann: Person, hz: float) -> rtc.LocalTrackPublication:
     return publication
 
 
-async def test_nobody_changes_their_own_attributes(roomy: Stack) -> None:
-    """What says who a persona is, or who has the floor, LiveKit takes from no person."""
+async def test_a_person_cannot_change_their_own_attributes(roomy: Stack) -> None:
+    """LiveKit takes no reserved attribute from a person, neither with the token nor in the room."""
     async with person(roomy.url, {"participant_attributes": {"floor": "true", "seat": "3"}}) as ann:
         await in_talk(ann)
         me = ann.room.local_participant
@@ -182,8 +183,8 @@ async def test_nobody_changes_their_own_attributes(roomy: Stack) -> None:
     assert known.keys() == {"seat", wire.ATTR_TOKEN_ID}
 
 
-async def test_the_workers_own_page_names_no_room(roomy: Stack) -> None:
-    """Whoever reaches the worker's port learns no room's name, of now or of before."""
+async def test_the_workers_own_status_names_no_room(roomy: Stack) -> None:
+    """The worker's status and metrics name no room, neither during it nor afterwards."""
     async with person(roomy.url) as ann:
         await in_talk(ann)
         room = ann.room.name

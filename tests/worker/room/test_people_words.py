@@ -1,4 +1,4 @@
-"""People's words in a real room: heard by Whisper, read by every kind of client."""
+"""People's words in a real room: Whisper recognises them, and all kinds of client read them."""
 
 import asyncio
 from pathlib import Path
@@ -24,10 +24,10 @@ pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(autouse=True)
-async def ready(writes: Stack) -> None:
-    """Wait until the model is loaded: rooms do not."""
+async def ready(echo_with_whisper: Stack) -> None:
+    """Wait until Whisper is loaded: rooms open before it is."""
     async with asyncio.timeout(WORDS_WITHIN_S), httpx.AsyncClient(trust_env=False) as http:
-        while (await http.get(writes.worker_url)).json()["stt"]["state"] != "ready":  # noqa: ASYNC110 - it sends no event
+        while (await http.get(echo_with_whisper.worker_url)).json()["stt"]["state"] != "ready":  # noqa: ASYNC110 - it sends no event
             await asyncio.sleep(0.1)
 
 
@@ -38,7 +38,7 @@ async def says(ann: Person, name: str) -> None:
 
 
 async def people_words(stack: Stack) -> dict[str, Any]:
-    """Return what the page is told of people's words."""
+    """Return what `/api/config` says of people's words."""
     async with httpx.AsyncClient(trust_env=False) as http:
         return (await http.get(f"{stack.url}/api/config")).json()["people_words"]
 
@@ -48,28 +48,28 @@ def log_of(stack: Stack) -> str:
     return (stack.folder / "worker.log").read_text()
 
 
-def read_of(reader: Person, speaker: Person) -> list[ReadWords]:
-    """Return the text streams that one participant got with another's words."""
+def words_streams(reader: Person, speaker: Person) -> list[ReadWords]:
+    """Return the text streams with one person's words that another participant got."""
     identity = speaker.room.local_participant.identity
     return [each for each in reader.words if each.identity == identity]
 
 
-def written(events: list[Event], identity: str) -> list[TranscriptEvent]:
-    """Return a person's words among a room's events."""
+def words_events(events: list[Event], identity: str) -> list[TranscriptEvent]:
+    """Return the events with a person's words."""
     return [e for e in events if isinstance(e, TranscriptEvent) and e.identity == identity]
 
 
-async def test_words_of_a_person_reach_every_kind_of_client(writes: Stack) -> None:
-    """What a person says comes as a text stream, a packet, a message and an event, as theirs."""
+async def test_words_of_a_person_reach_every_kind_of_client(echo_with_whisper: Stack) -> None:
+    """A person's words come as text stream, packet, message and event, with one id and text."""
     room = fresh_name("room")
-    async with person(writes.url, asking_for("chef", room_name=room)) as ann:
+    async with person(echo_with_whisper.url, asking_for("chef", room_name=room)) as ann:
         identity = ann.room.local_participant.identity
         await in_talk(ann)
         await says(ann, "opening")
         await eventually(lambda: bool(ann.messages), "the words are there", WORDS_WITHIN_S)
-        [stream] = read_of(ann, ann)
+        [stream] = words_streams(ann, ann)
         [message] = ann.messages
-        [event] = written(await room_events(writes, room), identity)
+        [event] = words_events(await room_events(echo_with_whisper, room), identity)
 
     assert is_heard_as("opening", stream.text), stream.text
     assert ann.mouth is not None
@@ -87,102 +87,102 @@ async def test_words_of_a_person_reach_every_kind_of_client(writes: Stack) -> No
     assert event.words[0].start_s == event.start_s
     packet = ann.packets[segment_id]
     assert (packet.text, packet.final) == (stream.text, True)
-    assert "Sunday" not in log_of(writes)
-    await all_free(writes)
+    assert "Sunday" not in log_of(echo_with_whisper)
+    await all_free(echo_with_whisper)
 
 
-async def test_two_people_at_once_have_their_own_words(writes: Stack) -> None:
-    """Two people who speak at the same time are each read with their own sentence."""
+async def test_two_people_at_once_have_their_own_words(echo_with_whisper: Stack) -> None:
+    """Two people who speak at the same time each get their own sentence."""
     room = fresh_name("room")
     async with (
-        person(writes.url, asking_for("chef", room_name=room)) as ann,
-        person(writes.url, {"room_name": room}) as bob,
+        person(echo_with_whisper.url, asking_for("chef", room_name=room)) as ann,
+        person(echo_with_whisper.url, {"room_name": room}) as bob,
     ):
         await in_talk(ann)
         await asyncio.gather(says(ann, "opening"), says(bob, "station"))
         for reader in (ann, bob):
             await eventually(lambda r=reader: len(r.messages) == 2, "both words", WORDS_WITHIN_S)
 
-            [of_ann], [of_bob] = read_of(reader, ann), read_of(reader, bob)
+            [of_ann], [of_bob] = words_streams(reader, ann), words_streams(reader, bob)
             assert is_heard_as("opening", of_ann.text), of_ann.text
             assert is_heard_as("station", of_bob.text), of_bob.text
-    await all_free(writes)
+    await all_free(echo_with_whisper)
 
 
-async def test_who_leaves_in_the_middle_is_written_until_then(writes: Stack) -> None:
-    """The words that a person said before leaving in the middle of a turn are written as theirs."""
+async def test_words_before_a_person_leaves_are_written(echo_with_whisper: Stack) -> None:
+    """The words of a person who leaves in the middle of a turn are written as theirs."""
     room = fresh_name("room")
-    async with person(writes.url, asking_for("chef", room_name=room)) as ann:
-        async with person(writes.url, {"room_name": room}) as bob:
+    async with person(echo_with_whisper.url, asking_for("chef", room_name=room)) as ann:
+        async with person(echo_with_whisper.url, {"room_name": room}) as bob:
             identity = bob.room.local_participant.identity
             await in_talk(bob)
             bob.speech = recording("station")
             await asyncio.sleep(3.5)
         await eventually(lambda: bool(ann.messages), "the words are there", WORDS_WITHIN_S)
-        [event] = written(await room_events(writes, room), identity)
+        [event] = words_events(await room_events(echo_with_whisper, room), identity)
 
     assert ann.messages[0].identity == identity
     assert "tell me" in event.text, event.text
-    await all_free(writes)
+    await all_free(echo_with_whisper)
 
 
-async def test_transcribe_false_writes_nothing(writes: Stack) -> None:
-    """In a session with `transcribe: false` no word of a person is recognized or written.
+async def test_transcribe_false_writes_nothing(echo_with_whisper: Stack) -> None:
+    """In a session with `transcribe: false` no person's words are recognised or written.
 
     Ann asks for it with her token; Ben's session has it.
     """
     room, no_words = fresh_name("room"), {"transcribe": False}
-    async with httpx.AsyncClient(base_url=writes.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=echo_with_whisper.url, trust_env=False) as http:
         answer = await http.post("/sessions", json={"room": room, "identity": "x"} | no_words)
         assert answer.status_code == httpx.codes.CREATED, answer.text
     async with (
-        person(writes.url, no_words) as ann,
-        person(writes.url, {"room_name": room}) as ben,
-        person(writes.url, asking_for("chef")) as elsewhere,
+        person(echo_with_whisper.url, no_words) as ann,
+        person(echo_with_whisper.url, {"room_name": room}) as ben,
+        person(echo_with_whisper.url, asking_for("chef")) as elsewhere,
     ):
         for each in (ann, ben, elsewhere):
             await in_talk(each)
-        before = await segments(writes)
+        before = await segments(echo_with_whisper)
         await asyncio.gather(says(ann, "opening"), says(ben, "opening"), says(elsewhere, "station"))
         await eventually(lambda: bool(elsewhere.messages), "others are written", WORDS_WITHIN_S)
         await asyncio.sleep(1.0)
 
-        assert await segments(writes) == before + 1
+        assert await segments(echo_with_whisper) == before + 1
         assert not (ann.words or ben.words)
         assert not (ann.packets or ben.packets)
         assert not ann.messages
         identity = ann.room.local_participant.identity
-        assert not written(await room_events(writes, room), identity)
-    await all_free(writes)
+        assert not words_events(await room_events(echo_with_whisper, room), identity)
+    await all_free(echo_with_whisper)
 
 
-async def test_a_shared_screens_sound_is_not_ones_words(writes: Stack) -> None:
-    """The sound of a shared screen is heard by personas, and is nobody's words."""
-    async with person(writes.url, asking_for("chef")) as ann:
+async def test_the_sound_of_a_shared_screen_is_not_recognised(echo_with_whisper: Stack) -> None:
+    """The sound of a shared screen makes no words."""
+    async with person(echo_with_whisper.url, asking_for("chef")) as ann:
         await in_talk(ann)
         await ann.unpublish()
         await ann.publish(rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO)
-        before = await segments(writes)
+        before = await segments(echo_with_whisper)
         await says(ann, "opening")
         await asyncio.sleep(4.0)
 
-        assert await segments(writes) == before
-    await all_free(writes)
+        assert await segments(echo_with_whisper) == before
+    await all_free(echo_with_whisper)
 
 
 async def segments(stack: Stack) -> float:
-    """Return how many segments of people's words the worker has recognized."""
+    """Return how many segments of people's words the worker has recognised."""
     async with httpx.AsyncClient(trust_env=False) as http:
         metrics = (await http.get(f"{stack.worker_url}/metrics")).text
     [line] = [each for each in metrics.splitlines() if each.startswith("moshi_people_segments_t")]
     return float(line.split()[1])
 
 
-async def test_the_status_tells_that_words_are_written(writes: Stack) -> None:
-    """`/status` and the worker's own page name the model and that it is ready."""
+async def test_the_status_says_that_words_are_written(echo_with_whisper: Stack) -> None:
+    """`/status` and the worker's own status name the model and say that it is ready."""
     async with httpx.AsyncClient(trust_env=False) as http:
-        [worker] = (await http.get(f"{writes.url}/status")).json()["workers"]
-        own = (await http.get(writes.worker_url)).json()
+        [worker] = (await http.get(f"{echo_with_whisper.url}/status")).json()["workers"]
+        own = (await http.get(echo_with_whisper.worker_url)).json()
 
     assert worker["stt"] == own["stt"]
     assert own["stt"]["state"] == "ready"
@@ -190,7 +190,7 @@ async def test_the_status_tells_that_words_are_written(writes: Stack) -> None:
 
 
 async def test_with_stt_off_nothing_is_written(echo: Stack) -> None:
-    """With STT=off people talk as ever; no word is written, and the status says why."""
+    """With `STT=off` no words are written, and `/api/config` says why."""
     async with person(echo.url, asking_for("chef")) as ann:
         await in_talk(ann)
         await says(ann, "opening")
@@ -205,8 +205,8 @@ async def test_with_stt_off_nothing_is_written(echo: Stack) -> None:
     await all_free(echo)
 
 
-async def test_without_a_model_everything_else_works(tmp_path: Path) -> None:
-    """Where Whisper's model cannot be had, one sentence in log and status says so; calls go on."""
+async def test_without_whispers_model_calls_go_on(tmp_path: Path) -> None:
+    """Where Whisper's model is missing, calls go on, and log and status say so in one sentence."""
     nowhere = {"hf_home": str(tmp_path / "hub"), "hf_endpoint": "http://127.0.0.1:9"}
     with start_stack(tmp_path, model="echo", capacity=1, stt="auto", **nowhere) as stack:
         async with person(stack.url, asking_for("chef")) as ann:
@@ -215,11 +215,11 @@ async def test_without_a_model_everything_else_works(tmp_path: Path) -> None:
             who = ann.personas[0].identity
             await eventually(lambda: ann.rms(who) > 0.05, "the echo is heard")
         await eventually(lambda: "not in the hub's cache" in log_of(stack), "the log says so")
-        told = await people_words(stack)
-        while told["reason"].startswith("loading"):  # a heartbeat says it later
+        words = await people_words(stack)
+        while words["reason"].startswith("loading"):  # a heartbeat says it later
             await asyncio.sleep(0.1)
-            told = await people_words(stack)
+            words = await people_words(stack)
 
-    assert not told["written"]
-    assert told["reason"].startswith("The words of people are not written: Systran/faster-whisper")
+    assert not words["written"]
+    assert words["reason"].startswith("The words of people are not written: Systran/faster-whisper")
     assert log_of(stack).count("The words of people are not written") == 1

@@ -1,4 +1,4 @@
-"""Recorded calls: who is heard where and when, who knows of it, and what ends a recording."""
+"""Recorded calls: who is recorded and when, who knows of it, and what ends a recording."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from protocol.events import RecordingEvent
 from tests.worker.recording.listening import Samples, channels, found_at_s
 from tests.worker.recording.test_part import noise
 from tests.worker.rooms import all_free, in_talk
-from tests.worker.scripted.schedule import Schedule, Wish
+from tests.worker.scripted.schedule import Schedule, SpeechPlan
 
 HZ = {"chef": 700.0, "teacher": 1000.0}  # greetings have 440 Hz
 TURN_FRAMES = 12
@@ -35,7 +35,7 @@ def api(stack: Stack) -> httpx.AsyncClient:
 
 
 async def open_recorded(stack: Stack) -> dict[str, Any]:
-    """Open a recorded session for Ann, who has agreed."""
+    """Open a recorded session for Ann, who agrees."""
     asked = {"identity": "ann", "name": "Ann", "personas": list(HZ), "wait": True}
     async with api(stack) as http:
         answer = await http.post("/sessions", json=asked | {"record": True, "record_consent": True})
@@ -47,8 +47,8 @@ async def open_recorded(stack: Stack) -> dict[str, Any]:
 @asynccontextmanager
 async def guest(stack: Stack, room: str, name: str, **asked: Any) -> AsyncGenerator[Person]:
     """Join as another person."""
-    wish = {"room_name": room, "participant_identity": name.lower(), "participant_name": name}
-    token = await fetch_token(stack.url, wish | asked)
+    request = {"room_name": room, "participant_identity": name.lower(), "participant_name": name}
+    token = await fetch_token(stack.url, request | asked)
     assert token["recording"] == "ask"
     async with joined(token["server_url"], token["participant_token"]) as person:
         yield person
@@ -64,17 +64,17 @@ async def speak(person: Person, seed: int) -> float:
 
 
 def said_at_48_khz(seed: int) -> Samples:
-    """Return what was said with a seed."""
+    """Return the noise of a seed, at 48 kHz."""
     return np.repeat(noise(seed, 10, 24_000), 2)
 
 
 def shows_recording(person: Person) -> bool:
-    """Tell whether a client sees that the room is recorded."""
+    """Return whether a client sees that the room is recorded."""
     return any(each.attributes.get(wire.ATTR_RECORDING) == "true" for each in person.personas)
 
 
 def tone(hz: float) -> Samples:
-    """Return what a persona says in one turn, at 48 kHz."""
+    """Return the tone that a persona says in one turn, at 48 kHz."""
     return np.sin(2 * np.pi * hz * np.arange(TURN_FRAMES * 3840) / 48_000).astype(np.float32)
 
 
@@ -115,7 +115,7 @@ async def hold_call(stack: Stack, schedule: Schedule, turns: int = 1) -> tuple[s
                 spoken_s.append(await speak(person, seed))
             ann.messages.clear()
             for name, hz in HZ.items():
-                schedule.write({name: Wish(at=2, speaks=TURN_FRAMES, hz=hz)})
+                schedule.write({name: SpeechPlan(at=2, speaks=TURN_FRAMES, hz=hz)})
                 await eventually(lambda name=name: finished(ann, name), f"{name} has spoken")
         await ann.room.local_participant.send_text("Typed.", topic=wire.CHAT_TOPIC)
         await eventually(lambda: bool(ann.chat), "the line was answered")
@@ -124,17 +124,17 @@ async def hold_call(stack: Stack, schedule: Schedule, turns: int = 1) -> tuple[s
 
 
 def finished(person: Person, name: str) -> bool:
-    """Tell whether a person has read a final segment of a persona."""
+    """Return whether a person has read a final segment of a persona."""
     return any(each.persona == name and "la" in each.text for each in person.messages)
 
 
 @pytest.mark.alone
-async def test_everybody_is_found_again(
+async def test_people_who_agreed_and_all_personas_are_recorded(
     scripted: Stack, schedule: Schedule, tmp_path: Path
 ) -> None:
-    """Who agreed is left and each persona right, at its time, and the words by the same clock.
+    """People who agreed are left, personas right, at their times; one who did not is missing.
 
-    The recording outlives the session, and is gone once it is deleted.
+    The words have the same clock. The recording outlives the session until it is deleted.
     """
     session, spoken_s = await hold_call(scripted, schedule)
     files = await download(scripted, session, tmp_path)
@@ -168,7 +168,7 @@ async def test_everybody_is_found_again(
 async def test_a_full_disk_ends_the_recording_and_not_the_call(
     scripted: Stack, schedule: Schedule
 ) -> None:
-    """The badge goes, an event and the log say why, and the persona goes on."""
+    """On a full disk the recording ends with an event and a log line, and the persona goes on."""
     schedule.write({})
     session = await open_recorded(scripted)
     marker = scripted.folder / "recordings" / "full"
@@ -181,7 +181,7 @@ async def test_a_full_disk_ends_the_recording_and_not_the_call(
                 await asyncio.sleep(0.05)
                 found = await room_events(scripted, session["room"])
                 events = [each for each in found if isinstance(each, RecordingEvent)]
-            schedule.write({"chef": Wish(speaks=TURN_FRAMES)})
+            schedule.write({"chef": SpeechPlan(speaks=TURN_FRAMES)})
             await eventually(lambda: finished(ann, "chef"), "the chef goes on")
             assert not shows_recording(ann)
     finally:

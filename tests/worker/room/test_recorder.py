@@ -1,4 +1,4 @@
-"""Which sound and which words of a room are recorded, and by which clock."""
+"""Which sound and words of a room are recorded, and with which times."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -31,7 +31,7 @@ WORDS = (wire.WordTime(text="Soup", start_s=1.0, end_s=1.4),)
 
 
 def participant(name: str, kind: Any, **attributes: str) -> SimpleNamespace:
-    """Return a participant as LiveKit's SDK has it."""
+    """Return a participant as LiveKit's SDK represents it."""
     return SimpleNamespace(identity=name.lower(), name=name, kind=kind, attributes=attributes)
 
 
@@ -51,11 +51,11 @@ class Scene:
         self.frames: list[RoomFrame] = []
         self.segments: list[Segment] = []
         self.events: list[Event] = []
-        self.told: list[Callable[..., None]] = []
+        self.callbacks: list[Callable[..., None]] = []
         part = SimpleNamespace(put=self.frames.append, add=self.segments.append, close=lambda: None)
 
-        def opened(_name: Any, _about: Any, *told: Callable[..., None]) -> Any:
-            self.told = list(told)
+        def opened(_name: Any, _about: Any, *callbacks: Callable[..., None]) -> Any:
+            self.callbacks = list(callbacks)
             return part
 
         recordings: Any = SimpleNamespace(consent=consent, open=opened)
@@ -67,21 +67,21 @@ class Scene:
         self.shown.append(attributes[wire.ATTR_RECORDING])
 
     def tick(self, ticks: int = 1) -> None:
-        """Let every participant be heard for some ticks."""
+        """Let all participants make sound for some ticks."""
         for _ in range(ticks):
             spoken = {Microphone(identity, "TR"): SOUND for identity in self.people}
             self.recorder.tick(spoken, [])
 
     def says(self, identity_: str, text: str, **fields: Any) -> None:
-        """Let words come from the recogniser, or from a persona."""
+        """Pass on words of the recogniser or of a persona."""
         usual = {"at_s": 0.0, "segment_id": text, "final": True, "start_s": 1.0, "end_s": 1.4}
         event = usual | {"identity": identity_, "text": text} | fields
         self.recorder.take(TranscriptEvent.model_validate(event))
 
 
 @pytest.mark.parametrize(("consent", "names"), [("ask", ["Ann"]), ("told", ["Ann", "Carl"])])
-async def test_only_who_agreed_is_recorded(consent: str, names: list[str]) -> None:
-    """Sound, words and typed lines, of people alone; where all are told, of all people."""
+async def test_only_people_who_agreed_are_recorded(consent: str, names: list[str]) -> None:
+    """Sound and words of people who agreed are recorded; with consent `told`, of all people."""
     scene = Scene(consent)
     scene.tick()
     for identity in scene.people:
@@ -91,8 +91,8 @@ async def test_only_who_agreed_is_recorded(consent: str, names: list[str]) -> No
     assert [each.name for each in scene.segments] == [name for name in names for _ in range(2)]
 
 
-async def test_words_that_come_after_a_person_left_are_taken() -> None:
-    """The recogniser is a second or two late; of one who was not recorded they are not taken."""
+async def test_words_that_come_after_a_person_left_are_recorded() -> None:
+    """Words that arrive after a person left are recorded if the person was."""
     scene = Scene("ask")
     scene.tick()
     scene.people.clear()
@@ -101,8 +101,8 @@ async def test_words_that_come_after_a_person_left_are_taken() -> None:
     assert [each.identity for each in scene.segments] == ["ann"]
 
 
-async def test_one_who_takes_the_consent_back_is_recorded_no_longer() -> None:
-    """The attribute counts as it is now: an application may change it in a call."""
+async def test_a_person_who_withdraws_consent_is_recorded_no_longer() -> None:
+    """A person whose consent attribute is removed in the call is not recorded from then on."""
     scene = Scene("ask")
     scene.tick()
     scene.people["ann"].attributes.clear()
@@ -112,8 +112,8 @@ async def test_one_who_takes_the_consent_back_is_recorded_no_longer() -> None:
     assert scene.segments == []
 
 
-async def test_all_words_have_one_clock() -> None:
-    """A person's words keep their times; a persona's begin when its first word came."""
+async def test_all_words_have_times_of_the_recording() -> None:
+    """People's words keep their times; a persona's begin at the tick of their first word."""
     scene = Scene("ask")
     scene.tick(10)
     scene.says("ann", "Soup", words=WORDS)
@@ -129,8 +129,8 @@ async def test_all_words_have_one_clock() -> None:
     assert scene.segments[0].words == WORDS
 
 
-async def test_without_a_place_the_room_is_told() -> None:
-    """A worker whose settings differ from the token service's says which ones."""
+async def test_a_worker_without_a_place_for_recordings_says_so() -> None:
+    """A worker without `RECORD_DIR` ends the recording with an event that names the setting."""
     events: list[Event] = []
     room: Any = SimpleNamespace(remote_participants={})
     recorder = Recorder(room, SPEC, None, events.append)

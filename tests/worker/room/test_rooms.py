@@ -1,4 +1,4 @@
-"""Rooms: people and personas together, over a real LiveKit, redis, token service and worker."""
+"""Rooms of people and personas, over a real LiveKit, redis, token service and worker."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from protocol.personas import Persona
 from protocol.room_spec import RoomSpec, persona_specs
 from tests.token_service.players import seal_of
 from tests.worker.conftest import ECHO_CAPACITY
-from tests.worker.rooms import all_free, asking_for, change_promise, in_talk, slots_used
+from tests.worker.rooms import all_free, asking_for, change_spec, in_talk, slots_used
 from tests.worker.scripted.schedule import TALKS, Schedule
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.schedule import CALM_DISPATCHES
@@ -30,8 +30,8 @@ from worker.room.chat import CANNOT_READ
 from worker.sound.mix import heard_by_each
 
 
-async def test_what_is_said_comes_back(echo: Stack) -> None:
-    """What a person says reaches the model and its answer reaches the person, at the same pitch."""
+async def test_a_persons_tone_comes_back_from_the_echo(echo: Stack) -> None:
+    """The echo gives a person's tone back with the same pitch and about as loud."""
     async with person(echo.url) as ann:
         await in_talk(ann)
         ann.tone_hz = 500.0
@@ -42,8 +42,8 @@ async def test_what_is_said_comes_back(echo: Stack) -> None:
     await all_free(echo)
 
 
-async def test_a_persona_is_known_by_livekits_names(echo: Stack) -> None:
-    """An agent by kind, its label as name, its state and persona as attributes, a microphone."""
+async def test_a_persona_has_livekits_identity_attributes_and_track(echo: Stack) -> None:
+    """A persona is an agent with its label as name, its attributes, and one microphone."""
     async with person(echo.url, asking_for("chef")) as ann:
         await in_talk(ann)
         chef = ann.personas[0]
@@ -58,7 +58,7 @@ async def test_a_persona_is_known_by_livekits_names(echo: Stack) -> None:
 
 
 async def test_state_follows_the_voice(echo: Stack) -> None:
-    """The state is speaking while the persona sounds and listening when it has paused."""
+    """A persona's state is `speaking` while it sounds and `listening` once it has paused."""
     async with person(echo.url) as ann:
         await in_talk(ann)
         who = ann.personas[0].identity
@@ -69,8 +69,8 @@ async def test_state_follows_the_voice(echo: Stack) -> None:
     await all_free(echo)
 
 
-async def test_a_microphone_that_comes_back(echo: Stack) -> None:
-    """Unpublishing and publishing again is no event: the persona stays and hears the new track."""
+async def test_a_persona_hears_a_microphone_that_was_published_again(echo: Stack) -> None:
+    """A person who unpublishes and publishes again keeps the persona, which hears the new track."""
     async with person(echo.url) as ann:
         await in_talk(ann)
         who = ann.personas[0].identity
@@ -84,7 +84,7 @@ async def test_a_microphone_that_comes_back(echo: Stack) -> None:
 
 
 async def test_two_people_are_heard_in_one_room(echo: Stack) -> None:
-    """A persona hears everybody in the room, not only who came first."""
+    """A persona hears both people of a room."""
     async with (
         person(echo.url, {"room_name": "pair"}) as ann,
         person(echo.url, {"room_name": "pair"}) as bob,
@@ -101,7 +101,7 @@ async def test_two_people_are_heard_in_one_room(echo: Stack) -> None:
 
 
 async def test_a_typed_line_is_answered(echo: Stack) -> None:
-    """One persona says that it cannot read yet."""
+    """One of two personas answers that it cannot read."""
     async with person(echo.url, asking_for("chef", "teacher")) as ann:
         await in_talk(ann, 2)
         await ann.room.local_participant.send_text("hello?", topic=wire.CHAT_TOPIC)
@@ -112,8 +112,8 @@ async def test_a_typed_line_is_answered(echo: Stack) -> None:
     await all_free(echo)
 
 
-async def test_full_is_an_answer(echo: Stack) -> None:
-    """At capacity the next room is told so, and who is there goes on."""
+async def test_a_full_worker_answers_503_and_goes_on(echo: Stack) -> None:
+    """With all slots occupied a token request gets 503 with `Retry-After`, and the call goes on."""
     async with person(echo.url, asking_for("chef", "teacher", "astronaut")) as ann:
         await in_talk(ann, ECHO_CAPACITY)
         async with httpx.AsyncClient(base_url=echo.url, trust_env=False) as http:
@@ -127,8 +127,8 @@ async def test_full_is_an_answer(echo: Stack) -> None:
     await all_free(echo)
 
 
-async def test_a_job_without_slots_is_refused_aloud(echo: Stack) -> None:
-    """Who dispatches to a full worker reads the refusal in its heartbeat, and need not wait."""
+async def test_a_job_without_slots_is_refused_in_the_heartbeat(echo: Stack) -> None:
+    """A full worker refuses a job and says so in its heartbeat's outcomes."""
     async with (
         person(echo.url, asking_for("chef", "teacher", "astronaut")) as ann,
         echo.livekit.client() as livekit,
@@ -153,7 +153,7 @@ async def test_a_job_without_slots_is_refused_aloud(echo: Stack) -> None:
 
 
 async def test_slots_are_free_after_the_last_person(echo: Stack) -> None:
-    """When the last person has been gone for the grace, host and slots are gone too."""
+    """The slots of a room become free after its last person has left."""
     async with person(echo.url, asking_for("chef", "teacher")) as ann:
         await in_talk(ann, 2)
         during = await slots_used(echo)
@@ -162,8 +162,8 @@ async def test_slots_are_free_after_the_last_person(echo: Stack) -> None:
     assert during == 2
 
 
-async def test_a_room_that_is_closed_may_be_entered_again_at_once(echo: Stack) -> None:
-    """Its persona comes again, also where nobody had seen yet that it was there; no fault is it."""
+async def test_a_closed_room_can_be_joined_again_at_once(echo: Stack) -> None:
+    """A room that was closed gets its persona again at once, and no worker is blamed for it."""
     async with Redis.from_url(echo.redis_url, decode_responses=True) as redis:
         for _ in range(CALM_DISPATCHES + 1):
             async with person(echo.url, asking_for("chef", room_name="again")) as ann:
@@ -174,8 +174,8 @@ async def test_a_room_that_is_closed_may_be_entered_again_at_once(echo: Stack) -
         assert (await FleetReader(redis).fleet()).schedule.workers == {}
 
 
-async def test_personas_come_and_go_with_the_promise(echo: Stack) -> None:
-    """A persona that is promised later comes, one that is promised no more leaves, others stay."""
+async def test_personas_join_and_leave_as_the_spec_says(echo: Stack) -> None:
+    """A persona added to the spec joins, one removed from it leaves, and the other stays."""
     async with person(echo.url, asking_for("chef")) as ann:
         await in_talk(ann)
         room, chef = ann.room.name, ann.personas[0].identity
@@ -184,10 +184,10 @@ async def test_personas_come_and_go_with_the_promise(echo: Stack) -> None:
         def with_teacher(old: RoomSpec) -> RoomSpec:
             return old.model_copy(update={"personas": old.personas + teacher})
 
-        await change_promise(echo, room, with_teacher)
+        await change_spec(echo, room, with_teacher)
         await in_talk(ann, 2)
         newcomer = next(p for p in ann.personas if p.identity != chef)
-        await change_promise(
+        await change_spec(
             echo, room, lambda old: old.model_copy(update={"personas": old.personas[:1]})
         )
         await eventually(lambda: len(ann.personas) == 1, "the teacher leaves")
@@ -197,8 +197,8 @@ async def test_personas_come_and_go_with_the_promise(echo: Stack) -> None:
     await all_free(echo)
 
 
-async def test_a_persona_that_lost_its_connection_comes_again(echo: Stack) -> None:
-    """LiveKit dropped one of two: it comes again and answers, the other is not concerned."""
+async def test_a_persona_that_livekit_removed_joins_again(echo: Stack) -> None:
+    """A persona that LiveKit removed joins again and is heard; the other one stays."""
     async with (
         person(echo.url, asking_for("chef", "teacher")) as ann,
         echo.livekit.client() as livekit,
@@ -219,7 +219,7 @@ async def test_a_persona_that_lost_its_connection_comes_again(echo: Stack) -> No
 
 
 async def test_a_muted_persona_is_silent(echo: Stack) -> None:
-    """Mute takes its voice and nothing else; unmuted it is heard again."""
+    """A muted persona is silent until it is unmuted."""
     async with person(echo.url) as ann:
         await in_talk(ann)
         ann.tone_hz = 500.0
@@ -231,25 +231,25 @@ async def test_a_muted_persona_is_silent(echo: Stack) -> None:
             )
 
         await eventually(lambda: ann.rms(who) > 0.2, "it sounds")
-        await change_promise(echo, ann.room.name, muted(True))
+        await change_spec(echo, ann.room.name, muted(True))
         await eventually(lambda: ann.rms(who) < 0.001, "it is silent")
-        await change_promise(echo, ann.room.name, muted(False))
+        await change_spec(echo, ann.room.name, muted(False))
         await eventually(lambda: ann.rms(who) > 0.2, "it sounds again")
     await all_free(echo)
 
 
-async def test_an_ended_session_is_left(echo: Stack) -> None:
-    """Personas and people leave a room whose session was ended, and its slots are free."""
+async def test_everyone_leaves_a_session_that_has_ended(echo: Stack) -> None:
+    """When a session ends, its slots become free and its people are disconnected."""
     async with person(echo.url) as ann:
         await in_talk(ann)
         ended = {"ended": True, "ended_s": time.time()}
-        await change_promise(echo, ann.room.name, lambda old: old.model_copy(update=ended))
+        await change_spec(echo, ann.room.name, lambda old: old.model_copy(update=ended))
         await all_free(echo)
         await eventually(lambda: not ann.room.isconnected(), "the person is shown out")
 
 
-async def test_what_happens_is_told(echo: Stack) -> None:
-    """States and people of a room are events in its stream, in order."""
+async def test_states_and_people_are_events(echo: Stack) -> None:
+    """The states of personas and the comings and goings of people are events, in order."""
     async with person(echo.url) as ann:
         await in_talk(ann)
         ann.tone_hz = 400.0
@@ -266,7 +266,7 @@ async def test_what_happens_is_told(echo: Stack) -> None:
 
 
 async def test_words_reach_every_kind_of_client(scripted: Stack, schedule: Schedule) -> None:
-    """A final segment reads the same in text stream, older packet and JSON message."""
+    """A final segment has the same text as text stream, older packet and JSON message."""
     schedule.write({"assistant": TALKS})
     async with person(scripted.url) as ann:
         await in_talk(ann)
@@ -284,8 +284,8 @@ async def test_words_reach_every_kind_of_client(scripted: Stack, schedule: Sched
     await all_free(scripted)
 
 
-async def test_two_personas_both_speak(scripted: Stack, schedule: Schedule) -> None:
-    """Two personas asked for in one request are two participants with sound and words each."""
+async def test_two_personas_each_have_sound_and_words(scripted: Stack, schedule: Schedule) -> None:
+    """Two personas of one request are two participants, each with its sound and words."""
     schedule.write({"chef": TALKS, "astronaut": TALKS})
     async with person(scripted.url, asking_for("chef", "astronaut")) as ann:
         await in_talk(ann, 2)
@@ -304,8 +304,10 @@ waves = st.lists(st.floats(-1, 1, width=32), min_size=4, max_size=4)
 
 
 @given(waves, st.lists(st.none() | waves, max_size=4))
-def test_everybody_but_oneself(people: list[float], voices: list[list[float] | None]) -> None:
-    """Each persona hears the people and the others, and nothing of its own voice."""
+def test_a_persona_hears_everyone_but_itself(
+    people: list[float], voices: list[list[float] | None]
+) -> None:
+    """Each persona hears the people and the other personas, and not its own voice."""
     frames = [None if v is None else np.array(v, dtype=np.float32) for v in voices]
     heard = heard_by_each(np.array(people, dtype=np.float32), frames)
 

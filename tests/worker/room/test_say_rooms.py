@@ -1,4 +1,4 @@
-"""Lines over HTTP in a real room: said whole or not at all, whoever else wants to speak."""
+"""Lines over HTTP in a real room: each is said whole or cut off, and never finished later."""
 
 import asyncio
 from collections.abc import Generator
@@ -12,7 +12,7 @@ from harness.stack import Stack, start_stack
 from protocol.personas import GREETING
 from tests.worker.rooms import all_free, asking_for
 from tests.worker.scenes import Scene, scene
-from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule, Wish
+from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule, SpeechPlan
 
 LINE, NEXT_LINE = "Dinner is ready. We have soup and bread.", "We have bread."
 LONG_LINE = " ".join([LINE] * 8)  # 20 s: a busy machine cuts it off late, too
@@ -23,10 +23,10 @@ GREETER = {"greeting": True}
 async def test_a_line_is_said_whole_before_others_speak(
     scripted: Stack, schedule: Schedule
 ) -> None:
-    """It lasts longer than the floor may be held, its words are apart, others want to speak."""
+    """A long line with pauses between its words is said whole before another persona speaks."""
     async with scene(scripted, schedule, "chef", "astronaut") as room:
         line = await room.say("chef", LINE)
-        schedule.write({"astronaut": Wish(speaks=6, rest=3)})
+        schedule.write({"astronaut": SpeechPlan(speaks=6, rest=3)})
         said = await room.said(line)
         await room.changed("astronaut", "wanted")
         await eventually(lambda: room.ann.timeline.spoke_s(room.who("astronaut")) > 0.2, "it does")
@@ -37,10 +37,10 @@ async def test_a_line_is_said_whole_before_others_speak(
         assert room.overlaps_s() <= OVERLAP_MOST_S
 
 
-async def test_a_line_is_taken_as_soon_as_a_persona_is_seen(
+async def test_a_line_is_taken_before_all_personas_have_joined(
     scripted: Stack, schedule: Schedule
 ) -> None:
-    """The host keeps a command until all personas have joined."""
+    """A line that is posted once the first of two personas has joined is taken and said."""
     schedule.write({})
     async with person(scripted.url, asking_for("chef", "astronaut")) as ann:
         await eventually(lambda: bool(ann.personas), "the first persona joins")
@@ -51,8 +51,10 @@ async def test_a_line_is_taken_as_soon_as_a_persona_is_seen(
     await all_free(scripted)
 
 
-async def test_a_line_waits_for_the_end_of_anothers(scripted: Stack, schedule: Schedule) -> None:
-    """Two personas told to speak at once say their lines one after the other, both whole."""
+async def test_two_personas_say_their_lines_one_after_the_other(
+    scripted: Stack, schedule: Schedule
+) -> None:
+    """Lines of two personas that are posted at once are both said whole, not at the same time."""
     async with scene(scripted, schedule, "chef", "astronaut") as room:
         lines = [await room.say(who, LINE) for who in ("chef", "astronaut")]
         ends = [await room.said(line) for line in lines]
@@ -63,8 +65,8 @@ async def test_a_line_waits_for_the_end_of_anothers(scripted: Stack, schedule: S
         assert room.overlaps_s() <= OVERLAP_MOST_S
 
 
-async def test_greetings_of_three_are_whole(scripted: Stack, schedule: Schedule) -> None:
-    """Each greets once and whole while the others want to greet, too."""
+async def test_three_personas_greet_one_after_another(scripted: Stack, schedule: Schedule) -> None:
+    """Each of three personas says its greeting once and whole, not at the same time."""
     trio = [GREETER | {"name": name} for name in ("chef", "astronaut", "teacher")]
     async with scene(scripted, schedule, *trio) as room:
         for who in ("chef", "astronaut", "teacher"):
@@ -75,7 +77,7 @@ async def test_greetings_of_three_are_whole(scripted: Stack, schedule: Schedule)
 
 
 async def cut_off(room: Scene, line: str) -> str:
-    """Wait until a line was cut off; what was said of it."""
+    """Wait until a line was cut off; return what was said of it."""
     assert not (await room.said(line)).whole
     while not await room.read("chef"):  # noqa: ASYNC110 - it sends no event
         await asyncio.sleep(0.05)
@@ -84,10 +86,10 @@ async def cut_off(room: Scene, line: str) -> str:
     return fragment
 
 
-async def test_what_a_person_cuts_off_is_not_finished_later(
+async def test_a_line_that_a_person_cut_off_is_not_finished_later(
     scripted: Stack, schedule: Schedule
 ) -> None:
-    """The persona is silent while the person speaks, and then says the next line and no rest."""
+    """After a person cut off a line, the persona says the next line and not the rest."""
     async with scene(scripted, schedule, "chef", "astronaut") as room:
         room.ann.speech = babble(30.0, pauses=False)
         line = await room.say("chef", LONG_LINE)
@@ -100,10 +102,10 @@ async def test_what_a_person_cuts_off_is_not_finished_later(
         await room.reads("chef", fragment, NEXT_LINE)
 
 
-async def test_what_a_mute_cuts_off_is_not_finished_later(
+async def test_a_line_that_a_mute_cut_off_is_not_finished_later(
     scripted: Stack, schedule: Schedule
 ) -> None:
-    """Nor is what waited said once it may be heard again; while it is muted it takes no line."""
+    """A mute ends all lines of the persona, which refuses others until it is unmuted."""
     async with scene(scripted, schedule, "chef", "astronaut") as room:
         lines = [await room.say("chef", text) for text in (LONG_LINE, NEXT_LINE)]
         await eventually(lambda: room.ann.timeline.spoke_s(room.who("chef")) > 0.2, "it begins")
@@ -112,26 +114,26 @@ async def test_what_a_mute_cuts_off_is_not_finished_later(
         waited = await room.said(lines[1])
         refused = await room.post("say", "chef", text=LINE)
         await room.post("mute", "chef", muted=False)
-        said = await room.said(await _as_soon_as_may_be(room))
+        said = await room.said(await _say_once_possible(room))
 
         assert (waited.whole, said.whole) == (False, True)
         assert (refused.status_code, refused.json()["error"]) == (409, "persona_muted")
         await room.reads("chef", fragment, NEXT_LINE)
 
 
-async def _as_soon_as_may_be(room: Scene) -> str:
-    """The id of the next line, once the host follows a mute or is there again."""
+async def _say_once_possible(room: Scene) -> str:
+    """Post a line until it is taken, after a mute or a freeze; return its id."""
     while (answer := await room.post("say", "chef", text=NEXT_LINE)).status_code != 202:  # noqa: ASYNC110 - it sends no event
         await asyncio.sleep(0.1)
     return answer.json()["id"]
 
 
 async def test_a_persona_that_leaves_says_nothing_more(scripted: Stack, schedule: Schedule) -> None:
-    """Its lines end with it, and no other persona waits for them."""
+    """The line of a persona that leaves is cut off, and another persona's line is said."""
     async with scene(scripted, schedule, "chef", "astronaut") as room:
         line = await room.say("astronaut", LONG_LINE)
         session = await room.session()
-        await eventually(lambda: bool(room.told()), "it has the floor")
+        await eventually(lambda: bool(room.floor_holders()), "it has the floor")
         async with httpx.AsyncClient(base_url=scripted.url, trust_env=False) as http:
             gone = session["personas"][1]["id"]
             await http.delete(f"/sessions/{session['id']}/personas/{gone}")
@@ -145,7 +147,7 @@ async def test_a_persona_that_leaves_says_nothing_more(scripted: Stack, schedule
 def shifted(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, schedule: Schedule
 ) -> Generator[Stack]:
-    """A worker whose clock is 20 s behind the token service's, or ahead."""
+    """Start the product with a worker whose clock is 20 s behind the token service's, or ahead."""
     settings = {SCHEDULE_FILE.lower(): str(schedule.path), "clock_ahead_s": str(request.param)}
     with start_stack(
         tmp_path_factory.mktemp("shifted"),
@@ -157,8 +159,10 @@ def shifted(
         yield stack
 
 
-async def test_clocks_do_not_matter(shifted: Stack, schedule: Schedule) -> None:
-    """A line is taken and said whatever the worker takes for the time."""
+async def test_a_line_is_said_whatever_the_workers_clock(
+    shifted: Stack, schedule: Schedule
+) -> None:
+    """A line is taken and said by a worker whose clock is 20 s wrong."""
     async with scene(shifted, schedule, "chef") as room:
         said = await room.said(await room.say("chef", NEXT_LINE))
 
@@ -166,13 +170,15 @@ async def test_clocks_do_not_matter(shifted: Stack, schedule: Schedule) -> None:
         await room.reads("chef", NEXT_LINE)
 
 
-async def test_a_frozen_worker_says_nothing_later(scripted: Stack, schedule: Schedule) -> None:
-    """What it did not take in time was taken back: it is said neither then nor once it goes on."""
+async def test_a_line_that_a_frozen_worker_did_not_take_is_not_said(
+    scripted: Stack, schedule: Schedule
+) -> None:
+    """A line that got no answer in time is not said once the worker goes on."""
     async with scene(scripted, schedule, "chef", "astronaut") as room:
         await room.session()
         with scripted.worker_frozen():
             refused = await room.post("say", "chef", text=LINE)
-        said = await room.said(await _as_soon_as_may_be(room))
+        said = await room.said(await _say_once_possible(room))
 
         assert (refused.status_code, refused.json()["error"]) == (503, "no_answer")
         assert said.whole

@@ -1,1 +1,1 @@
-"""A worker whose model follows a schedule: random weights prove nothing about the floor."""
+"""A worker whose model follows a schedule: with random weights, chance says who speaks."""

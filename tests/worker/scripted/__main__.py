@@ -14,13 +14,13 @@ from worker.recording import part
 
 
 def shift_clock(ahead_s: float) -> None:
-    """Shift the clock of this process."""
+    """Set the clock of this process ahead."""
     true_time = time.time
     time.time = lambda: true_time() + ahead_s
 
 
 def fill_disk(marker: Path) -> None:
-    """Let the disk of recordings be full as long as a file is there: the kernel refuses writes."""
+    """Make the disk of recordings full as long as a file exists: the kernel refuses writes."""
     opener = part.open_private
 
     def open_private(path: str, flags: int) -> int:
@@ -41,7 +41,7 @@ async def run() -> None:
 
 
 def main() -> None:
-    """Run the worker, by a clock that `CLOCK_AHEAD_S` shifts."""
+    """Run the worker, with a clock that is `CLOCK_AHEAD_S` ahead."""
     shift_clock(float(os.environ.get("CLOCK_AHEAD_S", "0")))
     asyncio.run(run())
 

@@ -1,4 +1,4 @@
-"""What was said early is heard first, then what comes, and soon nothing is late."""
+"""How early recordings are decoded, and heard before later sound until that has caught up."""
 
 import io
 
@@ -22,27 +22,30 @@ PCM = {"sampleRate": "24000", "channels": "1"}
 
 
 def word(value: float) -> Pcm:
-    """A loud frame that can be told from others."""
+    """Return a loud frame of one value, which tells it from other frames."""
     return np.full(TRACK_SAMPLES, value, dtype=np.float32)
 
 
 def value(frame: Pcm | None) -> float | None:
+    """Return the value of a frame."""
     return None if frame is None else round(float(frame[0]), 3)
 
 
 def tone(seconds: float, rate_hz: int) -> Pcm:
+    """Return a tone of 440 Hz."""
     return 0.5 * np.sin(2 * np.pi * 440 * np.arange(int(seconds * rate_hz)) / rate_hz).astype("f4")
 
 
 def loudest_hz(pcm: Pcm) -> float:
+    """Return the loudest frequency of a sound."""
     return float(np.argmax(np.abs(np.fft.rfft(pcm))) * RATE_HZ / len(pcm))
 
 
 class TestEarlySound:
-    """One track's delay."""
+    """The delay of one track."""
 
-    def test_the_recording_comes_first_then_what_was_held(self) -> None:
-        """Nothing is heard while it is held; then each frame once, in the order it was said."""
+    def test_the_recording_is_heard_before_held_frames(self) -> None:
+        """Frames are held until the recording is there; then each is heard once, in order."""
         early = EarlySound()
         early.put(word(0.3))
         held = early.take()
@@ -54,8 +57,8 @@ class TestEarlySound:
         assert heard == [0.1, 0.2, 0.3, 0.4, None]
         assert early.is_over
 
-    def test_pauses_make_up_for_the_delay(self) -> None:
-        """Of each pause some frames stay, silence before the first word does not."""
+    def test_pauses_are_shortened_until_the_delay_is_gone(self) -> None:
+        """Each pause keeps `PAUSE_FRAMES`, and silence before the first word is dropped."""
         early = EarlySound()
         pause = [SILENCE] * 20
         early.release([*pause, word(0.1), *pause, word(0.2), *pause])
@@ -64,8 +67,8 @@ class TestEarlySound:
         assert heard == [0.1, *[0.0] * PAUSE_FRAMES, 0.2, *[0.0] * PAUSE_FRAMES, None]
         assert early.is_over
 
-    def test_noise_is_a_pause_where_speech_is_louder(self) -> None:
-        """A microphone that is never silent makes up for the delay as well."""
+    def test_noise_below_the_speech_counts_as_a_pause(self) -> None:
+        """Frames much quieter than the speech are shortened like silence."""
         early = EarlySound()
         early.release([*[word(0.01)] * 10, *[word(0.5)] * 5, *[word(0.01)] * 10])
         heard = [value(early.take()) for _ in range(5 + PAUSE_FRAMES + 1)]
@@ -73,8 +76,8 @@ class TestEarlySound:
         assert heard == [*[0.5] * 5, *[0.01] * PAUSE_FRAMES, None]
 
     @pytest.mark.parametrize("frames", [1, MOST_FRAMES, 2 * MOST_FRAMES])
-    def test_who_never_pauses_is_not_late_for_ever(self, frames: int) -> None:
-        """After some seconds what waits is left out."""
+    def test_the_delay_of_speech_without_pauses_ends(self, frames: int) -> None:
+        """After `LATE_MOST_TICKS` the frames that still wait are dropped."""
         early = EarlySound()
         early.release([word(0.1)] * frames)
         for _ in range(LATE_MOST_TICKS + 1):
@@ -83,8 +86,8 @@ class TestEarlySound:
 
         assert early.is_over
 
-    def test_a_recording_ends_where_its_frames_end(self) -> None:
-        """What fills the first frame up is before the sound: what comes next follows its end."""
+    def test_the_first_frame_of_a_recording_is_padded(self) -> None:
+        """The samples that fill up the first frame come before the sound, none after its end."""
         [first, second] = frames_of(np.ones(TRACK_SAMPLES + 10, dtype=np.float32))
 
         assert np.flatnonzero(first)[0] == TRACK_SAMPLES - 10
@@ -92,14 +95,14 @@ class TestEarlySound:
 
 
 class TestDecode:
-    """Recordings of browsers and of mobile SDKs."""
+    """Decoding of recordings of browsers and of mobile SDKs."""
 
     @pytest.mark.parametrize(
         ("mime_type", "container", "codec"),
         [("audio/webm;codecs=opus", "webm", "libopus"), ("video/mp4", "mp4", "aac")],
     )
     def test_recordings_of_browsers(self, mime_type: str, container: str, codec: str) -> None:
-        """Opus in WebM and AAC in MP4 have the length and the pitch of what was said."""
+        """Opus in WebM and AAC in MP4 are decoded with their length and pitch."""
         data = recorded(container, codec, tone(2.0, RATE_HZ))
         pcm = decode(mime_type, {}, data)
 
@@ -108,7 +111,8 @@ class TestDecode:
 
     @pytest.mark.parametrize(("rate_hz", "channels"), [(24_000, 1), (48_000, 2), (16_000, 1)])
     def test_samples_of_mobile_sdks(self, rate_hz: int, channels: int) -> None:
-        """16-bit samples of any usual rate, mono or stereo."""
+        """16-bit samples of any usual rate, mono or stereo, are decoded with their length and
+        pitch."""
         samples = np.repeat(tone(1.0, rate_hz) * 32767, channels).astype("<i2")
         attributes = {"sampleRate": str(rate_hz), "channels": str(channels)}
         pcm = decode("", attributes, samples.tobytes() + b"\0")
@@ -129,28 +133,28 @@ class TestDecode:
             ("", PCM, b"xx" * int(24_000 * LONGEST_S + 1)),
         ],
     )
-    def test_what_cannot_be_used(
+    def test_a_recording_that_cannot_be_decoded_raises_bad_recording(
         self, mime_type: str, attributes: dict[str, str], data: bytes
     ) -> None:
-        """Whatever a participant sends, the answer is one error that says why."""
+        """Whatever a participant sends, the only error is `BadRecording`."""
         with pytest.raises(BadRecording):
             decode(mime_type, attributes, data)
 
-    def test_hours_in_a_few_bytes(self) -> None:
-        """A recording of silence that lasts for minutes is not decoded to its end."""
+    def test_a_recording_that_is_too_long_is_refused(self) -> None:
+        """A minute of silence, which is few bytes, is refused as longer than allowed."""
         data = recorded("webm", "libopus", np.zeros(int(60 * RATE_HZ), dtype=np.float32))
 
         with pytest.raises(BadRecording, match="longer"):
             decode("audio/webm", {}, data)
 
     def test_other_codecs_are_not_opened(self) -> None:
-        """A container may say that it holds anything."""
+        """A container with another codec than Opus or AAC is refused."""
         with pytest.raises(BadRecording):
             decode("audio/webm", {}, recorded("matroska", "pcm_s16le", tone(0.5, RATE_HZ)))
 
 
 def recorded(container: str, codec: str, pcm: Pcm) -> bytes:
-    """Return sound as a file of a browser."""
+    """Return sound as a file that a browser would send."""
     file = io.BytesIO()
     with av.open(file, "w", format=container) as out:
         stream = out.add_stream(codec, rate=RATE_HZ, layout="mono")

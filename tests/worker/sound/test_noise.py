@@ -1,4 +1,4 @@
-"""Speech in noise on its way through a room and back, found again by correlation."""
+"""Speech in noise on its way through a room and back, found by correlation."""
 
 import asyncio
 
@@ -16,13 +16,14 @@ SNRS_DB = (0.0, 10.0, 20.0)
 SPEECH_S = 1.2
 PARTS = 4
 PIECES = 280  # 2.8 s of sound, of which a person keeps 3
-AGAIN = 5  # times that it may be said, where a busy machine tore it
+AGAIN = 5  # attempts: a busy machine leaves out frames
 
 
 def found(speech: Sound, heard: Sound) -> tuple[float, float]:
-    """Where speech lies in what was heard: its lag in seconds, its correlation there.
+    """Return the lag in seconds at which speech correlates best with what was heard, and how well.
 
-    Of pieces, the median: a busy machine leaves out a frame, and the rest comes later.
+    Both are medians over parts of the speech: a busy machine leaves out a frame, and later parts
+    are late.
     """
     pieces = np.array_split(speech, PARTS)
     places = [_place(piece, heard) for piece in pieces]
@@ -31,6 +32,7 @@ def found(speech: Sound, heard: Sound) -> tuple[float, float]:
 
 
 def _place(speech: Sound, heard: Sound) -> tuple[float, float]:
+    """Return the lag and correlation of one part."""
     size = len(heard) + len(speech)
     match = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(speech, size)), size)
     match = match[: len(heard) - len(speech)]
@@ -40,17 +42,17 @@ def _place(speech: Sound, heard: Sound) -> tuple[float, float]:
     return lag / RATE_HZ, float(match[lag]) / norm
 
 
-async def say(somebody: Person, speech: Sound) -> Sound:
-    """Say it; give what came back from that moment on."""
-    begins = somebody.timeline.now
-    somebody.speech = speech
-    await eventually(lambda: somebody.timeline.now >= begins + PIECES, "it is said and heard")
-    who = somebody.personas[0].identity
-    return np.concatenate(somebody.heard[who][-(somebody.timeline.now - begins) :])
+async def say(someone: Person, speech: Sound) -> Sound:
+    """Say a sound; return what came back from that moment on."""
+    begins = someone.timeline.now
+    someone.speech = speech
+    await eventually(lambda: someone.timeline.now >= begins + PIECES, "it is said and heard")
+    who = someone.personas[0].identity
+    return np.concatenate(someone.heard[who][-(someone.timeline.now - begins) :])
 
 
 async def said_and_found(stack: Stack, snr_db: float) -> tuple[float, float, float]:
-    """Lag and correlation of speech in noise, and the correlation of what was not said."""
+    """Return lag and correlation of speech in noise, and the correlation of other speech."""
     clean, other = babble(SPEECH_S, seed=3), babble(SPEECH_S, seed=4)
     async with person(stack.url) as ann:
         await in_talk(ann)
@@ -64,12 +66,12 @@ async def said_and_found(stack: Stack, snr_db: float) -> tuple[float, float, flo
 
 
 def expected(snr_db: float) -> float:
-    """What noise alone leaves of the correlation, less a fifth for codec and jitter."""
+    """Return the least correlation: that of noise alone, less a fifth for codec and jitter."""
     return 0.8 / float(np.sqrt(1.0 + 10 ** (-snr_db / 10)))
 
 
 async def test_speech_in_noise_comes_back(roomy: Stack, measured: list[str]) -> None:
-    """Speech is found in what comes back, at 0, 10 and 20 dB above noise, once and later."""
+    """Speech 0, 10 and 20 dB above noise is found in the echo, at least one frame later."""
     results = await asyncio.gather(*(said_and_found(roomy, snr_db) for snr_db in SNRS_DB))
     for snr_db, (lag_s, match, other) in zip(SNRS_DB, results, strict=True):
         measured.append(

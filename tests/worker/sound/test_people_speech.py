@@ -17,13 +17,13 @@ SAID = ("opening", "name", "station", "tired")
 
 
 def frames(*sounds: Pcm) -> list[Pcm]:
-    """Cut sounds, one after another, into frames, with a second of silence at the end."""
+    """Cut sounds, one after another and a second of silence, into frames."""
     sound = np.concatenate([*sounds, np.zeros(RATE_HZ, dtype=np.float32)])
     return list(sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME))
 
 
-def told(sound: list[Pcm]) -> list[tuple[str, float]]:
-    """Return what is told of a sound, each with the time of the sound until then."""
+def changes(sound: list[Pcm]) -> list[tuple[str, float]]:
+    """Return the reported changes of a sound, each with the sound's time at that moment."""
     said: list[tuple[str, float]] = []
     now_s = 0.0
     speech = PeopleSpeech(
@@ -37,12 +37,12 @@ def told(sound: list[Pcm]) -> list[tuple[str, float]]:
     return said
 
 
-def test_a_pause_is_told_before_the_end() -> None:
-    """A persona may answer after 0.3 s; speech that goes on after a pause is told too."""
+def test_a_pause_is_reported_before_the_end() -> None:
+    """A pause within speech and its end are reported; speech ends only after a last pause."""
     said = recording("opening")
     middle = len(said) // 2
     pause = np.zeros(int(1.4 * PAUSE_WINDOWS * WINDOW_S * RATE_HZ), np.float32)
-    kinds = [kind for kind, _ in told(frames(said[:middle], pause, said[middle:]))]
+    kinds = [kind for kind, _ in changes(frames(said[:middle], pause, said[middle:]))]
 
     assert kinds[0] == "start"
     assert kinds[-2:] == ["pause", "end"]
@@ -50,8 +50,8 @@ def test_a_pause_is_told_before_the_end() -> None:
     assert len(kinds) >= 5, "the pause within the sentence is one"
 
 
-async def test_it_hears_what_livekits_own_stream_hears() -> None:
-    """The starts and ends are those of livekit-agents' VAD, which has the same thresholds."""
+async def test_starts_and_ends_are_those_of_livekits_own_vad() -> None:
+    """Starts and ends of speech come when livekit-agents' VAD stream reports them."""
     silence = np.zeros(RATE_HZ, dtype=np.float32)
     sound = frames(*(part for name in SAID for part in (silence, recording(name))))
     stream = inference.VAD().stream()
@@ -61,7 +61,7 @@ async def test_it_hears_what_livekits_own_stream_hears() -> None:
     kinds = {VADEventType.START_OF_SPEECH: "start", VADEventType.END_OF_SPEECH: "end"}
     theirs = [(kinds[event.type], event.timestamp) async for event in stream if event.type in kinds]
     await stream.aclose()
-    ours = [each for each in told(sound) if each[0] in kinds.values()]
+    ours = [each for each in changes(sound) if each[0] in kinds.values()]
 
     assert [kind for kind, _ in ours] == [kind for kind, _ in theirs]
     assert len(ours) >= 2 * len(SAID)
@@ -69,8 +69,10 @@ async def test_it_hears_what_livekits_own_stream_hears() -> None:
         assert our_s == pytest.approx(their_s, abs=MOST_APART_S)
 
 
-def test_the_end_is_timed_by_the_last_speech(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long the frames are that tell it, the same speech ends at the same time."""
+def test_the_time_of_an_end_does_not_depend_on_the_frames_length(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same speech ends at the same time, whether frames last 10 or 80 ms."""
     now_s = 0.0
     monkeypatch.setattr("worker.sound.activity.time.monotonic", lambda: now_s)
     ends: list[float] = []

@@ -1,4 +1,4 @@
-"""Rings, grid, words, turns, activity, admission: the worker's pure parts."""
+"""Pure parts of the worker: ring, grid, words, turns, voice activity, admission of jobs."""
 
 import math
 
@@ -21,41 +21,41 @@ CHEF = Persona(name="chef", label="Chef")
 
 
 def pcm(value: float) -> Pcm:
-    """A frame that can be told from others."""
+    """Return a frame of one value, which tells it from other frames."""
     return np.full(8, value, dtype=np.float32)
 
 
-def taken(ring: Ring) -> float | None:
-    """The next frame's value."""
+def next_value(ring: Ring) -> float | None:
+    """Return the value of the ring's next frame."""
     frame = ring.take()
     return None if frame is None else float(frame[0])
 
 
 class TestRing:
-    """A track's short ring."""
+    """A track's ring of frames."""
 
-    def test_nothing_to_give_is_silence(self) -> None:
-        """An empty ring gives None and keeps no debt."""
+    def test_an_empty_ring_gives_none(self) -> None:
+        """An empty ring gives None each time it is asked."""
         ring = Ring()
 
-        assert [taken(ring), taken(ring)] == [None, None]
+        assert [next_value(ring), next_value(ring)] == [None, None]
 
-    def test_the_oldest_goes_first(self) -> None:
-        """More frames than fit push the oldest out."""
+    def test_a_full_ring_drops_its_oldest_frames(self) -> None:
+        """Frames beyond `RING_FRAMES` push the oldest ones out."""
         ring = Ring()
         for value in range(RING_FRAMES + 2):
             ring.put(pcm(value))
 
-        assert [taken(ring) for _ in range(4)] == [2.0, 3.0, 4.0, None]
+        assert [next_value(ring) for _ in range(4)] == [2.0, 3.0, 4.0, None]
 
-    def test_lag_does_not_stay(self) -> None:
-        """A frame that lies in the ring tick after tick is dropped within two seconds."""
+    def test_a_frame_that_always_waits_is_dropped(self) -> None:
+        """A lag of one frame tick after tick is removed within two seconds."""
         ring = Ring()
         ring.put(pcm(-1))
         lags: list[float] = []
         for tick in range(2 * SETTLE_TICKS):
             ring.put(pcm(tick))
-            value = taken(ring)
+            value = next_value(ring)
             assert value is not None
             lags.append(tick - value)
 
@@ -64,19 +64,21 @@ class TestRing:
 
 
 class TestGrid:
-    """The 80 ms grid."""
+    """The grid of ticks, one each 80 ms."""
 
     @given(st.floats(0, 1e7))
     def test_ticks_lie_ahead(self, now_s: float) -> None:
-        """The next tick is ahead, at most a frame away, and on the grid."""
+        """The next tick is in the future, at most a frame away, and on the grid."""
         tick_s = next_tick(now_s)
 
         assert 0 < tick_s - now_s <= FRAME_S + 0.001
         assert math.isclose(tick_s / FRAME_S, round(tick_s / FRAME_S), abs_tol=1e-6)
 
     @given(st.floats(0, 1e6), st.floats(0, 0.079))
-    def test_a_stream_opened_then_is_in_time(self, now_s: float, lead_s: float) -> None:
-        """A stream that is opened when told delivers `lead_s` before a tick."""
+    def test_a_stream_opened_at_until_opening_delivers_before_a_tick(
+        self, now_s: float, lead_s: float
+    ) -> None:
+        """A stream that is opened after `until_opening` delivers `lead_s` before a tick."""
         delivers_s = now_s + until_opening(now_s, lead_s) + FRAME_S
 
         missing_s = (next_tick(delivers_s + lead_s - 0.001)) - (delivers_s + lead_s)
@@ -87,15 +89,15 @@ PIECES = (None, "\u2581hello", "\u2581wor", "ld", None, "<0xC3>", "<0xA9>", ".")
 
 
 def said(words: Words, tokens: list[int]) -> list[SegmentUpdate]:
-    """Feed one token a frame."""
+    """Feed one token a frame; return the updates of segments."""
     return [change for index, token in enumerate(tokens) for change in words.feed(token, index)]
 
 
 class TestWords:
-    """Tokens → words → segments."""
+    """How tokens become words and segments."""
 
     def test_words_come_as_they_are_said(self) -> None:
-        """Pieces become text at once, without the space before the first word."""
+        """Each piece is added as text at once, without a space before the first word."""
         added = said(Words(PIECES, 0.08), [0, 1, 0, 2, 3])
 
         assert [a.added for a in added] == ["hello", " wor", "ld"]
@@ -103,19 +105,19 @@ class TestWords:
         assert (added[-1].text, added[-1].start_s) == ("hello world", 0.08)
 
     def test_a_pause_ends_a_segment(self) -> None:
-        """A segment is final after the pause, timed from its first to its last text frame."""
+        """A segment is final after a pause, with the times of its first and last text frame."""
         changes = said(Words(PIECES, 0.08), [1, 3] + [0] * PAUSE_FRAMES + [1])
 
         closed = [c for c in changes if c.is_final]
         assert [(c.text, c.start_s, c.end_s) for c in closed] == [("hellold", 0.0, 0.16)]
         assert changes[0].segment_id != changes[-1].segment_id
 
-    def test_letters_spelled_as_bytes(self) -> None:
-        """A letter of several bytes appears once it is whole."""
+    def test_a_letter_of_several_bytes_appears_once_it_is_complete(self) -> None:
+        """A letter that is spelled as byte tokens is added with its last byte."""
         assert [c.added for c in said(Words(PIECES, 0.08), [5, 6])] == ["\u00e9"]
 
     def test_a_long_segment_is_cut_at_a_word(self) -> None:
-        """Endless talk is closed at a word's beginning, and nothing is lost."""
+        """Speech without a pause is cut at the start of a word, and no text is lost."""
         tokens = [1] * 100
         words = Words(PIECES, 0.08)
         changes = said(words, tokens) + words.close()
@@ -125,8 +127,8 @@ class TestWords:
         assert all(len(text) <= SEGMENT_CHARACTERS + len(" hello") for text in texts)
 
     @given(st.lists(st.integers(-3, 12), max_size=60))
-    def test_any_token_is_survived(self, tokens: list[int]) -> None:
-        """Whatever the model samples, added texts make up exactly the segments' texts."""
+    def test_added_texts_make_up_the_segments_for_any_tokens(self, tokens: list[int]) -> None:
+        """Whatever the tokens, the added texts of a segment join to its final text."""
         words = Words(PIECES, 0.08)
         changes = said(words, tokens) + words.close()
 
@@ -138,31 +140,32 @@ class TestWords:
 
 
 class TestTurns:
-    """The turn figure."""
+    """The time from a person's end to a persona's answer."""
 
-    def test_an_answer_after_the_end(self) -> None:
-        """An answer that begins after the end was known is timed from the end."""
+    def test_an_answer_is_timed_from_the_persons_end(self) -> None:
+        """An answer that begins after the end was reported is timed from that end."""
         turns = TurnTimer()
         turns.people_ended(10.0)
 
         assert turns.persona_started(10.5) == 0.5
 
-    def test_an_answer_before_the_end_was_known(self) -> None:
-        """The VAD tells the end late; an answer that began in between counts."""
+    def test_an_answer_before_the_end_is_reported_counts(self) -> None:
+        """An answer that begins after the end, but before the VAD reports it, is timed from the
+        end."""
         turns = TurnTimer()
         turns.persona_started(10.1)
 
         assert turns.people_ended(10.0) == pytest.approx(0.1)
 
-    def test_talk_over_the_person_is_no_answer(self) -> None:
-        """A persona that spoke before the person ended has not answered."""
+    def test_speech_that_began_before_the_persons_end_is_no_answer(self) -> None:
+        """A persona that began before the person ended has not answered."""
         turns = TurnTimer()
         turns.persona_started(9.0)
 
         assert turns.people_ended(10.0) is None
 
-    def test_the_person_goes_on(self) -> None:
-        """Who speaks again before the answer is not answered for the first part."""
+    def test_a_person_who_goes_on_was_not_answered(self) -> None:
+        """A person who speaks again before the answer starts no measurement."""
         turns = TurnTimer()
         turns.people_ended(10.0)
         turns.people_started()
@@ -171,7 +174,7 @@ class TestTurns:
 
 
 def test_speaking_begins_at_once_and_ends_after_a_pause() -> None:
-    """A voiced frame makes a persona speak; it listens again after the pause, not before."""
+    """A loud frame starts speech; `QUIET_FRAMES` quiet frames end it, and not fewer."""
     activity = VoiceActivity()
     loud, quiet = pcm(0.1), pcm(0.0)
 
@@ -181,8 +184,8 @@ def test_speaking_begins_at_once_and_ends_after_a_pause() -> None:
     assert not activity.is_speaking
 
 
-def test_fades() -> None:
-    """A fade begins or ends at nothing, changes 10 ms and leaves its input alone."""
+def test_a_fade_changes_only_10_ms() -> None:
+    """A fade starts or ends at zero within 10 ms and does not change its input."""
     frame = np.ones(1920, dtype=np.float32)
 
     begins, ends = faded_in(frame), faded_out(frame)
@@ -193,17 +196,17 @@ def test_fades() -> None:
 
 
 class TestAdmission:
-    """Slots held for jobs on their way."""
+    """Slots that are held for jobs that have not started."""
 
-    def test_held_slots_are_not_free(self) -> None:
-        """Two jobs at one moment cannot have the same slot."""
+    def test_a_held_slot_is_not_given_to_a_second_job(self) -> None:
+        """A job gets slots only if they are neither occupied nor held for another job."""
         admission = JobAdmission(lambda: 3)
 
         assert [admission.reserve("a", 2), admission.reserve("b", 2)] == [True, False]
         assert admission.free() == 1
 
-    def test_a_slot_that_was_taken_counts_once(self) -> None:
-        """What a job took from the engine is held no more: others have what is really free."""
+    def test_a_slot_that_a_job_took_is_no_longer_held(self) -> None:
+        """A slot that a job took counts as occupied, not also as held."""
         free = [4]
         admission = JobAdmission(lambda: free[0])
         admission.reserve("a", 2)
@@ -215,8 +218,8 @@ class TestAdmission:
 
         assert seen == [2, 2, 2, 1]
 
-    def test_a_job_that_never_starts(self) -> None:
-        """Its slots are free again after a while."""
+    def test_held_slots_of_a_job_that_never_starts_become_free(self) -> None:
+        """Slots that were held for `HOLD_S` are free again."""
         now = [0.0]
         admission = JobAdmission(lambda: 2, clock=lambda: now[0])
         admission.reserve("a", 2)
@@ -224,16 +227,16 @@ class TestAdmission:
 
         assert admission.reserve("b", 2)
 
-    def test_draining(self) -> None:
-        """A worker that drains takes no job."""
+    def test_a_worker_that_drains_takes_no_job(self) -> None:
+        """A closed admission reserves nothing."""
         admission = JobAdmission(lambda: 2)
         admission.open = False
 
         assert not admission.reserve("a", 1)
 
 
-async def test_each_gap_makes_the_cushion_larger() -> None:
-    """A voice begins with 10 ms of silence, and each gap adds 20 ms, up to 60."""
+async def test_each_gap_makes_a_voices_cushion_larger() -> None:
+    """A voice starts with 10 ms of silence, and each gap adds 20 ms, up to 60."""
     voice = Voice(rtc.Room(), "chef")
     lengths_ms = [1000 * len(voice._new_cushion()) // SAMPLE_RATE_HZ for _ in range(5)]
     await voice.unpublish()

@@ -1,4 +1,4 @@
-"""What the way between WebRTC's 48 kHz and the model's 24 kHz lets through, alone and in a room."""
+"""What resampling between WebRTC's 48 kHz and the model's 24 kHz lets through."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ AMPLITUDE = 0.25
 
 
 def tone(hz: float, rate_hz: int, frames: int) -> list[Pcm]:
-    """Frames of 80 ms of one tone."""
+    """Return frames of 80 ms of one tone."""
     samples = round(FRAME_S * rate_hz)
     times = np.arange(frames * samples) / rate_hz
     wave = (AMPLITUDE * np.sin(2 * np.pi * hz * times)).astype(np.float32)
@@ -27,20 +27,20 @@ def tone(hz: float, rate_hz: int, frames: int) -> list[Pcm]:
 
 
 def level_db(wave: npt.NDArray[np.float32], hz: float, rate_hz: int) -> float:
-    """How loud one frequency is in a wave, against the tone that was put in."""
+    """Return how loud a frequency is in a wave, against the tone that was put in."""
     window = np.hanning(len(wave))
     turned = wave * window * np.exp(-2j * np.pi * hz * np.arange(len(wave)) / rate_hz)
     return float(20 * np.log10(2 * abs(turned.sum()) / window.sum() / AMPLITUDE + 1e-9))
 
 
 def through(resampler: Resampler, frames: list[Pcm]) -> npt.NDArray[np.float32]:
-    """What comes out of a stream, without its beginning."""
+    """Return a resampled stream without its beginning."""
     return np.concatenate([resampler.feed(frame) for frame in frames])[1000:]
 
 
 @pytest.mark.parametrize("hz", [100, 1_000, 8_000, 10_000, 11_000])
 def test_speech_passes_whole_both_ways(hz: int) -> None:
-    """Up to 11 kHz nothing is lost, on the way to the model and on the way back."""
+    """Tones up to 11 kHz lose nothing on the way to the model or back."""
     heard = through(Resampler(down=2), tone(hz, HIGH_HZ, 12))
     said = through(Resampler(up=2), tone(hz, LOW_HZ, 12))
 
@@ -50,22 +50,22 @@ def test_speech_passes_whole_both_ways(hz: int) -> None:
 
 @pytest.mark.parametrize("hz", [12_200, 13_000, 15_000, 20_000])
 def test_higher_tones_are_not_folded_down(hz: int) -> None:
-    """What 24 kHz cannot carry is gone, and not heard as another tone."""
+    """A tone that 24 kHz cannot carry is not heard as a lower one."""
     heard = through(Resampler(down=2), tone(hz, HIGH_HZ, 12))
 
     assert level_db(heard, LOW_HZ - hz, LOW_HZ) < -80
 
 
 @pytest.mark.parametrize("hz", [1_000, 8_000, 11_000])
-def test_a_voice_has_no_image(hz: int) -> None:
-    """A tone of the model's is not heard a second time above 12 kHz."""
+def test_a_tone_is_not_mirrored_above_12_khz(hz: int) -> None:
+    """A tone of the model is not heard a second time above 12 kHz."""
     said = through(Resampler(up=2), tone(hz, LOW_HZ, 12))
 
     assert level_db(said, LOW_HZ - hz, HIGH_HZ) < -80
 
 
-def test_frames_join_without_a_seam_and_late_by_five_milliseconds_at_most() -> None:
-    """Any cut into multiples of 10 ms gives the same sound; both ways together delay by 5 ms."""
+def test_frames_join_without_a_seam_and_are_at_most_5_ms_late() -> None:
+    """Frames of any length give the same sound, and both ways together delay it by 5 ms at most."""
     rng = np.random.default_rng(1)
     noise = rng.uniform(-1, 1, 24_000).astype(np.float32)
     cut = Resampler(up=2)
@@ -79,7 +79,7 @@ def test_frames_join_without_a_seam_and_late_by_five_milliseconds_at_most() -> N
 
 
 async def heard_back(ann: Person, hz: int) -> npt.NDArray[np.float32]:
-    """One second of what the persona answers to a second and more of a tone, at 48 kHz."""
+    """Return about a second of a persona's answer to a tone, at 48 kHz."""
     source = rtc.AudioSource(HIGH_HZ, 1, queue_size_ms=100)
     track = rtc.LocalAudioTrack.create_audio_track("tone", source)
     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
@@ -106,7 +106,7 @@ async def heard_back(ann: Person, hz: int) -> npt.NDArray[np.float32]:
 
 
 def loudest_db(wave: npt.NDArray[np.float32], hz: float) -> float:
-    """How loud a frequency is in the loudest 100 ms: a busy machine leaves gaps in others."""
+    """Return a frequency's level in the loudest 100 ms: a busy machine leaves gaps in others."""
     size = HIGH_HZ // 10
     return max(level_db(wave[at : at + size], hz, HIGH_HZ) for at in range(0, len(wave), size)[:-1])
 
@@ -119,10 +119,12 @@ async def _say(source: rtc.AudioSource, frames: list[Pcm]) -> None:
 
 
 @pytest.mark.alone
-async def test_the_echo_is_not_soft(roomy: Stack, measured: list[str]) -> None:
+async def test_the_echo_of_a_high_tone_is_as_loud_as_of_a_low_one(
+    roomy: Stack, measured: list[str]
+) -> None:
     """A tone of 10.5 kHz comes back from the room as loud as one of 1 kHz.
 
-    With the SDK's own resampling it lost 5 dB on the way in and 4 on the way out.
+    The SDK's own resampling lost 5 dB on the way in and 4 on the way out.
     """
     async with person(roomy.url) as ann:
         await in_talk(ann)

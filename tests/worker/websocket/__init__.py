@@ -1,1 +1,1 @@
-"""Tests of worker/websocket, and of the clients of others that speak its protocol."""
+"""Tests of worker/websocket, and of other projects' clients that speak its protocol."""

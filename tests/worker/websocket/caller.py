@@ -1,4 +1,4 @@
-"""A client of Moshi's protocol, as those of others are: Ogg/Opus and words over a WebSocket."""
+"""A client of Moshi's protocol, written as others do: Ogg/Opus and words over a WebSocket."""
 
 import asyncio
 import base64
@@ -19,7 +19,7 @@ WITHIN_S = 20.0
 
 
 class Caller:
-    """One open connection: what it heard and read since the handshake."""
+    """One open connection, and what was heard and read on it."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
@@ -32,19 +32,19 @@ class Caller:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the handshake has come."""
+        """Return whether the handshake has come."""
         return self.kinds[:1] == [0]
 
     def sound(self, begin: int = 0) -> Pcm:
-        """Return what was heard from a message on."""
+        """Return the sound of all messages from the one at `begin`."""
         return np.concatenate([np.zeros(0, dtype=np.float32), *self.heard[begin:]])
 
     def loudness(self, begin: int = 0) -> float:
-        """Return the power of the loudest frame from a message on."""
+        """Return the power of the loudest frame from the message at `begin`."""
         return max((float(np.mean(each**2)) for each in self.heard[begin:] if len(each)), default=0)
 
     async def listen(self) -> None:
-        """Take what comes until the connection ends."""
+        """Receive messages until the connection ends."""
         while (message := await self.socket.receive()).type is aiohttp.WSMsgType.BINARY:
             kind, payload = message.data[0], message.data[1:]
             self.kinds.append(kind)
@@ -69,14 +69,14 @@ class Caller:
             await asyncio.sleep(max(due_s - time.monotonic(), 0.0))
 
     async def until(self, holds: Callable[[], bool], what: str) -> None:
-        """Wait for a condition, silent meanwhile."""
+        """Send silence until a condition holds."""
         deadline_s = time.monotonic() + WITHIN_S
         while not holds():
             assert time.monotonic() < deadline_s, f"{what}: not within {WITHIN_S:g} s"
             await self.speak(np.zeros(FRAME, dtype=np.float32))
 
     async def closes(self) -> tuple[int, str]:
-        """Wait for the connection's end, without a word; return code and reason."""
+        """Wait, without sending, until the connection ends; return code and reason."""
         async with asyncio.timeout(WITHIN_S):
             while self.closed is None:  # noqa: ASYNC110 - the listener sets it
                 await asyncio.sleep(0.02)

@@ -27,7 +27,7 @@ PERSONA = PersonaSpec(id="1", name="assistant", label="Assistant")
 
 @dataclass(frozen=True)
 class Worker:
-    """The running server, its engine, and how to ask it for a conversation."""
+    """A running server with its engine, and the tickets that open a conversation."""
 
     url: str
     server: WebSocketServer
@@ -53,7 +53,7 @@ def _fail(error: BaseException) -> None:
 
 @pytest.fixture
 async def worker(settings_for: SettingsFor) -> AsyncGenerator[Worker]:
-    """A worker's WebSockets with two slots."""
+    """Run a worker's WebSockets with two slots."""
     async with running(settings_for(chat_idle_s=IDLE_S)) as worker:
         yield worker
 

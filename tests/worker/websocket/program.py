@@ -1,4 +1,4 @@
-"""A program at `/sessions/{id}/audio`, as others write it: sound and JSON over a WebSocket."""
+"""A program at `/sessions/{id}/audio`, as users write it: sound and JSON over a WebSocket."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ HEARD = SAMPLE_RATE_HZ * 2 // 5  # the latest 400 ms
 
 
 class Program:
-    """One open connection: what it says, heard and read."""
+    """One open connection: what it says, and what it heard and read."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, sound_format: str) -> None:
         self.socket = socket
@@ -38,7 +38,7 @@ class Program:
         return [each for each in self.read if each["type"] == kind]
 
     def hears(self, tone_hz: float) -> bool:
-        """Tell whether a tone is among what was heard last: 20 dB above what lies beside it."""
+        """Return whether a tone is in the latest sound, 20 dB above the frequencies beside it."""
         spectrum = np.abs(np.fft.rfft(self._heard * np.hanning(HEARD)))
         place = round(tone_hz * HEARD / SAMPLE_RATE_HZ)
         beside = np.concatenate(
@@ -47,7 +47,7 @@ class Program:
         return bool(spectrum[place] > 5 and spectrum[place] > 10 * beside.max())
 
     async def until(self, holds: Callable[[], bool], what: str, within_s: float = WITHIN_S) -> None:
-        """Wait for a condition, with a deadline."""
+        """Wait until a condition holds, or fail after a deadline."""
         deadline_s = time.monotonic() + within_s
         while not holds():
             kinds = [each["type"] for each in self.read]
@@ -55,7 +55,7 @@ class Program:
             await asyncio.sleep(0.02)
 
     async def listen(self) -> None:
-        """Take what comes until the connection ends."""
+        """Receive messages until the connection ends."""
         async for message in self.socket:
             if message.type is aiohttp.WSMsgType.TEXT:
                 self.read.append(json.loads(message.data))
@@ -66,7 +66,7 @@ class Program:
         self.closed = (self.socket.close_code or 0, "")
 
     async def speak(self) -> None:
-        """Say what is to be said, as fast as speech, until cancelled."""
+        """Send the speech or the tone, at the rate of speech, until cancelled."""
         due_s, said = time.monotonic(), 0
         while True:
             wave = self._next_speech()

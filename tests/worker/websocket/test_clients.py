@@ -1,7 +1,7 @@
-"""Clients of others, unmodified, with the pocket Moshi: each is heard, answered, and reads words.
+"""Other projects' clients, unmodified, with the pocket Moshi: each is heard and answered in words.
 
-`python -m moshi.client` and LiveKit's PersonaPlex plugin run as they are; the flows of Moshi's web
-client and of PersonaPlex's offline program, which have no package, are written after their source.
+`python -m moshi.client` and LiveKit's PersonaPlex plugin run as they are. Moshi's web client and
+PersonaPlex's offline program have no package: their flows are written here after their source.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ SPEECH: Pcm = sphn.read(str(pocket.FOLDER / "voices" / "NATM0.wav"))[0][0]
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """Start the product with a default persona that waits to be spoken to.
+    """Start the product with a default persona that does not greet.
 
     It has more slots than any test needs: a slot that one test left is free for the next only with
     the worker's next heartbeat.
@@ -46,7 +46,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
 
 
 def url_of(stack: Stack, query: str = "") -> str:
-    """Return the address of the protocol."""
+    """Return the address of `/api/chat`."""
     return f"{stack.url.replace('http', 'ws', 1)}/api/chat{query}"
 
 
@@ -56,8 +56,8 @@ def loudest(sound: Pcm) -> float:
     return float(np.max(np.mean(frames**2, axis=1), initial=0.0))
 
 
-async def test_moshis_client_talks(stack: Stack, tmp_path: Path) -> None:
-    """`python -m moshi.client` hears an answer to what it said, and prints the words."""
+async def test_moshis_command_line_client_talks(stack: Stack, tmp_path: Path) -> None:
+    """`python -m moshi.client` plays an answer to what it sent, and prints the words."""
     microphone, loudspeaker = tmp_path / "microphone.f32", tmp_path / "loudspeaker.f32"
     pause = np.zeros(5 * SAMPLE_RATE_HZ, dtype=np.float32)
     np.concatenate([SPEECH, pause] * 4).tofile(microphone)
@@ -101,7 +101,7 @@ async def _answered(caller: Caller) -> None:
 
 
 async def test_the_flow_of_moshis_web_client(stack: Stack) -> None:
-    """It names its parameters, waits for the handshake, and only then records, 20 ms a packet."""
+    """Moshi's web client, which waits for the handshake and sends 20 ms a packet, is answered."""
     query = (
         "?worker_auth_id=&email=ann%40example.com&text_temperature=0.7&text_topk=25"
         "&audio_temperature=0.8&audio_topk=500&pad_mult=0&text_seed=123456&audio_seed=654321"
@@ -122,7 +122,7 @@ async def test_the_flow_of_moshis_web_client(stack: Stack) -> None:
 
 
 async def test_the_flow_of_personaplex_offline(stack: Stack, tmp_path: Path) -> None:
-    """A file with a voice, a prompt and a seed gives a file of the same length, and a text."""
+    """A file of speech gives an answer of the same length, and a text."""
     question = np.concatenate([SPEECH, np.zeros(5 * SAMPLE_RATE_HZ, dtype=np.float32)])
     question = question[: len(question) // FRAME * FRAME]
     answer = tmp_path / "answer.wav"
@@ -140,8 +140,8 @@ async def test_the_flow_of_personaplex_offline(stack: Stack, tmp_path: Path) -> 
     assert caller.words.split()
 
 
-async def test_a_new_connection_has_a_slot_of_its_own(stack: Stack) -> None:
-    """Two talk at once, each with its own; those who come again begin anew."""
+async def test_each_connection_has_its_own_slot(stack: Stack) -> None:
+    """Two clients at once are both answered, and so is one that connects again."""
     async with calling(url_of(stack)) as ann, calling(url_of(stack)) as bob:
         await asyncio.gather(_answered(ann), _answered(bob))
     async with calling(url_of(stack)) as ann:
@@ -150,7 +150,7 @@ async def test_a_new_connection_has_a_slot_of_its_own(stack: Stack) -> None:
 
 @asynccontextmanager
 async def _in_room(stack: Stack, identity: str, kind: str) -> AsyncGenerator[rtc.Room]:
-    """Be in a room of LiveKit that none of our personas is in."""
+    """Join a LiveKit room in which none of our personas is."""
     token = (
         api.AccessToken(stack.livekit.api_key, stack.livekit.api_secret)
         .with_identity(identity)
@@ -166,7 +166,7 @@ async def _in_room(stack: Stack, identity: str, kind: str) -> AsyncGenerator[rtc
 
 
 async def _say(room: rtc.Room) -> None:
-    """Publish a microphone that says something and is then silent."""
+    """Publish a microphone that says something and is then silent, again and again."""
     source = rtc.AudioSource(SAMPLE_RATE_HZ, 1)
     track = rtc.LocalAudioTrack.create_audio_track("microphone", source)
     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
@@ -219,7 +219,7 @@ async def test_livekits_personaplex_plugin_talks(
 
 
 async def _end_tasks() -> None:
-    """End what livekit-agents leaves running; some of its tasks begin others as they end."""
+    """Cancel the tasks that livekit-agents leaves running; some start others as they end."""
     for _ in range(10):
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:

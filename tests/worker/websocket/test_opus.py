@@ -1,4 +1,4 @@
-"""Ogg/Opus of clients: cut into pages, counted before it is decoded, refused where it is none."""
+"""Ogg/Opus of clients: cut into pages, counted before it is decoded, refused if malformed."""
 
 import random
 
@@ -22,7 +22,7 @@ SPEECH = babble(2.0)
 
 
 def encoded() -> list[bytes]:
-    """Return two seconds of speech as a client sends them, a message for each frame."""
+    """Return two seconds of speech as a client sends it, one message for each frame."""
     writer = OpusWriter()
     return [writer.encode(frame) for frame in SPEECH.reshape(-1, FRAME)]
 
@@ -35,7 +35,7 @@ def decoded(pages: list[bytes]) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("piece", [1, 7, 300, 100_000])
 def test_pages_are_found_however_they_are_cut(piece: int) -> None:
-    """Messages may end within a page, and hold several."""
+    """Pages are found where messages end within a page or hold several."""
     stream = b"".join(encoded())
     cutter = PageCutter()
     pieces = [stream[at : at + piece] for at in range(0, len(stream), piece)]
@@ -45,8 +45,8 @@ def test_pages_are_found_however_they_are_cut(piece: int) -> None:
     assert len(decoded(pages)) == len(SPEECH) // FRAME
 
 
-def test_sound_survives_the_way_there_and_back() -> None:
-    """A decoded frame has the length of a frame, and the sound is that of the speech."""
+def test_decoded_speech_is_like_the_original() -> None:
+    """Encoded and decoded speech is less than 50 ms late and correlates with the original."""
     sound = np.concatenate(decoded(encoded()))
     lag = 0.05 * SAMPLE_RATE_HZ  # of the codec
     both = np.correlate(sound[: FRAME * 12], SPEECH[: FRAME * 12], "full")
@@ -58,7 +58,7 @@ def test_sound_survives_the_way_there_and_back() -> None:
 
 
 def test_frames_of_20_ms_are_joined() -> None:
-    """Moshi's web client sends frames of 20 ms, two on a page; the model reads 80 ms."""
+    """Packets of 20 ms, as Moshi's web client sends them, are joined to frames of 80 ms."""
     writer = sphn.OpusStreamWriter(SAMPLE_RATE_HZ)
     pages = [bytes(writer.append_pcm(part)) for part in SPEECH.reshape(-1, 480)]
     cutter = PageCutter()
@@ -69,7 +69,7 @@ def test_frames_of_20_ms_are_joined() -> None:
 
 
 def test_a_page_of_many_packets_is_refused_before_it_is_decoded() -> None:
-    """Half a minute of sound fits into a page of a few hundred bytes."""
+    """A small page with more packets than allowed is refused: it could hold half a minute."""
     table = bytes([1] * MOST_PACKETS)
     page = b"OggS" + bytes(22) + bytes([len(table)]) + table + bytes(len(table))
     (whole,) = PageCutter().feed(page)
@@ -78,15 +78,15 @@ def test_a_page_of_many_packets_is_refused_before_it_is_decoded() -> None:
         packets_of(whole)
 
 
-def test_what_is_no_page_is_refused_in_words() -> None:
-    """Raw PCM, a WAV file and text are no pages."""
+def test_bytes_that_are_no_page_are_refused() -> None:
+    """Raw PCM, a WAV file and text are refused with a sentence."""
     for content in (bytes(100), b"RIFF" + bytes(40), b"hello"):
         with pytest.raises(BadMessage, match="expected Ogg pages"):
             list(PageCutter().feed(content))
 
 
-def test_damage_is_refused_and_nothing_worse() -> None:
-    """Flipped bytes give sound or a refusal, whatever they hit."""
+def test_damaged_pages_raise_no_other_error() -> None:
+    """Pages with flipped bytes are decoded or refused as `BadMessage`, in a short sentence."""
     chance = random.Random(1)
     stream = b"".join(encoded()[:4])
     outcomes = {"sound": 0, "refused": 0}

@@ -1,4 +1,4 @@
-"""Plain PCM of clients: joined to frames wherever a message ends, clipped on the way out."""
+"""Plain PCM of clients: joined to frames wherever a message ends, clipped when sent."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ SOUND = np.linspace(-1.0, 1.0, 5 * FRAME + 7, dtype=np.float32)
 
 @pytest.mark.parametrize("piece", [1, 7, 960, 65_536])
 def test_frames_are_whole_however_messages_end(piece: int) -> None:
-    """Also within a sample; what is no whole frame waits for the next message."""
+    """A message may end within a sample; an incomplete frame waits for the next message."""
     reader, sent = PcmReader(FRAME), PcmWriter().encode(SOUND)
     messages = [sent[at : at + piece] for at in range(0, len(sent), piece)]
     frames = [
@@ -26,7 +26,7 @@ def test_frames_are_whole_however_messages_end(piece: int) -> None:
 
 
 def test_a_message_costs_as_many_packets_as_it_has() -> None:
-    """Each of 20 ms, the last one begun; an empty message has none."""
+    """A message counts its packets of 20 ms, a last part as one, and an empty message none."""
     sizes = (0, 1, PACKET_BYTES, PACKET_BYTES + 1, 10 * PACKET_BYTES)
     reader = PcmReader(FRAME)
 
@@ -36,7 +36,7 @@ def test_a_message_costs_as_many_packets_as_it_has() -> None:
 
 
 def test_loud_sound_is_clipped() -> None:
-    """The sum of many participants does not wrap around."""
+    """Samples beyond the range are clipped and do not wrap around."""
     loud = np.array([-3.0, 0.0, 3.0], dtype=np.float32)
 
     assert np.frombuffer(PcmWriter().encode(loud), "<i2").tolist() == [-32767, 0, 32767]

@@ -1,6 +1,6 @@
-"""Programs without WebRTC in a session: heard by the persona and by each other, with words as JSON.
+"""Programs without WebRTC in a session: they hear the persona and each other, and get JSON.
 
-The product is real, with the echo as the persona, and with Whisper, which writes people's words.
+The product is real, with the echo as the persona and Whisper for people's words.
 """
 
 import asyncio
@@ -20,21 +20,23 @@ WORDS_WITHIN_S = 60.0
 
 
 @pytest.fixture
-async def http(writes: Stack) -> AsyncGenerator[httpx.AsyncClient]:
-    """A client of the token service."""
-    async with httpx.AsyncClient(base_url=writes.url, trust_env=False, timeout=20) as http:
+async def http(echo_with_whisper: Stack) -> AsyncGenerator[httpx.AsyncClient]:
+    """Return a client of the token service."""
+    async with httpx.AsyncClient(
+        base_url=echo_with_whisper.url, trust_env=False, timeout=20
+    ) as http:
         yield http
 
 
 @pytest.fixture
-async def session(writes: Stack, http: httpx.AsyncClient) -> AsyncGenerator[str]:
-    """A new session with one persona; it is over, and its slot free, after the test."""
-    await all_free(writes)
+async def session(echo_with_whisper: Stack, http: httpx.AsyncClient) -> AsyncGenerator[str]:
+    """Open a session with one persona; end it, and wait until its slot is free."""
+    await all_free(echo_with_whisper)
     opened = await http.post("/sessions", json={})
     assert opened.status_code == 201, opened.text
     yield opened.json()["id"]
     await http.delete(f"/sessions/{opened.json()['id']}")
-    await all_free(writes)
+    await all_free(echo_with_whisper)
 
 
 async def people(http: httpx.AsyncClient, session: str) -> list[str]:
@@ -43,24 +45,24 @@ async def people(http: httpx.AsyncClient, session: str) -> list[str]:
 
 
 async def ready(there: Program) -> dict[str, Any]:
-    """Wait until a participant is in the room; return the message that says so."""
+    """Wait until a program is in the room; return the message that says so."""
     await there.until(lambda: bool(there.all_of("ready")), "ready")
     return there.all_of("ready")[0]
 
 
 @pytest.mark.parametrize("sound_format", ["pcm", "opus"])
 async def test_a_tone_comes_back_from_the_persona(
-    writes: Stack, session: str, sound_format: str
+    echo_with_whisper: Stack, session: str, sound_format: str
 ) -> None:
-    """In either format; the first message says who and where one is, events follow."""
-    async with taking_part(writes.url, session, sound_format, identity="ann") as ann:
-        told = await ready(ann)
+    """In either format a program hears the echo, after `ready` and before `state` messages."""
+    async with taking_part(echo_with_whisper.url, session, sound_format, identity="ann") as ann:
+        message = await ready(ann)
         ann.tone_hz = ANN_HZ
         await ann.until(lambda: ann.hears(ANN_HZ), "the echo")
         assert not ann.hears(BOB_HZ)
         await ann.until(lambda: bool(ann.all_of("state")), "the persona's state")
 
-    assert (told["identity"], told["format"], told["sample_rate_hz"]) == (
+    assert (message["identity"], message["format"], message["sample_rate_hz"]) == (
         "ann",
         sound_format,
         24_000,
@@ -68,13 +70,13 @@ async def test_a_tone_comes_back_from_the_persona(
     assert {each["persona"] for each in ann.all_of("state")} == {"assistant"}
 
 
-async def test_two_hear_each_other_and_the_persona(
-    writes: Stack, http: httpx.AsyncClient, session: str
+async def test_two_programs_hear_each_other_and_the_persona(
+    echo_with_whisper: Stack, http: httpx.AsyncClient, session: str
 ) -> None:
-    """While the persona is muted each hears the other alone; nobody hears themselves but by it."""
+    """While the persona is muted, each program hears the other one and not itself."""
     async with (
-        taking_part(writes.url, session) as ann,
-        taking_part(writes.url, session, "opus") as bob,
+        taking_part(echo_with_whisper.url, session) as ann,
+        taking_part(echo_with_whisper.url, session, "opus") as bob,
     ):
         await asyncio.gather(ready(ann), ready(bob))
         ann.tone_hz, bob.tone_hz = ANN_HZ, BOB_HZ
@@ -85,9 +87,9 @@ async def test_two_hear_each_other_and_the_persona(
         await bob.until(lambda: bob.hears(ANN_HZ) and not bob.hears(BOB_HZ), "Ann alone")
 
 
-async def test_words_of_people_arrive(writes: Stack, session: str) -> None:
-    """With the speaker's identity and the id of their segment, at last final."""
-    async with taking_part(writes.url, session, identity="ann") as ann:
+async def test_words_of_people_arrive(echo_with_whisper: Stack, session: str) -> None:
+    """A person's final words come with the identity and a segment id."""
+    async with taking_part(echo_with_whisper.url, session, identity="ann") as ann:
         await ready(ann)
         ann.speech = recording("opening")
         await ann.until(
@@ -102,11 +104,11 @@ async def test_words_of_people_arrive(writes: Stack, session: str) -> None:
     assert final["segment_id"]
 
 
-async def test_the_end_of_the_session_is_told(
-    writes: Stack, http: httpx.AsyncClient, session: str
+async def test_the_end_of_the_session_is_the_last_message(
+    echo_with_whisper: Stack, http: httpx.AsyncClient, session: str
 ) -> None:
     """The last message is `ended` with the reason, and the connection closes normally."""
-    async with taking_part(writes.url, session) as ann:
+    async with taking_part(echo_with_whisper.url, session) as ann:
         await ready(ann)
         await http.delete(f"/sessions/{session}")
         await ann.until(lambda: ann.closed is not None, "the end")
@@ -117,13 +119,13 @@ async def test_the_end_of_the_session_is_told(
     assert len(ann.all_of("ended")) == 1
 
 
-async def test_a_participant_who_is_removed_is_told(
-    writes: Stack, http: httpx.AsyncClient, session: str
+async def test_a_program_that_is_removed_gets_the_reason(
+    echo_with_whisper: Stack, http: httpx.AsyncClient, session: str
 ) -> None:
-    """By an operator, or by a connection of the same identity; the session goes on."""
-    async with taking_part(writes.url, session, identity="ann") as first:
+    """A program that an operator, or its own identity's next connection, removes gets a reason."""
+    async with taking_part(echo_with_whisper.url, session, identity="ann") as first:
         await ready(first)
-        async with taking_part(writes.url, session, identity="ann") as second:
+        async with taking_part(echo_with_whisper.url, session, identity="ann") as second:
             await ready(second)
             await first.until(lambda: first.closed is not None, "the first ends")
             await http.delete(f"/sessions/{session}/people/ann")
@@ -136,22 +138,22 @@ async def test_a_participant_who_is_removed_is_told(
     )
 
 
-async def test_an_abrupt_end_leaves_nothing_behind(
-    writes: Stack, http: httpx.AsyncClient, session: str
+async def test_a_broken_connection_leaves_nothing_behind(
+    echo_with_whisper: Stack, http: httpx.AsyncClient, session: str
 ) -> None:
-    """Without a goodbye the participant is gone at once, and the worker holds no client."""
-    async with taking_part(writes.url, session, identity="ann") as ann:
+    """After its connection broke, a program's participant leaves and its client is removed."""
+    async with taking_part(echo_with_whisper.url, session, identity="ann") as ann:
         await ready(ann)
         assert await people(http, session) == ["ann"]
         transport = ann.socket.get_extra_info("transport") or ann.socket._conn.transport
         transport.abort()
         async with asyncio.timeout(WORDS_WITHIN_S):
-            while await people(http, session) or await open_clients(writes):  # noqa: ASYNC110 - neither sends an event
+            while await people(http, session) or await open_clients(echo_with_whisper):  # noqa: ASYNC110 - neither sends an event
                 await asyncio.sleep(0.05)
 
 
 async def open_clients(stack: Stack) -> int:
-    """Return how many participants the worker is for clients."""
+    """Return for how many programs the worker is in a room."""
     async with httpx.AsyncClient(trust_env=False) as http:
         lines = (await http.get(f"{stack.worker_url}/metrics")).text.splitlines()
     return int(float(next(x for x in lines if x.startswith("moshi_room_clients ")).split()[1]))

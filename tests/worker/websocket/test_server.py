@@ -1,4 +1,4 @@
-"""A worker's WebSockets: tickets, slots, the protocol, floods, idle clients, the drain."""
+"""A worker's WebSockets: tickets, slots, the protocol, floods, idle clients, draining."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ SPEECH = babble(1.0, pauses=False)
 
 
 async def refused(worker: Worker, headers: dict[str, str]) -> int:
-    """Return the status of a refused handshake."""
+    """Return the status with which a handshake is refused."""
     with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
         async with calling(worker.url, headers=headers):
             pass
@@ -25,7 +25,7 @@ async def refused(worker: Worker, headers: dict[str, str]) -> int:
 
 
 async def test_sound_goes_both_ways_after_the_handshake(worker: Worker) -> None:
-    """The first message is the handshake's one byte; the echo then gives the speech back."""
+    """The first message is the handshake; then the client's speech comes back from the echo."""
     async with calling(worker.url, **worker.ticket()) as caller:
         await caller.until(lambda: caller.is_ready, "the handshake")
         await caller.speak(SPEECH)
@@ -38,7 +38,7 @@ async def test_sound_goes_both_ways_after_the_handshake(worker: Worker) -> None:
 async def test_only_a_fresh_ticket_for_this_worker_opens(
     worker: Worker, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """None, rubbish, another worker's, another secret's and an old one are refused."""
+    """A missing, malformed, old or foreign ticket is refused with 403."""
     foreign = settings_for(livekit_api_secret="x" * 32)
     strange = Tickets(foreign).write(ChatTicket(persona=PERSONA), WORKER_ID)
     monkeypatch.setattr("protocol.websocket_ticket.time.time", lambda: 1e9)
@@ -56,7 +56,7 @@ async def test_only_a_fresh_ticket_for_this_worker_opens(
 
 
 async def test_a_full_worker_refuses_until_a_client_leaves(worker: Worker) -> None:
-    """The slot is counted from the handshake on, and free once the client is gone."""
+    """A worker without a free slot refuses with 503; a slot is free once its client has left."""
     async with (
         calling(worker.url, **worker.ticket()) as first,
         calling(worker.url, **worker.ticket()) as second,
@@ -69,8 +69,8 @@ async def test_a_full_worker_refuses_until_a_client_leaves(worker: Worker) -> No
             await asyncio.sleep(0.02)
 
 
-async def test_other_kinds_change_nothing(worker: Worker) -> None:
-    """Control, metadata, error, ping, unknown kinds, texts and empty messages are passed over."""
+async def test_other_kinds_of_messages_are_ignored(worker: Worker) -> None:
+    """Control, metadata, error, ping, unknown kinds, texts and empty messages are ignored."""
     async with calling(worker.url, **worker.ticket()) as caller:
         for kind in (0, 2, 3, 4, 5, 6, 200):
             await caller.socket.send_bytes(bytes([kind]) + b"\x03{}")
@@ -81,8 +81,10 @@ async def test_other_kinds_change_nothing(worker: Worker) -> None:
 
 
 @pytest.mark.parametrize("payload", [b"no pages", b"OggS" + bytes(22) + b"\xff" + bytes(255)])
-async def test_what_is_no_sound_closes_with_a_reason(worker: Worker, payload: bytes) -> None:
-    """A client is told what was expected."""
+async def test_a_message_that_is_no_sound_closes_with_a_reason(
+    worker: Worker, payload: bytes
+) -> None:
+    """Malformed sound closes the connection with what was expected."""
     async with calling(worker.url, **worker.ticket()) as caller:
         await caller.socket.send_bytes(b"\x01" + payload)
         code, reason = await caller.closes()
@@ -91,8 +93,8 @@ async def test_what_is_no_sound_closes_with_a_reason(worker: Worker, payload: by
     assert reason.startswith("expected")
 
 
-async def test_a_message_that_is_too_long_closes(worker: Worker) -> None:
-    """No message is longer than the longest page."""
+async def test_a_message_that_is_too_long_closes_the_connection(worker: Worker) -> None:
+    """A message of 100,000 bytes closes the connection."""
     async with calling(worker.url, **worker.ticket()) as caller:
         await caller.socket.send_bytes(b"\x01" + bytes(100_000))
         code, _ = await caller.closes()
@@ -101,7 +103,7 @@ async def test_a_message_that_is_too_long_closes(worker: Worker) -> None:
 
 
 async def test_a_client_that_sends_nothing_is_disconnected(worker: Worker) -> None:
-    """A half-open connection ends as well: it sends nothing."""
+    """A client that sends nothing for `IDLE_S` is disconnected with that reason."""
     async with calling(worker.url, **worker.ticket()) as caller:
         code, reason = await caller.closes()
 
@@ -111,7 +113,7 @@ async def test_a_client_that_sends_nothing_is_disconnected(worker: Worker) -> No
 async def test_a_client_that_reads_nothing_is_disconnected(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What waits for a slow reader has a limit."""
+    """A client whose queue of frames is full is disconnected with that reason."""
 
     async def stuck(*_: object) -> None:
         await asyncio.sleep(3600)
@@ -123,10 +125,10 @@ async def test_a_client_that_reads_nothing_is_disconnected(
     assert caller.closed == (1008, "the client reads too slowly")
 
 
-async def test_a_flood_is_read_slowly_and_silences_nobody(
+async def test_a_flood_is_read_slowly_and_disturbs_no_other_client(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What exceeds the allowance stays unread, and the sender waits; the other client talks."""
+    """Messages beyond the allowance are not read, and another client still gets frames."""
     monkeypatch.setattr(client, "PACKETS_AT_ONCE", 10)
     monkeypatch.setattr(client, "PACKETS_PER_S", 25)
     sent = 0
@@ -150,8 +152,8 @@ async def test_a_flood_is_read_slowly_and_silences_nobody(
     assert sent < 500  # the allowance, and what lies in buffers
 
 
-async def test_a_conversation_goes_on_to_its_end_while_the_worker_drains(worker: Worker) -> None:
-    """The drain is over once its client hangs up, and not before."""
+async def test_a_drain_waits_for_the_end_of_a_conversation(worker: Worker) -> None:
+    """A drain ends once the client has hung up, and not before."""
     async with calling(worker.url, **worker.ticket()) as caller:
         await caller.until(lambda: caller.is_ready, "the handshake")
         draining = asyncio.create_task(worker.server.drain(600.0))
@@ -164,8 +166,8 @@ async def test_a_conversation_goes_on_to_its_end_while_the_worker_drains(worker:
     assert not is_over
 
 
-async def test_a_drain_waits_then_ends_with_a_reason(worker: Worker) -> None:
-    """A worker that stops tells its clients to connect again."""
+async def test_a_drain_disconnects_after_its_time(worker: Worker) -> None:
+    """After the drain's time a client is disconnected and asked to connect again."""
     async with calling(worker.url, **worker.ticket()) as caller:
         await caller.until(lambda: caller.is_ready, "the handshake")
         draining = asyncio.create_task(worker.server.drain(0.5))
@@ -176,7 +178,7 @@ async def test_a_drain_waits_then_ends_with_a_reason(worker: Worker) -> None:
 
 
 def test_a_worker_names_the_address_that_token_services_reach(settings_for: SettingsFor) -> None:
-    """Its own, or the one towards redis where it listens on all."""
+    """It is `WORKER_HOST`, or the address towards redis where the worker listens on all."""
     assert own_url(settings_for(worker_host="10.0.0.5")) == "http://10.0.0.5:8081"
     assert own_url(settings_for(worker_host="::1")) == "http://[::1]:8081"
     everywhere = settings_for(worker_host="0.0.0.0", redis_url="redis://127.0.0.1:6379/0")

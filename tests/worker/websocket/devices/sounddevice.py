@@ -1,7 +1,7 @@
-"""A `sounddevice` without a sound card, for `python -m moshi.client`: files for both devices.
+"""A `sounddevice` without a sound card, for `python -m moshi.client`: files instead of devices.
 
-The microphone is `$MICROPHONE`, raw float32 at the stream's rate, then silence; what is played goes
-to `$LOUDSPEAKER`. Callbacks come from threads at the rate of the sound, as PortAudio's do.
+The microphone plays `$MICROPHONE`, raw float32 at the stream's rate, then silence; played sound is
+written to `$LOUDSPEAKER`. As in PortAudio, threads call back at the rate of the sound.
 """
 
 import os

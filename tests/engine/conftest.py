@@ -1,4 +1,4 @@
-"""Engine tests: models so small that a second torch thread only costs; kernels are interpreted."""
+"""Set-up of engine tests: one torch thread; Triton's kernels are interpreted without a GPU."""
 
 import os
 from collections.abc import Generator
@@ -15,7 +15,7 @@ if not torch.cuda.is_available():
 
 @pytest.fixture(scope="package", autouse=True)
 def one_thread() -> Generator[None]:
-    """One torch thread; loading a model sets others, and other tests get theirs back."""
+    """Let torch use one thread; afterwards restore the number that other tests use."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -24,11 +24,11 @@ def one_thread() -> Generator[None]:
 
 @pytest.fixture(scope="package")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of Moshi's kind, which no test changes."""
+    """Return a folder as Moshi is published, which no test changes."""
     return folders.moshi_folder(tmp_path_factory.mktemp("models") / "moshi", folders.random_lm())
 
 
 @pytest.fixture(scope="package")
 def moshi(published: Path) -> Path:
-    """The same folder; a module whose tests change it overrides this with a copy."""
+    """Return the same folder; a module whose tests change it overrides this with a copy."""
     return published

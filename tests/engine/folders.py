@@ -1,4 +1,4 @@
-"""Small models written exactly as the released ones: folders of Moshi's and PersonaPlex's kind."""
+"""Small models written as the released ones are: folders of Moshi's and PersonaPlex's kind."""
 
 import io
 import json
@@ -25,7 +25,7 @@ LM_NAME, CODEC_NAME, TOKENIZER_NAME = (
 
 
 def lm_kwargs(**sizes: Any) -> dict[str, Any]:
-    """A small model; heads, delays and all that shapes do not tell are those of moshi's own 7B."""
+    """Return the sizes of a small model; all others are those of moshi's own 7B."""
     small = {
         "dim": 64,
         "text_card": TEXT_CARD,
@@ -39,7 +39,7 @@ def lm_kwargs(**sizes: Any) -> dict[str, Any]:
 
 
 def random_lm(seed: int = 0, *, eight_bit: bool = False, **sizes: Any) -> LMModel:
-    """A random model whose tokens vary: embeddings and logits are spread."""
+    """Return a random model whose tokens vary: embeddings and logits are spread."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         lm = loaders.get_moshi_lm(None, lm_kwargs(**sizes), dtype=torch.float32)
@@ -54,7 +54,7 @@ def random_lm(seed: int = 0, *, eight_bit: bool = False, **sizes: Any) -> LMMode
 
 
 def released(lm: LMModel) -> dict[str, torch.Tensor]:
-    """The model's tensors by their released names: attention's steps stacked in one tensor."""
+    """Return the model's tensors by their released names: attention's steps are stacked."""
     state: dict[str, torch.Tensor] = {}
     stacks: dict[str, list[torch.Tensor]] = {}
     for name, tensor in lm.state_dict().items():
@@ -68,7 +68,7 @@ def released(lm: LMModel) -> dict[str, torch.Tensor]:
 
 
 def moshi_folder(folder: Path, lm: LMModel, **config: Any) -> Path:
-    """A folder as `kyutai/moshiko-pytorch-bf16` is one: config.json, bfloat16 weights."""
+    """Write a folder like `kyutai/moshiko-pytorch-bf16`: config.json, bfloat16 weights."""
     _common(folder)
     weights = {name: tensor.to(torch.bfloat16) for name, tensor in released(lm).items()}
     save_file(weights, folder / LM_NAME)
@@ -86,16 +86,16 @@ def moshi_folder(folder: Path, lm: LMModel, **config: Any) -> Path:
 
 
 def configure(folder: Path, **changes: Any) -> None:
-    """Change some of a folder's config.json."""
+    """Change fields of a folder's config.json."""
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def personaplex_folder(folder: Path, lm: LMModel) -> Path:
-    """A folder as `nvidia/personaplex-7b-v1` is one; its config.json tells no size."""
+    """Write a folder like `nvidia/personaplex-7b-v1`; its config.json has no size."""
     _common(folder)
     save_file(released(lm), folder / LM_NAME)
-    # All that the real one says; its codec is full-sized, ours is a small one that must be named.
+    # All that the real one has; its codec is full-sized, ours is small and must be named.
     config = {"model_type": "personaplex", "version": "7b-v1", "mimi_config_name": "mimi.json"}
     (folder / "config.json").write_text(json.dumps(config))
     with tarfile.open(folder / "voices.tgz", "w:gz") as archive:
@@ -108,7 +108,7 @@ def personaplex_folder(folder: Path, lm: LMModel) -> Path:
 
 
 def saved_voice(lm: LMModel) -> bytes:
-    """A voice of four frames as PersonaPlex saves one."""
+    """Return a voice of four frames as PersonaPlex saves one."""
     file = io.BytesIO()
     torch.save(
         {

@@ -2,8 +2,8 @@
 
 NVIDIA/personaplex 3428dfd: lm.py `step_system_prompts`, then server.py `opus_loop`, whose encoder
 counts from the first frame. On moshi 0.2.13 `LMGen` with its hooks, which reads a frame one call
-sooner than NVIDIA's: call n sees codebook 0 of frame n + 1 and the delayed codebooks of frame n, so
-a frame's tokens are forced in two calls.
+sooner than NVIDIA's: call n reads codebook 0 of frame n + 1 and the delayed codebooks of frame n,
+so a frame's tokens are forced in two calls.
 """
 
 from collections.abc import Sequence
@@ -27,11 +27,11 @@ def prompted(
     *,
     waited: int = 0,
 ) -> Call:
-    """Force `frames` `[P, 1 + n_q]`, then let the model go on freely, hearing `heard`.
+    """Force `frames` `[P, 1 + n_q]`, then let the model go on freely and hear `heard`.
 
-    The first frame that is told is the one after the prompt; the silence that ends the prompt is
-    played before it. `waited`: for so many frames of `heard` the agent is silent, as in the
-    prompt's last frame, and they are not told.
+    The call that is returned begins with the frame after the prompt; the silence that ends the
+    prompt is played before it. `waited`: for so many frames of `heard` the agent is silent, as in
+    the prompt's last frame, and they are not part of the call.
     """
     count = len(frames)
     frames = np.concatenate([frames, np.tile(frames[-1:], (waited, 1))])
@@ -51,9 +51,11 @@ def prompted(
 
     lm_gen.on_text_hook, lm_gen.on_audio_hook = force_text, force_audio
     with no_compile(), lm_gen.streaming(1), mimi.streaming(1):
-        told = [torch.from_numpy(frame)[None, :, None] for frame in frames[:count, 1 + lm.dep_q :]]
+        prompt = [
+            torch.from_numpy(frame)[None, :, None] for frame in frames[:count, 1 + lm.dep_q :]
+        ]
         live = [mimi.encode(torch.from_numpy(frame)[None, None]) for frame in heard]
-        for call_number, user in enumerate([*told, *live]):
+        for call_number, user in enumerate([*prompt, *live]):
             tokens = lm_gen.step(user)
             if call_number < count - 1:
                 continue

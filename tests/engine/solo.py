@@ -1,4 +1,4 @@
-"""One conversation alone, as upstream runs it: moshi 0.2.13 `LMGen` and Mimi at batch 1, greedy."""
+"""One greedy conversation alone, as upstream runs it: moshi 0.2.13 `LMGen`, Mimi at batch 1."""
 
 from dataclasses import dataclass, field
 
@@ -14,14 +14,14 @@ from worker.engine.model import StepOut
 
 @dataclass(slots=True)
 class Call:
-    """The frames of one occupant of a slot: heard, said, written."""
+    """What one occupant of a slot heard, said and wrote."""
 
     heard: list[Pcm] = field(default_factory=list)
     said: list[Pcm] = field(default_factory=list)
     wrote: list[int] = field(default_factory=list)
 
     def take(self, out: StepOut, slot: int) -> None:
-        """Keep a slot's row of a step, if it holds a frame."""
+        """Append a slot's row of a step, if it is valid."""
         if out.valid[slot]:
             self.said.append(out.pcm[slot].copy())
             self.wrote.append(int(out.text[slot]))
@@ -46,6 +46,6 @@ def alone(lm: LMModel, mimi: MimiModel, heard: list[Pcm]) -> Call:
 
 
 def sound(rng: np.random.Generator, frame_samples: int = 1920) -> Pcm:
-    """A frame of noise of a random loudness."""
+    """Return a frame of noise of a random loudness."""
     noise = rng.normal(size=frame_samples) * rng.uniform(0.01, 0.5)
     return noise.astype(np.float32)

@@ -1,4 +1,4 @@
-"""The queue of work: what fits, what waits, what is dropped."""
+"""The queue of background work: which pieces run in a gap, wait, or are dropped."""
 
 from collections.abc import Generator
 
@@ -8,7 +8,7 @@ from worker.engine.background import BackgroundWork
 
 
 class Clock:
-    """A clock that only pieces move."""
+    """A clock that only pieces of work move."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -20,15 +20,15 @@ class Clock:
 def pieces(
     clock: Clock, log: list[str], name: str, *costs_s: float, kind: str = "piece"
 ) -> Generator[str]:
-    """Work of pieces that take so long."""
+    """Yield pieces of work that take so long."""
     for n, cost_s in enumerate(costs_s):
         yield kind
         clock.now_s += cost_s
         log.append(f"{name}{n}")
 
 
-def test_pieces_run_while_they_fit() -> None:
-    """As many pieces run as end within the gap, by what the last ones took."""
+def test_pieces_run_as_long_as_they_fit_the_gap() -> None:
+    """As many pieces run as end within the gap, by the time that the last ones took."""
     clock, log = Clock(), list[str]()
     background = BackgroundWork(clock)
     background.add("a", pieces(clock, log, "a", *[0.02] * 5))
@@ -40,7 +40,7 @@ def test_pieces_run_while_they_fit() -> None:
 
 
 def test_work_that_fails_is_dropped() -> None:
-    """An error ends its own generator alone, and reaches the caller."""
+    """An error reaches the caller, and ends only the work that raised it."""
     clock, log = Clock(), list[str]()
     background = BackgroundWork(clock)
 
@@ -48,18 +48,18 @@ def test_work_that_fails_is_dropped() -> None:
         yield "piece"
         raise ValueError("no memory")
 
-    background.add("sick", failing())
-    background.add("well", pieces(clock, log, "well", 0.01))
+    background.add("failing", failing())
+    background.add("healthy", pieces(clock, log, "healthy", 0.01))
     with pytest.raises(ValueError, match="no memory"):
         background.run(1.0)
 
-    assert "sick" not in background
+    assert "failing" not in background
     assert not background.run(1.0)
-    assert log == ["well0"]
+    assert log == ["healthy0"]
 
 
-def test_the_first_of_its_kind_runs_whatever_the_gap() -> None:
-    """A piece whose time nobody knows runs once, and the next one of its kind has to fit."""
+def test_a_piece_of_unknown_duration_runs_in_any_gap() -> None:
+    """The first piece of a kind runs in a gap of any length, and the next one must fit."""
     clock, log = Clock(), list[str]()
     background = BackgroundWork(clock)
     background.add("a", pieces(clock, log, "a", 0.5, 0.5))
@@ -71,7 +71,7 @@ def test_the_first_of_its_kind_runs_whatever_the_gap() -> None:
 
 
 def test_a_piece_that_never_fits_is_tried_again() -> None:
-    """One slow measurement does not keep a kind out for good."""
+    """A piece whose kind was once slow runs after some gaps all the same."""
     clock, log = Clock(), list[str]()
     background = BackgroundWork(clock)
     background.add("a", pieces(clock, log, "a", 0.1, 0.01, 0.01))
@@ -85,7 +85,7 @@ def test_a_piece_that_never_fits_is_tried_again() -> None:
 
 
 def test_short_work_fills_what_a_long_piece_leaves() -> None:
-    """If the oldest work's next piece does not fit, the next one's may."""
+    """If the next piece of the oldest work does not fit, a piece of later work may run."""
     clock, log = Clock(), list[str]()
     background = BackgroundWork(clock)
     background.add("a", pieces(clock, log, "a", 0.06, 0.06, kind="long"))
@@ -97,7 +97,7 @@ def test_short_work_fills_what_a_long_piece_leaves() -> None:
 
 
 def test_work_may_wait_for_the_next_gap() -> None:
-    """Work that yields None is asked again once per gap, and holds nothing up."""
+    """Work that yields None is asked again once per gap."""
     log = list[str]()
 
     def patient() -> Generator[str | None]:
@@ -114,8 +114,8 @@ def test_work_may_wait_for_the_next_gap() -> None:
     assert left == [True, True, False]
 
 
-def test_cancelled_work_runs_no_more() -> None:
-    """Work whose key is cancelled is closed where it stood."""
+def test_cancelled_work_is_closed() -> None:
+    """Work whose key is cancelled is closed and does not run again."""
     clock, log = Clock(), list[str]()
     closed = list[bool]()
 
@@ -136,8 +136,8 @@ def test_cancelled_work_runs_no_more() -> None:
     assert closed == [True]
 
 
-def test_a_key_holds_one_generator() -> None:
-    """Adding under a key that is taken replaces the generator that was there."""
+def test_new_work_replaces_that_of_the_same_key() -> None:
+    """Of two generators with one key only the second runs."""
     clock, log = Clock(), list[str]()
     background = BackgroundWork(clock)
     background.add(3, pieces(clock, log, "old", 0.01))

@@ -1,4 +1,4 @@
-"""The benchmarks of the engine, at their smallest: a rename in the engine must not break them."""
+"""The engine's benchmarks, at their smallest: a rename in the engine must not break them."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ SMALLEST = {
 def test_each_benchmark_runs_to_its_line_of_json(
     name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Every benchmark of the engine ends in one line of JSON that names it."""
+    """Every benchmark of the engine ends with one line of JSON that names it."""
     monkeypatch.setattr(sys, "argv", [name, *SMALLEST[name]])
     threads, logging = torch.get_num_threads(), structlog.get_config()
     try:

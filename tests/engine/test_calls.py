@@ -1,4 +1,4 @@
-"""What waits between two steps is taken a few at a time."""
+"""Calls that wait for the engine between two steps."""
 
 from protocol.personas import Persona
 from worker.engine.calls import JOINS_AT_A_TIME, Calls
@@ -6,15 +6,15 @@ from worker.engine.slots import Occupant
 
 
 def occupants(count: int) -> list[Occupant]:
-    """Occupants of the first slots."""
+    """Return occupants of the first slots."""
     persona = Persona(name="test", label="Test")
     return [Occupant(n, n, persona, lambda frame: None, lambda: None) for n in range(count)]
 
 
 def test_joins_come_a_few_at_a_time() -> None:
-    """Of many joins at once the first few are taken, so that a frame that is due waits for no more.
+    """At most `JOINS_AT_A_TIME` joins are taken at once, so that a frame that is due waits briefly.
 
-    All who leave are taken, and commands for those who joined before; a later one's wait with it.
+    All leaves are taken, and commands for sessions that join; a later session's wait with it.
     """
     who = occupants(JOINS_AT_A_TIME + 3)
     calls = Calls(list(who), [], [(each, lambda step: None) for each in who])

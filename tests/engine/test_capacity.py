@@ -22,37 +22,37 @@ MOSHI = MemoryPlan(
 )
 
 
-def test_unasked_a_gpu_gets_what_fits() -> None:
-    """Weights, margin, and 1.5 GiB for each of 39 slots: 78 GiB hold no more."""
+def test_without_capacity_a_gpu_gets_as_many_slots_as_fit() -> None:
+    """78 GiB hold weights, margin and 39 slots of 1.5 GiB."""
     assert MOSHI.slots(None) == 39
 
 
-def test_unasked_a_large_gpu_gets_no_more_than_anybody_has_shown() -> None:
-    """Memory alone does not make a step real time."""
+def test_without_capacity_a_gpu_gets_at_most_the_slots_that_were_measured() -> None:
+    """A GPU with memory for more gets `MOST_SLOTS`: memory does not make a step real time."""
     assert replace(MOSHI, free_bytes=400 * GIB).slots(None) == MOST_SLOTS
 
 
 def test_recognition_takes_a_row_for_each_slot_and_spare_ones() -> None:
-    """The weights and the rows of people who have left stand beside the sessions."""
+    """A recogniser's weights and rows leave room for fewer sessions, and the line names them."""
     plan = MOSHI.with_recognition(2 * GIB, 100 * 2**20)
 
     assert plan.most < MOSHI.most
     assert f"people's words 2.39 GiB + {plan.most} sessions of 1.60 GiB" in plan.line(plan.most)
 
 
-def test_unasked_a_cpu_gets_few_slots() -> None:
-    """A CPU has memory for many, and time for few."""
+def test_without_capacity_a_cpu_gets_few_slots() -> None:
+    """A CPU gets `CPU_SLOTS`, however much memory it has."""
     assert replace(MOSHI, on_gpu=False, free_bytes=400 * GIB).slots(None) == CPU_SLOTS
 
 
 def test_a_capacity_that_fits_is_given_as_asked() -> None:
-    """The setting wins over what would be wise."""
+    """CAPACITY may be more than the default, as long as it fits."""
     assert MOSHI.slots(39) == 39
     assert replace(MOSHI, free_bytes=400 * GIB).slots(100) == 100
 
 
 def test_a_refusal_gives_numbers_and_ways_out() -> None:
-    """One slot too many: what is needed, what is there, which settings would fit."""
+    """A capacity that does not fit is refused with what it needs and settings that fit."""
     with pytest.raises(InvalidInput) as refusal:
         MOSHI.slots(40)
 
@@ -63,19 +63,19 @@ def test_a_refusal_gives_numbers_and_ways_out() -> None:
 
 
 def test_a_model_too_large_for_the_device_says_so() -> None:
-    """If not even the weights fit, no setting is advised."""
+    """If the weights do not fit, the refusal advises a smaller model or a larger device."""
     with pytest.raises(InvalidInput, match="a smaller or quantized model, or a larger device"):
         replace(MOSHI, free_bytes=12 * GIB).slots(None)
 
 
 def test_a_shorter_context_is_advised_where_one_slot_does_not_fit() -> None:
-    """17 GiB hold the weights and one slot with a shorter memory."""
+    """If not one slot fits, the refusal advises a shorter CONTEXT."""
     with pytest.raises(InvalidInput, match=r"what would fit: CONTEXT=\d+$"):
         replace(MOSHI, free_bytes=17 * GIB).slots(None)
 
 
-def test_what_is_kept_beside_the_slots_takes_its_place() -> None:
-    """Prompts and the LM state that renews a session cost slots."""
+def test_prompts_and_renewals_take_memory_from_slots() -> None:
+    """The prompt states and the LM state for renewals leave room for fewer slots."""
     beside = replace(MOSHI, prompts_bytes=GIB, renewal_bytes=int(1.5 * GIB))
     assert beside.slots(None) == 37
 
@@ -93,8 +93,8 @@ def test_what_is_advised_fits(free_gib: int, context: int, asked: int) -> None:
             assert replace(plan, context_frames=int(shorter[1])).slots(asked) == asked
 
 
-def test_the_line_for_people_names_all_numbers() -> None:
-    """Small sizes are told in MiB, large ones in GiB."""
+def test_the_line_of_the_plan_names_all_numbers() -> None:
+    """The plan's line has small sizes in MiB and large ones in GiB."""
     plan = replace(MOSHI, weights_bytes=15 * 2**20, context_frames=250)
 
     assert plan.line(6) == (

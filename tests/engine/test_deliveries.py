@@ -1,4 +1,4 @@
-"""A step's frames on their way to event loops."""
+"""How a step's frames are delivered to event loops."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,7 @@ SESSIONS = 6
 
 
 class Loop:
-    """Runs what it is asked for when it is told, as a loop's thread does; counts its wakes."""
+    """An event loop that runs its calls when a test says so, and counts how often it is woken."""
 
     def __init__(self) -> None:
         self.wakes = 0
@@ -25,30 +25,30 @@ class Loop:
         self._calls: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
 
     def call_soon_threadsafe(self, function: Callable[..., None], *arguments: object) -> None:
-        """Ask for a call from another thread."""
+        """Add a call from another thread."""
         if self.is_closed:
             raise RuntimeError("Event loop is closed")
         self.wakes += 1
         self.call_soon(function, *arguments)
 
     def call_soon(self, function: Callable[..., None], *arguments: object) -> None:
-        """Ask for a call."""
+        """Add a call."""
         self._calls.append((function, arguments))
 
     def run(self) -> None:
-        """Make all calls, those that they ask for included."""
+        """Run all calls, and those that they add."""
         while self._calls:
             function, arguments = self._calls.pop(0)
             function(*arguments)
 
 
 def frame(index: int) -> SlotFrame:
-    """A frame that can be told from others."""
+    """Return a frame with an index that tells it from others."""
     return SlotFrame(np.zeros(4, dtype=np.float32), 0, 0, index, 0.0)
 
 
 def session(number: int, loop: object, got: list[SlotFrame]) -> Occupant:
-    """A session of this loop."""
+    """Return a session of this loop."""
     of = cast("asyncio.AbstractEventLoop | None", loop)
     return Occupant(number, number, PERSONA, got.append, lambda: None, loop=of)
 
@@ -61,7 +61,7 @@ def session(number: int, loop: object, got: list[SlotFrame]) -> Occupant:
 def test_every_frame_comes_in_order_with_one_wake_for_each_loop(
     loop_of: list[int], steps: list[set[int]], data: st.DataObject
 ) -> None:
-    """Whatever sessions a step has, on whatever loops (2: without one), and whenever those run."""
+    """Each step wakes each loop that has frames once, and frames come in order whenever it runs."""
     loops = [Loop(), Loop(), None]
     got: list[list[SlotFrame]] = [[] for _ in range(SESSIONS)]
     sessions = [session(n, loops[loop_of[n]], got[n]) for n in range(SESSIONS)]
@@ -85,8 +85,8 @@ def test_every_frame_comes_in_order_with_one_wake_for_each_loop(
     assert [[each.index for each in frames] for frames in got] == [list(range(n)) for n in sent]
 
 
-def test_a_closed_loop_keeps_no_frame_from_the_others() -> None:
-    """A room may end while its step runs."""
+def test_a_closed_loop_stops_no_delivery_to_another() -> None:
+    """A loop that was closed while the step ran does not keep frames from another loop."""
     closed, open_ = Loop(), Loop()
     closed.is_closed = True
     got: list[SlotFrame] = []
@@ -100,7 +100,7 @@ def test_a_closed_loop_keeps_no_frame_from_the_others() -> None:
 
 
 async def test_a_delivery_that_fails_stops_no_other() -> None:
-    """The loop reports it, as any callback that fails."""
+    """An error in one delivery is reported by the loop, and the next session gets its frame."""
     loop = asyncio.get_running_loop()
     reported: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: reported.append(context))

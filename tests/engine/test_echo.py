@@ -1,4 +1,4 @@
-"""The echo: what goes in comes out, row by row, and no word is said."""
+"""The echo: each row gets its own frame back, and no words."""
 
 import numpy as np
 
@@ -11,12 +11,12 @@ PERSONA = Persona(name="test", label="Test")
 
 
 def frames(rows: int) -> np.ndarray:
-    """A different frame for every row."""
+    """Return a different frame for every row."""
     return np.random.default_rng(7).uniform(-1, 1, (rows, 1920)).astype(np.float32)
 
 
 def test_a_row_that_runs_gets_its_own_frame_back() -> None:
-    """Every row of the mask hears exactly what it said in this step."""
+    """Each row's output is its input of the same step."""
     step = echo_model(capacity=3).step
     step.join(1, ANNA)
     pcm = frames(3)
@@ -28,7 +28,7 @@ def test_a_row_that_runs_gets_its_own_frame_back() -> None:
 
 
 def test_a_masked_row_is_silent_and_not_valid() -> None:
-    """A row outside the mask gives silence, whatever lies in its input."""
+    """A masked row gives silence and is not valid, whatever its input."""
     step = echo_model(capacity=2).step
     pcm = frames(2)
 
@@ -38,8 +38,8 @@ def test_a_masked_row_is_silent_and_not_valid() -> None:
     assert np.array_equal(np.zeros(1920, np.float32), out.pcm[1])
 
 
-def test_what_it_gives_is_a_copy() -> None:
-    """The engine reuses its input buffer, so the output must not be a view of it."""
+def test_the_output_is_a_copy() -> None:
+    """The output does not change with the engine's input buffer."""
     step = echo_model(capacity=1).step
     pcm = frames(1)
     said = pcm.copy()
@@ -50,8 +50,8 @@ def test_what_it_gives_is_a_copy() -> None:
     assert np.array_equal(said, out.pcm)
 
 
-def test_it_says_no_word() -> None:
-    """Every text token of an echo is one that is not text."""
+def test_the_echo_says_no_word() -> None:
+    """No text token of the echo has a piece of text."""
     model = echo_model(capacity=4)
 
     out = model.step.run(frames(4), np.ones(4, dtype=np.bool_))
@@ -60,21 +60,21 @@ def test_it_says_no_word() -> None:
     assert [model.pieces[token] for token in out.unforced_text] == [None] * 4
 
 
-def test_capacity_is_the_settings_or_large() -> None:
-    """An unset capacity means as many slots as anybody will ask for."""
+def test_capacity_is_the_setting_or_64() -> None:
+    """Without a setting the echo has 64 slots."""
     assert echo_model(capacity=5).step.capacity == 5
     assert echo_model().step.capacity == 64
 
 
-def test_a_hushed_echo_is_silent() -> None:
-    """Hush silences its slot alone, until it ends or somebody new comes."""
+def test_a_silenced_echo_is_silent_until_its_slot_is_joined() -> None:
+    """`hush` silences its own slot only, until another session joins it."""
     step = echo_model(capacity=2).step
     step.hush(0, True)
 
-    hushed = step.run(frames(2), np.ones(2, dtype=np.bool_)).pcm
+    silenced = step.run(frames(2), np.ones(2, dtype=np.bool_)).pcm
     step.join(0, PERSONA)
-    anew = step.run(frames(2), np.ones(2, dtype=np.bool_)).pcm
+    after_join = step.run(frames(2), np.ones(2, dtype=np.bool_)).pcm
 
-    assert not hushed[0].any()
-    assert np.array_equal(hushed[1], frames(2)[1])
-    assert np.array_equal(anew, frames(2))
+    assert not silenced[0].any()
+    assert np.array_equal(silenced[1], frames(2)[1])
+    assert np.array_equal(after_join, frames(2))

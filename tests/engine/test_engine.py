@@ -1,4 +1,4 @@
-"""The engine's loop, with a step that answers with slot and step number."""
+"""The engine's loop, over a fake step that answers with its input and a count of runs."""
 
 import asyncio
 import subprocess
@@ -22,7 +22,7 @@ SAMPLES = 4
 
 
 class FakeStep:
-    """Answers each row with what it was given plus how often its slot was run since its join."""
+    """A step that answers each row with its input, and the number of runs since its join."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -31,7 +31,7 @@ class FakeStep:
         self.gate = threading.Event()
         self.gate.set()
         self.fail = False
-        self.fails = ""  # the call that fails for its slot alone
+        self.fails = ""  # the call that fails, for its slot only
         self.pieces = 0
         self.gaps_s: list[float] = []
 
@@ -45,7 +45,7 @@ class FakeStep:
             raise ValueError(f"{call} failed")
 
     def catch_up(self, slot: int, more: Remembered | None, done: Callable[[], None]) -> None:
-        """Nothing is remembered."""
+        """Report at once that nothing is to be read."""
         done()
 
     def leave(self, slot: int) -> None:
@@ -104,17 +104,17 @@ class Running:
 
 
 def pcm(value: float) -> Pcm:
-    """A frame that can be told from others."""
+    """Return a frame of one value, which tells it from other frames."""
     return np.full(SAMPLES, value, dtype=np.float32)
 
 
 def into(frames: list[SlotFrame]) -> Callable[[SlotFrame], None]:
-    """A receiver that keeps what it gets."""
+    """Return a receiver that appends frames to a list."""
     return frames.append
 
 
-def test_a_frame_in_is_a_frame_out() -> None:
-    """Each frame pushed is answered once, in order, with its own token and index."""
+def test_each_frame_is_answered_once_and_in_order() -> None:
+    """Each frame that is pushed has one answer, with its own token and index."""
     got: list[SlotFrame] = []
     with Running() as running:
         occupant = running.engine.join(PERSONA, into(got))
@@ -142,8 +142,8 @@ async def test_frames_are_delivered_on_the_sessions_loop() -> None:
     assert answers == [(0, threading.get_ident()), (1, threading.get_ident())]
 
 
-def test_a_new_occupant_never_hears_the_old_one() -> None:
-    """A step that was under way when its slot changed hands delivers to neither."""
+def test_a_step_under_way_delivers_to_neither_old_nor_new_occupant() -> None:
+    """If a slot's occupant changes during a step, that step's frame is delivered to neither."""
     old_frames: list[SlotFrame] = []
     new_frames: list[SlotFrame] = []
     with Running(capacity=1) as running:
@@ -178,10 +178,10 @@ def test_slot_changes_reach_the_step_in_order() -> None:
     assert running.step.calls == ["join 0", "leave 0", "join 0", "leave 0"]
 
 
-def test_slots_are_dense_again_when_somebody_left() -> None:
-    """The highest session goes on in the slot that became free, with its frames in order.
+def test_the_highest_session_moves_into_a_free_slot() -> None:
+    """When a session leaves, the one in the highest slot moves into its slot and misses no frame.
 
-    Once the step had a `move` and nobody called it: who stayed in slot 63 cost 64 slots for ever.
+    Before sessions moved, one that stayed in slot 63 made every step compute 64 slots.
     """
     got: list[SlotFrame] = []
     with Running(capacity=3) as running:
@@ -201,8 +201,8 @@ def test_slots_are_dense_again_when_somebody_left() -> None:
     assert (last.slot, newcomer.slot) == (0, 2)
 
 
-def test_a_straggler_holds_nobody_up() -> None:
-    """A slot without a frame does not advance and does not keep the others waiting."""
+def test_a_session_without_a_frame_delays_no_other() -> None:
+    """A slot without a frame does not run, and the others do not wait for it."""
     got: list[SlotFrame] = []
     with Running() as running:
         busy = running.engine.join(PERSONA, into(got))
@@ -213,8 +213,8 @@ def test_a_straggler_holds_nobody_up() -> None:
         assert running.step.runs.tolist() == [1, 0]
 
 
-def test_a_failed_receiver_ends_alone() -> None:
-    """A receiver that raises loses its slot; the others go on."""
+def test_a_receiver_that_raises_loses_only_its_own_slot() -> None:
+    """A session whose receiver raises an error loses its slot, and the others go on."""
     got: list[SlotFrame] = []
 
     def broken(frame: SlotFrame) -> None:
@@ -230,8 +230,8 @@ def test_a_failed_receiver_ends_alone() -> None:
     assert running.failures == []
 
 
-def test_a_failed_step_ends_the_engine() -> None:
-    """An error in the step is handed to `on_failure` once, and the engine takes nobody any more."""
+def test_a_failed_step_is_reported_once() -> None:
+    """An error in the step is handed to `on_failure` once."""
     with Running() as running:
         occupant = running.engine.join(PERSONA, into([]))
         running.step.fail = True
@@ -242,7 +242,7 @@ def test_a_failed_step_ends_the_engine() -> None:
 
 
 def outlive(what: str) -> subprocess.CompletedProcess[str]:
-    """A process of its own whose engine does `what` in a step, and that waits for its watchdog."""
+    """Run an engine in a process of its own that does `what` in a step, watched by its watchdog."""
     program = f"""
 import threading
 from tests.engine import test_engine as t
@@ -269,7 +269,7 @@ print("alive")
     ],
 )
 def test_a_hung_step_ends_the_process(what: str, where: str) -> None:
-    """A step or a gap that never ends ends the process, which shows where it stood."""
+    """A step or a gap that never ends makes the process end with a traceback of that place."""
     ended = outlive(what)
     assert ended.returncode == 1
     assert "alive" not in ended.stdout
@@ -279,14 +279,14 @@ def test_a_hung_step_ends_the_process(what: str, where: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["running.step.fail = True", "pass"])
 def test_a_process_without_work_is_not_watched(what: str) -> None:
-    """A process that goes on after a failed step, or whose session sends nothing, lives on."""
+    """A process whose step failed, or whose session sends nothing, is not ended."""
     ended = outlive(what)
     assert ended.returncode == 0, ended.stderr
     assert "alive" in ended.stdout
 
 
-def test_full_is_an_answer() -> None:
-    """A join beyond the capacity raises `Full` and changes nothing."""
+def test_a_join_beyond_the_capacity_raises_full() -> None:
+    """A join beyond the capacity raises `Full` and occupies nothing."""
     with Running(capacity=1) as running:
         running.engine.join(PERSONA, into([]))
         with pytest.raises(Full, match=r"^all 1 slots are taken$"):
@@ -295,8 +295,8 @@ def test_full_is_an_answer() -> None:
         assert running.engine.used == 1
 
 
-def test_work_that_waits_is_done_in_the_gap() -> None:
-    """Pieces are worked off between steps, each told how long it may take; frames come first."""
+def test_background_work_is_done_in_gaps() -> None:
+    """Pieces of work run between steps, each with the time that it has; every frame is answered."""
     got: list[SlotFrame] = []
     with Running() as running:
         running.step.pieces = 5
@@ -308,8 +308,8 @@ def test_work_that_waits_is_done_in_the_gap() -> None:
     assert all(0 < gap_s <= running.engine.model.frame_s for gap_s in running.step.gaps_s)
 
 
-def test_work_is_left_alone_when_none_waits() -> None:
-    """Once nothing waits the engine sleeps: no piece is asked for before the next frame."""
+def test_the_engine_asks_for_no_work_where_none_waits() -> None:
+    """Without background work the engine asks for pieces at most three times per frame."""
     got: list[SlotFrame] = []
     with Running() as running:
         occupant = running.engine.join(PERSONA, into(got))
@@ -322,8 +322,8 @@ def test_work_is_left_alone_when_none_waits() -> None:
     assert asked <= 3
 
 
-def test_slow_steps_close_the_door() -> None:
-    """No session is admitted while the 99th percentile of steps comes near a frame's time."""
+def test_the_engine_is_too_slow_when_its_99th_percentile_is() -> None:
+    """After steps that took 90 % of a frame's time `too_slow` is true, once a session runs."""
     with Running() as running:
         for _ in range(8):
             running.engine.window.add(0.9 * running.engine.model.frame_s + 0.001)
@@ -333,8 +333,8 @@ def test_slow_steps_close_the_door() -> None:
         assert (before, running.engine.too_slow) == (False, True)
 
 
-def test_a_hiccup_closes_no_door() -> None:
-    """A hundredth of a minute's steps may be slow, also while the first minute has only begun."""
+def test_a_few_slow_steps_do_not_make_the_engine_too_slow() -> None:
+    """A hundredth of a minute's steps may be slow, also in the first minute."""
     with Running() as running:
         for slow in [True] * 7 + [False] * 120:
             running.engine.window.add(1.0 if slow else 0.01)
@@ -344,28 +344,28 @@ def test_a_hiccup_closes_no_door() -> None:
 
 
 @pytest.mark.parametrize("fails", ["join 1", "hush 1 True", "work for 1"])
-def test_what_fails_for_one_slot_is_its_own_loss(fails: str) -> None:
-    """A slot whose join, command or work fails is freed and its occupant told; others go on."""
+def test_a_failure_for_one_slot_ends_only_its_session(fails: str) -> None:
+    """A session whose join, command or work fails is told and its slot freed; others go on."""
     got, lost = list[SlotFrame](), list[str]()
     with Running() as running:
         running.step.fails = fails
-        well = running.engine.join(PERSONA, into(got), lambda: lost.append("well"))
-        sick = running.engine.join(PERSONA, into([]), lambda: lost.append("sick"))
-        running.engine.hush(sick, True)
-        running.engine.push(well, pcm(1.0))
-        running.engine.push(sick, pcm(1.0))
+        healthy = running.engine.join(PERSONA, into(got), lambda: lost.append("healthy"))
+        failing = running.engine.join(PERSONA, into([]), lambda: lost.append("failing"))
+        running.engine.hush(failing, True)
+        running.engine.push(healthy, pcm(1.0))
+        running.engine.push(failing, pcm(1.0))
         wait_until(lambda: bool(lost and got and "leave 1" in running.step.calls), "the loss")
-        running.engine.push(well, pcm(2.0))
+        running.engine.push(healthy, pcm(2.0))
         wait_until(lambda: len(got) == 2, "the other's next frame")
         again = running.engine.join(PERSONA, into(got))
 
-    assert lost == ["sick"]
+    assert lost == ["failing"]
     assert again.slot == 1
     assert not running.failures
 
 
-def test_commands_reach_the_slot_they_were_meant_for() -> None:
-    """Hush, say, drop and forget reach the step in order, and never a slot that changed hands."""
+def test_commands_reach_only_their_own_session() -> None:
+    """Commands reach the step in order; one for a session that left is dropped."""
     with Running(capacity=1) as running:
         old = running.engine.join(PERSONA, into([]))
         running.engine.hush(old, True)

@@ -1,4 +1,4 @@
-"""How often the engine's watchdog is armed. That it ends a process: `test_engine.py`."""
+"""How often the engine's watchdog is armed; `test_engine.py` tests that it ends a process."""
 
 import faulthandler
 import time
@@ -12,8 +12,8 @@ FRAME_S = 0.08
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the watchdog is asked for, instead of doing it: it has one place in the process."""
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Record how the watchdog is called, instead of arming it: a process has only one."""
     calls: list[str] = []
     monkeypatch.setattr(
         faulthandler, "dump_traceback_later", lambda *_, **__: calls.append("armed")
@@ -24,8 +24,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
-def test_it_is_armed_every_few_seconds(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps between two armings cost nothing; a hang is noticed however long ago it was armed."""
+def test_the_watchdog_is_armed_every_few_seconds(
+    calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Working steps arm the watchdog once each `REARMS_S`, which is less than `HANGS_S`."""
     now_s = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now_s)
     watch = HangWatch()
@@ -33,12 +35,12 @@ def test_it_is_armed_every_few_seconds(asked: list[str], monkeypatch: pytest.Mon
         now_s = step * FRAME_S
         watch.works()
 
-    assert 60 / hang_watch.REARMS_S - 1 <= len(asked) <= 60 / hang_watch.REARMS_S
+    assert 60 / hang_watch.REARMS_S - 1 <= len(calls) <= 60 / hang_watch.REARMS_S
     assert hang_watch.REARMS_S < hang_watch.HANGS_S
 
 
-def test_an_idle_engine_is_not_watched(asked: list[str]) -> None:
-    """It is disarmed once, and armed with the next work."""
+def test_an_idle_engine_is_not_watched(calls: list[str]) -> None:
+    """An idle engine disarms the watchdog once, and arms it with its next work."""
     watch = HangWatch()
     assert watch.idle_in_s is None
     watch.works()
@@ -47,4 +49,4 @@ def test_an_idle_engine_is_not_watched(asked: list[str]) -> None:
     watch.idle()
     watch.works()
 
-    assert asked == ["armed", "disarmed", "armed"]
+    assert calls == ["armed", "disarmed", "armed"]

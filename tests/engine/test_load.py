@@ -34,33 +34,33 @@ CPU = torch.device("cpu")
 
 
 def ignore(line: str) -> None:
-    """A progress that nobody reads."""
+    """Ignore a line of progress."""
 
 
 def settings(model: Path | str, **others: Any) -> Settings:
-    """Settings for this model on a CPU; no environment is read."""
+    """Return settings for this model on a CPU; no environment is read."""
     return GivenSettings(model=str(model), device="cpu", **others)
 
 
 @pytest.fixture(scope="module")
 def uncut() -> LMModel:
-    """PersonaPlex's language model as it is published: 16 depformer steps."""
+    """Return PersonaPlex's language model as it is published: 16 depformer steps."""
     return folders.random_lm(seed=5, dep_q=16)
 
 
 @pytest.fixture(scope="module")
 def personaplex(tmp_path_factory: pytest.TempPathFactory, uncut: LMModel) -> Path:
-    """A folder of PersonaPlex's kind."""
+    """Return a folder of PersonaPlex's kind."""
     return folders.personaplex_folder(tmp_path_factory.mktemp("models") / "personaplex", uncut)
 
 
 def load(folder: Path, *, context: int | None = 40) -> LMModel:
-    """The language model of a folder, in float32."""
+    """Return the language model of a folder, in float32."""
     return load_lm(find_model(str(folder), ignore), CPU, torch.float32, context=context)
 
 
 def test_a_moshi_folder_becomes_a_running_model(moshi: Path) -> None:
-    """It gives sound and words of the right shape, as many slots as were asked for."""
+    """A Moshi's folder gives a step of the asked capacity with output of the right shape."""
     model = load_model(settings(moshi, capacity=2), ignore)
     model.step.join(1, ANNA)
 
@@ -87,7 +87,7 @@ def test_weights_arrive_as_they_are_in_the_file(moshi: Path) -> None:
 
 
 def test_a_personaplex_folder_becomes_a_running_model(personaplex: Path) -> None:
-    """Sizes come from the weights, voices from the archive, the user's steps are gone."""
+    """A PersonaPlex reads prompts, has the archive's voices, and eight depformer steps."""
     model = load_model(settings(personaplex, capacity=1, context=400), ignore)
     model.step.join(0, ANNA)
 
@@ -101,7 +101,7 @@ def test_a_personaplex_folder_becomes_a_running_model(personaplex: Path) -> None
 
 
 def test_a_config_without_sizes_means_those_of_the_weights(personaplex: Path) -> None:
-    """PersonaPlex names its kind alone: shapes tell the sizes, the rest is as in moshi's own 7B."""
+    """Without sizes in config.json shapes give them, and all else is that of moshi's own 7B."""
     lm = load(personaplex, context=None)
 
     assert (lm.dim, lm.card, lm.text_card, lm.n_q) == (64, folders.CARD, folders.TEXT_CARD, 16)
@@ -111,7 +111,7 @@ def test_a_config_without_sizes_means_those_of_the_weights(personaplex: Path) ->
 
 
 def test_a_personaplex_is_known_by_its_weights(personaplex: Path, tmp_path: Path) -> None:
-    """An older PersonaPlex, whose config.json names no kind, is loaded and prompted as well."""
+    """A PersonaPlex whose config.json has no type is cut and reads prompts."""
     older = shutil.copytree(personaplex, tmp_path / "older")
     (older / "config.json").write_text(json.dumps({"mimi_config_name": "mimi.json"}))
 
@@ -122,7 +122,7 @@ def test_a_personaplex_is_known_by_its_weights(personaplex: Path, tmp_path: Path
 
 
 def test_the_cut_gives_the_tokens_of_the_uncut(personaplex: Path, uncut: LMModel) -> None:
-    """Greedy, over 30 frames, the 8 steps that are kept say what they said among 16."""
+    """The 8 steps that are kept say, greedily, what they said among 16."""
     generator = torch.Generator().manual_seed(1)
     columns = torch.randint(0, folders.CARD, (30, 1, 17, 1), generator=generator)
 
@@ -145,13 +145,13 @@ def greedy_tokens(lm: LMModel, columns: torch.Tensor) -> torch.Tensor:
     return torch.stack(tokens)
 
 
-def test_a_context_of_the_settings_wins(moshi: Path) -> None:
-    """CONTEXT replaces config.json's own, in the language model alone."""
+def test_the_setting_context_replaces_the_configs(moshi: Path) -> None:
+    """CONTEXT replaces the context of config.json."""
     assert load(moshi, context=None).context == 40
     assert load(moshi, context=20).context == 20
 
 
-def test_control_tokens_are_no_text(moshi: Path) -> None:
+def test_control_tokens_have_no_piece(moshi: Path) -> None:
     """Padding, end of padding and control ids have no piece; every other id has its own."""
     pieces = load_model(settings(moshi, capacity=1), ignore).pieces
 
@@ -195,7 +195,7 @@ def test_eight_bit_weights_give_upstreams_tokens(
 ) -> None:
     """A model of bitsandbytes' 8-bit weights says what upstream says with them.
 
-    Once the step could not be made of one: its linears have no sizes, and its keys are float16.
+    A step of one once failed: its linears have no sizes, and its keys are float16.
     """
     # bitsandbytes' optimizers import torch's compiler, for 10 s; nothing of them is used.
     monkeypatch.setattr(torch, "compile", lambda fn, **_: fn)
@@ -218,8 +218,8 @@ def test_eight_bit_weights_give_upstreams_tokens(
     assert len(set(call.wrote)) > 3
 
 
-def test_the_memory_plan_is_said_before_anything_is_loaded(moshi: Path) -> None:
-    """People read first what will be needed, then that it is there."""
+def test_the_memory_plan_is_reported_before_loading(moshi: Path) -> None:
+    """The line of the memory plan comes before the line that the model is loaded."""
     lines: list[str] = []
 
     load_model(settings(moshi, capacity=3), lines.append)
@@ -229,8 +229,10 @@ def test_the_memory_plan_is_said_before_anything_is_loaded(moshi: Path) -> None:
     assert lines.index("Model loaded") > plan
 
 
-def test_a_large_model_says_how_far_it_is(moshi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each tenth of the weights is a line."""
+def test_loading_a_large_model_reports_its_progress(
+    moshi: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """About each tenth of the weights is a line of progress."""
     monkeypatch.setattr(weights, "REPORTED_FROM_BYTES", 1)
     lines: list[str] = []
     load_lm(find_model(str(moshi), ignore), CPU, torch.float32, context=40, progress=lines.append)
@@ -239,10 +241,10 @@ def test_a_large_model_says_how_far_it_is(moshi: Path, monkeypatch: pytest.Monke
     assert set(lines) == {"Loading weights: 0.0 of 0.0 GiB"}
 
 
-def test_a_session_of_a_prompted_model_has_its_opening_planned(moshi: Path) -> None:
-    """A slot of PersonaPlex needs its longest prompt more, which is kept for its renewals.
+def test_the_plan_of_a_slot_has_its_longest_prompt(moshi: Path) -> None:
+    """A slot of a prompted model is planned with its longest prompt, which renewals need.
 
-    Once that was in no plan, and a GPU full of custom prompts ran out of memory; then it was 300
+    Without it a GPU full of custom prompts once ran out of memory; then it was planned as 300
     frames whatever the voice, and prompts were cut.
     """
     files = find_model(str(moshi), ignore)
@@ -259,10 +261,10 @@ def test_a_session_of_a_prompted_model_has_its_opening_planned(moshi: Path) -> N
     assert longest_prompt(3000, 188) == 188 + 6 + 500 + 6
 
 
-def test_a_prompted_model_tells_how_long_a_prompt_it_reads(
+def test_a_prompted_model_has_its_limit_of_a_prompt_and_its_tokenizer(
     personaplex: Path, moshi: Path, tmp_path: Path
 ) -> None:
-    """Its limit in tokens, from the longest voice, and the tokenizer that counts them."""
+    """The limit in tokens follows from context and longest voice; Moshi's is 0."""
     sphn.write_wav(str(tmp_path / "anna.wav"), tone(8.0), 24_000)  # 100 frames
     model = load_model(settings(personaplex, context=800, voices_dir=tmp_path), ignore)
     unprompted = load_model(settings(moshi), ignore)
@@ -273,14 +275,14 @@ def test_a_prompted_model_tells_how_long_a_prompt_it_reads(
 
 
 def test_loading_a_folder_prints_nothing(moshi: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """All that is said goes through progress."""
+    """Loading writes nothing to stdout or stderr."""
     load_model(settings(moshi, capacity=1), ignore)
 
     assert capfd.readouterr() == ("", "")
 
 
 def test_loading_uses_the_threads_of_the_settings(moshi: Path) -> None:
-    """TORCH_THREADS holds on a CPU."""
+    """TORCH_THREADS sets torch's threads on a CPU."""
     load_model(settings(moshi, capacity=1, torch_threads=2), ignore)
     two = torch.get_num_threads()
     load_model(settings(moshi, capacity=1, torch_threads=1), ignore)
@@ -289,10 +291,10 @@ def test_loading_uses_the_threads_of_the_settings(moshi: Path) -> None:
 
 
 def test_the_echo_needs_no_file() -> None:
-    """MODEL=echo is there at once."""
+    """MODEL=echo loads without files."""
     assert load_model(settings("echo", capacity=3), ignore).step.capacity == 3
 
 
-def test_a_model_with_a_config_keeps_its_own_depformer(moshi: Path) -> None:
-    """Nothing is cut where the depformer speaks for the agent alone."""
+def test_a_depformer_of_the_agent_alone_is_not_cut(moshi: Path) -> None:
+    """A depformer of 8 steps for 16 codebooks stays as it is."""
     assert load(moshi).dep_q == json.loads((moshi / "config.json").read_text())["dep_q"] == 8

@@ -1,4 +1,4 @@
-"""Slots: who holds which row, and what waits for the next step."""
+"""Slots: which session has which row, and which frames wait for the next step."""
 
 import numpy as np
 import pytest
@@ -13,15 +13,15 @@ PERSONA = Persona(name="test", label="Test")
 
 
 def ignore(frame: SlotFrame) -> None:
-    """A receiver that does not care."""
+    """Ignore a frame."""
 
 
 def pcm(value: float) -> Pcm:
-    """A frame that can be told from others."""
+    """Return a frame of one value, which tells it from other frames."""
     return np.full(4, value, dtype=np.float32)
 
 
-def test_lowest_slot_first() -> None:
+def test_the_lowest_free_slot_is_taken_first() -> None:
     """A freed slot is taken again before a higher one, so that slots stay dense."""
     slots = Slots(3)
     first = slots.take(PERSONA, ignore)
@@ -32,8 +32,8 @@ def test_lowest_slot_first() -> None:
     assert slots.take(PERSONA, ignore).slot == 0
 
 
-def test_full() -> None:
-    """One occupant more than there are slots is refused."""
+def test_an_occupant_beyond_the_capacity_is_refused() -> None:
+    """One occupant more than there are slots raises `Full`."""
     slots = Slots(1)
     slots.take(PERSONA, ignore)
 
@@ -41,8 +41,8 @@ def test_full() -> None:
         slots.take(PERSONA, ignore)
 
 
-def test_frame_for_a_slot_that_changed_hands() -> None:
-    """A frame pushed by a former occupant never reaches the new one."""
+def test_a_frame_of_a_former_occupant_is_dropped() -> None:
+    """A frame that a former occupant pushes never reaches the slot's new one."""
     slots = Slots(1)
     old = slots.take(PERSONA, ignore)
     slots.release(old)
@@ -54,8 +54,8 @@ def test_frame_for_a_slot_that_changed_hands() -> None:
     assert old.id != new.id
 
 
-def test_second_release() -> None:
-    """Releasing twice does not free the slot of the next occupant."""
+def test_a_second_release_frees_nothing() -> None:
+    """Releasing an occupant twice does not free the slot of the next one."""
     slots = Slots(1)
     old = slots.take(PERSONA, ignore)
     slots.release(old)
@@ -65,8 +65,8 @@ def test_second_release() -> None:
     assert slots.holds(new)
 
 
-def test_oldest_is_dropped() -> None:
-    """A full inbox loses its oldest frame, and says so."""
+def test_a_full_inbox_drops_its_oldest_frame() -> None:
+    """A frame beyond `INBOX_FRAMES` drops the oldest one, which is counted."""
     slots = Slots(1)
     occupant = slots.take(PERSONA, ignore)
 
@@ -82,10 +82,10 @@ def test_oldest_is_dropped() -> None:
         st.tuples(st.sampled_from(["take", "release", "put", "gather", "move"]), st.integers(0, 9))
     )
 )
-def test_books_balance(moves: list[tuple[str, int]]) -> None:
-    """Used + free is the capacity, no slot has two occupants, frames keep their order.
+def test_any_sequence_of_calls_keeps_slots_consistent(moves: list[tuple[str, int]]) -> None:
+    """Used and free slots make the capacity, no slot has two occupants, frames keep their order.
 
-    Who moves into holes leaves none.
+    After moves into holes there are none left.
     """
     slots, held, seen = Slots(4), list[Occupant](), dict[int, float]()
     for clock, (move, pick) in enumerate(moves):

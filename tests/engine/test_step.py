@@ -1,4 +1,4 @@
-"""The batched step: a conversation in a batch is the conversation alone."""
+"""The batched step: a conversation in a batch is what it would be alone."""
 
 import numpy as np
 import pytest
@@ -25,23 +25,23 @@ GREEDY = Persona(
 
 
 def sampled(seed: int) -> Persona:
-    """A persona whose tokens are drawn, always the same ones."""
+    """Return a persona whose tokens are drawn with this seed."""
     return Persona(name="sampled", label="Sampled", sampling=Sampling(seed=seed))
 
 
 def make(capacity: int) -> MoshiStep:
-    """A step over the tiny Moshi."""
+    """Return a step over the tiny Moshi."""
     return MoshiStep(tiny_lm(context=CONTEXT), tiny_mimi(), capacity)
 
 
 def sounds(seed: int, frames: int, slots: int = 1) -> Pcm:
-    """Frames `[frames, slots, 1920]` of what people say."""
+    """Return frames `[frames, slots, 1920]` of people's sound."""
     rng = np.random.default_rng(seed)
     return np.array([[sound(rng) for _ in range(slots)] for _ in range(frames)])
 
 
 def talk(step: MoshiStep, slot: int, heard: Pcm, others: Mask | None = None) -> Call:
-    """Run frames `[T, 1920]` through one slot, the same ones through the slots of `others`."""
+    """Run frames `[T, 1920]` through one slot, and the same ones through the slots of `others`."""
     call = Call()
     mask = np.zeros(step.capacity, dtype=np.bool_) if others is None else others.copy()
     mask[slot] = True
@@ -52,7 +52,7 @@ def talk(step: MoshiStep, slot: int, heard: Pcm, others: Mask | None = None) -> 
 
 
 def converse(step: MoshiStep, seed: int, steps: int) -> list[Call]:
-    """Let calls join, stall, leave and reuse slots at random; return every call there was."""
+    """Let calls join, stall, leave and reuse slots at random; return all calls."""
     rng = np.random.default_rng(seed)
     slots: list[Call | None] = [None] * step.capacity
     calls: list[Call] = []
@@ -77,7 +77,7 @@ def converse(step: MoshiStep, seed: int, steps: int) -> list[Call]:
 
 @pytest.mark.slow
 def test_mixed_calls_equal_solo_calls() -> None:
-    """Calls that join, stall, wrap the ring and reuse slots give upstream's tokens and PCM."""
+    """Calls that join, stall, wrap the ring and reuse slots get upstream's tokens and sound."""
     calls = converse(make(3), seed=1, steps=70)
 
     assert len(calls) > 3  # slots were reused
@@ -89,8 +89,8 @@ def test_mixed_calls_equal_solo_calls() -> None:
         np.testing.assert_allclose(call.said, solo.said, atol=2e-5)
 
 
-def test_tiers_change_nothing() -> None:
-    """A call gives the same tokens whether its batch runs in few sizes or in many."""
+def test_batch_sizes_change_no_token() -> None:
+    """A call gets the same tokens whether its batch runs in few sizes or in many."""
     heard = sounds(13, 20)[:, 0]
     calls: list[Call] = []
     for sizes in ([1, 2, 3, 4], [2], []):
@@ -101,8 +101,8 @@ def test_tiers_change_nothing() -> None:
     assert calls[0].wrote == calls[1].wrote == calls[2].wrote
 
 
-def test_masked_row_is_invalid() -> None:
-    """A masked row and a row that warms up come back invalid."""
+def test_masked_and_new_rows_are_invalid() -> None:
+    """A masked row, and a row's first frame, come back invalid."""
     step = make(2)
     step.join(0, GREEDY)
     step.join(1, GREEDY)
@@ -114,7 +114,7 @@ def test_masked_row_is_invalid() -> None:
     assert step.run(pcm, np.array([False, False])).valid.tolist() == [False, False]
 
 
-def test_step_keeps_nothing_of_what_it_gave() -> None:
+def test_a_steps_output_is_not_changed_by_the_next_step() -> None:
     """A step's output stays as it was when the next step runs."""
     step = make(1)
     step.join(0, GREEDY)
@@ -128,8 +128,8 @@ def test_step_keeps_nothing_of_what_it_gave() -> None:
         np.testing.assert_array_equal(kept, now)
 
 
-def test_moved_session_goes_on() -> None:
-    """A session that moves to another slot, its ring wrapped, goes on as if it had stayed."""
+def test_a_session_that_moves_goes_on_as_if_it_had_stayed() -> None:
+    """A session that moves, its ring wrapped, gets the tokens and sound of one that stayed."""
     heard = sounds(4, 2 * CONTEXT)[:, 0]
     stays, moves = make(3), make(3)
     stays.join(2, sampled(seed=5))
@@ -143,8 +143,8 @@ def test_moved_session_goes_on() -> None:
     np.testing.assert_allclose(whole.said, first.said + rest.said, atol=2e-5)
 
 
-def test_prefilled_mind_is_the_mind_that_listened() -> None:
-    """An LM state that read a session's tokens in pieces goes on as the session's own."""
+def test_a_prefilled_lm_state_equals_the_one_that_listened() -> None:
+    """An LM state that read a session's columns in pieces goes on like the session's own."""
     heard = sounds(12, 20)[:, 0]
     step = make(2)
     both = np.array([True, True])
@@ -167,8 +167,8 @@ def test_prefilled_mind_is_the_mind_that_listened() -> None:
     assert len({one for one, _ in pairs}) > 3
 
 
-def test_prefill_has_no_room_beyond_the_context() -> None:
-    """More positions than the model remembers, or than room was made for, are refused."""
+def test_prefill_refuses_more_columns_than_it_has_room_for() -> None:
+    """More columns than the context, or than the prefill was made for, are refused."""
     step = make(1)
     with pytest.raises(InvalidInput, match="frames=13: expected 1 to the context, 12"):
         Prefill(step.weights, frames=13)
@@ -176,8 +176,8 @@ def test_prefill_has_no_room_beyond_the_context() -> None:
         Prefill(step.weights, frames=2).read(np.zeros((3, 17), dtype=np.int64))
 
 
-def test_same_seed_same_call() -> None:
-    """A sampled call with the same seed is the same call, whatever the other slots do."""
+def test_a_seeds_call_does_not_depend_on_other_slots() -> None:
+    """A sampled call with the same seed is the same, whatever other slots do."""
     heard = sounds(6, 20)[:, 0]
     quiet, busy = make(4), make(4)
     quiet.join(1, sampled(seed=7))
@@ -189,8 +189,8 @@ def test_same_seed_same_call() -> None:
     assert talk(quiet, 1, heard).wrote == talk(busy, 1, heard, others).wrote
 
 
-def test_other_seed_other_call() -> None:
-    """Calls with different seeds differ."""
+def test_calls_with_different_seeds_differ() -> None:
+    """The same sound with another seed gets other tokens."""
     heard = sounds(6, 20)[:, 0]
     step = make(1)
     step.join(0, sampled(seed=7))
@@ -200,32 +200,32 @@ def test_other_seed_other_call() -> None:
     assert one.wrote != talk(step, 0, heard).wrote
 
 
-def renewed() -> float:
-    """Return how many slots went NaN so far."""
+def nan_slots() -> float:
+    """Return how many slots had a NaN so far."""
     return REGISTRY.get_sample_value("moshi_renewed_slots_total", {"reason": "nan"}) or 0.0
 
 
-def test_nan_slot_is_renewed_alone() -> None:
-    """A slot that went NaN is invalid for that step, then new; its neighbour notices nothing."""
+def test_a_slot_with_nan_is_renewed_without_its_neighbour() -> None:
+    """A slot with a NaN is invalid for one step and then new; another slot is not changed."""
     heard = sounds(8, 16)[:, 0]
-    sick, well = make(2), make(2)
-    both, before = np.array([True, True]), renewed()
-    for step in (sick, well):
+    broken, healthy = make(2), make(2)
+    both, before = np.array([True, True]), nan_slots()
+    for step in (broken, healthy):
         step.join(0, GREEDY)
         step.join(1, GREEDY)
         talk(step, 0, heard[:4], both)
-    sick.memory.tensors["lm.transformer.1.kv"][1] = np.nan
-    out = sick.run(np.broadcast_to(heard[4], (2, 1920)), both)
-    talk(well, 0, heard[4:5], both)
+    broken.memory.tensors["lm.transformer.1.kv"][1] = np.nan
+    out = broken.run(np.broadcast_to(heard[4], (2, 1920)), both)
+    talk(healthy, 0, heard[4:5], both)
 
     assert out.valid.tolist() == [True, False]
-    assert renewed() == before + 1
-    assert talk(sick, 0, heard[5:], both).wrote == talk(well, 0, heard[5:], both).wrote
-    assert renewed() == before + 1
+    assert nan_slots() == before + 1
+    assert talk(broken, 0, heard[5:], both).wrote == talk(healthy, 0, heard[5:], both).wrote
+    assert nan_slots() == before + 1
 
 
-def test_noise_that_is_no_number_is_silence() -> None:
-    """NaN from a microphone counts as silence and stays nowhere."""
+def test_nan_from_a_microphone_is_silence() -> None:
+    """A frame of NaN has the same effect as a frame of silence."""
     heard = sounds(9, 12)[:, 0]
     silent, broken = heard.copy(), heard.copy()
     silent[5], broken[5] = 0.0, np.nan
@@ -260,7 +260,7 @@ def test_forced_tokens_are_used() -> None:
 
 
 def test_forced_at_word_waits_for_a_word() -> None:
-    """`at_word`: padding stays the model's own, a word it begins becomes the forced one."""
+    """With `at_word` padding stays the model's own, and its words become the forced one."""
     step = make(1)
     step.join(0, sampled(seed=0))
     force(step, 0, text=17, at_word=True)
@@ -277,6 +277,6 @@ def test_forced_at_word_waits_for_a_word() -> None:
 
 
 def test_uncut_personaplex_is_refused() -> None:
-    """A depformer that would speak for the user, and drown what they say, is refused."""
+    """A model whose depformer has steps for the person's codebooks is refused."""
     with pytest.raises(UnsupportedModel, match="dep_q=16 of n_q=16"):
         MoshiStep(tiny_lm(dep_q=16), tiny_mimi(), 1)

@@ -1,4 +1,4 @@
-"""When a tick's step begins, as properties of a scripted engine: 64 rooms, jitter, stragglers."""
+"""When a tick's step begins, by properties of a scripted engine: 64 rooms, jitter, lateness."""
 
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
@@ -20,11 +20,11 @@ class Script:
 
     frames: list[tuple[float, int, int]]
     joins: dict[int, float]
-    late: set[tuple[int, int]]  # (room, tick) of stragglers
+    late: set[tuple[int, int]]  # (room, tick) of late frames
 
 
-def script(seed: int, *, stragglers: float = 0.0, joins: int = 0, rooms: int = ROOMS) -> Script:
-    """Frames of all rooms; a share of them comes 10 to 150 ms late, each room's in order."""
+def script(seed: int, *, late_share: float = 0.0, joins: int = 0, rooms: int = ROOMS) -> Script:
+    """Return frames of all rooms; a share is 10 to 150 ms late, and each room's are in order."""
     rng = np.random.default_rng(seed)
     made = Script([], {}, set())
     for room in range(rooms):
@@ -33,7 +33,7 @@ def script(seed: int, *, stragglers: float = 0.0, joins: int = 0, rooms: int = R
         before_s = 0.0
         for tick in range(first, TICKS):
             arrived_s = tick * FRAME_S + float(rng.uniform(0.0, JITTER_S))
-            if tick > first and rng.random() < stragglers:
+            if tick > first and rng.random() < late_share:
                 made.late.add((room, tick))
                 arrived_s += float(rng.uniform(0.010, 0.150))
             if before_s > arrived_s:
@@ -46,7 +46,7 @@ def script(seed: int, *, stragglers: float = 0.0, joins: int = 0, rooms: int = R
 
 @dataclass
 class Step:
-    """One step: when it began, and whose frames it took, with their arrival."""
+    """One step: when it began, and the frames that it took, with their arrival."""
 
     begun_s: float
     rows: dict[int, tuple[float, int]]  # room → arrival, tick
@@ -54,9 +54,9 @@ class Step:
 
 @dataclass
 class Engine:
-    """Steps that take `step_s` each, begun as `Ticks` says; `slow_s` those before `slow_until_s`.
+    """An engine whose steps take `step_s` each and begin when `Ticks` says.
 
-    The slow ones begin with the sixth tick.
+    From the sixth tick until `slow_until_s` they take `slow_s`.
     """
 
     step_s: float
@@ -70,7 +70,7 @@ class Engine:
     now_s: float = -1.0
 
     def run(self, made: Script) -> list[Step]:
-        """Play a script to its end."""
+        """Play a script to its end; return the steps."""
         self.ticks.took(self.step_s)
         events = [(when_s, room, None) for room, when_s in made.joins.items()]
         events += [(when_s, room, tick) for when_s, room, tick in made.frames]  # type: ignore[misc]
@@ -116,18 +116,18 @@ few = settings(max_examples=8, deadline=None)
 
 
 def on_time(made: Script) -> set[tuple[int, int]]:
-    """Frames that came with their tick, none of their room's being late in the two before."""
+    """Return the frames in time of rooms that were not late in this tick or the two before."""
     behind = {(room, tick + n) for room, tick in made.late for n in range(3)}
     return {(room, tick) for _, room, tick in made.frames} - behind
 
 
 @few
 @given(seeds, two_do_not_fit, share, joining)
-def test_never_two_steps_in_a_tick_where_two_do_not_fit(
-    seed: int, step_s: float, stragglers: float, joins: int
+def test_each_tick_has_one_step_where_two_do_not_fit(
+    seed: int, step_s: float, late_share: float, joins: int
 ) -> None:
-    """64 rooms with jitter, stragglers and joins in the middle: one step in each tick."""
-    steps = Engine(step_s).run(script(seed, stragglers=stragglers, joins=joins))
+    """With jitter, late frames and joins each tick has one step, if two take longer than 80 ms."""
+    steps = Engine(step_s).run(script(seed, late_share=late_share, joins=joins))
     begun = [int(step.begun_s // FRAME_S) for step in steps]
 
     assert [tick for tick in begun if tick < TICKS] == list(range(TICKS))
@@ -135,11 +135,11 @@ def test_never_two_steps_in_a_tick_where_two_do_not_fit(
 
 @few
 @given(seeds, two_do_not_fit, share, joining)
-def test_who_is_on_time_is_answered_in_time(
-    seed: int, step_s: float, stragglers: float, joins: int
+def test_frames_in_time_are_answered_within_80_ms(
+    seed: int, step_s: float, late_share: float, joins: int
 ) -> None:
-    """Whoever straggles or joins, frames that came with their tick are answered within 80 ms."""
-    made = script(seed, stragglers=stragglers, joins=joins)
+    """Frames in time are answered within 80 ms, whichever rooms are late or join."""
+    made = script(seed, late_share=late_share, joins=joins)
     engine = Engine(step_s)
     took_s = {
         (room, tick): step.begun_s + step_s - arrived_s
@@ -154,14 +154,14 @@ def test_who_is_on_time_is_answered_in_time(
 
 @few
 @given(seeds, st.one_of(two_fit, two_do_not_fit), share)
-def test_a_straggler_delays_nobody_beyond_the_rule(
-    seed: int, step_s: float, stragglers: float
+def test_a_tick_waits_for_late_frames_no_longer_than_its_limit(
+    seed: int, step_s: float, late_share: float
 ) -> None:
     """A tick's first frame waits 4 ms where two steps fit, else until it would just be in time.
 
     Jitter is added where the first frame's room missed a step before.
     """
-    made = script(seed, stragglers=stragglers)
+    made = script(seed, late_share=late_share)
     fits = 2 * step_s + GATHER_S + MARGIN_S <= FRAME_S
     most_s = GATHER_S if fits else FRAME_S - step_s - MARGIN_S
     punctual, free_s = on_time(made), 0.0
@@ -174,8 +174,8 @@ def test_a_straggler_delays_nobody_beyond_the_rule(
 
 @few
 @given(seeds, st.one_of(two_fit, two_do_not_fit))
-def test_a_step_begins_with_the_last_frame(seed: int, step_s: float) -> None:
-    """Where everybody is on time and jitter is below the wait, nobody waits once all are there."""
+def test_a_step_begins_when_all_frames_have_come(seed: int, step_s: float) -> None:
+    """Where no room is late, each step begins at the arrival of its last frame."""
     steps = Engine(step_s).run(script(seed))
 
     assert all(len(step.rows) == ROOMS for step in steps)
@@ -185,7 +185,7 @@ def test_a_step_begins_with_the_last_frame(seed: int, step_s: float) -> None:
 
 
 def test_a_room_that_stopped_is_waited_for_once() -> None:
-    """A room whose frames come no more delays the others in one tick and no more."""
+    """A room whose frames stop coming delays the others in one tick only."""
     made = script(1)
     made.frames = [frame for frame in made.frames if not (frame[1] == 7 and frame[2] >= 10)]
     steps = Engine(0.050).run(made)
@@ -194,8 +194,8 @@ def test_a_room_that_stopped_is_waited_for_once() -> None:
     assert [tick for tick, wait_s in enumerate(waits) if wait_s > JITTER_S] == [10]
 
 
-def test_a_room_out_of_step_is_waited_for_once() -> None:
-    """A room whose frames come in the middle of every tick shares the others' steps."""
+def test_a_room_whose_frames_shift_is_waited_for_once() -> None:
+    """A room whose frames come in the middle of every tick delays one tick, then shares steps."""
     made = script(2)
     made.frames = sorted(
         (at_s + 0.045 * (room == 3 and tick >= 5), room, tick) for at_s, room, tick in made.frames
@@ -211,8 +211,8 @@ def test_a_room_out_of_step_is_waited_for_once() -> None:
     assert all(3 in step.rows for step in steps[6:TICKS])
 
 
-def test_after_a_hiccup_nothing_is_dropped() -> None:
-    """Frames that came while a step took long are answered one after the other, in full steps."""
+def test_after_one_long_step_no_frame_is_dropped() -> None:
+    """Frames that came during a long step are answered one after the other, in full steps."""
     engine = Engine(0.020)
     engine.free_s = 5 * FRAME_S + 0.01
     steps = engine.run(script(3))
@@ -231,10 +231,10 @@ def test_after_a_hiccup_nothing_is_dropped() -> None:
     st.integers(1, 9),
     st.floats(0.0, 0.006),
 )
-def test_after_slow_steps_all_share_one_again(
+def test_after_slow_steps_rooms_share_one_step_again(
     seed: int, step_s: float, slow_s: float, slow_ticks: int, early: int, early_s: float
 ) -> None:
-    """Steps that took longer than a frame for a while split no tick later on, and drop nothing.
+    """After steps longer than a frame each tick has one step of all rooms, and drops nothing.
 
     Frames of some rooms always come a little before the others', as from another thread.
     """
@@ -250,6 +250,6 @@ def test_after_slow_steps_all_share_one_again(
     assert [frame for frame in engine.replaced if frame[1] >= TICKS - 6] == []
 
 
-def test_same_tick_is_more_than_jitter() -> None:
-    """What the constants promise each other."""
+def test_the_constants_of_ticks_are_ordered() -> None:
+    """Jitter is below the margin, that below `SAME_TICK_S`, and that below a quarter frame."""
     assert JITTER_S < MARGIN_S < SAME_TICK_S < FRAME_S / 4

@@ -1,7 +1,7 @@
 """Tiny random models in the real classes: an `LMModel` of either kind and a `MimiModel`.
 
-Small enough that a step takes a few milliseconds, sized so that every mechanism is in play:
-acoustic delay, ring wrap, text, agent and user channels, eight depformer steps.
+A step takes a few milliseconds, and every mechanism is in use: acoustic delay, ring wrap, text,
+streams of agent and person, eight depformer steps.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ TEXT_CARD = 40
 
 
 def tiny_lm(seed: int = 0, *, dep_q: int = 8, context: int = 12, dim: int = 32) -> LMModel:
-    """A random Moshi (`dep_q=8`) or a PersonaPlex as it is published (`dep_q=16`), float32."""
+    """Return a random Moshi (`dep_q=8`) or a published PersonaPlex (`dep_q=16`), in float32."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         lm = LMModel(
@@ -58,7 +58,7 @@ def tiny_lm(seed: int = 0, *, dep_q: int = 8, context: int = 12, dim: int = 32) 
 
 
 def _make_lively(lm: LMModel) -> None:
-    """Spread embeddings and logits, else a random model says one token for ever."""
+    """Spread embeddings and logits: otherwise a random model says one token for ever."""
     for name, weights in lm.named_parameters():
         if "emb" in name:
             weights.data.normal_(std=1.0)
@@ -67,7 +67,7 @@ def _make_lively(lm: LMModel) -> None:
 
 
 def mimi_config(*, context: int = 10) -> dict[str, Any]:
-    """A Mimi of 24 kHz, frames of 1920 samples, 8 codebooks of `CARD` codes."""
+    """Return the config of a Mimi: 24 kHz, frames of 1920 samples, 8 codebooks of `CARD` codes."""
     seanet = {
         "channels": 1,
         "dimension": 16,
@@ -119,7 +119,7 @@ def mimi_config(*, context: int = 10) -> dict[str, Any]:
 
 
 def tiny_mimi(seed: int = 0, *, context: int = 10) -> MimiModel:
-    """A random Mimi of this size that tells sounds apart."""
+    """Return a random Mimi of this size whose codes differ between sounds."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         mimi = get_mimi(None, mimi_config(context=context), num_codebooks=8)
@@ -145,5 +145,5 @@ def force(
     audio: Sequence[int] | None = None,
     at_word: bool = False,
 ) -> None:
-    """Use these tokens instead of sampled ones until the next call for the slot; None: sampled."""
+    """Force these tokens until the next call for the slot; None lets the model choose."""
     step.forced.set(slot, text, audio or [None] * step.weights.lm.dep_q, at_word=at_word)

@@ -1,4 +1,4 @@
-"""Small models of both kinds, whose context the test's module sets."""
+"""Small models of both kinds, with the context that the test's module sets."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from worker.engine.files.weights import load_codec, load_lm
 def personaplex(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[LMModel, MimiModel]:
-    """A small PersonaPlex: 16 depformer steps as published, cut to 8 as it is loaded."""
+    """Return a small PersonaPlex, whose 16 depformer steps are cut to 8 as it is loaded."""
     published = folders.random_lm(seed=5, dep_q=16)
     folder = folders.personaplex_folder(tmp_path_factory.mktemp("models") / "pp", published)
     files = find_model(str(folder), lambda line: None)
@@ -32,7 +32,7 @@ def personaplex(
 def small(
     request: pytest.FixtureRequest, personaplex: tuple[LMModel, MimiModel]
 ) -> tuple[LMModel, MimiModel]:
-    """Small models of both kinds."""
+    """Return a small model of each kind, with its codec."""
     if request.param == "personaplex":
         return personaplex
     return tiny_lm(context=request.module.CONTEXT), tiny_mimi()

@@ -1,4 +1,4 @@
-"""Forcing in the batch: silence, lines, forgetting."""
+"""Forced tokens in the batch: silence, lines, forgetting."""
 
 import numpy as np
 import pytest
@@ -17,18 +17,18 @@ PIECES = tuple(None if token in (0, PAD) else f"▁{token}" for token in range(T
 
 
 def encode(text: str) -> list[int]:
-    """A tokenizer: one token per letter, every letter a word."""
+    """Return one token per letter, each of which is a word."""
     return [4 + ord(letter) % (TEXT_CARD - 4) for letter in text]
 
 
 def make(slots: int = 2, context: int = 60) -> MoshiStep:
-    """A step over a small Moshi that can be given words."""
+    """Return a step over a small Moshi that can say lines."""
     reading = PromptReading(encode, PIECES)
     return MoshiStep(tiny_lm(context=context), tiny_mimi(), slots, reading=reading)
 
 
 def columns(step: MoshiStep, slot: int, heard: Pcm) -> list[list[int]]:
-    """Return what a slot's model reads while it hears these frames: its own text and codes."""
+    """Return a slot's own text and codes in each column while it hears these frames."""
     read: list[list[int]] = []
     for frame in heard:
         step.run(np.broadcast_to(frame, (step.capacity, 1920)), np.arange(step.capacity) == slot)
@@ -36,8 +36,8 @@ def columns(step: MoshiStep, slot: int, heard: Pcm) -> list[list[int]]:
     return read
 
 
-def test_a_hushed_slot_is_silent_and_goes_on_listening() -> None:
-    """Every frame from the hush on is padding and silence, and the first after it is not."""
+def test_a_silenced_slot_reads_padding_and_silence() -> None:
+    """From the frame after `hush` on a slot's columns have padding and silence, until it ends."""
     heard = sounds(41, 16)[:, 0]
     step = make()
     step.join(1, GREEDY)
@@ -48,7 +48,7 @@ def test_a_hushed_slot_is_silent_and_goes_on_listening() -> None:
     step.hush(1, False)
     free = columns(step, 1, heard[10:])
 
-    # A step reads what the one before it made: codebook 0 of its own frame, the others of the last.
+    # A step reads what earlier steps made: codebook 0 of the last frame, others of the one before.
     assert hushed[0][:2] != [PAD, silence[0]]
     assert [read[:2] for read in hushed[1:]] == [[PAD, silence[0]]] * 4
     assert hushed[1][2:] != silence[1:]
@@ -59,8 +59,8 @@ def test_a_hushed_slot_is_silent_and_goes_on_listening() -> None:
     assert free[2][2:] != silence[1:]
 
 
-def test_a_hushed_slot_shows_what_it_would_have_said() -> None:
-    """`unforced_text` goes on while the text is padding."""
+def test_a_silenced_slot_still_has_unforced_text() -> None:
+    """While a silenced slot's text is padding, `unforced_text` has the words it would have said."""
     heard = sounds(42, 12)[:, 0]
     step = make(1)
     step.join(0, GREEDY)
@@ -75,8 +75,8 @@ def test_a_hushed_slot_shows_what_it_would_have_said() -> None:
     assert len(unforced - {PAD}) > 1
 
 
-def test_hush_leaves_the_neighbour_alone() -> None:
-    """The other slots say what they would have said."""
+def test_silencing_a_slot_changes_no_other_slot() -> None:
+    """A slot says the same whether or not another slot is silenced."""
     heard = sounds(43, 12)[:, 0]
     calls: list[list[int]] = []
     for hushed in (False, True):
@@ -90,24 +90,24 @@ def test_hush_leaves_the_neighbour_alone() -> None:
 
 
 def said(step: MoshiStep, slot: int, heard: Pcm) -> list[int]:
-    """Words that a slot says."""
+    """Return the words that a slot says."""
     return [token for token in talk(step, slot, heard).wrote if token not in (PAD, 0)]
 
 
 def contains(tokens: list[int], words: list[int]) -> bool:
-    """Whether the words were said one after another, with no other between them."""
+    """Return whether the words were said one after another, with no other between them."""
     return any(tokens[n : n + len(words)] == words for n in range(len(tokens)))
 
 
 @pytest.fixture
-def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A random model hardly ever pauses, so it is soon interrupted."""
+def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a line wait for a pause for 10 frames only: a random model hardly ever pauses."""
     monkeypatch.setattr(say, "PATIENCE_FRAMES", 10)
 
 
-@pytest.mark.usefixtures("impatience")
+@pytest.mark.usefixtures("short_patience")
 def test_a_slot_says_what_it_is_given() -> None:
-    """The text is said word by word, the model's own before and after, and its end is told."""
+    """A line is said word by word, and its end is reported as whole."""
     step, ends = make(1), list[bool]()
     step.join(0, Persona(name="anna", label="Anna", sampling=Sampling(seed=1)))
     step.say(0, "hi", ends.append)
@@ -117,9 +117,9 @@ def test_a_slot_says_what_it_is_given() -> None:
     assert ends == [True]
 
 
-@pytest.mark.usefixtures("impatience")
-def test_who_leaves_is_cut_off() -> None:
-    """A text that was not said when its slot was left is reported as such, and never said."""
+@pytest.mark.usefixtures("short_patience")
+def test_the_line_of_a_session_that_leaves_is_not_said() -> None:
+    """The line of a session that leaves is cut off, and the slot's next session never says it."""
     step, ends = make(1), list[bool]()
     step.join(0, GREEDY)
     step.say(0, "hi", ends.append)
@@ -131,8 +131,8 @@ def test_who_leaves_is_cut_off() -> None:
     assert not contains(said(step, 0, sounds(46, 40)[:, 0]), encode("hi"))
 
 
-def test_a_moved_slot_is_told_on() -> None:
-    """Forced tokens follow a session to another slot."""
+def test_forced_tokens_follow_a_session_that_moves() -> None:
+    """A silenced session is still silent in the slot to which it moves."""
     step = make()
     step.join(1, GREEDY)
     step.hush(1, True)
@@ -145,9 +145,9 @@ def test_a_moved_slot_is_told_on() -> None:
     assert talk(step, 0, sounds(49, 6)[:, 0]).wrote[-1] != PAD
 
 
-@pytest.mark.usefixtures("impatience")
+@pytest.mark.usefixtures("short_patience")
 def test_dropped_lines_are_not_said() -> None:
-    """A dropped line that has not begun is never said, and `done` is called."""
+    """A line that is dropped before it has begun is never said, and `done` is called."""
     step, ends = make(1), list[bool]()
     step.join(0, GREEDY)
     step.say(0, "hi", ends.append)
@@ -162,13 +162,13 @@ def positions(step: MoshiStep) -> Tokens:
     return step.memory.tensors["lm.transformer.offset"].numpy().copy()
 
 
-def test_forget_is_a_fresh_memory_without_a_gap() -> None:
-    """At a pause the LM state is as at the beginning; every frame goes on being answered."""
+def test_forget_empties_the_memory_without_missing_a_frame() -> None:
+    """After `forget`, at a pause, a slot has a new LM state, and every frame was answered."""
     step = make(1)
     step.join(0, GREEDY)
     quiet = np.zeros((30, 1920), dtype=np.float32)
     talk(step, 0, sounds(51, 20)[:, 0])
-    step.hush(0, True)  # a pause for certain
+    step.hush(0, True)  # so that it pauses
     step.forget(0)
     answers = 0
     for frame in quiet:

@@ -1,4 +1,4 @@
-"""Prompts and voices: in one pass, kept, in the gaps; always as if told frame by frame."""
+"""Prompts and voices, read in one pass and cached, as if they were read frame by frame."""
 
 import weakref
 
@@ -30,41 +30,41 @@ VOICE = RecordedVoice(sounds(31, 5)[:, 0].reshape(-1))
 
 
 def encode_text(text: str) -> list[int]:
-    """A tokenizer that knows no piece: a token per byte."""
+    """Return a token per byte, as a tokenizer without pieces does."""
     return [4 + byte % (TEXT_CARD - 4) for byte in text.encode()]
 
 
 def persona(prompt: str = "be kind", voice: str = "own", seed: int | None = None) -> Persona:
-    """A greedy persona with this prompt."""
+    """Return a greedy persona with this prompt."""
     sampling = Sampling(text_temperature=0.0, audio_temperature=0.0, seed=seed)
     return Persona(name="kind", label="Kind", prompt=prompt, voice=voice, sampling=sampling)
 
 
 @pytest.fixture
 def lm(small: tuple[LMModel, MimiModel]) -> LMModel:
-    """A small language model of either kind."""
+    """Return a small language model of either kind."""
     return small[0]
 
 
 @pytest.fixture
 def mimi(small: tuple[LMModel, MimiModel]) -> MimiModel:
-    """Its codec."""
+    """Return that model's codec."""
     return small[1]
 
 
 def step_of(lm: LMModel, mimi: MimiModel, slots: int = 2, **more: object) -> MoshiStep:
-    """A step over a model that is prompted."""
+    """Return a step over a model that reads prompts."""
     reading = PromptReading(encode_text, prompted=True, voices={"own": VOICE}, **more)  # type: ignore[arg-type]  # tests' own
     return MoshiStep(lm, mimi, slots, reading=reading)
 
 
 def frames_of(step: MoshiStep, who: Persona) -> Tokens:
-    """The persona's prompt, frame by frame."""
+    """Return the tokens of a persona's prompt, frame by frame."""
     return step.forcing.prompts.tokens(who).frames
 
 
 def test_prompt_is_voice_silence_text_silence(lm: LMModel, mimi: MimiModel) -> None:
-    """The agent says the voice, then silence; the user's sine runs all along; text is padded."""
+    """The agent's stream has voice, silence, text and silence; the person's has a sine."""
     codec = CodecWeights(mimi)
     frames = frames_of(step_of(lm, mimi), persona("be  kind\n"))
     text = encode_text("<system> be  kind <system>")
@@ -78,12 +78,12 @@ def test_prompt_is_voice_silence_text_silence(lm: LMModel, mimi: MimiModel) -> N
 
 
 def test_prompt_without_text_has_no_text(lm: LMModel, mimi: MimiModel) -> None:
-    """An empty prompt is the voice and silence."""
+    """An empty prompt has only the voice and silence."""
     assert len(frames_of(step_of(lm, mimi), persona(""))) == 5 + 12
 
 
 def test_cached_prompt_equals_sequential_prompt(lm: LMModel, mimi: MimiModel) -> None:
-    """A persona whose prompt was kept goes on as one that was told it frame by frame."""
+    """A persona with a cached prompt says what one says that read it frame by frame."""
     heard = sounds(32, 20)[:, 0]
     step = step_of(lm, mimi)
     lines = list(step.warm([persona()]))
@@ -98,7 +98,7 @@ def test_cached_prompt_equals_sequential_prompt(lm: LMModel, mimi: MimiModel) ->
 
 
 def test_nothing_of_a_prompt_or_of_a_person_is_left_out(lm: LMModel, mimi: MimiModel) -> None:
-    """All frames of the prompt are read, and the person's codes are those of a whole recording.
+    """All frames of a prompt are read, and the person's codes follow from the first frame on.
 
     moshi's server keeps a first frame out of the encoder, NVIDIA's does not; and the person's first
     frame once took the place of the last sine.
@@ -121,7 +121,7 @@ def test_nothing_of_a_prompt_or_of_a_person_is_left_out(lm: LMModel, mimi: MimiM
 
 
 def test_the_first_tokens_are_drawn_as_the_persona_asks(lm: LMModel, mimi: MimiModel) -> None:
-    """The first tokens depend on the session's own seed, and are equal for equal seeds."""
+    """A session's first tokens depend on its own seed, and are equal for equal seeds."""
     step = step_of(lm, mimi)
     list(step.warm([persona()]))
     firsts: list[tuple[int, ...]] = []
@@ -134,8 +134,10 @@ def test_the_first_tokens_are_drawn_as_the_persona_asks(lm: LMModel, mimi: MimiM
     assert len(set(firsts)) > 2
 
 
-def test_who_is_hushed_before_the_first_frame_says_nothing(lm: LMModel, mimi: MimiModel) -> None:
-    """Silence that is asked for between the join and the first frame holds from that frame on."""
+def test_a_slot_that_is_silenced_before_its_first_frame_is_silent(
+    lm: LMModel, mimi: MimiModel
+) -> None:
+    """Silence that is forced between the join and the first frame holds from that frame on."""
     step = step_of(lm, mimi)
     list(step.warm([persona()]))
     silence = step.forcing.prompts.silence.tolist()
@@ -150,7 +152,7 @@ def test_who_is_hushed_before_the_first_frame_says_nothing(lm: LMModel, mimi: Mi
 
 
 def test_prompt_read_in_the_gaps_equals_sequential_prompt(lm: LMModel, mimi: MimiModel) -> None:
-    """A new prompt is read in pieces while the slot is silent; what it heard follows the prompt."""
+    """A prompt that is read while its slot waits gives the tokens of a sequential prompt."""
     heard = sounds(33, 24)[:, 0]
     step = step_of(lm, mimi)
     step.join(1, persona())
@@ -165,8 +167,8 @@ def test_prompt_read_in_the_gaps_equals_sequential_prompt(lm: LMModel, mimi: Mim
     assert len(set(call.wrote)) > 3
 
 
-def test_neighbour_of_a_prompt_notices_nothing(lm: LMModel, mimi: MimiModel) -> None:
-    """A slot's tokens are the same whether or not prompts are read beside it."""
+def test_reading_a_prompt_changes_no_other_slot(lm: LMModel, mimi: MimiModel) -> None:
+    """A slot writes the same whether or not a prompt is read for another slot."""
     heard = sounds(34, 12)[:, 0]
     calls = []
     for busy in (False, True):
@@ -184,9 +186,9 @@ def test_neighbour_of_a_prompt_notices_nothing(lm: LMModel, mimi: MimiModel) -> 
 
 
 def test_prompts_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many come at once, one LM state reads at a time, and a prompt of two is read once.
+    """Of many new prompts one LM state at a time is read, and a prompt that two share once.
 
-    Once each had an LM state of its own: 64 that came together took 10 GB beside the slots.
+    Each once had its own LM state: 64 that came together took 10 GB beside the slots.
     """
     alive: list[weakref.ref[Prefill]] = []
     others: list[int] = []
@@ -208,15 +210,15 @@ def test_prompts_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None
     for slot, text in enumerate(("first", "second", "second", "third")):
         step.join(slot, persona(text))
     step.leave(0)
-    while step.work(1.5):  # a piece and a half
+    while step.work(1.5):  # time for a piece and a half
         pass
 
     assert others == [0, 0]
     assert not {1, 2, 3} & set(step.forcing.hushed())
 
 
-def test_a_prompt_that_fails_costs_its_own_slot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If a prompt cannot be read its slot fails, and the next prompt is read."""
+def test_a_prompt_that_fails_ends_only_its_own_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prompt that cannot be read raises `SlotFailed` for its slot; the next one is read."""
 
     def refuse(*_: object) -> None:
         raise torch.OutOfMemoryError("no memory")
@@ -236,8 +238,8 @@ def test_a_prompt_that_fails_costs_its_own_slot(monkeypatch: pytest.MonkeyPatch)
     assert step.forcing.hushed() == []
 
 
-def test_who_leaves_is_prompted_no_more(lm: LMModel, mimi: MimiModel) -> None:
-    """A prompt that is being read for a slot is dropped with its occupant."""
+def test_the_prompt_of_a_session_that_leaves_is_not_read(lm: LMModel, mimi: MimiModel) -> None:
+    """When a session leaves, its prompt is no longer waiting background work."""
     step = step_of(lm, mimi)
     step.join(0, persona())
     step.leave(0)
@@ -247,7 +249,7 @@ def test_who_leaves_is_prompted_no_more(lm: LMModel, mimi: MimiModel) -> None:
 
 
 def test_saved_voice_equals_recorded_voice(lm: LMModel, mimi: MimiModel) -> None:
-    """A voice saved as embeddings and a ring of 4 gives the conversation of the voice itself."""
+    """A voice saved as embeddings and a ring of 4 gives the same tokens as its recording."""
     heard = sounds(35, 16)[:, 0]
     step = step_of(lm, mimi)
     list(step.warm([persona()]))
@@ -278,7 +280,7 @@ def saved_voice(lm: LMModel, prompts: Prompts, frames: Tokens) -> SavedVoice:
 
 
 def test_least_used_prompt_state_goes_first(lm: LMModel, mimi: MimiModel) -> None:
-    """Prompt states are kept within a budget; the one that was asked for longest ago is dropped."""
+    """Beyond its budget a cache drops the prompt state whose last use was longest ago."""
     one = step_of(lm, mimi).forcing.prompts
     size = one.read(persona("aaa")).lm_state.size_bytes
     prompts = step_of(lm, mimi, budget_bytes=2 * size).forcing.prompts
@@ -297,7 +299,7 @@ def test_least_used_prompt_state_goes_first(lm: LMModel, mimi: MimiModel) -> Non
 
 @pytest.mark.parametrize("voice_frames", [5, 188])
 def test_a_long_prompt_is_read_to_its_end(voice_frames: int) -> None:
-    """As many tokens as are planned are read whatever the voice, the prices at the end among them.
+    """A prompt of `TEXT_TOKENS` is read to its last token, however long the voice.
 
     A prompt once ended at 300 frames: a voice of 15 s left 100 tokens.
     """
@@ -327,7 +329,7 @@ def test_a_long_prompt_is_read_to_its_end(voice_frames: int) -> None:
     ],
 )
 def test_a_prompt_that_is_too_long_is_refused(context: int, text: str, refusal: str) -> None:
-    """More than is planned, or half the context, is refused with both numbers, and never cut."""
+    """A prompt beyond the plan, or beyond half the context, is refused with both numbers."""
     step = step_of(tiny_lm(context=context), tiny_mimi())
     step.join(1, persona(text))
     with pytest.raises(SlotFailed) as failed:
@@ -339,7 +341,7 @@ def test_a_prompt_that_is_too_long_is_refused(context: int, text: str, refusal: 
 
 
 def test_a_catalogue_whose_prompt_is_too_long_is_refused() -> None:
-    """Before anybody asks for it, with the context that would be long enough."""
+    """`warm` refuses a persona whose prompt is too long, with the context that would suffice."""
     step = step_of(tiny_lm(context=120), tiny_mimi())
     with pytest.raises(InvalidInput) as refusal:
         list(step.warm([persona(), persona("word " * 9)]))
@@ -352,21 +354,21 @@ def test_a_catalogue_whose_prompt_is_too_long_is_refused() -> None:
 
 
 def test_context_without_room_for_a_voice_is_refused() -> None:
-    """A voice that does not fit into half the context is refused with the numbers."""
+    """`warm` refuses a context of which half is shorter than the voice, with the numbers."""
     step = step_of(tiny_lm(context=30), tiny_mimi())
     with pytest.raises(InvalidInput, match=r"CONTEXT=30: .* take 17 frames, .* at least 34"):
         list(step.warm([]))
 
 
-def test_unknown_voice_is_the_usual_one(lm: LMModel, mimi: MimiModel) -> None:
-    """A name that is none of the voices is the usual voice, and never a path."""
+def test_an_unknown_voice_is_the_usual_one(lm: LMModel, mimi: MimiModel) -> None:
+    """A persona whose voice is unknown gets the prompt state with the usual voice."""
     prompts = step_of(lm, mimi).forcing.prompts
 
     assert prompts.read(persona(voice="nobody")) is prompts.get(persona(voice="own"))
 
 
-def test_moshi_has_no_prompt() -> None:
-    """A model without prompts begins with an empty LM state, whatever the persona's prompt."""
+def test_a_model_without_prompts_ignores_a_personas_prompt() -> None:
+    """Moshi starts with an empty LM state, whatever the persona's prompt."""
     heard = sounds(36, 12)[:, 0]
     step = MoshiStep(tiny_lm(context=CONTEXT), tiny_mimi(), 2)
     list(step.warm([persona()]))
@@ -377,8 +379,8 @@ def test_moshi_has_no_prompt() -> None:
     assert talk(step, 0, heard).wrote == talk(step, 1, heard).wrote
 
 
-def test_a_slot_that_went_nan_begins_with_its_prompt(lm: LMModel, mimi: MimiModel) -> None:
-    """A slot whose memory is emptied goes on as one that has just joined with its prompt."""
+def test_a_slot_with_nan_starts_again_with_its_prompt(lm: LMModel, mimi: MimiModel) -> None:
+    """A slot whose memory had a NaN says what a session says that has just joined."""
     heard = sounds(38, 12)[:, 0]
     step = step_of(lm, mimi)
     list(step.warm([persona()]))

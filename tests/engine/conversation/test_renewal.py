@@ -1,4 +1,4 @@
-"""Calls without end: a renewed LM state is one that read the same tokens one by one, unheard."""
+"""Renewal: a renewed LM state equals one that read the same columns one by one."""
 
 import math
 from dataclasses import dataclass, field
@@ -24,15 +24,15 @@ from worker.engine.slots import SlotFailed
 from worker.engine.step import MoshiStep
 
 CONTEXT = 32
-DUE_AT = 24  # three quarters of it: room for what the tests do between two renewals
+DUE_AT = 24  # three quarters of the context: the rest is for what the tests do between renewals
 PATIENCE = 3
 RULES = RenewalRules(at_share=0.75, patience_frames=PATIENCE)
 WORD = 17
-GAP_S = 10.0  # so long that every piece fits: what is tested is not the clock
+GAP_S = 10.0  # so long that every piece of work fits: the clock is not tested here
 
 
 def renewals(reason: str) -> int:
-    """Return how many slots were renewed for this reason so far."""
+    """Return how many slots were renewed for a reason so far."""
     return int(REGISTRY.get_sample_value("moshi_renewed_slots_total", {"reason": reason}) or 0)
 
 
@@ -46,7 +46,7 @@ class Talk:
     ages: list[int] = field(default_factory=list)  # of the LM state, after each gap
 
     def hear(self, pcm: Pcm, *, gap: bool = True) -> None:
-        """Go on for one frame, all slots hearing the same."""
+        """Run one frame, which all slots hear."""
         slots = self.step.capacity
         out = self.step.run(np.broadcast_to(pcm, (slots, 1920)), np.ones(slots, dtype=np.bool_))
         self.outs.append(out)
@@ -57,7 +57,7 @@ class Talk:
 
     @property
     def renewed_at(self) -> list[int]:
-        """After which frames the LM state was younger than before."""
+        """Return the frames after which the LM state was younger than before."""
         return [n for n in range(1, len(self.ages)) if self.ages[n] <= self.ages[n - 1]]
 
 
@@ -72,7 +72,7 @@ def make(
     rules: RenewalRules = RULES,
     mimi: MimiModel | None = None,
 ) -> MoshiStep:
-    """A step whose slots are all joined."""
+    """Return a step in which all slots have joined."""
     step = MoshiStep(lm or tiny_lm(context=CONTEXT), mimi or tiny_mimi(), slots, rules=rules)
     for slot in range(slots):
         step.join(slot, GREEDY)
@@ -80,7 +80,7 @@ def make(
 
 
 def begin_with(step: MoshiStep, slot: int, lm: LMModel, frames: int) -> Tokens:
-    """Let a slot's LM state begin with made-up columns `[frames, 1 + n_q]`, which are returned."""
+    """Start a slot's LM state with random columns `[frames, 1 + n_q]`; return them."""
     rng = np.random.default_rng(4)
     prefill = Prefill(step.weights, frames)
     columns = rng.integers(0, lm.card, size=(frames, 1 + lm.n_q))
@@ -95,10 +95,7 @@ def begin_with(step: MoshiStep, slot: int, lm: LMModel, frames: int) -> Tokens:
 
 @torch.inference_mode()
 def said_by_upstream(lm: LMModel, read: Tokens, first: int = 0) -> Tokens:
-    """Return what moshi says after each column `[T, 1 + n_q]`, read one by one: `[T, 9]`.
-
-    Only after those from `first` on, if given.
-    """
+    """Return what moshi says after each column `[T, 1 + n_q]` from `first` on: `[T - first, 9]`."""
     lm_gen = LMGen(lm, use_sampling=False)
     said: list[Tokens] = []
     with no_compile(), lm_gen.streaming(1):
@@ -113,10 +110,10 @@ def said_by_upstream(lm: LMModel, read: Tokens, first: int = 0) -> Tokens:
 
 
 @pytest.mark.parametrize("prompt_frames", [pytest.param(0, marks=pytest.mark.slow), 5])
-def test_renewed_lm_state_is_a_sequential_replay(
+def test_a_renewed_slot_says_what_upstream_says_after_the_same_columns(
     small: tuple[LMModel, MimiModel], prompt_frames: int
 ) -> None:
-    """After a renewal the slot says what upstream says, which read prompt and columns in turn."""
+    """After a renewal a slot says what upstream says after the same prompt and columns."""
     lm, mimi = small
     step = MoshiStep(lm, mimi, 1, rules=RULES)
     step.join(0, GREEDY)
@@ -140,8 +137,8 @@ def test_renewed_lm_state_is_a_sequential_replay(
     assert len(tokens) > 10
 
 
-def test_first_columns_are_replayed_as_they_were() -> None:
-    """A session that is renewed while all it read is kept goes on as if nothing had happened."""
+def test_a_renewal_with_all_columns_changes_nothing() -> None:
+    """A session that is renewed while all its columns are kept goes on as one that was not."""
     calls: list[Talk] = []
     for renew in (False, True):
         talk = Talk(make())
@@ -159,7 +156,7 @@ def test_first_columns_are_replayed_as_they_were() -> None:
 
 
 def test_keys_and_values_are_those_of_reading_one_by_one() -> None:
-    """After a renewal keys and values differ from a sequential replay by rounding."""
+    """After a renewal keys and values differ from sequential reading by rounding only."""
     heard = sounds(2, 12)[:, 0]
     stays, renewed = Talk(make()), Talk(make())
     for frame in heard:
@@ -181,8 +178,8 @@ def test_keys_and_values_are_those_of_reading_one_by_one() -> None:
             torch.testing.assert_close(renewed.step.memory.tensors[name], tensor)
 
 
-def test_no_frame_is_missed_and_the_sound_goes_on() -> None:
-    """Through renewals every frame comes, its text is the one announced, Mimi stays untouched."""
+def test_renewals_miss_no_frame_and_leave_the_codec_alone() -> None:
+    """Through renewals every frame comes with its announced text, and Mimi's state is untouched."""
     talk = Talk(make())
     announced: list[int] = []
     for frame in sounds(5, 60)[:, 0]:
@@ -203,8 +200,8 @@ def test_no_frame_is_missed_and_the_sound_goes_on() -> None:
     assert [int(out.text[0]) for out in talk.outs[1:]] == announced[:-1]
 
 
-def test_neighbours_notice_nothing() -> None:
-    """While one slot is renewed, the others' LM states stay as they are, to the bit."""
+def test_a_renewal_changes_no_other_slot() -> None:
+    """While one slot is renewed, another slot's memory stays the same to the bit."""
     talk = Talk(make(slots=2, rules=RenewalRules(patience_frames=0)))
     for frame in sounds(6, 10)[:, 0]:
         talk.hear(frame, gap=False)
@@ -218,8 +215,8 @@ def test_neighbours_notice_nothing() -> None:
         assert torch.equal(talk.step.memory.tensors[name][1], tensor), name
 
 
-def test_swap_waits_for_a_pause() -> None:
-    """A slot that talks is renewed at its first pause, and not before."""
+def test_a_renewal_waits_for_a_pause() -> None:
+    """A slot that speaks gets its new LM state in its first pause, and not before."""
     talk = Talk(make(tiny_lm(context=128), rules=RenewalRules(at_share=0.75)))
     silence = np.zeros(1920, dtype=np.float32)
     force(talk.step, 0, text=WORD)
@@ -238,8 +235,8 @@ def test_swap_waits_for_a_pause() -> None:
     assert renewals("request") == before + 1
 
 
-def test_patience_ends() -> None:
-    """A slot that never pauses is renewed after the limit."""
+def test_a_slot_that_never_pauses_is_renewed_after_patience_frames() -> None:
+    """A slot that speaks on is renewed after `patience_frames`, and not before."""
     talk = Talk(make(tiny_lm(context=128), rules=RenewalRules(at_share=0.75, patience_frames=5)))
     force(talk.step, 0, text=WORD)
     heard = sounds(7, 15)[:, 0]
@@ -247,7 +244,7 @@ def test_patience_ends() -> None:
         talk.hear(frame)
     before = renewals("request")
     talk.step.renewal.ask(0, "request")
-    talk.step.work(GAP_S)  # it catches up here
+    talk.step.work(GAP_S)  # the replay catches up
     for frame in heard[9:13]:
         talk.hear(frame)
     assert renewals("request") == before
@@ -256,7 +253,7 @@ def test_patience_ends() -> None:
 
 
 def test_old_lm_states_are_renewed() -> None:
-    """An LM state is renewed at its age, before the ring wraps."""
+    """An LM state is renewed at its age, before the ring is full, and keeps half the context."""
     talk = Talk(make())
     before = renewals("age")
     for frame in sounds(8, 100)[:, 0]:
@@ -273,7 +270,7 @@ LOSING = RenewalRules(spoken_frames=12)
 
 
 def mute_lm(context: int, word_odds: float) -> LMModel:
-    """A tiny Moshi that says nothing, ever, but gives each word these odds against padding."""
+    """Return a tiny Moshi that only says padding, and gives each word these odds against it."""
     lm = tiny_lm(context=context)
     head = torch.nn.Linear(lm.dim, TEXT_CARD)
     head.weight.data.zero_()
@@ -284,38 +281,35 @@ def mute_lm(context: int, word_odds: float) -> LMModel:
 
 
 def mute(word_odds: float, rules: RenewalRules = LOSING, context: int = HUSHED_CONTEXT) -> Talk:
-    """A call with such a model, whose LM state began with a prompt of 4."""
+    """Return a call with such a model, whose LM state began with a prompt of 4 columns."""
     lm = mute_lm(context, word_odds)
     talk = Talk(make(lm, rules=rules))
     begin_with(talk.step, 0, lm, 4)
     return talk
 
 
-SOUND, LOST = 0.001, 1e-9  # odds of a word
+RESPONSIVE, LOST = 0.001, 1e-9  # odds of a word
 
 
 def turn(talk: Talk, spoken: int = 12, quiet: int = QUIET_FRAMES, *, gap: bool = True) -> None:
-    """Speak to the slot, then wait."""
+    """Speak to the slot, then be silent."""
     for n in range(spoken + quiet):
         talk.hear(SPOKEN if n < spoken else QUIET, gap=gap)
 
 
 @pytest.mark.slow
-def test_a_listener_is_left_as_it_is() -> None:
-    """A model that listens for 24 s, twice, with pauses of 4 s, keeps its LM state.
-
-    No LM state is renewed, let alone wiped: every frame is one more that it remembers.
-    """
+def test_a_model_that_only_listens_is_not_renewed() -> None:
+    """A responsive model that listens to two long turns keeps its LM state through both."""
     rules = RenewalRules()
-    talk, spoken = mute(SOUND, rules, context=1000), rules.spoken_frames + 50
+    talk, spoken = mute(RESPONSIVE, rules, context=1000), rules.spoken_frames + 50
     for _ in range(2):
         turn(talk, spoken)
 
     assert talk.ages == [4 + n + 1 for n in range(2 * (spoken + QUIET_FRAMES))]
 
 
-def test_a_call_is_upstreams_until_the_ring_is_nearly_full() -> None:
-    """Up to 0.92 of the context the default rules leave a call as upstream has it."""
+def test_by_default_a_call_is_upstreams_for_most_of_the_context() -> None:
+    """Up to 91 of 100 columns the default rules renew nothing, and the text is upstream's."""
     heard = sounds(18, 91)[:, 0]
     talk = Talk(make(tiny_lm(context=100), rules=RenewalRules()))
     call = Call()
@@ -328,13 +322,10 @@ def test_a_call_is_upstreams_until_the_ring_is_nearly_full() -> None:
     assert call.wrote == solo.wrote
 
 
-def test_a_sound_listener_keeps_half_the_context() -> None:
-    """A silent model that gives words a chance is renewed by age and forgets nothing.
-
-    It has half a context of the call again, for ever.
-    """
+def test_a_silent_responsive_model_is_renewed_by_age_only() -> None:
+    """A silent model that gives words a chance keeps half the context at each renewal."""
     before = renewals("age"), renewals("lost")
-    talk = mute(SOUND, context=120)
+    talk = mute(RESPONSIVE, context=120)
     for _ in range(5):
         turn(talk, spoken=30)
 
@@ -343,8 +334,8 @@ def test_a_sound_listener_keeps_half_the_context() -> None:
     assert min(talk.ages[n] for n in talk.renewed_at) >= 4 + 60
 
 
-def test_who_makes_others_wait_keeps_less() -> None:
-    """Of two that are renewed the first keeps a quarter of the context, the second half of it."""
+def test_a_slot_for_which_another_waits_keeps_less() -> None:
+    """Of two slots that are renewed the first keeps a quarter of the context, the second half."""
     talk = Talk(make(tiny_lm(context=96), slots=2, rules=RenewalRules(patience_frames=0)))
     for frame in sounds(19, 60)[:, 0]:
         talk.hear(frame, gap=False)
@@ -355,8 +346,8 @@ def test_who_makes_others_wait_keeps_less() -> None:
     assert [age(talk.step, slot) for slot in (0, 1)] == [1 + 24, 1 + 48]
 
 
-def test_a_lost_model_begins_again() -> None:
-    """A silent model that gives words no chance for a whole context is left its prompt alone."""
+def test_an_unresponsive_model_keeps_only_its_prompt() -> None:
+    """A model that gives words no chance for a whole context is renewed with its prompt alone."""
     before = renewals("lost")
     talk = mute(LOST)
     turn(talk)
@@ -368,8 +359,8 @@ def test_a_lost_model_begins_again() -> None:
     assert all(out.valid[0] for out in talk.outs)
 
 
-def test_a_word_withdraws_forgetting() -> None:
-    """A word that comes before the swap saves the call."""
+def test_a_word_before_the_renewal_keeps_the_memory() -> None:
+    """An unresponsive model that says a word before its renewal is not renewed as lost."""
     before = renewals("lost")
     talk = mute(LOST)
     turn(talk)
@@ -383,8 +374,8 @@ def test_a_word_withdraws_forgetting() -> None:
     assert renewals("lost") == before
 
 
-def test_who_is_hushed_is_not_lost() -> None:
-    """Under forced silence no turn counts as unanswered, nor afterwards one that came before."""
+def test_a_silenced_slot_is_not_lost() -> None:
+    """Turns under forced silence, and those before it, do not count as unanswered."""
     before = renewals("lost")
     talk = mute(LOST)
     talk.step.hush(0, on=True)
@@ -396,16 +387,16 @@ def test_who_is_hushed_is_not_lost() -> None:
     assert renewals("lost") == before
 
 
-def test_the_reader_of_renewals_is_within_the_plan() -> None:
-    """For every prompt the second LM state holds no more frames than the plan counts."""
+def test_the_lm_state_of_renewals_is_no_larger_than_planned() -> None:
+    """For a prompt of any length the replay's LM state holds no more frames than the context."""
     step = make(tiny_lm(context=96), rules=RenewalRules())
     for frames in (1, 30, 48, 90):
         step.renewal.rehearse(frames)
         assert step.renewal._reader_for(frames).frames <= 96
 
 
-def test_forget_leaves_the_prompt() -> None:
-    """A slot that is to forget has its prompt and nothing else, and misses no frame."""
+def test_forget_keeps_only_the_prompt() -> None:
+    """After `forget` a slot has only its prompt, and missed no frame."""
     talk = Talk(make())
     for frame in sounds(10, 10)[:, 0]:
         talk.hear(frame)
@@ -418,8 +409,8 @@ def test_forget_leaves_the_prompt() -> None:
     assert all(out.valid[0] for out in talk.outs[1:])
 
 
-def test_nan_slot_gets_its_prompt_again() -> None:
-    """A slot that went NaN goes on with its prompt, and its history does not carry over."""
+def test_a_slot_with_nan_gets_its_prompt_again() -> None:
+    """A slot with a NaN goes on with its prompt and an empty history."""
     talk = Talk(make())
     begin_with(talk.step, 0, tiny_lm(), 6)
     heard = sounds(12, 4)[:, 0]
@@ -434,8 +425,8 @@ def test_nan_slot_gets_its_prompt_again() -> None:
     assert talk.step.renewal.history.count(0) == 1
 
 
-def test_renewals_go_with_their_sessions() -> None:
-    """A session that leaves takes its renewal along; one that moves is renewed where it is then."""
+def test_renewals_follow_their_sessions() -> None:
+    """A renewal ends when its session leaves, and follows its session to another slot."""
     talk = Talk(make(slots=3, rules=RenewalRules(patience_frames=0)))
     for frame in sounds(13, 10)[:, 0]:
         talk.hear(frame, gap=False)
@@ -451,8 +442,8 @@ def test_renewals_go_with_their_sessions() -> None:
     assert not talk.step.work(GAP_S)
 
 
-def test_a_renewal_that_fails_costs_its_own_slot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A failed renewal costs its own slot, and the next slot is renewed."""
+def test_a_renewal_that_fails_ends_only_its_own_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed renewal raises `SlotFailed` for its slot, and the next slot is renewed."""
 
     def refuse(*_: object) -> None:
         raise torch.OutOfMemoryError("no memory")
@@ -474,8 +465,8 @@ def test_a_renewal_that_fails_costs_its_own_slot(monkeypatch: pytest.MonkeyPatch
     assert renewals("request") == before + 1
 
 
-def test_the_reader_of_renewals_is_there_from_the_start() -> None:
-    """A step that was warmed takes no more memory for its first renewal, and has tried it."""
+def test_the_first_renewal_takes_no_new_memory() -> None:
+    """After `warm` the first renewal uses the LM state that `warm` made."""
     step = make(tiny_lm(context=96))
     list(step.warm([]))
     reader = step.renewal.reader
@@ -492,8 +483,8 @@ def test_the_reader_of_renewals_is_there_from_the_start() -> None:
     assert reader.memory.slot_bytes == size > 0
 
 
-def test_chances_do_not_come_again() -> None:
-    """A renewed LM state draws other numbers than when it was as old before."""
+def test_a_renewal_does_not_reset_the_draws() -> None:
+    """The count of draws grows through renewals, so no random number is drawn twice."""
     step = make()
     step.join(0, sampled(seed=3))
     talk = Talk(step)
@@ -507,9 +498,9 @@ def test_chances_do_not_come_again() -> None:
 
 @pytest.mark.slow
 def test_long_call() -> None:
-    """Dozens of renewals pass in the memory of the beginning, and no frame is missed.
+    """Dozens of renewals use the memory of the beginning, and no frame is missed.
 
-    An hour at the context that an hour asks for is `bench/renewal.py`.
+    `bench/renewal.py` runs an hour at a real context.
     """
     step = MoshiStep(tiny_lm(context=96), tiny_mimi(), 1)
     step.join(0, sampled(seed=1))

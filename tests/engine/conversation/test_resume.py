@@ -1,4 +1,4 @@
-"""A session that lost its slot goes on in another one, of another step, from its columns alone."""
+"""Resuming: a session that lost its slot goes on in another step, from its columns alone."""
 
 from dataclasses import dataclass, field, replace
 
@@ -36,7 +36,7 @@ class Session:
     codecs: list[Snapshot] = field(default_factory=list)  # Mimi's state before each frame
 
     def hear(self, frames: Pcm, *, gap: bool = False) -> None:
-        """Go on for some frames `[T, 1920]`."""
+        """Run some frames `[T, 1920]`."""
         for frame in frames:
             self.codecs.append(self.step.memory.save(0, "codec"))
             slots = self.step.capacity
@@ -49,7 +49,8 @@ class Session:
                 self.step.work(GAP_S)
 
     def remembered(self, seed: int = 0) -> Remembered:
-        """What is kept of it: all columns but that of the first frame, which gives nothing out."""
+        """Return what a backup has of it: all columns but the first frame's, which gives no output.
+        Return what a backup has of it: all columns but the first frame's, which gives no output."""
         begin = next(n for n, out in enumerate(self.outs) if out.valid[0])
         columns = self.outs[-1].columns
         assert columns is not None
@@ -57,14 +58,14 @@ class Session:
 
     @property
     def texts(self) -> list[int]:
-        """The text tokens that were given out."""
+        """Return the text tokens of all outputs."""
         return [int(out.text[0]) for out in self.outs]
 
 
 def begin(
     persona: Persona, remembered: Remembered | None = None, lm: LMModel | None = None
 ) -> Session:
-    """Let a session join a step of its own; its prompt and its memory are there at once."""
+    """Let a session join a step of its own, and read its prompt and its columns at once."""
     mimi: MimiModel = tiny_mimi()
     reading = PromptReading(encode_text, prompted=bool(persona.prompt))
     step = MoshiStep(lm or tiny_lm(context=CONTEXT), mimi, 2, reading=reading)
@@ -75,8 +76,8 @@ def begin(
 
 
 @pytest.mark.parametrize("persona", [GREEDY, sampled(5), PROMPTED], ids=lambda each: each.name)
-def test_goes_on_as_if_nothing_had_happened(persona: Persona) -> None:
-    """With the same Mimi, text, columns and sound are those of a session that was not lost."""
+def test_a_resumed_session_goes_on_like_one_that_was_not_lost(persona: Persona) -> None:
+    """With Mimi's state restored, text, columns and sound are those of the whole session."""
     heard = sounds(31, FRAMES)[:, 0]
     whole, lost = begin(persona), begin(persona)
     whole.hear(heard)
@@ -94,14 +95,14 @@ def test_goes_on_as_if_nothing_had_happened(persona: Persona) -> None:
 
 
 def up_to(remembered: Remembered, columns: int) -> Remembered:
-    """Return the first columns alone, as they were kept then."""
+    """Return the first columns only, as a backup had them at that time."""
     draws = remembered.draws - len(remembered.tokens) + columns
     return replace(remembered, tokens=remembered.tokens[:columns], draws=draws)
 
 
 @pytest.mark.parametrize("persona", [GREEDY, sampled(5), PROMPTED], ids=lambda each: each.name)
-def test_catches_up_with_columns_that_come_later(persona: Persona) -> None:
-    """Columns in three parts leave the memory of all at once; the second comes before the first."""
+def test_columns_in_parts_give_the_memory_of_all_at_once(persona: Persona) -> None:
+    """A session that catches up twice goes on like one that got all its columns when it joined."""
     lost = begin(persona)
     lost.hear(sounds(31, LOST_AT)[:, 0])
     kept, done = lost.remembered(persona.sampling.seed or 0), list[int]()
@@ -125,7 +126,7 @@ def test_catches_up_with_columns_that_come_later(persona: Persona) -> None:
 
 
 def test_columns_that_fill_the_context_are_renewed() -> None:
-    """A session whose later columns would fill its context keeps the latest, and goes on."""
+    """Columns that would fill the context leave the latest half of it, and the session goes on."""
     lost, done = begin(GREEDY), list[int]()
     lost.hear(sounds(31, 28)[:, 0])
     kept = lost.remembered()
@@ -139,8 +140,8 @@ def test_columns_that_fill_the_context_are_renewed() -> None:
     assert all(out.valid[0] for out in resumed.outs)
 
 
-def test_columns_go_on_from_others_or_do_not() -> None:
-    """They do after the last of the others, of the same session; not after a gap or a `forget`."""
+def test_columns_continue_others_only_without_a_gap() -> None:
+    """`since` returns the columns after others, or None where they do not follow them."""
     kept = Remembered(np.arange(20)[:, None], seed=1, draws=30)
     first = up_to(kept, 12)
     more = kept.since(first)
@@ -152,11 +153,8 @@ def test_columns_go_on_from_others_or_do_not() -> None:
     assert replace(kept, tokens=kept.tokens + 1).since(first) is None
 
 
-def test_says_what_upstream_says_after_the_same_columns() -> None:
-    """With a new Mimi, and silent until its memory was there, it says what upstream says.
-
-    Upstream reads the columns of both lives one by one, with one interruption: none.
-    """
+def test_a_resumed_session_says_what_upstream_says() -> None:
+    """With a new Mimi a resumed session says what upstream says after the same columns."""
     lm = tiny_lm(context=CONTEXT)
     lost = begin(GREEDY)
     lost.hear(sounds(31, LOST_AT)[:, 0])
@@ -171,8 +169,8 @@ def test_says_what_upstream_says_after_the_same_columns() -> None:
     assert resumed.texts != fresh.texts
 
 
-def test_listens_in_silence_until_its_memory_is_there() -> None:
-    """Without a gap it says nothing and hears all; then it says what upstream says after that."""
+def test_a_session_is_silent_until_it_has_read_its_columns() -> None:
+    """Before its columns are read a session hears in silence; then it says what upstream says."""
     lost = begin(GREEDY)
     lost.hear(sounds(31, LOST_AT)[:, 0])
     step = MoshiStep(tiny_lm(context=CONTEXT), tiny_mimi(), 2)
@@ -193,8 +191,8 @@ def test_listens_in_silence_until_its_memory_is_there() -> None:
     np.testing.assert_array_equal(said[spoke:-1], both[spoke + 1 :, AGENT])
 
 
-def test_resumes_before_others_are_renewed() -> None:
-    """A session that resumes does not wait for one that waits for a pause."""
+def test_a_session_resumes_before_others_are_renewed() -> None:
+    """A session reads its columns while the renewal of another slot waits for a pause."""
     lost = begin(GREEDY)
     lost.hear(sounds(31, LOST_AT)[:, 0])
     other = begin(GREEDY)
@@ -210,8 +208,8 @@ def test_resumes_before_others_are_renewed() -> None:
 
 
 @pytest.mark.parametrize("trouble", ["forget", "nan"])
-def test_whatever_ends_the_wait_lets_it_speak(trouble: str) -> None:
-    """A session that is to forget, or whose slot is emptied, before it remembers, speaks."""
+def test_a_session_that_will_never_read_its_columns_speaks(trouble: str) -> None:
+    """After `forget` or a NaN before its columns were read, a session is no longer silenced."""
     lost = begin(GREEDY)
     lost.hear(sounds(31, LOST_AT)[:, 0])
     step = MoshiStep(tiny_lm(context=CONTEXT), tiny_mimi(), 2)

@@ -1,4 +1,4 @@
-"""A given text on its way into a slot: pauses, words, padding, silence."""
+"""How a line is forced into a slot's tokens: pauses, words, padding, silence."""
 
 from worker.engine.conversation.say import UNFORCED, ForcedFrame, SpokenLine, spell
 from worker.engine.conversation.slot_forcing import Silence, SlotForcing
@@ -8,12 +8,12 @@ SILENCE = Silence(pad=PAD, codes=(7, 8, 9), delays=(0, 1, 1))
 
 
 def saying(*words: list[int], ends: list[bool] | None = None) -> SpokenLine:
-    """A text of these words; how it ends goes to `ends`."""
+    """Return a line of these words, which reports its end to `ends`."""
     return SpokenLine(words, PAD, END, (ends if ends is not None else []).append)
 
 
 def paused(*words: list[int]) -> SpokenLine:
-    """A text whose pause has come."""
+    """Return a line whose pause has come."""
     text = saying(*words)
     for _ in range(4):
         text.used(PAD)
@@ -21,7 +21,7 @@ def paused(*words: list[int]) -> SpokenLine:
 
 
 def run(text: SpokenLine, unforced: list[int]) -> list[int]:
-    """The tokens used by a model that would say `unforced`."""
+    """Return the tokens of a model that would say `unforced` on its own."""
     used: list[int] = []
     for token in unforced:
         forced = text.frame
@@ -33,8 +33,8 @@ def run(text: SpokenLine, unforced: list[int]) -> list[int]:
     return used
 
 
-def test_a_text_waits_for_a_pause() -> None:
-    """Four frames without a word in a row are a pause; until then the model says what it likes."""
+def test_a_line_waits_for_a_pause() -> None:
+    """A line begins after four frames in a row without a word; until then nothing is forced."""
     text = saying([11])
 
     assert run(text, [21, PAD, PAD, PAD, 22, PAD, END, PAD, PAD]) == [
@@ -49,8 +49,8 @@ def test_a_text_waits_for_a_pause() -> None:
     assert text.frame == ForcedFrame(11, at_word=True)
 
 
-def test_a_text_waits_no_longer_than_ten_seconds() -> None:
-    """A model that never pauses is interrupted after 125 frames."""
+def test_a_line_waits_no_longer_than_ten_seconds() -> None:
+    """A line begins after 125 frames in which the model never paused."""
     text = saying([11])
     run(text, [21] * 124)
     before = text.frame
@@ -60,7 +60,7 @@ def test_a_text_waits_no_longer_than_ten_seconds() -> None:
 
 
 def test_a_word_begins_where_the_model_begins_one() -> None:
-    """Its other tokens follow one per frame, then a frame of padding, then the model decides."""
+    """A word begins where the model begins one, and ends with a frame of padding."""
     text = paused([11, 12, 13], [14])
 
     assert run(text, [PAD, END, 30, 31, PAD, 32, PAD, 33]) == [PAD, END, 11, 12, 13, PAD, PAD, 14]
@@ -68,7 +68,7 @@ def test_a_word_begins_where_the_model_begins_one() -> None:
 
 
 def test_the_mark_before_a_word_may_follow_a_word_at_once() -> None:
-    """A frame that is due for padding may hold the model's own end of padding: words may be close.
+    """Where padding is due, the model's own end of padding is kept: words may follow closely.
 
     Padding in its place held the next word back by a frame, and a small model lost its thread.
     """
@@ -78,14 +78,14 @@ def test_the_mark_before_a_word_may_follow_a_word_at_once() -> None:
 
 
 def test_padding_has_a_limit() -> None:
-    """After twelve frames of padding a word is announced and begun all the same."""
+    """After twelve frames of padding the next word is forced."""
     text = paused([11], [12])
 
     assert run(text, [PAD] * 28) == [*[PAD] * 12, END, 11, *[PAD] * 12, END, 12]
 
 
-def test_a_model_that_rests_is_told_at_once() -> None:
-    """The frames without a word before the line count: of its pause, and of its padding."""
+def test_frames_before_the_line_count_as_pause_and_padding() -> None:
+    """The more frames without a word came before a line, the sooner its word is forced."""
     forcing = SlotForcing(SILENCE)
     for token in [20, *[PAD] * 9]:
         forcing.used(token)
@@ -98,8 +98,8 @@ def test_a_model_that_rests_is_told_at_once() -> None:
     assert {used[used.index(END) + 1] for used in rested.values()} == {11}
 
 
-def test_the_end_is_told_once() -> None:
-    """`done` is called once, with whether all of it was said."""
+def test_the_end_of_a_line_is_reported_once() -> None:
+    """`done` is called once, with whether all of the line was said."""
     ends: list[bool] = []
     whole = saying([11], ends=ends)
     run(whole, [PAD] * 4 + [40])
@@ -113,7 +113,7 @@ def test_the_end_is_told_once() -> None:
 
 
 def test_words_begin_with_a_space() -> None:
-    """Pieces of a word stay together; what is no text is left out."""
+    """A word is a piece with a space and the pieces after it; ids without text are left out."""
     pieces = (None, "▁hel", "lo", "▁you", "!")
 
     assert spell("", lambda text: [1, 2, 0, 3, 4], pieces) == [[1, 2], [3, 4]]
@@ -122,12 +122,12 @@ def test_words_begin_with_a_space() -> None:
 
 
 def test_a_slot_without_lines_is_not_forced() -> None:
-    """A slot that was told nothing says what it likes."""
+    """A slot without a line or a reason for silence has no forced tokens."""
     assert SlotForcing(SILENCE).frame == UNFORCED
 
 
-def test_silence_begins_and_ends_with_a_frame() -> None:
-    """Codes with a delay belong to the frame before: they fall silent, and speak, a step later."""
+def test_silence_of_delayed_codes_begins_and_ends_a_step_later() -> None:
+    """Codes with a delay belong to the frame before, so they are silent from the next step on."""
     forcing = SlotForcing(SILENCE)
     frames: list[ForcedFrame] = []
     for step, on in enumerate([True, None, False, None, None]):
@@ -145,8 +145,8 @@ def test_silence_begins_and_ends_with_a_frame() -> None:
     ]
 
 
-def test_silence_has_reasons() -> None:
-    """A slot speaks again when the last reason for its silence is gone."""
+def test_a_slot_is_silent_until_every_reason_has_gone() -> None:
+    """A slot that was silenced for two reasons speaks when both have ended."""
     forcing = SlotForcing(SILENCE)
     forcing.hush(True)
     forcing.hush(True, "prompt")
@@ -158,7 +158,7 @@ def test_silence_has_reasons() -> None:
 
 
 def test_after_a_prompt_delayed_codes_are_silent() -> None:
-    """A model that has just read silence finishes its silent frame, and is free."""
+    """After a prompt's silence only the delayed codes of its last frame are forced."""
     forcing = SlotForcing(SILENCE)
     forcing.after_silence()
     first = forcing.frame
@@ -167,8 +167,8 @@ def test_after_a_prompt_delayed_codes_are_silent() -> None:
     assert (first, forcing.frame) == (ForcedFrame(audio=(None, 8, 9)), UNFORCED)
 
 
-def test_a_hushed_slot_says_its_text_later() -> None:
-    """A text waits while its slot is hushed."""
+def test_a_line_waits_while_its_slot_is_silenced() -> None:
+    """A line that had not begun is said once its slot is no longer silenced."""
     forcing = SlotForcing(SILENCE)
     forcing.say(saying([11]))
     for _ in range(4):
@@ -182,8 +182,8 @@ def test_a_hushed_slot_says_its_text_later() -> None:
     assert (hushed, forcing.frame.text, forcing.frame.at_word) == (PAD, 11, True)
 
 
-def test_a_text_that_is_cut_off_is_not_finished_later() -> None:
-    """A hush ends a text that has begun; what was not begun is said after the hush, whole."""
+def test_a_line_that_is_cut_off_is_not_finished_later() -> None:
+    """Silence ends a line that has begun; the next line is said whole afterwards."""
     ends: list[bool] = []
     forcing = SlotForcing(SILENCE)
     forcing.say(saying([11], [12], ends=ends))
@@ -202,8 +202,8 @@ def test_a_text_that_is_cut_off_is_not_finished_later() -> None:
     assert (forcing.frame.text, forcing.frame.at_word) == (13, True)
 
 
-def test_texts_follow_one_another() -> None:
-    """Lines are said in the order of the requests, each after a pause of its own."""
+def test_lines_are_said_in_order() -> None:
+    """Each line waits for a pause after the one before, and `drop_lines` ends it."""
     ends: list[bool] = []
     forcing = SlotForcing(SILENCE)
     forcing.say(saying([11], ends=ends))
@@ -220,8 +220,8 @@ def test_texts_follow_one_another() -> None:
     assert forcing.frame == UNFORCED
 
 
-def test_a_line_that_has_begun_can_be_left_to_its_end() -> None:
-    """`unless_begun` drops the lines after it, and one that waits for its pause."""
+def test_drop_lines_unless_begun_lets_a_line_end() -> None:
+    """`unless_begun` drops lines that wait, and lets one that has begun end whole."""
     ends: list[bool] = []
     forcing = SlotForcing(SILENCE)
     forcing.say(saying([11], [12], ends=ends))
@@ -239,8 +239,8 @@ def test_a_line_that_has_begun_can_be_left_to_its_end() -> None:
     assert ends == [False, True, False]
 
 
-def test_a_text_without_words_ends_at_once() -> None:
-    """Nothing to say is said already."""
+def test_a_line_without_words_ends_at_once() -> None:
+    """A line without words is reported as said at once."""
     ends: list[bool] = []
     SlotForcing(SILENCE).say(saying(ends=ends))
 

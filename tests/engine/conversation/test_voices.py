@@ -1,4 +1,4 @@
-"""Voices by name: which files are voices, which are refused, how loud they are."""
+"""Voices: which files are voices, which are refused, and how loud they are."""
 
 import tarfile
 from pathlib import Path
@@ -19,13 +19,13 @@ RATE_HZ = 24_000
 
 
 def tone(seconds: float, rate_hz: int = RATE_HZ, hz: float = 997.0, level: float = 1.0) -> Pcm:
-    """A sine."""
+    """Return a sine."""
     times = np.arange(int(seconds * rate_hz)) / rate_hz
     return (level * np.sin(2 * np.pi * hz * times)).astype(np.float32)
 
 
-def test_voices_of_model_and_operator(tmp_path: Path) -> None:
-    """Recordings and saved voices are voices by their names; other files are not."""
+def test_recordings_and_saved_voices_are_voices_by_their_names(tmp_path: Path) -> None:
+    """Voices come from the model's archive and the operator's folder; other files are ignored."""
     mine = tmp_path / "mine"
     mine.mkdir()
     sphn.write_wav(str(mine / "anna.wav"), tone(1.0, 16_000), 16_000)
@@ -46,8 +46,8 @@ def test_voices_of_model_and_operator(tmp_path: Path) -> None:
     assert bert.ring.shape == (17, 4)
 
 
-def test_the_operators_voice_wins(tmp_path: Path) -> None:
-    """A voice of the operator takes the place of the model's voice of that name."""
+def test_an_operators_voice_replaces_the_models(tmp_path: Path) -> None:
+    """An operator's voice takes the place of the model's voice of the same name."""
     for folder in ("model", "operator"):
         (tmp_path / folder).mkdir()
     (tmp_path / "model" / "anna.pt").write_bytes(folders.saved_voice(tiny_lm()))
@@ -58,7 +58,7 @@ def test_the_operators_voice_wins(tmp_path: Path) -> None:
 
 
 def test_a_long_recording_is_cut(tmp_path: Path) -> None:
-    """Fifteen seconds of a voice are read, and no more."""
+    """Of a recording the first fifteen seconds are read."""
     sphn.write_wav(str(tmp_path / "anna.wav"), tone(16.0), RATE_HZ)
     anna = read_voices(None, tmp_path, RATE_HZ)["anna"]
 
@@ -67,14 +67,14 @@ def test_a_long_recording_is_cut(tmp_path: Path) -> None:
 
 
 class Trap:
-    """A pickle that must not run."""
+    """A pickle that would touch a file if it were run."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return Path.touch, (Path("sprung"),)
 
 
 def test_a_saved_voice_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file with anything but tensors in it is refused, and nothing in it is called."""
+    """A saved voice with anything but tensors is refused, and none of its code is run."""
     monkeypatch.chdir(tmp_path)
     torch.save({"embeddings": Trap(), "cache": torch.zeros(1)}, tmp_path / "anna.pt")
 
@@ -93,7 +93,7 @@ def test_a_saved_voice_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_files_that_are_no_voices(tmp_path: Path, name: str, message: str | None) -> None:
-    """A broken file is named; a hidden one is nobody's voice."""
+    """A broken or badly named file is refused by its name; a hidden one is ignored."""
     (tmp_path / name).write_bytes(b"nonsense")
 
     if message is None:
@@ -104,15 +104,15 @@ def test_files_that_are_no_voices(tmp_path: Path, name: str, message: str | None
 
 
 def test_silence_is_no_voice(tmp_path: Path) -> None:
-    """A recording of nothing is refused."""
+    """A recording of silence is refused."""
     sphn.write_wav(str(tmp_path / "anna.wav"), np.zeros(RATE_HZ, dtype=np.float32), RATE_HZ)
 
     with pytest.raises(InvalidInput, match=r"anna\.wav: silence is no voice"):
         read_voices(None, tmp_path, RATE_HZ)
 
 
-def test_the_usual_voice() -> None:
-    """It is PersonaPlex's own default where there is one, else the first, else none."""
+def test_the_usual_voice_is_personaplexs_default_or_the_first() -> None:
+    """The usual voice is PersonaPlex's default, else the first by name, else none."""
     voice = RecordedVoice(tone(0.1))
 
     assert usual_voice({"AAA": voice, "NATF0": voice}) == "NATF0"
@@ -122,12 +122,12 @@ def test_the_usual_voice() -> None:
 
 @pytest.mark.parametrize("rate_hz", [24_000, 48_000])
 def test_loudness_of_the_standards_tone(rate_hz: int) -> None:
-    """A full-scale sine of 997 Hz in one channel is -3.01 LUFS (BS.1770-4)."""
+    """A full-scale sine of 997 Hz in one channel has -3.01 LUFS (BS.1770-4)."""
     assert loudness_lufs(tone(5.0, rate_hz), rate_hz) == pytest.approx(-3.01, abs=0.04)
 
 
 def test_pauses_do_not_count_as_loudness() -> None:
-    """Sound far below the speech is gated: pauses make a recording no softer."""
+    """Pauses do not lower the loudness of speech, and silence has none."""
     speech = tone(2.0)
     pause = tone(4.0, level=0.001)
     with_pause = np.concatenate([speech, pause])
@@ -137,7 +137,7 @@ def test_pauses_do_not_count_as_loudness() -> None:
 
 
 def test_loudness_is_set_exactly() -> None:
-    """Scaled to a loudness a recording has it; silence stays silence."""
+    """A recording scaled to a loudness has that loudness; silence stays silence."""
     silence = np.zeros(100, dtype=np.float32)
 
     assert loudness_lufs(at_loudness(tone(3.0, level=0.02), RATE_HZ, -24.0), RATE_HZ) == (

@@ -1,4 +1,4 @@
-"""Loading what others publish: each layout that upstream loads, a sentence for what cannot run."""
+"""Loading published models: every layout that upstream loads; what cannot run is refused."""
 
 import json
 import math
@@ -32,23 +32,23 @@ INDEX = folders.LM_NAME + ".index.json"
 
 @pytest.fixture
 def moshi(published: Path, tmp_path: Path) -> Path:
-    """A copy of it that a test may change."""
+    """Return a copy of the folder that a test may change."""
     return shutil.copytree(published, tmp_path / "moshi")
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    """The language model's tensors as they are loaded."""
+    """Return the language model's tensors as they are loaded."""
     return load_lm(find_model(str(folder), ignore), CPU, torch.float32, context=40).state_dict()
 
 
 def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    """The same tensors by the same names."""
+    """Check that both have the same tensors by the same names."""
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def shard(folder: Path, pieces: int = 3) -> None:
-    """Lay the weights out as `huggingface_hub.save_torch_model` does: pieces and an index."""
+    """Split the weights as `huggingface_hub.save_torch_model` does: pieces and an index."""
     tensors = load_file(folder / folders.LM_NAME)
     (folder / folders.LM_NAME).unlink()
     places: dict[str, str] = {}
@@ -65,7 +65,7 @@ def shard(folder: Path, pieces: int = 3) -> None:
 def test_only_kyutais_own_codec_may_be_rounded(
     moshi: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a GPU any other codec computes in whole float32: TF32 drowns the pocket Moshi's voice."""
+    """Loading any codec but Kyutai's own turns TF32 off, which drowns the pocket Moshi's voice."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     files = find_model(str(moshi), ignore)
     load_codec(files, bare_lm(files, torch.float32, None), CPU)
@@ -76,7 +76,7 @@ def test_only_kyutais_own_codec_may_be_rounded(
 
 
 def test_weights_in_several_files_are_one_model(moshi: Path, published: Path) -> None:
-    """`model.safetensors.index.json` is followed, whether config.json names it or not."""
+    """The index of a model in pieces is read, whether or not config.json names it."""
     shard(moshi)
     assert_equal(weights(moshi), weights(published))
 
@@ -84,8 +84,8 @@ def test_weights_in_several_files_are_one_model(moshi: Path, published: Path) ->
     assert_equal(weights(moshi), weights(published))
 
 
-def test_a_personaplex_in_several_files_is_cut_all_the_same(tmp_path: Path) -> None:
-    """Which rows are the agent's is told by all pieces together."""
+def test_a_personaplex_in_several_files_is_cut_like_one_in_one_file(tmp_path: Path) -> None:
+    """The agent's rows are found from the shapes of all pieces together."""
     whole = folders.personaplex_folder(tmp_path / "whole", folders.random_lm(dep_q=16))
     pieces = shutil.copytree(whole, tmp_path / "pieces")
     shard(pieces)
@@ -93,8 +93,8 @@ def test_a_personaplex_in_several_files_is_cut_all_the_same(tmp_path: Path) -> N
     assert_equal(weights(pieces), weights(whole))
 
 
-def test_a_piece_that_is_not_there_is_named(moshi: Path) -> None:
-    """As one that was cut short is."""
+def test_a_missing_or_short_piece_is_named(moshi: Path) -> None:
+    """A piece that is cut short, or missing, is named."""
     shard(moshi)
     piece = moshi / "model-00002-of-00003.safetensors"
     content = piece.read_bytes()
@@ -110,8 +110,8 @@ def test_a_piece_that_is_not_there_is_named(moshi: Path) -> None:
 @pytest.mark.parametrize(
     "places", [{"weight_map": {"a": "../a.safetensors"}}, {"weight_map": ["a"]}, {}]
 )
-def test_an_index_leads_to_files_beside_it(moshi: Path, places: dict[str, Any]) -> None:
-    """It is somebody's file: a path in it is refused, and so is one that is no index."""
+def test_an_index_names_only_files_beside_it(moshi: Path, places: dict[str, Any]) -> None:
+    """An index with a path in it, or of another form, is refused."""
     shard(moshi)
     (moshi / INDEX).write_text(json.dumps(places))
 
@@ -120,7 +120,7 @@ def test_an_index_leads_to_files_beside_it(moshi: Path, places: dict[str, Any]) 
 
 
 def test_a_full_fine_tunings_folder_loads(moshi: Path, published: Path) -> None:
-    """moshi-finetune writes consolidated.safetensors, attention's steps in tensors of their own."""
+    """A fine-tuning's consolidated.safetensors, with one tensor per step of attention, loads."""
     (moshi / folders.LM_NAME).unlink()
     split = {
         name: tensor.to(torch.bfloat16) for name, tensor in folders.random_lm().state_dict().items()
@@ -132,7 +132,7 @@ def test_a_full_fine_tunings_folder_loads(moshi: Path, published: Path) -> None:
 
 
 def test_a_lora_that_was_merged_in_needs_no_file(moshi: Path, published: Path) -> None:
-    """moshi-finetune merges it where `save_adapters` is off, and writes lora=true all the same."""
+    """A fine-tuning with lora=true whose LoRA is already merged loads without a LoRA file."""
     (moshi / folders.LM_NAME).rename(moshi / "consolidated.safetensors")
     folders.configure(moshi, lora=True, lora_rank=64, lora_scaling=2.0)
 
@@ -143,10 +143,10 @@ def test_a_lora_that_was_merged_in_needs_no_file(moshi: Path, published: Path) -
     ("file", "key"),
     [(folders.CODEC_NAME, "mimi_name"), (folders.TOKENIZER_NAME, "tokenizer_name")],
 )
-def test_a_fine_tuning_is_told_where_codec_and_tokenizer_are(
+def test_a_missing_codec_or_tokenizer_names_the_released_one(
     moshi: Path, file: str, key: str
 ) -> None:
-    """A training's folder has neither; config.json may name the released ones."""
+    """A folder without codec or tokenizer is refused with the field that names the released."""
     (moshi / file).unlink()
 
     with pytest.raises(MissingFile, match=rf'set "{key}" in .* "hf://kyutai/.*/{file}"'):
@@ -154,7 +154,7 @@ def test_a_fine_tuning_is_told_where_codec_and_tokenizer_are(
 
 
 def test_a_file_anywhere_on_this_machine_may_be_named(moshi: Path, tmp_path: Path) -> None:
-    """file:// and an absolute path, as upstream reads it."""
+    """config.json may name a file as file:// and an absolute path, as upstream reads it."""
     elsewhere = tmp_path / "elsewhere.safetensors"
     (moshi / folders.LM_NAME).rename(elsewhere)
     folders.configure(moshi, moshi_name=f"file://{elsewhere}")
@@ -172,8 +172,8 @@ def test_a_file_anywhere_on_this_machine_may_be_named(moshi: Path, tmp_path: Pat
         ("hf://kyutai/model.safetensors", r"expected hf://owner/repository/file"),
     ],
 )
-def test_a_name_that_leads_nowhere_is_refused(moshi: Path, name: str, message: str) -> None:
-    """The error quotes it, and says how it is written."""
+def test_a_malformed_address_of_a_file_is_refused(moshi: Path, name: str, message: str) -> None:
+    """A malformed file:// or hf:// address is refused with its correct form."""
     folders.configure(moshi, moshi_name=name)
 
     with pytest.raises(InvalidInput, match=f"config.json names '{name}': {message}"):
@@ -182,14 +182,14 @@ def test_a_name_that_leads_nowhere_is_refused(moshi: Path, name: str, message: s
 
 @pytest.mark.parametrize("about", [None, "0f1e", {"sig": "0f1e", "epoch": 1}])
 def test_a_model_loads_whatever_its_id_is(moshi: Path, about: object) -> None:
-    """Upstream keeps `model_id` for people; once null or a string was a traceback here."""
+    """A `model_id` of any type is accepted, as upstream accepts it."""
     folders.configure(moshi, model_id=about, moshi_name=None, lora_name=None)
 
     assert not load_model(settings(moshi, capacity=1), ignore).prompts
 
 
 def broken_mimi(folder: Path, **sizes: Any) -> None:
-    """Give a folder a codec of other sizes, whole in itself."""
+    """Give a folder a codec of other sizes, which is consistent in itself."""
     config = mimi_config()
     for part, changes in sizes.items():
         config[part] = config[part] | changes if isinstance(changes, dict) else changes
@@ -215,7 +215,7 @@ def point(file: str) -> Callable[[Path], None]:
 
 
 def spoil(file: str, value: float) -> Callable[[Path], None]:
-    """Put one weight that is no number into a file."""
+    """Put one NaN or infinite weight into a file."""
 
     def change(folder: Path) -> None:
         tensors = load_file(folder / file)
@@ -240,19 +240,19 @@ def rename_tensors(old: str, new: str) -> Callable[[Path], None]:
 
 
 def to_gguf(folder: Path) -> None:
-    """Leave what kyutai/moshiko-candle-q8 has."""
+    """Leave the folder with what kyutai/moshiko-candle-q8 has."""
     (folder / folders.LM_NAME).unlink()
     (folder / "model.q8.gguf").write_bytes(b"GGUF\x03\x00")
 
 
 def with_lora(folder: Path, **tensors: torch.Tensor) -> None:
-    """Let a folder name a LoRA of these tensors."""
+    """Make a folder name a LoRA of these tensors."""
     folders.configure(folder, lora=True, lora_rank=4)
     save_file(tensors or {"a": torch.zeros(1)}, folder / "lora.safetensors")
 
 
 def with_part_of_a_lora(folder: Path) -> None:
-    """A LoRA that adapts one linear of many."""
+    """Add a LoRA that adapts one linear of many."""
     with_lora(
         folder,
         **{
@@ -263,14 +263,14 @@ def with_part_of_a_lora(folder: Path) -> None:
 
 
 def with_broken_lora(folder: Path) -> None:
-    """A LoRA whose download broke off."""
+    """Add a LoRA file that is cut short."""
     with_lora(folder)
     cut_by_one = (folder / "lora.safetensors").read_bytes()[:-1]
     (folder / "lora.safetensors").write_bytes(cut_by_one)
 
 
 def one_speaker(folder: Path) -> None:
-    """A model of eight codebooks that speaks all of them."""
+    """Write a model whose depformer speaks all eight codebooks."""
     lm = folders.random_lm(n_q=8, dep_q=8, delays=[0, 0, *[1] * 7])
     folders.moshi_folder(folder, lm, n_q=8, dep_q=8, delays=[0, 0, *[1] * 7])
     content = json.loads((folder / "config.json").read_text())
@@ -279,7 +279,7 @@ def one_speaker(folder: Path) -> None:
 
 
 def configured(**changes: Any) -> Callable[[Path], None]:
-    """Change config.json."""
+    """Return a function that changes config.json."""
     return lambda folder: folders.configure(folder, **changes)
 
 
@@ -331,10 +331,10 @@ def configured(**changes: Any) -> Callable[[Path], None]:
         ),
     ],
 )
-def test_what_cannot_run_is_one_sentence(
+def test_a_model_that_cannot_run_is_refused_in_one_sentence(
     moshi: Path, change: Callable[[Path], None], message: str
 ) -> None:
-    """Every error about a folder names the file or field and the expected value."""
+    """Each refusal names the folder, the file or field, and what was expected."""
     change(moshi)
 
     with pytest.raises(InvalidInput, match=message) as refused:
@@ -350,21 +350,21 @@ def test_what_cannot_run_is_one_sentence(
     ],
 )
 def test_kyutais_other_formats_are_not_fetched(model: str, message: str) -> None:
-    """Their names tell the format; the PyTorch repository of the same voice is named instead."""
+    """A repository for MLX or Rust is refused with the PyTorch repository of the same voice."""
     with pytest.raises(InvalidInput, match=message):
         find_model(model, ignore)
 
 
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
-    """MODEL may be a gguf file by mistake."""
+def test_a_file_as_model_is_refused(tmp_path: Path) -> None:
+    """A gguf file in MODEL is refused: a folder was expected."""
     (tmp_path / "model.q8.gguf").write_bytes(b"GGUF\x03")
 
     with pytest.raises(InvalidInput, match=r"is a file, a gguf file, .*; give the folder"):
         find_model(str(tmp_path / "model.q8.gguf"), ignore)
 
 
-def test_a_voice_with_no_numbers_is_refused(tmp_path: Path) -> None:
-    """Its personas would be mute for ever."""
+def test_a_voice_with_nan_is_refused(tmp_path: Path) -> None:
+    """A saved voice that holds NaN, or is a git-lfs pointer, is refused."""
     folder = folders.personaplex_folder(tmp_path / "personaplex", folders.random_lm(dep_q=16))
     voices = tmp_path / "voices"
     voices.mkdir()
@@ -386,8 +386,8 @@ def said(folder: Path, persona: Persona) -> list[int]:
     return talk(step, 0, sounds(7, 20)[:, 0]).wrote
 
 
-def test_the_models_own_sampling_is_what_a_persona_has_that_asks_for_none(moshi: Path) -> None:
-    """Token by token: as for a persona that asks for the same; one that asks is not touched."""
+def test_a_persona_without_sampling_has_the_models(moshi: Path) -> None:
+    """A persona that asks for no sampling gets config.json's; one that asks gets its own."""
     asked = Sampling(
         text_temperature=0.5, text_top_k=3, audio_temperature=1.2, audio_top_k=2, seed=4
     )
@@ -406,8 +406,8 @@ def test_the_models_own_sampling_is_what_a_persona_has_that_asks_for_none(moshi:
     assert said(moshi, asks) == before
 
 
-def test_a_model_as_the_hub_has_it_says_what_its_sampling_is(moshi: Path) -> None:
-    """Kyutai's config.json names two of four: the others are upstream's."""
+def test_a_models_sampling_is_its_configs_over_upstreams_defaults(moshi: Path) -> None:
+    """Fields that config.json does not name have upstream's defaults; top_k is capped."""
     lines: list[str] = []
     model = load_model(settings(moshi, capacity=1), lines.append)
     assert model.sampling == UsualSampling()

@@ -1,4 +1,4 @@
-"""config.json beside sizes: the model's own sampling, and models that cannot run."""
+"""config.json without its sizes: the model's own sampling, and models that cannot run."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from worker.engine.files.model_config import checked, is_marked_prompted, usual_
 WARMER = {"temp": 1.1, "temp_text": 0.5, "top_k": 100, "top_k_text": 10}
 
 
-def test_a_models_own_sampling_is_the_usual_one() -> None:
-    """Audio and text keep their own temperature and number of candidates."""
+def test_config_json_sets_the_models_sampling() -> None:
+    """Audio and text each have their own temperature and number of candidates."""
     usual, lines = usual_sampling("m", {"lm_gen_config": WARMER})
 
     assert usual == UsualSampling(
@@ -23,15 +23,15 @@ def test_a_models_own_sampling_is_the_usual_one() -> None:
 
 
 @pytest.mark.parametrize("config", [{}, {"lm_gen_config": {}}])
-def test_without_one_it_is_upstreams(config: dict[str, Any]) -> None:
-    """The defaults of moshi 0.2.13 `LMGen` hold where config.json names nothing."""
+def test_without_sampling_in_config_json_upstreams_defaults_hold(config: dict[str, Any]) -> None:
+    """A config.json without lm_gen_config means the defaults of moshi 0.2.13's `LMGen`."""
     assert usual_sampling("m", config)[0] == UsualSampling(
         audio_temperature=0.8, text_temperature=0.7, audio_top_k=250, text_top_k=25
     )
 
 
 def test_a_personas_sampling_goes_over_the_models_field_by_field() -> None:
-    """A persona's own sampling holds, also 0; the rest is the model's."""
+    """Fields that a persona sets hold, 0 included; the others are the model's."""
     usual, _ = usual_sampling("m", {"lm_gen_config": WARMER})
 
     assert Sampling(seed=5).over(usual) == usual
@@ -40,15 +40,15 @@ def test_a_personas_sampling_goes_over_the_models_field_by_field() -> None:
     )
 
 
-def test_without_sampling_a_model_is_greedy() -> None:
-    """`use_sampling` false is upstream's way to say temperature 0."""
+def test_use_sampling_false_means_temperature_0() -> None:
+    """A model whose config.json has `use_sampling` false is greedy."""
     usual, _ = usual_sampling("m", {"lm_gen_config": WARMER | {"use_sampling": False}})
 
     assert (usual.audio_temperature, usual.text_temperature) == (0.0, 0.0)
 
 
-def test_more_candidates_than_a_step_looks_at_are_told() -> None:
-    """Upstream's 0 means all of them; the most is taken, and a line says so."""
+def test_more_candidates_than_a_step_reads_are_capped_and_reported() -> None:
+    """A top_k beyond the most, or 0 for all, is set to the most with a line of progress."""
     usual, lines = usual_sampling("m", {"lm_gen_config": {"top_k": 0, "top_k_text": 500}})
 
     assert (usual.audio_top_k, usual.text_top_k) == (256, 128)
@@ -87,20 +87,20 @@ SIZES = {"dim": 64, "depformer_pos_emb": "none"}
         ({"conditioners": ["a"]}, r"conditioners=\['a'\]: expected an object"),
     ],
 )
-def test_what_would_load_and_be_wrong_is_refused(config: dict[str, Any], message: str) -> None:
-    """Each is one sentence that names model, field, value and what was expected."""
+def test_a_wrong_field_of_config_json_is_refused(config: dict[str, Any], message: str) -> None:
+    """The sentence names model, field, value and what was expected."""
     with pytest.raises(InvalidInput, match=r"MODEL='m': config\.json: " + message):
         checked("m", config)
 
 
 @pytest.mark.parametrize("about", [None, "abc123", {"sig": "abc"}, ["a"]])
 def test_a_model_id_may_be_anything(about: object) -> None:
-    """It tells where a model is from; upstream loads whatever stands there."""
+    """A `model_id` of any type does not mark a model as prompted, and is accepted."""
     assert not is_marked_prompted(checked("m", {"model_id": about}))
 
 
-def test_nulls_are_as_if_nothing_stood_there() -> None:
-    """A name that is null is the released one; a size that may be null stays so."""
+def test_null_means_that_a_name_is_not_set() -> None:
+    """A name that is null is left out; a size that may be null stays null."""
     config = {"moshi_name": None, "lora_name": None, "layer_scale": None, "model_id": None}
 
     assert checked("m", config) == {"layer_scale": None}

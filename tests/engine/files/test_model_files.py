@@ -1,4 +1,4 @@
-"""Finding a model's files, in folders and on a hub, and saying what to do where they are not."""
+"""Finding a model's files in folders and on a hub, and the advice where they are missing."""
 
 import json
 from collections.abc import Generator
@@ -22,32 +22,32 @@ REVISION = "0" * 40
 
 
 def ignore(line: str) -> None:
-    """A progress that nobody reads."""
+    """Ignore a line of progress."""
 
 
 def settings(model: Path | str, **others: Any) -> Settings:
-    """Settings for this model on a CPU; no environment is read."""
+    """Return settings for this model on a CPU; no environment is read."""
     return GivenSettings(model=str(model), device="cpu", capacity=1, **others)
 
 
 @pytest.fixture
 def moshi(tmp_path: Path) -> Path:
-    """A folder of Moshi's kind, whose config.json a test may change."""
+    """Return a folder of Moshi's kind, whose config.json a test may change."""
     return folders.moshi_folder(tmp_path / "moshi", folders.random_lm())
 
 
 class Hub(QuietHandler):
-    """A hub's answer for a file: the released protocol's headers, a folder's bytes."""
+    """A hub's handler: the released protocol's headers, with the files of a folder."""
 
     folder: Path
     refusal: tuple[int, str] | None
 
     def do_HEAD(self) -> None:
-        """Say what there is."""
+        """Answer with the headers of a file."""
         self._answer(with_body=False)
 
     def do_GET(self) -> None:
-        """Give it."""
+        """Answer with a file."""
         self._answer(with_body=True)
 
     def _answer(self, *, with_body: bool) -> None:
@@ -67,8 +67,8 @@ class Hub(QuietHandler):
             self.wfile.write(body)
 
 
-class HubOfATest:
-    """A hub on this machine that has one repository, or refuses it."""
+class LocalHub:
+    """A hub on this machine that has one repository, or refuses every request."""
 
     def __init__(self, folder: Path) -> None:
         self._handler = type("Handler", (Hub,), {"folder": folder, "refusal": None})
@@ -76,7 +76,7 @@ class HubOfATest:
         self.url = f"http://127.0.0.1:{self._running.enter_context(serving(self._handler))}"
 
     def refuse(self, status: int, code: str = "") -> None:
-        """Answer every request like this from now on."""
+        """Refuse every request with this status from now on."""
         self._handler.refusal = (status, code)
 
     def close(self) -> None:
@@ -85,9 +85,9 @@ class HubOfATest:
 
 
 @pytest.fixture
-def hub(moshi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[HubOfATest]:
-    """A hub with the folder as `kyutai/small`, and a cache of the test's own."""
-    server = HubOfATest(moshi)
+def hub(moshi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[LocalHub]:
+    """Run a hub that has the folder as `kyutai/small`; use an empty cache."""
+    server = LocalHub(moshi)
     template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(file_download, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
@@ -96,8 +96,8 @@ def hub(moshi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generat
     server.close()
 
 
-def test_a_repository_is_fetched_and_loads(hub: HubOfATest) -> None:
-    """Every file comes from the hub, and each is announced before it is fetched."""
+def test_a_repository_is_fetched_and_loads(hub: LocalHub) -> None:
+    """Every file is fetched from the hub, and each is announced before."""
     lines: list[str] = []
 
     model = load_model(settings("kyutai/small"), lines.append)
@@ -106,8 +106,8 @@ def test_a_repository_is_fetched_and_loads(hub: HubOfATest) -> None:
     assert f"kyutai/small: fetching {folders.LM_NAME}" in lines
 
 
-def test_what_was_fetched_once_is_there_without_a_network(hub: HubOfATest) -> None:
-    """The second start takes everything from the hub's cache and asks nobody."""
+def test_fetched_files_are_found_without_a_network(hub: LocalHub) -> None:
+    """Files that were fetched once are found in the cache while the hub does not answer."""
     first = find_model("kyutai/small", ignore)
     hub.close()
 
@@ -115,40 +115,40 @@ def test_what_was_fetched_once_is_there_without_a_network(hub: HubOfATest) -> No
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, "GatedRepo"), (403, "GatedRepo"), (403, "")])
-def test_a_gated_repository_says_how_to_get_in(hub: HubOfATest, status: int, code: str) -> None:
-    """The licence is accepted on a page, the token goes into HF_TOKEN: both are named."""
+def test_a_gated_repository_names_licence_and_token(hub: LocalHub, status: int, code: str) -> None:
+    """The refusal names the page of the licence and the setting HF_TOKEN."""
     hub.refuse(status, code)
 
     with pytest.raises(InvalidInput, match=r"gated.*nvidia/personaplex-7b-v1.*licence.*HF_TOKEN"):
         find_model("nvidia/personaplex-7b-v1", ignore)
 
 
-def test_an_unknown_repository_is_named(hub: HubOfATest) -> None:
-    """Private and missing look alike from outside, so both are said."""
+def test_an_unknown_repository_is_named(hub: LocalHub) -> None:
+    """A repository that the hub does not have is named."""
     hub.refuse(404, "RepoNotFound")
 
     with pytest.raises(InvalidInput, match=r"MODEL='nobody/nothing': the hub has no such"):
         find_model("nobody/nothing", ignore)
 
 
-def test_a_hub_out_of_reach_is_no_missing_file(hub: HubOfATest) -> None:
-    """Without network and cache the advice is a network or a folder."""
+def test_a_hub_that_cannot_be_reached_is_reported(hub: LocalHub) -> None:
+    """Without network and cache the refusal advises a network or a folder."""
     hub.close()
 
     with pytest.raises(InvalidInput, match=r"the hub cannot be reached .* or give a folder"):
         find_model("kyutai/small", ignore)
 
 
-def test_a_hub_in_trouble_is_quoted(hub: HubOfATest) -> None:
-    """An answer that says nothing of the repository is passed on, and is no traceback."""
+def test_an_error_of_the_hub_is_quoted(hub: LocalHub) -> None:
+    """A status that is not about the repository is part of the refusal."""
     hub.refuse(429)
 
     with pytest.raises(InvalidInput, match=r"MODEL='kyutai/small': the hub refused .*429"):
         find_model("kyutai/small", ignore)
 
 
-def test_a_config_may_take_files_of_a_repository(hub: HubOfATest, moshi: Path) -> None:
-    """A fine-tuning's folder names what it adapts as hf://owner/repository/file."""
+def test_a_config_may_take_files_of_a_repository(hub: LocalHub, moshi: Path) -> None:
+    """A folder's config.json may name a file of a repository as hf://owner/repository/file."""
     (moshi.parent / "tuned").mkdir()
     tuned = moshi.parent / "tuned"
     for name in ("config.json", "mimi.json", folders.CODEC_NAME, folders.TOKENIZER_NAME):
@@ -161,8 +161,8 @@ def test_a_config_may_take_files_of_a_repository(hub: HubOfATest, moshi: Path) -
     assert files.codec == tuned / folders.CODEC_NAME
 
 
-def test_a_repositorys_config_may_take_files_of_another(hub: HubOfATest, moshi: Path) -> None:
-    """Upstream's script for 8-bit models names codec and tokenizer as hf://owner/repository/file."""
+def test_a_repositorys_config_may_take_files_of_another(hub: LocalHub, moshi: Path) -> None:
+    """A repository's config.json may name files of another repository."""
     folders.configure(
         moshi,
         mimi_name=f"hf://kyutai/whole/{folders.CODEC_NAME}",
@@ -180,8 +180,8 @@ def test_a_repositorys_config_may_take_files_of_another(hub: HubOfATest, moshi: 
         assert f"models--kyutai--{repository}" in path.parts
 
 
-def test_without_download_only_the_cache_is_looked_at(hub: HubOfATest) -> None:
-    """Without downloads a missing file is named, and files fetched before are found."""
+def test_without_download_only_cached_files_are_found(hub: LocalHub) -> None:
+    """Without downloads a missing file is named, and files that were fetched before are found."""
     with pytest.raises(MissingFile, match=f"{folders.LM_NAME} is missing"):
         find_model("kyutai/small", ignore, download=False)
     fetched = find_model("kyutai/small", ignore)
@@ -189,8 +189,8 @@ def test_without_download_only_the_cache_is_looked_at(hub: HubOfATest) -> None:
     assert find_model("kyutai/small", ignore, download=False) == fetched
 
 
-def test_weights_too_large_for_the_device_are_not_fetched(hub: HubOfATest, moshi: Path) -> None:
-    """A device that cannot hold the weights is told of before they come, with both sizes."""
+def test_weights_too_large_for_the_device_are_not_fetched(hub: LocalHub, moshi: Path) -> None:
+    """Weights larger than the device are refused with both sizes, before they are fetched."""
     size = (moshi / folders.LM_NAME).stat().st_size
     find_model("kyutai/small", ignore, most_bytes=2 * size)
     with pytest.raises(InvalidInput, match=r"safetensors has 0\.00 GiB, but 0\.00 GiB is free"):
@@ -201,15 +201,15 @@ def test_weights_too_large_for_the_device_are_not_fetched(hub: HubOfATest, moshi
 
 
 @pytest.mark.parametrize("name", ["moshiko", "builtin", ""])
-def test_a_name_that_is_nothing_gives_the_choices(name: str) -> None:
-    """Neither word, repository nor folder: the answer lists what MODEL may be."""
+def test_an_unknown_name_is_refused_with_the_choices(name: str) -> None:
+    """A MODEL that is no known word, repository or folder is refused with what it may be."""
     with pytest.raises(InvalidInput, match=r"MODEL=.*expected pocket, echo, a hub repository"):
         find_model(name or "no-such-model", ignore)
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./nothing", "../nothing", "~/nothing-here"])
-def test_a_folder_that_is_not_there_is_named(name: str) -> None:
-    """A path is never taken for a repository."""
+def test_a_missing_folder_is_not_taken_for_a_repository(name: str) -> None:
+    """A path to a folder that does not exist is refused as such."""
     with pytest.raises(InvalidInput, match="there is no such folder"):
         find_model(name, ignore)
 
@@ -218,7 +218,7 @@ def test_a_folder_that_is_not_there_is_named(name: str) -> None:
     "name", [folders.LM_NAME, folders.CODEC_NAME, folders.TOKENIZER_NAME, "mimi.json"]
 )
 def test_a_missing_file_is_named(moshi: Path, name: str) -> None:
-    """The error names the file that is not there."""
+    """A folder without one of its files is refused with the file's name."""
     (moshi / name).unlink()
 
     with pytest.raises(InvalidInput, match=f"{name} is missing"):
@@ -226,7 +226,7 @@ def test_a_missing_file_is_named(moshi: Path, name: str) -> None:
 
 
 def test_a_folder_without_config_has_the_released_names(moshi: Path) -> None:
-    """Old repositories have no config.json: the names are those of the first release."""
+    """A folder without config.json has the file names of Moshi's first release."""
     (moshi / "config.json").unlink()
 
     files = find_model(str(moshi), ignore)
@@ -238,7 +238,7 @@ def test_a_folder_without_config_has_the_released_names(moshi: Path) -> None:
 
 
 def test_an_empty_config_is_no_config(moshi: Path) -> None:
-    """An empty file, as PersonaPlex's config.json once was, says nothing and is no error."""
+    """An empty config.json is read as one without fields."""
     (moshi / "config.json").write_text("")
 
     assert find_model(str(moshi), ignore).config == {}
@@ -246,7 +246,7 @@ def test_an_empty_config_is_no_config(moshi: Path) -> None:
 
 @pytest.mark.parametrize("content", ["{", "[1]", "\x00"])
 def test_a_broken_config_is_refused(moshi: Path, content: str) -> None:
-    """A config.json that is no JSON object is named."""
+    """A config.json that is no JSON object is refused by its name."""
     (moshi / "config.json").write_text(content)
 
     with pytest.raises(InvalidInput, match=r"config\.json"):
@@ -254,7 +254,7 @@ def test_a_broken_config_is_refused(moshi: Path, content: str) -> None:
 
 
 def test_a_speech_model_of_another_kind_is_refused(moshi: Path) -> None:
-    """Kyutai's recognizers and synthesizers have the same format, and hold no conversation."""
+    """A model of type `stt` is refused as the worker's model."""
     folders.configure(moshi, model_type="stt")
 
     with pytest.raises(InvalidInput, match="model_type='stt' is no model for conversations"):
@@ -262,7 +262,7 @@ def test_a_speech_model_of_another_kind_is_refused(moshi: Path) -> None:
 
 
 def test_a_model_with_conditions_is_refused(moshi: Path) -> None:
-    """It would wait for conditions that nobody gives."""
+    """A model that needs conditions is refused with their names."""
     folders.configure(moshi, conditioners={"description": {"type": "lut"}})
 
     with pytest.raises(InvalidInput, match=r"it wants conditions \(description\)"):
@@ -270,7 +270,7 @@ def test_a_model_with_conditions_is_refused(moshi: Path) -> None:
 
 
 def test_a_lora_without_its_base_says_where_to_name_it(moshi: Path) -> None:
-    """A fine-tuning's folder as the trainer leaves it: the base is named in config.json."""
+    """A LoRA's folder without its base model is refused with the field that names it."""
     folders.configure(moshi, lora=True)
     (moshi / folders.LM_NAME).rename(moshi / "lora.safetensors")
 
@@ -281,7 +281,7 @@ def test_a_lora_without_its_base_says_where_to_name_it(moshi: Path) -> None:
 
 
 def test_a_lora_of_another_model_is_refused(moshi: Path) -> None:
-    """Tensors that fit nothing are no adaptation."""
+    """A LoRA whose tensors fit nothing is refused."""
     folders.configure(moshi, lora=True, lora_name=folders.CODEC_NAME)
 
     with pytest.raises(InvalidInput, match="adapts another model"):
@@ -289,14 +289,14 @@ def test_a_lora_of_another_model_is_refused(moshi: Path) -> None:
 
 
 def test_weights_that_do_not_fit_their_config_are_refused(moshi: Path) -> None:
-    """The error says which file and what differs."""
+    """Weights of other sizes than config.json's are refused with the file's name."""
     folders.configure(moshi, num_layers=3)
 
     with pytest.raises(InvalidInput, match=r"model.safetensors does not fit config\.json"):
         load_model(settings(moshi), ignore)
 
 
-def test_a_config_of_something_else_is_refused(moshi: Path) -> None:
+def test_an_unknown_size_in_config_json_is_refused(moshi: Path) -> None:
     """A size that no Moshi has is named."""
     folders.configure(moshi, experts=8)
 
@@ -305,7 +305,7 @@ def test_a_config_of_something_else_is_refused(moshi: Path) -> None:
 
 
 def test_a_codec_of_another_size_is_refused(moshi: Path) -> None:
-    """Mimi's weights must be those of its config."""
+    """A codec whose weights do not fit its config is refused."""
     codec_config = json.loads((moshi / "mimi.json").read_text())
     codec_config["seanet"]["n_filters"] = 4
     (moshi / "mimi.json").write_text(json.dumps(codec_config))
@@ -315,7 +315,7 @@ def test_a_codec_of_another_size_is_refused(moshi: Path) -> None:
 
 
 def test_a_tokenizer_of_another_model_is_refused(moshi: Path) -> None:
-    """More pieces than the model has tokens: they cannot belong together."""
+    """A tokenizer with another number of pieces than the model has tokens is refused."""
     lm = folders.random_lm(text_card=300)
     folders.moshi_folder(moshi, lm, text_card=300)
 
@@ -323,8 +323,8 @@ def test_a_tokenizer_of_another_model_is_refused(moshi: Path) -> None:
         load_model(settings(moshi), ignore)
 
 
-def test_a_tokenizer_that_is_none_is_refused(moshi: Path) -> None:
-    """Any other file under that name is named."""
+def test_a_malformed_tokenizer_is_refused(moshi: Path) -> None:
+    """A file that is no sentencepiece model is refused as tokenizer."""
     (moshi / folders.TOKENIZER_NAME).write_text("not a tokenizer")
 
     with pytest.raises(InvalidInput, match="is no sentencepiece model"):
@@ -332,7 +332,7 @@ def test_a_tokenizer_that_is_none_is_refused(moshi: Path) -> None:
 
 
 def test_a_broken_voices_archive_is_refused(tmp_path: Path) -> None:
-    """Voices that cannot be read are named, before anything large is loaded."""
+    """A broken archive of voices is refused by its name."""
     folder = folders.personaplex_folder(tmp_path, folders.random_lm(dep_q=16))
     (folder / "voices.tgz").write_bytes(b"\x1f\x8bnothing")
 
@@ -341,7 +341,7 @@ def test_a_broken_voices_archive_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_cuda_that_is_not_there_is_refused(moshi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DEVICE=cuda is a demand: it is not quietly served by a CPU."""
+    """DEVICE=cuda is refused on a machine without CUDA."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
     with pytest.raises(InvalidInput, match="DEVICE='cuda': torch finds no CUDA device"):
@@ -349,7 +349,7 @@ def test_a_cuda_that_is_not_there_is_refused(moshi: Path, monkeypatch: pytest.Mo
 
 
 def test_eight_bit_weights_need_a_gpu(moshi: Path) -> None:
-    """Quantized models run on CUDA only, and say so on a CPU."""
+    """8-bit weights are refused on a CPU."""
     folders.configure(moshi, quantize=True)
 
     with pytest.raises(InvalidInput, match="8-bit weights need a CUDA device"):
@@ -357,7 +357,7 @@ def test_eight_bit_weights_need_a_gpu(moshi: Path) -> None:
 
 
 def test_a_model_larger_than_memory_is_refused_before_loading(moshi: Path) -> None:
-    """The plan is made from sizes alone: numbers come, and nothing is read."""
+    """A model that does not fit is refused with the memory plan, before it is loaded."""
     folders.configure(moshi, dim=2**20)
     lines: list[str] = []
 

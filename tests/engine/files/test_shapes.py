@@ -1,4 +1,4 @@
-"""Names and shapes give sizes, and which tensors of a depformer are the agent's."""
+"""What tensors' names and shapes tell: a model's sizes, and which tensors are the agent's."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ from worker.engine.files.weights import Unfilled
 
 
 def shapes_of(**sizes: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a model as it is released."""
+    """Return names and shapes of a model as it is released."""
     tensors = folders.released(folders.random_lm(**sizes))
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
@@ -42,12 +42,12 @@ def shapes_of(**sizes: int) -> dict[str, tuple[int, ...]]:
     ],
 )
 def test_eight_steps_are_the_first_eight(name: str, taken: bool) -> None:
-    """Kept are steps 0 to 7, the embeddings between them (0 to 6), and all that is no step's."""
+    """Of 16 steps, 0 to 7 are kept, with the embeddings between them and all other tensors."""
     assert takes(name, 8) is taken
 
 
 def test_stacked_attention_gives_its_first_half() -> None:
-    """The depformer's attention is one tensor for 16 steps; everything else is taken whole."""
+    """Of the depformer's stacked attention the first half is kept, of all else everything."""
     shapes = shapes_of(dep_q=16)
 
     name = "depformer.layers.0.self_attn.in_proj_weight"
@@ -57,8 +57,8 @@ def test_stacked_attention_gives_its_first_half() -> None:
     assert rows_taken("text_linear.weight", 100, 8, shapes) == 100
 
 
-def test_a_step_for_every_codebook_means_half_are_the_users() -> None:
-    """PersonaPlex has 16 steps for 16 codebooks, Moshi 8 of 16."""
+def test_half_of_16_depformer_steps_are_the_agents() -> None:
+    """PersonaPlex's 16 steps and Moshi's 8 both give 8 steps of the agent."""
     assert agent_steps({}, shapes_of(dep_q=16)) == 8
     assert agent_steps({}, shapes_of(dep_q=8)) == 8
 
@@ -76,12 +76,12 @@ def test_a_step_for_every_codebook_means_half_are_the_users() -> None:
 def test_a_model_is_prompted_if_its_config_or_its_weights_say_so(
     config: dict[str, Any], steps: int, prompted: bool
 ) -> None:
-    """PersonaPlex by its kind or its 16 steps, the pocket Moshi by its own word; Moshi is not."""
+    """A model reads prompts by its type, its 16 steps or its `prompted` field; Moshi does not."""
     assert is_prompted(config, shapes_of(dep_q=steps)) is prompted
 
 
 def test_sizes_are_those_that_made_the_weights() -> None:
-    """Read back from shapes alone, every size equals what the model was made with."""
+    """The sizes that are read from shapes are those with which the model was made."""
     made_with = folders.lm_kwargs()
 
     sizes = lm_sizes({}, shapes_of())
@@ -91,7 +91,7 @@ def test_sizes_are_those_that_made_the_weights() -> None:
 
 
 def published(**sizes: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a 7B as it is published, made without its weights."""
+    """Return names and shapes of a published 7B, made without its weights."""
     with Unfilled():
         lm = loaders.get_moshi_lm(
             None, None, device=torch.device("meta"), lm_kwargs_overrides=sizes
@@ -106,7 +106,7 @@ def published(**sizes: int) -> dict[str, tuple[int, ...]]:
 
 
 def test_the_published_personaplex_is_a_moshi_once_it_is_cut() -> None:
-    """At full size too: the sizes read are moshi's own, and what is taken is a Moshi's."""
+    """At full size the sizes of PersonaPlex are Moshi's, and so are the shapes after the cut."""
     personaplex, moshi = published(dep_q=16), published()
 
     sizes = lm_sizes({}, personaplex)
@@ -120,19 +120,19 @@ def test_the_published_personaplex_is_a_moshi_once_it_is_cut() -> None:
     assert cut == moshi
 
 
-def test_a_config_is_believed() -> None:
+def test_sizes_in_config_json_come_before_shapes() -> None:
     """If config.json gives sizes, shapes only give the number of the agent's steps."""
     assert lm_sizes({"dim": 64}, shapes_of()) == {"dep_q": 8}
 
 
-def test_sizes_of_something_else_are_refused() -> None:
-    """Weights without a text embedding are no Moshi, and the error names the tensor."""
+def test_weights_without_a_text_embedding_are_refused() -> None:
+    """Weights that are no Moshi are refused with the tensor that is missing."""
     with pytest.raises(InvalidInput, match=r"no tensor 'text_emb.weight': not a Moshi"):
         lm_sizes({}, {"bert.weight": (1, 2)})
 
 
 def test_shapes_are_read_from_the_header(tmp_path: Path) -> None:
-    """Names and shapes as they were written."""
+    """Names and shapes are read as they were written."""
     save_file({"a": np.zeros((2, 3), np.float32), "b": np.zeros(4, np.float16)}, tmp_path / "x")
 
     assert read_shapes(tmp_path / "x") == {"a": (2, 3), "b": (4,)}
@@ -140,19 +140,10 @@ def test_shapes_are_read_from_the_header(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("left", [0, 7, 60, 150])
 def test_a_file_cut_short_is_refused(tmp_path: Path, left: int) -> None:
-    """A download that broke off is named, with what may have happened."""
+    """A file cut short at any place is refused by its name."""
     path = tmp_path / "model.safetensors"
     save_file({"a": np.zeros((20, 3), np.float32)}, path)
     path.write_bytes(path.read_bytes()[:left])
 
     with pytest.raises(InvalidInput, match=r"model.safetensors: not a whole safetensors file"):
-        read_shapes(path)
-
-
-def test_a_git_lfs_pointer_is_refused(tmp_path: Path) -> None:
-    """A clone without git-lfs holds a line of text where weights should be."""
-    path = tmp_path / "model.safetensors"
-    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 15379000000\n")
-
-    with pytest.raises(InvalidInput, match="git-lfs pointer"):
         read_shapes(path)

@@ -1,4 +1,4 @@
-"""Errors about a weight file say what to do."""
+"""Errors about a weight file say what is wrong and what to do."""
 
 import io
 from pathlib import Path
@@ -15,7 +15,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 153790000
 
 
 def whole(path: Path, name: str = "a", rows: int = 20) -> Path:
-    """A whole file of one tensor."""
+    """Write a whole file of one tensor."""
     save_file({name: np.zeros((rows, 3), np.float32)}, path)
     return path
 
@@ -39,7 +39,7 @@ def pickled() -> bytes:
     ],
 )
 def test_a_file_of_another_kind_is_named(tmp_path: Path, content: bytes, message: str) -> None:
-    """The error names the file, what it is instead, and what to do."""
+    """The refusal names the file, what it is instead, and what to do."""
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
 
@@ -47,8 +47,8 @@ def test_a_file_of_another_kind_is_named(tmp_path: Path, content: bytes, message
         read_shapes(path)
 
 
-def test_a_file_cut_short_tells_how_much_is_there(tmp_path: Path) -> None:
-    """With both sizes, in the tensors as in the header."""
+def test_the_refusal_of_a_short_file_has_both_sizes(tmp_path: Path) -> None:
+    """A file cut short in its tensors is refused with both sizes, in its header with its own."""
     path = whole(tmp_path / "model.safetensors")
     content = path.read_bytes()
     path.write_bytes(content[:-10])
@@ -60,14 +60,14 @@ def test_a_file_cut_short_tells_how_much_is_there(tmp_path: Path) -> None:
         read_shapes(path)
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    """A name of config.json may lead to a folder by mistake."""
+def test_a_folder_as_weight_file_is_refused(tmp_path: Path) -> None:
+    """A folder where a file was expected is refused with the system's reason."""
     with pytest.raises(InvalidInput, match="cannot be read: Is a directory"):
         read_shapes(tmp_path)
 
 
 def test_tensors_of_several_files_are_one_model(tmp_path: Path) -> None:
-    """Names and shapes of all pieces; a tensor that lies in two of them is refused."""
+    """Files are read as one model, and a tensor in two of them is refused."""
     first, second = whole(tmp_path / "1.safetensors"), whole(tmp_path / "2.safetensors", "b", 5)
     assert read_shapes(first, second) == {"a": (20, 3), "b": (5, 3)}
 

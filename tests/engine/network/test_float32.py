@@ -1,7 +1,7 @@
-"""The effect of cuDNN's TF32 on Mimi, shown on a CPU: the test against upstream on CUDA forbids it.
+"""The effect of cuDNN's TF32 on Mimi, shown on a CPU; on CUDA the test against upstream forbids it.
 
 TF32 keeps 10 bits of a float32's mantissa. torch lets cuDNN use it for convolutions unless told
-otherwise (`torch.backends.cudnn.allow_tf32`), so on CUDA Mimi rounds what goes into each of them.
+otherwise (`torch.backends.cudnn.allow_tf32`), so on CUDA Mimi rounds the input of each of them.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from worker.engine.network import convolution
 
 
 def both() -> tuple[Call, Call]:
-    """The same greedy call in a slot of ours, and alone in upstream."""
+    """Return the same greedy call in a slot of ours, and alone in upstream."""
     heard = sounds(71, 30)[:, 0]
     step = make(4)
     step.join(2, GREEDY)
@@ -32,7 +32,7 @@ def test_float32_gives_upstreams_sound() -> None:
 
 
 def test_tf32_moves_sound_by_thousandths(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rounding in convolutions alone moves our sound by over 1e-3 from upstream's; no token.
+    """With rounded convolutions our sound differs from upstream's by over 1e-3, but no token.
 
     Ours projects codes to Mimi's width once, by a product (`codec.py`); upstream does so in every
     frame, by a convolution, which is rounded. And sums that differ in their last bit may be rounded

@@ -1,6 +1,6 @@
 """The kernels between a layer's products give what torch gives.
 
-They run on the card where there is one, else on the CPU through Triton's interpreter.
+They run on a GPU where there is one, else on the CPU through Triton's interpreter.
 """
 
 from types import ModuleType
@@ -19,19 +19,21 @@ EPS = 1e-5
 
 @pytest.fixture
 def kernels() -> ModuleType:
-    """The kernels, compiled for the card or interpreted (tests/engine/conftest.py)."""
+    """Return the kernels, compiled for the GPU or interpreted (tests/engine/conftest.py)."""
     return pytest.importorskip("worker.engine.network.layer_kernels")
 
 
 def noise(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """Normal noise."""
+    """Return normal noise."""
     return torch.randn(shape, device=DEVICE).to(dtype)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 @pytest.mark.parametrize("size", [64, 1000])
-def test_a_sum_and_its_norm_are_torchs(kernels: ModuleType, size: int, dtype: torch.dtype) -> None:
-    """The sum is rounded as torch rounds it; its norm is computed in float32; y may be missing."""
+def test_add_norm_gives_torchs_sum_and_norm(
+    kernels: ModuleType, size: int, dtype: torch.dtype
+) -> None:
+    """The sum is rounded as torch's, its norm is computed in float32, and y may be missing."""
     torch.manual_seed(0)
     x, y, alpha = noise(3, 2, size, dtype=dtype), noise(3, 2, size, dtype=dtype), noise(size)
     for more, expected in ((y, x + y), (None, x)):
@@ -43,8 +45,8 @@ def test_a_sum_and_its_norm_are_torchs(kernels: ModuleType, size: int, dtype: to
 
 
 @pytest.mark.parametrize("half", [48, 1500])
-def test_a_gate_is_torchs(kernels: ModuleType, half: int) -> None:
-    """silu of the first half times the second, in blocks that do not divide the row."""
+def test_silu_gate_gives_torchs_gate(kernels: ModuleType, half: int) -> None:
+    """silu of the first half times the second is torch's, for blocks that do not divide the row."""
     torch.manual_seed(0)
     projected = noise(2, 1, 2 * half, dtype=torch.float16)
     gates, value = projected.chunk(2, dim=-1)
@@ -55,8 +57,8 @@ def test_a_gate_is_torchs(kernels: ModuleType, half: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_draw_is_torchs(kernels: ModuleType) -> None:
-    """The same ids for rows with their own temperature, top-k and chance, as views of a matrix.
+def test_pick_draws_torchs_tokens(kernels: ModuleType) -> None:
+    """Rows with their own temperature, top-k and chance get the ids that torch draws.
 
     torch gives the kernel its candidates in any order, and in the model's type.
     """
@@ -79,7 +81,7 @@ def test_a_draw_is_torchs(kernels: ModuleType) -> None:
 
 
 def test_equal_scores_are_ranked_by_id(kernels: ModuleType) -> None:
-    """In a type in which many scores are equal, a draw is the same in whatever order they come."""
+    """Among equal scores a draw does not depend on the order of the candidates."""
     torch.manual_seed(0)
     rows, width = 40, 30
     scores = (noise(1, width).expand(rows, -1) * 2).round().half()
@@ -99,13 +101,13 @@ def test_equal_scores_are_ranked_by_id(kernels: ModuleType) -> None:
 
 
 def test_the_check_at_the_start_finds_no_difference(kernels: ModuleType) -> None:
-    """What a worker compares before it uses the kernels is equal where they are right."""
+    """A worker's check at its start finds our kernels right."""
     assert max(layer_differences(DEVICE, torch.float16)) <= MOST_DIFFERENCE
 
 
 def test_the_check_at_the_start_finds_a_wrong_kernel(
     kernels: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A kernel that gives other numbers is seen."""
+    """A worker's check at its start finds a kernel that gives other numbers."""
     monkeypatch.setattr(kernels, "silu_gate", lambda x: x[:, ::2])
     assert max(layer_differences(DEVICE, torch.float16)) > MOST_DIFFERENCE

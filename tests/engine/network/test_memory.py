@@ -1,4 +1,4 @@
-"""Slots' memory: copied, cleared, saved and loaded in place, a slot at a time."""
+"""The memory of slots: copied, cleared, saved and loaded in place, a slot at a time."""
 
 import torch
 
@@ -6,7 +6,7 @@ from worker.engine.network.memory import Memory, Rows
 
 
 def make() -> tuple[Memory, Rows, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """A memory of three slots: a ring of four frames, an offset, a top-k; filled with numbers."""
+    """Return a memory of three slots, each with a ring of four frames, an offset and a top-k."""
     memory = Memory(3, torch.device("cpu"))
     rows = memory.rows(3, "lm")
     ring = rows.take("ring", 2, 4, dtype=torch.float32, frames_dim=1)
@@ -18,8 +18,8 @@ def make() -> tuple[Memory, Rows, torch.Tensor, torch.Tensor, torch.Tensor]:
     return memory, rows, ring, offset, top_k
 
 
-def test_rows_are_views_of_one_tensor() -> None:
-    """Every batch size sees the same memory."""
+def test_all_batch_sizes_share_one_memory() -> None:
+    """Rows for two slots are a view of the rows for three."""
     memory, _, ring, _, _ = make()
     two = memory.rows(2, "lm").take("ring", 2, 4, dtype=torch.float32, frames_dim=1)
 
@@ -28,8 +28,8 @@ def test_rows_are_views_of_one_tensor() -> None:
     assert memory.slot_bytes == 2 * 4 * 4 + 8 + 8
 
 
-def test_copy_moves_everything_of_one_slot() -> None:
-    """A copy takes every part of a slot along and leaves the third slot alone."""
+def test_copy_takes_every_part_of_one_slot() -> None:
+    """`copy` copies all parts of a slot and leaves the third slot alone."""
     memory, _, ring, offset, top_k = make()
     memory.copy(0, 2)
 
@@ -39,7 +39,7 @@ def test_copy_moves_everything_of_one_slot() -> None:
 
 
 def test_clear_resets_one_slot_and_leaves_its_ring() -> None:
-    """A cleared slot has its first values again; its ring is masked by the offset and may stay."""
+    """A cleared slot has its first values; its ring, which the offset masks, stays."""
     memory, _, ring, offset, top_k = make()
     memory.clear(1)
 
@@ -49,7 +49,7 @@ def test_clear_resets_one_slot_and_leaves_its_ring() -> None:
 
 
 def test_deep_clear_zeroes_the_ring() -> None:
-    """A deep clear of some parts zeroes their rings too and leaves the other parts."""
+    """A deep clear of one part zeroes its ring, too, and leaves the other parts."""
     memory, _, ring, offset, top_k = make()
     ring[1, 0, 2] = torch.nan
     memory.clear(1, deep=True, parts=("lm",))
@@ -72,7 +72,7 @@ def test_snapshot_is_a_copy() -> None:
 
 
 def test_snapshot_of_a_short_session_is_short() -> None:
-    """Rings are saved up to the frames they hold, and loaded without touching the rest."""
+    """A snapshot of three frames holds three, and loading it leaves the rest of the ring."""
     memory, _, ring, offset, top_k = make()
     snapshot = memory.save(0, "lm", frames=3)
     memory.load(1, snapshot)
@@ -83,8 +83,8 @@ def test_snapshot_of_a_short_session_is_short() -> None:
     assert top_k.tolist() == [5, 6, 7]
 
 
-def test_nothing_moves() -> None:
-    """Copy, clear and load happen in place: every address stays."""
+def test_no_tensor_changes_its_address() -> None:
+    """Copy, clear and load happen in place."""
     memory, _, _, _, _ = make()
     before = {name: tensor.data_ptr() for name, tensor in memory.tensors.items()}
     memory.load(1, memory.save(0, "lm"))

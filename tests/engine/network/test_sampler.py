@@ -1,4 +1,4 @@
-"""Tokens are drawn row by row, from upstream's distribution, again and again the same."""
+"""Tokens are drawn row by row, from upstream's distribution, the same for the same seed."""
 
 import math
 
@@ -39,14 +39,14 @@ def draw(
 
 
 def expected(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """Probabilities of moshi 0.2.13 utils/sampling.py `sample_token`."""
+    """Return the probabilities of moshi 0.2.13 utils/sampling.py `sample_token`."""
     probs = torch.softmax(logits / sampling.text_temperature, dim=-1)
     best, ids = torch.topk(probs, min(sampling.text_top_k, len(probs)))
     return torch.zeros_like(probs).scatter_(0, ids, best / best.sum())
 
 
 def assert_fits(tokens: torch.Tensor, probs: torch.Tensor) -> None:
-    """Pearson's chi-square test at about one in ten thousand; the seeds are fixed."""
+    """Check tokens with Pearson's chi-square test at about one in ten thousand; seeds are fixed."""
     counts = torch.bincount(tokens, minlength=len(probs)).double()
     wanted = probs.double() * len(tokens)
     common = wanted >= 5
@@ -59,15 +59,15 @@ def assert_fits(tokens: torch.Tensor, probs: torch.Tensor) -> None:
 
 
 def test_tokens_have_upstreams_distribution() -> None:
-    """Temperature and top-k give the probabilities that upstream samples from."""
+    """Tokens of many seeds have the probabilities from which upstream samples."""
     logits = torch.randn(CARD, generator=torch.Generator().manual_seed(0)) * 2
     sampling = Sampling(text_temperature=0.7, text_top_k=25)
 
     assert_fits(draw(logits, sampling, torch.arange(40_000)), expected(logits, sampling))
 
 
-def test_frames_of_one_call_have_it_too() -> None:
-    """So do the tokens of one seed over many frames."""
+def test_tokens_of_one_seed_have_upstreams_distribution() -> None:
+    """Tokens of one seed over many frames have the probabilities from which upstream samples."""
     logits = torch.randn(CARD, generator=torch.Generator().manual_seed(1))
     sampling = Sampling(text_temperature=1.3, text_top_k=CARD)
     rows = Memory(20_000, torch.device("cpu")).rows(20_000, "sampling")
@@ -83,8 +83,8 @@ def test_frames_of_one_call_have_it_too() -> None:
     assert_fits(text.token(logits.expand(20_000, -1), 0), expected(logits, sampling))
 
 
-def test_streams_of_one_frame_are_drawn_apart() -> None:
-    """The chances of text and of each codebook are even and have nothing to do with each other."""
+def test_streams_of_one_frame_are_drawn_independently() -> None:
+    """The random numbers of text and of each codebook are uniform and uncorrelated."""
     rows = Memory(20_000, torch.device("cpu")).rows(20_000, "sampling")
     sampling_state = SamplingState.of(rows)
     sampling_state.seed.copy_(torch.arange(20_000))
@@ -99,7 +99,7 @@ def test_streams_of_one_frame_are_drawn_apart() -> None:
     np.testing.assert_allclose(chances.var(axis=0), 1 / 12, atol=0.003)
 
 
-def test_temperature_zero_is_the_best() -> None:
+def test_temperature_zero_draws_the_best_token() -> None:
     """At temperature 0 the best token is drawn, whatever the seed and the top-k."""
     logits = torch.randn(CARD, generator=torch.Generator().manual_seed(2))
     tokens = draw(logits, Sampling(text_temperature=0.0, text_top_k=7), torch.arange(500))
@@ -107,8 +107,8 @@ def test_temperature_zero_is_the_best() -> None:
     assert tokens.unique().tolist() == [int(logits.argmax())]
 
 
-def test_neighbours_width_changes_nothing() -> None:
-    """A row's tokens do not depend on how many candidates another row asked for."""
+def test_a_draw_does_not_depend_on_other_rows_top_k() -> None:
+    """A row's tokens are the same however many candidates another row asks for."""
     logits = torch.randn(CARD, generator=torch.Generator().manual_seed(3))
     sampling, seeds = Sampling(text_temperature=0.9, text_top_k=10), torch.arange(5_000)
 
@@ -116,8 +116,8 @@ def test_neighbours_width_changes_nothing() -> None:
     assert torch.equal(narrow, draw(logits, sampling, seeds, width=CARD))
 
 
-def test_offset_changes_the_draw() -> None:
-    """Another frame is another draw."""
+def test_each_frame_is_another_draw() -> None:
+    """Draws of two frames with the same seed are equal no more often than by chance."""
     logits = torch.zeros(CARD)
     sampling, seeds = Sampling(text_temperature=1.0, text_top_k=CARD), torch.arange(2_000)
     same = draw(logits, sampling, seeds, 3) == draw(logits, sampling, seeds, 4)
@@ -127,7 +127,7 @@ def test_offset_changes_the_draw() -> None:
 
 @pytest.mark.slow
 def test_first_frame_has_upstreams_distribution() -> None:
-    """A whole step draws text, then the first code given the text, as upstream's model says."""
+    """A step draws the first text, then the first code given it, with upstream's probabilities."""
     sampling = Sampling(text_temperature=0.8, text_top_k=20, audio_temperature=0.7, audio_top_k=6)
     step = MoshiStep(tiny_lm(), tiny_mimi(), 256)
     pcm, mask = np.zeros((256, 1920), dtype=np.float32), np.ones(256, dtype=np.bool_)
@@ -153,7 +153,7 @@ def test_first_frame_has_upstreams_distribution() -> None:
 
 @torch.no_grad()
 def first_frame(sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:
-    """Upstream's own probabilities of the first text token, and of the first code over them."""
+    """Return upstream's probabilities of the first text token, and of the first code."""
     lm = tiny_lm()
     initial = torch.tensor([lm.text_initial_token_id, *[lm.initial_token_id] * 16])
     assert isinstance(lm.depformer, StreamingTransformer)

@@ -1,4 +1,4 @@
-"""A step can be captured as one graph: nothing moves, nothing is read back, no shape from data."""
+"""A step can be captured as one graph: fixed addresses, no read by the host, fixed shapes."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,7 +29,7 @@ NOT_CAPTURABLE = {
 
 
 class Capturing(TorchDispatchMode):
-    """Refuses what a CUDA graph cannot hold."""
+    """A dispatch mode that refuses what a CUDA graph cannot hold."""
 
     def __torch_dispatch__(
         self,
@@ -48,7 +48,7 @@ class Capturing(TorchDispatchMode):
 
 @pytest.fixture
 def step() -> MoshiStep:
-    """A warm step of three sampled sessions, the last of which stalls."""
+    """Return a warm step of three sampled sessions, the second of which stalls."""
     step = MoshiStep(tiny_lm(), tiny_mimi(), 3)
     for slot in range(3):
         step.join(slot, Persona(name="sampled", label="Sampled"))
@@ -58,12 +58,12 @@ def step() -> MoshiStep:
 
 
 def run(step: MoshiStep) -> None:
-    """One step; the last slot stalls, so masks matter."""
+    """Run one step in which the second slot stalls, so masks matter."""
     step.run(np.full((3, 1920), 0.1, dtype=np.float32), np.array([True, False, True]))
 
 
 def tensors(thing: object, path: str, seen: set[int]) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor that an object of ours holds, by the way to it."""
+    """Yield every tensor that an object of ours holds, with the path to it."""
     if id(thing) in seen:
         return
     seen.add(id(thing))
@@ -84,7 +84,7 @@ def tensors(thing: object, path: str, seen: set[int]) -> Iterator[tuple[str, tor
             yield from tensors(getattr(thing, name), f"{path}.{name}", seen)
 
 
-def test_no_tensor_moves(step: MoshiStep) -> None:
+def test_a_step_changes_no_tensors_address(step: MoshiStep) -> None:
     """After warm-up no tensor that the step holds changes its address over a step."""
     before = {path: tensor.data_ptr() for path, tensor in tensors(step, "step", set())}
     run(step)
@@ -94,7 +94,7 @@ def test_no_tensor_moves(step: MoshiStep) -> None:
     assert before == after
 
 
-def test_all_state_is_memory(step: MoshiStep) -> None:
+def test_a_step_changes_only_memory_and_buffers(step: MoshiStep) -> None:
     """Only slots' memory and buffers change over a step, so moving a slot moves its session."""
     held = dict(tensors(step, "step", set()))
     before = {path: tensor.clone() for path, tensor in held.items()}
@@ -115,14 +115,14 @@ def test_all_state_is_memory(step: MoshiStep) -> None:
     assert {path for path in elsewhere if not path.endswith("._qkv")} == set()
 
 
-def test_nothing_is_read_back(step: MoshiStep) -> None:
-    """The computation of a step has no read by the host and no shape that depends on data."""
+def test_a_step_reads_nothing_back(step: MoshiStep) -> None:
+    """A step has no read by the host and no shape that depends on data."""
     with torch.inference_mode(), Capturing():
         step.graphs[3].run()
 
 
 class OnOneDevice(TorchDispatchMode):
-    """Refuses an operation that mixes in a tensor of the host."""
+    """A dispatch mode that refuses an operation with a tensor of the host."""
 
     def __torch_dispatch__(
         self,
@@ -138,20 +138,20 @@ class OnOneDevice(TorchDispatchMode):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_all_is_on_the_device(dtype: torch.dtype) -> None:
-    """On a device that is not the host no tensor of the host takes part, and types agree."""
+def test_a_step_uses_no_tensor_of_the_host(dtype: torch.dtype) -> None:
+    """On a device other than the host no tensor of the host takes part, and types agree."""
     lm = tiny_lm().to(device="meta", dtype=dtype)
     step = MoshiStep(lm, tiny_mimi().to("meta"), 2)
     with torch.inference_mode():
-        step.graphs[2].run()  # makes what is made once
+        step.graphs[2].run()  # makes what a step keeps
         with OnOneDevice():
             step.graphs[2].run()
 
 
 def test_moshis_own_7b_runs_in_the_memory_that_is_planned() -> None:
-    """The full architecture makes a step, and its slots take what the memory plan says.
+    """A step of the full architecture takes the memory per slot that the plan says.
 
-    Without memory and without a GPU: on torch's meta device tensors are shapes alone.
+    It needs neither memory nor a GPU: on torch's meta device tensors are shapes alone.
     """
     meta = torch.device("meta")
     with Unfilled():
@@ -167,7 +167,7 @@ def test_moshis_own_7b_runs_in_the_memory_that_is_planned() -> None:
 
 
 def test_upstream_cannot_be_captured() -> None:
-    """The check finds what it is for: upstream's own step writes with a boolean mask."""
+    """`Capturing` refuses upstream's own step, which writes with a boolean mask."""
     lm_gen = LMGen(tiny_lm(), support_out_of_sync=True)
     lm_gen.streaming_forever(1)
     codes = torch.zeros(1, 8, 1, dtype=torch.long)

@@ -23,20 +23,20 @@ pytestmark = [
 
 
 def step_on_gpu(capacity: int, sizes: list[int], dtype: torch.dtype = torch.float32) -> MoshiStep:
-    """A step over the tiny Moshi."""
+    """Return a step over the tiny Moshi."""
     lm = tiny_lm(context=CONTEXT).to(device=DEVICE, dtype=dtype)
     return MoshiStep(lm, tiny_mimi().to(DEVICE), capacity, batch_sizes=sizes)
 
 
 def without_graphs(step: MoshiStep) -> MoshiStep:
-    """The same step, computed instead of replayed."""
+    """Return the same step, computed instead of replayed."""
     for each in step.graphs.values():
         each._graph = None
     return step
 
 
-def test_replay_is_the_step() -> None:
-    """Calls that join, stall and leave under replayed graphs are those of the code they record."""
+def test_replayed_graphs_give_what_their_code_gives() -> None:
+    """Calls that join, stall and leave are the same with and without graphs."""
     replayed, computed = (
         converse(step, seed=3, steps=60)
         for step in (step_on_gpu(5, [2]), without_graphs(step_on_gpu(5, [2])))
@@ -47,8 +47,8 @@ def test_replay_is_the_step() -> None:
         np.testing.assert_allclose(one.said, other.said, atol=1e-4)
 
 
-def test_recording_changes_nothing() -> None:
-    """Capture at start-up leaves every slot as new."""
+def test_capture_leaves_every_slot_as_new() -> None:
+    """After graphs were captured at start-up, every slot's offsets are 0."""
     step = step_on_gpu(3, [1, 2])
 
     for name in ("lm.transformer.offset", "codec.heard", "codec.ears.transformer.offset"):
@@ -57,7 +57,7 @@ def test_recording_changes_nothing() -> None:
 
 @pytest.fixture
 def plain_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No TF32, as in upstream's own test of its convolutions (moshi 0.2.13 modules/conv.py:374).
+    """Turn TF32 off, as upstream's own test does (moshi 0.2.13 modules/conv.py:374).
 
     Products use none by default.
     """
@@ -85,8 +85,8 @@ def test_a_call_is_upstreams_call() -> None:
     np.testing.assert_allclose(call.said, solo.said, atol=1e-4)
 
 
-def test_same_seed_same_call_within_a_tier() -> None:
-    """In bfloat16 a sampled call is the same, whatever the other slots of its batch do."""
+def test_a_sampled_call_does_not_depend_on_other_slots() -> None:
+    """In bfloat16 a sampled call is the same, whatever other slots of its batch do."""
     heard = sounds(72, 30)[:, 0]
     calls: list[list[int]] = []
     for busy in (False, True):
@@ -100,7 +100,7 @@ def test_same_seed_same_call_within_a_tier() -> None:
     assert calls[0] == calls[1]
 
 
-def test_tiers_differ_by_rounding() -> None:
+def test_batch_sizes_differ_by_rounding() -> None:
     """The same row has the same logits in every batch size, but for bfloat16's rounding."""
     step = without_graphs(step_on_gpu(8, [1, 2, 4], torch.bfloat16))
     step.join(0, GREEDY)
@@ -123,7 +123,7 @@ def test_tiers_differ_by_rounding() -> None:
 
 
 def test_lm_states_are_renewed_under_graphs() -> None:
-    """Renewals under graphs change no token: prefill and replays read the same memory."""
+    """Renewals give the same columns with and without graphs."""
     talks: list[Talk] = []
     for build in (lambda step: step, without_graphs):
         talk_ = Talk(build(make(tiny_lm(context=32).to(DEVICE), mimi=tiny_mimi().to(DEVICE))))
@@ -137,7 +137,7 @@ def test_lm_states_are_renewed_under_graphs() -> None:
 
 
 def test_prompts_are_read_under_graphs() -> None:
-    """A prompt read in the gaps gives the call of a prompt that was kept."""
+    """A prompt that is read in the gaps gives the call of a cached prompt."""
     rng = np.random.default_rng(75)
     heard = np.stack([sound(rng) for _ in range(20)])
     calls: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""A small recogniser written exactly as kyutai/stt-1b-en_fr and kyutai/stt-2.6b-en are."""
+"""A small recogniser written as kyutai/stt-1b-en_fr and kyutai/stt-2.6b-en are."""
 
 import json
 from pathlib import Path
@@ -58,7 +58,7 @@ CONFIG: dict[str, Any] = {
 
 
 def recogniser_folder(folder: Path, seed: int = 0, **changes: Any) -> Path:
-    """A folder of random weights, whose tokens and pauses follow what is heard."""
+    """Write a folder of random weights, whose tokens and pauses follow what is heard."""
     folder.mkdir(parents=True, exist_ok=True)
     config = CONFIG | changes
     (folder / "config.json").write_text(json.dumps(config))
@@ -74,7 +74,7 @@ def recogniser_folder(folder: Path, seed: int = 0, **changes: Any) -> Path:
 
 
 def random_lm(config: dict[str, Any]) -> LMModel:
-    """A language model whose tokens vary."""
+    """Return a language model whose tokens vary."""
     others = ("model_id", "lm_gen_config", "stt_config", "model_type", "conditioners")
     kwargs = {
         name: value
@@ -91,7 +91,7 @@ def random_lm(config: dict[str, Any]) -> LMModel:
 
 
 def mimi_config() -> dict[str, Any]:
-    """A small Mimi with 32 codebooks."""
+    """Return the config of a small Mimi with 32 codebooks."""
     config = json.loads(json.dumps(loaders._mimi_config))
     config["seanet"] |= {"dimension": 16, "n_filters": 2}
     config["quantizer"] |= {

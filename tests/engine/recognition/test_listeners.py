@@ -1,4 +1,4 @@
-"""People's frames and their recognition: rows, inboxes, and voices before words."""
+"""Recognition of people's frames in the gaps: rows, inboxes, and that voices come first."""
 
 import itertools
 import time
@@ -29,7 +29,7 @@ ALWAYS = 1.0
 
 
 class FakeRecognition:
-    """Answers each row with its sample times 100, plus how often it was run since it began."""
+    """A step that answers a row with its sample times 100, plus its number of runs."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -49,13 +49,13 @@ class FakeRecognition:
 
 
 def make(capacity: int = 2) -> tuple[FakeRecognition, Listeners]:
-    """Listeners over a fake step."""
+    """Return listeners over a fake step."""
     step = FakeRecognition(capacity)
     return step, Listeners(step, SAMPLES, FLUSH)
 
 
 def opened(listeners: Listeners) -> tuple[Listener, list[HeardFrame | None]]:
-    """A row, and what it is told."""
+    """Open a row; return it with the frames that it delivers."""
     heard: list[HeardFrame | None] = []
     listener = listeners.open(heard.append)
     assert listener is not None
@@ -63,12 +63,12 @@ def opened(listeners: Listeners) -> tuple[Listener, list[HeardFrame | None]]:
 
 
 def tokens(heard: list[HeardFrame | None]) -> list[tuple[int, int]]:
-    """The index and token of each frame."""
+    """Return the index and token of each frame."""
     return [(each.index, each.token) for each in heard if each is not None]
 
 
-def test_every_frame_is_heard_in_order_and_rows_advance_together() -> None:
-    """Two people's frames of a tick are one step."""
+def test_frames_of_all_rows_are_recognised_in_order_and_together() -> None:
+    """Two people's frames of one tick are one step."""
     step, listeners = make()
     anna, of_anna = opened(listeners)
     ben, of_ben = opened(listeners)
@@ -82,8 +82,8 @@ def test_every_frame_is_heard_in_order_and_rows_advance_together() -> None:
     assert step.masks == [[True, True], [True, True]]
 
 
-def test_a_closed_row_gives_its_last_words_and_is_another_persons() -> None:
-    """Silence follows what was pushed, `None` follows the last frame, then the row begins anew."""
+def test_a_closed_row_ends_with_silence_and_is_free_again() -> None:
+    """A closed row delivers its last frames and `None`, and then another person gets it."""
     _, listeners = make(1)
     anna, of_anna = opened(listeners)
     anna.push(pcm(1.0))
@@ -101,7 +101,7 @@ def test_a_closed_row_gives_its_last_words_and_is_another_persons() -> None:
 
 
 def test_frames_that_wait_too_long_are_dropped_and_counted() -> None:
-    """The latest two seconds are kept, and their indexes tell what is missing."""
+    """Only the latest `INBOX_FRAMES` are kept, and indexes show which are missing."""
     before = REGISTRY.get_sample_value("moshi_unrecognised_frames_total") or 0.0
     _, listeners = make()
     anna, heard = opened(listeners)
@@ -113,8 +113,8 @@ def test_frames_that_wait_too_long_are_dropped_and_counted() -> None:
     assert REGISTRY.get_sample_value("moshi_unrecognised_frames_total") == before + 3
 
 
-def test_a_step_that_would_not_end_in_time_is_put_off() -> None:
-    """A step runs where as much time is left as the last ones took."""
+def test_a_step_that_would_take_too_long_is_put_off() -> None:
+    """A step runs only where as much time is left as the last steps took."""
     step, listeners = make()
     step.takes_s = 0.02
     anna, heard = opened(listeners)
@@ -129,7 +129,7 @@ def test_a_step_that_would_not_end_in_time_is_put_off() -> None:
 
 
 def test_a_single_slow_step_puts_nothing_off() -> None:
-    """Another program may have had the core."""
+    """One slow step among quick ones does not put later steps off."""
     step, listeners = make()
     anna, heard = opened(listeners)
     for takes_s in (0.0, 0.1, 0.0):
@@ -139,8 +139,8 @@ def test_a_single_slow_step_puts_nothing_off() -> None:
     assert len(heard) == 3
 
 
-def test_slow_steps_do_not_keep_words_out_for_good() -> None:
-    """After a second without a step, the shortest time of a step is what counts."""
+def test_after_a_second_without_a_step_the_shortest_time_counts() -> None:
+    """After `PATIENCE_TICKS` gaps a step runs if its shortest time would fit."""
     step, listeners = make()
     anna, heard = opened(listeners)
     for takes_s in (0.0, 0.1, 0.1, 0.1):
@@ -154,8 +154,8 @@ def test_slow_steps_do_not_keep_words_out_for_good() -> None:
     assert len(heard) == 5
 
 
-def test_a_persons_broken_room_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """An error in a delivery is the row's own."""
+def test_a_failed_delivery_stops_no_other_row(caplog: pytest.LogCaptureFixture) -> None:
+    """A row whose delivery raises an error does not keep frames from another row."""
     _, listeners = make()
 
     def broken(heard: HeardFrame | None) -> None:
@@ -172,7 +172,7 @@ def test_a_persons_broken_room_costs_the_others_nothing(caplog: pytest.LogCaptur
 
 
 def engine_with(step: FakeRecognition) -> tuple[Engine, Listeners]:
-    """An engine of frames of 80 ms over fakes."""
+    """Return a running engine of frames of 80 ms over fakes."""
     listeners = Listeners(step, SAMPLES, FLUSH)
     recognition = Recognition("fake", listeners, str, bool, 3, 0, 0.5, has_pauses=False)
     model = Model("fake", FakeStep(2), (), (), sample_rate_hz=50, frame_samples=SAMPLES)
@@ -183,8 +183,8 @@ def engine_with(step: FakeRecognition) -> tuple[Engine, Listeners]:
     return engine, listeners
 
 
-def test_words_come_without_any_persona() -> None:
-    """In a room of people alone the engine wakes for their words."""
+def test_people_are_recognised_without_any_persona() -> None:
+    """The engine recognises people's frames while no session runs."""
     engine, listeners = engine_with(FakeRecognition(2))
     anna, heard = opened(listeners)
     anna.push(pcm(1.0))
@@ -195,7 +195,7 @@ def test_words_come_without_any_persona() -> None:
 
 
 def test_voices_are_never_late_for_words() -> None:
-    """A step of recognition longer than a tick does not run beside voices, and is counted."""
+    """A step of recognition longer than a tick is put off, and every voice's frame comes."""
     before = REGISTRY.get_sample_value("moshi_recognition_put_off_total") or 0.0
     step = FakeRecognition(2)
     engine, listeners = engine_with(step)

@@ -1,4 +1,4 @@
-"""A worker's model with the recogniser that STT names: plan, rows, and the model's own words."""
+"""Loading a recogniser beside a worker's model: plan, rows, and the model's own words."""
 
 from pathlib import Path
 
@@ -18,18 +18,18 @@ from worker.engine.step import MoshiStep
 
 @pytest.fixture(scope="module")
 def stt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recogniser's folder."""
+    """Return a recogniser's folder."""
     return recogniser_folder(tmp_path_factory.mktemp("models") / "stt")
 
 
 def load(model: Path | str, stt: Path | str) -> tuple[Model, list[str]]:
-    """A model of two slots, and the lines that its loading told."""
+    """Load a model of two slots; return it with the lines of progress."""
     lines: list[str] = []
     return load_model(settings(model, capacity=2, stt=str(stt)), lines.append), lines
 
 
-def test_one_process_has_both_and_neither_changes_the_other(moshi: Path, stt: Path) -> None:
-    """With a recogniser the persona says what it says without, and people are heard."""
+def test_a_recogniser_does_not_change_what_a_persona_says(moshi: Path, stt: Path) -> None:
+    """A persona says the same with and without a recogniser, which recognises people's frames."""
     alone, _ = load(moshi, "off")
     both, lines = load(moshi, stt)
     heard: list[HeardFrame | None] = []
@@ -54,8 +54,8 @@ def test_one_process_has_both_and_neither_changes_the_other(moshi: Path, stt: Pa
     assert any("people's words" in line for line in lines)
 
 
-def test_tokens_have_their_text(stt: Path) -> None:
-    """Pieces are put together as sentencepiece does; padding has no text."""
+def test_padding_has_no_text(stt: Path) -> None:
+    """A recogniser's padding adds no text and begins no word."""
     model, _ = load("echo", stt)
     recognition = model.recognition
     assert recognition is not None
@@ -67,14 +67,14 @@ def test_tokens_have_their_text(stt: Path) -> None:
 
 
 def test_an_explicit_recogniser_that_is_missing_is_refused(moshi: Path, tmp_path: Path) -> None:
-    """A folder without weights: the sentence names STT."""
+    """A folder without weights is refused with a sentence that names STT."""
     (tmp_path / "config.json").write_text('{"model_type": "stt", "dim": 64, "dep_q": 0}')
     with pytest.raises(InvalidInput, match=r"STT=.*model\.safetensors is missing"):
         load(moshi, tmp_path)
 
 
-def test_what_stt_means(stt: Path, tmp_path: Path) -> None:
-    """Kyutai's models by name, a folder by its config.json; on a GPU by itself."""
+def test_stt_names_kyutais_models_by_name_folder_or_gpu(stt: Path, tmp_path: Path) -> None:
+    """Kyutai's model is meant by its name, by its folder's config.json, and by `auto` on a GPU."""
     (tmp_path / "config.json").write_text('{"alignment_heads": []}')
 
     assert kyutais("auto", on_gpu=True) == DEFAULT

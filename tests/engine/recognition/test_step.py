@@ -1,4 +1,4 @@
-"""Recognition in a batch is moshi's own run over the same sound, token for token."""
+"""Recognition in a batch gives moshi's own tokens for the same sound."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ PAUSE_HEAD = 2
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recogniser in the released format."""
+    """Return a recogniser in the released format."""
     return recogniser_folder(tmp_path_factory.mktemp("models") / "stt")
 
 
@@ -40,16 +40,16 @@ class Heard:
 
 
 def ignore(line: str) -> None:
-    """A progress that is not shown."""
+    """Ignore a line of progress."""
 
 
 def found(folder: Path) -> FoundRecogniser:
-    """The files of a folder, in float32."""
+    """Return the files of a folder, in float32."""
     return find_recogniser(str(folder), CPU, torch.float32, ignore, 2**33)
 
 
 def step_of(folder: Path, rows: int) -> KyutaiStep:
-    """The batched step that the folder's loading makes."""
+    """Return the batched step that loading the folder makes."""
     step = found(folder).load(rows, ignore).listeners._step
     assert isinstance(step, KyutaiStep)
     return step
@@ -85,14 +85,14 @@ def upstream(folder: Path, sound: list[Pcm]) -> Heard:
 
 
 def assert_alike(heard: Heard, folder: Path) -> None:
-    """The tokens are moshi's, and the pauses are but for rounding."""
+    """Check that tokens are moshi's, and pauses, too, but for rounding."""
     alone = upstream(folder, heard.sound)
     assert heard.tokens == alone.tokens
     np.testing.assert_allclose(heard.pauses, alone.pauses, atol=1e-5)
 
 
-def test_a_row_alone_is_moshis_own_run(folder: Path) -> None:
-    """Through the ring's wrap: 12 positions are remembered, 60 frames are heard."""
+def test_one_row_gives_moshis_own_tokens(folder: Path) -> None:
+    """Over 60 frames, with a context of 12, a row has moshi's tokens and pauses."""
     step, heard = step_of(folder, 1), Heard()
     step.join(0)
     for (frame,) in sounds(1, 60):
@@ -138,8 +138,8 @@ def test_people_who_join_stall_and_leave_change_no_other_words(folder: Path) -> 
         assert_alike(person, folder)
 
 
-def test_a_row_that_went_nan_begins_again(folder: Path) -> None:
-    """A NaN in the memory costs one frame, not the row."""
+def test_a_row_with_nan_loses_one_frame(folder: Path) -> None:
+    """A NaN in a row's memory makes one frame of that row invalid, and the row starts again."""
     step, frame = step_of(folder, 2), sounds(4, 1)[0, 0]
     pcm, both = np.stack([frame, frame]), np.array([True, True])
     for row in (0, 1):
@@ -155,15 +155,15 @@ def test_a_row_that_went_nan_begins_again(folder: Path) -> None:
 
 
 def test_without_heads_there_are_no_pauses(tmp_path: Path) -> None:
-    """kyutai/stt-2.6b-en has no extra heads; its words are recognised all the same."""
+    """A recogniser without extra heads, as kyutai/stt-2.6b-en, reports that it has no pauses."""
     bare = recogniser_folder(tmp_path / "stt", extra_heads_num_heads=0)
     recognition = found(bare).load(1, ignore)
 
     assert not recognition.has_pauses
 
 
-def test_the_plan_is_what_a_row_takes(folder: Path) -> None:
-    """The memory plan counts a row's tensors, and no more than convolutions' share beside."""
+def test_the_memory_plan_counts_a_rows_tensors(folder: Path) -> None:
+    """The plan counts a row's tensors and at most 4 MiB more, and the bytes of the weights."""
     recogniser = found(folder)
     step = step_of(folder, 2)
 
@@ -201,6 +201,6 @@ def test_other_models_are_refused(
 
 
 def test_weights_for_apples_chips_are_refused_by_name() -> None:
-    """Nothing is fetched."""
+    """A repository for MLX is refused by its name, without fetching."""
     with pytest.raises(InvalidInput, match="it is for MLX"):
         find_recogniser("kyutai/stt-1b-en_fr-mlx", CPU, torch.float32, ignore, 2**33)

@@ -19,7 +19,7 @@ pytestmark = [
 
 
 def step_on_gpu(folder: Path, dtype: torch.dtype) -> KyutaiStep:
-    """The batched step of a folder's recogniser."""
+    """Return the batched step of a folder's recogniser."""
     found = find_recogniser(str(folder), torch.device("cuda"), dtype, ignore, 2**33)
     step = found.load(5, ignore).listeners._step
     assert isinstance(step, KyutaiStep)
@@ -27,8 +27,8 @@ def step_on_gpu(folder: Path, dtype: torch.dtype) -> KyutaiStep:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_replay_is_the_step(tmp_path: Path, dtype: torch.dtype) -> None:
-    """People who join, stall and leave are heard under replayed graphs as without."""
+def test_replayed_graphs_give_what_their_code_gives(tmp_path: Path, dtype: torch.dtype) -> None:
+    """People who join, stall and leave get the same tokens with and without graphs."""
     folder = recogniser_folder(tmp_path / "stt")
     replayed, computed = step_on_gpu(folder, dtype), step_on_gpu(folder, dtype)
     for graph in computed._graphs.values():

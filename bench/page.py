@@ -77,7 +77,7 @@ async def load(browser: Browser, stack: Stack, *, slow: bool) -> dict[str, float
         await cdp.send("Network.emulateNetworkConditions", SLOW_NETWORK)
         await cdp.send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
     visit = Visit(page, stack.url)
-    sent = await visit.counts_bytes()
+    sent = await visit.count_bytes()
     await visit.open()
     ready_ms = await page.evaluate("performance.now()")
     shifted = await page.evaluate("window.shifted")

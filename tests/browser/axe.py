@@ -17,12 +17,12 @@ RUN = """async (rules) => {
 
 
 async def violations(page: Page, rules: list[str] | None = None) -> list[str]:
-    """List the rules that the page breaks now, of `rules` or of all, each with its elements."""
+    """Return the rules that the page breaks now, of `rules` or of all, each with its elements."""
     return (await examined(page, rules))["broken"]
 
 
 async def examined(page: Page, rules: list[str] | None = None) -> dict:
-    """Return the rules `broken`, and the number of rules `passed`."""
+    """Return the rules that are `broken`, and the number of rules that `passed`."""
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(SCRIPT.read_text())
     return await page.evaluate(RUN, rules)

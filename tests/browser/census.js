@@ -1,5 +1,5 @@
-// Before the page's own script: count what it opens, so that a test can ask what it left open.
-// `left()` gives how much of each kind is still open.
+// Runs before the page's own script and counts what the page opens. `left()` returns how much of
+// each kind is still open.
 
 const opened = { connections: [], sockets: [], streams: [], tracks: [] };
 
@@ -17,8 +17,8 @@ counted('WebSocket', 'sockets');
 counted('EventSource', 'streams');
 
 const ask = MediaDevices.prototype.getUserMedia;
-MediaDevices.prototype.getUserMedia = async function (...wishes) {
-  const stream = await ask.apply(this, wishes);
+MediaDevices.prototype.getUserMedia = async function (...constraints) {
+  const stream = await ask.apply(this, constraints);
   opened.tracks.push(...stream.getTracks());
   return stream;
 };

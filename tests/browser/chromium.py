@@ -1,4 +1,4 @@
-"""A real Chromium, with a microphone that is a file or with one that is refused."""
+"""A real Chromium whose microphone is a file, or is refused to every page."""
 
 import os
 from collections.abc import AsyncGenerator
@@ -16,13 +16,13 @@ QUIET = [
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
-    # A name that is neither localhost nor https, and still this machine.
+    # This name is neither localhost nor https, and leads to this machine.
     "--host-resolver-rules=MAP rooms.test 127.0.0.1",
 ]
 
 
 def chromium_that_hears(voice: Path, *arguments: str) -> AbstractAsyncContextManager[Browser]:
-    """Run a Chromium that allows every microphone, which hears this WAV file over and over."""
+    """Run a Chromium that allows every microphone, which plays a WAV file again and again."""
     return _chromium(
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",

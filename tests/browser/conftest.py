@@ -1,4 +1,4 @@
-"""The product and a real Chromium with a microphone file, shared by the browser tests."""
+"""The product and a real Chromium with a microphone file, which the browser tests share."""
 
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
@@ -15,17 +15,17 @@ from tests.browser.microphone import write_voice
 from tests.browser.visit import Visit
 
 DESKTOP = ViewportSize(width=1280, height=800)
-PLACES = 3
+SLOTS = 3
 
 
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """The product with personas that talk and pause in turns."""
+    """Start the product with personas that speak and pause in turns."""
     folder = tmp_path_factory.mktemp("stack")
     with start_stack(
         folder,
         model="echo",  # not loaded
-        capacity=PLACES,
+        capacity=SLOTS,
         worker_module="tests.worker.scripted",
         record_dir=str(folder / "recordings"),
         ratings="true",
@@ -35,13 +35,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="session")
 async def idle(stack: Stack) -> None:
-    """Wait until the call of an earlier test has left its slots."""
+    """Wait until the slots of an earlier test's call are free."""
     await stack.slots_used_become(0)
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Browser]:
-    """A Chromium that allows every microphone; what it hears is a file."""
+    """Run a Chromium that allows every microphone; the microphone is a file."""
     voice = write_voice(tmp_path_factory.mktemp("microphone") / "voice.wav")
     async with chromium_that_hears(voice) as running:
         yield running
@@ -49,14 +49,14 @@ async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Br
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def deaf_browser() -> AsyncGenerator[Browser]:
-    """A Chromium that has a microphone and refuses it to every page."""
+    """Run a Chromium that has a microphone and refuses it to every page."""
     async with chromium_that_refuses() as running:
         yield running
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def visit(browser: Browser, stack: Stack) -> AsyncGenerator[Visit]:
-    """The page of the product, just opened."""
+    """Open the product's page."""
     async with open_visit(browser, stack) as visit:
         yield visit
 
@@ -70,7 +70,7 @@ async def open_visit(
     locale: str = "en-US",
     motion: Literal["reduce", "no-preference"] = "reduce",
 ) -> AsyncGenerator[Visit]:
-    """Open a visit of its own: a context that shares nothing with others. `script` comes first.
+    """Open the page in a context of its own; `script` runs before the page's script.
 
     A call with motion costs 41 % of a core to draw, one without 26 %.
     """

@@ -1,4 +1,4 @@
-"""How the page looks in every size and colour: what does not fit, what axe-core finds, pictures."""
+"""How the page looks in every size and colour: what does not fit, axe's findings, pictures."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -25,8 +25,8 @@ SIZES = [
     (1920, 1080),
 ]
 NARROW = [*SIZES[:2], (844, 390)]
-LOOKED_AT = {PHONE, ZOOMED, (1280, 800)}
-# By axe: in light by every rule, then by those of colours. Forced colours know no size.
+PICTURED = {PHONE, ZOOMED, (1280, 800)}
+# By axe: in light with every rule, else with those of colours. Forced colours know no size.
 EXAMINED = {PHONE: ("light", "dark", "forced", "forced-dark"), (1280, 800): ("light", "dark")}
 COLOURS: dict[str, Callable[[Page], Awaitable[None]]] = {
     "light": lambda page: page.emulate_media(color_scheme="light", forced_colors="none"),
@@ -37,9 +37,9 @@ COLOURS: dict[str, Callable[[Page], Awaitable[None]]] = {
 
 
 async def faults_of(page: Page, state: str) -> list[str]:
-    """Look at a state in every size, and with axe in every colour; list what is wrong with it.
+    """Return what does not fit in any size, and what axe finds in any colours; take pictures.
 
-    Stylesheets change colours and borders by them, and nothing that another rule is about.
+    The colours of the system change colours and borders only, so axe needs only those rules.
     """
     faults = await misfits(page, state, SIZES)
     for (width, height), looks in EXAMINED.items():
@@ -56,11 +56,11 @@ async def faults_of(page: Page, state: str) -> list[str]:
 
 
 async def misfits(page: Page, state: str, sizes: Iterable[tuple[int, int]]) -> list[str]:
-    """List what does not fit in each of these sizes; take pictures of some."""
+    """Return what does not fit in each of these sizes; take pictures of some."""
     faults: list[str] = []
     for width, height in sizes:
         await page.set_viewport_size(ViewportSize(width=width, height=height))
         faults += [f"{width}x{height}: {fault}" for fault in await page.evaluate(FITS)]
-        if (width, height) in LOOKED_AT:
+        if (width, height) in PICTURED:
             await page.screenshot(path=FOLDER / f"{state}-{width}x{height}.png")
     return faults

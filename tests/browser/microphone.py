@@ -1,4 +1,4 @@
-"""Sound files for the browser's microphone: like a voice, or with a recording."""
+"""Sound files for the browser's microphone: a synthetic voice, or a recording."""
 
 import wave
 from pathlib import Path
@@ -8,13 +8,13 @@ import sphn
 
 RATE_HZ = 48_000
 SECONDS = 6.0
-SPEECH_S = 4.0  # then a pause, so that an answer has a place
+SPEECH_S = 4.0  # then a pause for an answer
 PITCH_HZ = 140.0
 PEAK = 0.5
 
 
 def write_voice(path: Path) -> Path:
-    """Write syllables of a gliding voice, then silence; Chromium plays it over and over."""
+    """Write syllables of a synthetic voice, then silence; Chromium repeats the file."""
     t = np.arange(int(SECONDS * RATE_HZ)) / RATE_HZ
     pitch_hz = PITCH_HZ + 30.0 * np.sin(2 * np.pi * 0.7 * t)
     phase = 2 * np.pi * np.cumsum(pitch_hz) / RATE_HZ

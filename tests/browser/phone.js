@@ -1,2 +1,2 @@
-// As on an iPhone: a page that sets a volume sets nothing.
+// As on an iPhone, setting a volume has no effect.
 Object.defineProperty(HTMLMediaElement.prototype, 'volume', { get: () => 1, set: () => undefined });

@@ -1,4 +1,4 @@
-"""The participants of rooms, as LiveKit knows them."""
+"""The participants of rooms, as LiveKit lists them, and sessions, as the token service does."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ from harness.stack import Stack
 
 
 async def people(stack: Stack, agent: str) -> list[ParticipantInfo]:
-    """The people in the room in which this agent is; none where it is in no room."""
+    """Return the people in the room of this agent; none if the agent is in no room."""
     async with stack.livekit.client() as lkapi:
         for room in (await lkapi.room.list_rooms(ListRoomsRequest())).rooms:
             found = await lkapi.room.list_participants(ListParticipantsRequest(room=room.name))
@@ -22,31 +22,31 @@ async def people(stack: Stack, agent: str) -> list[ParticipantInfo]:
 
 
 def service_of(stack: Stack) -> httpx.AsyncClient:
-    """The token service, as an application asks it."""
+    """Return a client of the token service, as an application has one."""
     return httpx.AsyncClient(base_url=stack.url, trust_env=False)
 
 
 async def latest_session(stack: Stack) -> dict[str, Any]:
-    """Return the service's view of the latest session."""
+    """Return the token service's view of the latest session."""
     async with service_of(stack) as http:
         [latest, *_] = (await http.get("/sessions")).json()
     return latest
 
 
 async def has_ended(stack: Stack) -> bool:
-    """Whether the latest session is over, and with it what it held."""
+    """Return whether the latest session has ended."""
     return (await latest_session(stack))["state"] == "ended"
 
 
 async def becomes(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for a condition, for less long than LiveKit's own timeout for the silent."""
+    """Wait until a condition holds, for less long than LiveKit's timeout for lost participants."""
     async with asyncio.timeout(10):
         while not await holds():  # noqa: ASYNC110 - the server is asked, it sends no event here
             await asyncio.sleep(0.1)
 
 
-async def nobody_with(stack: Stack, agent: str) -> None:
-    """Wait until no person is left with an agent."""
+async def people_left(stack: Stack, agent: str) -> None:
+    """Wait until no person is in the room of an agent."""
 
     async def gone() -> bool:
         return not await people(stack, agent)

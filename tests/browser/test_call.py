@@ -1,4 +1,4 @@
-"""The page against the real product: calls, from the click to the last trace of them."""
+"""The page against the real product: calls, from the click to the last resource."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from playwright.async_api import Browser, expect
 
 from harness.stack import Stack
 from tests.browser.conftest import open_visit
-from tests.browser.rooms import latest_session, nobody_with, people, service_of
+from tests.browser.rooms import latest_session, people, people_left, service_of
 from tests.browser.visit import AUDIBLE_RMS, WITHIN_MS, Visit
 
 CENSUS, PHONE = (Path(__file__).with_name(name) for name in ("census.js", "phone.js"))
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_two_personas_are_both_shown_and_heard(visit: Visit) -> None:
-    """Each persona asked for is a participant with a seat, a state and a sound of its own."""
+    """Each of two personas has its own tile with its label, and its own sound."""
     await visit.call("Assistant", "Astronaut")
 
     seats = visit.page.locator(".seat[data-identity^=agent-]")
@@ -29,27 +29,27 @@ async def test_two_personas_are_both_shown_and_heard(visit: Visit) -> None:
     await visit.hears(voices=2)
 
 
-async def test_calls_leave_nothing_behind(browser: Browser, stack: Stack) -> None:
-    """Each has a room of its own; the last has open what the first had, and the end nothing.
+async def test_calls_leave_no_resources_open(browser: Browser, stack: Stack) -> None:
+    """The last call has as much open as the first, and after it nothing is open.
 
-    From loading to the end nothing is logged as warning or error, and choice and volume are kept.
+    Each call has its own room. No warning or error is logged; choice and volume are kept.
     """
     async with open_visit(browser, stack, script=CENSUS, motion="no-preference") as visit:
-        await visit.tests_the_sound()
+        await visit.test_microphone()
         await visit.call("Chef")
         agents = [await visit.identity()]
         await visit.hears(voices=1)  # its player is there
-        first = await visit.left()
-        await visit.turns("Chef", 0.3)
+        first = await visit.still_open()
+        await visit.set_volume("Chef", 0.3)
         while len(agents) < CALLS:
             await visit.press("Hang up")
             await visit.call_again()
             agents.append(await visit.identity())
         await visit.hears(voices=1)
-        last, volumes = await visit.left(), await visit.volumes()
+        last, volumes = await visit.still_open(), await visit.volumes()
         await visit.press("Hang up")
         await visit.reaches("ended")
-        await nobody_with(stack, agents[-1])
+        await people_left(stack, agents[-1])
         await visit.press("Choose voices")
         picked = visit.page.locator(".card:has(:checked) .label")
         await expect(picked).to_have_text(["Chef"], timeout=WITHIN_MS)
@@ -58,20 +58,20 @@ async def test_calls_leave_nothing_behind(browser: Browser, stack: Stack) -> Non
         assert first == last
         assert volumes == [0.3]
         assert first["tracks"] == first["sockets"] == first["players"] == 1
-        assert set((await visit.left()).values()) == {0}
+        assert set((await visit.still_open()).values()) == {0}
         assert visit.complaints == []
 
 
-async def test_two_tabs_meet_in_a_room(browser: Browser, stack: Stack) -> None:
-    """A link leads both to one persona; each sees, reads and mutes for the other, and may stay.
+async def test_two_tabs_with_one_link_share_a_room(browser: Browser, stack: Stack) -> None:
+    """Two people with a link see, read and mute for each other, and one may stay alone.
 
-    A person who cancels at the door ends nothing.
+    A person who cancels before joining changes nothing.
     """
     url = f"{stack.url}/?room=kitchen&persona=chef"
     async with open_visit(browser, stack, url) as ann:
         await ann.join("Ann")
         bea = await Visit(await ann.page.context.new_page(), url).open()
-        await bea.hesitates_to_join()
+        await bea.cancel_join()
         await bea.join("Bea")
         for visit, other in ((ann, "Bea"), (bea, "Ann")):
             await expect(visit.page.locator(".seat .label")).to_have_text(["Chef", other])
@@ -91,8 +91,10 @@ async def test_two_tabs_meet_in_a_room(browser: Browser, stack: Stack) -> None:
         await bea.hears(voices=1)
 
 
-async def test_the_stage_follows_who_is_added_and_sent_away(visit: Visit, stack: Stack) -> None:
-    """A persona that an application adds has its seat at once; one that it removes has none."""
+async def test_tiles_follow_personas_that_an_application_adds_and_removes(
+    visit: Visit, stack: Stack
+) -> None:
+    """An added persona gets a tile and is heard; a removed one loses its tile."""
     await visit.call("Chef")
     session = f"/sessions/{(await latest_session(stack))['id']}"
     labels = visit.page.locator(".seat .label")
@@ -107,8 +109,8 @@ async def test_the_stage_follows_who_is_added_and_sent_away(visit: Visit, stack:
     await expect(labels).to_have_text(["Teacher"], timeout=WITHIN_MS)
 
 
-async def test_where_no_volume_can_be_set_one_can_mute(browser: Browser, stack: Stack) -> None:
-    """On iOS there is no slider; a person whom one mutes is not played, until one unmutes them."""
+async def test_without_volume_a_person_can_be_muted(browser: Browser, stack: Stack) -> None:
+    """On iOS there is no slider; a person that is muted is not played until unmuted."""
     url = f"{stack.url}/?room=den&persona=chef"
     async with (
         open_visit(browser, stack, url, script=PHONE) as ann,
@@ -128,7 +130,7 @@ async def test_where_no_volume_can_be_set_one_can_mute(browser: Browser, stack: 
 
 
 async def test_a_call_can_be_kept_and_rated(visit: Visit, stack: Stack) -> None:
-    """Its sound has the person on the left and the voice on the right; a rating is an event."""
+    """The saved sound has the person left and the persona right; a rating becomes an event."""
     await visit.call("Assistant")
     await visit.sees_level(".own")
     await visit.hears(voices=1)
@@ -149,17 +151,17 @@ async def test_a_call_can_be_kept_and_rated(visit: Visit, stack: Stack) -> None:
 
 
 def _channels(path: Path) -> npt.NDArray[np.float32]:
-    """Read a recording, `[2, n]`."""
+    """Return a recording, `[2, n]`."""
     with av.open(str(path)) as recording:
         frames = [frame.to_ndarray() for frame in recording.decode(audio=0)]
     return np.concatenate(frames, axis=1)
 
 
 async def test_leaving_the_page_leaves_the_room(visit: Visit, stack: Stack) -> None:
-    """A person who closes the page or follows a link leaves the room at once."""
+    """A person who leaves the page has left the room."""
     await visit.call("Assistant")
     agent = await visit.identity()
     assert len(await people(stack, agent)) == 1
     await visit.page.goto("about:blank")
 
-    await nobody_with(stack, agent)
+    await people_left(stack, agent)

@@ -1,4 +1,4 @@
-"""High contrast: where the system chooses all colours, what is chosen can still be told."""
+"""High contrast: where the system chooses all colours, what is chosen still looks chosen."""
 
 import pytest
 from playwright.async_api import Locator
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def looks_otherwise(shown: Locator, pressed: Locator) -> bool:
-    """Press something, and tell whether a part of the page looks different after that."""
+    """Press something; return whether a part of the page looks different afterwards."""
     page = shown.page
     await page.mouse.move(0, 0)
     before = await shown.screenshot(animations="disabled")
@@ -20,8 +20,8 @@ async def looks_otherwise(shown: Locator, pressed: Locator) -> bool:
     return await shown.screenshot(animations="disabled") != before
 
 
-async def test_what_is_chosen_looks_chosen(visit: Visit, stack: Stack) -> None:
-    """A card's tick, a switch and a tab change their looks as they are chosen."""
+async def test_chosen_controls_look_different_in_forced_colours(visit: Visit, stack: Stack) -> None:
+    """A card's tick, a switch and a tab look different once they are chosen."""
     page = visit.page
     await page.goto(f"{stack.url}/?dev=1")
     await visit.may_start()

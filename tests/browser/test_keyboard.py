@@ -1,4 +1,4 @@
-"""The keyboard alone: from the page's top through a call to the next choice of voices."""
+"""The page with the keyboard alone, through a call to the next choice of voices."""
 
 import pytest
 from playwright.async_api import Page, expect
@@ -12,7 +12,7 @@ NAME = """() => {
   const { activeElement: el } = document;
   return el.getAttribute('aria-label') ?? el.closest('label')?.innerText ?? el.textContent;
 }"""
-# The middle of what has the focus lies in the window, and nothing lies over it.
+# Whether the middle of the focused element is in the window, with nothing over it.
 SHOWN = """() => {
   const { activeElement: el } = document;
   const { left, right, top, bottom } = el.getBoundingClientRect();
@@ -22,7 +22,7 @@ SHOWN = """() => {
 
 
 async def tab_to(page: Page, name: str, key: str = "Tab") -> None:
-    """Press Tab until the control of this name has the focus; each on the way can be seen."""
+    """Press Tab until the control of this name has the focus; each on the way is visible."""
     passed: list[str] = []
     while len(passed) < MOST_TABS:
         await page.keyboard.press(key)
@@ -36,7 +36,7 @@ async def tab_to(page: Page, name: str, key: str = "Tab") -> None:
 async def test_a_call_needs_no_mouse(visit: Visit) -> None:
     """Keys pick, start, mute, ask a persona, open and close, hang up, rate, and choose again.
 
-    They never begin at the page's top again, but on a new screen's heading.
+    After a change of screen the focus is on its heading.
     """
     page, keyboard = visit.page, visit.page.keyboard
     await tab_to(page, "Assistant")

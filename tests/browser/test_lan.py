@@ -25,13 +25,13 @@ from tests.browser.chromium import chromium_that_hears
 from tests.browser.conftest import open_visit
 from tests.browser.microphone import write_voice
 
-# An address that every machine has and that is not the launcher's own. Media stay on 127.0.0.1.
+# Every machine has this address, and the launcher has another. Media use 127.0.0.1.
 HOST = "127.0.0.2"
 
 
 @dataclass(frozen=True)
 class Network:
-    """The product as a local network sees it."""
+    """The product as devices of a local network see it."""
 
     product: Launched
     page: str
@@ -41,7 +41,7 @@ class Network:
 
     @property
     def pin(self) -> str:
-        """Chromium's switch for an authority that no file of the machine lists."""
+        """Return Chromium's switch that makes it trust the certificate's authority."""
         authority = x509.load_pem_x509_certificate(self.authority.read_bytes())
         key = authority.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         pin = base64.b64encode(hashlib.sha256(key).digest()).decode()
@@ -53,7 +53,7 @@ class Network:
         return httpx.Client(base_url=self.page, verify=trusting, trust_env=False)
 
     def shown(self) -> str:
-        """Return the log and every command line, which any user of the machine can see."""
+        """Return the log and all command lines, which every user of the machine can read."""
         lines: list[str] = []
         for process in self.product.family():
             with suppress(psutil.NoSuchProcess):
@@ -63,7 +63,7 @@ class Network:
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Generator[Network]:
-    """`make run HOST=…`, and the certificate as a phone fetches it."""
+    """Run `make run HOST=…`, and fetch the certificate as a phone does."""
     folder = tmp_path_factory.mktemp("lan")
     settings = launched.addresses(folder) | {
         "HOST": HOST,
@@ -84,7 +84,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Generator[Network]:
 
 
 def test_a_device_that_trusts_the_certificate_finds_the_page(network: Network) -> None:
-    """TLS holds, LiveKit is named at the same address, and what is for this machine is closed."""
+    """Over TLS the page names LiveKit at the same address, and internal routes are not there."""
     with network.client() as https:
         config = https.get("/api/config")
         inner = [https.get(path).status_code for path in ("/metrics", "/webhook")]
@@ -96,7 +96,7 @@ def test_a_device_that_trusts_the_certificate_finds_the_page(network: Network) -
 
 @pytest.mark.asyncio(loop_scope="session")
 async def test_a_call_in_a_local_network(network: Network, stack: Stack, tmp_path: Path) -> None:
-    """Over https and wss alone, with a microphone, to a voice; no key in log or process list."""
+    """A call uses https and wss only, and no secret is in the log or a command line."""
     async with (
         chromium_that_hears(write_voice(tmp_path / "voice.wav"), network.pin) as browser,
         open_visit(browser, stack, network.page) as visit,

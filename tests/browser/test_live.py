@@ -1,4 +1,4 @@
-"""A running call on the page: sound, words, levels, figures, a log, and oneself."""
+"""A running call on the page: sound, words, levels, figures, log, the person's microphone."""
 
 import re
 from collections.abc import AsyncGenerator
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def live(browser: Browser, stack: Stack) -> AsyncGenerator[Visit]:
-    """A call that goes on while the tests of this file look at it."""
+    """Hold a call while the tests of this file run."""
     await stack.slots_used_become(0)
     async with open_visit(browser, stack, f"{stack.url}/?dev=1") as visit:
         await visit.call("Teacher")
@@ -28,27 +28,27 @@ async def live(browser: Browser, stack: Stack) -> AsyncGenerator[Visit]:
 
 @pytest.fixture(autouse=True)
 def idle() -> None:
-    """In this file nothing is idle."""
+    """Wait for nothing: the call of this file goes on."""
 
 
 async def test_the_persona_is_heard(live: Visit) -> None:
-    """After one click, the sound of the persona's track reaches the person's loudspeaker."""
+    """The page plays the sound of the persona's track."""
     await live.hears(voices=1)
 
 
-async def test_words_are_read_as_they_come(live: Visit) -> None:
-    """A persona's words appear in a bubble under its label."""
+async def test_a_personas_words_appear_in_a_bubble(live: Visit) -> None:
+    """A persona's words appear in a bubble with its label."""
     bubble = live.page.locator(".bubble", has_text="Teacher").first
     await expect(bubble.locator("p")).to_have_text(re.compile(r"\w+\W+\w+"), timeout=WITHIN_MS)
 
 
 async def test_levels_come_from_the_sound(live: Visit) -> None:
-    """The persona's figure and one's own swell with what their tracks carry."""
+    """The figures of the persona and of the person grow with the sound of their tracks."""
     await live.sees_level(".seat[data-identity^=agent-teacher-]")
     await live.sees_level(".own")
 
 
-async def test_nothing_is_asked_of_another_host(live: Visit, stack: Stack) -> None:
+async def test_the_page_uses_no_other_host(live: Visit, stack: Stack) -> None:
     """The page connects to its own server and to LiveKit only."""
     await live.hears(voices=1)
 
@@ -57,7 +57,7 @@ async def test_nothing_is_asked_of_another_host(live: Visit, stack: Stack) -> No
 
 
 async def test_mute_silences_the_microphone_for_the_room(live: Visit, stack: Stack) -> None:
-    """Muting is known to the room, and the button then offers the way back."""
+    """A person who presses Mute is muted in LiveKit, until they press Unmute."""
     agent = await live.identity()
 
     async def muted() -> bool:
@@ -72,8 +72,8 @@ async def test_mute_silences_the_microphone_for_the_room(live: Visit, stack: Sta
     await becomes(heard)
 
 
-async def test_who_talks_while_muted_reads_it(live: Visit) -> None:
-    """M mutes; who then talks reads that nobody hears it; M once more, and the words go."""
+async def test_a_muted_person_who_talks_is_told(live: Visit) -> None:
+    """A muted person who talks reads that nobody hears them; Space unmutes."""
     await live.page.locator("h1").focus()
     await live.page.keyboard.press("m")
     await live.sees("You are muted, so nobody hears you.")
@@ -84,8 +84,8 @@ async def test_who_talks_while_muted_reads_it(live: Visit) -> None:
     await live.sees_level(".own")
 
 
-async def test_keys_that_write_do_not_mute(live: Visit) -> None:
-    """M and Space in a field that one writes into stay letters."""
+async def test_m_and_space_in_a_field_do_not_mute(live: Visit) -> None:
+    """M and Space that are typed into a field stay letters."""
     await live.press_tab("Event log")
     field = live.page.get_by_role("searchbox", name="Search the log")
     await field.press_sequentially("my m m")
@@ -97,9 +97,9 @@ async def test_keys_that_write_do_not_mute(live: Visit) -> None:
 
 
 async def test_the_drawer_opens_and_closes_by_keys(live: Visit) -> None:
-    """Escape in the drawer closes it, and the focus is where it opens again.
+    """Escape closes the drawer and moves the focus to the button that opens it again.
 
-    A small window has it closed until it is asked for, with the words beneath the figure.
+    In a small window it is closed at first, and the caption has the words.
     """
     page = live.page
     drawer = page.get_by_role("region", name="Transcript and details")
@@ -118,7 +118,7 @@ async def test_the_drawer_opens_and_closes_by_keys(live: Visit) -> None:
 
 
 async def test_a_muted_persona_is_silent_and_comes_back(live: Visit) -> None:
-    """A persona's own button mutes it for all, and says so until it is pressed again."""
+    """A persona that was muted for everyone is shown as muted until it is unmuted."""
     seat = live.page.locator(".seat[data-identity^=agent-]")
     await live.press("Mute Teacher for everyone")
     await expect(seat.locator(".doing")).to_have_text("muted", timeout=WITHIN_MS)
@@ -129,15 +129,15 @@ async def test_a_muted_persona_is_silent_and_comes_back(live: Visit) -> None:
     )
 
 
-async def test_no_line_is_offered_where_nothing_reads(live: Visit) -> None:
-    """A person alone with a persona that has no mind is not invited to type."""
+async def test_a_person_alone_with_a_persona_without_mind_cannot_type(live: Visit) -> None:
+    """Where neither a mind nor another person reads, there is no field to type into."""
     await live.hears(voices=1)
 
     assert await live.page.get_by_role("textbox", name="Type to the room").count() == 0
 
 
-async def test_the_words_can_be_taken_away(live: Visit) -> None:
-    """As text with times and names, and as captions that a player reads."""
+async def test_the_transcript_can_be_saved(live: Visit) -> None:
+    """The transcript is saved as text with times and names, and as WebVTT."""
     await live.sees_words(3)
     kept = {}
     for name in ("Text", "WebVTT"):
@@ -150,8 +150,8 @@ async def test_the_words_can_be_taken_away(live: Visit) -> None:
     assert "<v Teacher>" in kept["WebVTT"]
 
 
-async def test_the_figures_are_measured(live: Visit) -> None:
-    """Round trip, way of the sound, taken places and the workers' steps stand in their tab."""
+async def test_the_performance_tab_has_all_figures(live: Visit) -> None:
+    """Round trip, transport, slots and the worker's steps are in the tab Performance."""
     await live.press_tab("Performance")
     for text in (r"^\d+ ms$", "UDP", r"step p99 \d+ ms", r"median \d+ ms"):
         await live.sees(re.compile(text))
@@ -159,8 +159,8 @@ async def test_the_figures_are_measured(live: Visit) -> None:
     await live.press_tab("Transcript")
 
 
-async def test_the_log_tells_and_is_sifted(live: Visit) -> None:
-    """The log lists events with their times; a person can open, search and filter them."""
+async def test_the_log_can_be_opened_searched_and_filtered(live: Visit) -> None:
+    """A line of the event log opens; a search and a severity leave only matching lines."""
     await live.press_tab("Event log")
     line = live.page.locator(".log-line", has_text="You are in the room")
     await line.locator("summary").click()
@@ -172,10 +172,10 @@ async def test_the_log_tells_and_is_sifted(live: Visit) -> None:
     await live.press_tab("Transcript")
 
 
-async def test_echo_cancelling_is_switched_while_one_talks(live: Visit, stack: Stack) -> None:
-    """A changed switch reopens the microphone, and the room still hears the person.
+async def test_echo_cancelling_can_be_changed_in_a_call(live: Visit, stack: Stack) -> None:
+    """After a changed switch the room still hears the person's microphone.
 
-    The sheet gives the focus back to the button that opened it.
+    The dialog gives the focus back to the button that opened it.
     """
     await live.press("Sound settings")
     await live.page.get_by_role("switch", name="Cancel echo").uncheck()

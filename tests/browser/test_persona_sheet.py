@@ -1,4 +1,4 @@
-"""What the page lets a person do with personas during a call: a line, a fresh start, a newcomer."""
+"""What a person can do with personas in a call: a line, a fresh start, a new persona."""
 
 import pytest
 from playwright.async_api import expect
@@ -13,9 +13,9 @@ LINE = "Dinner is ready."
 
 
 async def test_a_persona_says_a_line_and_starts_fresh(visit: Visit, stack: Stack) -> None:
-    """The line is said as it was typed; the sheet tells what becomes of each wish.
+    """A typed line is said and the memory cleared, and the sheet confirms both.
 
-    The keyboard goes on from the button that opened the sheet.
+    The focus goes back to the button that opened the sheet.
     """
     await visit.call("Chef")
     session = (await latest_session(stack))["id"]
@@ -36,7 +36,7 @@ async def test_a_persona_says_a_line_and_starts_fresh(visit: Visit, stack: Stack
 
 
 async def test_a_voice_is_added_and_removed(visit: Visit) -> None:
-    """A newcomer has a seat and is heard beside the first; the last persona cannot be removed."""
+    """An added persona has a tile and is heard; the last one cannot be removed."""
     await visit.call("Chef")
     labels = visit.page.locator(".seat .label")
     await visit.press("Add a voice")

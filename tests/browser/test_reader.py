@@ -1,4 +1,4 @@
-"""What a screen reader is told: the page as Chromium's accessibility tree, in reading order."""
+"""What a screen reader reads: the page as Chromium's accessibility tree, in reading order."""
 
 import pytest
 from playwright.async_api import expect
@@ -86,8 +86,8 @@ END = """
 """
 
 
-async def test_a_screen_reader_is_told_all_in_order(visit: Visit) -> None:
-    """Start, call and end: headings, regions, what can be pressed, and what has just changed."""
+async def test_a_screen_reader_gets_every_screen_in_order(visit: Visit) -> None:
+    """Start, call, sheet and end have their headings, regions, controls and status in order."""
     body = visit.page.locator("body")
     await expect(body).to_match_aria_snapshot(START, timeout=WITHIN_MS)
     await visit.call("Assistant")

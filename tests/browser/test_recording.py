@@ -1,4 +1,4 @@
-"""A recorded room on the page: what a person reads before, may answer, and sees in the call."""
+"""A recorded room on the page: the question before it, and the badge in the call."""
 
 import httpx
 import pytest
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_a_person_agrees_or_not_and_everybody_knows(browser: Browser, stack: Stack) -> None:
-    """Two guests of a recorded room: each is asked first, the one who agrees is recorded."""
+    """Each of two guests is asked, sees a badge, and only one has agreed in LiveKit."""
     async with httpx.AsyncClient(base_url=stack.url, trust_env=False, timeout=20) as http:
         asked = {"personas": ["chef"], "record": True}
         session = (await http.post("/sessions", json=asked)).json()
@@ -42,7 +42,7 @@ async def test_a_person_agrees_or_not_and_everybody_knows(browser: Browser, stac
 
 
 async def agreed_in(lkapi: LiveKitAPI, room: str) -> dict[str, bool]:
-    """Return which people of a room have agreed to be recorded, by name, as LiveKit knows them."""
+    """Return which people of a room have agreed to be recorded, by name, as LiveKit lists them."""
     listed = await lkapi.room.list_participants(ListParticipantsRequest(room=room))
     return {
         each.name: each.attributes.get(wire.ATTR_RECORD_CONSENT) == "true"

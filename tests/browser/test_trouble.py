@@ -12,16 +12,18 @@ from tests.browser.visit import WITHIN_MS, Visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-EVERYBODY = ("Assistant", "Chef", "Teacher")  # every place of the stack
+EVERYBODY = ("Assistant", "Chef", "Teacher")  # all slots of the stack
 FULL = "All places are taken"
 
 
-async def test_who_finds_all_places_taken_waits_in_line(browser: Browser, stack: Stack) -> None:
-    """A full house has a line: one sees one's place in it, and is answered when it is free.
+async def test_a_person_waits_in_line_while_all_slots_are_occupied(
+    browser: Browser, stack: Stack
+) -> None:
+    """A person who waits in line sees their place, and the call starts when slots are free.
 
-    A link into a room that is there leads past it.
+    A link into a room that already runs can be joined meanwhile.
     """
-    # A room of its own: that of an earlier test may not be over yet, with fewer personas.
+    # Another room than earlier tests': theirs may not have ended yet, with fewer personas.
     link = f"{stack.url}/?room=hall&persona={','.join(EVERYBODY).lower()}"
     async with open_visit(browser, stack, link) as first, open_visit(browser, stack) as second:
         await first.join("Ann")
@@ -43,7 +45,7 @@ async def test_who_finds_all_places_taken_waits_in_line(browser: Browser, stack:
 async def test_a_guest_link_leads_into_its_room_until_that_is_full(
     browser: Browser, stack: Stack
 ) -> None:
-    """A room for one person: the first guest talks, and the second reads that the room is full."""
+    """In a room for one person the first guest talks; the second reads that the room is full."""
     async with service_of(stack) as http:
         asked = {"max_people": 1, "personas": ["chef"]}
         session = (await http.post("/sessions", json=asked)).json()
@@ -60,8 +62,8 @@ async def test_a_guest_link_leads_into_its_room_until_that_is_full(
         await second.sees("The room is full")
 
 
-async def test_a_refused_microphone_is_told(deaf_browser: Browser, stack: Stack) -> None:
-    """Without the microphone there is no call and no place taken; the page says how to allow it."""
+async def test_without_a_microphone_no_call_starts(deaf_browser: Browser, stack: Stack) -> None:
+    """A page without microphone says how to allow it, and its session ends."""
     async with open_visit(deaf_browser, stack) as visit:
         await visit.press("Start talking")
         await visit.reaches("error")
@@ -71,8 +73,8 @@ async def test_a_refused_microphone_is_told(deaf_browser: Browser, stack: Stack)
         await becomes(lambda: has_ended(stack))
 
 
-async def test_a_page_without_https_is_told(browser: Browser, stack: Stack) -> None:
-    """Where the browser gives no microphone for want of https, the page says so."""
+async def test_a_page_without_https_says_so(browser: Browser, stack: Stack) -> None:
+    """A page that gets no microphone for want of https says that it is not secure."""
     url = f"http://rooms.test:{urlsplit(stack.url).port}"
     async with open_visit(browser, stack, url) as visit:
         await visit.press("Start talking")
@@ -81,8 +83,10 @@ async def test_a_page_without_https_is_told(browser: Browser, stack: Stack) -> N
         await visit.sees("This page is not secure")
 
 
-async def test_a_room_closed_by_the_server_is_told(visit: Visit, stack: Stack) -> None:
-    """A call that the server ends shows why, keeps its words, and can be started again."""
+async def test_a_room_that_the_server_closed_can_be_called_again(
+    visit: Visit, stack: Stack
+) -> None:
+    """A call that the server ended shows why, and another call can be started."""
     await visit.call("Assistant")
     await visit.sees_level(".seat[data-identity^=agent-]")
     await stack.close_rooms()

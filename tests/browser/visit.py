@@ -1,4 +1,4 @@
-"""One visit to the page in a real browser: the actions, sights and sounds of a person."""
+"""One visit to the page in a real browser: what a person does, sees and hears."""
 
 import re
 from dataclasses import dataclass, field
@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import Page, expect
 
-WITHIN_MS = 30_000  # a deadline on a busy machine, no expectation
+WITHIN_MS = 30_000  # a deadline for a busy machine
 
-# Measures every playing <audio> for itself, as the person's ears would; keeps the loudest 20 ms.
+# Measures each <audio> that plays; keeps its loudest 20 ms.
 LISTEN = """() => {
   const heard = (window.heard ??= new Map());
   const sound = (window.ears ??= new AudioContext());
@@ -32,14 +32,16 @@ AUDIBLE_RMS = 0.005  # -46 dBFS; personas speak at -13
 # The browser's question for the microphone, until a person answers.
 UNANSWERED = "() => { navigator.mediaDevices.getUserMedia = () => new Promise(() => {}) }"
 
-# livekit-client's words where no persona came within ten seconds.
+# livekit-client warns with these words where no persona came within ten seconds.
 WAITED = re.compile("preconnect buffer|buffer already closed")
-REFUSED = "the server responded with a status of 503"  # Chromium's own line; full is an answer
+REFUSED = (
+    "the server responded with a status of 503"  # Chromium logs an answer that the page expects
+)
 
 
 @dataclass
 class Visit:
-    """A page that was opened, with everything it complained about and every origin it asked."""
+    """An open page, with the warnings that it logged and the origins that it connected to."""
 
     page: Page
     url: str
@@ -47,7 +49,7 @@ class Visit:
     origins: set[str] = field(default_factory=set[str])
 
     async def open(self) -> Self:
-        """Load the page and wait until it lets one in."""
+        """Load the page and wait until its start button works."""
         self.page.on("console", lambda message: self._note(message.type, message.text))
         self.page.on("pageerror", lambda error: self._note("error", str(error)))
         self.page.on("request", lambda request: self._ask(request.url))
@@ -56,12 +58,12 @@ class Visit:
         await self.may_start()
         return self
 
-    async def counts_bytes(self) -> list[float]:
-        """Give a list to which each answer's bytes will be added, as they come over the network."""
+    async def count_bytes(self) -> list[float]:
+        """Return a list to which the bytes of each answer will be added."""
         sent: list[float] = []
         browser = await self.page.context.new_cdp_session(self.page)
         await browser.send("Network.enable")
-        browser.on("Network.loadingFinished", lambda told: sent.append(told["encodedDataLength"]))
+        browser.on("Network.loadingFinished", lambda event: sent.append(event["encodedDataLength"]))
         return sent
 
     async def pick(self, *labels: str) -> None:
@@ -85,13 +87,13 @@ class Visit:
         await self.press("Send")
 
     async def join(self, name: str) -> None:
-        """Go through a link's door under a name, and wait until the call is live."""
+        """Join a link's room under a name, and wait until the call is live."""
         await self.page.get_by_role("textbox", name="Your name").fill(name)
         await self.press("Join the room")
         await self.is_answered()
 
-    async def hesitates_to_join(self) -> None:
-        """Press the door's button, leave the browser's question open, and cancel."""
+    async def cancel_join(self) -> None:
+        """Press the button to join, leave the browser's question open, cancel, and reload."""
         await self.page.evaluate(UNANSWERED)
         await self.press("Join the room")
         await self.sees("Waiting for your microphone")
@@ -100,27 +102,27 @@ class Visit:
         await self.page.reload()
         await self.may_start()
 
-    async def tests_the_sound(self) -> None:
-        """Press, impatiently, for the microphone's test."""
+    async def test_microphone(self) -> None:
+        """Press the button of the microphone's test twice."""
         await self.page.locator("summary", has_text="Microphone and sound").click()
         await self.page.get_by_role("button", name="Test microphone").dblclick()
 
-    async def turns(self, label: str, volume: float) -> None:
+    async def set_volume(self, label: str, volume: float) -> None:
         """Move the slider of a participant's volume."""
         await self.page.get_by_role("slider", name=f"Volume of {label}").fill(str(volume))
 
     async def volumes(self) -> list[float]:
-        """How loud the page plays what it hears."""
+        """Return the volumes at which the page plays tracks."""
         return await self.page.evaluate(
             "[...document.querySelectorAll('audio')].map(({ volume }) => volume)"
         )
 
     async def focus_is_kept(self) -> None:
-        """The keyboard goes on from the screen's heading."""
+        """Check that the focus is on the screen's heading."""
         await expect(self.page.locator("h1")).to_be_focused(timeout=WITHIN_MS)
 
-    async def left(self) -> dict[str, int]:
-        """How much of each kind is open; for a visit that began with `census.js`."""
+    async def still_open(self) -> dict[str, int]:
+        """Return how much of each kind is open, in a visit that began with `census.js`."""
         return await self.page.evaluate("() => window.left()")
 
     async def call(self, *labels: str) -> None:
@@ -135,11 +137,11 @@ class Visit:
         await self.is_answered()
 
     async def is_answered(self) -> None:
-        """Wait until a voice is there, if need be after a wait in line."""
+        """Wait until the call is live, also after a wait in line."""
         await self.reaches("live")
 
     async def may_start(self) -> None:
-        """Wait until the start button can be pressed, whatever stands on it."""
+        """Wait until the start button works, whatever its label."""
         await expect(self.page.locator(".launch .go")).to_be_enabled(timeout=WITHIN_MS)
 
     async def reaches(self, phase: str, within_ms: int = WITHIN_MS) -> None:
@@ -152,7 +154,7 @@ class Visit:
         await expect(self.page.get_by_text(text).first).to_be_visible(timeout=WITHIN_MS)
 
     async def glimpses(self, text: str) -> None:
-        """Wait until a text was on the page, if for one frame only: `sees` looks once a second."""
+        """Wait until a text was on the page, if only for one frame: `sees` looks once a second."""
         await self.page.wait_for_function(
             "(text) => document.body.innerText.includes(text)",
             arg=text,
@@ -182,11 +184,11 @@ class Visit:
         )
 
     async def forget_sounds(self) -> None:
-        """Forget the tracks that were loud so far."""
+        """Forget which tracks were audible so far."""
         await self.page.evaluate("() => window.heard?.clear()")
 
     async def sees_level(self, selector: str) -> None:
-        """Wait until the figure in an element swells with a sound."""
+        """Wait until the figure in an element grows with a sound."""
         await self.page.wait_for_function(
             "(selector) => document.querySelector(`${selector} .figure`)"
             "?.style.getPropertyValue('--level') > 0.2",
@@ -195,7 +197,7 @@ class Visit:
         )
 
     async def sees_words(self, count: int) -> None:
-        """Wait until so many words stand in the bubbles."""
+        """Wait until the bubbles have so many words."""
         await self.page.wait_for_function(
             "(count) => [...document.querySelectorAll('.bubble p')]"
             ".flatMap((bubble) => bubble.textContent.split(' ')).length >= count",
@@ -204,7 +206,7 @@ class Visit:
         )
 
     async def identity(self) -> str:
-        """The identity of the first persona on the stage."""
+        """Return the identity of the first persona on the stage."""
         seat = self.page.locator(".seat[data-identity]").first
         return await seat.get_attribute("data-identity", timeout=WITHIN_MS) or ""
 

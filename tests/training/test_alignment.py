@@ -1,4 +1,4 @@
-"""When words begin: held against a recording of the shipped model."""
+"""When words begin, found in recordings of the shipped model."""
 
 from itertools import pairwise
 
@@ -12,7 +12,7 @@ from worker.engine.files import pocket
 
 @pytest.mark.parametrize("name", ["NATF0", "NATM1"])
 def test_words_begin_one_after_the_other_within_the_sound(name: str) -> None:
-    """Each word has a time, and the last begins before the sound is over."""
+    """Each word has a time later than the last one's, within the recording."""
     pcm = sphn.read(str(pocket.FOLDER / "voices" / f"{name}.wav"))[0][0]
     text = VOICES[name].introduction
     times = words_of(pcm, text)

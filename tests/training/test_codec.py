@@ -1,4 +1,4 @@
-"""The codec as computed and as written in Mimi's format: both are equal."""
+"""The pocket Moshi's codec, as computed and as written in Mimi's format: both are equal."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ SILENT = np.zeros(4 * FRAME, np.float32)
 
 
 def _sound(frames: int, seed: int = 0) -> Pcm:
-    """Tones that come and go, and some hiss."""
+    """Return tones that come and go, and some hiss."""
     chance = np.random.default_rng(seed)
     time = np.arange(frames * FRAME) / RATE_HZ
     hz = np.repeat(chance.integers(8, 100, size=(4, frames)) * 12.5, FRAME, axis=1)
@@ -30,7 +30,7 @@ def _sound(frames: int, seed: int = 0) -> Pcm:
 
 @pytest.fixture(scope="module")
 def codec() -> Codec:
-    """The bases of that sound, with codebooks drawn at its scale."""
+    """Return a codec for that sound, with random codebooks of its scale."""
     sound = frames_of(_sound(FRAMES))
     analysis = Analysis.of(sound)
     wave, heard = analysis.wave(sound), loudness(sound)
@@ -49,15 +49,15 @@ def codec() -> Codec:
 
 @pytest.fixture(scope="module")
 def mimi(codec: Codec, tmp_path_factory: pytest.TempPathFactory) -> MimiModel:
-    """The same, written to files and read by moshi."""
+    """Return the same codec, written to files and read by moshi."""
     folder: Path = tmp_path_factory.mktemp("codec")
     write_codec(codec, folder)
     return loaders.get_mimi(folder / CODEC_FILE, codec_config())
 
 
 @torch.no_grad()
-def test_mimi_plays_what_was_computed(codec: Codec, mimi: MimiModel) -> None:
-    """Moshi's decoder gives the computed sound, but for the rounding of weights."""
+def test_mimi_decodes_the_computed_sound(codec: Codec, mimi: MimiModel) -> None:
+    """moshi's decoder gives the computed sound, but for the rounding of weights."""
     codes = codec.spoken[0][:, :50]
     played = mimi.decode(torch.from_numpy(codes)[None])[0, 0].numpy()
     computed = codec.play(codes)
@@ -67,8 +67,8 @@ def test_mimi_plays_what_was_computed(codec: Codec, mimi: MimiModel) -> None:
 
 
 @torch.no_grad()
-def test_mimi_hears_what_was_computed(codec: Codec, mimi: MimiModel) -> None:
-    """Moshi's encoder finds the computed codes, but for near ties, once a frame has gone by."""
+def test_mimi_encodes_the_computed_codes(codec: Codec, mimi: MimiModel) -> None:
+    """moshi's encoder gives 90 % of the computed codes; the others are near ties."""
     pcm = _sound(40, seed=1)
     heard = mimi.encode(torch.from_numpy(pcm)[None, None])[0].numpy()
 
@@ -76,8 +76,8 @@ def test_mimi_hears_what_was_computed(codec: Codec, mimi: MimiModel) -> None:
 
 
 @torch.no_grad()
-def test_silence_is_all_zeros_both_ways(codec: Codec, mimi: MimiModel) -> None:
-    """Silence has the codes of zeros, and they play silence."""
+def test_silence_has_codes_of_zero(codec: Codec, mimi: MimiModel) -> None:
+    """Silence is encoded as zeros, and zeros are decoded as silence."""
     heard = mimi.encode(torch.from_numpy(SILENT)[None, None])[0]
     assert not heard[:, 1:].any()
 
@@ -87,7 +87,7 @@ def test_silence_is_all_zeros_both_ways(codec: Codec, mimi: MimiModel) -> None:
 
 @torch.no_grad()
 def test_mimi_streams_as_it_runs_at_once(codec: Codec, mimi: MimiModel) -> None:
-    """Frame by frame the decoder gives what it gives of all frames together."""
+    """Frame by frame the decoder gives what it gives for all frames together."""
     codes = torch.from_numpy(codec.spoken[0][:, :6])[None]
     whole = mimi.decode(codes)
     with mimi.streaming(1):
@@ -96,8 +96,8 @@ def test_mimi_streams_as_it_runs_at_once(codec: Codec, mimi: MimiModel) -> None:
     assert torch.allclose(torch.cat(parts, dim=-1), whole, atol=1e-3)
 
 
-def test_fitting_makes_codes_better() -> None:
-    """Codebooks that were fitted together come closer than k-means of what is left over."""
+def test_fitting_makes_the_error_of_codes_smaller() -> None:
+    """Codebooks that were fitted together have 10 % less error than k-means of the residues."""
     vectors = torch.randn(600, 12, generator=torch.Generator().manual_seed(4))
     books = Codebooks.of(vectors, 3, 16)
 
@@ -111,7 +111,7 @@ def test_fitting_makes_codes_better() -> None:
 
 
 def test_the_search_is_never_worse_than_the_first_choice(codec: Codec) -> None:
-    """Keeping several ways open finds codes as near as one book after the other, or nearer."""
+    """The search over several paths finds codes at least as near as one book after the other."""
     wave = codec.analysis.wave(frames_of(_sound(60, seed=2)))
     near, best = codec.waves.nearest(wave), codec.waves.best(wave)
 

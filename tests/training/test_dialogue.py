@@ -1,4 +1,4 @@
-"""The dialogues that it learns from keep the rules of a conversation."""
+"""The dialogues of the training corpus keep the rules of a conversation."""
 
 import random
 from dataclasses import replace
@@ -16,15 +16,17 @@ from training.words import EPAD, PAD
 
 FRAMES = 400
 SILENCE = np.zeros(8, np.int64)
-AGENT, PERSON, BURST, ECHO = 7, 9, 11, 13  # codes that tell who sounds
-LATE = 3  # frames after which its own voice comes back
+AGENT, PERSON, BURST, ECHO = 7, 9, 11, 13  # the codes of each kind of sound
+LATE = 3  # frames after which the agent's voice comes back
 
 
 def _codes(value: int, frames: int) -> Codes:
+    """Return frames in which all codes have this value."""
     return np.full((8, frames), value)
 
 
 def _said(use: Use, number: int) -> Said:
+    """Return a line of one word for its use."""
     word = 100 + list(Use).index(use)
     return Said(_codes(AGENT, 12 + number), (word, 50, 51), (0, 4, 9), number)
 
@@ -42,19 +44,21 @@ ECHOING = replace(PLACE, echoes=tuple(_codes(ECHO, 12 + number + LATE) for numbe
 
 
 def _compose(seed: int, *, fresh: bool = True, place: Place = PLACE) -> Dialogue:
+    """Return a dialogue."""
     composer = Composer(random.Random(seed), LINES, place, SILENCE, FRAMES)
     return composer.compose(fresh=fresh)
 
 
 def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
+    """Return where each run of flags begins and ends."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int)))
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
 @given(st.integers(0, 10_000), st.booleans())
 @settings(max_examples=60)
-def test_it_stops_when_somebody_speaks_over_it(seed: int, fresh: bool) -> None:
-    """A person who interrupts hears the persona for one more frame at most."""
+def test_the_agent_stops_when_a_person_speaks_over_it(seed: int, fresh: bool) -> None:
+    """An agent that is interrupted sounds for at most `STOP` more frames."""
     made = _compose(seed, fresh=fresh)
     agent, person = (made.agent[0] == AGENT), (made.person[0] == PERSON)
     for begin, end in _runs(person):
@@ -67,7 +71,7 @@ def test_it_stops_when_somebody_speaks_over_it(seed: int, fresh: bool) -> None:
 @example(7329)  # its last turn ends after the dialogue, and its first part before
 @settings(max_examples=60)
 def test_answers_come_in_time(seed: int) -> None:
-    """After the first turn the answer begins 320 to 480 ms after its end, not after its parts."""
+    """An answer begins 320 to 480 ms after the end of a turn, not after one of its parts."""
     made = _compose(seed)
     person = made.person[0] == PERSON
     turns = [
@@ -84,8 +88,8 @@ def test_answers_come_in_time(seed: int) -> None:
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=60)
-def test_it_says_nothing_in_silence_but_words_of_lines(seed: int) -> None:
-    """Text is padding where it is silent, but for the mark before a line's first word."""
+def test_a_silent_agent_has_padding_as_text(seed: int) -> None:
+    """While the agent is silent its text is padding, or the mark before a line's first word."""
     made = _compose(seed)
     silent = made.agent[0] != AGENT
     assert set(made.text[silent]) <= {PAD, EPAD}
@@ -93,8 +97,8 @@ def test_it_says_nothing_in_silence_but_words_of_lines(seed: int) -> None:
 
 @given(st.integers(0, 10_000), st.booleans())
 @settings(max_examples=60)
-def test_its_own_voice_comes_back_where_nobody_speaks(seed: int, fresh: bool) -> None:
-    """Over loudspeakers it hears itself from its first to its last word, and people above it."""
+def test_over_loudspeakers_the_agent_hears_itself(seed: int, fresh: bool) -> None:
+    """The agent's own voice comes back `LATE` frames later, where no person sounds."""
     made, alone = (_compose(seed, fresh=fresh, place=place) for place in (ECHOING, PLACE))
     person, heard = made.person[0], alone.person[0]
     sounds = made.agent[0] == AGENT
@@ -105,8 +109,8 @@ def test_its_own_voice_comes_back_where_nobody_speaks(seed: int, fresh: bool) ->
     assert lately[person == ECHO].all()
 
 
-def test_greetings_are_not_learned_to_be_begun() -> None:
-    """Where a call begins with a greeting, the frames in which that is decided do not count."""
+def test_the_start_of_a_greeting_is_not_learned() -> None:
+    """The frames in which a greeting begins are given, so training does not count them."""
     greeting = 100 + list(Use).index(Use.GREETING)
     for seed in range(100):
         made = _compose(seed)
@@ -115,8 +119,8 @@ def test_greetings_are_not_learned_to_be_begun() -> None:
 
 
 @given(st.lists(st.integers(0, 40), max_size=8).map(sorted))
-def test_words_have_room(frames: list[int]) -> None:
-    """Words keep their order, none comes earlier, and a frame of padding follows each."""
+def test_spread_leaves_a_frame_of_padding_after_each_word(frames: list[int]) -> None:
+    """Words keep their order, and none moves to an earlier frame."""
     moved = spread(frames)
     assert all(new - old >= 2 for old, new in pairwise(moved))
     assert all(new >= old for new, old in zip(moved, frames, strict=True))

@@ -1,4 +1,4 @@
-"""Pulses of a voice's frames: as its pitch goes, of those that the voice has."""
+"""How many pulses each frame of a voice has, by its pitch."""
 
 import numpy as np
 
@@ -9,22 +9,23 @@ HOPS = FRAME // HOP
 
 
 def _hz(*frames: float) -> np.ndarray:
+    """Return the pitch of each hop for frames of these pitches."""
     return np.repeat(np.array(frames), HOPS)
 
 
 def test_a_frame_has_the_pulses_nearest_to_its_pitch() -> None:
-    """The distance is musical: in semitones, not in hertz."""
+    """The nearest number of pulses is that of the nearest pitch in semitones, not in hertz."""
     assert pulses_of(_hz(170.0, 220.0, 400.0), 3, (14, 16, 18, 20)) == [14, 18, 20]
     assert pulses_of(_hz(141.0), 1, (8, 16)) == [8]
 
 
 def test_a_frame_without_pitch_has_the_pulses_of_its_neighbour() -> None:
-    """Of the frame after it, else of the one before it, else of the middle."""
+    """A frame without pitch has the pulses of the one after it, before it, or the middle."""
     assert pulses_of(_hz(0.0, 175.0, 0.0, 0.0), 4, (14, 16, 18)) == [14, 14, 14, 16]
 
 
 def test_melody_is_stretched_to_three_semitones() -> None:
-    """Around its middle, and where there is no pitch there is none after it."""
+    """Pitch is stretched around its mean to `MELODY`, and hops without pitch stay so."""
     flat = _hz(180.0, 200.0, 0.0, 240.0)
     lively = livelier(flat)
     voiced = lively > 0
@@ -35,7 +36,7 @@ def test_melody_is_stretched_to_three_semitones() -> None:
 
 
 def test_a_frame_is_bent_where_the_pitch_goes_on() -> None:
-    """Its pulses are at the same places whenever it has this number and this bend."""
+    """A frame's bend follows its neighbours, and number and bend fix the places of its pulses."""
     assert bends_of([13, 15, 18, 18, 15]) == [BEND, BEND, BEND, -BEND, -BEND]
     assert bends_of([15, 15, 15]) == [0.0, 0.0, 0.0]
     for bend in (-BEND, 0.0, BEND):

@@ -11,6 +11,7 @@ STEPS = 12
 
 
 def _run(state: Path) -> Run:
+    """Return a run that resumes from its state, if there is one."""
     torch.manual_seed(3)
     model = torch.nn.Linear(4, 1)
     optimizer = torch.optim.AdamW(model.parameters(), 0.1)
@@ -20,7 +21,7 @@ def _run(state: Path) -> Run:
 
 
 def _go(run: Run, until: int = STEPS) -> None:
-    """Go on, and save and stop before step `until`."""
+    """Run until the end, or save and stop before step `until`."""
 
     def step(rng: random.Random) -> Losses:
         if run.at == until:
@@ -36,7 +37,7 @@ def _go(run: Run, until: int = STEPS) -> None:
 
 
 def test_stopped_run_ends_like_one_that_was_not(tmp_path: Path) -> None:
-    """Weights after a stop and a resumption equal those of one go, exactly."""
+    """After a stop and a resumption the weights equal those of an uninterrupted run."""
     whole = _run(tmp_path / "whole")
     _go(whole)
     stopped = _run(tmp_path / "stopped")

@@ -1,4 +1,4 @@
-"""The lines that the shipped pocket Moshi may be told to say, by its config.json."""
+"""The lines that the shipped pocket Moshi can be told to say, by its config.json."""
 
 import json
 
@@ -14,7 +14,7 @@ CONFIG = json.loads((pocket.FOLDER / "config.json").read_text(encoding="utf-8"))
 
 
 def test_each_voice_has_lines_that_it_learned() -> None:
-    """The lines that a persona may be told are among those that its voice learned, and are many."""
+    """Each voice has at least 15 lines, all of which it learned."""
     repertoire = read_repertoire(CONFIG, "NATF0")
     assert repertoire is not None
     for persona, voice in PERSONA_VOICES.items():
@@ -22,8 +22,8 @@ def test_each_voice_has_lines_that_it_learned() -> None:
         assert len(repertoire.of(voice)) >= 15
 
 
-def test_greetings_may_be_told_to_all() -> None:
-    """A persona with a greeting greets in each voice; a line nobody learned is none's."""
+def test_every_voice_can_say_the_greetings() -> None:
+    """Every voice has the common greetings, and not a line that it did not learn."""
     repertoire = read_repertoire(CONFIG, "NATF0")
     assert repertoire is not None
     for voice in PERSONA_VOICES.values():
@@ -35,6 +35,6 @@ def test_greetings_may_be_told_to_all() -> None:
 @pytest.mark.parametrize(
     ("said", "late"), [((2, 3, 4), False), ((3, 3), False), ((2, 5, 3), True), ((14,), True)]
 )
-def test_a_word_that_comes_late_is_seen(said: tuple[int, ...], late: bool) -> None:
-    """A word is late more than a frame after the place that it was learned at."""
+def test_a_word_is_late_after_more_than_one_frame(said: tuple[int, ...], late: bool) -> None:
+    """A word is late if it comes more than a frame after the place at which it was learned."""
     assert is_late(said, (2, 3, 3)) is late

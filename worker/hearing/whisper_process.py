@@ -27,6 +27,7 @@ from faster_whisper.transcribe import Segment
 from faster_whisper.utils import download_model
 from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
 
+from worker.engine.files.hub_files import why_not_stored
 from worker.hearing import messages
 from worker.hearing.messages import (
     FRAME_S,
@@ -234,6 +235,8 @@ def _why_not(name: str, error: Exception) -> str:
         )
     if isinstance(error, RepositoryNotFoundError):
         return f"the hub has no repository {name}, or shows it to members only"
+    if why := why_not_stored(error):
+        return f"{name} {why}"
     return f"{name} is no Whisper model in CTranslate2's format: {_first_line(error)}"
 
 

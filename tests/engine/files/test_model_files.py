@@ -1,11 +1,13 @@
 """Finding a model's files in folders and on a hub, and the advice where they are missing."""
 
+import errno
 import json
 from collections.abc import Generator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import constants, file_download
@@ -365,3 +367,36 @@ def test_a_model_larger_than_memory_is_refused_before_loading(moshi: Path) -> No
         load_model(settings(moshi), lines.append)
 
     assert "Model loaded" not in lines
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "does not fit on the disk of .*HF_HOME"),
+        (
+            RuntimeError("Data processing error: IO Error: No space left on device (os error 28)"),
+            "does not fit on the disk of .*HF_HOME",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied"), "may not be stored in .*HF_HOME"),
+        (
+            RuntimeError("Data processing error: CAS service error : Request failed"),
+            "the download of model.safetensors broke off: .*Request failed; start again",
+        ),
+    ],
+    ids=["disk full", "disk full, told by hf_xet", "read-only", "broken off, told by hf_xet"],
+)
+def test_a_download_that_fails_here_is_not_the_hubs_fault(
+    hub: HubOfATest, monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
+) -> None:
+    """A full or read-only disk is named with its setting; hf_xet's errors are no tracebacks."""
+    fetch = huggingface_hub.hf_hub_download
+
+    def fetched(repository: str, name: str) -> str:
+        if name == folders.LM_NAME:
+            raise error
+        return fetch(repository, name)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetched)
+
+    with pytest.raises(InvalidInput, match=rf"MODEL='kyutai/small': .*{why}"):
+        find_model("kyutai/small", ignore)

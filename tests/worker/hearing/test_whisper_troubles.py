@@ -143,3 +143,12 @@ def test_a_turn_that_cannot_be_recognized_is_dropped(monkeypatch: pytest.MonkeyP
         recognition.take_turn(None)  # type: ignore[arg-type]  # `recognise` needs no model here
 
     assert told == [Dropped(2.0), Heard(2, WORDS)]
+
+
+def test_a_full_disk_is_told_as_one() -> None:
+    """A model that cannot be kept is not called one of another format."""
+    error = RuntimeError("Data processing error: IO Error: No space left on device (os error 28)")
+
+    told = whisper_process._why_not("tiny.en", error)  # pyright: ignore[reportPrivateUsage]
+
+    assert told.startswith("tiny.en does not fit on the disk of ")

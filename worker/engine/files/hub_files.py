@@ -3,10 +3,12 @@
 Blocks while it downloads.
 """
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
 import huggingface_hub
+from huggingface_hub import constants
 from huggingface_hub import errors as hub
 
 from protocol.errors import InvalidInput
@@ -15,6 +17,8 @@ Progress = Callable[[str], None]
 OfHub = Callable[[str, str], Path | None]  # a repository and a file's name → where it lies now
 
 WEIGHTS = ".safetensors"
+NO_ROOM, NO_ROOM_TEXT = (errno.ENOSPC, errno.EDQUOT), "No space left on device"
+MAY_NOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def cached(repository: str, name: str) -> Path | None:
@@ -42,7 +46,8 @@ def download(progress: Progress, most_bytes: int | None, repository: str, name: 
         raise InvalidInput(_refused(repository, name, answer)) from error
     except hub.EntryNotFoundError:
         return None
-    except (hub.HfHubHTTPError, OSError) as error:  # no connection is an OSError too
+    # No connection is an OSError, too; hf_xet, which fetches large files, raises RuntimeErrors.
+    except (hub.HfHubHTTPError, OSError, RuntimeError) as error:
         raise InvalidInput(_refused(repository, name, error)) from error
 
 
@@ -74,10 +79,33 @@ def _refused(repository: str, name: str, error: BaseException | None) -> str:
         if error.response is not None and error.response.status_code in (401, 403):
             return _gated(repository)
         return f"MODEL={repository!r}: the hub refused {name}: {error}"
+    if why := why_not_stored(error):
+        return f"MODEL={repository!r}: {name} {why}"
+    if isinstance(error, RuntimeError):
+        return (
+            f"MODEL={repository!r}: the download of {name} broke off: {error!s:.300}; start again, "
+            "or give a folder that holds the files"
+        )
     return (
         f"MODEL={repository!r}: {name} is not in the hub's cache and the hub cannot be reached "
         f"({error}); connect to the network, or give a folder that holds the files"
     )
+
+
+def why_not_stored(error: BaseException | None) -> str:
+    """Return why a file cannot be kept in the hub's cache, with advice; empty: it is not that."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in NO_ROOM or NO_ROOM_TEXT in str(error):
+        return (
+            f"does not fit on the disk of {constants.HF_HUB_CACHE}: make room there, or set "
+            "HF_HOME to a folder with more"
+        )
+    if number in MAY_NOT_WRITE:
+        return (
+            f"may not be stored in {constants.HF_HUB_CACHE}: set HF_HOME to a folder that this "
+            "process may write"
+        )
+    return ""
 
 
 def _gated(repository: str) -> str:

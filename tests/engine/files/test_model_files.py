@@ -386,7 +386,7 @@ def test_a_model_larger_than_memory_is_refused_before_loading(moshi: Path) -> No
     ids=["disk full", "disk full, told by hf_xet", "read-only", "broken off, told by hf_xet"],
 )
 def test_a_download_that_fails_here_is_not_the_hubs_fault(
-    hub: HubOfATest, monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
+    hub: LocalHub, monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
 ) -> None:
     """A full or read-only disk is named with its setting; hf_xet's errors are no tracebacks."""
     fetch = huggingface_hub.hf_hub_download

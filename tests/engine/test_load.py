@@ -17,6 +17,7 @@ from sentencepiece import SentencePieceProcessor
 
 from harness.servers import GivenSettings
 from protocol.config.settings import Settings
+from protocol.errors import InvalidInput
 from protocol.personas import Persona
 from tests.engine import folders
 from tests.engine.conversation.test_voices import tone
@@ -298,3 +299,22 @@ def test_the_echo_needs_no_file() -> None:
 def test_a_depformer_of_the_agent_alone_is_not_cut(moshi: Path) -> None:
     """A depformer of 8 steps for 16 codebooks stays as it is."""
     assert load(moshi).dep_q == json.loads((moshi / "config.json").read_text())["dep_q"] == 8
+
+
+@pytest.mark.parametrize(
+    "place", ["files.weights._tensors", "files.weights.loaders.get_mimi", "load.MoshiStep"]
+)
+def test_memory_that_runs_out_while_it_loads_is_no_fault_of_the_model(
+    moshi: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Whichever part was being loaded, one sentence says what ran out and which settings help."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(f"worker.engine.{place}", full)
+
+    with pytest.raises(
+        InvalidInput, match=r"the memory of cpu ran out .* CAPACITY or CONTEXT lower"
+    ):
+        load_model(settings(moshi), ignore)

@@ -65,6 +65,12 @@ def load_model(settings: Settings, progress: Progress) -> Model:
         return _load(_find(files, device, settings), settings, progress, note)
     except (UnsupportedModel, SafetensorError) as error:
         raise InvalidInput(f"MODEL={files.name!r}: {error}") from error
+    except torch.OutOfMemoryError as error:
+        raise InvalidInput(
+            f"MODEL={files.name!r}: the memory of {_free(device)[0]} ran out as it was loaded: "
+            "another program took of it, or the memory plan is short; end that program, or set "
+            "CAPACITY or CONTEXT lower"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

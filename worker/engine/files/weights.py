@@ -103,6 +103,8 @@ def load_lm(
     lm = bare_lm(files, dtype, context)
     try:
         lm.load_state_dict(dict(_tensors(files, device, dtype, progress)), assign=True)
+    except torch.OutOfMemoryError:
+        raise  # no fault of the file
     except (RuntimeError, SafetensorError) as error:  # a list of what differs, which may be long
         raise InvalidInput(
             f"MODEL={files.name!r}: {files.lm[0].name} does not fit config.json: {error!s:.500}"
@@ -126,6 +128,8 @@ def _adapted(
             device=device,
             fuse_lora=True,  # a fused one costs nothing in a step
         )
+    except torch.OutOfMemoryError:
+        raise
     # NotImplementedError: a linear that the file does not adapt has no weights to be moved
     except (RuntimeError, NotImplementedError) as error:
         raise InvalidInput(
@@ -186,6 +190,8 @@ def load_codec(files: ModelFiles, lm: LMModel, device: torch.device) -> MimiMode
     wanted = max(lm.dep_q, lm.n_q - lm.dep_q)
     try:
         mimi = loaders.get_mimi(files.codec, files.codec_config, device=device, num_codebooks=1)
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:  # its parts raise whatever a wrong value leads to
         why = str(error) or type(error).__name__
         raise _refused_codec(files, f"is no Mimi of this config: {why:.500}") from error

@@ -5,6 +5,7 @@ before it is taken and after it is freed, nothing is asked.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -17,7 +18,8 @@ from worker.engine.slots import Full, Occupant, SlotFrame
 from worker.room.background_tasks import call_on_loop
 from worker.room.persona.lines import Line
 
-FAILURES_MOST = 4  # one after another, before the persona gives up
+FAILURES_MOST = 4  # one soon after another, before the persona gives up
+APART_S = 600.0  # a failure so long after the one before is the first again: calls last for hours
 
 
 class PersonaSlot:
@@ -40,7 +42,7 @@ class PersonaSlot:
         self._loop = asyncio.get_running_loop()
         self._occupant: Occupant | None = None
         self._is_hushed = self._is_to_be_hushed = False
-        self._failures = 0
+        self._failures, self._failed_s = 0, -math.inf  # so often, and when the last time
 
     @property
     def is_taken(self) -> bool:
@@ -113,7 +115,8 @@ class PersonaSlot:
         if self._occupant is None:
             return
         self._occupant = None
-        self._failures += 1
+        before_s, self._failed_s = self._failed_s, self._loop.time()
+        self._failures = self._failures + 1 if self._failed_s - before_s < APART_S else 1
         try:
             if self._failures >= FAILURES_MOST:
                 raise Full("its slots failed too often")

@@ -5,7 +5,7 @@ import { CallScreen } from './call/CallScreen';
 import { Header } from './header/Header';
 import { useConfig } from './service/useConfig';
 import { Call } from './session/call';
-import type { Wish } from './session/state/entry';
+import type { EntryRequest } from './session/state/entry';
 import { BEGINNING, type CallState, isOver } from './session/state/phase';
 import { linkOf } from './start/choice/link';
 import { JoinScreen } from './start/JoinScreen';
@@ -22,16 +22,16 @@ const noCall = () => NO_CALL;
 export function App() {
   const [link] = useState(() => linkOf(location));
   const [call, setCall] = useState<Call | null>(null);
-  const [last, setLast] = useState<Omit<Wish, 'identity'> | null>(null);
+  const [last, setLast] = useState<Omit<EntryRequest, 'identity'> | null>(null);
   const state = useSyncExternalStore(call?.subscribe ?? never, call?.read ?? noCall);
   const over = isOver(state.phase);
   const known = useConfig(over || state.phase === 'warming');
 
   useColour(known.config?.page.colour ?? '');
 
-  const start = (wish: Omit<Wish, 'identity'>) => {
-    const next = new Call({ ...wish, identity: identity() });
-    setLast(wish);
+  const start = (request: Omit<EntryRequest, 'identity'>) => {
+    const next = new Call({ ...request, identity: identity() });
+    setLast(request);
     setCall(next);
     next.start();
   };

@@ -21,7 +21,7 @@ const rowOf = (folder: string) =>
 const IMPORTS = Object.entries(FILES).flatMap(([path, text]) =>
   [...text.matchAll(/(?:from |import |import\()'(\.[^']*)'/g)].map(([, named = '']) => {
     const target = new URL(named, `file:///src/${path.slice(2)}`).pathname.replace('/src', '.');
-    return { from: folderOf(path), to: folderOf(target), told: `${path} imports ${target}` };
+    return { from: folderOf(path), to: folderOf(target), text: `${path} imports ${target}` };
   }),
 );
 
@@ -32,12 +32,12 @@ test('imports go down the rows of folders, and into subfolders', () => {
   });
 
   expect(IMPORTS.length).toBeGreaterThan(300);
-  expect(wrong.map(({ told }) => told)).toEqual([]);
+  expect(wrong.map(({ text }) => text)).toEqual([]);
 });
 
 test('of two folders at most one imports the other', () => {
   const pairs = new Set(IMPORTS.map(({ from, to }) => `${from} ${to}`));
   const both = IMPORTS.filter(({ from, to }) => from !== to && pairs.has(`${to} ${from}`));
 
-  expect(both.map(({ told }) => told)).toEqual([]);
+  expect(both.map(({ text }) => text)).toEqual([]);
 });

@@ -52,7 +52,7 @@ export function VoiceFigure({ face, track, still = false }: Props) {
   );
 }
 
-/** Draw the sound of a track until told to stop. Writes to the picture, past React. */
+/** Draw the sound of a track until the returned function is called. Writes to the SVG without React. */
 function animate(svg: SVGSVGElement, track: MediaStreamTrack, petals: number): () => void {
   const lines = [...svg.querySelectorAll<SVGPathElement>('.line')];
   const calm = matchMedia('(prefers-reduced-motion: reduce)');

@@ -1,6 +1,6 @@
 /** Keeps a phone's screen on: behind a dark one the browser soon takes the microphone away. */
 
-/** Until told to stop. A browser that cannot, or may not on a low battery, lets it sleep. */
+/** Keep the screen on until the returned function is called. Some browsers cannot, or not on a low battery. */
 export function stayAwake(): () => void {
   let lock: WakeLockSentinel | undefined;
   let over = false;

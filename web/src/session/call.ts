@@ -1,8 +1,8 @@
 /**
  * One call: from the click on start to the end, in one room, with a state for the page to show.
  *
- * Owns the LiveKit room and the microphone. Knows no React. Whether a call is live is asked of the
- * room each time something happens there; no second copy of it is kept.
+ * Owns the LiveKit room and the microphone. Knows no React. After each event of the room it asks
+ * the room whether the call is live; it keeps no second copy of that.
  */
 
 import {
@@ -18,7 +18,7 @@ import { MIND_TOPIC, TURN_TOPIC } from '../service/wire';
 import { journal } from '../store/eventLog';
 import { t } from '../strings/strings';
 import { stayAwake } from './awake';
-import { Pulse } from './connection/connectionQuality';
+import { ConnectionQuality } from './connection/connectionQuality';
 import { Gauge } from './connection/readings';
 import { comesBack, LIVEKITS_OWN, waitBefore } from './connection/reconnection';
 import { type SessionEvent, storyOf } from './events/eventText';
@@ -30,7 +30,7 @@ import { soundContext } from './sound/meter';
 import { Microphone } from './sound/microphone';
 import { captureOf, sound } from './sound/sound';
 import { CallStore, reasonOf } from './state/callStore';
-import type { Entry, Wish } from './state/entry';
+import type { Entry, EntryRequest } from './state/entry';
 import {
   departureTrouble,
   InsecurePage,
@@ -49,7 +49,7 @@ const ROOM_EVENTS = [
   RoomEvent.ParticipantAttributesChanged,
 ] as const;
 
-// A server that is frozen takes a connection and never answers.
+// A server that is frozen accepts a connection and never answers.
 const CONNECT = { websocketTimeout: 8_000, peerConnectionTimeout: 12_000, maxRetries: 0 };
 
 export class Call extends CallStore {
@@ -61,7 +61,7 @@ export class Call extends CallStore {
   });
   readonly transcript = new Transcript();
   readonly turns = new Gauge();
-  readonly pulse = new Pulse();
+  readonly connectionQuality = new ConnectionQuality();
   readonly keptSound = new KeptSound();
   private readonly microphone = new Microphone((track) => this.hearOneself(track));
   private attempt = 0;
@@ -71,9 +71,9 @@ export class Call extends CallStore {
   private readonly watch: SessionWatch;
   private readonly way: WayIn;
 
-  constructor(wish: Wish) {
-    super(wish.personas);
-    this.way = new WayIn(wish, this.set, () => this.over);
+  constructor(request: EntryRequest) {
+    super(request.personas);
+    this.way = new WayIn(request, this.set, () => this.over);
     this.watch = new SessionWatch(this.takeEvent, this.takeView);
   }
 
@@ -100,19 +100,19 @@ export class Call extends CallStore {
   /** Take a person's answer before a recorded room is joined. */
   readonly answerRecording = (agreed: boolean) => this.way.answer(agreed);
 
-  /** Wait no longer for the next try to come back. */
+  /** Try at once to join the room again. */
   readonly retryNow = () => {
     if (this.state.retryAtMs === null) return;
     clearTimeout(this.retry);
     this.comeBack();
   };
 
-  /** Let a persona be heard no more, or again. Throws `Refused` where it is not allowed. */
+  /** Mute or unmute a persona for everyone. Throws `Refused` where the person may not. */
   async mute(personaId: string, muted: boolean): Promise<void> {
     const { session } = this.state;
     if (!session) return;
     const changed = await mutePersona(session, personaId, muted);
-    const { personas } = this.state; // as others have left it meanwhile
+    const { personas } = this.state; // other people may have changed them meanwhile
     this.set({ personas: personas.map((one) => changed.find(({ id }) => id === one.id) ?? one) });
   }
 
@@ -138,7 +138,7 @@ export class Call extends CallStore {
     this.endings.push(() => window.removeEventListener('online', this.retryNow));
   }
 
-  /** Each step waits for the one before: without a place the browser does not ask for the microphone. */
+  /** Join step by step: the browser asks for the microphone only once the service has let one in. */
   private async enter(): Promise<void> {
     this.set({ step: t.call.asking });
     const entry = await this.way.enter();
@@ -159,7 +159,7 @@ export class Call extends CallStore {
     this.way.used();
     if (this.over) return;
     await this.room.localParticipant.publishTrack(track, { source: Track.Source.Microphone });
-    this.pulse.start(track);
+    this.connectionQuality.start(track);
     this.attempt = 0;
     this.watch.follow(session);
     journal.add('info', 'page', t.panels.happenings.inRoom, { room: this.state.room });
@@ -176,7 +176,7 @@ export class Call extends CallStore {
   private async lookWhoCame(): Promise<void> {
     const { session } = this.state;
     const view = session && (await viewSession(session).catch(() => null));
-    if (view && !this.over) this.set({ personas: view.personas }); // else its participant's own attributes name it
+    if (view && !this.over) this.set({ personas: view.personas }); // otherwise the participant's attributes name it
   }
 
   private readonly look = () => {
@@ -213,14 +213,16 @@ export class Call extends CallStore {
   };
 
   private readonly followSound = async () => {
-    const wish = sound.read();
+    const choice = sound.read();
     try {
-      this.room.options.audioCaptureDefaults = captureOf(wish);
-      if (await this.microphone.follow(wish)) {
-        journal.add('info', 'page', t.panels.happenings.microphoneChanged, { ...captureOf(wish) });
+      this.room.options.audioCaptureDefaults = captureOf(choice);
+      if (await this.microphone.follow(choice)) {
+        journal.add('info', 'page', t.panels.happenings.microphoneChanged, {
+          ...captureOf(choice),
+        });
       }
-      if (this.room.getActiveDevice('audiooutput') !== (wish.speaker || 'default')) {
-        await this.room.switchActiveDevice('audiooutput', wish.speaker || 'default');
+      if (this.room.getActiveDevice('audiooutput') !== (choice.speaker || 'default')) {
+        await this.room.switchActiveDevice('audiooutput', choice.speaker || 'default');
       }
     } catch (error) {
       const { title, why, todo } = troubleOf(error);
@@ -239,7 +241,7 @@ export class Call extends CallStore {
     this.look();
   }
 
-  /** The room is gone. While connecting, `connect` itself throws and knows better why. */
+  /** Handle a lost connection. While connecting, `connect` itself throws with a better reason. */
   private readonly left = (reason?: DisconnectReason) => {
     this.reconnecting = false;
     if (this.over || this.state.phase === 'connecting') return;
@@ -249,7 +251,7 @@ export class Call extends CallStore {
 
   private waitToComeBack(trouble: Trouble | null): void {
     this.watch.ask(this.state.session, false);
-    this.pulse.stop();
+    this.connectionQuality.stop();
     const waitMs = waitBefore(this.attempt++);
     if (waitMs === null) return void this.end(trouble);
     this.set({ phase: 'reconnecting', retryAtMs: performance.now() + waitMs, trouble });
@@ -272,7 +274,7 @@ export class Call extends CallStore {
     clearTimeout(this.retry);
     this.way.answer(false);
     this.watch.stop();
-    this.pulse.stop();
+    this.connectionQuality.stop();
     for (const ending of this.endings.splice(0)) ending();
     this.microphone.stop();
     this.keptSound.stop();

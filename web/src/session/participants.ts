@@ -25,7 +25,7 @@ export interface Seat {
   key: string;
   label: string;
   persona: string;
-  /** The promise's own id of the persona; `null` for people. */
+  /** The persona's id in the room spec; `null` for people. */
   personaId: string | null;
   participant: RemoteParticipant | null;
 }
@@ -35,7 +35,7 @@ export function isVoice(participant: Participant): boolean {
   return participant.kind === ParticipantKind.AGENT;
 }
 
-/** Whether the room has no other person. False without a connection, which shows nobody. */
+/** Whether the room has no other person. False without a connection, which lists no participants. */
 export function isLast({
   state,
   remoteParticipants,
@@ -82,7 +82,7 @@ export function hasFloor(participant: Participant | null): boolean {
   return participant?.attributes[ATTR_FLOOR] === 'true';
 }
 
-/** Give every persona expected its seat, and each further participant one of its own. */
+/** Return a seat for each expected persona, and one for each further participant. */
 export function seatsOf(
   expected: readonly PersonaView[],
   participants: readonly RemoteParticipant[],
@@ -116,7 +116,7 @@ function generationOf({ attributes }: RemoteParticipant): number {
   return Number(attributes[ATTR_GENERATION] ?? 0);
 }
 
-/** By its id; by its name as long as the id is not known. */
+/** Whether a participant is a persona: by its id, or by its name while the id is not known. */
 function isPersona({ attributes }: RemoteParticipant, id: string, name: string): boolean {
   return id ? attributes[ATTR_PERSONA_ID] === id : attributes[ATTR_PERSONA] === name;
 }

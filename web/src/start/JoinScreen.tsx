@@ -2,7 +2,7 @@
 
 import { useState } from 'react';
 import { faceOf, PERSON } from '../figure/figureStyle';
-import type { Wish } from '../session/state/entry';
+import type { EntryRequest } from '../session/state/entry';
 import { t } from '../strings/strings';
 import { Disclosure } from '../ui/Disclosure';
 import { Field } from '../ui/Field';
@@ -24,16 +24,16 @@ interface Props {
   known: Known;
   /** Why the last try came to nothing. */
   trouble: Trouble | null;
-  onStart: (wish: Omit<Wish, 'identity'>) => void;
+  onStart: (request: Omit<EntryRequest, 'identity'>) => void;
 }
 
 export function JoinScreen({ link, known, trouble, onStart }: Props) {
   const { config } = known;
-  const wish = useRemembered(choice);
-  const [name, setName] = useState(wish.name);
+  const chosen = useRemembered(choice);
+  const [name, setName] = useState(chosen.name);
   const catalogue = config?.personas ?? [];
   const asked = link.personas.filter((each) => catalogue.some((one) => one.name === each));
-  const names = asked.length || !config ? asked : pickedOf(wish, config);
+  const names = asked.length || !config ? asked : pickedOf(chosen, config);
   const shown = link.guest ? asked : names;
   const placed = usePlaced(link, known);
   const readiness = readinessOf(known, Math.max(1, names.length), trouble, { placed });
@@ -43,7 +43,7 @@ export function JoinScreen({ link, known, trouble, onStart }: Props) {
     choice.set({ name });
     const { room, guest } = link;
     onStart({
-      personas: askedFor(wish, shown, config),
+      personas: askedFor(chosen, shown, config),
       room,
       guest,
       name: name.trim() || t.start.guest,

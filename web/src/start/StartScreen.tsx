@@ -1,7 +1,7 @@
 /** Before a call: the choice of personas, settings, and the start button. */
 
 import { faceOf } from '../figure/figureStyle';
-import type { Wish } from '../session/state/entry';
+import type { EntryRequest } from '../session/state/entry';
 import { useRemembered } from '../store/stored';
 import { t } from '../strings/strings';
 import { Disclosure } from '../ui/Disclosure';
@@ -22,22 +22,27 @@ interface Props {
   known: Known;
   /** Why the last try came to nothing. */
   trouble: Trouble | null;
-  onStart: (wish: Omit<Wish, 'identity'>) => void;
+  onStart: (request: Omit<EntryRequest, 'identity'>) => void;
 }
 
 export function StartScreen({ known, trouble, onStart }: Props) {
   const { config } = known;
-  const wish = useRemembered(choice);
-  const picked = config ? pickedOf(wish, config) : [];
+  const chosen = useRemembered(choice);
+  const picked = config ? pickedOf(chosen, config) : [];
   const readiness = readinessOf(known, picked.length, trouble, {
-    undescribed: isUndescribed(wish, picked),
+    undescribed: isUndescribed(chosen, picked),
   });
   const personas = config?.personas ?? [];
 
   const start = () => {
     if (!config) return;
-    const asked = askedFor(wish, picked, config);
-    onStart({ personas: asked, room: null, guest: null, name: wish.name.trim() || t.start.guest });
+    const asked = askedFor(chosen, picked, config);
+    onStart({
+      personas: asked,
+      room: null,
+      guest: null,
+      name: chosen.name.trim() || t.start.guest,
+    });
   };
 
   return (
@@ -56,16 +61,16 @@ export function StartScreen({ known, trouble, onStart }: Props) {
       <section className="choosing" aria-label={t.start.choice}>
         {config && (
           <>
-            <PersonaCards wish={wish} picked={picked} config={config} />
+            <PersonaCards chosen={chosen} picked={picked} config={config} />
             <div className="folds">
               <Disclosure title={t.start.sound} hint={t.start.soundHint}>
                 <SoundSettings />
               </Disclosure>
-              <Tuning wish={wish} picked={picked} config={config} />
-              <Disclosure title={t.start.yourName} hint={wish.name || t.start.guest}>
+              <Tuning chosen={chosen} picked={picked} config={config} />
+              <Disclosure title={t.start.yourName} hint={chosen.name || t.start.guest}>
                 <Field label={t.start.nameInRoom}>
                   <input
-                    value={wish.name}
+                    value={chosen.name}
                     maxLength={60}
                     placeholder={t.start.guest}
                     autoComplete="nickname"

@@ -42,7 +42,7 @@ test('a character of one’s own needs a description', () => {
   expect([ready, words]).toEqual([false, 'Describe your own character first.']);
 });
 
-test('a full service is told as full, in the page’s own sentence, and offers its line', () => {
+test('a full service is shown as full, in the page’s own sentence, and offers to wait in line', () => {
   const { ready, line, trouble } = readinessOf({ config: FULL, reachable: true }, 1, null);
 
   expect([ready, line]).toEqual([true, true]);
@@ -64,7 +64,7 @@ test.each(['full', 'draining'])(
 test.each([
   { config: READY, reachable: false },
   { config: null, reachable: true },
-])('also into a room that has its place the service must let one', (known) => {
+])('a room that has its slots can be joined only if the service allows it', (known) => {
   expect(readinessOf(known, 1, null, { placed: true }).ready).toBe(false);
 });
 

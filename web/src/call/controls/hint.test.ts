@@ -8,6 +8,6 @@ test.each([
   [{ phase: 'warming', reason: 'The model is still loading.' } as const, /still loading/],
   [{ phase: 'warming', liveSinceMs: 1 } as const, /dropped out/],
   [{ phase: 'connecting', step: 'Connecting…' } as const, /^Connecting…$/],
-])('%j is told in words', (state, words) => {
+])('%j is shown in words', (state, words) => {
   expect(expectationOf({ ...BEGINNING, ...state }, false, '')).toMatch(words);
 });

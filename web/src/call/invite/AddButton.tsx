@@ -53,12 +53,12 @@ interface NewcomersProps {
 }
 
 function Newcomers({ session, config, onAdded }: NewcomersProps) {
-  const wish = useRemembered(choice);
+  const chosen = useRemembered(choice);
   const [trouble, setTrouble] = useState('');
-  const own = { name: OWN, label: wish.ownLabel || t.start.own, line: t.start.ownLine };
-  const described = mayDescribe(config) && !isUndescribed(wish, [OWN]);
+  const own = { name: OWN, label: chosen.ownLabel || t.start.own, line: t.start.ownLine };
+  const described = mayDescribe(config) && !isUndescribed(chosen, [OWN]);
   const add = (name: string) =>
-    addPersona(session, askedFor(wish, [name], config)).then(onAdded, (error) =>
+    addPersona(session, askedFor(chosen, [name], config)).then(onAdded, (error) =>
       setTrouble(troubleOf(error).why),
     );
   return (

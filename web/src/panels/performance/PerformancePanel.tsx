@@ -15,7 +15,11 @@ export function PerformancePanel({ call, over }: { call: Call; over: boolean }) 
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling box must be reached by keys
     <div className="figures" tabIndex={0}>
       <Plot title={words.voiceToVoice} about={words.voiceToVoiceIs} gauge={call.turns} />
-      <Plot title={words.roundTrip} about={words.roundTripIs} gauge={call.pulse.roundTrip} />
+      <Plot
+        title={words.roundTrip}
+        about={words.roundTripIs}
+        gauge={call.connectionQuality.roundTrip}
+      />
       <dl>
         <div>
           <dt>{words.connection}</dt>
@@ -23,7 +27,7 @@ export function PerformancePanel({ call, over }: { call: Call; over: boolean }) 
         </div>
         <div>
           <dt>{words.soundGoesBy}</dt>
-          <dd>{call.pulse.protocol.toUpperCase() || words.quality.unknown}</dd>
+          <dd>{call.connectionQuality.protocol.toUpperCase() || words.quality.unknown}</dd>
         </div>
       </dl>
       <WorkerFigures />

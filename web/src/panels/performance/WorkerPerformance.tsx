@@ -1,4 +1,4 @@
-/** What the workers say of themselves: how slow their slowest steps are, how many places are taken. */
+/** The workers' figures: how slow their slowest steps are, and how many slots are occupied. */
 
 import type { WorkerStatus } from '../../service/service';
 import { t } from '../../strings/strings';

@@ -1,4 +1,4 @@
-/** How the connection is: its round trip and its way, read from WebRTC's own statistics. */
+/** The quality of the connection: its round trip and its protocol, from WebRTC's own statistics. */
 
 import type { LocalTrack } from 'livekit-client';
 import { Gauge } from './readings';
@@ -11,22 +11,22 @@ export interface Path {
   protocol: string;
 }
 
-export class Pulse {
+export class ConnectionQuality {
   readonly roundTrip = new Gauge();
   protocol = '';
   private timer: ReturnType<typeof setInterval> | undefined;
 
-  /** Feel it until told to stop. */
+  /** Measure every two seconds until `stop` is called. */
   start(track: LocalTrack): void {
     this.stop();
-    this.timer = setInterval(() => void this.feel(track), EVERY_MS);
+    this.timer = setInterval(() => void this.measure(track), EVERY_MS);
   }
 
   stop(): void {
     clearInterval(this.timer);
   }
 
-  private async feel(track: LocalTrack): Promise<void> {
+  private async measure(track: LocalTrack): Promise<void> {
     const report = await track.getRTCStatsReport().catch(() => undefined);
     const path = report && pathOf(report);
     if (!path) return;
@@ -35,7 +35,7 @@ export class Pulse {
   }
 }
 
-/** The pair of addresses in use, out of everything that WebRTC tells. Pure. */
+/** Find the pair of addresses in use among WebRTC's statistics. Pure. */
 export function pathOf(report: { forEach: RTCStatsReport['forEach'] }): Path | null {
   let pair: RTCIceCandidatePairStats | undefined;
   const protocols = new Map<string, string>();

@@ -7,7 +7,7 @@ test.each([
   [{ type: 'floor', persona: '' }, 'Nobody has the floor'],
   [{ type: 'people', change: 'left', people: 0 }, 'A person left; people: 0'],
   [{ type: 'unheard-of' }, 'unheard-of'],
-])('%j is told in a line', (event, text) => {
+])('%j is shown in a line', (event, text) => {
   expect(storyOf({ at_s: 0, ...event })?.text).toBe(text);
 });
 
@@ -35,15 +35,15 @@ test.each([
     'chef : écoute',
     'Le salon attend : Aucun modèle ne tourne.',
   ],
-])('events are told in “%s”', async (language, turn, state, waits) => {
+])('events are shown in “%s”', async (language, turn, state, waits) => {
   vi.stubGlobal('document', { documentElement: { lang: '' } });
   await speak([language]);
-  const told = [
+  const texts = [
     { type: 'turn', persona: 'chef', latency_ms: 240 },
     { type: 'state', persona: 'chef', state: 'listening' },
     { type: 'waiting', code: 'no_worker', detail: 'No worker is running.' },
   ].map((event) => storyOf({ at_s: 0, ...event })?.text);
   await speak(['en']);
 
-  expect(told).toEqual([turn, state, waits]);
+  expect(texts).toEqual([turn, state, waits]);
 });

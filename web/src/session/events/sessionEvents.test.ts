@@ -28,16 +28,16 @@ class Stream extends EventTarget {
 }
 
 let opened: Stream[] = [];
-let told: unknown[] = [];
+let changes: unknown[] = [];
 
 beforeEach(() => {
   vi.useFakeTimers();
   vi.stubGlobal('EventSource', Stream);
   opened = [];
-  told = [];
+  changes = [];
 });
 
-const followed = () => follow('s1', ({ change }) => told.push(change));
+const followed = () => follow('s1', ({ change }) => changes.push(change));
 
 test('a stream that was refused is opened again after a while', () => {
   followed();
@@ -64,7 +64,7 @@ test('after the end of following no stream is opened', () => {
   expect(opened.map(({ readyState }) => readyState)).toEqual([Stream.CLOSED]);
 });
 
-test('what was told before a stream was opened anew is not told again', () => {
+test('events that were delivered before a stream was opened again are not delivered again', () => {
   followed();
   opened[0]?.tell('1700000000000-9', { type: 'changed', change: 'muted' });
   opened[0]?.breaks(Stream.CLOSED);
@@ -72,7 +72,7 @@ test('what was told before a stream was opened anew is not told again', () => {
   opened[1]?.tell('1700000000000-9', { type: 'changed', change: 'muted' });
   opened[1]?.tell('1700000000000-10', { type: 'changed', change: 'unmuted' });
 
-  expect(told).toEqual(['muted', 'unmuted']);
+  expect(changes).toEqual(['muted', 'unmuted']);
 });
 
 test('after the end of the session nothing is followed', () => {

@@ -5,18 +5,18 @@ import { EVENT_TYPES, type SessionEvent } from './eventText';
 const AGAIN_MS = 5_000;
 
 /**
- * Follow until told to stop, or until the session is over.
+ * Follow until the returned function is called, or until the session has ended.
  *
- * Where a connection broke the browser itself goes on; where one was refused it gives up for good.
- * A stream that is opened anew begins at its beginning: what was told already is not told again.
+ * The browser reconnects by itself after a break, and gives up after a refusal. A stream that is
+ * opened again starts with the first event: events that were delivered are skipped.
  */
 export function follow(session: string, take: (event: SessionEvent) => void): () => void {
   let events: EventSource;
   let again: ReturnType<typeof setTimeout>;
-  let told = '';
+  let latest = '';
   const hear = ({ data, lastEventId }: MessageEvent<string>) => {
-    if (!isLater(lastEventId, told)) return;
-    told = lastEventId;
+    if (!isLater(lastEventId, latest)) return;
+    latest = lastEventId;
     const event = JSON.parse(data) as SessionEvent;
     take(event);
     if (event.type === 'ended') events.close();
@@ -35,7 +35,7 @@ export function follow(session: string, take: (event: SessionEvent) => void): ()
   };
 }
 
-/** Of redis's ids: two numbers, as in `1732604793000-2`. */
+/** Compare two ids of redis: two numbers each, as in `1732604793000-2`. */
 function isLater(id: string, other: string): boolean {
   return id.localeCompare(other, 'en', { numeric: true }) > 0;
 }

@@ -1,10 +1,10 @@
-/** Asks again and again how a session is, while no voice answers yet. */
+/** Asks for a session's state again and again while no voice answers yet. */
 
 import { type SessionView, viewSession } from '../../service/sessions';
 
 const EVERY_MS = 1_500;
 
-/** Ask until told to stop; questions without an answer are asked again. */
+/** Ask until the returned function is called; a request without an answer is repeated. */
 export function watch(session: string, take: (view: SessionView) => void): () => void {
   let over = false;
   let timer: ReturnType<typeof setTimeout>;

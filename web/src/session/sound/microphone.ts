@@ -2,11 +2,11 @@
 
 import { createLocalAudioTrack, type LocalAudioTrack, TrackEvent } from 'livekit-client';
 import { MicrophoneFailed } from '../state/trouble';
-import { captureOf, type SoundWish } from './sound';
+import { captureOf, type SoundChoice } from './sound';
 
 export class Microphone {
   private held: LocalAudioTrack | null = null;
-  private wish: SoundWish | null = null;
+  private choice: SoundChoice | null = null;
   private readonly tellRestart: (track: LocalAudioTrack) => void;
 
   /**
@@ -18,12 +18,12 @@ export class Microphone {
     this.tellRestart = tellRestart;
   }
 
-  /** Open it, and keep what is said until the personas hear it. Throws `MicrophoneFailed`. */
-  async open(wish: SoundWish): Promise<LocalAudioTrack> {
+  /** Open it, and record until the personas hear it. Throws `MicrophoneFailed`. */
+  async open(choice: SoundChoice): Promise<LocalAudioTrack> {
     const muted = this.held?.isMuted ?? false; // only the person unmutes it, not a new connection
     this.stop();
-    this.wish = wish;
-    const track = await createLocalAudioTrack(captureOf(wish)).catch((reason) => {
+    this.choice = choice;
+    const track = await createLocalAudioTrack(captureOf(choice)).catch((reason) => {
       throw new MicrophoneFailed(reason);
     });
     track.on(TrackEvent.Restarted, () => {
@@ -35,12 +35,12 @@ export class Microphone {
     return track;
   }
 
-  /** Follow a wish that changed; says whether the microphone was opened anew for it. */
-  async follow(wish: SoundWish): Promise<boolean> {
-    const { held, wish: before } = this;
-    if (!held || !before || sameCapture(wish, before)) return false;
-    this.wish = wish;
-    await held.restartTrack(captureOf(wish)).catch((reason) => {
+  /** Follow a changed choice; return whether the microphone was opened anew for it. */
+  async follow(choice: SoundChoice): Promise<boolean> {
+    const { held, choice: before } = this;
+    if (!held || !before || sameCapture(choice, before)) return false;
+    this.choice = choice;
+    await held.restartTrack(captureOf(choice)).catch((reason) => {
       throw new MicrophoneFailed(reason);
     });
     return true;
@@ -53,7 +53,7 @@ export class Microphone {
   }
 }
 
-function sameCapture(one: SoundWish, other: SoundWish): boolean {
+function sameCapture(one: SoundChoice, other: SoundChoice): boolean {
   return (
     one.microphone === other.microphone &&
     one.echoCancellation === other.echoCancellation &&

@@ -1,9 +1,9 @@
-/** How this person wants to be heard and to hear: devices and switches, remembered. */
+/** The devices and filters that this person chose; the browser remembers them. */
 
 import type { AudioCaptureOptions } from 'livekit-client';
 import { Remembered } from '../../store/stored';
 
-export interface SoundWish {
+export interface SoundChoice {
   /** Device ids; empty: the system's choice. */
   microphone: string;
   speaker: string;
@@ -11,16 +11,16 @@ export interface SoundWish {
   noiseSuppression: boolean;
 }
 
-export const sound = new Remembered<SoundWish>('sound', {
+export const sound = new Remembered<SoundChoice>('sound', {
   microphone: '',
   speaker: '',
   echoCancellation: true,
   noiseSuppression: true,
 });
 
-/** What to ask the browser for. */
-export function captureOf(wish: SoundWish): AudioCaptureOptions {
-  const { microphone, echoCancellation, noiseSuppression } = wish;
+/** Return what to ask the browser for. */
+export function captureOf(choice: SoundChoice): AudioCaptureOptions {
+  const { microphone, echoCancellation, noiseSuppression } = choice;
   const switches = { echoCancellation, noiseSuppression, autoGainControl: true };
   return microphone ? { ...switches, deviceId: microphone } : switches;
 }

@@ -1,4 +1,4 @@
-/** The state of one call for the page to show; each change of its phase is told in the log. */
+/** The state of one call, which the page shows; each change of its phase is logged. */
 
 import type { AskedPersona, Why } from '../../service/sessions';
 import { journal } from '../../store/eventLog';
@@ -25,17 +25,17 @@ export class CallStore extends Listeners {
     const keys = Object.keys(change) as (keyof CallState)[];
     if (keys.every((key) => change[key] === before[key])) return;
     this.state = { ...before, ...change };
-    if (before.phase !== this.state.phase) tellPhase(this.state);
+    if (before.phase !== this.state.phase) logPhase(this.state);
     this.tell();
   };
 }
 
-/** The service's sentence why no voice is there. */
+/** Return the service's sentence why no voice is there. */
 export function reasonOf(waiting: Why | null): string {
   return waiting ? (t.refusals[waiting.code] ?? waiting.detail) : '';
 }
 
-function tellPhase({ phase, trouble, reason, position }: CallState): void {
+function logPhase({ phase, trouble, reason, position }: CallState): void {
   const level = phase === 'error' || phase === 'disconnected' ? 'error' : 'info';
   const details = trouble ? { ...trouble } : reason ? { reason, position } : null;
   const text = t.panels.happenings.phase(trouble?.title ?? t.phases[phase]);

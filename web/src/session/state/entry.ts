@@ -1,26 +1,26 @@
 /**
  * The way into a room: a new session, a token for an existing one, or a guest's pass.
  *
- * Asked again with the same room and identity it leads back to the same place.
+ * The same request with the same room and identity leads back to the same slots.
  */
 
 import { ask } from '../../service/request';
 import { type AskedPersona, type PersonaView, sessionOf } from '../../service/sessions';
 import { ATTR_RECORD_CONSENT } from '../../service/wire';
 
-export interface Wish {
+export interface EntryRequest {
   personas: readonly AskedPersona[];
-  /** A room by name; else a fresh one. */
+  /** The room's name; `null` for a new room. */
   room: string | null;
   identity: string;
   name: string;
-  /** A guest's pass, which says the room by itself. */
+  /** A guest's bearer, which is valid for its room only. */
   guest: string | null;
-  /** Whether the person agreed to be recorded; missing until it was asked. */
+  /** Whether the person agreed to be recorded; missing until the person was asked. */
   agreed?: boolean;
 }
 
-/** How people of a recorded room come to be recorded: where they agree, or in any case. */
+/** Which people of a recorded room are recorded: those who agree, or all, who are told. */
 export type Recording = 'ask' | 'told';
 
 export interface Entry {
@@ -53,18 +53,18 @@ interface TokenAnswer {
 }
 
 /**
- * A room that has a session is joined as it is, regardless of its owner; else one is opened.
+ * Join the room's session, whoever owns it; open one if there is none.
  *
  * Throws `Refused`, or `TypeError` if the service does not answer.
  */
-export async function enter(wish: Wish): Promise<Entry> {
-  if (wish.guest !== null) return byToken(wish);
-  const session = wish.room === null ? null : await sessionOf(wish.room).catch(() => null);
-  if (session === null) return bySession(wish);
-  return { ...(await byToken(wish)), session: session.id, personas: session.personas };
+export async function enter(request: EntryRequest): Promise<Entry> {
+  if (request.guest !== null) return byToken(request);
+  const session = request.room === null ? null : await sessionOf(request.room).catch(() => null);
+  if (session === null) return bySession(request);
+  return { ...(await byToken(request)), session: session.id, personas: session.personas };
 }
 
-async function bySession({ personas, room, identity, name, agreed }: Wish): Promise<Entry> {
+async function bySession({ personas, room, identity, name, agreed }: EntryRequest): Promise<Entry> {
   const body = {
     personas,
     identity,
@@ -86,7 +86,7 @@ async function bySession({ personas, room, identity, name, agreed }: Wish): Prom
 }
 
 /** LiveKit's standard token endpoint. */
-async function byToken({ room, identity, name, guest, agreed }: Wish): Promise<Entry> {
+async function byToken({ room, identity, name, guest, agreed }: EntryRequest): Promise<Entry> {
   const body = {
     participant_identity: identity,
     participant_name: name,

@@ -56,7 +56,7 @@ export const BEGINNING: CallState = {
   microphone: null,
 };
 
-/** Whether nothing more comes of a call in this phase. */
+/** Whether a call in this phase has ended. */
 export function isOver(phase: Phase): boolean {
   return phase === 'ended' || phase === 'disconnected' || phase === 'error';
 }

@@ -9,7 +9,7 @@ beforeEach(() => {
 
 const FULL = 'All places are taken at the moment. Try again soon.';
 
-test('full is told as full, once and in the page’s own sentence', () => {
+test('a full service is shown as full, once and in the page’s own sentence', () => {
   const trouble = troubleOf(new Refused(503, 'full', FULL));
 
   expect([trouble.kind, trouble.why]).toEqual(['full', 'Others are talking at the moment.']);
@@ -26,11 +26,11 @@ test.each([
   ['NotFoundError', 'No microphone found'],
   ['NotReadableError', 'The microphone is in use'],
   ['InvalidStateError', 'The microphone failed'],
-])('%s of the browser is told as “%s”', (name, title) => {
+])('the browser’s %s is shown as “%s”', (name, title) => {
   expect(troubleOf(new MicrophoneFailed(new DOMException('', name))).title).toBe(title);
 });
 
-test('a page without https is told how to open it', () => {
+test('a page without https says how to open it', () => {
   expect(troubleOf(new InsecurePage()).todo).toContain('https://');
 });
 
@@ -41,7 +41,7 @@ test.each([
   [503, 'no_worker', 'No voice can answer yet'],
   [503, 'room_full', 'The room is full'],
   [500, 'failure', 'The server refused'],
-])('%i %s of the service is told as “%s”', (status, code, title) => {
+])('the service’s %i %s is shown as “%s”', (status, code, title) => {
   expect(troubleOf(new Refused(status, code, 'Why.')).title).toBe(title);
 });
 
@@ -53,17 +53,17 @@ test.each([
     'ask the operator of this server for a link',
   ],
   ['Authorization: invalid or expired token.', 'a new link'],
-])('“%s” of the gate is told with advice that helps there', (why, advice) => {
+])('“%s” of authentication is shown with the advice that helps', (why, advice) => {
   expect(troubleOf(new Refused(401, 'unauthorized', why)).todo).toContain(advice);
 });
 
-test('a question without an answer in time is told as a server that does not answer', () => {
+test('a request that times out is shown as a server that does not answer', () => {
   const timeout = new DOMException('', 'TimeoutError');
 
   expect(troubleOf(timeout).title).toBe('The server does not answer');
 });
 
-test('a failed fetch is told as a server that does not answer', () => {
+test('a failed fetch is shown as a server that does not answer', () => {
   expect(troubleOf(new TypeError('Failed to fetch')).title).toBe('The server does not answer');
 });
 
@@ -71,19 +71,19 @@ test.each([
   ['could not establish pc connection', 'Sound cannot get through'],
   ['could not establish signal connection', 'The room cannot be reached'],
   ['service not found', 'The room cannot be reached'],
-])('“%s” of LiveKit is told as “%s”', (message, title) => {
+])('LiveKit’s “%s” is shown as “%s”', (message, title) => {
   const error = new RoomFailed(ConnectionError.internal(message), 'ws://rooms.example');
 
   expect(troubleOf(error).title).toBe(title);
 });
 
-test('a room that cannot be reached is told with its address', () => {
+test('a room that cannot be reached is shown with its address', () => {
   const error = new RoomFailed(ConnectionError.timeout('timed out'), 'ws://rooms.example');
 
   expect(troubleOf(error).why).toBe('The page is here, but ws://rooms.example does not answer.');
 });
 
-test('a room without TLS under a page with TLS is told as insecure', () => {
+test('a room without TLS under a page with TLS is shown as insecure', () => {
   vi.stubGlobal('location', { protocol: 'https:' });
   const error = new RoomFailed(new DOMException('', 'SecurityError'), 'ws://rooms.example');
 
@@ -94,7 +94,7 @@ test('leaving by choice is no trouble', () => {
   expect(departureTrouble(DisconnectReason.CLIENT_INITIATED)).toBeNull();
 });
 
-test('a room that was closed is told as disconnected', () => {
+test('a room that was closed is shown as disconnected', () => {
   const trouble = departureTrouble(DisconnectReason.ROOM_DELETED);
 
   expect([trouble?.kind, trouble?.title]).toEqual(['disconnected', 'The room was closed']);

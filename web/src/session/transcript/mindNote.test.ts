@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
 import { noteOf } from './mindNote';
 
-const told = (event: unknown) => noteOf(new TextEncoder().encode(JSON.stringify(event)));
+const noteFor = (event: unknown) => noteOf(new TextEncoder().encode(JSON.stringify(event)));
 
 test('the end of a call replaces its beginning', () => {
-  const begun = told({ type: 'tool_started', call_id: 'c1', tool: 'opening_hours' });
-  const ended = told({
+  const begun = noteFor({ type: 'tool_started', call_id: 'c1', tool: 'opening_hours' });
+  const ended = noteFor({
     type: 'tool_ended',
     call_id: 'c1',
     tool: 'opening_hours',
@@ -19,12 +19,12 @@ test('the end of a call replaces its beginning', () => {
 
 test('a call that failed says so', () => {
   expect(
-    told({ type: 'tool_ended', call_id: 'c1', tool: 'weather', took_ms: 9, ok: false })?.text,
+    noteFor({ type: 'tool_ended', call_id: 'c1', tool: 'weather', took_ms: 9, ok: false })?.text,
   ).toBe('could not look up: weather');
 });
 
 test('a warning is its own sentence', () => {
-  expect(told({ type: 'warning', code: 'mind_away', detail: 'It is away.' })).toEqual({
+  expect(noteFor({ type: 'warning', code: 'mind_away', detail: 'It is away.' })).toEqual({
     id: 'warning mind_away',
     text: 'It is away.',
     final: true,
@@ -32,5 +32,5 @@ test('a warning is its own sentence', () => {
 });
 
 test.each([{ type: 'mind_said', text: 'x' }, {}, null, 7, 'x'])('%j is no line', (event) => {
-  expect(told(event)).toBeNull();
+  expect(noteFor(event)).toBeNull();
 });

@@ -15,18 +15,18 @@ interface Told {
 
 /** The line; `null` where there is none to show. A call's end replaces its beginning. */
 export function noteOf(payload: Uint8Array): Pick<Segment, 'id' | 'text' | 'final'> | null {
-  const told = read(payload);
-  const tool = nameOf(told.tool);
-  const seconds = typeof told.took_ms === 'number' ? (told.took_ms / 1000).toFixed(1) : '?';
-  switch (told.type) {
+  const event = read(payload);
+  const tool = nameOf(event.tool);
+  const seconds = typeof event.took_ms === 'number' ? (event.took_ms / 1000).toFixed(1) : '?';
+  switch (event.type) {
     case 'tool_started':
-      return { id: `${told.call_id}`, text: t.mind.looksUp(tool), final: false };
+      return { id: `${event.call_id}`, text: t.mind.looksUp(tool), final: false };
     case 'tool_ended':
-      return told.ok === true
-        ? { id: `${told.call_id}`, text: t.mind.lookedUp(tool, seconds), final: true }
-        : { id: `${told.call_id}`, text: t.mind.failed(tool), final: true };
+      return event.ok === true
+        ? { id: `${event.call_id}`, text: t.mind.lookedUp(tool, seconds), final: true }
+        : { id: `${event.call_id}`, text: t.mind.failed(tool), final: true };
     case 'warning':
-      return { id: `warning ${told.code}`, text: String(told.detail).slice(0, 200), final: true };
+      return { id: `warning ${event.code}`, text: String(event.detail).slice(0, 200), final: true };
     default:
       return null;
   }
@@ -39,8 +39,8 @@ function nameOf(tool: unknown): string {
 
 function read(payload: Uint8Array): Told {
   try {
-    const told: unknown = JSON.parse(new TextDecoder().decode(payload));
-    return typeof told === 'object' && told !== null ? told : {};
+    const event: unknown = JSON.parse(new TextDecoder().decode(payload));
+    return typeof event === 'object' && event !== null ? event : {};
   } catch {
     return {};
   }

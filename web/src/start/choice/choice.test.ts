@@ -15,20 +15,20 @@ const CONFIG = {
     },
   },
 } as unknown as Config;
-const WISH = choice.read();
+const CHOICE = choice.read();
 
 test('without a choice the default persona is picked', () => {
-  expect(pickedOf(WISH, CONFIG)).toEqual(['chef']);
+  expect(pickedOf(CHOICE, CONFIG)).toEqual(['chef']);
 });
 
 test('a persona that is gone is not picked any more', () => {
-  const wish = { ...WISH, touched: true, picked: ['pilot', OWN, 'teacher'] };
+  const choice = { ...CHOICE, touched: true, picked: ['pilot', OWN, 'teacher'] };
 
-  expect(pickedOf(wish, CONFIG)).toEqual(['teacher', OWN]);
+  expect(pickedOf(choice, CONFIG)).toEqual(['teacher', OWN]);
 });
 
 test('what is usual is not asked for', () => {
-  expect(askedFor(WISH, ['chef'], CONFIG)).toEqual([{ name: 'chef' }]);
+  expect(askedFor(CHOICE, ['chef'], CONFIG)).toEqual([{ name: 'chef' }]);
 });
 
 test('the sliders begin at the sampling of the model that runs', () => {
@@ -36,12 +36,12 @@ test('the sliders begin at the sampling of the model that runs', () => {
   expect(usualSampling({ ...CONFIG, model: null }).text_temperature).toBe(0.7);
 });
 
-test('a voice that the model has, and what of the sampling differs, go with the wish', () => {
+test('a voice that the model has, and what of the sampling differs, are asked for', () => {
   const sampling = { text_top_k: 5 };
-  const wish = { ...WISH, sampling, voices: { chef: 'NATM0', teacher: 'gone' } };
-  const moved = { ...wish, sampling: { ...usualSampling(CONFIG), ...sampling } };
+  const choice = { ...CHOICE, sampling, voices: { chef: 'NATM0', teacher: 'gone' } };
+  const moved = { ...choice, sampling: { ...usualSampling(CONFIG), ...sampling } };
 
-  expect(askedFor(wish, ['chef', 'teacher'], CONFIG)).toEqual([
+  expect(askedFor(choice, ['chef', 'teacher'], CONFIG)).toEqual([
     { name: 'chef', voice: 'NATM0', sampling },
     { name: 'teacher', sampling },
   ]);
@@ -49,9 +49,9 @@ test('a voice that the model has, and what of the sampling differs, go with the 
 });
 
 test('a persona of one’s own has a label and a prompt', () => {
-  const wish = { ...WISH, ownLabel: ' Ada ', ownPrompt: ' You are Ada. ' };
+  const choice = { ...CHOICE, ownLabel: ' Ada ', ownPrompt: ' You are Ada. ' };
 
-  expect(askedFor(wish, [OWN], CONFIG)).toEqual([
+  expect(askedFor(choice, [OWN], CONFIG)).toEqual([
     { name: OWN, label: 'Ada', prompt: 'You are Ada.' },
   ]);
 });

@@ -75,16 +75,16 @@ export function usualSampling(config: Config): Sampling {
 }
 
 /** What to ask the service for. */
-export function askedFor(wish: Choice, names: readonly string[], config: Config): AskedPersona[] {
+export function askedFor(chosen: Choice, names: readonly string[], config: Config): AskedPersona[] {
   const usual = usualSampling(config);
-  const changed = Object.entries(wish.sampling).filter(
+  const changed = Object.entries(chosen.sampling).filter(
     ([key, value]) => value !== usual[key as keyof Sampling],
   );
   return names.map((name) => {
-    const voice = wish.voices[name];
+    const voice = chosen.voices[name];
     return {
       name,
-      ...(name === OWN ? ownOf(wish) : {}),
+      ...(name === OWN ? ownOf(chosen) : {}),
       ...(voice && config.voices.includes(voice) ? { voice } : {}),
       ...(changed.length ? { sampling: Object.fromEntries(changed) } : {}),
     };

@@ -6,7 +6,7 @@ import { type Choice, choice } from '../choice/choice';
 import './OwnPersona.css';
 import type { Config } from '../../service/service';
 
-export function OwnPersona({ wish, config }: { wish: Choice; config: Config }) {
+export function OwnPersona({ chosen, config }: { chosen: Choice; config: Config }) {
   const limit = config.limits.prompt_characters;
   const startFrom = (name: string) => {
     const persona = config.personas.find((each) => each.name === name);
@@ -26,15 +26,15 @@ export function OwnPersona({ wish, config }: { wish: Choice; config: Config }) {
       </Field>
       <Field label={t.start.ownName}>
         <input
-          value={wish.ownLabel}
+          value={chosen.ownLabel}
           maxLength={120}
           placeholder={t.start.ownNameExample}
           onChange={(event) => choice.set({ ownLabel: event.target.value })}
         />
       </Field>
-      <Field label={t.start.ownPrompt} value={`${wish.ownPrompt.length} / ${limit}`}>
+      <Field label={t.start.ownPrompt} value={`${chosen.ownPrompt.length} / ${limit}`}>
         <textarea
-          value={wish.ownPrompt}
+          value={chosen.ownPrompt}
           maxLength={limit}
           rows={4}
           placeholder={t.start.ownPromptExample}

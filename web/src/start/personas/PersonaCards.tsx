@@ -12,19 +12,19 @@ import { OwnPersona } from './OwnPersona';
 import { PersonaCard } from './PersonaCard';
 
 interface Props {
-  wish: Choice;
+  chosen: Choice;
   picked: readonly string[];
   config: Config;
 }
 
-export function PersonaCards({ wish, picked, config }: Props) {
+export function PersonaCards({ chosen, picked, config }: Props) {
   const most = config.limits.personas_per_room;
   const pick = (name: string, on: boolean) => {
     const others = picked.filter((each) => each !== name);
     choice.set({ touched: true, picked: on ? [...others, name] : others });
   };
   const voiceOf = (name: string, usual: string) => {
-    const voice = wish.voices[name] || usual;
+    const voice = chosen.voices[name] || usual;
     return config.voices.includes(voice) ? voice : '';
   };
   const card = (name: string, label: string, line: string, usual: string) => {
@@ -49,9 +49,9 @@ export function PersonaCards({ wish, picked, config }: Props) {
       <legend>{t.start.who}</legend>
       <div className="cards">
         {config.personas.map(({ name, label, line, voice }) => card(name, label, line, voice))}
-        {mayDescribe(config) && card(OWN, wish.ownLabel || t.start.own, t.start.ownLine, '')}
+        {mayDescribe(config) && card(OWN, chosen.ownLabel || t.start.own, t.start.ownLine, '')}
       </div>
-      {picked.includes(OWN) && <OwnPersona wish={wish} config={config} />}
+      {picked.includes(OWN) && <OwnPersona chosen={chosen} config={config} />}
       <ExampleQuestions picked={picked} personas={config.personas} />
       <p className="hint">{t.start.several}</p>
     </fieldset>

@@ -24,13 +24,13 @@ const KNOBS: Knob[] = [
 ];
 
 interface Props {
-  wish: Choice;
+  chosen: Choice;
   picked: readonly string[];
   config: Config;
 }
 
-export function Tuning({ wish, picked, config }: Props) {
-  const sampling = { ...usualSampling(config), ...wish.sampling };
+export function Tuning({ chosen, picked, config }: Props) {
+  const sampling = { ...usualSampling(config), ...chosen.sampling };
   const labels: Record<keyof Sampling, string> = {
     text_temperature: t.tuning.textTemperature,
     audio_temperature: t.tuning.audioTemperature,
@@ -38,7 +38,7 @@ export function Tuning({ wish, picked, config }: Props) {
     audio_top_k: t.tuning.audioTopK,
   };
   const tune = (key: keyof Sampling, value: number) =>
-    choice.set({ sampling: { ...wish.sampling, [key]: value } });
+    choice.set({ sampling: { ...chosen.sampling, [key]: value } });
   return (
     <Disclosure title={t.tuning.title} hint={t.tuning.hint}>
       {config.voices.length === 0 && <p className="soft">{t.tuning.oneVoice}</p>}
@@ -50,13 +50,13 @@ export function Tuning({ wish, picked, config }: Props) {
               <VoiceSelect
                 key={name}
                 label={t.tuning.voiceOf(
-                  name === OWN ? wish.ownLabel || t.start.own : (persona?.label ?? name),
+                  name === OWN ? chosen.ownLabel || t.start.own : (persona?.label ?? name),
                 )}
                 model={config.model?.name}
                 voices={config.voices}
                 usual={persona?.voice ?? null}
-                chosen={wish.voices[name] ?? ''}
-                onChoose={(voice) => choice.set({ voices: { ...wish.voices, [name]: voice } })}
+                chosen={chosen.voices[name] ?? ''}
+                onChoose={(voice) => choice.set({ voices: { ...chosen.voices, [name]: voice } })}
               />
             );
           })}

@@ -5,14 +5,14 @@ import { t } from '../../strings/strings';
 import './EchoTest.css';
 import { PERSON } from '../../figure/figureStyle';
 import { VoiceFigure } from '../../figure/VoiceFigure';
-import type { SoundWish } from '../../session/sound/sound';
+import type { SoundChoice } from '../../session/sound/sound';
 import { InsecurePage, type Trouble, troubleOf } from '../../session/state/trouble';
 import { Notice } from '../../ui/Notice';
 import { listen, play } from './echo';
 
 type Step = 'rest' | 'starting' | 'listening' | 'playing' | 'done';
 
-export function EchoTest({ wish }: { wish: SoundWish }) {
+export function EchoTest({ choice }: { choice: SoundChoice }) {
   const [step, setStep] = useState<Step>('rest');
   const [track, setTrack] = useState<MediaStreamTrack>();
   const [trouble, setTrouble] = useState<Trouble | null>(null);
@@ -26,13 +26,13 @@ export function EchoTest({ wish }: { wish: SoundWish }) {
     setStep('starting');
     try {
       if (!window.isSecureContext || !navigator.mediaDevices) throw new InsecurePage();
-      const { track, heard } = await listen(wish, signal);
+      const { track, heard } = await listen(choice, signal);
       setTrack(track);
       setStep('listening');
       const sound = await heard;
       setTrack(undefined);
       setStep('playing');
-      await play(sound, wish.speaker, signal);
+      await play(sound, choice.speaker, signal);
       setStep('done');
     } catch (error) {
       if (signal.aborted) return;

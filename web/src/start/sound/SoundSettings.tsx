@@ -1,7 +1,7 @@
 /** Which microphone and loudspeaker, what is filtered, and a try whether it works. */
 
 import { useMediaDevices } from '@livekit/components-react';
-import { type SoundWish, sound } from '../../session/sound/sound';
+import { type SoundChoice, sound } from '../../session/sound/sound';
 import { preferences } from '../../store/preferences';
 import { useRemembered } from '../../store/stored';
 import { t } from '../../strings/strings';
@@ -16,7 +16,7 @@ interface Props {
 }
 
 export function SoundSettings({ inCall = false }: Props) {
-  const wish = useRemembered(sound);
+  const choice = useRemembered(sound);
   const microphones = useMediaDevices({ kind: 'audioinput' });
   const speakers = useMediaDevices({ kind: 'audiooutput' });
   const canChooseSpeaker = 'setSinkId' in HTMLMediaElement.prototype;
@@ -27,10 +27,10 @@ export function SoundSettings({ inCall = false }: Props) {
           label={t.sound.microphone}
           kind="microphone"
           devices={microphones}
-          wish={wish}
+          choice={choice}
         />
         {canChooseSpeaker ? (
-          <DeviceSelect label={t.sound.speaker} kind="speaker" devices={speakers} wish={wish} />
+          <DeviceSelect label={t.sound.speaker} kind="speaker" devices={speakers} choice={choice} />
         ) : (
           <p className="soft">{t.sound.cannotChoose}</p>
         )}
@@ -38,16 +38,16 @@ export function SoundSettings({ inCall = false }: Props) {
       <div className="switches">
         <Switch
           label={t.sound.echo}
-          on={wish.echoCancellation}
+          on={choice.echoCancellation}
           onSwitch={(echoCancellation) => sound.set({ echoCancellation })}
         />
         <Switch
           label={t.sound.noise}
-          on={wish.noiseSuppression}
+          on={choice.noiseSuppression}
           onSwitch={(noiseSuppression) => sound.set({ noiseSuppression })}
         />
       </div>
-      {inCall ? <CallSwitches /> : <EchoTest wish={wish} />}
+      {inCall ? <CallSwitches /> : <EchoTest choice={choice} />}
       <p className="soft">{t.sound.advice}</p>
     </div>
   );
@@ -76,13 +76,13 @@ interface SelectProps {
   label: string;
   kind: 'microphone' | 'speaker';
   devices: readonly MediaDeviceInfo[];
-  wish: SoundWish;
+  choice: SoundChoice;
 }
 
 /** A browser names its devices once it was allowed to listen. */
-function DeviceSelect({ label, kind, devices, wish }: SelectProps) {
+function DeviceSelect({ label, kind, devices, choice }: SelectProps) {
   const named = devices.filter(({ deviceId }) => deviceId && deviceId !== 'default');
-  const chosen = named.some(({ deviceId }) => deviceId === wish[kind]) ? wish[kind] : '';
+  const chosen = named.some(({ deviceId }) => deviceId === choice[kind]) ? choice[kind] : '';
   return (
     <Field label={label}>
       <select value={chosen} onChange={(event) => sound.set({ [kind]: event.target.value })}>

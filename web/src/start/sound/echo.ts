@@ -1,6 +1,6 @@
 /** Listens for a few seconds and plays back what it heard; nothing leaves this machine. */
 
-import { captureOf, type SoundWish } from '../../session/sound/sound';
+import { captureOf, type SoundChoice } from '../../session/sound/sound';
 import { MicrophoneFailed } from '../../session/state/trouble';
 
 export const LISTEN_MS = 3_000;
@@ -13,8 +13,8 @@ export interface Echo {
 }
 
 /** Throws `MicrophoneFailed`, and the signal's reason once it aborts. */
-export async function listen(wish: SoundWish, signal: AbortSignal): Promise<Echo> {
-  const audio = captureOf(wish) as MediaTrackConstraints;
+export async function listen(choice: SoundChoice, signal: AbortSignal): Promise<Echo> {
+  const audio = captureOf(choice) as MediaTrackConstraints;
   const stream = await navigator.mediaDevices.getUserMedia({ audio }).catch((reason) => {
     throw new MicrophoneFailed(reason);
   });

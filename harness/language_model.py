@@ -6,6 +6,7 @@ reply of the script; one that fails a test's expectations can be read in `reques
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ class ScriptedModel:
     replies: list[Reply | int] = field(default_factory=list["Reply | int"])
     headers: dict[str, str] = field(default_factory=dict[str, str])  # of streamed answers
     otherwise: Callable[[Request], Reply | int] | None = None  # once the script is over
+    loads_s: float = 0.0  # before the first answer, as Ollama loads a model that nobody asks
+    wakes: list[Request] = field(default_factory=list[Request])  # requests without functions
 
     def reply(self, *replies: Reply | int) -> None:
         """Add replies: a callable that streams, or an HTTP status to refuse with."""
@@ -36,6 +39,8 @@ class ScriptedModel:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Serve one request."""
         asked = await request.json()
+        if "tools" not in asked:
+            return await self._wake(request, asked)
         self.requests.append(asked)
         self.asked.set()
         self.keys.append(request.headers.get("Authorization", ""))
@@ -45,8 +50,26 @@ class ScriptedModel:
             return web.json_response({"error": {"message": detail}}, status=reply)
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", **self.headers})
         await stream.prepare(request)
+        await self._load(stream)
         await reply(stream, asked)
         return stream
+
+    async def _wake(self, request: web.Request, asked: Request) -> web.StreamResponse:
+        """Answer a request that has the model loaded and is no part of the script."""
+        self.wakes.append(asked)
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await stream.prepare(request)
+        await self._load(stream)
+        await text("Hello")(stream, asked)
+        return stream
+
+    async def _load(self, stream: web.StreamResponse) -> None:
+        """Load the model; where the asker goes, the next request begins anew, as Ollama's does."""
+        end_s = time.monotonic() + self.loads_s
+        while self.loads_s and time.monotonic() < end_s:
+            await stream.write(b": loading\n\n")
+            await asyncio.sleep(0.02)
+        self.loads_s = 0.0
 
     def _next(self, asked: Request) -> Reply | int:
         if self.replies:

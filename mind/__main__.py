@@ -16,6 +16,8 @@ from protocol.minds import load_minds
 from protocol.personas import read_persona
 from protocol.room_spec import PersonaSpec
 
+LOADS_S = 2.0  # a model that is there has answered by then
+LOADS = "  · the language model is not there yet; its server may be loading it"
 TO_VOICE = "(leaves the answer to the voice)"
 
 
@@ -57,6 +59,7 @@ async def _talk(minds: Minds, persona: PersonaSpec, name: str, questions: Sequen
         await minds.ready()
         room = minds.open_room([persona])
         screen = _Screen(room, persona)
+        await _model_loaded(minds)
         reading = asyncio.create_task(screen.show())
         for question in questions:
             print(f"{name}: {question}")
@@ -64,6 +67,13 @@ async def _talk(minds: Minds, persona: PersonaSpec, name: str, questions: Sequen
             await screen.answered()
         await room.aclose()
         await reading
+
+
+async def _model_loaded(minds: Minds) -> None:
+    waking = asyncio.create_task(minds.awake())
+    if not (await asyncio.wait([waking], timeout=LOADS_S))[0]:
+        print(LOADS, flush=True)
+    await waking
 
 
 class _Screen:

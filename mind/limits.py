@@ -18,6 +18,8 @@ class Limits:
 
     answer_within_s: float = 20.0  # all model calls and tools of one answer
     call_within_s: float = 10.0  # one call of the model, from request to its last piece
+    load_within_s: float = 300.0  # of the model by its server: Ollama's own limit
+    wake_after_s: float = 240.0  # without an answer; Ollama unloads a model after 300 s
     tool_connect_s: float = 10.0  # to a tool server over HTTP
     tool_start_s: float = 60.0  # of a command, which may install itself first, as with npx and uvx
     tool_wait_s: float = 3.0  # of an answer, for tool servers that are not yet connected

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
     from mind.model.answer import ChatModel
+    from mind.model.loading import ModelLoad
     from mind.tools.toolbox import Toolbox
 
 NO_KEY = "none"  # servers that need no key ignore it; the client insists on one
@@ -49,7 +50,9 @@ class Minds:
         self._has_chat = bool(needing)
         self._tables = tables
         self._settings = settings
-        self._model: ChatModel | None = None  # and the toolboxes: only with a mind of kind `chat`
+        # These three only with a mind of kind `chat`.
+        self._model: ChatModel | None = None
+        self._load: ModelLoad | None = None
         self._toolboxes: dict[str, Toolbox] = {}
         self._stack = AsyncExitStack()
         self._starting: asyncio.Future[list[bool]] | None = None
@@ -74,6 +77,7 @@ class Minds:
     async def _open_chat(self) -> None:
         # Here, because openai and mcp take a second and 60 MB that minds of fixed lines need not.
         from mind.model.answer import ChatModel
+        from mind.model.loading import ModelLoad
         from mind.tools.toolbox import Toolbox
 
         async with AsyncExitStack() as stack:
@@ -84,12 +88,42 @@ class Minds:
             client = _client(self._settings, self.limits)
             stack.push_async_callback(client.close)
             self._model = ChatModel(client, self._settings.mind_model)
+            self._load = ModelLoad(self._model, self.limits, self._loaded)
+            stack.push_async_callback(self._load.aclose)
             self._stack = stack.pop_all()
 
     async def ready(self) -> None:
         """Wait until each tool server is connected or has failed. Rooms need not wait."""
         assert self._starting is not None
         await asyncio.wait([self._starting])
+
+    async def awake(self) -> None:
+        """Wait until the model is loaded or cannot be, where `wake` asked for it."""
+        if self._load is not None:
+            await self._load.wait()
+
+    def wake(self, minds: Iterable[str]) -> None:
+        """Have the model loaded, if one of these minds needs it. Waits for nothing."""
+        is_needed = any(isinstance(self._tables.get(name), ChatMind) for name in minds)
+        if is_needed and self._load is not None:
+            self._load.begin()
+
+    def worked(self) -> None:
+        """Note that the model has answered: it may be asked at once."""
+        self.retry.worked()
+        if self._load is not None:
+            self._load.answered()
+
+    def failed(self, mind: str, code: TroubleCode) -> None:
+        """Note that the model gave no answer: it is asked again later. A slow one may be asleep."""
+        self.last_trouble = code
+        self.retry.failed()
+        if code == "mind_slow":
+            self.wake([mind])
+
+    def _loaded(self) -> None:
+        if self.last_trouble == "mind_slow":
+            self.retry.worked()
 
     def open_room(self, personas: Iterable[PersonaSpec]) -> RoomMind:
         """Give the mind of a room with these personas."""

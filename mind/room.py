@@ -50,6 +50,7 @@ class RoomMind:
     def set_personas(self, personas: Iterable[PersonaSpec]) -> None:
         """Set the personas that are in the room now, in the room's order."""
         self._personas = {persona.id: persona for persona in personas}
+        self._minds.wake(persona.mind for persona in self._personas.values())
         self._fixed = {key: each for key, each in self._fixed.items() if key in self._personas}
         self._pending.drop_absent(set(self._personas))
 
@@ -176,9 +177,9 @@ class RoomMind:
             )
             await answer.run(table.prompt, self._transcript.text(), typed=typed)
         except Exception as error:
-            self._failed(error)
+            self._failed(persona.mind, error)
         else:
-            minds.retry.worked()
+            minds.worked()
             self._warnings.worked("mind")
         if unanswered is not None and not self._has_said:
             self._events.put_nowait(unanswered)
@@ -192,15 +193,14 @@ class RoomMind:
             self._warn("tool_away")
         return toolbox.functions()
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, mind: str, error: Exception) -> None:
         from mind.model.trouble import trouble_code
 
         code = trouble_code(error)
         # The error's text stays out of the log: a server's message may show a key or words.
         log.warning("mind_trouble", code=code, error=type(error).__name__)
         if code not in OWN_LIMITS:
-            self._minds.last_trouble = code
-            self._minds.retry.failed()
+            self._minds.failed(mind, code)
         self._warn(code)
 
     def _outlet(self, persona: PersonaSpec, table: ChatMind) -> "Outlet":

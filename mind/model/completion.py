@@ -126,7 +126,9 @@ async def pieces(
     functions: Iterable[Mapping[str, Any]],
 ) -> AsyncGenerator[ChatCompletionChunk]:
     """Ask a model once and give its answer piece by piece. Raises the client's errors."""
-    asked: dict[str, Any] = {"messages": list(messages), "tools": list(functions)}
+    asked: dict[str, Any] = {"messages": list(messages)}
+    if tools := list(functions):  # servers refuse an empty list
+        asked["tools"] = tools
     stream = await client.chat.completions.create(model=model, stream=True, **asked)
     async with stream:
         async for chunk in stream:

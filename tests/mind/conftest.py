@@ -27,7 +27,8 @@ PATIENT = {"tool_connect_s": WITHIN_S, "tool_wait_s": WITHIN_S}
 class Host:
     """Stands in for a room's host: takes events, and says each line at once unless it is slow."""
 
-    def __init__(self, mind: RoomMind, *, slow: bool = False) -> None:
+    def __init__(self, minds: Minds, mind: RoomMind, *, slow: bool = False) -> None:
+        self.minds = minds
         self.mind = mind
         self.events: list[MindEvent] = []
         self.slow = slow
@@ -124,7 +125,7 @@ def open_room(model: ScriptedModel) -> Open:
         running = Minds(tables, settings_of(url or model.url), Limits(**(PATIENT | limits)))
         async with running:
             await running.ready()
-            host = Host(running.open_room(personas), slow=slow)
+            host = Host(running, running.open_room(personas), slow=slow)
             serving = asyncio.create_task(host.serve())
             yield host
             await host.mind.aclose()

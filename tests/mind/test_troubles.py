@@ -10,7 +10,7 @@ import pytest
 
 from harness.language_model import Reply, ScriptedModel, calls, hang, raw, says
 from harness.servers import free_port
-from tests.mind.conftest import KEY, Host, Open
+from tests.mind.conftest import CHEF, KEY, Host, Open
 
 NO_RETRY_WAIT = {"first_retry_s": 0.0, "last_retry_s": 0.0}
 CHUNK = b'data: {"choices": [{"index": 0, "delta": {"content": "blah "}}]}\n\n'
@@ -176,3 +176,56 @@ async def test_neither_key_nor_words_are_logged(
     assert "mind_trouble" in logged
     for secret in (KEY, "rhubarb", "Pineapple"):
         assert secret not in logged
+
+
+async def test_a_model_is_loaded_while_a_room_waits(open_room: Open, model: ScriptedModel) -> None:
+    """A load that takes longer than an answer may is not broken off with the answer."""
+    model.loads_s = 1.5
+    model.otherwise = lambda _: says("It is noon.")
+    async with open_room(call_within_s=0.2, **NO_RETRY_WAIT) as host:
+        await twice(host)
+        assert host.troubles == ["mind_slow"] and host.sentences == []
+        async with asyncio.timeout(20):
+            await host.minds.awake()
+        await host.ask("What time is it?")
+        assert host.sentences == ["It is noon."]
+    assert len(model.wakes) == 1
+
+
+async def test_a_model_that_went_to_sleep_in_a_call_is_woken(
+    open_room: Open, model: ScriptedModel
+) -> None:
+    """Ollama unloads a model after five minutes: the question that finds it so is asked in vain."""
+    model.otherwise = lambda _: says("It is noon.")
+    async with open_room(call_within_s=0.2, wake_after_s=0.0, **NO_RETRY_WAIT) as host:
+        await host.minds.awake()
+        model.loads_s = 1.0
+        await host.ask("What time is it?")
+        assert host.troubles == ["mind_slow"]
+        async with asyncio.timeout(20):
+            await host.minds.awake()
+        await host.ask("What time is it?")
+        assert host.sentences == ["It is noon."]
+
+
+async def test_a_model_that_answered_lately_is_not_woken(
+    open_room: Open, model: ScriptedModel
+) -> None:
+    """Each request costs something at a cloud: one for many rooms, none for fixed lines."""
+    async with open_room() as host:
+        await host.minds.awake()
+        await host.ask("Hi there")
+        for _ in range(3):
+            await host.minds.open_room([CHEF]).aclose()
+        await host.minds.awake()
+    assert len(model.wakes) == 1
+
+
+async def test_nothing_is_lost_where_a_model_cannot_be_woken(open_room: Open) -> None:
+    """Nothing listens: that is told when somebody asks, and not before."""
+    async with open_room(url=f"http://127.0.0.1:{free_port()}/v1", **NO_RETRY_WAIT) as host:
+        async with asyncio.timeout(20):
+            await host.minds.awake()
+        assert host.troubles == []
+        await twice(host)
+        assert host.troubles == ["mind_away"]

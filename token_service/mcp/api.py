@@ -8,6 +8,9 @@ from typing import Any
 import httpx
 from mcp.server.mcpserver.exceptions import ToolError
 from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from token_service.http.access import caller_of
 
 TIMEOUT_S = 20.0
 PASSED_ON = ("authorization", "host", "origin", "traceparent")  # by which a caller is known
@@ -30,7 +33,7 @@ class Api:
         """Return the events that a session has stored after one of them, each with its id."""
         path = f"/sessions/{session_id}/events"
         answer = await self._send("GET", path, None, {"follow": "false"}, {"Last-Event-ID": after})
-        blocks = [block.splitlines() for block in answer.text.split("\n\n")]
+        blocks = [block.split("\n") for block in answer.text.split("\n\n")]
         fields = [dict(line.split(": ", 1) for line in block if ": " in line) for block in blocks]
         return [(each["id"], json.loads(each["data"])) for each in fields if "data" in each]
 
@@ -63,10 +66,24 @@ def _sentence(answer: httpx.Response) -> str:
 
 @asynccontextmanager
 async def of_request(request: Request) -> AsyncGenerator[Api]:
-    """Call the service that serves this very request, as its sender: from the same address."""
+    """Call the service that serves this very request, as its sender: from the same address.
+
+    Only the request itself is counted: `converse` looks for an answer twice a second.
+    """
+    caller = await caller_of(request)
+
+    async def as_caller(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"] = {"caller": caller}
+        await request.app(scope, receive, send)
+
     sender = (request.client.host, request.client.port) if request.client else ("", 0)
     headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
-    transport = httpx.ASGITransport(request.app, raise_app_exceptions=False, client=sender)
+    transport = httpx.ASGITransport(
+        as_caller,
+        raise_app_exceptions=False,
+        client=sender,
+        root_path=request.scope["root_path"],
+    )
     base = str(request.base_url)
     async with httpx.AsyncClient(transport=transport, base_url=base, headers=headers) as http:
         yield Api(http)

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 
 import httpx
@@ -13,11 +14,16 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from redis.asyncio import Redis
 
+from protocol.commands import TAKEN, Answer, Command
 from protocol.config.settings import Settings
+from protocol.events import TranscriptEvent
+from protocol.room_spec import RoomSpec, spec_key
 from tests.token_service.auth.callers import Keys
-from tests.token_service.players import beat, served
+from tests.token_service.players import beat, hosting, served
 from token_service.app import create_app
 from token_service.auth.callers import Scope
+from token_service.rooms.events import EventStore
+from token_service.server.forwarded import Forwarded
 
 INITIALIZE = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
 
@@ -94,3 +100,66 @@ def test_the_sdk_is_not_loaded_at_start() -> None:
 
     assert "token_service.mcp.endpoint" in found
     assert found.isdisjoint({"mcp", "mcp_types", "httpx2", "token_service.mcp.tools"})
+
+
+async def test_tools_work_under_a_path(keyed: Settings, keys: Keys, redis: Redis) -> None:
+    """Behind a proxy that serves the product at /voice, the link leads there, too."""
+    await beat(redis)
+    under = keyed.model_copy(update={"root_path": "/voice"})
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/voice"
+        async with (
+            served(Forwarded(create_app(under), under), listening),
+            client(url, keys.add("one")) as mcp,
+        ):
+            opened = await mcp.call_tool("open_session", {"personas": ["chef"]})
+
+    assert not opened.is_error, opened.content[0].text
+    assert opened.structured_content["link"].startswith(f"{url}/?room=")
+
+
+async def test_any_character_that_people_type_is_read(
+    url: str, keys: Keys, own_redis_url: str
+) -> None:
+    """Some characters end a line for Python and not for server-sent events."""
+    headers = keys.add("one")
+    async with client(url, headers) as mcp:
+        opened = (await mcp.call_tool("open_session", {"personas": ["chef"]})).structured_content
+        fields = {"identity": "ann", "segment_id": "s", "final": True, "start_s": 0, "end_s": 0}
+        said = TranscriptEvent(at_s=1.0, text="a\u2028b\x85c\x1dd: e", **fields)
+        async with Redis.from_url(own_redis_url, decode_responses=True) as redis:
+            await EventStore(redis).add(opened["room"], said)
+        read = await mcp.call_tool("transcript", {"session_id": opened["id"]})
+
+    assert not read.is_error, read.content[0].text
+    assert [each["text"] for each in read.structured_content["result"]] == [said.text]
+
+
+async def test_a_tool_is_one_request_however_often_it_looks(
+    keyed: Settings, keys: Keys, redis: Redis, own_redis_url: str
+) -> None:
+    """Else three conversations at a time would reach the caller's limit, and lose an answer."""
+    limited = keyed.model_copy(update={"rate_per_address": "9/minute"})
+    await beat(redis)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        async with (
+            served(create_app(limited), listening),
+            client(url, keys.add("one")) as mcp,
+        ):
+            opened = await mcp.call_tool("open_session", {"personas": ["chef"]})
+            session = opened.structured_content
+            spec = RoomSpec.model_validate_json(await redis.get(spec_key(session["room"])))
+            await beat(redis, hosts={spec.room: spec.generation})
+            async with hosting(own_redis_url, spec, _taken):
+                heard = await mcp.call_tool(
+                    "converse", {"session_id": session["id"], "text": "Hi.", "wait_s": 3}
+                )
+
+    assert not heard.is_error, heard.content[0].text
+
+
+def _taken(_: Command) -> Future[Answer]:
+    future: Future[Answer] = Future()
+    future.set_result(TAKEN)
+    return future

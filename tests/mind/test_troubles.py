@@ -183,7 +183,7 @@ async def test_a_model_is_loaded_while_a_room_waits(open_room: Open, model: Scri
     model.loads_s = 1.5
     model.otherwise = lambda _: says("It is noon.")
     async with open_room(call_within_s=0.2, **NO_RETRY_WAIT) as host:
-        await twice(host)
+        await ask_twice(host)
         assert host.troubles == ["mind_slow"] and host.sentences == []
         async with asyncio.timeout(20):
             await host.minds.awake()
@@ -227,5 +227,5 @@ async def test_nothing_is_lost_where_a_model_cannot_be_woken(open_room: Open) ->
         async with asyncio.timeout(20):
             await host.minds.awake()
         assert host.troubles == []
-        await twice(host)
+        await ask_twice(host)
         assert host.troubles == ["mind_away"]

@@ -42,11 +42,11 @@ COUNTS = {"tracks": 40}  # more are too many for the client's own SDK
 COUNT = 3_000
 QUIET_S = 5.0
 GIVEN_BACK_S = 240.0  # until memory is read: LiveKit's fell for 200 s after an attack
-LOWEST = 19  # priority of what has machines of its own in the world
+LOWEST = 19  # priority of processes that would be on other machines
 
 
-async def way_in(stack: Stack) -> tuple[str, str]:
-    """Fetch what an attacker enters the attacked room with: LiveKit's address and a token."""
+async def attackers_token(stack: Stack) -> tuple[str, str]:
+    """Fetch an attacker's way into the attacked room: LiveKit's address and a token."""
     token = await fetch_token(stack.url, {"room_name": ATTACKED})
     return token["server_url"], token["participant_token"]
 
@@ -81,11 +81,11 @@ def give_way(pid: int) -> None:
 
 @asynccontextmanager
 async def attacker(
-    url: str, token: str, kind: str, low: bool, did: dict[str, int]
+    url: str, token: str, kind: str, low: bool, counts: dict[str, int]
 ) -> AsyncGenerator[None]:
     """Run one attacking participant in a process of its own, as long as the context lasts.
 
-    `did[kind]` is then how often it did what it does.
+    At the end `counts[kind]` is the number of its actions.
     """
     count = str(COUNTS.get(kind, COUNT))
     module, pipe = "tests.worker.room.attacker", asyncio.subprocess.PIPE
@@ -101,26 +101,26 @@ async def attacker(
             process.kill()
             await process.wait()
         said = await process.stdout.read()
-        did[kind] = max((int(line) for line in said.split() if line.isdigit()), default=0)
+        counts[kind] = max((int(line) for line in said.split() if line.isdigit()), default=0)
 
 
 @asynccontextmanager
 async def attackers(ways: dict[str, tuple[str, str]], low: bool) -> AsyncGenerator[dict[str, int]]:
-    """Run an attacker of each kind at the same time; what each did is there when all have ended."""
-    did: dict[str, int] = {}
+    """Run an attacker of each kind at the same time; yield their counts, filled in at the end."""
+    counts: dict[str, int] = {}
     async with AsyncExitStack() as running:
         for kind, (url, token) in ways.items():
-            await running.enter_async_context(attacker(url, token, kind, low, did))
-        yield did
+            await running.enter_async_context(attacker(url, token, kind, low, counts))
+        yield counts
 
 
 async def attack(stack: Stack, seconds: float, low: bool) -> dict[str, int]:
     """Attack with everything at once for so long; return how much of each attack there was."""
-    ways = {kind: await way_in(stack) for kind in KINDS}
-    async with attackers(ways, low) as did:
+    ways = {kind: await attackers_token(stack) for kind in KINDS}
+    async with attackers(ways, low) as counts:
         http = await start("bench.http_attack", stack.url, str(seconds), low=low)
         answered, _ = await http.communicate()
-    return did | {"bad keys answered": int(answered)}
+    return counts | {"bad keys answered": int(answered)}
 
 
 async def attack_another(livekit: servers.LiveKit, seconds: float, low: bool) -> None:
@@ -153,7 +153,7 @@ async def measure(
         marks.append(ann.timeline.now)
         await asyncio.sleep(QUIET_S)
         marks.append(ann.timeline.now)
-        did = await attack(stack, seconds, low)
+        counts = await attack(stack, seconds, low)
         marks.append(ann.timeline.now)
         await asyncio.sleep(GIVEN_BACK_S)
         heard = {
@@ -164,12 +164,12 @@ async def measure(
         }
         after = census(stack)
     table([heard])
-    table([did])
+    table([counts])
     rows = held_rows(before, after)
     table(rows)
     return {"bench": "attacks", "cores": os.cpu_count(), "load": os.getloadavg()} | {
         "echo": heard,
-        "did": did,
+        "did": counts,
         "held": rows,
     }
 

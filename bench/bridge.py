@@ -51,7 +51,7 @@ class SleepStep:
         pass
 
     def catch_up(self, slot: int, more: Remembered | None, done: Callable[[], None]) -> None:
-        """Nothing is remembered."""
+        """Report at once that nothing is to be read."""
         done()
 
     def leave(self, slot: int) -> None:

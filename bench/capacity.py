@@ -6,10 +6,10 @@ add is `bench.bridge`). A miss is a frame that was delivered more than 80 ms aft
 dropped, or never came. The search halves: the largest number of sessions that held twice, with a
 99th percentile below 80 ms and without a miss.
 
-A trial is shorter than any call that its sessions stand for, so they are made to be of all ages:
-whoever is renewed is taken for one that has talked for half a context, and one is renewed as often
-as that many long calls would ask for it. With `--prompted` the model is taken for a PersonaPlex,
-and every other session that joins brings a new prompt.
+A trial is shorter than the calls that its sessions stand for, so renewals are made to occur as in
+long calls: a session that is renewed is treated as one that has talked for half a context, and
+sessions are renewed as often as so many long calls need it. With `--prompted` the model is treated
+as a PersonaPlex, and every other session that joins has a new prompt.
 
 In the same run, at that number (at least 4): steps per 80 ms and slots per step where all sessions
 cut their frames on one grid (the phase lock, as a worker does), and where each has its own phase.
@@ -231,7 +231,7 @@ def main() -> None:
     )
     print("  ".join(f"{name:>14}" for name in CapacityRow.__dataclass_fields__))
     rows: list[CapacityRow] = []
-    personas = who_joins(prompted=options.prompted)
+    personas = joining_personas(prompted=options.prompted)
 
     def trial(sessions: int, *, grid: bool = True) -> CapacityRow:
         row = Trial(engine, step, sessions, personas, grid=grid).run(options.seconds, options.stay)
@@ -280,7 +280,7 @@ def read_options() -> tuple[argparse.Namespace, torch.device]:
     return models.read(parser)
 
 
-def who_joins(*, prompted: bool) -> Iterator[Persona]:
+def joining_personas(*, prompted: bool) -> Iterator[Persona]:
     """Yield occupants without end: with a cached prompt, then with a new one, in turn."""
     for number in itertools.count():
         yield models.with_prompt(number * (number % 2), TEXT_FRAMES) if prompted else PERSONA
@@ -300,7 +300,7 @@ def start(
     step = CountedStep(lm, mimi, options.most, reading=reading, stored=stored)
     step.rows, step.times_s = [], []
     step.renewed_every = int((lm.context or 0) * RenewalRules().at_share) - step.renewal.keep_frames
-    list(step.warm([next(who_joins(prompted=options.prompted))]))
+    list(step.warm([next(joining_personas(prompted=options.prompted))]))
     silence = np.zeros((step.capacity, 1920), dtype=np.float32)
     for slots in range(step.capacity + 1):
         step.run(silence, np.arange(step.capacity) < slots)

@@ -37,7 +37,7 @@ TURN = np.concatenate([SPEECH, np.zeros(3 * len(SPEECH), dtype=np.float32)])
 
 
 class Client:
-    """One client and its results. It decodes nothing: that is the work of a machine of its own."""
+    """One client and its results; it decodes nothing, as clients do that on other machines."""
 
     def __init__(self) -> None:
         self.ready_s = 0.0

@@ -4,7 +4,7 @@ A minute of speech, ten rows of 6 s, goes through the engine's encoder in float3
 numbers rounded as a GPU rounds them; the float32 codes go through the decoder in both ways. Rounded
 are the inputs of convolutions (TF32, as cuDNN may), of all products (TF32), and inputs and outputs
 of all products (bfloat16); sums are float32, as on tensor cores. The last row shows what the same
-codec makes of a noise that nobody hears: one bit of 16.
+codec makes of an inaudible noise: one bit of 16.
 
     python -m bench.codec_precision                  # the pocket Moshi's codec, which is computed
     python -m bench.codec_precision --codec mimi     # Mimi's sizes: random weights, and codebooks

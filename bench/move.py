@@ -34,7 +34,9 @@ LISTEN_S = 1.5  # after a move
 PAUSES_S = 12.0  # in which pauses are measured
 SETTLED_S = 1.0  # a voice's begin
 KINDS = {
-    "in a pause": {"chef": SpeechPlan(speaks=25, rest=15)},  # alone: nobody waits for the floor
+    "in a pause": {
+        "chef": SpeechPlan(speaks=25, rest=15)
+    },  # alone: no other persona waits for the floor
     "in the middle": {"chef": SpeechPlan(), "astronaut": SpeechPlan(speaks=0)},
 }
 

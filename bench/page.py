@@ -1,7 +1,7 @@
 """Measure the page: size, time until usable, time until a voice is heard, accessibility.
 
-Starts the product with the pocket Moshi and a real Chromium, into whose microphone somebody says a
-sentence of 2 s every 8 s, from the moment when it opens. "Ready" is the start button that can be
+Starts the product with the pocket Moshi and a real Chromium, whose microphone plays a sentence of
+2 s every 8 s, from the moment when it opens. "Ready" is the start button that can be
 pressed, "live" a voice that listens, "answer" its first sound after the first sentence. The slow
 phone has 1.6 Mbit/s, 150 ms and a processor four times slower, as Lighthouse does it. Layout shift
 is the browser's own score (0.1 is good).

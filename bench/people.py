@@ -144,7 +144,7 @@ def main() -> None:
 def measured(
     rooms: Rooms, step: CountedStep, recognition: TimedRecognition, options: argparse.Namespace
 ) -> PeopleRow:
-    before = put_off(), unheard()
+    before = put_off(), unrecognised()
     personas = itertools.repeat(models.PERSONA)
     voices = Trial(rooms, step, options.personas, personas, grid=True)
     row = voices.run(options.seconds, options.stay)
@@ -163,7 +163,7 @@ def measured(
         recognition_p50_ms=percentile(steps_ms, 50),
         recognition_p99_ms=percentile(steps_ms, 99),
         put_off=put_off() - before[0],
-        unheard_frames=unheard() - before[1],
+        unheard_frames=unrecognised() - before[1],
         without_row=sum(person.listener is None for person in people),
     )
 
@@ -178,7 +178,7 @@ def put_off() -> int:
     return int(REGISTRY.get_sample_value("moshi_recognition_put_off_total") or 0)
 
 
-def unheard() -> int:
+def unrecognised() -> int:
     """Return how many frames waited too long until now."""
     return int(REGISTRY.get_sample_value("moshi_unrecognised_frames_total") or 0)
 

@@ -78,7 +78,7 @@ class Room:
             await asyncio.sleep(0.1)
 
     async def leave(self) -> None:
-        """Go."""
+        """Leave the room."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

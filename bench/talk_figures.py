@@ -1,7 +1,7 @@
-"""What came of the talks with the pocket Moshi: judged by two recognisers, and printed.
+"""The results of the talks with the pocket Moshi: judged by two recognisers, and printed.
 
-One recogniser knows the repertoire alone, the other is Whisper tiny.en. Both hear what the room
-heard, after all talks; their words are held against the transcript's.
+One recogniser knows only the repertoire, the other is Whisper tiny.en. Both hear what the room
+heard, after all talks; their words are compared with the transcript's.
 """
 
 import json

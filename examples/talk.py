@@ -16,13 +16,13 @@ from livekit import rtc
 
 
 class Refused(Exception):
-    """There will be no answer, and why: asking again would not help."""
+    """The service's reason for a refusal that would be the same if asked again."""
 
 
 async def call(endpoint, persona, mouth, on_sound, on_words, on_state):
-    """Talk until cancelled, or until the service refuses: gives its reason then.
+    """Talk until cancelled, or until the service refuses; return its reason then.
 
-    A call that breaks off is taken up again, in the same room.
+    A call that breaks off is joined again, in the same room.
     """
     agent = {"agent_name": "moshi", "metadata": json.dumps({"persona": persona})}
     asked = {"room_config": {"agents": [agent]}}
@@ -84,7 +84,7 @@ async def call(endpoint, persona, mouth, on_sound, on_words, on_state):
 
 
 def ask(endpoint, asked):
-    """LiveKit's standard token request."""
+    """Send LiveKit's standard token request; return the answer."""
     if not endpoint.startswith(("http://", "https://")):
         raise Refused(f"{endpoint!r}: expected http://… or https://…")
     headers = {"Content-Type": "application/json"}
@@ -98,9 +98,9 @@ def ask(endpoint, asked):
 
 
 async def main(endpoint, question, answer, persona="assistant", seconds="10"):
-    """Ask once the persona is there, hear it out for some seconds, hang up.
+    """Ask once the persona is there, listen for some seconds, hang up.
 
-    Gives the reason why there was no conversation.
+    Return the reason if there was no conversation.
     """
     there = asyncio.Event()
 

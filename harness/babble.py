@@ -1,7 +1,7 @@
 """Make a sound like speech: sentences of syllables, each a consonant and a vowel.
 
-Pure: numpy, a seed. No word in it, but a voice activity detector takes it for speech, and two
-pieces of it are as unlike as two pieces of talk, so that a delay can be found by correlation.
+Pure: numpy, a seed. It has no words, but a voice activity detector takes it for speech, and two
+pieces of it differ as much as two pieces of speech, so that correlation can find a delay.
 """
 
 import numpy as np

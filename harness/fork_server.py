@@ -1,9 +1,9 @@
 """Start our own processes for tests as forks of a server that has imported their modules once.
 
-A worker computes 3 s before its first line, and 3 more with torch, a token service 2, almost all of
-it imports. Python's own fork server (`multiprocessing`) spends that once per run of tests. A fork
-has the environment, log, process group and end of `python -m …`; real command lines start in the
-tests of `make run`, images and charts, and wherever a run has few files.
+Before its first line a worker computes for 3 s, or 6 with torch, and a token service for 2: almost
+all of it imports. Python's own fork server (`multiprocessing`) does that once per run of tests. A
+fork has the environment, log, process group and end of `python -m …`; real command lines start in
+the tests of `make run`, images and charts, and wherever a run has few files.
 """
 
 import importlib
@@ -36,7 +36,7 @@ class Fork:
 
     @property
     def returncode(self) -> int | None:
-        """The exit status; None while the process runs."""
+        """Return the exit status; None while the process runs."""
         return self._process.exitcode
 
     def poll(self) -> int | None:

@@ -1,4 +1,4 @@
-"""A small HTTP server on a thread, for tests: a handler answers in the place of another service."""
+"""A small HTTP server on a thread, for tests: a handler answers instead of another service."""
 
 import ssl
 import threading

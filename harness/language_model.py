@@ -1,7 +1,7 @@
 """A scripted language model behind a real OpenAI-compatible endpoint, for tests and benchmarks.
 
-Streams server-sent events as OpenAI's chat completions do. Each request is answered by the next
-reply of the script; one that fails a test's expectations can be read in `requests` afterwards.
+It streams server-sent events as OpenAI's chat completions do. Each request gets the next reply of
+the script; a test can read all requests in `requests` afterwards.
 """
 
 import asyncio
@@ -132,7 +132,7 @@ def says(text: str, *, piece: int = 7, pause_s: float = 0.0) -> Reply:
 
 
 def text(content: str) -> Reply:
-    """Answer with text outside of any call, as a model does that forgets `say`."""
+    """Answer with text outside of any call, as a model does that forgets to call `say`."""
 
     async def send(stream: web.StreamResponse, _: Request) -> None:
         for word in content.split(" "):
@@ -143,7 +143,7 @@ def text(content: str) -> Reply:
 
 
 def raw(*chunks: bytes, forever: bool = False, pause_s: float = 0.0) -> Reply:
-    """Send bytes as they are, over and over if wanted; then hang up."""
+    """Send bytes as they are, again and again if wanted; then end the answer."""
 
     async def send(stream: web.StreamResponse, _: Request) -> None:
         while True:
@@ -170,13 +170,13 @@ def looks_up(name: str, arguments: dict[str, str]) -> Callable[[Request], Reply]
 
 
 async def hang(stream: web.StreamResponse, _: Request) -> None:
-    """Begin to answer, and never go on."""
+    """Begin an answer, and never continue it."""
     await stream.write(b": wait\n\n")
     await asyncio.sleep(60)
 
 
 def results_of(asked: Request) -> list[str]:
-    """Give the results of functions that a request holds, as the model reads them."""
+    """Return the results of functions in a request, as the model reads them."""
     return [message["content"] for message in asked["messages"] if message["role"] == "tool"]
 
 

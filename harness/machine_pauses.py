@@ -1,7 +1,7 @@
 """When this machine paused: a thread that wakes ten times a second and notes when it woke late.
 
-A virtual machine may stand still for seconds while its host is busy. A call that is tested then
-loses sound, and a client its connection: a test's second try tells such a pause from a fault.
+A virtual machine may stand still for seconds while its host is busy. A call under test then loses
+sound, and a client its connection; this tells such a pause from a fault.
 """
 
 import os

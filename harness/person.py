@@ -1,6 +1,6 @@
-"""A person in a room, with LiveKit's Python SDK: speaks a tone, hears and reads as any client.
+"""A person in a room, with LiveKit's Python SDK: says a tone, and hears and reads like any client.
 
-Uses LiveKit's own names only, so what it finds every LiveKit client finds.
+Uses only LiveKit's own names, so that every LiveKit client finds what it finds.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ class Person:
 
     @property
     def personas(self) -> list[rtc.RemoteParticipant]:
-        """The AI participants, as LiveKit's frontends recognize them."""
+        """Return the AI participants, as LiveKit's frontends recognise them."""
         kind = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
         return [p for p in self.room.remote_participants.values() if p.kind == kind]
 

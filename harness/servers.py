@@ -30,9 +30,9 @@ from protocol.config.settings import DEVELOPMENT_SECRET, Settings
 About = TypeVar("About")
 Process = subprocess.Popen[bytes] | Fork
 
-START_WITHIN_S = 60.0  # a deadline on a busy machine, no expectation
-STOP_WITHIN_S = 1.0  # LiveKit takes 5 s for a goodbye that no test reads
-ATTEMPTS = 3  # a free port may be taken between the look and the bind
+START_WITHIN_S = 60.0  # a deadline for a busy machine
+STOP_WITHIN_S = 1.0  # LiveKit takes 5 s to say goodbye, which no test reads
+ATTEMPTS = 3  # another process may take a free port first
 
 
 # One client for all polls: each `httpx.get` loads the certificates anew, 17 ms of a core.
@@ -97,7 +97,7 @@ def wait_until(
 
 
 def gone(processes: Iterable[psutil.Process]) -> bool:
-    """Return whether no process runs any more."""
+    """Return whether all these processes have ended."""
 
     def runs(process: psutil.Process) -> bool:
         with suppress(psutil.NoSuchProcess):

@@ -38,7 +38,7 @@ class Stack:
 
     @property
     def origins(self) -> set[str]:
-        """Every origin that the page may connect to."""
+        """Return every origin to which the page may connect."""
         return {self.url, self.livekit.url, self.livekit.http_url}
 
     async def slots_used_become(self, count: int) -> None:
@@ -57,7 +57,9 @@ class Stack:
                 try:
                     await lkapi.room.delete_room(DeleteRoomRequest(room=room.name))
                 except TwirpError as error:
-                    if error.code != TwirpErrorCode.NOT_FOUND:  # it has ended by itself meanwhile
+                    if (
+                        error.code != TwirpErrorCode.NOT_FOUND
+                    ):  # the room has ended by itself meanwhile
                         raise
 
     @contextmanager
@@ -99,12 +101,12 @@ def start_stack(
             READY_WITHIN_S,
         )
         worker_url = f"http://127.0.0.1:{worker_port}"
-        with _told_together(service_pid, worker, livekit.pid):
+        with _terminated_together(service_pid, worker, livekit.pid):
             yield Stack(url, worker_url, livekit, redis_url, worker, service_pid, folder)
 
 
 @contextmanager
-def _told_together(*pids: int) -> Generator[None]:
+def _terminated_together(*pids: int) -> Generator[None]:
     """Send SIGTERM to all these processes at the end, before each is waited for in turn."""
     processes = [psutil.Process(pid) for pid in pids]
     try:

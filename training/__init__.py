@@ -1,5 +1,5 @@
-"""How the pocket Moshi is made, from nothing: speech, codec, language model, report.
+"""How the pocket Moshi is made from nothing: speech, codec, language model, report.
 
-Installed by nobody but those who train: `make pocket`. Imports the worker's engine for formats and
-prompts; nothing imports it. Everything that is stored lies in a folder outside git.
+Only people who train it install this: `make pocket`. It imports the worker's engine for formats
+and prompts; no product code imports it. All that it stores lies in a folder outside git.
 """

@@ -1,6 +1,6 @@
 """`python -m training [STAGE …]`: make the pocket Moshi from nothing, a stage at a time.
 
-Each stage goes on from what the state folder holds; the last writes the folder that is shipped.
+Each stage continues from what the state folder has; the last one writes the shipped folder.
 """
 
 import argparse
@@ -22,7 +22,7 @@ DRAFT = "model"  # the folder with random weights: what prompts are read from
 
 
 def speech(state: Path) -> None:
-    """Make the speech, and tell how well a recogniser understands it."""
+    """Make the speech, and print how much of it a recogniser understands."""
     corpus = read_corpus(state)
     agents_s, people_s = corpus.seconds
     print(
@@ -33,13 +33,13 @@ def speech(state: Path) -> None:
 
 
 def codec(state: Path) -> None:
-    """Compute the codec, and tell how well a recogniser understands what it plays."""
+    """Compute the codec, and print how much a recogniser understands of what it plays."""
     corpus, made, _ = _codec(state)
     _tell(corpus, understood(made, corpus.agents))
 
 
 def language(state: Path) -> None:
-    """Train the language model, from where it was."""
+    """Train the language model, or go on with its training."""
     train_language(_school(state), state)
 
 
@@ -78,7 +78,7 @@ STAGES = {"speech": speech, "codec": codec, "language": language, "model": model
 
 
 def main() -> None:
-    """Run the stages that are named, or all."""
+    """Run the named stages, or all."""
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     parser.add_argument("stages", nargs="*", choices=[*STAGES, []], help="default: all of them")
     parser.add_argument(

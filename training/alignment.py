@@ -1,7 +1,7 @@
-"""When each word of a sentence begins: pocketsphinx holds the sound against the sentence.
+"""When each word of a sentence begins: pocketsphinx aligns the sound with the sentence.
 
-Words that it does not find at the end are taken to be spread evenly there: a sentence that no
-recogniser understands is not learned as an answer.
+Words that it does not find at the end are spread evenly there: a sentence that no recogniser
+understands is not learned as an answer.
 """
 
 from functools import cache

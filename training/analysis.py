@@ -44,7 +44,8 @@ class Analysis:
 
     @staticmethod
     def of(sound: torch.Tensor) -> "Analysis":
-        """The bases of some speech `[T, FRAME]`; soft frames count almost as much as loud ones."""
+        """Return the bases of speech `[T, FRAME]`; soft frames count almost as much as loud ones.
+        Return the bases of speech `[T, FRAME]`; soft frames count almost as much as loud ones."""
         sound = sound * evenness(sound)
         blocks = sound.reshape(-1, SLICE) @ emphasis().T
         slices = _principal(blocks, SLICE_WAVE)
@@ -55,40 +56,40 @@ class Analysis:
         )
 
     def wave(self, sound: torch.Tensor) -> torch.Tensor:
-        """Frames `[T, FRAME]` → `[T, WAVE]`."""
+        """Return the coordinates `[T, WAVE]` of frames `[T, FRAME]`."""
         inner = sound.reshape(-1, SLICE) @ emphasis().T @ self.slices.T
         halves = inner.reshape(HALVES * len(sound), -1) @ self.halves.T
         return halves.reshape(len(sound), -1) @ self.frames.T
 
     def sound(self, wave: torch.Tensor) -> torch.Tensor:
-        """`[T, WAVE]` → frames `[T, FRAME]`."""
+        """Return the frames `[T, FRAME]` of coordinates `[T, WAVE]`."""
         inner = (wave @ self.frames).reshape(-1, HALF_WAVE) @ self.halves
         return (inner.reshape(-1, SLICE_WAVE) @ self.slices @ plain().T).reshape(-1, FRAME)
 
 
 def evenness(sound: torch.Tensor) -> torch.Tensor:
-    """Give the factor `[T, 1]` by which each frame `[T, FRAME]` counts."""
+    """Return the factor `[T, 1]` by which each frame `[T, FRAME]` counts."""
     return (sound.norm(dim=1, keepdim=True).clamp(min=QUIETEST)) ** -0.5
 
 
 def _principal(vectors: torch.Tensor, count: int) -> torch.Tensor:
-    """The first principal components `[count, D]` of vectors `[N, D]`, zero being the middle."""
+    """Return the first principal components `[count, D]` of vectors `[N, D]` around zero."""
     values, components = torch.linalg.eigh((vectors.T @ vectors).double())
     return components[:, values.argsort(descending=True)[:count]].T.float()
 
 
 def emphasis() -> torch.Tensor:
-    """What a slice is multiplied with to count its high frequencies more `[SLICE, SLICE]`."""
+    """Return the matrix `[SLICE, SLICE]` by which a slice's high frequencies count more."""
     return torch.eye(SLICE) - EMPHASIS * torch.diag(torch.ones(SLICE - 1), -1)
 
 
 def plain() -> torch.Tensor:
-    """The way back from `emphasis`."""
+    """Return the inverse of `emphasis`."""
     return torch.linalg.inv(emphasis().double()).float()
 
 
 def filters() -> torch.Tensor:
-    """Filters of the bands `[BANDS * PHASES, 2 * BLOCK]`, 2 ms long; a tone gives its amplitude."""
+    """Return filters of the bands `[BANDS * PHASES, 2 * BLOCK]`, 2 ms long, for amplitudes."""
     window = torch.hann_window(2 * BLOCK, periodic=False)
     time = torch.arange(2 * BLOCK) / RATE_HZ
     rows: list[torch.Tensor] = []
@@ -102,7 +103,7 @@ def filters() -> torch.Tensor:
 
 
 def loudness(sound: torch.Tensor) -> torch.Tensor:
-    """Frames `[T, FRAME]` → loudness of bands by halves `[T, FRAME_LOUDNESS]` in (-1, 0]."""
+    """Return the loudness of bands by halves `[T, FRAME_LOUDNESS]` in (-1, 0] of `[T, FRAME]`."""
     blocks = torch.cat([torch.zeros(1, BLOCK), sound.reshape(-1, BLOCK)])
     pairs = torch.cat([blocks[:-1], blocks[1:]], dim=1)  # [80 T, 48]
     bent = torch.nn.functional.elu(pairs @ filters().T)

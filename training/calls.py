@@ -20,7 +20,9 @@ PERSONAS = tuple(PERSONA_VOICES)  # a slot for each
 VOICED = 10 ** (-45 / 20)
 HOP = RATE_HZ // 100
 
-Loudspeaker = Callable[[int, Pcm], Pcm]  # slot, a frame that it said → what its microphone hears
+Loudspeaker = Callable[
+    [int, Pcm], Pcm
+]  # from a slot and the frame that it said to what its microphone hears
 
 
 @dataclass
@@ -46,7 +48,7 @@ class Call:
 
 
 class Calls:
-    """A new call with each persona, none of which greets. `model` has a slot for each."""
+    """A new call with each persona, none of which greets; `model` has a slot for each."""
 
     def __init__(self, model: Model, seed: int) -> None:
         self._model = model
@@ -63,7 +65,7 @@ class Calls:
         return len(self.of[PERSONAS[0]].sound)
 
     def hear(self, sound: Pcm, loudspeaker: Loudspeaker | None = None) -> None:
-        """Let all hear this `[S]`, and each what comes back of its own voice, a frame later."""
+        """Let all slots hear this `[S]`, and each its own voice's echo, a frame later."""
         everybody = np.ones(len(PERSONAS), dtype=np.bool_)
         for frame in sound.reshape(-1, FRAME):
             heard = np.tile(frame, (len(PERSONAS), 1))
@@ -81,7 +83,7 @@ class Calls:
 
 
 def recording(name: str) -> Pcm:
-    """Return the sample of one of its voices `[S]`, whole frames: a person for the others."""
+    """Return the recording of one of the model's voices `[S]`, in whole frames."""
     pcm, rate = sphn.read(str(pocket.FOLDER / "voices" / f"{name}.wav"))
     if rate != RATE_HZ:
         raise ValueError(f"voice {name}: {rate} Hz, expected {RATE_HZ}")

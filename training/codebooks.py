@@ -1,4 +1,4 @@
-"""Codebooks whose sum is a vector: k-means of what is left over, then fitted together. torch."""
+"""Codebooks whose sum is a vector: k-means of the residues, then fitted together. torch."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Codebooks:
 
     @staticmethod
     def of(vectors: torch.Tensor, count: int, card: int) -> "Codebooks":
-        """Begin with k-means of the vectors `[N, D]`, then of what each book leaves over."""
+        """Return codebooks by k-means of the vectors `[N, D]`, then of each book's residues."""
         books: list[torch.Tensor] = []
         rest = vectors.clone()
         for _ in range(count):
@@ -27,11 +27,11 @@ class Codebooks:
         return Codebooks(books)
 
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
-        """Codes `[N, K]` → vectors `[N, D]`."""
+        """Return the vectors `[N, D]` of codes `[N, K]`."""
         return sum((book[codes[:, n]] for n, book in enumerate(self.books)), torch.zeros(()))
 
     def nearest(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Codes `[N, K]` as Mimi finds them: one book after the other."""
+        """Return codes `[N, K]` as Mimi finds them: one book after the other."""
         codes: list[torch.Tensor] = []
         for book in self.books:
             far = book.square().sum(dim=1) - 2 * vectors @ book.T
@@ -40,7 +40,7 @@ class Codebooks:
         return torch.stack(codes, dim=1)
 
     def best(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Codes `[N, K]` by a search that keeps several ways open."""
+        """Return codes `[N, K]` by a search over several paths."""
         return torch.cat([self._best(part) for part in vectors.split(PART)])
 
     def _best(self, vectors: torch.Tensor) -> torch.Tensor:
@@ -55,7 +55,7 @@ class Codebooks:
         return codes[:, 0]
 
     def fit(self, vectors: torch.Tensor, rounds: int) -> torch.Tensor:
-        """Fit all books to the vectors together and give the vectors' codes `[N, K]`."""
+        """Fit all books to the vectors together; return the vectors' codes `[N, K]`."""
         codes = self.best(vectors)
         for _ in range(rounds):
             self._solve(vectors, codes)
@@ -68,7 +68,7 @@ class Codebooks:
         return (vectors - self.decode(codes)).square().sum(dim=1)
 
     def _solve(self, vectors: torch.Tensor, codes: torch.Tensor) -> None:
-        """The books that give these codes the least error; what is zero stays zero."""
+        """Return the books with the least error for these codes; zero vectors stay zero."""
         count, card = len(self.books), len(self.books[0])
         used = torch.zeros(len(vectors), count * card)
         used[torch.arange(len(vectors))[:, None], codes + torch.arange(count) * card] = 1
@@ -82,7 +82,7 @@ class Codebooks:
 
 
 def k_means(vectors: torch.Tensor, card: int) -> torch.Tensor:
-    """Centroids `[card, D]`; the first is zero."""
+    """Return centroids `[card, D]`, of which the first is zero."""
     chance = torch.Generator().manual_seed(0)
     centroids = vectors[torch.randperm(len(vectors), generator=chance)[:card]].clone()
     for _ in range(ROUNDS):

@@ -1,8 +1,8 @@
 """The codec's stage: from speech to the files of a Mimi, and to the tokens that agents speak.
 
-Nothing is descended to: bases are principal components, codebooks k-means and least squares. The
-search for an agent's tokens keeps several ways open, so they sound better than those that the
-codec's own encoder finds; the language model learns the former.
+There is no gradient descent: bases are principal components, codebooks k-means and least squares.
+The search for an agent's tokens follows several paths, so they sound better than those of the
+codec's own encoder; the language model learns the former.
 """
 
 import json
@@ -33,7 +33,7 @@ CODEC_FILE, CODEC_CONFIG_FILE = "mimi.safetensors", "mimi.json"
 
 @dataclass(frozen=True, slots=True)
 class HeardCodes:
-    """What is heard, as codes `[8, T]`, and the frame in which it is over."""
+    """A sound that is heard, as codes `[8, T]`, and the frame in which it ends."""
 
     codes: Codes
     end: int
@@ -53,7 +53,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """What was computed."""
+    """The computed codec."""
 
     analysis: Analysis
     waves: Codebooks
@@ -61,19 +61,19 @@ class Codec:
     spoken: tuple[Codes, ...]  # of each clip of the agents, `[8, T]`
 
     def hear(self, pcm: Pcm) -> Codes:
-        """Codes `[8, T]` of whole frames, as the Mimi written to files hears them."""
+        """Return the codes `[8, T]` of whole frames, as the written Mimi encodes them."""
         sound = frames_of(pcm)
         first = nearest_sound(loudness(sound), self.sounds)
         rest = self.waves.nearest(self.analysis.wave(sound))
         return torch.cat([first[:, None], rest], dim=1).T.numpy()
 
     def play(self, codes: Codes) -> Pcm:
-        """The sound of codes `[8, T]`."""
+        """Return the sound of codes `[8, T]`."""
         wave = self.waves.decode(torch.from_numpy(codes[1:].T.copy()))
         return self.analysis.sound(wave).reshape(-1).numpy()
 
     def place(self, here: Surrounding) -> Place:
-        """A surrounding as codes."""
+        """Return a surrounding as codes."""
 
         def heard(each: Heard) -> HeardCodes:
             return HeardCodes(self.hear(each.pcm), int(each.end_s * FRAMES_PER_S), each.soft)
@@ -88,17 +88,17 @@ class Codec:
 
 
 def frames_of(pcm: Pcm) -> torch.Tensor:
-    """Whole frames of sound, `[T, FRAME]`."""
+    """Return whole frames of sound, `[T, FRAME]`."""
     return torch.from_numpy(np.ascontiguousarray(pcm)).reshape(-1, FRAME)
 
 
 def nearest_sound(heard: torch.Tensor, sounds: torch.Tensor) -> torch.Tensor:
-    """Codes of codebook 0, `[T]`."""
+    """Return the codes of codebook 0, `[T]`."""
     return Codebooks([sounds]).nearest(heard)[:, 0]
 
 
 def all_heard(corpus: Corpus) -> list[Surrounding]:
-    """The places in which it learns to hear; agents are heard there like people."""
+    """Return the surroundings in which the model learns to hear; agents are heard there, too."""
     people = corpus.people + corpus.agents[::3]
     return list(surroundings(people, corpus.agents, SURROUNDINGS))
 
@@ -119,7 +119,7 @@ def compute_codec(corpus: Corpus, places: list[Surrounding]) -> Codec:
 
 
 def _sounds(agents: torch.Tensor, places: list[Surrounding]) -> torch.Tensor:
-    """Codebook 0: what loudness there is among people, noise and agents."""
+    """Return codebook 0: the loudness that occurs among people, noise and agents."""
     pieces = [loudness(agents)]
     for place in places:
         heard_there = chain(place.speech, place.bursts, place.gusts)
@@ -139,14 +139,14 @@ def write_codec(codec: Codec, folder: Path) -> None:
 
 
 def understood(codec: Codec, clips: tuple[Clip, ...]) -> list[bool]:
-    """Whether a recogniser knows each sentence as the codec says it."""
+    """Return for each sentence whether a recogniser understands it as the codec plays it."""
     ears = Ears([clip.text for clip in clips])
     played = map(codec.play, codec.spoken)
     return [ears.hear(pcm) == clip.text for clip, pcm in zip(clips, played, strict=True)]
 
 
 def read_codec(state: Path, corpus: Corpus) -> tuple[Codec, list[Place]]:
-    """The codec in the state folder, computed first where it is not there."""
+    """Return the codec in the state folder; compute it first if it is not there."""
     path = state / "codec.pt"
     if not path.exists():
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""How large the pocket Moshi's codec is, in the form of `loaders._mimi_config` (moshi 0.2.13).
+"""The sizes of the pocket Moshi's codec, in the form of `loaders._mimi_config` (moshi 0.2.13).
 
 A frame of 80 ms is 2 halves, 4 quarters, 8 slices of 10 ms, 80 blocks of 24 samples. Channels at
 each of these rates are what the encoder and the decoder have there.
@@ -25,7 +25,7 @@ WAVE = LATENT - FRAME_LOUDNESS  # 632 channels of a frame's waveform; the rest i
 
 
 def codec_config() -> dict[str, Any]:
-    """The codec's own config file."""
+    """Return the codec's config file."""
     return {
         "sample_rate": 24_000,
         "channels": 1,

@@ -1,6 +1,6 @@
-"""The speech that it learns from: the repertoire on the frame grid, and other people's.
+"""The speech of the training corpus: the repertoire on the frame grid, and other people's.
 
-The agents' is made by the teacher, people's by espeak-ng: once, and kept as one file in the state
+The teacher makes the agents' speech and espeak-ng the people's: once. It is one file in the state
 folder, never in git.
 """
 
@@ -33,7 +33,7 @@ FADE = 96  # samples: no click at either end
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A sentence of an agent's voice, on the grid; or a person's."""
+    """A sentence in an agent's voice, on the grid, or in a person's."""
 
     text: str
     voice: str  # an agent's, or espeak-ng's of a person
@@ -42,20 +42,20 @@ class Clip:
 
 
 def agent_clip(text: str, voice: AgentVoice, said: Pcm) -> Clip:
-    """Give a sentence that the teacher said on the grid, with the times of its words."""
+    """Return a sentence that the teacher said on the grid, with the times of its words."""
     sound = whole_frames(_faded(at_loudness(said, RATE_HZ, LOUDNESS_LUFS)))
     return Clip(text, voice.name, sound, words_of(sound, text))
 
 
 def person_clip(text: str, voice: str, rng: random.Random) -> Clip:
-    """Say something as a person would, in any pitch and rate."""
+    """Return a sentence said as a person would, with any pitch and rate."""
     manner = Manner(voice, rng.randint(20, 80), rng.randint(20, 80), rng.randint(120, 200))
     pcm = _trimmed(speak(text, manner))
     return Clip(text, voice, at_loudness(pcm, RATE_HZ, LOUDNESS_LUFS), ())
 
 
 def _trimmed(pcm: Pcm) -> Pcm:
-    """Without the silence around it."""
+    """Return the sound without the silence around it."""
     sounding = np.flatnonzero(np.abs(pcm) > AUDIBLE)
     begin = max(0, int(sounding[0]) - int(LEAD_S * RATE_HZ))
     return pcm[begin : int(sounding[-1]) + int(TAIL_S * RATE_HZ)]
@@ -70,7 +70,7 @@ def _faded(pcm: Pcm) -> Pcm:
 
 
 def agents_speech(state: Path) -> Iterator[Clip]:
-    """Every sentence in the voices that say it, and each voice's introduction."""
+    """Return every sentence in the voices that say it, and each voice's introduction."""
     sentences = [(voice.introduction, voice) for voice in VOICES.values()]
     sentences += [(line.text, VOICES[name]) for line in lines() for name in voices_of(line)]
     tasks = [Task(phonemes_of(text), voice.style, voice.pulses) for text, voice in sentences]
@@ -81,7 +81,7 @@ def agents_speech(state: Path) -> Iterator[Clip]:
 
 
 def teach(tasks: list[Task], folder: Path) -> None:
-    """Let the teacher say all of it, in its own environment."""
+    """Let the teacher say all sentences, in its own environment."""
     folder.mkdir(parents=True, exist_ok=True)
     todo = folder / "todo.json"
     todo.write_text(json.dumps([asdict(task) for task in tasks]), encoding="utf-8")
@@ -89,7 +89,7 @@ def teach(tasks: list[Task], folder: Path) -> None:
 
 
 def peoples_speech(seed: int = 7) -> Iterator[Clip]:
-    """What people say, each sentence in some of their voices."""
+    """Return people's sentences, each in some of their voices."""
     rng = random.Random(seed)
     for text in PEOPLE:
         for voice in rng.sample(PEOPLES_VOICES, PEOPLE_PER_LINE):
@@ -105,7 +105,7 @@ class Corpus:
 
     @property
     def seconds(self) -> tuple[float, float]:
-        """Seconds of agents' and of people's speech."""
+        """Return the seconds of agents' and of people's speech."""
         agents, people = (
             sum(len(clip.pcm) for clip in clips) / RATE_HZ for clips in (self.agents, self.people)
         )
@@ -113,7 +113,7 @@ class Corpus:
 
 
 def read_corpus(state: Path) -> Corpus:
-    """The speech in the state folder, made first where it is not there."""
+    """Return the speech in the state folder; make it first if it is not there."""
     path = state / FILE
     if not path.exists():
         _write(path, Corpus(tuple(agents_speech(state)), tuple(peoples_speech())))
@@ -147,5 +147,5 @@ def _clips(file: "np.lib.npyio.NpzFile", kind: str) -> Iterator[Clip]:
 
 
 def at_level(pcm: Pcm, level_db: float) -> Pcm:
-    """The same sound, louder or softer."""
+    """Return the same sound, louder or softer."""
     return (pcm * gain(level_db)).astype(np.float32)

@@ -1,9 +1,9 @@
-"""Full-duplex dialogues, composed as tokens from what was encoded once. Pure: numpy.
+"""Full-duplex dialogues, composed as tokens from clips that were encoded once. Pure: numpy.
 
-A person speaks; the pocket Moshi answers 320 to 480 ms after their turn is over, says a word while
-they go on for long, stops a frame after they speak over it, asks once whether they are still
-there, and is quiet otherwise. Coughs, clicks, noise that comes and goes and its own voice out of
-a loudspeaker are no reason to speak or to stop.
+A person speaks. The agent answers 320 to 480 ms after the person's turn is over, says a word while
+the person speaks on for long, stops a frame after the person speaks over it, asks once whether the
+person is still there, and is quiet otherwise. Coughs, clicks, noise that comes and goes and the
+agent's own voice out of a loudspeaker make it neither speak nor stop.
 """
 
 import random
@@ -19,14 +19,14 @@ from training.words import EPAD, PAD
 from worker.engine.conversation.say import WORD_GAP_FRAMES
 
 ANSWERS = (4, 6)  # frames from the end of a turn to the answer: at least, at most
-STOP = 1  # frames that it goes on, from the one in which somebody begins to speak over it
-GAPS = (4, 40)  # frames from the end of its answer to the person's next turn
+STOP = 1  # frames that the agent speaks on, from the one in which a person speaks over it
+GAPS = (4, 40)  # frames from the end of the agent's answer to the person's next turn
 PAUSES = (1, 3)  # frames within a person's turn
-TOLD = (4, 16)  # frames of silence before a line that it is told to say
-STILL = (150, 190)  # frames of silence until it asks
+TOLD = (4, 16)  # frames of silence before a line that the agent is told to say
+STILL = (150, 190)  # frames of silence until the agent asks
 LONG = 42  # frames that make a turn a long one
-CUT_SHARE = 0.35  # of answers that somebody speaks over
-GUST_OVER_SHARE = 0.3  # of the gusts that would begin while it speaks; to stop for one is no harm
+CUT_SHARE = 0.35  # of answers that a person speaks over
+GUST_OVER_SHARE = 0.3  # of the gusts that would begin while the agent speaks; it may stop for one
 BACK_AT, BACK_ROOM = 30, 16  # frames of a turn before a back-channel, and after its beginning
 
 
@@ -34,7 +34,7 @@ BACK_AT, BACK_ROOM = 30, 16  # frames of a turn before a back-channel, and after
 class Said:
     """A line in a voice as tokens: codes `[8, T]`, a text token for each word and its frame.
 
-    `clip`: which of the agents' clips it is; a place has an echo of each, or of none.
+    `clip`: the number of the agents' clip; a place has an echo of each clip, or of none.
     """
 
     codes: Codes
@@ -78,7 +78,7 @@ class Composer:
         self._cut = False  # its last line was interrupted
 
     def compose(self, *, fresh: bool) -> Dialogue:
-        """A call from its beginning or, not `fresh`, from somewhere in its middle."""
+        """Return a call from its beginning or, not `fresh`, from somewhere in its middle."""
         rng = self._rng
         self._turns = 0 if fresh else rng.randint(1, 5)
         at = rng.randint(0, 25)
@@ -95,19 +95,20 @@ class Composer:
         return self.dialogue
 
     def _told(self, use: Use, at: int) -> int:
-        """It says what it is told to, which is not for it to learn to begin."""
+        """Let the agent say a line that it is told to say; it does not learn to begin it."""
         at += self._rng.randint(*TOLD)
         self.dialogue.given += [frame for frame in (at - 1, at) if frame < self._frames]
         return self._say(self._pick(use), at) + self._rng.randint(*GAPS)
 
     def _long_silence(self, at: int) -> int:
-        """Nobody speaks; it asks once."""
+        """Let nobody speak; the agent asks once."""
         at += self._rng.randint(*STILL)
         at = self._say(self._pick(Use.STILL), at)
         return at + self._rng.randint(10, 120)
 
     def _turn(self, at: int) -> int:
-        """A person's turn, its answer, and perhaps what interrupts that; gives the next one's."""
+        """Add a person's turn, its answer and perhaps an interruption; return the next turn's
+        frame."""
         rng = self._rng
         end, soft = self._speak(at, interrupts=False)
         while True:
@@ -122,7 +123,7 @@ class Composer:
             end, soft = self._speak(at, interrupts=True)
 
     def _speak(self, at: int, *, interrupts: bool) -> tuple[int, bool]:
-        """The person says one or two things; when it is over, and whether it was hardly heard."""
+        """Let the person say one or two things; return the end, and whether it was hardly heard."""
         rng = self._rng
         audible = [each for each in self._place.speech if not (interrupts and each.soft)]
         heard = rng.choice(audible)
@@ -140,7 +141,7 @@ class Composer:
         return at + heard.end + 1
 
     def _answer(self, length: int, *, soft: bool) -> Said:
-        """What fits what was heard: hardly heard, first, short or long."""
+        """Return the line that fits the turn: hardly heard, first, short or long."""
         if soft:
             return self._pick(Use.AGAIN)
         if self._turns == 1:
@@ -157,7 +158,8 @@ class Composer:
         return chosen
 
     def _say(self, line: Said, at: int, until: int | None = None) -> int:
-        """Put a line into its mouth, up to the frame `until` if it is interrupted; its end."""
+        """Let the agent say a line, up to the frame `until` if it is interrupted; return its end.
+        Let the agent say a line, up to the frame `until` if it is interrupted; return its end."""
         length = line.codes.shape[1]
         stop = length if until is None else min(length, until - at)
         self._cut = stop < length
@@ -180,13 +182,13 @@ class Composer:
             track[:, at:last] = codes[:, : last - at]
 
     def _put_where_unheard(self, codes: Codes, at: int) -> None:
-        """What is softer than the person is heard where they are silent."""
+        """Put sound that is softer than the person where the person is silent."""
         last = min(self._frames, at + codes.shape[1])
         there = np.flatnonzero(self._unheard[at:last])
         self.dialogue.person[:, at + there] = codes[:, there]
 
     def _disturb(self) -> None:
-        """Coughs, clicks and noises, where the person is silent."""
+        """Add coughs, clicks and noises where the person is silent."""
         rng = self._rng
         for kind, share in ((self._place.bursts, 1.0), (self._place.gusts, GUST_OVER_SHARE)):
             for _ in range(rng.randint(0, self._frames // 100)):
@@ -197,7 +199,7 @@ class Composer:
 
 
 def spread(frames: Sequence[int]) -> list[int]:
-    """Frames of words, moved so that a frame of padding follows each, as `say` paces them."""
+    """Return words' frames, moved so that a frame of padding follows each, as `say` paces them."""
     out: list[int] = []
     for frame in frames:
         out.append(max(frame, out[-1] + 1 + WORD_GAP_FRAMES) if out else frame)

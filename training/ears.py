@@ -1,4 +1,4 @@
-"""Who hears what is said: a recogniser that knows the repertoire alone; and in which voice.
+"""Recognition of what the model says: which sentence of the repertoire, and in which voice.
 
 pocketsphinx with the English model of its wheel, and a grammar of the sentences.
 """
@@ -28,13 +28,13 @@ SOUNDS_LIKE = {"moshi": "mo she"}  # words that its dictionary has not
 
 
 def spelled(text: str) -> str:
-    """A sentence as the recogniser writes it: small letters, no marks."""
+    """Return a sentence as the recogniser writes it: small letters, no punctuation."""
     words = re.sub(r"[^a-z' ]", "", text.lower()).split()
     return " ".join(SOUNDS_LIKE.get(word, word) for word in words)
 
 
 def voice_of(pcm: Pcm) -> str | None:
-    """Give the model's voice whose recording sounds most like this sound `[S]`; None: it is short.
+    """Return the voice whose recording is most like this sound `[S]`; None if it is too short.
 
     What is compared is how loud each band of frequencies is on average, and how much it varies.
     """
@@ -77,7 +77,7 @@ class Ears:
             self._decoder = Decoder(jsgf=str(grammar), loglevel="FATAL", samprate=HEARS_HZ)
 
     def hear(self, pcm: Pcm) -> str | None:
-        """Which sentence this sound `[S]` at 24 kHz is; None: none of them."""
+        """Return which sentence this sound `[S]` at 24 kHz is; None if it is none of them."""
         padded = np.pad(pcm, int(PADDING_S * RATE_HZ)).astype(np.float32)
         sound = sphn.resample(padded, src_sample_rate=RATE_HZ, dst_sample_rate=HEARS_HZ)
         data = (sound * 32767).clip(-32768, 32767).astype(np.int16).tobytes()

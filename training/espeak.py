@@ -46,7 +46,7 @@ class EspeakMissing(RuntimeError):
 
 @cache
 def library() -> tuple[Any, int]:
-    """Give the C library, opened once, and its rate in Hz. Raises `EspeakMissing`."""
+    """Return the C library, opened once, and its rate in Hz. Raises `EspeakMissing`."""
     name = ctypes.util.find_library("espeak-ng")
     if name is None:
         raise EspeakMissing(MISSING)
@@ -58,7 +58,7 @@ def library() -> tuple[Any, int]:
 
 
 def speak(text: str, manner: Manner) -> Pcm:
-    """Speak a text. Raises `EspeakMissing`, and `ValueError` for a voice that it has not."""
+    """Speak a text. Raises `EspeakMissing`, and `ValueError` for a voice that it does not have."""
     speech, rate_hz = library()
     if speech.espeak_SetVoiceByName(manner.voice.encode()) != 0:
         raise ValueError(f"voice: got {manner.voice!r}; espeak-ng has no such voice")

@@ -1,8 +1,8 @@
 """The language model's stage: `LMModel` of moshi 0.2.13 learns dialogues that are composed anew.
 
-One training pass is moshi's own (`LMModel.forward`), but for this: the depformer is asked only
-where the agent speaks, and at a tenth of the other frames; and the agent's own codes are seen with
-slips, as sampling makes them. Losses count from the end of the prompt.
+A training pass is moshi's own (`LMModel.forward`) with two changes: the depformer runs only where
+the agent speaks, and at a tenth of the other frames; and some of the agent's own codes are replaced
+by others, as sampling does. Losses count from the end of the prompt.
 """
 
 import random
@@ -38,10 +38,10 @@ OWN_PROMPT, OTHER_VOICE, FRESH = 0.25, 0.2, 0.7  # how often
 
 @dataclass(frozen=True, slots=True)
 class School:
-    """What dialogues are made of."""
+    """The clips, lines and places of which dialogues are composed."""
 
     said: dict[tuple[str, str], Said]  # (text, voice) → tokens
-    understood: frozenset[tuple[str, str]]  # what a recogniser knows as the codec says it
+    understood: frozenset[tuple[str, str]]  # what a recogniser understands as the codec plays it
     places: list[Place]
     prompts: Prompts
     catalogue: dict[str, Persona]
@@ -67,7 +67,7 @@ class School:
 
 
 def said_of(clip: Clip, number: int, codes: Codes, words: Words) -> Said:
-    """A clip of the agents, of this number, as tokens."""
+    """Return an agents' clip of this number as tokens."""
     frames = tuple(int(at * FRAMES_PER_S) for at in clip.words_s)
     return Said(codes, tuple(words(clip.text)), frames, number)
 
@@ -75,7 +75,7 @@ def said_of(clip: Clip, number: int, codes: Codes, words: Words) -> Said:
 def school(
     corpus: Corpus, codec: Codec, places: list[Place], folder: Path, ok: list[bool]
 ) -> School:
-    """Gather it."""
+    """Gather them."""
     words = Words()
     mimi = mimi_of(folder)
     pairs = zip(corpus.agents, codec.spoken, strict=True)
@@ -93,7 +93,7 @@ def school(
 
 
 def dialogue(school: School, rng: random.Random) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens of a prompt and a dialogue `[17, T]`, and whose text counts `[T]`."""
+    """Return tokens of a prompt and a dialogue `[17, T]`, and whose text counts `[T]`."""
     persona, name, voice = _persona(school, rng)
     opening = school.prompts.tokens(persona).frames.T
     place = rng.choice(school.places)
@@ -110,7 +110,7 @@ def dialogue(school: School, rng: random.Random) -> tuple[np.ndarray, np.ndarray
 
 
 def _persona(school: School, rng: random.Random) -> tuple[Persona, str, str]:
-    """One of the catalogue or a prompt of somebody's own; its name, its voice."""
+    """Return a persona of the catalogue or a made-up prompt; its name and its voice."""
     name = rng.choice(list(PERSONA_VOICES))
     persona = school.catalogue[name]
     if rng.random() < OWN_PROMPT:
@@ -122,7 +122,7 @@ def _persona(school: School, rng: random.Random) -> tuple[Persona, str, str]:
 
 
 def batch(school: School, rng: random.Random) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens `[B, 17, T]` and which frames count `[B, T]`."""
+    """Return tokens `[B, 17, T]` and which frames count `[B, T]`."""
     made = [dialogue(school, rng) for _ in range(BATCH)]
     longest = max(tokens.shape[1] for tokens, _ in made)
     codes = torch.full((BATCH, 17, longest), -1)
@@ -135,7 +135,7 @@ def batch(school: School, rng: random.Random) -> tuple[torch.Tensor, torch.Tenso
 
 @dataclass(slots=True)
 class LanguageStage:
-    """One batch after the other."""
+    """Trains on one batch after another."""
 
     school: School
     run: Run
@@ -157,7 +157,7 @@ class LanguageStage:
 def losses(
     lm: LMModel, codes: torch.Tensor, counts: torch.Tensor, silence: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross entropy of text and of the agent's codes, in nats."""
+    """Return the cross entropy of text and of the agent's codes, in nats."""
     initial = lm._get_initial_token().expand(len(codes), -1, -1)
     delayed = torch.cat([initial, _delay_sequence(lm.delays, codes, initial)], dim=2)
     wanted = delayed[:, :, 1:]
@@ -177,7 +177,7 @@ def losses(
 
 
 def _slipped(tokens: torch.Tensor, lm: LMModel) -> torch.Tensor:
-    """The agent's codes with a slip here and there: it must find back to what it was saying."""
+    """Return the agent's codes, some of which are replaced: it must find back to its line."""
     agent = tokens[:, 1 : 1 + lm.dep_q]
     slips = (torch.rand(agent.shape) < SLIPS) & (agent >= 0) & (agent < lm.card)
     out = tokens.clone()
@@ -186,7 +186,7 @@ def _slipped(tokens: torch.Tensor, lm: LMModel) -> torch.Tensor:
 
 
 def language_run(state: Path, steps: int = STEPS) -> Run:
-    """The stage's run, where it was."""
+    """Return the stage's run, as far as it has come."""
     torch.manual_seed(0)
     lm = new_lm().train()
     optimizer = torch.optim.AdamW(lm.parameters(), RATE, betas=(0.9, 0.95), weight_decay=0.01)

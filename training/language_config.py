@@ -1,4 +1,4 @@
-"""How large the pocket Moshi's language model is, as config.json says it (moshi 0.2.13)."""
+"""The sizes of the pocket Moshi's language model, as config.json has them (moshi 0.2.13)."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ DELAYS = [0, 1, 1, 1, 1, 1, 1, 1]  # of the agent's codebooks, and of the user's
 
 
 def lm_config(text_card: int) -> dict[str, Any]:
-    """What `LMModel` takes."""
+    """Return the arguments of `LMModel`."""
     return {
         "card": CARD,
         "n_q": 2 * CODEBOOKS,
@@ -49,7 +49,7 @@ def lm_config(text_card: int) -> dict[str, Any]:
 
 
 def config(text_card: int) -> dict[str, Any]:
-    """config.json as `CheckpointInfo.from_hf_repo` reads it."""
+    """Return config.json as `CheckpointInfo.from_hf_repo` reads it."""
     return lm_config(text_card) | {
         "moshi_name": LM_FILE,
         "mimi_name": CODEC_FILE,

@@ -78,21 +78,21 @@ def _nearest(log_hz: float, pulses: Sequence[int]) -> int:
 
 
 def bends_of(counts: Sequence[int]) -> list[float]:
-    """Give how much the pitch changes within each frame: as it does from before to after."""
+    """Return how much the pitch changes within each frame: as from the one before to the next."""
     before, after = [counts[0], *counts[:-1]], [*counts[1:], counts[-1]]
     change = [(b - a) / 2 / n for a, n, b in zip(before, counts, after, strict=True)]
     return [float(np.sign(each)) * BEND if abs(each) >= BENT else 0.0 for each in change]
 
 
 def places_of(count: int, bend: float) -> tuple[npt.NDArray[np.int64], Floats]:
-    """Give where a frame's pulses are, in samples, and how long each one's period is."""
+    """Return where a frame's pulses are, in samples, and how long each one's period is."""
     time = np.linspace(0, 1, FRAME + 1)
     at = np.interp(np.arange(count), count * (time + bend * (time**2 - time) / 2), time)
     return (at * FRAME).round().astype(np.int64), FRAME / count / (1 + bend * (at - 0.5))
 
 
 def _voice(pulses: Floats, voiced: npt.NDArray[np.bool_], counts: Sequence[int]) -> Floats:
-    """The voiced sound of the pulse of each hop `[hops, samples]`."""
+    """Return the voiced sound of the pulse of each hop `[hops, samples]`."""
     size = pulses.shape[1]
     out = np.zeros(len(counts) * FRAME + size)
     for frame, (count, bend) in enumerate(zip(counts, bends_of(counts), strict=True)):
@@ -105,7 +105,7 @@ def _voice(pulses: Floats, voiced: npt.NDArray[np.bool_], counts: Sequence[int])
 
 
 def _pulses(power: Floats) -> Floats:
-    """Pulses of the least phase `[hops, samples]` of spectra `[hops, bins]`: by their cepstra."""
+    """Return pulses of least phase `[hops, samples]` of spectra `[hops, bins]`, by cepstra."""
     cepstra = np.fft.irfft(np.log(power + QUIET) / 2)
     half = cepstra.shape[1] // 2
     cepstra[:, 1:half] *= 2
@@ -114,7 +114,7 @@ def _pulses(power: Floats) -> Floats:
 
 
 def _breath(power: Floats, length: int) -> Floats:
-    """One noise that repeats with every frame, with spectra `[hops, bins]`."""
+    """Return one noise that repeats with every frame, with spectra `[hops, bins]`."""
     once = np.random.default_rng(1).standard_normal(FRAME)
     noise = np.tile(once, length // FRAME + 1)[:length]
     form = {"fs": RATE_HZ, "nperseg": WINDOW, "noverlap": WINDOW - STEP}

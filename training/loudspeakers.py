@@ -1,6 +1,6 @@
-"""How the pocket Moshi does with its own voice out of a loudspeaker, without a room.
+"""Measures how the pocket Moshi answers while its own voice comes out of a loudspeaker.
 
-`python -m training.loudspeakers` measures it.
+    python -m training.loudspeakers
 
 In the engine alone: each persona answers people's turns while its own voice comes back, softer and
 some frames later; in half of the rows pieces of 10 ms are missing, as where sound comes late.
@@ -28,7 +28,7 @@ ANSWER_S = 5.5
 
 
 class LateVoice:
-    """What a microphone hears of a loudspeaker: each slot's voice, softer, later, with gaps."""
+    """The loudspeaker's sound in the microphone: each slot's voice, softer, later, with gaps."""
 
     def __init__(self, db: float, frames: int, lost_share: float, seed: int) -> None:
         self._gain, self._lost_share = gain(db), lost_share

@@ -39,7 +39,7 @@ HALF_INNER = 4 * SLICE_WAVE  # 624
 
 
 def mimi_weights(analysis: Analysis, waves: Codebooks, sounds: torch.Tensor) -> Weights:
-    """All weights; `waves` are codebooks 1 to 7, `sounds` `[CARD, FRAME_LOUDNESS]` codebook 0."""
+    """Return all weights; `waves` are codebooks 1 to 7, `sounds` is codebook 0."""
     weights = _encoder(analysis) | _decoder(analysis) | _quantizer(analysis, waves, sounds)
     for side in ("encoder", "decoder"):
         weights |= _no_layer(f"{side}_transformer.transformer.layers.0")
@@ -223,7 +223,7 @@ def _book(name: str, vectors: torch.Tensor) -> Weights:
 
 
 def _no_layer(name: str) -> Weights:
-    """A transformer layer that adds nothing: moshi's streaming asks for one."""
+    """Return a transformer layer that adds nothing: moshi's streaming needs one."""
     whole = {
         "self_attn.in_projs.0": (3 * LATENT, LATENT),
         "self_attn.out_projs.0": (LATENT, LATENT),

@@ -1,4 +1,4 @@
-"""The pocket Moshi's folder, in exactly the real format, and what its engine makes of it."""
+"""The pocket Moshi's folder, in the released format, and what its engine makes of it."""
 
 import json
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ TEXT_SHARPER, AUDIO_SHARPER = 1.6, 2.0
 
 
 def new_lm() -> LMModel:
-    """The language model with random weights, float32, ready to be trained."""
+    """Return the language model with random weights, float32, ready to be trained."""
     lm = loaders.get_moshi_lm(None, lm_config(len(pieces())), device="cpu", dtype=torch.float32)
     for name, parameter in lm.named_parameters():
         if "emb" in name:  # moshi draws them with a deviation of one, which drowns the rest
@@ -52,7 +52,7 @@ def write_model(folder: Path, codec: Codec, corpus: Corpus, lm: LMModel) -> None
 
 
 def _sharpened(lm: LMModel) -> dict[str, torch.Tensor]:
-    """Weights as float16, their logits made for the temperatures that a persona has by default."""
+    """Return weights as float16, whose logits suit the default temperatures of personas."""
     weights: dict[str, torch.Tensor] = {}
     for name, each in lm.state_dict().items():
         sharper = TEXT_SHARPER if name.startswith("text_linear") else 1.0
@@ -62,7 +62,7 @@ def _sharpened(lm: LMModel) -> dict[str, torch.Tensor]:
 
 
 def introductions(corpus: Corpus) -> Mapping[str, int]:
-    """Which clip introduces a voice."""
+    """Return the clip that introduces each voice."""
     return {
         clip.voice: number
         for number, clip in enumerate(corpus.agents)
@@ -71,12 +71,12 @@ def introductions(corpus: Corpus) -> Mapping[str, int]:
 
 
 def mimi_of(folder: Path) -> CodecWeights:
-    """The codec as the engine reads it from the files."""
+    """Return the codec as the engine reads it from the files."""
     return CodecWeights(loaders.get_mimi(folder / CODEC_FILE, codec_config()))
 
 
 def prompts_of(folder: Path, codec: CodecWeights) -> Prompts:
-    """What the engine makes of personas, before there is an engine."""
+    """Return personas' prompts as the engine reads them, before there is an engine."""
     reading = PromptReading(
         encode=SentencePieceProcessor(str(folder / TOKENIZER_FILE)).encode,
         prompted=True,

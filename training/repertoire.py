@@ -1,7 +1,7 @@
 """What the pocket Moshi can say, in which voices, and what people say to it. Pure data.
 
-It chooses by what can be heard (how long and how loud a person spoke, how often, first turn or
-later, silence) and by its persona, never by meaning: every answer must do for any words.
+The model chooses by what it can hear (how long and how loud a person spoke, how often, first turn
+or later, silence) and by its persona, never by meaning: every answer must fit any words.
 """
 
 from collections.abc import Iterator, Mapping
@@ -221,7 +221,7 @@ NEVER_TRAINED = ("en-us+Lee", "en-gb-scotland+linda", "en-us+m6", "en-gb-x-rp+f4
 
 
 def lines() -> Iterator[Line]:
-    """Every line of the repertoire, those for everybody first."""
+    """Return every line of the repertoire, the common ones first."""
     for use, texts in COMMON.items():
         for text in texts:
             yield Line(text, use)
@@ -232,7 +232,7 @@ def lines() -> Iterator[Line]:
 
 
 def lines_by_voice() -> dict[str, list[str]]:
-    """Give what `say` may ask for: each voice's own lines, and under `*` those of every voice."""
+    """Return the lines for `say`: each voice's own, and under `*` those of every voice."""
     by_voice: dict[str, list[str]] = {}
     for line in lines():
         voice = PERSONA_VOICES[line.persona] if line.persona else EVERY_VOICE
@@ -241,5 +241,5 @@ def lines_by_voice() -> dict[str, list[str]]:
 
 
 def voices_of(line: Line) -> tuple[str, ...]:
-    """The voices that say a line: a persona's own lines are said in its own voice."""
+    """Return the voices that say a line: a persona's own lines are said in its own voice."""
     return (PERSONA_VOICES[line.persona],) if line.persona else tuple(VOICES)

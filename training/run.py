@@ -1,8 +1,8 @@
-"""A training run that can be stopped at any moment and goes on where it was.
+"""A training run that can be stopped at any moment and then goes on where it was.
 
-State is written beside its place and moved there whole. Steps are counted, never seconds, and the
-random numbers of a step follow from its number: a run that was interrupted ends like one that was
-not (but for the order in which a machine adds floats).
+State is written to a temporary file and then moved. Steps are counted, not seconds, and the random
+numbers of a step follow from its number: a run that was interrupted ends like one that was not (but
+for the order in which a machine adds floats).
 """
 
 import json
@@ -24,7 +24,7 @@ Losses = dict[str, float]
 
 @dataclass(slots=True)
 class Run:
-    """One stage's run: its model, optimizer and place."""
+    """One stage's run: its model, optimizer and number of steps."""
 
     name: str
     state: Path
@@ -40,12 +40,12 @@ class Run:
 
     @property
     def path(self) -> Path:
-        """The file of its state."""
+        """Return the file of its state."""
         return self.state / f"{self.name}.pt"
 
     @property
     def over(self) -> bool:
-        """Whether all steps are done."""
+        """Return whether all steps are done."""
         return self.at >= self.steps
 
     def resume(self) -> None:
@@ -74,7 +74,7 @@ class Run:
         curve.write_text(json.dumps({"spent_s": self.spent_s, "history": self.history}))
 
     def go(self, step: Callable[[random.Random], Losses]) -> None:
-        """Run all steps that are left; `step` computes, steps the optimizer, and tells losses."""
+        """Run all steps that are left; `step` computes one, steps the optimizer, returns losses."""
         saved_s = begun_s = time.monotonic()
         before_s = self.spent_s
         sums: Losses = {}

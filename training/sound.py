@@ -1,4 +1,4 @@
-"""What sound is here: mono at 24 kHz, in frames of 80 ms. Pure: numpy."""
+"""The sound of training: mono at 24 kHz, in frames of 80 ms. Pure: numpy."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,10 @@ FRAMES_PER_S = 12.5
 
 
 def whole_frames(pcm: Pcm) -> Pcm:
-    """Fill the last frame with silence."""
+    """Return the sound with its last frame filled up with silence."""
     return np.pad(pcm, (0, -len(pcm) % FRAME))
 
 
 def gain(level_db: float) -> float:
-    """The factor of a level in decibels."""
+    """Return the factor of a level in decibels."""
     return float(10 ** (level_db / 20))

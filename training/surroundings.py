@@ -1,8 +1,8 @@
 """What the pocket Moshi hears: people in rooms, noise, music, clicks, and itself over loudspeakers.
 
 A surrounding is one kind of noise and one room; all that is said in it is heard with both. In
-every second its own voice comes back, softer and later, as where a browser's echo cancellation
-leaves something. numpy; made from a seed, stored nowhere.
+every second one the agent's own voice comes back, softer and later, as where a browser's echo
+cancellation leaves some of it. numpy; made from a seed, not stored.
 """
 
 import random
@@ -32,7 +32,7 @@ ECHO_DB, ECHO_S = (-50.0, -18.0), (0.08, 0.7)  # its own voice: softer, later
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Something that is heard: whole frames of sound `[S]`, and when it is over."""
+    """A sound that is heard: whole frames `[S]`, and when it ends."""
 
     pcm: Pcm
     end_s: float
@@ -41,7 +41,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Surrounding:
-    """Sound of one place."""
+    """The sound of one place."""
 
     noise: Pcm
     speech: tuple[Heard, ...]
@@ -53,7 +53,7 @@ class Surrounding:
 def surroundings(
     people: tuple[Clip, ...], agents: tuple[Clip, ...], count: int, seed: int = 11
 ) -> Iterator[Surrounding]:
-    """As many places; every fourth is perfectly quiet but for the people."""
+    """Return so many places; every fourth has no sound but the people's."""
     for number in range(count):
         rng = random.Random(seed * 1000 + number)
         chance = np.random.default_rng(seed * 1000 + number)
@@ -93,7 +93,7 @@ def _said(
 def _come_back(
     rng: random.Random, pcm: Pcm, delay: int, room: Floats | None, noise: Callable[[int], Floats]
 ) -> Pcm:
-    """A clip of its own as it hears it, from the frame on in which it says it."""
+    """Return an agents' clip as its agent hears it, from the frame on in which it is said."""
     return _mixed(np.pad(_in_room(pcm * gain(rng.uniform(*ECHO_DB)), room), (delay, 0)), noise)
 
 
@@ -107,7 +107,7 @@ def _mixed(sound: npt.NDArray[Any], noise: Callable[[int], Floats]) -> Pcm:
 
 
 def _gust(rng: random.Random, chance: np.random.Generator, noise: Callable[[int], Floats]) -> Heard:
-    """Noise that comes and goes: a tap, a chair, typing, a car, music next door."""
+    """Return noise that comes and goes: a tap, a chair, typing, a car, music next door."""
     seconds = rng.uniform(*GUST_S)
     samples, fade = int(seconds * RATE_HZ), int(GUST_FADE_S * RATE_HZ)
     sound = _level(rng.choice(GUST_KINDS)(chance, samples)) * gain(rng.uniform(*GUST_DB))
@@ -120,7 +120,7 @@ def _gust(rng: random.Random, chance: np.random.Generator, noise: Callable[[int]
 def _burst(
     rng: random.Random, chance: np.random.Generator, noise: Callable[[int], Floats]
 ) -> Heard:
-    """A click or a cough: loud, over before it could be a word."""
+    """Return a click or a cough: loud, and shorter than a word."""
     length = int(rng.choice((0.002, 0.01, 0.05, 0.12)) * RATE_HZ)
     sound = np.zeros(2 * FRAME)
     begin = rng.randrange(FRAME // 2)
@@ -130,7 +130,7 @@ def _burst(
 
 
 def _room(chance: np.random.Generator, seconds: float) -> Floats:
-    """A room's answer to a click: the click, and noise that fades by 60 dB."""
+    """Return a room's answer to a click: the click, and noise that fades by 60 dB."""
     samples = int(seconds * RATE_HZ)
     tail = chance.standard_normal(samples) * 10 ** (-3 * np.arange(samples) / samples)
     tail *= 0.4 / np.sqrt(np.sum(tail**2))
@@ -151,7 +151,7 @@ def _white(chance: np.random.Generator, samples: int) -> Floats:
 
 
 def _pink(chance: np.random.Generator, samples: int) -> Floats:
-    """Traffic, wind, a fan: less the higher it is."""
+    """Return traffic, wind or a fan: noise with less of high frequencies."""
     spectrum = np.fft.rfft(chance.standard_normal(samples))
     spectrum /= np.sqrt(np.arange(len(spectrum)) + 20.0)
     return np.fft.irfft(spectrum, samples)
@@ -164,7 +164,7 @@ def _hum(chance: np.random.Generator, samples: int) -> Floats:
 
 
 def _music(chance: np.random.Generator, samples: int) -> Floats:
-    """Chords that change twice a second."""
+    """Return chords that change twice a second."""
     length = RATE_HZ // 2
     time = np.arange(length) / RATE_HZ
     bell = np.exp(-3 * np.arange(length) / length)
@@ -176,7 +176,7 @@ def _music(chance: np.random.Generator, samples: int) -> Floats:
 
 
 def _clicks(chance: np.random.Generator, samples: int) -> Floats:
-    """A keyboard: some ten clicks a second, no two alike."""
+    """Return a keyboard: some ten clicks a second, all different."""
     sound = np.zeros(samples)
     length = RATE_HZ // 50
     fading = np.exp(-np.linspace(0, 6, length))

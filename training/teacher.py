@@ -47,7 +47,7 @@ class Task:
 
 @cache
 def kokoro() -> "Kokoro":
-    """Return this process's."""
+    """Return this process's Kokoro."""
     return Kokoro()
 
 
@@ -82,7 +82,7 @@ class Kokoro:
 
 
 def teach(task: Task, folder: Path) -> None:
-    """Say it, where that is not kept, and set it onto the grid."""
+    """Let Kokoro say a task, unless its sound is kept, and set it onto the grid."""
     from training.locked import lock  # needs pyworld
 
     said = task.said(folder)
@@ -98,7 +98,7 @@ def _save(path: Path, pcm: Pcm) -> None:
 
 
 def main() -> None:
-    """Teach all of it, a process on each core."""
+    """Teach all tasks, with a process on each core."""
     path = Path(sys.argv[1])
     tasks = [
         Task(each["phonemes"], each["style"], tuple(each["pulses"]))

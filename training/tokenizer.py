@@ -29,14 +29,14 @@ MARKS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,;:!?'\"
 
 
 def pieces_of(words: Iterable[str]) -> list[str]:
-    """Piece of every text id: control ids, bytes, characters, words."""
+    """Return the piece of every text id: control ids, bytes, characters, words."""
     control = ["<unk>", "<s>", "</s>", "<pad>"]
     single_bytes = [f"<0x{byte:02X}>" for byte in range(256)]
     return [*control, *single_bytes, "▁", *MARKS, *(f"▁{word}" for word in words)]
 
 
 def tokenizer_of(pieces: list[str]) -> bytes:
-    """A sentencepiece model that reads any text: whole words where it knows them, else letters."""
+    """Return a sentencepiece model that reads any text: known words whole, others by letters."""
     proto: Any = sentencepiece_model_pb2  # its classes are made at import: no checker sees them
     model = proto.ModelProto()
     spec = model.trainer_spec

@@ -1,10 +1,10 @@
 """Which lines the pocket Moshi says well when it is told to: `python -m training.told`.
 
-It learned its lines as answers; told to say one into a silence it garbles some. Each persona is
-told every line of its voice some times, with fixed seeds. A line goes into config.json
-(`model_id.lines`) if each time a recogniser understood it and no word came later than it was
-learned; any other line is refused. A word that comes late is one that the model did not begin
-itself: `say` forces it after its longest padding, and the rest is mostly garbled.
+The model learned its lines as answers; told to say one in silence, it garbles some. This tells each
+persona every line of its voice some times, with fixed seeds. A line goes into config.json
+(`model_id.lines`) if a recogniser understood it each time and no word came later than it was
+learned; any other line is refused. A late word is one that the model did not begin itself: `say`
+forces it after its longest padding, and the rest is mostly garbled.
 """
 
 import json
@@ -37,8 +37,8 @@ Gaps = tuple[int, ...]  # frames from each word of a line to the next
 
 
 @dataclass(slots=True)
-class Told:
-    """What a slot made of a line: its frames of sound, its text tokens, where the line was over."""
+class Attempt:
+    """What a slot made of a line: frames of sound, text tokens, and where the line ended."""
 
     pcm: list[Pcm] = field(default_factory=list[Pcm])
     text: list[int] = field(default_factory=list[int])
@@ -61,16 +61,16 @@ class Told:
 
 
 class Rehearsal:
-    """One slot for each persona; all are told a line of their own at the same time."""
+    """One slot for each persona; all personas are told a line of their own at the same time."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
         self._names = list(PERSONA_VOICES)
         self._catalogue = load_catalogue(Settings().personas_dir)
 
-    def tell(self, texts: Mapping[str, str], seed: int) -> dict[str, Told]:
+    def tell(self, texts: Mapping[str, str], seed: int) -> dict[str, Attempt]:
         """Tell each persona its line in a fresh call."""
-        step, told = self._model.step, [Told() for _ in self._names]
+        step, told = self._model.step, [Attempt() for _ in self._names]
         for slot, name in enumerate(self._names):
             step.join(slot, self._persona(name, seed))
         silence = np.zeros((len(told), FRAME), dtype=np.float32)
@@ -133,20 +133,20 @@ def said_well(model: Model, learned: Mapping[tuple[str, str], Gaps]) -> dict[str
 
 
 def _in_turn() -> Iterator[dict[str, str]]:
-    """Give each persona its next line until every line of all has come."""
+    """Give each persona its next line until every persona has said all of its lines."""
     each_texts = {name: texts_of(name) for name in PERSONA_VOICES}
     for n in range(max(map(len, each_texts.values()))):
         yield {name: texts[n % len(texts)] for name, texts in each_texts.items()}
 
 
-def _noting_the_end(told: Told) -> Callable[[bool], None]:
+def _noting_the_end(told: Attempt) -> Callable[[bool], None]:
     def done(_whole: bool) -> None:
         told.end = len(told.pcm)
 
     return done
 
 
-def _understood(ears: Ears, told: Told, text: str) -> bool:
+def _understood(ears: Ears, told: Attempt, text: str) -> bool:
     sound = told.sound()
     return sound is not None and spelled(ears.hear(sound) or "") == spelled(text)
 

@@ -1,7 +1,7 @@
-"""The pocket Moshi's text: a tokenizer with a piece for every word that it says or is told.
+"""The pocket Moshi's text: a tokenizer with a piece for every word that it says or reads.
 
 Pieces are those of `tokenizer.py`: control ids, bytes and characters, so that any text can be read;
-then words with their marks, as written. Pure.
+then words with their punctuation, as written. Pure.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ EPAD, PAD = 0, 3
 
 
 def vocabulary() -> list[str]:
-    """Every word of the repertoire and of the catalogue's prompts, then common ones."""
+    """Return every word of the repertoire and of the catalogue's prompts, then common ones."""
     texts = [line.text for line in lines()] + [voice.introduction for voice in VOICES.values()]
     texts += [persona.prompt for persona in load_catalogue(Settings().personas_dir).values()]
     return list(dict.fromkeys(_words([*texts, *PEOPLE, *WORDS])))
@@ -27,7 +27,7 @@ def _words(texts: Iterable[str]) -> Iterable[str]:
 
 
 def pieces() -> list[str]:
-    """Piece of every text id."""
+    """Return the piece of every text id."""
     return pieces_of(vocabulary())
 
 
@@ -38,5 +38,5 @@ class Words:
         self._ids = {piece.removeprefix("▁"): n for n, piece in enumerate(pieces()) if n > PAD}
 
     def __call__(self, text: str) -> list[int]:
-        """The ids of a line, one for each word."""
+        """Return the ids of a line, one for each word."""
         return [self._ids[word] for word in text.split()]

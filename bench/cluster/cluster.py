@@ -42,7 +42,7 @@ SHOWN = Heartbeat(worker_id="-", state="connecting", model="pocket", voices=VOIC
 
 
 class Cluster:
-    """A token service, its redis, a LiveKit, the workers, and those who open rooms."""
+    """A token service, its redis, a LiveKit, the workers, and the clients that open rooms."""
 
     def __init__(self, asked: Namespace, workers: int, standing: int | None) -> None:
         """Make one with a real LiveKit or, with `standing` rooms at first, a simulated one."""
@@ -57,14 +57,14 @@ class Cluster:
         self._url = f"http://127.0.0.1:{servers.free_port()}"
 
     async def measure(self) -> dict[str, Any]:
-        """Start all, look on, open rooms, look on again; return the row."""
+        """Start all, observe, open rooms, observe again; return the row."""
         async with AsyncExitStack() as running:
             meters = await self._start(running)
-            before = await self._look_on(meters)
+            before = await self._observe(meters)
             begun = meters.read()
             await self._open_rooms()
             opening = Span(begun, meters.read())
-            steady = await self._look_on(meters)
+            steady = await self._observe(meters)
             ready_s = [await self._ask_ready() for _ in range(READY_ASKED)]
             return self._row(before, opening, steady, ready_s) | {"MiB": meters.rss_mib()}
 
@@ -231,13 +231,13 @@ class Cluster:
         async with self._http.post(f"{self._url}/webhook", data=body, headers=headers) as answer:
             answer.raise_for_status()
 
-    async def _look_on(self, meters: Meters) -> Span:
+    async def _observe(self, meters: Meters) -> Span:
         before = meters.read()
         await asyncio.sleep(self._asked.seconds)
         return Span(before, meters.read())
 
     async def _ask_ready(self, *, until: bool = False) -> float:
-        """Return how long /ready took; with `until`, ask until it is."""
+        """Return how long /ready took; with `until`, ask until it answers with success."""
         while True:
             begun_s = time.monotonic()
             with suppress(ClientError):

@@ -15,18 +15,18 @@ server = MCPServer("handbook")
 
 
 def words(text: str) -> list[str]:
-    """Give the words of a text, shortened so that "lights" and "light" are one."""
+    """Return the words of a text, shortened so that "lights" and "light" are one."""
     return [word[:5] for word in re.findall(r"[a-z]{3,}", text.lower())]
 
 
 def passages() -> list[str]:
-    """Give the handbook's sections, each with its heading."""
+    """Return the handbook's sections, each with its heading."""
     text = HANDBOOK.read_text(encoding="utf-8")
     return [part.strip() for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]]
 
 
 def best(question: str, sections: list[str]) -> list[str]:
-    """Give the sections that share most words with a question; rare words count more."""
+    """Return the sections that share most words with a question; rare words count more."""
     held = [Counter(words(section)) for section in sections]
     rarity = {
         word: math.log(len(held) / sum(word in each for each in held))

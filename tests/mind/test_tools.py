@@ -396,7 +396,7 @@ async def test_an_mcp_server_that_restarts_is_found_again(
     with mcp_over_http(hours_server(), port):
         await host.ask("When?")
         await host.ask("When?")
-        assert host.tools[0] == ("hours", True) and host.tools[-1] == ("hours", True)
+        assert len(host.tools) > 1 and host.tools[0] == host.tools[-1] == ("hours", True)
         await opening.__aexit__(None, None, None)
 
 

@@ -166,7 +166,7 @@ def test_the_page_loads_nothing_from_elsewhere(path: str) -> None:
 
 
 async def test_metrics_show_the_fleet(http: httpx.AsyncClient, redis: Redis) -> None:
-    """`/metrics` has the fleet's free slots, used slots and ready workers."""
+    """`/metrics` has the fleet's free slots, used slots, ready workers and waiting rooms."""
     await beat(redis, "one", slots_free=4, slots_used=2)
     await beat(redis, "two", state="draining", slots_used=3)
     entry = RoomEntry(queued_s=1.0, needs=1, expires_s=time.time() + 60)
@@ -176,6 +176,7 @@ async def test_metrics_show_the_fleet(http: httpx.AsyncClient, redis: Redis) -> 
     assert "moshi_fleet_slots_free 4.0" in lines
     assert "moshi_fleet_slots_used 5.0" in lines
     assert "moshi_fleet_workers_ready 1.0" in lines
+    assert "moshi_rooms_waiting 1.0" in lines
 
 
 async def test_status_tells_each_worker(http: httpx.AsyncClient, redis: Redis) -> None:

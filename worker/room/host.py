@@ -41,7 +41,8 @@ from worker.sound.ears import Ears
 log = structlog.get_logger(__name__)
 
 REMOVE_WITHIN_S = 3.0
-FAILED = "Something went wrong and the call has to end. Please start it again."
+# The room gets another host, which remembers, unless that fails again and again.
+FAILED = "Something went wrong. I will be back in a moment; if not, please start the call again."
 
 
 class Host:
@@ -80,7 +81,7 @@ class Host:
         )
 
     async def run(self) -> None:
-        """Join, serve, leave. An error ends this room alone, after a message to the people."""
+        """Join, serve, leave. An error ends this host alone, after a message to the people."""
         context = self._context
         outcome: Outcome = "left"
         context.hosts.add(self._hosting)

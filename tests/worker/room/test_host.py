@@ -97,10 +97,10 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scene]:
 
 
 @pytest.mark.parametrize("stands_by", [False, True])
-async def test_people_read_of_a_failure_only_where_their_call_ends(
+async def test_people_read_of_a_failure_only_where_they_hear_it(
     scene: Callable[..., Scene], stands_by: bool
 ) -> None:
-    """A host that stands by fails in silence: the call goes on at the other one."""
+    """They read that the voices come back; of a host that stands by they need not know."""
     made = scene(stands_by=stands_by)
 
     await made.host.run()

@@ -20,18 +20,24 @@ from harness.timeline import Timeline
 from protocol import wire
 
 WITHIN_S = 30.0
+EVERY_S, SELDOM_S = 0.02, 0.3  # between two looks at a condition
 RATE_HZ = 24_000
 CHUNK = RATE_HZ // 100  # 10 ms
+FRAME = 2 * CHUNK  # that the SDK takes or gives at once; each costs its thread and ours a message
 KEEP_CHUNKS = 300  # 3 s
 
 
 async def eventually(holds: Callable[[], bool], what: str, within_s: float = WITHIN_S) -> None:
-    """Wait for a condition, with a deadline."""
+    """Wait for a condition, with a deadline; look the more seldom, the longer a look takes."""
     deadline_s = time.monotonic() + within_s
-    while not holds():
-        if time.monotonic() > deadline_s:
+    while True:
+        begun_s = time.monotonic()
+        if holds():
+            return
+        now_s = time.monotonic()
+        if now_s > deadline_s:
             raise TimeoutError(f"{what}: not within {within_s:g} s")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(min(max(EVERY_S, 5 * (now_s - begun_s)), SELDOM_S))
 
 
 @dataclass
@@ -127,18 +133,18 @@ class Person:
         while True:
             wave = self._next_speech()
             if wave is None:
-                t = (np.arange(CHUNK) + index * CHUNK) / RATE_HZ
+                t = (np.arange(FRAME) + index * FRAME) / RATE_HZ
                 wave = 0.4 * np.sin(2 * np.pi * hz() * t)
             samples = (wave * 32767).astype(np.int16)
-            await source.capture_frame(rtc.AudioFrame(samples.tobytes(), RATE_HZ, 1, CHUNK))
+            await source.capture_frame(rtc.AudioFrame(samples.tobytes(), RATE_HZ, 1, FRAME))
             index += 1
 
     def _next_speech(self) -> npt.NDArray[np.float32] | None:
-        """Return the next 10 ms of `speech`, or `None` at its end."""
+        """Return the next frame of `speech`, or `None` at its end."""
         if self.speech is None:
             return None
-        wave, rest = self.speech[:CHUNK], self.speech[CHUNK:]
-        self.speech = rest if len(rest) >= CHUNK else None
+        wave, rest = self.speech[:FRAME], self.speech[FRAME:]
+        self.speech = rest if len(rest) >= FRAME else None
         return wave
 
     def _listen_to(self, track: rtc.Track, identity: str) -> None:
@@ -147,12 +153,13 @@ class Person:
 
     async def _hear(self, track: rtc.Track, identity: str) -> None:
         chunks = self.heard.setdefault(identity, [])
-        stream = rtc.AudioStream(track, sample_rate=RATE_HZ, num_channels=1, frame_size_ms=10)
+        stream = rtc.AudioStream(track, sample_rate=RATE_HZ, num_channels=1, frame_size_ms=20)
         try:
             async for event in stream:
                 samples = np.frombuffer(event.frame.data, dtype=np.int16).astype(np.float32)
-                chunks.append(samples / np.float32(32768))
-                self.timeline.add(identity, chunks[-1])
+                for chunk in (samples / np.float32(32768)).reshape(-1, CHUNK):
+                    chunks.append(chunk)
+                    self.timeline.add(identity, chunk)
                 del chunks[: -self.keep_chunks]
         finally:
             await stream.aclose()

@@ -11,7 +11,7 @@ from tests.browser.rooms import latest_session, people
 from tests.browser.visit import WITHIN_MS, Visit
 from tests.token_service.players import joined, person_token
 
-pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LINES = 5_000
 AT_ONCE = 50

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from harness.person import Person, eventually, person
+from harness.servers import HTTP
 from protocol import wire
 from tests.faults.cluster import Cluster
 
@@ -62,10 +63,10 @@ class Call:
     def told(self) -> dict[str, Any]:
         """Return the session of this room from the token service; nothing while that is away."""
         try:
-            with httpx.Client(base_url=self.url, timeout=10.0, trust_env=False) as http:
-                listed: list[dict[str, Any]] = http.get("/sessions").json()
-                ids = [each["id"] for each in listed if each["room"] == self.room]
-                return http.get(f"/sessions/{ids[0]}").json() if ids else {}
+            sessions = f"{self.url}/sessions"
+            listed: list[dict[str, Any]] = HTTP.get(sessions, timeout=10.0).json()
+            ids = [each["id"] for each in listed if each["room"] == self.room]
+            return HTTP.get(f"{sessions}/{ids[0]}", timeout=10.0).json() if ids else {}
         except httpx.HTTPError:
             return {}
 

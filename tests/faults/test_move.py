@@ -104,7 +104,6 @@ async def test_a_move_waits_while_redis_is_away(talking: Cluster, schedule: Sche
         assert room.session["state"] == "live"
 
 
-@pytest.mark.alone
 @pytest.mark.timeout(300)  # a dispatch that LiveKit loses is made again after 30 s
 async def test_a_rolling_restart_loses_no_room_and_no_memory(talking: Cluster) -> None:
     """When the workers drain one after the other, every room goes on at the other worker."""

@@ -1,11 +1,14 @@
 """The pocket Moshi in a room: people hear what they read, from track to subscriber.
 
-One visit has three turns, three interruptions, silence and noise; each test checks one rule of it.
+Four people visit at once: one has three turns, silence and noise, each of the others interrupts an
+answer; each test checks one rule of that.
 Its limits allow for chance and for the gaps of a busy machine: `tests/engine/test_pocket.py` tests
 the engine alone with fixed seeds, and `bench/talk.py` measures (docs/pocket.md).
 """
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from statistics import median
 
@@ -69,7 +72,8 @@ class Visit:
 @pytest.fixture(scope="module")
 def visit(tmp_path_factory: pytest.TempPathFactory) -> Visit:
     """Visit the product as `make run` starts it."""
-    with start_stack(tmp_path_factory.mktemp("pocket"), model="pocket", capacity=1) as stack:
+    folder, capacity = tmp_path_factory.mktemp("pocket"), 1 + len(TURNS)
+    with start_stack(folder, model="pocket", capacity=capacity) as stack:
         return asyncio.run(_visit(stack.url))
 
 
@@ -118,14 +122,33 @@ def _broken_off(read: str) -> bool:
 
 
 async def _visit(url: str) -> Visit:
+    """Visit four times at once."""
+    (turns, idle_s), *cuts = await asyncio.gather(_talk(url), *(_interrupt(url) for _ in TURNS))
+    return Visit(turns, cuts, idle_s)
+
+
+@asynccontextmanager
+async def _visitor(url: str) -> AsyncGenerator[Person]:
+    """Join a room of one's own, and wait until the persona is silent."""
     async with person(url, asking_for(PERSONA)) as ann:
         ann.keep_chunks = 1500
         await in_talk(ann)
         await eventually(lambda: ann.personas[0].identity in ann.heard, "its track")
         await _answered(ann)
-        turns = [await _turn(ann, voice) for voice in TURNS]
-        cuts = [await _cut(ann) for _ in TURNS]
-        return Visit(turns, cuts, await _idle_s(ann))
+        yield ann
+
+
+async def _talk(url: str) -> tuple[list[Turn], float]:
+    """Have turns; return them, and how long the persona spoke in silence and noise after them."""
+    async with _visitor(url) as ann:
+        return [await _turn(ann, voice) for voice in TURNS], await _idle_s(ann)
+
+
+async def _interrupt(url: str) -> Cut:
+    """Speak over the second answer: the first one is a greeting, and short."""
+    async with _visitor(url) as ann:
+        await _turn(ann, TURNS[0])
+        return await _cut(ann)
 
 
 async def _turn(ann: Person, voice: str) -> Turn:

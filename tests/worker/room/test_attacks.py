@@ -23,11 +23,10 @@ from tests.worker.rooms import all_free, in_talk
 from worker.livekit_private.incoming import OPEN_PER_PERSON
 from worker.room.chat import ANSWERS_AT_ONCE, ANSWERS_PER_S
 
-pytestmark = pytest.mark.alone
-
-SAMPLE_S = 2.5
+SAMPLE_S = 1.5
 SILENT_MOST = 0.5  # 0.28 was seen beside two other test processes; the fault silenced 0.75
 FLOOD = 3_000
+FLOODS = ("open_lines", "unknown_streams", "same_stream", "lines", "data")
 TRACKS = 40  # more are too many for the client's own SDK
 REMOVED = "moshi_removed_participants_total"
 
@@ -96,9 +95,9 @@ async def counter(stack: Stack, name: str) -> float:
     return sum(float(line.rsplit(maxsplit=1)[1]) for line in lines)
 
 
-@pytest.mark.parametrize("kind", ["open_lines", "unknown_streams", "same_stream", "lines", "data"])
+@pytest.mark.alone
 async def test_a_flood_in_one_room_disturbs_no_other_room(
-    roomy: Stack, measured: list[str], kind: str
+    roomy: Stack, measured: list[str]
 ) -> None:
     """A flood leaves the other room's echo whole and the worker idle; its sender is removed.
 
@@ -111,23 +110,26 @@ async def test_a_flood_in_one_room_disturbs_no_other_room(
         await in_talk(ann)
         await eventually(lambda: ann.rms(ann.personas[0].identity) > 0.1, "the echo is heard")
         quiet = await Sample.at(ann, roomy.worker_pid)
-        removed, written = await counter(roomy, REMOVED), log.stat().st_size
-        since = ann.timeline.now
-        async with attacking(roomy, kind, FLOOD):
-            meanwhile = silent(ann, since)
-            there = await Sample.at(ann, roomy.worker_pid)
-        after = await Sample.at(ann, roomy.worker_pid)
-        removed, written = await counter(roomy, REMOVED) - removed, log.stat().st_size - written
+        for kind in FLOODS:
+            removed, written = await counter(roomy, REMOVED), log.stat().st_size
+            since = ann.timeline.now
+            async with attacking(roomy, kind, FLOOD):
+                meanwhile = silent(ann, since)
+                there = await Sample.at(ann, roomy.worker_pid)
+            after = await Sample.at(ann, roomy.worker_pid)
+            removed = await counter(roomy, REMOVED) - removed
+            written = log.stat().st_size - written
+            samples = f"{meanwhile:.1%} silent meanwhile; then {there}; after {after}"
+            measured.append(f"{kind}: {samples}")
+
+            assert max(there.cores, after.cores) < quiet.cores + 0.25, kind
+            assert max(there.silent, after.silent) < SILENT_MOST, kind
+            assert removed == 1, kind
+            assert written < 10_000, kind
     await all_free(roomy)
-    measured.append(f"{kind}: {meanwhile:.1%} silent meanwhile; then {there}; after {after}")
-
-    assert there.cores < quiet.cores + 0.25
-    assert after.cores < quiet.cores + 0.25
-    assert max(there.silent, after.silent) < SILENT_MOST
-    assert removed == 1
-    assert written < 10_000
 
 
+@pytest.mark.alone
 async def test_idle_microphones_cost_almost_nothing(roomy: Stack, measured: list[str]) -> None:
     """Forty silent microphones of one participant cost the worker little more than one.
 

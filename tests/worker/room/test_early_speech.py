@@ -11,8 +11,6 @@ from harness.stack import Stack
 from protocol import wire
 from tests.worker.rooms import all_free, asking_for, in_talk
 
-pytestmark = pytest.mark.alone
-
 EARLY_HZ, LIVE_HZ, FORGED_HZ = 600.0, 900.0, 1_500.0
 EARLY_S = 1.5
 
@@ -84,6 +82,7 @@ async def leave(ann: Person, stack: Stack) -> None:
     await all_free(stack)
 
 
+@pytest.mark.alone
 async def test_a_persona_hears_the_recording_before_later_speech(echo: Stack) -> None:
     """The persona hears the recording once and whole, then the live track."""
     ann = await join_with(echo, "chef")

@@ -9,7 +9,6 @@ import pytest
 from harness.person import eventually, person
 from harness.room_events import room_events
 from harness.stack import Stack, start_stack
-from tests.engine.recognition.folder import recogniser_folder
 from tests.worker.room.test_people_words import WORDS_WITHIN_S, says, words_events, words_streams
 from tests.worker.rooms import all_free, asking_for, in_talk
 from token_service.http.token_request import fresh_name
@@ -21,6 +20,8 @@ pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]  # the worker imports
 @pytest.fixture(scope="module")
 def with_recogniser(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     """Start the product with the echo, and with a recogniser of random weights on the engine."""
+    from tests.engine.recognition.folder import recogniser_folder  # imports torch, for 4 s
+
     folder = recogniser_folder(tmp_path_factory.mktemp("models") / "stt", context=40)
     with start_stack(
         tmp_path_factory.mktemp("with_recogniser"), model="echo", capacity=3, stt=str(folder)

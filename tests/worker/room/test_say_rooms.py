@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Generator
 
 import httpx
+import numpy as np
 import pytest
 
 from harness.babble import babble
@@ -91,7 +92,7 @@ async def test_a_line_that_a_person_cut_off_is_not_finished_later(
 ) -> None:
     """After a person cut off a line, the persona says the next line and not the rest."""
     async with scene(scripted, schedule, "chef", "astronaut") as room:
-        room.ann.speech = babble(30.0, pauses=False)
+        room.ann.speech = np.tile(babble(3.0, pauses=False), 10)
         line = await room.say("chef", LONG_LINE)
         next_line = await room.say("chef", NEXT_LINE)
         fragment = await cut_off(room, line)

@@ -3,14 +3,11 @@
 import asyncio
 
 import numpy as np
-import pytest
 
 from harness.babble import RATE_HZ, Sound, babble, noisy
 from harness.person import Person, eventually, person
 from harness.stack import Stack
 from tests.worker.rooms import all_free, in_talk
-
-pytestmark = pytest.mark.alone
 
 SNRS_DB = (0.0, 10.0, 20.0)
 SPEECH_S = 1.2

@@ -118,7 +118,6 @@ async def _say(source: rtc.AudioSource, frames: list[Pcm]) -> None:
     await source.wait_for_playout()
 
 
-@pytest.mark.alone
 async def test_the_echo_of_a_high_tone_is_as_loud_as_of_a_low_one(
     roomy: Stack, measured: list[str]
 ) -> None:

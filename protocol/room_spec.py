@@ -72,6 +72,8 @@ class RoomSpec(BaseModel):
     opener: str = ""
     transcribe: bool = True  # people's words are written, where the worker can
     record: bool = False  # sound and words are stored
+    # For the token service: when its last guest link ends, epoch.
+    invited_until_s: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     max_people: int = Field(default=0, ge=0)  # at once, by LiveKit; 0: no limit
     trace: TraceParent = ""  # of the request that the room was opened by
 

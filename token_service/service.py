@@ -73,8 +73,9 @@ class Service:
 
         rooms = self.rooms = LiveKitRooms(livekit, Seal(settings))
         workers, events, space = FleetReader(redis), EventStore(redis), Space(redis)
+        token_s = settings.token_ttl_s + SLACK_S
         specs = self.specs = SpecStore(
-            redis, workers, settings.promise_ttl_s, settings.token_ttl_s + SLACK_S
+            redis, workers, max(settings.promise_ttl_s, token_s), token_s
         )
         passes = IssuedTokens(redis, rooms, specs, settings)
         forgotten, prompts = Forgotten(specs, workers, rooms), PromptLimits(redis)

@@ -48,8 +48,8 @@ async def sign_guest_link(
     It is valid until it expires, is revoked, or the session ends. How many people may be in the
     room at once is the session's `max_people`.
     """
-    spec = await service.sessions.find_running(session_id, caller)
     ends_at_s = int(time.time()) + (asked or GuestLinkRequest()).lives_s
+    spec = await service.sessions.keep_for_guests(session_id, caller, ends_at_s)
     bearer, guest = service.links.sign(spec, ends_at_s)
     service.audit.write("guest_invited", caller, session=session_id, guest_link=guest.id)
     return GuestLink(id=guest.id, room=guest.room, bearer=bearer, ends_at_s=ends_at_s)

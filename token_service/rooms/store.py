@@ -6,6 +6,7 @@ Every call raises `RedisError` where redis is away. A spec and the schedule are 
 
 import time
 from collections.abc import Callable, Iterable
+from math import ceil
 from typing import Any, TypeVar
 
 import structlog
@@ -55,10 +56,12 @@ class SpecStore:
         """Return how long to keep a spec from now on.
 
         Until a host was dispatched, the spec of a mere token is useless once the token is over; so
-        is a nameless caller's session, of which any number may be opened.
+        is a nameless caller's session, of which any number may be opened. A guest link leads to its
+        session until it ends.
         """
         claimed = spec.generation > 0 or (spec.opener and spec.owner not in NAMELESS)
-        return self.ttl_s if claimed else self._unclaimed_s
+        life_s = self.ttl_s if claimed else self._unclaimed_s
+        return life_s if spec.ended else max(life_s, ceil(spec.invited_until_s - time.time()))
 
     async def read(self, room: str) -> RoomSpec | None:
         text: Any = await self._redis.get(spec_key(room))

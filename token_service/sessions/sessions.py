@@ -33,6 +33,7 @@ from token_service.sessions.session_view import (
 )
 
 LISTED = 100
+HOUR_S = 3600.0
 
 Change = Callable[[RoomSpec], RoomSpec]
 
@@ -105,6 +106,23 @@ class Sessions:
             return changed, changed
 
         return await self.specs.commit(spec.room, decide)
+
+    async def keep_for_guests(self, session: str, caller: Caller, until_s: float) -> RoomSpec:
+        """Keep a session until a guest link ends, and return its spec; a stranger's is not kept.
+
+        Its bytes count again for each further hour.
+        """
+        spec = await self.find_running(session, caller)
+        more_s = until_s - max(spec.invited_until_s, time.time())
+        if caller.is_stranger or more_s <= 0.0:
+            return spec
+        await self.admission.limiter.written(caller, int(_bytes(spec) * more_s / HOUR_S))
+
+        def kept(now: RoomSpec) -> RoomSpec:
+            longest_s = max(now.invited_until_s, until_s)
+            return now.model_copy(update={"invited_until_s": longest_s})
+
+        return await self.change(session, caller, kept)
 
     async def tell_change(self, spec: RoomSpec, change: str, persona_id: str) -> None:
         event = ChangedEvent.model_validate(

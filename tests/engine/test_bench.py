@@ -13,9 +13,18 @@ pytestmark = pytest.mark.slow
 SMALLEST = {
     "step": ["--slots", "1", "2", "--frames", "2", "--rounds", "1"],
     "capacity": ["--most", "2", "--seconds", "0.5"],
-    "memory": ["--slots", "2"],
+    "memory": ["--slots", "2", "--context", "60"],
     "people": ["--personas", "1", "--seconds", "0.5"],
-    "persona_start": ["--slots", "2", "--rounds", "1"],
+    "persona_start": [
+        "--slots",
+        "2",
+        "--rounds",
+        "1",
+        "--voice-frames",
+        "5",
+        "--text-frames",
+        "25",
+    ],
     "renewal": ["--minutes", "0.05"],
 }
 

@@ -13,7 +13,6 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from protocol.personas import Persona
 from tests.engine.test_step import GREEDY, sampled, sounds
 from tests.engine.tiny import tiny_lm, tiny_mimi
 from worker.engine.conversation.replay import tokens_ahead
@@ -135,10 +134,10 @@ def test_scales_hold_what_is_tiny_and_what_is_large() -> None:
     assert kept.abs().amax(dim=-1).tolist()[1:] == [pytest.approx(127, abs=4)] + [127] * 4
 
 
-def int8_step(capacity: int, *, kernels: bool = False) -> MoshiStep:
+def int8_step(capacity: int, *, kernels: bool = False, context: int = CONTEXT) -> MoshiStep:
     """A step over the tiny Moshi that remembers in int8."""
     stored = KvMemory(int8=True, kernels=kernels)
-    return MoshiStep(tiny_lm(context=CONTEXT), tiny_mimi(), capacity, stored=stored)
+    return MoshiStep(tiny_lm(context=context), tiny_mimi(), capacity, stored=stored)
 
 
 def listen(step: MoshiStep, slots: list[int], frames: int, seed: int = 4) -> list[list[int]]:
@@ -150,19 +149,18 @@ def listen(step: MoshiStep, slots: list[int], frames: int, seed: int = 4) -> lis
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("persona", [GREEDY, sampled(seed=3)], ids=["greedy", "sampled"])
-def test_a_step_with_kernels_is_the_step_without(kernels: ModuleType, persona: Persona) -> None:
-    """Through the ring's wrap the same words come with the kernels as with torch."""
+def test_a_step_with_kernels_is_the_step_without(kernels: ModuleType) -> None:
+    """Through the ring's wrap kernels and torch give the same words, drawn or greedy."""
     texts: list[list[list[int]]] = []
     for use in (False, True):
-        step = int8_step(2, kernels=use)
-        step.join(0, persona)
-        texts.append(listen(step, [0], 3))
-        step.join(1, persona)
-        texts[-1] += listen(step, [0, 1], CONTEXT - 2, seed=5)
+        step = int8_step(2, kernels=use, context=4)  # interpreted, a frame computes for a second
+        step.join(0, sampled(seed=3))
+        texts.append(listen(step, [0], 2))
+        step.join(1, GREEDY)
+        texts[-1] += listen(step, [0, 1], 5, seed=5)
 
     assert texts[0] == texts[1]
-    assert len(set(texts[0][2])) > 3
+    assert all(len(set(each)) > 2 for each in texts[0][1:])
 
 
 def test_int8_sessions_are_copied_with_their_scales() -> None:
@@ -240,10 +238,9 @@ draw = dict(
     best="*bf16", ids="*i64", cold="*fp32", kept="*fp32", chance="*fp32", chance_step="i32",
     out="*i64", K="i32",
 )
-for architecture in (80, 90):
-    build(architecture, layers._add_norm, norm, layers.NORM_WARPS, N=4096, ADD=True)
-    build(architecture, layers._silu_gate, gate, 4, N=layers.GATE_BLOCK)
-    build(architecture, layers._pick, draw, 4, N=256)
+build(80, layers._add_norm, norm, layers.NORM_WARPS, N=4096, ADD=True)
+build(80, layers._silu_gate, gate, 4, N=layers.GATE_BLOCK)
+build(80, layers._pick, draw, 4, N=256)
 """
 
 

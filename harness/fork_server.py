@@ -11,12 +11,15 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from deploy.launch.die_with_parent import tie_to
 
 CONTEXT = multiprocessing.get_context("forkserver")
 PRELOADED = ["worker.__main__", "token_service.__main__", "worker.engine.load"]
+WITHIN_S = 60.0
 FORKED: set[str] = set()  # the packages that start as forks; each `__main__` has a `main`
 
 
@@ -29,8 +32,15 @@ def fork_from_now_on() -> None:
 class Fork:
     """A forked process, with what the tests use of `subprocess.Popen`."""
 
-    def __init__(self, name: str, log: Path, env: dict[str, str]) -> None:
-        self._process = CONTEXT.Process(target=_run, args=(name, log, env))
+    def __init__(
+        self,
+        name: str,
+        log: Path,
+        env: dict[str, str],
+        arguments: tuple[str, ...] = (),
+        errors: Path | None = None,  # None: also `log`
+    ) -> None:
+        self._process = CONTEXT.Process(target=_run, args=(name, log, env, arguments, errors))
         self._process.start()
         self.pid: int = self._process.pid or 0
 
@@ -59,14 +69,34 @@ class Fork:
         return self._process.exitcode
 
 
-def _run(name: str, log: Path, env: dict[str, str]) -> None:
+def finished(
+    name: str, *arguments: str, env: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m name` to its end; as a fork in a run of tests that starts many processes."""
+    if not FORKED:
+        command = [sys.executable, "-m", name, *arguments]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=WITHIN_S)
+    with TemporaryDirectory() as folder:
+        out, errors = Path(folder) / "out", Path(folder) / "errors"
+        fork = Fork(name, out, dict(env), arguments, errors)
+        try:
+            status = fork.wait(WITHIN_S)
+        except BaseException:  # also a test's time limit
+            fork.kill()
+            raise
+        return subprocess.CompletedProcess(name, status, out.read_text(), errors.read_text())
+
+
+def _run(
+    name: str, log: Path, env: dict[str, str], arguments: tuple[str, ...], errors: Path | None
+) -> None:
     """Run the `main` of a package in this fork, as `python -m` would. Its output goes to `log`."""
     tie_to(os.getppid())
     os.setsid()
     os.environ.clear()
     os.environ.update(env)
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    for standard in (1, 2):
-        os.dup2(descriptor, standard)
-    sys.argv = [name]
+    for standard, path in ((1, log), (2, errors)):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        os.dup2(1 if path is None else os.open(path, flags, 0o644), standard)
+    sys.argv = [name, *arguments]
     sys.exit(importlib.import_module(f"{name}.__main__").main())

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from examples.minds import handbook
+from harness.fork_server import finished
 from harness.language_model import ScriptedModel, looks_up
 from harness.servers import free_port
 from protocol.config.settings import PROJECT
@@ -25,17 +26,8 @@ async def terminal(model: ScriptedModel | None, *arguments: str) -> tuple[int, s
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MIND_")}
     if model is not None:
         environment |= {"MIND_URL": model.url, "MIND_MODEL": "scripted", "MIND_API_KEY": "sk-x"}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "mind", *arguments),
-        cwd=PROJECT,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    async with asyncio.timeout(WITHIN_S):
-        printed, _ = await process.communicate()
-    return process.returncode or 0, printed.decode()
+    done = await asyncio.to_thread(finished, "mind", *arguments, env=environment)
+    return done.returncode, done.stdout + done.stderr
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ import re
 import secrets
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 from deploy.doctor.__main__ import verdict
 from deploy.doctor.finding import Finding, State
 from deploy.installers import PROJECT
+from harness.fork_server import finished
 from harness.launched import three_free_ports
 from harness.servers import free_port
 
@@ -28,13 +28,7 @@ def doctor(home: Path, *arguments: str, **given: str) -> subprocess.CompletedPro
     ports = {name: str(free_port()) for name in ("PORT", "WORKER_PORT", "REDIS_PORT")}
     ports["LIVEKIT_PORT"] = str(three_free_ports())
     environment = {"HOME": str(home), **ports, **given}
-    return subprocess.run(
-        [sys.executable, "-m", "deploy.doctor", *arguments],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return finished("deploy.doctor", *arguments, env=os.environ | environment)
 
 
 def codes(done: subprocess.CompletedProcess[str]) -> dict[str, str]:

@@ -3,13 +3,12 @@
 import os
 import re
 import secrets
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.fork_server import finished
 from harness.servers import GivenSettings, free_port
 from protocol.config.production import UnsafeSetting, refuse_unsafe, unsafe_settings
 from protocol.config.settings import DEVELOPMENT_SECRET, Settings
@@ -154,13 +153,7 @@ def test_all_unsafe_settings_are_named_at_once() -> None:
 def test_both_processes_end_with_the_reason(module: str, tmp_path: Path) -> None:
     """In production with the development key both processes end with status 1 and one line."""
     environment = {"PRODUCTION": "true", "HOME": str(tmp_path), "PORT": str(free_port())}
-    done = subprocess.run(
-        [sys.executable, "-m", module],
-        env=os.environ | environment | {"WORKER_PORT": str(free_port())},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = finished(module, env=os.environ | environment | {"WORKER_PORT": str(free_port())})
     [line] = done.stderr.splitlines()
 
     assert done.returncode == 1
@@ -172,13 +165,7 @@ def test_both_processes_end_with_the_reason(module: str, tmp_path: Path) -> None
 def test_the_token_service_ends_if_every_proxy_is_trusted(tmp_path: Path) -> None:
     """The token service ends at once if it trusts every proxy in loopback mode."""
     environment = {"TRUSTED_PROXIES": "*", "HOME": str(tmp_path), "PORT": str(free_port())}
-    done = subprocess.run(
-        [sys.executable, "-m", "token_service"],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = finished("token_service", env=os.environ | environment)
 
     assert done.returncode == 1
     assert done.stderr.startswith("token_service: TRUSTED_PROXIES='*' with AUTH_MODE='loopback':")
@@ -188,13 +175,8 @@ def test_the_token_service_ends_if_every_proxy_is_trusted(tmp_path: Path) -> Non
 @pytest.mark.parametrize("module", ["token_service", "worker"])
 def test_both_processes_refuse_a_short_secret(module: str, tmp_path: Path) -> None:
     """Both processes refuse a secret of under 32 bytes without showing it."""
-    done = subprocess.run(
-        [sys.executable, "-m", module],
-        env=os.environ | {"LIVEKIT_API_SECRET": "q" * 31, "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = {"LIVEKIT_API_SECRET": "q" * 31, "HOME": str(tmp_path)}
+    done = finished(module, env=os.environ | environment)
 
     assert (done.returncode, done.stderr) == (
         1,

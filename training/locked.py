@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import signal
 
 from training.sound import FRAME, FRAMES_PER_S, RATE_HZ, Pcm
 
@@ -115,6 +114,8 @@ def _pulses(power: Floats) -> Floats:
 
 def _breath(power: Floats, length: int) -> Floats:
     """Return one noise that repeats with every frame, with spectra `[hops, bins]`."""
+    from scipy import signal  # a second of imports, which reading this module does not need
+
     once = np.random.default_rng(1).standard_normal(FRAME)
     noise = np.tile(once, length // FRAME + 1)[:length]
     form = {"fs": RATE_HZ, "nperseg": WINDOW, "noverlap": WINDOW - STEP}

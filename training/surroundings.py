@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import signal
 
 from training.corpus import Clip
 from training.sound import FRAME, RATE_HZ, Pcm, gain, whole_frames
@@ -98,7 +97,11 @@ def _come_back(
 
 
 def _in_room(sound: npt.NDArray[Any], room: Floats | None) -> npt.NDArray[Any]:
-    return sound if room is None else signal.fftconvolve(sound, room)[: len(sound) + FRAME]
+    if room is None:
+        return sound
+    from scipy import signal  # a second of imports, which reading this module does not need
+
+    return signal.fftconvolve(sound, room)[: len(sound) + FRAME]
 
 
 def _mixed(sound: npt.NDArray[Any], noise: Callable[[int], Floats]) -> Pcm:

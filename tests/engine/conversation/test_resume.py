@@ -19,7 +19,7 @@ from worker.engine.model import Remembered, StepOut
 from worker.engine.network.memory import Snapshot
 from worker.engine.step import MoshiStep
 
-CONTEXT, LOST_AT, FRAMES = 120, 20, 40
+CONTEXT, LOST_AT, FRAMES = 120, 14, 28
 GAP_S = 10.0
 AGENT = slice(0, 9)  # of a column: text and the agent's codes
 SAMPLED = Sampling(seed=5)
@@ -106,7 +106,7 @@ def test_columns_in_parts_give_the_memory_of_all_at_once(persona: Persona) -> No
     lost = begin(persona)
     lost.hear(sounds(31, LOST_AT)[:, 0])
     kept, done = lost.remembered(persona.sampling.seed or 0), list[int]()
-    parts = [up_to(kept, columns) for columns in (5, 12, len(kept.tokens))]
+    parts = [up_to(kept, columns) for columns in (4, 8, len(kept.tokens))]
     whole, resumed = begin(persona, kept), begin(persona, parts[0])
     step = resumed.step
     step.join(0, persona, parts[0])
@@ -118,7 +118,7 @@ def test_columns_in_parts_give_the_memory_of_all_at_once(persona: Persona) -> No
         assert (unread, len(done)) == (n - 1, n)
     step.catch_up(0, None, lambda: done.append(1))
     for session in (whole, resumed):
-        session.hear(sounds(32, 20)[:, 0])
+        session.hear(sounds(32, 12)[:, 0])
 
     assert len(done) == 3
     assert resumed.texts == whole.texts

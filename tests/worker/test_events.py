@@ -1,4 +1,4 @@
-"""The events of rooms on their way into redis: a redis that is far away, and one that is gone."""
+"""How events of rooms are written to redis: to one that is far away, and one that is gone."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ ROUND_TRIP_S = 0.02
 
 
 def numbered(number: int) -> Event:
-    """Return an event, told apart by its number."""
+    """Return an event with this number."""
     return WarningEvent(at_s=0.0, code="full", detail=str(number), persona_id="")
 
 
@@ -56,8 +56,8 @@ async def stored(redis_url: str, room: str) -> list[int]:
 
 
 @pytest.mark.usefixtures("far_away")
-async def test_a_redis_far_away_keeps_up_with_many_rooms(redis_url: str) -> None:
-    """What waits is written together: 400 events take no 400 times the way to redis."""
+async def test_events_are_written_together_to_a_redis_far_away(redis_url: str) -> None:
+    """400 events of four rooms take less than half of 400 round trips."""
     began_s = asyncio.get_running_loop().time()
     async with writing(redis_url) as writer:
         for number in range(400):
@@ -68,8 +68,8 @@ async def test_a_redis_far_away_keeps_up_with_many_rooms(redis_url: str) -> None
     assert took_s < 400 * ROUND_TRIP_S / 2
 
 
-async def test_while_redis_is_away_the_latest_events_wait(tmp_path: Path) -> None:
-    """They are written when it is back; the log tells it in a few lines, however many events."""
+async def test_events_wait_while_redis_is_away(tmp_path: Path) -> None:
+    """Events are written once redis is back, and the log has at most three lines about it."""
     port = free_port()
     url = f"redis://127.0.0.1:{port}/0"
     with capture_logs() as lines:
@@ -84,12 +84,12 @@ async def test_while_redis_is_away_the_latest_events_wait(tmp_path: Path) -> Non
                 while await stored(url, "away") != list(range(100, 400)):  # noqa: ASYNC110 - redis tells nobody
                     await asyncio.sleep(0.05)
 
-    told = [each["event"] for each in lines]
-    assert 1 <= told.count("events_lost") <= 3, told
+    logged = [each["event"] for each in lines]
+    assert 1 <= logged.count("events_lost") <= 3, logged
 
 
-async def test_no_more_events_wait_than_there_is_room_for() -> None:
-    """The oldest are dropped."""
+async def test_at_most_waiting_most_events_wait() -> None:
+    """Beyond `WAITING_MOST` the oldest events are dropped."""
     writer = EventWriter(f"redis://127.0.0.1:{free_port()}/0")
     for number in range(WAITING_MOST + 50):
         writer.emit("full", numbered(number))

@@ -1,4 +1,4 @@
-"""A process of recognition that ends, or fails at a turn: what is told, and what goes on."""
+"""A process of recognition that ends, or fails at a turn: what is reported, what goes on."""
 
 import signal
 import threading
@@ -32,8 +32,8 @@ class Processes:
         self.started += 1
         if self.started > self.lives:
             self.whisper.stop()
-        told = iter([Progress(state) for state in self.states])  # type: ignore[arg-type]
-        return self, FakeConnection(told)
+        reported = iter([Progress(state) for state in self.states])  # type: ignore[arg-type]
+        return self, FakeConnection(reported)
 
     def wait(self) -> int:
         return self.exit_code
@@ -45,12 +45,12 @@ class Processes:
 
 
 class FakeConnection:
-    def __init__(self, told: Any) -> None:
-        self.told = told
+    def __init__(self, reported: Any) -> None:
+        self.reported = reported
 
     def recv(self) -> Progress:
         try:
-            return next(self.told)
+            return next(self.reported)
         except StopIteration:
             raise EOFError from None
 
@@ -60,14 +60,14 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Processes], list[Progress]
     """Return how to run a recogniser over such processes to its end."""
 
     def run_all(processes: Processes) -> list[Progress]:
-        told: list[Progress] = []
+        reported: list[Progress] = []
         monkeypatch.setattr(whisper, "_start", processes.start)
-        processes.whisper = Whisper("tiny.en", told.append)
+        processes.whisper = Whisper("tiny.en", reported.append)
         thread = threading.Thread(target=processes.whisper._run)  # pyright: ignore[reportPrivateUsage]
         thread.start()
         thread.join(10.0)
         assert not thread.is_alive()
-        return told
+        return reported
 
     return run_all
 
@@ -83,48 +83,48 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Processes], list[Progress]
         (1, "its process ended with 1 while it began; its last lines say why"),
     ],
 )
-def test_a_process_that_dies_while_it_loads_is_told(
+def test_a_process_that_dies_while_it_loads_is_reported_as_failed(
     run: Callable[[Processes], list[Progress]], exit_code: int, why: str
 ) -> None:
-    """It cannot tell by itself, and its state would be that it loads for ever."""
-    told = run(Processes(exit_code, "loading"))
+    """A process that ends during loading fails with the reason of its exit code."""
+    reported = run(Processes(exit_code, "loading"))
 
-    assert told == [Progress("loading"), Progress("failed", why)]
+    assert reported == [Progress("loading"), Progress("failed", why)]
 
 
-def test_what_a_process_told_of_its_failure_is_told_once(
+def test_a_failure_that_the_process_reported_is_reported_once(
     run: Callable[[Processes], list[Progress]],
 ) -> None:
-    """A model that cannot be loaded has its own sentence."""
+    """The end of a process that reported its own failure adds no second report."""
     assert run(Processes(0, "loading", "failed")) == [Progress("loading"), Progress("failed")]
 
 
-def test_a_process_that_ends_soon_again_and_again_is_given_up(
+def test_a_process_that_ends_too_often_is_not_started_again(
     run: Callable[[Processes], list[Progress]],
 ) -> None:
-    """So often, one soon after the other."""
+    """After `STARTS_MOST` starts in short succession recognition fails."""
     processes = Processes(1, "ready")
-    told = run(processes)
+    reported = run(processes)
 
     assert processes.started == STARTS_MOST
-    assert told[-1] == Progress("failed", f"its process ended {STARTS_MOST} times")
+    assert reported[-1] == Progress("failed", f"its process ended {STARTS_MOST} times")
 
 
-def test_a_process_that_ends_now_and_then_is_always_replaced(
+def test_ends_that_are_far_apart_are_not_added_up(
     run: Callable[[Processes], list[Progress]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker runs for weeks: ends that are far apart are not added up."""
+    """A process that ends after `LONG_S` or more is replaced every time."""
     monkeypatch.setattr(whisper, "LONG_S", 0.0)
     processes = Processes(1, "ready")
     processes.lives = 3 * STARTS_MOST
-    told = run(processes)
+    reported = run(processes)
 
     assert processes.started == 3 * STARTS_MOST + 1
-    assert {each.state for each in told} == {"ready"}
+    assert {each.state for each in reported} == {"ready"}
 
 
-def test_a_turn_that_cannot_be_recognized_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It ends no process: the next turn, perhaps of another room, has its words."""
+def test_a_turn_that_cannot_be_recognised_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error at one turn does not end the process: the next turn gets its words."""
     answers = iter([RuntimeError("no such window"), WORDS])
 
     def recognise(*_: Any) -> HeardWords:
@@ -133,8 +133,8 @@ def test_a_turn_that_cannot_be_recognized_is_dropped(monkeypatch: pytest.MonkeyP
             raise answer
         return answer
 
-    told: list[Any] = []
-    connection: Any = type("Connection", (), {"send": staticmethod(told.append)})()
+    reported: list[Any] = []
+    connection: Any = type("Connection", (), {"send": staticmethod(reported.append)})()
     recognition = RecognitionProcess(connection)
     monkeypatch.setattr(whisper_process, "recognise", recognise)
     turn = SpokenTurn(np.zeros(2 * RATE_HZ, dtype=np.int16), 0.0)
@@ -142,13 +142,13 @@ def test_a_turn_that_cannot_be_recognized_is_dropped(monkeypatch: pytest.MonkeyP
         recognition._waiting.append(Waiting(listening, turn, "", time.monotonic()))  # pyright: ignore[reportPrivateUsage]
         recognition.take_turn(None)  # type: ignore[arg-type]  # `recognise` needs no model here
 
-    assert told == [Dropped(2.0), Heard(2, WORDS)]
+    assert reported == [Dropped(2.0), Heard(2, WORDS)]
 
 
-def test_a_full_disk_is_told_as_one() -> None:
-    """A model that cannot be kept is not called one of another format."""
+def test_a_full_disk_is_reported_as_such() -> None:
+    """A model that does not fit on the disk fails with that reason, not as another format."""
     error = RuntimeError("Data processing error: IO Error: No space left on device (os error 28)")
 
-    told = whisper_process._why_not("tiny.en", error)  # pyright: ignore[reportPrivateUsage]
+    reported = whisper_process._why_not("tiny.en", error)  # pyright: ignore[reportPrivateUsage]
 
-    assert told.startswith("tiny.en does not fit on the disk of ")
+    assert reported.startswith("tiny.en does not fit on the disk of ")

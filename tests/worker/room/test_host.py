@@ -1,4 +1,4 @@
-"""What the host of a room does where something fails. No LiveKit: its room is a stand-in."""
+"""What a room's host does when something fails; a stand-in replaces LiveKit's room."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ SPEC = RoomSpec(
 
 
 class Scene:
-    """A host whose personas cannot join, and what people read of it."""
+    """A host whose personas cannot join, and the lines that people read."""
 
     def __init__(self, *, stands_by: bool, disconnects: bool = True) -> None:
         self.hosts = Hosts()
@@ -85,7 +85,7 @@ async def _fail(*_: Any, **__: Any) -> None:
 
 @pytest.fixture
 def scene(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scene]:
-    """Return how to make a scene."""
+    """Return a function that makes a scene."""
 
     def make(**about: bool) -> Scene:
         made = Scene(**about)
@@ -97,10 +97,10 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scene]:
 
 
 @pytest.mark.parametrize("stands_by", [False, True])
-async def test_people_read_of_a_failure_only_where_they_hear_it(
+async def test_only_the_failure_of_a_rooms_own_host_is_written_to_people(
     scene: Callable[..., Scene], stands_by: bool
 ) -> None:
-    """They read that the voices come back; of a host that stands by they need not know."""
+    """People read that the voices come back, but nothing of a failed host that stands by."""
     made = scene(stands_by=stands_by)
 
     await made.host.run()
@@ -108,8 +108,8 @@ async def test_people_read_of_a_failure_only_where_they_hear_it(
     assert made.typed == ([] if stands_by else [FAILED])
 
 
-async def test_a_host_that_cannot_disconnect_hosts_no_room(scene: Callable[..., Scene]) -> None:
-    """Its room counts as failed, so that another host is dispatched."""
+async def test_a_host_that_cannot_disconnect_counts_as_failed(scene: Callable[..., Scene]) -> None:
+    """A host that cannot disconnect hosts no room, so that another host is dispatched."""
     made = scene(stands_by=False, disconnects=False)
 
     with pytest.raises(TimeoutError):

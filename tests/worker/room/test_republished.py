@@ -1,7 +1,7 @@
-"""Words are those of the track that is there now: one is published anew, with another SID.
+"""Words name the track that is published now: a track that is published again has another SID.
 
-LiveKit does so for a persona's voice after it has lost its connection, and clients do for a
-microphone. LiveKit's frontends look for a track's words by its SID. No LiveKit: a room's stand-in.
+LiveKit publishes a persona's voice again after a lost connection, and clients do so with a
+microphone. LiveKit's frontends look for a track's words by its SID. A stand-in replaces the room.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ SOUND = np.full(3840, 0.1, dtype=np.float32)
 
 
 class Room:
-    """A stand-in that notes of which track each text stream is."""
+    """A stand-in for a room that notes the track of each text stream."""
 
     def __init__(self) -> None:
         self.tracks: list[str] = []
@@ -46,7 +46,7 @@ class Room:
 
 @pytest.fixture
 def room(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a room in which everybody reads text streams."""
+    """Return a room in which every participant reads text streams."""
     monkeypatch.setattr(transcript.room_io, "_legacy_transcription_needed", lambda _: False)
     return Room()
 
@@ -59,8 +59,8 @@ async def published(room: Room, count: int) -> list[str]:
     return room.tracks
 
 
-async def test_words_of_a_voice_that_was_published_anew(room: Any) -> None:
-    """The publication has the new SID, and the words have it, too."""
+async def test_words_of_a_voice_name_its_newest_track(room: Any) -> None:
+    """After a voice was published again its words have the new SID."""
     publication: Any = SimpleNamespace(sid="TR_first")
     reporter = PersonaReporter(CHEF, room, lambda _: None)
     reporter.start_transcript(publication)
@@ -74,8 +74,8 @@ async def test_words_of_a_voice_that_was_published_anew(room: Any) -> None:
     await reporter.aclose()
 
 
-async def test_words_of_a_microphone_that_was_published_anew(room: Any) -> None:
-    """The person is listened to all along; words that come later are those of the new track."""
+async def test_words_of_a_microphone_name_its_newest_track(room: Any) -> None:
+    """One listening goes on, and its later words have the new track's SID."""
     told: list[OnWords] = []
 
     def listen(on_words: OnWords, _: str) -> Any:

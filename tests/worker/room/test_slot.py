@@ -1,4 +1,4 @@
-"""A persona whose slot fails: it goes on in another one, unless that fails again and again."""
+"""A persona whose slot fails: it goes on in another slot, unless failures follow too often."""
 
 import asyncio
 from types import SimpleNamespace
@@ -15,19 +15,19 @@ from worker.room.persona.slot import FAILURES_MOST, PersonaSlot
 
 
 @pytest.mark.parametrize(("apart_s", "goes_on"), [(600.0, False), (0.0, True)])
-async def test_failures_that_are_far_apart_are_not_added_up(
+async def test_only_failures_that_follow_soon_count_together(
     monkeypatch: pytest.MonkeyPatch, apart_s: float, goes_on: bool
 ) -> None:
-    """In a call of hours a persona falls silent for good only where failures follow soon."""
+    """A persona falls silent for good after `FAILURES_MOST` failures less than `APART_S` apart."""
     monkeypatch.setattr(slot, "APART_S", apart_s)
     engine: Any = SimpleNamespace(join=lambda *_: object(), hush=lambda *_: None)
     backup: Any = SimpleNamespace(begin=lambda persona, _: persona)
-    told: list[str] = []
-    taken = PersonaSlot(CHEF, engine, backup, lambda _: None, told.append)
+    reported: list[str] = []
+    taken = PersonaSlot(CHEF, engine, backup, lambda _: None, reported.append)
     taken.take()
     for _ in range(FAILURES_MOST):
         taken._pass_failure()  # pyright: ignore[reportPrivateUsage]
         await asyncio.sleep(0.001)
 
-    assert len(told) == FAILURES_MOST
+    assert len(reported) == FAILURES_MOST
     assert taken.is_taken is goes_on

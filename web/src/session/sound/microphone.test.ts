@@ -25,42 +25,43 @@ vi.mock('livekit-client', async (original) => ({
   createLocalAudioTrack: async () => opened.tracks.at(-1),
 }));
 
-const WISH = {
+const CHOICE = {
   microphone: '',
   speaker: '',
   echoCancellation: true,
   noiseSuppression: true,
 };
-let told: unknown[] = [];
+let reported: unknown[] = [];
 
 beforeEach(() => {
-  told = [];
+  reported = [];
   opened.tracks = [new Track()];
 });
 
-const openOne = async (microphone: Microphone) => (await microphone.open(WISH)) as unknown as Track;
+const openOne = async (microphone: Microphone) =>
+  (await microphone.open(CHOICE)) as unknown as Track;
 
-test('a microphone that LiveKit opens anew by itself is told', async () => {
-  const track = await openOne(new Microphone((track) => told.push(track)));
+test('a microphone that LiveKit opens again by itself is reported', async () => {
+  const track = await openOne(new Microphone((track) => reported.push(track)));
   await track.restartTrack();
-  expect(told).toEqual([track]);
+  expect(reported).toEqual([track]);
 });
 
-test('another wish opens it anew, and is told once', async () => {
-  const microphone = new Microphone((track) => told.push(track));
+test('another choice opens the microphone anew, once', async () => {
+  const microphone = new Microphone((track) => reported.push(track));
   const track = await openOne(microphone);
-  const followed = [WISH, { ...WISH, echoCancellation: false }].map((wish) =>
-    microphone.follow(wish),
+  const followed = [CHOICE, { ...CHOICE, echoCancellation: false }].map((choice) =>
+    microphone.follow(choice),
   );
   expect(await Promise.all(followed)).toEqual([false, true]);
-  expect(told).toEqual([track]);
+  expect(reported).toEqual([track]);
 });
 
-test('a track of a connection before is told no more', async () => {
-  const microphone = new Microphone((track) => told.push(track));
+test('a track of an earlier connection is not reported any more', async () => {
+  const microphone = new Microphone((track) => reported.push(track));
   const first = await openOne(microphone);
   opened.tracks.push(new Track());
   await openOne(microphone);
   await first.restartTrack();
-  expect(told).toEqual([]);
+  expect(reported).toEqual([]);
 });

@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     page_colour: Colour = ""
     """Colour of the page's buttons, as `#1a66c4`; its lightness follows the theme. Unset: green."""
     page_logo: Path | None = None
-    """Logo at the top of the page, a file: SVG, PNG, WebP or JPEG."""
+    """Logo at the top of the page, a file: SVG, PNG, WebP or JPEG. With compose: `personas/…`."""
     page_terms: WebUrl | None = None
     """Address of your terms of use, which the page links before a call."""
     page_privacy: WebUrl | None = None

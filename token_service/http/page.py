@@ -11,6 +11,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import Scope
 
 from protocol.config.settings import PAGE_NAME, Settings
+from protocol.errors import InvalidInput
 
 NOT_BUILT = "The page is not built yet: `make run` builds it. The HTTP interface is at /docs.\n"
 FOREVER = "public, max-age=31536000, immutable"
@@ -37,6 +38,7 @@ def serve_page(app: FastAPI, settings: Settings) -> None:
     """Serve the page at `/`, and its files on every path without a route.
 
     A mount at `/` would take all paths: it answered `GET /token` with 404 instead of 405.
+    Raises `InvalidInput` for a logo that is not there.
     """
     headers = {
         "Cache-Control": "no-cache",
@@ -62,6 +64,9 @@ def serve_page(app: FastAPI, settings: Settings) -> None:
     app.get("/", include_in_schema=False)(index)
     app.get(f"/{MANIFEST}", include_in_schema=False)(manifest)
     if (logo := settings.page_logo) is not None:
+        if not logo.is_file():
+            expected = "expected a file that is there; in a container, one in personas/"
+            raise InvalidInput(f"PAGE_LOGO={str(logo)!r}: {expected}")
         policy = {"Cache-Control": "no-cache", "Content-Security-Policy": NO_SCRIPT}
 
         async def own_logo() -> Response:

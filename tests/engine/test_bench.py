@@ -25,7 +25,7 @@ SMALLEST = {
         "--text-frames",
         "25",
     ],
-    "renewal": ["--minutes", "0.05"],
+    "renewal": ["--minutes", "0.05", "--context", "60"],
 }
 
 

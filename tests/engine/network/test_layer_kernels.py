@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from worker.engine.network import sampler
+from worker.engine.network import kernel_check, sampler
 from worker.engine.network.kernel_check import MOST_DIFFERENCE, layer_differences
 
 CARD = torch.cuda.is_available()
@@ -21,6 +21,12 @@ EPS = 1e-5
 def kernels() -> ModuleType:
     """Return the kernels, compiled for the GPU or interpreted (tests/engine/conftest.py)."""
     return pytest.importorskip("worker.engine.network.layer_kernels")
+
+
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the check draw less often: interpreted, each draw computes for 0.1 s."""
+    monkeypatch.setattr(kernel_check, "DRAWS", 8)
 
 
 def noise(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -100,11 +106,13 @@ def test_equal_scores_are_ranked_by_id(kernels: ModuleType) -> None:
     ]
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_the_check_at_the_start_finds_no_difference(kernels: ModuleType) -> None:
     """A worker's check at its start finds our kernels right."""
     assert max(layer_differences(DEVICE, torch.float16)) <= MOST_DIFFERENCE
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_the_check_at_the_start_finds_a_wrong_kernel(
     kernels: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

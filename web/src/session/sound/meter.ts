@@ -20,9 +20,23 @@ let context: AudioContext | undefined;
 
 /** The page's audio context. Call it first from a click, or the browser keeps it suspended. */
 export function soundContext(): AudioContext {
-  context ??= new AudioContext({ latencyHint: 'interactive' });
-  if (context.state === 'suspended') context.resume().catch(() => undefined);
+  context ??= resumedOnReturn(new AudioContext({ latencyHint: 'interactive' }));
+  resume(context);
   return context;
+}
+
+/** Resume a context that the system stopped: iOS interrupts it for a telephone call or Siri. */
+function resumedOnReturn(stopped: AudioContext): AudioContext {
+  const resumeIfSeen = () => {
+    if (document.visibilityState === 'visible') resume(stopped);
+  };
+  stopped.addEventListener('statechange', resumeIfSeen);
+  document.addEventListener('visibilitychange', resumeIfSeen);
+  return stopped;
+}
+
+function resume(stopped: AudioContext): void {
+  if (stopped.state !== 'running') stopped.resume().catch(() => undefined);
 }
 
 /** Reads one track; close it when the track goes. */

@@ -152,14 +152,17 @@ def listen(step: MoshiStep, slots: list[int], frames: int, seed: int = 4) -> lis
 def test_a_step_with_kernels_is_the_step_without(kernels: ModuleType) -> None:
     """Through the ring's wrap kernels and torch give the same words, drawn or greedy."""
     texts: list[list[list[int]]] = []
+    rings: list[torch.Tensor] = []  # of the first layer
     for use in (False, True):
         step = int8_step(2, kernels=use, context=4)  # interpreted, a frame computes for a second
         step.join(0, sampled(seed=3))
         texts.append(listen(step, [0], 2))
         step.join(1, GREEDY)
         texts[-1] += listen(step, [0, 1], 5, seed=5)
+        rings.append(step.memory.tensors["lm.transformer.0.kv"].int())
 
     assert texts[0] == texts[1]
+    torch.testing.assert_close(rings[1], rings[0], atol=1, rtol=0)
     assert all(len(set(each)) > 2 for each in texts[0][1:])
 
 

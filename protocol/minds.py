@@ -105,7 +105,7 @@ class LinesMind(_Mind):
 
 
 class _Tool(_Table):
-    within_s: Annotated[float, Field(gt=0.0, le=60.0)] = 10.0  # of one call
+    within_s: Annotated[float, Field(gt=0.0, le=20.0)] = 10.0  # of one call; an answer has 20
 
 
 class McpTools(_Tool):

@@ -23,7 +23,9 @@ def personas_asked_for(metadata: str, catalogue: Catalogue, default: str) -> tup
         )
     if len(fields) == 2:
         raise InvalidInput("metadata: give 'persona' or 'personas', not both")
-    wanted = fields.get("personas", [fields.get("persona", default)])
+    if "personas" not in fields:
+        return (read_persona(fields.get("persona", default), catalogue),)
+    wanted = fields["personas"]
     if not isinstance(wanted, list) or not 1 <= len(wanted) <= PERSONAS_PER_ROOM:
         raise InvalidInput(
             f"metadata.personas: expected a list of 1 to {PERSONAS_PER_ROOM} personas"
@@ -32,12 +34,10 @@ def personas_asked_for(metadata: str, catalogue: Catalogue, default: str) -> tup
 
 
 def chosen_personas(wanted: Sequence[object], catalogue: Catalogue) -> tuple[Persona, ...]:
-    """Read a list of personas. Raises `InvalidInput`.
-
-    Each is a name of the catalogue, or an object; if its `name` is one of the catalogue, its other
-    fields override that persona's.
-    """
-    return tuple(_chosen_persona(each, catalogue) for each in wanted)
+    """Read a list of personas. Raises `InvalidInput` that names the place in the list."""
+    return tuple(
+        read_persona(each, catalogue, f"personas.{place}") for place, each in enumerate(wanted)
+    )
 
 
 def _json_object(metadata: str) -> dict[str, Any]:
@@ -52,20 +52,26 @@ def _json_object(metadata: str) -> dict[str, Any]:
     return fields
 
 
-def _chosen_persona(wanted: object, catalogue: Catalogue) -> Persona:
+def read_persona(wanted: object, catalogue: Catalogue, field: str = "persona") -> Persona:
+    """Read one persona. Raises `InvalidInput` that begins with `field`.
+
+    It is a name of the catalogue, or an object; if its `name` is one of the catalogue, its other
+    fields override that persona's.
+    """
     fields = {"name": wanted} if isinstance(wanted, str) else wanted
     if not isinstance(fields, dict):
-        raise InvalidInput(f"persona: got {wanted!r:.80}; expected a name or an object with a name")
+        expected = "expected a name or an object with a name"
+        raise InvalidInput(f"{field}: got {wanted!r:.80}; {expected}")
     name = fields.get("name")
     known = catalogue.get(name) if isinstance(name, str) else None
     if known is None and len(fields) == 1:
         choices = ", ".join(sorted(catalogue))
-        raise InvalidInput(f"persona: {name!r:.80} is unknown; choices: {choices}")
+        raise InvalidInput(f"{field}: {name!r:.80} is unknown; choices: {choices}")
     label = str(name).replace("_", " ").capitalize()[:LABEL_LIMIT]
     base = known.model_dump(exclude={"examples"}) if known else {"label": label}
     try:
         persona = Persona.model_validate(base | fields)
     except ValidationError as error:
-        raise InvalidInput(f"persona: {explain(error)}") from error
+        raise InvalidInput(f"{field}: {explain(error)}") from error
     check_mind(persona, catalogue)
     return persona

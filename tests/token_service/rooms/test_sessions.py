@@ -218,10 +218,10 @@ async def test_an_unknown_session_is_not_found(
         ({"room": "x" * 257}, "room"),
         ({"identity": "agent-chef-1"}, "identity"),
         ({"name": "Ann\u202e"}, "name"),
-        ({"personas": ["nobody"]}, "persona"),
+        ({"personas": ["chef", "nobody"]}, "personas.1: 'nobody' is unknown"),
         ({"personas": "chef"}, "personas: expected a list, got a text"),
         ({"personas": ["chef"] * 15}, "personas"),
-        ({"personas": [{"name": "chef", "prompt": "x" * 1001}]}, "persona: prompt"),
+        ({"personas": [{"name": "chef", "prompt": "x" * 1001}]}, "personas.0: prompt"),
         ({"colour": "blue"}, "colour"),
     ],
 )

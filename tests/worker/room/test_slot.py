@@ -8,6 +8,7 @@ import pytest
 
 from protocol.personas import Persona
 from protocol.room_spec import persona_specs
+from worker.engine.slots import Full
 from worker.room.persona import slot
 from worker.room.persona.slot import FAILURES_MOST, PersonaSlot
 
@@ -31,3 +32,34 @@ async def test_only_failures_that_follow_soon_count_together(
 
     assert len(reported) == FAILURES_MOST
     assert taken.is_taken is goes_on
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_a_persona_whose_slot_is_anothers_takes_the_next_that_is_free(
+    monkeypatch: pytest.MonkeyPatch, leaves: bool
+) -> None:
+    """A persona whose slot failed on a full worker takes the next free one, unless it has left."""
+    monkeypatch.setattr(slot, "RETAKE_S", 0.001)
+    is_full = False
+
+    def join(*_: object) -> object:
+        if is_full:
+            raise Full("no slot is free")
+        return object()
+
+    engine: Any = SimpleNamespace(join=join, hush=lambda *_: None)
+    backup: Any = SimpleNamespace(begin=lambda persona, _: persona)
+    reported: list[str] = []
+    taken = PersonaSlot(CHEF, engine, backup, lambda _: None, reported.append)
+    taken.take()
+    is_full = True
+    taken._pass_failure()  # pyright: ignore[reportPrivateUsage]
+    await asyncio.sleep(0.02)
+    assert not taken.is_taken
+    if leaves:
+        taken.free()
+    is_full = False
+    await asyncio.sleep(0.02)
+
+    assert taken.is_taken is not leaves
+    assert len(reported) == 1 and "waits for another" in reported[0]

@@ -11,7 +11,7 @@ from typing import Any
 from protocol.errors import InvalidInput
 from protocol.personas import Catalogue, Persona
 from protocol.sampling import MOST_AUDIO_TOP_K, MOST_TEXT_TOP_K
-from token_service.rooms.persona_request import chosen_personas
+from token_service.rooms.persona_request import read_persona
 
 # NVIDIA's clients always name a voice; a fleet without it speaks in its usual one.
 NVIDIA_VOICE = re.compile(r"(NAT[FM][0-3]|VAR[FM][0-4])(\.pt)?")
@@ -30,7 +30,7 @@ def chosen_persona(
     `voices`: those that the workers have, if there is a choice.
     """
     name = query.get("persona") or default
-    (known,) = chosen_personas([name], catalogue)
+    known = read_persona(name, catalogue)
     fields: dict[str, Any] = {"name": name}
     if prompt := query.get("text_prompt", "").strip():
         fields["prompt"] = prompt
@@ -42,7 +42,7 @@ def chosen_persona(
         fields["voice"] = "default" if is_usual else voice
     if sampling := _sampling(query):
         fields["sampling"] = known.sampling.model_dump(exclude_none=True) | sampling
-    return chosen_personas([fields], catalogue)[0]
+    return read_persona(fields, catalogue)
 
 
 def _sampling(query: Mapping[str, str]) -> dict[str, float | int]:

@@ -20,6 +20,7 @@ from worker.room.persona.lines import Line
 
 FAILURES_MOST = 4  # one soon after another, before the persona gives up
 APART_S = 600.0  # a failure so long after the one before is the first again: calls last for hours
+RETAKE_S = 2.0  # between two looks for a free slot
 
 
 class PersonaSlot:
@@ -43,6 +44,7 @@ class PersonaSlot:
         self._occupant: Occupant | None = None
         self._is_hushed = self._is_to_be_hushed = False
         self._failures, self._failed_s = 0, -math.inf  # so often, and when the last time
+        self._retaking: asyncio.TimerHandle | None = None
 
     @property
     def is_taken(self) -> bool:
@@ -68,6 +70,8 @@ class PersonaSlot:
 
     def free(self) -> None:
         """Free the slot."""
+        if self._retaking is not None:
+            self._retaking.cancel()
         if self._occupant is not None:
             self._engine.leave(self._occupant)
             self._occupant = None
@@ -117,11 +121,18 @@ class PersonaSlot:
         self._occupant = None
         before_s, self._failed_s = self._failed_s, self._loop.time()
         self._failures = self._failures + 1 if self._failed_s - before_s < APART_S else 1
+        if self._failures >= FAILURES_MOST:
+            self._on_failed("The persona cannot continue: its slots failed too often.")
+        elif self._retake():
+            self._on_failed("The persona had to start anew and has forgotten the conversation.")
+        else:
+            self._on_failed("The persona has lost its slot and waits for another one.")
+
+    def _retake(self) -> bool:
+        """Take a slot, now or once one is free: another persona may have taken the last one."""
         try:
-            if self._failures >= FAILURES_MOST:
-                raise Full("its slots failed too often")
             self.take()
-            detail = "The persona had to start anew and has forgotten the conversation."
-        except Full as error:
-            detail = f"The persona cannot continue: {error}."
-        self._on_failed(detail)
+        except Full:
+            self._retaking = self._loop.call_later(RETAKE_S, self._retake)
+            return False
+        return True

@@ -57,9 +57,8 @@ class Stack:
                 try:
                     await lkapi.room.delete_room(DeleteRoomRequest(room=room.name))
                 except TwirpError as error:
-                    if (
-                        error.code != TwirpErrorCode.NOT_FOUND
-                    ):  # the room has ended by itself meanwhile
+                    has_ended = error.code == TwirpErrorCode.NOT_FOUND  # by itself meanwhile
+                    if not has_ended:
                         raise
 
     @contextmanager

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 class ModelLoad:
-    """Has the model loaded before somebody needs it. One event loop."""
+    """Has the model loaded before a question comes. One event loop."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class ModelLoad:
                 aclosing(pieces(client, self._model.name, [GREETING], ())) as stream,
             ):
                 await anext(stream, None)
-        except Exception as error:  # whoever asks a question next is told
+        except Exception as error:  # the next question is answered with the trouble
             log.info("model_not_woken", error=type(error).__name__)
         else:
             self.answered()

@@ -7,9 +7,12 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 
 from tests.faults.cluster import Cluster
-from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule, Wish
+from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule, SpeechPlan
 
-TALK = {"chef": Wish(speaks=20, rest=15), "astronaut": Wish(at=10, speaks=20, rest=15, hz=700.0)}
+TALK = {
+    "chef": SpeechPlan(speaks=20, rest=15),
+    "astronaut": SpeechPlan(at=10, speaks=20, rest=15, hz=700.0),
+}
 
 Recovery = Callable[[str], AbstractContextManager[None]]
 

@@ -13,7 +13,7 @@ from tests.faults.call import poll_until
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import TALK
 from tests.faults.talk import forgets_nothing, said, talk
-from tests.worker.scripted.schedule import Schedule, Wish
+from tests.worker.scripted.schedule import Schedule, SpeechPlan
 
 PAIR = ("chef", "astronaut")
 ROOMS = 4
@@ -55,7 +55,7 @@ async def test_a_room_moves_while_two_personas_talk(talking: Cluster) -> None:
 async def test_commands_during_a_move_are_done_once(talking: Cluster, schedule: Schedule) -> None:
     """Commands during a move are done once: a mute, an added persona, a line."""
     async with talk(talking, *PAIR) as room:
-        schedule.write({"chef": Wish()})
+        schedule.write({"chef": SpeechPlan()})
         await room.stands_by()
         chef, astronaut = (each.id for each in room.personas)
         answers = [
@@ -83,7 +83,7 @@ async def test_commands_during_a_move_are_done_once(talking: Cluster, schedule: 
 async def test_a_move_waits_while_redis_is_away(talking: Cluster, schedule: Schedule) -> None:
     """While redis is away the room's host goes on alone, and afterwards the room has one host."""
     async with talk(talking, "chef") as room:
-        schedule.write({"chef": Wish()})
+        schedule.write({"chef": SpeechPlan()})
         first = room.shown()["chef"]
         await room.stands_by()
         with redis.Redis.from_url(talking.redis_url) as client:
@@ -135,7 +135,7 @@ async def test_a_call_goes_on_when_a_host_dies_in_a_move(
 ) -> None:
     """The call goes on when either host of a move dies, and a session can end in a move."""
     async with talk(talking, "chef") as room:
-        schedule.write({"chef": Wish()})
+        schedule.write({"chef": SpeechPlan()})
 
         host, other = await room.stands_by()
         other.kill()

@@ -142,6 +142,7 @@ def test_a_renewed_slot_says_what_upstream_says_after_the_same_columns(
 def test_a_renewal_with_all_columns_changes_nothing() -> None:
     """A session that is renewed while all its columns are kept goes on as one that was not."""
     calls: list[Talk] = []
+    before = renewals("request")
     for renew in (False, True):
         talk = Talk(make())
         for n, frame in enumerate(sounds(2, 20)[:, 0]):
@@ -150,6 +151,7 @@ def test_a_renewal_with_all_columns_changes_nothing() -> None:
             talk.hear(frame)
         calls.append(talk)
 
+    assert renewals("request") == before + 1
     assert calls[0].ages == calls[1].ages
     for one, other in zip(calls[0].outs, calls[1].outs, strict=True):
         assert one.text.tolist() == other.text.tolist()

@@ -51,7 +51,6 @@ async def test_fourteen_personas_leave_no_resources_behind(
     await becomes_empty(roomy, room)
     log = (roomy.folder / "worker.log").read_text()
 
-    assert joined_s < WITHIN_S
     assert "was destroyed but it is pending" not in log  # asyncio's word for a task left behind
     assert "never retrieved" not in log
 

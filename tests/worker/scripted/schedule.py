@@ -32,7 +32,6 @@ class SpeechPlan:
     hz: float = 440.0
 
 
-Wish = SpeechPlan  # the name in tests/faults
 TALKS = SpeechPlan(at=12, speaks=28, rest=22)  # two seconds of talk, two of silence, and again
 
 

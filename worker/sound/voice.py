@@ -11,7 +11,7 @@ from collections import deque
 import numpy as np
 import structlog
 from livekit import rtc
-from livekit.rtc.participant import UnpublishTrackError
+from livekit.rtc.participant import PublishTrackError, UnpublishTrackError
 from prometheus_client import Counter
 
 from worker.engine.arrays import Pcm
@@ -29,6 +29,10 @@ CUSHION_STEP_MS = 20
 CUSHION_MOST_MS = 60
 LAG_MS = 100  # with more than this in the queue a new frame is dropped
 FADE_OUT_WITHIN_S = 0.2
+# LiveKit's answers to both come by the room (livekit 1.1 participant.py `_room_queue`): where that
+# ends meanwhile they never come.
+PUBLISH_WITHIN_S = 10.0
+UNPUBLISH_WITHIN_S = 2.0
 WAITING_FRAMES = 3
 
 GAPS = Counter("moshi_voice_gaps", "Frames that came after the voice had run dry")
@@ -75,12 +79,17 @@ class Voice:
     async def publish(self) -> rtc.LocalTrackPublication:
         """Publish the track as a microphone, as LiveKit's frontends expect.
 
-        LiveKit publishes it anew, with another SID, after it has lost a connection.
+        LiveKit publishes it anew, with another SID, after it has lost a connection. Raises
+        `PublishTrackError`.
         """
         track = rtc.LocalAudioTrack.create_audio_track(self._name, self._source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         options.audio_encoding.max_bitrate = 64_000
-        self._publication = await self._room.local_participant.publish_track(track, options)
+        try:
+            async with asyncio.timeout(PUBLISH_WITHIN_S):
+                self._publication = await self._room.local_participant.publish_track(track, options)
+        except TimeoutError:
+            raise PublishTrackError("LiveKit gave no answer") from None
         self._player = asyncio.create_task(self._play_frames(), name=f"voice {self._name}")
         return self._publication
 
@@ -100,9 +109,10 @@ class Voice:
         """Unpublish the track: one that the server removes leaks a thread (rust-sdks#1443)."""
         if self._publication is not None and self._room.isconnected():
             try:
-                await self._room.local_participant.unpublish_track(self._publication.sid)
-            except UnpublishTrackError as error:
-                log.warning("unpublish_failed", error=str(error))
+                async with asyncio.timeout(UNPUBLISH_WITHIN_S):
+                    await self._room.local_participant.unpublish_track(self._publication.sid)
+            except (UnpublishTrackError, TimeoutError) as error:
+                log.warning("unpublish_failed", error=str(error) or "no answer")
         await self._source.aclose()
 
     async def _play_frames(self) -> None:

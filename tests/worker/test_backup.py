@@ -1,8 +1,6 @@
 """Backups: what a host stores of a persona in redis, and what the next host makes of it."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -14,6 +12,7 @@ from redis.asyncio.client import Pipeline
 from harness.servers import free_port
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec, persona_specs
+from tests.worker.running import running
 from worker.backup import store as store_module
 from worker.backup.backup import PersonaBackup, RoomBackup
 from worker.backup.chunk import (
@@ -53,18 +52,6 @@ def keep(backup: PersonaBackup, first: int, last: int, lines: Lines = ()) -> Non
     """Give a backup the columns `first` to before `last`."""
     for position in range(first, last):
         backup.take(column(position), lambda: lines)
-
-
-@asynccontextmanager
-async def stored(redis_url: str) -> AsyncGenerator[BackupStore]:
-    """Run a store; at the end everything is written."""
-    store = BackupStore(redis_url)
-    running = asyncio.create_task(store.run())
-    try:
-        yield store
-    finally:
-        store.stop()
-        await running
 
 
 async def kept(redis: Redis, generation: int) -> list[bytes]:
@@ -111,12 +98,12 @@ async def test_the_next_host_reads_the_latest_minute(redis_url: str) -> None:
     frames = BACKUP_FRAMES + 5 * CHUNK_FRAMES
     lines = (("7", "Dinner is ready."),)
     async with Redis.from_url(redis_url) as redis:
-        async with stored(redis_url) as store:
+        async with running(BackupStore(redis_url)) as store:
             first = RoomBackup(store, of_generation(1), MODEL).of(CHEF)
             persona = first.begin(CHEF)
             keep(first, 1, 1 + frames, lines)
         expires_s = await redis.ttl(backup_keys(of_generation(1), CHEF, MODEL)[0])
-        async with stored(redis_url) as store:
+        async with running(BackupStore(redis_url)) as store:
             second = RoomBackup(store, of_generation(4), MODEL).of(CHEF)
             recalled = await second.recall()
             assert recalled is not None
@@ -137,9 +124,9 @@ async def test_the_next_host_reads_the_latest_minute(redis_url: str) -> None:
 async def test_forget_deletes_the_backups_of_all_hosts(redis_url: str) -> None:
     """After `forget` only columns of the new, empty memory are stored, and `drop` deletes them."""
     async with Redis.from_url(redis_url) as redis:
-        async with stored(redis_url) as store:
+        async with running(BackupStore(redis_url)) as store:
             keep(RoomBackup(store, of_generation(1), MODEL).of(CHEF), 1, 30)
-        async with stored(redis_url) as store:
+        async with running(BackupStore(redis_url)) as store:
             backup = RoomBackup(store, SPEC, MODEL).of(CHEF)
             keep(backup, 1, 30)
             backup.forget()
@@ -147,7 +134,7 @@ async def test_forget_deletes_the_backups_of_all_hosts(redis_url: str) -> None:
             keep(backup, 1, 1 + CHUNK_FRAMES)
         earlier = await kept(redis, 1)
         remembered, _ = read_chunks(await kept(redis, 2))
-        async with stored(redis_url) as store:
+        async with running(BackupStore(redis_url)) as store:
             room = RoomBackup(store, SPEC, MODEL)
             room.of(CHEF)
             room.drop()
@@ -161,7 +148,7 @@ async def test_a_closed_backup_keeps_its_last_columns(redis_url: str) -> None:
     """A backup writes its last few columns when it closes, and none that come later."""
     spec = SPEC.model_copy(update={"room": "closed"})
     async with Redis.from_url(redis_url) as redis:
-        async with stored(redis_url) as store:
+        async with running(BackupStore(redis_url)) as store:
             backup = RoomBackup(store, spec, MODEL).of(CHEF)
             keep(backup, 1, 4)
             backup.close(())
@@ -176,7 +163,7 @@ async def test_no_backup_is_kept_where_it_is_forbidden(redis_url: str, why: str)
     """Without a store, or in a room that is not transcribed, redis gets nothing."""
     spec = SPEC.model_copy(update={"room": why, "transcribe": why == "off"})
     async with Redis.from_url(redis_url) as redis:
-        async with stored(redis_url) as store:
+        async with running(BackupStore(redis_url)) as store:
             backup = RoomBackup(None if why == "off" else store, spec, MODEL).of(CHEF)
             keep(backup, 1, 40)
             backup.close(())
@@ -187,7 +174,7 @@ async def test_no_backup_is_kept_where_it_is_forbidden(redis_url: str, why: str)
 async def test_without_redis_chunks_are_dropped_and_counted() -> None:
     """Without redis chunks are dropped and counted, and a host reads no backup."""
     before = REGISTRY.get_sample_value("moshi_backup_lost_chunks_total") or 0
-    async with stored(f"redis://127.0.0.1:{free_port()}/0") as store:
+    async with running(BackupStore(f"redis://127.0.0.1:{free_port()}/0")) as store:
         backup = RoomBackup(store, SPEC, MODEL).of(CHEF)
         keep(backup, 1, 1 + 2 * CHUNK_FRAMES)
         assert await backup.recall() is None
@@ -212,7 +199,7 @@ async def test_a_slow_redis_loses_nothing_of_a_host_that_stops(
         await redis.rpush("moshi:backup:slow", b"words")  # type: ignore[misc]  # as above
         monkeypatch.setattr(Pipeline, "execute", later)
         monkeypatch.setattr(store_module, "READ_WITHIN_S", 0.1)
-        async with stored(redis_url) as store:
+        async with running(BackupStore(redis_url)) as store:
             store.drop("moshi:backup:slow")
             with pytest.raises(TimeoutError):
                 await store.written()

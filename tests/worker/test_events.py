@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +12,7 @@ from structlog.testing import capture_logs
 
 from harness.servers import free_port, start_redis
 from protocol.events import EVENT_FIELD, Event, WarningEvent, events_key
+from tests.worker.running import running
 from worker.events import WAITING_MOST, EventWriter
 
 ROUND_TRIP_S = 0.02
@@ -22,18 +21,6 @@ ROUND_TRIP_S = 0.02
 def numbered(number: int) -> Event:
     """Return an event with this number."""
     return WarningEvent(at_s=0.0, code="full", detail=str(number), persona_id="")
-
-
-@asynccontextmanager
-async def writing(redis_url: str) -> AsyncGenerator[EventWriter]:
-    """Run a writer; all is written at the end."""
-    writer = EventWriter(redis_url)
-    running = asyncio.create_task(writer.run())
-    try:
-        yield writer
-    finally:
-        writer.stop()
-        await running
 
 
 @pytest.fixture
@@ -59,7 +46,7 @@ async def stored(redis_url: str, room: str) -> list[int]:
 async def test_events_are_written_together_to_a_redis_far_away(redis_url: str) -> None:
     """400 events of four rooms take less than half of 400 round trips."""
     began_s = asyncio.get_running_loop().time()
-    async with writing(redis_url) as writer:
+    async with running(EventWriter(redis_url)) as writer:
         for number in range(400):
             writer.emit(f"far-{number % 4}", numbered(number))
     took_s = asyncio.get_running_loop().time() - began_s
@@ -73,7 +60,7 @@ async def test_events_wait_while_redis_is_away(tmp_path: Path) -> None:
     port = free_port()
     url = f"redis://127.0.0.1:{port}/0"
     with capture_logs() as lines:
-        async with writing(url) as writer:
+        async with running(EventWriter(url)) as writer:
             for number in range(100):  # before the first failure: those may be lost
                 writer.emit("away", numbered(number))
             await asyncio.sleep(0.2)

@@ -7,9 +7,10 @@ the engine alone with fixed seeds, and `bench/talk.py` measures (docs/pocket.md)
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from statistics import median
 
 import numpy as np
@@ -70,11 +71,22 @@ class Visit:
 
 
 @pytest.fixture(scope="module")
-def visit(tmp_path_factory: pytest.TempPathFactory) -> Visit:
-    """Visit the product as `make run` starts it."""
-    folder, capacity = tmp_path_factory.mktemp("pocket"), 1 + len(TURNS)
-    with start_stack(folder, model="pocket", capacity=capacity) as stack:
-        return asyncio.run(_visit(stack.url))
+def visits(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Visit]:
+    """Return a function that visits the product as `make run` starts it, once for each try."""
+
+    @cache
+    def visit(_number: int) -> Visit:
+        folder, capacity = tmp_path_factory.mktemp("pocket"), 1 + len(TURNS)
+        with start_stack(folder, model="pocket", capacity=capacity) as stack:
+            return asyncio.run(_visit(stack.url))
+
+    return visit
+
+
+@pytest.fixture
+def visit(visits: Callable[[int], Visit], request: pytest.FixtureRequest) -> Visit:
+    """Return one visit for all tests, and another one for those that are run again."""
+    return visits(getattr(request.node, "execution_count", 1))  # of pytest-rerunfailures
 
 
 def test_turns_are_answered_in_time(visit: Visit) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.visit import WITHIN_MS, Visit
+from tests.browser.visit import Visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -46,7 +46,7 @@ async def test_a_call_needs_no_mouse(visit: Visit) -> None:
     await tab_to(page, "Start talking")
     await keyboard.press("Enter")
     await visit.is_answered()
-    await expect(page.locator(".own-microphone .mute")).to_be_enabled(timeout=WITHIN_MS)
+    await expect(page.locator(".own-microphone .mute")).to_be_enabled()
     await tab_to(page, "Volume of Teacher")
     await keyboard.press("ArrowLeft")
     await expect(page.get_by_role("slider", name="Volume of Teacher")).to_have_value("0.95")

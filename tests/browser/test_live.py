@@ -10,7 +10,7 @@ from playwright.async_api import Browser, ViewportSize, expect
 from harness.stack import Stack
 from tests.browser.conftest import DESKTOP, open_visit
 from tests.browser.rooms import becomes, people
-from tests.browser.visit import WITHIN_MS, Visit
+from tests.browser.visit import Visit
 
 PHONE = ViewportSize(width=390, height=844)
 
@@ -39,7 +39,7 @@ async def test_the_persona_is_heard(live: Visit) -> None:
 async def test_a_personas_words_appear_in_a_bubble(live: Visit) -> None:
     """A persona's words appear in a bubble with its label."""
     bubble = live.page.locator(".bubble", has_text="Teacher").first
-    await expect(bubble.locator("p")).to_have_text(re.compile(r"\w+\W+\w+"), timeout=WITHIN_MS)
+    await expect(bubble.locator("p")).to_have_text(re.compile(r"\w+\W+\w+"))
 
 
 async def test_levels_come_from_the_sound(live: Visit) -> None:
@@ -80,7 +80,7 @@ async def test_a_muted_person_who_talks_is_told(live: Visit) -> None:
     assert await live.page.locator(".own-microphone").get_attribute("data-muted") == "true"
     await live.page.keyboard.press("Space")
 
-    await expect(live.page.get_by_text("You are muted")).to_have_count(0, timeout=WITHIN_MS)
+    await expect(live.page.get_by_text("You are muted")).to_have_count(0)
     await live.sees_level(".own")
 
 
@@ -121,12 +121,10 @@ async def test_a_muted_persona_is_silent_and_comes_back(live: Visit) -> None:
     """A persona that was muted for everyone is shown as muted until it is unmuted."""
     seat = live.page.locator(".seat[data-identity^=agent-]")
     await live.press("Mute Teacher for everyone")
-    await expect(seat.locator(".doing")).to_have_text("muted", timeout=WITHIN_MS)
+    await expect(seat.locator(".doing")).to_have_text("muted")
     await live.press("Unmute Teacher for everyone")
 
-    await expect(seat.locator(".doing")).to_have_text(
-        re.compile("listening|speaking"), timeout=WITHIN_MS
-    )
+    await expect(seat.locator(".doing")).to_have_text(re.compile("listening|speaking"))
 
 
 async def test_a_person_alone_with_a_persona_without_mind_cannot_type(live: Visit) -> None:

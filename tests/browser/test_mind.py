@@ -7,7 +7,6 @@ from playwright.async_api import Browser, expect
 
 from harness.language_model import looks_up, scripted_model
 from tests.browser.conftest import open_visit
-from tests.browser.visit import WITHIN_MS
 from tests.worker.mind.stack import HOURS, QUESTION, start_minded
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -26,7 +25,7 @@ async def test_a_typed_question_is_looked_up_and_answered(
             await visit.call("Robin, at the shop")
             await visit.type(QUESTION)
             lines = visit.page.locator(".transcript .scroll > *")
-            await expect(lines).to_have_count(3, timeout=WITHIN_MS)
+            await expect(lines).to_have_count(3)
             await visit.sees(HOURS)
             question, note, answer = await lines.all_inner_texts()
 

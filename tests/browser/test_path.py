@@ -12,7 +12,6 @@ from deploy import installers
 from harness import servers
 from harness.stack import Stack, start_stack
 from tests.browser.conftest import open_visit
-from tests.browser.visit import WITHIN_MS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -88,16 +87,14 @@ async def test_the_documentation_under_a_path(below: Below, browser: Browser) ->
     page.on("requestfailed", lambda request: failed.append(request.url))
     page.on("response", lambda answer: failed.append(answer.url) if answer.status > 399 else None)
     await page.goto(f"{below.url}/docs")
-    await expect(page.get_by_text("Talk with full-duplex AI voices")).to_be_visible(
-        timeout=WITHIN_MS
-    )
+    await expect(page.get_by_text("Talk with full-duplex AI voices")).to_be_visible()
     say = page.locator("#operations-sessions-say")
     await say.get_by_role("button", name="say", exact=False).first.click()
     await expect(say.locator(".opblock-summary-operation-id")).to_have_text("say")
     await expect(say.locator(".body-param__example")).to_contain_text("Dinner is ready.")
     for status, code in (("409", "cannot_say"), ("429", "too_many_requests")):
         problem = say.locator(f"tr.response[data-code='{status}']")
-        await expect(problem).to_contain_text(code, timeout=WITHIN_MS)
+        await expect(problem).to_contain_text(code)
     await page.get_by_role("button", name="Authorize").first.click()
     dialog = page.locator(".modal-ux")
     await expect(dialog).to_contain_text("An API key (mrk_…)")
@@ -110,7 +107,7 @@ async def test_the_documentation_under_a_path(below: Below, browser: Browser) ->
     await sessions.get_by_role("button", name="Execute").click()
     await expect(
         sessions.locator(".live-responses-table td.response-col_status:not(.col_header)")
-    ).to_have_text(re.compile("200"), timeout=WITHIN_MS)
+    ).to_have_text(re.compile("200"))
     sent = asked[-1]
     await page.close()
 

@@ -5,7 +5,7 @@ from playwright.async_api import expect
 
 from harness.stack import Stack
 from tests.browser.rooms import latest_session, service_of
-from tests.browser.visit import WITHIN_MS, Visit
+from tests.browser.visit import Visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -27,7 +27,7 @@ async def test_a_persona_says_a_line_and_starts_fresh(visit: Visit, stack: Stack
     await visit.sees("The memory of this conversation is cleared.")
     await visit.press("Close")
     await expect(visit.page.get_by_role("button", name="More for Chef")).to_be_focused()
-    await expect(visit.page.get_by_role("log")).to_contain_text(LINE, timeout=WITHIN_MS)
+    await expect(visit.page.get_by_role("log")).to_contain_text(LINE)
     async with service_of(stack) as http:
         events = await http.get(f"/sessions/{session}/events", params={"follow": False})
 
@@ -41,11 +41,11 @@ async def test_a_voice_is_added_and_removed(visit: Visit) -> None:
     labels = visit.page.locator(".seat .label")
     await visit.press("Add a voice")
     await visit.page.get_by_role("dialog").get_by_role("button", name="Teacher").click()
-    await expect(labels).to_have_text(["Chef", "Teacher"], timeout=WITHIN_MS)
+    await expect(labels).to_have_text(["Chef", "Teacher"])
     await visit.hears(voices=2)
     await visit.press("More for Chef")
     await visit.press("Remove from the call")
-    await expect(labels).to_have_text(["Teacher"], timeout=WITHIN_MS)
+    await expect(labels).to_have_text(["Teacher"])
     await visit.press("More for Teacher")
 
     await expect(visit.page.get_by_role("button", name="Start fresh")).to_be_visible()

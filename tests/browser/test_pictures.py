@@ -14,7 +14,7 @@ from harness.stack import Stack
 from tests.browser.conftest import open_visit
 from tests.browser.looks import NARROW, PHONE, faults_of, misfits
 from tests.browser.rooms import latest_session, service_of
-from tests.browser.visit import WITHIN_MS, Visit
+from tests.browser.visit import Visit
 from tests.token_service.players import joined, person_token
 from training.repertoire import PERSONA_VOICES
 
@@ -122,7 +122,7 @@ async def test_a_crowd_behind_a_link(browser: Browser, stack: Stack, picture: Pi
         await visit.join("Ann")
         room = (await latest_session(stack))["room"]
         async with joined(stack.livekit, person_token(stack.livekit, room, LONG)):
-            await expect(visit.page.locator(".seat")).to_have_count(4, timeout=WITHIN_MS)
+            await expect(visit.page.locator(".seat")).to_have_count(4)
             await visit.sees_words(8)
             await picture(visit, "crowd")
             for opened, state in (("More for Teacher", "persona"), ("Add a voice", "adding")):
@@ -213,7 +213,7 @@ async def test_longer_words_fit_narrow_windows(
             await visit.reaches("warming")
             await look("warming")
         await visit.is_answered()
-        await page.locator(".own-microphone .mute").click(timeout=WITHIN_MS)
+        await page.locator(".own-microphone .mute").click()
         await look("muted")
         for button in (".devices", ".seat [aria-haspopup]", ".controls .add"):
             await page.locator(button).click()

@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.visit import WITHIN_MS, Visit
+from tests.browser.visit import Visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -89,13 +89,13 @@ END = """
 async def test_a_screen_reader_gets_every_screen_in_order(visit: Visit) -> None:
     """Start, call, sheet and end have their headings, regions, controls and status in order."""
     body = visit.page.locator("body")
-    await expect(body).to_match_aria_snapshot(START, timeout=WITHIN_MS)
+    await expect(body).to_match_aria_snapshot(START)
     await visit.call("Assistant")
     await visit.sees_words(1)
-    await expect(body).to_match_aria_snapshot(CALL, timeout=WITHIN_MS)
+    await expect(body).to_match_aria_snapshot(CALL)
     await visit.press("More for Assistant")
-    await expect(body).to_match_aria_snapshot(SHEET, timeout=WITHIN_MS)
+    await expect(body).to_match_aria_snapshot(SHEET)
     await visit.press("Close")
     await visit.press("Hang up")
     await visit.reaches("ended")
-    await expect(body).to_match_aria_snapshot(END, timeout=WITHIN_MS)
+    await expect(body).to_match_aria_snapshot(END)

@@ -8,7 +8,7 @@ from playwright.async_api import Browser, expect
 from harness.stack import Stack
 from tests.browser.conftest import open_visit
 from tests.browser.rooms import becomes, has_ended, service_of
-from tests.browser.visit import WITHIN_MS, Visit
+from tests.browser.visit import Visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -30,7 +30,7 @@ async def test_a_person_waits_in_line_while_all_slots_are_occupied(
         await second.sees(FULL)
         await second.page.goto(link)
         join = second.page.get_by_role("button", name="Join the room")
-        await expect(join).to_be_enabled(timeout=WITHIN_MS)
+        await expect(join).to_be_enabled()
         await second.page.goto(stack.url)
         await second.sees(FULL)
         await second.pick("Chef")

@@ -47,7 +47,7 @@ class Call:
 
     async def sees(self, condition: str) -> None:
         """Wait until a condition on `seen` holds."""
-        await self.page.wait_for_function(f"() => {condition}", polling=50, timeout=WITHIN_MS)
+        await self.page.wait_for_function(f"() => {condition}", polling=50)
 
     async def is_answered(self) -> None:
         """Wait until the agent listens or speaks, as useAgent sees it."""
@@ -73,7 +73,6 @@ class Call:
             f"([count, audible]) => ({LISTEN})().filter((rms) => rms > audible).length >= count",
             arg=[voices, AUDIBLE_RMS],
             polling=20,
-            timeout=WITHIN_MS,
         )
 
     def note(self, kind: str, text: str) -> None:

@@ -22,7 +22,6 @@ from harness.person import person
 from harness.recordings import recording
 from harness.stack import Stack, start_stack
 from tests.browser.microphone import write_voice
-from tests.browser.visit import WITHIN_MS
 from tests.clients.answering import Answering, answering
 from tests.clients.call import FULL
 from tests.clients.packages import HERE
@@ -215,9 +214,7 @@ async def test_the_plain_page_shows_the_state_of_a_persona_that_was_there(
         endpoint = f"{echoing.url}/token"
         await page.goto(f"{frontend}/talk.html?endpoint={endpoint}&room={ann.room.name}")
         await page.get_by_role("button", name="Talk").click()
-        await expect(page.locator("#state")).to_have_text(
-            re.compile(r": (listening|speaking)$"), timeout=WITHIN_MS
-        )
+        await expect(page.locator("#state")).to_have_text(re.compile(r": (listening|speaking)$"))
         await page.close()
 
 
@@ -294,7 +291,7 @@ async def press(page: Page, name: str, answer: str = "Teacher") -> None:
     state = page.locator("#state")
     while True:
         await page.get_by_role("button", name=name, exact=True).click()
-        await expect(state).to_have_text(re.compile(f"{answer}|{FULL}"), timeout=WITHIN_MS)
+        await expect(state).to_have_text(re.compile(f"{answer}|{FULL}"))
         if answer in await state.inner_text():
             return
         await asyncio.sleep(0.5)
@@ -305,8 +302,8 @@ async def test_the_plain_page_talks(plain: Page) -> None:
     await press(plain, "Talk")
 
     speaking = "Teacher: speaking"
-    await expect(plain.locator("#state")).to_have_text(speaking, timeout=WITHIN_MS)
-    await expect(plain.locator("#words p").first).not_to_be_empty(timeout=WITHIN_MS)
+    await expect(plain.locator("#state")).to_have_text(speaking)
+    await expect(plain.locator("#words p").first).not_to_be_empty()
     assert await plain.locator("audio").count() == 1
 
 
@@ -314,8 +311,8 @@ async def test_the_plain_page_hangs_up_and_calls_again(plain: Page) -> None:
     """The plain page's button ends a call and starts the next one."""
     for name in ("Talk", "Talk again"):
         await press(plain, name)
-        await plain.get_by_role("button", name="Hang up").click(timeout=WITHIN_MS)
-        await expect(plain.locator("#state")).to_have_text("Talk again", timeout=WITHIN_MS)
+        await plain.get_by_role("button", name="Hang up").click()
+        await expect(plain.locator("#state")).to_have_text("Talk again")
 
 
 async def test_the_plain_page_says_why_it_is_refused(
@@ -326,7 +323,7 @@ async def test_the_plain_page_says_why_it_is_refused(
     await page.goto(f"{frontend}/talk.html?endpoint={stack.url}/token&persona=nobody")
     await page.get_by_role("button", name="Talk").click()
 
-    await expect(page.locator("#state")).to_contain_text("nobody", timeout=WITHIN_MS)
+    await expect(page.locator("#state")).to_contain_text("nobody")
     await expect(page.get_by_role("button", name="Talk")).to_be_visible()
     await page.close()
 

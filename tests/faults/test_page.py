@@ -8,7 +8,7 @@ from playwright.async_api import Browser, expect
 
 from tests.browser.conftest import browser as browser  # the same fixture
 from tests.browser.looks import faults_of
-from tests.browser.visit import WITHIN_MS, Visit
+from tests.browser.visit import Visit
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Recovery
 
@@ -65,7 +65,7 @@ async def test_a_network_that_is_away_is_told_and_comes_back(
     with cluster.livekit.frozen():
         await visit.reaches("reconnecting", within_ms=60_000)
         now = visit.page.get_by_role("button", name="Now", exact=True)
-        await expect(now).to_be_visible(timeout=WITHIN_MS)
+        await expect(now).to_be_visible()
         await visit.sees("Trying again in")
     with recovery("page: network back, until the voice is heard"):
         await visit.press("Now")

@@ -99,6 +99,12 @@ class VoiceActivity:
         self.is_speaking = self._quiet_frames < QUIET_FRAMES
         return self.is_speaking != was_speaking
 
+    def stop(self) -> bool:
+        """Note that no frame follows; return True if `is_speaking` changed with it."""
+        was_speaking, self._quiet_frames = self.is_speaking, QUIET_FRAMES
+        self.is_speaking = self.is_voiced = False
+        return was_speaking
+
 
 class TurnTimer:
     """Measures from the end of people's speech to one persona's first voiced frame.

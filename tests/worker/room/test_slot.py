@@ -4,12 +4,16 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from protocol import wire
 from protocol.personas import Persona
 from protocol.room_spec import persona_specs
-from worker.engine.slots import Full
+from worker.backup.backup import PersonaBackup
+from worker.engine.slots import Full, SlotFrame
 from worker.room.persona import slot
+from worker.room.persona.persona import SILENT, RoomPersona
 from worker.room.persona.slot import FAILURES_MOST, PersonaSlot
 
 [CHEF] = persona_specs([Persona(name="chef", label="Chef")])
@@ -63,3 +67,42 @@ async def test_a_persona_whose_slot_is_anothers_takes_the_next_that_is_free(
 
     assert taken.is_taken is not leaves
     assert len(reported) == 1 and "waits for another" in reported[0]
+
+
+async def test_a_persona_that_has_lost_its_slot_neither_speaks_nor_wants_to() -> None:
+    """A persona whose slot fails while it speaks gives up the floor and is shown as listening."""
+    frames: list[Any] = []
+
+    def join(_: object, deliver: Any, lost: Any, *__: object) -> object:
+        if frames:
+            raise Full("no slot is free")
+        frames.extend([deliver, lost])
+        return object()
+
+    attributes: dict[str, str] = {}
+
+    async def set_attributes(changed: dict[str, str]) -> None:
+        attributes.update(changed)
+
+    participant = SimpleNamespace(identity="agent-chef", set_attributes=set_attributes)
+    room: Any = SimpleNamespace(local_participant=participant, isconnected=lambda: False)
+    model = SimpleNamespace(pieces=(), frame_s=0.08, padding=3, repertoire=None)
+    engine: Any = SimpleNamespace(
+        model=model, join=join, hush=lambda *_: None, leave=lambda *_: None
+    )
+    persona = RoomPersona(
+        CHEF, room, engine, lambda _: None, lambda *_: None, PersonaBackup(None, ())
+    )
+    persona._slot.take()  # pyright: ignore[reportPrivateUsage]
+    deliver, lost = frames
+    deliver(SlotFrame(np.full(1920, 0.5, dtype=np.float32), 7, 7, 0, 0.0))
+    spoke = persona.floor_frame()
+    await asyncio.sleep(0.01)
+    state = attributes[wire.ATTR_AGENT_STATE]
+    lost()
+    await asyncio.sleep(0.01)
+
+    assert (spoke.is_sounding, spoke.wants_to_speak, state) == (True, True, "speaking")
+    assert persona.floor_frame() == SILENT
+    assert (persona.is_quiet, attributes[wire.ATTR_AGENT_STATE]) == (True, "listening")
+    await persona.leave()

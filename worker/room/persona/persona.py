@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import structlog
 from livekit import rtc
 
 from protocol.commands import Answer
@@ -32,8 +31,6 @@ from worker.room.persona.words import SegmentUpdate, Words
 from worker.sound.activity import TurnTimer, VoiceActivity
 from worker.sound.ring import Ring
 from worker.sound.voice import Voice
-
-log = structlog.get_logger(__name__)
 
 SILENT = PersonaFrame(wants_to_speak=False, is_sounding=False)
 SILENCE = np.zeros(1920, dtype=np.float32)
@@ -129,10 +126,7 @@ class RoomPersona:
 
     async def take_over(self) -> None:
         """Take over the conversation so far, and be the persona from the next frame on."""
-        try:
-            self._begin(await self._standby.finish())
-        except TimeoutError:
-            log.warning("memory_late", persona=self.spec.name)
+        self._begin(await self._standby.finish())
         self.mute(self._is_muted)  # where it is, it says no line that the other host had to say
         self._tasks.spawn(self._reporter.report_taken_over())
 
@@ -265,7 +259,10 @@ class RoomPersona:
             self._report_activity()
 
     def _on_slot_failed(self, detail: str) -> None:
-        """Go on in another slot, or without one."""
+        """Go on in another slot, or without one: silent until that gives a frame."""
+        self._floor_frame, self._new_frame, self._rest_frames = SILENT, None, REST_FRAMES
+        if self._activity.stop():
+            self._report_activity()
         self._report_words(self._words.close())
         self._lines.cut_off_current()
         self._reporter.warn("slot_failed", detail)

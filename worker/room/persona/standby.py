@@ -5,9 +5,13 @@ Room's event loop. The slot gets no frame before the persona takes over.
 
 import asyncio
 
+import structlog
+
 from worker.backup.backup import PersonaBackup, Recalled
 from worker.engine.model import Remembered
 from worker.room.persona.slot import PersonaSlot
+
+log = structlog.get_logger(__name__)
 
 MEMORY_WITHIN_S = 30.0  # a minute of columns, on a CPU
 REST_WITHIN_S = 2.0  # the columns of the last seconds
@@ -44,6 +48,9 @@ class Standby:
             self._slot.free()
             self._slot.take(now)
         elif more is not None:
-            async with asyncio.timeout(REST_WITHIN_S):
-                await self._slot.catch_up(more)
+            try:
+                async with asyncio.timeout(REST_WITHIN_S):
+                    await self._slot.catch_up(more)
+            except TimeoutError:  # it is silent until then, and has lines to say all the same
+                log.warning("memory_late")
         return recalled

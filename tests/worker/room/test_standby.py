@@ -1,0 +1,55 @@
+"""A persona that stands by and takes over; stand-ins replace its slot and the store of backups."""
+
+import asyncio
+from typing import Any
+
+import numpy as np
+import pytest
+
+from worker.backup.backup import Recalled
+from worker.engine.model import Remembered
+from worker.room.persona import standby
+from worker.room.persona.standby import Standby
+
+LINES = (("1", "Dinner is ready."),)
+
+
+class Backup:
+    """A backup that has a second more at each look."""
+
+    def __init__(self) -> None:
+        self.frames = 13
+
+    async def look(self) -> Recalled:
+        """Return what the other host has kept up to now."""
+        frames, self.frames = self.frames, self.frames + 13
+        tokens = np.arange(frames, dtype=np.int64)[:, None]
+        return Recalled(Remembered(tokens, seed=1, draws=frames), LINES)
+
+    recall = look
+
+
+class Slot:
+    """A slot whose memory is there at once, and then never again."""
+
+    def take(self, _: Remembered | None) -> None:
+        pass
+
+    async def catch_up(self, more: Remembered | None) -> None:
+        if more is not None:
+            await asyncio.Event().wait()
+
+
+async def test_a_persona_whose_memory_is_late_says_the_lines_that_waited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Lines that the other host had to say are returned although the last columns are late."""
+    monkeypatch.setattr(standby, "REST_WITHIN_S", 0.01)
+    slot: Any = Slot()
+    backup: Any = Backup()
+    stands_by = Standby(slot, backup)
+    await stands_by.prepare()
+
+    recalled = await stands_by.finish()
+
+    assert recalled is not None and recalled.lines == LINES

@@ -13,7 +13,8 @@ from worker.engine.arrays import Pcm
 from worker.sound.ring import Ring
 from worker.websocket.messages import BadMessage
 
-# Packets and other messages; what is above it is read later. 20 ms are usual for a packet, 5 fit.
+# Packets, and messages without one; what is above it is read later. 20 ms are usual for a packet, 5
+# fit.
 PACKETS_AT_ONCE, PACKETS_PER_S = 400, 200
 FULL_WAIT_S = 0.05
 TAKEN_WITHIN_S = 10.0  # each message, by a client that reads
@@ -112,12 +113,15 @@ class WebSocketClient:
                     return self.end(GONE)
                 if message.type is WSMsgType.ERROR:
                     raise BadMessage(str(self._ws.exception()))
-                await _wait_for(allowance, 1)
                 data = message.data if message.type is WSMsgType.BINARY else b""
+                has_sound = False
                 for packets, piece in reader.split(data):
+                    has_sound = True
                     await _wait_for(allowance, packets)
                     for frame in await self._loop.run_in_executor(codecs, reader.decode, piece):
                         self.ring.put(frame)
+                if not has_sound:
+                    await _wait_for(allowance, 1)
         except TimeoutError:
             self.end(Ending(WSCloseCode.GOING_AWAY, f"nothing came for {self._idle_s:g} s"))
         except BadMessage as error:

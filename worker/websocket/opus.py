@@ -34,10 +34,11 @@ class PageCutter:
 def packets_of(page: bytes) -> int:
     """Return how many packets a page may hold. Raises `BadMessage` for too many."""
     segments = page[PAGE_HEAD : PAGE_HEAD + page[PAGE_HEAD - 1]]
-    packets = sum(size < FULL_SEGMENT for size in segments) + 1
-    if packets > MOST_PACKETS:
+    is_cut = segments.endswith(bytes([FULL_SEGMENT]))  # the next page has the rest of a packet
+    packets = sum(size < FULL_SEGMENT for size in segments) + is_cut
+    if packets >= MOST_PACKETS:
         raise BadMessage(f"expected at most {MOST_PACKETS - 1} Opus packets on a page")
-    return packets
+    return max(1, packets)
 
 
 def _page_size(data: bytes) -> int:

@@ -39,6 +39,12 @@ class Progress:
     detail: str = ""
 
 
+class Alive(NamedTuple):
+    """A sign of life of the thread that recognizes, recognition → worker."""
+
+    speech_s: float  # that it recognizes before the next sign
+
+
 class Heard(NamedTuple):
     """Words of one listening, recognition → worker."""
 
@@ -53,4 +59,4 @@ class Dropped(NamedTuple):
 
 
 FromWorker = Opened | Frame | Closed
-ToWorker = Progress | Heard | Dropped | Closed
+ToWorker = Progress | Alive | Heard | Dropped | Closed

@@ -24,8 +24,10 @@ import structlog
 from prometheus_client import Counter
 
 from worker.engine.arrays import Pcm
+from worker.hearing.life_signs import LOOK_EVERY_S, PATIENCE_S, LifeSigns
 from worker.hearing.messages import (
     FRAME_S,
+    Alive,
     Closed,
     Dropped,
     Frame,
@@ -56,15 +58,22 @@ SEGMENTS = Counter("moshi_people_segments", "Segments of people's words that wer
 class Whisper:
     """A recogniser that listens to people while its process is ready. Any thread."""
 
-    def __init__(self, model: str, on_progress: Callable[[Progress], None]) -> None:
+    def __init__(
+        self,
+        model: str,
+        on_progress: Callable[[Progress], None],
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         """`model`: a folder, a hub repository, or a size as `tiny.en`.
 
-        `on_progress` is called on a thread of its own.
+        `on_progress` is called on a thread of its own. `patience_s`: as of `LifeSigns`.
         """
         self._model = model
+        self._patience_s = patience_s
         self._on_progress = on_progress
         self._numbers = itertools.count()
         self._on_words: dict[int, OnWords] = {}
+        self._closing: set[int] = set()  # listenings whose last words the process still has
         self._queue: queue.SimpleQueue[FromWorker] = queue.SimpleQueue()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection[FromWorker, ToWorker] | None = None
@@ -102,9 +111,15 @@ class Whisper:
         ended, has_loaded = 0, False
         while ended < STARTS_MOST:
             began_s = time.monotonic()
-            self._process, self._connection = _start(self._model)
-            states = self._receive(self._connection)
+            try:
+                self._process, self._connection = _start(self._model)
+            except OSError as error:  # no memory, or no more processes
+                why = f"its process cannot be started: {error.strerror}"
+                return self._on_progress(Progress("failed", why))
+            states, is_hung = self._receive(self._connection)
             self._is_ready = False
+            if is_hung:
+                self._process.kill()
             exit_code = self._process.wait()
             has_loaded |= "ready" in states
             if self._is_stopped:
@@ -113,43 +128,55 @@ class Whisper:
                 if "failed" not in states:  # it was killed, or could not even begin
                     self._on_progress(Progress("failed", _why_ended(exit_code)))
                 return
-            log.warning("hearing_ended", exit_code=exit_code)
+            log.warning("hearing_ended", exit_code=exit_code, is_hung=is_hung)
+            self._forget(*self._closing.copy())
             ended = ended + 1 if time.monotonic() - began_s < LONG_S else 1
         self._on_progress(Progress("failed", f"its process ended {STARTS_MOST} times"))
 
-    def _receive(self, connection: "Connection[FromWorker, ToWorker]") -> set[str]:
-        """Take messages until the process ends; return the states that it told."""
+    def _receive(self, connection: "Connection[FromWorker, ToWorker]") -> tuple[set[str], bool]:
+        """Take messages until the process ends or hangs; return its states, and if it hangs."""
         states: set[str] = set()
-        while True:
+        signs = LifeSigns(self._patience_s)
+        while not signs.is_hung():
             try:
-                message = connection.recv()
+                message = connection.recv() if connection.poll(LOOK_EVERY_S) else None
             except (EOFError, OSError):
-                return states
+                return states, False
             if isinstance(message, Progress):
                 self._is_ready = message.state == "ready"
                 states.add(message.state)
                 self._on_progress(message)
-            else:
+            elif isinstance(message, Alive):
+                signs.take(message.speech_s)
+            elif message is not None:
                 self._take(message)
+        return states, True
 
     def _take(self, message: Heard | Dropped | Closed) -> None:
         if isinstance(message, Dropped):
             DROPPED_S.inc(message.speech_s)
         elif isinstance(message, Closed):
-            self._on_words.pop(message.listening, None)
+            self._forget(message.listening)
         elif (on_words := self._on_words.get(message.listening)) is not None:
             SEGMENTS.inc()
             on_words(message.words)
 
+    def _forget(self, *listenings: int) -> None:
+        for listening in listenings:
+            self._closing.discard(listening)
+            self._on_words.pop(listening, None)
+
     def _send_queue(self) -> None:
         while True:
             message = self._queue.get()
+            if isinstance(message, Closed):
+                self._closing.add(message.listening)
             try:
                 if self._connection is not None:
                     self._connection.send(message)
             except OSError:  # the process has ended; another starts
                 if isinstance(message, Closed):
-                    self._on_words.pop(message.listening, None)
+                    self._forget(message.listening)
 
 
 class WhisperListening:

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 import uuid
 from collections import deque
 from collections.abc import Iterable
@@ -31,6 +32,7 @@ from worker.engine.files.hub_files import why_not_stored
 from worker.hearing import messages
 from worker.hearing.messages import (
     FRAME_S,
+    Alive,
     Closed,
     Dropped,
     Frame,
@@ -44,6 +46,7 @@ from worker.hearing.recogniser import HeardWords, Word
 from worker.hearing.turns import RATE_HZ, SpokenTurn, Turns
 
 MOST_WAITING = 64  # turns
+ALIVE_EVERY_S = 2.0  # while nobody speaks; far below worker.hearing.life_signs.PATIENCE_S
 STALE_S = 20.0  # words that come so late are of no use
 WINDOW_FRAMES = 1500  # of 10 ms; a turn has at most 12 s
 MOST_TOKENS = 120  # of a turn; 12 s of fast speech have some 70
@@ -76,11 +79,10 @@ class RecognitionProcess:
 
     def take_turn(self, model: WhisperModel) -> None:
         """Wait for a turn and tell its words; drop one that came too late, or cannot be read."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting)
-            first = self._waiting.popleft()
+        first = self._next_waiting()
         if first.turn is None or time.monotonic() - first.since_s > STALE_S:
             return self._give_up(first)
+        self.tell(Alive(first.turn.duration_s))
         try:
             words = recognise(model, first.turn, first.likely)
         except Exception as error:  # of this sound alone: other people's words go on
@@ -88,6 +90,14 @@ class RecognitionProcess:
             return self._give_up(first)
         if words is not None:
             self.tell(Heard(first.listening, words))
+
+    def _next_waiting(self) -> Waiting:
+        """Wait for a turn, with a sign of life every now and then."""
+        while True:
+            self.tell(Alive(0.0))
+            with self._changed:
+                if self._changed.wait_for(lambda: self._waiting, ALIVE_EVERY_S):
+                    return self._waiting.popleft()
 
     def tell(self, message: ToWorker) -> None:
         """Send a message to the worker; end the process if that is gone."""
@@ -102,6 +112,9 @@ class RecognitionProcess:
                 self._take(self._connection.recv())
         except (EOFError, OSError):
             os._exit(0)  # the worker is gone, and the main thread may be in the middle of a turn
+        except Exception:  # without this thread nobody would be heard; the worker starts another
+            traceback.print_exc()
+            os._exit(1)
 
     def _take(self, message: FromWorker) -> None:
         number = message.listening

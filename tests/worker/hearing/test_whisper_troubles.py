@@ -1,6 +1,10 @@
 """A process of recognition that ends, or fails at a turn: what is reported, what goes on."""
 
+import errno
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +14,7 @@ import numpy as np
 import pytest
 
 from worker.hearing import whisper, whisper_process
-from worker.hearing.messages import Dropped, Heard, Progress
+from worker.hearing.messages import Alive, Dropped, Heard, Progress
 from worker.hearing.recogniser import HeardWords
 from worker.hearing.turns import RATE_HZ, SpokenTurn
 from worker.hearing.whisper import STARTS_MOST, Whisper
@@ -47,6 +51,9 @@ class Processes:
 class FakeConnection:
     def __init__(self, reported: Any) -> None:
         self.reported = reported
+
+    def poll(self, _: float) -> bool:
+        return True
 
     def recv(self) -> Progress:
         try:
@@ -110,6 +117,38 @@ def test_a_process_that_ends_too_often_is_not_started_again(
     assert reported[-1] == Progress("failed", f"its process ended {STARTS_MOST} times")
 
 
+def test_a_process_that_cannot_be_started_is_reported_as_failed(
+    run: Callable[[Processes], list[Progress]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the kernel gives no process, recognition fails with the kernel's reason."""
+    processes = Processes(1)
+
+    def start(_: str) -> Any:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(processes, "start", start)
+
+    assert run(processes) == [
+        Progress("failed", "its process cannot be started: Resource temporarily unavailable")
+    ]
+
+
+def test_sound_that_cannot_be_read_ends_the_process() -> None:
+    """A process whose reading thread fails ends with an error, and does not go on deaf."""
+    program = (
+        "import sys; from unittest.mock import Mock; from multiprocessing import Pipe; "
+        "from worker.hearing.messages import Frame; from worker.hearing import whisper_process; "
+        "ours, theirs = Pipe(); ours.send(Frame(1, 0, b'odd')); "
+        "whisper_process.RecognitionProcess(theirs).run(Mock())"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+
+    assert ended.returncode == 1
+    assert "ValueError: buffer size must be a multiple" in ended.stderr
+
+
 def test_ends_that_are_far_apart_are_not_added_up(
     run: Callable[[Processes], list[Progress]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,7 +181,10 @@ def test_a_turn_that_cannot_be_recognised_is_dropped(monkeypatch: pytest.MonkeyP
         recognition._waiting.append(Waiting(listening, turn, "", time.monotonic()))  # pyright: ignore[reportPrivateUsage]
         recognition.take_turn(None)  # type: ignore[arg-type]  # `recognise` needs no model here
 
-    assert reported == [Dropped(2.0), Heard(2, WORDS)]
+    assert [each for each in reported if not isinstance(each, Alive)] == [
+        Dropped(2.0),
+        Heard(2, WORDS),
+    ]
 
 
 def test_a_full_disk_is_reported_as_such() -> None:

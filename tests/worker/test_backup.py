@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
+from structlog.testing import capture_logs
 
 from harness.servers import free_port
 from protocol.personas import Persona
@@ -54,9 +55,10 @@ def keep(backup: PersonaBackup, first: int, last: int, lines: Lines = ()) -> Non
         backup.take(column(position), lambda: lines)
 
 
-async def kept(redis: Redis, generation: int) -> list[bytes]:
+async def kept(redis: Redis, generation: int, room: str = SPEC.room) -> list[bytes]:
     """Return the chunks of one host's backup."""
-    key = backup_keys(of_generation(generation), CHEF, MODEL)[0]
+    spec = of_generation(generation).model_copy(update={"room": room})
+    key = backup_keys(spec, CHEF, MODEL)[0]
     return cast(list[bytes], await redis.lrange(key, 0, -1))  # type: ignore[misc]  # redis-py's union of both clients
 
 
@@ -64,19 +66,26 @@ def test_chunks_are_read_as_they_were_written() -> None:
     """Columns, seed, draws and lines survive; a second takes less than 520 bytes."""
     columns = np.random.default_rng(1).integers(-2, 32_000, (CHUNK_FRAMES, STREAMS))
     large = columns + 40_000
-    chunks = [write_chunk(columns, 5, 13, ()), write_chunk(large, 5, 26, (("a", "Hello."),))]
+    lines = (("a", "Hello."),)
+    chunks = [write_chunk(0, columns, 5, 13, ()), write_chunk(1, large, 5, 26, lines)]
     remembered, lines = read_chunks(chunks)
 
     np.testing.assert_array_equal(remembered.tokens, np.concatenate([columns, large]))
-    assert (remembered.seed, remembered.draws, lines) == (5, 26, (("a", "Hello."),))
+    assert (remembered.seed, remembered.draws, lines) == (5, 26, lines)
     assert len(chunks[0]) < 520
 
 
 @pytest.mark.parametrize(
-    "chunk", [b"", b"{}\n12", b'{"streams":17,"type":"x","seed":1,"draws":1}\n']
+    "chunk",
+    [
+        b"",
+        b"{}\n12",
+        b'{"number":0,"streams":17,"type":"x","seed":1,"draws":1}\n',
+        write_chunk(0, np.zeros((0, STREAMS), dtype=np.int64), 1, 1, ()),
+    ],
 )
 def test_a_broken_chunk_is_no_backup(chunk: bytes) -> None:
-    """Bytes that are not a chunk raise `ValueError`."""
+    """Bytes that are not a chunk, and a chunk without columns, raise `ValueError`."""
     with pytest.raises(ValueError):
         read_chunks([chunk])
 
@@ -121,6 +130,49 @@ async def test_the_next_host_reads_the_latest_minute(redis_url: str) -> None:
         assert 0 < expires_s <= BACKUP_TTL_S
 
 
+@pytest.mark.parametrize(
+    ("change", "first", "forgotten_chunks"),
+    [("lost", 27, [1]), ("written twice", 14, [2]), ("nothing", 1, [])],
+)
+async def test_only_what_follows_a_gap_is_remembered(
+    redis_url: str, change: str, first: int, forgotten_chunks: list[int]
+) -> None:
+    """Where redis lost a chunk, or took one twice, the next host remembers the columns since."""
+    spec = SPEC.model_copy(update={"room": f"gap {change}"})
+    own = backup_keys(spec, CHEF, MODEL)[0]
+    async with Redis.from_url(redis_url) as redis:
+        async with running(BackupStore(redis_url)) as store:
+            keep(RoomBackup(store, spec, MODEL).of(CHEF), 1, 1 + 5 * CHUNK_FRAMES)
+        second: Any = await redis.lindex(own, 1)  # type: ignore[misc]  # as above
+        if change == "lost":
+            await redis.lrem(own, 1, second)  # type: ignore[misc]  # as above
+        elif change == "written twice":
+            await redis.linsert(own, "BEFORE", second, second)  # type: ignore[misc]  # as above
+        later = spec.model_copy(update={"generation": 3})
+        with capture_logs() as logs:
+            async with running(BackupStore(redis_url)) as store:
+                recalled = await RoomBackup(store, later, MODEL).of(CHEF).recall()
+
+    assert recalled is not None
+    columns = recalled.remembered.tokens[:, 0].tolist()
+    assert columns == list(range(first, 1 + 5 * CHUNK_FRAMES))
+    gaps = [each["forgotten_chunks"] for each in logs if each["event"] == "backup_has_gap"]
+    assert gaps == forgotten_chunks
+
+
+@pytest.mark.parametrize("frames", [CHUNK_FRAMES, CHUNK_FRAMES + 1])
+async def test_lines_that_came_after_the_last_column_are_not_kept(
+    redis_url: str, frames: int
+) -> None:
+    """`close` returns whether its lines are in redis: it writes them where columns wait, too."""
+    line = (("7", "Dinner is ready."),)
+    async with running(BackupStore(redis_url)) as store:
+        backup = RoomBackup(store, SPEC.model_copy(update={"room": "lines"}), MODEL).of(CHEF)
+        keep(backup, 1, 1 + frames)
+
+        assert backup.close(line) == (frames > CHUNK_FRAMES)
+
+
 async def test_forget_deletes_the_backups_of_all_hosts(redis_url: str) -> None:
     """After `forget` only columns of the new, empty memory are stored, and `drop` deletes them."""
     async with Redis.from_url(redis_url) as redis:
@@ -153,7 +205,7 @@ async def test_a_closed_backup_keeps_its_last_columns(redis_url: str) -> None:
             keep(backup, 1, 4)
             backup.close(())
             keep(backup, 4, 40)
-        chunks = await redis.lrange(backup_keys(spec, CHEF, MODEL)[0], 0, -1)  # type: ignore[misc]  # as above
+        chunks = await kept(redis, spec.generation, spec.room)
 
     assert read_chunks(chunks)[0].tokens[:, 0].tolist() == [1, 2, 3]
 

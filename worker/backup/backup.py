@@ -9,7 +9,14 @@ import structlog
 
 from protocol.personas import Persona
 from protocol.room_spec import PersonaSpec, RoomSpec
-from worker.backup.chunk import CHUNK_FRAMES, Lines, backup_keys, read_chunks, write_chunk
+from worker.backup.chunk import (
+    CHUNK_FRAMES,
+    Lines,
+    backup_keys,
+    read_chunks,
+    since_last_gap,
+    write_chunk,
+)
 from worker.backup.store import BackupStore
 from worker.engine.arrays import Tokens
 from worker.engine.model import Remembered
@@ -33,20 +40,26 @@ class PersonaBackup:
         """`store` None: nothing is kept."""
         self._store, self._keys = store, keys
         self._columns: list[Tokens] = []
+        self._chunks = 0  # since the backup began
+        self._kept_lines: Lines | None = None  # with the last chunk
         self._draws = self._seed = 0
         self._position = -1  # of the last column
         self._is_paused = self._is_closed = False
 
     async def look(self) -> Recalled | None:
-        """Return an earlier host's backup."""
+        """Return an earlier host's backup; where a part of it is missing, what came after."""
         earlier = self._keys[1:]
         if self._store is None or not earlier or not (chunks := await self._store.read(earlier)):
             return None
         try:
-            return Recalled(*read_chunks(chunks))
+            whole = since_last_gap(chunks)
+            recalled = Recalled(*read_chunks(whole))
         except ValueError as error:
             log.warning("backup_unreadable", error=type(error).__name__)
             return None
+        if forgotten := len(chunks) - len(whole):
+            log.warning("backup_has_gap", forgotten_chunks=forgotten, remembered_chunks=len(whole))
+        return recalled
 
     async def recall(self) -> Recalled | None:
         """Return an earlier host's backup, and make it the beginning of this one."""
@@ -54,9 +67,9 @@ class PersonaBackup:
         if recalled is None or self._store is None:
             return None
         # The last column is read again, with what is heard then.
-        remembered, lines = recalled.remembered, recalled.lines
+        remembered = recalled.remembered
         columns, draws = remembered.tokens[:-1], remembered.draws - 1
-        self._store.append(self._keys[0], write_chunk(columns, remembered.seed, draws, lines))
+        self._append(columns, remembered.seed, draws, recalled.lines)
         self._store.drop(*self._keys[1:])
         log.info("persona_remembers", frames=len(columns))
         return recalled
@@ -82,7 +95,7 @@ class PersonaBackup:
             return
         self._columns.append(column.tokens)
         if len(self._columns) >= CHUNK_FRAMES:
-            self._append(lines())
+            self._append_columns(lines())
 
     def forget(self) -> None:
         """Delete the backup, and write none until the model has forgotten it, too."""
@@ -92,25 +105,28 @@ class PersonaBackup:
     def drop(self) -> None:
         """Delete the backup so far."""
         self._columns.clear()
+        self._chunks, self._kept_lines = 0, None
         if self._store is not None:
             self._store.drop(*self._keys)
 
     def close(self, lines: Lines) -> bool:
         """Keep the last columns, and no more; return whether the lines are kept with them."""
-        keeps_lines = self._store is not None and self._position >= 0 and not self._is_paused
         if self._columns:
-            self._append(lines)
+            self._append_columns(lines)
         if self._store is not None:
             self._store.flush()
         self._is_closed = True
-        return keeps_lines
+        return self._kept_lines == lines
 
-    def _append(self, lines: Lines) -> None:
-        if self._store is not None:
-            columns = np.stack(self._columns)
-            chunk = write_chunk(columns, self._seed, self._draws, lines)
-            self._store.append(self._keys[0], chunk)
+    def _append_columns(self, lines: Lines) -> None:
+        self._append(np.stack(self._columns), self._seed, self._draws, lines)
         self._columns.clear()
+
+    def _append(self, columns: Tokens, seed: int, draws: int, lines: Lines) -> None:
+        if self._store is not None:
+            chunk = write_chunk(self._chunks, columns, seed, draws, lines)
+            self._store.append(self._keys[0], chunk)
+            self._chunks, self._kept_lines = self._chunks + 1, lines
 
 
 class RoomBackup:

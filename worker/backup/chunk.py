@@ -1,6 +1,7 @@
 """The backup of a persona: a list in redis of chunks, each of about a second of columns. Pure.
 
 A chunk is a line of JSON, then the tokens. The last chunk has the lines that were still to say.
+Redis may lose one, or take it twice where its answer was late; the chunks' numbers tell.
 """
 
 import hashlib
@@ -30,6 +31,7 @@ class ChunkHead(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    number: int  # of chunks before it, since the backup began
     streams: int = Field(ge=1)  # tokens of a column
     type: Literal["<i2", "<i4"]  # of a token, as numpy names it
     seed: int
@@ -51,23 +53,38 @@ def backup_keys(spec: RoomSpec, persona: PersonaSpec, model: str) -> tuple[str, 
     )
 
 
-def write_chunk(columns: Tokens, seed: int, draws: int, lines: Lines) -> bytes:
+def write_chunk(number: int, columns: Tokens, seed: int, draws: int, lines: Lines) -> bytes:
     """Return a chunk of columns `[T, streams]`."""
     is_small = np.abs(columns).max(initial=0) <= np.iinfo(np.int16).max
-    type_ = "<i2" if is_small else "<i4"
-    head = ChunkHead(streams=columns.shape[1], type=type_, seed=seed, draws=draws, lines=lines)
-    return head.model_dump_json().encode() + b"\n" + columns.astype(type_).tobytes()
+    head = ChunkHead(
+        number=number,
+        streams=columns.shape[1],
+        type="<i2" if is_small else "<i4",
+        seed=seed,
+        draws=draws,
+        lines=lines,
+    )
+    return head.model_dump_json().encode() + b"\n" + columns.astype(head.type).tobytes()
+
+
+def since_last_gap(chunks: Sequence[bytes]) -> Sequence[bytes]:
+    """Return the last chunks whose columns follow one another. Raises `ValueError`."""
+    numbers = [_read(chunk)[0].number for chunk in chunks]
+    begins = [i for i in range(1, len(chunks)) if numbers[i] != numbers[i - 1] + 1]
+    return chunks[begins[-1] if begins else 0 :]
 
 
 def read_chunks(chunks: Sequence[bytes]) -> tuple[Remembered, Lines]:
     """Return all columns of a backup, and the lines of its last chunk. Raises `ValueError`."""
-    heads: list[ChunkHead] = []
-    tokens: list[Tokens] = []
-    for chunk in chunks:
-        line, _, content = chunk.partition(b"\n")
-        head = ChunkHead.model_validate_json(line)
-        heads.append(head)
-        columns = np.frombuffer(content, dtype=head.type).reshape(-1, head.streams)
-        tokens.append(columns.astype(np.int64))
-    last = heads[-1]
-    return Remembered(np.concatenate(tokens), last.seed, last.draws), last.lines
+    heads, tokens = zip(*map(_read, chunks), strict=True)
+    columns = np.concatenate(tokens)
+    if not len(columns):
+        raise ValueError("no columns")
+    return Remembered(columns, heads[-1].seed, heads[-1].draws), heads[-1].lines
+
+
+def _read(chunk: bytes) -> tuple[ChunkHead, Tokens]:
+    line, _, content = chunk.partition(b"\n")
+    head = ChunkHead.model_validate_json(line)
+    tokens = np.frombuffer(content, dtype=head.type).reshape(-1, head.streams)
+    return head, tokens.astype(np.int64)

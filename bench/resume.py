@@ -39,7 +39,7 @@ def main() -> None:
     sound = _sound(BACKUP_FRAMES + 1 + AFTER_FRAMES)
     read = _hear(step, 0, sound[: BACKUP_FRAMES + 1])
     columns = read[1:]  # as the backup: the first frame gives nothing out
-    chunk = write_chunk(columns[:CHUNK_FRAMES], SEED, CHUNK_FRAMES, ())
+    chunk = write_chunk(0, columns[:CHUNK_FRAMES], SEED, CHUNK_FRAMES, ())
 
     pieces_s = time_pieces(step.background)
     begun_s = time.perf_counter()

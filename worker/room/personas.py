@@ -220,9 +220,9 @@ class RoomPersonas:
     async def _join(self, spec: PersonaSpec) -> None:
         """Let a persona join: the first with the job's connection, others with their own."""
         engine, settings = self._context.engine, self._context.settings
-        room = self._job_room
+        room, stands_by = self._job_room, self._stands_by  # which may end before it has joined
         if spec.id != self._first_id:
-            attributes = attributes_of(spec, self._spec, engine.model.name, self._stands_by)
+            attributes = attributes_of(spec, self._spec, engine.model.name, stands_by)
             room = await connect(spec, attributes, self._spec.room, settings, self._accepts)
         persona = RoomPersona(
             spec,
@@ -234,7 +234,7 @@ class RoomPersonas:
             has_floor=self._floor.all_may_speak,
         )
         try:
-            begin = persona.stand_by if self._stands_by else persona.start
+            begin = persona.stand_by if stands_by else persona.start
             await begin(self._on_slot_taken)
             if persona.stands_by and not self._stands_by:
                 await persona.take_over()

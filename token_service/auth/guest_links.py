@@ -14,6 +14,7 @@ from token_service.auth.callers import Caller, GuestPass, Scope
 
 PREFIX = "mrg_"
 AUDIENCE = "moshi-rooms guest"
+LONGEST_S = 86_400  # life of a link
 
 
 class GuestLinks:

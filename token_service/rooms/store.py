@@ -6,6 +6,7 @@ Every call raises `RedisError` where redis is away. A spec and the schedule are 
 
 import time
 from collections.abc import Callable, Iterable
+from itertools import islice
 from math import ceil
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from protocol.heartbeat import HEARTBEAT_TTL_S
 from protocol.parsed import Parsed
 from protocol.room_spec import RoomSpec, spec_key
 from token_service.auth.callers import ANYONE
+from token_service.auth.guest_links import LONGEST_S
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.schedule import SCHEDULE_KEY
@@ -105,7 +107,7 @@ class SpecStore:
             owned = OWNED_KEY.format(owner=spec.owner)
             pipe.zadd(owned, {spec.session: spec.opened_s})
             pipe.zremrangebyrank(owned, 0, -OWNED_KEPT - 1)
-            pipe.expire(owned, self.ttl_s)
+            pipe.expire(owned, max(self.ttl_s, LONGEST_S))  # one of them may live as long
 
     async def of_session(self, session: str) -> RoomSpec | None:
         """Return the spec of a session, also of one that has ended lately."""
@@ -119,14 +121,18 @@ class SpecStore:
         return now is None or now.ended or now.session != spec.session
 
     async def owned(self, owner: str, most: int) -> list[RoomSpec]:
-        """Return the specs of an owner's latest sessions, the latest first."""
+        """Return the specs of an owner's latest sessions, the latest first; of a room the last."""
         owned = OWNED_KEY.format(owner=owner)
-        ids: Any = await self._redis.zrange(owned, 0, most - 1, desc=True)
+        ids: Any = await self._redis.zrange(owned, 0, -1, desc=True)
         keys = [SESSION_KEY.format(id=each) for each in ids]
         rooms: Any = await self._redis.mget(keys) if keys else []
         if gone := [each for each, room in zip(ids, rooms, strict=True) if room is None]:
             await self._redis.zrem(owned, *gone)
-        wanted = {room: each for each, room in zip(ids, rooms, strict=True) if room is not None}
+        latest: dict[str, str] = {}  # by room
+        for each, room in zip(ids, rooms, strict=True):
+            if room is not None:
+                latest.setdefault(room, each)
+        wanted = dict(islice(latest.items(), most))
         return [each for each in await self.of(wanted) if each.session == wanted[each.room]]
 
     async def is_restoring(self) -> bool:

@@ -9,7 +9,7 @@ from protocol.room_spec import spec_key
 from tests.token_service.auth.callers import Keys, app
 from tests.token_service.players import beat
 from token_service.auth.rate_limit import KEY_PREFIX
-from token_service.rooms.store import SESSION_KEY
+from token_service.rooms.store import OWNED_KEY, SESSION_KEY
 
 DAY_S = 86_400
 HERE = {"address": "127.0.0.1", "url": "http://localhost"}
@@ -47,6 +47,20 @@ async def test_a_session_is_kept_until_its_last_guest_link_ends(
     assert min(lives_s) > DAY_S - 100, lives_s
     assert token.status_code == 201
     assert await redis.ttl(found[0]) <= keyed.promise_ttl_s
+
+
+async def test_a_list_is_kept_for_as_long_as_its_sessions(
+    keyed: Settings, keys: Keys, redis: Redis
+) -> None:
+    """A session that waits for its guests is listed until then, also after another was opened."""
+    await beat(redis)
+    async with app(keyed) as http:
+        http.headers.update(keys.add("shop"))
+        path, found = await opened(http)
+        await invite(http, path, DAY_S)
+        await opened(http)
+
+    assert await redis.ttl(OWNED_KEY.format(owner="key:shop")) >= await redis.ttl(found[0])
 
 
 async def test_a_session_that_is_kept_for_a_day_takes_more_of_its_callers_share(

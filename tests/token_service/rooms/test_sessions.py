@@ -23,7 +23,7 @@ from tests.token_service.players import (
 )
 from token_service.rooms import store
 from token_service.rooms.events import EventStore
-from token_service.rooms.store import OWNED_KEY
+from token_service.rooms.store import OWNED_KEY, SESSION_KEY
 from token_service.service import Service
 from token_service.sessions.sessions import LISTED
 
@@ -184,6 +184,35 @@ async def test_a_callers_list_is_bounded(
 
     assert [each["id"] for each in (await http.get("/sessions")).json()] == ids[:0:-1]
     assert await redis.zcard(OWNED_KEY.format(owner="anyone")) == 2
+
+
+async def test_a_room_with_a_second_session_is_listed(
+    http: httpx.AsyncClient, redis: Redis, room: str
+) -> None:
+    """A room whose session ended and which has another one is listed, with the new session."""
+    await beat(redis)
+    first = await opened(http, room=room)
+    await http.delete(f"/sessions/{first['id']}")
+    second = await opened(http, room=room)
+
+    assert [each["id"] for each in (await http.get("/sessions")).json()] == [second["id"]]
+
+
+async def test_forgotten_sessions_hide_no_older_one(
+    http: httpx.AsyncClient, service: Service, redis: Redis
+) -> None:
+    """A session is listed though its caller opened more than a list holds after it, all forgotten.
+    """
+    await beat(redis)
+    said = await opened(http)
+    spec = await spec_of(redis, said["room"])
+    for number in range(LISTED + 1):
+        fields = {"room": f"{spec.room} {number}", "session": f"{number}"}
+        fields |= {"opened_s": spec.opened_s + 1}
+        await write(service.specs, spec.model_copy(update=fields))
+        await redis.delete(SESSION_KEY.format(id=number))
+
+    assert [each["id"] for each in (await http.get("/sessions")).json()] == [said["id"]]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 Every change reads the whole fleet and watches the schedule, so changes at the same moment would
 undo each other: in one process they are decided one after another on one reading and written in one
-step. A change that another process overtook is decided again. No lock is held.
+step. A change that another process overtook is decided again; one that redis wrote before the
+connection broke is not, or it would be made twice. No lock is held.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
+from redis.exceptions import ConnectionError, TimeoutError, WatchError
 
 from protocol.room_spec import RoomSpec, spec_key
 from token_service.fleet.fleet import Fleet
@@ -57,19 +59,34 @@ class Commits:
     async def _make_all(self) -> None:
         while self._waiting:
             changes, self._waiting = self._waiting, []
-            keys = [SCHEDULE_KEY, *{spec_key(each.room) for each in changes}]
             try:
-                await self._redis.transaction(lambda pipe: self._attempt(pipe, changes), *keys)  # noqa: B023 - awaited here
+                await self._commit(changes)
             except Exception as error:
                 for each in changes:
                     each.outcome = error
             for each in changes:
                 _tell(each)
 
-    async def _attempt(self, pipe: Pipeline, changes: list[_Change]) -> None:
+    async def _commit(self, changes: list[_Change]) -> None:
         rooms = list({each.room for each in changes})
-        texts: Any = await pipe.mget([spec_key(room) for room in rooms])
-        before = dict(zip(rooms, map(self._read, texts), strict=True))
+        written: Specs = {}  # maybe: its answer was lost
+        async with self._redis.pipeline() as pipe:
+            while True:
+                try:
+                    await pipe.watch(SCHEDULE_KEY, *map(spec_key, rooms))
+                    texts: Any = await pipe.mget([spec_key(room) for room in rooms])
+                    before = dict(zip(rooms, map(self._read, texts), strict=True))
+                    if written and written.items() <= before.items():
+                        return
+                    written = await self._decide_all(pipe, changes, before)
+                    await pipe.execute()
+                    return
+                except WatchError as overtaken:
+                    if not isinstance(overtaken.__context__, (ConnectionError, TimeoutError)):
+                        written = {}
+
+    async def _decide_all(self, pipe: Pipeline, changes: list[_Change], before: Specs) -> Specs:
+        """Decide all changes and add their writing to the pipeline; return the changed specs."""
         fleet = await self._workers.fleet(pipe)
         after = dict(before)
         for each in changes:
@@ -82,9 +99,10 @@ class Commits:
             pipe.hset(SCHEDULE_KEY, mapping=mapping)
         if gone:
             pipe.hdel(SCHEDULE_KEY, *gone)
-        for room, spec in after.items():
-            if spec is not None and spec != before[room]:
-                self._write(pipe, spec)
+        changed = {room: spec for room, spec in after.items() if spec and spec != before[room]}
+        for spec in changed.values():
+            self._write(pipe, spec)
+        return {**changed}
 
 
 def _decide(change: _Change, specs: Specs, fleet: Fleet) -> None:

@@ -7,6 +7,7 @@ that changes one happens under its room's lock. Calls raise `RedisError`, `Unava
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -137,23 +138,27 @@ class Sessions:
         return spec
 
     async def end(self, session: str, caller: Caller, reason: str) -> RoomSpec:
-        """End a session: remove its people, revoke its tokens, and have its host leave."""
-        if (spec := await self.find(session, caller)).ended:
-            return spec
-        now_s = time.time()
-        try:
-            ended = await self.change(
-                session, caller, lambda p: p.model_copy(update={"ended": True, "ended_s": now_s})
-            )
-        except SessionOver:  # another request ended it meanwhile
-            return spec
-        await self.events.add(ended.room, EndedEvent(at_s=now_s, reason=reason))
-        try:
-            await self.passes.revoke_all(ended.room)
-            await self.dispatcher.reconcile(ended.room)
-        except LiveKitAway:
-            return ended  # the poll removes them soon
-        return ended
+        """End a session: remove its people, revoke its tokens, and have its host leave.
+
+        What an earlier request left undone, because redis broke it off, is done now.
+        """
+        spec, now_s = await self.find(session, caller), time.time()
+        if spec.ended:
+            events = await self.events.so_far(spec.room)
+            is_told = any(isinstance(each, EndedEvent) for each in events)
+        else:
+            ended = {"ended": True, "ended_s": now_s}
+            try:
+                spec = await self.change(session, caller, lambda p: p.model_copy(update=ended))
+            except SessionOver:  # another request ended it meanwhile
+                return spec
+            is_told = False
+        if not is_told:
+            await self.events.add(spec.room, EndedEvent(at_s=now_s, reason=reason))
+        with suppress(LiveKitAway):  # the poll removes them soon
+            await self.passes.revoke_all(spec.room)
+            await self.dispatcher.reconcile(spec.room)
+        return spec
 
     async def view(self, spec: RoomSpec) -> SessionView:
         fleet, inside, turns, forgotten = await asyncio.gather(

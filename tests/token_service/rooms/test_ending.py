@@ -6,6 +6,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from harness.servers import LiveKit
 from protocol.room_spec import RoomSpec
@@ -20,6 +21,7 @@ from tests.token_service.players import (
     spec_of,
 )
 from token_service.rooms.admission import AdmissionRequest, RoomAdmission
+from token_service.rooms.events import EventStore
 from token_service.rooms.issued_tokens import REVOKED, TOKENS_KEY
 
 
@@ -108,6 +110,29 @@ async def test_a_session_ends_though_redis_lost_the_tokens(
             return await identities(livekit, room) == {"bob"}
 
         await eventually(bob_alone, "ann is removed")
+
+
+async def test_an_end_that_redis_broke_off_is_finished_when_it_is_repeated(
+    http: httpx.AsyncClient, redis: Redis, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repeated end revokes the tokens and tells the end, if the first was broken off before."""
+    await beat(redis)
+    said = await opened(http, room=room)
+    path = f"/sessions/{said['id']}"
+
+    async def away(*_: object) -> None:
+        raise RedisConnectionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EventStore, "add", away)
+        broken = await http.delete(path)
+    repeated = [await http.delete(path) for _ in range(2)]
+    known = await redis.hkeys(TOKENS_KEY.format(room=room))
+    events = [each.type for each in await EventStore(redis).so_far(room)]
+
+    assert [broken.status_code, *(each.status_code for each in repeated)] == [503, 204, 204]
+    assert REVOKED + said["token_id"] in known
+    assert events == ["ended"]
 
 
 async def test_a_token_made_while_the_session_ends_is_refused(

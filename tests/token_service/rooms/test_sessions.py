@@ -201,8 +201,7 @@ async def test_a_room_with_a_second_session_is_listed(
 async def test_forgotten_sessions_hide_no_older_one(
     http: httpx.AsyncClient, service: Service, redis: Redis
 ) -> None:
-    """A session is listed though its caller opened more than a list holds after it, all forgotten.
-    """
+    """A session is listed though more than a list holds were opened after it and forgotten."""
     await beat(redis)
     said = await opened(http)
     spec = await spec_of(redis, said["room"])

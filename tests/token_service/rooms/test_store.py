@@ -3,9 +3,12 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.exceptions import ConnectionError
 
 from protocol.personas import Persona
 from protocol.room_spec import PersonaSpec, RoomSpec, spec_key
@@ -125,6 +128,31 @@ async def test_a_change_that_was_overtaken_is_decided_again(specs: SpecStore, re
     await SpecStore(redis, frozen, TTL_S).commit("r", decide)
 
     assert (seen, await specs.read("r")) == ([1, 7], spec("r", 8))
+
+
+async def test_a_change_is_made_once_though_its_answer_was_lost(
+    specs: SpecStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change that redis wrote before the connection broke is not made a second time."""
+    await write(specs, spec("r", 1))
+    execute = Pipeline._execute_transaction  # pyright: ignore[reportPrivateUsage]
+    seen: list[int] = []
+
+    async def lose_first_answer(self: Any, *arguments: Any) -> Any:
+        answer = await execute(self, *arguments)
+        monkeypatch.setattr(Pipeline, "_execute_transaction", execute)
+        self.watching = True  # as while an answer is awaited
+        raise ConnectionError(f"{len(answer)} answers lost")
+
+    def decide(now: RoomSpec | None, _: Fleet) -> tuple[RoomSpec, int]:
+        assert now is not None
+        seen.append(now.generation)
+        return spec("r", now.generation + 1), len(seen)
+
+    monkeypatch.setattr(Pipeline, "_execute_transaction", lose_first_answer)
+    made = await specs.commit("r", decide)
+
+    assert (made, seen, await specs.read("r")) == (1, [1], spec("r", 2))
 
 
 class FrozenOnce(FleetReader):

@@ -15,7 +15,9 @@ SETTLE_TICKS = 25  # 2 s: a frame that stays behind for so long is lag, not jitt
 class Ring:
     """Holds at most three frames of one track, oldest first. Called from one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, settle_ticks: int = SETTLE_TICKS) -> None:
+        """One frame may stay behind for less than `settle_ticks`."""
+        self._settle_ticks = settle_ticks
         self._frames: deque[Pcm] = deque(maxlen=RING_FRAMES)
         self._ticks_behind = 0
 
@@ -26,12 +28,12 @@ class Ring:
     def take(self) -> Pcm | None:
         """Take the frame of this tick; None counts as silence.
 
-        A frame that stays behind for `SETTLE_TICKS` is dropped: otherwise the person would be
-        heard late for the rest of the call.
+        A frame that stays behind for `settle_ticks`, a second one for `SETTLE_TICKS`, is dropped:
+        otherwise the person would be heard late for the rest of the call.
         """
         frame = self._frames.popleft() if self._frames else None
         self._ticks_behind = self._ticks_behind + 1 if self._frames else 0
-        if self._ticks_behind >= SETTLE_TICKS:
+        if self._ticks_behind >= (self._settle_ticks if len(self._frames) < 2 else SETTLE_TICKS):
             self._frames.popleft()
             self._ticks_behind = 0
         return frame

@@ -17,6 +17,9 @@ from worker.websocket.messages import BadMessage
 # fit.
 PACKETS_AT_ONCE, PACKETS_PER_S = 400, 200
 FULL_WAIT_S = 0.05
+# 10 s for which a frame may stay behind: TCP's jitter is larger than that of a track, and nothing
+# has the frames come ahead of a tick.
+JITTER_TICKS = 125
 TAKEN_WITHIN_S = 10.0  # each message, by a client that reads
 
 # sphn releases the interpreter lock; the main loop has heartbeats to write in between.
@@ -60,7 +63,7 @@ class WebSocketClient:
 
     def __init__(self, ws: web.WebSocketResponse, idle_s: float) -> None:
         """A client that sends nothing for `idle_s` is gone."""
-        self.ring = Ring()
+        self.ring = Ring(JITTER_TICKS)
         self._ws = ws
         self._idle_s = idle_s
         self._loop = asyncio.get_running_loop()

@@ -112,4 +112,12 @@ class Chat:
     def _on_flood(self, identity: str) -> None:
         REMOVED.inc()
         log.warning("participant_removed", identity=identity, reason="flood")
-        self._tasks.spawn(self._remove(identity))
+        self._tasks.spawn(self._remove_flooder(identity))
+
+    async def _remove_flooder(self, identity: str) -> None:
+        """Remove a participant; where that fails, its flood is reported again."""
+        try:
+            await self._remove(identity)
+        except Exception:
+            self._filter.participant_left(identity)
+            raise

@@ -18,6 +18,7 @@ from token_service.auth.api_keys import add_key, make_key
 from token_service.auth.callers import Scope
 
 KEYS_FILE = "keys/callers.toml"  # below the project; docker-compose.yml mounts the folder
+ASSIGNED = r"^[ \t]*(?:export[ \t]+)?{name}[ \t]*=(.*)$"  # as python-dotenv reads a line
 READABLE_FOR_ALL, ENTERABLE_FOR_ALL = 0o644, 0o755
 
 
@@ -27,14 +28,14 @@ class AlreadyThere(RuntimeError):
 
 def value_of(text: str, name: str) -> str:
     """Return a setting of an environment file, or an empty string."""
-    found = re.findall(rf"^(?:export )?{name}=(.*)$", text, re.MULTILINE)
+    found = re.findall(ASSIGNED.format(name=name), text, re.MULTILINE)
     return found[-1].strip().strip("'\"") if found else ""
 
 
 def with_value(text: str, name: str, value: str) -> str:
     """Return the file's text with a setting: in its old place, else in the example's, else last."""
     line = f"{name}={value}"
-    for pattern in (rf"^(?:export )?{name}=.*$", rf"^#{name}=.*$"):
+    for pattern in (ASSIGNED.format(name=name), rf"^#{name}=.*$"):
         found = re.findall(pattern, text, re.MULTILINE)
         if found:  # readers take the last one, so it stays
             if older := len(found) - 1:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from protocol.config.settings import load_settings
 from protocol.errors import InvalidInput
-from token_service.auth.api_keys import add_key, make_key, read_keys
+from token_service.auth.api_keys import add_key, make_key
 from token_service.auth.callers import Scope
 
 
@@ -23,7 +23,6 @@ def main() -> None:
             raise InvalidInput("API_KEYS_FILE is not set; give a file with --file")
         key, stored = make_key(options.name, _scopes(options.scopes))
         add_key(path, stored)
-        read_keys(path)
     except InvalidInput as error:
         sys.exit(f"token_service.keys: {error}")
     sys.stderr.write(f"Added to {path}. The key is shown only now:\n")

@@ -57,6 +57,19 @@ def test_no_key_is_overwritten_silently(project: Path) -> None:
     assert (project / ".env").read_text() == before
 
 
+def test_spaces_hide_no_key(project: Path) -> None:
+    """Keys that are written with spaces, as dotenv reads them, are kept, or replaced in place."""
+    text = "LIVEKIT_API_KEY = mine\n export LIVEKIT_API_SECRET = of-mine\n"
+    (project / ".env").write_text(text)
+    with pytest.raises(AlreadyThere, match="holds LIVEKIT_API_KEY and LIVEKIT_API_SECRET already"):
+        write_keys(project, replace=False)
+    write_keys(project, replace=True)
+    replaced = (project / ".env").read_text()
+
+    assert "mine" not in replaced
+    assert replaced.startswith("LIVEKIT_API_KEY=rooms-")
+
+
 def test_a_mark_at_the_beginning_hides_no_key(project: Path) -> None:
     """A byte order mark at the start of `.env` hides no key."""
     (project / ".env").write_bytes(b"\xef\xbb\xbfLIVEKIT_API_KEY=rooms\nMODEL=echo\n")

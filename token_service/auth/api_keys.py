@@ -59,24 +59,44 @@ def make_key(name: str, scopes: frozenset[Scope]) -> tuple[str, StoredKey]:
 
 def read_keys(path: Path) -> dict[str, StoredKey]:
     """Read a file's keys, by hash. Raises `InvalidInput`; its text shows no value."""
-    try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
-        return {key.hash: key for key in KeyFile.model_validate(fields).keys}
-    except OSError as error:
-        raise InvalidInput(f"API_KEYS_FILE={str(path)!r}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"API_KEYS_FILE={str(path)!r}: not TOML") from error
-    except ValidationError as error:
-        raise InvalidInput(f"API_KEYS_FILE: {explain(error, hide_values=True)}") from error
+    return {key.hash: key for key in _parsed(_text(path), path).keys}
 
 
 def add_key(path: Path, stored: StoredKey) -> None:
-    """Append a key to a file; a new file is readable by its owner only."""
+    """Append a key to a file; a new file is readable by its owner only.
+
+    Raises `InvalidInput`, and writes nothing, where the file could not be used then.
+    """
     scopes = json.dumps(sorted(stored.scopes))
     text = f'[[keys]]\nname = "{stored.name}"\nscopes = {scopes}\nhash = "{stored.hash}"\n\n'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w") as file:
-        file.write(text)
+    held = _text(path) if path.exists() else ""
+    if held and not held.endswith("\n"):
+        text = f"\n{text}"
+    _parsed(held + text, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w") as file:
+            file.write(text)
+    except OSError as error:
+        raise InvalidInput(f"API_KEYS_FILE={str(path)!r}: {error.strerror}") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"API_KEYS_FILE={str(path)!r}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"API_KEYS_FILE={str(path)!r}: not TOML") from error
+
+
+def _parsed(text: str, path: Path) -> KeyFile:
+    try:
+        return KeyFile.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(f"API_KEYS_FILE={str(path)!r}: not TOML") from error
+    except ValidationError as error:
+        raise InvalidInput(f"API_KEYS_FILE: {explain(error, hide_values=True)}") from error
 
 
 class ApiKeys:

@@ -47,6 +47,30 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, arguments: list[str], sa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_key_is_added_to_a_file_without_a_last_line_end(tmp_path: Path) -> None:
+    """A file that a person edited, and that ends in the middle of a line, keeps its keys."""
+    path = tmp_path / "keys.toml"
+    first = make("shop", "--file", str(path)).stdout.strip()
+    path.write_text(path.read_text().rstrip())
+    second = make("bakery", "--file", str(path)).stdout.strip()
+
+    assert [ApiKeys(path).caller(key) is not None for key in (first, second)] == [True, True]
+
+
+@pytest.mark.parametrize(("text", "said"), [("keys = []\n", "not TOML"), (None, "Is a directory")])
+def test_a_file_that_takes_no_key_stays_as_it_is(
+    tmp_path: Path, text: str | None, said: str
+) -> None:
+    """A key that would make its file unusable is refused in one line, and nothing is written."""
+    path = tmp_path / "keys.toml"
+    path.mkdir() if text is None else path.write_text(text)
+    done = make("shop", "--file", str(path))
+
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert said in done.stderr
+    assert text is None or path.read_text() == text
+
+
 @pytest.mark.parametrize("text", ["nonsense", "[[keys]]\nid = 'x'\n", "colour = 1\n"])
 def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, text: str) -> None:
     """An unusable file of keys is refused with a message that names API_KEYS_FILE."""

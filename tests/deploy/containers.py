@@ -32,6 +32,7 @@ ON_THIS_MACHINE = {
     "interfaces": {"includes": ["lo"]},
     "stun_servers": ["127.0.0.1:3478"],  # unused: by default clients ask public ones
 }
+ROOT_PATH = "/voice"  # of the page; each path answers without it, too
 PORTS = (6379, 7880, 8080, 8081)
 READY_WITHIN_S = 90.0
 
@@ -215,6 +216,8 @@ def make_host(folder: Path) -> Host:
     """Run `make keys` and fill in what an operator does; return the host."""
     domain = f"localhost:{servers.free_port()}"
     api_key = write_env(folder, domain)
+    with (folder / ".env").open("a") as env:
+        env.write(f"ROOT_PATH={ROOT_PATH}\n")
     secret = keys.value_of((folder / ".env").read_text(), "LIVEKIT_API_SECRET")
     moved = {port: servers.free_port() for port in PORTS}
     authority = folder / "caddy/pki/authorities/local/root.crt"

@@ -13,7 +13,7 @@ import pytest
 
 from harness.person import eventually, joined
 from tests.deploy import containers
-from tests.deploy.containers import PROJECT, Host, stage
+from tests.deploy.containers import PROJECT, ROOT_PATH, Host, stage
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,11 @@ def test_only_a_caller_with_a_key_gets_a_token(host: Host) -> None:
     with outside(host, host.api_key) as operator, outside(host, "mr_wrong") as unknown:
         assert unknown.post("/token", json={}).status_code == 401
         assert operator.post("/token", json={}).status_code == 201
-        assert [operator.get(path).status_code for path in ("/metrics", "/webhook")] == [404, 404]
+        assert operator.get(f"{ROOT_PATH}/status").status_code == 200
+        inner = [f"{root}/{path}" for root in ("", ROOT_PATH) for path in ("metrics", "webhook")]
+        assert [operator.get(path).status_code for path in inner] == [404] * 4
+        unknown_session = operator.delete("/sessions/none/people/metrics").json()["error"]
+        assert unknown_session == "session_unknown"
 
 
 async def test_a_call_through_the_domain(host: Host) -> None:

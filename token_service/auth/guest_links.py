@@ -14,7 +14,7 @@ from token_service.auth.callers import Caller, GuestPass, Scope
 
 PREFIX = "mrg_"
 AUDIENCE = "moshi-rooms guest"
-LONGEST_S = 86_400  # life of a link
+SHORTEST_S, LONGEST_S = 30, 86_400  # life of a link
 
 
 class GuestLinks:

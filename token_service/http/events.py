@@ -21,7 +21,7 @@ from token_service.rooms.events import StoredEvent
 from token_service.service import OpenService
 
 router = APIRouter(prefix="/sessions/{session_id}", tags=["sessions"], route_class=CountedRoute)
-EVENT_ID = Matching(r"\d{1,20}(-\d{1,20})?", "the id of an event, as 1732804800000-0")
+EVENT_ID = Matching(r"\d{1,19}(-\d{1,19})?", "the id of an event, as 1732804800000-0")
 
 RETRY_MS = 1000
 FOLLOW = "`false`: the stream ends after the stored events."

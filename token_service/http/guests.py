@@ -5,7 +5,7 @@ import time
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from token_service.auth.guest_links import LONGEST_S
+from token_service.auth.guest_links import LONGEST_S, SHORTEST_S
 from token_service.errors import REFUSALS
 from token_service.http.access import CountedRoute, Manager
 from token_service.http.session_request import Body, examples
@@ -25,7 +25,7 @@ class GuestLinkRequest(Body):
 
     model_config = examples({"lives_s": 7200})
 
-    lives_s: int = Field(default=3600, ge=30, le=LONGEST_S)
+    lives_s: int = Field(default=3600, ge=SHORTEST_S, le=LONGEST_S)
 
 
 class GuestLink(BaseModel):

@@ -17,6 +17,7 @@ from mcp.server.mcpserver.exceptions import ResourceNotFoundError
 from pydantic import Field
 from starlette.requests import Request
 
+from token_service.auth.guest_links import LONGEST_S, SHORTEST_S
 from token_service.mcp import conversation
 from token_service.mcp.api import Api, of_address, of_request
 from token_service.mcp.prompts import add_prompts
@@ -84,7 +85,9 @@ def _add_calls(server: MCPServer, api_of: ApiOf) -> None:
     async def open_session(
         ctx: Context,
         personas: Personas | None = None,
-        lives_s: Annotated[int, Field(description="How long the link is valid.")] = 3600,
+        lives_s: Annotated[
+            int, Field(ge=SHORTEST_S, le=LONGEST_S, description="How long the link is valid.")
+        ] = 3600,
     ) -> dict[str, Any]:
         """Open a room with personas. `link` is for a person: it leads into the room by itself."""
         async with api_of(ctx) as api:

@@ -64,7 +64,7 @@ def read_persona(wanted: object, catalogue: Catalogue, field: str = "persona") -
         raise InvalidInput(f"{field}: got {wanted!r:.80}; {expected}")
     name = fields.get("name")
     known = catalogue.get(name) if isinstance(name, str) else None
-    if known is None and len(fields) == 1:
+    if known is None and fields.keys() == {"name"}:
         choices = ", ".join(sorted(catalogue))
         raise InvalidInput(f"{field}: {name!r:.80} is unknown; choices: {choices}")
     label = str(name).replace("_", " ").capitalize()[:LABEL_LIMIT]

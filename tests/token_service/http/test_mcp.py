@@ -92,6 +92,19 @@ async def test_invalid_arguments_are_told_in_a_sentence(url: str, keys: Keys) ->
     assert "cheff" in opened.content[0].text and "chef" in opened.content[0].text
 
 
+async def test_a_link_that_cannot_be_made_opens_no_session(
+    url: str, keys: Keys, redis: Redis
+) -> None:
+    """A link that is to live for too short or too long is refused before a session is opened."""
+    async with client(url, keys.add("one")) as mcp:
+        refused = [
+            await mcp.call_tool("open_session", {"lives_s": lives_s}) for lives_s in (10, 86_401)
+        ]
+
+    assert [each.is_error for each in refused] == [True, True]
+    assert await redis.keys(spec_key("*")) == []
+
+
 def test_the_sdk_is_not_loaded_at_start() -> None:
     """The service starts without loading the MCP SDK."""
     imports = "import sys, token_service.__main__; print(*sys.modules)"

@@ -103,6 +103,7 @@ def test_a_new_persona_gets_a_label_from_its_name() -> None:
     [
         ({"persona": "hal"}, "persona: 'hal' is unknown; choices: chef, guide"),
         ({"persona": {"name": "hal"}}, "persona: 'hal' is unknown; choices: chef, guide"),
+        ({"persona": {"prompt": "You cook."}}, "persona: name: Field required"),
         ({"persona": 7}, "persona: got 7; expected a name or an object with a name"),
         ({"person": "x"}, "metadata: unknown field 'person'; expected 'persona' or 'personas'"),
         (

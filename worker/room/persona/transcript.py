@@ -103,17 +103,17 @@ class TranscriptPublisher:
         await writer.aclose()
 
     async def _publish_growing_stream(self, speaker: Speaker, update: SegmentUpdate) -> None:
-        attributes = _attributes(speaker, update)
-        if update.is_final:
-            writer, self._writer = self._writer, None
-            if writer is not None:
-                await writer.aclose(attributes=attributes)
-            return
-        if self._writer is None:
+        attributes, added = _attributes(speaker, update), update.added
+        if self._writer is None:  # the segment begins, or a write of it has failed
             self._writer = await self._room.local_participant.stream_text(
                 topic=wire.TRANSCRIPTION_TOPIC, attributes=attributes
             )
-        await self._writer.write(update.added)
+            added = update.text
+        if added:
+            await self._writer.write(added)
+        if update.is_final:
+            writer, self._writer = self._writer, None
+            await writer.aclose(attributes=attributes)
 
     async def _publish_packet(self, speaker: Speaker, update: SegmentUpdate) -> None:
         """Publish the whole text so far under a stable id, as livekit-agents' room_io does."""

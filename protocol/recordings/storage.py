@@ -20,6 +20,7 @@ from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.recordings.names import (
     MEDIA_TYPES,
+    WORDS,
     PartName,
     is_mark,
     mark_key,
@@ -27,6 +28,7 @@ from protocol.recordings.names import (
     read_key,
     session_folder,
 )
+from protocol.recordings.words import whole_words
 
 if TYPE_CHECKING:  # not there at run time
     from obstore import BytesStream, ObjectMeta
@@ -85,6 +87,8 @@ class RecordingStorage:
                 if "NoSuchBucket" in str(error):
                     raise
                 return None
+            if key.endswith(f".{WORDS}") and not self._is_bucket:  # it may be written just now
+                return _one(whole_words(bytes(await found.bytes_async())))
         return _chunks(found.stream(CHUNK_BYTES))
 
     async def delete(self, owner: str, session: str) -> None:
@@ -99,7 +103,8 @@ class RecordingStorage:
     def upload(self, key: str, path: Path) -> None:
         """Store a file under a key, in place of the one that is there."""
         with _failures():
-            obstore.put(self._store, key, path)
+            is_words = key.endswith(f".{WORDS}")
+            obstore.put(self._store, key, whole_words(path.read_bytes()) if is_words else path)
 
     def discard_deleted(self, part: PartName) -> None:
         """Delete a part whose session was deleted after it had begun: call it after each upload."""
@@ -176,6 +181,10 @@ async def _chunks(stream: "BytesStream") -> AsyncGenerator[bytes]:
     with _failures():
         async for chunk in stream:
             yield bytes(chunk)
+
+
+async def _one(content: bytes) -> AsyncGenerator[bytes]:
+    yield content
 
 
 @contextmanager

@@ -4,7 +4,8 @@ sphn writes Opus in mono only; this is PyAV, which LiveKit's agents bring. FFmpe
 page back until the next one is whole, so pages are short.
 """
 
-from typing import Any, BinaryIO
+from io import FileIO
+from typing import Any
 
 import av
 import numpy as np
@@ -19,7 +20,7 @@ BITS_PER_S = 64_000  # 29 MB an hour
 class OggOpusFile:
     """Encodes sound into a file. Called from one thread; every call may raise `OSError`."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: FileIO) -> None:
         options = {"page_duration": str(PAGE_US), "flush_packets": "1"}
         self._container = av.open(file, "w", format="ogg", options=options)
         self._stream = self._container.add_stream("libopus", rate=RATE_HZ, layout="stereo")

@@ -9,9 +9,10 @@ import fcntl
 import os
 import threading
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, BinaryIO
+from typing import Any
 
 import structlog
 
@@ -19,7 +20,9 @@ from protocol.recordings.names import CAPTIONS, SOUND, WORDS, PartName
 from worker.grid import FRAME_S
 from worker.recording.mix import RoomFrame, StereoMix
 from worker.recording.ogg import OggOpusFile
-from worker.recording.transcript import Segment, Transcript
+from worker.recording.private import open_private
+from worker.recording.transcript import Segment
+from worker.recording.words_files import WordsFiles
 
 log = structlog.get_logger(__name__)
 
@@ -39,10 +42,10 @@ class PartWriter:
         on_started: Callable[[], None],
         on_failed: Callable[[str], None],
     ) -> None:
-        """`about` is the head of the transcript. The callbacks come from the part's thread."""
+        """`about` is the head of the words. The callbacks come from the part's thread."""
         self.name = name
         self._paths = {kind: folder / name.key(kind) for kind in (SOUND, WORDS, CAPTIONS)}
-        self._transcript = Transcript(about)
+        self._about = about
         self._on_started, self._on_failed = on_started, on_failed
         self.on_written: Callable[[], None] = _nothing  # while the part is open
         self.on_ended: Callable[[], None] = _nothing  # its files are whole, and still locked
@@ -79,52 +82,49 @@ class PartWriter:
         self._thread.join(within_s)
 
     def _run(self) -> None:
+        def opened(kind: str, mode: str) -> FileIO:
+            return FileIO(self._paths[kind], mode, opener=open_private)
+
         try:
             self._paths[SOUND].parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with open(self._paths[SOUND], "xb", buffering=0, opener=open_private) as file:
-                fcntl.flock(file, fcntl.LOCK_EX)  # it is being written: worker/recording/uploads.py
-                self._write_part(file)
+            with opened(SOUND, "xb") as sound:
+                fcntl.flock(sound, fcntl.LOCK_EX)  # it is being written: see uploads.py
+                with opened(WORDS, "w+b") as words, opened(CAPTIONS, "w+b") as captions:
+                    self._write_part(sound, words, captions)
                 self.on_ended()
         except OSError as error:
             self._fail(error)
 
-    def _write_part(self, file: BinaryIO) -> None:
+    def _write_part(self, sound: FileIO, words: FileIO, captions: FileIO) -> None:
         try:
-            self._write_until_closed(file)
+            self._write_until_closed(sound, WordsFiles(words, captions, self._about))
         except Exception as error:
             self._fail(error)
 
-    def _write_until_closed(self, file: BinaryIO) -> None:
+    def _write_until_closed(self, file: FileIO, words: WordsFiles) -> None:
         sound = OggOpusFile(file)
-        self._write_words()
         self._on_started()
         while not self._closing.wait(WRITE_EVERY_S):
-            self._write_waiting(sound)
+            self._write_waiting(sound, words)
             os.fdatasync(file.fileno())
             self.on_written()
-        self._write_waiting(sound)
+        self._write_waiting(sound, words)
         sound.close()
-        self._write_words()
         os.fdatasync(file.fileno())
+        words.finish(self._duration_s)
 
-    def _write_waiting(self, sound: OggOpusFile) -> None:
+    def _write_waiting(self, sound: OggOpusFile, words: WordsFiles) -> None:
         if self._frames.qsize() > WAITING_MOST:
             raise OSError(None, TOO_SLOW)
         for frame in _drained(self._frames):
             sound.write(self._mix.mix(frame))
             self._written_frames += 1
-        segments = _drained(self._segments)
-        for segment in segments:
-            self._transcript.add(segment)
-        if segments:
-            self._write_words()
+        if segments := _drained(self._segments):
+            words.add(segments, self._duration_s)
 
-    def _write_words(self) -> None:
-        if not self._paths[SOUND].exists():  # the recording was deleted as it ended
-            return
-        duration_s = self._written_frames * FRAME_S
-        _replace(self._paths[WORDS], self._transcript.as_json(duration_s))
-        _replace(self._paths[CAPTIONS], self._transcript.as_webvtt())
+    @property
+    def _duration_s(self) -> float:
+        return self._written_frames * FRAME_S
 
     def _fail(self, error: Exception) -> None:
         """Report why the part ends too early; an error that is none of the disk's is a fault."""
@@ -148,20 +148,3 @@ def _drained(queue: "SimpleQueue[Any]") -> list[Any]:
             found.append(queue.get_nowait())
     except Empty:
         return found
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file in one step: a crash leaves the old one or the new one."""
-    draft = path.with_name(f".{path.name}")
-    try:
-        with open(draft, "w", encoding="utf-8", opener=open_private) as file:
-            file.write(text)
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
-
-
-def open_private(path: str, flags: int) -> int:
-    """Open a file that no other account may read."""
-    return os.open(path, flags, 0o600)

@@ -1,17 +1,13 @@
-"""The words of a recording, as JSON and as WebVTT, by the clock of its sound. Pure.
+"""The words of a recording by the clock of its sound: entries of JSON, and WebVTT cues. Pure."""
 
-Both are written anew after each segment, in the order in which segments began: a long one ends
-after a short one that began later. The text of earlier segments is made once.
-"""
-
-import json
-from bisect import insort
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from protocol.wire import WordTime
 
 SHORTEST_CUE_S = 0.5  # a typed line has no length; a cue without one is never shown
+WEBVTT = "WEBVTT\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +24,8 @@ class Segment:
     words: tuple[WordTime, ...] = ()  # of a person, where the recogniser tells their times
 
 
-class Transcript:
-    """The segments so far. Called from one thread."""
-
-    def __init__(self, about: dict[str, Any]) -> None:
-        """`about` is the head of the JSON: session, room, channels."""
-        self._about = about
-        self._written: list[tuple[float, int, str, str]] = []  # start, order, JSON, cue
-
-    def add(self, segment: Segment) -> None:
-        """Add a segment at its place."""
-        entry = json.dumps(_entry(segment), ensure_ascii=False)
-        insort(self._written, (segment.start_s, len(self._written), entry, _cue(segment)))
-
-    def as_json(self, duration_s: float) -> str:
-        """Return the transcript so far; `duration_s` is that of the sound."""
-        head = json.dumps(self._about | {"duration_s": round(duration_s, 3)}, ensure_ascii=False)
-        segments = ",\n".join(entry for _, _, entry, _ in self._written)
-        return f'{head[:-1]}, "segments": [\n{segments}\n]}}\n'
-
-    def as_webvtt(self) -> str:
-        """Return the transcript so far, each segment as a cue with its speaker's name."""
-        return "\n".join(["WEBVTT\n", *(cue for _, _, _, cue in self._written)])
-
-
-def _entry(segment: Segment) -> dict[str, Any]:
+def entry(segment: Segment) -> dict[str, Any]:
+    """Return a segment as the JSON has it."""
     return {
         "start_s": segment.start_s,
         "end_s": segment.end_s,
@@ -65,11 +38,16 @@ def _entry(segment: Segment) -> dict[str, Any]:
     }
 
 
-def _cue(segment: Segment) -> str:
-    end_s = max(segment.end_s, segment.start_s + SHORTEST_CUE_S)
-    voice = "v.typed" if segment.is_typed else "v"
-    times = f"{_timestamp(segment.start_s)} --> {_timestamp(end_s)}"
-    return f"{times}\n<{voice} {_escaped(segment.name)}>{_escaped(segment.text)}</v>\n"
+def cues(entries: Iterable[dict[str, Any]]) -> str:
+    """Return each entry as a cue with its speaker's name, to follow `WEBVTT` or other cues."""
+    return "".join(f"\n{_cue(each)}" for each in entries)
+
+
+def _cue(said: dict[str, Any]) -> str:
+    end_s = max(said["end_s"], said["start_s"] + SHORTEST_CUE_S)
+    voice = "v.typed" if said["typed"] else "v"
+    times = f"{_timestamp(said['start_s'])} --> {_timestamp(end_s)}"
+    return f"{times}\n<{voice} {_escaped(said['name'])}>{_escaped(said['text'])}</v>\n"
 
 
 def _timestamp(seconds: float) -> str:

@@ -12,7 +12,7 @@ import fcntl
 import threading
 import time
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -59,7 +59,7 @@ class Uploads:
             self._due.pop(part, None)
             running = self._running.get(part)
         if running is not None:  # it would put its older state in place of the last one
-            running.result()
+            wait([running])
         self._move(part)
 
     def upload_all_left(self, changed_since_s: float) -> None:
@@ -78,16 +78,18 @@ class Uploads:
         self._threads.shutdown()
 
     def _upload_grown(self, part: PartName) -> None:
-        self._upload(part)
-        with self._lock:
-            self._running.pop(part, None)
+        try:
+            self._upload(part)
+        finally:
+            with self._lock:
+                self._running.pop(part, None)
 
     def _move(self, part: PartName) -> None:
         if self._upload(part):
             self._delete_here(part)
 
     def _delete_here(self, part: PartName) -> None:
-        for kind in MEDIA_TYPES:
+        for kind in reversed(MEDIA_TYPES):  # the sound last: by it a part is found that was left
             (self._folder / part.key(kind)).unlink(missing_ok=True)
 
     def _upload(self, part: PartName) -> bool:

@@ -140,6 +140,8 @@ class Recorder:
         return False
 
     def _started(self) -> None:
+        if self._part is None:  # the host has left before
+            return
         log.info("recording_started", part=self._name.part)
         self._emit_change("started")
         self._tasks.spawn(self._show(True))

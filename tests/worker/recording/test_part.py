@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -97,6 +98,41 @@ def test_a_part_can_be_played_while_it_is_written(tmp_path: Path) -> None:
         words = json.loads((tmp_path / NAME.key("json")).read_text())
     assert now.shape[1] / 48_000 > FRAMES * 0.08 - 1.0
     assert [each["text"] for each in words["segments"]] == ["Dinner"]
+
+
+def test_a_segment_of_a_long_part_costs_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After hours of words the next segment has as few bytes written as the first ones."""
+    monkeypatch.setattr(part_module, "WRITE_EVERY_S", 0.01)
+    with writing(tmp_path) as (part, _):
+        captions = tmp_path / NAME.key("vtt")
+
+        def written_bytes(first: int, segments: int, at_once: int) -> int:
+            """Add segments, some at a time; return how much the part's thread wrote."""
+            before = bytes_written_by(part)
+            for number in range(first, first + segments, at_once):
+                for each in range(number, number + at_once):
+                    part.add(Segment(each, each + 0.9, "ann", "Ann", "", f"Sentence {each}."))
+                until(lambda last=f"Sentence {number + at_once - 1}.": last in tail_of(captions))
+            return bytes_written_by(part) - before
+
+        early = written_bytes(1000, 20, 1)
+        written_bytes(2000, 5000, 5000)
+        late = written_bytes(8000, 20, 1)
+    assert late < 1.5 * early
+
+
+def bytes_written_by(part: PartWriter) -> int:
+    """Return how many bytes a part's thread has written until now."""
+    thread = part._thread.native_id  # pyright: ignore[reportPrivateUsage]
+    [written] = re.findall(r"wchar: (\d+)", Path(f"/proc/self/task/{thread}/io").read_text())
+    return int(written)
+
+
+def tail_of(path: Path) -> str:
+    """Return the end of a text file, or nothing where there is none."""
+    return path.read_bytes()[-1000:].decode() if path.exists() else ""
 
 
 def test_only_the_owner_may_read_the_files(tmp_path: Path) -> None:

@@ -146,6 +146,49 @@ async def test_a_part_is_uploaded_as_it_grows(bucket: Settings, tmp_path: Path) 
     assert (part.sizes, path.read_bytes()) == ({"ogg": 4}, b"some")
 
 
+async def test_an_upload_that_fails_in_an_unknown_way_is_not_the_last(
+    bucket: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part whose upload broke off is uploaded whole at its end, and leaves the folder."""
+    now_s = 0.0
+    storage, folder = open_storage(bucket), bucket.record_dir
+    assert folder is not None
+    uploads = Uploads(folder, storage, lambda: now_s)
+    path = folder / PART.key("ogg")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"some")
+    uploads.grown(PART)
+    now_s = FIRST_S
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "upload", lambda *_: {}["nothing"])
+        uploads.grown(PART)
+        uploads._threads.submit(lambda: None).result()  # pyright: ignore[reportPrivateUsage]
+        until(lambda: not uploads._running)  # pyright: ignore[reportPrivateUsage]
+    uploads.finish(PART)
+    assert [each.sizes for each in await storage.of(OWNER)] == [{"ogg": 4}]
+    assert files_of(bucket) == []
+
+
+def test_a_deletion_that_breaks_off_is_done_by_the_next_sweep(
+    bucket: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a part that is uploaded no file stays in the folder, also after a crash in between."""
+    record(bucket.model_copy(update={"record_s3_endpoint": "http://127.0.0.1:9"}))
+    unlink, left = Path.unlink, [1]
+
+    def crashes(path: Path, missing_ok: bool = False) -> None:
+        if not left.pop():
+            raise KeyboardInterrupt
+        unlink(path, missing_ok)
+        left.append(0)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "unlink", crashes)
+        Recordings(bucket).sweep()
+    Recordings(bucket).sweep()
+    assert files_of(bucket) == []
+
+
 async def test_a_sweep_leaves_an_open_part_alone(bucket: Settings) -> None:
     """A second process with the same folder does not upload a part that is still written."""
     recordings = Recordings(bucket)

@@ -1,5 +1,6 @@
 """Which sound and words of a room are recorded, and with which times."""
 
+import asyncio
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -139,3 +140,14 @@ async def test_a_worker_without_a_place_for_recordings_says_so() -> None:
     [event] = events
     assert isinstance(event, RecordingEvent) and event.change == "ended"
     assert "RECORD_DIR" in event.detail
+
+
+async def test_a_recording_that_starts_late_does_not_start_after_its_end() -> None:
+    """Where the host has left before the files are there, nobody is told that it records."""
+    scene = Scene("told")
+    scene.recorder.close()
+    scene.callbacks[0]()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    changes = [each.change for each in scene.events if isinstance(each, RecordingEvent)]
+    assert (changes, scene.shown) == (["ended"], [])

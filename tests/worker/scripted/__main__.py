@@ -7,6 +7,7 @@ from pathlib import Path
 
 from protocol.config.log import configure_logging
 from protocol.config.settings import load_settings
+from protocol.recordings.names import SOUND
 from tests.worker.scripted.model import scripted_model
 from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule
 from worker.__main__ import Worker
@@ -20,11 +21,12 @@ def shift_clock(ahead_s: float) -> None:
 
 
 def fill_disk(marker: Path) -> None:
-    """Make the disk of recordings full as long as a file exists: the kernel refuses writes."""
+    """Make the disk of recordings full for sound as long as a file exists: the kernel refuses."""
     opener = part.open_private
 
     def open_private(path: str, flags: int) -> int:
-        return os.open("/dev/full", os.O_WRONLY) if marker.exists() else opener(path, flags)
+        is_full = Path(path).suffix == f".{SOUND}" and marker.exists()
+        return os.open("/dev/full", os.O_WRONLY) if is_full else opener(path, flags)
 
     part.open_private = open_private
 

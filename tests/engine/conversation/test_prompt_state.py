@@ -16,6 +16,7 @@ from tests.engine.test_step import sounds, talk
 from tests.engine.tiny import TEXT_CARD, tiny_lm, tiny_mimi
 from worker.engine.arrays import Tokens
 from worker.engine.capacity import TEXT_TOKENS
+from worker.engine.conversation import prompt_state
 from worker.engine.conversation.audio_tokens import encode, silence_codes, sine_codes
 from worker.engine.conversation.prompt_state import PromptReading, Prompts
 from worker.engine.conversation.voices import RecordedVoice, SavedVoice
@@ -95,6 +96,17 @@ def test_cached_prompt_equals_sequential_prompt(lm: LMModel, mimi: MimiModel) ->
     assert call.wrote == solo.wrote
     assert len(set(call.wrote)) > 3
     np.testing.assert_allclose(call.said, solo.said, atol=2e-5)
+
+
+def test_no_recording_is_encoded_in_a_call(
+    lm: LMModel, mimi: MimiModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Recordings that no prepared persona speaks with are encoded before the first call, too."""
+    step = step_of(lm, mimi)
+    list(step.warm([]))
+    monkeypatch.setattr(prompt_state, "encode", None)
+
+    assert len(frames_of(step, persona(""))) == 5 + 12
 
 
 def test_nothing_of_a_prompt_or_of_a_person_is_left_out(lm: LMModel, mimi: MimiModel) -> None:

@@ -125,7 +125,7 @@ class Prompts:
         return self._kept[self._key(persona)]
 
     def warm(self, personas: Iterable[Persona]) -> Iterator[str]:
-        """Prepare silence and the prompt states of these personas; yield a line at each.
+        """Prepare silence, voices and the prompt states of these personas; yield a line at each.
 
         Raises `InvalidInput` where one of them, or a voice, is not for this model or context.
         """
@@ -135,6 +135,7 @@ class Prompts:
         personas = list(personas)
         self.check(personas)
         self.decoder_state  # noqa: B018  as the silence
+        self._codes  # noqa: B018  as the silence
         for persona in personas:
             if self.get(persona) is None:
                 size = self.read(persona).lm_state.size_bytes

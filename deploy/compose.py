@@ -6,6 +6,7 @@ reading the file.
 
 import re
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -47,17 +48,26 @@ class _Loader(yaml.SafeLoader):
     """Reads compose's own tags too."""
 
 
+def _overriding(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return loader.construct_mapping(node, deep=True) if isinstance(node, yaml.MappingNode) else None
+
+
 _Loader.add_constructor("!reset", lambda _loader, _node: None)
+_Loader.add_constructor("!override", _overriding)
 
 
 def services(given: Mapping[str, str] = MappingProxyType({})) -> dict[str, dict[str, Any]]:
-    """Return the services that start: of the files in `COMPOSE_FILE`, without other profiles."""
+    """Return the services that start: of the files in `COMPOSE_FILE`, without other profiles.
+
+    Raises `InvalidInput` for a file that cannot be read.
+    """
     merged: dict[str, dict[str, Any]] = {}
-    for name in given.get("COMPOSE_FILE", FILE).split(":"):
-        text = (PROJECT / name).read_text(encoding="utf-8")
-        for service, keys in yaml.load(text, _Loader)["services"].items():
-            before = merged.setdefault(service, {})
-            environment = {**before.get("environment", {}), **keys.get("environment", {})}
+    for name in (given.get("COMPOSE_FILE") or FILE).split(":"):
+        for service, keys in _services_of(PROJECT / name).items():
+            before = merged.setdefault(service, {"environment": {}})
+            environment = before["environment"] | _variables(keys.get("environment"))
             before.update(keys, environment=environment)
     profiles = set(given.get("COMPOSE_PROFILES", "").split(","))
     return {
@@ -65,6 +75,24 @@ def services(given: Mapping[str, str] = MappingProxyType({})) -> dict[str, dict[
         for name, each in merged.items()
         if not each.get("profiles") or profiles & set(each["profiles"])
     }
+
+
+def _services_of(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        held = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        return {name: keys or {} for name, keys in (held.get("services") or {}).items()}
+    except OSError as error:
+        raise InvalidInput(f"COMPOSE_FILE: {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
+        raise InvalidInput(f"COMPOSE_FILE: {path}: expected a compose file") from error
+
+
+def _variables(table: dict[str, Any] | list[str] | None) -> dict[str, Any]:
+    """Return a service's variables; those without a value are taken from the environment."""
+    if isinstance(table, list):
+        pairs = (each.partition("=") for each in table)
+        return {name: value if has_value else None for name, has_value, value in pairs}
+    return table or {}
 
 
 def environment(name: str, given: Mapping[str, str]) -> dict[str, str]:

@@ -143,6 +143,37 @@ def test_with_the_cpu_file_no_gpu_is_reserved() -> None:
     assert compose.services()["worker"]["environment"]["DEVICE"] == "cuda"
 
 
+def test_an_operators_own_compose_file_is_read(tmp_path: Path) -> None:
+    """A file in any form that compose takes is merged; an empty COMPOSE_FILE names none."""
+    own = tmp_path / "own.yml"
+    own.write_text(
+        "services:\n"
+        "  worker: { environment: [CAPACITY=3, WEATHER_KEY] }\n"
+        "  token_service: { environment: }\n"
+        "  redis:\n"
+        "  mine: { image: x, ports: !override ['80:80'] }\n"
+    )
+    volumes = tmp_path / "volumes.yml"
+    volumes.write_text("volumes: { more: {} }\n")
+    merged = compose.services({"COMPOSE_FILE": f"{compose.FILE}:{own}:{volumes}"})
+
+    assert merged["worker"]["environment"]["CAPACITY"] == "3"
+    assert merged["worker"]["environment"]["WEATHER_KEY"] is None
+    assert merged["token_service"]["environment"]["PORT"] == "8080"
+    assert merged["mine"]["image"] == "x"
+    assert compose.services({"COMPOSE_FILE": ""}) == compose.services()
+
+
+@pytest.mark.parametrize("text", [None, "services: [", "services: text"])
+def test_a_compose_file_that_cannot_be_read_is_named(tmp_path: Path, text: str | None) -> None:
+    """A file of COMPOSE_FILE that is missing or no compose file is refused with its name."""
+    wrong = tmp_path / "wrong.yml"
+    if text is not None:
+        wrong.write_text(text)
+    with pytest.raises(InvalidInput, match=f"COMPOSE_FILE: {wrong}: "):
+        compose.services({"COMPOSE_FILE": f"{compose.FILE}:{wrong}"})
+
+
 def test_one_setting_starts_a_second_worker() -> None:
     """`COMPOSE_PROFILES=second-gpu` starts a second worker with its own card and port."""
     one, both = (compose.services(each) for each in ({}, {"COMPOSE_PROFILES": "second-gpu"}))

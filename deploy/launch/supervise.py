@@ -91,7 +91,8 @@ class Supervisor:
                 async with asyncio.timeout(self.limits.outlive_s):
                     for address in self._outlive:
                         await listening(address, wanted=False)
-            process.terminate()
+            with suppress(ProcessLookupError):  # it ended meanwhile
+                process.terminate()
             with suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), self.limits.grace_s)
         with suppress(ProcessLookupError):

@@ -257,3 +257,21 @@ def test_outlives_processes_that_need_it(supervise: Supervise) -> None:
     supervisor.finish()
 
     assert gone([command])
+
+
+def test_a_command_that_ends_while_it_is_to_outlive_others_is_not_started_again(
+    supervise: Supervise,
+) -> None:
+    """Once told to end, a supervisor whose command dies early ends, with the command's child."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        supervisor = supervise(PARENT, "--outlive", f"127.0.0.1:{server.getsockname()[1]}")
+        supervisor.wait_for_runs(1)
+        command, child = supervisor.family()
+        supervisor.process.terminate()
+        server.accept()[0].close()
+        command.kill()
+        wait_until(lambda: gone([command]), "the command is gone")
+    supervisor.finish()
+
+    assert (supervisor.process.returncode, supervisor.runs()) == (0, 1)
+    wait_until(lambda: gone([child]), "the command's child is gone")

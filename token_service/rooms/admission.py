@@ -130,17 +130,19 @@ class RoomAdmission:
         await self.space.check()
         # A host of the old spec that comes late must find itself outdated.
         generation = old.newest + 1 if old and old.generation else 0
+        same = old if old and not old.ended else None
+        first = same or request  # what is kept of a session stays as its first caller was told
         spec = RoomSpec(
             room=request.room,
             generation=generation,
             personas=persona_specs(request.personas),
-            session=old.session if old and not old.ended else fresh_id(),
+            session=same.session if same else fresh_id(),
             opened_s=time.time(),
             owner=request.caller.id,
             opener=request.opener,
             max_people=request.max_people,
-            transcribe=request.transcribe,
-            record=request.record,
+            transcribe=first.transcribe,
+            record=first.record,
             trace=tracing.current(),
         )
         await self.limiter.written(request.caller, len(spec.model_dump_json().encode()))

@@ -43,6 +43,25 @@ async def test_the_spec_of_an_empty_room_is_replaced(
     assert names(await service.admission.admit(AdmissionRequest(room, TEACHER))) == ["teacher"]
 
 
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("was_used", [False, True], ids=["new", "used"])
+async def test_the_first_request_decides_what_is_kept_of_a_room(
+    service: Service, redis: Redis, room: str, first: bool, was_used: bool
+) -> None:
+    """Later requests of a room change neither whether words are written nor what is recorded."""
+    await beat(redis)
+    admission = replace(service.admission, may_record=True)
+    asked = AdmissionRequest(room, CHEF, transcribe=first, record=first)
+    spec = await admission.admit(asked)
+    if was_used:
+        await dispatched_to(service.specs, spec, "worker")
+        await stop_waiting(service.specs, room)
+    later = await admission.admit(replace(asked, transcribe=not first, record=not first))
+
+    assert later.session == spec.session
+    assert (later.transcribe, later.record) == (first, first)
+
+
 async def test_a_guests_request_keeps_the_spec(service: Service, redis: Redis, room: str) -> None:
     """A guest's request keeps the room's spec, even before a person has joined."""
     await beat(redis)

@@ -145,11 +145,10 @@ class IssuedTokens:
                 pipe.expire(TOKENS_KEY.format(room=room), REMEMBERED_S)
             await pipe.execute()
 
-    async def sweep(self, rooms: Iterable[str]) -> None:
-        """Remove participants of these rooms that joined with a revoked token."""
+    async def with_revoked(self, rooms: Iterable[str]) -> set[str]:
+        """Return those of these rooms that have revoked tokens."""
         revoked: Any = await self.redis.zrange(REVOKED_KEY, 0, -1)
-        for room in set(revoked).intersection(rooms):
-            await self.remove_revoked(room)
+        return set(revoked).intersection(rooms)
 
     async def remove_revoked(self, room: str) -> int:
         """Remove the people who joined with revoked tokens; return how many."""

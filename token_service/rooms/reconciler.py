@@ -8,6 +8,7 @@ replicas may run it: a dispatch is made by the replica that wrote its generation
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -96,7 +97,8 @@ class Reconciler:
         rooms = {*names, *forgotten}
         self.troubles = {room: told for room, told in self.troubles.items() if room in rooms}
         specs = await self.specs.of(rooms, self.parsed)
-        await self.passes.sweep(spec.room for spec in specs)
+        for room in await self.passes.with_revoked(spec.room for spec in specs):
+            await self._try(room, self.passes.remove_revoked)
         hosted = [spec for spec in specs if fleet.hosts(spec)]
         await self._keep(specs, hosted, restoring=restoring)
         waiting = {spec.room for spec in specs} - {spec.room for spec in hosted}
@@ -104,12 +106,12 @@ class Reconciler:
         queue = {room: place for place, room in enumerate(fleet.schedule.queue)}
         unhosted = [s for s in specs if s.ended or s.standby or not fleet.hosts(s)]
         for spec in sorted(unhosted, key=lambda each: queue.get(each.room, len(queue))):
-            await self._try(spec.room)
+            await self._try(spec.room, self.reconcile)
         await self.moves.drain(specs, fleet)
         if restoring:  # a room without a spec may be one whose host has not written it back yet
             return
         for room in await self.dispatch_import.found(set(names) - {p.room for p in specs}):
-            await self._try(room)
+            await self._try(room, self.reconcile)
 
     async def _keep(self, all_: list[RoomSpec], hosted: list[RoomSpec], *, restoring: bool) -> None:
         """Renew the lives of what redis keeps of rooms, where that is due."""
@@ -137,10 +139,10 @@ class Reconciler:
         if any(fleet.schedule.changes()):
             await self.specs.schedule(settle)
 
-    async def _try(self, room: str) -> None:
-        """Reconcile one room. Trouble with it does not block the others, and is logged once."""
+    async def _try(self, room: str, see_to: Callable[[str], Awaitable[object]]) -> None:
+        """See to one room. Trouble with it does not block the others, and is logged once."""
         try:
-            await self.reconcile(room)
+            await see_to(room)
         except LiveKitAway as away:
             reason, said = str(away), _said(away)
             if self.troubles.get(room) != reason:

@@ -270,3 +270,37 @@ async def test_a_failure_of_one_room_delays_no_other(
 
         assert sorted(served) == [0, 1]
         assert [len(await dispatched(livekit, each)) for each in rooms] == [1, 1]
+
+
+class FailsFor(LiveKitRooms):
+    """LiveKit's rooms, of which one cannot be looked into."""
+
+    broken = ""
+
+    async def participants(self, room: str) -> list[api.ParticipantInfo]:
+        """Raise LiveKitAway for the broken room, else return the participants."""
+        if room == self.broken:
+            raise LiveKitAway
+        return await super().participants(room)
+
+
+async def test_a_room_with_revoked_tokens_that_fails_delays_no_other(
+    service: Service, redis: Redis, livekit: LiveKit, room: str
+) -> None:
+    """A room in which nobody can be removed is tried again, and other rooms are served."""
+    await beat(redis)
+    other = f"{room}-2"
+    for each in (room, other):
+        await write(service.dispatcher.specs, RoomSpec(room=each, personas=(CHEF,)))
+    async with (
+        livekit.client() as lkapi,
+        joined(livekit, person_token(livekit, room)),
+        joined(livekit, person_token(livekit, other)),
+    ):
+        await service.passes.revoke(room, ["taken-back"])
+        rooms = FailsFor(lkapi, seal_of(livekit))
+        rooms.broken = room
+        passes = replace(service.passes, rooms=rooms)
+        await replace(service.dispatcher, rooms=rooms, passes=passes).sweep()
+
+        assert len(await dispatched(livekit, other)) == 1

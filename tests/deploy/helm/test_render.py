@@ -165,6 +165,15 @@ def test_documented_commands_render(page: str) -> None:
     assert hosts == ["talk.example.com", "livekit.example.com"]
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/kubernetes.md"])
+def test_documented_commands_name_the_webhooks_key(page: str) -> None:
+    """LiveKit is installed with the name of the key of `make keys`: with another it ends at once."""
+    text = (chart.PROJECT / page).read_text()
+    [line] = re.findall(r"^helm install livekit-server ((?:\\\n|.)+)$", text, re.M)
+
+    assert "--set livekit.webhook.api_key=$(grep -oP '^LIVEKIT_API_KEY=\\K.*' .env)" in line
+
+
 def test_livekit_is_the_version_that_the_tests_run() -> None:
     """The tag in the values for LiveKit's chart is the version of the tests."""
     values = yaml.safe_load((chart.PROJECT / "deploy/helm/livekit.yaml").read_text())

@@ -167,7 +167,7 @@ def test_documented_commands_render(page: str) -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "docs/kubernetes.md"])
 def test_documented_commands_name_the_webhooks_key(page: str) -> None:
-    """LiveKit is installed with the name of the key of `make keys`: with another it ends at once."""
+    """LiveKit is told the key of `make keys` for its webhook: with another it ends at once."""
     text = (chart.PROJECT / page).read_text()
     [line] = re.findall(r"^helm install livekit-server ((?:\\\n|.)+)$", text, re.M)
 

@@ -52,12 +52,12 @@ class PersonaBackup:
         if self._store is None or not earlier or not (chunks := await self._store.read(earlier)):
             return None
         try:
-            whole = since_last_gap(chunks)
+            whole, forgotten = since_last_gap(chunks)
             recalled = Recalled(*read_chunks(whole))
         except ValueError as error:
             log.warning("backup_unreadable", error=type(error).__name__)
             return None
-        if forgotten := len(chunks) - len(whole):
+        if forgotten:
             log.warning("backup_has_gap", forgotten_chunks=forgotten, remembered_chunks=len(whole))
         return recalled
 

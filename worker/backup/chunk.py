@@ -67,11 +67,22 @@ def write_chunk(number: int, columns: Tokens, seed: int, draws: int, lines: Line
     return head.model_dump_json().encode() + b"\n" + columns.astype(head.type).tobytes()
 
 
-def since_last_gap(chunks: Sequence[bytes]) -> Sequence[bytes]:
-    """Return the last chunks whose columns follow one another. Raises `ValueError`."""
-    numbers = [_read(chunk)[0].number for chunk in chunks]
-    begins = [i for i in range(1, len(chunks)) if numbers[i] != numbers[i - 1] + 1]
-    return chunks[begins[-1] if begins else 0 :]
+def since_last_gap(chunks: Sequence[bytes]) -> tuple[list[bytes], int]:
+    """Return the last chunks that follow one another, each once, and how many came before them.
+
+    Raises `ValueError`.
+    """
+    whole: dict[int, bytes] = {}  # by number
+    forgotten, last = 0, -1
+    for chunk in chunks:
+        number = _read(chunk)[0].number
+        if whole.get(number) == chunk:
+            continue
+        if whole and number != last + 1:
+            forgotten += len(whole)
+            whole = {}
+        whole[number], last = chunk, number
+    return [*whole.values()], forgotten
 
 
 def read_chunks(chunks: Sequence[bytes]) -> tuple[Remembered, Lines]:

@@ -2,7 +2,8 @@
 
 Deletions, and the last chunks of a persona, do not wait for the second to pass.
 
-Nothing waits for a write. While redis is away, chunks are dropped and counted.
+Nothing waits for a write. While redis is away, the latest minute of each backup waits for it. Redis
+may have taken what it did not answer for, and then has it twice: a reader sees that.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from worker.backup.chunk import BACKUP_TTL_S, CHUNKS_KEPT
 log = structlog.get_logger(__name__)
 
 PERIOD_S = 1.0
+MOST_WAITING = 10_000  # chunks of all backups, 5 MB: 170 conversations' minutes
 READ_WITHIN_S = 1.5
 
 WRITTEN = Counter("moshi_backup_bytes", "Bytes of backups that redis took")
@@ -104,6 +106,7 @@ class BackupStore:
             self._now.clear()
             is_last = self._is_stopping
             await self._write()
+        LOST.inc(self._waiting)
         await self._redis.aclose()
 
     async def _ping(self) -> bool:
@@ -124,25 +127,40 @@ class BackupStore:
                 await self._write_changes(changes)
 
     async def _write_changes(self, changes: dict[str, _Change]) -> None:
-        chunks = [chunk for each in changes.values() for chunk in each.chunks]
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for key, change in changes.items():
                     _queue(pipe, key, change)
                 await pipe.execute()
         except RedisError as error:
-            log.warning("backups_lost", chunks=len(chunks), error=type(error).__name__)
-            LOST.inc(len(chunks))
-            self._keep_drops(changes)
+            waiting, lost = self._keep(changes)
+            LOST.inc(lost)
+            name = type(error).__name__
+            log.warning("backups_not_written", waiting_chunks=waiting, lost_chunks=lost, error=name)
         else:
-            WRITTEN.inc(sum(map(len, chunks)))
+            WRITTEN.inc(sum(len(chunk) for each in changes.values() for chunk in each.chunks))
 
-    def _keep_drops(self, changes: dict[str, _Change]) -> None:
-        """Repeat with the next pipeline the deletions of one that failed."""
+    def _keep(self, changes: dict[str, _Change]) -> tuple[int, int]:
+        """Repeat changes with the next pipeline; return how many chunks wait and are lost."""
         with self._lock:
-            for key, change in changes.items():
-                if change.is_dropped:
-                    self._changes.setdefault(key, _Change()).is_dropped = True
+            for key, newer in self._changes.items():
+                older = changes.get(key)
+                if older is None or newer.is_dropped:
+                    changes[key] = newer
+                else:
+                    older.chunks += newer.chunks
+            self._changes = changes
+            before = self._waiting
+            for change in changes.values():
+                del change.chunks[:-CHUNKS_KEPT]
+            if self._waiting > MOST_WAITING:
+                for change in changes.values():
+                    change.chunks.clear()
+            return self._waiting, before - self._waiting
+
+    @property
+    def _waiting(self) -> int:
+        return sum(len(each.chunks) for each in self._changes.values())
 
 
 def _queue(pipe: Any, key: str, change: _Change) -> None:

@@ -70,6 +70,10 @@ class Call:
         except httpx.HTTPError:
             return {}
 
+    async def is_live(self) -> None:
+        """Wait until the session of this room is live."""
+        await eventually(lambda: self.told().get("state") == "live", "it is live", WITHIN_S)
+
     def is_heard(self, identity: str) -> bool:
         """Return whether Ann hears her tone from a participant."""
         loud = self.ann.rms(identity) > 0.05

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -16,7 +17,9 @@ from protocol.events import EVENT_FIELD, Event, SaidEvent, events_key, read_even
 from protocol.room_spec import PersonaSpec, RoomSpec, spec_key
 from tests.faults.call import WITHIN_S, asking_for, poll_until
 from tests.faults.cluster import Cluster, Web
-from worker.backup.chunk import backup_keys, read_chunks
+from worker.backup.chunk import BACKUP_FRAMES, CHUNK_FRAMES, backup_keys, read_chunks
+
+KEPT_FRAMES = BACKUP_FRAMES - 2 * CHUNK_FRAMES  # a backup's first and last chunk may be shorter
 
 
 class Talk:
@@ -121,12 +124,19 @@ async def talk(
         yield talk
 
 
-def forgets_nothing(talk: Talk) -> bool:
-    """Return whether all frames since the room's first host are remembered, each once."""
-    return all(
-        frames == list(range(frames[0], frames[0] + len(frames))) and frames[0] <= 2
-        for frames in talk.remembered().values()
-    )
+def forgotten(talk: Talk) -> dict[str, list[int]]:
+    """Return where each persona's memory breaks off, of all that a backup keeps; {}: nowhere.
+
+    A backup keeps a minute: in a longer call all frames since the first host are no more asked.
+    """
+    found: dict[str, list[int]] = {}
+    for name, frames in talk.remembered().items():
+        breaks = [after for frame, after in pairwise(frames) if after != frame + 1]
+        if frames[0] > 2 and len(frames) < KEPT_FRAMES:
+            breaks.insert(0, frames[0])
+        if breaks:
+            found[name] = breaks
+    return found
 
 
 def said(room: Talk) -> list[SaidEvent]:

@@ -43,7 +43,7 @@ async def test_a_frozen_livekit_ends_no_call(cluster: Cluster, recovery: Recover
             )
         with recovery("livekit frozen, from its end until every persona is heard"):
             await call.hears_all(len(PERSONAS))
-        await eventually(lambda: call.told().get("state") == "live", "the session is live")
+        await call.is_live()
 
         assert call.told()["id"] == session["id"]
         assert call.identities == before

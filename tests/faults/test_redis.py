@@ -23,7 +23,7 @@ async def test_a_restart_of_redis_changes_no_call(
         await call.hears_all(len(PERSONAS))
         with recovery(f"redis restarted {'with its data' if keeps else 'empty'}"):
             cluster.redis.start()
-            await eventually(lambda: call.told().get("state") == "live", "the session is live")
+            await call.is_live()
         await call.hears_all(len(PERSONAS))
 
         assert call.told()["id"] == session["id"]
@@ -43,7 +43,7 @@ async def test_a_frozen_redis_changes_no_call(cluster: Cluster, recovery: Recove
             )
             await call.hears_all(len(PERSONAS))
         with recovery("redis frozen, from its end"):
-            await eventually(lambda: call.told().get("state") == "live", "the session is live")
+            await call.is_live()
         await call.hears_all(len(PERSONAS))
 
         assert call.identities == before
@@ -61,7 +61,7 @@ async def test_a_worker_that_dies_after_redis_forgot_is_replaced(
     async with calling(cluster, *PERSONAS) as call:
         before, session = call.identities, call.told()
         cluster.forget()
-        await eventually(lambda: call.told().get("state") == "live", "the session is live")
+        await call.is_live()
         if livekit_redis:
             await eventually(lambda: not call.told()["people_known"], "the session says so")
         undisturbed = call.identities
@@ -87,7 +87,7 @@ async def test_after_redis_forgot_people_are_removed(cluster: Cluster, livekit_r
         path = f"/sessions/{call.told()['id']}"
         identity = call.ann.room.local_participant.identity
         cluster.forget()
-        await eventually(lambda: call.told().get("state") == "live", "the session is live")
+        await call.is_live()
         told = call.told()
         answer = service.deletes(f"{path}/people/{identity}")
         there = call.ann.room.isconnected()

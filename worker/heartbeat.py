@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 
 from protocol.config.settings import Settings
@@ -153,8 +154,11 @@ class HeartbeatPublisher:
         specs = self._specs.of(texts)
         for each in hosting:
             spec = specs.get(each.room)
-            if each.room not in texts and not each.stands_by():
-                await self._restore(each.spec())
+            is_lost = each.room not in texts
+            if spec is not None:  # generations only grow: redis came back with older data
+                is_lost = spec.generation < each.generation
+            if is_lost and not each.stands_by():
+                await self._restore(each.spec(), texts.get(each.room))
             elif spec is None:
                 continue
             elif spec.generation > each.generation:
@@ -166,10 +170,17 @@ class HeartbeatPublisher:
             else:
                 each.follow(spec)
 
-    async def _restore(self, spec: RoomSpec) -> None:
-        """Write the spec of a hosted room back into a redis that lost it."""
-        text = spec.model_dump_json()
-        await self._redis.set(spec_key(spec.room), text, nx=True, ex=self._promise_ttl_s)
+    async def _restore(self, spec: RoomSpec, older: str | None) -> None:
+        """Write the spec of a hosted room back into a redis that lost it, or has an `older` one."""
+        key = spec_key(spec.room)
+
+        async def write(pipe: Pipeline) -> None:
+            is_unchanged = await pipe.get(key) == older
+            pipe.multi()
+            if is_unchanged:
+                pipe.set(key, spec.model_dump_json(), ex=self._promise_ttl_s)
+
+        await self._redis.transaction(write, key)
         log.warning("promise_restored", room=spec.room, generation=spec.generation)
 
     async def is_outdated(self, spec: RoomSpec) -> bool:

@@ -124,16 +124,16 @@ async def talk(
         yield talk
 
 
-def forgotten(talk: Talk) -> dict[str, list[int]]:
-    """Return where each persona's memory breaks off, of all that a backup keeps; {}: nowhere.
+def forgotten(talk: Talk) -> dict[str, list[tuple[int, int]]]:
+    """Return the frames between which each persona's memory breaks off; {}: nowhere.
 
-    A backup keeps a minute: in a longer call all frames since the first host are no more asked.
+    A backup keeps a minute: in a longer call the first host's frames are gone.
     """
-    found: dict[str, list[int]] = {}
+    found: dict[str, list[tuple[int, int]]] = {}
     for name, frames in talk.remembered().items():
-        breaks = [after for frame, after in pairwise(frames) if after != frame + 1]
+        breaks = [(frame, after) for frame, after in pairwise(frames) if after != frame + 1]
         if frames[0] > 2 and len(frames) < KEPT_FRAMES:
-            breaks.insert(0, frames[0])
+            breaks.insert(0, (-1, frames[0]))
         if breaks:
             found[name] = breaks
     return found

@@ -18,6 +18,7 @@ from tests.worker.scripted.schedule import Schedule, SpeechPlan
 PAIR = ("chef", "astronaut")
 ROOMS = 4
 LINE = "Dinner is ready."
+LOOKS_S = 5.0  # in which the token service looks at each room five times
 
 
 async def test_a_room_moves_while_two_personas_talk(talking: Cluster) -> None:
@@ -127,6 +128,23 @@ async def test_a_rolling_restart_loses_no_room_and_no_memory(talking: Cluster) -
         assert sum(generations) > 2 * ROOMS
         assert [forgotten(room) for room in rooms] == [{}] * ROOMS
         assert {each.session["state"] for each in rooms} == {"live"}
+
+
+async def test_a_redis_that_forgot_the_move_learns_of_it(talking: Cluster) -> None:
+    """After a redis came back with data from before a move, the room's host is the only one."""
+    async with talk(talking, "chef") as room:
+        with redis.Redis.from_url(talking.redis_url) as client:
+            client.save()
+        assert room.asks("move").status_code == HTTPStatus.ACCEPTED
+        await room.is_hosted(2)
+        before = {each.identity for each in room.ann.personas}
+        talking.redis.kill()
+        talking.redis.start()
+        await poll_until(lambda: room.spec.generation >= 2)
+        await asyncio.sleep(LOOKS_S)
+
+        assert {each.identity for each in room.ann.personas} == before
+        assert (room.session["state"], room.session["generation"]) == ("live", 2)
 
 
 @pytest.mark.timeout(300)  # a dispatch that LiveKit loses is made again after 30 s

@@ -9,28 +9,31 @@ from tests.faults.cluster import Cluster
 from tests.faults.conftest import Recovery
 
 
-@pytest.mark.parametrize("keeps", [True, False], ids=["with its data", "empty"])
+@pytest.mark.parametrize("data", ["its data", "older data", "no data"])
 async def test_a_restart_of_redis_changes_no_call(
-    cluster: Cluster, recovery: Recovery, keeps: bool
+    cluster: Cluster, recovery: Recovery, data: str
 ) -> None:
     """While redis is away everyone is heard, and afterwards the session is the same and live."""
-    async with calling(cluster, *PERSONAS) as call:
-        before, session = call.identities, call.told()
-        if keeps:
-            with redis.Redis.from_url(cluster.redis_url) as client:
+    with redis.Redis.from_url(cluster.redis_url) as client:
+        client.save()
+        async with calling(cluster, *PERSONAS) as call:
+            before, session = call.identities, call.told()
+            if data == "no data":
+                client.flushall()
+            if data != "older data":
                 client.save()
-        cluster.redis.kill()
-        await call.hears_all(len(PERSONAS))
-        with recovery(f"redis restarted {'with its data' if keeps else 'empty'}"):
-            cluster.redis.start()
-            await call.is_live()
-        await call.hears_all(len(PERSONAS))
+            cluster.redis.kill()
+            await call.hears_all(len(PERSONAS))
+            with recovery(f"redis restarted with {data}"):
+                cluster.redis.start()
+                await call.is_live()
+            await call.hears_all(len(PERSONAS))
 
-        assert call.told()["id"] == session["id"]
-        assert [each["id"] for each in call.told()["personas"]] == [
-            each["id"] for each in session["personas"]
-        ]
-        assert call.identities == before
+            assert call.told()["id"] == session["id"]
+            assert [each["id"] for each in call.told()["personas"]] == [
+                each["id"] for each in session["personas"]
+            ]
+            assert call.identities == before
 
 
 async def test_a_frozen_redis_changes_no_call(cluster: Cluster, recovery: Recovery) -> None:

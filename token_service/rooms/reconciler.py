@@ -114,13 +114,16 @@ class Reconciler:
             await self._try(room, self.reconcile)
 
     async def _keep(self, all_: list[RoomSpec], hosted: list[RoomSpec], *, restoring: bool) -> None:
-        """Renew the lives of what redis keeps of rooms, where that is due."""
+        """Renew the lives of what redis keeps of rooms, where that is due, and lost indices.
+
+        Hosts write their specs back into a redis that lost its last writes, and no indices.
+        """
         if restoring:
             self.kept_tokens.clear()
-            self.kept_specs.clear()
         now_s = time.monotonic()
         await self.passes.keep(spec.room for spec in self.kept_tokens.due(all_, now_s))
-        await self.specs.touch(self.kept_specs.due(hosted, now_s))
+        due = self.kept_specs.due(hosted, now_s)
+        await self.specs.touch([*due, *await self.specs.unindexed(hosted)])
 
     async def _settle(self, hosted: list[RoomSpec], waiting: set[str], fleet: Fleet) -> None:
         """Release the reservations of hosted rooms, and take rooms out of the queue that are gone.

@@ -147,6 +147,13 @@ class SpecStore:
             return True
         return now_s - float(since) < HEARTBEAT_TTL_S
 
+    async def unindexed(self, specs: Iterable[RoomSpec]) -> list[RoomSpec]:
+        """Return the sessions not found by their ids: redis lost its last writes."""
+        listed = [spec for spec in specs if spec.session]
+        keys = [SESSION_KEY.format(id=spec.session) for spec in listed]
+        rooms: Any = await self._redis.mget(keys) if keys else []
+        return [spec for spec, room in zip(listed, rooms, strict=True) if room is None]
+
     async def touch(self, specs: Iterable[RoomSpec]) -> None:
         """Keep the specs of rooms in use, and their indices, for their whole time from now on."""
         async with self._redis.pipeline(transaction=False) as pipe:

@@ -155,8 +155,9 @@ class RoomMind:
         words: str,
         unanswered: Unanswered | None,
     ) -> None:
-        answers = self._fixed.setdefault(persona.id, FixedAnswers(table))
-        if (sentence := answers.answer(words)) is not None:
+        if persona.id not in self._fixed:
+            self._fixed[persona.id] = FixedAnswers(table)
+        if (sentence := self._fixed[persona.id].answer(words)) is not None:
             self._pending.add(persona.id, sentence)
         else:
             self._left_to_voice(unanswered)

@@ -3,9 +3,11 @@
 import pytest
 
 from harness.language_model import ScriptedModel, calls, hang, says, text, whole_calls
+from mind import room
 from mind.events import LeftToVoice, Say, Unanswered, Withdraw
 from mind.model.instructions import TYPED
-from protocol.minds import read_mind
+from mind.words.lines import FixedAnswers
+from protocol.minds import LinesMind, read_mind
 from protocol.room_spec import PersonaSpec
 from tests.mind.conftest import CHEF, KEY, Open, chat
 
@@ -171,6 +173,25 @@ async def test_a_closed_room_is_silent(open_room: Open, model: ScriptedModel) ->
         host.mind.heard("Ann", "More", final=True)
         assert all(isinstance(event, (Say, Withdraw)) for event in host.events)
     assert len(model.requests) == 1
+
+
+async def test_patterns_are_read_once(open_room: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A room reads the patterns of a persona's fixed lines once, and not with each turn."""
+    read: list[LinesMind] = []
+
+    class Counted(FixedAnswers):
+        def __init__(self, config: LinesMind) -> None:
+            read.append(config)
+            super().__init__(config)
+
+    monkeypatch.setattr(room, "FixedAnswers", Counted)
+    kim = CHEF.model_copy(update={"mind": "kim"})
+    async with open_room(minds={"kim": LINES}, personas=[kim]) as host:
+        for _ in range(3):
+            await host.ask("What is your name?")
+
+    assert len(read) == 1
+    assert host.sentences == ["My name is Kim."] * 3
 
 
 async def test_a_typed_line_without_an_answer_is_given_back(

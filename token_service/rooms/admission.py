@@ -157,7 +157,8 @@ class RoomAdmission:
             return spec, None
 
         await self.specs.commit(request.room, replace)
-        await self.events.forget(request.room)
+        if same is None or request.caller.is_stranger:  # who may be another one than before
+            await self.events.forget(request.room)
         return spec
 
     def _check_slots(self, request: AdmissionRequest, fleet: Fleet) -> None:

@@ -8,6 +8,7 @@ from livekit import api
 from redis.asyncio import Redis
 
 from harness.servers import LiveKit
+from protocol.events import RatedEvent
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec
 from tests.token_service.players import (
@@ -18,6 +19,7 @@ from tests.token_service.players import (
     joined,
     person_token,
     stop_waiting,
+    write,
 )
 from token_service.auth.callers import ANYONE, Caller, GuestPass
 from token_service.refusals import Refused, Unavailable
@@ -26,6 +28,7 @@ from token_service.service import Service
 
 CHEF = (Persona(name="chef", label="Chef"),)
 TEACHER = (Persona(name="teacher", label="Teacher"),)
+UNNAMED = replace(ANYONE, address="203.0.113.7", is_stranger=True)
 
 
 def names(spec: RoomSpec) -> list[str]:
@@ -60,6 +63,27 @@ async def test_the_first_request_decides_what_is_kept_of_a_room(
 
     assert later.session == spec.session
     assert (later.transcribe, later.record) == (first, first)
+
+
+async def test_a_sessions_events_outlive_the_next_request(
+    service: Service, redis: Redis, room: str
+) -> None:
+    """A room that is entered again keeps its events, but not for strangers or a new session."""
+    await beat(redis)
+    rated = RatedEvent(at_s=1.0, rating=4)
+    spec = await service.admission.admit(AdmissionRequest(room, CHEF))
+    await service.events.add(room, rated)
+    again = await service.admission.admit(AdmissionRequest(room, TEACHER))
+    kept = [await service.events.so_far(room)]
+    await service.admission.admit(AdmissionRequest(room, CHEF, UNNAMED))
+    kept += [await service.events.so_far(room)]
+    await service.events.add(room, rated)
+    await write(service.specs, again.model_copy(update={"ended": True}))
+    await service.admission.admit(AdmissionRequest(room, CHEF))
+    kept += [await service.events.so_far(room)]
+
+    assert again.session == spec.session
+    assert kept == [[rated], [], []]
 
 
 async def test_a_guests_request_keeps_the_spec(service: Service, redis: Redis, room: str) -> None:
@@ -126,9 +150,6 @@ async def test_a_replacing_spec_has_a_new_generation(
     replaced = await service.admission.admit(AdmissionRequest(room, TEACHER))
 
     assert (upcoming.generation, replaced.generation) == (1, 2)
-
-
-UNNAMED = replace(ANYONE, address="203.0.113.7", is_stranger=True)
 
 
 @pytest.mark.parametrize(

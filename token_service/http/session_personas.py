@@ -115,9 +115,10 @@ def _command(spec: RoomSpec, **fields: Any) -> Command:
 async def _record(
     service: Service, caller: Caller, spec: RoomSpec, change: str, persona_ids: list[str]
 ) -> list[PersonaView]:
-    """Add a change of personas to events and audit log; return the personas as they are now."""
+    """Add a change of personas to audit log and events; return the personas as they are now."""
+    for each in persona_ids:
+        service.audit.write(f"persona_{change}", caller, session=spec.session, persona_id=each)
     for each in persona_ids:
         await service.sessions.tell_change(spec, change, each)
-        service.audit.write(f"persona_{change}", caller, session=spec.session, persona_id=each)
     view = await service.sessions.view(spec)
     return [each for each in view.personas if each.id in persona_ids]

@@ -153,10 +153,11 @@ async def move_session(session_id: str, service: OpenService, caller: Manager) -
 @router.delete("/{session_id}", status_code=204)
 async def end_session(session_id: str, service: OpenService, caller: Manager) -> Response:
     """End a session: remove its participants and revoke its tokens."""
-    spec = await service.sessions.end(session_id, caller, "ended by its owner")
+    spec = await service.sessions.find(session_id, caller)
+    service.audit.write("session_ended", caller, session=session_id, room=spec.room)
+    await service.sessions.end(session_id, caller, "ended by its owner")
     metrics.SESSIONS.labels("ended").inc()
     log.info("session_ended", session=spec.session)
-    service.audit.write("session_ended", caller, session=session_id, room=spec.room)
     return Response(status_code=204)
 
 
@@ -166,8 +167,8 @@ async def revoke_token(
 ) -> Response:
     """Revoke a token by its `jti`; a participant who joined with it is removed."""
     spec = await service.sessions.find(session_id, caller)
-    removed = await service.passes.revoke(spec.room, [token_id])
     service.audit.write("token_revoked", caller, session=session_id, token_id=token_id)
+    removed = await service.passes.revoke(spec.room, [token_id])
     return await removed_answer(service, spec, removed)
 
 
@@ -177,8 +178,8 @@ async def remove_person(
 ) -> Response:
     """Remove a person and revoke all tokens of that identity."""
     spec = await service.sessions.find(session_id, caller)
-    removed = await service.passes.remove_person(spec.room, identity)
     service.audit.write("person_removed", caller, session=session_id, identity=identity)
+    removed = await service.passes.remove_person(spec.room, identity)
     return await removed_answer(service, spec, removed)
 
 

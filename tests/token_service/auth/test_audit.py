@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
@@ -15,6 +16,9 @@ from tests.token_service.auth.callers import app, refused
 from tests.token_service.players import beat
 from token_service.auth.audit import Audit, AuditAway
 from token_service.auth.callers import Caller
+from token_service.refusals import LiveKitAway
+from token_service.rooms.events import EventStore
+from token_service.rooms.livekit import LiveKitRooms
 
 FULL_DISK = Path("/dev/full")  # every write there fails as on a full disk
 
@@ -60,6 +64,50 @@ async def test_each_token_and_change_is_logged(
         "Hello world.",
     ):
         assert secret not in text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "action"),
+    [
+        ("DELETE", "/tokens/{token}", "token_revoked"),
+        ("DELETE", "/people/ann", "person_removed"),
+        ("DELETE", "/guests/{guest}", "guest_uninvited"),
+        ("POST", "/mute", "persona_muted"),
+        ("DELETE", "", "session_ended"),
+    ],
+)
+async def test_a_change_that_is_broken_off_is_logged(
+    settings: Settings,
+    redis: Redis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    path: str,
+    action: str,
+) -> None:
+    """A change is logged although its answer is 503: LiveKit or redis went away in the middle."""
+    log = tmp_path / "audit.jsonl"
+    await beat(redis)
+    watched = settings.model_copy(update={"audit_log": log, "auth_mode": ("open",)})
+
+    async def livekit_away(*_: object) -> None:
+        raise LiveKitAway
+
+    async def redis_away(*_: object) -> None:
+        raise RedisConnectionError
+
+    async with app(watched) as http:
+        opened = (await http.post("/sessions", json={"identity": "ann"})).json()
+        at = f"/sessions/{opened['id']}"
+        guest = (await http.post(f"{at}/guests")).json()["id"]
+        monkeypatch.setattr(LiveKitRooms, "participants", livekit_away)
+        monkeypatch.setattr(EventStore, "add", redis_away)
+        there = path.format(token=opened["token_id"], guest=guest)
+        answer = await http.request(method, at + there, json={} if method == "POST" else None)
+    actions = [json.loads(line)["action"] for line in log.read_text().splitlines()]
+
+    assert answer.status_code == 503
+    assert actions[-1] == action
 
 
 def test_an_audit_log_survives_rotation(tmp_path: Path) -> None:

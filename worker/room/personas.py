@@ -221,6 +221,8 @@ class RoomPersonas:
         """Let a persona join: the first with the job's connection, others with their own."""
         engine, settings = self._context.engine, self._context.settings
         room, stands_by = self._job_room, self._stands_by  # which may end before it has joined
+        if not engine.free:  # else people would see it come and go at each try
+            raise Full(f"all {engine.used} slots are taken")
         if spec.id != self._first_id:
             attributes = attributes_of(spec, self._spec, engine.model.name, stands_by)
             room = await connect(spec, attributes, self._spec.room, settings, self._accepts)

@@ -1,6 +1,7 @@
-"""A persona that joins while its room changes its host; stand-ins replace LiveKit and slots."""
+"""A persona that joins a room that is served already; stand-ins replace LiveKit and slots."""
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from protocol import wire
 from protocol.config.settings import Settings
+from protocol.events import Event, WarningEvent
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec, persona_specs
 from worker.room import personas as personas_module
@@ -18,6 +20,9 @@ SPEC = RoomSpec(
     generation=2,
     session="one",
     personas=persona_specs([Persona(name="chef", label="Chef")]),
+)
+MORE = SPEC.model_copy(
+    update={"personas": (*SPEC.personas, *persona_specs([Persona(name="anna", label="Anna")]))}
 )
 
 
@@ -43,6 +48,41 @@ class Standing:
         pass
 
 
+def room_personas(
+    emit: Callable[[Event], None] = lambda _: None, *, stands_by: bool = False
+) -> RoomPersonas:
+    """Return the personas of a room on a worker with two free slots."""
+    job_room: Any = SimpleNamespace(isconnected=lambda: True)
+    engine = SimpleNamespace(model=SimpleNamespace(pieces=(), name="echo"), free=2, used=2)
+    context: Any = SimpleNamespace(engine=engine, settings=Settings(), changed=lambda: None)
+    backup: Any = SimpleNamespace(of=lambda _: None)
+    return RoomPersonas(
+        job_room, SPEC, context, emit, lambda: None, backup, bool, stands_by=stands_by
+    )
+
+
+async def test_a_persona_without_a_slot_does_not_appear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a worker is full, a persona that is missing joins no room to leave it again."""
+    joined: list[str] = []
+
+    async def connect(spec: Any, *_: Any) -> Any:
+        joined.append(spec.name)
+        return SimpleNamespace(isconnected=lambda: True)
+
+    monkeypatch.setattr(personas_module, "connect", connect)
+    monkeypatch.setattr(personas_module, "RoomPersona", Standing)
+    told: list[Event] = []
+    personas = room_personas(told.append)
+    await personas.apply_spec(SPEC)
+    personas._context.engine.free = 0  # pyright: ignore
+    await personas.apply_spec(MORE)
+
+    assert joined == []
+    assert [(each.code, each.detail) for each in told if isinstance(each, WarningEvent)] == [
+        ("full", "all 2 slots are taken")
+    ]
+
+
 async def test_a_persona_that_joined_hidden_is_shown_although_its_host_takes_over_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -58,20 +98,9 @@ async def test_a_persona_that_joined_hidden_is_shown_although_its_host_takes_ove
 
     monkeypatch.setattr(personas_module, "connect", connect)
     monkeypatch.setattr(personas_module, "RoomPersona", Standing)
-    job_room: Any = SimpleNamespace(isconnected=lambda: True)
-    model = SimpleNamespace(pieces=(), name="echo")
-    context: Any = SimpleNamespace(
-        engine=SimpleNamespace(model=model), settings=Settings(), changed=lambda: None
-    )
-    backup: Any = SimpleNamespace(of=lambda _: None)
-    personas = RoomPersonas(
-        job_room, SPEC, context, lambda _: None, lambda: None, backup, bool, stands_by=True
-    )
+    personas = room_personas(stands_by=True)
     await personas.apply_spec(SPEC)
-    more = SPEC.model_copy(
-        update={"personas": (*SPEC.personas, *persona_specs([Persona(name="anna", label="Anna")]))}
-    )
-    joining = asyncio.create_task(personas.apply_spec(more))
+    joining = asyncio.create_task(personas.apply_spec(MORE))
     await connecting.wait()
     await personas.take_over("")
     may_join.set()

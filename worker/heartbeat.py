@@ -156,7 +156,7 @@ class HeartbeatPublisher:
             spec = specs.get(each.room)
             is_lost = each.room not in texts
             if spec is not None:  # generations only grow: redis came back with older data
-                is_lost = spec.generation < each.generation
+                is_lost = spec.newest < each.generation
             if is_lost and not each.stands_by():
                 await self._restore(each.spec(), texts.get(each.room))
             elif spec is None:

@@ -4,8 +4,9 @@ The room's host goes on until then. It sees in the room that the other one is re
 (`worker/room/handover.py`); a move that fails changes nothing for the room.
 """
 
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
 import structlog
@@ -23,6 +24,7 @@ from token_service.rooms.store import SpecStore
 log = structlog.stdlib.get_logger(__name__)
 
 MOVES_AT_ONCE = 4  # of one worker that drains: each reads its personas' memories
+STANDS_BY_MOST_S = 60.0  # a host waits 11 s at most for a pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Moves:
     specs: SpecStore
     workers: FleetReader
     rooms: LiveKitRooms
+    stand_by_s: dict[tuple[str, int], float] = field(default_factory=dict[tuple[str, int], float])
 
     async def begin(self, room: str) -> RoomSpec:
         """Let a host stand by on another worker, and return the room's spec.
@@ -63,12 +66,25 @@ class Moves:
         is_gone = fleet.worker(spec.standby) is None
         if not fleet.may_stand_by(spec) and (may_be_lost or not is_gone):
             return await self._give_up(spec)
+        if fleet.hosts(spec) and self._stands_by_too_long(spec, fleet):
+            return await self._give_up(spec)
         if fleet.standby(spec) == "standby" and not fleet.hosts(spec) and may_be_lost:
             await self.rooms.clear(spec.moved())
         return spec
 
+    def _stands_by_too_long(self, spec: RoomSpec, fleet: Fleet) -> bool:
+        """Return whether the next host has stood by for a minute, and this one has not stopped."""
+        if fleet.standby(spec) != "standby":
+            return False
+        now_s, move = time.monotonic(), (spec.room, spec.dispatched)
+        return now_s - self.stand_by_s.setdefault(move, now_s) > STANDS_BY_MOST_S
+
     async def drain(self, specs: Iterable[RoomSpec], fleet: Fleet) -> None:
         """Begin to move the rooms of workers that drain, a few at a time."""
+        specs = list(specs)
+        moving = {(each.room, each.dispatched) for each in specs if each.standby}
+        for over in self.stand_by_s.keys() - moving:
+            del self.stand_by_s[over]
         for worker in fleet.workers:
             if worker.state == "draining":
                 hosted = [each for each in specs if fleet.host(each) is worker and not each.ended]

@@ -115,6 +115,8 @@ class HandOver:
 
     def is_due(self, spec: RoomSpec, personas: RoomPersonas, *, person_speaks: bool) -> bool:
         """Take a frame; return, once, whether to `run` now."""
+        if not spec.standby:
+            self._has_begun = False  # after a move that was given up another one may come
         if not spec.standby or self._has_begun:
             return False
         is_quiet = personas.are_quiet and not person_speaks

@@ -99,6 +99,28 @@ async def test_a_missing_heartbeat_after_an_outage_ends_no_move(
     assert (await spec_of(redis, spec.room)).standby == ""
 
 
+async def test_a_move_whose_host_never_stops_is_given_up(
+    service: Service,
+    dispatcher: Reconciler,
+    redis: Redis,
+    spec: RoomSpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A move whose next host has stood by for a minute is given up, and can be begun again."""
+    moving = await service.moves.begin(spec.room)
+    await beat(redis, "new", standby={spec.room: 2})
+    await dispatcher.sweep()
+    waits = await spec_of(redis, spec.room)
+    monkeypatch.setattr("token_service.rooms.moves.STANDS_BY_MOST_S", 0.0)
+    await dispatcher.sweep()
+    given_up = await spec_of(redis, spec.room)
+    again = await service.moves.begin(spec.room)
+
+    assert waits == moving
+    assert (given_up.generation, given_up.standby) == (1, "")
+    assert (again.standby, again.dispatched) == ("new", 3)
+
+
 @pytest.mark.parametrize(
     ("outcome", "failures"), [("refused", 0), ("failed", 1), ("left", 0), ("gone", 0), (None, 1)]
 )

@@ -111,7 +111,7 @@ class HandOver:
     ) -> None:
         self._room, self._others, self._backups, self._leave = room, others, backups, leave
         self._moment = Moment()
-        self._has_begun = False
+        self._has_begun = self._has_waited = False
 
     def is_due(self, spec: RoomSpec, personas: RoomPersonas, *, person_speaks: bool) -> bool:
         """Take a frame; return, once, whether to `run` now."""
@@ -128,7 +128,9 @@ class HandOver:
     async def run(self, personas: RoomPersonas) -> None:
         """Let the host that stands by take over, and leave. Not while redis is away."""
         if self._backups is not None and not await self._backups.answers():
-            self._has_begun = False
+            if not self._has_waited:
+                log.warning("handover_waits", reason="redis does not answer")
+            self._has_begun, self._has_waited = False, True
             return
         await hand_over(self._room, personas, self._backups)
         with suppress(TimeoutError):

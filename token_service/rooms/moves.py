@@ -34,6 +34,7 @@ class Moves:
     specs: SpecStore
     workers: FleetReader
     rooms: LiveKitRooms
+    # Since when the next host stands by, by room and its generation. Monotonic.
     stand_by_s: dict[tuple[str, int], float] = field(default_factory=dict[tuple[str, int], float])
 
     async def begin(self, room: str) -> RoomSpec:

@@ -117,7 +117,8 @@ class HandOver:
         """Take a frame; return, once, whether to `run` now."""
         if not spec.standby:
             self._has_begun = False  # after a move that was given up another one may come
-        if not spec.standby or self._has_begun:
+            return False
+        if self._has_begun:
             return False
         is_quiet = personas.are_quiet and not person_speaks
         self._has_begun = self._moment.has_come(

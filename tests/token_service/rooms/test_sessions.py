@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from harness.servers import LiveKit
 from protocol.config.settings import Settings
 from protocol.events import TurnEvent
+from protocol.room_spec import RoomSpec
 from tests.token_service.players import (
     beat,
     joined,
@@ -158,17 +159,22 @@ async def test_sessions_are_listed_the_latest_first(http: httpx.AsyncClient, red
     assert [each["id"] for each in (await http.get("/sessions")).json()] == ids[::-1]
 
 
+async def write_newer(service: Service, spec: RoomSpec, sessions: int, **fields: Any) -> list[str]:
+    """Write specs like this one that were opened after it; return the ids of their sessions."""
+    ids = [str(number) for number in range(sessions)]
+    for each in ids:
+        newer = {"room": f"{spec.room} {each}", "session": each, "opened_s": spec.opened_s + 1}
+        await write(service.specs, spec.model_copy(update=newer | fields))
+    return ids
+
+
 async def test_unused_tokens_push_no_session_out_of_the_list(
     http: httpx.AsyncClient, service: Service, redis: Redis
 ) -> None:
     """Rooms of `POST /token` push no session out of the list."""
     await beat(redis)
     said = await opened(http)
-    spec = await spec_of(redis, said["room"])
-    for number in range(LISTED):
-        fields = {"room": f"{spec.room} {number}", "session": f"{number}", "opener": ""}
-        fields |= {"opened_s": spec.opened_s + 1}
-        await write(service.specs, spec.model_copy(update=fields))
+    await write_newer(service, await spec_of(redis, said["room"]), LISTED, opener="")
 
     assert [each["id"] for each in (await http.get("/sessions")).json()] == [said["id"]]
     assert await redis.zcard(OWNED_KEY.format(owner="anyone")) == 1
@@ -204,12 +210,8 @@ async def test_forgotten_sessions_hide_no_older_one(
     """A session is listed though more than a list holds were opened after it and forgotten."""
     await beat(redis)
     said = await opened(http)
-    spec = await spec_of(redis, said["room"])
-    for number in range(LISTED + 1):
-        fields = {"room": f"{spec.room} {number}", "session": f"{number}"}
-        fields |= {"opened_s": spec.opened_s + 1}
-        await write(service.specs, spec.model_copy(update=fields))
-        await redis.delete(SESSION_KEY.format(id=number))
+    for session in await write_newer(service, await spec_of(redis, said["room"]), LISTED + 1):
+        await redis.delete(SESSION_KEY.format(id=session))
 
     assert [each["id"] for each in (await http.get("/sessions")).json()] == [said["id"]]
 

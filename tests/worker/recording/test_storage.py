@@ -1,6 +1,7 @@
 """Stored recordings, in a folder and in a bucket: listed, read, uploaded, deleted in time."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from protocol.config.secret import reveal
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.recordings.names import PartName, new_part, owner_folder, read_key
-from protocol.recordings.storage import StorageAway, open_storage
+from protocol.recordings.storage import RecordingStorage, StorageAway, open_storage
 from tests.conftest import SettingsFor
 from tests.token_service.auth.callers import Keys, app
 from tests.worker.recording.test_part import until
@@ -128,37 +129,45 @@ async def test_waiting_parts_and_marks_of_deletion_expire(bucket: Settings) -> N
     assert await storage.read(LATER.mark) is None
 
 
-async def test_a_part_is_uploaded_as_it_grows(bucket: Settings, tmp_path: Path) -> None:
-    """After `FIRST_S` a growing part is uploaded, and its file stays in the folder."""
-    now_s = 0.0
+@dataclass
+class Growing:
+    """A part that is being recorded into the folder, and its uploads, with a clock of their own."""
+
+    uploads: Uploads
+    storage: RecordingStorage
+    path: Path
+    now_s: float = 0.0
+
+
+@pytest.fixture
+def growing(bucket: Settings) -> Growing:
+    """Return a part of which some bytes are in the folder and none in the bucket."""
     storage, folder = open_storage(bucket), bucket.record_dir
     assert folder is not None
-    uploads = Uploads(folder, storage, lambda: now_s)
-    path = folder / PART.key("ogg")
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"some")
+    uploads = Uploads(folder, storage, lambda: part.now_s)
+    part = Growing(uploads, storage, folder / PART.key("ogg"))
+    part.path.parent.mkdir(parents=True)
+    part.path.write_bytes(b"some")
     uploads.grown(PART)
-    assert await storage.of(OWNER) == []
-    now_s = FIRST_S
-    uploads.grown(PART)
-    uploads.close()
-    [part] = await storage.of(OWNER)
-    assert (part.sizes, path.read_bytes()) == ({"ogg": 4}, b"some")
+    return part
+
+
+async def test_a_part_is_uploaded_as_it_grows(growing: Growing) -> None:
+    """After `FIRST_S` a growing part is uploaded, and its file stays in the folder."""
+    assert await growing.storage.of(OWNER) == []
+    growing.now_s = FIRST_S
+    growing.uploads.grown(PART)
+    growing.uploads.close()
+    [part] = await growing.storage.of(OWNER)
+    assert (part.sizes, growing.path.read_bytes()) == ({"ogg": 4}, b"some")
 
 
 async def test_an_upload_that_fails_in_an_unknown_way_is_not_the_last(
-    bucket: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: Settings, growing: Growing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A part whose upload broke off is uploaded whole at its end, and leaves the folder."""
-    now_s = 0.0
-    storage, folder = open_storage(bucket), bucket.record_dir
-    assert folder is not None
-    uploads = Uploads(folder, storage, lambda: now_s)
-    path = folder / PART.key("ogg")
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"some")
-    uploads.grown(PART)
-    now_s = FIRST_S
+    uploads, storage = growing.uploads, growing.storage
+    growing.now_s = FIRST_S
     with monkeypatch.context() as patched:
         patched.setattr(storage, "upload", lambda *_: {}["nothing"])
         uploads.grown(PART)

@@ -101,7 +101,7 @@ class MoshiStep:
         self._draws = rows.take("frame")
         self._sizes = graph_sizes(capacity, batch_sizes, every=not self._cuda)
         with torch.no_grad():  # not inference mode: the weights stay of use to others
-            self.weights, codec = Weights(lm, stored), CodecWeights(mimi)
+            self.weights, codec = Weights(lm, stored), CodecWeights(mimi, kernels=stored.kernels)
             shared = (self.memory, self.buffers, self.widths, self.weights, codec)
             first = reading.prompted
             self.graphs = {n: StepGraph(*shared, n, keeps_first=first) for n in self._sizes}

@@ -36,9 +36,13 @@ Stage = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class CodecWeights:
-    """A Mimi, and tables that are derived from its weights once for all batch sizes."""
+    """A Mimi, and tables that are derived from its weights once for all batch sizes.
 
-    def __init__(self, mimi: MimiModel) -> None:
+    `kernels`: Triton's run on its device, see `kernel_check.py`.
+    """
+
+    def __init__(self, mimi: MimiModel, *, kernels: bool = False) -> None:
+        self.kernels = kernels
         quantizer = mimi.quantizer
         assert isinstance(quantizer, SplitResidualVectorQuantizer)
         self.mimi = mimi

@@ -32,7 +32,7 @@ class RecogniserWeights:
     def __init__(self, lm: LMModel, mimi: MimiModel, stored: KvMemory) -> None:
         refuse_recogniser(lm)
         self.lm, self.stored = lm, stored
-        self.codec = CodecWeights(mimi)
+        self.codec = CodecWeights(mimi, kernels=stored.kernels)
         initial = [lm.text_initial_token_id, *[lm.initial_token_id] * lm.n_q]
         self.initial = torch.tensor(initial, device=lm.device)  # [1 + n_q]
         self.embed, self.norm = embedder(lm), norm(lm.out_norm)

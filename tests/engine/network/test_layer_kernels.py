@@ -43,11 +43,27 @@ def test_add_norm_gives_torchs_sum_and_norm(
     torch.manual_seed(0)
     x, y, alpha = noise(3, 2, size, dtype=dtype), noise(3, 2, size, dtype=dtype), noise(size)
     for more, expected in ((y, x + y), (None, x)):
-        total, normed = kernels.add_norm(alpha, EPS, x, more)
+        total, normed = kernels.add_norm(alpha, None, EPS, None, x, more)
         norm = F.rms_norm(expected.float(), (size,), alpha, EPS).to(dtype)
 
         assert torch.equal(total, expected)
         torch.testing.assert_close(normed, norm, atol=1e-5, rtol=2e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_add_norm_gives_torchs_layer_norm_of_a_scaled_sum(
+    kernels: ModuleType, dtype: torch.dtype
+) -> None:
+    """Each channel of y is scaled before the sum; with a bias the norm is a layer norm."""
+    torch.manual_seed(0)
+    x, y = noise(3, 2, 500, dtype=dtype), noise(3, 2, 500, dtype=dtype)
+    weight, bias, scale = noise(500), noise(500), noise(500, dtype=dtype)
+    total, normed = kernels.add_norm(weight, bias, EPS, scale, x, y)
+
+    apart = 1e-6 if dtype == torch.float32 else 4e-3  # torch rounds the product, too
+    torch.testing.assert_close(total, x + scale * y, atol=apart, rtol=0)
+    expected = F.layer_norm(total.float(), (500,), weight, bias, EPS).to(dtype)
+    torch.testing.assert_close(normed, expected, atol=1e-5, rtol=2e-3)
 
 
 @pytest.mark.parametrize("half", [48, 1500])

@@ -19,6 +19,7 @@ from moshi.quantization.vq import ResidualVectorQuantizer, SplitResidualVectorQu
 from torch import nn
 from torch.nn import functional as F
 
+from worker.engine.kv_choice import KvMemory
 from worker.engine.network.convolution import (
     Conv,
     ConvTranspose,
@@ -77,7 +78,7 @@ class Encoder:
         self._quantizers = weights.quantizers
         self._stages = [
             _stage(mimi.encoder.get_submodule("model"), weights, rows, "ears.conv"),
-            _transformer(mimi.encoder_transformer, rows, "ears.transformer"),
+            _transformer(mimi.encoder_transformer, weights, rows, "ears.transformer"),
             _stage(mimi.get_submodule("downsample"), weights, rows, "ears.down"),
         ]
 
@@ -98,7 +99,7 @@ class Decoder:
         self._table, self._first = weights.table, weights.first
         self._stages = [
             _stage(mimi.get_submodule("upsample"), weights, rows, "mouth.up"),
-            _transformer(mimi.decoder_transformer, rows, "mouth.transformer"),
+            _transformer(mimi.decoder_transformer, weights, rows, "mouth.transformer"),
             _stage(mimi.decoder.get_submodule("model"), weights, rows, "mouth.conv"),
         ]
 
@@ -157,17 +158,19 @@ def _projection(module: nn.Module) -> torch.Tensor | None:
     return module.weight.detach()[:, :, 0] if isinstance(module, nn.Conv1d) else None
 
 
-def _transformer(module: nn.Module | None, rows: Rows, name: str) -> Stage:
+def _transformer(module: nn.Module | None, weights: CodecWeights, rows: Rows, name: str) -> Stage:
     if not isinstance(module, ProjectedTransformer) or not module.conv_layout:
         raise UnsupportedModel("Mimi: expected transformers of conv layout")
     dtype = next(module.parameters()).dtype
     inward, outward = module.input_proj, module.output_projs[0]
     ring = None
     if not adds_nothing(module.transformer):
-        ring = RingTransformer(module.transformer, rows, name, dtype)
+        mimi, stored = weights.mimi, KvMemory(kernels=weights.kernels)
+        step = int(mimi.encoder_frame_rate / mimi.frame_rate)
+        ring = RingTransformer(module.transformer, rows, name, dtype, stored=stored, step=step)
 
     def run(x: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
-        x = x.transpose(1, 2)
+        x = x.transpose(1, 2).contiguous()  # once, and not in every norm
         x = x if inward is None else inward(x)
         x = x if ring is None else ring(x, exec_mask)
         return outward(x).transpose(1, 2)

@@ -8,12 +8,13 @@ from torch.nn import functional as F
 
 from worker.engine.kv_choice import KvMemory
 from worker.engine.network.memory import Memory
-from worker.engine.network.ring import Filled, KvRing, Positions
+from worker.engine.network.positions import Places, fits_kernels
+from worker.engine.network.ring import KvRing
 from worker.engine.network.sampler import pick
 
-RING, FRAMES, ROWS, HEADS = 160, 2, 2, 2
+RING, STEPS, ROWS, HEADS = 160, 2, 2, 2
+CODEC_DIM, CODEC_FRAMES = 64, 2  # numbers of Mimi's heads, and its positions of a step
 MOST_DIFFERENCE = 0.05  # of numbers around 1, in bfloat16
-LEAST_DIM = 16  # of a tensor-core product
 DIM, EPS = 96, 1e-5  # of a norm; not a power of two
 DRAWS, WIDTH = 32, 40
 
@@ -22,7 +23,7 @@ def why_no_kernels(device: torch.device, dtype: torch.dtype, head_dim: int) -> s
     """Return why the kernels cannot be used for such heads, one clause; None: they can."""
     if device.type != "cuda":
         return "the kernels run on CUDA alone"
-    if head_dim < LEAST_DIM or head_dim & (head_dim - 1):
+    if not fits_kernels(head_dim):
         return f"the kernels need heads of 16, 32, 64, 128 or 256 numbers, not {head_dim}"
     try:
         import triton  # type: ignore[import-untyped]  # noqa: F401  of torch's CUDA wheels
@@ -31,6 +32,7 @@ def why_no_kernels(device: torch.device, dtype: torch.dtype, head_dim: int) -> s
     try:
         differences = [
             *(kernel_difference(device, dtype, head_dim, int8=each) for each in (False, True)),
+            kernel_difference(device, torch.float32, CODEC_DIM, CODEC_FRAMES),
             *layer_differences(device, dtype),
         ]
     except Exception as error:  # Triton raises what its parts raise: no compiler, no headers, …
@@ -42,9 +44,12 @@ def why_no_kernels(device: torch.device, dtype: torch.dtype, head_dim: int) -> s
 
 @torch.inference_mode()
 def kernel_difference(
-    device: torch.device, dtype: torch.dtype, head_dim: int, *, int8: bool
+    device: torch.device, dtype: torch.dtype, head_dim: int, frames: int = 1, *, int8: bool = False
 ) -> float:
-    """Return the largest difference between the kernels' attention and torch's, in both types."""
+    """Return the largest difference between the kernels' attention and torch's.
+
+    Some steps of so many positions, by a row that is new and by one that wraps its ring.
+    """
     generator = torch.Generator(device).manual_seed(0)
     rings = [
         KvRing(
@@ -58,14 +63,20 @@ def kernel_difference(
         )
         for kernels in (False, True)
     ]
+    freqs = torch.rand(head_dim // 2, generator=generator, device=device)
+    places = [
+        Places(RING, HEADS, head_dim, freqs, dtype, device, kernels=kernels, step=frames)
+        for kernels in (False, True)
+    ]
+    exec_mask = torch.ones(ROWS, dtype=torch.bool, device=device)
     difference = 0.0
-    for frame in range(FRAMES):
-        shape = (ROWS, 1, 3 * HEADS * head_dim)
+    for step in range(STEPS):
+        shape = (ROWS, frames, 3 * HEADS * head_dim)
         x = torch.randn(shape, generator=generator, device=device).to(dtype)
-        offset = torch.tensor([frame, RING + frame], device=device)
+        offset = torch.tensor([0, RING - 1], device=device) + step * frames
         by_torch, by_kernels = (
-            ring(x, each)
-            for ring, each in zip(rings, _positions(offset, dtype, head_dim), strict=True)
+            ring(x, each.share(offset, frames, exec_mask))
+            for ring, each in zip(rings, places, strict=True)
         )
         difference = max(difference, float((by_torch - by_kernels).abs().max()))
     return difference
@@ -82,7 +93,7 @@ def layer_differences(device: torch.device, dtype: torch.dtype) -> list[float]:
         return torch.randn(shape, generator=generator, device=device)
 
     x, y, alpha = *(noise(2, ROWS, DIM) / 2).to(dtype), noise(DIM)
-    total, normed = layer_kernels.add_norm(alpha, EPS, x, y)
+    total, normed = layer_kernels.add_norm(alpha, None, EPS, None, x, y)
     gates, value = x.chunk(2, dim=-1)
     best, ids = noise(DRAWS, WIDTH).topk(WIDTH, dim=-1)
     cold, kept = torch.ones(DRAWS, 1, device=device), torch.ones(DRAWS, WIDTH, device=device)
@@ -95,15 +106,3 @@ def layer_differences(device: torch.device, dtype: torch.dtype) -> list[float]:
     upside_down = (best.flip(-1), ids.flip(-1), *ranks[2:])
     wrong = (layer_kernels.pick(*upside_down) != pick(*ranks)).float().mean()
     return [*(float((a.float() - b.float()).abs().max()) for a, b in pairs), float(wrong)]
-
-
-def _positions(
-    offset: torch.Tensor, dtype: torch.dtype, head_dim: int
-) -> tuple[Positions, Positions]:
-    """One position of each row for torch, and for the kernels; nothing is rotated."""
-    place = offset % RING
-    filled = torch.arange(RING, device=offset.device) <= offset[:, None]
-    bias = torch.where(filled, 0.0, -torch.inf).to(dtype)[:, None, None]
-    index = place[:, None, None, None, None].expand(-1, 2, HEADS, 1, head_dim)
-    length = (offset + 1).clamp(max=RING).int()
-    return Positions(None, index, bias), Positions(None, filled=Filled(place, length))

@@ -54,7 +54,7 @@ class Weights:
         initial = [lm.text_initial_token_id, *[lm.initial_token_id] * lm.n_q]
         self.initial = torch.tensor(initial, device=device)  # [1 + n_q]
         self.embed = embedder(lm)
-        self.norm = norm(lm.out_norm)
+        self.norm = norm(lm.out_norm, kernels=stored.kernels)
         self.depformer_in: Projections = _stacked(list(lm.depformer_in))
 
 

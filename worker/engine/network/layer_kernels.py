@@ -19,7 +19,8 @@ GATE_BLOCK = 1024
 
 @triton.jit
 def _add_norm(
-    x, y, alpha, total, normed, C, eps, N: tl.constexpr, ADD: tl.constexpr
+    x, y, scale, weight, bias, total, normed, C, eps,
+    N: tl.constexpr, ADD: tl.constexpr, SCALE: tl.constexpr, CENTER: tl.constexpr,
 ):  # fmt: skip
     """Add a row of y to x, rounded as the model's type is, and norm the sum; a program per row."""
     i = tl.arange(0, N)
@@ -27,12 +28,18 @@ def _add_norm(
     at = tl.program_id(0) * C + i
     row = tl.load(x + at, mask=here, other=0.0)
     if ADD:
-        more = tl.load(y + at, mask=here, other=0.0)
-        row = (row.to(tl.float32) + more.to(tl.float32)).to(x.dtype.element_ty)
+        more = tl.load(y + at, mask=here, other=0.0).to(tl.float32)
+        if SCALE:
+            more = more * tl.load(scale + i, mask=here, other=0.0).to(tl.float32)
+        row = (row.to(tl.float32) + more).to(x.dtype.element_ty)
         tl.store(total + at, row, mask=here)
     row = row.to(tl.float32)
-    scale = tl.rsqrt(tl.sum(row * row, 0) / C + eps)
-    row = row * scale * tl.load(alpha + i, mask=here, other=0.0)
+    if CENTER:
+        row = tl.where(here, row - tl.sum(row, 0) / C, 0.0)
+    row = row * tl.rsqrt(tl.sum(row * row, 0) / C + eps)
+    row = row * tl.load(weight + i, mask=here, other=0.0).to(tl.float32)
+    if CENTER:
+        row += tl.load(bias + i, mask=here, other=0.0).to(tl.float32)
     tl.store(normed + at, row.to(normed.dtype.element_ty), mask=here)
 
 
@@ -78,15 +85,25 @@ def _pick(best, ids, cold, kept, chance, chance_step, out, K, N: tl.constexpr):
 
 
 def add_norm(
-    alpha: torch.Tensor, eps: float, x: torch.Tensor, y: torch.Tensor | None
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    eps: float,
+    scale: torch.Tensor | None,
+    x: torch.Tensor,
+    y: torch.Tensor | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return x + y, and its RMS norm times `alpha` `[C]` in x's type; x, y `[…, C]` contiguous."""
+    """Return x + scale * y, and its norm in x's type; x, y `[…, C]` contiguous.
+
+    An RMS norm times `weight` `[C]`; with `bias` `[C]` a layer norm.
+    """
     size = x.shape[-1]
     normed = torch.empty_like(x)
     total = x if y is None else torch.empty_like(x)
     _add_norm[(x.numel() // size,)](
-        x, x if y is None else y, alpha, total, normed, size, eps,
-        N=triton.next_power_of_2(size), ADD=y is not None, num_warps=NORM_WARPS,
+        x, x if y is None else y, x if scale is None else scale, weight,
+        x if bias is None else bias, total, normed, size, eps,
+        N=triton.next_power_of_2(size), ADD=y is not None, SCALE=scale is not None,
+        CENTER=bias is not None, num_warps=NORM_WARPS,
     )  # fmt: skip
     return total, normed
 

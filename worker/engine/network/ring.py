@@ -1,42 +1,19 @@
 """A layer's ring of keys and values: stored in the model's own type or as int8, read by attention.
 
 int8 has a float16 scale for each slot, head and position: the largest of a key's or value's numbers
-over 127. Keys are stored after their rotation. On CUDA a step's single position goes through the
-Triton kernels of `ring_kernels.py`, which read what is filled; everything else through torch, which
-reads the ring whole. Engine thread only.
+over 127. Keys are stored after their rotation. On CUDA a step's positions go through the Triton
+kernels of `ring_kernels.py` and `attend_kernels.py`, which read what is filled; everything else
+through torch, which reads the ring whole. Engine thread only.
 """
-
-from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
 from worker.engine.kv_choice import KvMemory
 from worker.engine.network.memory import Rows
+from worker.engine.network.positions import Filled, Positions
 
 SMALLEST_SCALE = 2.0**-20  # of an int8 number: no division by 0, and a float16 holds it
-
-
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """Where the kernels write and how far they read, a row for each slot."""
-
-    place: torch.Tensor  # [B] place in the ring of this step's position
-    length: torch.Tensor  # [B] int32 filled places with this step's; 0: the row does not run
-
-
-@dataclass(frozen=True, slots=True)
-class Positions:
-    """Tensors that the layers of one step share."""
-
-    # Complex rotations, None: no rope. For torch's attention [B, 3, 1, T, D/2], of which a value's
-    # is 1; for the kernels [B, 1, 1, 1, D/2].
-    turn: torch.Tensor | None
-    # For torch's attention:
-    index: torch.Tensor | None = None  # [B, 2, H, T, D] where keys and values go in the ring
-    bias: torch.Tensor | None = None  # [B, 1, T, ring] 0 or -inf
-    # For the kernels:
-    filled: Filled | None = None
 
 
 class KvRing:
@@ -60,30 +37,26 @@ class KvRing:
         if stored.int8:
             self._scales = rows.take(f"{name}.kv_scale", *shape, dtype=torch.float16, frames_dim=2)
 
-    def __call__(self, projected: torch.Tensor, positions: Positions) -> torch.Tensor:
+    def __call__(self, projected: torch.Tensor, positions: Positions | Filled) -> torch.Tensor:
         """Store keys and values and attend: `[B, T, 3 * C]` (query, key, value) → `[B, T, C]`."""
         batch, frames, _ = projected.shape
         heads = projected.view(batch, frames, 3, self._heads, -1)
-        if positions.filled is not None:
-            return self._run_kernels(heads, positions.turn, positions.filled)
+        if isinstance(positions, Filled):
+            return self._run_kernels(heads, positions)
         heads = rotate(heads.permute(0, 2, 3, 1, 4), positions.turn)  # [B, 3, H, T, D]
-        assert positions.index is not None
         self._store(positions.index, heads[:, 1:])
         y = F.scaled_dot_product_attention(
             heads[:, 0], self._read(0), self._read(1), positions.bias
         )
         return y.transpose(1, 2).reshape(batch, frames, -1)
 
-    def _run_kernels(
-        self, heads: torch.Tensor, turn: torch.Tensor | None, filled: Filled
-    ) -> torch.Tensor:
-        from worker.engine.network import ring_kernels  # Triton is not there on every machine
+    def _run_kernels(self, heads: torch.Tensor, filled: Filled) -> torch.Tensor:
+        # Triton is not there on every machine.
+        from worker.engine.network import attend_kernels, ring_kernels
 
-        batch = heads.shape[0]
-        pairs = None if turn is None else torch.view_as_real(turn).view(batch, -1, 2)
-        ring = (self._kv, self._scales)
-        q = ring_kernels.append(heads[:, 0], pairs, filled.place, filled.length, *ring)
-        return ring_kernels.attend(q, filled.length, *ring).view(batch, 1, -1)
+        places, ring = (filled.place, filled.length), (self._kv, self._scales)
+        q = ring_kernels.append(heads, filled.turn, *places, *ring)
+        return attend_kernels.attend(q, *places, *ring).flatten(2)
 
     def _store(self, index: torch.Tensor, x: torch.Tensor) -> None:
         """Write keys and values `[B, 2, H, T, D]`."""

@@ -25,7 +25,8 @@ from torch.nn import functional as F
 from worker.engine.kv_choice import OWN_TYPE, KvMemory
 from worker.engine.network.convolution import used
 from worker.engine.network.memory import Rows
-from worker.engine.network.ring import Filled, KvRing, Positions
+from worker.engine.network.positions import Filled, Places, Positions
+from worker.engine.network.ring import KvRing
 from worker.engine.network.unsupported import layers_of, refuse_transformer
 
 Op = Callable[[torch.Tensor], torch.Tensor]
@@ -36,7 +37,8 @@ AddNorm = Callable[[torch.Tensor, torch.Tensor | None], tuple[torch.Tensor, torc
 class RingTransformer:
     """A streaming transformer over the first rows of a memory.
 
-    Its ring holds `context` frames, or `ring` of them where never more are read.
+    Its ring holds `context` positions, or `ring` of them where never more are read. Kernels, if
+    any, serve `step` positions at a time, as every step has; torch serves any number.
     """
 
     def __init__(
@@ -47,69 +49,39 @@ class RingTransformer:
         dtype: torch.dtype,
         ring: int | None = None,
         stored: KvMemory = OWN_TYPE,
+        step: int = 1,
     ) -> None:
         refuse_transformer(module)
         layers = layers_of(module)
         attention = layers[0].self_attn
-        self._heads = attention.num_heads
-        self._head_dim = attention.embed_dim // attention.num_heads
+        head_dim = attention.embed_dim // attention.num_heads
         assert attention.context is not None
-        self._ring = ring or attention.context
-        self._kernels = stored.kernels
+        ring = ring or attention.context
         self.offset = rows.take(f"{name}.offset")  # [B] positions seen
         dtype = attended_in(attention, dtype)
         device = self.offset.device
-        self._ring_index = torch.arange(self._ring, device=device)
-        self._steps = torch.arange(1, device=device)
-        self._turned = torch.tensor([1, 1, 0], device=device)[:, None, None, None]  # q, k, no value
-        self._zero = torch.zeros((), dtype=dtype, device=device)
-        self._never = torch.full((), -math.inf, dtype=dtype, device=device)
-        self._freqs = _frequencies(module, self._head_dim, device)
+        freqs = _frequencies(module, head_dim, device)
+        self._places = Places(
+            ring, attention.num_heads, head_dim, freqs, dtype, device,
+            kernels=stored.kernels, step=step,
+        )  # fmt: skip
+        scales = [nn.Identity(), *(layer.layer_scale_2 for layer in layers)]
         self._layers = [
-            _RingLayer(layer, rows, f"{name}.{n}", self._ring, dtype, stored)
+            _RingLayer(layer, rows, f"{name}.{n}", ring, dtype, stored, scales[n])
             for n, layer in enumerate(layers)
         ]
+        self._last_scale = scale(scales[-1])
 
     def __call__(self, x: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
         """Advance the rows of `exec_mask` by the T positions of x `[B, T, C]`."""
         frames = x.shape[1]
-        shared, dtype = self._share(frames, exec_mask), x.dtype
+        shared, dtype = self._places.share(self.offset, frames, exec_mask), x.dtype
         y = None
         for layer in self._layers:
             x, y = layer(x, y, shared)
-        self.offset.add_(exec_mask.long(), alpha=frames)
-        return (x if y is None else x + y).to(dtype)  # 8-bit weights give float16 or float32
-
-    def _share(self, frames: int, exec_mask: torch.Tensor) -> Positions:
-        if frames == 1 and self._kernels:
-            turn = self._turn(self.offset[:, None, None, None, None])
-            return Positions(turn, filled=self._filled(exec_mask))
-        if self._steps.shape[0] < frames:
-            self._steps = torch.arange(frames, device=self._steps.device)
-        steps = self._steps[:frames]
-        positions = self.offset[:, None] + steps  # [B, T]
-        last = positions[:, -1:]
-        held = last - (last - self._ring_index) % self._ring  # [B, ring] position in each place
-        seen = (held >= 0)[:, None]
-        if frames > 1:
-            seen = seen & (held[:, None] <= positions[:, :, None])
-        index = (positions % self._ring)[:, None, None, :, None]
-        return Positions(
-            turn=self._turn(positions[:, None, None, :, None] * self._turned),
-            index=index.expand(-1, 2, self._heads, -1, self._head_dim),
-            bias=torch.where(seen, self._zero, self._never)[:, None],
-        )
-
-    def _filled(self, exec_mask: torch.Tensor) -> Filled:
-        length = torch.where(exec_mask, (self.offset + 1).clamp(max=self._ring), 0)
-        return Filled(self.offset % self._ring, length.int())
-
-    def _turn(self, positions: torch.Tensor) -> torch.Tensor | None:
-        """Return the rotation at positions `[B, …, 1]`, `[B, …, D/2]`."""
-        if self._freqs is None:
-            return None
-        angle = positions.float() * self._freqs
-        return torch.complex(angle.cos(), angle.sin())
+        self.offset.add_(exec_mask, alpha=frames)
+        x = x if y is None else x + self._last_scale(y)
+        return x.to(dtype)  # 8-bit weights give float16 or float32
 
 
 class _RingLayer:
@@ -121,26 +93,26 @@ class _RingLayer:
         ring: int,
         dtype: torch.dtype,
         stored: KvMemory,
+        scale_before: nn.Module,
     ) -> None:
         attention = layer.self_attn
         heads = attention.num_heads
         head_dim = attention.embed_dim // heads
         self._ring = KvRing(rows, name, heads, ring, head_dim, dtype, stored)
         kernels = stored.kernels and not is_quantized(attention)
-        self._norm1 = add_norm(layer.norm1, kernels=kernels)
-        self._norm2 = add_norm(layer.norm2, kernels=kernels)
+        self._norm1 = add_norm(layer.norm1, scale_before, kernels=kernels)
+        self._norm2 = add_norm(layer.norm2, layer.layer_scale_1, kernels=kernels)
         self._project_in, self._project_out = attention.in_projs[0], attention.out_projs[0]
-        self._scale1, self._scale2 = scale(layer.layer_scale_1), scale(layer.layer_scale_2)
         self._feed = feed(layer, kernels=kernels)
 
     def __call__(
-        self, x: torch.Tensor, y: torch.Tensor | None, shared: Positions
+        self, x: torch.Tensor, y: torch.Tensor | None, shared: Positions | Filled
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return x and what the next layer is to add to it; `y` is that of the layer before."""
+        """Return x and what the next layer is to scale and add; `y` is that of the layer before."""
         x, normed = self._norm1(x, y)
-        y = self._scale1(self._project_out(self._ring(self._project_in(normed), shared)))
+        y = self._project_out(self._ring(self._project_in(normed), shared))
         x, normed = self._norm2(x, y)
-        return x, self._scale2(self._feed(normed))
+        return x, self._feed(normed)
 
 
 def adds_nothing(module: StreamingTransformer) -> bool:
@@ -163,8 +135,11 @@ def is_quantized(attention: StreamingMultiheadAttention) -> bool:
     return isinstance(attention.in_projs[0], QLinear)
 
 
-def norm(module: nn.Module) -> Op:
+def norm(module: nn.Module, *, kernels: bool = False) -> Op:
     """Return one fused operation for moshi's RMSNorm (eight upstream); other norms as they are."""
+    fused = _fused_norm(module, None) if kernels else None
+    if fused is not None:
+        return lambda x: fused(x, None)[1]
     if not isinstance(module, RMSNorm):
         return module
     # The model's weights may be bfloat16; the norm is computed in `module.dtype` all the same.
@@ -178,19 +153,42 @@ def norm(module: nn.Module) -> Op:
     return rms_norm
 
 
-def add_norm(module: nn.Module, *, kernels: bool) -> AddNorm:
-    """Return x + y, where there is a y, and its norm: one kernel where kernels run."""
-    if kernels and isinstance(module, RMSNorm):
-        from worker.engine.network import layer_kernels  # Triton is not there on every machine
+def add_norm(module: nn.Module, layer_scale: nn.Module | None = None, *, kernels: bool) -> AddNorm:
+    """Return x + y, where there is a y, and its norm: one kernel where kernels run.
 
-        return partial(layer_kernels.add_norm, module.alpha.detach().flatten(), module.eps)
-    then = norm(module)
+    The layer scale, if any, is that of y.
+    """
+    fused = _fused_norm(module, layer_scale) if kernels else None
+    if fused is not None:
+        return fused
+    then, scaled = norm(module), scale(layer_scale or nn.Identity())
 
     def added(x: torch.Tensor, y: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-        x = x if y is None else x + y
+        x = x if y is None else x + scaled(y)
         return x, then(x)
 
     return added
+
+
+def _fused_norm(module: nn.Module, layer_scale: nn.Module | None) -> AddNorm | None:
+    """Return the kernel for a norm and the scale of what is added; None: it knows one of them not.
+
+    In float32 throughout, whatever the model's type.
+    """
+    from worker.engine.network import layer_kernels  # Triton is not there on every machine
+
+    channels = layer_scale.scale.detach() if isinstance(layer_scale, LayerScale) else None
+    if channels is None and not isinstance(layer_scale, nn.Identity | None):
+        return None
+    if isinstance(module, RMSNorm):
+        weights = (module.alpha.detach().flatten(), None)
+    elif isinstance(module, nn.LayerNorm) and module.elementwise_affine:
+        weight = module.weight.detach()
+        parameters = dict(module.named_parameters())
+        weights = (weight, parameters.get("bias", torch.zeros_like(weight)).detach())
+    else:
+        return None
+    return partial(layer_kernels.add_norm, *weights, module.eps, channels)
 
 
 def scale(module: nn.Module) -> Op:

@@ -35,7 +35,8 @@ class RecogniserWeights:
         self.codec = CodecWeights(mimi, kernels=stored.kernels)
         initial = [lm.text_initial_token_id, *[lm.initial_token_id] * lm.n_q]
         self.initial = torch.tensor(initial, device=lm.device)  # [1 + n_q]
-        self.embed, self.norm = embedder(lm), norm(lm.out_norm)
+        self.embed = embedder(lm)
+        self.norm = norm(lm.out_norm, kernels=stored.kernels)
         self.pause = lm.extra_heads[PAUSE_HEAD] if len(lm.extra_heads) > PAUSE_HEAD else None
 
 

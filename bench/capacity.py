@@ -47,6 +47,7 @@ from worker.engine.step import MoshiStep
 
 FRAME_S = 0.080
 JITTER_S = 0.002  # arrivals on the grid spread over so much
+LEAST_SLEEP_S = 0.0005  # a shorter one would be late
 LEAD_S = 0.016  # before the tick, as ears deliver them
 SETTLE_S = 2.0  # not counted: the first steps of every size
 TEXT_FRAMES = 100  # of a prompt
@@ -151,7 +152,8 @@ class Trial:
         self._engine, self._step, self._grid = engine, step, grid
         self._personas = personas
         self._rng = np.random.default_rng(sessions)
-        self._noise = self._rng.normal(size=(25, engine.model.frame_samples)).astype(np.float32)
+        noise = self._rng.normal(size=(25, engine.model.frame_samples)) * 0.1
+        self._noise = noise.astype(np.float32)
         self._here = [self._join(0.0) for _ in range(sessions)]
         self._all = list(self._here)
 
@@ -172,24 +174,27 @@ class Trial:
     def _pace(self, seconds: float, stay_s: float) -> None:
         for session in self._here:
             session.leaves_s = time.monotonic() + self._rng.exponential(stay_s)
-        for when_s, session in self._due(time.monotonic() + seconds):
-            time.sleep(max(0.0, when_s - time.monotonic()))
-            assert session.occupant is not None
-            session.pushed += 1
-            self._engine.push(session.occupant, self._noise[session.pushed % 25] * 0.1)
+        tick_s = (time.monotonic() // FRAME_S + 2) * FRAME_S - LEAD_S
+        for _ in range(round(seconds / FRAME_S)):
+            for session in sorted(self._here, key=lambda each: each.phase_s):
+                self._push(session, tick_s + session.phase_s)
+            self._replace_leaving(stay_s)  # after the pushes, which it would delay
+            tick_s += FRAME_S
+
+    def _push(self, session: Session, when_s: float) -> None:
+        """Push a frame at its time: each sleep takes some 0.1 ms more than it was asked for."""
+        if when_s - time.monotonic() > LEAST_SLEEP_S:
+            time.sleep(when_s - time.monotonic())
+        assert session.occupant is not None
+        session.pushed += 1
+        self._engine.push(session.occupant, self._noise[session.pushed % 25])
+
+    def _replace_leaving(self, stay_s: float) -> None:
+        for place, session in enumerate(self._here):
             if time.monotonic() > session.leaves_s:
                 self._leave(session)
-                new = self._join(self._rng.exponential(stay_s))
-                self._here[self._here.index(session)] = new
-                self._all.append(new)
-
-    def _due(self, until_s: float) -> Iterator[tuple[float, Session]]:
-        """Yield every session once per 80 ms, in the order of their phases."""
-        tick_s = (time.monotonic() // FRAME_S + 2) * FRAME_S - LEAD_S
-        while tick_s < until_s:
-            for session in sorted(self._here, key=lambda each: each.phase_s):
-                yield tick_s + session.phase_s, session
-            tick_s += FRAME_S
+                self._here[place] = self._join(self._rng.exponential(stay_s))
+                self._all.append(self._here[place])
 
     def _join(self, stay_s: float) -> Session:
         spread_s = JITTER_S if self._grid else FRAME_S

@@ -28,6 +28,7 @@ class FakeStep:
         self.capacity = capacity
         self.runs = np.zeros(capacity, dtype=np.int64)
         self.calls: list[str] = []
+        self.runs_at_call: list[int] = []  # by all slots until then
         self.gate = threading.Event()
         self.gate.set()
         self.fail = False
@@ -41,6 +42,7 @@ class FakeStep:
 
     def _call(self, call: str) -> None:
         self.calls.append(call)
+        self.runs_at_call.append(int(self.runs.sum()))
         if call == self.fails:
             raise ValueError(f"{call} failed")
 
@@ -211,6 +213,20 @@ def test_a_session_without_a_frame_delays_no_other() -> None:
         wait_until(lambda: bool(got), "the answer")
 
         assert running.step.runs.tolist() == [1, 0]
+
+
+def test_what_is_asked_for_while_a_tick_gathers_is_done_after_its_step() -> None:
+    """A call between a tick's first frame and its step does not delay the step."""
+    got: list[SlotFrame] = []
+    with Running() as running:
+        engine, step = running.engine, running.step
+        occupants = [engine.join(PERSONA, into(got)) for _ in range(2)]
+        wait_until(lambda: len(step.calls) == 2, "two joins")
+        engine.push(occupants[0], pcm(1.0))
+        engine.hush(occupants[0], True)
+        wait_until(lambda: len(step.calls) == 3, "the call")
+
+    assert step.runs_at_call == [0, 0, 1]
 
 
 def test_a_receiver_that_raises_loses_only_its_own_slot() -> None:

@@ -185,13 +185,13 @@ class Engine:
             return self._calls.take(), rows
 
     def _wait(self) -> bool:
-        """Sleep until a step is due, or a join, leave or command waits. True: a step is due."""
+        """Sleep until a step is due, or calls wait and no tick is open. True: a step is due."""
         while True:
             begins_s = self._ticks.begins_at_s
             due_in_s = None if begins_s is None else begins_s - time.monotonic()
             if due_in_s is not None and due_in_s <= 0:
                 return True
-            if not self._running or self._calls:
+            if not self._running or (self._calls and not self._ticks.is_open):
                 return False
             if due_in_s is None and self._gap.has_work:
                 self._wake.wait(self.model.frame_s)

@@ -1,11 +1,11 @@
 """When a tick's step begins: one step for all sessions, without making a frame late.
 
 A step begins when every session that is expected has a frame. It waits for the others as long as
-their frames would still be in time: a few milliseconds where two steps fit into a frame's time, for
-then a late session gets a step of its own; else a frame's time less what the last steps took, and
-never less than frames of one tick may be apart, for a tick that is split makes one part of its
-sessions late from then on. A session that missed a step is not waited for until its frames come
-with the others' again.
+their frames would still be in time. Where two steps fit into a frame's time, a late session gets a
+step of its own: then it waits a few milliseconds for one more frame, and so on while frames come.
+Else it waits a frame's time less what the last steps took, and never less than frames of one tick
+may be apart, for a tick that is split makes one part of its sessions late from then on. A session
+that missed a step is not waited for until its frames come with the others' again.
 Pure: every method is told the time. The engine holds its lock around every call.
 """
 
@@ -13,7 +13,8 @@ import math
 from collections import deque
 from collections.abc import Hashable, Iterable
 
-GATHER_S = 0.004  # the wait where two steps fit: all rooms cut on one grid, and jitter is small
+GATHER_S = 0.004  # the wait for one more frame where two steps fit: all rooms cut on one grid
+SPREAD_S = 0.020  # and for all: 128 rooms of one interpreter push over up to 17 ms
 MARGIN_S = 0.005  # between the end of a step that waited and the time when its frames are late
 SAME_TICK_S = 0.010  # frames so much apart belong to one tick
 TICK_SHARE = 0.95  # of a frame's time: sooner after a tick's first frame no other tick begins
@@ -32,6 +33,7 @@ class Ticks:
         self._missing: set[Hashable] = set()  # expected in this tick, without a frame
         self._missed: set[Hashable] = set()  # were without one when a step began
         self._opened_s: float | None = None  # arrival of the frame that began this tick
+        self._newest_s = -math.inf  # of the last session's first frame
         self._last_opened_s = -math.inf  # of the tick before
 
     @property
@@ -48,7 +50,7 @@ class Ticks:
     def most_wait_s(self) -> float:
         """The longest that a tick's first frame waits for the others."""
         if self.two_fit:
-            return GATHER_S
+            return SPREAD_S
         return max(SAME_TICK_S, self._frame_s - self.step_s - MARGIN_S)
 
     @property
@@ -68,7 +70,10 @@ class Ticks:
             return None
         if self._opened_s is None:  # late frames alone: with the next tick, which may not come
             return min(self._waiting.values()) + self._frame_s
-        return self._opened_s + (0.0 if self.complete else self.most_wait_s)
+        if self.complete:
+            return self._opened_s
+        latest_s = self._opened_s + self.most_wait_s
+        return min(self._newest_s + GATHER_S, latest_s) if self.two_fit else latest_s
 
     def is_behind(self, session: Hashable) -> bool:
         """Whether a session's newest frame replaces the older ones, which get no step."""
@@ -87,7 +92,7 @@ class Ticks:
             self._opened_s = None
 
     def pushed(self, session: Hashable, arrived_s: float) -> bool:
-        """Take note of a frame. True: the time when the next step begins has changed."""
+        """Take note of a frame. True: the next step may begin sooner than before."""
         self._seen_s[session] = arrived_s
         if session in self._waiting:
             return False
@@ -112,7 +117,7 @@ class Ticks:
         self._times_s.append(step_s)
 
     def _wait(self, session: Hashable, arrived_s: float) -> bool:
-        self._waiting[session] = arrived_s
+        self._waiting[session] = self._newest_s = arrived_s
         if self._opened_s is None:
             if not self._opens(session, arrived_s):
                 return len(self._waiting) == 1

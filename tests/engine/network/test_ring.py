@@ -38,6 +38,13 @@ def kernels() -> ModuleType:
     return pytest.importorskip("worker.engine.network.attend_kernels")
 
 
+@pytest.fixture
+def without_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let torch multiply: interpreted, each product computes for a second."""
+    products = pytest.importorskip("worker.engine.network.product_kernels")
+    monkeypatch.setattr(products, "MOST_ROWS", 0)
+
+
 def attended(q: torch.Tensor, kv: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
     """Torch's attention over the first `length` places of each row, in float32."""
     bias = torch.zeros(len(q), 1, 1, kv.shape[3], device=q.device)
@@ -163,6 +170,7 @@ def listen(step: MoshiStep, slots: list[int], frames: int, seed: int = 4) -> lis
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_products")
 def test_a_step_with_kernels_is_the_step_without(kernels: ModuleType) -> None:
     """Through the ring's wrap kernels and torch give the same words, drawn or greedy."""
     texts: list[list[list[int]]] = []
@@ -226,6 +234,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from worker.engine.network import attend_kernels as attention
 from worker.engine.network import layer_kernels as layers
+from worker.engine.network import product_kernels as products
 from worker.engine.network import ring_kernels as rings
 
 def build(architecture, kernel, types, warps, **constants):
@@ -260,6 +269,11 @@ build(  # a codec's
 )
 combine = dict(parts="*fp32", maxima="*fp32", sums="*fp32", out="*bf16")
 build(90, attention._combine, combine, 1, S=attention.MOST_SPLITS, D=128)
+last = dict(qkv="*bf16", out="*bf16", B="i32", H="i32", J="i32", softmax_scale="fp32")
+build(90, attention._attend_last, last, 1, D=64, N=8)
+rows = dict(weight="*bf16", x="*bf16", out="*bf16", N="i32", K="i32")
+build(90, products._product, rows, 4, ROWS=4, PART=1024, EVEN=True)
+build(90, products._product, rows, 4, ROWS=1, PART=4096, EVEN=False)
 norm = dict(
     x="*bf16", y="*bf16", scale="*bf16", weight="*fp32", bias="*fp32", total="*bf16",
     normed="*bf16", C="i32", eps="fp32",

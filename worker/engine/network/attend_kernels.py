@@ -188,6 +188,33 @@ def _combine(parts, maxima, sums, out, S: tl.constexpr, D: tl.constexpr):
     tl.store(out + row * D + d, mixed.to(out.dtype.element_ty))
 
 
+@triton.jit
+def _attend_last(qkv, out, B, H, J, softmax_scale, D: tl.constexpr, N: tl.constexpr):
+    """Attend from the last of J positions to all of them; a program per row and head."""
+    row = tl.program_id(0)
+    j, d = tl.arange(0, N)[:, None], tl.arange(0, D)[None, :]
+    at = qkv + ((j * B + row // H) * 3 * H + row % H) * D + d
+    last = qkv + (((J - 1) * B + row // H) * 3 * H + row % H) * D + d
+    query = tl.load(last).to(tl.float32) * softmax_scale
+    keys = tl.load(at + H * D, mask=j < J, other=0.0).to(tl.float32)
+    values = tl.load(at + 2 * H * D, mask=j < J, other=0.0).to(tl.float32)
+    score = tl.where(j < J, tl.sum(keys * query, 1, keep_dims=True), -1e30)
+    weight = tl.where(j < J, tl.exp2(score - tl.max(score, 0, keep_dims=True)), 0.0)
+    y = tl.sum(weight * values, 0) / tl.sum(tl.sum(weight, 1), 0)
+    tl.store(out + row * D + tl.arange(0, D), y.to(out.dtype.element_ty))
+
+
+def attend_last(qkv: torch.Tensor, positions: int) -> torch.Tensor:
+    """Attend from the last of the first positions to these: `[J, B, 3, H, D]` → `[B, H * D]`."""
+    most, batch, _, heads, dim = qkv.shape
+    out = qkv.new_empty((batch, heads * dim))
+    _attend_last[(batch * heads,)](
+        qkv, out, batch, heads, positions, LOG2_E / dim**0.5,
+        D=dim, N=triton.next_power_of_2(most), num_warps=1,
+    )  # fmt: skip
+    return out
+
+
 def attend(
     q: torch.Tensor,
     place: torch.Tensor,

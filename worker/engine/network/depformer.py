@@ -17,16 +17,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from worker.engine.network.memory import Rows
-from worker.engine.network.sampler import Draw
-from worker.engine.network.transformer import (
+from worker.engine.network.operations import (
     Op,
     add_norm,
-    attended_in,
     feed,
     gate,
-    is_quantized,
+    linear,
+    plain_weight,
     scale,
 )
+from worker.engine.network.positions import fits_kernels
+from worker.engine.network.sampler import Draw
+from worker.engine.network.transformer import attended_in, is_quantized
 from worker.engine.network.unsupported import layers_of
 
 # hidden [B, dim] → the input of each weight set [B, depformer dim]
@@ -119,8 +121,9 @@ class _DepformerLayer:
         shape = (lm.dep_q, batch, 3 * attention.embed_dim)
         dtype = attended_in(attention, lm.dtype)
         self._qkv = torch.zeros(shape, dtype=dtype, device=lm.device)
-        self._in = [into(module) for module in attention.in_projs]
-        self._out = list(attention.out_projs)
+        self._kernels = kernels and fits_kernels(attention.embed_dim // self._heads)
+        self._in = [into(module, kernels=kernels) for module in attention.in_projs]
+        self._out = [linear(module, kernels=kernels) for module in attention.out_projs]
         self._norm1, self._norm2 = (
             add_norm(each, kernels=kernels) for each in (layer.norm1, layer.norm2)
         )
@@ -144,19 +147,37 @@ class _DepformerLayer:
     def _attend(self, x: torch.Tensor, k: int) -> torch.Tensor:
         batch = x.shape[0]
         _of(self._in, self._schedule, k)(x, self._qkv[k])
-        qkv = self._qkv[: k + 1].view(k + 1, batch, 3, self._heads, -1).permute(2, 1, 3, 0, 4)
-        y = qkv[2]  # [B, H, 1, D] nothing else to attend to
-        if k > 0:
-            y = F.scaled_dot_product_attention(qkv[0, :, :, k:], qkv[1], qkv[2])
-        return _of(self._out, self._schedule, k)(y.reshape(batch, -1))
+        qkv = self._qkv.view(len(self._qkv), batch, 3, self._heads, -1)
+        if k == 0:  # nothing else to attend to
+            y = qkv[0, :, 2].flatten(1)
+        elif self._kernels:
+            from worker.engine.network import attend_kernels  # Triton is not on every machine
+
+            y = attend_kernels.attend_last(qkv, k + 1)
+        else:
+            q, keys, values = qkv[: k + 1].permute(2, 1, 3, 0, 4)  # [B, H, k + 1, D]
+            y = F.scaled_dot_product_attention(q[:, :, k:], keys, values).reshape(batch, -1)
+        return _of(self._out, self._schedule, k)(y)
 
 
-def into(module: nn.Module) -> Callable[[torch.Tensor, torch.Tensor], object]:
+def into(
+    module: nn.Module, *, kernels: bool = False
+) -> Callable[[torch.Tensor, torch.Tensor], object]:
     """Return the projection of `[B, C]` into a tensor that is given, without a copy if plain."""
-    if type(module) is nn.Linear and len([*module.parameters()]) == 1:  # no bias
-        weight = module.weight.detach().t()
-        return lambda x, out: torch.mm(x, weight, out=out)
-    return lambda x, out: out.copy_(module(x))
+    weight = plain_weight(module)
+    if weight is None:
+        return lambda x, out: out.copy_(module(x))
+    turned = weight.t()
+    if not kernels:
+        return lambda x, out: torch.mm(x, turned, out=out)
+    from worker.engine.network import product_kernels  # Triton is not there on every machine
+
+    def project(x: torch.Tensor, out: torch.Tensor) -> object:
+        if product_kernels.takes(weight, x):
+            return product_kernels.product(weight, x, out)
+        return torch.mm(x, turned, out=out)
+
+    return project
 
 
 def _of(modules: list[Part], schedule: list[int], k: int) -> Part:

@@ -17,6 +17,8 @@ CODEC_DIM, CODEC_FRAMES = 64, 2  # numbers of Mimi's heads, and its positions of
 MOST_DIFFERENCE = 0.05  # of numbers around 1, in bfloat16
 DIM, EPS = 96, 1e-5  # of a norm; not a power of two
 DRAWS, WIDTH = 32, 40
+SIZE, WIDTHS = 4096, (96, 2048)  # of a small weight, and of one that is read in pieces
+CODEBOOKS = 8
 
 
 def why_no_kernels(device: torch.device, dtype: torch.dtype, head_dim: int) -> str | None:
@@ -34,6 +36,7 @@ def why_no_kernels(device: torch.device, dtype: torch.dtype, head_dim: int) -> s
             *(kernel_difference(device, dtype, head_dim, int8=each) for each in (False, True)),
             kernel_difference(device, torch.float32, CODEC_DIM, CODEC_FRAMES),
             *layer_differences(device, dtype),
+            *product_differences(device, dtype),
         ]
     except Exception as error:  # Triton raises what its parts raise: no compiler, no headers, …
         return f"Triton could not build its kernels ({type(error).__name__}: {error})"
@@ -106,3 +109,28 @@ def layer_differences(device: torch.device, dtype: torch.dtype) -> list[float]:
     upside_down = (best.flip(-1), ids.flip(-1), *ranks[2:])
     wrong = (layer_kernels.pick(*upside_down) != pick(*ranks)).float().mean()
     return [*(float((a.float() - b.float()).abs().max()) for a, b in pairs), float(wrong)]
+
+
+@torch.inference_mode()
+def product_differences(device: torch.device, dtype: torch.dtype) -> list[float]:
+    """Return the largest differences of products of few rows, and of the depformer's attention."""
+    from worker.engine.network import attend_kernels, product_kernels
+
+    generator = torch.Generator(device).manual_seed(2)
+
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator, device=device).to(dtype)
+
+    differences: list[float] = []
+    for rows in (1, product_kernels.MOST_ROWS):
+        for width in WIDTHS:
+            weight, x = noise(SIZE, width), noise(rows, width) / width**0.5
+            y = product_kernels.product(weight, x)
+            differences.append(float((y - F.linear(x, weight)).abs().max()))
+    qkv = noise(CODEBOOKS, ROWS, 3, HEADS, CODEC_DIM)
+    for positions in range(2, CODEBOOKS + 1):
+        q, keys, values = qkv[:positions].permute(2, 1, 3, 0, 4)
+        expected = F.scaled_dot_product_attention(q[:, :, -1:], keys, values).reshape(ROWS, -1)
+        y = attend_kernels.attend_last(qkv, positions)
+        differences.append(float((y - expected).abs().max()))
+    return differences

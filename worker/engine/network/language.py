@@ -23,8 +23,9 @@ from worker.engine.kv_choice import OWN_TYPE, KvMemory
 from worker.engine.network.depformer import Depformer, Projections, table_of
 from worker.engine.network.drawing import Drawer, Drawn, TokenRing
 from worker.engine.network.memory import Memory, Rows, Snapshot
+from worker.engine.network.operations import Op, norm, product
 from worker.engine.network.sampler import Widths
-from worker.engine.network.transformer import Op, RingTransformer, norm
+from worker.engine.network.transformer import RingTransformer
 from worker.engine.network.unsupported import UnsupportedModel, refuse_unsupported
 
 
@@ -55,7 +56,7 @@ class Weights:
         self.initial = torch.tensor(initial, device=device)  # [1 + n_q]
         self.embed = embedder(lm)
         self.norm = norm(lm.out_norm, kernels=stored.kernels)
-        self.depformer_in: Projections = _stacked(list(lm.depformer_in))
+        self.depformer_in = _stacked(list(lm.depformer_in), kernels=stored.kernels)
 
 
 class Language:
@@ -239,7 +240,7 @@ def embedder(lm: LMModel) -> Op:
     )
 
 
-def _stacked(modules: list[nn.Module]) -> Projections:
+def _stacked(modules: list[nn.Module], *, kernels: bool) -> Projections:
     """Return all projections of one input, as one product where they are plain linears."""
     linears = [module for module in modules if type(module) is nn.Linear]
     if len(linears) < len(modules):  # quantized, or with LoRA
@@ -247,7 +248,8 @@ def _stacked(modules: list[nn.Module]) -> Projections:
     whole = torch.cat([linear.weight.detach() for linear in linears])
     _share_out(linears, whole)
     sizes = [linear.out_features for linear in linears]
-    return lambda x: F.linear(x, whole).split(sizes, dim=-1)
+    project = product(whole, kernels=kernels)
+    return lambda x: project(x).split(sizes, dim=-1)
 
 
 def _share_out(modules: Sequence[nn.Module], whole: torch.Tensor) -> list[int]:

@@ -6,32 +6,24 @@ Equal to moshi 0.2.13 modules/transformer.py and rope.py. Engine thread only.
 """
 
 import math
-from collections.abc import Callable
-from functools import partial
 
 import torch
-from moshi.modules.gating import ActivationGating
 from moshi.modules.transformer import (
     LayerScale,
-    RMSNorm,
     StreamingMultiheadAttention,
     StreamingTransformer,
     StreamingTransformerLayer,
 )
 from moshi.utils.quantize import QLinear
 from torch import nn
-from torch.nn import functional as F
 
 from worker.engine.kv_choice import OWN_TYPE, KvMemory
 from worker.engine.network.convolution import used
 from worker.engine.network.memory import Rows
+from worker.engine.network.operations import add_norm, feed, linear, scale
 from worker.engine.network.positions import Filled, Places, Positions
 from worker.engine.network.ring import KvRing
 from worker.engine.network.unsupported import layers_of, refuse_transformer
-
-Op = Callable[[torch.Tensor], torch.Tensor]
-# x, y [B, T, C] or y None → x + y, its norm
-AddNorm = Callable[[torch.Tensor, torch.Tensor | None], tuple[torch.Tensor, torch.Tensor]]
 
 
 class RingTransformer:
@@ -102,7 +94,8 @@ class _RingLayer:
         kernels = stored.kernels and not is_quantized(attention)
         self._norm1 = add_norm(layer.norm1, scale_before, kernels=kernels)
         self._norm2 = add_norm(layer.norm2, layer.layer_scale_1, kernels=kernels)
-        self._project_in, self._project_out = attention.in_projs[0], attention.out_projs[0]
+        self._project_in = linear(attention.in_projs[0], kernels=kernels)
+        self._project_out = linear(attention.out_projs[0], kernels=kernels)
         self._feed = feed(layer, kernels=kernels)
 
     def __call__(
@@ -133,95 +126,6 @@ def attended_in(attention: StreamingMultiheadAttention, dtype: torch.dtype) -> t
 def is_quantized(attention: StreamingMultiheadAttention) -> bool:
     """Return whether a layer has 8-bit weights, whose products have another type than the model."""
     return isinstance(attention.in_projs[0], QLinear)
-
-
-def norm(module: nn.Module, *, kernels: bool = False) -> Op:
-    """Return one fused operation for moshi's RMSNorm (eight upstream); other norms as they are."""
-    fused = _fused_norm(module, None) if kernels else None
-    if fused is not None:
-        return lambda x: fused(x, None)[1]
-    if not isinstance(module, RMSNorm):
-        return module
-    # The model's weights may be bfloat16; the norm is computed in `module.dtype` all the same.
-    alpha = module.alpha.detach().flatten()
-    alpha = alpha.to(module.dtype or alpha.dtype)
-    shape, eps = alpha.shape, module.eps
-
-    def rms_norm(x: torch.Tensor) -> torch.Tensor:
-        return F.rms_norm(x.to(alpha.dtype), shape, alpha, eps).to(x.dtype)
-
-    return rms_norm
-
-
-def add_norm(module: nn.Module, layer_scale: nn.Module | None = None, *, kernels: bool) -> AddNorm:
-    """Return x + y, where there is a y, and its norm: one kernel where kernels run.
-
-    The layer scale, if any, is that of y.
-    """
-    fused = _fused_norm(module, layer_scale) if kernels else None
-    if fused is not None:
-        return fused
-    then, scaled = norm(module), scale(layer_scale or nn.Identity())
-
-    def added(x: torch.Tensor, y: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-        x = x if y is None else x + scaled(y)
-        return x, then(x)
-
-    return added
-
-
-def _fused_norm(module: nn.Module, layer_scale: nn.Module | None) -> AddNorm | None:
-    """Return the kernel for a norm and the scale of what is added; None: it knows one of them not.
-
-    In float32 throughout, whatever the model's type.
-    """
-    from worker.engine.network import layer_kernels  # Triton is not there on every machine
-
-    channels = layer_scale.scale.detach() if isinstance(layer_scale, LayerScale) else None
-    if channels is None and not isinstance(layer_scale, nn.Identity | None):
-        return None
-    if isinstance(module, RMSNorm):
-        weights = (module.alpha.detach().flatten(), None)
-    elif isinstance(module, nn.LayerNorm) and module.elementwise_affine:
-        weight = module.weight.detach()
-        parameters = dict(module.named_parameters())
-        weights = (weight, parameters.get("bias", torch.zeros_like(weight)).detach())
-    else:
-        return None
-    return partial(layer_kernels.add_norm, *weights, module.eps, channels)
-
-
-def scale(module: nn.Module) -> Op:
-    return _same if isinstance(module, nn.Identity) else module
-
-
-def feed(layer: StreamingTransformerLayer, *, kernels: bool) -> Op:
-    """Return the feed-forward part, gated or not."""
-    if layer.gating is not None:
-        return gate(layer.gating, kernels=kernels)
-    inward, outward, activation = layer.linear1, layer.linear2, layer.activation
-    assert inward is not None and outward is not None
-    return lambda x: outward(activation(inward(x)))
-
-
-def gate(module: nn.Module, *, kernels: bool) -> Op:
-    """Return moshi's gated feed-forward part (modules/gating.py), for inputs of any shape."""
-    assert isinstance(module, ActivationGating)
-    inward, outward, activation = module.linear_in, module.linear_out, module.activation
-    if kernels and activation is F.silu:
-        from worker.engine.network import layer_kernels  # Triton is not there on every machine
-
-        return lambda x: outward(layer_kernels.silu_gate(inward(x)))
-
-    def gated(x: torch.Tensor) -> torch.Tensor:
-        gates, value = inward(x).chunk(2, dim=-1)
-        return outward(activation(gates).mul_(value))
-
-    return gated
-
-
-def _same(x: torch.Tensor) -> torch.Tensor:
-    return x
 
 
 def _frequencies(

@@ -16,7 +16,8 @@ from worker.engine.network.captured import Captured
 from worker.engine.network.codec import CodecWeights, Encoder
 from worker.engine.network.language import embedder
 from worker.engine.network.memory import Memory, StepBuffer
-from worker.engine.network.transformer import RingTransformer, norm
+from worker.engine.network.operations import norm
+from worker.engine.network.transformer import RingTransformer
 from worker.engine.network.unsupported import refuse_recogniser
 
 # Kyutai's heads foretell a pause of 0.5, 1, 2 and 3 s; the third ends turns in their client

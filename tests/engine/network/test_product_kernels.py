@@ -1,0 +1,72 @@
+"""Products of few rows by the kernel are torch's.
+
+They run on a GPU where there is one, else on the CPU through Triton's interpreter.
+"""
+
+from types import ModuleType
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from worker.engine.network import kernel_check
+from worker.engine.network.kernel_check import MOST_DIFFERENCE, product_differences
+from worker.engine.network.operations import linear
+
+# Triton 3.6's interpreter with the pinned numpy.
+pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array with ndim > 0")
+
+CARD = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if CARD else "cpu")
+
+
+@pytest.fixture
+def kernels(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return the kernel, with small pieces: interpreted, a program computes for milliseconds."""
+    found = pytest.importorskip("worker.engine.network.product_kernels")
+    for name, value in {"SMALL": 1000, "SMALL_PIECE": 32, "PIECE": 16}.items():
+        monkeypatch.setattr(found, name, value)
+    return found
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize(("size", "width"), [(8, 20), (8, 32), (24, 40), (24, 64)])
+def test_a_product_of_few_rows_is_torchs(
+    kernels: ModuleType, size: int, width: int, rows: int
+) -> None:
+    """Small and large weights, read in whole pieces or not, give torch's product of each row."""
+    torch.manual_seed(0)
+    weight = torch.randn(size, width, device=DEVICE)
+    x = torch.randn(rows, 1, width, device=DEVICE)
+
+    torch.testing.assert_close(kernels.product(weight, x), F.linear(x, weight))
+    there = torch.empty(rows, 1, size, device=DEVICE)
+    assert kernels.product(weight, x, there) is there
+    torch.testing.assert_close(there, F.linear(x, weight))
+
+
+def test_the_kernel_takes_few_rows_one_after_the_other(kernels: ModuleType) -> None:
+    """Three rows, rows that lie apart and layers with a bias are torch's."""
+    weight, x = torch.randn(8, 32, device=DEVICE), torch.randn(4, 32, device=DEVICE)
+    plain, biased = nn.Linear(32, 8, bias=False), nn.Linear(32, 8)
+
+    assert kernels.takes(weight, x[:2])
+    assert not kernels.takes(weight, x[:3])
+    assert not kernels.takes(weight, x[::2])
+    assert not kernels.takes(weight[:7], x[:1])
+    assert linear(plain, kernels=False)(x.cpu()).shape == (4, 8)
+    assert linear(biased, kernels=True) is biased
+
+
+def test_the_check_at_start_compares_products(
+    kernels: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Right products pass; one that leaves out the end of a row does not."""
+    monkeypatch.setattr(kernel_check, "SIZE", 24)
+    monkeypatch.setattr(kernel_check, "WIDTHS", (24, 96))
+    assert max(product_differences(DEVICE, torch.float16)) <= MOST_DIFFERENCE
+
+    right = kernels.product
+    monkeypatch.setattr(kernels, "product", lambda weight, x: right(weight, x) - 0.1)
+    assert max(product_differences(DEVICE, torch.float16)) > MOST_DIFFERENCE

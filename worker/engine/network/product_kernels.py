@@ -1,0 +1,64 @@
+"""A Triton kernel for the product of a weight and one or two rows, at the speed of memory.
+
+One session's step is such products: what they take is the time to read the weights once. On an H200
+cuBLAS read them at 3.1 to 3.9 TB/s of 4.3, with a second kernel for each sum of parts, and the
+depformer's small ones at a third of that. Compiled and interpreted as `ring_kernels.py` says.
+"""
+
+# Kernels are Triton's language, which pyright takes for Python.
+# pyright: basic, reportCallIssue=false, reportGeneralTypeIssues=false, reportArgumentType=false
+
+import torch
+import triton
+import triton.language as tl
+
+MOST_ROWS = 2  # from three on cuBLAS reads the weights once, and this kernel as often as there are
+SMALL = 2**23  # numbers of a weight whose rows are read in one piece, by a program for each
+SMALL_PIECE, PIECE = 4096, 1024  # numbers of a row at a time
+PIECE_ROWS = 4  # of a large weight, for one reading of x
+WARP_BYTES = 2048  # of a weight that a warp reads at a time: four loads of 16 bytes in each thread
+
+
+@triton.jit
+def _product(
+    weight, x, out,
+    N, K, ROWS: tl.constexpr, PART: tl.constexpr, EVEN: tl.constexpr,
+):  # fmt: skip
+    """Multiply some rows of the weight by a row of x."""
+    n = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
+    k, m = tl.arange(0, PART)[None, :], tl.program_id(1)
+    at = weight + n.to(tl.int64) * K
+    sums = tl.zeros([ROWS, PART], tl.float32)
+    for i in tl.range(0, K, PART):
+        if EVEN:
+            w, value = tl.load(at + i + k), tl.load(x + m * K + i + k)
+        else:
+            here = i + k < K
+            w = tl.load(at + i + k, mask=here, other=0.0)
+            value = tl.load(x + m * K + i + k, mask=here, other=0.0)
+        sums += w.to(tl.float32) * value.to(tl.float32)
+    y = tl.sum(sums, 1, keep_dims=True)
+    tl.store(out + m * N + n, y.to(out.dtype.element_ty))
+
+
+def takes(weight: torch.Tensor, x: torch.Tensor) -> bool:
+    """Return whether the kernel takes these: few rows, one after the other."""
+    size, width = weight.shape
+    return x.numel() <= MOST_ROWS * width and size % PIECE_ROWS == 0 and x.is_contiguous()
+
+
+def product(weight: torch.Tensor, x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+    """Return x times the transposed weight `[N, K]`, summed in float32: `[…, K]` → `[…, N]`.
+
+    All are contiguous, and N is a multiple of `PIECE_ROWS`.
+    """
+    size, width = weight.shape
+    small = size * width < SMALL
+    part = min(triton.next_power_of_2(width), SMALL_PIECE if small else PIECE)
+    rows = 1 if small else PIECE_ROWS
+    y = x.new_empty((*x.shape[:-1], size)) if out is None else out
+    _product[(size // rows, x.numel() // width)](
+        weight, x, y, size, width, ROWS=rows, PART=part, EVEN=width % part == 0,
+        num_warps=max(1, rows * part * weight.element_size() // WARP_BYTES),
+    )  # fmt: skip
+    return y

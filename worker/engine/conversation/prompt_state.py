@@ -34,7 +34,9 @@ from worker.engine.network.codec import CodecWeights
 from worker.engine.network.language import Prefill, PromptState, Weights
 from worker.engine.network.memory import Snapshot
 
-PIECE_FRAMES = 16  # positions read at a time in the gaps between steps
+# Positions read at a time in the gaps between steps. On CUDA a piece takes the time to read the
+# weights once, whatever its positions.
+PIECE_FRAMES, PIECE_FRAMES_CUDA = 16, 64
 WAITED_FRAMES = 50  # 4 s of what is heard while a prompt is read are kept
 
 
@@ -144,11 +146,10 @@ class Prompts:
                     yield "No room to prepare more personas: the others take a moment to begin"
                     return
 
-    def pieces(
-        self, persona: Persona, most: int = PIECE_FRAMES
-    ) -> Generator[str | None, None, PromptState]:
-        """Read a prompt in pieces of up to `most` positions; keep and return its state."""
+    def pieces(self, persona: Persona) -> Generator[str | None, None, PromptState]:
+        """Read a prompt in pieces; keep and return its state."""
         yield "prompt begins"
+        most = PIECE_FRAMES_CUDA if self._lm.device.type == "cuda" else PIECE_FRAMES
         tokens = self.tokens(persona)
         columns, count = self.columns(tokens.frames), len(tokens.frames)
         prefill = Prefill(self._weights, count)

@@ -228,12 +228,8 @@ class Engine:
         """
         with self._wake:
             hole = self._slots.hole()
-            if (
-                self._calls.joining
-                or self._calls.leaving
-                or hole is None
-                or hole[0] not in self._joined
-            ):
+            changes = self._calls.joining or self._calls.leaving
+            if changes or hole is None or hole[0] not in self._joined:
                 return False
             occupant, target = hole
             source = occupant.slot
@@ -276,13 +272,17 @@ class Engine:
 
     def _deliver(self, rows: list[Row], out: StepOut) -> None:
         """Deliver each row to its occupant, unless the slot changed hands during the step."""
+        valid, arrivals_s = out.valid.tolist(), list[float]()
         for occupant, _, arrived_s in rows:
-            if not self._slots.holds(occupant) or not out.valid[occupant.slot]:
+            if not self._slots.holds(occupant) or not valid[occupant.slot]:
                 continue
-            with self._failing_alone(occupant):
+            try:
                 self._deliveries.add(occupant, occupant.frame_of(out, arrived_s))
-            metrics.count_frame(time.monotonic() - arrived_s, self.model.frame_s)
+            except Exception:
+                self._lose(occupant)
+            arrivals_s.append(arrived_s)
         self._deliveries.send()
+        metrics.count_frames(arrivals_s, time.monotonic(), self.model.frame_s)
 
     @contextmanager
     def _failing_alone(self, occupant: Occupant) -> Generator[None]:

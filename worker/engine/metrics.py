@@ -1,6 +1,7 @@
 """The engine's figures for Prometheus and the heartbeat. Written by the engine thread only."""
 
 from collections import deque
+from collections.abc import Iterable
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -35,11 +36,12 @@ SLOTS_USED = Gauge("moshi_slots_used", "Slots taken")
 SLOTS_FREE = Gauge("moshi_slots_free", "Slots left")
 
 
-def count_frame(took_s: float, frame_s: float) -> None:
-    """Count a frame that was delivered `took_s` after it arrived, late or in time."""
-    FRAME_S.observe(took_s)
-    if took_s > frame_s:
-        LATE_FRAMES.inc()
+def count_frames(arrivals_s: Iterable[float], now_s: float, frame_s: float) -> None:
+    """Count frames that arrived at these times and are delivered now, late or in time."""
+    for arrived_s in arrivals_s:
+        FRAME_S.observe(now_s - arrived_s)
+        if now_s - arrived_s > frame_s:
+            LATE_FRAMES.inc()
 
 
 WINDOW_STEPS = 750  # a minute of steps

@@ -229,12 +229,19 @@ class MoshiStep:
         valid = exec_mask & (numbers[:, VALID] > 0)
         self._restart(exec_mask & (numbers[:, FINITE] == 0), valid)
         return StepOut(
-            pcm=self.buffers.pcm_out.host.numpy().copy(),
+            pcm=self._pcm_out(running),
             text=numbers[:, TEXT].copy(),
             unforced_text=numbers[:, UNFORCED].copy(),
             valid=valid,
             columns=self._columns_out(),
         )
+
+    def _pcm_out(self, running: npt.NDArray[np.intp]) -> Pcm:
+        """Return a copy of the sound, as far as slots ran: a later step overwrites the buffer."""
+        buffer = self.buffers.pcm_out.host.numpy()
+        rows, sound = int(np.max(running, initial=-1)) + 1, np.empty_like(buffer)
+        sound[:rows] = buffer[:rows]
+        return sound
 
     def _columns_out(self) -> StepColumns:
         positions = self.renewal.history.counts - 1

@@ -6,7 +6,7 @@ import pytest
 from protocol.personas import Persona
 from protocol.sampling import Sampling
 from tests.engine.test_step import GREEDY, sounds, talk
-from tests.engine.tiny import TEXT_CARD, tiny_lm, tiny_mimi
+from tests.engine.tiny import TEXT_CARD, force, tiny_lm, tiny_mimi
 from worker.engine.arrays import Pcm, Tokens
 from worker.engine.conversation import say
 from worker.engine.conversation.prompt_state import PromptReading
@@ -177,3 +177,46 @@ def test_forget_empties_the_memory_without_missing_a_frame() -> None:
 
     assert answers == 30
     assert positions(step)[0] < 32
+
+
+def test_a_slot_is_looked_at_only_while_something_is_forced() -> None:
+    """Silence and lines make their own slot due, until their last token is used."""
+    heard = sounds(47, 40)[:, 0]
+    step = make()
+    step.join(1, GREEDY)
+    assert due(step) == []
+    step.hush(1, True)
+    columns(step, 1, heard[:3])
+    assert due(step) == [1]
+    step.move(1, 0)
+    assert due(step) == [0]
+    step.hush(0, False)
+    columns(step, 0, heard[3:6])
+    assert due(step) == []
+    step.say(0, "ab", lambda was_whole: None)
+    assert due(step) == [0]
+    columns(step, 0, heard[6:])
+    assert due(step) == [0]  # the line waits for a pause
+    step.leave(0)
+    assert due(step) == []
+
+
+def test_a_line_begins_at_once_after_a_long_rest() -> None:
+    """Frames without a word count as the pause before a line, in the slot of their session."""
+    heard = sounds(48, 24)[:, 0]
+    step = make()
+    step.join(1, GREEDY)
+    force(step, 1, text=PAD)
+    columns(step, 1, heard[:10])
+    step.move(1, 0)
+    columns(step, 0, heard[10:20])
+    force(step, 0)
+    step.say(0, "a", lambda was_whole: None)
+
+    end_of_pad = step.weights.lm.end_of_text_padding_id
+    assert [read[0] for read in columns(step, 0, heard[20:23])][1:] == [end_of_pad, *encode("a")]
+
+
+def due(step: MoshiStep) -> list[int]:
+    """Return the slots that the next step looks at."""
+    return sorted(step.forcing._due)  # pyright: ignore[reportPrivateUsage]

@@ -86,12 +86,9 @@ def test_padding_has_a_limit() -> None:
 
 def test_frames_before_the_line_count_as_pause_and_padding() -> None:
     """The more frames without a word came before a line, the sooner its word is forced."""
-    forcing = SlotForcing(SILENCE)
-    for token in [20, *[PAD] * 9]:
-        forcing.used(token)
     rested = {
         frames: run(SpokenLine([[11]], PAD, END, lambda _: None, frames), [PAD] * 18)
-        for frames in (0, forcing.rest_frames, 16, 500)
+        for frames in (0, 9, 16, 500)
     }
 
     assert [used.index(END) for used in rested.values()] == [16, 16 - 9, 0, 0]

@@ -43,6 +43,12 @@ class _ForcedSession:
     prompt: PromptState | None = None  # that its LM state began with
     first: PromptState | None = None  # what follows it is drawn before the next step
 
+    @property
+    def is_due(self) -> bool:
+        """Whether there is something to do around its next step."""
+        waits = (self.remembered, self.heard, self.first)
+        return self.forcing.is_due or any(each is not None for each in waits)
+
 
 class Forcing:
     """Writes the forced tokens of every slot before each step."""
@@ -69,6 +75,8 @@ class Forcing:
         self._forced, self._draw_first, self._on_prompt = forced, draw_first, on_prompt
         self._on_resume, self._on_more, self._initial = on_resume, on_more, weights.initial
         self._sessions: dict[int, _ForcedSession] = {}
+        self._due: set[int] = set()  # slots whose sessions are; all others cost nothing in a step
+        self._rest_frames = np.zeros(memory.capacity, dtype=np.int64)  # since its last word
         self._reading = False  # a prompt
 
     def join(self, slot: int, persona: Persona, remembered: Remembered | None = None) -> None:
@@ -81,7 +89,7 @@ class Forcing:
             delays=tuple(lm.delays[1 : 1 + lm.dep_q]),
         )
         session = _ForcedSession(persona, SlotForcing(silence), remembered=remembered)
-        self._sessions[slot] = session
+        self._sessions[slot], self._rest_frames[slot] = session, 0
         if remembered is not None:
             session.forcing.hush(True, "resume")
             self._write(slot)
@@ -111,6 +119,7 @@ class Forcing:
     def leave(self, slot: int) -> None:
         """Force nothing more on this session."""
         session = self._sessions.pop(slot, None)
+        self._due.discard(slot)
         if session is not None:
             self._background.cancel(session)
             session.forcing.drop_lines()
@@ -118,6 +127,9 @@ class Forcing:
     def move(self, source: int, target: int) -> None:
         """Follow a session to another slot."""
         self._sessions[target] = self._sessions.pop(source)
+        self._rest_frames[target] = self._rest_frames[source]
+        self._due.discard(source)
+        self._write(target)
 
     def hush(self, slot: int, on: bool) -> None:
         """Force silence from the slot's next frame on, or end it."""
@@ -128,11 +140,9 @@ class Forcing:
         """Say a text at the slot's next pause; `done` is called with whether all of it was said."""
         reading, lm = self.prompts.reading, self._lm
         words = [] if reading.encode is None else spell(text, reading.encode, reading.pieces)
-        forcing = self._sessions[slot].forcing
-        line = SpokenLine(
-            words, lm.text_padding_token_id, lm.end_of_text_padding_id, done, forcing.rest_frames
-        )
-        forcing.say(line)
+        marks = lm.text_padding_token_id, lm.end_of_text_padding_id
+        line = SpokenLine(words, *marks, done, int(self._rest_frames[slot]))
+        self._sessions[slot].forcing.say(line)
         self._write(slot)
 
     def drop_lines(self, slot: int, *, unless_begun: bool) -> None:
@@ -142,11 +152,11 @@ class Forcing:
 
     def hushed(self) -> list[int]:
         """Slots on which silence is forced in the next step; until `used`, in the one that ran."""
-        return [slot for slot, session in self._sessions.items() if session.forcing.silent]
+        return [slot for slot in self._due if self._sessions[slot].forcing.silent]
 
     def promptless(self) -> list[int]:
         """Slots that wait for their prompt: columns they read are not yet part of their session."""
-        return [slot for slot, session in self._sessions.items() if session.heard is not None]
+        return [slot for slot in self._due if self._sessions[slot].heard is not None]
 
     def forget(self, slot: int) -> None:
         """Forget the sound that a slot heard while it waits for its prompt."""
@@ -161,35 +171,46 @@ class Forcing:
         if session.prompt is not None:
             self._memory.load(slot, self.prompts.decoder_state)
             session.first = session.prompt
+            self._write(slot)
 
     def before_step(self, running: Mask) -> None:
         """Draw the first tokens of slots that run for the first time since their prompt.
 
         Not earlier: silence or a line that was asked for meanwhile holds from the first frame on.
         """
-        for slot, session in self._sessions.items():
-            if running[slot] and session.remembered is not None:
+        for slot in filter(running.__getitem__, [*self._due]):
+            session = self._sessions[slot]
+            if session.remembered is not None:
                 session.forcing.after_silence()
                 self._write(slot)
-            if running[slot] and session.first is not None:
+            if session.first is not None:
                 session.forcing.after_silence()
                 self._write(slot)
-                session.forcing.used(self._draw_first(slot, session.first.hidden))
-                self._write(slot)
+                text = self._draw_first(slot, session.first.hidden)
+                session.forcing.used(text)
+                self._count_rest(np.arange(len(running)) == slot, text)
                 session.first = None
+                self._write(slot)
 
     def after_step(self, text: Tokens, heard: Tokens, running: Mask) -> None:
         """Record a step: the text tokens it used `[B]`, the user's codes `[B, K]`."""
-        for slot, session in self._sessions.items():
-            if running[slot]:
-                if session.heard is not None:
-                    session.heard.append(heard[slot].copy())
-                session.forcing.used(int(text[slot]))
-                self._write(slot)
+        self._count_rest(running, text)
+        for slot in filter(running.__getitem__, [*self._due]):
+            session = self._sessions[slot]
+            if session.heard is not None:
+                session.heard.append(heard[slot].copy())
+            session.forcing.used(int(text[slot]))
+            self._write(slot)
+
+    def _count_rest(self, slots: Mask, text: Tokens | int) -> None:
+        """Count a frame of these slots, in which they used these text tokens."""
+        self._rest_frames += slots
+        self._rest_frames[slots & (text != self._lm.text_padding_token_id)] = 0
 
     def _write(self, slot: int) -> None:
-        """Write the slot's forced tokens, where they changed."""
+        """Write the slot's forced tokens, where they changed, and note whether it is due."""
         session = self._sessions[slot]
+        (self._due.add if session.is_due else self._due.discard)(slot)
         frame = session.forcing.frame
         if frame != session.written:
             audio = frame.audio or (None,) * self._lm.dep_q
@@ -204,6 +225,7 @@ class Forcing:
         session.prompt = prompt
         if session.remembered is None:
             session.first = read
+            self._write(slot)
         else:
             self._resume(slot, session.remembered)
 

@@ -33,17 +33,15 @@ class Responsiveness:
 
     def __init__(self, capacity: int, no_words: Sequence[int]) -> None:
         """`no_words` are the text tokens that are no text: padding and its end."""
-        self._no_words = np.array(no_words)
+        self._no_words = no_words
         self._wordless = np.zeros(capacity, dtype=np.int64)
         self._unheard = np.zeros(capacity, dtype=np.int64)
         # Since the last word, or since forced silence ended:
         self._mute = np.zeros(capacity, dtype=np.int64)  # frames
         self._spoken_to = np.zeros(capacity, dtype=np.int64)  # frames in which speech was heard
         self._best_chance = np.zeros(capacity, dtype=np.float64)  # of a word, in any of them
-        self._all = (
-            *(self._wordless, self._unheard),
-            *(self._mute, self._spoken_to, self._best_chance),
-        )
+        self._since_word = (self._mute, self._spoken_to, self._best_chance)
+        self._all = (self._wordless, self._unheard, *self._since_word)
 
     def watch(
         self,
@@ -58,18 +56,21 @@ class Responsiveness:
         `chance` `[B]` is what the model gave to all words together. Silence was forced on the slots
         `hushed`.
         """
-        slots = np.flatnonzero(running)
-        heard_pcm = pcm[slots]
-        power = np.einsum("bs,bs->b", heard_pcm, heard_pcm) / pcm.shape[1]
-        heard = power > HEARD_POWER
-        wordless = np.isin(text[slots], self._no_words)
-        self._wordless[slots] = np.where(wordless, self._wordless[slots] + 1, 0)
-        self._unheard[slots] = np.where(heard, 0, self._unheard[slots] + 1)
-        self._mute[slots] = np.where(wordless, self._mute[slots] + 1, 0)
-        self._spoken_to[slots] = np.where(wordless, self._spoken_to[slots] + heard, 0)
-        best = np.maximum(self._best_chance[slots], chance[slots])
-        self._best_chance[slots] = np.where(wordless, best, 0)
-        for count in (self._mute, self._spoken_to, self._best_chance):
+        rows = int(np.max(np.flatnonzero(running), initial=-1)) + 1
+        power = np.einsum("bs,bs->b", pcm[:rows], pcm[:rows]) / pcm.shape[1]
+        heard = running.copy()
+        heard[:rows] &= power > HEARD_POWER
+        said = running.copy()
+        for token in self._no_words:
+            said &= text != token
+        for count in (self._wordless, self._unheard, self._mute):
+            count += running
+        self._spoken_to += heard
+        np.maximum(self._best_chance, chance, out=self._best_chance, where=running)
+        self._unheard[heard] = 0
+        self._wordless[said] = 0
+        for count in self._since_word:
+            count[said] = 0
             count[list(hushed)] = 0
 
     def pauses(self, slot: int) -> bool:

@@ -29,7 +29,6 @@ class SlotForcing:
         # codes are not made yet.
         self._silent = deque([False] * (max(silence.delays) + 1))
         self._lines: deque[SpokenLine] = deque()
-        self.rest_frames = 0  # without a word, up to the last step
 
     @property
     def frame(self) -> ForcedFrame:
@@ -44,6 +43,11 @@ class SlotForcing:
         delayed = zip(self._silence.codes, self._silence.delays, strict=True)
         audio = tuple(code if self._silent[delay] else None for code, delay in delayed)
         return ForcedFrame(line.text, line.at_word, audio)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether `used` would change anything."""
+        return bool(self._lines or self._reasons) or any(self._silent)
 
     @property
     def silent(self) -> bool:
@@ -72,7 +76,6 @@ class SlotForcing:
 
     def used(self, token: int) -> None:
         """Record the text token that the step used."""
-        self.rest_frames = self.rest_frames + 1 if token == self._silence.pad else 0
         if self._lines and not self._silent[0]:
             self._lines[0].used(token)
             self._end_said_lines()

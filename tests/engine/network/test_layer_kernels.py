@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from worker.engine.network import kernel_check, sampler
 from worker.engine.network.kernel_check import MOST_DIFFERENCE, layer_differences
 
 CARD = torch.cuda.is_available()
@@ -21,12 +20,6 @@ EPS = 1e-5
 def kernels() -> ModuleType:
     """Return the kernels, compiled for the GPU or interpreted (tests/engine/conftest.py)."""
     return pytest.importorskip("worker.engine.network.layer_kernels")
-
-
-@pytest.fixture
-def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the check draw less often: interpreted, each draw computes for 0.1 s."""
-    monkeypatch.setattr(kernel_check, "DRAWS", 8)
 
 
 def noise(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -78,57 +71,11 @@ def test_silu_gate_gives_torchs_gate(kernels: ModuleType, half: int) -> None:
     )
 
 
-@pytest.mark.slow
-def test_pick_draws_torchs_tokens(kernels: ModuleType) -> None:
-    """Rows with their own temperature, top-k and chance get the ids that torch draws.
-
-    torch gives the kernel its candidates in any order, and in the model's type.
-    """
-    torch.manual_seed(0)
-    rows, width = 24, 20
-    best, ids = noise(rows, 300).topk(width, dim=-1)
-    cold = torch.rand(rows, 1, device=DEVICE) * 3
-    top_k = torch.randint(1, width + 1, (rows, 1), device=DEVICE)
-    kept = (torch.arange(width, device=DEVICE) < top_k).float()
-    chance = torch.rand(rows, 9, device=DEVICE)
-    chance[:4], chance[4:8] = 0, 1 - 2**-24
-    mixed = torch.rand(rows, width, device=DEVICE).argsort(dim=-1)
-    drawn = kernels.pick(best.gather(1, mixed), ids.gather(1, mixed), cold, kept, chance[:, 3])
-    expected = sampler.pick(best, ids, cold, kept, chance[:, 3])
-    allowed = (ids == drawn[:, None]) & (kept > 0)
-
-    assert torch.equal(drawn[:4], ids[:4, 0])
-    assert allowed.any(dim=-1).all()
-    assert (drawn == expected).float().mean() > 0.9  # sums in another order may round otherwise
-
-
-def test_equal_scores_are_ranked_by_id(kernels: ModuleType) -> None:
-    """Among equal scores a draw does not depend on the order of the candidates."""
-    torch.manual_seed(0)
-    rows, width = 24, 30
-    scores = (noise(1, width).expand(rows, -1) * 2).round().half()
-    ids = torch.randperm(300, device=DEVICE)[:width].expand(rows, -1)
-    few = torch.ones(rows, width, device=DEVICE) * (torch.arange(width, device=DEVICE) < 9)
-    chance = torch.linspace(0, 0.999, rows // 2, device=DEVICE).repeat(2)
-    mixed = torch.rand(rows, width, device=DEVICE).argsort(dim=-1)
-    cold = torch.ones(rows, 1, device=DEVICE)
-    drawn = kernels.pick(scores.gather(1, mixed), ids.gather(1, mixed), cold, few, chance)
-    pairs = list(zip(scores[0].tolist(), ids[0].tolist(), strict=True))
-    best = [token for _, token in sorted(pairs, key=lambda pair: (-pair[0], pair[1]))[:9]]
-
-    assert torch.equal(drawn[: rows // 2], drawn[rows // 2 :])
-    assert list(dict.fromkeys(drawn[: rows // 2].tolist())) == [
-        token for token in best if token in drawn
-    ]
-
-
-@pytest.mark.usefixtures("few_draws")
 def test_the_check_at_the_start_finds_no_difference(kernels: ModuleType) -> None:
     """A worker's check at its start finds our kernels right."""
     assert max(layer_differences(DEVICE, torch.float16)) <= MOST_DIFFERENCE
 
 
-@pytest.mark.usefixtures("few_draws")
 def test_the_check_at_the_start_finds_a_wrong_kernel(
     kernels: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,10 +27,8 @@ def draw(
 ) -> torch.Tensor:
     """Draw a text token from the same logits `[card]` for every seed."""
     rows = Memory(len(seeds), torch.device("cpu")).rows(len(seeds), "sampling")
-    sampler, sampling_state = (
-        Sampler(rows, Widths(text=width, audio=width), 8),
-        SamplingState.of(rows),
-    )
+    sampling_state = SamplingState.of(rows)
+    sampler = Sampler(sampling_state, Widths(text=width, audio=width), 8)
     sampling_state.seed.copy_(seeds)
     sampling_state.text_temperature.fill_(sampling.text_temperature)
     sampling_state.text_top_k.fill_(sampling.text_top_k)
@@ -71,10 +69,8 @@ def test_tokens_of_one_seed_have_upstreams_distribution() -> None:
     logits = torch.randn(CARD, generator=torch.Generator().manual_seed(1))
     sampling = Sampling(text_temperature=1.3, text_top_k=CARD)
     rows = Memory(20_000, torch.device("cpu")).rows(20_000, "sampling")
-    sampler, sampling_state = (
-        Sampler(rows, Widths(text=CARD, audio=CARD), 8),
-        SamplingState.of(rows),
-    )
+    sampling_state = SamplingState.of(rows)
+    sampler = Sampler(sampling_state, Widths(text=CARD, audio=CARD), 8)
     sampling_state.seed.fill_(4711)
     sampling_state.text_temperature.fill_(1.3)
     sampling_state.text_top_k.fill_(CARD)
@@ -90,7 +86,8 @@ def test_streams_of_one_frame_are_drawn_independently() -> None:
     sampling_state.seed.copy_(torch.arange(20_000))
     sampling_state.text_temperature.fill_(1.0)
     sampling_state.audio_temperature.fill_(1.0)
-    text, audio = Sampler(rows, Widths(text=CARD, audio=CARD), 8).draws(torch.full((20_000,), 9))
+    sampler = Sampler(sampling_state, Widths(text=CARD, audio=CARD), 8)
+    text, audio = sampler.draws(torch.full((20_000,), 9))
     chances = torch.cat([text.chance, audio.chance], dim=1).double().numpy()
 
     apart = np.corrcoef(chances.T) - np.eye(9)

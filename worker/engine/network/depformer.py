@@ -27,12 +27,14 @@ from worker.engine.network.operations import (
     scale,
 )
 from worker.engine.network.positions import fits_kernels
-from worker.engine.network.sampler import Draw
 from worker.engine.network.transformer import attended_in, is_quantized
 from worker.engine.network.unsupported import layers_of
 
 # hidden [B, dim] → the input of each weight set [B, depformer dim]
 Projections = Callable[[torch.Tensor], Sequence[torch.Tensor]]
+
+# logits [B, card], number of the codebook → tokens [B]
+DrawCode = Callable[[torch.Tensor, int], torch.Tensor]
 
 Part = TypeVar("Part")
 
@@ -87,9 +89,7 @@ class Depformer:
             _DepformerLayer(layer, schedule, batch, lm, kernels=kernels) for layer in layers
         ]
 
-    def __call__(
-        self, text: torch.Tensor, hidden: torch.Tensor, draw: Draw, forced: ForcedTokens
-    ) -> torch.Tensor:
+    def __call__(self, text: torch.Tensor, hidden: torch.Tensor, draw: DrawCode) -> torch.Tensor:
         """Draw the agent's codes `[B, dep_q]` after the text token `[B]` and hidden `[B, dim]`."""
         inputs = self._inputs(hidden)
         token, codes = text, []
@@ -99,8 +99,7 @@ class Depformer:
             for layer in self._layers:
                 x, y = layer(x, y, k)
             _, normed = self._norms[k](x, y)
-            drawn = draw.token(self._lm.linears[k](normed), k)
-            token = torch.where(forced.audio_mask[:, k], forced.audio[:, k], drawn)
+            token = draw(self._lm.linears[k](normed), k)
             codes.append(token)
         return torch.stack(codes, dim=1)
 

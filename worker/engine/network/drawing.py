@@ -5,15 +5,36 @@ prompt was read beside the slots, and what follows is drawn with the session's o
 Equal to moshi 0.2.13 models/lm.py `LMGen._step` from the text logits on. Engine thread only.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from moshi.models.lm import LMModel
 from moshi.utils.compile import no_compile
 
-from worker.engine.network.depformer import ALWAYS, AT_WORD, Depformer, ForcedTokens, Projections
+from worker.engine.network.depformer import (
+    ALWAYS,
+    AT_WORD,
+    Depformer,
+    DrawCode,
+    ForcedTokens,
+    Projections,
+)
 from worker.engine.network.memory import Memory, Rows
-from worker.engine.network.sampler import Sampler, Widths, chance_beside
+from worker.engine.network.sampler import (
+    Draw,
+    DrawnText,
+    Sampler,
+    SamplingState,
+    Widths,
+    chance_beside,
+)
+
+# logits [B, card] → a text token of each row
+DrawText = Callable[[torch.Tensor], DrawnText]
+# number of each row's frame [B] → how that frame's tokens are drawn
+Draws = Callable[[torch.Tensor], tuple[DrawText, DrawCode]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,30 +90,55 @@ class Drawer:
         kernels: bool = False,
     ) -> None:
         self._lm, self._depformer = lm, depformer
-        self._forced = ForcedTokens.of(sampling_state, lm.dep_q)
-        self._sampler = Sampler(sampling_state, widths, lm.dep_q, kernels=kernels)
+        state, forced = SamplingState.of(sampling_state), ForcedTokens.of(sampling_state, lm.dep_q)
+        no_words = (lm.text_padding_token_id, lm.end_of_text_padding_id)
+        self._draws: Draws = TorchDraws(state, forced, widths, no_words)
+        if kernels:
+            from worker.engine.network import draw_kernels  # Triton is not there on every machine
+
+            self._draws = draw_kernels.KernelDraws(state, forced, widths, no_words)
         # Draws since the session joined: the ring's offset goes back when an LM state is renewed,
         # and the same chances would come again.
         self._frame = sampling_state.take("frame")
-        no_words = [lm.text_padding_token_id, lm.end_of_text_padding_id]
-        self._no_words = torch.tensor(no_words, device=lm.device)
 
     def __call__(self, hidden: torch.Tensor, exec_mask: torch.Tensor) -> Drawn:
         """Draw from `[B, 1, dim]`; the random numbers of the rows of `exec_mask` advance."""
-        text_draw, audio_draw = self._sampler.draws(self._frame)
-        self._frame.add_(exec_mask.long())
-        logits = self._lm.text_linear(hidden)[:, 0]
-        unforced = text_draw.token(logits, 0)
-        text = self._force_text(unforced)
-        codes = self._depformer(text, hidden[:, 0], audio_draw, self._forced)
-        chance = chance_beside(self._no_words, logits)
-        return Drawn(text, unforced, codes, chance, logits.float().sum(dim=-1).isfinite())
+        draw_text, draw_code = self._draws(self._frame)
+        drawn = draw_text(self._lm.text_linear(hidden)[:, 0])
+        codes = self._depformer(drawn.text, hidden[:, 0], draw_code)
+        self._frame.add_(exec_mask)
+        return Drawn(drawn.text, drawn.unforced, codes, drawn.word_chance, drawn.finite)
 
-    def _force_text(self, unforced: torch.Tensor) -> torch.Tensor:
-        lm, forced = self._lm, self._forced
-        word = (unforced != lm.text_padding_token_id) & (unforced != lm.end_of_text_padding_id)
-        mode = forced.text_mode
-        return torch.where((mode == ALWAYS) | ((mode == AT_WORD) & word), forced.text, unforced)
+
+class TorchDraws:
+    """The draws of a step by torch, on any device."""
+
+    def __init__(
+        self, state: SamplingState, forced: ForcedTokens, widths: Widths, no_words: tuple[int, int]
+    ) -> None:
+        self._forced, self._no_words = forced, no_words
+        self._sampler = Sampler(state, widths, forced.audio.shape[1])
+        self._silent = torch.tensor(no_words, device=forced.text.device)
+
+    def __call__(self, frame: torch.Tensor) -> tuple[DrawText, DrawCode]:
+        text, audio = self._sampler.draws(frame)
+        return partial(self._text, text), partial(self._code, audio)
+
+    def _text(self, draw: Draw, logits: torch.Tensor) -> DrawnText:
+        unforced, forced = draw.token(logits, 0), self._forced
+        pad, end = self._no_words
+        word = (unforced != pad) & (unforced != end)
+        forces = (forced.text_mode == ALWAYS) | ((forced.text_mode == AT_WORD) & word)
+        return DrawnText(
+            text=torch.where(forces, forced.text, unforced),
+            unforced=unforced,
+            word_chance=chance_beside(self._silent, logits),
+            finite=logits.float().sum(dim=-1).isfinite(),
+        )
+
+    def _code(self, draw: Draw, logits: torch.Tensor, k: int) -> torch.Tensor:
+        forced = self._forced
+        return torch.where(forced.audio_mask[:, k], forced.audio[:, k], draw.token(logits, k))
 
 
 class FirstTokens:

@@ -6,17 +6,21 @@ Runs before the model is loaded, on the thread that loads. Knows no setting.
 import torch
 from torch.nn import functional as F
 
+from protocol.sampling import UsualSampling
 from worker.engine.kv_choice import KvMemory
+from worker.engine.network.depformer import ForcedTokens
+from worker.engine.network.drawing import TorchDraws
 from worker.engine.network.memory import Memory
 from worker.engine.network.positions import Places, fits_kernels
 from worker.engine.network.ring import KvRing
-from worker.engine.network.sampler import pick
+from worker.engine.network.sampler import Draw, Sampler, SamplingState, Widths, pick
 
 RING, STEPS, ROWS, HEADS = 160, 2, 2, 2
 CODEC_DIM, CODEC_FRAMES = 64, 2  # numbers of Mimi's heads, and its positions of a step
 MOST_DIFFERENCE = 0.05  # of numbers around 1, in bfloat16
 DIM, EPS = 96, 1e-5  # of a norm; not a power of two
-DRAWS, WIDTH = 32, 40
+DRAWS, WIDTH = 32, 128
+TEXTS, CODES = 32_000, 2048  # how many there are in Moshi
 SIZE, WIDTHS = 4096, (96, 2048)  # of a small weight, and of one that is read in pieces
 CODEBOOKS = 8
 
@@ -37,6 +41,7 @@ def why_no_kernels(device: torch.device, dtype: torch.dtype, head_dim: int) -> s
             kernel_difference(device, torch.float32, CODEC_DIM, CODEC_FRAMES),
             *layer_differences(device, dtype),
             *product_differences(device, dtype),
+            *draw_differences(device, dtype),
         ]
     except Exception as error:  # Triton raises what its parts raise: no compiler, no headers, …
         return f"Triton could not build its kernels ({type(error).__name__}: {error})"
@@ -87,7 +92,7 @@ def kernel_difference(
 
 @torch.inference_mode()
 def layer_differences(device: torch.device, dtype: torch.dtype) -> list[float]:
-    """Return the largest differences of the other kernels: sum, norm, gate; and the draws'."""
+    """Return the largest differences of the kernels between products: sum, norm, gate."""
     from worker.engine.network import layer_kernels  # Triton is not there on every machine
 
     generator = torch.Generator(device).manual_seed(1)
@@ -98,17 +103,53 @@ def layer_differences(device: torch.device, dtype: torch.dtype) -> list[float]:
     x, y, alpha = *(noise(2, ROWS, DIM) / 2).to(dtype), noise(DIM)
     total, normed = layer_kernels.add_norm(alpha, None, EPS, None, x, y)
     gates, value = x.chunk(2, dim=-1)
-    best, ids = noise(DRAWS, WIDTH).topk(WIDTH, dim=-1)
-    cold, kept = torch.ones(DRAWS, 1, device=device), torch.ones(DRAWS, WIDTH, device=device)
-    ranks = (best, ids, cold, kept, torch.rand(DRAWS, generator=generator, device=device))
     pairs = [
         (total, x + y),
         (normed, F.rms_norm((x + y).float(), (DIM,), alpha, EPS)),
         (layer_kernels.silu_gate(x), F.silu(gates) * value),
     ]
-    upside_down = (best.flip(-1), ids.flip(-1), *ranks[2:])
-    wrong = (layer_kernels.pick(*upside_down) != pick(*ranks)).float().mean()
-    return [*(float((a.float() - b.float()).abs().max()) for a, b in pairs), float(wrong)]
+    return [float((a.float() - b.float()).abs().max()) for a, b in pairs]
+
+
+@torch.inference_mode()
+def draw_differences(device: torch.device, dtype: torch.dtype) -> list[float]:
+    """Return the share of wrong draws of text and of codes, and the difference of word chances."""
+    from worker.engine.network.draw_kernels import KernelDraws  # as above
+
+    rows = Memory(DRAWS, device).rows(DRAWS, "sampling")
+    state, forced = SamplingState.of(rows), ForcedTokens.of(rows, 1)
+    for slot in range(DRAWS):
+        state.set(slot, UsualSampling(text_top_k=WIDTH, audio_top_k=WIDTH), seed=slot)
+    widths, frame = Widths(text=WIDTH, audio=WIDTH), torch.arange(1, 1 + DRAWS, device=device)
+    parts = (state, forced, widths, (0, 3))
+    text_draw, code_draw = Sampler(state, widths, 1).draws(frame)
+    generator = torch.Generator(device).manual_seed(2)
+    texts, codes = (
+        torch.randn(DRAWS, card, generator=generator, device=device).to(dtype)
+        for card in (TEXTS, CODES)
+    )
+    (torch_text, _), (kernel_text, kernel_code) = (
+        draws(frame) for draws in (TorchDraws(*parts), KernelDraws(*parts))
+    )
+    drawn = kernel_text(texts)
+    pairs = [
+        (drawn.unforced, by_id(text_draw, texts, 0)),
+        (kernel_code(codes, 0), by_id(code_draw, codes, 0)),
+    ]
+    chances = drawn.word_chance - torch_text(texts).word_chance
+    wrong = [float((a != b).float().mean()) for a, b in pairs]
+    return [*wrong, float(chances.abs().max()), float(not drawn.finite.all())]
+
+
+def by_id(draw: Draw, logits: torch.Tensor, stream: int) -> torch.Tensor:
+    """Draw as `draw_kernels.py`, by torch: candidates by id, of equal scores the lower ids."""
+    ranked = logits.argsort(dim=-1, descending=True, stable=True)
+    ids = ranked[:, : draw.width].sort(dim=-1).values
+    kept = draw.kept.gather(1, ranked.argsort(dim=-1).gather(1, ids))
+    chance = draw.chance[:, stream]
+    turned = torch.where(chance < 0.5, chance + 0.5, chance - 0.5)
+    drawn = pick(logits.gather(1, ids), ids, draw.cold, kept, turned)
+    return torch.where(chance > 0, drawn, ranked[:, 0])  # the best where greedy
 
 
 @torch.inference_mode()

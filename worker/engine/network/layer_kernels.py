@@ -1,9 +1,8 @@
 """Triton kernels for what stands between a layer's products: one kernel each instead of two to ten.
 
 A step of one session launched 2,443 kernels on an H200, most of them smaller than their launch
-(docs/benchmarks.md): copies to float32 and back around each norm, sums, gates, and the arithmetic
-of each draw. Results are torch's but for the order of float32 sums. Compiled and interpreted as
-`ring_kernels.py` says.
+(docs/benchmarks.md): copies to float32 and back around each norm, sums, and gates. Results are
+torch's but for the order of float32 sums. Compiled and interpreted as `ring_kernels.py` says.
 """
 
 # Kernels are Triton's language, which pyright takes for Python.
@@ -55,35 +54,6 @@ def _silu_gate(projected, out, H, N: tl.constexpr):
     tl.store(out + tl.program_id(0) * H + i, (opened * value).to(out.dtype.element_ty), mask=here)
 
 
-@triton.jit
-def _ordered(bits):
-    """Turn a float32's bits into an int32 that is larger where the number is, and back."""
-    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
-
-
-@triton.jit
-def _pick(best, ids, cold, kept, chance, chance_step, out, K, N: tl.constexpr):
-    """Rank a row's candidates; return the id at which the summed weights pass the row's chance."""
-    row, i = tl.program_id(0), tl.arange(0, N)
-    here = i < K
-    # One number of score and id, so that a sort carries the id; of equal scores the lower id first.
-    score = tl.load(best + row * K + i, mask=here, other=0.0).to(tl.float32)
-    order = _ordered(score.to(tl.int32, bitcast=True)).to(tl.int64) << 32
-    order = order | (0x7FFFFFFF - tl.load(ids + row * K + i, mask=here, other=0))
-    order = tl.sort(tl.where(here, order, -0x7FFFFFFFFFFFFFFF), descending=True)
-    token = 0x7FFFFFFF - (order & 0x7FFFFFFF)
-    score = _ordered((order >> 32).to(tl.int32)).to(tl.float32, bitcast=True)
-    score = tl.where(here, score, float("-inf"))
-    weight = tl.exp((score - tl.max(score, 0)) * tl.load(cold + row))
-    weight = weight * tl.load(kept + row * K + i, mask=here, other=0.0)
-    upto = tl.cumsum(weight, 0)
-    goal = tl.sum(weight, 0) * tl.load(chance + row * chance_step)
-    rank = tl.sum(((upto <= goal) & here).to(tl.int32), 0)
-    most = tl.sum(tl.load(kept + row * K + i, mask=here, other=0.0), 0).to(tl.int32)
-    rank = tl.minimum(rank, most - 1)  # sums in another order may pass the last by a rounding
-    tl.store(out + row, tl.sum(tl.where(i == rank, token, 0), 0))
-
-
 def add_norm(
     weight: torch.Tensor,
     bias: torch.Tensor | None,
@@ -114,24 +84,4 @@ def silu_gate(projected: torch.Tensor) -> torch.Tensor:
     out = projected.new_empty((*projected.shape[:-1], half))
     grid = (out.numel() // half, triton.cdiv(half, GATE_BLOCK))
     _silu_gate[grid](projected, out, half, N=GATE_BLOCK)
-    return out
-
-
-def pick(
-    best: torch.Tensor,
-    ids: torch.Tensor,
-    cold: torch.Tensor,
-    kept: torch.Tensor,
-    chance: torch.Tensor,
-) -> torch.Tensor:
-    """Draw `[B]` as `sampler.pick` does, from candidates in any order and of any float type.
-
-    `chance` need not be contiguous.
-    """
-    rows, width = best.shape
-    out = ids.new_empty(rows)
-    _pick[(rows,)](
-        best, ids, cold, kept, chance, chance.stride(0), out, width,
-        N=triton.next_power_of_2(width),
-    )  # fmt: skip
     return out

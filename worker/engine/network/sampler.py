@@ -13,7 +13,7 @@ from protocol.sampling import UsualSampling
 from worker.engine.network.memory import Rows
 
 _MASK_32 = 0xFFFFFFFF
-_GOLDEN = 0x9E3779B9  # 2^32 / golden ratio, spreads neighbouring numbers (Knuth, TAOCP 6.4)
+GOLDEN = 0x9E3779B9  # 2^32 / golden ratio, spreads neighbouring numbers (Knuth, TAOCP 6.4)
 
 
 @dataclass(slots=True)
@@ -61,6 +61,16 @@ class SamplingState:
 
 
 @dataclass(frozen=True, slots=True)
+class DrawnText:
+    """A text token and what its logits say, a row for each slot."""
+
+    text: torch.Tensor  # [B]
+    unforced: torch.Tensor  # [B] the token before forcing
+    word_chance: torch.Tensor  # [B] float32, what the model gave to all words
+    finite: torch.Tensor  # [B] False where the logits went NaN
+
+
+@dataclass(frozen=True, slots=True)
 class Draw:
     """Everything needed to draw one stream's token in this step, for all rows."""
 
@@ -68,19 +78,13 @@ class Draw:
     cold: torch.Tensor  # [B, 1] 1 / temperature, 1 where greedy
     kept: torch.Tensor  # [B, width] 1.0 for ranks within the row's top-k
     chance: torch.Tensor  # [B, streams] in [0, 1); 0, the first rank, where greedy
-    kernels: bool = False  # drawn by a Triton kernel
 
     def token(self, logits: torch.Tensor, stream: int) -> torch.Tensor:
         """Draw tokens `[B]` from logits `[B, card]`."""
         if self.width == 1:
             return logits.argmax(dim=-1)
-        best, ids = logits.topk(self.width, dim=-1, sorted=not self.kernels)
-        ranks = (best, ids, self.cold, self.kept, self.chance[:, stream])
-        if self.kernels:  # which rank them, too
-            from worker.engine.network import layer_kernels  # Triton is not there on every machine
-
-            return layer_kernels.pick(*ranks)
-        return pick(*ranks)
+        best, ids = logits.topk(self.width, dim=-1)
+        return pick(best, ids, self.cold, self.kept, self.chance[:, stream])
 
 
 def pick(
@@ -104,13 +108,10 @@ def pick(
 
 
 class Sampler:
-    def __init__(
-        self, rows: Rows, widths: Widths, audio_streams: int, *, kernels: bool = False
-    ) -> None:
-        self._state = SamplingState.of(rows)
-        self._widths, self._kernels = widths, kernels
+    def __init__(self, state: SamplingState, widths: Widths, audio_streams: int) -> None:
+        self._state, self._widths = state, widths
         device = self._state.seed.device
-        self._streams = torch.arange(1 + audio_streams, device=device) * _GOLDEN
+        self._streams = torch.arange(1 + audio_streams, device=device) * GOLDEN
         self._ranks = torch.arange(0, device=device)
 
     def draws(self, offset: torch.Tensor) -> tuple[Draw, Draw]:
@@ -131,7 +132,7 @@ class Sampler:
         warm = (temperature > 0)[:, None]
         cold = torch.where(warm, temperature[:, None], 1.0).reciprocal()
         kept = (self._ranks[:width] < top_k[:, None]).float()
-        return Draw(width, cold, kept, chance * warm, self._kernels)
+        return Draw(width, cold, kept, chance * warm)
 
 
 def chance_beside(tokens: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:

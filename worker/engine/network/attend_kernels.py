@@ -102,6 +102,14 @@ def _floats(x, TEXT: tl.constexpr):
 
 
 @triton.jit
+def _is_past(at, newest, position, R, T: tl.constexpr):
+    """Return which places do not hold a position after this one in the same step."""
+    ahead = at - newest
+    ahead = tl.where(ahead < 0, ahead + R, ahead)
+    return (ahead <= position) | (ahead >= T)
+
+
+@triton.jit
 def _attend_rows(
     q, kv, scales, place, length, out, maxima, sums,
     H, R, S, softmax_scale,
@@ -110,7 +118,8 @@ def _attend_rows(
 ):  # fmt: skip
     """Attend from one of T positions, with a softmax in each of N thread rows, U places at a time.
 
-    A position does not see those after it in the same step.
+    A position does not see those after it in the same step. The order of the loop's lines decides
+    how ptxas schedules the loads: measure when it changes.
     """
     row, s = tl.program_id(0), tl.program_id(1)
     b = row // (H * T)
@@ -130,9 +139,7 @@ def _attend_rows(
             at = i + u * N + n
             sees = at < end
             if T > 1:
-                ahead = at - newest
-                ahead = tl.where(ahead < 0, ahead + R, ahead)
-                sees = sees & ((ahead <= position) | (ahead >= T))
+                sees = sees & _is_past(at, newest, position, R, T)
             seen = seen + (sees,)
             keys = keys + (tl.load(kv + (k_first + at) * D + d, mask=sees, other=0),)
             if INT8:
@@ -161,18 +168,24 @@ def _attend_rows(
                 weight = weight * value_scales[u].to(tl.float32)
             mixed += weight * _floats(values[u], TEXT)
         most = higher
+    _store_rows(out, maxima, sums, row * S + s, most, total, mixed, D, WHOLE)
+
+
+@triton.jit
+def _store_rows(out, maxima, sums, at, most, total, mixed, D: tl.constexpr, WHOLE: tl.constexpr):
+    """Store what the thread rows have mixed together, or their part of it."""
     highest = tl.max(tl.max(most, 1), 0)
-    part = tl.exp2(most - highest)
-    whole = tl.sum(tl.sum(total * part, 1), 0)
-    y = tl.sum(mixed * part, 0)
-    at = (row * S + s) * D + tl.arange(0, D)
+    share = tl.exp2(most - highest)
+    whole = tl.sum(tl.sum(total * share, 1), 0)
+    y = tl.sum(mixed * share, 0)
+    there = out + at * D + tl.arange(0, D)
     if WHOLE:
         y = y / tl.where(whole > 0, whole, 1.0)
-        tl.store(out + at, y.to(out.dtype.element_ty))
+        tl.store(there, y.to(out.dtype.element_ty))
     else:
-        tl.store(out + at, y)
-        tl.store(maxima + row * S + s, highest)
-        tl.store(sums + row * S + s, whole)
+        tl.store(there, y)
+        tl.store(maxima + at, highest)
+        tl.store(sums + at, whole)
 
 
 @triton.jit

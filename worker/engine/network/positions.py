@@ -13,7 +13,7 @@ LEAST_DIM = 16  # of a tensor-core product
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What the kernels need to know, a row for each slot."""
+    """The places and rotations of a step for the kernels, a row for each slot."""
 
     place: torch.Tensor  # [B] place in the ring of this step's first position
     length: torch.Tensor  # [B] int32 filled places with this step's; 0: the row does not run
@@ -22,7 +22,7 @@ class Filled:
 
 @dataclass(frozen=True, slots=True)
 class Positions:
-    """What torch's attention needs to know."""
+    """The places, rotations and mask of a step for torch's attention."""
 
     turn: torch.Tensor | None  # [B, 3, 1, T, D/2] complex, of which a value's is 1; None: no rope
     index: torch.Tensor  # [B, 2, H, T, D] where keys and values go in the ring

@@ -22,6 +22,18 @@ def one_thread() -> Generator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture
+def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a program of Mimi's convolutions compute a whole row where it is interpreted.
+
+    An interpreted operation takes up to 1 ms, whatever its size.
+    """
+    kernels = pytest.importorskip("worker.engine.network.conv_kernels")
+    if not torch.cuda.is_available():
+        monkeypatch.setattr(kernels, "MOMENTS", 2048)
+        monkeypatch.setattr(kernels, "TILE", 1 << 16)
+
+
 @pytest.fixture(scope="package")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder as Moshi is published, which no test changes."""

@@ -169,7 +169,7 @@ def listen(step: MoshiStep, slots: list[int], frames: int, seed: int = 4) -> lis
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("without_products")
+@pytest.mark.usefixtures("without_products", "few_programs")
 def test_a_step_with_kernels_is_the_step_without(
     kernels: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,27 +36,34 @@ from worker.engine.network.unsupported import UnsupportedModel
 Stage = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-class CodecWeights:
-    """A Mimi, and tables that are derived from its weights once for all batch sizes.
+class CodecLayers:
+    """The layers of modules of Mimi, made once for all batch sizes.
 
-    `kernels`: Triton's run on its device, see `kernel_check.py`.
+    `kernels`: Triton's run on their device, see `kernel_check.py`.
     """
 
-    def __init__(self, mimi: MimiModel, *, kernels: bool = False) -> None:
+    def __init__(self, *, kernels: bool) -> None:
         self.kernels = kernels
-        quantizer = mimi.quantizer
-        assert isinstance(quantizer, SplitResidualVectorQuantizer)
-        self.mimi = mimi
-        self.quantizers = [_Nearest(quantizer.rvq_first), _Nearest(quantizer.rvq_rest)]
-        self._parts = (quantizer.rvq_first, quantizer.rvq_rest)
         self._layers: dict[nn.Module, list[Layer]] = {}
 
-    def layers(self, module: nn.Module) -> list[Layer]:
+    def of(self, module: nn.Module) -> list[Layer]:
         """Return the layers of a module of Mimi, without what is zero in them."""
         if module not in self._layers:
             parts = module if isinstance(module, nn.Sequential) else [module]
             self._layers[module] = without_zero_channels([_kernel(each) or each for each in parts])
         return self._layers[module]
+
+
+class CodecWeights:
+    """A Mimi, and tables that are derived from its weights once for all batch sizes."""
+
+    def __init__(self, mimi: MimiModel, *, kernels: bool = False) -> None:
+        self.kernels, self.layers = kernels, CodecLayers(kernels=kernels)
+        quantizer = mimi.quantizer
+        assert isinstance(quantizer, SplitResidualVectorQuantizer)
+        self.mimi = mimi
+        self.quantizers = [_Nearest(quantizer.rvq_first), _Nearest(quantizer.rvq_rest)]
+        self._parts = (quantizer.rvq_first, quantizer.rvq_rest)
 
     @cached_property
     def table(self) -> torch.Tensor:
@@ -74,12 +81,12 @@ class Encoder:
     """PCM `[B, 1, frame_samples]` → codes `[B, K]`."""
 
     def __init__(self, weights: CodecWeights, rows: Rows) -> None:
-        mimi = weights.mimi
+        mimi, layers = weights.mimi, weights.layers
         self._quantizers = weights.quantizers
         self._stages = [
-            _stage(mimi.encoder.get_submodule("model"), weights, rows, "ears.conv"),
+            stage(mimi.encoder.get_submodule("model"), layers, rows, "ears.conv"),
             _transformer(mimi.encoder_transformer, weights, rows, "ears.transformer"),
-            _stage(mimi.get_submodule("downsample"), weights, rows, "ears.down"),
+            stage(mimi.get_submodule("downsample"), layers, rows, "ears.down"),
         ]
 
     def __call__(self, pcm: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
@@ -95,12 +102,12 @@ class Decoder:
     """Codes `[B, K]` → PCM `[B, frame_samples]`."""
 
     def __init__(self, weights: CodecWeights, rows: Rows) -> None:
-        mimi = weights.mimi
+        mimi, layers = weights.mimi, weights.layers
         self._table, self._first = weights.table, weights.first
         self._stages = [
-            _stage(mimi.get_submodule("upsample"), weights, rows, "mouth.up"),
+            stage(mimi.get_submodule("upsample"), layers, rows, "mouth.up"),
             _transformer(mimi.decoder_transformer, weights, rows, "mouth.transformer"),
-            _stage(mimi.decoder.get_submodule("model"), weights, rows, "mouth.conv"),
+            stage(mimi.decoder.get_submodule("model"), layers, rows, "mouth.conv"),
         ]
 
     def __call__(self, codes: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
@@ -178,19 +185,22 @@ def _transformer(module: nn.Module | None, weights: CodecWeights, rows: Rows, na
     return run
 
 
-def _stage(module: nn.Module, weights: CodecWeights, rows: Rows, name: str) -> Stage:
+def stage(module: nn.Module, layers: CodecLayers, rows: Rows, name: str) -> Stage:
     """Make the stage that computes the same as a module of Mimi."""
-    layers = weights.layers(module)
-    parts = [_layer(each, weights, rows, f"{name}.{n}") for n, each in enumerate(layers)]
+    if layers.kernels:
+        from worker.engine.network import channels_last  # Triton is not there on every machine
+
+        return channels_last.Stage(module, layers.of, rows, name)
+    parts = [_layer(each, layers, rows, f"{name}.{n}") for n, each in enumerate(layers.of(module))]
     return partial(_in_turn, parts)
 
 
-def _layer(layer: Layer, weights: CodecWeights, rows: Rows, name: str) -> Stage:
+def _layer(layer: Layer, layers: CodecLayers, rows: Rows, name: str) -> Stage:
     if isinstance(layer, Kernel):
         return (ConvTranspose if layer.transposed else Conv)(layer, rows, name)
     if isinstance(layer, SEANetResnetBlock):
-        block = _stage(layer.block, weights, rows, f"{name}.block")
-        skip = _stage(layer.shortcut, weights, rows, f"{name}.skip")
+        block = stage(layer.block, layers, rows, f"{name}.block")
+        skip = stage(layer.shortcut, layers, rows, f"{name}.skip")
         return lambda x, exec_mask: skip(x, exec_mask) + block(x, exec_mask)
     if isinstance(layer, nn.ELU) and layer.alpha == 1.0 and rows.memory.device.type == "cpu":
         return _elu

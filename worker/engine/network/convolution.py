@@ -72,6 +72,11 @@ class Kernel:
         """Whether every input channel may reach every output channel, tap beside tap."""
         return self.groups == 1 and self.dilation == 1
 
+    @cached_property
+    def channels_last(self) -> torch.Tensor:
+        """The weights of a convolution of one more dimension, channels side by side in memory."""
+        return self.weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+
     @property
     def matrix(self) -> torch.Tensor:
         """A plain kernel's weights for a product: `[in * taps, out]`, `[in, out * taps]`."""
@@ -125,6 +130,13 @@ def used(weight: torch.Tensor) -> torch.Tensor:
     return weight.ne(0).cpu()
 
 
+def first_frames(kernel: Kernel, rows: Rows, name: str) -> torch.Tensor | None:
+    """Return which rows were never convolved, `[B, 1, 1]`, where a first frame is padded."""
+    if not kernel.replicates or not kernel.overlap:
+        return None
+    return rows.take(f"{name}.first", 1, 1, dtype=torch.bool, fill=True)
+
+
 def by_product(kernel: Kernel) -> bool:
     """Return whether a convolution may be a matrix product: a plain one on a CPU.
 
@@ -170,9 +182,7 @@ class Conv:
         self._by_product = by_product(kernel)
         dtype = kernel.weight.dtype
         self._previous = rows.take(f"{name}.previous", kernel.channels_in, self._kept, dtype=dtype)
-        self._first: torch.Tensor | None = None
-        if kernel.replicates and self._kept:
-            self._first = rows.take(f"{name}.first", 1, 1, dtype=torch.bool, fill=True)
+        self._first = first_frames(kernel, rows, name)
 
     def __call__(self, x: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
         """Convolve x `[B, C, T]`; the rows of `exec_mask` advance."""

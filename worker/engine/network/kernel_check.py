@@ -3,11 +3,17 @@
 Runs before the model is loaded, on the thread that loads. Knows no setting.
 """
 
+from functools import partial
+
 import torch
+from moshi.modules.conv import StreamingConv1d, StreamingConvTranspose1d
+from moshi.modules.seanet import SEANetResnetBlock
+from torch import nn
 from torch.nn import functional as F
 
 from protocol.sampling import UsualSampling
 from worker.engine.kv_choice import KvMemory
+from worker.engine.network.codec import CodecLayers, stage
 from worker.engine.network.depformer import ForcedTokens
 from worker.engine.network.drawing import TorchDraws
 from worker.engine.network.memory import Memory
@@ -23,6 +29,7 @@ DRAWS, WIDTH = 32, 128
 TEXTS, CODES = 32_000, 2048  # how many there are in Moshi
 SIZE, WIDTHS = 4096, (96, 2048)  # of a small weight, and of one that is read in pieces
 CODEBOOKS = 8
+CHANNELS, SAMPLES, CODEC_STEPS = 8, 70, 3  # of a small Mimi; more than a program convolves
 
 
 def why_no_kernels(device: torch.device, dtype: torch.dtype, head_dim: int) -> str | None:
@@ -42,6 +49,7 @@ def why_no_kernels(device: torch.device, dtype: torch.dtype, head_dim: int) -> s
             *layer_differences(device, dtype),
             *product_differences(device, dtype),
             *draw_differences(device, dtype),
+            codec_difference(device),
         ]
     except Exception as error:  # Triton raises what its parts raise: no compiler, no headers, …
         return f"Triton could not build its kernels ({type(error).__name__}: {error})"
@@ -175,3 +183,45 @@ def product_differences(device: torch.device, dtype: torch.dtype) -> list[float]
         y = attend_kernels.attend_last(qkv, positions)
         differences.append(float((y - expected).abs().max()))
     return differences
+
+
+@torch.inference_mode()
+def codec_difference(device: torch.device) -> float:
+    """Return the largest difference in a small Mimi's sound and state, against its loudest."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        mimi = _small_mimi().to(device)
+        sound = torch.randn(CODEC_STEPS, ROWS, 1, SAMPLES).to(device)
+    memories = [Memory(ROWS, device) for _ in range(2)]
+    by_torch, by_kernels = (
+        stage(mimi, CodecLayers(kernels=kernels), memory.rows(ROWS, "codec"), "check")
+        for kernels, memory in zip((False, True), memories, strict=True)
+    )
+    difference = 0.0
+    for n, x in enumerate(sound):
+        runs = torch.arange(ROWS, device=device) != n  # each row pauses once
+        expected, got = by_torch(x, runs), by_kernels(x, runs)
+        kept = zip(*(memory.tensors.values() for memory in memories), strict=True)
+        for one, other in [(expected, got), *((a, b) for a, b in kept if a.numel())]:
+            apart = (one.float() - other.float()).abs().max() / one.float().abs().max().clamp(1e-6)
+            difference = max(difference, float(apart.nan_to_num(nan=1.0)))
+    return difference
+
+
+def _small_mimi() -> nn.Module:
+    """Return convolutions of each kind that Mimi has, from one channel and to one."""
+    conv = partial(StreamingConv1d, causal=True)
+    transposed = partial(StreamingConvTranspose1d, causal=True)
+    block = partial(SEANetResnetBlock, causal=True, pad_mode="constant")
+    return nn.Sequential(
+        conv(1, CHANNELS, 7),
+        block(CHANNELS),
+        nn.ELU(),
+        conv(CHANNELS, 2 * CHANNELS, 4, 2, pad_mode="replicate"),
+        transposed(2 * CHANNELS, 2 * CHANNELS, 4, 2, groups=2 * CHANNELS),
+        nn.ELU(),
+        transposed(2 * CHANNELS, CHANNELS, 4, 2),
+        block(CHANNELS),
+        nn.ELU(),
+        conv(CHANNELS, 1, 3),
+    )

@@ -58,7 +58,7 @@ build(90, products._product, rows, 4, ROWS=4, PART=1024, EVEN=True)
 build(90, products._product, rows, 4, ROWS=1, PART=4096, EVEN=False)
 norm = dict(
     x="*bf16", y="*bf16", scale="*bf16", weight="*fp32", bias="*fp32", total="*bf16",
-    normed="*bf16", C="i32", eps="fp32",
+    normed="*bf16", C="i32", eps="fp32", x_step="i32", index="*i64",
 )
 gate = dict(projected="*bf16", out="*bf16", H="i32")
 numbers = ("seed", "frame", "top_k", "forced", "mode", "out", "unforced")
@@ -68,7 +68,8 @@ draw = dict(
 ) | dict.fromkeys(numbers, "*i64")
 for layer in (False, True):
     build(
-        80, layers._add_norm, norm, layers.NORM_WARPS, N=4096, ADD=True, SCALE=layer, CENTER=layer
+        80, layers._add_norm, norm, layers.NORM_WARPS,
+        N=4096, ADD=True, LOOK=not layer, SCALE=layer, CENTER=layer,
     )
 build(80, layers._silu_gate, gate, 4, N=layers.GATE_BLOCK)
 build(80, draws._draw_code, draw, 4, N=2048, TILE=2048, ZEROS=16, CODES=8)

@@ -43,6 +43,17 @@ def test_add_norm_gives_torchs_sum_and_norm(
         torch.testing.assert_close(normed, norm, atol=1e-5, rtol=2e-3)
 
 
+def test_add_norm_looks_up_what_it_adds(kernels: ModuleType) -> None:
+    """With an index, rows of a table are added, to rows of x that stand apart."""
+    torch.manual_seed(0)
+    x, table, alpha = noise(3, 200)[:, 50:150], noise(7, 100), noise(100)
+    index = torch.tensor([6, 0, 6], device=DEVICE)
+    by_rows = kernels.add_norm(alpha, None, EPS, None, x.contiguous(), table[index])
+    by_index = kernels.add_norm(alpha, None, EPS, None, x, table, index)
+
+    assert all(torch.equal(one, other) for one, other in zip(by_rows, by_index, strict=True))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_add_norm_gives_torchs_layer_norm_of_a_scaled_sum(
     kernels: ModuleType, dtype: torch.dtype

@@ -7,6 +7,7 @@ Engine thread only.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -18,7 +19,8 @@ from torch.nn import functional as F
 
 from worker.engine.network.memory import Rows
 from worker.engine.network.operations import (
-    Op,
+    Looked,
+    More,
     add_norm,
     feed,
     gate,
@@ -81,7 +83,7 @@ class Depformer:
         self._lm, self._inputs = lm, inputs
         schedule = lm.depformer_weights_per_step_schedule or list(range(lm.dep_q))
         self._in_index = schedule if lm.depformer_multi_linear else [0] * lm.dep_q
-        self._embed = [plain(lm.depformer_text_emb), *map(plain, lm.depformer_emb or [])]
+        self._embed = [looked(lm.depformer_text_emb), *map(looked, lm.depformer_emb or [])]
         layers = layers_of(lm.depformer)
         kernels = kernels and not any(is_quantized(layer.self_attn) for layer in layers)
         self._norms = [add_norm(module, kernels=kernels) for module in lm.depformer_norms]
@@ -94,8 +96,7 @@ class Depformer:
         inputs = self._inputs(hidden)
         token, codes = text, []
         for k in range(self._lm.dep_q):
-            x = inputs[self._in_index[k]] + self._embed[k](token)
-            y = None
+            x, y = inputs[self._in_index[k]], self._embed[k](token)
             for layer in self._layers:
                 x, y = layer(x, y, k)
             _, normed = self._norms[k](x, y)
@@ -135,9 +136,7 @@ class _DepformerLayer:
             else [feed(layer, kernels=kernels)]
         )
 
-    def __call__(
-        self, x: torch.Tensor, y: torch.Tensor | None, k: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, x: torch.Tensor, y: More, k: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return x and what the next layer is to add to it, as `_RingLayer` does."""
         x, normed = self._norm1(x, y)
         x, normed = self._norm2(x, self._scale1(self._attend(normed, k)))
@@ -183,10 +182,10 @@ def _of(modules: list[Part], schedule: list[int], k: int) -> Part:
     return modules[0] if len(modules) == 1 else modules[schedule[k]]
 
 
-def plain(module: nn.Module) -> Op:
-    """Return the embedding, as a plain table look-up where it is no more than that."""
+def looked(module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor | Looked]:
+    """Return the embedding, as rows of its table where it is no more than that."""
     table = table_of(module)
-    return module if table is None else lambda token: F.embedding(token, table)
+    return module if table is None else partial(Looked, table)
 
 
 def table_of(module: nn.Module) -> torch.Tensor | None:

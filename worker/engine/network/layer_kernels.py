@@ -18,16 +18,18 @@ GATE_BLOCK = 1024
 
 @triton.jit
 def _add_norm(
-    x, y, scale, weight, bias, total, normed, C, eps,
-    N: tl.constexpr, ADD: tl.constexpr, SCALE: tl.constexpr, CENTER: tl.constexpr,
+    x, x_step, y, index, scale, weight, bias, total, normed, C, eps,
+    N: tl.constexpr, ADD: tl.constexpr, LOOK: tl.constexpr, SCALE: tl.constexpr,
+    CENTER: tl.constexpr,
 ):  # fmt: skip
     """Add a row of y to x, rounded as the model's type is, and norm the sum; a program per row."""
-    i = tl.arange(0, N)
+    n, i = tl.program_id(0), tl.arange(0, N)
     here = i < C
-    at = tl.program_id(0) * C + i
-    row = tl.load(x + at, mask=here, other=0.0)
+    at = n * C + i
+    row = tl.load(x + n * x_step + i, mask=here, other=0.0)
     if ADD:
-        more = tl.load(y + at, mask=here, other=0.0).to(tl.float32)
+        y += tl.load(index + n) * C if LOOK else n * C
+        more = tl.load(y + i, mask=here, other=0.0).to(tl.float32)
         if SCALE:
             more = more * tl.load(scale + i, mask=here, other=0.0).to(tl.float32)
         row = (row.to(tl.float32) + more).to(x.dtype.element_ty)
@@ -61,19 +63,22 @@ def add_norm(
     scale: torch.Tensor | None,
     x: torch.Tensor,
     y: torch.Tensor | None,
+    index: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return x + scale * y, and its norm in x's type; x, y `[…, C]` contiguous.
 
-    An RMS norm times `weight` `[C]`; with `bias` `[C]` a layer norm.
+    An RMS norm times `weight` `[C]`; with `bias` `[C]` a layer norm. With an `index` `[B]` y is a
+    table `[…, C]` of which these rows are added to x `[B, C]`, whose rows may be apart.
     """
     size = x.shape[-1]
-    normed = torch.empty_like(x)
-    total = x if y is None else torch.empty_like(x)
+    normed = x.new_empty(x.shape)
+    total = x if y is None else x.new_empty(x.shape)
     _add_norm[(x.numel() // size,)](
-        x, x if y is None else y, x if scale is None else scale, weight,
+        x, size if index is None else x.stride(0), x if y is None else y,
+        x if index is None else index, x if scale is None else scale, weight,
         x if bias is None else bias, total, normed, size, eps,
-        N=triton.next_power_of_2(size), ADD=y is not None, SCALE=scale is not None,
-        CENTER=bias is not None, num_warps=NORM_WARPS,
+        N=triton.next_power_of_2(size), ADD=y is not None, LOOK=index is not None,
+        SCALE=scale is not None, CENTER=bias is not None, num_warps=NORM_WARPS,
     )  # fmt: skip
     return total, normed
 

@@ -4,6 +4,7 @@ Equal to moshi 0.2.13 modules/transformer.py and gating.py. Engine thread only.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -13,8 +14,20 @@ from torch import nn
 from torch.nn import functional as F
 
 Op = Callable[[torch.Tensor], torch.Tensor]
-# x, y [B, T, C] or y None → x + y, its norm
-AddNorm = Callable[[torch.Tensor, torch.Tensor | None], tuple[torch.Tensor, torch.Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Rows of a table, which are looked up where they are added."""
+
+    table: torch.Tensor  # [N, C]
+    index: torch.Tensor  # [B]
+
+
+# What is added to x; None: nothing.
+More = torch.Tensor | Looked | None
+# x, y [B, T, C] or [B, C] → x + y, its norm
+AddNorm = Callable[[torch.Tensor, More], tuple[torch.Tensor, torch.Tensor]]
 
 
 def norm(module: nn.Module, *, kernels: bool = False) -> Op:
@@ -45,7 +58,9 @@ def add_norm(module: nn.Module, layer_scale: nn.Module | None = None, *, kernels
         return fused
     then, scaled = norm(module), scale(layer_scale or nn.Identity())
 
-    def added(x: torch.Tensor, y: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    def added(x: torch.Tensor, y: More) -> tuple[torch.Tensor, torch.Tensor]:
+        if isinstance(y, Looked):
+            y = F.embedding(y.index, y.table)
         x = x if y is None else x + scaled(y)
         return x, then(x)
 
@@ -70,7 +85,8 @@ def _fused_norm(module: nn.Module, layer_scale: nn.Module | None) -> AddNorm | N
         weights = (weight, parameters.get("bias", torch.zeros_like(weight)).detach())
     else:
         return None
-    return partial(layer_kernels.add_norm, *weights, module.eps, channels)
+    fused = partial(layer_kernels.add_norm, *weights, module.eps, channels)
+    return lambda x, y: fused(x, y.table, y.index) if isinstance(y, Looked) else fused(x, y)
 
 
 def scale(module: nn.Module) -> Op:

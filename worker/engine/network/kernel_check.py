@@ -110,12 +110,12 @@ def layer_differences(device: torch.device, dtype: torch.dtype) -> list[float]:
 
     x, y, alpha = *(noise(2, ROWS, DIM) / 2).to(dtype), noise(DIM)
     total, normed = layer_kernels.add_norm(alpha, None, EPS, None, x, y)
-    table, index = y.flatten(0, 1), torch.tensor([3, 1], device=device)
-    looked, _ = layer_kernels.add_norm(alpha, None, EPS, None, x[0], table, index)
+    index = torch.arange(ROWS, device=device).flip(0)
+    looked, _ = layer_kernels.add_norm(alpha, None, EPS, None, x, y, index)
     gates, value = x.chunk(2, dim=-1)
     pairs = [
         (total, x + y),
-        (looked, x[0] + table[index]),
+        (looked, x + y[index]),
         (normed, F.rms_norm((x + y).float(), (DIM,), alpha, EPS)),
         (layer_kernels.silu_gate(x), F.silu(gates) * value),
     ]

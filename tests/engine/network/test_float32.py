@@ -6,12 +6,14 @@ otherwise (`torch.backends.cudnn.allow_tf32`), so on CUDA Mimi rounds the input 
 
 import numpy as np
 import pytest
+import torch
 
 from bench.codec_precision import CONVOLUTIONS, Rounding, to_tf32
 from tests.engine.solo import Call, alone
 from tests.engine.test_step import CONTEXT, GREEDY, make, sounds, talk
 from tests.engine.tiny import tiny_lm, tiny_mimi
 from worker.engine.network import convolution
+from worker.engine.network.codec import as_convolutions
 
 
 def both() -> tuple[Call, Call]:
@@ -45,3 +47,16 @@ def test_tf32_moves_sound_by_thousandths(monkeypatch: pytest.MonkeyPatch) -> Non
     apart = np.abs(np.array(ours.said) - np.array(upstreams.said)).max()
     assert ours.wrote == upstreams.wrote
     assert 1e-3 < apart < 1e-2
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_products_of_mimis_transformers_round_where_its_convolutions_do(
+    monkeypatch: pytest.MonkeyPatch, allowed: bool
+) -> None:
+    """TF32 is for Kyutai's own codec, and ends with its transformers."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", allowed)
+    with as_convolutions(torch.device("cuda")):
+        assert torch.backends.cuda.matmul.allow_tf32 == allowed
+    assert not torch.backends.cuda.matmul.allow_tf32
+    with as_convolutions(torch.device("cpu")):
+        assert not torch.backends.cuda.matmul.allow_tf32

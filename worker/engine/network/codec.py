@@ -5,7 +5,8 @@ no state that is re-bound (upstream modules/conv.py:268 re-binds `state.first`),
 captured as one CUDA graph. Engine thread only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import cached_property, partial
 
 import torch
@@ -178,11 +179,29 @@ def _transformer(module: nn.Module | None, weights: CodecWeights, rows: Rows, na
 
     def run(x: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
         x = x.transpose(1, 2).contiguous()  # once, and not in every norm
-        x = x if inward is None else inward(x)
-        x = x if ring is None else ring(x, exec_mask)
-        return outward(x).transpose(1, 2)
+        with as_convolutions(x.device):
+            x = x if inward is None else inward(x)
+            x = x if ring is None else ring(x, exec_mask)
+            return outward(x).transpose(1, 2)
 
     return run
+
+
+@contextmanager
+def as_convolutions(device: torch.device) -> Generator[None]:
+    """Let products round as cuDNN's convolutions may: to TF32, on CUDA, for Kyutai's own codec.
+
+    `files/weights.py` forbids it for any other.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    products = torch.backends.cuda.matmul
+    before, products.allow_tf32 = products.allow_tf32, torch.backends.cudnn.allow_tf32
+    try:
+        yield
+    finally:
+        products.allow_tf32 = before
 
 
 def stage(module: nn.Module, layers: CodecLayers, rows: Rows, name: str) -> Stage:

@@ -46,7 +46,7 @@ class Conv:
     """`convolution.Conv` of a sum, or of its ELU."""
 
     def __init__(self, kernel: Kernel, rows: Rows, name: str, *, elu: bool) -> None:
-        self._kernel, self._elu = kernel, elu
+        self._kernel, self._weight, self._elu = kernel, kernel.channels_last, elu
         shape = (kernel.channels_in, kernel.overlap)
         self._previous = rows.take(f"{name}.previous", *shape, dtype=kernel.weight.dtype)
         self._first = first_frames(kernel, rows, name)
@@ -73,7 +73,7 @@ class Conv:
         )
         y = F.conv2d(
             x.unsqueeze(2),
-            kernel.channels_last,
+            self._weight,
             stride=(1, kernel.stride),
             dilation=(1, kernel.dilation),
             groups=kernel.groups,
@@ -85,7 +85,7 @@ class ConvTranspose:
     """`convolution.ConvTranspose` of a sum, or of its ELU."""
 
     def __init__(self, kernel: Kernel, rows: Rows, name: str, *, elu: bool) -> None:
-        self._kernel, self._elu = kernel, elu
+        self._kernel, self._weight, self._elu = kernel, kernel.channels_last, elu
         shape = (kernel.channels_out, kernel.overlap)
         self._partial = rows.take(f"{name}.partial", *shape, dtype=kernel.weight.dtype)
         # Each channel by itself, as Mimi's frames are doubled: `[C, taps]` for one sample.
@@ -97,11 +97,11 @@ class ConvTranspose:
         kernel = self._kernel
         x = join(total, elu=True) if self._elu else added(total)
         if self._alone and x.shape[2] == 1:
-            y = x * kernel.channels_last[:, 0, 0]
+            y = x * self._weight[:, 0, 0]
         else:
             y = F.conv_transpose2d(
                 x.unsqueeze(2),
-                kernel.channels_last,
+                self._weight,
                 stride=(1, kernel.stride),
                 groups=kernel.groups,
                 dilation=(1, kernel.dilation),

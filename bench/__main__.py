@@ -6,13 +6,14 @@ the lines of all. A failed one is reported; the others go on.
 
     python -m bench                             # the pocket Moshi on a CPU, some minutes
     python -m bench --arch moshi7b --random             # Moshi's 7B on CUDA, about an hour
-    python -m bench --arch moshi7b --random --quick     # shorter trials that stop at the goals
+    python -m bench --arch moshi7b --random --quick     # what shows a goal, in some 5 minutes
 """
 
 import argparse
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ from bench import models
 CONTEXT, SHORT_CONTEXT = 3000, 1500  # frames: Moshi's own, and half of it
 INT8_GOALS = 128, 72  # sessions at context 3000, on cards of 141 and 80 GB
 SPARE = 8  # sessions to try beyond a goal, where they fit
-QUICK_MINUTES = 2.0
+WITHIN = 16  # sessions by which a quick search that misses its goal may be too low
 Result = dict[str, Any]
 
 
@@ -50,7 +51,7 @@ class Goal:
 def main() -> None:
     parser = models.options_of(__doc__)
     parser.add_argument("--minutes", type=float, default=60.0, help="of simulated calls")
-    parser.add_argument("--quick", action="store_true", help="on CUDA, not beyond the goals")
+    parser.add_argument("--quick", action="store_true", help="on CUDA, what shows a goal alone")
     options, device = models.read(parser)
     runs, goals = on_gpu(options, device) if device.type == "cuda" else on_cpu(options)
     results = {run.name: measured(run, options) for run in runs}
@@ -63,57 +64,58 @@ def main() -> None:
 
 def on_gpu(options: argparse.Namespace, device: torch.device) -> tuple[list[Run], list[Goal]]:
     """Return the benchmarks for a GPU, with Moshi's 7B."""
-
-    def fits(wanted: int, context: int, *, int8: bool = False, prompted: bool = False) -> int:
-        """Return how many of so many sessions fit."""
-        return min(wanted, models.plan_7b(context, device, int8=int8, prompted=prompted).most)
-
-    def most(goal: int, context: int, *, int8: bool = False, prompted: bool = False) -> str:
-        """Return how many sessions to try: some more than the goal, as far as they fit."""
-        spare = 0 if options.quick else SPARE
-        return str(fits(goal + spare, context, int8=int8, prompted=prompted))
-
-    long, long8 = fits(64, CONTEXT), fits(64, CONTEXT, int8=True)
-    goal8 = max((n for n in INT8_GOALS if n == fits(n, CONTEXT, int8=True)), default=1)
-    beside = fits(64, SHORT_CONTEXT, prompted=True)
-    sizes = [str(n) for n in (1, 8, 16, 32, 64) if n <= long]
-    sizes8 = [str(n) for n in (1, 64, 128) if n <= fits(128, CONTEXT, int8=True)]
-    wide, narrow = ["--context", str(CONTEXT)], ["--context", str(SHORT_CONTEXT)]
-    int8 = ["--kv", "int8", *wide]
-    short = ["--seconds", "4"] if options.quick else []
-    minutes = str(QUICK_MINUTES if options.quick else options.minutes)
-    runs = [
-        Run("step", "step", ["--slots", *sizes, *wide]),
-        Run("step8", "step", ["--slots", *sizes8, *int8]),
-        Run("int8", "capacity", ["--most", most(goal8, CONTEXT, int8=True), *int8, *short]),
-        Run("long", "capacity", ["--most", most(72, CONTEXT), *wide, *short]),
-        Run("short", "capacity", ["--most", most(128, SHORT_CONTEXT), *narrow, *short]),
-        Run(
-            "prompted",
-            "capacity",
-            ["--most", most(96, CONTEXT, int8=True, prompted=True), "--prompted", *int8, *short],
-        ),
-        Run("people", "people", ["--personas", str(long8), *int8, *short]),
-        Run("start", "persona_start", ["--slots", str(beside), *narrow]),
-        Run("memory", "memory", ["--slots", str(long), *wide]),
-        Run("renewal", "renewal", ["--slots", str(long), "--minutes", minutes, *wide]),
-    ]
+    most8 = models.plan_7b(CONTEXT, device, int8=True).most
+    goal8 = max((n for n in INT8_GOALS if n <= most8), default=1)
     goals = [
         Goal("a step of one session, ms: at most 8", "step8", ms_of_one, lambda ms: ms <= 8),
-        Goal(
-            f"int8 sessions at context 3000: {goal8}",
-            "int8",
-            sessions,
-            lambda count: count >= goal8,
-        ),
-        Goal("sessions at context 3000: 72", "long", sessions, lambda count: count >= 72),
-        Goal("sessions at context 1500: 128", "short", sessions, lambda count: count >= 128),
-        Goal("int8 with new prompts at 3000: 96", "prompted", sessions, lambda count: count >= 96),
+        Goal(f"int8 sessions at context 3000: {goal8}", "int8", sessions, lambda n: n >= goal8),
+        Goal("sessions at context 3000: 72", "long", sessions, lambda n: n >= 72),
+        Goal("sessions at context 1500: 128", "short", sessions, lambda n: n >= 128),
+        Goal("int8 with new prompts at 3000: 96", "prompted", sessions, lambda n: n >= 96),
+        Goal("steps in 80 ms, int8: 1", "int8", steps_per_80ms, lambda n: n <= 1.01),
         *beside_people(),
         Goal("a new prompt's start, ms: at most 300", "start", new_ms, lambda ms: ms <= 300),
         *unending(),
     ]
-    return runs, goals
+    return gpu_runs(options, device, goal8), goals
+
+
+def gpu_runs(options: argparse.Namespace, device: torch.device, goal8: int) -> list[Run]:
+    """Return the runs on a GPU; with `--quick` those alone that show a goal."""
+    quick = options.quick
+    spare = 0 if quick else SPARE
+
+    def fits(wanted: int, context: int, *, int8: bool = False, prompted: bool = False) -> str:
+        """Return how many of so many sessions fit."""
+        plan = models.plan_7b(context, device, int8=int8, prompted=prompted)
+        return str(min(wanted, plan.most))
+
+    wide, narrow = ["--context", str(CONTEXT)], ["--context", str(SHORT_CONTEXT)]
+    int8 = ["--kv", "int8", *wide]
+    short = ["--seconds", "4"] if quick else []
+    search = [*short, "--search-only", "--within", str(WITHIN)] if quick else []
+    long8, with8 = fits(64, CONTEXT, int8=True), fits(goal8 + spare, CONTEXT, int8=True)
+    prompted8 = fits(96 + spare, CONTEXT, int8=True, prompted=True)
+    beside = fits(64, SHORT_CONTEXT, prompted=True)
+    sizes8 = sorted({1, int(long8), goal8})
+    steps = [*map(str, sizes8), *int8, *(["--rounds", "1", "--no-solo"] if quick else [])]
+    calls = [*narrow, "--minutes", "1"] if quick else [*wide, "--minutes", str(options.minutes)]
+    long = fits(64, CONTEXT)
+    runs = [
+        Run("step8", "step", ["--slots", *steps]),
+        Run("int8", "capacity", ["--most", with8, *int8, *short]),
+        Run("long", "capacity", ["--most", fits(72 + spare, CONTEXT), *wide, *search]),
+        Run("short", "capacity", ["--most", fits(128 + spare, SHORT_CONTEXT), *narrow, *search]),
+        Run("prompted", "capacity", ["--most", prompted8, "--prompted", *int8, *search]),
+        Run("people", "people", ["--personas", long8, *int8, *short]),
+        Run("start", "persona_start", ["--slots", beside, *narrow, *(["--rounds", "4"] * quick)]),
+        Run("renewal", "renewal", ["--slots", long, *calls]),
+    ]
+    if not quick:
+        sizes = [str(n) for n in (1, 8, 16, 32, 64) if n <= int(long)]
+        runs.append(Run("step", "step", ["--slots", *sizes, *wide]))
+        runs.append(Run("memory", "memory", ["--slots", long, *wide]))
+    return runs
 
 
 def on_cpu(options: argparse.Namespace) -> tuple[list[Run], list[Goal]]:
@@ -156,12 +158,14 @@ def measured(run: Run, options: argparse.Namespace) -> Result | None:
     common = ["--arch", options.arch, *(["--random"] if options.random else [])]
     command = [sys.executable, "-m", f"bench.{run.module}", *common, *run.options]
     print(f"\n$ {' '.join(['python', *command[1:]])}", flush=True)
-    line = ""
+    line, begun_s = "", time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)
-    return json.loads(line) if process.returncode == 0 else None
+    took_s = round(time.monotonic() - begun_s, 1)
+    print(f"took {took_s} s", flush=True)
+    return json.loads(line) | {"took_s": took_s} if process.returncode == 0 else None
 
 
 def reach(goal: Goal, result: Result | None) -> tuple[float | None, bool]:
@@ -182,6 +186,12 @@ def times_of_8(result: Result) -> float:
 
 def sessions(result: Result) -> float:
     return result["sessions"]
+
+
+def steps_per_80ms(result: Result) -> float:
+    """Return the most steps in 80 ms of a trial on one grid that holds."""
+    rows = [row for row in result["rows"] if row["grid"] and row["sessions"] <= result["sessions"]]
+    return max((row["steps_per_80ms"] for row in rows), default=float("inf"))
 
 
 def new_ms(result: Result) -> float:

@@ -24,7 +24,7 @@ import torch
 from prometheus_client import REGISTRY
 
 from bench import capacity, models
-from bench.capacity import CountedStep, Trial
+from bench.trial import CountedStep, Trial
 from protocol.personas import Persona
 from worker.engine.arrays import Mask, Pcm
 from worker.engine.engine import Engine

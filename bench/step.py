@@ -4,7 +4,9 @@ One session alone costs a step of upstream's `LMGen` and Mimi; N sessions, one a
 steps. In a batch the weights are read once for all, so a step grows slowly with its slots. The
 last column says how many times as many frames per second the batch gives. Rounds of both take
 turns, so that a busy machine slows both alike; medians are shown. With one torch thread on a CPU
-the clock is the thread's own, which stands still while other programs have the core.
+the clock is the thread's own, which stands still while other programs have the core. The kernels of
+a GPU read what is filled of each memory, so there a step is measured with memories that are nearly
+empty, half full and full of random numbers; torch's attention reads all of them at every age.
 
     python -m bench.step                             # the pocket Moshi on a CPU
     python -m bench.step --arch moshi7b --random     # Moshi's architecture in bf16 on CUDA
@@ -30,6 +32,10 @@ from bench import models
 from bench.models import PERSONA
 from worker.engine.step import MoshiStep
 
+MIMI_POSITIONS = 2  # in a frame
+Key = tuple[int, int]  # age of the memories in frames, slots
+SOLO: Key = (0, 0)
+
 
 def main() -> None:
     options, device = read_options()
@@ -39,20 +45,42 @@ def main() -> None:
     step = MoshiStep(lm, mimi, max(options.slots), batch_sizes=sizes, stored=stored)
     for slot in range(step.capacity):
         step.join(slot, PERSONA)
-    solo = solo_frame(lm, mimi, device)
-    rows = {slots: batch_frame(step, slots) for slots in options.slots}
+    fill_rings(step)
+    context = lm.context or 0
+    ages = options.ages or ([0, context // 2, context - 10] if stored.kernels else [0])
+    frames = {slots: batch_frame(step, slots) for slots in options.slots}
+    rows = {(age, slots): frame for age in ages for slots, frame in frames.items()}
+    solo = {} if options.no_solo else {SOLO: solo_frame(lm, mimi, device)}
     clock = time.thread_time if device.type == "cpu" and options.threads == 1 else time.perf_counter
-    times = take_turns({0: solo, **rows}, options.frames, options.rounds, clock)
-    kernels = {slots: launches(row) for slots, row in rows.items()}
+    times = take_turns(step, solo | rows, options.frames, options.rounds, clock)
+    kernels = {slots: launches(frame) for slots, frame in frames.items()}
     report(options, step, times, kernels, join_ms(step), device)
 
 
 def read_options() -> tuple[argparse.Namespace, torch.device]:
     parser = models.options_of(__doc__)
     parser.add_argument("--slots", type=int, nargs="+", default=[1, 2, 4, 6, 8, 16])
+    parser.add_argument("--ages", type=int, nargs="+", help="of the memories, in frames")
     parser.add_argument("--frames", type=int, default=25, help="frames per round")
     parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--no-solo", action="store_true", help="without upstream")
     return models.read(parser)
+
+
+def fill_rings(step: MoshiStep) -> None:
+    """Fill all keys and values with random numbers: a kernel may be quicker with zeros."""
+    for name, tensor in step.memory.tensors.items():
+        if name.endswith(".kv"):
+            tensor.random_(-127, 128) if tensor.dtype == torch.int8 else tensor.normal_()
+        elif name.endswith(".kv_scale"):
+            tensor.fill_(0.01)
+
+
+def set_age(step: MoshiStep, frames: int) -> None:
+    """Let all memories hold so many frames."""
+    for name, tensor in step.memory.tensors.items():
+        if name.endswith(".offset"):
+            tensor.fill_(frames * (1 if name.startswith("lm.") else MIMI_POSITIONS))
 
 
 def solo_frame(lm: LMModel, mimi: MimiModel, device: torch.device) -> Callable[[], None]:
@@ -105,53 +133,55 @@ def launches(frame: Callable[[], None]) -> int:
 
 
 def take_turns(
-    runs: dict[int, Callable[[], None]],
+    step: MoshiStep,
+    runs: dict[Key, Callable[[], None]],
     frames: int,
     rounds: int,
     clock: Callable[[], float],
-) -> dict[int, list[float]]:
+) -> dict[Key, list[float]]:
     """Return the seconds per frame of every run, without its first frames."""
-    times: dict[int, list[float]] = {name: [] for name in runs}
+    times: dict[Key, list[float]] = {key: [] for key in runs}
     for run in runs.values():
         for _ in range(5):
             run()
     for _ in range(rounds):
-        for name, run in runs.items():
+        for key, run in runs.items():
+            set_age(step, key[0])
             for _ in range(frames):
                 begin = clock()
                 run()
-                times[name].append(clock() - begin)
+                times[key].append(clock() - begin)
     return times
 
 
 def report(
     options: argparse.Namespace,
     step: MoshiStep,
-    times: dict[int, list[float]],
+    times: dict[Key, list[float]],
     kernels: dict[int, int],
     join: float,
     device: torch.device,
 ) -> None:
-    median = {name: statistics.median(values) * 1e3 for name, values in times.items()}
-    name = models.name_of(options, device)
+    median = {key: statistics.median(values) * 1e3 for key, values in times.items()}
+    name, solo = models.name_of(options, device), median.pop(SOLO, None)
     print(f"{options.arch} on {name}; a slot takes {step.memory.slot_bytes / 2**20:.1f} MiB")
-    print(f"solo upstream: {median[0]:.2f} ms per frame; a join costs {join:.2f} ms, once")
+    alone = "" if solo is None else f"solo upstream: {solo:.2f} ms per frame; "
+    print(f"{alone}a join costs {join:.2f} ms, once")
     print(
-        f"{'slots':>5} {'ms/step':>8} {'p99 ms':>8} {'of 80 ms':>9} {'frames/s':>9} {'x solo':>7}"
-        f" {'kernels':>8}"
+        f"{'age':>5} {'slots':>5} {'ms/step':>8} {'p99 ms':>8} {'of 80 ms':>9} {'frames/s':>9}"
+        f" {'x solo':>7} {'kernels':>8}"
     )
-    rows: list[dict[str, float]] = []
-    for slots in options.slots:
-        ms = median[slots]
-        p99 = statistics.quantiles(times[slots], n=100)[98] * 1e3
-        ratio = slots * median[0] / ms
-        rows.append({"slots": slots, "ms": ms, "p99_ms": p99, "times_solo": ratio})
-        rows[-1]["kernels"] = kernels[slots]
+    rows: list[dict[str, float | None]] = []
+    for (age, slots), ms in median.items():
+        p99 = statistics.quantiles(times[age, slots], n=100)[98] * 1e3
+        ratio = None if solo is None else slots * solo / ms
+        row = {"age": age, "slots": slots, "ms": ms, "p99_ms": p99, "times_solo": ratio}
+        rows.append(row | {"kernels": kernels[slots]})
         print(
-            f"{slots:5d} {ms:8.2f} {p99:8.2f} {ms / 80:9.0%} {1e3 * slots / ms:9.0f} {ratio:7.1f}"
-            f" {kernels[slots] or '':>8}"
+            f"{age:5d} {slots:5d} {ms:8.2f} {p99:8.2f} {ms / 80:9.0%} {1e3 * slots / ms:9.0f}"
+            f" {'' if ratio is None else f'{ratio:.1f}':>7} {kernels[slots] or '':>8}"
         )
-    result = {"bench": "step", "arch": options.arch, "device": name, "solo_ms": median[0]}
+    result = {"bench": "step", "arch": options.arch, "device": name, "solo_ms": solo}
     result["join_ms"] = join
     print(json.dumps({**result, "torch": torch.__version__, "rows": rows}))
 

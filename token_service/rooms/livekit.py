@@ -13,7 +13,7 @@ from livekit import api
 
 from protocol import wire
 from protocol.errors import InvalidInput
-from protocol.presence import is_persons_kind
+from protocol.presence import host_generation, is_persons_kind
 from protocol.room_spec import RoomSpec
 from protocol.seal import Seal
 from token_service.refusals import LiveKitAway
@@ -151,6 +151,7 @@ def is_present(participant: api.ParticipantInfo) -> bool:
 
 def generation_of(participant: api.ParticipantInfo) -> float:
     """Return the generation of our agent; infinite for any other participant."""
-    text = participant.attributes.get(wire.ATTR_GENERATION, "")
-    is_ours = participant.kind == Kind.AGENT and text.isdecimal()
-    return int(text) if is_ours else float("inf")
+    generation = host_generation(participant.attributes)
+    if participant.kind != Kind.AGENT or generation is None:
+        return float("inf")
+    return generation

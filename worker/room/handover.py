@@ -14,6 +14,7 @@ import structlog
 from livekit import rtc
 
 from protocol import wire
+from protocol.presence import host_generation
 from protocol.room_spec import RoomSpec
 from worker.backup.store import BackupStore
 from worker.grid import FRAME_S, wait_for_tick
@@ -82,21 +83,23 @@ class OtherHosts:
         """Wait until the personas of the next host are shown, so that none is missing."""
         async with asyncio.timeout(SHOWN_WITHIN_S):
             while any(  # noqa: ASYNC110 - each of them may change or leave
-                wire.ATTR_HANDOVER in other.attributes or wire.ATTR_ON_BEHALF in other.attributes
-                for other in self._room.remote_participants.values()
-                if other.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
-                and int(other.attributes.get(wire.ATTR_GENERATION, 0)) > self._generation
+                generation > self._generation
+                and (wire.ATTR_HANDOVER in attributes or wire.ATTR_ON_BEHALF in attributes)
+                for generation, attributes in self._shown()
             ):
                 await asyncio.sleep(FRAME_S)
 
     def _told(self) -> Iterable[tuple[int, str]]:
         """Return each other persona's generation and what its host tells with it."""
+        for generation, attributes in self._shown():
+            yield generation, attributes.get(wire.ATTR_HANDOVER, "")
+
+    def _shown(self) -> Iterable[tuple[int, dict[str, str]]]:
+        """Return each other persona's generation and attributes."""
         for other in self._room.remote_participants.values():
-            if other.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT:
-                attributes = other.attributes
-                generation = attributes.get(wire.ATTR_GENERATION, "")
-                if generation.isdecimal():
-                    yield int(generation), attributes.get(wire.ATTR_HANDOVER, "")
+            generation = host_generation(other.attributes)
+            if other.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT and generation is not None:
+                yield generation, other.attributes
 
 
 class HandOver:

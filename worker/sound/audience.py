@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from livekit import rtc
 
 from protocol import wire
-from protocol.presence import is_persons_kind
+from protocol.presence import host_generation, is_persons_kind
 
 TRACKS_PER_PARTICIPANT = 2  # a microphone, and the sound of a shared screen
 _KIND_NAMES = {number: name for name, number in rtc.ParticipantKind.items()}
@@ -41,4 +41,4 @@ def tracks_to_hear(publications: Iterable[rtc.RemoteTrackPublication]) -> set[st
 
 def _is_persona(agent: rtc.Participant) -> bool:
     """Return whether an agent is a persona, of this host or of an earlier one."""
-    return wire.ATTR_GENERATION in agent.attributes
+    return host_generation(agent.attributes) is not None

@@ -161,17 +161,64 @@ async def test_only_what_follows_a_gap_is_remembered(
     assert gaps == forgotten_chunks
 
 
-@pytest.mark.parametrize("frames", [CHUNK_FRAMES, CHUNK_FRAMES + 1])
-async def test_lines_that_came_after_the_last_column_are_not_kept(
-    redis_url: str, frames: int
+@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("is_said", [False, True])
+async def test_lines_are_kept_as_they_are_at_the_end(
+    redis_url: str, after: int, is_said: bool
 ) -> None:
-    """`close` returns whether its lines are in redis: it writes them where columns wait, too."""
-    line = (("7", "Dinner is ready."),)
-    async with running(BackupStore(redis_url)) as store:
-        backup = RoomBackup(store, SPEC.model_copy(update={"room": "lines"}), MODEL).of(CHEF)
-        keep(backup, 1, 1 + frames)
+    """The next host says the lines that wait as a host stops, and none that it has said.
 
-        assert backup.close(line) == (frames > CHUNK_FRAMES)
+    So it is also where no column came since the last chunk.
+    """
+    line = (("7", "Dinner is ready."),)
+    before, at_end = (line, ()) if is_said else ((), line)
+    spec = SPEC.model_copy(update={"room": f"lines {after} {is_said}"})
+    async with running(BackupStore(redis_url)) as store:
+        backup = RoomBackup(store, spec, MODEL).of(CHEF)
+        keep(backup, 1, 1 + CHUNK_FRAMES, before)
+        keep(backup, 1 + CHUNK_FRAMES, 1 + CHUNK_FRAMES + after, before)
+        assert backup.close(at_end)
+        backup.close(())  # a host that has stopped leaves, with no line
+        await store.written()
+        later = spec.model_copy(update={"generation": 3})
+        recalled = await RoomBackup(store, later, MODEL).of(CHEF).recall()
+
+    assert recalled is not None and recalled.lines == at_end
+    columns = recalled.remembered.tokens[:, 0].tolist()
+    assert columns == list(range(1, 1 + CHUNK_FRAMES + after))
+    assert recalled.remembered.draws == columns[-1] + 1
+
+
+async def test_lines_of_a_host_that_gave_no_frame_are_kept(redis_url: str) -> None:
+    """A host that took over and stops before its first column keeps lines and memory."""
+    line = (("7", "Dinner is ready."),)
+    spec = SPEC.model_copy(update={"room": "no frame"})
+    async with running(BackupStore(redis_url)) as store:
+        keep(RoomBackup(store, spec, MODEL).of(CHEF), 1, 1 + CHUNK_FRAMES)
+        await store.written()
+        recalled = []
+        for generation in (3, 4):
+            host = spec.model_copy(update={"generation": generation})
+            backup = RoomBackup(store, host, MODEL).of(CHEF)
+            recalled.append(await backup.recall())
+            assert recalled[-1] is not None
+            backup.begin(CHEF, recalled[-1].remembered)
+            assert backup.close(line)
+            await store.written()
+
+    first, second = recalled
+    assert second.lines == line
+    assert second.remembered.seed == first.remembered.seed
+    assert second.remembered.draws == first.remembered.draws - 1
+
+
+async def test_without_a_memory_no_line_is_kept(redis_url: str) -> None:
+    """Where nothing is kept of a persona, `close` returns that its lines are not kept."""
+    async with running(BackupStore(redis_url)) as store:
+        backup = RoomBackup(store, SPEC.model_copy(update={"room": "new"}), MODEL).of(CHEF)
+        backup.begin(CHEF)
+
+        assert not backup.close((("7", "Dinner is ready."),))
 
 
 async def test_forget_deletes_the_backups_of_all_hosts(redis_url: str) -> None:

@@ -40,6 +40,7 @@ class PersonaBackup:
         """`store` None: nothing is kept."""
         self._store, self._keys = store, keys
         self._columns: list[Tokens] = []
+        self._no_columns: Tokens = np.zeros((0, 1), dtype=np.int64)  # of the last chunk's width
         self._chunks = 0  # since the backup began
         self._kept_lines: Lines | None = None  # with the last chunk
         self._draws = self._seed = 0
@@ -68,8 +69,9 @@ class PersonaBackup:
             return None
         # The last column is read again, with what is heard then.
         remembered = recalled.remembered
-        columns, draws = remembered.tokens[:-1], remembered.draws - 1
-        self._append(columns, remembered.seed, draws, recalled.lines)
+        columns = remembered.tokens[:-1]
+        self._seed, self._draws = remembered.seed, remembered.draws - 1
+        self._append(columns, recalled.lines)
         self._store.drop(*self._keys[1:])
         log.info("persona_remembers", frames=len(columns))
         return recalled
@@ -95,7 +97,7 @@ class PersonaBackup:
             return
         self._columns.append(column.tokens)
         if len(self._columns) >= CHUNK_FRAMES:
-            self._append_columns(lines())
+            self._append(np.stack(self._columns), lines())
 
     def forget(self) -> None:
         """Delete the backup, and write none until the model has forgotten it, too."""
@@ -111,22 +113,24 @@ class PersonaBackup:
 
     def close(self, lines: Lines) -> bool:
         """Keep the last columns, and no more; return whether the lines are kept with them."""
+        if self._is_closed:
+            return False
+        self._is_closed = True
         if self._columns:
-            self._append_columns(lines)
+            self._append(np.stack(self._columns), lines)
+        elif self._kept_lines not in {None, lines}:  # since the last chunk one came or was said
+            self._append(self._no_columns, lines)
         if self._store is not None:
             self._store.flush()
-        self._is_closed = True
         return self._kept_lines == lines
 
-    def _append_columns(self, lines: Lines) -> None:
-        self._append(np.stack(self._columns), self._seed, self._draws, lines)
+    def _append(self, columns: Tokens, lines: Lines) -> None:
         self._columns.clear()
-
-    def _append(self, columns: Tokens, seed: int, draws: int, lines: Lines) -> None:
         if self._store is not None:
-            chunk = write_chunk(self._chunks, columns, seed, draws, lines)
+            chunk = write_chunk(self._chunks, columns, self._seed, self._draws, lines)
             self._store.append(self._keys[0], chunk)
             self._chunks, self._kept_lines = self._chunks + 1, lines
+            self._no_columns = columns[:0]
 
 
 class RoomBackup:

@@ -11,12 +11,49 @@ from protocol import wire
 from protocol.personas import Persona
 from protocol.room_spec import persona_specs
 from worker.backup.backup import PersonaBackup
+from worker.engine.model import Remembered
 from worker.engine.slots import Full, SlotFrame
 from worker.room.persona import slot
 from worker.room.persona.persona import SILENT, RoomPersona
 from worker.room.persona.slot import FAILURES_MOST, PersonaSlot
 
 [CHEF] = persona_specs([Persona(name="chef", label="Chef")])
+MEMORY = Remembered(np.zeros((13, 17), dtype=np.int64), seed=1, draws=13)
+
+
+class Slots:
+    """The engine's slots; the one that was taken last can fail."""
+
+    def __init__(self) -> None:
+        self.held: list[object] = []
+        self.is_full = False
+        self._lost: Any = None
+
+    def join(self, _: object, __: object, lost: Any, *___: object) -> object:
+        if self.is_full:
+            raise Full("no slot is free")
+        self._lost = lost
+        self.held.append(object())
+        return self.held[-1]
+
+    def leave(self, occupant: object) -> None:
+        if occupant in self.held:
+            self.held.remove(occupant)
+
+    def fail(self) -> None:
+        """Free the slot that was taken last, and say that it failed."""
+        self.held.pop()
+        self._lost()
+
+    def hush(self, *_: object) -> None:
+        pass
+
+
+def slot_of(engine: Slots, reported: list[str]) -> PersonaSlot:
+    """Return a persona's slot in these; its failures are reported in a list."""
+    slots: Any = engine
+    backup: Any = SimpleNamespace(begin=lambda persona, _: persona)
+    return PersonaSlot(CHEF, slots, backup, lambda _: None, reported.append)
 
 
 @pytest.mark.parametrize(("apart_s", "goes_on"), [(600.0, False), (0.0, True)])
@@ -25,13 +62,11 @@ async def test_only_failures_that_follow_soon_count_together(
 ) -> None:
     """A persona falls silent for good after `FAILURES_MOST` failures less than `APART_S` apart."""
     monkeypatch.setattr(slot, "APART_S", apart_s)
-    engine: Any = SimpleNamespace(join=lambda *_: object(), hush=lambda *_: None)
-    backup: Any = SimpleNamespace(begin=lambda persona, _: persona)
-    reported: list[str] = []
-    taken = PersonaSlot(CHEF, engine, backup, lambda _: None, reported.append)
+    engine, reported = Slots(), list[str]()
+    taken = slot_of(engine, reported)
     taken.take()
     for _ in range(FAILURES_MOST):
-        taken._pass_failure()  # pyright: ignore[reportPrivateUsage]
+        engine.fail()
         await asyncio.sleep(0.001)
 
     assert len(reported) == FAILURES_MOST
@@ -44,29 +79,49 @@ async def test_a_persona_whose_slot_is_anothers_takes_the_next_that_is_free(
 ) -> None:
     """A persona whose slot failed on a full worker takes the next free one, unless it has left."""
     monkeypatch.setattr(slot, "RETAKE_S", 0.001)
-    is_full = False
-
-    def join(*_: object) -> object:
-        if is_full:
-            raise Full("no slot is free")
-        return object()
-
-    engine: Any = SimpleNamespace(join=join, hush=lambda *_: None)
-    backup: Any = SimpleNamespace(begin=lambda persona, _: persona)
-    reported: list[str] = []
-    taken = PersonaSlot(CHEF, engine, backup, lambda _: None, reported.append)
+    engine, reported = Slots(), list[str]()
+    taken = slot_of(engine, reported)
     taken.take()
-    is_full = True
-    taken._pass_failure()  # pyright: ignore[reportPrivateUsage]
+    engine.is_full = True
+    engine.fail()
     await asyncio.sleep(0.02)
     assert not taken.is_taken
     if leaves:
         taken.free()
-    is_full = False
+    engine.is_full = False
     await asyncio.sleep(0.02)
 
     assert taken.is_taken is not leaves
     assert len(reported) == 1 and "waits for another" in reported[0]
+
+
+async def test_the_failure_of_a_slot_that_is_given_up_counts_for_no_other() -> None:
+    """A slot that fails just before it is taken anew leaves the new one as it is."""
+    engine, reported = Slots(), list[str]()
+    taken = slot_of(engine, reported)
+    taken.take()
+    engine.fail()
+    taken.take_anew(None)
+    await asyncio.sleep(0.001)
+
+    assert (taken.is_taken, len(engine.held), reported) == (True, 1, [])
+
+
+async def test_a_slot_that_is_taken_anew_on_a_full_worker_gets_its_memory_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where another persona took the last slot, the next that is free remembers the same."""
+    monkeypatch.setattr(slot, "RETAKE_S", 0.001)
+    engine = Slots()
+    taken = slot_of(engine, [])
+    taken.take()
+    engine.is_full = True
+    taken.take_anew(MEMORY)
+    assert not taken.is_taken
+    engine.is_full = False
+    await asyncio.sleep(0.02)
+
+    assert (taken.is_taken, taken.remembered) == (True, MEMORY)
 
 
 async def test_a_persona_that_has_lost_its_slot_neither_speaks_nor_wants_to() -> None:

@@ -32,8 +32,13 @@ class Backup:
 class Slot:
     """A slot whose memory is there at once, and then never again."""
 
-    def take(self, _: Remembered | None) -> None:
-        pass
+    def __init__(self) -> None:
+        self.remembered: Remembered | None = None
+
+    def take(self, remembered: Remembered | None) -> None:
+        self.remembered = remembered
+
+    take_anew = take
 
     async def catch_up(self, more: Remembered | None) -> None:
         if more is not None:
@@ -53,3 +58,16 @@ async def test_a_persona_whose_memory_is_late_says_the_lines_that_waited(
     recalled = await stands_by.finish()
 
     assert recalled is not None and recalled.lines == LINES
+
+
+async def test_a_slot_that_failed_meanwhile_remembers_the_whole_conversation() -> None:
+    """A slot that was replaced while the persona stood by gets all that the host has kept."""
+    slot: Any = Slot()
+    backup: Any = Backup()
+    stands_by = Standby(slot, backup)
+    await stands_by.prepare()
+    slot.remembered = None  # the engine gave it up, and its successor is empty
+
+    recalled = await stands_by.finish()
+
+    assert recalled is not None and slot.remembered == recalled.remembered

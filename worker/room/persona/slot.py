@@ -42,6 +42,8 @@ class PersonaSlot:
         self._on_failed = on_failed
         self._loop = asyncio.get_running_loop()
         self._occupant: Occupant | None = None
+        self._takes = 0  # so often was one taken
+        self.remembered: Remembered | None = None  # what the slot's memory began with
         self._is_hushed = self._is_to_be_hushed = False
         self._failures, self._failed_s = 0, -math.inf  # so often, and when the last time
         self._retaking: asyncio.TimerHandle | None = None
@@ -54,11 +56,17 @@ class PersonaSlot:
     def take(self, remembered: Remembered | None = None) -> None:
         """Take a slot that remembers these columns. Raises `Full`."""
         persona = self._backup.begin(self._spec, remembered)
-        self._occupant = self._engine.join(
-            persona, self._on_frame, self._pass_failure, remembered, self._loop
-        )
+        self._takes += 1
+        failed = partial(call_on_loop, self._loop, self._replace, self._takes)
+        self._occupant = self._engine.join(persona, self._on_frame, failed, remembered, self._loop)
+        self.remembered = remembered
         self._is_hushed = False
         self.hush(self._is_to_be_hushed)
+
+    def take_anew(self, remembered: Remembered | None) -> None:
+        """Free the slot and take one that remembers these columns, now or once one is free."""
+        self.free()
+        self._retake(remembered)
 
     async def catch_up(self, more: Remembered | None) -> None:
         """Return once the memory is there, with these columns, too. It gets no frame meanwhile."""
@@ -110,13 +118,12 @@ class PersonaSlot:
         if self._occupant is not None:
             self._engine.forget(self._occupant)
 
-    def _pass_failure(self) -> None:
-        """Note that the engine has given up the slot. Engine thread."""
-        call_on_loop(self._loop, self._replace)
+    def _replace(self, take: int) -> None:
+        """Take another slot, with a fresh memory, unless too many have failed.
 
-    def _replace(self) -> None:
-        """Take another slot, with a fresh memory, unless too many have failed."""
-        if self._occupant is None:
+        `take` is the number of the one that failed: it may have been given up since.
+        """
+        if self._occupant is None or take != self._takes:
             return
         self._occupant = None
         before_s, self._failed_s = self._failed_s, self._loop.time()
@@ -128,11 +135,12 @@ class PersonaSlot:
         else:
             self._on_failed("The persona has lost its slot and waits for another one.")
 
-    def _retake(self) -> bool:
+    def _retake(self, remembered: Remembered | None = None) -> bool:
         """Take a slot, now or once one is free: another persona may have taken the last one."""
         try:
-            self.take()
+            self.take(remembered)
         except Full:
-            self._retaking = self._loop.call_later(RETAKE_S, self._retake)
+            self.remembered = None
+            self._retaking = self._loop.call_later(RETAKE_S, self._retake, remembered)
             return False
         return True

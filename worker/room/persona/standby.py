@@ -8,7 +8,6 @@ import asyncio
 import structlog
 
 from worker.backup.backup import PersonaBackup, Recalled
-from worker.engine.model import Remembered
 from worker.room.persona.slot import PersonaSlot
 
 log = structlog.get_logger(__name__)
@@ -22,14 +21,12 @@ class Standby:
 
     def __init__(self, slot: PersonaSlot, backup: PersonaBackup) -> None:
         self._slot, self._backup = slot, backup
-        self._known: Remembered | None = None
         self.is_on = False
 
     async def prepare(self) -> None:
         """Take a slot, and return once its memory is there. Raises `Full`, `TimeoutError`."""
         recalled = await self._backup.look()
-        self._known = recalled and recalled.remembered
-        self._slot.take(self._known)
+        self._slot.take(recalled and recalled.remembered)
         async with asyncio.timeout(MEMORY_WITHIN_S):
             await self._slot.catch_up(None)
         self.is_on = True
@@ -37,16 +34,15 @@ class Standby:
     async def finish(self) -> Recalled | None:
         """Let the slot remember what was kept since; return what the host has kept in all.
 
-        Where that does not go on from what the slot remembers, as after a `forget`, it is taken
-        anew, and is silent until its memory is there.
+        Where that does not go on from what the slot remembers, as after a `forget` or where the
+        slot has failed, it is taken anew, and is silent until its memory is there.
         """
         self.is_on = False
         recalled = await self._backup.recall()
-        now, known = recalled and recalled.remembered, self._known
+        now, known = recalled and recalled.remembered, self._slot.remembered
         more = now.since(known) if now is not None and known is not None else None
         if more is None and (now is not None or known is not None):
-            self._slot.free()
-            self._slot.take(now)
+            self._slot.take_anew(now)
         elif more is not None:
             try:
                 async with asyncio.timeout(REST_WITHIN_S):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -29,6 +30,12 @@ class Api:
         answer = await self._send(method, path, body, query)
         return answer.json() if answer.content else None
 
+    async def require_manage(self) -> None:
+        """Raise `ToolError` with the problem's sentence unless the caller may end sessions."""
+        answer = await self._request("DELETE", "/sessions/none")  # needs the scope before the id
+        if answer.status_code != HTTPStatus.NOT_FOUND:
+            raise ToolError(_sentence(answer))
+
     async def events(self, session_id: str, after: str = "0") -> list[tuple[str, dict[str, Any]]]:
         """Return the events that a session has stored after one of them, each with its id."""
         path = f"/sessions/{session_id}/events"
@@ -45,16 +52,17 @@ class Api:
         query: dict[str, str],
         headers: dict[str, str] | None = None,
     ) -> httpx.Response:
-        try:
-            answer = await self._http.request(
-                method, path, json=body, params=query, headers=headers
-            )
-        except httpx.HTTPError as error:
-            sentence = f"The token service at {self.url} does not answer: {type(error).__name__}."
-            raise ToolError(sentence) from error
+        answer = await self._request(method, path, json=body, params=query, headers=headers)
         if answer.is_success or path == "/ready":
             return answer
         raise ToolError(_sentence(answer))
+
+    async def _request(self, method: str, path: str, **fields: Any) -> httpx.Response:
+        try:
+            return await self._http.request(method, path, **fields)
+        except httpx.HTTPError as error:
+            sentence = f"The token service at {self.url} does not answer: {type(error).__name__}."
+            raise ToolError(sentence) from error
 
 
 def _sentence(answer: httpx.Response) -> str:

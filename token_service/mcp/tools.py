@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.exceptions import ResourceNotFoundError
+from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
 from pydantic import Field
 from starlette.requests import Request
 
@@ -91,9 +91,14 @@ def _add_calls(server: MCPServer, api_of: ApiOf) -> None:
     ) -> dict[str, Any]:
         """Open a room with personas. `link` is for a person: it leads into the room by itself."""
         async with api_of(ctx) as api:
+            await api.require_manage()  # for the link, and to end the session
             opened = await api.call("POST", "/sessions", {"personas": personas or []})
-            guests = f"/sessions/{opened['id']}/guests"
-            guest = await api.call("POST", guests, {"lives_s": lives_s})
+            session = f"/sessions/{opened['id']}"
+            try:
+                guest = await api.call("POST", f"{session}/guests", {"lives_s": lives_s})
+            except ToolError:
+                await api.call("DELETE", session)
+                raise
             query = urlencode({"room": guest["room"]})
             link = f"{api.url}/?{query}#{urlencode({'guest': guest['bearer']})}"
         shown = {key: opened[key] for key in ("id", "room", "state", "waiting", "personas")}

@@ -22,8 +22,10 @@ from tests.token_service.auth.callers import Keys
 from tests.token_service.players import beat, hosting, served
 from token_service.app import create_app
 from token_service.auth.callers import Scope
+from token_service.refusals import Unavailable
 from token_service.rooms.events import EventStore
 from token_service.server.forwarded import Forwarded
+from token_service.sessions.sessions import Sessions
 
 INITIALIZE = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
 
@@ -58,15 +60,42 @@ async def test_mcp_needs_a_bearer(url: str) -> None:
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
 
 
-async def test_a_tool_has_the_rights_of_its_callers_key(url: str, keys: Keys) -> None:
-    """A tool is refused the scopes that the caller's key lacks, and the error names the scope."""
-    async with client(url, keys.add("dashboard", Scope.OBSERVE)) as mcp:
+@pytest.mark.parametrize(
+    ("scope", "missing"),
+    [(Scope.OBSERVE, "manage"), (Scope.MANAGE, "talk"), (Scope.TALK, "manage")],
+)
+async def test_a_tool_has_the_rights_of_its_callers_key(
+    url: str, keys: Keys, redis: Redis, scope: Scope, missing: str
+) -> None:
+    """A tool is refused the scopes that the caller's key lacks, and the error names the scope.
+
+    A key that could sign no link, and end no session, opens none.
+    """
+    async with client(url, keys.add("dashboard", scope)) as mcp:
         personas = await mcp.call_tool("list_personas")
         opened = await mcp.call_tool("open_session", {"personas": ["chef"]})
 
     assert not personas.is_error
     assert opened.is_error
-    assert opened.content[0].text.endswith(": The scope 'talk' is required.")
+    assert opened.content[0].text.endswith(f": The scope {missing!r} is required.")
+    assert await redis.keys(spec_key("*")) == []
+
+
+async def test_a_session_that_gets_no_link_is_ended(
+    url: str, keys: Keys, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no link can be signed, its refusal is told, and the session that was opened ends."""
+
+    async def refuses(*_: object) -> RoomSpec:
+        raise Unavailable("too_much", "Too many bytes.", 60)
+
+    monkeypatch.setattr(Sessions, "keep_for_guests", refuses)
+    async with client(url, keys.add("one")) as mcp:
+        opened = await mcp.call_tool("open_session", {"personas": ["chef"]})
+    [key] = await redis.keys(spec_key("*"))
+
+    assert opened.is_error and opened.content[0].text.endswith(": Too many bytes.")
+    assert RoomSpec.model_validate_json(await redis.get(key)).ended
 
 
 async def test_a_session_belongs_to_the_key_that_opened_it(url: str, keys: Keys) -> None:

@@ -49,7 +49,7 @@ def why_no_kernels(device: torch.device, dtype: torch.dtype, head_dim: int) -> s
             *layer_differences(device, dtype),
             *product_differences(device, dtype),
             *draw_differences(device, dtype),
-            codec_difference(device),
+            *(codec_difference(device, tf32=each) for each in (False, True)),
         ]
     except Exception as error:  # Triton raises what its parts raise: no compiler, no headers, …
         return f"Triton could not build its kernels ({type(error).__name__}: {error})"
@@ -188,9 +188,21 @@ def product_differences(device: torch.device, dtype: torch.dtype) -> list[float]
     return differences
 
 
+def codec_difference(device: torch.device, *, tf32: bool) -> float:
+    """Return the largest difference in a small Mimi's sound and state, against its loudest.
+
+    Others' codecs are computed without TF32, by other algorithms of cuDNN.
+    """
+    cudnn = torch.backends.cudnn
+    before, cudnn.allow_tf32 = cudnn.allow_tf32, tf32
+    try:
+        return _codec_difference(device)
+    finally:
+        cudnn.allow_tf32 = before
+
+
 @torch.inference_mode()
-def codec_difference(device: torch.device) -> float:
-    """Return the largest difference in a small Mimi's sound and state, against its loudest."""
+def _codec_difference(device: torch.device) -> float:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
         mimi = _small_mimi().to(device)

@@ -6,7 +6,7 @@ that changes one happens under its room's lock. Calls raise `RedisError`, `Unava
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -197,8 +197,9 @@ class Sessions:
         """
         owned = await self._owned(caller, room)
         fleet = await self.workers.fleet()
-        occupied = set(await self.rooms.names([each.room for each in owned])) if owned else set()
-        shown = [each for each in owned if each.opener or each.generation or each.room in occupied]
+        used = set(await self.rooms.names([each.room for each in owned])) if owned else set()
+        shown = [each for each in owned if each.opener or each.generation or each.room in used]
+        occupied = await self._occupied([each for each in shown if each.room in used], fleet)
         return [
             SessionSummary(
                 **basics_of(each, fleet, is_occupied=each.room in occupied),
@@ -206,6 +207,16 @@ class Sessions:
             )
             for each in shown
         ]
+
+    async def _occupied(self, specs: Sequence[RoomSpec], fleet: Fleet) -> set[str]:
+        """Return the rooms with people, of those whose state depends on that."""
+        unhosted = [
+            each.room
+            for each in specs
+            if not (each.ended or fleet.hosts(each) or fleet.is_awaited(each))
+        ]
+        people = await asyncio.gather(*map(self.rooms.people, unhosted))
+        return {room for room, there in zip(unhosted, people, strict=True) if there}
 
 
 def _unknown() -> Refused:

@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx
+from livekit import api
 from redis.asyncio import Redis
 
 from harness.servers import LiveKit
@@ -13,6 +14,7 @@ from tests.token_service.players import (
     joined,
     look,
     opened,
+    persona_token,
 )
 from token_service.fleet.reader import FleetReader
 
@@ -88,3 +90,29 @@ async def test_waiting_for_more_slots_than_a_worker_has_is_refused(
     answer = await http.post("/sessions", json={"personas": ["chef"] * 7, "wait": True})
 
     assert (answer.status_code, answer.json()["error"]) == (503, "too_many_personas")
+
+
+async def test_an_empty_rooms_session_is_open_in_the_list_too(
+    http: httpx.AsyncClient, redis: Redis, livekit: LiveKit, room: str
+) -> None:
+    """A session is listed as `open` until a person is there: a room or an agent alone are none."""
+    await beat(redis)
+    said = await opened(http, room=room)
+    agent = persona_token(livekit, room, "foreign", "listening")
+    states: list[str] = []
+    async with livekit.client() as lkapi:
+        await lkapi.room.create_room(api.CreateRoomRequest(name=room))
+        states.append(await listed_state(http, room))
+        async with joined(livekit, agent):
+            states.append(await listed_state(http, room))
+        viewed = (await look(http, said["id"]))["state"]
+    async with joined(livekit, said["participant_token"]):
+        states.append(await listed_state(http, room))
+
+    assert (states, viewed) == (["open", "open", "starting"], "open")
+
+
+async def listed_state(http: httpx.AsyncClient, room: str) -> str:
+    """Return the state of a room's session as the list shows it."""
+    [session] = (await http.get("/sessions", params={"room": room})).json()
+    return session["state"]

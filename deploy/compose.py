@@ -22,6 +22,12 @@ FILE = "docker-compose.yml"
 CPU_FILE = (
     "docker-compose.cpu.yml"  # COMPOSE_FILE names it beside the other on a host without a GPU
 )
+OVERRIDES = (  # compose merges the first of them that is there, unless COMPOSE_FILE is set
+    "compose.override.yml",
+    "compose.override.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+)
 OURS = ("token_service", "worker")
 VARIABLE = re.compile(r"\$\{(\w+)(?::([?-])([^}]*))?\}")
 
@@ -59,12 +65,12 @@ _Loader.add_constructor("!override", _overriding)
 
 
 def services(given: Mapping[str, str] = MappingProxyType({})) -> dict[str, dict[str, Any]]:
-    """Return the services that start: of the files in `COMPOSE_FILE`, without other profiles.
+    """Return the services that start: of the files that compose reads, without other profiles.
 
     Raises `InvalidInput` for a file that cannot be read.
     """
     merged: dict[str, dict[str, Any]] = {}
-    for name in (given.get("COMPOSE_FILE") or FILE).split(":"):
+    for name in _files(given):
         for service, keys in _services_of(PROJECT / name).items():
             before = merged.setdefault(service, {"environment": {}})
             environment = before["environment"] | _variables(keys.get("environment"))
@@ -75,6 +81,13 @@ def services(given: Mapping[str, str] = MappingProxyType({})) -> dict[str, dict[
         for name, each in merged.items()
         if not each.get("profiles") or profiles & set(each["profiles"])
     }
+
+
+def _files(given: Mapping[str, str]) -> list[str]:
+    """Return the files in `COMPOSE_FILE`; where it is not set, ours and an operator's override."""
+    if named := given.get("COMPOSE_FILE"):
+        return named.split(":")
+    return [FILE, *[name for name in OVERRIDES if (PROJECT / name).is_file()][:1]]
 
 
 def _services_of(path: Path) -> dict[str, dict[str, Any]]:

@@ -164,6 +164,34 @@ def test_an_operators_own_compose_file_is_read(tmp_path: Path) -> None:
     assert compose.services({"COMPOSE_FILE": ""}) == compose.services()
 
 
+@pytest.mark.parametrize("name", compose.OVERRIDES)
+def test_an_override_is_read_where_no_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The file that compose reads by itself is merged, but not where COMPOSE_FILE is set."""
+    monkeypatch.setattr(compose, "PROJECT", tmp_path)
+    (tmp_path / compose.FILE).write_text((PROJECT / compose.FILE).read_text())
+    (tmp_path / name).write_text("services: { worker: { environment: { DEVICE: cpu } } }")
+    by_itself, unnamed = compose.services(), compose.services({"COMPOSE_FILE": compose.FILE})
+
+    assert by_itself["worker"]["environment"]["DEVICE"] == "cpu"
+    assert unnamed["worker"]["environment"]["DEVICE"] == "cuda"
+    assert by_itself.keys() == unnamed.keys()
+
+
+def test_of_several_overrides_the_first_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compose reads one override, in the order in which it looks for the names."""
+    monkeypatch.setattr(compose, "PROJECT", tmp_path)
+    (tmp_path / compose.FILE).write_text((PROJECT / compose.FILE).read_text())
+    for name in reversed(compose.OVERRIDES):
+        text = f"services: {{ worker: {{ environment: {{ READ: {name} }} }} }}"
+        (tmp_path / name).write_text(text)
+
+    assert compose.services()["worker"]["environment"]["READ"] == "compose.override.yml"
+
+
 @pytest.mark.parametrize("text", [None, "services: [", "services: text"])
 def test_a_compose_file_that_cannot_be_read_is_named(tmp_path: Path, text: str | None) -> None:
     """A file of COMPOSE_FILE that is missing or no compose file is refused with its name."""

@@ -71,6 +71,7 @@ async def delete_recordings(
     session_id: SessionId, service: OpenService, caller: Recordist
 ) -> Response:
     """Delete the recording of a session that is over, all parts of it."""
+    await service.recordings.may_delete(caller, session_id)
+    service.audit.write("recording_deleted", caller, session=session_id)  # it may break off
     await service.recordings.delete(caller, session_id)
-    service.audit.write("recording_deleted", caller, session=session_id)
     return Response(status_code=204)

@@ -59,8 +59,8 @@ class StoredRecordings:
             raise _unknown()
         return found
 
-    async def delete(self, caller: Caller, session: str) -> None:
-        """Delete the recording of a session, which must be over."""
+    async def may_delete(self, caller: Caller, session: str) -> None:
+        """Raise `Refused` unless the caller has a recording of a session, and that is over."""
         with _away():
             parts = await self._storage().of(caller.id, session)
         spec = await self._specs.of_session(session)
@@ -70,6 +70,9 @@ class StoredRecordings:
         if spec is not None and (await self._workers.fleet()).hosts(spec):
             sentence = "The session is running. End it first."
             raise Refused(HTTPStatus.CONFLICT, "session_runs", sentence)
+
+    async def delete(self, caller: Caller, session: str) -> None:
+        """Delete the recording of a session."""
         with _away():
             await self._storage().delete(caller.id, session)
 

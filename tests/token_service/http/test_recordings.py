@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from protocol import wire
 from protocol.config.settings import Settings
 from protocol.recordings.names import PartName, new_part
+from protocol.recordings.storage import RecordingStorage, StorageAway
 from tests.token_service.auth.callers import Keys, app, refused
 from tests.token_service.players import beat, spec_of, write
 from token_service.auth.callers import Scope
@@ -138,6 +139,27 @@ async def test_a_recording_is_read_and_deleted_by_its_owner(
     assert actions(recording) == ["recording_read", "recording_deleted"]
 
 
+async def test_a_deletion_that_breaks_off_is_in_the_audit_log(
+    recording: Settings, keys: Keys, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deletion has its line although the storage fails in the middle of it."""
+
+    async def deletes_one_file(*_: object) -> None:
+        assert recording.record_dir is not None
+        (recording.record_dir / part.key("ogg")).unlink()
+        raise StorageAway("the disk is gone")
+
+    key = keys.add("shop")
+    part = keep(recording, "key:shop", "5e55")
+    monkeypatch.setattr(RecordingStorage, "delete", deletes_one_file)
+    async with app(recording) as http:
+        broken = await http.delete("/sessions/5e55/recordings", headers=key)
+        unknown = await http.delete("/sessions/5e56/recordings", headers=key)
+    assert refused(broken) == (503, "recordings_away")
+    assert refused(unknown) == (404, "recording_unknown")
+    assert actions(recording) == ["recording_deleted"]
+
+
 async def test_a_running_recording_is_not_deleted(
     recording: Settings, keys: Keys, redis: Redis, service: Service, room: str
 ) -> None:
@@ -156,6 +178,7 @@ async def test_a_running_recording_is_not_deleted(
         over = await http.delete(f"/sessions/{session}/recordings", headers=key)
     assert refused(running) == (409, "session_runs")
     assert over.status_code == httpx.codes.NO_CONTENT
+    assert actions(recording) == ["recording_asked", "recording_deleted"]
 
 
 async def test_a_recording_that_waits_for_its_upload_is_deleted(

@@ -16,6 +16,7 @@ from triton.compiler import ASTSource
 from worker.engine.network import attend_kernels as attention
 from worker.engine.network import draw_kernels as draws
 from worker.engine.network import layer_kernels as layers
+from worker.engine.network import nearest_kernels as codes
 from worker.engine.network import product_kernels as products
 from worker.engine.network import ring_kernels as rings
 
@@ -71,6 +72,9 @@ for layer in (False, True):
         80, layers._add_norm, norm, layers.NORM_WARPS,
         N=4096, ADD=True, LOOK=not layer, SCALE=layer, CENTER=layer,
     )
+near = dict(rests="*fp32", books="*fp32", squares="*fp32", found="*i64")
+near |= dict(CARD="i32", C="i32", n="i32")
+build(80, codes._nearest, near, 4, FIRST=False, BLOCK=codes.BLOCK, N=256)
 build(80, layers._silu_gate, gate, 4, N=layers.GATE_BLOCK)
 build(80, draws._draw_code, draw, 4, N=2048, TILE=2048, ZEROS=16, CODES=8)
 build(90, draws._draw_text, draw, 16, N=32768, TILE=draws.TILE, ZEROS=16)

@@ -5,7 +5,7 @@ no state that is re-bound (upstream modules/conv.py:268 re-binds `state.first`),
 captured as one CUDA graph. Engine thread only.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 
@@ -63,7 +63,9 @@ class CodecWeights:
         quantizer = mimi.quantizer
         assert isinstance(quantizer, SplitResidualVectorQuantizer)
         self.mimi = mimi
-        self.quantizers = [_Nearest(quantizer.rvq_first), _Nearest(quantizer.rvq_rest)]
+        self.quantizers = [
+            Nearest(part, kernels=kernels) for part in (quantizer.rvq_first, quantizer.rvq_rest)
+        ]
         self._parts = (quantizer.rvq_first, quantizer.rvq_rest)
 
     @cached_property
@@ -119,22 +121,29 @@ class Decoder:
         return x[:, 0]
 
 
-class _Nearest:
+class Nearest:
     """Residual vector quantization: the nearest centroid, then the one nearest to the residue."""
 
-    def __init__(self, quantizer: ResidualVectorQuantizer) -> None:
+    def __init__(self, quantizer: ResidualVectorQuantizer, *, kernels: bool = False) -> None:
         self._project = _projection(quantizer.input_proj)
-        self._books = _books(quantizer)
-        tells = used(torch.cat(self._books)).any(dim=0)
+        self._books = torch.stack(_books(quantizer))
+        tells = used(self._books).flatten(0, 1).any(dim=0)
         if self._project is not None and not tells.all():
             # A coordinate in which all centroids are zero is as far from each of them.
             self._project = self._project[tells]
-            self._books = [book[:, tells] for book in self._books]
-        self._turned = [book.t().contiguous() for book in self._books]
-        self._squares = [book.square().sum(dim=-1) for book in self._books]
+            self._books = self._books[:, :, tells].contiguous()
+        self._turned = self._books.mT.contiguous()
+        self._squares = self._books.square().sum(dim=-1)
+        self._kernels = kernels and bool(tells.any()) and self._books.dtype == torch.float32
 
-    def __call__(self, x: torch.Tensor) -> list[torch.Tensor]:
+    def __call__(self, x: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Return a code `[B]` for each codebook."""
         rest = x if self._project is None else F.linear(x, self._project)
+        if self._kernels:
+            from worker.engine.network import nearest_kernels  # Triton is not on every machine
+
+            if len(rest) <= nearest_kernels.MOST_ROWS:
+                return nearest_kernels.nearest(rest, self._books, self._squares).unbind()
         codes: list[torch.Tensor] = []
         for n, book in enumerate(self._books):
             # |x - c|² without |x|², which is the same for every centroid c.

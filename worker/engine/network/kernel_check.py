@@ -28,7 +28,7 @@ DIM, EPS = 96, 1e-5  # of a norm; not a power of two
 DRAWS, WIDTH = 32, 128
 TEXTS, CODES = 32_000, 2048  # how many there are in Moshi
 SIZE, WIDTHS = 4096, (96, 2048)  # of a small weight, and of one that is read in pieces
-CODEBOOKS = 8
+CODEBOOKS, BOOK_DIM = 8, 256
 CHANNELS, SAMPLES, CODEC_STEPS = 8, 70, 3  # of a small Mimi; more than a program convolves
 
 
@@ -49,6 +49,7 @@ def why_no_kernels(device: torch.device, dtype: torch.dtype, head_dim: int) -> s
             *layer_differences(device, dtype),
             *product_differences(device, dtype),
             *draw_differences(device, dtype),
+            nearest_difference(device),
             *(codec_difference(device, tf32=each) for each in (False, True)),
         ]
     except Exception as error:  # Triton raises what its parts raise: no compiler, no headers, …
@@ -150,6 +151,22 @@ def draw_differences(device: torch.device, dtype: torch.dtype) -> list[float]:
     chances = drawn.word_chance - torch_text(texts).word_chance
     wrong = [float((a != b).float().mean()) for a, b in pairs]
     return [*wrong, float(chances.abs().max()), float(not drawn.finite.all())]
+
+
+@torch.inference_mode()
+def nearest_difference(device: torch.device) -> float:
+    """Return the share of other codes than torch's, of rows by some books of Mimi's size."""
+    from worker.engine.network.nearest_kernels import nearest
+
+    generator = torch.Generator(device).manual_seed(3)
+    books = torch.randn(CODEBOOKS, CODES, BOOK_DIM, generator=generator, device=device)
+    rest = torch.randn(ROWS, BOOK_DIM, generator=generator, device=device)
+    found = nearest(rest, books, books.square().sum(dim=-1))
+    wrong = 0
+    for book, codes in zip(books, found, strict=True):
+        wrong += int((torch.cdist(rest.double(), book.double()).argmin(dim=-1) != codes).sum())
+        rest = rest - book[codes]
+    return wrong / found.numel()
 
 
 def by_id(draw: Draw, logits: torch.Tensor, stream: int) -> torch.Tensor:

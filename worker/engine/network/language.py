@@ -69,6 +69,7 @@ class Language:
         self._weights = weights
         self._gen = 1 + lm.dep_q
         self._max_delay = max(lm.delays)
+        self._newest = weights.delays[: self._gen] - self._max_delay  # from the position, [gen]
         self._ring = TokenRing.of(lm, lm_rows)
         self.transformer = RingTransformer(
             lm.transformer, lm_rows, "transformer", lm.dtype, stored=weights.stored
@@ -106,8 +107,7 @@ class Language:
         self, after: torch.Tensor, column: torch.Tensor, drawn: Drawn, exec_mask: torch.Tensor
     ) -> LmFrame:
         """Read the newest frame that has all its codebooks."""
-        delays = self._weights.delays[: self._gen]
-        places = (after[:, None] - self._max_delay + delays) % self._ring.size
+        places = (after[:, None] + self._newest) % self._ring.size
         out = self._ring.tokens[:, : self._gen].gather(2, places[:, :, None])[:, :, 0]
         return LmFrame(
             text=out[:, 0],

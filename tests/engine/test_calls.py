@@ -26,3 +26,18 @@ def test_joins_come_a_few_at_a_time() -> None:
     assert [each for each, _ in second.commands] == second.joining
     assert (len(first.leaving), second.leaving) == (2, [])
     assert not calls
+
+
+def test_without_joins_their_commands_stay_too() -> None:
+    """While joins wait, leaves and the commands of other sessions are due and taken."""
+    old, new = occupants(2)
+    calls = Calls([new], [], [(new, lambda step: None)])
+    assert not calls.are_due(joins=False)
+    calls.commands.append((old, lambda step: None))
+    assert calls.are_due(joins=False)
+    taken = calls.take(joins=False)
+
+    assert (taken.joining, [each for each, _ in taken.commands]) == ([], [old])
+    assert not calls.are_due(joins=False)
+    assert (calls.joining, [each for each, _ in calls.commands]) == ([new], [new])
+    assert calls.are_due(joins=True)

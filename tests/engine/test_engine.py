@@ -16,6 +16,7 @@ from worker.engine.conversation.say import Done
 from worker.engine.engine import Engine
 from worker.engine.model import Model, Remembered, StepOut
 from worker.engine.slots import Full, SlotFailed, SlotFrame
+from worker.engine.timing import tick
 
 PERSONA = Persona(name="test", label="Test")
 SAMPLES = 4
@@ -215,18 +216,24 @@ def test_a_session_without_a_frame_delays_no_other() -> None:
         assert running.step.runs.tolist() == [1, 0]
 
 
-def test_what_is_asked_for_while_a_tick_gathers_is_done_after_its_step() -> None:
-    """A call between a tick's first frame and its step does not delay the step."""
+def test_while_a_tick_gathers_a_join_waits_and_a_command_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between a tick's first frame and its step silence is forced, and a join waits: it is slow."""
+    monkeypatch.setattr(tick, "GATHER_S", 0.06)
+    monkeypatch.setattr(tick, "SPREAD_S", 0.06)
     got: list[SlotFrame] = []
-    with Running() as running:
+    with Running(3) as running:
         engine, step = running.engine, running.step
         occupants = [engine.join(PERSONA, into(got)) for _ in range(2)]
         wait_until(lambda: len(step.calls) == 2, "two joins")
         engine.push(occupants[0], pcm(1.0))
+        engine.join(PERSONA, into(got))
         engine.hush(occupants[0], True)
-        wait_until(lambda: len(step.calls) == 3, "the call")
+        wait_until(lambda: len(step.calls) == 4, "both")
 
-    assert step.runs_at_call == [0, 0, 1]
+    assert step.calls[2:] == ["hush 0 True", "join 2"]
+    assert step.runs_at_call[2:] == [0, 1]
 
 
 def test_a_receiver_that_raises_loses_only_its_own_slot() -> None:

@@ -23,14 +23,21 @@ class Calls:
     def __bool__(self) -> bool:
         return bool(self.joining or self.leaving or self.commands)
 
-    def take(self) -> "Calls":
-        """Take all but joins beyond `JOINS_AT_A_TIME` and the commands for these."""
-        later = set(self.joining[JOINS_AT_A_TIME:])
+    def are_due(self, *, joins: bool) -> bool:
+        """Whether `take` would take any."""
+        if self.leaving or (joins and self.joining):
+            return True
+        return any(occupant not in self.joining for occupant, _ in self.commands)
+
+    def take(self, *, joins: bool = True) -> "Calls":
+        """Take all but joins beyond `JOINS_AT_A_TIME`, or all joins, and the commands for these."""
+        most = JOINS_AT_A_TIME if joins else 0
+        later = set(self.joining[most:])
         taken = Calls(
-            self.joining[:JOINS_AT_A_TIME],
+            self.joining[:most],
             self.leaving,
             [each for each in self.commands if each[0] not in later],
         )
-        self.joining, self.leaving = self.joining[JOINS_AT_A_TIME:], []
+        self.joining, self.leaving = self.joining[most:], []
         self.commands = [each for each in self.commands if each[0] in later]
         return taken

@@ -181,17 +181,18 @@ class Engine:
     def _gather(self) -> tuple[Calls, list[Row]]:
         """Sleep until there is work; take calls, and frames if the tick's step is due."""
         with self._wake:
-            rows = self._take_frames() if self._wait() else []
-            return self._calls.take(), rows
+            is_due = self._wait()
+            rows = self._take_frames() if is_due else []
+            return self._calls.take(joins=is_due or not self._ticks.is_open), rows
 
     def _wait(self) -> bool:
-        """Sleep until a step is due, or calls wait and no tick is open. True: a step is due."""
+        """Sleep until a step is due (True), or calls are; joins wait while a tick is open."""
         while True:
             begins_s = self._ticks.begins_at_s
             due_in_s = None if begins_s is None else begins_s - time.monotonic()
             if due_in_s is not None and due_in_s <= 0:
                 return True
-            if not self._running or (self._calls and not self._ticks.is_open):
+            if not self._running or self._calls.are_due(joins=not self._ticks.is_open):
                 return False
             if due_in_s is None and self._gap.has_work:
                 self._wake.wait(self.model.frame_s)
@@ -217,8 +218,7 @@ class Engine:
         try:
             self._gap.use(after_step=after_step)
         except SlotFailed as failed:
-            occupant = self._slots.at(failed.slot)
-            if occupant is not None:
+            if (occupant := self._slots.at(failed.slot)) is not None:
                 self._lose(occupant)
 
     def _fill_hole(self) -> bool:

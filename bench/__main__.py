@@ -72,7 +72,7 @@ def on_gpu(options: argparse.Namespace, device: torch.device) -> tuple[list[Run]
         Goal("sessions at context 3000: 72", "long", sessions, lambda n: n >= 72),
         Goal("sessions at context 1500: 128", "short", sessions, lambda n: n >= 128),
         Goal("int8 with new prompts at 3000: 96", "prompted", sessions, lambda n: n >= 96),
-        Goal("steps in 80 ms, int8: 1", "int8", steps_per_80ms, lambda n: n <= 1.01),
+        Goal("steps in 80 ms, int8: at most 1.02", "int8", steps_per_80ms, lambda n: n <= 1.02),
         *beside_people(),
         Goal("a new prompt's start, ms: at most 300", "start", new_ms, lambda ms: ms <= 300),
         *unending(),

@@ -87,3 +87,15 @@ def read_key(key: str) -> tuple[PartName, str] | None:
         return None
     part, _, kind = found["file"].rpartition(".")
     return PartName(found["folder"], part), kind
+
+
+def draft_name(name: str) -> str:
+    """Return the name under which a file is written that is to take the place of another."""
+    return f".{name}"
+
+
+def read_draft(key: str) -> PartName | None:
+    """Return the part whose file's draft a key names; None for any other file."""
+    folder, _, name = key.rpartition("/")
+    ours = read_key(f"{folder}/{name[1:]}")
+    return ours[0] if ours is not None and name == draft_name(name[1:]) else None

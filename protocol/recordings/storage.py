@@ -25,6 +25,7 @@ from protocol.recordings.names import (
     is_mark,
     mark_key,
     owner_folder,
+    read_draft,
     read_key,
     session_folder,
 )
@@ -96,9 +97,11 @@ class RecordingStorage:
         with _failures():
             if self._is_bucket:
                 await obstore.put_async(self._store, mark_key(owner, session), b"")
-        if keys := _keys(await self.of(owner, session)):
-            with _failures():
-                await obstore.delete_async(self._store, keys)
+            prefix = session_folder(owner, session)
+            found = await obstore.list(self._store, prefix).collect_async()
+            keys = [each["path"] for each in found]
+            if ours := [key for key in keys if read_key(key) or read_draft(key)]:
+                await obstore.delete_async(self._store, ours)
 
     def upload(self, key: str, path: Path) -> None:
         """Store a file under a key, in place of the one that is there."""

@@ -16,6 +16,7 @@ import structlog
 from protocol.config.settings import Settings
 from protocol.recordings.names import PartName
 from protocol.recordings.storage import DAY_S, RecordingStorage, StorageAway, open_storage
+from worker.recording.drafts import delete_left_drafts
 from worker.recording.part import PartWriter
 from worker.recording.uploads import Uploads
 
@@ -73,7 +74,8 @@ class Recordings:
             await asyncio.sleep(SWEEP_EVERY_S)
 
     def sweep(self) -> None:
-        """Upload parts that were left behind, and delete expired ones."""
+        """Upload parts that were left behind, and delete expired ones, and drafts of words."""
+        delete_left_drafts(self._folder, self._clock())
         if self._uploads is not None:
             self._uploads.upload_all_left(self._clock() - self._days * DAY_S)
         try:

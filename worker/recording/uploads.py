@@ -8,18 +8,17 @@ part is still being written. A session that its owner deleted meanwhile has a ma
 what was uploaded of it then is deleted there.
 """
 
-import fcntl
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
 
 from protocol.recordings.names import MEDIA_TYPES, SOUND, PartName, read_key
 from protocol.recordings.storage import RecordingStorage, StorageAway
+from worker.recording.sound_lock import unwritten
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +66,7 @@ class Uploads:
         for path in sorted(self._folder.glob(f"*/*/*.{SOUND}")):
             ours = read_key(path.relative_to(self._folder).as_posix())
             if ours is not None:
-                with _unwritten(path) as is_unwritten:
+                with unwritten(path) as is_unwritten:
                     if is_unwritten and path.stat().st_mtime < changed_since_s:
                         self._delete_here(ours[0])
                     elif is_unwritten:
@@ -104,20 +103,3 @@ class Uploads:
             log.warning("recording_not_uploaded", part=part.part, reason=str(error))
             return False
         return True
-
-
-@contextmanager
-def _unwritten(path: Path) -> Generator[bool]:
-    """Lock a part's sound file; yield False where a process holds it, or it is gone."""
-    try:
-        file = path.open("rb")
-    except OSError:
-        yield False
-        return
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield path.exists()  # else it was uploaded meanwhile

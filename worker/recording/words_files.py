@@ -7,11 +7,11 @@ at which segments began: a long one ends after a short one that began later.
 
 import json
 import os
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from protocol.recordings.words import (
     first_line,
@@ -20,7 +20,7 @@ from protocol.recordings.words import (
     segment_line,
     segment_lines,
 )
-from worker.recording.private import open_private
+from worker.recording.drafts import replacing
 from worker.recording.transcript import WEBVTT, Segment, cues, entry
 
 SEGMENTS_AT_ONCE = 500  # as a part ends: other threads of the worker go on between them
@@ -55,7 +55,7 @@ class WordsFiles:
         if self._is_in_order or self._words.is_deleted:
             return
         lines = sorted(segment_lines(self._words.read_lines()), key=_start_of)
-        with _replacing(self._words.path) as words, _replacing(self._captions.path) as captions:
+        with replacing(self._words.path) as words, replacing(self._captions.path) as captions:
             words.write(self._first_line)
             captions.write(WEBVTT.encode())
             for i in range(0, len(lines), SEGMENTS_AT_ONCE):
@@ -101,18 +101,3 @@ class _GrowingFile:
 
 def _start_of(line: bytes) -> float:
     return json.loads(line)["start_s"]
-
-
-@contextmanager
-def _replacing(path: Path) -> Generator[BinaryIO]:
-    """Write a file in one step: a crash leaves the old one or the new one."""
-    draft = path.with_name(f".{path.name}")
-    try:
-        with open(draft, "wb", opener=open_private) as file:
-            yield file
-            file.flush()
-            os.fdatasync(file.fileno())
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise

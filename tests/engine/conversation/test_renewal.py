@@ -20,6 +20,7 @@ from worker.engine.conversation.responsiveness import QUIET_FRAMES
 from worker.engine.model import StepOut
 from worker.engine.network.graphs import NEXT_TEXT
 from worker.engine.network.language import Prefill
+from worker.engine.network.sampler import Draw, Sampler
 from worker.engine.slots import SlotFailed
 from worker.engine.step import MoshiStep
 
@@ -487,17 +488,23 @@ def test_the_first_renewal_takes_no_new_memory() -> None:
     assert reader.memory.slot_bytes == size > 0
 
 
-def test_a_renewal_does_not_reset_the_draws() -> None:
-    """The count of draws grows through renewals, so no random number is drawn twice."""
+def test_a_renewal_does_not_reset_the_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through renewals no random number is drawn twice."""
     step = make()
     step.join(0, sampled(seed=3))
-    talk = Talk(step)
-    frames = step.memory.tensors["sampling.frame"]
-    for n, frame in enumerate(sounds(14, 40)[:, 0]):
+    talk, chances, draws = Talk(step), list[float](), Sampler.draws
+
+    def noted(sampler: Sampler, frame: torch.Tensor) -> tuple[Draw, Draw]:
+        text, audio = draws(sampler, frame)
+        chances.append(float(text.chance[0]))
+        return text, audio
+
+    monkeypatch.setattr(Sampler, "draws", noted)
+    for frame in sounds(14, 40)[:, 0]:
         talk.hear(frame)
-        assert int(frames[0]) == n + 1
 
     assert talk.renewed_at
+    assert len(set(chances)) == len(talk.outs)
 
 
 @pytest.mark.slow

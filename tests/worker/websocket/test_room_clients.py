@@ -54,12 +54,14 @@ async def ready(there: Program) -> dict[str, Any]:
 async def test_a_tone_comes_back_from_the_persona(
     echo_with_whisper: Stack, session: str, sound_format: str
 ) -> None:
-    """In either format a program hears the echo, after `ready` and before `state` messages."""
+    """In either format a program hears the echo of what it says now, and not clipped."""
     async with taking_part(echo_with_whisper.url, session, sound_format, identity="ann") as ann:
         message = await ready(ann)
         ann.tone_hz = ANN_HZ
         await ann.until(lambda: ann.hears(ANN_HZ), "the echo")
-        assert not ann.hears(BOB_HZ)
+        assert not ann.hears(3 * ANN_HZ), "a clipped tone has a third harmonic"
+        ann.tone_hz = BOB_HZ
+        await ann.until(lambda: ann.hears(BOB_HZ) and not ann.hears(ANN_HZ), "the next tone alone")
         await ann.until(lambda: bool(ann.all_of("state")), "the persona's state")
 
     assert (message["identity"], message["format"], message["sample_rate_hz"]) == (

@@ -13,6 +13,7 @@ import torch
 from moshi.models.compression import MimiModel
 from moshi.models.lm import LMModel
 from moshi.models.loaders import get_mimi, get_moshi_lm
+from moshi.quantization.core_vq import EuclideanCodebook
 
 from protocol.errors import InvalidInput
 from protocol.personas import Persona
@@ -24,7 +25,7 @@ from worker.engine.files.model_files import find_model
 from worker.engine.files.weights import Unfilled, load_codec, load_lm
 from worker.engine.kv_choice import OWN_TYPE, KvMemory
 from worker.engine.load import plan_memory
-from worker.engine.network.kernel_check import why_no_kernels
+from worker.engine.network.kernels.check import why_no_kernels
 from worker.engine.recognition.listeners import Listeners, Recognition
 
 ARCHS = (pocket.NAME, "moshi7b")
@@ -98,7 +99,7 @@ def recogniser(options: argparse.Namespace, device: torch.device) -> tuple[LMMod
     sizes = STT_1B if large else STT_1B | {"dim": 64, "num_heads": 4, "num_layers": 2}
     dtype = torch.bfloat16 if large else torch.float32
     lm = get_moshi_lm(None, sizes, device=device, dtype=dtype)
-    return lm, get_mimi(None, None if large else tiny_mimi_config(), device, sizes["n_q"])
+    return lm, random_mimi(None if large else tiny_mimi_config(), device, sizes["n_q"])
 
 
 def plan_7b(
@@ -113,6 +114,17 @@ def plan_7b(
     return plan_memory(lm, mimi, device, torch.bfloat16, voice_frames, int8=int8)
 
 
+def random_mimi(
+    config: dict[str, Any] | None, device: torch.device, codebooks: int = 8
+) -> MimiModel:
+    """Make a Mimi with random weights. moshi leaves codebooks zero, and zeros cost less."""
+    mimi = get_mimi(None, config, device, codebooks)
+    for module in mimi.modules():
+        if isinstance(module, EuclideanCodebook):
+            module.embedding_sum.normal_()
+    return mimi
+
+
 def load(
     options: argparse.Namespace, device: torch.device, slots: int, *, prompted: bool = False
 ) -> tuple[LMModel, MimiModel]:
@@ -125,7 +137,7 @@ def load(
             raise SystemExit(f"{error} (CAPACITY is --slots or --most here)") from error
         sizes = _sizes(options.context)
         lm = get_moshi_lm(None, None, device, torch.bfloat16, lm_kwargs_overrides=sizes)
-        return lm, get_mimi(None, None, device)
+        return lm, random_mimi(None, device)
     files = find_model(pocket.NAME, lambda _: None)
     lm = load_lm(files, device, torch.float32, context=options.context)
     return lm, load_codec(files, lm, device)

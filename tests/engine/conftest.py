@@ -28,7 +28,7 @@ def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
 
     An interpreted operation takes up to 1 ms, whatever its size.
     """
-    kernels = pytest.importorskip("worker.engine.network.conv_kernels")
+    kernels = pytest.importorskip("worker.engine.network.kernels.convolutions")
     if not torch.cuda.is_available():
         monkeypatch.setattr(kernels, "MOMENTS", 2048)
         monkeypatch.setattr(kernels, "TILE", 1 << 16)

@@ -1,6 +1,6 @@
 """The type of the keys and values that slots remember: what is asked for, what fits, what runs.
 
-Pure: the plans come from `load.py`, what a machine can run from `network/kernel_check.py`.
+Pure: the plans come from `load.py`, what a machine can run from `network/kernels/check.py`.
 """
 
 from dataclasses import dataclass

@@ -40,7 +40,7 @@ from worker.engine.files.weight_files import read_shapes
 from worker.engine.files.weights import bare_lm, load_codec, load_lm
 from worker.engine.kv_choice import KvChoice, choose
 from worker.engine.model import Model
-from worker.engine.network.kernel_check import why_no_kernels
+from worker.engine.network.kernels.check import why_no_kernels
 from worker.engine.network.unsupported import UnsupportedModel
 from worker.engine.recognition.load import FoundRecogniser, find_recogniser
 from worker.engine.step import MoshiStep

@@ -8,10 +8,10 @@ from types import ModuleType
 import pytest
 import torch
 
-from worker.engine.network import kernel_check
 from worker.engine.network.depformer import ALWAYS, AT_WORD, FREE, ForcedTokens
 from worker.engine.network.drawing import TorchDraws
-from worker.engine.network.kernel_check import MOST_DIFFERENCE, by_id, draw_differences
+from worker.engine.network.kernels import check
+from worker.engine.network.kernels.check import MOST_DIFFERENCE, by_id, draw_differences
 from worker.engine.network.memory import Memory
 from worker.engine.network.sampler import DrawnText, Sampler, SamplingState, Widths
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.fixture
 def kernels() -> ModuleType:
     """Return the kernels, compiled for the GPU or interpreted (tests/engine/conftest.py)."""
-    return pytest.importorskip("worker.engine.network.draw_kernels")
+    return pytest.importorskip("worker.engine.network.kernels.draws")
 
 
 class Slots:
@@ -168,7 +168,7 @@ def test_the_check_at_the_start_finds_no_difference(
     kernels: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker's check at its start finds the draws right, in the model's type."""
-    monkeypatch.setattr(kernel_check, "DRAWS", 4)  # interpreted, a draw computes for 0.1 s
+    monkeypatch.setattr(check, "DRAWS", 4)  # interpreted, a draw computes for 0.1 s
     assert max(draw_differences(DEVICE, torch.bfloat16)) <= MOST_DIFFERENCE
 
 
@@ -177,7 +177,7 @@ def test_the_check_at_the_start_finds_wrong_draws(
     kernels: ModuleType, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     """A worker's check at its start finds other random numbers, and scores in another order."""
-    monkeypatch.setattr(kernel_check, "DRAWS", 4)
+    monkeypatch.setattr(check, "DRAWS", 4)
     right = getattr(kernels, wrong)
     monkeypatch.setattr(kernels, wrong, lambda *args: right(*args) ^ 0x3F000000)
     assert max(draw_differences(DEVICE, torch.float32)) > MOST_DIFFERENCE

@@ -13,12 +13,7 @@ COMPILE = """
 from triton import compile
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from worker.engine.network import attend_kernels as attention
-from worker.engine.network import draw_kernels as draws
-from worker.engine.network import layer_kernels as layers
-from worker.engine.network import nearest_kernels as codes
-from worker.engine.network import product_kernels as products
-from worker.engine.network import ring_kernels as rings
+from worker.engine.network.kernels import attention, codebooks, draws, layers, products, rings
 
 def build(architecture, kernel, types, warps, **constants):
     signature = {name: types.get(name, "constexpr") for name in kernel.arg_names}
@@ -74,7 +69,7 @@ for layer in (False, True):
     )
 near = dict(rests="*fp32", books="*fp32", squares="*fp32", found="*i64")
 near |= dict(CARD="i32", C="i32", n="i32")
-build(80, codes._nearest, near, 4, FIRST=False, BLOCK=codes.BLOCK, N=256)
+build(80, codebooks._nearest, near, 4, FIRST=False, BLOCK=codebooks.BLOCK, N=256)
 build(80, layers._silu_gate, gate, 4, N=layers.GATE_BLOCK)
 build(80, draws._draw_code, draw, 4, N=2048, TILE=2048, ZEROS=16, CODES=8)
 build(90, draws._draw_text, draw, 16, N=32768, TILE=draws.TILE, ZEROS=16)

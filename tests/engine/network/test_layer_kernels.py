@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from worker.engine.network.kernel_check import MOST_DIFFERENCE, layer_differences
+from worker.engine.network.kernels.check import MOST_DIFFERENCE, layer_differences
 
 CARD = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CARD else "cpu")
@@ -19,7 +19,7 @@ EPS = 1e-5
 @pytest.fixture
 def kernels() -> ModuleType:
     """Return the kernels, compiled for the GPU or interpreted (tests/engine/conftest.py)."""
-    return pytest.importorskip("worker.engine.network.layer_kernels")
+    return pytest.importorskip("worker.engine.network.kernels.layers")
 
 
 def noise(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:

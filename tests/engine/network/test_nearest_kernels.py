@@ -5,9 +5,9 @@ import torch
 from moshi.quantization.vq import SplitResidualVectorQuantizer
 
 from tests.engine.tiny import tiny_mimi
-from worker.engine.network import kernel_check
 from worker.engine.network.codec import Nearest
-from worker.engine.network.kernel_check import nearest_difference
+from worker.engine.network.kernels import check
+from worker.engine.network.kernels.check import nearest_difference
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -29,7 +29,7 @@ def test_codes_are_torchs() -> None:
 
 def test_of_equal_distances_the_lower_code_is_found() -> None:
     """A centroid that is there twice is found by its lower code, in books of any size."""
-    from worker.engine.network.nearest_kernels import nearest
+    from worker.engine.network.kernels.codebooks import nearest
 
     torch.manual_seed(0)
     books = torch.randn(2, 70, 24, device=DEVICE)
@@ -43,5 +43,5 @@ def test_of_equal_distances_the_lower_code_is_found() -> None:
 
 def test_the_check_at_the_start_finds_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker's check at its start finds the codes right."""
-    monkeypatch.setattr(kernel_check, "CODEBOOKS", 2)  # interpreted, a book is searched for 0.3 s
+    monkeypatch.setattr(check, "CODEBOOKS", 2)  # interpreted, a book is searched for 0.3 s
     assert nearest_difference(DEVICE) == 0

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from worker.engine.network import kernel_check
-from worker.engine.network.kernel_check import MOST_DIFFERENCE, product_differences
+from worker.engine.network.kernels import check
+from worker.engine.network.kernels.check import MOST_DIFFERENCE, product_differences
 from worker.engine.network.operations import linear
 
 # Triton 3.6's interpreter with the pinned numpy.
@@ -24,7 +24,7 @@ DEVICE = torch.device("cuda" if CARD else "cpu")
 @pytest.fixture
 def kernels(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Return the kernel, with small pieces: interpreted, a program computes for milliseconds."""
-    found = pytest.importorskip("worker.engine.network.product_kernels")
+    found = pytest.importorskip("worker.engine.network.kernels.products")
     for name, value in {"SMALL": 1000, "SMALL_PIECE": 32, "PIECE": 16}.items():
         monkeypatch.setattr(found, name, value)
     return found
@@ -63,8 +63,8 @@ def test_the_check_at_start_compares_products(
     kernels: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Right products pass; one that leaves out the end of a row does not."""
-    monkeypatch.setattr(kernel_check, "SIZE", 24)
-    monkeypatch.setattr(kernel_check, "WIDTHS", (24, 96))
+    monkeypatch.setattr(check, "SIZE", 24)
+    monkeypatch.setattr(check, "WIDTHS", (24, 96))
     assert max(product_differences(DEVICE, torch.float16)) <= MOST_DIFFERENCE
 
     right = kernels.product

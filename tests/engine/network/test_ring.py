@@ -14,7 +14,7 @@ from tests.engine.test_step import GREEDY, sampled, sounds
 from tests.engine.tiny import tiny_lm, tiny_mimi
 from worker.engine.conversation.replay import tokens_ahead
 from worker.engine.kv_choice import KvMemory
-from worker.engine.network.kernel_check import by_id
+from worker.engine.network.kernels.check import by_id
 from worker.engine.network.language import Prefill, Weights
 from worker.engine.network.memory import Memory
 from worker.engine.network.positions import Filled, Places, Positions
@@ -34,13 +34,13 @@ CONTEXT = 12
 @pytest.fixture
 def kernels() -> ModuleType:
     """The kernels, compiled for the card or interpreted (tests/engine/conftest.py)."""
-    return pytest.importorskip("worker.engine.network.attend_kernels")
+    return pytest.importorskip("worker.engine.network.kernels.attention")
 
 
 @pytest.fixture
 def without_products(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let torch multiply: interpreted, each product computes for a second."""
-    products = pytest.importorskip("worker.engine.network.product_kernels")
+    products = pytest.importorskip("worker.engine.network.kernels.products")
     monkeypatch.setattr(products, "MOST_ROWS", 0)
 
 

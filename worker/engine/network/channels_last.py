@@ -14,7 +14,8 @@ from moshi.modules.seanet import SEANetResnetBlock
 from torch import nn
 from torch.nn import functional as F
 
-from worker.engine.network.conv_kernels import (
+from worker.engine.network.convolution import Kernel, Layer, first_frames
+from worker.engine.network.kernels.convolutions import (
     MOMENTS,
     MOST_CHANNELS,
     Sum,
@@ -23,7 +24,6 @@ from worker.engine.network.conv_kernels import (
     overlap,
     to_one,
 )
-from worker.engine.network.convolution import Kernel, Layer, first_frames
 from worker.engine.network.memory import Rows
 from worker.engine.network.unsupported import UnsupportedModel
 
@@ -32,7 +32,7 @@ LayersOf = Callable[[nn.Module], list[Layer]]
 
 
 class Stage:
-    """What a module of Mimi computes: x `[B, C, T]`, exec mask `[B]` → y `[B, C', T']`."""
+    """A module of Mimi over some rows: x `[B, C, T]`, exec mask `[B]` → y `[B, C', T']`."""
 
     def __init__(self, module: nn.Module, layers_of: LayersOf, rows: Rows, name: str) -> None:
         self._parts = _parts(module, layers_of, rows, name)

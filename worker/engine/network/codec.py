@@ -40,7 +40,7 @@ Stage = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 class CodecLayers:
     """The layers of modules of Mimi, made once for all batch sizes.
 
-    `kernels`: Triton's run on their device, see `kernel_check.py`.
+    `kernels`: Triton's run on their device, see `kernels/check.py`.
     """
 
     def __init__(self, *, kernels: bool) -> None:
@@ -140,10 +140,10 @@ class Nearest:
         """Return a code `[B]` for each codebook."""
         rest = x if self._project is None else F.linear(x, self._project)
         if self._kernels:
-            from worker.engine.network import nearest_kernels  # Triton is not on every machine
+            from worker.engine.network.kernels import codebooks
 
-            if len(rest) <= nearest_kernels.MOST_ROWS:
-                return nearest_kernels.nearest(rest, self._books, self._squares).unbind()
+            if len(rest) <= codebooks.MOST_ROWS:
+                return codebooks.nearest(rest, self._books, self._squares).unbind()
         codes: list[torch.Tensor] = []
         for n, book in enumerate(self._books):
             # |x - c|² without |x|², which is the same for every centroid c.
@@ -216,7 +216,7 @@ def as_convolutions(device: torch.device) -> Generator[None]:
 def stage(module: nn.Module, layers: CodecLayers, rows: Rows, name: str) -> Stage:
     """Make the stage that computes the same as a module of Mimi."""
     if layers.kernels:
-        from worker.engine.network import channels_last  # Triton is not there on every machine
+        from worker.engine.network import channels_last
 
         return channels_last.Stage(module, layers.of, rows, name)
     parts = [_layer(each, layers, rows, f"{name}.{n}") for n, each in enumerate(layers.of(module))]

@@ -149,9 +149,9 @@ class _DepformerLayer:
         if k == 0:  # nothing else to attend to
             y = qkv[0, :, 2].flatten(1)
         elif self._kernels:
-            from worker.engine.network import attend_kernels  # Triton is not on every machine
+            from worker.engine.network.kernels import attention
 
-            y = attend_kernels.attend_last(qkv, k + 1)
+            y = attention.attend_last(qkv, k + 1)
         else:
             q, keys, values = qkv[: k + 1].permute(2, 1, 3, 0, 4)  # [B, H, k + 1, D]
             y = F.scaled_dot_product_attention(q[:, :, k:], keys, values).reshape(batch, -1)
@@ -168,11 +168,11 @@ def into(
     turned = weight.t()
     if not kernels:
         return lambda x, out: torch.mm(x, turned, out=out)
-    from worker.engine.network import product_kernels  # Triton is not there on every machine
+    from worker.engine.network.kernels import products
 
     def project(x: torch.Tensor, out: torch.Tensor) -> object:
-        if product_kernels.takes(weight, x):
-            return product_kernels.product(weight, x, out)
+        if products.takes(weight, x):
+            return products.product(weight, x, out)
         return torch.mm(x, turned, out=out)
 
     return project

@@ -94,9 +94,9 @@ class Drawer:
         no_words = (lm.text_padding_token_id, lm.end_of_text_padding_id)
         self._draws: Draws = TorchDraws(state, forced, widths, no_words)
         if kernels:
-            from worker.engine.network import draw_kernels  # Triton is not there on every machine
+            from worker.engine.network.kernels import draws
 
-            self._draws = draw_kernels.KernelDraws(state, forced, widths, no_words)
+            self._draws = draws.KernelDraws(state, forced, widths, no_words)
         # Draws since the session joined: the ring's offset goes back when an LM state is renewed,
         # and the same chances would come again.
         self._frame = sampling_state.take("frame")

@@ -72,7 +72,7 @@ def _fused_norm(module: nn.Module, layer_scale: nn.Module | None) -> AddNorm | N
 
     In float32 throughout, whatever the model's type.
     """
-    from worker.engine.network import layer_kernels  # Triton is not there on every machine
+    from worker.engine.network.kernels import layers
 
     channels = layer_scale.scale.detach() if isinstance(layer_scale, LayerScale) else None
     if channels is None and not isinstance(layer_scale, nn.Identity | None):
@@ -85,7 +85,7 @@ def _fused_norm(module: nn.Module, layer_scale: nn.Module | None) -> AddNorm | N
         weights = (weight, parameters.get("bias", torch.zeros_like(weight)).detach())
     else:
         return None
-    fused = partial(layer_kernels.add_norm, *weights, module.eps, channels)
+    fused = partial(layers.add_norm, *weights, module.eps, channels)
     return lambda x, y: fused(x, y.table, y.index) if isinstance(y, Looked) else fused(x, y)
 
 
@@ -109,9 +109,9 @@ def gate(module: nn.Module, *, kernels: bool) -> Op:
     inward = linear(module.linear_in, kernels=kernels)
     outward, activation = linear(module.linear_out, kernels=kernels), module.activation
     if kernels and activation is F.silu:
-        from worker.engine.network import layer_kernels  # Triton is not there on every machine
+        from worker.engine.network.kernels import layers
 
-        return lambda x: outward(layer_kernels.silu_gate(inward(x)))
+        return lambda x: outward(layers.silu_gate(inward(x)))
 
     def gated(x: torch.Tensor) -> torch.Tensor:
         gates, value = inward(x).chunk(2, dim=-1)
@@ -130,11 +130,11 @@ def product(weight: torch.Tensor, *, kernels: bool) -> Op:
     """Return the product with a weight `[N, K]`: of few rows by the kernel, where kernels run."""
     if not kernels:
         return lambda x: F.linear(x, weight)
-    from worker.engine.network import product_kernels  # Triton is not there on every machine
+    from worker.engine.network.kernels import products
 
     def multiply(x: torch.Tensor) -> torch.Tensor:
-        if product_kernels.takes(weight, x):
-            return product_kernels.product(weight, x)
+        if products.takes(weight, x):
+            return products.product(weight, x)
         return F.linear(x, weight)
 
     return multiply

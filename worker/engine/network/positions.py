@@ -58,9 +58,9 @@ class Places:
     ) -> Positions | Filled:
         """Return where `frames` positions go that begin at `offset` `[B]`."""
         if frames == self._step and self._kernels:
-            from worker.engine.network import ring_kernels  # Triton is not there on every machine
+            from worker.engine.network.kernels import rings
 
-            return Filled(*ring_kernels.place(offset, exec_mask, self._freqs, self._ring, frames))
+            return Filled(*rings.place(offset, exec_mask, self._freqs, self._ring, frames))
         if self._steps.shape[0] < frames:
             self._steps = torch.arange(frames, device=offset.device)
         positions = offset[:, None] + self._steps[:frames]  # [B, T]

@@ -2,7 +2,7 @@
 
 int8 has a float16 scale for each slot, head and position: the largest of a key's or value's numbers
 over 127. Keys are stored after their rotation. On CUDA a step's positions go through the Triton
-kernels of `ring_kernels.py` and `attend_kernels.py`, which read what is filled; everything else
+kernels of `rings.py` and `attention.py`, which read what is filled; everything else
 through torch, which reads the ring whole. Engine thread only.
 """
 
@@ -51,12 +51,11 @@ class KvRing:
         return y.transpose(1, 2).reshape(batch, frames, -1)
 
     def _run_kernels(self, heads: torch.Tensor, filled: Filled) -> torch.Tensor:
-        # Triton is not there on every machine.
-        from worker.engine.network import attend_kernels, ring_kernels
+        from worker.engine.network.kernels import attention, rings
 
         places, ring = (filled.place, filled.length), (self._kv, self._scales)
-        q = ring_kernels.append(heads, filled.turn, *places, *ring)
-        return attend_kernels.attend(q, *places, *ring).flatten(2)
+        q = rings.append(heads, filled.turn, *places, *ring)
+        return attention.attend(q, *places, *ring).flatten(2)
 
     def _store(self, index: torch.Tensor, x: torch.Tensor) -> None:
         """Write keys and values `[B, 2, H, T, D]`."""

@@ -29,7 +29,7 @@ from worker.engine.files.sizes import (
 from worker.engine.files.tokenizer import pieces_of, read_tokenizer
 from worker.engine.files.weights import bare_lm, load_codec, load_lm
 from worker.engine.kv_choice import KvMemory
-from worker.engine.network.kernel_check import why_no_kernels
+from worker.engine.network.kernels.check import why_no_kernels
 from worker.engine.network.unsupported import UnsupportedModel
 from worker.engine.recognition.listeners import Listeners, Recognition
 from worker.engine.recognition.step import KyutaiStep

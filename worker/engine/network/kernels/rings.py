@@ -3,7 +3,7 @@
 A ring is `[B, 2, H, R, D]`, keys and values, in the model's own type, or int8 with a float16 scale
 for each slot, head and position `[B, 2, H, R]`. `length` `[B]` says how many places of a row are
 filled with this step's T positions, 0 for a row that does not run, which is then neither read
-(`attend_kernels.py`) nor written. Compiled at the first call, by Triton and a C compiler; with
+(`attention.py`) nor written. Compiled at the first call, by Triton and a C compiler; with
 TRITON_INTERPRET=1 they run on a CPU. Triton 3.6's interpreter multiplies bfloat16 wrongly: use
 float16 or float32 there.
 """

@@ -102,7 +102,7 @@ def kernel_difference(
 @torch.inference_mode()
 def layer_differences(device: torch.device, dtype: torch.dtype) -> list[float]:
     """Return the largest differences of the kernels between products: sum, norm, gate."""
-    from worker.engine.network import layer_kernels  # Triton is not there on every machine
+    from worker.engine.network.kernels import layers
 
     generator = torch.Generator(device).manual_seed(1)
 
@@ -110,15 +110,15 @@ def layer_differences(device: torch.device, dtype: torch.dtype) -> list[float]:
         return torch.randn(shape, generator=generator, device=device)
 
     x, y, alpha = *(noise(2, ROWS, DIM) / 2).to(dtype), noise(DIM)
-    total, normed = layer_kernels.add_norm(alpha, None, EPS, None, x, y)
+    total, normed = layers.add_norm(alpha, None, EPS, None, x, y)
     index = torch.arange(ROWS, device=device).flip(0)
-    looked, _ = layer_kernels.add_norm(alpha, None, EPS, None, x, y, index)
+    looked, _ = layers.add_norm(alpha, None, EPS, None, x, y, index)
     gates, value = x.chunk(2, dim=-1)
     pairs = [
         (total, x + y),
         (looked, x + y[index]),
         (normed, F.rms_norm((x + y).float(), (DIM,), alpha, EPS)),
-        (layer_kernels.silu_gate(x), F.silu(gates) * value),
+        (layers.silu_gate(x), F.silu(gates) * value),
     ]
     return [float((a.float() - b.float()).abs().max()) for a, b in pairs]
 
@@ -126,7 +126,7 @@ def layer_differences(device: torch.device, dtype: torch.dtype) -> list[float]:
 @torch.inference_mode()
 def draw_differences(device: torch.device, dtype: torch.dtype) -> list[float]:
     """Return the share of wrong draws of text and of codes, and the difference of word chances."""
-    from worker.engine.network.draw_kernels import KernelDraws  # as above
+    from worker.engine.network.kernels.draws import KernelDraws
 
     rows = Memory(DRAWS, device).rows(DRAWS, "sampling")
     state, forced = SamplingState.of(rows), ForcedTokens.of(rows, 1)
@@ -156,7 +156,7 @@ def draw_differences(device: torch.device, dtype: torch.dtype) -> list[float]:
 @torch.inference_mode()
 def nearest_difference(device: torch.device) -> float:
     """Return the share of other codes than torch's, of rows by some books of Mimi's size."""
-    from worker.engine.network.nearest_kernels import nearest
+    from worker.engine.network.kernels.codebooks import nearest
 
     generator = torch.Generator(device).manual_seed(3)
     books = torch.randn(CODEBOOKS, CODES, BOOK_DIM, generator=generator, device=device)
@@ -170,7 +170,7 @@ def nearest_difference(device: torch.device) -> float:
 
 
 def by_id(draw: Draw, logits: torch.Tensor, stream: int) -> torch.Tensor:
-    """Draw as `draw_kernels.py`, by torch: candidates by id, of equal scores the lower ids."""
+    """Draw as `draws.py`, by torch: candidates by id, of equal scores the lower ids."""
     ranked = logits.argsort(dim=-1, descending=True, stable=True)
     ids = ranked[:, : draw.width].sort(dim=-1).values
     kept = draw.kept.gather(1, ranked.argsort(dim=-1).gather(1, ids))
@@ -183,7 +183,7 @@ def by_id(draw: Draw, logits: torch.Tensor, stream: int) -> torch.Tensor:
 @torch.inference_mode()
 def product_differences(device: torch.device, dtype: torch.dtype) -> list[float]:
     """Return the largest differences of products of few rows, and of the depformer's attention."""
-    from worker.engine.network import attend_kernels, product_kernels
+    from worker.engine.network.kernels import attention, products
 
     generator = torch.Generator(device).manual_seed(2)
 
@@ -191,16 +191,16 @@ def product_differences(device: torch.device, dtype: torch.dtype) -> list[float]
         return torch.randn(shape, generator=generator, device=device).to(dtype)
 
     differences: list[float] = []
-    for rows in (1, product_kernels.MOST_ROWS):
+    for rows in (1, products.MOST_ROWS):
         for width in WIDTHS:
             weight, x = noise(SIZE, width), noise(rows, width) / width**0.5
-            y = product_kernels.product(weight, x)
+            y = products.product(weight, x)
             differences.append(float((y - F.linear(x, weight)).abs().max()))
     qkv = noise(CODEBOOKS, ROWS, 3, HEADS, CODEC_DIM)
     for positions in range(2, CODEBOOKS + 1):
         q, keys, values = qkv[:positions].permute(2, 1, 3, 0, 4)
         expected = F.scaled_dot_product_attention(q[:, :, -1:], keys, values).reshape(ROWS, -1)
-        y = attend_kernels.attend_last(qkv, positions)
+        y = attention.attend_last(qkv, positions)
         differences.append(float((y - expected).abs().max()))
     return differences
 

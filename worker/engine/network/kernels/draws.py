@@ -4,7 +4,7 @@ A step of one session launched 1,595 kernels on an H200 (docs/benchmarks.md), so
 draw nine tokens. A draw has torch's distribution and `sampler.py`'s random numbers, but where torch
 adds up weights from the best candidate on, a kernel adds them up by id: no sort, yet the same
 random number gives another token of the distribution. Greedy draws are the same.
-Compiled and interpreted as `ring_kernels.py` says.
+Compiled and interpreted as `rings.py` says.
 """
 
 # Kernels are Triton's language, which pyright takes for Python.

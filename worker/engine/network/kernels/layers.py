@@ -2,7 +2,7 @@
 
 A step of one session launched 2,443 kernels on an H200, most of them smaller than their launch
 (docs/benchmarks.md): copies to float32 and back around each norm, sums, and gates. Results are
-torch's but for the order of float32 sums. Compiled and interpreted as `ring_kernels.py` says.
+torch's but for the order of float32 sums. Compiled and interpreted as `rings.py` says.
 """
 
 # Kernels are Triton's language, which pyright takes for Python.

@@ -2,7 +2,7 @@
 
 One session's step is such products: what they take is the time to read the weights once. On an H200
 cuBLAS read them at 3.1 to 3.9 TB/s of 4.3, with a second kernel for each sum of parts, and the
-depformer's small ones at a third of that. Compiled and interpreted as `ring_kernels.py` says.
+depformer's small ones at a third of that. Compiled and interpreted as `rings.py` says.
 """
 
 # Kernels are Triton's language, which pyright takes for Python.

@@ -5,7 +5,7 @@ through tensor cores. int8 and float32 are multiplied as float32: a tensor core 
 byte converted and moved through shared memory, and 16 rows where there is one; here each thread
 row keeps a softmax of its own, so that nothing is exchanged before the end.
 Long rings are split between programs where the batch is small, and combined (flash-decoding, Dao
-et al. 2023). Compiled and interpreted as `ring_kernels.py` says.
+et al. 2023). Compiled and interpreted as `rings.py` says.
 """
 
 # Kernels are Triton's language, which pyright takes for Python.

@@ -2,7 +2,7 @@
 
 Programs read a piece of the codebook each, and agree on the nearest centroid by an atomic minimum.
 The next codebook's programs begin with the residue. Distances are float32 sums, not torch's order.
-Compiled and interpreted as `ring_kernels.py` says.
+Compiled and interpreted as `rings.py` says.
 """
 
 # Kernels are Triton's language, which pyright takes for Python.

@@ -3,7 +3,7 @@
 Tensors are `[B, C, T]` whose channels lie side by side in memory, as cuDNN's TF32 convolutions read
 them; otherwise it turns input, weights and output around in every call. Histories of rows are
 `[B, C, kept]` and contiguous. A history is read and written by one program alone: another might
-run before or after it. Compiled and interpreted as `ring_kernels.py` says.
+run before or after it. Compiled and interpreted as `rings.py` says.
 """
 
 # Kernels are Triton's language, which pyright takes for Python.

@@ -19,6 +19,7 @@ import argparse
 import json
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Callable
 
 import numpy as np
@@ -53,7 +54,7 @@ def main() -> None:
     solo = {} if options.no_solo else {SOLO: solo_frame(lm, mimi, device)}
     clock = time.thread_time if device.type == "cpu" and options.threads == 1 else time.perf_counter
     times = take_turns(step, solo | rows, options.frames, options.rounds, clock)
-    kernels = {slots: launches(frame) for slots, frame in frames.items()}
+    kernels = {slots: kernels_of(frame) for slots, frame in frames.items()}
     report(options, step, times, kernels, join_ms(step), device)
 
 
@@ -64,6 +65,9 @@ def read_options() -> tuple[argparse.Namespace, torch.device]:
     parser.add_argument("--frames", type=int, default=25, help="frames per round")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--no-solo", action="store_true", help="without upstream")
+    parser.add_argument(
+        "--kernels", type=int, default=0, help="print so many of a step's costliest (CUDA only)"
+    )
     return models.read(parser)
 
 
@@ -122,14 +126,26 @@ def join_ms(step: MoshiStep) -> float:
     return (time.perf_counter() - begin) / step.capacity * 1e3
 
 
-def launches(frame: Callable[[], None]) -> int:
-    """Return how many kernels and copies one frame starts on CUDA; 0 on a CPU."""
+def kernels_of(frame: Callable[[], None]) -> list[tuple[str, float]]:
+    """Return the kernels and copies of one frame on CUDA, in turn, and their microseconds."""
     if not torch.cuda.is_available():
-        return 0
+        return []
     with profile(activities=[ProfilerActivity.CUDA]) as seen:
         frame()
         torch.cuda.synchronize()
-    return sum(event.device_type.name == "CUDA" for event in seen.events() or ())
+    events = [each for each in seen.events() or () if each.device_type.name == "CUDA"]
+    events.sort(key=lambda each: each.time_range.start)
+    return [(each.name, each.time_range.elapsed_us()) for each in events]
+
+
+def print_costliest(kernels: list[tuple[str, float]], most: int) -> None:
+    """Print the names that take the most time together."""
+    took_us: dict[str, list[float]] = defaultdict(list)
+    for name, each_us in kernels:
+        took_us[name].append(each_us)
+    costliest = sorted(took_us.items(), key=lambda each: sum(each[1]), reverse=True)
+    for name, each_us in costliest[:most]:
+        print(f"  {sum(each_us) / 1e3:8.3f} ms {len(each_us):5d} x {name[:90]}")
 
 
 def take_turns(
@@ -158,7 +174,7 @@ def report(
     options: argparse.Namespace,
     step: MoshiStep,
     times: dict[Key, list[float]],
-    kernels: dict[int, int],
+    kernels: dict[int, list[tuple[str, float]]],
     join: float,
     device: torch.device,
 ) -> None:
@@ -176,11 +192,15 @@ def report(
         p99 = statistics.quantiles(times[age, slots], n=100)[98] * 1e3
         ratio = None if solo is None else slots * solo / ms
         row = {"age": age, "slots": slots, "ms": ms, "p99_ms": p99, "times_solo": ratio}
-        rows.append(row | {"kernels": kernels[slots]})
+        rows.append(row | {"kernels": len(kernels[slots])})
         print(
             f"{age:5d} {slots:5d} {ms:8.2f} {p99:8.2f} {ms / 80:9.0%} {1e3 * slots / ms:9.0f}"
-            f" {'' if ratio is None else f'{ratio:.1f}':>7} {kernels[slots] or '':>8}"
+            f" {'' if ratio is None else f'{ratio:.1f}':>7} {len(kernels[slots]) or '':>8}"
         )
+    for slots, each in kernels.items():
+        if each and options.kernels:
+            print(f"{slots} slots, memories as in the last row:")
+            print_costliest(each, options.kernels)
     result = {"bench": "step", "arch": options.arch, "device": name, "solo_ms": solo}
     result["join_ms"] = join
     print(json.dumps({**result, "torch": torch.__version__, "rows": rows}))

@@ -195,6 +195,24 @@ def test_a_step_begins_when_all_frames_have_come(seed: int, step_s: float) -> No
 
 
 @few
+@given(seeds, st.floats(0.001, 0.025), st.floats(0.035, 0.045))
+def test_rooms_of_another_phase_are_not_waited_for(
+    seed: int, step_s: float, phase_s: float
+) -> None:
+    """Where two steps fit, rooms with frames in mid-tick and the others wait for their own only."""
+    made = script(seed, rooms=6)
+    made.frames = sorted(
+        (at_s + phase_s * (room >= 4), room, tick) for at_s, room, tick in made.frames
+    )
+    steps = Engine(step_s).run(made)[2:]
+
+    assert [sorted(step.rows) for step in steps] == [[0, 1, 2, 3], [4, 5]] * (TICKS - 1)
+    assert all(
+        step.begun_s == max(arrived_s for arrived_s, _ in step.rows.values()) for step in steps
+    )
+
+
+@few
 @given(seeds, two_fit, st.floats(0.005, 0.018))
 def test_rooms_whose_frames_come_one_after_the_other_share_a_step(
     seed: int, step_s: float, jitter_s: float

@@ -5,7 +5,8 @@ their frames would still be in time. Where two steps fit into a frame's time, a 
 step of its own: then it waits a few milliseconds for one more frame, and so on while frames come.
 Else it waits a frame's time less what the last steps took, and never less than frames of one tick
 may be apart, for a tick that is split makes one part of its sessions late from then on. A session
-that missed a step is not waited for until its frames come with the others' again.
+that missed a step is not waited for until its frames come with the others' again; nor, where two
+fit, one whose frames come in the middle of the others' ticks.
 Pure: every method is told the time. The engine holds its lock around every call.
 """
 
@@ -17,8 +18,9 @@ GATHER_S = 0.004  # the wait for one more frame where two steps fit: all rooms c
 SPREAD_S = 0.020  # and for all: 128 rooms of one interpreter push over up to 17 ms
 MARGIN_S = 0.005  # between the end of a step that waited and the time when its frames are late
 SAME_TICK_S = 0.010  # frames so much apart belong to one tick
+SOON_S = 0.030  # where two steps fit, a frame that is due later than this is not waited for
 TICK_SHARE = 0.95  # of a frame's time: sooner after a tick's first frame no other tick begins
-LIVE_FRAMES = 1.5  # a session whose last frame is older is not expected
+LIVE_FRAMES = 1.625  # a session whose last frame is older is not expected
 STEPS = 12  # the slowest of so many counts as the time of a step
 
 
@@ -81,7 +83,7 @@ class Ticks:
 
     def joined(self, session: Hashable, now_s: float) -> None:
         """Expect a new session's first frame in the next tick."""
-        self._seen_s[session] = now_s - SAME_TICK_S
+        self._seen_s[session] = now_s - self._frame_s + SOON_S
 
     def left(self, session: Hashable) -> None:
         self._seen_s.pop(session, None)
@@ -141,9 +143,9 @@ class Ticks:
         )
 
     def _expected(self, opened_s: float) -> Iterable[Hashable]:
-        """The sessions without a frame of the tick that opened then, but those that missed one."""
+        """The sessions whose frame of the tick that opened then is due; none that missed a step."""
         oldest_s = opened_s - LIVE_FRAMES * self._frame_s
-        newest_s = opened_s - SAME_TICK_S
+        newest_s = opened_s - (self._frame_s - SOON_S if self.two_fit else SAME_TICK_S)
         return (
             session
             for session, seen_s in self._seen_s.items()

@@ -400,6 +400,16 @@ def test_the_lm_state_of_renewals_is_no_larger_than_planned() -> None:
         assert step.renewal._reader_for(frames).frames <= 96
 
 
+def test_renewals_are_rehearsed_with_pieces_of_all_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One position and two, too: they are read at a swap, by kernels of few rows."""
+    step = make(tiny_lm(context=96), rules=RenewalRules())
+    pieces: list[int] = []
+    monkeypatch.setattr(Prefill, "read", lambda self, columns: pieces.append(len(columns)))
+    step.renewal.rehearse(48)
+
+    assert pieces == [1, 2, 4, 8, 16, 32, 64]
+
+
 def test_forget_keeps_only_the_prompt() -> None:
     """After `forget` a slot has only its prompt, and missed no frame."""
     talk = Talk(make())

@@ -4,6 +4,7 @@ They run on a GPU where there is one, else on the CPU through Triton's interpret
 """
 
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -44,14 +45,14 @@ def test_add_norm_gives_torchs_sum_and_norm(
 
 
 def test_add_norm_looks_up_what_it_adds(kernels: ModuleType) -> None:
-    """With an index, rows of a table are added, to rows of x that stand apart."""
+    """Rows of a table, or rows as they are, are added to rows of x that stand apart."""
     torch.manual_seed(0)
     x, table, alpha = noise(3, 200)[:, 50:150], noise(7, 100), noise(100)
     index = torch.tensor([6, 0, 6], device=DEVICE)
-    by_rows = kernels.add_norm(alpha, None, EPS, None, x.contiguous(), table[index])
-    by_index = kernels.add_norm(alpha, None, EPS, None, x, table, index)
-
-    assert all(torch.equal(one, other) for one, other in zip(by_rows, by_index, strict=True))
+    norm = (alpha, None, EPS, None)
+    expected = kernels.add_norm(*norm, x.contiguous(), table[index])
+    for got in (kernels.add_norm(*norm, x, table, index), kernels.add_norm(*norm, x, table[index])):
+        assert all(torch.equal(one, other) for one, other in zip(expected, got, strict=True))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
@@ -87,9 +88,18 @@ def test_the_check_at_the_start_finds_no_difference(kernels: ModuleType) -> None
     assert max(layer_differences(DEVICE, torch.float16)) <= MOST_DIFFERENCE
 
 
+@pytest.mark.parametrize("name", ["silu_gate", "layer norm", "scale"])
 def test_the_check_at_the_start_finds_a_wrong_kernel(
-    kernels: ModuleType, monkeypatch: pytest.MonkeyPatch
+    kernels: ModuleType, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """A worker's check at its start finds a kernel that gives other numbers."""
-    monkeypatch.setattr(kernels, "silu_gate", lambda x: x[:, ::2])
+    right = kernels.add_norm
+
+    def wrong(weight: torch.Tensor, bias: Any, eps: float, scale: Any, *more: Any) -> Any:
+        bias = None if name == "layer norm" else bias
+        return right(weight, bias, eps, None if name == "scale" else scale, *more)
+
+    monkeypatch.setattr(kernels, "add_norm", wrong)
+    if name == "silu_gate":
+        monkeypatch.setattr(kernels, name, lambda x: x[:, ::2])
     assert max(layer_differences(DEVICE, torch.float16)) > MOST_DIFFERENCE

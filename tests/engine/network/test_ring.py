@@ -4,6 +4,7 @@ The kernels run on the card where there is one, else on the CPU through Triton's
 """
 
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tests.engine.test_step import GREEDY, sampled, sounds
 from tests.engine.tiny import tiny_lm, tiny_mimi
 from worker.engine.conversation.replay import tokens_ahead
 from worker.engine.kv_choice import KvMemory
-from worker.engine.network.kernels.check import by_id
+from worker.engine.network.kernels.check import MOST_DIFFERENCE, RINGS, by_id, kernel_difference
 from worker.engine.network.language import Prefill, Weights
 from worker.engine.network.memory import Memory
 from worker.engine.network.positions import Filled, Places, Positions
@@ -143,6 +144,39 @@ def test_kernels_write_and_read_as_torch_at_every_place(
         offset = offset + runs * frames
 
 
+@pytest.mark.parametrize("ring", RINGS)
+@pytest.mark.parametrize(("int8", "frames"), [(False, 1), (True, 1), (False, 2)])
+def test_the_check_at_the_start_reads_whole_rings(
+    kernels: ModuleType, int8: bool, frames: int, ring: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finds no difference, and finds a quarter of the places left out."""
+
+    def difference() -> float:
+        return kernel_difference(DEVICE, torch.float16, DIM, frames, ring=ring, int8=int8)
+
+    def attend(q: torch.Tensor, place: torch.Tensor, length: torch.Tensor, *ring: Any) -> Any:
+        return right(q, place, length - length // 4, *ring)
+
+    assert difference() <= MOST_DIFFERENCE / 4  # bfloat16 has three bits less than float16
+    right = kernels.attend
+    monkeypatch.setattr(kernels, "attend", attend)
+    assert difference() > MOST_DIFFERENCE
+
+
+@pytest.mark.parametrize(("int8", "frames"), [(False, 1), (True, 1), (False, 2)])
+def test_the_check_at_the_start_finds_parts_that_are_combined_wrongly(
+    kernels: ModuleType, int8: bool, frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The longer of its rings is read by several programs."""
+
+    def combine(parts: torch.Tensor, maxima: object, sums: object, out: Any, **_: int) -> None:
+        out.view(-1, DIM).copy_(parts.mean(dim=1))
+
+    monkeypatch.setattr(kernels, "_combine", {(2 * frames * HEADS,): combine})
+    how = (DEVICE, torch.float16, DIM, frames)
+    assert kernel_difference(*how, ring=max(RINGS), int8=int8) > MOST_DIFFERENCE
+
+
 def test_scales_hold_what_is_tiny_and_what_is_large() -> None:
     """A vector differs from its int8 by half a step at most, whatever its size."""
     torch.manual_seed(2)
@@ -204,6 +238,16 @@ def test_int8_sessions_are_copied_with_their_scales() -> None:
 
     assert stays == moved == loaded
     assert len(set(stays)) > 3
+
+
+@pytest.mark.usefixtures("without_products")
+def test_a_state_that_reads_ahead_attends_by_torch(
+    kernels: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its ring has a length of its own: kernels for one position would be compiled in a call."""
+    monkeypatch.setattr(kernels, "attend", None)
+    weights = Weights(tiny_lm(context=CONTEXT), KvMemory(kernels=True))
+    Prefill(weights, 7).read(np.zeros((1, 1 + weights.lm.n_q), dtype=np.int64))
 
 
 def test_an_int8_state_that_was_read_ahead_is_the_one_that_listened() -> None:

@@ -74,7 +74,7 @@ class Renewal:
         kernels load.
         """
         reader = self._reader_for(prompt_frames)
-        piece = LEAST_PIECE
+        piece = 1  # as are read first, and at a swap
         while piece <= min(MOST_PIECE, reader.frames):
             reader.begin()
             reader.read(np.zeros((piece, reader.initial.shape[1]), dtype=np.int64))

@@ -146,8 +146,9 @@ class Prefill:
         self.memory = Memory(1, lm.device)
         lm_rows = self.memory.rows(1, "lm")
         self._ring = TokenRing.of(lm, lm_rows)
+        # Attention by torch (`step` 0): kernels would be compiled for this ring, in a call.
         self._transformer = RingTransformer(
-            lm.transformer, lm_rows, "transformer", lm.dtype, frames, weights.stored
+            lm.transformer, lm_rows, "transformer", lm.dtype, frames, weights.stored, step=0
         )
         self._read = 0
         self._hidden: torch.Tensor | None = None

@@ -21,13 +21,15 @@ from worker.engine.network.positions import Places, fits_kernels
 from worker.engine.network.ring import KvRing
 from worker.engine.network.sampler import Draw, Sampler, SamplingState, Widths, pick
 
-RING, STEPS, ROWS, HEADS = 160, 2, 2, 2
+RINGS = 150, 410  # read by one program, and by several that share a row
+STEPS, ROWS, HEADS = 2, 2, 2
+KEPT_SCALE = 0.02  # of a ring's int8 numbers
 CODEC_DIM, CODEC_FRAMES = 64, 2  # numbers of Mimi's heads, and its positions of a step
 MOST_DIFFERENCE = 0.05  # of numbers around 1, in bfloat16
 DIM, EPS = 96, 1e-5  # of a norm; not a power of two
 DRAWS, WIDTH = 32, 128
 TEXTS, CODES = 32_000, 2048  # how many there are in Moshi
-SIZE, WIDTHS = 4096, (96, 2048)  # of a small weight, and of one that is read in pieces
+SIZE, WIDTHS = 4096, (96, 512, 2048)  # of small weights, and of one that is read in pieces
 CODEBOOKS, BOOK_DIM = 8, 256
 CHANNELS, SAMPLES, CODEC_STEPS = 8, 70, 3  # of a small Mimi; more than a program convolves
 
@@ -43,9 +45,14 @@ def why_no_kernels(device: torch.device, dtype: torch.dtype, head_dim: int) -> s
     except ImportError:
         return "Triton is not installed"
     try:
+        attended = [(dtype, head_dim, 1, int8) for int8 in (False, True)]
+        attended.append((torch.float32, CODEC_DIM, CODEC_FRAMES, False))
         differences = [
-            *(kernel_difference(device, dtype, head_dim, int8=each) for each in (False, True)),
-            kernel_difference(device, torch.float32, CODEC_DIM, CODEC_FRAMES),
+            *(
+                kernel_difference(device, each, dim, frames, ring=ring, int8=int8)
+                for ring in RINGS
+                for each, dim, frames, int8 in attended
+            ),
             *layer_differences(device, dtype),
             *product_differences(device, dtype),
             *draw_differences(device, dtype),
@@ -61,28 +68,40 @@ def why_no_kernels(device: torch.device, dtype: torch.dtype, head_dim: int) -> s
 
 @torch.inference_mode()
 def kernel_difference(
-    device: torch.device, dtype: torch.dtype, head_dim: int, frames: int = 1, *, int8: bool = False
+    device: torch.device,
+    dtype: torch.dtype,
+    head_dim: int,
+    frames: int = 1,
+    *,
+    ring: int,
+    int8: bool = False,
 ) -> float:
     """Return the largest difference between the kernels' attention and torch's.
 
     Some steps of so many positions, by a row that is new and by one that wraps its ring.
     """
     generator = torch.Generator(device).manual_seed(0)
-    rings = [
+    memories = [Memory(ROWS, device) for _ in range(2)]
+    layers = [
         KvRing(
-            Memory(ROWS, device).rows(ROWS, "lm"),
+            memory.rows(ROWS, "lm"),
             "check",
             HEADS,
-            RING,
+            ring,
             head_dim,
             dtype,
             KvMemory(int8=int8, kernels=kernels),
         )
-        for kernels in (False, True)
+        for kernels, memory in zip((False, True), memories, strict=True)
     ]
+    for name, kept in memories[0].tensors.items():
+        noise = torch.randn(kept.shape, generator=generator, device=device).clamp(-2, 2)
+        noise = noise.abs() * KEPT_SCALE if kept.ndim == 4 else noise * (50 if int8 else 1)
+        kept.copy_(noise)
+        memories[1].tensors[name].copy_(kept)
     freqs = torch.rand(head_dim // 2, generator=generator, device=device)
     places = [
-        Places(RING, HEADS, head_dim, freqs, dtype, device, kernels=kernels, step=frames)
+        Places(ring, HEADS, head_dim, freqs, dtype, device, kernels=kernels, step=frames)
         for kernels in (False, True)
     ]
     exec_mask = torch.ones(ROWS, dtype=torch.bool, device=device)
@@ -90,10 +109,10 @@ def kernel_difference(
     for step in range(STEPS):
         shape = (ROWS, frames, 3 * HEADS * head_dim)
         x = torch.randn(shape, generator=generator, device=device).to(dtype)
-        offset = torch.tensor([0, RING - 1], device=device) + step * frames
+        offset = torch.tensor([0, ring - 1], device=device) + step * frames
         by_torch, by_kernels = (
-            ring(x, each.share(offset, frames, exec_mask))
-            for ring, each in zip(rings, places, strict=True)
+            layer(x, each.share(offset, frames, exec_mask))
+            for layer, each in zip(layers, places, strict=True)
         )
         difference = max(difference, float((by_torch - by_kernels).abs().max()))
     return difference
@@ -109,15 +128,20 @@ def layer_differences(device: torch.device, dtype: torch.dtype) -> list[float]:
     def noise(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=generator, device=device)
 
-    x, y, alpha = *(noise(2, ROWS, DIM) / 2).to(dtype), noise(DIM)
+    x, y, apart = (noise(3, ROWS, DIM) / 2).to(dtype)
+    alpha, bias, scale = noise(3, DIM) / 2
     total, normed = layers.add_norm(alpha, None, EPS, None, x, y)
+    scaled, centred = layers.add_norm(alpha, bias, EPS, scale, x, y)
     index = torch.arange(ROWS, device=device).flip(0)
-    looked, _ = layers.add_norm(alpha, None, EPS, None, x, y, index)
+    apart = torch.cat([x, apart], dim=1)[:, DIM // 2 : DIM // 2 + DIM]
+    looked, _ = layers.add_norm(alpha, None, EPS, None, apart, y, index)
     gates, value = x.chunk(2, dim=-1)
     pairs = [
         (total, x + y),
-        (looked, x + y[index]),
+        (looked, apart + y[index]),
         (normed, F.rms_norm((x + y).float(), (DIM,), alpha, EPS)),
+        (scaled, x + scale * y),
+        (centred, F.layer_norm(scaled.float(), (DIM,), alpha, bias, EPS)),
         (layers.silu_gate(x), F.silu(gates) * value),
     ]
     return [float((a.float() - b.float()).abs().max()) for a, b in pairs]

@@ -67,14 +67,14 @@ def add_norm(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return x + scale * y, and its norm in x's type; x, y `[…, C]` contiguous.
 
-    An RMS norm times `weight` `[C]`; with `bias` `[C]` a layer norm. With an `index` `[B]` y is a
-    table `[…, C]` of which these rows are added to x `[B, C]`, whose rows may be apart.
+    An RMS norm times `weight` `[C]`; with `bias` `[C]` a layer norm. Rows of x `[B, C]` may be
+    apart. With an `index` `[B]` y is a table `[…, C]` of which these rows are added.
     """
     size = x.shape[-1]
     normed = x.new_empty(x.shape)
     total = x if y is None else x.new_empty(x.shape)
     _add_norm[(x.numel() // size,)](
-        x, size if index is None else x.stride(0), x if y is None else y,
+        x, x.stride(0) if x.ndim == 2 else size, x if y is None else y,
         x if index is None else index, x if scale is None else scale, weight,
         x if bias is None else bias, total, normed, size, eps,
         N=triton.next_power_of_2(size), ADD=y is not None, LOOK=index is not None,

@@ -88,7 +88,7 @@ def test_the_check_at_the_start_finds_no_difference(kernels: ModuleType) -> None
     assert max(layer_differences(DEVICE, torch.float16)) <= MOST_DIFFERENCE
 
 
-@pytest.mark.parametrize("name", ["silu_gate", "layer norm", "scale"])
+@pytest.mark.parametrize("name", ["silu_gate", "layer norm", "scale", "NaN"])
 def test_the_check_at_the_start_finds_a_wrong_kernel(
     kernels: ModuleType, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -97,6 +97,7 @@ def test_the_check_at_the_start_finds_a_wrong_kernel(
 
     def wrong(weight: torch.Tensor, bias: Any, eps: float, scale: Any, *more: Any) -> Any:
         bias = None if name == "layer norm" else bias
+        eps = torch.nan if name == "NaN" else eps
         return right(weight, bias, eps, None if name == "scale" else scale, *more)
 
     monkeypatch.setattr(kernels, "add_norm", wrong)

@@ -163,6 +163,14 @@ def test_the_check_at_the_start_reads_whole_rings(
     assert difference() > MOST_DIFFERENCE
 
 
+def test_the_check_at_the_start_finds_what_is_no_number(
+    kernels: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel that gives NaN differs from torch."""
+    monkeypatch.setattr(kernels, "attend", lambda q, *_: q * torch.nan)
+    assert kernel_difference(DEVICE, torch.float16, DIM, ring=RINGS[0]) > MOST_DIFFERENCE
+
+
 @pytest.mark.parametrize(("int8", "frames"), [(False, 1), (True, 1), (False, 2)])
 def test_the_check_at_the_start_finds_parts_that_are_combined_wrongly(
     kernels: ModuleType, int8: bool, frames: int, monkeypatch: pytest.MonkeyPatch

@@ -3,6 +3,7 @@
 Runs before the model is loaded, on the thread that loads. Knows no setting.
 """
 
+import math
 from functools import partial
 
 import torch
@@ -66,6 +67,11 @@ def why_no_kernels(device: torch.device, dtype: torch.dtype, head_dim: int) -> s
     return None
 
 
+def apart(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Return the largest difference; infinity where one is no number, which Python's max loses."""
+    return float((one.float() - other.float()).abs().max().nan_to_num(nan=math.inf))
+
+
 @torch.inference_mode()
 def kernel_difference(
     device: torch.device,
@@ -114,7 +120,7 @@ def kernel_difference(
             layer(x, each.share(offset, frames, exec_mask))
             for layer, each in zip(layers, places, strict=True)
         )
-        difference = max(difference, float((by_torch - by_kernels).abs().max()))
+        difference = max(difference, apart(by_torch, by_kernels))
     return difference
 
 
@@ -128,23 +134,23 @@ def layer_differences(device: torch.device, dtype: torch.dtype) -> list[float]:
     def noise(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=generator, device=device)
 
-    x, y, apart = (noise(3, ROWS, DIM) / 2).to(dtype)
+    x, y, more = (noise(3, ROWS, DIM) / 2).to(dtype)
     alpha, bias, scale = noise(3, DIM) / 2
     total, normed = layers.add_norm(alpha, None, EPS, None, x, y)
     scaled, centred = layers.add_norm(alpha, bias, EPS, scale, x, y)
     index = torch.arange(ROWS, device=device).flip(0)
-    apart = torch.cat([x, apart], dim=1)[:, DIM // 2 : DIM // 2 + DIM]
-    looked, _ = layers.add_norm(alpha, None, EPS, None, apart, y, index)
+    strided = torch.cat([x, more], dim=1)[:, DIM // 2 : DIM // 2 + DIM]
+    looked, _ = layers.add_norm(alpha, None, EPS, None, strided, y, index)
     gates, value = x.chunk(2, dim=-1)
     pairs = [
         (total, x + y),
-        (looked, apart + y[index]),
+        (looked, strided + y[index]),
         (normed, F.rms_norm((x + y).float(), (DIM,), alpha, EPS)),
         (scaled, x + scale * y),
         (centred, F.layer_norm(scaled.float(), (DIM,), alpha, bias, EPS)),
         (layers.silu_gate(x), F.silu(gates) * value),
     ]
-    return [float((a.float() - b.float()).abs().max()) for a, b in pairs]
+    return [apart(*pair) for pair in pairs]
 
 
 @torch.inference_mode()
@@ -172,9 +178,9 @@ def draw_differences(device: torch.device, dtype: torch.dtype) -> list[float]:
         (drawn.unforced, by_id(text_draw, texts, 0)),
         (kernel_code(codes, 0), by_id(code_draw, codes, 0)),
     ]
-    chances = drawn.word_chance - torch_text(texts).word_chance
+    chances = apart(drawn.word_chance, torch_text(texts).word_chance)
     wrong = [float((a != b).float().mean()) for a, b in pairs]
-    return [*wrong, float(chances.abs().max()), float(not drawn.finite.all())]
+    return [*wrong, chances, float(not drawn.finite.all())]
 
 
 @torch.inference_mode()
@@ -219,13 +225,13 @@ def product_differences(device: torch.device, dtype: torch.dtype) -> list[float]
         for width in WIDTHS:
             weight, x = noise(SIZE, width), noise(rows, width) / width**0.5
             y = products.product(weight, x)
-            differences.append(float((y - F.linear(x, weight)).abs().max()))
+            differences.append(apart(y, F.linear(x, weight)))
     qkv = noise(CODEBOOKS, ROWS, 3, HEADS, CODEC_DIM)
     for positions in range(2, CODEBOOKS + 1):
         q, keys, values = qkv[:positions].permute(2, 1, 3, 0, 4)
         expected = F.scaled_dot_product_attention(q[:, :, -1:], keys, values).reshape(ROWS, -1)
         y = attention.attend_last(qkv, positions)
-        differences.append(float((y - expected).abs().max()))
+        differences.append(apart(y, expected))
     return differences
 
 
@@ -259,8 +265,8 @@ def _codec_difference(device: torch.device) -> float:
         expected, got = by_torch(x, runs), by_kernels(x, runs)
         kept = zip(*(memory.tensors.values() for memory in memories), strict=True)
         for one, other in [(expected, got), *((a, b) for a, b in kept if a.numel())]:
-            apart = (one.float() - other.float()).abs().max() / one.float().abs().max().clamp(1e-6)
-            difference = max(difference, float(apart.nan_to_num(nan=1.0)))
+            loudest = float(one.float().abs().max().clamp(1e-6))
+            difference = max(difference, apart(one, other) / loudest)
     return difference
 
 

@@ -13,7 +13,9 @@ COMPILE = """
 from triton import compile
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from worker.engine.network.kernels import attention, codebooks, draws, layers, products, rings
+from worker.engine.network.kernels import (
+    attention, codebooks, convolutions, draws, layers, products, rings
+)
 
 def build(architecture, kernel, types, warps, **constants):
     signature = {name: types.get(name, "constexpr") for name in kernel.arg_names}
@@ -71,6 +73,17 @@ near = dict(rests="*fp32", books="*fp32", squares="*fp32", found="*i64")
 near |= dict(CARD="i32", C="i32", n="i32")
 build(80, codebooks._nearest, near, 4, FIRST=False, BLOCK=codebooks.BLOCK, N=256)
 build(80, layers._silu_gate, gate, 4, N=layers.GATE_BLOCK)
+sound = "x more bias previous weight own_bias out y partial"
+sound = dict.fromkeys(sound.split(), "*fp32") | dict(exec_mask="*i8", first="*i8")
+strides = "x_b x_c x_t m_b m_c m_t y_b y_c y_t"
+sound |= dict.fromkeys(("T C W kept stride dilation " + strides).split(), "i32")
+summed = dict(BIAS=True, MORE=True, ELU=True)
+build(80, convolutions._join, sound, 4, **summed, FIRST=True, KEPT=2, N_T=2, N_C=512)
+build(90, convolutions._join, sound, 4, **summed, FIRST=False, KEPT=0, N_T=16, N_C=64)
+few = dict(N_T=convolutions.MOMENTS, N_C=convolutions.MOST_CHANNELS)
+build(80, convolutions._from_one, sound, 4, BIAS=True, KEPT=8, K=7, **few)
+build(80, convolutions._to_one, sound, 4, **summed, OWN=True, KEPT=2, K=3, **few)
+build(80, convolutions._overlap, sound, 4, KEPT=8, N_C=64)
 build(80, draws._draw_code, draw, 4, N=2048, TILE=2048, ZEROS=16, CODES=8)
 build(90, draws._draw_text, draw, 16, N=32768, TILE=draws.TILE, ZEROS=16)
 """

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 from protocol.personas import Persona
 from tests.engine.tiny import tiny_lm, tiny_mimi
 from worker.engine.files.weights import Unfilled
+from worker.engine.kv_choice import KvMemory
 from worker.engine.load import plan_memory
 from worker.engine.step import MoshiStep
 
@@ -136,19 +137,39 @@ class OnOneDevice(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.fixture(params=[False, True], ids=["torch", "kernels"])
+def stored(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> KvMemory:
+    """Return how a step remembers; kernels compute nothing, and refuse tensors of the host."""
+    if request.param:
+        jit = pytest.importorskip("triton.runtime.jit")
+
+        def launch(*args: object, **_: object) -> None:
+            assert {t.device.type for t in args if isinstance(t, torch.Tensor)} <= {"meta"}
+
+        monkeypatch.setattr(jit.KernelInterface, "__getitem__", lambda self, grid: launch)
+    return KvMemory(kernels=request.param)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_step_uses_no_tensor_of_the_host(dtype: torch.dtype) -> None:
-    """On a device other than the host no tensor of the host takes part, and types agree."""
+def test_a_step_uses_no_tensor_of_the_host(dtype: torch.dtype, stored: KvMemory) -> None:
+    """On a device other than the host no tensor of the host takes part, and types agree.
+
+    Nor is anything read there, or kept anew after the first step.
+    """
     lm = tiny_lm().to(device="meta", dtype=dtype)
-    step = MoshiStep(lm, tiny_mimi().to("meta"), 2)
+    step = MoshiStep(lm, tiny_mimi().to("meta"), 2, stored=stored)
     with torch.inference_mode():
         step.graphs[2].run()  # makes what a step keeps
+        held = dict(tensors(step, "step", set()))
         with OnOneDevice():
             step.graphs[2].run()
+    now = dict(tensors(step, "step", set()))
+    assert len(held) > 60
+    assert {path: id(each) for path, each in held.items()} == {p: id(t) for p, t in now.items()}
 
 
-def test_moshis_own_7b_runs_in_the_memory_that_is_planned() -> None:
+def test_moshis_own_7b_runs_in_the_memory_that_is_planned(stored: KvMemory) -> None:
     """A step of the full architecture takes the memory per slot that the plan says.
 
     It needs neither memory nor a GPU: on torch's meta device tensors are shapes alone.
@@ -157,7 +178,7 @@ def test_moshis_own_7b_runs_in_the_memory_that_is_planned() -> None:
     with Unfilled():
         lm, mimi = get_moshi_lm(None, None, meta, torch.bfloat16), get_mimi(None, None, meta)
     plan = plan_memory(lm, mimi, torch.device("cpu"), torch.bfloat16)
-    step = MoshiStep(lm, mimi, 2, batch_sizes=[])
+    step = MoshiStep(lm, mimi, 2, batch_sizes=[], stored=stored)
     with torch.inference_mode():
         step.graphs[2].run()
 

@@ -250,6 +250,18 @@ def test_a_room_whose_frames_shift_is_waited_for_once() -> None:
     assert all(3 in step.rows for step in steps[6:TICKS])
 
 
+def test_a_late_frame_begins_no_step_just_before_a_tick() -> None:
+    """A room that was a frame late and has two at once shares the next tick's only step."""
+    made, late_s = script(4, rooms=10), {(3, 9): 0.082, (3, 10): 0.0795, (3, 11): 0.0005}
+    made.frames = sorted(
+        (tick * FRAME_S + late_s.get((room, tick), 0.001 + at_s % FRAME_S), room, tick)
+        for at_s, room, tick in made.frames
+    )
+    steps = Engine(0.047).run(made)
+
+    assert [int(step.begun_s // FRAME_S) for step in steps] == list(range(TICKS))
+
+
 def test_after_one_long_step_no_frame_is_dropped() -> None:
     """Frames that came during a long step are answered one after the other, in full steps."""
     engine = Engine(0.020)

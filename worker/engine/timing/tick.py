@@ -71,7 +71,8 @@ class Ticks:
         if not self._waiting:
             return None
         if self._opened_s is None:  # late frames alone: with the next tick, which may not come
-            return min(self._waiting.values()) + self._frame_s
+            late_s = max(min(self._waiting.values()), self._last_opened_s + SAME_TICK_S)
+            return late_s + self._frame_s
         if self.complete:
             return self._opened_s
         latest_s = self._opened_s + self.most_wait_s

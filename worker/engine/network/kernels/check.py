@@ -22,7 +22,7 @@ from worker.engine.network.positions import Places, fits_kernels
 from worker.engine.network.ring import KvRing
 from worker.engine.network.sampler import Draw, Sampler, SamplingState, Widths, pick
 
-RINGS = 150, 410  # read by one program, and by several that share a row
+RINGS = 152, 408  # read by one program, and by several; as aligned as Moshi's own for torch
 STEPS, ROWS, HEADS = 2, 2, 2
 KEPT_SCALE = 0.02  # of a ring's int8 numbers
 CODEC_DIM, CODEC_FRAMES = 64, 2  # numbers of Mimi's heads, and its positions of a step

@@ -29,6 +29,17 @@ class Sum:
     bias: torch.Tensor | None = None
     more: torch.Tensor | None = None
 
+    @property
+    def pointers(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """x, more and bias for a kernel, x in place of what is not there."""
+        more = self.x if self.more is None else self.more
+        return self.x, more, self.x if self.bias is None else self.bias
+
+    @property
+    def flags(self) -> dict[str, bool]:
+        """Which of them a kernel is to read."""
+        return {"BIAS": self.bias is not None, "MORE": self.more is not None}
+
 
 @triton.jit
 def _read(
@@ -195,7 +206,7 @@ def join(
     Only the rows of `exec_mask` keep it. The rows of `first` begin with their first value instead
     of what is kept.
     """
-    x, more = total.x, total.x if total.more is None else total.more
+    x, more, bias = total.pointers
     batch, channels, frames = x.shape
     kept = 0 if previous is None else previous.shape[2]
     out = x.new_empty(batch, kept + frames, channels).transpose(1, 2)
@@ -203,12 +214,10 @@ def join(
     n_c = triton.next_power_of_2(channels if first is not None else min(channels, BLOCK_C))
     n_t = min(triton.next_power_of_2(frames), max(1, TILE // n_c))
     _join[(triton.cdiv(frames, n_t), triton.cdiv(channels, n_c), batch)](
-        x, more, x if total.bias is None else total.bias, x if previous is None else previous,
+        x, more, bias, x if previous is None else previous,
         x if first is None else _bytes(first), x if exec_mask is None else _bytes(exec_mask), out,
         frames, channels, kept, *x.stride(), *more.stride(),
-        BIAS=total.bias is not None, MORE=total.more is not None, ELU=elu,
-        FIRST=first is not None, KEPT=triton.next_power_of_2(kept) if kept else 0,
-        N_T=n_t, N_C=n_c,
+        **total.flags, ELU=elu, FIRST=first is not None, KEPT=_padded(kept), N_T=n_t, N_C=n_c,
     )  # fmt: skip
     return out
 
@@ -230,8 +239,8 @@ def from_one(
     _from_one[(triton.cdiv(windows, MOMENTS), batch)](
         x, previous, weight, x if bias is None else bias, _bytes(exec_mask), out,
         frames, windows, channels, kept, x.stride(0), x.stride(2), stride, dilation,
-        BIAS=bias is not None, KEPT=triton.next_power_of_2(kept) if kept else 0,
-        K=taps, N_T=MOMENTS, N_C=triton.next_power_of_2(channels),
+        BIAS=bias is not None, KEPT=_padded(kept), K=taps, N_T=MOMENTS,
+        N_C=triton.next_power_of_2(channels),
     )  # fmt: skip
     return out
 
@@ -248,16 +257,15 @@ def to_one(
     elu: bool,
 ) -> torch.Tensor:
     """Convolve to one channel, behind what is kept: x `[B, C, T]`, weight `[1, C, taps]`."""
-    x, more = total.x, total.x if total.more is None else total.more
+    x, more, sum_bias = total.pointers
     batch, channels, frames = x.shape
     kept, windows = previous.shape[2], frames // stride
     out = x.new_empty(batch, 1, windows)
     _to_one[(triton.cdiv(windows, MOMENTS), batch)](
-        x, more, x if total.bias is None else total.bias, previous, weight,
+        x, more, sum_bias, previous, weight,
         x if bias is None else bias, _bytes(exec_mask), out,
         frames, windows, channels, kept, *x.stride(), *more.stride(), stride, dilation,
-        BIAS=total.bias is not None, MORE=total.more is not None, ELU=elu, OWN=bias is not None,
-        KEPT=triton.next_power_of_2(kept) if kept else 0, K=weight.shape[2],
+        **total.flags, ELU=elu, OWN=bias is not None, KEPT=_padded(kept), K=weight.shape[2],
         N_T=MOMENTS, N_C=triton.next_power_of_2(channels),
     )  # fmt: skip
     return out
@@ -276,6 +284,11 @@ def overlap(y: torch.Tensor, partial: torch.Tensor, exec_mask: torch.Tensor) -> 
         KEPT=triton.next_power_of_2(kept), N_C=n_c,
     )  # fmt: skip
     return y[..., :-kept]
+
+
+def _padded(kept: int) -> int:
+    """Return the samples of a history that a program reads; 0 where there is none."""
+    return 1 << (kept - 1).bit_length() if kept else 0
 
 
 def _bytes(mask: torch.Tensor) -> torch.Tensor:

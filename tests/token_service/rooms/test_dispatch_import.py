@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -16,6 +17,18 @@ from token_service.rooms.livekit import ANSWER_S
 from token_service.rooms.reconciler import Reconciler
 
 CHEF = '{"persona": "chef"}'
+
+
+@pytest.fixture
+async def room(room: str, livekit: LiveKit) -> AsyncGenerator[str]:
+    """Return a new room's name; close the room after the test.
+
+    LiveKit keeps a room for 20 s after the last participant left: a service of a later test would
+    import its dispatches.
+    """
+    yield room
+    async with livekit.client() as lkapi:
+        await lkapi.room.delete_room(api.DeleteRoomRequest(room=room))
 
 
 def asking_token(livekit: LiveKit, room: str, *metadata: str, agent: str = "moshi") -> str:

@@ -7,9 +7,11 @@ command back, and it is not carried out. No clocks are compared. Only our own pr
 a participant cannot forge a command.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from protocol.stored import known_or
 
 ANSWER_WITHIN_S = 3.0
 LIFE_S = 10  # of mailbox and answer in redis: longer than their readers wait
@@ -27,12 +29,17 @@ Refusal = Literal[
 ]
 
 
-class Command(BaseModel):
-    """A command to one persona, or, without `persona_id`, to all personas of the room."""
+class Sent(BaseModel):
+    """What every version reads of a command: to which answer it leads."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: str
+
+
+class Command(Sent):
+    """A command to one persona, or, without `persona_id`, to all personas of the room."""
+
     room: str
     generation: int
     do: Literal["say", "forget"]
@@ -45,7 +52,7 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    refusal: Refusal | None = None
+    refusal: Annotated[Refusal | None, known_or("no_answer")] = None
     detail: str = ""  # a sentence for people
 
 

@@ -5,11 +5,12 @@ a heartbeat that is gone means a worker that is gone.
 """
 
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from protocol.sampling import UsualSampling
+from protocol.stored import known_or
 
 # The ids of all workers by the time of their latest heartbeat: a scan would read all keys of rooms.
 WORKERS_KEY = "moshi:workers"
@@ -18,6 +19,9 @@ WORKER_KEPT_S = 600.0  # in it, after its latest heartbeat
 HEARTBEAT_PERIOD_S = 0.5
 HEARTBEAT_TTL_S = 3.0
 LAST_WORDS_TTL_S = 60.0  # of a worker that could not start: why, until it tries again
+# Of what a host leaves to the next one: its backups (`worker/backup/chunk.py`) and how it hands
+# over (`worker/room/handover.py`). To be raised where a host of before could not go on from it.
+MEMORY_FORMAT = 1
 
 # connecting: the worker is not registered with LiveKit.
 WorkerState = Literal["starting", "loading_model", "connecting", "ready", "draining", "error"]
@@ -32,7 +36,7 @@ class SpeechRecognition(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    state: Literal["off", "loading", "ready", "failed"] = "off"
+    state: Annotated[Literal["off", "loading", "ready", "failed"], known_or("off")] = "off"
     model: str = ""
     reason: str = ""  # a sentence: what is loading, or why words are not written
 
@@ -43,16 +47,17 @@ class RoomOutcome(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     generation: int
-    outcome: Outcome
+    outcome: Annotated[Outcome, known_or("hosted")]  # else a call that goes on would be cut off
 
 
 class Heartbeat(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     worker_id: str
-    state: WorkerState
+    state: Annotated[WorkerState, known_or("connecting")]  # no new rooms; its rooms stay
     reason: str = ""
     model: str
+    memory_format: int = 1  # of a worker that names none
     model_note: str = ""  # one sentence for users, e.g. that the pocket Moshi is a demonstration
     keys_and_values: str = ""  # type of keys and values and the reason, one sentence for users
     model_prompts: bool = False  # the model follows a persona's prompt

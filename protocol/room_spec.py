@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     ValidationError,
@@ -24,6 +23,8 @@ from pydantic import (
 
 from protocol.errors import InvalidInput, explain
 from protocol.personas import PERSONAS_PER_ROOM, Persona
+from protocol.sampling import StoredSampling
+from protocol.stored import Stored
 from protocol.text import Matching
 
 Id = Annotated[str, Matching(r"[a-z0-9]{0,32}", "up to 32 lowercase letters and digits")]
@@ -38,8 +39,9 @@ def fresh_id() -> str:
 class PersonaSpec(Persona):
     """One persona of a room. Its `id` stays the same over changes and hosts."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
+    model_config = ConfigDict(extra="allow", from_attributes=True)
 
+    sampling: StoredSampling = StoredSampling()  # type: ignore[assignment]  # frozen
     id: Id = ""  # never empty in a spec
     muted: bool = False
 
@@ -49,13 +51,11 @@ def persona_specs(personas: Iterable[Persona]) -> tuple[PersonaSpec, ...]:
     return tuple(PersonaSpec(**dict(each), id=fresh_id()) for each in personas)
 
 
-class RoomSpec(BaseModel):
+class RoomSpec(Stored):
     """The state that a room is to have. `generation` is 0 until the first dispatch.
 
     Personas may be given as `Persona`. Those without an id get that of their index.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     room: str = Field(min_length=1, max_length=256)
     generation: int = Field(default=0, ge=0)

@@ -34,4 +34,11 @@ class Sampling(BaseModel):
 
     def over(self, usual: UsualSampling) -> UsualSampling:
         """Return a model's sampling with the persona's values in place of its own."""
-        return usual.model_copy(update=self.model_dump(exclude={"seed"}, exclude_none=True))
+        own = {name: getattr(self, name) for name in UsualSampling.model_fields}
+        return usual.model_copy(update={name: own[name] for name in own if own[name] is not None})
+
+
+class StoredSampling(Sampling):
+    """The sampling of a persona in a room spec, with what a newer version adds to it."""
+
+    model_config = ConfigDict(extra="allow", from_attributes=True)

@@ -5,6 +5,7 @@ takes them back.
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from protocol.commands import LIFE_S, Answer, Command, answer_key, mailbox_key
+from protocol.commands import LIFE_S, Answer, Command, Sent, answer_key, mailbox_key
 from worker.hosts import Hosts
 from worker.room.background_tasks import BackgroundTasks
 
@@ -53,17 +54,27 @@ class CommandReceiver:
         commands: Any = await self._redis.lpop(self._mailbox, COMMANDS_AT_ONCE)
         for text in commands or ():
             try:
-                command = Command.model_validate_json(text)
+                self._tasks.spawn(self._execute(Command.model_validate_json(text)))
             except ValidationError:
                 log.warning("command_unreadable")
-            else:
-                self._tasks.spawn(self._execute(command))
+                self._tasks.spawn(self._refuse(text))
 
     async def _execute(self, command: Command) -> None:
-        """Have the room's host carry out a command, and write its answer into redis."""
+        """Have the room's host carry out a command, and answer."""
         answer = await self._host_answer(command)
         log.info("command", do=command.do, room=command.room, refusal=answer.refusal)
-        key = answer_key(command.id)
+        await self._write(command.id, answer)
+
+    async def _refuse(self, text: str) -> None:
+        """Answer a command of a newer version, so that its sender need not wait."""
+        detail = "The session's worker is of another version and does not know this command."
+        with suppress(ValidationError):
+            newer = Sent.model_validate_json(text)
+            await self._write(newer.id, Answer(refusal="no_answer", detail=detail))
+
+    async def _write(self, command_id: str, answer: Answer) -> None:
+        """Write the answer to a command into redis."""
+        key = answer_key(command_id)
         try:
             async with self._redis.pipeline() as pipe:
                 pipe.rpush(key, answer.model_dump_json())

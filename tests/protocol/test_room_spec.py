@@ -22,14 +22,6 @@ def test_a_spec_survives_the_way_to_the_worker() -> None:
     assert RoomSpec.from_metadata(spec.model_dump_json()) == spec
 
 
-def test_a_newer_services_fields_are_ignored() -> None:
-    """Unknown fields of a room spec are ignored."""
-    spec = RoomSpec(room="r", personas=(CHEF,))
-    newer = spec.model_dump_json()[:-1] + ', "colour": "blue"}'
-
-    assert RoomSpec.from_metadata(newer) == spec
-
-
 @pytest.mark.parametrize("metadata", ["", "x", "{}", '{"room": "r", "personas": []}'])
 def test_metadata_that_is_no_spec_is_refused(metadata: str) -> None:
     """Metadata that is no room spec is refused as job metadata."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from protocol.stored import Stored
 
 SCHEDULE_KEY = "moshi:schedule"
 ROOM_FIELD = "room:"
@@ -26,11 +26,7 @@ OPEN_MAX_S = 300.0
 OPENINGS_REMEMBERED_S = 600.0
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Reservation(_Entry):
+class Reservation(Stored):
     """Slots of one worker that are kept for a room."""
 
     worker: str
@@ -38,7 +34,7 @@ class Reservation(_Entry):
     until_s: float
 
 
-class Hold(_Entry):
+class Hold(Stored):
     """The share of its caller's reservations for which a room counts."""
 
     caller: str
@@ -46,7 +42,7 @@ class Hold(_Entry):
     until_s: float
 
 
-class RoomEntry(_Entry):
+class RoomEntry(Stored):
     reserved: Reservation | None = None  # until the worker's heartbeat shows the room as hosted
     more: Reservation | None = None  # for personas that were added to a hosted room
     hold: Hold | None = None
@@ -65,7 +61,7 @@ class RoomEntry(_Entry):
 NOTHING = RoomEntry()
 
 
-class WorkerEntry(_Entry):
+class WorkerEntry(Stored):
     """The failures of a worker; its breaker is open until `open_until_s`."""
 
     failures: int = 0
@@ -96,7 +92,7 @@ class Schedule:
         self.reserving: set[str] = set()  # rooms with a reservation, over or not
         self._queued: set[str] = set()
         self._over: list[str] = []  # fields of entries whose time is over
-        self._changed: dict[str, _Entry] = {}  # by field
+        self._changed: dict[str, Stored] = {}  # by field
         for name, text in (fields or {}).items():
             if name.startswith(ROOM_FIELD):
                 room = _room_entry(text)

@@ -1,5 +1,6 @@
 """A session's personas over HTTP: each call changes the room's spec and adds an event."""
 
+import json
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future
 from typing import Any
@@ -8,7 +9,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from protocol.commands import TAKEN, Answer, Command, mailbox_key
+from protocol.commands import TAKEN, Answer, Command, answer_key, mailbox_key
 from protocol.events import ChangedEvent
 from protocol.room_spec import RoomSpec
 from tests.token_service.players import beat, hosting
@@ -287,3 +288,13 @@ async def test_an_ended_session_does_not_change(session: Session) -> None:
     answer = await session.post("mute")
 
     assert (answer.status_code, answer.json()["error"]) == (409, "session_ended")
+
+
+async def test_a_newer_versions_command_is_answered(live: Live) -> None:
+    """A worker answers at once that it does not know a command, and passes none to its host."""
+    redis: Any = live.session.redis
+    await redis.rpush(mailbox_key("worker"), json.dumps({"id": "7", "do": "dance"}))
+    _, answer = await redis.blpop([answer_key("7")], 2)
+
+    assert Answer.model_validate_json(answer).refusal == "no_answer"
+    assert live.commands == []

@@ -36,6 +36,13 @@ class LiveKitAway(Unavailable):
         self.said = said
 
 
+class SpecUnreadable(Unavailable):
+    """The room's spec is of a newer version, which another replica runs: nothing is changed."""
+
+    def __init__(self) -> None:
+        super().__init__("busy", "A newer version of this service has this room. Try again.", 2)
+
+
 def redis_full() -> Unavailable:
     return Unavailable("redis_full", "Redis is full, so no new room can open. Try again soon.", 30)
 

@@ -19,6 +19,7 @@ from protocol.room_spec import RoomSpec, spec_key
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.schedule import SCHEDULE_KEY
+from token_service.refusals import SpecUnreadable
 
 Decide = Callable[[RoomSpec | None, Fleet], tuple[RoomSpec | None, Any]]
 Specs = dict[str, RoomSpec | None]  # by room
@@ -78,7 +79,10 @@ class Commits:
                     before = dict(zip(rooms, map(self._read, texts), strict=True))
                     if written and written.items() <= before.items():
                         return
-                    written = await self._decide_all(pipe, changes, before)
+                    present = {room for room, text in zip(rooms, texts, strict=True) if text}
+                    unreadable = {room for room in present if before[room] is None}
+                    decided = [each for each in changes if not _is_refused(each, unreadable)]
+                    written = await self._decide_all(pipe, decided, before)
                     await pipe.execute()
                     return
                 except WatchError as overtaken:
@@ -103,6 +107,12 @@ class Commits:
         for spec in changed.values():
             self._write(pipe, spec)
         return {**changed}
+
+
+def _is_refused(change: _Change, unreadable: set[str]) -> bool:
+    """Return whether a change must not be decided, and note why."""
+    change.outcome = SpecUnreadable() if change.room in unreadable else None
+    return change.outcome is not None
 
 
 def _decide(change: _Change, specs: Specs, fleet: Fleet) -> None:

@@ -11,6 +11,7 @@ from http import HTTPStatus
 
 import structlog
 
+from protocol.heartbeat import Heartbeat
 from protocol.room_spec import RoomSpec
 from token_service import metrics
 from token_service.fleet.fleet import Fleet
@@ -140,17 +141,31 @@ def _begun(now: RoomSpec | None, fleet: Fleet) -> tuple[RoomSpec, RoomSpec]:
         raise not_live()
     if now.standby:
         raise Refused(HTTPStatus.CONFLICT, "moving", "The session moves already.")
-    alike = [each for each in fleet.workers if each is not host and each.model == host.model]
-    others, slots = replace(fleet, workers=tuple(alike)), len(now.personas)
+    slots = len(now.personas)
+    others = _next_hosts(fleet, host, slots)
     obstacle = others.obstacle(slots)
     worker = None if obstacle else reserve(others, now.room, slots, DISPATCH_GRACE_MAX_S)
     if worker is None:
-        reason = str(obstacle) if obstacle and alike else "There is none, or others wait for it."
+        is_there = obstacle is not None and bool(others.workers)
+        reason = str(obstacle) if is_there else "There is none, or others wait for it."
         sentence = f"No other worker with this model can take the session now. {reason}"
         raise Unavailable("no_other_worker", sentence, 10)
     spec = now.moving_to(worker)
     fleet.schedule.await_standby(spec.room, spec.dispatched)
     return spec, spec
+
+
+def _next_hosts(fleet: Fleet, host: Heartbeat, slots: int) -> Fleet:
+    """Return the workers to which a host's room may move: those that can read its memory.
+
+    From one that drains, where none of them has the slots, to any of its model: the personas forget
+    there, and here the call would end.
+    """
+    others = tuple(each for each in fleet.workers if each is not host and each.model == host.model)
+    readers = tuple(each for each in others if each.memory_format == host.memory_format)
+    alike = replace(fleet, workers=readers)
+    is_last_way = host.state == "draining" and alike.obstacle(slots) is not None
+    return replace(fleet, workers=others) if is_last_way else alike
 
 
 def _is_same_move(now: RoomSpec, spec: RoomSpec) -> bool:

@@ -27,7 +27,7 @@ from token_service.fleet.fleet import Fleet
 from token_service.fleet.prompt_limits import PromptLimits
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.scheduler import Step, next_step
-from token_service.refusals import LiveKitAway, Unavailable
+from token_service.refusals import LiveKitAway, SpecUnreadable, Unavailable
 from token_service.rooms.dispatch_import import DispatchImport
 from token_service.rooms.events import EventStore
 from token_service.rooms.forgotten import Forgotten
@@ -146,8 +146,8 @@ class Reconciler:
         """See to one room. Trouble with it does not block the others, and is logged once."""
         try:
             await see_to(room)
-        except LiveKitAway as away:
-            reason, said = str(away), _said(away)
+        except (LiveKitAway, SpecUnreadable) as trouble:
+            reason, said = str(trouble), _said(trouble)
             if self.troubles.get(room) != reason:
                 log.warning("room_not_seen_to", room=room, reason=reason, livekit=said)
             self.troubles[room] = reason
@@ -155,7 +155,7 @@ class Reconciler:
             self.troubles.pop(room, None)
 
     async def reconcile(self, room: str) -> None:
-        """Apply the rule to one room. Raises `RedisError`, `LiveKitAway`."""
+        """Apply the rule to one room. Raises `RedisError`, `LiveKitAway`, `SpecUnreadable`."""
         spec = await self.specs.read(room)
         if spec is None and not await self.specs.is_restoring():
             spec = await self.dispatch_import.import_dispatch(room)

@@ -23,7 +23,7 @@ from token_service.auth.guest_links import LONGEST_S
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.schedule import SCHEDULE_KEY
-from token_service.refusals import Unavailable
+from token_service.refusals import SpecUnreadable, Unavailable
 from token_service.rooms.commits import Commits
 
 log = structlog.stdlib.get_logger(__name__)
@@ -66,13 +66,20 @@ class SpecStore:
         return life_s if spec.ended else max(life_s, ceil(spec.invited_until_s - time.time()))
 
     async def read(self, room: str) -> RoomSpec | None:
+        """Return a room's spec. Raises `SpecUnreadable`: a room that has one is not free."""
         text: Any = await self._redis.get(spec_key(room))
-        return read_spec(text)
+        spec = read_spec(text)
+        if text is not None and spec is None:
+            raise SpecUnreadable
+        return spec
 
     async def of(
         self, rooms: Iterable[str], parsed: Parsed[RoomSpec] | None = None
     ) -> list[RoomSpec]:
-        """Return the specs of rooms; `parsed` keeps them for a caller that asks again and again."""
+        """Return the specs of rooms that can be read.
+
+        `parsed` keeps them for a caller that asks again and again.
+        """
         rooms = list(rooms)
         keys = [spec_key(room) for room in rooms]
         written: Any = await self._redis.mget(keys) if keys else []
@@ -86,6 +93,7 @@ class SpecStore:
 
         `decide` gets the current spec and gives the next one and a result. It is called again where
         the spec or the schedule changed before they were written; what it raises writes nothing.
+        Raises `SpecUnreadable`.
         """
 
         result: Any = await self._commits.make(room, decide)

@@ -192,6 +192,18 @@ async def test_a_move_needs_another_free_worker(
     assert await spec_of(redis, spec.room) == spec
 
 
+async def test_a_room_moves_to_a_worker_that_reads_its_memory(
+    service: Service, redis: Redis, spec: RoomSpec
+) -> None:
+    """A worker with another format of memories gets a room only where the old one drains."""
+    await beat(redis, "new", memory_format=2)
+    code = await refusal(service, spec.room)
+    await beat(redis, "old", hosts={spec.room: 1}, state="draining")
+    moving = await service.moves.begin(spec.room)
+
+    assert (code, moving.standby) == ("no_other_worker", "new")
+
+
 async def test_rooms_of_a_worker_that_drains_move_a_few_at_a_time(
     service: Service, dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:

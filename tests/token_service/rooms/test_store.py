@@ -1,6 +1,7 @@
 """Specs in redis: how long they live, and that concurrent changes lose nothing."""
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -16,6 +17,7 @@ from tests.token_service.players import write
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.schedule import SCHEDULE_KEY
+from token_service.refusals import SpecUnreadable
 from token_service.rooms.store import SINCE_FIELD, SpecChanged, SpecStore
 
 TTL_S = 600
@@ -76,11 +78,45 @@ async def test_rooms_without_a_spec_are_left_out(specs: SpecStore) -> None:
     assert await specs.of([]) == []
 
 
-async def test_a_spec_that_cannot_be_read_is_none(specs: SpecStore, redis: Redis) -> None:
-    """A spec of another version's shape reads as None."""
-    await redis.set(spec_key("r"), "{}")
+async def test_a_spec_that_cannot_be_read_is_left_as_it_is(specs: SpecStore, redis: Redis) -> None:
+    """A room whose spec only a newer version reads is not free, and other rooms are changed."""
+    await redis.set(spec_key("newer"), "{}")
 
-    assert await specs.read("r") is None
+    def take(now: RoomSpec | None, _: Fleet) -> tuple[RoomSpec, None]:
+        return now or spec("newer"), None
+
+    taken = specs.commit("newer", take)
+    ours = specs.commit("ours", lambda *_: (spec("ours"), None))
+    refused, made = await asyncio.gather(taken, ours, return_exceptions=True)
+    with pytest.raises(SpecUnreadable):
+        await specs.read("newer")
+
+    assert (type(refused), made) == (SpecUnreadable, None)
+    assert await redis.get(spec_key("newer")) == "{}"
+    assert await specs.of(["newer", "ours"]) == [spec("ours")]
+
+
+async def test_a_change_keeps_a_newer_versions_fields(specs: SpecStore, redis: Redis) -> None:
+    """What a newer version wrote into a spec and a schedule is in redis after a change by this."""
+    persona = {"name": "chef", "label": "Chef", "mood": "calm", "sampling": {"newer": 2}}
+    newer = {"room": "r", "personas": [persona], "colour": "blue"}
+    await redis.set(spec_key("r"), json.dumps(newer))
+    entry = {"needs": 1, "queued_s": 1, "expires_s": time.time() + 60, "colour": "red"}
+    await redis.hset(SCHEDULE_KEY, "room:r", json.dumps(entry))  # type: ignore[misc]  # redis-py's union
+
+    def change(now: RoomSpec | None, fleet: Fleet) -> tuple[RoomSpec | None, None]:
+        assert now is not None
+        fleet.schedule.dispatch("r", 1)
+        return now.moving_to("w"), None
+
+    await specs.commit("r", change)
+    written = json.loads(await redis.get(spec_key("r")))
+    scheduled: Any = await redis.hget(SCHEDULE_KEY, "room:r")  # type: ignore[misc]  # as above
+
+    assert (written["colour"], written["standby"]) == ("blue", "w")
+    assert written["personas"][0]["mood"] == "calm"
+    assert written["personas"][0]["sampling"]["newer"] == 2
+    assert (json.loads(scheduled)["colour"], json.loads(scheduled)["awaited"]) == ("red", 1)
 
 
 async def test_many_changes_at_once_are_all_made(specs: SpecStore) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 
-from protocol.heartbeat import Heartbeat, SpeechRecognition, WorkerState
+from protocol.heartbeat import MEMORY_FORMAT, Heartbeat, SpeechRecognition, WorkerState
 from protocol.prompt import digest_of
 from worker.engine.model import Model
 
@@ -17,7 +17,9 @@ class PublishedStatus:
 
     def __init__(self, model: str) -> None:
         self.worker_id = f"worker-{uuid.uuid4().hex[:12]}"
-        self.told = Heartbeat(worker_id=self.worker_id, state="starting", model=model)
+        self.told = Heartbeat(
+            worker_id=self.worker_id, state="starting", model=model, memory_format=MEMORY_FORMAT
+        )
         self.tokenizer = b""
 
     def tell(self, **fields: Any) -> None:

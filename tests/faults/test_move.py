@@ -8,12 +8,13 @@ import pytest
 import redis
 
 from harness.person import eventually
-from protocol.events import TranscriptEvent
+from protocol.events import TranscriptEvent, WarningEvent
 from tests.faults.call import poll_until
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import TALK
 from tests.faults.talk import forgotten, said, talk
 from tests.worker.scripted.schedule import Schedule, SpeechPlan
+from worker.backup.chunk import backup_keys
 
 PAIR = ("chef", "astronaut")
 ROOMS = 4
@@ -128,6 +129,22 @@ async def test_a_rolling_restart_loses_no_room_and_no_memory(talking: Cluster) -
         assert sum(generations) > 2 * ROOMS
         assert [forgotten(room) for room in rooms] == [{}] * ROOMS
         assert {each.session["state"] for each in rooms} == {"live"}
+
+
+async def test_a_room_goes_on_where_its_memory_cannot_be_read(talking: Cluster) -> None:
+    """A host that cannot read its persona's memory tells that once, and the persona talks."""
+    async with talk(talking, "chef") as room:
+        key = backup_keys(room.spec, room.personas[0], "scripted")[0]
+        with redis.Redis.from_url(talking.redis_url) as client:
+            client.rpush(key, b'{"format":2}\n')
+        assert room.asks("move").status_code == HTTPStatus.ACCEPTED
+        await room.is_hosted(2)
+        warned = [each for each in room.events if isinstance(each, WarningEvent)]
+
+        assert [(each.code, each.persona_id) for each in warned] == [
+            ("memory_unreadable", room.personas[0].id)
+        ]
+        assert room.least_shown == 1
 
 
 async def test_a_redis_that_forgot_the_move_learns_of_it(talking: Cluster) -> None:

@@ -15,6 +15,7 @@ from harness.servers import free_port
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec, persona_specs
 from tests.worker.running import running
+from worker.backup import chunk as chunk_module
 from worker.backup import store as store_module
 from worker.backup.backup import PersonaBackup, RoomBackup
 from worker.backup.chunk import (
@@ -187,6 +188,30 @@ async def test_lines_are_kept_as_they_are_at_the_end(
     columns = recalled.remembered.tokens[:, 0].tolist()
     assert columns == list(range(1, 1 + CHUNK_FRAMES + after))
     assert recalled.remembered.draws == columns[-1] + 1
+
+
+async def test_a_backup_of_another_format_is_told_once(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host of another version begins with an empty memory, says so in one line, and keeps on."""
+    spec = SPEC.model_copy(update={"room": "another format"})
+    later = spec.model_copy(update={"generation": 3})
+    async with Redis.from_url(redis_url) as redis:
+        async with running(BackupStore(redis_url)) as store:
+            monkeypatch.setattr(chunk_module, "MEMORY_FORMAT", 2)
+            keep(RoomBackup(store, spec, MODEL).of(CHEF), 1, 1 + CHUNK_FRAMES)
+            await store.written()
+            monkeypatch.undo()
+            backup = RoomBackup(store, later, MODEL).of(CHEF)
+            with capture_logs() as logs:
+                looks = [await backup.look(), await backup.recall()]
+            keep(backup, 1, 1 + CHUNK_FRAMES)
+        own, _ = read_chunks(await kept(redis, 3, spec.room))
+
+    assert looks == [None, None]
+    assert backup.is_unreadable
+    assert [each["event"] for each in logs] == ["backup_unreadable"]
+    assert len(own.tokens) == CHUNK_FRAMES
 
 
 async def test_lines_of_a_host_that_gave_no_frame_are_kept(redis_url: str) -> None:

@@ -46,6 +46,7 @@ class PersonaBackup:
         self._draws = self._seed = 0
         self._position = -1  # of the last column
         self._is_paused = self._is_closed = False
+        self.is_unreadable = False  # an earlier host's, as one of another version may be
 
     async def look(self) -> Recalled | None:
         """Return an earlier host's backup; where a part of it is missing, what came after."""
@@ -56,7 +57,9 @@ class PersonaBackup:
             whole, forgotten = since_last_gap(chunks)
             recalled = Recalled(*read_chunks(whole))
         except ValueError as error:
-            log.warning("backup_unreadable", error=type(error).__name__)
+            if not self.is_unreadable:  # one that stands by looks twice
+                log.warning("backup_unreadable", error=type(error).__name__)
+            self.is_unreadable = True
             return None
         if forgotten:
             log.warning("backup_has_gap", forgotten_chunks=forgotten, remembered_chunks=len(whole))

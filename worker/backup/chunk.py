@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from protocol.heartbeat import MEMORY_FORMAT
 from protocol.room_spec import PersonaSpec, RoomSpec
 from worker.engine.arrays import Tokens
 from worker.engine.model import Remembered
@@ -31,6 +32,7 @@ class ChunkHead(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    format: int = 1  # of a chunk that names none
     number: int  # of chunks before it, since the backup began
     streams: int = Field(ge=1)  # tokens of a column
     type: Literal["<i2", "<i4"]  # of a token, as numpy names it
@@ -57,6 +59,7 @@ def write_chunk(number: int, columns: Tokens, seed: int, draws: int, lines: Line
     """Return a chunk of columns `[T, streams]`."""
     is_small = np.abs(columns).max(initial=0) <= np.iinfo(np.int16).max
     head = ChunkHead(
+        format=MEMORY_FORMAT,
         number=number,
         streams=columns.shape[1],
         type="<i2" if is_small else "<i4",
@@ -64,7 +67,8 @@ def write_chunk(number: int, columns: Tokens, seed: int, draws: int, lines: Line
         draws=draws,
         lines=lines,
     )
-    return head.model_dump_json().encode() + b"\n" + columns.astype(head.type).tobytes()
+    line = head.model_dump_json(exclude_defaults=True)
+    return line.encode() + b"\n" + columns.astype(head.type).tobytes()
 
 
 def since_last_gap(chunks: Sequence[bytes]) -> tuple[list[bytes], int]:
@@ -97,5 +101,7 @@ def read_chunks(chunks: Sequence[bytes]) -> tuple[Remembered, Lines]:
 def _read(chunk: bytes) -> tuple[ChunkHead, Tokens]:
     line, _, content = chunk.partition(b"\n")
     head = ChunkHead.model_validate_json(line)
+    if head.format != MEMORY_FORMAT:
+        raise ValueError(f"format {head.format}")
     tokens = np.frombuffer(content, dtype=head.type).reshape(-1, head.streams)
     return head, tokens.astype(np.int64)

@@ -240,6 +240,8 @@ class RoomPersona:
         self._tasks.cancel()
 
     def _begin(self, recalled: Recalled | None) -> None:
+        if self._backup.is_unreadable:
+            self._reporter.warn("memory_unreadable", "The persona has forgotten the conversation.")
         for line_id, text in recalled.lines if recalled is not None else ():
             self._lines.add(Line(line_id, text))
 

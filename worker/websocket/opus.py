@@ -1,7 +1,8 @@
 """Sound of WebSocket clients: Ogg/Opus in both directions, a page and a frame at a time.
 
 A hostile page of a few hundred bytes can hold half a minute of sound. So pages are cut apart and
-their packets counted before any is decoded.
+their packets counted before any is decoded. Packets without bytes are left out: of each libopus
+makes five seconds of sound, as if that much had been lost.
 """
 
 from collections.abc import Iterator
@@ -34,11 +35,29 @@ class PageCutter:
 def packets_of(page: bytes) -> int:
     """Return how many packets a page may hold. Raises `BadMessage` for too many."""
     segments = page[PAGE_HEAD : PAGE_HEAD + page[PAGE_HEAD - 1]]
-    is_cut = segments.endswith(bytes([FULL_SEGMENT]))  # the next page has the rest of a packet
-    packets = sum(size < FULL_SEGMENT for size in segments) + is_cut
+    packets = sum(size < FULL_SEGMENT for size in segments) + _is_cut(page)
     if packets >= MOST_PACKETS:
         raise BadMessage(f"expected at most {MOST_PACKETS - 1} Opus packets on a page")
     return max(1, packets)
+
+
+def without_empty_packets(page: bytes, *, goes_on: bool) -> bytes:
+    """Return a page without its packets of no bytes. sphn 0.2.1 does not read its checksum.
+
+    `goes_on`: the page begins with the rest of the last page's packet.
+    """
+    head = PAGE_HEAD + page[PAGE_HEAD - 1]
+    sizes = page[PAGE_HEAD:head]
+    before = bytes([FULL_SEGMENT if goes_on else 0]) + sizes
+    kept = bytes(
+        size for last, size in zip(before, sizes, strict=False) if size or last == FULL_SEGMENT
+    )
+    return page[: PAGE_HEAD - 1] + bytes([len(kept)]) + kept + page[head:]
+
+
+def _is_cut(page: bytes) -> bool:
+    """Return whether the next page has the rest of this one's last packet."""
+    return page[PAGE_HEAD : PAGE_HEAD + page[PAGE_HEAD - 1]].endswith(bytes([FULL_SEGMENT]))
 
 
 def _page_size(data: bytes) -> int:
@@ -58,10 +77,13 @@ class OpusReader:
         self._reader = sphn.OpusStreamReader(SAMPLE_RATE_HZ)
         self._frame_samples = frame_samples
         self._rest = np.zeros(0, dtype=np.float32)
+        self._goes_on = False  # the next page begins with the rest of a packet
 
     def split(self, message: bytes) -> Iterator[tuple[int, bytes]]:
         """Yield each page that is whole now, with how many packets it may hold."""
-        for page in self._cutter.feed(message):
+        for whole in self._cutter.feed(message):
+            page = without_empty_packets(whole, goes_on=self._goes_on)
+            self._goes_on = _is_cut(page)
             yield packets_of(page), page
 
     def decode(self, piece: bytes) -> list[Pcm]:

@@ -78,6 +78,38 @@ def test_a_page_of_many_packets_is_refused_before_it_is_decoded() -> None:
         packets_of(whole)
 
 
+@pytest.mark.parametrize("table", [[0], [0, 0], [0, 9], [9, 0], [9, 0, 9], [9, 0, 0]])
+def test_packets_without_bytes_make_no_sound(table: list[int]) -> None:
+    """A packet without bytes makes no sound: libopus would make five seconds of each."""
+    stream = encoded()
+    page = b"OggS" + bytes(22) + bytes([len(table), *table]) + bytes(sum(table))
+    reader = OpusReader(FRAME)
+    frames = [
+        frame
+        for message in (*stream[:2], page, page, *stream[2:])
+        for _, whole in reader.split(message)
+        for frame in reader.decode(whole)
+    ]
+
+    assert len(frames) <= len(stream) + 2
+
+
+def test_a_packet_that_ends_on_the_next_page_is_whole() -> None:
+    """A packet of 255 bytes ends with an empty segment, which the next page may have."""
+    packet = bytes([0x48]) + bytes(254)  # 20 ms of SILK
+    heads = encoded()[0]
+    pages = [
+        b"OggS" + bytes(22) + bytes([1, 255]) + packet,
+        b"OggS" + bytes(22) + bytes([1, 0]),
+    ]
+    reader = OpusReader(480)
+    for _, head in reader.split(heads):
+        reader.decode(head)
+    found = [reader.decode(whole) for page in pages for _, whole in reader.split(page)]
+
+    assert [len(frames) for frames in found] == [0, 1]
+
+
 def test_bytes_that_are_no_page_are_refused() -> None:
     """Raw PCM, a WAV file and text are refused with a sentence."""
     for content in (bytes(100), b"RIFF" + bytes(40), b"hello"):

@@ -17,6 +17,8 @@ from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
 from pydantic import Field
 from starlette.requests import Request
 
+from protocol.recordings.names import SESSION
+from protocol.text import Matching
 from token_service.auth.guest_links import LONGEST_S, SHORTEST_S
 from token_service.mcp import conversation
 from token_service.mcp.api import Api, of_address, of_request
@@ -29,7 +31,11 @@ LOOK_EACH_S = 0.5
 WAIT_MOST_S = 120.0
 
 ApiOf = Callable[[Context], AbstractAsyncContextManager[Api]]
-Session = Annotated[str, Field(description="The id that `open_session` returned.")]
+Session = Annotated[  # becomes a part of paths, and must not lead to another one
+    str,
+    Matching(SESSION, "the id that `open_session` returned, as 3f2c9a81d0e4b5c6"),
+    Field(description="The id that `open_session` returned."),
+]
 Line = Annotated[str, Field(description="What the persona is to say, word for word.")]
 PersonaId = Annotated[str, Field(description="Whose line it is; needed with several personas.")]
 Personas = Annotated[list[str], Field(description="Names of `list_personas`; none: the default.")]

@@ -121,6 +121,24 @@ async def test_invalid_arguments_are_told_in_a_sentence(url: str, keys: Keys) ->
     assert "cheff" in opened.content[0].text and "chef" in opened.content[0].text
 
 
+async def test_a_session_id_leads_to_no_other_path(url: str, keys: Keys) -> None:
+    """An id that holds another path is refused with what was expected, and nothing is done."""
+    async with client(url, keys.add("one")) as mcp:
+        opened = (await mcp.call_tool("open_session", {"personas": ["chef"]})).structured_content
+        told = [
+            await mcp.call_tool(tool, {"session_id": f"{opened['id']}{rest}"})
+            for tool, rest in (
+                ("end_session", "/people/ann"),
+                ("end_session", "?a=b"),
+                ("events", "/"),
+            )
+        ]
+
+    assert [each.is_error for each in told] == [True] * 3
+    assert all("session_id" in each.content[0].text for each in told)
+    assert all("expected the id" in each.content[0].text for each in told)
+
+
 async def test_a_link_that_cannot_be_made_opens_no_session(
     url: str, keys: Keys, redis: Redis
 ) -> None:

@@ -15,6 +15,7 @@ from prometheus_client import Counter
 
 from protocol import wire
 from protocol.events import TranscriptEvent
+from protocol.text import clean
 from worker.allowance import Allowance
 from worker.livekit_private.early_streams import EarlyStreams
 from worker.livekit_private.incoming import MessageFilter, read_text
@@ -96,7 +97,7 @@ class Chat:
         self._tasks.spawn(self._read(identity, handle))
 
     async def _read(self, identity: str, handle: int) -> None:
-        """Read a line. A late line stays open until its sender ends it."""
+        """Read a line; pass over a blank one. A late line stays open until its sender ends it."""
         try:
             reading = asyncio.create_task(read_text(handle), name="line")
             await asyncio.wait([reading], timeout=LINE_WITHIN_S)
@@ -106,8 +107,10 @@ class Chat:
             text = await reading
         finally:
             self._filter.line_ended(identity)
-        if text and not is_late and len(text) <= LINE_CHARACTERS:
-            self._on_line(identity, text)
+        if is_late or len(text) > LINE_CHARACTERS:
+            return
+        if line := clean(text).strip():
+            self._on_line(identity, line)
 
     def _on_flood(self, identity: str) -> None:
         REMOVED.inc()

@@ -154,10 +154,9 @@ class Host:
                 self._recorder.close()
 
     def _watch_room(self) -> None:
-        room = self._room
-        room.on("participant_connected", lambda person: self._on_presence(person, "joined"))
-        room.on("participant_disconnected", lambda person: self._on_presence(person, "left"))
-        room.on("disconnected", lambda _: self._leave("the room ended"))
+        self._room.on("participant_connected", lambda who: self._on_presence(who, "joined"))
+        self._room.on("participant_disconnected", lambda who: self._on_presence(who, "left"))
+        self._room.on("disconnected", lambda _: self._leave("the room ended"))
 
     def _make_personas(self) -> RoomPersonas:
         return RoomPersonas(
@@ -237,8 +236,9 @@ class Host:
         if self._personas is not None and (spec != self._spec or self._personas.needs_joins()):
             self._spec = spec
             self._tasks.spawn(self._personas.apply_spec(spec))
-            if self._mind is not None:
-                self._mind.apply_spec(spec)
+            for each in (self._mind, self._recorder):
+                if each is not None:
+                    each.apply_spec(spec)
 
     def _on_people_started(self) -> None:
         for persona in self._personas.present if self._personas else []:

@@ -42,7 +42,9 @@ class Recorder:
         emit: Callable[[Event], None],
     ) -> None:
         """Start to record; without `recordings` tell the room that this is not possible."""
-        self._room, self._spec, self._emit = room, spec, emit
+        self._room, self._emit = room, emit
+        self._labels: dict[str, str] = {}  # of personas, by id
+        self.apply_spec(spec)
         self._loop = asyncio.get_running_loop()
         self._tasks = BackgroundTasks("recorder", spec.room)
         self._ticks = 0
@@ -72,6 +74,10 @@ class Recorder:
                 lambda: call_on_loop(self._loop, self._started),
                 lambda reason: call_on_loop(self._loop, self._failed, reason),
             )
+
+    def apply_spec(self, spec: RoomSpec) -> None:
+        """Take the room's personas as they are now; those who have left keep their labels."""
+        self._labels |= {each.id: each.label for each in spec.personas}
 
     def tick(self, spoken: Mapping[Microphone, Pcm], voices: Iterable[Pcm]) -> None:
         """Take what microphones gave in this tick, `[3840]` at 48 kHz, and voices, `[1920]`."""
@@ -108,8 +114,7 @@ class Recorder:
         start_s = self._began_s.setdefault(event.segment_id, self._now_s)
         if event.final:
             del self._began_s[event.segment_id]
-            labels = {each.id: each.label for each in self._spec.personas}
-            name = labels.get(event.persona_id, event.persona)
+            name = self._labels.get(event.persona_id, event.persona)
             self._add(event, name, start_s, round(start_s + event.end_s - event.start_s, 3))
 
     def _add(self, event: TranscriptEvent, name: str, start_s: float, end_s: float) -> None:

@@ -130,6 +130,17 @@ async def test_all_words_have_times_of_the_recording() -> None:
     assert scene.segments[0].words == WORDS
 
 
+async def test_a_persona_that_was_added_later_has_its_label() -> None:
+    """A persona's words have its label, also if it came later or has left since."""
+    scene = Scene("ask")
+    (later,) = persona_specs([Persona(name="teacher", label="Ms Lee")])
+    scene.recorder.apply_spec(SPEC.model_copy(update={"personas": (later,)}))
+    scene.says("agent-teacher", "Good", persona="teacher", persona_id=later.id)
+    scene.says("agent-chef", "Bye", **CHEF)
+
+    assert [each.name for each in scene.segments] == ["Ms Lee", "Chef"]
+
+
 async def test_a_worker_without_a_place_for_recordings_says_so() -> None:
     """A worker without `RECORD_DIR` ends the recording with an event that names the setting."""
     events: list[Event] = []

@@ -67,12 +67,22 @@ def fresh_name(prefix: str) -> str:
     return f"{prefix}-{secrets.token_hex(8)}"
 
 
-# Control characters forge log lines; marks of direction make a name look like another.
-NoControls = Matching(
-    r"[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+",
-    "a text without control characters, line ends and marks that turn its direction",
+# Control characters forge log lines; marks of direction make a name look like another. A name of
+# spaces and marks alone is none to whoever looks at a room.
+_PLAIN = r"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*"
+_SEEN = (
+    r"[^\x00-\x20\x7f-\xa0\xad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f"
+    r"\u2800\u3000\u3164\ufe0f\ufeff]"
 )
-Named = Annotated[str, NoControls, _at_most(NAME_BYTES)]
+Named = Annotated[
+    str,
+    Matching(
+        _PLAIN + _SEEN + _PLAIN,
+        "a text that can be seen, without control characters, line ends and marks that turn its "
+        "direction",
+    ),
+    _at_most(NAME_BYTES),
+]
 
 
 class Message(BaseModel):

@@ -206,9 +206,27 @@ def test_a_name_has_at_most_256_bytes(field: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["room_name", "participant_identity", "participant_name"])
-def test_a_name_has_no_control_characters(field: str) -> None:
-    """A room, identity or name with a control character is refused."""
-    assert refusal(**{field: "a\nb"}).startswith(f"{field}='a\\nb': ")
+@pytest.mark.parametrize("text", ["a\nb", "a\u2028b", "a\u2029", "a\u202eb", "\x7f"])
+def test_a_name_has_no_control_characters(field: str, text: str) -> None:
+    """A room, identity or name with a control character, line end or override is refused."""
+    assert refusal(**{field: text}).startswith(f"{field}={text!r}: ")
+
+
+@pytest.mark.parametrize("field", ["room_name", "participant_identity", "participant_name"])
+@pytest.mark.parametrize("text", [" ", "\xa0\u3000", "\u200b\u200d", "\u2060", "\u2800", "\u3164"])
+def test_a_name_can_be_seen(field: str, text: str) -> None:
+    """A room, identity or name of spaces and marks without a form alone is refused."""
+    assert refusal(**{field: text}).startswith(
+        f"{field}={text!r}: expected a text that can be seen"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", [" Ann ", "王小明", "שלום", "\u200fأحمد", "👩\u200d👩\u200d👧", "❤\ufe0f", "e\u0301"]
+)
+def test_a_name_may_be_in_any_script(text: str) -> None:
+    """Names in any script, with the marks that scripts and emoji need, are taken as they are."""
+    assert read(participant_name=text).participant_name == text
 
 
 def test_metadata_has_at_most_4_kib() -> None:

@@ -26,11 +26,11 @@ class Sampling(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    text_temperature: float | None = Field(default=None, ge=0.0, le=MOST_TEMPERATURE)
-    text_top_k: int | None = Field(default=None, ge=1, le=MOST_TEXT_TOP_K)
-    audio_temperature: float | None = Field(default=None, ge=0.0, le=MOST_TEMPERATURE)
-    audio_top_k: int | None = Field(default=None, ge=1, le=MOST_AUDIO_TOP_K)
-    seed: int | None = Field(default=None, ge=0, lt=2**31)
+    text_temperature: float | None = Field(default=None, ge=0.0, le=MOST_TEMPERATURE, strict=True)
+    text_top_k: int | None = Field(default=None, ge=1, le=MOST_TEXT_TOP_K, strict=True)
+    audio_temperature: float | None = Field(default=None, ge=0.0, le=MOST_TEMPERATURE, strict=True)
+    audio_top_k: int | None = Field(default=None, ge=1, le=MOST_AUDIO_TOP_K, strict=True)
+    seed: int | None = Field(default=None, ge=0, lt=2**31, strict=True)
 
     def over(self, usual: UsualSampling) -> UsualSampling:
         """Return a model's sampling with the persona's values in place of its own."""

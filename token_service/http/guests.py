@@ -25,7 +25,7 @@ class GuestLinkRequest(Body):
 
     model_config = examples({"lives_s": 7200})
 
-    lives_s: int = Field(default=3600, ge=SHORTEST_S, le=LONGEST_S)
+    lives_s: int = Field(default=3600, ge=SHORTEST_S, le=LONGEST_S, strict=True)
 
 
 class GuestLink(BaseModel):

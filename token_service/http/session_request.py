@@ -74,18 +74,21 @@ class SessionRequest(Body):
     identity: Identity = Field(default_factory=lambda: fresh_name("person"))
     name: Named = "Guest"
     personas: tuple[str | AskedPersona, ...] = Field(default=(), max_length=PERSONAS_PER_ROOM)
-    wait: bool = Field(default=False, description="Wait in line if no slots are free.")
+    wait: bool = Field(default=False, strict=True, description="Wait in line if no slots are free.")
     max_people: int | None = Field(
         default=None,
         ge=1,
         le=100,
+        strict=True,
         description="How many people may be in the room at once; LiveKit refuses more.",
     )
 
-    transcribe: bool = Field(default=True, description=TRANSCRIBE)
-    record: bool = Field(default=False, description=RECORD)
+    transcribe: bool = Field(default=True, strict=True, description=TRANSCRIBE)
+    record: bool = Field(default=False, strict=True, description=RECORD)
     record_consent: bool = Field(
-        default=False, description="Whether the first participant has agreed to be recorded."
+        default=False,
+        strict=True,
+        description="Whether the first participant has agreed to be recorded.",
     )
 
     def chosen(self, catalogue: Catalogue, default: str) -> tuple[Persona, ...]:
@@ -109,7 +112,7 @@ class RatingRequest(Body):
 
     model_config = examples({"rating": 4})
 
-    rating: int = Field(ge=1, le=5)
+    rating: int = Field(ge=1, le=5, strict=True)
 
 
 class PersonaRequest(Body):
@@ -125,4 +128,4 @@ class MuteRequest(PersonaRequest):
 
     model_config = examples({"muted": True})
 
-    muted: bool = True
+    muted: bool = Field(default=True, strict=True)

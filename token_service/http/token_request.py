@@ -145,8 +145,8 @@ class TokenRequest(Message):
         default_factory=dict[str, str]
     )
     room_config: RoomConfig = RoomConfig()
-    transcribe: bool = Field(default=True, description=TRANSCRIBE)
-    record: bool = Field(default=False, description=RECORD)
+    transcribe: bool = Field(default=True, strict=True, description=TRANSCRIBE)
+    record: bool = Field(default=False, strict=True, description=RECORD)
 
     @classmethod
     def from_body(cls, body: bytes) -> Self:

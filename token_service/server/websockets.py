@@ -9,11 +9,12 @@ from typing import Any
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
 LARGEST_BYTES = 70_000  # of a message: the largest Ogg page has 65,307
+READ_BYTES = 4 * LARGEST_BYTES  # of one that is read, to refuse it in the protocol of its route
 PING_S = 20.0  # between two pings, and for each answer: a half-open connection ends by itself
 
 # As uvicorn's options.
 OPTIONS: dict[str, Any] = {
-    "ws_max_size": LARGEST_BYTES,
+    "ws_max_size": READ_BYTES,
     "ws_ping_interval": PING_S,
     "ws_ping_timeout": PING_S,
     "ws_per_message_deflate": False,  # sound is compressed already

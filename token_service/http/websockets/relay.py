@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from protocol.errors import InvalidInput
 from token_service.errors import answer_to
 from token_service.refusals import Refused
+from token_service.server.websockets import LARGEST_BYTES
 from token_service.service import Service
 
 SENDABLE = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})  # the others are never sent
@@ -43,16 +44,20 @@ async def admit(
 async def relay(
     client: WebSocket, worker: ClientWebSocketResponse, *more: Coroutine[Any, Any, None]
 ) -> Closing | None:
-    """Pass messages on until one side ends, or one of `more`; return how the worker ended."""
-    closing = asyncio.create_task(_from_worker(worker, client), name="from worker")
-    others = [asyncio.create_task(each) for each in (_from_client(client, worker), *more)]
+    """Pass messages on until one side ends, or one of `more`.
+
+    Return how the worker ended, or why the client is to end; None where the client has left.
+    """
+    ways = _from_worker(worker, client), _from_client(client, worker)
+    passing = [asyncio.create_task(each) for each in ways]
+    tasks = [*passing, *map(asyncio.create_task, more)]
     try:
-        await asyncio.wait([closing, *others], return_when=asyncio.FIRST_COMPLETED)
-        return closing.result() if closing.done() else None
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return next((each.result() for each in passing if each.done()), None)
     finally:
-        for task in (closing, *others):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(closing, *others, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def close(client: WebSocket, closing: Closing) -> None:
@@ -61,10 +66,16 @@ async def close(client: WebSocket, closing: Closing) -> None:
         await client.close(*closing)
 
 
-async def _from_client(client: WebSocket, worker: ClientWebSocketResponse) -> None:
+async def _from_client(client: WebSocket, worker: ClientWebSocketResponse) -> Closing | None:
+    """Return why the client is to end; None where it has left."""
     with suppress(WebSocketDisconnect, ClientError, ConnectionError):
         while (message := await client.receive())["type"] == "websocket.receive":
-            await worker.send_bytes(message.get("bytes") or b"")
+            sound: bytes = message.get("bytes") or b""
+            if len(sound) > LARGEST_BYTES:
+                reason = f"message: {len(sound)} bytes; expected at most {LARGEST_BYTES}"
+                return Closing(1009, reason)
+            await worker.send_bytes(sound)
+    return None
 
 
 async def _from_worker(worker: ClientWebSocketResponse, client: WebSocket) -> Closing | None:

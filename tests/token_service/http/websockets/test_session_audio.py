@@ -187,11 +187,11 @@ async def test_without_livekit_the_reason_is_told(
     assert socket.close_code == 1011
 
 
-@pytest.mark.parametrize("code", ["idle", "disconnected", "bad_sound"])
+@pytest.mark.parametrize("code", ["idle", "disconnected", "bad_sound", "too_long"])
 async def test_an_error_is_told_before_the_end(
     settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
-    """A client that sends nothing, reads nothing or sends no Ogg gets an error with a code."""
+    """A client that sends nothing, no Ogg or too much, or reads nothing, gets an error's code."""
     idle_s = 0.5 if code == "idle" else 30.0
     if code == "disconnected":
         monkeypatch.setattr(client, "TAKEN_WITHIN_S", 0.2)
@@ -206,6 +206,8 @@ async def test_an_error_is_told_before_the_end(
         ):
             if code == "bad_sound":
                 await socket.send_bytes(b"RIFF")
+            if code == "too_long":
+                await socket.send_bytes(bytes(70_001))
             told = await next_told(socket, "error")
 
     assert told["code"] == code

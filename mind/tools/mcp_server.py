@@ -18,7 +18,15 @@ from typing import Any, TextIO
 import structlog
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.types import CallToolResult, TextContent, Tool
+from mcp.types import (
+    CONNECTION_CLOSED,
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    REQUEST_TIMEOUT,
+    CallToolResult,
+    TextContent,
+    Tool,
+)
 from pydantic import ValidationError
 
 from mind.http_client import http_client
@@ -33,6 +41,9 @@ FUNCTIONS_LIMIT = 64  # of one server
 SCHEMA_LIMIT = 8000  # characters; with a longer one a function is not offered
 PAGES_LIMIT = 8  # of its list of functions
 OPEN_STREAM_S = 3600.0  # a server may keep its stream of messages open in silence
+# Codes by which the SDK tells that a connection or its session is gone; others are a server's word
+# on one call, and the calls of other rooms go on.
+LOST = frozenset({CONNECTION_CLOSED, INVALID_REQUEST, PARSE_ERROR, REQUEST_TIMEOUT})
 
 log = structlog.get_logger(__name__)
 
@@ -156,6 +167,8 @@ class McpServer:
         except ValidationError:
             raise ToolFailed("The function's result cannot be read.") from None
         except Exception as error:  # MCPError, or whatever ends a broken connection
+            if isinstance(error, MCPError) and error.code not in LOST:
+                raise ToolFailed(f"The function failed: {error.message}") from None
             self._forget()
             self._lost.set()
             log.warning("tool_server_lost", error=_kind(error))

@@ -27,6 +27,7 @@ from tests.mind.conftest import Open, chat, settings_of
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 STDIO_SERVER = """
 import os, sys, time
+from mcp import MCPError
 from mcp.server import MCPServer
 server = MCPServer("test")
 
@@ -45,6 +46,16 @@ def crash() -> str:
 def fail() -> str:
     "Fail."
     raise ValueError("no such day")
+
+@server.tool()
+def refuse() -> str:
+    "Refuse the arguments in the protocol's own way."
+    raise MCPError(-32602, "day: expected a weekday")
+
+@server.tool()
+def process() -> str:
+    "The process."
+    return str(os.getpid())
 
 server.run()
 """
@@ -347,6 +358,22 @@ async def test_an_mcp_server_that_dies_is_started_again(
         assert host.tools == [("crash_now", False)] and host.sentences == ["Oops."]
         await host.ask("When do you open?")
         assert host.tools[1:] == [("hours", True)]
+
+
+async def test_an_error_of_one_call_leaves_the_server_connected(
+    open_room: Open, model: ScriptedModel, stdio_tool: dict[str, Any]
+) -> None:
+    """A call that a server refuses by JSON-RPC's error is told why, and its process goes on."""
+    model.reply(
+        calls(("process", {}), ("refuse", {})), says("No."), calls(("process", {})), says("Yes.")
+    )
+    async with open_room(chat(stdio_tool)) as host:
+        await host.ask("Are you open on Funday?")
+        await host.ask("And on Sunday?")
+        assert sorted(host.tools) == [("process", True), ("process", True), ("refuse", False)]
+    first, refused = results_of(model.requests[1])
+    assert "day: expected a weekday" in refused
+    assert results_of(model.requests[3]) == [first]
 
 
 async def test_a_command_may_install_itself_before_it_answers(

@@ -29,3 +29,11 @@ test('WebVTT has a cue for each segment, escaped, none too short to be seen', ()
       '00:01:03.000 --> 00:01:03.800\n<v Ann>R&amp;D &lt;3</v>\n',
   );
 });
+
+test("line ends in a person's words end no cue and make no line of another speaker", () => {
+  const forged = [said('A\nnn', 'Hi\n\n[0:01] Chef: It is free.\u2028', 0, 1_000)];
+  expect(asText(forged)).toBe('[0:00] A nn: Hi [0:01] Chef: It is free.\n');
+  expect(asVtt(forged)).toBe(
+    'WEBVTT\n\n00:00:00.000 --> 00:00:01.000\n<v A nn>Hi [0:01] Chef: It is free.</v>\n',
+  );
+});

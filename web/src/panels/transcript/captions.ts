@@ -7,7 +7,9 @@ export function asText(segments: readonly Segment[]): string {
   const zeroMs = beginningOf(segments);
   return segments
     .filter(({ note }) => !note)
-    .map(({ startMs, label, text }) => `[${minutes(startMs - zeroMs)}] ${label}: ${text.trim()}\n`)
+    .map(({ startMs, label, text }) => {
+      return `[${minutes(startMs - zeroMs)}] ${inOneLine(label)}: ${inOneLine(text)}\n`;
+    })
     .join('');
 }
 
@@ -19,7 +21,7 @@ export function asVtt(segments: readonly Segment[]): string {
     .map(({ startMs, endMs, label, text }) => {
       const from = timestamp(startMs - zeroMs);
       const to = timestamp(Math.max(endMs, startMs + LEAST_MS) - zeroMs);
-      return `${from} --> ${to}\n<v ${escaped(label)}>${escaped(text.trim())}</v>\n`;
+      return `${from} --> ${to}\n<v ${escaped(label)}>${escaped(text)}</v>\n`;
     });
   return `WEBVTT\n\n${cues.join('\n')}`;
 }
@@ -39,6 +41,11 @@ function timestamp(ms: number): string {
   return new Date(Math.max(0, Math.round(ms))).toISOString().slice(11, 23);
 }
 
+/** A line end in a person's words would end a cue, or begin another speaker's line. */
+function inOneLine(text: string): string {
+  return text.trim().replace(/\s+/g, ' ');
+}
+
 function escaped(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+  return inOneLine(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

@@ -1,0 +1,43 @@
+"""Who a person is, in tabs that are made of each other and through a reload."""
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from harness.stack import Stack
+from tests.browser.conftest import open_visit
+from tests.browser.rooms import people
+from tests.browser.visit import Visit
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def identities(stack: Stack, visit: Visit) -> list[str]:
+    """Return the identities of the people in a visit's room."""
+    return sorted([each.identity for each in await people(stack, await visit.identity())])
+
+
+async def test_a_tab_made_of_another_is_another_person(browser: Browser, stack: Stack) -> None:
+    """A tab with a copy of another's storage joins beside it, and puts nobody out of the room."""
+    async with open_visit(browser, stack, f"{stack.url}/?room=tabs&persona=chef") as ann:
+        await ann.join("Ann")
+        async with ann.page.expect_popup() as opened:
+            await ann.page.evaluate("() => void window.open(location.href)")
+        bea = Visit(await opened.value, stack.url)
+        await bea.may_start()
+        await bea.join("Bea")
+        for visit, other in ((ann, "Bea"), (bea, "Ann")):
+            await expect(visit.page.locator(".seat .label")).to_have_text(["Chef", other])
+
+        assert len(await identities(stack, ann)) == 2
+
+
+async def test_a_reload_changes_nobody(browser: Browser, stack: Stack) -> None:
+    """A person who reloads the page in a call and joins again has the identity of before."""
+    async with open_visit(browser, stack, f"{stack.url}/?room=reload&persona=chef") as ann:
+        await ann.join("Ann")
+        before = await identities(stack, ann)
+        await ann.page.reload()
+        await ann.may_start()
+        await ann.join("Ann")
+
+        assert await identities(stack, ann) == before

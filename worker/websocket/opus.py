@@ -81,10 +81,11 @@ class OpusReader:
 
     def split(self, message: bytes) -> Iterator[tuple[int, bytes]]:
         """Yield each page that is whole now, with how many packets it may hold."""
-        for whole in self._cutter.feed(message):
-            page = without_empty_packets(whole, goes_on=self._goes_on)
-            self._goes_on = _is_cut(page)
-            yield packets_of(page), page
+        for page in self._cutter.feed(message):
+            packets = packets_of(page)
+            filled = without_empty_packets(page, goes_on=self._goes_on)
+            self._goes_on = _is_cut(filled)
+            yield packets, filled
 
     def decode(self, piece: bytes) -> list[Pcm]:
         """Return the frames of a page that are whole now, `[frame_samples]` float32.

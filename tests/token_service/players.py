@@ -139,6 +139,25 @@ async def joined(livekit: LiveKit, token: str) -> AsyncGenerator[rtc.Room]:
         await room.disconnect()
 
 
+@asynccontextmanager
+async def asking(
+    livekit: LiveKit, room: str, *metadata: str, agent: str = "moshi"
+) -> AsyncGenerator[rtc.Room]:
+    """Join a room with a token that asks for agents, as LiveKit's starters make it; close the room.
+
+    LiveKit keeps a room for 20 s after the last participant left: a service of a later test would
+    import its dispatches.
+    """
+    agents = [api.RoomAgentDispatch(agent_name=agent, metadata=each) for each in metadata]
+    token = api.AccessToken(livekit.api_key, livekit.api_secret).with_identity("ann")
+    token = token.with_grants(person_grant(room))
+    token = token.with_room_config(api.RoomConfiguration(agents=agents))
+    async with joined(livekit, token.to_jwt()) as inside:
+        yield inside
+    async with livekit.client() as lkapi:
+        await lkapi.room.delete_room(api.DeleteRoomRequest(room=room))
+
+
 def person_token(livekit: LiveKit, room: str, identity: str = "ann") -> str:
     """Return a person's token that the service did not make."""
     token = api.AccessToken(livekit.api_key, livekit.api_secret).with_identity(identity)

@@ -12,8 +12,7 @@ from structlog.testing import capture_logs
 
 from harness.servers import LiveKit
 from protocol.prompt import digest_of, marked, tokenizer_key
-from tests.token_service.players import beat, dispatched, joined, opened, spec_of
-from tests.token_service.rooms.test_dispatch_import import asking_token
+from tests.token_service.players import asking, beat, dispatched, joined, opened, spec_of
 from token_service.service import Service
 from training.tokenizer import WORDS, pieces_of, tokenizer_of
 
@@ -138,7 +137,7 @@ async def test_a_dispatch_with_a_long_prompt_is_not_imported(
     """A dispatch at LiveKit whose prompt is too long is refused, and the log has the numbers."""
     await reads(redis, 100)
     metadata = json.dumps({"persona": {"name": "chef", "prompt": LONG}})
-    async with joined(livekit, asking_token(livekit, room, metadata)):
+    async with asking(livekit, room, metadata):
         with capture_logs() as lines:
             await service.dispatcher.reconcile(room)
 

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -10,33 +9,12 @@ from livekit import api
 from redis.asyncio import Redis
 
 from harness.servers import LiveKit
-from tests.token_service.players import beat, dispatched, joined, spec_of
-from token_service.auth.grants import person_grant
+from tests.token_service.players import asking, beat, dispatched, spec_of
 from token_service.rooms.dispatch_import import OWNER
 from token_service.rooms.livekit import ANSWER_S
 from token_service.rooms.reconciler import Reconciler
 
 CHEF = '{"persona": "chef"}'
-
-
-@pytest.fixture
-async def room(room: str, livekit: LiveKit) -> AsyncGenerator[str]:
-    """Return a new room's name; close the room after the test.
-
-    LiveKit keeps a room for 20 s after the last participant left: a service of a later test would
-    import its dispatches.
-    """
-    yield room
-    async with livekit.client() as lkapi:
-        await lkapi.room.delete_room(api.DeleteRoomRequest(room=room))
-
-
-def asking_token(livekit: LiveKit, room: str, *metadata: str, agent: str = "moshi") -> str:
-    """Return a token whose room configuration asks for agents, as LiveKit's starters make it."""
-    agents = [api.RoomAgentDispatch(agent_name=agent, metadata=each) for each in metadata]
-    token = api.AccessToken(livekit.api_key, livekit.api_secret).with_identity("ann")
-    token = token.with_grants(person_grant(room))
-    return token.with_room_config(api.RoomConfiguration(agents=agents)).to_jwt()
 
 
 async def persona_names(redis: Redis, room: str) -> list[str]:
@@ -49,7 +27,7 @@ async def test_a_tokens_room_configuration_is_imported(
 ) -> None:
     """A person whose token asks LiveKit for our agent gets the persona that the token names."""
     await beat(redis)
-    async with joined(livekit, asking_token(livekit, room, CHEF)):
+    async with asking(livekit, room, CHEF):
         await dispatcher.reconcile(room)
 
         (dispatch,) = await dispatched(livekit, room)
@@ -62,7 +40,7 @@ async def test_several_agents_asked_for_are_several_personas(
 ) -> None:
     """Each entry of the configuration names personas; one without metadata means the default."""
     await beat(redis)
-    async with joined(livekit, asking_token(livekit, room, CHEF, "")):
+    async with asking(livekit, room, CHEF, ""):
         await dispatcher.reconcile(room)
 
     assert sorted(await persona_names(redis, room)) == ["assistant", "chef"]
@@ -73,7 +51,7 @@ async def test_a_later_dispatch_is_found(
 ) -> None:
     """A dispatch into a room that already has people is found by a sweep."""
     await beat(redis)
-    async with joined(livekit, asking_token(livekit, room)), livekit.client() as lkapi:
+    async with asking(livekit, room), livekit.client() as lkapi:
         await dispatcher.sweep()
         request = api.CreateAgentDispatchRequest(agent_name="moshi", room=room, metadata=CHEF)
         await lkapi.agent_dispatch.create_dispatch(request)
@@ -89,7 +67,7 @@ async def test_rooms_that_ended_meanwhile_delay_a_sweep_once(
     """Rooms that ended delay a look-up by one time-out together, and the next room is found."""
     await beat(redis)
     ended = [f"{room} that ended, {number}" for number in range(4)]
-    async with joined(livekit, asking_token(livekit, room, CHEF)):
+    async with asking(livekit, room, CHEF):
         begun_s = time.monotonic()
         found = await dispatcher.dispatch_import.found([*ended, room])
 
@@ -102,7 +80,7 @@ async def test_a_room_is_imported_once(
 ) -> None:
     """An imported room's dispatches are not read again: its spec and its dispatch stay."""
     await beat(redis)
-    async with joined(livekit, asking_token(livekit, room, CHEF)):
+    async with asking(livekit, room, CHEF):
         await dispatcher.reconcile(room)
         first = await spec_of(redis, room)
         dispatcher.dispatch_import.look_at_s.clear()
@@ -118,7 +96,7 @@ async def test_an_imported_room_is_no_callers(
 ) -> None:
     """An imported room is owned by the holder of LiveKit's key, and by no caller."""
     await beat(redis)
-    async with joined(livekit, asking_token(livekit, room, CHEF)):
+    async with asking(livekit, room, CHEF):
         await dispatcher.reconcile(room)
 
     assert (await spec_of(redis, room)).owner == OWNER
@@ -130,7 +108,7 @@ async def test_invalid_metadata_is_not_imported(
 ) -> None:
     """Metadata that our endpoint would refuse makes no dispatch and is not read again."""
     await beat(redis)
-    async with joined(livekit, asking_token(livekit, room, metadata)):
+    async with asking(livekit, room, metadata):
         await dispatcher.sweep()
 
         assert await dispatched(livekit, room) == []
@@ -156,7 +134,7 @@ async def test_only_personas_are_imported(
     """A client's dispatch with any field but personas, or with fields of a spec, is refused."""
     await beat(redis)
     metadata = json.dumps({"personas": ["chef"]} | more)
-    async with joined(livekit, asking_token(livekit, room, metadata)):
+    async with asking(livekit, room, metadata):
         await dispatcher.sweep()
         await dispatcher.reconcile(room)
 
@@ -169,7 +147,7 @@ async def test_another_agents_room_is_not_imported(
 ) -> None:
     """A dispatch of another agent's name makes no spec."""
     await beat(redis)
-    async with joined(livekit, asking_token(livekit, room, "", agent="other")):
+    async with asking(livekit, room, "", agent="other"):
         await dispatcher.sweep()
         await dispatcher.reconcile(room)
 

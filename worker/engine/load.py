@@ -32,7 +32,6 @@ from worker.engine.files.sizes import (
     CODEC_STATE_BYTES,
     attention_bytes,
     frame_bytes,
-    head_dim,
     weights_bytes,
 )
 from worker.engine.files.tokenizer import pieces_of, read_tokenizer
@@ -244,7 +243,7 @@ def _choose_kv(
         in_int8,
         own_type=str(dtype).removeprefix("torch."),
         capacity=settings.capacity,
-        no_kernels=why_no_kernels(device, dtype, head_dim(lm)),
+        no_kernels=why_no_kernels(device, lm),
     )
 
 

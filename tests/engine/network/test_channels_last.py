@@ -20,7 +20,8 @@ from torch.nn import functional as F
 
 from tests.engine.tiny import tiny_mimi
 from worker.engine.network.codec import CodecLayers, CodecWeights, Decoder, Encoder, stage
-from worker.engine.network.kernels.check import MOST_DIFFERENCE, codec_difference
+from worker.engine.network.kernels.check import MOST_DIFFERENCE
+from worker.engine.network.kernels.comparisons import codec_difference
 from worker.engine.network.memory import Memory
 
 pytest.importorskip("triton")

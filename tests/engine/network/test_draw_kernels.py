@@ -10,8 +10,9 @@ import torch
 
 from worker.engine.network.depformer import ALWAYS, AT_WORD, FREE, ForcedTokens
 from worker.engine.network.drawing import TorchDraws
-from worker.engine.network.kernels import check
-from worker.engine.network.kernels.check import MOST_DIFFERENCE, by_id, draw_differences
+from worker.engine.network.kernels import comparisons
+from worker.engine.network.kernels.check import MOST_DIFFERENCE
+from worker.engine.network.kernels.comparisons import by_id, draw_differences
 from worker.engine.network.memory import Memory
 from worker.engine.network.sampler import DrawnText, Sampler, SamplingState, Widths
 
@@ -19,6 +20,7 @@ CARD = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CARD else "cpu")
 PAD, END = 3, 0
 CODES = 8
+CARDS = 32_000, 2048  # texts and codes of Moshi
 
 # Interpreted, a kernel computes with numpy, which warns of what NaN and infinity give.
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
@@ -168,8 +170,8 @@ def test_the_check_at_the_start_finds_no_difference(
     kernels: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker's check at its start finds the draws right, in the model's type."""
-    monkeypatch.setattr(check, "DRAWS", 4)  # interpreted, a draw computes for 0.1 s
-    assert max(draw_differences(DEVICE, torch.bfloat16)) <= MOST_DIFFERENCE
+    monkeypatch.setattr(comparisons, "DRAWS", 4)  # interpreted, a draw computes for 0.1 s
+    assert max(draw_differences(DEVICE, torch.bfloat16, CARDS)) <= MOST_DIFFERENCE
 
 
 @pytest.mark.parametrize("wrong", ["_scramble", "_ordered"])
@@ -177,7 +179,7 @@ def test_the_check_at_the_start_finds_wrong_draws(
     kernels: ModuleType, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     """A worker's check at its start finds other random numbers, and scores in another order."""
-    monkeypatch.setattr(check, "DRAWS", 4)
+    monkeypatch.setattr(comparisons, "DRAWS", 4)
     right = getattr(kernels, wrong)
     monkeypatch.setattr(kernels, wrong, lambda *args: right(*args) ^ 0x3F000000)
-    assert max(draw_differences(DEVICE, torch.float32)) > MOST_DIFFERENCE
+    assert max(draw_differences(DEVICE, torch.float32, CARDS)) > MOST_DIFFERENCE

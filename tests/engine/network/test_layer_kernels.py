@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from worker.engine.network.kernels.check import MOST_DIFFERENCE, layer_differences
+from worker.engine.network.kernels.check import MOST_DIFFERENCE
+from worker.engine.network.kernels.comparisons import layer_differences
 
 CARD = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CARD else "cpu")

@@ -6,8 +6,8 @@ from moshi.quantization.vq import SplitResidualVectorQuantizer
 
 from tests.engine.tiny import tiny_mimi
 from worker.engine.network.codec import Nearest
-from worker.engine.network.kernels import check
-from worker.engine.network.kernels.check import nearest_difference
+from worker.engine.network.kernels import comparisons
+from worker.engine.network.kernels.comparisons import nearest_difference
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -43,5 +43,5 @@ def test_of_equal_distances_the_lower_code_is_found() -> None:
 
 def test_the_check_at_the_start_finds_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker's check at its start finds the codes right."""
-    monkeypatch.setattr(check, "CODEBOOKS", 2)  # interpreted, a book is searched for 0.3 s
+    monkeypatch.setattr(comparisons, "CODEBOOKS", 2)  # interpreted, a book is searched for 0.3 s
     assert nearest_difference(DEVICE) == 0

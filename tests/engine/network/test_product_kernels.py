@@ -10,8 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from worker.engine.network.kernels import check
-from worker.engine.network.kernels.check import MOST_DIFFERENCE, product_differences
+from worker.engine.network.kernels import comparisons
+from worker.engine.network.kernels.check import MOST_DIFFERENCE
+from worker.engine.network.kernels.comparisons import product_differences
 from worker.engine.network.operations import linear
 
 # Triton 3.6's interpreter with the pinned numpy.
@@ -63,8 +64,8 @@ def test_the_check_at_start_compares_products(
     kernels: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Right products pass; one that leaves out the end of a row does not."""
-    monkeypatch.setattr(check, "SIZE", 24)
-    monkeypatch.setattr(check, "WIDTHS", (24, 96))
+    monkeypatch.setattr(comparisons, "SIZE", 24)
+    monkeypatch.setattr(comparisons, "WIDTHS", (24, 96))
     assert max(product_differences(DEVICE, torch.float16)) <= MOST_DIFFERENCE
 
     right = kernels.product

@@ -15,7 +15,8 @@ from tests.engine.test_step import GREEDY, sampled, sounds
 from tests.engine.tiny import tiny_lm, tiny_mimi
 from worker.engine.conversation.replay import tokens_ahead
 from worker.engine.kv_choice import KvMemory
-from worker.engine.network.kernels.check import MOST_DIFFERENCE, RINGS, by_id, kernel_difference
+from worker.engine.network.kernels.check import MOST_DIFFERENCE
+from worker.engine.network.kernels.comparisons import RINGS, by_id, kernel_difference
 from worker.engine.network.language import Prefill, Weights
 from worker.engine.network.memory import Memory
 from worker.engine.network.positions import Filled, Places, Positions

@@ -19,10 +19,6 @@ def frame_bytes(lm: LMModel, dtype: torch.dtype, *, int8: bool = False) -> int:
     return kv_frame_bytes(*sizes, int8=int8)
 
 
-def head_dim(lm: LMModel) -> int:
-    return lm.dim // _heads(lm)
-
-
 def attention_bytes(model: torch.nn.Module, dtype: torch.dtype) -> int:
     """Return the bytes of a slot's keys and values (moshi 0.2.13 transformer.py `RingKVCache`)."""
     return (

@@ -1,18 +1,22 @@
 """Loading a recogniser beside a worker's model: plan, rows, and the model's own words."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from protocol.errors import InvalidInput
 from tests.engine.recognition.folder import TEXT_CARD, recogniser_folder
-from tests.engine.test_load import settings
+from tests.engine.test_load import ignore, settings
 from tests.engine.test_step import GREEDY, sounds, talk
 from worker.engine.capacity import SPARE_ROWS
 from worker.engine.files.recognisers import DEFAULT, kyutais
 from worker.engine.load import load_model
 from worker.engine.model import Model
+from worker.engine.recognition import load as load_recogniser
 from worker.engine.recognition.listeners import HeardFrame
+from worker.engine.recognition.load import find_recogniser
 from worker.engine.step import MoshiStep
 
 
@@ -52,6 +56,20 @@ def test_a_recogniser_does_not_change_what_a_persona_says(moshi: Path, stt: Path
     assert len(heard) == 8
     assert len({each.token for each in heard if each is not None}) > 2
     assert any("people's words" in line for line in lines)
+
+
+def test_a_recogniser_without_kernels_says_why(stt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the kernels do not run on a card, a line of progress names the recogniser and why."""
+    found = find_recogniser(str(stt), torch.device("cpu"), torch.float32, ignore, 2**40)
+    on_card = replace(found, device=torch.device("cuda"))
+    lines: list[str] = []
+    for why in (None, "Triton is not installed"):
+        monkeypatch.setattr(load_recogniser, "why_no_kernels", lambda *_, why=why: why)
+        assert on_card.stored(lines.append).kernels == (why is None)
+
+    assert lines == [f"{found.files.name} by torch's attention: Triton is not installed"]
+    assert not found.stored(lines.append).kernels
+    assert len(lines) == 1  # on a CPU there is nothing to say
 
 
 def test_padding_has_no_text(stt: Path) -> None:

@@ -23,7 +23,6 @@ from worker.engine.files.sizes import (
     CODEC_STATE_BYTES,
     attention_bytes,
     frame_bytes,
-    head_dim,
     weights_bytes,
 )
 from worker.engine.files.tokenizer import pieces_of, read_tokenizer
@@ -80,7 +79,7 @@ class FoundRecogniser:
                 silence_frames=math.ceil(
                     self.config.audio_silence_prefix_seconds * self.mimi.frame_rate
                 ),
-                stored=self._stored(),
+                stored=self.stored(progress),
             )
         delay_s = self.config.audio_delay_seconds
         flush_frames = math.ceil((delay_s + FLUSH_S) * self.mimi.frame_rate)
@@ -98,8 +97,11 @@ class FoundRecogniser:
             has_pauses=step.has_pauses,
         )
 
-    def _stored(self) -> KvMemory:
-        no_kernels = why_no_kernels(self.device, self.dtype, head_dim(self.bare))
+    def stored(self, progress: Progress) -> KvMemory:
+        """Return how keys and values are kept; `progress` gets a line if a card runs no kernels."""
+        no_kernels = why_no_kernels(self.device, self.bare)
+        if no_kernels is not None and self.device.type == "cuda":
+            progress(f"{self.files.name} by torch's attention: {no_kernels}")
         return KvMemory(kernels=no_kernels is None)
 
 

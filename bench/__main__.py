@@ -155,8 +155,7 @@ def unending() -> list[Goal]:
 
 def measured(run: Run, options: argparse.Namespace) -> Result | None:
     """Run a benchmark, which prints its table; return its last line, or `None` if it failed."""
-    common = ["--arch", options.arch, *(["--random"] if options.random else [])]
-    command = [sys.executable, "-m", f"bench.{run.module}", *common, *run.options]
+    command = command_of(run, options)
     print(f"\n$ {' '.join(['python', *command[1:]])}", flush=True)
     line, begun_s = "", time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -165,7 +164,14 @@ def measured(run: Run, options: argparse.Namespace) -> Result | None:
             print(line, end="", flush=True)
     took_s = round(time.monotonic() - begun_s, 1)
     print(f"took {took_s} s", flush=True)
-    return json.loads(line) | {"took_s": took_s} if process.returncode == 0 else None
+    if process.returncode != 0 or not line.startswith("{"):
+        return None
+    return json.loads(line) | {"took_s": took_s}
+
+
+def command_of(run: Run, options: argparse.Namespace) -> list[str]:
+    common = ["--arch", options.arch, *(["--random"] if options.random else [])]
+    return [sys.executable, "-m", f"bench.{run.module}", *common, *run.options]
 
 
 def reach(goal: Goal, result: Result | None) -> tuple[float | None, bool]:

@@ -5,7 +5,9 @@ weights in bf16 on CUDA: what a step costs does not depend on the weights.
 """
 
 import argparse
+import io
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -30,7 +32,6 @@ from worker.engine.recognition.listeners import Listeners, Recognition
 
 ARCHS = (pocket.NAME, "moshi7b")
 VOICE_FRAMES = 50  # of the voice that a prompt begins with
-HEAD_DIM = 128  # of Moshi's 7B
 # Kyutai's 1B model of speech recognition, as its config.json has it.
 STT_1B: dict[str, Any] = {
     "card": 2048,
@@ -80,6 +81,8 @@ def read(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, torch.dev
     if options.arch == "moshi7b" and not torch.cuda.is_available():
         parser.error("--arch moshi7b needs a CUDA device, and torch finds none")
     torch.set_num_threads(options.threads)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what was measured outlives a crash
     return options, torch.device("cuda" if options.arch == "moshi7b" else "cpu")
 
 
@@ -87,7 +90,7 @@ def stored(options: argparse.Namespace, device: torch.device) -> KvMemory:
     """Return how keys and values are stored: by the kernels where they run, as in a worker."""
     if device.type != "cuda":
         return OWN_TYPE
-    why = why_no_kernels(device, torch.bfloat16, HEAD_DIM)
+    why = why_no_kernels(device, bare_7b(options.context))
     if why is not None:
         print(f"by torch's attention: {why}")
     return KvMemory(int8=options.kv == "int8" and why is None, kernels=why is None)
@@ -106,12 +109,18 @@ def plan_7b(
     context: int | None, device: torch.device, *, prompted: bool = False, int8: bool = False
 ) -> MemoryPlan:
     """Return the worker's memory plan for Moshi's 7B or PersonaPlex's, from sizes alone."""
-    meta = torch.device("meta")
+    lm = bare_7b(context)
     with Unfilled():
-        lm = get_moshi_lm(None, None, meta, torch.bfloat16, lm_kwargs_overrides=_sizes(context))
-        mimi = get_mimi(None, None, meta)
+        mimi = get_mimi(None, None, torch.device("meta"))
     voice_frames = VOICE_FRAMES if prompted else None
     return plan_memory(lm, mimi, device, torch.bfloat16, voice_frames, int8=int8)
+
+
+def bare_7b(context: int | None) -> LMModel:
+    """Return Moshi's 7B without weights."""
+    sizes, meta = _sizes(context), torch.device("meta")
+    with Unfilled():
+        return get_moshi_lm(None, None, meta, torch.bfloat16, lm_kwargs_overrides=sizes)
 
 
 def random_mimi(

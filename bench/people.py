@@ -28,6 +28,7 @@ from bench.trial import CountedStep, Trial
 from protocol.personas import Persona
 from worker.engine.arrays import Mask, Pcm
 from worker.engine.engine import Engine
+from worker.engine.kv_choice import KvMemory
 from worker.engine.model import Remembered
 from worker.engine.recognition.listeners import (
     HeardFrame,
@@ -196,9 +197,9 @@ def start(
 ) -> tuple[Rooms, CountedStep, TimedRecognition]:
     """Start the engine, with every batch size of both steps run once."""
     lm, mimi = models.recogniser(options, device)
-    recognition = TimedRecognition(
-        lm, mimi, options.personas + 4, stored=models.stored(options, device)
-    )
+    kernels = models.stored(options, device).kernels
+    stored = KvMemory(kernels=kernels)  # of the model's own type, as in a worker
+    recognition = TimedRecognition(lm, mimi, options.personas + 4, stored=stored)
     recognition.times_s = []
     listeners = Listeners(recognition, mimi.frame_size, FLUSH_FRAMES)
     listeners.rehearse()

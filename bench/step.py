@@ -53,9 +53,15 @@ def main() -> None:
     rows = {(age, slots): frame for age in ages for slots, frame in frames.items()}
     solo = {} if options.no_solo else {SOLO: solo_frame(lm, mimi, device)}
     clock = time.thread_time if device.type == "cpu" and options.threads == 1 else time.perf_counter
+    name = models.name_of(options, device)
+    print(f"{options.arch} on {name}; a slot takes {step.memory.slot_bytes / 2**20:.1f} MiB")
+    print(
+        f"{'age':>5} {'slots':>5} {'ms/step':>8} {'p99 ms':>8} {'of 80 ms':>9} {'frames/s':>9}"
+        f" {'x solo':>7}"
+    )
     times = take_turns(step, solo | rows, options.frames, options.rounds, clock)
     kernels = {slots: kernels_of(frame) for slots, frame in frames.items()}
-    report(options, step, times, kernels, join_ms(step), device)
+    report(options, name, times, kernels, join_ms(step))
 
 
 def read_options() -> tuple[argparse.Namespace, torch.device]:
@@ -155,54 +161,66 @@ def take_turns(
     rounds: int,
     clock: Callable[[], float],
 ) -> dict[Key, list[float]]:
-    """Return the seconds per frame of every run, without its first frames."""
+    """Return the seconds per frame of every run, without its first frames.
+
+    Each run's row is printed at its last round, so that it outlives what fails later.
+    """
     times: dict[Key, list[float]] = {key: [] for key in runs}
     for run in runs.values():
         for _ in range(5):
             run()
-    for _ in range(rounds):
+    for n in range(rounds):
         for key, run in runs.items():
             set_age(step, key[0])
             for _ in range(frames):
                 begin = clock()
                 run()
                 times[key].append(clock() - begin)
+            if n == rounds - 1:
+                print_row(times, key)
     return times
+
+
+def median_ms(times: list[float]) -> float:
+    return statistics.median(times) * 1e3
+
+
+def row_of(times: dict[Key, list[float]], key: Key) -> dict[str, float | None]:
+    """Return the figures of an age and a number of slots."""
+    (age, slots), ms = key, median_ms(times[key])
+    p99_ms = statistics.quantiles(times[key], n=100)[98] * 1e3
+    ratio = slots * median_ms(times[SOLO]) / ms if SOLO in times else None
+    return {"age": age, "slots": slots, "ms": ms, "p99_ms": p99_ms, "times_solo": ratio}
+
+
+def print_row(times: dict[Key, list[float]], key: Key) -> None:
+    (age, slots), ms = key, median_ms(times[key])
+    if key == SOLO:
+        print(f"solo upstream: {ms:.2f} ms per frame")
+        return
+    row = row_of(times, key)
+    ratio = "" if row["times_solo"] is None else f"{row['times_solo']:.1f}"
+    print(
+        f"{age:5d} {slots:5d} {ms:8.2f} {row['p99_ms']:8.2f} {ms / 80:9.0%} {1e3 * slots / ms:9.0f}"
+        f" {ratio:>7}"
+    )
 
 
 def report(
     options: argparse.Namespace,
-    step: MoshiStep,
+    name: str,
     times: dict[Key, list[float]],
     kernels: dict[int, list[tuple[str, float]]],
     join: float,
-    device: torch.device,
 ) -> None:
-    median = {key: statistics.median(values) * 1e3 for key, values in times.items()}
-    name, solo = models.name_of(options, device), median.pop(SOLO, None)
-    print(f"{options.arch} on {name}; a slot takes {step.memory.slot_bytes / 2**20:.1f} MiB")
-    alone = "" if solo is None else f"solo upstream: {solo:.2f} ms per frame; "
-    print(f"{alone}a join costs {join:.2f} ms, once")
-    print(
-        f"{'age':>5} {'slots':>5} {'ms/step':>8} {'p99 ms':>8} {'of 80 ms':>9} {'frames/s':>9}"
-        f" {'x solo':>7} {'kernels':>8}"
-    )
-    rows: list[dict[str, float | None]] = []
-    for (age, slots), ms in median.items():
-        p99 = statistics.quantiles(times[age, slots], n=100)[98] * 1e3
-        ratio = None if solo is None else slots * solo / ms
-        row = {"age": age, "slots": slots, "ms": ms, "p99_ms": p99, "times_solo": ratio}
-        rows.append(row | {"kernels": len(kernels[slots])})
-        print(
-            f"{age:5d} {slots:5d} {ms:8.2f} {p99:8.2f} {ms / 80:9.0%} {1e3 * slots / ms:9.0f}"
-            f" {'' if ratio is None else f'{ratio:.1f}':>7} {len(kernels[slots]) or '':>8}"
-        )
+    print(f"a join costs {join:.2f} ms, once")
     for slots, each in kernels.items():
-        if each and options.kernels:
-            print(f"{slots} slots, memories as in the last row:")
+        if each:
+            print(f"{slots} slots, memories as in the last row: {len(each)} kernels")
             print_costliest(each, options.kernels)
-    result = {"bench": "step", "arch": options.arch, "device": name, "solo_ms": solo}
-    result["join_ms"] = join
+    rows = [row_of(times, key) | {"kernels": len(kernels[key[1]])} for key in times if key != SOLO]
+    result = {"bench": "step", "arch": options.arch, "device": name, "join_ms": join}
+    result["solo_ms"] = median_ms(times[SOLO]) if SOLO in times else None
     print(json.dumps({**result, "torch": torch.__version__, "rows": rows}))
 
 

@@ -95,3 +95,40 @@ def test_a_step_is_measured_for_each_age_and_the_youngest_first(
 
     assert rows == [(0, 1, None), (0, 2, None), (30, 1, None), (30, 2, None)]
     assert every.ms_of_one(result) == result["rows"][0]["ms"]
+
+
+def test_what_was_measured_is_printed_before_what_fails(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`bench.step` prints the row of a size as soon as it is measured."""
+    from bench import step
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("the card is gone")
+
+    monkeypatch.setattr(step, "kernels_of", fails)
+    monkeypatch.setattr(sys, "argv", ["step", "--slots", "2", *SMALLEST["step"][3:], "--no-solo"])
+    threads = torch.get_num_threads()
+    try:
+        with pytest.raises(RuntimeError, match="the card is gone"):
+            step.main()
+    finally:
+        torch.set_num_threads(threads)
+    rows = [line.split() for line in capfd.readouterr().out.splitlines()]
+
+    assert [row[:2] for row in rows[-2:]] == [["0", "2"], ["30", "2"]]
+
+
+def test_a_benchmark_whose_last_line_is_no_result_failed(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A line of the log behind a benchmark's result, or nothing at all, ends no other benchmark."""
+    options = argparse.Namespace(arch="pocket", random=False)
+    for line in ("", "2026-11-30 an error"):
+        run = every.Run("any", "any", [])
+        monkeypatch.setattr(every, "command_of", lambda *_, line=line: ["echo", line])
+        assert every.measured(run, options) is None
+    monkeypatch.setattr(every, "command_of", lambda *_: ["echo", '{"bench": "any"}'])
+    result = every.measured(every.Run("any", "any", []), options)
+    assert result is not None
+    assert result["bench"] == "any"

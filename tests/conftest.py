@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import os
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from functools import partial, wraps
@@ -47,7 +48,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Start the product's processes as forks in a run that starts many of them."""
+    """Refuse tests of one name; start the product's processes as forks where many are started.
+
+    pytest-xdist runs one of several tests with the same node id, and says nothing of the others.
+    """
+    times = Counter(item.nodeid for item in session.items)
+    if twice := [nodeid for nodeid, count in times.items() if count > 1]:
+        raise pytest.UsageError(f"several tests have the same node id: {', '.join(twice)}")
     if len({item.path for item in session.items}) > FEW_FILES:
         fork_from_now_on()
 

@@ -136,7 +136,11 @@ class WarningEvent(_Event):
 
 
 class PeopleEvent(_Event):
-    """A person joined or left; `people` are in the room now. Host."""
+    """A person joined or left; `people` are in the room now. Host.
+
+    A host that comes tells of each person who is there; of one that replaces a lost host, that may
+    have been told before.
+    """
 
     type: Literal["people"] = "people"
     identity: str

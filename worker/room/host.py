@@ -157,6 +157,8 @@ class Host:
         self._room.on("participant_connected", lambda who: self._on_presence(who, "joined"))
         self._room.on("participant_disconnected", lambda who: self._on_presence(who, "left"))
         self._room.on("disconnected", lambda _: self._leave("the room ended"))
+        for person in filter(is_person, list(self._room.remote_participants.values())):
+            self._on_presence(person, "joined")  # LiveKit tells of those who come later
 
     def _make_personas(self) -> RoomPersonas:
         return RoomPersonas(
@@ -252,19 +254,16 @@ class Host:
         for persona in self._personas.present if self._personas else []:
             persona.people_ended(at_s)
 
-    def _on_presence(
-        self, participant: rtc.RemoteParticipant, change: Literal["joined", "left"]
-    ) -> None:
+    def _on_presence(self, who: rtc.RemoteParticipant, change: Literal["joined", "left"]) -> None:
         if self._stands_by:
             return
         people = self._people.count()
-        if is_person(participant):
+        if is_person(who):
             if change == "left":
                 self._backup.drop()
-            event = PeopleEvent(
-                at_s=time.time(), identity=participant.identity, change=change, people=people
+            self._emit(
+                PeopleEvent(at_s=time.time(), identity=who.identity, change=change, people=people)
             )
-            self._emit(event)
 
     def _emit(self, event: Event) -> None:
         """Add an event to the room's stream, and tell it to the room's mind."""

@@ -249,7 +249,10 @@ async def test_everyone_leaves_a_session_that_has_ended(echo: Stack) -> None:
 
 
 async def test_states_and_people_are_events(echo: Stack) -> None:
-    """The states of personas and the comings and goings of people are events, in order."""
+    """The states of personas and the comings and goings of people are events, in order.
+
+    The person whom the personas come for is there before them, and joined as well.
+    """
     async with person(echo.url) as ann:
         await in_talk(ann)
         ann.tone_hz = 400.0
@@ -262,7 +265,7 @@ async def test_states_and_people_are_events(echo: Stack) -> None:
     people = [(e.change, e.people) for e in events if isinstance(e, PeopleEvent)]
 
     assert states[:2] == ["listening", "speaking"]
-    assert people[-1] == ("left", 0)
+    assert people == [("joined", 1), ("left", 0)]
 
 
 async def test_words_reach_every_kind_of_client(scripted: Stack, schedule: Schedule) -> None:

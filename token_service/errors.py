@@ -25,6 +25,8 @@ from token_service.refusals import Refused, Unavailable, redis_trouble
 log = structlog.stdlib.get_logger(__name__)
 
 CODES = {413: "too_long"}  # Python 3.13 gave the status another name
+# FastAPI's words for a body that Python's json fails to read otherwise than by its grammar.
+UNREADABLE = "There was an error parsing the body"
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -128,17 +130,23 @@ def _faults(request: HTTPConnection, error: RequestValidationError) -> str:
         found = request.headers.get("Content-Type")
         given = "none was given" if found is None else f"got {found[:100]!r}"
         return f"Content-Type: {given}; expected application/json"
-    faults = [
-        f"{'.'.join(str(part) for part in fault['loc'][1:]) or 'body'}: {expected(fault)}"
-        for fault in error.errors()
-    ]
-    return "; ".join(faults)[:2000]
+    return "; ".join(map(_fault, error.errors()))[:2000]
+
+
+def _fault(fault: dict[str, Any]) -> str:
+    if fault["type"] == "json_invalid":  # its place is no field
+        reason = fault["ctx"]["error"]
+        return f"body: {reason} at character {fault['loc'][-1]}; expected JSON"
+    return f"{'.'.join(str(part) for part in fault['loc'][1:]) or 'body'}: {expected(fault)}"
 
 
 def _http_error(request: HTTPConnection, error: HTTPException) -> JSONResponse:
     """Answer the framework's own refusals: unknown paths, wrong methods, bodies too long."""
     status = HTTPStatus(error.status_code)
     headers = dict(error.headers or {})
+    if status is HTTPStatus.BAD_REQUEST and error.detail == UNREADABLE:
+        sentence = "body: expected JSON in UTF-8, with numbers of at most 4300 digits"
+        return problem_answer(status, "invalid_input", sentence)
     if status is HTTPStatus.METHOD_NOT_ALLOWED and (allowed := _methods_of(request)):
         headers["Allow"] = ", ".join(allowed)
     code = CODES.get(status, status.name.lower())

@@ -68,6 +68,26 @@ async def test_no_secret_prompt_or_word_is_logged(
         assert secret not in text
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"name": ', "body: Expecting value at character 9; expected JSON"),
+        (b"\xff", "body: expected JSON in UTF-8"),
+        (b'{"max_people": ' + b"1" * 5000 + b"}", "body: expected JSON in UTF-8, with numbers of"),
+        (b"[" * 100_000, "body: expected JSON in UTF-8"),
+    ],
+)
+async def test_a_body_that_is_no_json_is_told(
+    http: httpx.AsyncClient, body: bytes, told: str
+) -> None:
+    """A body that cannot be read as JSON is refused as such, with what was expected."""
+    headers = {"Content-Type": "application/json"}
+    answer = await http.post("/sessions", content=body, headers=headers)
+
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_input")
+    assert answer.json()["detail"].startswith(told)
+
+
 async def test_a_refusal_shows_no_prompt(http: httpx.AsyncClient, redis: Redis) -> None:
     """The refusal of an invalid prompt is shorter than 1,000 bytes."""
     await beat(redis)

@@ -1,12 +1,15 @@
 """A WebSocket connection of ours: nothing of its address is logged, since it may hold a bearer.
 
-uvicorn 0.54.0 logs the whole address of each WebSocket, with its query.
+uvicorn 0.54.0 logs the whole address of each WebSocket, with its query, and closes one whose client
+broke the protocol without a code.
 """
 
 import logging
 from typing import Any
 
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
+from wsproto.connection import ConnectionState
+from wsproto.events import CloseConnection
 
 LARGEST_BYTES = 70_000  # of a message: the largest Ogg page has 65,307
 READ_BYTES = 4 * LARGEST_BYTES  # of one that is read, to refuse it in the protocol of its route
@@ -25,8 +28,14 @@ _logger.setLevel(logging.WARNING)
 
 
 class WebSocketConnection(WSProtocol):
-    """uvicorn's connection with a logger of warnings alone."""
+    """uvicorn's connection with a logger of warnings alone, and a code for malformed frames."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.logger = _logger
+
+    def handle_close(self, event: CloseConnection) -> None:
+        """Close the connection; tell a client why that has sent no close frame but a broken one."""
+        if self.conn.state is ConnectionState.OPEN and not self.close_sent:
+            self.transport.write(self.conn.send(event))
+        super().handle_close(event)

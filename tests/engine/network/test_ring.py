@@ -200,7 +200,8 @@ def test_scales_hold_what_is_tiny_and_what_is_large() -> None:
 def int8_step(capacity: int, *, kernels: bool = False, context: int = CONTEXT) -> MoshiStep:
     """A step over the tiny Moshi that remembers in int8."""
     stored = KvMemory(int8=True, kernels=kernels)
-    return MoshiStep(tiny_lm(context=context), tiny_mimi(), capacity, stored=stored)
+    lm, mimi = tiny_lm(context=context).to(DEVICE), tiny_mimi().to(DEVICE)
+    return MoshiStep(lm, mimi, capacity, stored=stored)
 
 
 def listen(step: MoshiStep, slots: list[int], frames: int, seed: int = 4) -> list[list[int]]:
@@ -256,7 +257,7 @@ def test_a_state_that_reads_ahead_attends_by_torch(
 ) -> None:
     """Its ring has a length of its own: kernels for one position would be compiled in a call."""
     monkeypatch.setattr(kernels, "attend", None)
-    weights = Weights(tiny_lm(context=CONTEXT), KvMemory(kernels=True))
+    weights = Weights(tiny_lm(context=CONTEXT).to(DEVICE), KvMemory(kernels=True))
     Prefill(weights, 7).read(np.zeros((1, 1 + weights.lm.n_q), dtype=np.int64))
 
 

@@ -12,6 +12,7 @@ from tests.engine.conversation.test_renewal import Talk, make, renewals
 from tests.engine.solo import alone, sound
 from tests.engine.test_step import CONTEXT, GREEDY, converse, sampled, sounds, talk
 from tests.engine.tiny import tiny_lm, tiny_mimi
+from worker.engine.kv_choice import OWN_TYPE, KvMemory
 from worker.engine.step import MoshiStep
 
 DEVICE = "cuda"
@@ -22,10 +23,15 @@ pytestmark = [
 ]
 
 
-def step_on_gpu(capacity: int, sizes: list[int], dtype: torch.dtype = torch.float32) -> MoshiStep:
+def step_on_gpu(
+    capacity: int,
+    sizes: list[int],
+    dtype: torch.dtype = torch.float32,
+    stored: KvMemory = OWN_TYPE,
+) -> MoshiStep:
     """Return a step over the tiny Moshi."""
     lm = tiny_lm(context=CONTEXT).to(device=DEVICE, dtype=dtype)
-    return MoshiStep(lm, tiny_mimi().to(DEVICE), capacity, batch_sizes=sizes)
+    return MoshiStep(lm, tiny_mimi().to(DEVICE), capacity, batch_sizes=sizes, stored=stored)
 
 
 def without_graphs(step: MoshiStep) -> MoshiStep:
@@ -35,11 +41,17 @@ def without_graphs(step: MoshiStep) -> MoshiStep:
     return step
 
 
-def test_replayed_graphs_give_what_their_code_gives() -> None:
+@pytest.mark.parametrize(
+    "stored",
+    [OWN_TYPE, KvMemory(kernels=True), KvMemory(int8=True, kernels=True)],
+    ids=["torch", "kernels", "int8"],
+)
+def test_replayed_graphs_give_what_their_code_gives(stored: KvMemory) -> None:
     """Calls that join, stall and leave are the same with and without graphs."""
+    dtype = torch.bfloat16 if stored.kernels else torch.float32
+    steps = [step_on_gpu(5, [1, 2], dtype, stored) for _ in range(2)]
     replayed, computed = (
-        converse(step, seed=3, steps=60)
-        for step in (step_on_gpu(5, [2]), without_graphs(step_on_gpu(5, [2])))
+        converse(step, seed=3, steps=60) for step in (steps[0], without_graphs(steps[1]))
     )
 
     assert [call.wrote for call in replayed] == [call.wrote for call in computed]

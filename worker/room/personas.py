@@ -86,8 +86,8 @@ class RoomPersonas:
         Before `take_over` they join in silence, with the memory that is kept.
         """
         async with self._changing:
-            if self._is_closed:
-                return
+            if self._is_closed or (self._has_started and not self._job_room.isconnected()):
+                return  # the host leaves
             self._spec = spec
             self._floor.wanted = len(spec.personas)
             wanted = {each.id: each for each in spec.personas}

@@ -7,6 +7,8 @@ sound is queued is dropped, so that delay never grows.
 
 import asyncio
 from collections import deque
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import numpy as np
 import structlog
@@ -33,10 +35,13 @@ FADE_OUT_WITHIN_S = 0.2
 # ends meanwhile they never come.
 PUBLISH_WITHIN_S = 10.0
 UNPUBLISH_WITHIN_S = 2.0
+LOOKS_S = 0.1  # between two looks whether the room has ended
 WAITING_FRAMES = 3
 
 GAPS = Counter("moshi_voice_gaps", "Frames that came after the voice had run dry")
 SKIPS = Counter("moshi_voice_skips", "Frames left out because sound had piled up")
+
+T = TypeVar("T")
 
 _FADE_IN = np.linspace(0.0, 1.0, FADE_SAMPLES, dtype=np.float32)
 
@@ -85,9 +90,9 @@ class Voice:
         track = rtc.LocalAudioTrack.create_audio_track(self._name, self._source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         options.audio_encoding.max_bitrate = 64_000
+        publishing = self._room.local_participant.publish_track(track, options)
         try:
-            async with asyncio.timeout(PUBLISH_WITHIN_S):
-                self._publication = await self._room.local_participant.publish_track(track, options)
+            self._publication = await self._answer(publishing, PUBLISH_WITHIN_S)
         except TimeoutError:
             raise PublishTrackError("LiveKit gave no answer") from None
         self._player = asyncio.create_task(self._play_frames(), name=f"voice {self._name}")
@@ -108,12 +113,25 @@ class Voice:
     async def unpublish(self) -> None:
         """Unpublish the track: one that the server removes leaks a thread (rust-sdks#1443)."""
         if self._publication is not None and self._room.isconnected():
+            ending = self._room.local_participant.unpublish_track(self._publication.sid)
             try:
-                async with asyncio.timeout(UNPUBLISH_WITHIN_S):
-                    await self._room.local_participant.unpublish_track(self._publication.sid)
+                await self._answer(ending, UNPUBLISH_WITHIN_S)
             except (UnpublishTrackError, TimeoutError) as error:
                 log.warning("unpublish_failed", error=str(error) or "no answer")
         await self._source.aclose()
+
+    async def _answer(self, asked: Coroutine[Any, Any, T], within_s: float) -> T:
+        """Return LiveKit's answer. Raises `TimeoutError` where it is late or the room has ended."""
+        answering = asyncio.create_task(asked)
+        try:
+            async with asyncio.timeout(within_s):
+                while self._room.isconnected() and not answering.done():
+                    await asyncio.wait([answering], timeout=LOOKS_S)
+            if not answering.done():
+                raise TimeoutError
+            return answering.result()
+        finally:
+            answering.cancel()
 
     async def _play_frames(self) -> None:
         while True:

@@ -83,6 +83,28 @@ async def test_a_persona_without_a_slot_does_not_appear(monkeypatch: pytest.Monk
     ]
 
 
+async def test_after_its_connection_has_ended_a_host_lets_no_persona_join(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A host whose connection LiveKit has ended is about to leave: personas neither go nor come."""
+    joined: list[str] = []
+
+    async def connect(spec: Any, *_: Any) -> Any:
+        joined.append(spec.name)
+        return SimpleNamespace(isconnected=lambda: True)
+
+    monkeypatch.setattr(personas_module, "connect", connect)
+    monkeypatch.setattr(personas_module, "RoomPersona", Standing)
+    told: list[Event] = []
+    personas = room_personas(told.append)
+    await personas.apply_spec(SPEC)
+    before = personas.present
+    personas._job_room.isconnected = lambda: False  # pyright: ignore
+    await personas.apply_spec(MORE)
+
+    assert (joined, told, personas.present) == ([], [], before)
+
+
 async def test_a_persona_that_joined_hidden_is_shown_although_its_host_takes_over_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -42,6 +42,19 @@ async def test_a_voice_that_is_not_unpublished_lets_its_participant_leave(
     await asyncio.wait_for(ends.unpublish(), 10)
 
 
+async def test_a_voice_waits_for_no_answer_of_a_room_that_has_ended() -> None:
+    """Where the room ends while a voice is being published, `publish` raises at once."""
+    connected = [True]
+    room: Any = room_of(publish_track=never)
+    room.isconnected = lambda: bool(connected)
+    publishing = asyncio.create_task(Voice(room, "voice").publish())
+    await asyncio.sleep(0.05)
+    connected.clear()
+
+    with pytest.raises(PublishTrackError, match="no answer"):
+        await asyncio.wait_for(publishing, 2)
+
+
 async def test_a_voice_that_is_not_published_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an answer to publishing, `publish` raises what it raises for a refusal."""
     monkeypatch.setattr(voice, "PUBLISH_WITHIN_S", 0.01)

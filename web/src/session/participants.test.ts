@@ -153,6 +153,11 @@ test.each([
   expect(voiceState(there('agent-1', { 'lk.agent.state': state }))).toBe(shown);
 });
 
+test('a person whose name is blank is shown by its identity', () => {
+  const nameless = { ...there('ann-1', {}, ParticipantKind.STANDARD), name: ' ' };
+  expect(seatsOf([], [nameless as RemoteParticipant]).map(({ label }) => label)).toEqual(['ann-1']);
+});
+
 test('a persona that is not there is awaited', () => {
   expect(voiceState(null)).toBe('awaited');
 });

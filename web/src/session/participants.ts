@@ -126,7 +126,7 @@ function seatOf(participant: RemoteParticipant): Seat {
   const voice = isVoice(participant);
   return {
     key: identity,
-    label: name || identity,
+    label: name?.trim() || identity,
     persona: voice ? (attributes[ATTR_PERSONA] ?? '') : '',
     personaId: voice ? (attributes[ATTR_PERSONA_ID] ?? '') : null,
     participant,

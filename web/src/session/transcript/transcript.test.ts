@@ -1,4 +1,6 @@
+import type { Room } from 'livekit-client';
 import { expect, test } from 'vitest';
+import { ATTR_SEGMENT_ID, TRANSCRIPTION_TOPIC } from '../../service/wire';
 import { isSame, type Segment, Transcript, turnsOf } from './transcript';
 
 const said = (
@@ -117,4 +119,37 @@ test('the oldest of very many segments go', () => {
   const kept = transcript.read();
 
   expect([kept.length, kept[0]?.text, kept.at(-1)?.text]).toEqual([10_001, '10000', 'again']);
+});
+
+/** A room whose participants are named as their identities, and what sends it a text stream. */
+function roomOf(transcript: Transcript) {
+  type Hear = (reader: unknown, from: { identity: string }) => void;
+  const handlers = new Map<string, Hear>();
+  transcript.listen({
+    registerTextStreamHandler: (topic: string, hear: Hear) => handlers.set(topic, hear),
+    getParticipantByIdentity: (identity: string) => ({ name: identity, attributes: {} }),
+  } as unknown as Room);
+  return async (identity: string, id: string, text: string) => {
+    const info = { id: 'stream', attributes: { [ATTR_SEGMENT_ID]: id } };
+    const reader = Object.assign(
+      (async function* () {
+        yield text;
+      })(),
+      { info },
+    );
+    handlers.get(TRANSCRIPTION_TOPIC)?.(reader, { identity });
+    await new Promise((done) => setTimeout(done));
+  };
+}
+
+test('nobody replaces the words of another', async () => {
+  const transcript = new Transcript();
+  const send = roomOf(transcript);
+  await send('chef', '1', 'It costs');
+  await send('chef', '1', 'It costs two.');
+  await send('mallory', '1', 'It is free.');
+
+  expect(transcript.read().map(({ identity, text }) => [identity, text])).toEqual([
+    ['chef', 'It costs two.'],
+  ]);
 });

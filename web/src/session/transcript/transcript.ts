@@ -92,7 +92,13 @@ export class Transcript extends Listeners {
     const startMs = this.find(about.id)?.startMs ?? performance.now();
     const { identity, name, attributes } = from;
     const persona = attributes[ATTR_PERSONA] ?? '';
-    const speaker = { identity, label: name || identity, persona, typed: false, note: true };
+    const speaker = {
+      identity,
+      label: name?.trim() || identity,
+      persona,
+      typed: false,
+      note: true,
+    };
     this.put({ ...about, ...speaker, startMs, endMs: performance.now() });
   }
 
@@ -137,14 +143,16 @@ export class Transcript extends Listeners {
     typed: boolean,
   ): Promise<void> {
     const id = segmentId(reader);
+    const known = this.find(id);
+    if (known && known.identity !== identity) return; // words are replaced by their own speaker alone
     const speaker = room.getParticipantByIdentity(identity);
     const about = {
       id,
       identity,
-      label: speaker?.name || identity,
+      label: speaker?.name?.trim() || identity,
       persona: speaker?.attributes[ATTR_PERSONA] ?? '',
       typed,
-      startMs: this.find(id)?.startMs ?? performance.now() - agoMs(reader),
+      startMs: known?.startMs ?? performance.now() - agoMs(reader),
     };
     let text = '';
     for await (const chunk of reader) {

@@ -14,6 +14,7 @@ from worker.backup.backup import PersonaBackup
 from worker.engine.model import Remembered
 from worker.engine.slots import Full, SlotFrame
 from worker.room.persona import slot
+from worker.room.persona.lines import Line
 from worker.room.persona.persona import SILENT, RoomPersona
 from worker.room.persona.slot import FAILURES_MOST, PersonaSlot
 
@@ -161,3 +162,28 @@ async def test_a_persona_that_has_lost_its_slot_neither_speaks_nor_wants_to() ->
     assert persona.floor_frame() == SILENT
     assert (persona.is_quiet, attributes[wire.ATTR_AGENT_STATE]) == (True, "listening")
     await persona.leave()
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+async def test_a_line_is_told_as_cut_off_or_kept_for_the_next_host(is_moved: bool) -> None:
+    """The next host says the lines of a room that moved, and none that a host told as cut off."""
+    room: Any = SimpleNamespace(
+        local_participant=SimpleNamespace(identity="agent-chef"), isconnected=lambda: False
+    )
+    model = SimpleNamespace(pieces=(), frame_s=0.08, padding=3, repertoire=None)
+    calls = dict.fromkeys(("hush", "leave", "say"), lambda *_: None)
+    engine: Any = SimpleNamespace(model=model, join=lambda *_: object(), **calls)
+    kept: list[object] = []
+    backup: Any = SimpleNamespace(
+        begin=lambda spec, _: spec, close=lambda lines: kept.append(lines) or True
+    )
+    told: list[Any] = []
+    persona = RoomPersona(CHEF, room, engine, told.append, lambda *_: None, backup)
+    persona._slot.take()  # pyright: ignore[reportPrivateUsage]
+    for line_id in ("", "7"):  # a greeting has no id
+        persona._lines.add(Line(line_id, "Hello."))  # pyright: ignore[reportPrivateUsage]
+    await persona.stop(is_moved=is_moved)
+
+    greeting, line = ("", "Hello."), ("7", "Hello.")
+    assert kept == [(greeting, line) if is_moved else (greeting,)]
+    assert [(each.line_id, each.whole) for each in told] == ([] if is_moved else [("7", False)])

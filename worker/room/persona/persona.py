@@ -227,7 +227,10 @@ class RoomPersona:
         """Fade out, free the slot, publish the last words; another host says its lines or none."""
         await self._voice.fade_out()
         self._slot.free()
-        if self._backup.close(self._lines.waiting) and is_moved:
+        waiting = self._lines.waiting
+        if not is_moved:  # those with an id are told as cut off
+            waiting = tuple(line for line in waiting if not line[0])
+        if self._backup.close(waiting) and is_moved:
             self._lines.hand_over()
         self._lines.drop_all()
         self._report_words(self._words.close())

@@ -71,6 +71,6 @@ def _number(query: Mapping[str, str], name: str) -> float:
 
 def _whole(query: Mapping[str, str], name: str) -> int:
     number = _number(query, name)
-    if number != number or abs(number) > 2**64:
+    if not abs(number) <= 2**64 or number % 1:
         raise InvalidInput(f"{name}={query[name]!r:.80}: expected a whole number")
     return int(number)

@@ -94,6 +94,8 @@ def test_nvidias_voices_that_a_fleet_lacks_become_default() -> None:
         ({"text_temperature": "nan"}, "text_temperature"),
         ({"audio_temperature": "3"}, "audio_temperature"),
         ({"text_topk": "inf"}, "whole number"),
+        ({"audio_topk": "2.5"}, "audio_topk='2.5': expected a whole number"),
+        ({"seed": "1.5"}, "whole number"),
     ],
 )
 def test_an_invalid_parameter_is_named(query: dict[str, str], said: str) -> None:

@@ -81,8 +81,10 @@ class DispatchImport:
             personas = self._personas(asked)
         except InvalidInput:  # its text may show a client's prompt
             return self._refuse(room, "metadata as /token takes it")
+        fleet = await self.workers.fleet()
         try:
-            await self.prompts.check(personas, await self.workers.fleet())
+            fleet.check_voices(personas, self.catalogue)
+            await self.prompts.check(personas, fleet)
         except InvalidInput as error:
             return self._refuse(room, str(error))
         with tracing.span("import dispatch"):  # the root of this room's trace

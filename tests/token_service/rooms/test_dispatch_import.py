@@ -102,12 +102,15 @@ async def test_an_imported_room_is_no_callers(
     assert (await spec_of(redis, room)).owner == OWNER
 
 
-@pytest.mark.parametrize("metadata", ['{"persona": "nobody"}', "not JSON"])
+@pytest.mark.parametrize(
+    "metadata",
+    ['{"persona": "nobody"}', "not JSON", '{"persona": {"name": "chef", "voice": "nobody"}}'],
+)
 async def test_invalid_metadata_is_not_imported(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str, metadata: str
 ) -> None:
     """Metadata that our endpoint would refuse makes no dispatch and is not read again."""
-    await beat(redis)
+    await beat(redis, voices=["NATF0"])
     async with asking(livekit, room, metadata):
         await dispatcher.sweep()
 

@@ -38,6 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a folder together: its servers (scope `package`) end with the last one.
 
     Folders of short files come last, so that processes of one run end at about the same time.
+    Tests that share a node id fail: pytest-xdist is silent about those that it leaves out.
     """
 
     def place(item: pytest.Item) -> tuple[bool, str]:
@@ -45,16 +46,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return folder.startswith(SHORT) and folder != DEADLINES, folder
 
     items.sort(key=place)
+    times = Counter(item.nodeid for item in items)
+    for item in items:
+        if times[item.nodeid] > 1:
+            said = f"{times[item.nodeid]} tests have this node id: xdist would run one of them"
+            setattr(item, "runtest", partial(pytest.fail, said))  # noqa: B010  # a method
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Refuse tests of one name; start the product's processes as forks where many are started.
-
-    pytest-xdist runs one of several tests with the same node id, and says nothing of the others.
-    """
-    times = Counter(item.nodeid for item in session.items)
-    if twice := [nodeid for nodeid, count in times.items() if count > 1]:
-        raise pytest.UsageError(f"several tests have the same node id: {', '.join(twice)}")
+    """Start the product's processes as forks in a run that starts many of them."""
     if len({item.path for item in session.items}) > FEW_FILES:
         fork_from_now_on()
 

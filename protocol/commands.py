@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from protocol.stored import known_or
+from protocol.records.stored import known_or
 
 ANSWER_WITHIN_S = 3.0
 LIFE_S = 10  # of mailbox and answer in redis: longer than their readers wait
@@ -30,7 +30,7 @@ Refusal = Literal[
 
 
 class Sent(BaseModel):
-    """What every version reads of a command: to which answer it leads."""
+    """The part of a command that every version reads: the id under which its answer is written."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from protocol.records.stored import known_or
 from protocol.sampling import UsualSampling
-from protocol.stored import known_or
 
 # The ids of all workers by the time of their latest heartbeat: a scan would read all keys of rooms.
 WORKERS_KEY = "moshi:workers"

@@ -23,8 +23,8 @@ from pydantic import (
 
 from protocol.errors import InvalidInput, explain
 from protocol.personas import PERSONAS_PER_ROOM, Persona
+from protocol.records.stored import Stored
 from protocol.sampling import StoredSampling
-from protocol.stored import Stored
 from protocol.text import Matching
 
 Id = Annotated[str, Matching(r"[a-z0-9]{0,32}", "up to 32 lowercase letters and digits")]

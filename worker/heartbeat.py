@@ -26,8 +26,8 @@ from protocol.heartbeat import (
     Heartbeat,
     heartbeat_key,
 )
-from protocol.parsed import Parsed
 from protocol.prompt import TOKENIZER_TTL_S, tokenizer_key
+from protocol.records.parsed import Parsed
 from protocol.room_spec import RoomSpec, spec_key
 from worker.admission import JobAdmission
 from worker.engine.engine import Engine

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from protocol.heartbeat import WORKERS_KEY, Heartbeat, heartbeat_key
-from protocol.parsed import Parsed
+from protocol.records.parsed import Parsed
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.schedule import SCHEDULE_KEY, Schedule
 

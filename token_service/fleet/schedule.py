@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from protocol.stored import Stored
+from protocol.records.stored import Stored
 
 SCHEDULE_KEY = "moshi:schedule"
 ROOM_FIELD = "room:"

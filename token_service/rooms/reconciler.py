@@ -20,7 +20,7 @@ from protocol.config import tracing
 from protocol.errors import InvalidInput
 from protocol.events import DispatchedEvent
 from protocol.heartbeat import HEARTBEAT_TTL_S
-from protocol.parsed import Parsed
+from protocol.records.parsed import Parsed
 from protocol.room_spec import RoomSpec
 from token_service import metrics
 from token_service.fleet.fleet import Fleet

@@ -16,7 +16,7 @@ from redis.asyncio.client import Pipeline
 
 from protocol.errors import InvalidInput
 from protocol.heartbeat import HEARTBEAT_TTL_S
-from protocol.parsed import Parsed
+from protocol.records.parsed import Parsed
 from protocol.room_spec import RoomSpec, spec_key
 from token_service.auth.callers import ANYONE
 from token_service.auth.guest_links import LONGEST_S

@@ -1,0 +1,1 @@
+"""Records that redis keeps: how they are read, also those of another version. Pure."""

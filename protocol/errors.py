@@ -1,6 +1,6 @@
 """How bad input is reported: by field, value and what was expected. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -22,12 +22,19 @@ class InvalidInput(ValueError):
     """Input that cannot be used; the text names field, value and what was expected."""
 
 
-def explain(error: ValidationError, *, hide_values: bool = False) -> str:
-    """Return a pydantic error as text: `sampling.text_top_k=0: Input should be …; …`."""
+def explain(
+    error: ValidationError, *, hide_values: bool = False, secret: Collection[str] = ()
+) -> str:
+    """Return a pydantic error as text: `sampling.text_top_k=0: Input should be …; …`.
+
+    `secret` are the fields whose values are not shown; with `hide_values`, none is.
+    """
     faults: list[str] = []
+    hidden = [(name,) for name in secret]
     for fault in error.errors(include_url=False, include_context=False):
         field = ".".join(str(part) for part in fault["loc"]) or "input"
-        value = "" if hide_values or fault["type"] == "missing" else f"={fault['input']!r:.80}"
+        is_hidden = hide_values or fault["type"] == "missing" or fault["loc"][:1] in hidden
+        value = "" if is_hidden else f"={fault['input']!r:.80}"
         faults.append(f"{field}{value}: {expected(fault)}")
     return "; ".join(faults)
 

@@ -7,7 +7,6 @@ which reads files.
 """
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -25,6 +24,7 @@ from pydantic import (
 from protocol.commands import LINE_LIMIT
 from protocol.errors import InvalidInput, explain
 from protocol.text import Clean, CleanLine, Matching
+from protocol.toml_file import read_toml
 
 NAME = r"[a-z][a-z0-9_]{0,31}"
 QUESTION_WORDS = frozenset(
@@ -178,18 +178,9 @@ def load_minds(persona_files: Iterable[Path], model: str = "") -> Minds:
     """
     minds: dict[str, LinesMind | ChatMind] = {}
     for path in persona_files:
-        table = _toml(path).get("mind")
+        table = read_toml(path, path.name).get("mind")
         if isinstance(table, dict):
             mind = read_mind(table, f"{path.name}: mind")
             if mind.suits(model):
                 minds[path.stem] = mind
     return minds
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidInput(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path.name}: not TOML: {error}") from error

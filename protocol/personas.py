@@ -3,7 +3,6 @@
 Reads no file but in `load_catalogue`. The worker, and not this module, knows which voices exist.
 """
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +20,7 @@ from protocol.errors import InvalidInput, explain
 from protocol.minds import MindName, read_mind
 from protocol.sampling import Sampling
 from protocol.text import Clean, CleanLine, Matching
+from protocol.toml_file import read_toml
 
 PROMPT_LIMIT = 1000  # characters; PersonaPlex's own limit (NVIDIA/personaplex 3428dfd server.py)
 LABEL_LIMIT = 120  # characters of a label or a line
@@ -118,14 +118,12 @@ def load_catalogue(folder: Path, model: str = "") -> dict[str, Persona]:
 
 def read_persona(path: Path, model: str = "") -> Persona:
     """Read a persona's file. Raises `InvalidInput` naming the file and the field."""
+    fields = read_toml(path, path.name)
     try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
         if isinstance(mind := fields.get("mind"), dict):
             suits = read_mind(mind, f"{path.name}: mind").suits(model)
             fields["mind"] = path.stem if suits else ""
         return Persona(name=path.stem, **fields)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path.name}: not TOML: {error}") from error
     except ValidationError as error:
         raise InvalidInput(f"{path.name}: {explain(error)}") from error
     except TypeError as error:

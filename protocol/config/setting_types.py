@@ -1,8 +1,10 @@
 """The types of settings, each with what is expected in words. Pure."""
 
+from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from protocol.text import Matching
 
@@ -15,16 +17,46 @@ Rate = Annotated[
 ]
 
 
-def _url(*schemes: str) -> Matching:
-    """Return the type of a URL with one of these schemes."""
+def _starting(*schemes: str) -> Matching:
+    """Return the type of a text with one of these schemes."""
     choices = " or ".join(f"{scheme}://" for scheme in schemes)
     return Matching(f"({'|'.join(schemes)})://.+", f"an address that begins with {choices}")
 
 
-LiveKitUrl = Annotated[str, _url("ws", "wss", "http", "https")]
-BrowserUrl = Annotated[str, _url("ws", "wss")]
-RedisUrl = Annotated[str, _url("redis", "rediss", "unix")]
-WebUrl = Annotated[str, _url("http", "https")]
+def _with_host(url: str) -> str:
+    """Raise `ValueError` for a URL without a host, with spaces, or with a port that cannot be."""
+    try:
+        parts = urlsplit(url)
+        is_complete = parts.scheme == "unix" or (bool(parts.hostname) and parts.port != 0)
+    except ValueError:
+        is_complete = False
+    if not is_complete or any(each.isspace() for each in url):
+        raise ValueError("expected scheme://host:port, an IPv6 address in [brackets]")
+    return url
+
+
+def _in_home(path: Path) -> Path:
+    """Return a path with `~` as the user's folder, which no shell fills in within a file."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError("expected a user of this machine after ~") from None
+
+
+LiveKitUrl = Annotated[str, _starting("ws", "wss", "http", "https"), AfterValidator(_with_host)]
+BrowserUrl = Annotated[str, _starting("ws", "wss"), AfterValidator(_with_host)]
+RedisUrl = Annotated[str, _starting("redis", "rediss", "unix"), AfterValidator(_with_host)]
+WebUrl = Annotated[str, _starting("http", "https"), AfterValidator(_with_host)]
+# As browsers write it; with a path or a slash at its end it would equal none.
+Origin = Annotated[
+    str,
+    Matching(
+        r"\*|null|[a-z][a-z0-9+.-]*://[^/?#@A-Z\s]+",
+        "* or scheme://host:port in small letters without a path, as https://a.example",
+    ),
+]
+OwnPath = Annotated[Path, AfterValidator(_in_home)]
+Seconds = Annotated[float, Field(le=31_536_000)]  # a year
 ROOT_PATH = r"(/[A-Za-z0-9._~-]+)+"
 ROOT_PATH_LIMIT = 200
 

@@ -1,9 +1,7 @@
 """The settings of all processes, in this order: environment, `.env`, user file, defaults."""
 
-import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -11,7 +9,6 @@ from pydantic_settings import (
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from protocol.config.env_file import ENCODING, read_env_file
@@ -20,13 +17,17 @@ from protocol.config.setting_types import (
     Colour,
     Language,
     LiveKitUrl,
+    Origin,
+    OwnPath,
     PageName,
     PortNumber,
     Rate,
     RedisUrl,
     RootPath,
+    Seconds,
     WebUrl,
 )
+from protocol.config.user_file import UserFile
 from protocol.errors import InvalidInput, explain
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -76,11 +77,11 @@ class Settings(BaseSettings):
     """Port of the page and the token service."""
     root_path: RootPath = ""
     """Path under which a proxy serves page and API, as `/voice`, unless the proxy sends it."""
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    cors_origins: Annotated[tuple[Origin, ...], NoDecode] = ()
     """Other origins whose pages may request tokens, separated by commas."""
     token_ttl_s: int = Field(default=600, ge=30, le=86_400)
     """Seconds in which a token must be used to connect."""
-    promise_ttl_s: int = Field(default=3600, ge=60)
+    promise_ttl_s: int = Field(default=3600, ge=60, le=31_536_000)
     """Seconds that a named caller's session waits for a person, and that a used one is kept."""
     reservation_s: float = Field(default=30.0, ge=1.0, le=600.0)
     """Seconds that a new session's slots are held for the first person to come."""
@@ -88,9 +89,9 @@ class Settings(BaseSettings):
     """Persona of a request without one."""
     ratings: bool = False
     """Ask people after a call how it went, from 1 to 5; each answer is an event."""
-    personas_dir: Path = PROJECT / "personas"
+    personas_dir: OwnPath = PROJECT / "personas"
     """Folder of the persona files."""
-    web_dir: Path = PROJECT / "web" / "dist"
+    web_dir: OwnPath = PROJECT / "web" / "dist"
     """Folder of the built page."""
 
     # The page.
@@ -98,19 +99,21 @@ class Settings(BaseSettings):
     """Name of the page: at its top, in its title, and where it is installed or shared."""
     page_colour: Colour = ""
     """Colour of the page's buttons, as `#1a66c4`; its lightness follows the theme. Unset: green."""
-    page_logo: Path | None = None
+    page_logo: OwnPath | None = None
     """Logo at the top of the page, a file: SVG, PNG, WebP or JPEG. With compose: `personas/…`."""
     page_terms: WebUrl | None = None
     """Address of your terms of use, which the page links before a call."""
     page_privacy: WebUrl | None = None
     """Address of your privacy notice, which the page links before a call."""
-    languages: Annotated[tuple[Language, ...], NoDecode] = ("en",)
+    languages: Annotated[tuple[Language, ...], NoDecode] = Field(default=("en",), min_length=1)
     """Languages that the model speaks, as `en,fr`; the page says so."""
 
     # The callers of the token service.
-    auth_mode: Annotated[tuple[AuthMode, ...], NoDecode] = ("loopback",)
+    auth_mode: Annotated[tuple[AuthMode, ...], NoDecode] = Field(
+        default=("loopback",), min_length=1
+    )
     """Callers: `loopback` (this machine only), `open` (all), `api_keys`, `jwt`; or several."""
-    api_keys_file: Path | None = None
+    api_keys_file: OwnPath | None = None
     """TOML file of hashed API keys; `python -m token_service.keys` adds one."""
     jwt_issuer: str | None = None
     """Issuer of JWTs of the operator's own users."""
@@ -126,7 +129,7 @@ class Settings(BaseSettings):
     """Most tokens and changes of one caller."""
     streams_per_caller: int = Field(default=50, ge=1, le=200)
     """Most event streams of one caller at a time; a token service serves 200 in all."""
-    audit_log: Path | None = None
+    audit_log: OwnPath | None = None
     """File of JSON lines, one for each token and change, with its caller. Unset: none is kept."""
 
     # Worker.
@@ -134,7 +137,7 @@ class Settings(BaseSettings):
     """Address that the worker listens on: health, metrics, WebSockets of the token service."""
     worker_port: PortNumber = 8081
     """Port of the worker."""
-    chat_idle_s: float = Field(default=30.0, ge=1.0)
+    chat_idle_s: Seconds = Field(default=30.0, ge=1.0)
     """Seconds after which a WebSocket client that sends nothing is disconnected."""
     model: str = Field(default="pocket", min_length=1)
     """`pocket`, `echo`, a hub repository, or a folder."""
@@ -154,23 +157,23 @@ class Settings(BaseSettings):
     """Share of the context at which a conversation's memory is renewed; it keeps up to half."""
     torch_threads: int = Field(default=1, ge=1)
     """Threads of torch on a CPU."""
-    voices_dir: Path = PROJECT / "voices"
+    voices_dir: OwnPath = PROJECT / "voices"
     """Folder of voices, WAV or .pt."""
-    cache_dir: Path = Path("~/.cache/moshi-rooms").expanduser()
+    cache_dir: OwnPath = Path("~/.cache/moshi-rooms").expanduser()
     """Folder for downloads, and for files that are built once."""
-    max_step_share: float = Field(default=0.9, gt=0.0)
+    max_step_share: float = Field(default=0.9, gt=0.0, allow_inf_nan=False)
     """Share of a frame's 80 ms; while the 99th percentile of steps takes more, new rooms wait."""
-    empty_room_grace_s: float = Field(default=20.0, ge=0.0)
+    empty_room_grace_s: Seconds = Field(default=20.0, ge=0.0)
     """Seconds that a host waits after the last person left."""
-    floor_hold_s: float = Field(default=20.0, ge=0.0)
+    floor_hold_s: Seconds = Field(default=20.0, ge=0.0)
     """Seconds that one of several personas has the floor before it yields at its next pause."""
     floor_alone_turns: int = Field(default=8, ge=0)
     """Turns that personas take among themselves until a person speaks."""
-    floor_alone_s: float = Field(default=60.0, ge=0.0)
+    floor_alone_s: Seconds = Field(default=60.0, ge=0.0)
     """Seconds that personas talk among themselves until a person speaks."""
     remember: bool = True
     """Keep a conversation's last minute in redis, as tokens, so that another worker can go on."""
-    drain_grace_s: float = Field(default=60.0, ge=0.0)
+    drain_grace_s: Seconds = Field(default=60.0, ge=0.0)
     """Seconds for conversations that no other worker can take, once theirs is told to stop."""
 
     # The language model behind personas with a mind (docs/minds.md). The worker asks it.
@@ -184,7 +187,7 @@ class Settings(BaseSettings):
     """Most calls of the language model in a minute, for one room."""
 
     # Recordings of sessions that ask for one. Both services need the same values.
-    record_dir: Path | None = None
+    record_dir: OwnPath | None = None
     """Folder of recordings. Unset, and without `RECORD_S3_BUCKET`: none can be asked for."""
     record_consent: Literal["ask", "told"] = "ask"
     """`ask`: only people who have agreed are recorded; `told`: all, and the page tells them."""
@@ -222,27 +225,6 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator(
-        "livekit_url",
-        "livekit_public_url",
-        "redis_url",
-        "jwt_jwks_url",
-        "mind_url",
-        "record_s3_endpoint",
-        "otel_exporter_otlp_endpoint",
-    )
-    @classmethod
-    def _check_url(cls, url: str | None) -> str | None:
-        """Raise `ValueError` for a URL without a host, or with a port that cannot exist."""
-        try:
-            parts = urlsplit(url or "unix:")
-            is_complete = parts.scheme == "unix" or (bool(parts.hostname) and parts.port != 0)
-        except ValueError:
-            is_complete = False
-        if not is_complete:
-            raise ValueError("expected scheme://host:port, an IPv6 address in [brackets]")
-        return url
-
     @classmethod
     def settings_customise_sources(
         cls,
@@ -257,7 +239,7 @@ class Settings(BaseSettings):
             init_settings,
             env_settings,
             dotenv_settings,
-            TomlConfigSettingsSource(settings_cls),
+            UserFile(settings_cls),
         )
 
 
@@ -267,14 +249,18 @@ def load_settings() -> Settings:
         read_env_file(Path(str(env_file)))
     try:
         return Settings()
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{Settings.model_config.get('toml_file')}: not TOML: {error}") from None
     except ValidationError as error:
-        faulty = {fault["loc"][0] for fault in error.errors() if fault["loc"]}
+        faulty = {str(fault["loc"][0]): fault["input"] for fault in error.errors() if fault["loc"]}
         if "livekit_api_secret" in faulty:
             raise InvalidInput(_short_secret()) from None
-        hide_values = "redis_url" in faulty  # it may hold a password
-        raise InvalidInput(f"settings: {explain(error, hide_values=hide_values)}") from None
+        secret = {name for name, value in faulty.items() if _is_secret(name, value)}
+        raise InvalidInput(f"settings: {explain(error, secret=secret)}") from None
+
+
+def _is_secret(name: str, value: object) -> bool:
+    """Return whether a value may hold a secret: a password, or an address with one."""
+    is_kept = SecretStr in (kind := Settings.model_fields[name].annotation, *get_args(kind))
+    return is_kept or name == "redis_url" or "@" in str(value)
 
 
 def _short_secret() -> str:

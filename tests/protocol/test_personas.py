@@ -105,3 +105,18 @@ def test_the_projects_own_catalogue_is_read() -> None:
     catalogue = load_catalogue(Path(__file__).parents[2] / "personas")
 
     assert {"assistant", "astronaut", "chef", "customer_service", "teacher"} <= catalogue.keys()
+
+
+def test_a_personas_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    """A persona's file may begin with the mark that some editors write, mind and all."""
+    mind = '[mind]\nkind = "chat"\n'
+    (tmp_path / "chef.toml").write_bytes(b'\xef\xbb\xbflabel = "Chef"\r\n' + mind.encode())
+
+    assert load_catalogue(tmp_path)["chef"].mind == "chef"
+
+
+def test_a_personas_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    """A persona's file that is a folder, or a link that leads nowhere, is refused by its name."""
+    (tmp_path / "chef.toml").symlink_to(tmp_path / "gone")
+    with pytest.raises(InvalidInput, match=r"^chef\.toml: No such file or directory; expected"):
+        load_catalogue(tmp_path)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from protocol.errors import InvalidInput, explain
 from protocol.text import Matching
+from protocol.toml_file import ENCODING
 from token_service.auth.callers import Caller, Scope
 
 log = structlog.stdlib.get_logger(__name__)
@@ -73,17 +74,20 @@ def add_key(path: Path, stored: StoredKey) -> None:
     if held and not held.endswith("\n"):
         text = f"\n{text}"
     _parsed(held + text, path)
+    size = path.stat().st_size if held else 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w") as file:
             file.write(text)
     except OSError as error:
+        if path.is_file():
+            os.truncate(path, size)  # half a key on a full disk would revoke all of them
         raise InvalidInput(f"API_KEYS_FILE={str(path)!r}: {error.strerror}") from error
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding=ENCODING)
     except OSError as error:
         raise InvalidInput(f"API_KEYS_FILE={str(path)!r}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -94,7 +98,7 @@ def _parsed(text: str, path: Path) -> KeyFile:
     try:
         return KeyFile.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(f"API_KEYS_FILE={str(path)!r}: not TOML") from error
+        raise InvalidInput(f"API_KEYS_FILE={str(path)!r}: not TOML: {error}") from error
     except ValidationError as error:
         raise InvalidInput(f"API_KEYS_FILE: {explain(error, hide_values=True)}") from error
 

@@ -168,3 +168,102 @@ def test_secrets_are_masked_in_every_text() -> None:
 
     assert isinstance(settings.livekit_api_secret, SecretStr)
     assert DEVELOPMENT_SECRET not in f"{settings!r} {settings}"
+
+
+def test_an_empty_text_in_the_users_file_means_the_default(user_file: Path) -> None:
+    """An empty text in the user's file means the default, as an empty variable does."""
+    user_file.write_text('record_dir = ""\nhost = ""\nmind_url = ""\n')
+    settings = load_settings()
+
+    assert (settings.record_dir, settings.host, settings.mind_url) == (None, "127.0.0.1", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("prot = 9090", "prot is no setting; did you mean port?"),
+        ("[server]\nport = 9090", "server is no setting"),
+    ],
+)
+def test_a_name_that_is_no_setting_is_refused(user_file: Path, text: str, reason: str) -> None:
+    """A name in the user's file that is no setting is refused; it would change nothing."""
+    user_file.write_text(text)
+
+    assert refusal().startswith(f"{user_file}: {reason}")
+
+
+def test_a_users_file_with_a_byte_order_mark_is_read(user_file: Path) -> None:
+    """A user's file with a byte order mark and CRLF is read."""
+    user_file.write_bytes(b"\xef\xbb\xbfPORT = 9090\r\n")
+
+    assert load_settings().port == 9090
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "mind_api_key = 70123456",
+        'record_s3_secret_key = ["hush-70123456"]',
+        'mind_url = "ftp://me:hush-70123456@model"',
+        'otel_exporter_otlp_endpoint = "me:hush-70123456@collector:4318"',
+    ],
+)
+def test_a_refused_secret_is_not_shown(user_file: Path, line: str) -> None:
+    """The refusal of a key, or of an address with a password, does not show it."""
+    user_file.write_text(f"{line}\nport = 0\n")
+
+    assert line.split()[0] in (said := refusal()) and "70123456" not in said
+    assert "port=0: " in said
+
+
+@pytest.mark.parametrize("name", ["RECORD_DIR", "AUDIT_LOG", "CACHE_DIR", "API_KEYS_FILE"])
+def test_a_tilde_is_the_users_folder(dotenv: Path, name: str) -> None:
+    """A path that begins with ~ leads into the user's folder in every layer."""
+    dotenv.write_text(f"{name}=~/rooms\n")
+
+    assert getattr(load_settings(), name.lower()) == Path.home() / "rooms"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FLOOR_HOLD_S", "inf"),
+        ("FLOOR_ALONE_S", "1e400"),
+        ("EMPTY_ROOM_GRACE_S", "inf"),
+        ("CHAT_IDLE_S", "inf"),
+        ("DRAIN_GRACE_S", "1e30"),
+        ("MAX_STEP_SHARE", "inf"),
+        ("PROMISE_TTL_S", "99999999999999999999"),
+    ],
+)
+def test_an_endless_time_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """A time that no clock can wait for is refused by its name; it failed in the first call."""
+    monkeypatch.setenv(name, value)
+
+    assert refusal().startswith(f"settings: {name.lower()}='{value}': Input should be ")
+
+
+@pytest.mark.parametrize("name", ["AUTH_MODE", "LANGUAGES"])
+def test_a_list_of_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A list that needs an entry is refused without one: nobody could call."""
+    monkeypatch.setenv(name, " , ")
+
+    assert refusal().startswith(f"settings: {name.lower()}=")
+
+
+@pytest.mark.parametrize("origin", ["https://a.example/", "a.example", "https://a.example/page"])
+def test_an_origin_that_no_browser_sends_is_refused(
+    monkeypatch: pytest.MonkeyPatch, origin: str
+) -> None:
+    """An origin with a path or without a scheme is refused: it would equal no browser's."""
+    monkeypatch.setenv("CORS_ORIGINS", f"https://b.example:8443,{origin}")
+
+    assert refusal().startswith(f"settings: cors_origins.1={origin!r}: expected * or scheme://")
+
+
+@pytest.mark.parametrize("name", ["MIND_URL", "PAGE_TERMS", "PAGE_PRIVACY", "LIVEKIT_URL"])
+def test_an_address_with_a_space_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """An address with a space is refused, as no client could reach it."""
+    monkeypatch.setenv(name, "http://model .example")
+
+    assert refusal().startswith(f"settings: {name.lower()}='http://model .example': expected ")

@@ -1,5 +1,6 @@
 """The command that makes an API key, and what the file keeps of the key."""
 
+import resource
 import stat
 import subprocess
 import sys
@@ -78,3 +79,33 @@ def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, text: str) -> Non
     path.write_text(text)
     with pytest.raises(InvalidInput, match=r"^API_KEYS_FILE"):
         read_keys(path)
+
+
+def test_a_file_with_a_byte_order_mark_keeps_its_keys(tmp_path: Path) -> None:
+    """A file that an editor saved with a byte order mark is read, and takes further keys."""
+    path = tmp_path / "keys.toml"
+    first = make("shop", "--file", str(path)).stdout.strip()
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    second = make("bakery", "--file", str(path)).stdout.strip()
+
+    assert [ApiKeys(path).caller(key) is not None for key in (first, second)] == [True, True]
+
+
+def test_a_full_disk_leaves_the_keys_as_they_are(tmp_path: Path) -> None:
+    """A key that the disk takes half of is refused, and the keys from before stay valid."""
+    path = tmp_path / "keys.toml"
+    first = make("shop", "--file", str(path)).stdout.strip()
+    before = path.read_text()
+    limit = len(before) + 20
+    done = subprocess.run(
+        [sys.executable, "-m", "token_service.keys", "bakery", "--file", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"token_service.keys: API_KEYS_FILE={str(path)!r}: File too large\n"
+    assert path.read_text() == before
+    assert ApiKeys(path).caller(first) is not None

@@ -14,11 +14,21 @@ from openai import AsyncOpenAI
 
 from mind.events import ToolEnded, ToolStarted
 from mind.limits import CallBudget, Limits, cut
-from mind.model.completion import LEAVE, SAY, Call, Completion, Flood, Nonsense, pieces
+from mind.model.completion import (
+    LEAVE,
+    SAY,
+    TOO_LONG,
+    Call,
+    Completion,
+    Flood,
+    Nonsense,
+    pieces,
+)
 from mind.model.instructions import OWN_FUNCTIONS, first_messages, result_message
 from mind.model.trouble import Busy
 from mind.tools.function import Function, ToolFailed
 from mind.words.sentences import SentenceSplitter
+from mind.words.thoughts import Thoughts
 from protocol.room_spec import PersonaSpec
 
 log = structlog.get_logger(__name__)
@@ -61,6 +71,7 @@ class ModelAnswer:
         self._budget = budget
         self._outlet = outlet
         self._splitter = SentenceSplitter()
+        self._thoughts = Thoughts()
         self._characters = 0
         self._called: set[str] = set()  # each function with its arguments
 
@@ -72,24 +83,28 @@ class ModelAnswer:
         """
         messages = first_messages(self._persona, facts, transcript, typed=typed)
         async with asyncio.timeout(self._limits.answer_within_s):
-            for _ in range(self._limits.rounds):
-                completion = await self._ask(messages)
+            for left in reversed(range(self._limits.rounds)):
+                # The last call of the model can read no more results.
+                completion = await self._ask(messages, self._functions if left else {})
                 calls = [call for call in completion.calls if call.name not in (SAY, LEAVE)]
                 if not calls:
                     return
+                if not left:
+                    return log.info("mind_gave_up", rounds=self._limits.rounds)
                 results = await self._call_all(calls)
                 messages.append(completion.as_message())
                 for call in completion.calls:
                     text, ok = results.get(call.id, ("done", True))
                     messages.append(result_message(call.id, text, ok))
-        log.info("mind_gave_up", rounds=self._limits.rounds)
 
-    async def _ask(self, messages: list[dict[str, Any]]) -> Completion:
+    async def _ask(
+        self, messages: list[dict[str, Any]], offered: Mapping[str, Function]
+    ) -> Completion:
         """Call the model once; pass its text on as it streams in."""
         if not self._budget.take():
             raise Busy
         completion = Completion()
-        functions = [*OWN_FUNCTIONS, *(each.described() for each in self._functions.values())]
+        functions = [*OWN_FUNCTIONS, *(each.described() for each in offered.values())]
         async with (
             asyncio.timeout(self._limits.call_within_s),
             aclosing(pieces(self._model.client, self._model.name, messages, functions)) as stream,
@@ -98,8 +113,11 @@ class ModelAnswer:
                 said, text = completion.add(piece)
                 # Models told a function's result often forget `say`. Before it, text outside
                 # `say` is small talk or thinking, and the voice's own talk is better.
-                self._say(said + (text if self._called else ""))
-        self._give(self._splitter.finish())
+                self._say(said + (self._thoughts.left_out(text) if self._called else ""))
+        rest = self._splitter.finish()
+        if completion.is_cut:  # a sentence or a call that lacks its end may mean something else
+            raise Flood if completion.end == TOO_LONG else Nonsense
+        self._give(rest)
         if not completion.is_answer or any(_is_broken(call) for call in completion.calls):
             raise Nonsense
         return completion

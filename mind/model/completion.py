@@ -1,10 +1,11 @@
 """One streamed answer of a language model: its text as it streams in, and its calls of functions.
 
 Knows OpenAI's chat completions as servers really stream them: arguments in pieces (OpenAI, vLLM) or
-whole (Ollama), calls without an id, several calls under one index.
+whole (Ollama), calls without an id, several calls under one index or one id, names told again.
 """
 
 import json
+import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 from pydantic_core import from_json
 
 SAY, LEAVE = "say", "leave_to_voice"
+TOO_LONG = "length"  # why a server ended an answer: it has a limit of its own
 CALLS_LIMIT = 16
 TEXT_LIMIT = 20_000  # characters of one call's arguments, or of text outside calls
 
@@ -31,7 +33,8 @@ class Flood(Exception):
 class Call:
     """A function's name and arguments, as far as they have come."""
 
-    id: str
+    id: str  # no other call of the answer has it
+    sent_id: str = ""  # by the server
     name: str = ""
     arguments: str = ""
     said: str = ""  # of `say`: the text so far
@@ -44,6 +47,11 @@ class Call:
             return None
         return arguments if isinstance(arguments, dict) else None
 
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether the arguments are there and complete."""
+        return bool(self.arguments) and self.read_arguments() is not None
+
 
 @dataclass(slots=True)
 class Completion:
@@ -52,6 +60,7 @@ class Completion:
     calls: list[Call] = field(default_factory=list[Call])
     text: str = ""  # outside of calls
     is_answer: bool = False  # at least one piece could be read
+    end: str | None = None  # why the server ended it; None: it has not
     _open: dict[int, Call] = field(default_factory=dict[int, Call])
 
     def add(self, chunk: ChatCompletionChunk) -> tuple[str, str]:
@@ -64,6 +73,11 @@ class Completion:
         # The client checks no types: a server may have sent anything.
         except (AttributeError, TypeError, IndexError, KeyError, ValueError) as error:
             raise Nonsense(type(error).__name__) from None
+
+    @property
+    def is_cut(self) -> bool:
+        """Tell whether its end is missing. A server may leave out why a whole call ended."""
+        return self.end in (None, TOO_LONG) and not (self.calls and self.calls[-1].is_whole)
 
     def as_message(self) -> dict[str, Any]:
         """Give the answer as the next request repeats it to the model."""
@@ -86,6 +100,7 @@ class Completion:
             return "", ""
         delta = chunk.choices[0].delta
         self.is_answer = True
+        self.end = getattr(chunk.choices[0], "finish_reason", None) or self.end
         more = delta.content or ""
         self.text += more
         said = "".join(self._add_call(piece) for piece in delta.tool_calls or ())
@@ -96,14 +111,29 @@ class Completion:
 
     def _add_call(self, piece: ChoiceDeltaToolCall) -> str:
         call = self._open.get(piece.index)
-        if call is None or (piece.id and piece.id != call.id):
-            call = Call(piece.id or f"call_{len(self.calls)}")
+        if call is None or _begins_another(piece, call):
+            sent_id = piece.id or ""
+            is_taken = any(sent_id == each.id for each in self.calls)
+            call = Call(_new_id() if is_taken or not sent_id else sent_id, sent_id)
             self._open[piece.index] = call
             self.calls.append(call)
         if piece.function is not None:
-            call.name += piece.function.name or ""
+            if piece.function.name != call.name:
+                call.name += piece.function.name or ""
             call.arguments += piece.function.arguments or ""
         return _said_more(call) if call.name == SAY else ""
+
+
+def _begins_another(piece: ChoiceDeltaToolCall, call: Call) -> bool:
+    """Tell whether a piece under the index of a call belongs to the next one."""
+    if piece.id:
+        return piece.id != call.sent_id
+    function = piece.function
+    return bool(function and function.name and function.arguments) and call.is_whole
+
+
+def _new_id() -> str:
+    return f"call_{uuid.uuid4().hex[:12]}"
 
 
 def _said_more(call: Call) -> str:

@@ -13,6 +13,8 @@ DISPATCHES = Counter(
     ["which"],
 )
 WEBHOOKS = Counter("moshi_webhooks", "Webhooks with a valid signature of LiveKit.", ["event"])
+for which in ("first", "again", "move"):  # increase() does not see how a series begins above zero
+    DISPATCHES.labels(which)
 BREAKERS = Counter("moshi_breakers", "Times that a failing worker was excluded for a while.")
 SESSIONS = Counter("moshi_sessions", "Sessions opened or ended.", ["change"])
 RATINGS = Counter("moshi_ratings", "Ratings of sessions by people, from 1 to 5.", ["rating"])

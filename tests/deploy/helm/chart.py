@@ -42,6 +42,7 @@ tokenService:
 worker:
   tag: 0.1.0@sha256:0000000000000000000000000000000000000000000000000000000000000000
   runtimeClassName: nvidia
+  gpu: { nvidia.com/mig-3g.40gb: 1 }
   drainGraceS: 600
   env: { CAPACITY: "24" }
   envSecret: keys-of-functions

@@ -158,13 +158,14 @@ def test_the_workers_grace_is_longer_than_its_drain(name: str, drain_s: int) -> 
 
 
 def test_each_worker_has_one_gpu_or_none() -> None:
-    """A worker has one GPU, or none with `device: cpu`."""
+    """A worker has one GPU, the part of one that the operator names, or none with `device: cpu`."""
     limits: dict[str, Any] = {
         name: container(name, "worker")["resources"]["limits"] for name in VALUES
     }
 
     assert limits["least"] == {"memory": "48Gi", "nvidia.com/gpu": 1}
     assert limits["on a CPU"] == {"memory": "4Gi"}
+    assert limits["everything"] == {"memory": "48Gi", "nvidia.com/mig-3g.40gb": 1}
 
 
 def test_images_are_pinned() -> None:

@@ -196,6 +196,10 @@ def test_livekit_is_the_version_that_the_tests_run() -> None:
         ("worker.env.DRAIN_GRACE_S=x", "invalid propertyName 'DRAIN_GRACE_S'"),
         ("worker.autoscaling.enabled=true", "/worker/autoscaling/prometheus"),
         ("image.registry=registry.example.com", "/image/registry"),
+        (
+            "tokenService.autoscaling.min=11",
+            "tokenService.autoscaling.min=11: expected at most max, 10",
+        ),
     ],
 )
 def test_wrong_values_are_refused_by_name(value: str, told: str) -> None:
@@ -204,6 +208,14 @@ def test_wrong_values_are_refused_by_name(value: str, told: str) -> None:
 
     assert done.returncode != 0
     assert told in done.stderr
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_each_volume_has_one_source(name: str) -> None:
+    """A volume has one source: Kubernetes refuses two, and Helm adds defaults to values."""
+    for part in ("token-service", "worker"):
+        for volume in chart.pod(name, part)["spec"]["volumes"]:
+            assert len(volume.keys() - {"name"}) == 1, volume
 
 
 @pytest.mark.parametrize("name", VALUES)

@@ -148,6 +148,15 @@ def test_every_alert_asks_for_metrics_that_exist(
     assert prometheus.ask(f'ALERTS{{alertname="{rule["alert"]}", alertstate="firing"}}') == []
 
 
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
+def test_every_series_of_an_alert_is_there_before_its_trouble(
+    prometheus: Prometheus, rule: dict[str, Any]
+) -> None:
+    """A series that an alert names by its labels begins at 0: a first rise is else not seen."""
+    for series in re.findall(r"moshi_\w+\{.*?\}", rule["expr"]):
+        assert prometheus.ask(series), series
+
+
 def base(name: str) -> str:
     """Return the name of the metric that a series belongs to, as Prometheus lists it."""
     return re.sub(r"_(bucket|count|sum)$", "", name)

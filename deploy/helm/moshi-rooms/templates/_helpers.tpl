@@ -20,6 +20,13 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{ .root.Values.image.registry }}{{ .of.image }}:{{ .of.tag | default .root.Chart.AppVersion }}
 {{- end }}
 
+{{- /* Refuse what a schema cannot compare: dict "of" .Values.worker.autoscaling "name" "worker" */}}
+{{- define "ordered" -}}
+{{- if and .of.enabled (gt (int .of.min) (int .of.max)) }}
+{{- fail (printf "%s.autoscaling.min=%v: expected at most max, %v" .name .of.min .of.max) }}
+{{- end }}
+{{- end }}
+
 {{- define "containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true

@@ -47,7 +47,8 @@ class ScriptedModel:
         reply = self._next(asked)
         if isinstance(reply, int):
             detail = f"refused with the key {self.keys[-1]}"
-            return web.json_response({"error": {"message": detail}}, status=reply)
+            error = {"error": {"message": detail}}
+            return web.json_response(error, status=reply, headers=self.headers)
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", **self.headers})
         await stream.prepare(request)
         await self._load(stream)

@@ -6,6 +6,7 @@ from typing import Literal
 TroubleCode = Literal[
     "mind_away",  # its server cannot be reached, or failed
     "mind_slow",
+    "mind_late",  # an answer with its functions
     "mind_refused",  # its server refuses the key, the model or the request
     "mind_nonsense",
     "mind_flood",
@@ -16,6 +17,7 @@ TroubleCode = Literal[
 DETAILS: dict[TroubleCode, str] = {
     "mind_away": "The language model cannot be reached. The voice goes on without it.",
     "mind_slow": "The language model takes too long. The voice goes on without it.",
+    "mind_late": "The answer takes too long with its functions. The voice goes on without it.",
     "mind_refused": "The language model's server refuses requests. The voice goes on without it.",
     "mind_nonsense": "The language model's answer cannot be read. The voice goes on without it.",
     "mind_flood": "The language model's answer is too long. What exceeds the limit is not said.",

@@ -33,6 +33,7 @@ class Limits:
     lines_ahead: int = 2  # lines that a voice is given before it has said them
     first_retry_s: float = 2.0
     last_retry_s: float = 60.0
+    server_retry_s: float = 600.0  # that a server may ask for, at most
     warn_every_s: float = 60.0  # the same warning, at most
 
 

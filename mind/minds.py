@@ -114,10 +114,13 @@ class Minds:
         if self._load is not None:
             self._load.answered()
 
-    def failed(self, mind: str, code: TroubleCode) -> None:
-        """Note that the model gave no answer: it is asked again later. A slow one may be asleep."""
+    def failed(self, mind: str, code: TroubleCode, wait_s: float) -> None:
+        """Note that the model's server failed: no room asks it for a while, `wait_s` at least.
+
+        A slow one may be asleep.
+        """
         self.last_trouble = code
-        self.retry.failed()
+        self.retry.failed(min(wait_s, self.limits.server_retry_s))
         if code == "mind_slow":
             self.wake([mind])
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import structlog
@@ -13,6 +14,7 @@ from mind.words.addressed import addressed
 from mind.words.lines import FixedAnswers
 from mind.words.transcript import Transcript
 from protocol.minds import ChatMind, LinesMind
+from protocol.retry import Retry
 from protocol.room_spec import PersonaSpec
 
 if TYPE_CHECKING:
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from mind.model.answer import Outlet
     from mind.tools.function import Function
 
-OWN_LIMITS = frozenset[TroubleCode]({"mind_busy", "mind_flood"})  # no failure of the server
+# No failure of the server; another question may do.
+OWN_LIMITS = frozenset[TroubleCode]({"mind_busy", "mind_flood", "mind_late"})
 
 Fate = Literal["said", "cut_off", "refused"]
 log = structlog.get_logger(__name__)
@@ -35,6 +38,8 @@ class RoomMind:
         self._events: asyncio.Queue[MindEvent | None] = asyncio.Queue()
         self._transcript = Transcript()
         self._budget = CallBudget(minds.limits.calls_per_minute)
+        self._retry = Retry(minds.limits.first_retry_s, minds.limits.last_retry_s)
+        self._last_trouble: TroubleCode = "mind_refused"  # of this room alone
         self._warnings = Warnings(minds.limits.warn_every_s)
         self._pending = PendingLines(self._events.put_nowait, minds.limits.lines_ahead)
         self._personas: dict[str, PersonaSpec] = {}
@@ -118,7 +123,8 @@ class RoomMind:
             await asyncio.wait(self._tasks)
 
     def _take(self, person: str, words: str, *, final: bool, typed: bool, sender: str = "") -> None:
-        if self._closed or not words.strip():
+        is_empty = not words.strip() if typed else not any(map(str.isalnum, words))
+        if self._closed or is_empty:
             return
         self.stop()
         if not final or (turn := self._transcript.add(person, words, typed=typed)) is None:
@@ -132,6 +138,9 @@ class RoomMind:
             self._answer_by_line(persona, table, turn.text, unanswered)
         elif not self._minds.retry.ready:
             self._warn(self._minds.last_trouble)
+            self._left_to_voice(unanswered)
+        elif not self._retry.ready:
+            self._warn(self._last_trouble)
             self._left_to_voice(unanswered)
         else:
             thinking = self._think(persona, table, unanswered)
@@ -181,6 +190,7 @@ class RoomMind:
             self._failed(persona.mind, error)
         else:
             minds.worked()
+            self._retry.worked()
             self._warnings.worked("mind")
         if unanswered is not None and not self._has_said:
             self._events.put_nowait(unanswered)
@@ -195,13 +205,15 @@ class RoomMind:
         return toolbox.functions()
 
     def _failed(self, mind: str, error: Exception) -> None:
-        from mind.model.trouble import trouble_code
+        from mind.model.trouble import about, asks_to_wait_s, is_of_server, trouble_code
 
         code = trouble_code(error)
-        # The error's text stays out of the log: a server's message may show a key or words.
-        log.warning("mind_trouble", code=code, error=type(error).__name__)
-        if code not in OWN_LIMITS:
-            self._minds.failed(mind, code)
+        log.warning("mind_trouble", code=code, **about(error))
+        if is_of_server(error):
+            self._minds.failed(mind, code, asks_to_wait_s(error))
+        elif code not in OWN_LIMITS:
+            self._last_trouble = code
+            self._retry.failed()
         self._warn(code)
 
     def _outlet(self, persona: PersonaSpec, table: ChatMind) -> "Outlet":
@@ -218,12 +230,16 @@ class RoomMind:
 
         def fill() -> None:
             nonlocal filled
-            if table.fillers and not filled:
+            if table.fillers and not filled and self._answering is task:
                 filled = True
-                say(table.fillers[self._fillers % len(table.fillers)])
+                self._pending.add(persona.id, table.fillers[self._fillers % len(table.fillers)])
                 self._fillers += 1
 
-        return Outlet(say, fill, self._events.put_nowait)
+        def ended(call_id: str, ok: bool) -> None:
+            self._transcript.ended(call_id, ok=ok)
+
+        called = partial(self._transcript.called, persona.label)
+        return Outlet(say, fill, self._events.put_nowait, called, ended)
 
     def _warn(self, code: TroubleCode) -> None:
         if (trouble := self._warnings.trouble(code)) is not None:

@@ -21,15 +21,15 @@ class Retry:
         """Tell whether it may be tried now."""
         return self._clock() >= self._not_before_s
 
-    def failed(self) -> None:
-        """Wait longer than after the last failure.
+    def failed(self, at_least_s: float = 0.0) -> None:
+        """Wait longer than after the last failure, and no less than `at_least_s`.
 
         Of several that were under way together, only the first counts.
         """
         if not self.ready:
             return
         self._wait_s = min(max(self._first_s, 2.0 * self._wait_s), self._last_s)
-        self._not_before_s = self._clock() + self._wait_s
+        self._not_before_s = self._clock() + max(self._wait_s, at_least_s)
 
     def worked(self) -> None:
         """Forget the failures."""

@@ -25,7 +25,7 @@ from mind.model.completion import (
     pieces,
 )
 from mind.model.instructions import OWN_FUNCTIONS, first_messages, result_message
-from mind.model.trouble import Busy
+from mind.model.trouble import Busy, Late
 from mind.tools.function import Function, ToolFailed
 from mind.words.sentences import SentenceSplitter
 from mind.words.thoughts import Thoughts
@@ -49,6 +49,8 @@ class Outlet:
     say: Callable[[str], None]
     fill: Callable[[], None]
     report: Callable[[ToolStarted | ToolEnded], None]
+    called: Callable[[str, str], None]  # a call's id, and its function with the arguments
+    ended: Callable[[str, bool], None]  # a call's id, and whether it gave a result
 
 
 class ModelAnswer:
@@ -79,23 +81,32 @@ class ModelAnswer:
         """Ask the model and call functions until it speaks or leaves the talking to the voice.
 
         `typed`: the transcript's last line was typed.
-        Raises `Busy`, `Flood`, `Nonsense`, `TimeoutError` and the client's own errors.
+        Raises `Busy`, `Flood`, `Late`, `Nonsense`, `TimeoutError` and the client's own errors.
         """
         messages = first_messages(self._persona, facts, transcript, typed=typed)
-        async with asyncio.timeout(self._limits.answer_within_s):
-            for left in reversed(range(self._limits.rounds)):
-                # The last call of the model can read no more results.
-                completion = await self._ask(messages, self._functions if left else {})
-                calls = [call for call in completion.calls if call.name not in (SAY, LEAVE)]
-                if not calls:
-                    return
-                if not left:
-                    return log.info("mind_gave_up", rounds=self._limits.rounds)
-                results = await self._call_all(calls)
-                messages.append(completion.as_message())
-                for call in completion.calls:
-                    text, ok = results.get(call.id, ("done", True))
-                    messages.append(result_message(call.id, text, ok))
+        whole = asyncio.timeout(self._limits.answer_within_s)
+        try:
+            async with whole:
+                await self._think(messages)
+        except TimeoutError:
+            if whole.expired():
+                raise Late from None
+            raise
+
+    async def _think(self, messages: list[dict[str, Any]]) -> None:
+        for left in reversed(range(self._limits.rounds)):
+            # The last call of the model can read no more results.
+            completion = await self._ask(messages, self._functions if left else {})
+            calls = [call for call in completion.calls if call.name not in (SAY, LEAVE)]
+            if not calls:
+                return
+            if not left:
+                return log.info("mind_gave_up", rounds=self._limits.rounds)
+            results = await self._call_all(calls)
+            messages.append(completion.as_message())
+            for call in completion.calls:
+                text, ok = results.get(call.id, ("done", True))
+                messages.append(result_message(call.id, text, ok))
 
     async def _ask(
         self, messages: list[dict[str, Any]], offered: Mapping[str, Function]
@@ -163,6 +174,8 @@ class ModelAnswer:
         """Run a function within its time, with an event before and after."""
         call_id, begun_s, ok = uuid.uuid4().hex, time.monotonic(), False
         self._outlet.report(ToolStarted(call_id, self._persona.id, function.name))
+        asked = json.dumps(arguments, ensure_ascii=False)
+        self._outlet.called(call_id, f"{function.name} {asked}")
         try:
             async with asyncio.timeout(function.within_s):
                 text = await function.call(arguments)
@@ -178,6 +191,7 @@ class ModelAnswer:
             took_ms = round((time.monotonic() - begun_s) * 1000)
             ended = ToolEnded(call_id, self._persona.id, function.name, took_ms, ok)
             self._outlet.report(ended)
+        self._outlet.ended(call_id, ok)
         return cut(text, self._limits.result_characters), ok
 
 

@@ -10,7 +10,11 @@ IDENTITY = frozenset({"", "identity"})
 
 
 class TooLong(httpx2.TransportError):
-    """A server sends more than it may, or compressed bytes, whose size is not known beforehand."""
+    """A server sends more than it may."""
+
+
+class Compressed(httpx2.TransportError):
+    """A server sends compressed bytes, whose size is not known beforehand."""
 
 
 def http_client(
@@ -36,7 +40,7 @@ class _Bounded(httpx2.AsyncBaseTransport):
         response = await self._inner.handle_async_request(request)
         if response.headers.get("content-encoding", "").strip().lower() not in IDENTITY:
             await response.aclose()
-            raise TooLong("compressed although it was asked not to be", request=request)
+            raise Compressed("compressed although it was asked not to be", request=request)
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         response.stream = _Counted(response.stream, self._most_bytes)
         return response

@@ -43,6 +43,7 @@ class Call:
         """Give the arguments once they are complete; None: they are no JSON object."""
         try:
             arguments = json.loads(self.arguments or "{}")
+            json.dumps(arguments, ensure_ascii=False).encode()  # half a surrogate pair is no text
         except (ValueError, RecursionError):
             return None
         return arguments if isinstance(arguments, dict) else None

@@ -12,7 +12,7 @@ from openai import (
 )
 
 from mind.events import TroubleCode
-from mind.http_client import TooLong
+from mind.http_client import Compressed, TooLong
 from mind.model.completion import Flood, Nonsense
 
 SERVER_FAILED = 500  # HTTP statuses from here on
@@ -32,6 +32,8 @@ def trouble_code(error: BaseException) -> TroubleCode:
     """Give the code of the warning for an error."""
     if isinstance(error, Flood) or _has_cause(error, TooLong):
         return "mind_flood"
+    if _has_cause(error, Compressed):
+        return "mind_nonsense"
     if isinstance(error, Busy):
         return "mind_busy"
     if isinstance(error, Late):

@@ -8,7 +8,7 @@ import httpx2
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 
-from mind.http_client import TooLong, http_client
+from mind.http_client import Compressed, TooLong, http_client
 from mind.limits import Limits, cut
 from mind.tools.function import Function, ToolFailed
 from mind.tools.variables import filled_in
@@ -49,6 +49,8 @@ class HttpFunctionCaller:
             response = await self._send(arguments)
         except TooLong:
             raise ToolFailed("The result is too long.") from None
+        except Compressed:
+            raise ToolFailed("The result is compressed and cannot be read.") from None
         except (httpx2.HTTPError, httpx2.InvalidURL):
             raise ToolFailed("The function cannot be reached.") from None
         if not response.is_success:

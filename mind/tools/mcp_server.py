@@ -13,8 +13,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, TextIO
+from urllib.parse import urlsplit
 
+import httpx2
 import structlog
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
@@ -41,6 +44,7 @@ FUNCTIONS_LIMIT = 64  # of one server
 SCHEMA_LIMIT = 8000  # characters; with a longer one a function is not offered
 PAGES_LIMIT = 8  # of its list of functions
 OPEN_STREAM_S = 3600.0  # a server may keep its stream of messages open in silence
+GOODBYE_S = 1.0  # a session's end is told, and its answer is of no use to us
 # Codes by which the SDK tells that a connection or its session is gone; others are a server's word
 # on one call, and the calls of other rooms go on.
 LOST = frozenset({CONNECTION_CLOSED, INVALID_REQUEST, PARSE_ERROR, REQUEST_TIMEOUT})
@@ -55,6 +59,7 @@ class McpServer:
         """Connect nothing yet. Raises `InvalidInput` where a variable is not set."""
         self._config = config
         self._limits = limits
+        self._log = log.bind(server=_name(config.mcp))
         is_url = isinstance(config.mcp, str)
         self._connect_s = limits.tool_connect_s if is_url else limits.tool_start_s
         source = "mind.tools"
@@ -94,7 +99,7 @@ class McpServer:
                 await self._serve()
             except Exception as error:
                 # The SDK's own text may show an address with a key in it.
-                log.warning("tool_server_away", error=type(error).__name__)
+                self._log.warning("tool_server_away", error=_kind(error))
                 if self._connecting and not self._wanted.is_set():
                     self._retry.failed()
                     self._settle(None, ())
@@ -118,7 +123,7 @@ class McpServer:
                 functions = self._offered(await _list_tools(client))
             self._retry.worked()
             self._settle(client, functions)
-            log.info("tool_server_connected", functions=len(functions))
+            self._log.info("tool_server_connected", functions=len(functions))
             await self._lost.wait()
 
     async def _open(self, stack: AsyncExitStack) -> Client:
@@ -127,6 +132,7 @@ class McpServer:
             http = http_client(
                 self._config.mcp, self._limits.call_bytes, OPEN_STREAM_S, self._headers
             )
+            http.event_hooks = {"request": [_hasten_goodbye]}
             await stack.enter_async_context(http)
             transport = streamable_http_client(self._config.mcp, http_client=http)
         else:
@@ -146,7 +152,7 @@ class McpServer:
         only = self._config.only
         missing = set(only) - {tool.name for tool in tools}
         if missing:
-            log.warning("tool_server_lacks_functions", missing=sorted(missing))
+            self._log.warning("tool_server_lacks_functions", missing=sorted(missing))
         return tuple(
             Function(
                 re.sub(r"[^A-Za-z0-9_-]", "_", tool.name)[:64],  # as OpenAI's API wants names
@@ -171,7 +177,7 @@ class McpServer:
                 raise ToolFailed(f"The function failed: {error.message}") from None
             self._forget()
             self._lost.set()
-            log.warning("tool_server_lost", error=_kind(error))
+            self._log.warning("tool_server_lost", error=_kind(error))
             raise ToolFailed("The function cannot be reached.") from None
         text = _text(result)
         if result.is_error:
@@ -201,7 +207,24 @@ def _text(result: CallToolResult) -> str:
 
 
 def _kind(error: Exception) -> str:
+    while isinstance(error, ExceptionGroup):  # of the SDK's tasks
+        error = error.exceptions[0]
     return f"MCPError {error.code}" if isinstance(error, MCPError) else type(error).__name__
+
+
+async def _hasten_goodbye(request: httpx2.Request) -> None:
+    # A server that hangs would keep the next connection, and the worker's end, waiting.
+    if request.method == "DELETE":
+        request.extensions["timeout"] = httpx2.Timeout(GOODBYE_S).as_dict()
+
+
+def _name(server: str | Sequence[str]) -> str:
+    """Return how the log names a server: keys may stand in the rest of an address or command."""
+    if isinstance(server, str):
+        address = urlsplit(server)
+        return f"{address.hostname}:{address.port}" if address.port else f"{address.hostname}"
+    is_script = server[0] == "python" and len(server) > 1
+    return Path(server[1] if is_script else server[0]).name
 
 
 def _nowhere() -> TextIO:

@@ -88,6 +88,10 @@ def main() -> int:
     except (AlreadyThere, InvalidInput) as error:
         print(f"==> {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        where = error.filename or given.project
+        print(f"==> {where}: {error.strerror}; .env is as it was", file=sys.stderr)
+        return 1
     lines += ["Next: set DOMAIN, MODEL and AUTH_MODE (api_keys, jwt, or open) in .env"]
     print("\n".join(f"==> {line}" for line in lines))
     return 0

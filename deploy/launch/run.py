@@ -50,14 +50,20 @@ class Manager(honcho.manager.Manager):
 
 def main() -> int:
     """Start, show and stop everything; return the exit status."""
-    FOLDER.mkdir(exist_ok=True)
-    terminal = sys.stdout.isatty()
     try:
-        plan = make_plan(os.environ, FOLDER, terminal=terminal)
-        faults = taken(plan.ports)
+        return _start(terminal=sys.stdout.isatty())
     except (InvalidInput, ProgramMissing) as error:
         return _refuse([str(error)])
-    if faults:
+    except OSError as error:
+        where = error.filename or FOLDER
+        expected = "expected free space, and a folder that this user may write"
+        return _refuse([f"{where}: {error.strerror}; {expected}"])
+
+
+def _start(*, terminal: bool) -> int:
+    FOLDER.mkdir(exist_ok=True)
+    plan = make_plan(os.environ, FOLDER, terminal=terminal)
+    if faults := taken(plan.ports):
         return _refuse(faults)
     printer = printer_for(FOLDER / "run.log", terminal=terminal)
     with redirect_stderr(printer.output if terminal else sys.stderr):  # for the log's lifetime

@@ -15,7 +15,26 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 WRONG = re.compile(r"\[(warning|error|critical) *\]|\b(giving up|restarting it|; again in)\b")
 
 
-class Screen(Printer):
+class LastingPrinter(Printer):
+    """Write every line; those that a full disk does not take are lost, and no call ends."""
+
+    is_away = False  # the last line could not be written
+
+    def write(self, message: Message) -> None:
+        """Write one message; say once on stderr that the log cannot be written."""
+        try:
+            super().write(message)
+            self.is_away = False
+        except BrokenPipeError:  # its reader has ended, and so do we
+            raise
+        except OSError as error:
+            if not self.is_away:
+                said = f"==> the log cannot be written: {error.strerror}; everything goes on"
+                print(said, file=sys.stderr, flush=True)
+            self.is_away = True
+
+
+class Screen(LastingPrinter):
     """Write every line of every process into a file, and the few for people to the terminal too."""
 
     def __init__(self, log: TextIO, terminal: TextIO = sys.stdout) -> None:
@@ -38,6 +57,6 @@ class Screen(Printer):
 def printer_for(log: Path, *, terminal: bool) -> Printer:
     """Return the printer: on a terminal a `Screen` with its log begun anew, else one of all."""
     if not terminal:
-        return Printer(sys.stdout)
+        return LastingPrinter(sys.stdout)
     print(f"==> starting; everything that the processes say goes into {log}", flush=True)
     return Screen(log.open("w", encoding="utf-8"))

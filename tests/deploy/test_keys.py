@@ -1,5 +1,6 @@
 """`make keys`: the files that it writes or keeps, and their permissions."""
 
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,24 @@ def test_an_env_file_that_cannot_be_read_is_told(project: Path) -> None:
     assert done.returncode == 1
     assert f"{project}/.env: is UTF-16; expected UTF-8" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_full_disk_leaves_the_env_file_as_it_is(project: Path) -> None:
+    """On a full disk the command ends with one line, and `.env` and the folder are as before."""
+    (project / ".env").write_text("MODEL=echo\n")
+    before = sorted(path.name for path in project.iterdir())
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.keys", "--project", str(project)],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20)),
+    )
+
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "File too large; .env is as it was" in done.stderr
+    assert (project / ".env").read_text() == "MODEL=echo\n"
+    assert sorted(path.name for path in project.iterdir()) == before
 
 
 def test_keys_are_replaced_when_told_to(project: Path) -> None:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from deploy.lan.local_network import own_address
+from deploy.launch import run
 from harness import launched
 from harness.launched import READY_WITHIN_S, Launched, MakeRun
 from harness.person import eventually, person
@@ -227,3 +228,16 @@ def test_a_wrong_setting_is_told(make_run: MakeRun, addresses: dict[str, str]) -
 
     assert launched.process.wait(60) == 1
     assert "livekit_port='seventy': Input should be a valid integer" in launched.said()
+
+
+def test_a_folder_that_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A checkout that is read-only, or a full disk, ends `make run` in one line with the path."""
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(run, "FOLDER", tmp_path / "file" / "var")
+
+    assert run.main() == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"==> {tmp_path}/file/var: Not a directory; expected free space")
+    assert told.count("\n") == 1

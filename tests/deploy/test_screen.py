@@ -1,13 +1,15 @@
 """The terminal of `make run`: steps, the address and troubles; the log file has every line."""
 
+import errno
 import io
+import os
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 from honcho.printer import Message
 
-from deploy.launch.screen import ANNOUNCER, Screen, printer_for
+from deploy.launch.screen import ANNOUNCER, LastingPrinter, Screen, printer_for
 
 AT = datetime(2026, 11, 29, 1, 2, 3)
 
@@ -64,3 +66,32 @@ def test_a_terminal_is_told_where_the_log_is(
 
     assert str(log) in capsys.readouterr().out
     assert log.read_text() == "01:02:03 system | worker started\n"
+
+
+class FullDisk(io.StringIO):
+    """A log on a full disk."""
+
+    def write(self, _: str, /) -> int:
+        """Fail as the kernel does."""
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("printer", [LastingPrinter(FullDisk()), Screen(FullDisk(), io.StringIO())])
+def test_a_log_on_a_full_disk_ends_nothing(
+    printer: LastingPrinter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the disk of the log is full, lines are lost and calls go on; it is said once."""
+    for _ in range(3):
+        printer.write(Message("line", "of a call\n", AT, "worker", None))
+
+    assert capsys.readouterr().err.count("the log cannot be written: No space left on device") == 1
+
+
+def test_a_log_that_nobody_reads_ends_the_run() -> None:
+    """Where the reader of the lines is gone, as of `make run | head`, the error is not hidden."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb", buffering=0) as raw:
+        printer = LastingPrinter(io.TextIOWrapper(raw, write_through=True))
+        with pytest.raises(BrokenPipeError):
+            printer.write(Message("line", "of a call\n", AT, "worker", None))

@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 WRITE_EVERY_S = 0.5
 WAITING_MOST = 750  # frames: a disk that is a minute behind does not catch up
 TOO_SLOW = "the disk is too slow"
+DELETED = "its files were deleted"
 
 
 class PartWriter:
@@ -107,6 +108,8 @@ class PartWriter:
         while not self._closing.wait(WRITE_EVERY_S):
             self._write_waiting(sound, words)
             os.fdatasync(file.fileno())
+            if os.fstat(file.fileno()).st_nlink == 0:
+                raise OSError(None, DELETED)
             self.on_written()
         self._write_waiting(sound, words)
         sound.close()

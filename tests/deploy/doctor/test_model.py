@@ -35,7 +35,7 @@ REVISION = "0" * 40
 SEVEN_B_NAME = "kyutai/moshiko-pytorch-bf16"
 WEIGHTS, PICTURE = 15_375_458_304, 1 << 40
 CPU = torch.device("cpu")
-NO_VOICES = Path("no such folder")
+NO_VOICES = Path(__file__).parent  # a folder without any
 
 
 class Hub(QuietHandler):

@@ -103,6 +103,31 @@ def test_files_that_are_no_voices(tmp_path: Path, name: str, message: str | None
         read_voices(None, tmp_path, RATE_HZ)
 
 
+def test_a_voice_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    """A folder with a voice's name, or a link that leads nowhere, is refused by its name."""
+    (tmp_path / "anna.wav").symlink_to(tmp_path / "gone")
+
+    with pytest.raises(
+        InvalidInput, match=r"anna\.wav: expected a file that this user may read: No"
+    ):
+        read_voices(None, tmp_path, RATE_HZ)
+
+
+def test_a_folder_of_voices_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """A misspelled VOICES_DIR is refused: its voices were missing without a word."""
+    with pytest.raises(InvalidInput, match=r"^VOICES_DIR='.*/voice' is not a folder"):
+        read_voices(None, tmp_path / "voice", RATE_HZ)
+
+
+def test_a_suffix_in_capitals_is_a_voices(tmp_path: Path) -> None:
+    """A recording whose name ends in capitals, as some recorders write it, is a voice."""
+    wave = np.sin(np.arange(RATE_HZ) / 9).astype(np.float32)
+    sphn.write_wav(str(tmp_path / "anna.wav"), wave, RATE_HZ)
+    (tmp_path / "anna.wav").rename(tmp_path / "anna.WAV")
+
+    assert list(read_voices(None, tmp_path, RATE_HZ)) == ["anna"]
+
+
 def test_silence_is_no_voice(tmp_path: Path) -> None:
     """A recording of silence is refused."""
     sphn.write_wav(str(tmp_path / "anna.wav"), np.zeros(RATE_HZ, dtype=np.float32), RATE_HZ)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -160,3 +161,13 @@ def test_a_recording_that_is_deleted_as_it_ends_stays_deleted(tmp_path: Path) ->
             (tmp_path / NAME.key(kind)).unlink()
         part.add(Segment(0.5, 1.0, "ann", "Ann", "", "Hello"))
     assert not list((tmp_path / NAME.folder).iterdir())
+
+
+def test_a_folder_that_vanishes_ends_the_part(tmp_path: Path) -> None:
+    """A part whose folder is deleted under it ends with the reason: people saw it go on."""
+    with writing(tmp_path) as (part, outcome):
+        assert outcome.started.wait(20.0)
+        shutil.rmtree(tmp_path / NAME.folder)
+        part.put(RoomFrame((), (noise(1, 1, 24_000),)))
+        until(lambda: bool(outcome.reasons))
+    assert outcome.reasons == ["its files were deleted"]

@@ -48,11 +48,13 @@ class RecordedVoice:
 Voice = SavedVoice | RecordedVoice
 
 
-def read_voices(model: Path | None, operator: Path, rate_hz: int) -> dict[str, Voice]:
+def read_voices(model: Path | None, operator: Path | None, rate_hz: int) -> dict[str, Voice]:
     """Read a model's voices (archive or folder) and an operator's; the operator's win.
 
     Raises `InvalidInput` that names the file.
     """
+    if operator is not None and not operator.is_dir():
+        raise InvalidInput(f"VOICES_DIR={str(operator)!r} is not a folder")
     voices: dict[str, Voice] = {}
     for source in (model, operator):
         if source is not None and source.exists():
@@ -82,7 +84,12 @@ def _files(source: Path) -> Iterator[tuple[Path, bytes]]:
     if source.is_dir():
         for path in sorted(source.iterdir()):
             if _is_voice(path):
-                yield path, path.read_bytes()
+                try:
+                    content = path.read_bytes()
+                except OSError as error:
+                    expected = f"expected a file that this user may read: {error.strerror}"
+                    raise InvalidInput(f"{path.name}: {expected}") from error
+                yield path, content
         return
     try:
         with source.open("rb") as file:
@@ -97,14 +104,16 @@ def _files(source: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def _is_voice(path: Path) -> bool:
-    return path.suffix in SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def _read(path: Path, content: bytes, rate_hz: int) -> Voice:
     if not NAME.fullmatch(path.stem):
         raise InvalidInput(f"{path.name}: a voice's name is letters, digits, - and _")
     _refuse_pointer(path, content)
-    return _saved(path, content) if path.suffix == ".pt" else _recorded(path, content, rate_hz)
+    return (
+        _saved(path, content) if path.suffix.lower() == ".pt" else _recorded(path, content, rate_hz)
+    )
 
 
 def _refuse_pointer(path: Path, content: bytes) -> None:

@@ -40,6 +40,11 @@ class HeardWords:
 OnWords = Callable[[HeardWords], None]
 
 
+def has_word(text: str) -> bool:
+    """Tell whether a text is more than marks: recognisers write them for coughs and music."""
+    return any(map(str.isalnum, text))
+
+
 class Listening(Protocol):
     """The recognition of one person's speech."""
 

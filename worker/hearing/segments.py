@@ -8,7 +8,7 @@ by the model's delay. A segment ends where the model foretells a pause or no wor
 import uuid
 
 from worker.engine.recognition.listeners import HeardFrame, Recognition
-from worker.hearing.recogniser import HeardWords, OnWords, Word
+from worker.hearing.recogniser import HeardWords, OnWords, Word, has_word
 
 PAUSE_CHANCE = 0.5  # as in Kyutai's client
 PAUSE_FRAMES = 3  # a pause that is foretold for less is one within a sentence
@@ -99,10 +99,13 @@ class Segments:
 
     def _tell(self, *, is_final: bool) -> None:
         words = tuple(self._words)
+        text = " ".join(each.text for each in words)
+        if not has_word(text):
+            return
         self._on_words(
             HeardWords(
                 segment_id=self._segment_id,
-                text=" ".join(each.text for each in words),
+                text=text,
                 is_final=is_final,
                 start_s=words[0].start_s,
                 end_s=words[-1].end_s,

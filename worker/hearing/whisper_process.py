@@ -42,7 +42,7 @@ from worker.hearing.messages import (
     Progress,
     ToWorker,
 )
-from worker.hearing.recogniser import HeardWords, Word
+from worker.hearing.recogniser import HeardWords, Word, has_word
 from worker.hearing.turns import RATE_HZ, SpokenTurn, Turns
 
 MOST_WAITING = 64  # turns
@@ -201,7 +201,7 @@ def recognise(model: WhisperModel, turn: SpokenTurn, likely: str = "") -> HeardW
     )
     # A turn is shorter than the window. The next segment would be its silent rest.
     segment = next(iter(segments), None)
-    if segment is None or _is_made_up(segment) or not (text := segment.text.strip()):
+    if segment is None or _is_made_up(segment) or not has_word(text := segment.text.strip()):
         return None
     words = tuple(
         Word(each.word.strip(), _at(turn, each.start), _at(turn, each.end))

@@ -61,6 +61,8 @@ class MindConnection:
         self._lines: dict[str, LinesMind] = {}  # by persona's id
         self._mind = minds.open_room(spec.personas, self._on_event)
         self._note_lines(spec)
+        self._left: dict[str, str] = {}  # names by identity: words come after they were said
+        room.on("participant_disconnected", self._note_name)
 
     def apply_spec(self, spec: RoomSpec) -> None:
         """Tell the mind which personas the room has now, and which are muted."""
@@ -105,11 +107,15 @@ class MindConnection:
 
     def _take_words(self, event: TranscriptEvent) -> None:
         person = self._room.remote_participants.get(event.identity)
-        name = (person.name if person is not None else "") or event.identity
+        left = self._left.get(event.identity, "")
+        name = (person.name if person is not None else left) or event.identity
         if event.typed:
             self._mind.call(RoomMind.typed, name, event.text, event.identity)
         else:
             self._mind.call(RoomMind.heard, name, event.text, final=event.final)
+
+    def _note_name(self, person: rtc.RemoteParticipant) -> None:
+        self._left[person.identity] = person.name
 
     def _note_lines(self, spec: RoomSpec) -> None:
         tables = {each.id: self._minds.tables.get(each.mind) for each in spec.personas}

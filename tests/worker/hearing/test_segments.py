@@ -16,9 +16,9 @@ from worker.hearing.kyutai import KyutaiRecogniser
 from worker.hearing.recogniser import HeardWords
 from worker.hearing.segments import LONGEST_SEGMENT_S, MOST_TOKENS, PAUSE_FRAMES, Segments
 
-PIECES = ["", "", "", "", "▁my", "▁na", "me", "▁is", "▁anna"]
+PIECES = ["", "", "", "", "▁my", "▁na", "me", "▁is", "▁anna", "▁…"]
 BOUNDARY, PAD = 0, 3
-MY, NA, ME, IS, ANNA = range(4, 9)
+MY, NA, ME, IS, ANNA, DOTS = range(4, 10)
 DELAY_S = 0.16  # two frames
 
 
@@ -166,3 +166,10 @@ def test_more_people_than_rows_are_not_listened_to() -> None:
     listenings[0].close()
     made.listeners.use_gap(lambda: 1.0)
     assert recogniser.open(lambda words: None) is not None
+
+
+def test_marks_without_a_word_are_no_segment() -> None:
+    """Punctuation alone is told to nobody; with a word it belongs to the segment."""
+    pause = [PAD] * 40
+    assert hear([BOUNDARY, DOTS, BOUNDARY, *pause]) == []
+    assert finals(hear([BOUNDARY, DOTS, BOUNDARY, ANNA, BOUNDARY, *pause])) == ["… anna"]

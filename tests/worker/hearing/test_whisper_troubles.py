@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -194,3 +195,17 @@ def test_a_full_disk_is_reported_as_such() -> None:
     reported = whisper_process._why_not("tiny.en", error)  # pyright: ignore[reportPrivateUsage]
 
     assert reported.startswith("tiny.en does not fit on the disk of ")
+
+
+@pytest.mark.parametrize("text", [" ...", " \u266a\u266a", " . . !", " "])
+def test_marks_without_a_word_are_no_segment(text: str) -> None:
+    """What Whisper writes for a cough or music is told to nobody: it would be a person's turn."""
+    written = SimpleNamespace(
+        text=text, words=(), no_speech_prob=0.1, avg_logprob=-0.1, compression_ratio=1.0
+    )
+    model: Any = SimpleNamespace(
+        model=SimpleNamespace(is_multilingual=False),
+        transcribe=lambda *_, **__: (iter([written]), None),
+    )
+    turn = SpokenTurn(np.zeros(RATE_HZ, dtype=np.int16), 0.0)
+    assert whisper_process.recognise(model, turn) is None

@@ -23,9 +23,11 @@ test('a call that failed says so', () => {
   ).toBe('could not look up: weather');
 });
 
-test('a warning is its own sentence', () => {
-  expect(noteFor({ type: 'warning', code: 'mind_away', detail: 'It is away.' })).toEqual({
-    id: 'warning mind_away',
+test('a warning is its own sentence, and stands where it came', () => {
+  const warning = { type: 'warning', code: 'mind_away', detail: 'It is away.', at_s: 7.5 };
+
+  expect(noteFor(warning)).toEqual({
+    id: 'warning mind_away 7.5',
     text: 'It is away.',
     final: true,
   });

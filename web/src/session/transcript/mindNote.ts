@@ -11,6 +11,7 @@ interface Told {
   ok?: unknown;
   code?: unknown;
   detail?: unknown;
+  at_s?: unknown;
 }
 
 /** The line; `null` where there is none to show. A call's end replaces its beginning. */
@@ -25,8 +26,10 @@ export function noteOf(payload: Uint8Array): Pick<Segment, 'id' | 'text' | 'fina
       return event.ok === true
         ? { id: `${event.call_id}`, text: t.mind.lookedUp(tool, seconds), final: true }
         : { id: `${event.call_id}`, text: t.mind.failed(tool), final: true };
-    case 'warning':
-      return { id: `warning ${event.code}`, text: String(event.detail).slice(0, 200), final: true };
+    case 'warning': {
+      const id = `warning ${event.code} ${event.at_s}`; // the next one stands where it comes
+      return { id, text: String(event.detail).slice(0, 200), final: true };
+    }
     default:
       return null;
   }

@@ -123,13 +123,24 @@ test('the oldest of very many segments go', () => {
 
 /** A room whose participants are named as their identities, and what sends it a text stream. */
 function roomOf(transcript: Transcript) {
+  let leave: (who: object) => void = () => undefined;
+  const here = (identity: string) => ({ identity, name: identity.toUpperCase(), attributes: {} });
+  const gone = new Set<string>();
   type Hear = (reader: unknown, from: { identity: string }) => void;
   const handlers = new Map<string, Hear>();
   transcript.listen({
     registerTextStreamHandler: (topic: string, hear: Hear) => handlers.set(topic, hear),
-    getParticipantByIdentity: (identity: string) => ({ name: identity, attributes: {} }),
+    on: (_: string, left: typeof leave) => {
+      leave = left;
+    },
+    getParticipantByIdentity: (identity: string) =>
+      gone.has(identity) ? undefined : here(identity),
   } as unknown as Room);
-  return async (identity: string, id: string, text: string) => {
+  const leaves = (identity: string) => {
+    gone.add(identity);
+    leave(here(identity));
+  };
+  const send = async (identity: string, id: string, text: string) => {
     const info = { id: 'stream', attributes: { [ATTR_SEGMENT_ID]: id } };
     const reader = Object.assign(
       (async function* () {
@@ -140,11 +151,21 @@ function roomOf(transcript: Transcript) {
     handlers.get(TRANSCRIPTION_TOPIC)?.(reader, { identity });
     await new Promise((done) => setTimeout(done));
   };
+  return { send, leaves };
 }
+
+test('the last words of somebody who has left have their name', async () => {
+  const transcript = new Transcript();
+  const { send, leaves } = roomOf(transcript);
+  leaves('ann');
+  await send('ann', '1', 'Goodbye.');
+
+  expect(transcript.read().map(({ label, text }) => [label, text])).toEqual([['ANN', 'Goodbye.']]);
+});
 
 test('nobody replaces the words of another', async () => {
   const transcript = new Transcript();
-  const send = roomOf(transcript);
+  const { send } = roomOf(transcript);
   await send('chef', '1', 'It costs');
   await send('chef', '1', 'It costs two.');
   await send('mallory', '1', 'It is free.');

@@ -5,7 +5,12 @@
  * Knows no React; outlives the room, so that the words stay readable after hanging up.
  */
 
-import type { RemoteParticipant, Room, TextStreamReader } from 'livekit-client';
+import {
+  type RemoteParticipant,
+  type Room,
+  RoomEvent,
+  type TextStreamReader,
+} from 'livekit-client';
 import {
   ATTR_AGO_MS,
   ATTR_PERSONA,
@@ -54,6 +59,7 @@ export class Transcript extends Listeners {
   private readonly segments: Segment[] = [];
   private readonly places = new Map<string, number>(); // of segments by their ids
   private list: readonly Segment[] | null = [];
+  private readonly gone = new Map<string, RemoteParticipant>(); // words come after they were said
 
   /** The segments so far: another list after each change, the same one until then. */
   readonly read = (): readonly Segment[] => {
@@ -63,6 +69,7 @@ export class Transcript extends Listeners {
 
   /** Take the words of this room. Call before connecting: a stream that has begun is not seen. */
   listen(room: Room): void {
+    room.on(RoomEvent.ParticipantDisconnected, (left) => void this.gone.set(left.identity, left));
     for (const topic of [TRANSCRIPTION_TOPIC, CHAT_TOPIC]) {
       room.registerTextStreamHandler(topic, (reader, { identity }) => {
         const typed = topic === CHAT_TOPIC;
@@ -145,7 +152,7 @@ export class Transcript extends Listeners {
     const id = segmentId(reader);
     const known = this.find(id);
     if (known && known.identity !== identity) return; // words are replaced by their own speaker alone
-    const speaker = room.getParticipantByIdentity(identity);
+    const speaker = room.getParticipantByIdentity(identity) ?? this.gone.get(identity);
     const about = {
       id,
       identity,

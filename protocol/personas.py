@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from protocol.errors import InvalidInput, explain
-from protocol.minds import MindName, read_mind
+from protocol.minds import MindName, load_minds, read_mind
 from protocol.sampling import Sampling
 from protocol.text import Clean, CleanLine, Matching
 from protocol.toml_file import read_toml
@@ -107,8 +107,16 @@ def load_catalogue(folder: Path, model: str = "") -> dict[str, Persona]:
     if not folder.is_dir():
         raise InvalidInput(f"PERSONAS_DIR={str(folder)!r} is not a folder")
     catalogue: dict[str, Persona] = {}
-    for path in sorted(folder.glob("*.toml")):
-        catalogue[path.stem] = read_persona(path, model)
+    paths = sorted(folder.glob("*.toml"))
+    suited, written = load_minds(paths, model), load_minds(paths)
+    for path in paths:
+        persona = read_persona(path, model)
+        if persona.mind == path.stem not in written:
+            expected = "expected a table [mind], or the name of another persona"
+            raise InvalidInput(f"{path.name}: mind={persona.mind!r} is its own name; {expected}")
+        if persona.mind in written.keys() - suited.keys():
+            persona = persona.model_copy(update={"mind": ""})
+        catalogue[path.stem] = persona
     if not catalogue:
         raise InvalidInput(f"PERSONAS_DIR={str(folder)!r} holds no persona (expected *.toml files)")
     for persona in catalogue.values():

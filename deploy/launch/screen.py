@@ -3,6 +3,8 @@
 Everything that the processes say is in a file. Elsewhere than on a terminal all of it is printed.
 """
 
+import fcntl
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -58,5 +60,21 @@ def printer_for(log: Path, *, terminal: bool) -> Printer:
     """Return the printer: on a terminal a `Screen` with its log begun anew, else one of all."""
     if not terminal:
         return LastingPrinter(sys.stdout)
-    print(f"==> starting; everything that the processes say goes into {log}", flush=True)
-    return Screen(log.open("w", encoding="utf-8"))
+    file = _begun(log)
+    print(f"==> starting; everything that the processes say goes into {file.name}", flush=True)
+    return Screen(file)
+
+
+def _begun(log: Path) -> TextIO:
+    """Return a log begun anew; while another `make run` writes it, one beside it."""
+    for number in itertools.count(1):
+        path = log.with_stem(f"{log.stem}-{number}") if number > 1 else log
+        file = path.open("a", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            continue
+        file.truncate(0)
+        return file
+    raise AssertionError("a number is free")

@@ -95,3 +95,16 @@ def test_a_log_that_nobody_reads_ends_the_run() -> None:
         printer = LastingPrinter(io.TextIOWrapper(raw, write_through=True))
         with pytest.raises(BrokenPipeError):
             printer.write(Message("line", "of a call\n", AT, "worker", None))
+
+
+def test_a_second_run_leaves_the_log_of_the_first(tmp_path: Path) -> None:
+    """A second `make run` on a terminal writes beside the log of one that still runs."""
+    first = printer_for(tmp_path / "run.log", terminal=True)
+    first.write(Message("line", "of the first\n", AT, "worker", None))
+    second = printer_for(tmp_path / "run.log", terminal=True)
+    second.write(Message("line", "of the second\n", AT, "worker", None))
+    first.output.close()
+    second.output.close()
+
+    assert (tmp_path / "run.log").read_text() == "01:02:03 worker | of the first\n"
+    assert (tmp_path / "run-2.log").read_text() == "01:02:03 worker | of the second\n"

@@ -120,3 +120,20 @@ def test_a_personas_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     (tmp_path / "chef.toml").symlink_to(tmp_path / "gone")
     with pytest.raises(InvalidInput, match=r"^chef\.toml: No such file or directory; expected"):
         load_catalogue(tmp_path)
+
+
+def test_a_mind_of_another_persona_is_left_out_where_it_suits_no_model(tmp_path: Path) -> None:
+    """A persona with another's mind has none where that one's `model` is not the worker's."""
+    mind = '[mind]\nkind = "chat"\nmodel = "pocket"\n'
+    write(tmp_path, chef=f'label = "Chef"\n{mind}', waiter='label = "Waiter"\nmind = "chef"\n')
+
+    for model, expected in (("pocket", "chef"), ("echo", "")):
+        minds = [each.mind for each in load_catalogue(tmp_path, model).values()]
+        assert minds == [expected, expected]
+
+
+def test_a_persona_that_names_itself_as_its_mind_is_refused(tmp_path: Path) -> None:
+    """A mind that is the persona's own name, without a table, is refused: there is none to ask."""
+    write(tmp_path, chef='label = "Chef"\nmind = "chef"\n')
+    with pytest.raises(InvalidInput, match=r"^chef\.toml: mind='chef' is its own name; expected"):
+        load_catalogue(tmp_path)

@@ -38,6 +38,11 @@ class HeardWords:
 
 
 OnWords = Callable[[HeardWords], None]
+OnEnd = Callable[[], None]
+
+
+def nothing() -> None:
+    """Do nothing at the end."""
 
 
 def has_word(text: str) -> bool:
@@ -60,10 +65,13 @@ class Listening(Protocol):
 class Recogniser(Protocol):
     """Recognizes the speech of any number of people. Called from any thread."""
 
-    def open(self, on_words: OnWords, likely: str = "") -> Listening | None:
+    def open(
+        self, on_words: OnWords, likely: str = "", on_end: OnEnd = nothing
+    ) -> Listening | None:
         """Start to listen to a person; None where no more people can be listened to.
 
-        `on_words` is called on a thread of the recogniser and must return at once. `likely`:
+        `on_words` is called on a thread of the recogniser and must return at once, as
+        `on_end`, which is called after the last words of a listening that was closed. `likely`:
         sentences that the person may well say, for a recogniser that can use them.
         """
         ...

@@ -8,7 +8,7 @@ by the model's delay. A segment ends where the model foretells a pause or no wor
 import uuid
 
 from worker.engine.recognition.listeners import HeardFrame, Recognition
-from worker.hearing.recogniser import HeardWords, OnWords, Word, has_word
+from worker.hearing.recogniser import HeardWords, OnEnd, OnWords, Word, has_word, nothing
 
 PAUSE_CHANCE = 0.5  # as in Kyutai's client
 PAUSE_FRAMES = 3  # a pause that is foretold for less is one within a sentence
@@ -21,8 +21,10 @@ LONGEST_SEGMENT_S = 30.0  # a longer one ends with its next word
 class Segments:
     """The words of one person. Called from one thread."""
 
-    def __init__(self, recognition: Recognition, on_words: OnWords) -> None:
-        self._recognition, self._on_words = recognition, on_words
+    def __init__(
+        self, recognition: Recognition, on_words: OnWords, on_end: OnEnd = nothing
+    ) -> None:
+        self._recognition, self._on_words, self._on_end = recognition, on_words, on_end
         self._tokens: list[int] = []  # of the word that is being said
         self._start_s = 0.0  # of that word
         self._boundary_s: float | None = None  # since the last word, if there was one
@@ -39,6 +41,7 @@ class Segments:
         if heard is None:
             self._finish_word(self._start_s + LONGEST_WORD_S)
             self._finish_segment()
+            self._on_end()
             return
         frame_s = self._recognition.frame_s
         end_s = (heard.index + 1) * frame_s - self._recognition.delay_s

@@ -37,7 +37,7 @@ from worker.hearing.messages import (
     Progress,
     ToWorker,
 )
-from worker.hearing.recogniser import OnWords
+from worker.hearing.recogniser import OnEnd, OnWords, nothing
 
 log = structlog.get_logger(__name__)
 
@@ -73,6 +73,7 @@ class Whisper:
         self._on_progress = on_progress
         self._numbers = itertools.count()
         self._on_words: dict[int, OnWords] = {}
+        self._on_end: dict[int, OnEnd] = {}
         self._closing: set[int] = set()  # listenings whose last words the process still has
         self._queue: queue.SimpleQueue[FromWorker] = queue.SimpleQueue()
         self._process: subprocess.Popen[bytes] | None = None
@@ -90,12 +91,14 @@ class Whisper:
         if self._process is not None:
             self._process.kill()
 
-    def open(self, on_words: OnWords, likely: str = "") -> "WhisperListening | None":
+    def open(
+        self, on_words: OnWords, likely: str = "", on_end: OnEnd = nothing
+    ) -> "WhisperListening | None":
         """Start to listen to a person; None while no model is loaded."""
         if not self._is_ready:
             return None
         number = next(self._numbers)
-        self._on_words[number] = on_words
+        self._on_words[number], self._on_end[number] = on_words, on_end
         self.send(Opened(number, likely))
         return WhisperListening(number, self.send)
 
@@ -165,6 +168,7 @@ class Whisper:
         for listening in listenings:
             self._closing.discard(listening)
             self._on_words.pop(listening, None)
+            self._on_end.pop(listening, nothing)()
 
     def _send_queue(self) -> None:
         while True:

@@ -26,11 +26,11 @@ from worker.hosts import SESSION_ENDED, Hosting
 from worker.livekit_private.incoming import accepting_early_sound
 from worker.room.background_tasks import BackgroundTasks, call_on_loop
 from worker.room.chat import Chat, typed_line
-from worker.room.handover import HandOver, OtherHosts, stand_by
+from worker.room.handover import MOVED, HandOver, OtherHosts, stand_by
 from worker.room.host_commands import HostCommands
 from worker.room.mind_connection import MindConnection
 from worker.room.people import RoomPeople
-from worker.room.people_words import PeopleWords
+from worker.room.people_words import LAST_WORDS_S, PeopleWords
 from worker.room.personas import RoomPersonas
 from worker.room.recorder import Recorder
 from worker.sound.activity import PeopleSpeech
@@ -142,14 +142,14 @@ class Host:
             self._personas = None
             self._commands.end()
             await personas.leave()
-            if self._is_over():
+            if self._leaves_as(SESSION_ENDED) or self._people.is_empty:  # no other host goes on
                 self._backup.drop()
             if self._mind is not None:
                 self._mind.close()
             context.changed()
             ticking.cancel()
             await ears.aclose()
-            await words.aclose()
+            await words.aclose(LAST_WORDS_S if self._leaves_as(MOVED) else 0.0)
             if self._recorder is not None:
                 self._recorder.close()
 
@@ -223,10 +223,8 @@ class Host:
             if self._recorder is not None:
                 self._recorder.tick(ears.spoken, personas.take_recorded())
 
-    def _is_over(self) -> bool:
-        """Return whether no other host will go on with the conversation."""
-        is_ended = self._leave_reason.done() and self._leave_reason.result() == SESSION_ENDED
-        return is_ended or self._people.is_empty
+    def _leaves_as(self, reason: str) -> bool:
+        return self._leave_reason.done() and self._leave_reason.result() == reason
 
     def _leave(self, reason: str) -> None:
         if not self._leave_reason.done():

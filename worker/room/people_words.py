@@ -6,6 +6,7 @@ recogniser gives words on a thread of its own, some time after they were spoken.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -26,6 +27,7 @@ from worker.sound.resample import Resampler
 AUDIBLE_POWER = 1e-6  # -60 dBFS: quieter than speech; the microphones of most listeners send less
 SILENCE = np.zeros(1920, dtype=np.float32)
 SILENCE.flags.writeable = False
+LAST_WORDS_S = 3.0  # for words that were said before the room moved to another host
 SEGMENT_CHARACTERS = 1_000  # of one segment in messages and events; 12 s of speech have some 250
 
 
@@ -52,6 +54,7 @@ class PeopleWords:
         self._loop = asyncio.get_running_loop()
         self._transcript = TranscriptPublisher(room, emit)
         self._ears: dict[str, _Ear] = {}  # by identity
+        self._unended: set[asyncio.Event] = set()  # one of each listening that may give words
         self._ticks = 0
         room.on("participant_disconnected", lambda participant: self._close(participant.identity))
 
@@ -74,10 +77,13 @@ class PeopleWords:
         """Whether the words of a person are written."""
         return bool(self._ears)
 
-    async def aclose(self) -> None:
-        """Stop listening; words that are not recognized yet are lost."""
+    async def aclose(self, within_s: float = 0.0) -> None:
+        """Stop listening; words that are not recognized within a time are lost."""
         for identity in list(self._ears):
             self._close(identity)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await asyncio.gather(*(ended.wait() for ended in self._unended))
         await self._transcript.aclose()
 
     def _open(self, microphone: Microphone, frame: Pcm) -> None:
@@ -88,14 +94,21 @@ class PeopleWords:
             return
         began_s = (self._ticks - 1) * FRAME_S
         on_words = partial(self._on_heard, microphone, began_s)
-        listening = self._recogniser.open(on_words, self._likely())
+        ended = asyncio.Event()
+        on_end = partial(call_on_loop, self._loop, self._on_ended, ended)
+        listening = self._recogniser.open(on_words, self._likely(), on_end)
         if listening is not None:
+            self._unended.add(ended)
             self._ears[microphone.identity] = _Ear(microphone, listening)
 
     def _close(self, identity: str) -> None:
         ear = self._ears.pop(identity, None)
         if ear is not None:
             ear.listening.close()
+
+    def _on_ended(self, ended: asyncio.Event) -> None:
+        ended.set()
+        self._unended.discard(ended)
 
     def _on_heard(self, microphone: Microphone, began_s: float, heard: HeardWords) -> None:
         """Take words from the recogniser. Its thread."""

@@ -78,7 +78,7 @@ async def test_words_of_a_microphone_name_its_newest_track(room: Any) -> None:
     """One listening goes on, and its later words have the new track's SID."""
     told: list[OnWords] = []
 
-    def listen(on_words: OnWords, _: str) -> Any:
+    def listen(on_words: OnWords, *_: Any) -> Any:
         told.append(on_words)
         return SimpleNamespace(push=lambda _: None, close=lambda: None)
 

@@ -18,11 +18,20 @@ class Compressed(httpx2.TransportError):
 
 
 def http_client(
-    url: str, most_bytes: int, within_s: float, headers: Mapping[str, str] | None = None
+    url: str,
+    most_bytes: int,
+    within_s: float,
+    headers: Mapping[str, str] | None = None,
+    *,
+    repeats: bool = False,
 ) -> httpx2.AsyncClient:
-    """Make a client for one server: at most `most_bytes` an answer, `within_s` for each wait."""
+    """Make a client for one server: at most `most_bytes` an answer, `within_s` for each wait.
+
+    `repeats`: a request changes nothing, and is sent again where a connection ends under it.
+    """
+    inner = httpx2.AsyncHTTPTransport(proxy=proxy_url_for(url))
     return httpx2.AsyncClient(
-        transport=_Bounded(httpx2.AsyncHTTPTransport(proxy=proxy_url_for(url)), most_bytes),
+        transport=_Bounded(inner, most_bytes, repeats),
         headers={"Accept-Encoding": "identity", **(headers or {})},
         timeout=within_s,
         follow_redirects=False,  # elsewhere is not where the operator allowed calls to
@@ -31,19 +40,30 @@ def http_client(
 
 
 class _Bounded(httpx2.AsyncBaseTransport):
-    def __init__(self, inner: httpx2.AsyncBaseTransport, most_bytes: int) -> None:
+    def __init__(self, inner: httpx2.AsyncBaseTransport, most_bytes: int, repeats: bool) -> None:
         self._inner = inner
         self._most_bytes = most_bytes
+        self._repeats = repeats
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request; the answer's stream counts its bytes."""
-        response = await self._inner.handle_async_request(request)
+        response = await self._send(request)
         if response.headers.get("content-encoding", "").strip().lower() not in IDENTITY:
             await response.aclose()
             raise Compressed("compressed although it was asked not to be", request=request)
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         response.stream = _Counted(response.stream, self._most_bytes)
         return response
+
+    async def _send(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            return await self._inner.handle_async_request(request)
+        except (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError):
+            if not self._repeats:
+                raise
+            # A connection that was kept is ended by the server after some seconds, as uvicorn's
+            # five, and a question may come at that moment.
+            return await self._inner.handle_async_request(request)
 
     async def aclose(self) -> None:
         await self._inner.aclose()

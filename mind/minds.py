@@ -169,5 +169,5 @@ def _client(settings: Settings, limits: Limits) -> "AsyncOpenAI":
         api_key=key or NO_KEY,
         max_retries=0,
         timeout=limits.call_within_s,
-        http_client=http_client(url, limits.call_bytes, limits.call_within_s),
+        http_client=http_client(url, limits.call_bytes, limits.call_within_s, repeats=True),
     )

@@ -14,8 +14,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     StringConstraints,
+    Tag,
     TypeAdapter,
     ValidationError,
     model_validator,
@@ -140,6 +142,34 @@ class HttpFunction(_Tool):
     headers: Variables = {}
 
 
+def _fields(table: object) -> Mapping[str, Any]:
+    """Return the fields of a table, read already or not; of another value none."""
+    if isinstance(table, _Table):
+        return vars(table)
+    return table if isinstance(table, Mapping) else {}
+
+
+def _kind(mind: object) -> str | None:
+    kind = _fields(mind).get("kind")
+    return kind if isinstance(kind, str) else None
+
+
+def _way(tool: object) -> str | None:
+    """Return by what a tool is reached; None for a table that says neither."""
+    ways = [way for way in ("mcp", "http") if way in _fields(tool)]
+    return ways[0] if len(ways) == 1 else None
+
+
+Tool = Annotated[
+    Annotated[McpTools, Tag("mcp")] | Annotated[HttpFunction, Tag("http")],
+    Discriminator(
+        _way,
+        custom_error_type="tool",
+        custom_error_message="expected either `mcp`, an address or a command, or `http`",
+    ),
+]
+
+
 def _written(sentence: str) -> str:
     """Return a sentence with a capital and a mark, as Whisper is to write the next one."""
     is_question = sentence.split(" ")[0].casefold() in QUESTION_WORDS
@@ -154,10 +184,17 @@ class ChatMind(_Mind):
         str, StringConstraints(strip_whitespace=True, max_length=PROMPT_LIMIT), Clean
     ] = ""  # facts and rules for the mind alone, beside the persona's prompt
     fillers: Annotated[tuple[Sentence, ...], Field(max_length=20)] = ()  # while a tool runs long
-    tools: Annotated[tuple[McpTools | HttpFunction, ...], Field(max_length=TOOLS_LIMIT)] = ()
+    tools: Annotated[tuple[Tool, ...], Field(max_length=TOOLS_LIMIT)] = ()
 
 
-Mind = Annotated[LinesMind | ChatMind, Field(discriminator="kind")]
+Mind = Annotated[
+    Annotated[LinesMind, Tag("lines")] | Annotated[ChatMind, Tag("chat")],
+    Discriminator(
+        _kind,
+        custom_error_type="mind",
+        custom_error_message='expected kind = "lines" or kind = "chat"',
+    ),
+]
 MIND: TypeAdapter[LinesMind | ChatMind] = TypeAdapter(Mind)
 Minds = Mapping[str, LinesMind | ChatMind]
 

@@ -137,3 +137,29 @@ def test_any_table_is_read_or_refused(table: Any) -> None:
     except InvalidInput:
         return
     assert json.loads(mind.model_dump_json())["kind"] == mind.kind
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"kind": "lnes"}, 'input: expected kind = "lines" or kind = "chat"'),
+        ({}, 'input: expected kind = "lines" or kind = "chat"'),
+        (
+            {"kind": "chat", "tools": [{"url": "http://x"}]},
+            "chat.tools.0: expected either `mcp`, an address or a command, or `http`",
+        ),
+        (
+            {"kind": "chat", "tools": [WEATHER | {"nme": "x"}]},
+            "chat.tools.0.http.nme: Extra inputs are not permitted",
+        ),
+        (
+            {"kind": "chat", "tools": [{"mcp": "http://x", "env": {"A": "b"}}]},
+            "chat.tools.0.mcp: `env` is for a command; a server with an address has `headers`",
+        ),
+    ],
+)
+def test_a_wrong_table_is_told_in_the_files_words(table: dict[str, Any], said: str) -> None:
+    """A refusal has one sentence, by the file's own names, for each fault."""
+    with pytest.raises(InvalidInput) as caught:
+        read_mind(table, "chef.toml: mind")
+    assert str(caught.value) == f"chef.toml: mind: {said}"

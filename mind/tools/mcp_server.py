@@ -143,6 +143,7 @@ class McpServer:
                     args=arguments,
                     env=self._environment,
                     cwd=PROJECT,
+                    encoding_error_handler="replace",
                 ),
                 errlog=stack.enter_context(_nowhere()),
             )

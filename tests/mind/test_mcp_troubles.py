@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -118,3 +119,32 @@ async def test_arguments_that_are_no_text_reach_no_function(
     async with weather_server() as (url, asked), open_room(chat(weather(url))) as host:
         await host.ask("Snow?")
         assert asked == [] and host.sentences == ["What?"] and host.tools == []
+
+
+BINARY_SERVER = r"""
+import json, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    if "id" not in asked:
+        continue
+    result = RESULTS.get(asked["method"])
+    said = {"result": result} if result else {"error": {"code": -32601, "message": "?"}}
+    if asked["method"] == "tools/call":
+        sys.stdout.buffer.write(b"\x89PNG\xff\xfe\x00\n")
+    line = json.dumps({"jsonrpc": "2.0", "id": asked["id"]} | said) + "\n"
+    sys.stdout.buffer.write(line.encode())
+    sys.stdout.buffer.flush()
+"""
+
+
+async def test_bytes_that_are_no_text_cost_no_connection(
+    open_room: Open, model: ScriptedModel, tmp_path: Path
+) -> None:
+    """A command that prints a picture beside its answers keeps its connection and its call."""
+    program = tmp_path / "binary.py"
+    program.write_text(f"RESULTS = {RESULTS!r}\n{BINARY_SERVER}")
+    model.otherwise = orders_once
+    async with open_room(chat({"mcp": ["python", str(program)]}), **NO_RETRY_WAIT) as host:
+        for _ in range(2):
+            await host.ask("One pizza, please.")
+        assert host.tools == [("order", True)] * 2 and host.troubles == []

@@ -1,5 +1,6 @@
 """The types of settings, each with what is expected in words. Pure."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -35,6 +36,17 @@ def _with_host(url: str) -> str:
     return url
 
 
+def _proxies(text: str) -> str:
+    """Raise `ValueError` for an entry that equals no client's address: uvicorn would trust none."""
+    for entry in filter(None, (each.strip() for each in text.split(","))):
+        try:
+            _ = entry == "*" or ip_network(entry)
+        except ValueError as error:
+            expected = "expected addresses or networks, as 10.0.0.1,10.1.0.0/16, or *"
+            raise ValueError(f"{expected}: {error}") from None
+    return text
+
+
 def _in_home(path: Path) -> Path:
     """Return a path with `~` as the user's folder, which no shell fills in within a file."""
     try:
@@ -55,6 +67,7 @@ Origin = Annotated[
         "* or scheme://host:port in small letters without a path, as https://a.example",
     ),
 ]
+Proxies = Annotated[str, AfterValidator(_proxies)]
 OwnPath = Annotated[Path, AfterValidator(_in_home)]
 Seconds = Annotated[float, Field(le=31_536_000)]  # a year
 ROOT_PATH = r"(/[A-Za-z0-9._~-]+)+"

@@ -21,6 +21,7 @@ from protocol.config.setting_types import (
     OwnPath,
     PageName,
     PortNumber,
+    Proxies,
     Rate,
     RedisUrl,
     RootPath,
@@ -121,7 +122,7 @@ class Settings(BaseSettings):
     """Audience that these JWTs must have."""
     jwt_jwks_url: WebUrl | None = None
     """Where the issuer publishes its keys."""
-    trusted_proxies: str = "127.0.0.1"
+    trusted_proxies: Proxies = "127.0.0.1"
     """Proxies whose `X-Forwarded-…` is trusted; with `loopback`, single addresses only."""
     rate_per_address: Rate = "300/minute"
     """Most requests from one address; trusted local requests are exempt."""

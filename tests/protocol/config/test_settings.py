@@ -267,3 +267,12 @@ def test_an_address_with_a_space_is_refused(monkeypatch: pytest.MonkeyPatch, nam
     monkeypatch.setenv(name, "http://model .example")
 
     assert refusal().startswith(f"settings: {name.lower()}='http://model .example': expected ")
+
+
+@pytest.mark.parametrize("wrong", ["localhost", "10.0.0.0/33", "10.0.0.5/16", "10.0.0.1 10.0.0.2"])
+def test_a_proxy_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    """What is neither an address nor a network is refused: all people would share one limit."""
+    monkeypatch.setenv("TRUSTED_PROXIES", f"127.0.0.1, ::1, 10.1.0.0/16,{wrong}")
+
+    assert "expected addresses or networks" in (said := refusal())
+    assert said.startswith("settings: trusted_proxies=") and wrong in said

@@ -10,6 +10,7 @@ import pytest
 import redis
 import torch
 from moshi.models.lm import LMModel
+from numpy.typing import NDArray
 
 from harness.person import Person, eventually, person
 from protocol.room_spec import RoomSpec, spec_key
@@ -26,6 +27,7 @@ from worker.engine.files.weights import load_lm
 CONTEXT = 1500
 SPOKEN_FRAMES = 20
 AGENT = slice(0, 9)  # of a column: text and the persona's codes
+ACOUSTIC = slice(2, 9)  # of them those that come a frame later than the others; 0 is silence
 GREEDY = {
     "name": "greedy",
     "label": "Greedy",
@@ -85,8 +87,10 @@ class Room:
 
         def talked() -> bool:
             first = int(after > 0)  # its first chunk is the memory that it began with
-            said = sum(map(len, self.kept()[first:]))
-            return self.spec.generation > after and said >= 3 * SPOKEN_FRAMES
+            chunks = self.kept()[first:]
+            if self.spec.generation <= after or sum(map(len, chunks)) < 3 * SPOKEN_FRAMES:
+                return False
+            return chosen(np.concatenate(chunks)).sum() >= SPOKEN_FRAMES
 
         await poll_until(talked)
 
@@ -102,15 +106,25 @@ class Room:
         self._heard = set(self._ann.heard)
 
 
+def chosen(columns: Tokens) -> NDArray[np.bool_]:
+    """Tell of which columns the model chose all tokens.
+
+    A host has its persona be silent while it stands by, for longer where the machine is busy.
+    """
+    silent = np.pad(~columns[:, ACOUSTIC].any(axis=1), 1, constant_values=True)
+    return ~(silent[:-2] | silent[1:-1] | silent[2:])
+
+
 def proves_memory(lm: LMModel, first: Tokens, since: Tokens) -> None:
     """Assert that a host said `since` as upstream does after both, not after `since` alone."""
     initial = np.full((1, first.shape[1]), lm.initial_token_id)
     initial[0, 0] = lm.text_initial_token_id
     both, alone = np.concatenate([initial, first, since]), np.concatenate([initial, since])
+    latest = np.flatnonzero(chosen(since))[-SPOKEN_FRAMES:]
     said, said_alone = (
-        said_by_upstream(lm, read, len(read) - SPOKEN_FRAMES - 1)[:-1] for read in (both, alone)
+        said_by_upstream(lm, read, len(read) - len(since) - 1)[latest] for read in (both, alone)
     )
-    spoken = since[-SPOKEN_FRAMES:, AGENT]
+    spoken = since[latest, AGENT]
 
     np.testing.assert_array_equal(said, spoken)
     assert (said_alone != spoken).any()

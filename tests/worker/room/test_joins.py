@@ -61,8 +61,9 @@ def room_personas(
     )
 
 
-async def test_a_persona_without_a_slot_does_not_appear(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a worker is full, a persona that is missing joins no room to leave it again."""
+@pytest.fixture
+def joined(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Have personas join without LiveKit; return the names of those that have."""
     joined: list[str] = []
 
     async def connect(spec: Any, *_: Any) -> Any:
@@ -71,6 +72,11 @@ async def test_a_persona_without_a_slot_does_not_appear(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(personas_module, "connect", connect)
     monkeypatch.setattr(personas_module, "RoomPersona", Standing)
+    return joined
+
+
+async def test_a_persona_without_a_slot_does_not_appear(joined: list[str]) -> None:
+    """While a worker is full, a persona that is missing joins no room to leave it again."""
     told: list[Event] = []
     personas = room_personas(told.append)
     await personas.apply_spec(SPEC)
@@ -84,17 +90,9 @@ async def test_a_persona_without_a_slot_does_not_appear(monkeypatch: pytest.Monk
 
 
 async def test_after_its_connection_has_ended_a_host_lets_no_persona_join(
-    monkeypatch: pytest.MonkeyPatch,
+    joined: list[str],
 ) -> None:
     """A host whose connection LiveKit has ended is about to leave: personas neither go nor come."""
-    joined: list[str] = []
-
-    async def connect(spec: Any, *_: Any) -> Any:
-        joined.append(spec.name)
-        return SimpleNamespace(isconnected=lambda: True)
-
-    monkeypatch.setattr(personas_module, "connect", connect)
-    monkeypatch.setattr(personas_module, "RoomPersona", Standing)
     told: list[Event] = []
     personas = room_personas(told.append)
     await personas.apply_spec(SPEC)

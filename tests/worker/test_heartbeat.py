@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import socket
+import time
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,8 @@ from protocol.errors import InvalidInput
 from protocol.heartbeat import (
     HEARTBEAT_TTL_S,
     LAST_WORDS_TTL_S,
+    WORKER_KEPT_S,
+    WORKERS_KEY,
     Heartbeat,
     RoomOutcome,
     heartbeat_key,
@@ -240,6 +243,31 @@ async def test_the_last_heartbeat_of_a_failed_worker_stays_for_a_while(
     assert Heartbeat.model_validate_json(left).reason == "its licence is not accepted"
     assert HEARTBEAT_TTL_S < await redis.ttl(heartbeat_key(status.worker_id)) <= LAST_WORDS_TTL_S
     await redis.delete(heartbeat_key(status.worker_id))
+
+
+@pytest.mark.parametrize("ahead_s", [3600.0, -3600.0])
+async def test_a_wrong_clock_hides_no_worker(
+    redis: Redis,
+    redis_url: str,
+    settings_for: SettingsFor,
+    monkeypatch: pytest.MonkeyPatch,
+    ahead_s: float,
+) -> None:
+    """Workers are dropped from the list by redis' clock, whatever their own clocks say."""
+    now_s = time.time()
+    colleagues = {"colleague": now_s, "long gone": now_s - WORKER_KEPT_S - 60.0}
+    await redis.zadd(WORKERS_KEY, colleagues)
+    monkeypatch.setattr(time, "time", lambda: now_s + ahead_s)
+    status = PublishedStatus("echo")
+    publisher = HeartbeatPublisher(settings_for(redis_url=redis_url), status, Hosts())
+    await publisher._beat()
+    listed = {**dict(await redis.zrange(WORKERS_KEY, 0, -1, withscores=True))}
+    publisher.stop()
+    await publisher.run()
+    await redis.zrem(WORKERS_KEY, *colleagues)
+
+    assert listed.keys() & {*colleagues, status.worker_id} == {"colleague", status.worker_id}
+    assert listed[status.worker_id] == pytest.approx(now_s, abs=10.0)
 
 
 async def test_slow_steps_are_logged_once(redis_url: str, settings_for: SettingsFor) -> None:

@@ -14,6 +14,7 @@ SCHEDULE_KEY = "moshi:schedule"
 ROOM_FIELD = "room:"
 WORKER_FIELD = "worker:"
 KEPT_S = 600.0  # an entry that waits, or counts failures, after its last change
+LONGEST_S = KEPT_S + 60.0  # of any entry; one that lasts longer is of a clock that was set back
 ENTRIES_PARSED = 10_000  # of rooms; kept, as most entries are read again unchanged
 DISPATCH_GRACE_S = 10.0  # a host comes within a second; a long prompt on a CPU takes longer
 DISPATCH_GRACE_MAX_S = 30.0
@@ -96,18 +97,21 @@ class Schedule:
         for name, text in (fields or {}).items():
             if name.startswith(ROOM_FIELD):
                 room = _room_entry(text)
-                if room.expires_s > now_s or room.unlisted:
+                if self._lasts(room.expires_s) or room.unlisted:
                     self._keep(name.removeprefix(ROOM_FIELD), room)
                     continue
             elif name.startswith(WORKER_FIELD):
                 worker = WorkerEntry.model_validate_json(text)
-                if worker.expires_s > now_s:
+                if self._lasts(worker.expires_s):
                     self.workers[name.removeprefix(WORKER_FIELD)] = worker
                     continue
             else:
                 continue
             self._over.append(name)
         self._fields = fields or {}
+
+    def _lasts(self, expires_s: float) -> bool:
+        return self.now_s < expires_s < self.now_s + LONGEST_S
 
     def _keep(self, room: str, entry: RoomEntry) -> None:
         self.rooms[room] = entry

@@ -146,14 +146,18 @@ class SpecStore:
     async def is_restoring(self) -> bool:
         """Return whether redis was found empty so lately that hosts still write their specs back.
 
-        A worker does so with its next heartbeat. The first call that finds redis empty notes when.
+        A worker does so with its next heartbeat. The first call that finds redis empty notes when,
+        by redis' clock; one that is set back afterwards ends that time.
         """
-        now_s = time.time()
-        since: Any = await self._redis.hget(SCHEDULE_KEY, SINCE_FIELD)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hget(SCHEDULE_KEY, SINCE_FIELD)
+            pipe.time()
+            since, now = await pipe.execute()
+        now_s = now[0] + now[1] / 1e6
         if since is None:
             await self._redis.hsetnx(SCHEDULE_KEY, SINCE_FIELD, str(now_s))
             return True
-        return now_s - float(since) < HEARTBEAT_TTL_S
+        return 0.0 <= now_s - float(since) < HEARTBEAT_TTL_S
 
     async def unindexed(self, specs: Iterable[RoomSpec]) -> list[RoomSpec]:
         """Return the sessions not found by their ids: redis lost its last writes."""

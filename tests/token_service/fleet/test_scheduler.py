@@ -83,6 +83,21 @@ async def test_an_entry_that_expired_is_deleted(redis: Redis) -> None:
     assert set(await redis.hkeys("moshi:schedule")) == {"since", ROOM_FIELD + "new"}
 
 
+@pytest.mark.parametrize("back_s", [3600.0, 700.0])
+def test_a_clock_that_is_set_back_ends_what_was_scheduled(back_s: float) -> None:
+    """What was noted before redis' clock went back by an hour does not hold for an hour more."""
+    before = fleet(worker())
+    reserve(before, "r", 6, HOLD_S)
+    for _ in range(3):
+        before.schedule.count_failure("w")
+    before.schedule.dispatch("other", 1)
+    after = later(before.schedule, -back_s)
+
+    assert fleet(worker(), schedule=after).free_by_worker() == {"w": 6}
+    assert (after.is_open("w"), after.is_awaited("other", 1)) == (False, False)
+    assert len(after.changes()[1]) == 3
+
+
 def test_a_room_is_never_split() -> None:
     """A room's slots are all reserved on one worker."""
     assert reserve(fleet(worker("a", slots_free=2), worker("b", slots_free=2)), "r", 3, 9) is None

@@ -206,7 +206,9 @@ class FrozenOnce(FleetReader):
         return await super().fleet(redis)
 
 
-@pytest.mark.parametrize(("since_s", "restoring"), [(-10.0, False), (-1.0, True), (None, True), (3600.0, False)])
+@pytest.mark.parametrize(
+    ("since_s", "restoring"), [(-10.0, False), (-1.0, True), (None, True), (3600.0, False)]
+)
 async def test_hosts_are_given_time_to_restore(
     specs: SpecStore, redis: Redis, since_s: float | None, restoring: bool
 ) -> None:

@@ -28,11 +28,7 @@ from harness.room_events import room_events
 from harness.stack import Stack, start_stack
 from mind.words.lines import FixedAnswers
 from protocol.config.settings import PROJECT
-from protocol.events import (
-    Event,
-    StateEvent,
-    TranscriptEvent,
-)
+from protocol.events import Event, StateEvent, TranscriptEvent
 from protocol.minds import FixedAnswer, LinesMind, load_minds
 from training.corpus import LOUDNESS_LUFS, at_loudness
 from training.espeak import Manner, speak
@@ -67,7 +63,7 @@ OWN_QUESTIONS = {
                          "My internet is slow."),
     "teacher": ("I have made a mistake.", "What is a fraction?", "What shall we learn today?"),
 }  # fmt: skip
-SPOKE_S, QUIET_S, WITHIN_S = 0.25, 1.6, 12.0
+QUIET_S, WITHIN_S = 1.6, 12.0
 LEAD_S = 0.5
 
 

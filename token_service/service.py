@@ -77,7 +77,7 @@ class Service:
         specs = self.specs = SpecStore(
             redis, workers, max(settings.promise_ttl_s, token_s), token_s
         )
-        passes = IssuedTokens(redis, rooms, specs, settings)
+        tokens = IssuedTokens(redis, rooms, specs, settings)
         forgotten, prompts = Forgotten(specs, workers, rooms), PromptLimits(redis)
         hold_s, usual = settings.reservation_s, settings.default_persona
         admission = RoomAdmission(
@@ -95,15 +95,15 @@ class Service:
         imports = DispatchImport(catalogue, usual, specs, rooms, events, workers, prompts)
         moves = self.moves = Moves(specs, workers, rooms)
         dispatcher = Reconciler(
-            specs, workers, rooms, events, passes, imports, forgotten, prompts, moves
+            specs, workers, rooms, events, tokens, imports, forgotten, prompts, moves
         )
         self.space, self.events, self.workers = space, events, workers
-        self.passes, self.forgotten, self.admission = passes, forgotten, admission
+        self.tokens, self.forgotten, self.admission = tokens, forgotten, admission
         self.dispatcher, self.commands = dispatcher, Commands(redis, workers)
         self.recordings = StoredRecordings(settings, specs, workers)
         self.sockets = WorkerSockets(catalogue, prompts, Tickets(settings), http)
         self.sessions = Sessions(
-            admission, specs, workers, rooms, events, passes, dispatcher, forgotten
+            admission, specs, workers, rooms, events, tokens, dispatcher, forgotten
         )
 
     def consent_of(self, spec: RoomSpec) -> Consent | None:

@@ -18,7 +18,7 @@ from training.alignment import words_of
 from training.espeak import Manner, speak
 from training.phonemes import phonemes_of
 from training.repertoire import PEOPLE, PEOPLES_VOICES, VOICES, AgentVoice, lines, voices_of
-from training.sound import RATE_HZ, Pcm, gain, whole_frames
+from training.sound import RATE_HZ, Pcm, whole_frames
 from training.teacher import Task
 from worker.engine.conversation.loudness import at_loudness
 
@@ -144,8 +144,3 @@ def _clips(file: "np.lib.npyio.NpzFile", kind: str) -> Iterator[Clip]:
     texts, voices = file[f"{kind}_texts"], file[f"{kind}_voices"]
     for text, voice, pcm, times in zip(texts, voices, pieces, words, strict=True):
         yield Clip(str(text), str(voice), pcm, tuple(map(float, times)))
-
-
-def at_level(pcm: Pcm, level_db: float) -> Pcm:
-    """Return the same sound, louder or softer."""
-    return (pcm * gain(level_db)).astype(np.float32)

@@ -216,5 +216,5 @@ def _read(payload: str) -> RoomSpec | None:
     try:
         return RoomSpec.from_metadata(payload)
     except InvalidInput:
-        log.warning("promise_unreadable")
+        log.warning("spec_unreadable")
         return None

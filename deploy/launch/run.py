@@ -138,8 +138,8 @@ def _supervised(process: Process, options: Sequence[str]) -> list[str]:
 
 def _tied(command: Sequence[str]) -> str:
     """Return a shell line whose command dies with honcho's reader of it, which is `$PPID`."""
-    tether = [sys.executable, "-I", "-S", die_with_parent.__file__]
-    return f"exec {shlex.join(tether)} $PPID {shlex.join(command)}"
+    wrapper = [sys.executable, "-I", "-S", die_with_parent.__file__]
+    return f"exec {shlex.join(wrapper)} $PPID {shlex.join(command)}"
 
 
 if __name__ == "__main__":

@@ -63,5 +63,5 @@ async def revoke_guest_link(
     """Revoke a guest link and all tokens that it gave out; their participants are removed."""
     spec = await service.sessions.find(session_id, caller)
     service.audit.write("guest_uninvited", caller, session=session_id, guest_link=guest_id)
-    tokens, removed = await service.passes.revoke_link(spec.room, guest_id)
+    tokens, removed = await service.tokens.revoke_link(spec.room, guest_id)
     return await removed_answer(service, spec, removed) if tokens else Response(status_code=204)

@@ -82,7 +82,7 @@ async def open_session(
     log.info("session_opened", session=spec.session, personas=len(spec.personas))
     agreed = {wire.ATTR_RECORD_CONSENT: "true"} if asked.record_consent else {}
     person = Participant(spec.room, spec.opener, asked.name, attributes=agreed)
-    token, token_id = await service.passes.mint(person, spec)
+    token, token_id = await service.tokens.mint(person, spec)
     service.audit.write(
         "session_opened",
         caller,
@@ -168,7 +168,7 @@ async def revoke_token(
     """Revoke a token by its `jti`; a participant who joined with it is removed."""
     spec = await service.sessions.find(session_id, caller)
     service.audit.write("token_revoked", caller, session=session_id, token_id=token_id)
-    removed = await service.passes.revoke(spec.room, [token_id])
+    removed = await service.tokens.revoke(spec.room, [token_id])
     return await removed_answer(service, spec, removed)
 
 
@@ -179,7 +179,7 @@ async def remove_person(
     """Remove a person and revoke all tokens of that identity."""
     spec = await service.sessions.find(session_id, caller)
     service.audit.write("person_removed", caller, session=session_id, identity=identity)
-    removed = await service.passes.remove_person(spec.room, identity)
+    removed = await service.tokens.remove_person(spec.room, identity)
     return await removed_answer(service, spec, removed)
 
 

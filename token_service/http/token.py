@@ -73,7 +73,7 @@ async def _admit(service: Service, caller: Caller, asked: TokenRequest) -> Token
     personas = asked.personas(service.catalogue, service.settings.default_persona)
     person = asked.person()
     if caller.guest is not None:
-        if await service.passes.is_link_revoked(caller.guest):
+        if await service.tokens.is_link_revoked(caller.guest):
             raise bad_bearer()
         person = _guest(caller.guest, asked)
     request = AdmissionRequest(
@@ -81,7 +81,7 @@ async def _admit(service: Service, caller: Caller, asked: TokenRequest) -> Token
     )
     spec = await service.admission.admit(request)
     await service.admission.check_people(spec, person.identity)
-    token, token_id = await service.passes.mint(person, spec, caller.guest)
+    token, token_id = await service.tokens.mint(person, spec, caller.guest)
     log.info("token_minted", room=spec.room, personas=len(spec.personas))
     service.audit.write(
         "token_minted",

@@ -47,8 +47,8 @@ async def receive_webhook(request: Request, service: OpenService, signature: Sig
         raise
     metrics.WEBHOOKS.labels(event.event).inc()
     if event.event == "participant_joined" and event.participant.kind in PEOPLE:
-        if await service.passes.is_revoked(event.room.name, event.participant):
-            await service.passes.remove_revoked(event.room.name)
+        if await service.tokens.is_revoked(event.room.name, event.participant):
+            await service.tokens.remove_revoked(event.room.name)
         await service.dispatcher.reconcile(event.room.name)
     return Response(status_code=204)
 

@@ -49,7 +49,7 @@ class Reconciler:
     workers: FleetReader
     rooms: LiveKitRooms
     events: EventStore
-    passes: IssuedTokens
+    tokens: IssuedTokens
     dispatch_import: DispatchImport
     forgotten: Forgotten
     prompts: PromptLimits
@@ -97,8 +97,8 @@ class Reconciler:
         rooms = {*names, *forgotten}
         self.troubles = {room: told for room, told in self.troubles.items() if room in rooms}
         specs = await self.specs.of(rooms, self.parsed)
-        for room in await self.passes.with_revoked(spec.room for spec in specs):
-            await self._try(room, self.passes.remove_revoked)
+        for room in await self.tokens.with_revoked(spec.room for spec in specs):
+            await self._try(room, self.tokens.remove_revoked)
         hosted = [spec for spec in specs if fleet.hosts(spec)]
         await self._keep(specs, hosted, restoring=restoring)
         waiting = {spec.room for spec in specs} - {spec.room for spec in hosted}
@@ -121,7 +121,7 @@ class Reconciler:
         if restoring:
             self.kept_tokens.clear()
         now_s = time.monotonic()
-        await self.passes.keep(spec.room for spec in self.kept_tokens.due(all_, now_s))
+        await self.tokens.keep(spec.room for spec in self.kept_tokens.due(all_, now_s))
         due = self.kept_specs.due(hosted, now_s)
         await self.specs.touch([*due, *await self.specs.unindexed(hosted)])
 

@@ -181,5 +181,5 @@ def read_spec(text: str | None) -> RoomSpec | None:
     try:
         return RoomSpec.from_metadata(text)
     except InvalidInput:
-        log.warning("promise_unreadable")
+        log.warning("spec_unreadable")
         return None

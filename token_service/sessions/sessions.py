@@ -51,7 +51,7 @@ class Sessions:
     workers: FleetReader
     rooms: LiveKitRooms
     events: EventStore
-    passes: IssuedTokens
+    tokens: IssuedTokens
     dispatcher: Reconciler
     forgotten: Forgotten
 
@@ -80,7 +80,7 @@ class Sessions:
 
     async def of_guest(self, guest: GuestPass) -> RoomSpec:
         """Return the session that a link or a participant's token leads to. Raises `Refused`."""
-        if await self.passes.is_link_revoked(guest):
+        if await self.tokens.is_link_revoked(guest):
             raise bad_bearer()
         spec = await self.specs.read(guest.room)
         if spec is None or spec.ended or guest.session not in ("", spec.session):
@@ -156,7 +156,7 @@ class Sessions:
         if not is_told:
             await self.events.add(spec.room, EndedEvent(at_s=now_s, reason=reason))
         with suppress(LiveKitAway):  # the poll removes them soon
-            await self.passes.revoke_all(spec.room)
+            await self.tokens.revoke_all(spec.room)
             await self.dispatcher.reconcile(spec.room)
         return spec
 

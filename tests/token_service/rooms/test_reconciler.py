@@ -297,10 +297,10 @@ async def test_a_room_with_revoked_tokens_that_fails_delays_no_other(
         joined(livekit, person_token(livekit, room)),
         joined(livekit, person_token(livekit, other)),
     ):
-        await service.passes.revoke(room, ["taken-back"])
+        await service.tokens.revoke(room, ["taken-back"])
         rooms = FailsFor(lkapi, seal_of(livekit))
         rooms.broken = room
-        passes = replace(service.passes, rooms=rooms)
-        await replace(service.dispatcher, rooms=rooms, passes=passes).sweep()
+        tokens = replace(service.tokens, rooms=rooms)
+        await replace(service.dispatcher, rooms=rooms, tokens=tokens).sweep()
 
         assert len(await dispatched(livekit, other)) == 1

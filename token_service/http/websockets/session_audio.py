@@ -102,7 +102,7 @@ async def _token(
     await service.admission.check_people(spec, asked.identity)
     agreed = {wire.ATTR_RECORD_CONSENT: "true"} if asked.record_consent else {}
     participant = Participant(spec.room, asked.identity, asked.name, attributes=agreed)
-    token, _ = await service.passes.mint(participant, spec, caller.guest)
+    token, _ = await service.tokens.mint(participant, spec, caller.guest)
     return token
 
 

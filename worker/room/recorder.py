@@ -8,6 +8,7 @@ room, as of shared screens and of other agents, is not recorded.
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import structlog
 from livekit import rtc
@@ -31,6 +32,12 @@ log = structlog.get_logger(__name__)
 NO_PLACE = "The worker has no place for recordings: RECORD_DIR and RECORD_S3_BUCKET are not set."
 
 
+@dataclass(slots=True)
+class _Person:
+    name: str
+    since_s: float  # by the recording's clock
+
+
 class Recorder:
     """The recording of one room, from its host's first tick until the host leaves."""
 
@@ -49,7 +56,7 @@ class Recorder:
         self._tasks = BackgroundTasks("recorder", spec.room)
         self._ticks = 0
         self._began_s: dict[str, float] = {}  # of personas' open segments, by id
-        self._names: dict[str, str] = {}  # of people who were recorded, by identity
+        self._people: dict[str, _Person] = {}  # who are recorded, or were until they left
         now_s = time.time()
         self._name = new_part(spec.owner, spec.session, spec.generation, now_s)
         self._part: PartWriter | None = None
@@ -93,9 +100,7 @@ class Recorder:
         if event.persona_id:
             self._take_personas(event)
         elif event.final and self._may_record(event.identity):
-            now_s = self._now_s
-            start_s, end_s = (now_s, now_s) if event.typed else (event.start_s, event.end_s)
-            self._add(event, self._names[event.identity], start_s, end_s)
+            self._take_persons(event)
 
     def close(self) -> None:
         """End the recording; its thread writes the rest."""
@@ -108,6 +113,18 @@ class Recorder:
     @property
     def _now_s(self) -> float:
         return round(self._ticks * FRAME_S, 3)
+
+    def _take_persons(self, event: TranscriptEvent) -> None:
+        """Take a person's words, but for those from before it was recorded: they come late."""
+        person, now_s = self._people[event.identity], self._now_s
+        if event.typed:
+            self._add(event, person.name, now_s, now_s)
+        elif event.start_s >= person.since_s:
+            self._add(event, person.name, event.start_s, event.end_s)
+        elif words := tuple(each for each in event.words if each.start_s >= person.since_s):
+            text = " ".join(each.text for each in words)
+            event = event.model_copy(update={"text": text, "words": words})
+            self._add(event, person.name, words[0].start_s, event.end_s)
 
     def _take_personas(self, event: TranscriptEvent) -> None:
         """Take a persona's words; its clock is another one, so the first of them tell the time."""
@@ -136,12 +153,14 @@ class Recorder:
         """Return whether a person is recorded; of one who has left, whether it was."""
         person = self._room.remote_participants.get(identity)
         if person is None:
-            return identity in self._names
+            return identity in self._people
         agreed = person.attributes.get(wire.ATTR_RECORD_CONSENT) == "true"
         if is_person(person) and (self._records_all or agreed):
-            self._names[identity] = person.name or identity
+            since_s = round(max(0.0, self._now_s - FRAME_S), 3)  # with the frame of this tick
+            known = self._people.setdefault(identity, _Person("", since_s))
+            known.name = person.name or identity
             return True
-        self._names.pop(identity, None)
+        self._people.pop(identity, None)
         return False
 
     def _started(self) -> None:

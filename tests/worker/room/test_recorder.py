@@ -113,6 +113,25 @@ async def test_a_person_who_withdraws_consent_is_recorded_no_longer() -> None:
     assert scene.segments == []
 
 
+async def test_words_from_before_a_person_agreed_are_not_recorded() -> None:
+    """Words are recognised after they were said: those said before the consent are left out."""
+    scene = Scene("ask")
+    scene.tick(25)
+    scene.people["carl"].attributes[wire.ATTR_RECORD_CONSENT] = "true"
+    scene.tick(25)
+    said = [("I", 1.6), ("agree", 1.9), ("to", 2.1), ("that", 2.3)]
+    words = [wire.WordTime(text=text, start_s=at, end_s=at + 0.1) for text, at in said]
+    scene.says("carl", "Not for the record", start_s=1.0, end_s=1.5)
+    scene.says("carl", "I agree to that", start_s=1.6, end_s=2.5)
+    scene.says("carl", "I agree to that.", start_s=1.6, end_s=2.5, words=words)
+    scene.says("carl", "Soup", start_s=3.0, end_s=3.4)
+    assert [(each.text, each.start_s, each.end_s) for each in scene.segments] == [
+        ("to that", 2.1, 2.5),
+        ("Soup", 3.0, 3.4),
+    ]
+    assert [each.text for each in scene.segments[0].words] == ["to", "that"]
+
+
 async def test_all_words_have_times_of_the_recording() -> None:
     """People's words keep their times; a persona's begin at the tick of their first word."""
     scene = Scene("ask")

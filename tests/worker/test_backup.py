@@ -269,6 +269,18 @@ async def test_forget_deletes_the_backups_of_all_hosts(redis_url: str) -> None:
         assert await kept(redis, 2) == []
 
 
+async def test_what_follows_a_forget_before_the_first_column_is_kept(redis_url: str) -> None:
+    """A persona that forgets while it waits for its prompt is remembered from then on."""
+    spec = SPEC.model_copy(update={"room": "forgets first"})
+    async with Redis.from_url(redis_url) as redis:
+        async with running(BackupStore(redis_url)) as store:
+            backup = RoomBackup(store, spec, MODEL).of(CHEF)
+            backup.forget()
+            keep(backup, 0, CHUNK_FRAMES)
+        remembered, _ = read_chunks(await kept(redis, 2, spec.room))
+    assert remembered.tokens[:, 0].tolist() == list(range(CHUNK_FRAMES))
+
+
 async def test_a_closed_backup_keeps_its_last_columns(redis_url: str) -> None:
     """A backup writes its last few columns when it closes, and none that come later."""
     spec = SPEC.model_copy(update={"room": "closed"})

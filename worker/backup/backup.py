@@ -105,7 +105,7 @@ class PersonaBackup:
     def forget(self) -> None:
         """Delete the backup, and write none until the model has forgotten it, too."""
         self.drop()
-        self._is_paused = True
+        self._is_paused = self._position >= 0  # else it has nothing to forget: no fall will tell
 
     def drop(self) -> None:
         """Delete the backup so far."""

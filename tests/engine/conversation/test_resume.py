@@ -225,3 +225,19 @@ def test_a_session_that_will_never_read_its_columns_speaks(trouble: str) -> None
     assert int(step.memory.tensors["lm.transformer.offset"][0]) < LOST_AT
     session.hear(sounds(35, 12)[:, 0])
     assert len(set(session.texts[-10:])) > 1
+
+
+def test_a_session_that_forgets_while_it_waits_for_its_prompt_remembers_nothing() -> None:
+    """Columns that are to follow a prompt are not read after `forget`, and the session speaks."""
+    lost = begin(PROMPTED)
+    lost.hear(sounds(31, LOST_AT)[:, 0])
+    reading = PromptReading(encode_text, prompted=True)
+    step = MoshiStep(tiny_lm(context=CONTEXT), tiny_mimi(), 2, reading=reading)
+    step.join(0, PROMPTED, lost.remembered())
+    step.forget(0)
+    while step.work(GAP_S):
+        pass
+    fresh = begin(PROMPTED)
+    ages = [int(each.memory.tensors["lm.transformer.offset"][0]) for each in (step, fresh.step)]
+    assert ages[0] == ages[1]
+    assert not step.forcing.hushed()

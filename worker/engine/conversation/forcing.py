@@ -104,7 +104,7 @@ class Forcing:
             self._resume(slot, remembered)
 
     def resumed(self, slot: int) -> None:
-        """Let a slot speak whose memory is there."""
+        """Let a slot speak whose memory is there, or is to hold no more."""
         session = self._sessions[slot]
         session.remembered = None
         session.forcing.hush(False, "resume")
@@ -159,10 +159,11 @@ class Forcing:
         return [slot for slot in self._due if self._sessions[slot].heard is not None]
 
     def forget(self, slot: int) -> None:
-        """Forget the sound that a slot heard while it waits for its prompt."""
+        """Forget what a slot that waits for its prompt has heard, and was to remember."""
         heard = self._sessions[slot].heard
         if heard is not None:
             heard.clear()
+            self.resumed(slot)
 
     def restart(self, slot: int) -> None:
         """Go on with a slot that was emptied and given its prompt state again."""

@@ -73,7 +73,7 @@ class ModelAnswer:
         self._budget = budget
         self._outlet = outlet
         self._splitter = SentenceSplitter()
-        self._thoughts = Thoughts()
+        self._thinks_unmarked = False  # the model writes no beginnings of thoughts
         self._characters = 0
         self._called: set[str] = set()  # each function with its arguments
 
@@ -114,7 +114,7 @@ class ModelAnswer:
         """Call the model once; pass its text on as it streams in."""
         if not self._budget.take():
             raise Busy
-        completion = Completion()
+        completion, thoughts = Completion(), Thoughts(is_begun=self._thinks_unmarked)
         functions = [*OWN_FUNCTIONS, *(each.described() for each in offered.values())]
         async with (
             asyncio.timeout(self._limits.call_within_s),
@@ -122,9 +122,15 @@ class ModelAnswer:
         ):
             async for piece in stream:
                 said, text = completion.add(piece)
+                text = thoughts.left_out(text)
+                if thoughts.lacks_beginning and not self._thinks_unmarked:
+                    self._thinks_unmarked = True
+                    self._splitter.finish()  # a thought, too
                 # Models told a function's result often forget `say`. Before it, text outside
                 # `say` is small talk or thinking, and the voice's own talk is better.
-                self._say(said + (self._thoughts.left_out(text) if self._called else ""))
+                self._say(said + (text if self._called else ""))
+        if self._called and not completion.is_cut:
+            self._say(thoughts.finish())
         rest = self._splitter.finish()
         if completion.is_cut:  # a sentence or a call that lacks its end may mean something else
             raise Flood if completion.end == TOO_LONG else Nonsense

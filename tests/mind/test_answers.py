@@ -113,6 +113,35 @@ async def test_thoughts_are_not_said(open_room: Open, model: ScriptedModel) -> N
         assert host.sentences == ["It snows.", "<thi<nk>"]
 
 
+CALLS_OSLO = calls(("weather", {"city": "Oslo"}))
+THINKS_AND_CALLS = raw(
+    *(piece({"content": each}) for each in ("Ann wants ", "it. </thi", "nk>")),
+    call("weather", OSLO, id="x"),
+    piece({}, "tool_calls"),
+)
+UNMARKED = "It is winter. Keep it short. </think> It snows."
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "sentences"),
+    [
+        (THINKS_AND_CALLS, text(UNMARKED), ["It snows."]),
+        (THINKS_AND_CALLS, text("It snows. A lot"), ["It snows.", "A lot"]),
+        (CALLS_OSLO, text("It is winter </think> It snows."), ["It snows."]),
+        (CALLS_OSLO, text("It snows. <think> Or not."), ["It snows."]),
+    ],
+    ids=["unmarked", "unmarked before", "unmarked at last", "no end"],
+)
+async def test_thoughts_without_a_beginning_are_not_said(
+    open_room: Open, model: ScriptedModel, first: Reply, second: Reply, sentences: list[str]
+) -> None:
+    """A model whose template begins its thoughts writes their ends alone (DeepSeek-R1, QwQ)."""
+    model.reply(first, second)
+    async with weather_server() as (url, _), open_room(chat(weather(url))) as host:
+        await host.ask("Snow?")
+        assert host.sentences == sentences and host.troubles == []
+
+
 async def test_the_last_call_of_the_model_can_only_speak(
     open_room: Open, model: ScriptedModel
 ) -> None:

@@ -181,12 +181,10 @@ class Forcing:
         """
         for slot in filter(running.__getitem__, [*self._due]):
             session = self._sessions[slot]
-            if session.remembered is not None:
+            if session.remembered is not None or session.first is not None:
                 session.forcing.after_silence()
                 self._write(slot)
             if session.first is not None:
-                session.forcing.after_silence()
-                self._write(slot)
                 text = self._draw_first(slot, session.first.hidden)
                 session.forcing.used(text)
                 self._count_rest(np.arange(len(running)) == slot, text)

@@ -73,6 +73,7 @@ class Heartbeat(BaseModel):
     slots_used: int = Field(default=0, ge=0)
     slots_free: int = Field(default=0, ge=0)
     step_p99_ms: float | None = None
+    too_slow: bool = False  # steps take too long for one more session: no slot is free
     # By room, of the latest dispatch to this worker; dropped 40 s after the host ended.
     outcomes: dict[str, RoomOutcome] = Field(default_factory=dict[str, RoomOutcome])
 

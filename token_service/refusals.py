@@ -61,6 +61,11 @@ def full() -> Unavailable:
     return Unavailable("full", "All places are taken at the moment. Try again soon.", 15)
 
 
+def too_slow() -> Unavailable:
+    sentence = "The model is busy. The conversations that run take all of its time. Try again soon."
+    return Unavailable("too_slow", sentence, 15)
+
+
 def over() -> Refused:
     return Refused(HTTPStatus.FORBIDDEN, "session_ended", "This session has ended.")
 

@@ -93,6 +93,7 @@ class HeartbeatPublisher:
                 "slots_used": engine.used,
                 "slots_free": self._admission.free(),
                 "step_p99_ms": engine.window.p99_ms(),
+                "too_slow": engine.too_slow,
             }
         return told.model_copy(update=measured)
 

@@ -70,6 +70,8 @@ class SlowEngine:
     """An engine whose steps are too slow when a test says so."""
 
     too_slow = False
+    model = echo_model()
+    used = 1
 
     @property
     def window(self) -> "SlowEngine":
@@ -286,6 +288,19 @@ async def test_slow_steps_are_logged_once(redis_url: str, settings_for: Settings
         ("steps_too_slow", 91.0),
         ("steps_in_time", 91.0),
     ]
+
+
+async def test_slow_steps_are_told(redis_url: str, settings_for: SettingsFor) -> None:
+    """The heartbeat says that steps take too long: else its free slots would seem taken."""
+    engine = SlowEngine()
+    publisher = HeartbeatPublisher(
+        settings_for(redis_url=redis_url), PublishedStatus("echo"), Hosts()
+    )
+    publisher.attach(engine, JobAdmission(lambda: 1))  # type: ignore[arg-type]  # the part of it that is read
+    before = publisher.heartbeat().too_slow
+    engine.too_slow = True
+
+    assert (before, publisher.heartbeat().too_slow) == (False, True)
 
 
 async def test_an_occupied_health_port_names_its_setting(settings_for: SettingsFor) -> None:

@@ -13,7 +13,7 @@ from protocol.heartbeat import Heartbeat, Outcome
 from protocol.personas import Catalogue, Persona
 from protocol.room_spec import RoomSpec
 from token_service.fleet.schedule import CALM_DISPATCHES, Reservation, Schedule
-from token_service.refusals import Unavailable, full
+from token_service.refusals import Unavailable, full, too_slow
 
 NO_CHOICE = frozenset({"default"})  # the voices of a model that has no voices to choose
 
@@ -186,7 +186,10 @@ class Fleet:
                 f"{personas} personas were asked for; a worker here has room for {most}.",
                 60,
             )
-        return full()
+        slow = any(
+            each.too_slow and slots_of(each) >= each.slots_used + personas for each in self.takers
+        )
+        return too_slow() if slow else full()
 
     def _none_ready(self) -> Unavailable:
         states = {worker.state: worker for worker in self.workers}

@@ -20,7 +20,7 @@ from token_service.fleet.prompt_limits import PromptLimits
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.scheduler import may_hold, reserve, reserve_more
 from token_service.fleet.space import Space
-from token_service.refusals import Refused, Unavailable, full, over, recording_off
+from token_service.refusals import Refused, Unavailable, full, over, recording_off, too_slow
 from token_service.rooms.events import EventStore
 from token_service.rooms.livekit import LiveKitRooms
 from token_service.rooms.store import SpecChanged, SpecStore
@@ -187,14 +187,15 @@ class RoomAdmission:
         nothing more.
         """
         room, slots = spec.room, len(changed.personas)
-        if (host := fleet.worker(spec.standby) or fleet.host(spec)) is not None:
+        host = fleet.worker(spec.standby) or fleet.host(spec)
+        if host is not None:
             taken = reserve_more(fleet, room, slots - len(spec.personas), host, MORE_S)
         elif fleet.schedule.is_reserved(room) and may_hold(fleet, caller, room, slots, self.hold_s):
             taken = reserve(fleet, room, slots, 0.0) is not None
         else:
             return
         if not taken:
-            raise full()
+            raise too_slow() if host is not None and host.too_slow else full()
 
 
 def _is_on(standing: RoomSpec, session: str) -> bool:

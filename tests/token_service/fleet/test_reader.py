@@ -43,6 +43,18 @@ def test_a_room_is_never_split_over_workers() -> None:
     )
 
 
+def test_slow_steps_are_a_reason_of_their_own() -> None:
+    """Where slots are free on a worker whose steps take too long, that is the reason."""
+    slow = worker(slots_total=6, slots_used=2, slots_free=0, too_slow=True)
+    taken = worker(slots_total=6, slots_used=6, slots_free=0)
+    taken_too = taken.model_copy(update={"too_slow": True})
+    answer = ("too_slow", "The conversations that run take all of its time. Try again soon.", 15)
+
+    assert why_not(4, slow, taken) == (answer[0], f"The model is busy. {answer[1]}", answer[2])
+    assert why_not(1, slow, worker()) is None
+    assert [(why_not(5, slow) or ("",))[0], (why_not(1, taken_too) or ("",))[0]] == ["full"] * 2
+
+
 def test_more_personas_than_a_worker_has_slots_is_a_reason_of_its_own() -> None:
     """More personas than any worker has slots are refused with a reason of their own."""
     assert why_not(7, worker(), worker()) == (

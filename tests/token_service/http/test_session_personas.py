@@ -109,6 +109,14 @@ async def test_an_added_persona_needs_a_free_slot(session: Session) -> None:
     assert len((await session.spec()).personas) == 2
 
 
+async def test_an_added_persona_needs_a_worker_that_is_fast_enough(session: Session) -> None:
+    """Where the steps of the room's host take too long, a persona is refused with `too_slow`."""
+    hosts = {session.room: 0}
+    await beat(session.redis, slots_total=6, slots_free=0, slots_used=2, hosts=hosts, too_slow=True)
+
+    assert (await session.post("personas", personas=["chef"])).json()["error"] == "too_slow"
+
+
 async def test_one_free_slot_is_given_once(session: Session) -> None:
     """The second of two added personas is refused if one slot is free."""
     await beat(session.redis, slots_free=1, slots_used=5, hosts={session.room: 0})

@@ -33,6 +33,7 @@ import { CallStore, reasonOf } from './state/callStore';
 import type { Entry, EntryRequest } from './state/entry';
 import {
   departureTrouble,
+  IN_TURN,
   InsecurePage,
   RoomFailed,
   type Trouble,
@@ -193,7 +194,7 @@ export class Call extends CallStore {
 
   private readonly takeView = ({ waiting, personas }: SessionView) => {
     if (this.state.phase !== 'warming' && this.state.phase !== 'full') return;
-    const inLine = waiting?.code === 'full' || waiting?.code === 'in_line';
+    const inLine = waiting !== null && IN_TURN.has(waiting.code);
     const phase = inLine ? 'full' : 'warming';
     const position = inLine ? waiting.position : 0;
     this.set({ phase, reason: reasonOf(waiting), position, personas });

@@ -49,6 +49,13 @@ test('a full service is shown as full, in the page’s own sentence, and offers 
   expect([trouble?.kind, trouble?.why]).toEqual(['full', 'Others are talking at the moment.']);
 });
 
+test('a model that is busy says so, and offers to wait in line', () => {
+  const config = { ...FULL, code: 'too_slow', reason: 'Busy.' };
+  const { ready, line, trouble } = readinessOf({ config, reachable: true }, 1, null);
+
+  expect([ready, line, trouble?.title]).toEqual([true, true, 'The model is busy']);
+});
+
 test.each(['full', 'draining'])(
   'a room that has its place is open while others read “%s”',
   (code) => {

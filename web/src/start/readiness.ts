@@ -1,7 +1,7 @@
 /** Whether the start button may be pressed, and the words on and beside it. Pure. */
 
 import type { Known } from '../service/useConfig';
-import { refusalTrouble, type Trouble, unreachable } from '../session/state/trouble';
+import { IN_TURN, refusalTrouble, type Trouble, unreachable } from '../session/state/trouble';
 import { t } from '../strings/strings';
 
 export interface Readiness {
@@ -35,7 +35,7 @@ export function readinessOf(
   if (code === 'loading_model' && !placed) return { ...NO, words: t.start.loading };
   const refused = !config.ready && !placed;
   const refusal = refused ? refusalTrouble({ status: 503, code, message: reason }) : null;
-  if (refusal && code !== 'full') return { ...NO, trouble: refusal };
+  if (refusal && !IN_TURN.has(code)) return { ...NO, trouble: refusal };
   if (picked === 0) return { ...NO, words: t.start.pickOne, trouble: last };
   if (undescribed) return { ...NO, words: t.start.describe, trouble: last };
   if (refusal) return { ...YES, line: true, trouble: refusal };

@@ -4,6 +4,7 @@ export const refusals: Record<string, string> = {
   loading_model: 'Die Stimmen machen sich bereit …',
   room_full: 'In diesem Raum sind so viele Personen, wie er aufnimmt.',
   full: 'Andere sprechen gerade.',
+  too_slow: 'Die laufenden Gespräche brauchen seine ganze Zeit.',
   in_line: 'Andere waren früher da.',
   too_many_personas: 'Es wurden mehr Stimmen gewählt, als Platz haben.',
   session_ended: 'Dieses Gespräch ist zu Ende.',

@@ -4,6 +4,7 @@ export const refusals: Record<string, string> = {
   loading_model: 'Les voix se préparent…',
   room_full: 'Ce salon contient autant de personnes qu’il en accepte.',
   full: 'D’autres parlent en ce moment.',
+  too_slow: 'Les conversations en cours prennent tout son temps.',
   in_line: 'D’autres sont arrivés avant.',
   too_many_personas: 'Plus de voix ont été choisies qu’il n’y a de places.',
   session_ended: 'Cette conversation est terminée.',

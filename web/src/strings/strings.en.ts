@@ -227,6 +227,7 @@ export const en = {
   refusals: {
     loading_model: 'The voices are getting ready…',
     full: 'Others are talking at the moment.',
+    too_slow: 'The conversations that run take all of its time.',
   } as Record<string, string>,
   trouble: troubles,
   panels,

@@ -6,6 +6,7 @@ export const troubles: Troubles = {
   again: 'Versuche es noch einmal.',
   failed: { title: 'Das Gespräch hat nicht begonnen' },
   full: { title: 'Alle Plätze sind belegt', todo: 'Stell dich an, du kommst von selbst hinein.' },
+  slow: { title: 'Das Modell ist ausgelastet' },
   tooMany: { title: 'Zu viele Stimmen', todo: 'Wähle weniger Stimmen.' },
   link: {
     title: 'Dieser Link gilt nicht mehr',

@@ -4,6 +4,7 @@ export const troubles = {
   again: 'Try again.',
   failed: { title: 'The call did not start' },
   full: { title: 'All places are taken', todo: 'Wait in line, and you’ll join automatically.' },
+  slow: { title: 'The model is busy' },
   tooMany: { title: 'Too many voices', todo: 'Choose fewer voices.' },
   link: {
     title: 'This link no longer works',

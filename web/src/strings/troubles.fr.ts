@@ -9,6 +9,7 @@ export const troubles: Troubles = {
     title: 'Toutes les places sont prises',
     todo: 'Entrez dans la file : vous entrerez automatiquement.',
   },
+  slow: { title: 'Le modèle est saturé' },
   tooMany: { title: 'Trop de voix', todo: 'Choisissez moins de voix.' },
   link: {
     title: 'Ce lien n’est plus valable',

@@ -15,6 +15,12 @@ test('a full service is shown as full, once and in the page’s own sentence', (
   expect([trouble.kind, trouble.why]).toEqual(['full', 'Others are talking at the moment.']);
 });
 
+test('a model that is busy is not told as full, and takes one in turn', () => {
+  const trouble = troubleOf(new Refused(503, 'too_slow', 'Busy.'));
+
+  expect([trouble.kind, trouble.title]).toEqual(['full', 'The model is busy']);
+});
+
 test('a request for more voices than there are places says to pick fewer', () => {
   const trouble = troubleOf(new Refused(503, 'too_many_personas', 'Seven.'));
 

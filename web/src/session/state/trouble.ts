@@ -41,6 +41,9 @@ export class RoomFailed extends Error {
 /** What the token service answers when it says no; a `Refused` is one. */
 type Refusal = Pick<Refused, 'status' | 'code' | 'message'>;
 
+/** The codes of a service that takes one in turn. */
+export const IN_TURN: ReadonlySet<string> = new Set(['full', 'too_slow', 'in_line']);
+
 const OF_LINKS: ReadonlySet<string> = new Set(['session_ended', 'not_yours']);
 
 /** Explain whatever ended the way into a room. */
@@ -57,7 +60,10 @@ export function troubleOf(error: unknown): Trouble {
 export function refusalTrouble({ status, code, message }: Refusal): Trouble {
   const why = t.refusals[code] ?? message;
   const { trouble } = t;
-  if (code === 'full') return { ...wrong({ ...trouble.full, why }), kind: 'full' };
+  if (IN_TURN.has(code)) {
+    const title = code === 'too_slow' ? trouble.slow : null;
+    return { ...wrong({ ...trouble.full, ...title, why }), kind: 'full' };
+  }
   if (code === 'room_full') return wrong({ ...trouble.roomFull, why });
   if (code === 'too_many_personas') return { ...wrong({ ...trouble.tooMany, why }), kind: 'full' };
   const badPass = status === 401 && message.includes('invalid or expired'); // only guests come with a bearer

@@ -126,6 +126,21 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
         os.environ.update(before)
 
 
+@pytest.fixture(scope="session")
+def one_torch_thread() -> Generator[None]:
+    """Let torch use one thread in this process, and then the number of before.
+
+    Several processes test at once: torch's threads wait for each other at each product, and where
+    the cores are busy a small model takes ten times as long.
+    """
+    import torch  # seconds, which most processes never need
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def measured(request: pytest.FixtureRequest) -> Generator[list[str]]:
     """Lines for the run's summary. A figure decides no test, so a busy machine fails none."""

@@ -1,7 +1,6 @@
-"""Set-up of engine tests: one torch thread; Triton's kernels are interpreted without a GPU."""
+"""Set-up of engine tests: one thread of torch; Triton's kernels are interpreted without a GPU."""
 
 import os
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,8 @@ if not torch.cuda.is_available():
 
 
 @pytest.fixture(scope="package", autouse=True)
-def one_thread() -> Generator[None]:
-    """Let torch use one thread; afterwards restore the number that other tests use."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def computes_with_one_thread(one_torch_thread: None) -> None:
+    """Let every test of the engine use one thread of torch."""
 
 
 @pytest.fixture

@@ -132,6 +132,7 @@ def proves_memory(lm: LMModel, first: Tokens, since: Tokens) -> None:
 
 
 @pytest.mark.timeout(300)  # two workers import torch
+@pytest.mark.usefixtures("one_torch_thread")
 async def test_a_moved_and_a_killed_workers_rooms_remember(
     remembering: Cluster, model: Path, recovery: Recovery
 ) -> None:

@@ -40,6 +40,7 @@ export function CallScreen({ call, state, known, onAgain, onBack }: CallProps) {
           ) : (
             <>
               {state.trouble && <Notice trouble={state.trouble} />}
+              {state.soundTrouble && <Notice trouble={state.soundTrouble} />}
               {written && <OwnCaption call={call} />}
               <Controls
                 call={call}

@@ -25,6 +25,7 @@ import { type SessionEvent, storyOf } from './events/eventText';
 import { SessionWatch } from './events/sessionWatch';
 import { latencyOf } from './events/turn';
 import { isLast, isVoice, personasAfter, tellsOfNewcomer, voiceState } from './participants';
+import { followChoice } from './sound/followChoice';
 import { KeptSound } from './sound/keptSound';
 import { soundContext } from './sound/meter';
 import { Microphone } from './sound/microphone';
@@ -64,7 +65,10 @@ export class Call extends CallStore {
   readonly turns = new Gauge();
   readonly connectionQuality = new ConnectionQuality();
   readonly keptSound = new KeptSound();
-  private readonly microphone = new Microphone((track) => this.hearOneself(track));
+  private readonly microphone = new Microphone(
+    (track) => this.hearOneself(track),
+    (error) => this.tellSoundTrouble(error),
+  );
   private attempt = 0;
   private reconnecting = false;
   private retry: ReturnType<typeof setTimeout> | undefined;
@@ -213,27 +217,23 @@ export class Call extends CallStore {
     if (latencyMs !== null) this.turns.add(latencyMs);
   };
 
-  private readonly followSound = async () => {
-    const choice = sound.read();
-    try {
-      this.room.options.audioCaptureDefaults = captureOf(choice);
-      if (await this.microphone.follow(choice)) {
-        journal.add('info', 'page', t.panels.happenings.microphoneChanged, {
-          ...captureOf(choice),
-        });
-      }
-      if (this.room.getActiveDevice('audiooutput') !== (choice.speaker || 'default')) {
-        await this.room.switchActiveDevice('audiooutput', choice.speaker || 'default');
-      }
-    } catch (error) {
-      const { title, why, todo } = troubleOf(error);
-      journal.add('error', 'page', title, { why, todo });
-      this.set({ trouble: troubleOf(error) });
-    }
+  private readonly followSound = () =>
+    void followChoice(this.room, this.microphone).catch(this.tellSoundTrouble);
+
+  /** Tell what is wrong with microphone or loudspeaker; the call goes on. */
+  readonly tellSoundTrouble = (error: unknown) => {
+    const soundTrouble = troubleOf(error);
+    journal.add('error', 'page', soundTrouble.title, { ...soundTrouble });
+    if (!this.over) this.set({ soundTrouble });
+  };
+
+  /** A person has read it. It stays where no microphone works. */
+  readonly closeSoundTrouble = () => {
+    if (!this.microphone.isLost) this.set({ soundTrouble: null });
   };
 
   private hearOneself({ mediaStreamTrack: microphone }: LocalAudioTrack): void {
-    this.set({ microphone });
+    this.set({ microphone, soundTrouble: null });
     if (!this.over) this.keptSound.take('own', microphone, 'own');
   }
 

@@ -135,6 +135,7 @@ export const de: Strings = {
     invite: 'Jemanden einladen',
     muted: 'Du bist stumm geschaltet.',
     inVain: 'Du bist stumm geschaltet, niemand hört dich. Schalte den Ton an, um zu sprechen.',
+    unheard: 'Von deinem Mikrofon ist nichts zu hören. Sprich, oder wähle ein anderes.',
     goAhead: 'Sprich einfach. Du kannst jederzeit unterbrechen.',
     asking: 'Ein Platz wird gesucht …',
     waitingForMicrophone: 'Warten auf dein Mikrofon …',

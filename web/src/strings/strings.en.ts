@@ -136,6 +136,7 @@ export const en = {
     invite: 'Invite someone',
     muted: 'You are muted.',
     inVain: 'You are muted, so nobody hears you. Unmute to talk.',
+    unheard: 'Nothing is heard from your microphone. Talk, or choose another one.',
     goAhead: 'Go ahead. You can interrupt at any time.',
     asking: 'Asking for a place…',
     waitingForMicrophone: 'Waiting for your microphone…',

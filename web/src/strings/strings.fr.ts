@@ -135,6 +135,7 @@ export const fr: Strings = {
     invite: 'Inviter quelqu’un',
     muted: 'Votre micro est coupé.',
     inVain: 'Votre micro est coupé : personne ne vous entend. Rétablissez-le pour parler.',
+    unheard: 'Rien ne vient de votre micro. Parlez, ou choisissez-en un autre.',
     goAhead: 'Allez-y. Vous pouvez interrompre à tout moment.',
     asking: 'Recherche d’une place…',
     waitingForMicrophone: 'En attente de votre micro…',

@@ -9,6 +9,7 @@ import { AddButton } from '../invite/AddButton';
 import './Controls.css';
 import type { Config } from '../../service/service';
 import type { CallState } from '../../session/state/phase';
+import { MicrophoneFailed } from '../../session/state/trouble';
 import { SoundSettings } from '../../start/sound/SoundSettings';
 import { preferences, useDetails } from '../../store/preferences';
 import { useRemembered } from '../../store/stored';
@@ -20,6 +21,7 @@ import { expectationOf, mutedWords } from './hint';
 import { MicrophoneButton } from './MicrophoneButton';
 import { useShortcut } from './useShortcut';
 import { useTalkInVain } from './useTalkInVain';
+import { useUnheard } from './useUnheard';
 
 const LONG_MS = 20_000;
 
@@ -43,16 +45,26 @@ export function Controls({ call, state, config, drawer }: Props) {
   const long = useLong(state.phase === 'warming');
   const muted = microphoneTrack !== undefined && !enabled;
   const mayMute = microphoneTrack !== undefined && !pending;
-  const mute = useCallback(() => void toggle(), [toggle]);
+  const mute = useCallback(
+    () => void toggle().catch((reason) => call.tellSoundTrouble(new MicrophoneFailed(reason))),
+    [toggle, call],
+  );
   useShortcut(shortcuts && mayMute, mute);
   const inVain = useTalkInVain(state.microphone, muted);
+  const unheard = useUnheard(state.microphone, state.phase === 'live' && !muted);
+  const closeSettings = () => {
+    setOpen(false);
+    call.closeSoundTrouble();
+  };
   const wayOut = wayOutOf(state);
   const beside = useDetails() ? t.panels.beside : t.transcript.title;
   return (
     <>
       <p className="expect" role="status">
-        {muted && state.phase === 'live'
-          ? mutedWords(inVain)
+        {state.phase === 'live' && (muted || unheard)
+          ? muted
+            ? mutedWords(inVain)
+            : t.call.unheard
           : expectationOf(state, long, config?.reason ?? '')}
         {state.retryAtMs !== null && <Countdown untilMs={state.retryAtMs} onNow={call.retryNow} />}
       </p>
@@ -82,8 +94,8 @@ export function Controls({ call, state, config, drawer }: Props) {
         <StartAudio label={t.call.hearIt} className="plain" />
       </div>
       {open && (
-        <Dialog title={t.sound.title} onClose={() => setOpen(false)}>
-          <SoundSettings inCall />
+        <Dialog title={t.sound.title} onClose={closeSettings}>
+          <SoundSettings inCall trouble={state.soundTrouble} />
         </Dialog>
       )}
     </>

@@ -24,6 +24,8 @@ export interface CallState {
   position: number;
   /** Why the call is over or broken, unless the person ended it. */
   trouble: Trouble | null;
+  /** What is wrong with microphone or loudspeaker while the call goes on. */
+  soundTrouble: Trouble | null;
   /** `performance.now()` when a voice was first there. */
   liveSinceMs: number | null;
   /** `performance.now()` of the next try to come back; `null` while a try is under way. */
@@ -46,6 +48,7 @@ export const BEGINNING: CallState = {
   reason: '',
   position: 0,
   trouble: null,
+  soundTrouble: null,
   liveSinceMs: null,
   retryAtMs: null,
   session: null,

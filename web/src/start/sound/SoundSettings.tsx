@@ -2,10 +2,12 @@
 
 import { useMediaDevices } from '@livekit/components-react';
 import { type SoundChoice, sound } from '../../session/sound/sound';
+import type { Trouble } from '../../session/state/trouble';
 import { preferences } from '../../store/preferences';
 import { useRemembered } from '../../store/stored';
 import { t } from '../../strings/strings';
 import { Field } from '../../ui/Field';
+import { Notice } from '../../ui/Notice';
 import { Switch } from '../../ui/Switch';
 import { EchoTest } from './EchoTest';
 import './SoundSettings.css';
@@ -13,9 +15,11 @@ import './SoundSettings.css';
 interface Props {
   /** In a call the sound itself is the test. */
   inCall?: boolean;
+  /** Why the latest choice could not be followed. */
+  trouble?: Trouble | null;
 }
 
-export function SoundSettings({ inCall = false }: Props) {
+export function SoundSettings({ inCall = false, trouble = null }: Props) {
   const choice = useRemembered(sound);
   const microphones = useMediaDevices({ kind: 'audioinput' });
   const speakers = useMediaDevices({ kind: 'audiooutput' });
@@ -35,6 +39,7 @@ export function SoundSettings({ inCall = false }: Props) {
           <p className="soft">{t.sound.cannotChoose}</p>
         )}
       </div>
+      {trouble && <Notice trouble={trouble} />}
       <div className="switches">
         <Switch
           label={t.sound.echo}

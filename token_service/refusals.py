@@ -2,7 +2,12 @@
 
 from http import HTTPStatus
 
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    OutOfMemoryError,
+    RedisError,
+    ResponseError,
+)
 
 AWAY_RETRY_S = 2
 
@@ -49,11 +54,11 @@ def redis_full() -> Unavailable:
 
 def redis_trouble(error: RedisError) -> Unavailable:
     """Return the refusal for an error of redis: full, refusing or away."""
-    if not isinstance(error, ResponseError):
+    if not isinstance(error, (ResponseError, AuthenticationError)):
         return Unavailable("redis_away", "Redis does not answer.", AWAY_RETRY_S)
     if isinstance(error, OutOfMemoryError) or "OOM" in str(error):  # a script's has no class
         return redis_full()
-    kind = str(error).partition(" ")[0]
+    kind = error.status_code or str(error).partition(" ")[0]
     return Unavailable("redis_refuses", f"Redis refuses a command: {kind:.40}.", 10)
 
 

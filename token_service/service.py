@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
+from protocol.config.redis_client import open_redis
 from protocol.config.secret import reveal
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
@@ -155,7 +156,7 @@ async def open_service(
 
 
 def _redis(settings: Settings) -> Redis:
-    return Redis.from_url(
+    return open_redis(
         settings.redis_url,
         decode_responses=True,
         socket_timeout=REDIS_TIMEOUT_S,

@@ -10,10 +10,10 @@ from typing import Any
 
 import structlog
 from pydantic import ValidationError
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from protocol.commands import LIFE_S, Answer, Command, Sent, answer_key, mailbox_key
+from protocol.config.redis_client import open_redis
 from worker.hosts import Hosts
 from worker.room.background_tasks import BackgroundTasks
 
@@ -28,7 +28,7 @@ COMMANDS_AT_ONCE = 100
 
 class CommandReceiver:
     def __init__(self, redis_url: str, worker_id: str, hosts: Hosts) -> None:
-        self._redis = Redis.from_url(
+        self._redis = open_redis(
             redis_url, decode_responses=True, socket_timeout=1.0, socket_connect_timeout=1.0
         )
         self._mailbox = mailbox_key(worker_id)

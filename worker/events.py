@@ -11,9 +11,9 @@ from collections.abc import Iterable
 
 import structlog
 from prometheus_client import Counter
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from protocol.config.redis_client import open_redis
 from protocol.events import EVENT_FIELD, EVENTS_KEPT, EVENTS_TTL_S, Event, events_key
 
 log = structlog.get_logger(__name__)
@@ -28,7 +28,7 @@ class EventWriter:
     """Adds events to each room's stream. `emit` may be called from any thread."""
 
     def __init__(self, redis_url: str) -> None:
-        self._redis = Redis.from_url(redis_url, socket_timeout=1.0, socket_connect_timeout=1.0)
+        self._redis = open_redis(redis_url, socket_timeout=1.0, socket_connect_timeout=1.0)
         self._loop = asyncio.get_running_loop()
         self._is_stopping = False
         self._waiting: deque[tuple[str, Event]] = deque()

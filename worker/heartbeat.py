@@ -10,10 +10,10 @@ import contextlib
 from typing import Any
 
 import structlog
-from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 
+from protocol.config.redis_client import open_redis
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.heartbeat import (
@@ -40,7 +40,7 @@ class HeartbeatPublisher:
     """Writes the heartbeat each `HEARTBEAT_PERIOD_S` and on request."""
 
     def __init__(self, settings: Settings, status: PublishedStatus, hosts: Hosts) -> None:
-        self._redis = Redis.from_url(
+        self._redis = open_redis(
             settings.redis_url,
             decode_responses=True,
             socket_timeout=1.0,

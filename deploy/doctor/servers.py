@@ -38,6 +38,10 @@ def redis_server(settings: Settings) -> Finding:
         with client:
             server = client.info("server")
             forgets = forgetting(client.info("memory"))
+            client.delete("moshi:nothing")
+    except redis.ReadOnlyError:
+        found = f"redis at {where} is a replica, which takes no writes"
+        return fail("redis.read_only", found, "set REDIS_URL to its primary")
     except (redis.AuthenticationError, redis.ResponseError) as error:
         advice = "set user and password in REDIS_URL=redis://user:password@host:port/0"
         return fail("redis.refused", f"redis at {where} refuses our connection: {error}", advice)
@@ -54,6 +58,8 @@ def of_version(server: dict[str, Any], where: str) -> Finding:
     name = server.get("server_name", "redis")
     version = server[f"{name}_version"]
     found = f"{name} {version} at {where}"
+    if server.get("redis_mode") == "cluster":
+        return fail("redis.cluster", f"{found} is a cluster", "set REDIS_URL to a single one")
     if faults := faults_of(f"{name}-server", parsed(version)):
         known = "; ".join(f"{each.what} ({each.id})" for each in faults)
         return warn(

@@ -1,4 +1,4 @@
-"""The memory of redis: whether there is space for a new room, and whether it evicts keys.
+"""The space in redis: whether it takes a new room, and whether it evicts keys.
 
 New rooms are refused before redis refuses to write, so that heartbeats and the rooms in use
 continue. Raises `RedisError` if redis is away.
@@ -19,6 +19,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 FULL_AT = 0.9  # of `maxmemory`
 CHECK_EVERY_S = 1.0
+NOTHING_KEY = "moshi:nothing"  # never there
 
 
 class Space:
@@ -30,8 +31,10 @@ class Space:
         self._is_full = False
 
     async def check(self) -> None:
+        """Raise `Unavailable` for a full redis, `RedisError` for one that takes no writes."""
         now_s = time.monotonic()
         if now_s - self._checked_s > CHECK_EVERY_S:
+            await self._redis.delete(NOTHING_KEY)  # a replica, or a full disk, refuses that
             memory = await self._redis.info("memory")
             limit = int(memory.get("maxmemory", 0))  # 0: no limit
             self._is_full = bool(limit) and memory["used_memory"] > FULL_AT * limit

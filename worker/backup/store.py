@@ -15,9 +15,9 @@ from typing import Any
 
 import structlog
 from prometheus_client import Counter
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from protocol.config.redis_client import open_redis
 from worker.backup.chunk import BACKUP_TTL_S, CHUNKS_KEPT
 
 log = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ class BackupStore:
     """The backups in redis. Main loop, where nothing else is said."""
 
     def __init__(self, redis_url: str) -> None:
-        self._redis = Redis.from_url(redis_url, socket_timeout=1.0, socket_connect_timeout=1.0)
+        self._redis = open_redis(redis_url, socket_timeout=1.0, socket_connect_timeout=1.0)
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._changes: dict[str, _Change] = {}

@@ -94,6 +94,13 @@ def test_a_redis_with_known_faults_is_a_warning(
     assert named in finding.found
 
 
+def test_a_cluster_is_a_failure() -> None:
+    """A redis cluster is a failure: it refuses a change of a room with its schedule."""
+    server = {"redis_version": "8.0.0", "redis_mode": "cluster"}
+
+    assert told(servers.of_version(server, "redis://there")) == ("redis.cluster", State.FAIL)
+
+
 def test_a_redis_that_is_away_is_a_failure() -> None:
     """A redis that does not answer is a failure, and its password is not shown."""
     url = f"redis://:hush@127.0.0.1:{free_port()}/0"

@@ -1,4 +1,4 @@
-"""The room spec: the personas of a room, and which generation of host may serve it. Pure.
+"""The room spec: the personas of a room, and which generation of host may serve it.
 
 The token service alone writes it, into redis; a dispatch carries a sealed copy of that moment
 (`protocol.seal`); where redis has lost everything, the host writes back the spec that it follows.
@@ -14,18 +14,16 @@ import secrets
 from collections.abc import Iterable
 from typing import Annotated
 
-from pydantic import (
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-)
+import structlog
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from protocol.errors import InvalidInput, explain
 from protocol.personas import PERSONAS_PER_ROOM, Persona
 from protocol.records.stored import Stored
 from protocol.sampling import StoredSampling
 from protocol.text import Matching
+
+log = structlog.stdlib.get_logger(__name__)
 
 Id = Annotated[str, Matching(r"[a-z0-9]{0,32}", "up to 32 lowercase letters and digits")]
 
@@ -117,3 +115,14 @@ class RoomSpec(Stored):
 
 def spec_key(room: str) -> str:
     return f"moshi:promise:{room}"
+
+
+def read_spec(text: str | None) -> RoomSpec | None:
+    """Return a spec as redis has it; None where there is none, or one that cannot be read."""
+    if text is None:
+        return None
+    try:
+        return RoomSpec.from_metadata(text)
+    except InvalidInput:
+        log.warning("spec_unreadable")
+        return None

@@ -15,7 +15,6 @@ from redis.exceptions import RedisError
 
 from protocol.config.redis_client import open_redis
 from protocol.config.settings import Settings
-from protocol.errors import InvalidInput
 from protocol.heartbeat import (
     HEARTBEAT_PERIOD_S,
     HEARTBEAT_TTL_S,
@@ -27,7 +26,7 @@ from protocol.heartbeat import (
 )
 from protocol.prompt import TOKENIZER_TTL_S, tokenizer_key
 from protocol.records.parsed import Parsed
-from protocol.room_spec import RoomSpec, spec_key
+from protocol.room_spec import RoomSpec, read_spec, spec_key
 from worker.admission import JobAdmission
 from worker.engine.engine import Engine
 from worker.hosts import SESSION_ENDED, Hosts
@@ -55,7 +54,7 @@ class HeartbeatPublisher:
         self._stopping = False
         self._lost = False
         self._slow = False
-        self._specs = Parsed(_read)  # of the hosted rooms
+        self._specs = Parsed(read_spec)  # of the hosted rooms
 
     def attach(self, engine: Engine, admission: JobAdmission) -> None:
         """Include slots and step times from now on."""
@@ -185,7 +184,7 @@ class HeartbeatPublisher:
                 pipe.set(key, spec.model_dump_json(), ex=self._promise_ttl_s)
 
         await self._redis.transaction(write, key)
-        log.warning("promise_restored", room=spec.room, generation=spec.generation)
+        log.warning("spec_restored", room=spec.room, generation=spec.generation)
 
     async def is_outdated(self, spec: RoomSpec) -> bool:
         """Return whether a dispatch is too late: its room has a newer one, or has ended."""
@@ -193,7 +192,7 @@ class HeartbeatPublisher:
             payload: Any = await self._redis.get(spec_key(spec.room))
         except RedisError:  # a newer dispatch would be found with the next heartbeats
             return False
-        latest = (_read(payload) if payload else None) or spec
+        latest = read_spec(payload) or spec
         if spec.standby:
             is_other = (latest.standby, latest.dispatched) != (spec.standby, spec.dispatched)
             return latest.ended or is_other
@@ -210,12 +209,3 @@ class HeartbeatPublisher:
         except RedisError as error:
             log.warning("heartbeat_left_behind", error=type(error).__name__)
         await self._redis.aclose()
-
-
-def _read(payload: str) -> RoomSpec | None:
-    """Return a spec; None where it cannot be read."""
-    try:
-        return RoomSpec.from_metadata(payload)
-    except InvalidInput:
-        log.warning("spec_unreadable")
-        return None

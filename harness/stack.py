@@ -17,6 +17,7 @@ import httpx
 import psutil
 from livekit.api import TwirpError, TwirpErrorCode
 from livekit.protocol.room import DeleteRoomRequest, ListRoomsRequest
+from prometheus_client.parser import text_string_to_metric_families
 
 from harness import servers
 from harness.fork_server import FORKED, Fork
@@ -40,6 +41,16 @@ class Stack:
     def origins(self) -> set[str]:
         """Return every origin to which the page may connect."""
         return {self.url, self.livekit.url, self.livekit.http_url}
+
+    async def worker_metrics(self) -> dict[str, float]:
+        """Return the worker's figures by name, each the sum over its labels."""
+        async with httpx.AsyncClient(trust_env=False) as http:
+            text = (await http.get(f"{self.worker_url}/metrics")).text
+        figures: dict[str, float] = {}
+        for metric in text_string_to_metric_families(text):
+            for sample in metric.samples:
+                figures[sample.name] = figures.get(sample.name, 0.0) + sample.value
+        return figures
 
     async def slots_used_become(self, count: int) -> None:
         """Wait until the service counts this number of used slots."""

@@ -4,16 +4,42 @@ TF32 keeps 10 bits of a float32's mantissa. torch lets cuDNN use it for convolut
 otherwise (`torch.backends.cudnn.allow_tf32`), so on CUDA Mimi rounds the input of each of them.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
-from bench.codec_precision import CONVOLUTIONS, Rounding, to_tf32
 from tests.engine.solo import Call, alone
 from tests.engine.test_step import CONTEXT, GREEDY, make, sounds, talk
 from tests.engine.tiny import tiny_lm, tiny_mimi
 from worker.engine.network import convolution
 from worker.engine.network.codec import as_convolutions
+
+CONVOLUTIONS = (torch.conv1d, torch.conv_transpose1d)
+
+
+class RoundedConvolutions(TorchFunctionMode):
+    """Rounds what goes into torch's convolutions to 10 bits of mantissa, ties away from zero."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Call a function of torch."""
+        if func in CONVOLUTIONS:  # a bias, the third, is added in float32
+            args = (*(_to_tf32(each) for each in args[:2]), *args[2:])
+        return func(*args, **(kwargs or {}))
+
+
+def _to_tf32(x: torch.Tensor) -> torch.Tensor:
+    bits = x.detach().contiguous().view(torch.int32)
+    return ((bits + 0x1000) & ~0x1FFF).view(torch.float32)
 
 
 def both() -> tuple[Call, Call]:
@@ -41,7 +67,7 @@ def test_tf32_moves_sound_by_thousandths(monkeypatch: pytest.MonkeyPatch) -> Non
     apart.
     """
     monkeypatch.setattr(convolution, "by_product", lambda kernel: False)  # as on CUDA
-    with Rounding(to_tf32, CONVOLUTIONS):
+    with RoundedConvolutions():
         ours, upstreams = both()
 
     apart = np.abs(np.array(ours.said) - np.array(upstreams.said)).max()

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
 
-import httpx
 import psutil
 import pytest
 
@@ -89,10 +88,7 @@ def _cpu_s(process: psutil.Process) -> float:
 
 async def counter(stack: Stack, name: str) -> float:
     """Return the sum of one of the worker's counters over all labels."""
-    async with httpx.AsyncClient(trust_env=False) as http:
-        text = (await http.get(f"{stack.worker_url}/metrics")).text
-    lines = [line for line in text.splitlines() if line.startswith(name)]
-    return sum(float(line.rsplit(maxsplit=1)[1]) for line in lines)
+    return (await stack.worker_metrics()).get(name, 0.0)
 
 
 @pytest.mark.alone

@@ -164,10 +164,7 @@ async def test_the_sound_of_a_shared_screen_is_not_recognised(echo_with_whisper:
 
 async def segments(stack: Stack) -> float:
     """Return how many segments of people's words the worker has recognised."""
-    async with httpx.AsyncClient(trust_env=False) as http:
-        metrics = (await http.get(f"{stack.worker_url}/metrics")).text
-    [line] = [each for each in metrics.splitlines() if each.startswith("moshi_people_segments_t")]
-    return float(line.split()[1])
+    return (await stack.worker_metrics())["moshi_people_segments_total"]
 
 
 async def test_the_status_says_that_words_are_written(echo_with_whisper: Stack) -> None:

@@ -157,6 +157,4 @@ async def test_a_broken_connection_leaves_nothing_behind(
 
 async def open_clients(stack: Stack) -> int:
     """Return for how many programs the worker is in a room."""
-    async with httpx.AsyncClient(trust_env=False) as http:
-        lines = (await http.get(f"{stack.worker_url}/metrics")).text.splitlines()
-    return int(float(next(x for x in lines if x.startswith("moshi_room_clients ")).split()[1]))
+    return int((await stack.worker_metrics())["moshi_room_clients"])

@@ -14,7 +14,7 @@ from protocol.config import tracing
 from protocol.config.log import configure_logging
 from protocol.config.production import refuse_unsafe
 from protocol.config.proxies import keep_loopback_direct
-from protocol.config.settings import load_settings
+from protocol.config.settings import load_settings, log_misspelt
 from protocol.errors import InvalidInput
 from token_service.app import create_app
 from token_service.server.connection import Connection
@@ -92,6 +92,7 @@ def main() -> None:
         keep_loopback_direct()
         settings = load_settings()
         configure_logging(settings)
+        log_misspelt()
         for name in CAUSED_BY_REQUESTS:
             logging.getLogger(name).addFilter(OnePerSecond())
         refuse_unsafe(settings, serves_people=True)

@@ -20,7 +20,7 @@ from protocol.config.log import configure_logging
 from protocol.config.production import refuse_unsafe
 from protocol.config.proxies import keep_loopback_direct
 from protocol.config.secret import reveal
-from protocol.config.settings import Settings, load_settings
+from protocol.config.settings import Settings, load_settings, log_misspelt
 from protocol.errors import InvalidInput
 from protocol.heartbeat import SpeechRecognition
 from protocol.websocket_ticket import CHAT_PATH
@@ -238,6 +238,7 @@ def main() -> int:
         keep_loopback_direct()
         settings = load_settings()
         configure_logging(settings)
+        log_misspelt()
         refuse_unsafe(settings, serves_people=False)
         disable_native_log_capture()
         tracing.start(settings.otel_exporter_otlp_endpoint, "worker")

@@ -1,8 +1,11 @@
 """The settings of all processes, in this order: environment, `.env`, user file, defaults."""
 
+import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
+import structlog
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
@@ -11,7 +14,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from protocol.config.env_file import ENCODING, read_env_file
+from protocol.config.env_file import ENCODING, meant_by, names_in, read_env_file
 from protocol.config.setting_types import (
     BrowserUrl,
     Colour,
@@ -30,6 +33,8 @@ from protocol.config.setting_types import (
 )
 from protocol.config.user_file import UserFile
 from protocol.errors import InvalidInput, explain
+
+log = structlog.stdlib.get_logger(__name__)
 
 PROJECT = Path(__file__).resolve().parents[2]
 USER_FILE = Path("~/.config/moshi-rooms/settings.toml").expanduser()
@@ -247,7 +252,8 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read all sources. Raises `InvalidInput` naming each key and what was expected, no secret."""
     if (env_file := Settings.model_config.get("env_file")) is not None:
-        read_env_file(Path(str(env_file)))
+        _refuse_misspelt(str(env_file), names_in(read_env_file(Path(str(env_file)))))
+    _refuse_misspelt("make", re.findall(r"(?<!\S)(\w+)=", os.environ.get("MAKEFLAGS", "")))
     try:
         return Settings()
     except ValidationError as error:
@@ -256,6 +262,19 @@ def load_settings() -> Settings:
             raise InvalidInput(_short_secret()) from None
         secret = {name for name, value in faulty.items() if _is_secret(name, value)}
         raise InvalidInput(f"settings: {explain(error, secret=secret)}") from None
+
+
+def log_misspelt() -> None:
+    """Log the variables of the environment whose names are near a setting's."""
+    for name in sorted(os.environ):
+        if meant := meant_by(name, Settings.model_fields):
+            log.warning("setting_unknown", name=name, meant=meant)
+
+
+def _refuse_misspelt(where: str, names: list[str]) -> None:
+    for name in names:
+        if meant := meant_by(name, Settings.model_fields):
+            raise InvalidInput(f"{where}: {name} is no setting; did you mean {meant}?")
 
 
 def _is_secret(name: str, value: object) -> bool:

@@ -3,9 +3,16 @@
 from pathlib import Path
 
 import pytest
+import structlog
 from pydantic import SecretStr, ValidationError
 
-from protocol.config.settings import DEVELOPMENT_SECRET, Settings, load_settings
+from protocol.config.settings import (
+    DEVELOPMENT_SECRET,
+    PROJECT,
+    Settings,
+    load_settings,
+    log_misspelt,
+)
 from protocol.errors import InvalidInput
 
 
@@ -55,6 +62,63 @@ def test_the_environment_wins_then_dotenv_then_the_users_file(
     settings = load_settings()
 
     assert (settings.model, settings.port, settings.token_ttl_s) == ("environment", 2, 31)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("AUTH_MDOE", "AUTH_MODE"),
+        ("record_day", "RECORD_DAYS"),
+        ("LIVEKIT_KEY", "LIVEKIT_API_KEY"),
+        ("LIVEKIT_SECRET", "LIVEKIT_API_SECRET"),
+        ("NODEIP", "NODE_IP"),
+    ],
+)
+def test_a_misspelt_name_in_dotenv_is_refused(dotenv: Path, name: str, meant: str) -> None:
+    """A name in `.env` that is near a setting's is refused, with that name and no value."""
+    dotenv.write_text(f"PORT=2\nexport {name}=hush\n")
+
+    assert refusal() == f"{dotenv}: {name} is no setting; did you mean {meant}?"
+
+
+@pytest.mark.parametrize("flags", ["MODLE=echo", "-j4 -- PORT=1 MODLE=echo"])
+def test_a_misspelt_name_on_makes_command_line_is_refused(
+    monkeypatch: pytest.MonkeyPatch, flags: str
+) -> None:
+    """`make run MODLE=echo` does not start the usual model."""
+    monkeypatch.setenv("MAKEFLAGS", flags)
+
+    assert refusal() == "make: MODLE is no setting; did you mean MODEL?"
+
+
+@pytest.mark.parametrize("name", ["DOMAIN", "MY_TOOL_KEY", "LIVEKIT_KEYS", "OTEL_SERVICE_NAME"])
+def test_names_of_others_may_stand_in_dotenv(dotenv: Path, name: str) -> None:
+    """Names that docker compose, OpenTelemetry or tools of minds read are no misspelt settings."""
+    dotenv.write_text(f"{name}=x\n")
+
+    assert load_settings().port == 8080
+
+
+def test_each_name_of_the_example_is_known(dotenv: Path) -> None:
+    """No line of `.env.example` is refused once it is filled in."""
+    lines = (PROJECT / ".env.example").read_text(encoding="utf-8").splitlines()
+    names = [line.removeprefix("#").partition("=")[0] for line in lines if "=" in line]
+    ours = {name.upper() for name in Settings.model_fields}
+    dotenv.write_text(
+        "".join(f"{name}=x\n" for name in names if name.isupper() and name not in ours)
+    )
+
+    assert load_settings().port == 8080
+
+
+def test_a_misspelt_variable_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in the environment may be another program's, so it is told and not refused."""
+    monkeypatch.setenv("RECORD_DAY", "7")
+    monkeypatch.setenv("LANGUAGE", "en_US:en")
+    with structlog.testing.capture_logs() as logs:
+        log_misspelt()
+
+    assert [(each["name"], each["meant"]) for each in logs] == [("RECORD_DAY", "RECORD_DAYS")]
 
 
 def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

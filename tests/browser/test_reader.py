@@ -99,3 +99,14 @@ async def test_a_screen_reader_gets_every_screen_in_order(visit: Visit) -> None:
     await visit.press("Hang up")
     await visit.reaches("ended")
     await expect(body).to_match_aria_snapshot(END)
+
+
+async def test_what_is_said_is_read_while_the_drawer_is_closed(visit: Visit) -> None:
+    """Each sentence is added to a live region, which does not go with the drawer."""
+    await visit.call("Assistant")
+    await visit.press("Transcript")  # closes it
+    await expect(visit.page.get_by_role("log")).to_have_count(0)
+
+    sentences = visit.page.locator("[aria-live=polite] p")
+    await expect(sentences).to_have_count(3)
+    await expect(sentences.last).to_contain_text("Assistant: la")

@@ -41,3 +41,24 @@ async def test_a_reload_changes_nobody(browser: Browser, stack: Stack) -> None:
         await ann.join("Ann")
 
         assert await identities(stack, ann) == before
+
+
+async def test_a_page_that_was_frozen_comes_back_by_itself(visit: Visit, stack: Stack) -> None:
+    """Nobody left a call whose page the browser froze: the page joins again as the same person."""
+    await visit.call("Chef")
+    before = await identities(stack, visit)
+    await visit.page.evaluate("() => void document.dispatchEvent(new Event('freeze', { bubbles: true }))")
+    await visit.reaches("reconnecting")
+    await visit.is_answered()
+
+    assert await identities(stack, visit) == before
+
+
+async def test_a_page_out_of_the_history_has_left_its_call(visit: Visit) -> None:
+    """Who went to another page and comes back reads that the call was left, and can call again."""
+    await visit.call("Chef")
+    await visit.page.evaluate("() => void window.dispatchEvent(new Event('pagehide'))")
+    await visit.reaches("ended")
+    await visit.sees("You left the call.")
+
+    await visit.call_again()

@@ -11,6 +11,7 @@ import { Controls } from './controls/Controls';
 import { type CallProps, Ending } from './ending/Ending';
 import { RecordingBadge } from './recording/RecordingBadge';
 import { RecordingQuestion } from './recording/RecordingQuestion';
+import { Announcements } from './stage/Announcements';
 import { OwnCaption } from './stage/Caption';
 import { Stage } from './stage/Stage';
 import { useDrawer } from './useDrawer';
@@ -68,6 +69,7 @@ export function CallScreen({ call, state, known, onAgain, onBack }: CallProps) {
           onLeave={() => call.hangUp()}
         />
       )}
+      {!over && <Announcements call={call} />}
       {!over && <RoomAudioRenderer />}
     </RoomContext.Provider>
   );

@@ -141,6 +141,8 @@ export class Call extends CallStore {
     this.endings.push(stayAwake());
     this.endings.push(sound.subscribe(this.followSound));
     this.endings.push(() => window.removeEventListener('online', this.retryNow));
+    window.addEventListener('pagehide', this.leaveWithPage);
+    this.endings.push(() => window.removeEventListener('pagehide', this.leaveWithPage));
   }
 
   /** Join step by step: the browser asks for the microphone only once the service has let one in. */
@@ -237,6 +239,9 @@ export class Call extends CallStore {
     if (!this.over) this.keptSound.take('own', microphone, 'own');
   }
 
+  /** Whoever comes back to this page by the browser's history has left the call before. */
+  private readonly leaveWithPage = () => void this.end(null);
+
   private setReconnecting(reconnecting: boolean): void {
     this.reconnecting = reconnecting;
     this.look();
@@ -250,7 +255,7 @@ export class Call extends CallStore {
     if (this.retry === undefined) this.waitToComeBack(departureTrouble(reason));
   };
 
-  private waitToComeBack(trouble: Trouble | null): void {
+  private waitToComeBack(trouble: Trouble): void {
     this.watch.ask(this.state.session, false);
     this.connectionQuality.stop();
     const waitMs = waitBefore(this.attempt++);

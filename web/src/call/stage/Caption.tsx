@@ -1,4 +1,4 @@
-/** The latest words of one speaker, beneath its figure. Readers have them from the transcript. */
+/** The latest words of one speaker, beneath its figure. Screen readers get them from `Announcements`. */
 
 import { useMemo, useSyncExternalStore } from 'react';
 import type { Call } from '../../session/call';

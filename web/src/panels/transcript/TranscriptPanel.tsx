@@ -65,7 +65,6 @@ export function TranscriptPanel({ call, catalogue, written, over }: Props) {
     (one) => !isVoice(one) || hasMind(one.attributes[ATTR_PERSONA], catalogue),
   );
   const turns = turnsOf(segments);
-  const last = segments.findLast(({ final, note }) => final && !note);
   const own = call.room.localParticipant.identity;
   return (
     <div className="transcript">
@@ -94,9 +93,6 @@ export function TranscriptPanel({ call, catalogue, written, over }: Props) {
           />
         ))}
       </div>
-      <p className="unseen" aria-live="polite">
-        {last && `${last.label}: ${last.text}`}
-      </p>
       {segments.length > 0 && !over && <SaveTranscript segments={segments} />}
       {!over && read && <ChatInput call={call} />}
     </div>

@@ -2,14 +2,17 @@ import { DisconnectReason } from 'livekit-client';
 import { expect, test } from 'vitest';
 import { comesBack, LIVEKITS_OWN, waitBefore } from './reconnection';
 
-test('a room that closed, or that one left, is not tried again', () => {
-  const reasons = [DisconnectReason.CLIENT_INITIATED, DisconnectReason.ROOM_DELETED];
+test('a room that closed, or that one was removed from, is not tried again', () => {
+  const reasons = [DisconnectReason.PARTICIPANT_REMOVED, DisconnectReason.ROOM_DELETED];
 
   expect(reasons.map(comesBack)).toEqual([false, false]);
 });
 
 test('a connection that broke is tried again', () => {
-  expect([undefined, DisconnectReason.SERVER_SHUTDOWN].map(comesBack)).toEqual([true, true]);
+  const frozenPage = DisconnectReason.CLIENT_INITIATED;
+  const reasons = [undefined, DisconnectReason.SERVER_SHUTDOWN, frozenPage];
+
+  expect(reasons.map(comesBack)).toEqual([true, true, true]);
 });
 
 test('waits grow, and end', () => {

@@ -12,14 +12,18 @@ export const LIVEKITS_OWN: ReconnectPolicy = {
 };
 
 const FOR_GOOD: ReadonlySet<DisconnectReason | undefined> = new Set([
-  DisconnectReason.CLIENT_INITIATED,
   DisconnectReason.DUPLICATE_IDENTITY,
   DisconnectReason.PARTICIPANT_REMOVED,
   DisconnectReason.ROOM_DELETED,
   DisconnectReason.ROOM_CLOSED,
 ]);
 
-/** Whether a room that one lost in this way is worth another try. */
+/**
+ * Whether a room that one lost in this way is worth another try.
+ *
+ * LiveKit's client leaves by itself where the browser freezes the page, as a phone does in the
+ * background: `CLIENT_INITIATED`.
+ */
 export function comesBack(reason: DisconnectReason | undefined): boolean {
   return !FOR_GOOD.has(reason);
 }

@@ -96,12 +96,8 @@ test('a room without TLS under a page with TLS is shown as insecure', () => {
   expect(troubleOf(error).title).toBe('The room is not secure');
 });
 
-test('leaving by choice is no trouble', () => {
-  expect(departureTrouble(DisconnectReason.CLIENT_INITIATED)).toBeNull();
-});
-
 test('a room that was closed is shown as disconnected', () => {
   const trouble = departureTrouble(DisconnectReason.ROOM_DELETED);
 
-  expect([trouble?.kind, trouble?.title]).toEqual(['disconnected', 'The room was closed']);
+  expect([trouble.kind, trouble.title]).toEqual(['disconnected', 'The room was closed']);
 });

@@ -95,12 +95,10 @@ function microphoneTrouble(reason: unknown): Trouble {
   }
 }
 
-/** Explain why a room that one was in is gone; `null` where the person left by choice. */
-export function departureTrouble(reason: DisconnectReason | undefined): Trouble | null {
+/** Explain why a room that one was in is gone. */
+export function departureTrouble(reason: DisconnectReason | undefined): Trouble {
   const gone = (words: Words): Trouble => ({ ...wrong(words), kind: 'disconnected' });
   switch (reason) {
-    case DisconnectReason.CLIENT_INITIATED:
-      return null;
     case DisconnectReason.DUPLICATE_IDENTITY:
       return gone(t.trouble.twice);
     case DisconnectReason.PARTICIPANT_REMOVED:

@@ -1,6 +1,6 @@
-import type { Room } from 'livekit-client';
+import { type Room, RoomEvent } from 'livekit-client';
 import { expect, test } from 'vitest';
-import { ATTR_SEGMENT_ID, TRANSCRIPTION_TOPIC } from '../../service/wire';
+import { ATTR_SEGMENT_FINAL, ATTR_SEGMENT_ID, TRANSCRIPTION_TOPIC } from '../../service/wire';
 import { isSame, type Segment, Transcript, turnsOf } from './transcript';
 
 const said = (
@@ -123,25 +123,30 @@ test('the oldest of very many segments go', () => {
 
 /** A room whose participants are named as their identities, and what sends it a text stream. */
 function roomOf(transcript: Transcript) {
-  let leave: (who: object) => void = () => undefined;
-  const here = (identity: string) => ({ identity, name: identity.toUpperCase(), attributes: {} });
+  const listeners = new Map<string, (who?: object) => void>();
+  const here = (identity: string) => ({
+    identity,
+    name: identity.toUpperCase(),
+    attributes: {},
+    isAgent: identity.startsWith('agent'),
+  });
   const gone = new Set<string>();
   type Hear = (reader: unknown, from: { identity: string }) => void;
   const handlers = new Map<string, Hear>();
   transcript.listen({
     registerTextStreamHandler: (topic: string, hear: Hear) => handlers.set(topic, hear),
-    on: (_: string, left: typeof leave) => {
-      leave = left;
-    },
+    on: (event: string, listener: () => void) => listeners.set(event, listener),
     getParticipantByIdentity: (identity: string) =>
       gone.has(identity) ? undefined : here(identity),
   } as unknown as Room);
   const leaves = (identity: string) => {
     gone.add(identity);
-    leave(here(identity));
+    listeners.get(RoomEvent.ParticipantDisconnected)?.(here(identity));
   };
-  const send = async (identity: string, id: string, text: string) => {
-    const info = { id: 'stream', attributes: { [ATTR_SEGMENT_ID]: id } };
+  const breaks = () => listeners.get(RoomEvent.Disconnected)?.();
+  const send = async (identity: string, id: string, text: string, final = 'true') => {
+    const attributes = { [ATTR_SEGMENT_ID]: id, [ATTR_SEGMENT_FINAL]: final };
+    const info = { id: 'stream', attributes };
     const reader = Object.assign(
       (async function* () {
         yield text;
@@ -151,7 +156,7 @@ function roomOf(transcript: Transcript) {
     handlers.get(TRANSCRIPTION_TOPIC)?.(reader, { identity });
     await new Promise((done) => setTimeout(done));
   };
-  return { send, leaves };
+  return { send, leaves, breaks };
 }
 
 test('the last words of somebody who has left have their name', async () => {
@@ -173,4 +178,33 @@ test('nobody replaces the words of another', async () => {
   expect(transcript.read().map(({ identity, text }) => [identity, text])).toEqual([
     ['chef', 'It costs two.'],
   ]);
+});
+
+test.each(['agent', 'connection'])(
+  'a sentence that is not in its last form stays as it is once the %s is lost',
+  async (lost) => {
+    const transcript = new Transcript();
+    const { send, leaves, breaks } = roomOf(transcript);
+    await send('ann', '1', 'What could I', 'false');
+    leaves('bea'); // a person, who wrote none of it
+    const before = transcript.read().map(({ final }) => final);
+    if (lost === 'agent') leaves('agent-1');
+    else breaks();
+
+    expect(before).toEqual([false]);
+    expect(transcript.read().map(({ text, final }) => [text, final])).toEqual([
+      ['What could I', true],
+    ]);
+  },
+);
+
+test('each sentence is once among the latest, in the order in which they were over', () => {
+  const transcript = new Transcript();
+  transcript.put(said('1', 'chef', 'Onions.', { startMs: 2_000 }));
+  transcript.put(said('2', 'me', 'what', { startMs: 1_000, final: false }));
+  transcript.put(said('2', 'me', 'What?', { startMs: 1_000 }));
+  transcript.put(said('1', 'chef', 'Onions.', { startMs: 2_000 }));
+  transcript.put(said('3', 'chef', 'looks up', { note: true }));
+
+  expect(transcript.readLatest().map(({ text }) => text)).toEqual(['Onions.', 'What?']);
 });

@@ -53,12 +53,15 @@ const PAUSE_MS = 4_000;
 const TURN_SEGMENTS = 40; // then a new turn begins, so that a word more costs no more with time
 const LINE_CHARACTERS = 10_000; // as a worker reads
 const LONGEST_AGO_MS = 60_000;
+const LATEST = 5;
 const KEPT = 20_000; // segments; an hour of four voices has some 3,000
 
 export class Transcript extends Listeners {
   private readonly segments: Segment[] = [];
   private readonly places = new Map<string, number>(); // of segments by their ids
   private list: readonly Segment[] | null = [];
+  private latest: readonly Segment[] = [];
+  private readonly open = new Set<string>(); // ids of segments whose words are coming
   private readonly gone = new Map<string, RemoteParticipant>(); // words come after they were said
 
   /** The segments so far: another list after each change, the same one until then. */
@@ -67,13 +70,24 @@ export class Transcript extends Listeners {
     return this.list;
   };
 
+  /** The segments that were finished last, in that order: words may come after later ones. */
+  readonly readLatest = (): readonly Segment[] => this.latest;
+
   /** Take the words of this room. Call before connecting: a stream that has begun is not seen. */
   listen(room: Room): void {
-    room.on(RoomEvent.ParticipantDisconnected, (left) => void this.gone.set(left.identity, left));
+    room.on(RoomEvent.ParticipantDisconnected, (left) => {
+      this.gone.set(left.identity, left);
+      if (left.isAgent) this.finishAbandoned();
+    });
+    room.on(RoomEvent.Disconnected, () => this.finishAbandoned());
     for (const topic of [TRANSCRIPTION_TOPIC, CHAT_TOPIC]) {
       room.registerTextStreamHandler(topic, (reader, { identity }) => {
         const typed = topic === CHAT_TOPIC;
-        this.take(reader, identity, room, typed).catch(() => this.finish(segmentId(reader)));
+        const id = segmentId(reader);
+        this.open.add(id);
+        this.take(reader, identity, room, typed)
+          .catch(() => this.finish(id))
+          .finally(() => this.open.delete(id));
       });
     }
   }
@@ -112,6 +126,9 @@ export class Transcript extends Listeners {
   /** Put one segment in its place: a known id is replaced, a new one goes where it began. */
   put(segment: Segment): void {
     const at = this.places.get(segment.id);
+    const known = at === undefined ? undefined : this.segments[at];
+    if (segment.final && !segment.note && !known?.final)
+      this.latest = [...this.latest.slice(1 - LATEST), segment];
     if (at !== undefined) this.segments[at] = segment;
     else {
       if (this.segments.length >= KEPT) this.forget();
@@ -168,6 +185,11 @@ export class Transcript extends Listeners {
       if (text.length === LINE_CHARACTERS) break;
     }
     if (reader.info.attributes?.[ATTR_SEGMENT_FINAL] !== 'false') this.finish(id);
+  }
+
+  /** A host may have been lost between a sentence as it is heard so far and its last form. */
+  private finishAbandoned(): void {
+    for (const { id, final } of this.segments) if (!final && !this.open.has(id)) this.finish(id);
   }
 
   private finish(id: string): void {

@@ -47,7 +47,7 @@ async def test_a_page_that_was_frozen_comes_back_by_itself(visit: Visit, stack: 
     """Nobody left a call whose page the browser froze: the page joins again as the same person."""
     await visit.call("Chef")
     before = await identities(stack, visit)
-    await visit.page.evaluate("() => void document.dispatchEvent(new Event('freeze', { bubbles: true }))")
+    await visit.page.evaluate("() => void window.dispatchEvent(new Event('freeze'))")
     await visit.reaches("reconnecting")
     await visit.is_answered()
 

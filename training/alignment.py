@@ -6,11 +6,9 @@ understands is not learned as an answer.
 
 from functools import cache
 
-import numpy as np
-import sphn
 from pocketsphinx import Decoder
 
-from training.ears import HEARS_HZ, PADDING_S, spelled
+from training.ears import HEARS_HZ, PADDING_S, listen, spelled
 from training.sound import RATE_HZ, Pcm
 
 FRAME_S = 0.01  # of the recogniser
@@ -34,16 +32,11 @@ def _decoder() -> Decoder:
 
 
 def _begins(pcm: Pcm, words: list[str]) -> list[float]:
-    padded = np.pad(pcm, int(PADDING_S * RATE_HZ))
-    sound = sphn.resample(padded, src_sample_rate=RATE_HZ, dst_sample_rate=HEARS_HZ)
-    data = (sound * 32767).clip(-32768, 32767).astype("int16").tobytes()
     decoder = _decoder()
     rules = f"#JSGF V1.0;\ngrammar r;\npublic <line> = {' '.join(words)};\n"
     decoder.add_jsgf_string("line", rules)
     decoder.activate_search("line")
-    decoder.start_utt()
-    decoder.process_raw(data, full_utt=True)
-    decoder.end_utt()
+    listen(decoder, pcm)
     heard = [each for each in decoder.seg() or () if not each.word.startswith(("<", "[", "(NULL"))]
     found = [max(0.0, each.start_frame * FRAME_S - PADDING_S) for each in heard][: len(words)]
     end_s = len(pcm) / RATE_HZ

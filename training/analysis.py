@@ -35,17 +35,15 @@ PHASES = 4  # a band's cosine and sine, and both upside down
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """The bases: of slices `[SLICE_WAVE, SLICE]`, of halves `[HALF_WAVE, 4 * SLICE_WAVE]`, of
-    frames `[WAVE, 2 * HALF_WAVE]`."""
+    """The bases of slices, halves and frames."""
 
-    slices: torch.Tensor
-    halves: torch.Tensor
-    frames: torch.Tensor
+    slices: torch.Tensor  # [SLICE_WAVE, SLICE]
+    halves: torch.Tensor  # [HALF_WAVE, 4 * SLICE_WAVE]
+    frames: torch.Tensor  # [WAVE, 2 * HALF_WAVE]
 
     @staticmethod
     def of(sound: torch.Tensor) -> "Analysis":
-        """Return the bases of speech `[T, FRAME]`; soft frames count almost as much as loud ones.
-        Return the bases of speech `[T, FRAME]`; soft frames count almost as much as loud ones."""
+        """Return the bases of speech `[T, FRAME]`; soft frames count almost as loud ones do."""
         sound = sound * evenness(sound)
         blocks = sound.reshape(-1, SLICE) @ emphasis().T
         slices = _principal(blocks, SLICE_WAVE)

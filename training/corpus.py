@@ -18,13 +18,12 @@ from training.alignment import words_of
 from training.espeak import Manner, speak
 from training.phonemes import phonemes_of
 from training.repertoire import PEOPLE, PEOPLES_VOICES, VOICES, AgentVoice, lines, voices_of
-from training.sound import RATE_HZ, Pcm, whole_frames
+from training.sound import RATE_HZ, Pcm, whole_frames, without_silence
 from training.teacher import Task
 from worker.engine.conversation.loudness import at_loudness
+from worker.sound.int16 import to_int16
 
 LOUDNESS_LUFS = -22.0
-AUDIBLE = 0.01
-LEAD_S, TAIL_S = 0.01, 0.02  # what is left of the silence around a sentence
 FILE = "corpus.npz"
 TEACHER = "var/teacher/venv/bin/python"
 PEOPLE_PER_LINE = 6
@@ -50,15 +49,8 @@ def agent_clip(text: str, voice: AgentVoice, said: Pcm) -> Clip:
 def person_clip(text: str, voice: str, rng: random.Random) -> Clip:
     """Return a sentence said as a person would, with any pitch and rate."""
     manner = Manner(voice, rng.randint(20, 80), rng.randint(20, 80), rng.randint(120, 200))
-    pcm = _trimmed(speak(text, manner))
+    pcm = without_silence(speak(text, manner))
     return Clip(text, voice, at_loudness(pcm, RATE_HZ, LOUDNESS_LUFS), ())
-
-
-def _trimmed(pcm: Pcm) -> Pcm:
-    """Return the sound without the silence around it."""
-    sounding = np.flatnonzero(np.abs(pcm) > AUDIBLE)
-    begin = max(0, int(sounding[0]) - int(LEAD_S * RATE_HZ))
-    return pcm[begin : int(sounding[-1]) + int(TAIL_S * RATE_HZ)]
 
 
 def _faded(pcm: Pcm) -> Pcm:
@@ -130,7 +122,7 @@ def _write(path: Path, corpus: Corpus) -> None:
         columns[f"{kind}_counts"] = np.array([len(clip.words_s) for clip in clips])
         columns[f"{kind}_words"] = np.array([at for clip in clips for at in clip.words_s])
         sound = np.concatenate([clip.pcm for clip in clips])
-        columns[f"{kind}_sound"] = (sound.clip(-1, 1) * 32767).astype(np.int16)
+        columns[f"{kind}_sound"] = to_int16(sound)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".draft.npz")
     np.savez(draft, **columns)

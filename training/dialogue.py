@@ -107,8 +107,7 @@ class Composer:
         return at + self._rng.randint(10, 120)
 
     def _turn(self, at: int) -> int:
-        """Add a person's turn, its answer and perhaps an interruption; return the next turn's
-        frame."""
+        """Add a turn, its answer, perhaps an interruption; return the frame of the next turn."""
         rng = self._rng
         end, soft = self._speak(at, interrupts=False)
         while True:
@@ -158,8 +157,7 @@ class Composer:
         return chosen
 
     def _say(self, line: Said, at: int, until: int | None = None) -> int:
-        """Let the agent say a line, up to the frame `until` if it is interrupted; return its end.
-        Let the agent say a line, up to the frame `until` if it is interrupted; return its end."""
+        """Let the agent say a line, up to the frame `until` if interrupted; return its end."""
         length = line.codes.shape[1]
         stop = length if until is None else min(length, until - at)
         self._cut = stop < length

@@ -17,6 +17,7 @@ from pocketsphinx import Decoder
 
 from training.sound import RATE_HZ, Pcm
 from worker.engine.files import pocket
+from worker.sound.int16 import to_int16
 
 HEARS_HZ = 16_000
 PADDING_S = 0.2
@@ -65,6 +66,15 @@ def _timbre(pcm: Pcm) -> npt.NDArray[np.float64] | None:
     return np.concatenate([loud.mean(axis=0), loud.std(axis=0) / 2])
 
 
+def listen(decoder: Decoder, pcm: Pcm) -> None:
+    """Let a recogniser hear a whole sound `[S]` at 24 kHz, with silence around it."""
+    padded = np.pad(pcm, int(PADDING_S * RATE_HZ)).astype(np.float32)
+    sound = sphn.resample(padded, src_sample_rate=RATE_HZ, dst_sample_rate=HEARS_HZ)
+    decoder.start_utt()
+    decoder.process_raw(to_int16(sound).tobytes(), full_utt=True)
+    decoder.end_utt()
+
+
 class Ears:
     """Recognises the sentences of a repertoire."""
 
@@ -78,11 +88,6 @@ class Ears:
 
     def hear(self, pcm: Pcm) -> str | None:
         """Return which sentence this sound `[S]` at 24 kHz is; None if it is none of them."""
-        padded = np.pad(pcm, int(PADDING_S * RATE_HZ)).astype(np.float32)
-        sound = sphn.resample(padded, src_sample_rate=RATE_HZ, dst_sample_rate=HEARS_HZ)
-        data = (sound * 32767).clip(-32768, 32767).astype(np.int16).tobytes()
-        self._decoder.start_utt()
-        self._decoder.process_raw(data, full_utt=True)
-        self._decoder.end_utt()
+        listen(self._decoder, pcm)
         heard = self._decoder.hyp()
         return self._written.get(heard.hypstr) if heard else None

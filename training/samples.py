@@ -8,22 +8,21 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import numpy as np
 
 from protocol.config.settings import PROJECT, Settings
 from training.repertoire import PERSONA_VOICES
-from training.sound import Pcm
+from training.sound import Pcm, without_silence
 from training.told import Rehearsal
 from worker.engine.files import pocket
 from worker.engine.load import load_model
+from worker.sound.int16 import to_int16
 
 FOLDER = PROJECT / "web" / "src" / "samples" / pocket.NAME
 SENTENCE = "You can interrupt me at any time."
 SEED = 0
 RATE_HZ = 24_000
 BIT_RATE = 24_000
-AUDIBLE = 0.01  # of full scale
-LEAD_SAMPLES = 1_200  # before the first sound
+AROUND = 1_200  # samples of silence that are left at either end
 
 
 def write_webm(path: Path, pcm: Pcm) -> None:
@@ -31,17 +30,11 @@ def write_webm(path: Path, pcm: Pcm) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libopus", rate=RATE_HZ, layout="mono")
         stream.bit_rate = BIT_RATE
-        samples = (np.clip(pcm, -1.0, 1.0) * 32767).astype(np.int16).reshape(1, -1)
+        samples = to_int16(pcm).reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
         frame.sample_rate, frame.time_base, frame.pts = RATE_HZ, Fraction(1, RATE_HZ), 0
         for packet in (*stream.encode(frame), *stream.encode(None)):
             container.mux(packet)
-
-
-def without_silence(pcm: Pcm) -> Pcm:
-    """Return the sound from shortly before its first audible sample to shortly after its last."""
-    audible = np.flatnonzero(np.abs(pcm) > AUDIBLE)
-    return pcm[max(0, audible[0] - LEAD_SAMPLES) : audible[-1] + LEAD_SAMPLES]
 
 
 def main() -> None:
@@ -53,7 +46,7 @@ def main() -> None:
         if (sound := told[persona].sound()) is None:
             raise SystemExit(f"{voice} did not say the sentence to its end")
         path = FOLDER / f"{voice}.webm"
-        write_webm(path, without_silence(sound))
+        write_webm(path, without_silence(sound, AROUND, AROUND))
         print(f"{path.relative_to(PROJECT)}: {path.stat().st_size / 1000:.1f} kB")
 
 

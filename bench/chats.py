@@ -23,8 +23,8 @@ import psutil
 import sphn
 
 from harness.person import Person, person
+from harness.rooms import SIX, asking_for, in_talk
 from harness.stack import Stack, start_stack
-from tests.worker.rooms import SIX, asking_for, in_talk
 from worker.engine.files import pocket
 from worker.livekit_private.native_log import disable_native_log_capture
 from worker.websocket import messages

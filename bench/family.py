@@ -18,9 +18,9 @@ from bench.visits import counted
 from harness.babble import babble
 from harness.census import Held, rss_mib
 from harness.person import Person, eventually, person
+from harness.rooms import SIX, all_free, asking_for, in_talk
 from harness.stack import Stack
 from protocol import wire
-from tests.worker.rooms import SIX, all_free, asking_for, in_talk
 
 ROOM = "soak"
 SAY_EVERY_S = 8.0

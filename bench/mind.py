@@ -21,7 +21,7 @@ from aiohttp import web
 
 from harness.language_model import Reply, Request, says, scripted_model
 from harness.person import eventually, person
-from harness.room_events import room_events
+from harness.rooms import room_events
 from harness.servers import free_port
 from harness.stack import Stack, start_stack
 from protocol import wire

@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 
 from harness.person import Person, eventually, person
-from tests.faults.call import asking_for
+from harness.rooms import asking_for
 from tests.faults.cluster import Cluster
 from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule, SpeechPlan
 

@@ -24,8 +24,8 @@ from typing import Any
 from bench.family import talk
 from bench.visits import visits
 from harness.census import Held
+from harness.rooms import SIX
 from harness.stack import Stack, start_stack
-from tests.worker.rooms import SIX
 from worker.livekit_private.native_log import disable_native_log_capture
 
 CAPACITY = max(len(SIX), 8)

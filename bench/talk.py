@@ -11,7 +11,6 @@ fourth answer, then is silent, then noisy. What it says while the person speaks 
 
 import argparse
 import asyncio
-import json
 import math
 import random
 from collections import deque
@@ -23,6 +22,7 @@ from livekit import rtc
 
 from bench.open_ears import OpenEars
 from bench.talk_figures import Answer, Figures, judge, report
+from harness.rooms import asking_for
 from protocol.config.settings import load_settings
 from training.corpus import person_clip
 from training.ears import Ears, spelled
@@ -59,9 +59,8 @@ class Room:
 
     async def join(self, url: str, persona: str) -> None:
         """Join, publish and listen; return when the persona is live."""
-        agent = {"agent_name": "moshi", "metadata": json.dumps({"persona": persona})}
         async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http:
-            answer = await http.post("/token", json={"room_config": {"agents": [agent]}})
+            answer = await http.post("/token", json=asking_for(persona))
         answer.raise_for_status()
         self.room.on("track_subscribed", lambda track, *_: self._spawn(self._hear(track)))
         self.room.register_text_stream_handler(

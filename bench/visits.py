@@ -12,8 +12,8 @@ from livekit import api
 
 from harness.census import Held, census, held_by
 from harness.person import eventually, person
+from harness.rooms import asking_for, in_talk, slots_used
 from harness.stack import Stack
-from tests.worker.rooms import asking_for, in_talk, slots_used
 
 PERSONAS = ("chef", "astronaut")
 SETTLE_S = 60.0  # LiveKit closes a room 20 s after the last one left

@@ -20,12 +20,12 @@ from playwright.async_api import Browser, Page, expect
 from deploy import installers
 from harness.person import person
 from harness.recordings import recording
+from harness.rooms import in_talk
 from harness.stack import Stack, start_stack
 from tests.browser.microphone import write_voice
 from tests.clients.answering import Answering, answering
 from tests.clients.call import FULL
 from tests.clients.packages import HERE
-from tests.worker.rooms import in_talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -1,7 +1,6 @@
 """A call during a fault: its participants, the voices that are heard, duplicates of a persona."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Callable, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 import httpx
 
 from harness.person import Person, eventually, person
+from harness.rooms import asking_for
 from harness.servers import HTTP
 from protocol import wire
 from tests.faults.cluster import Cluster
@@ -91,16 +91,10 @@ class Call:
         await eventually(heard, f"{personas} personas are heard", WITHIN_S)
 
 
-def asking_for(*personas: str) -> dict[str, Any]:
-    """Return a token request for these personas, in LiveKit's standard form."""
-    agent = {"agent_name": "moshi", "metadata": json.dumps({"personas": list(personas)})}
-    return {"room_config": {"agents": [agent]}}
-
-
 @asynccontextmanager
 async def calling(cluster: Cluster, *personas: str, **asked: Any) -> AsyncGenerator[Call]:
     """Run a call in which every persona is heard; `asked` has further fields of the request."""
-    async with person(cluster.url, asking_for(*personas) | asked) as ann:
+    async with person(cluster.url, asking_for(*personas, **asked)) as ann:
         ann.tone_hz = TONE_HZ
         call = Call(ann, cluster.url)
         call.watch()

@@ -12,10 +12,11 @@ import httpx
 import redis
 
 from harness.person import Person, eventually, person
+from harness.rooms import asking_for
 from protocol import wire
 from protocol.events import EVENT_FIELD, Event, SaidEvent, events_key, read_event
 from protocol.room_spec import PersonaSpec, RoomSpec, spec_key
-from tests.faults.call import WITHIN_S, asking_for, poll_until
+from tests.faults.call import WITHIN_S, poll_until
 from tests.faults.cluster import Cluster, Web
 from worker.backup.chunk import BACKUP_FRAMES, CHUNK_FRAMES, backup_keys, read_chunks
 

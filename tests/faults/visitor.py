@@ -4,7 +4,8 @@ import asyncio
 import os
 
 from harness.person import person
-from tests.faults.call import PERSONAS, asking_for
+from harness.rooms import asking_for
+from tests.faults.call import PERSONAS
 
 
 async def main() -> None:

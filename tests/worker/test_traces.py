@@ -15,12 +15,12 @@ import sphn
 
 from harness.collector import Collector, attribute, collector
 from harness.person import eventually, person
+from harness.rooms import asking_for, in_talk
 from harness.stack import Stack, start_stack
 from protocol.config import tracing
 from protocol.events import ToolEndedEvent, TurnEvent
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec
-from tests.worker.rooms import asking_for, in_talk
 from worker.engine.files import pocket
 from worker.traces import traced
 

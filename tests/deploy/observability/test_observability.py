@@ -17,9 +17,9 @@ import yaml
 from deploy import installers
 from harness import servers
 from harness.person import eventually, person
+from harness.rooms import asking_for, in_talk
 from harness.stack import Stack, start_stack
 from protocol.config.settings import Settings
-from tests.worker.rooms import asking_for, in_talk
 from token_service.auth.api_keys import add_key, make_key
 from token_service.auth.callers import Scope
 from worker.engine.files import pocket

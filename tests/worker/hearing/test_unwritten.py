@@ -8,8 +8,8 @@ import httpx
 
 from harness.person import eventually, person
 from harness.recordings import recording
+from harness.rooms import all_free, asking_for, in_talk
 from harness.stack import Stack, start_stack
-from tests.worker.rooms import all_free, asking_for, in_talk
 
 WORDS_WITHIN_S = 90.0  # Whisper's process comes after everything else that runs
 

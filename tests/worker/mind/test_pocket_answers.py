@@ -8,14 +8,13 @@ import pytest
 
 from harness.person import Person, eventually, person
 from harness.recordings import QUESTIONS, RATE_HZ, recording
-from harness.room_events import room_events
+from harness.rooms import asking_for, room_events
 from harness.stack import Stack
 from mind.words.lines import FixedAnswers
 from protocol.config.settings import PROJECT
 from protocol.events import MindSaidEvent
 from protocol.minds import LinesMind, load_minds
 from protocol.personas import load_catalogue
-from tests.worker.rooms import asking_for
 from training.repertoire import PERSONA_VOICES
 from worker.engine.conversation.repertoire import read_repertoire
 from worker.engine.files import pocket

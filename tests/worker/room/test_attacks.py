@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from harness.person import Person, eventually, fetch_token, person
+from harness.rooms import all_free, in_talk
 from harness.stack import Stack
 from protocol import wire
-from tests.worker.rooms import all_free, in_talk
 from worker.livekit_private.incoming import OPEN_PER_PERSON
 from worker.room.chat import ANSWERS_AT_ONCE, ANSWERS_PER_S
 

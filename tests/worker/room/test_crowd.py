@@ -7,10 +7,10 @@ from livekit import api
 
 from harness.census import census
 from harness.person import WITHIN_S, eventually, person
+from harness.rooms import all_free, asking_for, change_spec, in_talk, slots_used
 from harness.stack import Stack
 from protocol.personas import PERSONAS_PER_ROOM
 from protocol.room_spec import RoomSpec, fresh_id
-from tests.worker.rooms import all_free, asking_for, change_spec, in_talk, slots_used
 
 
 async def visit(stack: Stack, personas: int) -> tuple[str, float]:

@@ -7,9 +7,9 @@ import pytest
 from livekit import rtc
 
 from harness.person import RATE_HZ, Person, eventually, fetch_token
+from harness.rooms import all_free, asking_for, in_talk
 from harness.stack import Stack
 from protocol import wire
-from tests.worker.rooms import all_free, asking_for, in_talk
 
 EARLY_HZ, LIVE_HZ, FORGED_HZ = 600.0, 900.0, 1_500.0
 EARLY_S = 1.5

@@ -5,8 +5,8 @@ import asyncio
 from harness.babble import babble
 from harness.census import rss_mib
 from harness.person import Person, eventually, person
+from harness.rooms import PORTER, SIX
 from harness.stack import Stack
-from tests.worker.rooms import PORTER, SIX
 from tests.worker.scenes import scene
 from tests.worker.scripted.schedule import Schedule, SpeechPlan
 

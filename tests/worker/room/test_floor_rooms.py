@@ -4,11 +4,11 @@ import numpy as np
 
 from harness.babble import babble
 from harness.person import eventually
+from harness.rooms import change_spec
 from harness.stack import Stack
 from protocol import wire
 from protocol.room_spec import RoomSpec
 from tests.worker.conftest import HOLD_S, TURNS_ALONE
-from tests.worker.rooms import change_spec
 from tests.worker.scenes import scene
 from tests.worker.scripted.model import TOO_MUCH
 from tests.worker.scripted.schedule import Schedule, SpeechPlan

@@ -12,12 +12,12 @@ from livekit import api, rtc
 from redis.asyncio import Redis
 
 from harness.person import WITHIN_S, Person, eventually, person
+from harness.rooms import all_free, asking_for, in_talk
 from harness.stack import Stack
 from protocol import wire
 from protocol.events import events_key
 from protocol.heartbeat import Heartbeat, heartbeat_key
 from protocol.room_spec import RoomSpec, spec_key
-from tests.worker.rooms import all_free, asking_for, in_talk
 from token_service.auth.grants import person_grant
 
 TONE_HZ = 500.0

@@ -7,10 +7,9 @@ import httpx
 import pytest
 
 from harness.person import eventually, person
-from harness.room_events import room_events
+from harness.rooms import all_free, asking_for, in_talk, room_events
 from harness.stack import Stack, start_stack
 from tests.worker.room.test_people_words import WORDS_WITHIN_S, says, words_events, words_streams
-from tests.worker.rooms import all_free, asking_for, in_talk
 from token_service.http.token_request import fresh_name
 
 # Recognition comes after the voices on the engine: beside three processes of tests it has no turn.

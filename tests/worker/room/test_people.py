@@ -10,10 +10,10 @@ import pytest
 from livekit import api, rtc
 
 from harness.person import Person, eventually, fetch_token, joined, person
+from harness.rooms import all_free, in_talk, slots_used
 from harness.servers import LiveKit
 from harness.stack import Stack
 from protocol import wire
-from tests.worker.rooms import all_free, in_talk, slots_used
 from token_service.http.token_request import fresh_name
 
 TONE_HZ = 700.0

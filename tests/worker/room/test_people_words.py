@@ -8,11 +8,10 @@ from livekit import rtc
 
 from harness.person import Person, ReadWords, eventually, person
 from harness.recordings import is_heard_as, recording
-from harness.room_events import room_events
+from harness.rooms import all_free, asking_for, in_talk, room_events
 from harness.stack import Stack
 from protocol import wire
 from protocol.events import Event, TranscriptEvent
-from tests.worker.rooms import all_free, asking_for, in_talk
 from token_service.http.token_request import fresh_name
 
 WORDS_WITHIN_S = 60.0

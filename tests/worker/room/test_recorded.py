@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 
 from harness.person import WITHIN_S, Person, eventually, fetch_token, joined
-from harness.room_events import room_events
+from harness.rooms import all_free, in_talk, room_events
 from harness.stack import Stack
 from protocol import wire
 from protocol.events import RecordingEvent
 from tests.worker.recording.listening import Samples, channels, found_at_s
 from tests.worker.recording.test_part import noise
-from tests.worker.rooms import all_free, in_talk
 from tests.worker.scripted.schedule import Schedule, SpeechPlan
 
 HZ = {"chef": 700.0, "teacher": 1000.0}  # greetings have 440 Hz

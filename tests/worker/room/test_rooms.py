@@ -12,7 +12,7 @@ from livekit import api, rtc
 from redis.asyncio import Redis
 
 from harness.person import WITHIN_S, eventually, person
-from harness.room_events import room_events
+from harness.rooms import all_free, asking_for, change_spec, in_talk, room_events, slots_used
 from harness.stack import Stack
 from protocol import wire
 from protocol.events import PeopleEvent, StateEvent
@@ -21,7 +21,6 @@ from protocol.personas import Persona
 from protocol.room_spec import RoomSpec, persona_specs
 from tests.token_service.players import seal_of
 from tests.worker.conftest import ECHO_CAPACITY
-from tests.worker.rooms import all_free, asking_for, change_spec, in_talk, slots_used
 from tests.worker.scripted.schedule import TALKS, Schedule
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.schedule import CALM_DISPATCHES

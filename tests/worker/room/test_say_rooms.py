@@ -9,9 +9,9 @@ import pytest
 
 from harness.babble import babble
 from harness.person import eventually, person
+from harness.rooms import all_free, asking_for
 from harness.stack import Stack, start_stack
 from protocol.personas import GREETING
-from tests.worker.rooms import all_free, asking_for
 from tests.worker.scenes import Scene, scene
 from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule, SpeechPlan
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from harness.babble import RATE_HZ, Sound, babble, noisy
 from harness.person import Person, eventually, person
+from harness.rooms import all_free, in_talk
 from harness.stack import Stack
-from tests.worker.rooms import all_free, in_talk
 
 SNRS_DB = (0.0, 10.0, 20.0)
 SPEECH_S = 1.2

@@ -8,8 +8,8 @@ import pytest
 from livekit import rtc
 
 from harness.person import Person, eventually, person
+from harness.rooms import all_free, in_talk
 from harness.stack import Stack
-from tests.worker.rooms import all_free, in_talk
 from worker.engine.arrays import Pcm
 from worker.sound.resample import HIGH_HZ, Resampler
 

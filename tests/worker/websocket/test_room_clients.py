@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from harness.recordings import is_heard_as, recording
+from harness.rooms import all_free
 from harness.stack import Stack
-from tests.worker.rooms import all_free
 from tests.worker.websocket.program import Program, taking_part
 
 ANN_HZ, BOB_HZ = 500.0, 1_500.0

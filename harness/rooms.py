@@ -1,4 +1,4 @@
-"""Helpers of tests of rooms: token requests, and waits for personas to join or leave."""
+"""Rooms for tests and benchmarks: token requests, waits for personas, specs and events in redis."""
 
 import asyncio
 import json
@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from harness.person import WITHIN_S, Person, eventually
 from harness.stack import Stack
 from protocol import wire
+from protocol.events import EVENT_FIELD, Event, events_key, read_event
 from protocol.room_spec import RoomSpec, spec_key
 
 PORTER = {"name": "porter", "label": "Porter", "prompt": "You are a night porter."}
@@ -53,5 +54,13 @@ async def all_free(stack: Stack) -> None:
 async def change_spec(stack: Stack, room: str, change: Callable[[RoomSpec], RoomSpec]) -> None:
     """Change a room's spec in redis, as the token service does."""
     async with Redis.from_url(stack.redis_url) as redis:
-        spec = RoomSpec.from_metadata((await redis.get(spec_key(room))).decode())
+        written: Any = await redis.get(spec_key(room))
+        spec = RoomSpec.from_metadata(written.decode())
         await redis.set(spec_key(room), change(spec).model_dump_json())
+
+
+async def room_events(stack: Stack, room: str) -> list[Event]:
+    """Return every event of a room so far."""
+    async with Redis.from_url(stack.redis_url) as redis:
+        entries = await redis.xrange(events_key(room))
+    return [read_event(dict(fields or {})[EVENT_FIELD.encode()]) for _, fields in entries or ()]

@@ -79,6 +79,9 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
+BEYOND = _described(416, "`Range` begins beyond the file's end, which `Content-Range` tells.")
+
+
 def problem_answer(
     status: int, code: str, sentence: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:

@@ -48,6 +48,7 @@ PROBLEMS = (
     Example(409, "persona_muted", "The chef is muted. Unmute it first."),
     Example(409, "cannot_say", "This model says only the lines that it has learned."),
     Example(413, "too_long", "body: expected at most 262144 bytes"),
+    Example(416, "range_beyond", "Range: expected one within 48210 bytes."),
     Example(429, "too_many_requests", "At most 60 per 1 minute. Slow down."),
     Example(500, "failure", "The service failed; its log has the reason."),
     Example(503, "audit_away", "The audit log cannot be written, so changes are refused."),

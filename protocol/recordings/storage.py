@@ -18,6 +18,7 @@ from obstore.store import LocalStore, S3Store
 from protocol.config.secret import reveal
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
+from protocol.recordings.byte_range import WHOLE, ByteRange
 from protocol.recordings.names import (
     MEDIA_TYPES,
     WORDS,
@@ -32,7 +33,7 @@ from protocol.recordings.names import (
 from protocol.recordings.words import whole_words
 
 if TYPE_CHECKING:  # not there at run time
-    from obstore import BytesStream, ObjectMeta
+    from obstore import BytesStream, GetOptions, ObjectMeta
     from obstore.store import S3Config
 
 DAY_S = 86_400.0
@@ -65,6 +66,17 @@ class StoredPart:
     changed_s: float  # epoch
 
 
+@dataclass(frozen=True, slots=True)
+class StoredBytes:
+    """The bytes of a file from `begin` to `end`, and the file's size and tag of this moment."""
+
+    chunks: AsyncGenerator[bytes]
+    begin: int
+    end: int
+    size: int
+    tag: str
+
+
 class RecordingStorage:
     """Lists, reads, uploads and deletes recordings. May be used from any thread."""
 
@@ -79,18 +91,30 @@ class RecordingStorage:
             found = await obstore.list(self._store, prefix).collect_async()
         return _parts(map(_file, found))
 
-    async def read(self, key: str) -> AsyncGenerator[bytes] | None:
-        """Return the bytes of a file in chunks; None if there is no such file."""
+    async def read(self, key: str, wanted: ByteRange = WHOLE) -> StoredBytes | None:
+        """Return the bytes of a file in chunks; None if there is no such file.
+
+        Raises `RangeBeyond`.
+        """
+        is_written = key.endswith(f".{WORDS}") and not self._is_bucket  # maybe just now
         with _failures():
             try:
-                found = await obstore.get_async(self._store, key)
+                if wanted.is_whole or is_written:
+                    found = await obstore.get_async(self._store, key)
+                else:
+                    size = (await obstore.head_async(self._store, key))["size"]
+                    asked: GetOptions = {"range": wanted.within(size)}
+                    found = await obstore.get_async(self._store, key, options=asked)
             except FileNotFoundError as error:
                 if "NoSuchBucket" in str(error):
                     raise
                 return None
-            if key.endswith(f".{WORDS}") and not self._is_bucket:  # it may be written just now
-                return _one(whole_words(bytes(await found.bytes_async())))
-        return _chunks(found.stream(CHUNK_BYTES))
+            (begin, end), size, tag = found.range, found.meta["size"], found.meta["e_tag"] or ""
+            if is_written:
+                content = whole_words(bytes(await found.bytes_async()))
+                begin, end = wanted.within(len(content))
+                return StoredBytes(_one(content[begin:end]), begin, end, len(content), tag)
+        return StoredBytes(_chunks(found.stream(CHUNK_BYTES)), begin, end, size, tag)
 
     async def delete(self, owner: str, session: str) -> None:
         """Delete a session's recording, in the bucket also the files that are not uploaded yet."""

@@ -16,6 +16,7 @@ NOT_THE_PAGES = {
     "method_not_allowed",
     "no_other_worker",
     "not_listed",
+    "range_beyond",
     "recording_off",
     "recording_unknown",
     "recordings_away",

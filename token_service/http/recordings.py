@@ -3,12 +3,13 @@
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Header, Path, Response
 from fastapi.responses import StreamingResponse
 
+from protocol.recordings.byte_range import range_of
 from protocol.recordings.names import FILE, MEDIA_TYPES, SESSION
 from protocol.text import Matching
-from token_service.errors import REFUSALS
+from token_service.errors import BEYOND, REFUSALS
 from token_service.http.access import CountedRoute, Recordist
 from token_service.refusals import Refused
 from token_service.service import OpenService
@@ -51,19 +52,35 @@ async def list_session_recordings(
 @router.get(
     "/sessions/{session_id}/recordings/{file}",
     response_class=StreamingResponse,
-    responses={200: FILES},
+    responses={200: FILES, 206: FILES | {"description": "The part in `Range`."}, 416: BEYOND},
 )
 async def read_recording(
-    session_id: SessionId, file: FileName, service: OpenService, caller: Recordist
+    session_id: SessionId,
+    file: FileName,
+    service: OpenService,
+    caller: Recordist,
+    part: Annotated[str, Header(alias="Range")] = "",
+    if_range: Annotated[str, Header()] = "",
 ) -> StreamingResponse:
-    """Read one file of a recording; of a session that is running, what there is so far."""
-    chunks = await service.recordings.read(caller, session_id, file)
+    """Read one file of a recording, or a part; of a session that is running, what there is so far.
+
+    With `If-Range`, all of a file whose `ETag` is another one by now.
+    """
+    found = await service.recordings.read(caller, session_id, file, range_of(part), if_range)
     service.audit.write("recording_read", caller, session=session_id, file=file)
     headers = {
         "Cache-Control": "no-store",
         "Content-Disposition": f'attachment; filename="{session_id}-{file}"',
+        "Accept-Ranges": "bytes",
+        "Content-Length": str(found.end - found.begin),
     }
-    return StreamingResponse(chunks, 200, headers, MEDIA_TYPES[file.rpartition(".")[2]])
+    if found.tag:
+        headers["ETag"] = found.tag
+    is_part = found.end - found.begin < found.size
+    if is_part:
+        headers["Content-Range"] = f"bytes {found.begin}-{found.end - 1}/{found.size}"
+    kind = MEDIA_TYPES[file.rpartition(".")[2]]
+    return StreamingResponse(found.chunks, 206 if is_part else 200, headers, kind)
 
 
 @router.delete("/sessions/{session_id}/recordings", status_code=204)

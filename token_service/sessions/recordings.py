@@ -4,7 +4,7 @@ A recording is its owner's: its key begins with a hash of the owner's name. Call
 `Unavailable`, `RedisError`.
 """
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ import structlog
 from pydantic import BaseModel
 
 from protocol.config.settings import Settings
+from protocol.recordings.byte_range import ByteRange, RangeBeyond
 from protocol.recordings.names import session_folder
 from token_service.auth.callers import Caller
 from token_service.fleet.reader import FleetReader
@@ -20,7 +21,7 @@ from token_service.refusals import Refused, Unavailable, recording_off
 from token_service.rooms.store import SpecStore
 
 if TYPE_CHECKING:
-    from protocol.recordings.storage import RecordingStorage, StoredPart
+    from protocol.recordings.storage import RecordingStorage, StoredBytes, StoredPart
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -51,10 +52,26 @@ class StoredRecordings:
         parts.sort(key=lambda part: part.name.started_s, reverse=True)
         return [_view(part) for part in parts[:LISTED]]
 
-    async def read(self, caller: Caller, session: str, file: str) -> AsyncGenerator[bytes]:
-        """Return the bytes of one file."""
-        with _away():
-            found = await self._storage().read(f"{session_folder(caller.id, session)}/{file}")
+    async def read(
+        self, caller: Caller, session: str, file: str, wanted: ByteRange, only_of: str = ""
+    ) -> "StoredBytes":
+        """Return the wanted bytes of one file; all of it where it has another tag than `only_of`.
+
+        Raises `Refused` for a range beyond its end.
+        """
+        key = f"{session_folder(caller.id, session)}/{file}"
+        try:
+            with _away():
+                found = await self._storage().read(key, wanted)
+                if found is not None and only_of not in ("", found.tag):
+                    found = await self._storage().read(key)
+        except RangeBeyond as beyond:
+            raise Refused(
+                HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+                "range_beyond",
+                f"{beyond}.",
+                {"Content-Range": f"bytes */{beyond.size}"},
+            ) from beyond
         if found is None:
             raise _unknown()
         return found

@@ -139,6 +139,37 @@ async def test_a_recording_is_read_and_deleted_by_its_owner(
     assert actions(recording) == ["recording_read", "recording_deleted"]
 
 
+async def test_a_player_may_seek_in_a_recording(
+    recording: Settings, keys: Keys, redis: Redis
+) -> None:
+    """A range of a file is answered with 206, one beyond it with 416, and HEAD tells the size."""
+    owner = keys.add("shop")
+    part = keep(recording, "key:shop", "5e55")
+    at = f"/sessions/5e55/recordings/{part.part}"
+    async with app(recording) as http:
+        head = await http.head(f"{at}.ogg", headers=owner)
+        some = await http.get(f"{at}.ogg", headers=owner | {"Range": "bytes=1-"})
+        words = await http.get(f"{at}.json", headers=owner | {"Range": "bytes=-2"})
+        beyond = await http.get(f"{at}.ogg", headers=owner | {"Range": "bytes=3-"})
+        same = {"Range": "bytes=1-", "If-Range": head.headers["etag"]}
+        unchanged = await http.get(f"{at}.ogg", headers=owner | same)
+        other = {"Range": "bytes=1-", "If-Range": '"another"'}
+        changed = await http.get(f"{at}.ogg", headers=owner | other)
+    assert (head.headers["content-length"], head.headers["accept-ranges"]) == ("3", "bytes")
+    assert (some.status_code, some.text, some.headers["content-range"]) == (
+        206,
+        "gg",
+        "bytes 1-2/3",
+    )
+    assert (words.status_code, words.text) == (206, "on")
+    assert refused(beyond) == (416, "range_beyond")
+    assert beyond.headers["content-range"] == "bytes */3"
+    assert [(each.status_code, each.text) for each in (unchanged, changed)] == [
+        (206, "gg"),
+        (200, "ogg"),
+    ]
+
+
 async def test_a_deletion_that_breaks_off_is_in_the_audit_log(
     recording: Settings, keys: Keys, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from protocol.config.secret import reveal
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
+from protocol.recordings.byte_range import RangeBeyond, range_of
 from protocol.recordings.names import PartName, new_part, owner_folder, read_key
 from protocol.recordings.storage import RecordingStorage, StorageAway, open_storage
 from tests.conftest import SettingsFor
@@ -67,12 +68,51 @@ async def test_a_recording_belongs_to_its_owner(stored: Settings, tmp_path: Path
     assert [each.name for each in await storage.of(OWNER)] == [PART, LATER]
     [part] = await storage.of(OWNER, "5e55")
     assert part.sizes == {"ogg": 5, "json": 5, "vtt": 5}
-    chunks = await storage.read(PART.key("ogg"))
-    assert chunks is not None and b"".join([each async for each in chunks]) == b"sound"
+    found = await storage.read(PART.key("ogg"))
+    assert found is not None and b"".join([each async for each in found.chunks]) == b"sound"
     await storage.delete(OWNER, "5e55")
     assert [each.name for each in await storage.of(OWNER)] == [LATER]
     assert [each.name for each in await storage.of("key:shop")] == [FOREIGN]
     assert await storage.read(PART.key("ogg")) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "content"),
+    [
+        ("", b"sound"),
+        ("bytes=1-2", b"ou"),
+        ("bytes=1-", b"ound"),
+        ("bytes=1-99", b"ound"),
+        ("bytes=-2", b"nd"),
+        ("bytes=-99", b"sound"),
+        ("bytes=0-0,2-3", b"sound"),
+        ("bytes=2-1", b"sound"),
+        ("bytes=-", b"sound"),
+        ("lines=1-2", b"sound"),
+    ],
+)
+async def test_a_part_of_a_file_is_read(
+    stored: Settings, tmp_path: Path, header: str, content: bytes
+) -> None:
+    """A range is read out of folder and bucket; what is no single range means the whole file."""
+    store(stored, tmp_path, PART.key("ogg"))
+    found = await open_storage(stored).read(PART.key("ogg"), range_of(header))
+
+    assert found is not None and found.size == 5
+    assert b"".join([each async for each in found.chunks]) == content
+    assert b"sound"[found.begin : found.end] == content
+
+
+@pytest.mark.parametrize("header", ["bytes=5-", "bytes=9-12", "bytes=-0"])
+async def test_a_range_beyond_a_file_is_refused(
+    stored: Settings, tmp_path: Path, header: str
+) -> None:
+    """A range without a byte of its file is refused with the file's size."""
+    store(stored, tmp_path, PART.key("ogg"))
+    with pytest.raises(RangeBeyond) as beyond:
+        await open_storage(stored).read(PART.key("ogg"), range_of(header))
+
+    assert beyond.value.size == 5
 
 
 async def test_recordings_are_deleted_after_record_days(stored: Settings, tmp_path: Path) -> None:

@@ -119,8 +119,8 @@ async def test_words_that_are_being_written_are_read_and_uploaded_whole(
         (stored.record_dir / PART.folder).mkdir(parents=True)
         words.rename(stored.record_dir / PART.key("json"))
 
-    chunks = await storage.read(PART.key("json"))
+    found = await storage.read(PART.key("json"))
 
-    assert chunks is not None
-    content = b"".join([each async for each in chunks])
+    assert found is not None
+    content = b"".join([each async for each in found.chunks])
     assert starts_of(json.loads(content)) == [1.0]

@@ -52,6 +52,11 @@ def write_keys(project: Path, *, replace: bool) -> list[str]:
     path = project / ".env"
     text = read_env_file(path if path.exists() else project / ".env.example")
     held = [name for name in LIVEKIT_NAMES if value_of(text, name)]
+    has_caller = value_of(text, "API_KEYS_FILE") != KEYS_FILE or (project / KEYS_FILE).exists()
+    if (
+        len(held) == len(LIVEKIT_NAMES) and not replace and not has_caller
+    ):  # an earlier run broke off
+        return [f"{path}: {' and '.join(held)} unchanged", *_first_caller(project)]
     if held and not replace:
         raise AlreadyThere(
             f"{path} holds {' and '.join(held)} already; nothing was changed. "
@@ -70,9 +75,13 @@ def _first_caller(project: Path) -> list[str]:
     path = project / KEYS_FILE
     if path.exists():
         return [f"{path}: unchanged; `python -m token_service.keys NAME` adds one"]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.chmod(ENTERABLE_FOR_ALL)
+    except OSError as error:
+        raise InvalidInput(f"{path.parent}: {error.strerror}; .env has its keys") from error
     key, stored = make_key("operator", frozenset(Scope))
     add_key(path, stored)
-    path.parent.chmod(ENTERABLE_FOR_ALL)
     path.chmod(READABLE_FOR_ALL)
     return [f"{path}: an API key, shown only now; the file has its hash:", f"    {key}"]
 

@@ -87,7 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["Retry-After"],
+            expose_headers=["Retry-After", "ETag", "Content-Range"],
         )
     for routes in ROUTES:
         app.include_router(routes.router)

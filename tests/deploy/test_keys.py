@@ -11,6 +11,7 @@ from deploy.installers import PROJECT
 from deploy.keys import KEYS_FILE, AlreadyThere, value_of, with_value, write_keys
 from protocol.config.production import unsafe_settings
 from protocol.config.settings import Settings
+from protocol.errors import InvalidInput
 from token_service.auth.api_keys import ApiKeys
 
 
@@ -110,6 +111,21 @@ def test_a_full_disk_leaves_the_env_file_as_it_is(project: Path) -> None:
     assert "File too large; .env is as it was" in done.stderr
     assert (project / ".env").read_text() == "MODEL=echo\n"
     assert sorted(path.name for path in project.iterdir()) == before
+
+
+def test_a_second_run_finishes_what_the_first_could_not(project: Path) -> None:
+    """Where the folder of API keys could not be written, the next run makes the missing key."""
+    (project / "keys").touch()
+    with pytest.raises(InvalidInput, match="keys: File exists"):
+        write_keys(project, replace=False)
+    before = (project / ".env").read_text()
+    (project / "keys").unlink()
+    lines = write_keys(project, replace=False)
+
+    assert "unchanged" in lines[0] and (project / ".env").read_text() == before
+    assert ApiKeys(project / KEYS_FILE).caller(key_in(lines)) is not None
+    with pytest.raises(AlreadyThere):
+        write_keys(project, replace=False)
 
 
 def test_keys_are_replaced_when_told_to(project: Path) -> None:

@@ -14,6 +14,7 @@ FITS = Path(__file__).with_name("fits.js").read_text()
 PHONE = (360, 640)
 ZOOMED = (640, 400)  # a desktop of 1280 by 800 at 200 %
 SIZES = [
+    (320, 256),  # a desktop of 1280 by 1024 at 400 %
     (320, 568),
     PHONE,
     (390, 844),
@@ -24,7 +25,7 @@ SIZES = [
     (1366, 657),
     (1920, 1080),
 ]
-NARROW = [*SIZES[:2], (844, 390)]
+NARROW = [*SIZES[:3], (844, 390)]
 PICTURED = {PHONE, ZOOMED, (1280, 800)}
 # By axe: in light with every rule, else with those of colours. Forced colours know no size.
 EXAMINED = {PHONE: ("light", "dark", "forced", "forced-dark"), (1280, 800): ("light", "dark")}

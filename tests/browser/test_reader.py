@@ -39,7 +39,7 @@ CALL = """
       - slider "Volume of Assistant": "1"
       - button "More for Assistant"
   - region "Controls":
-    - status: Go ahead. You can interrupt at any time.
+    - status: /You could ask|Go ahead/
     - button "Mute"
     - button "Sound settings"
     - button "Hang up"

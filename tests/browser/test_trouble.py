@@ -94,3 +94,15 @@ async def test_a_room_that_the_server_closed_can_be_called_again(
     await visit.sees("The room was closed")
 
     await visit.call_again()
+
+
+async def test_copying_that_the_browser_refuses_is_told_on_its_button(visit: Visit) -> None:
+    """Who presses Copy where pages may not write to the clipboard reads that it failed."""
+    await visit.call("Assistant")
+    await visit.sees_words(1)
+    await visit.page.evaluate(
+        "() => Object.defineProperty(navigator, 'clipboard', { value: null })"
+    )
+    await visit.press("Copy")
+
+    await expect(visit.page.get_by_role("button", name="Copying failed")).to_be_visible()

@@ -5,6 +5,7 @@ import { useRef } from 'react';
 import { t } from '../strings/strings';
 import './CallScreen.css';
 import { SidePanel } from '../panels/SidePanel';
+import { languageOf } from '../service/service';
 import { isOver } from '../session/state/phase';
 import { Notice } from '../ui/Notice';
 import { Controls } from './controls/Controls';
@@ -20,6 +21,7 @@ export function CallScreen({ call, state, known, onAgain, onBack }: CallProps) {
   const over = isOver(state.phase);
   const catalogue = known.config?.personas ?? [];
   const written = known.config?.people_words.written ?? false;
+  const language = languageOf(known.config);
   const [wanted, setDrawer] = useDrawer();
   const toggle = useRef<HTMLButtonElement>(null);
   const drawer = over || wanted;
@@ -57,6 +59,7 @@ export function CallScreen({ call, state, known, onAgain, onBack }: CallProps) {
             call={call}
             catalogue={catalogue}
             written={written}
+            language={language}
             over={over}
             onClose={close}
           />
@@ -69,7 +72,7 @@ export function CallScreen({ call, state, known, onAgain, onBack }: CallProps) {
           onLeave={() => call.hangUp()}
         />
       )}
-      {!over && <Announcements call={call} />}
+      {!over && <Announcements call={call} language={language} />}
       {!over && <RoomAudioRenderer />}
     </RoomContext.Provider>
   );

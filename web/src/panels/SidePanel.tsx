@@ -18,11 +18,13 @@ interface Props {
   catalogue: readonly Persona[];
   /** Whether people's words are written. */
   written: boolean;
+  /** What the personas speak, where it is one language. */
+  language: string | undefined;
   over: boolean;
   onClose: () => void;
 }
 
-export function SidePanel({ call, catalogue, written, over, onClose }: Props) {
+export function SidePanel({ call, catalogue, written, language, over, onClose }: Props) {
   const [chosen, setTab] = useState<Tab>('transcript');
   const details = useDetails();
   const tab = details ? chosen : 'transcript';
@@ -41,7 +43,7 @@ export function SidePanel({ call, catalogue, written, over, onClose }: Props) {
     if (key === 'Escape' && !over && !writing) onClose();
   };
 
-  const words = <TranscriptPanel call={call} catalogue={catalogue} written={written} over={over} />;
+  const words = <TranscriptPanel {...{ call, catalogue, written, language, over }} />;
   const { performance, log } = t.panels;
   const labels = { transcript: t.transcript.title, performance, log };
   if (!details) {

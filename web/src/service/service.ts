@@ -68,6 +68,11 @@ export interface Status {
   rooms_waiting: number;
 }
 
+/** What a persona says is in this language, where the model speaks a single one. */
+export function languageOf(config: Config | null): string | undefined {
+  return config?.languages.length === 1 ? config.languages[0] : undefined;
+}
+
 export const fetchConfig = () => ask<Config>('api/config');
 /** The catalogue, each persona with the only `lines` that it can say; `null`: any line. */
 export const fetchPersonas = () => ask<(Persona & { lines: string[] | null })[]>('personas');

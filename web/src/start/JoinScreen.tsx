@@ -71,6 +71,7 @@ export function JoinScreen({ link, known, trouble, onStart }: Props) {
           <input
             value={name}
             maxLength={60}
+            dir="auto"
             placeholder={t.start.guest}
             autoComplete="nickname"
             onChange={(event) => setName(event.target.value)}

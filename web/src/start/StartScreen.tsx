@@ -72,6 +72,7 @@ export function StartScreen({ known, trouble, onStart }: Props) {
                   <input
                     value={chosen.name}
                     maxLength={60}
+                    dir="auto"
                     placeholder={t.start.guest}
                     autoComplete="nickname"
                     onChange={(event) => choice.set({ name: event.target.value })}

@@ -200,7 +200,6 @@ export const de: Strings = {
     how: 'Dieser Link gilt eine Stunde und nur für diesen Raum. Scanne den Code oder verschicke den Link.',
     link: 'Link',
     copy: 'Kopieren',
-    copied: 'Kopiert',
     code: 'QR-Code des Links',
   },
   transcript: {

@@ -201,7 +201,6 @@ export const en = {
     how: 'This link works for one hour and for this room only. Scan the code or send the link.',
     link: 'Link',
     copy: 'Copy',
-    copied: 'Copied',
     code: 'QR code of the link',
   },
   transcript: {

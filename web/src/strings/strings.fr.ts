@@ -200,7 +200,6 @@ export const fr: Strings = {
     how: 'Ce lien est valable une heure et pour ce salon seulement. Scannez le code ou envoyez le lien.',
     link: 'Lien',
     copy: 'Copier',
-    copied: 'Copié',
     code: 'Code QR du lien',
   },
   transcript: {

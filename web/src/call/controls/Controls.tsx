@@ -1,8 +1,8 @@
-/** One's own microphone with its level, the way out, and one line on what to expect. */
+/** One's own microphone with its level, the way out, and what else one can do. */
 
 import { StartAudio, useLocalParticipant, useTrackToggle } from '@livekit/components-react';
 import { Track } from 'livekit-client';
-import { type RefObject, useCallback, useEffect, useState } from 'react';
+import { type RefObject, useCallback, useState } from 'react';
 import type { Call } from '../../session/call';
 import { t } from '../../strings/strings';
 import { AddButton } from '../invite/AddButton';
@@ -13,17 +13,12 @@ import { MicrophoneFailed } from '../../session/state/trouble';
 import { SoundSettings } from '../../start/sound/SoundSettings';
 import { preferences, useDetails } from '../../store/preferences';
 import { useRemembered } from '../../store/stored';
-import { Countdown } from '../../ui/Countdown';
 import { Dialog } from '../../ui/Dialog';
 import { IconButton } from '../../ui/IconButton';
 import { HangUp, Words } from '../../ui/theme/icons';
-import { expectationOf, mutedWords } from './hint';
+import { Expectation } from './Expectation';
 import { MicrophoneButton } from './MicrophoneButton';
 import { useShortcut } from './useShortcut';
-import { useTalkInVain } from './useTalkInVain';
-import { useUnheard } from './useUnheard';
-
-const LONG_MS = 20_000;
 
 interface Props {
   call: Call;
@@ -42,7 +37,6 @@ export function Controls({ call, state, config, drawer }: Props) {
   const { toggle, enabled, pending } = useTrackToggle({ source: Track.Source.Microphone });
   const { shortcuts } = useRemembered(preferences);
   const [open, setOpen] = useState(false);
-  const long = useLong(state.phase === 'warming');
   const muted = microphoneTrack !== undefined && !enabled;
   const mayMute = microphoneTrack !== undefined && !pending;
   const mute = useCallback(
@@ -50,8 +44,6 @@ export function Controls({ call, state, config, drawer }: Props) {
     [toggle, call],
   );
   useShortcut(shortcuts && mayMute, mute);
-  const inVain = useTalkInVain(state.microphone, muted);
-  const unheard = useUnheard(state.microphone, state.phase === 'live' && !muted);
   const closeSettings = () => {
     setOpen(false);
     call.closeSoundTrouble();
@@ -60,14 +52,7 @@ export function Controls({ call, state, config, drawer }: Props) {
   const beside = useDetails() ? t.panels.beside : t.transcript.title;
   return (
     <>
-      <p className="expect" role="status">
-        {state.phase === 'live' && (muted || unheard)
-          ? muted
-            ? mutedWords(inVain)
-            : t.call.unheard
-          : expectationOf(state, long, config?.reason ?? '')}
-        {state.retryAtMs !== null && <Countdown untilMs={state.retryAtMs} onNow={call.retryNow} />}
-      </p>
+      <Expectation call={call} state={state} config={config} muted={muted} />
       <div className="controls">
         <MicrophoneButton
           track={state.microphone}
@@ -105,16 +90,4 @@ export function Controls({ call, state, config, drawer }: Props) {
 function wayOutOf({ phase }: CallState): string {
   if (phase === 'connecting') return t.call.cancel;
   return phase === 'full' ? t.call.leaveLine : t.call.hangUp;
-}
-
-/** Whether something has been so for long. */
-function useLong(holds: boolean): boolean {
-  const [long, setLong] = useState(false);
-  useEffect(() => {
-    setLong(false);
-    if (!holds) return;
-    const timer = setTimeout(() => setLong(true), LONG_MS);
-    return () => clearTimeout(timer);
-  }, [holds]);
-  return long;
 }

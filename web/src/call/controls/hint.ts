@@ -22,6 +22,16 @@ export function expectationOf(state: CallState, long: boolean, serviceReason: st
   }
 }
 
+/** The shortest question that one could ask these personas; empty where their files have none. */
+export function questionOf(
+  personas: readonly { name: string }[],
+  catalogue: readonly { name: string; examples: readonly string[] }[],
+): string {
+  const asked = personas.flatMap(({ name }) => catalogue.filter((one) => one.name === name));
+  const [first = '', ...others] = asked.flatMap(({ examples }) => examples);
+  return others.reduce((least, one) => (one.length < least.length ? one : least), first);
+}
+
 /** What a muted person reads. `inVain`: this person has just talked. */
 export function mutedWords(inVain: boolean): string {
   return inVain ? t.call.inVain : t.call.muted;

@@ -14,7 +14,7 @@ const LIVES_S = 3600;
 
 export function Invitation({ session }: { session: string | null }) {
   const { url, trouble } = useInvitation(session);
-  const [copied, copy] = useCopy();
+  const [copyWord, copy] = useCopy(t.invitation.copy);
   if (!session) return <p>{t.invitation.byOthers}</p>;
   if (trouble) return <p role="alert">{trouble.why}</p>;
   return (
@@ -31,7 +31,7 @@ export function Invitation({ session }: { session: string | null }) {
           onFocus={(event) => event.target.select()}
         />
         <button type="button" className="small" disabled={!url} onClick={() => copy(url)}>
-          {copied ? t.invitation.copied : t.invitation.copy}
+          {copyWord}
         </button>
       </div>
     </div>

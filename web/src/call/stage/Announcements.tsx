@@ -5,15 +5,22 @@ import type { Call } from '../../session/call';
 import { paced } from '../../store/paced';
 import { t } from '../../strings/strings';
 
-export function Announcements({ call }: { call: Call }) {
+interface Props {
+  call: Call;
+  /** What the personas speak, where it is one language. */
+  language: string | undefined;
+}
+
+export function Announcements({ call, language }: Props) {
   const subscribe = useMemo(() => paced(call.transcript.subscribe), [call.transcript]);
   const latest = useSyncExternalStore(subscribe, call.transcript.readLatest);
   const own = call.room.localParticipant.identity;
   return (
     <div className="unseen" aria-live="polite">
-      {latest.map(({ id, identity, label, text }) => (
+      {latest.map(({ id, identity, label, persona, text }) => (
         <p key={id}>
-          {identity === own ? t.transcript.you : label}: {text.trim()}
+          {identity === own ? t.transcript.you : label}:{' '}
+          <span lang={persona ? language : undefined}>{text.trim()}</span>
         </p>
       ))}
     </div>

@@ -15,7 +15,7 @@ interface Props {
 export function Caption({ transcript, identity }: Props) {
   const said = useLatest(transcript, identity);
   return (
-    <p className="caption" aria-hidden>
+    <p className="caption" dir="auto" aria-hidden>
       {said}
     </p>
   );

@@ -78,7 +78,7 @@ export function ParticipantTile({
       <div className="portrait">
         <VoiceFigure face={face} track={track} />
       </div>
-      <span className="label" title={label}>
+      <span className="label" title={label} dir="auto">
         {label}
       </span>
       <span className="doing">{doing}</span>

@@ -89,6 +89,7 @@ function SayForm({ lines, onSay }: SayProps) {
           <input
             value={text}
             maxLength={LONGEST_LINE}
+            dir="auto"
             autoComplete="off"
             onChange={(event) => setText(event.target.value)}
           />

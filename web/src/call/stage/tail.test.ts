@@ -11,3 +11,7 @@ test('a long text ends in whole words', () => {
   expect(end).toMatch(/^…(first )+and the last words$/);
   expect(end.length).toBeLessThanOrEqual(61);
 });
+
+test('a long text is cut between characters', () => {
+  expect(tailOf(`${'🎉'.repeat(60)}!`)).toBe(`…${'🎉'.repeat(59)}!`);
+});

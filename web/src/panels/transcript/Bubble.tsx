@@ -10,6 +10,8 @@ interface Props {
   turn: Turn;
   face: Face;
   own: boolean;
+  /** Of the words, where it is known. */
+  language: string | undefined;
 }
 
 /** Drawn anew only where its words have changed: there are many, and words come all the time. */
@@ -18,7 +20,7 @@ export const Bubble = memo(
   (was, is) => was.own === is.own && was.face.hue === is.face.hue && isSame(was.turn, is.turn),
 );
 
-function Words({ turn, face, own }: Props) {
+function Words({ turn, face, own, language }: Props) {
   if (turn.note) return <p className="note">{turn.segments.map(({ text }) => text)}</p>;
   const open = turn.segments.some(({ final }) => !final);
   return (
@@ -30,10 +32,12 @@ function Words({ turn, face, own }: Props) {
       style={{ '--hue': face.hue ?? 0 } as CSSProperties}
     >
       <span className="who">
-        {own ? t.transcript.you : turn.label}
+        <bdi>{own ? t.transcript.you : turn.label}</bdi>
         {turn.typed && <span className="how"> {t.transcript.typed}</span>}
       </span>
-      <p>{turn.segments.map(({ text }) => text.trim()).join(' ')}</p>
+      <p dir="auto" lang={language}>
+        {turn.segments.map(({ text }) => text.trim()).join(' ')}
+      </p>
     </article>
   );
 }

@@ -25,6 +25,7 @@ export function ChatInput({ call }: { call: Call }) {
       <input
         value={text}
         maxLength={1000}
+        dir="auto"
         placeholder={t.transcript.type}
         aria-label={t.transcript.type}
         enterKeyHint="send"

@@ -14,11 +14,11 @@ interface Props {
 }
 
 export function SaveTranscript({ segments, sound = null }: Props) {
-  const [copied, copy] = useCopy();
+  const [copyWord, copy] = useCopy(t.transcript.copy);
   return (
     <div className="take-away">
       <button type="button" className="link" onClick={() => copy(asText(segments))}>
-        {copied ? t.transcript.copied : t.transcript.copy}
+        {copyWord}
       </button>
       <button type="button" className="link" onClick={() => saveText('txt', asText(segments))}>
         {t.transcript.text}

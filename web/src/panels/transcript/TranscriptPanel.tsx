@@ -23,10 +23,12 @@ interface Props {
   catalogue: readonly Persona[];
   /** Whether people's words are written. */
   written: boolean;
+  /** What the personas speak, where it is one language. */
+  language: string | undefined;
   over: boolean;
 }
 
-export function TranscriptPanel({ call, catalogue, written, over }: Props) {
+export function TranscriptPanel({ call, catalogue, written, language, over }: Props) {
   const subscribe = useMemo(() => paced(call.transcript.subscribe), [call.transcript]);
   const segments = useSyncExternalStore(subscribe, call.transcript.read);
   const [shown, setShown] = useState(SHOWN);
@@ -89,6 +91,7 @@ export function TranscriptPanel({ call, catalogue, written, over }: Props) {
             key={turn.id}
             turn={turn}
             own={turn.identity === own}
+            language={turn.persona ? language : undefined}
             face={turn.persona ? faceOf(turn.persona, catalogue) : PERSON}
           />
         ))}

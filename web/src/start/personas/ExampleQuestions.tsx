@@ -9,9 +9,11 @@ const OF_ONE = 3;
 interface Props {
   picked: readonly string[];
   personas: readonly Persona[];
+  /** What they speak, where it is one language. */
+  language: string | undefined;
 }
 
-export function ExampleQuestions({ picked, personas }: Props) {
+export function ExampleQuestions({ picked, personas, language }: Props) {
   const each = picked.length === 1 ? OF_ONE : 1;
   const questions = personas
     .filter(({ name }) => picked.includes(name))
@@ -23,7 +25,7 @@ export function ExampleQuestions({ picked, personas }: Props) {
       <ul>
         {questions.map((question) => (
           <li key={question}>
-            <q>{question}</q>
+            <q lang={language}>{question}</q>
           </li>
         ))}
       </ul>

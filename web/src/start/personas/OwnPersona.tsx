@@ -28,6 +28,7 @@ export function OwnPersona({ chosen, config }: { chosen: Choice; config: Config 
         <input
           value={chosen.ownLabel}
           maxLength={120}
+          dir="auto"
           placeholder={t.start.ownNameExample}
           onChange={(event) => choice.set({ ownLabel: event.target.value })}
         />
@@ -36,6 +37,7 @@ export function OwnPersona({ chosen, config }: { chosen: Choice; config: Config 
         <textarea
           value={chosen.ownPrompt}
           maxLength={limit}
+          dir="auto"
           rows={4}
           placeholder={t.start.ownPromptExample}
           onChange={(event) => choice.set({ ownPrompt: event.target.value })}

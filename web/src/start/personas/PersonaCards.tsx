@@ -3,7 +3,7 @@
 import { t } from '../../strings/strings';
 import './PersonaCards.css';
 import { faceOf } from '../../figure/figureStyle';
-import type { Config } from '../../service/service';
+import { type Config, languageOf } from '../../service/service';
 import { type Choice, choice, mayDescribe, OWN } from '../choice/choice';
 import { sampleOf } from '../voices/samples';
 import { labelOf } from '../voices/voices';
@@ -52,7 +52,7 @@ export function PersonaCards({ chosen, picked, config }: Props) {
         {mayDescribe(config) && card(OWN, chosen.ownLabel || t.start.own, t.start.ownLine, '')}
       </div>
       {picked.includes(OWN) && <OwnPersona chosen={chosen} config={config} />}
-      <ExampleQuestions picked={picked} personas={config.personas} />
+      <ExampleQuestions picked={picked} personas={config.personas} language={languageOf(config)} />
       <p className="hint">{t.start.several}</p>
     </fieldset>
   );

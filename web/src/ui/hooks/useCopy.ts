@@ -1,4 +1,4 @@
-/** Puts text where the person can paste it, and says for a moment that it did. */
+/** Puts text where the person can paste it; the button says for a moment whether that went well. */
 
 import { useEffect, useState } from 'react';
 import { journal } from '../../store/eventLog';
@@ -6,19 +6,23 @@ import { t } from '../../strings/strings';
 
 const TOLD_MS = 2_000;
 
-export function useCopy(): [boolean, (text: string) => void] {
-  const [copied, setCopied] = useState(false);
+/** The button's word, `usual` until it is pressed, and what a press does. */
+export function useCopy(usual: string): [string, (text: string) => Promise<void>] {
+  const [told, setTold] = useState('');
   useEffect(() => {
-    if (!copied) return;
-    const timer = setTimeout(() => setCopied(false), TOLD_MS);
+    if (!told) return;
+    const timer = setTimeout(() => setTold(''), TOLD_MS);
     return () => clearTimeout(timer);
-  }, [copied]);
-  const copy = (text: string) => {
-    navigator.clipboard.writeText(text).then(
-      () => setCopied(true),
-      (error) =>
-        journal.add('warning', 'page', t.panels.happenings.notCopied, { reason: String(error) }),
-    );
+  }, [told]);
+  const copy = async (text: string) => {
+    try {
+      await navigator.clipboard.writeText(text);
+      setTold(t.transcript.copied);
+    } catch (error) {
+      const { notCopied } = t.panels.happenings;
+      setTold(notCopied);
+      journal.add('warning', 'page', notCopied, { reason: String(error) });
+    }
   };
-  return [copied, copy];
+  return [told || usual, copy];
 }

@@ -3,14 +3,25 @@
 import re
 from collections.abc import Mapping
 
+from mind.words.phrases import plain
+
+WORD = re.compile(r"\w+(?:['-]\w+)*")
+ARTICLES = ("the", "a", "an", "le", "la", "les")
+FORMS = ("mr", "mrs", "ms", "miss", "sir", "madam", "monsieur", "madame")
+TITLES = frozenset((*ARTICLES, *FORMS, "dr", "doctor", "prof", "professor"))
+
 
 def last_mention(label: str, text: str) -> int | None:
-    """Return where a text last names a persona by its label's first word; None: nowhere.
+    """Return where a text last names a persona by its label's first name; None: nowhere.
 
-    A room's floor uses it, too, so that voice and mind agree (`worker.room.personas`).
+    Case and accents do not count, and titles are no names: people say "Zoe" for "Dr. Zoë Hill". A
+    room's floor uses it, too, so that voice and mind agree (`worker.room.personas`).
     """
-    first_name = re.escape(re.split(r"[\s,]", label.strip())[0])
-    places = [found.start() for found in re.finditer(rf"\b{first_name}\b", text, re.IGNORECASE)]
+    words = WORD.findall(plain(label))
+    names = [word for word in words if word not in TITLES] or words
+    if not names:
+        return None
+    places = [found.start() for found in re.finditer(rf"\b{names[0]}\b", plain(text))]
     return places[-1] if places else None
 
 

@@ -17,9 +17,13 @@ def words_of(text: str) -> list[str]:
 
     Apostrophes and hyphens join: "what's" is `whats`, "Wi-Fi" is `wifi`.
     """
-    plain = unicodedata.normalize("NFKD", text.casefold()).casefold()
-    letters = "".join(each for each in plain if not unicodedata.combining(each))
-    return re.findall(r"\w+", re.sub(r"(?<=\w)['`\u2019-](?=\w)", "", letters))
+    return re.findall(r"\w+", re.sub(r"(?<=\w)['`-](?=\w)", "", plain(text)))
+
+
+def plain(text: str) -> str:
+    """Give a text in small letters without accents, and with one kind of apostrophe."""
+    folded = unicodedata.normalize("NFKD", text.casefold()).casefold().replace("\u2019", "'")
+    return "".join(each for each in folded if not unicodedata.combining(each))
 
 
 class Phrase:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mind.words.addressed import addressed
+from mind.words.addressed import addressed, last_mention
 from mind.words.lines import FixedAnswers
 from mind.words.phrases import Phrase, words_of
 from mind.words.sentences import SentenceSplitter, speakable
@@ -148,6 +148,30 @@ LABELS = {"p1": "Chef", "p2": "Alex, technical support", "p3": "Teacher"}
 def test_which_persona_answers(words: str, floor: str | None, answers: str) -> None:
     """The persona named last answers, or else the one with the floor, or else the first."""
     assert addressed(words, LABELS, floor) == answers
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("Dr. Zoë Hill", "What does Dr. Zoe say?"),
+        ("Dr. Zoë Hill", "Zoë's turn."),
+        ("The Gardener", "And the gardener?"),
+        ("🤖 Robo", "robo!"),
+        ("Anne-Marie", "Is Anne-Marie there?"),
+        ("O\u2019Brien", "O'Brien, please."),
+        ("Le Chef", "Et le chef ?"),
+        ("Mr.", "Hello, mr."),
+    ],
+)
+def test_a_persona_is_named_by_its_first_name(label: str, words: str) -> None:
+    """Titles, articles, symbols and accents of a label need not be said, nor all of its names."""
+    assert last_mention(label, words) is not None
+
+
+@pytest.mark.parametrize("label", ["The Gardener", "🤖", "Anne-Marie", "Dr. Zoë Hill"])
+def test_other_words_name_no_persona(label: str) -> None:
+    """An article, a title or a part of a name alone names nobody."""
+    assert last_mention(label, "The doctor said that Ann, a friend, is in the garden. 🤖") is None
 
 
 def test_an_empty_room_has_no_answer() -> None:

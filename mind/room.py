@@ -13,6 +13,14 @@ from mind.pending import PendingLines
 from mind.words.addressed import addressed
 from mind.words.lines import FixedAnswers
 from mind.words.transcript import Transcript
+from protocol.events import (
+    ChangedEvent,
+    Event,
+    FloorEvent,
+    ToolEndedEvent,
+    ToolStartedEvent,
+    TranscriptEvent,
+)
 from protocol.minds import ChatMind, LinesMind
 from protocol.retry import Retry
 from protocol.room_spec import PersonaSpec
@@ -44,6 +52,7 @@ class RoomMind:
         self._pending = PendingLines(self._events.put_nowait, minds.limits.lines_ahead)
         self._personas: dict[str, PersonaSpec] = {}
         self._fixed: dict[str, FixedAnswers] = {}
+        self._forgotten: dict[str, int] = {}  # so many first turns, by persona
         self._floor: str | None = None
         self._answering: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -81,6 +90,37 @@ class RoomMind:
     def floor_changed(self, persona_id: str | None) -> None:
         """Note which persona has the floor; after it was lost, the last one still counts."""
         self._floor = persona_id or self._floor
+
+    def forget(self, persona_id: str) -> None:
+        """Let a persona, or all where the id is empty, know nothing of what was said so far."""
+        for forgetful in [persona_id] if persona_id else self._personas:
+            self._forgotten[forgetful] = self._transcript.count
+            self._fixed.pop(forgetful, None)
+
+    def recall(self, events: Iterable[Event], names: Mapping[str, str]) -> None:
+        """Take the room's events so far in place of the transcript; none of them is answered.
+
+        `names`: of people, by identity.
+        """
+        self._transcript, self._forgotten = Transcript(), {}
+        for event in events:
+            match event:
+                case TranscriptEvent(final=True, persona_id=""):
+                    name = names.get(event.identity, event.identity)
+                    self._transcript.add(name, event.text, typed=event.typed)
+                case TranscriptEvent(final=True):
+                    self.persona_said(event.persona_id, event.text)
+                case ToolStartedEvent() if event.persona_id in self._personas:
+                    label = self._personas[event.persona_id].label
+                    self._transcript.called(label, event.call_id, event.tool)
+                case ToolEndedEvent():
+                    self._transcript.ended(event.call_id, ok=event.ok)
+                case FloorEvent():
+                    self.floor_changed(event.persona_id or None)
+                case ChangedEvent(change="forget"):
+                    self.forget(event.persona_id)
+                case _:
+                    pass
 
     def line_ended(self, line_id: str, fate: Fate) -> None:
         """Note that a line of `Say` has ended.
@@ -185,7 +225,7 @@ class RoomMind:
             answer = ModelAnswer(
                 minds.model, functions, persona, minds.limits, self._budget, outlet
             )
-            await answer.run(table.prompt, self._transcript.text(), typed=typed)
+            await answer.run(table.prompt, self._known_to(persona), typed=typed)
         except Exception as error:
             self._failed(persona.mind, error)
         else:
@@ -194,6 +234,9 @@ class RoomMind:
             self._warnings.worked("mind")
         if unanswered is not None and not self._has_said:
             self._events.put_nowait(unanswered)
+
+    def _known_to(self, persona: PersonaSpec) -> str:
+        return self._transcript.text(self._forgotten.get(persona.id, 0))
 
     async def _functions(self, mind: str) -> "Mapping[str, Function]":
         """Return the functions that can be called now; warn where a server of some is away."""

@@ -173,7 +173,7 @@ class ChangedEvent(_Event):
 
 
 class EndedEvent(_Event):
-    """The session has ended; only `rated` may follow. Token service."""
+    """The session has ended; `rated` may follow, and last words that came late. Token service."""
 
     type: Literal["ended"] = "ended"
     reason: str

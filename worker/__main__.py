@@ -152,6 +152,7 @@ class Worker:
             self.recordings,
             self.backups,
             minds,
+            self.events.read,
         )
         self.websockets.attach(context)
         return context

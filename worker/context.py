@@ -1,6 +1,6 @@
 """The objects that all hosts of this process share."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from mind.thread import MindThread
@@ -12,6 +12,10 @@ from worker.engine.engine import Engine
 from worker.hearing.recogniser import Recogniser
 from worker.hosts import Hosts
 from worker.recording.recordings import Recordings
+
+
+async def _no_events(_: str) -> list[Event]:
+    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +30,4 @@ class WorkerContext:
     recordings: Recordings | None = None  # where they have a place
     backups: BackupStore | None = None  # None: `REMEMBER=off`
     minds: MindThread | None = None  # where a persona's file defines one
+    read_events: Callable[[str], Awaitable[list[Event]]] = _no_events  # of a room's stream

@@ -1,4 +1,4 @@
-"""Writes the events of rooms into redis, where the token service reads them.
+"""Writes the events of rooms into redis, where the token service reads them, and reads a room's.
 
 All that wait go in one pipeline, so that a redis far away keeps up with many rooms. Calls go on
 without redis: while it is away, the oldest events are dropped.
@@ -8,17 +8,27 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Iterable
+from typing import Any
 
 import structlog
 from prometheus_client import Counter
+from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from protocol.config.redis_client import open_redis
-from protocol.events import EVENT_FIELD, EVENTS_KEPT, EVENTS_TTL_S, Event, events_key
+from protocol.events import (
+    EVENT_FIELD,
+    EVENTS_KEPT,
+    EVENTS_TTL_S,
+    Event,
+    events_key,
+    read_event,
+)
 
 log = structlog.get_logger(__name__)
 
 WAITING_MOST = 1000
+READ_WITHIN_S = 1.5
 ASKS_EVERY_S = 0.5  # whether redis is back
 
 LOST = Counter("moshi_lost_events", "Events of rooms that redis did not take")
@@ -37,6 +47,15 @@ class EventWriter:
     def emit(self, room: str, event: Event) -> None:
         """Write an event after those before it. Any thread."""
         self._loop.call_soon_threadsafe(self._put, (room, event))
+
+    async def read(self, room: str) -> list[Event]:
+        """Return the stored events of a room; none where redis does not answer. Any loop."""
+        reading = asyncio.run_coroutine_threadsafe(self._read(room), self._loop)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(reading), READ_WITHIN_S)
+        except (RedisError, TimeoutError) as error:
+            log.warning("events_not_read", error=type(error).__name__)
+            return []
 
     def stop(self) -> None:
         """End `run` once all events up to now are written, or some cannot be written."""
@@ -62,6 +81,14 @@ class EventWriter:
     def _end(self) -> None:
         self._is_stopping = True
         self._changed.set()
+
+    async def _read(self, room: str) -> list[Event]:
+        events: list[Event] = []
+        entries: Any = await self._redis.xrange(events_key(room))
+        for _, fields in entries:
+            with contextlib.suppress(ValidationError):  # of a newer version
+                events.append(read_event(fields[EVENT_FIELD.encode()]))
+        return events
 
     def _put(self, item: tuple[str, Event]) -> None:
         if len(self._waiting) >= WAITING_MOST:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal
 
 from mind.limits import cut
@@ -33,6 +34,7 @@ class Transcript:
 
     def __init__(self) -> None:
         """Begin empty."""
+        self.count = 0  # of turns, kept or not
         self._turns: deque[Turn] = deque(maxlen=TURNS_KEPT)
         self._size = 0
         self._calls: dict[str, Turn] = {}  # by id, of the answer that is under way
@@ -69,13 +71,15 @@ class Transcript:
         if len(self._turns) == TURNS_KEPT:
             self._forget_first()
         self._turns.append(turn)
+        self.count += 1
         self._size += len(str(turn))
         while self._size > TEXT_KEPT:
             self._forget_first()
 
-    def text(self) -> str:
-        """Give all turns, a line each, the oldest first."""
-        return "\n".join(map(str, self._turns))
+    def text(self, after: int = 0) -> str:
+        """Give the turns after the first `after`, a line each, the oldest first."""
+        gone = self.count - len(self._turns)
+        return "\n".join(map(str, islice(self._turns, max(0, after - gone), None)))
 
     def _forget_first(self) -> None:
         first = self._turns.popleft()

@@ -1,5 +1,7 @@
 """A mind in a room with a scripted model over real HTTP: lines that are said and withdrawn."""
 
+from typing import Any
+
 import pytest
 
 from harness.language_model import ScriptedModel, calls, hang, says, text, whole_calls
@@ -7,6 +9,13 @@ from mind import room
 from mind.events import LeftToVoice, Say, Unanswered, Withdraw
 from mind.model.instructions import TYPED
 from mind.words.lines import FixedAnswers
+from protocol.events import (
+    ChangedEvent,
+    Event,
+    ToolEndedEvent,
+    ToolStartedEvent,
+    TranscriptEvent,
+)
 from protocol.minds import LinesMind, read_mind
 from protocol.room_spec import PersonaSpec
 from tests.mind.conftest import CHEF, KEY, Open, chat
@@ -44,6 +53,59 @@ async def test_the_model_reads_everyone_by_name(open_room: Open, model: Scripted
     assert "Ann: I like eggs.\nTeacher: Chickens lay them.\nBo (typed): And me?" in user["content"]
     assert model.requests[-1]["model"] == "scripted"
     assert model.keys == [f"Bearer {KEY}"] * 2
+
+
+def said(identity: str, text: str, **fields: Any) -> TranscriptEvent:
+    """Return the event of a final segment."""
+    about = {"segment_id": text, "final": True, "start_s": 0.0, "end_s": 0.0} | fields
+    return TranscriptEvent(at_s=0.0, identity=identity, text=text, **about)
+
+
+CHEF_IS = {"persona_id": "p1", "persona": "chef", "identity": "agent-1"}
+
+
+async def test_a_host_that_takes_over_gives_the_mind_what_was_said(
+    open_room: Open, model: ScriptedModel
+) -> None:
+    """Words, typed lines and calls of functions before it are known by name, and not answered."""
+    events: list[Event] = [
+        said("ann-1", "I am Ann", final=False),
+        said("ann-1", "I am Ann."),
+        said("bo-2", "Two soups", typed=True),
+        ToolStartedEvent(at_s=0.0, call_id="c", tool="order", **CHEF_IS),
+        ToolEndedEvent(at_s=0.0, call_id="c", tool="order", took_ms=5, ok=True, **CHEF_IS),
+        said("agent-1", "Here you are.", persona_id="p1", persona="chef"),
+    ]
+    async with open_room() as host:
+        host.mind.recall(events, {"ann-1": "Ann"})
+        await host.ask("What is my name?")
+    read = model.requests[0]["messages"][1]["content"]
+    assert (
+        "Ann: I am Ann.\nbo-2 (typed): Two soups\nChef (function): order → done\n"
+        "Chef: Here you are.\nAnn: What is my name?\n"
+    ) in read
+    assert len(model.requests) == 1
+
+
+@pytest.mark.parametrize("recalls", [False, True])
+async def test_a_persona_that_was_told_to_forget_knows_nothing_of_before(
+    open_room: Open, model: ScriptedModel, recalls: bool
+) -> None:
+    """After `forget` its mind reads what is said since, other personas' minds read all."""
+    teacher = TEACHER.model_copy(update={"mind": "chef"})
+    async with open_room(personas=[CHEF, teacher]) as host:
+        if recalls:
+            forgets = ChangedEvent(at_s=0.0, change="forget", persona_id="p1")
+            host.mind.recall([said("ann", "I am Ann."), forgets], {})
+        else:
+            host.mind.heard("ann", "I am Ann.", final=True)
+            host.mind.forget("p1")
+        model.requests.clear()
+        await host.ask("Chef, my name?", "ann")
+        await host.ask("Teacher, my name?", "ann")
+    chef_reads, teacher_reads = (each["messages"][1]["content"] for each in model.requests[-2:])
+    assert "I am Ann." not in chef_reads and "Chef, my name?" in chef_reads
+    assert "I am Ann." in teacher_reads
 
 
 async def test_nothing_is_said_if_the_model_leaves_it_to_the_voice(

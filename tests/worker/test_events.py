@@ -55,6 +55,17 @@ async def test_events_are_written_together_to_a_redis_far_away(redis_url: str) -
     assert took_s < 400 * ROUND_TRIP_S / 2
 
 
+async def test_a_rooms_events_are_read_but_for_those_of_a_newer_version(redis_url: str) -> None:
+    """Events that this version does not know are left out; without redis there are none."""
+    known = numbered(7)
+    async with Redis.from_url(redis_url) as redis, running(EventWriter(redis_url)) as writer:
+        for each in (b'{"type":"newer","at_s":0}', known.model_dump_json().encode()):
+            await redis.xadd(events_key("read"), {EVENT_FIELD: each})
+        assert await writer.read("read") == [known]
+    async with running(EventWriter(f"redis://127.0.0.1:{free_port()}/0")) as writer:
+        assert await writer.read("read") == []
+
+
 async def test_events_wait_while_redis_is_away(tmp_path: Path) -> None:
     """Events are written once redis is back, and the log has at most three lines about it."""
     port = free_port()

@@ -46,6 +46,7 @@ class PersonaBackup:
         self._draws = self._seed = 0
         self._position = -1  # of the last column
         self._is_paused = self._is_closed = False
+        self.has_recalled = False
         self.is_unreadable = False  # an earlier host's, as one of another version may be
 
     async def look(self) -> Recalled | None:
@@ -70,6 +71,7 @@ class PersonaBackup:
         recalled = await self.look()
         if recalled is None or self._store is None:
             return None
+        self.has_recalled = True
         # The last column is read again, with what is heard then.
         remembered = recalled.remembered
         columns = remembered.tokens[:-1]
@@ -150,6 +152,11 @@ class RoomBackup:
         keys = backup_keys(self._spec, persona, self._model)
         self._made.append(PersonaBackup(self._store, keys))
         return self._made[-1]
+
+    @property
+    def has_recalled(self) -> bool:
+        """Whether a persona of this host remembers an earlier host's conversation."""
+        return any(each.has_recalled for each in self._made)
 
     def drop(self) -> None:
         """Delete the backups so far of every persona that this host has had."""

@@ -26,7 +26,7 @@ from worker.hosts import SESSION_ENDED, Hosting
 from worker.livekit_private.incoming import accepting_early_sound
 from worker.room.background_tasks import BackgroundTasks, call_on_loop
 from worker.room.chat import Chat, typed_line
-from worker.room.handover import MOVED, HandOver, OtherHosts, stand_by
+from worker.room.handover import HandOver, OtherHosts, stand_by
 from worker.room.host_commands import HostCommands
 from worker.room.mind_connection import MindConnection
 from worker.room.people import RoomPeople
@@ -131,7 +131,9 @@ class Host:
             context.changed()
             self._personas = personas
             self._early.personas_listen()
-            self._commands.begin(personas)
+            self._commands.begin(personas, self._mind)
+            if self._mind is not None and self._backup.has_recalled:
+                self._tasks.spawn(self._mind.recall(context.read_events))
             self._people.count()
             log.info("host_live", personas=len(personas.present))
             await asyncio.wait([self._leave_reason, ticking], return_when=FIRST_COMPLETED)
@@ -149,7 +151,7 @@ class Host:
             context.changed()
             ticking.cancel()
             await ears.aclose()
-            await words.aclose(LAST_WORDS_S if self._leaves_as(MOVED) else 0.0)
+            await words.aclose(LAST_WORDS_S)
             if self._recorder is not None:
                 self._recorder.close()
 

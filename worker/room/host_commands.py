@@ -6,8 +6,9 @@ from contextlib import suppress
 
 import structlog
 
-from protocol.commands import Answer, Command
+from protocol.commands import TAKEN, Answer, Command
 from worker.room.background_tasks import BackgroundTasks
+from worker.room.mind_connection import MindConnection
 from worker.room.personas import RoomPersonas
 
 log = structlog.get_logger(__name__)
@@ -23,10 +24,11 @@ class HostCommands:
         self._loop = asyncio.get_running_loop()
         self._joined = asyncio.Event()
         self._personas: RoomPersonas | None = None
+        self._mind: MindConnection | None = None
 
-    def begin(self, personas: RoomPersonas) -> None:
+    def begin(self, personas: RoomPersonas, mind: MindConnection | None) -> None:
         """Carry out commands from now on: the personas have joined."""
-        self._personas = personas
+        self._personas, self._mind = personas, mind
         self._joined.set()
 
     def end(self) -> None:
@@ -53,7 +55,10 @@ class HostCommands:
             answer.set_result(Answer(refusal="starting", detail="The personas are still joining."))
             return
         try:
-            answer.set_result(self._personas.execute(command))
+            done = self._personas.execute(command)
+            if command.do == "forget" and done == TAKEN and self._mind is not None:
+                self._mind.forget(command.persona_id)
+            answer.set_result(done)
         except Exception as error:
             log.exception("command_failed", do=command.do)
             answer.set_exception(error)

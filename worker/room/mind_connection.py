@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -50,7 +50,7 @@ class MindConnection:
         cannot_read: Callable[[str], None],
     ) -> None:
         """`cannot_read(identity)` tells a person that the line that it typed is not answered."""
-        self._room = room
+        self._spec, self._room = spec, room
         self._personas = personas
         self._emit = emit
         self._cannot_read = cannot_read
@@ -68,6 +68,17 @@ class MindConnection:
         """Tell the mind which personas the room has now, and which are muted."""
         self._mind.call(RoomMind.set_personas, spec.personas)
         self._note_lines(spec)
+
+    async def recall(self, read_events: Callable[[str], Awaitable[Sequence[Event]]]) -> None:
+        """Tell the mind what was said in this session before its host came."""
+        spec, people = self._spec, self._room.remote_participants.values()
+        events = [each for each in await read_events(spec.room) if each.at_s >= spec.opened_s]
+        names = self._left | {each.identity: each.name or each.identity for each in people}
+        self._mind.call(RoomMind.recall, events, names)
+
+    def forget(self, persona_id: str) -> None:
+        """Tell the mind that a persona, or all where the id is empty, begins anew."""
+        self._mind.call(RoomMind.forget, persona_id)
 
     def likely(self) -> str:
         """Return sentences that people may well say: those that the fixed lines answer."""

@@ -27,7 +27,7 @@ from worker.sound.resample import Resampler
 AUDIBLE_POWER = 1e-6  # -60 dBFS: quieter than speech; the microphones of most listeners send less
 SILENCE = np.zeros(1920, dtype=np.float32)
 SILENCE.flags.writeable = False
-LAST_WORDS_S = 3.0  # for words that were said before the room moved to another host
+LAST_WORDS_S = 3.0  # for words that were said just before the host stopped
 SEGMENT_CHARACTERS = 1_000  # of one segment in messages and events; 12 s of speech have some 250
 
 
@@ -77,7 +77,7 @@ class PeopleWords:
         """Whether the words of a person are written."""
         return bool(self._ears)
 
-    async def aclose(self, within_s: float = 0.0) -> None:
+    async def aclose(self, within_s: float) -> None:
         """Stop listening; words that are not recognized within a time are lost."""
         for identity in list(self._ears):
             self._close(identity)

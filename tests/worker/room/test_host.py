@@ -12,6 +12,7 @@ from protocol.room_spec import RoomSpec, persona_specs
 from worker.hosts import Hosts
 from worker.room import host as host_module
 from worker.room.host import FAILED, Host
+from worker.room.people_words import LAST_WORDS_S
 
 SPEC = RoomSpec(
     room="kitchen",
@@ -106,6 +107,21 @@ async def test_only_the_failure_of_a_rooms_own_host_is_written_to_people(
     await made.host.run()
 
     assert made.typed == ([] if stands_by else [FAILED])
+
+
+async def test_every_host_waits_for_peoples_last_words(
+    scene: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Words come later than they were said: however a host ends, it waits, and then ends."""
+    waited_s: list[float] = []
+
+    async def close(within_s: float) -> None:
+        waited_s.append(within_s)
+
+    words = SimpleNamespace(tick=lambda _: None, aclose=close, is_listening=False)
+    monkeypatch.setattr(host_module, "PeopleWords", lambda *_: words)
+    await scene(stands_by=False).host.run()
+    assert waited_s == [LAST_WORDS_S]
 
 
 async def test_a_host_that_cannot_disconnect_counts_as_failed(scene: Callable[..., Scene]) -> None:

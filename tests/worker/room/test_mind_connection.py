@@ -4,9 +4,42 @@ from types import SimpleNamespace
 from typing import Any
 
 from mind.room import RoomMind
-from protocol.events import TranscriptEvent
+from protocol.events import Event, TranscriptEvent
 from protocol.room_spec import PersonaSpec, RoomSpec
 from worker.room.mind_connection import MindConnection
+
+SPEC = RoomSpec(room="r", personas=(PersonaSpec(id="p1", name="chef", label="Chef"),))
+
+
+async def test_a_mind_is_told_what_was_said_in_its_session_before() -> None:
+    """The events of an earlier session in the same room are left out; people have their names."""
+    ann = SimpleNamespace(identity="person-1", name="Ann")
+    room: Any = SimpleNamespace(remote_participants={ann.identity: ann}, on=lambda *_: None)
+    told: list[tuple[Any, ...]] = []
+    mind = SimpleNamespace(call=lambda *call: told.append(call))
+    minds: Any = SimpleNamespace(open_room=lambda *_: mind, tables={})
+    personas: Any = SimpleNamespace(present=[])
+    before, now = (
+        TranscriptEvent(
+            at_s=at_s,
+            identity="person-1",
+            segment_id="s",
+            text="Hi",
+            final=True,
+            start_s=0,
+            end_s=1,
+        )
+        for at_s in (9.0, 10.0)
+    )
+
+    async def read_events(room: str) -> list[Event]:
+        assert room == "r"
+        return [before, now]
+
+    spec = SPEC.model_copy(update={"opened_s": 10.0})
+    connection = MindConnection(minds, spec, room, personas, told.append, told.append)
+    await connection.recall(read_events)
+    assert told == [(RoomMind.recall, [now], {"person-1": "Ann"})]
 
 
 async def test_the_last_words_of_a_person_who_has_left_have_their_name() -> None:
@@ -18,9 +51,8 @@ async def test_the_last_words_of_a_person_who_has_left_have_their_name() -> None
     told: list[tuple[Any, ...]] = []
     mind = SimpleNamespace(call=lambda method, *words, **_: told.append((method, *words)))
     minds: Any = SimpleNamespace(open_room=lambda *_: mind, tables={})
-    spec = RoomSpec(room="r", personas=(PersonaSpec(id="p1", name="chef", label="Chef"),))
     personas: Any = SimpleNamespace(present=[])
-    connection = MindConnection(minds, spec, room, personas, told.append, told.append)
+    connection = MindConnection(minds, SPEC, room, personas, told.append, told.append)
     del here[ann.identity]
     on_left["participant_disconnected"](ann)
     said = TranscriptEvent(

@@ -91,4 +91,4 @@ async def test_words_of_a_microphone_name_its_newest_track(room: Any) -> None:
 
     assert await published(room, 2) == ["TR_first", "TR_second"]
     assert len(told) == 1
-    await words.aclose()
+    await words.aclose(0.0)

@@ -18,6 +18,7 @@ from protocol.events import (
 )
 from tests.worker.mind.conftest import PLAIN, talk
 from tests.worker.mind.stack import HOURS, KEY, QUESTION, MindStack
+from tests.worker.rooms import change_spec, in_talk
 from worker.__main__ import MINDS_DO_NOT_HEAR
 from worker.room.chat import CANNOT_READ
 
@@ -174,3 +175,29 @@ async def test_a_muted_persona_is_not_asked(minded: MindStack, model: ScriptedMo
         await asyncio.sleep(2.5)
         await room.type("Is dinner ready?")
         await room.until(sentences, "it answers")
+
+
+async def test_the_next_host_of_a_room_knows_what_was_said(
+    minded: MindStack, model: ScriptedModel
+) -> None:
+    """A mind knows at the room's next host what was said at the one before, and answers once."""
+    model.otherwise = lambda _: says("One.")
+    async with talk(minded, "shop") as room:
+        await room.type("My name is Kim.")
+        await room.scene.reads("shop", "One.")
+        before = room.scene.who("shop")
+        name = room.scene.ann.room.name
+        await change_spec(
+            minded.stack,
+            name,
+            lambda spec: spec.model_copy(update={"generation": spec.newest + 1}),
+        )
+        await eventually(
+            lambda: before not in [e.identity for e in room.scene.ann.personas], "left"
+        )
+        await in_talk(room.scene.ann)
+        assert len(model.requests) == 1
+        await room.type(QUESTION)
+        await eventually(lambda: len(model.requests) > 1, "the mind is asked")
+        asked = str(model.requests[1]["messages"])
+        assert "(typed): My name is Kim." in asked and "Robin, at the shop: One." in asked

@@ -6,6 +6,7 @@ by the model's delay. A segment ends where the model foretells a pause or no wor
 """
 
 import uuid
+from collections import deque
 
 from worker.engine.recognition.listeners import HeardFrame, Recognition
 from worker.hearing.recogniser import HeardWords, OnEnd, OnWords, Word, has_word, nothing
@@ -34,6 +35,9 @@ class Segments:
         self._paused_frames = 0
         # The pause is foretold from the sound, and words come later by the delay.
         self._patience = max(PAUSE_FRAMES, 1 + round(recognition.delay_s / recognition.frame_s))
+        self._delay = recognition.delay_s / recognition.frame_s
+        # The numbers of the last frames, some of which may have been dropped.
+        self._heard = deque(range(-1 - int(self._delay), 0), maxlen=1 + int(self._delay))
         self._quiet_s = QUIET_S if recognition.has_pauses else QUIET_WITHOUT_PAUSES_S
 
     def take(self, heard: HeardFrame | None) -> None:
@@ -44,12 +48,17 @@ class Segments:
             self._on_end()
             return
         frame_s = self._recognition.frame_s
-        end_s = (heard.index + 1) * frame_s - self._recognition.delay_s
+        end_s = (self._said_in(heard.index) + 1) * frame_s
         self._take_token(heard.token, max(0.0, end_s - frame_s), max(0.0, end_s))
         is_pause = heard.pause > PAUSE_CHANCE
         self._paused_frames = self._paused_frames + 1 if is_pause else 0
         if self._words and not self._tokens and self._is_over(end_s):
             self._finish_segment()
+
+    def _said_in(self, index: int) -> float:
+        """Return the frame in which this frame's words were said: earlier by frames it heard."""
+        self._heard.append(index)
+        return self._heard[0] - self._delay % 1
 
     def _take_token(self, token: int, start_s: float, end_s: float) -> None:
         """Take a token whose frame lasted from `start_s` to `end_s`, without the delay."""

@@ -76,6 +76,19 @@ def test_words_have_the_times_at_which_they_were_said() -> None:
     assert words[0].end_s == pytest.approx(8 * 0.08 - DELAY_S)
 
 
+def test_frames_that_were_dropped_shift_no_words() -> None:
+    """The model is late by frames that it heard: what it says after a gap was said before it."""
+    made = [PAD] * 10 + [BOUNDARY, MY, PAD, PAD, BOUNDARY, ANNA, BOUNDARY]
+    versions: list[HeardWords] = []
+    segments = Segments(recognition(), versions.append)
+    indexes = [*range(10), *range(20, 27)]  # ten frames are missing before the eleventh
+    for index, token in zip(indexes, made, strict=True):
+        segments.take(HeardFrame(index, token, 0.0))
+    starts = [round(each.start_s / 0.08) for each in versions[-1].words]
+    assert [each.text for each in versions[-1].words] == ["my", "anna"]
+    assert starts == [9, 23]
+
+
 def test_each_complete_word_makes_a_new_version_of_the_same_segment() -> None:
     """Each interim version has one word more than the last, and none is final before a pause."""
     versions = hear([BOUNDARY, MY, PAD, BOUNDARY, NA, ME, PAD, IS, PAD])

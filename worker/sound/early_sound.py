@@ -15,7 +15,7 @@ from worker.sound.activity import VOICED_POWER
 TRACK_SAMPLES = 3840  # of a track's frame, at 48 kHz
 PAUSE_FRAMES = 3  # of each pause
 BELOW_VOICE = 0.01  # a pause has 20 dB less power than loud speech of the same recording
-MOST_FRAMES = 150  # 12 s, the longest recording
+MOST_FRAMES = 150  # 12 s: that are held, and of the longest recording
 LATE_MOST_TICKS = 250  # 20 s: where no pause comes, the waiting sound is left out
 
 
@@ -48,7 +48,7 @@ class EarlySound:
     def release(self, recording: Iterable[Pcm] = ()) -> None:
         """Let the frames be heard, those of the recording first."""
         self.is_held = False
-        self._frames = deque([*recording, *self._frames], maxlen=MOST_FRAMES)
+        self._frames = deque([*recording, *self._frames])
         loudest = float(np.percentile([*map(_power, self._frames), 0.0], 90))
         self._pause_power = max(VOICED_POWER, BELOW_VOICE * loudest)
 

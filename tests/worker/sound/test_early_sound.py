@@ -57,6 +57,15 @@ class TestEarlySound:
         assert heard == [0.1, 0.2, 0.3, 0.4, None]
         assert early.is_over
 
+    def test_the_longest_recording_keeps_its_first_words(self) -> None:
+        """Frames that were held beside a recording of 12 s push none of it out."""
+        early = EarlySound()
+        for _ in range(MOST_FRAMES // 2):
+            early.put(word(0.3))
+        early.release([word(0.1), *[word(0.2)] * (MOST_FRAMES - 1)])
+
+        assert value(early.take()) == 0.1
+
     def test_pauses_are_shortened_until_the_delay_is_gone(self) -> None:
         """Each pause keeps `PAUSE_FRAMES`, and silence before the first word is dropped."""
         early = EarlySound()

@@ -125,8 +125,8 @@ async def test_a_slot_that_is_taken_anew_on_a_full_worker_gets_its_memory_later(
     assert (taken.is_taken, taken.remembered) == (True, MEMORY)
 
 
-async def test_a_persona_that_has_lost_its_slot_neither_speaks_nor_wants_to() -> None:
-    """A persona whose slot fails while it speaks gives up the floor and is shown as listening."""
+def in_a_slot(attributes: dict[str, str]) -> tuple[RoomPersona, Any, Any]:
+    """Return a persona in the only slot, what delivers a frame, and what fails the slot."""
     frames: list[Any] = []
 
     def join(_: object, deliver: Any, lost: Any, *__: object) -> object:
@@ -134,8 +134,6 @@ async def test_a_persona_that_has_lost_its_slot_neither_speaks_nor_wants_to() ->
             raise Full("no slot is free")
         frames.extend([deliver, lost])
         return object()
-
-    attributes: dict[str, str] = {}
 
     async def set_attributes(changed: dict[str, str]) -> None:
         attributes.update(changed)
@@ -150,8 +148,30 @@ async def test_a_persona_that_has_lost_its_slot_neither_speaks_nor_wants_to() ->
         CHEF, room, engine, lambda _: None, lambda *_: None, PersonaBackup(None, ())
     )
     persona._slot.take()  # pyright: ignore[reportPrivateUsage]
-    deliver, lost = frames
-    deliver(SlotFrame(np.full(1920, 0.5, dtype=np.float32), 7, 7, 0, 0.0))
+    return persona, *frames
+
+
+def sounding(level: float, index: int) -> SlotFrame:
+    """Return a frame of a constant level."""
+    return SlotFrame(np.full(1920, level, dtype=np.float32), 7, 7, index, 0.0)
+
+
+async def test_two_frames_in_one_tick_are_both_heard() -> None:
+    """Where a step ends after the next tick, other personas and the recording miss no frame."""
+    persona, deliver, _ = in_a_slot({})
+    for index, level in enumerate((0.5, 0.25)):
+        deliver(sounding(level, index))
+    ticks = [(persona.take_sound(), persona.take_recorded()) for _ in range(3)]
+    levels = [[None if each is None else each[0] for each in tick] for tick in ticks]
+    assert levels == [[0.5, 0.5], [0.25, 0.25], [None, None]]
+    await persona.leave()
+
+
+async def test_a_persona_that_has_lost_its_slot_neither_speaks_nor_wants_to() -> None:
+    """A persona whose slot fails while it speaks gives up the floor and is shown as listening."""
+    attributes: dict[str, str] = {}
+    persona, deliver, lost = in_a_slot(attributes)
+    deliver(sounding(0.5, 0))
     spoke = persona.floor_frame()
     await asyncio.sleep(0.01)
     state = attributes[wire.ATTR_AGENT_STATE]

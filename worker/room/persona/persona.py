@@ -78,8 +78,8 @@ class RoomPersona:
         )
         self._tasks = BackgroundTasks("persona", spec.name)
         self._standby = Standby(self._slot, backup)
-        self._sound: Pcm | None = None  # since the last tick
-        self._to_record = Ring()  # every frame, also where two come in one tick
+        self._said = Ring()  # every frame, also where two come in one tick
+        self._sound: Pcm | None = None  # of this tick
         self._new_frame: SlotFrame | None = None  # since the last tick
         self._floor_frame = SILENT
         self._is_muted = False
@@ -147,13 +147,13 @@ class RoomPersona:
         self._mind_wait.end()
 
     def take_sound(self) -> Pcm | None:
-        """Return the persona's sound since the last tick, `[1920]` float32."""
-        sound, self._sound = self._sound, None
-        return sound
+        """Return the persona's sound of this tick, `[1920]` float32, for all who hear it."""
+        self._sound = self._said.take()
+        return self._sound
 
     def take_recorded(self) -> Pcm | None:
-        """Return the frame to record in this tick, `[1920]` float32."""
-        return self._to_record.take()
+        """Return the same sound again, to be recorded."""
+        return self._sound
 
     def floor_frame(self) -> PersonaFrame:
         """Return what the persona does in this tick; a late frame counts as unchanged."""
@@ -252,8 +252,8 @@ class RoomPersona:
         self._slot.hush(self._is_muted or not self._has_floor)
 
     def _handle_frame(self, frame: SlotFrame) -> None:
-        self._sound, self._new_frame = frame.pcm, frame
-        self._to_record.put(frame.pcm)
+        self._new_frame = frame
+        self._said.put(frame.pcm)
         self._backup.take(frame.column, lambda: self._lines.waiting)
         self._voice.play(frame.pcm)
         self._frame_took_s = self._loop.time() - frame.arrived_s

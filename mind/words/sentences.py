@@ -6,9 +6,8 @@ from protocol.commands import LINE_LIMIT
 from protocol.text import clean_line
 
 # Words before whose period no sentence ends. A single letter counts as one: "J. S. Bach".
-ABBREVIATIONS = frozenset(
-    ("mr", "mrs", "ms", "dr", "prof", "st", "vs", "etc", "approx", "dept", "e.g", "i.e", "u.s")
-)
+ABBREVIATIONS = frozenset(("mr", "mrs", "ms", "dr", "prof", "st", "vs", "etc", "approx", "dept"))
+DOTTED = re.compile(r"(?:[^\W\d_]{1,2}\.)+[^\W\d_]{1,2}")  # p.m, U.S, e.g, Ph.D
 END = re.compile(r"[.!?…]+[\"'\u201d\u2019)\]]*(?=\s)|\n+")
 MARKUP = re.compile(r"[*_`#~]+|^\s*[-•>]\s+", re.MULTILINE)
 LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
@@ -71,7 +70,8 @@ def _ends_a_sentence(text: str) -> bool:
     words = text[:-1].split()
     last = words[-1].lstrip("(\"'\u201c\u2018").lower() if words else ""
     is_list_number = len(words) == 1 and last.isdigit()
-    return not (last in ABBREVIATIONS or is_list_number or (len(last) == 1 and last.isalpha()))
+    is_short = last in ABBREVIATIONS or (len(last) == 1 and last.isalpha())
+    return not (is_short or is_list_number or DOTTED.fullmatch(last))
 
 
 def _break_off(text: str, longest: int) -> tuple[str, str]:

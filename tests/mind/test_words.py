@@ -36,6 +36,8 @@ def split(pieces: list[str], longest: int = 500) -> list[str]:
         ("We open at 9. See you!", ["We open at 9.", "See you!"]),
         ("It costs 3.50 today. Fine?", ["It costs 3.50 today.", "Fine?"]),
         ("Ask Dr. Weber, e.g. at noon. Bye.", ["Ask Dr. Weber, e.g. at noon.", "Bye."]),
+        ("From 9 a.m. to 5 p.m. on Sunday. Bye.", ["From 9 a.m. to 5 p.m. on Sunday.", "Bye."]),
+        ("It is 3.5. See www.x.org. Bye.", ["It is 3.5.", "See www.x.org.", "Bye."]),
         ('She said "Go." Then left.', ['She said "Go."', "Then left."]),
         ("No. We are closed.", ["No.", "We are closed."]),
         ("1. First, cut it. 2. Then fry.", ["1. First, cut it.", "2. Then fry."]),

@@ -36,9 +36,14 @@ class Recalled:
 class PersonaBackup:
     """Keeps one persona: its columns go to the store about once a second."""
 
-    def __init__(self, store: BackupStore | None, keys: tuple[str, ...]) -> None:
-        """`store` None: nothing is kept."""
-        self._store, self._keys = store, keys
+    def __init__(
+        self,
+        store: BackupStore | None,
+        keys: tuple[str, ...],
+        on_recalled: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`store` None: nothing is kept. `on_recalled`: there is an earlier host's memory."""
+        self._store, self._keys, self._on_recalled = store, keys, on_recalled
         self._columns: list[Tokens] = []
         self._no_columns: Tokens = np.zeros((0, 1), dtype=np.int64)  # of the last chunk's width
         self._chunks = 0  # since the backup began
@@ -46,7 +51,6 @@ class PersonaBackup:
         self._draws = self._seed = 0
         self._position = -1  # of the last column
         self._is_paused = self._is_closed = False
-        self.has_recalled = False
         self.is_unreadable = False  # an earlier host's, as one of another version may be
 
     async def look(self) -> Recalled | None:
@@ -71,7 +75,7 @@ class PersonaBackup:
         recalled = await self.look()
         if recalled is None or self._store is None:
             return None
-        self.has_recalled = True
+        self._on_recalled()
         # The last column is read again, with what is heard then.
         remembered = recalled.remembered
         columns = remembered.tokens[:-1]
@@ -141,8 +145,18 @@ class PersonaBackup:
 class RoomBackup:
     """Makes the backups of a room's personas."""
 
-    def __init__(self, store: BackupStore | None, spec: RoomSpec, model: str) -> None:
-        """Nothing is kept of a room in which people's words are not to be written."""
+    def __init__(
+        self,
+        store: BackupStore | None,
+        spec: RoomSpec,
+        model: str,
+        on_recalled: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Nothing is kept of a room in which people's words are not to be written.
+
+        `on_recalled` is called for each persona that remembers an earlier host's conversation.
+        """
+        self._on_recalled = on_recalled
         self._store = store if spec.transcribe else None
         self._spec, self._model = spec, model
         self._made: list[PersonaBackup] = []
@@ -150,13 +164,8 @@ class RoomBackup:
     def of(self, persona: PersonaSpec) -> PersonaBackup:
         """Return a backup for a persona."""
         keys = backup_keys(self._spec, persona, self._model)
-        self._made.append(PersonaBackup(self._store, keys))
+        self._made.append(PersonaBackup(self._store, keys, self._on_recalled))
         return self._made[-1]
-
-    @property
-    def has_recalled(self) -> bool:
-        """Whether a persona of this host remembers an earlier host's conversation."""
-        return any(each.has_recalled for each in self._made)
 
     def drop(self) -> None:
         """Delete the backups so far of every persona that this host has had."""

@@ -52,11 +52,10 @@ class Host:
         self, ctx: JobContext, spec: RoomSpec, context: WorkerContext, *, stands_by: bool = False
     ) -> None:
         """`stands_by`: another host goes on until it stops, and then this one takes over."""
-        self._ctx = ctx
-        self._room = ctx.room
-        self._spec = spec
-        self._context = context
-        self._backup = RoomBackup(context.backups, spec, context.engine.model.name)
+        self._ctx, self._room = ctx, ctx.room
+        self._spec, self._context = spec, context
+        model = context.engine.model.name
+        self._backup = RoomBackup(context.backups, spec, model, self._recall)
         self._loop = asyncio.get_running_loop()
         self._leave_reason: asyncio.Future[str] = self._loop.create_future()
         self._people = RoomPeople(self._room, context.settings.empty_room_grace_s, self._leave)
@@ -132,8 +131,6 @@ class Host:
             self._personas = personas
             self._early.personas_listen()
             self._commands.begin(personas, self._mind)
-            if self._mind is not None and self._backup.has_recalled:
-                self._tasks.spawn(self._mind.recall(context.read_events))
             self._people.count()
             log.info("host_live", personas=len(personas.present))
             await asyncio.wait([self._leave_reason, ticking], return_when=FIRST_COMPLETED)
@@ -190,6 +187,10 @@ class Host:
             personas.on_person_words,
             self._mind.likely if self._mind is not None else str,
         )
+
+    def _recall(self) -> None:
+        if self._mind is not None:
+            self._mind.recall(self._context.read_events)
 
     async def _stand_by(self, personas: RoomPersonas, ears: Ears) -> str | None:
         """Return who had the floor when the other host stopped; None where this one is to leave."""

@@ -36,6 +36,8 @@ from worker.room.background_tasks import BackgroundTasks, call_on_loop
 from worker.room.persona.lines import Line
 from worker.room.personas import RoomPersonas
 
+ReadEvents = Callable[[str], Awaitable[Sequence[Event]]]  # of a room
+
 
 class MindConnection:
     """One room's connection with its mind, which runs on the minds' thread."""
@@ -56,7 +58,8 @@ class MindConnection:
         self._cannot_read = cannot_read
         self._loop = asyncio.get_running_loop()
         self._tasks = BackgroundTasks("mind", spec.room)
-        self._has_warned_of_lines = False
+        self._has_warned_of_lines = self._has_recalled = False
+        self._held: list[Event] | None = None  # while it is told what was before
         self._minds = minds
         self._lines: dict[str, LinesMind] = {}  # by persona's id
         self._mind = minds.open_room(spec.personas, self._on_event)
@@ -69,12 +72,21 @@ class MindConnection:
         self._mind.call(RoomMind.set_personas, spec.personas)
         self._note_lines(spec)
 
-    async def recall(self, read_events: Callable[[str], Awaitable[Sequence[Event]]]) -> None:
-        """Tell the mind what was said in this session before its host came."""
+    def recall(self, read_events: ReadEvents) -> None:
+        """Tell the mind, once, what was said in this session before its host came."""
+        if not self._has_recalled:
+            self._has_recalled, self._held = True, []
+            self._tasks.spawn(self._recall(read_events))
+
+    async def _recall(self, read_events: ReadEvents) -> None:
         spec, people = self._spec, self._room.remote_participants.values()
-        events = [each for each in await read_events(spec.room) if each.at_s >= spec.opened_s]
+        before = await read_events(spec.room)
+        held, self._held = self._held or [], None
+        events = [each for each in before if each.at_s >= spec.opened_s and each not in held]
         names = self._left | {each.identity: each.name or each.identity for each in people}
         self._mind.call(RoomMind.recall, events, names)
+        for each in held:
+            self.take(each)
 
     def forget(self, persona_id: str) -> None:
         """Tell the mind that a persona, or all where the id is empty, begins anew."""
@@ -97,6 +109,9 @@ class MindConnection:
 
     def take(self, event: Event) -> None:
         """Tell the mind what happened in the room: words, the floor, ends of its own lines."""
+        if self._held is not None:
+            self._held.append(event)
+            return
         match event:
             case TranscriptEvent(persona_id=""):
                 self._take_words(event)

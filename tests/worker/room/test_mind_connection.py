@@ -1,5 +1,6 @@
 """What a mind is told of the people of its room; LiveKit and the mind are stand-ins."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,30 +17,37 @@ async def test_a_mind_is_told_what_was_said_in_its_session_before() -> None:
     ann = SimpleNamespace(identity="person-1", name="Ann")
     room: Any = SimpleNamespace(remote_participants={ann.identity: ann}, on=lambda *_: None)
     told: list[tuple[Any, ...]] = []
-    mind = SimpleNamespace(call=lambda *call: told.append(call))
+    mind = SimpleNamespace(call=lambda *call, **_: told.append(call))
     minds: Any = SimpleNamespace(open_room=lambda *_: mind, tables={})
     personas: Any = SimpleNamespace(present=[])
-    before, now = (
+    before, then, now = (
         TranscriptEvent(
             at_s=at_s,
-            identity="person-1",
+            identity=ann.identity,
             segment_id="s",
-            text="Hi",
+            text=f"At {at_s:g}.",
             final=True,
             start_s=0,
             end_s=1,
         )
-        for at_s in (9.0, 10.0)
+        for at_s in (9.0, 10.0, 11.0)
     )
+    spec = SPEC.model_copy(update={"opened_s": 10.0})
+    connection = MindConnection(minds, spec, room, personas, told.append, told.append)
 
     async def read_events(room: str) -> list[Event]:
         assert room == "r"
-        return [before, now]
+        connection.take(now)
+        return [before, then, now]
 
-    spec = SPEC.model_copy(update={"opened_s": 10.0})
-    connection = MindConnection(minds, spec, room, personas, told.append, told.append)
-    await connection.recall(read_events)
-    assert told == [(RoomMind.recall, [now], {"person-1": "Ann"})]
+    for _ in range(2):
+        connection.recall(read_events)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert told == [
+        (RoomMind.recall, [then], {"person-1": "Ann"}),
+        (RoomMind.heard, "Ann", "At 11."),
+    ]
 
 
 async def test_the_last_words_of_a_person_who_has_left_have_their_name() -> None:

@@ -101,8 +101,8 @@ def test_kernels_find_torchs_places_and_rotations(kernels: ModuleType, frames: i
     """Places, filled lengths and rotations are torch's, for new rows and for rows that wrap."""
     torch.manual_seed(3)
     ring = 5
-    offset = torch.tensor([0, 1, 4, 9, 3000], device=DEVICE)
-    runs = torch.tensor([True, False, True, True, True], device=DEVICE)
+    offset = torch.tensor([0, 1, 4, 9, 3000, 30_000_000], device=DEVICE)
+    runs = torch.tensor([True, False, True, True, True, True], device=DEVICE)
     by_torch, by_kernels = places_of(ring, frames)
     positions, filled = (each.share(offset, frames, runs) for each in (by_torch, by_kernels))
 
@@ -113,6 +113,18 @@ def test_kernels_find_torchs_places_and_rotations(kernels: ModuleType, frames: i
     assert filled.length.tolist() == torch.where(runs, seen, 0).tolist()
     turn = torch.view_as_real(positions.turn[:, 0, 0])
     torch.testing.assert_close(filled.turn, turn, atol=2e-6, rtol=0)
+
+
+def test_rotations_are_right_after_weeks() -> None:
+    """In a call of two weeks Mimi's positions still turn by their angle, each by its own."""
+    freqs = torch.tensor([1.0, 0.37, 0.01], device=DEVICE)
+    places = Places(5, HEADS, 6, freqs, torch.float32, DEVICE)
+    offset = torch.tensor([30_000_000, 30_000_001], device=DEVICE)
+    turn = places.share(offset, 1, torch.ones(2, dtype=torch.bool, device=DEVICE)).turn
+    assert turn is not None
+    angle = offset[:, None].double() * freqs.double()
+    right = torch.complex(angle.cos(), angle.sin())
+    assert (turn[:, 0, 0, 0].to(right.dtype) - right).abs().max() < 0.01
 
 
 @pytest.mark.parametrize(("int8", "frames"), [(False, 1), (True, 1), (False, 2), (True, 2)])

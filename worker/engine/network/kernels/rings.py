@@ -15,11 +15,13 @@ import torch
 import triton
 import triton.language as tl
 
+from worker.engine.network.positions import LAP, Rope
+
 
 @triton.jit
 def _place(
-    offset, exec_mask, freqs, place, length, turn,
-    R, HALF, T: tl.constexpr, N: tl.constexpr, ROPE: tl.constexpr,
+    offset, exec_mask, freqs, laps, place, length, turn,
+    R, HALF, T: tl.constexpr, N: tl.constexpr, ROPE: tl.constexpr, LAP: tl.constexpr,
 ):  # fmt: skip
     """Find where a row's T positions go, how many places they fill, and their rotations."""
     b = tl.program_id(0)
@@ -30,8 +32,10 @@ def _place(
     if ROPE:
         i = tl.arange(0, N)
         freq = tl.load(freqs + i, mask=i < HALF, other=0.0)
+        lap = tl.load(laps + i, mask=i < HALF, other=0.0)
         for t in tl.static_range(T):
-            angle = (seen + t).to(tl.float32) * freq
+            whole = (seen + t) // LAP
+            angle = whole.to(tl.float32) * lap + (seen + t - whole * LAP).to(tl.float32) * freq
             at = turn + ((b * T + t) * HALF + i) * 2
             tl.store(at, tl.cos(angle), mask=i < HALF)
             tl.store(at + 1, tl.sin(angle), mask=i < HALF)
@@ -94,24 +98,24 @@ def _append(
 def place(
     offset: torch.Tensor,
     exec_mask: torch.Tensor,
-    freqs: torch.Tensor | None,
+    rope: Rope | None,
     ring: int,
     frames: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Return place `[B]`, length `[B]` int32 and turn `[B, T, D / 2, 2]` float32 of T positions.
 
-    They begin at `offset` `[B]`; without `freqs` `[D / 2]` nothing turns.
+    They begin at `offset` `[B]`; without `rope` nothing turns.
     """
     (batch,) = offset.shape
     places, length = torch.empty_like(offset), offset.new_empty(batch, dtype=torch.int32)
     half, turn = 1, None
-    if freqs is not None:
-        half = freqs.numel()
-        turn = freqs.new_empty((batch, frames, half, 2))
+    if rope is not None:
+        half = rope[0].numel()
+        turn = rope[0].new_empty((batch, frames, half, 2))
     _place[(batch,)](
-        offset, exec_mask, offset if freqs is None else freqs, places, length,
+        offset, exec_mask, *(rope or (offset, offset)), places, length,
         offset if turn is None else turn, ring, half,
-        T=frames, N=triton.next_power_of_2(half), ROPE=freqs is not None, num_warps=1,
+        T=frames, N=triton.next_power_of_2(half), ROPE=rope is not None, LAP=LAP, num_warps=1,
     )  # fmt: skip
     return places, length, turn
 

@@ -28,12 +28,13 @@ def build(architecture, kernel, types, warps, **constants):
 
 sizes = dict(H="i32", R="i32", S="i32", softmax_scale="fp32", place="*i64", length="*i32")
 whole = dict(maxima="*fp32", sums="*fp32", scales="*fp16", **sizes)
-lengths = dict(offset="*i64", exec_mask="*i1", freqs="*fp32", turn="*fp32", HALF="i32", **sizes)
+lengths = dict(offset="*i64", exec_mask="*i1", HALF="i32", **sizes)
+lengths |= dict.fromkeys(("freqs", "laps", "turn"), "*fp32")
 for architecture, int8 in ((80, False), (90, True)):
     kv = "*i8" if int8 else "*bf16"
     store = dict(projected="*bf16", turn="*fp32", rotated="*bf16", kv=kv, **whole)
     build(architecture, rings._append, store, 1, D=128, T=1, ROPE=True, INT8=int8)
-    build(architecture, rings._place, lengths, 1, T=1, N=64, ROPE=True)
+    build(architecture, rings._place, lengths, 1, T=1, N=64, ROPE=True, LAP=4096)
 build(
     80, attention._attend_dot, dict(q="*bf16", kv="*bf16", out="*fp32", **whole),
     attention.DOT_WARPS, D=128, N=attention.DOT_BLOCK, WHOLE=False, STAGES=attention.DOT_STAGES,

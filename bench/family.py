@@ -15,9 +15,9 @@ import httpx
 from livekit import rtc
 
 from bench.visits import counted
-from harness.babble import babble
 from harness.census import Held, rss_mib
 from harness.person import Person, eventually, person
+from harness.recordings import speech
 from harness.rooms import SIX, all_free, asking_for, in_talk
 from harness.stack import Stack
 from protocol import wire
@@ -91,7 +91,7 @@ async def converse(stack: Stack, found: FamilyTalk, ann: Person, bob: Person) ->
     for turn, speaker in enumerate(itertools.cycle((ann, bob))):
         if time.monotonic() >= until_s:
             return
-        speaker.speech = babble(SAY_S, seed=turn)
+        speaker.speech = speech(SAY_S)
         if turn % ADDRESS_EVERY == ADDRESS_EVERY - 1:
             least = min(ann.personas, key=lambda each: ann.timeline.spoke_s(each.identity))
             await ann.room.local_participant.send_text(

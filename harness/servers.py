@@ -20,7 +20,8 @@ import psutil
 import redis
 import yaml
 from livekit import api
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import PydanticBaseSettingsSource as Source
 
 from deploy import installers
 from deploy.launch.die_with_parent import tethered
@@ -67,13 +68,8 @@ class GivenSettings(Settings):
 
     @classmethod
     def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        cls, settings_cls: type[BaseSettings], init_settings: Source, *_: Any, **others: Any
+    ) -> tuple[Source, ...]:
         """Use the arguments only."""
         return (init_settings,)
 

@@ -12,7 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import sphn
 
+Sound = npt.NDArray[np.float32]
+
 RATE_HZ = 24_000
+AUDIBLE = 0.02  # of full scale
 FOLDER = Path(__file__).parent
 SENTENCES = {
     "opening": "What time do you open on Sunday?",
@@ -38,8 +41,15 @@ def is_heard_as(name: str, text: str) -> bool:
     return SequenceMatcher(None, said, heard).ratio() > 0.5
 
 
-def recording(name: str) -> npt.NDArray[np.float32]:
+def recording(name: str) -> Sound:
     """Return a sentence, `[n]` float32 at 24 kHz, with a second of silence on either side."""
     pcm, rate_hz = sphn.read_opus(FOLDER / f"{name}.ogg")
     spoken = sphn.resample(pcm, src_sample_rate=rate_hz, dst_sample_rate=RATE_HZ)
     return np.pad(spoken[0], RATE_HZ).astype(np.float32)
+
+
+def speech(seconds: float, name: str = "station") -> Sound:
+    """Return so many seconds of speech without a pause: a sentence again and again."""
+    pcm = recording(name)
+    sounding = np.flatnonzero(np.abs(pcm) > AUDIBLE)
+    return np.resize(pcm[sounding[0] : sounding[-1]], round(seconds * RATE_HZ))

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import httpx
 
-from harness.babble import babble
 from harness.language_model import ScriptedModel, calls, looks_up, says
 from harness.person import eventually
+from harness.recordings import speech
 from protocol.events import (
     Event,
     MindSaidEvent,
@@ -94,7 +94,7 @@ async def test_no_sentence_begins_while_a_person_speaks(
     model.reply(says("Dinner is ready."))
     async with talk(minded, "shop") as room:
         shop, ann = room.scene.who("shop"), room.scene.ann
-        ann.speech = babble(8.0, pauses=False)
+        ann.speech = speech(8.0)
         await asyncio.sleep(2.0)  # until it is taken for speech
         await room.type("Is dinner ready?")
         await asyncio.wait_for(model.asked.wait(), 10)

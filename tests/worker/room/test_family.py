@@ -2,9 +2,9 @@
 
 import asyncio
 
-from harness.babble import babble
 from harness.census import rss_mib
 from harness.person import Person, eventually, person
+from harness.recordings import speech
 from harness.rooms import PORTER, SIX
 from harness.stack import Stack
 from tests.worker.scenes import scene
@@ -24,7 +24,7 @@ def logged(stack: Stack) -> str:
 async def speak_now_and_then(who: Person) -> None:
     """Speak every few seconds: after some turns among themselves personas wait for a person."""
     while True:
-        who.speech = babble(1.0)
+        who.speech = speech(1.0)
         await asyncio.sleep(EVERY_S)
 
 

@@ -1,9 +1,7 @@
 """The floor in a real room, with a model that wants to speak when a schedule says so."""
 
-import numpy as np
-
-from harness.babble import babble
 from harness.person import eventually
+from harness.recordings import speech
 from harness.rooms import change_spec
 from harness.stack import Stack
 from protocol import wire
@@ -120,7 +118,7 @@ async def test_a_person_who_speaks_over_a_persona_stops_it(
     async with scene(scripted, schedule, "chef", "astronaut") as room:
         schedule.write({"chef": SpeechPlan()})
         await room.changed("chef", "wanted")
-        room.ann.speech = np.tile(babble(3.0, pauses=False), 10)
+        room.ann.speech = speech(30.0)
         schedule.write({"chef": SpeechPlan(), "astronaut": SpeechPlan(at=20)})
         await room.changed("", "talked_over")
         room.ann.speech = None
@@ -137,7 +135,7 @@ async def test_personas_take_few_turns_among_themselves(
         schedule.write({name: SpeechPlan(speaks=4, rest=12) for name in ("chef", "astronaut")})
         await room.changed("", "silent")
         alone = await room.changes()
-        room.ann.speech = babble(1.0, pauses=False)
+        room.ann.speech = speech(1.0)
         await room.changed("", "silent", times=2)
         spoken_to = (await room.changes())[len(alone) :]
 

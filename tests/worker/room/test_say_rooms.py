@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Generator
 
 import httpx
-import numpy as np
 import pytest
 
-from harness.babble import babble
 from harness.person import eventually, person
+from harness.recordings import speech
 from harness.rooms import all_free, asking_for
 from harness.stack import Stack, start_stack
 from protocol.personas import GREETING
@@ -92,7 +91,7 @@ async def test_a_line_that_a_person_cut_off_is_not_finished_later(
 ) -> None:
     """After a person cut off a line, the persona says the next line and not the rest."""
     async with scene(scripted, schedule, "chef", "astronaut") as room:
-        room.ann.speech = np.tile(babble(3.0, pauses=False), 10)
+        room.ann.speech = speech(30.0)
         line = await room.say("chef", LONG_LINE)
         next_line = await room.say("chef", NEXT_LINE)
         fragment = await cut_off(room, line)

@@ -4,8 +4,8 @@ import asyncio
 
 import numpy as np
 
-from harness.babble import RATE_HZ, Sound, babble, noisy
 from harness.person import Person, eventually, person
+from harness.recordings import RATE_HZ, Sound, speech
 from harness.rooms import all_free, in_talk
 from harness.stack import Stack
 
@@ -16,33 +16,40 @@ PIECES = 280  # 2.8 s of sound, of which a person keeps 3
 AGAIN = 5  # attempts: a busy machine leaves out frames
 
 
-def found(speech: Sound, heard: Sound) -> tuple[float, float]:
+def noisy(sound: Sound, snr_db: float) -> Sound:
+    """Add white noise that is some dB below the sound, at the same loudness."""
+    power = float(np.mean(sound**2)) / 10 ** (snr_db / 10)
+    mixed = sound + np.random.default_rng(2).normal(scale=power**0.5, size=len(sound))
+    return (mixed * 0.5 / max(0.5, float(np.abs(mixed).max()))).astype(np.float32)
+
+
+def found(said: Sound, heard: Sound) -> tuple[float, float]:
     """Return the lag in seconds at which speech correlates best with what was heard, and how well.
 
     Both are medians over parts of the speech: a busy machine leaves out a frame, and later parts
     are late.
     """
-    pieces = np.array_split(speech, PARTS)
+    pieces = np.array_split(said, PARTS)
     places = [_place(piece, heard) for piece in pieces]
     lags_s = [lag_s - index * SPEECH_S / PARTS for index, (lag_s, _) in enumerate(places)]
     return float(np.median(lags_s)), float(np.median([match for _, match in places]))
 
 
-def _place(speech: Sound, heard: Sound) -> tuple[float, float]:
+def _place(said: Sound, heard: Sound) -> tuple[float, float]:
     """Return the lag and correlation of one part."""
-    size = len(heard) + len(speech)
-    match = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(speech, size)), size)
-    match = match[: len(heard) - len(speech)]
+    size = len(heard) + len(said)
+    match = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(said, size)), size)
+    match = match[: len(heard) - len(said)]
     lag = int(np.argmax(match))
-    there = heard[lag : lag + len(speech)]
-    norm = float(np.linalg.norm(there) * np.linalg.norm(speech)) + 1e-9
+    there = heard[lag : lag + len(said)]
+    norm = float(np.linalg.norm(there) * np.linalg.norm(said)) + 1e-9
     return lag / RATE_HZ, float(match[lag]) / norm
 
 
-async def say(someone: Person, speech: Sound) -> Sound:
+async def say(someone: Person, sound: Sound) -> Sound:
     """Say a sound; return what came back from that moment on."""
     begins = someone.timeline.now
-    someone.speech = speech
+    someone.speech = sound
     await eventually(lambda: someone.timeline.now >= begins + PIECES, "it is said and heard")
     who = someone.personas[0].identity
     return np.concatenate(someone.heard[who][-(someone.timeline.now - begins) :])
@@ -50,7 +57,7 @@ async def say(someone: Person, speech: Sound) -> Sound:
 
 async def said_and_found(stack: Stack, snr_db: float) -> tuple[float, float, float]:
     """Return lag and correlation of speech in noise, and the correlation of other speech."""
-    clean, other = babble(SPEECH_S, seed=3), babble(SPEECH_S, seed=4)
+    clean, other = speech(SPEECH_S, "station"), speech(SPEECH_S, "opening")
     async with person(stack.url) as ann:
         await in_talk(ann)
         await eventually(lambda: bool(ann.heard), "the voice is there")

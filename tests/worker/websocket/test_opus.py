@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sphn
 
-from harness.babble import babble
+from harness.recordings import speech
 from worker.websocket.messages import BadMessage
 from worker.websocket.opus import (
     MOST_PACKETS,
@@ -18,7 +18,7 @@ from worker.websocket.opus import (
 )
 
 FRAME = 1920
-SPEECH = babble(2.0)
+SPEECH = speech(2.0)
 
 
 def encoded() -> list[bytes]:

@@ -5,7 +5,7 @@ import asyncio
 import aiohttp
 import pytest
 
-from harness.babble import babble
+from harness.recordings import speech
 from protocol.websocket_ticket import ChatTicket, Tickets
 from tests.conftest import SettingsFor
 from tests.worker.websocket.caller import FRAME, Caller, calling
@@ -13,7 +13,7 @@ from tests.worker.websocket.conftest import IDLE_S, PERSONA, SLOTS, WORKER_ID, W
 from worker.websocket import client
 from worker.websocket.own_url import own_url
 
-SPEECH = babble(1.0, pauses=False)
+SPEECH = speech(1.0)
 
 
 async def refused(worker: Worker, headers: dict[str, str]) -> int:

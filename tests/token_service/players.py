@@ -39,10 +39,10 @@ WITHIN_S = 10.0
 OUTCOMES = {"hosted": "hosts"} | {each: each for each in ("standby", "refused", "failed", "left")}
 
 
-async def eventually(holds: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Wait until a condition holds; raise TimeoutError after WITHIN_S."""
+async def eventually(looks: Callable[[], Awaitable[object]], what: str) -> None:
+    """Look until what is found is true; raise TimeoutError after WITHIN_S."""
     deadline = time.monotonic() + WITHIN_S
-    while not await holds():
+    while not await looks():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {WITHIN_S:g} s")
         await asyncio.sleep(0.02)
@@ -191,6 +191,11 @@ async def identities(livekit: LiveKit, room: str) -> set[str]:
     async with livekit.client() as lkapi:
         found = await lkapi.room.list_participants(api.ListParticipantsRequest(room=room))
     return {participant.identity for participant in found.participants}
+
+
+async def are_alone(livekit: LiveKit, room: str, *names: str) -> bool:
+    """Return whether a room has these participants and no others, as LiveKit lists them."""
+    return await identities(livekit, room) == set(names)
 
 
 def seal_of(livekit: LiveKit) -> Seal:

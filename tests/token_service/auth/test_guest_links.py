@@ -15,7 +15,7 @@ from harness.servers import LiveKit
 from protocol.config.settings import Settings
 from protocol.room_spec import RoomSpec
 from tests.token_service.auth.callers import app, bearer, refused
-from tests.token_service.players import beat, eventually, identities, joined, spec_of
+from tests.token_service.players import are_alone, beat, eventually, identities, joined, spec_of
 from token_service.auth.api_keys import add_key, make_key
 from token_service.auth.callers import Scope
 from token_service.auth.guest_links import GuestLinks
@@ -96,11 +96,7 @@ async def test_a_session_admits_max_people(
                     pass
 
         assert (refused(late), ann.status_code) == ((503, "room_full"), 201)
-
-        async def alone() -> bool:
-            return await identities(livekit, session["room"]) == {"ann"}
-
-        await eventually(alone, "the guest has left")
+        await eventually(lambda: are_alone(livekit, session["room"], "ann"), "the guest has left")
         async with joined(livekit, gil):
             assert len(await identities(livekit, session["room"])) == 2
 
@@ -191,11 +187,7 @@ async def test_revoking_a_link_removes_its_guests(party: Party, livekit: LiveKit
     async with joined(livekit, token):
         path = f"{party.path}/guests/{link['id']}"
         answer = await party.http.delete(path, headers=party.shop)
-
-        async def gone() -> bool:
-            return await identities(livekit, party.room) == set()
-
-        await eventually(gone, "the guest is gone")
+        await eventually(lambda: are_alone(livekit, party.room), "the guest is gone")
 
     assert answer.status_code == 204
     assert refused(await party.request_token(link)) == (401, "unauthorized")

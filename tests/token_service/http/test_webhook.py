@@ -88,11 +88,9 @@ async def test_livekits_own_webhook_leads_to_a_dispatch(
             ):
                 answer = await http.post("/token", json={"room_name": room})
                 async with joined(livekit, answer.json()["participant_token"]):
-
-                    async def has_dispatch() -> bool:
-                        return bool(await dispatched(livekit, room))
-
-                    await eventually(has_dispatch, "the webhook led to a dispatch")
+                    await eventually(
+                        lambda: dispatched(livekit, room), "the webhook led to a dispatch"
+                    )
                     specs = await dispatched(livekit, room)
 
     assert [(spec.room, spec.generation) for spec in specs] == [(room, 1)]
@@ -105,11 +103,7 @@ async def test_the_poll_alone_leads_to_a_dispatch(
     await beat(redis)
     await http.post("/token", json={"room_name": room})
     async with joined(livekit, person_token(livekit, room)):
-
-        async def has_dispatch() -> bool:
-            return bool(await dispatched(livekit, room))
-
-        await eventually(has_dispatch, "the poll led to a dispatch")
+        await eventually(lambda: dispatched(livekit, room), "the poll led to a dispatch")
 
 
 @pytest.mark.parametrize("kind", ["AGENT", "EGRESS"])

@@ -11,6 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from harness.servers import LiveKit
 from protocol.room_spec import RoomSpec
 from tests.token_service.players import (
+    are_alone,
     beat,
     eventually,
     identities,
@@ -35,11 +36,7 @@ async def test_a_session_ends_for_everyone(
     async with joined(livekit, said["participant_token"]):
         answers = await asyncio.gather(http.delete(path), http.delete(path))
         answers.append(await http.delete(path))
-
-        async def empty() -> bool:
-            return await identities(livekit, room) == set()
-
-        await eventually(empty, "the room is empty")
+        await eventually(lambda: are_alone(livekit, room), "the room is empty")
     session = await look(http, said["id"])
 
     assert [answer.status_code for answer in answers] == [204] * 3
@@ -59,11 +56,7 @@ async def test_an_ended_sessions_token_is_revoked(
         joined(livekit, again["participant_token"]),
         joined(livekit, said["participant_token"]),
     ):
-
-        async def bob_alone() -> bool:
-            return await identities(livekit, room) == {"bob"}
-
-        await eventually(bob_alone, "ann is removed")
+        await eventually(lambda: are_alone(livekit, room, "bob"), "ann is removed")
 
     assert again["id"] != said["id"]
 
@@ -105,11 +98,7 @@ async def test_a_session_ends_though_redis_lost_the_tokens(
         joined(livekit, again["participant_token"]),
         joined(livekit, said["participant_token"]),
     ):
-
-        async def bob_alone() -> bool:
-            return await identities(livekit, room) == {"bob"}
-
-        await eventually(bob_alone, "ann is removed")
+        await eventually(lambda: are_alone(livekit, room, "bob"), "ann is removed")
 
 
 async def test_an_end_that_redis_broke_off_is_finished_when_it_is_repeated(

@@ -18,12 +18,12 @@ from protocol.personas import Persona
 from protocol.room_spec import RoomSpec, persona_specs, spec_key
 from tests.token_service.players import (
     agent_token,
+    are_alone,
     beat,
     die,
     dispatched,
     eventually,
     failures_of,
-    identities,
     joined,
     person_token,
     seal_of,
@@ -93,11 +93,7 @@ async def test_a_dead_hosts_participants_are_removed_at_once(
     await hosted_then_lost(dispatcher, redis, spec.room)
     async with joined(livekit, agent_token(livekit, spec.room, "agent-chef-dead", 1)):
         await dispatcher.sweep()
-
-        async def gone() -> bool:
-            return await identities(livekit, spec.room) == {"ann"}
-
-        await eventually(gone, "the dead agent is gone")
+        await eventually(lambda: are_alone(livekit, spec.room, "ann"), "the dead agent is gone")
 
 
 async def test_a_host_from_a_worker_that_died_is_not_awaited(
@@ -399,11 +395,9 @@ async def test_an_ended_room_is_cleared(
     await write(service.specs, spec.model_copy(update=ended))
     async with joined(livekit, agent_token(livekit, spec.room, "agent-chef-1", 1)):
         await service.dispatcher.sweep()
-
-        async def alone() -> bool:
-            return await identities(livekit, spec.room) == {"agent-chef-1"}
-
-        await eventually(alone, "the person is gone")
+        await eventually(
+            lambda: are_alone(livekit, spec.room, "agent-chef-1"), "the person is gone"
+        )
     await service.dispatcher.sweep()
 
     async def closed() -> bool:

@@ -65,11 +65,7 @@ async def test_a_waiting_session_is_dispatched_when_a_slot_gets_free(
         later = await http.post("/sessions")
         waiting = await look(http, said["id"])
         await beat(redis, slots_free=1, slots_used=5)
-
-        async def has_dispatch() -> bool:
-            return bool(await dispatched(livekit, room))
-
-        await eventually(has_dispatch, "the room got its host")
+        await eventually(lambda: dispatched(livekit, room), "the room got its host")
         starting = await look(http, said["id"])
 
     assert (said["state"], said["waiting"]["code"], said["waiting"]["position"]) == (

@@ -125,8 +125,4 @@ async def test_the_poll_survives_livekits_absence(
         assert (await http.get("/ready")).status_code == 503
         with start_livekit(port=port) as livekit:
             async with joined(livekit, person_token(livekit, room)):
-
-                async def has_dispatch() -> bool:
-                    return bool(await dispatched(livekit, room))
-
-                await eventually(has_dispatch, "the poll led to a dispatch")
+                await eventually(lambda: dispatched(livekit, room), "the poll led to a dispatch")

@@ -49,8 +49,8 @@ export const troubles: Troubles = {
     why: 'Du bist ein zweites Mal in diesen Raum gekommen, in einem anderen Tab oder Gerät.',
   },
   removed: {
-    title: 'Du wurdest aus dem Raum entfernt',
-    why: 'Der Betreiber hat deinen Besuch beendet.',
+    title: 'Du bist nicht mehr im Raum',
+    why: 'Das Gespräch wurde für dich beendet, vom Gastgeber oder vom Betreiber.',
   },
   closed: { title: 'Der Raum wurde geschlossen', why: 'Der Server hat es beendet.' },
   shutdown: { title: 'Der Server wird heruntergefahren', why: 'Er wird neu gestartet.' },

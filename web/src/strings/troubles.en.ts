@@ -47,8 +47,8 @@ export const troubles = {
     why: 'You came into this room a second time, in another tab or on another device.',
   },
   removed: {
-    title: 'You were removed from the room',
-    why: 'The operator of this server ended your stay.',
+    title: 'You are no longer in the room',
+    why: 'The call was ended for you, by its host or by the operator of this server.',
   },
   closed: { title: 'The room was closed', why: 'The server ended this call.' },
   shutdown: { title: 'The server is shutting down', why: 'It is being stopped or restarted.' },

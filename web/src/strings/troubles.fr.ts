@@ -52,8 +52,8 @@ export const troubles: Troubles = {
     why: 'Vous êtes entré une deuxième fois dans ce salon, dans un autre onglet ou appareil.',
   },
   removed: {
-    title: 'Vous avez été retiré du salon',
-    why: 'L’exploitant de ce serveur a mis fin à votre visite.',
+    title: 'Vous n’êtes plus dans le salon',
+    why: 'L’appel a été terminé pour vous, par son hôte ou par l’exploitant de ce serveur.',
   },
   closed: { title: 'Le salon a été fermé', why: 'Le serveur a mis fin à cette conversation.' },
   shutdown: { title: 'Le serveur s’arrête', why: 'Il est en cours d’arrêt ou de redémarrage.' },

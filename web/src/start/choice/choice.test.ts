@@ -27,6 +27,13 @@ test('a persona that is gone is not picked any more', () => {
   expect(pickedOf(choice, CONFIG)).toEqual(['teacher', OWN]);
 });
 
+test('where all that were picked are gone the default persona is, and nobody where none was', () => {
+  const choice = { ...CHOICE, touched: true };
+
+  expect(pickedOf({ ...choice, picked: ['pilot'] }, CONFIG)).toEqual(['chef']);
+  expect(pickedOf({ ...choice, picked: [] }, CONFIG)).toEqual([]);
+});
+
 test('what is usual is not asked for', () => {
   expect(askedFor(CHOICE, ['chef'], CONFIG)).toEqual([{ name: 'chef' }]);
 });

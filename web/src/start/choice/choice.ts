@@ -52,11 +52,12 @@ export const choice = new Remembered<Choice>(
   },
 );
 
-/** The picked personas that exist, in the order of the catalogue. */
+/** The picked personas that exist, in the order of the catalogue; where all are gone, the default one. */
 export function pickedOf({ touched, picked }: Choice, config: Config): string[] {
   if (!touched) return [config.default_persona];
   const names = [...config.personas.map(({ name }) => name), ...(mayDescribe(config) ? [OWN] : [])];
-  return names.filter((name) => picked.includes(name));
+  const found = names.filter((name) => picked.includes(name));
+  return found.length > 0 || picked.length === 0 ? found : [config.default_persona];
 }
 
 /** Whether the running model follows a prompt, so that a person's own character makes sense. */

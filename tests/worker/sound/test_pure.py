@@ -104,6 +104,13 @@ class TestWords:
         assert not added[-1].is_final
         assert (added[-1].text, added[-1].start_s) == ("hello world", 0.08)
 
+    def test_a_segment_begins_with_a_word(self) -> None:
+        """A space that is a piece of its own makes no segment, nor begins one."""
+        pieces = (None, "\u2581", "<0xC3>", "<0xA9>", "\u2581hello")
+        added = said(Words(pieces, 0.08), [1, *[0] * PAUSE_FRAMES, 1, 2, 3, 4])
+
+        assert [a.added for a in added] == ["\u00e9", " hello"]
+
     def test_a_pause_ends_a_segment(self) -> None:
         """A segment is final after a pause, with the times of its first and last text frame."""
         changes = said(Words(PIECES, 0.08), [1, 3] + [0] * PAUSE_FRAMES + [1])

@@ -54,7 +54,9 @@ class Words:
             return self.close() if index - self._last_index >= PAUSE_FRAMES else []
         is_full = text.startswith(" ") and len(self._text) >= SEGMENT_CHARACTERS
         closed = self.close() if is_full else []
-        return [*closed, self._add(text, index)]
+        if not self._segment_id:
+            text = text.lstrip(" ")  # which is all of a piece before a rare letter
+        return [*closed, self._add(text, index)] if text else closed
 
     def close(self) -> list[SegmentUpdate]:
         """End the open segment, if there is one."""
@@ -68,7 +70,6 @@ class Words:
         if not self._segment_id:
             self._segment_id = f"SG_{uuid.uuid4().hex[:12]}"
             self._first_index = index
-            text = text.lstrip(" ") or text
         self._text += text
         self._last_index = index
         return self._update(text)

@@ -75,6 +75,7 @@ class ModelAnswer:
         self._splitter = SentenceSplitter()
         self._thinks_unmarked = False  # the model writes no beginnings of thoughts
         self._characters = 0
+        self._said: set[str] = set()  # sentences
         self._called: set[str] = set()  # each function with its arguments
 
     async def run(self, facts: str, transcript: str, *, typed: bool) -> None:
@@ -144,6 +145,9 @@ class ModelAnswer:
 
     def _give(self, sentences: list[str]) -> None:
         for sentence in sentences:
+            if sentence in self._said:  # models write as text what they have `say` say
+                continue
+            self._said.add(sentence)
             self._characters += len(sentence)
             if self._characters > self._limits.answer_characters:
                 raise Flood

@@ -142,6 +142,19 @@ async def test_thoughts_without_a_beginning_are_not_said(
         assert host.sentences == sentences and host.troubles == []
 
 
+async def test_a_sentence_is_said_once_in_an_answer(open_room: Open, model: ScriptedModel) -> None:
+    """A model that writes as text what it has `say` say, or says it again later, is heard once."""
+    twice = raw(
+        piece({"content": "It snows. "}),
+        call("say", '{"text": "It snows. Take a coat."}', id="y"),
+        piece({}, "tool_calls"),
+    )
+    model.reply(calls(("say", {"text": "One moment."}), ("weather", {"city": "Oslo"})), twice)
+    async with weather_server() as (url, _), open_room(chat(weather(url))) as host:
+        await host.ask("Snow?")
+        assert host.sentences == ["One moment.", "It snows.", "Take a coat."]
+
+
 async def test_the_last_call_of_the_model_can_only_speak(
     open_room: Open, model: ScriptedModel
 ) -> None:

@@ -8,7 +8,6 @@ when the room ends.
 
 import asyncio
 import time
-from asyncio import FIRST_COMPLETED
 from functools import partial
 from typing import Literal
 
@@ -26,7 +25,7 @@ from worker.hosts import SESSION_ENDED, Hosting
 from worker.livekit_private.incoming import accepting_early_sound
 from worker.room.background_tasks import BackgroundTasks, call_on_loop
 from worker.room.chat import Chat, typed_line
-from worker.room.handover import HandOver, OtherHosts, stand_by
+from worker.room.handover import MOVED, HandOver, OtherHosts, stand_by
 from worker.room.host_commands import HostCommands
 from worker.room.mind_connection import MindConnection
 from worker.room.people import RoomPeople
@@ -133,7 +132,7 @@ class Host:
             self._commands.begin(personas, self._mind)
             self._people.count()
             log.info("host_live", personas=len(personas.present))
-            await asyncio.wait([self._leave_reason, ticking], return_when=FIRST_COMPLETED)
+            await asyncio.wait([self._leave_reason, ticking], return_when=asyncio.FIRST_COMPLETED)
             if ticking.done():
                 ticking.result()
             log.info("host_leaves", reason=self._leave_reason.result())
@@ -141,14 +140,15 @@ class Host:
             self._personas = None
             self._commands.end()
             await personas.leave()
-            if self._leaves_as(SESSION_ENDED) or self._people.is_empty:  # no other host goes on
+            is_over = self._leaves_as(SESSION_ENDED) or self._people.is_empty
+            if is_over:  # no other host goes on
                 self._backup.drop()
             if self._mind is not None:
                 self._mind.close()
             context.changed()
             ticking.cancel()
             await ears.aclose()
-            await words.aclose(LAST_WORDS_S)
+            await words.aclose(LAST_WORDS_S if is_over or self._leaves_as(MOVED) else 0.0)
             if self._recorder is not None:
                 self._recorder.close()
 
@@ -197,7 +197,7 @@ class Host:
         standing_by = stand_by(self._room, self._others, personas, ears, self._spec)
         standing = asyncio.create_task(standing_by, name="stand by")
         try:
-            await asyncio.wait([standing, self._leave_reason], return_when=FIRST_COMPLETED)
+            await asyncio.wait([standing, self._leave_reason], return_when=asyncio.FIRST_COMPLETED)
             if not self._leave_reason.done():
                 holder = standing.result()
                 self._stands_by = False

@@ -1,5 +1,6 @@
 """What a room's host does when something fails; a stand-in replaces LiveKit's room."""
 
+import asyncio
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from protocol.heartbeat import RoomOutcome
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec, persona_specs
-from worker.hosts import Hosts
+from worker.hosts import SESSION_ENDED, Hosts
 from worker.room import host as host_module
 from worker.room.host import FAILED, Host
 from worker.room.people_words import LAST_WORDS_S
@@ -28,6 +29,7 @@ class Scene:
     def __init__(self, *, stands_by: bool, disconnects: bool = True) -> None:
         self.hosts = Hosts()
         self.typed: list[str] = []
+        self.apply_spec: Any = _fail
         room: Any = SimpleNamespace(
             name=SPEC.room,
             on=lambda *_: None,
@@ -65,7 +67,7 @@ class Scene:
     def personas(self, *_: Any, **__: Any) -> Any:
         """Return a stand-in for personas that cannot join."""
         return SimpleNamespace(
-            apply_spec=_fail,
+            apply_spec=self.apply_spec,
             leave=_nothing,
             present=[],
             tick=lambda *_: None,
@@ -109,10 +111,11 @@ async def test_only_the_failure_of_a_rooms_own_host_is_written_to_people(
     assert made.typed == ([] if stands_by else [FAILED])
 
 
-async def test_every_host_waits_for_peoples_last_words(
-    scene: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("ends", [True, False])
+async def test_the_last_words_of_a_session_are_waited_for(
+    scene: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch, ends: bool
 ) -> None:
-    """Words come later than they were said: however a host ends, it waits, and then ends."""
+    """Words come later than they were said; where a next host is to come, nothing is waited for."""
     waited_s: list[float] = []
 
     async def close(within_s: float) -> None:
@@ -120,8 +123,17 @@ async def test_every_host_waits_for_peoples_last_words(
 
     words = SimpleNamespace(tick=lambda _: None, aclose=close, is_listening=False)
     monkeypatch.setattr(host_module, "PeopleWords", lambda *_: words)
-    await scene(stands_by=False).host.run()
-    assert waited_s == [LAST_WORDS_S]
+    made = scene(stands_by=False)
+
+    async def end(*_: Any) -> None:
+        [hosting] = made.hosts.all()
+        hosting.leave(SESSION_ENDED if ends else "a newer host is here")
+        await asyncio.sleep(0.01)
+        raise TimeoutError
+
+    made.apply_spec = end
+    await made.host.run()
+    assert waited_s == [LAST_WORDS_S if ends else 0.0]
 
 
 async def test_a_host_that_cannot_disconnect_counts_as_failed(scene: Callable[..., Scene]) -> None:

@@ -1,6 +1,7 @@
 """A session's guest links over HTTP: sign one, revoke one."""
 
 import time
+from http import HTTPStatus
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
@@ -10,6 +11,8 @@ from token_service.errors import REFUSALS
 from token_service.http.access import CountedRoute, Manager
 from token_service.http.session_request import Body, examples
 from token_service.http.sessions import removed_answer
+from token_service.refusals import Refused
+from token_service.rooms.issued_tokens import LINK_ID
 from token_service.service import OpenService
 
 router = APIRouter(
@@ -60,8 +63,13 @@ async def sign_guest_link(
 async def revoke_guest_link(
     session_id: str, guest_id: str, service: OpenService, caller: Manager
 ) -> Response:
-    """Revoke a guest link and all tokens that it gave out; their participants are removed."""
+    """Revoke a guest link and all tokens that it gave out; their participants are removed.
+
+    204 also for a link that was never signed: the service stores none. 404 for what can be none.
+    """
     spec = await service.sessions.find(session_id, caller)
+    if not LINK_ID.fullmatch(guest_id):
+        raise Refused(HTTPStatus.NOT_FOUND, "guest_unknown", "This session has no such guest.")
     service.audit.write("guest_uninvited", caller, session=session_id, guest_link=guest_id)
     tokens, removed = await service.tokens.revoke_link(spec.room, guest_id)
     return await removed_answer(service, spec, removed) if tokens else Response(status_code=204)

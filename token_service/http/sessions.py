@@ -18,6 +18,7 @@ from token_service.http.token_request import RECORDING
 from token_service.refusals import Refused
 from token_service.rooms.admission import AdmissionRequest
 from token_service.rooms.forgotten import LiveKitForgot
+from token_service.rooms.issued_tokens import TOKEN_ID
 from token_service.service import OpenService, Service
 from token_service.sessions.session_view import (
     PersonaView,
@@ -165,8 +166,13 @@ async def end_session(session_id: str, service: OpenService, caller: Manager) ->
 async def revoke_token(
     session_id: str, token_id: str, service: OpenService, caller: Manager
 ) -> Response:
-    """Revoke a token by its `jti`; a participant who joined with it is removed."""
+    """Revoke a token by its `jti`; a participant who joined with it is removed.
+
+    204 also for a token that is not known (any more); 404 for what can be none.
+    """
     spec = await service.sessions.find(session_id, caller)
+    if not TOKEN_ID.fullmatch(token_id):
+        raise Refused(HTTPStatus.NOT_FOUND, "token_unknown", "This session has no such token.")
     service.audit.write("token_revoked", caller, session=session_id, token_id=token_id)
     removed = await service.tokens.revoke(spec.room, [token_id])
     return await removed_answer(service, spec, removed)
@@ -176,11 +182,17 @@ async def revoke_token(
 async def remove_person(
     session_id: str, identity: str, service: OpenService, caller: Manager
 ) -> Response:
-    """Remove a person and revoke all tokens of that identity."""
+    """Remove a person and revoke all tokens of that identity.
+
+    404: no participant of that identity is there, and none has a token.
+    """
     spec = await service.sessions.find(session_id, caller)
     service.audit.write("person_removed", caller, session=session_id, identity=identity)
     removed = await service.tokens.remove_person(spec.room, identity)
-    return await removed_answer(service, spec, removed)
+    answer = await removed_answer(service, spec, removed)
+    if not removed and not await service.tokens.of(spec.room, identity):
+        raise Refused(HTTPStatus.NOT_FOUND, "person_unknown", "This session has no such person.")
+    return answer
 
 
 async def removed_answer(service: Service, spec: RoomSpec, removed: int) -> Response:

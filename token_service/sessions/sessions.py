@@ -132,8 +132,17 @@ class Sessions:
         await self.events.add(spec.room, event)
 
     async def rate(self, session: str, caller: Caller, rating: int) -> RoomSpec:
-        """Add a person's rating to the session's events, and return its spec."""
-        spec = await self.find(session, caller)
+        """Add a person's rating to the session's events, and return its spec.
+
+        A guest rates its link's session, also one that has ended.
+        """
+        guest = caller.guest
+        if guest is None or guest.session != session:
+            spec = await self.find(session, caller)
+        elif (ended := await self.specs.of_session(session)) is not None:
+            spec = ended
+        else:
+            raise _unknown()
         await self.events.add(spec.room, RatedEvent(at_s=time.time(), rating=rating))
         return spec
 

@@ -14,8 +14,16 @@ from redis.asyncio import Redis
 from harness.servers import LiveKit
 from protocol.config.settings import Settings
 from protocol.room_spec import RoomSpec
-from tests.token_service.auth.callers import app, bearer, refused
-from tests.token_service.players import are_alone, beat, eventually, identities, joined, spec_of
+from tests.token_service.auth.callers import Keys, app, bearer, refused
+from tests.token_service.players import (
+    are_alone,
+    beat,
+    eventually,
+    identities,
+    joined,
+    person_token,
+    spec_of,
+)
 from token_service.auth.api_keys import add_key, make_key
 from token_service.auth.callers import Scope
 from token_service.auth.guest_links import GuestLinks
@@ -146,6 +154,30 @@ async def test_a_guest_cannot_take_anothers_identity(party: Party) -> None:
 
     assert [answer.status_code for answer in answers] == [403, 201, 201, 403]
     assert refused(answers[0]) == refused(answers[3]) == (403, "identity_taken")
+
+
+async def test_a_guest_cannot_take_the_place_of_who_came_otherwise(
+    party: Party, livekit: LiveKit
+) -> None:
+    """An identity that is in the room without a token of ours, as a telephone's, is taken."""
+    link = await party.invite()
+    async with joined(livekit, person_token(livekit, party.room, "sip_+4930123")):
+        answers = [
+            await party.request_token(link, participant_identity=who)
+            for who in ("sip_+4930123", "gus")
+        ]
+
+    assert [answer.status_code for answer in answers] == [403, 201]
+    assert refused(answers[0]) == (403, "identity_taken")
+
+
+async def test_a_guest_cannot_take_the_openers_identity(party: Party, redis: Redis) -> None:
+    """Who opened the session keeps that identity, also once the token for it is over."""
+    opener = (await spec_of(redis, party.room)).opener
+    await redis.delete(TOKENS_KEY.format(room=party.room))
+    answer = await party.request_token(await party.invite(), participant_identity=opener)
+
+    assert opener and refused(answer) == (403, "identity_taken")
 
 
 async def test_a_guest_cannot_add_personas(party: Party) -> None:
@@ -281,3 +313,21 @@ async def test_a_link_has_limits(party: Party, asked: dict[str, int]) -> None:
     answer = await party.http.post(f"{party.path}/guests", headers=party.shop, json=asked)
 
     assert refused(answer) == (400, "invalid_input")
+
+
+async def test_a_guest_rates_its_own_session(settings: Settings, redis: Redis, keys: Keys) -> None:
+    """A guest rates the session of its link, also one that has ended, and no other."""
+    await beat(redis)
+    told = {"auth_mode": ("api_keys",), "api_keys_file": keys.path, "ratings": True}
+    shop = keys.add("shop")
+    async with app(settings.model_copy(update=told)) as http:
+        ids = [(await http.post("/sessions", headers=shop)).json()["id"] for _ in range(2)]
+        link = (await http.post(f"/sessions/{ids[0]}/guests", headers=shop)).json()
+        await http.delete(f"/sessions/{ids[0]}", headers=shop)
+        headers = bearer(link["bearer"])
+        answers = [
+            await http.post(f"/sessions/{each}/rating", headers=headers, json={"rating": 5})
+            for each in ids
+        ]
+
+    assert [each.status_code for each in answers] == [204, 404]

@@ -1,6 +1,7 @@
 """The end of sessions and the revocation of tokens: an old token joins no room."""
 
 import asyncio
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -82,6 +83,41 @@ async def test_a_person_is_removed_though_redis_lost_the_tokens(
             await eventually(removed, "ann is removed again")
 
     assert answer.status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("people/bob", "person_unknown"),
+        ("tokens/not%20one", "token_unknown"),
+        ("tokens/" + 1000 * "a", "token_unknown"),
+        ("guests/mrg_x", "guest_unknown"),
+    ],
+)
+async def test_what_cannot_be_there_is_not_found(
+    http: httpx.AsyncClient, redis: Redis, path: str, error: str
+) -> None:
+    """Whom or what a session cannot have is answered with 404, and nothing of it is kept."""
+    await beat(redis)
+    said = await opened(http, identity="ann")
+    kept = TOKENS_KEY.format(room=said["room"])
+    before: Any = await redis.hgetall(kept)
+    answer = await http.delete(f"/sessions/{said['id']}/{path}")
+    after: Any = await redis.hgetall(kept)
+
+    assert (answer.status_code, answer.json()["error"]) == (404, error)
+    assert after == before
+
+
+@pytest.mark.parametrize("path", ["people/ann", "tokens/{token_id}", "tokens/5e55", "guests/5e55"])
+async def test_a_removal_may_be_repeated(http: httpx.AsyncClient, redis: Redis, path: str) -> None:
+    """Who has a token and is not there (any more), and what may have been lost, is answered 204."""
+    await beat(redis)
+    said = await opened(http, identity="ann")
+    at = f"/sessions/{said['id']}/{path.format(**said)}"
+    answers = [await http.delete(at) for _ in range(2)]
+
+    assert [each.status_code for each in answers] == [204, 204]
 
 
 async def test_a_session_ends_though_redis_lost_the_tokens(

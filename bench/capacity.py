@@ -47,9 +47,8 @@ TEXT_FRAMES = 100  # of a prompt
 def main() -> None:
     options, device = read_options()
     step, engine = start(options, device)
-    print(
-        f"{options.arch} on {models.name_of(options, device)}; context {options.context or 'own'}"
-    )
+    name = models.name_of(options, device)
+    print(f"{options.arch} on {name}; context {options.context or 'own'}")
     print("  ".join(f"{name:>14}" for name in CapacityRow.__dataclass_fields__))
     rows: list[CapacityRow] = []
     personas = joining_personas(prompted=options.prompted)
@@ -71,25 +70,11 @@ def main() -> None:
     for grid in () if options.search_only else (True, False):
         trial(max(holds, min(4, options.most)), grid=grid)
     engine.stop()
-    print(
-        f"largest number of sessions with p99 < 80 ms and no miss: {holds} "
-        f"(load of the machine: {os.getloadavg()[0]:.1f})"
-    )
-    print(
-        json.dumps(
-            {
-                "bench": "capacity",
-                "arch": options.arch,
-                "device": models.name_of(options, device),
-                "context": options.context,
-                "most_tried": options.most,
-                "sessions": holds,
-                "load": round(os.getloadavg()[0], 1),
-                "torch": torch.__version__,
-                "rows": [asdict(row) for row in rows],
-            }
-        )
-    )
+    load = round(os.getloadavg()[0], 1)
+    print(f"largest number of sessions with p99 < 80 ms and no miss: {holds} (load {load})")
+    result = {"bench": "capacity", "arch": options.arch, "device": name, "load": load}
+    result |= {"context": options.context, "most_tried": options.most, "sessions": holds}
+    print(json.dumps(result | {"torch": torch.__version__, "rows": [asdict(row) for row in rows]}))
 
 
 def read_options() -> tuple[argparse.Namespace, torch.device]:

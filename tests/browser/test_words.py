@@ -83,3 +83,30 @@ async def test_malformed_turns_are_ignored(visit: Visit, stack: Stack) -> None:
 
     assert visit.complaints == []
     assert "98" not in await visit.page.locator("#panel .plot").first.inner_text()
+
+
+async def test_earlier_words_stay_where_they_are_read(visit: Visit, stack: Stack) -> None:
+    """Who scrolled back reads on while many more bubbles come, also without scroll anchoring."""
+    await visit.call("Assistant")
+    room = (await latest_session(stack))["room"]
+    async with (
+        joined(stack.livekit, person_token(stack.livekit, room, "ann")) as ann,
+        joined(stack.livekit, person_token(stack.livekit, room, "bea")) as bea,
+    ):
+
+        async def talk(first: int) -> None:
+            for number in range(first, first + BUBBLES + 20):
+                mate = (ann, bea)[number % 2]
+                await mate.local_participant.send_text(f"line {number}.", topic="lk.chat")
+            await visit.sees(f"line {number}.")
+
+        await talk(0)
+        await visit.page.locator(".scroll").evaluate(
+            "(box) => { box.style.overflowAnchor = 'none'; box.scrollTop = 900; }"
+        )
+        read = visit.page.locator(".bubble", has_text="line 60.")
+        before = await read.bounding_box()
+        await talk(BUBBLES + 20)
+
+        assert before is not None
+        assert await read.bounding_box() == before

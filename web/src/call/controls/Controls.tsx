@@ -76,7 +76,7 @@ export function Controls({ call, state, config, drawer }: Props) {
           <Words />
         </IconButton>
         {config && <AddButton state={state} config={config} />}
-        <StartAudio label={t.call.hearIt} className="plain" />
+        <StartAudio label={t.call.hearIt} className="go" />
       </div>
       {open && (
         <Dialog title={t.sound.title} onClose={closeSettings}>

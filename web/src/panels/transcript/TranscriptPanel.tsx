@@ -31,10 +31,12 @@ interface Props {
 export function TranscriptPanel({ call, catalogue, written, language, over }: Props) {
   const subscribe = useMemo(() => paced(call.transcript.subscribe), [call.transcript]);
   const segments = useSyncExternalStore(subscribe, call.transcript.read);
-  const [shown, setShown] = useState(SHOWN);
+  const [from, setFrom] = useState<number | null>(null); // the first bubble of who reads earlier words
   const scroll = useRef<HTMLDivElement>(null);
   const following = useRef(true);
-  const belowPx = useRef(0); // what lay below the view when earlier words were asked for
+  const belowPx = useRef<number>(null); // what lay below the view when earlier words were asked for
+  const turns = turnsOf(segments);
+  const first = Math.min(from ?? Infinity, Math.max(0, turns.length - SHOWN));
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: new words are the reason to scroll
   useLayoutEffect(() => {
@@ -45,28 +47,29 @@ export function TranscriptPanel({ call, catalogue, written, language, over }: Pr
   // biome-ignore lint/correctness/useExhaustiveDependencies: the words in view stay where they are
   useLayoutEffect(() => {
     const box = scroll.current;
-    if (box && !following.current) box.scrollTop = box.scrollHeight - belowPx.current;
-  }, [shown]);
+    if (box && belowPx.current !== null) box.scrollTop = box.scrollHeight - belowPx.current;
+    belowPx.current = null;
+  }, [first]);
 
   const showEarlier = () => {
     const box = scroll.current;
     if (!box) return;
     following.current = false;
     belowPx.current = box.scrollHeight - box.scrollTop;
-    setShown(shown + SHOWN);
+    setFrom(Math.max(0, first - SHOWN));
   };
 
   const look = () => {
     const box = scroll.current;
     if (!box) return;
     following.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_PX;
+    setFrom(following.current ? null : (now) => now ?? first);
   };
 
   const others = useRemoteParticipants({ updateOnlyOn: [] });
   const read = others.some(
     (one) => !isVoice(one) || hasMind(one.attributes[ATTR_PERSONA], catalogue),
   );
-  const turns = turnsOf(segments);
   const own = call.room.localParticipant.identity;
   return (
     <div className="transcript">
@@ -81,12 +84,12 @@ export function TranscriptPanel({ call, catalogue, written, language, over }: Pr
         aria-live="off"
       >
         {segments.length === 0 && <p className="empty">{emptyWords(over, written)}</p>}
-        {turns.length > shown && (
+        {first > 0 && (
           <button type="button" className="link" onClick={showEarlier}>
             {t.transcript.earlier}
           </button>
         )}
-        {turns.slice(-shown).map((turn) => (
+        {turns.slice(first).map((turn) => (
           <Bubble
             key={turn.id}
             turn={turn}

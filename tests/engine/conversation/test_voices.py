@@ -13,7 +13,13 @@ from tests.engine import folders
 from tests.engine.tiny import tiny_lm
 from worker.engine.arrays import Pcm
 from worker.engine.conversation.loudness import at_loudness, loudness_lufs
-from worker.engine.conversation.voices import RecordedVoice, SavedVoice, read_voices, usual_voice
+from worker.engine.conversation.voices import (
+    LONGEST_S,
+    RecordedVoice,
+    SavedVoice,
+    read_voices,
+    usual_voice,
+)
 
 RATE_HZ = 24_000
 
@@ -128,9 +134,12 @@ def test_a_suffix_in_capitals_is_a_voices(tmp_path: Path) -> None:
     assert list(read_voices(None, tmp_path, RATE_HZ)) == ["anna"]
 
 
-def test_silence_is_no_voice(tmp_path: Path) -> None:
-    """A recording of silence is refused."""
-    sphn.write_wav(str(tmp_path / "anna.wav"), np.zeros(RATE_HZ, dtype=np.float32), RATE_HZ)
+@pytest.mark.parametrize("later", [0.0, 0.5])
+def test_silence_is_no_voice(tmp_path: Path, later: float) -> None:
+    """A recording of silence is refused, also one in which somebody speaks after `LONGEST_S`."""
+    silence = tone(LONGEST_S, level=1e-5)
+    wave = np.concatenate([silence, tone(1.0, level=later)])
+    sphn.write_wav(str(tmp_path / "anna.wav"), wave, RATE_HZ)
 
     with pytest.raises(InvalidInput, match=r"anna\.wav: silence is no voice"):
         read_voices(None, tmp_path, RATE_HZ)

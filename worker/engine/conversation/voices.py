@@ -19,7 +19,7 @@ import torch
 
 from protocol.errors import InvalidInput
 from worker.engine.arrays import Pcm, Tokens
-from worker.engine.conversation.loudness import at_loudness
+from worker.engine.conversation.loudness import at_loudness, loudness_lufs
 from worker.engine.files.weight_files import what_it_points_to
 
 DEFAULT_VOICE = "NATF0"  # NVIDIA/personaplex 3428dfd
@@ -156,6 +156,7 @@ def _recorded(path: Path, content: bytes, rate_hz: int) -> RecordedVoice:
         mono = sphn.resample(mono, src_sample_rate=own_rate_hz, dst_sample_rate=rate_hz)
     if not np.isfinite(mono).all():
         raise InvalidInput(f"{path.name}: {NO_NUMBERS}")
-    if not mono.any():
-        raise InvalidInput(f"{path.name}: silence is no voice")
-    return RecordedVoice(at_loudness(mono[: int(LONGEST_S * rate_hz)], rate_hz, LOUDNESS_LUFS))
+    begin = mono[: int(LONGEST_S * rate_hz)]
+    if loudness_lufs(begin, rate_hz) is None:
+        raise InvalidInput(f"{path.name}: silence is no voice; {LONGEST_S:g} s of it are read")
+    return RecordedVoice(at_loudness(begin, rate_hz, LOUDNESS_LUFS))

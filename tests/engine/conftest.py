@@ -19,14 +19,17 @@ def computes_with_one_thread(one_torch_thread: None) -> None:
 
 @pytest.fixture
 def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a program of Mimi's convolutions compute a whole row where it is interpreted.
+    """Let an interpreted program convolve a whole row, and attend to 64 places in one operation.
 
     An interpreted operation takes up to 1 ms, whatever its size.
     """
-    kernels = pytest.importorskip("worker.engine.network.kernels.convolutions")
+    convolutions = pytest.importorskip("worker.engine.network.kernels.convolutions")
+    attention = pytest.importorskip("worker.engine.network.kernels.attention")
     if not torch.cuda.is_available():
-        monkeypatch.setattr(kernels, "MOMENTS", 2048)
-        monkeypatch.setattr(kernels, "TILE", 1 << 16)
+        monkeypatch.setattr(convolutions, "MOMENTS", 2048)
+        monkeypatch.setattr(convolutions, "TILE", 1 << 16)
+        monkeypatch.setattr(attention, "LANES", attention.LANES * attention.MOST_LOADS)
+        monkeypatch.setattr(attention, "MOST_LOADS", 1)
 
 
 @pytest.fixture(scope="package")

@@ -148,6 +148,7 @@ def test_the_check_at_the_start_finds_no_difference() -> None:
     assert codec_difference(DEVICE, tf32=False) <= MOST_DIFFERENCE
 
 
+@pytest.mark.usefixtures("few_programs")
 @pytest.mark.parametrize("name", ["from_one", "to_one", "overlap", "join"])
 def test_the_check_at_the_start_finds_a_wrong_kernel(
     name: str, monkeypatch: pytest.MonkeyPatch

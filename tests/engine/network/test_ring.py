@@ -127,6 +127,7 @@ def test_rotations_are_right_after_weeks() -> None:
     assert (turn[:, 0, 0, 0].to(right.dtype) - right).abs().max() < 0.01
 
 
+@pytest.mark.usefixtures("few_programs")
 @pytest.mark.parametrize(("int8", "frames"), [(False, 1), (True, 1), (False, 2), (True, 2)])
 def test_kernels_write_and_read_as_torch_at_every_place(
     kernels: ModuleType, int8: bool, frames: int
@@ -142,7 +143,7 @@ def test_kernels_write_and_read_as_torch_at_every_place(
     by_kernels, memory = ring_of(KvMemory(int8, kernels=True), ring, rows=3)
     for_torch, for_kernels = places_of(ring, frames)
     offset = torch.tensor([0, 3, 6], device=DEVICE)
-    for n in range(2 * ring):
+    for n in range(2 * ring // frames):
         runs = torch.tensor([True, n % 3 != 1, True], device=DEVICE)
         x = torch.randn(3, frames, 3 * HEADS * DIM, device=DEVICE)
         x = x.half() if CARD else x
@@ -157,6 +158,7 @@ def test_kernels_write_and_read_as_torch_at_every_place(
         offset = offset + runs * frames
 
 
+@pytest.mark.usefixtures("few_programs")
 @pytest.mark.parametrize("ring", RINGS)
 @pytest.mark.parametrize(("int8", "frames"), [(False, 1), (True, 1), (False, 2)])
 def test_the_check_at_the_start_reads_whole_rings(

@@ -18,7 +18,8 @@ from tempfile import TemporaryDirectory
 from deploy.launch.die_with_parent import tie_to
 
 CONTEXT = multiprocessing.get_context("forkserver")
-PRELOADED = ["worker.__main__", "token_service.__main__", "worker.engine.load"]
+# The last one keeps what was imported out of the forks' garbage collections.
+PRELOADED = ["worker.__main__", "token_service.__main__", "worker.engine.load", "harness.frozen"]
 WITHIN_S = 60.0
 FORKED: set[str] = set()  # the packages that start as forks; each `__main__` has a `main`
 

@@ -8,6 +8,7 @@ import httpx
 from harness.language_model import ScriptedModel, calls, looks_up, says
 from harness.person import eventually
 from harness.recordings import speech
+from harness.rooms import change_spec, in_talk
 from protocol.events import (
     Event,
     MindSaidEvent,
@@ -18,7 +19,6 @@ from protocol.events import (
 )
 from tests.worker.mind.conftest import PLAIN, talk
 from tests.worker.mind.stack import HOURS, KEY, QUESTION, MindStack
-from tests.worker.rooms import change_spec, in_talk
 from worker.__main__ import MINDS_DO_NOT_HEAR
 from worker.room.chat import CANNOT_READ
 

@@ -77,5 +77,6 @@ PROBLEMS = (
     Example(503, "too_many_personas", "9 personas were asked for; a worker here has room for 6."),
     Example(503, "too_slow", "The model is busy. Try again soon."),
     Example(503, "worker_failed", "The worker failed: no memory for the model."),
+    Example(503, "worker_unreached", "A worker does not take this connection."),
     Example(503, "worker_failing", "Conversations fail to start. Try again soon."),
 )

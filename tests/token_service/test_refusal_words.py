@@ -25,6 +25,7 @@ NOT_THE_PAGES = {
     "recordings_away",
     "session_runs",
     "too_long",
+    "worker_unreached",
 }
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from http import HTTPStatus
 
 import structlog
 from aiohttp import ClientError, ClientSession, ClientWebSocketResponse
@@ -59,15 +60,15 @@ class WorkerSockets:
         if obstacle := fleet.obstacle(1):
             raise obstacle
         opens = ChatTicket(persona=persona_specs([persona])[0])
-        reachable = _reachable(fleet)
+        reachable, troubles = _reachable(fleet), list[object]()
         while (worker_id := reserve(reachable, THIS, 1, 0.0)) is not None:
             worker = reachable.worker(worker_id)
             assert worker is not None
-            if (socket := await self._connect(worker, opens)) is not None:
+            if (socket := await self._connect(worker, opens, troubles)) is not None:
                 return socket
             others = tuple(each for each in reachable.workers if each is not worker)
             reachable = replace(reachable, workers=others)
-        raise full()
+        raise unreached() if troubles else full()
 
     async def open_audio(
         self, opens: RoomTicket, spec: RoomSpec, fleet: Fleet
@@ -82,10 +83,11 @@ class WorkerSockets:
         host = fleet.host(spec)
         workers, free = _reachable(fleet).ready, fleet.free_by_worker()
         first = sorted(workers, key=lambda each: (each is not host, -free.get(each.worker_id, 0)))
+        troubles = list[object]()
         for worker in first:
-            if (socket := await self._connect(worker, opens)) is not None:
+            if (socket := await self._connect(worker, opens, troubles)) is not None:
                 return socket
-        raise too_many()
+        raise unreached() if troubles else too_many()
 
     def counted_chat(self, caller: Caller, fleet: Fleet) -> AbstractContextManager[None]:
         """Count a conversation while it is open. Raises `Unavailable` if there are too many.
@@ -116,9 +118,9 @@ class WorkerSockets:
                 del self._open[key]
 
     async def _connect(
-        self, worker: Heartbeat, opens: ChatTicket | RoomTicket
+        self, worker: Heartbeat, opens: ChatTicket | RoomTicket, troubles: list[object]
     ) -> ClientWebSocketResponse | None:
-        """Return the connection, or None where the worker refuses or does not answer."""
+        """Return the connection; None where the worker has no place, or with one more trouble."""
         ticket = self._tickets.write(opens, worker.worker_id)
         try:
             async with asyncio.timeout(ANSWER_S):
@@ -129,8 +131,16 @@ class WorkerSockets:
                 )
         except (ClientError, OSError, TimeoutError) as error:
             reason = getattr(error, "status", type(error).__name__)
+            if reason != HTTPStatus.SERVICE_UNAVAILABLE:
+                troubles.append(reason)
             log.warning("websocket_not_taken", worker=worker.worker_id, reason=reason)
             return None
+
+
+def unreached() -> Unavailable:
+    """Return the refusal where a worker cannot be reached, or takes no ticket of this service."""
+    sentence = "A worker does not take this connection; the log of the token service has why."
+    return Unavailable("worker_unreached", sentence, 10)
 
 
 def too_many() -> Unavailable:

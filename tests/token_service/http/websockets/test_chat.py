@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from httpx import codes
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from deploy import installers
@@ -114,6 +115,21 @@ async def test_a_worker_that_refuses_is_skipped(
                 and await handshake_done(third)
             )
             assert (other.engine.used, worker.engine.used) == (2, 1)
+
+
+async def test_a_worker_that_cannot_be_reached_is_not_told_as_full(
+    settings: Settings, redis: Redis
+) -> None:
+    """A worker that takes no ticket (another secret, a wrong clock), or is not there, is told."""
+    other = settings.model_copy(update={"livekit_api_secret": SecretStr("x" * 32)})
+    async with running(other) as worker, service(settings) as host:
+        answers: list[tuple[int, str]] = []
+        for url in (worker.url, "http://127.0.0.1:1/api/chat"):
+            await write_heartbeat(redis, worker, chat_url=url)
+            answer = await refusal(host)
+            answers.append((answer.status_code, answer.json()["error"]))
+
+    assert answers == [(503, "worker_unreached")] * 2
 
 
 async def test_without_a_worker_the_handshake_is_refused(settings: Settings, redis: Redis) -> None:

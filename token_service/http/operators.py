@@ -1,16 +1,19 @@
 """Data for operators: the state of LiveKit, redis and each worker, and Prometheus metrics."""
 
+from http import HTTPStatus
+
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
 
+from protocol.config.addresses import is_loopback
 from protocol.heartbeat import Heartbeat, SpeechRecognition, WorkerState
 from token_service import metrics
 from token_service.errors import REFUSALS
 from token_service.fleet.fleet import Fleet, slots_of
 from token_service.http.access import CountedRoute, Observer
-from token_service.refusals import Unavailable, redis_trouble
+from token_service.refusals import Refused, Unavailable, redis_trouble
 from token_service.service import OpenService
 
 router = APIRouter(tags=["status"], route_class=CountedRoute, responses=REFUSALS)
@@ -95,7 +98,13 @@ def _worker_status(worker: Heartbeat, fleet: Fleet, held: int, shown_id: str) ->
 
 @router.get("/metrics", include_in_schema=False)
 async def prometheus(service: OpenService, caller: Observer) -> Response:
-    """Return this process's counters and the fleet's figures in Prometheus' format."""
+    """Return this process's counters and the fleet's figures in Prometheus' format.
+
+    Strangers of `AUTH_MODE=open` get none, but from this machine: an Ingress passes every path.
+    """
+    if caller.is_stranger and not is_loopback(caller.address):
+        sentence = "AUTH_MODE=open gives strangers no figures; expected a key with 'observe'."
+        raise Refused(HTTPStatus.FORBIDDEN, "scope_missing", sentence)
     try:
         fleet = await service.workers.fleet()
         metrics.SLOTS_FREE.set(fleet.slots_free)

@@ -38,6 +38,15 @@ def logged(settings: Settings) -> Generator[io.StringIO]:
     structlog.reset_defaults()
 
 
+@pytest.mark.parametrize(("address", "status"), [("203.0.113.7", 403), ("127.0.0.1", 200)])
+async def test_strangers_read_no_figures(
+    settings: Settings, redis: Redis, address: str, status: int
+) -> None:
+    """In `open` mode `/metrics` answers this machine, and nobody whom a proxy passes on."""
+    async with app(settings.model_copy(update={"auth_mode": ("open",)}), address) as http:
+        assert (await http.get("/metrics")).status_code == status
+
+
 async def test_no_secret_prompt_or_word_is_logged(
     settings: Settings, redis: Redis, logged: io.StringIO
 ) -> None:

@@ -106,3 +106,24 @@ async def test_copying_that_the_browser_refuses_is_told_on_its_button(visit: Vis
     await visit.press("Copy")
 
     await expect(visit.page.get_by_role("button", name="Copying failed")).to_be_visible()
+
+
+async def test_a_persona_that_could_not_be_muted_says_so(visit: Visit) -> None:
+    """Who mutes a persona for all while the service does not answer reads that it failed."""
+    await visit.call("Assistant")
+    await visit.page.route("**/mute", lambda route: route.abort())
+    await visit.press("Mute Assistant for everyone")
+
+    await visit.sees("Assistant could not be muted")
+
+
+async def test_a_page_whose_script_is_on_its_way_is_not_empty(
+    browser: Browser, stack: Stack
+) -> None:
+    """On a slow network a sign of life is shown until the page is there."""
+    page = await browser.new_page()
+    await page.route("**/assets/*.js", lambda _: None)  # never answered
+    await page.goto(stack.url, wait_until="commit")
+
+    await expect(page.locator(".arriving")).to_be_visible()
+    await page.close()

@@ -1,5 +1,6 @@
 import '@fontsource-variable/figtree/index.css';
 import './ui/theme/theme.css';
+import './ui/theme/arriving.css';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { App } from './App';

@@ -15,6 +15,8 @@ import { troubleOf } from '../../session/state/trouble';
 import { Slider } from '../../ui/Slider';
 import { maySetVolume, play } from './volume';
 
+const TOLD_MS = 6_000;
+
 interface Props {
   seat: Seat;
   transcript: Transcript;
@@ -43,6 +45,12 @@ export function ParticipantTile({
 }: Props) {
   const { participant, label } = seat;
   const [volume, setVolume] = useState(1);
+  const [refused, setRefused] = useState(false); // the latest try to mute it for all
+  useEffect(() => {
+    if (!refused) return;
+    const timer = setTimeout(() => setRefused(false), TOLD_MS);
+    return () => clearTimeout(timer);
+  }, [refused]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: a track that comes anew is played alike
   useEffect(() => {
     if (participant) play(participant, volume);
@@ -62,7 +70,9 @@ export function ParticipantTile({
 
   const mute = () => {
     if (!forAll) return setVolume(volume === 0 ? 1 : 0);
+    setRefused(false);
     onMute(!muted).catch((error) => {
+      setRefused(true);
       journal.add('error', 'page', t.panels.happenings.notMuted(label), { ...troubleOf(error) });
     });
   };
@@ -81,7 +91,9 @@ export function ParticipantTile({
       <span className="label" title={label} dir="auto">
         {label}
       </span>
-      <span className="doing">{doing}</span>
+      <span className="doing" role={refused ? 'alert' : undefined}>
+        {refused ? t.panels.happenings.notMuted(label) : doing}
+      </span>
       <Caption transcript={transcript} identity={participant?.identity} />
       <div className="loudness" data-shown={participant !== null && !over}>
         <IconButton label={muteLabel} onClick={mute}>

@@ -5,7 +5,7 @@ reading the file.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -116,6 +116,17 @@ def environment(name: str, given: Mapping[str, str]) -> dict[str, str]:
         for key, value in own.items()
         if value is not None or given.get(key)
     }
+
+
+def unused(names: Iterable[str], given: Mapping[str, str]) -> list[str]:
+    """Return those of some settings that no container is told, or is told otherwise."""
+    told = [
+        (name, str(value or name))
+        for each in services(given).values()
+        for name, value in each["environment"].items()
+    ]
+    passed = {name for name, value in told if re.search(rf"(?<![A-Z_]){name}(?![A-Z_])", value)}
+    return [name for name in names if name.lower() in Settings.model_fields and name not in passed]
 
 
 def filled(text: str, given: Mapping[str, str]) -> str:

@@ -49,6 +49,7 @@ class Case:
     starter: str  # as it is typed
     domain: str = ""  # of compose: the name of this host
     node_ip: str = ""  # of compose: the address that LiveKit tells browsers; empty if not set
+    unused: tuple[str, ...] = ()  # of compose: settings in .env that reach no container
 
     @property
     def compose(self) -> bool:
@@ -79,6 +80,7 @@ def look(case: Case) -> Iterator[Finding]:
     yield from _media(plan)
     if case.compose:
         yield from media_address.media_address(case.domain, case.node_ip)
+        yield from docker.unused(case.unused)
     yield from cards
     yield from seen.findings
     yield from _sessions(settings, seen, card)
@@ -91,15 +93,16 @@ def look(case: Case) -> Iterator[Finding]:
 def make_case() -> Case:
     """Return the case of docker compose if `DOMAIN` is set, else of `make run`."""
     text = io.StringIO(read_env_file(PROJECT / ".env"))
-    given = {name: value or "" for name, value in dotenv_values(stream=text).items()}
-    given |= os.environ
+    written = {name: value or "" for name, value in dotenv_values(stream=text).items()}
+    given = written | os.environ
     if not given.get("DOMAIN"):
         return Case(make_plan(os.environ, PROJECT / "var", terminal=False, find=Path), MAKE_RUN)
     with_keys = DEVELOPMENT_KEYS | {name: value for name, value in given.items() if value}
     for name in compose.OURS:
         os.environ.update(compose.environment(name, with_keys))
     plan = compose.plan(load_settings(), own_address(), compose.services(given))
-    return Case(plan, COMPOSE, given["DOMAIN"], given.get("NODE_IP", ""))
+    unused = tuple(compose.unused(written, given))
+    return Case(plan, COMPOSE, given["DOMAIN"], given.get("NODE_IP", ""), unused)
 
 
 def main() -> int:

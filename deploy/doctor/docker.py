@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from deploy.compose import CPU_FILE, FILE
@@ -47,6 +48,14 @@ def docker(*, on_gpu: bool = True) -> list[Finding]:
         return [fail("docker.away", "docker's engine does not answer, or not to this user", advice)]
     there = ok("docker.ok", f"docker with compose {compose}")
     return [there] if not on_gpu or _gives_gpus(told) else [there, _no_gpu()]
+
+
+def unused(names: Iterable[str]) -> list[Finding]:
+    """Warn of settings in .env that compose does not pass on."""
+    if not (listed := ", ".join(names)):
+        return []
+    found = f"{listed} in .env: no container is told, compose sets its own or none"
+    return [warn("settings.unused", found, f"remove it, or pass it on in an override of {FILE}")]
 
 
 def _gives_gpus(runtimes: str) -> bool:

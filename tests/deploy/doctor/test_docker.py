@@ -143,6 +143,16 @@ def test_with_the_cpu_file_no_gpu_is_reserved() -> None:
     assert compose.services()["worker"]["environment"]["DEVICE"] == "cuda"
 
 
+def test_settings_that_reach_no_container_are_told() -> None:
+    """A setting in `.env` that compose sets itself, or passes to no service, is a warning."""
+    written = ["MODEL", "LIVEKIT_API_KEY", "LOG_LEVEL", "DOMAIN", "PORT", "PERSONAS_DIR", "DEVICE"]
+    unused = compose.unused(written, {})
+
+    assert unused == ["PORT", "PERSONAS_DIR", "DEVICE"]
+    assert told(docker.unused(unused)) == [("settings.unused", State.WARN)]
+    assert docker.unused([]) == []
+
+
 def test_an_operators_own_compose_file_is_read(tmp_path: Path) -> None:
     """A file in any form that compose takes is merged; an empty COMPOSE_FILE names none."""
     own = tmp_path / "own.yml"

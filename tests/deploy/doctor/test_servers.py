@@ -101,6 +101,16 @@ def test_a_cluster_is_a_failure() -> None:
     assert told(servers.of_version(server, "redis://there")) == ("redis.cluster", State.FAIL)
 
 
+def test_a_replica_is_a_failure(tmp_path: Path) -> None:
+    """A redis that takes no writes is a failure with the reason."""
+    with start_redis(tmp_path) as url:
+        with Redis.from_url(url) as client:
+            client.replicaof("127.0.0.1", "1")
+        finding = servers.redis_server(GivenSettings(redis_url=url))
+
+    assert told(finding) == ("redis.read_only", State.FAIL)
+
+
 def test_a_redis_that_is_away_is_a_failure() -> None:
     """A redis that does not answer is a failure, and its password is not shown."""
     url = f"redis://:hush@127.0.0.1:{free_port()}/0"

@@ -9,8 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError, ResponseError
 
-from deploy.doctor import servers as doctor
-from harness.servers import GivenSettings, start_redis
+from harness.servers import start_redis
 from protocol.config.redis_client import open_redis
 from protocol.config.settings import Settings
 from tests.token_service.auth.callers import app, refused
@@ -99,13 +98,3 @@ def test_a_refusal_of_redis_is_told_by_its_code(error: RedisError, told: tuple[s
     trouble = redis_trouble(error)
 
     assert (trouble.code, str(trouble)) == (told[0], f"Redis refuses a command: {told[1]}.")
-
-
-async def test_the_doctor_names_a_replica(tmp_path: Path) -> None:
-    """A redis that takes no writes is a failure with the reason."""
-    with start_redis(tmp_path) as url:
-        async with Redis.from_url(url) as redis:
-            await redis.replicaof("127.0.0.1", "1")
-        finding = doctor.redis_server(GivenSettings(redis_url=url))
-
-    assert (finding.code, finding.state.name) == ("redis.read_only", "FAIL")

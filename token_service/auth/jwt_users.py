@@ -1,5 +1,6 @@
 """The operator's users: JWTs of one issuer for one audience, verified by its published keys."""
 
+import re
 import time
 from typing import Any
 
@@ -16,6 +17,9 @@ log = structlog.stdlib.get_logger(__name__)
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
 LEEWAY_S = 10
 SUBJECT_LIMIT = 256
+SUBJECT = re.compile(
+    rf"[^\ud800-\udfff]{{1,{SUBJECT_LIMIT}}}", re.DOTALL
+)  # half a pair is no UTF-8
 SHOWN_CHARACTERS = 200  # of a claim, in the log
 DEFAULT_SCOPES = frozenset({Scope.TALK})  # of a JWT that names no scope of ours
 REASONS: dict[type[Exception], str] = {
@@ -86,8 +90,8 @@ class JwtUsers:
             self._log_refusal(token, error)
             return None
         subject = claims["sub"]
-        if not isinstance(subject, str) or not 1 <= len(subject) <= SUBJECT_LIMIT:
-            expected = f"1 to {SUBJECT_LIMIT} characters"
+        if not isinstance(subject, str) or not SUBJECT.fullmatch(subject):
+            expected = f"1 to {SUBJECT_LIMIT} characters of Unicode"
             log.warning("jwt_refused", reason="subject", expected=expected)
             return None
         return Caller(f"user:{subject}", scopes_of(claims))

@@ -127,6 +127,7 @@ async def test_an_openid_connect_token_may_talk(
         ({"nbf": 33_000_000_000}, {"reason": "not_yet_valid"}),
         ({"sub": None}, {"reason": "claim_missing"}),
         ({"sub": "x" * 257}, {"reason": "subject"}),
+        ({"sub": "ann\ud800"}, {"reason": "subject"}),
         (
             {"key": "x" * 32, "algorithm": "HS256"},
             {"reason": "algorithm"},

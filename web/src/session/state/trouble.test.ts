@@ -63,6 +63,12 @@ test.each([
   expect(troubleOf(new Refused(401, 'unauthorized', why)).todo).toContain(advice);
 });
 
+test('a room name that is refused came by a link', () => {
+  const long = new Refused(400, 'invalid_input', 'room_name: expected at most 256 bytes');
+
+  expect(troubleOf(long).title).toBe('This link no longer works');
+});
+
 test('a request that times out is shown as a server that does not answer', () => {
   const timeout = new DOMException('', 'TimeoutError');
 

@@ -67,7 +67,9 @@ export function refusalTrouble({ status, code, message }: Refusal): Trouble {
   if (code === 'room_full') return wrong({ ...trouble.roomFull, why });
   if (code === 'too_many_personas') return { ...wrong({ ...trouble.tooMany, why }), kind: 'full' };
   const badPass = status === 401 && message.includes('invalid or expired'); // only guests come with a bearer
-  if (badPass || OF_LINKS.has(code)) return wrong({ ...trouble.link, why });
+  // Links alone name rooms.
+  const badRoom = code === 'invalid_input' && message.startsWith('room_name:');
+  if (badPass || badRoom || OF_LINKS.has(code)) return wrong({ ...trouble.link, why });
   if (status === 401 || code === 'scope_missing') {
     const todo = message.includes('loopback') ? trouble.ownMachine : trouble.noKey;
     return wrong({ ...trouble.unknown, why, todo });

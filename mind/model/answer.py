@@ -72,10 +72,9 @@ class ModelAnswer:
         self._limits = limits
         self._budget = budget
         self._outlet = outlet
-        self._splitter = SentenceSplitter()
         self._thinks_unmarked = False  # the model writes no beginnings of thoughts
         self._characters = 0
-        self._said: set[str] = set()  # sentences
+        self._said: dict[str, SentenceSplitter] = {}  # sentences, by where they came from
         self._called: set[str] = set()  # each function with its arguments
 
     async def run(self, facts: str, transcript: str, *, typed: bool) -> None:
@@ -116,6 +115,7 @@ class ModelAnswer:
         if not self._budget.take():
             raise Busy
         completion, thoughts = Completion(), Thoughts(is_begun=self._thinks_unmarked)
+        by_say, as_text = SentenceSplitter(), SentenceSplitter()
         functions = [*OWN_FUNCTIONS, *(each.described() for each in offered.values())]
         async with (
             asyncio.timeout(self._limits.call_within_s),
@@ -126,32 +126,32 @@ class ModelAnswer:
                 text = thoughts.left_out(text)
                 if thoughts.lacks_beginning and not self._thinks_unmarked:
                     self._thinks_unmarked = True
-                    self._splitter.finish()  # a thought, too
+                    as_text.finish()  # a thought, too
                 # Models told a function's result often forget `say`. Before it, text outside
                 # `say` is small talk or thinking, and the voice's own talk is better.
-                self._say(said + (text if self._called else ""))
-        if self._called and not completion.is_cut:
-            self._say(thoughts.finish())
-        rest = self._splitter.finish()
+                self._give(by_say.add(said), by_say)
+                self._give(as_text.add(text if self._called else ""), as_text)
         if completion.is_cut:  # a sentence or a call that lacks its end may mean something else
             raise Flood if completion.end == TOO_LONG else Nonsense
-        self._give(rest)
+        if self._called:
+            self._give(as_text.add(thoughts.finish()), as_text)
+        for splitter in (by_say, as_text):
+            self._give(splitter.finish(), splitter)
         if not completion.is_answer or any(_is_broken(call) for call in completion.calls):
             raise Nonsense
         return completion
 
-    def _say(self, text: str) -> None:
-        self._give(self._splitter.add(text))
+    def _give(self, sentences: list[str], source: SentenceSplitter) -> None:
+        """Say sentences, but for those that came from elsewhere before.
 
-    def _give(self, sentences: list[str]) -> None:
+        Models write as text what they have `say` say, and say it again after a function.
+        """
         for sentence in sentences:
-            if sentence in self._said:  # models write as text what they have `say` say
-                continue
-            self._said.add(sentence)
             self._characters += len(sentence)
             if self._characters > self._limits.answer_characters:
                 raise Flood
-            self._outlet.say(sentence)
+            if self._said.setdefault(sentence, source) is source:
+                self._outlet.say(sentence)
 
     async def _call_all(self, calls: list[Call]) -> dict[str, tuple[str, bool]]:
         """Call functions side by side; give each call's result and whether it worked."""

@@ -155,6 +155,16 @@ async def test_a_sentence_is_said_once_in_an_answer(open_room: Open, model: Scri
         assert host.sentences == ["One moment.", "It snows.", "Take a coat."]
 
 
+async def test_a_sentence_that_stands_twice_is_said_twice(
+    open_room: Open, model: ScriptedModel
+) -> None:
+    """What a model says twice in one breath is meant so."""
+    model.reply(says("Knock, knock. Knock, knock. Anybody home?"))
+    async with open_room() as host:
+        await host.ask("Joke?")
+        assert host.sentences == ["Knock, knock.", "Knock, knock.", "Anybody home?"]
+
+
 async def test_the_last_call_of_the_model_can_only_speak(
     open_room: Open, model: ScriptedModel
 ) -> None:

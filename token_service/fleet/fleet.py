@@ -158,8 +158,11 @@ class Fleet:
         """Return whether the host of the spec's dispatch may still come.
 
         It will not where its worker is gone or the dispatch is over. A room that this happens to
-        often waits all the same: the workers may die of this room.
+        often waits all the same: the workers may die of this room. A host of a later generation is
+        there where redis came back with older data; it is about to restore the spec.
         """
+        if any(worker.hosts.get(spec.room, 0) > spec.newest for worker in self.workers):
+            return True
         if spec.standby and self.may_stand_by(spec):
             return True
         if self.done(spec) and self.schedule.dispatches(spec.room) <= CALM_DISPATCHES:

@@ -165,7 +165,7 @@ class Reconciler:
         if spec.ended:
             return await self._clear_ended(spec, fleet)
         if spec.standby:
-            spec = await self.moves.follow(spec, may_be_lost=time.monotonic() >= self.trusts_from)
+            spec = await self.moves.follow(spec, may_be_lost=await self._trusts_heartbeats())
             fleet = await self.workers.fleet()
         if fleet.hosts(spec):
             return
@@ -173,11 +173,17 @@ class Reconciler:
         if not await self._is_occupied(spec, inside, fleet):
             return await self._leave_queue(room, fleet)
         await self.specs.touch([spec])
-        if fleet.is_awaited(spec) or time.monotonic() < self.trusts_from:
+        if fleet.is_awaited(spec) or not await self._trusts_heartbeats():
             return
         if any(generation_of(one) <= spec.newest for one in inside):
             await self.rooms.clear(_next_generation(spec))
         await self._place(spec)
+
+    async def _trusts_heartbeats(self) -> bool:
+        """Return whether a missing heartbeat means a lost worker."""
+        if time.monotonic() < self.trusts_from:
+            return False
+        return not await self.workers.may_be_incomplete()
 
     async def _leave_queue(self, room: str, fleet: Fleet) -> None:
         if room in fleet.schedule.queue:

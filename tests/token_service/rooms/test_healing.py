@@ -4,16 +4,18 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from livekit import api
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisGone
 
-from harness.servers import LiveKit
+from harness.servers import LiveKit, start_redis
 from protocol import wire
 from protocol.config.settings import Settings
 from protocol.events import DispatchedEvent, WaitingEvent
+from protocol.heartbeat import HEARTBEAT_TTL_S
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec, persona_specs, spec_key
 from tests.token_service.players import (
@@ -30,6 +32,7 @@ from tests.token_service.players import (
     stop_waiting,
     write,
 )
+from token_service.fleet.reader import FleetReader
 from token_service.fleet.schedule import CALM_DISPATCHES, FAILURES
 from token_service.refusals import LiveKitAway
 from token_service.rooms.livekit import LiveKitRooms
@@ -320,6 +323,33 @@ async def test_heartbeats_are_given_time_after_an_outage(
     await careful.sweep()
 
     assert [each.generation for each in await dispatched(livekit, spec.room)] == [1]
+
+
+async def test_a_host_that_redis_forgot_is_not_replaced(
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+) -> None:
+    """Where redis came back with data from before a move, the room's host is left alone."""
+    await hosted_then_lost(dispatcher, redis, spec.room)
+    await beat(redis, "another", hosts={spec.room: 2})
+    await dispatcher.sweep()
+
+    assert [each.generation for each in await dispatched(livekit, spec.room)] == [1]
+
+
+async def test_a_heartbeat_may_be_missing_while_redis_is_young(tmp_path: Path) -> None:
+    """For the life of a heartbeat after redis began, one that is missing means no lost worker."""
+    with start_redis(tmp_path) as url:
+        async with Redis.from_url(url, decode_responses=True) as young:
+            reader = FleetReader(young)
+            without_workers = await reader.may_be_incomplete()
+            await beat(young)
+            complete = await reader.may_be_incomplete()
+            await die(young)
+            incomplete = await reader.may_be_incomplete()
+            await asyncio.sleep(HEARTBEAT_TTL_S + 1.0)
+
+            assert (without_workers, complete, incomplete) == (False, False, True)
+            assert not await reader.may_be_incomplete()
 
 
 async def test_after_an_outage_heartbeats_are_trusted_later(

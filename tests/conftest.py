@@ -10,6 +10,7 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Protocol
 
+import hypothesis
 import pytest
 
 from harness import servers
@@ -25,6 +26,12 @@ FEW_FILES = 3  # a run of so few starts `python -m worker` itself, without a for
 BEFORE_S = 10.0  # a pause this long before a test may have disturbed its servers
 MEASURED = "measured"  # the name of a line for the summary among a report's properties
 MACHINE = MachinePauses()
+
+# On a busy machine any example may take seconds, and timings decide no test.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 
 def pytest_sessionstart() -> None:

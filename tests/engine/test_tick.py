@@ -119,7 +119,7 @@ two_fit = st.floats(0.001, 0.034)
 share = st.sampled_from([0.0, 0.002, 0.02, 0.1])
 joining = st.sampled_from([0, 5, 40])
 seeds = st.integers(0, 9999)
-few = settings(max_examples=8, deadline=None)
+few = settings(max_examples=8)
 
 
 def on_time(made: Script) -> set[tuple[int, int]]:
@@ -273,7 +273,7 @@ def test_after_one_long_step_no_frame_is_dropped() -> None:
     assert len(steps) == TICKS
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seeds,
     st.floats(0.036, 0.055),

@@ -86,7 +86,7 @@ def test_the_job_ends_with_the_first_sound(call: Call) -> None:
     assert attribute(job, "first_sound") == "True"
     assert dispatch.start_time_unix_nano < job.start_time_unix_nano < job.end_time_unix_nano
     assert job.end_time_unix_nano <= turn.end_time_unix_nano + REPORTED_NS
-    assert 0 < turn.end_time_unix_nano - turn.start_time_unix_nano < 10e9
+    assert turn.start_time_unix_nano < turn.end_time_unix_nano
     assert attribute(turn, "persona_id")
 
 

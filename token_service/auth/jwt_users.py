@@ -17,9 +17,7 @@ log = structlog.stdlib.get_logger(__name__)
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
 LEEWAY_S = 10
 SUBJECT_LIMIT = 256
-SUBJECT = re.compile(
-    rf"[^\ud800-\udfff]{{1,{SUBJECT_LIMIT}}}", re.DOTALL
-)  # half a pair is no UTF-8
+SUBJECT = re.compile(rf"[^\ud800-\udfff]{{1,{SUBJECT_LIMIT}}}")  # half a pair is no UTF-8
 SHOWN_CHARACTERS = 200  # of a claim, in the log
 DEFAULT_SCOPES = frozenset({Scope.TALK})  # of a JWT that names no scope of ours
 REASONS: dict[type[Exception], str] = {

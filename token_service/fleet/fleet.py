@@ -161,7 +161,9 @@ class Fleet:
         often waits all the same: the workers may die of this room. A host of a later generation is
         there where redis came back with older data; it is about to restore the spec.
         """
-        if any(worker.hosts.get(spec.room, 0) > spec.newest for worker in self.workers):
+        found = (worker.outcomes.get(spec.room) for worker in self.workers)
+        hosting = (each for each in found if each is not None and each.outcome == "hosted")
+        if any(each.generation > spec.newest for each in hosting):
             return True
         if spec.standby and self.may_stand_by(spec):
             return True

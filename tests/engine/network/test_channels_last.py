@@ -63,7 +63,7 @@ def modules(draw: st.DrawFn) -> list[nn.Module]:
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @torch.inference_mode()
 def test_kernels_give_what_torch_gives(data: st.DataObject) -> None:
     """Frames of few samples and rows that pause give the same output and the same state."""

@@ -55,7 +55,7 @@ def _make_zeros(draw: st.DrawFn, module: StreamingConv1d | StreamingConvTranspos
 
 
 @given(chain=chains())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @torch.inference_mode()
 def test_a_chain_gives_what_upstream_gives(
     chain: list[StreamingConv1d | StreamingConvTranspose1d],

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import wire
@@ -14,7 +14,6 @@ from protocol.personas import PERSONAS_PER_ROOM, load_catalogue
 from token_service.http.token_request import TokenRequest
 
 CATALOGUE = load_catalogue(PROJECT / "personas")
-PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 FIELDS = (
     "room_name",
     "participant_name",
@@ -318,21 +317,18 @@ def answer_to(body: bytes) -> str | list[str]:
         return str(refusal)
 
 
-@PATIENT
 @given(st.binary())
 def test_any_bytes_are_a_request_or_refused_in_words(body: bytes) -> None:
     """Any bytes are a request or are refused with InvalidInput."""
     assert answer_to(body)
 
 
-@PATIENT
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, JSON)))
 def test_any_json_in_any_field_is_a_request_or_refused_in_words(fields: dict[str, Any]) -> None:
     """Any JSON value in any field is a request or is refused with InvalidInput."""
     assert answer_to(json.dumps(fields).encode())
 
 
-@PATIENT
 @given(JSON | st.fixed_dictionaries({}, optional={"persona": JSON, "personas": JSON}))
 def test_any_metadata_is_a_request_or_refused_in_words(metadata: Any) -> None:
     """Any agent metadata is a request or is refused with InvalidInput."""

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import InvalidInput
@@ -12,7 +12,6 @@ from protocol.personas import PERSONAS_PER_ROOM, Persona
 from protocol.room_spec import RoomSpec
 from token_service.rooms.persona_request import personas_asked_for
 
-PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 CHEF = Persona(name="chef", label="Chef", line="Cooks", voice="NATM1", prompt="You cook.")
 ASKED_CHEF = CHEF.model_copy(update={"examples": ("What is in the fridge?",)})
 GUIDE = Persona(name="guide", label="Guide")
@@ -175,7 +174,6 @@ def test_a_prompt_has_at_most_a_thousand_characters() -> None:
     )
 
 
-@PATIENT
 @given(st.text())
 def test_any_text_is_personas_or_refused(text: str) -> None:
     """Any text gives personas or is refused with InvalidInput."""
@@ -185,7 +183,6 @@ def test_any_text_is_personas_or_refused(text: str) -> None:
         assert str(error)
 
 
-@PATIENT
 @given(JSON | st.fixed_dictionaries({"personas": st.lists(WANTED, max_size=PERSONAS_PER_ROOM)}))
 def test_requested_personas_can_be_read_back(metadata: Any) -> None:
     """Metadata is refused, or its personas survive the way through redis and the dispatch."""

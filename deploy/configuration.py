@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from deploy.installers import PROJECT
+from protocol.config.command_line import refuse_arguments
 from protocol.config.settings import Settings
 
 BEGIN, END = "settings begin", "settings end"
@@ -81,6 +82,7 @@ def _short(path: Path) -> str:
 
 def main() -> int:
     """Rewrite the files."""
+    refuse_arguments("make configuration", "Write the settings into README.md and .env.example.")
     for path, text in documents():
         path.write_text(text, encoding="utf-8")
     return 0

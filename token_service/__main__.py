@@ -11,6 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from protocol.config import tracing
+from protocol.config.command_line import refuse_arguments
 from protocol.config.log import configure_logging
 from protocol.config.production import refuse_unsafe
 from protocol.config.proxies import keep_loopback_direct
@@ -88,6 +89,7 @@ def connections() -> int:
 
 
 def main() -> None:
+    refuse_arguments("python -m token_service", "Serve the page, tokens and sessions.")
     try:
         keep_loopback_direct()
         settings = load_settings()

@@ -16,6 +16,7 @@ from livekit.agents import AgentServer
 
 from mind.thread import MindThread, start_minds
 from protocol.config import tracing
+from protocol.config.command_line import refuse_arguments
 from protocol.config.log import configure_logging
 from protocol.config.production import refuse_unsafe
 from protocol.config.proxies import keep_loopback_direct
@@ -235,6 +236,7 @@ def _exit(error: BaseException) -> None:
 
 
 def main() -> int:
+    refuse_arguments("python -m worker", "Host rooms on this machine's GPU or CPU.")
     try:
         keep_loopback_direct()
         settings = load_settings()

@@ -24,6 +24,7 @@ from deploy.launch.ports import taken
 from deploy.launch.screen import ANNOUNCER, printer_for
 from deploy.private_file import write_privately
 from protocol.config.addresses import netloc
+from protocol.config.command_line import refuse_arguments
 from protocol.config.log import configure_logging
 from protocol.errors import InvalidInput
 
@@ -50,6 +51,7 @@ class Manager(honcho.manager.Manager):
 
 def main() -> int:
     """Start, show and stop everything; return the exit status."""
+    refuse_arguments("make run", "Start everything on this machine, until Ctrl-C.")
     try:
         return _start(terminal=sys.stdout.isatty())
     except (InvalidInput, ProgramMissing) as error:

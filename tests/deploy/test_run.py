@@ -236,6 +236,7 @@ def test_a_folder_that_cannot_be_written_is_told(
     """A checkout that is read-only, or a full disk, ends `make run` in one line with the path."""
     (tmp_path / "file").touch()
     monkeypatch.setattr(run, "FOLDER", tmp_path / "file" / "var")
+    monkeypatch.setattr(sys, "argv", ["make run"])
 
     assert run.main() == 1
     told = capsys.readouterr().err

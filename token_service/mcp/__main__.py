@@ -1,10 +1,7 @@
-"""`python -m token_service.mcp`: the MCP server over stdio, for a token service at an address.
+"""`python -m token_service.mcp`: the MCP server over stdio, for a token service at an address."""
 
-The address is the first argument, else this machine's; the API key is in `MOSHI_ROOMS_KEY`.
-"""
-
+import argparse
 import os
-import sys
 
 from protocol.config.proxies import keep_loopback_direct
 from token_service.mcp.tools import make_server
@@ -13,8 +10,14 @@ HERE = "http://127.0.0.1:8080"
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m token_service.mcp",
+        description="Serve MCP over stdio.",
+        epilog="The API key, if the token service asks for one, is in MOSHI_ROOMS_KEY.",
+    )
+    parser.add_argument("url", nargs="?", default=HERE, help=f"of the token service ({HERE})")
+    url = parser.parse_args().url
     keep_loopback_direct()
-    url = sys.argv[1] if len(sys.argv) > 1 else HERE
     make_server(url.rstrip("/"), os.environ.get("MOSHI_ROOMS_KEY", "")).run("stdio")
 
 

@@ -28,7 +28,8 @@ from worker.engine.conversation.say import Done
 from worker.engine.engine import Engine
 from worker.engine.model import Model, Remembered, StepOut
 from worker.engine.slots import SlotFrame
-from worker.grid import FRAME_S, next_tick
+from worker.frames import FRAME_S
+from worker.grid import next_tick
 from worker.livekit_private.native_events import NativeEvents, Route
 from worker.sound.ring import Ring
 

@@ -26,11 +26,10 @@ from harness.person import Person, person
 from harness.rooms import SIX, asking_for, in_talk
 from harness.stack import Stack, start_stack
 from worker.engine.files import pocket
+from worker.frames import FRAME_S, RATE_HZ
 from worker.livekit_private.native_log import disable_native_log_capture
 from worker.websocket import messages
-from worker.websocket.opus import SAMPLE_RATE_HZ
 
-FRAME_S = 0.080
 COUNTED = ("moshi_late_frames_total", "moshi_dropped_frames_total")
 SPEECH = sphn.read(str(pocket.FOLDER / "voices" / "NATM0.wav"))[0][0]
 TURN = np.concatenate([SPEECH, np.zeros(3 * len(SPEECH), dtype=np.float32)])
@@ -74,8 +73,8 @@ class Client:
 
 def spoken(seconds: float) -> list[bytes]:
     """Return the messages of a client that speaks and listens in turn."""
-    writer, frame = sphn.OpusStreamWriter(SAMPLE_RATE_HZ), round(FRAME_S * SAMPLE_RATE_HZ)
-    turns = np.tile(TURN, math.ceil(seconds * SAMPLE_RATE_HZ / len(TURN)))
+    writer, frame = sphn.OpusStreamWriter(RATE_HZ), round(FRAME_S * RATE_HZ)
+    turns = np.tile(TURN, math.ceil(seconds * RATE_HZ / len(TURN)))
     frames = turns[: round(seconds / FRAME_S) * frame].reshape(-1, frame)
     return [messages.AUDIO + writer.append_pcm(each) for each in frames]
 
@@ -114,7 +113,7 @@ async def speak(ann: Person) -> None:
     """Speak as the clients do."""
     while True:
         ann.speech = SPEECH
-        await asyncio.sleep(len(TURN) / SAMPLE_RATE_HZ)
+        await asyncio.sleep(len(TURN) / RATE_HZ)
 
 
 def cpu_s(stack: Stack) -> dict[str, float]:

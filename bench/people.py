@@ -201,7 +201,7 @@ def start(
     stored = KvMemory(kernels=kernels)  # of the model's own type, as in a worker
     recognition = TimedRecognition(lm, mimi, options.personas + 4, stored=stored)
     recognition.times_s = []
-    listeners = Listeners(recognition, mimi.frame_size, FLUSH_FRAMES)
+    listeners = Listeners(recognition, FLUSH_FRAMES)
     listeners.rehearse()
     options.most, options.prompted = options.personas, False
     step, engine = capacity.start(options, device, Rooms, models.as_recognition(listeners))

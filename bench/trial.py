@@ -14,8 +14,8 @@ from worker.engine.engine import Engine
 from worker.engine.model import StepOut
 from worker.engine.slots import Occupant, SlotFrame
 from worker.engine.step import MoshiStep
+from worker.frames import FRAME_S, FRAME_SAMPLES
 
-FRAME_S = 0.080
 JITTER_S = 0.002  # arrivals on the grid spread over so much
 LEAST_SLEEP_S = 0.0005  # a shorter one would be late
 LEAD_S = 0.016  # before the tick, as ears deliver them
@@ -121,7 +121,7 @@ class Trial:
         self._engine, self._step, self._grid = engine, step, grid
         self._personas = personas
         self._rng = np.random.default_rng(sessions)
-        noise = self._rng.normal(size=(25, engine.model.frame_samples)) * 0.1
+        noise = self._rng.normal(size=(25, FRAME_SAMPLES)) * 0.1
         self._noise = noise.astype(np.float32)
         self._here = [self._join(0.0) for _ in range(sessions)]
         self._all = list(self._here)

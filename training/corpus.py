@@ -21,7 +21,7 @@ from training.repertoire import PEOPLE, PEOPLES_VOICES, VOICES, AgentVoice, line
 from training.sound import RATE_HZ, Pcm, whole_frames, without_silence
 from training.teacher import Task
 from worker.engine.conversation.loudness import at_loudness
-from worker.sound.int16 import to_int16
+from worker.frames import to_int16
 
 LOUDNESS_LUFS = -22.0
 FILE = "corpus.npz"

@@ -17,7 +17,7 @@ from pocketsphinx import Decoder
 
 from training.sound import RATE_HZ, Pcm
 from worker.engine.files import pocket
-from worker.sound.int16 import to_int16
+from worker.frames import to_int16
 
 HEARS_HZ = 16_000
 PADDING_S = 0.2

@@ -80,6 +80,6 @@ def prompts_of(folder: Path, codec: CodecWeights) -> Prompts:
     reading = PromptReading(
         encode=SentencePieceProcessor(str(folder / TOKENIZER_FILE)).encode,
         prompted=True,
-        voices=read_voices(folder / VOICES_FOLDER, None, RATE_HZ),
+        voices=read_voices(folder / VOICES_FOLDER, None),
     )
     return Prompts(Weights(new_lm()), codec, reading)

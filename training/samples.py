@@ -15,7 +15,7 @@ from training.sound import Pcm, without_silence
 from training.told import Rehearsal
 from worker.engine.files import pocket
 from worker.engine.load import load_model
-from worker.sound.int16 import to_int16
+from worker.frames import to_int16
 
 FOLDER = PROJECT / "web" / "src" / "samples" / pocket.NAME
 SENTENCE = "You can interrupt me at any time."

@@ -6,7 +6,7 @@ Times are seconds of `time.monotonic`, which is also every event loop's `loop.ti
 import asyncio
 import math
 
-FRAME_S = 0.080
+from worker.frames import FRAME_S
 
 
 def next_tick(now_s: float) -> float:

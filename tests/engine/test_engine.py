@@ -17,9 +17,9 @@ from worker.engine.engine import Engine
 from worker.engine.model import Model, Remembered, StepOut
 from worker.engine.slots import Full, SlotFailed, SlotFrame
 from worker.engine.timing import tick
+from worker.frames import FRAME_S, FRAME_SAMPLES
 
 PERSONA = Persona(name="test", label="Test")
-SAMPLES = 4
 
 
 class FakeStep:
@@ -92,10 +92,7 @@ class Running:
     def __init__(self, capacity: int = 2) -> None:
         self.step = FakeStep(capacity)
         self.failures: list[BaseException] = []
-        self.engine = Engine(
-            Model("fake", self.step, (), (), sample_rate_hz=50, frame_samples=SAMPLES),
-            self.failures.append,
-        )
+        self.engine = Engine(Model("fake", self.step, (), ()), self.failures.append)
         self.engine.start()
 
     def __enter__(self) -> "Running":
@@ -108,7 +105,7 @@ class Running:
 
 def pcm(value: float) -> Pcm:
     """Return a frame of one value, which tells it from other frames."""
-    return np.full(SAMPLES, value, dtype=np.float32)
+    return np.full(FRAME_SAMPLES, value, dtype=np.float32)
 
 
 def into(frames: list[SlotFrame]) -> Callable[[SlotFrame], None]:
@@ -328,7 +325,7 @@ def test_background_work_is_done_in_gaps() -> None:
             running.engine.push(occupant, pcm(value))
         wait_until(lambda: len(got) == 3 and running.step.pieces == 0, "answers and pieces")
 
-    assert all(0 < gap_s <= running.engine.model.frame_s for gap_s in running.step.gaps_s)
+    assert all(0 < gap_s <= FRAME_S for gap_s in running.step.gaps_s)
 
 
 def test_the_engine_asks_for_no_work_where_none_waits() -> None:
@@ -349,7 +346,7 @@ def test_the_engine_is_too_slow_when_its_99th_percentile_is() -> None:
     """After steps that took 90 % of a frame's time `too_slow` is true, once a session runs."""
     with Running() as running:
         for _ in range(8):
-            running.engine.window.add(0.9 * running.engine.model.frame_s + 0.001)
+            running.engine.window.add(0.9 * FRAME_S + 0.001)
         before = running.engine.too_slow
         running.engine.join(PERSONA, into([]))
 

@@ -69,7 +69,7 @@ class Engine:
     step_s: float
     slow_s: float = 0.0
     slow_until_s: float = 0.0
-    ticks: Ticks = field(default_factory=lambda: Ticks(FRAME_S))
+    ticks: Ticks = field(default_factory=Ticks)
     inbox: dict[int, deque[tuple[float, int]]] = field(default_factory=lambda: defaultdict(deque))
     steps: list[Step] = field(default_factory=list)
     replaced: list[tuple[int, int]] = field(default_factory=list)  # (room, tick)

@@ -62,7 +62,7 @@ class EchoStep:
         return False
 
     def run(self, pcm: Pcm, exec_mask: Mask) -> StepOut:
-        """Give `pcm` `[B, frame_samples]` back; rows outside `exec_mask` are silent, not valid."""
+        """Give `pcm` `[B, 1920]` back; rows outside `exec_mask` are silent, not valid."""
         silence = np.full(self._capacity, PAD, dtype=np.int64)
         voice = np.where(exec_mask[:, None], pcm * self._loud, np.float32(0.0))
         return StepOut(

@@ -26,6 +26,7 @@ from worker.engine.slots import Deliver, Full, Occupant, SlotFailed, Slots
 from worker.engine.timing.hang_watch import HangWatch
 from worker.engine.timing.tick import Ticks
 from worker.engine.timing.timed_step import Row, TimedStep
+from worker.frames import FRAME_S
 
 log = structlog.get_logger(__name__)
 
@@ -50,11 +51,11 @@ class Engine:
         self._step = TimedStep(model)
         self.window = self._step.window
         self._on_failure = on_failure
-        self._max_step_s = model.frame_s * max_step_share
+        self._max_step_s = FRAME_S * max_step_share
         self._slots = Slots(model.step.capacity)
         self._calls = Calls()
         self._joined: set[Occupant] = set()  # those that the step knows; engine thread
-        self._ticks = Ticks(model.frame_s)
+        self._ticks = Ticks()
         self._deliveries = Deliveries()
         self._watch = HangWatch()
         self._wake = threading.Condition()
@@ -121,7 +122,7 @@ class Engine:
                 self._wake.notify()
 
     def push(self, occupant: Occupant, pcm: Pcm) -> None:
-        """Queue a slot's next frame, `[frame_samples]` float32 in [-1, 1]. Any thread."""
+        """Queue a slot's next frame, `[1920]` float32 in [-1, 1]. Any thread."""
         with self._wake:
             now_s = time.monotonic()
             if self._slots.put(occupant, pcm, now_s):
@@ -195,7 +196,7 @@ class Engine:
             if not self._running or self._calls.are_due(joins=not self._ticks.is_open):
                 return False
             if due_in_s is None and self._gap.has_work:
-                self._wake.wait(self.model.frame_s)
+                self._wake.wait(FRAME_S)
                 return self._ticks.complete
             wait_s = self._watch.idle_in_s if due_in_s is None else due_in_s
             if not self._wake.wait(wait_s) and due_in_s is None:
@@ -243,9 +244,9 @@ class Engine:
             if not self._running or self._calls or self._ticks.is_open:
                 return 0.0
             since_s = time.monotonic() - self._gathered_s
-            if not self._slots.used or since_s > 2 * self.model.frame_s:
-                return self.model.frame_s
-        return self.model.frame_s - GAP_MARGIN_S - since_s
+            if not self._slots.used or since_s > 2 * FRAME_S:
+                return FRAME_S
+        return FRAME_S - GAP_MARGIN_S - since_s
 
     def _change_slots(self, calls: Calls) -> None:
         """Pass leaves and joins to the step, leaves first: a slot may have both."""
@@ -282,7 +283,7 @@ class Engine:
                 self._lose(occupant)
             arrivals_s.append(arrived_s)
         self._deliveries.send()
-        metrics.count_frames(arrivals_s, time.monotonic(), self.model.frame_s)
+        metrics.count_frames(arrivals_s, time.monotonic())
 
     @contextmanager
     def _failing_alone(self, occupant: Occupant) -> Generator[None]:

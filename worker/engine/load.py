@@ -110,7 +110,7 @@ def _find(files: ModelFiles, device: torch.device, settings: Settings) -> FoundM
     mimi = load_codec(files, bare, device)
     voices: dict[str, Voice] = {}
     if prompted:
-        voices = read_voices(files.voices, settings.voices_dir, mimi.sample_rate)
+        voices = read_voices(files.voices, settings.voices_dir)
     return FoundModel(files, bare, mimi, tokenizer, voices, prompted, device)
 
 
@@ -148,8 +148,6 @@ def _load(found: FoundModel, settings: Settings, progress: Progress, note: str) 
         note=note,
         recognition=recognition,
         keys_and_values=choice.line,
-        sample_rate_hz=mimi.sample_rate,
-        frame_samples=mimi.frame_size,
     )
 
 
@@ -229,7 +227,7 @@ def _choose_kv(
 ) -> KvChoice:
     """Choose the type of keys and values, with its memory plan."""
     lm, device, dtype = found.bare, found.device, found.dtype
-    voice_frames = longest_of(found.voices, found.mimi.frame_size) if found.prompted else None
+    voice_frames = longest_of(found.voices) if found.prompted else None
     own, in_int8 = (
         plan_memory(lm, found.mimi, device, dtype, voice_frames, int8=each)
         for each in (False, True)

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from worker import frames
+
 # Around the deadline: a step must end within one frame, 80 ms.
 BUCKETS_S = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.16, 0.32, 1.0)
 
@@ -36,11 +38,11 @@ SLOTS_USED = Gauge("moshi_slots_used", "Slots taken")
 SLOTS_FREE = Gauge("moshi_slots_free", "Slots left")
 
 
-def count_frames(arrivals_s: Iterable[float], now_s: float, frame_s: float) -> None:
+def count_frames(arrivals_s: Iterable[float], now_s: float) -> None:
     """Count frames that arrived at these times and are delivered now, late or in time."""
     for arrived_s in arrivals_s:
         FRAME_S.observe(now_s - arrived_s)
-        if now_s - arrived_s > frame_s:
+        if now_s - arrived_s > frames.FRAME_S:
             LATE_FRAMES.inc()
 
 

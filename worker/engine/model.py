@@ -49,7 +49,7 @@ class Remembered:
 class StepOut:
     """Output of one step, a row for each slot; rows outside `valid` mean nothing."""
 
-    pcm: Pcm  # [B, frame_samples] float32 in [-1, 1]
+    pcm: Pcm  # [B, 1920] float32 in [-1, 1]
     text: Tokens  # [B] the text token used
     unforced_text: Tokens  # [B] the text token before forcing
     valid: Mask  # [B] False where the row was masked or still warms up (acoustic delay)
@@ -86,7 +86,7 @@ class BatchedStep(Protocol):
         ...
 
     def run(self, pcm: Pcm, exec_mask: Mask) -> StepOut:
-        """Advance the rows of `exec_mask` by one frame. pcm `[B, frame_samples]` in [-1, 1]."""
+        """Advance the rows of `exec_mask` by one frame. pcm `[B, 1920]` in [-1, 1]."""
         ...
 
     def hush(self, slot: int, on: bool) -> None:
@@ -131,9 +131,3 @@ class Model:
     recognition: Recognition | None = None  # of people's speech, beside the step
     keys_and_values: str = ""  # their type and why, one sentence for people
     note: str = ""  # one sentence for people, shown in log and page
-    sample_rate_hz: int = 24_000
-    frame_samples: int = 1920  # 80 ms
-
-    @property
-    def frame_s(self) -> float:
-        return self.frame_samples / self.sample_rate_hz

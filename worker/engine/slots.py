@@ -44,7 +44,7 @@ class SlotFrame:
     `index` counts the occupant's frames from 0; `arrived_s` is the monotonic time of its input.
     """
 
-    pcm: Pcm  # [frame_samples] float32
+    pcm: Pcm  # [1920] float32
     text: int
     unforced_text: int  # before forcing
     index: int

@@ -5,10 +5,6 @@ from typing import Literal, NamedTuple
 
 from worker.hearing.recogniser import HeardWords
 
-RATE_HZ = 24_000
-FRAME_SAMPLES = 1920
-FRAME_S = FRAME_SAMPLES / RATE_HZ
-
 
 class Frame(NamedTuple):
     """A frame of one listening, worker → recognition. Frames that were dropped leave a gap."""

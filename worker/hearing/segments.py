@@ -9,6 +9,7 @@ import uuid
 from collections import deque
 
 from worker.engine.recognition.listeners import HeardFrame, Recognition
+from worker.frames import FRAME_S
 from worker.hearing.recogniser import HeardWords, OnEnd, OnWords, Word, has_word, nothing
 
 PAUSE_CHANCE = 0.5  # as in Kyutai's client
@@ -34,8 +35,8 @@ class Segments:
         self._segment_id = _new_id()
         self._paused_frames = 0
         # The pause is foretold from the sound, and words come later by the delay.
-        self._patience = max(PAUSE_FRAMES, 1 + round(recognition.delay_s / recognition.frame_s))
-        self._delay = recognition.delay_s / recognition.frame_s
+        self._patience = max(PAUSE_FRAMES, 1 + round(recognition.delay_s / FRAME_S))
+        self._delay = recognition.delay_s / FRAME_S
         # The numbers of the last frames, some of which may have been dropped.
         self._heard = deque(range(-1 - int(self._delay), 0), maxlen=1 + int(self._delay))
         self._quiet_s = QUIET_S if recognition.has_pauses else QUIET_WITHOUT_PAUSES_S
@@ -47,9 +48,8 @@ class Segments:
             self._finish_segment()
             self._on_end()
             return
-        frame_s = self._recognition.frame_s
-        end_s = (self._said_in(heard.index) + 1) * frame_s
-        self._take_token(heard.token, max(0.0, end_s - frame_s), max(0.0, end_s))
+        end_s = (self._said_in(heard.index) + 1) * FRAME_S
+        self._take_token(heard.token, max(0.0, end_s - FRAME_S), max(0.0, end_s))
         is_pause = heard.pause > PAUSE_CHANCE
         self._paused_frames = self._paused_frames + 1 if is_pause else 0
         if self._words and not self._tokens and self._is_over(end_s):

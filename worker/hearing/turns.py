@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 from livekit.local_inference import VAD, VAD_WINDOW_SAMPLES
 
-Pcm16 = npt.NDArray[np.int16]
+from worker.frames import Pcm16
 
 RATE_HZ = 16_000
 WINDOW_S = VAD_WINDOW_SAMPLES / RATE_HZ

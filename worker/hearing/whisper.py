@@ -19,14 +19,13 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import numpy as np
 import structlog
 from prometheus_client import Counter
 
 from worker.engine.arrays import Pcm
+from worker.frames import FRAME_S, to_int16
 from worker.hearing.life_signs import LOOK_EVERY_S, PATIENCE_S, LifeSigns
 from worker.hearing.messages import (
-    FRAME_S,
     Alive,
     Closed,
     Dropped,
@@ -196,8 +195,7 @@ class WhisperListening:
         """Take the next frame, `[1920]` float32 at 24 kHz."""
         self._quiet_frames = 0 if pcm.any() else self._quiet_frames + 1
         if self._quiet_frames <= QUIET_FRAMES:
-            samples = (np.clip(pcm, -1.0, 1.0) * 32767.0).astype(np.int16)
-            self._send(Frame(self._number, self._index, samples.tobytes()))
+            self._send(Frame(self._number, self._index, to_int16(pcm).tobytes()))
         self._index += 1
 
     def close(self) -> None:

@@ -29,9 +29,8 @@ from faster_whisper.utils import download_model
 from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
 
 from worker.engine.files.hub_files import why_not_stored
-from worker.hearing import messages
+from worker.frames import FRAME_S, RATE_HZ, from_int16
 from worker.hearing.messages import (
-    FRAME_S,
     Alive,
     Closed,
     Dropped,
@@ -43,7 +42,8 @@ from worker.hearing.messages import (
     ToWorker,
 )
 from worker.hearing.recogniser import HeardWords, Word, has_word
-from worker.hearing.turns import RATE_HZ, SpokenTurn, Turns
+from worker.hearing.turns import RATE_HZ as TURN_RATE_HZ
+from worker.hearing.turns import SpokenTurn, Turns
 
 MOST_WAITING = 64  # turns
 ALIVE_EVERY_S = 2.0  # while nobody speaks; far below worker.hearing.life_signs.PATIENCE_S
@@ -156,7 +156,7 @@ class _Listening:
         self.likely = likely
         self._turns = Turns()
         self._next_number = 0
-        self._resampler = av.AudioResampler("s16", "mono", RATE_HZ)
+        self._resampler = av.AudioResampler("s16", "mono", TURN_RATE_HZ)
 
     def feed(self, frame: Frame) -> Iterable[SpokenTurn]:
         if frame.number != self._next_number:  # frames were dropped
@@ -164,7 +164,7 @@ class _Listening:
         self._next_number = frame.number + 1
         samples = np.frombuffer(frame.pcm, dtype=np.int16)
         sound = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
-        sound.sample_rate = messages.RATE_HZ
+        sound.sample_rate = RATE_HZ
         for resampled in self._resampler.resample(sound):
             yield from self._turns.feed(resampled.to_ndarray()[0])
 
@@ -189,7 +189,7 @@ def recognise(model: WhisperModel, turn: SpokenTurn, likely: str = "") -> HeardW
     Of words that sound alike it prefers those of `likely`, as if they had been said just before.
     """
     segments, _ = model.transcribe(
-        turn.pcm.astype(np.float32) / 32768.0,
+        from_int16(turn.pcm),
         language="en" if not model.model.is_multilingual else None,
         beam_size=1,
         temperature=0.0,  # a second try would cost as much as the first

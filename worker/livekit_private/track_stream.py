@@ -9,9 +9,9 @@ from typing import Any
 from livekit import rtc
 from livekit.rtc._utils import Queue  # private; the package is pinned to an exact version
 
+from worker.frames import TRACK_RATE_HZ
 from worker.livekit_private.native_events import Route, native_events
 
-SAMPLE_RATE_HZ = 48_000  # WebRTC's own: LiveKit resamples badly (worker/sound/resample.py)
 FRAME_MS = 80
 QUEUE_FRAMES = 3
 
@@ -23,7 +23,7 @@ class TrackStream(rtc.AudioStream):
         super().__init__(
             track,
             capacity=QUEUE_FRAMES,
-            sample_rate=SAMPLE_RATE_HZ,
+            sample_rate=TRACK_RATE_HZ,
             num_channels=1,
             frame_size_ms=FRAME_MS,
         )

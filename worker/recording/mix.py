@@ -4,15 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from worker.engine.arrays import Pcm
-from worker.sound.int16 import to_int16
+from worker.frames import FRAME_SAMPLES, TRACK_SAMPLES, Pcm16, to_int16
 from worker.sound.resample import Resampler
-
-RATE_HZ = 24_000
-FRAME_SAMPLES = 1920
-TRACK_SAMPLES = 3840  # at 48 kHz
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +24,7 @@ class StereoMix:
     def __init__(self) -> None:
         self._resampler = Resampler(down=2)  # of the sum: a filter for each track gives the same
 
-    def mix(self, frame: RoomFrame) -> npt.NDArray[np.int16]:
+    def mix(self, frame: RoomFrame) -> Pcm16:
         """Return the frame as `[1920, 2]` 16-bit samples at 24 kHz."""
         people = self._resampler.feed(_sum(frame.people, TRACK_SAMPLES))
         stereo = np.stack([people, _sum(frame.voices, FRAME_SAMPLES)], axis=1)

@@ -8,10 +8,8 @@ from io import FileIO
 from typing import Any
 
 import av
-import numpy as np
-import numpy.typing as npt
 
-from worker.recording.mix import RATE_HZ
+from worker.frames import RATE_HZ, Pcm16
 
 PAGE_US = 300_000
 BITS_PER_S = 64_000  # 29 MB an hour
@@ -27,7 +25,7 @@ class OggOpusFile:
         self._stream.bit_rate = BITS_PER_S
         self._samples = 0
 
-    def write(self, pcm: npt.NDArray[np.int16]) -> None:
+    def write(self, pcm: Pcm16) -> None:
         """Encode the next samples, `[n, 2]`."""
         frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="stereo")
         frame.sample_rate, frame.pts = RATE_HZ, self._samples

@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from protocol.recordings.names import CAPTIONS, SOUND, WORDS, PartName
-from worker.grid import FRAME_S
+from worker.frames import FRAME_S
 from worker.recording.mix import RoomFrame, StereoMix
 from worker.recording.ogg import OggOpusFile
 from worker.recording.private import open_private

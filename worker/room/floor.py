@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from protocol.config.settings import Settings
-from worker.grid import FRAME_S
+from worker.frames import FRAME_S
 
 WANTS_WINDOW = 3
 WANTS_NEEDED = 2

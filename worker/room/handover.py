@@ -17,7 +17,8 @@ from protocol import wire
 from protocol.presence import host_generation
 from protocol.room_spec import RoomSpec
 from worker.backup.store import BackupStore
-from worker.grid import FRAME_S, wait_for_tick
+from worker.frames import FRAME_S
+from worker.grid import wait_for_tick
 from worker.room.personas import RoomPersonas
 from worker.sound.ears import Ears
 

@@ -10,13 +10,12 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 from livekit import rtc
 
 from protocol import wire
 from protocol.events import Event
 from worker.engine.arrays import Pcm
-from worker.grid import FRAME_S
+from worker.frames import FRAME_S, SILENCE, power
 from worker.hearing.recogniser import HeardWords, Listening, Recogniser
 from worker.room.background_tasks import call_on_loop
 from worker.room.persona.transcript import Speaker, TranscriptPublisher
@@ -25,8 +24,6 @@ from worker.sound.ears import Microphone
 from worker.sound.resample import Resampler
 
 AUDIBLE_POWER = 1e-6  # -60 dBFS: quieter than speech; the microphones of most listeners send less
-SILENCE = np.zeros(1920, dtype=np.float32)
-SILENCE.flags.writeable = False
 LAST_WORDS_S = 3.0  # for words that were said just before the host stopped
 SEGMENT_CHARACTERS = 1_000  # of one segment in messages and events; 12 s of speech have some 250
 
@@ -88,7 +85,7 @@ class PeopleWords:
 
     def _open(self, microphone: Microphone, frame: Pcm) -> None:
         """Begin to listen to a person with the first audible frame, if the recogniser can."""
-        if self._recogniser is None or np.dot(frame, frame) / len(frame) < AUDIBLE_POWER:
+        if self._recogniser is None or power(frame) < AUDIBLE_POWER:
             return
         if microphone.identity not in self._room.remote_participants:  # it has just left
             return

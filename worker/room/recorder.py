@@ -18,7 +18,7 @@ from protocol.events import Event, RecordingEvent, TranscriptEvent
 from protocol.recordings.names import new_part
 from protocol.room_spec import RoomSpec
 from worker.engine.arrays import Pcm
-from worker.grid import FRAME_S
+from worker.frames import FRAME_S
 from worker.recording.mix import RoomFrame
 from worker.recording.part import PartWriter
 from worker.recording.recordings import Recordings

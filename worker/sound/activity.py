@@ -12,7 +12,7 @@ import numpy as np
 from livekit.local_inference import VAD, VAD_WINDOW_SAMPLES
 
 from worker.engine.arrays import Pcm
-from worker.sound.int16 import to_int16
+from worker.frames import power, to_int16
 from worker.sound.resample import Resampler
 
 VOICED_POWER = 10.0**-4.5  # -45 dBFS: Moshi's idle sound lies some 20 dB below, its voice 15 above
@@ -93,7 +93,7 @@ class VoiceActivity:
 
     def push(self, pcm: Pcm) -> bool:
         """Take a frame, `[n]` float32; return True if `is_speaking` changed with it."""
-        self.is_voiced = float(np.dot(pcm, pcm)) / len(pcm) > VOICED_POWER
+        self.is_voiced = power(pcm) > VOICED_POWER
         self._quiet_frames = 0 if self.is_voiced else self._quiet_frames + 1
         was_speaking = self.is_speaking
         self.is_speaking = self._quiet_frames < QUIET_FRAMES

@@ -12,8 +12,8 @@ import av.error
 import numpy as np
 
 from worker.engine.arrays import Pcm
+from worker.frames import TRACK_RATE_HZ
 
-RATE_HZ = 48_000
 LONGEST_S = 12.0  # clients stop after 10 s
 RATES_HZ = frozenset({8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000})
 CHANNELS = frozenset({1, 2})
@@ -65,7 +65,7 @@ def _samples(attributes: Mapping[str, str], data: bytes) -> av.AudioFrame:
 
 
 def _converted(frames: Iterator[av.AudioFrame] | list[av.AudioFrame]) -> Pcm:
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE_HZ)
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=TRACK_RATE_HZ)
     pieces: list[Pcm] = []
     length_s = 0.0
     for frame in frames:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from worker.engine.arrays import Pcm
+from worker.frames import TRACK_SAMPLES, power
 from worker.sound.activity import VOICED_POWER
 
-TRACK_SAMPLES = 3840  # of a track's frame, at 48 kHz
 PAUSE_FRAMES = 3  # of each pause
 BELOW_VOICE = 0.01  # a pause has 20 dB less power than loud speech of the same recording
 MOST_FRAMES = 150  # 12 s: that are held, and of the longest recording
@@ -49,7 +49,7 @@ class EarlySound:
         """Let the frames be heard, those of the recording first."""
         self.is_held = False
         self._frames = deque([*recording, *self._frames])
-        loudest = float(np.percentile([*map(_power, self._frames), 0.0], 90))
+        loudest = float(np.percentile([*map(power, self._frames), 0.0], 90))
         self._pause_power = max(VOICED_POWER, BELOW_VOICE * loudest)
 
     def take(self) -> Pcm | None:
@@ -61,11 +61,7 @@ class EarlySound:
             self._frames = deque([*self._frames][-1:])
         while self._frames:
             frame = self._frames.popleft()
-            self._quiet_frames = 0 if _power(frame) > self._pause_power else self._quiet_frames + 1
+            self._quiet_frames = 0 if power(frame) > self._pause_power else self._quiet_frames + 1
             if self._quiet_frames <= PAUSE_FRAMES:
                 return frame
         return None
-
-
-def _power(frame: Pcm) -> float:
-    return float(np.dot(frame, frame)) / len(frame)

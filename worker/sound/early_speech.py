@@ -12,9 +12,9 @@ import structlog
 from livekit import rtc
 
 from worker.engine.arrays import Pcm
-from worker.grid import FRAME_S
+from worker.frames import FRAME_S, TRACK_RATE_HZ
 from worker.livekit_private.early_streams import EarlyRecording, EarlyStreams, is_recorded_early
-from worker.sound.early_recording import RATE_HZ, decode
+from worker.sound.early_recording import decode
 from worker.sound.early_sound import EarlySound, frames_of
 
 log = structlog.get_logger(__name__)
@@ -85,7 +85,7 @@ class EarlySpeech:
             log.info("early_sound_missing", identity=track.identity, held_s=track.ticks * FRAME_S)
             return track.sound.release()
         track.sound.release(frames_of(pcm))
-        log.info("early_sound_heard", identity=track.identity, sound_s=len(pcm) / RATE_HZ)
+        log.info("early_sound_heard", identity=track.identity, sound_s=len(pcm) / TRACK_RATE_HZ)
 
     def _on_opened(self, identity: str, track_sid: str) -> None:
         self._arriving[identity] = track_sid

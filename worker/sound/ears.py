@@ -13,10 +13,10 @@ from livekit import rtc
 
 from worker.allowance import Allowance
 from worker.engine.arrays import Pcm
+from worker.frames import TRACK_SAMPLES, from_int16
 from worker.grid import until_opening
 from worker.livekit_private.track_stream import TrackStream
 from worker.sound.audience import is_heard, is_person, tracks_to_hear
-from worker.sound.early_sound import TRACK_SAMPLES
 from worker.sound.early_speech import EarlySpeech
 from worker.sound.resample import Resampler
 from worker.sound.ring import Ring
@@ -159,7 +159,6 @@ class Ears:
         ring = self._rings[sid] = Ring()
         try:
             async for event in stream:
-                samples = np.frombuffer(event.frame.data, dtype=np.int16)
-                ring.put(samples.astype(np.float32) / 32768.0)
+                ring.put(from_int16(np.frombuffer(event.frame.data, dtype=np.int16)))
         finally:
             await stream.aclose()

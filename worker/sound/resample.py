@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from worker.engine.arrays import Pcm
 
-HIGH_HZ: Final = 48_000
 TAPS: Final = 241
 CUTOFF: Final = 11_600 / 12_000  # of the lower rate's half: flat to 11 kHz, -95 dB at 12.2 kHz
 KAISER_BETA: Final = 8.0

@@ -17,13 +17,11 @@ from livekit.rtc.participant import PublishTrackError, UnpublishTrackError
 from prometheus_client import Counter
 
 from worker.engine.arrays import Pcm
-from worker.sound.int16 import to_int16
+from worker.frames import RATE_HZ, TRACK_RATE_HZ, to_int16
 from worker.sound.resample import Resampler
 
 log = structlog.get_logger(__name__)
 
-SAMPLE_RATE_HZ = 24_000
-TRACK_RATE_HZ = 48_000  # Opus's own: LiveKit's conversion to it loses 8 dB at 11 kHz
 QUEUE_MS = 200  # capacity of LiveKit's queue; its native code panics unless a multiple of 10
 FADE_SAMPLES = 240  # 10 ms
 CUSHION_FIRST_MS = 10  # grows with each gap: an idle machine pays no delay
@@ -58,12 +56,6 @@ def faded_out(pcm: Pcm) -> Pcm:
     out = pcm.copy()
     out[-FADE_SAMPLES:] *= _FADE_IN[::-1]
     return out
-
-
-def to_audio_frame(pcm: Pcm, rate_hz: int = SAMPLE_RATE_HZ) -> rtc.AudioFrame:
-    """Return LiveKit's 16-bit frame of `[n]` float32, clipped to [-1, 1]."""
-    samples = to_int16(pcm)
-    return rtc.AudioFrame(samples.tobytes(), rate_hz, 1, len(samples))
 
 
 class Voice:
@@ -151,7 +143,9 @@ class Voice:
             pcm = np.concatenate([self._new_cushion(), faded_in(pcm)])
         if self._is_ending:
             pcm = faded_out(pcm)
-        await self._source.capture_frame(to_audio_frame(self._resampler.feed(pcm), TRACK_RATE_HZ))
+        samples = to_int16(self._resampler.feed(pcm))
+        frame = rtc.AudioFrame(samples.tobytes(), TRACK_RATE_HZ, 1, len(samples))
+        await self._source.capture_frame(frame)
 
     def _new_cushion(self) -> Pcm:
         """Return the silence that absorbs jitter from now on: more after each gap."""
@@ -160,4 +154,4 @@ class Voice:
             self._cushion_ms = min(self._cushion_ms + CUSHION_STEP_MS, CUSHION_MOST_MS)
         else:
             self._cushion_ms = CUSHION_FIRST_MS
-        return np.zeros(self._cushion_ms * SAMPLE_RATE_HZ // 1000, dtype=np.float32)
+        return np.zeros(self._cushion_ms * RATE_HZ // 1000, dtype=np.float32)

@@ -7,12 +7,12 @@ on the worker's grid; silence stands in for what does not come. So late sound ne
 import asyncio
 from collections.abc import Callable, Iterator
 
-import numpy as np
 from aiohttp import WSCloseCode
 
 from protocol.room_spec import PersonaSpec
 from worker.engine.engine import Engine
 from worker.engine.slots import Full, Occupant, SlotFrame
+from worker.frames import SILENCE
 from worker.grid import wait_for_tick
 from worker.room.background_tasks import call_on_loop
 from worker.room.persona.words import Words
@@ -51,7 +51,7 @@ class Conversation:
         self._engine = engine
         self._on_slot_taken = on_slot_taken
         self._loop = asyncio.get_running_loop()
-        self._words = Words(engine.model.pieces, engine.model.frame_s)
+        self._words = Words(engine.model.pieces)
         self._segment_id = ""
         self._outgoing: asyncio.Queue[SlotFrame] = asyncio.Queue(OUTGOING)
 
@@ -68,20 +68,17 @@ class Conversation:
         turns = TurnMeter()
         try:
             return await self._client.run(
-                MoshiReader(self._engine.model.frame_samples),
-                self._tick(occupant, turns),
-                self._send(turns),
+                MoshiReader(), self._tick(occupant, turns), self._send(turns)
             )
         finally:
             self._engine.leave(occupant)
 
     async def _tick(self, occupant: Occupant, turns: TurnMeter) -> None:
         """Give the engine one frame every 80 ms, on the worker's grid."""
-        silence = np.zeros(self._engine.model.frame_samples, dtype=np.float32)
         while True:
             await wait_for_tick()
             frame = self._client.ring.take()
-            pcm = silence if frame is None else frame
+            pcm = SILENCE if frame is None else frame
             self._engine.push(occupant, pcm)
             turns.heard(pcm)
 

@@ -11,9 +11,9 @@ import numpy as np
 import sphn
 
 from worker.engine.arrays import Pcm
+from worker.frames import FRAME_SAMPLES, RATE_HZ
 from worker.websocket.messages import BadMessage
 
-SAMPLE_RATE_HZ = 24_000
 PAGE_MARK = b"OggS"
 PAGE_HEAD = 27  # bytes before the table of segments, whose length is the last of them (RFC 3533)
 FULL_SEGMENT = 255  # a packet ends with the first segment that is shorter
@@ -72,10 +72,9 @@ def _page_size(data: bytes) -> int:
 class OpusReader:
     """Decodes one client's pages into frames. Called by one thread at a time."""
 
-    def __init__(self, frame_samples: int) -> None:
+    def __init__(self) -> None:
         self._cutter = PageCutter()
-        self._reader = sphn.OpusStreamReader(SAMPLE_RATE_HZ)
-        self._frame_samples = frame_samples
+        self._reader = sphn.OpusStreamReader(RATE_HZ)
         self._rest = np.zeros(0, dtype=np.float32)
         self._goes_on = False  # the next page begins with the rest of a packet
 
@@ -88,7 +87,7 @@ class OpusReader:
             yield packets, filled
 
     def decode(self, piece: bytes) -> list[Pcm]:
-        """Return the frames of a page that are whole now, `[frame_samples]` float32.
+        """Return the frames of a page that are whole now, `[1920]` float32.
 
         Raises `BadMessage`.
         """
@@ -97,16 +96,16 @@ class OpusReader:
         except ValueError as error:
             raise BadMessage(f"expected Ogg pages with Opus: {error}"[:100]) from error
         pcm = np.concatenate((self._rest, np.clip(pcm, -1.0, 1.0)))
-        whole = len(pcm) // self._frame_samples * self._frame_samples
+        whole = len(pcm) // FRAME_SAMPLES * FRAME_SAMPLES
         self._rest = pcm[whole:]
-        return list(pcm[:whole].reshape(-1, self._frame_samples))
+        return list(pcm[:whole].reshape(-1, FRAME_SAMPLES))
 
 
 class OpusWriter:
     """Encodes one persona's frames into pages. Called by one thread at a time."""
 
     def __init__(self) -> None:
-        self._writer = sphn.OpusStreamWriter(SAMPLE_RATE_HZ)
+        self._writer = sphn.OpusStreamWriter(RATE_HZ)
 
     def encode(self, pcm: Pcm) -> bytes:
         """Return the pages of a frame, `[1920]` float32."""

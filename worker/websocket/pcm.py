@@ -5,17 +5,17 @@ from collections.abc import Iterator
 import numpy as np
 
 from worker.engine.arrays import Pcm
-from worker.sound.int16 import to_int16
+from worker.frames import FRAME_SAMPLES, from_int16, to_int16
 
 SAMPLE = np.dtype("<i2")
+FRAME_BYTES = FRAME_SAMPLES * SAMPLE.itemsize
 PACKET_BYTES = 960  # 20 ms
 
 
 class PcmReader:
     """Cuts one client's samples into frames, wherever its messages end."""
 
-    def __init__(self, frame_samples: int) -> None:
-        self._frame_bytes = frame_samples * SAMPLE.itemsize
+    def __init__(self) -> None:
         self._rest = b""
 
     def split(self, message: bytes) -> Iterator[tuple[int, bytes]]:
@@ -24,12 +24,12 @@ class PcmReader:
             yield -(-len(message) // PACKET_BYTES), message
 
     def decode(self, piece: bytes) -> list[Pcm]:
-        """Return the frames that are whole now, `[frame_samples]` float32."""
+        """Return the frames that are whole now, `[1920]` float32."""
         data = self._rest + piece
-        whole = len(data) // self._frame_bytes * self._frame_bytes
+        whole = len(data) // FRAME_BYTES * FRAME_BYTES
         self._rest = data[whole:]
-        samples = np.frombuffer(data[:whole], SAMPLE).astype(np.float32) / 32768.0
-        return list(samples.reshape(-1, self._frame_bytes // SAMPLE.itemsize))
+        samples = np.frombuffer(data[:whole], SAMPLE)
+        return list(from_int16(samples).reshape(-1, FRAME_SAMPLES))
 
 
 class PcmWriter:

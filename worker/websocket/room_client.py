@@ -8,7 +8,6 @@ come from the token service, which reads them in redis.
 import asyncio
 from collections.abc import Callable
 
-import numpy as np
 import structlog
 from aiohttp import WSCloseCode
 from livekit import rtc
@@ -17,20 +16,19 @@ from protocol.config.settings import Settings
 from protocol.websocket_ticket import RoomTicket
 from protocol.wire import ReadyMessage
 from worker.engine.arrays import Pcm
+from worker.frames import RATE_HZ, SILENCE
 from worker.grid import wait_for_tick
 from worker.room.persona.participant import join
 from worker.sound.ears import Ears
-from worker.sound.voice import SAMPLE_RATE_HZ, Voice
+from worker.sound.voice import Voice
 from worker.websocket.client import Ending, SoundReader, SoundWriter, WebSocketClient
 from worker.websocket.opus import OpusReader, OpusWriter
 from worker.websocket.pcm import PcmReader, PcmWriter
 
 log = structlog.get_logger(__name__)
 
-FRAME_SAMPLES = 1920
-SILENCE = np.zeros(FRAME_SAMPLES, dtype=np.float32)
 OUTGOING = 12  # frames that wait for a slow network, about 1 s; then the oldest is dropped
-SOUND: dict[str, tuple[Callable[[int], SoundReader], Callable[[], SoundWriter]]] = {
+SOUND: dict[str, tuple[Callable[[], SoundReader], Callable[[], SoundWriter]]] = {
     "pcm": (PcmReader, PcmWriter),
     "opus": (OpusReader, OpusWriter),
 }
@@ -60,9 +58,7 @@ class RoomClient:
         """Join, talk, leave; return why it ended."""
         make_reader, make_writer = SOUND[self._opens.format]
         try:
-            return await self._client.run(
-                make_reader(FRAME_SAMPLES), self._talk(), self._send(make_writer())
-            )
+            return await self._client.run(make_reader(), self._talk(), self._send(make_writer()))
         except (rtc.ConnectError, rtc.participant.PublishTrackError) as error:
             log.warning("room_client_failed", error=type(error).__name__)
             return CANNOT_JOIN
@@ -106,7 +102,7 @@ class RoomClient:
             room=room.name,
             identity=room.local_participant.identity,
             format=self._opens.format,
-            sample_rate_hz=SAMPLE_RATE_HZ,
+            sample_rate_hz=RATE_HZ,
             recording=self._opens.recording,
         )
 

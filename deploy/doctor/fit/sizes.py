@@ -76,7 +76,7 @@ class ModelSizes:
         except ModuleNotFoundError:  # the small environment: a recording is cut at 15 s
             longest = LONGEST_VOICE_FRAMES if any(operator.glob("*.wav")) else 0
         else:
-            longest = longest_of(read_voices(model, operator, SAMPLE_RATE_HZ), FRAME_SAMPLES)
+            longest = longest_of(read_voices(model, operator))
         return replace(self, voice_frames=max(longest, self.voice_frames))
 
 
@@ -94,7 +94,6 @@ EIGHT_BIT_MODEL = "kyutai/moshiko-pytorch-q8"
 
 PERSONAPLEX_VOICE_FRAMES = 51  # 4 s, each of its own voices
 LONGEST_VOICE_FRAMES = 188  # 15 s
-SAMPLE_RATE_HZ, FRAME_SAMPLES = 24_000, 1920  # of Mimi
 
 KNOWN = {
     "kyutai/moshiko-pytorch-bf16": SEVEN_B,

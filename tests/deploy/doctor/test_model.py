@@ -260,7 +260,7 @@ def planned(files: ModelFiles, context: int | None = None) -> tuple[MemoryPlan, 
     mimi = load_codec(files, lm, CPU)
     voice_frames = None
     if is_prompted(files.config, read_shapes(*files.lm)):
-        voice_frames = longest_of(read_voices(files.voices, NO_VOICES, 24_000), mimi.frame_size)
+        voice_frames = longest_of(read_voices(files.voices, NO_VOICES))
     plan = plan_memory(lm, mimi, CPU, torch.bfloat16, voice_frames)
     return plan, attention_bytes(mimi, torch.float32) + CODEC_STATE_BYTES
 

@@ -40,7 +40,7 @@ def test_recordings_and_saved_voices_are_voices_by_their_names(tmp_path: Path) -
     (tmp_path / "bert.pt").write_bytes(folders.saved_voice(tiny_lm()))
     with tarfile.open(tmp_path / "voices.tgz", "w:gz") as archive:
         archive.add(tmp_path / "bert.pt", "voices/bert.pt")
-    voices = read_voices(tmp_path / "voices.tgz", mine, RATE_HZ)
+    voices = read_voices(tmp_path / "voices.tgz", mine)
 
     assert list(voices) == ["anna", "bert"]
     anna, bert = voices["anna"], voices["bert"]
@@ -59,14 +59,14 @@ def test_an_operators_voice_replaces_the_models(tmp_path: Path) -> None:
     (tmp_path / "model" / "anna.pt").write_bytes(folders.saved_voice(tiny_lm()))
     sphn.write_wav(str(tmp_path / "operator" / "anna.wav"), tone(0.5), RATE_HZ)
 
-    voices = read_voices(tmp_path / "model", tmp_path / "operator", RATE_HZ)
+    voices = read_voices(tmp_path / "model", tmp_path / "operator")
     assert isinstance(voices["anna"], RecordedVoice)
 
 
 def test_a_long_recording_is_cut(tmp_path: Path) -> None:
     """Of a recording the first fifteen seconds are read."""
     sphn.write_wav(str(tmp_path / "anna.wav"), tone(16.0), RATE_HZ)
-    anna = read_voices(None, tmp_path, RATE_HZ)["anna"]
+    anna = read_voices(None, tmp_path)["anna"]
 
     assert isinstance(anna, RecordedVoice)
     assert len(anna.pcm) == 15 * RATE_HZ
@@ -85,7 +85,7 @@ def test_a_saved_voice_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     torch.save({"embeddings": Trap(), "cache": torch.zeros(1)}, tmp_path / "anna.pt")
 
     with pytest.raises(InvalidInput, match=r"anna\.pt: not a voice of PersonaPlex"):
-        read_voices(None, tmp_path, RATE_HZ)
+        read_voices(None, tmp_path)
     assert not (tmp_path / "sprung").exists()
 
 
@@ -103,10 +103,10 @@ def test_files_that_are_no_voices(tmp_path: Path, name: str, message: str | None
     (tmp_path / name).write_bytes(b"nonsense")
 
     if message is None:
-        assert read_voices(None, tmp_path, RATE_HZ) == {}
+        assert read_voices(None, tmp_path) == {}
         return
     with pytest.raises(InvalidInput, match=message):
-        read_voices(None, tmp_path, RATE_HZ)
+        read_voices(None, tmp_path)
 
 
 def test_a_voice_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
@@ -116,13 +116,13 @@ def test_a_voice_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         InvalidInput, match=r"anna\.wav: expected a file that this user may read: No"
     ):
-        read_voices(None, tmp_path, RATE_HZ)
+        read_voices(None, tmp_path)
 
 
 def test_a_folder_of_voices_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """A misspelled VOICES_DIR is refused: its voices were missing without a word."""
     with pytest.raises(InvalidInput, match=r"^VOICES_DIR='.*/voice' is not a folder"):
-        read_voices(None, tmp_path / "voice", RATE_HZ)
+        read_voices(None, tmp_path / "voice")
 
 
 def test_a_suffix_in_capitals_is_a_voices(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_suffix_in_capitals_is_a_voices(tmp_path: Path) -> None:
     sphn.write_wav(str(tmp_path / "anna.wav"), wave, RATE_HZ)
     (tmp_path / "anna.wav").rename(tmp_path / "anna.WAV")
 
-    assert list(read_voices(None, tmp_path, RATE_HZ)) == ["anna"]
+    assert list(read_voices(None, tmp_path)) == ["anna"]
 
 
 @pytest.mark.parametrize("later", [0.0, 0.5])
@@ -142,7 +142,7 @@ def test_silence_is_no_voice(tmp_path: Path, later: float) -> None:
     sphn.write_wav(str(tmp_path / "anna.wav"), wave, RATE_HZ)
 
     with pytest.raises(InvalidInput, match=r"anna\.wav: silence is no voice"):
-        read_voices(None, tmp_path, RATE_HZ)
+        read_voices(None, tmp_path)
 
 
 def test_the_usual_voice_is_personaplexs_default_or_the_first() -> None:

@@ -23,7 +23,6 @@ from worker.engine.recognition.listeners import (
 )
 from worker.engine.slots import SlotFrame
 
-SAMPLES = 4
 FLUSH = 3
 ALWAYS = 1.0
 
@@ -51,7 +50,7 @@ class FakeRecognition:
 def make(capacity: int = 2) -> tuple[FakeRecognition, Listeners]:
     """Return listeners over a fake step."""
     step = FakeRecognition(capacity)
-    return step, Listeners(step, SAMPLES, FLUSH)
+    return step, Listeners(step, FLUSH)
 
 
 def opened(listeners: Listeners) -> tuple[Listener, list[HeardFrame | None]]:
@@ -172,11 +171,10 @@ def test_a_failed_delivery_stops_no_other_row(caplog: pytest.LogCaptureFixture) 
 
 
 def engine_with(step: FakeRecognition) -> tuple[Engine, Listeners]:
-    """Return a running engine of frames of 80 ms over fakes."""
-    listeners = Listeners(step, SAMPLES, FLUSH)
+    """Return a running engine over fakes."""
+    listeners = Listeners(step, FLUSH)
     recognition = Recognition("fake", listeners, str, bool, 3, 0, 0.5, has_pauses=False)
-    model = Model("fake", FakeStep(2), (), (), sample_rate_hz=50, frame_samples=SAMPLES)
-    object.__setattr__(model, "recognition", recognition)
+    model = Model("fake", FakeStep(2), (), (), recognition=recognition)
     failures: list[BaseException] = []
     engine = Engine(model, failures.append)
     engine.start()

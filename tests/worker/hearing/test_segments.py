@@ -37,7 +37,7 @@ def recognition(*, has_pauses: bool = True) -> Recognition:
     """Return a recognition whose vocabulary is the five pieces of "my name is anna"."""
     return Recognition(
         name="scripted",
-        listeners=Listeners(ScriptedStep(), 4, flush_frames=2),
+        listeners=Listeners(ScriptedStep(), flush_frames=2),
         decode=lambda tokens: "".join(PIECES[each] for each in tokens).replace("▁", " "),
         begins_word=lambda token: PIECES[token].startswith("▁"),
         padding=PAD,

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from harness import recordings
-from worker.hearing.turns import MOST_WINDOWS, RATE_HZ, WINDOW_S, Pcm16, SpokenTurn, Turns
+from worker.frames import Pcm16
+from worker.hearing.turns import MOST_WINDOWS, RATE_HZ, WINDOW_S, SpokenTurn, Turns
 
 FRAME = 1280  # 80 ms
 

@@ -19,9 +19,10 @@ from structlog.testing import capture_logs
 
 from harness.recordings import SENTENCES, recording
 from worker.engine.arrays import Pcm
+from worker.frames import FRAME_SAMPLES
 from worker.hearing import whisper
 from worker.hearing.life_signs import PATIENCE_S
-from worker.hearing.messages import FRAME_SAMPLES, Progress
+from worker.hearing.messages import Progress
 from worker.hearing.recogniser import HeardWords, Listening
 from worker.hearing.whisper import NICENESS, QUEUE_FRAMES, SESSION_NICENESS, Whisper
 

@@ -140,7 +140,7 @@ def in_a_slot(attributes: dict[str, str]) -> tuple[RoomPersona, Any, Any]:
 
     participant = SimpleNamespace(identity="agent-chef", set_attributes=set_attributes)
     room: Any = SimpleNamespace(local_participant=participant, isconnected=lambda: False)
-    model = SimpleNamespace(pieces=(), frame_s=0.08, padding=3, repertoire=None)
+    model = SimpleNamespace(pieces=(), padding=3, repertoire=None)
     engine: Any = SimpleNamespace(
         model=model, join=join, hush=lambda *_: None, leave=lambda *_: None
     )
@@ -190,7 +190,7 @@ async def test_a_line_is_told_as_cut_off_or_kept_for_the_next_host(is_moved: boo
     room: Any = SimpleNamespace(
         local_participant=SimpleNamespace(identity="agent-chef"), isconnected=lambda: False
     )
-    model = SimpleNamespace(pieces=(), frame_s=0.08, padding=3, repertoire=None)
+    model = SimpleNamespace(pieces=(), padding=3, repertoire=None)
     calls = dict.fromkeys(("hush", "leave", "say"), lambda *_: None)
     engine: Any = SimpleNamespace(model=model, join=lambda *_: object(), **calls)
     kept: list[object] = []

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from worker.engine.arrays import Pcm
-from worker.sound.early_recording import LONGEST_S, RATE_HZ, BadRecording, decode
+from worker.frames import TRACK_RATE_HZ, TRACK_SAMPLES
+from worker.sound.early_recording import LONGEST_S, BadRecording, decode
 from worker.sound.early_sound import (
     LATE_MOST_TICKS,
     MOST_FRAMES,
     PAUSE_FRAMES,
-    TRACK_SAMPLES,
     EarlySound,
     frames_of,
 )
@@ -38,7 +38,7 @@ def tone(seconds: float, rate_hz: int) -> Pcm:
 
 def loudest_hz(pcm: Pcm) -> float:
     """Return the loudest frequency of a sound."""
-    return float(np.argmax(np.abs(np.fft.rfft(pcm))) * RATE_HZ / len(pcm))
+    return float(np.argmax(np.abs(np.fft.rfft(pcm))) * TRACK_RATE_HZ / len(pcm))
 
 
 class TestEarlySound:
@@ -112,10 +112,10 @@ class TestDecode:
     )
     def test_recordings_of_browsers(self, mime_type: str, container: str, codec: str) -> None:
         """Opus in WebM and AAC in MP4 are decoded with their length and pitch."""
-        data = recorded(container, codec, tone(2.0, RATE_HZ))
+        data = recorded(container, codec, tone(2.0, TRACK_RATE_HZ))
         pcm = decode(mime_type, {}, data)
 
-        assert abs(len(pcm) / RATE_HZ - 2.0) < 0.1
+        assert abs(len(pcm) / TRACK_RATE_HZ - 2.0) < 0.1
         assert abs(loudest_hz(pcm) - 440) < 2
 
     @pytest.mark.parametrize(("rate_hz", "channels"), [(24_000, 1), (48_000, 2), (16_000, 1)])
@@ -126,7 +126,7 @@ class TestDecode:
         attributes = {"sampleRate": str(rate_hz), "channels": str(channels)}
         pcm = decode("", attributes, samples.tobytes() + b"\0")
 
-        assert abs(len(pcm) / RATE_HZ - 1.0) < 0.01
+        assert abs(len(pcm) / TRACK_RATE_HZ - 1.0) < 0.01
         assert abs(loudest_hz(pcm) - 440) < 2
 
     @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ class TestDecode:
 
     def test_a_recording_that_is_too_long_is_refused(self) -> None:
         """A minute of silence, which is few bytes, is refused as longer than allowed."""
-        data = recorded("webm", "libopus", np.zeros(int(60 * RATE_HZ), dtype=np.float32))
+        data = recorded("webm", "libopus", np.zeros(int(60 * TRACK_RATE_HZ), dtype=np.float32))
 
         with pytest.raises(BadRecording, match="longer"):
             decode("audio/webm", {}, data)
@@ -159,18 +159,20 @@ class TestDecode:
     def test_other_codecs_are_not_opened(self) -> None:
         """A container with another codec than Opus or AAC is refused."""
         with pytest.raises(BadRecording):
-            decode("audio/webm", {}, recorded("matroska", "pcm_s16le", tone(0.5, RATE_HZ)))
+            decode("audio/webm", {}, recorded("matroska", "pcm_s16le", tone(0.5, TRACK_RATE_HZ)))
 
 
 def recorded(container: str, codec: str, pcm: Pcm) -> bytes:
     """Return sound as a file that a browser would send."""
     file = io.BytesIO()
     with av.open(file, "w", format=container) as out:
-        stream = out.add_stream(codec, rate=RATE_HZ, layout="mono")
+        stream = out.add_stream(codec, rate=TRACK_RATE_HZ, layout="mono")
         samples = (pcm * 32767).astype("<i2").reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
-        frame.sample_rate = RATE_HZ
-        resampler = av.AudioResampler(stream.format, "mono", RATE_HZ, stream.frame_size or None)
+        frame.sample_rate = TRACK_RATE_HZ
+        resampler = av.AudioResampler(
+            stream.format, "mono", TRACK_RATE_HZ, stream.frame_size or None
+        )
         for each in [*resampler.resample(frame), *resampler.resample(None)]:
             out.mux(stream.encode(each))
         out.mux(stream.encode(None))

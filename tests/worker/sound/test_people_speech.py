@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from livekit import rtc
 from livekit.agents import inference
 from livekit.agents.vad import VADEventType
 
 from harness.recordings import RATE_HZ, recording
 from worker.engine.arrays import Pcm
+from worker.frames import to_int16
 from worker.sound.activity import PAUSE_WINDOWS, WINDOW_S, PeopleSpeech
-from worker.sound.voice import to_audio_frame
 
 FRAME = 1920
 FRAME_S = FRAME / RATE_HZ
@@ -56,7 +57,7 @@ async def test_starts_and_ends_are_those_of_livekits_own_vad() -> None:
     sound = frames(*(part for name in SAID for part in (silence, recording(name))))
     stream = inference.VAD().stream()
     for frame in sound:
-        stream.push_frame(to_audio_frame(frame))
+        stream.push_frame(rtc.AudioFrame(to_int16(frame).tobytes(), RATE_HZ, 1, FRAME))
     stream.end_input()
     kinds = {VADEventType.START_OF_SPEECH: "start", VADEventType.END_OF_SPEECH: "end"}
     theirs = [(kinds[event.type], event.timestamp) async for event in stream if event.type in kinds]

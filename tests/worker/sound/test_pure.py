@@ -11,11 +11,12 @@ from livekit import rtc
 from protocol.personas import Persona
 from worker.admission import HOLD_S, JobAdmission
 from worker.engine.arrays import Pcm
-from worker.grid import FRAME_S, next_tick, until_opening
+from worker.frames import FRAME_S, RATE_HZ
+from worker.grid import next_tick, until_opening
 from worker.room.persona.words import PAUSE_FRAMES, SEGMENT_CHARACTERS, SegmentUpdate, Words
 from worker.sound.activity import QUIET_FRAMES, TurnTimer, VoiceActivity
 from worker.sound.ring import RING_FRAMES, SETTLE_TICKS, Ring
-from worker.sound.voice import FADE_SAMPLES, SAMPLE_RATE_HZ, Voice, faded_in, faded_out
+from worker.sound.voice import FADE_SAMPLES, Voice, faded_in, faded_out
 
 CHEF = Persona(name="chef", label="Chef")
 
@@ -98,7 +99,7 @@ class TestWords:
 
     def test_words_come_as_they_are_said(self) -> None:
         """Each piece is added as text at once, without a space before the first word."""
-        added = said(Words(PIECES, 0.08), [0, 1, 0, 2, 3])
+        added = said(Words(PIECES), [0, 1, 0, 2, 3])
 
         assert [a.added for a in added] == ["hello", " wor", "ld"]
         assert not added[-1].is_final
@@ -107,13 +108,13 @@ class TestWords:
     def test_a_segment_begins_with_a_word(self) -> None:
         """A space that is a piece of its own makes no segment, nor begins one."""
         pieces = (None, "\u2581", "<0xC3>", "<0xA9>", "\u2581hello")
-        added = said(Words(pieces, 0.08), [1, *[0] * PAUSE_FRAMES, 1, 2, 3, 4])
+        added = said(Words(pieces), [1, *[0] * PAUSE_FRAMES, 1, 2, 3, 4])
 
         assert [a.added for a in added] == ["\u00e9", " hello"]
 
     def test_a_pause_ends_a_segment(self) -> None:
         """A segment is final after a pause, with the times of its first and last text frame."""
-        changes = said(Words(PIECES, 0.08), [1, 3] + [0] * PAUSE_FRAMES + [1])
+        changes = said(Words(PIECES), [1, 3] + [0] * PAUSE_FRAMES + [1])
 
         closed = [c for c in changes if c.is_final]
         assert [(c.text, c.start_s, c.end_s) for c in closed] == [("hellold", 0.0, 0.16)]
@@ -121,12 +122,12 @@ class TestWords:
 
     def test_a_letter_of_several_bytes_appears_once_it_is_complete(self) -> None:
         """A letter that is spelled as byte tokens is added with its last byte."""
-        assert [c.added for c in said(Words(PIECES, 0.08), [5, 6])] == ["\u00e9"]
+        assert [c.added for c in said(Words(PIECES), [5, 6])] == ["\u00e9"]
 
     def test_a_long_segment_is_cut_at_a_word(self) -> None:
         """Speech without a pause is cut at the start of a word, and no text is lost."""
         tokens = [1] * 100
-        words = Words(PIECES, 0.08)
+        words = Words(PIECES)
         changes = said(words, tokens) + words.close()
 
         texts = [c.text for c in changes if c.is_final]
@@ -136,7 +137,7 @@ class TestWords:
     @given(st.lists(st.integers(-3, 12), max_size=60))
     def test_added_texts_make_up_the_segments_for_any_tokens(self, tokens: list[int]) -> None:
         """Whatever the tokens, the added texts of a segment join to its final text."""
-        words = Words(PIECES, 0.08)
+        words = Words(PIECES)
         changes = said(words, tokens) + words.close()
 
         added: dict[str, str] = {}
@@ -245,7 +246,7 @@ class TestAdmission:
 async def test_each_gap_makes_a_voices_cushion_larger() -> None:
     """A voice starts with 10 ms of silence, and each gap adds 20 ms, up to 60."""
     voice = Voice(rtc.Room(), "chef")
-    lengths_ms = [1000 * len(voice._new_cushion()) // SAMPLE_RATE_HZ for _ in range(5)]
+    lengths_ms = [1000 * len(voice._new_cushion()) // RATE_HZ for _ in range(5)]
     await voice.unpublish()
 
     assert lengths_ms == [10, 30, 50, 60, 60]

@@ -11,10 +11,9 @@ from harness.person import Person, eventually, person
 from harness.rooms import all_free, in_talk
 from harness.stack import Stack
 from worker.engine.arrays import Pcm
-from worker.sound.resample import HIGH_HZ, Resampler
+from worker.frames import FRAME_S, RATE_HZ, TRACK_RATE_HZ, to_int16
+from worker.sound.resample import Resampler
 
-LOW_HZ = 24_000
-FRAME_S = 0.08
 AMPLITUDE = 0.25
 
 
@@ -41,27 +40,27 @@ def through(resampler: Resampler, frames: list[Pcm]) -> npt.NDArray[np.float32]:
 @pytest.mark.parametrize("hz", [100, 1_000, 8_000, 10_000, 11_000])
 def test_speech_passes_whole_both_ways(hz: int) -> None:
     """Tones up to 11 kHz lose nothing on the way to the model or back."""
-    heard = through(Resampler(down=2), tone(hz, HIGH_HZ, 12))
-    said = through(Resampler(up=2), tone(hz, LOW_HZ, 12))
+    heard = through(Resampler(down=2), tone(hz, TRACK_RATE_HZ, 12))
+    said = through(Resampler(up=2), tone(hz, RATE_HZ, 12))
 
-    assert level_db(heard, hz, LOW_HZ) == pytest.approx(0.0, abs=0.05)
-    assert level_db(said, hz, HIGH_HZ) == pytest.approx(0.0, abs=0.05)
+    assert level_db(heard, hz, RATE_HZ) == pytest.approx(0.0, abs=0.05)
+    assert level_db(said, hz, TRACK_RATE_HZ) == pytest.approx(0.0, abs=0.05)
 
 
 @pytest.mark.parametrize("hz", [12_200, 13_000, 15_000, 20_000])
 def test_higher_tones_are_not_folded_down(hz: int) -> None:
     """A tone that 24 kHz cannot carry is not heard as a lower one."""
-    heard = through(Resampler(down=2), tone(hz, HIGH_HZ, 12))
+    heard = through(Resampler(down=2), tone(hz, TRACK_RATE_HZ, 12))
 
-    assert level_db(heard, LOW_HZ - hz, LOW_HZ) < -80
+    assert level_db(heard, RATE_HZ - hz, RATE_HZ) < -80
 
 
 @pytest.mark.parametrize("hz", [1_000, 8_000, 11_000])
 def test_a_tone_is_not_mirrored_above_12_khz(hz: int) -> None:
     """A tone of the model is not heard a second time above 12 kHz."""
-    said = through(Resampler(up=2), tone(hz, LOW_HZ, 12))
+    said = through(Resampler(up=2), tone(hz, RATE_HZ, 12))
 
-    assert level_db(said, LOW_HZ - hz, HIGH_HZ) < -80
+    assert level_db(said, RATE_HZ - hz, TRACK_RATE_HZ) < -80
 
 
 def test_frames_join_without_a_seam_and_are_at_most_5_ms_late() -> None:
@@ -75,12 +74,12 @@ def test_frames_join_without_a_seam_and_are_at_most_5_ms_late() -> None:
     back = Resampler(down=2).feed(Resampler(up=2).feed(impulse))
 
     np.testing.assert_allclose(np.concatenate(pieces), Resampler(up=2).feed(noise), atol=1e-6)
-    assert 0 < int(np.argmax(np.abs(back))) - 480 <= 0.005 * LOW_HZ
+    assert 0 < int(np.argmax(np.abs(back))) - 480 <= 0.005 * RATE_HZ
 
 
 async def heard_back(ann: Person, hz: int) -> npt.NDArray[np.float32]:
     """Return about a second of a persona's answer to a tone, at 48 kHz."""
-    source = rtc.AudioSource(HIGH_HZ, 1, queue_size_ms=100)
+    source = rtc.AudioSource(TRACK_RATE_HZ, 1, queue_size_ms=100)
     track = rtc.LocalAudioTrack.create_audio_track("tone", source)
     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
     publication = await ann.room.local_participant.publish_track(track, options)
@@ -88,14 +87,14 @@ async def heard_back(ann: Person, hz: int) -> npt.NDArray[np.float32]:
     await eventually(lambda: said.track is not None, "the persona's track is subscribed to")
     voice = said.track
     assert voice is not None
-    stream = rtc.AudioStream(voice, sample_rate=HIGH_HZ, num_channels=1, frame_size_ms=10)
-    saying = asyncio.create_task(_say(source, tone(hz, HIGH_HZ, 60)))
+    stream = rtc.AudioStream(voice, sample_rate=TRACK_RATE_HZ, num_channels=1, frame_size_ms=10)
+    saying = asyncio.create_task(_say(source, tone(hz, TRACK_RATE_HZ, 60)))
     chunks: list[npt.NDArray[np.float32]] = []
     async for event in stream:
         chunk = np.frombuffer(event.frame.data, dtype=np.int16).astype(np.float32) / np.float32(
             32768
         )
-        if chunks or level_db(chunk, hz, HIGH_HZ) > -30:
+        if chunks or level_db(chunk, hz, TRACK_RATE_HZ) > -30:
             chunks.append(chunk)
         if len(chunks) == 150 or saying.done():
             break
@@ -107,14 +106,16 @@ async def heard_back(ann: Person, hz: int) -> npt.NDArray[np.float32]:
 
 def loudest_db(wave: npt.NDArray[np.float32], hz: float) -> float:
     """Return a frequency's level in the loudest 100 ms: a busy machine leaves gaps in others."""
-    size = HIGH_HZ // 10
-    return max(level_db(wave[at : at + size], hz, HIGH_HZ) for at in range(0, len(wave), size)[:-1])
+    size = TRACK_RATE_HZ // 10
+    return max(
+        level_db(wave[at : at + size], hz, TRACK_RATE_HZ) for at in range(0, len(wave), size)[:-1]
+    )
 
 
 async def _say(source: rtc.AudioSource, frames: list[Pcm]) -> None:
     for pcm in frames:
-        samples = (pcm * 32767).astype(np.int16)
-        await source.capture_frame(rtc.AudioFrame(samples.tobytes(), HIGH_HZ, 1, len(samples)))
+        samples = to_int16(pcm).tobytes()
+        await source.capture_frame(rtc.AudioFrame(samples, TRACK_RATE_HZ, 1, len(pcm)))
     await source.wait_for_playout()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import sphn
 
 from worker.engine.arrays import Pcm
-from worker.websocket.opus import SAMPLE_RATE_HZ
+from worker.frames import RATE_HZ
 
 FRAME = 1920
 WITHIN_S = 20.0
@@ -27,8 +27,8 @@ class Caller:
         self.heard: list[Pcm] = []
         self.words = ""
         self.closed: tuple[int, str] | None = None
-        self._reader = sphn.OpusStreamReader(SAMPLE_RATE_HZ)
-        self._writer = sphn.OpusStreamWriter(SAMPLE_RATE_HZ)
+        self._reader = sphn.OpusStreamReader(RATE_HZ)
+        self._writer = sphn.OpusStreamWriter(RATE_HZ)
 
     @property
     def is_ready(self) -> bool:
@@ -65,7 +65,7 @@ class Caller:
             part = sound[begin : begin + samples]
             packet[: len(part)] = part
             await self.socket.send_bytes(b"\x01" + self._writer.append_pcm(packet))
-            due_s += samples / SAMPLE_RATE_HZ
+            due_s += samples / RATE_HZ
             await asyncio.sleep(max(due_s - time.monotonic(), 0.0))
 
     async def until(self, holds: Callable[[], bool], what: str) -> None:

@@ -13,10 +13,10 @@ import sphn
 
 from harness.person import WITHIN_S
 from worker.engine.arrays import Pcm
-from worker.websocket.opus import SAMPLE_RATE_HZ
+from worker.frames import RATE_HZ
 
 PACKET = 480  # samples, 20 ms
-HEARD = SAMPLE_RATE_HZ * 2 // 5  # the latest 400 ms
+HEARD = RATE_HZ * 2 // 5  # the latest 400 ms
 
 
 class Program:
@@ -29,8 +29,8 @@ class Program:
         self.read: list[dict[str, Any]] = []
         self.closed: tuple[int, str] | None = None
         self._is_opus = sound_format == "opus"
-        self._reader = sphn.OpusStreamReader(SAMPLE_RATE_HZ)
-        self._writer = sphn.OpusStreamWriter(SAMPLE_RATE_HZ)
+        self._reader = sphn.OpusStreamReader(RATE_HZ)
+        self._writer = sphn.OpusStreamWriter(RATE_HZ)
         self._heard = np.zeros(HEARD, dtype=np.float32)
 
     def all_of(self, kind: str) -> list[dict[str, Any]]:
@@ -40,7 +40,7 @@ class Program:
     def hears(self, tone_hz: float) -> bool:
         """Return whether a tone is in the latest sound, 20 dB above the frequencies beside it."""
         spectrum = np.abs(np.fft.rfft(self._heard * np.hanning(HEARD)))
-        place = round(tone_hz * HEARD / SAMPLE_RATE_HZ)
+        place = round(tone_hz * HEARD / RATE_HZ)
         beside = np.concatenate(
             [spectrum[place - 60 : place - 20], spectrum[place + 20 : place + 60]]
         )
@@ -71,11 +71,11 @@ class Program:
         while True:
             wave = self._next_speech()
             if wave is None:
-                at = (np.arange(PACKET) + said) / SAMPLE_RATE_HZ
+                at = (np.arange(PACKET) + said) / RATE_HZ
                 wave = (0.4 * np.sin(2 * np.pi * self.tone_hz * at)).astype(np.float32)
             said += PACKET
             await self.socket.send_bytes(self._packed(wave))
-            due_s += PACKET / SAMPLE_RATE_HZ
+            due_s += PACKET / RATE_HZ
             await asyncio.sleep(max(due_s - time.monotonic(), 0.0))
 
     def _packed(self, wave: Pcm) -> bytes:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from aiohttp import WSMsgType
 
+from worker.frames import RATE_HZ
 from worker.websocket import client
 from worker.websocket.client import PACKETS_PER_S, SoundReader, WebSocketClient
 from worker.websocket.conversation import MoshiReader
 from worker.websocket.messages import AUDIO
-from worker.websocket.opus import SAMPLE_RATE_HZ, PageCutter
+from worker.websocket.opus import PageCutter
 from worker.websocket.pcm import PcmReader
 
 FRAME = 1920
@@ -23,19 +24,19 @@ HEADS = 2  # pages of Ogg/Opus before its sound
 
 def as_pcm(packet_ms: int) -> list[bytes]:
     """Return a second of silence as 16-bit samples, a message for each packet."""
-    return [bytes(2 * SAMPLE_RATE_HZ * packet_ms // 1000)] * (1000 // packet_ms)
+    return [bytes(2 * RATE_HZ * packet_ms // 1000)] * (1000 // packet_ms)
 
 
 def as_opus(packet_ms: int) -> list[bytes]:
     """Return a second of silence as Moshi's messages of Ogg/Opus, a page for each packet."""
-    file, size = BytesIO(), SAMPLE_RATE_HZ * packet_ms // 1000
+    file, size = BytesIO(), RATE_HZ * packet_ms // 1000
     with av.open(file, "w", format="ogg", options={"page_duration": "1"}) as ogg:
         options = {"frame_duration": str(packet_ms)}
-        stream = ogg.add_stream("libopus", rate=SAMPLE_RATE_HZ, layout="mono", options=options)
+        stream = ogg.add_stream("libopus", rate=RATE_HZ, layout="mono", options=options)
         for n in range(1000 // packet_ms):
             silence = np.zeros((1, size), dtype=np.int16)
             frame = av.AudioFrame.from_ndarray(silence, format="s16", layout="mono")
-            frame.sample_rate, frame.pts = SAMPLE_RATE_HZ, n * size
+            frame.sample_rate, frame.pts = RATE_HZ, n * size
             ogg.mux(stream.encode(frame))
     return [AUDIO + page for page in PageCutter().feed(file.getvalue())]
 

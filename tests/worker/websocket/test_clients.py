@@ -23,7 +23,7 @@ from harness.stack import Stack, start_stack
 from tests.worker.websocket.caller import FRAME, WITHIN_S, Caller, calling
 from worker.engine.arrays import Pcm
 from worker.engine.files import pocket
-from worker.websocket.opus import SAMPLE_RATE_HZ
+from worker.frames import RATE_HZ
 
 DEVICES = Path(__file__).parent / "devices"
 GOODBYE_S = 2.0  # for a session that waits for the end of a speech without one
@@ -58,7 +58,7 @@ def loudest(sound: Pcm) -> float:
 async def test_moshis_command_line_client_talks(stack: Stack, tmp_path: Path) -> None:
     """`python -m moshi.client` plays an answer to what it sent, and prints the words."""
     microphone, loudspeaker = tmp_path / "microphone.f32", tmp_path / "loudspeaker.f32"
-    pause = np.zeros(5 * SAMPLE_RATE_HZ, dtype=np.float32)
+    pause = np.zeros(5 * RATE_HZ, dtype=np.float32)
     np.concatenate([SPEECH, pause] * 4).tofile(microphone)
     devices = {"MICROPHONE": str(microphone), "LOUDSPEAKER": str(loudspeaker)}
     client = await asyncio.create_subprocess_exec(
@@ -122,7 +122,7 @@ async def test_the_flow_of_moshis_web_client(stack: Stack) -> None:
 
 async def test_the_flow_of_personaplex_offline(stack: Stack, tmp_path: Path) -> None:
     """A file of speech gives an answer of the same length, and a text."""
-    question = np.concatenate([SPEECH, np.zeros(5 * SAMPLE_RATE_HZ, dtype=np.float32)])
+    question = np.concatenate([SPEECH, np.zeros(5 * RATE_HZ, dtype=np.float32)])
     question = question[: len(question) // FRAME * FRAME]
     answer = tmp_path / "answer.wav"
     query = "?voice_prompt=NATF2.pt&text_prompt=You%20enjoy%20talking.&seed=42424242"
@@ -131,10 +131,10 @@ async def test_the_flow_of_personaplex_offline(stack: Stack, tmp_path: Path) -> 
         begin = len(caller.heard)
         await caller.speak(question)
         await caller.until(lambda: len(caller.sound(begin)) >= len(question), "the last frame")
-        sphn.write_wav(str(answer), caller.sound(begin)[: len(question)], SAMPLE_RATE_HZ)
+        sphn.write_wav(str(answer), caller.sound(begin)[: len(question)], RATE_HZ)
 
     written, rate_hz = sphn.read(str(answer))
-    assert (written.shape, rate_hz) == ((1, len(question)), SAMPLE_RATE_HZ)
+    assert (written.shape, rate_hz) == ((1, len(question)), RATE_HZ)
     assert loudest(written[0]) > LOUD
     assert caller.words.split()
 
@@ -166,15 +166,15 @@ async def _in_room(stack: Stack, identity: str, kind: str) -> AsyncGenerator[rtc
 
 async def _say(room: rtc.Room) -> None:
     """Publish a microphone that says something and is then silent, again and again."""
-    source = rtc.AudioSource(SAMPLE_RATE_HZ, 1)
+    source = rtc.AudioSource(RATE_HZ, 1)
     track = rtc.LocalAudioTrack.create_audio_track("microphone", source)
     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
     await room.local_participant.publish_track(track, options)
-    pause = np.zeros(3 * SAMPLE_RATE_HZ, dtype=np.float32)
+    pause = np.zeros(3 * RATE_HZ, dtype=np.float32)
     while True:
         samples = (np.concatenate([pause, SPEECH, pause, pause]) * 32767).astype(np.int16)
         for part in samples[: len(samples) // 480 * 480].reshape(-1, 480):
-            await source.capture_frame(rtc.AudioFrame(part.tobytes(), SAMPLE_RATE_HZ, 1, 480))
+            await source.capture_frame(rtc.AudioFrame(part.tobytes(), RATE_HZ, 1, 480))
 
 
 async def test_livekits_personaplex_plugin_talks(
@@ -229,7 +229,7 @@ async def _end_tasks() -> None:
 
 
 async def _hear(track: rtc.Track, heard: list[float]) -> None:
-    async for event in rtc.AudioStream(track, sample_rate=SAMPLE_RATE_HZ, num_channels=1):
+    async for event in rtc.AudioStream(track, sample_rate=RATE_HZ, num_channels=1):
         samples = np.frombuffer(event.frame.data, dtype=np.int16).astype(np.float32) / 32768
         heard.append(float(np.mean(samples**2)))
 

@@ -12,7 +12,7 @@ SOUND = np.linspace(-1.0, 1.0, 5 * FRAME + 7, dtype=np.float32)
 @pytest.mark.parametrize("piece", [1, 7, 960, 65_536])
 def test_frames_are_whole_however_messages_end(piece: int) -> None:
     """A message may end within a sample; an incomplete frame waits for the next message."""
-    reader, sent = PcmReader(FRAME), PcmWriter().encode(SOUND)
+    reader, sent = PcmReader(), PcmWriter().encode(SOUND)
     messages = [sent[at : at + piece] for at in range(0, len(sent), piece)]
     frames = [
         frame
@@ -28,7 +28,7 @@ def test_frames_are_whole_however_messages_end(piece: int) -> None:
 def test_a_message_costs_as_many_packets_as_it_has() -> None:
     """A message counts its packets of 20 ms, a last part as one, and an empty message none."""
     sizes = (0, 1, PACKET_BYTES, PACKET_BYTES + 1, 10 * PACKET_BYTES)
-    reader = PcmReader(FRAME)
+    reader = PcmReader()
 
     assert [sum(packets for packets, _ in reader.split(bytes(size))) for size in sizes] == [
         *(0, 1, 1, 2, 10)

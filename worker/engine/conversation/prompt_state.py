@@ -237,7 +237,7 @@ class Prompts:
 
     @cached_property
     def _voice_frames(self) -> int:
-        return longest_of(self.reading.voices, self._codec.mimi.frame_size)
+        return longest_of(self.reading.voices)
 
     def _silent(self, user: Tokens) -> Tokens:
         """Return frames in which the agent is silent and the user says these codes `[T, K]`."""

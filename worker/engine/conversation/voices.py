@@ -21,6 +21,7 @@ from protocol.errors import InvalidInput
 from worker.engine.arrays import Pcm, Tokens
 from worker.engine.conversation.loudness import at_loudness, loudness_lufs
 from worker.engine.files.weight_files import what_it_points_to
+from worker.frames import FRAME_SAMPLES, RATE_HZ
 
 DEFAULT_VOICE = "NATF0"  # NVIDIA/personaplex 3428dfd
 LOUDNESS_LUFS = -24.0  # of a voice prompt, ibid. lm.py `load_voice_prompt`
@@ -48,7 +49,7 @@ class RecordedVoice:
 Voice = SavedVoice | RecordedVoice
 
 
-def read_voices(model: Path | None, operator: Path | None, rate_hz: int) -> dict[str, Voice]:
+def read_voices(model: Path | None, operator: Path | None) -> dict[str, Voice]:
     """Read a model's voices (archive or folder) and an operator's; the operator's win.
 
     Raises `InvalidInput` that names the file.
@@ -59,20 +60,19 @@ def read_voices(model: Path | None, operator: Path | None, rate_hz: int) -> dict
     for source in (model, operator):
         if source is not None and source.exists():
             for path, content in _files(source):
-                voices[path.stem] = _read(path, content, rate_hz)
+                voices[path.stem] = _read(path, content)
     return dict(sorted(voices.items()))
 
 
-def frames_of(voice: Voice, frame_samples: int) -> int:
-    """Return how many frames of 80 ms a voice takes at the beginning of a prompt."""
+def longest_of(voices: Mapping[str, Voice]) -> int:
+    """Return the frames that the longest voice takes in a prompt; 0 without voices."""
+    return max(map(_frames_of, voices.values()), default=0)
+
+
+def _frames_of(voice: Voice) -> int:
     if isinstance(voice, SavedVoice):
         return len(voice.embeddings) + 1
-    return -(-len(voice.pcm) // frame_samples)
-
-
-def longest_of(voices: Mapping[str, Voice], frame_samples: int) -> int:
-    """Return the frames of the longest voice; 0 without voices."""
-    return max((frames_of(voice, frame_samples) for voice in voices.values()), default=0)
+    return -(-len(voice.pcm) // FRAME_SAMPLES)
 
 
 def usual_voice(voices: Mapping[str, Voice]) -> str | None:
@@ -107,13 +107,11 @@ def _is_voice(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def _read(path: Path, content: bytes, rate_hz: int) -> Voice:
+def _read(path: Path, content: bytes) -> Voice:
     if not NAME.fullmatch(path.stem):
         raise InvalidInput(f"{path.name}: a voice's name is letters, digits, - and _")
     _refuse_pointer(path, content)
-    return (
-        _saved(path, content) if path.suffix.lower() == ".pt" else _recorded(path, content, rate_hz)
-    )
+    return (_saved if path.suffix.lower() == ".pt" else _recorded)(path, content)
 
 
 def _refuse_pointer(path: Path, content: bytes) -> None:
@@ -146,17 +144,17 @@ def _decode(content: bytes) -> tuple[Pcm, int]:
         return sphn.read(file.name)
 
 
-def _recorded(path: Path, content: bytes, rate_hz: int) -> RecordedVoice:
+def _recorded(path: Path, content: bytes) -> RecordedVoice:
     try:
-        pcm, own_rate_hz = _decode(content)
+        pcm, rate_hz = _decode(content)
     except Exception as error:  # sphn raises a bare exception for whatever it cannot read
         raise InvalidInput(f"{path.name}: not a sound file: {error!s:.200}") from error
     mono = pcm.mean(axis=0, dtype=np.float32)
-    if own_rate_hz != rate_hz:
-        mono = sphn.resample(mono, src_sample_rate=own_rate_hz, dst_sample_rate=rate_hz)
+    if rate_hz != RATE_HZ:
+        mono = sphn.resample(mono, src_sample_rate=rate_hz, dst_sample_rate=RATE_HZ)
     if not np.isfinite(mono).all():
         raise InvalidInput(f"{path.name}: {NO_NUMBERS}")
-    begin = mono[: int(LONGEST_S * rate_hz)]
-    if loudness_lufs(begin, rate_hz) is None:
+    begin = mono[: int(LONGEST_S * RATE_HZ)]
+    if loudness_lufs(begin, RATE_HZ) is None:
         raise InvalidInput(f"{path.name}: silence is no voice; {LONGEST_S:g} s of it are read")
-    return RecordedVoice(at_loudness(begin, rate_hz, LOUDNESS_LUFS))
+    return RecordedVoice(at_loudness(begin, RATE_HZ, LOUDNESS_LUFS))

@@ -22,8 +22,7 @@ from worker.engine.files.model_files import ModelFiles
 from worker.engine.files.shapes import agent_steps, lm_sizes, rows_taken, takes
 from worker.engine.files.weight_files import read_shapes, shapes_by_file
 from worker.engine.network.unsupported import refuse_recogniser, refuse_unsupported
-
-RATE_HZ, FRAME_SAMPLES = 24_000, 1920  # of the rooms' grid: 80 ms
+from worker.frames import FRAME_SAMPLES, RATE_HZ
 
 REPORTED_FROM_BYTES = 2**30  # smaller models are loaded at once
 REPORTS = 10

@@ -81,7 +81,7 @@ class CodecWeights:
 
 
 class Encoder:
-    """PCM `[B, 1, frame_samples]` → codes `[B, K]`."""
+    """PCM `[B, 1, 1920]` → codes `[B, K]`."""
 
     def __init__(self, weights: CodecWeights, rows: Rows) -> None:
         mimi, layers = weights.mimi, weights.layers
@@ -102,7 +102,7 @@ class Encoder:
 
 
 class Decoder:
-    """Codes `[B, K]` → PCM `[B, frame_samples]`."""
+    """Codes `[B, K]` → PCM `[B, 1920]`."""
 
     def __init__(self, weights: CodecWeights, rows: Rows) -> None:
         mimi, layers = weights.mimi, weights.layers

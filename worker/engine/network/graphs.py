@@ -26,9 +26,9 @@ CHANCES = 1_000_000_000  # a chance is carried out as a whole number of billiont
 class StepBuffers:
     """Inputs and outputs of a step, a row for each slot."""
 
-    pcm_in: StepBuffer  # [B, frame_samples] float32
+    pcm_in: StepBuffer  # [B, 1920] float32
     exec_in: StepBuffer  # [B] bool
-    pcm_out: StepBuffer  # [B, frame_samples] float32
+    pcm_out: StepBuffer  # [B, 1920] float32
     numbers_out: StepBuffer  # [B, COLUMN + 1 + n_q + user codebooks]
 
     @classmethod

@@ -18,6 +18,7 @@ import structlog
 
 from worker.engine import metrics
 from worker.engine.arrays import Mask, Pcm, Tokens
+from worker.frames import FRAME_SAMPLES, SILENCE
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +49,7 @@ class RecognitionStep(Protocol):
         ...
 
     def run(self, pcm: Pcm, exec_mask: Mask) -> RecognitionOut:
-        """Advance the rows of `exec_mask` by one frame. pcm `[B, frame_samples]` in [-1, 1]."""
+        """Advance the rows of `exec_mask` by one frame. pcm `[B, 1920]` in [-1, 1]."""
         ...
 
 
@@ -77,7 +78,7 @@ class Listener:
     closed: bool = False
 
     def push(self, pcm: Pcm) -> None:
-        """Queue the next frame, `[frame_samples]` float32 in [-1, 1]. Any thread."""
+        """Queue the next frame, `[1920]` float32 in [-1, 1]. Any thread."""
         self._listeners.push(self, pcm)
 
     def close(self) -> None:
@@ -88,13 +89,13 @@ class Listener:
 class Listeners:
     """The rows of a recognition step, and the listener of each."""
 
-    def __init__(self, step: RecognitionStep, frame_samples: int, flush_frames: int) -> None:
+    def __init__(self, step: RecognitionStep, flush_frames: int) -> None:
         """`flush_frames` of silence bring out the words that a closed row has not given yet."""
         self._step = step
         self._lock = threading.Lock()
         self._rows: list[Listener | None] = [None] * step.capacity
-        self._flush = [np.zeros(frame_samples, np.float32)] * flush_frames
-        self._pcm = np.zeros((step.capacity, frame_samples), np.float32)
+        self._flush_frames = flush_frames
+        self._pcm = np.zeros((step.capacity, FRAME_SAMPLES), np.float32)
         self._times_s: deque[float] = deque(maxlen=KEPT_TIMES)
         self._put_off = 0  # times in a row
         self.wake: Callable[[], None] = lambda: None  # called when frames begin to wait
@@ -150,8 +151,8 @@ class Listeners:
             if listener.closed:
                 return
             listener.closed = True
-            for silence in self._flush:
-                self._put(listener, silence)
+            for _ in range(self._flush_frames):
+                self._put(listener, SILENCE)
         self.wake()
 
     def use_gap(self, gap_s: Callable[[], float]) -> bool:
@@ -232,4 +233,3 @@ class Recognition:
     boundary: int  # the text token of a frame in which a word ends or begins
     delay_s: float  # from the end of a frame of sound to its words
     has_pauses: bool  # whether it tells where a person has finished
-    frame_s: float = 0.080

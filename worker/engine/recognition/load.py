@@ -83,7 +83,7 @@ class FoundRecogniser:
             )
         delay_s = self.config.audio_delay_seconds
         flush_frames = math.ceil((delay_s + FLUSH_S) * self.mimi.frame_rate)
-        listeners = Listeners(step, self.mimi.frame_size, flush_frames)
+        listeners = Listeners(step, flush_frames)
         listeners.rehearse()
         pieces = pieces_of(lm, self.tokenizer)
         return Recognition(

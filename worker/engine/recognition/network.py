@@ -45,7 +45,7 @@ class RecogniserWeights:
 class RecognitionBuffers:
     """Inputs and outputs of a step, a row for each person."""
 
-    pcm_in: StepBuffer  # [B, frame_samples] float32
+    pcm_in: StepBuffer  # [B, 1920] float32
     exec_in: StepBuffer  # [B] bool
     numbers_out: StepBuffer  # [B, NUMBERS]
 

@@ -14,6 +14,8 @@ import math
 from collections import deque
 from collections.abc import Hashable, Iterable
 
+from worker.frames import FRAME_S
+
 GATHER_S = 0.004  # the wait for one more frame where two steps fit: all rooms cut on one grid
 SPREAD_S = 0.020  # and for all: 128 rooms of one interpreter push over up to 17 ms
 MARGIN_S = 0.005  # between the end of a step that waited and the time when its frames are late
@@ -27,8 +29,7 @@ STEPS = 12  # the slowest of so many counts as the time of a step
 class Ticks:
     """The frames that wait for the next step, and the sessions that the step waits for."""
 
-    def __init__(self, frame_s: float) -> None:
-        self._frame_s = frame_s
+    def __init__(self) -> None:
         self._times_s: deque[float] = deque([0.0], maxlen=STEPS)
         self._seen_s: dict[Hashable, float] = {}  # session → its last frame's arrival, or its join
         self._waiting: dict[Hashable, float] = {}  # session → arrival of its oldest frame
@@ -46,14 +47,14 @@ class Ticks:
     @property
     def two_fit(self) -> bool:
         """Whether a session that comes late can have a step of its own."""
-        return 2 * self.step_s + GATHER_S + MARGIN_S <= self._frame_s
+        return 2 * self.step_s + GATHER_S + MARGIN_S <= FRAME_S
 
     @property
     def most_wait_s(self) -> float:
         """The longest that a tick's first frame waits for the others."""
         if self.two_fit:
             return SPREAD_S
-        return max(SAME_TICK_S, self._frame_s - self.step_s - MARGIN_S)
+        return max(SAME_TICK_S, FRAME_S - self.step_s - MARGIN_S)
 
     @property
     def is_open(self) -> bool:
@@ -72,7 +73,7 @@ class Ticks:
             return None
         if self._opened_s is None:  # late frames alone: with the next tick, which may not come
             late_s = max(min(self._waiting.values()), self._last_opened_s + SAME_TICK_S)
-            return late_s + self._frame_s
+            return late_s + FRAME_S
         if self.complete:
             return self._opened_s
         latest_s = self._opened_s + self.most_wait_s
@@ -84,7 +85,7 @@ class Ticks:
 
     def joined(self, session: Hashable, now_s: float) -> None:
         """Expect a new session's first frame in the next tick."""
-        self._seen_s[session] = now_s - self._frame_s + SOON_S
+        self._seen_s[session] = now_s - FRAME_S + SOON_S
 
     def left(self, session: Hashable) -> None:
         self._seen_s.pop(session, None)
@@ -134,19 +135,19 @@ class Ticks:
         """Whether a frame begins a tick: not one that missed its own, while others are on time."""
         if self.two_fit:
             return True
-        if now_s < self._last_opened_s + TICK_SHARE * self._frame_s:
+        if now_s < self._last_opened_s + TICK_SHARE * FRAME_S:
             self._missed.add(session)
         if session not in self._missed:
             return True
         return not any(
-            seen_s > now_s - LIVE_FRAMES * self._frame_s and other not in self._missed
+            seen_s > now_s - LIVE_FRAMES * FRAME_S and other not in self._missed
             for other, seen_s in self._seen_s.items()
         )
 
     def _expected(self, opened_s: float) -> Iterable[Hashable]:
         """The sessions whose frame of the tick that opened then is due; none that missed a step."""
-        oldest_s = opened_s - LIVE_FRAMES * self._frame_s
-        newest_s = opened_s - (self._frame_s - SOON_S if self.two_fit else SAME_TICK_S)
+        oldest_s = opened_s - LIVE_FRAMES * FRAME_S
+        newest_s = opened_s - (FRAME_S - SOON_S if self.two_fit else SAME_TICK_S)
         return (
             session
             for session, seen_s in self._seen_s.items()

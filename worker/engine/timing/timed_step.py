@@ -8,6 +8,7 @@ from worker.engine import metrics
 from worker.engine.arrays import Pcm
 from worker.engine.model import Model, StepOut
 from worker.engine.slots import Occupant
+from worker.frames import FRAME_SAMPLES
 
 Row = tuple[Occupant, Pcm, float]  # with the frame's arrival
 
@@ -18,7 +19,7 @@ class TimedStep:
     def __init__(self, model: Model) -> None:
         self.window = metrics.StepWindow()
         self._step = model.step
-        self._pcm = np.zeros((model.step.capacity, model.frame_samples), dtype=np.float32)
+        self._pcm = np.zeros((model.step.capacity, FRAME_SAMPLES), dtype=np.float32)
         self._mask = np.zeros(model.step.capacity, dtype=np.bool_)
 
     def run(self, rows: list[Row]) -> StepOut:

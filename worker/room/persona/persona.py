@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 from livekit import rtc
 
 from protocol.commands import Answer
@@ -20,6 +19,7 @@ from worker.backup.backup import PersonaBackup, Recalled
 from worker.engine.arrays import Pcm
 from worker.engine.engine import Engine
 from worker.engine.slots import SlotFrame
+from worker.frames import SILENCE
 from worker.room.background_tasks import BackgroundTasks
 from worker.room.floor import PersonaFrame
 from worker.room.persona.lines import Line, LineQueue
@@ -33,8 +33,6 @@ from worker.sound.ring import Ring
 from worker.sound.voice import Voice
 
 SILENT = PersonaFrame(wants_to_speak=False, is_sounding=False)
-SILENCE = np.zeros(1920, dtype=np.float32)
-SILENCE.flags.writeable = False
 REST_FRAMES = 3  # without a word: the model has not begun to answer
 
 
@@ -63,7 +61,7 @@ class RoomPersona:
         self._backup = backup
         self._loop = asyncio.get_running_loop()
         self._voice = Voice(room, spec.name)
-        self._words = Words(engine.model.pieces, engine.model.frame_s)
+        self._words = Words(engine.model.pieces)
         self._activity = VoiceActivity()
         self._turns = TurnTimer()
         self._reporter = PersonaReporter(spec, room, emit)

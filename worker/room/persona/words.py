@@ -8,6 +8,7 @@ import uuid
 from dataclasses import dataclass
 
 from protocol.wire import WordTime
+from worker.frames import FRAME_S
 
 PAUSE_FRAMES = 10  # 0.8 s without text ends a segment; words within a sentence are closer
 SEGMENT_CHARACTERS = 240  # a longer segment ends at the next word: late joiners miss little
@@ -36,10 +37,9 @@ class SegmentUpdate:
 class Words:
     """Collects one slot's text tokens. Called from one thread, a frame at a time."""
 
-    def __init__(self, pieces: tuple[str | None, ...], frame_s: float) -> None:
+    def __init__(self, pieces: tuple[str | None, ...]) -> None:
         """`pieces`: the text of each token; None for padding and other control tokens."""
         self._pieces = pieces
-        self._frame_s = frame_s
         self._segment_id = ""
         self._text = ""
         self._bytes = b""
@@ -75,8 +75,8 @@ class Words:
         return self._update(text)
 
     def _update(self, added: str, *, is_final: bool = False) -> SegmentUpdate:
-        start_s = round(self._first_index * self._frame_s, 3)
-        end_s = round((self._last_index + 1) * self._frame_s, 3) if is_final else start_s
+        start_s = round(self._first_index * FRAME_S, 3)
+        end_s = round((self._last_index + 1) * FRAME_S, 3) if is_final else start_s
         return SegmentUpdate(self._segment_id, self._text, added, start_s, end_s, is_final)
 
     def _decode(self, piece: str) -> str:

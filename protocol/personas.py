@@ -34,6 +34,7 @@ Name = Annotated[
         "a lowercase letter, then up to 31 lowercase letters, digits and _, as customer_service",
     ),
 ]
+VOICE_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 VOICE_SUFFIXES = (".pt", ".wav")
 
 
@@ -48,7 +49,7 @@ def _without_suffix(voice: object) -> object:
 VoiceName = Annotated[
     str,
     Matching(
-        r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
+        VOICE_NAME,
         "a voice's name or its file's: up to 64 letters, digits, - and _, as NATF2 or NATF2.pt; "
         "the choices are those of GET /voices, and default",
     ),

@@ -3,6 +3,7 @@
 A name of LiveKit's is used wherever one exists, so that every LiveKit client works unmodified.
 """
 
+import uuid
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -63,6 +64,11 @@ def agent_name(worker_id: str) -> str:
 def persona_identity(name: str, persona_id: str, unique: str) -> str:
     """Return the identity of a persona's participant; `unique` differs at each join."""
     return f"{AGENT_IDENTITY_PREFIX}{name}-{persona_id}-{unique}"
+
+
+def new_segment_id() -> str:
+    """Return the id of a new segment of words, as LiveKit's agents write them."""
+    return f"SG_{uuid.uuid4().hex[:12]}"
 
 
 class WordTime(BaseModel):

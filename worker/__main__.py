@@ -4,7 +4,6 @@ The health endpoint answers from the start; LiveKit knows the worker once the mo
 """
 
 import asyncio
-import contextlib
 import gc
 import os
 import signal
@@ -40,6 +39,7 @@ from worker.hosts import Hosts
 from worker.jobs import make_server
 from worker.livekit_private.native_events import native_events
 from worker.livekit_private.native_log import disable_native_log_capture
+from worker.loops import call_on_loop
 from worker.recording.recordings import recordings_of
 from worker.status import PublishedStatus
 from worker.websocket.own_url import own_url
@@ -162,9 +162,8 @@ class Worker:
         """Take whether people's words are written. Any thread."""
         if self._has_minds and stt.state in ("off", "failed"):
             log.info("minds_do_not_hear", reason=MINDS_DO_NOT_HEAR)
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self.status.change_stt, stt)
-            self._loop.call_soon_threadsafe(self.publisher.now)
+        call_on_loop(self._loop, self.status.change_stt, stt)
+        call_on_loop(self._loop, self.publisher.now)
 
     async def _serve(self, context: WorkerContext) -> None:
         server = make_server(context, self.publisher, self.status.worker_id, self._on_lost)

@@ -24,6 +24,7 @@ from protocol.events import (
     events_key,
     read_event,
 )
+from worker.loops import result_from
 
 log = structlog.get_logger(__name__)
 
@@ -50,9 +51,8 @@ class EventWriter:
 
     async def read(self, room: str) -> list[Event]:
         """Return the stored events of a room; none where redis does not answer. Any loop."""
-        reading = asyncio.run_coroutine_threadsafe(self._read(room), self._loop)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(reading), READ_WITHIN_S)
+            return await result_from(self._loop, self._read(room), READ_WITHIN_S)
         except (RedisError, TimeoutError) as error:
             log.warning("events_not_read", error=type(error).__name__)
             return []

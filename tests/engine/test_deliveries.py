@@ -24,7 +24,9 @@ class Loop:
         self.is_closed = False
         self._calls: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
 
-    def call_soon_threadsafe(self, function: Callable[..., None], *arguments: object) -> None:
+    def call_soon_threadsafe(
+        self, function: Callable[..., None], *arguments: object, context: None
+    ) -> None:
         """Add a call from another thread."""
         if self.is_closed:
             raise RuntimeError("Event loop is closed")

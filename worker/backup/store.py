@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from protocol.config.redis_client import open_redis
 from worker.backup.chunk import BACKUP_TTL_S, CHUNKS_KEPT
+from worker.loops import call_on_loop, result_from
 
 log = structlog.get_logger(__name__)
 
@@ -64,8 +65,7 @@ class BackupStore:
 
     def flush(self) -> None:
         """Write at once. Any thread."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._now.set)
+        call_on_loop(self._loop, self._now.set)
 
     async def written(self) -> None:
         """Return once everything up to now is written, or redis did not take it. Any loop.
@@ -77,17 +77,15 @@ class BackupStore:
 
     async def answers(self) -> bool:
         """Return whether redis answers now. Any loop."""
-        asking = asyncio.run_coroutine_threadsafe(self._ping(), self._loop)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(asking), READ_WITHIN_S)
+            return await result_from(self._loop, self._ping(), READ_WITHIN_S)
         except (RedisError, TimeoutError):
             return False
 
     async def read(self, keys: Sequence[str]) -> list[bytes]:
         """Return the chunks of the first of these backups that exists. Any loop."""
-        reading = asyncio.run_coroutine_threadsafe(self._read(keys), self._loop)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(reading), READ_WITHIN_S)
+            return await result_from(self._loop, self._read(keys), READ_WITHIN_S)
         except (RedisError, TimeoutError) as error:
             log.warning("backup_not_read", error=type(error).__name__)
             return []

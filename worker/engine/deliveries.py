@@ -1,9 +1,9 @@
 """A step's frames on their way to the event loops of their sessions. Engine thread only."""
 
 import asyncio
-import contextlib
 
 from worker.engine.slots import Deliver, Occupant, SlotFrame
+from worker.loops import call_on_loop
 
 
 class Deliveries:
@@ -22,8 +22,7 @@ class Deliveries:
     def send(self) -> None:
         """Pass all frames on, in their order; those of a closed loop are lost."""
         for loop, frames in self._waiting.items():
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(_deliver, loop, frames)
+            call_on_loop(loop, _deliver, loop, frames)
         self._waiting = {}
 
 

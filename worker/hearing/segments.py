@@ -5,9 +5,9 @@ scripts/stt_from_file_pytorch.py): a boundary token ends a word and begins one, 
 by the model's delay. A segment ends where the model foretells a pause or no word came for a while.
 """
 
-import uuid
 from collections import deque
 
+from protocol.wire import new_segment_id
 from worker.engine.recognition.listeners import HeardFrame, Recognition
 from worker.frames import FRAME_S
 from worker.hearing.recogniser import HeardWords, OnEnd, OnWords, Word, has_word, nothing
@@ -32,7 +32,7 @@ class Segments:
         self._boundary_s: float | None = None  # since the last word, if there was one
         self._words: list[Word] = []
         self._is_ended = True  # the last word: its end is known
-        self._segment_id = _new_id()
+        self._segment_id = new_segment_id()
         self._paused_frames = 0
         # The pause is foretold from the sound, and words come later by the delay.
         self._patience = max(PAUSE_FRAMES, 1 + round(recognition.delay_s / FRAME_S))
@@ -107,7 +107,7 @@ class Segments:
     def _finish_segment(self) -> None:
         if self._words:
             self._tell(is_final=True)
-        self._words, self._is_ended, self._segment_id = [], True, _new_id()
+        self._words, self._is_ended, self._segment_id = [], True, new_segment_id()
 
     def _tell(self, *, is_final: bool) -> None:
         words = tuple(self._words)
@@ -124,7 +124,3 @@ class Segments:
                 words=words,
             )
         )
-
-
-def _new_id() -> str:
-    return f"SG_{uuid.uuid4().hex[:12]}"

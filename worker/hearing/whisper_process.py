@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 import traceback
-import uuid
 from collections import deque
 from collections.abc import Iterable
 from multiprocessing.connection import Connection
@@ -28,6 +27,7 @@ from faster_whisper.transcribe import Segment
 from faster_whisper.utils import download_model
 from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
 
+from protocol.wire import new_segment_id
 from worker.engine.files.hub_files import why_not_stored
 from worker.frames import FRAME_S, RATE_HZ, from_int16
 from worker.hearing.messages import (
@@ -208,7 +208,7 @@ def recognise(model: WhisperModel, turn: SpokenTurn, likely: str = "") -> HeardW
         for each in segment.words or ()
     )
     return HeardWords(
-        segment_id=f"SG_{uuid.uuid4().hex[:12]}",
+        segment_id=new_segment_id(),
         text=text,
         is_final=True,
         start_s=words[0].start_s if words else turn.start_s,

@@ -6,7 +6,6 @@ it sees (livekit-client 2.23.0 LocalParticipant.ts). The native library limits s
 """
 
 import asyncio
-import contextlib
 import contextvars
 import threading
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from livekit.rtc._proto.track_pb2 import AudioTrackFeature  # private; the packa
 
 from protocol import wire
 from worker.allowance import Allowance
+from worker.loops import call_on_loop
 
 MOST_BYTES = 1_000_000  # 10 s, the client's limit, of 16-bit samples at 48 kHz
 STREAMS_AT_ONCE, STREAMS_PER_S = 3, 0.1  # of one person; each microphone that is published has one
@@ -146,5 +146,4 @@ class EarlyStreams:
             self._call(self._on_broken, stream.identity, f"it has more than {MOST_BYTES} bytes")
 
     def _call(self, callback: Callable[..., None], *arguments: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the room's loop is closed
-            self._loop.call_soon_threadsafe(callback, *arguments, context=self._context)
+        call_on_loop(self._loop, callback, *arguments, context=self._context)

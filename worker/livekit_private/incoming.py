@@ -5,7 +5,6 @@ message must cost next to nothing, however many there are.
 """
 
 import asyncio
-import contextlib
 import contextvars
 import threading
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from prometheus_client import Counter
 from protocol import wire
 from worker.allowance import Allowance
 from worker.livekit_private.early_streams import EarlyStreams
+from worker.loops import call_on_loop
 
 LINES_AT_ONCE, LINES_PER_S = 10, 2  # typed by one person
 OPEN_PER_PERSON = 4  # lines that have not ended yet
@@ -142,8 +142,7 @@ class MessageFilter:
         return False
 
     def _call(self, callback: Callable[..., None], *arguments: str | int) -> None:
-        with contextlib.suppress(RuntimeError):  # the room's loop is closed
-            self._loop.call_soon_threadsafe(callback, *arguments, context=self._context)
+        call_on_loop(self._loop, callback, *arguments, context=self._context)
 
 
 async def read_text(handle: int) -> str:

@@ -1,20 +1,11 @@
 """Small tasks beside a room's frames: a failure is logged and ends nothing. One event loop."""
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 
 import structlog
 
 log = structlog.get_logger(__name__)
-
-
-def call_on_loop(
-    loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: object
-) -> None:
-    """Call a function on a loop, unless that is closed. Any thread."""
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(function, *arguments)
 
 
 class BackgroundTasks:

@@ -6,7 +6,6 @@ floods the room with messages is removed.
 
 import asyncio
 import time
-import uuid
 from collections.abc import Callable, Coroutine
 
 import structlog
@@ -39,7 +38,7 @@ def typed_line(identity: str, text: str) -> TranscriptEvent:
     return TranscriptEvent(
         at_s=time.time(),
         identity=identity,
-        segment_id=f"SG_{uuid.uuid4().hex[:12]}",
+        segment_id=wire.new_segment_id(),
         text=text[:EVENT_CHARACTERS],
         final=True,
         typed=True,

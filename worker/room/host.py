@@ -23,7 +23,8 @@ from worker.context import WorkerContext
 from worker.grid import wait_for_tick
 from worker.hosts import SESSION_ENDED, Hosting
 from worker.livekit_private.incoming import accepting_early_sound
-from worker.room.background_tasks import BackgroundTasks, call_on_loop
+from worker.loops import call_on_loop
+from worker.room.background_tasks import BackgroundTasks
 from worker.room.chat import Chat, typed_line
 from worker.room.handover import MOVED, HandOver, OtherHosts, stand_by
 from worker.room.host_commands import HostCommands

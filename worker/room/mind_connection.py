@@ -32,7 +32,8 @@ from protocol.events import (
 )
 from protocol.minds import LinesMind
 from protocol.room_spec import RoomSpec
-from worker.room.background_tasks import BackgroundTasks, call_on_loop
+from worker.loops import call_on_loop
+from worker.room.background_tasks import BackgroundTasks
 from worker.room.persona.lines import Line
 from worker.room.personas import RoomPersonas
 

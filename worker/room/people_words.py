@@ -17,7 +17,7 @@ from protocol.events import Event
 from worker.engine.arrays import Pcm
 from worker.frames import FRAME_S, SILENCE, power
 from worker.hearing.recogniser import HeardWords, Listening, Recogniser
-from worker.room.background_tasks import call_on_loop
+from worker.loops import call_on_loop
 from worker.room.persona.transcript import Speaker, TranscriptPublisher
 from worker.room.persona.words import SegmentUpdate
 from worker.sound.ears import Microphone

@@ -19,11 +19,12 @@ from protocol.recordings.names import new_part
 from protocol.room_spec import RoomSpec
 from worker.engine.arrays import Pcm
 from worker.frames import FRAME_S
+from worker.loops import call_on_loop
 from worker.recording.mix import RoomFrame
 from worker.recording.part import PartWriter
 from worker.recording.recordings import Recordings
 from worker.recording.transcript import Segment
-from worker.room.background_tasks import BackgroundTasks, call_on_loop
+from worker.room.background_tasks import BackgroundTasks
 from worker.sound.audience import is_person
 from worker.sound.ears import Microphone
 

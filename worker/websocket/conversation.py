@@ -14,7 +14,7 @@ from worker.engine.engine import Engine
 from worker.engine.slots import Full, Occupant, SlotFrame
 from worker.frames import SILENCE
 from worker.grid import wait_for_tick
-from worker.room.background_tasks import call_on_loop
+from worker.loops import call_on_loop
 from worker.room.persona.words import Words
 from worker.websocket import messages
 from worker.websocket.client import TOO_SLOW, Ending, WebSocketClient

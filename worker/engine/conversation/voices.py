@@ -18,6 +18,7 @@ import sphn
 import torch
 
 from protocol.errors import InvalidInput
+from protocol.personas import VOICE_NAME, VOICE_SUFFIXES
 from worker.engine.arrays import Pcm, Tokens
 from worker.engine.conversation.loudness import at_loudness, loudness_lufs
 from worker.engine.files.weight_files import what_it_points_to
@@ -27,8 +28,6 @@ DEFAULT_VOICE = "NATF0"  # NVIDIA/personaplex 3428dfd
 LOUDNESS_LUFS = -24.0  # of a voice prompt, ibid. lm.py `load_voice_prompt`
 LONGEST_S = 15.0  # of a recording, which every prompt state begins with
 NO_NUMBERS = "it holds NaN or infinity, which would make its personas mute; save it again"
-SUFFIXES = (".pt", ".wav")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # as a persona's `voice` may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +103,11 @@ def _files(source: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def _is_voice(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in VOICE_SUFFIXES and not path.name.startswith(".")
 
 
 def _read(path: Path, content: bytes) -> Voice:
-    if not NAME.fullmatch(path.stem):
+    if not re.fullmatch(VOICE_NAME, path.stem):
         raise InvalidInput(f"{path.name}: a voice's name is letters, digits, - and _")
     _refuse_pointer(path, content)
     return (_saved if path.suffix.lower() == ".pt" else _recorded)(path, content)

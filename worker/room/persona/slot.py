@@ -15,7 +15,7 @@ from worker.engine.arrays import Pcm
 from worker.engine.engine import Engine
 from worker.engine.model import Remembered
 from worker.engine.slots import Full, Occupant, SlotFrame
-from worker.room.background_tasks import call_on_loop
+from worker.loops import call_on_loop
 from worker.room.persona.lines import Line
 
 FAILURES_MOST = 4  # one soon after another, before the persona gives up

@@ -4,10 +4,9 @@ A segment is what a persona says between two pauses. `transcript.py` publishes t
 """
 
 import re
-import uuid
 from dataclasses import dataclass
 
-from protocol.wire import WordTime
+from protocol.wire import WordTime, new_segment_id
 from worker.frames import FRAME_S
 
 PAUSE_FRAMES = 10  # 0.8 s without text ends a segment; words within a sentence are closer
@@ -68,7 +67,7 @@ class Words:
 
     def _add(self, text: str, index: int) -> SegmentUpdate:
         if not self._segment_id:
-            self._segment_id = f"SG_{uuid.uuid4().hex[:12]}"
+            self._segment_id = new_segment_id()
             self._first_index = index
         self._text += text
         self._last_index = index

@@ -10,6 +10,7 @@ import contextvars
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from livekit import rtc
@@ -74,14 +75,14 @@ class EarlyStreams:
         self,
         on_opened: Callable[[str, str], None],
         on_recorded: Callable[[EarlyRecording], None],
-        on_broken: Callable[[str, str], None],
+        on_broken: Callable[[str, str, str], None],
     ) -> None:
         """`on_opened(identity, track_sid)`: a recording begins; then one of the others is called.
 
-        `on_broken(identity, reason)`: it is not to be used.
+        `on_broken(identity, track_sid, reason)`: it is not to be used.
         """
-        self._loop = asyncio.get_running_loop()
-        self._context = contextvars.copy_context()  # the job's; LiveKit's thread has none
+        context = contextvars.copy_context()  # the job's; LiveKit's thread has none
+        self._call = partial(call_on_loop, asyncio.get_running_loop(), context=context)
         self._on_opened, self._on_recorded, self._on_broken = on_opened, on_recorded, on_broken
         self._open: dict[str, _Stream] = {}  # by identity
         self._allowances: dict[str, Allowance] = {}  # by identity
@@ -135,15 +136,10 @@ class EarlyStreams:
         return True
 
     def _go_on(self, stream: _Stream, part: Any, *, is_end: bool) -> None:
-        if is_end:
-            del self._open[stream.identity]
-            if part.reason:
-                self._call(self._on_broken, stream.identity, "the client broke it off")
-            else:
-                self._call(self._on_recorded, stream.recording())
-        elif not stream.add(part.content):
-            del self._open[stream.identity]
-            self._call(self._on_broken, stream.identity, f"it has more than {MOST_BYTES} bytes")
-
-    def _call(self, callback: Callable[..., None], *arguments: object) -> None:
-        call_on_loop(self._loop, callback, *arguments, context=self._context)
+        if not is_end and stream.add(part.content):
+            return
+        del self._open[stream.identity]
+        if is_end and not part.reason:
+            return self._call(self._on_recorded, stream.recording())
+        reason = "the client broke it off" if is_end else f"it has more than {MOST_BYTES} bytes"
+        self._call(self._on_broken, stream.identity, stream.track_sid, reason)

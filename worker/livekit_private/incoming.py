@@ -8,6 +8,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 # Private; the package is pinned to an exact version.
@@ -84,8 +85,8 @@ class MessageFilter:
 
         `on_flood(identity)`: a participant has exceeded its allowance of discarded messages.
         """
-        self._loop = asyncio.get_running_loop()
-        self._context = contextvars.copy_context()  # the job's; LiveKit's thread has none
+        context = contextvars.copy_context()  # the job's; LiveKit's thread has none
+        self._call = partial(call_on_loop, asyncio.get_running_loop(), context=context)
         self._on_line = on_line
         self._on_flood = on_flood
         self._early = early
@@ -140,9 +141,6 @@ class MessageFilter:
                 sender.is_flooding = True
                 self._call(self._on_flood, identity)
         return False
-
-    def _call(self, callback: Callable[..., None], *arguments: str | int) -> None:
-        call_on_loop(self._loop, callback, *arguments, context=self._context)
 
 
 async def read_text(handle: int) -> str:

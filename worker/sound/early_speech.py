@@ -23,6 +23,8 @@ OPENS_TICKS = 12  # 1 s from the subscription: a host that replaces another gets
 ENDS_TICKS = 38  # 3 s, as LiveKit's own agents wait
 KEPT_S = 12.0  # an open stream, or a recording whose track is not subscribed to
 
+Sender = tuple[str, str]  # a person's identity, and the SID of the track that it names
+
 
 class _Track:
     def __init__(self, identity: str) -> None:
@@ -39,8 +41,8 @@ class EarlySpeech:
         self._loop = asyncio.get_running_loop()
         self.streams = EarlyStreams(self._on_opened, self._on_recorded, self._ignore)
         self._tracks: dict[str, _Track] = {}  # held or late, by the track's SID
-        self._arriving: dict[str, str] = {}  # SIDs of tracks by identity: sent, or being decoded
-        self._recordings: dict[str, tuple[str, Pcm]] = {}  # SID and sound, by identity
+        self._arriving: set[Sender] = set()  # whose recordings are sent, or being decoded
+        self._recordings: dict[Sender, Pcm] = {}  # that no track has got yet
         self._is_listening = False
         room.on("participant_disconnected", self._on_left)
 
@@ -74,52 +76,54 @@ class EarlySpeech:
 
     def _is_decided(self, track_sid: str, track: _Track) -> bool:
         """Return whether the recording is there or is waited for no longer."""
-        if self._recordings.get(track.identity, ("",))[0] == track_sid:
+        sender = (track.identity, track_sid)
+        if sender in self._recordings:
             return True
-        is_arriving = self._arriving.get(track.identity) == track_sid
-        return track.ticks > (ENDS_TICKS if is_arriving else OPENS_TICKS)
+        return track.ticks > (ENDS_TICKS if sender in self._arriving else OPENS_TICKS)
 
     def _release(self, track_sid: str, track: _Track) -> None:
-        sid, pcm = self._recordings.pop(track.identity, ("", None))
-        if pcm is None or sid != track_sid:
+        pcm = self._recordings.pop((track.identity, track_sid), None)
+        if pcm is None:
             log.info("early_sound_missing", identity=track.identity, held_s=track.ticks * FRAME_S)
             return track.sound.release()
         track.sound.release(frames_of(pcm))
         log.info("early_sound_heard", identity=track.identity, sound_s=len(pcm) / TRACK_RATE_HZ)
 
     def _on_opened(self, identity: str, track_sid: str) -> None:
-        self._arriving[identity] = track_sid
-        self._loop.call_later(KEPT_S, self._expire, identity, track_sid)
+        self._arriving.add((identity, track_sid))
+        self._loop.call_later(KEPT_S, self._expire, (identity, track_sid))
 
     def _on_recorded(self, recording: EarlyRecording) -> None:
-        identity, sid = recording.identity, recording.track_sid
+        sender = identity, sid = recording.identity, recording.track_sid
         for each in self._room.remote_participants.values():
             if sid in each.track_publications and each.identity != identity:
-                return self._ignore(identity, "it is of another participant's track")
+                return self._ignore(*sender, "it is of another participant's track")
         arguments = recording.mime_type, recording.attributes, recording.data
         decoding = self._loop.run_in_executor(None, decode, *arguments)
-        decoding.add_done_callback(partial(self._decoded, identity, sid))
+        decoding.add_done_callback(partial(self._decoded, sender))
 
-    def _decoded(self, identity: str, track_sid: str, decoding: asyncio.Future[Pcm]) -> None:
+    def _decoded(self, sender: Sender, decoding: asyncio.Future[Pcm]) -> None:
         if decoding.cancelled():
             return
         if (error := decoding.exception()) is not None:
-            return self._ignore(identity, str(error))
-        if self._arriving.pop(identity, "") == track_sid:
-            self._recordings[identity] = track_sid, decoding.result()
+            return self._ignore(*sender, str(error))
+        if sender in self._arriving:  # else the person has left
+            self._arriving.remove(sender)
+            self._recordings[sender] = decoding.result()
 
-    def _expire(self, identity: str, track_sid: str) -> None:
-        if self.streams.give_up(identity, track_sid):
-            self._ignore(identity, f"it has not ended within {KEPT_S:g} s")
-        elif self._recordings.get(identity, ("",))[0] == track_sid:
-            del self._recordings[identity]
-            log.warning("early_sound_ignored", identity=identity, reason="its track was not held")
+    def _expire(self, sender: Sender) -> None:
+        if self.streams.give_up(*sender):
+            self._ignore(*sender, f"it has not ended within {KEPT_S:g} s")
+        elif self._recordings.pop(sender, None) is not None:
+            self._ignore(*sender, "its track was not held")
 
-    def _ignore(self, identity: str, reason: str) -> None:
-        self._arriving.pop(identity, None)
+    def _ignore(self, identity: str, track_sid: str, reason: str) -> None:
+        self._arriving.discard((identity, track_sid))
         log.warning("early_sound_ignored", identity=identity, reason=reason)
 
     def _on_left(self, participant: rtc.RemoteParticipant) -> None:
         self.streams.participant_left(participant.identity)
-        self._arriving.pop(participant.identity, None)
-        self._recordings.pop(participant.identity, None)
+        for sender in [*self._arriving, *self._recordings]:
+            if sender[0] == participant.identity:
+                self._arriving.discard(sender)
+                self._recordings.pop(sender, None)

@@ -24,7 +24,7 @@ class StreamLog:
         self.streams = EarlyStreams(
             lambda *opened: self.opened.append(opened),
             self.recorded.append,
-            lambda identity, _: self.broken.append(identity),
+            lambda identity, *_: self.broken.append(identity),
         )
 
     def begin(

@@ -38,7 +38,7 @@ class Limits:
 
 
 def cut(text: str, most: int) -> str:
-    """Give a text of at most `most` characters, with a mark where some were cut off."""
+    """Return a text of at most `most` characters, with a mark where some were cut off."""
     if len(text) <= most:
         return text
     return (text[: max(most - len(CUT_MARK), 0)] + CUT_MARK)[:most]
@@ -75,7 +75,7 @@ class Warnings:
         self._open: set[TroubleCode] = set()
 
     def trouble(self, code: TroubleCode) -> Trouble | None:
-        """Give the warning; None where the room has had it, and nothing worked since."""
+        """Return the warning; None where the room has had it, and nothing worked since."""
         now_s = self._clock()
         if code in self._open or now_s - self._last_s.get(code, float("-inf")) < self._every_s:
             return None

@@ -14,8 +14,7 @@ from mind.room import RoomMind
 from protocol.config.secret import reveal
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
-from protocol.minds import ChatMind, LinesMind
-from protocol.minds import Minds as MindTables
+from protocol.minds import ChatMind, LinesMind, MindTables
 from protocol.retry import Retry
 from protocol.room_spec import PersonaSpec
 
@@ -129,17 +128,17 @@ class Minds:
             self.retry.worked()
 
     def open_room(self, personas: Iterable[PersonaSpec]) -> RoomMind:
-        """Give the mind of a room with these personas."""
+        """Return the mind of a room with these personas."""
         return RoomMind(self, personas)
 
     def table(self, name: str) -> LinesMind | ChatMind | None:
-        """Give the mind of a name; None: there is none."""
+        """Return the mind of a name; None: there is none."""
         if name and name not in self._tables:
             log.warning("mind_unknown", mind=name)
         return self._tables.get(name)
 
     def toolbox(self, name: str) -> "Toolbox":
-        """Give the functions of a mind of kind `chat`."""
+        """Return the functions of a mind of kind `chat`."""
         return self._toolboxes[name]
 
     @property

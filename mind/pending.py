@@ -22,7 +22,7 @@ class PendingLines:
         self._held: deque[Say] = deque()
 
     def __bool__(self) -> bool:
-        """Tell whether a line has not ended."""
+        """Return whether a line has not ended."""
         return bool(self._given)
 
     def add(self, persona_id: str, sentence: str) -> None:
@@ -38,14 +38,14 @@ class PendingLines:
         return self._given.pop(line_id, None) is not None
 
     def go_on(self) -> None:
-        """Give as many lines as the voice may have."""
+        """Return as many lines as the voice may have."""
         while self._held and len(self._given) < self._ahead:
             say = self._held.popleft()
             self._given[say.line_id] = say
             self._give(say)
 
     def drop(self) -> tuple[str, ...]:
-        """Drop all lines; give the ids of those that the voice has."""
+        """Drop all lines; return the ids of those that the voice has."""
         given = tuple(self._given)
         self._given.clear()
         self._held.clear()

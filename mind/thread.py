@@ -12,8 +12,7 @@ from mind.events import MindEvent
 from mind.minds import Minds
 from mind.room import RoomMind
 from protocol.config.settings import Settings
-from protocol.minds import Minds as MindTables
-from protocol.minds import load_minds
+from protocol.minds import MindTables, load_minds
 from protocol.room_spec import PersonaSpec
 
 END_WITHIN_S = 10.0

@@ -18,7 +18,7 @@ WORKER_KEPT_S = 600.0  # in it, after its latest heartbeat
 # A lost host is replaced within 5 s: the time to live, a poll of 1 s, a join of 1 s.
 HEARTBEAT_PERIOD_S = 0.5
 HEARTBEAT_TTL_S = 3.0
-LAST_WORDS_TTL_S = 60.0  # of a worker that could not start: why, until it tries again
+FAILED_TTL_S = 60.0  # of a worker that could not start: it says why, until it tries again
 # Of what a host leaves to the next one: its backups (`worker/backup/chunk.py`) and how it hands
 # over (`worker/room/handover.py`). To be raised where a host of before could not go on from it.
 MEMORY_FORMAT = 1

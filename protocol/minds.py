@@ -196,7 +196,7 @@ Mind = Annotated[
     ),
 ]
 MIND: TypeAdapter[LinesMind | ChatMind] = TypeAdapter(Mind)
-Minds = Mapping[str, LinesMind | ChatMind]
+MindTables = Mapping[str, LinesMind | ChatMind]
 
 
 def read_mind(table: object, source: str) -> LinesMind | ChatMind:
@@ -208,7 +208,7 @@ def read_mind(table: object, source: str) -> LinesMind | ChatMind:
         raise InvalidInput(f"{source}: {explain(error, hide_values=True)}") from None
 
 
-def load_minds(persona_files: Iterable[Path], model: str = "") -> Minds:
+def load_minds(persona_files: Iterable[Path], model: str = "") -> MindTables:
     """Read the minds that persona files define for a model, each under its file's name.
 
     Raises `InvalidInput` naming the file and the field.

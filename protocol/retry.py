@@ -18,7 +18,7 @@ class Retry:
 
     @property
     def ready(self) -> bool:
-        """Tell whether it may be tried now."""
+        """Return whether it may be tried now."""
         return self._clock() >= self._not_before_s
 
     def failed(self, at_least_s: float = 0.0) -> None:

@@ -158,9 +158,8 @@ async def open_service(
 def _redis(settings: Settings) -> Redis:
     return open_redis(
         settings.redis_url,
+        REDIS_TIMEOUT_S,
         decode_responses=True,
-        socket_timeout=REDIS_TIMEOUT_S,
-        socket_connect_timeout=REDIS_TIMEOUT_S,
         protocol=2,
         retry=Retry(ConstantBackoff(0.05), 1),  # once: a pooled connection may be stale
         max_connections=STREAMS + OTHER_CONNECTIONS,

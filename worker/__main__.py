@@ -67,7 +67,7 @@ class Worker:
         self.commands = CommandReceiver(settings.redis_url, self.status.worker_id, self.hosts)
         self.recordings = recordings_of(settings)
         self.websockets = WebSocketServer(settings, self.status.worker_id)
-        self.status.tell(chat_url=own_url(settings) + CHAT_PATH)
+        self.status.update(chat_url=own_url(settings) + CHAT_PATH)
         self.health = HealthEndpoint(
             self.publisher, settings.worker_host, settings.worker_port, self.websockets.routes
         )
@@ -175,7 +175,7 @@ class Worker:
         if serving.done():  # it gave up connecting to LiveKit
             error = serving.exception()
             await server.aclose()  # its idle threads would keep the process alive
-            raise ConnectionError(f"{self.status.told.reason} ({error})") from error
+            raise ConnectionError(f"{self.status.heartbeat.reason} ({error})") from error
         context.admission.open = False
         self.status.change("draining", f"{len(self.hosts.all())} rooms")
         self.publisher.now()

@@ -1,6 +1,6 @@
 """Admission of jobs: slots kept between the acceptance of a job and its start.
 
-Called from the main loop (reserve) and from job threads (took, claim); holds one lock, briefly.
+Called from the main loop (reserve) and from job threads (took, release); holds one lock, briefly.
 """
 
 import threading
@@ -47,7 +47,7 @@ class JobAdmission:
             else:
                 self._held.pop(job_id, None)
 
-    def claim(self, job_id: str) -> None:
+    def release(self, job_id: str) -> None:
         """Keep nothing for this job any more: it has all its slots, or gave them up."""
         with self._lock:
             self._held.pop(job_id, None)

@@ -28,9 +28,7 @@ COMMANDS_AT_ONCE = 100
 
 class CommandReceiver:
     def __init__(self, redis_url: str, worker_id: str, hosts: Hosts) -> None:
-        self._redis = open_redis(
-            redis_url, decode_responses=True, socket_timeout=1.0, socket_connect_timeout=1.0
-        )
+        self._redis = open_redis(redis_url, decode_responses=True)
         self._mailbox = mailbox_key(worker_id)
         self._hosts = hosts
         self._is_stopping = False
@@ -87,7 +85,7 @@ class CommandReceiver:
         hosting = self._hosts.of(command.room, command.generation)
         if hosting is None:
             return Answer(refusal="not_live", detail="This worker does not host the session now.")
-        answer = hosting.obey(command)
+        answer = hosting.execute(command)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(answer), HOST_ANSWERS_S)
         except TimeoutError:  # the future is cancelled: the host does not carry it out later

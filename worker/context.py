@@ -14,12 +14,10 @@ from worker.hosts import Hosts
 from worker.recording.recordings import Recordings
 
 
-async def _no_events(_: str) -> list[Event]:
-    return []
-
-
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
+    """What a host needs of its worker."""
+
     settings: Settings
     engine: Engine
     recogniser: Recogniser | None  # None: people's words are not written
@@ -27,7 +25,7 @@ class WorkerContext:
     hosts: Hosts
     changed: Callable[[], None]  # publishes a heartbeat now: slots or rooms have changed
     emit: Callable[[str, Event], None]  # adds an event to a room's stream
-    recordings: Recordings | None = None  # where they have a place
-    backups: BackupStore | None = None  # None: `REMEMBER=off`
-    minds: MindThread | None = None  # where a persona's file defines one
-    read_events: Callable[[str], Awaitable[list[Event]]] = _no_events  # of a room's stream
+    recordings: Recordings | None  # where they have a place
+    backups: BackupStore | None  # None: `REMEMBER=off`
+    minds: MindThread | None  # where a persona's file defines one
+    read_events: Callable[[str], Awaitable[list[Event]]]  # of a room's stream

@@ -39,7 +39,7 @@ class EventWriter:
     """Adds events to each room's stream. `emit` may be called from any thread."""
 
     def __init__(self, redis_url: str) -> None:
-        self._redis = open_redis(redis_url, socket_timeout=1.0, socket_connect_timeout=1.0)
+        self._redis = open_redis(redis_url)
         self._loop = asyncio.get_running_loop()
         self._is_stopping = False
         self._waiting: deque[tuple[str, Event]] = deque()

@@ -16,9 +16,9 @@ from redis.exceptions import RedisError
 from protocol.config.redis_client import open_redis
 from protocol.config.settings import Settings
 from protocol.heartbeat import (
+    FAILED_TTL_S,
     HEARTBEAT_PERIOD_S,
     HEARTBEAT_TTL_S,
-    LAST_WORDS_TTL_S,
     WORKER_KEPT_S,
     WORKERS_KEY,
     Heartbeat,
@@ -39,12 +39,7 @@ class HeartbeatPublisher:
     """Writes the heartbeat each `HEARTBEAT_PERIOD_S` and on request."""
 
     def __init__(self, settings: Settings, status: PublishedStatus, hosts: Hosts) -> None:
-        self._redis = open_redis(
-            settings.redis_url,
-            decode_responses=True,
-            socket_timeout=1.0,
-            socket_connect_timeout=1.0,
-        )
+        self._redis = open_redis(settings.redis_url, decode_responses=True)
         self._promise_ttl_s = settings.promise_ttl_s
         self._status = status
         self._hosts = hosts
@@ -83,18 +78,18 @@ class HeartbeatPublisher:
 
     def heartbeat(self) -> Heartbeat:
         """Return the heartbeat of this moment."""
-        told, engine = self._status.told, self._engine
+        heartbeat, engine = self._status.heartbeat, self._engine
         measured: dict[str, Any] = {"outcomes": self._hosts.outcomes()}
         if engine is not None and self._admission is not None:
             measured |= {
-                "reason": told.reason or self._slowness(engine),
+                "reason": heartbeat.reason or self._slowness(engine),
                 "slots_total": engine.model.step.capacity,
                 "slots_used": engine.used,
                 "slots_free": self._admission.free(),
                 "step_p99_ms": engine.window.p99_ms(),
                 "too_slow": engine.too_slow,
             }
-        return told.model_copy(update=measured)
+        return heartbeat.model_copy(update=measured)
 
     def _slowness(self, engine: Engine) -> str:
         if not engine.too_slow:
@@ -112,7 +107,7 @@ class HeartbeatPublisher:
     async def _beat(self) -> None:
         self._tell_slowness()
         try:
-            await self._leave_tokenizer()
+            await self._keep_tokenizer()
             await self._write(self.heartbeat(), HEARTBEAT_TTL_S)
             await self._follow_specs()
         except RedisError as error:
@@ -124,7 +119,7 @@ class HeartbeatPublisher:
             log.info("redis_found")
         self._lost = False
 
-    async def _write(self, told: Heartbeat, life_s: float) -> None:
+    async def _write(self, heartbeat: Heartbeat, life_s: float) -> None:
         """Write a heartbeat, and that this worker is one of all.
 
         By redis' clock: with a clock of its own that is ahead it would drop all others.
@@ -132,18 +127,18 @@ class HeartbeatPublisher:
         now: Any = await self._redis.time()
         now_s = now[0] + now[1] / 1e6
         async with self._redis.pipeline() as pipe:
-            key = heartbeat_key(told.worker_id)
-            pipe.set(key, told.model_dump_json(), px=int(life_s * 1000))
-            pipe.zadd(WORKERS_KEY, {told.worker_id: now_s})
+            key = heartbeat_key(heartbeat.worker_id)
+            pipe.set(key, heartbeat.model_dump_json(), px=int(life_s * 1000))
+            pipe.zadd(WORKERS_KEY, {heartbeat.worker_id: now_s})
             pipe.zremrangebyscore(WORKERS_KEY, 0, now_s - WORKER_KEPT_S)
             await pipe.execute()
 
-    async def _leave_tokenizer(self) -> None:
+    async def _keep_tokenizer(self) -> None:
         """Keep the tokenizer in redis, before a heartbeat names it."""
-        tokenizer, told = self._status.tokenizer, self._status.told
-        if not tokenizer or not told.model_prompts:
+        tokenizer, heartbeat = self._status.tokenizer, self._status.heartbeat
+        if not tokenizer or not heartbeat.model_prompts:
             return
-        key = tokenizer_key(told.tokenizer)
+        key = tokenizer_key(heartbeat.tokenizer)
         if not await self._redis.expire(key, TOKENIZER_TTL_S):
             await self._redis.set(key, base64.b64encode(tokenizer), ex=TOKENIZER_TTL_S)
 
@@ -201,9 +196,9 @@ class HeartbeatPublisher:
     async def _end(self) -> None:
         key = heartbeat_key(self._status.worker_id)
         try:
-            if self._status.told.state == "error":
-                told = self.heartbeat()  # without rooms: these need another host now
-                await self._write(told.model_copy(update={"outcomes": {}}), LAST_WORDS_TTL_S)
+            if self._status.heartbeat.state == "error":
+                heartbeat = self.heartbeat()  # without rooms: these need another host now
+                await self._write(heartbeat.model_copy(update={"outcomes": {}}), FAILED_TTL_S)
             else:
                 await self._redis.delete(key)
         except RedisError as error:

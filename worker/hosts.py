@@ -26,7 +26,7 @@ class Hosting:
     generation: int
     leave: Callable[[str], None]
     follow: Callable[[RoomSpec], None]
-    obey: Callable[[Command], Future[Answer]]
+    execute: Callable[[Command], Future[Answer]]
     spec: Callable[[], RoomSpec]  # the spec that the host follows now
     stands_by: Callable[[], bool] = lambda: False  # it is to take over from another host
 

@@ -17,32 +17,32 @@ class PublishedStatus:
 
     def __init__(self, model: str) -> None:
         self.worker_id = f"worker-{uuid.uuid4().hex[:12]}"
-        self.told = Heartbeat(
+        self.heartbeat = Heartbeat(
             worker_id=self.worker_id, state="starting", model=model, memory_format=MEMORY_FORMAT
         )
         self.tokenizer = b""
 
-    def tell(self, **fields: Any) -> None:
+    def update(self, **fields: Any) -> None:
         """Change fields of the heartbeat."""
-        self.told = self.told.model_copy(update=fields)
+        self.heartbeat = self.heartbeat.model_copy(update=fields)
 
     def change(self, state: WorkerState, reason: str = "") -> None:
         """Set state and reason, and log them where they differ from before."""
-        if (state, reason) == (self.told.state, self.told.reason):
+        if (state, reason) == (self.heartbeat.state, self.heartbeat.reason):
             return
-        self.tell(state=state, reason=reason)
+        self.update(state=state, reason=reason)
         log.info("worker_state", state=state, reason=reason)
 
     def change_stt(self, stt: SpeechRecognition) -> None:
         """Set and log whether people's words are written."""
-        self.tell(stt=stt)
+        self.update(stt=stt)
         tell = log.warning if stt.state == "failed" else log.info
         tell("people_words", state=stt.state, model=stt.model, reason=stt.reason)
 
     def describe(self, model: Model) -> None:
         """Set the fields of the loaded model."""
         self.tokenizer = model.tokenizer
-        self.tell(
+        self.update(
             model=model.name,
             model_note=model.note,
             keys_and_values=model.keys_and_values,

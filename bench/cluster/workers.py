@@ -13,6 +13,7 @@ from livekit.agents.ipc import proc_pool
 from livekit.agents.job import JobRequest, RunningJobInfo
 
 from protocol.config.settings import Settings
+from protocol.events import Event
 from protocol.heartbeat import Heartbeat
 from protocol.room_spec import RoomSpec
 from protocol.seal import Seal
@@ -66,13 +67,17 @@ def keep_jobs_here() -> None:
     proc_pool.ProcPool = pool  # pyright: ignore[reportAttributeAccessIssue]
 
 
+async def _no_events(room: str) -> list[Event]:
+    return []
+
+
 class SimulatedWorker:
     """One worker: the parts of `worker.__main__` but for sound, minds, words and recordings."""
 
     def __init__(self, settings: Settings, capacity: int, enter: Enter, shown: Heartbeat) -> None:
         """Make a worker whose heartbeat has the model's fields of `shown`."""
         self.status = PublishedStatus(settings.model)
-        self.status.told = shown.model_copy(
+        self.status.heartbeat = shown.model_copy(
             update={"worker_id": self.status.worker_id, "state": "connecting"}
         )
         self.id = self.status.worker_id
@@ -92,6 +97,10 @@ class SimulatedWorker:
             self.hosts,
             self.publisher.now,
             lambda room, event: None,
+            None,
+            None,
+            None,
+            _no_events,
         )
         self.server = make_server(context, self.publisher, self.id, lambda reason: None)
         self.server._entrypoint_fnc = self.take  # type: ignore[assignment]
@@ -139,7 +148,7 @@ class SimulatedWorker:
         hosting = Hosting(spec.room, spec.generation, leave, pass_over, pass_over, lambda: spec)
         self.hosts.add(hosting)
         taken = [self.engine.join(each, _deliver_nothing) for each in spec.personas]
-        self.admission.claim(job_id)
+        self.admission.release(job_id)
         self.publisher.now()
 
 

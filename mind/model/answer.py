@@ -15,8 +15,6 @@ from openai import AsyncOpenAI
 from mind.events import ToolEnded, ToolStarted
 from mind.limits import CallBudget, Limits, cut
 from mind.model.completion import (
-    LEAVE,
-    SAY,
     TOO_LONG,
     Call,
     Completion,
@@ -26,7 +24,7 @@ from mind.model.completion import (
 )
 from mind.model.instructions import OWN_FUNCTIONS, first_messages, result_message
 from mind.model.trouble import Busy, Late
-from mind.tools.function import Function, ToolFailed
+from mind.tools.function import LEAVE, SAY, Function, ToolFailed
 from mind.words.sentences import SentenceSplitter
 from mind.words.thoughts import Thoughts
 from protocol.room_spec import PersonaSpec
@@ -154,7 +152,7 @@ class ModelAnswer:
                 self._outlet.say(sentence)
 
     async def _call_all(self, calls: list[Call]) -> dict[str, tuple[str, bool]]:
-        """Call functions side by side; give each call's result and whether it worked."""
+        """Call functions side by side; return each call's result and whether it worked."""
         timer = asyncio.get_running_loop().call_later(
             self._limits.filler_after_s, self._outlet.fill
         )
@@ -206,5 +204,5 @@ class ModelAnswer:
 
 
 def _is_broken(call: Call) -> bool:
-    """Tell whether a call of `say` had no text that could be read."""
+    """Return whether a call of `say` had no text that could be read."""
     return call.name == SAY and not call.said and call.read_arguments() is None

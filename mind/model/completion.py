@@ -15,7 +15,8 @@ from openai.types.chat import ChatCompletionChunk
 from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 from pydantic_core import from_json
 
-SAY, LEAVE = "say", "leave_to_voice"
+from mind.tools.function import SAY
+
 TOO_LONG = "length"  # why a server ended an answer: it has a limit of its own
 CALLS_LIMIT = 16
 TEXT_LIMIT = 20_000  # characters of one call's arguments, or of text outside calls
@@ -40,7 +41,7 @@ class Call:
     said: str = ""  # of `say`: the text so far
 
     def read_arguments(self) -> dict[str, Any] | None:
-        """Give the arguments once they are complete; None: they are no JSON object."""
+        """Return the arguments once they are complete; None: they are no JSON object."""
         try:
             arguments = json.loads(self.arguments or "{}")
             json.dumps(arguments, ensure_ascii=False).encode()  # half a surrogate pair is no text
@@ -50,7 +51,7 @@ class Call:
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether the arguments are there and complete."""
+        """Return whether the arguments are there and complete."""
         return bool(self.arguments) and self.read_arguments() is not None
 
 
@@ -65,7 +66,7 @@ class Completion:
     _open: dict[int, Call] = field(default_factory=dict[int, Call])
 
     def add(self, chunk: ChatCompletionChunk) -> tuple[str, str]:
-        """Add a piece; give what `say` says more, and the text outside calls.
+        """Add a piece; return what `say` says more, and the text outside calls.
 
         Raises `Nonsense` and `Flood`.
         """
@@ -77,11 +78,11 @@ class Completion:
 
     @property
     def is_cut(self) -> bool:
-        """Tell whether its end is missing. A server may leave out why a whole call ended."""
+        """Return whether its end is missing. A server may leave out why a whole call ended."""
         return self.end in (None, TOO_LONG) and not (self.calls and self.calls[-1].is_whole)
 
     def as_message(self) -> dict[str, Any]:
-        """Give the answer as the next request repeats it to the model."""
+        """Return the answer as the next request repeats it to the model."""
         calls = [
             {
                 "id": call.id,
@@ -126,7 +127,7 @@ class Completion:
 
 
 def _begins_another(piece: ChoiceDeltaToolCall, call: Call) -> bool:
-    """Tell whether a piece under the index of a call belongs to the next one."""
+    """Return whether a piece under the index of a call belongs to the next one."""
     if piece.id:
         return piece.id != call.sent_id
     function = piece.function
@@ -138,7 +139,7 @@ def _new_id() -> str:
 
 
 def _said_more(call: Call) -> str:
-    """Give the text that `say`'s incomplete arguments hold beyond what was given before."""
+    """Return the text that `say`'s incomplete arguments hold beyond what was given before."""
     try:
         arguments = from_json(call.arguments, allow_partial="trailing-strings")
     except ValueError:

@@ -3,8 +3,7 @@
 import json
 from typing import Any
 
-from mind.model.completion import LEAVE, SAY
-from mind.tools.function import described
+from mind.tools.function import LEAVE, SAY, described
 from protocol.room_spec import PersonaSpec
 
 RULES = f"""\
@@ -47,7 +46,7 @@ TYPED = "The last line was typed. The voice cannot read it: it is answered by yo
 def first_messages(
     persona: PersonaSpec, facts: str, transcript: str, *, typed: bool
 ) -> list[dict[str, Any]]:
-    """Give the messages with which an answer begins: the rules, and the transcript as data.
+    """Return the messages with which an answer begins: the rules, and the transcript as data.
 
     `typed`: its last line is one that a person typed.
     """
@@ -67,6 +66,6 @@ def first_messages(
 
 
 def result_message(call_id: str, result: str, ok: bool) -> dict[str, Any]:
-    """Give a function's result: one JSON string in it, so that no text can pass for a message."""
+    """Return a function's result: one JSON string in it, so that no text can pass for a message."""
     content = json.dumps({"result" if ok else "error": result}, ensure_ascii=False)
     return {"role": "tool", "tool_call_id": call_id, "content": content}

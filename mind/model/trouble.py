@@ -29,7 +29,7 @@ class Late(Exception):
 
 
 def trouble_code(error: BaseException) -> TroubleCode:
-    """Give the code of the warning for an error."""
+    """Return the code of the warning for an error."""
     if isinstance(error, Flood) or _has_cause(error, TooLong):
         return "mind_flood"
     if _has_cause(error, Compressed):
@@ -53,14 +53,14 @@ def trouble_code(error: BaseException) -> TroubleCode:
 
 
 def is_of_server(error: BaseException) -> bool:
-    """Tell whether the model's server would fail other rooms' requests, too."""
+    """Return whether the model's server would fail other rooms' requests, too."""
     if isinstance(error, APIStatusError):
         return error.status_code not in OF_REQUEST
     return trouble_code(error) in ("mind_away", "mind_slow")
 
 
 def asks_to_wait_s(error: BaseException) -> float:
-    """Give how long the server asks to be left alone, in seconds; 0: it does not say."""
+    """Return how long the server asks to be left alone, in seconds; 0: it does not say."""
     if not isinstance(error, APIStatusError):
         return 0.0
     try:
@@ -71,7 +71,7 @@ def asks_to_wait_s(error: BaseException) -> float:
 
 
 def about(error: BaseException) -> dict[str, str | int]:
-    """Give what a log may say of an error: kinds and a status, for a text may show a key."""
+    """Return what a log may say of an error: kinds and a status, for a text may show a key."""
     told: dict[str, str | int] = {"error": type(error).__name__}
     if isinstance(error, APIStatusError):
         told["status"] = error.status_code
@@ -84,7 +84,7 @@ def about(error: BaseException) -> dict[str, str | int]:
 
 
 def _has_cause(error: BaseException | None, kind: type[BaseException]) -> bool:
-    """Tell whether an error, or one that led to it, is of a kind."""
+    """Return whether an error, or one that led to it, is of a kind."""
     while error is not None:
         if isinstance(error, kind):
             return True

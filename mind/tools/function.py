@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+SAY, LEAVE = "say", "leave_to_voice"  # the mind's own functions
 DESCRIPTION_LIMIT = 1000  # characters; a server's own text
 
 

@@ -75,7 +75,7 @@ class McpServer:
         self._task = asyncio.create_task(self._run(), name="mcp server")
 
     async def connect(self, within_s: float) -> bool:
-        """Wait for the connection, made where there is none; tell whether there is one."""
+        """Wait for the connection, made where there is none; return whether there is one."""
         if self._client is None and not self._connecting and self._retry.ready:
             self._connecting = True
             self._settled.clear()
@@ -199,7 +199,7 @@ async def _list_tools(client: Client) -> list[Tool]:
 
 
 def _text(result: CallToolResult) -> str:
-    """Give a result's text; a picture or a sound is named and left out."""
+    """Return a result's text; a picture or a sound is named and left out."""
     parts = [
         block.text if isinstance(block, TextContent) else f"({block.type} left out)"
         for block in result.content

@@ -6,12 +6,10 @@ from collections.abc import Iterable, Mapping
 import structlog
 
 from mind.limits import Limits
-from mind.tools.function import Function
+from mind.tools.function import LEAVE, SAY, Function
 from mind.tools.http_function import HttpFunctionCaller
 from mind.tools.mcp_server import McpServer
 from protocol.minds import HttpFunction, McpTools
-
-RESERVED = frozenset({"say", "leave_to_voice"})  # the mind's own
 
 log = structlog.get_logger(__name__)
 
@@ -29,11 +27,11 @@ class Toolbox:
         self._servers = [McpServer(tool, limits) for tool in tools if isinstance(tool, McpTools)]
 
     async def connect(self, within_s: float) -> bool:
-        """Wait for all MCP servers; tell whether all are connected."""
+        """Wait for all MCP servers; return whether all are connected."""
         return all(await asyncio.gather(*(server.connect(within_s) for server in self._servers)))
 
     def functions(self) -> Mapping[str, Function]:
-        """Give the functions that can be called now, by name.
+        """Return the functions that can be called now, by name.
 
         Where two have one name the first stays: the operator can choose with `only`.
         """
@@ -41,7 +39,7 @@ class Toolbox:
         offered = [caller.function for caller in self._callers]
         offered += [function for server in self._servers for function in server.functions]
         for function in offered:
-            if function.name in found or function.name in RESERVED:
+            if function.name in (*found, SAY, LEAVE):
                 log.warning("tool_name_taken", tool=function.name)
             else:
                 found[function.name] = function

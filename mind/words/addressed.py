@@ -26,7 +26,7 @@ def last_mention(label: str, text: str) -> int | None:
 
 
 def addressed(words: str, labels: Mapping[str, str], floor: str | None) -> str | None:
-    """Give the id of the persona that answers; None: there is no persona.
+    """Return the id of the persona that answers; None: there is no persona.
 
     `labels` maps each persona's id to its label, in the order of the room. The persona that the
     words name last answers, else the one that has or last had the floor, else the first.

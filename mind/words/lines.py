@@ -21,7 +21,7 @@ class FixedAnswers:
         self._last = ""
 
     def answer(self, words: str) -> str | None:
-        """Give the sentence that answers a person's words; None: no pattern matches.
+        """Return the sentence that answers a person's words; None: no pattern matches.
 
         The pattern with the most words decides, among equals the first in the file.
         """

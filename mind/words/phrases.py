@@ -13,7 +13,7 @@ GAP = "*"
 
 
 def words_of(text: str) -> list[str]:
-    """Give the words of a text, in small letters without accents and punctuation.
+    """Return the words of a text, in small letters without accents and punctuation.
 
     Apostrophes and hyphens join: "what's" is `whats`, "Wi-Fi" is `wifi`.
     """
@@ -21,7 +21,7 @@ def words_of(text: str) -> list[str]:
 
 
 def plain(text: str) -> str:
-    """Give a text in small letters without accents, and with one kind of apostrophe."""
+    """Return a text in small letters without accents, and with one kind of apostrophe."""
     folded = unicodedata.normalize("NFKD", text.casefold()).casefold().replace("\u2019", "'")
     return "".join(each for each in folded if not unicodedata.combining(each))
 
@@ -43,7 +43,7 @@ class Phrase:
         self.weight = sum(map(len, self._runs))  # how many words it asks for
 
     def matches(self, words: Sequence[str]) -> bool:
-        """Tell whether the pattern's words stand in a sentence's words, in order."""
+        """Return whether the pattern's words stand in a sentence's words, in order."""
         begin = 0
         for run in self._runs:
             place = _find(run, words, begin)
@@ -54,7 +54,7 @@ class Phrase:
 
 
 def _find(run: Sequence[frozenset[str]], words: Sequence[str], begin: int) -> int | None:
-    """Give the first place from `begin` on where the words follow each other as in `run`."""
+    """Return the first place from `begin` on where the words follow each other as in `run`."""
     for place in range(begin, len(words) - len(run) + 1):
         if all(words[place + step] in choices for step, choices in enumerate(run)):
             return place

@@ -15,7 +15,7 @@ SOFT_BREAKS = (";", ":", ",", " ")  # where a sentence that is too long is cut, 
 
 
 def speakable(text: str) -> str:
-    """Give text in one line without control characters and Markdown marks."""
+    """Return text in one line without control characters and Markdown marks."""
     bare = MARKUP.sub("", LINK.sub(r"\1", text))
     return " ".join(clean_line(bare).split())
 
@@ -27,12 +27,12 @@ class SentenceSplitter:
     """
 
     def __init__(self, longest: int = LINE_LIMIT) -> None:
-        """Give no sentence of more than `longest` characters."""
+        """Return no sentence of more than `longest` characters."""
         self._longest = longest
         self._rest = ""
 
     def add(self, piece: str) -> list[str]:
-        """Add text; give the sentences that it completes."""
+        """Add text; return the sentences that it completes."""
         self._rest += piece
         sentences: list[str] = []
         begin = 0
@@ -53,7 +53,7 @@ class SentenceSplitter:
         return self._cut(rest)
 
     def _cut(self, text: str) -> list[str]:
-        """Give text as sentences of bounded length; none where it has no letter or digit."""
+        """Return text as sentences of bounded length; none where it has no letter or digit."""
         text = speakable(text)
         parts: list[str] = []
         while len(text) > self._longest:
@@ -64,7 +64,7 @@ class SentenceSplitter:
 
 
 def _ends_a_sentence(text: str) -> bool:
-    """Tell whether the end that was found is one, or belongs to an abbreviation or a number."""
+    """Return whether the end that was found is one, or belongs to an abbreviation or a number."""
     if not text.endswith("."):
         return True
     words = text[:-1].split()

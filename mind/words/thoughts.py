@@ -10,7 +10,7 @@ BEGIN, END = "<think>", "</think>"
 class Thoughts:
     """Leaves thoughts out of the text of one answer, which streams in."""
 
-    def __init__(self, *, is_begun: bool = False) -> None:
+    def __init__(self, *, is_begun: bool) -> None:
         """`is_begun`: the model writes no beginnings; what comes before the first end is thought.
 
         Where none comes, it was an answer after all: `finish` gives it.
@@ -20,7 +20,7 @@ class Thoughts:
         self.lacks_beginning = is_begun
 
     def left_out(self, piece: str) -> str:
-        """Add a piece of text; give what is no thought."""
+        """Add a piece of text; return what is no thought."""
         text, given = self._held + piece, ""
         while mark := self._next_mark(text):
             before, _, text = text.partition(mark)
@@ -35,7 +35,7 @@ class Thoughts:
         return given if self._is_within else given + text[: len(text) - begun]
 
     def finish(self) -> str:
-        """Give what was held back and is no thought: no more text comes."""
+        """Return what was held back and is no thought: no more text comes."""
         held, self._held = self._held, ""
         return held if self._may_be_answer or not self._is_within else ""
 

@@ -22,7 +22,7 @@ class Turn:
 
     speaker: str
     text: str
-    mark: Literal["", " (typed)", " (function)"] = ""
+    mark: Literal["", " (typed)", " (function)"]
 
     def __str__(self) -> str:
         """Show the turn as one line."""
@@ -77,7 +77,7 @@ class Transcript:
             self._forget_first()
 
     def text(self, after: int = 0) -> str:
-        """Give the turns after the first `after`, a line each, the oldest first."""
+        """Return the turns after the first `after`, a line each, the oldest first."""
         gone = self.count - len(self._turns)
         return "\n".join(map(str, islice(self._turns, max(0, after - gone), None)))
 

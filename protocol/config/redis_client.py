@@ -22,9 +22,11 @@ class _Leaving:
             raise
 
 
-def open_redis(url: str, **options: Any) -> Redis:
-    """Return a client of a redis; connects to nothing yet."""
-    client = Redis.from_url(url, **options)
+def open_redis(url: str, within_s: float = 1.0, **options: Any) -> Redis:
+    """Return a client that waits so long for redis; it connects to nothing yet."""
+    client = Redis.from_url(
+        url, socket_timeout=within_s, socket_connect_timeout=within_s, **options
+    )
     pool: Any = client.connection_pool
     pool.connection_class = type("LeavingConnection", (_Leaving, pool.connection_class), {})
     return client

@@ -95,7 +95,7 @@ async def hosting(
             generation=spec.generation,
             leave=pass_over,
             follow=pass_over,
-            obey=obey,
+            execute=obey,
             spec=lambda: spec,
         )
     )

@@ -19,8 +19,8 @@ from harness.servers import free_port
 from protocol.commands import Answer
 from protocol.errors import InvalidInput
 from protocol.heartbeat import (
+    FAILED_TTL_S,
     HEARTBEAT_TTL_S,
-    LAST_WORDS_TTL_S,
     WORKER_KEPT_S,
     WORKERS_KEY,
     Heartbeat,
@@ -60,7 +60,7 @@ class FakeHost:
             generation=2,
             leave=self.left.append,
             follow=self.followed.append,
-            obey=lambda command: Future[Answer](),
+            execute=lambda command: Future[Answer](),
             spec=lambda: SPEC,
             stands_by=lambda: self.stands_by,
         )
@@ -233,7 +233,7 @@ async def test_a_host_stands_by_only_as_long_as_its_move_lasts(
 async def test_the_last_heartbeat_of_a_failed_worker_stays_for_a_while(
     redis: Redis, redis_url: str, settings_for: SettingsFor
 ) -> None:
-    """The heartbeat of a worker that failed keeps its reason up to `LAST_WORDS_TTL_S`."""
+    """The heartbeat of a worker that failed keeps its reason up to `FAILED_TTL_S`."""
     status = PublishedStatus("nvidia/model")
     publisher = HeartbeatPublisher(settings_for(redis_url=redis_url), status, Hosts())
     task = asyncio.create_task(publisher.run())
@@ -243,7 +243,7 @@ async def test_the_last_heartbeat_of_a_failed_worker_stays_for_a_while(
     left = await redis.get(heartbeat_key(status.worker_id))
 
     assert Heartbeat.model_validate_json(left).reason == "its licence is not accepted"
-    assert HEARTBEAT_TTL_S < await redis.ttl(heartbeat_key(status.worker_id)) <= LAST_WORDS_TTL_S
+    assert HEARTBEAT_TTL_S < await redis.ttl(heartbeat_key(status.worker_id)) <= FAILED_TTL_S
     await redis.delete(heartbeat_key(status.worker_id))
 
 

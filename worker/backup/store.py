@@ -43,7 +43,7 @@ class BackupStore:
     """The backups in redis. Main loop, where nothing else is said."""
 
     def __init__(self, redis_url: str) -> None:
-        self._redis = open_redis(redis_url, socket_timeout=1.0, socket_connect_timeout=1.0)
+        self._redis = open_redis(redis_url)
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._changes: dict[str, _Change] = {}

@@ -1,7 +1,7 @@
 """The batched step: PCM of all slots in; PCM and text tokens of all slots out.
 
-Holds the slots' memory, the input and output buffers, and one graph per batch size
-(`network/graphs.py`). Engine thread only.
+Holds the slots' memory, the input and output buffers, and one graph for each batch size
+(`network/graphs.py`, `captured.py`). Engine thread only.
 """
 
 import secrets
@@ -28,6 +28,7 @@ from worker.engine.conversation.responsiveness import Responsiveness
 from worker.engine.conversation.say import Done
 from worker.engine.kv_choice import OWN_TYPE, KvMemory
 from worker.engine.model import Remembered, StepColumns, StepOut
+from worker.engine.network.captured import BatchSizes
 from worker.engine.network.codec import CodecWeights
 from worker.engine.network.depformer import ForcedTokens
 from worker.engine.network.drawing import FirstTokens
@@ -43,7 +44,6 @@ from worker.engine.network.graphs import (
     VALID,
     StepBuffers,
     StepGraph,
-    graph_sizes,
 )
 from worker.engine.network.language import Prefill, Weights
 from worker.engine.network.memory import Memory
@@ -90,8 +90,8 @@ class MoshiStep:
         self._width_of: dict[int, tuple[int, int]] = {}
         streams = 1 + lm.n_q
         count = COLUMN + streams + lm.n_q - lm.dep_q
-        self.buffers = StepBuffers.of(device, capacity, mimi.frame_size, count)
-        numbers = self._numbers = self.buffers.numbers_out.host.numpy()
+        buffers = self.buffers = StepBuffers.of(device, capacity, mimi.frame_size, count)
+        numbers = self._numbers = buffers.numbers_out.host.numpy()
         # What the model read in the last step, `[B, 1 + n_q]`, and the user's codes, `[B, K]`;
         # rows that did not run mean nothing.
         self.columns = numbers[:, COLUMN : COLUMN + streams]
@@ -99,16 +99,16 @@ class MoshiStep:
         rows = self.memory.rows(capacity, "sampling")
         self._sampling, self.forced = SamplingState.of(rows), ForcedTokens.of(rows, lm.dep_q)
         self._draws = rows.take("frame")
-        self._sizes = graph_sizes(capacity, batch_sizes, every=not self._cuda)
         with torch.no_grad():  # not inference mode: the weights stay of use to others
             self.weights, codec = Weights(lm, stored), CodecWeights(mimi, kernels=stored.kernels)
-            shared = (self.memory, self.buffers, self.widths, self.weights, codec)
-            first = reading.prompted
-            self.graphs = {n: StepGraph(*shared, n, keeps_first=first) for n in self._sizes}
+            shared = (self.memory, buffers, self.widths, self.weights, codec)
+            make = partial(StepGraph, *shared, keeps_first=reading.prompted)
+            inputs = buffers.pcm_in, buffers.exec_in
+            outputs = buffers.pcm_out, buffers.numbers_out
+            self._batches = BatchSizes(make, capacity, batch_sizes, inputs, outputs)
+            self.graphs = self._batches.steps
             self._first = FirstTokens(lm, self.weights.depformer_in, self.memory, self.widths)
-            if self._cuda:  # the largest first: the others fit into its memory
-                for size in reversed(self._sizes):
-                    self.graphs[size].capture(self.graphs[capacity])
+            self._batches.capture()
         self.renewal = self._make_renewal(lm, rules)
         self.forcing = Forcing(
             self.memory,
@@ -221,7 +221,7 @@ class MoshiStep:
         next_text = numbers[:, NEXT_TEXT]
         if running.size:
             self.forcing.before_step(exec_mask)
-            self._run(pcm, exec_mask, int(running[-1]) + 1)
+            self._batches.run(int(running[-1]) + 1, pcm, exec_mask)
             hushed = self.forcing.hushed()
             said = (next_text, self.word_chance)
             self.renewal.watch(pcm, self.columns, *said, exec_mask, hushed)
@@ -250,18 +250,6 @@ class MoshiStep:
 
     def work(self, gap_s: float) -> bool:
         return self.background.run(gap_s)
-
-    def _run(self, pcm: Pcm, exec_mask: Mask, rows: int) -> None:
-        rows = next(size for size in self._sizes if size >= rows)
-        self.buffers.pcm_in.host.numpy()[:rows] = pcm[:rows]
-        self.buffers.exec_in.host.numpy()[:rows] = exec_mask[:rows]
-        self.buffers.pcm_in.send(rows)
-        self.buffers.exec_in.send(rows)
-        self.graphs[rows].run()
-        self.buffers.pcm_out.fetch(rows)
-        self.buffers.numbers_out.fetch(rows)
-        if self._cuda:
-            torch.cuda.current_stream().synchronize()
 
     def _restart(self, not_finite: npt.NDArray[np.bool_], valid: Mask) -> None:
         """Restart sessions that went NaN, and mark their rows as not valid."""

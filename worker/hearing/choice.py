@@ -16,7 +16,7 @@ OFF = "The words of people are not written: STT is off."
 def start_recogniser(
     stt: str,
     on_change: Callable[[SpeechRecognition], None],
-    recognition: Recognition | None = None,
+    recognition: Recognition | None,
 ) -> Recogniser | None:
     """Start what `STT` names and return at once; None for `off`.
 

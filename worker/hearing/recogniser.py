@@ -46,7 +46,7 @@ def nothing() -> None:
 
 
 def has_word(text: str) -> bool:
-    """Tell whether a text is more than marks: recognisers write them for coughs and music."""
+    """Return whether a text is more than marks: recognisers write them for coughs and music."""
     return any(map(str.isalnum, text))
 
 

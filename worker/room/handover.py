@@ -63,22 +63,22 @@ class OtherHosts:
         )
 
     @property
-    def last_words(self) -> str | None:
-        """The words of the host before: "" where it has left, None where it has not stopped."""
+    def stop_notice(self) -> str | None:
+        """What the host before tells as it stops; "": it has left, None: it has not stopped."""
         before = [told for generation, told in self._told() if generation < self._generation]
         if not before:
             return ""
         return next((told for told in before if told.startswith(OVER)), None)
 
     async def stopped(self) -> str:
-        """Wait until the host before has stopped; return its last words."""
+        """Wait until the host before has stopped; return its notice."""
         changed = asyncio.Event()
         for event in ("participant_attributes_changed", "participant_disconnected"):
             self._room.on(event, lambda *_: changed.set())
-        while (words := self.last_words) is None:
+        while (notice := self.stop_notice) is None:
             await changed.wait()
             changed.clear()
-        return words
+        return notice
 
     async def shown(self) -> None:
         """Wait until the personas of the next host are shown, so that none is missing."""

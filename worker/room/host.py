@@ -99,7 +99,7 @@ class Host:
             if self._chat is not None and not self._stands_by:  # else the call goes on elsewhere
                 await self._chat.send(FAILED)
         finally:
-            context.admission.claim(self._ctx.job.id)
+            context.admission.release(self._ctx.job.id)
             try:
                 await self._disconnect()
             finally:  # a host that seems to be there is never replaced
@@ -126,7 +126,7 @@ class Host:
             if taking_over is not None:
                 await taking_over
             await personas.apply_spec(self._spec)
-            context.admission.claim(self._ctx.job.id)
+            context.admission.release(self._ctx.job.id)
             context.changed()
             self._personas = personas
             self._early.personas_listen()

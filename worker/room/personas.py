@@ -48,7 +48,7 @@ class RoomPersonas:
         backup: RoomBackup,
         accepts: Callable[[Any], bool],
         *,
-        stands_by: bool = False,
+        stands_by: bool,
     ) -> None:
         """`job_room` is the job's connection: the first persona's, and the one that hears people.
 

@@ -86,7 +86,7 @@ class WebSocketServer:
         try:
             return await self._serve(request, self._chats, make)
         finally:
-            context.admission.claim(chat_id)
+            context.admission.release(chat_id)
             context.changed()
 
     async def _join_room(

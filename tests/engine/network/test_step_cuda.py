@@ -63,7 +63,7 @@ def test_capture_leaves_every_slot_as_new() -> None:
     """After graphs were captured at start-up, every slot's offsets are 0."""
     step = step_on_gpu(3, [1, 2])
 
-    for name in ("lm.transformer.offset", "codec.heard", "codec.ears.transformer.offset"):
+    for name in ("lm.transformer.offset", "codec.heard", "codec.encoder.transformer.offset"):
         assert step.memory.tensors[name].tolist() == [0, 0, 0]
 
 

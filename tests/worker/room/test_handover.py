@@ -66,7 +66,7 @@ async def test_an_agent_whose_generation_is_no_number_is_no_other_host(generatio
     )
     others = OtherHosts(room, 1)
 
-    assert (others.one_is_ready, others.last_words) == (False, "")
+    assert (others.one_is_ready, others.stop_notice) == (False, "")
     async with asyncio.timeout(0.01):
         await others.shown()
     assert is_heard(agent, room)

@@ -49,7 +49,7 @@ class Scene:
             settings=SimpleNamespace(empty_room_grace_s=1.0),
             hosts=self.hosts,
             changed=lambda: None,
-            admission=SimpleNamespace(claim=lambda _: None, took=lambda _: None),
+            admission=SimpleNamespace(release=lambda _: None, took=lambda _: None),
             minds=None,
             recogniser=None,
             recordings=None,

@@ -65,7 +65,8 @@ async def running(settings: Settings, worker_id: str = WORKER_ID) -> AsyncGenera
     engine.start()
     admission = JobAdmission(lambda: engine.free)
     nothing: Callable[..., None] = lambda *_: None  # noqa: E731
-    context = WorkerContext(settings, engine, None, admission, Hosts(), nothing, nothing)
+    own = settings, engine, None, admission, Hosts()
+    context = WorkerContext(*own, nothing, nothing, None, None, None, nothing)
     server = WebSocketServer(settings, worker_id)
     server.attach(context)
     app = web.Application()

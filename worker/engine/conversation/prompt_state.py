@@ -57,7 +57,7 @@ class PromptTokens:
     """A prompt as tokens of frames, and as embeddings where no tokens are known."""
 
     frames: Tokens  # [P, 1 + n_q]
-    embeddings: torch.Tensor | None = None  # [T, dim] of the first T positions
+    embeddings: torch.Tensor | None  # [T, dim] of the first T positions
 
 
 class Prompts:

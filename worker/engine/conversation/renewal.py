@@ -46,7 +46,7 @@ class Renewal:
         responsiveness: Responsiveness,
         context: int,
         rules: RenewalRules,
-        on_renewed: Callable[[int], None] = lambda slot: None,
+        on_renewed: Callable[[int], None],
     ) -> None:
         """`prefill` makes an LM state beside the slots, with room for so many positions.
 

@@ -87,14 +87,14 @@ class Encoder:
         mimi, layers = weights.mimi, weights.layers
         self._quantizers = weights.quantizers
         self._stages = [
-            stage(mimi.encoder.get_submodule("model"), layers, rows, "ears.conv"),
-            _transformer(mimi.encoder_transformer, weights, rows, "ears.transformer"),
-            stage(mimi.get_submodule("downsample"), layers, rows, "ears.down"),
+            stage(mimi.encoder.get_submodule("model"), layers, rows, "encoder.conv"),
+            _transformer(mimi.encoder_transformer, weights, rows, "encoder.transformer"),
+            stage(mimi.get_submodule("downsample"), layers, rows, "encoder.down"),
         ]
 
     def __call__(self, pcm: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
         """Encode one frame of every row; the rows of `exec_mask` advance."""
-        x = pcm
+        x = pcm.nan_to_num(nan=0.0, posinf=1.0, neginf=-1.0)  # a NaN would persist in the state
         for stage in self._stages:
             x = stage(x, exec_mask)
         x = x[:, :, 0]  # one frame
@@ -108,9 +108,9 @@ class Decoder:
         mimi, layers = weights.mimi, weights.layers
         self._table, self._first = weights.table, weights.first
         self._stages = [
-            stage(mimi.get_submodule("upsample"), layers, rows, "mouth.up"),
-            _transformer(mimi.decoder_transformer, weights, rows, "mouth.transformer"),
-            stage(mimi.decoder.get_submodule("model"), layers, rows, "mouth.conv"),
+            stage(mimi.get_submodule("upsample"), layers, rows, "decoder.up"),
+            _transformer(mimi.decoder_transformer, weights, rows, "decoder.transformer"),
+            stage(mimi.decoder.get_submodule("model"), layers, rows, "decoder.conv"),
         ]
 
     def __call__(self, codes: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
@@ -124,7 +124,7 @@ class Decoder:
 class Nearest:
     """Residual vector quantization: the nearest centroid, then the one nearest to the residue."""
 
-    def __init__(self, quantizer: ResidualVectorQuantizer, *, kernels: bool = False) -> None:
+    def __init__(self, quantizer: ResidualVectorQuantizer, *, kernels: bool) -> None:
         self._project = _projection(quantizer.input_proj)
         self._books = torch.stack(_books(quantizer))
         tells = used(self._books).flatten(0, 1).any(dim=0)
@@ -184,7 +184,7 @@ def _transformer(module: nn.Module | None, weights: CodecWeights, rows: Rows, na
     if not adds_nothing(module.transformer):
         mimi, stored = weights.mimi, KvMemory(kernels=weights.kernels)
         step = int(mimi.encoder_frame_rate / mimi.frame_rate)
-        ring = RingTransformer(module.transformer, rows, name, dtype, stored=stored, step=step)
+        ring = RingTransformer(module.transformer, rows, name, dtype, stored, step=step)
 
     def run(x: torch.Tensor, exec_mask: torch.Tensor) -> torch.Tensor:
         x = x.transpose(1, 2).contiguous()  # once, and not in every norm

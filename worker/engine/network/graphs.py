@@ -1,10 +1,8 @@
-"""One step per batch size, from buffers to buffers: Mimi, language model, Mimi.
+"""The step of one batch size, from buffers to buffers: Mimi, language model, Mimi.
 
-On CUDA each is one captured graph; on a CPU the same code runs as it is, over no more rows than
-are needed. Engine thread only.
+Engine thread only.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,6 +40,8 @@ class StepBuffers:
 
 
 class StepGraph(Captured):
+    """The step of the first `batch` slots."""
+
     def __init__(
         self,
         memory: Memory,
@@ -76,9 +76,7 @@ class StepGraph(Captured):
     @no_compile()
     def _compute(self) -> None:
         exec_mask = self._exec
-        # A NaN would persist in the encoder's state.
-        pcm = self._pcm.nan_to_num(nan=0.0, posinf=1.0, neginf=-1.0)
-        codes = self._encode(pcm, self._encodes(exec_mask))[:, : self._users]
+        codes = self._encode(self._pcm, self._encodes(exec_mask))[:, : self._users]
         frame = self._speak(codes, exec_mask)
         sound = self._decode(frame.codes.clamp(min=0), frame.valid)
         total = sound.float().sum(dim=-1)
@@ -103,10 +101,3 @@ class StepGraph(Captured):
         again = exec_mask & (self._heard > 0)
         self._heard.add_(exec_mask.long())
         return again
-
-
-def graph_sizes(capacity: int, wanted: Sequence[int] | None, *, every: bool) -> list[int]:
-    """Return the batch sizes to make: all on a CPU, powers of 4 on CUDA, always the capacity."""
-    if wanted is None:
-        wanted = range(1, capacity) if every else [4**n for n in range(capacity.bit_length())]
-    return sorted({*(size for size in wanted if 0 < size < capacity), capacity})

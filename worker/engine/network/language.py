@@ -50,10 +50,8 @@ class Weights:
         refuse_unsupported(lm)
         self.lm, self.stored = lm, stored
         self.user_codebooks = lm.n_q - lm.dep_q
-        device = lm.device
-        self.delays = torch.tensor(lm.delays, device=device)
-        initial = [lm.text_initial_token_id, *[lm.initial_token_id] * lm.n_q]
-        self.initial = torch.tensor(initial, device=device)  # [1 + n_q]
+        self.delays = torch.tensor(lm.delays, device=lm.device)
+        self.initial = initial_tokens(lm)
         self.embed = embedder(lm)
         self.norm = norm(lm.out_norm, kernels=stored.kernels)
         self.depformer_in = _stacked(list(lm.depformer_in), kernels=stored.kernels)
@@ -72,7 +70,7 @@ class Language:
         self._newest = weights.delays[: self._gen] - self._max_delay  # from the position, [gen]
         self._ring = TokenRing.of(lm, lm_rows)
         self.transformer = RingTransformer(
-            lm.transformer, lm_rows, "transformer", lm.dtype, stored=weights.stored
+            lm.transformer, lm_rows, "transformer", lm.dtype, weights.stored
         )
         self.offset = self.transformer.offset
         kernels = weights.stored.kernels
@@ -148,7 +146,7 @@ class Prefill:
         self._ring = TokenRing.of(lm, lm_rows)
         # Attention by torch (`step` 0): kernels would be compiled for this ring, in a call.
         self._transformer = RingTransformer(
-            lm.transformer, lm_rows, "transformer", lm.dtype, frames, weights.stored, step=0
+            lm.transformer, lm_rows, "transformer", lm.dtype, weights.stored, frames, step=0
         )
         self._read = 0
         self._hidden: torch.Tensor | None = None
@@ -221,6 +219,12 @@ def _ready_attention() -> AbstractContextManager[object]:
 
 def positions(lm_state: Snapshot) -> int:
     return int(lm_state.rows["lm.transformer.offset"])
+
+
+def initial_tokens(lm: LMModel) -> torch.Tensor:
+    """Return the tokens that a model reads at its first position, `[1 + n_q]`."""
+    tokens = [lm.text_initial_token_id, *[lm.initial_token_id] * lm.n_q]
+    return torch.tensor(tokens, device=lm.device)
 
 
 def embedder(lm: LMModel) -> Op:

@@ -120,7 +120,7 @@ class Rows:
     memory: Memory
     count: int
     part: Part
-    first: int = 0
+    first: int
 
     def take(
         self,

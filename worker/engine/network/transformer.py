@@ -17,7 +17,7 @@ from moshi.modules.transformer import (
 from moshi.utils.quantize import QLinear
 from torch import nn
 
-from worker.engine.kv_choice import OWN_TYPE, KvMemory
+from worker.engine.kv_choice import KvMemory
 from worker.engine.network.convolution import used
 from worker.engine.network.memory import Rows
 from worker.engine.network.operations import add_norm, feed, linear, scale
@@ -39,8 +39,8 @@ class RingTransformer:
         rows: Rows,
         name: str,
         dtype: torch.dtype,
+        stored: KvMemory,
         ring: int | None = None,
-        stored: KvMemory = OWN_TYPE,
         step: int = 1,
     ) -> None:
         refuse_transformer(module)

@@ -14,7 +14,8 @@ from moshi.utils.compile import no_compile
 from worker.engine.kv_choice import KvMemory
 from worker.engine.network.captured import Captured
 from worker.engine.network.codec import CodecWeights, Encoder
-from worker.engine.network.language import embedder
+from worker.engine.network.graphs import CHANCES
+from worker.engine.network.language import embedder, initial_tokens
 from worker.engine.network.memory import Memory, StepBuffer
 from worker.engine.network.operations import norm
 from worker.engine.network.transformer import RingTransformer
@@ -24,7 +25,6 @@ from worker.engine.network.unsupported import refuse_recogniser
 # (delayed-streams-modeling 6966635 stt_from_mic_mlx.py), by the first of its six classes.
 PAUSE_HEAD = 2
 TEXT, PAUSE, FINITE, NUMBERS = range(4)  # columns of the buffer for whole numbers
-CHANCES = 1_000_000_000  # a chance is carried out as a whole number of billionths
 
 
 class RecogniserWeights:
@@ -34,8 +34,7 @@ class RecogniserWeights:
         refuse_recogniser(lm)
         self.lm, self.stored = lm, stored
         self.codec = CodecWeights(mimi, kernels=stored.kernels)
-        initial = [lm.text_initial_token_id, *[lm.initial_token_id] * lm.n_q]
-        self.initial = torch.tensor(initial, device=lm.device)  # [1 + n_q]
+        self.initial = initial_tokens(lm)
         self.embed = embedder(lm)
         self.norm = norm(lm.out_norm, kernels=stored.kernels)
         self.pause = lm.extra_heads[PAUSE_HEAD] if len(lm.extra_heads) > PAUSE_HEAD else None
@@ -59,6 +58,8 @@ class RecognitionBuffers:
 
 
 class RecognitionGraph(Captured):
+    """The step of the first `batch` rows."""
+
     def __init__(
         self, memory: Memory, buffers: RecognitionBuffers, weights: RecogniserWeights, batch: int
     ) -> None:
@@ -71,7 +72,7 @@ class RecognitionGraph(Captured):
         self._encode = Encoder(weights.codec, memory.rows(batch, "codec"))
         self._text = lm_rows.take("text")  # [B] the token of the latest position
         self._transformer = RingTransformer(
-            lm.transformer, lm_rows, "transformer", lm.dtype, stored=weights.stored
+            lm.transformer, lm_rows, "transformer", lm.dtype, weights.stored
         )
 
     @torch.inference_mode()
@@ -83,9 +84,7 @@ class RecognitionGraph(Captured):
 
     @no_compile()
     def _compute(self) -> None:
-        # A NaN would persist in the encoder's state.
-        pcm = self._pcm.nan_to_num(nan=0.0, posinf=1.0, neginf=-1.0)
-        codes = self._encode(pcm, self._exec)
+        codes = self._encode(self._pcm, self._exec)
         self._read(torch.cat([self._text[:, None], codes], dim=1), self._exec)
 
     def _read(self, column: torch.Tensor, exec_mask: torch.Tensor) -> None:

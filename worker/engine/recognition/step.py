@@ -1,8 +1,11 @@
 """The batched step of recognition: sound of all rows in, a text token of each row out.
 
-Holds the rows' memory and one graph per batch size. A row that joins begins with a state that was
-computed once: position 0 and the silence that the model wants before speech. Engine thread only.
+Holds the rows' memory and one graph for each batch size. A row that joins begins with a state that
+was computed once: position 0 and the silence that the model wants before speech. Engine thread
+only.
 """
+
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,12 +13,12 @@ from moshi.models.compression import MimiModel
 from moshi.models.lm import LMModel
 
 from worker.engine.arrays import Mask, Pcm
-from worker.engine.kv_choice import OWN_TYPE, KvMemory
-from worker.engine.network.graphs import graph_sizes
+from worker.engine.kv_choice import KvMemory
+from worker.engine.network.captured import BatchSizes
+from worker.engine.network.graphs import CHANCES
 from worker.engine.network.memory import Memory, Part, Snapshot
 from worker.engine.recognition.listeners import RecognitionOut
 from worker.engine.recognition.network import (
-    CHANCES,
     FINITE,
     PAUSE,
     TEXT,
@@ -36,25 +39,21 @@ class KyutaiStep:
         mimi: MimiModel,
         rows: int,
         *,
-        silence_frames: int = 0,
-        stored: KvMemory = OWN_TYPE,
+        silence_frames: int,
+        stored: KvMemory,
     ) -> None:
         """`silence_frames` precede each person's speech."""
-        self._cuda = lm.device.type == "cuda"
         self.memory = Memory(rows, lm.device)
-        self.buffers = RecognitionBuffers.of(lm.device, rows, mimi.frame_size)
-        self._sizes = graph_sizes(rows, None, every=not self._cuda)
+        buffers = self.buffers = RecognitionBuffers.of(lm.device, rows, mimi.frame_size)
         with torch.no_grad():
             weights = RecogniserWeights(lm, mimi, stored)
             self.has_pauses = weights.pause is not None
-            self._graphs = {
-                size: RecognitionGraph(self.memory, self.buffers, weights, size)
-                for size in self._sizes
-            }
+            make = partial(RecognitionGraph, self.memory, buffers, weights)
+            inputs, outputs = (buffers.pcm_in, buffers.exec_in), (buffers.numbers_out,)
+            self._batches = BatchSizes(make, rows, None, inputs, outputs)
+            self.graphs = self._batches.steps
             self._start = self._first_state(silence_frames)
-            if self._cuda:  # the largest first: the others fit into its memory
-                for size in reversed(self._sizes):
-                    self._graphs[size].capture(self._graphs[rows])
+            self._batches.capture()
 
     @property
     def capacity(self) -> int:
@@ -78,17 +77,7 @@ class KyutaiStep:
 
     @torch.inference_mode()
     def _run(self, pcm: Pcm, exec_mask: Mask) -> None:
-        running = np.flatnonzero(exec_mask)
-        last = int(running[-1]) if running.size else 0
-        rows = next(size for size in self._sizes if size > last)
-        self.buffers.pcm_in.host.numpy()[:rows] = pcm[:rows]
-        self.buffers.exec_in.host.numpy()[:rows] = exec_mask[:rows]
-        self.buffers.pcm_in.send(rows)
-        self.buffers.exec_in.send(rows)
-        self._graphs[rows].run()
-        self.buffers.numbers_out.fetch(rows)
-        if self._cuda:
-            torch.cuda.current_stream().synchronize()
+        self._batches.run(int(np.flatnonzero(exec_mask)[-1]) + 1, pcm, exec_mask)
 
     def _first_state(self, silence_frames: int) -> list[Snapshot]:
         """Compute how every row begins, in row 0."""
@@ -96,7 +85,7 @@ class KyutaiStep:
         first[0] = True
         self.buffers.exec_in.host.numpy()[:1] = True
         self.buffers.exec_in.send(1)
-        self._graphs[self._sizes[0]].begin()
+        next(iter(self.graphs.values())).begin()
         for _ in range(silence_frames):
             self._run(np.broadcast_to(silence, self.buffers.pcm_in.host.shape), first)
         start = [

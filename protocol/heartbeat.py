@@ -51,6 +51,8 @@ class RoomOutcome(BaseModel):
 
 
 class Heartbeat(BaseModel):
+    """What a worker says of itself."""
+
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     worker_id: str

@@ -28,7 +28,7 @@ from protocol.errors import InvalidInput, explain
 from protocol.text import Clean, CleanLine, Matching
 from protocol.toml_file import read_toml
 
-NAME = r"[a-z][a-z0-9_]{0,31}"
+NAME = r"[a-z][a-z0-9_]{0,31}"  # of a persona, and of the mind that its file defines
 QUESTION_WORDS = frozenset(
     ("what", "who", "where", "when", "which", "why", "how", "can", "do", "is", "are", "may")
 )

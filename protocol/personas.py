@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from protocol.errors import InvalidInput, explain
-from protocol.minds import MindName, load_minds, read_mind
+from protocol.minds import NAME, MindName, load_minds, read_mind
 from protocol.sampling import Sampling
 from protocol.text import Clean, CleanLine, Matching
 from protocol.toml_file import read_toml
@@ -30,7 +30,7 @@ EXAMPLES_LIMIT = 5  # questions that the page shows for a persona
 Name = Annotated[
     str,
     Matching(
-        r"[a-z][a-z0-9_]{0,31}",
+        NAME,
         "a lowercase letter, then up to 31 lowercase letters, digits and _, as customer_service",
     ),
 ]

@@ -1,4 +1,4 @@
-"""Types of text: of a certain form, or without characters that cannot be seen. Pure."""
+"""Text: its types, of a certain form or without hidden characters, and its encoding. Pure."""
 
 import re
 import unicodedata
@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+ENCODING = "utf-8-sig"  # of files: with or without the byte order mark that some editors write
 BIDI = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))  # overrides, isolates
 LINE_ENDS = {"\r\n": "\n", "\r": "\n", "\u2028": "\n", "\u2029": "\n", "\t": " "}
 

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import InvalidInput
-
-ENCODING = "utf-8-sig"  # with or without the byte order mark that some editors write
+from protocol.text import ENCODING
 
 
 def read_toml(path: Path, name: str) -> dict[str, Any]:

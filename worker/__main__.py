@@ -55,6 +55,8 @@ FAILED_EXIT = 70  # EX_SOFTWARE
 
 
 class Worker:
+    """The parts of a worker, from its start to the end of its drain."""
+
     def __init__(self, settings: Settings, load: LoadModel | None = None) -> None:
         native_events()  # before there are rooms: two threads must not make it at once
         self.settings = settings

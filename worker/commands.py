@@ -27,6 +27,8 @@ COMMANDS_AT_ONCE = 100
 
 
 class CommandReceiver:
+    """Takes commands from the mailbox, and writes their answers, until stopped."""
+
     def __init__(self, redis_url: str, worker_id: str, hosts: Hosts) -> None:
         self._redis = open_redis(redis_url, decode_responses=True)
         self._mailbox = mailbox_key(worker_id)

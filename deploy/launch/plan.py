@@ -19,10 +19,10 @@ from deploy.lan import local_network
 from deploy.lan.local_network import EVERYWHERE, Lan
 from deploy.launch.ports import Port, is_free
 from protocol.config.addresses import netloc, without_password
-from protocol.config.env_file import ENCODING
 from protocol.config.setting_types import PortNumber
 from protocol.config.settings import PROJECT, Settings, load_settings
 from protocol.errors import InvalidInput, explain
+from protocol.text import ENCODING
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 REDIS_PORTS = range(6379, 6400)  # the first free one: many machines run another redis

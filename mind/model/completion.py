@@ -157,7 +157,7 @@ async def pieces(
     messages: Iterable[Mapping[str, Any]],
     functions: Iterable[Mapping[str, Any]],
 ) -> AsyncGenerator[ChatCompletionChunk]:
-    """Ask a model once and give its answer piece by piece. Raises the client's errors."""
+    """Ask a model once and yield its answer piece by piece. Raises the client's errors."""
     asked: dict[str, Any] = {"messages": list(messages)}
     if tools := list(functions):  # servers refuse an empty list
         asked["tools"] = tools

@@ -39,7 +39,7 @@ class Toolbox:
         offered = [caller.function for caller in self._callers]
         offered += [function for server in self._servers for function in server.functions]
         for function in offered:
-            if function.name in (*found, SAY, LEAVE):
+            if function.name in found.keys() | {SAY, LEAVE}:
                 log.warning("tool_name_taken", tool=function.name)
             else:
                 found[function.name] = function

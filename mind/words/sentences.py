@@ -27,7 +27,7 @@ class SentenceSplitter:
     """
 
     def __init__(self, longest: int = LINE_LIMIT) -> None:
-        """Return no sentence of more than `longest` characters."""
+        """No sentence has more than `longest` characters."""
         self._longest = longest
         self._rest = ""
 

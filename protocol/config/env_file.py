@@ -13,8 +13,8 @@ from pathlib import Path
 from dotenv.parser import Binding, parse_stream
 
 from protocol.errors import InvalidInput
+from protocol.text import ENCODING
 
-ENCODING = "utf-8-sig"  # with or without the byte order mark that some editors write
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 NAME = re.compile(r"[A-Za-z_][\w.-]*")
 # Names that are no settings: of docker compose and `make run`, and one of every Linux.

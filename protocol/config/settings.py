@@ -14,7 +14,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from protocol.config.env_file import ENCODING, meant_by, names_in, read_env_file
+from protocol.config.env_file import meant_by, names_in, read_env_file
 from protocol.config.setting_types import (
     BrowserUrl,
     Colour,
@@ -33,6 +33,7 @@ from protocol.config.setting_types import (
 )
 from protocol.config.user_file import UserFile
 from protocol.errors import InvalidInput, explain
+from protocol.text import ENCODING
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -44,11 +44,6 @@ class PartName:
         started = datetime.strptime(self.part.partition("-")[0], STARTED_FORMAT)
         return started.replace(tzinfo=UTC).timestamp()
 
-    @property
-    def mark(self) -> str:
-        """Return the key of the mark that its session was deleted."""
-        return f"{self.folder}/{DELETED}"
-
     def key(self, kind: str) -> str:
         """Return the key of one of the part's files."""
         return f"{self.folder}/{self.part}.{kind}"
@@ -64,9 +59,9 @@ def session_folder(owner: str, session: str) -> str:
     return f"{owner_folder(owner)}/{session}"
 
 
-def mark_key(owner: str, session: str) -> str:
-    """Return the key of the mark that a session was deleted."""
-    return f"{session_folder(owner, session)}/{DELETED}"
+def mark_of(folder: str) -> str:
+    """Return the key of the mark that the session of a folder was deleted."""
+    return f"{folder}/{DELETED}"
 
 
 def is_mark(key: str) -> bool:

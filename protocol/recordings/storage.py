@@ -24,7 +24,7 @@ from protocol.recordings.names import (
     WORDS,
     PartName,
     is_mark,
-    mark_key,
+    mark_of,
     owner_folder,
     read_draft,
     read_key,
@@ -119,10 +119,10 @@ class RecordingStorage:
     async def delete(self, owner: str, session: str) -> None:
         """Delete a session's recording, in the bucket also the files that are not uploaded yet."""
         with _failures():
+            folder = session_folder(owner, session)
             if self._is_bucket:
-                await obstore.put_async(self._store, mark_key(owner, session), b"")
-            prefix = session_folder(owner, session)
-            found = await obstore.list(self._store, prefix).collect_async()
+                await obstore.put_async(self._store, mark_of(folder), b"")
+            found = await obstore.list(self._store, folder).collect_async()
             keys = [each["path"] for each in found]
             if ours := [key for key in keys if read_key(key) or read_draft(key)]:
                 await obstore.delete_async(self._store, ours)
@@ -137,7 +137,7 @@ class RecordingStorage:
         """Delete a part whose session was deleted after it had begun: call it after each upload."""
         with _failures():
             try:
-                marked = obstore.head(self._store, part.mark)
+                marked = obstore.head(self._store, mark_of(part.folder))
             except FileNotFoundError:
                 return
             if part.started_s <= marked["last_modified"].timestamp():

@@ -15,7 +15,7 @@ from worker.engine.arrays import Mask, Pcm
 from worker.engine.conversation.say import Done
 from worker.engine.engine import Engine
 from worker.engine.model import Model, Remembered, StepOut
-from worker.engine.slots import Full, SlotFailed, SlotFrame
+from worker.engine.slots import Full, Occupant, SlotFailed, SlotFrame
 from worker.engine.timing import tick
 from worker.frames import FRAME_S, FRAME_SAMPLES
 
@@ -382,6 +382,29 @@ def test_a_failure_for_one_slot_ends_only_its_session(fails: str) -> None:
     assert lost == ["failing"]
     assert again.slot == 1
     assert not running.failures
+
+
+def test_work_that_fails_for_a_session_that_left_costs_the_next_one_nothing() -> None:
+    """Background work that fails for a session which has left loses no slot that was taken anew."""
+    got: list[SlotFrame] = []
+    lost: list[str] = []
+    with Running(capacity=1) as running:
+        engine, joined = running.engine, list[Occupant]()
+        first = engine.join(PERSONA, into([]))
+
+        def work(gap_s: float) -> bool:
+            running.step.work = lambda gap_s: False
+            engine.leave(first)
+            joined.append(engine.join(PERSONA, into(got), lambda: lost.append("second")))
+            raise SlotFailed(0) from ValueError("the work failed")
+
+        running.step.work = work
+        engine.push(first, pcm(1.0))
+        wait_until(lambda: bool(joined), "the work fails")
+        engine.push(joined[0], pcm(2.0))
+        wait_until(lambda: bool(got or lost), "an answer")
+
+    assert (len(got), lost) == (1, [])
 
 
 def test_commands_reach_only_their_own_session() -> None:

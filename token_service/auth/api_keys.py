@@ -16,8 +16,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from protocol.errors import InvalidInput, explain
-from protocol.text import Matching
-from protocol.toml_file import ENCODING
+from protocol.text import ENCODING, Matching
 from token_service.auth.callers import Caller, Scope
 
 log = structlog.stdlib.get_logger(__name__)

@@ -16,6 +16,8 @@ Command = tuple[Occupant, Callable[[BatchedStep], None]]
 
 @dataclass(slots=True)
 class Calls:
+    """The calls that wait, or those that were taken together."""
+
     joining: list[Occupant] = field(default_factory=list[Occupant])
     leaving: list[Occupant] = field(default_factory=list[Occupant])
     commands: list[Command] = field(default_factory=list[Command])

@@ -219,7 +219,8 @@ class Engine:
         try:
             self._gap.use(after_step=after_step)
         except SlotFailed as failed:
-            if (occupant := self._slots.at(failed.slot)) is not None:
+            # Not where it has left, and the slot was taken anew for a session to join.
+            if (occupant := self._slots.at(failed.slot)) in self._joined:
                 self._lose(occupant)
 
     def _fill_hole(self) -> bool:
@@ -277,10 +278,8 @@ class Engine:
         for occupant, _, arrived_s in rows:
             if not self._slots.holds(occupant) or not valid[occupant.slot]:
                 continue
-            try:
+            with self._failing_alone(occupant):
                 self._deliveries.add(occupant, occupant.frame_of(out, arrived_s))
-            except Exception:
-                self._lose(occupant)
             arrivals_s.append(arrived_s)
         self._deliveries.send()
         metrics.count_frames(arrivals_s, time.monotonic())

@@ -118,6 +118,8 @@ class BatchedStep(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Model:
+    """A loaded model: its step, and what rooms and callers need to know of it."""
+
     name: str
     step: BatchedStep
     pieces: tuple[str | None, ...]  # text token id → sentencepiece piece; None: not text

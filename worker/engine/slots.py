@@ -68,7 +68,6 @@ class Occupant:
     loop: asyncio.AbstractEventLoop | None = None  # on which frames are delivered
     inbox: deque[tuple[Pcm, float]] = field(default_factory=deque[tuple[Pcm, float]])
     frames: int = 0
-    dropped: int = 0
 
     def frame_of(self, out: StepOut, arrived_s: float) -> SlotFrame:
         """Return this occupant's next frame, from its row of a step's output."""
@@ -160,7 +159,6 @@ class Slots:
         if len(occupant.inbox) <= INBOX_FRAMES:
             return False
         occupant.inbox.popleft()
-        occupant.dropped += 1
         return True
 
     def oldest(self) -> dict[Occupant, float]:
@@ -173,17 +171,14 @@ class Slots:
         for occupant in self._occupants:
             while occupant and len(occupant.inbox) > 1 and is_behind(occupant):
                 occupant.inbox.popleft()
-                occupant.dropped += 1
                 dropped += 1
         return dropped
 
-    def gather(
-        self, joined: Container[Occupant] | None = None
-    ) -> list[tuple[Occupant, Pcm, float]]:
-        """Take the oldest frame of each occupant, of those in `joined`: the next step's rows."""
+    def gather(self, joined: Container[Occupant]) -> list[tuple[Occupant, Pcm, float]]:
+        """Take the oldest frame of each occupant in `joined`: the next step's rows."""
         rows: list[tuple[Occupant, Pcm, float]] = []
         for occupant in self._occupants:
-            if occupant and occupant.inbox and (joined is None or occupant in joined):
+            if occupant and occupant.inbox and occupant in joined:
                 pcm, arrived_s = occupant.inbox.popleft()
                 rows.append((occupant, pcm, arrived_s))
         return rows

@@ -1,23 +1,25 @@
 """Cuts one person's sound into turns, at the pauses that Silero's VAD finds. Pure.
 
-The VAD is the one of LiveKit's agents (livekit-local-inference), and its thresholds are those of
-`livekit.agents.inference.VAD` (livekit-agents 1.8.9). A turn ends after a longer pause than there:
-a recogniser needs the whole sentence. A turn that goes on is cut where it is least like speech, so
-that its words come while the person still speaks.
+A turn ends after a longer pause than in LiveKit's agents: a recogniser needs the whole sentence. A
+turn that goes on is cut where it is least like speech, so that its words come while the person
+still speaks.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from livekit.local_inference import VAD, VAD_WINDOW_SAMPLES
 
 from worker.frames import Pcm16
+from worker.vad import (
+    SILENCE_BELOW,
+    SPEECH_AT,
+    SPEECH_WINDOWS,
+    VAD_RATE_HZ,
+    WINDOW_S,
+    VadWindows,
+)
 
-RATE_HZ = 16_000
-WINDOW_S = VAD_WINDOW_SAMPLES / RATE_HZ
-SPEECH_AT, SILENCE_BELOW = 0.5, 0.35
-SPEECH_WINDOWS = 2  # 64 ms of speech begin a turn
 PAUSE_WINDOWS = 16  # 0.5 s of silence end it
 BEFORE_WINDOWS = 10  # 0.3 s of sound before the first speech belong to the turn
 AFTER_WINDOWS = 6  # and 0.2 s after the last
@@ -34,15 +36,14 @@ class SpokenTurn:
 
     @property
     def duration_s(self) -> float:
-        return len(self.pcm) / RATE_HZ
+        return len(self.pcm) / VAD_RATE_HZ
 
 
 @dataclass(slots=True)
 class Turns:
     """Cuts one listening's sound. Called from one thread."""
 
-    _vad: VAD = field(default_factory=VAD)
-    _rest: Pcm16 = field(default_factory=lambda: np.zeros(0, dtype=np.int16))
+    _cutter: VadWindows = field(default_factory=VadWindows)
     _windows: list[Pcm16] = field(default_factory=list[Pcm16])  # of the turn, or those before one
     _speech: list[float] = field(default_factory=list[float])  # the VAD's probability of each
     _next_window: int = 0  # since the listening began
@@ -51,11 +52,8 @@ class Turns:
 
     def feed(self, pcm: Pcm16) -> Iterator[SpokenTurn]:
         """Take the next samples, `[n]` int16 at 16 kHz; yield each turn that ended with them."""
-        samples = np.concatenate([self._rest, pcm])
-        whole = len(samples) // VAD_WINDOW_SAMPLES * VAD_WINDOW_SAMPLES
-        self._rest = samples[whole:]
-        for window in samples[:whole].reshape(-1, VAD_WINDOW_SAMPLES):
-            self._add(window)
+        for window, speech, _ in self._cutter.feed(pcm):
+            self._add(window, speech)
             if self._is_speaking:
                 yield from self._ended()
             else:
@@ -65,13 +63,11 @@ class Turns:
         """End the turn, if there is one; the next sound is that of the time `at_s`."""
         if self._is_speaking:
             yield self._take(len(self._windows))
-        self._vad.reset()
+        self._cutter.reset()
         self._windows, self._speech, self._is_speaking = [], [], False
-        self._rest = self._rest[:0]
         self._next_window = round(at_s / WINDOW_S)
 
-    def _add(self, window: Pcm16) -> None:
-        speech = self._vad.predict(window)
+    def _add(self, window: Pcm16, speech: float) -> None:
         threshold = SILENCE_BELOW if self._is_speaking else SPEECH_AT
         self._silent_windows = 0 if speech >= threshold else self._silent_windows + 1
         self._windows.append(window)

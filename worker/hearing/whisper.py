@@ -71,8 +71,7 @@ class Whisper:
         self._patience_s = patience_s
         self._on_progress = on_progress
         self._numbers = itertools.count()
-        self._on_words: dict[int, OnWords] = {}
-        self._on_end: dict[int, OnEnd] = {}
+        self._open: dict[int, tuple[OnWords, OnEnd]] = {}
         self._closing: set[int] = set()  # listenings whose last words the process still has
         self._queue: queue.SimpleQueue[FromWorker] = queue.SimpleQueue()
         self._process: subprocess.Popen[bytes] | None = None
@@ -97,7 +96,7 @@ class Whisper:
         if not self._is_ready:
             return None
         number = next(self._numbers)
-        self._on_words[number], self._on_end[number] = on_words, on_end
+        self._open[number] = on_words, on_end
         self.send(Opened(number, likely))
         return WhisperListening(number, self.send)
 
@@ -159,15 +158,16 @@ class Whisper:
             DROPPED_S.inc(message.speech_s)
         elif isinstance(message, Closed):
             self._forget(message.listening)
-        elif (on_words := self._on_words.get(message.listening)) is not None:
+        elif message.listening in self._open:
             SEGMENTS.inc()
+            on_words, _ = self._open[message.listening]
             on_words(message.words)
 
     def _forget(self, *listenings: int) -> None:
         for listening in listenings:
             self._closing.discard(listening)
-            self._on_words.pop(listening, None)
-            self._on_end.pop(listening, nothing)()
+            if (callbacks := self._open.pop(listening, None)) is not None:
+                callbacks[1]()
 
     def _send_queue(self) -> None:
         while True:

@@ -42,8 +42,8 @@ from worker.hearing.messages import (
     ToWorker,
 )
 from worker.hearing.recogniser import HeardWords, Word, has_word
-from worker.hearing.turns import RATE_HZ as TURN_RATE_HZ
 from worker.hearing.turns import SpokenTurn, Turns
+from worker.vad import VAD_RATE_HZ
 
 MOST_WAITING = 64  # turns
 ALIVE_EVERY_S = 2.0  # while nobody speaks; far below worker.hearing.life_signs.PATIENCE_S
@@ -64,6 +64,8 @@ class Waiting(NamedTuple):
 
 
 class RecognitionProcess:
+    """Takes sound from the worker and recognizes turn after turn."""
+
     def __init__(self, connection: "Connection[ToWorker, FromWorker]") -> None:
         self._connection = connection
         self._listenings: dict[int, _Listening] = {}
@@ -156,7 +158,7 @@ class _Listening:
         self.likely = likely
         self._turns = Turns()
         self._next_number = 0
-        self._resampler = av.AudioResampler("s16", "mono", TURN_RATE_HZ)
+        self._resampler = av.AudioResampler("s16", "mono", VAD_RATE_HZ)
 
     def feed(self, frame: Frame) -> Iterable[SpokenTurn]:
         if frame.number != self._next_number:  # frames were dropped

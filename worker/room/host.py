@@ -225,7 +225,7 @@ class Host:
                 self._tasks.spawn(self._hand_over.run(personas))
             words.tick(ears.spoken)
             if self._recorder is not None:
-                self._recorder.tick(ears.spoken, personas.take_recorded())
+                self._recorder.tick(ears.spoken, personas.sounds)
 
     def _leaves_as(self, reason: str) -> bool:
         return self._leave_reason.done() and self._leave_reason.result() == reason

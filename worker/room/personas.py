@@ -171,14 +171,14 @@ class RoomPersonas:
             return
         self._floor.decide(person_speaks)
         present = self.present
-        heard = heard_by_each(people, [each.take_sound() for each in present])
+        heard = heard_by_each(people, [each.next_sound() for each in present])
         for persona, pcm in zip(present, heard, strict=True):
             persona.push_frame(pcm)
 
-    def take_recorded(self) -> list[Pcm]:
-        """Return the personas' frames to record in this tick, each `[1920]` float32."""
-        frames = [persona.take_recorded() for persona in self.present]
-        return [frame for frame in frames if frame is not None]
+    @property
+    def sounds(self) -> list[Pcm]:
+        """The personas' frames of this tick, each `[1920]` float32."""
+        return [each.sound for each in self.present if each.sound is not None]
 
     def on_typed_line(self, text: str) -> None:
         """Take a line that a person typed: the persona that it names last may speak first."""

@@ -8,21 +8,14 @@
 import time
 from collections.abc import Callable
 
-import numpy as np
-from livekit.local_inference import VAD, VAD_WINDOW_SAMPLES
-
 from worker.engine.arrays import Pcm
 from worker.frames import power, to_int16
 from worker.sound.resample import Resampler
+from worker.vad import SILENCE_BELOW, SPEECH_AT, SPEECH_WINDOWS, WINDOW_S, VadWindows
 
 VOICED_POWER = 10.0**-4.5  # -45 dBFS: Moshi's idle sound lies some 20 dB below, its voice 15 above
 QUIET_FRAMES = 6  # 480 ms without a voiced frame is a pause
 
-# The thresholds of `livekit.agents.inference.VAD` (livekit-agents 1.8.9).
-VAD_RATE_HZ = 16_000
-WINDOW_S = VAD_WINDOW_SAMPLES / VAD_RATE_HZ
-SPEECH_AT, SILENCE_BELOW = 0.5, 0.35
-SPEECH_WINDOWS = 2  # 64 ms begin a speech
 PAUSE_WINDOWS = 4  # 128 ms are a pause; a persona may answer after 0.3 s
 END_WINDOWS = 8  # 256 ms end it
 
@@ -49,21 +42,14 @@ class PeopleSpeech:
         self._on_start = on_start
         self._on_end = on_end
         self._on_pause = on_pause
-        self._vad = VAD()
+        self._windows = VadWindows()
         self._resampler = Resampler(up=2, down=3)
-        self._rest = np.zeros(0, dtype=np.int16)  # less than a window
         self._speech_windows = self._quiet_windows = 0  # the last ones, all alike
 
     def push(self, pcm: Pcm) -> None:
         """Take a frame of people's sound, `[n]` float32 at 24 kHz."""
-        samples = np.concatenate([self._rest, to_int16(self._resampler.feed(pcm))])
-        begin = 0
-        while begin + VAD_WINDOW_SAMPLES <= len(samples):
-            window = samples[begin : (begin := begin + VAD_WINDOW_SAMPLES)]
-            threshold = SILENCE_BELOW if self.is_active else SPEECH_AT
-            is_speech = self._vad.predict(window) >= threshold
-            self._take(is_speech, (len(samples) - begin) / VAD_RATE_HZ)
-        self._rest = samples[begin:]
+        for _, speech, ago_s in self._windows.feed(to_int16(self._resampler.feed(pcm))):
+            self._take(speech >= (SILENCE_BELOW if self.is_active else SPEECH_AT), ago_s)
 
     def _take(self, is_speech: bool, ago_s: float) -> None:
         """Take what the VAD says of a window that ended so long ago."""

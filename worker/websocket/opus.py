@@ -21,6 +21,8 @@ MOST_PACKETS = 64  # of a page; opus-recorder writes 2 in Moshi's page, and 40 u
 
 
 class PageCutter:
+    """Cuts a stream of bytes into Ogg pages."""
+
     def __init__(self) -> None:
         self._rest = b""
 

@@ -126,7 +126,7 @@ def test_a_person_who_leaves_is_heard_to_the_end(hearing: Hearing) -> None:
     listening.close()
 
     assert heard.get(timeout=WITHIN_S).text.lower().startswith("could you please tell me where")
-    eventually(lambda: not hearing.whisper._on_words)  # pyright: ignore[reportPrivateUsage]
+    eventually(lambda: not hearing.whisper._open)  # pyright: ignore[reportPrivateUsage]
 
 
 def test_silence_and_noise_have_no_words(hearing: Hearing) -> None:
@@ -258,7 +258,7 @@ def test_a_process_that_hangs_is_replaced() -> None:
             pass  # the end of what was pushed as the process hung
         assert words.start_s == pytest.approx(5.1, abs=0.4)
         assert hearing.process() != hung
-        assert len(hearing.whisper._on_words) == 1  # pyright: ignore[reportPrivateUsage]
+        assert len(hearing.whisper._open) == 1  # pyright: ignore[reportPrivateUsage]
     ended = [each for each in logs if each["event"] == "hearing_ended"]
     assert [(each["exit_code"], each["is_hung"]) for each in ended] == [(-signal.SIGKILL, True)]
 

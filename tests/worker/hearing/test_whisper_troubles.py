@@ -17,9 +17,10 @@ import pytest
 from worker.hearing import whisper, whisper_process
 from worker.hearing.messages import Alive, Dropped, Heard, Progress
 from worker.hearing.recogniser import HeardWords
-from worker.hearing.turns import RATE_HZ, SpokenTurn
+from worker.hearing.turns import SpokenTurn
 from worker.hearing.whisper import STARTS_MOST, Whisper
 from worker.hearing.whisper_process import RecognitionProcess, Waiting
+from worker.vad import VAD_RATE_HZ
 
 WORDS = HeardWords("SG_1", "Good morning.", True, 0.0, 1.0)
 
@@ -177,7 +178,7 @@ def test_a_turn_that_cannot_be_recognised_is_dropped(monkeypatch: pytest.MonkeyP
     connection: Any = type("Connection", (), {"send": staticmethod(reported.append)})()
     recognition = RecognitionProcess(connection)
     monkeypatch.setattr(whisper_process, "recognise", recognise)
-    turn = SpokenTurn(np.zeros(2 * RATE_HZ, dtype=np.int16), 0.0)
+    turn = SpokenTurn(np.zeros(2 * VAD_RATE_HZ, dtype=np.int16), 0.0)
     for listening in (1, 2):
         recognition._waiting.append(Waiting(listening, turn, "", time.monotonic()))  # pyright: ignore[reportPrivateUsage]
         recognition.take_turn(None)  # type: ignore[arg-type]  # `recognise` needs no model here
@@ -207,5 +208,5 @@ def test_marks_without_a_word_are_no_segment(text: str) -> None:
         model=SimpleNamespace(is_multilingual=False),
         transcribe=lambda *_, **__: (iter([written]), None),
     )
-    turn = SpokenTurn(np.zeros(RATE_HZ, dtype=np.int16), 0.0)
+    turn = SpokenTurn(np.zeros(VAD_RATE_HZ, dtype=np.int16), 0.0)
     assert whisper_process.recognise(model, turn) is None

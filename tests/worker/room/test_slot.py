@@ -161,7 +161,7 @@ async def test_two_frames_in_one_tick_are_both_heard() -> None:
     persona, deliver, _ = in_a_slot({})
     for index, level in enumerate((0.5, 0.25)):
         deliver(sounding(level, index))
-    ticks = [(persona.take_sound(), persona.take_recorded()) for _ in range(3)]
+    ticks = [(persona.next_sound(), persona.sound) for _ in range(3)]
     levels = [[None if each is None else each[0] for each in tick] for tick in ticks]
     assert levels == [[0.5, 0.5], [0.25, 0.25], [None, None]]
     await persona.leave()

@@ -9,7 +9,8 @@ from livekit.agents.vad import VADEventType
 from harness.recordings import RATE_HZ, recording
 from worker.engine.arrays import Pcm
 from worker.frames import to_int16
-from worker.sound.activity import PAUSE_WINDOWS, WINDOW_S, PeopleSpeech
+from worker.sound.activity import PAUSE_WINDOWS, PeopleSpeech
+from worker.vad import WINDOW_S
 
 FRAME = 1920
 FRAME_S = FRAME / RATE_HZ

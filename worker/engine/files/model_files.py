@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import InvalidInput
+from protocol.text import ENCODING
 from worker.engine.files import hub_files, other_formats, pocket
 from worker.engine.files.hub_files import OfHub, Progress
 from worker.engine.files.model_config import MODEL_TYPES, Config, checked
@@ -43,6 +44,8 @@ class MissingFile(InvalidInput):
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
+    """The files that together are a model."""
+
     name: str
     config: Config  # config.json without its nulls, empty where the model brings none
     lm: tuple[Path, ...]  # one file, or the pieces that together are the language model
@@ -222,7 +225,7 @@ def _lora(model: str, fetch: Fetch, config: Config, lm: tuple[Path, ...]) -> Pat
 
 def _read_json(model: str, path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig") or "{}")
+        content = json.loads(path.read_text(encoding=ENCODING) or "{}")
     except (ValueError, OSError, RecursionError) as error:
         why = what_is_wrong(path) or f"not JSON: {error}"
         raise InvalidInput(f"MODEL={model!r}: {path.name}: {why}") from error

@@ -108,6 +108,8 @@ def pick(
 
 
 class Sampler:
+    """Makes the draws of each step for the slots of a batch."""
+
     def __init__(self, state: SamplingState, widths: Widths, audio_streams: int) -> None:
         self._state, self._widths = state, widths
         device = self._state.seed.device

@@ -1,7 +1,7 @@
 """One persona in a room. Runs on its room's event loop.
 
 A frame's way: `push_frame` gives the model what the persona hears (`PersonaSlot`); what it says
-comes to `_handle_frame`, which plays it, and `take_sound` passes it to the other personas.
+comes to `_handle_frame`, which plays it, and `next_sound` passes it to the other personas.
 `give_floor` and `mute` hush the model, `say` and `forget` queue lines (`LineQueue`).
 """
 
@@ -77,7 +77,7 @@ class RoomPersona:
         self._tasks = BackgroundTasks("persona", spec.name)
         self._standby = Standby(self._slot, backup)
         self._said = Ring()  # every frame, also where two come in one tick
-        self._sound: Pcm | None = None  # of this tick
+        self.sound: Pcm | None = None  # of this tick
         self._new_frame: SlotFrame | None = None  # since the last tick
         self._floor_frame = SILENT
         self._is_muted = False
@@ -144,14 +144,10 @@ class RoomPersona:
         """Let the model go on: the mind has decided, or a person speaks."""
         self._mind_wait.end()
 
-    def take_sound(self) -> Pcm | None:
+    def next_sound(self) -> Pcm | None:
         """Return the persona's sound of this tick, `[1920]` float32, for all who hear it."""
-        self._sound = self._said.take()
-        return self._sound
-
-    def take_recorded(self) -> Pcm | None:
-        """Return the same sound again, to be recorded."""
-        return self._sound
+        self.sound = self._said.take()
+        return self.sound
 
     def floor_frame(self) -> PersonaFrame:
         """Return what the persona does in this tick; a late frame counts as unchanged."""

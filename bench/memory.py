@@ -118,7 +118,7 @@ def report(
         print(f"{label:>14} {' '.join(cells)}")
     planned_slot = (plan.slot_bytes + plan.context_frames * plan.frame_bytes) / MIB
     print(f"a slot: planned {planned_slot:.2f} MiB, held {step.memory.slot_bytes / MIB:.2f} MiB")
-    need = plan.need_bytes(options.slots, plan.context_frames) / MIB
+    need = plan.need_bytes(options.slots) / MIB
     print(f"the plan asks for {need:.0f} MiB, margins included; seen {sum(r[3] for r in rows):.0f}")
     result = {"bench": "memory", "arch": options.arch, "device": name, "slots": options.slots}
     result |= {"context": plan.context_frames, "torch": torch.__version__, "need_mib": need}

@@ -21,10 +21,6 @@ class PendingLines:
         self._given: dict[str, Say] = {}
         self._held: deque[Say] = deque()
 
-    def __bool__(self) -> bool:
-        """Return whether a line has not ended."""
-        return bool(self._given)
-
     def add(self, persona_id: str, sentence: str) -> None:
         """Say a sentence after those before it."""
         self._held.append(Say(uuid.uuid4().hex, persona_id, sentence))

@@ -20,7 +20,6 @@ class Toolbox:
     def __init__(self, tools: Iterable[McpTools | HttpFunction], limits: Limits) -> None:
         """Connect nothing yet. Raises `InvalidInput` where a table cannot be used."""
         tools = tuple(tools)
-        self._limits = limits
         self._callers = [
             HttpFunctionCaller(tool, limits) for tool in tools if isinstance(tool, HttpFunction)
         ]

@@ -8,7 +8,7 @@ from worker.engine.slots import Occupant
 def occupants(count: int) -> list[Occupant]:
     """Return occupants of the first slots."""
     persona = Persona(name="test", label="Test")
-    return [Occupant(n, n, persona, lambda frame: None, lambda: None) for n in range(count)]
+    return [Occupant(persona, lambda frame: None, id=n, slot=n) for n in range(count)]
 
 
 def test_joins_come_a_few_at_a_time() -> None:

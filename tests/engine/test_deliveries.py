@@ -52,7 +52,7 @@ def frame(index: int) -> SlotFrame:
 def session(number: int, loop: object, got: list[SlotFrame]) -> Occupant:
     """Return a session of this loop."""
     of = cast("asyncio.AbstractEventLoop | None", loop)
-    return Occupant(number, number, PERSONA, got.append, lambda: None, loop=of)
+    return Occupant(PERSONA, got.append, loop=of, id=number, slot=number)
 
 
 @given(

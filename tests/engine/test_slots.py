@@ -21,32 +21,39 @@ def pcm(value: float) -> Pcm:
     return np.full(4, value, dtype=np.float32)
 
 
+def took(slots: Slots) -> Occupant:
+    """Put a new occupant into a slot."""
+    occupant = Occupant(PERSONA, ignore)
+    slots.add(occupant)
+    return occupant
+
+
 def test_the_lowest_free_slot_is_taken_first() -> None:
     """A freed slot is taken again before a higher one, so that slots stay dense."""
     slots = Slots(3)
-    first = slots.take(PERSONA, ignore)
-    slots.take(PERSONA, ignore)
+    first = took(slots)
+    took(slots)
 
     slots.release(first)
 
-    assert slots.take(PERSONA, ignore).slot == 0
+    assert took(slots).slot == 0
 
 
 def test_an_occupant_beyond_the_capacity_is_refused() -> None:
     """One occupant more than there are slots raises `Full`."""
     slots = Slots(1)
-    slots.take(PERSONA, ignore)
+    took(slots)
 
     with pytest.raises(Full, match="all 1 slots are taken"):
-        slots.take(PERSONA, ignore)
+        took(slots)
 
 
 def test_a_frame_of_a_former_occupant_is_dropped() -> None:
     """A frame that a former occupant pushes never reaches the slot's new one."""
     slots = Slots(1)
-    old = slots.take(PERSONA, ignore)
+    old = took(slots)
     slots.release(old)
-    new = slots.take(PERSONA, ignore)
+    new = took(slots)
 
     slots.put(old, pcm(1), 0.0)
 
@@ -57,9 +64,9 @@ def test_a_frame_of_a_former_occupant_is_dropped() -> None:
 def test_a_second_release_frees_nothing() -> None:
     """Releasing an occupant twice does not free the slot of the next one."""
     slots = Slots(1)
-    old = slots.take(PERSONA, ignore)
+    old = took(slots)
     slots.release(old)
-    new = slots.take(PERSONA, ignore)
+    new = took(slots)
 
     assert not slots.release(old)
     assert slots.holds(new)
@@ -68,7 +75,7 @@ def test_a_second_release_frees_nothing() -> None:
 def test_a_full_inbox_drops_its_oldest_frame() -> None:
     """A frame beyond `INBOX_FRAMES` drops the oldest one, which is told."""
     slots = Slots(1)
-    occupant = slots.take(PERSONA, ignore)
+    occupant = took(slots)
 
     dropped = [slots.put(occupant, pcm(i), float(i)) for i in range(INBOX_FRAMES + 1)]
 
@@ -89,7 +96,7 @@ def test_any_sequence_of_calls_keeps_slots_consistent(moves: list[tuple[str, int
     slots, held, seen = Slots(4), list[Occupant](), dict[int, float]()
     for clock, (move, pick) in enumerate(moves):
         if move == "take" and slots.free:
-            held.append(slots.take(PERSONA, ignore))
+            held.append(took(slots))
         elif move == "release" and held:
             slots.release(held.pop(pick % len(held)))
         elif move == "put" and held:

@@ -84,7 +84,7 @@ class MemoryPlan:
     @property
     def most(self) -> int:
         """Slots that there is memory for."""
-        return self._fitting_slots(self.context_frames)
+        return max(0, self._room_for_slots() // self._one_slot)
 
     def slots(self, asked: int | None) -> int:
         """Return how many slots to open: as asked, otherwise `most` within a limit.
@@ -101,8 +101,8 @@ class MemoryPlan:
 
     def line(self, slots: int) -> str:
         """Return the plan as a sum: weights, LM states beside the sessions, sessions, margin."""
-        sessions = slots * self._one_slot(self.context_frames)
-        need = self.need_bytes(slots, self.context_frames)
+        sessions = slots * self._one_slot
+        need = self.need_bytes(slots)
         margin = need - sessions - self._beside_slots()
         beside = {
             "prompts": self.prompts_bytes,
@@ -110,18 +110,19 @@ class MemoryPlan:
             "people's words": self.recognition_bytes,
         }
         kept = "".join(f" + {what} {_size(count)}" for what, count in beside.items() if count)
-        slot = f"{_size(self._one_slot(self.context_frames))} (CONTEXT={self.context_frames})"
+        slot = f"{_size(self._one_slot)} (CONTEXT={self.context_frames})"
         return (
             f"{self.device}: weights {_size(self.weights_bytes)}{kept} + {slots} sessions of {slot}"
             f" + margin {_size(margin)} = {_size(need)} of {_size(self.free_bytes)} free"
         )
 
-    def _one_slot(self, context: int) -> int:
-        return self.slot_bytes + context * self.frame_bytes
+    @property
+    def _one_slot(self) -> int:
+        return self.slot_bytes + self.context_frames * self.frame_bytes
 
-    def need_bytes(self, slots: int, context: int) -> int:
-        """Return what so many slots of this context take with all else, margins included."""
-        bare = self._beside_slots() + slots * self._one_slot(context)
+    def need_bytes(self, slots: int) -> int:
+        """Return what so many slots take with all else, margins included."""
+        bare = self._beside_slots() + slots * self._one_slot
         return int(bare * (1 + MARGIN_SHARE)) + FIXED_MARGIN_BYTES
 
     def _beside_slots(self) -> int:
@@ -132,22 +133,16 @@ class MemoryPlan:
         spare = int((self.free_bytes - FIXED_MARGIN_BYTES) / (1 + MARGIN_SHARE))
         return spare - self._beside_slots()
 
-    def _fitting_slots(self, context: int) -> int:
-        return max(0, self._room_for_slots() // self._one_slot(context))
-
-    def _fitting_context(self, slots: int) -> int:
-        return (self._room_for_slots() // slots - self.slot_bytes) // self.frame_bytes
-
     def _refusal(self, slots: int, fit: int) -> str:
-        context = self._fitting_context(slots)
+        context = (self._room_for_slots() // slots - self.slot_bytes) // self.frame_bytes
         ways = [f"CAPACITY={fit}"] if fit >= 1 else []
         if SHORTEST_CONTEXT <= context < self.context_frames:
             ways.append(f"CONTEXT={context}")
         advice = " or ".join(ways) or "a smaller or quantized model, or a larger device"
         return (
             f"CAPACITY={slots} with CONTEXT={self.context_frames} needs "
-            f"{_size(self.need_bytes(slots, self.context_frames))} on {self.device} (weights "
-            f"{_size(self.weights_bytes)}, a slot {_size(self._one_slot(self.context_frames))}), "
+            f"{_size(self.need_bytes(slots))} on {self.device} (weights "
+            f"{_size(self.weights_bytes)}, a slot {_size(self._one_slot)}), "
             f"but {_size(self.free_bytes)} is free; what would fit: {advice}"
         )
 

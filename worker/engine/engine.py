@@ -104,10 +104,11 @@ class Engine:
         `deliver` is called on `loop`; without one on the engine thread, as `lost`, which is called
         if the slot fails, once the slot is free again.
         """
+        occupant = Occupant(persona, deliver, lost, remembered, loop)
         with self._wake:
             if not self._running:
                 raise Full("the engine is not running")
-            occupant = self._slots.take(persona, deliver, lost, remembered, loop)
+            self._slots.add(occupant)
             self._calls.joining.append(occupant)
             self._ticks.joined(occupant, time.monotonic())
             self._wake.notify()

@@ -59,13 +59,13 @@ Deliver = Callable[[SlotFrame], None]
 class Occupant:
     """One use of a slot, compared by identity."""
 
-    id: int
-    slot: int
     persona: Persona
     deliver: Deliver
-    lost: Callable[[], None]  # its slot failed; called once, by the engine thread
+    lost: Callable[[], None] = lambda: None  # its slot failed; called once, by the engine thread
     remembered: Remembered | None = None  # that its memory is to begin with
     loop: asyncio.AbstractEventLoop | None = None  # on which frames are delivered
+    id: int = 0
+    slot: int = -1  # none yet
     inbox: deque[tuple[Pcm, float]] = field(default_factory=deque[tuple[Pcm, float]])
     frames: int = 0
 
@@ -105,22 +105,13 @@ class Slots:
     def free(self) -> int:
         return self.capacity - self.used
 
-    def take(
-        self,
-        persona: Persona,
-        deliver: Deliver,
-        lost: Callable[[], None] = lambda: None,
-        remembered: Remembered | None = None,
-        loop: asyncio.AbstractEventLoop | None = None,
-    ) -> Occupant:
+    def add(self, occupant: Occupant) -> None:
         """Put a new occupant into the lowest free slot; slots stay dense. Raises `Full`."""
-        for slot, taken in enumerate(self._occupants):
-            if taken is None:
-                occupant = Occupant(self._next_id, slot, persona, deliver, lost, remembered, loop)
-                self._next_id += 1
-                self._occupants[slot] = occupant
-                return occupant
-        raise Full(f"all {self.capacity} slots are taken")
+        if not self.free:
+            raise Full(f"all {self.capacity} slots are taken")
+        occupant.id, occupant.slot = self._next_id, self._occupants.index(None)
+        self._next_id += 1
+        self._occupants[occupant.slot] = occupant
 
     def release(self, occupant: Occupant) -> bool:
         """Free the occupant's slot; return False if it was no longer its own."""

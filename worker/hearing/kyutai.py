@@ -1,7 +1,7 @@
 """Recognition by Kyutai's model on the engine's own thread, as a `Recogniser` for rooms."""
 
 from worker.engine.recognition.listeners import Recognition
-from worker.hearing.recogniser import Listening, OnEnd, OnWords, nothing
+from worker.hearing.recogniser import Listening, OnEnd, OnWords
 from worker.hearing.segments import Segments
 
 
@@ -11,9 +11,7 @@ class KyutaiRecogniser:
     def __init__(self, recognition: Recognition) -> None:
         self._recognition = recognition
 
-    def open(
-        self, on_words: OnWords, likely: str = "", on_end: OnEnd = nothing
-    ) -> Listening | None:
+    def open(self, on_words: OnWords, likely: str, on_end: OnEnd) -> Listening | None:
         """Start to listen to a person; None: every row is taken. `likely` is not used.
 
         `on_words` and `on_end` are called on the engine thread.

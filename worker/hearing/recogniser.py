@@ -41,10 +41,6 @@ OnWords = Callable[[HeardWords], None]
 OnEnd = Callable[[], None]
 
 
-def nothing() -> None:
-    """Do nothing at the end."""
-
-
 def has_word(text: str) -> bool:
     """Return whether a text is more than marks: recognisers write them for coughs and music."""
     return any(map(str.isalnum, text))
@@ -65,9 +61,7 @@ class Listening(Protocol):
 class Recogniser(Protocol):
     """Recognizes the speech of any number of people. Called from any thread."""
 
-    def open(
-        self, on_words: OnWords, likely: str = "", on_end: OnEnd = nothing
-    ) -> Listening | None:
+    def open(self, on_words: OnWords, likely: str, on_end: OnEnd) -> Listening | None:
         """Start to listen to a person; None where no more people can be listened to.
 
         `on_words` is called on a thread of the recogniser and must return at once, as

@@ -10,7 +10,7 @@ from collections import deque
 from protocol.wire import new_segment_id
 from worker.engine.recognition.listeners import HeardFrame, Recognition
 from worker.frames import FRAME_S
-from worker.hearing.recogniser import HeardWords, OnEnd, OnWords, Word, has_word, nothing
+from worker.hearing.recogniser import HeardWords, OnEnd, OnWords, Word, has_word
 
 PAUSE_CHANCE = 0.5  # as in Kyutai's client
 PAUSE_FRAMES = 3  # a pause that is foretold for less is one within a sentence
@@ -23,9 +23,7 @@ LONGEST_SEGMENT_S = 30.0  # a longer one ends with its next word
 class Segments:
     """The words of one person. Called from one thread."""
 
-    def __init__(
-        self, recognition: Recognition, on_words: OnWords, on_end: OnEnd = nothing
-    ) -> None:
+    def __init__(self, recognition: Recognition, on_words: OnWords, on_end: OnEnd) -> None:
         self._recognition, self._on_words, self._on_end = recognition, on_words, on_end
         self._tokens: list[int] = []  # of the word that is being said
         self._start_s = 0.0  # of that word

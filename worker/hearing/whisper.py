@@ -36,7 +36,7 @@ from worker.hearing.messages import (
     Progress,
     ToWorker,
 )
-from worker.hearing.recogniser import OnEnd, OnWords, nothing
+from worker.hearing.recogniser import OnEnd, OnWords
 
 log = structlog.get_logger(__name__)
 
@@ -89,9 +89,7 @@ class Whisper:
         if self._process is not None:
             self._process.kill()
 
-    def open(
-        self, on_words: OnWords, likely: str = "", on_end: OnEnd = nothing
-    ) -> "WhisperListening | None":
+    def open(self, on_words: OnWords, likely: str, on_end: OnEnd) -> "WhisperListening | None":
         """Start to listen to a person; None while no model is loaded."""
         if not self._is_ready:
             return None

@@ -1,7 +1,7 @@
 """The words of a recording by the clock of its sound: entries of JSON, and WebVTT cues. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from protocol.wire import WordTime
@@ -20,22 +20,13 @@ class Segment:
     name: str
     persona: str  # its name; empty: a person
     text: str
-    is_typed: bool = False
+    typed: bool = False
     words: tuple[WordTime, ...] = ()  # of a person, where the recogniser tells their times
 
 
 def entry(segment: Segment) -> dict[str, Any]:
     """Return a segment as the JSON has it."""
-    return {
-        "start_s": segment.start_s,
-        "end_s": segment.end_s,
-        "identity": segment.identity,
-        "name": segment.name,
-        "persona": segment.persona,
-        "text": segment.text,
-        "typed": segment.is_typed,
-        "words": [word.model_dump() for word in segment.words],
-    }
+    return asdict(segment) | {"words": [word.model_dump() for word in segment.words]}
 
 
 def cues(entries: Iterable[dict[str, Any]]) -> str:

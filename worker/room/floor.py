@@ -96,14 +96,6 @@ class Floor:
         """Start the limits of talk without a person again."""
         self._turns_without_person = self._frames_without_person = 0
 
-    def give_to_only(self, persona: str) -> None:
-        """Give the floor to the only persona, which speaks freely until a second one joins."""
-        self._give(persona, "alone")
-
-    def go_on(self, persona: str) -> None:
-        """Give the floor to the persona that had it at the room's last host."""
-        self._give(persona, "wanted")
-
     def tick(self, frames: Mapping[str, PersonaFrame], person_speaks: bool) -> str | None:
         """Take every persona's frame; return the persona that may speak in the next frame."""
         self._update_candidates(frames)
@@ -178,10 +170,11 @@ class Floor:
             waited = {each: waited[each] for each in waited if each == self._named}
             reason = "named"
         if waited:
-            self._give(max(waited, key=waited.__getitem__), reason)
+            self.give(max(waited, key=waited.__getitem__), reason)
             self._turns_without_person += 1
 
-    def _give(self, persona: str, reason: str) -> None:
+    def give(self, persona: str, reason: str) -> None:
+        """Give the floor to a persona, whoever has it."""
         self.holder, self.reason = persona, reason
         candidate = self._candidates.setdefault(persona, _Candidate())
         candidate.recent_wants.clear()

@@ -185,7 +185,7 @@ class Host:
             room,
             context.recogniser if spec.transcribe else None,
             self._emit,
-            personas.on_person_words,
+            personas.take_words,
             self._mind.likely if self._mind is not None else str,
         )
 
@@ -279,7 +279,7 @@ class Host:
         if self._stands_by:
             return
         if self._personas is not None:
-            self._personas.on_typed_line(text)
+            self._personas.take_words(text, typed=True)
         self._emit(typed_line(identity, text))
         if self._mind is None and self._chat is not None:
             self._chat.cannot_read(identity)

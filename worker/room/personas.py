@@ -180,13 +180,10 @@ class RoomPersonas:
         """The personas' frames of this tick, each `[1920]` float32."""
         return [each.sound for each in self.present if each.sound is not None]
 
-    def on_typed_line(self, text: str) -> None:
-        """Take a line that a person typed: the persona that it names last may speak first."""
-        self._floor.person_took_part()
-        self._floor.name_last_mentioned(text)
-
-    def on_person_words(self, text: str) -> None:
+    def take_words(self, text: str, *, typed: bool = False) -> None:
         """Take a person's words: the persona that they name last may speak first."""
+        if typed:  # who speaks is heard
+            self._floor.person_took_part()
         self._floor.name_last_mentioned(text)
 
     async def leave(self) -> None:

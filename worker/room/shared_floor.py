@@ -7,7 +7,7 @@ mentions, and the event that says which one speaks now.
 import time
 from collections.abc import Callable, Mapping
 
-from mind.words.addressed import last_mention
+from mind.words.addressed import last_named
 from protocol.events import Event, FloorEvent
 from worker.room.floor import Floor, FloorRules
 from worker.room.persona.persona import RoomPersona
@@ -46,13 +46,13 @@ class SharedFloor:
 
     def decide(self, person_speaks: bool) -> None:
         """Choose the persona that may speak in the next frame."""
-        personas = list(self._present.values())
         if not self._has_text:
             return
+        personas = list(self._present.values())
         if self.all_may_speak:
             for persona in personas:
                 persona.give_floor(True, is_shared=False)
-                self._floor.give_to_only(persona.spec.id)
+                self._floor.give(persona.spec.id, "alone")
             return
         previous = self._floor.holder
         frames = {each.spec.id: each.floor_frame() for each in personas}
@@ -65,7 +65,7 @@ class SharedFloor:
     def go_on(self, holder: str) -> None:
         """Leave the floor to the persona that had it at another host."""
         if holder in self._present and not self.all_may_speak:
-            self._floor.go_on(holder)
+            self._floor.give(holder, "wanted")
             self._emit(self._event(holder))
 
     def person_took_part(self) -> None:
@@ -77,14 +77,10 @@ class SharedFloor:
 
         The text of a segment comes here again each time that it grows.
         """
-        mentions = [
-            (start, persona_id)
-            for persona_id, persona in self._present.items()
-            if persona.identity != speaker
-            and (start := last_mention(persona.spec.label, text)) is not None
-        ]
-        if mentions:
-            self._floor.name(max(mentions)[1])
+        others = [each.spec for each in self._present.values() if each.identity != speaker]
+        named = last_named({each.id: each.label for each in others}, text)
+        if named is not None:
+            self._floor.name(named)
 
     def _event(self, holder: str | None) -> FloorEvent:
         event = FloorEvent(at_s=time.time(), reason=self._floor.reason)

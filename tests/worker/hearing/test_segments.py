@@ -52,7 +52,7 @@ def hear(
 ) -> list[HeardWords]:
     """Return the versions that these tokens make; a frame beyond `pauses` has no pause."""
     versions: list[HeardWords] = []
-    segments = Segments(recognition(has_pauses=has_pauses), versions.append)
+    segments = Segments(recognition(has_pauses=has_pauses), versions.append, lambda: None)
     for index, token in enumerate(tokens):
         pause = pauses[index] if index < len(pauses) else 0.0
         segments.take(HeardFrame(index, token, pause))
@@ -80,7 +80,7 @@ def test_frames_that_were_dropped_shift_no_words() -> None:
     """The model is late by frames that it heard: what it says after a gap was said before it."""
     made = [PAD] * 10 + [BOUNDARY, MY, PAD, PAD, BOUNDARY, ANNA, BOUNDARY]
     versions: list[HeardWords] = []
-    segments = Segments(recognition(), versions.append)
+    segments = Segments(recognition(), versions.append, lambda: None)
     indexes = [*range(10), *range(20, 27)]  # ten frames are missing before the eleventh
     for index, token in zip(indexes, made, strict=True):
         segments.take(HeardFrame(index, token, 0.0))
@@ -157,7 +157,7 @@ def test_the_last_word_of_a_person_who_leaves_is_final() -> None:
     """When a listening is closed, its last word comes as final."""
     made = recognition()
     versions: list[HeardWords] = []
-    listening = KyutaiRecogniser(made).open(versions.append)
+    listening = KyutaiRecogniser(made).open(versions.append, lambda: None)
     assert listening is not None
     for token in (BOUNDARY, ANNA):
         listening.push(np.full(4, token, np.float32))
@@ -172,13 +172,13 @@ def test_more_people_than_rows_are_not_listened_to() -> None:
     """`open` returns None while all rows are occupied, and a listening once a row is free again."""
     made = recognition()
     recogniser = KyutaiRecogniser(made)
-    listenings = [recogniser.open(lambda words: None) for _ in range(3)]
+    listenings = [recogniser.open(lambda words: None, "", lambda: None) for _ in range(3)]
     assert [each is None for each in listenings] == [False, False, True]
 
     assert listenings[0] is not None
     listenings[0].close()
     made.listeners.use_gap(lambda: 1.0)
-    assert recogniser.open(lambda words: None) is not None
+    assert recogniser.open(lambda words: None, "", lambda: None) is not None
 
 
 def test_marks_without_a_word_are_no_segment() -> None:

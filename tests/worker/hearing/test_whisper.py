@@ -56,7 +56,7 @@ class Hearing:
     def listen(self) -> tuple[Listening, "queue.SimpleQueue[HeardWords]"]:
         """Open a listening; return it with the queue of its words."""
         heard: queue.SimpleQueue[HeardWords] = queue.SimpleQueue()
-        listening = self.whisper.open(heard.put)
+        listening = self.whisper.open(heard.put, "", lambda: None)
         assert listening is not None
         return listening, heard
 
@@ -288,7 +288,7 @@ def test_a_model_that_cannot_be_fetched_fails_with_a_reason(
             "reached; connect to the network, or set STT to a folder of a Whisper model in "
             "CTranslate2's format"
         )
-        assert hearing.whisper.open(lambda _: None) is None
+        assert hearing.whisper.open(lambda _: None, "", lambda: None) is None
 
 
 @pytest.mark.parametrize("name", ["folder", "nonsense"])

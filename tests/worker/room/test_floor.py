@@ -180,7 +180,7 @@ def test_a_short_pause_of_the_person_does_not_count() -> None:
 def test_a_persona_that_was_alone_keeps_the_floor() -> None:
     """A speaking persona keeps the floor when a second one joins."""
     floor = Floor()
-    floor.give_to_only("a")
+    floor.give("a", "alone")
 
     assert run(floor, 5, a=TALKS, b=WANTS) == ["a"] * 5
 

@@ -71,7 +71,7 @@ class Scene:
             leave=_nothing,
             present=[],
             tick=lambda *_: None,
-            on_person_words=lambda _: None,
+            take_words=lambda _: None,
         )
 
     async def _type(self, text: str) -> None:

@@ -7,10 +7,10 @@ import pytest
 import sphn
 
 from harness.recordings import speech
+from worker.frames import RATE_HZ
 from worker.websocket.messages import BadMessage
 from worker.websocket.opus import (
     MOST_PACKETS,
-    SAMPLE_RATE_HZ,
     OpusReader,
     OpusWriter,
     PageCutter,
@@ -48,7 +48,7 @@ def test_pages_are_found_however_they_are_cut(piece: int) -> None:
 def test_decoded_speech_is_like_the_original() -> None:
     """Encoded and decoded speech is less than 50 ms late and correlates with the original."""
     sound = np.concatenate(decoded(encoded()))
-    lag = 0.05 * SAMPLE_RATE_HZ  # of the codec
+    lag = 0.05 * RATE_HZ  # of the codec
     both = np.correlate(sound[: FRAME * 12], SPEECH[: FRAME * 12], "full")
     at = int(np.argmax(both)) - (FRAME * 12 - 1)
 
@@ -59,7 +59,7 @@ def test_decoded_speech_is_like_the_original() -> None:
 
 def test_frames_of_20_ms_are_joined() -> None:
     """Packets of 20 ms, as Moshi's web client sends them, are joined to frames of 80 ms."""
-    writer = sphn.OpusStreamWriter(SAMPLE_RATE_HZ)
+    writer = sphn.OpusStreamWriter(RATE_HZ)
     pages = [bytes(writer.append_pcm(part)) for part in SPEECH.reshape(-1, 480)]
     cutter = PageCutter()
     whole = [page for each in pages for page in cutter.feed(each)]

@@ -5,6 +5,7 @@ from moshi.models.lm import LMModel
 from moshi.modules.transformer import StreamingMultiheadAttention
 
 from worker.engine.capacity import kv_frame_bytes
+from worker.engine.network.unsupported import layers_of
 
 CODEC_STATE_BYTES = 4 * 2**20  # of a slot: convolutions' memory, tokens, sound, beside attention
 
@@ -15,8 +16,9 @@ def weights_bytes(model: torch.nn.Module) -> int:
 
 def frame_bytes(lm: LMModel, dtype: torch.dtype, *, int8: bool = False) -> int:
     """Return the bytes of a frame's keys and values in the language model."""
-    sizes = len(lm.transformer.layers), lm.dim, _heads(lm), torch.finfo(dtype).bits // 8
-    return kv_frame_bytes(*sizes, int8=int8)
+    layers, number_bytes = layers_of(lm.transformer), torch.finfo(dtype).bits // 8
+    heads = layers[0].self_attn.num_heads
+    return kv_frame_bytes(len(layers), lm.dim, heads, number_bytes, int8=int8)
 
 
 def attention_bytes(model: torch.nn.Module, dtype: torch.dtype) -> int:
@@ -30,10 +32,3 @@ def attention_bytes(model: torch.nn.Module, dtype: torch.dtype) -> int:
         * torch.finfo(dtype).bits
         // 8
     )
-
-
-def _heads(lm: LMModel) -> int:
-    attention = next(
-        each for each in lm.transformer.modules() if isinstance(each, StreamingMultiheadAttention)
-    )
-    return attention.num_heads

@@ -38,17 +38,6 @@ Draws = Callable[[torch.Tensor], tuple[DrawText, DrawCode]]
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """Tokens of the next position, a row for each slot."""
-
-    text: torch.Tensor  # [B]
-    unforced_text: torch.Tensor  # [B] the text token before forcing
-    codes: torch.Tensor  # [B, dep_q] those with a delay belong to the frame before
-    word_chance: torch.Tensor  # [B] float32, what the model gave to all words
-    finite: torch.Tensor  # [B] False where the logits went NaN
-
-
-@dataclass(frozen=True, slots=True)
 class TokenRing:
     """The tokens of the latest positions, by position modulo the ring's length."""
 
@@ -68,13 +57,13 @@ class TokenRing:
     def size(self) -> int:
         return self.unforced.shape[1]
 
-    def write(self, position: torch.Tensor, drawn: Drawn) -> None:
+    def write(self, position: torch.Tensor, drawn: DrawnText, codes: torch.Tensor) -> None:
         """Write the agent's tokens of a position, `[B]`."""
         place = (position % self.size)[:, None]
-        used = torch.cat([drawn.text[:, None], drawn.codes], dim=1)[:, :, None]
+        used = torch.cat([drawn.text[:, None], codes], dim=1)[:, :, None]
         ours = self.tokens[:, : used.shape[1]]
         ours.scatter_(2, place[:, None].expand(-1, used.shape[1], 1), used)
-        self.unforced.scatter_(1, place, drawn.unforced_text[:, None])
+        self.unforced.scatter_(1, place, drawn.unforced[:, None])
 
 
 class Drawer:
@@ -101,13 +90,19 @@ class Drawer:
         # and the same chances would come again.
         self._frame = sampling_state.take("frame")
 
-    def __call__(self, hidden: torch.Tensor, exec_mask: torch.Tensor) -> Drawn:
-        """Draw from `[B, 1, dim]`; the random numbers of the rows of `exec_mask` advance."""
+    def __call__(
+        self, hidden: torch.Tensor, exec_mask: torch.Tensor
+    ) -> tuple[DrawnText, torch.Tensor]:
+        """Draw text and codes `[B, dep_q]` of the next position from `[B, 1, dim]`.
+
+        A code with a delay belongs to the frame before. The random numbers of the rows of
+        `exec_mask` advance.
+        """
         draw_text, draw_code = self._draws(self._frame)
         drawn = draw_text(self._lm.text_linear(hidden)[:, 0])
         codes = self._depformer(drawn.text, hidden[:, 0], draw_code)
         self._frame.add_(exec_mask)
-        return Drawn(drawn.text, drawn.unforced, codes, drawn.word_chance, drawn.finite)
+        return drawn, codes
 
 
 class TorchDraws:
@@ -158,6 +153,7 @@ class FirstTokens:
         """
         sampling_state = self._memory.rows(1, "sampling", first=slot)
         lm_rows = self._memory.rows(1, "lm", first=slot)
-        drawn = Drawer(self._lm, self._depformer, sampling_state, self._widths)(hidden, self._one)
-        TokenRing.of(self._lm, lm_rows).write(lm_rows.take("transformer.offset"), drawn)
+        draw = Drawer(self._lm, self._depformer, sampling_state, self._widths)
+        drawn, codes = draw(hidden, self._one)
+        TokenRing.of(self._lm, lm_rows).write(lm_rows.take("transformer.offset"), drawn, codes)
         return int(drawn.text)

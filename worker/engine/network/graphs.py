@@ -80,15 +80,15 @@ class StepGraph(Captured):
         frame = self._speak(codes, exec_mask)
         sound = self._decode(frame.codes.clamp(min=0), frame.valid)
         total = sound.float().sum(dim=-1)
-        finite = frame.finite & (total * 0 == 0)  # half as many kernels as `isfinite`
+        finite = frame.drawn.finite & (total * 0 == 0)  # half as many kernels as `isfinite`
         self._sound.copy_(sound)
         numbers = [
             frame.text,
             frame.unforced_text,
             frame.valid.long(),
             finite.long(),
-            frame.next_text,
-            (frame.word_chance * CHANCES).long(),
+            frame.drawn.text,
+            (frame.drawn.word_chance * CHANCES).long(),
             self._draws,
         ]
         columns = [*(each[:, None] for each in numbers), frame.column, codes]

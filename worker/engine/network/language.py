@@ -21,10 +21,10 @@ from protocol.errors import InvalidInput
 from worker.engine.arrays import Tokens
 from worker.engine.kv_choice import OWN_TYPE, KvMemory
 from worker.engine.network.depformer import Depformer, Projections, table_of
-from worker.engine.network.drawing import Drawer, Drawn, TokenRing
+from worker.engine.network.drawing import Drawer, TokenRing
 from worker.engine.network.memory import Memory, Rows, Snapshot
 from worker.engine.network.operations import Op, norm, product
-from worker.engine.network.sampler import Widths
+from worker.engine.network.sampler import DrawnText, Widths
 from worker.engine.network.transformer import RingTransformer
 from worker.engine.network.unsupported import UnsupportedModel, refuse_unsupported
 
@@ -38,9 +38,7 @@ class LmFrame:
     codes: torch.Tensor  # [B, dep_q] agent codes of the frame
     valid: torch.Tensor  # [B] False where masked or still warming up
     column: torch.Tensor  # [B, 1 + n_q] what the model read in this step
-    next_text: torch.Tensor  # [B] text token used in this step, out one delay later
-    word_chance: torch.Tensor  # [B] float32, what the model gave to all words in this step
-    finite: torch.Tensor  # [B] False where the logits went NaN
+    drawn: DrawnText  # of the next position: its text is out one delay later
 
 
 class Weights:
@@ -87,9 +85,9 @@ class Language:
         hidden = self._weights.norm(
             self.transformer(self._weights.embed(column)[:, None], exec_mask)
         )
-        drawn = self._draw(hidden, exec_mask)
+        drawn, codes = self._draw(hidden, exec_mask)
         after = offset + 1
-        self._ring.write(after, drawn)
+        self._ring.write(after, drawn, codes)
         return self._frame(after, column, drawn, exec_mask)
 
     def _read(self, user_codes: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
@@ -102,7 +100,7 @@ class Language:
         return torch.where(offset[:, None] <= self._weights.delays, self._weights.initial, column)
 
     def _frame(
-        self, after: torch.Tensor, column: torch.Tensor, drawn: Drawn, exec_mask: torch.Tensor
+        self, after: torch.Tensor, column: torch.Tensor, drawn: DrawnText, exec_mask: torch.Tensor
     ) -> LmFrame:
         """Read the newest frame that has all its codebooks."""
         places = (after[:, None] + self._newest) % self._ring.size
@@ -113,9 +111,7 @@ class Language:
             codes=out[:, 1:],
             valid=exec_mask & (after > self._max_delay),
             column=column,
-            next_text=drawn.text,
-            word_chance=drawn.word_chance,
-            finite=drawn.finite,
+            drawn=drawn,
         )
 
 

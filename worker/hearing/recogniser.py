@@ -9,16 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from protocol.wire import WordTime
 from worker.engine.arrays import Pcm
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """One word. Times are seconds of sound pushed since the listening was opened."""
-
-    text: str
-    start_s: float
-    end_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +18,8 @@ class HeardWords:
     """A segment of a person's speech as it is known now; the latest of a `segment_id` holds.
 
     A segment has any number of interim versions and then one final version, which is its last. The
-    text of a version may change words of the one before.
+    text of a version may change words of the one before. Times are seconds of sound pushed since
+    the listening was opened.
     """
 
     segment_id: str
@@ -34,7 +27,7 @@ class HeardWords:
     is_final: bool
     start_s: float
     end_s: float
-    words: tuple[Word, ...] = ()
+    words: tuple[WordTime, ...] = ()
 
 
 OnWords = Callable[[HeardWords], None]

@@ -7,10 +7,10 @@ by the model's delay. A segment ends where the model foretells a pause or no wor
 
 from collections import deque
 
-from protocol.wire import new_segment_id
+from protocol.wire import WordTime, new_segment_id
 from worker.engine.recognition.listeners import HeardFrame, Recognition
 from worker.frames import FRAME_S
-from worker.hearing.recogniser import HeardWords, OnEnd, OnWords, Word, has_word
+from worker.hearing.recogniser import HeardWords, OnEnd, OnWords, has_word
 
 PAUSE_CHANCE = 0.5  # as in Kyutai's client
 PAUSE_FRAMES = 3  # a pause that is foretold for less is one within a sentence
@@ -28,7 +28,7 @@ class Segments:
         self._tokens: list[int] = []  # of the word that is being said
         self._start_s = 0.0  # of that word
         self._boundary_s: float | None = None  # since the last word, if there was one
-        self._words: list[Word] = []
+        self._words: list[WordTime] = []
         self._is_ended = True  # the last word: its end is known
         self._segment_id = new_segment_id()
         self._paused_frames = 0
@@ -82,7 +82,9 @@ class Segments:
         text = self._recognition.decode(self._tokens).strip() if self._tokens else ""
         self._tokens = []
         if text:
-            self._words.append(Word(text, self._start_s, max(self._start_s, end_s)))
+            self._words.append(
+                WordTime(text=text, start_s=self._start_s, end_s=max(self._start_s, end_s))
+            )
             self._is_ended = False
             self._tell(is_final=False)
 
@@ -91,7 +93,7 @@ class Segments:
         if self._words and not self._is_ended:
             last = self._words[-1]
             end_s = max(last.end_s, min(end_s, last.start_s + LONGEST_WORD_S))
-            self._words[-1] = Word(last.text, last.start_s, end_s)
+            self._words[-1] = last.model_copy(update={"end_s": end_s})
             self._is_ended = True
 
     def _is_over(self, now_s: float) -> bool:

@@ -27,7 +27,7 @@ from faster_whisper.transcribe import Segment
 from faster_whisper.utils import download_model
 from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
 
-from protocol.wire import new_segment_id
+from protocol.wire import WordTime, new_segment_id
 from worker.engine.files.hub_files import why_not_stored
 from worker.frames import FRAME_S, RATE_HZ, from_int16
 from worker.hearing.messages import (
@@ -41,7 +41,7 @@ from worker.hearing.messages import (
     Progress,
     ToWorker,
 )
-from worker.hearing.recogniser import HeardWords, Word, has_word
+from worker.hearing.recogniser import HeardWords, has_word
 from worker.hearing.turns import SpokenTurn, Turns
 from worker.vad import VAD_RATE_HZ
 
@@ -206,7 +206,7 @@ def recognise(model: WhisperModel, turn: SpokenTurn, likely: str = "") -> HeardW
     if segment is None or _is_made_up(segment) or not has_word(text := segment.text.strip()):
         return None
     words = tuple(
-        Word(each.word.strip(), _at(turn, each.start), _at(turn, each.end))
+        WordTime(text=each.word.strip(), start_s=_at(turn, each.start), end_s=_at(turn, each.end))
         for each in segment.words or ()
     )
     return HeardWords(

@@ -12,7 +12,6 @@ from functools import partial
 
 from livekit import rtc
 
-from protocol import wire
 from protocol.events import Event
 from worker.engine.arrays import Pcm
 from worker.frames import FRAME_S, SILENCE, power
@@ -135,7 +134,7 @@ def _later_by(began_s: float, heard: HeardWords) -> SegmentUpdate:
         end_s=at(heard.end_s if heard.is_final else heard.start_s),
         is_final=heard.is_final,
         words=tuple(
-            wire.WordTime(text=each.text, start_s=at(each.start_s), end_s=at(each.end_s))
+            each.model_copy(update={"start_s": at(each.start_s), "end_s": at(each.end_s)})
             for each in heard.words
         ),
     )

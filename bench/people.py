@@ -199,7 +199,8 @@ def start(
     lm, mimi = models.recogniser(options, device)
     kernels = models.stored(options, device).kernels
     stored = KvMemory(kernels=kernels)  # of the model's own type, as in a worker
-    recognition = TimedRecognition(lm, mimi, options.personas + 4, stored=stored)
+    rows = options.personas + 4
+    recognition = TimedRecognition(lm, mimi, rows, silence_frames=0, stored=stored)
     recognition.times_s = []
     listeners = Listeners(recognition, FLUSH_FRAMES)
     listeners.rehearse()

@@ -73,13 +73,14 @@ def test_a_second_release_frees_nothing() -> None:
 
 
 def test_a_full_inbox_drops_its_oldest_frame() -> None:
-    """A frame beyond `INBOX_FRAMES` drops the oldest one, which is told."""
+    """A frame beyond `INBOX_FRAMES` drops the oldest one, which is counted."""
     slots = Slots(1)
     occupant = took(slots)
 
     dropped = [slots.put(occupant, pcm(i), float(i)) for i in range(INBOX_FRAMES + 1)]
 
     assert dropped == [False] * INBOX_FRAMES + [True]
+    assert occupant.dropped == 1
     assert slots.gather([occupant])[0][2] == 1.0
 
 

@@ -246,6 +246,22 @@ async def test_without_a_memory_no_line_is_kept(redis_url: str) -> None:
         assert not backup.close((("7", "Dinner is ready."),))
 
 
+async def test_a_persona_without_a_slot_remembers_at_its_next_try(redis_url: str) -> None:
+    """A persona that recalled its memory and got no slot recalls it again at the same host."""
+    async with running(BackupStore(redis_url)) as store:
+        keep(RoomBackup(store, of_generation(1), MODEL).of(CHEF), 1, 1 + 2 * CHUNK_FRAMES)
+        await store.written()
+        host = RoomBackup(store, of_generation(2), MODEL)
+        tries = [host.of(CHEF), host.of(CHEF)]
+        for each in tries:
+            recalled = await each.recall()
+            each.close(())
+            await store.written()
+
+    assert recalled is not None
+    assert recalled.remembered.tokens[:, 0].tolist() == [*range(1, 2 * CHUNK_FRAMES)]
+
+
 async def test_forget_deletes_the_backups_of_all_hosts(redis_url: str) -> None:
     """After `forget` only columns of the new, empty memory are stored, and `drop` deletes them."""
     async with Redis.from_url(redis_url) as redis:

@@ -54,9 +54,13 @@ class PersonaBackup:
         self.is_unreadable = False  # an earlier host's, as one of another version may be
 
     async def look(self) -> Recalled | None:
-        """Return an earlier host's backup; where a part of it is missing, what came after."""
-        earlier = self._keys[1:]
-        if self._store is None or not earlier or not (chunks := await self._store.read(earlier)):
+        """Return an earlier host's backup; where a part of it is missing, what came after.
+
+        It may be this host's already: the persona recalled it, and then could not join.
+        """
+        if self._store is None or len(self._keys) == 1:  # the first host asks no redis
+            return None
+        if not (chunks := await self._store.read(self._keys)):
             return None
         try:
             whole, forgotten = since_last_gap(chunks)
@@ -80,8 +84,10 @@ class PersonaBackup:
         remembered = recalled.remembered
         columns = remembered.tokens[:-1]
         self._seed, self._draws = remembered.seed, remembered.draws - 1
+        own, *earlier = self._keys
+        self._store.drop(own)
         self._append(columns, recalled.lines)
-        self._store.drop(*self._keys[1:])
+        self._store.drop(*earlier)
         log.info("persona_remembers", frames=len(columns))
         return recalled
 

@@ -66,6 +66,7 @@ class Occupant:
     loop: asyncio.AbstractEventLoop | None = None  # on which frames are delivered
     id: int = 0
     slot: int = -1  # none yet
+    dropped: int = 0  # frames
     inbox: deque[tuple[Pcm, float]] = field(default_factory=deque[tuple[Pcm, float]])
     frames: int = 0
 
@@ -150,6 +151,7 @@ class Slots:
         if len(occupant.inbox) <= INBOX_FRAMES:
             return False
         occupant.inbox.popleft()
+        occupant.dropped += 1
         return True
 
     def oldest(self) -> dict[Occupant, float]:
@@ -162,6 +164,7 @@ class Slots:
         for occupant in self._occupants:
             while occupant and len(occupant.inbox) > 1 and is_behind(occupant):
                 occupant.inbox.popleft()
+                occupant.dropped += 1
                 dropped += 1
         return dropped
 

@@ -77,7 +77,8 @@ class KyutaiStep:
 
     @torch.inference_mode()
     def _run(self, pcm: Pcm, exec_mask: Mask) -> None:
-        self._batches.run(int(np.flatnonzero(exec_mask)[-1]) + 1, pcm, exec_mask)
+        rows = int(np.max(np.flatnonzero(exec_mask), initial=0)) + 1
+        self._batches.run(rows, pcm, exec_mask)
 
     def _first_state(self, silence_frames: int) -> list[Snapshot]:
         """Compute how every row begins, in row 0."""

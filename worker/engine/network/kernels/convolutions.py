@@ -288,7 +288,7 @@ def overlap(y: torch.Tensor, partial: torch.Tensor, exec_mask: torch.Tensor) -> 
 
 def _padded(kept: int) -> int:
     """Return the samples of a history that a program reads; 0 where there is none."""
-    return triton.next_power_of_2(kept) if kept else 0
+    return 1 << (kept - 1).bit_length() if kept else 0
 
 
 def _bytes(mask: torch.Tensor) -> torch.Tensor:

@@ -54,7 +54,7 @@ def product(weight: torch.Tensor, x: torch.Tensor, out: torch.Tensor | None = No
     """
     size, width = weight.shape
     small = size * width < SMALL
-    part = min(triton.next_power_of_2(width), SMALL_PIECE if small else PIECE)
+    part = min(1 << (width - 1).bit_length(), SMALL_PIECE if small else PIECE)
     rows = 1 if small else PIECE_ROWS
     y = x.new_empty((*x.shape[:-1], size)) if out is None else out
     _product[(size // rows, x.numel() // width)](

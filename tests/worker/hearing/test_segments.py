@@ -157,7 +157,7 @@ def test_the_last_word_of_a_person_who_leaves_is_final() -> None:
     """When a listening is closed, its last word comes as final."""
     made = recognition()
     versions: list[HeardWords] = []
-    listening = KyutaiRecogniser(made).open(versions.append, lambda: None)
+    listening = KyutaiRecogniser(made).open(versions.append, "", lambda: None)
     assert listening is not None
     for token in (BOUNDARY, ANNA):
         listening.push(np.full(4, token, np.float32))

@@ -18,7 +18,6 @@ from worker.websocket.messages import AUDIO
 from worker.websocket.opus import PageCutter
 from worker.websocket.pcm import PcmReader
 
-FRAME = 1920
 HEADS = 2  # pages of Ogg/Opus before its sound
 
 
@@ -45,7 +44,7 @@ def as_opus(packet_ms: int) -> list[bytes]:
 @pytest.mark.parametrize(("reader", "sound"), [(PcmReader, as_pcm), (MoshiReader, as_opus)])
 async def test_a_second_of_small_packets_takes_no_more_than_a_seconds_allowance(
     monkeypatch: pytest.MonkeyPatch,
-    reader: Callable[[int], SoundReader],
+    reader: Callable[[], SoundReader],
     sound: Callable[[int], list[bytes]],
     packet_ms: int,
 ) -> None:
@@ -61,6 +60,6 @@ async def test_a_second_of_small_packets_takes_no_more_than_a_seconds_allowance(
         return SimpleNamespace(type=WSMsgType.BINARY, data=waiting.pop())
 
     ws: Any = SimpleNamespace(receive=receive)
-    await WebSocketClient(ws, 1.0).run(reader(FRAME))
+    await WebSocketClient(ws, 1.0).run(reader())
 
     assert len(taken) <= sum(taken) <= PACKETS_PER_S + HEADS

@@ -12,6 +12,7 @@ from worker.engine.recognition.listeners import (
     Recognition,
     RecognitionOut,
 )
+from worker.frames import FRAME_SAMPLES
 from worker.hearing.kyutai import KyutaiRecogniser
 from worker.hearing.recogniser import HeardWords
 from worker.hearing.segments import LONGEST_SEGMENT_S, MOST_TOKENS, PAUSE_FRAMES, Segments
@@ -160,7 +161,7 @@ def test_the_last_word_of_a_person_who_leaves_is_final() -> None:
     listening = KyutaiRecogniser(made).open(versions.append, "", lambda: None)
     assert listening is not None
     for token in (BOUNDARY, ANNA):
-        listening.push(np.full(4, token, np.float32))
+        listening.push(np.full(FRAME_SAMPLES, token, np.float32))
     listening.close()
     made.listeners.use_gap(lambda: 1.0)
 

@@ -12,7 +12,7 @@ from mind.limits import CallBudget, Warnings
 from mind.pending import PendingLines
 from mind.words.addressed import addressed
 from mind.words.lines import FixedAnswers
-from mind.words.transcript import Transcript
+from mind.words.transcript import Transcript, Turn
 from protocol.events import (
     ChangedEvent,
     Event,
@@ -82,10 +82,17 @@ class RoomMind:
         """
         self._take(person, line, final=True, typed=True, sender=sender)
 
-    def persona_said(self, persona_id: str, words: str) -> None:
-        """Take the final text of a persona's segment, whether it spoke by itself or was told to."""
-        if (persona := self._personas.get(persona_id)) is not None:
+    def persona_said(self, persona_id: str, words: str, *, final: bool = True) -> None:
+        """Take the text of a persona's segment, whether it spoke by itself or was told to.
+
+        Of one that is not final it suffices to take the first text.
+        """
+        if (persona := self._personas.get(persona_id)) is None:
+            return
+        if final:
             self._transcript.add(persona.label, words)
+        if (answers := self._answers_of(persona)) is not None:
+            answers.said(words if final else "")
 
     def floor_changed(self, persona_id: str | None) -> None:
         """Note which persona has the floor; after it was lost, the last one still counts."""
@@ -175,7 +182,7 @@ class RoomMind:
         if persona is None or table is None:
             self._left_to_voice(unanswered)
         elif isinstance(table, LinesMind):
-            self._answer_by_line(persona, table, turn.text, unanswered)
+            self._answer_by_line(persona, turn, unanswered)
         elif not self._minds.retry.ready:
             self._warn(self._minds.last_trouble)
             self._left_to_voice(unanswered)
@@ -198,18 +205,20 @@ class RoomMind:
         self._events.put_nowait(LeftToVoice() if unanswered is None else unanswered)
 
     def _answer_by_line(
-        self,
-        persona: PersonaSpec,
-        table: LinesMind,
-        words: str,
-        unanswered: Unanswered | None,
+        self, persona: PersonaSpec, turn: Turn, unanswered: Unanswered | None
     ) -> None:
-        if persona.id not in self._fixed:
-            self._fixed[persona.id] = FixedAnswers(table)
-        if (sentence := self._fixed[persona.id].answer(words)) is not None:
+        answers = self._answers_of(persona)
+        if answers and (sentence := answers.answer(turn.text, turn.speaker)) is not None:
             self._pending.add(persona.id, sentence)
         else:
             self._left_to_voice(unanswered)
+
+    def _answers_of(self, persona: PersonaSpec) -> FixedAnswers | None:
+        """Return the fixed answers of a persona; None: it has another mind, or none."""
+        table = self._minds.table(persona.mind)
+        if persona.id not in self._fixed and isinstance(table, LinesMind):
+            self._fixed[persona.id] = FixedAnswers(table, persona.greeting)
+        return self._fixed.get(persona.id)
 
     async def _think(
         self, persona: PersonaSpec, table: ChatMind, unanswered: Unanswered | None

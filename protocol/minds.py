@@ -99,11 +99,10 @@ class LinesMind(_Mind):
     lines: Annotated[tuple[FixedAnswer, ...], Field(min_length=1, max_length=500)]
 
     @property
-    def likely(self) -> str:
+    def likely(self) -> tuple[str, ...]:
         """Sentences that people may well say, made of the first pattern of each line."""
         patterns = (re.sub(r"\|[\w'-]+", "", line.when[0].replace("*", " ")) for line in self.lines)
-        sentences = (" ".join(each.split()) for each in patterns)
-        return " ".join(map(_written, sentences))
+        return tuple(_written(" ".join(each.split())) for each in patterns)
 
 
 class _Tool(_Table):

@@ -8,7 +8,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 
 import honcho.manager
 import honcho.process
@@ -101,7 +101,8 @@ def supervise(
     try:
         manager.loop()
     except BaseException:  # whatever it was, no process may stay
-        traceback.print_exc()
+        with suppress(OSError):  # the terminal may be gone, or what `make run` is piped into
+            traceback.print_exc()
         os._exit(1)  # the kernel and `deploy.launch.supervise` end the processes
     return int(manager.returncode or 0)
 

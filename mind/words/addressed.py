@@ -11,39 +11,61 @@ FORMS = ("mr", "mrs", "ms", "miss", "sir", "madam", "monsieur", "madame")
 TITLES = frozenset((*ARTICLES, *FORMS, "dr", "doctor", "prof", "professor"))
 
 
-def last_mention(label: str, text: str) -> int | None:
-    """Return where a text last names a persona by its label's first name; None: nowhere.
+BEFORE_A_CALL = (
+    r"(?:^|[,.!?;:]|\b(?:hi|hello|hey|ok|okay|so|and|but|well|now|thanks|thank you|please|dear"
+    r"|good morning|good evening|good afternoon|bye|goodbye))\s*"
+)
+AFTER_A_CALL = (
+    r"\s*(?:[,.!?;:]|$|(?:what|who|where|when|why|how|can|could|do|would|will|are|please|tell)\b)"
+)
 
-    Case and accents do not count, and titles are no names: people say "Zoe" for "Dr. Zoë Hill".
+
+def first_name(label: str) -> str:
+    """Return the name that people call a persona by; empty where its label has no word."""
+    return next(iter(_names(label)), "")
+
+
+def _names(label: str) -> list[str]:
+    """Return a label's words without titles, if there are others."""
+    words = WORD.findall(label)
+    return [word for word in words if plain(word) not in TITLES] or words
+
+
+def _places(label: str, text: str) -> tuple[int, int]:
+    """Return where a text last calls a persona, and last names it; -1: nowhere."""
+    words = [plain(each) for each in _names(label)]
+    if not words:
+        return -1, -1
+    first, *others = words
+    name = rf"\b{first}\b"
+    called = rf"{BEFORE_A_CALL}{name}(?:\s+(?:{'|'.join(others)}))*{AFTER_A_CALL}"
+    return _last(called, text), _last(name, text)
+
+
+def _last(pattern: str, text: str) -> int:
+    return max((found.start() for found in re.finditer(pattern, plain(text))), default=-1)
+
+
+def named(text: str, labels: Mapping[str, str]) -> str | None:
+    """Return the id of the persona that a text calls last, else names last; None: of none.
+
+    "Chef, what would the teacher say?" calls the chef. A label's first name counts; case and
+    accents do not, and titles are no names: people say "Zoe" for "Dr. Zoë Hill". A room's floor
+    uses it, too, so that voice and mind agree (`worker.room.shared_floor`).
     """
-    words = WORD.findall(plain(label))
-    names = [word for word in words if word not in TITLES] or words
-    if not names:
-        return None
-    places = [found.start() for found in re.finditer(rf"\b{names[0]}\b", plain(text))]
-    return places[-1] if places else None
-
-
-def last_named(labels: Mapping[str, str], text: str) -> str | None:
-    """Return the id of the persona that a text names last, of these labels by id; None: of none.
-
-    A room's floor uses it, too, so that voice and mind agree (`worker.room.shared_floor`).
-    """
-    named = {
-        place: persona_id
-        for persona_id, label in labels.items()
-        if (place := last_mention(label, text)) is not None
-    }
-    return named[max(named)] if named else None
+    places = {each: _places(label, text) for each, label in labels.items()}
+    best = max(places, key=places.__getitem__, default=None)
+    return best if best is not None and max(places[best]) >= 0 else None
 
 
 def addressed(words: str, labels: Mapping[str, str], floor: str | None) -> str | None:
     """Return the id of the persona that answers; None: there is no persona.
 
     `labels` maps each persona's id to its label, in the order of the room. The persona that the
-    words name last answers, else the one that has or last had the floor, else the first.
+    words call or name answers, else the one that has or last had the floor, else the first.
     """
-    named = last_named(labels, words)
-    if named is None and floor in labels:
+    if (persona := named(words, labels)) is not None:
+        return persona
+    if floor in labels:
         return floor
-    return named or next(iter(labels), None)
+    return next(iter(labels), None)

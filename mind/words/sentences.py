@@ -1,6 +1,7 @@
 """Text that streams in, cut into sentences that a voice can say. Pure."""
 
 import re
+import unicodedata
 
 from protocol.commands import LINE_LIMIT
 from protocol.text import clean_line
@@ -8,16 +9,43 @@ from protocol.text import clean_line
 # Words before whose period no sentence ends. A single letter counts as one: "J. S. Bach".
 ABBREVIATIONS = frozenset(("mr", "mrs", "ms", "dr", "prof", "st", "vs", "etc", "approx", "dept"))
 DOTTED = re.compile(r"(?:[^\W\d_]{1,2}\.)+[^\W\d_]{1,2}")  # p.m, U.S, e.g, Ph.D
-END = re.compile(r"[.!?…]+[\"'\u201d\u2019)\]]*(?=\s)|\n+")
-MARKUP = re.compile(r"[*_`#~]+|^\s*[-•>]\s+", re.MULTILINE)
-LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+# Chinese and Japanese have no space after a sentence.
+END = re.compile(r"[.!?…]+[\"'\u201d\u2019)\]]*(?=\s)|[\u3002\uff01\uff1f]+|\n+")
+PATH = r"(?:[/?#](?:[^\s)\]>]*[^\s)\]>.,;:!?])?)?"  # of an address
+# What a voice cannot say, and what it says instead, in this order.
+SPOKEN = tuple(
+    (re.compile(pattern, re.MULTILINE), instead)
+    for pattern, instead in (
+        (r"!?\[([^\]]*)\]\([^)]*\)", r"\1"),  # links and pictures
+        (rf"\bhttps?://(?:www\.)?([\w.-]*\w)(?::\d+)?{PATH}", r"\1"),
+        (r"</?(?:b|i|em|strong|br|p|ul|ol|li|u|code|pre|a|span|div|sub|sup|h\d)\b[^<>]*>", " "),
+        (r"^\s*```\w*|^\s*[-•>]\s+|^\s*\|?[\s|:-]*$|^\s*\||\|\s*$", ""),  # fences, lists, tables
+        (r"\s*\|\s*", ", "),
+        (r"(?<=\d)\s*[*\u00d7]\s*(?=\d)", " times "),
+        (r"~(?=\d)", "about "),
+        (r"#(?=\d)", "number "),
+        (r"(?<=\w)_(?=\w)", " "),
+        (r"[*_`#~]+", ""),
+    )
+)
+PICTURES = frozenset(("So", "Me", "Cf", "Co", "Cn"))  # categories of emoji and their parts
+PICTURE_PARTS = frozenset((*map(chr, range(0xFE00, 0xFE10)), *map(chr, range(0x1F3FB, 0x1F400))))
+SAID_SYMBOLS = frozenset("°№")
 SOFT_BREAKS = (";", ":", ",", " ")  # where a sentence that is too long is cut, the best first
 
 
 def speakable(text: str) -> str:
-    """Return text in one line without control characters and Markdown marks."""
-    bare = MARKUP.sub("", LINK.sub(r"\1", text))
-    return " ".join(clean_line(bare).split())
+    """Return text in one line without control characters, Markdown, addresses' paths, and emoji."""
+    for pattern, instead in SPOKEN:
+        text = pattern.sub(instead, text)
+    return " ".join("".join(filter(_is_said, clean_line(text))).split())
+
+
+def _is_said(character: str) -> bool:
+    """Return whether a character is no picture and no part of one."""
+    if character in SAID_SYMBOLS:
+        return True
+    return character not in PICTURE_PARTS and unicodedata.category(character) not in PICTURES
 
 
 class SentenceSplitter:

@@ -175,7 +175,7 @@ class Settings(BaseSettings):
     floor_hold_s: Seconds = Field(default=20.0, ge=0.0)
     """Seconds that one of several personas has the floor before it yields at its next pause."""
     floor_alone_turns: int = Field(default=8, ge=0)
-    """Turns that personas take among themselves until a person speaks."""
+    """Turns that personas take among themselves until a person speaks; pocket Moshis, unset, 1."""
     floor_alone_s: Seconds = Field(default=60.0, ge=0.0)
     """Seconds that personas talk among themselves until a person speaks."""
     remember: bool = True

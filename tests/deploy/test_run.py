@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from deploy.lan.local_network import own_address
@@ -73,6 +75,21 @@ def test_a_killed_launcher_leaves_nothing(launch: Launch) -> None:
     launched.process.kill()
 
     wait_until(lambda: gone(family), "every process of a killed launcher is gone")
+
+
+def test_a_launcher_that_nobody_reads_leaves_nothing() -> None:
+    """When what it is piped into ends, as `head` does, every process ends."""
+    talks = "while True: print('second is up', flush=True)"
+    command = [sys.executable, "-c", LAUNCH, talks]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as launcher:
+        assert launcher.stdout is not None
+        while b"second is up" not in launcher.stdout.readline():
+            pass
+        family = psutil.Process(launcher.pid).children(recursive=True)
+        launcher.stdout.close()
+
+        assert launcher.wait(20) == 1
+    wait_until(lambda: gone(family), "every process is gone")
 
 
 def test_a_process_that_keeps_crashing_stops_everything_with_its_reason(launch: Launch) -> None:

@@ -242,9 +242,9 @@ async def test_patterns_are_read_once(open_room: Open, monkeypatch: pytest.Monke
     read: list[LinesMind] = []
 
     class Counted(FixedAnswers):
-        def __init__(self, config: LinesMind) -> None:
+        def __init__(self, config: LinesMind, greeting: str) -> None:
             read.append(config)
-            super().__init__(config)
+            super().__init__(config, greeting)
 
     monkeypatch.setattr(room, "FixedAnswers", Counted)
     kim = CHEF.model_copy(update={"mind": "kim"})
@@ -281,3 +281,23 @@ async def test_a_model_is_not_asked_for_a_muted_persona(
     async with open_room(personas=[muted]) as host:
         await host.ask("Hi?")
         assert model.requests == []
+
+
+async def test_fixed_lines_know_when_the_persona_speaks(open_room: Open) -> None:
+    """A question is open until its persona begins to speak; its own words are repeated."""
+    lines = [
+        {"when": ["what time * open"], "say": ["At nine."]},
+        {"when": ["repeat"], "repeat": True},
+    ]
+    mind = read_mind({"kind": "lines", "lines": lines}, "test")
+    kim = CHEF.model_copy(update={"mind": "kim", "greeting": "Welcome!"})
+    async with open_room(minds={"kim": mind}, personas=[kim]) as host:
+        host.mind.persona_said(kim.id, "Welcome!")
+        await host.ask("Repeat!")
+        await host.ask("What time do you")
+        host.mind.persona_said(kim.id, "I", final=False)
+        await host.ask("open today?")
+        assert host.sentences == ["Welcome!"] and host.events[-1] == LeftToVoice()
+        for words in ("What time do you", "open today?"):
+            await host.ask(words)
+        assert host.sentences == ["Welcome!", "At nine."]

@@ -66,7 +66,7 @@ def test_a_recogniser_is_told_what_people_may_say() -> None:
     )
 
     assert isinstance(mind, LinesMind)
-    assert mind.likely == "What is your name? I am tired."
+    assert mind.likely == ("What is your name?", "I am tired.")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from protocol.personas import load_catalogue
 from worker.engine.capacity import SPARE_ROWS, MemoryPlan
 from worker.engine.conversation.prompt_state import PromptReading
 from worker.engine.conversation.renewal_rules import RenewalRules
-from worker.engine.conversation.repertoire import read_repertoire
+from worker.engine.conversation.repertoire import REST_FRAMES, read_repertoire
 from worker.engine.conversation.voices import Voice, longest_of, read_voices, usual_voice
 from worker.engine.echo import echo_model
 from worker.engine.files import pocket
@@ -98,6 +98,7 @@ class FoundModel:
             released=self.files.is_codec_released,
             voices=self.voices,
             budget_bytes=budget_bytes,
+            rest_frames=REST_FRAMES if read_repertoire(self.files.config, "") else 0,
         )
 
 

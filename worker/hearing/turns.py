@@ -23,6 +23,7 @@ from worker.vad import (
 PAUSE_WINDOWS = 16  # 0.5 s of silence end it
 BEFORE_WINDOWS = 10  # 0.3 s of sound before the first speech belong to the turn
 AFTER_WINDOWS = 6  # and 0.2 s after the last
+FOUND_WINDOWS = 1, 3  # the VAD finds a beginning so much late, and an end so much early
 MOST_WINDOWS = 375  # 12 s
 CUT_WINDOWS = 125  # a longer turn is cut within its last 4 s
 
@@ -33,6 +34,8 @@ class SpokenTurn:
 
     pcm: Pcm16  # [n] at 16 kHz
     start_s: float  # of the listening
+    before_s: float = 0.0  # silence at its beginning
+    after_s: float = 0.0  # and at its end
 
     @property
     def duration_s(self) -> float:
@@ -49,6 +52,7 @@ class Turns:
     _next_window: int = 0  # since the listening began
     _silent_windows: int = 0  # at the end of `_windows`
     _is_speaking: bool = False
+    _before_windows: int = 0  # of the turn, before its first speech
 
     def feed(self, pcm: Pcm16) -> Iterator[SpokenTurn]:
         """Take the next samples, `[n]` int16 at 16 kHz; yield each turn that ended with them."""
@@ -79,18 +83,25 @@ class Turns:
         del self._speech[: -BEFORE_WINDOWS - SPEECH_WINDOWS]
         latest = self._speech[-SPEECH_WINDOWS:]
         self._is_speaking = len(latest) == SPEECH_WINDOWS and min(latest) >= SPEECH_AT
+        self._before_windows = max(len(self._windows) - SPEECH_WINDOWS - FOUND_WINDOWS[0], 0)
 
     def _ended(self) -> Iterator[SpokenTurn]:
         if self._silent_windows >= PAUSE_WINDOWS:
-            yield self._take(len(self._windows) - PAUSE_WINDOWS + AFTER_WINDOWS)
+            windows = len(self._windows) - PAUSE_WINDOWS + AFTER_WINDOWS
+            yield self._take(windows, AFTER_WINDOWS - FOUND_WINDOWS[1])
             self._is_speaking = False
         elif len(self._windows) >= MOST_WINDOWS:
             yield self._take(MOST_WINDOWS - CUT_WINDOWS + _quietest(self._speech[-CUT_WINDOWS:]))
 
-    def _take(self, windows: int) -> SpokenTurn:
-        """Return the turn's first windows as a turn and keep the others."""
+    def _take(self, windows: int, after: int = 0) -> SpokenTurn:
+        """Return the turn's first windows as a turn and keep the others.
+
+        `after`: so many of them, at its end, are silence.
+        """
         start_s = (self._next_window - len(self._windows)) * WINDOW_S
-        turn = SpokenTurn(np.concatenate(self._windows[:windows]), start_s)
+        pcm, before_s = np.concatenate(self._windows[:windows]), self._before_windows * WINDOW_S
+        turn = SpokenTurn(pcm, start_s, before_s, after * WINDOW_S)
+        self._before_windows = 0
         del self._windows[:windows]
         del self._speech[:windows]
         return turn

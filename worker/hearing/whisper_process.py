@@ -225,7 +225,9 @@ def _is_made_up(segment: Segment) -> bool:
 
 
 def _at(turn: SpokenTurn, seconds: float) -> float:
-    return round(turn.start_s + min(float(seconds), turn.duration_s), 3)
+    """Return a time of Whisper's, for which the silence around a turn belongs to its words."""
+    latest_s = max(turn.before_s, turn.duration_s - turn.after_s)
+    return round(turn.start_s + min(max(float(seconds), turn.before_s), latest_s), 3)
 
 
 def load(name: str, recognition: RecognitionProcess) -> WhisperModel:

@@ -31,11 +31,15 @@ class FloorRules:
     without_person_frames: int = 750  # 60 s
 
     @classmethod
-    def of(cls, settings: Settings) -> "FloorRules":
-        """Return the rules with an operator's settings."""
+    def of(cls, settings: Settings, *, understands: bool = True) -> "FloorRules":
+        """Return the rules with an operator's settings.
+
+        Unless these say otherwise, personas that do not understand each other do not talk together.
+        """
+        is_set = "floor_alone_turns" in settings.model_fields_set
         return cls(
             hold_frames=round(settings.floor_hold_s / FRAME_S),
-            without_person_turns=settings.floor_alone_turns,
+            without_person_turns=settings.floor_alone_turns if understands or is_set else 1,
             without_person_frames=round(settings.floor_alone_s / FRAME_S),
         )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -20,6 +21,7 @@ from mind.events import (
 )
 from mind.room import RoomMind
 from mind.thread import MindThread
+from mind.words.addressed import first_name
 from protocol import wire
 from protocol.events import (
     Event,
@@ -63,6 +65,7 @@ class MindConnection:
         self._held: list[Event] | None = None  # while it is told what was before
         self._minds = minds
         self._lines: dict[str, LinesMind] = {}  # by persona's id
+        self._begun: dict[str, str] = {}  # segments, the latest by persona's id
         self._mind = minds.open_room(spec.personas, self._on_event)
         self._note_lines(spec)
         self._left: dict[str, str] = {}  # names by identity: words come after they were said
@@ -94,8 +97,13 @@ class MindConnection:
         self._mind.call(RoomMind.forget, persona_id)
 
     def likely(self) -> str:
-        """Return sentences that people may well say: those that the fixed lines answer."""
-        return " ".join(mind.likely for mind in self._lines.values())
+        """Return what people may well say: sentences that fixed lines answer, and whom they call.
+
+        A recogniser may read the end alone: what several personas answer comes late, names last.
+        """
+        said = Counter(each for mind in self._lines.values() for each in mind.likely)
+        names = self._names if len(self._names) > 1 else []
+        return " ".join([*sorted(said, key=said.__getitem__), *(f"{each}!" for each in names)])
 
     def people_paused(self, is_paused: bool) -> None:
         """Let personas with fixed lines wait until the words are known and a line answers them.
@@ -118,6 +126,9 @@ class MindConnection:
                 self._take_words(event)
             case TranscriptEvent(final=True):
                 self._mind.call(RoomMind.persona_said, event.persona_id, event.text)
+            case TranscriptEvent() if self._begun.get(event.persona_id) != event.segment_id:
+                self._begun[event.persona_id] = event.segment_id
+                self._mind.call(RoomMind.persona_said, event.persona_id, event.text, final=False)
             case FloorEvent():
                 self._mind.call(RoomMind.floor_changed, event.persona_id or None)
             case MindSaidEvent():
@@ -147,6 +158,7 @@ class MindConnection:
     def _note_lines(self, spec: RoomSpec) -> None:
         tables = {each.id: self._minds.tables.get(each.mind) for each in spec.personas}
         self._lines = {key: each for key, each in tables.items() if isinstance(each, LinesMind)}
+        self._names = [name for each in spec.personas if (name := first_name(each.label))]
 
     def _on_event(self, event: MindEvent) -> None:
         """Take an event of the mind. The minds' thread."""

@@ -65,7 +65,8 @@ class RoomPersonas:
         self._first_id = spec.personas[0].id  # joined with the job's connection
         self._present: dict[str, RoomPersona] = {}  # by the persona's id
         has_text = any(piece is not None for piece in context.engine.model.pieces)
-        rules = FloorRules.of(context.settings)
+        understands = context.engine.model.repertoire is None  # else it knows sentences by heart
+        rules = FloorRules.of(context.settings, understands=understands)
         self._floor = SharedFloor(rules, self._present, emit, has_text=has_text)
         self._floor.wanted = len(spec.personas)
         self._changing = asyncio.Lock()
@@ -181,10 +182,10 @@ class RoomPersonas:
         return [each.sound for each in self.present if each.sound is not None]
 
     def take_words(self, text: str, *, typed: bool = False) -> None:
-        """Take a person's words: the persona that they name last may speak first."""
+        """Take a person's words: the persona that they call or name may speak first."""
         if typed:  # who speaks is heard
             self._floor.person_took_part()
-        self._floor.name_last_mentioned(text)
+        self._floor.name_mentioned(text)
 
     async def leave(self) -> None:
         """Remove all personas; the job's connection stays.
@@ -228,7 +229,7 @@ class RoomPersonas:
             room,
             engine,
             self._emit,
-            self._floor.name_last_mentioned,
+            self._floor.name_mentioned,
             self._backup.of(spec),
             has_floor=self._floor.all_may_speak,
         )

@@ -7,7 +7,7 @@ mentions, and the event that says which one speaks now.
 import time
 from collections.abc import Callable, Mapping
 
-from mind.words.addressed import last_named
+from mind.words.addressed import named
 from protocol.events import Event, FloorEvent
 from worker.room.floor import Floor, FloorRules
 from worker.room.persona.persona import RoomPersona
@@ -72,15 +72,18 @@ class SharedFloor:
         """Note that a person asked for a line or typed one."""
         self._floor.person_took_part()
 
-    def name_last_mentioned(self, text: str, speaker: str = "") -> None:
-        """Let the persona that a text mentions last come first, unless it is the speaker.
+    def name_mentioned(self, text: str, speaker: str = "") -> None:
+        """Let the persona that a text calls or mentions come first, unless it is the speaker.
 
         The text of a segment comes here again each time that it grows.
         """
-        others = [each.spec for each in self._present.values() if each.identity != speaker]
-        named = last_named({each.id: each.label for each in others}, text)
-        if named is not None:
-            self._floor.name(named)
+        others = {
+            persona_id: persona.spec.label
+            for persona_id, persona in self._present.items()
+            if persona.identity != speaker
+        }
+        if (persona_id := named(text, others)) is not None:
+            self._floor.name(persona_id)
 
     def _event(self, holder: str | None) -> FloorEvent:
         event = FloorEvent(at_s=time.time(), reason=self._floor.reason)

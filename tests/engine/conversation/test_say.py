@@ -217,6 +217,24 @@ def test_lines_are_said_in_order() -> None:
     assert forcing.frame == UNFORCED
 
 
+def test_after_a_line_the_model_rests() -> None:
+    """For some frames after a line the model begins no word of its own, but the next line may."""
+    forcing = SlotForcing(SILENCE, rest_frames=2)
+    assert forcing.frame == UNFORCED
+    forcing.say(saying([11]))
+    for token in (*[PAD] * 4, 11):
+        forcing.used(token)
+    frames: list[ForcedFrame] = []
+    for _ in range(2):
+        frames.append(forcing.frame)
+        forcing.say(saying([12]))
+        forcing.used(PAD)
+    assert frames == [ForcedFrame(PAD, at_word=True)] * 2 and forcing.frame == UNFORCED
+    for _ in range(2):
+        forcing.used(PAD)
+    assert forcing.frame.text == 12
+
+
 def test_drop_lines_unless_begun_lets_a_line_end() -> None:
     """`unless_begun` drops lines that wait, and lets one that has begun end whole."""
     ends: list[bool] = []

@@ -34,6 +34,9 @@ def test_a_turn_is_what_is_said_between_two_pauses() -> None:
     first, second = turns_of(Turns(), np.concatenate([sentence, sentence]))
 
     assert first.start_s == pytest.approx(0.7, abs=0.15)
+    assert first.start_s + first.before_s == pytest.approx(1.0, abs=0.1)
+    ends_s = first.start_s + first.duration_s - first.after_s
+    assert ends_s == pytest.approx(1.0 + speech_s, abs=0.12)
     assert second.start_s - first.start_s == pytest.approx(len(sentence) / VAD_RATE_HZ, abs=0.1)
     for turn in (first, second):
         assert turn.duration_s == pytest.approx(speech_s + 0.5, abs=0.3)

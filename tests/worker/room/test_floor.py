@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.servers import GivenSettings
 from worker.room.floor import Floor, FloorRules, PersonaFrame
 
 QUIET = PersonaFrame(wants_to_speak=False, is_sounding=False)
@@ -236,3 +237,14 @@ def test_no_persona_is_talked_over_by_another(
         if after != holder:
             quiet = 0
         holder = after
+
+
+def test_personas_that_understand_nothing_do_not_talk_together() -> None:
+    """After one turn of them a person speaks, unless the operator has set another number."""
+    usual, chosen = GivenSettings(), GivenSettings(floor_alone_turns=8)
+    turns = [
+        FloorRules.of(settings, understands=understands).without_person_turns
+        for settings in (usual, chosen)
+        for understands in (False, True)
+    ]
+    assert turns == [1, 8, 8, 8]

@@ -6,6 +6,7 @@ from typing import Any
 
 from mind.room import RoomMind
 from protocol.events import Event, TranscriptEvent
+from protocol.minds import read_mind
 from protocol.room_spec import PersonaSpec, RoomSpec
 from worker.room.mind_connection import MindConnection
 
@@ -48,6 +49,31 @@ async def test_a_mind_is_told_what_was_said_in_its_session_before() -> None:
         (RoomMind.recall, [then], {"person-1": "Ann"}),
         (RoomMind.heard, "Ann", "At 11."),
     ]
+
+
+async def test_a_recogniser_is_told_what_people_may_say_and_whom_they_may_call() -> None:
+    """Sentences of several minds are told once and late; names last, where there are several."""
+    chef, zoe = (
+        read_mind(
+            {"kind": "lines", "lines": [{"when": [each], "say": ["Yes."]} for each in when]}, ""
+        )
+        for when in (("hello", "how much salt"), ("hello", "why"))
+    )
+    names = {"chef": "Chef", "zoe": "Dr. Zoë Hill"}
+    specs = [PersonaSpec(id=name, name=name, label=names[name], mind=name) for name in names]
+    room: Any = SimpleNamespace(remote_participants={}, on=lambda *_: None)
+    minds: Any = SimpleNamespace(
+        open_room=lambda *_: SimpleNamespace(call=lambda *_: None),
+        tables={"chef": chef, "zoe": zoe},
+    )
+    personas: Any = SimpleNamespace(present=[])
+    likely = [
+        MindConnection(
+            minds, RoomSpec(room="r", personas=tuple(some)), room, personas, print, print
+        ).likely()
+        for some in (specs, specs[:1])
+    ]
+    assert likely == ["How much salt? Why? Hello. Chef! Zoë!", "Hello. How much salt?"]
 
 
 async def test_the_last_words_of_a_person_who_has_left_have_their_name() -> None:

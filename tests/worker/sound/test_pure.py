@@ -120,6 +120,15 @@ class TestWords:
         assert [(c.text, c.start_s, c.end_s) for c in closed] == [("hellold", 0.0, 0.16)]
         assert changes[0].segment_id != changes[-1].segment_id
 
+    def test_a_segment_ends_with_its_sound(self) -> None:
+        """A word sounds for longer than its text takes: until then its segment lasts."""
+        words = Words(PIECES)
+        words.feed(1, 0)
+        fed = [words.feed(0, index, sounds=index < 5) for index in range(1, 11)]
+
+        [closed] = [update for updates in fed for update in updates]
+        assert closed.end_s == 0.4
+
     def test_a_letter_of_several_bytes_appears_once_it_is_complete(self) -> None:
         """A letter that is spelled as byte tokens is added with its last byte."""
         assert [c.added for c in said(Words(PIECES), [5, 6])] == ["\u00e9"]

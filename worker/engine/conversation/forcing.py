@@ -88,7 +88,8 @@ class Forcing:
             codes=tuple(self.prompts.silence.tolist()),
             delays=tuple(lm.delays[1 : 1 + lm.dep_q]),
         )
-        session = _ForcedSession(persona, SlotForcing(silence), remembered=remembered)
+        forcing = SlotForcing(silence, self.prompts.reading.rest_frames)
+        session = _ForcedSession(persona, forcing, remembered=remembered)
         self._sessions[slot], self._rest_frames[slot] = session, 0
         if remembered is not None:
             session.forcing.hush(True, "resume")

@@ -50,6 +50,7 @@ class PromptReading:
     released: bool = False  # its Mimi is the one that Kyutai released
     voices: Mapping[str, Voice] = field(default_factory=dict[str, Voice])
     budget_bytes: int = 512 * 2**20  # for prompt states that are kept
+    rest_frames: int = 0  # after a line, in which it begins no word of its own
 
 
 @dataclass(frozen=True, slots=True)

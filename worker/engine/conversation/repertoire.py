@@ -11,6 +11,7 @@ from typing import Any
 from protocol.errors import InvalidInput
 
 EVERY_VOICE = "*"
+REST_FRAMES = 20  # after a line: the answer that it had learned instead would come, in fragments
 NO_WORD = re.compile(r"[^\w]+")
 
 

@@ -22,8 +22,10 @@ class Silence:
 class SlotForcing:
     """Silence and lines of one session; read `frame` before a step, call `used` after it."""
 
-    def __init__(self, silence: Silence) -> None:
+    def __init__(self, silence: Silence, rest_frames: int = 0) -> None:
+        """`rest_frames`: for so long the model begins no word of its own after a line."""
         self._silence = silence
+        self._rest_frames, self._rest_left = rest_frames, 0
         self._reasons: set[str] = set()  # for silence
         # Whether a frame is silent: the next step's own first, then the frames whose delayed
         # codes are not made yet.
@@ -33,13 +35,15 @@ class SlotForcing:
     @property
     def frame(self) -> ForcedFrame:
         """The tokens that are forced in the next step."""
-        if not any(self._silent):
-            return self._lines[0].frame if self._lines else UNFORCED
         line = UNFORCED
         if self._silent[0]:
             line = ForcedFrame(self._silence.pad)
         elif self._lines:
             line = self._lines[0].frame
+        if line == UNFORCED and self._rest_left:  # also where the next line waits for a pause
+            line = ForcedFrame(self._silence.pad, at_word=True)
+        if not any(self._silent):
+            return line
         delayed = zip(self._silence.codes, self._silence.delays, strict=True)
         audio = tuple(code if self._silent[delay] else None for code, delay in delayed)
         return ForcedFrame(line.text, line.at_word, audio)
@@ -47,7 +51,7 @@ class SlotForcing:
     @property
     def is_due(self) -> bool:
         """Whether `used` would change anything."""
-        return bool(self._lines or self._reasons) or any(self._silent)
+        return bool(self._lines or self._reasons or self._rest_left) or any(self._silent)
 
     @property
     def silent(self) -> bool:
@@ -76,6 +80,7 @@ class SlotForcing:
 
     def used(self, token: int) -> None:
         """Record the text token that the step used."""
+        self._rest_left = max(0, self._rest_left - 1)
         if self._lines and not self._silent[0]:
             self._lines[0].used(token)
             self._end_said_lines()
@@ -93,4 +98,5 @@ class SlotForcing:
 
     def _end_said_lines(self) -> None:
         while self._lines and self._lines[0].over:
+            self._rest_left = self._rest_frames
             self._lines.popleft().end()

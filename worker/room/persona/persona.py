@@ -246,15 +246,15 @@ class RoomPersona:
         self._slot.hush(self._is_muted or not self._has_floor)
 
     def _handle_frame(self, frame: SlotFrame) -> None:
-        self._new_frame = frame
+        self._new_frame, text, index = frame, frame.text, frame.index + self._mind_wait.frames
         self._said.put(frame.pcm)
         self._backup.take(frame.column, lambda: self._lines.waiting)
         self._voice.play(frame.pcm)
         self._frame_took_s = self._loop.time() - frame.arrived_s
-        is_word = frame.text != self._engine.model.padding
-        self._rest_frames = 0 if is_word else self._rest_frames + 1
-        self._report_words(self._words.feed(frame.text, frame.index + self._mind_wait.frames))
-        if self._activity.push(frame.pcm):
+        self._rest_frames = self._rest_frames + 1 if text == self._engine.model.padding else 0
+        has_changed = self._activity.push(frame.pcm)
+        self._report_words(self._words.feed(text, index, sounds=self._activity.is_voiced))
+        if has_changed:
             self._report_activity()
 
     def _on_slot_failed(self, detail: str) -> None:

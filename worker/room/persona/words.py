@@ -44,9 +44,18 @@ class Words:
         self._bytes = b""
         self._first_index = 0
         self._last_index = 0
+        self._sound_index = 0
 
-    def feed(self, token: int, index: int) -> list[SegmentUpdate]:
-        """Take the text token of frame `index`; return the segments that it changed."""
+    def feed(self, token: int, index: int, *, sounds: bool = False) -> list[SegmentUpdate]:
+        """Take the text token of frame `index`; return the segments that it changed.
+
+        `sounds`: the frame has a voice in it. A segment lasts as long as its last word sounds.
+        """
+        updates = self._take(token, index)
+        self._sound_index = index if sounds else self._sound_index
+        return updates
+
+    def _take(self, token: int, index: int) -> list[SegmentUpdate]:
         piece = self._pieces[token] if 0 <= token < len(self._pieces) else None
         text = self._decode(piece) if piece is not None else ""
         if not text:
@@ -75,7 +84,8 @@ class Words:
 
     def _update(self, added: str, *, is_final: bool = False) -> SegmentUpdate:
         start_s = round(self._first_index * FRAME_S, 3)
-        end_s = round((self._last_index + 1) * FRAME_S, 3) if is_final else start_s
+        last_index = max(self._last_index, self._sound_index)
+        end_s = round((last_index + 1) * FRAME_S, 3) if is_final else start_s
         return SegmentUpdate(self._segment_id, self._text, added, start_s, end_s, is_final)
 
     def _decode(self, piece: str) -> str:

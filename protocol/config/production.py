@@ -69,7 +69,7 @@ def _keys(settings: Settings, serves_people: bool) -> list[UnsafeSetting]:
 def _forwarded(settings: Settings) -> list[UnsafeSetting]:
     """Refuse to trust networks of proxies: any of them could forward 127.0.0.1 as its client."""
     entries = [entry.strip() for entry in settings.trusted_proxies.split(",")]
-    wide = ", ".join(entry for entry in entries if _trusts_strangers(entry))
+    wide = ", ".join(entry for entry in entries if entry and _trusts_strangers(entry))
     if "loopback" not in settings.auth_mode or not wide:
         return []
     found = f"TRUSTED_PROXIES='{wide}' with AUTH_MODE='{','.join(settings.auth_mode)}': "
@@ -79,11 +79,8 @@ def _forwarded(settings: Settings) -> list[UnsafeSetting]:
 
 
 def _trusts_strangers(entry: str) -> bool:
-    """Return whether an entry of TRUSTED_PROXIES is `*`, or a network of other machines."""
-    try:
-        network = ip_network(entry, strict=False)
-    except ValueError:
-        return entry == "*"
+    """Return whether an entry of TRUSTED_PROXIES is a network of other machines."""
+    network = ip_network(entry)
     return network.num_addresses > 1 and not network.is_loopback
 
 

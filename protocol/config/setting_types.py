@@ -37,13 +37,18 @@ def _with_host(url: str) -> str:
 
 
 def _proxies(text: str) -> str:
-    """Raise `ValueError` for an entry that equals no client's address: uvicorn would trust none."""
+    """Raise `ValueError` for an entry that is no client's address, or every client's.
+
+    uvicorn would trust none, or believe whatever address a client writes into the header.
+    """
     for entry in filter(None, (each.strip() for each in text.split(","))):
         try:
-            _ = entry == "*" or ip_network(entry)
+            is_everybody = entry == "*" or ip_network(entry).prefixlen == 0
+            why = f"with {entry} every client chooses its own address" if is_everybody else ""
         except ValueError as error:
-            expected = "expected addresses or networks, as 10.0.0.1,10.1.0.0/16, or *"
-            raise ValueError(f"{expected}: {error}") from None
+            why = str(error)
+        if why:
+            raise ValueError(f"expected addresses or networks, as 10.0.0.1,10.1.0.0/16: {why}")
     return text
 
 

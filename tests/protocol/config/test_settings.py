@@ -340,3 +340,13 @@ def test_a_proxy_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, 
 
     assert "expected addresses or networks" in (said := refusal())
     assert said.startswith("settings: trusted_proxies=") and wrong in said
+
+
+@pytest.mark.parametrize("everybody", ["*", "0.0.0.0/0", "::/0"])
+def test_proxies_that_are_everybody_are_refused(
+    monkeypatch: pytest.MonkeyPatch, everybody: str
+) -> None:
+    """To trust every address is refused: a client would choose the one that it is counted by."""
+    monkeypatch.setenv("TRUSTED_PROXIES", f"127.0.0.1,{everybody}")
+
+    assert f"with {everybody} every client chooses its own address" in refusal()

@@ -15,6 +15,7 @@ from protocol.wire import AgentState, WordTime
 EVENT_FIELD = "event"
 EVENTS_KEPT = 500
 EVENTS_TTL_S = 3600
+AFTER_ENDED_S = 5.0  # in which the host of an ended session writes words that came late
 
 
 class _Event(BaseModel):
@@ -173,7 +174,10 @@ class ChangedEvent(_Event):
 
 
 class EndedEvent(_Event):
-    """The session has ended; `rated` may follow, and last words that came late. Token service."""
+    """The session has ended. Token service.
+
+    Stored before the last words, which come late, and before `rated`; followers get it last.
+    """
 
     type: Literal["ended"] = "ended"
     reason: str

@@ -12,7 +12,6 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from redis.exceptions import RedisError
 
-from protocol.events import EndedEvent
 from protocol.room_spec import RoomSpec
 from protocol.text import Matching
 from token_service.errors import REFUSALS
@@ -53,11 +52,9 @@ async def follow_events(
             yield _sent(stored)
         return
     with suppress(RedisError):  # the client reconnects, to another replica or later
-        async for stored in service.events.follow(spec.room, last_event_id):
+        async for stored in service.sessions.follow(spec, last_event_id):
             if stored is not None:
                 yield _sent(stored)
-                if isinstance(stored.event, EndedEvent):
-                    return
             else:  # has the session ended, and its last event left the stream?
                 current = await service.specs.of_session(spec.session)
                 if current is None or current.ended:

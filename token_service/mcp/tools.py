@@ -17,6 +17,7 @@ from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
 from pydantic import Field
 from starlette.requests import Request
 
+from protocol.events import AFTER_ENDED_S
 from protocol.recordings.names import SESSION
 from protocol.text import Matching
 from token_service.auth.guest_links import LONGEST_S, SHORTEST_S
@@ -178,8 +179,8 @@ async def _answered(api: Api, session_id: str, last: str, wait_s: float) -> list
         for event_id, event in await api.events(session_id, last):
             last = event_id
             found.append(event)
-            if event["type"] == "ended":
-                return found
+            if event["type"] == "ended":  # the last words may come after it
+                deadline_s = min(deadline_s, time.monotonic() + AFTER_ENDED_S)
             if event["type"] == "transcript" and not event["persona_id"]:
                 heard_s = time.monotonic()
         if conversation.answer(found) and time.monotonic() - heard_s > conversation.SETTLED_S:

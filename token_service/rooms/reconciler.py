@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from protocol.config import tracing
 from protocol.errors import InvalidInput
-from protocol.events import DispatchedEvent
+from protocol.events import AFTER_ENDED_S, DispatchedEvent
 from protocol.heartbeat import HEARTBEAT_TTL_S
 from protocol.records.parsed import Parsed
 from protocol.room_spec import RoomSpec, read_spec
@@ -40,7 +40,6 @@ from token_service.rooms.store import SpecStore
 log = structlog.stdlib.get_logger(__name__)
 
 POLL_PERIOD_S = 1.0
-ENDED_GRACE_S = 5.0  # for a host to leave an ended room by itself
 
 
 @dataclass(slots=True)
@@ -254,7 +253,7 @@ class Reconciler:
             if is_present(person):
                 await self.rooms.remove(person.identity, spec.room)
         hosted = fleet.hosts(spec) or any(generation_of(one) < float("inf") for one in inside)
-        if hosted and time.time() <= spec.ended_s + ENDED_GRACE_S:
+        if hosted and time.time() <= spec.ended_s + AFTER_ENDED_S:
             return
         if not fleet.schedule.room(spec.room).unlisted:
             await self.rooms.close(spec.room)

@@ -6,19 +6,19 @@ that changes one happens under its room's lock. Calls raise `RedisError`, `Unava
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from protocol.events import ChangedEvent, EndedEvent, RatedEvent
+from protocol.events import AFTER_ENDED_S, ChangedEvent, EndedEvent, RatedEvent
 from protocol.room_spec import RoomSpec
 from token_service.auth.callers import Caller, GuestPass
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.reader import FleetReader
 from token_service.refusals import LiveKitAway, Refused, bad_bearer, over
 from token_service.rooms.admission import RoomAdmission
-from token_service.rooms.events import EventStore
+from token_service.rooms.events import EventStore, StoredEvent
 from token_service.rooms.forgotten import Forgotten
 from token_service.rooms.issued_tokens import IssuedTokens
 from token_service.rooms.livekit import LiveKitRooms
@@ -35,6 +35,7 @@ from token_service.sessions.session_view import (
 
 LISTED = 100
 HOUR_S = 3600.0
+LOOKS_EVERY_S = 0.25  # whether the host of an ended session is gone
 
 Change = Callable[[RoomSpec], RoomSpec]
 
@@ -124,6 +125,33 @@ class Sessions:
             return now.model_copy(update={"invited_until_s": longest_s})
 
         return await self.change(session, caller, kept)
+
+    async def follow(self, spec: RoomSpec, after: str) -> AsyncGenerator[StoredEvent | None]:
+        """Yield a session's events after an id as they come, and `ended` as the last one.
+
+        `None` each second in which none came.
+        """
+        async for stored in self.events.follow(spec.room, after):
+            if stored is None or not isinstance(stored.event, EndedEvent):
+                yield stored
+                continue
+            last = stored
+            for late in await self._late(spec, stored.id):
+                yield late
+                last = replace(stored, id=late.id)  # whoever comes back gets nothing again
+            yield last
+            return
+
+    async def _late(self, spec: RoomSpec, ended: str) -> list[StoredEvent]:
+        """Return what was stored after `ended`, once the host has left."""
+        deadline_s = time.monotonic() + AFTER_ENDED_S
+        while time.monotonic() < deadline_s:
+            if spec.room not in (await self.workers.fleet()).rooms:
+                break
+            await asyncio.sleep(LOOKS_EVERY_S)
+        late = await self.events.stored(spec.room, ended)
+        is_same = await self.specs.of_session(spec.session) is not None  # else it is another's
+        return late if is_same else []
 
     async def tell_change(self, spec: RoomSpec, change: str, persona_id: str) -> None:
         event = ChangedEvent.model_validate(

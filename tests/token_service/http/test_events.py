@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from protocol.config.settings import Settings
-from protocol.events import EVENTS_KEPT, StateEvent, WarningEvent, events_key
+from protocol.events import EVENTS_KEPT, StateEvent, TranscriptEvent, WarningEvent, events_key
 from tests.token_service.players import beat, eventually, served
 from token_service.app import create_app
 from token_service.rooms.events import EventStore
@@ -41,6 +41,19 @@ async def session(server: httpx.AsyncClient) -> dict[str, Any]:
 def warning(code: str) -> WarningEvent:
     """Return a warning, as a host adds one."""
     return WarningEvent(at_s=time.time(), code=code, detail="Oh.")
+
+
+def words(text: str) -> TranscriptEvent:
+    """Return a person's words, as a host adds them."""
+    return TranscriptEvent(
+        at_s=time.time(),
+        identity="ann",
+        segment_id="SG_1",
+        text=text,
+        final=True,
+        start_s=1.0,
+        end_s=2.0,
+    )
 
 
 class Stream:
@@ -110,6 +123,48 @@ async def test_ended_is_the_last_event(server: httpx.AsyncClient, session: dict[
         later = [(await stream.next())["event"] for _ in range(2)]
 
     assert live == later == ["ended", "the stream has ended"]
+
+
+async def test_words_that_come_after_the_end_are_sent_before_it(
+    server: httpx.AsyncClient, redis: Redis, session: dict[str, Any]
+) -> None:
+    """Words of a host that has not left yet come before `ended`, and once for whoever returns."""
+    path, room = f"/sessions/{session['id']}", session["room"]
+    await beat(redis, hosts={room: 0})
+    async with server.stream("GET", f"{path}/events") as answer:
+        await server.delete(path)
+        await asyncio.sleep(0.3)
+        await EventStore(redis).add(room, words("One more thing."))
+        await beat(redis)
+        stream = Stream(answer)
+        told = [await stream.next() for _ in range(3)]
+    last = {"Last-Event-ID": told[1]["id"]}
+    async with server.stream("GET", f"{path}/events", headers=last) as answer:
+        again = (await Stream(answer).next())["event"]
+
+    assert [each["event"] for each in told] == ["transcript", "ended", "the stream has ended"]
+    assert again == "the stream has ended"
+
+
+async def test_the_end_waits_for_a_host_a_while(
+    server: httpx.AsyncClient,
+    redis: Redis,
+    session: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A host that stays delays `ended` a while; then no event of the room's next session comes."""
+    monkeypatch.setattr("token_service.sessions.sessions.AFTER_ENDED_S", 1.0)
+    path, room = f"/sessions/{session['id']}", session["room"]
+    await beat(redis, hosts={room: 0})
+    async with server.stream("GET", f"{path}/events") as answer:
+        await server.delete(path)
+        again = await server.post("/sessions", json={"room": room})
+        await EventStore(redis).add(room, words("A secret."))
+        stream = Stream(answer)
+        told = [(await stream.next())["event"] for _ in range(2)]
+
+    assert again.status_code == 201
+    assert told == ["ended", "the stream has ended"]
 
 
 async def test_another_sessions_events_are_not_sent(

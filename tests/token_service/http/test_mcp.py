@@ -1,5 +1,6 @@
 """`/mcp`: its authentication, its refusals, and when the SDK is loaded."""
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -217,6 +218,31 @@ async def test_a_tool_is_one_request_however_often_it_looks(
                 )
 
     assert not heard.is_error, heard.content[0].text
+
+
+async def test_an_answer_that_comes_after_the_end_is_read(
+    url: str, keys: Keys, redis: Redis, own_redis_url: str
+) -> None:
+    """Words that are recognised late, after the session's end, are the answer all the same."""
+    key = keys.add("one")
+    async with client(url, key) as mcp:
+        opened = (await mcp.call_tool("open_session", {"personas": ["chef"]})).structured_content
+        room, session = opened["room"], {"session_id": opened["id"]}
+        spec = RoomSpec.model_validate_json(await redis.get(spec_key(room)))
+        await beat(redis, hosts={room: spec.generation})
+        fields = {"identity": "ann", "segment_id": "s", "final": True, "start_s": 0, "end_s": 0}
+        async with hosting(own_redis_url, spec, _taken):
+            asked = asyncio.create_task(
+                mcp.call_tool("converse", session | {"text": "Hi.", "wait_s": 30})
+            )
+            await asyncio.sleep(1)
+            async with client(url, key) as other:
+                await other.call_tool("end_session", session)
+            await asyncio.sleep(1)
+            await EventStore(redis).add(room, TranscriptEvent(at_s=1.0, text="Bye.", **fields))
+            answered = await asked
+
+    assert answered.structured_content["answer"] == "Bye."
 
 
 def _taken(_: Command) -> Future[Answer]:

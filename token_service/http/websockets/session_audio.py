@@ -26,7 +26,7 @@ from token_service.auth.grants import Participant
 from token_service.http.session_request import Identity
 from token_service.http.token_request import Named, fresh_name
 from token_service.http.websockets.relay import Closing, admit, close, relay
-from token_service.rooms.events import EventStore, StoredEvent
+from token_service.rooms.events import StoredEvent
 from token_service.service import Service
 
 router = APIRouter()
@@ -85,7 +85,7 @@ async def _talk(client: WebSocket, session_id: str, service: Service) -> None:
         try:
             service.audit.write("audio_opened", caller, session=spec.session, room=spec.room)
             metrics.ROOM_CLIENTS.labels("opened").inc()
-            events = SessionEvents(client, service.events, spec)
+            events = SessionEvents(client, service, spec)
             await events.begin()
             await client.accept()
             await events.end(await relay(client, worker, events.tell()))
@@ -109,24 +109,22 @@ async def _token(
 class SessionEvents:
     """Tells a client the events of its session."""
 
-    def __init__(self, client: WebSocket, store: EventStore, spec: RoomSpec) -> None:
+    def __init__(self, client: WebSocket, service: Service, spec: RoomSpec) -> None:
         self._client = client
-        self._store = store
-        self._room = spec.room
+        self._sessions, self._store = service.sessions, service.events
+        self._spec = spec
         self._last = "0"
         self._ended: EndedEvent | None = None
 
     async def begin(self) -> None:
         """Tell the events that come from now on."""
-        self._last = await self._store.last_id(self._room)
+        self._last = await self._store.last_id(self._spec.room)
 
     async def tell(self) -> None:
         """Tell events until the session ends. Without redis none come, and the call goes on."""
-        while self._ended is None:
+        while True:
             try:
-                async for stored in self._store.follow(self._room, self._last):
-                    if stored is not None and await self._send(stored):
-                        return
+                return await self._follow()
             except RedisError:
                 await asyncio.sleep(AWAY_S)
 
@@ -145,9 +143,11 @@ class SessionEvents:
     async def _send_rest(self, closing: Closing) -> None:
         """Send the last events; and at the end `ended` or an error, whichever side ended."""
         with suppress(RedisError):
-            for stored in await self._store.stored(self._room, self._last):
-                if await self._send(stored):
-                    return
+            rest = await self._store.stored(self._spec.room, self._last)
+            if any(isinstance(stored.event, EndedEvent) for stored in rest):
+                return await self._follow()
+            for stored in rest:
+                await self._send(stored)
         if closing.code == DONE:
             last = EndedEvent(at_s=time.time(), reason=closing.reason)
         else:
@@ -155,10 +155,14 @@ class SessionEvents:
             last = wire.ErrorMessage(code=code, detail=closing.reason)
         await self._client.send_text(last.model_dump_json())
 
-    async def _send(self, stored: StoredEvent) -> bool:
-        """Send an event; return whether it is the session's last."""
+    async def _follow(self) -> None:
+        """Send events until the session has ended. Raises `RedisError`."""
+        async for stored in self._sessions.follow(self._spec, self._last):
+            if stored is not None:
+                await self._send(stored)
+
+    async def _send(self, stored: StoredEvent) -> None:
         self._last = stored.id
         await self._client.send_text(stored.event.model_dump_json())
         if isinstance(stored.event, EndedEvent):
             self._ended = stored.event
-        return self._ended is not None

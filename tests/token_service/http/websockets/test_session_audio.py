@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from protocol.config.settings import Settings
 from tests.token_service.auth.callers import Keys
+from tests.token_service.http.test_events import words
 from tests.token_service.http.websockets.test_chat import (
     refusal,
     service,
@@ -22,6 +23,7 @@ from tests.token_service.http.websockets.test_chat import (
 from tests.token_service.players import beat
 from tests.worker.websocket.conftest import Worker, running
 from token_service.auth.callers import Scope
+from token_service.rooms.events import EventStore
 from worker.websocket import client, server
 
 
@@ -165,6 +167,30 @@ async def test_the_hosts_worker_is_asked_first(
 def clients(worker: Worker) -> int:
     """Return how many clients a worker has in rooms."""
     return len(worker.server._room_clients)
+
+
+async def test_words_that_come_after_the_end_come_before_ended(
+    settings: Settings, redis: Redis, worker: Worker
+) -> None:
+    """Words that a host writes after the session's end come to a client before `ended`."""
+    async with service(settings) as host:
+        session = await opened(host)
+        room = session["room"]
+        async with (
+            aiohttp.ClientSession() as http,
+            http.ws_connect(f"ws://{host}{audio(session)}") as socket,
+        ):
+            await next_told(socket, "ready")
+            await write_heartbeat(redis, worker, hosts={room: 0})
+            await asked(host, "DELETE", f"/sessions/{session['id']}", {})
+            await asyncio.sleep(0.5)
+            await EventStore(redis).add(room, words("One more thing."))
+            await write_heartbeat(redis, worker)
+            told = [(await next_told(socket, kind))["type"] for kind in ("transcript", "ended")]
+            await socket.receive()
+
+    assert told == ["transcript", "ended"]
+    assert socket.close_code == 1000
 
 
 async def test_without_livekit_the_reason_is_told(

@@ -145,8 +145,12 @@ class LiveKitRooms:
 
 
 def is_present(participant: api.ParticipantInfo) -> bool:
-    """Return whether a participant is a person (`protocol.presence`) and has joined."""
-    return participant.kind in PEOPLE and participant.state in PRESENT
+    """Return whether a participant is a person (`protocol.presence`) and has joined.
+
+    A hidden one is none: it stays behind the people, and no host can see it.
+    """
+    is_shown = not participant.permission.hidden
+    return is_shown and participant.kind in PEOPLE and participant.state in PRESENT
 
 
 def generation_of(participant: api.ParticipantInfo) -> float:

@@ -27,6 +27,7 @@ from tests.token_service.players import (
     stop_waiting,
     write,
 )
+from token_service.auth.grants import person_grant
 from token_service.fleet.schedule import CALM_DISPATCHES
 from token_service.refusals import LiveKitAway
 from token_service.rooms.livekit import LiveKitRooms
@@ -73,6 +74,19 @@ async def test_a_room_with_people_gets_its_host(
 
     assert await dispatched(livekit, spec.room) == [generation(spec, 1)]
     assert await dispatcher.specs.read(spec.room) == generation(spec, 1)
+
+
+async def test_a_hidden_participant_gets_no_host(
+    dispatcher: Reconciler, livekit: LiveKit, spec: RoomSpec
+) -> None:
+    """A participant that listens in unseen gets no host, which would leave it at once."""
+    grant = person_grant(spec.room)
+    grant.hidden = True
+    token = api.AccessToken(livekit.api_key, livekit.api_secret).with_identity("supervisor")
+    async with joined(livekit, token.with_grants(grant).to_jwt()):
+        await dispatcher.sweep()
+
+        assert await dispatched(livekit, spec.room) == []
 
 
 async def test_a_dispatch_is_made_once(

@@ -150,6 +150,24 @@ async def test_a_call_can_be_kept_and_rated(visit: Visit, stack: Stack) -> None:
     assert '"rating":4' in events.text
 
 
+async def test_a_guest_rates_the_call(browser: Browser, stack: Stack) -> None:
+    """A guest is asked how it went, and their rating becomes an event of the session."""
+    async with service_of(stack) as http:
+        session = (await http.post("/sessions", json={"personas": ["chef"]})).json()
+        path = f"/sessions/{session['id']}"
+        bearer = (await http.post(f"{path}/guests")).json()["bearer"]
+        link = f"{stack.url}/?room={session['room']}#guest={bearer}"
+        async with open_visit(browser, stack, link) as guest:
+            await guest.join("Gus")
+            await guest.press("Hang up")
+            await guest.press("2 of 5")
+            await guest.sees("Thank you.")
+        events = await http.get(f"{path}/events", params={"follow": False})
+        await http.delete(path)
+
+    assert '"rating":2' in events.text
+
+
 def _channels(path: Path) -> npt.NDArray[np.float32]:
     """Return a recording, `[2, n]`."""
     with av.open(str(path)) as recording:

@@ -62,6 +62,15 @@ async def test_a_guest_link_leads_into_its_room_until_that_is_full(
         await second.sees("The room is full")
 
 
+async def test_a_link_that_is_none_opens_no_room(browser: Browser, stack: Stack) -> None:
+    """What is no guest's bearer in the address leads nowhere, where everybody may come in, too."""
+    async with open_visit(browser, stack, f"{stack.url}/#guest=nonsensé") as visit:
+        await visit.press("Join the room")
+        await visit.reaches("error")
+
+        await visit.sees("This link no longer works")
+
+
 async def test_without_a_microphone_no_call_starts(deaf_browser: Browser, stack: Stack) -> None:
     """A page without microphone says how to allow it, and its session ends."""
     async with open_visit(deaf_browser, stack) as visit:

@@ -39,6 +39,9 @@ class TokenAnswer(BaseModel):
     room_name: str
     participant_name: str
     recording: Consent | None = Field(default=None, description=RECORDING)
+    session_id: str | None = Field(
+        default=None, description="The session of a guest link, which its guest may rate."
+    )
     unknown_fields: list[str] | None = Field(
         default=None, description="Fields of the request that changed nothing, if there are any."
     )
@@ -99,6 +102,7 @@ async def _admit(service: Service, caller: Caller, asked: TokenRequest) -> Token
         room_name=person.room,
         participant_name=person.name,
         recording=service.consent_of(spec),
+        session_id=spec.session if caller.guest is not None else None,
         unknown_fields=asked.unknown_fields or None,
     )
 

@@ -18,8 +18,8 @@ export class Refused extends Error {
 interface Question {
   method?: string;
   body?: object;
-  /** A guest's pass. */
-  bearer?: string;
+  /** A guest's pass, or `null`. */
+  bearer?: string | null;
   /** Let the question outlive the page. */
   keepalive?: boolean;
 }

@@ -73,9 +73,15 @@ export const removePersona = (session: string, persona_id: string) =>
 export const inviteGuests = (session: string, lives_s: number) =>
   ask<GuestLink>(path(session, '/guests'), { method: 'POST', body: { lives_s } });
 
+/** A session that may be rated, by a guest with their bearer. */
+export interface Rated {
+  session: string;
+  guest: string | null;
+}
+
 /** Say how it went, in 1 to 5. */
-export const rateSession = (session: string, rating: number) =>
-  ask<void>(path(session, '/rating'), { method: 'POST', body: { rating } });
+export const rateSession = ({ session, guest }: Rated, rating: number) =>
+  ask<void>(path(session, '/rating'), { method: 'POST', body: { rating }, bearer: guest });
 
 /** The session of a room, where the caller has one. */
 export async function sessionOf(room: string): Promise<SessionView | null> {

@@ -150,8 +150,8 @@ export class Call extends CallStore {
     this.set({ step: t.call.asking });
     const entry = await this.way.enter();
     if (this.over) return this.way.giveBack();
-    const { session, room, personas } = entry;
-    this.set({ session, room, personas, step: t.call.waitingForMicrophone });
+    const { session, rated, room, personas } = entry;
+    this.set({ session, rated, room, personas, step: t.call.waitingForMicrophone });
     const track = await this.microphone.open(sound.read());
     if (this.over) return this.microphone.stop();
     this.set({ step: t.call.connecting });

@@ -45,7 +45,7 @@ export function Ending({ call, state, known, onAgain, onBack }: CallProps) {
           {sound && <p className="soft">{t.ending.inThisTab(LONGEST_MINUTES)}</p>}
         </section>
       )}
-      {known.config?.ratings && state.session && <Rating session={state.session} />}
+      {known.config?.ratings && state.rated && <Rating rated={state.rated} />}
     </>
   );
 }

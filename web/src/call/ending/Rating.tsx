@@ -1,17 +1,17 @@
 /** How it went, of five; asked once, where the operator wants to know. */
 
 import { useState } from 'react';
-import { rateSession } from '../../service/sessions';
+import { type Rated, rateSession } from '../../service/sessions';
 import { journal } from '../../store/eventLog';
 import { t } from '../../strings/strings';
 
 const MARKS = [1, 2, 3, 4, 5];
 
-export function Rating({ session }: { session: string }) {
+export function Rating({ rated }: { rated: Rated }) {
   const [given, setGiven] = useState(false);
   const rate = (mark: number) => {
     setGiven(true);
-    rateSession(session, mark).catch((error) => {
+    rateSession(rated, mark).catch((error) => {
       setGiven(false);
       journal.add('warning', 'page', t.panels.happenings.notRated, { reason: String(error) });
     });

@@ -4,9 +4,12 @@
  * The same request with the same room and identity leads back to the same slots.
  */
 
-import { ask } from '../../service/request';
-import { type AskedPersona, type PersonaView, sessionOf } from '../../service/sessions';
+import { ask, Refused } from '../../service/request';
+import { type AskedPersona, type PersonaView, type Rated, sessionOf } from '../../service/sessions';
 import { ATTR_RECORD_CONSENT } from '../../service/wire';
+
+/** What a guest link's bearer looks like; the service may let in whoever comes with anything else. */
+const GUEST_BEARER = /^mrg_[\w.-]+$/;
 
 export interface EntryRequest {
   personas: readonly AskedPersona[];
@@ -29,6 +32,8 @@ export interface Entry {
   room: string;
   /** `null` where the page may only talk and not look after the session. */
   session: string | null;
+  /** The session that the person may rate; a guest may, too. */
+  rated: Rated | null;
   /** Whether this entry opened the session, and no person has joined it. */
   opened: boolean;
   /** The personas to expect. */
@@ -50,6 +55,8 @@ interface TokenAnswer {
   participant_token: string;
   room_name: string;
   recording?: Recording;
+  /** A guest's. */
+  session_id?: string;
 }
 
 /**
@@ -58,10 +65,15 @@ interface TokenAnswer {
  * Throws `Refused`, or `TypeError` if the service does not answer.
  */
 export async function enter(request: EntryRequest): Promise<Entry> {
-  if (request.guest !== null) return byToken(request);
+  if (request.guest !== null) {
+    if (GUEST_BEARER.test(request.guest)) return byToken(request);
+    throw new Refused(401, 'unauthorized', 'The guest link is invalid or expired.');
+  }
   const session = request.room === null ? null : await sessionOf(request.room).catch(() => null);
   if (session === null) return bySession(request);
-  return { ...(await byToken(request)), session: session.id, personas: session.personas };
+  const { id, personas } = session;
+  const rated = { session: id, guest: null };
+  return { ...(await byToken(request)), session: id, rated, personas };
 }
 
 async function bySession({ personas, room, identity, name, agreed }: EntryRequest): Promise<Entry> {
@@ -79,6 +91,7 @@ async function bySession({ personas, room, identity, name, agreed }: EntryReques
     token: opened.participant_token,
     room: opened.room,
     session: opened.id,
+    rated: { session: opened.id, guest: null },
     opened: true,
     personas: opened.personas,
     recording: opened.recording,
@@ -93,16 +106,13 @@ async function byToken({ room, identity, name, guest, agreed }: EntryRequest): P
     ...(room === null ? {} : { room_name: room }),
     ...(agreed ? { participant_attributes: { [ATTR_RECORD_CONSENT]: 'true' } } : {}),
   };
-  const answer = await ask<TokenAnswer>('token', {
-    method: 'POST',
-    body,
-    ...(guest === null ? {} : { bearer: guest }),
-  });
+  const answer = await ask<TokenAnswer>('token', { method: 'POST', body, bearer: guest });
   return {
     serverUrl: answer.server_url,
     token: answer.participant_token,
     room: answer.room_name,
     session: null,
+    rated: answer.session_id ? { session: answer.session_id, guest } : null,
     opened: false,
     personas: [],
     recording: answer.recording ?? null,

@@ -1,6 +1,6 @@
 /** The states of a call. Pure. */
 
-import type { PersonaView } from '../../service/sessions';
+import type { PersonaView, Rated } from '../../service/sessions';
 import type { Recording } from './entry';
 import type { Trouble } from './trouble';
 
@@ -31,6 +31,7 @@ export interface CallState {
   /** `performance.now()` of the next try to come back; `null` while a try is under way. */
   retryAtMs: number | null;
   session: string | null;
+  rated: Rated | null;
   room: string | null;
   /** The personas to expect, and whether each is muted. */
   personas: readonly PersonaView[];
@@ -52,6 +53,7 @@ export const BEGINNING: CallState = {
   liveSinceMs: null,
   retryAtMs: null,
   session: null,
+  rated: null,
   room: null,
   personas: [],
   recording: null,

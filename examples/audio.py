@@ -11,14 +11,23 @@ import wave
 
 import aiohttp
 
+TOLD = ("text", "state", "detail", "reason")  # of an event: what is said of it here
+
 
 async def main(service, question, answer, persona="assistant", seconds="10"):
-    """Open a session, ask, print words and states, hang up."""
-    async with aiohttp.ClientSession(service, raise_for_status=True) as http:
-        session = await (await http.post("/sessions", json={"personas": [persona]})).json()
+    """Open a session, ask, print words and states, hang up; return the reason for a refusal."""
+    with wave.open(question) as asking:
+        if asking.getparams()[:3] != (1, 2, 24_000):
+            return f"{question}: expected 24 kHz, mono, 16 bits"
+        samples = asking.readframes(asking.getnframes()) + bytes(int(float(seconds) * 24_000) * 2)
+    async with aiohttp.ClientSession(service) as http:
+        opened = await http.post("/sessions", json={"personas": [persona]})
+        session = await opened.json()
+        if not opened.ok:
+            return session["detail"]
         async with http.ws_connect(f"/sessions/{session['id']}/audio?format=pcm") as call:
             there = asyncio.Event()
-            speaking = asyncio.create_task(speak(call, question, float(seconds), there))
+            speaking = asyncio.create_task(speak(call, samples, there))
             with wave.open(answer, "wb") as heard:
                 heard.setparams((1, 2, 24_000, 0, "NONE", ""))
                 async for message in call:
@@ -26,18 +35,17 @@ async def main(service, question, answer, persona="assistant", seconds="10"):
                         heard.writeframes(message.data)
                     else:
                         event = json.loads(message.data)
-                        print(event["type"], event.get("text") or event.get("state"), flush=True)
+                        print(event["type"], *filter(None, map(event.get, TOLD)), flush=True)
                         if event["type"] == "state":  # the persona listens
                             there.set()
             speaking.cancel()
         await http.delete(f"/sessions/{session['id']}")
+    return None
 
 
-async def speak(call, question, seconds, there):
-    """Send 20 ms every 20 ms once the persona is there, then silence for some seconds."""
+async def speak(call, samples, there):
+    """Send 20 ms every 20 ms once the persona is there."""
     await there.wait()
-    with wave.open(question) as asking:
-        samples = asking.readframes(asking.getnframes()) + bytes(int(seconds * 24_000) * 2)
     for begin in range(0, len(samples), 960):
         await call.send_bytes(samples[begin : begin + 960])
         await asyncio.sleep(0.02)
@@ -45,4 +53,4 @@ async def speak(call, question, seconds, there):
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    sys.exit(asyncio.run(main(*sys.argv[1:])))

@@ -28,6 +28,7 @@ CALLS_AT_ONCE, CALLS_PER_S = 10, 1  # RPC; LiveKit answers each that no method i
 # One who sends more is removed: the native library keeps its part of a stream that never ends
 # until the sender leaves, and each message takes the interpreter lock for 20 µs.
 DISCARDED_AT_ONCE, DISCARDED_PER_S = 1_000, 100
+TOO_LONG = "stream payload exceeds maximum size"  # the native library's words
 CHUNK_COST = 0.1  # of a part of a stream, in messages: a large file has many
 
 DISCARDED = Counter(
@@ -143,8 +144,8 @@ class MessageFilter:
         return False
 
 
-async def read_text(handle: int) -> str:
-    """Read a text stream whole; return nothing if its sender broke it off or it is too long."""
+async def read_text(handle: int) -> str | None:
+    """Read a text stream whole; return "" if its sender broke it off, None if it is too long."""
     queue = FfiClient.instance.queue.subscribe()
     try:
         request = FfiRequest()
@@ -153,7 +154,8 @@ async def read_text(handle: int) -> str:
         event = await queue.wait_for(lambda e: e.text_stream_reader_read_all.async_id == request_id)
     finally:
         FfiClient.instance.queue.unsubscribe(queue)
-    return event.text_stream_reader_read_all.content
+    read = event.text_stream_reader_read_all
+    return None if read.error.description == TOO_LONG else read.content
 
 
 def _is_call(event: Any) -> bool:

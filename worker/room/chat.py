@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 CANNOT_READ = "I can hear you, but I cannot read. Please say it aloud."
 LINE_CHARACTERS = 10_000
+TOO_LONG = f"I can take up to {LINE_CHARACTERS:,} characters at a time. That was more."
 EVENT_CHARACTERS = 2000  # of such a line, in events and for a mind: redis keeps many
 LINE_WITHIN_S = 10.0  # from its beginning to its end
 ANSWERS_AT_ONCE, ANSWERS_PER_S = 2, 0.2  # to one person: the answer is always the same
@@ -84,9 +85,12 @@ class Chat:
 
         The person may be unknown yet: a line can arrive before LiveKit says that its sender joined.
         """
+        self._answer(identity, CANNOT_READ)
+
+    def _answer(self, identity: str, text: str) -> None:
         answers = self._answers.setdefault(identity, Allowance(ANSWERS_AT_ONCE, ANSWERS_PER_S))
         if answers.take():
-            self._tasks.spawn(self.send(CANNOT_READ))
+            self._tasks.spawn(self.send(text))
 
     def _on_left(self, participant: rtc.RemoteParticipant) -> None:
         self._filter.participant_left(participant.identity)
@@ -106,8 +110,10 @@ class Chat:
             text = await reading
         finally:
             self._filter.line_ended(identity)
-        if is_late or len(text) > LINE_CHARACTERS:
+        if is_late:
             return
+        if text is None or len(text) > LINE_CHARACTERS:
+            return self._answer(identity, TOO_LONG)
         if line := clean(text).strip():
             self._on_line(identity, line)
 

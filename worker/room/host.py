@@ -110,7 +110,7 @@ class Host:
         context = self._context
         self._watch_room()
         personas = self._make_personas()
-        ears = Ears(self._room, early=None if self._stands_by else self._early)
+        ears = Ears(self._room, early=None if self._stands_by else self._early, emit=self._emit)
         taking_over: asyncio.Task[None] | None = None
         if self._stands_by:
             self._personas = personas

@@ -32,9 +32,18 @@ def is_heard(participant: rtc.RemoteParticipant, room: rtc.Room) -> bool:
     return principal is None or not _is_persona(principal)
 
 
+def is_encrypted(publication: rtc.RemoteTrackPublication) -> bool:
+    """Return whether a track is encrypted from end to end: without its key it is loud noise."""
+    return publication.encryption_type != rtc.EncryptionType.NONE
+
+
 def tracks_to_hear(publications: Iterable[rtc.RemoteTrackPublication]) -> set[str]:
     """Return the SIDs of the tracks to hear of one participant: microphones first."""
-    audio = [each for each in publications if each.kind == rtc.TrackKind.KIND_AUDIO]
+    audio = [
+        each
+        for each in publications
+        if each.kind == rtc.TrackKind.KIND_AUDIO and not is_encrypted(each)
+    ]
     audio.sort(key=lambda each: each.source != rtc.TrackSource.SOURCE_MICROPHONE)
     return {each.sid for each in audio[:TRACKS_PER_PARTICIPANT]}
 

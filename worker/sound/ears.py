@@ -5,18 +5,20 @@ a frame counts as silence. `worker.sound.audience` decides which tracks are hear
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from livekit import rtc
 
+from protocol.events import Event, WarningEvent
 from worker.allowance import Allowance
 from worker.engine.arrays import Pcm
 from worker.frames import TRACK_SAMPLES, from_int16
 from worker.grid import until_opening
 from worker.livekit_private.track_stream import TrackStream
-from worker.sound.audience import is_heard, is_person, tracks_to_hear
+from worker.sound.audience import is_encrypted, is_heard, is_person, tracks_to_hear
 from worker.sound.early_speech import EarlySpeech
 from worker.sound.resample import Resampler
 from worker.sound.ring import Ring
@@ -41,6 +43,7 @@ class _Subscriptions:
         self.sids: set[str] = set()
         self.allowance = Allowance(SUBSCRIBE_AT_ONCE, SUBSCRIBE_PER_S)
         self.is_retry_scheduled = False
+        self.is_encrypted = False
 
 
 class Ears:
@@ -51,14 +54,17 @@ class Ears:
         room: rtc.Room,
         hears: Callable[[rtc.RemoteParticipant, rtc.Room], bool] = is_heard,
         early: EarlySpeech | None = None,
+        emit: Callable[[Event], None] = lambda _: None,
     ) -> None:
         """`hears` tells which participants are heard; those that the personas hear by default.
 
         `early` adds sound from before a subscription; without it people are heard from then on.
+        `emit` gets a warning about each participant that cannot be heard.
         """
         self._room = room
         self._hears = hears
         self._early = early
+        self._emit = emit
         self._rings: dict[str, Ring] = {}  # by the track's SID, as `_readers`
         self._readers: dict[str, asyncio.Task[None]] = {}
         self._microphones: dict[str, Microphone] = {}  # people's, by the track's SID
@@ -98,6 +104,9 @@ class Ears:
             return
         subscriptions = self._subscriptions.setdefault(participant.identity, _Subscriptions())
         published = participant.track_publications
+        if not subscriptions.is_encrypted and any(map(is_encrypted, published.values())):
+            subscriptions.is_encrypted = True
+            self._emit(_encrypted(participant.identity))
         wanted = tracks_to_hear(published.values())
         for sid in subscriptions.sids - wanted:
             if sid in published:
@@ -162,3 +171,8 @@ class Ears:
                 ring.put(from_int16(np.frombuffer(event.frame.data, dtype=np.int16)))
         finally:
             await stream.aclose()
+
+
+def _encrypted(identity: str) -> WarningEvent:
+    detail = "A track is encrypted from end to end: the personas cannot hear it."
+    return WarningEvent(at_s=time.time(), code="encrypted", detail=detail, identity=identity)

@@ -10,7 +10,7 @@ import pytest
 from livekit import api, rtc
 
 from harness.person import Person, eventually, fetch_token, joined, person
-from harness.rooms import all_free, in_talk, slots_used
+from harness.rooms import all_free, in_talk, room_events, slots_used
 from harness.servers import LiveKit
 from harness.stack import Stack
 from protocol import wire
@@ -153,6 +153,30 @@ async def test_a_person_is_heard_with_two_tracks_at_a_time(roomy: Stack) -> None
         await eventually(lambda: echoes(ann), "the third track comes back in its place")
     await all_free(roomy)
     assert second_alone
+
+
+async def test_an_encrypted_track_is_not_heard_and_told(roomy: Stack) -> None:
+    """A track that is encrypted from end to end would be loud noise; a warning names its person."""
+    room = fresh_name("room")
+    key = rtc.KeyProviderOptions(shared_key=b"a secret of the people")
+    options = rtc.RoomOptions(encryption=rtc.E2EEOptions(key_provider_options=key))
+    async with person(roomy.url, {"room_name": room}) as ann:
+        await in_talk(ann)
+        token = await fetch_token(roomy.url, {"room_name": room, "participant_identity": "bob"})
+        bob = Person(rtc.Room(), tone_hz=TONE_HZ)
+        await bob.room.connect(token["server_url"], token["participant_token"], options)
+        since = ann.timeline.now
+        await bob.publish()
+        await asyncio.sleep(3.0)
+        spoke_s = ann.timeline.spoke_s(ann.personas[0].identity, since)
+        for task in bob.tasks:
+            task.cancel()
+        await bob.room.disconnect()
+        told = [each for each in await room_events(roomy, room) if each.type == "warning"]
+    await all_free(roomy)
+
+    assert spoke_s == 0.0
+    assert [(each.code, each.identity) for each in told] == [("encrypted", "bob")]
 
 
 async def _hum(ann: Person, hz: float) -> rtc.LocalTrackPublication:

@@ -64,6 +64,7 @@ class Completion:
     is_answer: bool = False  # at least one piece could be read
     end: str | None = None  # why the server ended it; None: it has not
     _open: dict[int, Call] = field(default_factory=dict[int, Call])
+    _speaking: Call | None = None  # the call of `say` that said something last
 
     def add(self, chunk: ChatCompletionChunk) -> tuple[str, str]:
         """Add a piece; return what `say` says more, and the text outside calls.
@@ -123,7 +124,11 @@ class Completion:
             if piece.function.name != call.name:
                 call.name += piece.function.name or ""
             call.arguments += piece.function.arguments or ""
-        return _said_more(call) if call.name == SAY else ""
+        more = _said_more(call) if call.name == SAY else ""
+        if not more or self._speaking is call:
+            return more
+        has_spoken, self._speaking = self._speaking is not None, call
+        return f"\n{more}" if has_spoken else more  # what another call says is no part of its text
 
 
 def _begins_another(piece: ChoiceDeltaToolCall, call: Call) -> bool:

@@ -30,6 +30,8 @@ SPOKEN = tuple(
 )
 PICTURES = frozenset(("So", "Me", "Cf", "Co", "Cn"))  # categories of emoji and their parts
 PICTURE_PARTS = frozenset((*map(chr, range(0xFE00, 0xFE10)), *map(chr, range(0x1F3FB, 0x1F400))))
+PICTURE = "\0"
+LEFT_OUT = re.compile(rf"\s*{PICTURE}+(?=\s*[.,!?;:])|{PICTURE}")  # "Hello \0!" is "Hello!"
 SAID_SYMBOLS = frozenset("°№")
 SOFT_BREAKS = (";", ":", ",", " ")  # where a sentence that is too long is cut, the best first
 
@@ -38,7 +40,8 @@ def speakable(text: str) -> str:
     """Return text in one line without control characters, Markdown, addresses' paths, and emoji."""
     for pattern, instead in SPOKEN:
         text = pattern.sub(instead, text)
-    return " ".join("".join(filter(_is_said, clean_line(text))).split())
+    text = "".join(each if _is_said(each) else PICTURE for each in clean_line(text))
+    return " ".join(LEFT_OUT.sub("", text).split())
 
 
 def _is_said(character: str) -> bool:

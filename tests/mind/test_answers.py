@@ -155,6 +155,14 @@ async def test_a_sentence_is_said_once_in_an_answer(open_room: Open, model: Scri
         assert host.sentences == ["One moment.", "It snows.", "Take a coat."]
 
 
+async def test_what_two_calls_say_is_not_joined(open_room: Open, model: ScriptedModel) -> None:
+    """Two calls of `say` say a sentence each, as they have no space between them."""
+    model.reply(calls(("say", {"text": "We open at 9."}), ("say", {"text": "Bye"})))
+    async with open_room() as host:
+        await host.ask("When?")
+        assert host.sentences == ["We open at 9.", "Bye"]
+
+
 async def test_a_sentence_that_stands_twice_is_said_twice(
     open_room: Open, model: ScriptedModel
 ) -> None:

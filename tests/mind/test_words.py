@@ -57,6 +57,7 @@ def test_text_becomes_sentences(text: str, sentences: list[str]) -> None:
     ("text", "said"),
     [
         ("Sunny \N{SMILING FACE WITH SMILING EYES}\ufe0f today, 20 °C", "Sunny today, 20 °C"),
+        ("Hello \U0001f44d! At 9 \U0001f44d\U0001f44d .", "Hello! At 9 ."),
         ("\U0001f44d\U0001f3fd Yes \U0001f1f3\U0001f1f4", "Yes"),
         ("https://www.shop.example:80/a/b?c=d#e, or http://x.org.", "shop.example, or x.org."),
         ("![A map](https://x.org/a.png) and <https://x.org/>", "A map and <x.org>"),

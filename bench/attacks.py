@@ -130,11 +130,6 @@ async def attack_another(livekit: servers.LiveKit, seconds: float, low: bool) ->
         await asyncio.sleep(seconds)
 
 
-def whole(ann: Person, since: int) -> float:
-    """Return the share of the echo that was heard since a moment, in percent."""
-    return round(100 * float(ann.timeline.voiced(ann.personas[0].identity, since).mean()), 2)
-
-
 async def measure(
     stack: Stack, another: servers.LiveKit, seconds: float, low: bool
 ) -> dict[str, Any]:
@@ -157,10 +152,10 @@ async def measure(
         marks.append(ann.timeline.now)
         await asyncio.sleep(GIVEN_BACK_S)
         heard = {
-            "before, %": whole_between(ann, marks[0], marks[1]),
-            "attack elsewhere, %": whole_between(ann, marks[1], marks[2]),
-            "attack, %": whole_between(ann, marks[3], marks[4]),
-            "after, %": whole(ann, marks[4]),
+            "before, %": whole(ann, marks[0], marks[1]),
+            "attack elsewhere, %": whole(ann, marks[1], marks[2]),
+            "attack, %": whole(ann, marks[3], marks[4]),
+            "after, %": whole(ann, marks[4], ann.timeline.now),
         }
         after = census(stack)
     table([heard])
@@ -174,7 +169,7 @@ async def measure(
     }
 
 
-def whole_between(ann: Person, since: int, until: int) -> float:
+def whole(ann: Person, since: int, until: int) -> float:
     """Return the share of the echo that was heard between two moments, in percent."""
     voiced = ann.timeline.voiced(ann.personas[0].identity, since)[: until - since]
     return round(100 * float(voiced.mean()), 2)

@@ -31,10 +31,10 @@ from moshi.utils.compile import no_compile
 from bench import models
 from protocol.personas import Persona
 from worker.engine.arrays import Pcm
+from worker.engine.engine import GAP_MARGIN_S
 from worker.engine.step import MoshiStep
+from worker.frames import FRAME_S
 
-FRAME_S = 0.080
-MARGIN_S = 0.005  # as engine.py leaves it
 Clock = Callable[[], float]
 
 
@@ -97,7 +97,7 @@ def new_s(step: MoshiStep, pcm: Pcm, persona: Persona) -> float:
     while 0 in step.forcing.hushed():
         begun_s = time.perf_counter()
         step.run(pcm, np.ones(step.capacity, dtype=np.bool_))
-        gap_s = FRAME_S - MARGIN_S - (time.perf_counter() - begun_s)
+        gap_s = FRAME_S - GAP_MARGIN_S - (time.perf_counter() - begun_s)
         if gap_s > 0:
             step.work(gap_s)
         frames += 1

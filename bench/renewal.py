@@ -32,10 +32,10 @@ from bench import models
 from bench.models import PERSONA
 from worker.engine.arrays import Pcm
 from worker.engine.background import BackgroundWork
+from worker.engine.engine import GAP_MARGIN_S
 from worker.engine.step import MoshiStep
+from worker.frames import FRAME_S
 
-FRAME_S = 0.080
-MARGIN_S = 0.005  # as engine.py leaves it
 WHOLE_GAP_S = 60.0
 
 
@@ -150,7 +150,7 @@ def long_call(talk: RenewalTalk, minutes: float) -> dict[str, float | int]:
     memory: list[float] = []
     begun_s = time.perf_counter()
     for n in range(frames):
-        steps_s.append(talk.frame(lambda took_s: FRAME_S - MARGIN_S - took_s))
+        steps_s.append(talk.frame(lambda took_s: FRAME_S - GAP_MARGIN_S - took_s))
         if n == frames // 10 or n == frames - 1:
             memory.append(memory_mib(talk.step))
     return {

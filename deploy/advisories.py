@@ -16,7 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parent.parent
+from deploy.wheels import PROJECT
+
 LIST = Path(__file__).with_name("advisories.toml")
 NPM_LOCKS = ("web/package-lock.json", "tests/clients/package-lock.json")
 # Files that name images, and how: each as (image, tag), as it stands or as a default.

@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -47,9 +47,6 @@ class Launched:
         for process in left:  # most have followed the launcher by now
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-
-
-MakeRun = Callable[[], Launched]
 
 
 @contextmanager

@@ -61,6 +61,12 @@ class Stack:
             while (await http.get(f"{self.url}/api/config")).json()["slots_used"] != count:  # noqa: ASYNC110 - it sends no event
                 await asyncio.sleep(0.1)
 
+    async def recogniser_is_ready(self) -> None:
+        """Wait until people's words are recognised: rooms open before the model is loaded."""
+        async with asyncio.timeout(READY_WITHIN_S), httpx.AsyncClient(trust_env=False) as http:
+            while (await http.get(self.worker_url)).json()["stt"]["state"] != "ready":  # noqa: ASYNC110 - it sends no event
+                await asyncio.sleep(0.1)
+
     async def close_rooms(self) -> None:
         """Close every room of LiveKit."""
         async with self.livekit.client() as lkapi:

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
+from deploy.wheels import PROJECT
+
 WIDTH = 34
 
 

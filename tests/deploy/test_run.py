@@ -18,7 +18,7 @@ import pytest
 from deploy.lan.local_network import own_address
 from deploy.launch import run
 from harness import launched
-from harness.launched import READY_WITHIN_S, Launched, MakeRun
+from harness.launched import READY_WITHIN_S, Launched
 from harness.person import eventually, person
 from harness.proxy import ForwardProxy, forward_proxy, saying
 from harness.servers import gone, wait_until
@@ -39,6 +39,7 @@ CRASH = "raise SystemExit('no such model')"
 
 
 Launch = Callable[[str], Launched]
+MakeRun = Callable[[], Launched]
 
 
 @pytest.fixture

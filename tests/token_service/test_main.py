@@ -62,12 +62,3 @@ def test_a_wrong_setting_ends_the_service_with_one_line(environment: dict[str, s
         "token_service: DEFAULT_PERSONA='hal': "
         "choices: assistant, astronaut, chef, customer_service, teacher\n",
     )
-
-
-def test_a_logo_that_is_not_there_is_refused_at_the_start(environment: dict[str, str]) -> None:
-    """A refusal names setting, value and what is expected; the page would show a broken picture."""
-    wrong = os.environ | environment | {"PAGE_LOGO": "personas/none.svg"}
-    done = subprocess.run(COMMAND, env=wrong, capture_output=True, text=True, timeout=60)
-
-    assert done.returncode == 1
-    assert "PAGE_LOGO='personas/none.svg': expected a file" in done.stderr

@@ -1,6 +1,6 @@
 """MCP in a real room: an assistant opens a session, a persona says its lines, a person answers.
 
-The SDK's own client uses both transports; the person is a recording, which Whisper recognises.
+By the SDK's own client; the person is a recording, which Whisper recognises.
 """
 
 import asyncio
@@ -17,7 +17,6 @@ from harness.recordings import is_heard_as, recording
 from harness.rooms import in_talk
 from harness.stack import Stack
 
-HEARS_WITHIN_S = 60.0
 PERSONA = "astronaut"  # it does not greet
 TOOLS = {"list_personas", "list_voices", "open_session", "end_session", "say", "converse"}
 TOOLS |= {"transcript", "events", "status"}
@@ -32,10 +31,12 @@ def stack(pocket_with_whisper: Stack) -> Stack:
 @pytest.fixture(params=["http", "stdio"])
 def server(request: pytest.FixtureRequest, stack: Stack) -> str | StdioServerParameters:
     """Return the address of the MCP server, or the command that runs it over stdin."""
-    if request.param == "http":
-        return f"{stack.url}/mcp"
-    command = ["-m", "token_service.mcp", stack.url]
-    return StdioServerParameters(command=sys.executable, args=command)
+    return f"{stack.url}/mcp" if request.param == "http" else over_stdio(stack.url)
+
+
+def over_stdio(url: str) -> StdioServerParameters:
+    """Return the command of an MCP server for the token service at an address."""
+    return StdioServerParameters(command=sys.executable, args=["-m", "token_service.mcp", url])
 
 
 async def result_of(mcp: Client, tool: str, **arguments: Any) -> Any:
@@ -65,13 +66,6 @@ async def guest_token(stack: Stack, link: str) -> dict[str, str]:
     return answer.json()
 
 
-async def can_hear(stack: Stack) -> None:
-    """Wait until Whisper is loaded: rooms open before it is."""
-    async with asyncio.timeout(HEARS_WITHIN_S), httpx.AsyncClient(trust_env=False) as http:
-        while (await http.get(stack.worker_url)).json()["stt"]["state"] != "ready":  # noqa: ASYNC110 - it sends no event
-            await asyncio.sleep(0.1)
-
-
 async def answer_once_asked(ann: Person) -> None:
     """Say the recorded sentence once the persona has said its line."""
     who = ann.personas[0].identity
@@ -80,13 +74,13 @@ async def answer_once_asked(ann: Person) -> None:
     ann.speech = recording("opening")
 
 
-async def test_an_assistant_holds_a_call(stack: Stack, server: str | StdioServerParameters) -> None:
+async def test_an_assistant_holds_a_call(stack: Stack) -> None:
     """An assistant opens a session, says a line, reads the answer and ends; refusals are sentences.
 
     The one of a line that the model cannot say names those that it can.
     """
-    await can_hear(stack)
-    async with Client(server) as mcp:
+    await stack.recogniser_is_ready()
+    async with Client(over_stdio(stack.url)) as mcp:
         assert {tool.name for tool in (await mcp.list_tools()).tools} == TOOLS
         assert (await result_of(mcp, "status"))["ready"] is True
         personas = {each["name"]: each for each in await result_of(mcp, "list_personas")}
@@ -138,8 +132,7 @@ async def test_the_server_offers_personas_as_resources_and_prompts_for_calls(
 
 async def test_a_token_service_that_does_not_answer_is_named() -> None:
     """Over stdio a tool refuses with the address of the token service that did not answer."""
-    command = ["-m", "token_service.mcp", "http://127.0.0.1:9"]
-    async with Client(StdioServerParameters(command=sys.executable, args=command)) as mcp:
+    async with Client(over_stdio("http://127.0.0.1:9")) as mcp:
         said = await refusal(mcp, "list_voices")
 
     assert said == "The token service at http://127.0.0.1:9 does not answer: ConnectError."

@@ -20,11 +20,9 @@ from token_service.refusals import LiveKitAway
 
 log = structlog.stdlib.get_logger(__name__)
 
-# Kept by ourselves: livekit-api 1.2.1 hands on `timeout=None`, with aiohttp 3.11 no limit at all.
+# Kept by ourselves: livekit-api 1.2.1 hands on `timeout=None`, which is no limit for aiohttp 3.14.
 ANSWER_S = 3.0
-LIVES_S = (
-    1.0  # a room's node answers at once; asked about a room that is nowhere, LiveKit waits 3 s
-)
+LIVES_S = 1.0  # a room's node answers at once; of a room that is nowhere LiveKit says so after 3 s
 PROBE_ROOM = "moshi-rooms-readiness"  # asked for by /ready; never created
 Kind = api.ParticipantInfo.Kind
 PEOPLE = frozenset(number for name, number in Kind.items() if is_persons_kind(name))

@@ -1,7 +1,7 @@
 """Sessions: opened once, changed by changing their spec, viewed, ended.
 
-A session is a spec with an owner, an id and an opener; nothing else is kept of it. Everything
-that changes one happens under its room's lock. Calls raise `RedisError`, `Unavailable`, `Refused`.
+A session is a spec with an owner, an id and an opener; nothing else is kept of it. Changes are
+commits of its room (`rooms/commits.py`). Calls raise `RedisError`, `Unavailable`, `Refused`.
 """
 
 import asyncio

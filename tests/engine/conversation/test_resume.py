@@ -8,7 +8,6 @@ from moshi.models.compression import MimiModel
 from moshi.models.lm import LMModel
 
 from protocol.personas import Persona
-from protocol.sampling import Sampling
 from tests.engine.conversation.test_prompt_state import encode_text
 from tests.engine.conversation.test_renewal import said_by_upstream
 from tests.engine.test_step import GREEDY, sampled, sounds
@@ -22,7 +21,6 @@ from worker.engine.step import MoshiStep
 CONTEXT, LOST_AT, FRAMES = 120, 14, 28
 GAP_S = 10.0
 AGENT = slice(0, 9)  # of a column: text and the agent's codes
-SAMPLED = Sampling(seed=5)
 PROMPTED = Persona(name="kind", label="Kind", prompt="be kind", sampling=GREEDY.sampling)
 
 

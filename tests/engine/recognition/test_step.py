@@ -20,7 +20,6 @@ from worker.engine.recognition.load import FoundRecogniser, find_recogniser
 from worker.engine.recognition.step import KyutaiStep
 
 CPU = torch.device("cpu")
-SILENCE_FRAMES = 3  # of the folder's `audio_silence_prefix_seconds`
 PAUSE_HEAD = 2
 
 

@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from protocol.config.settings import Settings
+from protocol.errors import InvalidInput
 from protocol.heartbeat import SpeechRecognition
 from protocol.sampling import UsualSampling
 from tests.token_service.players import beat
@@ -227,6 +228,12 @@ async def test_the_page_is_served(settings: Settings, tmp_path: Path) -> None:
 
     assert (page.text, page.headers["cache-control"]) == ("<p>page</p>", "no-cache")
     assert (await get(built, "/assets/page.js")).text == "1"
+
+
+def test_a_logo_that_is_not_there_is_refused(settings: Settings) -> None:
+    """A refusal names setting, value and what is expected; the page would show a broken picture."""
+    with pytest.raises(InvalidInput, match=r"PAGE_LOGO='personas/none.svg': expected a file"):
+        create_app(settings.model_copy(update={"page_logo": Path("personas/none.svg")}))
 
 
 async def test_the_operators_page_is_served(settings: Settings, tmp_path: Path) -> None:

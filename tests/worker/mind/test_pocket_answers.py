@@ -1,9 +1,7 @@
 """The pocket Moshi's fixed lines: it answers what was asked, in a real room with Whisper."""
 
-import asyncio
 from functools import partial
 
-import httpx
 import numpy as np
 import pytest
 
@@ -33,7 +31,7 @@ EVERYDAY = (
     "Wait a second.", "Hold on.", "Never mind.", "No, I meant something else.", "See you later.",
     "Talk to you later.",
 )  # fmt: skip
-READY_WITHIN_S, QUIET_S = 60.0, 2.0
+QUIET_S = 2.0
 
 
 def fixed(persona: str) -> LinesMind:
@@ -65,13 +63,6 @@ def test_every_persona_answers_with_sentences_that_it_can_say(persona: str) -> N
     assert [line.when[0] for line in scripted if answer(line.when[0]) not in line.say] == []
 
 
-async def _can_hear(stack: Stack) -> None:
-    """Wait until Whisper is loaded: rooms open before it is."""
-    async with asyncio.timeout(READY_WITHIN_S), httpx.AsyncClient(trust_env=False) as http:
-        while (await http.get(stack.worker_url)).json()["stt"]["state"] != "ready":  # noqa: ASYNC110 - it sends no event
-            await asyncio.sleep(0.1)
-
-
 async def _said_by_mind(stack: Stack, room: str) -> list[str]:
     """Return the sentences that the persona's mind has said."""
     events = await room_events(stack, room)
@@ -95,7 +86,7 @@ async def _ask(ann: Person, name: str) -> None:
 
 async def test_a_spoken_question_gets_the_line_that_fits(pocket_with_whisper: Stack) -> None:
     """Most questions get the fixed line that fits; one that fits none gets no fixed line."""
-    await _can_hear(pocket_with_whisper)
+    await pocket_with_whisper.recogniser_is_ready()
     mind = fixed("assistant")
     async with person(pocket_with_whisper.url, asking_for("assistant")) as ann:
         await eventually(lambda: bool(ann.heard), "the persona is there")

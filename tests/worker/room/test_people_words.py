@@ -23,9 +23,7 @@ pytestmark = pytest.mark.alone
 @pytest.fixture(autouse=True)
 async def ready(echo_with_whisper: Stack) -> None:
     """Wait until Whisper is loaded: rooms open before it is."""
-    async with asyncio.timeout(WORDS_WITHIN_S), httpx.AsyncClient(trust_env=False) as http:
-        while (await http.get(echo_with_whisper.worker_url)).json()["stt"]["state"] != "ready":  # noqa: ASYNC110 - it sends no event
-            await asyncio.sleep(0.1)
+    await echo_with_whisper.recogniser_is_ready()
 
 
 async def says(ann: Person, name: str) -> None:

@@ -17,36 +17,6 @@ TRIO = ("chef", "astronaut", TEACHER)
 NAMES = ("chef", "astronaut", "teacher")
 
 
-async def test_one_persona_is_heard_at_a_time(scripted: Stack, schedule: Schedule) -> None:
-    """Three personas that all want to speak all the time are heard one after another."""
-    async with scene(scripted, schedule, *TRIO) as room:
-        schedule.write({name: SpeechPlan(speaks=8, rest=12) for name in NAMES})
-        await eventually(
-            lambda: all(room.ann.timeline.spoke_s(who) > 0.5 for who in room.ann.heard),
-            "each is heard",
-        )
-
-        assert room.overlaps_s() <= OVERLAP_MOST_S
-
-
-async def test_personas_get_the_floor_in_the_order_of_wanting_it(
-    scripted: Stack, schedule: Schedule
-) -> None:
-    """Three personas that want to speak one after another get the floor in that order."""
-    async with scene(scripted, schedule, *TRIO) as room:
-        schedule.write(
-            {
-                "teacher": SpeechPlan(at=2, speaks=10),
-                "chef": SpeechPlan(at=6, speaks=3),
-                "astronaut": SpeechPlan(at=9),
-            }
-        )
-        await room.changed("astronaut", "wanted")
-
-        expected = [(name, "wanted") for name in ("teacher", "chef", "astronaut")]
-        assert await room.changes() == expected
-
-
 async def test_the_holder_of_the_floor_has_the_attribute(
     scripted: Stack, schedule: Schedule
 ) -> None:

@@ -54,9 +54,9 @@ async def a_slot_is_used(stack: Stack) -> None:
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.parametrize("kind", ["ingress", "sip", "connector"])
+@pytest.mark.parametrize("kind", ["sip", "connector"])
 async def test_a_participant_that_only_publishes_gets_a_persona(roomy: Stack, kind: str) -> None:
-    """An ingress, a telephone or a connector alone in a room is served until it leaves."""
+    """A telephone or a connector alone in a room is served until it leaves."""
     room = fresh_name("room")
     await fetch_token(roomy.url, {"room_name": room})
     async with stranger(roomy.livekit, room, kind, hears=False):
@@ -65,7 +65,7 @@ async def test_a_participant_that_only_publishes_gets_a_persona(roomy: Stack, ki
 
 
 async def test_an_ingress_is_heard(roomy: Stack) -> None:
-    """The persona hears an ingress."""
+    """An ingress alone in a room is served until it leaves, and the persona hears it."""
     room = fresh_name("room")
     await fetch_token(roomy.url, {"room_name": room})
     async with stranger(roomy.livekit, room, "ingress") as line:
@@ -120,22 +120,19 @@ async def test_an_avatar_of_a_persona_is_not_heard(roomy: Stack) -> None:
     await all_free(roomy)
 
 
-@pytest.mark.parametrize(
-    "source", [rtc.TrackSource.SOURCE_UNKNOWN, rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO]
-)
-async def test_sound_of_other_sources_is_heard(
-    roomy: Stack, source: rtc.TrackSource.ValueType
-) -> None:
+async def test_sound_of_other_sources_is_heard(roomy: Stack) -> None:
     """A persona hears a track without a source, and the sound of a shared screen.
 
     Publishing such a track once failed after ten seconds.
     """
+    sources = (rtc.TrackSource.SOURCE_UNKNOWN, rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO)
     async with person(roomy.url) as ann:
         await in_talk(ann)
-        await ann.unpublish()
-        ann.tone_hz = TONE_HZ
-        await ann.publish(source)
-        await eventually(lambda: echoes(ann), "the tone comes back")
+        for source, hz in zip(sources, (TONE_HZ, 500.0), strict=True):
+            await ann.unpublish()
+            ann.tone_hz = hz
+            await ann.publish(source)
+            await eventually(lambda hz=hz: echoes(ann, hz), "the tone comes back")
     await all_free(roomy)
 
 
@@ -197,7 +194,7 @@ async def test_a_person_cannot_change_their_own_attributes(roomy: Stack) -> None
         asked = asyncio.create_task(
             me.set_attributes({wire.ATTR_FLOOR: "true", wire.ATTR_PERSONA_ID: "x"})
         )
-        await asyncio.wait([asked], timeout=3)  # the SDK may say nothing
+        await asyncio.wait([asked], timeout=1)  # the SDK may say nothing
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
         asking = api.ListParticipantsRequest(room=ann.room.name)

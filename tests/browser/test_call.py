@@ -15,19 +15,9 @@ from tests.browser.visit import AUDIBLE_RMS, Visit
 from tests.token_service.players import joined, person_token
 
 CENSUS, PHONE = (Path(__file__).with_name(name) for name in ("census.js", "phone.js"))
-CALLS = 4
+CALLS = 2
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-async def test_two_personas_are_both_shown_and_heard(visit: Visit) -> None:
-    """Each of two personas has its own tile with its label, and its own sound."""
-    await visit.call("Assistant", "Astronaut")
-
-    seats = visit.page.locator(".seat[data-identity^=agent-]")
-    await expect(seats).to_have_count(2)
-    await expect(seats.locator(".label")).to_have_text(["Assistant", "Astronaut"])
-    await visit.hears(voices=2)
 
 
 async def test_calls_leave_no_resources_open(browser: Browser, stack: Stack) -> None:
@@ -89,24 +79,6 @@ async def test_two_tabs_with_one_link_share_a_room(browser: Browser, stack: Stac
 
         assert len(await people(stack, await bea.identity())) == 1
         await bea.hears(voices=1)
-
-
-async def test_tiles_follow_personas_that_an_application_adds_and_removes(
-    visit: Visit, stack: Stack
-) -> None:
-    """An added persona gets a tile and is heard; a removed one loses its tile."""
-    await visit.call("Chef")
-    session = f"/sessions/{(await latest_session(stack))['id']}"
-    labels = visit.page.locator(".seat .label")
-    async with service_of(stack) as http:
-        [chef] = (await http.get(session)).json()["personas"]
-        added = await http.post(f"{session}/personas", json={"personas": ["teacher"]})
-        added.raise_for_status()
-        await expect(labels).to_have_text(["Chef", "Teacher"])
-        await visit.hears(voices=2)
-        (await http.delete(f"{session}/personas/{chef['id']}")).raise_for_status()
-
-    await expect(labels).to_have_text(["Teacher"])
 
 
 async def test_without_volume_a_person_can_be_muted(browser: Browser, stack: Stack) -> None:

@@ -35,16 +35,31 @@ async def test_a_persona_says_a_line_and_starts_fresh(visit: Visit, stack: Stack
     assert '"change":"forget"' in events.text
 
 
-async def test_a_voice_is_added_and_removed(visit: Visit) -> None:
-    """An added persona has a tile and is heard; the last one cannot be removed."""
-    await visit.call("Chef")
+async def test_each_persona_of_the_call_has_a_tile_and_is_heard(visit: Visit, stack: Stack) -> None:
+    """So it is with two from the start and with added ones, by the page or by an application.
+
+    A removed persona loses its tile; the page cannot remove the last one.
+    """
+    await visit.call("Assistant", "Astronaut")
     labels = visit.page.locator(".seat .label")
-    await visit.press("Add a voice")
-    await visit.page.get_by_role("dialog").get_by_role("button", name="Teacher").click()
-    await expect(labels).to_have_text(["Chef", "Teacher"])
+    await expect(labels).to_have_text(["Assistant", "Astronaut"])
     await visit.hears(voices=2)
-    await visit.press("More for Chef")
+    await visit.press("More for Assistant")
     await visit.press("Remove from the call")
+    await expect(labels).to_have_text(["Astronaut"])
+    await visit.press("Add a voice")
+    await visit.page.get_by_role("dialog").get_by_role("button", name="Chef").click()
+    await expect(labels).to_have_text(["Astronaut", "Chef"])
+    session = f"/sessions/{(await latest_session(stack))['id']}"
+    async with service_of(stack) as http:
+        astronaut, chef = (await http.get(session)).json()["personas"]
+        (await http.delete(f"{session}/personas/{astronaut['id']}")).raise_for_status()
+        await expect(labels).to_have_text(["Chef"])
+        added = await http.post(f"{session}/personas", json={"personas": ["teacher"]})
+        added.raise_for_status()
+        await expect(labels).to_have_text(["Chef", "Teacher"])
+        await visit.hears(voices=4)
+        (await http.delete(f"{session}/personas/{chef['id']}")).raise_for_status()
     await expect(labels).to_have_text(["Teacher"])
     await visit.press("More for Teacher")
 

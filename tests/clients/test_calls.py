@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures
 
 
 async def test_the_next_call_works_like_the_first(call: Call) -> None:
-    """A second call after the first leads to another agent, which is heard."""
+    """A second call leads to another agent, which is heard; neither causes a failure or warning."""
     await call.start()
     await call.is_answered()
     first = await call.seen("agents")
@@ -24,25 +24,13 @@ async def test_the_next_call_works_like_the_first(call: Call) -> None:
 
     assert first != await call.seen("agents")
     await call.hears(voices=1)
-
-
-async def test_the_persona_is_the_agents_metadata(
-    browser: Browser, stack: Stack, frontend: str
-) -> None:
-    """agentName and agentMetadata of useSession choose the persona."""
-    metadata = json.dumps({"persona": "chef"})
-    async with open_call(
-        browser, stack, frontend, agentName="moshi", agentMetadata=metadata
-    ) as call:
-        await call.start()
-        await call.is_answered()
-
-        (agent,) = await call.seen("agents")
-        assert agent.startswith("agent-chef-")
+    await call.end()
+    assert await call.seen("failures") == []
+    assert call.complaints == []
 
 
 async def test_several_agents_are_all_played(browser: Browser, stack: Stack, frontend: str) -> None:
-    """In a room of two personas useAgent finds both, and the tracks of both are played."""
+    """Both personas of `agentMetadata` are found by useAgent, and the tracks of both are played."""
     metadata = json.dumps({"personas": ["chef", "astronaut"]})
     async with open_call(
         browser, stack, frontend, agentName="moshi", agentMetadata=metadata
@@ -55,17 +43,8 @@ async def test_several_agents_are_all_played(browser: Browser, stack: Stack, fro
         )
 
         await call.hears(voices=1)
-
-
-async def test_a_call_causes_no_failure(call: Call) -> None:
-    """A call from start to end causes no failure and no error or warning in the console."""
-    await call.start()
-    await call.is_answered()
-    await call.hears(voices=1)
-    await call.end()
-
-    assert await call.seen("failures") == []
-    assert call.complaints == []
+        agents = sorted(await call.seen("agents"))
+        assert [each.split("-")[1] for each in agents] == ["astronaut", "chef"]
 
 
 async def test_speech_before_the_agent_came_is_heard(

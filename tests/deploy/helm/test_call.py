@@ -138,37 +138,27 @@ def running_cluster(folder: Path) -> Generator[Cluster]:
         yield cluster
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[Cluster]:
-    """Run the cluster of all tests that stop no pod."""
-    with running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
-        yield cluster
-
-
 @pytest.fixture
-def own_cluster(tmp_path: Path) -> Generator[Cluster]:
-    """Run a cluster for one test that stops a pod."""
+def cluster(tmp_path: Path) -> Generator[Cluster]:
+    """Run the pods, whose readiness probes have succeeded."""
     with running_cluster(tmp_path) as cluster:
         yield cluster
 
 
-@pytest.mark.parametrize("name", ["token-service", *WORKERS])
-def test_the_probes_of_each_pod_succeed(cluster: Cluster, name: str) -> None:
-    """The readiness and liveness probes of each pod succeed."""
-    assert probe(cluster, name, "readinessProbe")
-    assert probe(cluster, name, "livenessProbe")
+async def test_a_removed_workers_call_moves_to_another(cluster: Cluster) -> None:
+    """The pod with the call costs 1, the other 0, and the call moves when its pod is stopped.
 
-
-async def test_a_removed_workers_call_moves_to_another(own_cluster: Cluster) -> None:
-    """The pod with the call costs 1, the other 0, and the call moves when its pod is stopped."""
+    Each pod's liveness probe succeeds, as its readiness probe has.
+    """
+    assert all(probe(cluster, name, "livenessProbe") for name in cluster.at)
     async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
-        answer = await http.post(f"{own_cluster.at['token-service']}/token", json={})
-    costs, token = own_cluster.costs, answer.json()["participant_token"]
+        answer = await http.post(f"{cluster.at['token-service']}/token", json={})
+    costs, token = cluster.costs, answer.json()["participant_token"]
 
     def hosting() -> list[str]:
         return [name for name in WORKERS if costs[name][-1:] == [1]]
 
-    async with joined(own_cluster.livekit, token) as ann:
+    async with joined(cluster.livekit, token) as ann:
         ann.tone_hz = 500.0
         await eventually(lambda: any(ann.rms(each.identity) > 0.2 for each in ann.personas), "echo")
         await eventually(lambda: len(hosting()) == 1, "the cost of one worker")
@@ -176,8 +166,8 @@ async def test_a_removed_workers_call_moves_to_another(own_cluster: Cluster) -> 
         [second] = [name for name in WORKERS if name != first]
         assert (costs[first], costs[second]) == ([0, 1], [0])
 
-        own_cluster.processes[first].terminate()  # as Kubernetes does
+        cluster.processes[first].terminate()  # as Kubernetes does
         grace_s = chart.pod("least", "worker")["spec"]["terminationGracePeriodSeconds"]
-        assert await asyncio.to_thread(own_cluster.processes[first].wait, min(grace_s, 30)) == 0
+        assert await asyncio.to_thread(cluster.processes[first].wait, min(grace_s, 30)) == 0
         await eventually(lambda: costs[second] == [0, 1], "the call at the other worker")
         await eventually(lambda: any(ann.rms(each.identity) > 0.2 for each in ann.personas), "echo")

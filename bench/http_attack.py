@@ -8,11 +8,11 @@ at a lower priority. On loopback only.
 import asyncio
 import sys
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 
 import httpx
 
-from tests.token_service.server.half_requests import halves, held
+from tests.token_service.server.half_requests import BODY, CHUNKED, HEAD, halves, held
 
 BAD_KEYS = 400
 HALF_REQUESTS = 1_000
@@ -36,9 +36,8 @@ async def try_bad_keys(url: str, until_s: float) -> int:
 def main(url: str, seconds: float) -> None:
     """Hold half requests and try bad keys for so long."""
     until_s = time.monotonic() + seconds
-    requests = halves("body") + halves("head") + halves("chunked")
-    with ExitStack() as connections:
-        connections.enter_context(held(httpx.URL(url).port or 80, requests, HALF_REQUESTS))
+    requests = halves(BODY, HEAD, CHUNKED)
+    with held(httpx.URL(url).port or 80, requests, HALF_REQUESTS):
         print(asyncio.run(try_bad_keys(url, until_s)), flush=True)
         time.sleep(max(until_s - time.monotonic(), 0))
 

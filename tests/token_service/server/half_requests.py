@@ -7,14 +7,12 @@ from contextlib import ExitStack, contextmanager, suppress
 HEAD = b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 BODY = HEAD + b"Content-Length: 100\r\n\r\n" + b'{"room_name":'
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n" + b'{"a":'
-KINDS = {"head": HEAD, "body": BODY, "chunked": CHUNKED, "nothing": b""}
-PATHS = (b"/token", b"/sessions", b"/webhook")
+PATHS = (b"/token", b"/sessions", b"/webhook")  # each reads a body
 
 
-def halves(kind: str) -> list[bytes]:
-    """Return half a request of a kind for each path that reads a body."""
-    half = KINDS[kind]
-    return [half % path if half else half for path in PATHS]
+def halves(*kinds: bytes) -> list[bytes]:
+    """Return half a request of each kind for each path."""
+    return [kind.replace(b"%s", path) for path in PATHS for kind in kinds]
 
 
 @contextmanager

@@ -91,7 +91,7 @@ async def test_an_answer_that_is_not_read_ends_the_connection(
 
 async def test_a_refusal_waits_for_no_body(keyed: Settings, redis: Redis) -> None:
     """A request without a key is refused before its body is complete, and the connection ends."""
-    for half in halves("body"):
+    for half in halves(BODY):
         async with connected(keyed) as (reader, writer):
             writer.write(half)
             answer = await reader.read()

@@ -28,7 +28,7 @@ class MindStack:
 
 
 @contextmanager
-def start_minded(folder: Path, *, stt: str = "off") -> Generator[MindStack]:
+def start_minded(folder: Path) -> Generator[MindStack]:
     """Start the product with the personas `shop` (a language model) and `greeter` (lines).
 
     Waits until the shop's tool server is connected, which rooms do not.
@@ -48,7 +48,6 @@ def start_minded(folder: Path, *, stt: str = "off") -> Generator[MindStack]:
         mind_url=f"http://127.0.0.1:{port}/v1",
         mind_model="scripted",
         mind_api_key=KEY,
-        stt=stt,
         **{SCHEDULE_FILE.lower(): str(schedule.path)},
     ) as stack:
         log = folder / "worker.log"

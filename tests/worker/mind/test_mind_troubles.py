@@ -1,25 +1,25 @@
-"""A mind that fails disturbs no conversation: the voice goes on, and the room gets one warning."""
+"""A mind that fails disturbs no conversation: the voice goes on, and the room gets one warning.
+
+By the two ways in which it could take time from the room; `tests/mind/test_troubles.py` has all.
+"""
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 import pytest
 
 from harness.language_model import Reply, hang, raw, says, scripted_model
 from harness.person import eventually
 from protocol.events import Event, MindSaidEvent, WarningEvent
+from tests.mind.test_troubles import CHUNK
 from tests.worker.mind.conftest import Talk, talk
 from tests.worker.mind.stack import KEY, MindStack
 from tests.worker.scripted.schedule import SpeechPlan
 
 ANSWER = "Dinner is ready."
-TROUBLES: dict[str, tuple[Reply | int | None, str]] = {
+TROUBLES: dict[str, tuple[Reply, str]] = {
     "hangs": (hang, "mind_slow"),
-    "answers nonsense": (raw(b"data: <html>no</html>\n\n"), "mind_nonsense"),
-    "floods": (says("We have bread. " * 200), "mind_flood"),
-    "is refused": (401, "mind_refused"),
-    "is down": (None, "mind_away"),
+    "floods": (raw(CHUNK * 100, forever=True), "mind_flood"),
 }
 
 
@@ -44,10 +44,8 @@ async def test_a_mind_that_fails_disturbs_no_conversation(minded: MindStack, tro
     """The voice goes on, the room gets one warning, and the mind answers again later."""
     reply, code = TROUBLES[trouble]
     async with talk(minded, "shop") as room:
-        running = scripted_model(minded.model_port) if reply is not None else nullcontext()
-        async with running as model:
-            if model is not None:
-                model.otherwise = lambda _: reply
+        async with scripted_model(minded.model_port) as model:
+            model.otherwise = lambda _: reply
             minded.schedule.write({"shop": SpeechPlan(speaks=6, rest=6)})
             shop, timeline = room.scene.who("shop"), room.scene.ann.timeline
             for question in ("Is dinner ready?", "Is it?", "Is it now?"):

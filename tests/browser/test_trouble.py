@@ -12,6 +12,15 @@ from tests.browser.visit import Visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+COUNT_ASKED = """(() => {
+  window.asked = 0;
+  const ask = MediaDevices.prototype.getUserMedia;
+  MediaDevices.prototype.getUserMedia = function (...given) {
+    window.asked++;
+    return ask.apply(this, given);
+  };
+})()"""
+
 EVERYBODY = ("Assistant", "Chef", "Teacher")  # all slots of the stack
 FULL = "All places are taken"
 
@@ -69,6 +78,20 @@ async def test_a_link_that_is_none_opens_no_room(browser: Browser, stack: Stack)
         await visit.reaches("error")
 
         await visit.sees("This link no longer works")
+
+
+async def test_a_page_that_is_only_looked_at_opens_no_microphone(
+    deaf_browser: Browser, stack: Stack
+) -> None:
+    """Nobody is asked for the microphone before the first click on a call or a test."""
+    async with open_visit(deaf_browser, stack) as visit:
+        await visit.page.add_init_script(COUNT_ASKED)
+        await visit.page.reload()
+        await visit.may_start()
+        await visit.page.locator("summary", has_text="Microphone and sound").click()
+        await visit.sees("Say something and hear it back.")
+
+        assert await visit.page.evaluate("window.asked") == 0
 
 
 async def test_without_a_microphone_no_call_starts(deaf_browser: Browser, stack: Stack) -> None:

@@ -12,7 +12,13 @@ import { listen, play } from './echo';
 
 type Step = 'rest' | 'starting' | 'listening' | 'playing' | 'done';
 
-export function EchoTest({ choice }: { choice: SoundChoice }) {
+interface Props {
+  choice: SoundChoice;
+  /** The browser lets this page listen. */
+  onAllowed: () => void;
+}
+
+export function EchoTest({ choice, onAllowed }: Props) {
   const [step, setStep] = useState<Step>('rest');
   const [track, setTrack] = useState<MediaStreamTrack>();
   const [trouble, setTrouble] = useState<Trouble | null>(null);
@@ -27,6 +33,7 @@ export function EchoTest({ choice }: { choice: SoundChoice }) {
     try {
       if (!window.isSecureContext || !navigator.mediaDevices) throw new InsecurePage();
       const { track, heard } = await listen(choice, signal);
+      onAllowed();
       setTrack(track);
       setStep('listening');
       const sound = await heard;

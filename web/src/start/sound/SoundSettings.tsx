@@ -1,6 +1,5 @@
 /** Which microphone and loudspeaker, what is filtered, and a try whether it works. */
 
-import { useMediaDevices } from '@livekit/components-react';
 import { type SoundChoice, sound } from '../../session/sound/sound';
 import type { Trouble } from '../../session/state/trouble';
 import { preferences } from '../../store/preferences';
@@ -11,6 +10,7 @@ import { Notice } from '../../ui/Notice';
 import { Switch } from '../../ui/Switch';
 import { EchoTest } from './EchoTest';
 import './SoundSettings.css';
+import { useDevices } from './useDevices';
 
 interface Props {
   /** In a call the sound itself is the test. */
@@ -21,8 +21,7 @@ interface Props {
 
 export function SoundSettings({ inCall = false, trouble = null }: Props) {
   const choice = useRemembered(sound);
-  const microphones = useMediaDevices({ kind: 'audioinput' });
-  const speakers = useMediaDevices({ kind: 'audiooutput' });
+  const [devices, look] = useDevices();
   const canChooseSpeaker = 'setSinkId' in HTMLMediaElement.prototype;
   return (
     <div className="sound-settings">
@@ -30,11 +29,16 @@ export function SoundSettings({ inCall = false, trouble = null }: Props) {
         <DeviceSelect
           label={t.sound.microphone}
           kind="microphone"
-          devices={microphones}
+          devices={devices.filter(({ kind }) => kind === 'audioinput')}
           choice={choice}
         />
         {canChooseSpeaker ? (
-          <DeviceSelect label={t.sound.speaker} kind="speaker" devices={speakers} choice={choice} />
+          <DeviceSelect
+            label={t.sound.speaker}
+            kind="speaker"
+            devices={devices.filter(({ kind }) => kind === 'audiooutput')}
+            choice={choice}
+          />
         ) : (
           <p className="soft">{t.sound.cannotChoose}</p>
         )}
@@ -52,7 +56,7 @@ export function SoundSettings({ inCall = false, trouble = null }: Props) {
           onSwitch={(noiseSuppression) => sound.set({ noiseSuppression })}
         />
       </div>
-      {inCall ? <CallSwitches /> : <EchoTest choice={choice} />}
+      {inCall ? <CallSwitches /> : <EchoTest choice={choice} onAllowed={look} />}
       <p className="soft">{t.sound.advice}</p>
     </div>
   );

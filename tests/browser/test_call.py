@@ -20,6 +20,29 @@ CALLS = 2
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
+async def test_two_personas_are_both_shown_and_heard(visit: Visit) -> None:
+    """Each of two personas has its own tile with its label, and its own sound."""
+    await visit.call("Assistant", "Astronaut")
+
+    seats = visit.page.locator(".seat[data-identity^=agent-]")
+    await expect(seats).to_have_count(2)
+    await expect(seats.locator(".label")).to_have_text(["Assistant", "Astronaut"])
+    await visit.hears(voices=2)
+
+
+async def test_a_double_click_on_start_is_one(visit: Visit) -> None:
+    """On a phone the way out comes where the start button was; the second click does not take it."""
+    page = visit.page
+    await page.set_viewport_size({"width": 360, "height": 640})
+    await page.route("**/sessions", lambda _: None)  # never answered
+    box = await page.locator(".launch .go").bounding_box()
+    assert box
+    await page.mouse.dblclick(box["x"] + box["width"] * 0.7, box["y"] + box["height"] - 8)
+
+    await visit.sees("Asking for a place")
+    await visit.press("Cancel")
+
+
 async def test_calls_leave_no_resources_open(browser: Browser, stack: Stack) -> None:
     """The last call has as much open as the first, and after it nothing is open.
 

@@ -1,6 +1,6 @@
 /** Adds a voice to the call, and invites people where another device can reach this page. */
 
-import { useState } from 'react';
+import { useRef, useState } from 'react';
 import type { Config } from '../../service/service';
 import { addPersona } from '../../service/sessions';
 import type { CallState } from '../../session/state/phase';
@@ -57,10 +57,15 @@ function Newcomers({ session, config, onAdded }: NewcomersProps) {
   const [trouble, setTrouble] = useState('');
   const own = { name: OWN, label: chosen.ownLabel || t.start.own, line: t.start.ownLine };
   const described = mayDescribe(config) && !isUndescribed(chosen, [OWN]);
-  const add = (name: string) =>
-    addPersona(session, askedFor(chosen, [name], config)).then(onAdded, (error) =>
+  const asking = useRef(false); // a double click adds one
+  const add = async (name: string) => {
+    if (asking.current) return;
+    asking.current = true;
+    await addPersona(session, askedFor(chosen, [name], config)).then(onAdded, (error) =>
       setTrouble(troubleOf(error).why),
     );
+    asking.current = false;
+  };
   return (
     <>
       <ul className="newcomers">

@@ -75,3 +75,15 @@ async def test_a_call_needs_no_mouse(visit: Visit) -> None:
     await visit.may_start()
     await visit.focus_is_kept()
     await tab_to(page, "Start talking")
+
+
+async def test_a_sheet_that_has_done_its_work_gives_the_focus_back(visit: Visit) -> None:
+    """Whoever added a voice by key goes on from the button that opened the sheet."""
+    page = visit.page
+    await visit.call("Assistant")
+    button = page.get_by_role("button", name="Add a voice")
+    await button.press("Enter")
+    await page.get_by_role("dialog").get_by_role("button", name="Teacher").press("Enter")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+
+    await expect(button).to_be_focused()

@@ -1,6 +1,6 @@
 /** A sheet above the page, for something that is over soon. The browser keeps the focus in it. */
 
-import { type ReactNode, useEffect, useRef } from 'react';
+import { type ReactNode, useLayoutEffect, useRef } from 'react';
 import { t } from '../strings/strings';
 import './Dialog.css';
 import { IconButton } from './IconButton';
@@ -14,18 +14,20 @@ interface Props {
 
 export function Dialog({ title, onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // The browser gives the focus back only where a sheet is closed before it is taken away.
+  useLayoutEffect(() => {
     const sheet = dialog.current;
-    if (!sheet?.open) sheet?.showModal();
+    sheet?.showModal();
+    return () => sheet?.close();
   }, []);
-  const close = () => dialog.current?.close(); // the focus goes back only from a sheet still there
+  const close = () => dialog.current?.close();
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: Escape closes a dialog by itself
     <dialog
       ref={dialog}
       className="dialog"
       aria-label={title}
-      onClose={onClose}
+      onClose={() => dialog.current?.open || onClose()} // not where React tries the effect twice
       onClick={(event) => event.target === dialog.current && close()}
     >
       <div className="sheet">

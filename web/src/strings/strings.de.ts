@@ -220,7 +220,7 @@ export const de: Strings = {
   },
   mind: {
     looksUp: (tool) => `schlägt nach: ${tool}`,
-    lookedUp: (tool, seconds) => `hat nachgeschlagen: ${tool} · ${seconds.replace('.', ',')} s`,
+    lookedUp: (tool, seconds) => `hat nachgeschlagen: ${tool} · ${seconds} s`,
     failed: (tool) => `konnte nicht nachschlagen: ${tool}`,
   },
   refusals,

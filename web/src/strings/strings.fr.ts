@@ -220,7 +220,7 @@ export const fr: Strings = {
   },
   mind: {
     looksUp: (tool) => `consulte : ${tool}`,
-    lookedUp: (tool, seconds) => `a consulté : ${tool} · ${seconds.replace('.', ',')} s`,
+    lookedUp: (tool, seconds) => `a consulté : ${tool} · ${seconds} s`,
     failed: (tool) => `n’a pas pu consulter : ${tool}`,
   },
   refusals,

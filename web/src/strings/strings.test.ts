@@ -17,6 +17,12 @@ test.each([
   expect([t.language, document.documentElement.lang]).toEqual([language, language]);
 });
 
+test.each(['en', 'de', 'fr'])('“%s” names the settings as they are headed', async (language) => {
+  await speak([language]);
+
+  expect(t.trouble.input.todo).toContain(t.tuning.title);
+});
+
 test.each(['en', 'de', 'fr'])('“%s” counts the place in the line', async (language) => {
   await speak([language]);
 

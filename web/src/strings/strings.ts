@@ -12,6 +12,12 @@ const OTHERS: Record<string, Load> = {
 /** Read them when they are shown, not when a module loads. */
 export let t: Strings = en;
 
+/** A number as the language writes it, with this many places after its point. */
+export function decimal(value: number, places: number): string {
+  const digits = { minimumFractionDigits: places, maximumFractionDigits: places };
+  return new Intl.NumberFormat(t.language, digits).format(value);
+}
+
 /** Load the first of these languages that the page has. Call it before the page is drawn. */
 export async function speak(languages: readonly string[]): Promise<void> {
   const short = languages.map((each) => each.slice(0, 2).toLowerCase());

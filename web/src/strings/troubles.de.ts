@@ -17,7 +17,7 @@ export const troubles: Troubles = {
   noKey: 'Du brauchst einen Schlüssel oder eine Einladung: Bitte den Betreiber um einen Link.',
   input: {
     title: 'Eine deiner Angaben kann nicht verwendet werden',
-    todo: 'Ändere sie unter „Einstellungen von Stimme und Modell“ oder in deiner eigenen Figur.',
+    todo: 'Ändere sie unter „Stimme und Modell“ oder in deiner eigenen Figur.',
   },
   tooFast: { title: 'Zu viele Versuche', todo: 'Warte eine Minute und versuche es noch einmal.' },
   notReady: {

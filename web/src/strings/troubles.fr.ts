@@ -20,7 +20,7 @@ export const troubles: Troubles = {
   noKey: 'Il faut une clé ou une invitation : demandez un lien à l’exploitant de ce serveur.',
   input: {
     title: 'Un de vos choix ne peut pas être utilisé',
-    todo: 'Changez-le dans « Réglages de la voix et du modèle » ou dans votre personnage.',
+    todo: 'Changez-le dans « Voix et modèle » ou dans votre personnage.',
   },
   tooFast: { title: 'Trop d’essais', todo: 'Attendez une minute, puis réessayez.' },
   notReady: {

@@ -3,16 +3,18 @@
 import type { Happening } from '../../store/eventLog';
 import { t } from '../../strings/strings';
 
-const CLOCK = { timeStyle: 'medium', hour12: false } as const;
+/** The time of day of a moment, in the person's zone. */
+export function timeOf(atMs: number): string {
+  const clock = new Intl.DateTimeFormat(t.language, { timeStyle: 'medium', hourCycle: 'h23' });
+  return clock.format(atMs);
+}
 
 export function LogLine({ happening }: { happening: Happening }) {
   const { atMs, level, source, text, details } = happening;
   const { level: names, sources } = t.panels.happenings;
   const line = (
     <>
-      <time dateTime={new Date(atMs).toISOString()}>
-        {new Intl.DateTimeFormat(t.language, CLOCK).format(atMs)}
-      </time>
+      <time dateTime={new Date(atMs).toISOString()}>{timeOf(atMs)}</time>
       <span className="level" data-level={level} title={names[level]}>
         <span className="unseen">{names[level]}</span>
       </span>

@@ -1,5 +1,9 @@
-import { expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
+import { speak } from '../../strings/strings';
 import { noteOf } from './mindNote';
+
+vi.stubGlobal('document', { documentElement: { lang: '' } });
+afterEach(() => speak(['en']));
 
 const noteFor = (event: unknown) => noteOf(new TextEncoder().encode(JSON.stringify(event)));
 
@@ -15,6 +19,13 @@ test('the end of a call replaces its beginning', () => {
 
   expect(begun).toEqual({ id: 'c1', text: 'looks up: opening hours', final: false });
   expect(ended).toEqual({ id: 'c1', text: 'looked up: opening hours · 0.4 s', final: true });
+});
+
+test('seconds are written as the language writes numbers', async () => {
+  await speak(['de']);
+  const ended = { type: 'tool_ended', call_id: 'c1', tool: 'weather', took_ms: 1500, ok: true };
+
+  expect(noteFor(ended)?.text).toContain('1,5 s');
 });
 
 test('a call that failed says so', () => {

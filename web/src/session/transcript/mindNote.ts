@@ -1,6 +1,6 @@
 /** What a persona's mind tells on the topic `mind`, as a quiet line of the transcript. Pure. */
 
-import { t } from '../../strings/strings';
+import { decimal, t } from '../../strings/strings';
 import type { Segment } from './transcript';
 
 interface Told {
@@ -18,7 +18,7 @@ interface Told {
 export function noteOf(payload: Uint8Array): Pick<Segment, 'id' | 'text' | 'final'> | null {
   const event = read(payload);
   const tool = nameOf(event.tool);
-  const seconds = typeof event.took_ms === 'number' ? (event.took_ms / 1000).toFixed(1) : '?';
+  const seconds = typeof event.took_ms === 'number' ? decimal(event.took_ms / 1000, 1) : '?';
   switch (event.type) {
     case 'tool_started':
       return { id: `${event.call_id}`, text: t.mind.looksUp(tool), final: false };

@@ -1,7 +1,7 @@
 /** The advanced part of a choice: voices, and how tokens are drawn. */
 
 import type { Config, Sampling } from '../../service/service';
-import { t } from '../../strings/strings';
+import { decimal, t } from '../../strings/strings';
 import { Disclosure } from '../../ui/Disclosure';
 import { Field } from '../../ui/Field';
 import { Slider } from '../../ui/Slider';
@@ -64,7 +64,7 @@ export function Tuning({ chosen, picked, config }: Props) {
       )}
       <div className="fields">
         {KNOBS.map(({ key, least, most, step }) => (
-          <Field key={key} label={labels[key]} value={String(sampling[key])}>
+          <Field key={key} label={labels[key]} value={decimal(sampling[key], step < 1 ? 2 : 0)}>
             <Slider
               least={least}
               most={most}

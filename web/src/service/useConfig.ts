@@ -1,6 +1,7 @@
 /** Keeps the service's configuration fresh while it is shown. */
 
 import { useEffect, useState } from 'react';
+import { poll } from './poll';
 import { type Config, fetchConfig } from './service';
 
 const EVERY_MS = 2_000;
@@ -17,21 +18,9 @@ export function useConfig(active: boolean): Known {
   const [known, setKnown] = useState<Known>({ config: null, reachable: true });
   useEffect(() => {
     if (!active) return;
-    let timer: ReturnType<typeof setTimeout>;
-    let over = false;
-    const ask = async () => {
-      const config = document.hidden ? undefined : await fetchConfig().catch(() => null);
-      if (over) return;
-      if (config !== undefined) {
-        setKnown((last) => ({ config: config ?? last.config, reachable: config !== null }));
-      }
-      timer = setTimeout(ask, EVERY_MS);
-    };
-    ask();
-    return () => {
-      over = true;
-      clearTimeout(timer);
-    };
+    return poll(fetchConfig, EVERY_MS, (config) =>
+      setKnown((last) => ({ config: config ?? last.config, reachable: config !== null })),
+    );
   }, [active]);
   return known;
 }

@@ -1,6 +1,7 @@
 /** The service's own figures, asked for while the panel is shown. */
 
 import { useEffect, useState } from 'react';
+import { poll } from '../../service/poll';
 import { fetchStatus, type Status } from '../../service/service';
 
 const EVERY_MS = 2_000;
@@ -8,20 +9,6 @@ const EVERY_MS = 2_000;
 /** `null` until the first answer, and where the page may not ask. */
 export function useStatus(): Status | null {
   const [status, setStatus] = useState<Status | null>(null);
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout>;
-    let over = false;
-    const ask = async () => {
-      const found = await fetchStatus().catch(() => null);
-      if (over) return;
-      setStatus(found);
-      timer = setTimeout(ask, EVERY_MS);
-    };
-    ask();
-    return () => {
-      over = true;
-      clearTimeout(timer);
-    };
-  }, []);
+  useEffect(() => poll(fetchStatus, EVERY_MS, setStatus), []);
   return status;
 }

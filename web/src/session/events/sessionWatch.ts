@@ -1,9 +1,11 @@
 /** What the service tells of a call's session: its events, and why no voice is there yet. */
 
-import type { SessionView } from '../../service/sessions';
+import { poll } from '../../service/poll';
+import { type SessionView, viewSession } from '../../service/sessions';
 import type { SessionEvent } from './eventText';
 import { follow } from './sessionEvents';
-import { watch } from './waitForVoice';
+
+const EVERY_MS = 1_500;
 
 export class SessionWatch {
   private readonly takeEvent: (event: SessionEvent) => void;
@@ -29,7 +31,8 @@ export class SessionWatch {
   ask(session: string | null, awaited: boolean): void {
     if (awaited === (this.stopWaiting !== null) || !session) return;
     this.stopWaiting?.();
-    this.stopWaiting = awaited ? watch(session, this.takeView) : null;
+    const take = (view: SessionView | null) => view && this.takeView(view);
+    this.stopWaiting = awaited ? poll(() => viewSession(session), EVERY_MS, take) : null;
   }
 
   stop(): void {

@@ -10,9 +10,5 @@ export function Clock({ sinceMs }: { sinceMs: number }) {
   }, []);
   const seconds = Math.max(0, Math.floor((nowMs - sinceMs) / 1000));
   const shown = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
-  return (
-    <span className="clock" aria-hidden>
-      {shown}
-    </span>
-  );
+  return <span aria-hidden>{shown}</span>;
 }

@@ -1,15 +1,13 @@
 /** The screen that a link leads to: the room, its personas, and one button. */
 
 import { useState } from 'react';
-import { faceOf, PERSON } from '../figure/figureStyle';
 import type { EntryRequest } from '../session/state/entry';
 import { t } from '../strings/strings';
 import { Disclosure } from '../ui/Disclosure';
-import { Field } from '../ui/Field';
 import { askedFor, choice, pickedOf } from './choice/choice';
-import { Disclaimer } from './Disclaimer';
+import { NameInput } from './NameInput';
+import { Pitch } from './Pitch';
 import './JoinScreen.css';
-import { VoiceFigure } from '../figure/VoiceFigure';
 import type { Known } from '../service/useConfig';
 import type { Trouble } from '../session/state/trouble';
 import { useRemembered } from '../store/stored';
@@ -52,31 +50,15 @@ export function JoinScreen({ link, known, trouble, onStart }: Props) {
 
   return (
     <main className="start join">
-      <section className="pitch">
-        <div className="bouquet">
-          {shown.slice(0, 3).map((each) => (
-            <VoiceFigure key={each} face={faceOf(each, catalogue)} still />
-          ))}
-          {shown.length === 0 && <VoiceFigure face={PERSON} still />}
-        </div>
-        <h1 tabIndex={-1} title={link.room ?? undefined}>
-          {link.guest ? t.door.invited : t.door.room(link.room ?? '')}
-        </h1>
-        <p className="lead">{link.guest ? t.door.invitedLead : t.door.lead}</p>
-        {config?.model?.note && <p className="note">{config.model.note}</p>}
-        {config && <Disclaimer config={config} />}
-      </section>
+      <Pitch
+        names={shown}
+        config={config}
+        title={link.guest ? t.door.invited : t.door.room(link.room ?? '')}
+        lead={link.guest ? t.door.invitedLead : t.door.lead}
+        room={link.room}
+      />
       <section className="choosing" aria-label={t.door.you}>
-        <Field label={t.start.yourName}>
-          <input
-            value={name}
-            maxLength={60}
-            dir="auto"
-            placeholder={t.start.guest}
-            autoComplete="nickname"
-            onChange={(event) => setName(event.target.value)}
-          />
-        </Field>
+        <NameInput label={t.start.yourName} name={name} onName={setName} />
         <Disclosure title={t.start.sound} hint={t.start.soundHint}>
           <SoundSettings />
         </Disclosure>

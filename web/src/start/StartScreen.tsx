@@ -1,19 +1,17 @@
 /** Before a call: the choice of personas, settings, and the start button. */
 
-import { faceOf } from '../figure/figureStyle';
 import type { EntryRequest } from '../session/state/entry';
 import { useRemembered } from '../store/stored';
 import { t } from '../strings/strings';
 import { Disclosure } from '../ui/Disclosure';
-import { Field } from '../ui/Field';
 import { askedFor, choice, isUndescribed, pickedOf } from './choice/choice';
-import { Disclaimer } from './Disclaimer';
+import { NameInput } from './NameInput';
+import { Pitch } from './Pitch';
 import { PersonaCards } from './personas/PersonaCards';
 import { readinessOf } from './readiness';
 import { StartButton } from './StartButton';
 import { SoundSettings } from './sound/SoundSettings';
 import './StartScreen.css';
-import { VoiceFigure } from '../figure/VoiceFigure';
 import type { Known } from '../service/useConfig';
 import type { Trouble } from '../session/state/trouble';
 import { Tuning } from './personas/Tuning';
@@ -32,13 +30,11 @@ export function StartScreen({ known, trouble, onStart }: Props) {
   const readiness = readinessOf(known, picked.length, trouble, {
     undescribed: isUndescribed(chosen, picked),
   });
-  const personas = config?.personas ?? [];
 
   const start = () => {
     if (!config) return;
-    const asked = askedFor(chosen, picked, config);
     onStart({
-      personas: asked,
+      personas: askedFor(chosen, picked, config),
       room: null,
       guest: null,
       name: chosen.name.trim() || t.start.guest,
@@ -47,17 +43,7 @@ export function StartScreen({ known, trouble, onStart }: Props) {
 
   return (
     <main className="start">
-      <section className="pitch">
-        <div className="bouquet">
-          {picked.slice(0, 3).map((name) => (
-            <VoiceFigure key={name} face={faceOf(name, personas)} still />
-          ))}
-        </div>
-        <h1 tabIndex={-1}>{t.start.title}</h1>
-        <p className="lead">{t.start.lead}</p>
-        {config?.model?.note && <p className="note">{config.model.note}</p>}
-        {config && <Disclaimer config={config} />}
-      </section>
+      <Pitch names={picked} config={config} title={t.start.title} lead={t.start.lead} />
       <section className="choosing" aria-label={t.start.choice}>
         {config && (
           <>
@@ -68,16 +54,11 @@ export function StartScreen({ known, trouble, onStart }: Props) {
               </Disclosure>
               <Tuning chosen={chosen} picked={picked} config={config} />
               <Disclosure title={t.start.yourName} hint={chosen.name || t.start.guest}>
-                <Field label={t.start.nameInRoom}>
-                  <input
-                    value={chosen.name}
-                    maxLength={60}
-                    dir="auto"
-                    placeholder={t.start.guest}
-                    autoComplete="nickname"
-                    onChange={(event) => choice.set({ name: event.target.value })}
-                  />
-                </Field>
+                <NameInput
+                  label={t.start.nameInRoom}
+                  name={chosen.name}
+                  onName={(name) => choice.set({ name })}
+                />
               </Disclosure>
             </div>
           </>

@@ -7,6 +7,8 @@ import type { Sound } from '../../session/sound/keptSound';
 import type { Segment } from '../../session/transcript/transcript';
 import { useCopy } from '../../ui/hooks/useCopy';
 
+const READ_WITHIN_MS = 60_000; // Safari on iOS asks the person first, and reads it then
+
 interface Props {
   segments: readonly Segment[];
   /** Of a call that is over. */
@@ -50,5 +52,5 @@ function save(ending: string, blob: Blob): void {
   link.href = url;
   link.download = `conversation.${ending}`;
   link.click();
-  URL.revokeObjectURL(url);
+  setTimeout(() => URL.revokeObjectURL(url), READ_WITHIN_MS);
 }

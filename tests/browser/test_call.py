@@ -31,7 +31,7 @@ async def test_two_personas_are_both_shown_and_heard(visit: Visit) -> None:
 
 
 async def test_a_double_click_on_start_is_one(visit: Visit) -> None:
-    """On a phone the way out comes where the start button was; the second click does not take it."""
+    """On a phone the way out comes where the start button was; a second click does not take it."""
     page = visit.page
     await page.set_viewport_size({"width": 360, "height": 640})
     await page.route("**/sessions", lambda _: None)  # never answered

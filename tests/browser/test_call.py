@@ -20,16 +20,6 @@ CALLS = 2
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_two_personas_are_both_shown_and_heard(visit: Visit) -> None:
-    """Each of two personas has its own tile with its label, and its own sound."""
-    await visit.call("Assistant", "Astronaut")
-
-    seats = visit.page.locator(".seat[data-identity^=agent-]")
-    await expect(seats).to_have_count(2)
-    await expect(seats.locator(".label")).to_have_text(["Assistant", "Astronaut"])
-    await visit.hears(voices=2)
-
-
 async def test_a_double_click_on_start_is_one(visit: Visit) -> None:
     """On a phone the way out comes where the start button was; a second click does not take it."""
     page = visit.page

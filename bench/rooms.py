@@ -1,0 +1,133 @@
+"""Measure what a room costs the worker beside the model: its threads' CPU, for each tick of 80 ms.
+
+Starts the product with the echo, without recognition. In each room one person publishes sound and
+silence in turn and hears nothing, so that people cost this machine little; the echo repeats them.
+Threads of Python share the interpreter lock, so their sum stays below one core, however many cores
+there are: it bounds how many rooms one worker holds. Native threads (LiveKit, Opus) share nothing.
+
+    python -m bench.rooms --rooms 4 8 12 --seconds 20
+"""
+
+import argparse
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+from livekit import rtc
+
+from harness.stack import Stack, start_stack
+from worker.livekit_private.native_log import disable_native_log_capture
+
+TICK_S = 0.080
+RATE_HZ = 48_000
+CHUNK = RATE_HZ // 10  # 100 ms: few wakes
+TURN_CHUNKS = 20  # of sound, then as many of near silence
+QUIET = 1 / 64
+SETTLE_S = 8.0
+LATE = "moshi_late_frames_total"
+
+
+@asynccontextmanager
+async def talking(stack: Stack, room: str) -> AsyncGenerator[None]:
+    """Have a person publish sound in a room of its own, and hear nothing."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        answer = (await http.post(f"{stack.url}/token", json={"room_name": room})).json()
+    connection = rtc.Room()
+    options = rtc.RoomOptions(auto_subscribe=False)
+    await connection.connect(answer["server_url"], answer["participant_token"], options)
+    source = rtc.AudioSource(RATE_HZ, 1, queue_size_ms=400)
+    track = rtc.LocalAudioTrack.create_audio_track("microphone", source)
+    as_microphone = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+    await connection.local_participant.publish_track(track, as_microphone)
+    speaking = asyncio.create_task(_speak(source))
+    try:
+        yield
+    finally:
+        speaking.cancel()
+        await connection.disconnect()
+        await source.aclose()
+
+
+async def _speak(source: rtc.AudioSource) -> None:
+    noise = np.random.default_rng(0).normal(0.0, 3000.0, CHUNK)
+    loud, quiet = (noise.astype(np.int16).tobytes(), (noise * QUIET).astype(np.int16).tobytes())
+    while True:
+        for sound in (loud, quiet):
+            for _ in range(TURN_CHUNKS):
+                await source.capture_frame(rtc.AudioFrame(sound, RATE_HZ, 1, CHUNK))
+
+
+def cpu_s(worker: psutil.Process) -> tuple[float, float]:
+    """Return the CPU time of the worker's Python threads and of its native ones, so far."""
+    python = native = 0.0
+    for thread in worker.threads():
+        name = Path(f"/proc/{worker.pid}/task/{thread.id}/comm").read_text()
+        spent_s = thread.user_time + thread.system_time
+        if name.startswith("python"):
+            python += spent_s
+        else:
+            native += spent_s
+    return python, native
+
+
+async def measure(stack: Stack, rooms: int, seconds: float) -> dict[str, float]:
+    """Return the row of so many rooms."""
+    worker = psutil.Process(stack.worker_pid)
+    async with AsyncExitStack() as people:
+        for index in range(rooms):
+            await people.enter_async_context(talking(stack, f"rooms-{rooms}-{index}"))
+        await stack.slots_used_become(rooms)
+        await asyncio.sleep(SETTLE_S)
+        late, before = (await stack.worker_metrics())[LATE], cpu_s(worker)
+        begun_s = time.monotonic()
+        await asyncio.sleep(seconds)
+        ticks = (time.monotonic() - begun_s) / TICK_S
+        after, late_after = cpu_s(worker), (await stack.worker_metrics())[LATE]
+    await stack.close_rooms()
+    await stack.slots_used_become(0)
+    python, native = (1000 * (b - a) / ticks for a, b in zip(before, after, strict=True))
+    return {
+        "rooms": rooms,
+        "Python, ms a tick": round(python, 2),
+        "native, ms a tick": round(native, 2),
+        "late frames": late_after - late,
+    }
+
+
+async def run(stack: Stack, counts: list[int], seconds: float) -> None:
+    """Measure and print a row for each number of rooms, and one without."""
+    rows: list[dict[str, float]] = []
+    for rooms in (0, *counts):
+        row = await measure(stack, rooms, seconds)
+        if rooms:
+            row["Python, ms a room and tick"] = round(
+                (row["Python, ms a tick"] - rows[0]["Python, ms a tick"]) / rooms, 3
+            )
+        rows.append(row)
+        print("  ".join(f"{name} {value:g}" for name, value in row.items()), flush=True)
+    print(json.dumps({"bench": "rooms", "seconds": seconds, "rows": rows}))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rooms", type=int, nargs="+", default=[4, 8, 12])
+    parser.add_argument("--seconds", type=float, default=20.0)
+    asked = parser.parse_args()
+    disable_native_log_capture()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        start_stack(Path(folder), model="echo", capacity=max(asked.rooms), stt="off") as stack,
+    ):
+        asyncio.run(run(stack, asked.rooms, asked.seconds))
+
+
+if __name__ == "__main__":
+    main()

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 from livekit.rtc._proto import ffi_pb2
-from livekit.rtc._utils import Queue
 
 from protocol.personas import Persona
 from worker.engine.arrays import Mask, Pcm
@@ -30,7 +29,7 @@ from worker.engine.model import Model, Remembered, StepOut
 from worker.engine.slots import SlotFrame
 from worker.frames import FRAME_S
 from worker.grid import next_tick
-from worker.livekit_private.native_events import NativeEvents, Route
+from worker.livekit_private.native_events import NativeEvents
 from worker.sound.ring import Ring
 
 STEP_S = 0.024
@@ -94,22 +93,13 @@ class HostThread(threading.Thread):
 
     async def _main(self) -> None:
         self.loop, self.ended = asyncio.get_running_loop(), asyncio.Event()
-        self.ring = Ring()
+        self.ring, frame = Ring(), np.zeros(1920, dtype=np.float32)
         occupant = self.engine.join(PERSONA, self._heard, loop=self.loop)
-        queue: Queue[Any] = Queue()
-        self.events.add_audio_stream(self.handle, Route(self.loop, queue))
-        hear = asyncio.create_task(self._hear(queue))
+        self.events.add_listener("audio_stream_event", self.handle, lambda _: self.ring.put(frame))
         tick = asyncio.create_task(self._tick(occupant))
         self.ready.set()
         await self.ended.wait()
-        hear.cancel()
         tick.cancel()
-
-    async def _hear(self, queue: Queue[Any]) -> None:
-        frame = np.zeros(1920, dtype=np.float32)
-        while True:
-            await queue.get()
-            self.ring.put(frame)
 
     async def _tick(self, occupant: Any) -> None:
         silence = np.zeros(1920, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Routes each event of LiveKit's native library to the one queue that waits for it.
+"""Routes each event of LiveKit's native library to the one queue or function that waits for it.
 
 livekit 1.1.21 offers each event to every subscriber of the process (`_ffi_client.py`
 `FfiQueue.put`): every room's loop wakes up for the events of all rooms, and each open text stream
@@ -55,14 +55,19 @@ class NativeEvents(FfiQueue[Any]):
         super().__init__()
         self._routes: dict[Key, Route] = {}
         self._keys: dict[Queue[Any], list[Key]] = {}
+        self._listeners: dict[Key, Callable[[Any], None]] = {}
         self._requester = threading.local()  # the route of the last subscriber, until it requests
 
     def put(self, item: Any) -> None:
         """Put an event into its queue, or offer it to all subscribers without a route."""
         kind = item.WhichOneof("message")
         message = getattr(item, kind)
+        key = _key(kind, message)
+        if (listener := self._listeners.get(key)) is not None:
+            listener(item)
+            return
         with self._lock:  # a queue that gets a route meanwhile would miss the event
-            route = self._routes.get(_key(kind, message))
+            route = self._routes.get(key)
             if kind in ROOM_ANSWERS:
                 for (room_kind, _), room in self._routes.items():
                     if room_kind == "room_event":
@@ -107,9 +112,15 @@ class NativeEvents(FfiQueue[Any]):
 
         return request
 
-    def add_audio_stream(self, handle: int, route: Route) -> None:
-        with self._lock:
-            self._add(route, ("audio_stream_event", handle))
+    def add_listener(self, kind: str, number: int, listener: Callable[[Any], None]) -> None:
+        """Give a function all events of a kind that belong to a handle or request.
+
+        It is called on LiveKit's thread, and wakes no loop.
+        """
+        self._listeners[kind, number] = listener
+
+    def remove_listener(self, kind: str, number: int) -> None:
+        self._listeners.pop((kind, number), None)
 
     def add_room(self, room: rtc.Room, accepts: Callable[[Any], bool]) -> None:
         """Route the events of a connected room, as far as it accepts them.

@@ -15,7 +15,7 @@ from livekit import rtc
 from protocol.events import Event, WarningEvent
 from worker.allowance import Allowance
 from worker.engine.arrays import Pcm
-from worker.frames import TRACK_SAMPLES, from_int16
+from worker.frames import TRACK_SAMPLES
 from worker.grid import until_opening
 from worker.livekit_private.track_stream import TrackStream
 from worker.sound.audience import is_encrypted, is_heard, is_person, tracks_to_hear
@@ -65,8 +65,9 @@ class Ears:
         self._hears = hears
         self._early = early
         self._emit = emit
-        self._rings: dict[str, Ring] = {}  # by the track's SID, as `_readers`
-        self._readers: dict[str, asyncio.Task[None]] = {}
+        self._rings: dict[str, Ring] = {}  # by the track's SID, as what follows
+        self._streams: dict[str, TrackStream] = {}
+        self._openings: dict[str, asyncio.TimerHandle] = {}
         self._microphones: dict[str, Microphone] = {}  # people's, by the track's SID
         self.spoken: dict[Microphone, Pcm] = {}  # in this tick, `[3840]` float32 at 48 kHz
         self._subscriptions: dict[str, _Subscriptions] = {}  # by identity
@@ -95,7 +96,7 @@ class Ears:
 
     async def aclose(self) -> None:
         self._subscriptions.clear()
-        for sid in list(self._readers):
+        for sid in [*self._openings]:
             self._stop(sid)
 
     def _subscribe(self, participant: rtc.RemoteParticipant) -> None:
@@ -144,8 +145,10 @@ class Ears:
             self._microphones[publication.sid] = microphone
             if self._early is not None:
                 self._early.expect(participant.identity, publication)
-        self._readers[publication.sid] = asyncio.create_task(
-            self._read(publication.sid, track), name=f"ear {publication.sid}"
+        loop = asyncio.get_running_loop()
+        wait_s = until_opening(loop.time(), OPENING_LEAD_S)
+        self._openings[publication.sid] = loop.call_later(
+            wait_s, self._open, publication.sid, track
         )
 
     def _on_disconnected(self, participant: rtc.RemoteParticipant) -> None:
@@ -156,21 +159,15 @@ class Ears:
         self._microphones.pop(sid, None)
         if self._early is not None:
             self._early.stop(sid)
-        reader = self._readers.pop(sid, None)
-        if reader is not None:
-            reader.cancel()
+        if (opening := self._openings.pop(sid, None)) is not None:
+            opening.cancel()
+        if (stream := self._streams.pop(sid, None)) is not None:
+            stream.close()
 
-    async def _read(self, sid: str, track: rtc.Track) -> None:
-        """Put the frames of a track into its ring until cancelled."""
-        loop = asyncio.get_running_loop()
-        await asyncio.sleep(until_opening(loop.time(), OPENING_LEAD_S))
-        stream = TrackStream(track)
+    def _open(self, sid: str, track: rtc.Track) -> None:
+        """Put the frames of a track into its ring from now on."""
         ring = self._rings[sid] = Ring()
-        try:
-            async for event in stream:
-                ring.put(from_int16(np.frombuffer(event.frame.data, dtype=np.int16)))
-        finally:
-            await stream.aclose()
+        self._streams[sid] = TrackStream(track, ring.put)
 
 
 def _encrypted(identity: str) -> WarningEvent:

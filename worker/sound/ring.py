@@ -13,7 +13,7 @@ SETTLE_TICKS = 25  # 2 s: a frame that stays behind for so long is lag, not jitt
 
 
 class Ring:
-    """Holds at most three frames of one track, oldest first. Called from one thread."""
+    """Holds at most three frames of one track, oldest first. `put` may run on a second thread."""
 
     def __init__(self, settle_ticks: int = SETTLE_TICKS) -> None:
         """One frame may stay behind for less than `settle_ticks`."""

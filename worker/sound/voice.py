@@ -8,6 +8,7 @@ sound is queued is dropped, so that delay never grows.
 import asyncio
 from collections import deque
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from prometheus_client import Counter
 
 from worker.engine.arrays import Pcm
 from worker.frames import RATE_HZ, TRACK_RATE_HZ, to_int16
+from worker.livekit_private.audio_sink import AudioSink
 from worker.sound.resample import Resampler
 
 log = structlog.get_logger(__name__)
@@ -35,6 +37,7 @@ PUBLISH_WITHIN_S = 10.0
 UNPUBLISH_WITHIN_S = 2.0
 LOOKS_S = 0.1  # between two looks whether the room has ended
 WAITING_FRAMES = 3
+BUSY_S = 0.005  # until the next look whether LiveKit has taken the last of several frames
 
 GAPS = Counter("moshi_voice_gaps", "Frames that came after the voice had run dry")
 SKIPS = Counter("moshi_voice_skips", "Frames left out because sound had piled up")
@@ -64,13 +67,13 @@ class Voice:
     def __init__(self, room: rtc.Room, name: str) -> None:
         self._room = room
         self._name = name
-        self._source = rtc.AudioSource(TRACK_RATE_HZ, 1, queue_size_ms=QUEUE_MS)
+        self._source = AudioSink(TRACK_RATE_HZ, QUEUE_MS)
         self._resampler = Resampler(up=2)
         self._frames: deque[Pcm] = deque(maxlen=WAITING_FRAMES)
-        self._has_frame = asyncio.Event()
+        self._next_look: asyncio.TimerHandle | None = None
         self._cushion_ms = 0  # 0: nothing was played yet
         self._is_ending = False
-        self._player: asyncio.Task[None] | None = None
+        self._has_ended = asyncio.Event()
         self._publication: rtc.LocalTrackPublication | None = None
 
     async def publish(self) -> rtc.LocalTrackPublication:
@@ -87,30 +90,33 @@ class Voice:
             self._publication = await self._answer(publishing, PUBLISH_WITHIN_S)
         except TimeoutError:
             raise PublishTrackError("LiveKit gave no answer") from None
-        self._player = asyncio.create_task(self._play_frames(), name=f"voice {self._name}")
+        self._play_waiting()
         return self._publication
 
     def play(self, pcm: Pcm) -> None:
         """Play the next frame, `[1920]` float32."""
         self._frames.append(pcm)
-        self._has_frame.set()
+        if self._next_look is None:
+            self._play_waiting()
 
     async def fade_out(self) -> None:
         """Fade out with the next frame, or stop where none comes in time."""
         self._is_ending = True
-        if self._player is not None:
-            await asyncio.wait([self._player], timeout=FADE_OUT_WITHIN_S)
-            self._player.cancel()
+        if self._publication is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._has_ended.wait(), FADE_OUT_WITHIN_S)
+        self._has_ended.set()
 
     async def unpublish(self) -> None:
         """Unpublish the track: one that the server removes leaks a thread (rust-sdks#1443)."""
-        if self._publication is not None and self._room.isconnected():
-            ending = self._room.local_participant.unpublish_track(self._publication.sid)
-            try:
+        try:
+            if self._publication is not None and self._room.isconnected():
+                ending = self._room.local_participant.unpublish_track(self._publication.sid)
                 await self._answer(ending, UNPUBLISH_WITHIN_S)
-            except (UnpublishTrackError, TimeoutError) as error:
-                log.warning("unpublish_failed", error=str(error) or "no answer")
-        await self._source.aclose()
+        except (UnpublishTrackError, TimeoutError) as error:
+            log.warning("unpublish_failed", error=str(error) or "no answer")
+        finally:
+            await self._source.aclose()
 
     async def _answer(self, asked: Coroutine[Any, Any, T], within_s: float) -> T:
         """Return LiveKit's answer. Raises `TimeoutError` where it is late or the room has ended."""
@@ -125,16 +131,20 @@ class Voice:
         finally:
             answering.cancel()
 
-    async def _play_frames(self) -> None:
-        while True:
-            await self._has_frame.wait()
-            self._has_frame.clear()
-            while self._frames:
-                await self._capture(self._frames.popleft())
-                if self._is_ending:
-                    return
+    def _play_waiting(self) -> None:
+        """Hand over the frames that wait, in order: one once LiveKit has taken the one before."""
+        self._next_look = None
+        if self._publication is None:
+            return
+        while self._frames and not self._source.is_busy and not self._has_ended.is_set():
+            self._send(self._frames.popleft())
+            if self._is_ending:
+                self._has_ended.set()
+        if self._frames and not self._has_ended.is_set():
+            loop = asyncio.get_running_loop()
+            self._next_look = loop.call_later(BUSY_S, self._play_waiting)
 
-    async def _capture(self, pcm: Pcm) -> None:
+    def _send(self, pcm: Pcm) -> None:
         queued_ms = self._source.queued_duration * 1000
         if queued_ms > LAG_MS:
             SKIPS.inc()
@@ -143,9 +153,7 @@ class Voice:
             pcm = np.concatenate([self._new_cushion(), faded_in(pcm)])
         if self._is_ending:
             pcm = faded_out(pcm)
-        samples = to_int16(self._resampler.feed(pcm))
-        frame = rtc.AudioFrame(samples.tobytes(), TRACK_RATE_HZ, 1, len(samples))
-        await self._source.capture_frame(frame)
+        self._source.send(to_int16(self._resampler.feed(pcm)))
 
     def _new_cushion(self) -> Pcm:
         """Return the silence that absorbs jitter from now on: more after each gap."""

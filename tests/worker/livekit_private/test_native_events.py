@@ -17,7 +17,7 @@ from worker.livekit_private.incoming import (
     MessageFilter,
     accepts_no_messages,
 )
-from worker.livekit_private.native_events import STREAM_BYTES, NativeEvents, Route
+from worker.livekit_private.native_events import STREAM_BYTES, NativeEvents
 
 
 def answer(request_id: int) -> Any:
@@ -85,18 +85,17 @@ async def test_an_answer_that_is_quicker_than_the_response_is_not_lost() -> None
 
 
 async def test_sound_goes_only_to_its_own_open_stream() -> None:
-    """Only the stream itself gets its sound, and only until it is closed."""
-    events, loop = NativeEvents(), asyncio.get_running_loop()
-    own, other = Queue[Any](), Queue[Any]()
-    events.add_audio_stream(1, Route(loop, own))
-    events.add_audio_stream(2, Route(loop, other))
-    general = FfiQueue.subscribe(events, loop)
+    """Only the stream itself gets its sound, at once, and only until it is closed."""
+    events, own, other = NativeEvents(), list[Any](), list[Any]()
+    events.add_listener("audio_stream_event", 1, own.append)
+    events.add_listener("audio_stream_event", 2, other.append)
+    general = FfiQueue.subscribe(events, asyncio.get_running_loop())
     events.put(sound(1))
 
-    assert [len(await contents(queue)) for queue in (own, other, general)] == [1, 0, 0]
-    events.unsubscribe(own)
+    assert (len(own), len(other), len(await contents(general))) == (1, 0, 0)
+    events.remove_listener("audio_stream_event", 1)
     events.put(sound(1))
-    assert len(await contents(own)) == 0
+    assert len(own) == 1
 
 
 async def test_every_connection_limits_the_size_of_streams() -> None:

@@ -62,7 +62,8 @@ class EventWriter:
         self._loop.call_soon(self._end)
 
     async def run(self) -> None:
-        """Write events as they come until stopped."""
+        """Write events as they come until stopped; log once when they begin to be lost."""
+        lost = 0
         while self._waiting or not self._is_stopping:
             await self._changed.wait()
             events, self._waiting = self._waiting, deque()
@@ -72,10 +73,16 @@ class EventWriter:
                 await self._write(events)
             except RedisError as error:  # it may have taken some: none of them is written twice
                 LOST.inc(len(events))
-                log.warning("events_lost", events=len(events), error=type(error).__name__)
+                if not lost:
+                    log.warning("events_lost", events=len(events), error=type(error).__name__)
+                lost += len(events)
                 await self._wait_for_redis()
                 if self._is_stopping:
                     break
+            else:
+                if lost and events:
+                    log.info("events_kept_again", lost_events=lost)
+                    lost = 0
         await self._redis.aclose()
 
     def _end(self) -> None:

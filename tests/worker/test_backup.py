@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError
-from structlog.testing import capture_logs
+from structlog.testing import CapturingLogger, capture_logs
 
 from harness.servers import free_port
 from protocol.personas import Persona
@@ -328,7 +328,10 @@ async def test_no_backup_is_kept_where_it_is_forbidden(redis_url: str, why: str)
 async def test_a_redis_that_fails_for_a_while_loses_nothing(
     redis_url: str, monkeypatch: pytest.MonkeyPatch, is_executed: bool
 ) -> None:
-    """What it did not take, or took without an answer, is written again, and read once."""
+    """What it did not take, or took without an answer, is written again, and read once.
+
+    The log has one line when that begins, and one when it is over.
+    """
     spec = SPEC.model_copy(update={"room": f"away {is_executed}"})
     execute, failures = Pipeline.execute, [0]
 
@@ -345,6 +348,7 @@ async def test_a_redis_that_fails_for_a_while_loses_nothing(
             backup = RoomBackup(store, spec, MODEL).of(CHEF)
             keep(backup, 1, 1 + CHUNK_FRAMES)
             await store.written()
+            monkeypatch.setattr(store_module, "log", log := CapturingLogger())
             monkeypatch.setattr(Pipeline, "execute", fails_twice)
             for first in range(1 + CHUNK_FRAMES, 1 + 4 * CHUNK_FRAMES, CHUNK_FRAMES):
                 keep(backup, first, first + CHUNK_FRAMES)
@@ -357,6 +361,7 @@ async def test_a_redis_that_fails_for_a_while_loses_nothing(
     assert recalled is not None
     columns = recalled.remembered.tokens[:, 0].tolist()
     assert columns == list(range(1, 1 + 4 * CHUNK_FRAMES))
+    assert [each.args[0] for each in log.calls] == ["backups_not_written", "backups_written_again"]
 
 
 async def test_what_is_forgotten_while_redis_is_away_is_not_written_later(

@@ -86,6 +86,18 @@ async def test_events_wait_while_redis_is_away(tmp_path: Path) -> None:
     assert 1 <= logged.count("events_lost") <= 3, logged
 
 
+async def test_a_full_redis_is_logged_once(tmp_path: Path) -> None:
+    """The log has a line when redis takes no events any more, and one when it takes them again."""
+    with capture_logs() as lines, start_redis(tmp_path) as url:
+        async with Redis.from_url(url) as redis, running(EventWriter(url)) as writer:
+            for most_bytes in (1, 1, 1, 0):
+                await redis.config_set("maxmemory", most_bytes)
+                writer.emit("full", numbered(most_bytes))
+                await asyncio.sleep(0.1)
+
+    assert [each["event"] for each in lines] == ["events_lost", "events_kept_again"]
+
+
 async def test_at_most_waiting_most_events_wait() -> None:
     """Beyond `WAITING_MOST` the oldest events are dropped."""
     writer = EventWriter(f"redis://127.0.0.1:{free_port()}/0")

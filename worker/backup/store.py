@@ -50,6 +50,7 @@ class BackupStore:
         self._now = asyncio.Event()
         self._writing = asyncio.Lock()
         self._is_stopping = False
+        self._is_away = False  # redis did not take the last pipeline
 
     def append(self, key: str, chunk: bytes) -> None:
         """Add a chunk to a backup with the next pipeline. Any thread."""
@@ -133,9 +134,18 @@ class BackupStore:
         except RedisError as error:
             waiting, lost = self._keep(changes)
             LOST.inc(lost)
-            name = type(error).__name__
-            log.warning("backups_not_written", waiting_chunks=waiting, lost_chunks=lost, error=name)
+            if not self._is_away:
+                log.warning(
+                    "backups_not_written",
+                    waiting_chunks=waiting,
+                    lost_chunks=lost,
+                    error=type(error).__name__,
+                )
+            self._is_away = True
         else:
+            if self._is_away:
+                log.info("backups_written_again")
+            self._is_away = False
             WRITTEN.inc(sum(len(chunk) for each in changes.values() for chunk in each.chunks))
 
     def _keep(self, changes: dict[str, _Change]) -> tuple[int, int]:

@@ -78,6 +78,7 @@ class Recordings:
         delete_left_drafts(self._folder, self._clock())
         if self._uploads is not None:
             self._uploads.upload_all_left(self._clock() - self._days * DAY_S)
+            self._uploads.delete_empty_folders(self._clock() - SWEEP_EVERY_S)
         try:
             for name in self._storage.delete_expired(self._days, self._clock()):
                 log.info("recording_expired", session=name.session, part=name.part)

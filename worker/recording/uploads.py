@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -24,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 FIRST_S, MOST_S = 30.0, 300.0  # between two uploads of one part
 AT_ONCE = 4
+OWNER = "[0-9a-f]" * 16  # the name of an owner's folder
 
 
 class Uploads:
@@ -71,6 +73,14 @@ class Uploads:
                         self._delete_here(ours[0])
                     elif is_unwritten:
                         self._move(ours[0])
+
+    def delete_empty_folders(self, unchanged_since_s: float) -> None:
+        """Delete the folders of sessions and owners whose parts are all in the storage."""
+        for pattern in (f"{OWNER}/*", OWNER):
+            for path in self._folder.glob(pattern):
+                with suppress(OSError):  # it is not empty, or gone
+                    if path.stat().st_mtime < unchanged_since_s:
+                        path.rmdir()
 
     def close(self) -> None:
         """Wait for the uploads that have been asked for."""

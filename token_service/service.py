@@ -27,6 +27,7 @@ from token_service.auth.callers import Caller
 from token_service.auth.guest_links import GuestLinks
 from token_service.auth.rate_limit import RateLimiter
 from token_service.fleet.prompt_limits import PromptLimits
+from token_service.fleet.pulse import Pulse
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.space import Space
 from token_service.refusals import Unavailable
@@ -95,8 +96,9 @@ class Service:
         )
         imports = DispatchImport(catalogue, usual, specs, rooms, events, workers, prompts)
         moves = self.moves = Moves(specs, workers, rooms)
+        pulse = self.pulse = Pulse(redis)
         dispatcher = Reconciler(
-            specs, workers, rooms, events, tokens, imports, forgotten, prompts, moves
+            specs, workers, rooms, events, tokens, imports, forgotten, prompts, moves, pulse
         )
         self.space, self.events, self.workers = space, events, workers
         self.tokens, self.forgotten, self.admission = tokens, forgotten, admission

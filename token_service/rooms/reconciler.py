@@ -25,6 +25,7 @@ from protocol.room_spec import RoomSpec, read_spec
 from token_service import metrics
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.prompt_limits import PromptLimits
+from token_service.fleet.pulse import Pulse
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.scheduler import Step, next_step
 from token_service.refusals import LiveKitAway, SpecUnreadable, Unavailable
@@ -53,6 +54,7 @@ class Reconciler:
     forgotten: Forgotten
     prompts: PromptLimits
     moves: Moves
+    pulse: Pulse
     trusts_from: float = 0.0  # monotonic; before it, a missing heartbeat means no lost worker
     troubles: dict[str, str] = field(default_factory=dict[str, str])  # by room, the last logged
     parsed: Parsed[RoomSpec] = field(default_factory=lambda: Parsed(read_spec))
@@ -170,7 +172,7 @@ class Reconciler:
             return
         inside = await self.rooms.participants(room)
         if not await self._is_occupied(spec, inside, fleet):
-            return await self._leave_queue(room, fleet)
+            return await self._rest(spec, fleet)
         await self.specs.touch([spec])
         if fleet.is_awaited(spec) or not await self._trusts_heartbeats():
             return
@@ -180,13 +182,22 @@ class Reconciler:
 
     async def _trusts_heartbeats(self) -> bool:
         """Return whether a missing heartbeat means a lost worker."""
-        if time.monotonic() < self.trusts_from:
+        if time.monotonic() < self.trusts_from or not self.pulse.is_steady():
             return False
         return not await self.workers.may_be_incomplete()
 
-    async def _leave_queue(self, room: str, fleet: Fleet) -> None:
-        if room in fleet.schedule.queue:
-            await self.specs.schedule(lambda now: now.schedule.leave_queue(room))
+    async def _rest(self, spec: RoomSpec, fleet: Fleet) -> None:
+        """Take an empty room out of the queue, and forget the worker whose host has left it.
+
+        Otherwise that host would count as lost, should people come back.
+        """
+        if spec.room in fleet.schedule.queue:
+            await self.specs.schedule(lambda now: now.schedule.leave_queue(spec.room))
+        if fleet.outcome(spec) == "left":
+            rested = spec.model_copy(update={"worker": ""})
+            await self.specs.commit(
+                spec.room, lambda now, _: (rested if now == spec else now, None)
+            )
 
     async def _is_occupied(
         self, spec: RoomSpec, inside: list[api.ParticipantInfo], fleet: Fleet
@@ -276,6 +287,8 @@ def _given_up(now: RoomSpec | None, spec: RoomSpec, fleet: Fleet) -> RoomSpec | 
 def _log_lost_host(spec: RoomSpec, step: Step) -> None:
     if step.lost is not None:
         event = {"refused": "host_refused", "left": "host_left"}.get(step.lost, "host_lost")
+        if event != "host_refused":
+            metrics.LOST_HOSTS.inc()
         log.warning(event, room=spec.room, generation=spec.generation)
     if step.breaker_open_s:
         metrics.BREAKERS.inc()

@@ -9,6 +9,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from protocol.config.settings import Settings
+from token_service.auth.audit import Audit
 from token_service.auth.authenticator import credentials_of
 from token_service.errors import answer_problems
 from token_service.http import (
@@ -47,6 +48,7 @@ ROUTES = (
 
 def create_app(settings: Settings) -> FastAPI:
     """Build the application. Raises `InvalidInput` for invalid personas or settings."""
+    Audit(settings.audit_log)  # else it is refused with a traceback, in the lifespan
     catalogue, credentials = catalogue_of(settings), credentials_of(settings)
     mcp = McpEndpoint()
 
@@ -58,12 +60,13 @@ def create_app(settings: Settings) -> FastAPI:
             sweeps = asyncio.create_task(service.dispatcher.run(stopping), name="dispatcher")
             check = service.space.log_eviction(stopping)
             checking = asyncio.create_task(check, name="redis check")
+            pulsing = asyncio.create_task(service.pulse.run(stopping), name="redis pulse")
             try:
                 yield
             finally:
                 stopping.set()
                 await mcp.aclose()
-                await asyncio.gather(sweeps, checking)
+                await asyncio.gather(sweeps, checking, pulsing)
 
     app = FastAPIOffline(
         title="moshi-rooms",

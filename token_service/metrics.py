@@ -9,12 +9,13 @@ ROOM_CLIENTS = Counter(
 )
 DISPATCHES = Counter(
     "moshi_dispatches",
-    "Dispatched hosts: a room's first, again after a loss, or for a move.",
+    "Dispatched hosts: a room's first, a later one, or for a move.",
     ["which"],
 )
 WEBHOOKS = Counter("moshi_webhooks", "Webhooks with a valid signature of LiveKit.", ["event"])
 for which in ("first", "again", "move"):  # increase() does not see how a series begins above zero
     DISPATCHES.labels(which)
+LOST_HOSTS = Counter("moshi_lost_hosts", "Hosts that were lost while people were in their rooms.")
 BREAKERS = Counter("moshi_breakers", "Times that a failing worker was excluded for a while.")
 SESSIONS = Counter("moshi_sessions", "Sessions opened or ended.", ["change"])
 RATINGS = Counter("moshi_ratings", "Ratings of sessions by people, from 1 to 5.", ["rating"])

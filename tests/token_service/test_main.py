@@ -47,18 +47,27 @@ def test_it_serves_until_a_signal_comes(environment: dict[str, str], tmp_path: P
     assert "Application shutdown complete." in log.read_text()
 
 
-def test_a_wrong_setting_ends_the_service_with_one_line(environment: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (
+            {"DEFAULT_PERSONA": "hal"},
+            "DEFAULT_PERSONA='hal': choices: assistant, astronaut, chef, customer_service, teacher",
+        ),
+        ({"AUDIT_LOG": "/proc/none"}, "AUDIT_LOG='/proc/none': No such file or directory"),
+    ],
+    ids=["persona", "audit log"],
+)
+def test_a_wrong_setting_ends_the_service_with_one_line(
+    environment: dict[str, str], wrong: dict[str, str], said: str
+) -> None:
     """An invalid setting ends the process with status 1 and one line that names the setting."""
     done = subprocess.run(
         COMMAND,
-        env=os.environ | environment | {"DEFAULT_PERSONA": "hal"},
+        env=os.environ | environment | wrong,
         capture_output=True,
         text=True,
         check=False,
     )
 
-    assert (done.returncode, done.stderr) == (
-        1,
-        "token_service: DEFAULT_PERSONA='hal': "
-        "choices: assistant, astronaut, chef, customer_service, teacher\n",
-    )
+    assert (done.returncode, done.stderr) == (1, f"token_service: {said}\n")

@@ -107,10 +107,10 @@ async def prometheus(service: OpenService, caller: Observer) -> Response:
         raise Refused(HTTPStatus.FORBIDDEN, "scope_missing", sentence)
     try:
         fleet = await service.workers.fleet()
-        metrics.SLOTS_FREE.set(fleet.slots_free)
-        metrics.SLOTS_USED.set(fleet.slots_used)
-        metrics.WORKERS_READY.set(len(fleet.ready))
-        metrics.ROOMS_WAITING.set(len(fleet.schedule.queue))
     except RedisError:
-        metrics.WORKERS_READY.set(0)
+        fleet = Fleet()  # figures of before would look like those of now
+    metrics.SLOTS_FREE.set(fleet.slots_free)
+    metrics.SLOTS_USED.set(fleet.slots_used)
+    metrics.WORKERS_READY.set(len(fleet.ready))
+    metrics.ROOMS_WAITING.set(len(fleet.schedule.queue))
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

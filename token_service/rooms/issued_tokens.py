@@ -4,6 +4,7 @@ LiveKit checks a token's signature and end only, so a participant that joins wit
 removed: on the webhook, or on the next poll. Every call raises `RedisError` where redis is away.
 """
 
+import math
 import re
 import time
 from collections.abc import Iterable
@@ -35,6 +36,8 @@ TOKEN_ID = re.compile(rf"{LINK_ID.pattern}(-{LINK_ID.pattern})?")
 REVOKED_KEY = "moshi:revoked"  # the rooms with revoked tokens, by when they may be forgotten
 SLACK_S = 60  # beyond a token's life, for clocks
 REMEMBERED_S = 86_400  # of rooms in use: LiveKit renews the tokens of their people for so long
+FORGOTTEN_S = 2 * REMEMBERED_S  # since a token was signed: a room may be in use for years
+FORGETS_EACH = 1000  # tokens of one room
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class IssuedTokens:
         identity of another participant. The first two are checked after the token was recorded: an
         end or a revocation that comes later finds the record and revokes the token.
         """
-        token_id = fresh_id()
+        token_id = _new_id(time.time())
         if guest is not None:
             token_id = f"{guest.id}-{token_id}"
             if person.identity == spec.opener or await self._is_foreign(person, guest):
@@ -66,7 +69,10 @@ class IssuedTokens:
         async with self.redis.pipeline() as pipe:
             pipe.hset(key, token_id, person.identity)
             pipe.expire(key, max(left_s, self.settings.token_ttl_s + SLACK_S))
-            await pipe.execute()
+            pipe.hlen(key)
+            *_, count = await pipe.execute()
+        if count % FORGETS_EACH == 0:
+            await self._forget_old(key)
         refusal = None
         if await self.specs.is_over(spec):
             refusal = over()
@@ -76,6 +82,16 @@ class IssuedTokens:
             await self._note(person.room, [token_id])
             raise refusal
         return participant_token(person, token_id, self.settings, spec.max_people), token_id
+
+    async def _forget_old(self, key: str) -> None:
+        """Forget tokens that nobody can join with any more. What is revoked stays so."""
+        before_s = time.time() - FORGOTTEN_S
+        tokens: Any = await self.redis.hkeys(key)
+        old = [
+            each for each in tokens if not each.startswith(REVOKED) and _signed_s(each) < before_s
+        ]
+        if old:
+            await self.redis.hdel(key, *old)
 
     async def of(self, room: str, identity: str | None = None) -> list[str]:
         """Return the ids of a room's tokens, or of those for one identity."""
@@ -183,3 +199,14 @@ class IssuedTokens:
             there = [one.attributes for one in inside if one.identity == person.identity]
             tokens = [each.get(wire.ATTR_TOKEN_ID, "") for each in there]
         return not all(token_id.startswith(f"{guest.id}-") for token_id in tokens)
+
+
+def _new_id(now_s: float) -> str:
+    """Return a new token's own id, which begins with the second of now."""
+    return f"{int(now_s):08x}{fresh_id()}"
+
+
+def _signed_s(token_id: str) -> float:
+    """Return when a token was signed; infinite where its id does not tell."""
+    own = token_id.rpartition("-")[2]
+    return int(own[:8], 16) if len(own) == len(_new_id(0.0)) else math.inf

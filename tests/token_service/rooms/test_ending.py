@@ -24,7 +24,7 @@ from tests.token_service.players import (
 )
 from token_service.rooms.admission import AdmissionRequest, RoomAdmission
 from token_service.rooms.events import EventStore
-from token_service.rooms.issued_tokens import REVOKED, TOKENS_KEY
+from token_service.rooms.issued_tokens import FORGETS_EACH, REVOKED, TOKENS_KEY
 
 
 async def test_a_session_ends_for_everyone(
@@ -60,6 +60,20 @@ async def test_an_ended_sessions_token_is_revoked(
         await eventually(lambda: are_alone(livekit, room, "bob"), "ann is removed")
 
     assert again["id"] != said["id"]
+
+
+async def test_a_room_in_use_forgets_old_tokens(
+    http: httpx.AsyncClient, redis: Redis, room: str
+) -> None:
+    """Of a room's many tokens those signed days ago are forgotten, but no revoked one."""
+    await beat(redis)
+    key = TOKENS_KEY.format(room=room)
+    old = {f"{number:024x}": "ann" for number in range(FORGETS_EACH - 3)}
+    kept = {f"{REVOKED}{0:024x}": "", "of-an-older-version": "bob"}
+    await redis.hset(key, mapping=dict[Any, Any](old | kept))
+    said = await opened(http, room=room)
+
+    assert set(await redis.hkeys(key)) == {*kept, said["token_id"]}
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["by our token", "by a token of another's"])

@@ -32,6 +32,7 @@ from tests.token_service.players import (
     stop_waiting,
     write,
 )
+from token_service.fleet.pulse import Pulse
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.schedule import CALM_DISPATCHES, FAILURES
 from token_service.refusals import LiveKitAway
@@ -69,11 +70,19 @@ async def waiting_reason(service: Service, room: str) -> str:
 
 
 async def hosted_then_lost(dispatcher: Reconciler, redis: Redis, room: str) -> None:
-    """Dispatch the first host, have its worker report it, and end that worker."""
+    """Dispatch the first host, have its worker report it, and end that worker.
+
+    In a redis that has run for long enough that a missing heartbeat means a lost worker.
+    """
+    await eventually(lambda: _has_run(redis), "redis is no new one")
     await dispatcher.sweep()
     await beat(redis, hosts={room: 1})
     await dispatcher.sweep()
     await die(redis)
+
+
+async def _has_run(redis: Redis) -> bool:
+    return (await redis.info("server"))["uptime_in_seconds"] >= HEARTBEAT_TTL_S
 
 
 async def test_the_next_host_gets_the_whole_spec(
@@ -321,6 +330,21 @@ async def test_heartbeats_are_given_time_after_an_outage(
     await beat(redis, "another")
     careful = replace(dispatcher, trusts_from=time.monotonic() + 60)
     await careful.sweep()
+
+    assert [each.generation for each in await dispatched(livekit, spec.room)] == [1]
+
+
+async def test_a_redis_that_stood_still_costs_no_host(
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+) -> None:
+    """Heartbeats that ended while redis stood still replace no host, though no call failed."""
+    now_s = 0.0
+    pulse = Pulse(redis, lambda: now_s)
+    pulse.answered()
+    await hosted_then_lost(dispatcher, redis, spec.room)
+    await beat(redis, "another")
+    now_s = HEARTBEAT_TTL_S
+    await replace(dispatcher, pulse=pulse).sweep()
 
     assert [each.generation for each in await dispatched(livekit, spec.room)] == [1]
 

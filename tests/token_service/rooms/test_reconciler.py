@@ -27,6 +27,7 @@ from tests.token_service.players import (
     stop_waiting,
     write,
 )
+from token_service import metrics
 from token_service.auth.grants import person_grant
 from token_service.fleet.schedule import CALM_DISPATCHES
 from token_service.refusals import LiveKitAway
@@ -63,6 +64,11 @@ async def person(livekit: LiveKit, room: str) -> AsyncGenerator[None]:
 def generation(spec: RoomSpec, number: int, worker: str = "worker") -> RoomSpec:
     """Return the spec as of a generation, dispatched to a worker."""
     return spec.model_copy(update={"generation": number, "worker": worker})
+
+
+def lost_hosts() -> float:
+    """Return how many hosts this process has counted as lost."""
+    return metrics.LOST_HOSTS._value.get()  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.mark.usefixtures("person")
@@ -155,6 +161,7 @@ async def test_a_lost_host_is_replaced_by_the_next_generation(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A room whose host's worker is lost gets one dispatch of the next generation."""
+    lost = lost_hosts()
     await dispatcher.sweep()
     await beat(redis, hosts={spec.room: 1})
     await dispatcher.sweep()
@@ -163,6 +170,31 @@ async def test_a_lost_host_is_replaced_by_the_next_generation(
     await dispatcher.sweep()
 
     assert await dispatched(livekit, spec.room) == [generation(spec, 2, "another")]
+    assert lost_hosts() == lost + 1
+
+
+async def test_a_host_that_left_an_empty_room_is_not_lost(
+    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+) -> None:
+    """People who come back to a room find no lost host, and their host is a later one."""
+    lost = lost_hosts()
+    async with joined(livekit, person_token(livekit, spec.room)):
+        await dispatcher.sweep()
+        await beat(redis, hosts={spec.room: 1})
+        await dispatcher.sweep()
+
+    async def empty() -> bool:
+        return not await dispatcher.rooms.people(spec.room)
+
+    await eventually(empty, "the person is gone")
+    await beat(redis, left={spec.room: 1})
+    await dispatcher.sweep()
+    await beat(redis)  # a worker forgets soon what became of a room
+    async with joined(livekit, person_token(livekit, spec.room)):
+        await dispatcher.sweep()
+
+        assert await dispatched(livekit, spec.room) == [generation(spec, 2)]
+    assert lost_hosts() == lost
 
 
 @pytest.mark.usefixtures("person")

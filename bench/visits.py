@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 from livekit import api
 
-from harness.census import Held, census, held_by
-from harness.person import eventually, person
-from harness.rooms import asking_for, in_talk, slots_used
+from bench.visit_kinds import KINDS
+from harness.census import Held, RedisHeld, census, held_by, held_by_redis
+from harness.rooms import slots_used
 from harness.stack import Stack
 
-PERSONAS = ("chef", "astronaut")
+NOTHING = RedisHeld(0, {}, 0.0)
 SETTLE_S = 60.0  # LiveKit closes a room 20 s after the last one left
-WITHIN_S = 60.0
 
 
 @dataclass
@@ -28,11 +27,13 @@ class Visits:
     there_s: list[float] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     took_s: float = 0.0
-    worker_mib: list[float] = field(default_factory=list)
+    quarters: list[dict[str, float]] = field(default_factory=list)  # MiB of each process
     slots_used: int = 0
     rooms_left: int = 0
     before: dict[str, Held] = field(default_factory=dict)
     after: dict[str, Held] = field(default_factory=dict)
+    redis_before: RedisHeld = NOTHING
+    redis_after: RedisHeld = NOTHING
 
     def summary(self) -> dict[str, Any]:
         """Return a row: the visits, how quickly personas came, what is left behind."""
@@ -43,7 +44,6 @@ class Visits:
             "took s": round(self.took_s),
             "personas there p50 s": round(float(np.median(there_s)), 2),
             "p99 s": round(float(np.percentile(there_s, 99)), 2),
-            "worker MiB by quarter": self.worker_mib,
             "slots used after": self.slots_used,
             "rooms after": self.rooms_left,
         }
@@ -51,9 +51,9 @@ class Visits:
 
 async def visits(stack: Stack, count: int, at_once: int) -> Visits:
     """Make a number of visits, several at a time. The first ones fill caches."""
-    await several(stack, Visits(at_once), at_once)
+    await several(stack, Visits(len(KINDS) * at_once), at_once)
     await settled(stack, lambda: True)
-    found = Visits(count, before=counted(stack))
+    found = Visits(count, before=counted(stack), redis_before=held_by_redis(stack))
     begun_s = time.monotonic()
     await several(stack, found, at_once)
     found.took_s = time.monotonic() - begun_s
@@ -66,7 +66,7 @@ async def visits(stack: Stack, count: int, at_once: int) -> Visits:
         )
 
     await settled(stack, no_more)
-    found.after = counted(stack)
+    found.after, found.redis_after = counted(stack), held_by_redis(stack)
     found.slots_used = await slots_used(stack)
     found.rooms_left = len(await rooms(stack))
     for reason in found.failed:
@@ -87,24 +87,15 @@ async def several(stack: Stack, found: Visits, at_once: int) -> None:
     async def one_way() -> None:
         for turn in turns:
             try:
-                found.there_s.append(await visit(stack))
+                found.there_s.append(await KINDS[turn % len(KINDS)](stack))
             except Exception as error:  # counted: one that fails says something, too
-                found.failed.append(f"{type(error).__name__}: {error}")
+                kind = KINDS[turn % len(KINDS)].__name__
+                found.failed.append(f"{kind}: {type(error).__name__}: {error}")
             if turn % quarter == 0:
-                found.worker_mib.append(census(stack)["worker"].rss_mib)
-                print(f"{turn} visits, worker {found.worker_mib[-1]} MiB", flush=True)
+                found.quarters.append({n: held.rss_mib for n, held in counted(stack).items()})
+                print(f"{turn} visits, MiB: {found.quarters[-1]}", flush=True)
 
     await asyncio.gather(*(one_way() for _ in range(at_once)))
-
-
-async def visit(stack: Stack) -> float:
-    """Join, hear two personas and leave; return the seconds until both were there."""
-    begun_s = time.monotonic()
-    async with person(stack.url, asking_for(*PERSONAS)) as ann:
-        await in_talk(ann, len(PERSONAS))
-        there_s = time.monotonic() - begun_s
-        await eventually(lambda: len(ann.heard) == len(PERSONAS), "each is heard", WITHIN_S)
-    return there_s
 
 
 async def rooms(stack: Stack) -> list[str]:

@@ -21,6 +21,24 @@ class Held:
     rss_mib: float
 
 
+@dataclass(frozen=True, slots=True)
+class RedisHeld:
+    """What redis keeps at a moment. Keys without an end are those that could grow for ever."""
+
+    keys: int
+    endless: dict[str, int]  # bytes of each key without an end
+    used_mib: float
+
+
+def held_by_redis(stack: Stack) -> RedisHeld:
+    """Count the keys of a stack's redis, and the memory that it uses for data."""
+    with redis.Redis.from_url(stack.redis_url, decode_responses=True) as client:
+        found: Any = list(client.scan_iter())
+        endless: Any = {key: client.memory_usage(key) for key in found if client.ttl(key) == -1}
+        about: Any = client.info("memory")
+    return RedisHeld(len(found), endless, round(about["used_memory_dataset"] / MIB, 2))
+
+
 def held_by(pid: int) -> Held:
     """Count the resources of one process."""
     process = psutil.Process(pid)
@@ -31,15 +49,17 @@ def held_by(pid: int) -> Held:
 
 
 def processes_of(stack: Stack) -> Mapping[str, int]:
-    """Return the processes of a stack by name."""
+    """Return the processes of a stack by name, Whisper's too where it runs."""
     with redis.Redis.from_url(stack.redis_url) as client:
         about: Any = client.info("server")
-    return {
+    hearing = psutil.Process(stack.worker_pid).children()
+    found = {
         "worker": stack.worker_pid,
         "token_service": stack.service_pid,
         "livekit": stack.livekit.pid,
         "redis": int(about["process_id"]),
     }
+    return found | {"hearing": hearing[0].pid} if hearing else found
 
 
 def census(stack: Stack) -> dict[str, Held]:

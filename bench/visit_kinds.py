@@ -127,7 +127,11 @@ async def _follow(http: aiohttp.ClientSession, session: str) -> None:
 
 
 async def _delete(http: aiohttp.ClientSession, path: str) -> None:
-    (await http.delete(path)).raise_for_status()
+    """Delete, again while a recording is still being written."""
+    async with asyncio.timeout(WITHIN_S):
+        while (answer := await http.delete(path)).status == HTTPStatus.CONFLICT:  # noqa: ASYNC110
+            await asyncio.sleep(0.5)
+    answer.raise_for_status()
 
 
 async def _speak(call: aiohttp.ClientWebSocketResponse, said: list[bytes]) -> None:

@@ -21,12 +21,12 @@ from harness.rooms import asking_for, in_talk
 from harness.stack import Stack
 from protocol import wire
 from worker.websocket import messages
-from worker.websocket.opus import SAMPLE_RATE_HZ
 
 PERSONAS = ("chef", "astronaut")
 MINDED = "assistant"  # the persona whose mind is a language model
 ANSWER = "Hello, how can I help you?"  # the pocket Moshi has learned it
 WITHIN_S = 60.0
+SAMPLE_RATE_HZ = 24_000
 FRAME_S, FRAMES = 0.08, 25  # of what a client of a WebSocket sends
 SILENCE = np.zeros(round(FRAME_S * SAMPLE_RATE_HZ), dtype=np.float32)
 PCM = bytes(2 * len(SILENCE))

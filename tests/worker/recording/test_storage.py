@@ -11,7 +11,7 @@ from protocol.config.secret import reveal
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.recordings.byte_range import RangeBeyond, range_of
-from protocol.recordings.names import PartName, new_part, owner_folder, read_key
+from protocol.recordings.names import PartName, mark_of, new_part, owner_folder, read_key
 from protocol.recordings.storage import RecordingStorage, StorageAway, open_storage
 from tests.conftest import SettingsFor
 from tests.token_service.auth.callers import Keys, app
@@ -165,12 +165,12 @@ async def test_waiting_parts_and_marks_of_deletion_expire(bucket: Settings) -> N
     record(bucket.model_copy(update={"record_s3_bucket": ""}))
     storage = open_storage(bucket)
     await storage.delete(OWNER, LATER.session)
-    assert await storage.read(LATER.mark) is not None
+    assert await storage.read(mark_of(LATER.folder)) is not None
     at_s = time.time() + 30.1 * DAY_S
     Recordings(bucket, clock=lambda: at_s).sweep()
     assert bucket.record_dir is not None
     assert (await storage.of(OWNER), list(bucket.record_dir.iterdir())) == ([], [])
-    assert await storage.read(LATER.mark) is None
+    assert await storage.read(mark_of(LATER.folder)) is None
 
 
 @dataclass

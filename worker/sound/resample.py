@@ -5,6 +5,7 @@ LiveKit's resampler loses 2.9 dB at 10 kHz and 7 dB at 11 kHz and folds 12.2 kHz
 frames of 80 ms would come 44 ms later. This filter delays by 2.5 ms (docs/benchmarks.md).
 """
 
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -40,6 +41,7 @@ class Resampler:
         return (np.ascontiguousarray(windows) @ self._matrix).reshape(-1)
 
 
+@cache  # one for all rooms: with one for each they fell out of the processor's caches
 def _matrix(up: int, down: int) -> npt.NDArray[np.float32]:
     """Return the weight of each sample of a window in each of a block, `[window, block]`."""
     times = np.arange(TAPS) - (TAPS - 1) / 2

@@ -1,6 +1,7 @@
 """The page against the real product: calls, from the click to the last resource."""
 
 from pathlib import Path
+from uuid import uuid4
 
 import av
 import numpy as np
@@ -96,7 +97,7 @@ async def test_two_tabs_with_one_link_share_a_room(browser: Browser, stack: Stac
 
 async def test_without_volume_a_person_can_be_muted(browser: Browser, stack: Stack) -> None:
     """On iOS there is no slider; a person that is muted is not played until unmuted."""
-    url = f"{stack.url}/?room=den&persona=chef"
+    url = f"{stack.url}/?room=den-{uuid4().hex[:6]}&persona=chef"  # the room keeps who is muted
     async with (
         open_visit(browser, stack, url, script=PHONE) as ann,
         open_visit(browser, stack, url) as bea,

@@ -31,24 +31,14 @@ from protocol.config.setting_types import (
     Seconds,
     WebUrl,
 )
-from protocol.config.user_file import UserFile
+from protocol.config.user_file import UserFile, home
 from protocol.errors import InvalidInput, explain
 from protocol.text import ENCODING
 
 log = structlog.stdlib.get_logger(__name__)
 
 PROJECT = Path(__file__).resolve().parents[2]
-
-
-def _home() -> Path:
-    """Return the user's folder; a container's user may have none and be unknown."""
-    try:
-        return Path.home()
-    except RuntimeError:
-        return Path("/")
-
-
-USER_FILE = _home() / ".config/moshi-rooms/settings.toml"
+USER_FILE = home() / ".config/moshi-rooms/settings.toml"
 PAGE_NAME = "Moshi rooms"
 DEVELOPMENT_KEY = "devkey"
 DEVELOPMENT_SECRET = "development-secret-at-least-32-bytes"
@@ -176,7 +166,7 @@ class Settings(BaseSettings):
     """Threads of torch on a CPU."""
     voices_dir: OwnPath = PROJECT / "voices"
     """Folder of voices, WAV or .pt."""
-    cache_dir: OwnPath = _home() / ".cache/moshi-rooms"
+    cache_dir: OwnPath = home() / ".cache/moshi-rooms"
     """Folder for downloads, and for files that are built once."""
     max_step_share: float = Field(default=0.9, gt=0.0, allow_inf_nan=False)
     """Share of a frame's 80 ms; while the 99th percentile of steps takes more, new rooms wait."""

@@ -11,6 +11,14 @@ from protocol.errors import InvalidInput
 from protocol.toml_file import read_toml
 
 
+def home() -> Path:
+    """Return the user's folder; a container's user may have none and be unknown."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")
+
+
 class UserFile(TomlConfigSettingsSource):
     """The settings of a TOML file. As in the environment, an empty text means the default."""
 

@@ -13,23 +13,21 @@ from http import HTTPStatus
 from typing import Any
 
 import aiohttp
-import numpy as np
 import sphn
 
 from harness.person import eventually, joined, person
 from harness.rooms import asking_for, in_talk
 from harness.stack import Stack
 from protocol import wire
+from worker.frames import FRAME_S, RATE_HZ, SILENCE, to_int16
 from worker.websocket import messages
 
 PERSONAS = ("chef", "astronaut")
 MINDED = "assistant"  # the persona whose mind is a language model
 ANSWER = "Hello, how can I help you?"  # the pocket Moshi has learned it
 WITHIN_S = 60.0
-SAMPLE_RATE_HZ = 24_000
-FRAME_S, FRAMES = 0.08, 25  # of what a client of a WebSocket sends
-SILENCE = np.zeros(round(FRAME_S * SAMPLE_RATE_HZ), dtype=np.float32)
-PCM = bytes(2 * len(SILENCE))
+FRAMES = 25  # of what a client of a WebSocket sends
+PCM = to_int16(SILENCE).tobytes()
 FULL = HTTPStatus.SERVICE_UNAVAILABLE
 Visit = Callable[[Stack], Awaitable[float]]
 
@@ -97,7 +95,7 @@ async def chat(stack: Stack) -> float:
         if await call.receive_bytes(timeout=WITHIN_S) != messages.HANDSHAKE:
             raise RuntimeError("expected the handshake first")
         there_s = time.monotonic() - begun_s
-        writer = sphn.OpusStreamWriter(SAMPLE_RATE_HZ)
+        writer = sphn.OpusStreamWriter(RATE_HZ)
         await _speak(call, [messages.AUDIO + writer.append_pcm(SILENCE) for _ in range(FRAMES)])
     return there_s
 

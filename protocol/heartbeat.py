@@ -51,7 +51,7 @@ class RoomOutcome(BaseModel):
 
 
 class Heartbeat(BaseModel):
-    """What a worker says of itself."""
+    """A worker's report of itself, which it writes to redis twice a second."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

@@ -16,7 +16,7 @@ from worker.recording.recordings import Recordings
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """What a host needs of its worker."""
+    """The parts of a worker that its rooms' hosts use."""
 
     settings: Settings
     engine: Engine

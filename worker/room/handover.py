@@ -64,7 +64,7 @@ class OtherHosts:
 
     @property
     def stop_notice(self) -> str | None:
-        """What the host before tells as it stops; "": it has left, None: it has not stopped."""
+        """The notice of the host before: empty once it has left, None until it has stopped."""
         before = [told for generation, told in self._told() if generation < self._generation]
         if not before:
             return ""

@@ -2,8 +2,9 @@
 
 Starts the product with the echo, without recognition. In each room one person publishes sound and
 silence in turn and hears nothing, so that people cost this machine little; the echo repeats them.
-Threads of Python share the interpreter lock, so their sum stays below one core, however many cores
-there are: it bounds how many rooms one worker holds. Native threads (LiveKit, Opus) share nothing.
+Threads of Python share the interpreter lock of their process, so their sum stays below one core,
+however many cores there are: it bounds how many rooms a process holds, and the main process, which
+has the engine, all of them. Native threads (LiveKit, Opus) share nothing.
 
     python -m bench.rooms --rooms 4 8 12 --seconds 20
 """
@@ -15,14 +16,16 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Self
 
 import httpx
 import numpy as np
 import psutil
 from livekit import rtc
 
-from harness.stack import Stack, start_stack
+from harness.stack import Stack, room_processes, start_stack
 from worker.livekit_private.native_log import disable_native_log_capture
 
 TICK_S = 0.080
@@ -64,13 +67,34 @@ async def _speak(source: rtc.AudioSource) -> None:
                 await source.capture_frame(rtc.AudioFrame(sound, RATE_HZ, 1, CHUNK))
 
 
-def cpu_s(worker: psutil.Process) -> tuple[float, float]:
-    """Return the CPU time of the worker's Python threads and of its native ones, so far."""
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """CPU time of a worker's threads, in seconds or, of a difference, in ms for each tick."""
+
+    main: float  # Python threads of the main process: the engine, heartbeats
+    rooms: float  # Python threads of the processes of rooms
+    native: float  # LiveKit's and Opus' threads of both
+
+    @classmethod
+    def so_far(cls, worker_pid: int) -> Self:
+        """Return what a worker's processes have spent."""
+        main, native = _of(psutil.Process(worker_pid))
+        rooms = [_of(each) for each in room_processes(worker_pid)]
+        return cls(main, sum(each[0] for each in rooms), native + sum(each[1] for each in rooms))
+
+    def since(self, before: Self, ticks: float) -> Self:
+        """Return the ms for each of so many ticks."""
+        pairs = zip(astuple(self), astuple(before), strict=True)
+        return type(self)(*(1000 * (now - then) / ticks for now, then in pairs))
+
+
+def _of(process: psutil.Process) -> tuple[float, float]:
+    """Return the CPU time of a process's Python threads and of its native ones, so far."""
     python = native = 0.0
-    for thread in worker.threads():
-        name = Path(f"/proc/{worker.pid}/task/{thread.id}/comm").read_text()
+    for thread in process.threads():
+        name = Path(f"/proc/{process.pid}/task/{thread.id}/comm").read_text()
         spent_s = thread.user_time + thread.system_time
-        if name.startswith("python"):
+        if name.startswith(("python", "pytest")):
             python += spent_s
         else:
             native += spent_s
@@ -79,24 +103,24 @@ def cpu_s(worker: psutil.Process) -> tuple[float, float]:
 
 async def measure(stack: Stack, rooms: int, seconds: float) -> dict[str, float]:
     """Return the row of so many rooms."""
-    worker = psutil.Process(stack.worker_pid)
     async with AsyncExitStack() as people:
         for index in range(rooms):
             await people.enter_async_context(talking(stack, f"rooms-{rooms}-{index}"))
         await stack.slots_used_become(rooms)
         await asyncio.sleep(SETTLE_S)
-        late, before = (await stack.worker_metrics())[LATE], cpu_s(worker)
+        late, before = (await stack.worker_metrics())[LATE], Spent.so_far(stack.worker_pid)
         begun_s = time.monotonic()
         await asyncio.sleep(seconds)
         ticks = (time.monotonic() - begun_s) / TICK_S
-        after, late_after = cpu_s(worker), (await stack.worker_metrics())[LATE]
+        spent = Spent.so_far(stack.worker_pid).since(before, ticks)
+        late_after = (await stack.worker_metrics())[LATE]
     await stack.close_rooms()
     await stack.slots_used_become(0)
-    python, native = (1000 * (b - a) / ticks for a, b in zip(before, after, strict=True))
     return {
         "rooms": rooms,
-        "Python, ms a tick": round(python, 2),
-        "native, ms a tick": round(native, 2),
+        "main, ms a tick": round(spent.main, 2),
+        "rooms, ms a tick": round(spent.rooms, 2),
+        "native, ms a tick": round(spent.native, 2),
         "late frames": late_after - late,
     }
 
@@ -106,10 +130,9 @@ async def run(stack: Stack, counts: list[int], seconds: float) -> None:
     rows: list[dict[str, float]] = []
     for rooms in (0, *counts):
         row = await measure(stack, rooms, seconds)
-        if rooms:
-            row["Python, ms a room and tick"] = round(
-                (row["Python, ms a tick"] - rows[0]["Python, ms a tick"]) / rooms, 3
-            )
+        for process in ("main", "rooms") if rooms else ():
+            cost = row[f"{process}, ms a tick"] - rows[0][f"{process}, ms a tick"]
+            row[f"{process}, ms a room and tick"] = round(cost / rooms, 3)
         rows.append(row)
         print("  ".join(f"{name} {value:g}" for name, value in row.items()), flush=True)
     print(json.dumps({"bench": "rooms", "seconds": seconds, "rows": rows}))
@@ -120,11 +143,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rooms", type=int, nargs="+", default=[4, 8, 12])
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--processes", type=int, default=1, help="that host the rooms")
     asked = parser.parse_args()
     disable_native_log_capture()
     with (
         tempfile.TemporaryDirectory() as folder,
-        start_stack(Path(folder), model="echo", capacity=max(asked.rooms), stt="off") as stack,
+        start_stack(
+            Path(folder),
+            model="echo",
+            capacity=max(asked.rooms),
+            stt="off",
+            room_processes=str(asked.processes),
+        ) as stack,
     ):
         asyncio.run(run(stack, asked.rooms, asked.seconds))
 

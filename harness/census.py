@@ -7,7 +7,7 @@ from typing import Any
 import psutil
 import redis
 
-from harness.stack import Stack
+from harness.stack import Stack, room_processes
 
 MIB = 2**20
 
@@ -49,17 +49,19 @@ def held_by(pid: int) -> Held:
 
 
 def processes_of(stack: Stack) -> Mapping[str, int]:
-    """Return the processes of a stack by name, Whisper's too where it runs."""
+    """Return the processes of a stack by name, those of rooms and Whisper's where it runs."""
     with redis.Redis.from_url(stack.redis_url) as client:
         about: Any = client.info("server")
-    hearing = psutil.Process(stack.worker_pid).children()
+    rooms = {each.pid for each in room_processes(stack.worker_pid)}
+    hearing = {each.pid for each in psutil.Process(stack.worker_pid).children()} - rooms
     found = {
         "worker": stack.worker_pid,
         "token_service": stack.service_pid,
         "livekit": stack.livekit.pid,
         "redis": int(about["process_id"]),
     }
-    return found | {"hearing": hearing[0].pid} if hearing else found
+    found |= {f"rooms {number}": pid for number, pid in enumerate(sorted(rooms))}
+    return found | ({"hearing": hearing.pop()} if hearing else {})
 
 
 def census(stack: Stack) -> dict[str, Held]:

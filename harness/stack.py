@@ -23,6 +23,7 @@ from harness import servers
 from harness.fork_server import FORKED, Fork
 
 READY_WITHIN_S = 90.0  # a busy machine loads torch
+OTHERS = ("whisper_process", "resource_tracker")  # a worker's children beside those of rooms
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,24 @@ class Stack:
     @contextmanager
     def worker_frozen(self) -> Generator[None]:
         """Freeze the worker, so that no persona joins meanwhile."""
-        os.kill(self.worker_pid, signal.SIGSTOP)
+        signal_with_children(self.worker_pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            os.kill(self.worker_pid, signal.SIGCONT)
+            signal_with_children(self.worker_pid, signal.SIGCONT)
+
+
+def room_processes(worker_pid: int) -> list[psutil.Process]:
+    """Return the processes of a worker that host its rooms, without others."""
+    children = psutil.Process(worker_pid).children()
+    return [each for each in children if not any(map(" ".join(each.cmdline()).count, OTHERS))]
+
+
+def signal_with_children(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process and to its children."""
+    process = psutil.Process(pid)
+    for each in (process, *process.children()):
+        each.send_signal(number)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Run a worker: load the model, start the engine, register with LiveKit, host rooms, drain.
+"""Run a worker: load the model, start the engine, register with LiveKit, have rooms hosted, drain.
 
 The health endpoint answers from the start; LiveKit knows the worker once the model is loaded.
 """
@@ -13,7 +13,6 @@ from collections.abc import Callable
 import structlog
 from livekit.agents import AgentServer
 
-from mind.thread import MindThread, start_minds
 from protocol.config import tracing
 from protocol.config.command_line import refuse_arguments
 from protocol.config.log import configure_logging
@@ -25,22 +24,21 @@ from protocol.errors import InvalidInput
 from protocol.heartbeat import SpeechRecognition
 from protocol.websocket_ticket import CHAT_PATH
 from worker.admission import JobAdmission
-from worker.backup.store import BackupStore
 from worker.commands import CommandReceiver
 from worker.context import WorkerContext
 from worker.engine.engine import Engine
 from worker.engine.files.recognisers import kyutais
 from worker.engine.model import Model
-from worker.events import EventWriter
 from worker.health import HealthEndpoint
 from worker.hearing.choice import start_recogniser
 from worker.heartbeat import HeartbeatPublisher
 from worker.hosts import Hosts
-from worker.jobs import make_server
+from worker.jobs import Jobs
 from worker.livekit_private.native_events import native_events
 from worker.livekit_private.native_log import disable_native_log_capture
 from worker.loops import call_on_loop
 from worker.recording.recordings import recordings_of
+from worker.room_process.room_processes import RoomProcesses
 from worker.status import PublishedStatus
 from worker.websocket.own_url import own_url
 from worker.websocket.server import WebSocketServer
@@ -57,21 +55,25 @@ FAILED_EXIT = 70  # EX_SOFTWARE
 class Worker:
     """The parts of a worker, from its start to the end of its drain."""
 
-    def __init__(self, settings: Settings, load: LoadModel | None = None) -> None:
-        native_events()  # before there are rooms: two threads must not make it at once
-        self.settings = settings
+    def __init__(
+        self, settings: Settings, rooms: RoomProcesses, load: LoadModel | None = None
+    ) -> None:
+        native_events()  # before there are clients: two threads must not make it at once
+        self.settings, self.rooms = settings, rooms
         self._load_model = load or _load_model
         self.status = PublishedStatus(settings.model)
         self.hosts = Hosts()
         self.publisher = HeartbeatPublisher(settings, self.status, self.hosts)
-        self.events = EventWriter(settings.redis_url)
-        self.backups = BackupStore(settings.redis_url) if settings.remember else None
         self.commands = CommandReceiver(settings.redis_url, self.status.worker_id, self.hosts)
-        self.recordings = recordings_of(settings)
+        self.recordings = recordings_of(settings)  # those that are left behind; hosts make theirs
         self.websockets = WebSocketServer(settings, self.status.worker_id)
         self.status.update(chat_url=own_url(settings) + CHAT_PATH)
         self.health = HealthEndpoint(
-            self.publisher, settings.worker_host, settings.worker_port, self.websockets.routes
+            self.publisher,
+            settings.worker_host,
+            settings.worker_port,
+            rooms.figures,
+            self.websockets.routes,
         )
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
@@ -83,42 +85,31 @@ class Worker:
             self._loop.add_signal_handler(signum, self._stopping.set)
         await self.health.start()
         heartbeats = asyncio.create_task(self.publisher.run(), name="heartbeats")
-        events = asyncio.create_task(self.events.run(), name="events")
         commands = asyncio.create_task(self.commands.run(), name="commands")
-        backing_up = asyncio.create_task(self._back_up(), name="backups")
         heartbeats.add_done_callback(_exit_if_failed)  # else all rooms here would be replaced
-        minds = sweeps = None
+        sweeps = None
         if self.recordings is not None:
             sweeps = asyncio.create_task(self.recordings.run(), name="recordings")
         try:
-            minds = await asyncio.to_thread(start_minds, self.settings)
-            self._has_minds = minds is not None
-            context = self._make_context(await self._load(), minds)
+            self._has_minds = await self.rooms.started()
+            context = self._make_context(await self._load())
             try:
                 await self._serve(context)
             finally:
+                await self.rooms.stop()
                 context.engine.stop()
         except Exception as error:
             self.status.change("error", str(error) or type(error).__name__)
             raise
         finally:
-            if minds is not None:
-                await asyncio.to_thread(minds.close)
             if sweeps is not None and self.recordings is not None:
                 sweeps.cancel()
                 await asyncio.to_thread(self.recordings.close)
             self.publisher.stop()
             self.commands.stop()
             await commands
-            self.events.stop()
-            if self.backups is not None:
-                self.backups.stop()
-            await asyncio.gather(heartbeats, events, backing_up)
+            await heartbeats
             await self.health.aclose()
-
-    async def _back_up(self) -> None:
-        if self.backups is not None:
-            await self.backups.run()
 
     async def _load(self) -> Model:
         """Load the model on a thread, and show the progress in the worker's state."""
@@ -135,29 +126,19 @@ class Worker:
         gc.freeze()
         return model
 
-    def _make_context(self, model: Model, minds: MindThread | None) -> WorkerContext:
+    def _make_context(self, model: Model) -> WorkerContext:
         engine = Engine(model, _exit, self.settings.max_step_share)
         engine.start()
         admission = JobAdmission(lambda: engine.free, lambda: engine.too_slow)
         self.publisher.attach(engine, admission)
 
         def changed() -> None:
-            self._loop.call_soon_threadsafe(self.publisher.now)
+            call_on_loop(self._loop, self.publisher.now)
 
-        context = WorkerContext(
-            self.settings,
-            engine,
-            start_recogniser(self.settings.stt, self._on_stt, model.recognition),
-            admission,
-            self.hosts,
-            changed,
-            self.events.emit,
-            self.recordings,
-            self.backups,
-            minds,
-            self.events.read,
-        )
+        recogniser = start_recogniser(self.settings.stt, self._on_stt, model.recognition)
+        context = WorkerContext(engine, recogniser, admission, self.hosts, changed)
         self.websockets.attach(context)
+        self.rooms.begin(context)
         return context
 
     def _on_stt(self, stt: SpeechRecognition) -> None:
@@ -168,7 +149,15 @@ class Worker:
         call_on_loop(self._loop, self.publisher.now)
 
     async def _serve(self, context: WorkerContext) -> None:
-        server = make_server(context, self.publisher, self.status.worker_id, self._on_lost)
+        jobs = Jobs(
+            self.settings,
+            context.engine.facts.name,
+            context.admission,
+            self.hosts,
+            self.publisher,
+            self.rooms.serve,
+        )
+        server = jobs.make_server(self.status.worker_id, self._on_lost)
         server.on("worker_registered", lambda *_: self._on_registered())
         self._on_lost("not tried yet")
         serving = asyncio.create_task(server.run(), name="agent server")
@@ -238,25 +227,29 @@ def _exit(error: BaseException) -> None:
 
 def main() -> int:
     refuse_arguments("python -m worker", "Host rooms on this machine's GPU or CPU.")
+    rooms: RoomProcesses | None = None
     try:
         keep_loopback_direct()
         settings = load_settings()
         configure_logging(settings)
         log_misspelt()
         refuse_unsafe(settings, serves_people=False)
+        rooms = RoomProcesses(settings)  # before this process has any thread
         disable_native_log_capture()
         tracing.start(settings.otel_exporter_otlp_endpoint, "worker")
-        asyncio.run(_main(settings))
+        asyncio.run(_main(settings, rooms))
     except (InvalidInput, ConnectionError, OSError) as error:
         sys.stderr.write(f"worker: {error}\n")
         return 1
     finally:
+        if rooms is not None:
+            rooms.close()
         tracing.stop()
     return 0
 
 
-async def _main(settings: Settings) -> None:
-    await Worker(settings).run()
+async def _main(settings: Settings, rooms: RoomProcesses) -> None:
+    await Worker(settings, rooms).run()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ takes them back.
 """
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -22,7 +23,8 @@ log = structlog.get_logger(__name__)
 # Between two looks into the mailbox. A blocking pop would hand a command to a frozen worker, which
 # would carry it out later, after the token service has said that it was not.
 POLL_S = 0.1
-HOST_ANSWERS_S = 2.0  # a host that does not answer in this time does not carry out the command
+HOST_BEGINS_S = 2.0  # a host that cannot begin in this time does not carry out the command
+HOST_ANSWERS_S = HOST_BEGINS_S + 0.5
 COMMANDS_AT_ONCE = 100
 
 
@@ -87,8 +89,8 @@ class CommandReceiver:
         hosting = self._hosts.of(command.room, command.generation)
         if hosting is None:
             return Answer(refusal="not_live", detail="This worker does not host the session now.")
-        answer = hosting.execute(command)
+        answer = hosting.execute(command, time.monotonic() + HOST_BEGINS_S)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(answer), HOST_ANSWERS_S)
-        except TimeoutError:  # the future is cancelled: the host does not carry it out later
+        except TimeoutError:
             return Answer(refusal="no_answer", detail="The session's host does not answer.")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 
 from protocol.errors import InvalidInput
 from worker.heartbeat import HeartbeatPublisher
@@ -39,9 +40,11 @@ class HealthEndpoint:
         publisher: HeartbeatPublisher,
         host: str,
         port: int,
+        figures: Collector,
         routes: Iterable[web.RouteDef] = (),
     ) -> None:
         self._publisher = publisher
+        self._figures = figures
         self._host, self._port = host, port
         app = web.Application()
         app.router.add_get("/", self._health)
@@ -72,4 +75,6 @@ class HealthEndpoint:
         )
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(
+            body=generate_latest(self._figures), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )

@@ -29,7 +29,8 @@ from protocol.records.parsed import Parsed
 from protocol.room_spec import RoomSpec, read_spec, spec_key
 from worker.admission import JobAdmission
 from worker.engine.engine import Engine
-from worker.hosts import SESSION_ENDED, Hosts
+from worker.hosts import Hosts
+from worker.room.job import SESSION_ENDED
 from worker.status import PublishedStatus
 
 log = structlog.get_logger(__name__)

@@ -1,6 +1,7 @@
 """The rooms that this worker hosts, and what became of its latest dispatches.
 
-Written by job threads, read by the heartbeat on the main loop. One lock, held briefly.
+Written by threads of `room_process`, read by the heartbeat on the main loop. One lock, held
+briefly.
 """
 
 import threading
@@ -14,7 +15,6 @@ from protocol.heartbeat import Outcome, RoomOutcome
 from protocol.room_spec import RoomSpec
 from worker.metrics import ROOMS
 
-SESSION_ENDED = "the session was ended"  # a reason to leave
 OUTCOME_KEPT_S = 40.0  # longer than the token service waits for a host (at most 30 s)
 
 
@@ -26,13 +26,13 @@ class Hosting:
     generation: int
     leave: Callable[[str], None]
     follow: Callable[[RoomSpec], None]
-    execute: Callable[[Command], Future[Answer]]
+    execute: Callable[[Command, float], Future[Answer]]  # until a monotonic time
     spec: Callable[[], RoomSpec]  # the spec that the host follows now
     stands_by: Callable[[], bool] = lambda: False  # it is to take over from another host
 
 
 class Hosts:
-    """The hosted rooms of this process and the outcomes of its latest dispatches."""
+    """The hosted rooms of this worker and the outcomes of its latest dispatches."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

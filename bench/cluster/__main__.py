@@ -19,7 +19,6 @@ from typing import Any
 import structlog
 
 from bench.cluster.cluster import Cluster
-from bench.cluster.workers import keep_jobs_here
 from worker.livekit_private.native_log import disable_native_log_capture
 
 Row = dict[str, Any]
@@ -55,7 +54,6 @@ def main() -> None:
     parser.add_argument("--opening-s", type=float, default=30.0, help="to open rooms, at most")
     asked = parser.parse_args()
     disable_native_log_capture()
-    keep_jobs_here()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     rows = asyncio.run(measure(asked))
     show(rows)

@@ -15,7 +15,6 @@ from typing import Any
 import redis.asyncio
 from aiohttp import ClientError, ClientSession, TCPConnector
 from livekit import api
-from livekit.agents.job import RunningJobInfo
 from pydantic import SecretStr
 
 from bench.cluster.figures import Meters, Span, quantile_ms
@@ -27,6 +26,7 @@ from protocol.config.settings import DEVELOPMENT_SECRET
 from protocol.heartbeat import Heartbeat
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec, fresh_id, persona_specs, spec_key
+from worker.room.job import RoomJob
 
 KEY = "devkey"
 HOSTED_WITHIN_S = 20.0  # a room without a host after this long counts as failed
@@ -178,11 +178,11 @@ class Cluster:
         health, log = f"{self._url}/health", folder / "token_service.log"
         return stack.module("token_service", lambda: servers.http_answers(health), log, env)
 
-    async def _enter(self, room: str, info: RunningJobInfo) -> None:
+    async def _enter(self, job: RoomJob) -> None:
         """Join a room as its host."""
         if self._simulated is None:
-            await self._people.enter(info.url, info.token)
-        hosted = self._hosted.get(room)
+            await self._people.enter(job.url, job.token)
+        hosted = self._hosted.get(job.spec.room)
         if hosted is None or hosted.done():
             self._replaced += 1
         else:

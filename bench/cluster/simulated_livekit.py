@@ -101,12 +101,12 @@ class SimulatedLiveKit:
         async def accept(arguments: JobAcceptArguments) -> None:
             self.add(made.room, arguments.identity)
             info = RunningJobInfo(arguments, job, self.url, "", worker.id, False)
-            await worker.take(info)
+            worker.jobs.start(info)
 
         async def reject(terminate: bool) -> None:
             """Do nothing: the token service reads it in the heartbeat."""
 
-        await worker.ask(JobRequest(job=job, on_reject=reject, on_accept=accept))
+        await worker.jobs.answer(JobRequest(job=job, on_reject=reject, on_accept=accept))
 
     def _spawn(self, running: Any) -> None:
         task = asyncio.create_task(running)

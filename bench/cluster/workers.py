@@ -4,71 +4,37 @@ Each registers with LiveKit under its own name, takes jobs, and joins a room by 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from livekit.agents.ipc import proc_pool
-from livekit.agents.job import JobRequest, RunningJobInfo
 
 from protocol.config.settings import Settings
-from protocol.events import Event
 from protocol.heartbeat import Heartbeat
 from protocol.room_spec import RoomSpec
-from protocol.seal import Seal
 from worker.admission import JobAdmission
-from worker.context import WorkerContext
 from worker.engine.echo import echo_model
 from worker.engine.engine import Engine
 from worker.engine.slots import SlotFrame
 from worker.heartbeat import HeartbeatPublisher
 from worker.hosts import Hosting, Hosts
-from worker.jobs import make_server
+from worker.jobs import Jobs
+from worker.room.job import RoomJob
 from worker.status import PublishedStatus
 
 log = structlog.get_logger(__name__)
 
-Enter = Callable[[str, RunningJobInfo], Awaitable[None]]  # joins a room as its host
+Enter = Callable[[RoomJob], Coroutine[Any, Any, None]]  # joins a room as its host
 
 
-@dataclass(frozen=True, slots=True)
-class _JobsHere:
-    """The place of livekit-agents' job threads: a job is one call on the caller's own loop."""
+@dataclass(slots=True)
+class _Served:
+    """A job whose host is a record in this process."""
 
-    job_entrypoint_fnc: Callable[[RunningJobInfo], Awaitable[None]]
-    processes: tuple[()] = ()
-
-    def on(self, event: str, callback: Any) -> None:
-        """Do nothing: there are no threads to tell of."""
-
-    def set_target_idle_processes(self, count: int) -> None:
-        """Do nothing: a job needs no thread."""
-
-    def get_by_job_id(self, job_id: str) -> None:
-        """Return no thread."""
-
-    async def start(self) -> None:
-        """Do nothing."""
-
-    async def aclose(self) -> None:
-        """Do nothing."""
-
-    async def launch_job(self, info: RunningJobInfo) -> None:
-        await self.job_entrypoint_fnc(info)
-
-
-def keep_jobs_here() -> None:
-    """Let livekit-agents start no threads in this process: 300 workers would have 600 idle ones."""
-
-    def pool(*, job_entrypoint_fnc: Any, **_: Any) -> _JobsHere:
-        return _JobsHere(job_entrypoint_fnc)
-
-    proc_pool.ProcPool = pool  # pyright: ignore[reportAttributeAccessIssue]
-
-
-async def _no_events(room: str) -> list[Event]:
-    return []
+    leave: Callable[[str], None]
+    ended: Future[None] = field(default_factory=Future[None])
 
 
 class SimulatedWorker:
@@ -88,22 +54,11 @@ class SimulatedWorker:
         self.engine.start()
         self.admission = JobAdmission(lambda: self.engine.free)
         self.publisher.attach(self.engine, self.admission)
-        self._seal, self._enter = Seal(settings), enter
-        context = WorkerContext(
-            settings,
-            self.engine,
-            None,
-            self.admission,
-            self.hosts,
-            self.publisher.now,
-            lambda room, event: None,
-            None,
-            None,
-            None,
-            _no_events,
-        )
-        self.server = make_server(context, self.publisher, self.id, lambda reason: None)
-        self.server._entrypoint_fnc = self.take  # type: ignore[assignment]
+        self._enter = enter
+        self._entering: set[asyncio.Task[None]] = set()
+        about = settings, "echo", self.admission, self.hosts, self.publisher
+        self.jobs = Jobs(*about, self._serve)
+        self.server = self.jobs.make_server(self.id, lambda reason: None)
         self.server.on("worker_registered", lambda *_: self.be_ready())
 
     def be_ready(self) -> None:
@@ -123,18 +78,14 @@ class SimulatedWorker:
             await asyncio.gather(serving, return_exceptions=True)
         self.engine.stop()
 
-    async def ask(self, job: JobRequest) -> None:
-        """Accept or refuse a job."""
-        answer: Any = vars(self.server)["_request_fnc"]
-        await answer(job)
-
-    async def take(self, info: RunningJobInfo) -> None:
+    def _serve(self, job: RoomJob) -> _Served:
         """Host the room of an accepted job."""
-        spec = self._seal.open(info.job.metadata, info.job.room.name)
-        self.host(spec, info.job.id)
-        await self._enter(spec.room, info)
+        entering = asyncio.create_task(self._enter(job))
+        self._entering.add(entering)
+        entering.add_done_callback(self._entering.discard)
+        return _Served(self.host(job.spec, job.id).leave)
 
-    def host(self, spec: RoomSpec, job_id: str = "") -> None:
+    def host(self, spec: RoomSpec, job_id: str = "") -> Hosting:
         """Host a room as `worker.room.host` does, without its sound."""
 
         def leave(_: str) -> None:
@@ -142,7 +93,7 @@ class SimulatedWorker:
             for occupant in taken:
                 self.engine.leave(occupant)
 
-        def pass_over(_: Any) -> Any:
+        def pass_over(*_: Any) -> Any:
             """Do nothing."""
 
         hosting = Hosting(spec.room, spec.generation, leave, pass_over, pass_over, lambda: spec)
@@ -150,6 +101,7 @@ class SimulatedWorker:
         taken = [self.engine.join(each, _deliver_nothing) for each in spec.personas]
         self.admission.release(job_id)
         self.publisher.now()
+        return hosting
 
 
 def _deliver_nothing(frame: SlotFrame) -> None:

@@ -12,7 +12,7 @@ import redis
 
 from harness import servers
 from harness.servers import HTTP
-from harness.stack import environment, module
+from harness.stack import environment, module, signal_with_children
 from protocol.heartbeat import Heartbeat, heartbeat_key
 
 READY_WITHIN_S = 90.0  # of a busy machine
@@ -49,12 +49,12 @@ class Part:
 
     @contextmanager
     def frozen(self) -> Generator[None]:
-        """Freeze the process."""
-        os.kill(self.pid, signal.SIGSTOP)
+        """Freeze the process and its children, as a container that is paused."""
+        signal_with_children(self.pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            os.kill(self.pid, signal.SIGCONT)
+            signal_with_children(self.pid, signal.SIGCONT)
 
 
 class Web(Part):

@@ -48,6 +48,7 @@ class Engine:
         max_step_share: float = 0.9,
     ) -> None:
         self.model = model
+        self.facts = model.facts
         self._step = TimedStep(model)
         self.window = self._step.window
         self._on_failure = on_failure
@@ -80,6 +81,11 @@ class Engine:
     def too_slow(self) -> bool:
         """Whether steps take too long for one more session. Any thread."""
         return self.used > 0 and self.window.slower_than(self._max_step_s)
+
+    def refuse_if_full(self) -> None:
+        """Raise `Full` where no slot is free now. Any thread."""
+        if not self.free:
+            raise Full(f"all {self.used} slots are taken")
 
     def start(self) -> None:
         self._running = True

@@ -117,6 +117,16 @@ class BatchedStep(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What rooms know of a loaded model: fields of `Model`."""
+
+    name: str
+    pieces: tuple[str | None, ...]
+    repertoire: Repertoire | None
+    padding: int
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A loaded model: its step, and what rooms and callers need to know of it."""
 
@@ -133,3 +143,8 @@ class Model:
     recognition: Recognition | None = None  # of people's speech, beside the step
     keys_and_values: str = ""  # their type and why, one sentence for people
     note: str = ""  # one sentence for people, shown in log and page
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Return what rooms know of it."""
+        return ModelFacts(self.name, self.pieces, self.repertoire, self.padding)

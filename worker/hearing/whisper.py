@@ -24,7 +24,6 @@ from prometheus_client import Counter
 
 from worker.engine.arrays import Pcm
 from worker.frames import FRAME_S, to_int16
-from worker.hearing.life_signs import LOOK_EVERY_S, PATIENCE_S, LifeSigns
 from worker.hearing.messages import (
     Alive,
     Closed,
@@ -37,6 +36,7 @@ from worker.hearing.messages import (
     ToWorker,
 )
 from worker.hearing.recogniser import OnEnd, OnWords
+from worker.life_signs import LOOK_EVERY_S, PATIENCE_S, LifeSigns
 
 log = structlog.get_logger(__name__)
 

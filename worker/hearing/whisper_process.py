@@ -46,7 +46,7 @@ from worker.hearing.turns import SpokenTurn, Turns
 from worker.vad import VAD_RATE_HZ
 
 MOST_WAITING = 64  # turns
-ALIVE_EVERY_S = 2.0  # while nobody speaks; far below worker.hearing.life_signs.PATIENCE_S
+ALIVE_EVERY_S = 2.0  # while nobody speaks; far below worker.life_signs.PATIENCE_S
 STALE_S = 20.0  # words that come so late are of no use
 WINDOW_FRAMES = 1500  # of 10 ms; a turn has at most 12 s
 MOST_TOKENS = 120  # of a turn; 12 s of fast speech have some 70

@@ -6,27 +6,38 @@ asks no other (livekit-server 1.13.5 pkg/service/agentservice.go JobRequest).
 """
 
 import asyncio
-import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import aiohttp
-from livekit.agents import AgentServer, JobExecutorType
-from livekit.agents.telemetry.loop_monitor import ENV_WARN_THRESHOLD_MS
+from livekit.agents import AgentServer, JobContext, JobExecutorType, JobRequest
+from livekit.agents.job import RunningJobInfo
 
 from protocol.config.livekit_trouble import REFUSED, ask_refusal, connection_failure
 from protocol.config.proxies import lead_native_library, proxy_url_for
 from protocol.config.secret import reveal
 from protocol.config.settings import Settings
+from worker.livekit_private.job_pool import JobPool, ServedJob
 
-IDLE_THREADS = 2  # job threads that are started in advance
 CONNECT_S = 10.0  # aiohttp's own limit of 300 s would hide the reason for so long
 
 
 class Registration(AgentServer):
-    """LiveKit's own worker with one thread per job. Reports why it has no connection."""
+    """LiveKit's own worker, whose jobs are served elsewhere. Reports why it has no connection."""
 
-    def __init__(self, settings: Settings, on_lost: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        agent_name: str,
+        on_lost: Callable[[str], None],
+        request: Callable[[JobRequest], Awaitable[None]],
+        serve: Callable[[RunningJobInfo], ServedJob],
+    ) -> None:
+        """`request` accepts or refuses a job, `serve` begins one that LiveKit assigned.
+
+        `on_lost` gets the reason why there is no connection to LiveKit.
+        """
+        self._jobs = JobPool(serve)
         super().__init__(
             job_executor_type=JobExecutorType.THREAD,
             ws_url=settings.livekit_url,
@@ -34,17 +45,23 @@ class Registration(AgentServer):
             api_secret=reveal(settings, "livekit_api_secret", "worker registration"),
             load_threshold=float("inf"),  # free slots decide instead (`worker.admission`)
             load_fnc=lambda: 0.0,  # reported 2.5 s late, a load would refuse jobs that fit
-            num_idle_processes=IDLE_THREADS,
+            num_idle_processes=0,
             host="127.0.0.1",
             port=0,  # of livekit-agents' own health endpoint; ours is `worker.health`
             http_proxy=proxy_url_for(settings.livekit_url),
             log_level=settings.log_level.upper(),
         )
         lead_native_library(settings.livekit_url)
-        # Its watch over each room's loop wakes two threads 50 times a second: 15 % of a core for 64
-        # rooms, and each time the engine may wait for the interpreter.
-        os.environ.setdefault(ENV_WARN_THRESHOLD_MS, "0")
         self._on_lost = on_lost
+        self.rtc_session(_never, agent_name=agent_name, on_request=request)
+
+    @property
+    def _proc_pool(self) -> JobPool:  # livekit-agents has no public way to serve jobs elsewhere
+        return self._jobs
+
+    @_proc_pool.setter
+    def _proc_pool(self, _: object) -> None:
+        """Ignore livekit-agents' own pool, which starts no thread before it is used."""
 
     async def _connection_task(self) -> None:
         """Connect again and again, and report failures (livekit-agents 1.8.9 has no event)."""
@@ -59,6 +76,10 @@ class Registration(AgentServer):
             await super()._run_ws(ws)
         finally:
             self._on_lost("LiveKit closed the connection")
+
+
+async def _never(_: JobContext) -> None:
+    """Serve no job: `JobPool` does. livekit-agents asks for an entry point."""
 
 
 class _ReportingSession:

@@ -8,29 +8,32 @@ when the room ends.
 
 import asyncio
 import time
+from concurrent.futures import Future
 from functools import partial
 from typing import Literal
 
 import structlog
 from livekit import api, rtc
-from livekit.agents import AutoSubscribe, JobContext
 
+from protocol.commands import Answer, Command
+from protocol.config.secret import reveal
 from protocol.events import Event, PeopleEvent
 from protocol.heartbeat import Outcome
 from protocol.room_spec import RoomSpec
 from worker.backup.backup import RoomBackup
-from worker.context import WorkerContext
 from worker.grid import wait_for_tick
-from worker.hosts import SESSION_ENDED, Hosting
 from worker.livekit_private.incoming import accepting_early_sound
 from worker.loops import call_on_loop
 from worker.room.background_tasks import BackgroundTasks
 from worker.room.chat import Chat, typed_line
+from worker.room.context import HostContext
 from worker.room.handover import MOVED, HandOver, OtherHosts, stand_by
 from worker.room.host_commands import HostCommands
+from worker.room.job import SESSION_ENDED, RoomJob
 from worker.room.mind_connection import MindConnection
 from worker.room.people import RoomPeople
 from worker.room.people_words import LAST_WORDS_S, PeopleWords
+from worker.room.persona.participant import CONNECTION
 from worker.room.personas import RoomPersonas
 from worker.room.recorder import Recorder
 from worker.sound.activity import PeopleSpeech
@@ -48,13 +51,11 @@ FAILED = "Something went wrong. I will be back in a moment; if not, please start
 class Host:
     """Serves one room until there is a reason to leave."""
 
-    def __init__(
-        self, ctx: JobContext, spec: RoomSpec, context: WorkerContext, *, stands_by: bool = False
-    ) -> None:
-        """`stands_by`: another host goes on until it stops, and then this one takes over."""
-        self._ctx, self._room = ctx, ctx.room
-        self._spec, self._context = spec, context
-        model = context.engine.model.name
+    def __init__(self, job: RoomJob, context: HostContext) -> None:
+        self._job, self._room = job, rtc.Room()
+        self._spec = spec = job.spec
+        self._context = context
+        model = context.engine.facts.name
         self._backup = RoomBackup(context.backups, spec, model, self._recall)
         self._loop = asyncio.get_running_loop()
         self._leave_reason: asyncio.Future[str] = self._loop.create_future()
@@ -66,45 +67,38 @@ class Host:
         self._early = EarlySpeech(self._room)
         self._tasks = BackgroundTasks("host", spec.room)
         self._commands = HostCommands(self._tasks)
-        self._stands_by = stands_by
+        self._stands_by = job.stands_by
         self._others = OtherHosts(self._room, spec.generation)
         self._hand_over = HandOver(self._room, self._others, context.backups, self._leave)
-        self._hosting = Hosting(
-            spec.room,
-            spec.generation,
-            partial(call_on_loop, self._loop, self._leave),
-            partial(call_on_loop, self._loop, self._apply_spec),
-            self._commands.execute,
-            lambda: self._spec,
-            lambda: self._stands_by,
-        )
 
-    async def run(self) -> None:
+    def leave(self, reason: str) -> None:
+        """Leave the room soon. Any thread."""
+        call_on_loop(self._loop, self._leave, reason)
+
+    def follow(self, spec: RoomSpec) -> None:
+        """Make the room equal to a spec. Any thread."""
+        call_on_loop(self._loop, self._apply_spec, spec)
+
+    def execute(self, command: Command, until_s: float) -> Future[Answer]:
+        """Carry out a command, as `HostCommands.execute`. Any thread."""
+        return self._commands.execute(command, until_s)
+
+    async def run(self) -> Outcome:
         """Join, serve, leave. An error ends this host alone, after a message to the people."""
-        context = self._context
-        outcome: Outcome = "left"
-        context.hosts.add(self._hosting)
-        context.changed()
         try:
-            await self._ctx.connect(  # a connection for each direction: docs/decisions.md
-                auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE, single_peer_connection=False
-            )
+            await self._room.connect(self._job.url, self._job.token, CONNECTION)
             self._chat = Chat(
                 self._room, self._on_typed_line, self._remove_participant, self._early.streams
             )
             await self._serve()
         except Exception:
             log.exception("host_failed")
-            outcome = "failed"
             if self._chat is not None and not self._stands_by:  # else the call goes on elsewhere
                 await self._chat.send(FAILED)
+            return "failed"
         finally:
-            context.admission.release(self._ctx.job.id)
-            try:
-                await self._disconnect()
-            finally:  # a host that seems to be there is never replaced
-                context.hosts.remove(self._hosting, outcome)
-                context.changed()
+            await self._disconnect()
+        return "left"
 
     async def _serve(self) -> None:
         context = self._context
@@ -126,8 +120,7 @@ class Host:
             if taking_over is not None:
                 await taking_over
             await personas.apply_spec(self._spec)
-            context.admission.release(self._ctx.job.id)
-            context.changed()
+            context.reports.needs_no_more_slots(self._job.id)
             self._personas = personas
             self._early.personas_listen()
             self._commands.begin(personas, self._mind)
@@ -146,7 +139,7 @@ class Host:
                 self._backup.drop()
             if self._mind is not None:
                 self._mind.close()
-            context.changed()
+            context.reports.changed()
             ticking.cancel()
             await ears.aclose()
             await words.aclose(LAST_WORDS_S if is_over or self._leaves_as(MOVED) else 0.0)
@@ -166,7 +159,7 @@ class Host:
             self._spec,
             self._context,
             self._emit,
-            partial(self._context.admission.took, self._ctx.job.id),
+            partial(self._context.reports.took_slot, self._job.id),
             self._backup,
             accepting_early_sound(self._early.streams),
             stands_by=self._stands_by,
@@ -202,7 +195,7 @@ class Host:
             if not self._leave_reason.done():
                 holder = standing.result()
                 self._stands_by = False
-                self._context.changed()
+                self._context.reports.took_over(self._job.id)
                 return holder
             log.info("host_leaves", reason=self._leave_reason.result())
             return None
@@ -235,7 +228,7 @@ class Host:
             self._leave_reason.set_result(reason)
 
     def _apply_spec(self, spec: RoomSpec) -> None:
-        if spec.standby and spec.dispatched == self._hosting.generation:
+        if spec.standby and spec.dispatched == self._job.spec.generation:
             spec = spec.moved()  # the token service has yet to see that this host has taken over
         if self._personas is not None and (spec != self._spec or self._personas.needs_joins()):
             self._spec = spec
@@ -286,8 +279,13 @@ class Host:
 
     async def _remove_participant(self, identity: str) -> None:
         participant = api.RoomParticipantIdentity(room=self._spec.room, identity=identity)
-        async with asyncio.timeout(REMOVE_WITHIN_S):
-            await self._ctx.api.room.remove_participant(participant)
+        settings = self._context.settings
+        secret = reveal(settings, "livekit_api_secret", "removal of a participant")
+        async with (
+            asyncio.timeout(REMOVE_WITHIN_S),
+            api.LiveKitAPI(settings.livekit_url, settings.livekit_api_key, secret) as livekit,
+        ):
+            await livekit.room.remove_participant(participant)
 
     async def _disconnect(self) -> None:
         """Stop timers and background tasks, then disconnect."""
@@ -297,4 +295,3 @@ class Host:
             self._chat.close()
         if self._room.isconnected():
             await self._room.disconnect()
-        self._ctx.shutdown(reason="host left")

@@ -1,6 +1,7 @@
 """Commands for a room's personas, from any thread: they are carried out on the room's loop."""
 
 import asyncio
+import time
 from concurrent.futures import Future
 from contextlib import suppress
 
@@ -35,21 +36,24 @@ class HostCommands:
         """Refuse commands from now on: the personas leave."""
         self._personas = None
 
-    def execute(self, command: Command) -> Future[Answer]:
-        """Carry out a command unless the future is cancelled before. Any thread."""
+    def execute(self, command: Command, until_s: float) -> Future[Answer]:
+        """Carry out a command, unless it cannot begin until a monotonic time. Any thread.
+
+        The answer then never comes: its asker waits no more.
+        """
         answer: Future[Answer] = Future()
         try:
             self._loop.call_soon_threadsafe(
-                lambda: self._tasks.spawn(self._execute(command, answer))
+                lambda: self._tasks.spawn(self._execute(command, until_s, answer))
             )
         except RuntimeError:  # the loop is closed
             answer.set_result(Answer(refusal="not_live", detail="The session's host has left."))
         return answer
 
-    async def _execute(self, command: Command, answer: Future[Answer]) -> None:
+    async def _execute(self, command: Command, until_s: float, answer: Future[Answer]) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._joined.wait(), JOIN_WAIT_S)
-        if not answer.set_running_or_notify_cancel():
+        if time.monotonic() > until_s:
             return
         if self._personas is None:
             answer.set_result(Answer(refusal="starting", detail="The personas are still joining."))

@@ -20,9 +20,9 @@ from protocol.events import Event, WarningEvent
 from protocol.retry import Retry
 from protocol.room_spec import PersonaSpec, RoomSpec
 from worker.backup.backup import RoomBackup
-from worker.context import WorkerContext
 from worker.engine.arrays import Pcm
 from worker.engine.slots import Full
+from worker.room.context import HostContext
 from worker.room.floor import FloorRules
 from worker.room.persona.lines import Line
 from worker.room.persona.participant import attributes_of, connect
@@ -42,7 +42,7 @@ class RoomPersonas:
         self,
         job_room: rtc.Room,
         spec: RoomSpec,
-        context: WorkerContext,
+        context: HostContext,
         emit: Callable[[Event], None],
         on_slot_taken: Callable[[], None],
         backup: RoomBackup,
@@ -64,8 +64,8 @@ class RoomPersonas:
         self._accepts = accepts
         self._first_id = spec.personas[0].id  # joined with the job's connection
         self._present: dict[str, RoomPersona] = {}  # by the persona's id
-        has_text = any(piece is not None for piece in context.engine.model.pieces)
-        understands = context.engine.model.repertoire is None  # else it knows sentences by heart
+        has_text = any(piece is not None for piece in context.engine.facts.pieces)
+        understands = context.engine.facts.repertoire is None  # else it knows sentences by heart
         rules = FloorRules.of(context.settings, understands=understands)
         self._floor = SharedFloor(rules, self._present, emit, has_text=has_text)
         self._floor.wanted = len(spec.personas)
@@ -108,7 +108,7 @@ class RoomPersonas:
                     self._report_join_failed(persona_spec, error)
             self._has_started = True
             if missing:
-                self._context.changed()
+                self._context.reports.changed()
 
     async def take_over(self, floor_holder: str) -> None:
         """Let the personas that stand by go on where the last host has stopped."""
@@ -219,10 +219,9 @@ class RoomPersonas:
         """Let a persona join: the first with the job's connection, others with their own."""
         engine, settings = self._context.engine, self._context.settings
         room, stands_by = self._job_room, self._stands_by  # which may end before it has joined
-        if not engine.free:  # else people would see it come and go at each try
-            raise Full(f"all {engine.used} slots are taken")
+        engine.refuse_if_full()  # else people would see it come and go at each try
         if spec.id != self._first_id:
-            attributes = attributes_of(spec, self._spec, engine.model.name, stands_by)
+            attributes = attributes_of(spec, self._spec, engine.facts.name, stands_by)
             room = await connect(spec, attributes, self._spec.room, settings, self._accepts)
         persona = RoomPersona(
             spec,
@@ -259,7 +258,7 @@ class RoomPersonas:
             await self._job_room.local_participant.set_attributes(
                 {wire.ATTR_ON_BEHALF: other, wire.ATTR_PERSONA_ID: ""}
             )
-        self._context.changed()
+        self._context.reports.changed()
 
     async def _remove_disconnected(self, persona: RoomPersona) -> None:
         """Remove a persona whose connection LiveKit has ended; it joins again later."""

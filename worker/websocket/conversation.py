@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from aiohttp import WSCloseCode
 
 from protocol.room_spec import PersonaSpec
-from worker.engine.engine import Engine
+from worker.engine.door import EngineDoor
 from worker.engine.slots import Full, Occupant, SlotFrame
 from worker.frames import SILENCE
 from worker.grid import wait_for_tick
@@ -43,7 +43,7 @@ class Conversation:
         self,
         client: WebSocketClient,
         persona: PersonaSpec,
-        engine: Engine,
+        engine: EngineDoor,
         on_slot_taken: Callable[[], None],
     ) -> None:
         self._client = client
@@ -51,7 +51,7 @@ class Conversation:
         self._engine = engine
         self._on_slot_taken = on_slot_taken
         self._loop = asyncio.get_running_loop()
-        self._words = Words(engine.model.pieces)
+        self._words = Words(engine.facts.pieces)
         self._segment_id = ""
         self._outgoing: asyncio.Queue[SlotFrame] = asyncio.Queue(OUTGOING)
 
@@ -116,7 +116,7 @@ class Conversation:
 
     def _greet(self, occupant: Occupant) -> None:
         """Say the persona's greeting, where it has one and the model can say it."""
-        repertoire, text = self._engine.model.repertoire, self._persona.greeting
+        repertoire, text = self._engine.facts.repertoire, self._persona.greeting
         if text and repertoire is not None:
             text = repertoire.find(text, self._persona.voice) or ""
         if text:

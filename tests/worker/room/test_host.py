@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from protocol.heartbeat import RoomOutcome
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec, persona_specs
-from worker.hosts import SESSION_ENDED, Hosts
 from worker.room import host as host_module
 from worker.room.host import FAILED, Host
+from worker.room.job import SESSION_ENDED, RoomJob
 from worker.room.people_words import LAST_WORDS_S
 
 SPEC = RoomSpec(
@@ -23,42 +22,52 @@ SPEC = RoomSpec(
 )
 
 
+class Room:
+    """A stand-in for LiveKit's room."""
+
+    name = SPEC.room
+
+    def __init__(self, *, disconnects: bool) -> None:
+        self._disconnects = disconnects
+        self.remote_participants: dict[str, Any] = {}
+
+    def on(self, *_: Any) -> None:
+        """Call nothing."""
+
+    def isconnected(self) -> bool:
+        return True
+
+    async def connect(self, *_: Any) -> None:
+        """Connect."""
+
+    async def disconnect(self) -> None:
+        """Disconnect, or fail."""
+        if not self._disconnects:
+            raise TimeoutError
+
+
 class Scene:
     """A host whose personas cannot join, and the lines that people read."""
 
-    def __init__(self, *, stands_by: bool, disconnects: bool = True) -> None:
-        self.hosts = Hosts()
+    def __init__(self, *, stands_by: bool) -> None:
         self.typed: list[str] = []
         self.apply_spec: Any = _fail
-        room: Any = SimpleNamespace(
-            name=SPEC.room,
-            on=lambda *_: None,
-            remote_participants={},
-            isconnected=lambda: True,
-            disconnect=self._disconnect if disconnects else _fail,
-        )
-        ctx: Any = SimpleNamespace(
-            room=room,
-            connect=_nothing,
-            job=SimpleNamespace(id="AJ_1"),
-            shutdown=lambda reason: None,
-        )
         context: Any = SimpleNamespace(
             backups=None,
-            engine=SimpleNamespace(model=SimpleNamespace(name="echo")),
+            engine=SimpleNamespace(facts=SimpleNamespace(name="echo")),
             settings=SimpleNamespace(empty_room_grace_s=1.0),
-            hosts=self.hosts,
-            changed=lambda: None,
-            admission=SimpleNamespace(release=lambda _: None, took=lambda _: None),
+            reports=SimpleNamespace(
+                changed=lambda: None,
+                needs_no_more_slots=lambda _: None,
+                took_slot=lambda _: None,
+            ),
             minds=None,
             recogniser=None,
             recordings=None,
             emit=lambda *_: None,
         )
-        self.host = Host(ctx, SPEC, context, stands_by=stands_by)
-
-    async def _disconnect(self) -> None:
-        pass
+        job = RoomJob("AJ_1", "ws://livekit.invalid", "token", SPEC, stands_by)
+        self.host = Host(job, context)
 
     def chat(self, *_: Any) -> Any:
         """Return a stand-in for the room's typed lines."""
@@ -91,6 +100,8 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scene]:
     """Return a function that makes a scene."""
 
     def make(**about: bool) -> Scene:
+        room = Room(disconnects=about.pop("disconnects", True))
+        monkeypatch.setattr(host_module.rtc, "Room", lambda: room)
         made = Scene(**about)
         monkeypatch.setattr(host_module, "Chat", made.chat)
         monkeypatch.setattr(host_module, "RoomPersonas", made.personas)
@@ -126,8 +137,7 @@ async def test_the_last_words_of_a_session_are_waited_for(
     made = scene(stands_by=False)
 
     async def end(*_: Any) -> None:
-        [hosting] = made.hosts.all()
-        hosting.leave(SESSION_ENDED if ends else "a newer host is here")
+        made.host.leave(SESSION_ENDED if ends else "a newer host is here")
         await asyncio.sleep(0.01)
         raise TimeoutError
 
@@ -136,11 +146,18 @@ async def test_the_last_words_of_a_session_are_waited_for(
     assert waited_s == [LAST_WORDS_S if ends else 0.0]
 
 
-async def test_a_host_that_cannot_disconnect_counts_as_failed(scene: Callable[..., Scene]) -> None:
-    """A host that cannot disconnect hosts no room, so that another host is dispatched."""
-    made = scene(stands_by=False, disconnects=False)
+@pytest.mark.parametrize("fails", [False, True])
+async def test_how_a_host_ended_is_known(
+    scene: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """A host tells whether it left or failed: after a failure another one is dispatched."""
+    words = SimpleNamespace(tick=lambda _: None, aclose=_nothing, is_listening=False)
+    monkeypatch.setattr(host_module, "PeopleWords", lambda *_: words)
+    made = scene(stands_by=False)
 
-    with pytest.raises(TimeoutError):
-        await made.host.run()
+    async def leave(*_: Any) -> None:
+        made.host.leave(SESSION_ENDED)
 
-    assert made.hosts.outcomes() == {"kitchen": RoomOutcome(generation=2, outcome="failed")}
+    made.apply_spec = _fail if fails else leave
+
+    assert await made.host.run() == ("failed" if fails else "left")

@@ -6,12 +6,13 @@ import time
 from pathlib import Path
 
 from protocol.config.log import configure_logging
-from protocol.config.settings import load_settings
+from protocol.config.settings import Settings, load_settings
 from protocol.recordings.names import SOUND
 from tests.worker.scripted.model import scripted_model
 from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule
 from worker.__main__ import Worker
 from worker.recording import part
+from worker.room_process.room_processes import RoomProcesses
 
 
 def shift_clock(ahead_s: float) -> None:
@@ -31,21 +32,25 @@ def fill_disk(marker: Path) -> None:
     part.open_private = open_private
 
 
-async def run() -> None:
-    """Run the worker until a signal comes."""
+def main() -> None:
+    """Run the worker until a signal comes, with a clock that is `CLOCK_AHEAD_S` ahead."""
+    shift_clock(float(os.environ.get("CLOCK_AHEAD_S", "0")))
     settings = load_settings()
     if settings.record_dir is not None:
         fill_disk(settings.record_dir / "full")
     configure_logging(settings)
+    rooms = RoomProcesses(settings)  # forks, which have the clock and the disk as well
+    try:
+        asyncio.run(run(settings, rooms))
+    finally:
+        rooms.close()
+
+
+async def run(settings: Settings, rooms: RoomProcesses) -> None:
+    """Run the worker."""
     file = os.environ.get(SCHEDULE_FILE)
     model = scripted_model(settings.capacity or 6, Schedule(Path(file)) if file else None)
-    await Worker(settings, load=lambda *_: model).run()
-
-
-def main() -> None:
-    """Run the worker, with a clock that is `CLOCK_AHEAD_S` ahead."""
-    shift_clock(float(os.environ.get("CLOCK_AHEAD_S", "0")))
-    asyncio.run(run())
+    await Worker(settings, rooms, load=lambda *_: model).run()
 
 
 if __name__ == "__main__":

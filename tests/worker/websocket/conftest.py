@@ -1,6 +1,6 @@
 """The WebSockets of a worker in this process, with the echo: no other process and no redis."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -64,9 +64,7 @@ async def running(settings: Settings, worker_id: str = WORKER_ID) -> AsyncGenera
     engine = Engine(echo_model(SLOTS), _fail)
     engine.start()
     admission = JobAdmission(lambda: engine.free)
-    nothing: Callable[..., None] = lambda *_: None  # noqa: E731
-    own = settings, engine, None, admission, Hosts()
-    context = WorkerContext(*own, nothing, nothing, None, None, None, nothing)
+    context = WorkerContext(engine, None, admission, Hosts(), lambda: None)
     server = WebSocketServer(settings, worker_id)
     server.attach(context)
     app = web.Application()

@@ -15,6 +15,8 @@ from worker.livekit_private.incoming import accepts_no_messages
 from worker.livekit_private.native_events import native_events
 
 TOKEN_TTL = timedelta(minutes=5)
+# A connection for each direction: with one for both LiveKit grows slow (docs/decisions.md).
+CONNECTION = rtc.RoomOptions(auto_subscribe=False, single_peer_connection=False)
 
 
 def identity_of(persona: PersonaSpec) -> str:
@@ -59,9 +61,7 @@ async def join(
     `accepts` gets the room's events on LiveKit's thread; those that it accepts reach the room.
     """
     room = rtc.Room()
-    # A connection for each direction: with one for both LiveKit grows slow (docs/decisions.md).
-    options = rtc.RoomOptions(auto_subscribe=False, single_peer_connection=False)
-    await room.connect(settings.livekit_url, token, options)
+    await room.connect(settings.livekit_url, token, CONNECTION)
     native_events().add_room(room, accepts)
     return room
 

@@ -17,7 +17,7 @@ from protocol.events import Event
 from protocol.room_spec import PersonaSpec
 from worker.backup.backup import PersonaBackup, Recalled
 from worker.engine.arrays import Pcm
-from worker.engine.engine import Engine
+from worker.engine.door import EngineDoor
 from worker.engine.slots import SlotFrame
 from worker.frames import SILENCE
 from worker.room.background_tasks import BackgroundTasks
@@ -46,7 +46,7 @@ class RoomPersona:
         self,
         spec: PersonaSpec,
         room: rtc.Room,
-        engine: Engine,
+        engine: EngineDoor,
         emit: Callable[[Event], None],
         on_words: Callable[[str, str], None],
         backup: PersonaBackup,
@@ -61,14 +61,14 @@ class RoomPersona:
         self._backup = backup
         self._loop = asyncio.get_running_loop()
         self._voice = Voice(room, spec.name)
-        self._words = Words(engine.model.pieces)
+        self._words = Words(engine.facts.pieces)
         self._activity = VoiceActivity()
         self._turns = TurnTimer()
         self._reporter = PersonaReporter(spec, room, emit)
         self._slot = PersonaSlot(spec, engine, backup, self._handle_frame, self._on_slot_failed)
         self._lines = LineQueue(
             spec,
-            engine.model.repertoire,
+            engine.facts.repertoire,
             self._give_line,
             self._slot.forget,
             partial(self._slot.drop_lines, unless_begun=True),
@@ -153,7 +153,7 @@ class RoomPersona:
         """Return what the persona does in this tick; a late frame counts as unchanged."""
         frame, self._new_frame = self._new_frame, None
         if frame is not None:
-            padding = self._engine.model.padding
+            padding = self._engine.facts.padding
             self._floor_frame = PersonaFrame(
                 wants_to_speak=frame.unforced_text != padding,
                 is_sounding=self._activity.is_voiced or frame.text != padding,
@@ -251,7 +251,7 @@ class RoomPersona:
         self._backup.take(frame.column, lambda: self._lines.waiting)
         self._voice.play(frame.pcm)
         self._frame_took_s = self._loop.time() - frame.arrived_s
-        self._rest_frames = self._rest_frames + 1 if text == self._engine.model.padding else 0
+        self._rest_frames = self._rest_frames + 1 if text == self._engine.facts.padding else 0
         has_changed = self._activity.push(frame.pcm)
         self._report_words(self._words.feed(text, index, sounds=self._activity.is_voiced))
         if has_changed:

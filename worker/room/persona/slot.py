@@ -12,7 +12,7 @@ from functools import partial
 from protocol.room_spec import PersonaSpec
 from worker.backup.backup import PersonaBackup
 from worker.engine.arrays import Pcm
-from worker.engine.engine import Engine
+from worker.engine.door import EngineDoor
 from worker.engine.model import Remembered
 from worker.engine.slots import Full, Occupant, SlotFrame
 from worker.loops import call_on_loop
@@ -29,7 +29,7 @@ class PersonaSlot:
     def __init__(
         self,
         spec: PersonaSpec,
-        engine: Engine,
+        engine: EngineDoor,
         backup: PersonaBackup,
         on_frame: Callable[[SlotFrame], None],
         on_failed: Callable[[str], None],

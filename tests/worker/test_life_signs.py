@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from worker.hearing.life_signs import LOOK_EVERY_S, PATIENCE_S, TIMES_SPEECH, LifeSigns
+from worker.life_signs import LOOK_EVERY_S, PATIENCE_S, TIMES_SPEECH, LifeSigns
 
 
 class Clock:

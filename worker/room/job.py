@@ -1,0 +1,39 @@
+"""The job that LiveKit gave to this worker: one is the hosting of one room. Pure."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from protocol.room_spec import RoomSpec
+
+SESSION_ENDED = "the session was ended"  # a reason to leave
+
+
+@dataclass(frozen=True, slots=True)
+class RoomJob:
+    """What a host needs to join its room."""
+
+    id: str
+    url: str  # of LiveKit
+    token: str  # of the first persona's participant
+    spec: RoomSpec
+    stands_by: bool  # another host goes on until it stops, and then this one takes over
+
+
+class JobReports(Protocol):
+    """What a host tells the worker of its job. Any thread."""
+
+    def took_slot(self, job_id: str) -> None:
+        """Tell that the engine counts one more of the slots that were kept for this job."""
+        ...
+
+    def needs_no_more_slots(self, job_id: str) -> None:
+        """Tell that no slot needs to be kept for this job any more."""
+        ...
+
+    def took_over(self, job_id: str) -> None:
+        """Tell that the host stands by no more."""
+        ...
+
+    def changed(self) -> None:
+        """Tell that slots or rooms have changed: a heartbeat is due."""
+        ...

@@ -1,0 +1,1 @@
+"""Rooms in processes of their own, beside the process of the engine."""

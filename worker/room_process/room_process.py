@@ -1,0 +1,183 @@
+"""One process of rooms, as the main process knows it."""
+
+import asyncio
+import itertools
+import multiprocessing
+from collections.abc import Sequence
+from multiprocessing.connection import Pipe
+from typing import Any, Literal
+
+import structlog
+
+from protocol.config.settings import Settings
+from protocol.errors import InvalidInput
+from worker.context import WorkerContext
+from worker.loops import call_on_loop
+from worker.room.job import RoomJob
+from worker.room_process.channel import Channel
+from worker.room_process.figures import SummedFigures
+from worker.room_process.hosted_jobs import HostedJob, HostedJobs
+from worker.room_process.messages import (
+    Alive,
+    Begin,
+    CannotStart,
+    Changed,
+    Executed,
+    Figures,
+    FromRooms,
+    JobEnded,
+    Listen,
+    SlotsSettled,
+    SlotTaken,
+    Sound,
+    Started,
+    Stop,
+    StopListening,
+    TookOver,
+    ToRooms,
+)
+from worker.room_process.process import serve_rooms
+from worker.room_process.served_listenings import ServedListenings
+from worker.room_process.served_slots import ServedSlots
+
+log = structlog.get_logger(__name__)
+
+StartMethod = Literal["fork", "spawn"]
+STOP_WITHIN_S = 20.0  # longer than the last parts of recordings take
+NUMBERS = itertools.count()  # of processes: a pid may be used again
+
+
+class RoomProcess:
+    """A process from its start to its end. Main loop, where nothing else is said."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        figures: SummedFigures,
+        method: StartMethod,
+        siblings: Sequence["RoomProcess"] = (),
+    ) -> None:
+        """Start it. A fork inherits this end of its connection, and those of its `siblings`."""
+        self._number = next(NUMBERS)
+        self._connection, theirs = Pipe()
+        inherited = [each.descriptor for each in (*siblings, self)] if method == "fork" else []
+        context: Any = multiprocessing.get_context(method)
+        self._process = context.Process(
+            target=serve_rooms, args=(settings, theirs, inherited), name="rooms"
+        )
+        self._process.start()
+        theirs.close()
+        self._figures = figures
+        self._channel = Channel[ToRooms, FromRooms](self._connection, self._take_all, self._on_end)
+        self._started: asyncio.Future[bool] | None = None
+        self._ended = asyncio.Event()
+        self._slots: ServedSlots | None = None
+        self._listenings: ServedListenings | None = None
+        self._jobs: HostedJobs | None = None
+        self._is_stopping = False
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def descriptor(self) -> int:
+        """The main process's end of the connection."""
+        return self._connection.fileno()
+
+    @property
+    def personas(self) -> int:
+        """How many personas its rooms have."""
+        return 0 if self._jobs is None else self._jobs.personas
+
+    @property
+    def serves(self) -> bool:
+        """Whether it takes jobs."""
+        return self._jobs is not None and not self._ended.is_set()
+
+    async def started(self) -> bool:
+        """Return whether it has minds, once it has started. Raises `InvalidInput`, `EOFError`."""
+        self._loop = asyncio.get_running_loop()
+        self._started = self._loop.create_future()
+        self._channel.start()
+        return await self._started
+
+    def begin(self, context: WorkerContext) -> None:
+        """Take jobs from now on."""
+        post = self._channel.post
+        self._slots = ServedSlots(context.engine, post)
+        if context.recogniser is not None:
+            self._listenings = ServedListenings(context.recogniser, post)
+        self._jobs = HostedJobs(context.admission, context.hosts, context.changed, post)
+        post(Begin(context.engine.facts, context.recogniser is not None))
+
+    def serve(self, job: RoomJob) -> HostedJob:
+        """Have a room hosted."""
+        assert self._jobs is not None
+        return self._jobs.serve(job)
+
+    async def ended(self) -> None:
+        """Return once it has ended, and nothing of it is left."""
+        await self._ended.wait()
+
+    async def stop(self) -> None:
+        """Have it write what waits, and end it: no host is left."""
+        self._is_stopping = True
+        self._channel.post(Stop())
+        try:
+            await asyncio.wait_for(self._ended.wait(), STOP_WITHIN_S)
+        except TimeoutError:
+            log.warning("rooms_did_not_stop", pid=self.pid)
+            self.kill()
+
+    def kill(self) -> None:
+        """End it at once. Any thread."""
+        self._process.kill()
+        self._process.join()
+
+    def _take_all(self, messages: list[FromRooms]) -> None:
+        """Take what came together. The channel's thread."""
+        for message in messages:
+            try:
+                self._take(message)
+            except Exception:  # of this message alone
+                log.exception("message_failed", message=type(message).__name__)
+
+    def _take(self, message: FromRooms) -> None:
+        match message:
+            case Started(has_minds):
+                call_on_loop(self._loop, self._set_started, has_minds)
+            case CannotStart(why):
+                call_on_loop(self._loop, self._set_started, InvalidInput(why))
+            case Figures(samples):
+                self._figures.report(self._number, samples)
+            case Listen() | Sound() | StopListening():
+                if self._listenings is not None:
+                    self._listenings.take(message)
+            case JobEnded() | SlotTaken() | SlotsSettled() | TookOver() | Changed() | Executed():
+                if self._jobs is not None:
+                    self._jobs.take(message)
+            case _:
+                if self._slots is not None and not isinstance(message, Alive):
+                    self._slots.take(message)
+
+    def _set_started(self, outcome: bool | Exception) -> None:
+        if self._started is None or self._started.done():
+            return
+        if isinstance(outcome, Exception):
+            self._started.set_exception(outcome)
+        else:
+            self._started.set_result(outcome)
+
+    def _on_end(self, why: str) -> None:
+        """Free what the process used. The channel's thread."""
+        if not self._is_stopping:
+            log.warning("rooms_ended", pid=self.pid, reason=why)
+            self._process.kill()
+        self._process.join(STOP_WITHIN_S)
+        self._connection.close()
+        for part in (self._slots, self._listenings, self._jobs):
+            if part is not None:
+                part.close()
+        call_on_loop(self._loop, self._set_started, EOFError(f"a process of rooms: {why}"))
+        call_on_loop(self._loop, self._ended.set)

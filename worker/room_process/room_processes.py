@@ -1,0 +1,102 @@
+"""The worker's processes of rooms: started together, each replaced where it ends.
+
+They are forks of the main process, made before it has threads, a model or a connection: they start
+at once and share its memory. A replacement starts anew, since by then the main process has threads.
+"""
+
+import asyncio
+import os
+import time
+from contextlib import suppress
+
+import structlog
+
+from protocol.config.settings import Settings
+from protocol.errors import InvalidInput
+from protocol.retry import Retry
+from worker.context import WorkerContext
+from worker.room.job import RoomJob
+from worker.room_process.figures import SummedFigures
+from worker.room_process.hosted_jobs import HostedJob
+from worker.room_process.room_process import RoomProcess, StartMethod
+
+log = structlog.get_logger(__name__)
+
+MOST = 8
+PERSONAS_EACH = 8  # fewer need no further process
+FIRST_RETRY_S, LAST_RETRY_S = 0.5, 30.0
+LONG_S = 60.0  # a process that ran for so long ended for a reason of its own
+
+
+def usual_count(settings: Settings, cores: int | None = None) -> int:
+    """Return how many processes suit this machine: one for two cores, and for eight slots."""
+    if settings.room_processes is not None:
+        return settings.room_processes
+    cores = cores or len(os.sched_getaffinity(0))
+    most = MOST if settings.capacity is None else -(-settings.capacity // PERSONAS_EACH)
+    return max(1, min(MOST, most, cores // 2))
+
+
+class RoomProcesses:
+    """All processes of rooms. Main loop, but for the start and `close`."""
+
+    def __init__(self, settings: Settings, method: StartMethod = "fork") -> None:
+        """Start them; with `fork` before this process has any thread."""
+        self.figures = SummedFigures()
+        self._settings = settings
+        self._context: WorkerContext | None = None
+        self._processes: list[RoomProcess] = []
+        self._keeping: list[asyncio.Task[None]] = []
+        for _ in range(usual_count(settings)):
+            process = RoomProcess(settings, self.figures, method, self._processes)
+            self._processes.append(process)
+
+    async def started(self) -> bool:
+        """Return whether personas have minds, once all have started. Raises `InvalidInput`."""
+        try:
+            have_minds = await asyncio.gather(*(each.started() for each in self._processes))
+        except EOFError as error:
+            raise InvalidInput(f"{error}; its last lines say why") from error
+        return any(have_minds)
+
+    def begin(self, context: WorkerContext) -> None:
+        """Take jobs from now on."""
+        self._context = context
+        for index, process in enumerate(self._processes):
+            process.begin(context)
+            self._keeping.append(asyncio.create_task(self._keep(index), name="rooms"))
+
+    def serve(self, job: RoomJob) -> HostedJob:
+        """Have a room hosted by the process with the fewest personas. Raises `RuntimeError`."""
+        serving = [each for each in self._processes if each.serves]
+        if not serving:
+            raise RuntimeError("no process of rooms runs")
+        return min(serving, key=lambda each: each.personas).serve(job)
+
+    async def stop(self) -> None:
+        """End all, once they have written what waits."""
+        for task in self._keeping:
+            task.cancel()
+        await asyncio.gather(*(each.stop() for each in self._processes))
+
+    def close(self) -> None:
+        """End at once those that still run. Any thread."""
+        for process in self._processes:
+            process.kill()
+
+    async def _keep(self, index: int) -> None:
+        """Replace a process whenever it ends."""
+        retry = Retry(FIRST_RETRY_S, LAST_RETRY_S)
+        assert self._context is not None
+        while True:
+            begun_s = time.monotonic()
+            await self._processes[index].ended()
+            if time.monotonic() - begun_s > LONG_S:
+                retry.worked()
+            retry.failed()
+            while not retry.ready:  # noqa: ASYNC110 - time alone makes it so
+                await asyncio.sleep(FIRST_RETRY_S)
+            self._processes[index] = process = RoomProcess(self._settings, self.figures, "spawn")
+            with suppress(InvalidInput, EOFError):
+                await process.started()
+                process.begin(self._context)

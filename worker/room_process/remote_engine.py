@@ -110,6 +110,7 @@ class RemoteEngine:
     def take_lost(self, lost: SlotLost) -> None:
         """Tell an occupant that its slot has failed."""
         if (occupant := self._forget(lost.occupant)) is not None:
+            self._order(occupant, "leave")  # the main process knows it until then
             occupant.lost()
 
     def take_end(self, ended: CallEnded) -> None:
@@ -119,8 +120,9 @@ class RemoteEngine:
             done(ended.was_whole)
 
     def _await(self, occupant: Occupant, done: Done) -> int | None:
-        """Return the number of a call whose end `done` gets; None: the slot was lost."""
+        """Return the number of a call whose end `done` gets; None: the slot is gone, it ended."""
         if (known := self._occupants.get(occupant.id)) is None:
+            done(False)
             return None
         call = next(self._numbers)
         known[1][call] = done
@@ -140,6 +142,7 @@ class RemoteEngine:
         if known is None:
             return None
         occupant, calls = known
-        for done in tuple(calls.values()):
-            done(False)
+        for call in tuple(calls):
+            if (done := calls.pop(call, None)) is not None:  # `take_end` may be quicker
+                done(False)
         return occupant

@@ -1,0 +1,1 @@
+"""Tests of worker/room_process."""

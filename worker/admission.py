@@ -1,6 +1,7 @@
 """Admission of jobs: slots kept between the acceptance of a job and its start.
 
-Called from the main loop (reserve) and from job threads (took, release); holds one lock, briefly.
+Called from the main loop (reserve) and from threads of `room_process` (took, release);
+holds one lock, briefly.
 """
 
 import threading

@@ -1,8 +1,8 @@
-"""Whether a process of recognition that runs has hung. Pure.
+"""Whether a process of this worker that runs has hung: of recognition, or of rooms. Pure.
 
-A process that dies closes its connection; one that hangs sends nothing any more. Its recognizing
-thread sends a sign of life before each turn, and every few seconds while it has none. The patience
-is some fifty times what a turn takes on an idle machine.
+A process that dies closes its connection; one that hangs sends nothing any more. The recognizing
+thread sends a sign of life before each turn, and every few seconds while it has none. The usual
+patience is some fifty times what a turn takes on an idle machine.
 """
 
 import math

@@ -26,7 +26,7 @@ OURS = ("token_service", "worker")
 PUBLIC = {"python", "node", "livekit/livekit-server", "caddy", "valkey/valkey"}
 PUBLIC |= {"prom/prometheus", "grafana/grafana", "jaegertracing/jaeger"}
 PINNED = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*@sha256:[0-9a-f]{64}")
-GOODBYE_S = 5  # of worker.__main__, added to the drain's grace
+GOODBYE_S = 25  # of worker.__main__ and room_process.py, added to the drain's grace
 
 
 def asked_for(name: str) -> str:
@@ -165,7 +165,7 @@ def test_livekit_is_the_version_that_the_tests_run() -> None:
 
 
 def test_the_workers_grace_is_longer_than_its_drain() -> None:
-    """The container's grace is longer than the drain and the goodbye."""
+    """The container's grace is longer than drain, goodbye and the end of processes of rooms."""
     given = SERVICES["worker"]["stop_grace_period"]
     for drain, grace_s in ({}, 60 + SETTINGS["DRAIN_GRACE_S"]), ({"DRAIN_GRACE_S": "600"}, 660):
         minutes, seconds = re.findall(r"[\d.]+", compose.filled(given, drain))

@@ -13,6 +13,7 @@ from tests.deploy.containers import USER, command, stage
 from tests.deploy.helm import chart
 from tests.deploy.helm.chart import PROJECT, VALUES, container, pod
 from worker.__main__ import GOODBYE_S
+from worker.room_process.room_process import STOP_WITHIN_S
 
 PARTS = ("token-service", "worker")
 SECRETS = {
@@ -150,11 +151,11 @@ def test_every_written_folder_has_a_volume() -> None:
 
 @pytest.mark.parametrize(("name", "drain_s"), [("least", 60), ("everything", 600)])
 def test_the_workers_grace_is_longer_than_its_drain(name: str, drain_s: int) -> None:
-    """The worker's grace follows DRAIN_GRACE_S and is longer than the drain and the goodbye."""
+    """The worker's grace follows DRAIN_GRACE_S and outlasts drain, goodbye and rooms."""
     grace_s = pod(name, "worker")["spec"]["terminationGracePeriodSeconds"]
 
     assert chart.environment(name, "worker", SECRETS)["DRAIN_GRACE_S"] == str(drain_s)
-    assert grace_s == drain_s + 60 > drain_s + GOODBYE_S
+    assert grace_s == drain_s + 60 > drain_s + GOODBYE_S + STOP_WITHIN_S
 
 
 def test_each_worker_has_one_gpu_or_none() -> None:

@@ -6,6 +6,7 @@ The health endpoint answers from the start; LiveKit knows the worker once the mo
 import asyncio
 import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -50,6 +51,7 @@ LoadModel = Callable[[Settings, Callable[[str], None]], Model]
 MINDS_DO_NOT_HEAR = "Minds answer typed lines alone, as the words of people are not written."
 GOODBYE_S = 5  # for hosts to leave after `DRAIN_GRACE_S`
 FAILED_EXIT = 70  # EX_SOFTWARE
+DESCRIPTORS = 16_384  # a room takes some twenty
 
 
 class Worker:
@@ -225,6 +227,12 @@ def _exit(error: BaseException) -> None:
     os._exit(FAILED_EXIT)
 
 
+def allow_descriptors() -> None:
+    """Raise the limit of descriptors to `DESCRIPTORS`, or as far as the machine allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(DESCRIPTORS, hard)), hard))
+
+
 def main() -> int:
     refuse_arguments("python -m worker", "Host rooms on this machine's GPU or CPU.")
     rooms: RoomProcesses | None = None
@@ -234,6 +242,7 @@ def main() -> int:
         configure_logging(settings)
         log_misspelt()
         refuse_unsafe(settings, serves_people=False)
+        allow_descriptors()
         rooms = RoomProcesses(settings)  # before this process has any thread
         disable_native_log_capture()
         tracing.start(settings.otel_exporter_otlp_endpoint, "worker")

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import json
 import math
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -24,7 +23,7 @@ import sphn
 
 from harness.person import Person, person
 from harness.rooms import SIX, asking_for, in_talk
-from harness.stack import Stack, start_stack
+from harness.stack import Stack, cpu_s, start_stack, worker_processes
 from worker.engine.files import pocket
 from worker.frames import FRAME_S, RATE_HZ
 from worker.livekit_private.native_log import disable_native_log_capture
@@ -86,11 +85,11 @@ async def measure(stack: Stack, clients: int, personas: int, seconds: float) -> 
     async with person(stack.url, asking_for(*SIX[:personas])) as ann:
         await in_talk(ann, personas)
         speaking = asyncio.create_task(speak(ann))
-        before, cpu_before = await stack.worker_metrics(), cpu_s(stack)
+        before, cpu_before = await stack.worker_metrics(), spent_s(stack)
         done = [Client() for _ in range(clients)]
         await asyncio.gather(*(each.talk(url, said) for each in done))
         speaking.cancel()
-        after, cpu_after = await stack.worker_metrics(), cpu_s(stack)
+        after, cpu_after = await stack.worker_metrics(), spent_s(stack)
         async with httpx.AsyncClient(trust_env=False) as http:
             worker = (await http.get(stack.worker_url)).json()
     return {
@@ -116,11 +115,13 @@ async def speak(ann: Person) -> None:
         await asyncio.sleep(len(TURN) / RATE_HZ)
 
 
-def cpu_s(stack: Stack) -> dict[str, float]:
+def spent_s(stack: Stack) -> dict[str, float]:
     """Return the CPU time of each process so far."""
-    pids = {"worker": stack.worker_pid, "token service": stack.service_pid, "clients": os.getpid()}
-    times = {name: psutil.Process(pid).cpu_times() for name, pid in pids.items()}
-    return {name: each.user + each.system for name, each in times.items()}
+    return {
+        "worker": cpu_s(worker_processes(stack.worker_pid)),
+        "token service": cpu_s([psutil.Process(stack.service_pid)]),
+        "clients": cpu_s([psutil.Process()]),
+    }
 
 
 def main() -> None:

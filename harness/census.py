@@ -7,7 +7,7 @@ from typing import Any
 import psutil
 import redis
 
-from harness.stack import Stack, room_processes
+from harness.stack import Stack, room_processes, worker_processes
 
 MIB = 2**20
 
@@ -46,6 +46,16 @@ def held_by(pid: int) -> Held:
         return Held(
             process.num_threads(), process.num_fds(), round(process.memory_info().rss / MIB, 1)
         )
+
+
+def held_by_worker(stack: Stack) -> Held:
+    """Count the resources of a worker: those of its main process and of its rooms' together."""
+    held = [held_by(each.pid) for each in worker_processes(stack.worker_pid)]
+    return Held(
+        sum(each.threads for each in held),
+        sum(each.descriptors for each in held),
+        round(sum(each.rss_mib for each in held), 1),
+    )
 
 
 def processes_of(stack: Stack) -> Mapping[str, int]:

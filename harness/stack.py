@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -93,6 +93,16 @@ def room_processes(worker_pid: int) -> list[psutil.Process]:
     """Return the processes of a worker that host its rooms, without others."""
     children = psutil.Process(worker_pid).children()
     return [each for each in children if not any(map(" ".join(each.cmdline()).count, OTHERS))]
+
+
+def worker_processes(worker_pid: int) -> list[psutil.Process]:
+    """Return the main process of a worker and those of its rooms."""
+    return [psutil.Process(worker_pid), *room_processes(worker_pid)]
+
+
+def cpu_s(processes: Iterable[psutil.Process]) -> float:
+    """Return the CPU time of processes so far."""
+    return sum(sum(each.cpu_times()[:2]) for each in processes)
 
 
 def signal_with_children(pid: int, number: signal.Signals) -> None:

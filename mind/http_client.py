@@ -1,10 +1,11 @@
-"""HTTP as a mind uses it: bounded answers, no redirects, and the proxy that settings name."""
+"""HTTP as a mind uses it: bounded answers, no redirects, a proxy that its caller names.
+
+The caller asks for the proxy as the minds start: LiveKit's library is led past it soon after.
+"""
 
 from collections.abc import AsyncIterator, Mapping
 
 import httpx2
-
-from protocol.config.proxies import proxy_url_for
 
 IDENTITY = frozenset({"", "identity"})
 
@@ -18,7 +19,7 @@ class Compressed(httpx2.TransportError):
 
 
 def http_client(
-    url: str,
+    proxy: str | None,
     most_bytes: int,
     within_s: float,
     headers: Mapping[str, str] | None = None,
@@ -29,7 +30,7 @@ def http_client(
 
     `repeats`: a request changes nothing, and is sent again where a connection ends under it.
     """
-    inner = httpx2.AsyncHTTPTransport(proxy=proxy_url_for(url))
+    inner = httpx2.AsyncHTTPTransport(proxy=proxy)
     return httpx2.AsyncClient(
         transport=_Bounded(inner, most_bytes, repeats),
         headers={"Accept-Encoding": "identity", **(headers or {})},

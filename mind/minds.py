@@ -11,6 +11,7 @@ import structlog
 from mind.events import TroubleCode
 from mind.limits import Limits
 from mind.room import RoomMind
+from protocol.config.proxies import proxy_url_for
 from protocol.config.secret import reveal
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
@@ -162,11 +163,12 @@ def _client(settings: Settings, limits: Limits) -> "AsyncOpenAI":
 
     assert settings.mind_url is not None
     url = settings.mind_url
+    proxy = proxy_url_for(url)
     key = reveal(settings, "mind_api_key", "the language model") if settings.mind_api_key else ""
     return AsyncOpenAI(
         base_url=url,
         api_key=key or NO_KEY,
         max_retries=0,
         timeout=limits.call_within_s,
-        http_client=http_client(url, limits.call_bytes, limits.call_within_s, repeats=True),
+        http_client=http_client(proxy, limits.call_bytes, limits.call_within_s, repeats=True),
     )

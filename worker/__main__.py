@@ -131,7 +131,11 @@ class Worker:
     def _make_context(self, model: Model) -> WorkerContext:
         engine = Engine(model, _exit, self.settings.max_step_share)
         engine.start()
-        admission = JobAdmission(lambda: engine.free, lambda: engine.too_slow)
+
+        def free() -> int:
+            return engine.free if self.rooms.serve_now else 0
+
+        admission = JobAdmission(free, lambda: engine.too_slow)
         self.publisher.attach(engine, admission)
 
         def changed() -> None:

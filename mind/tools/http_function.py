@@ -12,6 +12,7 @@ from mind.http_client import Compressed, TooLong, http_client
 from mind.limits import Limits, cut
 from mind.tools.function import Function, ToolFailed
 from mind.tools.variables import filled_in
+from protocol.config.proxies import proxy_url_for
 from protocol.errors import InvalidInput
 from protocol.minds import HttpFunction
 
@@ -31,7 +32,8 @@ class HttpFunctionCaller:
         self._validator = Draft202012Validator(schema)
         self._config = config
         headers = filled_in(config.headers, config.name)
-        self._client = http_client(config.http, limits.call_bytes, config.within_s, headers)
+        proxy = proxy_url_for(config.http)
+        self._client = http_client(proxy, limits.call_bytes, config.within_s, headers)
         self.function = Function(
             config.name, config.description, schema, config.within_s, self._call
         )

@@ -36,6 +36,7 @@ from mind.http_client import http_client
 from mind.limits import Limits, cut
 from mind.tools.function import DESCRIPTION_LIMIT, Function, ToolFailed
 from mind.tools.variables import filled_in
+from protocol.config.proxies import proxy_url_for
 from protocol.config.settings import PROJECT
 from protocol.minds import McpTools
 from protocol.retry import Retry
@@ -60,8 +61,9 @@ class McpServer:
         self._config = config
         self._limits = limits
         self._log = log.bind(server=_name(config.mcp))
-        is_url = isinstance(config.mcp, str)
-        self._connect_s = limits.tool_connect_s if is_url else limits.tool_start_s
+        address = config.mcp if isinstance(config.mcp, str) else None
+        self._connect_s = limits.tool_start_s if address is None else limits.tool_connect_s
+        self._proxy = None if address is None else proxy_url_for(address)
         source = "mind.tools"
         self._headers = filled_in(config.headers, source)
         self._environment = filled_in(config.env, source)
@@ -129,9 +131,7 @@ class McpServer:
     async def _open(self, stack: AsyncExitStack) -> Client:
         within_s = self._config.within_s
         if isinstance(self._config.mcp, str):
-            http = http_client(
-                self._config.mcp, self._limits.call_bytes, OPEN_STREAM_S, self._headers
-            )
+            http = http_client(self._proxy, self._limits.call_bytes, OPEN_STREAM_S, self._headers)
             http.event_hooks = {"request": [_hasten_goodbye]}
             await stack.enter_async_context(http)
             transport = streamable_http_client(self._config.mcp, http_client=http)

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 import structlog
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from harness.person import WITHIN_S, eventually
@@ -308,7 +309,10 @@ async def test_an_occupied_health_port_names_its_setting(settings_for: SettingsF
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
         health = HealthEndpoint(
-            HeartbeatPublisher(settings_for(), PublishedStatus("echo"), Hosts()), "127.0.0.1", port
+            HeartbeatPublisher(settings_for(), PublishedStatus("echo"), Hosts()),
+            "127.0.0.1",
+            port,
+            REGISTRY,
         )
         with pytest.raises(InvalidInput, match=f"WORKER_PORT={port}: expected"):
             await health.start()

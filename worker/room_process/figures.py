@@ -8,14 +8,15 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]  # by name and labels
+Labels = tuple[tuple[str, str], ...]
+Samples = dict[tuple[str, str, Labels], float]  # by the names of metric and sample, and labels
 ADDED = ("counter", "histogram")  # gauges tell of the worker and are its main process's
 
 
 def own_samples() -> Samples:
     """Return the counters and histograms of this process."""
     return {
-        _key(sample): sample.value
+        _key(metric, sample): sample.value
         for metric in REGISTRY.collect()
         if metric.type in ADDED
         for sample in metric.samples
@@ -40,7 +41,7 @@ class SummedFigures(Collector):
         others = self._sums()
         for metric in REGISTRY.collect():
             if metric.type in ADDED:
-                metric.samples = [_plus(each, others) for each in metric.samples]
+                metric.samples = list(_summed(metric, others))
             yield metric
 
     def _sums(self) -> Samples:
@@ -52,10 +53,14 @@ class SummedFigures(Collector):
         return sums
 
 
-def _key(sample: Sample) -> tuple[str, tuple[tuple[str, str], ...]]:
-    return sample.name, tuple(sorted(sample.labels.items()))
+def _key(metric: Metric, sample: Sample) -> tuple[str, str, Labels]:
+    return metric.name, sample.name, tuple(sorted(sample.labels.items()))
 
 
-def _plus(sample: Sample, others: Samples) -> Sample:
-    value = sample.value + others.get(_key(sample), 0.0)
-    return Sample(sample.name, sample.labels, value, sample.timestamp, sample.exemplar)
+def _summed(metric: Metric, others: Samples) -> Iterable[Sample]:
+    """Yield a metric's samples with those of others, which may have labels of their own."""
+    for sample in metric.samples:
+        yield sample._replace(value=sample.value + others.pop(_key(metric, sample), 0.0))
+    for (of_metric, name, labels), value in others.items():
+        if of_metric == metric.name:
+            yield Sample(name, dict(labels), value)

@@ -236,9 +236,9 @@ class StopListening(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """The counters and histograms of this process up to now: samples by name and labels."""
+    """The counters and histograms of this process up to now: as `figures.own_samples`."""
 
-    samples: dict[tuple[str, tuple[tuple[str, str], ...]], float]
+    samples: dict[tuple[str, str, tuple[tuple[str, str], ...]], float]
 
 
 FromRooms = (

@@ -8,6 +8,7 @@ import asyncio
 import gc
 import os
 import signal
+from collections.abc import Mapping
 from concurrent.futures import Future
 from functools import partial
 from multiprocessing.connection import Connection
@@ -69,17 +70,23 @@ FINISH_WITHIN_S = 2.0
 
 
 def serve_rooms(
-    settings: Settings, connection: "Connection[Any, Any]", inherited: list[int]
+    settings: Settings,
+    connection: "Connection[Any, Any]",
+    inherited: list[int],
+    environment: Mapping[str, str],
 ) -> None:
     """Host the rooms that the main process at the other end of a connection gives to this one.
 
     `inherited`: descriptors of a fork that are not its own. While it held them, the end of the main
-    process would not be seen by others.
+    process would not be seen by others. `environment`: that of the main process when it began; it
+    has changed its own since.
     """
     for number in (signal.SIGINT, signal.SIGTERM):  # the main process drains, then says `Stop`
         signal.signal(number, signal.SIG_IGN)
     for descriptor in inherited:
         os.close(descriptor)
+    os.environ.clear()
+    os.environ.update(environment)
     configure_logging(settings)
     disable_native_log_capture()
     native_events()  # before there are rooms: two threads must not make it at once

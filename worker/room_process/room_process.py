@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Pipe
 from typing import Any, Literal
 
@@ -55,6 +55,7 @@ class RoomProcess:
         settings: Settings,
         figures: SummedFigures,
         method: StartMethod,
+        environment: Mapping[str, str],
         siblings: Sequence["RoomProcess"] = (),
     ) -> None:
         """Start it. A fork inherits this end of its connection, and those of its `siblings`."""
@@ -63,13 +64,14 @@ class RoomProcess:
         inherited = [each.descriptor for each in (*siblings, self)] if method == "fork" else []
         context: Any = multiprocessing.get_context(method)
         self._process = context.Process(
-            target=serve_rooms, args=(settings, theirs, inherited), name="rooms"
+            target=serve_rooms, args=(settings, theirs, inherited, environment), name="rooms"
         )
         self._process.start()
         theirs.close()
         self._figures = figures
         self._channel = Channel[ToRooms, FromRooms](self._connection, self._take_all, self._on_end)
         self._started: asyncio.Future[bool] | None = None
+        self._has_started = False
         self._ended = asyncio.Event()
         self._slots: ServedSlots | None = None
         self._listenings: ServedListenings | None = None
@@ -92,18 +94,20 @@ class RoomProcess:
 
     @property
     def serves(self) -> bool:
-        """Whether it takes jobs."""
-        return self._jobs is not None and not self._ended.is_set()
+        """Whether it has started, and has not ended."""
+        return self._has_started and not self._ended.is_set()
 
     async def started(self) -> bool:
         """Return whether it has minds, once it has started. Raises `InvalidInput`, `EOFError`."""
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.create_future()
         self._channel.start()
-        return await self._started
+        has_minds = await self._started
+        self._has_started = True
+        return has_minds
 
     def begin(self, context: WorkerContext) -> None:
-        """Take jobs from now on."""
+        """Take jobs from now on: they wait until it has started."""
         post = self._channel.post
         self._slots = ServedSlots(context.engine, post)
         if context.recogniser is not None:

@@ -44,12 +44,17 @@ class RoomProcesses:
         """Start them; with `fork` before this process has any thread."""
         self.figures = SummedFigures()
         self._settings = settings
+        self._environment = dict(os.environ)  # with the proxies of minds and storage
         self._context: WorkerContext | None = None
         self._processes: list[RoomProcess] = []
         self._keeping: list[asyncio.Task[None]] = []
         for _ in range(usual_count(settings)):
-            process = RoomProcess(settings, self.figures, method, self._processes)
-            self._processes.append(process)
+            self._processes.append(self._start(method))
+
+    @property
+    def serve_now(self) -> bool:
+        """Whether a job would not have to wait for a process."""
+        return any(each.serves for each in self._processes)
 
     async def started(self) -> bool:
         """Return whether personas have minds, once all have started. Raises `InvalidInput`."""
@@ -67,11 +72,11 @@ class RoomProcesses:
             self._keeping.append(asyncio.create_task(self._keep(index), name="rooms"))
 
     def serve(self, job: RoomJob) -> HostedJob:
-        """Have a room hosted by the process with the fewest personas. Raises `RuntimeError`."""
-        serving = [each for each in self._processes if each.serves]
-        if not serving:
-            raise RuntimeError("no process of rooms runs")
-        return min(serving, key=lambda each: each.personas).serve(job)
+        """Have a room hosted by the process with the fewest personas.
+
+        Where none runs it waits for one that starts; one that has ended gives it up at once.
+        """
+        return min(self._processes, key=lambda each: (not each.serves, each.personas)).serve(job)
 
     async def stop(self) -> None:
         """End all, once they have written what waits."""
@@ -96,7 +101,12 @@ class RoomProcesses:
             retry.failed()
             while not retry.ready:  # noqa: ASYNC110 - time alone makes it so
                 await asyncio.sleep(FIRST_RETRY_S)
-            self._processes[index] = process = RoomProcess(self._settings, self.figures, "spawn")
+            self._processes[index] = process = self._start("spawn")
+            process.begin(self._context)
             with suppress(InvalidInput, EOFError):
                 await process.started()
-                process.begin(self._context)
+            self._context.changed()
+
+    def _start(self, method: StartMethod) -> RoomProcess:
+        about = self._settings, self.figures, method, self._environment
+        return RoomProcess(*about, self._processes)

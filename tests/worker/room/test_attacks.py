@@ -12,12 +12,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
 
-import psutil
 import pytest
 
 from harness.person import Person, eventually, fetch_token, person
 from harness.rooms import all_free, in_talk
-from harness.stack import Stack
+from harness.stack import Stack, cpu_s, worker_processes
 from protocol import wire
 from worker.livekit_private.incoming import OPEN_PER_PERSON
 from worker.room.chat import ANSWERS_AT_ONCE, ANSWERS_PER_S
@@ -71,19 +70,14 @@ class Sample:
     @classmethod
     async def at(cls, ann: Person, worker_pid: int) -> Self:
         """Measure for `SAMPLE_S`."""
-        worker = psutil.Process(worker_pid)
-        since, begun_s, cpu_s = ann.timeline.now, time.monotonic(), _cpu_s(worker)
+        worker = worker_processes(worker_pid)
+        since, begun_s, before_s = ann.timeline.now, time.monotonic(), cpu_s(worker)
         await asyncio.sleep(SAMPLE_S)
-        cpu_s = _cpu_s(worker) - cpu_s
-        return cls(silent(ann, since), cpu_s / (time.monotonic() - begun_s))
+        spent_s = cpu_s(worker) - before_s
+        return cls(silent(ann, since), spent_s / (time.monotonic() - begun_s))
 
     def __str__(self) -> str:
         return f"{self.silent:.1%} silent, {self.cores:.0%} of a core"
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
 
 
 async def counter(stack: Stack, name: str) -> float:

@@ -5,7 +5,7 @@ import time
 
 from livekit import api
 
-from harness.census import census
+from harness.census import held_by_worker
 from harness.person import WITHIN_S, eventually, person
 from harness.rooms import all_free, asking_for, change_spec, in_talk, slots_used
 from harness.stack import Stack
@@ -39,12 +39,12 @@ async def test_fourteen_personas_leave_no_resources_behind(
 ) -> None:
     """When fourteen personas have left, so have their threads, descriptors and participants."""
     await visit(roomy, 2)  # lets the worker start what it keeps
-    before = census(roomy)["worker"]
+    before = held_by_worker(roomy)
     room, joined_s = await visit(roomy, PERSONAS_PER_ROOM)
     measured.append(f"{PERSONAS_PER_ROOM} personas were there after {joined_s:.1f} s")
 
     def as_before() -> bool:
-        now = census(roomy)["worker"]
+        now = held_by_worker(roomy)
         return now.threads <= before.threads and now.descriptors <= before.descriptors
 
     await eventually(as_before, f"threads and descriptors as before, {before}")

@@ -12,6 +12,8 @@ from protocol.config.settings import Settings
 from protocol.events import Event, WarningEvent
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec, persona_specs
+from worker.engine.model import ModelFacts
+from worker.engine.slots import Full
 from worker.room import personas as personas_module
 from worker.room.personas import RoomPersonas
 
@@ -53,13 +55,20 @@ def room_personas(
 ) -> RoomPersonas:
     """Return the personas of a room on a worker with two free slots."""
     job_room: Any = SimpleNamespace(isconnected=lambda: True)
-    model = SimpleNamespace(pieces=(), name="echo", repertoire=None)
-    engine = SimpleNamespace(model=model, free=2, used=2)
-    context: Any = SimpleNamespace(engine=engine, settings=Settings(), changed=lambda: None)
+    engine = SimpleNamespace(
+        facts=ModelFacts("echo", (), None, padding=3), refuse_if_full=lambda: None
+    )
+    reports = SimpleNamespace(changed=lambda: None)
+    context: Any = SimpleNamespace(engine=engine, settings=Settings(), reports=reports)
     backup: Any = SimpleNamespace(of=lambda _: None)
     return RoomPersonas(
         job_room, SPEC, context, emit, lambda: None, backup, bool, stands_by=stands_by
     )
+
+
+def is_full() -> None:
+    """Refuse a slot."""
+    raise Full("all 2 slots are taken")
 
 
 @pytest.fixture
@@ -81,7 +90,7 @@ async def test_a_persona_without_a_slot_does_not_appear(joined: list[str]) -> No
     told: list[Event] = []
     personas = room_personas(told.append)
     await personas.apply_spec(SPEC)
-    personas._context.engine.free = 0  # pyright: ignore
+    personas._context.engine.refuse_if_full = is_full  # pyright: ignore
     await personas.apply_spec(MORE)
 
     assert joined == []

@@ -11,7 +11,7 @@ from protocol import wire
 from protocol.personas import Persona
 from protocol.room_spec import persona_specs
 from worker.backup.backup import PersonaBackup
-from worker.engine.model import Remembered
+from worker.engine.model import ModelFacts, Remembered
 from worker.engine.slots import Full, SlotFrame
 from worker.room.persona import slot
 from worker.room.persona.lines import Line
@@ -19,6 +19,7 @@ from worker.room.persona.persona import SILENT, RoomPersona
 from worker.room.persona.slot import FAILURES_MOST, PersonaSlot
 
 [CHEF] = persona_specs([Persona(name="chef", label="Chef")])
+FACTS = ModelFacts("echo", (), None, padding=3)
 MEMORY = Remembered(np.zeros((13, 17), dtype=np.int64), seed=1, draws=13)
 
 
@@ -140,9 +141,8 @@ def in_a_slot(attributes: dict[str, str]) -> tuple[RoomPersona, Any, Any]:
 
     participant = SimpleNamespace(identity="agent-chef", set_attributes=set_attributes)
     room: Any = SimpleNamespace(local_participant=participant, isconnected=lambda: False)
-    model = SimpleNamespace(pieces=(), padding=3, repertoire=None)
     engine: Any = SimpleNamespace(
-        model=model, join=join, hush=lambda *_: None, leave=lambda *_: None
+        facts=FACTS, join=join, hush=lambda *_: None, leave=lambda *_: None
     )
     persona = RoomPersona(
         CHEF, room, engine, lambda _: None, lambda *_: None, PersonaBackup(None, ())
@@ -190,9 +190,8 @@ async def test_a_line_is_told_as_cut_off_or_kept_for_the_next_host(is_moved: boo
     room: Any = SimpleNamespace(
         local_participant=SimpleNamespace(identity="agent-chef"), isconnected=lambda: False
     )
-    model = SimpleNamespace(pieces=(), padding=3, repertoire=None)
     calls = dict.fromkeys(("hush", "leave", "say"), lambda *_: None)
-    engine: Any = SimpleNamespace(model=model, join=lambda *_: object(), **calls)
+    engine: Any = SimpleNamespace(facts=FACTS, join=lambda *_: object(), **calls)
     kept: list[object] = []
     backup: Any = SimpleNamespace(
         begin=lambda spec, _: spec, close=lambda lines: kept.append(lines) or True

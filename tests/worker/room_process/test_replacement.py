@@ -1,0 +1,90 @@
+"""A process of rooms that ended is replaced by one that can do the same."""
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.proxy import forward_proxy, saying
+from harness.servers import GivenSettings
+from protocol.config.proxies import lead_native_library
+from worker.admission import JobAdmission
+from worker.context import WorkerContext
+from worker.engine.echo import echo_model
+from worker.engine.engine import Engine
+from worker.hosts import Hosts
+from worker.room_process.room_processes import RoomProcesses
+
+WITHIN_S = 60.0
+PERSONA = """
+label = "Robin"
+line = "Knows the hours"
+prompt = "You answer the phone."
+[mind]
+kind = "chat"
+prompt = "The shop is at 12 Mill Lane."
+[[mind.tools]]
+mcp = "http://tools.invalid:9/mcp"
+"""
+
+
+async def becomes(holds: Callable[[], bool], what: str) -> None:
+    """Wait for a condition."""
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            while not holds():  # noqa: ASYNC110 - processes send no event
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"never: {what}") from None
+
+
+@asynccontextmanager
+async def serving(rooms: RoomProcesses) -> AsyncGenerator[None]:
+    """Let processes of rooms serve an engine."""
+    engine = Engine(echo_model(2), lambda _: None)
+    engine.start()
+    admission = JobAdmission(lambda: engine.free)
+    try:
+        await rooms.started()
+        rooms.begin(WorkerContext(engine, None, admission, Hosts(), lambda: None))
+        yield
+        await rooms.stop()
+    finally:
+        rooms.close()
+        engine.stop()
+
+
+def processes() -> list[psutil.Process]:
+    """Return the processes of rooms of this one."""
+    children = psutil.Process().children()
+    return [each for each in children if "spawn_main" in " ".join(each.cmdline())]
+
+
+async def test_a_replacement_has_the_proxies_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replacement's minds reach their tools by the proxy that LiveKit's library was led past."""
+    (tmp_path / "robin.toml").write_text(PERSONA)
+    mind_url = "http://127.0.0.1:9/v1"
+    settings = GivenSettings(personas_dir=tmp_path, mind_url=mind_url, mind_model="none")
+    for name in ("http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with forward_proxy(saying("404 Not Found")) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        rooms = RoomProcesses(settings.model_copy(update={"room_processes": 1}), "spawn")
+        async with serving(rooms):
+            await becomes(lambda: bool(proxy.targets), "tools are looked for")
+            lead_native_library("ws://127.0.0.1:7880")  # as the registration with LiveKit does
+            assert rooms.serve_now
+            [first] = processes()
+            before = len(proxy.targets)
+            first.send_signal(signal.SIGKILL)
+            await becomes(lambda: not rooms.serve_now, "no process takes jobs")
+            await becomes(lambda: rooms.serve_now, "the replacement takes jobs")
+            await becomes(lambda: len(proxy.targets) > before, "it looks for tools, too")
+
+    assert set(proxy.targets) == {"tools.invalid:9"}

@@ -228,8 +228,6 @@ class Host:
             self._leave_reason.set_result(reason)
 
     def _apply_spec(self, spec: RoomSpec) -> None:
-        if spec.standby and spec.dispatched == self._job.spec.generation:
-            spec = spec.moved()  # the token service has yet to see that this host has taken over
         if self._personas is not None and (spec != self._spec or self._personas.needs_joins()):
             self._spec = spec
             self._tasks.spawn(self._personas.apply_spec(spec))

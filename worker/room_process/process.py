@@ -128,8 +128,7 @@ class _RoomProcess:
             self._channel.post(CannotStart(str(error)))
             return self._channel.finish(FINISH_WITHIN_S)
         lead_native_library(self._settings.livekit_url)  # minds have read the variables
-        gc.collect()
-        gc.freeze()  # as in the main process
+        gc.freeze()  # of what stays for good; without a collection, which would copy shared memory
         writing = [asyncio.create_task(self._events.run(), name="events")]
         if self._backups is not None:
             writing.append(asyncio.create_task(self._backups.run(), name="backups"))

@@ -5,7 +5,9 @@ at once and share its memory. A replacement starts anew, since by then the main 
 """
 
 import asyncio
+import gc
 import os
+import threading
 import time
 from contextlib import suppress
 
@@ -42,12 +44,15 @@ class RoomProcesses:
 
     def __init__(self, settings: Settings, method: StartMethod = "fork") -> None:
         """Start them; with `fork` before this process has any thread."""
+        assert method != "fork" or threading.active_count() == 1, threading.enumerate()
         self.figures = SummedFigures()
         self._settings = settings
         self._environment = dict(os.environ)  # with the proxies of minds and storage
         self._context: WorkerContext | None = None
         self._processes: list[RoomProcess] = []
         self._keeping: list[asyncio.Task[None]] = []
+        gc.collect()
+        gc.freeze()  # a collection in a fork would copy the memory that it shares
         for _ in range(usual_count(settings)):
             self._processes.append(self._start(method))
 

@@ -62,9 +62,8 @@ class HostedJob:
 
     def end(self, outcome: Outcome) -> None:
         """Take that the host has ended: nothing that was asked of it is answered any more."""
-        for call in tuple(self._executing):
-            self.answered(Executed(self.job.id, call, GONE))
         self.ended.set_result(outcome)
+        self._refuse_all()
 
     def _follow(self, spec: RoomSpec) -> None:
         if spec.standby and spec.dispatched == self.job.spec.generation:
@@ -74,12 +73,15 @@ class HostedJob:
 
     def _execute(self, command: Command, until_s: float) -> Future[Answer]:
         call, answer = next(self._calls), Future[Answer]()
+        self._executing[call] = answer
+        self._post(Execute(self.job.id, call, command, until_s))
         if self.ended.done():
-            answer.set_result(GONE)
-        else:
-            self._executing[call] = answer
-            self._post(Execute(self.job.id, call, command, until_s))
+            self._refuse_all()
         return answer
+
+    def _refuse_all(self) -> None:
+        for call in tuple(self._executing):
+            self.answered(Executed(self.job.id, call, GONE))
 
 
 class HostedJobs:

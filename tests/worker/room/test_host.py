@@ -27,8 +27,7 @@ class Room:
 
     name = SPEC.room
 
-    def __init__(self, *, disconnects: bool) -> None:
-        self._disconnects = disconnects
+    def __init__(self) -> None:
         self.remote_participants: dict[str, Any] = {}
 
     def on(self, *_: Any) -> None:
@@ -41,9 +40,7 @@ class Room:
         """Connect."""
 
     async def disconnect(self) -> None:
-        """Disconnect, or fail."""
-        if not self._disconnects:
-            raise TimeoutError
+        """Disconnect."""
 
 
 class Scene:
@@ -100,8 +97,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scene]:
     """Return a function that makes a scene."""
 
     def make(**about: bool) -> Scene:
-        room = Room(disconnects=about.pop("disconnects", True))
-        monkeypatch.setattr(host_module.rtc, "Room", lambda: room)
+        monkeypatch.setattr(host_module.rtc, "Room", Room)
         made = Scene(**about)
         monkeypatch.setattr(host_module, "Chat", made.chat)
         monkeypatch.setattr(host_module, "RoomPersonas", made.personas)

@@ -48,7 +48,7 @@ class Joined:
         self.remote = RemoteEngine(engine.facts, self.rooms.post, asking)
         self.recogniser = RemoteRecogniser(self.rooms.post, asking, *clocks)
         self.slots = ServedSlots(engine, self.main.post)
-        self._listenings = ServedListenings(recogniser, self.main.post)
+        self.listenings = ServedListenings(recogniser, self.main.post)
         self._asking = asking
         self.main.start()
         self.rooms.start()
@@ -65,7 +65,7 @@ class Joined:
                 continue
             self.asked.append(each)
             is_sound = isinstance(each, Listen | Sound | StopListening)
-            (self._listenings if is_sound else self.slots).take(each)
+            (self.listenings if is_sound else self.slots).take(each)
 
     def _take_in_rooms(self, messages: list[Any]) -> None:
         for each in messages:

@@ -6,12 +6,13 @@ from collections.abc import AsyncGenerator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from livekit import api
 from livekit.agents import JobRequest
 from livekit.agents.job import RunningJobInfo
-from livekit.protocol.agent import JobStatus
+from livekit.protocol.agent import JobStatus, WorkerMessage
 
 from harness.person import WITHIN_S, eventually
 from harness.servers import LiveKit
@@ -33,6 +34,19 @@ class Served:
         self.ended.set_result("left")
 
 
+class Telling(Registration):
+    """A registration that keeps what it tells LiveKit of jobs."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.told: list[tuple[str, JobStatus.ValueType]] = []
+
+    async def _queue_msg(self, msg: WorkerMessage) -> None:
+        await super()._queue_msg(msg)
+        if msg.HasField("update_job"):
+            self.told.append((msg.update_job.job_id, msg.update_job.status))
+
+
 class Worker:
     """A registration that accepts every job."""
 
@@ -41,7 +55,7 @@ class Worker:
         self.served: list[Served] = []
         self.registered = False
         settings = settings_for(livekit=livekit)
-        self.server = Registration(settings, self.name, lambda _: None, self._accept, self._serve)
+        self.server = Telling(settings, self.name, lambda _: None, self._accept, self._serve)
         self.server.on("worker_registered", lambda *_: self._set_registered())
 
     def _set_registered(self) -> None:
@@ -63,20 +77,9 @@ class Dispatched:
     id: str
     lkapi: api.LiveKitAPI
 
-    async def become(self, status: JobStatus.ValueType | None) -> None:
-        """Wait until LiveKit says this of the job; None: it has ended and is listed no more."""
-        async with asyncio.timeout(WITHIN_S):
-            while await self._status() != status:  # noqa: ASYNC110 - it sends no event
-                await asyncio.sleep(0.05)
-
     async def delete(self) -> None:
         """End the job, as LiveKit does."""
         await self.lkapi.agent_dispatch.delete_dispatch(self.id, self.room)
-
-    async def _status(self) -> JobStatus.ValueType | None:
-        found = await self.lkapi.agent_dispatch.get_dispatch(self.id, self.room)
-        jobs = [] if found is None else list(found.state.jobs)
-        return jobs[0].state.status if jobs else None
 
 
 @asynccontextmanager
@@ -119,12 +122,13 @@ async def test_livekit_knows_when_a_job_begins_and_ends(
 ) -> None:
     """A job runs for LiveKit from its start until whoever serves it says that it has ended."""
     async with working(livekit, settings_for) as worker, dispatched(livekit, worker) as job:
-        await job.become(JobStatus.JS_RUNNING)
         [served] = worker.served
-        assert served.info.job.room.name == job.room
+        about, told = served.info.job, worker.server.told
+        assert about.room.name == job.room
+        await eventually(lambda: told == [(about.id, JobStatus.JS_RUNNING)], "it runs")
         assert len(worker.server.active_jobs) == 1
         served.ended.set_result("left")
-        await job.become(None)
+        await eventually(lambda: told[1:] == [(about.id, JobStatus.JS_SUCCESS)], "it has ended")
 
         assert worker.server.active_jobs == []
 
@@ -163,7 +167,7 @@ async def test_a_job_that_livekit_ends_makes_its_host_leave(
 ) -> None:
     """Where LiveKit ends a job, its host is told to leave, with that reason."""
     async with working(livekit, settings_for) as worker, dispatched(livekit, worker) as job:
-        await job.become(JobStatus.JS_RUNNING)
+        await eventually(lambda: bool(worker.server.told), "LiveKit knows that it runs")
         await job.delete()
         await eventually(lambda: bool(worker.served[0].reasons), "it is told to leave")
 

@@ -52,13 +52,14 @@ class Hosts:
         if outdated is not None:
             outdated.leave("a newer host is here")
 
-    def remove(self, hosting: Hosting, outcome: Outcome) -> None:
-        """Remove a host that has ended, and keep how it ended."""
+    def remove(self, hosting: Hosting, outcome: Outcome | None) -> None:
+        """Remove a host that has ended, and keep how it ended; None: it was lost."""
         with self._lock:
             if self._hosting.get(hosting.room) is hosting:
                 del self._hosting[hosting.room]
                 ROOMS.set(len(self._hosting))
-            self._keep(hosting.room, hosting.generation, outcome)
+            if outcome is not None:
+                self._keep(hosting.room, hosting.generation, outcome)
 
     def refuse(self, spec: RoomSpec) -> None:
         """Keep that this worker did not take a dispatch."""

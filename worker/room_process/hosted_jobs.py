@@ -143,18 +143,21 @@ class HostedJobs:
                 self._end(job_id, outcome)
 
     def close(self) -> None:
-        """End every job: the process has ended."""
+        """End every job: the process has ended.
+
+        Its hosts are lost, as those of a lost worker. As failures they would close this worker.
+        """
         with self._lock:
             self._has_ended = True
             jobs = tuple(self._jobs)
         for job_id in jobs:
-            self._end(job_id, "failed")
+            self._end(job_id, None)
 
-    def _end(self, job_id: str, outcome: Outcome) -> None:
+    def _end(self, job_id: str, outcome: Outcome | None) -> None:
         with self._lock:
             hosted = self._jobs.pop(job_id, None)
         if hosted is not None:
             self._admission.release(job_id)
             self._hosts.remove(hosted.hosting, outcome)
-            hosted.end(outcome)
+            hosted.end(outcome or "failed")
             self._changed()

@@ -11,7 +11,7 @@ from worker.hosts import Hosts
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """What a worker has once its model is loaded. Any thread."""
+    """The engine of a worker and what counts on it, once the model is loaded. Any thread."""
 
     engine: Engine
     recogniser: Recogniser | None  # None: people's words are not written

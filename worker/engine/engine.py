@@ -17,7 +17,7 @@ import structlog
 from protocol.personas import Persona
 from worker.engine import metrics
 from worker.engine.arrays import Pcm
-from worker.engine.calls import Calls, Command
+from worker.engine.calls import Calls
 from worker.engine.conversation.say import Done
 from worker.engine.deliveries import Deliveries
 from worker.engine.gap import Gap
@@ -177,8 +177,7 @@ class Engine:
                 self._watch.works()
                 if rows:
                     self._answer(rows)
-                self._change_slots(calls)  # after the step, where they delay no frame
-                self._execute(calls.commands)
+                self._carry_out(calls)  # after the step, where they delay no frame
                 self._use_gap(after_step=bool(rows))
             self._watch.idle()
         except BaseException as error:  # without its engine the worker cannot go on
@@ -231,10 +230,7 @@ class Engine:
                 self._lose(occupant)
 
     def _fill_hole(self) -> bool:
-        """Move the highest session into a free slot below: the highest slot sets a step's cost.
-
-        At most one in a gap, since each copies the session's memory.
-        """
+        """Move the highest session into a free slot below: the highest slot sets a step's cost."""
         with self._wake:
             hole = self._slots.hole()
             changes = self._calls.joining or self._calls.leaving
@@ -256,19 +252,16 @@ class Engine:
                 return FRAME_S
         return FRAME_S - GAP_MARGIN_S - since_s
 
-    def _change_slots(self, calls: Calls) -> None:
-        """Pass leaves and joins to the step, leaves first: a slot may have both."""
+    def _carry_out(self, calls: Calls) -> None:
+        """Pass calls to the step, leaves before joins: a slot may have both."""
         for occupant in filter(self._joined.__contains__, calls.leaving):
             self._joined.remove(occupant)
             self.model.step.leave(occupant.slot)
-        for occupant in calls.joining:
-            if self._slots.holds(occupant):
-                self._joined.add(occupant)
-                with self._failing_alone(occupant):
-                    self.model.step.join(occupant.slot, occupant.persona, occupant.remembered)
-
-    def _execute(self, commands: list[Command]) -> None:
-        for occupant, command in commands:
+        for occupant in filter(self._slots.holds, calls.joining):
+            self._joined.add(occupant)
+            with self._failing_alone(occupant):
+                self.model.step.join(occupant.slot, occupant.persona, occupant.remembered)
+        for occupant, command in calls.commands:
             if self._slots.holds(occupant):
                 with self._failing_alone(occupant):
                     command(self.model.step)

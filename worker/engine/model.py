@@ -118,7 +118,7 @@ class BatchedStep(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What rooms know of a loaded model: fields of `Model`."""
+    """The fields of `Model` that rooms know."""
 
     name: str
     pieces: tuple[str | None, ...]

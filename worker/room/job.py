@@ -10,7 +10,7 @@ SESSION_ENDED = "the session was ended"  # a reason to leave
 
 @dataclass(frozen=True, slots=True)
 class RoomJob:
-    """What a host needs to join its room."""
+    """A room to host, with the connection of its first persona."""
 
     id: str
     url: str  # of LiveKit
@@ -20,7 +20,7 @@ class RoomJob:
 
 
 class JobReports(Protocol):
-    """What a host tells the worker of its job. Any thread."""
+    """Takes what a host tells the worker of its job. Any thread."""
 
     def took_slot(self, job_id: str) -> None:
         """Tell that the engine counts one more of the slots that were kept for this job."""

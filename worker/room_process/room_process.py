@@ -76,7 +76,7 @@ class RoomProcess:
         self._slots: ServedSlots | None = None
         self._listenings: ServedListenings | None = None
         self._jobs: HostedJobs | None = None
-        self._is_stopping = False
+        self._may_end = False  # and its end is no trouble to tell of
 
     @property
     def pid(self) -> int:
@@ -126,7 +126,7 @@ class RoomProcess:
 
     async def stop(self) -> None:
         """Have it write what waits, and end it: no host is left."""
-        self._is_stopping = True
+        self._may_end = True
         self._channel.post(Stop())
         try:
             await asyncio.wait_for(self._ended.wait(), STOP_WITHIN_S)
@@ -136,6 +136,7 @@ class RoomProcess:
 
     def kill(self) -> None:
         """End it at once. Any thread."""
+        self._may_end = True
         self._process.kill()
         self._process.join()
 
@@ -152,6 +153,7 @@ class RoomProcess:
             case Started(has_minds):
                 call_on_loop(self._loop, self._set_started, has_minds)
             case CannotStart(why):
+                self._may_end = True
                 call_on_loop(self._loop, self._set_started, InvalidInput(why))
             case Figures(samples):
                 self._figures.report(self._number, samples)
@@ -175,7 +177,7 @@ class RoomProcess:
 
     def _on_end(self, why: str) -> None:
         """Free what the process used. The channel's thread."""
-        if not self._is_stopping:
+        if not self._may_end:
             log.warning("rooms_ended", pid=self.pid, reason=why)
             self._process.kill()
         self._process.join(STOP_WITHIN_S)

@@ -9,7 +9,6 @@ import gc
 import os
 import threading
 import time
-from contextlib import suppress
 
 import structlog
 
@@ -108,8 +107,12 @@ class RoomProcesses:
                 await asyncio.sleep(FIRST_RETRY_S)
             self._processes[index] = process = self._start("spawn")
             process.begin(self._context)
-            with suppress(InvalidInput, EOFError):
+            try:
                 await process.started()
+            except InvalidInput as error:
+                log.warning("rooms_not_replaced", reason=str(error))
+            except EOFError:  # which is told where it is seen
+                pass
             self._context.changed()
 
     def _start(self, method: StartMethod) -> RoomProcess:

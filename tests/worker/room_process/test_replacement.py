@@ -1,6 +1,7 @@
 """A process of rooms that ended is replaced by one that can do the same."""
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -8,9 +9,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+import structlog
 
+from harness.fork_server import finished
 from harness.proxy import forward_proxy, saying
-from harness.servers import GivenSettings
+from harness.servers import GivenSettings, free_port
 from protocol.config.proxies import lead_native_library
 from worker.admission import JobAdmission
 from worker.context import WorkerContext
@@ -70,12 +73,14 @@ async def test_a_replacement_has_the_proxies_of_the_first(
     """A replacement's minds reach their tools by the proxy that LiveKit's library was led past."""
     (tmp_path / "robin.toml").write_text(PERSONA)
     mind_url = "http://127.0.0.1:9/v1"
-    settings = GivenSettings(personas_dir=tmp_path, mind_url=mind_url, mind_model="none")
+    settings = GivenSettings(
+        personas_dir=tmp_path, mind_url=mind_url, mind_model="none", room_processes=1
+    )
     for name in ("http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     with forward_proxy(saying("404 Not Found")) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
-        rooms = RoomProcesses(settings.model_copy(update={"room_processes": 1}), "spawn")
+        rooms = RoomProcesses(settings, "spawn")
         async with serving(rooms):
             await becomes(lambda: bool(proxy.targets), "tools are looked for")
             lead_native_library("ws://127.0.0.1:7880")  # as the registration with LiveKit does
@@ -88,3 +93,32 @@ async def test_a_replacement_has_the_proxies_of_the_first(
             await becomes(lambda: len(proxy.targets) > before, "it looks for tools, too")
 
     assert set(proxy.targets) == {"tools.invalid:9"}
+
+
+async def test_a_replacement_that_cannot_start_says_why(tmp_path: Path) -> None:
+    """A persona file that was broken meanwhile is named in the log, and no job is taken."""
+    settings = GivenSettings(personas_dir=tmp_path, room_processes=1)
+    rooms = RoomProcesses(settings, "spawn")
+    with structlog.testing.capture_logs() as lines:
+        async with serving(rooms):
+            (tmp_path / "robin.toml").write_text(PERSONA)  # and no `MIND_URL`
+            [first] = processes()
+            first.send_signal(signal.SIGKILL)
+
+            def reasons() -> list[str]:
+                return [each["reason"] for each in lines if each["event"] == "rooms_not_replaced"]
+
+            await becomes(lambda: bool(reasons()), "the reason is told")
+            assert not rooms.serve_now
+    assert "MIND_URL and MIND_MODEL: expected both" in reasons()[0]
+
+
+def test_the_last_line_of_a_worker_that_cannot_start_is_the_reason(tmp_path: Path) -> None:
+    """What a process of rooms refuses ends the worker with the reason, and nothing follows it."""
+    (tmp_path / "robin.toml").write_text(PERSONA)
+    given = {"MODEL": "echo", "PERSONAS_DIR": str(tmp_path), "HOME": str(tmp_path)}
+    addresses = {"WORKER_PORT": str(free_port()), "REDIS_URL": f"redis://127.0.0.1:{free_port()}"}
+    ended = finished("worker", env=os.environ | given | addresses)
+
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("worker: MIND_URL and MIND_MODEL: expected")

@@ -166,7 +166,7 @@ async def test_the_example_without_webrtc_records_and_prints(stack: Stack, tmp_p
 
     assert process.returncode == 0, err.decode()
     told = out.decode().splitlines()
-    assert told[0].startswith("ready") and "state speaking" in told
+    assert any(line.startswith("ready") for line in told) and "state speaking" in told
     assert any(line.startswith("transcript ") and len(line.split()) > 2 for line in told)
     assert np.sqrt(np.mean(samples_of(answer) ** 2)) > AUDIBLE
     await stack.slots_used_become(0)

@@ -186,13 +186,13 @@ def test_commands_of_a_host_that_ended_are_answered(
 
 
 def test_the_end_of_the_process_ends_every_job(main: Main) -> None:
-    """Where a process ends, its jobs have failed and nothing is kept for them."""
+    """Where a process ends, its rooms are lost: no failures, of which three close a worker."""
     other = replace(JOB, id="AJ_2", spec=SPEC.model_copy(update={"room": "garden"}))
     hosted = [main.serve(), main.serve(other)]
     main.jobs.close()
 
     assert [each.ended.result(0) for each in hosted] == ["failed", "failed"]
-    assert (main.outcome("kitchen"), main.outcome("garden")) == ("failed", "failed")
+    assert main.hosts.outcomes() == {}
     assert (main.admission.free(), main.jobs.personas, main.hosts.all()) == (SLOTS, 0, [])
 
 

@@ -65,6 +65,7 @@ from worker.room_process.remote_recogniser import RemoteRecogniser
 
 log = structlog.get_logger(__name__)
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # blocked until there is a handler
 FIGURES_EVERY_S = 1.0
 FINISH_WITHIN_S = 2.0
 
@@ -81,8 +82,9 @@ def serve_rooms(
     process would not be seen by others. `environment`: that of the main process when it began; it
     has changed its own since.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):  # the main process drains, then says `Stop`
-        signal.signal(number, signal.SIG_IGN)
+    for number in STOP_SIGNALS:  # the main process drains, then says `Stop`
+        signal.signal(number, _ignore)  # and not `SIG_IGN`, which tool servers would inherit
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     for descriptor in inherited:
         os.close(descriptor)
     os.environ.clear()
@@ -95,6 +97,10 @@ def serve_rooms(
         asyncio.run(_serve(settings, connection))
     finally:
         tracing.stop()
+
+
+def _ignore(*_: object) -> None:
+    """Do nothing with a signal."""
 
 
 async def _serve(settings: Settings, connection: "Connection[Any, Any]") -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import itertools
 import multiprocessing
+import signal
 from collections.abc import Mapping, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Pipe
 from typing import Any, Literal
 
@@ -36,7 +38,7 @@ from worker.room_process.messages import (
     TookOver,
     ToRooms,
 )
-from worker.room_process.process import serve_rooms
+from worker.room_process.process import STOP_SIGNALS, serve_rooms
 from worker.room_process.served_listenings import ServedListenings
 from worker.room_process.served_slots import ServedSlots
 
@@ -66,7 +68,13 @@ class RoomProcess:
         self._process = context.Process(
             target=serve_rooms, args=(settings, theirs, inherited, environment), name="rooms"
         )
-        self._process.start()
+        if method == "spawn":
+            resource_tracker.ensure_running()  # its start would let the signals in
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # which it inherits
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self._figures = figures
         self._channel = Channel[ToRooms, FromRooms](self._connection, self._take_all, self._on_end)

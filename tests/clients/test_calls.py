@@ -17,6 +17,7 @@ async def test_the_next_call_works_like_the_first(call: Call) -> None:
     """A second call leads to another agent, which is heard; neither causes a failure or warning."""
     await call.start()
     await call.is_answered()
+    await call.hears(voices=1)  # the SDK warns of an end before its own microphone is connected
     first = await call.seen("agents")
     await call.end()
     await call.start()

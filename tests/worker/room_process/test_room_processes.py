@@ -11,11 +11,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from redis.asyncio import Redis
 
-from harness.person import Person, eventually, person
+from harness.person import WITHIN_S, Person, eventually, person
 from harness.rooms import all_free, asking_for, in_talk, slots_used
 from harness.servers import GivenSettings, LiveKit, free_port, gone, http_answers, wait_until
 from harness.stack import Stack, environment, module, room_processes, start_stack
+from token_service.fleet.reader import FleetReader
 from worker.room_process.room_processes import MOST, PERSONAS_EACH, usual_count
 
 TONE_HZ = 500.0
@@ -82,6 +84,15 @@ async def hears(someone: Person, without: str = "") -> str:
     return heard()[0]
 
 
+async def arrives(stack: Stack, room: str) -> None:
+    """Wait until the token service has seen a room's host: one that it has not may still come."""
+    connection = Redis.from_url(stack.redis_url, decode_responses=True)
+    async with asyncio.timeout(WITHIN_S), connection as redis:
+        reader = FleetReader(redis)
+        while not (await reader.fleet()).schedule.room(room).arrived:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.05)
+
+
 async def test_a_process_of_rooms_that_dies_costs_its_rooms_a_moment_and_others_nothing(
     two: Stack, measured: list[str]
 ) -> None:
@@ -97,6 +108,7 @@ async def test_a_process_of_rooms_that_dies_costs_its_rooms_a_moment_and_others_
             chef, teacher = await hears(ann), await hears(bob)
             assert sorted(hosting(two).values()) == [1, 1]
             [of_ann] = hosting(two).keys() - {of_bob}
+            await arrives(two, ann.room.name)
             since = bob.timeline.now
             with recovery(measured, "process of rooms killed, another lives"):
                 os.kill(of_ann, signal.SIGKILL)

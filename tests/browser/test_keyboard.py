@@ -1,8 +1,10 @@
 """The page with the keyboard alone, through a call to the next choice of voices."""
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, ViewportSize, expect
 
+from harness.stack import Stack
+from tests.browser.rooms import latest_session, service_of
 from tests.browser.visit import Visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -87,3 +89,86 @@ async def test_a_sheet_that_has_done_its_work_gives_the_focus_back(visit: Visit)
     await expect(page.get_by_role("dialog")).to_have_count(0)
 
     await expect(button).to_be_focused()
+
+
+async def test_a_control_that_goes_leaves_the_focus_near_its_place(visit: Visit) -> None:
+    """A removed persona, a busy button, a sent line and a closed drawer lose nobody's place."""
+    page = visit.page
+    await visit.call("Assistant", "Chef")
+    more = page.get_by_role("button", name="More for Chef")
+    await more.press("Enter")
+    say = page.get_by_role("button", name="Say this")
+    line = page.get_by_role("textbox", name="A sentence to say")
+    await line.fill("Dinner is ready.")
+    await say.press("Enter")
+    await visit.sees("It will be said at the next pause.")
+    await expect(say).to_be_disabled()
+    await expect(say).to_be_focused()
+    await page.get_by_role("button", name="Remove from the call").press("Enter")
+    await expect(page.locator(".seat .label")).to_have_text(["Assistant"])
+    await expect(page.get_by_role("list", name="In the room")).to_be_focused()
+    await tab_to(page, "Mute Assistant for everyone")
+    mute = page.locator(".own-microphone .mute")
+    await mute.press("Enter")
+    await visit.sees("You are muted")
+    await expect(mute).to_be_focused()
+    await page.get_by_role("button", name="Copy").focus()
+    await page.keyboard.press("Escape")
+
+    await expect(page.get_by_role("button", name="Transcript")).to_be_focused()
+
+
+async def test_a_persona_removed_by_others_leaves_the_focus_in_the_list(
+    visit: Visit, stack: Stack
+) -> None:
+    """Whoever was on one of its buttons, or in its sheet, goes on from the list of participants."""
+    page = visit.page
+    await visit.call("Assistant", "Chef", "Teacher")
+    session = f"/sessions/{(await latest_session(stack))['id']}"
+    seats = page.get_by_role("list", name="In the room")
+    async with service_of(stack) as http:
+        _, chef, teacher = (await http.get(session)).json()["personas"]
+        await page.get_by_role("button", name="Mute Chef for everyone").focus()
+        (await http.delete(f"{session}/personas/{chef['id']}")).raise_for_status()
+        await expect(seats).to_be_focused()
+        await page.get_by_role("button", name="More for Teacher").press("Enter")
+        await page.get_by_role("button", name="Start fresh").focus()
+        (await http.delete(f"{session}/personas/{teacher['id']}")).raise_for_status()
+
+        await expect(seats).to_be_focused()
+
+
+async def test_a_test_of_the_microphone_keeps_the_focus_on_its_button(visit: Visit) -> None:
+    """While the test listens its button cannot be pressed, and who pressed it is still on it."""
+    page = visit.page
+    await page.locator("summary", has_text="Microphone and sound").click()
+    button = page.locator(".echo-test button")
+    await button.press("Enter")
+    await visit.sees("Say something now")
+    await page.wait_for_timeout(200)
+
+    await expect(button).to_be_disabled()
+    await expect(button).to_be_focused()
+
+
+async def test_keys_are_named_where_there_are_keys(browser: Browser, stack: Stack) -> None:
+    """On a phone no hint names a key, until one is pressed: then M mutes, and can be turned off."""
+    phone = await browser.new_context(
+        viewport=ViewportSize(width=360, height=640), has_touch=True, is_mobile=True
+    )
+    visit = await Visit(await phone.new_page(), stack.url).open()
+    page = visit.page
+    keys = page.locator("[aria-keyshortcuts], [title*='Space'], :text('M or Space')")
+    await visit.call("Assistant")
+    await visit.press("Sound settings")
+    await expect(page.get_by_role("switch", name="Show performance")).to_be_visible()
+    await expect(keys).to_have_count(0)
+    await visit.press("Close")
+    await expect(page.locator(".own-microphone .mute")).to_be_enabled()
+    await page.keyboard.press("m")
+    await visit.sees("You are muted")
+    await expect(page.locator(".mute")).to_have_attribute("title", "Unmute (M or Space)")
+    await visit.press("Sound settings")
+    await page.get_by_role("switch", name="Mute with M or Space").uncheck()
+    await expect(page.locator(".mute")).not_to_have_attribute("title", "Unmute (M or Space)")
+    await phone.close()

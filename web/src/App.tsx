@@ -12,7 +12,7 @@ import { JoinScreen } from './start/JoinScreen';
 import { StartScreen } from './start/StartScreen';
 import { identity } from './store/identity';
 import { useFocus } from './ui/hooks/useFocus';
-import { useNoStrayClicks } from './ui/hooks/useNoStrayClicks';
+import { useMeantPresses } from './ui/hooks/useMeantPresses';
 import { useColour } from './ui/theme/useColour';
 
 const NO_CALL: CallState = { ...BEGINNING, phase: 'ended' };
@@ -28,7 +28,7 @@ export function App() {
   const over = isOver(state.phase);
   const known = useConfig(over || state.phase === 'warming');
 
-  useNoStrayClicks();
+  useMeantPresses();
   useColour(known.config?.page.colour ?? '');
 
   const start = (request: Omit<EntryRequest, 'identity'>) => {

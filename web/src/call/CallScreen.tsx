@@ -36,7 +36,7 @@ export function CallScreen({ call, state, known, onAgain, onBack }: CallProps) {
           {t.call.title}
         </h1>
         <Stage call={call} state={state} catalogue={catalogue} />
-        <section className="foot" aria-label={t.call.controls}>
+        <section tabIndex={-1} className="foot" aria-label={t.call.controls}>
           {!over && <RecordingBadge told={state.recording === 'told'} />}
           {over ? (
             <Ending call={call} state={state} known={known} onAgain={onAgain} onBack={onBack} />

@@ -17,7 +17,7 @@ export function StartButton({ readiness, label, onStart }: Props) {
     <section className="launch" aria-label={t.start.launch}>
       {readiness.trouble && <Notice trouble={readiness.trouble} />}
       <div className="bar">
-        <button type="button" className="go" disabled={!readiness.ready} onClick={onStart}>
+        <button type="button" className="go" aria-disabled={!readiness.ready} onClick={onStart}>
           <Wave />
           {readiness.line ? t.start.waitInLine : label}
         </button>

@@ -30,7 +30,7 @@ export function Dialog({ title, onClose, children }: Props) {
       onClose={() => dialog.current?.open || onClose()} // not where React tries the effect twice
       onClick={(event) => event.target === dialog.current && close()}
     >
-      <div className="sheet">
+      <div tabIndex={-1} className="sheet">
         <div className="top">
           <h2>{title}</h2>
           <IconButton label={t.call.close} onClick={close}>

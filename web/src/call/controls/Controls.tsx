@@ -14,6 +14,7 @@ import { SoundSettings } from '../../start/sound/SoundSettings';
 import { preferences, useDetails } from '../../store/preferences';
 import { useRemembered } from '../../store/stored';
 import { Dialog } from '../../ui/Dialog';
+import { useKeyboard } from '../../ui/hooks/useKeyboard';
 import { IconButton } from '../../ui/IconButton';
 import { HangUp, Words } from '../../ui/theme/icons';
 import { Expectation } from './Expectation';
@@ -44,6 +45,7 @@ export function Controls({ call, state, config, drawer }: Props) {
     [toggle, call],
   );
   useShortcut(shortcuts && mayMute, mute);
+  const keyboard = useKeyboard();
   const closeSettings = () => {
     setOpen(false);
     call.closeSoundTrouble();
@@ -58,6 +60,7 @@ export function Controls({ call, state, config, drawer }: Props) {
           track={state.microphone}
           muted={muted}
           disabled={!mayMute}
+          keys={shortcuts && keyboard}
           onToggle={mute}
           onSettings={() => setOpen(true)}
         />

@@ -11,20 +11,22 @@ interface Props {
   track: MediaStreamTrack | null;
   muted: boolean;
   disabled: boolean;
+  /** Whether keys mute, too, and the person has some. */
+  keys: boolean;
   onToggle: () => void;
   onSettings: () => void;
 }
 
-export function MicrophoneButton({ track, muted, disabled, onToggle, onSettings }: Props) {
+export function MicrophoneButton({ track, muted, disabled, keys, onToggle, onSettings }: Props) {
   const word = muted ? t.call.unmute : t.call.mute;
   return (
     <div className="own-microphone" data-muted={muted}>
       <button
         type="button"
         className="mute"
-        aria-keyshortcuts="M Space"
-        title={`${word} ${t.call.keys}`}
-        disabled={disabled}
+        aria-keyshortcuts={keys ? 'M Space' : undefined}
+        title={keys ? `${word} ${t.call.keys}` : undefined}
+        aria-disabled={disabled}
         onClick={onToggle}
       >
         <span className="own">

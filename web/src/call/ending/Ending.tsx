@@ -31,7 +31,7 @@ export function Ending({ call, state, known, onAgain, onBack }: CallProps) {
         <p className="expect">{t.ending.hungUp}</p>
       )}
       <div className="after">
-        <button type="button" className="go" onClick={onAgain} disabled={!known.reachable}>
+        <button type="button" className="go" onClick={onAgain} aria-disabled={!known.reachable}>
           {t.ending.again}
         </button>
         <button type="button" className="plain" onClick={onBack}>

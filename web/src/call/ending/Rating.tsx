@@ -17,7 +17,7 @@ export function Rating({ rated }: { rated: Rated }) {
     });
   };
   return (
-    <div className="rating">
+    <div tabIndex={-1} className="rating">
       {!given && (
         <fieldset>
           <legend>{t.ending.how}</legend>

@@ -1,6 +1,6 @@
 /** Adds a voice to the call, and invites people where another device can reach this page. */
 
-import { useRef, useState } from 'react';
+import { useState } from 'react';
 import type { Config } from '../../service/service';
 import { addPersona } from '../../service/sessions';
 import type { CallState } from '../../session/state/phase';
@@ -10,6 +10,7 @@ import { mayInvite } from '../../start/choice/link';
 import { useRemembered } from '../../store/stored';
 import { t } from '../../strings/strings';
 import { Dialog } from '../../ui/Dialog';
+import { useOnce } from '../../ui/hooks/useOnce';
 import { IconButton } from '../../ui/IconButton';
 import { Add } from '../../ui/theme/icons';
 import './AddButton.css';
@@ -57,21 +58,19 @@ function Newcomers({ session, config, onAdded }: NewcomersProps) {
   const [trouble, setTrouble] = useState('');
   const own = { name: OWN, label: chosen.ownLabel || t.start.own, line: t.start.ownLine };
   const described = mayDescribe(config) && !isUndescribed(chosen, [OWN]);
-  const asking = useRef(false); // a double click adds one
-  const add = async (name: string) => {
-    if (asking.current) return;
-    asking.current = true;
-    await addPersona(session, askedFor(chosen, [name], config)).then(onAdded, (error) =>
-      setTrouble(troubleOf(error).why),
+  const [busy, once] = useOnce();
+  const add = (name: string) =>
+    once(() =>
+      addPersona(session, askedFor(chosen, [name], config)).then(onAdded, (error) =>
+        setTrouble(troubleOf(error).why),
+      ),
     );
-    asking.current = false;
-  };
   return (
     <>
       <ul className="newcomers">
         {[...config.personas, ...(described ? [own] : [])].map(({ name, label, line }) => (
           <li key={name}>
-            <button type="button" className="plain" onClick={() => add(name)}>
+            <button type="button" className="plain" aria-disabled={busy} onClick={() => add(name)}>
               <VoiceFigure face={faceOf(name, config.personas)} still />
               <span className="words">
                 <span className="label">{label}</span>

@@ -30,7 +30,7 @@ export function Invitation({ session }: { session: string | null }) {
           aria-label={t.invitation.link}
           onFocus={(event) => event.target.select()}
         />
-        <button type="button" className="small" disabled={!url} onClick={() => copy(url)}>
+        <button type="button" className="small" aria-disabled={!url} onClick={() => copy(url)}>
           {copyWord}
         </button>
       </div>

@@ -12,6 +12,7 @@ import { Caption } from './Caption';
 import './ParticipantTile.css';
 import { VoiceFigure } from '../../figure/VoiceFigure';
 import { troubleOf } from '../../session/state/trouble';
+import { useOnce } from '../../ui/hooks/useOnce';
 import { Slider } from '../../ui/Slider';
 import { maySetVolume, play } from './volume';
 
@@ -46,6 +47,7 @@ export function ParticipantTile({
   const { participant, label } = seat;
   const [volume, setVolume] = useState(1);
   const [refused, setRefused] = useState(false); // the latest try to mute it for all
+  const [busy, once] = useOnce();
   useEffect(() => {
     if (!refused) return;
     const timer = setTimeout(() => setRefused(false), TOLD_MS);
@@ -71,10 +73,12 @@ export function ParticipantTile({
   const mute = () => {
     if (!forAll) return setVolume(volume === 0 ? 1 : 0);
     setRefused(false);
-    onMute(!muted).catch((error) => {
-      setRefused(true);
-      journal.add('error', 'page', t.panels.happenings.notMuted(label), { ...troubleOf(error) });
-    });
+    once(() =>
+      onMute(!muted).catch((error) => {
+        setRefused(true);
+        journal.add('error', 'page', t.panels.happenings.notMuted(label), { ...troubleOf(error) });
+      }),
+    );
   };
 
   return (
@@ -96,7 +100,7 @@ export function ParticipantTile({
       </span>
       <Caption transcript={transcript} identity={participant?.identity} />
       <div className="loudness" data-shown={participant !== null && !over}>
-        <IconButton label={muteLabel} onClick={mute}>
+        <IconButton label={muteLabel} aria-disabled={busy} onClick={mute}>
           {forAll ? <Microphone off={silent} /> : <Loudspeaker off={silent} />}
         </IconButton>
         {maySetVolume && (

@@ -8,6 +8,7 @@ import { troubleOf } from '../../session/state/trouble';
 import { t } from '../../strings/strings';
 import { Dialog } from '../../ui/Dialog';
 import { Field } from '../../ui/Field';
+import { useOnce } from '../../ui/hooks/useOnce';
 import './PersonaSheet.css';
 
 const LONGEST_LINE = 500; // characters, as in `protocol/commands.py`
@@ -24,11 +25,13 @@ export function PersonaSheet({ session, seat, removable, onClose }: Props) {
   const { personaId, persona, label } = seat;
   const lines = useLines(persona);
   const [answer, setAnswer] = useState('');
-  const tell = (done: string, asked: Promise<unknown>) =>
-    asked.then(
-      () => setAnswer(done),
-      (error) => setAnswer(troubleOf(error).why),
-    );
+  const [busy, once] = useOnce();
+  /** Say how it went; return whether it was done. */
+  const tell = async (done: string, asked: Promise<unknown>) => {
+    const trouble = await asked.then(() => null, troubleOf);
+    setAnswer(trouble?.why ?? done);
+    return trouble === null;
+  };
   return (
     <Dialog title={label} onClose={onClose}>
       <div className="persona-sheet">
@@ -41,7 +44,8 @@ export function PersonaSheet({ session, seat, removable, onClose }: Props) {
           <button
             type="button"
             className="small"
-            onClick={() => tell(t.persona.willForget, forget(session, personaId))}
+            aria-disabled={busy}
+            onClick={() => once(() => tell(t.persona.willForget, forget(session, personaId)))}
           >
             {t.persona.fresh}
           </button>
@@ -49,7 +53,8 @@ export function PersonaSheet({ session, seat, removable, onClose }: Props) {
             <button
               type="button"
               className="small"
-              onClick={() => tell('', removePersona(session, personaId))}
+              aria-disabled={busy}
+              onClick={() => once(() => tell('', removePersona(session, personaId)))}
             >
               {t.persona.remove}
             </button>
@@ -66,15 +71,21 @@ export function PersonaSheet({ session, seat, removable, onClose }: Props) {
 interface SayProps {
   /** The only lines to choose from; `null`: any line. */
   lines: readonly string[] | null;
-  onSay: (line: string) => void;
+  /** Gives whether the line was taken. */
+  onSay: (line: string) => Promise<boolean>;
 }
 
 function SayForm({ lines, onSay }: SayProps) {
   const [text, setText] = useState('');
+  const [busy, once] = useOnce();
   const line = text.trim() || (lines?.[0] ?? '');
+  const say = async () => {
+    const taken = await onSay(line);
+    if (taken && !lines) setText((now) => (now === text ? '' : now));
+  };
   const send = (event: SubmitEvent) => {
     event.preventDefault();
-    if (line) onSay(line);
+    once(say);
   };
   return (
     <form className="say" onSubmit={send}>
@@ -95,7 +106,7 @@ function SayForm({ lines, onSay }: SayProps) {
           />
         )}
       </Field>
-      <button type="submit" className="small" disabled={!line}>
+      <button type="submit" className="small" aria-disabled={busy || !line}>
         {t.persona.say}
       </button>
     </form>

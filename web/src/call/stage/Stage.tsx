@@ -31,7 +31,12 @@ export function Stage({ call, state, catalogue }: Props) {
   const open = over ? undefined : seats.find(({ personaId }) => personaId && personaId === asked);
   return (
     <>
-      <ul className="stage" data-count={Math.min(seats.length, 5)} aria-label={t.call.inRoom}>
+      <ul
+        tabIndex={-1}
+        className="stage"
+        data-count={Math.min(seats.length, 5)}
+        aria-label={t.call.inRoom}
+      >
         {seats.map((seat) => {
           const sound = tracks.find(
             (each) => each.participant.identity === seat.participant?.identity,

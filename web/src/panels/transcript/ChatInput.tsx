@@ -32,7 +32,7 @@ export function ChatInput({ call }: { call: Call }) {
         autoComplete="off"
         onChange={(event) => setText(event.target.value)}
       />
-      <IconButton type="submit" label={t.transcript.send} disabled={!text.trim()}>
+      <IconButton type="submit" label={t.transcript.send} aria-disabled={!text.trim()}>
         <Send />
       </IconButton>
     </form>

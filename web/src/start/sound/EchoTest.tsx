@@ -55,7 +55,7 @@ export function EchoTest({ choice, onAllowed }: Props) {
       <span className="echo-figure">
         <VoiceFigure face={PERSON} track={track} />
       </span>
-      <button type="button" className="small" disabled={busy} onClick={tryIt}>
+      <button type="button" className="small" aria-disabled={busy} onClick={tryIt}>
         {step === 'done' ? t.sound.testAgain : t.sound.test}
       </button>
       <p className="soft" role="status">

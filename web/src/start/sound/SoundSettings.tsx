@@ -6,6 +6,7 @@ import { preferences } from '../../store/preferences';
 import { useRemembered } from '../../store/stored';
 import { t } from '../../strings/strings';
 import { Field } from '../../ui/Field';
+import { useKeyboard } from '../../ui/hooks/useKeyboard';
 import { Notice } from '../../ui/Notice';
 import { Switch } from '../../ui/Switch';
 import { EchoTest } from './EchoTest';
@@ -65,13 +66,16 @@ export function SoundSettings({ inCall = false, trouble = null }: Props) {
 /** What is of use in a call alone. */
 function CallSwitches() {
   const { shortcuts, details } = useRemembered(preferences);
+  const keyboard = useKeyboard();
   return (
     <div className="switches">
-      <Switch
-        label={t.sound.shortcuts}
-        on={shortcuts}
-        onSwitch={(shortcuts) => preferences.set({ shortcuts })}
-      />
+      {keyboard && (
+        <Switch
+          label={t.sound.shortcuts}
+          on={shortcuts}
+          onSwitch={(shortcuts) => preferences.set({ shortcuts })}
+        />
+      )}
       <Switch
         label={t.sound.details}
         on={details}

@@ -32,14 +32,8 @@ import { Microphone } from './sound/microphone';
 import { captureOf, sound } from './sound/sound';
 import { CallStore, reasonOf } from './state/callStore';
 import type { Entry, EntryRequest } from './state/entry';
-import {
-  departureTrouble,
-  IN_TURN,
-  InsecurePage,
-  RoomFailed,
-  type Trouble,
-  troubleOf,
-} from './state/trouble';
+import { departureTrouble, roomTrouble } from './state/roomTrouble';
+import { IN_TURN, InsecurePage, RoomFailed, type Trouble, troubleOf } from './state/trouble';
 import { noteOf } from './transcript/mindNote';
 import { Transcript } from './transcript/transcript';
 import { WayIn } from './wayIn';
@@ -157,7 +151,7 @@ export class Call extends CallStore {
     this.set({ step: t.call.connecting });
     this.hearOneself(track);
     await this.join(entry, track).catch((reason) => {
-      throw new RoomFailed(reason, entry.serverUrl);
+      throw new RoomFailed(roomTrouble(reason, entry.serverUrl));
     });
   }
 

@@ -22,10 +22,12 @@ interface Props {
   known: Known;
   /** Why the last try came to nothing. */
   trouble: Trouble | null;
+  /** Whether a call was asked for, and will begin. */
+  opening: boolean;
   onStart: (request: Omit<EntryRequest, 'identity'>) => void;
 }
 
-export function JoinScreen({ link, known, trouble, onStart }: Props) {
+export function JoinScreen({ link, known, trouble, opening, onStart }: Props) {
   const { config } = known;
   const chosen = useRemembered(choice);
   const [name, setName] = useState(chosen.name);
@@ -34,7 +36,7 @@ export function JoinScreen({ link, known, trouble, onStart }: Props) {
   const names = asked.length || !config ? asked : pickedOf(chosen, config);
   const shown = link.guest ? asked : names;
   const placed = usePlaced(link, known);
-  const readiness = readinessOf(known, Math.max(1, names.length), trouble, { placed });
+  const readiness = readinessOf(known, Math.max(1, names.length), trouble, { placed, opening });
 
   const start = () => {
     if (!config) return;

@@ -20,15 +20,18 @@ interface Props {
   known: Known;
   /** Why the last try came to nothing. */
   trouble: Trouble | null;
+  /** Whether a call was asked for, and will begin. */
+  opening: boolean;
   onStart: (request: Omit<EntryRequest, 'identity'>) => void;
 }
 
-export function StartScreen({ known, trouble, onStart }: Props) {
+export function StartScreen({ known, trouble, opening, onStart }: Props) {
   const { config } = known;
   const chosen = useRemembered(choice);
   const picked = config ? pickedOf(chosen, config) : [];
   const readiness = readinessOf(known, picked.length, trouble, {
     undescribed: isUndescribed(chosen, picked),
+    opening,
   });
 
   const start = () => {

@@ -100,3 +100,11 @@ test('the trouble of the last try stays until the next one', () => {
 
   expect(readinessOf({ config: READY, reachable: true }, 1, last).trouble).toBe(last);
 });
+
+test('a call that was asked for is not asked for again', () => {
+  const { ready, words } = readinessOf({ config: READY, reachable: true }, 1, null, {
+    opening: true,
+  });
+
+  expect([ready, words]).toEqual([false, 'Loading the call…']);
+});

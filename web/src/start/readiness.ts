@@ -21,14 +21,16 @@ const YES = { ...NO, ready: true };
  *
  * `placed`: one goes to a room that has its place, and takes none of those that the service counts.
  * `undescribed`: the person's own character is picked and has no description.
+ * `opening`: the call was asked for, and a part of the page is on its way.
  */
 export function readinessOf(
   known: Known,
   picked: number,
   last: Trouble | null,
-  { placed = false, undescribed = false } = {},
+  { placed = false, undescribed = false, opening = false } = {},
 ): Readiness {
   const { config, reachable } = known;
+  if (opening) return { ...NO, words: t.start.opening };
   if (!reachable) return { ...NO, trouble: unreachable() };
   if (!config) return { ...NO, words: t.start.looking };
   const { code, reason } = config;

@@ -53,6 +53,7 @@ export const de: Strings = {
     waitInLine: 'Anstellen',
     looking: 'Der Server wird gesucht …',
     loading: 'Die Stimmen machen sich bereit …',
+    opening: 'Das Gespräch wird geladen …',
     pickOne: 'Wähle mindestens eine Stimme.',
     describe: 'Beschreibe zuerst deine eigene Figur.',
     couldAsk: 'Du könntest fragen:',

@@ -53,6 +53,7 @@ export const en = {
     waitInLine: 'Wait in line',
     looking: 'Looking for the server…',
     loading: 'The voices are getting ready…',
+    opening: 'Loading the call…',
     pickOne: 'Choose at least one voice.',
     describe: 'Describe your own character first.',
     couldAsk: 'You could ask:',

@@ -53,6 +53,7 @@ export const fr: Strings = {
     waitInLine: 'Entrer dans la file',
     looking: 'Recherche du serveur…',
     loading: 'Les voix se préparent…',
+    opening: 'Chargement de l’appel…',
     pickOne: 'Choisissez au moins une voix.',
     describe: 'Décrivez d’abord votre personnage.',
     couldAsk: 'Vous pourriez demander :',

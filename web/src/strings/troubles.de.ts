@@ -87,6 +87,11 @@ export const troubles: Troubles = {
     why: 'Er läuft nicht, oder das Netz erreicht ihn nicht.',
     todo: 'Prüfe dein Netz, warte einen Moment und versuche es noch einmal.',
   },
+  incomplete: {
+    title: 'Ein Teil dieser Seite fehlt',
+    why: 'Er ließ sich nicht laden: Die Seite wurde inzwischen erneuert, oder das Netz ist weg.',
+    todo: 'Prüfe dein Netz und lade die Seite neu.',
+  },
   insecurePage: {
     title: 'Diese Seite ist nicht sicher',
     why: 'Browser geben ein Mikrofon nur an https-Seiten und an localhost.',

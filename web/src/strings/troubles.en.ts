@@ -82,6 +82,11 @@ export const troubles = {
     why: 'It is not running, or the network does not reach it.',
     todo: 'Check your network, wait a moment, then try again.',
   },
+  incomplete: {
+    title: 'A part of this page is missing',
+    why: 'It could not be fetched: the page was updated meanwhile, or the network is away.',
+    todo: 'Check your network, then reload the page.',
+  },
   insecurePage: {
     title: 'This page is not secure',
     why: 'Browsers give a microphone only to https pages and to localhost.',

@@ -90,6 +90,11 @@ export const troubles: Troubles = {
     why: 'Il ne tourne pas, ou le réseau ne l’atteint pas.',
     todo: 'Vérifiez votre réseau, attendez un instant, puis réessayez.',
   },
+  incomplete: {
+    title: 'Une partie de cette page manque',
+    why: 'Elle n’a pas pu être chargée : la page a été mise à jour, ou le réseau est absent.',
+    todo: 'Vérifiez votre réseau, puis rechargez la page.',
+  },
   insecurePage: {
     title: 'Cette page n’est pas sécurisée',
     why: 'Les navigateurs ne donnent un micro qu’aux pages https et à localhost.',

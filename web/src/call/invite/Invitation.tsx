@@ -1,14 +1,13 @@
 /** A way in for a second person or a phone: a link and its QR code. */
 
-import { lazy, Suspense, useEffect, useState } from 'react';
+import { useEffect, useState } from 'react';
 import { t } from '../../strings/strings';
 import './Invitation.css';
 import { inviteGuests } from '../../service/sessions';
 import { type Trouble, troubleOf } from '../../session/state/trouble';
 import { invitationUrl } from '../../start/choice/link';
 import { useCopy } from '../../ui/hooks/useCopy';
-
-const QrCode = lazy(() => import('./QrCode'));
+import { QrCode } from './QrCode';
 
 const LIVES_S = 3600;
 
@@ -19,9 +18,7 @@ export function Invitation({ session }: { session: string | null }) {
   if (trouble) return <p role="alert">{trouble.why}</p>;
   return (
     <div className="invitation">
-      <div className="qr">
-        <Suspense>{url && <QrCode text={url} />}</Suspense>
-      </div>
+      <div className="qr">{url && <QrCode text={url} />}</div>
       <p>{t.invitation.how}</p>
       <div className="link">
         <input

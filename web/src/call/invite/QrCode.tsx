@@ -3,7 +3,7 @@
 import { encode } from 'uqr';
 import { t } from '../../strings/strings';
 
-export default function QrCode({ text }: { text: string }) {
+export function QrCode({ text }: { text: string }) {
   const { data, size } = encode(text, { ecc: 'L', border: 3 });
   const squares = data.flatMap((row, y) =>
     row.flatMap((black, x) => (black ? [`M${x} ${y}h1v1h-1z`] : [])),

@@ -1,6 +1,5 @@
-/** What went wrong in words, and what to do about it. Pure: errors and reasons in, sentences out. */
+/** What went wrong in words, and what to do about it. Pure: errors in, sentences out. */
 
-import { ConnectionError, ConnectionErrorReason, DisconnectReason } from 'livekit-client';
 import { Refused } from '../../service/request';
 import { t } from '../../strings/strings';
 
@@ -26,17 +25,18 @@ export class MicrophoneFailed extends Error {
   }
 }
 
-/** Thrown with LiveKit's own error where the room cannot be joined. */
+/** Thrown with what to tell where the room cannot be joined. */
 export class RoomFailed extends Error {
-  readonly reason: unknown;
-  readonly url: string;
+  readonly trouble: Trouble;
 
-  constructor(reason: unknown, url: string) {
-    super('room failed');
-    this.reason = reason;
-    this.url = url;
+  constructor(trouble: Trouble) {
+    super(trouble.title);
+    this.trouble = trouble;
   }
 }
+
+/** Thrown where a part of the page cannot be fetched. */
+export class PageIncomplete extends Error {}
 
 /** What the token service answers when it says no; a `Refused` is one. */
 type Refusal = Pick<Refused, 'status' | 'code' | 'message'>;
@@ -50,7 +50,8 @@ const OF_LINKS: ReadonlySet<string> = new Set(['session_ended', 'not_yours']);
 export function troubleOf(error: unknown): Trouble {
   if (error instanceof InsecurePage) return wrong(t.trouble.insecurePage);
   if (error instanceof MicrophoneFailed) return microphoneTrouble(error.reason);
-  if (error instanceof RoomFailed) return roomTrouble(error.reason, error.url);
+  if (error instanceof RoomFailed) return error.trouble;
+  if (error instanceof PageIncomplete) return wrong(t.trouble.incomplete);
   if (error instanceof Refused) return refusalTrouble(error);
   if (error instanceof TypeError || isTimeout(error)) return unreachable();
   return wrong({ ...t.trouble.failed, why: textOf(error) });
@@ -97,43 +98,11 @@ function microphoneTrouble(reason: unknown): Trouble {
   }
 }
 
-/** Explain why a room that one was in is gone. */
-export function departureTrouble(reason: DisconnectReason | undefined): Trouble {
-  const gone = (words: Words): Trouble => ({ ...wrong(words), kind: 'disconnected' });
-  switch (reason) {
-    case DisconnectReason.DUPLICATE_IDENTITY:
-      return gone(t.trouble.twice);
-    case DisconnectReason.PARTICIPANT_REMOVED:
-      return gone(t.trouble.removed);
-    case DisconnectReason.ROOM_DELETED:
-    case DisconnectReason.ROOM_CLOSED:
-      return gone(t.trouble.closed);
-    case DisconnectReason.SERVER_SHUTDOWN:
-      return gone(t.trouble.shutdown);
-    default:
-      return gone(t.trouble.lost);
-  }
-}
-
-/** Explain why a room cannot be joined. Names its address: the page's own is another one. */
-function roomTrouble(reason: unknown, url: string): Trouble {
-  const { ticket, noPath, insecureRoom, noRoom } = t.trouble;
-  if (reason instanceof ConnectionError && reason.reason === ConnectionErrorReason.NotAllowed) {
-    return wrong(ticket);
-  }
-  if (/could not establish (pc|publisher|subscriber) connection/i.test(textOf(reason))) {
-    return wrong(noPath);
-  }
-  const insecure = location.protocol === 'https:' && url.startsWith('ws:');
-  const words = insecure ? insecureRoom : noRoom;
-  return wrong({ ...words, why: words.why(url) });
-}
-
 function isTimeout(error: unknown): boolean {
   return error instanceof DOMException && error.name === 'TimeoutError';
 }
 
-function textOf(error: unknown): string {
+export function textOf(error: unknown): string {
   return error instanceof Error ? error.message || error.name : String(error);
 }
 
@@ -142,13 +111,13 @@ export function unreachable(): Trouble {
   return wrong(t.trouble.unreachable);
 }
 
-interface Words {
+export interface Words {
   title: string;
   why: string;
   todo?: string;
 }
 
 /** A trouble of the ordinary kind; without better advice one tries again. */
-function wrong({ title, why, todo = t.trouble.again }: Words): Trouble {
+export function wrong({ title, why, todo = t.trouble.again }: Words): Trouble {
   return { kind: 'error', title, why, todo };
 }

@@ -1,7 +1,7 @@
 """The page with the keyboard alone, through a call to the next choice of voices."""
 
 import pytest
-from playwright.async_api import Browser, Page, ViewportSize, expect
+from playwright.async_api import Browser, Page, Route, ViewportSize, expect
 
 from harness.stack import Stack
 from tests.browser.rooms import latest_session, service_of
@@ -89,6 +89,28 @@ async def test_a_sheet_that_has_done_its_work_gives_the_focus_back(visit: Visit)
     await expect(page.get_by_role("dialog")).to_have_count(0)
 
     await expect(button).to_be_focused()
+
+
+async def test_a_sheet_whose_opener_is_gone_leaves_the_focus_among_the_controls(
+    visit: Visit,
+) -> None:
+    """Whoever added the last voice that the room takes has no button to add another."""
+    page = visit.page
+
+    async def answer(route: Route) -> None:
+        told = await (await route.fetch()).json()
+        told["limits"]["personas_per_room"] = 2
+        await route.fulfill(json=told)
+
+    await page.route("**/api/config", answer)
+    await page.reload()
+    await visit.may_start()
+    await visit.call("Assistant")
+    await page.get_by_role("button", name="Add a voice").press("Enter")
+    await page.get_by_role("dialog").get_by_role("button", name="Teacher").press("Enter")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+
+    await expect(page.get_by_role("region", name="Controls")).to_be_focused()
 
 
 async def test_a_control_that_goes_leaves_the_focus_near_its_place(visit: Visit) -> None:

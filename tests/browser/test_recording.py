@@ -13,7 +13,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_a_person_agrees_or_not_and_everybody_knows(browser: Browser, stack: Stack) -> None:
-    """Each of two guests is asked, sees a badge, and only one has agreed in LiveKit."""
+    """Each of two guests is asked, sees a badge and keeps the focus; one has agreed in LiveKit."""
     async with httpx.AsyncClient(base_url=stack.url, trust_env=False, timeout=20) as http:
         asked = {"personas": ["chef"], "record": True}
         session = (await http.post("/sessions", json=asked)).json()
@@ -26,6 +26,7 @@ async def test_a_person_agrees_or_not_and_everybody_knows(browser: Browser, stac
                 await visit.sees("What you say is stored only if you agree")
             await gus.press("Agree and join")
             await eve.press("Join without being recorded")
+            await gus.focus_is_kept()
             for visit, badge in (
                 (gus, "This call is recorded"),
                 (eve, "This call is recorded, without you"),

@@ -3,8 +3,10 @@
 from collections import Counter
 
 import pytest
-from playwright.async_api import Page, Request, expect
+from playwright.async_api import Browser, Page, Request, expect
 
+from harness.stack import Stack
+from tests.browser.conftest import open_visit
 from tests.browser.visit import Visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -84,3 +86,20 @@ async def test_enter_twice_or_held_sends_once(visit: Visit) -> None:
     await visit.sees("The memory of this conversation is cleared.")
 
     assert sent == {"say": 1, "forget": 1}
+
+
+async def test_a_typed_line_goes_out_once(browser: Browser, stack: Stack) -> None:
+    """Enter twice, and a double click on Send, give the room one line each."""
+    url = f"{stack.url}/?room=typing&persona=chef"
+    async with open_visit(browser, stack, url) as ann, open_visit(browser, stack, url) as bea:
+        await ann.join("Ann")
+        await bea.join("Bea")
+        line = ann.page.get_by_role("textbox", name="Type to the room")
+        await line.fill("By keys.")
+        await line.press("Enter")
+        await line.press("Enter")
+        await line.fill("By mouse.")
+        await ann.page.get_by_role("button", name="Send").dblclick(delay=60)
+        for visit in (ann, bea):
+            said = visit.page.locator(".bubble p", has_text="By mouse.")
+            await expect(said).to_have_text("By keys. By mouse.")

@@ -189,6 +189,7 @@ class RoomProcess:
             log.warning("rooms_ended", pid=self.pid, reason=why)
             self._process.kill()
         self._process.join(STOP_WITHIN_S)
+        self._channel.finish(STOP_WITHIN_S)  # else it could write to what gets the descriptor next
         self._connection.close()
         for part in (self._slots, self._listenings, self._jobs):
             if part is not None:

@@ -20,6 +20,9 @@ PATIENCE_S = 0.3
 WITHIN_S = 10.0
 
 
+ENDS: list["End"] = []  # of one test
+
+
 @dataclass
 class End:
     """One end of a connection, with a channel that begins once it is told."""
@@ -30,6 +33,7 @@ class End:
 
     def __post_init__(self) -> None:
         self.channel = Channel[Any, Any](self.connection, self.take, self.ends.append, PATIENCE_S)
+        ENDS.append(self)
 
     def take(self, messages: list[Any]) -> None:
         """Keep what came together."""
@@ -49,6 +53,9 @@ def pipe(
     monkeypatch.setattr(channel_module, "LOOK_EVERY_S", LOOK_EVERY_S)
     ends = Pipe()
     yield ends
+    while ENDS:
+        with suppress(RuntimeError):  # it was not started
+            ENDS.pop().channel.finish(WITHIN_S)
     for each in ends:
         with suppress(OSError):
             each.close()

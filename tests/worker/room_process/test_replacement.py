@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -89,6 +90,7 @@ async def test_a_replacement_has_the_proxies_of_the_first(
             before = len(proxy.targets)
             first.send_signal(signal.SIGKILL)
             await becomes(lambda: not rooms.serve_now, "no process takes jobs")
+            assert "rooms send" not in [each.name for each in threading.enumerate()]
             await becomes(lambda: rooms.serve_now, "the replacement takes jobs")
             await becomes(lambda: len(proxy.targets) > before, "it looks for tools, too")
 

@@ -19,7 +19,7 @@ from deploy.launch.die_with_parent import tie_to
 
 CONTEXT = multiprocessing.get_context("forkserver")
 # The last one keeps what was imported out of the forks' garbage collections.
-PRELOADED = ["worker.__main__", "token_service.__main__", "worker.engine.load", "harness.frozen"]
+PRELOADED = ["worker.worker", "token_service.__main__", "worker.engine.load", "harness.frozen"]
 WITHIN_S = 60.0
 FORKED: set[str] = set()  # the packages that start as forks; each `__main__` has a `main`
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from worker.admission import JobAdmission
 from worker.engine.engine import Engine
+from worker.fleet.admission import JobAdmission
+from worker.fleet.hosts import Hosts
 from worker.hearing.recogniser import Recogniser
-from worker.hosts import Hosts
 
 
 @dataclass(frozen=True, slots=True)

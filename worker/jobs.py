@@ -15,9 +15,9 @@ from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.room_spec import RoomSpec
 from protocol.seal import Seal
-from worker.admission import JobAdmission
-from worker.heartbeat import HeartbeatPublisher
-from worker.hosts import Hosts
+from worker.fleet.admission import JobAdmission
+from worker.fleet.heartbeat import HeartbeatPublisher
+from worker.fleet.hosts import Hosts
 from worker.livekit_private.job_pool import ServedJob
 from worker.livekit_private.registration import Registration
 from worker.room.job import RoomJob

@@ -14,15 +14,15 @@ import structlog
 from protocol.config.settings import Settings
 from protocol.heartbeat import Heartbeat
 from protocol.room_spec import RoomSpec
-from worker.admission import JobAdmission
 from worker.engine.echo import echo_model
 from worker.engine.engine import Engine
 from worker.engine.slots import SlotFrame
-from worker.heartbeat import HeartbeatPublisher
-from worker.hosts import Hosting, Hosts
+from worker.fleet.admission import JobAdmission
+from worker.fleet.heartbeat import HeartbeatPublisher
+from worker.fleet.hosts import Hosting, Hosts
+from worker.fleet.status import PublishedStatus
 from worker.jobs import Jobs
 from worker.room.job import RoomJob
-from worker.status import PublishedStatus
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ class _Served:
 
 
 class SimulatedWorker:
-    """One worker: the parts of `worker.__main__` but for sound, minds, words and recordings."""
+    """One worker: the parts of `worker.worker` but for sound, minds, words and recordings."""
 
     def __init__(self, settings: Settings, capacity: int, enter: Enter, shown: Heartbeat) -> None:
         """Make a worker whose heartbeat has the model's fields of `shown`."""

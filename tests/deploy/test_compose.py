@@ -26,7 +26,7 @@ OURS = ("token_service", "worker")
 PUBLIC = {"python", "node", "livekit/livekit-server", "caddy", "valkey/valkey"}
 PUBLIC |= {"prom/prometheus", "grafana/grafana", "jaegertracing/jaeger"}
 PINNED = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*@sha256:[0-9a-f]{64}")
-GOODBYE_S = 25  # of worker.__main__ and room_process.py, added to the drain's grace
+GOODBYE_S = 25  # of worker.worker and room_process.py, added to the drain's grace
 
 
 def asked_for(name: str) -> str:

@@ -31,8 +31,8 @@ from token_service.fleet.schedule import WorkerEntry
 from token_service.rooms.store import SpecStore
 from token_service.server.connection import Connection
 from token_service.server.websockets import OPTIONS, WebSocketConnection
-from worker.commands import CommandReceiver
-from worker.hosts import Hosting, Hosts
+from worker.fleet.commands import CommandReceiver
+from worker.fleet.hosts import Hosting, Hosts
 
 WITHIN_S = 10.0
 # The argument of `beat` that gives the rooms of an outcome, each with its generation.

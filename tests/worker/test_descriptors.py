@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from worker.__main__ import DESCRIPTORS, allow_descriptors
+from worker.worker import DESCRIPTORS, allow_descriptors
 
 USUAL = 1024  # of a container of docker: some 45 rooms in one process
 

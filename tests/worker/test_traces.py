@@ -150,7 +150,7 @@ def test_a_tools_call_belongs_to_the_turn_that_it_delayed(tmp_path: Path) -> Non
     assert of_job == {"clock", "timer"}
 
 
-@pytest.mark.parametrize("module", ["token_service.__main__", "worker.__main__"])
+@pytest.mark.parametrize("module", ["token_service.__main__", "worker.worker"])
 def test_nothing_is_imported_for_traces_where_they_are_off(module: str) -> None:
     """Without traces neither the exporter nor our instrumentation of redis is imported."""
     imports = f"import sys, {module}; print(*sys.modules)"

@@ -43,11 +43,11 @@ class Registration(AgentServer):
             ws_url=settings.livekit_url,
             api_key=settings.livekit_api_key,
             api_secret=reveal(settings, "livekit_api_secret", "worker registration"),
-            load_threshold=float("inf"),  # free slots decide instead (`worker.admission`)
+            load_threshold=float("inf"),  # free slots decide instead (`worker.fleet.admission`)
             load_fnc=lambda: 0.0,  # reported 2.5 s late, a load would refuse jobs that fit
             num_idle_processes=0,
             host="127.0.0.1",
-            port=0,  # of livekit-agents' own health endpoint; ours is `worker.health`
+            port=0,  # of livekit-agents' own health endpoint; ours is `worker.fleet.health`
             http_proxy=proxy_url_for(settings.livekit_url),
             log_level=settings.log_level.upper(),
         )

@@ -8,8 +8,8 @@ from concurrent.futures import Future
 from protocol.commands import Answer, Command
 from protocol.heartbeat import Outcome
 from protocol.room_spec import RoomSpec
-from worker.admission import JobAdmission
-from worker.hosts import Hosting, Hosts
+from worker.fleet.admission import JobAdmission
+from worker.fleet.hosts import Hosting, Hosts
 from worker.room.job import RoomJob
 from worker.room_process.messages import (
     Changed,

@@ -12,8 +12,8 @@ from protocol.config.settings import Settings, load_settings
 from tests.deploy.containers import USER, command, stage
 from tests.deploy.helm import chart
 from tests.deploy.helm.chart import PROJECT, VALUES, container, pod
-from worker.__main__ import GOODBYE_S
 from worker.room_process.room_process import STOP_WITHIN_S
+from worker.worker import GOODBYE_S
 
 PARTS = ("token-service", "worker")
 SECRETS = {

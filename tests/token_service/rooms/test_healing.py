@@ -413,7 +413,7 @@ async def test_a_session_is_restored_after_redis_lost_everything(
     await redis.flushdb()
     await service.dispatcher.sweep()
     await beat(redis, hosts={room: 1})
-    await redis.set(spec_key(room), spec.model_dump_json())  # as worker/heartbeat.py does
+    await redis.set(spec_key(room), spec.model_dump_json())  # as worker/fleet/heartbeat.py does
     await service.dispatcher.sweep()
 
     assert (spec.generation, await service.specs.read(room)) == (1, spec)

@@ -14,7 +14,7 @@ from harness.servers import LiveKit, free_port, wait_until
 from harness.stack import environment, module
 from protocol.heartbeat import Heartbeat
 from tests.conftest import SettingsFor
-from worker import __main__ as main
+from worker import worker as main
 from worker.livekit_private.registration import Registration
 from worker.room_process.room_processes import RoomProcesses
 

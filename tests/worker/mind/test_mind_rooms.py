@@ -19,8 +19,8 @@ from protocol.events import (
 )
 from tests.worker.mind.conftest import PLAIN, talk
 from tests.worker.mind.stack import HOURS, KEY, QUESTION, MindStack
-from worker.__main__ import MINDS_DO_NOT_HEAR
 from worker.room.chat import CANNOT_READ
+from worker.worker import MINDS_DO_NOT_HEAR
 
 
 def said(events: Sequence[Event]) -> list[MindSaidEvent]:

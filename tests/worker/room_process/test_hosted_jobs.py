@@ -10,8 +10,8 @@ from protocol.commands import TAKEN, Command
 from protocol.heartbeat import RoomOutcome
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec, persona_specs
-from worker.admission import JobAdmission
-from worker.hosts import Hosts
+from worker.fleet.admission import JobAdmission
+from worker.fleet.hosts import Hosts
 from worker.room.job import RoomJob
 from worker.room_process.hosted_jobs import GONE, HostedJob, HostedJobs
 from worker.room_process.messages import (

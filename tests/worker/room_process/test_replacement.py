@@ -16,11 +16,11 @@ from harness.fork_server import finished
 from harness.proxy import forward_proxy, saying
 from harness.servers import GivenSettings, free_port
 from protocol.config.proxies import lead_native_library
-from worker.admission import JobAdmission
 from worker.context import WorkerContext
 from worker.engine.echo import echo_model
 from worker.engine.engine import Engine
-from worker.hosts import Hosts
+from worker.fleet.admission import JobAdmission
+from worker.fleet.hosts import Hosts
 from worker.room_process.room_processes import RoomProcesses
 
 WITHIN_S = 60.0

@@ -10,9 +10,9 @@ from protocol.config.settings import Settings, load_settings
 from protocol.recordings.names import SOUND
 from tests.worker.scripted.model import scripted_model
 from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule
-from worker.__main__ import Worker
 from worker.recording import part
 from worker.room_process.room_processes import RoomProcesses
+from worker.worker import Worker
 
 
 def shift_clock(ahead_s: float) -> None:

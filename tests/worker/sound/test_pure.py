@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from livekit import rtc
 
 from protocol.personas import Persona
-from worker.admission import HOLD_S, JobAdmission
 from worker.engine.arrays import Pcm
+from worker.fleet.admission import HOLD_S, JobAdmission
 from worker.frames import FRAME_S, RATE_HZ
 from worker.grid import next_tick, until_opening
 from worker.room.persona.words import PAUSE_FRAMES, SEGMENT_CHARACTERS, SegmentUpdate, Words

@@ -12,11 +12,11 @@ from protocol.config.settings import Settings
 from protocol.room_spec import PersonaSpec
 from protocol.websocket_ticket import CHAT_PATH, ChatTicket, Tickets
 from tests.conftest import SettingsFor
-from worker.admission import JobAdmission
 from worker.context import WorkerContext
 from worker.engine.echo import echo_model
 from worker.engine.engine import Engine
-from worker.hosts import Hosts
+from worker.fleet.admission import JobAdmission
+from worker.fleet.hosts import Hosts
 from worker.websocket.server import WebSocketServer
 
 SLOTS = 2

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from protocol.errors import InvalidInput
-from worker.heartbeat import HeartbeatPublisher
+from worker.fleet.heartbeat import HeartbeatPublisher
 
 # The heartbeat's other fields stay inside: `outcomes` names rooms, and a stranger may join an open
 # room by its name. A list of hidden fields would show a new field that names rooms.

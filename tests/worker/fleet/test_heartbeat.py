@@ -32,12 +32,12 @@ from protocol.personas import Persona
 from protocol.prompt import TOKENIZER_TTL_S, digest_of, tokenizer_key
 from protocol.room_spec import RoomSpec, persona_specs, spec_key
 from tests.conftest import SettingsFor
-from worker.admission import JobAdmission
 from worker.engine.echo import echo_model
-from worker.health import HealthEndpoint
-from worker.heartbeat import HeartbeatPublisher
-from worker.hosts import OUTCOME_KEPT_S, Hosting, Hosts
-from worker.status import PublishedStatus
+from worker.fleet.admission import JobAdmission
+from worker.fleet.health import HealthEndpoint
+from worker.fleet.heartbeat import HeartbeatPublisher
+from worker.fleet.hosts import OUTCOME_KEPT_S, Hosting, Hosts
+from worker.fleet.status import PublishedStatus
 
 SPEC = RoomSpec(
     room=f"room-{uuid4().hex}",

@@ -27,11 +27,11 @@ from protocol.heartbeat import (
 from protocol.prompt import TOKENIZER_TTL_S, tokenizer_key
 from protocol.records.parsed import Parsed
 from protocol.room_spec import RoomSpec, read_spec, spec_key
-from worker.admission import JobAdmission
 from worker.engine.engine import Engine
-from worker.hosts import Hosts
+from worker.fleet.admission import JobAdmission
+from worker.fleet.hosts import Hosts
+from worker.fleet.status import PublishedStatus
 from worker.room.job import SESSION_ENDED
-from worker.status import PublishedStatus
 
 log = structlog.get_logger(__name__)
 

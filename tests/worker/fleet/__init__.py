@@ -1,0 +1,1 @@
+"""How a worker shows itself in its fleet."""

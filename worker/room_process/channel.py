@@ -52,7 +52,7 @@ class Channel(Generic[Out, In]):
         self._queue.put(message)
 
     def finish(self, within_s: float) -> None:
-        """Send what waits, and nothing more. Any thread but the channel's own."""
+        """Send what waits, and nothing more; then the connection may be closed. Any thread."""
         self._queue.put(None)
         self._sender.join(within_s)
 

@@ -16,7 +16,7 @@ from worker.room_process.channel import MOST_AT_ONCE, Channel
 from worker.room_process.messages import Alive, Leave
 
 LOOK_EVERY_S = 0.05
-PATIENCE_S = 0.3
+PATIENCE_S = 2.0  # a busy machine pauses for less
 WITHIN_S = 10.0
 
 
@@ -119,7 +119,7 @@ def test_a_hang_is_seen_after_the_patience(pipe: Any) -> None:
     pipe[1].send_bytes(pickle.dumps([Alive()]))
     wait_until(lambda: bool(first.ends), "the hang")
 
-    assert first.ends == [f"it did not answer for {PATIENCE_S} s"]
+    assert first.ends == [f"it did not answer for {PATIENCE_S:g} s"]
 
 
 def test_signs_of_life_keep_a_connection(pipe: Any) -> None:
@@ -127,7 +127,7 @@ def test_signs_of_life_keep_a_connection(pipe: Any) -> None:
     first, second = map(End, pipe)
     first.channel.start()
     second.channel.start()
-    wait_until(lambda: len(first.received) > 4 * PATIENCE_S / LOOK_EVERY_S, "many signs of life")
+    wait_until(lambda: len(first.received) > 1.5 * PATIENCE_S / LOOK_EVERY_S, "many signs of life")
 
     assert first.ends == second.ends == []
 

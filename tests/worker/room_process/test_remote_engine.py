@@ -130,9 +130,9 @@ def test_what_a_persona_asks_reaches_the_step() -> None:
         remote.drop_lines(occupant, unless_begun=True)
         remote.forget(occupant)
         does(step, "forget", 0)
+        wait_until(lambda: len(ends) == 3, "each call ended")
         remote.leave(occupant)
         does(step, "leave", 0)
-        wait_until(lambda: len(ends) == 3, "each call ended")
 
     names = ["join", "catch_up", "catch_up", "hush", "hush", "say"]
     names += ["drop_lines", "drop_lines", "forget", "leave"]

@@ -23,7 +23,7 @@ from worker.recording.uploads import Uploads
 log = structlog.get_logger(__name__)
 
 SWEEP_EVERY_S = 3600.0
-CLOSE_WITHIN_S = 10.0
+CLOSE_WITHIN_S = 10.0  # for all parts
 
 
 class Recordings:
@@ -89,8 +89,9 @@ class Recordings:
         """Wait for the parts that end, and for their uploads."""
         for part in self._parts:
             part.close()
+        until_s = time.monotonic() + CLOSE_WITHIN_S
         for part in self._parts:
-            part.join(CLOSE_WITHIN_S)
+            part.join(max(until_s - time.monotonic(), 0.0))
         if self._uploads is not None:
             self._uploads.close()
 

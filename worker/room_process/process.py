@@ -147,10 +147,8 @@ class _RoomProcess:
 
     async def _end(self, writing: list[asyncio.Task[None]]) -> None:
         """Write what waits, and end the connection."""
-        if self._minds is not None:
-            await asyncio.to_thread(self._minds.close)
-        if self._recordings is not None:
-            await asyncio.to_thread(self._recordings.close)
+        parts = [each for each in (self._minds, self._recordings) if each is not None]
+        await asyncio.gather(*(asyncio.to_thread(each.close) for each in parts))
         self._events.stop()
         if self._backups is not None:
             self._backups.stop()

@@ -45,6 +45,7 @@ from worker.room_process.served_slots import ServedSlots
 log = structlog.get_logger(__name__)
 
 StartMethod = Literal["fork", "spawn"]
+START_WITHIN_S = 120.0  # on a crowded machine; usually 3 s, or none at all as a fork
 STOP_WITHIN_S = 20.0  # longer than the last parts of recordings take
 NUMBERS = itertools.count()  # of processes: a pid may be used again
 
@@ -110,7 +111,11 @@ class RoomProcess:
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.create_future()
         self._channel.start()
-        has_minds = await self._started
+        try:
+            has_minds = await asyncio.wait_for(self._started, START_WITHIN_S)
+        except TimeoutError:
+            await asyncio.to_thread(self.kill)
+            raise EOFError(f"it did not start within {START_WITHIN_S:g} s") from None
         self._has_started = True
         return has_minds
 

@@ -68,8 +68,7 @@ class Channel(Generic[Out, In]):
                 messages.append(self._queue.get())
             is_last = None in messages
             try:
-                sent = [each for each in messages if each is not None]
-                self._connection.send_bytes(pickle.dumps(sent, pickle.HIGHEST_PROTOCOL))
+                self._connection.send_bytes(_packed(messages))
             except OSError:  # the other process has ended, as the reader tells
                 return
             if is_last:
@@ -89,3 +88,21 @@ class Channel(Generic[Out, In]):
             log.exception("channel_failed")
             return self._on_end("a message could not be taken")
         self._on_end(f"it did not answer for {self._patience_s:g} s")
+
+
+def _packed(messages: list[Any]) -> bytes:
+    """Return messages as they are sent, without one that cannot be."""
+    messages = [each for each in messages if each is not None]
+    try:
+        return pickle.dumps(messages, pickle.HIGHEST_PROTOCOL)
+    except Exception:  # of one message: it costs the others nothing
+        return pickle.dumps(list(filter(_can_be_sent, messages)), pickle.HIGHEST_PROTOCOL)
+
+
+def _can_be_sent(message: Any) -> bool:
+    try:
+        pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    except Exception:
+        log.exception("message_not_sent", message=type(message).__name__)
+        return False
+    return True

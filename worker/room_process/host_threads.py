@@ -46,7 +46,12 @@ class HostThreads:
         """Host a room from now on. Returns at once."""
         self._jobs[job.id] = running = _Running()
         run = partial(self._run, job, running)
-        threading.Thread(target=run, name=f"room {job.id}", daemon=True).start()
+        try:
+            threading.Thread(target=run, name=f"room {job.id}", daemon=True).start()
+        except RuntimeError:  # the machine allows no further thread
+            log.exception("host_failed", room=job.spec.room)
+            del self._jobs[job.id]
+            self._on_ended(job.id, "failed")
 
     def leave(self, job_id: str, reason: str) -> None:
         """Have a host leave."""

@@ -42,7 +42,7 @@ class RoomProcesses:
     """All processes of rooms. Main loop, but for the start and `close`."""
 
     def __init__(self, settings: Settings, method: StartMethod = "fork") -> None:
-        """Start them; with `fork` before this process has any thread."""
+        """Start them; with `fork` before this process has any thread. Raises `InvalidInput`."""
         assert method != "fork" or threading.active_count() == 1, threading.enumerate()
         self.figures = SummedFigures()
         self._settings = settings
@@ -52,8 +52,12 @@ class RoomProcesses:
         self._keeping: list[asyncio.Task[None]] = []
         gc.collect()
         gc.freeze()  # a collection in a fork would copy the memory that it shares
-        for _ in range(usual_count(settings)):
-            self._processes.append(self._start(method))
+        try:
+            for _ in range(usual_count(settings)):
+                self._processes.append(self._start(method))
+        except BaseException:  # an interrupt as well: at its exit this process would wait for them
+            self.close()
+            raise
 
     @property
     def serve_now(self) -> bool:
@@ -105,9 +109,9 @@ class RoomProcesses:
             retry.failed()
             while not retry.ready:  # noqa: ASYNC110 - time alone makes it so
                 await asyncio.sleep(FIRST_RETRY_S)
-            self._processes[index] = process = self._start("spawn")
-            process.begin(self._context)
             try:
+                self._processes[index] = process = self._start("spawn")
+                process.begin(self._context)
                 await process.started()
             except InvalidInput as error:
                 log.warning("rooms_not_replaced", reason=str(error))
@@ -116,5 +120,9 @@ class RoomProcesses:
             self._context.changed()
 
     def _start(self, method: StartMethod) -> RoomProcess:
+        """Start a process. Raises `InvalidInput` where the machine allows no further one."""
         about = self._settings, self.figures, method, self._environment
-        return RoomProcess(*about, self._processes)
+        try:
+            return RoomProcess(*about, self._processes)
+        except OSError as error:
+            raise InvalidInput(f"a process of rooms cannot be started: {error.strerror}") from error

@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 import pytest
+import structlog
 
 from harness.servers import wait_until
 from worker.room_process import channel as channel_module
@@ -140,6 +141,20 @@ def test_an_end_that_cannot_take_messages_is_given_up(pipe: Any) -> None:
     wait_until(lambda: bool(first.ends), "the end")
 
     assert first.ends == ["a message could not be taken"]
+
+
+def test_a_message_that_cannot_be_sent_costs_no_other(pipe: Any) -> None:
+    """What cannot be pickled is left out and logged; the messages around it arrive."""
+    first, second = map(End, pipe)
+    with structlog.testing.capture_logs() as lines:
+        for message in ("before", Leave("AJ_1", lambda: None), "after"):  # type: ignore[arg-type]
+            first.channel.post(message)
+        first.channel.start()
+        second.channel.start()
+        wait_until(lambda: len(second.messages) == 2, "the others")
+
+    assert second.messages == ["before", "after"]
+    assert [(each["event"], each["message"]) for each in lines] == [("message_not_sent", "Leave")]
 
 
 def test_finish_sends_what_waits_and_nothing_more(pipe: Any) -> None:

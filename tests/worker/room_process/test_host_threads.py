@@ -140,6 +140,21 @@ def test_a_host_that_cannot_be_made_counts_as_failed(
     assert scene.end() == ("AJ_1", "failed")
 
 
+def test_a_host_without_a_thread_counts_as_failed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the machine allows no further thread, the job has ended: its room gets another host."""
+
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        scene.threads.serve(JOB)
+
+    assert scene.end() == ("AJ_1", "failed")
+
+
 def test_a_host_that_is_to_leave_before_it_is_made_leaves(scene: Scene) -> None:
     """A reason to leave that comes before the host is there reaches it as soon as it is."""
     scene.hosts.may_be_made.clear()

@@ -1,12 +1,14 @@
 """A process of rooms that ended is replaced by one that can do the same."""
 
 import asyncio
+import errno
 import os
 import signal
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -16,11 +18,14 @@ from harness.fork_server import finished
 from harness.proxy import forward_proxy, saying
 from harness.servers import GivenSettings, free_port
 from protocol.config.proxies import lead_native_library
+from protocol.errors import InvalidInput
 from worker.context import WorkerContext
 from worker.engine.echo import echo_model
 from worker.engine.engine import Engine
 from worker.fleet.admission import JobAdmission
 from worker.fleet.hosts import Hosts
+from worker.room_process import room_processes
+from worker.room_process.room_process import RoomProcess
 from worker.room_process.room_processes import RoomProcesses
 
 WITHIN_S = 60.0
@@ -113,6 +118,50 @@ async def test_a_replacement_that_cannot_start_says_why(tmp_path: Path) -> None:
             await becomes(lambda: bool(reasons()), "the reason is told")
             assert not rooms.serve_now
     assert "MIND_URL and MIND_MODEL: expected both" in reasons()[0]
+
+
+def failing_starts(monkeypatch: pytest.MonkeyPatch, works: int) -> None:
+    """Let the machine allow so many further processes of rooms, and then none."""
+    left = iter(range(works))
+
+    class Failing(RoomProcess):
+        def __init__(self, *about: Any) -> None:
+            if next(left, None) is None:
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            super().__init__(*about)
+
+    monkeypatch.setattr(room_processes, "RoomProcess", Failing)
+
+
+async def test_a_replacement_that_the_machine_does_not_allow_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where no process can be made for a while, the log says so and one is made later."""
+    rooms = RoomProcesses(GivenSettings(room_processes=1), "spawn")
+    with structlog.testing.capture_logs() as lines:
+        async with serving(rooms):
+            failing_starts(monkeypatch, 0)
+            [first] = processes()
+            first.send_signal(signal.SIGKILL)
+
+            def is_told() -> bool:
+                return any(each["event"] == "rooms_not_replaced" for each in lines)
+
+            await becomes(is_told, "the reason is told")
+            assert not rooms.serve_now
+            monkeypatch.undo()
+            await becomes(lambda: rooms.serve_now, "the replacement takes jobs")
+
+
+def test_processes_are_ended_where_one_of_them_cannot_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A start that fails leaves no process, for which the worker would wait when it exits."""
+    failing_starts(monkeypatch, 2)
+    with pytest.raises(InvalidInput, match="cannot be started: Resource temporarily unavailable"):
+        RoomProcesses(GivenSettings(room_processes=3), "spawn")
+
+    assert processes() == []
 
 
 def test_the_last_line_of_a_worker_that_cannot_start_is_the_reason(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ FAILED_TTL_S = 60.0  # of a worker that could not start: it says why, until it t
 # over (`worker/room/handover.py`). To be raised where a host of before could not go on from it.
 MEMORY_FORMAT = 1
 
+# starting: also while every process of rooms has ended, until one is replaced.
 # connecting: the worker is not registered with LiveKit.
 WorkerState = Literal["starting", "loading_model", "connecting", "ready", "draining", "error"]
 # standby: a host is there that is to take the room over. hosted: the room has its host now.

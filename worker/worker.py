@@ -132,11 +132,11 @@ class Worker:
         engine = Engine(model, _exit, self.settings.max_step_share)
         engine.start()
 
-        def free() -> int:
-            return engine.free if self.rooms.serve_now else 0
+        def serves() -> bool:
+            return self.rooms.serve_now
 
-        admission = JobAdmission(free, lambda: engine.too_slow)
-        self.publisher.attach(engine, admission)
+        admission = JobAdmission(lambda: engine.free if serves() else 0, lambda: engine.too_slow)
+        self.publisher.attach(engine, admission, serves)
 
         def changed() -> None:
             call_on_loop(self._loop, self.publisher.now)

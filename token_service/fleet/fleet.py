@@ -200,7 +200,9 @@ class Fleet:
         states = {worker.state: worker for worker in self.workers}
         if loading := states.get("loading_model") or states.get("starting"):
             progress = f" ({loading.reason})" if loading.reason else ""
-            return Unavailable("loading_model", f"The model is still loading{progress}.", 5)
+            is_loading = loading.state == "loading_model"
+            what = "The model is still loading" if is_loading else "The worker starts"
+            return Unavailable("loading_model", f"{what}{progress}.", 5)
         if connecting := states.get("connecting"):
             sentence = f"{connecting.reason[:1].upper()}{connecting.reason[1:]}."
             return Unavailable("connecting", sentence, 5)

@@ -7,6 +7,7 @@ of hosted rooms that redis lost meanwhile.
 import asyncio
 import base64
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -35,6 +36,8 @@ from worker.room.job import SESSION_ENDED
 
 log = structlog.get_logger(__name__)
 
+NO_PROCESS = "a process of rooms is replaced"
+
 
 class HeartbeatPublisher:
     """Writes the heartbeat each `HEARTBEAT_PERIOD_S` and on request."""
@@ -46,15 +49,21 @@ class HeartbeatPublisher:
         self._hosts = hosts
         self._engine: Engine | None = None
         self._admission: JobAdmission | None = None
+        self._serves: Callable[[], bool] = lambda: True
         self._now = asyncio.Event()
         self._stopping = False
         self._lost = False
         self._slow = False
         self._specs = Parsed(read_spec)  # of the hosted rooms
 
-    def attach(self, engine: Engine, admission: JobAdmission) -> None:
-        """Include slots and step times from now on."""
-        self._engine, self._admission = engine, admission
+    def attach(
+        self,
+        engine: Engine,
+        admission: JobAdmission,
+        serves: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Include slots and step times from now on, and whether a process `serves` rooms."""
+        self._engine, self._admission, self._serves = engine, admission, serves
 
     def now(self) -> None:
         """Write the heartbeat at once. Main loop."""
@@ -90,6 +99,8 @@ class HeartbeatPublisher:
                 "step_p99_ms": engine.window.p99_ms(),
                 "too_slow": engine.too_slow,
             }
+        if heartbeat.state == "ready" and not self._serves():  # else it would seem full
+            measured |= {"state": "starting", "reason": NO_PROCESS, "slots_free": 0}
         return heartbeat.model_copy(update=measured)
 
     def _slowness(self, engine: Engine) -> str:

@@ -68,7 +68,7 @@ def test_more_personas_than_a_worker_has_slots_is_a_reason_of_its_own() -> None:
     ("states", "answer"),
     [
         ({}, ("no_worker", "No worker is running.", 10)),
-        ({"starting": ""}, ("loading_model", "The model is still loading.", 5)),
+        ({"starting": ""}, ("loading_model", "The worker starts.", 5)),
         (
             {"connecting": "the model is loaded, not connected to LiveKit: no route"},
             ("connecting", "The model is loaded, not connected to LiveKit: no route.", 5),

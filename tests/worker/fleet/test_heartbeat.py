@@ -35,7 +35,7 @@ from tests.conftest import SettingsFor
 from worker.engine.echo import echo_model
 from worker.fleet.admission import JobAdmission
 from worker.fleet.health import HealthEndpoint
-from worker.fleet.heartbeat import HeartbeatPublisher
+from worker.fleet.heartbeat import NO_PROCESS, HeartbeatPublisher
 from worker.fleet.hosts import OUTCOME_KEPT_S, Hosting, Hosts
 from worker.fleet.status import PublishedStatus
 
@@ -302,6 +302,25 @@ async def test_slow_steps_are_told(redis_url: str, settings_for: SettingsFor) ->
     engine.too_slow = True
 
     assert (before, publisher.heartbeat().too_slow) == (False, True)
+
+
+async def test_a_worker_that_no_process_of_rooms_serves_is_starting(
+    redis_url: str, settings_for: SettingsFor
+) -> None:
+    """While no process of rooms runs a ready worker says that it starts: it is not full."""
+    status = PublishedStatus("echo")
+    status.change("ready")
+    publisher = HeartbeatPublisher(settings_for(redis_url=redis_url), status, Hosts())
+    serves = True
+    publisher.attach(SlowEngine(), JobAdmission(lambda: 1), lambda: serves)  # type: ignore[arg-type]  # the part of it that is read
+    before = publisher.heartbeat()
+    serves = False
+    meanwhile = publisher.heartbeat()
+    status.change("draining")
+
+    assert (before.state, before.slots_free) == ("ready", 1)
+    assert (meanwhile.state, meanwhile.reason) == ("starting", NO_PROCESS)
+    assert (meanwhile.slots_free, publisher.heartbeat().state) == (0, "draining")
 
 
 async def test_an_occupied_health_port_names_its_setting(settings_for: SettingsFor) -> None:

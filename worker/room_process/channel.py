@@ -19,6 +19,7 @@ log = structlog.get_logger(__name__)
 
 MOST_AT_ONCE = 500  # messages; a frame has 8 kB
 PATIENCE_S = 10.0  # without a sign of the other process
+ENDED = "it ended"
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -83,7 +84,7 @@ class Channel(Generic[Out, In]):
                     signs.take(0.0)
                     self._on_messages(messages)
         except (EOFError, OSError):
-            return self._on_end("it ended")
+            return self._on_end(ENDED)
         except Exception:  # a fault of ours: without its reader the other end is of no use
             log.exception("channel_failed")
             return self._on_end("a message could not be taken")

@@ -16,7 +16,7 @@ from protocol.errors import InvalidInput
 from worker.context import WorkerContext
 from worker.loops import call_on_loop
 from worker.room.job import RoomJob
-from worker.room_process.channel import Channel
+from worker.room_process.channel import ENDED, Channel
 from worker.room_process.figures import SummedFigures
 from worker.room_process.hosted_jobs import HostedJob, HostedJobs
 from worker.room_process.messages import (
@@ -190,7 +190,7 @@ class RoomProcess:
 
     def _on_end(self, why: str) -> None:
         """Free what the process used. The channel's thread."""
-        if not self._may_end:
+        if not self._may_end or why != ENDED:  # one that has hung writes nothing any more
             log.warning("rooms_ended", pid=self.pid, reason=why)
             self._process.kill()
         self._process.join(STOP_WITHIN_S)

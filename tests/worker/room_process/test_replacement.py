@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,7 +25,8 @@ from worker.engine.echo import echo_model
 from worker.engine.engine import Engine
 from worker.fleet.admission import JobAdmission
 from worker.fleet.hosts import Hosts
-from worker.room_process import room_processes
+from worker.room_process import channel, room_process, room_processes
+from worker.room_process.channel import Channel
 from worker.room_process.room_process import RoomProcess
 from worker.room_process.room_processes import RoomProcesses
 
@@ -151,6 +153,24 @@ async def test_a_replacement_that_the_machine_does_not_allow_is_tried_again(
             assert not rooms.serve_now
             monkeypatch.undo()
             await becomes(lambda: rooms.serve_now, "the replacement takes jobs")
+
+
+async def test_a_process_that_has_hung_does_not_hold_up_a_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A frozen process that is told to stop is ended after the patience, as one in a call."""
+    monkeypatch.setattr(channel, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(room_process, "STOP_WITHIN_S", WITHIN_S)
+    monkeypatch.setattr(Channel.__init__, "__defaults__", (2.0,))
+    rooms = RoomProcesses(GivenSettings(room_processes=1), "spawn")
+    async with serving(rooms):
+        [frozen] = processes()
+        frozen.suspend()
+        began_s = time.monotonic()
+        await rooms.stop()
+        took_s = time.monotonic() - began_s
+
+    assert took_s < WITHIN_S / 2
 
 
 def test_processes_are_ended_where_one_of_them_cannot_be_started(

@@ -108,10 +108,9 @@ class EventWriter:
         async with self._redis.pipeline(transaction=False) as pipe:
             rooms: set[str] = set()
             for room, event in events:
-                rooms.add(room)
-                pipe.xadd(
-                    events_key(room), {EVENT_FIELD: event.model_dump_json()}, maxlen=EVENTS_KEPT
-                )
+                if text := _written(event):
+                    rooms.add(room)
+                    pipe.xadd(events_key(room), {EVENT_FIELD: text}, maxlen=EVENTS_KEPT)
             for room in rooms:
                 pipe.expire(events_key(room), EVENTS_TTL_S)
             await pipe.execute()
@@ -123,3 +122,13 @@ class EventWriter:
                 await self._redis.ping()
                 return
             await asyncio.sleep(ASKS_EVERY_S)
+
+
+def _written(event: Event) -> str:
+    """Return an event as JSON; "" where that cannot be: it costs no other event."""
+    try:
+        return event.model_dump_json()
+    except ValueError as error:  # half a surrogate pair is in no UTF-8
+        LOST.inc()
+        log.warning("event_not_written", type=event.type, error=type(error).__name__)
+        return ""

@@ -104,7 +104,7 @@ class Completion:
         delta = chunk.choices[0].delta
         self.is_answer = True
         self.end = getattr(chunk.choices[0], "finish_reason", None) or self.end
-        more = delta.content or ""
+        more = _speakable(delta.content or "")
         self.text += more
         said = "".join(self._add_call(piece) for piece in delta.tool_calls or ())
         longest = max([len(self.text), *(len(call.arguments) for call in self.calls)])
@@ -123,7 +123,7 @@ class Completion:
         if piece.function is not None:
             if piece.function.name != call.name:
                 call.name += piece.function.name or ""
-            call.arguments += piece.function.arguments or ""
+            call.arguments += _speakable(piece.function.arguments or "")
         more = _said_more(call) if call.name == SAY else ""
         if not more or self._speaking is call:
             return more
@@ -141,6 +141,11 @@ def _begins_another(piece: ChoiceDeltaToolCall, call: Call) -> bool:
 
 def _new_id() -> str:
     return f"call_{uuid.uuid4().hex[:12]}"
+
+
+def _speakable(text: str) -> str:
+    """Return a text without halves of surrogate pairs: a server may cut an emoji in two."""
+    return text.encode(errors="ignore").decode()
 
 
 def _said_more(call: Call) -> str:

@@ -104,6 +104,19 @@ async def test_two_calls_at_once_get_their_own_results(
     assert len(set(ids)) == 2 and [each["tool_call_id"] for each in results] == ids
 
 
+@pytest.mark.parametrize(
+    "reply", [text("It \ud83d snows."), calls(("say", '{"text": "It \ud83d snows."}'))]
+)
+async def test_half_an_emoji_is_not_said(
+    open_room: Open, model: ScriptedModel, reply: Reply
+) -> None:
+    """A server may cut an emoji in two: a half is in no UTF-8, and no voice can say it."""
+    model.reply(calls(("weather", {"city": "Oslo"})), reply)
+    async with weather_server() as (url, _), open_room(chat(weather(url))) as host:
+        await host.ask("Snow?")
+        assert [each.split() for each in host.sentences] == [["It", "snows."]]
+
+
 async def test_thoughts_are_not_said(open_room: Open, model: ScriptedModel) -> None:
     """Thoughts in the text after a result, as Qwen writes them, stay unsaid."""
     thoughts = "<think>Ann wants it. Keep it short. </think>It snows. <thi<nk>"

@@ -55,6 +55,18 @@ async def test_events_are_written_together_to_a_redis_far_away(redis_url: str) -
     assert took_s < 400 * ROUND_TRIP_S / 2
 
 
+async def test_an_event_that_cannot_be_written_costs_no_other(redis_url: str) -> None:
+    """Half a surrogate pair is in no UTF-8: with it the events of all rooms had ended."""
+    half = WarningEvent(at_s=0.0, code="full", detail="\ud83d", persona_id="")
+    with capture_logs() as logs:
+        async with running(EventWriter(redis_url)) as writer:
+            for each in (numbered(1), half, numbered(2)):
+                writer.emit("half", each)
+
+    assert await stored(redis_url, "half") == [1, 2]
+    assert [each["event"] for each in logs] == ["event_not_written"]
+
+
 async def test_a_rooms_events_are_read_but_for_those_of_a_newer_version(redis_url: str) -> None:
     """Events that this version does not know are left out; without redis there are none."""
     known = numbered(7)

@@ -115,7 +115,8 @@ class RoomProcess:
             has_minds = await asyncio.wait_for(self._started, START_WITHIN_S)
         except TimeoutError:
             await asyncio.to_thread(self.kill)
-            raise EOFError(f"it did not start within {START_WITHIN_S:g} s") from None
+            why = f"a process of rooms did not start within {START_WITHIN_S:g} s"
+            raise InvalidInput(why) from None  # an end that was made is told of nowhere else
         self._has_started = True
         return has_minds
 

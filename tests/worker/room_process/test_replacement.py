@@ -173,6 +173,26 @@ async def test_a_process_that_has_hung_does_not_hold_up_a_stop(
     assert took_s < WITHIN_S / 2
 
 
+async def test_a_replacement_that_does_not_start_is_told_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that gives no sign of life at all is ended, the log says so, and another is started."""
+    rooms = RoomProcesses(GivenSettings(room_processes=1), "spawn")
+    with structlog.testing.capture_logs() as lines:
+        async with serving(rooms):
+            monkeypatch.setattr(room_process, "START_WITHIN_S", 0.01)
+            processes()[0].send_signal(signal.SIGKILL)
+
+            def reasons() -> set[str]:
+                return {each["reason"] for each in lines if each["event"] == "rooms_not_replaced"}
+
+            await becomes(lambda: bool(reasons()), "the reason is told")
+            monkeypatch.undo()
+            await becomes(lambda: rooms.serve_now, "another one takes jobs")
+
+    assert reasons() == {"a process of rooms did not start within 0.01 s"}
+
+
 def test_processes_are_ended_where_one_of_them_cannot_be_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -9,6 +9,7 @@ import gc
 import os
 import threading
 import time
+from contextlib import suppress
 
 import structlog
 
@@ -112,11 +113,10 @@ class RoomProcesses:
             try:
                 self._processes[index] = process = self._start("spawn")
                 process.begin(self._context)
-                await process.started()
+                with suppress(EOFError):  # its end is told where it is seen
+                    await process.started()
             except InvalidInput as error:
                 log.warning("rooms_not_replaced", reason=str(error))
-            except EOFError:  # which is told where it is seen
-                pass
             self._context.changed()
 
     def _start(self, method: StartMethod) -> RoomProcess:

@@ -95,7 +95,7 @@ async def hosting(
             generation=spec.generation,
             leave=pass_over,
             follow=pass_over,
-            execute=obey,
+            execute=lambda command, until_s: obey(command),
             spec=lambda: spec,
         )
     )

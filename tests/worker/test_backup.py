@@ -41,6 +41,14 @@ SPEC = RoomSpec(
 CHEF = SPEC.personas[0]
 
 
+@pytest.fixture(autouse=True)
+async def no_backups(redis_url: str) -> None:
+    """Delete what another test has left: all have the same room, and come in any order."""
+    async with Redis.from_url(redis_url) as redis:
+        async for key in redis.scan_iter("moshi:backup:*"):
+            await redis.delete(key)
+
+
 def of_generation(generation: int) -> RoomSpec:
     """Return the room's spec for the host of a generation."""
     return SPEC.model_copy(update={"generation": generation})

@@ -61,7 +61,7 @@ class FakeHost:
             generation=2,
             leave=self.left.append,
             follow=self.followed.append,
-            execute=lambda command: Future[Answer](),
+            execute=lambda command, until_s: Future[Answer](),
             spec=lambda: SPEC,
             stands_by=lambda: self.stands_by,
         )

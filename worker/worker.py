@@ -171,7 +171,7 @@ class Worker:
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         if serving.done():  # it gave up connecting to LiveKit
             error = serving.exception()
-            await server.aclose()  # its idle threads would keep the process alive
+            await server.aclose()
             raise ConnectionError(f"{self.status.heartbeat.reason} ({error})") from error
         context.admission.open = False
         self.status.change("draining", f"{len(self.hosts.all())} rooms")

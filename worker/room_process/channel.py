@@ -91,6 +91,15 @@ class Channel(Generic[Out, In]):
         self._on_end(f"it did not answer for {self._patience_s:g} s")
 
 
+def take_each(take: Callable[[In], None], messages: list[In]) -> None:
+    """Take messages one by one: one that cannot be taken costs the others nothing."""
+    for message in messages:
+        try:
+            take(message)
+        except Exception:
+            log.exception("message_failed", message=type(message).__name__)
+
+
 def _packed(messages: list[Any]) -> bytes:
     """Return messages as they are sent, without one that cannot be."""
     messages = [each for each in messages if each is not None]

@@ -32,7 +32,7 @@ from worker.loops import call_on_loop
 from worker.recording.recordings import Recordings, recordings_of
 from worker.room.context import HostContext
 from worker.room_process.asking import Asking
-from worker.room_process.channel import Channel
+from worker.room_process.channel import Channel, take_each
 from worker.room_process.figures import own_samples
 from worker.room_process.host_threads import HostThreads
 from worker.room_process.messages import (
@@ -163,11 +163,7 @@ class _RoomProcess:
 
     def _take_all(self, messages: list[ToRooms]) -> None:
         """Take what came together. The channel's thread, as all that follows."""
-        for message in messages:
-            try:
-                self._take(message)
-            except Exception:  # of this message alone
-                log.exception("message_failed", message=type(message).__name__)
+        take_each(self._take, messages)
         if self._engine is not None:
             self._engine.send()
 

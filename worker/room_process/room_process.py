@@ -5,6 +5,7 @@ import itertools
 import multiprocessing
 import signal
 from collections.abc import Mapping, Sequence
+from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Pipe
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from protocol.errors import InvalidInput
 from worker.context import WorkerContext
 from worker.loops import call_on_loop
 from worker.room.job import RoomJob
-from worker.room_process.channel import ENDED, Channel
+from worker.room_process.channel import ENDED, Channel, take_each
 from worker.room_process.figures import SummedFigures
 from worker.room_process.hosted_jobs import HostedJob, HostedJobs
 from worker.room_process.messages import (
@@ -78,7 +79,9 @@ class RoomProcess:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self._figures = figures
-        self._channel = Channel[ToRooms, FromRooms](self._connection, self._take_all, self._on_end)
+        self._channel = Channel[ToRooms, FromRooms](
+            self._connection, partial(take_each, self._take), self._on_end
+        )
         self._started: asyncio.Future[bool] | None = None
         self._has_started = False
         self._ended = asyncio.Event()
@@ -154,15 +157,8 @@ class RoomProcess:
         self._process.kill()
         self._process.join()
 
-    def _take_all(self, messages: list[FromRooms]) -> None:
-        """Take what came together. The channel's thread."""
-        for message in messages:
-            try:
-                self._take(message)
-            except Exception:  # of this message alone
-                log.exception("message_failed", message=type(message).__name__)
-
     def _take(self, message: FromRooms) -> None:
+        """Take a message. The channel's thread."""
         match message:
             case Started(has_minds):
                 call_on_loop(self._loop, self._set_started, has_minds)

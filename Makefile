@@ -119,7 +119,7 @@ page: $(PAGE) ## build the page
 
 .PHONY: picture
 picture: $(DEV) $(PAGE) ## take a new picture of the page for the README
-	@$(BIN)/python -m bench.page --picture docs/page.png
+	@$(BIN)/python -m bench.page --picture docs/pictures/page.png
 
 .PHONY: lock
 lock: $(VENV)/.uv ## pin the dependencies of pyproject.toml, with hashes

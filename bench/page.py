@@ -8,7 +8,7 @@ call alone needs. The slow phone has 1.6 Mbit/s, 150 ms and a processor four tim
 Lighthouse does it. Layout shift is the browser's own score (0.1 is good).
 
     python -m bench.page
-    python -m bench.page --picture docs/page.png    # the README's picture, and nothing else
+    python -m bench.page --picture docs/pictures/page.png   # the README's picture alone
 
 A table, then one line of JSON.
 """

@@ -1,4 +1,4 @@
-"""README.md's commands work: they are run as they stand there."""
+"""docs/sessions.md's commands work: they are run as they stand there."""
 
 import asyncio
 import json
@@ -14,21 +14,21 @@ from harness.person import eventually, joined
 from harness.stack import Stack, start_stack
 from protocol.events import SaidEvent, TranscriptEvent, read_event
 
-README = Path("README.md").read_text(encoding="utf-8")
+PAGE = Path("docs/sessions.md").read_text(encoding="utf-8")
 PRINT_STATUS = 'curl() { command curl -w "%{stderr}%{http_code}\\n" "$@"; }\n'
 ENDS_WITHIN_S = 120.0
 
 
 def commands() -> str:
     """Return the commands of the section on a session's life."""
-    [block] = re.findall(r"```sh\n(S=http.*?)```", README, re.DOTALL)
+    [block] = re.findall(r"```sh\n(S=http.*?)```", PAGE, re.DOTALL)
     return block
 
 
 @pytest.fixture(scope="module")
 def pocket(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     """Start the product as `make run` does, with slots for three personas."""
-    with start_stack(tmp_path_factory.mktemp("readme"), model="pocket", capacity=3) as stack:
+    with start_stack(tmp_path_factory.mktemp("session"), model="pocket", capacity=3) as stack:
         yield stack
 
 
@@ -44,7 +44,7 @@ def text_of(path: Path) -> str:
 
 
 async def test_the_life_of_a_session(pocket: Stack, tmp_path: Path) -> None:
-    """README.md's commands open a session, change it, have a line said, follow and end it."""
+    """The page's commands open a session, change it, have a line said, follow and end it."""
     script = commands().replace("http://localhost:8080", pocket.url)
     bash = await asyncio.create_subprocess_exec(
         "bash",

@@ -1,10 +1,11 @@
 """The catalogue of personas: its files, and which are refused."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from protocol.config.settings import Settings
+from protocol.config.settings import PROJECT, Settings
 from protocol.errors import InvalidInput
 from protocol.personas import GREETING, Persona, load_catalogue
 
@@ -105,6 +106,13 @@ def test_the_projects_own_catalogue_is_read() -> None:
     catalogue = load_catalogue(Path(__file__).parents[2] / "personas")
 
     assert {"assistant", "astronaut", "chef", "customer_service", "teacher"} <= catalogue.keys()
+
+
+def test_each_field_of_a_file_is_documented() -> None:
+    """docs/personas.md tells what each field of a persona's file is."""
+    table = (PROJECT / "docs" / "personas.md").read_text(encoding="utf-8")
+
+    assert {"name", *re.findall(r"^\| `(\w+)` \|", table, re.M)} == Persona.model_fields.keys()
 
 
 def test_a_personas_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:

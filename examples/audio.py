@@ -4,6 +4,7 @@ pip install aiohttp==3.14.5
 python examples/audio.py http://localhost:8080 question.wav answer.wav chef
 """
 
+import argparse
 import asyncio
 import json
 import sys
@@ -14,12 +15,12 @@ import aiohttp
 TOLD = ("text", "state", "detail", "reason")  # of an event: what is said of it here
 
 
-async def main(service, question, answer, persona="assistant", seconds="10"):
+async def main(service, question, answer, persona, seconds):
     """Open a session, ask, print words and states, hang up; return the reason for a refusal."""
     with wave.open(question) as asking:
         if asking.getparams()[:3] != (1, 2, 24_000):
             return f"{question}: expected 24 kHz, mono, 16 bits"
-        samples = asking.readframes(asking.getnframes()) + bytes(int(float(seconds) * 24_000) * 2)
+        samples = asking.readframes(asking.getnframes()) + bytes(int(seconds * 24_000) * 2)
     async with aiohttp.ClientSession(service) as http:
         opened = await http.post("/sessions", json={"personas": [persona]})
         session = await opened.json()
@@ -52,5 +53,19 @@ async def speak(call, samples, there):
     await call.close()
 
 
+def options():
+    """Read the command line; a wrong one ends the program with a usage line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("service", help="as http://localhost:8080")
+    parser.add_argument("question", help="a WAV file of 24 kHz, mono, 16 bits")
+    parser.add_argument("answer", help="the WAV file to write")
+    parser.add_argument("persona", nargs="?", default="assistant")
+    parser.add_argument("seconds", nargs="?", type=float, default=10.0, help="to listen afterwards")
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(*sys.argv[1:])))
+    try:
+        sys.exit(asyncio.run(main(**vars(options()))))
+    except (OSError, EOFError, wave.Error) as error:  # a file, or the service is away
+        sys.exit(f"{type(error).__name__}: {error}")

@@ -10,6 +10,11 @@ import * as rtc from '@livekit/rtc-node';
 const [endpoint, question, answer, persona = 'assistant', seconds = '10'] = process.argv.slice(2);
 const RATE_HZ = 24_000;
 
+if (!answer) {
+  console.error('usage: node talk.mjs <token endpoint> <question.wav> <answer.wav> [persona] [seconds]');
+  process.exit(2);
+}
+
 /** LiveKit's standard token request. */
 async function ask() {
   const agent = { agent_name: 'moshi', metadata: JSON.stringify({ persona }) };

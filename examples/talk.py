@@ -4,6 +4,7 @@ pip install livekit==1.1.21
 python examples/talk.py http://localhost:8080/token question.wav answer.wav chef
 """
 
+import argparse
 import asyncio
 import contextlib
 import json
@@ -97,7 +98,7 @@ def ask(endpoint, asked):
         raise (OSError if later else Refused)(said) from error
 
 
-async def main(endpoint, question, answer, persona="assistant", seconds="10"):
+async def main(endpoint, question, answer, persona, seconds):
     """Ask once the persona is there, listen for some seconds, hang up.
 
     Return the reason if there was no conversation.
@@ -119,7 +120,7 @@ async def main(endpoint, question, answer, persona="assistant", seconds="10"):
             while pcm := asking.readframes(rate_hz // 50):
                 samples = len(pcm) // 2 // channels
                 await mouth.capture_frame(rtc.AudioFrame(pcm, rate_hz, channels, samples))
-            await asyncio.sleep(float(seconds))
+            await asyncio.sleep(seconds)
 
         talking = asyncio.create_task(talk())
         calling = asyncio.create_task(
@@ -133,5 +134,19 @@ async def main(endpoint, question, answer, persona="assistant", seconds="10"):
         return talking.result()
 
 
+def options():
+    """Read the command line; a wrong one ends the program with a usage line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("endpoint", help="as http://localhost:8080/token")
+    parser.add_argument("question", help="a WAV file")
+    parser.add_argument("answer", help="the WAV file to write")
+    parser.add_argument("persona", nargs="?", default="assistant")
+    parser.add_argument("seconds", nargs="?", type=float, default=10.0, help="to listen afterwards")
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(*sys.argv[1:])))
+    try:
+        sys.exit(asyncio.run(main(**vars(options()))))
+    except (OSError, EOFError, wave.Error) as error:  # a file, or the service is away
+        sys.exit(f"{type(error).__name__}: {error}")

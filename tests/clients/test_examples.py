@@ -241,6 +241,31 @@ async def test_an_endpoint_without_a_scheme_is_refused(question: Path, tmp_path:
     assert err.decode() == f"{endpoint!r}: expected http://… or https://…\n"
 
 
+@pytest.mark.parametrize(
+    ("given", "status", "told"),
+    [
+        ((), 2, "usage: "),
+        (("http://127.0.0.1:1/token", "no.wav", "{folder}/a.wav", "chef", "long"), 2, "usage: "),
+        (("http://127.0.0.1:1/token", "no.wav", "{folder}/a.wav"), 1, "FileNotFoundError: "),
+        (("http://127.0.0.1:1/token", "{text}", "{folder}/a.wav"), 1, "Error: "),
+    ],
+)
+@pytest.mark.parametrize("example", ["audio.py", "talk.py"])
+async def test_a_wrong_command_line_is_told_without_a_traceback(
+    tmp_path: Path, example: str, given: tuple[str, ...], status: int, told: str
+) -> None:
+    """A Python example that cannot begin ends with its usage, or with what is wrong in a line."""
+    (tmp_path / "text.wav").write_text("no sound")
+    arguments = [each.format(folder=tmp_path, text=tmp_path / "text.wav") for each in given]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(EXAMPLES / example), *arguments, stderr=asyncio.subprocess.PIPE
+    )
+    _, err = await asyncio.wait_for(process.communicate(), ENDS_WITHIN_S)
+
+    assert process.returncode == status
+    assert told in err.decode() and "Traceback" not in err.decode()
+
+
 async def test_an_answer_without_a_token_ends_the_python_client(
     question: Path, tmp_path: Path
 ) -> None:

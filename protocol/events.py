@@ -15,6 +15,7 @@ from protocol.wire import AgentState, WordTime
 EVENT_FIELD = "event"
 EVENTS_KEPT = 500
 EVENTS_TTL_S = 3600
+PersonaChange = Literal["added", "removed", "muted", "unmuted", "forget", "say"]
 AFTER_ENDED_S = 5.0  # in which the host of an ended session writes words that came late
 
 
@@ -169,7 +170,7 @@ class ChangedEvent(_Event):
     """The room spec was changed, or a command was taken. Token service."""
 
     type: Literal["changed"] = "changed"
-    change: Literal["added", "removed", "muted", "unmuted", "forget", "say"]
+    change: PersonaChange
     persona_id: str
 
 

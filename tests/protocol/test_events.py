@@ -1,6 +1,7 @@
 """Events of a room, as they are written into redis and read."""
 
 import json
+import re
 from typing import get_args
 
 import pytest
@@ -8,20 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from protocol.config.settings import PROJECT
 from protocol.events import EVENT, Event, StateEvent, TurnEvent, events_key, read_event
 
-TYPES = ["changed", "dispatched", "ended", "floor", "mind_said", "people", "rated"]
-TYPES += [
-    "recording",
-    "said",
-    "state",
-    "tool_ended",
-    "tool_started",
-    "transcript",
-    "turn",
-    "waiting",
-    "warning",
-]
+PAGE = PROJECT / "web/src/session/events/eventText.ts"
 
 
 def every(kind: type[BaseModel]) -> st.SearchStrategy[BaseModel]:
@@ -40,11 +31,12 @@ def test_an_event_survives_the_way_through_redis(event: Event) -> None:
     assert read_event(EVENT.dump_json(event)) == event
 
 
-def test_each_event_has_a_type() -> None:
-    """The type of an event tells it from others."""
-    schema = EVENT.json_schema()
+def test_the_page_knows_each_type_of_event() -> None:
+    """The page has a text for each type of event, and for no other."""
+    [texts] = re.findall(r"^const TEXTS.*?^};$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
 
-    assert sorted(schema["discriminator"]["mapping"]) == TYPES
+    told = re.findall(r"^  (\w+):", texts, re.M)
+    assert sorted(told) == sorted(EVENT.json_schema()["discriminator"]["mapping"])
 
 
 def test_a_state_without_optional_fields_is_read() -> None:

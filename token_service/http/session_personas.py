@@ -10,6 +10,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from protocol.commands import Command
+from protocol.events import PersonaChange
 from protocol.room_spec import RoomSpec, fresh_id, persona_specs
 from token_service.auth.callers import Caller
 from token_service.errors import REFUSALS
@@ -113,7 +114,7 @@ def _command(spec: RoomSpec, **fields: Any) -> Command:
 
 
 async def _record(
-    service: Service, caller: Caller, spec: RoomSpec, change: str, persona_ids: list[str]
+    service: Service, caller: Caller, spec: RoomSpec, change: PersonaChange, persona_ids: list[str]
 ) -> list[PersonaView]:
     """Add a change of personas to audit log and events; return the personas as they are now."""
     for each in persona_ids:

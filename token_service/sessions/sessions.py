@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from protocol.events import AFTER_ENDED_S, ChangedEvent, EndedEvent, RatedEvent
+from protocol.events import AFTER_ENDED_S, ChangedEvent, EndedEvent, PersonaChange, RatedEvent
 from protocol.room_spec import RoomSpec
 from token_service.auth.callers import Caller, GuestPass
 from token_service.fleet.fleet import Fleet
@@ -153,10 +153,8 @@ class Sessions:
         is_same = await self.specs.of_session(spec.session) is not None  # else it is another's
         return late if is_same else []
 
-    async def tell_change(self, spec: RoomSpec, change: str, persona_id: str) -> None:
-        event = ChangedEvent.model_validate(
-            {"at_s": time.time(), "change": change, "persona_id": persona_id}
-        )
+    async def tell_change(self, spec: RoomSpec, change: PersonaChange, persona_id: str) -> None:
+        event = ChangedEvent(at_s=time.time(), change=change, persona_id=persona_id)
         await self.events.add(spec.room, event)
 
     async def rate(self, session: str, caller: Caller, rating: int) -> RoomSpec:

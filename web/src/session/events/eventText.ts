@@ -9,25 +9,6 @@ export interface SessionEvent {
   [field: string]: unknown;
 }
 
-export const EVENT_TYPES = [
-  'state',
-  'transcript',
-  'turn',
-  'said',
-  'tool_started',
-  'tool_ended',
-  'mind_said',
-  'rated',
-  'floor',
-  'recording',
-  'warning',
-  'people',
-  'dispatched',
-  'waiting',
-  'changed',
-  'ended',
-] as const;
-
 export interface Story {
   level: Level;
   text: string;
@@ -45,46 +26,41 @@ function isFault({ type, detail }: SessionEvent): boolean {
   return type === 'recording' && Boolean(detail);
 }
 
+type Teller = (event: SessionEvent, who: string) => string | null;
+
+/** What each type of event says; a type that is missing here is not listened to. */
+const TEXTS: Record<string, Teller> = {
+  transcript: () => null,
+  state: ({ state }, who) => t.panels.events.is(who, stateOf(state)),
+  turn: ({ latency_ms }, who) => t.panels.events.answered(who, latency_ms),
+  said: ({ whole }, who) => (whole ? t.panels.events.said : t.panels.events.cutOff)(who),
+  tool_started: ({ tool }, who) => t.panels.events.calls(who, tool),
+  tool_ended: ({ ok, tool, took_ms }, who) =>
+    (ok ? t.panels.events.took : t.panels.events.failed)(who, tool, took_ms),
+  mind_said: ({ whole }, who) =>
+    (whole ? t.panels.events.mindSaid : t.panels.events.mindCutOff)(who),
+  rated: ({ rating }) => t.panels.events.rated(rating),
+  floor: (_, who) => (who ? t.panels.events.floor(who) : t.panels.events.noFloor),
+  recording: ({ change, detail }) => {
+    if (detail) return String(detail);
+    return change === 'started' ? t.panels.events.recordingBegan : t.panels.events.recordingEnded;
+  },
+  warning: ({ code, detail }) => t.refusals[String(code)] ?? String(detail),
+  people: ({ change, people }) =>
+    (change === 'left' ? t.panels.events.left : t.panels.events.came)(people),
+  dispatched: ({ generation }) => t.panels.events.dispatched(generation),
+  waiting: ({ code, detail }) => t.panels.events.waits(t.refusals[String(code)] ?? detail),
+  changed: ({ change }) =>
+    t.panels.events.changes[String(change)] ?? t.panels.events.changed(String(change)),
+  ended: ({ reason }) => t.panels.events.ended(reason),
+};
+
+export const EVENT_TYPES = Object.keys(TEXTS);
+
 function textOf(event: SessionEvent): string | null {
-  const { events } = t.panels;
   const who = String(event.persona || event.identity || '');
-  switch (event.type) {
-    case 'transcript':
-      return null;
-    case 'state':
-      return events.is(who, stateOf(event.state));
-    case 'turn':
-      return events.answered(who, event.latency_ms);
-    case 'said':
-      return event.whole ? events.said(who) : events.cutOff(who);
-    case 'tool_started':
-      return events.calls(who, event.tool);
-    case 'tool_ended':
-      return (event.ok ? events.took : events.failed)(who, event.tool, event.took_ms);
-    case 'mind_said':
-      return event.whole ? events.mindSaid(who) : events.mindCutOff(who);
-    case 'rated':
-      return events.rated(event.rating);
-    case 'floor':
-      return who ? events.floor(who) : events.noFloor;
-    case 'recording':
-      if (isFault(event)) return String(event.detail);
-      return event.change === 'started' ? events.recordingBegan : events.recordingEnded;
-    case 'people':
-      return (event.change === 'left' ? events.left : events.came)(event.people);
-    case 'dispatched':
-      return events.dispatched(event.generation);
-    case 'changed':
-      return events.changes[String(event.change)] ?? events.changed(String(event.change));
-    case 'waiting':
-      return events.waits(t.refusals[String(event.code)] ?? event.detail);
-    case 'warning':
-      return t.refusals[String(event.code)] ?? String(event.detail);
-    case 'ended':
-      return events.ended(event.reason);
-    default:
-      return event.type;
-  }
+  const tell = EVENT_TYPES.includes(event.type) ? TEXTS[event.type] : undefined;
+  return tell ? tell(event, who) : event.type;
 }
 
 /** A persona's state, as LiveKit names it, for a reader. */

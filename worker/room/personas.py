@@ -138,11 +138,13 @@ class RoomPersonas:
         if not meant:
             detail = "The persona is not in the room at the moment."
             return Answer(refusal="persona_absent", detail=detail)
-        if command.do == "forget":
-            for persona in meant:
-                persona.forget()
-            return TAKEN
-        return self._say(meant[0], Line(command.id, command.text))
+        match command.do:
+            case "forget":
+                for persona in meant:
+                    persona.forget()
+                return TAKEN
+            case "say":
+                return self._say(meant[0], Line(command.id, command.text))
 
     def get(self, persona_id: str) -> RoomPersona | None:
         """Return a persona that is present, by its id."""

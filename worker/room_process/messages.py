@@ -190,11 +190,14 @@ class FrameIn(NamedTuple):
     pcm: Pcm
 
 
+Unanswered = Literal["leave", "hush", "drop_lines", "forget"]
+
+
 class Order(NamedTuple):
     """One of the engine's calls that have no answer."""
 
     occupant: int
-    do: Literal["leave", "hush", "drop_lines", "forget"]
+    do: Unanswered
     options: dict[str, Any]
 
 

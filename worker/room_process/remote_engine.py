@@ -7,7 +7,7 @@ process: each loop wakes up once for all its personas.
 import asyncio
 import itertools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from protocol.personas import Persona
 from worker.engine.arrays import Pcm
@@ -27,6 +27,7 @@ from worker.room_process.messages import (
     Order,
     Say,
     SlotLost,
+    Unanswered,
 )
 
 
@@ -128,12 +129,7 @@ class RemoteEngine:
         known[1][call] = done
         return call
 
-    def _order(
-        self,
-        occupant: Occupant,
-        do: Literal["leave", "hush", "drop_lines", "forget"],
-        **options: Any,
-    ) -> None:
+    def _order(self, occupant: Occupant, do: Unanswered, **options: Any) -> None:
         self._post(Order(occupant.id, do, options))
 
     def _forget(self, number: int) -> Occupant | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+import torch
 from moshi.models.compression import MimiModel
 from moshi.models.lm import LMModel
 
@@ -15,6 +16,7 @@ from tests.engine.tiny import tiny_lm, tiny_mimi
 from worker.engine.arrays import Pcm, Tokens
 from worker.engine.conversation.prompt_state import PromptReading
 from worker.engine.model import Remembered, StepOut
+from worker.engine.network.language import Prefill
 from worker.engine.network.memory import Snapshot
 from worker.engine.step import MoshiStep
 
@@ -135,6 +137,29 @@ def test_columns_that_fill_the_context_are_renewed() -> None:
 
     assert (len(done), age) == (1, 13)  # half a context, after the initial column
     assert all(out.valid[0] for out in resumed.outs)
+
+
+@pytest.mark.parametrize(("first", "all_of_them"), [(4, 18), (27, 27)])
+def test_a_memory_of_more_columns_than_are_kept_begins_as_every_memory(
+    first: int, all_of_them: int
+) -> None:
+    """Columns are read after the initial one: all where they fit, otherwise the latest of them."""
+    lost = begin(GREEDY)
+    lost.hear(sounds(31, 28)[:, 0])
+    kept = up_to(lost.remembered(), all_of_them)
+    step = begin(GREEDY, up_to(kept, first), tiny_lm(context=24)).step
+    if first < all_of_them:
+        step.catch_up(0, kept.since(up_to(kept, first)), lambda: None)
+        step.work(GAP_S)
+    columns = kept.tokens[:-1] if first < all_of_them else kept.tokens[-13:-1]
+    columns = np.concatenate([lost.read[:1], columns])
+    expected = Prefill(step.weights, len(columns))
+    expected.read(columns)
+
+    assert int(step.memory.tensors["lm.transformer.offset"][0]) == len(columns)
+    for name, ring in expected.memory.tensors.items():
+        if name.endswith(".kv"):
+            torch.testing.assert_close(step.memory.tensors[name][:1, :, :, : len(columns)], ring)
 
 
 def test_columns_continue_others_only_without_a_gap() -> None:

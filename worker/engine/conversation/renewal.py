@@ -90,12 +90,12 @@ class Renewal:
 
     def resume(self, slot: int, columns: Tokens) -> None:
         """Renew a slot at once, as if it had read these columns `[T, 1 + n_q]` since `begin`."""
-        self.history.append(slot, *columns[-self.keep_frames :])
+        self.history.append(slot, *columns)
         self.ask(slot, "resume")
 
     def read_on(self, slot: int, columns: Tokens) -> None:
         """Let a slot that has resumed and does not run read these columns `[T, 1 + n_q]`, too."""
-        self.history.append(slot, *columns[-self.keep_frames :])
+        self.history.append(slot, *columns)
         self._unread[slot] = len(columns)
         self.ask(slot, "resume")
 
@@ -219,11 +219,16 @@ class Renewal:
         """Return a replay of a slot's kept columns; of those not read yet, where they fit."""
         reader = self._reader_for(self._start_frames(slot))
         read, unread = int(self._ages[slot]), self._unread.get(slot)
-        if unread is not None and read + unread <= min(reader.frames, self._due_at):
+        if unread is not None and self._fits(read, unread, reader):
             start, columns = self._memory.save(slot, "lm", read), unread
             return Replay(slot, reader, start, self.history, columns)
         columns = None if reason in FRESH else self._kept(slot)
         return Replay(slot, reader, self._starts[slot], self.history, columns)
+
+    def _fits(self, read: int, unread: int, reader: Prefill) -> bool:
+        """Whether columns that are not read yet can follow those that are."""
+        most = min(reader.frames, self._due_at) - read
+        return unread <= min(most, self.history.frames)
 
     @property
     def _ages(self) -> npt.NDArray[np.int64]:

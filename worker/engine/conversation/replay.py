@@ -31,7 +31,8 @@ class Replay:
         columns: int | None,
     ) -> None:
         self._slot = slot
-        self._reader, self._start, self._history = reader, start, history
+        self._reader, self._history = reader, history
+        self._bare = start is None  # not kept: it may be as large as a slot
         self._fresh = columns is None
         count = history.count(slot)
         self._next = count if columns is None else max(0, count - columns)
@@ -67,7 +68,7 @@ class Replay:
         self.read(CAUGHT_UP_FRAMES)
         if self._fresh:
             self._history.clear(self._slot)
-            if self._start is None:
+            if self._bare:
                 self._history.append(self._slot, self._reader.initial[0])
         memory.load(self._slot, self._reader.snapshot(*tokens_ahead(memory, self._slot)))
 

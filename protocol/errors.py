@@ -23,16 +23,22 @@ class InvalidInput(ValueError):
 
 
 def explain(
-    error: ValidationError, *, hide_values: bool = False, secret: Collection[str] = ()
+    error: ValidationError,
+    *,
+    hide_values: bool = False,
+    secret: Collection[str] = (),
+    are_settings: bool = False,
 ) -> str:
     """Return a pydantic error as text: `sampling.text_top_k=0: Input should be …; …`.
 
-    `secret` are the fields whose values are not shown; with `hide_values`, none is.
+    `secret` are the fields whose values are not shown; with `hide_values`, none is. Settings are
+    named as everywhere, in capitals.
     """
     faults: list[str] = []
     hidden = [(name,) for name in secret]
     for fault in error.errors(include_url=False, include_context=False):
         field = ".".join(str(part) for part in fault["loc"]) or "input"
+        field = field.upper() if are_settings else field
         is_hidden = hide_values or fault["type"] == "missing" or fault["loc"][:1] in hidden
         value = "" if is_hidden else f"={fault['input']!r:.80}"
         faults.append(f"{field}{value}: {expected(fault)}")

@@ -160,7 +160,7 @@ def _launch_settings() -> Launch:
     try:
         return Launch()
     except ValidationError as error:
-        raise InvalidInput(f"settings: {explain(error)}") from error
+        raise InvalidInput(f"settings: {explain(error, are_settings=True)}") from error
 
 
 def _with_addresses(settings: Settings, launch: Launch) -> tuple[Settings, bool, bool]:

@@ -264,7 +264,8 @@ def load_settings() -> Settings:
         if "livekit_api_secret" in faulty:
             raise InvalidInput(_short_secret()) from None
         secret = {name for name, value in faulty.items() if _is_secret(name, value)}
-        raise InvalidInput(f"settings: {explain(error, secret=secret)}") from None
+        why = explain(error, secret=secret, are_settings=True)
+        raise InvalidInput(f"settings: {why}") from None
 
 
 def log_misspelt() -> None:

@@ -149,7 +149,7 @@ def test_a_name_is_no_node_address(monkeypatch: pytest.MonkeyPatch) -> None:
     """A NODE_IP that is no IP address is refused."""
     monkeypatch.setenv("NODE_IP", "router")
 
-    with pytest.raises(InvalidInput, match="node_ip='router': value is not a valid IPv4 or IPv6"):
+    with pytest.raises(InvalidInput, match="NODE_IP='router': value is not a valid IPv4 or IPv6"):
         planned(monkeypatch)
 
 

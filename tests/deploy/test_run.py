@@ -245,7 +245,7 @@ def test_a_wrong_setting_is_told(make_run: MakeRun, addresses: dict[str, str]) -
     launched = make_run()
 
     assert launched.process.wait(60) == 1
-    assert "livekit_port='seventy': Input should be a valid integer" in launched.said()
+    assert "LIVEKIT_PORT='seventy': Input should be a valid integer" in launched.said()
 
 
 def test_a_folder_that_cannot_be_written_is_told(

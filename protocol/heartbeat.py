@@ -49,6 +49,7 @@ class RoomOutcome(BaseModel):
 
     generation: int
     outcome: Annotated[Outcome, known_or("hosted")]  # else a call that goes on would be cut off
+    lost: bool = False  # its process ended: "left", as versions before this field read it
 
 
 class Heartbeat(BaseModel):

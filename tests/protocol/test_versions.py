@@ -73,7 +73,7 @@ def test_the_schedule_keeps_a_newer_versions_fields(
         ({"stt": {"state": "resting"}}, {"stt": {"state": "off", "model": "", "reason": ""}}),
         (
             {"outcomes": {"r": {"generation": 2, "outcome": "hosted_twice"}}},
-            {"outcomes": {"r": {"generation": 2, "outcome": "hosted"}}},
+            {"outcomes": {"r": {"generation": 2, "outcome": "hosted", "lost": False}}},
         ),
         ({"colour": "blue"}, {}),
     ],

@@ -37,6 +37,7 @@ from worker.fleet.hosts import Hosting, Hosts
 WITHIN_S = 10.0
 # The argument of `beat` that gives the rooms of an outcome, each with its generation.
 OUTCOMES = {"hosted": "hosts"} | {each: each for each in ("standby", "refused", "failed", "left")}
+LOST = {"outcome": "left", "lost": True}
 
 
 async def eventually(looks: Callable[[], Awaitable[object]], what: str) -> None:
@@ -67,6 +68,8 @@ async def beat(redis: Redis, worker_id: str = "worker", **fields: Any) -> None:
         for outcome, given in OUTCOMES.items()
         for room, generation in fields.pop(given, {}).items()
     }
+    lost = fields.pop("lost", {}).items()
+    outcomes |= {room: {"generation": generation} | LOST for room, generation in lost}
     fields = {"state": "ready", "model": "pocket", "slots_free": 6} | fields
     fields = {"outcomes": outcomes} | fields
     heartbeat = Heartbeat(worker_id=worker_id, **fields)

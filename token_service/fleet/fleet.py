@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 from protocol.errors import InvalidInput
 from protocol.heartbeat import Heartbeat, Outcome
@@ -15,6 +16,7 @@ from protocol.room_spec import RoomSpec
 from token_service.fleet.schedule import CALM_DISPATCHES, Reservation, Schedule
 from token_service.refusals import Unavailable, full, too_slow
 
+Became = Outcome | Literal["lost"]  # lost: the host's process ended, and its worker goes on
 NO_CHOICE = frozenset({"default"})  # the voices of a model that has no voices to choose
 
 
@@ -128,11 +130,9 @@ class Fleet:
         """The workers by the rooms that they host, each with its generation."""
         return {host: worker for worker in self.workers for host in worker.hosts.items()}
 
-    def standby(self, spec: RoomSpec) -> Outcome | None:
+    def standby(self, spec: RoomSpec) -> Became | None:
         """Return what became of the host that is to stand by; None: that is not known."""
-        worker = self.worker(spec.standby)
-        found = worker.outcomes.get(spec.room) if worker is not None else None
-        return found.outcome if found is not None and found.generation == spec.dispatched else None
+        return self._became(spec.room, spec.standby, spec.dispatched)
 
     def may_stand_by(self, spec: RoomSpec) -> bool:
         """Return whether the next host stands by, or may still come."""
@@ -148,11 +148,16 @@ class Fleet:
     def _by_id(self) -> dict[str, Heartbeat]:
         return {worker.worker_id: worker for worker in self.workers}
 
-    def outcome(self, spec: RoomSpec) -> Outcome | None:
+    def outcome(self, spec: RoomSpec) -> Became | None:
         """Return what became of the spec's dispatch, by its worker; None: that is not known."""
-        worker = self.worker(spec.worker)
-        found = worker.outcomes.get(spec.room) if worker is not None else None
-        return found.outcome if found is not None and found.generation == spec.generation else None
+        return self._became(spec.room, spec.worker, spec.generation)
+
+    def _became(self, room: str, worker_id: str, generation: int) -> Became | None:
+        worker = self.worker(worker_id)
+        found = worker.outcomes.get(room) if worker is not None else None
+        if found is None or found.generation != generation:
+            return None
+        return "lost" if found.lost else found.outcome
 
     def is_awaited(self, spec: RoomSpec) -> bool:
         """Return whether the host of the spec's dispatch may still come.
@@ -174,7 +179,7 @@ class Fleet:
     def done(self, spec: RoomSpec) -> bool:
         """Return whether no host will come of this dispatch: its worker is gone, or it is over."""
         gone = bool(spec.worker) and self.worker(spec.worker) is None
-        return gone or self.outcome(spec) in ("refused", "failed", "left")
+        return gone or self.outcome(spec) in ("refused", "failed", "left", "lost")
 
     def obstacle(self, personas: int) -> Unavailable | None:
         """Return why no worker can host a room of so many personas now; None where one can."""

@@ -6,10 +6,10 @@ dispatch names the worker. Rooms in the queue have people in them and wait for a
 
 from dataclasses import dataclass
 
-from protocol.heartbeat import Heartbeat, Outcome
+from protocol.heartbeat import Heartbeat
 from protocol.room_spec import RoomSpec
 from token_service.auth.callers import Caller
-from token_service.fleet.fleet import Fleet, slots_of
+from token_service.fleet.fleet import Became, Fleet, slots_of
 from token_service.fleet.schedule import DISPATCH_GRACE_MAX_S, Hold, Reservation
 from token_service.refusals import Unavailable, full
 
@@ -25,7 +25,7 @@ class Step:
     """The decision for a room without a host. `spec` is its spec from now on."""
 
     spec: RoomSpec
-    lost: Outcome | None = None  # how the last dispatch ended; None: there was none to handle
+    lost: Became | None = None  # how the last dispatch ended; None: there was none to handle
     breaker_open_s: float = 0.0  # its worker's breaker opens now
     waits: Unavailable | None = None  # no worker has the slots
     is_told: bool = False  # that reason was told already
@@ -62,7 +62,8 @@ def next_step(spec: RoomSpec, fleet: Fleet, obstacle: Unavailable | None = None)
 def _count_failure(spec: RoomSpec, fleet: Fleet) -> float:
     """Count a lost host as its worker's failure, where it never came or ended with an error.
 
-    A host that left an empty room, and a full worker's refusal, are none.
+    A host that left an empty room, one that ended with its process, and a full worker's refusal,
+    are none.
     """
     outcome = fleet.outcome(spec)
     came = fleet.schedule.has_arrived(spec.room, spec.generation)

@@ -19,7 +19,6 @@ from redis.exceptions import RedisError
 from protocol.config import tracing
 from protocol.errors import InvalidInput
 from protocol.events import AFTER_ENDED_S, DispatchedEvent
-from protocol.heartbeat import HEARTBEAT_TTL_S
 from protocol.records.parsed import Parsed
 from protocol.room_spec import RoomSpec, read_spec
 from token_service import metrics
@@ -55,7 +54,6 @@ class Reconciler:
     prompts: PromptLimits
     moves: Moves
     pulse: Pulse
-    trusts_from: float = 0.0  # monotonic; before it, a missing heartbeat means no lost worker
     troubles: dict[str, str] = field(default_factory=dict[str, str])  # by room, the last logged
     parsed: Parsed[RoomSpec] = field(default_factory=lambda: Parsed(read_spec))
     kept_tokens: Renewals = field(default_factory=lambda: Renewals(REMEMBERED_S))
@@ -81,7 +79,6 @@ class Reconciler:
                 if not was_away:
                     log.warning("sweep_waits", reason=str(error), livekit=_said(error))
                 was_away = True
-                self.trusts_from = time.monotonic() + HEARTBEAT_TTL_S
             except Exception:
                 log.exception("sweep_failed")
             with suppress(TimeoutError):
@@ -91,8 +88,6 @@ class Reconciler:
         """Reconcile every room that exists and has a spec."""
         names = await self.rooms.names()
         restoring = await self.specs.is_restoring()
-        if restoring:
-            self.trusts_from = time.monotonic() + POLL_PERIOD_S
         fleet = await self.workers.fleet()
         forgotten = await self.forgotten.look(fleet.rooms - set(names), fleet)
         rooms = {*names, *forgotten}
@@ -182,9 +177,7 @@ class Reconciler:
 
     async def _trusts_heartbeats(self) -> bool:
         """Return whether a missing heartbeat means a lost worker."""
-        if time.monotonic() < self.trusts_from or not self.pulse.is_steady():
-            return False
-        return not await self.workers.may_be_incomplete()
+        return await self.pulse.is_steady() and not await self.specs.is_restoring()
 
     async def _rest(self, spec: RoomSpec, fleet: Fleet) -> None:
         """Take an empty room out of the queue, and forget the worker whose host has left it.

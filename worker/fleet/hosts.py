@@ -58,18 +58,19 @@ class Hosts:
             if self._hosting.get(hosting.room) is hosting:
                 del self._hosting[hosting.room]
                 ROOMS.set(len(self._hosting))
-            if outcome is not None:
-                self._keep(hosting.room, hosting.generation, outcome)
+            self._keep(hosting.room, hosting.generation, outcome)
 
     def refuse(self, spec: RoomSpec) -> None:
         """Keep that this worker did not take a dispatch."""
         with self._lock:
             self._keep(spec.room, spec.generation, "refused")
 
-    def _keep(self, room: str, generation: int, outcome: Outcome) -> None:
+    def _keep(self, room: str, generation: int, outcome: Outcome | None) -> None:
         known = self._over.get(room)
         if known is None or known[0].generation <= generation:
-            ended = RoomOutcome(generation=generation, outcome=outcome)
+            ended = RoomOutcome(
+                generation=generation, outcome=outcome or "left", lost=outcome is None
+            )
             self._over[room] = (ended, self._clock() + OUTCOME_KEPT_S)
 
     def outcomes(self) -> dict[str, RoomOutcome]:

@@ -117,7 +117,7 @@ class HostedJobs:
         self._post(Serve(job))
         self._changed()
         if has_ended:
-            self._end(job.id, "failed")
+            self._end(job.id, None)
         return hosted
 
     def take(self, message: JobMessage) -> None:

@@ -48,9 +48,8 @@ def later(schedule: Schedule, seconds: float) -> Schedule:
 
 def hosting(room: str, generation: int = 1, outcome: str = "hosted") -> dict[str, RoomOutcome]:
     """Return the outcomes of a worker that had one dispatch."""
-    return {
-        room: RoomOutcome.model_validate({"generation": generation, "outcome": outcome}),
-    }
+    became = {"outcome": "left", "lost": True} if outcome == "lost" else {"outcome": outcome}
+    return {room: RoomOutcome.model_validate({"generation": generation} | became)}
 
 
 def spec(room: str = "r", **fields: Any) -> RoomSpec:
@@ -341,6 +340,7 @@ def test_a_room_with_an_unreadable_prompt_is_not_queued() -> None:
         (None, True, "failed", 0),  # the host came and left long ago
         ("failed", True, "failed", 1),
         ("left", False, "left", 0),  # the host came and left between two sweeps
+        ("lost", False, "lost", 0),  # its process ended before a sweep saw it
         ("refused", False, "refused", 0),  # the worker was full after all
     ],
 )
@@ -366,6 +366,16 @@ def test_a_lost_host_is_handled_once(
 def test_each_dispatch_in_a_row_is_awaited_longer(dispatches: int, seconds: float) -> None:
     """The wait for a host grows by 10 s per dispatch in a row, up to 30 s."""
     assert grace_s(dispatches) == seconds
+
+
+def test_a_host_whose_process_ended_is_not_awaited() -> None:
+    """A host that no sweep saw is replaced at once where its process has ended."""
+    first = fleet(worker())
+    dispatched = next_step(spec(), first).spec
+    unseen = fleet(worker(), schedule=first.schedule)
+    ended = fleet(worker(outcomes=hosting("r", 1, "lost")), schedule=first.schedule)
+
+    assert (unseen.is_awaited(dispatched), ended.is_awaited(dispatched)) == (True, False)
 
 
 @pytest.mark.parametrize("count", [1, CALM_DISPATCHES, CALM_DISPATCHES + 1])

@@ -1,19 +1,15 @@
 """Healing: lost hosts are removed and replaced, rooms wait in the queue and say why."""
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from livekit import api
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisGone
 
-from harness.servers import LiveKit, start_redis
+from harness.servers import LiveKit
 from protocol import wire
-from protocol.config.settings import Settings
 from protocol.events import DispatchedEvent, WaitingEvent
 from protocol.heartbeat import HEARTBEAT_TTL_S
 from protocol.personas import Persona
@@ -33,7 +29,6 @@ from tests.token_service.players import (
     write,
 )
 from token_service.fleet.pulse import Pulse
-from token_service.fleet.reader import FleetReader
 from token_service.fleet.schedule import CALM_DISPATCHES, FAILURES
 from token_service.refusals import LiveKitAway
 from token_service.rooms.livekit import LiveKitRooms
@@ -322,18 +317,6 @@ async def test_a_new_session_has_no_precedence_in_the_queue(
     assert await queue(service) == ["early", spec.room]
 
 
-async def test_heartbeats_are_given_time_after_an_outage(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
-) -> None:
-    """After an outage of redis no host is replaced before heartbeats can be back."""
-    await hosted_then_lost(dispatcher, redis, spec.room)
-    await beat(redis, "another")
-    careful = replace(dispatcher, trusts_from=time.monotonic() + 60)
-    await careful.sweep()
-
-    assert [each.generation for each in await dispatched(livekit, spec.room)] == [1]
-
-
 async def test_a_redis_that_stood_still_costs_no_host(
     dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
@@ -358,39 +341,6 @@ async def test_a_host_that_redis_forgot_is_not_replaced(
     await dispatcher.sweep()
 
     assert [each.generation for each in await dispatched(livekit, spec.room)] == [1]
-
-
-async def test_a_heartbeat_may_be_missing_while_redis_is_young(tmp_path: Path) -> None:
-    """For the life of a heartbeat after redis began, one that is missing means no lost worker."""
-    with start_redis(tmp_path) as url:
-        async with Redis.from_url(url, decode_responses=True) as young:
-            reader = FleetReader(young)
-            without_workers = await reader.may_be_incomplete()
-            await beat(young)
-            complete = await reader.may_be_incomplete()
-            await die(young)
-            incomplete = await reader.may_be_incomplete()
-            await asyncio.sleep(HEARTBEAT_TTL_S + 1.0)
-
-            assert (without_workers, complete, incomplete) == (False, False, True)
-            assert not await reader.may_be_incomplete()
-
-
-async def test_after_an_outage_heartbeats_are_trusted_later(
-    service: Service, settings: Settings, spec: RoomSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A sweep that finds redis away trusts heartbeats one lifetime later."""
-    stopping = asyncio.Event()
-
-    async def away(self: Reconciler) -> None:
-        stopping.set()
-        raise RedisGone
-
-    monkeypatch.setattr(Reconciler, "sweep", away)
-    before_s = time.monotonic()
-    await service.dispatcher.run(stopping)
-
-    assert service.dispatcher.trusts_from >= before_s + 3.0
 
 
 async def test_a_session_is_restored_after_redis_lost_everything(

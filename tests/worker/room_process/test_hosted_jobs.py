@@ -32,6 +32,7 @@ PERSONAS = persona_specs(Persona(name=name, label=name.title()) for name in ("ch
 SPEC = RoomSpec(room="kitchen", generation=2, session="one", personas=PERSONAS)
 JOB = RoomJob("AJ_1", "ws://livekit.invalid", "token", SPEC, stands_by=False)
 SAY = Command(id="one", room="kitchen", generation=2, do="say", text="Dinner is ready.")
+LOST = RoomOutcome(generation=2, outcome="left", lost=True)
 SLOTS = 4
 
 
@@ -191,18 +192,18 @@ def test_the_end_of_the_process_ends_every_job(main: Main) -> None:
     hosted = [main.serve(), main.serve(other)]
     main.jobs.close()
 
-    assert [each.ended.result(0) for each in hosted] == ["failed", "failed"]
-    assert main.hosts.outcomes() == {}
+    assert [each.ended.done() for each in hosted] == [True, True]
+    assert main.hosts.outcomes() == {"kitchen": LOST, "garden": LOST}
     assert (main.admission.free(), main.jobs.personas, main.hosts.all()) == (SLOTS, 0, [])
 
 
-def test_a_job_that_comes_after_the_end_has_failed(main: Main) -> None:
-    """A job that a process gets while it ends fails at once: its room gets another host."""
+def test_a_job_that_comes_after_the_end_is_lost(main: Main) -> None:
+    """A job that a process gets while it ends is over at once, as those that it had."""
     main.jobs.close()
     hosted = main.serve()
 
-    assert hosted.ended.result(0) == "failed"
-    assert (main.outcome(), main.admission.free()) == ("failed", SLOTS)
+    assert hosted.ended.done()
+    assert (main.hosts.outcomes(), main.admission.free()) == ({"kitchen": LOST}, SLOTS)
 
 
 def test_leave_and_spec_go_to_the_host(main: Main) -> None:

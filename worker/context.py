@@ -18,3 +18,4 @@ class WorkerContext:
     admission: JobAdmission
     hosts: Hosts
     changed: Callable[[], None]  # publishes a heartbeat now: slots or rooms have changed
+    lost_rooms: Callable[[], None] = lambda: None  # a process of rooms has ended. Main loop

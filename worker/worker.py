@@ -9,7 +9,9 @@ import os
 import resource
 import signal
 import sys
+import threading
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 from livekit.agents import AgentServer
@@ -38,8 +40,9 @@ from worker.hearing.choice import start_recogniser
 from worker.jobs import Jobs
 from worker.livekit_private.native_events import native_events
 from worker.livekit_private.native_log import disable_native_log_capture
-from worker.loops import call_on_loop
+from worker.loops import call_on_loop, on_daemon
 from worker.recording.recordings import recordings_of
+from worker.room.background_tasks import BackgroundTasks
 from worker.room_process.room_processes import RoomProcesses
 from worker.websocket.own_url import own_url
 from worker.websocket.server import WebSocketServer
@@ -52,6 +55,7 @@ MINDS_DO_NOT_HEAR = "Minds answer typed lines alone, as the words of people are 
 GOODBYE_S = 5  # for hosts to leave after `DRAIN_GRACE_S`
 FAILED_EXIT = 70  # EX_SOFTWARE
 DESCRIPTORS = 16_384  # a room takes some twenty
+LOADING = "loading"  # the thread that loads the model
 
 
 class Worker:
@@ -79,6 +83,7 @@ class Worker:
         )
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
+        self._tasks = BackgroundTasks("worker", self.status.worker_id)
         self._has_minds = False
 
     async def run(self) -> None:
@@ -92,18 +97,18 @@ class Worker:
         sweeps = None
         if self.recordings is not None:
             sweeps = asyncio.create_task(self.recordings.run(), name="recordings")
+        engine: Engine | None = None
         try:
-            self._has_minds = await self.rooms.started()
-            context = self._make_context(await self._load())
-            try:
+            if (context := await self._started()) is not None:
+                engine = context.engine
                 await self._serve(context)
-            finally:
-                await self.rooms.stop()
-                context.engine.stop()
         except Exception as error:
             self.status.change("error", str(error) or type(error).__name__)
             raise
         finally:
+            await self.rooms.stop()
+            if engine is not None:
+                engine.stop()
             if sweeps is not None and self.recordings is not None:
                 sweeps.cancel()
                 await asyncio.to_thread(self.recordings.close)
@@ -113,14 +118,30 @@ class Worker:
             await heartbeats
             await self.health.aclose()
 
+    async def _started(self) -> WorkerContext | None:
+        """Return the parts once the model is loaded; None where a signal to stop comes first."""
+        start = asyncio.create_task(self._start(), name="start")
+        stopping = asyncio.create_task(self._stopping.wait(), name="stop signal")
+        await asyncio.wait([start, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if start.done():
+            return start.result()
+        start.cancel()
+        await asyncio.wait([start])
+        return None
+
+    async def _start(self) -> WorkerContext:
+        self._has_minds = await self.rooms.started()
+        return self._make_context(await self._load())
+
     async def _load(self) -> Model:
         """Load the model on a thread, and show the progress in the worker's state."""
         self.status.change("loading_model")
 
         def on_progress(line: str) -> None:
-            self._loop.call_soon_threadsafe(self.status.change, "loading_model", line)
+            call_on_loop(self._loop, self.status.change, "loading_model", line)
 
-        model = await asyncio.to_thread(self._load_model, self.settings, on_progress)
+        model = await on_daemon(LOADING, partial(self._load_model, self.settings, on_progress))
         self.status.describe(model)
         # The garbage collector need not look at what stays for good: full collections come sooner
         # and are short enough to interrupt no call.
@@ -142,10 +163,17 @@ class Worker:
             call_on_loop(self._loop, self.publisher.now)
 
         recogniser = start_recogniser(self.settings.stt, self._on_stt, model.recognition)
-        context = WorkerContext(engine, recogniser, admission, self.hosts, changed)
+        context = WorkerContext(
+            engine, recogniser, admission, self.hosts, changed, self._on_lost_rooms
+        )
         self.websockets.attach(context)
         self.rooms.begin(context)
         return context
+
+    def _on_lost_rooms(self) -> None:
+        """Upload what a process of rooms has left of its recordings."""
+        if self.recordings is not None:
+            self._tasks.spawn(asyncio.to_thread(self.recordings.upload_left))
 
     def _on_stt(self, stt: SpeechRecognition) -> None:
         """Take whether people's words are written. Any thread."""
@@ -227,8 +255,12 @@ def _exit_if_failed(task: asyncio.Task[None]) -> None:
 
 def _exit(error: BaseException) -> None:
     """End the process at once: after a failed engine step its state cannot be trusted."""
+    _exit_now(FAILED_EXIT)
+
+
+def _exit_now(status: int) -> None:
     sys.stderr.flush()
-    os._exit(FAILED_EXIT)
+    os._exit(status)
 
 
 def allow_descriptors() -> None:
@@ -258,6 +290,8 @@ def main() -> int:
         if rooms is not None:
             rooms.close()
         tracing.stop()
+    if any(each.name == LOADING for each in threading.enumerate()):
+        _exit_now(0)  # a download, or native code, would hold up an exit, and cannot be interrupted
     return 0
 
 

@@ -76,14 +76,19 @@ class Recordings:
     def sweep(self) -> None:
         """Upload parts that were left behind, and delete expired ones, and drafts of words."""
         delete_left_drafts(self._folder, self._clock())
+        self.upload_left()
         if self._uploads is not None:
-            self._uploads.upload_all_left(self._clock() - self._days * DAY_S)
             self._uploads.delete_empty_folders(self._clock() - SWEEP_EVERY_S)
         try:
             for name in self._storage.delete_expired(self._days, self._clock()):
                 log.info("recording_expired", session=name.session, part=name.part)
         except StorageAway as error:
             log.warning("recordings_not_swept", reason=str(error))
+
+    def upload_left(self) -> None:
+        """Upload the parts that a process has left behind; where there is a bucket."""
+        if self._uploads is not None:
+            self._uploads.upload_all_left(self._clock() - self._days * DAY_S)
 
     def close(self) -> None:
         """Wait for the parts that end, and for their uploads."""

@@ -3,9 +3,9 @@
 Object storage cannot append. A part is uploaded at its end, and while it is written whenever it is
 twice as old as at the last time, at the latest every five minutes: an hour is uploaded some ten
 times over. Uploads that fail are tried again each hour. What a process left behind that ended in
-the middle is uploaded by the next one that finds the folder: the sound file's lock tells whether a
-part is still being written. A session that its owner deleted meanwhile has a mark in the storage:
-what was uploaded of it then is deleted there.
+the middle is uploaded as soon as its worker sees its end, or by the next worker that finds the
+folder: the sound file's lock tells whether a part is still being written. A session that its owner
+deleted meanwhile has a mark in the storage: what was uploaded of it then is deleted there.
 """
 
 import threading

@@ -122,12 +122,13 @@ class RemoteEngine:
 
     def _await(self, occupant: Occupant, done: Done) -> int | None:
         """Return the number of a call whose end `done` gets; None: the slot is gone, it ended."""
-        if (known := self._occupants.get(occupant.id)) is None:
-            done(False)
-            return None
         call = next(self._numbers)
-        known[1][call] = done
-        return call
+        if (known := self._occupants.get(occupant.id)) is not None:
+            known[1][call] = done
+            if occupant.id in self._occupants or known[1].pop(call, None) is None:
+                return call  # or the slot was lost meanwhile, which has ended the call
+        done(False)
+        return None
 
     def _order(self, occupant: Occupant, do: Unanswered, **options: Any) -> None:
         self._post(Order(occupant.id, do, options))

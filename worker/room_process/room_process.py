@@ -5,6 +5,7 @@ import itertools
 import multiprocessing
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Pipe
@@ -140,9 +141,13 @@ class RoomProcess:
     async def ended(self) -> None:
         """Return once it has ended, and nothing of it is left."""
         await self._ended.wait()
+        with suppress(ValueError):  # the kernel has not ended it yet
+            self._process.close()  # its descriptors; else they stay until a collection
 
     async def stop(self) -> None:
         """Have it write what waits, and end it: no host is left."""
+        if not self._has_started:  # it has nothing to write
+            return self.kill()
         self._may_end = True
         self._channel.post(Stop())
         try:
@@ -153,6 +158,8 @@ class RoomProcess:
 
     def kill(self) -> None:
         """End it at once. Any thread."""
+        if self._ended.is_set():
+            return
         self._may_end = True
         self._process.kill()
         self._process.join()

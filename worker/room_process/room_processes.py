@@ -18,6 +18,7 @@ from protocol.errors import InvalidInput
 from protocol.retry import Retry
 from worker.context import WorkerContext
 from worker.room.job import RoomJob
+from worker.room_process.cores import usable_cores
 from worker.room_process.figures import SummedFigures
 from worker.room_process.hosted_jobs import HostedJob
 from worker.room_process.room_process import RoomProcess, StartMethod
@@ -34,7 +35,7 @@ def usual_count(settings: Settings, cores: int | None = None) -> int:
     """Return how many processes suit this machine: one for two cores, and for eight slots."""
     if settings.room_processes is not None:
         return settings.room_processes
-    cores = cores or len(os.sched_getaffinity(0))
+    cores = cores or usable_cores()
     most = MOST if settings.capacity is None else -(-settings.capacity // PERSONAS_EACH)
     return max(1, min(MOST, most, cores // 2))
 
@@ -105,6 +106,7 @@ class RoomProcesses:
         while True:
             begun_s = time.monotonic()
             await self._processes[index].ended()
+            self._context.lost_rooms()
             if time.monotonic() - begun_s > LONG_S:
                 retry.worked()
             retry.failed()

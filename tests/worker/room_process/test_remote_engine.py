@@ -21,6 +21,7 @@ from worker.engine.engine import Engine
 from worker.engine.model import Remembered
 from worker.engine.slots import Full, Occupant, SlotFrame
 from worker.frames import FRAME_SAMPLES
+from worker.room_process.messages import SlotLost
 
 CHEF, TEACHER = (Persona(name=name, label=name.title()) for name in ("chef", "teacher"))
 COLUMNS = Remembered(np.arange(6, dtype=np.int64).reshape(3, 2), seed=7, draws=3)
@@ -187,6 +188,26 @@ def test_a_call_without_a_slot_ends_at_once() -> None:
         both.remote.catch_up(occupant, None, lambda: ends.append("caught up"))
 
         assert ends == [False, "caught up"]
+
+
+@pytest.mark.parametrize("is_noted", [False, True])
+def test_a_call_whose_slot_is_lost_as_it_is_made_ends(is_noted: bool) -> None:
+    """A line ends once where its slot is lost just before, or just after, it has been noted."""
+    with scripted() as (_, both):
+        occupant, ends = both.remote.join(CHEF, lambda _: None), list[bool]()
+
+        class Calls(dict[int, Any]):
+            def __setitem__(self, call: int, done: Any) -> None:
+                if is_noted:
+                    super().__setitem__(call, done)
+                both.remote.take_lost(SlotLost(occupant.id))  # as another thread does
+                if not is_noted:
+                    super().__setitem__(call, done)
+
+        both.remote._occupants[occupant.id] = occupant, Calls()  # pyright: ignore[reportPrivateUsage]
+        both.remote.say(occupant, LATER, ends.append)
+
+    assert ends == [False]
 
 
 @pytest.mark.parametrize("fails", ["join", "hush", "say", "forget"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import os
 import signal
 import threading
@@ -54,14 +55,16 @@ async def becomes(holds: Callable[[], bool], what: str) -> None:
 
 
 @asynccontextmanager
-async def serving(rooms: RoomProcesses) -> AsyncGenerator[None]:
+async def serving(
+    rooms: RoomProcesses, on_lost: Callable[[], None] = lambda: None
+) -> AsyncGenerator[None]:
     """Let processes of rooms serve an engine."""
     engine = Engine(echo_model(2), lambda _: None)
     engine.start()
     admission = JobAdmission(lambda: engine.free)
     try:
         await rooms.started()
-        rooms.begin(WorkerContext(engine, None, admission, Hosts(), lambda: None))
+        rooms.begin(WorkerContext(engine, None, admission, Hosts(), lambda: None, on_lost))
         yield
         await rooms.stop()
     finally:
@@ -191,6 +194,23 @@ async def test_a_replacement_that_does_not_start_is_told_of(
             await becomes(lambda: rooms.serve_now, "another one takes jobs")
 
     assert reasons() == {"a process of rooms did not start within 0.01 s"}
+
+
+async def test_a_process_that_ended_leaves_no_descriptor() -> None:
+    """What a replaced process used is given back at once, and its end is told to the worker."""
+    rooms, told = RoomProcesses(GivenSettings(room_processes=1), "spawn"), list[str]()
+    gc.disable()
+    try:
+        async with serving(rooms, lambda: told.append("lost")):
+            before = psutil.Process().num_fds()
+            processes()[0].send_signal(signal.SIGKILL)
+            await becomes(lambda: not rooms.serve_now, "no process takes jobs")
+            await becomes(lambda: rooms.serve_now, "the replacement takes jobs")
+            after = psutil.Process().num_fds()
+    finally:
+        gc.enable()
+
+    assert (after, told) == (before, ["lost"])
 
 
 def test_processes_are_ended_where_one_of_them_cannot_be_started(

@@ -32,7 +32,7 @@ GOODBYE_S = 25  # of worker.worker and room_process.py, added to the drain's gra
 def asked_for(name: str) -> str:
     """Return the URL of an image's health check, from the port on."""
     asked = command(name, "HEALTHCHECK")[-1]
-    found = re.search(r"urlopen\('http://127\.0\.0\.1:([^']+)'\)", asked)
+    found = re.search(r"open\('http://127\.0\.0\.1:([^']+)'\)", asked)
 
     assert found is not None
     return found[1]

@@ -65,7 +65,7 @@ doctor: $(OPERATOR) ## check what this machine has and lacks; ARGS=--json for sc
 
 .PHONY: keys
 keys: $(OPERATOR) ## write new keys into .env; REPLACE=yes replaces existing ones
-	@$(OPERATOR_PYTHON) -m deploy.keys $(if $(filter yes,$(REPLACE)),--replace)
+	@$(OPERATOR_PYTHON) -m deploy.keys $(if $(filter yes,$(REPLACE)),--replace) $(ARGS)
 
 .PHONY: test
 test: $(DEV) $(PAGE) tests/clients/node_modules/.installed ## run all tests with real servers and a real browser; ARGS="-k name" selects

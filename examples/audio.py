@@ -67,5 +67,5 @@ def options():
 if __name__ == "__main__":
     try:
         sys.exit(asyncio.run(main(**vars(options()))))
-    except (OSError, EOFError, wave.Error) as error:  # a file, or the service is away
+    except (OSError, EOFError, ValueError, wave.Error, aiohttp.ClientError) as error:
         sys.exit(f"{type(error).__name__}: {error}")

@@ -6,6 +6,7 @@ Exit status: 0 no failure, 1 failures, 2 the settings cannot be read.
 import argparse
 import io
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -110,7 +111,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     as_json = parser.parse_args().json
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(  # findings are for people: what reads a secret is no line between them
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     findings: list[Finding] = []
     keep_loopback_direct()
     with open(os.devnull, "w") if as_json else nullcontext(sys.stdout) as shown:

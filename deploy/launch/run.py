@@ -3,6 +3,7 @@
 Honcho reads and stops the processes; `deploy.launch.supervise` restarts each of them.
 """
 
+import io
 import os
 import shlex
 import sys
@@ -26,6 +27,7 @@ from deploy.private_file import write_privately
 from protocol.config.addresses import netloc
 from protocol.config.command_line import refuse_arguments
 from protocol.config.log import configure_logging
+from protocol.config.settings import load_settings
 from protocol.errors import InvalidInput
 
 FOLDER = PROJECT / "var"
@@ -64,11 +66,16 @@ def main() -> int:
 
 def _start(*, terminal: bool) -> int:
     FOLDER.mkdir(exist_ok=True)
+    early = io.StringIO()  # the log, until the start is not refused any more
+    with redirect_stderr(early):
+        configure_logging(load_settings())
     plan = make_plan(os.environ, FOLDER, terminal=terminal)
     if faults := taken(plan.ports):
         return _refuse(faults)
     printer = printer_for(FOLDER / "run.log", terminal=terminal)
-    with redirect_stderr(printer.output if terminal else sys.stderr):  # for the log's lifetime
+    log = printer.output if terminal else sys.stderr
+    log.write(early.getvalue())
+    with redirect_stderr(log):  # for the log's lifetime
         configure_logging(plan.settings)
     if (config := plan.livekit_config) is not None:
         write_privately(livekit_config.file_in(FOLDER, config["port"]), yaml.safe_dump(config))

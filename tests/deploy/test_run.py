@@ -236,7 +236,9 @@ def test_an_address_of_another_machine_is_told(
 
     assert launched.process.wait(60) == 1
     here = f"expected an address of this machine, here {own_address()}"
-    assert launched.said().endswith(f"==> HOST='100.127.255.254': {here}\n")
+    told = launched.said()
+    assert told.endswith(f"==> HOST='100.127.255.254': {here}\n")
+    assert "secret_read" not in told, "a refused start has no log"
 
 
 def test_a_wrong_setting_is_told(make_run: MakeRun, addresses: dict[str, str]) -> None:

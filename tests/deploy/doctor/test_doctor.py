@@ -52,7 +52,7 @@ def test_with_json_findings_are_printed_without_secrets(tmp_path: Path) -> None:
 
 
 def test_without_json_a_failure_is_a_line_with_advice(tmp_path: Path) -> None:
-    """Without --json a taken port is a line with advice, and the exit status is 1."""
+    """Without --json a taken port is a line with advice, no line is of the log; the status is 1."""
     with socket.create_server(("127.0.0.1", 0)) as held:
         number = held.getsockname()[1]
         done = doctor(tmp_path, WORKER_PORT=str(number))
@@ -62,6 +62,7 @@ def test_without_json_a_failure_is_a_line_with_advice(tmp_path: Path) -> None:
         rf"^FAIL  ports +tcp {number} \(worker's health\) is taken by", done.stdout, re.M
     )
     assert re.search(r"^ +→ end that, or set WORKER_PORT=…$", done.stdout, re.M)
+    assert "secret_read" not in done.stdout + done.stderr
 
 
 def test_a_domain_is_checked_for_compose(tmp_path: Path) -> None:

@@ -68,6 +68,13 @@ class Host:
         wait = ("--wait", "--wait-timeout", str(HEALTHY_WITHIN_S))
         self.compose("up", "-d", "--build", *wait, within_s=BUILT_WITHIN_S)
 
+    def set(self, **settings: str) -> None:
+        """Change lines of `.env`."""
+        text = (self.folder / ".env").read_text()
+        for name, value in settings.items():
+            text = keys.with_value(text, name, value)
+        write_privately(self.folder / ".env", text)
+
     def containers(self) -> dict[str, dict[str, Any]]:
         """Return what docker knows of each service's container."""
         ids = self.compose("ps", "--all", "--quiet").split()
@@ -101,13 +108,9 @@ def started(folder: Path) -> Generator[Host]:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(PROJECT / name, target)
     api_key = write_env(folder, "localhost")
-    path = folder / ".env"
-    text = path.read_text()
-    builds = {name: os.environ.get(name, "") for name in MIRRORS}
-    for name, value in (SETTINGS | builds).items():
-        text = keys.with_value(text, name, value) if value else text
-    write_privately(path, text)
     host = Host(folder, api_key)
+    builds = {name: os.environ[name] for name in MIRRORS if os.environ.get(name)}
+    host.set(**SETTINGS, **builds)
     try:
         host.update()
         yield host

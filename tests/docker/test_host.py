@@ -1,7 +1,9 @@
 """docker compose on this machine, as an operator uses it: start, call, change a file, stop."""
 
 import asyncio
+import signal
 import ssl
+import time
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
@@ -9,11 +11,16 @@ import httpx
 import pytest
 
 from harness.person import eventually, joined
+from tests.deploy.containers import PROJECT
 from tests.docker import host as hosts
 from tests.docker.host import Host
 
 SERVICES = {"redis", "livekit", "token_service", "worker", "second_worker", "caddy"}
 TOKEN_SERVICE_BYTES = 400 * 10**6
+ENDS_WITHIN_S = 25.0  # the drain alone takes 30
+SILENCE_S = 2.0  # of a voice that goes on; where the last host has left, a new one takes longer
+# docs/compose.md, "Updates"
+UPDATE_STEPS = ("up -d caddy", "up -d --wait worker", "up -d --wait")
 
 pytestmark = [
     pytest.mark.skipif(bool(hosts.obstacle()), reason=hosts.obstacle() or "an engine is there"),
@@ -100,6 +107,44 @@ def test_the_update_line_restarts_the_changed_service_alone(host: Host) -> None:
     after = {name: each["Id"] for name, each in host.containers().items()}
 
     assert {name for name in SERVICES if before[name] != after[name]} == {"livekit"}
+
+
+def test_a_worker_that_has_only_begun_stops_at_once(host: Host) -> None:
+    """A worker that is stopped in its first second ends by the signal, long before its grace."""
+    began_s = time.monotonic()
+    host.compose("up", "-d", "--no-deps", "--force-recreate", "second_worker")
+    host.compose("stop", "second_worker")
+    took_s = time.monotonic() - began_s
+    state = host.containers()["second_worker"]["State"]
+    host.update()
+
+    assert took_s < ENDS_WITHIN_S
+    assert state["ExitCode"] in (0, 128 + signal.SIGTERM)
+
+
+async def test_an_update_by_steps_ends_no_call(host: Host, https: httpx.AsyncClient) -> None:
+    """The documented steps renew token service and workers, and a call hears no longer pause."""
+    told = (PROJECT / "docs" / "compose.md").read_text()
+    assert all(f"\ndocker compose {step}" in told for step in UPDATE_STEPS)
+    before = {name: each["Id"] for name, each in host.containers().items()}
+    session = (await https.post("/sessions", json={})).json()
+    async with joined(session["server_url"], session["participant_token"]) as ann:
+        ann.tone_hz = 500.0
+        await eventually(lambda: any(ann.rms(each.identity) > 0.2 for each in ann.personas), "echo")
+        since, heard = ann.timeline.now, {each.identity for each in ann.personas}
+        host.set(LOG_LEVEL="debug")
+        for step in UPDATE_STEPS:
+            await asyncio.to_thread(host.compose, *step.split())
+            heard |= {each.identity for each in ann.personas}
+        silence_s = ann.timeline.longest_silence_s(heard, since)
+    after = {name: each["Id"] for name, each in host.containers().items()}
+
+    assert {name for name in SERVICES if before[name] != after[name]} == {
+        "token_service",
+        "worker",
+        "second_worker",
+    }
+    assert silence_s < SILENCE_S
 
 
 async def test_a_call_goes_on_when_its_worker_is_told_to_stop(

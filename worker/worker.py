@@ -38,8 +38,6 @@ from worker.fleet.hosts import Hosts
 from worker.fleet.status import PublishedStatus
 from worker.hearing.choice import start_recogniser
 from worker.jobs import Jobs
-from worker.livekit_private.native_events import native_events
-from worker.livekit_private.native_log import disable_native_log_capture
 from worker.loops import call_on_loop, on_daemon
 from worker.recording.recordings import recordings_of
 from worker.room.background_tasks import BackgroundTasks
@@ -64,7 +62,6 @@ class Worker:
     def __init__(
         self, settings: Settings, rooms: RoomProcesses, load: LoadModel | None = None
     ) -> None:
-        native_events()  # before there are clients: two threads must not make it at once
         self.settings, self.rooms = settings, rooms
         self._load_model = load or _load_model
         self.status = PublishedStatus(settings.model)
@@ -72,7 +69,7 @@ class Worker:
         self.publisher = HeartbeatPublisher(settings, self.status, self.hosts)
         self.commands = CommandReceiver(settings.redis_url, self.status.worker_id, self.hosts)
         self.recordings = recordings_of(settings)  # those that are left behind; hosts make theirs
-        self.websockets = WebSocketServer(settings, self.status.worker_id)
+        self.websockets = WebSocketServer(settings, self.status.worker_id, rooms)
         self.status.update(chat_url=own_url(settings) + CHAT_PATH)
         self.health = HealthEndpoint(
             self.publisher,
@@ -280,7 +277,6 @@ def main() -> int:
         refuse_unsafe(settings, serves_people=False)
         allow_descriptors()
         rooms = RoomProcesses(settings)  # before this process has any thread
-        disable_native_log_capture()
         tracing.start(settings.otel_exporter_otlp_endpoint, "worker")
         asyncio.run(_main(settings, rooms))
     except (InvalidInput, ConnectionError, OSError) as error:

@@ -8,12 +8,14 @@ import queue
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle, send_handle
+from socket import socket
 from typing import Any, Generic, TypeVar
 
 import structlog
 
 from worker.life_signs import LOOK_EVERY_S, LifeSigns
-from worker.room_process.messages import Alive
+from worker.room_process.messages import Alive, ServeClient
 
 log = structlog.get_logger(__name__)
 
@@ -69,11 +71,32 @@ class Channel(Generic[Out, In]):
                 messages.append(self._queue.get())
             is_last = None in messages
             try:
-                self._connection.send_bytes(_packed(messages))
+                self._send_together([each for each in messages if each is not None])
             except OSError:  # the other process has ended, as the reader tells
                 return
             if is_last:
                 return
+
+    def _send_together(self, messages: list[Any]) -> None:
+        """Send messages as one, without those that cannot be; then the clients' connections."""
+        try:
+            packed = pickle.dumps(messages, pickle.HIGHEST_PROTOCOL)
+        except Exception:  # of one message: it costs the others nothing
+            messages = list(filter(_can_be_sent, messages))
+            packed = pickle.dumps(messages, pickle.HIGHEST_PROTOCOL)
+        self._connection.send_bytes(packed)
+        for each in messages:
+            if isinstance(each, ServeClient) and each.connection is not None:
+                send_handle(self._connection, each.connection.fileno(), None)
+                each.connection.close()  # the other process has it now, and may end it
+
+    def _received(self, message: Any) -> Any:
+        """Return a message as it was posted: with its connection, which follows the messages."""
+        if not isinstance(message, ServeClient):
+            return message
+        connection = socket(fileno=recv_handle(self._connection))
+        connection.set_inheritable(False)  # else tool servers would hold it
+        return message._replace(connection=connection)
 
     def _read(self) -> None:
         signs = LifeSigns(self._patience_s)
@@ -81,6 +104,7 @@ class Channel(Generic[Out, In]):
             while not signs.is_hung():
                 if self._connection.poll(LOOK_EVERY_S):
                     messages = pickle.loads(self._connection.recv_bytes())
+                    messages = [self._received(each) for each in messages]
                     signs.take(0.0)
                     self._on_messages(messages)
         except (EOFError, OSError):
@@ -98,15 +122,6 @@ def take_each(take: Callable[[In], None], messages: list[In]) -> None:
             take(message)
         except Exception:
             log.exception("message_failed", message=type(message).__name__)
-
-
-def _packed(messages: list[Any]) -> bytes:
-    """Return messages as they are sent, without one that cannot be."""
-    messages = [each for each in messages if each is not None]
-    try:
-        return pickle.dumps(messages, pickle.HIGHEST_PROTOCOL)
-    except Exception:  # of one message: it costs the others nothing
-        return pickle.dumps(list(filter(_can_be_sent, messages)), pickle.HIGHEST_PROTOCOL)
 
 
 def _can_be_sent(message: Any) -> bool:

@@ -1,15 +1,17 @@
 """The messages between the worker's main process and its processes of rooms. Pure.
 
-Numbers name what a message is about: an occupant of a slot, a listening, a call. The process of
-rooms gives them, and uses none twice.
+Numbers name what a message is about: an occupant of a slot, a listening, a call, a WebSocket
+client. The process that asks gives them, and uses none twice.
 """
 
+from socket import socket
 from typing import Any, Literal, NamedTuple
 
 from protocol.commands import Answer, Command
 from protocol.heartbeat import Outcome
 from protocol.personas import Persona
 from protocol.room_spec import RoomSpec
+from protocol.websocket_ticket import ChatTicket, RoomTicket
 from worker.engine.arrays import Pcm
 from worker.engine.model import ModelFacts, Remembered
 from worker.engine.slots import Column
@@ -58,6 +60,23 @@ class Execute(NamedTuple):
     call: int
     command: Command
     until_s: float  # monotonic; later it is not carried out
+
+
+class ServeClient(NamedTuple):
+    """Serve a WebSocket client, whose connection is passed on beside the message."""
+
+    client: int
+    opens: ChatTicket | RoomTicket
+    head: bytes  # of the client's request, which is not answered yet
+    connection: socket | None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave out the connection, which is no bytes."""
+        return ServeClient, (*self[:-1], None)
+
+
+class EndClients(NamedTuple):
+    """End every WebSocket client: the worker stops."""
 
 
 class FrameOut(NamedTuple):
@@ -111,8 +130,8 @@ class Stop(NamedTuple):
 
 
 ToRooms = (
-    Alive | Begin | Serve | Leave | Follow | Execute | FrameOut | SlotLost | CallEnded
-    | Answered | Words | ListeningEnded | Stop
+    Alive | Begin | Serve | Leave | Follow | Execute | ServeClient | EndClients | FrameOut
+    | SlotLost | CallEnded | Answered | Words | ListeningEnded | Stop
 )  # fmt: skip
 
 
@@ -166,6 +185,18 @@ class Executed(NamedTuple):
     job_id: str
     call: int
     answer: Answer
+
+
+class ClientTookSlot(NamedTuple):
+    """The engine counts the slot that was kept for a WebSocket client."""
+
+    client: int
+
+
+class ClientLeft(NamedTuple):
+    """A WebSocket client is served no more."""
+
+    client: int
 
 
 class AskFree(NamedTuple):
@@ -246,6 +277,6 @@ class Figures(NamedTuple):
 
 FromRooms = (
     Alive | Started | CannotStart | JobEnded | SlotTaken | SlotsSettled | TookOver | Changed
-    | Executed | AskFree | Join | FrameIn | Order | Say | CatchUp | Listen | Sound | StopListening
-    | Figures
+    | Executed | ClientTookSlot | ClientLeft | AskFree | Join | FrameIn | Order | Say | CatchUp
+    | Listen | Sound | StopListening | Figures
 )  # fmt: skip

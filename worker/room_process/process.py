@@ -41,6 +41,9 @@ from worker.room_process.messages import (
     CallEnded,
     CannotStart,
     Changed,
+    ClientLeft,
+    ClientTookSlot,
+    EndClients,
     Execute,
     Executed,
     Figures,
@@ -51,6 +54,7 @@ from worker.room_process.messages import (
     Leave,
     ListeningEnded,
     Serve,
+    ServeClient,
     SlotLost,
     SlotsSettled,
     SlotTaken,
@@ -62,6 +66,7 @@ from worker.room_process.messages import (
 )
 from worker.room_process.remote_engine import RemoteEngine
 from worker.room_process.remote_recogniser import RemoteRecogniser
+from worker.websocket.clients import Clients
 
 log = structlog.get_logger(__name__)
 
@@ -122,6 +127,7 @@ class _RoomProcess:
         self._engine: RemoteEngine | None = None  # this and what follows: from `Begin` on
         self._recogniser: RemoteRecogniser | None = None
         self._hosts: HostThreads | None = None
+        self._clients: Clients | None = None
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -180,7 +186,7 @@ class _RoomProcess:
 
     def _pass_on(self, message: ToRooms) -> None:
         """Pass a message on to the part that it is for: all are there once the model is."""
-        if self._engine is None or self._hosts is None:
+        if self._engine is None or self._hosts is None or self._clients is None:
             return
         match message:
             case FrameOut():
@@ -201,6 +207,10 @@ class _RoomProcess:
                 self._hosts.follow(job_id, spec)
             case Execute():
                 self._execute(message, self._hosts)
+            case ServeClient():
+                call_on_loop(self._loop, self._clients.serve, *message)
+            case EndClients():
+                call_on_loop(self._loop, self._clients.end_all)
             case _:
                 pass
 
@@ -220,6 +230,12 @@ class _RoomProcess:
             self._events.read,
         )
         self._hosts = HostThreads(context, self._on_ended)
+        self._clients = Clients(
+            self._settings,
+            self._engine,
+            lambda client: post(ClientTookSlot(client)),
+            lambda client: post(ClientLeft(client)),
+        )
 
     def _on_ended(self, job_id: str, outcome: Outcome) -> None:
         self._channel.post(JobEnded(job_id, outcome))

@@ -26,6 +26,8 @@ from worker.room_process.messages import (
     Begin,
     CannotStart,
     Changed,
+    ClientLeft,
+    ClientTookSlot,
     Executed,
     Figures,
     FromRooms,
@@ -40,9 +42,11 @@ from worker.room_process.messages import (
     TookOver,
     ToRooms,
 )
+from worker.room_process.passed_clients import PassedClients
 from worker.room_process.process import STOP_SIGNALS, serve_rooms
 from worker.room_process.served_listenings import ServedListenings
 from worker.room_process.served_slots import ServedSlots
+from worker.websocket.passed import PassedClient
 
 log = structlog.get_logger(__name__)
 
@@ -89,6 +93,7 @@ class RoomProcess:
         self._slots: ServedSlots | None = None
         self._listenings: ServedListenings | None = None
         self._jobs: HostedJobs | None = None
+        self._clients = PassedClients(self._channel.post)
         self._may_end = False  # and its end is no trouble to tell of
 
     @property
@@ -101,9 +106,9 @@ class RoomProcess:
         return self._connection.fileno()
 
     @property
-    def personas(self) -> int:
-        """How many personas its rooms have."""
-        return 0 if self._jobs is None else self._jobs.personas
+    def load(self) -> int:
+        """How many personas its rooms have, and how many WebSocket clients it serves."""
+        return len(self._clients) + (0 if self._jobs is None else self._jobs.personas)
 
     @property
     def serves(self) -> bool:
@@ -137,6 +142,14 @@ class RoomProcess:
         """Have a room hosted."""
         assert self._jobs is not None
         return self._jobs.serve(job)
+
+    def serve_client(self, client: PassedClient) -> None:
+        """Have a WebSocket client served."""
+        self._clients.serve(client)
+
+    def end_clients(self) -> None:
+        """Have all its WebSocket clients ended: the worker stops."""
+        self._clients.end_all()
 
     async def ended(self) -> None:
         """Return once it has ended, and nothing of it is left."""
@@ -180,6 +193,8 @@ class RoomProcess:
             case JobEnded() | SlotTaken() | SlotsSettled() | TookOver() | Changed() | Executed():
                 if self._jobs is not None:
                     self._jobs.take(message)
+            case ClientTookSlot() | ClientLeft():
+                self._clients.take(message)
             case _:
                 if self._slots is not None and not isinstance(message, Alive):
                     self._slots.take(message)
@@ -200,7 +215,7 @@ class RoomProcess:
         self._process.join(STOP_WITHIN_S)
         self._channel.finish(STOP_WITHIN_S)  # else it could write to what gets the descriptor next
         self._connection.close()
-        for part in (self._slots, self._listenings, self._jobs):
+        for part in (self._slots, self._listenings, self._jobs, self._clients):
             if part is not None:
                 part.close()
         call_on_loop(self._loop, self._set_started, EOFError(f"a process of rooms: {why}"))

@@ -22,6 +22,7 @@ from worker.room_process.cores import usable_cores
 from worker.room_process.figures import SummedFigures
 from worker.room_process.hosted_jobs import HostedJob
 from worker.room_process.room_process import RoomProcess, StartMethod
+from worker.websocket.passed import PassedClient
 
 log = structlog.get_logger(__name__)
 
@@ -82,11 +83,20 @@ class RoomProcesses:
             self._keeping.append(asyncio.create_task(self._keep(index), name="rooms"))
 
     def serve(self, job: RoomJob) -> HostedJob:
-        """Have a room hosted by the process with the fewest personas.
+        """Have a room hosted by the process with the least to do.
 
         Where none runs it waits for one that starts; one that has ended gives it up at once.
         """
-        return min(self._processes, key=lambda each: (not each.serves, each.personas)).serve(job)
+        return self._idlest().serve(job)
+
+    def serve_client(self, client: PassedClient) -> None:
+        """Have a WebSocket client served, as a room."""
+        self._idlest().serve_client(client)
+
+    def end_clients(self) -> None:
+        """Have all WebSocket clients ended: the worker stops."""
+        for process in self._processes:
+            process.end_clients()
 
     async def stop(self) -> None:
         """End all, once they have written what waits."""
@@ -98,6 +108,9 @@ class RoomProcesses:
         """End at once those that still run. Any thread."""
         for process in self._processes:
             process.kill()
+
+    def _idlest(self) -> RoomProcess:
+        return min(self._processes, key=lambda each: (not each.serves, each.load))
 
     async def _keep(self, index: int) -> None:
         """Replace a process whenever it ends."""

@@ -1,4 +1,4 @@
-"""One WebSocket client: takes its sound at a limited rate, and ends it with a reason. Main loop."""
+"""One WebSocket client: takes its sound at a limited rate, and ends it with a reason."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable
@@ -22,7 +22,7 @@ FULL_WAIT_S = 0.05
 JITTER_TICKS = 125
 TAKEN_WITHIN_S = 10.0  # each message, by a client that reads
 
-# sphn releases the interpreter lock; the main loop has heartbeats to write in between.
+# sphn releases the interpreter lock; the loop has other clients to serve in between.
 codecs = ThreadPoolExecutor(max_workers=2, thread_name_prefix="opus")
 
 

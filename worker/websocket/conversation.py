@@ -1,4 +1,4 @@
-"""One WebSocket client's conversation with one persona, from its slot to its end. Main loop.
+"""One WebSocket client's conversation with one persona, from its slot to its end.
 
 The client's sound waits in a ring of three frames, as a track's in a room, and goes to the engine
 on the worker's grid; silence stands in for what does not come. So late sound never adds up.
@@ -58,8 +58,12 @@ class Conversation:
     async def run(self) -> Ending:
         """Take a slot, talk, free the slot; return why it ended."""
         try:
-            occupant = self._engine.join(
-                self._persona, self._on_frame, self._on_slot_failed, loop=self._loop
+            occupant = await asyncio.to_thread(  # it may wait for the engine's process
+                self._engine.join,
+                self._persona,
+                self._on_frame,
+                self._on_slot_failed,
+                loop=self._loop,
             )
         except Full:
             return NO_SLOT
@@ -111,7 +115,7 @@ class Conversation:
             self._client.end(TOO_SLOW)
 
     def _on_slot_failed(self) -> None:
-        """Note that the engine has given up the slot. Engine thread."""
+        """Note that the engine has given up the slot. Another thread."""
         call_on_loop(self._loop, self._client.end, SLOT_FAILED)
 
     def _greet(self, occupant: Occupant) -> None:

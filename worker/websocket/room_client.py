@@ -1,4 +1,4 @@
-"""One WebSocket client as a participant of a room: heard by all there, and hears all. Main loop.
+"""One WebSocket client as a participant of a room: heard by all there, and hears all.
 
 It joins with the token that the token service minted for it, publishes what it says as a
 microphone, silence included, and gets one mixed frame per tick. Its words and the room's events

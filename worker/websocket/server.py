@@ -1,43 +1,57 @@
-"""Takes the WebSockets that token services open for their clients. Main loop."""
+"""Takes the WebSockets that token services open for their clients. Main loop.
+
+A client that is admitted is served by a process of rooms, which gets its connection.
+"""
 
 import asyncio
 import contextlib
+import itertools
 import uuid
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Protocol
 
 import structlog
-from aiohttp import WSCloseCode, web
+from aiohttp import web
 
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.websocket_ticket import CHAT_PATH, ChatTicket, RoomTicket, Tickets
 from worker.context import WorkerContext
+from worker.loops import call_on_loop
 from worker.metrics import CHATS, ROOM_CLIENTS
-from worker.websocket.client import Ending, WebSocketClient
-from worker.websocket.conversation import Conversation
-from worker.websocket.messages import LARGEST_BYTES
-from worker.websocket.room_client import RoomClient
+from worker.websocket.passed import AnsweredElsewhere, PassedClient, connection_of, head_of
 
 log = structlog.get_logger(__name__)
 
-PING_S = 20.0  # a token service that is gone answers no ping
-STOPS = Ending(WSCloseCode.SERVICE_RESTART, "the worker stops; connect again")
 GOODBYE_S = 2.0
 MOST_ROOM_CLIENTS = 64  # each is a connection to LiveKit, beside those of the rooms
+
+
+class Processes(Protocol):
+    """Serve the clients that are passed on to them."""
+
+    @property
+    def serve_now(self) -> bool: ...
+
+    def serve_client(self, client: PassedClient) -> None: ...
+
+    def end_clients(self) -> None: ...
 
 
 class WebSocketServer:
     """Checks tickets, admits conversations as rooms are admitted, and ends all at the drain."""
 
-    def __init__(self, settings: Settings, worker_id: str) -> None:
+    def __init__(self, settings: Settings, worker_id: str, processes: Processes) -> None:
         self.routes = [web.get(CHAT_PATH, self._handle)]
-        self._settings = settings
         self._tickets = Tickets(settings)
         self._worker_id = worker_id
+        self._processes = processes
+        self._loop = asyncio.get_running_loop()
         self._context: WorkerContext | None = None
-        self._chats: set[WebSocketClient] = set()
-        self._room_clients: set[WebSocketClient] = set()
+        self._numbers = itertools.count(1)
+        self._chats: set[int] = set()
+        self._room_clients: set[int] = set()
         self._none_open = asyncio.Event()
         self._none_open.set()
         CHATS.set_function(lambda: len(self._chats))
@@ -51,8 +65,7 @@ class WebSocketServer:
         """Wait for the clients to leave, then end those left."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._none_open.wait(), grace_s)
-        for client in self._chats | self._room_clients:
-            client.end(STOPS)
+        self._processes.end_clients()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._none_open.wait(), GOODBYE_S)
 
@@ -66,10 +79,10 @@ class WebSocketServer:
         if self._context is None:
             return _unavailable("the model is not loaded")
         if isinstance(opens, ChatTicket):
-            return await self._chat(request, opens, self._context)
-        return await self._join_room(request, opens, self._context)
+            return self._chat(request, opens, self._context)
+        return self._join_room(request, opens, self._context)
 
-    async def _chat(
+    def _chat(
         self, request: web.Request, opens: ChatTicket, context: WorkerContext
     ) -> web.StreamResponse:
         chat_id = uuid.uuid4().hex
@@ -80,47 +93,51 @@ class WebSocketServer:
             context.admission.took(chat_id)
             context.changed()
 
-        def make(client: WebSocketClient) -> Conversation:
-            return Conversation(client, opens.persona, context.engine, on_slot_taken)
-
-        try:
-            return await self._serve(request, self._chats, make)
-        finally:
+        def on_left() -> None:
             context.admission.release(chat_id)
             context.changed()
 
-    async def _join_room(
+        return self._pass_on(request, opens, self._chats, on_slot_taken, on_left)
+
+    def _join_room(
         self, request: web.Request, opens: RoomTicket, context: WorkerContext
     ) -> web.StreamResponse:
-        if not context.admission.open or len(self._room_clients) >= MOST_ROOM_CLIENTS:
+        is_open = context.admission.open and self._processes.serve_now
+        if not is_open or len(self._room_clients) >= MOST_ROOM_CLIENTS:
             return _unavailable("no place for a participant")
-        return await self._serve(
-            request, self._room_clients, lambda client: RoomClient(client, opens, self._settings)
-        )
+        return self._pass_on(request, opens, self._room_clients)
 
-    async def _serve(
+    def _pass_on(
         self,
         request: web.Request,
-        among: set[WebSocketClient],
-        make: Callable[[WebSocketClient], Conversation | RoomClient],
-    ) -> web.WebSocketResponse:
-        """Serve a client among others of its kind, until there is a reason to end."""
-        ws = web.WebSocketResponse(
-            heartbeat=PING_S, max_msg_size=LARGEST_BYTES, compress=False, timeout=GOODBYE_S
-        )
-        client = WebSocketClient(ws, self._settings.chat_idle_s)
-        among.add(client)
-        self._none_open.clear()
+        opens: ChatTicket | RoomTicket,
+        among: set[int],
+        on_slot_taken: Callable[[], None] = lambda: None,
+        on_left: Callable[[], None] = lambda: None,
+    ) -> web.StreamResponse:
+        """Have a client served, and count it among others of its kind while it is."""
+        number = next(self._numbers)
+
+        def left() -> None:
+            on_left()
+            call_on_loop(self._loop, self._forget, among, number)
+
         try:
-            await ws.prepare(request)
-            ending = await make(client).run()
-            log.info("websocket_ended", code=int(ending.code), reason=ending.reason)
-            await ws.close(code=ending.code, message=ending.reason.encode())
-        finally:
-            among.discard(client)
-            if not self._chats and not self._room_clients:
-                self._none_open.set()
-        return ws
+            connection = connection_of(request)
+        except OSError:  # the client is gone
+            on_left()
+            return AnsweredElsewhere()
+        among.add(number)
+        self._none_open.clear()
+        self._processes.serve_client(
+            PassedClient(number, opens, head_of(request), connection, on_slot_taken, left)
+        )
+        return AnsweredElsewhere()
+
+    def _forget(self, among: set[int], number: int) -> None:
+        among.discard(number)
+        if not self._chats and not self._room_clients:
+            self._none_open.set()
 
 
 def _unavailable(reason: str) -> web.Response:

@@ -6,15 +6,17 @@ from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe
+from socket import socketpair
 from typing import Any
 
 import pytest
 import structlog
 
 from harness.servers import wait_until
+from protocol.websocket_ticket import RoomTicket
 from worker.room_process import channel as channel_module
 from worker.room_process.channel import MOST_AT_ONCE, Channel
-from worker.room_process.messages import Alive, Leave
+from worker.room_process.messages import Alive, Leave, ServeClient
 
 LOOK_EVERY_S = 0.05
 PATIENCE_S = 2.0  # a busy machine pauses for less
@@ -155,6 +157,29 @@ def test_a_message_that_cannot_be_sent_costs_no_other(pipe: Any) -> None:
 
     assert second.messages == ["before", "after"]
     assert [(each["event"], each["message"]) for each in lines] == [("message_not_sent", "Leave")]
+
+
+def test_a_clients_connection_comes_with_its_message(pipe: Any) -> None:
+    """Each client's connection arrives with that client, and belongs to the other end alone."""
+    first, second = map(End, pipe)
+    second.channel.start()
+    ours = []
+    for number in range(3):
+        theirs, connection = socketpair()
+        ours.append(theirs)
+        opens = RoomTicket(token="token", format="pcm")
+        first.channel.post(ServeClient(number, opens, b"GET", connection))
+        first.channel.post("between")
+    first.channel.start()
+    wait_until(lambda: len(second.messages) == 6, "all")
+    for number, message in enumerate(second.messages[::2]):
+        message.connection.sendall(bytes([number]))
+        message.connection.close()
+
+    assert second.messages[1::2] == ["between"] * 3
+    assert [theirs.recv(2) + theirs.recv(2) for theirs in ours] == [b"\0", b"\1", b"\2"]
+    for theirs in ours:
+        theirs.close()
 
 
 def test_finish_sends_what_waits_and_nothing_more(pipe: Any) -> None:

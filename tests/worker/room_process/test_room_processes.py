@@ -124,6 +124,16 @@ async def test_a_process_of_rooms_that_dies_costs_its_rooms_a_moment_and_others_
     await all_free(two)
 
 
+def test_the_main_process_has_no_native_threads_of_livekit(two: Stack) -> None:
+    """LiveKit's native library is loaded in processes of rooms alone."""
+
+    def loads(pid: int) -> bool:
+        return "liblivekit_ffi" in Path(f"/proc/{pid}/maps").read_text()
+
+    rooms = room_processes(two.worker_pid)
+    assert (loads(two.worker_pid), [loads(each.pid) for each in rooms]) == (False, [True, True])
+
+
 @pytest.mark.parametrize(
     ("cores", "settings", "count"),
     [

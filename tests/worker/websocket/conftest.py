@@ -1,5 +1,6 @@
 """The WebSockets of a worker in this process, with the echo: no other process and no redis."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from protocol.config.settings import Settings
 from protocol.room_spec import PersonaSpec
 from protocol.websocket_ticket import CHAT_PATH, ChatTicket, Tickets
 from tests.conftest import SettingsFor
+from tests.worker.websocket.one_process import OneProcess
 from worker.context import WorkerContext
 from worker.engine.echo import echo_model
 from worker.engine.engine import Engine
@@ -19,7 +21,7 @@ from worker.fleet.admission import JobAdmission
 from worker.fleet.hosts import Hosts
 from worker.websocket.server import WebSocketServer
 
-SLOTS = 2
+SLOTS = 3  # one more than most tests need: a slot counts twice until it is told as taken
 IDLE_S = 1.0
 WORKER_ID = "worker-1"
 PERSONA = PersonaSpec(id="1", name="assistant", label="Assistant")
@@ -53,7 +55,7 @@ def _fail(error: BaseException) -> None:
 
 @pytest.fixture
 async def worker(settings_for: SettingsFor) -> AsyncGenerator[Worker]:
-    """Run a worker's WebSockets with two slots."""
+    """Run a worker's WebSockets with `SLOTS`."""
     async with running(settings_for(chat_idle_s=IDLE_S)) as worker:
         yield worker
 
@@ -65,7 +67,8 @@ async def running(settings: Settings, worker_id: str = WORKER_ID) -> AsyncGenera
     engine.start()
     admission = JobAdmission(lambda: engine.free)
     context = WorkerContext(engine, None, admission, Hosts(), lambda: None)
-    server = WebSocketServer(settings, worker_id)
+    process = OneProcess(settings, engine, asyncio.get_running_loop())
+    server = WebSocketServer(settings, worker_id, process)
     server.attach(context)
     app = web.Application()
     app.router.add_routes(server.routes)
@@ -79,4 +82,5 @@ async def running(settings: Settings, worker_id: str = WORKER_ID) -> AsyncGenera
     finally:
         await server.drain(0.0)
         await runner.cleanup()
+        process.close()
         engine.stop()

@@ -1,6 +1,7 @@
 """A worker's WebSockets: tickets, slots, the protocol, floods, idle clients, draining."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
@@ -57,12 +58,16 @@ async def test_only_a_fresh_ticket_for_this_worker_opens(
 
 async def test_a_full_worker_refuses_until_a_client_leaves(worker: Worker) -> None:
     """A worker without a free slot refuses with 503; a slot is free once its client has left."""
-    async with (
-        calling(worker.url, **worker.ticket()) as first,
-        calling(worker.url, **worker.ticket()) as second,
-    ):
-        await second.until(lambda: first.is_ready and second.is_ready, "both handshakes")
-        assert worker.engine.used == SLOTS
+    async with AsyncExitStack() as calls:
+        for used in range(1, SLOTS + 1):
+            caller = await calls.enter_async_context(calling(worker.url, **worker.ticket()))
+            await caller.until(
+                lambda used=used: (
+                    (worker.engine.used, worker.admission.free()) == (used, SLOTS - used)
+                ),
+                "a slot that is taken counts once",
+            )
+            await caller.until(lambda caller=caller: caller.is_ready, "the handshake")
         assert await refused(worker, worker.ticket()["headers"]) == 503
     async with asyncio.timeout(5):
         while worker.admission.free() < SLOTS:  # noqa: ASYNC110 - it sends no event

@@ -5,10 +5,9 @@ What `make run` starts, on free ports and without the launcher; the page is the 
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Callable, Generator, Iterable
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -79,14 +78,9 @@ class Stack:
                     if not has_ended:
                         raise
 
-    @contextmanager
-    def worker_frozen(self) -> Generator[None]:
+    def worker_frozen(self) -> AbstractContextManager[None]:
         """Freeze the worker, so that no persona joins meanwhile."""
-        signal_with_children(self.worker_pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            signal_with_children(self.worker_pid, signal.SIGCONT)
+        return frozen(self.worker_pid)
 
 
 def room_processes(worker_pid: int) -> list[psutil.Process]:
@@ -105,11 +99,17 @@ def cpu_s(processes: Iterable[psutil.Process]) -> float:
     return sum(sum(each.cpu_times()[:2]) for each in processes)
 
 
-def signal_with_children(pid: int, number: signal.Signals) -> None:
-    """Send a signal to a process and to its children."""
+@contextmanager
+def frozen(pid: int) -> Generator[None]:
+    """Freeze a process and its children, as a container that is paused."""
     process = psutil.Process(pid)
     for each in (process, *process.children()):
-        each.send_signal(number)
+        each.suspend()
+    try:
+        yield
+    finally:
+        for each in (process, *process.children()):
+            each.resume()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import redis
 
 from harness import servers
 from harness.servers import HTTP
-from harness.stack import environment, module, signal_with_children
+from harness.stack import environment, frozen, module
 from protocol.heartbeat import Heartbeat, heartbeat_key
 
 READY_WITHIN_S = 90.0  # of a busy machine
@@ -47,14 +47,9 @@ class Part:
         self._running.close()
         self.pid = 0
 
-    @contextmanager
-    def frozen(self) -> Generator[None]:
-        """Freeze the process and its children, as a container that is paused."""
-        signal_with_children(self.pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            signal_with_children(self.pid, signal.SIGCONT)
+    def frozen(self) -> AbstractContextManager[None]:
+        """Freeze it with its children."""
+        return frozen(self.pid)
 
 
 class Web(Part):

@@ -1,8 +1,6 @@
 /** Beside the stage: the words, the figures, the log; one at a time, as tabs. */
 
-import { type KeyboardEvent, useRef, useState } from 'react';
-import type { Persona } from '../service/service';
-import type { Call } from '../session/call';
+import { type ComponentProps, type KeyboardEvent, useRef, useState } from 'react';
 import { useDetails } from '../store/preferences';
 import { t } from '../strings/strings';
 import { LogPanel } from './log/LogPanel';
@@ -13,18 +11,12 @@ import { TranscriptPanel } from './transcript/TranscriptPanel';
 const TABS = ['transcript', 'performance', 'log'] as const;
 type Tab = (typeof TABS)[number];
 
-interface Props {
-  call: Call;
-  catalogue: readonly Persona[];
-  /** Whether people's words are written. */
-  written: boolean;
-  /** What the personas speak, where it is one language. */
-  language: string | undefined;
-  over: boolean;
+interface Props extends ComponentProps<typeof TranscriptPanel> {
   onClose: () => void;
 }
 
-export function SidePanel({ call, catalogue, written, language, over, onClose }: Props) {
+export function SidePanel({ onClose, ...shown }: Props) {
+  const { call, over } = shown;
   const [chosen, setTab] = useState<Tab>('transcript');
   const details = useDetails();
   const tab = details ? chosen : 'transcript';
@@ -43,7 +35,7 @@ export function SidePanel({ call, catalogue, written, language, over, onClose }:
     if (key === 'Escape' && !over && !writing) onClose();
   };
 
-  const words = <TranscriptPanel {...{ call, catalogue, written, language, over }} />;
+  const words = <TranscriptPanel {...shown} />;
   const { performance, log } = t.panels;
   const labels = { transcript: t.transcript.title, performance, log };
   if (!details) {

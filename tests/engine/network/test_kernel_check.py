@@ -14,6 +14,7 @@ import torch
 from moshi.models.lm import LMModel
 from moshi.models.loaders import get_mimi, get_moshi_lm
 
+from worker.engine.conversation.renewal import MOST_PIECE
 from worker.engine.files.weights import Unfilled
 from worker.engine.kv_choice import KvMemory
 from worker.engine.network import transformer
@@ -94,17 +95,26 @@ def test_every_kernel_of_a_step_is_compared(launches: set[Launch]) -> None:
 
 @pytest.mark.parametrize("int8", [False, True])
 def test_no_kernel_is_compiled_after_the_start(launches: set[Launch], int8: bool) -> None:
-    """What renewals, prompts and first tokens launch is what recording a graph of one launched."""
+    """Renewals, prompts and first tokens launch what a graph of one and a rehearsal launched.
+
+    `Renewal.rehearse` reads pieces of all sizes at the start.
+    """
     step = step_of(moshi_7b(), int8=int8, sizes=[])
+
+    def read(frames: int) -> None:
+        there = torch.zeros(frames, step.weights.lm.dim, device=META)
+        Prefill(step.weights, 208).read_embedded(there)
+
     run_all(step)
+    for size in range(MOST_PIECE.bit_length()):
+        read(2**size)
     codec, rows = step.forcing.prompts._codec, Memory(1, META).rows(1, "codec")
     one = torch.ones(1, dtype=torch.bool, device=META)
     compiled = launches.copy()
     launches.clear()
     with torch.inference_mode():
-        for frames in (1, 2, 3, 37, 64):
-            there = torch.zeros(frames, step.weights.lm.dim, device=META)
-            Prefill(step.weights, 208).read_embedded(there)
+        for frames in (3, 37):
+            read(frames)
         for slot in range(step.capacity):
             with suppress(RuntimeError):  # its token is read, and there is none
                 step._first.draw(

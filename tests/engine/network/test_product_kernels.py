@@ -7,13 +7,15 @@ from types import ModuleType
 
 import pytest
 import torch
+from moshi.modules.gating import ActivationGating
+from moshi.utils.compile import no_compile
 from torch import nn
 from torch.nn import functional as F
 
 from worker.engine.network.kernels import comparisons
 from worker.engine.network.kernels.check import MOST_DIFFERENCE
 from worker.engine.network.kernels.comparisons import product_differences
-from worker.engine.network.operations import linear
+from worker.engine.network.operations import gate, linear
 
 # Triton 3.6's interpreter with the pinned numpy.
 pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array with ndim > 0")
@@ -47,6 +49,35 @@ def test_a_product_of_few_rows_is_torchs(
     torch.testing.assert_close(there, F.linear(x, weight))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize(("size", "width"), [(8, 20), (8, 32), (24, 40), (24, 64)])
+def test_a_gated_product_is_the_gate_of_the_product(
+    kernels: ModuleType, size: int, width: int, dtype: torch.dtype
+) -> None:
+    """One kernel gives bit for bit what the product and the gate give one after the other."""
+    from worker.engine.network.kernels.layers import silu_gate
+
+    torch.manual_seed(0)
+    weight = torch.randn(size, width, device=DEVICE).to(dtype)
+    x = torch.randn(2, 1, width, device=DEVICE).to(dtype)
+
+    gated, apart = kernels.gated_product(weight, x), silu_gate(kernels.product(weight, x))
+    assert gated.shape == (2, 1, size // 2)
+    assert torch.equal(gated, apart) or CARD  # a card adds up in an order of its own
+    torch.testing.assert_close(gated, apart, atol=1e-5, rtol=2e-3)
+
+
+@pytest.mark.parametrize("rows", [2, 3])
+def test_a_gated_part_is_upstreams(kernels: ModuleType, rows: int) -> None:
+    """Few rows by the kernel, and more without it, give what moshi's gated part gives."""
+    torch.manual_seed(0)
+    module = ActivationGating(32, 66, F.silu).to(DEVICE)
+    x = torch.randn(rows, 1, 32, device=DEVICE)
+
+    with torch.no_grad(), no_compile():
+        torch.testing.assert_close(gate(module, kernels=True)(x), module(x))
+
+
 def test_the_kernel_takes_few_rows_one_after_the_other(kernels: ModuleType) -> None:
     """Three rows, rows that lie apart and layers with a bias are torch's."""
     weight, x = torch.randn(8, 32, device=DEVICE), torch.randn(4, 32, device=DEVICE)
@@ -60,14 +91,15 @@ def test_the_kernel_takes_few_rows_one_after_the_other(kernels: ModuleType) -> N
     assert linear(biased, kernels=True) is biased
 
 
+@pytest.mark.parametrize("name", ["product", "gated_product"])
 def test_the_check_at_start_compares_products(
-    kernels: ModuleType, monkeypatch: pytest.MonkeyPatch
+    kernels: ModuleType, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Right products pass; one that leaves out the end of a row does not."""
     monkeypatch.setattr(comparisons, "SIZE", 24)
     monkeypatch.setattr(comparisons, "WIDTHS", (24, 96))
     assert max(product_differences(DEVICE, torch.float16)) <= MOST_DIFFERENCE
 
-    right = kernels.product
-    monkeypatch.setattr(kernels, "product", lambda weight, x: right(weight, x) - 0.1)
+    right = getattr(kernels, name)
+    monkeypatch.setattr(kernels, name, lambda weight, x: right(weight, x) - 0.1)
     assert max(product_differences(DEVICE, torch.float16)) > MOST_DIFFERENCE

@@ -80,13 +80,14 @@ class Depformer:
         self, lm: LMModel, inputs: Projections, batch: int, *, kernels: bool = False
     ) -> None:
         assert lm.depformer is not None and lm.depformer_text_emb is not None
-        self._lm, self._inputs = lm, inputs
+        self._inputs = inputs
         schedule = lm.depformer_weights_per_step_schedule or list(range(lm.dep_q))
         self._in_index = schedule if lm.depformer_multi_linear else [0] * lm.dep_q
         self._embed = [looked(lm.depformer_text_emb), *map(looked, lm.depformer_emb or [])]
         layers = layers_of(lm.depformer)
         kernels = kernels and not any(is_quantized(layer.self_attn) for layer in layers)
         self._norms = [add_norm(module, kernels=kernels) for module in lm.depformer_norms]
+        self._logits = [linear(module, kernels=kernels) for module in lm.linears]
         self._layers = [
             _DepformerLayer(layer, schedule, batch, lm, kernels=kernels) for layer in layers
         ]
@@ -95,12 +96,12 @@ class Depformer:
         """Draw the agent's codes `[B, dep_q]` after the text token `[B]` and hidden `[B, dim]`."""
         inputs = self._inputs(hidden)
         token, codes = text, []
-        for k in range(self._lm.dep_q):
+        for k, logits in enumerate(self._logits):
             x, y = inputs[self._in_index[k]], self._embed[k](token)
             for layer in self._layers:
                 x, y = layer(x, y, k)
             _, normed = self._norms[k](x, y)
-            token = draw(self._lm.linears[k](normed), k)
+            token = draw(logits(normed), k)
             codes.append(token)
         return torch.stack(codes, dim=1)
 

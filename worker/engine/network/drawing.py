@@ -22,6 +22,7 @@ from worker.engine.network.depformer import (
     Projections,
 )
 from worker.engine.network.memory import Memory, Rows
+from worker.engine.network.operations import linear
 from worker.engine.network.sampler import (
     Draw,
     DrawnText,
@@ -78,7 +79,7 @@ class Drawer:
         *,
         kernels: bool = False,
     ) -> None:
-        self._lm, self._depformer = lm, depformer
+        self._logits, self._depformer = linear(lm.text_linear, kernels=kernels), depformer
         state, forced = SamplingState.of(sampling_state), ForcedTokens.of(sampling_state, lm.dep_q)
         no_words = (lm.text_padding_token_id, lm.end_of_text_padding_id)
         self._draws: Draws = TorchDraws(state, forced, widths, no_words)
@@ -99,7 +100,7 @@ class Drawer:
         `exec_mask` advance.
         """
         draw_text, draw_code = self._draws(self._frame)
-        drawn = draw_text(self._lm.text_linear(hidden)[:, 0])
+        drawn = draw_text(self._logits(hidden)[:, 0])
         codes = self._depformer(drawn.text, hidden[:, 0], draw_code)
         self._frame.add_(exec_mask)
         return drawn, codes

@@ -109,9 +109,14 @@ def gate(module: nn.Module, *, kernels: bool) -> Op:
     inward = linear(module.linear_in, kernels=kernels)
     outward, activation = linear(module.linear_out, kernels=kernels), module.activation
     if kernels and activation is F.silu:
-        from worker.engine.network.kernels import layers
+        from worker.engine.network.kernels import layers, products
 
-        return lambda x: outward(layers.silu_gate(inward(x)))
+        def opened(x: torch.Tensor) -> torch.Tensor:
+            return layers.silu_gate(inward(x))
+
+        weight = plain_weight(module.linear_in)
+        few = opened if weight is None else _by_rows(weight, products.gated_product, opened)
+        return lambda x: outward(few(x))
 
     def gated(x: torch.Tensor) -> torch.Tensor:
         gates, value = inward(x).chunk(2, dim=-1)
@@ -132,12 +137,16 @@ def product(weight: torch.Tensor, *, kernels: bool) -> Op:
         return lambda x: F.linear(x, weight)
     from worker.engine.network.kernels import products
 
-    def multiply(x: torch.Tensor) -> torch.Tensor:
-        if products.takes(weight, x):
-            return products.product(weight, x)
-        return F.linear(x, weight)
+    return _by_rows(weight, products.product, lambda x: F.linear(x, weight))
 
-    return multiply
+
+def _by_rows(
+    weight: torch.Tensor, few: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], several: Op
+) -> Op:
+    """Return an operation with a weight: of few rows by a kernel of `products.py`."""
+    from worker.engine.network.kernels import products
+
+    return lambda x: few(weight, x) if products.takes(weight, x) else several(x)
 
 
 def plain_weight(module: nn.Module) -> torch.Tensor | None:

@@ -17,7 +17,7 @@ from worker.engine.network.codec import CodecWeights, Encoder
 from worker.engine.network.graphs import CHANCES
 from worker.engine.network.language import embedder, initial_tokens
 from worker.engine.network.memory import Memory, StepBuffer
-from worker.engine.network.operations import norm
+from worker.engine.network.operations import linear, norm
 from worker.engine.network.transformer import RingTransformer
 from worker.engine.network.unsupported import refuse_recogniser
 
@@ -37,6 +37,7 @@ class RecogniserWeights:
         self.initial = initial_tokens(lm)
         self.embed = embedder(lm)
         self.norm = norm(lm.out_norm, kernels=stored.kernels)
+        self.logits = linear(lm.text_linear, kernels=stored.kernels)
         self.pause = lm.extra_heads[PAUSE_HEAD] if len(lm.extra_heads) > PAUSE_HEAD else None
 
 
@@ -91,7 +92,7 @@ class RecognitionGraph(Captured):
         """Read a position, `[B, 1 + n_q]`, and write its numbers out."""
         weights = self._weights
         hidden = weights.norm(self._transformer(weights.embed(column)[:, None], exec_mask))
-        logits = weights.lm.text_linear(hidden)[:, 0].float()
+        logits = weights.logits(hidden)[:, 0].float()
         text = logits.argmax(dim=-1)
         self._text.copy_(torch.where(exec_mask, text, self._text))
         finite = logits.sum(dim=-1).isfinite()

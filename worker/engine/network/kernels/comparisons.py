@@ -196,8 +196,11 @@ def product_differences(device: torch.device, dtype: torch.dtype) -> list[float]
     for rows in (1, products.MOST_ROWS):
         for width in WIDTHS:
             weight, x = noise(SIZE, width), noise(rows, width) / width**0.5
-            y = products.product(weight, x)
-            differences.append(apart(y, F.linear(x.float(), weight.float())))  # cuBLAS rounds sums
+            expected = F.linear(x.float(), weight.float())  # cuBLAS rounds sums
+            differences.append(apart(products.product(weight, x), expected))
+            gates, value = (expected / 2).to(dtype).chunk(2, dim=-1)
+            y = products.gated_product(weight, x / 2)
+            differences.append(apart(y, F.silu(gates) * value))
     qkv = noise(CODEBOOKS, ROWS, 3, HEADS, CODEC_DIM)
     for positions in range(2, CODEBOOKS + 1):
         q, keys, values = qkv[:positions].permute(2, 1, 3, 0, 4)

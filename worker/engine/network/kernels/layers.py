@@ -45,15 +45,21 @@ def _add_norm(
 
 
 @triton.jit
+def gated(gate, value):
+    """Multiply silu of a gate by a value of the same type, rounded as torch rounds both."""
+    gate = gate.to(tl.float32)
+    opened = (gate * tl.sigmoid(gate)).to(value.dtype)
+    return (opened.to(tl.float32) * value.to(tl.float32)).to(value.dtype)
+
+
+@triton.jit
 def _silu_gate(projected, out, H, N: tl.constexpr):
     """Multiply silu of a row's first half by its second half; a program per row and block."""
     i = tl.program_id(1) * N + tl.arange(0, N)
     here = i < H
     at = projected + tl.program_id(0) * 2 * H + i
-    gates = tl.load(at, mask=here, other=0.0).to(tl.float32)
-    value = tl.load(at + H, mask=here, other=0.0).to(tl.float32)
-    opened = (gates * tl.sigmoid(gates)).to(out.dtype.element_ty).to(tl.float32)
-    tl.store(out + tl.program_id(0) * H + i, (opened * value).to(out.dtype.element_ty), mask=here)
+    y = gated(tl.load(at, mask=here, other=0.0), tl.load(at + H, mask=here, other=0.0))
+    tl.store(out + tl.program_id(0) * H + i, y, mask=here)
 
 
 def add_norm(

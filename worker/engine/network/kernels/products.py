@@ -12,6 +12,8 @@ import torch
 import triton
 import triton.language as tl
 
+from worker.engine.network.kernels.layers import gated
+
 MOST_ROWS = 2  # from three on cuBLAS reads the weights once, and this kernel as often as there are
 SMALL = 2**23  # numbers of a weight whose rows are read in one piece, by a program for each
 SMALL_PIECE, PIECE = 4096, 1024  # numbers of a row at a time
@@ -20,25 +22,31 @@ WARP_BYTES = 2048  # of a weight that a warp reads at a time: four loads of 16 b
 
 
 @triton.jit
+def _part(at, i, K, EVEN: tl.constexpr):
+    """Read a part of some rows of K numbers, from `at + i` on."""
+    part = tl.load(at + i) if EVEN else tl.load(at + i, mask=i < K, other=0.0)
+    return part.to(tl.float32)
+
+
+@triton.jit
 def _product(
     weight, x, out,
-    N, K, ROWS: tl.constexpr, PART: tl.constexpr, EVEN: tl.constexpr,
+    N, K, ROWS: tl.constexpr, PART: tl.constexpr, EVEN: tl.constexpr, GATED: tl.constexpr,
 ):  # fmt: skip
-    """Multiply some rows of the weight by a row of x."""
+    """Multiply some of a weight's N rows by a row of x; GATED: gates, each by the row N further."""
     n = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
     k, m = tl.arange(0, PART)[None, :], tl.program_id(1)
-    at = weight + n.to(tl.int64) * K
-    sums = tl.zeros([ROWS, PART], tl.float32)
+    at, further = weight + n.to(tl.int64) * K, weight + (n + N).to(tl.int64) * K
+    sums, others = tl.zeros([ROWS, PART], tl.float32), tl.zeros([ROWS, PART], tl.float32)
     for i in tl.range(0, K, PART):
-        if EVEN:
-            w, value = tl.load(at + i + k), tl.load(x + m * K + i + k)
-        else:
-            here = i + k < K
-            w = tl.load(at + i + k, mask=here, other=0.0)
-            value = tl.load(x + m * K + i + k, mask=here, other=0.0)
-        sums += w.to(tl.float32) * value.to(tl.float32)
-    y = tl.sum(sums, 1, keep_dims=True)
-    tl.store(out + m * N + n, y.to(out.dtype.element_ty))
+        w, value = _part(at, i + k, K, EVEN), _part(x + m * K, i + k, K, EVEN)
+        if GATED:
+            others += _part(further, i + k, K, EVEN) * value
+        sums += w * value
+    y = tl.sum(sums, 1, keep_dims=True).to(out.dtype.element_ty)
+    if GATED:
+        y = gated(y, tl.sum(others, 1, keep_dims=True).to(out.dtype.element_ty))
+    tl.store(out + m * N + n, y)
 
 
 def takes(weight: torch.Tensor, x: torch.Tensor) -> bool:
@@ -52,13 +60,24 @@ def product(weight: torch.Tensor, x: torch.Tensor, out: torch.Tensor | None = No
 
     All are contiguous, and N is a multiple of `PIECE_ROWS`.
     """
+    y = x.new_empty((*x.shape[:-1], len(weight))) if out is None else out
+    return _launch(weight, x, y, 1)
+
+
+def gated_product(weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Return `layers.silu_gate` of the product with a weight `[2 * H, K]`: `[…, K]` → `[…, H]`."""
+    return _launch(weight, x, x.new_empty((*x.shape[:-1], len(weight) // 2)), 2)
+
+
+def _launch(weight: torch.Tensor, x: torch.Tensor, y: torch.Tensor, halves: int) -> torch.Tensor:
+    """Run a program for some rows of y, which read a row of the weight in each of its halves."""
     size, width = weight.shape
     small = size * width < SMALL
     part = min(1 << (width - 1).bit_length(), SMALL_PIECE if small else PIECE)
-    rows = 1 if small else PIECE_ROWS
-    y = x.new_empty((*x.shape[:-1], size)) if out is None else out
-    _product[(size // rows, x.numel() // width)](
-        weight, x, y, size, width, ROWS=rows, PART=part, EVEN=width % part == 0,
-        num_warps=max(1, rows * part * weight.element_size() // WARP_BYTES),
+    rows = 1 if small else PIECE_ROWS // halves
+    _product[(size // halves // rows, x.numel() // width)](
+        weight, x, y, size // halves, width, ROWS=rows, PART=part, EVEN=width % part == 0,
+        GATED=halves > 1,
+        num_warps=max(1, halves * rows * part * weight.element_size() // WARP_BYTES),
     )  # fmt: skip
     return y

@@ -53,9 +53,9 @@ build(90, attention._combine, combine, 1, S=attention.MOST_SPLITS, D=128)
 last = dict(qkv="*bf16", out="*bf16", B="i32", H="i32", J="i32", softmax_scale="fp32")
 build(90, attention._attend_last, last, 1, D=64, N=8)
 rows = dict(weight="*bf16", x="*bf16", out="*bf16", N="i32", K="i32")
-build(90, products._product, rows, 4, ROWS=4, PART=1024, EVEN=True, GATED=False)
-build(90, products._product, rows, 4, ROWS=1, PART=4096, EVEN=False, GATED=False)
-build(90, products._product, rows, 4, ROWS=2, PART=1024, EVEN=True, GATED=True)
+build(90, products._product, rows, 4, ROWS=4, PART=1024, EVEN=True, GATED=False, GELU=True)
+build(90, products._product, rows, 4, ROWS=1, PART=4096, EVEN=False, GATED=False, GELU=False)
+build(90, products._product, rows, 4, ROWS=2, PART=1024, EVEN=True, GATED=True, GELU=False)
 norm = dict(
     x="*bf16", y="*bf16", scale="*bf16", weight="*fp32", bias="*fp32", total="*bf16",
     normed="*bf16", C="i32", eps="fp32", x_step="i32", index="*i64",

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 import torch
-from moshi.modules.gating import ActivationGating
+from moshi.modules.transformer import StreamingTransformerLayer
 from moshi.utils.compile import no_compile
 from torch import nn
 from torch.nn import functional as F
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from worker.engine.network.kernels import comparisons
 from worker.engine.network.kernels.check import MOST_DIFFERENCE
 from worker.engine.network.kernels.comparisons import product_differences
-from worker.engine.network.operations import gate, linear
+from worker.engine.network.operations import feed, linear
 
 # Triton 3.6's interpreter with the pinned numpy.
 pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array with ndim > 0")
@@ -67,15 +67,18 @@ def test_a_gated_product_is_the_gate_of_the_product(
     torch.testing.assert_close(gated, apart, atol=1e-5, rtol=2e-3)
 
 
+@pytest.mark.parametrize("gated", [True, False])
 @pytest.mark.parametrize("rows", [2, 3])
-def test_a_gated_part_is_upstreams(kernels: ModuleType, rows: int) -> None:
-    """Few rows by the kernel, and more without it, give what moshi's gated part gives."""
+def test_a_feed_forward_part_is_upstreams(kernels: ModuleType, rows: int, gated: bool) -> None:
+    """Few rows by the kernel, and more without it, give what moshi's part gives, gate or GELU."""
     torch.manual_seed(0)
-    module = ActivationGating(32, 66, F.silu).to(DEVICE)
+    gating = {"gating": "silu"} if gated else {}
+    layer = StreamingTransformerLayer(32, 2, 64, causal=True, context=8, device=DEVICE, **gating)
     x = torch.randn(rows, 1, 32, device=DEVICE)
+    layer.norm2 = layer.layer_scale_2 = nn.Identity()  # leaves x + the part
 
     with torch.no_grad(), no_compile():
-        torch.testing.assert_close(gate(module, kernels=True)(x), module(x))
+        torch.testing.assert_close(x + feed(layer, kernels=True)(x), layer._ff_block(x))
 
 
 def test_the_kernel_takes_few_rows_one_after_the_other(kernels: ModuleType) -> None:
@@ -91,7 +94,7 @@ def test_the_kernel_takes_few_rows_one_after_the_other(kernels: ModuleType) -> N
     assert linear(biased, kernels=True) is biased
 
 
-@pytest.mark.parametrize("name", ["product", "gated_product"])
+@pytest.mark.parametrize("name", ["product", "gated_product", "gelu_product"])
 def test_the_check_at_start_compares_products(
     kernels: ModuleType, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

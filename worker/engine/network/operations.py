@@ -99,8 +99,13 @@ def feed(layer: StreamingTransformerLayer, *, kernels: bool) -> Op:
         return gate(layer.gating, kernels=kernels)
     inward, outward, activation = layer.linear1, layer.linear2, layer.activation
     assert inward is not None and outward is not None
-    inward, outward = linear(inward, kernels=kernels), linear(outward, kernels=kernels)
-    return lambda x: outward(activation(inward(x)))
+    project, outward = linear(inward, kernels=kernels), linear(outward, kernels=kernels)
+    if kernels and activation is F.gelu:
+        from worker.engine.network.kernels import products
+
+        gelu_of = _by_rows(inward, products.gelu_product, lambda x: activation(project(x)))
+        return lambda x: outward(gelu_of(x))
+    return lambda x: outward(activation(project(x)))
 
 
 def gate(module: nn.Module, *, kernels: bool) -> Op:
@@ -111,12 +116,10 @@ def gate(module: nn.Module, *, kernels: bool) -> Op:
     if kernels and activation is F.silu:
         from worker.engine.network.kernels import layers, products
 
-        def opened(x: torch.Tensor) -> torch.Tensor:
-            return layers.silu_gate(inward(x))
-
-        weight = plain_weight(module.linear_in)
-        few = opened if weight is None else _by_rows(weight, products.gated_product, opened)
-        return lambda x: outward(few(x))
+        gate_of = _by_rows(
+            module.linear_in, products.gated_product, lambda x: layers.silu_gate(inward(x))
+        )
+        return lambda x: outward(gate_of(x))
 
     def gated(x: torch.Tensor) -> torch.Tensor:
         gates, value = inward(x).chunk(2, dim=-1)
@@ -137,15 +140,20 @@ def product(weight: torch.Tensor, *, kernels: bool) -> Op:
         return lambda x: F.linear(x, weight)
     from worker.engine.network.kernels import products
 
-    return _by_rows(weight, products.product, lambda x: F.linear(x, weight))
+    return lambda x: (
+        products.product(weight, x) if products.takes(weight, x) else F.linear(x, weight)
+    )
 
 
 def _by_rows(
-    weight: torch.Tensor, few: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], several: Op
+    module: nn.Module, few: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], several: Op
 ) -> Op:
-    """Return an operation with a weight: of few rows by a kernel of `products.py`."""
+    """Return an operation that begins with a linear layer: of few rows by a kernel, if plain."""
     from worker.engine.network.kernels import products
 
+    weight = plain_weight(module)
+    if weight is None:
+        return several
     return lambda x: few(weight, x) if products.takes(weight, x) else several(x)
 
 

@@ -198,6 +198,7 @@ def product_differences(device: torch.device, dtype: torch.dtype) -> list[float]
             weight, x = noise(SIZE, width), noise(rows, width) / width**0.5
             expected = F.linear(x.float(), weight.float())  # cuBLAS rounds sums
             differences.append(apart(products.product(weight, x), expected))
+            differences.append(apart(products.gelu_product(weight, x), F.gelu(expected)))
             gates, value = (expected / 2).to(dtype).chunk(2, dim=-1)
             y = products.gated_product(weight, x / 2)
             differences.append(apart(y, F.silu(gates) * value))

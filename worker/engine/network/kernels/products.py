@@ -1,5 +1,7 @@
 """A Triton kernel for the product of a weight and one or two rows, at the speed of memory.
 
+What follows it in a feed-forward part is computed with it, a gate or a GELU.
+
 One session's step is such products: what they take is the time to read the weights once. On an H200
 cuBLAS read them at 3.1 to 3.9 TB/s of 4.3, with a second kernel for each sum of parts, and the
 depformer's small ones at a third of that. Compiled and interpreted as `rings.py` says.
@@ -32,8 +34,12 @@ def _part(at, i, K, EVEN: tl.constexpr):
 def _product(
     weight, x, out,
     N, K, ROWS: tl.constexpr, PART: tl.constexpr, EVEN: tl.constexpr, GATED: tl.constexpr,
+    GELU: tl.constexpr,
 ):  # fmt: skip
-    """Multiply some of a weight's N rows by a row of x; GATED: gates, each by the row N further."""
+    """Multiply some of a weight's N rows by a row of x.
+
+    GATED: these give gates, each for what the row N further gives.
+    """
     n = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
     k, m = tl.arange(0, PART)[None, :], tl.program_id(1)
     at, further = weight + n.to(tl.int64) * K, weight + (n + N).to(tl.int64) * K
@@ -46,6 +52,9 @@ def _product(
     y = tl.sum(sums, 1, keep_dims=True).to(out.dtype.element_ty)
     if GATED:
         y = gated(y, tl.sum(others, 1, keep_dims=True).to(out.dtype.element_ty))
+    if GELU:
+        wide = y.to(tl.float32)
+        y = (wide * 0.5 * (1.0 + tl.erf(wide * 0.7071067811865476))).to(y.dtype)
     tl.store(out + m * N + n, y)
 
 
@@ -61,23 +70,36 @@ def product(weight: torch.Tensor, x: torch.Tensor, out: torch.Tensor | None = No
     All are contiguous, and N is a multiple of `PIECE_ROWS`.
     """
     y = x.new_empty((*x.shape[:-1], len(weight))) if out is None else out
-    return _launch(weight, x, y, 1)
+    return _launch(weight, x, y)
+
+
+def gelu_product(weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Return the GELU of the product."""
+    return _launch(weight, x, x.new_empty((*x.shape[:-1], len(weight))), gelu=True)
 
 
 def gated_product(weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Return `layers.silu_gate` of the product with a weight `[2 * H, K]`: `[…, K]` → `[…, H]`."""
-    return _launch(weight, x, x.new_empty((*x.shape[:-1], len(weight) // 2)), 2)
+    return _launch(weight, x, x.new_empty((*x.shape[:-1], len(weight) // 2)), gated=True)
 
 
-def _launch(weight: torch.Tensor, x: torch.Tensor, y: torch.Tensor, halves: int) -> torch.Tensor:
-    """Run a program for some rows of y, which read a row of the weight in each of its halves."""
+def _launch(
+    weight: torch.Tensor,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    *,
+    gated: bool = False,
+    gelu: bool = False,
+) -> torch.Tensor:
+    """Run a program for some numbers of y: each reads a row of the weight, gated ones two."""
+    halves = 2 if gated else 1
     size, width = weight.shape
     small = size * width < SMALL
     part = min(1 << (width - 1).bit_length(), SMALL_PIECE if small else PIECE)
     rows = 1 if small else PIECE_ROWS // halves
     _product[(size // halves // rows, x.numel() // width)](
         weight, x, y, size // halves, width, ROWS=rows, PART=part, EVEN=width % part == 0,
-        GATED=halves > 1,
+        GATED=gated, GELU=gelu,
         num_warps=max(1, halves * rows * part * weight.element_size() // WARP_BYTES),
     )  # fmt: skip
     return y

@@ -157,7 +157,7 @@ class Settings(BaseSettings):
     capacity: int | None = Field(default=None, ge=1, le=512)
     """Slots: personas at a time. Unset: the model's own choice for the device."""
     room_processes: int | None = Field(default=None, ge=1, le=64)
-    """Processes that host rooms. Unset: one per 2 cores, at most 8 and one per 8 of `CAPACITY`."""
+    """Processes of rooms. Unset: one per 2 cores and 8 of `CAPACITY`, at most 8; to one a spare."""
     context: int | None = Field(default=None, ge=16, le=65_536)
     """Frames of 80 ms that the model remembers. Unset: the model's own."""
     kv_dtype: Literal["auto", "bf16", "int8"] = "auto"

@@ -10,20 +10,31 @@ from tests.faults.conftest import Recovery
 
 
 def process_of(cluster: Cluster, call: Call) -> psutil.Process:
-    """Return the process that hosts a call; a worker of so few slots has one."""
-    [process] = room_processes(cluster.host_of(call.room).pid)
+    """Return the process that hosts a call: the one that is connected to LiveKit."""
+    processes = room_processes(cluster.host_of(call.room).pid)
+    port = cluster.sfu.port
+    [process] = [
+        each
+        for each in processes
+        if any(one.raddr and one.raddr.port == port for one in each.net_connections("tcp"))
+    ]
     return process
 
 
 async def test_a_killed_process_of_rooms_is_replaced(cluster: Cluster, recovery: Recovery) -> None:
-    """The rooms of a killed process speak again, at the same worker, which has all its slots."""
+    """The rooms of a killed process speak again, at the same worker, which has all its slots.
+
+    A spare hosts them: its process was there before.
+    """
     cluster.become(workers=1)
     async with calling(cluster, *PERSONAS) as call:
         before, host = call.identities, cluster.host_of(call.room)
+        [spare] = {*room_processes(host.pid)} - {killed := process_of(cluster, call)}
         with recovery("a worker's process of rooms killed"):
-            process_of(cluster, call).kill()
+            killed.kill()
             await call.hears_all(len(PERSONAS), without=before)
 
+        assert process_of(cluster, call) == spare
         assert cluster.host_of(call.room) is host
         assert host.told()["slots_used"] == len(PERSONAS)
         assert set(call.most_at_once.values()) == {1}

@@ -1,5 +1,6 @@
 """LiveKit's webhooks. They only speed things up: the dispatcher polls each second as well."""
 
+import math
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Annotated
@@ -12,7 +13,7 @@ from token_service import metrics
 from token_service.auth.authenticator import address_of
 from token_service.errors import REFUSALS
 from token_service.refusals import Refused, bad_signature
-from token_service.rooms.livekit import PEOPLE
+from token_service.rooms.livekit import PEOPLE, generation_of
 from token_service.service import OpenService
 
 router = APIRouter(tags=["livekit"])
@@ -39,17 +40,27 @@ Signature = Annotated[str | None, Security(SIGNATURE)]
     responses={status: REFUSALS[status] for status in (401, 408, 413, 429, 500, 503)},
 )
 async def receive_webhook(request: Request, service: OpenService, signature: Signature) -> Response:
-    """Receive an event that LiveKit signed. A room is reconciled as soon as a person joins it."""
+    """Receive an event that LiveKit signed. A room is reconciled as soon as a person joins it.
+
+    A persona of an older host is removed as it joins: its worker stood still and was replaced, and
+    LiveKit's client has connected again before the host could read that.
+    """
     try:
         event = await _verified(service.verifier, request, signature or "")
     except Refused:
         await service.limiter.failed(address_of(request))
         raise
     metrics.WEBHOOKS.labels(event.event).inc()
-    if event.event == "participant_joined" and event.participant.kind in PEOPLE:
-        if await service.tokens.is_revoked(event.room.name, event.participant):
-            await service.tokens.remove_revoked(event.room.name)
-        await service.dispatcher.reconcile(event.room.name)
+    if event.event == "participant_joined":
+        room, who = event.room.name, event.participant
+        if who.kind in PEOPLE:
+            if await service.tokens.is_revoked(room, who):
+                await service.tokens.remove_revoked(room)
+            await service.dispatcher.reconcile(room)
+        elif math.isfinite(generation := generation_of(who)):
+            spec = await service.specs.read(room)
+            if spec is not None and generation < spec.generation:
+                await service.rooms.remove(who.identity, room)
     return Response(status_code=204)
 
 

@@ -2,6 +2,7 @@
 
 They are forks of the main process, made before it has threads, a model or a connection: they start
 at once and share its memory. A replacement starts anew, since by then the main process has threads.
+Beside a single one a spare waits, so that its rooms need not wait for that.
 """
 
 import asyncio
@@ -55,8 +56,10 @@ class RoomProcesses:
         self._keeping: list[asyncio.Task[None]] = []
         gc.collect()
         gc.freeze()  # a collection in a fork would copy the memory that it shares
+        self._count = usual_count(settings)
+        has_spare = self._count == 1 and settings.room_processes is None
         try:
-            for _ in range(usual_count(settings)):
+            for _ in range(self._count + has_spare):
                 self._processes.append(self._start(method))
         except BaseException:  # an interrupt as well: at its exit this process would wait for them
             self.close()
@@ -110,7 +113,13 @@ class RoomProcesses:
             process.kill()
 
     def _idlest(self) -> RoomProcess:
-        return min(self._processes, key=lambda each: (not each.serves, each.load))
+        """Return the process with the least to do; the spare only where no other runs."""
+
+        def rank(index: int) -> tuple[bool, bool, int]:
+            process = self._processes[index]
+            return not process.serves, index >= self._count, process.load
+
+        return self._processes[min(range(len(self._processes)), key=rank)]
 
     async def _keep(self, index: int) -> None:
         """Replace a process whenever it ends."""

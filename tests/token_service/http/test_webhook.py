@@ -9,8 +9,12 @@ import pytest
 from redis.asyncio import Redis
 
 from harness.servers import LiveKit
+from protocol.personas import Persona
+from protocol.room_spec import RoomSpec, persona_specs, spec_key
 from tests.conftest import SettingsFor, StartLiveKit
 from tests.token_service.players import (
+    agent_token,
+    are_alone,
     beat,
     dispatched,
     eventually,
@@ -20,7 +24,10 @@ from tests.token_service.players import (
     signature,
 )
 from token_service.app import create_app
+from token_service.fleet.pulse import Pulse
 from token_service.rooms import reconciler
+
+CHEF = Persona(name="chef", label="Chef")
 
 
 def joining(room: str, **participant: Any) -> bytes:
@@ -77,6 +84,7 @@ async def test_livekits_own_webhook_leads_to_a_dispatch(
 ) -> None:
     """LiveKit's webhook for a person who joins leads to a dispatch, without the poll."""
     monkeypatch.setattr(reconciler, "POLL_PERIOD_S", 3600.0)
+    await eventually(Pulse(redis).is_steady, "redis is no new one")
     await beat(redis)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -94,6 +102,31 @@ async def test_livekits_own_webhook_leads_to_a_dispatch(
                     specs = await dispatched(livekit, room)
 
     assert [(spec.room, spec.generation) for spec in specs] == [(room, 1)]
+
+
+async def test_a_persona_of_an_older_host_is_removed_as_it_joins(
+    settings_for: SettingsFor,
+    start_livekit: StartLiveKit,
+    own_redis_url: str,
+    redis: Redis,
+    room: str,
+) -> None:
+    """A persona that comes back after its host was replaced is removed; the present one's stays."""
+    await beat(redis, hosts={room: 2})
+    spec = RoomSpec(room=room, generation=2, worker="worker", personas=persona_specs([CHEF]))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with start_livekit(webhook_url=f"{url}/webhook") as livekit:
+            app = create_app(settings_for(livekit=livekit, redis_url=own_redis_url))
+            async with (
+                served(app, listening),
+                joined(livekit, agent_token(livekit, room, "agent-now", 2)),
+            ):
+                await redis.set(spec_key(room), spec.model_dump_json())
+                async with joined(livekit, agent_token(livekit, room, "agent-before", 1)):
+                    await eventually(
+                        lambda: are_alone(livekit, room, "agent-now"), "the older one is removed"
+                    )
 
 
 async def test_the_poll_alone_leads_to_a_dispatch(

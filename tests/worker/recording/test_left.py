@@ -28,7 +28,9 @@ async def test_the_part_of_a_killed_process_is_uploaded(bucket: Settings, tmp_pa
     def here() -> list[Path]:
         return sorted(waiting.glob("*/*/*.ogg"))
 
-    with start_stack(tmp_path, model="echo", capacity=1, record_dir=str(waiting), **told) as stack:
+    with start_stack(
+        tmp_path, model="echo", capacity=1, room_processes="1", record_dir=str(waiting), **told
+    ) as stack:
         async with person(stack.url, asked) as ann:
             await in_talk(ann)
             ann.tone_hz = 500.0

@@ -10,8 +10,8 @@ from protocol.personas import PROMPT_LIMIT
 
 MIB, GIB = 2**20, 2**30
 CPU_SLOTS = 12  # of a small model: its step takes a quarter of the time on one core
-MOST_SLOTS = 64  # on a GPU, unasked; more may fit, but no more were measured in real time
-MOST_INT8_SLOTS = 128  # the same with int8 keys and values, shown by a prototype on an H200
+# On a GPU, unasked; more may fit, but no more were measured in real time (docs/benchmarks.md).
+MOST_SLOTS, MOST_INT8_SLOTS = 64, 128
 SHORTEST_CONTEXT = 250  # frames, 20 s: below that no shorter context is advised
 KEPT_PROMPTS = 8  # prompt states kept for new sessions
 SILENT_FRAMES = 6  # before and after a prompt's text (`prompt_state.py`)

@@ -14,10 +14,10 @@ WORTH_IT = 1.8  # times the slots: "auto" takes int8 from here on; scales keep i
 
 @dataclass(frozen=True, slots=True)
 class KvMemory:
-    """How keys and values are stored and read."""
+    """How keys and values are stored, and what computes."""
 
     int8: bool = False
-    kernels: bool = False  # read by Triton kernels, one position at a time
+    kernels: bool = False  # a step's positions go through Triton's kernels, its other parts as well
 
 
 OWN_TYPE = KvMemory()

@@ -69,3 +69,5 @@ if __name__ == "__main__":
         sys.exit(asyncio.run(main(**vars(options()))))
     except (OSError, EOFError, ValueError, wave.Error, aiohttp.ClientError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -150,3 +150,5 @@ if __name__ == "__main__":
         sys.exit(asyncio.run(main(**vars(options()))))
     except (OSError, EOFError, wave.Error) as error:  # a file, or the service is away
         sys.exit(f"{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import shutil
+import signal
 import sys
 import wave
 from collections.abc import AsyncGenerator, Generator
@@ -264,6 +265,25 @@ async def test_a_wrong_command_line_is_told_without_a_traceback(
 
     assert process.returncode == status
     assert told in err.decode() and "Traceback" not in err.decode()
+
+
+async def test_ctrl_c_ends_the_python_client_without_a_traceback(
+    question: Path, tmp_path: Path
+) -> None:
+    """Ctrl-C ends the Python example that tries again and again, without a traceback."""
+    process = await asyncio.create_subprocess_exec(
+        *("env", "--default-signal=INT", *command_of("python", tmp_path)),  # a test may ignore it
+        *("http://127.0.0.1:1/token", str(question), str(tmp_path / "answer.wav")),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(ENDS_WITHIN_S):
+        assert (await process.stdout.readline()).startswith(b"(trying again")
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+
+    assert (process.returncode, err.decode()) == (130, "")
 
 
 async def test_an_answer_without_a_token_ends_the_python_client(

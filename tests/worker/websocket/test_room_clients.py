@@ -92,6 +92,7 @@ async def test_two_programs_hear_each_other_and_the_persona(
 @pytest.mark.alone  # Whisper comes after everything else that runs
 async def test_words_of_people_arrive(echo_with_whisper: Stack, session: str) -> None:
     """A person's final words come with the identity and a segment id."""
+    await echo_with_whisper.recogniser_is_ready()
     async with taking_part(echo_with_whisper.url, session, identity="ann") as ann:
         await ready(ann)
         ann.speech = recording("opening")

@@ -5,7 +5,7 @@ import json
 import logging
 import socket
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,14 @@ def with_keys(settings: Settings, keys: Keys) -> Settings:
     return settings.model_copy(update={"auth_mode": ("api_keys",), "api_keys_file": keys.path})
 
 
+def counted(*workers: Worker) -> tuple[int, ...]:
+    """Return how many slots are taken; 0 of a worker while one that is taken counts twice."""
+    return tuple(
+        each.engine.used if each.engine.used + each.admission.free() == SLOTS else 0
+        for each in workers
+    )
+
+
 async def handshake_done(caller: Caller) -> bool:
     """Wait for the handshake; return that it came."""
     await caller.until(lambda: caller.is_ready, "the handshake")
@@ -104,17 +112,12 @@ async def test_a_worker_that_refuses_is_skipped(
     async with running(settings, "worker-2") as other, service(settings) as host:
         await beat(redis, "worker-0", slots_free=9, chat_url="http://127.0.0.1:1/api/chat")
         await beat(redis, "worker-2", slots_free=8, slots_total=8, chat_url=other.url)
-        async with (
-            calling(f"ws://{host}/api/chat") as first,
-            calling(f"ws://{host}/api/chat") as second,
-            calling(f"ws://{host}/api/chat") as third,
-        ):
-            assert (
-                await handshake_done(first)
-                and await handshake_done(second)
-                and await handshake_done(third)
-            )
-            assert (other.engine.used, worker.engine.used) == (2, 1)
+        async with AsyncExitStack() as calls:
+            for place in range(SLOTS + 1):
+                used = (min(place + 1, SLOTS), place // SLOTS)
+                caller = await calls.enter_async_context(calling(f"ws://{host}/api/chat"))
+                await caller.until(lambda used=used: counted(other, worker) == used, "its slot")
+                assert await handshake_done(caller)
 
 
 async def test_a_worker_that_cannot_be_reached_is_not_told_as_full(

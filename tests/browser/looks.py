@@ -26,9 +26,10 @@ SIZES = [
     (1920, 1080),
 ]
 NARROW = [*SIZES[:3], (844, 390)]
-PICTURED = {PHONE, ZOOMED, (1280, 800)}
-# By axe: in light with every rule, else with those of colours. Forced colours know no size.
+# By axe, and in pictures but for forced colours. The system's colours change colours and borders
+# only, so axe needs only those rules in all but light. Forced colours know no size.
 EXAMINED = {PHONE: ("light", "dark", "forced", "forced-dark"), (1280, 800): ("light", "dark")}
+PICTURED = ((*PHONE, "light"), (*PHONE, "dark"), (1280, 800, "light"))
 COLOURS: dict[str, Callable[[Page], Awaitable[None]]] = {
     "light": lambda page: page.emulate_media(color_scheme="light", forced_colors="none"),
     "dark": lambda page: page.emulate_media(color_scheme="dark"),
@@ -38,30 +39,26 @@ COLOURS: dict[str, Callable[[Page], Awaitable[None]]] = {
 
 
 async def faults_of(page: Page, state: str) -> list[str]:
-    """Return what does not fit in any size, and what axe finds in any colours; take pictures.
-
-    The colours of the system change colours and borders only, so axe needs only those rules.
-    """
-    faults = await misfits(page, state, SIZES)
-    for (width, height), looks in EXAMINED.items():
-        await page.set_viewport_size(ViewportSize(width=width, height=height))
-        for colours in looks:
+    """Return what does not fit in any size, and what axe finds in any colours; take pictures."""
+    faults: list[str] = []
+    for size in SIZES:
+        faults += await misfits(page, [size])
+        for colours in EXAMINED.get(size, ()):
             await COLOURS[colours](page)
             broken = await violations(page, None if colours == "light" else OF_COLOURS)
-            faults += [f"{width}x{height}, {colours}: {fault}" for fault in broken]
-            if (width, height) == PHONE and colours != "light":
-                await page.screenshot(path=FOLDER / f"{state}-{colours}.png")
-    await COLOURS["light"](page)
+            faults += [f"{size[0]}x{size[1]}, {colours}: {fault}" for fault in broken]
+            if (*size, colours) in PICTURED:
+                await page.screenshot(path=FOLDER / f"{state}-{size[0]}x{size[1]}-{colours}.png")
+        if size in EXAMINED:
+            await COLOURS["light"](page)
     await page.set_viewport_size(DESKTOP)
     return faults
 
 
-async def misfits(page: Page, state: str, sizes: Iterable[tuple[int, int]]) -> list[str]:
-    """Return what does not fit in each of these sizes; take pictures of some."""
+async def misfits(page: Page, sizes: Iterable[tuple[int, int]]) -> list[str]:
+    """Return what does not fit in each of these sizes."""
     faults: list[str] = []
     for width, height in sizes:
         await page.set_viewport_size(ViewportSize(width=width, height=height))
         faults += [f"{width}x{height}: {fault}" for fault in await page.evaluate(FITS)]
-        if (width, height) in PICTURED:
-            await page.screenshot(path=FOLDER / f"{state}-{width}x{height}.png")
     return faults

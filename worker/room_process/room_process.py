@@ -119,7 +119,13 @@ class RoomProcess:
         """Return whether it has minds, once it has started. Raises `InvalidInput`, `EOFError`."""
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.create_future()
-        self._channel.start()
+        try:
+            self._channel.start()
+        except RuntimeError as error:  # no further thread is allowed, which would see its end
+            self.kill()
+            self._free()
+            self._ended.set()
+            raise InvalidInput(f"a process of rooms cannot be started: {error}") from error
         try:
             has_minds = await asyncio.wait_for(self._started, START_WITHIN_S)
         except TimeoutError:
@@ -215,8 +221,12 @@ class RoomProcess:
         self._process.join(STOP_WITHIN_S)
         self._channel.finish(STOP_WITHIN_S)  # else it could write to what gets the descriptor next
         self._connection.close()
+        self._free()
+        call_on_loop(self._loop, self._set_started, EOFError(f"a process of rooms: {why}"))
+        call_on_loop(self._loop, self._ended.set)
+
+    def _free(self) -> None:
+        """End what was asked of the process, and what it asked for."""
         for part in (self._slots, self._listenings, self._jobs, self._clients):
             if part is not None:
                 part.close()
-        call_on_loop(self._loop, self._set_started, EOFError(f"a process of rooms: {why}"))
-        call_on_loop(self._loop, self._ended.set)

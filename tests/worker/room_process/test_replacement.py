@@ -158,6 +158,30 @@ async def test_a_replacement_that_the_machine_does_not_allow_is_tried_again(
             await becomes(lambda: rooms.serve_now, "the replacement takes jobs")
 
 
+async def test_a_replacement_for_which_there_is_no_thread_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where no thread can be made for a replacement, the log says so and one is made later."""
+
+    def none(_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    rooms = RoomProcesses(GivenSettings(room_processes=1), "spawn")
+    with structlog.testing.capture_logs() as lines:
+        async with serving(rooms):
+            monkeypatch.setattr(Channel, "start", none)
+            processes()[0].send_signal(signal.SIGKILL)
+
+            def reasons() -> set[str]:
+                return {each["reason"] for each in lines if each["event"] == "rooms_not_replaced"}
+
+            await becomes(lambda: bool(reasons()), "the reason is told")
+            monkeypatch.undo()
+            await becomes(lambda: rooms.serve_now, "the replacement takes jobs")
+
+    assert reasons() == {"a process of rooms cannot be started: can't start new thread"}
+
+
 async def test_a_process_that_has_hung_does_not_hold_up_a_stop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

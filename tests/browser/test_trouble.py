@@ -128,9 +128,12 @@ async def test_a_room_that_the_server_closed_can_be_called_again(
     await visit.call_again()
 
 
-async def test_copying_that_the_browser_refuses_is_told_on_its_button(visit: Visit) -> None:
-    """Who presses Copy where pages may not write to the clipboard reads that it failed."""
+async def test_what_fails_in_a_call_is_told(visit: Visit) -> None:
+    """A persona that could not be muted, and a copy that the browser refuses on its button."""
     await visit.call("Assistant")
+    await visit.page.route("**/mute", lambda route: route.abort())
+    await visit.press("Mute Assistant for everyone")
+    await visit.sees("Assistant could not be muted")
     await visit.sees_words(1)
     await visit.page.evaluate(
         "() => Object.defineProperty(navigator, 'clipboard', { value: null })"
@@ -138,15 +141,6 @@ async def test_copying_that_the_browser_refuses_is_told_on_its_button(visit: Vis
     await visit.press("Copy")
 
     await expect(visit.page.get_by_role("button", name="Copying failed")).to_be_visible()
-
-
-async def test_a_persona_that_could_not_be_muted_says_so(visit: Visit) -> None:
-    """Who mutes a persona for all while the service does not answer reads that it failed."""
-    await visit.call("Assistant")
-    await visit.page.route("**/mute", lambda route: route.abort())
-    await visit.press("Mute Assistant for everyone")
-
-    await visit.sees("Assistant could not be muted")
 
 
 async def test_a_page_whose_script_is_on_its_way_is_not_empty(

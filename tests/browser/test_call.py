@@ -71,16 +71,21 @@ async def test_calls_leave_no_resources_open(browser: Browser, stack: Stack) -> 
 async def test_two_tabs_with_one_link_share_a_room(browser: Browser, stack: Stack) -> None:
     """Two people with a link see, read and mute for each other, and one may stay alone.
 
-    A person who cancels before joining changes nothing.
+    A person who cancels before joining changes nothing. The second tab is made of the first and has
+    a copy of its storage: it is another person all the same, and puts nobody out of the room.
     """
     url = f"{stack.url}/?room=kitchen&persona=chef"
     async with open_visit(browser, stack, url) as ann:
         await ann.join("Ann")
-        bea = await Visit(await ann.page.context.new_page(), url).open()
+        async with ann.page.expect_popup() as opened:
+            await ann.page.evaluate("() => void window.open(location.href)")
+        bea = Visit(await opened.value, url)
+        await bea.may_start()
         await bea.cancel_join()
         await bea.join("Bea")
         for visit, other in ((ann, "Bea"), (bea, "Ann")):
             await expect(visit.page.locator(".seat .label")).to_have_text(["Chef", other])
+        assert len(await people(stack, await bea.identity())) == 2
         await ann.type("Hello Bea")
         await bea.sees("Hello Bea")
         own = ann.page.locator(".bubble[data-own=true]")

@@ -1,7 +1,10 @@
-"""Who a person is, in tabs that are made of each other and through a reload."""
+"""Who a person is through a reload, a frozen page and a page out of the history.
+
+Two tabs that are made of each other: `test_call.py`.
+"""
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser
 
 from harness.stack import Stack
 from tests.browser.conftest import open_visit
@@ -14,21 +17,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def identities(stack: Stack, visit: Visit) -> list[str]:
     """Return the identities of the people in a visit's room."""
     return sorted([each.identity for each in await people(stack, await visit.identity())])
-
-
-async def test_a_tab_made_of_another_is_another_person(browser: Browser, stack: Stack) -> None:
-    """A tab with a copy of another's storage joins beside it, and puts nobody out of the room."""
-    async with open_visit(browser, stack, f"{stack.url}/?room=tabs&persona=chef") as ann:
-        await ann.join("Ann")
-        async with ann.page.expect_popup() as opened:
-            await ann.page.evaluate("() => void window.open(location.href)")
-        bea = Visit(await opened.value, stack.url)
-        await bea.may_start()
-        await bea.join("Bea")
-        for visit, other in ((ann, "Bea"), (bea, "Ann")):
-            await expect(visit.page.locator(".seat .label")).to_have_text(["Chef", other])
-
-        assert len(await identities(stack, ann)) == 2
 
 
 async def test_a_reload_changes_nobody(browser: Browser, stack: Stack) -> None:

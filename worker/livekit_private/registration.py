@@ -14,7 +14,7 @@ from livekit.agents import AgentServer, JobContext, JobExecutorType, JobRequest
 from livekit.agents.job import RunningJobInfo
 
 from protocol.config.livekit_trouble import REFUSED, ask_refusal, connection_failure
-from protocol.config.proxies import lead_native_library, proxy_url_for
+from protocol.config.proxies import proxy_url_for
 from protocol.config.secret import reveal
 from protocol.config.settings import Settings
 from worker.livekit_private.job_pool import JobPool, ServedJob
@@ -51,7 +51,6 @@ class Registration(AgentServer):
             http_proxy=proxy_url_for(settings.livekit_url),
             log_level=settings.log_level.upper(),
         )
-        lead_native_library(settings.livekit_url)
         self._on_lost = on_lost
         self.rtc_session(_never, agent_name=agent_name, on_request=request)
 

@@ -19,7 +19,6 @@ import structlog
 from harness.fork_server import finished
 from harness.proxy import forward_proxy, saying
 from harness.servers import GivenSettings, free_port
-from protocol.config.proxies import lead_native_library
 from protocol.errors import InvalidInput
 from worker.context import WorkerContext
 from worker.engine.echo import echo_model
@@ -81,7 +80,7 @@ def processes() -> list[psutil.Process]:
 async def test_a_replacement_has_the_proxies_of_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A replacement's minds reach their tools by the proxy that LiveKit's library was led past."""
+    """A replacement has the environment that the main process began with, and so its proxies."""
     (tmp_path / "robin.toml").write_text(PERSONA)
     mind_url = "http://127.0.0.1:9/v1"
     settings = GivenSettings(
@@ -94,7 +93,7 @@ async def test_a_replacement_has_the_proxies_of_the_first(
         rooms = RoomProcesses(settings, "spawn")
         async with serving(rooms):
             await becomes(lambda: bool(proxy.targets), "tools are looked for")
-            lead_native_library("ws://127.0.0.1:7880")  # as the registration with LiveKit does
+            monkeypatch.delenv("HTTP_PROXY")  # the main process changes its environment later
             assert rooms.serve_now
             [first] = processes()
             before = len(proxy.targets)

@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 QUEUE_FRAMES = 2_000  # 8 MB: 64 people for 2.5 s
 QUIET_FRAMES = 25  # 2 s without sound end every turn; more silence is not sent
 STARTS_MOST = 4
+AGAIN_S = 10.0  # until a start is tried again for which the machine had no memory or process
 LONG_S = 600.0  # a process that ran for so long ended for a reason of its own
 NICENESS = 5  # below the voices; at 19, on a busy machine, words came 20 s late
 SESSION_NICENESS = 10  # below LiveKit, too: at 0 six voices beside it took half as long again
@@ -108,13 +109,17 @@ class Whisper:
     def _run(self) -> None:
         """Keep a process running, unless it cannot load the model or ends again and again."""
         ended, has_loaded = 0, False
-        while ended < STARTS_MOST:
+        while ended < STARTS_MOST and not self._is_stopped:
             began_s = time.monotonic()
             try:
                 self._process, self._connection = _start(self._model)
             except OSError as error:  # no memory, or no more processes
                 why = f"its process cannot be started: {error.strerror}"
-                return self._on_progress(Progress("failed", why))
+                if not has_loaded:
+                    return self._on_progress(Progress("failed", why))
+                self._on_progress(Progress("loading", f"{why}; tried again in {AGAIN_S:.0f} s"))
+                time.sleep(AGAIN_S)
+                continue
             states, is_hung = self._receive(self._connection)
             self._is_ready = False
             if is_hung:
@@ -130,7 +135,8 @@ class Whisper:
             log.warning("hearing_ended", exit_code=exit_code, is_hung=is_hung)
             self._forget(*self._closing.copy())
             ended = ended + 1 if time.monotonic() - began_s < LONG_S else 1
-        self._on_progress(Progress("failed", f"its process ended {STARTS_MOST} times"))
+        if not self._is_stopped:
+            self._on_progress(Progress("failed", f"its process ended {STARTS_MOST} times"))
 
     def _receive(self, connection: "Connection[FromWorker, ToWorker]") -> tuple[set[str], bool]:
         """Take messages until the process ends or hangs; return its states, and if it hangs."""

@@ -135,6 +135,26 @@ def test_a_process_that_cannot_be_started_is_reported_as_failed(
     ]
 
 
+def test_a_process_that_cannot_be_replaced_now_is_tried_again(
+    run: Callable[[Processes], list[Progress]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the kernel has no process for a while, recognition that once worked comes back."""
+    processes = Processes(1, "ready")
+    start, reached = processes.start, iter([True, False, False, True, True, True])
+
+    def start_now_and_then(model: str) -> Any:
+        if not next(reached):
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return start(model)
+
+    monkeypatch.setattr(whisper, "AGAIN_S", 0.0)
+    monkeypatch.setattr(processes, "start", start_now_and_then)
+    ready, *waited, again = run(processes)[:4]
+
+    assert ready == again == Progress("ready")
+    assert all("Resource temporarily unavailable" in each.detail for each in waited)
+
+
 def test_sound_that_cannot_be_read_ends_the_process() -> None:
     """A process whose reading thread fails ends with an error, and does not go on deaf."""
     program = (

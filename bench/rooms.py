@@ -14,8 +14,8 @@ import asyncio
 import json
 import tempfile
 import time
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Self
@@ -138,6 +138,18 @@ async def run(stack: Stack, counts: list[int], seconds: float) -> None:
     print(json.dumps({"bench": "rooms", "seconds": seconds, "rows": rows}))
 
 
+@contextmanager
+def echo_stack(slots: int, processes: int) -> Generator[Stack]:
+    """Start the product with the echo, without recognition; so many processes host its rooms."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        start_stack(
+            Path(folder), model="echo", capacity=slots, stt="off", room_processes=str(processes)
+        ) as stack,
+    ):
+        yield stack
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -146,16 +158,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1, help="that host the rooms")
     asked = parser.parse_args()
     disable_native_log_capture()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        start_stack(
-            Path(folder),
-            model="echo",
-            capacity=max(asked.rooms),
-            stt="off",
-            room_processes=str(asked.processes),
-        ) as stack,
-    ):
+    with echo_stack(max(asked.rooms), asked.processes) as stack:
         asyncio.run(run(stack, asked.rooms, asked.seconds))
 
 

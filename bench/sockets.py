@@ -11,11 +11,9 @@ Opus are among the Python threads; they release the interpreter lock meanwhile.
 import argparse
 import asyncio
 import json
-import tempfile
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -23,8 +21,8 @@ import numpy as np
 import psutil
 import sphn
 
-from bench.rooms import LATE, SETTLE_S, TICK_S, Spent
-from harness.stack import Stack, start_stack
+from bench.rooms import LATE, SETTLE_S, TICK_S, Spent, echo_stack
+from harness.stack import Stack
 from worker.frames import RATE_HZ, to_int16
 from worker.websocket import messages
 
@@ -144,16 +142,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--processes", type=int, default=1, help="that host the rooms")
     asked = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        start_stack(
-            Path(folder),
-            model="echo",
-            capacity=max(asked.clients),
-            stt="off",
-            room_processes=str(asked.processes),
-        ) as stack,
-    ):
+    with echo_stack(max(asked.clients), asked.processes) as stack:
         asyncio.run(run(stack, asked.kinds, asked.clients, asked.packet_ms, asked.seconds))
 
 

@@ -157,18 +157,17 @@ async def test_a_replacement_that_the_machine_does_not_allow_is_tried_again(
             await becomes(lambda: rooms.serve_now, "the replacement takes jobs")
 
 
-async def test_a_replacement_for_which_there_is_no_thread_is_tried_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Where no thread can be made for a replacement, the log says so and one is made later."""
+async def told_until_replaced(
+    monkeypatch: pytest.MonkeyPatch, target: object, name: str, value: object
+) -> set[str]:
+    """Kill a process that cannot be replaced while `target.name` is `value`.
 
-    def none(_: Any) -> None:
-        raise RuntimeError("can't start new thread")
-
+    Return the reasons that are told, once the name is as before and a replacement takes jobs.
+    """
     rooms = RoomProcesses(GivenSettings(room_processes=1), "spawn")
     with structlog.testing.capture_logs() as lines:
         async with serving(rooms):
-            monkeypatch.setattr(Channel, "start", none)
+            monkeypatch.setattr(target, name, value)
             processes()[0].send_signal(signal.SIGKILL)
 
             def reasons() -> set[str]:
@@ -177,8 +176,20 @@ async def test_a_replacement_for_which_there_is_no_thread_is_tried_again(
             await becomes(lambda: bool(reasons()), "the reason is told")
             monkeypatch.undo()
             await becomes(lambda: rooms.serve_now, "the replacement takes jobs")
+    return reasons()
 
-    assert reasons() == {"a process of rooms cannot be started: can't start new thread"}
+
+async def test_a_replacement_for_which_there_is_no_thread_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where no thread can be made for a replacement, the log says so and one is made later."""
+
+    def none(_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    told = await told_until_replaced(monkeypatch, Channel, "start", none)
+
+    assert told == {"a process of rooms cannot be started: can't start new thread"}
 
 
 async def test_a_process_that_has_hung_does_not_hold_up_a_stop(
@@ -203,20 +214,9 @@ async def test_a_replacement_that_does_not_start_is_told_of(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One that gives no sign of life at all is ended, the log says so, and another is started."""
-    rooms = RoomProcesses(GivenSettings(room_processes=1), "spawn")
-    with structlog.testing.capture_logs() as lines:
-        async with serving(rooms):
-            monkeypatch.setattr(room_process, "START_WITHIN_S", 0.01)
-            processes()[0].send_signal(signal.SIGKILL)
+    told = await told_until_replaced(monkeypatch, room_process, "START_WITHIN_S", 0.01)
 
-            def reasons() -> set[str]:
-                return {each["reason"] for each in lines if each["event"] == "rooms_not_replaced"}
-
-            await becomes(lambda: bool(reasons()), "the reason is told")
-            monkeypatch.undo()
-            await becomes(lambda: rooms.serve_now, "another one takes jobs")
-
-    assert reasons() == {"a process of rooms did not start within 0.01 s"}
+    assert told == {"a process of rooms did not start within 0.01 s"}
 
 
 async def test_a_process_that_ended_leaves_no_descriptor() -> None:

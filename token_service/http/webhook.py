@@ -1,6 +1,5 @@
 """LiveKit's webhooks. They only speed things up: the dispatcher polls each second as well."""
 
-import math
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Annotated
@@ -13,7 +12,7 @@ from token_service import metrics
 from token_service.auth.authenticator import address_of
 from token_service.errors import REFUSALS
 from token_service.refusals import Refused, bad_signature
-from token_service.rooms.livekit import PEOPLE, generation_of
+from token_service.rooms.livekit import PEOPLE
 from token_service.service import OpenService
 
 router = APIRouter(tags=["livekit"])
@@ -57,10 +56,8 @@ async def receive_webhook(request: Request, service: OpenService, signature: Sig
             if await service.tokens.is_revoked(room, who):
                 await service.tokens.remove_revoked(room)
             await service.dispatcher.reconcile(room)
-        elif math.isfinite(generation := generation_of(who)):
-            spec = await service.specs.read(room)
-            if spec is not None and generation < spec.generation:
-                await service.rooms.remove(who.identity, room)
+        elif (spec := await service.specs.read(room)) is not None:
+            await service.rooms.remove_old(who, spec)
     return Response(status_code=204)
 
 

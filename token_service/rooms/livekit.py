@@ -79,9 +79,13 @@ class LiveKitRooms:
             if carried is not None and carried.newest < spec.generation:
                 await _answer(dispatches.delete_dispatch(dispatch.id, spec.room))
         for participant in await self.participants(spec.room):
-            if generation_of(participant) < spec.generation:
-                log.info("old_agent_removed", room=spec.room, agent=participant.identity)
-                await self.remove(participant.identity, spec.room)
+            await self.remove_old(participant, spec)
+
+    async def remove_old(self, participant: api.ParticipantInfo, spec: RoomSpec) -> None:
+        """Remove a participant from the spec's room if it is a persona of an older generation."""
+        if generation_of(participant) < spec.generation:
+            log.info("old_agent_removed", room=spec.room, agent=participant.identity)
+            await self.remove(participant.identity, spec.room)
 
     async def asked_for(self, room: str) -> list[str]:
         """Return the metadata of each dispatch in a room that asks for `AGENT_NAME`."""

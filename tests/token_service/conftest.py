@@ -2,14 +2,17 @@
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
-from harness.servers import LiveKit
+from harness.servers import LiveKit, wait_until
 from protocol.config.settings import Settings
+from protocol.heartbeat import HEARTBEAT_TTL_S
 from tests.conftest import SettingsFor
 from tests.token_service.auth.callers import Keys
 from tests.token_service.players import running
@@ -22,9 +25,19 @@ FUZZ_DATABASE = 8
 OWN_DATABASE = 9  # only this folder's tests use it, so that it has no other test's heartbeats
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def own_redis_url(redis_url: str) -> str:
-    """Return the URL of a redis database that only these tests use."""
+    """Return the URL of a redis database that only these tests use.
+
+    Its redis has run for as long as a heartbeat lives: before, a missing one means no lost worker.
+    """
+    with SyncRedis.from_url(redis_url) as client:
+
+        def is_old_enough() -> bool:
+            about: Any = client.info("server")
+            return about["uptime_in_seconds"] >= HEARTBEAT_TTL_S
+
+        wait_until(is_old_enough, "heartbeats are trusted")
     return redis_url.removesuffix("/0") + f"/{OWN_DATABASE}"
 
 

@@ -30,6 +30,7 @@ from worker.engine.conversation.say import Done
 from worker.engine.engine import Engine
 from worker.engine.model import Model, Remembered, StepOut
 from worker.engine.slots import SlotFrame
+from worker.fleet.admission import JobAdmission
 from worker.frames import FRAME_S, SILENCE
 from worker.grid import next_tick
 from worker.livekit_private.native_events import NativeEvents
@@ -226,7 +227,7 @@ def _serve(engine: Engine, connection: "Connection[Any, Any]") -> None:
                 slots.take(message)
 
     channel = Channel[ToRooms, FromRooms](connection, take, lambda _: slots.close())
-    slots = ServedSlots(engine, channel.post)
+    slots = ServedSlots(engine, JobAdmission(lambda: engine.free), lambda: None, channel.post)
     channel.start()
 
 

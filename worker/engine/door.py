@@ -10,6 +10,8 @@ from worker.engine.conversation.say import Done
 from worker.engine.model import ModelFacts, Remembered
 from worker.engine.slots import Deliver, Occupant
 
+KeptFor = str | int | None  # the job, or the WebSocket client, for which the worker kept a slot
+
 
 class EngineDoor(Protocol):
     """The calls of `worker.engine.engine.Engine` that a persona makes. Any thread."""
@@ -28,7 +30,10 @@ class EngineDoor(Protocol):
         lost: Callable[[], None] = ...,
         remembered: Remembered | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
-    ) -> Occupant: ...
+        kept_for: KeptFor = None,
+    ) -> Occupant:
+        """Take a slot, which from then on is not also kept for a job or client. Raises `Full`."""
+        ...
 
     def leave(self, occupant: Occupant) -> None: ...
 

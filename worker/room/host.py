@@ -159,7 +159,7 @@ class Host:
             self._spec,
             self._context,
             self._emit,
-            partial(self._context.reports.took_slot, self._job.id),
+            self._job.id,
             self._backup,
             accepting_early_sound(self._early.streams),
             stands_by=self._stands_by,

@@ -22,10 +22,6 @@ class RoomJob:
 class JobReports(Protocol):
     """Takes what a host tells the worker of its job. Any thread."""
 
-    def took_slot(self, job_id: str) -> None:
-        """Tell that the engine counts one more of the slots that were kept for this job."""
-        ...
-
     def needs_no_more_slots(self, job_id: str) -> None:
         """Tell that no slot needs to be kept for this job any more."""
         ...

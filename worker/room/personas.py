@@ -44,7 +44,7 @@ class RoomPersonas:
         spec: RoomSpec,
         context: HostContext,
         emit: Callable[[Event], None],
-        on_slot_taken: Callable[[], None],
+        job_id: str,
         backup: RoomBackup,
         accepts: Callable[[Any], bool],
         *,
@@ -52,14 +52,13 @@ class RoomPersonas:
     ) -> None:
         """`job_room` is the job's connection: the first persona's, and the one that hears people.
 
-        `on_slot_taken` is called for each slot that a persona takes from the engine; `accepts`
-        judges the events of the other personas' connections.
+        Slots were kept for the job; `accepts` judges the events of the other personas' connections.
         """
         self._job_room = job_room
         self._spec = spec
         self._context = context
         self._emit = emit
-        self._on_slot_taken = on_slot_taken
+        self._job_id = job_id
         self._backup = backup
         self._accepts = accepts
         self._first_id = spec.personas[0].id  # joined with the job's connection
@@ -236,7 +235,7 @@ class RoomPersonas:
         )
         try:
             begin = persona.stand_by if stands_by else persona.start
-            await begin(self._on_slot_taken)
+            await begin(self._job_id)
             if persona.stands_by and not self._stands_by:
                 await persona.take_over()
         except Exception:

@@ -20,12 +20,11 @@ from worker.room_process.messages import (
     Leave,
     Serve,
     SlotsSettled,
-    SlotTaken,
     TookOver,
     ToRooms,
 )
 
-JobMessage = JobEnded | SlotTaken | SlotsSettled | TookOver | Changed | Executed
+JobMessage = JobEnded | SlotsSettled | TookOver | Changed | Executed
 GONE = Answer(refusal="not_live", detail="The session's host has ended.")
 
 
@@ -129,8 +128,6 @@ class HostedJobs:
         if hosted is None:
             return
         match message:
-            case SlotTaken(job_id):
-                self._admission.took(job_id)
             case SlotsSettled(job_id):
                 self._admission.release(job_id)
                 self._changed()

@@ -13,6 +13,7 @@ from protocol.personas import Persona
 from protocol.room_spec import RoomSpec
 from protocol.websocket_ticket import ChatTicket, RoomTicket
 from worker.engine.arrays import Pcm
+from worker.engine.door import KeptFor
 from worker.engine.model import ModelFacts, Remembered
 from worker.engine.slots import Column
 from worker.hearing.recogniser import HeardWords
@@ -157,12 +158,6 @@ class JobEnded(NamedTuple):
     outcome: Outcome
 
 
-class SlotTaken(NamedTuple):
-    """As `JobReports.took_slot`."""
-
-    job_id: str
-
-
 class SlotsSettled(NamedTuple):
     """As `JobReports.needs_no_more_slots`."""
 
@@ -187,12 +182,6 @@ class Executed(NamedTuple):
     answer: Answer
 
 
-class ClientTookSlot(NamedTuple):
-    """The engine counts the slot that was kept for a WebSocket client."""
-
-    client: int
-
-
 class ClientLeft(NamedTuple):
     """A WebSocket client is served no more."""
 
@@ -212,6 +201,7 @@ class Join(NamedTuple):
     occupant: int
     persona: Persona
     remembered: Remembered | None
+    kept_for: KeptFor
 
 
 class FrameIn(NamedTuple):
@@ -276,7 +266,7 @@ class Figures(NamedTuple):
 
 
 FromRooms = (
-    Alive | Started | CannotStart | JobEnded | SlotTaken | SlotsSettled | TookOver | Changed
-    | Executed | ClientTookSlot | ClientLeft | AskFree | Join | FrameIn | Order | Say | CatchUp
+    Alive | Started | CannotStart | JobEnded | SlotsSettled | TookOver | Changed
+    | Executed | ClientLeft | AskFree | Join | FrameIn | Order | Say | CatchUp
     | Listen | Sound | StopListening | Figures
 )  # fmt: skip

@@ -3,20 +3,12 @@
 import threading
 from collections.abc import Callable
 
-from worker.room_process.messages import (
-    ClientLeft,
-    ClientTookSlot,
-    EndClients,
-    ServeClient,
-    ToRooms,
-)
+from worker.room_process.messages import EndClients, ServeClient, ToRooms
 from worker.websocket.passed import PassedClient
-
-ClientMessage = ClientTookSlot | ClientLeft
 
 
 class PassedClients:
-    """Passes clients on. `serve` and `end_all` on the main loop, `take` on the channel's thread."""
+    """Passes clients on. `serve` and `end_all` on the main loop, `left` on the channel's thread."""
 
     def __init__(self, post: Callable[[ToRooms], None]) -> None:
         self._post = post
@@ -34,28 +26,22 @@ class PassedClients:
             has_ended = self._has_ended
         self._post(ServeClient(client.number, client.opens, client.head, client.connection))
         if has_ended:
-            self._end(client.number)
+            self.left(client.number)
 
     def end_all(self) -> None:
         """Have all clients told that the worker stops, and ended."""
         self._post(EndClients())
 
-    def take(self, message: ClientMessage) -> None:
-        """Take what the process tells of a client; of one that has left nothing is taken."""
-        if isinstance(message, ClientLeft):
-            self._end(message.client)
-        elif (client := self._clients.get(message.client)) is not None:
-            client.on_slot_taken()
+    def left(self, number: int) -> None:
+        """Take that a client is served no more; one that has left is not known."""
+        client = self._clients.pop(number, None)
+        if client is not None:
+            client.connection.close()  # one that was not sent any more
+            client.on_left()
 
     def close(self) -> None:
         """End every client: the process has ended, and with it their connections."""
         with self._lock:
             self._has_ended = True
         for number in tuple(self._clients):
-            self._end(number)
-
-    def _end(self, number: int) -> None:
-        client = self._clients.pop(number, None)
-        if client is not None:
-            client.connection.close()  # one that was not sent any more
-            client.on_left()
+            self.left(number)

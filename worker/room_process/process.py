@@ -42,7 +42,6 @@ from worker.room_process.messages import (
     CannotStart,
     Changed,
     ClientLeft,
-    ClientTookSlot,
     EndClients,
     Execute,
     Executed,
@@ -57,7 +56,6 @@ from worker.room_process.messages import (
     ServeClient,
     SlotLost,
     SlotsSettled,
-    SlotTaken,
     Started,
     Stop,
     TookOver,
@@ -233,7 +231,6 @@ class _RoomProcess:
         self._clients = Clients(
             self._settings,
             self._engine,
-            lambda client: post(ClientTookSlot(client)),
             lambda client: post(ClientLeft(client)),
         )
 
@@ -255,9 +252,6 @@ class _Reports:
 
     def __init__(self, channel: Channel[FromRooms, ToRooms]) -> None:
         self._post = channel.post
-
-    def took_slot(self, job_id: str) -> None:
-        self._post(SlotTaken(job_id))
 
     def needs_no_more_slots(self, job_id: str) -> None:
         self._post(SlotsSettled(job_id))

@@ -13,6 +13,7 @@ from protocol.personas import Persona
 from worker.engine.arrays import Pcm
 from worker.engine.conversation.say import Done
 from worker.engine.deliveries import Deliveries
+from worker.engine.door import KeptFor
 from worker.engine.model import ModelFacts, Remembered
 from worker.engine.slots import Deliver, Full, Occupant, SlotFrame
 from worker.room_process.asking import Asking
@@ -55,12 +56,15 @@ class RemoteEngine:
         lost: Callable[[], None] = lambda: None,
         remembered: Remembered | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
+        kept_for: KeptFor = None,
     ) -> Occupant:
         """Take a slot, as `Engine.join`; waits for the main process. Raises `Full`."""
         number = next(self._numbers)
         occupant = Occupant(persona, deliver, lost, None, loop, id=number)
         self._occupants[number] = occupant, {}
-        refusal = self._asking.refusal(lambda call: Join(call, number, persona, remembered))
+        refusal = self._asking.refusal(
+            lambda call: Join(call, number, persona, remembered, kept_for)
+        )
         if refusal:
             self.leave(occupant)  # it may have been taken, where no answer came
             raise Full(refusal)

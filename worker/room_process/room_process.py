@@ -27,14 +27,12 @@ from worker.room_process.messages import (
     CannotStart,
     Changed,
     ClientLeft,
-    ClientTookSlot,
     Executed,
     Figures,
     FromRooms,
     JobEnded,
     Listen,
     SlotsSettled,
-    SlotTaken,
     Sound,
     Started,
     Stop,
@@ -138,7 +136,7 @@ class RoomProcess:
     def begin(self, context: WorkerContext) -> None:
         """Take jobs from now on: they wait until it has started."""
         post = self._channel.post
-        self._slots = ServedSlots(context.engine, post)
+        self._slots = ServedSlots(context.engine, context.admission, context.changed, post)
         if context.recogniser is not None:
             self._listenings = ServedListenings(context.recogniser, post)
         self._jobs = HostedJobs(context.admission, context.hosts, context.changed, post)
@@ -196,11 +194,11 @@ class RoomProcess:
             case Listen() | Sound() | StopListening():
                 if self._listenings is not None:
                     self._listenings.take(message)
-            case JobEnded() | SlotTaken() | SlotsSettled() | TookOver() | Changed() | Executed():
+            case JobEnded() | SlotsSettled() | TookOver() | Changed() | Executed():
                 if self._jobs is not None:
                     self._jobs.take(message)
-            case ClientTookSlot() | ClientLeft():
-                self._clients.take(message)
+            case ClientLeft(client):
+                self._clients.left(client)
             case _:
                 if self._slots is not None and not isinstance(message, Alive):
                     self._slots.take(message)

@@ -5,6 +5,7 @@ from functools import partial
 
 from worker.engine.engine import Engine
 from worker.engine.slots import Full, Occupant, SlotFrame
+from worker.fleet.admission import JobAdmission
 from worker.room_process.messages import (
     Answered,
     AskFree,
@@ -28,8 +29,16 @@ class ServedSlots:
     Frames are posted on the engine's thread, which waits for nothing.
     """
 
-    def __init__(self, engine: Engine, post: Callable[[ToRooms], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        admission: JobAdmission,
+        changed: Callable[[], None],
+        post: Callable[[ToRooms], None],
+    ) -> None:
+        """`changed` is called where a slot was taken that was kept until then."""
         self._engine, self._post = engine, post
+        self._admission, self._changed = admission, changed
         self._occupants: dict[int, Occupant] = {}
 
     def take(self, message: SlotMessage) -> None:
@@ -77,6 +86,9 @@ class ServedSlots:
             partial(self._post, SlotLost(number)),
             join.remembered,
         )
+        if join.kept_for is not None:  # told later, it would count twice until then
+            self._admission.took(join.kept_for)
+            self._changed()
 
     def _deliver(self, number: int, frame: SlotFrame) -> None:
         """Post a frame. The engine's thread."""

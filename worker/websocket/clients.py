@@ -25,7 +25,6 @@ PING_S = 20.0  # a token service that is gone answers no ping
 CLOSED_WITHIN_S = 2.0
 STOPS = Ending(WSCloseCode.SERVICE_RESTART, "the worker stops; connect again")
 
-Report = Callable[[int], None]
 Talk = Callable[[web.BaseRequest], Awaitable[web.WebSocketResponse]]
 
 
@@ -33,11 +32,11 @@ class Clients:
     """The clients that this process serves, by their numbers."""
 
     def __init__(
-        self, settings: Settings, engine: EngineDoor, on_slot_taken: Report, on_left: Report
+        self, settings: Settings, engine: EngineDoor, on_left: Callable[[int], None]
     ) -> None:
         """`on_left` is called once for each client."""
         self._settings, self._engine = settings, engine
-        self._on_slot_taken, self._on_left = on_slot_taken, on_left
+        self._on_left = on_left
         self._serving: set[asyncio.Task[None]] = set()
         self._open: set[WebSocketClient] = set()
         self._has_ended = False
@@ -92,8 +91,7 @@ class Clients:
     ) -> Conversation | RoomClient:
         if isinstance(opens, RoomTicket):
             return RoomClient(client, opens, self._settings)
-        on_slot_taken = partial(self._on_slot_taken, number)
-        return Conversation(client, opens.persona, self._engine, on_slot_taken)
+        return Conversation(client, opens.persona, self._engine, number)
 
 
 class _OneConnection(web.Server):

@@ -5,7 +5,7 @@ on the worker's grid; silence stands in for what does not come. So late sound ne
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from aiohttp import WSCloseCode
 
@@ -44,12 +44,12 @@ class Conversation:
         client: WebSocketClient,
         persona: PersonaSpec,
         engine: EngineDoor,
-        on_slot_taken: Callable[[], None],
+        number: int,
     ) -> None:
         self._client = client
         self._persona = persona
         self._engine = engine
-        self._on_slot_taken = on_slot_taken
+        self._number = number  # of the client, for which a slot is kept
         self._loop = asyncio.get_running_loop()
         self._words = Words(engine.facts.pieces)
         self._segment_id = ""
@@ -64,10 +64,10 @@ class Conversation:
                 self._on_frame,
                 self._on_slot_failed,
                 loop=self._loop,
+                kept_for=self._number,
             )
         except Full:
             return NO_SLOT
-        self._on_slot_taken()
         self._greet(occupant)
         turns = TurnMeter()
         try:

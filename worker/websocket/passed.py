@@ -14,13 +14,12 @@ from protocol.websocket_ticket import ChatTicket, RoomTicket
 
 @dataclass(frozen=True, slots=True)
 class PassedClient:
-    """An admitted client. The callbacks may come on any thread."""
+    """An admitted client. `on_left` may come on any thread."""
 
     number: int
     opens: ChatTicket | RoomTicket
     head: bytes  # of the request, as it came
     connection: socket  # a copy: the loop that read the request closes its own
-    on_slot_taken: Callable[[], None]
     on_left: Callable[[], None]  # once, when nobody serves it any more
 
 

@@ -6,7 +6,6 @@ A client that is admitted is served by a process of rooms, which gets its connec
 import asyncio
 import contextlib
 import itertools
-import uuid
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Protocol
@@ -85,19 +84,15 @@ class WebSocketServer:
     def _chat(
         self, request: web.Request, opens: ChatTicket, context: WorkerContext
     ) -> web.StreamResponse:
-        chat_id = uuid.uuid4().hex
-        if not context.admission.reserve(chat_id, 1):
+        number = next(self._numbers)
+        if not context.admission.reserve(number, 1):
             return _unavailable("no free slot")
 
-        def on_slot_taken() -> None:
-            context.admission.took(chat_id)
-            context.changed()
-
         def on_left() -> None:
-            context.admission.release(chat_id)
+            context.admission.release(number)
             context.changed()
 
-        return self._pass_on(request, opens, self._chats, on_slot_taken, on_left)
+        return self._pass_on(number, request, opens, self._chats, on_left)
 
     def _join_room(
         self, request: web.Request, opens: RoomTicket, context: WorkerContext
@@ -105,18 +100,17 @@ class WebSocketServer:
         is_open = context.admission.open and self._processes.serve_now
         if not is_open or len(self._room_clients) >= MOST_ROOM_CLIENTS:
             return _unavailable("no place for a participant")
-        return self._pass_on(request, opens, self._room_clients)
+        return self._pass_on(next(self._numbers), request, opens, self._room_clients)
 
     def _pass_on(
         self,
+        number: int,
         request: web.Request,
         opens: ChatTicket | RoomTicket,
         among: set[int],
-        on_slot_taken: Callable[[], None] = lambda: None,
         on_left: Callable[[], None] = lambda: None,
     ) -> web.StreamResponse:
         """Have a client served, and count it among others of its kind while it is."""
-        number = next(self._numbers)
 
         def left() -> None:
             on_left()
@@ -130,7 +124,7 @@ class WebSocketServer:
         among.add(number)
         self._none_open.clear()
         self._processes.serve_client(
-            PassedClient(number, opens, head_of(request), connection, on_slot_taken, left)
+            PassedClient(number, opens, head_of(request), connection, left)
         )
         return AnsweredElsewhere()
 

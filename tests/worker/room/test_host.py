@@ -56,7 +56,6 @@ class Scene:
             reports=SimpleNamespace(
                 changed=lambda: None,
                 needs_no_more_slots=lambda _: None,
-                took_slot=lambda _: None,
             ),
             minds=None,
             recogniser=None,

@@ -11,6 +11,7 @@ from worker.engine.model import Remembered
 from worker.room.persona import standby
 from worker.room.persona.standby import Standby
 
+JOB_ID = "AJ_1"
 LINES = (("1", "Dinner is ready."),)
 
 
@@ -34,9 +35,11 @@ class Slot:
 
     def __init__(self) -> None:
         self.remembered: Remembered | None = None
+        self.kept_for: list[str] = []
 
-    def take(self, remembered: Remembered | None) -> None:
+    def take(self, remembered: Remembered | None, *job_id: str) -> None:
         self.remembered = remembered
+        self.kept_for.extend(job_id)
 
     take_anew = take
 
@@ -53,7 +56,7 @@ async def test_a_persona_whose_memory_is_late_says_the_lines_that_waited(
     slot: Any = Slot()
     backup: Any = Backup()
     stands_by = Standby(slot, backup)
-    await stands_by.prepare()
+    await stands_by.prepare(JOB_ID)
 
     recalled = await stands_by.finish()
 
@@ -65,9 +68,10 @@ async def test_a_slot_that_failed_meanwhile_remembers_the_whole_conversation() -
     slot: Any = Slot()
     backup: Any = Backup()
     stands_by = Standby(slot, backup)
-    await stands_by.prepare()
+    await stands_by.prepare(JOB_ID)
     slot.remembered = None  # the engine gave it up, and its successor is empty
 
     recalled = await stands_by.finish()
 
     assert recalled is not None and slot.remembered == recalled.remembered
+    assert slot.kept_for == [JOB_ID]  # for the first one alone

@@ -7,6 +7,7 @@ from typing import Any
 
 from worker.engine.engine import Engine
 from worker.engine.model import Model
+from worker.fleet.admission import JobAdmission
 from worker.hearing.recogniser import Recogniser
 from worker.room_process.asking import Asking
 from worker.room_process.channel import Channel
@@ -34,10 +35,16 @@ class Joined:
     """Both ends: what rooms use is `remote` and `recogniser`."""
 
     def __init__(
-        self, engine: Engine, recogniser: Recogniser, clock: Callable[[], float] | None = None
+        self,
+        engine: Engine,
+        recogniser: Recogniser | None = None,
+        clock: Callable[[], float] | None = None,
+        admission: JobAdmission | None = None,
     ) -> None:
         main, rooms = Pipe()
         self.engine = engine
+        self.admission = admission or JobAdmission(lambda: engine.free)
+        self.changes = 0
         self.ends: list[str] = []
         self.asked: list[FromRooms] = []  # that the main process got
         self.main = Channel[ToRooms, FromRooms](main, self._take_in_main, self.ends.append)
@@ -47,8 +54,8 @@ class Joined:
         clocks = () if clock is None else (clock,)
         self.remote = RemoteEngine(engine.facts, self.rooms.post, asking)
         self.recogniser = RemoteRecogniser(self.rooms.post, asking, *clocks)
-        self.slots = ServedSlots(engine, self.main.post)
-        self.listenings = ServedListenings(recogniser, self.main.post)
+        self.slots = ServedSlots(engine, self.admission, self._changed, self.main.post)
+        self.listenings = ServedListenings(recogniser or NoRecogniser(), self.main.post)
         self._asking = asking
         self.main.start()
         self.rooms.start()
@@ -58,6 +65,9 @@ class Joined:
         for channel, connection in zip((self.main, self.rooms), self._connections, strict=True):
             channel.finish(1.0)
             connection.close()
+
+    def _changed(self) -> None:
+        self.changes += 1
 
     def _take_in_main(self, messages: list[Any]) -> None:
         for each in messages:
@@ -104,7 +114,7 @@ def joined(
     failures: list[BaseException] = []
     engine = Engine(model, failures.append)
     engine.start()
-    both = Joined(engine, recogniser or NoRecogniser(), clock)
+    both = Joined(engine, recogniser, clock)
     try:
         yield both
     finally:

@@ -23,7 +23,6 @@ from worker.room_process.messages import (
     Leave,
     Serve,
     SlotsSettled,
-    SlotTaken,
     TookOver,
     ToRooms,
 )
@@ -87,7 +86,7 @@ def test_slots_are_kept_until_the_personas_have_them(main: Main) -> None:
     main.serve()
     assert main.admission.free() == SLOTS - 2
     main.taken = 1
-    main.jobs.take(SlotTaken(JOB.id))
+    main.admission.took(JOB.id)  # as `ServedSlots` does
     assert main.admission.free() == SLOTS - 2
     before = main.changes
     main.jobs.take(SlotsSettled(JOB.id))
@@ -125,7 +124,6 @@ def test_a_change_is_told(main: Main) -> None:
     "message",
     [
         JobEnded("AJ_2", "failed"),
-        SlotTaken("AJ_2"),
         SlotsSettled("AJ_2"),
         TookOver("AJ_2"),
         Executed("AJ_2", 1, TAKEN),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from protocol.websocket_ticket import RoomTicket
-from worker.room_process.messages import ClientLeft, ClientTookSlot, ServeClient
+from worker.room_process.messages import ServeClient
 from worker.room_process.passed_clients import PassedClients
 from worker.websocket.passed import PassedClient
 
@@ -26,21 +26,20 @@ def pair() -> Generator[tuple[socket, socket]]:
 
 def passed(connection: socket, told: list[str], number: int = 1) -> PassedClient:
     """Return a client that notes what it is told."""
-    took, left = (lambda: told.append("took"), lambda: told.append("left"))
-    return PassedClient(number, OPENS, b"GET", connection, took, left)
+    return PassedClient(number, OPENS, b"GET", connection, lambda: told.append("left"))
 
 
-def test_a_client_is_told_of_its_slot_and_once_of_its_end(pair: Any) -> None:
+def test_a_client_is_told_once_of_its_end(pair: Any) -> None:
     """What a process tells of a client that has left is ignored."""
     posted: list[Any] = []
     told: list[str] = []
     clients = PassedClients(posted.append)
     clients.serve(passed(pair[0], told))
     assert (len(clients), posted) == (1, [ServeClient(1, OPENS, b"GET", pair[0])])
-    for each in (ClientTookSlot(1), ClientLeft(1), ClientLeft(1), ClientTookSlot(1)):
-        clients.take(each)
+    clients.left(1)
+    clients.left(1)
 
-    assert (len(clients), told) == (0, ["took", "left"])
+    assert (len(clients), told) == (0, ["left"])
 
 
 @pytest.mark.parametrize("passes_on", ["before", "after"])

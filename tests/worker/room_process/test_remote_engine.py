@@ -103,6 +103,18 @@ def test_a_full_engine_refuses_with_its_own_sentence() -> None:
         both.remote.refuse_if_full()
 
 
+def test_a_slot_that_was_kept_counts_once_as_soon_as_it_is_taken() -> None:
+    """Who took a slot that was kept for it costs others none, and a heartbeat is due."""
+    with scripted(3) as (_, both):
+        both.admission.reserve("AJ_1", 2)
+        free = [both.admission.free()]
+        for _ in range(3):  # one more than were kept
+            both.remote.join(CHEF, lambda _: None, kept_for="AJ_1")
+            free.append(both.admission.free())
+
+    assert (free, both.changes) == ([1, 1, 1, 0], 3)
+
+
 def test_a_main_process_that_does_not_answer_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no answer comes in time, a join is refused, and the slot is freed once it is taken."""
     monkeypatch.setattr("worker.room_process.asking.ANSWER_WITHIN_S", 0.05)

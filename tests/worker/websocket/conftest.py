@@ -21,7 +21,7 @@ from worker.fleet.admission import JobAdmission
 from worker.fleet.hosts import Hosts
 from worker.websocket.server import WebSocketServer
 
-SLOTS = 3  # one more than most tests need: a slot counts twice until it is told as taken
+SLOTS = 3
 IDLE_S = 1.0
 WORKER_ID = "worker-1"
 PERSONA = PersonaSpec(id="1", name="assistant", label="Assistant")
@@ -67,7 +67,7 @@ async def running(settings: Settings, worker_id: str = WORKER_ID) -> AsyncGenera
     engine.start()
     admission = JobAdmission(lambda: engine.free)
     context = WorkerContext(engine, None, admission, Hosts(), lambda: None)
-    process = OneProcess(settings, engine, asyncio.get_running_loop())
+    process = OneProcess(settings, engine, admission, asyncio.get_running_loop())
     server = WebSocketServer(settings, worker_id, process)
     server.attach(context)
     app = web.Application()

@@ -11,6 +11,7 @@ from protocol.websocket_ticket import ChatTicket
 from tests.conftest import SettingsFor
 from tests.worker.websocket.caller import calling
 from tests.worker.websocket.conftest import PERSONA, Worker
+from worker.room_process.remote_engine import RemoteEngine
 from worker.websocket.clients import Clients
 
 OPENS = ChatTicket(persona=PERSONA)
@@ -24,7 +25,7 @@ async def test_a_client_that_does_not_come_to_talk_is_told_as_left(
     """A client that is gone before its request was served, or whose request is none, has left."""
     left: asyncio.Queue[int] = asyncio.Queue()
     engine: Any = None  # which no client reaches
-    clients = Clients(settings_for(), engine, lambda _: None, left.put_nowait)
+    clients = Clients(settings_for(), engine, left.put_nowait)
     theirs, ours = socketpair()
     ours.close()
     clients.serve(7, OPENS, head, theirs)
@@ -39,7 +40,7 @@ async def test_a_client_whose_request_opens_no_websocket_is_answered(
     """It reads 400, and has left."""
     left: asyncio.Queue[int] = asyncio.Queue()
     engine: Any = None
-    clients = Clients(settings_for(), engine, lambda _: None, left.put_nowait)
+    clients = Clients(settings_for(), engine, left.put_nowait)
     theirs, ours = socketpair()
     clients.serve(7, OPENS, b"GET / HTTP/1.1\r\nHost: here\r\n\r\n", theirs)
     number = await asyncio.wait_for(left.get(), WITHIN_S)
@@ -56,13 +57,13 @@ async def test_a_client_that_waits_for_its_slot_holds_up_no_other(
     """While the engine's process does not answer one client, another one goes on."""
     async with calling(worker.url, **worker.ticket()) as ann:
         await ann.until(lambda: ann.is_ready, "the handshake")
-        join, may_join = worker.engine.join, threading.Event()
+        join, may_join = RemoteEngine.join, threading.Event()
 
         def slow(*about: Any, **options: Any) -> Any:
             may_join.wait(WITHIN_S)
             return join(*about, **options)
 
-        monkeypatch.setattr(worker.engine, "join", slow)
+        monkeypatch.setattr(RemoteEngine, "join", slow)
         async with calling(worker.url, **worker.ticket()) as bob:
             begin = len(ann.heard)
             await ann.until(lambda: len(ann.heard) > begin + 20, "20 frames")

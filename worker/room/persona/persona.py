@@ -93,15 +93,14 @@ class RoomPersona:
         """The identity of the persona's participant."""
         return self.room.local_participant.identity
 
-    async def start(self, on_slot_taken: Callable[[], None]) -> None:
+    async def start(self, job_id: str) -> None:
         """Publish the voice, take a slot, report that the persona listens. Raises `Full`.
 
         What an earlier host has kept of it, it remembers, and it says what it had to say then.
         """
         self._reporter.start_transcript(await self._voice.publish())
         recalled = await self._backup.recall()
-        self._slot.take(recalled and recalled.remembered)
-        on_slot_taken()
+        self._slot.take(recalled and recalled.remembered, job_id)
         if recalled is None:
             self._lines.add_greeting()
         self._begin(recalled)
@@ -112,11 +111,10 @@ class RoomPersona:
         """Whether it is ready to take over from another host's persona."""
         return self._standby.is_on
 
-    async def stand_by(self, on_slot_taken: Callable[[], None]) -> None:
+    async def stand_by(self, job_id: str) -> None:
         """Publish the voice and take a slot; return once its memory is there. Raises `Full`."""
         self._reporter.start_transcript(await self._voice.publish())
-        await self._standby.prepare()
-        on_slot_taken()
+        await self._standby.prepare(job_id)
 
     def play_silence(self) -> None:
         """Be silent for a frame, while another host's persona speaks."""

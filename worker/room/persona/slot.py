@@ -53,12 +53,14 @@ class PersonaSlot:
         """Whether there is a slot."""
         return self._occupant is not None
 
-    def take(self, remembered: Remembered | None = None) -> None:
-        """Take a slot that remembers these columns. Raises `Full`."""
+    def take(self, remembered: Remembered | None = None, job_id: str | None = None) -> None:
+        """Take a slot that remembers these columns, one that was kept for a job. Raises `Full`."""
         persona = self._backup.begin(self._spec, remembered)
         self._takes += 1
         failed = partial(call_on_loop, self._loop, self._replace, self._takes)
-        self._occupant = self._engine.join(persona, self._on_frame, failed, remembered, self._loop)
+        self._occupant = self._engine.join(
+            persona, self._on_frame, failed, remembered, self._loop, job_id
+        )
         self.remembered = remembered
         self._is_hushed = False
         self.hush(self._is_to_be_hushed)

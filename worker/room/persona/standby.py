@@ -23,10 +23,10 @@ class Standby:
         self._slot, self._backup = slot, backup
         self.is_on = False
 
-    async def prepare(self) -> None:
+    async def prepare(self, job_id: str) -> None:
         """Take a slot, and return once its memory is there. Raises `Full`, `TimeoutError`."""
         recalled = await self._backup.look()
-        self._slot.take(recalled and recalled.remembered)
+        self._slot.take(recalled and recalled.remembered, job_id)
         async with asyncio.timeout(MEMORY_WITHIN_S):
             await self._slot.catch_up(None)
         self.is_on = True

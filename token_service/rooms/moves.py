@@ -47,8 +47,8 @@ class Moves:
         spec = await self.specs.commit(room, _begun)
         try:
             await self.rooms.dispatch(spec)
-        except Unavailable:
-            await self._give_up(spec)
+        except Unavailable:  # LiveKit failed, and not the worker
+            await self._give_up(spec, was_dispatched=False)
             raise
         metrics.DISPATCHES.labels("move").inc()
         log.info("room_moves", room=room, generation=spec.dispatched, worker=spec.standby)
@@ -119,14 +119,15 @@ class Moves:
         log.info("room_moved", room=spec.room, generation=spec.dispatched, worker=spec.standby)
         return moved
 
-    async def _give_up(self, spec: RoomSpec) -> RoomSpec:
-        """Name no worker to stand by any more; one that failed is counted."""
+    async def _give_up(self, spec: RoomSpec, *, was_dispatched: bool = True) -> RoomSpec:
+        """Name no worker to stand by any more; one that failed after its dispatch is counted."""
 
         def give_up(now: RoomSpec | None, fleet: Fleet) -> tuple[RoomSpec | None, RoomSpec]:
             if now is None or not _is_same_move(now, spec):
                 return now, now or spec
             fleet.schedule.give_up(spec.room)
-            if fleet.worker(spec.standby) and fleet.standby(spec) in (None, "failed"):
+            has_failed = was_dispatched and fleet.standby(spec) in (None, "failed")
+            if has_failed and fleet.worker(spec.standby):
                 fleet.schedule.count_failure(spec.standby)
             after = now.model_copy(update={"standby": ""})
             return after, after

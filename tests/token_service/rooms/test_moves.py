@@ -30,7 +30,8 @@ from tests.token_service.players import (
 )
 from token_service.fleet.pulse import LATE_S, Pulse
 from token_service.fleet.reader import FleetReader
-from token_service.refusals import Refused
+from token_service.refusals import LiveKitAway, Refused
+from token_service.rooms.livekit import LiveKitRooms
 from token_service.rooms.moves import MOVES_AT_ONCE
 from token_service.rooms.reconciler import Reconciler
 from token_service.service import Service
@@ -153,6 +154,23 @@ async def test_a_move_that_fails_changes_nothing(
     assert (given_up.standby, given_up.generation, given_up.worker) == ("", 1, "old")
     assert counted == failures
     assert moving.dispatched == 3
+
+
+async def test_a_move_that_livekit_does_not_dispatch_is_no_failure_of_a_worker(
+    service: Service, redis: Redis, spec: RoomSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where LiveKit makes no dispatch, the room stays at its host and no worker has failed."""
+
+    async def is_away(*_: object) -> None:
+        """Raise LiveKitAway."""
+        raise LiveKitAway
+
+    monkeypatch.setattr(LiveKitRooms, "dispatch", is_away)
+    code = await refusal(service, spec.room)
+
+    assert code == "livekit_away"
+    assert (await spec_of(redis, spec.room)).standby == ""
+    assert await failures_of(redis, "new") == 0
 
 
 async def test_a_host_that_is_lost_while_it_moves_is_removed(

@@ -1,5 +1,6 @@
-"""When a failed attempt may be repeated: each time after twice as long. Pure: clocks are given."""
+"""When a failed attempt may be repeated. Pure: clocks are given."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -8,13 +9,18 @@ class Retry:
     """When something that failed may be tried again: each time after twice as long."""
 
     def __init__(
-        self, first_s: float, last_s: float, clock: Callable[[], float] = time.monotonic
+        self,
+        first_s: float,
+        last_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        apart_s: float = math.inf,
     ) -> None:
-        """Begin ready."""
-        self._first_s, self._last_s = first_s, last_s
+        """Begin ready. A failure `apart_s` after the last wait was over is the first again."""
+        self._first_s, self._last_s, self._apart_s = first_s, last_s, apart_s
         self._clock = clock
         self._wait_s = 0.0
-        self._not_before_s = float("-inf")
+        self._not_before_s = -math.inf
 
     @property
     def ready(self) -> bool:
@@ -28,9 +34,12 @@ class Retry:
         """
         if not self.ready:
             return
+        now_s = self._clock()
+        if now_s - self._not_before_s >= self._apart_s:
+            self.worked()
         self._wait_s = min(max(self._first_s, 2.0 * self._wait_s), self._last_s)
-        self._not_before_s = self._clock() + max(self._wait_s, at_least_s)
+        self._not_before_s = now_s + max(self._wait_s, at_least_s)
 
     def worked(self) -> None:
         """Forget the failures."""
-        self._wait_s, self._not_before_s = 0.0, float("-inf")
+        self._wait_s, self._not_before_s = 0.0, -math.inf

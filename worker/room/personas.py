@@ -27,6 +27,7 @@ from worker.room.floor import FloorRules
 from worker.room.persona.lines import Line
 from worker.room.persona.participant import attributes_of, connect
 from worker.room.persona.persona import RoomPersona
+from worker.room.persona.slot import APART_S
 from worker.room.shared_floor import SharedFloor
 from worker.sound.mix import heard_by_each
 
@@ -70,7 +71,9 @@ class RoomPersonas:
         self._floor.wanted = len(spec.personas)
         self._changing = asyncio.Lock()
         # By id, of personas that could not join, or lost their connection.
-        self._retries = defaultdict[str, Retry](lambda: Retry(FIRST_RETRY_S, LAST_RETRY_S))
+        self._retries = defaultdict[str, Retry](
+            lambda: Retry(FIRST_RETRY_S, LAST_RETRY_S, apart_s=APART_S)
+        )
         self._has_started = False
         self._stands_by = stands_by  # until `take_over`
         self._is_closed = False

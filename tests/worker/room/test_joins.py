@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,11 +12,12 @@ from protocol import wire
 from protocol.config.settings import Settings
 from protocol.events import Event, WarningEvent
 from protocol.personas import Persona
+from protocol.retry import Retry
 from protocol.room_spec import RoomSpec, persona_specs
 from worker.engine.model import ModelFacts
 from worker.engine.slots import Full
 from worker.room import personas as personas_module
-from worker.room.personas import RoomPersonas
+from worker.room.personas import FIRST_RETRY_S, RoomPersonas
 
 SPEC = RoomSpec(
     room="kitchen",
@@ -48,6 +50,12 @@ class Standing:
 
     def mute(self, _: bool) -> None:
         pass
+
+    async def leave(self) -> None:
+        self.calls.append("leave")
+
+    def drop_backup(self) -> None:
+        self.calls.append("drop_backup")
 
 
 def room_personas(
@@ -111,6 +119,29 @@ async def test_after_its_connection_has_ended_a_host_lets_no_persona_join(
     await personas.apply_spec(MORE)
 
     assert (joined, told, personas.present) == ([], [], before)
+
+
+async def test_a_persona_that_loses_its_connection_once_a_while_is_back_as_soon_each_time(
+    joined: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waits double only from one loss to a next one soon after it: calls last for hours."""
+    now_s = 0.0
+
+    async def disconnect() -> None:
+        """Do nothing."""
+
+    monkeypatch.setattr(personas_module, "Retry", partial(Retry, clock=lambda: now_s))
+    personas = room_personas()
+    await personas.apply_spec(MORE)
+    for _ in range(6):
+        anna: Any = personas.present[1]
+        anna.room = SimpleNamespace(isconnected=lambda: False, disconnect=disconnect)
+        await personas.apply_spec(MORE)
+        now_s += FIRST_RETRY_S
+        await personas.apply_spec(MORE)
+        now_s += 3600.0
+
+    assert joined == ["anna"] * 7
 
 
 async def test_a_persona_that_joined_hidden_is_shown_although_its_host_takes_over_meanwhile(

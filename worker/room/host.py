@@ -141,7 +141,7 @@ class Host:
                 self._mind.close()
             context.reports.changed()
             ticking.cancel()
-            await ears.aclose()
+            ears.close()
             await words.aclose(LAST_WORDS_S if is_over or self._leaves_as(MOVED) else 0.0)
             if self._recorder is not None:
                 self._recorder.close()
@@ -203,7 +203,7 @@ class Host:
             if self._stands_by:
                 await personas.leave()  # before the task ends: a join is never cancelled
                 standing.cancel()
-                await ears.aclose()
+                ears.close()
 
     async def _tick(
         self, ears: Ears, speech: PeopleSpeech, personas: RoomPersonas, words: PeopleWords

@@ -94,7 +94,9 @@ class Ears:
                     self.spoken[microphone] = frame
         return self._resampler.feed(total)
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
+        """Hear nobody any more; the room may go on."""
+        self._hears = lambda *_: False
         self._subscriptions.clear()
         for sid in [*self._openings]:
             self._stop(sid)

@@ -83,7 +83,7 @@ class RoomClient:
                 voice.play(SILENCE if frame is None else frame)
                 self._queue(ears.next_frame())
         finally:
-            await ears.aclose()
+            ears.close()
             await voice.fade_out()
             await voice.unpublish()
 

@@ -34,11 +34,10 @@ class Unavailable(Refused):
 
 
 class LiveKitAway(Unavailable):
-    """LiveKit does not answer, refuses this service's key, or fails. `said` is for the log."""
+    """LiveKit does not answer, refuses this service's key, or fails."""
 
-    def __init__(self, sentence: str = "LiveKit does not answer.", said: str = "") -> None:
+    def __init__(self, sentence: str = "LiveKit does not answer.") -> None:
         super().__init__("livekit_away", sentence, AWAY_RETRY_S)
-        self.said = said
 
 
 class SpecUnreadable(Unavailable):

@@ -57,7 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with open_service(settings, catalogue, credentials) as service:
             app.state.service = service
             stopping = asyncio.Event()
-            sweeps = asyncio.create_task(service.dispatcher.run(stopping), name="dispatcher")
+            sweeps = asyncio.create_task(service.reconciler.run(stopping), name="reconciler")
             check = service.space.log_eviction(stopping)
             checking = asyncio.create_task(check, name="redis check")
             pulsing = asyncio.create_task(service.pulse.run(stopping), name="redis pulse")

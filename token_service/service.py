@@ -97,16 +97,16 @@ class Service:
         imports = DispatchImport(catalogue, usual, specs, rooms, events, workers, prompts)
         moves = self.moves = Moves(specs, workers, rooms)
         pulse = self.pulse = Pulse(redis)
-        dispatcher = Reconciler(
+        reconciler = Reconciler(
             specs, workers, rooms, events, tokens, imports, forgotten, prompts, moves, pulse
         )
         self.space, self.events, self.workers = space, events, workers
         self.tokens, self.forgotten, self.admission = tokens, forgotten, admission
-        self.dispatcher, self.commands = dispatcher, Commands(redis, workers)
+        self.reconciler, self.commands = reconciler, Commands(redis, workers)
         self.recordings = StoredRecordings(settings, specs, workers)
         self.sockets = WorkerSockets(catalogue, prompts, Tickets(settings), http)
         self.sessions = Sessions(
-            admission, specs, workers, rooms, events, tokens, dispatcher, forgotten
+            admission, specs, workers, rooms, events, tokens, reconciler, forgotten
         )
 
     def consent_of(self, spec: RoomSpec) -> Consent | None:

@@ -66,9 +66,9 @@ async def service(settings: Settings, redis: Redis) -> AsyncGenerator[Service]:
 
 
 @pytest.fixture
-def dispatcher(service: Service) -> Reconciler:
+def reconciler(service: Service) -> Reconciler:
     """Return the service's reconciler, for tests that apply its rule themselves."""
-    return service.dispatcher
+    return service.reconciler
 
 
 @pytest.fixture

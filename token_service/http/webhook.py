@@ -1,4 +1,4 @@
-"""LiveKit's webhooks. They only speed things up: the dispatcher polls each second as well."""
+"""LiveKit's webhooks. They only speed things up: the reconciler polls each second as well."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -55,7 +55,7 @@ async def receive_webhook(request: Request, service: OpenService, signature: Sig
         if who.kind in PEOPLE:
             if await service.tokens.is_revoked(room, who):
                 await service.tokens.remove_revoked(room)
-            await service.dispatcher.reconcile(room)
+            await service.reconciler.reconcile(room)
         elif (spec := await service.specs.read(room)) is not None:
             await service.rooms.remove_old(who, spec)
     return Response(status_code=204)

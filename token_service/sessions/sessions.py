@@ -53,7 +53,7 @@ class Sessions:
     rooms: LiveKitRooms
     events: EventStore
     tokens: IssuedTokens
-    dispatcher: Reconciler
+    reconciler: Reconciler
     forgotten: Forgotten
 
     async def find(self, session: str, caller: Caller) -> RoomSpec:
@@ -192,7 +192,7 @@ class Sessions:
             await self.events.add(spec.room, EndedEvent(at_s=now_s, reason=reason))
         with suppress(LiveKitAway):  # the poll removes them soon
             await self.tokens.revoke_all(spec.room)
-            await self.dispatcher.reconcile(spec.room)
+            await self.reconciler.reconcile(spec.room)
         return spec
 
     async def view(self, spec: RoomSpec) -> SessionView:

@@ -139,7 +139,7 @@ async def test_a_dispatch_with_a_long_prompt_is_not_imported(
     metadata = json.dumps({"persona": {"name": "chef", "prompt": LONG}})
     async with asking(livekit, room, metadata):
         with capture_logs() as lines:
-            await service.dispatcher.reconcile(room)
+            await service.reconciler.reconcile(room)
 
         refused = [line for line in lines if line["event"] == "dispatch_refused"]
         assert [line["expected"] for line in refused] == [refusal(100)]
@@ -153,7 +153,7 @@ async def test_a_waiting_session_with_a_long_prompt_is_not_dispatched(
     session = await opened(http, **session_body(LONG), wait=True)
     async with joined(livekit, session["participant_token"]):
         await reads(redis, 100)
-        await service.dispatcher.reconcile(session["room"])
+        await service.reconciler.reconcile(session["room"])
         waiting = await service.events.so_far(session["room"])
 
         assert await dispatched(livekit, session["room"]) == []

@@ -112,7 +112,7 @@ async def test_the_token_of_a_person_who_joined_is_kept_longer(
         token = (await http.post("/token", json={"room_name": room})).json()["participant_token"]
         service = http._transport.app.state.service  # type: ignore[attr-defined]
         async with joined(livekit, token):
-            await service.dispatcher.sweep()
+            await service.reconciler.sweep()
 
             assert await redis.ttl(TOKENS_KEY.format(room=room)) > 86_000
 

@@ -23,12 +23,12 @@ async def persona_names(redis: Redis, room: str) -> list[str]:
 
 
 async def test_a_tokens_room_configuration_is_imported(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
     """A person whose token asks LiveKit for our agent gets the persona that the token names."""
     await beat(redis)
     async with asking(livekit, room, CHEF):
-        await dispatcher.reconcile(room)
+        await reconciler.reconcile(room)
 
         (dispatch,) = await dispatched(livekit, room)
         assert [persona.name for persona in dispatch.personas] == ["chef"]
@@ -36,68 +36,68 @@ async def test_a_tokens_room_configuration_is_imported(
 
 
 async def test_several_agents_asked_for_are_several_personas(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
     """Each entry of the configuration names personas; one without metadata means the default."""
     await beat(redis)
     async with asking(livekit, room, CHEF, ""):
-        await dispatcher.reconcile(room)
+        await reconciler.reconcile(room)
 
     assert sorted(await persona_names(redis, room)) == ["assistant", "chef"]
 
 
 async def test_a_later_dispatch_is_found(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
     """A dispatch into a room that already has people is found by a sweep."""
     await beat(redis)
     async with asking(livekit, room), livekit.client() as lkapi:
-        await dispatcher.sweep()
+        await reconciler.sweep()
         request = api.CreateAgentDispatchRequest(agent_name="moshi", room=room, metadata=CHEF)
         await lkapi.agent_dispatch.create_dispatch(request)
-        dispatcher.dispatch_import.look_at_s.clear()  # as ten seconds later
-        await dispatcher.sweep()
+        reconciler.dispatch_import.look_at_s.clear()  # as ten seconds later
+        await reconciler.sweep()
 
     assert await persona_names(redis, room) == ["chef"]
 
 
 async def test_rooms_that_ended_meanwhile_delay_a_sweep_once(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
     """Rooms that ended delay a look-up by one time-out together, and the next room is found."""
     await beat(redis)
     ended = [f"{room} that ended, {number}" for number in range(4)]
     async with asking(livekit, room, CHEF):
         begun_s = time.monotonic()
-        found = await dispatcher.dispatch_import.found([*ended, room])
+        found = await reconciler.dispatch_import.found([*ended, room])
 
     assert found == [room]
     assert time.monotonic() - begun_s < 2 * ANSWER_S
 
 
 async def test_a_room_is_imported_once(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
     """An imported room's dispatches are not read again: its spec and its dispatch stay."""
     await beat(redis)
     async with asking(livekit, room, CHEF):
-        await dispatcher.reconcile(room)
+        await reconciler.reconcile(room)
         first = await spec_of(redis, room)
-        dispatcher.dispatch_import.look_at_s.clear()
-        await dispatcher.sweep()
-        await dispatcher.reconcile(room)
+        reconciler.dispatch_import.look_at_s.clear()
+        await reconciler.sweep()
+        await reconciler.reconcile(room)
 
         assert await spec_of(redis, room) == first
         assert len(await dispatched(livekit, room)) == 1
 
 
 async def test_an_imported_room_is_no_callers(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
     """An imported room is owned by the holder of LiveKit's key, and by no caller."""
     await beat(redis)
     async with asking(livekit, room, CHEF):
-        await dispatcher.reconcile(room)
+        await reconciler.reconcile(room)
 
     assert (await spec_of(redis, room)).owner == OWNER
 
@@ -107,16 +107,16 @@ async def test_an_imported_room_is_no_callers(
     ['{"persona": "nobody"}', "not JSON", '{"persona": {"name": "chef", "voice": "nobody"}}'],
 )
 async def test_invalid_metadata_is_not_imported(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str, metadata: str
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, room: str, metadata: str
 ) -> None:
     """Metadata that our endpoint would refuse makes no dispatch and is not read again."""
     await beat(redis, voices=["NATF0"])
     async with asking(livekit, room, metadata):
-        await dispatcher.sweep()
+        await reconciler.sweep()
 
         assert await dispatched(livekit, room) == []
-        assert await dispatcher.specs.read(room) is None
-        assert dispatcher.dispatch_import.look_at_s[room] == float("inf")
+        assert await reconciler.specs.read(room) is None
+        assert reconciler.dispatch_import.look_at_s[room] == float("inf")
 
 
 @pytest.mark.parametrize(
@@ -132,26 +132,26 @@ async def test_invalid_metadata_is_not_imported(
     ],
 )
 async def test_only_personas_are_imported(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str, more: dict[str, Any]
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, room: str, more: dict[str, Any]
 ) -> None:
     """A client's dispatch with any field but personas, or with fields of a spec, is refused."""
     await beat(redis)
     metadata = json.dumps({"personas": ["chef"]} | more)
     async with asking(livekit, room, metadata):
-        await dispatcher.sweep()
-        await dispatcher.reconcile(room)
+        await reconciler.sweep()
+        await reconciler.reconcile(room)
 
         assert await dispatched(livekit, room) == []
-        assert await dispatcher.specs.of([room, "victim"]) == []
+        assert await reconciler.specs.of([room, "victim"]) == []
 
 
 async def test_another_agents_room_is_not_imported(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
     """A dispatch of another agent's name makes no spec."""
     await beat(redis)
     async with asking(livekit, room, "", agent="other"):
-        await dispatcher.sweep()
-        await dispatcher.reconcile(room)
+        await reconciler.sweep()
+        await reconciler.reconcile(room)
 
-    assert await dispatcher.specs.read(room) is None
+    assert await reconciler.specs.read(room) is None

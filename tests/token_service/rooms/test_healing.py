@@ -39,11 +39,11 @@ CHEF = Persona(name="chef", label="Chef", voice="anna", prompt="You cook.")
 
 
 @pytest.fixture
-async def spec(dispatcher: Reconciler, redis: Redis, room: str) -> RoomSpec:
+async def spec(reconciler: Reconciler, redis: Redis, room: str) -> RoomSpec:
     """Write a ready worker's heartbeat and the room's spec with two personas; return the spec."""
     await beat(redis)
     spec = RoomSpec(room=room, personas=persona_specs([CHEF, CHEF]), opened_s=time.time())
-    await write(dispatcher.specs, spec)
+    await write(reconciler.specs, spec)
     return spec
 
 
@@ -64,15 +64,15 @@ async def waiting_reason(service: Service, room: str) -> str:
     return (await service.workers.fleet()).schedule.room(room).waiting
 
 
-async def hosted_then_lost(dispatcher: Reconciler, redis: Redis, room: str) -> None:
+async def hosted_then_lost(reconciler: Reconciler, redis: Redis, room: str) -> None:
     """Dispatch the first host, have its worker report it, and end that worker.
 
     In a redis that has run for long enough that a missing heartbeat means a lost worker.
     """
     await eventually(lambda: _has_run(redis), "redis is no new one")
-    await dispatcher.sweep()
+    await reconciler.sweep()
     await beat(redis, hosts={room: 1})
-    await dispatcher.sweep()
+    await reconciler.sweep()
     await die(redis)
 
 
@@ -81,12 +81,12 @@ async def _has_run(redis: Redis) -> bool:
 
 
 async def test_the_next_host_gets_the_whole_spec(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """The next host's dispatch has all personas with their ids, voices and prompts."""
-    await hosted_then_lost(dispatcher, redis, spec.room)
+    await hosted_then_lost(reconciler, redis, spec.room)
     await beat(redis, "another")
-    await dispatcher.sweep()
+    await reconciler.sweep()
     dispatches = await dispatched(livekit, spec.room)
 
     assert [(each.generation, each.worker) for each in dispatches] == [(2, "another")]
@@ -94,47 +94,47 @@ async def test_the_next_host_gets_the_whole_spec(
 
 
 async def test_a_dead_hosts_participants_are_removed_at_once(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """The participants of a dead host are removed before another worker can replace it."""
-    await hosted_then_lost(dispatcher, redis, spec.room)
+    await hosted_then_lost(reconciler, redis, spec.room)
     async with joined(livekit, agent_token(livekit, spec.room, "agent-chef-dead", 1)):
-        await dispatcher.sweep()
+        await reconciler.sweep()
         await eventually(lambda: are_alone(livekit, spec.room, "ann"), "the dead agent is gone")
 
 
 async def test_a_host_from_a_worker_that_died_is_not_awaited(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A worker that dies between dispatch and arrival is replaced without a time-out."""
-    await dispatcher.sweep()
+    await reconciler.sweep()
     await die(redis)
     await beat(redis, "another")
-    await dispatcher.sweep()
+    await reconciler.sweep()
 
     assert [each.worker for each in await dispatched(livekit, spec.room)] == ["another"]
 
 
 async def test_a_replica_that_froze_dispatches_no_second_host(
-    dispatcher: Reconciler,
+    reconciler: Reconciler,
     redis: Redis,
     livekit: LiveKit,
     spec: RoomSpec,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A replica that froze during a sweep dispatches no host that another replica has replaced."""
-    await hosted_then_lost(dispatcher, redis, spec.room)
+    await hosted_then_lost(reconciler, redis, spec.room)
     await beat(redis, "another")
     look = LiveKitRooms.participants
 
     async def frozen_meanwhile(rooms: LiveKitRooms, room: str) -> list[api.ParticipantInfo]:
         monkeypatch.setattr(LiveKitRooms, "participants", look)
         inside = await look(rooms, room)
-        await dispatcher.reconcile(room)  # as another replica does
+        await reconciler.reconcile(room)  # as another replica does
         return inside
 
     monkeypatch.setattr(LiveKitRooms, "participants", frozen_meanwhile)
-    await dispatcher.sweep()
+    await reconciler.sweep()
 
     assert [each.generation for each in await dispatched(livekit, spec.room)] == [2]
 
@@ -145,12 +145,12 @@ async def test_a_reason_for_waiting_is_one_event(
     """Each reason for waiting is one event, and the dispatch ends the waiting."""
     await beat(redis, slots_free=1, slots_used=5)
     for _ in range(3):
-        await service.dispatcher.sweep()
+        await service.reconciler.sweep()
     await die(redis)
-    await service.dispatcher.sweep()
+    await service.reconciler.sweep()
     waiting = await waiting_reason(service, spec.room)
     await beat(redis)
-    await service.dispatcher.sweep()
+    await service.reconciler.sweep()
     events = await service.events.so_far(spec.room)
 
     assert [each.code for each in events if isinstance(each, WaitingEvent)] == ["full", "no_worker"]
@@ -169,10 +169,10 @@ async def test_rooms_are_served_in_the_order_they_came(
         await write(service.specs, spec)
     people = [joined(livekit, person_token(livekit, each)) for each in rooms]
     async with people[0], people[1], people[2]:
-        await service.dispatcher.sweep()
+        await service.reconciler.sweep()
         line = await queue(service)
         await beat(redis, slots_free=1, slots_used=5)
-        await service.dispatcher.sweep()
+        await service.reconciler.sweep()
         served = [len(await dispatched(livekit, each)) for each in rooms]
 
     assert line == rooms[::-1]
@@ -187,10 +187,10 @@ async def test_an_empty_room_leaves_the_queue(
     other = f"{room}-2"
     await write(service.specs, RoomSpec(room=other, personas=persona_specs([CHEF]), opened_s=1.0))
     async with joined(livekit, person_token(livekit, other)):
-        await service.dispatcher.sweep()
+        await service.reconciler.sweep()
         line = await queue(service)
     await eventually(lambda: _empty(service, other), "the person is gone")
-    await service.dispatcher.sweep()
+    await service.reconciler.sweep()
 
     assert line == [other]
     assert await queue(service) == []
@@ -201,54 +201,54 @@ async def _empty(service: Service, room: str) -> bool:
 
 
 async def test_a_worker_that_brings_no_host_gets_nothing_more(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """After three dispatches without a host the next dispatch goes to another worker."""
     for _ in range(3):
-        await dispatcher.sweep()
-        await stop_waiting(dispatcher.specs, spec.room)
+        await reconciler.sweep()
+        await stop_waiting(reconciler.specs, spec.room)
     await beat(redis, "another", slots_free=2)
-    await dispatcher.sweep()
+    await reconciler.sweep()
 
     assert [each.worker for each in await dispatched(livekit, spec.room)] == ["another"]
 
 
 async def test_a_failure_is_counted_once(
-    dispatcher: Reconciler, redis: Redis, spec: RoomSpec
+    reconciler: Reconciler, redis: Redis, spec: RoomSpec
 ) -> None:
     """A lost host counts as one failure, however long the room waits for the next."""
-    await dispatcher.sweep()
-    await stop_waiting(dispatcher.specs, spec.room)
+    await reconciler.sweep()
+    await stop_waiting(reconciler.specs, spec.room)
     await beat(redis, slots_free=0)
     for _ in range(4):
-        await dispatcher.sweep()
+        await reconciler.sweep()
 
     assert await failures_of(redis) == 1
 
 
 async def test_a_host_that_left_is_no_failure(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A host that leaves is no failure of its worker, which gets the room again."""
     for generation in range(1, FAILURES + 2):
-        await dispatcher.sweep()
+        await reconciler.sweep()
         await beat(redis, hosts={spec.room: generation})
-        await dispatcher.sweep()
+        await reconciler.sweep()
         await beat(redis)
-        await stop_waiting(dispatcher.specs, spec.room)
+        await stop_waiting(reconciler.specs, spec.room)
 
     assert [each.generation for each in await dispatched(livekit, spec.room)] == [FAILURES + 1]
     assert await failures_of(redis) == 0
 
 
 async def test_a_host_that_came_and_left_between_two_sweeps_is_no_failure(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A host that came and left between two sweeps is no failure, and is not awaited."""
     for generation in range(1, CALM_DISPATCHES + 1):
-        await dispatcher.sweep()
+        await reconciler.sweep()
         await beat(redis, left={spec.room: generation})
-    await dispatcher.sweep()
+    await reconciler.sweep()
 
     dispatches = await dispatched(livekit, spec.room)
     assert [each.generation for each in dispatches] == [CALM_DISPATCHES + 1]
@@ -256,14 +256,14 @@ async def test_a_host_that_came_and_left_between_two_sweeps_is_no_failure(
 
 
 async def test_a_host_that_failed_is_a_failure(
-    dispatcher: Reconciler, redis: Redis, spec: RoomSpec
+    reconciler: Reconciler, redis: Redis, spec: RoomSpec
 ) -> None:
     """A host that ends with an error is a failure of its worker."""
-    await dispatcher.sweep()
+    await reconciler.sweep()
     await beat(redis, hosts={spec.room: 1})
-    await dispatcher.sweep()
+    await reconciler.sweep()
     await beat(redis, failed={spec.room: 1})
-    await dispatcher.sweep()
+    await reconciler.sweep()
 
     assert await failures_of(redis) == 1
 
@@ -277,13 +277,13 @@ class DispatchesNothing(LiveKitRooms):
 
 
 async def test_a_dispatch_that_livekit_refuses_is_no_failure(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A dispatch that LiveKit refuses reserves no slot, is no failure, and is repeated."""
     async with livekit.client() as lkapi:
-        await replace(dispatcher, rooms=DispatchesNothing(lkapi, seal_of(livekit))).sweep()
-    fleet = await dispatcher.workers.fleet()
-    await dispatcher.sweep()
+        await replace(reconciler, rooms=DispatchesNothing(lkapi, seal_of(livekit))).sweep()
+    fleet = await reconciler.workers.fleet()
+    await reconciler.sweep()
 
     assert fleet.reserved()[fleet.workers[0].worker_id] == 0
     assert await failures_of(redis) == 0
@@ -291,13 +291,13 @@ async def test_a_dispatch_that_livekit_refuses_is_no_failure(
 
 
 async def test_a_room_that_kills_its_workers_waits(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A room whose workers keep dying is dispatched CALM_DISPATCHES + 1 times, and then waits."""
     await die(redis)
     for number in range(CALM_DISPATCHES + 3):
         await beat(redis, f"worker {number}")
-        await dispatcher.sweep()
+        await reconciler.sweep()
         await die(redis, f"worker {number}")
 
     generations = [each.generation for each in await dispatched(livekit, spec.room)]
@@ -312,33 +312,33 @@ async def test_a_new_session_has_no_precedence_in_the_queue(
     again = spec.model_copy(update={"generation": 3})
     await write(service.specs, again)
     await service.specs.schedule(lambda now: now.schedule.enqueue("early", 1, spec.opened_s - 1))
-    await service.dispatcher.reconcile(spec.room)
+    await service.reconciler.reconcile(spec.room)
 
     assert await queue(service) == ["early", spec.room]
 
 
 async def test_a_redis_that_stood_still_costs_no_host(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """Heartbeats that ended while redis stood still replace no host, though no call failed."""
     now_s = 0.0
     pulse = Pulse(redis, lambda: now_s)
     pulse.answered()
-    await hosted_then_lost(dispatcher, redis, spec.room)
+    await hosted_then_lost(reconciler, redis, spec.room)
     await beat(redis, "another")
     now_s = HEARTBEAT_TTL_S
-    await replace(dispatcher, pulse=pulse).sweep()
+    await replace(reconciler, pulse=pulse).sweep()
 
     assert [each.generation for each in await dispatched(livekit, spec.room)] == [1]
 
 
 async def test_a_host_that_redis_forgot_is_not_replaced(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """Where redis came back with data from before a move, the room's host is left alone."""
-    await hosted_then_lost(dispatcher, redis, spec.room)
+    await hosted_then_lost(reconciler, redis, spec.room)
     await beat(redis, "another", hosts={spec.room: 2})
-    await dispatcher.sweep()
+    await reconciler.sweep()
 
     assert [each.generation for each in await dispatched(livekit, spec.room)] == [1]
 
@@ -357,14 +357,14 @@ async def test_a_session_is_restored_after_redis_lost_everything(
         opener="ann",
     )
     await write(service.specs, opened)
-    await service.dispatcher.sweep()
+    await service.reconciler.sweep()
     spec = await service.specs.read(room)
     assert spec is not None
     await redis.flushdb()
-    await service.dispatcher.sweep()
+    await service.reconciler.sweep()
     await beat(redis, hosts={room: 1})
     await redis.set(spec_key(room), spec.model_dump_json())  # as worker/fleet/heartbeat.py does
-    await service.dispatcher.sweep()
+    await service.reconciler.sweep()
 
     assert (spec.generation, await service.specs.read(room)) == (1, spec)
     assert await service.specs.of_session("5e55") == spec
@@ -386,7 +386,7 @@ async def test_a_clients_own_dispatch_is_not_restored(
         await lkapi.agent_dispatch.create_dispatch(request)
     await redis.flushdb()
     await beat(redis)
-    await service.dispatcher.sweep()
+    await service.reconciler.sweep()
 
     assert await service.specs.read(room) is None
 
@@ -398,14 +398,14 @@ async def test_an_ended_room_is_cleared(
     ended = {"ended": True, "ended_s": time.time()}
     await write(service.specs, spec.model_copy(update=ended))
     async with joined(livekit, agent_token(livekit, spec.room, "agent-chef-1", 1)):
-        await service.dispatcher.sweep()
+        await service.reconciler.sweep()
         await eventually(
             lambda: are_alone(livekit, spec.room, "agent-chef-1"), "the person is gone"
         )
-    await service.dispatcher.sweep()
+    await service.reconciler.sweep()
 
     async def closed() -> bool:
-        await service.dispatcher.sweep()
+        await service.reconciler.sweep()
         return spec.room not in await service.rooms.names()
 
     await eventually(closed, "the room is gone")

@@ -41,11 +41,11 @@ CHEF = Persona(name="chef", label="Chef")
 
 @pytest.fixture
 async def spec(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> AsyncGenerator[RoomSpec]:
     """Join as ann a room that `old` hosts, beside the idle worker `new`; return its spec."""
     spec = RoomSpec(room=room, personas=(CHEF,), generation=1, worker="old")
-    await write(dispatcher.specs, spec)
+    await write(reconciler.specs, spec)
     await beat(redis, "old", hosts={room: 1})
     await beat(redis, "new")
     async with joined(livekit, person_token(livekit, room)):
@@ -60,20 +60,20 @@ async def refusal(service: Service, room: str) -> str:
 
 
 async def test_a_move_ends_once_the_other_worker_hosts(
-    service: Service, dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+    service: Service, reconciler: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """The worker `new` becomes the host once its heartbeat says that it hosts, and not before."""
     moving = await service.moves.begin(spec.room)
     again = await refusal(service, spec.room)
     carried = await dispatched(livekit, spec.room)
     await beat(redis, "new", standby={spec.room: 2})
-    await dispatcher.sweep()
+    await reconciler.sweep()
     before = await service.workers.fleet()
     host_before = before.host(moving)
     await beat(redis, "old", left={spec.room: 1})
     await beat(redis, "new", hosts={spec.room: 2})
     host_after = (await service.workers.fleet()).host(moving)
-    await dispatcher.sweep()
+    await reconciler.sweep()
 
     assert again == "moving"
     assert carried == [moving]
@@ -86,7 +86,7 @@ async def test_a_move_ends_once_the_other_worker_hosts(
 
 
 async def test_a_missing_heartbeat_after_an_outage_ends_no_move(
-    service: Service, dispatcher: Reconciler, redis: Redis, spec: RoomSpec
+    service: Service, reconciler: Reconciler, redis: Redis, spec: RoomSpec
 ) -> None:
     """A move goes on although the next worker's heartbeat is missing after an outage of redis."""
     moving = await service.moves.begin(spec.room)
@@ -95,9 +95,9 @@ async def test_a_missing_heartbeat_after_an_outage_ends_no_move(
     pulse = Pulse(redis, lambda: now_s)
     pulse.answered()
     now_s = LATE_S
-    await replace(dispatcher, pulse=pulse).sweep()
+    await replace(reconciler, pulse=pulse).sweep()
     waits = await spec_of(redis, spec.room)
-    await dispatcher.sweep()
+    await reconciler.sweep()
 
     assert waits == moving
     assert (await spec_of(redis, spec.room)).standby == ""
@@ -105,7 +105,7 @@ async def test_a_missing_heartbeat_after_an_outage_ends_no_move(
 
 async def test_a_move_whose_host_never_stops_is_given_up(
     service: Service,
-    dispatcher: Reconciler,
+    reconciler: Reconciler,
     redis: Redis,
     spec: RoomSpec,
     monkeypatch: pytest.MonkeyPatch,
@@ -113,10 +113,10 @@ async def test_a_move_whose_host_never_stops_is_given_up(
     """A move whose next host has stood by for a minute is given up, and can be begun again."""
     moving = await service.moves.begin(spec.room)
     await beat(redis, "new", standby={spec.room: 2})
-    await dispatcher.sweep()
+    await reconciler.sweep()
     waits = await spec_of(redis, spec.room)
     monkeypatch.setattr("token_service.rooms.moves.STANDS_BY_MOST_S", 0.0)
-    await dispatcher.sweep()
+    await reconciler.sweep()
     given_up = await spec_of(redis, spec.room)
     again = await service.moves.begin(spec.room)
 
@@ -131,7 +131,7 @@ async def test_a_move_whose_host_never_stops_is_given_up(
 )
 async def test_a_move_that_fails_changes_nothing(
     service: Service,
-    dispatcher: Reconciler,
+    reconciler: Reconciler,
     redis: Redis,
     spec: RoomSpec,
     outcome: str | None,
@@ -142,10 +142,10 @@ async def test_a_move_that_fails_changes_nothing(
     if outcome == "gone":
         await die(redis, "new")
     elif outcome is None:
-        await stop_waiting(dispatcher.specs, spec.room)
+        await stop_waiting(reconciler.specs, spec.room)
     else:
         await beat(redis, "new", **{outcome: {spec.room: 2}})
-    await dispatcher.sweep()
+    await reconciler.sweep()
     given_up = await spec_of(redis, spec.room)
     counted = await failures_of(redis, "new")
     await beat(redis, "new")
@@ -174,7 +174,7 @@ async def test_a_move_that_livekit_does_not_dispatch_is_no_failure_of_a_worker(
 
 
 async def test_a_host_that_is_lost_while_it_moves_is_removed(
-    service: Service, dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+    service: Service, reconciler: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A host lost while it moves is removed, and a third comes only if the next is lost too."""
     await service.moves.begin(spec.room)
@@ -184,12 +184,12 @@ async def test_a_host_that_is_lost_while_it_moves_is_removed(
         joined(livekit, agent_token(livekit, spec.room, "agent-new", 2)),
     ):
         await die(redis, "old")
-        await dispatcher.sweep()
+        await reconciler.sweep()
         inside = await identities(livekit, spec.room)
         awaited = await spec_of(redis, spec.room)
         await die(redis, "new")
         await beat(redis, "third")
-        await dispatcher.sweep()
+        await reconciler.sweep()
 
         assert inside == {"ann", "agent-new"}
         assert (awaited.generation, awaited.standby) == (1, "new")
@@ -227,20 +227,20 @@ async def test_a_room_moves_to_a_worker_that_reads_its_memory(
 
 
 async def test_rooms_of_a_worker_that_drains_move_a_few_at_a_time(
-    service: Service, dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+    service: Service, reconciler: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """MOVES_AT_ONCE rooms of a draining worker move at once, and the next when one has moved."""
     rooms = [f"{spec.room}-{n}" for n in range(MOVES_AT_ONCE + 1)]
     async with livekit.client() as lkapi:
         for room in rooms:
-            await write(dispatcher.specs, spec.model_copy(update={"room": room}))
+            await write(reconciler.specs, spec.model_copy(update={"room": room}))
             await lkapi.room.create_room(api.CreateRoomRequest(name=room))
     here = dict.fromkeys(rooms, 1)
     await beat(redis, "old", state="draining", hosts=here)
     await beat(redis, "new", slots_free=20)
 
     async def moving() -> list[str]:
-        await dispatcher.sweep()
+        await reconciler.sweep()
         return [room for room in rooms if (await spec_of(redis, room)).standby]
 
     begun = [await moving(), await moving()]

@@ -42,15 +42,15 @@ CHEF = Persona(name="chef", label="Chef")
 async def replica(settings: Settings) -> AsyncGenerator[Reconciler]:
     """Start a second service on the same redis and LiveKit; return its reconciler."""
     async with open_service(settings, catalogue_of(settings)) as service:
-        yield service.dispatcher
+        yield service.reconciler
 
 
 @pytest.fixture
-async def spec(dispatcher: Reconciler, redis: Redis, room: str) -> RoomSpec:
+async def spec(reconciler: Reconciler, redis: Redis, room: str) -> RoomSpec:
     """Write a ready worker's heartbeat and the room's spec with one persona; return the spec."""
     await beat(redis)
     spec = RoomSpec(room=room, personas=(CHEF,))
-    await write(dispatcher.specs, spec)
+    await write(reconciler.specs, spec)
     return spec
 
 
@@ -73,30 +73,30 @@ def lost_hosts() -> float:
 
 @pytest.mark.usefixtures("person")
 async def test_a_room_with_people_gets_its_host(
-    dispatcher: Reconciler, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """The dispatch carries the spec with generation 1, and redis has the same spec."""
-    await dispatcher.sweep()
+    await reconciler.sweep()
 
     assert await dispatched(livekit, spec.room) == [generation(spec, 1)]
-    assert await dispatcher.specs.read(spec.room) == generation(spec, 1)
+    assert await reconciler.specs.read(spec.room) == generation(spec, 1)
 
 
 async def test_a_hidden_participant_gets_no_host(
-    dispatcher: Reconciler, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A participant that listens in unseen gets no host, which would leave it at once."""
     grant = person_grant(spec.room)
     grant.hidden = True
     token = api.AccessToken(livekit.api_key, livekit.api_secret).with_identity("supervisor")
     async with joined(livekit, token.with_grants(grant).to_jwt()):
-        await dispatcher.sweep()
+        await reconciler.sweep()
 
         assert await dispatched(livekit, spec.room) == []
 
 
 async def test_a_dispatch_is_made_once(
-    dispatcher: Reconciler, replica: Reconciler, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, replica: Reconciler, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """Two people who join at once, seen by two replicas, lead to one dispatch."""
 
@@ -105,93 +105,93 @@ async def test_a_dispatch_is_made_once(
         await asyncio.gather(seen_by.reconcile(spec.room), seen_by.sweep())
 
     async with AsyncExitStack() as stack:
-        await asyncio.gather(join_and_be_seen("ann", dispatcher), join_and_be_seen("bob", replica))
-        await dispatcher.sweep()
+        await asyncio.gather(join_and_be_seen("ann", reconciler), join_and_be_seen("bob", replica))
+        await reconciler.sweep()
 
         assert await dispatched(livekit, spec.room) == [generation(spec, 1)]
 
 
 async def test_an_empty_room_gets_no_dispatch(
-    dispatcher: Reconciler, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A room without people gets no dispatch."""
-    await dispatcher.sweep()
-    await dispatcher.reconcile(spec.room)
+    await reconciler.sweep()
+    await reconciler.reconcile(spec.room)
 
-    assert await dispatcher.specs.read(spec.room) == spec
+    assert await reconciler.specs.read(spec.room) == spec
 
 
 async def test_agents_alone_get_no_dispatch(
-    dispatcher: Reconciler, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A room with agents alone gets no dispatch."""
     async with joined(livekit, agent_token(livekit, spec.room, "agent-chef-1", 1)):
-        await dispatcher.sweep()
+        await reconciler.sweep()
 
-    assert await dispatcher.specs.read(spec.room) == spec
+    assert await reconciler.specs.read(spec.room) == spec
 
 
 @pytest.mark.usefixtures("person")
 async def test_a_room_without_a_spec_gets_no_dispatch(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, room: str
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, room: str
 ) -> None:
     """A room without a spec gets no dispatch."""
     await beat(redis)
-    await dispatcher.sweep()
-    await dispatcher.reconcile(room)
+    await reconciler.sweep()
+    await reconciler.reconcile(room)
 
     assert await dispatched(livekit, room) == []
 
 
 @pytest.mark.usefixtures("person")
 async def test_a_hosted_room_gets_no_second_host(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A room whose generation a heartbeat reports as hosted gets no dispatch."""
-    await dispatcher.sweep()
+    await reconciler.sweep()
     await beat(redis, hosts={spec.room: 1})
-    await dispatcher.sweep()
-    await dispatcher.reconcile(spec.room)
+    await reconciler.sweep()
+    await reconciler.reconcile(spec.room)
 
     assert await dispatched(livekit, spec.room) == [generation(spec, 1)]
 
 
 @pytest.mark.usefixtures("person")
 async def test_a_lost_host_is_replaced_by_the_next_generation(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A room whose host's worker is lost gets one dispatch of the next generation."""
     lost = lost_hosts()
-    await dispatcher.sweep()
+    await reconciler.sweep()
     await beat(redis, hosts={spec.room: 1})
-    await dispatcher.sweep()
+    await reconciler.sweep()
     await die(redis)
     await beat(redis, "another")
-    await dispatcher.sweep()
+    await reconciler.sweep()
 
     assert await dispatched(livekit, spec.room) == [generation(spec, 2, "another")]
     assert lost_hosts() == lost + 1
 
 
 async def test_a_host_that_left_an_empty_room_is_not_lost(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """People who come back to a room find no lost host, and their host is a later one."""
     lost = lost_hosts()
     async with joined(livekit, person_token(livekit, spec.room)):
-        await dispatcher.sweep()
+        await reconciler.sweep()
         await beat(redis, hosts={spec.room: 1})
-        await dispatcher.sweep()
+        await reconciler.sweep()
 
     async def empty() -> bool:
-        return not await dispatcher.rooms.people(spec.room)
+        return not await reconciler.rooms.people(spec.room)
 
     await eventually(empty, "the person is gone")
     await beat(redis, left={spec.room: 1})
-    await dispatcher.sweep()
+    await reconciler.sweep()
     await beat(redis)  # a worker forgets soon what became of a room
     async with joined(livekit, person_token(livekit, spec.room)):
-        await dispatcher.sweep()
+        await reconciler.sweep()
 
         assert await dispatched(livekit, spec.room) == [generation(spec, 2)]
     assert lost_hosts() == lost
@@ -199,14 +199,14 @@ async def test_a_host_that_left_an_empty_room_is_not_lost(
 
 @pytest.mark.usefixtures("person")
 async def test_a_dispatch_that_brings_no_host_is_made_anew(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A dispatch without a host is repeated after the time for which a host is awaited."""
-    await dispatcher.sweep()
-    await dispatcher.sweep()
+    await reconciler.sweep()
+    await reconciler.sweep()
     before = await dispatched(livekit, spec.room)
-    await stop_waiting(dispatcher.specs, spec.room)
-    await dispatcher.sweep()
+    await stop_waiting(reconciler.specs, spec.room)
+    await reconciler.sweep()
 
     assert before == [generation(spec, 1)]
     assert await dispatched(livekit, spec.room) == [generation(spec, 2)]
@@ -214,17 +214,17 @@ async def test_a_dispatch_that_brings_no_host_is_made_anew(
 
 @pytest.mark.usefixtures("person")
 async def test_a_worker_that_refuses_is_not_awaited(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A room that a full worker refused is dispatched to another, and that is no failure."""
     full = {"slots_free": 0, "slots_used": 6}
     for number in range(1, CALM_DISPATCHES + 1):
         await beat(redis)
-        await dispatcher.sweep()
+        await reconciler.sweep()
         await beat(redis, **full, refused={spec.room: number})
-        await dispatcher.sweep()
+        await reconciler.sweep()
     await beat(redis, "another")
-    await dispatcher.sweep()
+    await reconciler.sweep()
 
     dispatches = await dispatched(livekit, spec.room)
     assert dispatches == [generation(spec, CALM_DISPATCHES + 1, "another")]
@@ -233,14 +233,14 @@ async def test_a_worker_that_refuses_is_not_awaited(
 
 @pytest.mark.usefixtures("person")
 async def test_a_dispatch_waits_for_free_slots(
-    dispatcher: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, redis: Redis, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A dispatch waits until a worker has the slots."""
     await beat(redis, slots_free=0)
-    await dispatcher.sweep()
+    await reconciler.sweep()
     full = await dispatched(livekit, spec.room)
     await beat(redis, slots_free=1)
-    await dispatcher.sweep()
+    await reconciler.sweep()
 
     assert full == []
     assert await dispatched(livekit, spec.room) == [generation(spec, 1)]
@@ -248,17 +248,17 @@ async def test_a_dispatch_waits_for_free_slots(
 
 @pytest.mark.usefixtures("person")
 async def test_agents_of_older_generations_are_removed(
-    dispatcher: Reconciler, livekit: LiveKit, spec: RoomSpec
+    reconciler: Reconciler, livekit: LiveKit, spec: RoomSpec
 ) -> None:
     """A new dispatch removes our agents of older generations, and no other participant."""
-    await write(dispatcher.specs, generation(spec, 4))
+    await write(reconciler.specs, generation(spec, 4))
     room = spec.room
     async with (
         joined(livekit, agent_token(livekit, room, "agent-chef-old", 4)),
         joined(livekit, agent_token(livekit, room, "agent-chef-new", 5)),
         joined(livekit, agent_token(livekit, room, "somebodys", None)),
     ):
-        await dispatcher.sweep()
+        await reconciler.sweep()
 
         async def gone() -> bool:
             return "agent-chef-old" not in await identities(livekit, room)
@@ -269,15 +269,15 @@ async def test_agents_of_older_generations_are_removed(
 
 @pytest.mark.usefixtures("person")
 async def test_a_spec_lives_while_people_are_there(
-    dispatcher: Reconciler, redis: Redis, spec: RoomSpec
+    reconciler: Reconciler, redis: Redis, spec: RoomSpec
 ) -> None:
     """Each sweep over a room with people in it renews the spec's lifetime."""
     await redis.expire(f"moshi:promise:{spec.room}", 60)
-    await dispatcher.sweep()
+    await reconciler.sweep()
     unhosted = await redis.ttl(f"moshi:promise:{spec.room}")
     await beat(redis, hosts={spec.room: 1})
     await redis.expire(f"moshi:promise:{spec.room}", 60)
-    await dispatcher.sweep()
+    await reconciler.sweep()
 
     assert unhosted > 3000
     assert await redis.ttl(f"moshi:promise:{spec.room}") > 3000
@@ -303,16 +303,16 @@ async def test_a_failure_of_one_room_delays_no_other(
     await beat(redis)
     rooms = [f"{room}-1", f"{room}-2"]
     for each in rooms:
-        await write(service.dispatcher.specs, RoomSpec(room=each, personas=(CHEF,)))
+        await write(service.reconciler.specs, RoomSpec(room=each, personas=(CHEF,)))
     async with (
         livekit.client() as lkapi,
         joined(livekit, person_token(livekit, rooms[0])),
         joined(livekit, person_token(livekit, rooms[1])),
     ):
-        dispatcher = replace(service.dispatcher, rooms=FirstFails(lkapi, seal_of(livekit)))
-        await dispatcher.sweep()
+        reconciler = replace(service.reconciler, rooms=FirstFails(lkapi, seal_of(livekit)))
+        await reconciler.sweep()
         served = [len(await dispatched(livekit, each)) for each in rooms]
-        await dispatcher.sweep()
+        await reconciler.sweep()
 
         assert sorted(served) == [0, 1]
         assert [len(await dispatched(livekit, each)) for each in rooms] == [1, 1]
@@ -337,7 +337,7 @@ async def test_a_room_with_revoked_tokens_that_fails_delays_no_other(
     await beat(redis)
     other = f"{room}-2"
     for each in (room, other):
-        await write(service.dispatcher.specs, RoomSpec(room=each, personas=(CHEF,)))
+        await write(service.reconciler.specs, RoomSpec(room=each, personas=(CHEF,)))
     async with (
         livekit.client() as lkapi,
         joined(livekit, person_token(livekit, room)),
@@ -347,6 +347,6 @@ async def test_a_room_with_revoked_tokens_that_fails_delays_no_other(
         rooms = FailsFor(lkapi, seal_of(livekit))
         rooms.broken = room
         tokens = replace(service.tokens, rooms=rooms)
-        await replace(service.dispatcher, rooms=rooms, tokens=tokens).sweep()
+        await replace(service.reconciler, rooms=rooms, tokens=tokens).sweep()
 
         assert len(await dispatched(livekit, other)) == 1

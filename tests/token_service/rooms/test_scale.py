@@ -104,10 +104,10 @@ async def test_a_sweep_over_hosted_rooms_sends_few_commands(
 
     monkeypatch.setattr(LiveKitRooms, "names", names)
     await redis.expire(spec_key("r0"), 10)
-    await service.dispatcher.sweep()
+    await service.reconciler.sweep()
     first = await redis.ttl(spec_key("r0"))
     before = await commands(redis)
-    await service.dispatcher.sweep()
+    await service.reconciler.sweep()
 
     assert first > 3000
     assert await commands(redis) - before < 15
@@ -131,7 +131,7 @@ async def test_a_sweep_asks_about_a_limited_number_of_rooms_at_once(
     monkeypatch.setattr(LiveKitRooms, "asked_for", asked_for)
     rooms = {f"r{number}" for number in range(10 * AT_ONCE)}
 
-    assert set(await service.dispatcher.dispatch_import.found(rooms)) == rooms
+    assert set(await service.reconciler.dispatch_import.found(rooms)) == rooms
     assert most == AT_ONCE
 
 

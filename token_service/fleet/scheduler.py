@@ -21,28 +21,28 @@ REMEMBERED_S = 300.0  # a stranger's hold; else one address could hold the same 
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """The decision for a room without a host. `spec` is its spec from now on."""
+class Decision:
+    """What becomes of a room without a host. `spec` is its spec from now on."""
 
     spec: RoomSpec
-    lost: Became | None = None  # how the last dispatch ended; None: there was none to handle
+    last: Became | None = None  # how the last dispatch ended; None: there was none to handle
     breaker_open_s: float = 0.0  # its worker's breaker opens now
     waits: Unavailable | None = None  # no worker has the slots
     is_told: bool = False  # that reason was told already
     is_dispatch: bool = False  # dispatch the spec to its worker
 
 
-def next_step(spec: RoomSpec, fleet: Fleet, obstacle: Unavailable | None = None) -> Step:
-    """Decide for an occupied room that has no host and awaits none.
+def decide(spec: RoomSpec, fleet: Fleet, obstacle: Unavailable | None = None) -> Decision:
+    """Decide on an occupied room that has no host and awaits none.
 
     `obstacle`: a reason to wait that the fleet does not show. A lost host is handled once:
     afterwards the spec names no worker.
     """
     schedule, room, slots = fleet.schedule, spec.room, len(spec.personas)
-    lost, open_s = None, 0.0
+    last, open_s = None, 0.0
     since_s = FIRST if spec.worker else spec.opened_s
     if spec.worker:
-        lost = fleet.outcome(spec) or "failed"
+        last = fleet.outcome(spec) or "failed"
         open_s = _count_failure(spec, fleet)
         schedule.give_up(room)
         spec = spec.model_copy(update={"worker": ""})
@@ -50,13 +50,13 @@ def next_step(spec: RoomSpec, fleet: Fleet, obstacle: Unavailable | None = None)
         generation = spec.newest + 1
         schedule.dispatch(room, generation)
         spec = spec.model_copy(update={"generation": generation, "worker": worker})
-        return Step(spec, lost, open_s, is_dispatch=True)
+        return Decision(spec, last, open_s, is_dispatch=True)
     if obstacle is None:
         schedule.enqueue(room, slots, since_s)
         obstacle = fleet.obstacle(slots) or full()
     is_told = schedule.room(room).waiting == obstacle.code
     schedule.update(room, waiting=obstacle.code)
-    return Step(spec, lost, open_s, obstacle, is_told)
+    return Decision(spec, last, open_s, obstacle, is_told)
 
 
 def _count_failure(spec: RoomSpec, fleet: Fleet) -> float:

@@ -26,7 +26,7 @@ from token_service.fleet.fleet import Fleet
 from token_service.fleet.prompt_limits import PromptLimits
 from token_service.fleet.pulse import Pulse
 from token_service.fleet.reader import FleetReader
-from token_service.fleet.scheduler import Step, next_step
+from token_service.fleet.scheduler import Decision, decide
 from token_service.refusals import LiveKitAway, SpecUnreadable, Unavailable
 from token_service.rooms.dispatch_import import DispatchImport
 from token_service.rooms.events import EventStore
@@ -212,22 +212,23 @@ class Reconciler:
         except InvalidInput as error:  # no worker was there to ask when the spec was written
             obstacle = Unavailable("prompt_too_long", str(error), 60)
 
-        def decide(now: RoomSpec | None, fleet: Fleet) -> tuple[RoomSpec | None, Step | None]:
+        def place(now: RoomSpec | None, fleet: Fleet) -> tuple[RoomSpec | None, Decision | None]:
             if now != spec or fleet.hosts(spec) or fleet.is_awaited(spec):
                 return now, None  # another replica was quicker
-            step = next_step(spec, fleet, obstacle)
-            return step.spec, step
+            decided = decide(spec, fleet, obstacle)
+            return decided.spec, decided
 
-        step = await self.specs.commit(spec.room, decide)
-        if step is None:
+        decided = await self.specs.commit(spec.room, place)
+        if decided is None:
             return
-        _log_lost_host(spec, step)
-        if step.is_dispatch:
-            session, generation = step.spec.session, step.spec.generation
-            with tracing.span("dispatch", step.spec.trace, session=session, generation=generation):
-                await self._dispatch(step.spec)
-        elif step.waits is not None and not step.is_told:
-            await self.events.waits(spec.room, step.waits)
+        _log_lost_host(spec, decided)
+        if decided.is_dispatch:
+            new = decided.spec
+            session, generation = new.session, new.generation
+            with tracing.span("dispatch", new.trace, session=session, generation=generation):
+                await self._dispatch(new)
+        elif decided.waits is not None and not decided.is_told:
+            await self.events.waits(spec.room, decided.waits)
 
     async def _dispatch(self, spec: RoomSpec) -> None:
         try:
@@ -277,12 +278,12 @@ def _given_up(now: RoomSpec | None, spec: RoomSpec, fleet: Fleet) -> RoomSpec | 
     return spec.model_copy(update={"worker": ""})
 
 
-def _log_lost_host(spec: RoomSpec, step: Step) -> None:
-    if step.lost is not None:
-        event = {"refused": "host_refused", "left": "host_left"}.get(step.lost, "host_lost")
+def _log_lost_host(spec: RoomSpec, decided: Decision) -> None:
+    if decided.last is not None:
+        event = {"refused": "host_refused", "left": "host_left"}.get(decided.last, "host_lost")
         if event != "host_refused":
             metrics.LOST_HOSTS.inc()
         log.warning(event, room=spec.room, generation=spec.generation)
-    if step.breaker_open_s:
+    if decided.breaker_open_s:
         metrics.BREAKERS.inc()
-        log.warning("worker_breaker_opened", worker=spec.worker, seconds=step.breaker_open_s)
+        log.warning("worker_breaker_opened", worker=spec.worker, seconds=decided.breaker_open_s)

@@ -20,7 +20,7 @@ from token_service.fleet.schedule import (
     WorkerEntry,
     grace_s,
 )
-from token_service.fleet.scheduler import FIRST, next_step, reserve, reserve_more
+from token_service.fleet.scheduler import FIRST, decide, reserve, reserve_more
 from token_service.refusals import Unavailable
 from token_service.rooms.store import SpecStore
 
@@ -230,8 +230,8 @@ def test_a_room_that_lost_its_host_comes_first() -> None:
     """A room that lost its host is first in the queue."""
     now = fleet(worker(slots_free=0))
     now.schedule.enqueue("early", 1, 10.0)
-    next_step(spec("lost", generation=1, worker="gone"), now)
-    next_step(spec("new"), now)
+    decide(spec("lost", generation=1, worker="gone"), now)
+    decide(spec("new"), now)
 
     assert now.schedule.queue == ["lost", "early", "new"]
     assert now.schedule.room("lost").queued_s == FIRST
@@ -301,11 +301,11 @@ def test_failing_workers_are_a_reason_of_their_own() -> None:
 def test_a_dispatch_is_decided_once() -> None:
     """A dispatch writes the next generation and worker, reserves the slots, and awaits the host."""
     now = fleet(worker())
-    step = next_step(spec(generation=3), now)
+    decision = decide(spec(generation=3), now)
 
-    assert step.is_dispatch
-    assert (step.spec.generation, step.spec.worker) == (4, "w")
-    assert now.is_awaited(step.spec) is True
+    assert decision.is_dispatch
+    assert (decision.spec.generation, decision.spec.worker) == (4, "w")
+    assert now.is_awaited(decision.spec) is True
     assert now.is_awaited(spec(generation=3)) is False
     assert now.reserved()[now.workers[0].worker_id] == 1
 
@@ -313,11 +313,11 @@ def test_a_dispatch_is_decided_once() -> None:
 def test_a_reason_for_waiting_is_told_once() -> None:
     """A repeated reason for waiting is marked as told, and the dispatch ends the waiting."""
     now = fleet(worker(slots_free=0, slots_used=6))
-    steps = [next_step(spec(), now) for _ in range(2)]
+    decisions = [decide(spec(), now) for _ in range(2)]
     then = fleet(schedule=now.schedule)
-    steps.append(next_step(spec(), then))
-    at_last = next_step(spec(), fleet(worker(), schedule=then.schedule))
-    waits = [(step.waits and step.waits.code, step.is_told) for step in steps]
+    decisions.append(decide(spec(), then))
+    at_last = decide(spec(), fleet(worker(), schedule=then.schedule))
+    waits = [(decision.waits and decision.waits.code, decision.is_told) for decision in decisions]
 
     assert waits == [("full", False), ("full", True), ("no_worker", False)]
     assert (at_last.is_dispatch, then.schedule.queue) == (True, [])
@@ -327,9 +327,10 @@ def test_a_reason_for_waiting_is_told_once() -> None:
 def test_a_room_with_an_unreadable_prompt_is_not_queued() -> None:
     """A room whose prompt no worker can read is not queued and reserves nothing."""
     now = fleet(worker())
-    step = next_step(spec(), now, Unavailable("prompt_too_long", "Too long.", 60))
+    decision = decide(spec(), now, Unavailable("prompt_too_long", "Too long.", 60))
 
-    assert (step.is_dispatch, step.waits and step.waits.code) == (False, "prompt_too_long")
+    assert not decision.is_dispatch
+    assert decision.waits and decision.waits.code == "prompt_too_long"
     assert (now.schedule.queue, now.reserved()[now.workers[0].worker_id]) == ([], 0)
 
 
@@ -349,17 +350,17 @@ def test_a_lost_host_is_handled_once(
 ) -> None:
     """A lost host is handled once, and is a failure if it never came or ended with an error."""
     first = fleet(worker())
-    dispatched = next_step(spec(), first).spec
+    dispatched = decide(spec(), first).spec
     if arrived:
         first.schedule.settle("r", 1)
     outcomes = hosting("r", 1, outcome) if outcome else {}
     then = fleet(worker(slots_free=0, outcomes=outcomes), schedule=first.schedule)
-    steps = [next_step(dispatched, then)]
-    steps.append(next_step(steps[0].spec, then))
+    decisions = [decide(dispatched, then)]
+    decisions.append(decide(decisions[0].spec, then))
 
-    assert [step.lost for step in steps] == [lost, None]
+    assert [decision.last for decision in decisions] == [lost, None]
     assert then.schedule.workers.get("w", WorkerEntry()).failures == failures
-    assert steps[0].spec.worker == ""
+    assert decisions[0].spec.worker == ""
 
 
 @pytest.mark.parametrize(("dispatches", "seconds"), [(1, 10), (2, 20), (3, 30), (4, 30), (99, 30)])
@@ -371,7 +372,7 @@ def test_each_dispatch_in_a_row_is_awaited_longer(dispatches: int, seconds: floa
 def test_a_host_whose_process_ended_is_not_awaited() -> None:
     """A host that no sweep saw is replaced at once where its process has ended."""
     first = fleet(worker())
-    dispatched = next_step(spec(), first).spec
+    dispatched = decide(spec(), first).spec
     unseen = fleet(worker(), schedule=first.schedule)
     ended = fleet(worker(outcomes=hosting("r", 1, "lost")), schedule=first.schedule)
 

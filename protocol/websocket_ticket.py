@@ -19,6 +19,7 @@ from protocol.wire import Consent
 CHAT_PATH = "/api/chat"  # of the token service, as moshi.server has it; of workers, for any ticket
 PURPOSE = "moshi-rooms websocket"
 ALGORITHM = "HS256"
+LARGEST_BYTES = 70_000  # of a message, on the whole way: the largest Ogg page has 65,307
 TICKET_S = 60.0  # for the way to the worker, and for clocks that differ
 
 SoundFormat = Literal["pcm", "opus"]

@@ -11,8 +11,10 @@ from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection
 
-LARGEST_BYTES = 70_000  # of a message: the largest Ogg page has 65,307
-READ_BYTES = 4 * LARGEST_BYTES  # of one that is read, to refuse it in the protocol of its route
+from protocol.websocket_ticket import LARGEST_BYTES
+
+# Of a message that is read: one that is too large is refused in the protocol of its route.
+READ_BYTES = 4 * LARGEST_BYTES
 PING_S = 20.0  # between two pings, and for each answer: a half-open connection ends by itself
 
 # As uvicorn's options.

@@ -18,7 +18,7 @@ from aiohttp import ClientError, ClientSession, ClientWebSocketResponse
 from protocol.heartbeat import Heartbeat
 from protocol.personas import Catalogue, Persona
 from protocol.room_spec import RoomSpec, persona_specs
-from protocol.websocket_ticket import ChatTicket, RoomTicket, Tickets
+from protocol.websocket_ticket import LARGEST_BYTES, ChatTicket, RoomTicket, Tickets
 from token_service.auth.callers import Caller
 from token_service.fleet.fleet import Fleet
 from token_service.fleet.prompt_limits import PromptLimits
@@ -29,7 +29,6 @@ log = structlog.stdlib.get_logger(__name__)
 
 SOCKETS = 200  # of this process; each holds two connections
 ANSWER_S = 5.0  # for a worker to take a client
-LARGEST_BYTES = 70_000  # of a worker's message
 THIS = "this conversation"
 
 

@@ -12,11 +12,10 @@ import structlog
 from aiohttp import WSCloseCode, web
 
 from protocol.config.settings import Settings
-from protocol.websocket_ticket import ChatTicket, RoomTicket
+from protocol.websocket_ticket import LARGEST_BYTES, ChatTicket, RoomTicket
 from worker.engine.door import EngineDoor
 from worker.websocket.client import Ending, WebSocketClient
 from worker.websocket.conversation import Conversation
-from worker.websocket.messages import LARGEST_BYTES
 from worker.websocket.room_client import RoomClient
 
 log = structlog.get_logger(__name__)

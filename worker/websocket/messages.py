@@ -8,8 +8,6 @@ AUDIO = b"\x01"  # pages of Ogg/Opus, 24 kHz mono, both ways
 TEXT = b"\x02"  # UTF-8, from the server
 # Known to protocol.md and without effect in all three servers: control, metadata, error, ping.
 
-LARGEST_BYTES = 70_000  # a message with the largest page that Ogg has (65,307 bytes)
-
 
 class BadMessage(ValueError):
     """A message that the protocol does not have; the text is for the client."""

@@ -11,9 +11,9 @@ from prometheus_client import Counter
 from redis.exceptions import RedisError
 
 from protocol.errors import InvalidInput
+from protocol.websocket_ticket import LARGEST_BYTES
 from token_service.errors import answer_to
 from token_service.refusals import Refused
-from token_service.server.websockets import LARGEST_BYTES
 from token_service.service import Service
 
 SENDABLE = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})  # the others are never sent

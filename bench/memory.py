@@ -85,7 +85,7 @@ def talk(step: MoshiStep, frames: int) -> None:
 
 def renew(step: MoshiStep) -> None:
     """Renew slot 0, after a pause of its conversation."""
-    step.renewal.ask(0, "request")
+    step.renewal.ask(0, "age")
     silence = np.zeros((step.capacity, 1920), dtype=np.float32)
     while step.work(60.0):
         step.run(silence, np.ones(step.capacity, dtype=np.bool_))

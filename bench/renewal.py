@@ -123,7 +123,7 @@ def one_renewal(talk: RenewalTalk) -> dict[str, Any]:
     for _ in range(2):
         talk.pieces_s.clear()
         before = renewals()
-        talk.step.renewal.ask(0, "request")
+        talk.step.renewal.ask(0, "age")
         while renewals() == before:
             talk.step.work(WHOLE_GAP_S)
             if renewals() == before:

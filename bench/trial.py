@@ -45,7 +45,7 @@ class CountedStep(MoshiStep):
             slot = int(running[turn % len(running)])
             counts = self.renewal.history.counts
             counts[slot] = max(counts[slot], self.renewal.keep_frames)
-            self.renewal.ask(slot, "request")
+            self.renewal.ask(slot, "age")
 
 
 @dataclass(slots=True, eq=False)

@@ -143,16 +143,16 @@ def test_a_renewed_slot_says_what_upstream_says_after_the_same_columns(
 def test_a_renewal_with_all_columns_changes_nothing() -> None:
     """A session that is renewed while all its columns are kept goes on as one that was not."""
     calls: list[Talk] = []
-    before = renewals("request")
+    before = renewals("age")
     for renew in (False, True):
         talk = Talk(make())
         for n, frame in enumerate(sounds(2, 20)[:, 0]):
             if renew and n == 11:
-                talk.step.renewal.ask(0, "request")
+                talk.step.renewal.ask(0, "age")
             talk.hear(frame)
         calls.append(talk)
 
-    assert renewals("request") == before + 1
+    assert renewals("age") == before + 1
     assert calls[0].ages == calls[1].ages
     for one, other in zip(calls[0].outs, calls[1].outs, strict=True):
         assert one.text.tolist() == other.text.tolist()
@@ -167,8 +167,8 @@ def test_keys_and_values_are_those_of_reading_one_by_one() -> None:
     for frame in heard:
         stays.hear(frame)
         renewed.hear(frame, gap=False)
-    before = renewals("request")
-    renewed.step.renewal.ask(0, "request")
+    before = renewals("age")
+    renewed.step.renewal.ask(0, "age")
     for _ in range(2):
         renewed.step.work(GAP_S)
         for talk in (stays, renewed):
@@ -177,7 +177,7 @@ def test_keys_and_values_are_those_of_reading_one_by_one() -> None:
         stays.hear(frame)
         renewed.hear(frame)
 
-    assert renewals("request") == before + 1
+    assert renewals("age") == before + 1
     for name, tensor in stays.step.memory.tensors.items():
         if name.startswith("lm."):
             torch.testing.assert_close(renewed.step.memory.tensors[name], tensor)
@@ -210,12 +210,12 @@ def test_a_renewal_changes_no_other_slot() -> None:
     talk = Talk(make(slots=2, rules=RenewalRules(patience_frames=0)))
     for frame in sounds(6, 10)[:, 0]:
         talk.hear(frame, gap=False)
-    before = renewals("request")
+    before = renewals("age")
     neighbour = {name: each[1].clone() for name, each in talk.step.memory.tensors.items()}
-    talk.step.renewal.ask(0, "request")
+    talk.step.renewal.ask(0, "age")
     talk.step.work(GAP_S)
 
-    assert renewals("request") == before + 1
+    assert renewals("age") == before + 1
     for name, tensor in neighbour.items():
         assert torch.equal(talk.step.memory.tensors[name][1], tensor), name
 
@@ -227,17 +227,17 @@ def test_a_renewal_waits_for_a_pause() -> None:
     force(talk.step, 0, text=WORD)
     for _ in range(10):
         talk.hear(silence)
-    talk.step.renewal.ask(0, "request")
+    talk.step.renewal.ask(0, "age")
     for _ in range(10):
         talk.hear(silence)
     assert talk.renewed_at == []
     force(talk.step, 0, text=3)
-    before = renewals("request")
+    before = renewals("age")
     for _ in range(3):
         talk.hear(silence)
-    assert renewals("request") == before
+    assert renewals("age") == before
     talk.hear(silence)
-    assert renewals("request") == before + 1
+    assert renewals("age") == before + 1
 
 
 def test_a_slot_that_never_pauses_is_renewed_after_patience_frames() -> None:
@@ -247,14 +247,14 @@ def test_a_slot_that_never_pauses_is_renewed_after_patience_frames() -> None:
     heard = sounds(7, 15)[:, 0]
     for frame in heard[:9]:
         talk.hear(frame)
-    before = renewals("request")
-    talk.step.renewal.ask(0, "request")
+    before = renewals("age")
+    talk.step.renewal.ask(0, "age")
     talk.step.work(GAP_S)  # the replay catches up
     for frame in heard[9:13]:
         talk.hear(frame)
-    assert renewals("request") == before
+    assert renewals("age") == before
     talk.hear(heard[13])
-    assert renewals("request") == before + 1
+    assert renewals("age") == before + 1
 
 
 def test_old_lm_states_are_renewed() -> None:
@@ -329,12 +329,12 @@ def test_by_default_a_call_is_upstreams_for_most_of_the_context() -> None:
 
 def test_a_silent_responsive_model_is_renewed_by_age_only() -> None:
     """A silent model that gives words a chance keeps half the context at each renewal."""
-    before = renewals("age"), renewals("lost")
+    before = renewals("age"), renewals("unresponsive")
     talk = mute(RESPONSIVE, context=60)
     for _ in range(2):
         turn(talk, spoken=30)
 
-    assert renewals("lost") == before[1]
+    assert renewals("unresponsive") == before[1]
     assert renewals("age") - before[0] == len(talk.renewed_at) >= 4
     assert min(talk.ages[n] for n in talk.renewed_at) >= 4 + 30
 
@@ -345,7 +345,7 @@ def test_a_slot_for_which_another_waits_keeps_less() -> None:
     for frame in sounds(19, 60)[:, 0]:
         talk.hear(frame, gap=False)
     for slot in (0, 1):
-        talk.step.renewal.ask(slot, "request")
+        talk.step.renewal.ask(slot, "age")
     talk.step.work(GAP_S)
 
     assert [age(talk.step, slot) for slot in (0, 1)] == [1 + 24, 1 + 48]
@@ -353,20 +353,20 @@ def test_a_slot_for_which_another_waits_keeps_less() -> None:
 
 def test_an_unresponsive_model_keeps_only_its_prompt() -> None:
     """A model that gives words no chance for a whole context is renewed with its prompt alone."""
-    before = renewals("lost")
+    before = renewals("unresponsive")
     talk = mute(LOST)
     turn(talk)
-    assert renewals("lost") == before
+    assert renewals("unresponsive") == before
     turn(talk)
-    assert renewals("lost") == before + 1
+    assert renewals("unresponsive") == before + 1
     assert talk.ages[-1] < 4 + HUSHED_CONTEXT // 2
     assert min(talk.ages[QUIET_FRAMES:]) == 4
     assert all(out.valid[0] for out in talk.outs)
 
 
 def test_a_word_before_the_renewal_keeps_the_memory() -> None:
-    """An unresponsive model that says a word before its renewal is not renewed as lost."""
-    before = renewals("lost")
+    """An unresponsive model that says a word before its renewal is not renewed."""
+    before = renewals("unresponsive")
     talk = mute(LOST)
     turn(talk)
     turn(talk, gap=False)
@@ -376,12 +376,12 @@ def test_a_word_before_the_renewal_keeps_the_memory() -> None:
     talk.hear(QUIET)
     turn(talk, spoken=0, quiet=20)
 
-    assert renewals("lost") == before
+    assert renewals("unresponsive") == before
 
 
-def test_a_silenced_slot_is_not_lost() -> None:
+def test_a_silenced_slot_is_not_unresponsive() -> None:
     """Turns under forced silence, and those before it, do not count as unanswered."""
-    before = renewals("lost")
+    before = renewals("unresponsive")
     talk = mute(LOST)
     talk.step.hush(0, on=True)
     for _ in range(3):
@@ -389,7 +389,7 @@ def test_a_silenced_slot_is_not_lost() -> None:
     talk.step.hush(0, on=False)
     turn(talk)
 
-    assert renewals("lost") == before
+    assert renewals("unresponsive") == before
 
 
 def test_the_lm_state_of_renewals_is_no_larger_than_planned() -> None:
@@ -445,15 +445,15 @@ def test_renewals_follow_their_sessions() -> None:
     talk = Talk(make(slots=3, rules=RenewalRules(patience_frames=0)))
     for frame in sounds(13, 10)[:, 0]:
         talk.hear(frame, gap=False)
-    before = renewals("request")
+    before = renewals("age")
     for slot in (0, 2):
-        talk.step.renewal.ask(slot, "request")
+        talk.step.renewal.ask(slot, "age")
     talk.step.leave(0)
     talk.step.move(2, 0)
     talk.step.work(GAP_S)
     talk.step.work(GAP_S)
 
-    assert renewals("request") == before + 1
+    assert renewals("age") == before + 1
     assert not talk.step.work(GAP_S)
 
 
@@ -466,9 +466,9 @@ def test_a_renewal_that_fails_ends_only_its_own_slot(monkeypatch: pytest.MonkeyP
     talk = Talk(make(slots=2, rules=RenewalRules(patience_frames=0)))
     for frame in sounds(17, 10)[:, 0]:
         talk.hear(frame, gap=False)
-    before = renewals("request")
+    before = renewals("age")
     for slot in (0, 1):
-        talk.step.renewal.ask(slot, "request")
+        talk.step.renewal.ask(slot, "age")
     with monkeypatch.context() as broken:
         broken.setattr("worker.engine.conversation.renewal.Replay", refuse)
         with pytest.raises(SlotFailed) as failed:
@@ -477,7 +477,7 @@ def test_a_renewal_that_fails_ends_only_its_own_slot(monkeypatch: pytest.MonkeyP
     talk.step.work(GAP_S)
 
     assert failed.value.slot == 0
-    assert renewals("request") == before + 1
+    assert renewals("age") == before + 1
 
 
 def test_the_first_renewal_takes_no_new_memory() -> None:
@@ -487,13 +487,13 @@ def test_the_first_renewal_takes_no_new_memory() -> None:
     reader = step.renewal.reader
     assert reader is not None
     size = reader.memory.slot_bytes
-    talk, before = Talk(step), renewals("request")
+    talk, before = Talk(step), renewals("age")
     for n, frame in enumerate(sounds(16, 20)[:, 0]):
         if n == 10:
-            step.renewal.ask(0, "request")
+            step.renewal.ask(0, "age")
         talk.hear(frame)
 
-    assert renewals("request") == before + 1
+    assert renewals("age") == before + 1
     assert step.renewal.reader is reader
     assert reader.memory.slot_bytes == size > 0
 

@@ -27,8 +27,8 @@ from worker.engine.slots import SlotFailed
 
 log = structlog.get_logger(__name__)
 
-Reason = Literal["age", "request", "forget", "lost", "resume"]
-FRESH: tuple[Reason, ...] = ("forget", "lost")  # renewed from the prompt state alone
+Reason = Literal["age", "forget", "unresponsive", "resume"]
+FRESH: tuple[Reason, ...] = ("forget", "unresponsive")  # renewed from the prompt state alone
 
 LEAST_PIECE, MOST_PIECE = 4, 64  # columns read at a time, as many as fit into the gaps
 KEY = "renewal"
@@ -165,11 +165,11 @@ class Renewal:
 
     def _ask_for_unresponsive(self) -> None:
         """Renew models that no longer answer; call it off for those that have said a word since."""
-        for slot in [slot for slot, reason in self._due.items() if reason == "lost"]:
+        for slot in [slot for slot, reason in self._due.items() if reason == "unresponsive"]:
             if self.responsiveness.mute_frames(slot) < self._context:
                 self._drop(slot)
         for slot in self.responsiveness.unresponsive(self._context, self._rules.spoken_frames):
-            self.ask(slot, "lost")
+            self.ask(slot, "unresponsive")
 
     def _drop(self, slot: int) -> None:
         self._due.pop(slot, None)
@@ -282,4 +282,5 @@ class Renewal:
         self._unread.pop(slot, None)
         self._on_renewed(slot)
         metrics.RENEWED_SLOTS.labels(reason=reason).inc()
-        (log.warning if reason == "lost" else log.debug)("slot_renewed", slot=slot, reason=reason)
+        tell = log.warning if reason == "unresponsive" else log.debug
+        tell("slot_renewed", slot=slot, reason=reason)

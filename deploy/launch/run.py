@@ -6,6 +6,7 @@ Honcho reads and stops the processes; `deploy.launch.supervise` restarts each of
 import io
 import os
 import shlex
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ from protocol.config.settings import load_settings
 from protocol.errors import InvalidInput
 
 FOLDER = PROJECT / "var"
+BY_CTRL_C = 128 + signal.SIGINT
 KILL_AFTER_S = 30  # longer than all waits of `deploy.launch.supervise`, which kills by itself
 
 
@@ -66,9 +68,12 @@ def main() -> int:
 
 def _start(*, terminal: bool) -> int:
     FOLDER.mkdir(exist_ok=True)
+    settings = load_settings()
+    if terminal and settings.log_format == "auto":  # the log's file is no terminal
+        settings = settings.model_copy(update={"log_format": "console"})
     early = io.StringIO()  # the log, until the start is not refused any more
     with redirect_stderr(early):
-        configure_logging(load_settings())
+        configure_logging(settings)
     plan = make_plan(os.environ, FOLDER, terminal=terminal)
     if faults := taken(plan.ports):
         return _refuse(faults)
@@ -76,7 +81,7 @@ def _start(*, terminal: bool) -> int:
     log = printer.output if terminal else sys.stderr
     log.write(early.getvalue())
     with redirect_stderr(log):  # for the log's lifetime
-        configure_logging(plan.settings)
+        configure_logging(settings)
     if (config := plan.livekit_config) is not None:
         write_privately(livekit_config.file_in(FOLDER, config["port"]), yaml.safe_dump(config))
     fingerprint = ""
@@ -97,6 +102,7 @@ def supervise(
 ) -> int:
     """Run all processes until one gives up or a signal comes; return the exit status.
 
+    Ctrl-C is how a run ends: its status is 0, or make would tell of an error.
     `options` are passed to `deploy.launch.supervise`; `printer` writes the processes' output.
     """
     honcho.manager.KILL_WAIT = KILL_AFTER_S
@@ -111,7 +117,8 @@ def supervise(
         with suppress(OSError):  # the terminal may be gone, or what `make run` is piped into
             traceback.print_exc()
         os._exit(1)  # the kernel and `deploy.launch.supervise` end the processes
-    return int(manager.returncode or 0)
+    ended = int(manager.returncode or 0)
+    return 0 if ended == BY_CTRL_C else ended
 
 
 def announcer(plan: Plan, fingerprint: str) -> list[str]:

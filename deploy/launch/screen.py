@@ -15,6 +15,8 @@ from honcho.printer import Message, Printer
 ANNOUNCER = "ready"  # the process that tells the progress of the start
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 WRONG = re.compile(r"\[(warning|error|critical) *\]|\b(giving up|restarting it|; again in)\b")
+ENDED = re.compile(r" ended by itself \(exit status")
+NO_REASON = re.compile(r"\[(debug|info) *\]")  # why a process ended is in no such line
 
 
 class LastingPrinter(Printer):
@@ -37,11 +39,15 @@ class LastingPrinter(Printer):
 
 
 class Screen(LastingPrinter):
-    """Write every line of every process into a file, and the few for people to the terminal too."""
+    """Write every line of every process into a file, and the few for people to the terminal too.
+
+    One of them is the last line of a process that ended by itself: it says why.
+    """
 
     def __init__(self, log: TextIO, terminal: TextIO = sys.stdout) -> None:
         super().__init__(log, colour=False)
         self._terminal = terminal
+        self._last: dict[str, str] = {}  # by process: its last line, unless that was shown
 
     def write(self, message: Message) -> None:
         """Write one message: bytes or text, of one line or several."""
@@ -52,8 +58,19 @@ class Screen(LastingPrinter):
         for line in text.splitlines():
             if message.name == ANNOUNCER:
                 print(line, file=self._terminal, flush=True)
-            elif WRONG.search(line):
-                print(f"{message.name}: {line}", file=self._terminal, flush=True)
+                continue
+            if ENDED.search(line):
+                self._show(message.name, self._last.get(message.name, ""))
+            self._last[message.name] = ""
+            if WRONG.search(line):
+                self._show(message.name, line)
+            elif not NO_REASON.search(line):
+                self._last[message.name] = line
+
+    def _show(self, name: str, line: str) -> None:
+        if line:
+            said = line.removeprefix(f"{name}: ")
+            print(f"{name}: {said}", file=self._terminal, flush=True)
 
 
 def printer_for(log: Path, *, terminal: bool) -> Printer:

@@ -1,5 +1,6 @@
 """The launcher with real small commands, and with the product itself."""
 
+import logging
 import os
 import re
 import signal
@@ -10,13 +11,16 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import psutil
 import pytest
+import structlog
 
 from deploy.lan.local_network import own_address
 from deploy.launch import run
+from deploy.launch.screen import printer_for
 from harness import launched
 from harness.launched import READY_WITHIN_S, Launched
 from harness.person import eventually, person
@@ -56,9 +60,9 @@ def launch(tmp_path: Path) -> Generator[Launch]:
         yield start
 
 
-@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
 def test_a_signal_stops_everything(launch: Launch, signum: signal.Signals, status: int) -> None:
-    """SIGINT and SIGTERM end every process, and the exit status names the signal."""
+    """SIGINT and SIGTERM end every process; make would call a status after Ctrl-C an error."""
     launched = launch(STAY)
     launched.wait_until_said("second is up")
     family = launched.family()
@@ -211,7 +215,7 @@ def test_make_run_serves_the_other_loopback_and_ctrl_c_leaves_nothing(
 
     assert address == f"http://[::1]:{addresses['PORT']}"
     assert ready.status_code == 200
-    assert product.process.wait(20) == 130
+    assert product.process.wait(20) == 0
     assert gone(family)
     assert "Traceback" not in product.said()
 
@@ -262,3 +266,41 @@ def test_a_folder_that_cannot_be_written_is_told(
     told = capsys.readouterr().err
     assert told.startswith(f"==> {tmp_path}/file/var: Not a directory; expected free space")
     assert told.count("\n") == 1
+
+
+@pytest.fixture
+def own_logging(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    """Keep what a test does to the log from the tests after it."""
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", root.handlers[:])
+    monkeypatch.setattr(root, "level", root.level)
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_a_terminals_log_is_for_people_from_its_first_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the launcher itself logs stands in the terminal's log as text without colours."""
+    log = structlog.stdlib.get_logger("early")
+
+    def plan(*_: object, **__: object) -> SimpleNamespace:
+        log.info("planned", ports=0)
+        return SimpleNamespace(ports=[], livekit_config=None, lan=None, used=[], processes=[])
+
+    printer = printer_for(tmp_path / "run.log", terminal=True)
+    monkeypatch.setattr(run, "FOLDER", tmp_path)
+    monkeypatch.setattr(run, "printer_for", lambda *_, **__: printer)
+    monkeypatch.setattr(run, "make_plan", plan)
+    monkeypatch.setattr(run, "announcer", lambda *_: [])
+    monkeypatch.setattr(run, "supervise", lambda *_, **__: log.info("runs") or 0)
+    monkeypatch.setattr(sys, "argv", ["make run"])
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+
+    status = run.main()
+    printer.output.close()
+    said = (tmp_path / "run.log").read_text()
+
+    assert status == 0
+    assert re.fullmatch(r"\S+ \[info +\] planned .*ports=0\n\S+ \[info +\] runs .*\n", said), said

@@ -41,6 +41,29 @@ def test_a_terminal_shows_steps_and_troubles(name: str, said: str | bytes, shown
     assert written.count("\n") == max(1, said.count(b"\n" if isinstance(said, bytes) else "\n"))
 
 
+@pytest.mark.parametrize(
+    ("last", "shown"),
+    [
+        ("worker: MODEL='no': no such folder", "worker: MODEL='no': no such folder\n"),
+        ("01:02:03 [info     ] job_taken", ""),
+        ("01:02:03 [error    ] engine_failed", ""),  # shown as it came
+    ],
+)
+def test_a_terminal_shows_why_a_process_ended(last: str, shown: str) -> None:
+    """The last line of a process that ended by itself comes before the line that it did, once."""
+    terminal = io.StringIO()
+    screen = Screen(io.StringIO(), terminal)
+    ended = "worker ended by itself (exit status 1) after 1.0 s; again in 0.5 s"
+    screen.write(Message("line", last, AT, "worker", None))
+    screen.write(Message("line", "x", AT, "redis", None))
+    terminal.truncate(0)
+    terminal.seek(0)
+    for _ in range(2):
+        screen.write(Message("line", ended, AT, "worker", None))
+
+    assert terminal.getvalue() == f"{shown}worker: {ended}\nworker: {ended}\n"
+
+
 def test_without_a_terminal_everything_is_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

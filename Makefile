@@ -149,6 +149,7 @@ define check_python
 	@test -n "$(PYTHON)" || { echo "Python 3.11 is missing; make PYTHON=<path> names one"; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v < (3, 13) and \
 		f"{sys.executable} is Python {v[0]}.{v[1]}; 3.11 or 3.12 is needed: make PYTHON=<path>")'
+	@$(PYTHON) -m protocol.config.setting_names
 endef
 
 $(OPERATOR_VENV)/.installed: requirements/operator.txt

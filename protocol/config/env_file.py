@@ -6,8 +6,6 @@ in `$`, backslashes in quotes, `#` and lines without `=`: one secret would becom
 
 import io
 import re
-from collections.abc import Collection
-from difflib import get_close_matches
 from pathlib import Path
 
 from dotenv.parser import Binding, parse_stream
@@ -17,14 +15,6 @@ from protocol.text import ENCODING
 
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 NAME = re.compile(r"[A-Za-z_][\w.-]*")
-# Names that are no settings: of docker compose and `make run`, and one of every Linux.
-OTHER_NAMES = """
-BUILD_CA_FILE BUILD_NETWORK CADDY_IMAGE COMPOSE_FILE COMPOSE_PROFILES DOMAIN GRAFANA_IMAGE
-GRAFANA_PASSWORD HTTPS_PORT JAEGER_IMAGE LANGUAGE LIVEKIT_IMAGE LIVEKIT_PORT LIVEKIT_REDIS
-METRICS_KEY NODE_IMAGE NODE_IP NPM_REGISTRY PIP_INDEX_URL PROMETHEUS_IMAGE PYTHON_IMAGE
-REDIS_IMAGE REDIS_PORT WORKER_MEMORY
-"""
-NEAR = 0.84  # LIVEKIT_KEY is near LIVEKIT_API_KEY, and LIVEKIT_KEYS, which LiveKit reads, is not
 FILLED_IN_ALIKE = re.compile(r"\$\{[A-Za-z_]\w*(:-[^${}]*)?\}")
 
 
@@ -55,15 +45,6 @@ def read_env_file(path: Path) -> str:
 def names_in(text: str) -> list[str]:
     """Return the names that the text of a `.env` sets."""
     return [each.key for each in parse_stream(io.StringIO(text)) if each.key is not None]
-
-
-def meant_by(name: str, settings: Collection[str]) -> str:
-    """Return the name that another one seems to misspell; empty for none."""
-    given, known = name.upper(), sorted({*OTHER_NAMES.split(), *map(str.upper, settings)})
-    if given in known or given.startswith("OTEL_"):
-        return ""
-    swapped = [each for each in known if sorted(each) == sorted(given)]
-    return "".join([*swapped, *get_close_matches(given, known, 1, NEAR)][:1])
 
 
 def _check(path: Path, binding: Binding) -> None:

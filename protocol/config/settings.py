@@ -1,7 +1,6 @@
 """The settings of all processes, in this order: environment, `.env`, user file, defaults."""
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -14,7 +13,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from protocol.config.env_file import meant_by, names_in, read_env_file
+from protocol.config.env_file import names_in, read_env_file
+from protocol.config.setting_names import given_to_make, meant_by, misspelt
 from protocol.config.setting_types import (
     BrowserUrl,
     Colour,
@@ -256,7 +256,7 @@ def load_settings() -> Settings:
     """Read all sources. Raises `InvalidInput` naming each key and what was expected, no secret."""
     if (env_file := Settings.model_config.get("env_file")) is not None:
         _refuse_misspelt(str(env_file), names_in(read_env_file(Path(str(env_file)))))
-    _refuse_misspelt("make", re.findall(r"(?<!\S)(\w+)=", os.environ.get("MAKEFLAGS", "")))
+    _refuse_misspelt("make", given_to_make(os.environ))
     try:
         return Settings()
     except ValidationError as error:
@@ -276,9 +276,8 @@ def log_misspelt() -> None:
 
 
 def _refuse_misspelt(where: str, names: list[str]) -> None:
-    for name in names:
-        if meant := meant_by(name, Settings.model_fields):
-            raise InvalidInput(f"{where}: {name} is no setting; did you mean {meant}?")
+    if refusal := misspelt(where, names, Settings.model_fields):
+        raise InvalidInput(refusal)
 
 
 def _is_secret(name: str, value: object) -> bool:

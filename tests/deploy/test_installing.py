@@ -1,6 +1,8 @@
 """Messages where a step of the Makefile, or the installation of a program, fails."""
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,23 @@ def test_a_failing_step_prints_its_own_output(tmp_path: Path) -> None:
         "its trouble",
         f"==> this step failed; all that it said is in {log}",
     ]
+
+
+def test_a_misspelt_setting_is_refused_before_anything_is_installed(tmp_path: Path) -> None:
+    """The first `make run MODLE=echo` names the setting, and no environment is made."""
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements/uv.txt").touch()
+    done = subprocess.run(
+        ["make", "-f", PROJECT / "Makefile", f"PYTHON={sys.executable}", "MODLE=echo", ".venv/.uv"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stderr.startswith("==> make: MODLE is no setting; did you mean MODEL?\n")
+    assert not (tmp_path / ".venv").exists()
 
 
 def test_a_failed_installation_has_its_commands_output(
